@@ -1,0 +1,90 @@
+"""What can go wrong, named by the party at fault.
+
+Every error that a session can meet is one of these. Anything else that is raised is a bug of mailworker:
+it is logged at [alert] and ends the session it was raised in.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class MailworkerError(Exception):
+    """Root of all errors that mailworker raises on purpose."""
+
+
+class ConfigError(MailworkerError):
+    """The administrator's configuration cannot be used.
+
+    `where` is the text nginx appends after " in ": "FILE:LINE", "command line", or None for errors that
+    nginx reports without a position.
+    """
+
+    def __init__(self, message: str, where: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+
+    def __str__(self) -> str:
+        return self.message if self.where is None else f"{self.message} in {self.where}"
+
+
+class StartError(MailworkerError):
+    """The configuration is good but the system refuses what it asks for (a port taken, a folder missing)."""
+
+
+class Party(Enum):
+    """Who stands at the other end of a connection."""
+
+    CLIENT = "client"
+    AUTH_SERVICE = "auth http server"
+    UPSTREAM = "upstream"
+    RESOLVER = "resolver"
+
+
+class PeerError(MailworkerError):
+    """A peer broke a rule, went away or let its time pass; the session ends, the worker goes on."""
+
+    def __init__(self, party: Party, message: str) -> None:
+        super().__init__(message)
+        self.party = party
+
+
+class ProtocolError(PeerError):
+    """A peer sent what its protocol does not allow."""
+
+
+class TimedOut(PeerError):
+    """A peer let its deadline pass."""
+
+    def __init__(self, party: Party) -> None:
+        super().__init__(party, f"{party.value} timed out")
+
+
+class ConnectionLost(PeerError):
+    """A system call on a connection failed.
+
+    `call` is the call as nginx names it ("recv()"), `errno` the system's error number, 0 where the peer
+    closed the connection in the middle of a dialogue.
+    """
+
+    def __init__(self, party: Party, call: str, errno: int) -> None:
+        super().__init__(party, f"{call} failed" if errno else f"{party.value} closed the connection")
+        self.call = call
+        self.errno = errno
+
+
+class TlsError(PeerError):
+    """OpenSSL refused a peer's handshake or record; `reasons` is its error queue, oldest first."""
+
+    def __init__(self, party: Party, call: str, reasons: tuple[str, ...]) -> None:
+        super().__init__(party, f"{call} failed")
+        self.call = call
+        self.reasons = reasons
+
+
+class OutOfConnections(MailworkerError):
+    """`worker_connections` is used up; nobody's fault but the administrator's."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} worker_connections are not enough")
