@@ -1,0 +1,30 @@
+"""How a client's command can be wrong, the same for every protocol."""
+
+from __future__ import annotations
+
+from mailworker.errors import Party, ProtocolError
+
+
+class InvalidCommand(ProtocolError):
+    """A whole line that is no command of the protocol; the line is skipped and the parser goes on with the next.
+
+    `tag` is IMAP's: empty for a line that starts with a space, None where there is no usable tag (and in POP3
+    and SMTP). `close` says that the client is already sending data that would be read as commands.
+    """
+
+    def __init__(self, tag: bytes | None = None, *, close: bool = False) -> None:
+        super().__init__(Party.CLIENT, "client sent invalid command")
+        self.tag = tag
+        self.close = close
+
+
+class TooLongCommand(ProtocolError):
+    """The client's buffer is full and holds no complete command; the session has to end.
+
+    `buffer` is all of it, for the log line; `tag` is IMAP's, as in `InvalidCommand`.
+    """
+
+    def __init__(self, buffer: bytes, tag: bytes | None = None) -> None:
+        super().__init__(Party.CLIENT, "client sent too long command")
+        self.buffer = buffer
+        self.tag = tag

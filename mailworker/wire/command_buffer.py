@@ -1,0 +1,71 @@
+"""The bytes of a client that no command has used up yet."""
+
+from __future__ import annotations
+
+_LF = 0x0A
+
+
+class CommandBuffer:
+    """Input up to a limit, taken from the front line by line.
+
+    What was taken keeps its room until `release`, so the limit bounds a command that spans several lines. What is
+    released makes room at once, so pipelined commands may add up to more than the limit. Searching never looks at
+    a byte twice: n bytes cost O(n) however they arrive.
+    """
+
+    __slots__ = ("_bytes", "_limit", "_searched", "_taken")
+
+    def __init__(self, limit: int) -> None:
+        self._bytes = bytearray()
+        self._limit = limit
+        self._taken = 0
+        self._searched = 0
+
+    @property
+    def room(self) -> int:
+        """How many bytes `feed` takes now; 0 after `line` gave None means that no line can ever fit."""
+        return self._limit - len(self._bytes)
+
+    @property
+    def content(self) -> bytes:
+        """Everything held: the unfinished command and what follows it."""
+        return bytes(self._bytes)
+
+    def feed(self, data: bytes) -> None:
+        """Append input. Raises ValueError for more than `room`, which is a bug of the caller."""
+        if len(data) > self._limit - len(self._bytes):
+            raise ValueError(f"{len(data)} bytes fed into room for {self.room}")
+        self._bytes += data
+
+    def line(self) -> bytes | None:
+        """Take the next line with its LF; None while it is incomplete."""
+        start = self._taken
+        end = self._bytes.find(_LF, self._searched) + 1
+        if not end:
+            self._searched = len(self._bytes)
+            return None
+        self._taken = self._searched = end
+        return bytes(self._bytes[start:end])
+
+    def fits(self, length: int) -> bool:
+        """Whether `length` bytes and the LF that ends the command can follow what was taken."""
+        return self._taken + length < self._limit
+
+    def literal(self, length: int) -> bytes | None:
+        """Take exactly `length` bytes of any value; None while they are incomplete."""
+        start = self._taken
+        end = start + length
+        if end > len(self._bytes):
+            return None
+        self._taken = self._searched = end
+        return bytes(self._bytes[start:end])
+
+    def release(self) -> None:
+        """The command is complete: free the room of what was taken."""
+        del self._bytes[: self._taken]
+        self._taken = self._searched = 0
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._bytes.clear()
+        self._taken = self._searched = 0

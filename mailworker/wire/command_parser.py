@@ -1,0 +1,88 @@
+"""What the parsers of IMAP, POP3 and SMTP commands have in common."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from mailworker.wire.command import InvalidCommand, TooLongCommand
+from mailworker.wire.command_buffer import CommandBuffer
+
+# POP3 (RFC 1939, 3) and SMTP (RFC 5321, 2.4) as nginx reads them: letters, then what follows the first space.
+# CR is optional before LF and stands nowhere else; every other byte, NUL too, is data.
+VERB_LINE = re.compile(rb"([A-Za-z]+)(?: ([^\r\n]*))?\r?\n")
+
+
+def split_words(text: bytes) -> list[bytes]:
+    """Words between runs of spaces."""
+    return [word for word in text.split(b" ") if word]
+
+
+def strip_newline(line: bytes) -> bytes:
+    """A line without its LF or CRLF."""
+    return line[:-2] if line.endswith(b"\r\n") else line[:-1]
+
+
+class CommandParser:
+    """Turns a client's bytes into commands: `feed` what was read, then call `next` until it gives None.
+
+    `next` belongs to each protocol. It raises `InvalidCommand` and `TooLongCommand`; after the first it goes on
+    with the following line. `limit` is the most bytes that one command, or one SASL response, may take.
+    """
+
+    __slots__ = ("_buffer", "_tag")
+
+    maximum_arguments: ClassVar[int]
+
+    def __init__(self, limit: int) -> None:
+        self._buffer = CommandBuffer(limit)
+        self._tag: bytes | None = None
+
+    @property
+    def room(self) -> int:
+        """How many bytes may be fed now; never 0 after `next` or `next_response` gave None."""
+        return self._buffer.room
+
+    def feed(self, data: bytes) -> None:
+        """Add input, at most `room` bytes; more raises ValueError."""
+        self._buffer.feed(data)
+
+    def next_response(self) -> bytes | None:
+        """The next line's first word, as the answer to a SASL challenge; None while the line is incomplete.
+
+        Further words are ignored as nginx does; more of them than a command may have make the line invalid.
+        """
+        line = self._single_line()
+        if line is None:
+            return None
+        text = strip_newline(line)
+        response, _, ignored = text.partition(b" ")
+        if b"\r" in text or len(split_words(ignored)) >= self.maximum_arguments:
+            raise InvalidCommand(self._tag)
+        return response
+
+    def discard(self) -> None:
+        """Forget all unread input: plaintext sent behind STARTTLS must not count as sent inside TLS."""
+        self._buffer.clear()
+        self._tag = None
+
+    def rest(self) -> bytes:
+        """Take everything unread, for the backend of a client that has logged in."""
+        rest = self._buffer.content
+        self._buffer.clear()
+        return rest
+
+    def _single_line(self) -> bytes | None:
+        line = self._buffer.line()
+        if line is None:
+            if not self._buffer.room:
+                raise TooLongCommand(self._buffer.content, self._tag)
+            return None
+        self._buffer.release()
+        return line
+
+    def _split_arguments(self, text: bytes) -> tuple[bytes, ...]:
+        words = split_words(text)
+        if len(words) > self.maximum_arguments:
+            raise InvalidCommand(self._tag)
+        return tuple(words)

@@ -1,0 +1,60 @@
+"""POP3 commands as a client sends them before it is logged in (RFC 1939, 2449, 2595, 5034)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar
+
+from mailworker.wire.command import InvalidCommand
+from mailworker.wire.command_parser import VERB_LINE, CommandParser
+
+
+class Pop3Verb(Enum):
+    """The commands that have a meaning before login; all others are invalid."""
+
+    USER = b"USER"
+    PASS = b"PASS"
+    APOP = b"APOP"
+    AUTH = b"AUTH"
+    CAPA = b"CAPA"
+    NOOP = b"NOOP"
+    QUIT = b"QUIT"
+    STLS = b"STLS"
+
+
+@dataclass(frozen=True, slots=True)
+class Pop3Command:
+    """One command. The argument of USER and PASS is the rest of the line, its spaces included."""
+
+    verb: Pop3Verb
+    arguments: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+_VERBS = {verb.value: verb for verb in Pop3Verb}
+_WITH_SPACES = frozenset({Pop3Verb.USER, Pop3Verb.PASS})
+
+
+class Pop3Parser(CommandParser):
+    """Parser of POP3 commands."""
+
+    __slots__ = ()
+
+    maximum_arguments: ClassVar[int] = 3
+
+    def next(self) -> Pop3Command | None:
+        """The next command; None while it is incomplete. Raises InvalidCommand and TooLongCommand."""
+        line = self._single_line()
+        if line is None:
+            return None
+        match = VERB_LINE.fullmatch(line)
+        verb = _VERBS.get(match[1].upper()) if match else None
+        if match is None or verb is None:
+            raise InvalidCommand
+        text = match[2]
+        if not text:
+            return Pop3Command(verb)
+        if verb in _WITH_SPACES:
+            name = text.lstrip(b" ")
+            return Pop3Command(verb, (name,) if name else ())
+        return Pop3Command(verb, self._split_arguments(text))

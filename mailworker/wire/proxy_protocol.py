@@ -1,0 +1,268 @@
+"""The PROXY protocol, versions 1 and 2: read from clients, written to backends.
+
+Source: haproxy's doc/proxy-protocol.txt; where nginx is more lenient in what it reads (ngx_proxy_protocol.c), so is
+this module.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
+
+from mailworker.config.settings import Address, InetAddress
+from mailworker.errors import Party, ProtocolError
+
+V1_LIMIT = 107
+"""Bytes of a version 1 header with its CRLF (specification, section 2.1)."""
+
+V2_LIMIT = 4096
+"""Bytes of a version 2 header (nginx: NGX_PROXY_PROTOCOL_MAX_HEADER)."""
+
+_V1_START = b"PROXY "
+_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+_V2_FIXED = struct.Struct("!12sBBH")
+
+# nginx takes any run of these as an address and lets realip judge it
+_V1_ADDRESSES = re.compile(rb"TCP[46] ([0-9A-Fa-f.:]*) ([0-9A-Fa-f.:]*) ([0-9]{1,9}) ([0-9]{1,9})")
+
+_LOCAL, _PROXY = 0x20, 0x21
+_UNSPECIFIED, _TCP4, _TCP6 = 0x00, 0x11, 0x21
+_ADDRESSES = {_TCP4: struct.Struct("!4s4sHH"), _TCP6: struct.Struct("!16s16sHH")}
+
+_IPV6_LENGTH = 16
+_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+
+_TLV_ALPN, _TLV_AUTHORITY, _TLV_CRC32C, _TLV_SSL = 0x01, 0x02, 0x03, 0x20
+_TLV_SSL_VERSION, _TLV_SSL_COMMON_NAME, _TLV_SSL_CIPHER = 0x21, 0x22, 0x23
+_TLV_SSL_SIGNATURE_ALGORITHM, _TLV_SSL_KEY_ALGORITHM = 0x24, 0x25
+_CLIENT_SSL, _CLIENT_CERTIFICATE_NOW, _CLIENT_CERTIFICATE_IN_SESSION = 0x01, 0x02, 0x04
+
+# X.520 gives a common name 64 characters; a longer one is left out, as half a name would be another's name.
+_COMMON_NAME_LIMIT = 256
+
+
+class ProxyTexts(NamedTuple):
+    """The addresses as the peer wrote them, which is what Proxy-Protocol-* of auth_http carries."""
+
+    source: bytes
+    source_port: bytes
+    destination: bytes
+    destination_port: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyHeader:
+    """A header that was read; what follows its `length` bytes is the client's own.
+
+    `source` and `destination` are None where the text is no address. `texts` is None too where the peer gave
+    no addresses at all (UNKNOWN, LOCAL, unix sockets).
+    """
+
+    length: int
+    source: InetAddress | None = None
+    destination: InetAddress | None = None
+    texts: ProxyTexts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsTlvs:
+    """What version 2 tells a backend about the client's TLS.
+
+    `common_name` None means that the client showed no certificate; `verify` is OpenSSL's verify result, 0 for a good
+    certificate. `resumed` says that the certificate is from an earlier connection of the same session.
+    `signature_algorithm` and `key_algorithm` ("RSA2048") are those of the server's certificate.
+    """
+
+    version: bytes
+    cipher: bytes
+    signature_algorithm: bytes
+    key_algorithm: bytes
+    server_name: bytes | None = None
+    alpn: bytes | None = None
+    common_name: bytes | None = None
+    verify: int = 0
+    resumed: bool = False
+
+
+def parse(data: bytes) -> ProxyHeader | None:
+    """Read the header that `data` starts with; None means that more bytes are needed.
+
+    Raises ProtocolError(CLIENT), with nginx's texts. EOF while this returns None is a broken header as well: see
+    `broken`.
+    """
+    if data[: len(_SIGNATURE)] == _SIGNATURE[: len(data)]:
+        return _parse_v2(data)
+    if data[: len(_V1_START)] == _V1_START[: len(data)]:
+        return _parse_v1(data)
+    raise broken(data)
+
+
+def broken(data: bytes) -> ProtocolError:
+    """The error for `data` that is no header, or only the beginning of one when the client went away."""
+    line = re.split(rb"[\r\n]", data, maxsplit=1)[0]
+    return _error(f'broken header: "{line.decode(errors="backslashreplace")}"')
+
+
+def _error(message: str) -> ProtocolError:
+    return ProtocolError(Party.CLIENT, message)
+
+
+def _parse_v1(data: bytes) -> ProxyHeader | None:
+    length = data.find(b"\n", 0, V1_LIMIT) + 1
+    if not length:
+        if len(data) >= V1_LIMIT:
+            raise broken(data)
+        return None
+    if not data.endswith(b"\r\n", 0, length):
+        raise broken(data)
+    line = data[len(_V1_START) : length - 2]
+    if line.startswith(b"UNKNOWN"):
+        return ProxyHeader(length)
+    match = _V1_ADDRESSES.fullmatch(line)
+    if match is None:
+        raise broken(data)
+    source, destination, *ports = match.groups()
+    source_port, destination_port = map(int, ports)
+    if max(source_port, destination_port) > 65535:
+        raise broken(data)
+    return _header(length, source, source_port, destination, destination_port)
+
+
+def _parse_v2(data: bytes) -> ProxyHeader | None:
+    if len(data) > len(_SIGNATURE) and data[len(_SIGNATURE)] >> 4 != 2:
+        raise _error(f"unknown PROXY protocol version: {data[len(_SIGNATURE)] >> 4}")
+    if len(data) < _V2_FIXED.size:
+        return None
+    _, command, family, announced = _V2_FIXED.unpack_from(data)
+    length = _V2_FIXED.size + announced
+    if length > V2_LIMIT:
+        raise _error("header is too large")
+    if len(data) < length:
+        return None
+    addresses = _ADDRESSES.get(family)
+    if command != _PROXY or addresses is None:
+        return ProxyHeader(length)
+    if announced < addresses.size:
+        raise _error("header is too small")
+    source, destination, source_port, destination_port = addresses.unpack_from(data, _V2_FIXED.size)
+    return _header(length, _text(source), source_port, _text(destination), destination_port)
+
+
+def _header(length: int, source: bytes, source_port: int, destination: bytes, destination_port: int) -> ProxyHeader:
+    return ProxyHeader(
+        length,
+        _inet(source, source_port),
+        _inet(destination, destination_port),
+        ProxyTexts(source, b"%d" % source_port, destination, b"%d" % destination_port),
+    )
+
+
+def _inet(text: bytes, port: int) -> InetAddress | None:
+    host = text.decode("ascii")
+    try:
+        ip_address(host)
+    except ValueError:
+        return None
+    return InetAddress(host, port)
+
+
+def _text(packed: bytes) -> bytes:
+    """An address as nginx writes it; Python before 3.13 has no dots in v4-mapped ones."""
+    address = ip_address(packed)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (str(address) if mapped is None else f"::ffff:{mapped}").encode()
+
+
+def build_v1(source: Address, destination: Address) -> bytes:
+    """The version 1 header for a connection from `source` to `destination`.
+
+    Both ends of one line must be of one family, so where they differ the IPv4 one is written v4-mapped.
+    """
+    if not (isinstance(source, InetAddress) and isinstance(destination, InetAddress)):
+        return b"PROXY UNKNOWN\r\n"
+    family, source_host, destination_host = 4, source.host, destination.host
+    if source.is_ipv6 or destination.is_ipv6:
+        family, source_host, destination_host = 6, _mapped(source), _mapped(destination)
+    return f"PROXY TCP{family} {source_host} {destination_host} {source.port} {destination.port}\r\n".encode()
+
+
+def _mapped(address: InetAddress) -> str:
+    return address.host if address.is_ipv6 else f"::ffff:{address.host}"
+
+
+def build_v2(source: Address, destination: Address, tls: TlsTlvs | None = None) -> bytes:
+    """The version 2 header for a connection from `source` to `destination`, with a checksum.
+
+    `tls` is None for plain connections. Two v4-mapped addresses are sent as IPv4, mixed ones as IPv6.
+    """
+    command, family, addresses = _LOCAL, _UNSPECIFIED, b""
+    if isinstance(source, InetAddress) and isinstance(destination, InetAddress):
+        command = _PROXY
+        family, addresses = _packed_addresses(source, destination)
+    body = addresses + (b"" if tls is None else _tls_tlvs(tls))
+    checksum_start = _tlv(_TLV_CRC32C, bytes(4))
+    length = len(body) + len(checksum_start)
+    header = _V2_FIXED.pack(_SIGNATURE, command, family, length) + body
+    checksum = crc32c(header + checksum_start)
+    return header + _tlv(_TLV_CRC32C, checksum.to_bytes(4, "big"))
+
+
+def _packed_addresses(source: InetAddress, destination: InetAddress) -> tuple[int, bytes]:
+    packed = [_packed(source), _packed(destination)]
+    family = _TCP4
+    if any(len(address) == _IPV6_LENGTH for address in packed):
+        family = _TCP6
+        packed = [address if len(address) == _IPV6_LENGTH else _MAPPED_PREFIX + address for address in packed]
+    return family, _ADDRESSES[family].pack(*packed, source.port, destination.port)
+
+
+def _packed(address: InetAddress) -> bytes:
+    host = ip_address(address.host)
+    mapped = host.ipv4_mapped if isinstance(host, IPv6Address) else None
+    return (mapped or host).packed
+
+
+def _tlv(kind: int, value: bytes) -> bytes:
+    return struct.pack("!BH", kind, len(value)) + value
+
+
+def _tls_tlvs(tls: TlsTlvs) -> bytes:
+    tlvs = b""
+    if tls.server_name:
+        tlvs += _tlv(_TLV_AUTHORITY, tls.server_name)
+    if tls.alpn:
+        tlvs += _tlv(_TLV_ALPN, tls.alpn)
+    return tlvs + _tlv(_TLV_SSL, _ssl_value(tls))
+
+
+def _ssl_value(tls: TlsTlvs) -> bytes:
+    flags, verify = _CLIENT_SSL, 1
+    if tls.common_name is not None:
+        flags |= _CLIENT_CERTIFICATE_IN_SESSION | (0 if tls.resumed else _CLIENT_CERTIFICATE_NOW)
+        verify = tls.verify
+    value = struct.pack("!BI", flags, verify) + _tlv(_TLV_SSL_VERSION, tls.version)
+    if tls.common_name and len(tls.common_name) <= _COMMON_NAME_LIMIT:
+        value += _tlv(_TLV_SSL_COMMON_NAME, tls.common_name)
+    value += _tlv(_TLV_SSL_CIPHER, tls.cipher)
+    value += _tlv(_TLV_SSL_SIGNATURE_ALGORITHM, tls.signature_algorithm)
+    return value + _tlv(_TLV_SSL_KEY_ALGORITHM, tls.key_algorithm)
+
+
+def _crc32c_row(byte: int) -> int:
+    for _ in range(8):
+        byte = (byte >> 1) ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
+
+
+_CRC32C_TABLE = tuple(map(_crc32c_row, range(256)))
+
+
+def crc32c(data: bytes) -> int:
+    """The Castagnoli checksum of RFC 9260 appendix A, reflected, which zlib does not have."""
+    checksum = 0xFFFFFFFF
+    for byte in data:
+        checksum = (checksum >> 8) ^ _CRC32C_TABLE[(checksum ^ byte) & 0xFF]
+    return checksum ^ 0xFFFFFFFF

@@ -1,0 +1,96 @@
+"""SASL mechanisms and what a client's responses to them hold (RFC 4422, 4616, 2195, 4648)."""
+
+from __future__ import annotations
+
+from binascii import a2b_base64
+from enum import Enum
+
+from mailworker.errors import Party, ProtocolError
+from mailworker.wire.secret import Secret
+
+# base64 of "Username:" and "Password:", the challenges of AUTH LOGIN and the first one of EXTERNAL.
+USERNAME_PROMPT = b"VXNlcm5hbWU6"
+PASSWORD_PROMPT = b"UGFzc3dvcmQ6"
+
+_BASE64_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_HEX_MD5_LENGTH = 32
+
+
+class Mechanism(Enum):
+    """SASL mechanisms by their names on the wire."""
+
+    PLAIN = b"PLAIN"
+    LOGIN = b"LOGIN"
+    CRAM_MD5 = b"CRAM-MD5"
+    EXTERNAL = b"EXTERNAL"
+
+    @classmethod
+    def named(cls, name: bytes) -> Mechanism | None:
+        """The mechanism of a name in any case; None for an unknown one."""
+        return _MECHANISMS.get(name.upper())
+
+
+_MECHANISMS = {mechanism.value: mechanism for mechanism in Mechanism}
+
+
+def decode_base64(text: bytes) -> bytes:
+    """Decode base64 as nginx does: what follows the first "=" is ignored, padding may be missing.
+
+    "=" alone is the empty string. Raises ProtocolError for a foreign byte or an impossible length.
+    """
+    digits = text.partition(b"=")[0]
+    if digits.translate(None, _BASE64_ALPHABET) or len(digits) % 4 == 1:
+        raise ProtocolError(Party.CLIENT, "client sent invalid base64 encoding")
+    return a2b_base64(digits + b"=" * (-len(digits) % 4))
+
+
+def decode_plain(text: bytes) -> tuple[bytes, Secret]:
+    """Login and password of a PLAIN response; the authorization identity is dropped.
+
+    Stricter than nginx, after RFC 4616: the login is not empty and the password holds no NUL; it may be empty.
+    Raises ProtocolError.
+    """
+    _, _, credentials = _decode(text, Mechanism.PLAIN).partition(b"\0")
+    login, separator, password = credentials.partition(b"\0")
+    if not login:
+        raise _invalid("login", Mechanism.PLAIN)
+    if not separator or b"\0" in password:
+        raise _invalid("password", Mechanism.PLAIN)
+    return login, Secret(password)
+
+
+def decode_login(text: bytes) -> bytes:
+    """The user name of AUTH LOGIN, may be empty. Raises ProtocolError."""
+    return _decode(text, Mechanism.LOGIN)
+
+
+def decode_password(text: bytes) -> Secret:
+    """The password of AUTH LOGIN, may be empty. Raises ProtocolError."""
+    return Secret(_decode(text, Mechanism.LOGIN))
+
+
+def decode_cram_md5(text: bytes) -> tuple[bytes, Secret]:
+    """Login and digest of a CRAM-MD5 response, split at the first space; the digest is any 32 bytes.
+
+    Raises ProtocolError.
+    """
+    login, _, digest = _decode(text, Mechanism.CRAM_MD5).partition(b" ")
+    if len(digest) != _HEX_MD5_LENGTH:
+        raise _invalid("CRAM-MD5 hash", Mechanism.CRAM_MD5)
+    return login, Secret(digest)
+
+
+def decode_external(text: bytes) -> bytes:
+    """The login of an EXTERNAL response, may be empty. Raises ProtocolError."""
+    return _decode(text, Mechanism.EXTERNAL)
+
+
+def _decode(text: bytes, mechanism: Mechanism) -> bytes:
+    try:
+        return decode_base64(text)
+    except ProtocolError:
+        raise _invalid("base64 encoding", mechanism) from None
+
+
+def _invalid(what: str, mechanism: Mechanism) -> ProtocolError:
+    return ProtocolError(Party.CLIENT, f"client sent invalid {what} in AUTH {mechanism.value.decode()} command")

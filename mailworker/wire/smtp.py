@@ -1,0 +1,65 @@
+"""SMTP commands as a client sends them before its mail is relayed (RFC 5321, 3207, 4954)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import ClassVar
+
+from mailworker.wire.command import InvalidCommand
+from mailworker.wire.command_parser import VERB_LINE, CommandParser
+
+
+class SmtpVerb(Enum):
+    """The commands that nginx knows; all others are invalid."""
+
+    HELO = b"HELO"
+    EHLO = b"EHLO"
+    AUTH = b"AUTH"
+    MAIL = b"MAIL"
+    RCPT = b"RCPT"
+    RSET = b"RSET"
+    NOOP = b"NOOP"
+    QUIT = b"QUIT"
+    HELP = b"HELP"
+    VRFY = b"VRFY"
+    EXPN = b"EXPN"
+    STARTTLS = b"STARTTLS"
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpCommand:
+    """One command; `line` is its text as sent, from the verb to the last argument."""
+
+    verb: SmtpVerb
+    arguments: tuple[bytes, ...] = field(repr=False)
+    line: bytes = field(repr=False)
+
+    @property
+    def has_nul(self) -> bool:
+        """Whether the line holds NUL, which HELO, EHLO, MAIL and RCPT must not pass on to anyone."""
+        return b"\0" in self.line
+
+
+_VERBS = {verb.value: verb for verb in SmtpVerb}
+
+
+class SmtpParser(CommandParser):
+    """Parser of SMTP commands."""
+
+    __slots__ = ()
+
+    maximum_arguments: ClassVar[int] = 11
+
+    def next(self) -> SmtpCommand | None:
+        """The next command; None while it is incomplete. Raises InvalidCommand and TooLongCommand."""
+        line = self._single_line()
+        if line is None:
+            return None
+        match = VERB_LINE.fullmatch(line)
+        verb = _VERBS.get(match[1].upper()) if match else None
+        if match is None or verb is None:
+            raise InvalidCommand
+        text = match[2]
+        arguments = self._split_arguments(text) if text else ()
+        return SmtpCommand(verb, arguments, line.rstrip(b" \r\n"))

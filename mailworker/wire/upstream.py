@@ -1,0 +1,205 @@
+"""A backend's replies during login, and the commands that log in.
+
+nginx (ngx_mail_proxy_module.c) takes whatever one read brings as a reply. Here lines decide: a reply has the same
+end however the network cuts it, and bytes behind the last one are kept for the client.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from binascii import b2a_base64
+from dataclasses import dataclass
+
+from mailworker.errors import Party, ProtocolError
+from mailworker.wire.secret import Secret
+
+_IMAP_UNTAGGED = re.compile(rb"\* (?!BYE\b)", re.IGNORECASE)
+_NUL = re.compile(rb"\0")
+_LINE_BREAKERS = re.compile(rb"[\0\r\n]")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply, verbatim: `data` ends with CRLF.
+
+    An IMAP reply includes the untagged lines before its last line, an SMTP reply all lines of its code.
+    """
+
+    data: bytes
+
+    @property
+    def last_line(self) -> bytes:
+        """The line that ended the reply, without CRLF."""
+        return self.data[:-2].rpartition(b"\r\n")[2]
+
+
+class InvalidReply(ProtocolError):
+    """The backend refused, or answered what its protocol has no place for; `reply` can be passed on."""
+
+    def __init__(self, reply: Reply, text: bytes) -> None:
+        super().__init__(Party.UPSTREAM, f'upstream sent invalid response: "{_shown(text)}"')
+        self.reply = reply
+
+
+class TooLongReply(ProtocolError):
+    """A reply does not fit `proxy_buffer`; `text` is what fits."""
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__(Party.UPSTREAM, f'upstream sent too long response line: "{_shown(text)}"')
+        self.text = text
+
+
+def _shown(text: bytes) -> str:
+    return text.decode(errors="backslashreplace")
+
+
+class _ReplyReader(ABC):
+    """Cuts what a backend sends into replies of at most `limit` bytes (`proxy_buffer`)."""
+
+    __slots__ = ("_buffer", "_limit", "_scanned")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer = b""
+        self._scanned = 0
+
+    def feed(self, data: bytes) -> None:
+        """Store what was received."""
+        self._buffer += data
+
+    def next(self) -> Reply | None:
+        """The next whole reply, None where more bytes are needed. Raises TooLongReply."""
+        while (crlf := self._buffer.find(b"\r\n", self._scanned, self._limit)) >= 0:
+            line = self._buffer[self._scanned : crlf]
+            self._scanned = crlf + 2
+            if self._is_last(line):
+                return Reply(self._take(self._scanned))
+        if len(self._buffer) >= self._limit:
+            raise TooLongReply(self._buffer[: self._limit])
+        return None
+
+    def rest(self) -> bytes:
+        """Take all bytes behind the last reply."""
+        return self._take(len(self._buffer))
+
+    def _take(self, length: int) -> bytes:
+        taken, self._buffer, self._scanned = self._buffer[:length], self._buffer[length:], 0
+        return taken
+
+    @abstractmethod
+    def _is_last(self, line: bytes) -> bool:
+        """Whether a reply ends with `line`, which is without CRLF."""
+
+
+class ImapReplyReader(_ReplyReader):
+    """The greeting is one line; a later reply goes up to its tagged line or continuation request.
+
+    `* BYE` ends a reply too: nothing comes behind it (RFC 9051 section 7.1.5).
+    """
+
+    __slots__ = ("_greeted",)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._greeted = False
+
+    def _is_last(self, line: bytes) -> bool:
+        last = not (self._greeted and _IMAP_UNTAGGED.match(line))
+        self._greeted = True
+        return last
+
+
+class Pop3ReplyReader(_ReplyReader):
+    """Every line is a reply: the login has no multi-line ones."""
+
+    __slots__ = ()
+
+    def _is_last(self, line: bytes) -> bool:
+        return True
+
+
+class SmtpReplyReader(_ReplyReader):
+    """A reply goes up to the first line that has no hyphen behind its code (RFC 5321 section 4.2.1)."""
+
+    __slots__ = ()
+
+    def _is_last(self, line: bytes) -> bool:
+        return line[3:4] != b"-"
+
+
+def expect_imap_greeting(reply: Reply) -> None:
+    """Raises InvalidReply unless the server is ready for a login; PREAUTH and BYE are not."""
+    _expect(reply.data.startswith(b"* OK"), reply)
+
+
+def expect_imap_continuation(reply: Reply) -> None:
+    """Raises InvalidReply unless the server waits for a literal."""
+    _expect(reply.last_line.startswith(b"+"), reply)
+
+
+def expect_imap_login(reply: Reply, tag: bytes) -> None:
+    """Raises InvalidReply unless the command with `tag` succeeded; the error's text is without the tag, as nginx's."""
+    if not reply.last_line.startswith(tag + b" OK"):
+        raise InvalidReply(reply, reply.last_line.removeprefix(tag + b" "))
+
+
+def expect_pop3_ok(reply: Reply) -> None:
+    """Raises InvalidReply unless the reply is positive."""
+    _expect(reply.data.startswith(b"+OK"), reply)
+
+
+def expect_smtp_code(reply: Reply, *codes: bytes) -> None:
+    """Raises InvalidReply unless the reply begins with one of `codes`, each of three digits."""
+    _expect(reply.data[:3] in codes, reply)
+
+
+def _expect(condition: bool, reply: Reply) -> None:
+    if not condition:
+        raise InvalidReply(reply, reply.data[:-2])
+
+
+def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes, bytes]:
+    """LOGIN with literals, in the three pieces that a continuation request separates.
+
+    Raises ProtocolError(CLIENT) for a NUL, which no literal may hold (RFC 9051 section 4.3).
+    """
+    secret = password.reveal()
+    _refuse(_NUL, login, secret)
+    return b"%b LOGIN {%d}\r\n" % (tag, len(login)), b"%b {%d}\r\n" % (login, len(secret)), secret + b"\r\n"
+
+
+def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:
+    """USER and PASS.
+
+    Raises ProtocolError(CLIENT) for CR, LF and NUL: what stands behind them would run as a command. Both are
+    checked before the first can be sent.
+    """
+    secret = password.reveal()
+    _refuse(_LINE_BREAKERS, login, secret)
+    return b"USER %b\r\n" % login, b"PASS %b\r\n" % secret
+
+
+def smtp_auth_plain(login: bytes, password: Secret) -> bytes:
+    """AUTH PLAIN with its initial response (RFC 4616, RFC 4954), no authorization identity.
+
+    Raises ProtocolError(CLIENT) for a NUL, which separates the fields.
+    """
+    secret = password.reveal()
+    _refuse(_NUL, login, secret)
+    return b"AUTH PLAIN %b\r\n" % b2a_base64(b"\0%b\0%b" % (login, secret), newline=False)
+
+
+def smtp_line(line: bytes) -> bytes:
+    """A command that holds what the client said: EHLO, HELO, MAIL, RCPT; `line` is without its end.
+
+    Raises ProtocolError(CLIENT) for CR, LF and NUL.
+    """
+    if _LINE_BREAKERS.search(line):
+        raise ProtocolError(Party.CLIENT, "client sent CR, LF or NUL in a command")
+    return line + b"\r\n"
+
+
+def _refuse(forbidden: re.Pattern[bytes], login: bytes, secret: bytes) -> None:
+    if forbidden.search(login) or forbidden.search(secret):
+        raise ProtocolError(Party.CLIENT, "client sent forbidden bytes in login or password")

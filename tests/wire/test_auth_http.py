@@ -1,0 +1,400 @@
+"""Requests compared byte for byte; responses in every chunking."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailworker.config.settings import AuthMethod, InetAddress, Protocol, UnixAddress
+from mailworker.errors import Party, ProtocolError
+from mailworker.wire.auth_http import (
+    DEFAULT_ERROR_CODE,
+    RESPONSE_HEADER_LIMIT,
+    Accepted,
+    AuthHttpTemplate,
+    AuthRequest,
+    AuthResponseParser,
+    ClientCertificate,
+    Rejected,
+    SmtpEnvelope,
+    TlsFacts,
+    Verdict,
+    Wait,
+)
+from mailworker.wire.proxy_protocol import ProxyHeader, ProxyTexts
+from mailworker.wire.secret import Secret
+from tests.wire.chunkings import chunkings
+
+TEMPLATE = AuthHttpTemplate(b"/auth?x=1", b"auth.example", ((b"X-Key", b"a b%"), (b"X-Two", b"")))
+HEAD = b"GET /auth?x=1 HTTP/1.0\r\nHost: auth.example\r\n"
+TAIL = b"X-Key: a b%\r\nX-Two: \r\n\r\n"
+IMAP_LOGIN = AuthRequest(
+    method=AuthMethod.PLAIN,
+    login=b"user",
+    password=Secret(b"secret"),
+    protocol=Protocol.IMAP,
+    attempt=1,
+    client_ip=b"192.0.2.1",
+)
+CERTIFICATE = ClientCertificate(b"CN=client", b"CN=ca", b"0A", b"ab12")
+
+
+def request_body(request: AuthRequest) -> bytes:
+    """What stands between the parts that every request of the server has."""
+    text = TEMPLATE.request(request)
+    assert text.startswith(HEAD)
+    assert text.endswith(TAIL)
+    return text[len(HEAD) : -len(TAIL)]
+
+
+def test_a_request_is_nginx_byte_for_byte() -> None:
+    assert (
+        TEMPLATE.request(IMAP_LOGIN)
+        == HEAD
+        + (
+            b"Auth-Method: plain\r\nAuth-User: user\r\nAuth-Pass: secret\r\nAuth-Protocol: imap\r\n"
+            b"Auth-Login-Attempt: 1\r\nClient-IP: 192.0.2.1\r\n"
+        )
+        + TAIL
+    )
+
+
+def test_every_header_has_nginx_place() -> None:
+    request = AuthRequest(
+        method=AuthMethod.CRAM_MD5,
+        login=b"user",
+        password=Secret(b"0123"),
+        salt=b"<1.2@host>",
+        protocol=Protocol.SMTP,
+        attempt=3,
+        client_ip=b"2001:db8::1",
+        client_host=b"[UNAVAILABLE]",
+        proxy_protocol=ProxyHeader(40, texts=ProxyTexts(b"10.0.0.1", b"1", b"10.0.0.2", b"25")),
+        smtp=SmtpEnvelope(b"client.example", b"MAIL FROM:<a@b> SIZE=1", b"RCPT TO:<c@d>"),
+        tls=TlsFacts(b"TLSv1.3", b"TLS_AES_128_GCM_SHA256", b"SUCCESS", replace(CERTIFICATE, pem=b"A %\nB\n")),
+    )
+    assert request_body(request).split(b"\r\n") == [
+        b"Auth-Method: cram-md5",
+        b"Auth-User: user",
+        b"Auth-Pass: 0123",
+        b"Auth-Salt: <1.2@host>",
+        b"Auth-Protocol: smtp",
+        b"Auth-Login-Attempt: 3",
+        b"Client-IP: 2001:db8::1",
+        b"Client-Host: [UNAVAILABLE]",
+        b"Proxy-Protocol-Addr: 10.0.0.1",
+        b"Proxy-Protocol-Port: 1",
+        b"Proxy-Protocol-Server-Addr: 10.0.0.2",
+        b"Proxy-Protocol-Server-Port: 25",
+        b"Auth-SMTP-Helo: client.example",
+        b"Auth-SMTP-From: MAIL FROM:<a@b> SIZE=1",
+        b"Auth-SMTP-To: RCPT TO:<c@d>",
+        b"Auth-SSL: on",
+        b"Auth-SSL-Protocol: TLSv1.3",
+        b"Auth-SSL-Cipher: TLS_AES_128_GCM_SHA256",
+        b"Auth-SSL-Verify: SUCCESS",
+        b"Auth-SSL-Subject: CN=client",
+        b"Auth-SSL-Issuer: CN=ca",
+        b"Auth-SSL-Serial: 0A",
+        b"Auth-SSL-Fingerprint: ab12",
+        b"Auth-SSL-Cert: A%20%25%0AB%0A",
+        b"",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        (AuthMethod.PLAIN, b"plain"),
+        (AuthMethod.LOGIN, b"plain"),
+        (AuthMethod.APOP, b"apop"),
+        (AuthMethod.CRAM_MD5, b"cram-md5"),
+        (AuthMethod.EXTERNAL, b"external"),
+        (AuthMethod.NONE, b"none"),
+    ],
+)
+def test_methods_have_nginx_names(method: AuthMethod, name: bytes) -> None:
+    assert request_body(replace(IMAP_LOGIN, method=method)).startswith(b"Auth-Method: %b\r\n" % name)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_protocols_have_nginx_names(protocol: Protocol) -> None:
+    body = request_body(replace(IMAP_LOGIN, protocol=protocol))
+    assert b"\r\nAuth-Protocol: %b\r\n" % protocol.value.encode() in body
+
+
+@pytest.mark.parametrize(
+    ("value", "escaped"),
+    [
+        (b"", b""),
+        (b"u\r\nb NOOP\r", b"u%0D%0Ab%20NOOP%0D"),
+        (b"a%41", b"a%2541"),
+        (bytes(range(0x21)), b"".join(b"%%%02X" % byte for byte in range(0x21))),
+        (b'+"\\=&?', b'+"\\=&?'),
+        (b"\x7f\x80\xff", b"\x7f\x80\xff"),
+    ],
+)
+def test_login_and_password_are_escaped_as_nginx_does(value: bytes, escaped: bytes) -> None:
+    body = request_body(replace(IMAP_LOGIN, login=value, password=Secret(value)))
+    assert b"\r\nAuth-User: %b\r\nAuth-Pass: %b\r\n" % (escaped, escaped) in body
+
+
+def test_no_password_is_an_empty_one() -> None:
+    assert b"\r\nAuth-Pass: \r\n" in request_body(replace(IMAP_LOGIN, password=None))
+
+
+def test_a_proxy_header_without_addresses_sends_none() -> None:
+    assert request_body(replace(IMAP_LOGIN, proxy_protocol=ProxyHeader(15))) == request_body(IMAP_LOGIN)
+
+
+@pytest.mark.parametrize(
+    ("tls", "last"),
+    [
+        (TlsFacts(b"TLSv1.2", b"X"), b"Auth-SSL-Cipher: X\r\n"),
+        (TlsFacts(b"TLSv1.2", b"X", b"NONE"), b"Auth-SSL-Verify: NONE\r\n"),
+        (TlsFacts(b"TLSv1.2", b"X", b"FAILED:self-signed", CERTIFICATE), b"Auth-SSL-Fingerprint: ab12\r\n"),
+    ],
+)
+def test_tls_headers_end_with_what_is_known(tls: TlsFacts, last: bytes) -> None:
+    assert request_body(replace(IMAP_LOGIN, tls=tls)).endswith(last)
+
+
+BAD_LINE = [b"a\r\nAuth-User: root", b"a\rb", b"a\nb", b"a\0b"]
+
+
+@pytest.mark.parametrize("bad", BAD_LINE)
+@pytest.mark.parametrize("field", ["helo", "mail", "rcpt"])
+def test_a_raw_smtp_text_cannot_add_a_header(field: str, bad: bytes) -> None:
+    envelope = replace(SmtpEnvelope(b"h", b"m", b"r"), **{field: bad})
+    with pytest.raises(ProtocolError) as error:
+        TEMPLATE.request(replace(IMAP_LOGIN, smtp=envelope))
+    assert error.value.party is Party.CLIENT
+
+
+@pytest.mark.parametrize("bad", BAD_LINE)
+def test_a_certificate_or_host_name_cannot_add_a_header(bad: bytes) -> None:
+    for request in (
+        replace(IMAP_LOGIN, tls=TlsFacts(b"p", b"c", b"SUCCESS", replace(CERTIFICATE, subject=bad))),
+        replace(IMAP_LOGIN, client_host=bad),
+    ):
+        with pytest.raises(ProtocolError):
+            TEMPLATE.request(request)
+
+
+@given(st.binary(), st.binary())
+def test_any_login_stays_in_its_line(login: bytes, password: bytes) -> None:
+    request = replace(IMAP_LOGIN, login=login, password=Secret(password))
+    assert request_body(request).count(b"\n") == request_body(IMAP_LOGIN).count(b"\n")
+
+
+BACKEND = InetAddress("127.0.0.1", 143)
+OK = b"HTTP/1.0 200 OK\r\nAuth-Status: OK\r\n"
+WAIT = b"HTTP/1.0 200 OK\r\nAuth-Status: WAIT\r\n"
+NO = b"HTTP/1.0 200 OK\r\nAuth-Status: Go away\r\n"
+SERVER = b"Auth-Server: 127.0.0.1\r\nAuth-Port: 143\r\n"
+END = b"\r\n"
+
+VERDICTS: dict[str, tuple[bytes, Verdict]] = {
+    "accepted": (OK + SERVER + END, Accepted(BACKEND)),
+    "http 1.1": (b"HTTP/1.1 200 OK\r\nAuth-Status: OK\r\n" + SERVER + END, Accepted(BACKEND)),
+    "http 2": (b"HTTP/2 200\r\nAuth-Status: OK\r\n" + SERVER + END, Accepted(BACKEND)),
+    "no reason": (b"HTTP/1.1 204\r\nAuth-Status: OK\r\n" + SERVER + END, Accepted(BACKEND)),
+    "empty reason": (b"HTTP/1.1 204 \r\nAuth-Status: OK\r\n" + SERVER + END, Accepted(BACKEND)),
+    "8-bit reason": (b"HTTP/1.1 200 d\xe9j\xe0\r\nAuth-Status: OK\r\n" + SERVER + END, Accepted(BACKEND)),
+    "LF only": ((OK + SERVER + END).replace(b"\r\n", b"\n"), Accepted(BACKEND)),
+    "LF in headers": (OK + SERVER.replace(b"\r\n", b"\n") + END, Accepted(BACKEND)),
+    "names in any case": ((OK + SERVER + END).replace(b"Auth", b"aUTH"), Accepted(BACKEND)),
+    "no space after colon": ((OK + SERVER + END).replace(b": ", b":"), Accepted(BACKEND)),
+    "spaces around a value": (b"HTTP/1.0 200 OK\r\nAuth-Status:   OK  \r\n" + SERVER + END, Accepted(BACKEND)),
+    "unknown headers": (OK + b"X-1: a:b\r\nAuth-Method: x\r\n" + SERVER + END, Accepted(BACKEND)),
+    "a name alone": (OK + b"X-Flag\r\n" + SERVER + END, Accepted(BACKEND)),
+    "bad Content-Length": (OK + b"Content-Length: x\r\n" + SERVER + END, Accepted(BACKEND)),
+    "two lengths": (OK + b"Content-Length: 1\r\nContent-Length: 2\r\n" + SERVER + END, Accepted(BACKEND)),
+    "a body": (OK + SERVER + END + b"\0\0 : Auth-Status: no\r\n\r\n", Accepted(BACKEND)),
+    "the last server wins": (
+        OK + b"Auth-Server: 10.0.0.1\r\n" + SERVER + b"Auth-Port: 0025\r\n" + END,
+        Accepted(InetAddress("127.0.0.1", 25)),
+    ),
+    "highest port": (OK + SERVER + b"Auth-Port: 65535\r\n" + END, Accepted(InetAddress("127.0.0.1", 65535))),
+    "IPv6": (OK + b"Auth-Server: ::1\r\nAuth-Port: 1\r\n" + END, Accepted(InetAddress("::1", 1))),
+    "unix": (OK + b"Auth-Server: unix:/run/imap\r\n" + END, Accepted(UnixAddress("/run/imap"))),
+    "unix with a port": (
+        OK + b"Auth-Server: unix:/run/imap\r\nAuth-Port: 143\r\n" + END,
+        Accepted(UnixAddress("/run/imap")),
+    ),
+    "new login and password": (
+        OK + SERVER + b"Auth-User: other\r\nAuth-Pass: p w \x01%20\r\n" + END,
+        Accepted(BACKEND, b"other", Secret(b"p w \x01%20")),
+    ),
+    "empty login and password": (
+        OK + SERVER + b"Auth-User:\r\nAuth-Pass: \r\n" + END,
+        Accepted(BACKEND, b"", Secret(b"")),
+    ),
+    "TAB is no space": (OK + SERVER + b"Auth-User: \ta\t\r\n" + END, Accepted(BACKEND, b"\ta\t")),
+    "wait of OK is ignored": (OK + b"Auth-Wait: 5\r\n" + SERVER + END, Accepted(BACKEND)),
+    "rejected": (NO + END, Rejected(b"Go away")),
+    "rejected with login": (NO + b"Auth-User: x\r\n" + END, Rejected(b"Go away", login=b"x")),
+    "status in other case": (b"HTTP/1.0 200 OK\r\nAuth-Status: ok\r\n" + SERVER + END, Rejected(b"ok")),
+    "OK with more": (b"HTTP/1.0 200 OK\r\nAuth-Status: OK OK\r\n" + SERVER + END, Rejected(b"OK OK")),
+    "OK after a refusal": (NO + b"Auth-Status: OK\r\n" + SERVER + END, Rejected(b"Go away")),
+    "WAIT after a refusal": (NO + b"Auth-Status: WAIT\r\n" + END, Rejected(b"Go away")),
+    "refusal after OK": (OK + b"Auth-Status: no\r\n" + SERVER + END, Rejected(b"no")),
+    "8-bit text": (NO + b"Auth-Status: refus\xe9\r\n" + END, Rejected(b"refus\xe9")),
+    "control bytes in text": (NO + b"Auth-Status: a\x1b[31m\tb\x7f\r\n" + END, Rejected(b"a [31m b ")),
+    "rejected with wait": (NO + b"Auth-Wait: 3\r\n" + END, Rejected(b"Go away", 3)),
+    "code": (NO + b"Auth-Error-Code: 550 5.7.1\r\n" + END, Rejected(b"Go away", code=b"550 5.7.1")),
+    "short code": (NO + b"Auth-Error-Code: 421\r\n" + END, Rejected(b"Go away", code=b"421")),
+    "wait": (WAIT + b"Auth-Wait: 7\r\n" + END, Wait(7)),
+    "wait without time": (WAIT + END, Wait(1)),
+    "wait of zero": (WAIT + b"Auth-Wait: 0\r\n" + END, Wait(1)),
+    "wait with OK": (WAIT + b"Auth-Status: OK\r\nAuth-Wait: 2\r\n" + SERVER + END, Wait(2)),
+    "wait with login": (
+        WAIT + b"Auth-User: u\r\nAuth-Pass: p\r\n" + END,
+        Wait(1, b"u", Secret(b"p")),
+    ),
+}
+
+
+def verdict_of(chunks: list[bytes]) -> Verdict:
+    """The verdict, which must be there when the last chunk is."""
+    parser = AuthResponseParser()
+    verdict = None
+    for chunk in chunks:
+        parser.feed(chunk)
+        verdict = parser.next()
+    assert verdict is not None
+    parser.end_of_input()
+    return verdict
+
+
+@pytest.mark.parametrize(("response", "verdict"), VERDICTS.values(), ids=VERDICTS)
+def test_a_response_has_its_verdict_in_every_chunking(response: bytes, verdict: Verdict) -> None:
+    for chunks in chunkings(response):
+        assert verdict_of(chunks) == verdict
+
+
+@pytest.mark.parametrize("code", [b"235 2.7.0", b"334", b"", b"99", b"535-5.7.0", b"5xx", b"5355", b"535 \x1b", b"OK"])
+def test_a_code_that_is_no_refusal_becomes_the_default(code: bytes) -> None:
+    assert verdict_of([NO, b"Auth-Error-Code: %b\r\n" % code, END]) == Rejected(b"Go away", code=DEFAULT_ERROR_CODE)
+
+
+@pytest.mark.parametrize("wait", [b"-5", b"1e20", b"", b"x", b"1.5", b"+3", b"9" * 10, b"9" * 5000, b"5 s", b"\xb2"])
+def test_a_wait_that_is_no_number_is_none(wait: bytes) -> None:
+    assert verdict_of([NO, b"Auth-Wait: %b\r\n" % wait, END]) == Rejected(b"Go away")
+
+
+INVALID_RESPONSE = "sent invalid response"
+INVALID_HEADER = "sent invalid header in response"
+NO_STATUS = "did not send status"
+NO_SERVER = "did not send server or port"
+
+ERRORS: dict[str, tuple[bytes, str]] = {
+    "500 with good headers": (b"HTTP/1.0 500 Oops\r\nAuth-Status: OK\r\n" + SERVER + END, INVALID_RESPONSE),
+    "302": (b"HTTP/1.0 302 Found\r\n", INVALID_RESPONSE),
+    "100": (b"HTTP/1.1 100 Continue\r\n\r\n", INVALID_RESPONSE),
+    "no status line": (b"Auth-Status: OK\r\n" + SERVER + END, INVALID_RESPONSE),
+    "empty status line": (b"\r\n", INVALID_RESPONSE),
+    "another server": (b"SSH-2.0-OpenSSH_9\r\n", INVALID_RESPONSE),
+    "long code": (b"HTTP/1.0 2000 OK\r\n", INVALID_RESPONSE),
+    "lower case": (b"http/1.0 200 OK\r\n", INVALID_RESPONSE),
+    "CR in status line": (b"HTTP/1.0 200 \rOK\r\n", INVALID_RESPONSE),
+    "name with a space": (OK + b"Auth Status: x\r\n", INVALID_HEADER),
+    "space before colon": (OK + b"X : x\r\n", INVALID_HEADER),
+    "folded line": (OK + b" more\r\n", INVALID_HEADER),
+    "underscore": (OK + b"Auth_Status: OK\r\n", INVALID_HEADER),
+    "hyphen first": (OK + b"-X: x\r\n", INVALID_HEADER),
+    "no name": (OK + b": x\r\n", INVALID_HEADER),
+    "CR in value": (OK + b"Auth-User: a\rb\r\n", INVALID_HEADER),
+    "two CR": (OK + b"\r\r\n", INVALID_HEADER),
+    "NUL in password": (OK + b"Auth-Pass: a\0b\r\n", INVALID_HEADER),
+    "NUL in name": (OK + b"Auth\0: a\r\n", INVALID_HEADER),
+    "no status": (b"HTTP/1.0 200 OK\r\n" + SERVER + END, NO_STATUS),
+    "empty status": (b"HTTP/1.0 200 OK\r\nAuth-Status: \r\n" + SERVER + END, NO_STATUS),
+    "empty status after OK": (OK + b"Auth-Status\r\n" + SERVER + END, NO_STATUS),
+    "nothing but a status": (OK + END, NO_SERVER),
+    "no port": (OK + b"Auth-Server: 127.0.0.1\r\n" + END, NO_SERVER),
+    "no server": (OK + b"Auth-Port: 143\r\n" + END, NO_SERVER),
+    "empty server": (OK + b"Auth-Server: \r\nAuth-Port: 143\r\n" + END, NO_SERVER),
+    "host name": (OK + SERVER + b"Auth-Server: mail\r\n" + END, 'sent invalid server address:"mail"'),
+    "short address": (OK + SERVER + b"Auth-Server: 127.1\r\n" + END, 'sent invalid server address:"127.1"'),
+    "big octet": (OK + SERVER + b"Auth-Server: 1.2.3.256\r\n" + END, 'sent invalid server address:"1.2.3.256"'),
+    "octal octet": (OK + SERVER + b"Auth-Server: 010.2.3.4\r\n" + END, 'sent invalid server address:"010.2.3.4"'),
+    "brackets": (OK + SERVER + b"Auth-Server: [::1]\r\n" + END, 'sent invalid server address:"[::1]"'),
+    "scope": (OK + SERVER + b"Auth-Server: fe80::1%lo\r\n" + END, 'sent invalid server address:"fe80::1%lo"'),
+    "8-bit address": (OK + SERVER + b"Auth-Server: ::\xff\r\n" + END, 'sent invalid server address:"::\\xff"'),
+    "unix without a path": (OK + SERVER + b"Auth-Server: unix:x\r\n" + END, 'sent invalid server address:"unix:x"'),
+    "port 0": (OK + SERVER + b"Auth-Port: 0\r\n" + END, 'sent invalid server port:"0"'),
+    "big port": (OK + SERVER + b"Auth-Port: 84737\r\n" + END, 'sent invalid server port:"84737"'),
+    "named port": (OK + SERVER + b"Auth-Port: imap\r\n" + END, 'sent invalid server port:"imap"'),
+    "negative port": (OK + SERVER + b"Auth-Port: -1\r\n" + END, 'sent invalid server port:"-1"'),
+    "address before port": (
+        OK + b"Auth-Server: x\r\nAuth-Port: x\r\n" + END,
+        'sent invalid server address:"x"',
+    ),
+    "too large": (OK + b"X: " + b"x" * RESPONSE_HEADER_LIMIT, "sent too large response header"),
+}
+
+
+def feed_all(chunks: list[bytes]) -> Verdict | None:
+    parser = AuthResponseParser()
+    verdict = None
+    for chunk in chunks:
+        parser.feed(chunk)
+        verdict = parser.next()
+    return verdict
+
+
+@pytest.mark.parametrize(("response", "message"), ERRORS.values(), ids=ERRORS)
+def test_a_wrong_response_has_the_same_error_in_every_chunking(response: bytes, message: str) -> None:
+    for chunks in [[response]] if len(response) > RESPONSE_HEADER_LIMIT else chunkings(response):
+        with pytest.raises(ProtocolError) as error:
+            feed_all(chunks)
+        assert (error.value.party, str(error.value)) == (Party.AUTH_SERVICE, message)
+
+
+def test_a_header_of_the_limit_is_taken_and_one_more_byte_is_not() -> None:
+    start = OK + SERVER + b"X: "
+    fill = b"x" * (RESPONSE_HEADER_LIMIT - len(start) - len(b"\r\n\r\n"))
+    body = b"y" * RESPONSE_HEADER_LIMIT
+    assert verdict_of([start, fill, b"\r\n\r\n", body]) == verdict_of([start + fill + b"\r\n\r\n" + body])
+    for chunks in ([start + fill + b"x\r\n\r\n"], [start, fill, b"x", b"\r\n", b"\r\n"]):
+        with pytest.raises(ProtocolError, match="too large"):
+            feed_all(chunks)
+
+
+@pytest.mark.parametrize("received", [b"", b"HTTP/1.0 200 OK", OK, OK + SERVER, OK + SERVER + b"\r"])
+def test_a_response_cut_short_is_an_error(received: bytes) -> None:
+    parser = AuthResponseParser()
+    parser.feed(received)
+    assert parser.next() is None
+    with pytest.raises(ProtocolError, match="prematurely closed connection"):
+        parser.end_of_input()
+
+
+def test_a_verdict_shows_no_password() -> None:
+    assert "hidden" not in repr(verdict_of([OK + SERVER + b"Auth-Pass: hidden\r\n" + END]))
+    assert "hidden" not in repr(replace(IMAP_LOGIN, password=Secret(b"hidden")))
+
+
+LINES = st.lists(
+    st.sampled_from([OK, NO, WAIT, SERVER, END, b"Auth-Wait: 3\n", b"Auth-User: x\r\n", b"Auth-Server:", b"\r", b" "])
+    | st.binary(max_size=12)
+)
+
+
+def outcome(chunks: list[bytes]) -> Verdict | str | None:
+    try:
+        return feed_all(chunks)
+    except ProtocolError as error:
+        return str(error)
+
+
+@given(LINES, st.integers(0, 300))
+def test_any_bytes_give_a_verdict_or_an_error_the_same_for_every_split(lines: list[bytes], split: int) -> None:
+    data = b"".join(lines)
+    whole = outcome([data])
+    assert whole == outcome([data[:split], data[split:]]) == outcome([data[i : i + 1] for i in range(len(data))])
+    assert not isinstance(whole, Accepted) or b"HTTP/1.0 200 OK\r\nAuth-Status: OK" in data

@@ -1,0 +1,35 @@
+"""What only IMAP's parser has: literals across discard, and memory bounded by its limit."""
+
+from __future__ import annotations
+
+from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb
+
+
+def test_discard_forgets_a_command_waiting_for_its_literal() -> None:
+    parser = ImapParser(64)
+    parser.feed(b"a LOGIN u {8}\r\n")
+    assert parser.next() == Continuation()
+    parser.discard()
+    parser.feed(b"b NOOP\r\n")
+    assert parser.next() == ImapCommand(b"b", ImapVerb.NOOP)
+
+
+def test_continuation_is_asked_for_once() -> None:
+    parser = ImapParser(64)
+    parser.feed(b"a LOGIN u {2}\r\n")
+    assert parser.next() == Continuation()
+    assert parser.next() is None
+    parser.feed(b"p")
+    assert parser.next() is None
+    parser.feed(b"w\r\n")
+    assert parser.next() == ImapCommand(b"a", ImapVerb.LOGIN, (b"u", b"pw"))
+
+
+def test_an_unfinished_command_keeps_its_room_and_a_finished_one_frees_it() -> None:
+    parser = ImapParser(64)
+    parser.feed(b"a LOGIN {4+}\r\nuser")
+    assert parser.next() is None
+    assert parser.room == 64 - 18
+    parser.feed(b" p\r\nb")
+    assert parser.next() == ImapCommand(b"a", ImapVerb.LOGIN, (b"user", b"p"))
+    assert parser.room == 63

@@ -1,0 +1,167 @@
+"""SASL responses as nginx takes them, and where mailworker is stricter."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailworker.errors import Party, ProtocolError
+from mailworker.wire.sasl import (
+    PASSWORD_PROMPT,
+    USERNAME_PROMPT,
+    Mechanism,
+    decode_base64,
+    decode_cram_md5,
+    decode_external,
+    decode_login,
+    decode_password,
+    decode_plain,
+)
+from mailworker.wire.secret import Secret
+
+BAD_BASE64 = [b"*", b"!!!!", b"A", b"AAAAA", b"A=", b"AA A", b"AA\0A", b"AA\xffA", b"AA-_", b"AA\n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "decoded"),
+    [
+        (b"", b""),
+        (b"=", b""),
+        (b"====", b""),
+        (b"=!", b""),
+        (b"dQ==", b"u"),
+        (b"dQ=", b"u"),
+        (b"dQ", b"u"),
+        (b"dXY", b"uv"),
+        (b"dXY=", b"uv"),
+        (b"dXZ3", b"uvw"),
+        (b"dQ==dQ==", b"u"),
+        (b"dQ=\xff\0*", b"u"),
+        (b"dR", b"u"),
+        (b"+/+/", b"\xfb\xff\xbf"),
+    ],
+)
+def test_base64_is_read_up_to_the_first_padding(text: bytes, decoded: bytes) -> None:
+    assert decode_base64(text) == decoded
+
+
+@pytest.mark.parametrize("text", BAD_BASE64)
+def test_base64_refuses_foreign_bytes_and_impossible_lengths(text: bytes) -> None:
+    with pytest.raises(ProtocolError, match=r"^client sent invalid base64 encoding$") as raised:
+        decode_base64(text)
+    assert raised.value.party is Party.CLIENT
+
+
+@given(st.binary(max_size=100), st.booleans())
+def test_base64_gives_back_what_was_encoded(data: bytes, padded: bool) -> None:
+    text = b64encode(data)
+    assert decode_base64(text if padded else text.rstrip(b"=")) == data
+
+
+@given(st.binary(max_size=20))
+def test_any_bytes_decode_or_are_the_clients_error(text: bytes) -> None:
+    try:
+        assert len(decode_base64(text)) <= len(text)
+    except ProtocolError as error:
+        assert error.party is Party.CLIENT
+
+
+@pytest.mark.parametrize(
+    ("message", "login", "password"),
+    [
+        (b"\0u\0p", b"u", b"p"),
+        (b"\0u\0", b"u", b""),
+        (b"admin\0u\0p", b"u", b"p"),
+        (b"\0u v\0 p ", b"u v", b" p "),
+        (b"\0\xff%\0\r\n\xfe", b"\xff%", b"\r\n\xfe"),
+    ],
+)
+def test_plain_gives_login_and_password(message: bytes, login: bytes, password: bytes) -> None:
+    assert decode_plain(b64encode(message)) == (login, Secret(password))
+
+
+@pytest.mark.parametrize(
+    ("message", "wrong"),
+    [
+        (b"", "login"),
+        (b"u", "login"),
+        (b"u\0", "login"),
+        (b"\0", "login"),
+        (b"\0\0", "login"),
+        (b"\0\0p", "login"),
+        (b"\0u", "password"),
+        (b"u\0p", "password"),
+        (b"\0u\0p\0w", "password"),
+        (b"\0u\0p\0", "password"),
+        (b"\0u\0\0", "password"),
+    ],
+)
+def test_plain_refuses_missing_parts_and_stray_nul(message: bytes, wrong: str) -> None:
+    with pytest.raises(ProtocolError, match=f"^client sent invalid {wrong} in AUTH PLAIN command$"):
+        decode_plain(b64encode(message))
+
+
+@pytest.mark.parametrize("text", BAD_BASE64)
+def test_bad_base64_is_logged_with_the_mechanism(text: bytes) -> None:
+    for decode, mechanism in (
+        (decode_plain, "PLAIN"),
+        (decode_login, "LOGIN"),
+        (decode_password, "LOGIN"),
+        (decode_cram_md5, "CRAM-MD5"),
+        (decode_external, "EXTERNAL"),
+    ):
+        with pytest.raises(ProtocolError, match=f"^client sent invalid base64 encoding in AUTH {mechanism} command$"):
+            decode(text)
+
+
+def test_login_takes_anything_even_nothing() -> None:
+    assert decode_login(b"dSB2") == b"u v"
+    assert decode_login(b"=") == b""
+    assert decode_password(b"cA==") == Secret(b"p")
+    assert decode_password(b"") == Secret(b"")
+
+
+def test_external_gives_the_login() -> None:
+    assert decode_external(b"cm9vdA==") == b"root"
+    assert decode_external(b"=") == b""
+
+
+@pytest.mark.parametrize(
+    ("message", "login", "digest"),
+    [
+        (b"u " + b"0" * 32, b"u", b"0" * 32),
+        (b" " + b"0" * 32, b"", b"0" * 32),
+        (b"u " + b" " * 32, b"u", b" " * 32),
+        (b"u \0" + b"\xff" * 31, b"u", b"\0" + b"\xff" * 31),
+    ],
+)
+def test_cram_md5_splits_at_the_first_space(message: bytes, login: bytes, digest: bytes) -> None:
+    assert decode_cram_md5(b64encode(message)) == (login, Secret(digest))
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"x", b"u ", b"u " + b"0" * 31, b"u " + b"0" * 33, b"u v " + b"0" * 32, b"0" * 32]
+)
+def test_cram_md5_wants_a_digest_of_32_bytes(message: bytes) -> None:
+    with pytest.raises(ProtocolError, match=r"^client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command$"):
+        decode_cram_md5(b64encode(message))
+
+
+@pytest.mark.parametrize("mechanism", Mechanism)
+def test_mechanisms_are_named_in_any_case(mechanism: Mechanism) -> None:
+    assert Mechanism.named(mechanism.value) is mechanism
+    assert Mechanism.named(mechanism.value.lower()) is mechanism
+    assert Mechanism.named(mechanism.value.capitalize()) is mechanism
+
+
+@pytest.mark.parametrize("name", [b"", b"PLAI", b"PLAINX", b"GSSAPI", b"CRAM_MD5", b"\xff"])
+def test_unknown_mechanisms_have_none(name: bytes) -> None:
+    assert Mechanism.named(name) is None
+
+
+def test_prompts_are_base64() -> None:
+    assert decode_base64(USERNAME_PROMPT) == b"Username:"
+    assert decode_base64(PASSWORD_PROMPT) == b"Password:"
