@@ -1,0 +1,74 @@
+"""A directive is a row: its name, where it may stand, how many words it takes, and what it does (ngx_conf_handler)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from mailworker.config.drafts import Context
+from mailworker.config.lexer import Ending, Statement
+from mailworker.config.tree import Parser
+
+Setter = Callable[[Parser], None]
+"""Takes the directive that the parser stands on; raises ConfigError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arity:
+    """How many arguments a directive takes; `most` None is no limit."""
+
+    least: int
+    most: int | None
+
+    def allows(self, arguments: int) -> bool:
+        return self.least <= arguments and (self.most is None or arguments <= self.most)
+
+
+NONE: Final = Arity(0, 0)
+ONE: Final = Arity(1, 1)
+TWO: Final = Arity(2, 2)
+ONE_OR_TWO: Final = Arity(1, 2)
+TWO_OR_THREE: Final = Arity(2, 3)
+ONE_OR_MORE: Final = Arity(1, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One row. A `block` is opened by its setter."""
+
+    name: str
+    contexts: Context
+    arity: Arity
+    set: Setter
+    block: bool = False
+
+
+class CommandTable:
+    """All rows, and the checks that hold for each of them."""
+
+    def __init__(self, commands: Iterable[Command]) -> None:
+        self._commands: dict[str, list[Command]] = {}
+        for command in commands:
+            self._commands.setdefault(command.name, []).append(command)
+
+    def handle(self, parser: Parser, statement: Statement) -> None:
+        """Find the row of a statement, check it and run its setter; raises ConfigError."""
+        parser.words = statement.words
+        self._row(parser, statement).set(parser)
+
+    def _row(self, parser: Parser, statement: Statement) -> Command:
+        name = statement.words[0]
+        rows = self._commands.get(name)
+        if rows is None:
+            raise parser.error(f'unknown directive "{name}"')
+        row = next((row for row in rows if parser.scope.context in row.contexts), None)
+        if row is None:
+            raise parser.error(f'"{name}" directive is not allowed here')
+        if row.block and statement.ending is not Ending.BLOCK_START:
+            raise parser.error(f'directive "{name}" has no opening "{{"')
+        if not row.block and statement.ending is Ending.BLOCK_START:
+            raise parser.error(f'directive "{name}" is not terminated by ";"')
+        if not row.arity.allows(len(statement.words) - 1):
+            raise parser.error(f'invalid number of arguments in "{name}" directive')
+        return row

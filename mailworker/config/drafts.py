@@ -1,0 +1,66 @@
+"""Settings while a configuration is being read: one draft for each module and block, whose fields start UNSET.
+
+A draft's fields are named after their directives. Their types are those of a draft with nothing UNSET, which is what
+merging gives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field
+from enum import Enum, Flag, auto
+from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
+
+D = TypeVar("D")
+
+
+class _Unset(Enum):
+    UNSET = "unset"
+
+
+UNSET: Final[Any] = _Unset.UNSET
+"""The value of a directive that was not given; Any, since it stands where any type may."""
+
+
+class Draft(Protocol):
+    """Any dataclass whose fields may be UNSET."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+class Context(Flag):
+    """The blocks that a directive may stand in."""
+
+    MAIN = auto()
+    EVENTS = auto()
+    MAIL = auto()
+    SERVER = auto()
+
+    ANY = MAIN | EVENTS | MAIL | SERVER
+
+
+class Scope:
+    """A block: its drafts, the block around it, and the position of its "{"."""
+
+    __slots__ = ("_drafts", "context", "opened_at", "parent")
+
+    def __init__(self, context: Context, parent: Scope | None = None, opened_at: str = "") -> None:
+        self.context = context
+        self.parent = parent
+        self.opened_at = opened_at
+        self._drafts: dict[type[object], object] = {}
+
+    def draft(self, kind: type[D]) -> D:
+        """The block's draft of `kind`, made when first asked for."""
+        if kind not in self._drafts:
+            self._drafts[kind] = kind()
+        return cast("D", self._drafts[kind])
+
+    def has(self, kind: type[object]) -> bool:
+        """Whether anything has asked for a draft of `kind`."""
+        return kind in self._drafts
+
+    def outer(self, kind: type[D]) -> D:
+        """The draft of `kind` of the block around this one."""
+        if self.parent is None:
+            raise LookupError(f"no block around {self.context}")
+        return self.parent.draft(kind)

@@ -1,0 +1,180 @@
+"""`listen ADDRESS [PARAMETERS]` (ngx_mail_core_listen, and `reuseport` as Angie has it)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from mailworker.config import values
+from mailworker.config.addresses import BadAddress, parse_url
+from mailworker.config.command import ONE_OR_MORE, Command
+from mailworker.config.drafts import UNSET, Context
+from mailworker.config.mail import MailCoreDraft
+from mailworker.config.settings import Address, InetAddress, Keepalive, Listen, Protocol
+from mailworker.config.ssl import SslDraft
+from mailworker.config.tree import Parser
+
+_PORTS: Final = {
+    143: Protocol.IMAP,
+    993: Protocol.IMAP,
+    110: Protocol.POP3,
+    995: Protocol.POP3,
+    25: Protocol.SMTP,
+    465: Protocol.SMTP,
+    587: Protocol.SMTP,
+}
+_WILDCARDS: Final = ("0.0.0.0", "::")
+
+
+@dataclass(slots=True)
+class ListenDraft:
+    """A server's own listens."""
+
+    listen: tuple[Listen, ...] = UNSET
+
+
+@dataclass(slots=True)
+class AddressesDraft:
+    """Every address that any server of the `mail` block listens on."""
+
+    taken: set[Address] = field(default_factory=set)
+
+
+def count_sockets(listens: Iterable[Listen]) -> int:
+    """How many sockets will listen: a wildcard serves its port's addresses that do not ask for their own."""
+    listens = list(listens)
+    wildcards = {_family_and_port(listen.address) for listen in listens if _is_wildcard(listen.address)}
+    return sum(
+        listen.bind or _is_wildcard(listen.address) or _family_and_port(listen.address) not in wildcards
+        for listen in listens
+    )
+
+
+def _is_wildcard(address: Address) -> bool:
+    return isinstance(address, InetAddress) and address.host in _WILDCARDS
+
+
+def _family_and_port(address: Address) -> tuple[bool, int] | None:
+    return (address.is_ipv6, address.port) if isinstance(address, InetAddress) else None
+
+
+def _set_listen(parser: Parser) -> None:
+    text = parser.words[1]
+    try:
+        url = parse_url(text, parser.resolve, listen=True)
+    except BadAddress as reason:
+        raise parser.error(f'{reason} in "{text}" of the "listen" directive') from reason
+    core = parser.scope.draft(MailCoreDraft)
+    if core.protocol is UNSET:
+        core.protocol = _PORTS.get(url.port, UNSET)
+    listen = Listen(url.addresses[0])
+    for word in parser.words[2:]:
+        listen = _with_parameter(parser, listen, word)
+    _take(parser, url.addresses)
+    draft = parser.scope.draft(ListenDraft)
+    earlier = () if draft.listen is UNSET else draft.listen
+    draft.listen = earlier + tuple(replace(listen, address=address) for address in url.addresses)
+
+
+def _take(parser: Parser, addresses: Iterable[Address]) -> None:
+    taken = parser.scope.outer(AddressesDraft).taken
+    for address in addresses:
+        if address in taken:
+            raise parser.error(f'duplicate "{address}" address and port pair')
+        taken.add(address)
+
+
+def _with_parameter(parser: Parser, listen: Listen, word: str) -> Listen:
+    if word == "ssl":
+        draft = parser.scope.draft(SslDraft)
+        draft.listen, draft.asked_at = True, parser.where
+        return replace(listen, ssl=True)
+    if word == "proxy_protocol":
+        return replace(listen, proxy_protocol=True)
+    if word in ("bind", "multipath", "reuseport"):
+        return _SWITCHES[word](listen)
+    name, equals, value = word.partition("=")
+    read = _PARAMETERS.get(name) if equals else None
+    if read is None:
+        raise parser.error(f'invalid parameter "{word}"')
+    return replace(read(_Parameter(parser, listen, word, value)), bind=True)
+
+
+_SWITCHES: Final[dict[str, Callable[[Listen], Listen]]] = {
+    "bind": lambda listen: replace(listen, bind=True),
+    "multipath": lambda listen: replace(listen, bind=True, multipath=True),
+    "reuseport": lambda listen: replace(listen, bind=True, reuseport=True),
+}
+
+
+class _Parameter(NamedTuple):
+    """`NAME=VALUE` of a listen, `word` being all of it."""
+
+    parser: Parser
+    listen: Listen
+    word: str
+    value: str
+
+
+def _backlog(parameter: _Parameter) -> Listen:
+    backlog = values.number(parameter.value)
+    if not backlog:
+        raise parameter.parser.error(f'invalid backlog "{parameter.word}"')
+    return replace(parameter.listen, backlog=backlog)
+
+
+def _rcvbuf(parameter: _Parameter) -> Listen:
+    size = values.size(parameter.value)
+    if size is None:
+        raise parameter.parser.error(f'invalid rcvbuf "{parameter.word}"')
+    return replace(parameter.listen, rcvbuf=size)
+
+
+def _sndbuf(parameter: _Parameter) -> Listen:
+    size = values.size(parameter.value)
+    if size is None:
+        raise parameter.parser.error(f'invalid sndbuf "{parameter.word}"')
+    return replace(parameter.listen, sndbuf=size)
+
+
+def _ipv6only(parameter: _Parameter) -> Listen:
+    """`on` or `off`; nginx knows the parameter by "ipv6only=o"."""
+    value = parameter.value
+    if not value.startswith("o"):
+        raise parameter.parser.error(f'invalid parameter "{parameter.word}"')
+    if value not in ("on", "off"):
+        raise parameter.parser.error(f'invalid ipv6only flags "{value}"')
+    return replace(parameter.listen, ipv6only=value == "on")
+
+
+def _so_keepalive(parameter: _Parameter) -> Listen:
+    keepalive = _keepalive(parameter.value)
+    if keepalive is None:
+        raise parameter.parser.error(f'invalid so_keepalive value: "{parameter.value}"')
+    return replace(parameter.listen, so_keepalive=keepalive)
+
+
+def _keepalive(text: str) -> Keepalive | None:
+    """`on`, `off` or `[idle]:[interval]:[count]`; a part that is 0 or empty leaves the kernel's value."""
+    if text in ("on", "off"):
+        return Keepalive(text == "on")
+    idle_text, _, rest = text.partition(":")
+    interval_text, _, count_text = rest.partition(":")
+    idle = values.seconds(idle_text) if idle_text else 0
+    interval = values.seconds(interval_text) if interval_text else 0
+    count = values.number(count_text) if count_text else 0
+    if idle is None or interval is None or count is None or not (idle or interval or count):
+        return None
+    return Keepalive(True, idle or None, interval or None, count or None)
+
+
+_PARAMETERS: Final[dict[str, Callable[[_Parameter], Listen]]] = {
+    "backlog": _backlog,
+    "rcvbuf": _rcvbuf,
+    "sndbuf": _sndbuf,
+    "ipv6only": _ipv6only,
+    "so_keepalive": _so_keepalive,
+}
+
+COMMANDS: Final = (Command("listen", Context.SERVER, ONE_OR_MORE, _set_listen),)

@@ -1,0 +1,65 @@
+"""A configuration file -> Settings, or the ConfigError that nginx would report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from mailworker.config import auth_http, blocks, core, events, imap, listen, mail, pop3, proxy, realip, smtp, ssl
+from mailworker.config.addresses import Resolve, system_addresses
+from mailworker.config.blocks import MailBlock, OnServer
+from mailworker.config.command import CommandTable
+from mailworker.config.settings import LogTarget, MailServer, Settings
+from mailworker.config.tree import Parser, Warn
+from mailworker.config.zones import ZonesDraft
+
+_MODULES = (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, realip)
+
+
+def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
+    path: Path,
+    *,
+    prefix: Path,
+    globals_: str = "",
+    error_log: Path | None = core.ERROR_LOG,
+    resolve: Resolve = system_addresses,
+    on_server: OnServer = lambda server: None,
+    on_warning: Warn = lambda level, message: None,
+    on_syntax_ok: Callable[[], None] = lambda: None,
+) -> Settings:
+    """Read `path` and all that it includes.
+
+    `prefix` is the folder of logs and pid files; `globals_` is the text of -g, `error_log` the log of -e (None:
+    stderr), which takes effect where the configuration names no file. Host names go through `resolve`.
+
+    `on_server` is called for every server in turn when nginx would make its TLS context, so a ConfigError of the
+    caller's comes in nginx's order; the server's `error_log` is still empty where it inherits that of the main
+    context. `on_warning` gets each warning at once, since those that come before an error are reported too.
+    `on_syntax_ok` is called where `-t` says so: what is refused after that is no error of syntax.
+
+    Raises ConfigError.
+    """
+    rows = [command for module in _MODULES for command in module.COMMANDS]
+    table = CommandTable([*rows, *blocks.commands(on_server)])
+    parser = Parser(path, prefix, table.handle, resolve, on_warning)
+    if globals_:
+        parser.parse_text(globals_)
+    parser.parse_file(str(path))
+    on_syntax_ok()
+    core_settings = core.freeze(parser, error_log)
+    servers = parser.main.draft(MailBlock).servers
+    sockets = listen.count_sockets(address for server in servers for address in server.listens)
+    return Settings(
+        path=path,
+        core=core_settings,
+        events=events.freeze(parser, sockets),
+        servers=_with_error_log(servers, core_settings.error_log),
+        zones=tuple(parser.main.draft(ZonesDraft).zones.values()),
+        files=tuple(parser.files.items()),
+        warnings=tuple(parser.warnings),
+    )
+
+
+def _with_error_log(servers: Iterable[MailServer], error_log: tuple[LogTarget, ...]) -> tuple[MailServer, ...]:
+    return tuple(server if server.error_log else replace(server, error_log=error_log) for server in servers)

@@ -1,0 +1,41 @@
+"""Networks as `set_real_ip_from` and `debug_connection` take them: an address, a CIDR block, a host name, `unix:`."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from mailworker.config import values
+from mailworker.config.addresses import BadAddress, resolve_host
+from mailworker.config.command import Setter
+from mailworker.config.drafts import UNSET
+from mailworker.config.tree import Parser
+
+Network = IPv4Network | IPv6Network | str
+"""A block of addresses, or "unix:" for every unix domain socket."""
+
+
+def networks(kind: type[object]) -> Setter:
+    """A setter that adds networks to the draft; the directive may be repeated."""
+
+    def add(parser: Parser) -> None:
+        draft = parser.scope.draft(kind)
+        earlier = getattr(draft, parser.words[0])
+        setattr(draft, parser.words[0], (*(() if earlier is UNSET else earlier), *_read(parser)))
+
+    return add
+
+
+def _read(parser: Parser) -> tuple[Network, ...]:
+    directive, word = parser.words
+    if word == "unix:":
+        return (word,)
+    block = values.network(word)
+    if block is not None:
+        network, has_host_bits = block
+        if has_host_bits:
+            parser.warn(f"low address bits of {word} are meaningless")
+        return (network,)
+    try:
+        return tuple(ip_network(address) for address in resolve_host(word, parser.resolve))
+    except BadAddress as reason:
+        raise parser.error(f'{reason} in {directive} "{word}"') from reason

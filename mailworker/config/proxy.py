@@ -1,0 +1,64 @@
+"""The connection to the backend (ngx_mail_proxy_module)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mailworker.config import slots
+from mailworker.config.command import ONE, Command
+from mailworker.config.drafts import UNSET, Context, Scope
+from mailworker.config.merge import merged
+from mailworker.config.settings import ProxyProtocol, ProxySettings
+from mailworker.config.values import PAGE
+
+
+@dataclass(slots=True)
+class ProxyDraft:
+    """As in nginx `proxy` has no effect: a mail proxy always proxies."""
+
+    proxy: bool = UNSET
+    proxy_buffer: int = UNSET
+    proxy_timeout: float = UNSET
+    proxy_pass_error_message: bool = UNSET
+    xclient: bool = UNSET
+    proxy_smtp_auth: bool = UNSET
+    proxy_protocol: ProxyProtocol = UNSET
+
+
+DEFAULTS: Final = ProxyDraft(
+    proxy=False,
+    proxy_buffer=PAGE,
+    proxy_timeout=86400.0,
+    proxy_pass_error_message=False,
+    xclient=True,
+    proxy_smtp_auth=False,
+    proxy_protocol=ProxyProtocol.OFF,
+)
+
+
+def freeze(server: Scope, mail: Scope) -> ProxySettings:
+    """The server's settings."""
+    draft = merged(DEFAULTS, server, mail)
+    return ProxySettings(
+        buffer=draft.proxy_buffer,
+        timeout=draft.proxy_timeout,
+        pass_error_message=draft.proxy_pass_error_message,
+        xclient=draft.xclient,
+        smtp_auth=draft.proxy_smtp_auth,
+        proxy_protocol=draft.proxy_protocol,
+    )
+
+
+_BOTH: Final = Context.MAIL | Context.SERVER
+_PROXY_PROTOCOLS: Final = {version.value: version for version in ProxyProtocol}
+
+COMMANDS: Final = (
+    Command("proxy", _BOTH, ONE, slots.flag(ProxyDraft)),
+    Command("proxy_buffer", _BOTH, ONE, slots.size(ProxyDraft)),
+    Command("proxy_timeout", _BOTH, ONE, slots.milliseconds(ProxyDraft)),
+    Command("proxy_pass_error_message", _BOTH, ONE, slots.flag(ProxyDraft)),
+    Command("xclient", _BOTH, ONE, slots.flag(ProxyDraft)),
+    Command("proxy_smtp_auth", _BOTH, ONE, slots.flag(ProxyDraft)),
+    Command("proxy_protocol", _BOTH, ONE, slots.choice(ProxyDraft, _PROXY_PROTOCOLS)),
+)

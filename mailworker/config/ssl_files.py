@@ -1,0 +1,62 @@
+"""Files that ssl directives name: full names, and the contents that are read with the configuration."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mailworker.config.tree import Parser
+
+LONGEST_PASSWORD_LINE: Final = 4095  # bytes
+TICKET_KEY_SIZES: Final = (48, 80)  # bytes, for AES-128 and AES-256
+
+# Those commands of SSL_CONF_cmd(3), in lower case, whose value is a file or a folder.
+_FILE_COMMANDS: Final = frozenset(
+    {
+        "certificate",
+        "privatekey",
+        "serverinfofile",
+        "chaincapath",
+        "chaincafile",
+        "verifycapath",
+        "verifycafile",
+        "requestcafile",
+        "clientcafile",
+        "requestcapath",
+        "clientcapath",
+        "dhparameters",
+    }
+)
+
+
+def full_name(parser: Parser, name: str, *no_files: str) -> str:
+    """The absolute name of a file, or the word itself where it starts with one of `no_files`."""
+    return name if name.startswith(no_files) else parser.beside_configuration(name)
+
+
+def optional_name(parser: Parser, name: str) -> str | None:
+    """The absolute name of a file, None for an empty word."""
+    return parser.beside_configuration(name) if name else None
+
+
+def full_value(parser: Parser, command: str, value: str) -> str:
+    """The value of an `ssl_conf_command`, absolute where it is a file."""
+    return parser.beside_configuration(value) if command.lower() in _FILE_COMMANDS else value
+
+
+def read_passwords(parser: Parser) -> tuple[bytes, ...]:
+    """The lines of the file that the directive names; an empty file holds one empty password."""
+    name = parser.beside_configuration(parser.words[1])
+    lines = parser.read_file(name).split(b"\n")
+    if any(len(line) > LONGEST_PASSWORD_LINE for line in lines):
+        raise parser.error(f'too long line in "{name}"')
+    passwords = tuple(line.removesuffix(b"\r") for line in lines)
+    return tuple(password for password in passwords if password) or (b"",)
+
+
+def read_ticket_key(parser: Parser, name: str) -> bytes:
+    """The content of an `ssl_session_ticket_key`."""
+    name = parser.beside_configuration(name)
+    key = parser.read_file(name)
+    if len(key) not in TICKET_KEY_SIZES:
+        raise parser.error(f'"{name}" must be 48 or 80 bytes')
+    return key

@@ -1,0 +1,143 @@
+"""The files, blocks and `-g` text of a configuration, read statement by statement (ngx_conf_parse)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from mailworker.config.addresses import Resolve
+from mailworker.config.drafts import Context, Scope
+from mailworker.config.glob import glob, has_magic
+from mailworker.config.lexer import Ending, Lexer, Statement
+from mailworker.config.settings import Level
+from mailworker.errors import ConfigError
+
+DEEPEST_INCLUDE: Final = 64  # files open at once; nginx stops where its descriptors end
+
+LONGEST_MESSAGE: Final = 1024  # bytes without the position, as in nginx
+
+Handle = Callable[["Parser", Statement], None]
+Warn = Callable[[Level, str], None]
+
+
+class Parser:
+    """Reads a configuration and hands every directive to `handle`.
+
+    While it does, `words` are those of the directive and `scope` is the block around it: `main` is the outermost block.
+    What the setter of a directive needs to know of the world stands here. `files` collects each file read, for -T.
+    """
+
+    def __init__(self, path: Path, prefix: Path, handle: Handle, resolve: Resolve, on_warning: Warn) -> None:
+        self.main = self.scope = Scope(Context.MAIN)
+        self.words: list[str] = []
+        self.files: dict[Path, bytes] = {}
+        self.warnings: list[tuple[Level, str]] = []
+        self.resolve = resolve
+        self._path = path
+        self._prefix = prefix
+        self._handle = handle
+        self._on_warning = on_warning
+        self._lexers: list[Lexer] = []
+
+    @property
+    def where(self) -> str | None:
+        """The present position as messages give it, None outside of all text."""
+        return self._lexers[-1].where if self._lexers else None
+
+    def error(self, message: str) -> ConfigError:
+        """An error at the present position, for the caller to raise."""
+        return ConfigError(_clipped(message), self.where)
+
+    def system_error(self, call: str, name: str, error: OSError) -> ConfigError:
+        """A failed system call on a file, in nginx's words."""
+        return self.error(f'{call} "{name}" failed ({error.errno}: {os.strerror(error.errno or 0)})')
+
+    def warn(self, message: str) -> None:
+        """Report a warning with the present position, or none outside of all text."""
+        text = _clipped(message) if self.where is None else f"{_clipped(message)} in {self.where}"
+        self.warnings.append((Level.WARN, text))
+        self._on_warning(Level.WARN, text)
+
+    def beside_configuration(self, name: str) -> str:
+        """The full name of a file that is looked for in the folder of the main configuration file."""
+        return _absolute(self._path.parent, name)
+
+    def below_prefix(self, name: str) -> str:
+        """The full name of a file that is looked for in the prefix."""
+        return _absolute(self._prefix, name)
+
+    def read_file(self, name: str) -> bytes:
+        """The content of a file that the configuration names."""
+        try:
+            with Path(name).open("rb") as file:
+                return file.read()
+        except IsADirectoryError as error:
+            raise self.system_error("read()", name, error) from error
+        except OSError as error:
+            raise self.system_error("open()", name, error) from error
+
+    def parse_text(self, text: str) -> None:
+        """Parse the directives of `-g`."""
+        self._lexers.append(Lexer(os.fsencode(text), None))
+        while (statement := self._lexers[-1].next()).ending is not Ending.FILE_DONE:
+            if statement.ending is Ending.BLOCK_DONE:
+                raise self.error('unexpected "}"')
+            if statement.ending is Ending.BLOCK_START:
+                raise self.error("block directives are not supported in -g option")
+            self._handle(self, statement)
+        self._lexers.pop()
+
+    def parse_file(self, name: str) -> None:
+        """Parse a whole file in the present block."""
+        if len(self._lexers) >= DEEPEST_INCLUDE:
+            raise self.error(f'open() "{name}" failed (24: {os.strerror(24)})')
+        data = self._read_configuration(name)
+        self.files.setdefault(Path(name), data)
+        self._lexers.append(Lexer(data, name))
+        while (statement := self._lexers[-1].next()).ending is not Ending.FILE_DONE:
+            if statement.ending is Ending.BLOCK_DONE:
+                raise self.error('unexpected "}"')
+            self._handle(self, statement)
+        self._lexers.pop()
+
+    def parse_block(self, scope: Scope) -> None:
+        """Parse up to the "}" of the block that the present directive opened; errors stand where parsing stops."""
+        outer, self.scope = self.scope, scope
+        while (statement := self._lexers[-1].next()).ending is not Ending.BLOCK_DONE:
+            if statement.ending is Ending.FILE_DONE:
+                raise self.error('unexpected end of file, expecting "}"')
+            self._handle(self, statement)
+        self.scope = outer
+
+    def include(self) -> None:
+        """`include MASK`: every match in byte order; a mask that matches nothing is no error."""
+        name = self.beside_configuration(self.words[1])
+        for match in glob(name) if has_magic(name) else [name]:
+            self.parse_file(match)
+
+    def _read_configuration(self, name: str) -> bytes:
+        """A file's content; like nginx, what has no size (a pipe, a device) is empty."""
+        try:
+            with Path(name).open("rb", buffering=0) as file:
+                return file.readall() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+        except IsADirectoryError as error:
+            raise ConfigError(f'pread() "{name}" failed (21: {os.strerror(21)})') from error
+        except OSError as error:
+            raise self.system_error("open()", name, error) from error
+
+
+def c_string(word: str) -> str:
+    """The part of a word that a system call sees: up to its first NUL."""
+    return word.partition("\0")[0]
+
+
+def _clipped(message: str) -> str:
+    return os.fsdecode(os.fsencode(message)[:LONGEST_MESSAGE])
+
+
+def _absolute(folder: Path, name: str) -> str:
+    name = c_string(name)
+    return name if name.startswith("/") else f"{str(folder).rstrip('/')}/{name}"

@@ -1,0 +1,125 @@
+"""Words -> values, by nginx's rules. Every function gives None for a word that is no such value."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final, TypeVar
+
+from mailworker.config.addresses import ipv4_text, ipv6_text
+
+V = TypeVar("V")
+
+PAGE: Final = mmap.PAGESIZE  # bytes: nginx's default for buffers
+LARGEST: Final = 2**63 - 1  # what nginx's integers can hold on 64-bit systems
+
+_DIGITS = re.compile(r"[0-9]+")
+_SIZE = re.compile(r"([0-9]+)([kKmM]?)")
+_OFFSET = re.compile(r"([0-9]+)([kKmMgG]?)")
+_TIME_GROUP = re.compile(r"([0-9]*)(ms|[yMwdhms ]) *")
+
+_SCALES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+# unit: (place in the order that groups must keep, milliseconds)
+_UNITS = {
+    "y": (1, 365 * 86_400_000),
+    "M": (2, 30 * 86_400_000),
+    "w": (3, 7 * 86_400_000),
+    "d": (4, 86_400_000),
+    "h": (5, 3_600_000),
+    "m": (6, 60_000),
+    "s": (7, 1000),
+    "ms": (8, 1),
+    " ": (7, 1000),
+}
+_FIRST_OF_MILLISECONDS: Final = 3  # such times know no years and months
+_LAST: Final = 9
+
+
+def same_word(word: str, other: str) -> bool:
+    """Equal but for the case of ASCII letters."""
+    return word == other or (word.isascii() and word.lower() == other.lower())
+
+
+def number(word: str) -> int | None:
+    """Decimal digits only."""
+    if not _DIGITS.fullmatch(word):
+        return None
+    value = int(word) if len(word) < 40 else int(word.lstrip("0")[:40] or "0")
+    return value if value <= LARGEST else None
+
+
+def size(word: str) -> int | None:
+    """Bytes; "k" and "m" in either case scale by 1024."""
+    return _scaled(_SIZE.fullmatch(word))
+
+
+def offset(word: str) -> int | None:
+    """A size that also takes "g"."""
+    return _scaled(_OFFSET.fullmatch(word))
+
+
+def _scaled(match: re.Match[str] | None) -> int | None:
+    count = number(match[1]) if match else None
+    if match is None or count is None:
+        return None
+    value = count * _SCALES[match[2].lower()]
+    return value if value <= LARGEST else None
+
+
+def milliseconds(word: str) -> float | None:
+    """Seconds, from a time that may go down to "ms" and knows no years and months."""
+    value = _time(word, _FIRST_OF_MILLISECONDS - 1, _UNITS["ms"][0])
+    return None if value is None or value > LARGEST else value / 1000
+
+
+def seconds(word: str) -> int | None:
+    """Whole seconds, from a time in "y" to "s"."""
+    value = _time(word, 0, _UNITS["s"][0])
+    return None if value is None or value // 1000 > LARGEST else value // 1000
+
+
+def _time(word: str, step: int, finest: int) -> int | None:
+    """Milliseconds of `word`, whose groups must be smaller than unit `step`, and no smaller than `finest`."""
+    total = position = 0
+    digits_seen = False
+    while group := _TIME_GROUP.match(word, position):
+        place, scale = _UNITS[group[2]]
+        count = number(group[1]) if group[1] else 0
+        if place <= step or place > finest or count is None:
+            return None
+        digits_seen = digits_seen or bool(group[1])
+        total += count * scale
+        step = _LAST if group[2] == " " else place
+        position = group.end()
+    rest = word[position:]
+    last = number(rest) if rest else 0
+    if last is None or not (rest or digits_seen):
+        return None
+    return total + last * 1000
+
+
+def flag(word: str) -> bool | None:
+    """`on` or `off` in any case of letters."""
+    return choice(word, {"on": True, "off": False})
+
+
+def choice(word: str, table: Mapping[str, V]) -> V | None:
+    """The row of `table` that `word` names in any case of letters."""
+    return next((value for name, value in table.items() if same_word(word, name)), None)
+
+
+def network(word: str) -> tuple[IPv4Network | IPv6Network, bool] | None:
+    """An address or CIDR block, and whether host bits were set in it."""
+    address, slash, mask = word.partition("/")
+    text = ipv4_text(address) or ipv6_text(address)
+    if text is None:
+        return None
+    longest = 128 if ":" in text else 32
+    prefix = number(mask) if slash else longest
+    if prefix is None or prefix > longest:
+        return None
+    block = ip_network(f"{text}/{prefix}", strict=False)
+    return block, block.network_address != ip_network(text).network_address
