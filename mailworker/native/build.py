@@ -1,0 +1,79 @@
+"""How the compiled module is built: read by setup.py, and run by hand to build it in place.
+
+MAILWORKER_WERROR=1 turns the compiler's warnings into errors. CFLAGS and LDFLAGS are honoured, for sanitizers too.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cffi import FFI, PkgConfigError
+from cffi.pkgconfig import flags_from_pkgconfig
+
+HERE = Path(__file__).parent
+WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Werror"]
+
+# What cffi generates, and thereby every function that Python calls, sees the headers through this.
+PREAMBLE = """
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include "openssl.h"
+#include <openssl/conf.h>
+#include <openssl/dh.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/store.h>
+#include <openssl/ui.h>
+#include <openssl/x509v3.h>
+#if OPENSSL_VERSION_NUMBER < 0x10101000L
+#error "mailworker needs OpenSSL 1.1.1 or later"
+#endif
+"""
+
+
+def compiler_settings() -> dict[str, Any]:
+    """Where OpenSSL is, by pkg-config where that is installed, and the flags for the compiler."""
+    try:
+        found: dict[str, Any] = flags_from_pkgconfig(["openssl"])
+    except PkgConfigError:
+        found = {"libraries": ["ssl", "crypto"]}
+    found.setdefault("include_dirs", []).append(str(HERE))
+    if os.environ.get("MAILWORKER_WERROR"):
+        found.setdefault("extra_compile_args", []).extend(WARNINGS)
+    return found
+
+
+def make_builder() -> FFI:
+    """The builder of the module `mailworker.native._native`."""
+    builder = FFI()
+    builder.cdef((HERE / "openssl.cdef").read_text() + (HERE / "native.h").read_text())
+    builder.set_source(
+        "mailworker.native._native",
+        PREAMBLE,
+        sources=[str(HERE / name) for name in ("openssl.c", "resumption.c", "relay.c")],
+        depends=[str(HERE / name) for name in ("native.h", "openssl.h", "openssl.cdef")],
+        **compiler_settings(),
+    )
+    return builder
+
+
+def build_in_place() -> Path:
+    """Compile, and put the module beside this file, in place of any that setup.py has left there by another name."""
+    with TemporaryDirectory() as folder:
+        compiled = Path(ffibuilder.compile(tmpdir=folder))
+        target = HERE / compiled.name
+        fresh = target.with_suffix(".new")
+        shutil.copy(compiled, fresh)
+        fresh.replace(target)  # a running process keeps the file that it has mapped
+    for stale in set(HERE.glob("_native.*.so")) - {target}:
+        stale.unlink()
+    return target
+
+
+ffibuilder = make_builder()
+
+if __name__ == "__main__":
+    print(build_in_place())

@@ -1,0 +1,86 @@
+"""X.509 certificates and revocation lists, and the facts of a certificate in nginx's spelling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailworker.native._native import ffi, lib
+from mailworker.native.bio import opened, read_all, written
+from mailworker.native.queue import checked
+
+if TYPE_CHECKING:
+    from mailworker.native._native import CData
+
+_SHA1_SIZE = 20
+
+
+class Certificate:
+    """An X.509 certificate. Takes over the reference that it is given."""
+
+    __slots__ = ("pointer",)
+
+    def __init__(self, pointer: CData) -> None:
+        self.pointer = ffi.gc(pointer, lib.X509_free)
+
+    @property
+    def subject(self) -> bytes:
+        """The subject's name as RFC 2253 writes it."""
+        name = lib.X509_get_subject_name(self.pointer)
+        return written(lambda bio: lib.X509_NAME_print_ex(bio, name, 0, lib.XN_FLAG_RFC2253))
+
+    @property
+    def issuer(self) -> bytes:
+        """The issuer's name as RFC 2253 writes it."""
+        name = lib.X509_get_issuer_name(self.pointer)
+        return written(lambda bio: lib.X509_NAME_print_ex(bio, name, 0, lib.XN_FLAG_RFC2253))
+
+    @property
+    def serial(self) -> bytes:
+        """The serial number in upper case hexadecimal digits."""
+        number = lib.X509_get_serialNumber(self.pointer)
+        return written(lambda bio: lib.i2a_ASN1_INTEGER(bio, number))
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The SHA-1 digest of the certificate in lower case hexadecimal digits."""
+        digest = ffi.new("unsigned char[]", _SHA1_SIZE)
+        checked("X509_digest", self.pointer, lib.EVP_sha1(), digest, ffi.NULL)
+        return bytes(ffi.buffer(digest)).hex().encode()
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate in PEM, with a line feed at its end."""
+        return written(lambda bio: lib.PEM_write_bio_X509(bio, self.pointer))
+
+    @property
+    def der(self) -> bytes:
+        """The certificate in DER."""
+        return written(lambda bio: lib.i2d_X509_bio(bio, self.pointer))
+
+
+class RevocationList:
+    """A certificate revocation list. Takes over the reference that it is given."""
+
+    __slots__ = ("pointer",)
+
+    def __init__(self, pointer: CData) -> None:
+        self.pointer = ffi.gc(pointer, lib.X509_CRL_free)
+
+    @property
+    def der(self) -> bytes:
+        """The list in DER."""
+        return written(lambda bio: lib.i2d_X509_CRL_bio(bio, self.pointer))
+
+
+def load_certificates(source: str) -> tuple[Certificate, ...]:
+    """All certificates of a PEM file or of "data:PEM", in their order; raises OpenSslError."""
+    with opened(source) as bio:
+        found = read_all(bio, "PEM_read_bio_X509_AUX", "PEM_read_bio_X509")
+    return tuple(Certificate(pointer) for pointer in found)
+
+
+def load_revocation_lists(source: str) -> tuple[RevocationList, ...]:
+    """All revocation lists of a PEM file; raises OpenSslError."""
+    with opened(source) as bio:
+        found = read_all(bio, "PEM_read_bio_X509_CRL")
+    return tuple(RevocationList(pointer) for pointer in found)

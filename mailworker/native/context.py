@@ -1,0 +1,152 @@
+"""An SSL_CTX of OpenSSL, one method per thing that nginx sets on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mailworker.native._native import ffi, lib
+from mailworker.native.bio import opened
+from mailworker.native.certificate import Certificate, RevocationList
+from mailworker.native.key import Key, NotSupported
+from mailworker.native.queue import OpenSslError, checked, take_reasons
+from mailworker.native.sessions import SessionStore
+
+if TYPE_CHECKING:
+    from mailworker.native._native import CData
+
+_VERSION_OPTIONS = {
+    "SSLv3": lib.SSL_OP_NO_SSLv3,
+    "TLSv1": lib.SSL_OP_NO_TLSv1,
+    "TLSv1.1": lib.SSL_OP_NO_TLSv1_1,
+    "TLSv1.2": lib.SSL_OP_NO_TLSv1_2,
+    "TLSv1.3": lib.SSL_OP_NO_TLSv1_3,
+}
+
+
+class Context:
+    """What the server's side of connections has in common.
+
+    It starts with no compression, no renegotiation, no early data, no automatic chains, a missing close_notify
+    taken as an end, and buffers only for connections that are in the middle of something. Methods raise
+    OpenSslError.
+    """
+
+    __slots__ = ("_kept", "_policy", "pointer")
+
+    def __init__(self, protocol: bytes) -> None:
+        """`protocol` is the one ALPN protocol that clients may offer, b"" if ALPN is to be ignored."""
+        self._policy = ffi.new("struct tls_policy *")
+        self._policy.protocol = [len(protocol), *protocol]
+        self._kept: list[object] = [self._policy]  # what C points to
+        self.pointer: CData = ffi.gc(checked("context_new", self._policy), lib.SSL_CTX_free)
+
+    def allow_versions(self, names: Iterable[str]) -> None:
+        """Switch off all protocol versions but those; names that the library does not know are ignored."""
+        for version in _VERSION_OPTIONS.keys() - set(names):
+            lib.SSL_CTX_set_options(self.pointer, _VERSION_OPTIONS[version])
+
+    def set_ciphers(self, ciphers: str, *, prefer_own_order: bool) -> None:
+        """The cipher list for versions up to TLS 1.2."""
+        checked("SSL_CTX_set_cipher_list", self.pointer, ciphers.encode())
+        if prefer_own_order:
+            lib.SSL_CTX_set_options(self.pointer, lib.SSL_OP_CIPHER_SERVER_PREFERENCE)
+
+    def use_certificate(self, leaf: Certificate, chain: Sequence[Certificate]) -> None:
+        """Add a certificate for its type of key, with the intermediates that are sent after it."""
+        checked("SSL_CTX_use_certificate", self.pointer, leaf.pointer)
+        lib.SSL_CTX_clear_chain_certs(self.pointer)
+        for intermediate in chain:
+            checked("SSL_CTX_add1_chain_cert", self.pointer, intermediate.pointer)
+
+    def use_key(self, key: Key) -> None:
+        """Add the key of the certificate of its type."""
+        checked("SSL_CTX_use_PrivateKey", self.pointer, key.pointer)
+
+    def compress_certificates(self, *, on: bool) -> None:
+        """RFC 8879; raises NotSupported where it is wanted and the library lacks it."""
+        lib.ERR_clear_error()
+        result = lib.context_compress_certificates(self.pointer, on)
+        if result < 0:
+            raise NotSupported("this OpenSSL knows no certificate compression")
+        if result == 0:
+            raise OpenSslError("SSL_CTX_compress_certs", take_reasons())
+
+    def ask_for_certificate(self, depth: int) -> None:
+        """Ask clients for a certificate and check its chain; the result stops no handshake."""
+        lib.context_verify_client(self.pointer, depth)
+
+    def trust(self, authority: Certificate) -> None:
+        """Let chains end in `authority`."""
+        checked("X509_STORE_add_cert", lib.SSL_CTX_get_cert_store(self.pointer), authority.pointer)
+
+    def name_authority(self, authority: Certificate) -> None:
+        """Name `authority` to clients that are asked for a certificate."""
+        checked("SSL_CTX_add_client_CA", self.pointer, authority.pointer)
+
+    def revoke(self, revoked: RevocationList) -> None:
+        """Check every certificate of a chain against revocation lists, this one among them."""
+        store = lib.SSL_CTX_get_cert_store(self.pointer)
+        checked("X509_STORE_add_crl", store, revoked.pointer)
+        checked("X509_STORE_set_flags", store, lib.X509_V_FLAG_CRL_CHECK | lib.X509_V_FLAG_CRL_CHECK_ALL)
+
+    def set_dh_parameters(self, path: str) -> None:
+        """The group for finite field Diffie-Hellman, from a PEM file."""
+        with opened(path) as bio:
+            parameters = checked("PEM_read_bio_DHparams", bio, ffi.NULL, ffi.NULL, ffi.NULL)
+        checked("SSL_CTX_set_tmp_dh", self.pointer, ffi.gc(parameters, lib.DH_free))
+
+    def set_curves(self, curves: str) -> None:
+        """The groups for key exchange, in order of preference, colons between."""
+        checked("SSL_CTX_set1_curves_list", self.pointer, curves.encode())
+
+    def set_session_identity(self, identity: bytes, timeout: int) -> None:
+        """Sessions resume only under the `identity` (at most 32 bytes) they began with, and for `timeout` seconds."""
+        checked("SSL_CTX_set_session_id_context", self.pointer, identity, len(identity))
+        lib.SSL_CTX_set_timeout(self.pointer, timeout)
+
+    def refuse_sessions(self) -> None:
+        """Give no session ids."""
+        lib.SSL_CTX_set_session_cache_mode(self.pointer, lib.SSL_SESS_CACHE_OFF)
+
+    def pretend_sessions(self) -> None:
+        """Give session ids, which some clients insist on, but store nothing."""
+        mode = lib.SSL_SESS_CACHE_SERVER | lib.SSL_SESS_CACHE_NO_AUTO_CLEAR | lib.SSL_SESS_CACHE_NO_INTERNAL_STORE
+        lib.SSL_CTX_set_session_cache_mode(self.pointer, mode)
+        lib.SSL_CTX_sess_set_cache_size(self.pointer, 1)
+
+    def cache_sessions(self, builtin: int | None, store: SessionStore | None) -> None:
+        """Keep up to `builtin` sessions in this process, and offer all to `store`."""
+        mode = lib.SSL_SESS_CACHE_SERVER
+        if builtin is None:
+            mode |= lib.SSL_SESS_CACHE_NO_INTERNAL
+        else:
+            lib.SSL_CTX_sess_set_cache_size(self.pointer, builtin)
+        lib.SSL_CTX_set_session_cache_mode(self.pointer, mode)
+        if store is not None:
+            self._policy.sessions = handle = ffi.new_handle(store)
+            self._kept.append(handle)
+            lib.context_use_sessions(self.pointer)
+
+    def refuse_tickets(self) -> None:
+        """Give no session tickets."""
+        lib.SSL_CTX_set_options(self.pointer, lib.SSL_OP_NO_TICKET)
+
+    def use_ticket_keys(self, keys: Sequence[bytes]) -> None:
+        """Keys of 48 or 80 bytes in nginx's layout; the first encrypts, all decrypt."""
+        table = ffi.new("struct ticket_key[]", len(keys))
+        size_of_table = ffi.sizeof(table)
+        self._kept.append(ffi.gc(table, lambda start: lib.OPENSSL_cleanse(start, size_of_table)))
+        for entry, key in zip(table, keys, strict=True):
+            entry.size = size = (len(key) - 16) // 2
+            first, second = key[16 : 16 + size], key[16 + size :]
+            ffi.memmove(entry.name, key, 16)
+            ffi.memmove(entry.aes, first if size == 16 else second, size)
+            ffi.memmove(entry.hmac, second if size == 16 else first, size)
+        self._policy.ticket_keys = table
+        self._policy.ticket_key_count = len(keys)
+        lib.context_use_ticket_keys(self.pointer)
+
+    def drop_session(self, session: CData) -> None:
+        """Take a session out of all caches."""
+        lib.SSL_CTX_remove_session(self.pointer, session)

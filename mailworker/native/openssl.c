@@ -1,0 +1,223 @@
+/*
+ * What must be C around OpenSSL: the context with its callbacks, and the steps of a connection, each of which
+ * clears OpenSSL's error queue, calls, and reads the outcome before anything else can touch it.
+ */
+
+#define OPENSSL_SUPPRESS_DEPRECATED
+
+#include "openssl.h"
+
+#include <errno.h>
+
+#ifndef OPENSSL_NO_ENGINE
+#include <openssl/engine.h>
+#endif
+
+#ifndef SSL_OP_IGNORE_UNEXPECTED_EOF
+#define SSL_OP_IGNORE_UNEXPECTED_EOF 0 /* OpenSSL 1.1.1 reports a missing close_notify as a plain end of file */
+#endif
+
+/* RFC 7301: a client that offers protocols but not ours gets the alert no_application_protocol. */
+static int select_protocol(SSL *connection, const unsigned char **selected, unsigned char *selected_length,
+                           const unsigned char *offered, unsigned int offered_length, void *arg)
+{
+    const struct tls_policy *policy = arg;
+    unsigned int length = 1u + policy->protocol[0];
+    unsigned char *match;
+
+    (void) connection;
+    if (policy->protocol[0] == 0) {
+        return SSL_TLSEXT_ERR_NOACK;
+    }
+    if (SSL_select_next_proto(&match, selected_length, policy->protocol, length, offered, offered_length)
+        != OPENSSL_NPN_NEGOTIATED) {
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    *selected = match;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* The handshake goes on whatever the chain is worth: the session answers in the words of its protocol. */
+static int accept_any_chain(int verified, X509_STORE_CTX *chain)
+{
+    (void) verified;
+    (void) chain;
+    return 1;
+}
+
+SSL_CTX *context_new(struct tls_policy *policy)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+
+    if (context == NULL) {
+        return NULL;
+    }
+    SSL_CTX_set_app_data(context, policy);
+    SSL_CTX_set_alpn_select_cb(context, select_protocol, policy);
+    SSL_CTX_set_info_callback(context, bound_lifetime);
+    SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
+                                  | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
+    SSL_CTX_set_max_early_data(context, 0);
+    /* 0 is the library's own range: what is offered follows from ssl_protocols, not from the system's openssl.cnf */
+    if (SSL_CTX_set_min_proto_version(context, 0) != 1 || SSL_CTX_set_max_proto_version(context, 0) != 1) {
+        SSL_CTX_free(context);
+        return NULL;
+    }
+    return context;
+}
+
+void context_verify_client(SSL_CTX *context, int depth)
+{
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, accept_any_chain);
+    SSL_CTX_set_verify_depth(context, depth);
+}
+
+/* 1: done, 0: failed, -1: this OpenSSL knows no certificate compression (RFC 8879). */
+int context_compress_certificates(SSL_CTX *context, int on)
+{
+#ifdef SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
+    if (!on) {
+        SSL_CTX_set_options(context, SSL_OP_NO_TX_CERTIFICATE_COMPRESSION);
+        return 1;
+    }
+    return SSL_CTX_compress_certs(context, 0) > 0;
+#else
+    (void) context;
+    return on ? -1 : 1;
+#endif
+}
+
+EVP_PKEY *engine_key(const char *engine_id, const char *key_id, const char **failed_call)
+{
+#ifndef OPENSSL_NO_ENGINE
+    EVP_PKEY *key;
+    ENGINE *engine = ENGINE_by_id(engine_id);
+
+    if (engine == NULL) {
+        *failed_call = "ENGINE_by_id";
+        return NULL;
+    }
+    if (ENGINE_init(engine) != 1) {
+        *failed_call = "ENGINE_init";
+        ENGINE_free(engine);
+        return NULL;
+    }
+    key = ENGINE_load_private_key(engine, key_id, NULL, NULL);
+    if (key == NULL) {
+        *failed_call = "ENGINE_load_private_key";
+    }
+    ENGINE_finish(engine);
+    ENGINE_free(engine);
+    return key;
+#else
+    (void) engine_id;
+    (void) key_id;
+    *failed_call = NULL;
+    return NULL;
+#endif
+}
+
+SSL *connection_new(SSL_CTX *context, int fd)
+{
+    SSL *connection;
+
+    ERR_clear_error();
+    connection = SSL_new(context);
+    if (connection == NULL) {
+        return NULL;
+    }
+    if (SSL_set_fd(connection, fd) != 1) {
+        SSL_free(connection);
+        return NULL;
+    }
+    SSL_set_accept_state(connection);
+    return connection;
+}
+
+/* As in nginx, an empty error queue means that the peer went away, whatever name OpenSSL has for it. */
+static int outcome(const SSL *connection, int result)
+{
+    int system_error = errno;
+    int reason = SSL_get_error(connection, result);
+
+    if (reason == SSL_ERROR_WANT_READ) {
+        return IO_WANT_READ;
+    }
+    if (reason == SSL_ERROR_WANT_WRITE) {
+        return IO_WANT_WRITE;
+    }
+    if (reason != SSL_ERROR_ZERO_RETURN && ERR_peek_error() != 0) {
+        return IO_TLS;
+    }
+    if (reason == SSL_ERROR_SYSCALL && system_error != 0) {
+        errno = system_error;
+        return IO_SYSTEM;
+    }
+    return 0;
+}
+
+/* 1 once the handshake is done, 0 when the peer left before. */
+int connection_handshake(SSL *connection)
+{
+    int result;
+
+    ERR_clear_error();
+    errno = 0;
+    result = SSL_do_handshake(connection);
+    return result == 1 ? 1 : outcome(connection, result);
+}
+
+int connection_read(SSL *connection, void *page, int limit)
+{
+    int result;
+
+    ERR_clear_error();
+    errno = 0;
+    result = SSL_read(connection, page, limit);
+    return result > 0 ? result : outcome(connection, result);
+}
+
+int connection_write(SSL *connection, const void *data, int length)
+{
+    int result;
+
+    ERR_clear_error();
+    errno = 0;
+    result = SSL_write(connection, data, length);
+    if (result > 0 || (result = outcome(connection, result)) != 0) {
+        return result;
+    }
+    errno = EPIPE; /* the connection is shut down */
+    return IO_SYSTEM;
+}
+
+/* 1 once our close_notify is sent, 0 when the peer is gone. What the peer still sends stays to be read. */
+int connection_close_notify(SSL *connection)
+{
+    int result;
+
+    if (SSL_in_init(connection)) {
+        return 1; /* OpenSSL cannot say close_notify inside a handshake, nor after a fatal error */
+    }
+    ERR_clear_error();
+    errno = 0;
+    result = SSL_shutdown(connection);
+    return result >= 0 ? 1 : outcome(connection, result);
+}
+
+/* 1 once both sides said close_notify, 0 when the peer is gone; else what to wait for. */
+int connection_shutdown(SSL *connection)
+{
+    int result = connection_close_notify(connection);
+
+    if (result != 1 || SSL_in_init(connection)) {
+        return result;
+    }
+    errno = 0;
+    result = SSL_shutdown(connection); /* ours is sent; this looks for the peer's */
+    if (result == 1) {
+        return 1;
+    }
+    return result == 0 ? IO_WANT_READ : outcome(connection, result);
+}

@@ -1,0 +1,26 @@
+/* native.h for C: with the types that it names, and the functions of Python that C calls. */
+
+#ifndef MAILWORKER_OPENSSL_H
+#define MAILWORKER_OPENSSL_H
+
+#include <sys/types.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "native.h"
+
+#if OPENSSL_VERSION_NUMBER < 0x30000000L
+#define ERR_peek_error_data(data, flags) ERR_peek_error_line_data(NULL, NULL, data, flags)
+#endif
+
+/* resumption.c: what an SSL_CTX tells about the progress of a handshake. */
+void bound_lifetime(const SSL *connection, int where, int result);
+
+/* Written in sessions.py. An id is at most 32 bytes; session_get returns how many bytes it wrote to `encoded`. */
+extern void session_new(void *sessions, const unsigned char *id, int id_length, const unsigned char *encoded,
+                        int length);
+extern int session_get(void *sessions, const unsigned char *id, int id_length, unsigned char *encoded, int size);
+extern void session_remove(void *sessions, const unsigned char *id, int id_length);
+
+#endif

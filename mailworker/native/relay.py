@@ -1,0 +1,98 @@
+"""Bytes from one connection to another, and receiving and sending without exceptions."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from mailworker.errors import ConnectionLost, Party, TlsError
+from mailworker.native._native import ffi, lib
+from mailworker.native.connection import Handle
+from mailworker.native.page import PAGE, PAGE_SIZE, PAGE_VIEW
+from mailworker.native.queue import take_reasons
+
+if TYPE_CHECKING:
+    from mailworker.native._native import CData
+_NULL = ffi.NULL
+
+
+class RelayStatus(IntEnum):
+    """How a step of the relay ended; see native.h."""
+
+    MORE = lib.RELAY_MORE
+    SOURCE_BLOCKED = lib.RELAY_SOURCE_BLOCKED
+    SINK_BLOCKED = lib.RELAY_SINK_BLOCKED
+    END = lib.RELAY_END
+    SOURCE_FAILED = lib.RELAY_SOURCE_FAILED
+    SINK_FAILED = lib.RELAY_SINK_FAILED
+
+
+class Pump:
+    """Moves bytes between sockets, plain or TLS (then with their handle); one serves all relays of a worker.
+
+    Its page holds nothing between two calls but what `kept` copies.
+    """
+
+    __slots__ = ("_page", "_state", "_view")
+
+    def __init__(self, size: int) -> None:
+        """`size` in bytes is the largest chunk."""
+        self._page = ffi.new("unsigned char[]", size)
+        self._view = ffi.buffer(self._page)
+        self._state: CData = ffi.new("struct pump *", {"page": self._page, "size": size})
+
+    def move(self, source_fd: int, source: Handle | None, sink_fd: int, sink: Handle | None, limit: int) -> int:
+        """Hand on a bounded number of chunks of at most `limit` bytes; returns a `RelayStatus`.
+
+        SINK_BLOCKED: read no more from this source before what `kept` returns has been flushed.
+        MORE: call again in the loop's next round, even if no selector calls the source readable.
+        """
+        status: int = lib.pump_move(self._state, source_fd, source or _NULL, sink_fd, sink or _NULL, limit)
+        return status
+
+    def flush(self, data: bytes, sink_fd: int, sink: Handle | None) -> int:
+        """Hand on kept bytes: MORE when all are taken, SINK_BLOCKED or SINK_FAILED; keep `data[pump.moved:]`.
+
+        TLS demands that after SINK_BLOCKED the next call starts with the same bytes.
+        """
+        status: int = lib.pump_flush(self._state, data, len(data), sink_fd, sink or _NULL)
+        return status
+
+    def kept(self) -> bytes:
+        """After `move`: the bytes that were read and that the sink did not take."""
+        start: int = self._state.offset
+        kept: bytes = self._view[start : start + self._state.length]
+        return kept
+
+    @property
+    def moved(self) -> int:
+        """How many bytes the sink took in the last call."""
+        moved: int = self._state.moved
+        return moved
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether the side that blocked waits to be writable; else readable. TLS may want either on any side."""
+        return bool(self._state.want == lib.IO_WANT_WRITE)
+
+    def failure(self, status: int, party: Party, *, tls: bool) -> ConnectionLost | TlsError:
+        """What SOURCE_FAILED or SINK_FAILED means: `party` is who stands at that side, `tls` whether by TLS."""
+        if status == RelayStatus.SOURCE_FAILED:
+            call = "SSL_read()" if tls else "recv()"
+        else:
+            call = "SSL_write()" if tls else "send()"
+        if self._state.error:
+            return ConnectionLost(party, call, self._state.error)
+        return TlsError(party, call, take_reasons())
+
+
+def recv(fd: int, limit: int) -> bytes | int:
+    """Up to `limit` bytes from a socket, b"" at the end of input, or the system's error number, negated."""
+    result: int = lib.socket_receive(fd, PAGE, min(limit, PAGE_SIZE))
+    return PAGE_VIEW[:result] if result >= 0 else result
+
+
+def send(fd: int, data: bytes) -> int:
+    """How many bytes the system took, or its error number, negated."""
+    result: int = lib.socket_send(fd, data, len(data))
+    return result

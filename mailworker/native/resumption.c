@@ -1,0 +1,195 @@
+/*
+ * What lets a session be resumed: tickets sealed with keys that several processes share, a session store outside
+ * of OpenSSL, and the bound on how long resuming may go on. Called by OpenSSL from inside handshakes.
+ */
+
+#define OPENSSL_SUPPRESS_DEPRECATED
+
+#include "openssl.h"
+
+#include <string.h>
+#include <time.h>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+#include <openssl/core_names.h>
+#define MAC_CTX EVP_MAC_CTX
+#define SET_TICKET_KEY_CALLBACK SSL_CTX_set_tlsext_ticket_key_evp_cb
+#else
+#define MAC_CTX HMAC_CTX
+#define SET_TICKET_KEY_CALLBACK SSL_CTX_set_tlsext_ticket_key_cb
+#endif
+
+/* nginx's bound as well; a session with a long client certificate chain is simply not stored. */
+#define SESSION_SIZE_MAX 8192
+
+static struct tls_policy *policy_of(const SSL *connection)
+{
+    return SSL_CTX_get_app_data(SSL_get_SSL_CTX(connection));
+}
+
+/*
+ * TLS 1.3 issues a new session at each resumption, with a fresh creation time and an unchanged timeout: a client
+ * could resume for ever. As in nginx, what is left of the first session's lifetime is all that its heirs get.
+ */
+void bound_lifetime(const SSL *connection, int where, int result)
+{
+    SSL_SESSION *session;
+    long now, age, timeout, longest;
+
+    (void) result;
+    if ((where & SSL_CB_ACCEPT_LOOP) != SSL_CB_ACCEPT_LOOP || SSL_version(connection) != TLS1_3_VERSION
+        || (session = SSL_get0_session(connection)) == NULL) {
+        return;
+    }
+    now = (long) time(NULL);
+    age = now - (long) SSL_SESSION_get_time(session);
+    timeout = SSL_SESSION_get_timeout(session);
+    longest = SSL_CTX_get_timeout(SSL_get_SSL_CTX(connection));
+    if (timeout > longest) {
+        timeout = longest;
+    }
+    if (age >= timeout) { /* an id context that no server has: never to be resumed */
+        SSL_SESSION_set1_id_context(session, (const unsigned char *) "", 0);
+    } else if (age >= 0) {
+        SSL_SESSION_set_time(session, now);
+        SSL_SESSION_set_timeout(session, timeout - age);
+    }
+}
+
+static int start_mac(MAC_CTX *mac, const struct ticket_key *key)
+{
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+    OSSL_PARAM parameters[3];
+    char digest[] = "SHA256";
+    unsigned char secret[sizeof(key->hmac)];
+    int done;
+
+    memcpy(secret, key->hmac, sizeof(secret));
+    parameters[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, secret, (size_t) key->size);
+    parameters[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0);
+    parameters[2] = OSSL_PARAM_construct_end();
+    done = EVP_MAC_CTX_set_params(mac, parameters);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    return done;
+#else
+    return HMAC_Init_ex(mac, key->hmac, key->size, EVP_sha256(), NULL);
+#endif
+}
+
+static const EVP_CIPHER *ticket_cipher(const struct ticket_key *key)
+{
+    return key->size == 16 ? EVP_aes_128_cbc() : EVP_aes_256_cbc();
+}
+
+static int seal_ticket(const struct ticket_key *key, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                       MAC_CTX *mac)
+{
+    const EVP_CIPHER *algorithm = ticket_cipher(key);
+
+    if (RAND_bytes(iv, EVP_CIPHER_iv_length(algorithm)) != 1
+        || EVP_EncryptInit_ex(cipher, algorithm, NULL, key->aes, iv) != 1 || start_mac(mac, key) != 1) {
+        return -1;
+    }
+    memcpy(name, key->name, sizeof(key->name));
+    return 1;
+}
+
+/* 0: not our key, so a full handshake; 1: good; 2: good, and the client gets a new ticket. */
+static int open_ticket(SSL *connection, const struct tls_policy *policy, const unsigned char *name,
+                       const unsigned char *iv, EVP_CIPHER_CTX *cipher, MAC_CTX *mac)
+{
+    int i;
+
+    for (i = 0; i < policy->ticket_key_count; i++) {
+        const struct ticket_key *key = &policy->ticket_keys[i];
+
+        if (memcmp(name, key->name, sizeof(key->name)) != 0) {
+            continue;
+        }
+        if (EVP_DecryptInit_ex(cipher, ticket_cipher(key), NULL, key->aes, iv) != 1 || start_mac(mac, key) != 1) {
+            return -1;
+        }
+        return i == 0 && SSL_version(connection) != TLS1_3_VERSION ? 1 : 2;
+    }
+    return 0;
+}
+
+static int ticket_key(SSL *connection, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, MAC_CTX *mac,
+                      int sealing)
+{
+    const struct tls_policy *policy = policy_of(connection);
+
+    if (policy->ticket_key_count == 0) {
+        return sealing ? -1 : 0;
+    }
+    if (sealing) {
+        return seal_ticket(&policy->ticket_keys[0], name, iv, cipher, mac);
+    }
+    return open_ticket(connection, policy, name, iv, cipher, mac);
+}
+
+void context_use_ticket_keys(SSL_CTX *context)
+{
+    SET_TICKET_KEY_CALLBACK(context, ticket_key);
+}
+
+static int remember_session(SSL *connection, SSL_SESSION *session)
+{
+    unsigned char encoded[SESSION_SIZE_MAX], *end = encoded;
+    const unsigned char *id;
+    unsigned int id_length;
+    int length;
+
+    /* With tickets on, TLS 1.3 resumes from the ticket alone, yet OpenSSL offers the session to the cache too. */
+    if (SSL_version(connection) == TLS1_3_VERSION && !(SSL_get_options(connection) & SSL_OP_NO_TICKET)) {
+        return 0;
+    }
+    length = i2d_SSL_SESSION(session, NULL);
+    if (length <= 0 || length > SESSION_SIZE_MAX) {
+        return 0;
+    }
+    length = i2d_SSL_SESSION(session, &end);
+    id = SSL_SESSION_get_id(session, &id_length);
+    session_new(policy_of(connection)->sessions, id, (int) id_length, encoded, length);
+    OPENSSL_cleanse(encoded, sizeof(encoded));
+    return 0; /* no reference was kept */
+}
+
+static SSL_SESSION *recall_session(SSL *connection, const unsigned char *id, int id_length, int *copy)
+{
+    unsigned char encoded[SESSION_SIZE_MAX];
+    const unsigned char *start = encoded;
+    SSL_SESSION *session = NULL;
+    int length;
+
+    *copy = 0;
+    length = session_get(policy_of(connection)->sessions, id, id_length, encoded, SESSION_SIZE_MAX);
+    if (length > 0 && length <= SESSION_SIZE_MAX) {
+        ERR_set_mark(); /* a broken session is a miss, no failure of the handshake */
+        session = d2i_SSL_SESSION(NULL, &start, length);
+        ERR_pop_to_mark();
+        OPENSSL_cleanse(encoded, sizeof(encoded));
+    }
+    return session;
+}
+
+static void forget_session(SSL_CTX *context, SSL_SESSION *session)
+{
+    const struct tls_policy *policy = SSL_CTX_get_app_data(context);
+    const unsigned char *id;
+    unsigned int id_length;
+
+    id = SSL_SESSION_get_id(session, &id_length);
+    session_remove(policy->sessions, id, (int) id_length);
+}
+
+void context_use_sessions(SSL_CTX *context)
+{
+    SSL_CTX_sess_set_new_cb(context, remember_session);
+    SSL_CTX_sess_set_get_cb(context, recall_session);
+    SSL_CTX_sess_set_remove_cb(context, forget_session);
+}

@@ -1,0 +1,97 @@
+"""Certificates for TLS tests: an authority, server certificates and client certificates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ecdsa_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+VALIDITY = timedelta(days=2)
+RSA_BITS = 2048
+
+PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Two PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+def rsa_key() -> RSAPrivateKey:
+    return generate_rsa_key(65537, RSA_BITS)
+
+
+def ecdsa_key() -> EllipticCurvePrivateKey:
+    return generate_ecdsa_key(SECP256R1())
+
+
+class CertificateAuthority:
+    """Issues certificates into PEM files of `folder`; `path` is its own certificate."""
+
+    def __init__(self, folder: Path, name: str = "Test authority") -> None:
+        self._folder = folder
+        self._key = ecdsa_key()
+        self._name = _distinguished_name(name)
+        builder = _builder(self._name, self._name, self._key)
+        certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(
+            self._key, SHA256()
+        )
+        self.path = folder / "authority.crt"
+        self.path.write_bytes(certificate.public_bytes(Encoding.PEM))
+
+    def issue_server(self, file_name: str, key: PrivateKey, names: tuple[str, ...]) -> Certificate:
+        """A server's certificate; `names` are host names and numeric addresses, the first is its common name."""
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+        alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
+        builder = _builder(_distinguished_name(names[0]), self._name, key).add_extension(usage, critical=False)
+        return self._write(file_name, key, builder.add_extension(alternatives, critical=False))
+
+    def issue_client(self, file_name: str, key: PrivateKey, name: str) -> Certificate:
+        """A client's certificate with `name` as its common name."""
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        builder = _builder(_distinguished_name(name), self._name, key).add_extension(usage, critical=False)
+        return self._write(file_name, key, builder)
+
+    def _write(self, file_name: str, key: PrivateKey, builder: x509.CertificateBuilder) -> Certificate:
+        issued = Certificate(self._folder / f"{file_name}.crt", self._folder / f"{file_name}.key")
+        issued.certificate.write_bytes(builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM))
+        issued.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        issued.key.chmod(0o600)
+        return issued
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: PrivateKey) -> x509.CertificateBuilder:
+    now = datetime.now(timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - VALIDITY)
+        .not_valid_after(now + VALIDITY)
+    )
+
+
+def _distinguished_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

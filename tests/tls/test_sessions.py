@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from mailworker.config.settings import SessionCache, SharedZone, VerifyClient
+from mailworker.tls.context import TlsContext
+from tests.support.certificates import Certificate, CertificateAuthority
+from tests.tls.conftest import Connect
+from tests.tls.peers import Pair, client_context, settings
+
+TLS_1_2, TLS_1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+BUILTIN = SessionCache(builtin=100)
+OFF = SessionCache(off=True)
+NONE = SessionCache()
+SHARED = SessionCache(shared=SharedZone("SSL", 1 << 20))
+
+
+def build(certificate: Certificate, **changes: Any) -> TlsContext:
+    return TlsContext.build(settings(certificate, **changes), b"imap")
+
+
+def client_of(version: ssl.TLSVersion, certificate: Certificate | None = None) -> ssl.SSLContext:
+    client = client_context(certificate=certificate)
+    client.minimum_version = client.maximum_version = version
+    return client
+
+
+def session_of(pair: Pair) -> ssl.SSLSession | None:
+    """The session that the client may resume; in TLS 1.3 it comes after the handshake."""
+    pair.to_client(b"* OK ready\r\n")
+    return pair.client.session
+
+
+def await_seconds(seconds: int) -> None:
+    """Let the clock's whole seconds, which OpenSSL counts, go on by that many."""
+    end = int(time.time()) + seconds
+    while int(time.time()) < end:
+        time.sleep(0.05)
+
+
+class Resume:
+    """Connects twice with one client and tells whether the second connection resumed the first one's session."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connect = connect
+
+    def __call__(self, client: ssl.SSLContext, first: TlsContext, second: TlsContext | None = None) -> bool:
+        pair = self._connect(first, client).shake_hands()
+        again = self._connect(second or first, client, session_of(pair)).shake_hands()
+        assert again.server.reused is again.client.session_reused
+        return again.server.reused
+
+
+@pytest.fixture
+def resume(connect: Connect) -> Resume:
+    return Resume(connect)
+
+
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+@pytest.mark.parametrize(
+    ("cache", "tickets", "resumed"),
+    [
+        (OFF, True, True),
+        (NONE, True, True),
+        (BUILTIN, True, True),
+        (SHARED, True, True),
+        (OFF, False, False),
+        (NONE, False, False),
+        (BUILTIN, False, True),
+    ],
+)
+def test_when_sessions_resume(
+    resume: Resume, ecdsa: Certificate, cache: SessionCache, tickets: bool, resumed: bool, version: ssl.TLSVersion
+) -> None:
+    context = build(ecdsa, session_cache=cache, session_tickets=tickets)
+    assert resume(client_of(version), context) is resumed
+
+
+@pytest.mark.parametrize("size", [48, 80])
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+def test_ticket_keys_are_shared_by_contexts(
+    resume: Resume, ecdsa: Certificate, size: int, version: ssl.TLSVersion
+) -> None:
+    key, other = os.urandom(size), os.urandom(size)
+    first = build(ecdsa, session_ticket_keys=(key,))
+    client = client_of(version)
+    assert resume(client, first, build(ecdsa, session_ticket_keys=(key,)))
+    assert resume(client, first, build(ecdsa, session_ticket_keys=(other, key)))
+    assert not resume(client, first, build(ecdsa, session_ticket_keys=(other,)))
+    assert not resume(client, first, build(ecdsa))
+
+
+def test_keys_of_both_sizes_go_together(resume: Resume, ecdsa: Certificate) -> None:
+    old, new = os.urandom(48), os.urandom(80)
+    assert resume(
+        client_of(TLS_1_2),
+        build(ecdsa, session_ticket_keys=(old,)),
+        build(ecdsa, session_ticket_keys=(new, old)),
+    )
+
+
+@dataclass
+class DictStore:
+    """A session store as simple as can be."""
+
+    sessions: dict[bytes, bytes] = field(default_factory=dict)
+
+    def new(self, session_id: bytes, session: bytes) -> None:
+        self.sessions[session_id] = session
+
+    def get(self, session_id: bytes) -> bytes | None:
+        return self.sessions.get(session_id)
+
+    def remove(self, session_id: bytes) -> None:
+        self.sessions.pop(session_id, None)
+
+
+def with_store(certificate: Certificate, store: DictStore, **changes: Any) -> TlsContext:
+    changed = settings(certificate, session_cache=SHARED, **changes)
+    return TlsContext.build(changed, b"imap", session_store=store)
+
+
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+def test_a_store_serves_all_contexts(resume: Resume, ecdsa: Certificate, version: ssl.TLSVersion) -> None:
+    store = DictStore()
+    first = with_store(ecdsa, store, session_tickets=False)
+    assert resume(client_of(version), first, with_store(ecdsa, store, session_tickets=False))
+    assert all(len(session_id) == 32 for session_id in store.sessions)
+
+
+def test_tls_1_3_sessions_are_not_stored_beside_their_tickets(connect: Connect, ecdsa: Certificate) -> None:
+    store = DictStore()
+    session_of(connect(with_store(ecdsa, store), client_of(TLS_1_3)).shake_hands())
+    assert store.sessions == {}
+    client = client_of(TLS_1_2)
+    client.options |= ssl.OP_NO_TICKET
+    session_of(connect(with_store(ecdsa, store), client).shake_hands())
+    assert len(store.sessions) == 1
+
+
+def test_a_refused_session_leaves_the_store(connect: Connect, resume: Resume, ecdsa: Certificate) -> None:
+    store = DictStore()
+    context = with_store(ecdsa, store, session_tickets=False)
+    client = client_of(TLS_1_2)
+    pair = connect(context, client).shake_hands()
+    assert len(store.sessions) == 1
+    pair.server.drop_session()
+    assert store.sessions == {}
+    assert not connect(context, client, session_of(pair)).shake_hands().server.reused
+
+
+@pytest.mark.parametrize("broken", [b"", b"junk", b"\x30\x82\xff\xff", bytes(8192), bytes(9000)])
+def test_a_broken_entry_is_a_miss(connect: Connect, ecdsa: Certificate, broken: bytes) -> None:
+    store = DictStore()
+    context = with_store(ecdsa, store, session_tickets=False)
+    client = client_of(TLS_1_2)
+    pair = connect(context, client).shake_hands()
+    for session_id in store.sessions:
+        store.sessions[session_id] = broken
+    assert not connect(context, client, session_of(pair)).shake_hands().server.reused
+
+
+class BrokenStore(DictStore):
+    def get(self, session_id: bytes) -> bytes | None:
+        raise RuntimeError(f"no {session_id.hex()}")
+
+
+def test_a_store_that_raises_leads_to_a_full_handshake(
+    connect: Connect, ecdsa: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[type[BaseException]] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: raised.append(unraisable.exc_type))
+    context = with_store(ecdsa, BrokenStore(), session_tickets=False)
+    client = client_of(TLS_1_2)
+    session = session_of(connect(context, client).shake_hands())
+    assert not connect(context, client, session).shake_hands().server.reused
+    assert raised == [RuntimeError]
+
+
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+def test_sessions_stay_with_the_rules_they_were_made_under(
+    resume: Resume,
+    ecdsa: Certificate,
+    rsa: Certificate,
+    authority: CertificateAuthority,
+    stranger: Certificate,
+    client_certificate: Certificate,
+    version: ssl.TLSVersion,
+) -> None:
+    keys = {"session_ticket_keys": (os.urandom(80),)}
+    trusting = keys | {"client_certificate": str(authority.path)}
+    client = client_of(version, client_certificate)
+    plain = build(ecdsa, **keys)
+    optional = build(ecdsa, verify_client=VerifyClient.OPTIONAL, **trusting)
+    required = build(ecdsa, verify_client=VerifyClient.ON, **trusting)
+    others = build(ecdsa, verify_client=VerifyClient.ON, **keys, client_certificate=str(stranger.certificate))
+    assert resume(client, plain, build(ecdsa, **keys))
+    assert resume(client, required, build(ecdsa, verify_client=VerifyClient.ON, **trusting))
+    assert not resume(client, plain, build(rsa, **keys))
+    assert not resume(client, plain, required)
+    assert not resume(client, optional, required)
+    assert not resume(client, others, required)
+
+
+def test_a_resumed_session_keeps_its_certificate(
+    connect: Connect, ecdsa: Certificate, authority: CertificateAuthority, stranger: Certificate
+) -> None:
+    context = build(ecdsa, verify_client=VerifyClient.ON, client_certificate=str(authority.path))
+    for version in (TLS_1_2, TLS_1_3):
+        client = client_of(version, stranger)
+        session = session_of(connect(context, client).shake_hands())
+        again = connect(context, client, session).shake_hands()
+        assert again.server.reused
+        assert again.server.verify_result == (21, "unable to verify the first certificate")
+        assert again.server.peer_certificate is not None
+        assert again.server.peer_certificate.pem == stranger.certificate.read_bytes()
+
+
+def test_resuming_tls_1_3_does_not_prolong_a_session(connect: Connect, ecdsa: Certificate) -> None:
+    context = build(ecdsa, session_timeout=100)
+    client = client_of(TLS_1_3)
+    session = session_of(connect(context, client).shake_hands())
+    assert session is not None
+    assert session.ticket_lifetime_hint == 100
+    await_seconds(2)
+    again = session_of(connect(context, client, session).shake_hands())
+    assert again is not None
+    assert again.ticket_lifetime_hint < 100
+
+
+def test_an_expired_session_does_not_resume(connect: Connect, ecdsa: Certificate) -> None:
+    context = build(ecdsa, session_timeout=1)
+    clients = [client_of(version) for version in (TLS_1_2, TLS_1_3)]
+    sessions = [session_of(connect(context, client).shake_hands()) for client in clients]
+    await_seconds(3)
+    for client, session in zip(clients, sessions, strict=True):
+        assert not connect(context, client, session).shake_hands().server.reused

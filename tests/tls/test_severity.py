@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from mailworker.config.settings import Level
+from mailworker.errors import Party, TlsError
+from mailworker.tls.severity import severity
+
+
+@pytest.mark.parametrize(
+    ("reasons", "level"),
+    [
+        (("error:0A00010B:SSL routines::wrong version number",), Level.INFO),
+        (("error:1408F10B:SSL routines:ssl3_get_record:wrong version number",), Level.INFO),
+        (("error:0A0000C1:SSL routines::no shared cipher",), Level.INFO),
+        (("error:0A000418:SSL routines::tlsv1 alert unknown ca:SSL alert number 48",), Level.INFO),
+        (("error:0A000412:SSL routines::sslv3 alert bad certificate:SSL alert number 42",), Level.INFO),
+        (("error:1C800066:Provider routines::x", "error:0A000119:SSL routines::bad record mac"), Level.INFO),
+        (("error:0A080006:SSL routines::EVP lib",), Level.CRIT),
+        (("error:0A000044:SSL routines::internal error",), Level.CRIT),
+        (("error:02000068:rsa routines::bad signature",), Level.CRIT),
+        ((), Level.INFO),
+    ],
+)
+def test_only_what_a_peer_cannot_bring_about_is_critical(reasons: tuple[str, ...], level: Level) -> None:
+    assert severity(TlsError(Party.CLIENT, "SSL_do_handshake()", reasons)) is level
