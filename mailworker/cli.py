@@ -1,0 +1,133 @@
+"""The command line: nginx's switches, its words, its exit codes."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailworker import __version__
+from mailworker.process import start
+from mailworker.process.cycle import Invocation
+from mailworker.process.signals import COMMANDS
+
+# Where everything is found unless -p and -c say otherwise; see docs/decisions/0002-prefix.md.
+PREFIX = "/usr/local/mailworker"
+CONFIGURATION = "conf/mailworker.conf"
+ERROR_LOG = "logs/error.log"
+
+_USAGE = f"""\
+Usage: mailworker [-?hvVtTq] [-s signal] [-p prefix]
+                  [-e filename] [-c filename] [-g directives]
+
+Options:
+  -?,-h         : this help
+  -v            : show version and exit
+  -V            : show version and configure options then exit
+  -t            : test configuration and exit
+  -T            : test configuration, dump it and exit
+  -q            : suppress non-error messages during configuration testing
+  -s signal     : send signal to a master process: stop, quit, reopen, reload
+  -p prefix     : set prefix path (default: {PREFIX}/)
+  -e filename   : set error log file (default: {ERROR_LOG})
+  -c filename   : set configuration file (default: {CONFIGURATION})
+  -g directives : set global directives out of configuration file
+"""
+
+_FLAGS = "?hvVtTq"
+
+# What each switch with a parameter requires, as nginx names it.
+_PARAMETERS = {
+    "c": "file name",
+    "e": "file name",
+    "g": "parameter",
+    "p": "directory name",
+    "s": "parameter",
+}
+
+
+class UsageError(Exception):
+    """The command line makes no sense; the text is nginx's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The switches given, by their letters."""
+
+    flags: frozenset[str]
+    parameters: Mapping[str, str]
+
+    def any(self, letters: str) -> bool:
+        """Whether one of `letters` was given."""
+        return not self.flags.isdisjoint(letters)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what `argv` (the program's name first; None for the process's own) asks; returns the exit code."""
+    arguments = sys.argv if argv is None else argv
+    try:
+        options = parse(arguments[1:])
+    except UsageError as error:
+        start.say(str(error))
+        return 1
+    if options.any("?hvV"):
+        _show_version(options)
+        if not options.any("tT"):
+            return 0
+    invocation = _invocation(arguments, options)
+    if options.any("tT"):
+        return start.test(invocation, quiet=options.any("q"), dump=options.any("T"))
+    if "s" in options.parameters:
+        return start.send_signal(invocation, COMMANDS[options.parameters["s"]])
+    return start.start(invocation)
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """Read the switches as nginx does: bundled, with parameters glued or apart. Raises UsageError."""
+    flags: set[str] = set()
+    parameters: dict[str, str] = {}
+    remaining = iter(arguments)
+    for argument in remaining:
+        if not argument.startswith("-"):
+            raise UsageError(f'invalid option: "{argument}"')
+        for position, letter in enumerate(argument[1:], start=2):
+            if letter in _PARAMETERS:
+                parameters[letter] = _parameter(letter, argument[position:] or next(remaining, None))
+                break
+            if letter not in _FLAGS:
+                raise UsageError(f'invalid option: "{letter}"')
+            flags.add(letter)
+    return Options(frozenset(flags), parameters)
+
+
+def _parameter(letter: str, value: str | None) -> str:
+    if value is None:
+        raise UsageError(f'option "-{letter}" requires {_PARAMETERS[letter]}')
+    if letter == "s" and value not in COMMANDS:
+        raise UsageError(f'invalid option: "-s {value}"')
+    return value
+
+
+def _invocation(arguments: Sequence[str], options: Options) -> Invocation:
+    given = options.parameters
+    prefix = Path.cwd() / given.get("p", PREFIX)
+    error_log = given.get("e", ERROR_LOG)
+    return Invocation(
+        arguments=tuple(arguments),
+        prefix=prefix,
+        configuration=prefix / given.get("c", CONFIGURATION),
+        error_log=None if error_log == "stderr" else prefix / error_log,
+        globals=given.get("g", ""),
+    )
+
+
+def _show_version(options: Options) -> None:
+    lines = [f"mailworker version: mailworker/{__version__}"]
+    if options.any("?h"):
+        lines.append(_USAGE)
+    if options.any("V"):
+        lines.append(f"running on Python {platform.python_version()}")
+        lines.append(f"configure arguments: --prefix={PREFIX} --conf-path={CONFIGURATION} --with-mail_ssl_module")
+    print("\n".join(lines), file=sys.stderr)

@@ -1,0 +1,1 @@
+"""The error log: nginx's lines, written without ever blocking a worker."""

@@ -1,0 +1,144 @@
+"""A log: one `error_log` list, which may have several targets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from mailworker.config.settings import (
+    FileLog,
+    Level,
+    LogTarget,
+    MemoryLog,
+    StderrLog,
+    SyslogLog,
+)
+from mailworker.errors import StartError
+from mailworker.log.line import LineBuilder
+from mailworker.log.sinks import FileSink, MemorySink, Sink, StderrSink, SyslogSink
+
+
+class Console:
+    """Copies of the graver lines, [warn] and worse, for whoever watches the start on stderr."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open = True
+
+    def write(self, level: Level, message: str) -> None:
+        """Show "mailworker: [level] TEXT" while the start lasts."""
+        if self._open and level <= Level.WARN:
+            print(
+                f"mailworker: [{level.name.lower()}] {message}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def close(self) -> None:
+        """The start is over, or stderr belongs to somebody else."""
+        self._open = False
+
+
+class OpenFiles:
+    """What the logs of one cycle have open: each file once, and the sockets to syslog servers."""
+
+    __slots__ = ("_files", "_syslogs")
+
+    def __init__(self) -> None:
+        self._files: dict[Path, FileSink] = {}
+        self._syslogs: list[SyslogSink] = []
+
+    def open(self, path: Path) -> FileSink:
+        """The sink of `path`; raises StartError with nginx's text."""
+        sink = self._files.get(path)
+        if sink is None:
+            sink = self._files[path] = FileSink(path)
+        return sink
+
+    def open_syslog(self, target: SyslogLog) -> SyslogSink:
+        """A sink for a syslog server; raises StartError."""
+        self._syslogs.append(SyslogSink(target.server, target.facility, target.tag, target.nohostname))
+        return self._syslogs[-1]
+
+    def reopen(self, log: Log, owner: int | None = None) -> None:
+        """Begin anew all files, which have been moved away; one that cannot be opened is complained about and kept."""
+        for sink in self._files.values():
+            try:
+                sink.reopen(owner)
+            except StartError as error:
+                log.write(Level.EMERG, str(error))
+
+    def close(self) -> None:
+        """Close all; what is still written to the files is lost."""
+        for sink in self._sinks():
+            sink.close()
+        self._files.clear()
+        self._syslogs.clear()
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a daemon must keep open."""
+        return [sink.descriptor for sink in self._sinks() if sink.descriptor is not None]
+
+    def _sinks(self) -> list[FileSink | SyslogSink]:
+        return [*self._files.values(), *self._syslogs]
+
+
+class Log:
+    """Where lines of one context go. `level` is the most verbose of the targets' levels."""
+
+    __slots__ = ("_builder", "_console", "_targets", "level")
+
+    def __init__(self, targets: Iterable[tuple[Level, Sink]], console: Console | None = None) -> None:
+        self._targets = tuple(targets)
+        self._builder = LineBuilder()
+        self._console = console
+        self.level = max((level for level, _ in self._targets), default=Level.EMERG)
+
+    @property
+    def descriptor(self) -> int | None:
+        """The first file's descriptor; None where there is no file, or stderr comes first."""
+        for _, sink in self._targets:
+            if isinstance(sink, StderrSink):
+                return None
+            if isinstance(sink, FileSink):
+                return sink.descriptor
+        return None
+
+    def enabled(self, level: Level) -> bool:
+        """Whether a line of this level goes anywhere; spares callers from composing it."""
+        return level <= self.level
+
+    def write(self, level: Level, message: str, connection: int | None = None) -> None:
+        """Log one line. `connection` is the connection's number, None for lines that belong to none.
+
+        Untrusted parts of `message` must have been through `escape`.
+        """
+        if level > self.level:
+            return
+        line = self._builder.build(level, message, connection)
+        on_stderr = False
+        for most_verbose, sink in self._targets:
+            if level <= most_verbose:
+                sink.write(level, line)
+                on_stderr = on_stderr or isinstance(sink, StderrSink)
+        if self._console is not None and not on_stderr:
+            self._console.write(level, message)
+
+
+def open_logs(targets: Iterable[LogTarget], files: OpenFiles, console: Console | None = None) -> Log:
+    """Open what an `error_log` list names; raises StartError."""
+    return Log([(target.level, _open_sink(target, files)) for target in targets], console)
+
+
+def _open_sink(target: LogTarget, files: OpenFiles) -> Sink:
+    if isinstance(target, FileLog):
+        return files.open(target.path)
+    if isinstance(target, SyslogLog):
+        return files.open_syslog(target)
+    if isinstance(target, MemoryLog):
+        return MemorySink(target.size)
+    assert isinstance(target, StderrLog)
+    return StderrSink()

@@ -1,0 +1,219 @@
+"""Where lines go. A sink never blocks and never raises once it is open: a record that cannot be taken is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import stat
+import time
+from pathlib import Path
+from typing import Protocol
+
+from mailworker.config.settings import Level
+from mailworker.errors import StartError
+from mailworker.log.line import describe
+
+# A log belongs to its owner, others may read it; nginx's NGX_FILE_DEFAULT_ACCESS.
+_FILE_MODE = 0o644
+# O_NONBLOCK means nothing to a file, but a FIFO or terminal that nobody reads must not hold a worker.
+_FILE_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+
+
+class Sink(Protocol):
+    """Takes the lines of one target."""
+
+    def write(self, level: Level, line: bytes) -> None:
+        """Take one record, which ends in LF."""
+
+
+class FileSink:
+    """A file, to be shared by all logs that name it."""
+
+    __slots__ = ("_full_second", "descriptor", "path")
+
+    def __init__(self, path: Path) -> None:
+        """Open `path` for appending; raises StartError."""
+        self.path = path
+        self.descriptor = _open(path)
+        self._full_second = 0
+
+    def write(self, level: Level, line: bytes) -> None:
+        """Append the record. When the disk is full, the rest of the second passes without another try, as in nginx."""
+        if self._full_second and int(time.time()) == self._full_second:
+            return
+        try:
+            os.write(self.descriptor, line)
+        except OSError as error:
+            self._full_second = int(time.time()) if error.errno == errno.ENOSPC else 0
+
+    def reopen(self, owner: int | None) -> None:
+        """Go on in whatever file now has this path; raises StartError and keeps the old one.
+
+        `owner` is the user id that must be able to reopen it later, None for whoever opens it now.
+        """
+        descriptor = _open(self.path)
+        if owner is not None:
+            _give(descriptor, self.path, owner)
+        os.close(self.descriptor)
+        self.descriptor = descriptor
+
+    def close(self) -> None:
+        """Give the descriptor back; what is written after that is lost."""
+        os.close(self.descriptor)
+        self.descriptor = -1  # the number may soon be somebody else's
+
+
+class StderrSink:
+    """The standard error stream."""
+
+    __slots__ = ()
+
+    def write(self, level: Level, line: bytes) -> None:
+        """Write the record if the stream takes it at once.
+
+        The stream is shared with whoever started us, so it cannot be made non-blocking. A pipe that is ready takes
+        PIPE_BUF bytes (4096), more than any record has.
+        """
+        try:
+            if select.select([], [2], [], 0)[1]:
+                os.write(2, line)
+        except OSError:
+            return  # closed: there is nowhere left to tell
+
+
+class SyslogSink:
+    """A syslog server, over UDP or a unix datagram socket, in the form of RFC 3164 (section 4.1) that nginx sends.
+
+    `server` is (host, port) or the socket's path. Nothing is resolved after the start.
+    """
+
+    __slots__ = (
+        "_address",
+        "_facility",
+        "_family",
+        "_name",
+        "_second",
+        "_socket",
+        "_stamp",
+    )
+
+    def __init__(self, server: tuple[str, int] | str, facility: int, tag: str, nohostname: bool) -> None:
+        """Raises StartError where the server's name cannot be resolved."""
+        self._family, self._address = _resolve(server)
+        self._facility = facility
+        self._name = f"{tag}: " if nohostname else f"{socket.gethostname().lower()} {tag}: "
+        self._socket: socket.socket | None = None
+        self._second = -1
+        self._stamp = ""
+
+    def write(self, level: Level, line: bytes) -> None:
+        """Send the record without its LF. After a failure the next record finds a new socket."""
+        priority = self._facility * 8 + level - Level.EMERG
+        datagram = f"<{priority}>{self._time()} {self._name}".encode() + line[:-1]
+        try:
+            if self._socket is None:
+                self._socket = self._connect()
+            self._socket.send(datagram)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+
+    @property
+    def descriptor(self) -> int | None:
+        """The socket's, None while there is none."""
+        return None if self._socket is None else self._socket.fileno()
+
+    def close(self) -> None:
+        """Give the socket back; another record would open it again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connect(self) -> socket.socket:
+        connecting = socket.socket(self._family, socket.SOCK_DGRAM)
+        try:
+            connecting.setblocking(False)
+            connecting.connect(self._address)
+        except OSError:
+            connecting.close()
+            raise
+        return connecting
+
+    def _time(self) -> str:
+        second = int(time.time())
+        if second != self._second:
+            local = time.localtime(second)
+            self._second = second
+            self._stamp = f"{_MONTHS[local.tm_mon - 1]} {local.tm_mday:2d} {time.strftime('%H:%M:%S', local)}"
+        return self._stamp
+
+
+class MemorySink:
+    """A ring of `size` bytes with the newest records, for a debugger."""
+
+    __slots__ = ("_position", "ring")
+
+    def __init__(self, size: int) -> None:
+        self.ring = bytearray(size)
+        self._position = 0
+
+    def write(self, level: Level, line: bytes) -> None:
+        """Store the record over the oldest ones."""
+        line = line[-len(self.ring) :]
+        first = line[: len(self.ring) - self._position]
+        self.ring[self._position : self._position + len(first)] = first
+        rest = line[len(first) :]
+        self.ring[: len(rest)] = rest
+        self._position = (self._position + len(line)) % len(self.ring)
+
+
+# strftime would speak the locale's language.
+_MONTHS = (
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+)
+
+
+def _open(path: Path) -> int:
+    """Open a log. A symbolic link is followed only if root or we made it: others could aim it at any file."""
+    try:
+        follow = path.is_symlink() and path.lstat().st_uid in (0, os.geteuid())
+        return os.open(path, _FILE_FLAGS | (0 if follow else os.O_NOFOLLOW), _FILE_MODE)
+    except OSError as error:
+        raise StartError(f'open() "{path}" failed {describe(error)}') from None
+
+
+def _give(descriptor: int, path: Path, owner: int) -> None:
+    try:
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and status.st_uid != owner:
+            os.fchown(descriptor, owner, -1)
+    except OSError as error:
+        os.close(descriptor)
+        raise StartError(f'chown() "{path}" failed {describe(error)}') from None
+
+
+def _resolve(
+    server: tuple[str, int] | str,
+) -> tuple[socket.AddressFamily, tuple[str, int] | str]:
+    if isinstance(server, str):
+        return socket.AF_UNIX, server
+    host, port = server
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    except OSError:
+        raise StartError(f'host not found in syslog server "{host}:{port}"') from None
+    return family, (str(address[0]), port)

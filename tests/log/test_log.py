@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from mailworker.config.settings import FileLog, Level, MemoryLog, StderrLog, SyslogLog
+from mailworker.errors import StartError
+from mailworker.log.log import Console, Log, OpenFiles, open_logs
+
+
+def test_each_target_has_its_own_level(tmp_path: Path) -> None:
+    files = OpenFiles()
+    log = open_logs([FileLog(tmp_path / "a", Level.ERROR), FileLog(tmp_path / "b", Level.INFO)], files)
+    for level in (Level.CRIT, Level.ERROR, Level.INFO, Level.DEBUG):
+        log.write(level, level.name)
+    files.close()
+    assert [line.split()[-1] for line in (tmp_path / "a").read_text().splitlines()] == ["CRIT", "ERROR"]
+    assert [line.split()[-1] for line in (tmp_path / "b").read_text().splitlines()] == ["CRIT", "ERROR", "INFO"]
+
+
+def test_a_log_is_as_verbose_as_the_most_verbose_target(tmp_path: Path) -> None:
+    log = open_logs([StderrLog(Level.CRIT), MemoryLog(100, Level.INFO)], OpenFiles())
+    assert log.level is Level.INFO
+    assert log.enabled(Level.INFO)
+    assert not log.enabled(Level.DEBUG)
+
+
+def test_logs_of_one_cycle_share_a_file(tmp_path: Path) -> None:
+    files = OpenFiles()
+    target = FileLog(tmp_path / "error.log", Level.ERROR)
+    first, second = open_logs([target], files), open_logs([target], files)
+    assert first.descriptor == second.descriptor
+    assert files.descriptors == [first.descriptor]
+    (tmp_path / "error.log").rename(tmp_path / "moved")
+    files.reopen(first)
+    second.write(Level.ERROR, "after")
+    files.close()
+    assert (tmp_path / "error.log").read_text().endswith(": after\n")
+    assert files.descriptors == []
+
+
+def test_a_file_that_cannot_be_reopened_is_complained_about(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    files = OpenFiles()
+    log = open_logs([FileLog(tmp_path / "logs" / "error.log", Level.ERROR)], files)
+    (tmp_path / "logs").rename(tmp_path / "moved")
+    files.reopen(log)
+    files.close()
+    assert "[emerg]" in (tmp_path / "moved" / "error.log").read_text()
+
+
+def test_a_target_that_cannot_be_opened_fails(tmp_path: Path) -> None:
+    with pytest.raises(StartError):
+        open_logs([FileLog(tmp_path / "missing" / "error.log", Level.ERROR)], OpenFiles())
+
+
+def test_stderr_comes_before_later_files(tmp_path: Path) -> None:
+    files = OpenFiles()
+    file, stderr = FileLog(tmp_path / "error.log", Level.ERROR), StderrLog(Level.ERROR)
+    assert open_logs([stderr, file], files).descriptor is None
+    assert open_logs([file, stderr], files).descriptor == files.descriptors[0]
+    assert open_logs([MemoryLog(100, Level.ERROR)], files).descriptor is None
+    files.close()
+
+
+def test_sockets_to_syslog_servers_are_among_the_open_files(tmp_path: Path) -> None:
+    files = OpenFiles()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(tmp_path / "log"))
+        log = open_logs([SyslogLog(str(tmp_path / "log"), 23, "t", True, Level.ERROR)], files)
+        assert files.descriptors == []
+        log.write(Level.ERROR, "message")
+        assert len(files.descriptors) == 1
+    files.close()
+    assert files.descriptors == []
+
+
+def test_syslog_is_not_connected_before_it_is_needed(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    log = open_logs([SyslogLog(str(tmp_path / "log"), 23, "t", True, Level.ERROR)], OpenFiles())
+    log.write(Level.ERROR, "lost")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_the_start_is_followed_on_stderr(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    console = Console()
+    log = open_logs([FileLog(tmp_path / "error.log", Level.NOTICE)], OpenFiles(), console)
+    log.write(Level.WARN, "a warning")
+    log.write(Level.NOTICE, "a notice")
+    console.close()
+    log.write(Level.EMERG, "too late")
+    assert capfd.readouterr().err == "mailworker: [warn] a warning\n"
+
+
+def test_what_is_on_stderr_is_not_copied_there(capfd: pytest.CaptureFixture[str]) -> None:
+    log = open_logs([StderrLog(Level.NOTICE)], OpenFiles(), Console())
+    log.write(Level.EMERG, "message")
+    assert capfd.readouterr().err.count("message") == 1
+
+
+def test_a_log_without_targets_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    Log([]).write(Level.ERROR, "message")
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from mailworker.config.settings import Level
+from mailworker.errors import StartError
+from mailworker.log.sinks import FileSink, MemorySink, StderrSink, SyslogSink
+
+
+def test_a_file_is_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "error.log"
+    path.write_bytes(b"old\n")
+    sink = FileSink(path)
+    sink.write(Level.ERROR, b"new\n")
+    sink.close()
+    assert path.read_bytes() == b"old\nnew\n"
+
+
+def test_a_new_file_can_be_read_by_others(tmp_path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        FileSink(tmp_path / "error.log").close()
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "error.log").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "error.log"
+    with pytest.raises(StartError, match=rf'^open\(\) "{path}" failed \(2: No such file or directory\)$'):
+        FileSink(path)
+
+
+def test_reopening_follows_the_name(tmp_path: Path) -> None:
+    path = tmp_path / "error.log"
+    sink = FileSink(path)
+    path.rename(tmp_path / "moved.log")
+    sink.reopen(None)
+    sink.write(Level.ERROR, b"new\n")
+    sink.close()
+    assert path.read_bytes() == b"new\n"
+    assert (tmp_path / "moved.log").read_bytes() == b""
+
+
+def test_a_failed_reopening_keeps_the_old_file(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    sink = FileSink(folder / "error.log")
+    folder.rename(tmp_path / "moved")
+    with pytest.raises(StartError):
+        sink.reopen(None)
+    sink.write(Level.ERROR, b"still here\n")
+    sink.close()
+    assert (tmp_path / "moved" / "error.log").read_bytes() == b"still here\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_reopening_gives_the_file_to_the_workers_user(tmp_path: Path) -> None:
+    sink = FileSink(tmp_path / "error.log")
+    sink.reopen(65534)
+    sink.close()
+    assert (tmp_path / "error.log").stat().st_uid == 65534
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make links for others")
+def test_a_link_that_another_user_planted_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"")
+    sink = FileSink(tmp_path / "error.log")
+    (tmp_path / "error.log").unlink()
+    (tmp_path / "error.log").symlink_to(target)
+    os.lchown(tmp_path / "error.log", 65534, 65534)
+    with pytest.raises(StartError, match=r"failed \(40: Too many levels of symbolic links\)$"):
+        sink.reopen(65534)
+    sink.close()
+    assert target.stat().st_uid == 0
+
+
+def test_a_link_of_the_administrator_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "error.log").symlink_to(tmp_path / "target")
+    sink = FileSink(tmp_path / "error.log")
+    sink.write(Level.ERROR, b"line\n")
+    sink.close()
+    assert (tmp_path / "target").read_bytes() == b"line\n"
+
+
+def test_a_full_disk_loses_records_only() -> None:
+    sink = FileSink(Path("/dev/full"))
+    sink.write(Level.ERROR, b"lost\n")
+    sink.write(Level.ERROR, b"lost as well\n")
+    sink.close()
+
+
+def test_a_fifo_that_nobody_empties_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "error.log")
+    reader = os.open(tmp_path / "error.log", os.O_RDONLY | os.O_NONBLOCK)
+    sink = FileSink(tmp_path / "error.log")
+    for _ in range(100):
+        sink.write(Level.ERROR, b"x" * 2047 + b"\n")
+    sink.close()
+    assert len(os.read(reader, 1_000_000)) % 2048 == 0
+    os.close(reader)
+
+
+def test_stderr_is_written_to(capfd: pytest.CaptureFixture[str]) -> None:
+    StderrSink().write(Level.ERROR, b"line\n")
+    assert capfd.readouterr().err == "line\n"
+
+
+def test_a_pipe_that_nobody_empties_does_not_block_stderr() -> None:
+    read, write = os.pipe()
+    saved = os.dup(2)
+    os.dup2(write, 2)
+    try:
+        for _ in range(100):
+            StderrSink().write(Level.ERROR, b"x" * 2047 + b"\n")
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(write)
+    with os.fdopen(read, "rb") as stream:
+        assert len(stream.read()) % 2048 == 0
+
+
+def receive(server: socket.socket) -> bytes:
+    server.settimeout(5.0)
+    return server.recv(5000)
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"),
+    [(Level.EMERG, 184), (Level.ALERT, 185), (Level.ERROR, 187), (Level.INFO, 190), (Level.DEBUG, 191)],
+)
+def test_syslog_gets_the_severity_of_the_level(level: Level, priority: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        sink = SyslogSink(server.getsockname(), facility=23, tag="mailworker", nohostname=False)
+        sink.write(level, b"the record\n")
+        sink.close()
+        assert re.fullmatch(
+            rb"<%d>[A-Z][a-z]{2} [ 123]\d \d\d:\d\d:\d\d %s mailworker: the record"
+            % (priority, re.escape(socket.gethostname().lower().encode())),
+            receive(server),
+        )
+
+
+def test_syslog_pads_the_day_with_a_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 86400.0 * 3)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        sink = SyslogSink(server.getsockname(), facility=2, tag="t", nohostname=True)
+        sink.write(Level.WARN, b"x\n")
+        sink.close()
+        stamp = time.strftime("%H:%M:%S", time.localtime(86400 * 3)).encode()
+        day = time.localtime(86400 * 3).tm_mday
+        assert receive(server) == b"<20>Jan  %d %s t: x" % (day, stamp)
+
+
+def test_syslog_comes_back_with_its_server(tmp_path: Path) -> None:
+    path = str(tmp_path / "log")
+    sink = SyslogSink(path, facility=3, tag="t", nohostname=True)
+    sink.write(Level.ERROR, b"nobody there\n")
+    for text in (b"first", b"after a restart"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+            server.bind(path)
+            sink.write(Level.ERROR, b"finds out\n")
+            sink.write(Level.ERROR, text + b"\n")
+            while not (datagram := receive(server)).endswith(text):
+                assert datagram.endswith(b"finds out")
+        Path(path).unlink()
+    sink.close()
+
+
+def test_a_syslog_server_that_reads_nothing_does_not_block(tmp_path: Path) -> None:
+    path = str(tmp_path / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(path)
+        sink = SyslogSink(path, facility=3, tag="t", nohostname=True)
+        for number in range(10_000):
+            sink.write(Level.ERROR, b"record %d\n" % number)
+        assert receive(server).endswith(b"record 0")
+        sink.close()
+
+
+def test_an_unknown_syslog_server_is_named() -> None:
+    with pytest.raises(StartError, match=r'^host not found in syslog server "host\.invalid:514"$'):
+        SyslogSink(("host.invalid", 514), 23, "t", nohostname=True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "ring"),
+    [
+        ([b"abc\n"], b"abc\n\0\0\0\0"),
+        ([b"abc\n", b"def\n"], b"abc\ndef\n"),
+        ([b"abc\n", b"def\n", b"g\n"], b"g\nc\ndef\n"),
+        ([b"abcde\n", b"fghi\n"], b"hi\nde\nfg"),
+        ([b"0123456789\n"], b"3456789\n"),
+    ],
+)
+def test_memory_keeps_the_newest(lines: list[bytes], ring: bytes) -> None:
+    sink = MemorySink(8)
+    for line in lines:
+        sink.write(Level.DEBUG, line)
+    assert bytes(sink.ring) == ring
