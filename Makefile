@@ -1,0 +1,58 @@
+# The one list of commands. `make run` and `make test` need nothing but Python: they make a virtual environment,
+# build the native part and install what is missing.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+NATIVE := $(wildcard mailworker/native/*.c mailworker/native/*.h mailworker/native/*.cdef) mailworker/native/build.py
+
+.PHONY: help run test lint type dist clean
+
+help:
+	@echo 'make run    try it: demo mailbox, auth service, master and workers, until Ctrl-C'
+	@echo 'make test   all tests'
+	@echo 'make lint   style, types, import layers, sizes'
+	@echo 'make type   types alone'
+	@echo 'make dist   source archive and wheel in dist/'
+	@echo 'make clean  remove all that make has made'
+
+run: $(VENV)/.demo
+	@$(BIN)/python -m mailworker.demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.support.budget
+
+type: $(VENV)/.lint
+	$(BIN)/mypy
+
+dist: $(VENV)/.dist
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) .run build dist *.egg-info .*_cache .hypothesis
+	rm -f mailworker/native/*.so
+	find mailworker tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp per extra says when it was installed; a change of the native part or of the dependencies installs it again.
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dist: $(VENV)/.%: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
+	$(INSTALL) --editable '.[$*]'
+	@touch $@
+
+# Types of the tests need what the tests need.
+$(VENV)/.lint: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
+	$(INSTALL) --editable '.[lint,test]'
+	@touch $@
+
+$(VENV)/.created:
+	@PYTHON='$(PYTHON)' .ci/prerequisites
+	$(PYTHON) -m venv $(VENV)
+	@touch $@

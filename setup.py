@@ -1,0 +1,59 @@
+"""Metadata and dependencies of mailworker."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="mailworker",
+    version="0.1.0",
+    description="A mail proxy for IMAP, POP3 and SMTP that is run exactly as nginx",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The mailworker authors",
+    license="BSD-2-Clause",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: No Input/Output (Daemon)",
+        "Intended Audience :: System Administrators",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: Implementation :: CPython",
+        "Topic :: Communications :: Email",
+    ],
+    python_requires=">=3.10",
+    packages=find_packages(include=["mailworker", "mailworker.*"]),
+    package_data={"mailworker": ["py.typed"], "mailworker.native": ["*.c", "*.cdef", "*.h", "*.pyi"]},
+    cffi_modules=["mailworker/native/build.py:ffibuilder"],
+    entry_points={"console_scripts": ["mailworker=mailworker.cli:main"]},
+    install_requires=[
+        "cffi>=1.15",
+        "dnspython>=2.3",
+        "psutil>=5.9",
+        "pyOpenSSL>=24.0",
+        "python-daemon>=3.0.1",
+        "setproctitle>=1.3",
+    ],
+    extras_require={
+        "dev": ["mailworker[dist,lint,test]"],
+        "dist": ["build"],
+        "demo": ["cryptography>=42", "twisted>=26.4"],
+        "test": [
+            "mailworker[demo]",
+            "hypothesis>=6.80",
+            "pytest>=8.0",
+            "pytest-timeout>=2.2",
+            "pytest-xdist>=3.5",
+        ],
+        "lint": [
+            "import-linter>=2.0",
+            "mypy>=1.11",
+            "ruff>=0.9",
+            "types-cffi",
+            "types-psutil",
+            "types-setuptools",
+        ],
+    },
+)

@@ -1,0 +1,86 @@
+"""Every configuration that we show must load."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import pytest
+
+from mailworker import config
+from mailworker.config.load import load
+from mailworker.config.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+DOCUMENTS = ("README.md", "docs/configuration.md")
+SHOWN = [
+    pytest.param(text, id=f"{document}-{number}")
+    for document in DOCUMENTS
+    for number, text in enumerate(BLOCK.findall((ROOT / document).read_text(encoding="utf-8")), 1)
+]
+SHIPPED = sorted((ROOT / "conf").glob("*.conf"))
+
+# What has no default must be given; the rest is left out.
+MINIMAL = """
+events {
+}
+mail {
+    auth_http 127.0.0.1:9000/auth;
+    server {
+        listen 143;
+    }
+}
+"""
+
+
+def load_text(folder: Path, text: str) -> Settings:
+    path = folder / "mailworker.conf"
+    path.write_text(text, encoding="utf-8")
+    return load(path, prefix=folder)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documents_show_a_configuration(document: str) -> None:
+    assert BLOCK.search((ROOT / document).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_what_documents_show_loads_without_a_warning(tmp_path: Path, text: str) -> None:
+    settings = load_text(tmp_path, text)
+    assert settings.servers
+    assert settings.warnings == ()
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_what_is_shipped_loads_without_a_warning(path: Path, tmp_path: Path) -> None:
+    settings = load(path, prefix=tmp_path)
+    assert settings.servers
+    assert settings.warnings == ()
+
+
+def test_full_configuration_holds_every_default(tmp_path: Path) -> None:
+    full = load_text(tmp_path, (ROOT / "conf" / "mailworker.full.conf").read_text(encoding="utf-8"))
+    minimal = load_text(tmp_path, MINIMAL)
+    assert full.core == minimal.core
+    assert full.events == minimal.events
+    assert without_position(full) == without_position(minimal)
+
+
+def test_full_configuration_names_every_directive() -> None:
+    text = (ROOT / "conf" / "mailworker.full.conf").read_text(encoding="utf-8")
+    named = set(re.findall(r"^ *#?([a-z0-9_]+)\b", text, re.MULTILINE))
+    assert len(directives()) > 50
+    assert directives() - named == set()
+
+
+def without_position(settings: Settings) -> list[str]:
+    return [re.sub(r"where='[^']*'", "", repr(server)) for server in settings.servers]
+
+
+def directives() -> set[str]:
+    modules = [import_module(f"{config.__name__}.{found.name}") for found in iter_modules(config.__path__)]
+    return {command.name for module in modules for command in getattr(module, "COMMANDS", ())}
