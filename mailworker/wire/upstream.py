@@ -18,6 +18,9 @@ _IMAP_UNTAGGED = re.compile(rb"\* (?!BYE\b)", re.IGNORECASE)
 _NUL = re.compile(rb"\0")
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
 
+# Bytes with CRLF, as in nginx: what is shorter says nothing yet.
+_SHORTEST_REPLY = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -73,7 +76,7 @@ class _ReplyReader(ABC):
         while (crlf := self._buffer.find(b"\r\n", self._scanned, self._limit)) >= 0:
             line = self._buffer[self._scanned : crlf]
             self._scanned = crlf + 2
-            if self._is_last(line):
+            if self._scanned >= _SHORTEST_REPLY and self._is_last(line):
                 return Reply(self._take(self._scanned))
         if len(self._buffer) >= self._limit:
             raise TooLongReply(self._buffer[: self._limit])

@@ -45,13 +45,13 @@ REPLIES: dict[str, tuple[type[Reader], list[bytes], bytes]] = {
     "imap BYELAW is no BYE": (IMAP, [b"* OK\r\n", b"* BYELAW\r\na OK\r\n"], b""),
     "imap 8-bit and NUL": (IMAP, [b"* OK \xff\0\r\n", b"a NO \xff\0\n\r\n"], b""),
     "pop3 login": (POP3, [b"+OK ready <1@h>\r\n", b"+OK\r\n", b"+OK in\r\n"], b"+OK 2"),
-    "pop3 empty line": (POP3, [b"\r\n", b"-ERR\r\n"], b""),
+    "pop3 empty line is no reply yet": (POP3, [b"\r\n-ERR\r\n"], b""),
     "pop3 bare LF is text": (POP3, [b"+OK a\nb\r\n"], b"+OK\n"),
     "pop3 bare CR is text": (POP3, [b"+OK a\rb\r\r\n"], b"\r"),
     "smtp greeting": (SMTP, [b"220 host ESMTP\r\n"], b""),
     "smtp many lines": (SMTP, [b"250-a\r\n250-b\r\n250 c\r\n", b"235 ok\r\n"], b"250-x\r\n"),
     "smtp code alone": (SMTP, [b"250-a\r\n250\r\n"], b""),
-    "smtp short lines": (SMTP, [b"\r\n", b"25\r\n", b"abc\r\n"], b""),
+    "smtp short lines": (SMTP, [b"\r\n25\r\n", b"abc\r\n"], b""),
     "smtp greeting of lines": (SMTP, [b"220-a\r\n220 b\r\n", b"421 bye\r\n"], b""),
 }
 
