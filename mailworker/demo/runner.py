@@ -1,0 +1,114 @@
+"""Starts and stops everything of the demo."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.web.server import Site
+
+from mailworker.config.load import load
+from mailworker.config.settings import InetAddress, Settings
+from mailworker.demo.account import PASSWORD, USER
+from mailworker.demo.auth_service import AuthService
+from mailworker.demo.examples import examples
+from mailworker.demo.imap import ImapFactory
+from mailworker.demo.mailbox import sample_mailbox
+from mailworker.demo.pop3 import Pop3Factory
+from mailworker.demo.prefix import prepare_prefix
+from mailworker.demo.proxy import Proxy
+from mailworker.demo.smtp import SmtpFactory
+from mailworker.errors import ConfigError, StartError
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_LOOPBACK = "127.0.0.1"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the demo until SIGINT or SIGTERM; returns the exit code: 0 then, 1 where something failed."""
+    options = _parse(arguments)
+    try:
+        configuration = prepare_prefix(options.prefix, options.configuration)
+        settings = load(configuration, prefix=options.prefix)
+        demo = Demo(reactor, options.prefix, settings)
+        demo.listen()
+    except (ConfigError, StartError, OSError) as error:
+        return _fail(str(error))
+    return demo.run()
+
+
+class Demo:
+    """The mailbox and the auth service in this process, the proxy in its own."""
+
+    def __init__(self, reactor: Any, prefix: Path, settings: Settings) -> None:
+        self._reactor = reactor
+        self._prefix = prefix
+        self._settings = settings
+        self._proxy = Proxy(reactor, settings.core.pid, self._greet, self._proxy_ended)
+        self._stopping = False
+        self._exit_code = 0
+
+    def listen(self) -> None:
+        """Opens the backends on ports of the kernel's choice, and the auth service where the configuration asks for it.
+
+        Raises StartError where the auth service's address is taken.
+        """
+        mailbox = sample_mailbox()
+        factories = {b"imap": ImapFactory(mailbox), b"pop3": Pop3Factory(mailbox), b"smtp": SmtpFactory(mailbox)}
+        backends = {}
+        for protocol, factory in factories.items():
+            port = self._reactor.listenTCP(0, factory, interface=_LOOPBACK)
+            backends[protocol] = (_LOOPBACK, port.getHost().port)
+        for address in {server.auth_http.address for server in self._settings.servers}:
+            if not isinstance(address, InetAddress):
+                raise StartError(f"the demo's auth service cannot listen on {address}")
+            self._serve_auth(address, backends)
+
+    def run(self) -> int:
+        """Starts the proxy and serves until told to stop; returns the exit code."""
+        self._reactor.callWhenRunning(self._proxy.start, _CHECKOUT / "bin" / "mailworker", self._prefix)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._stop_proxy)
+        self._reactor.run()
+        return self._exit_code
+
+    def _serve_auth(self, address: InetAddress, backends: Mapping[bytes, tuple[str, int]]) -> None:
+        site = Site(AuthService(backends))
+        site.noisy = False
+        try:
+            self._reactor.listenTCP(address.port, site, interface=address.host)
+        except CannotListenError as error:
+            raise StartError(f"the auth service cannot listen on {address}: {error.socketError}") from error
+
+    def _greet(self) -> None:
+        user, password = USER.decode("ascii"), PASSWORD.decode("ascii")
+        print(f"\nmailworker is serving; user {user}, password {password}. Paste a line, or stop with Ctrl-C:\n")
+        for example in examples(self._settings.servers):
+            print(f"  {example}")
+        print(flush=True)
+
+    def _stop_proxy(self) -> Deferred[None]:
+        self._stopping = True
+        return self._proxy.stop()
+
+    def _proxy_ended(self, status: int) -> None:
+        if not self._stopping:
+            self._exit_code = _fail(f"mailworker ended with status {status}")
+            self._reactor.stop()
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m mailworker.demo", description=__doc__)
+    parser.add_argument("-c", dest="configuration", type=Path, default=_CHECKOUT / "conf" / "mailworker.conf")
+    parser.add_argument("-p", dest="prefix", type=Path, default=_CHECKOUT / ".run")
+    return parser.parse_args(arguments)
+
+
+def _fail(message: str) -> int:
+    print(f"demo: {message}", file=sys.stderr)
+    return 1

@@ -1,0 +1,196 @@
+"""The whole demo: `python -m mailworker.demo` with the real master and workers."""
+
+from __future__ import annotations
+
+import imaplib
+import os
+import poplib
+import re
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+CONFIGURATION = Path(__file__).parents[2] / "conf" / "mailworker.conf"
+LISTEN = re.compile(r"127\.0\.0\.1:(\d+)")
+EXAMPLE = re.compile(r"^  (.*\S)$", re.MULTILINE)
+WORKED = re.compile(r"^(Subject: Welcome to mailworker|a OK .*|\+OK.*|221 .*|sent)$", re.MULTILINE)
+
+pytestmark = pytest.mark.xdist_group("demo")
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+class Demo:
+    """`python -m mailworker.demo` with the shipped configuration, on free ports."""
+
+    def __init__(self, folder: Path) -> None:
+        text = CONFIGURATION.read_text()
+        shipped = LISTEN.findall(text)
+        self.ports = dict(zip(shipped, free_ports(len(shipped)), strict=True))
+        self.prefix = folder / "prefix"
+        self.configuration = folder / "demo.conf"
+        self.configuration.write_text(LISTEN.sub(lambda match: f"127.0.0.1:{self.ports[match[1]]}", text))
+        self.output = ""
+        self._errors = folder / "stderr"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mailworker.demo", "-c", str(self.configuration), "-p", str(self.prefix)]
+        with self._errors.open("wb") as errors:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+
+    def wait_until_serving(self) -> None:
+        """Reads what it prints up to the empty line behind the examples."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output += line
+            if line == "\n" and EXAMPLE.search(self.output):
+                return
+        pytest.fail(f"the demo ended: {self.errors}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        with self.process:
+            return self.process.wait(20)
+
+    @property
+    def errors(self) -> str:
+        return self._errors.read_text()
+
+    @property
+    def examples(self) -> list[str]:
+        return EXAMPLE.findall(self.output)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    demo = Demo(tmp_path_factory.mktemp("demo"))
+    demo.start()
+    try:
+        demo.wait_until_serving()
+        yield demo
+    finally:
+        demo.stop()
+    assert "[alert]" not in demo.errors
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Iterator[Demo]:
+    demo = Demo(tmp_path)
+    yield demo
+    if demo.process.poll() is None:
+        demo.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def trusting(demo: Demo) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=demo.prefix / "conf" / "mailworker.crt")
+
+
+def test_mail_sent_by_smtp_is_read_by_imap_and_pop3(demo: Demo, trusting: ssl.SSLContext) -> None:
+    with smtplib.SMTP("127.0.0.1", demo.ports["10587"], "client.example.com", timeout=10) as smtp:
+        smtp.starttls(context=trusting)
+        smtp.login("demo", "demo")
+        smtp.sendmail("a@example.com", ["demo@example.com"], b"Subject: round trip\r\n\r\nText\r\n")
+    with imaplib.IMAP4_SSL("127.0.0.1", demo.ports["10993"], ssl_context=trusting, timeout=10) as imap:
+        imap.login("demo", "demo")
+        imap.select("INBOX")
+        newest = imap.search(None, "ALL")[1][0].split()[-1].decode()
+        answer = imap.fetch(newest, "(BODY.PEEK[])")[1][0]
+    assert isinstance(answer, tuple)
+    content: bytes = answer[1]
+    assert content.startswith(b"Received: from client.example.com ([127.0.0.1]) (login demo)")
+    pop3 = poplib.POP3_SSL("127.0.0.1", demo.ports["10995"], context=trusting, timeout=10)
+    pop3.user("demo")
+    pop3.pass_("demo")
+    assert pop3.retr(int(newest))[1] == content.splitlines()
+    pop3.quit()
+
+
+def test_digest_logins_work(demo: Demo) -> None:
+    with imaplib.IMAP4("127.0.0.1", demo.ports["10143"], timeout=10) as imap:
+        assert imap.login_cram_md5("demo", "demo")[0] == "OK"
+    pop3 = poplib.POP3("127.0.0.1", demo.ports["10110"], timeout=10)
+    assert pop3.apop("demo", "demo").startswith(b"+OK")
+    pop3.quit()
+
+
+def test_wrong_password_is_refused(demo: Demo) -> None:
+    with (
+        imaplib.IMAP4("127.0.0.1", demo.ports["10143"], timeout=10) as imap,
+        pytest.raises(imaplib.IMAP4.error, match="Invalid login or password"),
+    ):
+        imap.login("demo", "wrong")
+
+
+def test_every_printed_line_works_as_it_stands(demo: Demo) -> None:
+    assert len(demo.examples) == 9
+    farewells = {"imap": "a LOGOUT\n", "pop3": "QUIT\n", "smtp": "QUIT\n"}
+    for line in demo.examples:
+        starttls = re.search(r"-starttls (\w+)", line)
+        said = subprocess.run(
+            line,
+            shell=True,
+            input=farewells[starttls[1]] if starttls else None,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert said.returncode == 0, f"{line}: {said.stderr}"
+        assert WORKED.search(said.stdout), f"{line}: {said.stdout}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_of_it(stopped: Demo, number: int) -> None:
+    stopped.start()
+    stopped.wait_until_serving()
+    children = psutil.Process(stopped.process.pid).children(recursive=True)
+    assert len(children) >= 2
+    assert stopped.stop(number) == 0
+    assert not any(child.is_running() for child in children)
+    assert "[alert]" not in stopped.errors
+
+
+def test_the_end_of_the_master_ends_the_demo(stopped: Demo) -> None:
+    stopped.start()
+    stopped.wait_until_serving()
+    os.kill(int((stopped.prefix / "logs" / "mailworker.pid").read_text()), signal.SIGTERM)
+    assert stopped.wait() == 1
+    assert "demo: mailworker ended with status 0" in stopped.errors
+
+
+def test_a_taken_port_of_the_auth_service_is_named(stopped: Demo) -> None:
+    port = stopped.ports["10880"]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        stopped.start()
+        assert stopped.wait() == 1
+    assert f"demo: the auth service cannot listen on 127.0.0.1:{port}: " in stopped.errors
+    assert stopped.errors.count("\n") == 1
+
+
+def test_a_bad_configuration_is_one_line(stopped: Demo) -> None:
+    stopped.configuration.write_text("events {\n}\nmial {\n}\n")
+    stopped.start()
+    assert stopped.wait() == 1
+    assert stopped.errors.startswith('demo: unknown directive "mial" in ')
+    assert stopped.errors.endswith("conf/mailworker.conf:3\n")
