@@ -1,0 +1,84 @@
+"""Accepting connections."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from mailworker.config.settings import EventsSettings
+from mailworker.event.loop import Loop
+from mailworker.event.timers import Timed
+
+# The peer went away between its connect and our accept; see accept(2), "Error handling".
+_GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINTR)
+
+
+class Listener(Timed):
+    """Accepts on one listening socket, which may be shared with other processes.
+
+    `accepted` gets each connection, non-blocking, and its peer's address as the system gives it. `failed` gets
+    the OSError of an accept that failed for want of descriptors or memory; then nothing is accepted for
+    accept_mutex_delay.
+    """
+
+    __slots__ = ("_accepted", "_at_once", "_failed", "_listening", "_loop", "_pause", "_watched")
+
+    def __init__(
+        self,
+        loop: Loop,
+        listening: socket.socket,
+        accepted: Callable[[socket.socket, Any], None],
+        failed: Callable[[OSError], None],
+        settings: EventsSettings,
+    ) -> None:
+        super().__init__()
+        self._loop = loop
+        self._listening = listening
+        self._accepted = accepted
+        self._failed = failed
+        self._at_once = 512 if settings.multi_accept else 1
+        self._pause = settings.accept_mutex_delay
+        self._watched = False
+
+    def open(self) -> None:
+        """Begin to accept."""
+        self._loop.watch_exclusive(self._listening.fileno(), self)
+        self._watched = True
+
+    def close(self) -> None:
+        """Accept no more; the socket itself stays open."""
+        self._loop.cancel_deadline(self)
+        if self._watched:
+            self._loop.unwatch(self._listening.fileno())
+            self._watched = False
+
+    def ready(self, mask: int) -> None:
+        """The selector's call: connections may be waiting."""
+        for _ in range(self._at_once):
+            if not self._watched:
+                return  # closed in this very round
+            try:
+                connection, address = self._listening.accept()
+            except BlockingIOError:
+                return  # another process was faster
+            except OSError as error:
+                if error.errno in _GONE:
+                    continue
+                self._rest(error)
+                return
+            connection.setblocking(False)
+            self._accepted(connection, address)
+
+    def expire(self) -> None:
+        """The pause is over."""
+        try:
+            self.open()
+        except OSError as error:
+            self._rest(error)
+
+    def _rest(self, error: OSError) -> None:
+        self.close()
+        self._loop.set_deadline(self, self._loop.now + self._pause)
+        self._failed(error)

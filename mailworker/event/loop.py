@@ -1,0 +1,95 @@
+"""The loop of a worker: wait, then call who is ready and who is due."""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Callable
+from time import monotonic
+from typing import Protocol
+
+from mailworker.event.selector import READ, new_selector
+from mailworker.event.timers import Timed, Timers
+
+
+class Handler(Protocol):
+    """What a descriptor is watched for."""
+
+    def ready(self, mask: int) -> None:
+        """The descriptor may be read from (READ) or written to (WRITE); a call on it may still block."""
+
+
+class Loop:
+    """Calls handlers when their descriptors are ready and timed objects when their deadline has passed.
+
+    `now` is the monotonic time in seconds at which the present round began. `on_bug` is
+    told of every exception that a task did not expect.
+    """
+
+    __slots__ = ("_again", "_selector", "_stopped", "_timers", "now", "on_bug")
+
+    def __init__(self, on_bug: Callable[[Exception], None], selector: selectors.BaseSelector | None = None) -> None:
+        self._selector = new_selector() if selector is None else selector
+        self._timers = Timers()
+        self._again: list[Handler] = []
+        self._stopped = False
+        self.now = monotonic()
+        self.on_bug = on_bug
+
+    @property
+    def method(self) -> str:
+        """The selector's name as the `use` directive spells it."""
+        return type(self._selector).__name__.removesuffix("Selector").lower()
+
+    def watch(self, descriptor: int, events: int, handler: Handler) -> None:
+        """Call `handler.ready` when `descriptor`, not watched so far, is ready for `events`."""
+        self._selector.register(descriptor, events, handler)
+
+    def watch_exclusive(self, descriptor: int, handler: Handler) -> None:
+        """Watch a listening socket that other processes watch too, waking as few of them as the system can."""
+        register = getattr(self._selector, "register_exclusive", None)
+        if register is None:
+            self._selector.register(descriptor, READ, handler)
+        else:
+            register(descriptor, handler)
+
+    def change(self, descriptor: int, events: int, handler: Handler) -> None:
+        """Wait for other `events` on a watched descriptor, or call another handler."""
+        self._selector.modify(descriptor, events, handler)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Wait for a watched descriptor no longer; must come before it is closed."""
+        self._selector.unregister(descriptor)
+
+    def again(self, handler: Handler) -> None:
+        """Call `handler.ready` in the next round as if its descriptor were readable: it has input of its own."""
+        self._again.append(handler)
+
+    def set_deadline(self, timed: Timed, deadline: float) -> None:
+        """Call `timed.expire` once when `deadline`, a monotonic time in seconds, has passed."""
+        self._timers.set(timed, deadline, self.now)
+
+    def cancel_deadline(self, timed: Timed) -> None:
+        """Forget the deadline of `timed`, if it has one."""
+        self._timers.cancel(timed)
+
+    def run(self) -> None:
+        """Serve until `stop` is called."""
+        timers, select = self._timers, self._selector.select
+        self.now = monotonic()
+        while not self._stopped:
+            again, self._again = self._again, []
+            ready = select(0.0 if again else timers.delay(self.now))
+            self.now = monotonic()
+            for key, mask in ready:
+                key.data.ready(mask)
+            for handler in again:
+                handler.ready(READ)
+            timers.expire(self.now)
+
+    def stop(self) -> None:
+        """Let `run` return after the present round."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Give the selector's descriptor back; the loop cannot be used any more."""
+        self._selector.close()

@@ -1,0 +1,189 @@
+"""A byte stream to a peer that a coroutine reads from and writes to as if it blocked."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from math import inf
+from typing import Protocol
+
+from mailworker.errors import ConnectionLost, Party, TimedOut
+from mailworker.event.loop import Loop
+from mailworker.event.selector import READ, WRITE
+from mailworker.event.task import Task, wait_for
+from mailworker.tls.connection import TlsConnection, Want
+from mailworker.tls.context import TlsContext
+
+
+class Stream(Protocol):
+    """What dialogues are written against.
+
+    `deadline` is the monotonic time in seconds after which waiting raises TimedOut; `inf` waits for ever.
+    `tls` is the TLS connection once there is one. Failures are raised as ConnectionLost or TlsError with the
+    stream's party.
+    """
+
+    deadline: float
+    tls: TlsConnection | None
+
+    async def read(self, limit: int) -> bytes:
+        """Up to `limit` bytes, at least one; b"" once the peer has ended its side."""
+
+    async def write(self, data: bytes) -> None:
+        """Hand over all of `data` to the system."""
+
+    async def peek(self, limit: int) -> bytes:
+        """As `read`, but what is given stays to be read; only before TLS."""
+
+    async def start_tls(self, context: TlsContext) -> None:
+        """Shake hands as the server; no byte may have been read beyond what was before TLS."""
+
+    def close(self) -> None:
+        """Close at once; may be called again."""
+
+
+class SocketStream:
+    """A `Stream` over a non-blocking socket; `closed` is called once when it is closed."""
+
+    __slots__ = ("_closed", "_events", "_loop", "_socket", "_task", "deadline", "party", "tls")
+
+    def __init__(self, loop: Loop, connected: socket.socket, party: Party, closed: Callable[[], None]) -> None:
+        self._loop = loop
+        self._socket = connected
+        self._closed: Callable[[], None] | None = closed
+        self._task: Task | None = None
+        self._events = 0  # what the selector watches for; 0: not registered
+        self.deadline = inf
+        self.party = party
+        self.tls: TlsConnection | None = None
+
+    @property
+    def connected(self) -> socket.socket:
+        """The socket below, for its addresses and options."""
+        return self._socket
+
+    async def read(self, limit: int) -> bytes:
+        """See `Stream.read`."""
+        tls = self.tls
+        if tls is not None:
+            return await self._read_tls(tls, limit)
+        return await self._receive(limit, 0)
+
+    async def peek(self, limit: int) -> bytes:
+        """See `Stream.peek`."""
+        return await self._receive(limit, socket.MSG_PEEK)
+
+    async def write(self, data: bytes) -> None:
+        """See `Stream.write`."""
+        tls = self.tls
+        if tls is not None:
+            await self._write_tls(tls, data)
+            return
+        while True:
+            try:
+                sent = self._socket.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError as error:
+                raise self._lost("send()", error) from None
+            if sent == len(data):
+                return
+            data = data[sent:]
+            await self._wait(WRITE)
+
+    async def start_tls(self, context: TlsContext) -> None:
+        """See `Stream.start_tls`."""
+        self.tls = tls = TlsConnection(context, self._socket.fileno())
+        while (want := tls.handshake()) is not None:
+            await self._wait(want)
+
+    async def end_tls(self) -> None:
+        """Say goodbye in TLS and wait for the peer's, as long as `deadline` allows; nothing to do without TLS."""
+        if self.tls is not None:
+            while (want := self.tls.shutdown()) is not None:
+                await self._wait(want)
+
+    def close(self) -> None:
+        """See `Stream.close`."""
+        closed = self._closed
+        if closed is not None:
+            connected, tls = self.detach()
+            if tls is not None:
+                tls.free()
+            connected.close()
+            closed()
+
+    def detach(self) -> tuple[socket.socket, TlsConnection | None]:
+        """Leave the loop and hand over what the stream was made of; it is of no more use, and never `closed`."""
+        self._closed = None
+        if self._events:
+            self._loop.unwatch(self._socket.fileno())
+            self._events = 0
+        tls, self.tls = self.tls, None
+        return self._socket, tls
+
+    def ready(self, mask: int) -> None:
+        """The selector's call: go on, or stop to watch while nobody waits."""
+        if not self._events:
+            return  # closed in this very round
+        task, self._task = self._task, None
+        if task is None:
+            self._loop.unwatch(self._socket.fileno())
+            self._events = 0
+        else:
+            task.resume()
+
+    def park(self, task: Task) -> None:
+        """The task's call: resume `task` once the socket is ready for what is watched."""
+        self._task = task
+        self._loop.set_deadline(task, self.deadline)
+
+    def timed_out(self) -> TimedOut:
+        """The task's call: `deadline` has passed."""
+        self._task = None
+        return TimedOut(self.party)
+
+    async def _wait(self, events: int) -> None:  # a Want has the selector's numbers
+        if self._events != events:
+            self._watch(events)
+        await wait_for(self)
+
+    def _watch(self, events: int) -> None:
+        watch = self._loop.change if self._events else self._loop.watch
+        try:
+            watch(self._socket.fileno(), events, self)
+        except OSError as error:
+            raise self._lost(f"{self._loop.method}()", error) from None
+        self._events = events
+
+    async def _receive(self, limit: int, flags: int) -> bytes:
+        while True:
+            await self._wait(READ)
+            try:
+                return self._socket.recv(limit, flags)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise self._lost("recv()", error) from None
+
+    async def _read_tls(self, tls: TlsConnection, limit: int) -> bytes:
+        if not tls.pending():
+            await self._wait(READ)
+        while True:
+            data = tls.recv(limit)
+            if isinstance(data, bytes):
+                return data
+            await self._wait(data)
+
+    async def _write_tls(self, tls: TlsConnection, data: bytes) -> None:
+        while True:
+            sent = tls.send(data)
+            if isinstance(sent, Want):
+                await self._wait(sent)
+            elif sent == len(data):
+                return
+            else:
+                data = data[sent:]
+
+    def _lost(self, call: str, error: OSError) -> ConnectionLost:
+        return ConnectionLost(self.party, call, error.errno or 0)
