@@ -1,0 +1,1 @@
+"""One session, from accept to relay."""

@@ -1,0 +1,87 @@
+"""Authentication by an HTTP service, one connection for each attempt (nginx's auth_http)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mailworker.config.settings import AuthHttpSettings
+from mailworker.errors import ConnectionLost, Party, ProtocolError
+from mailworker.event.connections import Connections
+from mailworker.event.stream import Stream
+from mailworker.event.task import sleep
+from mailworker.wire.auth_http import (
+    Accepted,
+    AuthHttpTemplate,
+    AuthRequest,
+    AuthResponseParser,
+    Rejected,
+    Verdict,
+    Wait,
+)
+
+_READ_SIZE = 4096
+# A service that answers WAIT for ever would hold the session for ever; nginx asks it for ever.
+_MOST_WAITS = 100
+
+
+class AuthHttp:
+    """See `Authenticator`."""
+
+    __slots__ = ("_settings", "_template", "name")
+
+    def __init__(self, settings: AuthHttpSettings) -> None:
+        self._settings = settings
+        self._template = AuthHttpTemplate(settings.uri, settings.host, settings.headers)
+        self.name = settings.name
+
+    async def authenticate(self, connections: Connections, request: AuthRequest) -> Accepted | Rejected:
+        """See `Authenticator.authenticate`."""
+        verdict = await self._ask(connections, request)
+        for _ in range(_MOST_WAITS):
+            if not isinstance(verdict, Wait):
+                return verdict
+            await sleep(verdict.seconds)
+            request = _as_told(request, verdict)
+            verdict = _carry_over(verdict, await self._ask(connections, request))
+        raise ProtocolError(Party.AUTH_SERVICE, "sent WAIT too many times")
+
+    async def _ask(self, connections: Connections, request: AuthRequest) -> Verdict:
+        head = self._template.request(request)
+        stream = connections.connect(self._settings.address, Party.AUTH_SERVICE)
+        stream.deadline = connections.loop.now + self._settings.timeout
+        parser = AuthResponseParser()
+        try:
+            await _send(stream, head)
+            while (verdict := parser.next()) is None:
+                data = await stream.read(_READ_SIZE)
+                if not data:
+                    raise ConnectionLost(Party.AUTH_SERVICE, "recv()", 0)
+                parser.feed(data)
+        finally:
+            stream.close()
+        return verdict
+
+
+async def _send(stream: Stream, head: bytes) -> None:
+    """A refused connection is reported as nginx does, which meets it when it reads."""
+    try:
+        await stream.write(head)
+    except ConnectionLost as error:
+        raise ConnectionLost(error.party, "recv()", error.errno) from None
+
+
+def _as_told(request: AuthRequest, wait: Wait) -> AuthRequest:
+    """The request with what WAIT has replaced in it."""
+    return replace(
+        request,
+        login=request.login if wait.login is None else wait.login,
+        password=request.password if wait.password is None else wait.password,
+    )
+
+
+def _carry_over(wait: Wait, verdict: Verdict) -> Verdict:
+    """What WAIT has replaced stays replaced, unless `verdict` does it again."""
+    login = wait.login if verdict.login is None else verdict.login
+    if isinstance(verdict, Rejected):
+        return replace(verdict, login=login)
+    return replace(verdict, login=login, password=wait.password if verdict.password is None else verdict.password)

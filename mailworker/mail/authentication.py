@@ -1,0 +1,17 @@
+"""Who decides about a login: the interface, of which auth_http is the first implementation."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from mailworker.event.connections import Connections
+from mailworker.wire.auth_http import Accepted, AuthRequest, Rejected
+
+
+class Authenticator(Protocol):
+    """Decides about logins and names the backend. `name` is how the log calls it."""
+
+    name: str
+
+    async def authenticate(self, connections: Connections, request: AuthRequest) -> Accepted | Rejected:
+        """The verdict on `request`; raises a PeerError of Party.AUTH_SERVICE where there is none."""

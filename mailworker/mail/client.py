@@ -1,0 +1,80 @@
+"""Who is at the other end of a session, and what auth services and backends are told of it."""
+
+from __future__ import annotations
+
+from mailworker.config.settings import Address, AuthMethod, Listen, MailServer, Protocol, ProxyProtocol
+from mailworker.errors import Party, ProtocolError
+from mailworker.event.stream import SocketStream
+from mailworker.mail.client_address import Networks, client_ip, local_address, read_proxy_header, real_client
+from mailworker.mail.client_tls import tls_facts
+from mailworker.mail.dialogue import Login
+from mailworker.mail.upstream import Introduction
+from mailworker.wire.auth_http import Accepted, AuthRequest, TlsFacts
+from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2
+
+
+class Client:
+    """A connection to `listen`.
+
+    `peer` is who connected, `address` the client itself: the peer, or whom a trusted balancer names. `host` is the
+    name found for that address, "[UNAVAILABLE]" where there is none.
+    """
+
+    __slots__ = ("_proxy_header", "address", "host", "listen", "peer", "stream")
+
+    def __init__(self, stream: SocketStream, peer: Address, listen: Listen) -> None:
+        self.stream = stream
+        self.listen = listen
+        self.peer = self.address = peer
+        self.host = b"[UNAVAILABLE]"
+        self._proxy_header: ProxyHeader | None = None
+
+    @property
+    def ip(self) -> str:
+        """The address without its port."""
+        return client_ip(self.address)
+
+    async def read_proxy_header(self, trusted: Networks) -> None:
+        """Take the PROXY protocol header that comes first, and believe it if it comes from one of `trusted`.
+
+        Raises ProtocolError where it is none.
+        """
+        self._proxy_header = header = await read_proxy_header(self.stream)
+        self.address = real_client(self.peer, header, trusted)
+
+    def proxy_protocol(self, version: ProxyProtocol) -> bytes:
+        """The header that tells a backend who the client is."""
+        build = build_v1 if version is ProxyProtocol.V1 else build_v2
+        return build(self.address, local_address(self.stream.connected))
+
+    def auth_request(self, login: Login, attempt: int, settings: MailServer) -> AuthRequest:
+        """What the auth service is asked."""
+        return AuthRequest(
+            method=login.method,
+            login=login.name,
+            password=login.password,
+            protocol=settings.protocol,
+            attempt=attempt,
+            client_ip=self.ip.encode(),
+            salt=login.salt,
+            client_host=self.host if settings.protocol is Protocol.SMTP else None,
+            proxy_protocol=self._proxy_header,
+            smtp=login.envelope,
+            tls=self._tls_facts(settings),
+        )
+
+    def introduction(self, login: Login, accepted: Accepted, settings: MailServer) -> Introduction:
+        """What the backend is told. Raises ProtocolError where a password is wanted that nobody has sent."""
+        password = accepted.password
+        if password is None and login.method in (AuthMethod.PLAIN, AuthMethod.LOGIN):
+            password = login.password  # with other methods the client has sent a digest, or nothing
+        if password is None and settings.protocol is not Protocol.SMTP:
+            raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
+        name = login.name if accepted.login is None else accepted.login
+        return Introduction(login, name, password, self.address, self.host, settings.server_name, settings.proxy)
+
+    def _tls_facts(self, settings: MailServer) -> TlsFacts | None:
+        tls = self.stream.tls
+        if tls is None or settings.ssl is None:
+            return None
+        return tls_facts(tls, settings.ssl, pass_certificate=settings.auth_http.pass_client_cert)

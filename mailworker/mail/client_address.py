@@ -1,0 +1,64 @@
+"""Where a client comes from: its socket's addresses, or what a trusted balancer says (PROXY protocol, realip)."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+from mailworker.config.settings import Address, InetAddress, UnixAddress
+from mailworker.event.stream import Stream
+from mailworker.wire.proxy_protocol import V2_LIMIT, ProxyHeader, broken, parse
+
+Networks = tuple[IPv4Network | IPv6Network | str, ...]
+
+
+def socket_address(family: int, address: Any) -> Address:
+    """An address as the system gives it; clients of a unix socket have no name."""
+    if family == socket.AF_UNIX:
+        return UnixAddress("")
+    return InetAddress(address[0], address[1])
+
+
+def local_address(connected: socket.socket) -> Address:
+    """Where a client has connected to."""
+    return socket_address(connected.family, connected.getsockname())
+
+
+def client_ip(address: Address) -> str:
+    """The address without its port, as nginx logs and sends it: "unix:" for clients of a unix socket."""
+    return address.host if isinstance(address, InetAddress) else "unix:"
+
+
+async def read_proxy_header(client: Stream) -> ProxyHeader:
+    """Take the PROXY protocol header and not one byte of what follows it.
+
+    It may come in pieces, unlike in nginx. Raises ProtocolError for anything else.
+    """
+    taken = b""
+    while True:
+        peeked = await client.peek(V2_LIMIT)
+        if not peeked:
+            raise broken(taken)
+        header = parse(taken + peeked)
+        missing = len(peeked) if header is None else header.length - len(taken)
+        taken += await client.read(missing)
+        if header is not None:
+            return header
+
+
+def is_trusted(peer: Address, networks: Networks) -> bool:
+    """Whether `set_real_ip_from` names `peer`, whose PROXY header is then believed."""
+    if isinstance(peer, UnixAddress):
+        return "unix:" in networks
+    host = ip_address(peer.host)
+    if isinstance(host, IPv6Address) and host.ipv4_mapped is not None:
+        host = host.ipv4_mapped
+    return any(not isinstance(network, str) and host in network for network in networks)
+
+
+def real_client(peer: Address, header: ProxyHeader, networks: Networks) -> Address:
+    """The client behind a trusted balancer, else the peer itself."""
+    if header.source is not None and is_trusted(peer, networks):
+        return header.source
+    return peer

@@ -1,0 +1,57 @@
+"""What a client's TLS connection tells: whether its certificate will do, and what the auth service hears of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mailworker.config.settings import SslSettings, VerifyClient
+from mailworker.mail.dialogue import Dialogue
+from mailworker.mail.session_log import SessionLog
+from mailworker.tls.connection import TlsConnection
+from mailworker.wire.auth_http import ClientCertificate, TlsFacts
+
+# OpenSSL's codes for a chain that ends in nobody we know, which `optional_no_ca` leaves to the auth service:
+# self-signed leaf, self-signed in the chain, issuer not found locally, leaf not verifiable, untrusted.
+_UNKNOWN_ISSUER = frozenset({18, 19, 20, 21, 27})
+
+
+def certificate_refusal(
+    tls: TlsConnection, settings: SslSettings, dialogue: Dialogue[Any], log: SessionLog
+) -> bytes | None:
+    """What a client without an acceptable certificate is told before it is sent away; None for all others."""
+    mode = settings.verify_client
+    if mode is VerifyClient.OFF:
+        return None
+    code, text = tls.verify_result
+    if code and not (mode is VerifyClient.OPTIONAL_NO_CA and code in _UNKNOWN_ISSUER):
+        log.info(f"client SSL certificate verify error: ({code}:{text})")
+        tls.drop_session()
+        return dialogue.certificate_error
+    if mode is VerifyClient.ON and tls.peer_certificate is None:
+        log.info("client sent no required SSL certificate")
+        tls.drop_session()
+        return dialogue.no_certificate
+    return None
+
+
+def tls_facts(tls: TlsConnection, settings: SslSettings, *, pass_certificate: bool) -> TlsFacts:
+    """The Auth-SSL-* values; `pass_certificate` adds the whole certificate."""
+    protocol, cipher = tls.protocol.encode(), tls.cipher.encode()
+    if settings.verify_client is VerifyClient.OFF:
+        return TlsFacts(protocol, cipher)
+    certificate = tls.peer_certificate
+    if certificate is None:
+        return TlsFacts(protocol, cipher, verify=b"NONE")
+    code, text = tls.verify_result
+    return TlsFacts(
+        protocol,
+        cipher,
+        verify=b"FAILED:" + text.encode() if code else b"SUCCESS",
+        certificate=ClientCertificate(
+            certificate.subject,
+            certificate.issuer,
+            certificate.serial,
+            certificate.fingerprint,
+            certificate.pem if pass_certificate else None,
+        ),
+    )

@@ -1,0 +1,223 @@
+"""What the three dialogues with a client have in common."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from mailworker.config.settings import AuthMethod, Starttls
+from mailworker.errors import ConnectionLost, Party, ProtocolError
+from mailworker.event.stream import Stream
+from mailworker.log.line import escape
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.wire.auth_http import Rejected, SmtpEnvelope
+from mailworker.wire.command import InvalidCommand, TooLongCommand
+from mailworker.wire.secret import Secret
+
+CommandT = TypeVar("CommandT")
+CommandT_co = TypeVar("CommandT_co", covariant=True)
+InputT = TypeVar("InputT")
+
+# More than one page is never asked of the system at once.
+_READ_SIZE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a client wants to log in with; `password` is its digest with APOP and CRAM-MD5, None where there is none."""
+
+    method: AuthMethod
+    name: bytes
+    password: Secret | None = None
+    salt: bytes | None = None
+    envelope: SmtpEnvelope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """The client was told to go ahead with its handshake."""
+
+
+Request = Login | StartTls
+
+
+class Refused(ProtocolError):
+    """A command that exists but is not allowed here or now: answered as an invalid one, but not counted."""
+
+    def __init__(self) -> None:
+        super().__init__(Party.CLIENT, "")
+
+
+class Parser(Protocol[CommandT_co]):
+    """What a dialogue needs of its parser; see `mailworker.wire`."""
+
+    @property
+    def room(self) -> int: ...
+    def feed(self, data: bytes) -> None: ...
+    def next(self) -> CommandT_co | None: ...
+    def next_response(self) -> bytes | None: ...
+    def discard(self) -> None: ...
+    def rest(self) -> bytes: ...
+
+
+class Dialogue(ABC, Generic[CommandT]):
+    """A client's conversation before it is logged in.
+
+    `next_request` says what it wants; the session does it and comes back if the client may try again.
+    """
+
+    __slots__ = ("_errors", "_parser", "client", "log", "over", "server")
+
+    internal_error: ClassVar[bytes]
+    certificate_error: ClassVar[bytes]
+    no_certificate: ClassVar[bytes]
+
+    def __init__(self, client: Stream, server: Server, log: SessionLog, parser: Parser[CommandT]) -> None:
+        self.client = client
+        self.server = server
+        self.log = log
+        self.over = False
+        self._parser = parser
+        self._errors = 0
+
+    @abstractmethod
+    async def greet(self) -> None:
+        """Say hello."""
+
+    @abstractmethod
+    async def obey(self, command: CommandT) -> Request | None:
+        """Answer one command; None unless the session has to do something.
+
+        Raises a ProtocolError of the client for a command that is to be answered as invalid.
+        """
+
+    @abstractmethod
+    def go_ahead(self) -> bytes:
+        """The answer after which the client begins its handshake."""
+
+    @abstractmethod
+    def invalid(self) -> bytes:
+        """The answer to an invalid command."""
+
+    @abstractmethod
+    def rejection(self, verdict: Rejected) -> bytes:
+        """The answer to a login that was refused."""
+
+    @abstractmethod
+    async def ask(self, challenge: bytes) -> bytes:
+        """Send a SASL challenge and give the client's response."""
+
+    def start_over(self) -> None:
+        """Forget what an unfinished login has left."""
+
+    def begin_tls(self) -> None:
+        """Forget what was said in clear."""
+        self._parser.discard()
+        self.start_over()
+
+    def take_input(self) -> bytes:
+        """What the client has sent beyond its login, for the backend."""
+        return self._parser.rest()
+
+    async def next_request(self) -> Request | None:
+        """What the client wants of the session; None when it has taken its leave or was sent away.
+
+        Raises ConnectionLost and TimedOut.
+        """
+        while not self.over:
+            try:
+                request = await self.obey(await self._input(self._parser.next))
+            except TooLongCommand as error:
+                self.log.info(f'client sent too long command "{escape(error.buffer)}"')
+                self.over = True
+                await self._refuse(error.tag)
+            except InvalidCommand as error:
+                self._count(error)
+                await self._refuse(error.tag)
+            except ProtocolError as error:
+                if message := str(error):
+                    self.log.info(message)
+                await self._refuse(self.tag)
+            else:
+                if request is not None:
+                    return request
+        return None
+
+    async def reject(self, verdict: Rejected) -> None:
+        """Tell the client that its login failed; it may try again."""
+        await self.reply(self.rejection(verdict))
+        self.tag = None
+
+    @property
+    def tag(self) -> bytes | None:
+        """The tag of the command at hand, where the protocol has tags."""
+        return None
+
+    @tag.setter
+    def tag(self, tag: bytes | None) -> None: ...
+
+    async def reply(self, data: bytes) -> None:
+        """Send an answer."""
+        await self.client.write(data)
+
+    async def response(self) -> bytes:
+        """The next line, as the response to a SASL challenge."""
+        return await self._input(self._parser.next_response)
+
+    def enabled(self, method: AuthMethod) -> bool:
+        """Whether the server's configuration lists `method`."""
+        return method in self.server.settings.dialogue.auth
+
+    @property
+    def secure(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.client.tls is not None
+
+    @property
+    def capabilities(self) -> bytes:
+        """What the client can do now."""
+        replies = self.server.capabilities
+        return replies.secure if self.secure else replies.clear
+
+    def demand_tls(self) -> None:
+        """Raises Refused for what `starttls only` allows on an encrypted connection only."""
+        if self.server.starttls_only and not self.secure:
+            raise Refused
+
+    async def accept_starttls(self) -> StartTls:
+        """Answer STARTTLS or STLS; raises Refused where it is not offered."""
+        if self.secure or self.server.settings.starttls is Starttls.OFF:
+            raise Refused
+        await self.reply(self.go_ahead())
+        return StartTls()
+
+    def new_salt(self) -> bytes:
+        """A challenge that is never used twice, in the form of RFC 1939 and 2195."""
+        return b"<%d.%d@%b>" % (secrets.randbits(64), int(time.time()), self.server.settings.server_name)
+
+    async def _input(self, parse: Callable[[], InputT | None]) -> InputT:
+        while (parsed := parse()) is None:
+            data = await self.client.read(min(self._parser.room, _READ_SIZE))
+            if not data:
+                raise ConnectionLost(Party.CLIENT, "recv()", 0)
+            self._parser.feed(data)
+        return parsed
+
+    def _count(self, error: InvalidCommand) -> None:
+        self._errors += 1
+        if self._errors >= self.server.settings.max_errors:
+            self.log.info("client sent too many invalid commands")
+            self.over = True
+        elif error.close:
+            self.over = True
+
+    async def _refuse(self, tag: bytes | None) -> None:
+        self.tag = tag
+        answer = self.invalid()
+        self.start_over()
+        await self.reply(answer)

@@ -1,0 +1,90 @@
+"""The IMAP dialogue before login (RFC 9051), as nginx holds it."""
+
+from __future__ import annotations
+
+from mailworker.config.settings import AuthMethod
+from mailworker.event.stream import Stream
+from mailworker.mail.dialogue import Dialogue, Login, Refused, Request
+from mailworker.mail.sasl import exchange
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.wire.auth_http import Rejected
+from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb
+from mailworker.wire.secret import Secret
+
+
+class ImapDialogue(Dialogue[ImapCommand | Continuation]):
+    """See `Dialogue`. `tag` is the last command's, None where it had no usable one."""
+
+    __slots__ = ("_tag",)
+
+    internal_error = b"* BAD internal server error\r\n"
+    certificate_error = b"* BYE SSL certificate error\r\n"
+    no_certificate = b"* BYE No required SSL certificate\r\n"
+
+    def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
+        super().__init__(client, server, log, ImapParser(server.settings.dialogue.client_buffer))
+        self._tag: bytes | None = None
+
+    @property
+    def tag(self) -> bytes | None:
+        return self._tag
+
+    @tag.setter
+    def tag(self, tag: bytes | None) -> None:
+        self._tag = tag
+
+    async def greet(self) -> None:
+        await self.reply(b"* OK IMAP4 ready\r\n")
+
+    async def obey(self, command: ImapCommand | Continuation) -> Request | None:
+        if isinstance(command, Continuation):
+            await self.reply(b"+ OK\r\n")
+            return None
+        self._tag = command.tag
+        match command.verb:
+            case ImapVerb.LOGIN:
+                return self._login(command.arguments)
+            case ImapVerb.AUTHENTICATE:
+                return await self._authenticate(command.arguments)
+            case ImapVerb.STARTTLS:
+                return await self.accept_starttls()
+            case ImapVerb.CAPABILITY:
+                await self._complete(self.capabilities)
+            case ImapVerb.NOOP:
+                await self._complete()
+            case ImapVerb.LOGOUT:
+                self.over = True
+                await self._complete(b"* BYE\r\n")
+        return None
+
+    def go_ahead(self) -> bytes:
+        return self._tagged(b"OK completed")
+
+    def invalid(self) -> bytes:
+        return self._tagged(b"BAD invalid command")
+
+    def rejection(self, verdict: Rejected) -> bytes:
+        return self._tagged(b"NO " + verdict.text)
+
+    async def ask(self, challenge: bytes) -> bytes:
+        await self.reply(b"+ %b\r\n" % challenge)
+        return await self.response()
+
+    def _login(self, arguments: tuple[bytes, ...]) -> Login:
+        self.demand_tls()
+        if len(arguments) != 2 or not arguments[0]:
+            raise Refused
+        return Login(AuthMethod.PLAIN, arguments[0], Secret(arguments[1]))
+
+    async def _authenticate(self, arguments: tuple[bytes, ...]) -> Login:
+        self.demand_tls()
+        if not arguments:
+            raise Refused
+        return await exchange(self, arguments)
+
+    async def _complete(self, untagged: bytes = b"") -> None:
+        await self.reply(untagged + self._tagged(b"OK completed"))
+
+    def _tagged(self, text: bytes) -> bytes:
+        return b"%b %b\r\n" % (b"*" if self._tag is None else self._tag, text)

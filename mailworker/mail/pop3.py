@@ -1,0 +1,104 @@
+"""The POP3 dialogue before login (RFC 1939, 2449, 2595, 5034), as nginx holds it."""
+
+from __future__ import annotations
+
+from mailworker.config.settings import AuthMethod
+from mailworker.event.stream import Stream
+from mailworker.mail.capabilities import mechanisms
+from mailworker.mail.dialogue import Dialogue, Login, Refused, Request
+from mailworker.mail.sasl import exchange
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.wire.auth_http import Rejected
+from mailworker.wire.pop3 import Pop3Command, Pop3Parser, Pop3Verb
+from mailworker.wire.secret import Secret
+
+# What PASS may be put off by: after USER, nginx knows these and no others.
+_AFTER_USER = (Pop3Verb.PASS, Pop3Verb.CAPA, Pop3Verb.NOOP, Pop3Verb.QUIT)
+
+
+class Pop3Dialogue(Dialogue[Pop3Command]):
+    """See `Dialogue`. `_user` is the argument of USER until PASS comes, `_salt` what the greeting offered to APOP."""
+
+    __slots__ = ("_salt", "_user")
+
+    internal_error = b"-ERR internal server error\r\n"
+    certificate_error = b"-ERR SSL certificate error\r\n"
+    no_certificate = b"-ERR No required SSL certificate\r\n"
+
+    def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
+        super().__init__(client, server, log, Pop3Parser(server.settings.dialogue.client_buffer))
+        self._user: bytes | None = None
+        self._salt: bytes | None = None
+
+    async def greet(self) -> None:
+        if self.enabled(AuthMethod.APOP) or self.enabled(AuthMethod.CRAM_MD5):
+            self._salt = self.new_salt()
+            await self.reply(b"+OK POP3 ready %b\r\n" % self._salt)
+        else:
+            await self.reply(b"+OK POP3 ready\r\n")
+
+    async def obey(self, command: Pop3Command) -> Request | None:
+        if self._user is not None and command.verb not in _AFTER_USER:
+            raise Refused
+        match command.verb:
+            case Pop3Verb.PASS:
+                return self._login(command.arguments)
+            case Pop3Verb.APOP:
+                return self._apop(command.arguments)
+            case Pop3Verb.AUTH if command.arguments:
+                self.demand_tls()
+                return await exchange(self, command.arguments)
+            case Pop3Verb.STLS:
+                return await self.accept_starttls()
+            case _:
+                await self._answer(command)
+        return None
+
+    def go_ahead(self) -> bytes:
+        return b"+OK\r\n"
+
+    def invalid(self) -> bytes:
+        return b"-ERR invalid command\r\n"
+
+    def rejection(self, verdict: Rejected) -> bytes:
+        return b"-ERR %b\r\n" % verdict.text
+
+    async def ask(self, challenge: bytes) -> bytes:
+        await self.reply(b"+ %b\r\n" % challenge)
+        return await self.response()
+
+    def start_over(self) -> None:
+        self._user = None
+
+    async def _answer(self, command: Pop3Command) -> None:
+        match command.verb:
+            case Pop3Verb.USER:
+                self.demand_tls()
+                if not command.arguments:
+                    raise Refused
+                self._user = self.log.login = command.arguments[0]
+            case Pop3Verb.CAPA:
+                replies = self.server.capabilities
+                await self.reply(self.capabilities if self._user is None else replies.secure)
+                return
+            case Pop3Verb.AUTH:
+                self.demand_tls()
+                methods = mechanisms(self.server.settings.dialogue.auth)
+                await self.reply(b"\r\n".join([b"+OK methods supported:", *methods, b".", b""]))
+                return
+            case Pop3Verb.QUIT:
+                self.over = True
+        await self.reply(b"+OK\r\n")
+
+    def _login(self, arguments: tuple[bytes, ...]) -> Login:
+        user, self._user = self._user, None
+        if user is None or not arguments:
+            raise Refused
+        return Login(AuthMethod.PLAIN, user, Secret(arguments[0]))
+
+    def _apop(self, arguments: tuple[bytes, ...]) -> Login:
+        self.demand_tls()
+        if len(arguments) != 2 or not self.enabled(AuthMethod.APOP):
+            raise Refused
+        return Login(AuthMethod.APOP, arguments[0], Secret(arguments[1]), self._salt)

@@ -1,0 +1,35 @@
+"""The protocols: for each the dialogue with the client and the login at the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mailworker.config.settings import Protocol
+from mailworker.event.stream import Stream
+from mailworker.mail.dialogue import Dialogue
+from mailworker.mail.imap import ImapDialogue
+from mailworker.mail.pop3 import Pop3Dialogue
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.mail.smtp import SmtpDialogue
+from mailworker.mail.upstream import Introduction, ReplyReader, Upstream
+from mailworker.mail.upstream_login import imap_log_in, pop3_log_in, smtp_log_in
+from mailworker.wire.upstream import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader
+
+
+@dataclass(frozen=True, slots=True)
+class MailProtocol:
+    """One row. `log_in` gives the reply that tells the client it is logged in."""
+
+    dialogue: Callable[[Stream, Server, SessionLog], Dialogue[Any]]
+    reply_reader: Callable[[int], ReplyReader]
+    log_in: Callable[[Upstream, Any, Introduction], Awaitable[bytes]]
+
+
+PROTOCOLS = {
+    Protocol.IMAP: MailProtocol(ImapDialogue, ImapReplyReader, imap_log_in),
+    Protocol.POP3: MailProtocol(Pop3Dialogue, Pop3ReplyReader, pop3_log_in),
+    Protocol.SMTP: MailProtocol(SmtpDialogue, SmtpReplyReader, smtp_log_in),
+}

@@ -1,0 +1,28 @@
+"""A server block, ready to serve: what all its sessions share."""
+
+from __future__ import annotations
+
+from mailworker.config.settings import MailServer, Starttls
+from mailworker.log.log import Log
+from mailworker.mail.auth_http import AuthHttp
+from mailworker.mail.authentication import Authenticator
+from mailworker.mail.capabilities import Capabilities, capabilities
+from mailworker.tls.context import TlsContext
+
+
+class Server:
+    """Made by the master before it forks. `tls` is None where no connection of the server can be encrypted."""
+
+    __slots__ = ("authenticator", "capabilities", "log", "settings", "tls")
+
+    def __init__(self, settings: MailServer, log: Log, tls: TlsContext | None) -> None:
+        self.settings = settings
+        self.log = log
+        self.tls = tls
+        self.authenticator: Authenticator = AuthHttp(settings.auth_http)
+        self.capabilities: Capabilities = capabilities(settings)
+
+    @property
+    def starttls_only(self) -> bool:
+        """Whether logging in demands TLS."""
+        return self.settings.starttls is Starttls.ONLY

@@ -1,0 +1,151 @@
+"""The mail service of a worker: listeners in, sessions out."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from mailworker.config.settings import Level, Listen, Settings
+from mailworker.errors import OutOfConnections, Party
+from mailworker.event.connections import Connections
+from mailworker.event.listener import Listener
+from mailworker.event.loop import Loop
+from mailworker.event.stream import SocketStream
+from mailworker.event.task import Task
+from mailworker.log.line import describe
+from mailworker.log.log import Log
+from mailworker.mail.client import Client
+from mailworker.mail.client_address import socket_address
+from mailworker.mail.relay import Relays
+from mailworker.mail.server import Server
+from mailworker.mail.session import Session
+from mailworker.tls.context import TlsContext
+
+
+class Endpoint(Protocol):
+    """One address of a `listen` directive, and the index of its server block."""
+
+    @property
+    def listen(self) -> Listen: ...
+    @property
+    def server(self) -> int: ...
+
+
+class BoundListener(Protocol):
+    """A listening socket; several endpoints are told apart by the local address of a connection."""
+
+    @property
+    def endpoints(self) -> Sequence[Endpoint]: ...
+    @property
+    def socket(self) -> socket.socket: ...
+
+
+class MailService:
+    """Made by the master, run by each worker.
+
+    `contexts` and `server_logs` go with `settings.servers`; `log` is the main one.
+    """
+
+    __slots__ = ("_bound", "_connections", "_drained", "_listeners", "_log", "_relays", "_servers", "_settings")
+
+    _connections: Connections
+    _relays: Relays
+
+    def __init__(
+        self,
+        settings: Settings,
+        listeners: Sequence[BoundListener],
+        contexts: Sequence[TlsContext | None],
+        log: Log,
+        server_logs: Sequence[Log],
+    ) -> None:
+        self._settings = settings
+        self._bound = listeners
+        self._log = log
+        self._servers = [
+            Server(server, server_log, context)
+            for server, server_log, context in zip(settings.servers, server_logs, contexts, strict=True)
+        ]
+        self._listeners: list[Listener] = []
+        self._drained: Callable[[], None] | None = None
+
+    def prepare(self) -> None:
+        """Set what accepted connections inherit: without it TLS logins wait 44 ms for a delayed ACK."""
+        for bound in self._bound:
+            if bound.socket.family != socket.AF_UNIX:
+                bound.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def start(self, loop: Loop, number: int, workers: int) -> None:
+        """Begin to accept, as worker `number` (from 0) of `workers`."""
+        events = self._settings.events
+        self._connections = Connections(loop, events.worker_connections, self._released, number + 1, workers)
+        self._relays = Relays(
+            self._connections, max((server.proxy.buffer for server in self._settings.servers), default=1)
+        )
+        self._connections.in_use = len(self._bound)
+        for bound in self._bound:
+            listener = Listener(
+                loop,
+                bound.socket,
+                _Door(self, bound).accepted,
+                self._accept_failed,
+                events,
+            )
+            listener.open()
+            self._listeners.append(listener)
+
+    def shutdown_gracefully(self, done: Callable[[], None]) -> None:
+        """Accept no more, and call `done` when the last session has ended, which may be at once."""
+        self._drained = done
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.close()
+            self._connections.release()
+        self._released()
+
+    def cut(self) -> None:
+        """worker_shutdown_timeout: end the sessions that are relayed."""
+        self._relays.cut()
+
+    def serve(self, connection: socket.socket, address: Any, endpoint: Endpoint) -> None:
+        """Begin a session on an accepted connection."""
+        connections = self._connections
+        try:
+            number = connections.take()
+        except OutOfConnections as error:
+            self._log.write(Level.ALERT, str(error))
+            connection.close()
+            return
+        stream = SocketStream(connections.loop, connection, Party.CLIENT, connections.release)
+        client = Client(stream, socket_address(connection.family, address), endpoint.listen)
+        session = Session(client, number, self._servers[endpoint.server], connections, self._relays)
+        Task(connections.loop, session.run()).resume()
+
+    def _accept_failed(self, error: OSError) -> None:
+        self._log.write(Level.CRIT, f"accept4() failed {describe(error)}")
+
+    def _released(self) -> None:
+        drained = self._drained
+        if drained is not None and not self._connections.in_use:
+            self._drained = None
+            drained()
+
+
+class _Door:
+    """Sends the connections of one listening socket to the right server."""
+
+    __slots__ = ("_by_address", "_default", "_service")
+
+    def __init__(self, service: MailService, bound: BoundListener) -> None:
+        self._service = service
+        self._default = bound.endpoints[0]
+        self._by_address = {str(endpoint.listen.address): endpoint for endpoint in bound.endpoints[1:]}
+
+    def accepted(self, connection: socket.socket, address: Any) -> None:
+        """The listener's call."""
+        endpoint = self._default
+        if self._by_address:
+            local = socket_address(connection.family, connection.getsockname())
+            endpoint = self._by_address.get(str(local), endpoint)
+        self._service.serve(connection, address, endpoint)

@@ -1,0 +1,200 @@
+"""One client, from accept to relay."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from mailworker.config.settings import Address, InetAddress, Level, ProxyProtocol
+from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut
+from mailworker.event.connections import Connections
+from mailworker.event.stream import SocketStream
+from mailworker.event.task import sleep
+from mailworker.log.line import escape
+from mailworker.mail.client import Client
+from mailworker.mail.client_tls import certificate_refusal
+from mailworker.mail.dialogue import Dialogue, Login, StartTls
+from mailworker.mail.protocols import PROTOCOLS
+from mailworker.mail.relay import Relays
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.mail.upstream import Upstream
+from mailworker.wire.auth_http import Accepted, Rejected
+from mailworker.wire.upstream import InvalidReply
+
+# Seconds that a client gets to answer our close_notify (nginx's lingering of TLS connections).
+_GOODBYE_TIMEOUT = 3.0
+
+
+class Session:
+    """What a client's coroutine works on; it is dropped as a whole when the relay takes over."""
+
+    __slots__ = (
+        "_attempts",
+        "_client",
+        "_connections",
+        "_dialogue",
+        "_log",
+        "_relays",
+        "_server",
+        "_stream",
+        "_upstream",
+    )
+
+    def __init__(self, client: Client, number: int, server: Server, connections: Connections, relays: Relays) -> None:
+        self._client = client
+        self._stream = client.stream
+        self._server = server
+        self._connections = connections
+        self._relays = relays
+        self._log = SessionLog(server.log, number, client.ip, str(client.listen.address))
+        self._dialogue: Dialogue[Any] = PROTOCOLS[server.settings.protocol].dialogue(self._stream, server, self._log)
+        self._upstream: SocketStream | None = None
+        self._attempts = 0
+
+    async def run(self) -> None:
+        """Serve the client; whatever happens, its connections are closed or in a relay's hands afterwards."""
+        try:
+            await self._run()
+        except PeerError as error:
+            self._log.fault(error)  # the client did not even wait for our goodbye
+        finally:
+            self._stream.close()
+            if self._upstream is not None:
+                self._upstream.close()
+
+    async def _run(self) -> None:
+        answer: bytes | None
+        try:
+            answer = await self._serve()
+        except PeerError as error:
+            answer = self._blame(error)
+        except OutOfConnections as error:
+            self._log.write(Level.ALERT, str(error))
+            answer = self._dialogue.internal_error
+        except Exception as bug:
+            self._log.bug(bug)
+            answer = self._dialogue.internal_error
+        if answer is not None:
+            self._renew_deadline()
+            await self._stream.write(answer)
+            self._stream.deadline = self._now + _GOODBYE_TIMEOUT
+            with suppress(TimedOut, ConnectionLost):  # it need not answer our goodbye
+                await self._stream.end_tls()
+
+    async def _serve(self) -> bytes | None:
+        """Serve until the relay begins; gives the last words for a client that has to go, None for no one."""
+        self._log.connected(str(self._client.peer))
+        self._renew_deadline()
+        if self._client.listen.proxy_protocol and not await self._read_proxy_header():
+            return None
+        if self._client.listen.ssl:
+            self._log.action = "SSL handshaking"
+            refusal = await self._shake_hands()
+            if refusal is not None:
+                return refusal
+        self._log.action = "sending client greeting line"
+        self._renew_deadline()
+        await self._dialogue.greet()
+        return await self._converse()
+
+    async def _converse(self) -> bytes | None:
+        while True:
+            self._log.action = "in auth state"
+            request = await self._dialogue.next_request()
+            if request is None:
+                return b""
+            if isinstance(request, StartTls):
+                refusal = await self._start_tls()
+                if refusal is not None:
+                    return refusal
+                continue
+            verdict = await self._authenticate(request)
+            if isinstance(verdict, Accepted):
+                await self._log_in(request, verdict)
+                return None
+            if not verdict.wait:
+                return self._dialogue.rejection(verdict)
+            await sleep(verdict.wait)
+            self._renew_deadline()
+            await self._dialogue.reject(verdict)
+
+    async def _read_proxy_header(self) -> bool:
+        self._log.action = "reading PROXY protocol"
+        try:
+            await self._client.read_proxy_header(self._server.settings.real_ip_from)
+        except ProtocolError as error:
+            self._log.error(str(error))
+            return False
+        self._log.client = self._client.ip
+        return True
+
+    async def _start_tls(self) -> bytes | None:
+        self._dialogue.begin_tls()
+        self._log.starttls = True
+        self._log.action = "in starttls state"
+        return await self._shake_hands()
+
+    async def _shake_hands(self) -> bytes | None:
+        """Make the connection a TLS one; gives what a client is told whose certificate will not do."""
+        context = self._server.tls
+        assert context is not None
+        await self._stream.start_tls(context)
+        assert self._stream.tls is not None
+        return certificate_refusal(self._stream.tls, context.settings, self._dialogue, self._log)
+
+    async def _authenticate(self, login: Login) -> Accepted | Rejected:
+        self._log.action = "in http auth state"
+        self._log.login = login.name
+        self._attempts += 1
+        request = self._client.auth_request(login, self._attempts, self._server.settings)
+        verdict = await self._server.authenticator.authenticate(self._connections, request)
+        if verdict.login is not None:
+            self._log.login = verdict.login
+        if isinstance(verdict, Rejected):
+            self._log.info(f'client login failed: "{escape(verdict.text)}"')
+        return verdict
+
+    async def _log_in(self, login: Login, accepted: Accepted) -> None:
+        """Log in at the backend and leave the rest to a relay."""
+        settings = self._server.settings
+        who = self._client.introduction(login, accepted, settings)
+        self._log.action = "connecting to upstream"
+        self._log.upstream = upstream_name(accepted.address)
+        self._upstream = stream = self._connections.connect(accepted.address, Party.UPSTREAM)
+        stream.deadline = self._now + settings.timeout
+        if settings.proxy.proxy_protocol is not ProxyProtocol.OFF:
+            self._log.action = "sending PROXY protocol header to upstream"
+            await stream.write(self._client.proxy_protocol(settings.proxy.proxy_protocol))
+        protocol = PROTOCOLS[settings.protocol]
+        upstream = Upstream(stream, protocol.reply_reader(settings.proxy.buffer), settings.proxy.buffer, self._log)
+        reply = await protocol.log_in(upstream, self._dialogue, who)
+        self._log.action = None
+        self._log.info("client logged in")
+        self._upstream = None
+        self._relays.start(
+            settings, self._log, (self._stream, self._dialogue.take_input()), (stream, reply + upstream.rest())
+        )
+
+    def _blame(self, error: PeerError) -> bytes | None:
+        """Log whose fault it was; gives what the client is told, None where it is not there to be told."""
+        if isinstance(error, InvalidReply) and self._server.settings.proxy.pass_error_message:
+            self._log.info(str(error))
+            return error.reply.data
+        self._log.fault(error, self._server.authenticator.name)
+        if error.party is not Party.CLIENT:
+            return self._dialogue.internal_error
+        refused = isinstance(error, ProtocolError)  # a login that no backend may see
+        return self._dialogue.invalid() if refused else None
+
+    def _renew_deadline(self) -> None:
+        self._stream.deadline = self._now + self._server.settings.timeout
+
+    @property
+    def _now(self) -> float:
+        return self._connections.loop.now
+
+
+def upstream_name(address: Address) -> str:
+    """A backend as nginx logs it: Auth-Server and Auth-Port with a colon between, IPv6 too."""
+    return f"{address.host}:{address.port}" if isinstance(address, InetAddress) else str(address)

@@ -1,0 +1,148 @@
+"""The error log as one session writes to it: each line tells whose session it is and what it was doing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from mailworker.config.settings import Level
+from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut, TlsError
+from mailworker.log.line import escape
+from mailworker.log.log import Log
+from mailworker.tls.severity import severity
+
+# Characters of a message, so that what says whose session it is fits into the record behind it.
+_MESSAGE_LIMIT = 700
+
+# Why connect() fails while the network or the peer is down (nginx); all else is graver.
+_UNREACHABLE = frozenset(
+    {
+        errno.EAGAIN,
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+    }
+)
+
+_HANDSHAKE = "SSL_do_handshake()"
+_TIMED_OUT = " (110: Connection timed out)"
+
+
+class SessionLog:
+    """Adds nginx's suffix to messages: `[ while ACTION], client: ..., server: ...[, login: "..."][, upstream: ...]`.
+
+    `number` is the connection's. `action` is what the session is doing, None where nginx names nothing.
+    """
+
+    __slots__ = ("_log", "action", "client", "login", "number", "server", "starttls", "upstream")
+
+    def __init__(self, log: Log, number: int, client: str, server: str) -> None:
+        self._log = log
+        self.number = number
+        self.client = client
+        self.server = server
+        self.action: str | None = None
+        self.starttls = False
+        self.login = b""
+        self.upstream: str | None = None
+
+    def connected(self, peer: str) -> None:
+        """The one line without a suffix."""
+        if self._log.enabled(Level.INFO):
+            self._log.write(Level.INFO, f"*{self.number} client {peer} connected to {self.server}")
+
+    def info(self, message: str) -> None:
+        """Log at [info]."""
+        self.write(Level.INFO, message)
+
+    def error(self, message: str) -> None:
+        """Log at [error]."""
+        self.write(Level.ERROR, message)
+
+    def write(self, level: Level, message: str) -> None:
+        """Log `message`, whose untrusted parts are escaped already."""
+        if self._log.enabled(level):
+            self._log.write(level, message[:_MESSAGE_LIMIT] + self._suffix(), self.number)
+
+    def fault(self, error: PeerError, peer: str = "") -> None:
+        """Log what a peer did wrong; `peer` is the auth service's name."""
+        level, message = _DESCRIBE[error.party](error, peer)
+        if message:
+            self.write(level, message)
+
+    def bug(self, bug: Exception) -> None:
+        """Log what should never have been raised, with the place it came from."""
+        self.write(Level.ALERT, f"bug: {escape(repr(bug))} {origin(bug)}")
+
+    def _suffix(self) -> str:
+        parts = [f" while {self.action}"] if self.action else []
+        parts.append(f", client: {self.client}")
+        if self.starttls:
+            parts.append(" using starttls")
+        parts.append(f", server: {self.server}")
+        if self.login:
+            parts.append(f', login: "{escape(self.login)}"')
+        if self.upstream is not None:
+            parts.append(f", upstream: {self.upstream}")
+        return "".join(parts)
+
+
+def origin(bug: BaseException) -> str:
+    """Where an exception was raised: "(FILE:LINE in FUNCTION)", innermost first, at most three calls."""
+    frames = traceback.extract_tb(bug.__traceback__)[-3:]
+    places = (f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in reversed(frames))
+    return f"({', '.join(places)})"
+
+
+def _describe_client(error: PeerError, _peer: str) -> tuple[Level, str]:
+    if isinstance(error, TimedOut):
+        return Level.INFO, f"client timed out{_TIMED_OUT}"
+    if isinstance(error, ConnectionLost) and not error.errno:
+        # nginx says nothing of clients that just leave.
+        return Level.INFO, "peer closed connection in SSL handshake" if error.call == _HANDSHAKE else ""
+    return severity(error) if isinstance(error, TlsError) else Level.INFO, _describe(error)
+
+
+def _describe_auth_service(error: PeerError, peer: str) -> tuple[Level, str]:
+    if isinstance(error, TimedOut):
+        return Level.ERROR, f"auth http server {peer} timed out{_TIMED_OUT}"
+    if isinstance(error, ConnectionLost):
+        if error.errno:
+            return _connection_level(error), _describe(error)
+        return Level.ERROR, f"auth http server {peer} prematurely closed connection"
+    return Level.ERROR, f"auth http server {peer} {error}"
+
+
+def _describe_upstream(error: PeerError, _peer: str) -> tuple[Level, str]:
+    if isinstance(error, TimedOut):
+        return Level.INFO, f"upstream timed out{_TIMED_OUT}"
+    if isinstance(error, ConnectionLost):
+        if error.errno:
+            return _connection_level(error), _describe(error)
+        return Level.ERROR, "upstream prematurely closed connection"
+    return Level.ERROR, _describe(error)
+
+
+def _connection_level(error: ConnectionLost) -> Level:
+    return Level.CRIT if error.call.startswith("connect()") and error.errno not in _UNREACHABLE else Level.ERROR
+
+
+def _describe(error: PeerError) -> str:
+    if isinstance(error, ConnectionLost):
+        return f"{error} ({error.errno}: {os.strerror(error.errno)})"
+    if isinstance(error, TlsError):
+        return f"{error} (SSL: {' '.join(error.reasons)})"
+    return str(error)
+
+
+_DESCRIBE: dict[Party, Callable[[PeerError, str], tuple[Level, str]]] = {
+    Party.CLIENT: _describe_client,
+    Party.AUTH_SERVICE: _describe_auth_service,
+    Party.UPSTREAM: _describe_upstream,
+}

@@ -1,0 +1,152 @@
+"""The SMTP dialogue before mail is relayed (RFC 5321, 3207, 4954), as nginx holds it."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from mailworker.config.settings import AuthMethod
+from mailworker.errors import TimedOut
+from mailworker.event.stream import Stream
+from mailworker.log.line import escape
+from mailworker.mail.dialogue import Dialogue, Login, Refused, Request
+from mailworker.mail.sasl import exchange
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.wire.auth_http import Rejected, SmtpEnvelope
+from mailworker.wire.smtp import SmtpCommand, SmtpParser, SmtpVerb
+
+_OK = b"250 2.0.0 OK\r\n"
+_INVALID_ARGUMENT = b"501 5.5.4 Invalid argument\r\n"
+_BAD_SEQUENCE = b"503 5.5.1 Bad sequence of commands\r\n"
+_AUTH_REQUIRED = b"530 5.7.1 Authentication required\r\n"
+_TOO_EARLY = b"503 5.5.0 Improper use of SMTP command pipelining\r\n"
+
+# Bytes of a line that a client sends before its greeting, for the log.
+_EARLY_SIZE = 4096
+
+
+class SmtpDialogue(Dialogue[SmtpCommand]):
+    """See `Dialogue`.
+
+    `helo` is the argument of the last HELO or EHLO, `esmtp` whether there was an EHLO ever; `mail` is the MAIL
+    command as it came, None before it.
+    """
+
+    __slots__ = ("esmtp", "helo", "mail")
+
+    internal_error = b"451 4.3.2 Internal server error\r\n"
+    certificate_error = b"421 4.7.1 SSL certificate error\r\n"
+    no_certificate = b"421 4.7.1 No required SSL certificate\r\n"
+
+    def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
+        super().__init__(client, server, log, SmtpParser(server.settings.dialogue.client_buffer))
+        self.helo: bytes | None = None
+        self.esmtp = False
+        self.mail: bytes | None = None
+
+    async def greet(self) -> None:
+        delay = self.server.settings.dialogue.greeting_delay
+        if delay and not await self._is_patient(delay):
+            self.over = True
+            return
+        self.log.action = "sending client greeting line"
+        await self.reply(b"220 %b ESMTP ready\r\n" % self.server.settings.server_name)
+
+    async def obey(self, command: SmtpCommand) -> Request | None:
+        match command.verb:
+            case SmtpVerb.AUTH if command.arguments:
+                self.demand_tls()
+                return await exchange(self, command.arguments)
+            case SmtpVerb.RCPT:
+                return await self._rcpt(command)
+            case SmtpVerb.STARTTLS:
+                return await self.accept_starttls()
+            case _:
+                await self.reply(self._answer(command))
+        return None
+
+    def go_ahead(self) -> bytes:
+        return b"220 2.0.0 Start TLS\r\n"
+
+    def invalid(self) -> bytes:
+        return b"500 5.5.1 Invalid command\r\n"
+
+    def rejection(self, verdict: Rejected) -> bytes:
+        return b"%b %b\r\n" % (verdict.code, verdict.text)
+
+    async def ask(self, challenge: bytes) -> bytes:
+        await self.reply(b"334 %b\r\n" % challenge)
+        return await self.response()
+
+    def begin_tls(self) -> None:
+        super().begin_tls()
+        self.helo = self.mail = None
+
+    async def _is_patient(self, delay: float) -> bool:
+        """Whether the client says nothing for `delay` seconds; spammers do not wait (smtp_greeting_delay)."""
+        self.log.action = "in delay pipelining state"
+        self.client.deadline = monotonic() + delay
+        try:
+            early = await self.client.read(_EARLY_SIZE)
+        except TimedOut:
+            self.client.deadline = monotonic() + self.server.settings.timeout
+            return True
+        if early:
+            self.log.info(f'client was rejected before greeting: "{_shown(early)}"')
+            await self.reply(_TOO_EARLY)
+        return False
+
+    def _answer(self, command: SmtpCommand) -> bytes:
+        match command.verb:
+            case SmtpVerb.HELO | SmtpVerb.EHLO:
+                return self._hello(command)
+            case SmtpVerb.MAIL:
+                return self._mail(command)
+            case SmtpVerb.AUTH:
+                self.demand_tls()
+                return _INVALID_ARGUMENT
+            case SmtpVerb.NOOP:
+                return _OK
+            case SmtpVerb.RSET:
+                self.mail = None
+                return _OK
+            case SmtpVerb.QUIT:
+                self.over = True
+                return b"221 2.0.0 Bye\r\n"
+            case _:
+                raise Refused  # HELP, VRFY and EXPN are known and never answered
+
+    def _hello(self, command: SmtpCommand) -> bytes:
+        if len(command.arguments) != 1 or command.has_nul:
+            return _INVALID_ARGUMENT
+        self.helo = command.arguments[0]
+        self.mail = None
+        if command.verb is SmtpVerb.HELO:
+            return b"250 %b\r\n" % self.server.settings.server_name
+        self.esmtp = True
+        return self.capabilities
+
+    def _mail(self, command: SmtpCommand) -> bytes:
+        if not self.enabled(AuthMethod.NONE) or (self.server.starttls_only and not self.secure):
+            self.log.info(f'client was rejected: "{_shown(command.line)}__"')
+            return _AUTH_REQUIRED
+        if self.mail is not None:
+            return _BAD_SEQUENCE
+        if not command.arguments or command.has_nul:
+            return _INVALID_ARGUMENT
+        self.mail = command.line
+        return _OK
+
+    async def _rcpt(self, command: SmtpCommand) -> Login | None:
+        if self.mail is None:
+            await self.reply(_BAD_SEQUENCE)
+            return None
+        if not command.arguments or command.has_nul:
+            await self.reply(_INVALID_ARGUMENT)
+            return None
+        return Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(self.helo or b"", self.mail, command.line))
+
+
+def _shown(line: bytes) -> str:
+    """A line as nginx logs it: CR and LF are underscores."""
+    return escape(line.replace(b"\r", b"_").replace(b"\n", b"_"))
