@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
@@ -59,11 +60,26 @@ class CertificateAuthority:
         builder = _builder(_distinguished_name(names[0]), self._name, key).add_extension(usage, critical=False)
         return self._write(file_name, key, builder.add_extension(alternatives, critical=False))
 
-    def issue_client(self, file_name: str, key: PrivateKey, name: str) -> Certificate:
-        """A client's certificate with `name` as its common name."""
+    def issue_client(
+        self, file_name: str, key: PrivateKey, name: str, *, validity: timedelta = VALIDITY
+    ) -> Certificate:
+        """A client's certificate with `name` as its common name; a negative `validity` is over."""
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
-        builder = _builder(_distinguished_name(name), self._name, key).add_extension(usage, critical=False)
-        return self._write(file_name, key, builder)
+        builder = _builder(_distinguished_name(name), self._name, key, validity)
+        return self._write(file_name, key, builder.add_extension(usage, critical=False))
+
+    def issue_revocation_list(self, file_name: str, *revoked: Certificate) -> Path:
+        """A list of certificates of this authority that are not to be trusted any more."""
+        now = datetime.now(timezone.utc)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        builder = builder.last_update(now - VALIDITY).next_update(now + VALIDITY)
+        for certificate in revoked:
+            serial = x509.load_pem_x509_certificate(certificate.certificate.read_bytes()).serial_number
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - VALIDITY)
+            builder = builder.add_revoked_certificate(entry.build())
+        path = self._folder / file_name
+        path.write_bytes(builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM))
+        return path
 
     def _write(self, file_name: str, key: PrivateKey, builder: x509.CertificateBuilder) -> Certificate:
         issued = Certificate(self._folder / f"{file_name}.crt", self._folder / f"{file_name}.key")
@@ -73,7 +89,18 @@ class CertificateAuthority:
         return issued
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: PrivateKey) -> x509.CertificateBuilder:
+def self_signed(folder: Path, file_name: str, subject: str) -> Certificate:
+    """A certificate that vouches for itself; `subject` is written as `openssl req -subj` takes it."""
+    issued = Certificate(folder / f"{file_name}.crt", folder / f"{file_name}.key")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8"]
+    command += ["-subj", subject, "-keyout", str(issued.key), "-out", str(issued.certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return issued
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: PrivateKey, validity: timedelta = VALIDITY
+) -> x509.CertificateBuilder:
     now = datetime.now(timezone.utc)
     return (
         x509.CertificateBuilder()
@@ -82,7 +109,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: PrivateKey) -> x509.Cer
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - VALIDITY)
-        .not_valid_after(now + VALIDITY)
+        .not_valid_after(now + validity)
     )
 
 

@@ -1,0 +1,24 @@
+"""Exceptions that nobody expected, for the log."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+
+def describe_bug(bug: BaseException) -> str:
+    """An unexpected exception in one line, where it happened first: records are short, and cut at their end."""
+    frames = reversed(traceback.extract_tb(bug.__traceback__))
+    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}()" for frame in frames]
+    return f"{type(bug).__name__}: {bug} in {' < '.join(places)}"
+
+
+def log_unraisable(on_bug: Callable[[BaseException], None]) -> None:
+    """From now on `on_bug` gets what is raised where nobody can catch it: in a callback of OpenSSL, or a destructor."""
+
+    def report(unraisable: sys.UnraisableHookArgs) -> None:
+        on_bug(unraisable.exc_value or RuntimeError(unraisable.err_msg or "no details"))
+
+    sys.unraisablehook = report

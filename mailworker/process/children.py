@@ -1,0 +1,138 @@
+"""The master's children: starting workers, signalling them, learning how they ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from signal import Signals
+
+from mailworker.config.settings import Level
+from mailworker.log.log import Log
+from mailworker.process.cycle import Cycle
+from mailworker.process.worker import FATAL, run_worker
+
+# A worker that lives for fewer seconds has failed to start, whatever it says.
+_YOUNG = 1.0
+# Seconds that pass before a worker which died young is replaced: none at first, doubling up to the last.
+_FIRST_PAUSE = 0.25
+_LAST_PAUSE = 30.0
+
+
+@dataclass(slots=True)
+class Child:
+    """A running worker. `number` is its place, from 0; `started` is in seconds of the monotonic clock."""
+
+    pid: int
+    number: int
+    cycle: Cycle
+    started: float
+    leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a child ended: its exit code, or the signal that killed it."""
+
+    child: Child
+    code: int
+    signal: int
+    core_dumped: bool
+
+    @property
+    def fatal(self) -> bool:
+        """Whether another one would meet the same fate."""
+        return self.code == FATAL
+
+    def log(self, log: Log) -> None:
+        """Write nginx's line."""
+        name = f"worker process {self.child.pid}"
+        if self.signal:
+            dumped = " (core dumped)" if self.core_dumped else ""
+            log.write(Level.ALERT, f"{name} exited on signal {self.signal}{dumped}")
+        else:
+            log.write(Level.NOTICE, f"{name} exited with code {self.code}")
+        if self.fatal and not self.child.leaving:
+            log.write(Level.ALERT, f"{name} exited with fatal code {self.code} and cannot be respawned")
+
+
+class Children:
+    """All workers, of the present cycle and of those before it.
+
+    A pipe that nobody ever writes to tells them when the master is gone.
+    """
+
+    __slots__ = ("_children", "_pauses", "_pipe", "_unblock")
+
+    def __init__(self, unblock: Callable[[], None]) -> None:
+        self._children: dict[int, Child] = {}
+        self._pauses: dict[int, float] = {}
+        self._pipe = os.pipe()
+        self._unblock = unblock
+
+    def __iter__(self) -> Iterator[Child]:
+        return iter(self._children.values())
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def spawn(self, cycle: Cycle, number: int, now: float) -> None:
+        """Start worker `number` of `cycle`."""
+        read, write = self._pipe
+        try:
+            pid = os.fork()
+        except OSError as error:
+            cycle.log.write(Level.ALERT, f'fork() failed while spawning "worker process" ({error})')
+            return
+        if pid == 0:
+            os.close(write)
+            os._exit(run_worker(cycle, number, read, self._unblock))
+        cycle.log.write(Level.NOTICE, f"start worker process {pid}")
+        self._children[pid] = Child(pid, number, cycle, now)
+
+    def signal(self, number: Signals, only: Callable[[Child], bool] = lambda child: True) -> None:
+        """Send a signal to those of the workers that `only` holds for."""
+        for child in self:
+            if only(child):
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, number)
+
+    def shut_down(self, only: Callable[[Child], bool] = lambda child: True) -> None:
+        """Tell workers to finish their sessions and go; each is told once."""
+        self.signal(Signals.SIGQUIT, lambda child: only(child) and not child.leaving)
+        for child in self:
+            child.leaving = child.leaving or only(child)
+
+    def reap(self) -> Iterator[Exit]:
+        """All workers that have ended; other people's children, which fall to process 1, are only put to rest."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self._children.pop(pid, None)
+            if child is not None:
+                signalled = os.WIFSIGNALED(status)
+                yield Exit(
+                    child,
+                    code=-1 if signalled else os.WEXITSTATUS(status),
+                    signal=os.WTERMSIG(status) if signalled else 0,
+                    core_dumped=signalled and os.WCOREDUMP(status),
+                )
+
+    def close(self) -> None:
+        """Give the pipe back: to workers that still run, the master is gone."""
+        for descriptor in self._pipe:
+            os.close(descriptor)
+
+    def pause(self, child: Child, now: float) -> float:
+        """Seconds to wait before `child` is replaced: the more, the oftener its place has died young."""
+        if now - child.started >= _YOUNG:
+            self._pauses.pop(child.number, None)
+            return 0.0
+        pause = self._pauses.get(child.number, 0.0)
+        self._pauses[child.number] = min(max(pause * 2, _FIRST_PAUSE), _LAST_PAUSE)
+        return pause

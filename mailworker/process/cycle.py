@@ -1,0 +1,158 @@
+"""A cycle: one configuration and all that was opened for it. A reload builds a new one beside the old."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from mailworker.config.load import load
+from mailworker.config.settings import LogTarget, MailServer, Settings
+from mailworker.log.log import Console, Log, OpenFiles, open_logs
+from mailworker.mail.service import MailService
+from mailworker.process.listeners import BoundListener, Opening, plan_listeners
+from mailworker.process.processors import usable_processors
+from mailworker.process.tls_contexts import TlsContexts
+from mailworker.shm.zone import Zones
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """How mailworker was called. All paths are absolute; `error_log` is None for stderr."""
+
+    arguments: tuple[str, ...]
+    prefix: Path
+    configuration: Path
+    error_log: Path | None
+    globals: str = ""
+
+
+class Cycle:
+    """Built by `load`, then `open`. Until that has run to its end, `log` is the one of whoever builds the cycle."""
+
+    __slots__ = ("_contexts", "_files", "_ticket_keys", "_zones", "listeners", "log", "service", "settings")
+
+    service: MailService
+
+    def __init__(self, settings: Settings, contexts: TlsContexts, zones: Zones, log: Log) -> None:
+        self.settings = settings
+        self.log = log
+        self.listeners: list[BoundListener] = []
+        self._contexts = contexts
+        self._files = OpenFiles()
+        self._zones = zones
+        self._ticket_keys = contexts.share(zones)
+
+    @classmethod
+    def load(
+        cls,
+        invocation: Invocation,
+        log: Log,
+        on_syntax_ok: Callable[[], None] = lambda: None,
+        *,
+        previous: Cycle | None = None,
+    ) -> Cycle:
+        """Read the configuration and the files it names; warnings go to `log`.
+
+        What is in the shared zones of `previous` is kept. Raises ConfigError, and StartError without memory for zones.
+        """
+        contexts = TlsContexts(invocation.configuration.parent, log)
+        settings = load_settings(invocation, log, contexts.add, on_syntax_ok)
+        zones = Zones(settings.zones, None if previous is None else previous._zones)
+        return cls(settings, contexts, zones, log)
+
+    @property
+    def workers(self) -> int:
+        """How many workers to run."""
+        return self.settings.core.worker_processes or usable_processors()
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a daemon must keep open."""
+        return [*self._files.descriptors, *(listener.socket.fileno() for listener in self.listeners)]
+
+    def open(self, old: Cycle | None, console: Console | None = None) -> Generator[float, None, None]:
+        """Open logs and listeners, taking over sockets of `old`, and make the service.
+
+        Yields seconds to be resumed after. Raises StartError; then, and when it is abandoned, nothing stays open.
+        """
+        try:
+            log, server_logs = self._open_logs(console)
+            inherited = () if old is None else old.listeners
+            self.listeners = yield from Opening(inherited, self.log).run(plan_listeners(self.settings.servers))
+        except BaseException:
+            self._files.close()
+            raise
+        self.log = log
+        self.service = MailService(self.settings, self.listeners, list(self._contexts), log, server_logs)
+        self.service.prepare()
+
+    def test(self) -> None:
+        """What `-t` does of `open`: open everything and close it again. Raises StartError."""
+        try:
+            self._open_logs(None)
+            opening = Opening((), self.log, test=True)
+            for _ in opening.run(plan_listeners(self.settings.servers)):
+                raise AssertionError("a test never waits")
+            opening.undo()
+        finally:
+            self._files.close()
+
+    def rotate_ticket_keys(self) -> float | None:
+        """Renew those shared ticket keys that have served their time, or make them; by the master only.
+
+        Returns the seconds until the next are due, None where there are no such keys.
+        """
+        now = monotonic()
+        return min((keys.rotate(now) - now for keys in self._ticket_keys), default=None)
+
+    def reopen_logs(self, owner: int | None = None) -> None:
+        """Begin the log files anew; `owner` is the user id that workers have."""
+        self._files.reopen(self.log, owner)
+
+    def remove_listeners(self, survivor: Cycle | None = None) -> None:
+        """Listen no more, but where `survivor` does so on the same socket."""
+        kept = () if survivor is None else [listener.address for listener in survivor.listeners]
+        for listener in self.listeners:
+            if listener.address not in kept:
+                listener.remove()
+        self.listeners = []  # by the time of another call the addresses may be somebody else's
+
+    def close_logs(self) -> None:
+        """Give the log files back; nothing can be logged after that."""
+        self._files.close()
+
+    def close(self, survivor: Cycle | None = None) -> None:
+        """Give back all that `survivor` does not share."""
+        self.remove_listeners(survivor)
+        self.close_logs()
+
+    def _open_logs(self, console: Console | None) -> tuple[Log, list[Log]]:
+        """The main log and each server's; equal lists share one."""
+        opened: dict[tuple[LogTarget, ...], Log] = {}
+
+        def get(targets: tuple[LogTarget, ...]) -> Log:
+            if targets not in opened:
+                opened[targets] = open_logs(targets, self._files, console)
+            return opened[targets]
+
+        return get(self.settings.core.error_log), [get(server.error_log) for server in self.settings.servers]
+
+
+def load_settings(
+    invocation: Invocation,
+    log: Log,
+    on_server: Callable[[MailServer], None] = lambda server: None,
+    on_syntax_ok: Callable[[], None] = lambda: None,
+) -> Settings:
+    """Read the configuration alone; raises ConfigError. Warnings go to `log`."""
+    return load(
+        invocation.configuration,
+        prefix=invocation.prefix,
+        globals_=invocation.globals,
+        error_log=invocation.error_log,
+        on_server=on_server,
+        on_warning=log.write,
+        on_syntax_ok=on_syntax_ok,
+    )

@@ -1,0 +1,252 @@
+"""Listening sockets: which ones a configuration needs, opening them, passing them on to the next cycle."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailworker.config.settings import Address, InetAddress, Keepalive, Level, Listen, MailServer, UnixAddress
+from mailworker.errors import StartError
+from mailworker.log.line import describe
+from mailworker.log.log import Log
+
+# nginx's: how often an address in use is tried, and how many seconds pass in between.
+_TRIES = 5
+_PAUSE = 0.5
+# nginx's NGX_LISTEN_BACKLOG on Linux; elsewhere it leaves the choice to the system.
+_BACKLOG = 511
+# Everybody may connect; who may reach the socket is up to its folder.
+_UNIX_MODE = 0o666
+# Linux's IPPROTO_MPTCP, which Python may not name.
+_MPTCP = 262
+_WILDCARDS = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address of a `listen` directive; `server` is the index of its server in `Settings.servers`."""
+
+    listen: Listen
+    server: int
+
+
+class BoundListener:
+    """A listening socket and who is reached through it.
+
+    `endpoints` has more than one member where a wildcard address serves others of its port, too: these are told
+    apart by the local address of a connection. The first one is the address that is bound.
+    """
+
+    __slots__ = ("endpoints", "socket")
+
+    def __init__(self, endpoints: tuple[Endpoint, ...], listening: socket.socket) -> None:
+        self.endpoints = endpoints
+        self.socket = listening
+
+    @property
+    def address(self) -> Address:
+        """The address that is bound."""
+        return self.endpoints[0].listen.address
+
+    def close(self) -> None:
+        """Close the socket in this process; others may go on listening."""
+        self.socket.close()
+
+    def remove(self) -> None:
+        """Close the socket for good: a unix socket disappears from its folder."""
+        self.close()
+        if isinstance(self.address, UnixAddress):
+            with suppress(FileNotFoundError):
+                Path(self.address.path).unlink()
+
+
+def plan_listeners(servers: Sequence[MailServer]) -> list[tuple[Endpoint, ...]]:
+    """The sockets that `servers` need, each as its endpoints.
+
+    As in nginx a wildcard takes in all addresses of its port and family that do not ask for a socket of their own.
+    """
+    ports: dict[object, list[Endpoint]] = {}
+    for number, server in enumerate(servers):
+        for listen in server.listens:
+            ports.setdefault(_port_of(listen.address), []).append(Endpoint(listen, number))
+    return [sockets for endpoints in ports.values() for sockets in _plan_port(endpoints)]
+
+
+def _port_of(address: Address) -> object:
+    return address if isinstance(address, UnixAddress) else (address.is_ipv6, address.port)
+
+
+def _plan_port(endpoints: list[Endpoint]) -> list[tuple[Endpoint, ...]]:
+    wildcard = next((endpoint for endpoint in endpoints if _is_wildcard(endpoint.listen.address)), None)
+    if wildcard is None:
+        return [(endpoint,) for endpoint in endpoints]
+    others = [endpoint for endpoint in endpoints if endpoint is not wildcard]
+    own = [(endpoint,) for endpoint in others if endpoint.listen.bind]
+    return [*own, (wildcard, *(endpoint for endpoint in others if not endpoint.listen.bind))]
+
+
+def _is_wildcard(address: Address) -> bool:
+    return isinstance(address, InetAddress) and address.host in _WILDCARDS
+
+
+class Opening:
+    """Opens the listeners of a new cycle.
+
+    Sockets of `inherited`, the old cycle's, are taken over where the address is the same. `test` is for `-t`: an
+    address in use is passed over in silence.
+    """
+
+    __slots__ = ("_log", "_opened", "_reusable", "_test")
+
+    def __init__(self, inherited: Iterable[BoundListener], log: Log, *, test: bool = False) -> None:
+        self._log = log
+        self._opened: list[BoundListener] = []
+        self._reusable = {listener.address: listener.socket for listener in inherited}
+        self._test = test
+
+    def run(self, planned: Sequence[tuple[Endpoint, ...]]) -> Generator[float, None, list[BoundListener]]:
+        """Open all `planned` sockets and return the listeners.
+
+        A generator, so that a running master need not sleep: it yields seconds to be resumed after. Raises
+        StartError; then, and when it is abandoned, what it opened is closed again.
+        """
+        try:
+            waiting = [endpoints for endpoints in planned if not self._take(endpoints)]
+            for _ in range(_TRIES - 1):
+                if self._test or not waiting:
+                    break
+                yield self._pause()
+                waiting = [endpoints for endpoints in waiting if not self._take(endpoints)]
+            if waiting and not self._test:
+                yield self._pause()  # nginx waits after the last try as well
+                raise StartError("still could not bind()")
+        except BaseException:
+            self.undo()
+            raise
+        return self._opened
+
+    def undo(self) -> None:
+        """Close what was opened here, not what was taken over."""
+        for listener in self._opened:
+            if listener.address not in self._reusable:
+                listener.remove()
+
+    def _pause(self) -> float:
+        self._log.write(Level.NOTICE, f"try again to bind() after {_PAUSE * 1000:.0f}ms")
+        return _PAUSE
+
+    def _take(self, endpoints: tuple[Endpoint, ...]) -> bool:
+        """Open one more listener; False if its address is in use."""
+        listen = endpoints[0].listen
+        listening = self._reusable.get(listen.address) or self._bind(listen)
+        if listening is None:
+            return False
+        self._opened.append(BoundListener(endpoints, listening))
+        self._configure(listening, listen)
+        return self._listen(listen)
+
+    def _bind(self, listen: Listen) -> socket.socket | None:
+        bound = _new_socket(listen)
+        address = listen.address
+        try:
+            if isinstance(address, UnixAddress):
+                _remove_stale(Path(address.path))
+                bound.bind(address.path)
+                Path(address.path).chmod(_UNIX_MODE)
+            else:
+                bound.bind((address.host, address.port))
+        except OSError as error:
+            bound.close()
+            self._only_in_use(error, f"bind() to {address} failed {describe(error)}")
+            return None
+        return bound
+
+    def _listen(self, listen: Listen) -> bool:
+        backlog = _BACKLOG if listen.backlog is None else listen.backlog
+        try:
+            self._opened[-1].socket.listen(backlog)
+        except OSError as error:
+            self._opened.pop().remove()
+            self._only_in_use(error, f"listen() to {listen.address}, backlog {backlog} failed {describe(error)}")
+            return False
+        return True
+
+    def _configure(self, listening: socket.socket, listen: Listen) -> None:
+        """Set what may change from one cycle to the next; nginx ignores what the system refuses, and so do we."""
+        for level, name, value in _options(listen):
+            try:
+                listening.setsockopt(level, name, value)
+            except OSError as error:
+                message = f"setsockopt({name}, {value}) {listen.address} failed, ignored {describe(error)}"
+                self._log.write(Level.ALERT, message)
+
+    def _only_in_use(self, error: OSError, message: str) -> None:
+        """Raise StartError unless the address is merely in use, which may pass."""
+        if error.errno != errno.EADDRINUSE:
+            raise StartError(message) from None
+        if not self._test:
+            self._log.write(Level.EMERG, message)
+
+
+def _new_socket(listen: Listen) -> socket.socket:
+    """A socket as `listen` wants it, not bound yet; raises StartError."""
+    address = listen.address
+    protocol = 0
+    if isinstance(address, UnixAddress):
+        family = socket.AF_UNIX
+    else:
+        family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
+        protocol = _MPTCP if listen.multipath else 0
+    try:
+        new = socket.socket(family, socket.SOCK_STREAM, protocol)
+    except OSError as error:
+        raise StartError(f"socket() {address} failed {describe(error)}") from None
+    try:
+        new.setblocking(False)
+        new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if listen.reuseport:
+            new.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            new.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(listen.ipv6only))
+    except OSError as error:
+        new.close()
+        raise StartError(f"setsockopt() {address} failed {describe(error)}") from None
+    return new
+
+
+def _options(listen: Listen) -> list[tuple[int, int, int]]:
+    options = []
+    if listen.rcvbuf is not None:
+        options.append((socket.SOL_SOCKET, socket.SO_RCVBUF, listen.rcvbuf))
+    if listen.sndbuf is not None:
+        options.append((socket.SOL_SOCKET, socket.SO_SNDBUF, listen.sndbuf))
+    if listen.so_keepalive is not None:
+        options += _keepalive_options(listen.so_keepalive)
+    return options
+
+
+def _keepalive_options(keepalive: Keepalive) -> list[tuple[int, int, int]]:
+    tcp = (
+        ("TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE", keepalive.idle),
+        ("TCP_KEEPINTVL", keepalive.interval),
+        ("TCP_KEEPCNT", keepalive.count),
+    )
+    return [
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(keepalive.on)),
+        *((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in tcp if value is not None),
+    ]
+
+
+def _remove_stale(path: Path) -> None:
+    """Delete a unix socket that nobody listens to: its owner was killed before it could."""
+    if not path.is_socket() or path.is_symlink():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        if probe.connect_ex(os.fspath(path)) == errno.ECONNREFUSED:
+            path.unlink()

@@ -1,0 +1,34 @@
+"""What a start tells the log."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+from mailworker import __version__
+from mailworker.config.settings import Level
+from mailworker.event.loop import Loop
+from mailworker.log.log import Log
+
+
+def log_event_method(log: Log) -> None:
+    """How workers will wait: nginx's `using the "epoll" event method`."""
+    log.write(Level.NOTICE, f'using the "{event_method()}" event method')
+
+
+def log_system(log: Log) -> None:
+    """Who we are and where we run."""
+    system = os.uname()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    log.write(Level.NOTICE, f"mailworker/{__version__}")
+    log.write(Level.NOTICE, f"OS: {system.sysname} {system.release}")
+    log.write(Level.NOTICE, f"getrlimit(RLIMIT_NOFILE): {soft}:{hard}")
+
+
+def event_method() -> str:
+    """The best event method of this system, by nginx's name."""
+    loop = Loop(on_bug=lambda bug: None)
+    try:
+        return loop.method
+    finally:
+        loop.close()

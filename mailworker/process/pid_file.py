@@ -1,0 +1,70 @@
+"""The pid file: how `-s` and service managers find the master."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from mailworker.errors import StartError
+from mailworker.log.line import describe
+
+_MODE = 0o644
+# Longest text of a process id with its line end that nginx reads.
+_MAX_TEXT = 22
+
+
+def write(path: Path) -> None:
+    """Put our process id into `path`; raises StartError.
+
+    The file appears whole or not at all, and a symbolic link at `path` is replaced, not followed.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with suppress(FileNotFoundError):
+            temporary.unlink()  # left by a process of the same id that was killed here
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
+        try:
+            os.write(descriptor, b"%d\n" % os.getpid())
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+    except OSError as error:
+        raise _cannot_open(path, error) from None
+
+
+def check(path: Path) -> None:
+    """See for `-t` that `path` can be written, creating it empty if it is missing; raises StartError."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE))
+    except OSError as error:
+        raise _cannot_open(path, error) from None
+
+
+def remove(path: Path) -> None:
+    """Delete `path` if it still holds our process id; raises StartError."""
+    try:
+        ours = read(path) == os.getpid()
+    except StartError:
+        return  # gone already, or somebody else's
+    if ours:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise StartError(f'unlink() "{path}" failed {describe(error)}') from None
+
+
+def read(path: Path) -> int:
+    """The process id in `path`; raises StartError with nginx's text."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_TEXT).rstrip(b"\r\n")
+    except OSError as error:
+        raise _cannot_open(path, error) from None
+    if not text.isdigit() or int(text) == 0:
+        raise StartError(f'invalid PID number "{text.decode("ascii", "backslashreplace")}" in "{path}"')
+    return int(text)
+
+
+def _cannot_open(path: Path, error: OSError) -> StartError:
+    return StartError(f'open() "{path}" failed {describe(error)}')

@@ -1,0 +1,80 @@
+"""A reload under way: a new cycle is built beside the running one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+from mailworker.config.settings import Level
+from mailworker.errors import ConfigError, StartError
+from mailworker.process import pid_file
+from mailworker.process.bug import describe_bug
+from mailworker.process.cycle import Cycle, Invocation
+from mailworker.process.notices import log_event_method
+
+
+class Reload:
+    """Builds the successor of `old` in steps.
+
+    `after(seconds, action)` arranges for a call later; `finished` gets the new cycle, or None where anything failed:
+    then the log has said why and `old` is as it was.
+    """
+
+    __slots__ = ("_after", "_finished", "_invocation", "_old", "_steps")
+
+    def __init__(
+        self,
+        invocation: Invocation,
+        old: Cycle,
+        after: Callable[[float, Callable[[], None]], None],
+        finished: Callable[[Cycle | None], None],
+    ) -> None:
+        self._invocation = invocation
+        self._old = old
+        self._after = after
+        self._finished = finished
+        self._steps: Generator[float, None, Cycle] | None = None
+
+    def run(self) -> None:
+        """Begin; `finished` may be called before this returns."""
+        self._old.log.write(Level.NOTICE, "reconfiguring")
+        self._steps = self._build()
+        self._go_on()
+
+    def abandon(self) -> None:
+        """Give up; `finished` is not called any more."""
+        if self._steps is not None:
+            self._steps.close()
+            self._steps = None
+
+    def _go_on(self) -> None:
+        if self._steps is None:
+            return  # abandoned while it waited
+        try:
+            pause = next(self._steps)
+        except StopIteration as end:
+            new: Cycle = end.value
+            self._finished(new)
+        except (ConfigError, StartError) as error:
+            self._fail(Level.EMERG, str(error))
+        except Exception as bug:  # a reload must never end the service that runs
+            self._fail(Level.ALERT, describe_bug(bug))
+        else:
+            self._after(pause, self._go_on)
+
+    def _fail(self, level: Level, message: str) -> None:
+        self._old.log.write(level, message)
+        self._finished(None)
+
+    def _build(self) -> Generator[float, None, Cycle]:
+        new = Cycle.load(self._invocation, self._old.log, previous=self._old)
+        yield from new.open(self._old)
+        log_event_method(new.log)
+        old_pid, new_pid = self._old.settings.core.pid, new.settings.core.pid
+        if new_pid != old_pid:
+            try:
+                pid_file.write(new_pid)
+                pid_file.remove(old_pid)
+            except StartError:
+                new.close(self._old)
+                raise
+        return new

@@ -1,0 +1,110 @@
+"""Signals, taken where it suits us: a handler never does more than wake somebody.
+
+The master has nothing else to wait for, so it keeps its signals blocked and fetches them one by one; that tells it
+who sent them, and none can interrupt it. A worker waits on descriptors: there a socket becomes readable.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from signal import Signals
+from types import FrameType
+
+# What `-s` can ask of a master.
+COMMANDS = {
+    "stop": signal.SIGTERM,
+    "quit": signal.SIGQUIT,
+    "reopen": signal.SIGUSR1,
+    "reload": signal.SIGHUP,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A signal that came. `sender` is a process id, 0 where the system does not tell."""
+
+    signal: Signals
+    sender: int = 0
+
+    def describe(self, action: str) -> str:
+        """The message: "signal 15 (SIGTERM) received from 4711, exiting"; `action` is "" or ", exiting"."""
+        sender = f" from {self.sender}" if self.sender else ""
+        return f"signal {self.signal.value} ({self.signal.name}) received{sender}{action}"
+
+
+class BlockedSignals:
+    """Signals that wait until they are asked for."""
+
+    __slots__ = ("_signals",)
+
+    def __init__(self, signals: Iterable[Signals]) -> None:
+        self._signals = frozenset(signals)
+
+    def block(self) -> None:
+        """Hold all of them back from now on."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
+
+    def unblock(self) -> None:
+        """Let them act again, in a child too: blocked signals are inherited."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
+
+    def wait(self, timeout: float | None) -> Received | None:
+        """The next signal; None after `timeout` seconds. `timeout` None waits for ever."""
+        if not hasattr(signal, "sigtimedwait"):
+            return wait_by_alarm(self._signals, timeout)
+        if timeout is None:
+            information: signal.struct_siginfo | None = signal.sigwaitinfo(self._signals)
+        else:
+            information = signal.sigtimedwait(self._signals, timeout)
+        return None if information is None else Received(Signals(information.si_signo), information.si_pid)
+
+
+def wait_by_alarm(signals: frozenset[Signals], timeout: float | None) -> Received | None:
+    """`BlockedSignals.wait` for systems without sigtimedwait (macOS): the timeout is a signal as well."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    if timeout is not None:
+        signal.setitimer(signal.ITIMER_REAL, max(timeout, 0.001))  # 0 would mean: no alarm
+    number = signal.sigwait(signals | {signal.SIGALRM})
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return None if number == signal.SIGALRM else Received(Signals(number))
+
+
+class SignalSocket:
+    """Signals as bytes on a non-blocking socket, for a selector. Only the main thread may open it."""
+
+    __slots__ = ("_receiving", "_sending")
+
+    def __init__(self) -> None:
+        self._receiving, self._sending = socket.socketpair()
+        self._receiving.setblocking(False)
+        self._sending.setblocking(False)
+
+    def open(self, signals: Iterable[Signals]) -> None:
+        """Begin to catch `signals`."""
+        signal.set_wakeup_fd(self._sending.fileno(), warn_on_full_buffer=False)
+        for number in signals:
+            signal.signal(number, _only_wake)
+
+    def fileno(self) -> int:
+        """The descriptor to watch for reading."""
+        return self._receiving.fileno()
+
+    def read(self) -> list[Received]:
+        """All that came since the last call."""
+        try:
+            return [Received(Signals(number)) for number in self._receiving.recv(4096)]
+        except BlockingIOError:
+            return []
+
+    def close(self) -> None:
+        """Give the sockets back; signals go on being caught, but nobody is told."""
+        signal.set_wakeup_fd(-1)
+        self._receiving.close()
+        self._sending.close()
+
+
+def _only_wake(number: int, frame: FrameType | None) -> None:
+    """The interpreter has written the signal's number to the wakeup descriptor already."""

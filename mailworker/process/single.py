@@ -1,0 +1,116 @@
+"""`master_process off`: one process is master and worker at once, to look into."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from signal import Signals
+
+from mailworker.config.settings import Level
+from mailworker.errors import StartError
+from mailworker.event.loop import Loop
+from mailworker.event.selector import READ
+from mailworker.process import pid_file
+from mailworker.process.alarm import Alarm
+from mailworker.process.bug import describe_bug, log_unraisable
+from mailworker.process.cycle import Cycle, Invocation
+from mailworker.process.daemon import redirect_stderr
+from mailworker.process.reload import Reload
+from mailworker.process.signals import SignalSocket
+from mailworker.process.ticket_rotation import TicketRotation
+from mailworker.process.titles import title_master
+from mailworker.process.worker import Watch
+
+
+class SingleProcess:
+    """Serves until it is told to leave. It keeps its user: only workers drop privileges."""
+
+    __slots__ = ("_cycle", "_handlers", "_invocation", "_leaving", "_loop", "_reload", "_signals", "_ticket_rotation")
+
+    def __init__(self, invocation: Invocation, cycle: Cycle) -> None:
+        self._cycle = cycle
+        self._invocation = invocation
+        self._leaving = False
+        self._loop = Loop(on_bug=self._log_bug)
+        self._reload: Reload | None = None
+        self._signals = SignalSocket()
+        self._ticket_rotation = TicketRotation(self._after)
+        self._handlers: dict[Signals, tuple[str, Callable[[], None]]] = {
+            signal.SIGTERM: (", exiting", self._loop.stop),
+            signal.SIGINT: (", exiting", self._loop.stop),
+            signal.SIGQUIT: (", shutting down", self._shut_down),
+            signal.SIGHUP: (", reconfiguring", self._reconfigure),
+            signal.SIGUSR1: (", reopening logs", self._reopen_logs),
+            signal.SIGUSR2: (", ignoring", _ignore),
+        }
+
+    def hold_signals(self) -> None:
+        """Keep signals until `run` can obey them; to be called before anybody knows whom to send them to."""
+        self._signals.open(self._handlers)
+
+    def run(self) -> int:
+        """Serve; returns the exit code."""
+        title_master(self._invocation.arguments)
+        log_unraisable(self._log_bug)
+        self._ticket_rotation.follow(self._cycle)
+        self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
+        self._cycle.service.start(self._loop, 0, 1)
+        self._loop.run()
+        log = self._cycle.log
+        log.write(Level.NOTICE, "exit")
+        try:
+            pid_file.remove(self._cycle.settings.core.pid)
+        except StartError as error:
+            log.write(Level.ALERT, str(error))
+        self._cycle.close()
+        return 0
+
+    def _log_bug(self, bug: BaseException) -> None:
+        self._cycle.log.write(Level.ALERT, describe_bug(bug))
+
+    def _take_signals(self) -> None:
+        for received in self._signals.read():
+            action, handler = self._handlers[received.signal]
+            self._cycle.log.write(Level.NOTICE, received.describe(action))
+            handler()
+
+    def _shut_down(self) -> None:
+        if not self._leaving:
+            self._leaving = True
+            self._cycle.log.write(Level.NOTICE, "gracefully shutting down")
+            self._finish(self._cycle, self._loop.stop)
+
+    def _finish(self, cycle: Cycle, done: Callable[[], None]) -> None:
+        timeout = cycle.settings.core.worker_shutdown_timeout
+        if timeout is not None:
+            self._after(timeout, cycle.service.cut)
+        cycle.service.shutdown_gracefully(done)
+
+    def _reconfigure(self) -> None:
+        if self._reload is None and not self._leaving:
+            self._reload = Reload(self._invocation, self._cycle, self._after, self._reloaded)
+            self._reload.run()
+
+    def _reloaded(self, new: Cycle | None) -> None:
+        self._reload = None
+        if new is None:
+            return
+        old, self._cycle = self._cycle, new
+        redirect_stderr(new.log)
+        # Sockets that both cycles have must leave the selector before they enter it again.
+        self._finish(old, old.close_logs)
+        old.remove_listeners(new)
+        self._ticket_rotation.follow(new)
+        new.service.start(self._loop, 0, 1)
+
+    def _reopen_logs(self) -> None:
+        self._cycle.log.write(Level.NOTICE, "reopening logs")
+        self._cycle.reopen_logs()
+        redirect_stderr(self._cycle.log)
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._loop.set_deadline(Alarm(action), self._loop.now + seconds)
+
+
+def _ignore() -> None:
+    """There is no other binary to change to without a master."""

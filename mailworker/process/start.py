@@ -1,0 +1,133 @@
+"""What can be done with mailworker from the command line: start it, test its configuration, signal it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from signal import Signals
+
+from mailworker.config.settings import Level, Settings
+from mailworker.errors import ConfigError, StartError
+from mailworker.log.line import describe
+from mailworker.log.log import Console, Log, OpenFiles
+from mailworker.log.sinks import StderrSink
+from mailworker.process import pid_file
+from mailworker.process.cycle import Cycle, Invocation, load_settings
+from mailworker.process.daemon import become_daemon, redirect_stderr
+from mailworker.process.master import Master
+from mailworker.process.notices import log_event_method, log_system
+from mailworker.process.single import SingleProcess
+
+_FAILURE = 1
+
+
+def start(invocation: Invocation) -> int:
+    """Run mailworker; returns the exit code when it has ended, or never where the parent of a daemon exits."""
+    console = Console()
+    files = OpenFiles()
+    log = open_early_log(invocation.error_log, Level.NOTICE, files, console)
+    try:
+        cycle = Cycle.load(invocation, log)
+        for pause in cycle.open(None, console):
+            time.sleep(pause)
+    except (ConfigError, StartError) as error:
+        log.write(Level.EMERG, str(error))
+        return _FAILURE
+    files.close()
+    log_event_method(cycle.log)
+    log_system(cycle.log)
+    return _serve(invocation, cycle, console)
+
+
+def _serve(invocation: Invocation, cycle: Cycle, console: Console) -> int:
+    core = cycle.settings.core
+    if core.daemon:
+        become_daemon(cycle.descriptors)
+    process = (Master if core.master_process else SingleProcess)(invocation, cycle)
+    process.hold_signals()
+    try:
+        pid_file.write(core.pid)
+    except StartError as error:
+        cycle.log.write(Level.EMERG, str(error))
+        cycle.close()
+        return _FAILURE
+    console.close()
+    redirect_stderr(cycle.log)
+    return process.run()
+
+
+def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
+    """Check the configuration and all that it names, and report on stderr; `dump` prints every file on stdout.
+
+    `quiet` leaves out that all is well. Returns the exit code.
+    """
+    files = OpenFiles()
+    log = open_early_log(invocation.error_log, Level.INFO, files, Console())
+    path = invocation.configuration
+    try:
+        cycle = Cycle.load(invocation, log, lambda: _say_unless(quiet, f"the configuration file {path} syntax is ok"))
+        pid_file.check(cycle.settings.core.pid)
+        cycle.test()
+    except (ConfigError, StartError) as error:
+        log.write(Level.EMERG, str(error))
+        say(f"configuration file {path} test failed")
+        return _FAILURE
+    finally:
+        files.close()
+    _say_unless(quiet, f"configuration file {path} test is successful")
+    if dump:
+        _dump(cycle.settings)
+    return 0
+
+
+def send_signal(invocation: Invocation, signal: Signals) -> int:
+    """Signal the running master, found by the pid file that the configuration names; returns the exit code."""
+    files = OpenFiles()
+    log = open_early_log(invocation.error_log, Level.NOTICE, files, Console())
+    try:
+        settings = load_settings(invocation, log)
+    except ConfigError as error:
+        log.write(Level.EMERG, str(error))
+        return _FAILURE
+    log.write(Level.NOTICE, "signal process started")
+    try:
+        pid = pid_file.read(settings.core.pid)
+    except StartError as error:
+        log.write(Level.ERROR, str(error))
+        return _FAILURE
+    try:
+        os.kill(pid, signal)
+    except (OSError, OverflowError) as error:
+        reason = describe(error) if isinstance(error, OSError) else "(3: No such process)"
+        log.write(Level.ALERT, f"kill({pid}, {signal.value}) failed {reason}")
+        return _FAILURE
+    return 0
+
+
+def open_early_log(path: Path | None, level: Level, files: OpenFiles, console: Console) -> Log:
+    """The log until the configuration's own is open: the file `path`, or stderr for None and where that fails."""
+    if path is not None:
+        try:
+            return Log([(level, files.open(path))], console)
+        except StartError as error:
+            say(f"[alert] could not open error log file: {error}")
+    return Log([(level, StderrSink())], console)
+
+
+def say(text: str) -> None:
+    """Tell whoever called us, on stderr."""
+    print(f"mailworker: {text}", file=sys.stderr, flush=True)
+
+
+def _say_unless(quiet: bool, text: str) -> None:
+    if not quiet:
+        say(text)
+
+
+def _dump(settings: Settings) -> None:
+    output = sys.stdout.buffer
+    for path, content in settings.files:
+        output.write(b"# configuration file %s:\n%s\n" % (os.fsencode(path), content))
+    output.flush()

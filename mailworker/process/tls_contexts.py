@@ -1,0 +1,58 @@
+"""The TLS contexts of a configuration, and what they share by zones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mailworker.config.settings import Level, MailServer, SharedZone, SslSettings
+from mailworker.log.log import Log
+from mailworker.shm.session_table import SessionTable
+from mailworker.shm.ticket_keys import TicketKeys
+from mailworker.shm.zone import Zones
+from mailworker.tls.context import TlsContext
+
+
+class TlsContexts:
+    """A context for each server that was added, in turn, None for those without TLS; equal servers share one."""
+
+    __slots__ = ("_built", "_conf_prefix", "_log", "_of_servers")
+
+    def __init__(self, conf_prefix: Path, log: Log) -> None:
+        """`conf_prefix`: see `TlsContext.build`; warnings go to `log`."""
+        self._built: dict[tuple[SslSettings, bytes], TlsContext] = {}
+        self._conf_prefix = conf_prefix
+        self._log = log
+        self._of_servers: list[TlsContext | None] = []
+
+    def __iter__(self) -> Iterator[TlsContext | None]:
+        return iter(self._of_servers)
+
+    def add(self, server: MailServer) -> None:
+        """Build the context of one more server; raises ConfigError."""
+        self._of_servers.append(None if server.ssl is None else self._get(server.ssl, server.protocol.value.encode()))
+
+    def share(self, zones: Zones) -> list[TicketKeys]:
+        """Join the contexts to their zones; returns the ticket keys that are there, which are still to be rotated."""
+        shared = [(zone, context) for context in self._built.values() if (zone := _zone_of(context)) is not None]
+        lifetimes: dict[SharedZone, int] = {}
+        for zone, context in shared:
+            lifetimes[zone] = max(lifetimes.get(zone, 0), context.settings.session_timeout)
+        ticket_keys = {zone: TicketKeys(zones.get(zone), lifetime) for zone, lifetime in lifetimes.items()}
+        for zone, context in shared:
+            sessions = SessionTable(zones.get(zone), context.settings.session_timeout)
+            context.share(sessions, ticket_keys[zone])
+        return list(ticket_keys.values())
+
+    def _get(self, settings: SslSettings, alpn: bytes) -> TlsContext:
+        context = self._built.get((settings, alpn))
+        if context is None:
+            context = TlsContext.build(settings, alpn, conf_prefix=self._conf_prefix)
+            self._built[settings, alpn] = context
+        for warning in context.warnings:
+            self._log.write(Level.WARN, warning)
+        return context
+
+
+def _zone_of(context: TlsContext) -> SharedZone | None:
+    return context.settings.session_cache.shared

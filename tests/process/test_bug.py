@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from mailworker.process.bug import describe_bug
+
+
+def innermost() -> None:
+    raise ValueError("what was wrong")
+
+
+def test_a_bug_is_described_from_the_inside_out() -> None:
+    try:
+        innermost()
+    except ValueError as bug:
+        text = describe_bug(bug)
+    start = "ValueError: what was wrong in test_bug.py:"
+    assert text.startswith(start)
+    places = [place.split() for place in text.removeprefix("ValueError: what was wrong in ").split(" < ")]
+    assert [place[1] for place in places] == ["innermost()", "test_a_bug_is_described_from_the_inside_out()"]

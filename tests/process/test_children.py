@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from mailworker.process.children import Child, Children, Exit
+from mailworker.process.cycle import Cycle
+from tests.support.recorded_log import RecordedLog
+from tests.support.settings import configuration
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    children = Children(unblock=lambda: None)
+    yield children
+    children.close()
+
+
+def child(number: int = 0, *, started: float = 0.0, leaving: bool = False) -> Child:
+    cycle = Cycle(configuration(), (), RecordedLog().log)
+    return Child(pid=4711, number=number, cycle=cycle, started=started, leaving=leaving)
+
+
+def test_a_worker_that_lived_is_replaced_at_once(children: Children) -> None:
+    assert [children.pause(child(started=10.0), now=20.0) for _ in range(3)] == [0.0, 0.0, 0.0]
+
+
+def test_a_place_that_dies_young_waits_longer_and_longer(children: Children) -> None:
+    pauses = [children.pause(child(started=10.0), now=10.1) for _ in range(10)]
+    assert pauses == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+def test_a_place_that_recovers_starts_over(children: Children) -> None:
+    for _ in range(3):
+        children.pause(child(started=10.0), now=10.1)
+    assert children.pause(child(started=10.0), now=20.0) == 0.0
+    assert children.pause(child(started=20.0), now=20.1) == 0.0
+
+
+def test_places_do_not_wait_for_each_other(children: Children) -> None:
+    for _ in range(3):
+        children.pause(child(0, started=10.0), now=10.1)
+    assert children.pause(child(1, started=10.0), now=10.1) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("ended", "lines"),
+    [
+        (Exit(child(), 0, 0, False), ["[notice] worker process 4711 exited with code 0"]),
+        (Exit(child(), -1, 9, False), ["[alert] worker process 4711 exited on signal 9"]),
+        (Exit(child(), -1, 11, True), ["[alert] worker process 4711 exited on signal 11 (core dumped)"]),
+        (
+            Exit(child(), 2, 0, False),
+            [
+                "[notice] worker process 4711 exited with code 2",
+                "[alert] worker process 4711 exited with fatal code 2 and cannot be respawned",
+            ],
+        ),
+        (Exit(child(leaving=True), 2, 0, False), ["[notice] worker process 4711 exited with code 2"]),
+    ],
+)
+def test_the_log_says_how_a_worker_ended(ended: Exit, lines: list[str]) -> None:
+    log = RecordedLog()
+    ended.log(log.log)
+    assert log.lines == lines

@@ -1,0 +1,118 @@
+"""-t, -T, -q and -s on the real binary."""
+
+from __future__ import annotations
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.process.conftest import Install
+from tests.support.process import Mailworker, configuration
+
+
+def test_a_good_configuration_passes(install: Install, port: int, folder: Path) -> None:
+    mailworker = install(configuration(port))
+    tested = mailworker.run("-t")
+    path = folder / "conf" / "mailworker.conf"
+    assert tested.returncode == 0
+    assert tested.stdout == b""
+    assert tested.stderr.decode() == (
+        f"mailworker: the configuration file {path} syntax is ok\n"
+        f"mailworker: configuration file {path} test is successful\n"
+    )
+    assert mailworker.pid_file.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("events {", ['[emerg] unexpected end of file, expecting "}" in {path}:1']),
+        ("mail {}", ["the configuration file {path} syntax is ok", '[emerg] no "events" section in configuration']),
+        (
+            "events {} error_log missing/error.log;",
+            [
+                "the configuration file {path} syntax is ok",
+                '[emerg] open() "{folder}/missing/error.log" failed (2: No such file or directory)',
+            ],
+        ),
+        (
+            "events {} mail { auth_http 127.0.0.1; server { listen 192.0.2.1:143; } }",
+            [
+                "the configuration file {path} syntax is ok",
+                "[emerg] bind() to 192.0.2.1:143 failed (99: Cannot assign requested address)",
+            ],
+        ),
+    ],
+)
+def test_a_bad_configuration_fails(install: Install, folder: Path, text: str, messages: list[str]) -> None:
+    tested = install(text).run("-t")
+    path = folder / "conf" / "mailworker.conf"
+    expected = [message.replace("{path}", str(path)).replace("{folder}", str(folder)) for message in messages]
+    expected.append(f"configuration file {path} test failed")
+    assert tested.returncode == 1
+    assert tested.stderr.decode() == "".join(f"mailworker: {message}\n" for message in expected)
+
+
+def test_a_test_passes_beside_a_running_master_and_leaves_it_alone(running: Mailworker) -> None:
+    pid = running.pid
+    assert running.run("-tq").returncode == 0
+    assert running.pid == pid
+    assert not running.lines("Address already in use")
+
+
+def test_an_address_that_others_use_does_not_fail_a_test(install: Install) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        tested = install(configuration(occupied.getsockname()[1])).run("-t")
+    assert tested.returncode == 0
+
+
+def test_q_leaves_out_that_all_is_well(install: Install, port: int) -> None:
+    tested = install(configuration(port)).run("-tq")
+    assert (tested.returncode, tested.stdout, tested.stderr) == (0, b"", b"")
+
+
+def test_dump_prints_each_file_once(install: Install, folder: Path) -> None:
+    mailworker = install("include part.conf; include part.conf;\nevents {}\n")
+    part = folder / "conf" / "part.conf"
+    part.write_bytes(b"env A=\xff;")
+    dumped = mailworker.run("-Tq")
+    assert dumped.returncode == 0
+    assert dumped.stdout == (
+        b"# configuration file %s/conf/mailworker.conf:\ninclude part.conf; include part.conf;\nevents {}\n\n"
+        b"# configuration file %s:\nenv A=\xff;\n" % (bytes(folder), bytes(part))
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r'\[error\] open\(\) ".*/logs/mailworker.pid" failed \(2: No such file or directory\)'),
+        ("", r'\[error\] invalid PID number "" in ".*/logs/mailworker.pid"'),
+        ("12x\n", r'\[error\] invalid PID number "12x" in ".*/logs/mailworker.pid"'),
+        ("99999999\n", r"\[alert\] kill\(99999999, 15\) failed \(3: No such process\)"),
+    ],
+)
+def test_a_signal_that_reaches_nobody_fails(install: Install, port: int, content: str | None, message: str) -> None:
+    mailworker = install(configuration(port))
+    mailworker.alerts.append("kill")
+    if content is not None:
+        mailworker.pid_file.write_text(content)
+    signalled = mailworker.run("-s", "stop")
+    assert signalled.returncode == 1
+    assert re.fullmatch(f"mailworker: {message}\n", signalled.stderr.decode())
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("stop", r"signal 15 \(SIGTERM\) received from \d+, exiting$"),
+        ("quit", r"signal 3 \(SIGQUIT\) received from \d+, shutting down$"),
+        ("reopen", r"signal 10 \(SIGUSR1\) received from \d+, reopening logs$"),
+        ("reload", r"signal 1 \(SIGHUP\) received from \d+, reconfiguring$"),
+    ],
+)
+def test_s_sends_the_signal_of_its_name(running: Mailworker, name: str, line: str) -> None:
+    assert running.run("-s", name).returncode == 0
+    running.await_line(line)

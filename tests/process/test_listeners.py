@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mailworker.config.settings import InetAddress, Keepalive, Listen, MailServer, Protocol, UnixAddress
+from mailworker.errors import StartError
+from mailworker.process.listeners import BoundListener, Endpoint, Opening, plan_listeners
+from tests.support.ports import free_port
+from tests.support.recorded_log import RecordedLog
+from tests.support.settings import mail_server
+
+
+def listens(*addresses: str) -> tuple[Listen, ...]:
+    """Listens in short: "HOST:PORT" or "HOST:PORT bind"."""
+    made = []
+    for text in addresses:
+        address, _, bind = text.partition(" ")
+        host, _, port = address.rpartition(":")
+        made.append(Listen(InetAddress(host, int(port)), bind=bool(bind)))
+    return tuple(made)
+
+
+def server(*addresses: str) -> MailServer:
+    return mail_server(Protocol.IMAP, listens=listens(*addresses))
+
+
+@pytest.mark.parametrize(
+    ("servers", "sockets"),
+    [
+        ([], []),
+        ([["127.0.0.1:1"], ["127.0.0.2:1"]], [["127.0.0.1:1"], ["127.0.0.2:1"]]),
+        ([["127.0.0.1:1", "127.0.0.1:2"]], [["127.0.0.1:1"], ["127.0.0.1:2"]]),
+        ([["127.0.0.1:1"], ["0.0.0.0:1"]], [["0.0.0.0:1", "127.0.0.1:1"]]),
+        ([["127.0.0.1:1 bind"], ["0.0.0.0:1"]], [["127.0.0.1:1"], ["0.0.0.0:1"]]),
+        ([["0.0.0.0:1"], ["127.0.0.1:2"]], [["0.0.0.0:1"], ["127.0.0.1:2"]]),
+        ([["0.0.0.0:1"], ["::1:1"]], [["0.0.0.0:1"], ["[::1]:1"]]),
+        ([["0.0.0.0:1"], ["::1:1"], [":::1"]], [["0.0.0.0:1"], ["[::]:1", "[::1]:1"]]),
+    ],
+)
+def test_a_wildcard_takes_in_its_port(servers: list[list[str]], sockets: list[list[str]]) -> None:
+    planned = plan_listeners([server(*addresses) for addresses in servers])
+    assert [[str(endpoint.listen.address) for endpoint in endpoints] for endpoints in planned] == sockets
+
+
+def test_an_endpoint_knows_its_server() -> None:
+    ((first,), (second,)) = plan_listeners([server("127.0.0.1:1"), server("127.0.0.1:2")])
+    assert (first.server, second.server) == (0, 1)
+
+
+def finish(opening: Iterator[float]) -> list[BoundListener]:
+    """Run an opening that need not wait."""
+    try:
+        next(opening)
+    except StopIteration as end:
+        opened: list[BoundListener] = end.value
+        return opened
+    raise AssertionError("it waits")
+
+
+def open_all(wanted: Sequence[Listen], inherited: Sequence[BoundListener] = ()) -> list[BoundListener]:
+    return finish(Opening(inherited, RecordedLog().log).run([(Endpoint(listen, 0),) for listen in wanted]))
+
+
+def inet(host: str = "127.0.0.1") -> Listen:
+    return Listen(InetAddress(host, free_port(host)))
+
+
+def test_options_are_set() -> None:
+    listen = replace(inet(), rcvbuf=65536, sndbuf=32768, so_keepalive=Keepalive(True, idle=77, interval=7, count=3))
+    (listener,) = open_all([listen])
+    with closing(listener.socket) as listening:
+        assert listening.getblocking() is False
+        assert listening.get_inheritable() is False
+        assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) in (65536, 131072)  # Linux doubles it
+        assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) in (32768, 65536)
+        assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 77
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 7
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
+
+
+def test_keepalive_can_be_switched_off() -> None:
+    (listener,) = open_all([replace(inet(), so_keepalive=Keepalive(False))])
+    with closing(listener.socket) as listening:
+        assert not listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_ipv6_does_not_take_ipv4_in() -> None:
+    (listener,) = open_all([inet("::1")])
+    with closing(listener.socket) as listening:
+        assert listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+
+
+def test_sockets_are_taken_over_where_the_address_is_the_same() -> None:
+    same, gone, new = inet(), inet(), inet()
+    old = open_all([same, gone])
+    opened = open_all([replace(same, backlog=3), new], old)
+    assert opened[0].socket is old[0].socket
+    assert opened[1].address == new.address
+    for listener in (*old, opened[1]):
+        listener.close()
+
+
+def test_a_failure_closes_what_was_opened_and_keeps_what_was_taken_over() -> None:
+    same, new = inet(), inet()
+    (old,) = open_all([same])
+    foreign = Listen(InetAddress("192.0.2.1", 143))
+    with pytest.raises(
+        StartError, match=r"^bind\(\) to 192\.0\.2\.1:143 failed \(99: Cannot assign requested address\)$"
+    ):
+        open_all([same, new, foreign], [old])
+    open_all([new])[0].close()
+    assert old.socket.fileno() >= 0
+    old.close()
+
+
+def test_an_address_in_use_is_tried_five_times() -> None:
+    log = RecordedLog()
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        address = InetAddress(*occupied.getsockname())
+        free = inet()
+        opening = Opening((), log.log).run([(Endpoint(free, 0),), (Endpoint(Listen(address), 0),)])
+        assert [next(opening) for _ in range(5)] == [0.5] * 5
+        with pytest.raises(StartError, match=r"^still could not bind\(\)$"):
+            next(opening)
+    assert log.lines.count(f"[emerg] bind() to {address} failed (98: Address already in use)") == 5
+    assert log.lines.count("[notice] try again to bind() after 500ms") == 5
+    open_all([free])[0].close()
+
+
+def test_an_address_that_becomes_free_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        opening = Opening((), RecordedLog().log).run([(Endpoint(Listen(InetAddress(*occupied.getsockname())), 0),)])
+        assert next(opening) == 0.5
+    (listener,) = finish(opening)
+    listener.close()
+
+
+def test_an_abandoned_opening_closes_what_it_opened() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        free = inet()
+        opening = Opening((), RecordedLog().log).run(
+            [(Endpoint(free, 0),), (Endpoint(Listen(InetAddress(*occupied.getsockname())), 0),)]
+        )
+        next(opening)
+        opening.close()
+    open_all([free])[0].close()
+
+
+def test_a_unix_socket_is_for_everybody_and_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "imap.sock"
+    (listener,) = open_all([Listen(UnixAddress(str(path)))])
+    assert path.stat().st_mode & 0o777 == 0o666
+    listener.remove()
+    assert not path.exists()
+
+
+def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "imap.sock"
+    (listener,) = open_all([Listen(UnixAddress(str(path)))])
+    log = RecordedLog()
+    opening = Opening((), log.log).run([(Endpoint(Listen(UnixAddress(str(path))), 0),)])
+    assert next(opening) == 0.5
+    assert log.lines[0] == f"[emerg] bind() to unix:{path} failed (98: Address already in use)"
+    assert path.is_socket()
+    opening.close()
+    listener.remove()
+
+
+def test_a_file_is_never_taken_for_a_stale_socket(tmp_path: Path) -> None:
+    path = tmp_path / "imap.sock"
+    path.write_text("precious")
+    opening = Opening((), RecordedLog().log).run([(Endpoint(Listen(UnixAddress(str(path))), 0),)])
+    assert next(opening) == 0.5
+    opening.close()
+    assert path.read_text() == "precious"
+
+
+def test_a_test_passes_over_addresses_in_use_in_silence() -> None:
+    log = RecordedLog()
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        opening = Opening((), log.log, test=True)
+        assert finish(opening.run([(Endpoint(Listen(InetAddress(*occupied.getsockname())), 0),)])) == []
+        opening.undo()
+    assert log.lines == []

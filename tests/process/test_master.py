@@ -1,0 +1,203 @@
+"""The master's signals, on the real binary."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+from signal import Signals
+
+import psutil
+import pytest
+
+from tests.process.conftest import Install
+from tests.support.daemon import wait_until
+from tests.support.ports import free_port
+from tests.support.process import BINARY, Mailworker, configuration, greeting, refuses, title
+
+GREETING = b"* OK IMAP4 ready\r\n"
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT")])
+def test_term_and_int_end_master_and_workers_at_once(
+    running: Mailworker, port: int, number: Signals, name: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        assert client.recv(100) == GREETING
+        running.signal(number)
+        assert running.await_exit() == 0
+    assert running.lines(rf"\[notice\] .* signal {number.value} \({name}\) received from {os.getpid()}, exiting$")
+    assert len(running.lines(r"worker process \d+ exited with code 0$")) == 2
+    assert running.lines(r": exit$")[-1] == running.lines("")[-1]
+    assert not running.pid_file.exists()
+    assert refuses(port)
+
+
+def test_quit_lets_sessions_end(running: Mailworker, port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        assert client.recv(100) == GREETING
+        running.signal(signal.SIGQUIT)
+        running.await_line("gracefully shutting down", 2)
+        running.await_true(lambda: len(running.workers()) == 1, "the idle worker's exit")
+        assert refuses(port)
+        assert title(running.workers()[0]) == "mailworker: worker process is shutting down"
+        client.sendall(b"a LOGOUT\r\n")
+        assert client.makefile("rb").read().endswith(b"a OK completed\r\n")
+        assert running.await_exit() == 0
+    assert not running.pid_file.exists()
+
+
+def test_term_ends_what_quit_left(running: Mailworker, port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        assert client.recv(100) == GREETING
+        running.signal(signal.SIGQUIT)
+        running.await_line("gracefully shutting down", 2)
+        running.signal(signal.SIGTERM)
+        assert running.await_exit() == 0
+
+
+def test_hup_replaces_the_workers_and_keeps_the_sessions_of_the_old_ones(running: Mailworker, port: int) -> None:
+    old = [worker.pid for worker in running.workers()]
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        assert client.recv(100) == GREETING
+        running.signal(signal.SIGHUP)
+        running.await_line("gracefully shutting down", 2)
+        client.sendall(b"a NOOP\r\n")
+        assert client.recv(100) == b"a OK completed\r\n"
+        assert greeting(port) == GREETING
+    running.await_workers(2, without=old)
+    assert running.lines("reconfiguring$")
+
+
+def test_hup_opens_new_addresses_and_closes_those_that_are_gone(running: Mailworker, port: int) -> None:
+    other = free_port()
+    old = [worker.pid for worker in running.workers()]
+    running.configure(configuration(other))
+    running.signal(signal.SIGHUP)
+    running.await_workers(1, without=old)
+    assert greeting(other) == GREETING
+    assert refuses(port)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mail { timeout 5parsecs; }", r'"timeout" directive invalid value in .*/conf/mailworker.conf:1$'),
+        ("events {} mail {", r'unexpected end of file, expecting "}" in .*/conf/mailworker.conf:1$'),
+        ("error_log missing/error.log; events {}", r'open\(\) ".*/missing/error.log" failed \(2: No such file'),
+        ("events {} pid missing/pid;", r'open\(\) ".*/missing/pid" failed \(2: No such file or directory\)$'),
+    ],
+)
+def test_hup_with_a_bad_configuration_changes_nothing(running: Mailworker, port: int, text: str, message: str) -> None:
+    old = {worker.pid for worker in running.workers()}
+    running.configure(text)
+    running.signal(signal.SIGHUP)
+    running.await_line(rf"\[emerg\] {running.pid}#{running.pid}: {message}")
+    assert {worker.pid for worker in running.workers()} == old
+    assert greeting(port) == GREETING
+
+
+def test_a_master_that_waits_for_an_address_obeys_other_signals(running: Mailworker, port: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        taken = occupied.getsockname()[1]
+        running.configure(configuration(port, mail=f"server {{ listen 127.0.0.1:{taken}; protocol pop3; }}"))
+        running.signal(signal.SIGHUP)
+        running.await_line(rf"bind\(\) to 127.0.0.1:{taken} failed \(98: Address already in use\)$")
+        assert running.lines(r"try again to bind\(\) after 500ms$")
+        running.signal(signal.SIGUSR1)
+        running.await_line("reopening logs$", 3)
+        assert not running.lines("still could not bind")
+    running.await_true(lambda: not refuses(taken), "the second try")
+
+
+def test_hup_moves_the_pid_file(running: Mailworker, port: int, folder: Path) -> None:
+    pid = running.pid
+    running.configure(configuration(port, main="pid logs/other.pid;"))
+    running.signal(signal.SIGHUP)
+    running.await_true(lambda: not running.pid_file.exists(), "the removal of the old pid file")
+    assert int((folder / "logs" / "other.pid").read_text()) == pid
+
+
+def test_usr1_reopens_the_logs(running: Mailworker, port: int) -> None:
+    moved = running.error_log.with_name("moved.log")
+    running.error_log.rename(moved)
+    running.signal(signal.SIGUSR1)
+    running.await_true(running.error_log.exists, "the new log")
+    running.await_true(lambda: greeting(port) == GREETING and bool(running.lines("connected to")), "a worker's line")
+    assert running.lines("reopening logs") == []
+    assert "reopening logs" in moved.read_text()
+
+
+def test_a_killed_worker_is_replaced(running: Mailworker, port: int) -> None:
+    running.alerts.append("exited on signal 9$")
+    victim, survivor = (worker.pid for worker in running.workers())
+    os.kill(victim, signal.SIGKILL)
+    assert survivor in running.await_workers(2, without=[victim])
+    assert running.lines(rf"\[alert\] .* worker process {victim} exited on signal 9$")
+    assert greeting(port) == GREETING
+
+
+def test_a_worker_that_cannot_start_is_not_started_again(install: Install, port: int) -> None:
+    mailworker = install(configuration(port, main="working_directory /nowhere;"))
+    mailworker.alerts.append("cannot be respawned$")
+    mailworker.start()
+    mailworker.await_line(r"\[emerg\] .*: chdir\(\"/nowhere\"\) failed \(2: No such file or directory\)$")
+    mailworker.await_line(r"\[alert\] .* worker process \d+ exited with fatal code 2 and cannot be respawned$")
+    mailworker.signal(signal.SIGTERM)
+    assert mailworker.await_exit() == 0
+    assert len(mailworker.lines("start worker process ")) == 1
+
+
+def test_a_deaf_worker_is_killed(running: Mailworker) -> None:
+    running.alerts.append("exited on signal 9$")
+    running.workers()[0].suspend()
+    running.signal(signal.SIGTERM)
+    assert running.await_exit() == 0
+    assert running.lines("exited on signal 9$")
+
+
+def test_workers_go_when_their_master_was_killed(running: Mailworker, port: int) -> None:
+    running.alerts.append("master process is gone")
+    workers = running.workers()
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        assert client.recv(100) == GREETING
+        os.kill(running.pid, signal.SIGKILL)
+        running.await_line("gracefully shutting down", 2)
+        wait_until(lambda: refuses(port), "the ports' release")
+        client.sendall(b"a NOOP\r\n")
+        assert client.recv(100) == b"a OK completed\r\n"
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
+
+
+def test_titles_are_those_of_nginx(running: Mailworker) -> None:
+    master = title(psutil.Process(running.pid))
+    assert master == f"mailworker: master process {BINARY} -p {running.folder} -g daemon off;"
+    assert {title(worker) for worker in running.workers()} == {"mailworker: worker process"}
+
+
+def test_many_reloads_leave_no_descriptors_behind(running: Mailworker) -> None:
+    master = psutil.Process(running.pid)
+    before = master.num_fds()
+    for _ in range(5):
+        old = [worker.pid for worker in running.workers()]
+        running.signal(signal.SIGHUP)
+        running.await_workers(2, without=old)
+    assert master.num_fds() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGWINCH, signal.SIGIO, signal.SIGALRM, signal.SIGPIPE])
+def test_other_signals_do_not_end_the_master(running: Mailworker, port: int, number: Signals) -> None:
+    workers = [worker.pid for worker in running.workers()]
+    running.signal(number)
+    running.signal(signal.SIGUSR1)
+    running.await_line("reopening logs$", 3)
+    assert [worker.pid for worker in running.workers()] == workers
+
+
+def test_reloads_in_quick_succession_all_count(running: Mailworker) -> None:
+    for number in range(1, 4):
+        running.configure(configuration(free_port(), main=f"worker_processes {number};"))
+        running.signal(signal.SIGHUP)
+        running.await_line(r"received from \d+, reconfiguring$", number)
+    running.await_workers(3)

@@ -1,0 +1,98 @@
+"""A worker's end, and what it holds, on the real binary."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process.conftest import Install
+from tests.support.auth import AuthService, accepted
+from tests.support.backend import ScriptedServer, conversation, echo
+from tests.support.peer import Peer
+from tests.support.process import Mailworker, configuration, greeting
+
+
+@pytest.fixture
+def backend() -> Iterator[ScriptedServer]:
+    server = ScriptedServer(conversation(b"+OK ready\r\n", b"+OK\r\n", b"+OK logged in\r\n", then=echo))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def auth_service(backend: ScriptedServer) -> Iterator[AuthService]:
+    service = AuthService(accepted(backend.address))
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def relayed(
+    install: Install, port: int, auth_service: AuthService, backend: ScriptedServer
+) -> Iterator[tuple[Mailworker, Peer]]:
+    """A worker with one session that is logged in."""
+    mailworker = install(
+        configuration(
+            port,
+            main="worker_shutdown_timeout 300ms;",
+            server=f"protocol pop3; auth_http {auth_service.address}/;",
+        )
+    )
+    mailworker.start()
+    mailworker.await_workers(1)
+    client = Peer.connect(("127.0.0.1", port))
+    client.talk((b"", b"+OK POP3 ready\r\n"), (b"USER u\r\n", b"+OK\r\n"), (b"PASS p\r\n", b"+OK logged in\r\n"))
+    yield mailworker, client
+    client.close()
+
+
+def test_a_reload_keeps_relays_until_worker_shutdown_timeout(relayed: tuple[Mailworker, Peer]) -> None:
+    mailworker, client = relayed
+    (old,) = mailworker.await_workers(1)
+    mailworker.signal(signal.SIGHUP)
+    mailworker.await_line("gracefully shutting down$")
+    client.talk((b"STAT\r\n", b"STAT\r\n"))
+    assert client.rest() == b""
+    mailworker.await_workers(1, without=[old])
+    assert mailworker.lines("shutdown timeout")
+
+
+def test_a_session_before_login_outlives_worker_shutdown_timeout(relayed: tuple[Mailworker, Peer], port: int) -> None:
+    mailworker, client = relayed
+    other = Peer.connect(("127.0.0.1", port))
+    other.expect(b"+OK POP3 ready\r\n")
+    mailworker.signal(signal.SIGQUIT)
+    assert client.rest() == b""
+    other.talk((b"NOOP\r\n", b"+OK\r\n"))
+    other.close()
+    assert mailworker.await_exit() == 0
+
+
+def test_a_worker_that_gets_term_itself_goes_and_is_replaced(running: Mailworker, port: int) -> None:
+    victim = running.workers()[0].pid
+    os.kill(victim, signal.SIGTERM)
+    running.await_workers(2, without=[victim])
+    assert running.lines(rf"{victim}#{victim}: signal 15 \(SIGTERM\) received, exiting$")
+    assert running.lines(rf"worker process {victim} exited with code 0$")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH, signal.SIGIO, signal.SIGPIPE])
+def test_a_worker_takes_no_notice_of_other_signals(running: Mailworker, port: int, number: signal.Signals) -> None:
+    before = [worker.pid for worker in running.workers()]
+    for pid in before:
+        os.kill(pid, number)
+    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    assert running.await_workers(2) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc here")
+def test_a_worker_holds_only_what_it_needs(running: Mailworker, port: int) -> None:
+    assert greeting(port)
+    # The three standard streams, the log, the listener, the selector, two for signals and the master's pipe.
+    for worker in running.workers():
+        descriptors = [str(path.readlink()) for path in Path(f"/proc/{worker.pid}/fd").iterdir()]
+        assert len(descriptors) <= 9, descriptors

@@ -1,0 +1,105 @@
+"""Servers behind the proxy that follow a script, be it a good one or a bad one."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from mailworker.config.settings import InetAddress
+from tests.support.peer import Peer
+
+Script = Callable[[Peer], None]
+
+
+class ScriptedServer:
+    """Carries out `script` on each connection, in a thread of its own; `peers` are all that came."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.peers: list[Peer] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = InetAddress(*self._listening.getsockname())
+        self._arrived = threading.Condition()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def peer(self, number: int = 0) -> Peer:
+        """The connection of this number, from 0, which may still be on its way."""
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self.peers) > number, 5.0)
+            return self.peers[number]
+
+    def heard(self) -> bytes:
+        """All that the first connection has brought, once its script has ended."""
+        peer = self.peer()
+        self._threads[1].join(10.0)
+        return peer.received
+
+    def stop(self) -> None:
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        self._threads[0].join()
+        for peer in self.peers:
+            peer.give_up()
+        for thread in self._threads[1:]:
+            thread.join()
+        self._listening.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connected, _ = self._listening.accept()
+            except OSError:
+                return
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer = Peer(connected)
+            thread = threading.Thread(target=self._follow, args=(peer,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+            with self._arrived:
+                self.peers.append(peer)
+                self._arrived.notify_all()
+
+    def _follow(self, peer: Peer) -> None:
+        try:
+            self.script(peer)
+        except OSError:
+            return  # the proxy went away first, which the test looks at from the other side
+        finally:
+            peer.close()
+
+
+def conversation(*replies: bytes, then: Script | None = None) -> Script:
+    """Say the first of `replies`, and each other one after a line; then do `then`, or wait for the end."""
+
+    def follow(peer: Peer) -> None:
+        peer.send(replies[0])
+        for reply in replies[1:]:
+            if not peer.line():
+                return
+            peer.send(reply)
+        (then or hang)(peer)
+
+    return follow
+
+
+def hang(peer: Peer) -> None:
+    """Say nothing until the other side has gone."""
+    peer.rest()
+
+
+def hang_up(peer: Peer) -> None:
+    """Say nothing and go."""
+
+
+def reset(peer: Peer) -> None:
+    """Say nothing and reset the connection."""
+    peer.reset()
+
+
+def echo(peer: Peer) -> None:
+    """Give each line back, and close when the other side has ended."""
+    while line := peer.line():
+        peer.send(line)

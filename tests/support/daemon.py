@@ -1,0 +1,98 @@
+"""Servers of the system's packages, run privately for the tests."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+START_TIMEOUT = 20.0
+STOP_TIMEOUT = 10.0
+POLL_INTERVAL = 0.02
+
+Address = tuple[str, int]
+
+
+class ServerUnavailable(Exception):
+    """A server cannot run here; the text says what is missing."""
+
+
+def find_program(name: str, *folders: str) -> str:
+    """Path of a program in PATH, /usr/sbin or `folders`; raises ServerUnavailable where there is none."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", *folders])
+    program = shutil.which(name, path=path)
+    if program is None:
+        raise ServerUnavailable(f"{name} is not installed")
+    return program
+
+
+def mail_owner() -> pwd.struct_passwd:
+    """Who owns the mailboxes: an unprivileged user if the tests run as root (mail servers refuse root), else we."""
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = START_TIMEOUT) -> None:
+    """Wait for something that no descriptor announces; raises TimeoutError naming `what` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not happen within {timeout} seconds")
+        time.sleep(POLL_INTERVAL)
+
+
+def accepts(address: Address) -> bool:
+    """Whether somebody listens at `address`."""
+    try:
+        socket.create_connection(address, timeout=START_TIMEOUT).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def greets(address: Address) -> bool:
+    """Whether somebody at `address` sends a greeting."""
+    try:
+        with socket.create_connection(address, timeout=START_TIMEOUT) as connection:
+            return bool(connection.recv(1))
+    except (ConnectionRefusedError, ConnectionResetError):
+        return False
+
+
+class Daemon:
+    """One server in the foreground of its own session, so that stopping it reaches its children and nobody else."""
+
+    def __init__(self, command: Sequence[str], output: Path) -> None:
+        self.output = output
+        with output.open("wb") as stream:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def await_ready(self, ready: Callable[[], bool]) -> None:
+        """Wait until `ready` holds; raises RuntimeError with the server's output if it ends before."""
+
+        def ready_or_ended() -> bool:
+            return self._process.poll() is not None or ready()
+
+        wait_until(ready_or_ended, f"start of {self._process.args!r}")
+        if self._process.poll() is not None:
+            raise RuntimeError(f"{self._process.args!r} ended: {self.output.read_text(errors='replace')}")
+
+    def stop(self) -> int:
+        """Ask the server to end, force it after STOP_TIMEOUT seconds, and return its exit code."""
+        self._process.terminate()
+        try:
+            return self._process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            return self._process.wait()

@@ -1,0 +1,73 @@
+"""Accounts and their maildirs, shared by the mail servers under the proxy."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from tests.support.daemon import mail_owner
+
+DOMAIN = "example.test"
+
+_delivery = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A mailbox: its login, which is also its address, its password and its maildir."""
+
+    login: str
+    password: str
+    maildir: Path
+
+    def deliver(self, message: bytes) -> Path:
+        """Put a message into the maildir as a delivery agent does: complete under tmp/, then renamed into new/."""
+        name = f"{next(_delivery)}.{os.getpid()}.{DOMAIN}"
+        unfinished = self.maildir / "tmp" / name
+        unfinished.write_bytes(message)
+        return unfinished.rename(self.maildir / "new" / name)
+
+    def messages(self) -> list[bytes]:
+        """Every message of the mailbox, in no particular order."""
+        return read_maildir(self.maildir)
+
+    def arrivals(self) -> int:
+        """How many messages were delivered and not yet looked at."""
+        return sum(1 for _ in (self.maildir / "new").iterdir())
+
+
+def read_maildir(maildir: Path) -> list[bytes]:
+    """Every message under new/ and cur/ of a maildir."""
+    return [path.read_bytes() for folder in ("new", "cur") for path in (maildir / folder).iterdir()]
+
+
+def create_account(root: Path, name: str, password: str | None = None) -> Account:
+    """Create an empty maildir under `root`; None draws a password."""
+    login = f"{name}@{DOMAIN}"
+    account = Account(login, password or secrets.token_hex(), root / login)
+    owner = mail_owner()
+    for folder in (account.maildir, *(account.maildir / part for part in ("cur", "new", "tmp"))):
+        folder.mkdir(parents=True)
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+    return account
+
+
+def make_message(subject: str, lines: Iterable[str] = ("Hello.",)) -> bytes:
+    """A message that no mail server needs to complete, with the line ends of a maildir."""
+    header = [
+        f"From: sender@{DOMAIN}",
+        f"Subject: {subject}",
+        f"Message-ID: <{secrets.token_hex(8)}@{DOMAIN}>",
+        "Date: Sat, 1 Jan 2000 00:00:00 +0000",
+        "",
+    ]
+    return "".join(f"{line}\n" for line in (*header, *lines)).encode()
+
+
+def to_wire(message: bytes) -> bytes:
+    """A message of a maildir with the line ends of the protocols."""
+    return message.replace(b"\n", b"\r\n")

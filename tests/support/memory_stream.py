@@ -1,0 +1,136 @@
+"""A stream without a socket: its peer follows a script."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Coroutine
+from math import inf
+from typing import Any, TypeVar
+
+from mailworker.errors import Party, PeerError, TimedOut
+from mailworker.event.task import Pause
+from mailworker.native.certificate import Certificate
+from mailworker.tls.connection import TlsConnection
+from mailworker.tls.context import TlsContext
+
+_Result = TypeVar("_Result")
+
+CLIENT_TIMED_OUT = TimedOut(Party.CLIENT)
+
+
+class MemoryTls(TlsConnection):
+    """What was agreed on in a handshake that never took place; no step of it can be taken."""
+
+    def __init__(self, verify_result: tuple[int, str] = (0, "ok"), peer_certificate: Certificate | None = None) -> None:
+        self._verify_result = verify_result
+        self._peer_certificate = peer_certificate
+        self.party = Party.CLIENT
+        self.dropped_session = False
+
+    def drop_session(self) -> None:
+        self.dropped_session = True
+
+    @property
+    def protocol(self) -> str:
+        return "TLSv1.3"
+
+    @property
+    def cipher(self) -> str:
+        return "TLS_AES_256_GCM_SHA384"
+
+    @property
+    def verify_result(self) -> tuple[int, str]:
+        return self._verify_result
+
+    @property
+    def peer_certificate(self) -> Certificate | None:
+        return self._peer_certificate
+
+
+class MemoryStream:
+    """A `mailworker.event.stream.Stream` whose peer sends `script`.
+
+    A step of the script is a chunk that arrives at once, of which a read gives no more than its limit, or an error
+    that a read raises: CLIENT_TIMED_OUT, a ConnectionLost. b"" and the script's end are the end of the peer's side.
+    `writes` is what was written, write by write; `deadlines` holds the deadline at each read and peek.
+    A write raises `write_error` and a handshake `handshake_error`, unless it is None. Over TLS from the first byte:
+    `MemoryStream(..., tls=MemoryTls())`.
+    """
+
+    def __init__(self, *script: bytes | PeerError, tls: TlsConnection | None = None) -> None:
+        self._script = deque(script)
+        self.deadline = inf
+        self.tls = tls
+        self.writes: list[bytes] = []
+        self.deadlines: list[float] = []
+        self.closed = False
+        self.write_error: PeerError | None = None
+        self.handshake_error: PeerError | None = None
+
+    @property
+    def output(self) -> bytes:
+        """All that was written."""
+        return b"".join(self.writes)
+
+    @property
+    def unread(self) -> bytes:
+        """What of the script nobody has read, errors left out."""
+        return b"".join(step for step in self._script if isinstance(step, bytes))
+
+    def then(self, *steps: bytes | PeerError) -> None:
+        """Let the script go on."""
+        self._script.extend(steps)
+
+    async def read(self, limit: int) -> bytes:
+        chunk = self._next_chunk(limit)
+        if len(chunk) > limit:
+            self._script.appendleft(chunk[limit:])
+        return chunk[:limit]
+
+    async def peek(self, limit: int) -> bytes:
+        if self.tls is not None:
+            raise AssertionError("peek over TLS")
+        chunk = self._next_chunk(limit)
+        if chunk:
+            self._script.appendleft(chunk)
+        return chunk[:limit]
+
+    async def write(self, data: bytes) -> None:
+        if self.closed:
+            raise AssertionError("a write after close")
+        if self.write_error is not None:
+            raise self.write_error
+        self.writes.append(data)
+
+    async def start_tls(self, context: TlsContext) -> None:
+        if self.tls is not None:
+            raise AssertionError("TLS inside of TLS")
+        if self.handshake_error is not None:
+            raise self.handshake_error
+        self.tls = MemoryTls()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _next_chunk(self, limit: int) -> bytes:
+        if self.closed:
+            raise AssertionError("a read after close")
+        if limit <= 0:
+            raise AssertionError(f"a read of {limit} bytes cannot be told from the end")
+        self.deadlines.append(self.deadline)
+        step = self._script.popleft() if self._script else b""
+        if isinstance(step, PeerError):
+            raise step
+        return step
+
+
+def run(coroutine: Coroutine[Any, None, _Result]) -> _Result:
+    """Run a coroutine that waits for memory streams only, to its result; pauses are over at once."""
+    try:
+        while isinstance(waits_for := coroutine.send(None), Pause):
+            pass
+    except StopIteration as end:
+        result: _Result = end.value
+        return result
+    coroutine.close()
+    raise AssertionError(f"the coroutine waits for {waits_for!r}")

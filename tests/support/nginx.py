@@ -1,0 +1,40 @@
+"""A private nginx with its mail module: the oracle that the proxy is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.support.daemon import Address, Daemon, ServerUnavailable, accepts, find_program
+
+MAIL_MODULES = ("/usr/lib/nginx/modules/ngx_mail_module.so", "/usr/lib64/nginx/modules/ngx_mail_module.so")
+
+
+class Nginx:
+    """Serves a configuration text, whose relative paths start at `folder`, once all `addresses` are open.
+
+    Raises ServerUnavailable where nginx or its mail module is not installed.
+    """
+
+    def __init__(self, folder: Path, configuration: str, addresses: Iterable[Address]) -> None:
+        program = find_program("nginx")
+        self.error_log = folder / "error.log"
+        path = folder / "nginx.conf"
+        path.write_text(f"load_module {_mail_module()};\n{configuration}")
+        command = [program, "-p", str(folder), "-c", str(path), "-e", str(self.error_log), "-g", "daemon off;"]
+        self._daemon = Daemon(command, folder / "output")
+        self._daemon.await_ready(lambda: all(accepts(address) for address in addresses))
+
+    @property
+    def pid(self) -> int:
+        return self._daemon.pid
+
+    def stop(self) -> None:
+        self._daemon.stop()
+
+
+def _mail_module() -> str:
+    for module in MAIL_MODULES:
+        if Path(module).exists():
+            return module
+    raise ServerUnavailable("nginx's mail module is not installed")

@@ -1,0 +1,155 @@
+"""One end of a connection in a test: it reads what it expects, and remembers every byte."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import time
+from contextlib import suppress
+from select import select
+
+_SECONDS = 5.0
+_PIECE = 65536
+_WAITING = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Peer:
+    """Reading waits five seconds at most. `received` is all that came, in TLS what it was before."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._socket.settimeout(_SECONDS)
+        self._unread = b""
+        self.received = b""
+
+    @classmethod
+    def connect(cls, address: tuple[str, int], receive_buffer: int | None = None) -> Peer:
+        """A new connection; `receive_buffer` in bytes makes it a slow reader."""
+        connecting = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        if receive_buffer is not None:
+            connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connecting.settimeout(_SECONDS)
+        connecting.connect(address)
+        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return cls(connecting)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def send_slowly(self, data: bytes) -> None:
+        """Each byte in a segment of its own."""
+        for i in range(len(data)):
+            self.send(data[i : i + 1])
+
+    def expect(self, data: bytes) -> None:
+        """Exactly `data` comes next."""
+        assert self.skip(len(data)) == data
+
+    def skip(self, length: int) -> bytes:
+        """The next `length` bytes, or less where the other side closes before."""
+        while len(self._unread) < length and self._receive():
+            pass
+        taken, self._unread = self._unread[:length], self._unread[length:]
+        return taken
+
+    def until(self, end: bytes) -> bytes:
+        """What comes up to and with `end`, or less where the other side closes before."""
+        while end not in self._unread and self._receive():
+            pass
+        head, found, self._unread = self._unread.partition(end)
+        return head + found
+
+    def line(self) -> bytes:
+        """The next line with its end; b"" where there is none."""
+        return self.until(b"\n")
+
+    def rest(self) -> bytes:
+        """All that comes until the other side closes, or resets."""
+        while self._receive():
+            pass
+        rest, self._unread = self._unread, b""
+        return rest
+
+    def is_silent(self, seconds: float = 0.05) -> bool:
+        """Whether nothing comes for a while, not even the end."""
+        self._socket.settimeout(seconds)
+        try:
+            self._receive()
+        except TimeoutError:
+            return not self._unread
+        else:
+            return False
+        finally:
+            self._socket.settimeout(_SECONDS)
+
+    def talk(self, *turns: tuple[bytes, bytes]) -> None:
+        """Say and hear."""
+        for said, heard in turns:
+            self.send(said)
+            self.expect(heard)
+
+    def exchange(self, data: bytes, length: int, pause: float = 0.0) -> bytes:
+        """Send `data` and receive `length` bytes at the same time, with a pause in seconds after each read."""
+        self._socket.setblocking(False)
+        received = bytearray(self._unread)
+        self._unread = b""
+        try:
+            while data or len(received) < length:
+                select([self._socket], [self._socket] if data else [], [], _SECONDS)
+                with suppress(*_WAITING):
+                    if data:
+                        data = data[self._socket.send(data[:_PIECE]) :]
+                with suppress(*_WAITING):
+                    piece = self._socket.recv(_PIECE)
+                    assert piece, "the other side has closed"
+                    received += piece
+                    time.sleep(pause)
+        finally:
+            self._socket.settimeout(_SECONDS)
+        return bytes(received)
+
+    def send_what_fits(self, data: bytes, seconds: float) -> int:
+        """Send `data` again and again until nothing has been taken for this time; how many bytes were."""
+        sent = 0
+        self._socket.setblocking(False)
+        while select([], [self._socket], [], seconds)[1]:
+            sent += self._socket.send(data)
+        self._socket.settimeout(_SECONDS)
+        return sent
+
+    def start_tls(self, context: ssl.SSLContext) -> None:
+        assert not self._unread
+        self._socket = context.wrap_socket(self._socket, server_hostname="mail.example.com")
+
+    def end(self) -> None:
+        """End our side: a FIN, unless the other side has reset the connection already."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def reset(self) -> None:
+        """Close without any courtesy: a RST."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
+    def give_up(self) -> None:
+        """From another thread: let whoever reads here find the end."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _receive(self) -> bool:
+        try:
+            data = self._socket.recv(_PIECE)
+        except (ConnectionResetError, ssl.SSLEOFError):
+            return False
+        self._unread += data
+        self.received += data
+        return bool(data)

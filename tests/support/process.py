@@ -1,0 +1,174 @@
+"""The real binary, run in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from signal import Signals
+
+import psutil
+
+from tests.support.daemon import wait_until
+
+BINARY = Path(__file__).resolve().parents[2] / "bin" / "mailworker"
+TIMEOUT = 20.0
+
+
+def configuration(port: int, *, main: str = "", events: str = "", mail: str = "", server: str = "") -> str:
+    """A configuration with one IMAP server on `port`, and further directives for each of its blocks."""
+    return f"""
+        error_log logs/error.log info;
+        {main}
+        events {{ {events} }}
+        mail {{
+            server_name mail.example;
+            auth_http 127.0.0.1:9/;
+            {mail}
+            server {{ listen 127.0.0.1:{port}; protocol imap; {server} }}
+        }}
+    """
+
+
+class Mailworker:
+    """One installation: `folder` is its prefix.
+
+    `alerts` are patterns of [alert] lines that the test provokes; any other one fails `stop`.
+    """
+
+    def __init__(self, folder: Path, text: str, *arguments: str) -> None:
+        self.folder = folder
+        self.alerts: list[str] = []
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        (folder / "conf").mkdir(parents=True, exist_ok=True)
+        (folder / "logs").mkdir(exist_ok=True)
+        self.configure(text)
+
+    @property
+    def pid_file(self) -> Path:
+        return self.folder / "logs" / "mailworker.pid"
+
+    @property
+    def error_log(self) -> Path:
+        return self.folder / "logs" / "error.log"
+
+    def configure(self, text: str) -> None:
+        """Write the configuration, for the next start or reload."""
+        (self.folder / "conf" / "mailworker.conf").write_text(text)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(BINARY), "-p", str(self.folder), *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Call the binary and wait for it."""
+        return subprocess.run(self.command(*arguments), capture_output=True, timeout=TIMEOUT, check=False)
+
+    def start(self) -> None:
+        """Start in the foreground and wait until workers have been started."""
+        with (self.folder / "output").open("wb") as output:
+            self._process = subprocess.Popen(
+                self.command("-g", "daemon off;", *self._arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        process = self._process
+        wait_until(lambda: process.poll() is not None or self.pid_file.exists(), "start")
+        assert process.poll() is None, self.output
+
+    @property
+    def output(self) -> str:
+        """What the binary printed."""
+        return (self.folder / "output").read_text()
+
+    @property
+    def pid(self) -> int:
+        """The master's process id."""
+        return int(self.pid_file.read_text())
+
+    def workers(self) -> list[psutil.Process]:
+        """The running workers."""
+        return psutil.Process(self.pid).children()
+
+    def signal(self, number: Signals) -> None:
+        """Send a signal to the master."""
+        os.kill(self.pid, number)
+
+    def lines(self, pattern: str) -> list[str]:
+        """Lines of the error log that `pattern`, a regular expression, is found in."""
+        return [line for line in self.error_log.read_text().splitlines() if re.search(pattern, line)]
+
+    def await_line(self, pattern: str, count: int = 1) -> str:
+        """Wait until `count` lines match and return the last of them."""
+        self.await_true(lambda: len(self.lines(pattern)) >= count, f"{count} lines {pattern!r}")
+        return self.lines(pattern)[-1]
+
+    def await_true(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until `condition` holds; shows the log if it does not."""
+        try:
+            wait_until(condition, what, TIMEOUT)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}; the log:\n{self.error_log.read_text()}") from None
+
+    def await_workers(self, count: int, without: Iterable[int] = ()) -> list[int]:
+        """Wait until `count` workers run, none of them of `without`; returns their process ids."""
+        gone = set(without)
+
+        def complete() -> bool:
+            found = {worker.pid for worker in self.workers()}
+            return len(found) == count and not found & gone
+
+        self.await_true(complete, f"{count} workers")
+        return [worker.pid for worker in self.workers()]
+
+    def await_exit(self) -> int:
+        """Wait until the foreground process has ended; returns its exit code."""
+        assert self._process is not None
+        return self._process.wait(TIMEOUT)
+
+    def stop(self) -> None:
+        """End whatever still runs; fails if the log holds an alert that nobody expected."""
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            children = psutil.Process(process.pid).children()
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(TIMEOUT)
+            _kill([child for child in children if child.is_running()])
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if self.error_log.exists():
+            unexpected = [line for line in self.lines(r"\[alert\]") if not any(re.search(p, line) for p in self.alerts)]
+            assert not unexpected, "\n".join(unexpected)
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+
+
+def title(process: psutil.Process) -> str:
+    """What `ps` shows of a process."""
+    return " ".join(process.cmdline()).rstrip()
+
+
+def greeting(port: int, timeout: float = TIMEOUT) -> bytes:
+    """What a client of 127.0.0.1:`port` is greeted with."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as client:
+        return client.recv(4096)
+
+
+def refuses(port: int) -> bool:
+    """Whether nobody listens on `port` of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(TIMEOUT)
+        return probe.connect_ex(("127.0.0.1", port)) != 0

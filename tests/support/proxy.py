@@ -1,0 +1,129 @@
+"""The mail service over real sockets: the loop runs in a thread of the test's own process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mailworker.config.settings import InetAddress, Listen, MailServer
+from mailworker.event.loop import Loop
+from mailworker.mail.service import MailService
+from mailworker.tls.context import TlsContext
+from tests.support.peer import Peer
+from tests.support.recorded_log import RecordedLog
+from tests.support.settings import configuration
+
+_SECONDS = 5.0
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    listen: Listen
+    server: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    socket: socket.socket
+    endpoints: Sequence[Endpoint]
+
+
+class _Wire:
+    """Carries calls into the loop's thread."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._ours, self._theirs = socket.socketpair()
+        self._calls: list[Callable[[], None]] = []
+        loop.watch(self._theirs.fileno(), 1, self)
+
+    def call(self, function: Callable[[], None]) -> None:
+        self._calls.append(function)
+        self._ours.send(b".")
+
+    def ready(self, mask: int) -> None:
+        self._theirs.recv(1)
+        self._calls.pop(0)()
+
+    def close(self) -> None:
+        self._ours.close()
+        self._theirs.close()
+
+
+class Proxy:
+    """A worker's service for one server block on a port of 127.0.0.1 that the kernel chose.
+
+    `stop` demands that all sessions have ended and that nothing went wrong inside.
+    """
+
+    def __init__(
+        self,
+        server: MailServer,
+        *,
+        tls: TlsContext | None = None,
+        implicit_tls: bool = False,
+        proxy_protocol: bool = False,
+        worker_connections: int = 512,
+        family: socket.AddressFamily = socket.AF_INET,
+        send_buffer: int | None = None,
+    ) -> None:
+        self.log = RecordedLog()
+        self.bugs: list[Exception] = []
+        self.alerts_expected = False
+        self._listening = socket.create_server(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0), family=family)
+        self._listening.setblocking(False)
+        if send_buffer is not None:  # what is accepted inherits it
+            self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        listen = Listen(InetAddress(*self.address), ssl=implicit_tls, proxy_protocol=proxy_protocol)
+        settings = configuration(replace(server, listens=(listen,)), worker_connections=worker_connections)
+        self.service = MailService(
+            settings, [Bound(self._listening, [Endpoint(listen)])], [tls], self.log.log, [self.log.log]
+        )
+        self._loop = Loop(self.bugs.append)
+        self._wire = _Wire(self._loop)
+        self.service.prepare()
+        self.service.start(self._loop, 0, 1)
+        self._thread = threading.Thread(target=self._loop.run, daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self._listening.getsockname()[:2]
+        return host, port
+
+    def connect(self, receive_buffer: int | None = None) -> Peer:
+        """A client of this proxy."""
+        return Peer.connect(self.address, receive_buffer)
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run `function` in the loop's thread."""
+        self._wire.call(function)
+
+    def service_is_idle(self) -> None:
+        """Wait until no session is left."""
+        self.connections_in_use(1)
+
+    def connections_in_use(self, count: int) -> None:
+        """Wait until this many connections are in use, the listener among them."""
+        end = time.monotonic() + _SECONDS
+        connections = self.service._connections
+        while connections.in_use != count:
+            assert time.monotonic() < end, f"{connections.in_use} connections: {self.log.lines}"
+            time.sleep(0.002)
+
+    def stop(self) -> None:
+        self.call(lambda: self.service.shutdown_gracefully(self._loop.stop))
+        self._thread.join(10.0)
+        assert not self._thread.is_alive(), f"sessions are left: {self.log.lines}"
+        self._loop.close()
+        self._wire.close()
+        self._listening.close()
+        assert not self.bugs
+        assert self.alerts_expected or not [line for line in self.log.lines if line.startswith("[alert]")]

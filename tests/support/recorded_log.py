@@ -1,0 +1,41 @@
+"""A log whose lines a test can read."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+
+from mailworker.config.settings import Level
+from mailworker.log.log import Log
+
+# Time, level and process; the rest is what tests are about.
+_LINE = re.compile(r"\S+ \S+ (\[\w+\]) \d+#\d+: (.*)\n")
+
+
+class RecordedLog:
+    """`log` takes all but debug lines; `lines` are "[level] *CONNECTION MESSAGE"."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self.log = Log([(Level.INFO, self)])
+
+    def write(self, level: Level, line: bytes) -> None:
+        """Take one record; see `mailworker.log.sinks.Sink`."""
+        match = _LINE.fullmatch(line.decode())
+        assert match is not None, line
+        with self._changed:
+            self.lines.append(f"{match[1]} {match[2]}")
+            self._changed.notify_all()
+
+    def find(self, text: str, seconds: float = 5.0) -> str:
+        """The first line with `text` in it, which may still be on its way."""
+        end = time.monotonic() + seconds
+        with self._changed:
+            while True:
+                for line in self.lines:
+                    if text in line:
+                        return line
+                if not self._changed.wait(end - time.monotonic()):
+                    raise AssertionError(f"no {text!r} in {self.lines}")

@@ -1,0 +1,141 @@
+"""Settings built by hand at nginx's defaults, without the parser of configurations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mailworker.config.settings import (
+    Address,
+    AuthHttpSettings,
+    AuthMethod,
+    CoreSettings,
+    DialogueSettings,
+    EventsSettings,
+    InetAddress,
+    Listen,
+    MailServer,
+    Protocol,
+    ProxyProtocol,
+    ProxySettings,
+    ResolverSettings,
+    SessionCache,
+    Settings,
+    SslSettings,
+    Starttls,
+    VerifyClient,
+)
+from tests.support.certificates import Certificate
+
+SERVER_NAME = b"mail.example.com"
+PAGE = 4096
+PORTS = {Protocol.IMAP: 143, Protocol.POP3: 110, Protocol.SMTP: 25}
+
+_DIALOGUES = {
+    Protocol.IMAP: DialogueSettings(AuthMethod.PLAIN, (b"IMAP4", b"IMAP4rev1", b"UIDPLUS"), PAGE),
+    Protocol.POP3: DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (b"TOP", b"USER", b"UIDL"), 128),
+    Protocol.SMTP: DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (), PAGE),
+}
+_PROXY = ProxySettings(
+    buffer=PAGE,
+    timeout=24 * 3600.0,
+    pass_error_message=False,
+    xclient=True,
+    smtp_auth=False,
+    proxy_protocol=ProxyProtocol.OFF,
+)
+_SSL = SslSettings(
+    certificates=(),
+    certificate_keys=(),
+    protocols=("TLSv1.2", "TLSv1.3"),
+    ciphers="HIGH:!aNULL:!MD5",
+    prefer_server_ciphers=False,
+    ecdh_curve="auto",
+    dhparam=None,
+    passwords=None,
+    certificate_compression=False,
+    verify_client=VerifyClient.OFF,
+    verify_depth=1,
+    client_certificate=None,
+    trusted_certificate=None,
+    crl=None,
+    conf_commands=(),
+    session_cache=SessionCache(),
+    session_timeout=300,
+    session_tickets=True,
+    session_ticket_keys=(),
+)
+_CORE = CoreSettings(
+    daemon=False,
+    master_process=False,
+    worker_processes=1,
+    user=None,
+    pid=Path("/nonexistent/mailworker.pid"),
+    lock_file=Path("/nonexistent/mailworker.lock"),
+    working_directory=None,
+    error_log=(),
+    env=(),
+    worker_priority=0,
+    worker_cpu_affinity=None,
+    worker_rlimit_nofile=None,
+    worker_rlimit_core=None,
+    worker_shutdown_timeout=None,
+    timer_resolution=None,
+)
+# Where nothing ever listens.
+NOWHERE = InetAddress("127.0.0.1", 1)
+
+
+def dialogue_settings(protocol: Protocol, **changes: Any) -> DialogueSettings:
+    return replace(_DIALOGUES[protocol], **changes)
+
+
+def proxy_settings(**changes: Any) -> ProxySettings:
+    return replace(_PROXY, **changes)
+
+
+def auth_http_settings(address: Address = NOWHERE, **changes: Any) -> AuthHttpSettings:
+    settings = AuthHttpSettings(
+        address=address, host=b"auth.example.com", uri=b"/auth", timeout=5.0, headers=(), pass_client_cert=False
+    )
+    return replace(settings, **changes)
+
+
+def ssl_settings(certificate: Certificate, **changes: Any) -> SslSettings:
+    files = {"certificates": (str(certificate.certificate),), "certificate_keys": (str(certificate.key),)}
+    return replace(_SSL, **(files | changes))
+
+
+def mail_server(protocol: Protocol, **changes: Any) -> MailServer:
+    """A `server` block with these fields of MailServer changed."""
+    server = MailServer(
+        listens=(Listen(InetAddress("127.0.0.1", PORTS[protocol])),),
+        protocol=protocol,
+        server_name=SERVER_NAME,
+        timeout=5.0,
+        max_errors=5,
+        error_log=(),
+        resolver=ResolverSettings(),
+        starttls=Starttls.OFF,
+        ssl=None,
+        dialogue=dialogue_settings(protocol),
+        auth_http=auth_http_settings(),
+        proxy=proxy_settings(),
+        real_ip_from=(),
+        where="mailworker.conf:1",
+    )
+    return replace(server, **changes)
+
+
+def configuration(*servers: MailServer, worker_connections: int = 512) -> Settings:
+    """A whole configuration with these servers."""
+    events = EventsSettings(
+        worker_connections=worker_connections,
+        use=None,
+        multi_accept=False,
+        accept_mutex=False,
+        accept_mutex_delay=0.5,
+        debug_connection=(),
+    )
+    return Settings(Path("/nonexistent/mailworker.conf"), _CORE, events, servers, (), (), ())
