@@ -1,0 +1,61 @@
+"""The easiest login of each protocol, for tests of whole sessions."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+
+import pytest
+
+from mailworker.config.settings import Protocol
+from tests.support.backend import Script, conversation, echo
+
+CREDENTIALS = b64encode(b"\0user@example.com\0secret")
+AUTH_PLAIN = b"AUTH PLAIN " + CREDENTIALS + b"\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A protocol with its easiest login: `talk` leads to it, `login` is it, `backend` hears `commands`."""
+
+    protocol: Protocol
+    greeting: bytes
+    login: bytes
+    answer: bytes
+    backend: tuple[bytes, ...]
+    commands: bytes
+    error: bytes
+
+    def script(self, then: Script = echo) -> Script:
+        return conversation(*self.backend, then=then)
+
+
+IMAP = Case(
+    Protocol.IMAP,
+    b"* OK IMAP4 ready\r\n",
+    b"a1 LOGIN user@example.com secret\r\n",
+    b"a1 OK [CAPABILITY IMAP4rev1] Logged in\r\n",
+    (b"* OK backend\r\n", b"+ go\r\n", b"+ go\r\n", b"a1 OK [CAPABILITY IMAP4rev1] Logged in\r\n"),
+    b"a1 LOGIN {16}\r\nuser@example.com {6}\r\nsecret\r\n",
+    b"* BAD internal server error\r\n",
+)
+POP3 = Case(
+    Protocol.POP3,
+    b"+OK POP3 ready\r\n",
+    AUTH_PLAIN,
+    b"+OK 2 messages\r\n",
+    (b"+OK backend\r\n", b"+OK user\r\n", b"+OK 2 messages\r\n"),
+    b"USER user@example.com\r\nPASS secret\r\n",
+    b"-ERR internal server error\r\n",
+)
+SMTP = Case(
+    Protocol.SMTP,
+    b"220 mail.example.com ESMTP ready\r\n",
+    AUTH_PLAIN,
+    b"235 2.0.0 OK\r\n",
+    (b"220 backend\r\n", b"250-backend\r\n250 XCLIENT NAME ADDR LOGIN\r\n", b"220 again\r\n"),
+    b"EHLO mail.example.com\r\nXCLIENT ADDR=127.0.0.1 LOGIN=user@example.com NAME=[UNAVAILABLE]\r\n",
+    b"451 4.3.2 Internal server error\r\n",
+)
+CASES = [IMAP, POP3, SMTP]
+all_protocols = pytest.mark.parametrize("case", CASES, ids=lambda case: case.protocol.value)

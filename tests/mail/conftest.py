@@ -1,0 +1,87 @@
+"""What tests of whole sessions stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mailworker.config.settings import InetAddress, MailServer, Protocol
+from mailworker.tls.context import TlsContext
+from tests.support.auth import AuthService, accepted
+from tests.support.backend import Script, ScriptedServer
+from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
+from tests.support.peer import Peer
+from tests.support.proxy import Proxy, open_descriptors
+from tests.support.settings import auth_http_settings, mail_server, ssl_settings
+
+
+class Scene:
+    """A proxy, its clients, its auth service and its backend, closed in the right order and then looked at."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        self.certificate = certificate
+        self._before = open_descriptors()
+        self._clients: list[Peer] = []
+        self._servers: list[ScriptedServer] = []
+        self._proxies: list[Proxy] = []
+
+    def backend(self, script: Script) -> ScriptedServer:
+        backend = ScriptedServer(script)
+        self._servers.append(backend)
+        return backend
+
+    def auth(self, *answers: bytes | Script) -> AuthService:
+        service = AuthService(*answers)
+        self._servers.append(service)
+        return service
+
+    def auth_for(self, backend: ScriptedServer, *headers: tuple[bytes, bytes]) -> AuthService:
+        """An auth service that sends everybody to `backend`."""
+        return self.auth(accepted(backend.address, *headers))
+
+    def proxy(
+        self, protocol: Protocol, auth: AuthService | InetAddress, *, auth_timeout: float = 5.0, **changes: Any
+    ) -> Proxy:
+        """A proxy that asks `auth`; `changes` are fields of MailServer or arguments of Proxy."""
+        address = auth if isinstance(auth, InetAddress) else auth.address
+        fields = {name: changes.pop(name) for name in tuple(changes) if name in MailServer.__slots__}
+        fields.setdefault("auth_http", auth_http_settings(address, timeout=auth_timeout))
+        server = mail_server(protocol, **fields)
+        if server.ssl is not None:
+            changes["tls"] = TlsContext.build(server.ssl, protocol.value.encode())
+        proxy = Proxy(server, **changes)
+        self._proxies.append(proxy)
+        return proxy
+
+    def tls_proxy(self, protocol: Protocol, auth: AuthService | InetAddress, **changes: Any) -> Proxy:
+        """A proxy with a certificate; `implicit_tls` for TLS from the first byte."""
+        return self.proxy(protocol, auth, ssl=ssl_settings(self.certificate), **changes)
+
+    def client(self, proxy: Proxy, receive_buffer: int | None = None) -> Peer:
+        client = proxy.connect(receive_buffer)
+        self._clients.append(client)
+        return client
+
+    def end(self) -> None:
+        for client in self._clients:
+            client.close()
+        for server in self._servers:
+            server.stop()
+        for proxy in self._proxies:
+            proxy.stop()
+        assert open_descriptors() == self._before
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    authority = CertificateAuthority(tmp_path_factory.mktemp("authority"))
+    return authority.issue_server("server", ecdsa_key(), ("mail.example.com",))
+
+
+@pytest.fixture
+def scene(certificate: Certificate) -> Iterator[Scene]:
+    scene = Scene(certificate)
+    yield scene
+    scene.end()

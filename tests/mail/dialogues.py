@@ -1,0 +1,142 @@
+"""Runs a dialogue over memory: what the client sends against what it hears, asks for and leaves in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from mailworker.config.settings import AuthMethod, MailServer, Protocol
+from mailworker.errors import ConnectionLost, TimedOut
+from mailworker.mail.dialogue import Dialogue, Login
+from mailworker.mail.protocols import PROTOCOLS
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.wire.auth_http import Rejected, SmtpEnvelope
+from mailworker.wire.secret import Secret
+from tests.support.memory_stream import MemoryStream, MemoryTls, run
+from tests.support.recorded_log import RecordedLog
+from tests.support.settings import dialogue_settings, mail_server
+from tests.wire.chunkings import chunkings
+
+ALL_METHODS = AuthMethod.PLAIN | AuthMethod.LOGIN | AuthMethod.CRAM_MD5 | AuthMethod.EXTERNAL | AuthMethod.APOP
+SALT = b"<1.2@mail.example.com>"
+SALT64 = b"PDEuMkBtYWlsLmV4YW1wbGUuY29tPg=="
+REFUSAL = Rejected(b"refused", wait=1)
+
+# How a dialogue ends: the client was told to go, or it went, or its time was over.
+OVER, LEFT, TIMED_OUT = "over", "left", "timed out"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`rest` is what the dialogue has read beyond its last command."""
+
+    replies: bytes
+    logins: Sequence[Login]
+    log: Sequence[str]
+    end: str
+    rest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A client sends `said`, and `said_in_tls` after STARTTLS; each login is refused and may be tried again.
+
+    `heard` is without the greeting; `log` without what is the same in all lines.
+    """
+
+    name: str
+    said: bytes
+    heard: bytes
+    logins: Sequence[Login] = ()
+    log: Sequence[str] = ()
+    end: str = LEFT
+    said_in_tls: bytes = b""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def plain(name: bytes, password: bytes) -> Login:
+    return Login(AuthMethod.PLAIN, name, Secret(password))
+
+
+def login(name: bytes, password: bytes) -> Login:
+    return Login(AuthMethod.LOGIN, name, Secret(password))
+
+
+def external(name: bytes) -> Login:
+    return Login(AuthMethod.EXTERNAL, name)
+
+
+def cram_md5(name: bytes, digest: bytes) -> Login:
+    return Login(AuthMethod.CRAM_MD5, name, Secret(digest), SALT)
+
+
+def envelope(helo: bytes, mail: bytes, rcpt: bytes) -> Login:
+    return Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(helo, mail, rcpt))
+
+
+def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes) -> Outcome:
+    """The whole dialogue after its greeting; `tls_script` is what the client sends after STARTTLS."""
+    recorded = RecordedLog()
+    log = SessionLog(recorded.log, 1, "192.0.2.1", "127.0.0.1:143")
+    dialogue = PROTOCOLS[server.protocol].dialogue(stream, Server(server, recorded.log, None), log)
+    run(dialogue.greet())
+    greeting = len(stream.output)
+    log.action = "in auth state"
+    logins: list[Login] = []
+    end = run(_obey(dialogue, stream, tls_script, logins))
+    suffix = " while in auth state, client: 192.0.2.1, server: 127.0.0.1:143"
+    assert all(line.startswith("[info] *1 ") and suffix in line for line in recorded.lines)
+    lines = [line.removeprefix("[info] *1 ").replace(suffix, "") for line in recorded.lines]
+    return Outcome(stream.output[greeting:], logins, lines, end, dialogue.take_input())
+
+
+async def _obey(
+    dialogue: Dialogue[Any], stream: MemoryStream, tls_script: tuple[bytes, ...], logins: list[Login]
+) -> str:
+    while True:
+        try:
+            request = await dialogue.next_request()
+        except ConnectionLost as error:
+            assert not error.errno
+            return LEFT
+        except TimedOut:
+            return TIMED_OUT
+        if request is None:
+            return OVER
+        if isinstance(request, Login):
+            logins.append(request)
+            await dialogue.reject(REFUSAL)
+        else:
+            dialogue.begin_tls()
+            while stream.unread:  # plaintext that OpenSSL would choke on
+                await stream.read(len(stream.unread))
+            stream.tls = MemoryTls()
+            stream.then(*tls_script)
+
+
+def server_of(protocol: Protocol, changes: dict[str, Any]) -> MailServer:
+    """A server; fields of its DialogueSettings may be among `changes`."""
+    fields = {name: value for name, value in changes.items() if name in MailServer.__slots__}
+    dialogue = {name: value for name, value in changes.items() if name not in MailServer.__slots__}
+    return mail_server(protocol, dialogue=dialogue_settings(protocol, **dialogue), **fields)
+
+
+def check(protocol: Protocol, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The case holds however the network cuts what the client sends."""
+    monkeypatch.setattr(Dialogue, "new_salt", lambda _dialogue: SALT)
+    server = server_of(protocol, case.settings)
+    expected = (case.heard, list(case.logins), list(case.log), case.end)
+    for chunks in chunkings(case.said):
+        outcome = converse(server, MemoryStream(*chunks), case.said_in_tls)
+        assert (outcome.replies, outcome.logins, outcome.log, outcome.end) == expected, chunks
+    for chunks in chunkings(case.said_in_tls) if case.said_in_tls else ():
+        outcome = converse(server, MemoryStream(case.said), *chunks)
+        assert (outcome.replies, outcome.logins, outcome.log, outcome.end) == expected, chunks
+
+
+def names(cases: Sequence[Case]) -> list[str]:
+    return [case.name for case in cases]

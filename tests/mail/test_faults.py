@@ -1,0 +1,276 @@
+"""Peers that lie, hang, die or send garbage: the client hears its protocol's error, the log says whose fault it was."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+import pytest
+
+from mailworker.config.settings import AuthMethod, InetAddress, Protocol, UnixAddress
+from tests.mail.cases import CASES, IMAP, POP3, SMTP, Case, all_protocols
+from tests.mail.conftest import Scene
+from tests.support.auth import accepted, response, wait
+from tests.support.backend import Script, conversation, hang, hang_up, reset
+from tests.support.peer import Peer
+from tests.support.settings import auth_http_settings, dialogue_settings, proxy_settings
+
+NOWHERE = InetAddress("192.0.2.1", 143)
+OK = (b"Auth-Status", b"OK")
+SERVER, PORT = (b"Auth-Server", b"127.0.0.1"), (b"Auth-Port", b"143")
+SHORT = 0.1
+
+
+def says(data: bytes, then: Script = hang) -> Script:
+    def follow(peer: Peer) -> None:
+        peer.send(data)
+        then(peer)
+
+    return follow
+
+
+def auth_plain(credentials: bytes) -> bytes:
+    return b"AUTH PLAIN " + b64encode(credentials) + b"\r\n"
+
+
+def log_in(scene: Scene, case: Case, **changes: Any) -> tuple[bytes, str]:
+    """What a client hears in answer to its login, and the line of the log that says why."""
+    proxy = scene.proxy(case.protocol, **changes)
+    client = scene.client(proxy)
+    client.expect(case.greeting)
+    client.send(case.login)
+    heard = client.rest()
+    line = proxy.log.lines[1]
+    suffix = f', client: 127.0.0.1, server: 127.0.0.1:{proxy.address[1]}, login: "user@example.com"'
+    assert suffix in line
+    assert len(proxy.log.lines) == 2
+    return heard, line.replace(suffix, "").replace("*1 ", "")
+
+
+AUTH_FAULTS: list[tuple[str, bytes | Script, str]] = [
+    ("garbage", b"\0\xff\x1b[31m\r\n\r\n", "sent invalid response"),
+    ("no status line", response(OK, SERVER, PORT).partition(b"\r\n")[2], "sent invalid response"),
+    ("500 with good headers", response(OK, SERVER, PORT, status=b"HTTP/1.1 500 OK"), "sent invalid response"),
+    ("CR in the status line", response(OK, SERVER, PORT, status=b"HTTP/1.1 200\rOK"), "sent invalid response"),
+    ("no Auth-Status", response(SERVER, PORT), "did not send status"),
+    ("an empty Auth-Status", response((b"Auth-Status", b""), SERVER, PORT), "did not send status"),
+    ("no server", response(OK, PORT), "did not send server or port"),
+    ("no port", response(OK, SERVER), "did not send server or port"),
+    ("a host name", response(OK, (b"Auth-Server", b"localhost"), PORT), 'sent invalid server address:"localhost"'),
+    ("port 0", response(OK, SERVER, (b"Auth-Port", b"0")), 'sent invalid server port:"0"'),
+    ("port 65536", response(OK, SERVER, (b"Auth-Port", b"65536")), 'sent invalid server port:"65536"'),
+    ("a bad header name", response((b"Auth_Status", b"OK")), "sent invalid header in response"),
+    ("NUL in a password", response(OK, SERVER, PORT, (b"Auth-Pass", b"a\0b")), "sent invalid header in response"),
+    ("CR in a user", response(OK, SERVER, PORT, (b"Auth-User", b"a\rb")), "sent invalid header in response"),
+    ("endless headers", b"HTTP/1.0 200 OK\r\n" + b"X: y\r\n" * 5000, "sent too large response header"),
+    ("an endless line", b"x" * 50000, "sent too large response header"),
+    ("an early end", hang_up, "prematurely closed connection"),
+    ("an end in a header", says(b"HTTP/1.0 200 OK\r\nAuth-St", hang_up), "prematurely closed connection"),
+    ("silence", hang, "timed out (110: Connection timed out)"),
+    ("silence in a header", says(b"HTTP/1.0 200 OK\r\nAuth-St"), "timed out (110: Connection timed out)"),
+]
+
+
+@all_protocols
+@pytest.mark.parametrize(("answer", "fault"), [row[1:] for row in AUTH_FAULTS], ids=[row[0] for row in AUTH_FAULTS])
+def test_a_faulty_auth_service(scene: Scene, case: Case, answer: bytes | Script, fault: str) -> None:
+    auth = scene.auth(answer)
+    heard, line = log_in(scene, case, auth=auth, auth_timeout=SHORT)
+    assert heard == case.error
+    assert line == f"[error] auth http server {auth.address} {fault} while in http auth state"
+
+
+def test_an_auth_service_that_resets(scene: Scene) -> None:
+    heard, line = log_in(scene, IMAP, auth=scene.auth(reset))
+    assert heard == IMAP.error
+    assert line == "[error] recv() failed (104: Connection reset by peer) while in http auth state"
+
+
+def test_an_auth_service_that_is_not_there(scene: Scene) -> None:
+    closed = scene.auth(hang)
+    closed.stop()
+    heard, line = log_in(scene, IMAP, auth=closed)
+    assert heard == IMAP.error
+    assert line == "[error] recv() failed (111: Connection refused) while in http auth state"
+
+
+def test_an_auth_service_on_a_unix_socket_that_is_not_there(scene: Scene) -> None:
+    settings = auth_http_settings(UnixAddress("/nonexistent/auth"))
+    heard, line = log_in(scene, IMAP, auth=NOWHERE, auth_http=settings)
+    assert heard == IMAP.error
+    message = "connect() to unix:/nonexistent/auth failed (2: No such file or directory)"
+    assert line == f"[crit] {message} while in http auth state"
+
+
+def test_an_answer_in_single_bytes_is_read(scene: Scene) -> None:
+    backend = scene.backend(IMAP.script())
+    auth = scene.auth(lambda peer: peer.send_slowly(accepted(backend.address)))
+    client = scene.client(scene.proxy(Protocol.IMAP, auth))
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, IMAP.answer))
+
+
+@pytest.mark.parametrize("path", ["unix:/nonexistent/backend", "unix:/" + "x" * 200])
+def test_a_unix_backend_that_cannot_be(scene: Scene, path: str) -> None:
+    answer = response(OK, (b"Auth-Server", path.encode()), PORT)
+    heard, line = log_in(scene, IMAP, auth=scene.auth(answer))
+    assert heard == IMAP.error
+    assert not line.startswith("[alert]")
+
+
+STEPS = [(case, step) for case in CASES for step in range(len(case.backend))]
+steps = pytest.mark.parametrize(("case", "step"), STEPS, ids=lambda value: getattr(value, "protocol", value))
+
+
+def broken_at(case: Case, step: int, fault: Script) -> Script:
+    """The backend behaves up to the reply of this number."""
+
+    def follow(peer: Peer) -> None:
+        for i in range(step):
+            peer.send(case.backend[i])
+            peer.line()
+        fault(peer)
+
+    return follow
+
+
+@steps
+def test_a_backend_that_says_no(scene: Scene, case: Case, step: int) -> None:
+    no = {
+        IMAP: b'a1 NO "no"\r\n' if step == 3 else b"* BYE no\r\n",
+        POP3: b"-ERR no\r\n",
+        SMTP: b"421-no\r\n421 no\r\n",
+    }
+    backend = scene.backend(broken_at(case, step, says(no[case])))
+    heard, line = log_in(scene, case, auth=scene.auth_for(backend))
+    assert heard == case.error
+    assert line.startswith('[error] upstream sent invalid response: "')
+    assert line.endswith(f" while reading response from upstream, upstream: {backend.address}")
+
+
+@steps
+def test_a_backend_that_says_no_is_quoted_where_that_is_allowed(scene: Scene, case: Case, step: int) -> None:
+    no = {IMAP: b"a1 NO no\r\n" if step == 3 else b"* BYE no\r\n", POP3: b"-ERR no\r\n", SMTP: b"421-no\r\n421 no\r\n"}
+    backend = scene.backend(broken_at(case, step, says(no[case])))
+    passing = proxy_settings(pass_error_message=True)
+    heard, line = log_in(scene, case, auth=scene.auth_for(backend), proxy=passing)
+    assert heard == no[case]
+    assert line.startswith('[info] upstream sent invalid response: "')
+
+
+GARBAGE = b"\0\x1b[31m\xff\r\n"
+BACKEND_FAULTS: list[tuple[str, Script, str]] = [
+    ("garbage", says(GARBAGE), '[error] upstream sent invalid response: "'),
+    ("an endless line", says(b"x" * 20000), '[error] upstream sent too long response line: "'),
+    ("silence", hang, "[info] upstream timed out (110: Connection timed out)"),
+    ("silence in a line", says(b"+OK"), "[info] upstream timed out (110: Connection timed out)"),
+    ("an early end", hang_up, "[error] upstream prematurely closed connection"),
+    ("an end in a line", says(b"220 ", hang_up), "[error] upstream prematurely closed connection"),
+    ("a reset", reset, "[error] recv() failed (104: Connection reset by peer)"),
+]
+
+
+faulty = pytest.mark.parametrize(
+    ("script", "fault"), [row[1:] for row in BACKEND_FAULTS], ids=[row[0] for row in BACKEND_FAULTS]
+)
+
+
+@steps
+@faulty
+def test_a_faulty_backend(scene: Scene, case: Case, step: int, script: Script, fault: str) -> None:
+    backend = scene.backend(broken_at(case, step, script))
+    heard, line = log_in(scene, case, auth=scene.auth_for(backend), timeout=SHORT)
+    assert heard == case.error
+    assert line.startswith(fault)
+    assert line.endswith(f", upstream: {backend.address}")
+
+
+@faulty
+def test_only_whole_replies_are_quoted(scene: Scene, script: Script, fault: str) -> None:
+    backend = scene.backend(broken_at(POP3, 1, script))
+    quoting = proxy_settings(pass_error_message=True)
+    heard, line = log_in(scene, POP3, auth=scene.auth_for(backend), timeout=SHORT, proxy=quoting)
+    assert heard == (GARBAGE if "invalid response" in fault else POP3.error)
+    assert line.startswith(fault.replace("[error] upstream sent invalid", "[info] upstream sent invalid"))
+
+
+@all_protocols
+def test_a_backend_that_is_not_there(scene: Scene, case: Case) -> None:
+    backend = scene.backend(hang)
+    auth = scene.auth_for(backend)
+    backend.stop()
+    heard, line = log_in(scene, case, auth=auth)
+    assert heard == case.error
+    message = "[error] recv() failed (111: Connection refused) while reading response from upstream"
+    assert line == f"{message}, upstream: {backend.address}"
+
+
+def test_an_endless_ehlo_reply(scene: Scene) -> None:
+    backend = scene.backend(conversation(b"220 backend\r\n", b"250-x\r\n" * 100_000))
+    heard, line = log_in(scene, SMTP, auth=scene.auth_for(backend))
+    assert heard == SMTP.error
+    assert line.startswith('[error] upstream sent too long response line: "250-x')
+
+
+def test_a_password_is_needed_for_smtp_auth_at_the_backend(scene: Scene) -> None:
+    backend = scene.backend(conversation(b"220 backend\r\n", b"250 hello\r\n"))
+    external = dialogue_settings(Protocol.SMTP, auth=AuthMethod.EXTERNAL)
+    demanding = proxy_settings(xclient=False, smtp_auth=True)
+    proxy = scene.proxy(Protocol.SMTP, scene.auth_for(backend), dialogue=external, proxy=demanding)
+    client = scene.client(proxy)
+    client.expect(SMTP.greeting)
+    client.send(b"AUTH EXTERNAL " + b64encode(b"u") + b"\r\n")
+    assert client.rest() == SMTP.error
+    assert proxy.log.lines[1].startswith("[error] *1 no password available while ")
+
+
+LONG = b"\0" + b"u" * 600 + b"\0p"
+FORBIDDEN = "client sent forbidden bytes in login or password"
+
+
+@pytest.mark.parametrize(
+    ("case", "login", "heard", "complaint"),
+    [
+        (POP3, auth_plain(b"\0u\r\nX: 1\0p\r\nDELE 1"), b"-ERR invalid command\r\n", FORBIDDEN),
+        (POP3, auth_plain(b"\0u\0p\nDELE 1"), b"-ERR invalid command\r\n", FORBIDDEN),
+        (POP3, auth_plain(b"\0u\rX\0p"), b"-ERR invalid command\r\n", FORBIDDEN),
+        (IMAP, b"a LOGIN u {3+}\r\np\0q\r\n", b"a BAD invalid command\r\n", FORBIDDEN),
+        (SMTP, auth_plain(LONG), b"500 5.5.1 Invalid command\r\n", "client sent too long login for XCLIENT"),
+    ],
+)
+def test_a_login_that_no_backend_may_see(scene: Scene, case: Case, login: bytes, heard: bytes, complaint: str) -> None:
+    backend = scene.backend(case.script())
+    proxy = scene.proxy(case.protocol, scene.auth_for(backend))
+    client = scene.client(proxy)
+    client.expect(case.greeting)
+    client.send(login)
+    assert client.rest() == heard
+    assert proxy.log.lines[1].startswith(f"[info] *1 {complaint} while ")
+    assert b"DELE" not in backend.heard()
+    assert b"LOGIN" not in backend.heard()
+
+
+def test_line_ends_in_an_imap_login_are_data(scene: Scene) -> None:
+    backend = scene.backend(IMAP.script())
+    auth = scene.auth_for(backend)
+    client = scene.client(scene.proxy(Protocol.IMAP, auth))
+    client.expect(IMAP.greeting)
+    client.talk((b"a1 LOGIN {10+}\r\nu\r\nb NOOP\r {1+}\r\np\r\n", IMAP.answer))
+    assert auth.header(b"Auth-User") == b"u%0D%0Ab%20NOOP%0D"
+    assert backend.peer().received.startswith(b"a1 LOGIN {10}\r\nu\r\nb NOOP\r {1}\r\np")
+
+
+def test_an_smtp_login_is_xtext_for_xclient(scene: Scene) -> None:
+    backend = scene.backend(SMTP.script())
+    client = scene.client(scene.proxy(Protocol.SMTP, scene.auth_for(backend)))
+    client.expect(SMTP.greeting)
+    client.talk((auth_plain(b"\0u NAME=evil+41\r\nQUIT\0p"), SMTP.answer))
+    assert b" LOGIN=u+20NAME+3Devil+2B41+0D+0AQUIT NAME=[UNAVAILABLE]\r\n" in backend.peer().received
+
+
+def test_waiting_for_ever_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailworker.mail.auth_http._MOST_WAITS", 1)
+    auth = scene.auth(wait(b"1"))
+    heard, line = log_in(scene, IMAP, auth=auth)
+    assert heard == IMAP.error
+    assert line == f"[error] auth http server {auth.address} sent WAIT too many times while in http auth state"

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import pytest
+
+from mailworker.config.settings import AuthMethod, Protocol, Starttls
+from tests.mail.dialogues import ALL_METHODS, OVER, Case, check, names, plain
+
+NO = b"refused\r\n"
+BAD = b" BAD invalid command\r\n"
+CAPABILITY = b"* CAPABILITY IMAP4 IMAP4rev1 UIDPLUS"
+LITERAL = b"+ OK\r\n"
+TOO_MANY = "client sent too many invalid commands"
+ON = {"starttls": Starttls.ON}
+ONLY = {"starttls": Starttls.ONLY}
+
+COMMANDS = [
+    Case("capability", b"a CAPABILITY\r\n", CAPABILITY + b" AUTH=PLAIN\r\na OK completed\r\n"),
+    Case(
+        "any case, bare LF, arguments",
+        b"a.1-_ cApAbility x y z\n",
+        CAPABILITY + b" AUTH=PLAIN\r\na.1-_ OK completed\r\n",
+    ),
+    Case("noop", b"a NOOP\r\n", b"a OK completed\r\n"),
+    Case("spaces before the command", b"a   NOOP\r\n", b"a OK completed\r\n"),
+    Case("logout", b"a LOGOUT\r\nb NOOP\r\n", b"* BYE\r\na OK completed\r\n", end=OVER),
+    Case("login", b"a LOGIN u p\r\n", b"a NO " + NO, [plain(b"u", b"p")]),
+    Case("login in quotes", b'a LOGIN "u \\" x" "\\\\p"\r\n', b"a NO " + NO, [plain(b'u " x', b"\\p")]),
+    Case("login with an empty password", b'a LOGIN u ""\r\n', b"a NO " + NO, [plain(b"u", b"")]),
+    Case(
+        "login by literals",
+        b"a LOGIN {3}\r\nu\r\n {2}\r\npp\r\n",
+        LITERAL * 2 + b"a NO " + NO,
+        [plain(b"u\r\n", b"pp")],
+    ),
+    Case(
+        "login by literals that nobody waits for",
+        b"a LOGIN {1+}\r\nu {2+}\r\npp\r\n",
+        b"a NO " + NO,
+        [plain(b"u", b"pp")],
+    ),
+    Case("an empty literal is an empty string", b"a LOGIN u {0}\r\n\r\n", LITERAL + b"a NO " + NO, [plain(b"u", b"")]),
+    Case(
+        "login whatever imap_auth says",
+        b"a LOGIN u p\r\n",
+        b"a NO " + NO,
+        [plain(b"u", b"p")],
+        settings={"auth": AuthMethod.CRAM_MD5},
+    ),
+    Case(
+        "login may be tried again",
+        b"a LOGIN u p\r\nb LOGIN v q\r\n",
+        b"a NO refused\r\nb NO refused\r\n",
+        [plain(b"u", b"p"), plain(b"v", b"q")],
+    ),
+    Case(
+        "an invalid line after a failed login has no tag",
+        b"a LOGIN u p\r\n!!\r\n",
+        b"a NO " + NO + b"*" + BAD,
+        [plain(b"u", b"p")],
+    ),
+    Case(
+        "pipelining",
+        b"a NOOP\r\nb CAPABILITY\r\nc XYZ\r\nd LOGOUT\r\n",
+        b"a OK completed\r\n"
+        + CAPABILITY
+        + b" AUTH=PLAIN\r\nb OK completed\r\nc BAD invalid command\r\n* BYE\r\nd OK completed\r\n",
+        end=OVER,
+    ),
+    Case(
+        "more commands than the buffer holds",
+        b"a NOOP\r\n" * 30,
+        b"a OK completed\r\n" * 30,
+        settings={"client_buffer": 32},
+    ),
+    Case("half a command", b"a NOO", b""),
+]
+
+REFUSALS = [
+    Case("login without arguments", b"a LOGIN\r\n", b"a" + BAD),
+    Case("login with one argument", b"a LOGIN u\r\n", b"a" + BAD),
+    Case("login with three arguments", b"a LOGIN u p x\r\n", b"a" + BAD),
+    Case("login without a name", b'a LOGIN "" p\r\n', b"a" + BAD),
+    Case("authenticate without arguments", b"a AUTHENTICATE\r\n", b"a" + BAD),
+    Case("refusals do not count", b"a LOGIN\r\n" * 7, b"a BAD invalid command\r\n" * 7),
+    Case("starttls where it is off", b"a STARTTLS\r\n", b"a" + BAD),
+    Case("an empty tag", b" NOOP\r\n", b"" + BAD),
+    Case("no tag", b"\r\n", b"*" + BAD),
+    Case("a bad tag", b"a! NOOP\r\n", b"*" + BAD),
+    Case("a script for a browser", b"<script> NOOP\r\n", b"*" + BAD),
+    Case("an unknown command", b"a SELECT INBOX\r\nb NOOP\r\n", b"a" + BAD + b"b OK completed\r\n"),
+    Case("five of them", b"a SELECT x\r\n" * 6, (b"a" + BAD) * 5, log=[TOO_MANY], end=OVER),
+    Case(
+        "good commands do not forgive bad ones",
+        b"a X\r\nb NOOP\r\n" * 5,
+        (b"a" + BAD + b"b OK completed\r\n") * 4 + b"a" + BAD,
+        log=[TOO_MANY],
+        end=OVER,
+    ),
+    Case("no patience at all", b"a X\r\n", b"a" + BAD, log=[TOO_MANY], end=OVER, settings={"max_errors": 0}),
+    Case("a literal behind a refused command", b"a FOO {7+}\r\nb NOOP\r\n", b"a" + BAD, end=OVER),
+    Case("a literal that was not sent yet", b"a FOO {7}\r\nb NOOP\r\n", b"a" + BAD + b"b OK completed\r\n"),
+    Case(
+        "a literal too large for the buffer", b"a LOGIN {4294967296}\r\nb NOOP\r\n", b"a" + BAD + b"b OK completed\r\n"
+    ),
+    Case("a literal of many digits", b"a LOGIN {99999999999999999999999}\r\n", b"a" + BAD),
+    Case(
+        "a too long command",
+        b"a LOGIN " + b"x" * 30,
+        b"a" + BAD,
+        log=['client sent too long command "a LOGIN ' + "x" * 24 + '"'],
+        end=OVER,
+        settings={"client_buffer": 32},
+    ),
+    Case(
+        "a too long tag",
+        b"x" * 40,
+        b"*" + BAD,
+        log=['client sent too long command "' + "x" * 32 + '"'],
+        end=OVER,
+        settings={"client_buffer": 32},
+    ),
+    Case(
+        "a log line cannot be forged",
+        b"a\r\n" + b'b "\x1b' * 16,
+        b"*" + BAD + b"b" + BAD,
+        log=['client sent too long command "' + r"b \x22\x1B" * 8 + '"'],
+        end=OVER,
+        settings={"client_buffer": 32},
+    ),
+    Case(
+        "the protocol of browsers",
+        b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\nC: d\r\nE: f\r\nG: h\r\n",
+        b"GET" + BAD + (b"*" + BAD) * 4,
+        log=[TOO_MANY],
+        end=OVER,
+    ),
+]
+
+STARTTLS = [
+    Case("offered", b"a CAPABILITY\r\n", CAPABILITY + b" AUTH=PLAIN STARTTLS\r\na OK completed\r\n", settings=ON),
+    Case("demanded", b"a CAPABILITY\r\n", CAPABILITY + b" STARTTLS LOGINDISABLED\r\na OK completed\r\n", settings=ONLY),
+    Case(
+        "demanded before login",
+        b"a LOGIN u p\r\nb AUTHENTICATE PLAIN AHUAcA==\r\nc AUTHENTICATE PLAIN\r\n",
+        b"a" + BAD + b"b" + BAD + b"c" + BAD,
+        settings=ONLY,
+    ),
+    Case(
+        "capability afterwards",
+        b"a STARTTLS\r\n",
+        b"a OK completed\r\n" + CAPABILITY + b" AUTH=PLAIN\r\nb OK completed\r\n",
+        said_in_tls=b"b CAPABILITY\r\n",
+        settings=ONLY,
+    ),
+    Case(
+        "login afterwards",
+        b"a STARTTLS x\r\n",
+        b"a OK completed\r\nb NO " + NO,
+        [plain(b"u", b"p")],
+        said_in_tls=b"b LOGIN u p\r\n",
+        settings=ONLY,
+    ),
+    Case("not twice", b"a STARTTLS\r\n", b"a OK completed\r\nb" + BAD, said_in_tls=b"b STARTTLS\r\n", settings=ON),
+    Case(
+        "drops what was sent in clear",
+        b"a STARTTLS\r\nevil NOOP\r\nevil LOGIN",
+        b"a OK completed\r\nc OK completed\r\n",
+        said_in_tls=b"c NOOP\r\n",
+        settings=ON,
+    ),
+    Case(
+        "drops half a literal",
+        b"a STARTTLS\r\nevil LOGIN {4+}\r\nab",
+        b"a OK completed\r\nc OK completed\r\n",
+        said_in_tls=b"c NOOP\r\n",
+        settings=ON,
+    ),
+    Case(
+        "keeps the error count",
+        b"a X\r\na X\r\na X\r\nb STARTTLS\r\n",
+        (b"a" + BAD) * 3 + b"b OK completed\r\n" + (b"c" + BAD) * 2,
+        log=[TOO_MANY],
+        end=OVER,
+        said_in_tls=b"c X\r\nc X\r\nc X\r\n",
+        settings=ON,
+    ),
+]
+
+CAPABILITIES = [
+    (b"CRAM-MD5 EXTERNAL", AuthMethod.CRAM_MD5 | AuthMethod.EXTERNAL),
+    (b"PLAIN LOGIN CRAM-MD5 EXTERNAL", ALL_METHODS),
+    (b"", AuthMethod(0)),
+]
+
+
+@pytest.mark.parametrize("case", COMMANDS, ids=names(COMMANDS))
+def test_commands(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(Protocol.IMAP, case, monkeypatch)
+
+
+@pytest.mark.parametrize("case", REFUSALS, ids=names(REFUSALS))
+def test_what_is_refused(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(Protocol.IMAP, case, monkeypatch)
+
+
+@pytest.mark.parametrize("case", STARTTLS, ids=names(STARTTLS))
+def test_starttls(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(Protocol.IMAP, case, monkeypatch)
+
+
+@pytest.mark.parametrize(("names", "auth"), CAPABILITIES)
+def test_mechanisms_are_advertised_in_nginx_order(
+    names: bytes, auth: AuthMethod, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = b"".join(b" AUTH=" + name for name in names.split())
+    heard = CAPABILITY + words + b"\r\na OK completed\r\n"
+    check(Protocol.IMAP, Case("", b"a CAPABILITY\r\n", heard, settings={"auth": auth}), monkeypatch)

@@ -1,0 +1,258 @@
+"""What happens between a client that is logged in and its backend."""
+
+from __future__ import annotations
+
+import ssl
+import time
+import tracemalloc
+from hashlib import sha256
+from random import Random
+from typing import Any
+
+import pytest
+
+from mailworker.config.settings import Protocol
+from tests.mail.cases import IMAP, Case, all_protocols
+from tests.mail.conftest import Scene
+from tests.support.auth import AuthService
+from tests.support.backend import Script, ScriptedServer, hang
+from tests.support.peer import Peer
+from tests.support.proxy import Proxy
+from tests.support.settings import dialogue_settings, proxy_settings
+from tests.tls.peers import client_context
+
+MEGABYTE = 1 << 20
+SHORT = 0.2
+TIMED_OUT = "[info] *1 client timed out (110: Connection timed out) while proxying, client: "
+
+
+def relayed(
+    scene: Scene,
+    case: Case,
+    script: Script,
+    tls: ssl.SSLContext | None = None,
+    receive_buffer: int | None = None,
+    **changes: Any,
+) -> tuple[Peer, ScriptedServer, Proxy]:
+    """A client that is logged in at a backend, which now follows `script`."""
+    backend = scene.backend(case.script(script))
+    auth: AuthService = scene.auth_for(backend)
+    if tls is None:
+        proxy = scene.proxy(case.protocol, auth, **changes)
+    else:
+        proxy = scene.tls_proxy(case.protocol, auth, implicit_tls=True, **changes)
+    client = scene.client(proxy, receive_buffer)
+    if tls is not None:
+        client.start_tls(tls)
+    client.expect(case.greeting)
+    client.talk((case.login, case.answer))
+    return client, backend, proxy
+
+
+def version(number: ssl.TLSVersion) -> ssl.SSLContext:
+    context = client_context()
+    context.minimum_version = context.maximum_version = number
+    return context
+
+
+@all_protocols
+def test_a_client_that_has_ended_still_gets_its_replies(scene: Scene, case: Case) -> None:
+    def reply_late(peer: Peer) -> None:
+        asked = peer.rest()
+        peer.send(b"late reply to " + asked)
+
+    client, _, proxy = relayed(scene, case, reply_late)
+    client.send(b"one\r\n")
+    client.end()
+    assert client.rest() == b"late reply to one\r\n"
+    proxy.log.find("proxied session done")
+
+
+@all_protocols
+def test_a_backend_that_has_ended_still_hears_the_client(scene: Scene, case: Case) -> None:
+    def say_goodbye(peer: Peer) -> None:
+        peer.send(b"goodbye\r\n")
+        peer.end()
+        hang(peer)
+
+    client, backend, proxy = relayed(scene, case, say_goodbye)
+    assert client.rest() == b"goodbye\r\n"
+    client.send(b"one more word\r\n")
+    client.end()
+    proxy.log.find("proxied session done")
+    assert backend.heard() == case.commands + b"one more word\r\n"
+
+
+@pytest.mark.parametrize("tls", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_half_closes_over_tls(scene: Scene, tls: ssl.TLSVersion) -> None:
+    def say_goodbye(peer: Peer) -> None:
+        peer.send(b"goodbye\r\n")
+        peer.end()
+        hang(peer)
+
+    client, backend, proxy = relayed(scene, IMAP, say_goodbye, version(tls))
+    assert client.rest() == b"goodbye\r\n"
+    client.send(b"one more word\r\n")
+    client.end()
+    proxy.log.find("proxied session done")
+    assert backend.heard() == IMAP.commands + b"one more word\r\n"
+
+
+@pytest.mark.parametrize("slow", ["client", "backend"])
+@pytest.mark.parametrize("tls", [None, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_megabytes_both_ways_at_once(scene: Scene, tls: ssl.TLSVersion | None, slow: str) -> None:
+    down, up = Random(1).randbytes(3 * MEGABYTE), Random(2).randbytes(2 * MEGABYTE)
+    heard: list[bytes] = []
+
+    def exchange(peer: Peer) -> None:
+        heard.append(peer.exchange(down, len(up), 0.001 if slow == "backend" else 0.0))
+
+    client, _, proxy = relayed(
+        scene,
+        IMAP,
+        exchange,
+        None if tls is None else version(tls),
+        receive_buffer=8192,
+        send_buffer=8192,
+    )
+    received = client.exchange(up, len(down), 0.0003 if slow == "client" else 0.0)
+    client.end()
+    proxy.log.find("proxied session done")
+    assert sha256(received).digest() == sha256(down).digest()
+    assert sha256(heard[0]).digest() == sha256(up).digest()
+
+
+@pytest.mark.parametrize("tls", [None, ssl.TLSVersion.TLSv1_3])
+def test_no_more_is_held_than_a_buffer_for_a_client_that_reads_nothing(
+    scene: Scene, tls: ssl.TLSVersion | None
+) -> None:
+    piece = bytes(65536)
+    sent: list[int] = []
+
+    def push(peer: Peer) -> None:
+        sent.append(peer.send_what_fits(piece, 0.3))
+
+    tracemalloc.start()
+    try:
+        _, _, proxy = relayed(scene, IMAP, push, None if tls is None else version(tls))
+        held_before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        end = time.monotonic() + 5.0
+        while not sent and time.monotonic() < end:
+            time.sleep(0.01)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sent[0] > MEGABYTE // 4  # what the kernel holds
+    assert peak - held_before < 131072
+    assert "client logged in" in proxy.log.lines[-1]
+
+
+def test_input_that_openssl_holds_back_at_the_login_is_not_forgotten(scene: Scene) -> None:
+    """The last read before the relay takes the login and nothing more, so the rest of the record waits in OpenSSL."""
+    backend = scene.backend(IMAP.script())
+    tight = dialogue_settings(Protocol.IMAP, client_buffer=len(IMAP.login))
+    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth_for(backend), implicit_tls=True, dialogue=tight)
+    client = scene.client(proxy)
+    client.start_tls(client_context())
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login + b"one\r\n")
+    client.expect(IMAP.answer + b"one\r\n")
+
+
+def test_a_tls_record_that_takes_more_than_one_round(scene: Scene) -> None:
+    """No selector tells of what OpenSSL has decrypted already."""
+
+    def thank(peer: Peer) -> None:
+        peer.skip(16000)
+        peer.send(b"thanks")
+
+    tls = version(ssl.TLSVersion.TLSv1_3)
+    client, _, _ = relayed(scene, IMAP, thank, tls, proxy=proxy_settings(buffer=512))
+    client.talk((bytes(16000), b"thanks"))
+
+
+def test_proxy_timeout_ends_an_idle_relay(scene: Scene) -> None:
+    client, _, proxy = relayed(scene, IMAP, hang, proxy=proxy_settings(timeout=SHORT))
+    began = time.monotonic()
+    assert client.rest() == b""
+    assert SHORT * 0.9 < time.monotonic() - began < 1.0
+    assert proxy.log.lines[-1].startswith(TIMED_OUT)
+
+
+@pytest.mark.parametrize("who", ["client", "backend"])
+def test_either_side_keeps_a_relay_alive(scene: Scene, who: str) -> None:
+    def push(peer: Peer) -> None:
+        for _ in range(8):
+            time.sleep(SHORT / 3)
+            peer.send(b".")
+
+    client, backend, _ = relayed(scene, IMAP, push if who == "backend" else hang, proxy=proxy_settings(timeout=SHORT))
+    if who == "backend":
+        client.expect(b"." * 8)
+    else:
+        push(client)
+        assert client.is_silent()
+        assert backend.peer().received == IMAP.commands + b"." * 8
+
+
+def test_a_half_closed_relay_ends_after_timeout(scene: Scene) -> None:
+    client, _, proxy = relayed(scene, IMAP, hang_on, timeout=SHORT)
+    client.end()
+    began = time.monotonic()
+    assert client.rest() == b""
+    assert SHORT * 0.9 < time.monotonic() - began < 1.0
+    assert proxy.log.lines[-1].startswith(TIMED_OUT)
+
+
+def hang_on(peer: Peer) -> None:
+    """Stay although the other side has ended."""
+    peer.rest()
+    time.sleep(3 * SHORT)
+
+
+def test_a_client_that_resets(scene: Scene) -> None:
+    client, _, proxy = relayed(scene, IMAP, hang)
+    client.reset()
+    proxy.log.find("proxied session done")
+    message = "[info] *1 recv() failed (104: Connection reset by peer) while proxying and reading from client, client: "
+    assert proxy.log.lines[2].startswith(message)
+
+
+def test_a_backend_that_resets(scene: Scene) -> None:
+    def reset_after_a_line(peer: Peer) -> None:
+        peer.line()
+        peer.reset()
+
+    client, _, proxy = relayed(scene, IMAP, reset_after_a_line)
+    client.send(b"one\r\n")
+    assert client.rest() == b""
+    proxy.log.find("proxied session done")
+    message = (
+        "[error] *1 recv() failed (104: Connection reset by peer) while proxying and reading from upstream, client: "
+    )
+    assert proxy.log.lines[2].startswith(message)
+
+
+@all_protocols
+def test_cut_ends_relays_and_leaves_logins_alone(scene: Scene, case: Case) -> None:
+    client, _, proxy = relayed(scene, case, hang)
+    other = scene.client(proxy)
+    other.expect(case.greeting)
+    proxy.call(proxy.service.cut)
+    assert client.rest() == b""
+    assert proxy.log.find("shutdown timeout").startswith("[info] *1 shutdown timeout while proxying, client: ")
+    assert other.is_silent()
+
+
+def test_many_relays_share_a_worker(scene: Scene) -> None:
+    first, backend, proxy = relayed(scene, IMAP, lambda peer: peer.send(peer.line()))
+    others = [scene.client(proxy) for _ in range(50)]
+    for number, client in enumerate(others):
+        client.expect(IMAP.greeting)
+        client.talk((IMAP.login, IMAP.answer))
+        client.send(b"%d\r\n" % number)
+    for number, client in enumerate(others):
+        assert client.rest() == b"%d\r\n" % number
+    first.talk((b"one\r\n", b"one\r\n"))
+    assert backend.peer().received == IMAP.commands + b"one\r\n"

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+
+import pytest
+
+from mailworker.config.settings import AuthMethod, Protocol
+from mailworker.mail.dialogue import Login
+from tests.mail.dialogues import (
+    ALL_METHODS,
+    OVER,
+    SALT64,
+    Case,
+    check,
+    converse,
+    cram_md5,
+    external,
+    login,
+    plain,
+    server_of,
+)
+from tests.support.memory_stream import MemoryStream
+
+USERNAME, PASSWORD = b"VXNlcm5hbWU6", b"UGFzc3dvcmQ6"
+DIGEST = b"0123456789abcdef0123456789abcdef"
+PLAIN = b64encode(b"\0user\0pass")
+USER, PASS = b64encode(b"user"), b64encode(b"pass")
+HASH = b64encode(b"user " + DIGEST)
+INVALID = object()
+TOO_MANY = "client sent too many invalid commands"
+
+COMMAND = {Protocol.IMAP: b"a AUTHENTICATE", Protocol.POP3: b"AUTH", Protocol.SMTP: b"AUTH"}
+CHALLENGE = {Protocol.IMAP: b"+ ", Protocol.POP3: b"+ ", Protocol.SMTP: b"334 "}
+NO = {Protocol.IMAP: b"a NO refused\r\n", Protocol.POP3: b"-ERR refused\r\n", Protocol.SMTP: b"535 5.7.0 refused\r\n"}
+BAD = {
+    Protocol.IMAP: b"a BAD invalid command\r\n",
+    Protocol.POP3: b"-ERR invalid command\r\n",
+    Protocol.SMTP: b"500 5.5.1 Invalid command\r\n",
+}
+EMPTY = {Protocol.SMTP: b"501 5.5.4 Invalid argument\r\n"}
+
+# Said behind the command's name, challenges, the login that comes of it or what the log says, None for nothing.
+Exchange = tuple[bytes, tuple[bytes, ...], "Login | str | None"]
+
+EXCHANGES: list[Exchange] = [
+    (b" PLAIN " + PLAIN, (), plain(b"user", b"pass")),
+    (b" plain\r\n" + PLAIN, (b"",), plain(b"user", b"pass")),
+    (b" PLAIN\r\n" + PLAIN + b" more words", (b"",), plain(b"user", b"pass")),
+    (b" PLAIN " + b64encode(b"admin\0user\0pass"), (), plain(b"user", b"pass")),
+    (b" PLAIN " + b64encode(b"\0user\0"), (), plain(b"user", b"")),
+    (b" PLAIN " + b64encode(b"\0user\xff%\0pass"), (), plain(b"user\xff%", b"pass")),
+    (b" PLAIN " + PLAIN.rstrip(b"="), (), plain(b"user", b"pass")),
+    (b" PLAIN " + b64encode(b"\0\0pass"), (), "client sent invalid login in AUTH PLAIN command"),
+    (b" PLAIN " + b64encode(b"user"), (), "client sent invalid login in AUTH PLAIN command"),
+    (b" PLAIN =", (), "client sent invalid login in AUTH PLAIN command"),
+    (b" PLAIN\r\n", (b"",), "client sent invalid login in AUTH PLAIN command"),
+    (b" PLAIN " + b64encode(b"\0user"), (), "client sent invalid password in AUTH PLAIN command"),
+    (b" PLAIN " + b64encode(b"\0user\0pass\0word"), (), "client sent invalid password in AUTH PLAIN command"),
+    (b" PLAIN !!!!", (), "client sent invalid base64 encoding in AUTH PLAIN command"),
+    (b" PLAIN\r\n*", (b"",), "client sent invalid base64 encoding in AUTH PLAIN command"),
+    (b" PLAIN\r\nABCDE", (b"",), "client sent invalid base64 encoding in AUTH PLAIN command"),
+    (b" PLAIN a b", (), None),
+    (b" LOGIN\r\n" + USER + b"\r\n" + PASS, (USERNAME, PASSWORD), login(b"user", b"pass")),
+    (b" Login " + USER + b"\r\n" + PASS, (PASSWORD,), login(b"user", b"pass")),
+    (b" LOGIN =\r\n=", (PASSWORD,), login(b"", b"")),
+    (b" LOGIN !!!!", (), "client sent invalid base64 encoding in AUTH LOGIN command"),
+    (b" LOGIN\r\n*", (USERNAME,), "client sent invalid base64 encoding in AUTH LOGIN command"),
+    (
+        b" LOGIN " + USER + b"\r\n*",
+        (PASSWORD,),
+        'client sent invalid base64 encoding in AUTH LOGIN command, login: "user"',
+    ),
+    (b" LOGIN a b", (), None),
+    (b" CRAM-MD5\r\n" + HASH, (SALT64,), cram_md5(b"user", DIGEST)),
+    (b" cram-md5\r\n" + b64encode(b" " + DIGEST), (SALT64,), cram_md5(b"", DIGEST)),
+    (b" CRAM-MD5\r\n" + USER, (SALT64,), "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command"),
+    (b" CRAM-MD5\r\neHg=", (SALT64,), "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command"),
+    (b" CRAM-MD5\r\n*", (SALT64,), "client sent invalid base64 encoding in AUTH CRAM-MD5 command"),
+    (b" CRAM-MD5 " + HASH, (), None),
+    (b" EXTERNAL\r\n" + USER, (USERNAME,), external(b"user")),
+    (b" EXTERNAL " + USER, (), external(b"user")),
+    (b" EXTERNAL =", (), external(b"")),
+    (b" EXTERNAL !!!!", (), "client sent invalid base64 encoding in AUTH EXTERNAL command"),
+    (b" EXTERNAL\r\n*", (USERNAME,), "client sent invalid base64 encoding in AUTH EXTERNAL command"),
+    (b" EXTERNAL a b", (), None),
+    (b" GSSAPI", (), None),
+    (b" XOAUTH2 " + PLAIN, (), None),
+]
+
+# Where no method is enabled at all: PLAIN and LOGIN are taken all the same, as nginx does.
+DISABLED: list[Exchange] = [
+    (b" PLAIN " + PLAIN, (), plain(b"user", b"pass")),
+    (b" PLAIN\r\n" + PLAIN, (b"",), plain(b"user", b"pass")),
+    (b" LOGIN\r\n" + USER + b"\r\n" + PASS, (USERNAME, PASSWORD), login(b"user", b"pass")),
+    (b" CRAM-MD5", (), None),
+    (b" EXTERNAL", (), None),
+    (b" EXTERNAL cm9vdA==", (), None),
+]
+
+
+def case_of(protocol: Protocol, exchange: Exchange, auth: AuthMethod) -> Case:
+    said, challenges, outcome = exchange
+    heard = b"".join(CHALLENGE[protocol] + challenge + b"\r\n" for challenge in challenges)
+    heard += NO[protocol] if isinstance(outcome, Login) else BAD[protocol]
+    logins = [outcome] if isinstance(outcome, Login) else []
+    log = [outcome] if isinstance(outcome, str) else []
+    return Case("", COMMAND[protocol] + said + b"\r\n", heard, logins, log, settings={"auth": auth})
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange[0].decode("ascii").strip())
+def test_exchanges(protocol: Protocol, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(protocol, case_of(protocol, exchange, ALL_METHODS), monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("exchange", DISABLED, ids=lambda exchange: exchange[0].decode("ascii").strip())
+def test_exchanges_that_are_not_enabled(
+    protocol: Protocol, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check(protocol, case_of(protocol, exchange, AuthMethod(0)), monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_a_command_may_follow_a_failed_exchange(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = COMMAND[protocol] + b" LOGIN\r\n*\r\n" + COMMAND[protocol] + b" PLAIN " + PLAIN + b"\r\n"
+    heard = CHALLENGE[protocol] + USERNAME + b"\r\n" + BAD[protocol] + NO[protocol]
+    log = ["client sent invalid base64 encoding in AUTH LOGIN command"]
+    check(protocol, Case("", said, heard, [plain(b"user", b"pass")], log), monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_failed_exchanges_do_not_count_as_invalid_commands(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = (COMMAND[protocol] + b" PLAIN !\r\n") * 7
+    log = ["client sent invalid base64 encoding in AUTH PLAIN command"] * 7
+    check(protocol, Case("", said, BAD[protocol] * 7, log=log), monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_a_response_of_too_many_words_counts(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = (COMMAND[protocol] + b" PLAIN\r\n" + b"x " * 13 + b"\r\n") * 6
+    heard = (CHALLENGE[protocol] + b"\r\n" + BAD[protocol]) * 5
+    check(protocol, Case("", said, heard, log=[TOO_MANY], end=OVER), monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_a_too_long_response(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = COMMAND[protocol] + b" PLAIN\r\n" + b"x" * 200
+    heard = CHALLENGE[protocol] + b"\r\n" + BAD[protocol]
+    log = ['client sent too long command "' + "x" * 128 + '"']
+    check(protocol, Case("", said, heard, log=log, end=OVER, settings={"client_buffer": 128}), monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_no_challenge_is_given_twice(protocol: Protocol) -> None:
+    said = (COMMAND[protocol] + b" CRAM-MD5\r\n*\r\n") * 50
+    outcome = converse(server_of(protocol, {"auth": AuthMethod.CRAM_MD5}), MemoryStream(said))
+    prefix = CHALLENGE[protocol]
+    challenges = [line.removeprefix(prefix) for line in outcome.replies.splitlines() if line.startswith(prefix)]
+    assert len(set(challenges)) == 50
+    assert all(b64decode(challenge).endswith(b"@mail.example.com>") for challenge in challenges)

@@ -1,0 +1,59 @@
+"""The worker's service: its limit of connections, its listeners and its end."""
+
+from __future__ import annotations
+
+import threading
+
+from mailworker.config.settings import Protocol
+from tests.mail.cases import IMAP
+from tests.mail.conftest import Scene
+from tests.support.backend import hang
+
+ALERT = "[alert] *1 2 worker_connections are not enough"
+
+
+def test_a_client_beyond_worker_connections_is_closed_at_once(scene: Scene) -> None:
+    proxy = scene.proxy(Protocol.IMAP, scene.auth(hang), worker_connections=3)
+    proxy.alerts_expected = True
+    first, second, third = (scene.client(proxy) for _ in range(3))
+    first.expect(IMAP.greeting)
+    second.expect(IMAP.greeting)
+    assert third.rest() == b""
+    assert proxy.log.find("[alert]") == "[alert] 3 worker_connections are not enough"
+    second.close()
+    first.talk((b"a NOOP\r\n", b"a OK completed\r\n"))
+    proxy.connections_in_use(2)
+    fourth = scene.client(proxy)
+    fourth.expect(IMAP.greeting)
+
+
+def test_a_login_beyond_worker_connections_is_an_internal_error(scene: Scene) -> None:
+    proxy = scene.proxy(Protocol.IMAP, scene.auth(hang), worker_connections=2)
+    proxy.alerts_expected = True
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login)
+    assert client.rest() == IMAP.error
+    assert proxy.log.find("[alert]").startswith(f"{ALERT} while in http auth state, client: 127.0.0.1, server: ")
+
+
+def test_listeners_are_closed_first_and_relays_go_on(scene: Scene) -> None:
+    backend = scene.backend(IMAP.script())
+    proxy = scene.proxy(Protocol.IMAP, scene.auth_for(backend))
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, IMAP.answer))
+    done = threading.Semaphore(0)
+    proxy.call(lambda: proxy.service.shutdown_gracefully(done.release))
+    client.talk((b"one\r\n", b"one\r\n"))
+    assert not done.acquire(timeout=0.05)
+    client.end()
+    assert done.acquire(timeout=5.0)
+
+
+def test_the_end_is_told_once(scene: Scene) -> None:
+    proxy = scene.proxy(Protocol.IMAP, scene.auth(hang))
+    done = threading.Semaphore(0)
+    proxy.call(lambda: proxy.service.shutdown_gracefully(done.release))
+    assert done.acquire(timeout=5.0)
+    assert not done.acquire(timeout=0.05)

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import pytest
+
+from mailworker.config.settings import AuthMethod, Protocol, Starttls
+from tests.mail.dialogues import (
+    ALL_METHODS,
+    OVER,
+    Case,
+    check,
+    converse,
+    envelope,
+    names,
+    plain,
+    server_of,
+)
+from tests.support.memory_stream import MemoryStream
+
+OK = b"250 2.0.0 OK\r\n"
+INVALID = b"500 5.5.1 Invalid command\r\n"
+ARGUMENT = b"501 5.5.4 Invalid argument\r\n"
+SEQUENCE = b"503 5.5.1 Bad sequence of commands\r\n"
+AUTHENTICATE = b"530 5.7.1 Authentication required\r\n"
+NO = b"535 5.7.0 refused\r\n"
+HELO = b"250 mail.example.com\r\n"
+EHLO = b"250-mail.example.com\r\n250 AUTH PLAIN LOGIN\r\n"
+BYE = b"221 2.0.0 Bye\r\n"
+GO_AHEAD = b"220 2.0.0 Start TLS\r\n"
+MAIL, RCPT = b"MAIL FROM:<a@b>", b"RCPT TO:<c@d>"
+TOO_MANY = "client sent too many invalid commands"
+NONE = {"auth": AuthMethod.NONE}
+ON = {"starttls": Starttls.ON}
+ONLY = {"starttls": Starttls.ONLY}
+
+COMMANDS = [
+    Case("helo", b"HELO me\r\n", HELO),
+    Case("ehlo", b"ehlo me\n", EHLO),
+    Case("helo without an argument", b"HELO\r\nEHLO \r\n", ARGUMENT * 2),
+    Case("helo with two arguments", b"HELO a b\r\nEHLO a b\r\n", ARGUMENT * 2),
+    Case("helo with NUL", b"HELO a\0b\r\nEHLO a\0b\r\n", ARGUMENT * 2),
+    Case(
+        "capabilities",
+        b"EHLO me\r\n",
+        b"250-mail.example.com\r\n250-SIZE 1\r\n250 AUTH PLAIN LOGIN\r\n",
+        settings={"capabilities": (b"SIZE 1",)},
+    ),
+    Case(
+        "capabilities without auth",
+        b"EHLO me\r\n",
+        b"250-mail.example.com\r\n250-SIZE 1\r\n250 DSN\r\n",
+        settings=NONE | {"capabilities": (b"SIZE 1", b"DSN")},
+    ),
+    Case("no capabilities at all", b"EHLO me\r\n", HELO, settings=NONE),
+    Case(
+        "all mechanisms",
+        b"EHLO me\r\n",
+        EHLO.replace(b"LOGIN", b"LOGIN CRAM-MD5 EXTERNAL"),
+        settings={"auth": ALL_METHODS | AuthMethod.NONE},
+    ),
+    Case("noop and rset", b"NOOP\r\nNOOP x y\r\nRSET\r\nRSET x\r\n", OK * 4),
+    Case("quit", b"QUIT x\r\nNOOP\r\n", BYE, end=OVER),
+    Case("auth needs no helo", b"AUTH PLAIN AHUAcA==\r\n", NO, [plain(b"u", b"p")]),
+    Case("auth may be tried again", b"AUTH PLAIN AHUAcA==\r\n" * 2, NO * 2, [plain(b"u", b"p")] * 2),
+    Case("auth alone", b"AUTH\r\nAUTH \r\n", ARGUMENT * 2),
+    Case("pipelining", b"EHLO me\r\nNOOP\r\nRSET\r\nQUIT\r\n", EHLO + OK * 2 + BYE, end=OVER),
+    Case("more commands than the buffer holds", b"NOOP\r\n" * 60, OK * 60, settings={"client_buffer": 32}),
+]
+
+REFUSALS = [
+    Case("known, never answered, not counted", b"HELP\r\nVRFY x\r\nEXPN y\r\n" * 3, INVALID * 9),
+    Case(
+        "commands of the next state",
+        b"DATA\r\nBDAT 5 LAST\r\nXCLIENT ADDR=::1\r\nETRN x\r\nTURN\r\n",
+        INVALID * 5,
+        log=[TOO_MANY],
+        end=OVER,
+    ),
+    Case("an empty line", b"\r\nNOOP\r\n", INVALID + OK),
+    Case("a leading space", b" NOOP\r\n", INVALID),
+    Case("CR in a sender", b"MAIL FROM:<a\rX@b>\r\nNOOP\r\n", INVALID + OK, settings=NONE),
+    Case("twelve arguments", b"MAIL" + b" x" * 12 + b"\r\n", INVALID, settings=NONE),
+    Case("eleven arguments", b"MAIL" + b" x" * 11 + b"\r\n", OK, settings=NONE),
+    Case("five of them", b"XYZ\r\n" * 6, INVALID * 5, log=[TOO_MANY], end=OVER),
+    Case(
+        "a too long line",
+        b"NOOP\r\nHELO " + b"x" * 60,
+        OK + INVALID,
+        log=['client sent too long command "HELO ' + "x" * 27 + '"'],
+        end=OVER,
+        settings={"client_buffer": 32},
+    ),
+    Case("starttls where it is off", b"STARTTLS\r\n", INVALID),
+]
+
+MAILS = [
+    Case(
+        "authentication is required",
+        MAIL + b"\r\nNOOP\r\n" + RCPT + b"\r\n",
+        AUTHENTICATE + OK + SEQUENCE,
+        log=['client was rejected: "MAIL FROM:<a@b>__"'],
+    ),
+    Case(
+        "a rejected mail cannot forge a log line",
+        b'MAIL "\x1b\\\r\n',
+        AUTHENTICATE,
+        log=[r'client was rejected: "MAIL \x22\x1B\x5C__"'],
+    ),
+    Case("mail and rcpt", MAIL + b"\r\n" + RCPT + b"\r\n", OK + NO, [envelope(b"", MAIL, RCPT)], settings=NONE),
+    Case(
+        "verbatim, up to the last argument",
+        b"EHLO me\r\nmail  x  y  \r\nRcpt  z\n",
+        HELO + OK + NO,
+        [envelope(b"me", b"mail  x  y", b"Rcpt  z")],
+        settings=NONE,
+    ),
+    Case(
+        "the last helo counts",
+        b"EHLO me\r\nHELO you\r\n" + MAIL + b"\r\n" + RCPT + b"\r\n",
+        HELO * 2 + OK + NO,
+        [envelope(b"you", MAIL, RCPT)],
+        settings=NONE,
+    ),
+    Case("a second mail", MAIL + b"\r\n" + MAIL + b"\r\n", OK + SEQUENCE, settings=NONE),
+    Case("mail without an argument", b"MAIL\r\n" + RCPT + b"\r\n", ARGUMENT + SEQUENCE, settings=NONE),
+    Case("mail with NUL", b"MAIL FROM:<a\0@b>\r\n" + RCPT + b"\r\n", ARGUMENT + SEQUENCE, settings=NONE),
+    Case("rcpt first", RCPT + b"\r\n", SEQUENCE, settings=NONE),
+    Case("rcpt without an argument", MAIL + b"\r\nRCPT\r\n", OK + ARGUMENT, settings=NONE),
+    Case(
+        "rcpt with NUL",
+        MAIL + b"\r\nRCPT TO:<\0>\r\n" + RCPT + b"\r\n",
+        OK + ARGUMENT + NO,
+        [envelope(b"", MAIL, RCPT)],
+        settings=NONE,
+    ),
+    Case(
+        "a second rcpt after a refused one",
+        MAIL + b"\r\n" + (RCPT + b"\r\n") * 2,
+        OK + NO * 2,
+        [envelope(b"", MAIL, RCPT)] * 2,
+        settings=NONE,
+    ),
+    Case(
+        "the mail stays in spite of an invalid command",
+        MAIL + b"\r\nXYZ\r\n" + RCPT + b"\r\n",
+        OK + INVALID + NO,
+        [envelope(b"", MAIL, RCPT)],
+        settings=NONE,
+    ),
+] + [
+    Case(
+        f"{line.decode()} clears the sender",
+        MAIL + b"\r\n" + line + b"\r\n" + RCPT + b"\r\n",
+        OK + heard + SEQUENCE,
+        settings=NONE,
+    )
+    for line, heard in ((b"RSET", OK), (b"HELO me", HELO), (b"EHLO me", HELO))
+]
+
+STARTTLS = [
+    Case("offered", b"EHLO me\r\n", b"250-mail.example.com\r\n250-AUTH PLAIN LOGIN\r\n250 STARTTLS\r\n", settings=ON),
+    Case("demanded", b"EHLO me\r\n", b"250-mail.example.com\r\n250 STARTTLS\r\n", settings=ONLY),
+    Case(
+        "demanded before login",
+        b"AUTH\r\nAUTH PLAIN\r\nAUTH PLAIN AHUAcA==\r\nAUTH LOGIN\r\n",
+        INVALID * 4,
+        settings=ONLY,
+    ),
+    Case(
+        "demanded before mail",
+        MAIL + b"\r\n" + RCPT + b"\r\n",
+        AUTHENTICATE + SEQUENCE,
+        log=['client was rejected: "MAIL FROM:<a@b>__"'],
+        settings=ONLY | NONE,
+    ),
+    Case("ehlo afterwards", b"STARTTLS\r\n", GO_AHEAD + EHLO, said_in_tls=b"EHLO me\r\n", settings=ONLY),
+    Case(
+        "login afterwards",
+        b"STARTTLS x\r\n",
+        GO_AHEAD + NO,
+        [plain(b"u", b"p")],
+        said_in_tls=b"AUTH PLAIN AHUAcA==\r\n",
+        settings=ONLY,
+    ),
+    Case("not twice", b"STARTTLS\r\n", GO_AHEAD + INVALID, said_in_tls=b"STARTTLS\r\n", settings=ON),
+    Case(
+        "drops what was sent in clear",
+        b"STARTTLS\r\nEHLO evil\r\nMAIL F",
+        GO_AHEAD + OK,
+        said_in_tls=b"NOOP\r\n",
+        settings=ON,
+    ),
+    Case(
+        "forgets helo and sender",
+        b"EHLO me\r\n" + MAIL + b"\r\nSTARTTLS\r\n",
+        b"250-mail.example.com\r\n250 STARTTLS\r\n" + OK + GO_AHEAD + SEQUENCE + OK + NO,
+        [envelope(b"", MAIL, RCPT)],
+        said_in_tls=RCPT + b"\r\n" + MAIL + b"\r\n" + RCPT + b"\r\n",
+        settings=ON | NONE,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", COMMANDS, ids=names(COMMANDS))
+def test_commands(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(Protocol.SMTP, case, monkeypatch)
+
+
+@pytest.mark.parametrize("case", REFUSALS, ids=names(REFUSALS))
+def test_what_is_refused(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(Protocol.SMTP, case, monkeypatch)
+
+
+@pytest.mark.parametrize("case", MAILS, ids=names(MAILS))
+def test_mail_without_authentication(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(Protocol.SMTP, case, monkeypatch)
+
+
+@pytest.mark.parametrize("case", STARTTLS, ids=names(STARTTLS))
+def test_starttls(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(Protocol.SMTP, case, monkeypatch)
+
+
+def test_the_greeting_comes_at_once_without_a_delay() -> None:
+    stream = MemoryStream()
+    converse(server_of(Protocol.SMTP, {}), stream)
+    assert stream.output == b"220 mail.example.com ESMTP ready\r\n"

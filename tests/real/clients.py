@@ -1,0 +1,165 @@
+"""Real clients, pointed at the proxy."""
+
+from __future__ import annotations
+
+import imaplib
+import os
+import poplib
+import smtplib
+import socket
+import ssl
+import subprocess
+from enum import Enum
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+
+import pytest
+
+from tests.real.proxy import Proxy
+from tests.support.daemon import ServerUnavailable, find_program
+from tests.support.mailbox import Account
+
+TIMEOUT = 50.0
+
+
+class Security(Enum):
+    """How a connection is protected."""
+
+    NONE = "none"
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+class Clients:
+    """Opens connections to the proxy's servers by name and runs client programs against them.
+
+    Under TLS and STARTTLS all of them verify the proxy's certificate. `source` is the address that a client connects
+    from, any of 127.0.0.0/8.
+    """
+
+    def __init__(self, proxy: Proxy, authority: Path, tls: ssl.SSLContext) -> None:
+        self._proxy = proxy
+        self._authority = authority
+        self._tls = tls
+
+    def imap(self, security: Security) -> imaplib.IMAP4:
+        if security is Security.TLS:
+            return imaplib.IMAP4_SSL(*self._proxy.address("imaps"), ssl_context=self._tls, timeout=TIMEOUT)
+        connection = imaplib.IMAP4(*self._proxy.address("imap"), timeout=TIMEOUT)
+        if security is Security.STARTTLS:
+            connection.starttls(self._tls)
+        return connection
+
+    def pop3(self, security: Security) -> poplib.POP3:
+        if security is Security.TLS:
+            host, port = self._proxy.address("pop3s")
+            return poplib.POP3_SSL(host, port, context=self._tls, timeout=TIMEOUT)
+        host, port = self._proxy.address("pop3")
+        connection = poplib.POP3(host, port, timeout=TIMEOUT)
+        if security is Security.STARTTLS:
+            connection.stls(self._tls)
+        return connection
+
+    def smtp(self, security: Security, server: str = "smtp", source: str = "127.0.0.1") -> smtplib.SMTP:
+        if security is Security.TLS:
+            host, port = self._proxy.address("smtps")
+            return smtplib.SMTP_SSL(host, port, context=self._tls, timeout=TIMEOUT, source_address=(source, 0))
+        connection = smtplib.SMTP(*self._proxy.address(server), timeout=TIMEOUT, source_address=(source, 0))
+        if security is Security.STARTTLS:
+            connection.starttls(context=self._tls)
+        return connection
+
+    def connect(self, server: str, source: str = "127.0.0.1") -> socket.socket:
+        """A bare TCP connection."""
+        return socket.create_connection(self._proxy.address(server), TIMEOUT, source_address=(source, 0))
+
+    def talk(self, server: str, data: bytes) -> bytes:
+        """Send `data` in one piece and return all that comes until the proxy closes the connection."""
+        with self.connect(server) as connection:
+            connection.sendall(data)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def curl(self, url: str, security: Security, account: Account, *options: str) -> subprocess.CompletedProcess[bytes]:
+        """Run curl on `url`, in which "{address}" stands for the address of the server named by its scheme."""
+        host, port = self._proxy.address(url.partition(":")[0])
+        protection = ["--ssl-reqd"] if security is Security.STARTTLS else []
+        credentials = f"{account.login}:{account.password}"
+        common = ["--silent", "--show-error", "--max-time", str(TIMEOUT), "--cacert", str(self._authority)]
+        target = url.format(address=f"{host}:{port}")
+        return _run("curl", *common, *protection, "--user", credentials, *options, target)
+
+    def swaks(self, server: str, account: Account, *options: str) -> subprocess.CompletedProcess[bytes]:
+        """Send a message to `account`, logged in as it; no `.swaksrc` is read."""
+        host, port = self._proxy.address(server)
+        credentials = ["--auth-user", account.login, "--auth-password", account.password]
+        where = ["--server", host, "--port", str(port), "--to", account.login, "--from", account.login]
+        verify = ["--tls-verify", "--tls-ca-path", str(self._authority)]
+        return _run("swaks", "--config", os.devnull, *where, *credentials, *verify, *options)
+
+    def openssl(
+        self, server: str, *options: str, greeting: bytes = b"", data: bytes = b""
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run `openssl s_client`, which sends `data` after a line that starts with `greeting`, b"" for at once."""
+        host, port = self._proxy.address(server)
+        verify = ["-CAfile", str(self._authority), "-verify_return_error"]
+        command = [_program("openssl"), "s_client", "-connect", f"{host}:{port}", *verify, "-ign_eof", *options]
+        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
+            assert process.stdout is not None
+            read = b""
+            while greeting and (line := process.stdout.readline()):
+                read += line
+                if line.startswith(greeting):
+                    break
+            output, errors = process.communicate(data, TIMEOUT)
+        return subprocess.CompletedProcess(command, process.returncode, read + output, errors)
+
+    def mbsync(self, account: Account, maildir: Path) -> subprocess.CompletedProcess[bytes]:
+        """Synchronise the account's INBOX with the folder `maildir`/INBOX in both directions over IMAPS."""
+        _, port = self._proxy.address("imaps")
+        configuration = maildir.parent / "mbsyncrc"
+        configuration.write_text(
+            MBSYNC.format(port=port, authority=self._authority, account=account, parent=maildir.parent, maildir=maildir)
+        )
+        maildir.mkdir(exist_ok=True)
+        return _run("mbsync", "--config", str(configuration), "--quiet", "inbox")
+
+
+MBSYNC = """\
+SyncState {parent}/state-
+IMAPAccount proxy
+Host localhost
+Port {port}
+User {account.login}
+Pass {account.password}
+AuthMechs LOGIN
+SSLType IMAPS
+CertificateFile {authority}
+SystemCertificates no
+
+IMAPStore far
+Account proxy
+
+MaildirStore near
+Path {maildir}/
+Inbox {maildir}/INBOX
+
+Channel inbox
+Far :far:
+Near :near:
+Sync All
+Create Near
+"""
+
+
+def _program(name: str) -> str:
+    """Path of a client program; a machine without it skips the test."""
+    try:
+        return find_program(name)
+    except ServerUnavailable as error:
+        pytest.skip(str(error))
+
+
+def _run(name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [_program(name), *arguments], stdin=DEVNULL, capture_output=True, timeout=TIMEOUT, check=False
+    )
