@@ -33,9 +33,10 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a child ended: its exit code, or the signal that killed it."""
+    """How a child ended: its exit code, or the signal that killed it. `child` is None where it was no worker."""
 
-    child: Child
+    pid: int
+    child: Child | None
     code: int
     signal: int
     core_dumped: bool
@@ -47,26 +48,28 @@ class Exit:
 
     def log(self, log: Log) -> None:
         """Write nginx's line."""
-        name = f"worker process {self.child.pid}"
+        name = f"{'new binary' if self.child is None else 'worker'} process {self.pid}"
         if self.signal:
             dumped = " (core dumped)" if self.core_dumped else ""
             log.write(Level.ALERT, f"{name} exited on signal {self.signal}{dumped}")
         else:
             log.write(Level.NOTICE, f"{name} exited with code {self.code}")
-        if self.fatal and not self.child.leaving:
+        if self.fatal and self.child is not None and not self.child.leaving:
             log.write(Level.ALERT, f"{name} exited with fatal code {self.code} and cannot be respawned")
 
 
 class Children:
     """All workers, of the present cycle and of those before it.
 
-    A pipe that nobody ever writes to tells them when the master is gone.
+    A pipe that nobody ever writes to tells them when the master is gone. For `unblock` and `daemonised` see
+    `run_worker`.
     """
 
-    __slots__ = ("_children", "_pauses", "_pipe", "_unblock")
+    __slots__ = ("_children", "_daemonised", "_pauses", "_pipe", "_unblock")
 
-    def __init__(self, unblock: Callable[[], None]) -> None:
+    def __init__(self, unblock: Callable[[], None], *, daemonised: bool) -> None:
         self._children: dict[int, Child] = {}
+        self._daemonised = daemonised
         self._pauses: dict[int, float] = {}
         self._pipe = os.pipe()
         self._unblock = unblock
@@ -87,7 +90,7 @@ class Children:
             return
         if pid == 0:
             os.close(write)
-            os._exit(run_worker(cycle, number, read, self._unblock))
+            os._exit(run_worker(cycle, number, read, self._unblock, daemonised=self._daemonised))
         cycle.log.write(Level.NOTICE, f"start worker process {pid}")
         self._children[pid] = Child(pid, number, cycle, now)
 
@@ -105,7 +108,7 @@ class Children:
             child.leaving = child.leaving or only(child)
 
     def reap(self) -> Iterator[Exit]:
-        """All workers that have ended; other people's children, which fall to process 1, are only put to rest."""
+        """All children that have ended, among them those of others, which fall to process 1."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -113,15 +116,14 @@ class Children:
                 return
             if pid == 0:
                 return
-            child = self._children.pop(pid, None)
-            if child is not None:
-                signalled = os.WIFSIGNALED(status)
-                yield Exit(
-                    child,
-                    code=-1 if signalled else os.WEXITSTATUS(status),
-                    signal=os.WTERMSIG(status) if signalled else 0,
-                    core_dumped=signalled and os.WCOREDUMP(status),
-                )
+            signalled = os.WIFSIGNALED(status)
+            yield Exit(
+                pid,
+                self._children.pop(pid, None),
+                code=-1 if signalled else os.WEXITSTATUS(status),
+                signal=os.WTERMSIG(status) if signalled else 0,
+                core_dumped=signalled and os.WCOREDUMP(status),
+            )
 
     def close(self) -> None:
         """Give the pipe back: to workers that still run, the master is gone."""

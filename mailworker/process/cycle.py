@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -72,14 +72,15 @@ class Cycle:
         """What a daemon must keep open."""
         return [*self._files.descriptors, *(listener.socket.fileno() for listener in self.listeners)]
 
-    def open(self, old: Cycle | None, console: Console | None = None) -> Generator[float, None, None]:
-        """Open logs and listeners, taking over sockets of `old`, and make the service.
+    def open(
+        self, inherited: Iterable[BoundListener] = (), console: Console | None = None
+    ) -> Generator[float, None, None]:
+        """Open logs and listeners, taking over those that are `inherited`, and make the service.
 
         Yields seconds to be resumed after. Raises StartError; then, and when it is abandoned, nothing stays open.
         """
         try:
             log, server_logs = self._open_logs(console)
-            inherited = () if old is None else old.listeners
             self.listeners = yield from Opening(inherited, self.log).run(plan_listeners(self.settings.servers))
         except BaseException:
             self._files.close()
@@ -111,21 +112,27 @@ class Cycle:
         """Begin the log files anew; `owner` is the user id that workers have."""
         self._files.reopen(self.log, owner)
 
-    def remove_listeners(self, survivor: Cycle | None = None) -> None:
-        """Listen no more, but where `survivor` does so on the same socket."""
+    def remove_listeners(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
+        """Listen no more, but where `survivor` does so on the same socket.
+
+        `shared` tells that another master may listen on them as well: then unix sockets stay in their folders.
+        """
         kept = () if survivor is None else [listener.address for listener in survivor.listeners]
         for listener in self.listeners:
             if listener.address not in kept:
-                listener.remove()
+                if shared:
+                    listener.close()
+                else:
+                    listener.remove()
         self.listeners = []  # by the time of another call the addresses may be somebody else's
 
     def close_logs(self) -> None:
         """Give the log files back; nothing can be logged after that."""
         self._files.close()
 
-    def close(self, survivor: Cycle | None = None) -> None:
-        """Give back all that `survivor` does not share."""
-        self.remove_listeners(survivor)
+    def close(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
+        """Give back all that `survivor` does not share; for `shared` see `remove_listeners`."""
+        self.remove_listeners(survivor, shared=shared)
         self.close_logs()
 
     def _open_logs(self, console: Console | None) -> tuple[Log, list[Log]]:

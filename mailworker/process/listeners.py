@@ -39,12 +39,14 @@ class BoundListener:
     """A listening socket and who is reached through it.
 
     `endpoints` has more than one member where a wildcard address serves others of its port, too: these are told
-    apart by the local address of a connection. The first one is the address that is bound.
+    apart by the local address of a connection. The first one is the address that is bound. A `borrowed` socket
+    belongs to a service manager, which goes on with it after us.
     """
 
-    __slots__ = ("endpoints", "socket")
+    __slots__ = ("borrowed", "endpoints", "socket")
 
-    def __init__(self, endpoints: tuple[Endpoint, ...], listening: socket.socket) -> None:
+    def __init__(self, endpoints: tuple[Endpoint, ...], listening: socket.socket, *, borrowed: bool = False) -> None:
+        self.borrowed = borrowed
         self.endpoints = endpoints
         self.socket = listening
 
@@ -58,9 +60,9 @@ class BoundListener:
         self.socket.close()
 
     def remove(self) -> None:
-        """Close the socket for good: a unix socket disappears from its folder."""
+        """Close the socket for good: a unix socket of ours disappears from its folder."""
         self.close()
-        if isinstance(self.address, UnixAddress):
+        if isinstance(self.address, UnixAddress) and not self.borrowed:
             with suppress(FileNotFoundError):
                 Path(self.address.path).unlink()
 
@@ -106,7 +108,7 @@ class Opening:
     def __init__(self, inherited: Iterable[BoundListener], log: Log, *, test: bool = False) -> None:
         self._log = log
         self._opened: list[BoundListener] = []
-        self._reusable = {listener.address: listener.socket for listener in inherited}
+        self._reusable = {listener.address: listener for listener in inherited}
         self._test = test
 
     def run(self, planned: Sequence[tuple[Endpoint, ...]]) -> Generator[float, None, list[BoundListener]]:
@@ -143,10 +145,12 @@ class Opening:
     def _take(self, endpoints: tuple[Endpoint, ...]) -> bool:
         """Open one more listener; False if its address is in use."""
         listen = endpoints[0].listen
-        listening = self._reusable.get(listen.address) or self._bind(listen)
+        inherited = self._reusable.get(listen.address)
+        listening = self._bind(listen) if inherited is None else inherited.socket
         if listening is None:
             return False
-        self._opened.append(BoundListener(endpoints, listening))
+        borrowed = inherited is not None and inherited.borrowed
+        self._opened.append(BoundListener(endpoints, listening, borrowed=borrowed))
         self._configure(listening, listen)
         return self._listen(listen)
 

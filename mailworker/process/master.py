@@ -15,17 +15,18 @@ from mailworker.event.timers import Timers
 from mailworker.process import pid_file
 from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug
-from mailworker.process.children import Child, Children
-from mailworker.process.cycle import Cycle, Invocation
+from mailworker.process.children import Children
+from mailworker.process.cycle import Cycle
 from mailworker.process.daemon import redirect_stderr
+from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
+from mailworker.process.service_manager import REFUSED
 from mailworker.process.signals import BlockedSignals, Received
 from mailworker.process.ticket_rotation import TicketRotation
 from mailworker.process.titles import title_master
+from mailworker.process.upgrade import Upgrade, old_pid_file
+from mailworker.process.workforce import Workforce
 
-# nginx's, in seconds: after the first SIGTERM, doubling; past the last one SIGKILL follows.
-_FIRST_TERM_DELAY = 0.05
-_LAST_TERM_DELAY = 1.0
 # nginx's, in seconds: what new workers get to start before the old ones stop to accept.
 _HANDOVER = 0.1
 
@@ -42,35 +43,37 @@ class Master:
     """Runs until it is told to leave and its last worker has gone."""
 
     __slots__ = (
-        "_children", "_cycle", "_handlers", "_invocation", "_leaving", "_reload", "_reload_again", "_signals",
-        "_term_delay", "_ticket_rotation", "_timers",
+        "_cycle", "_handlers", "_leaving", "_origin", "_reload", "_reload_again", "_resting", "_signals",
+        "_ticket_rotation", "_timers", "_upgrade", "_workforce",
     )  # fmt: skip
 
-    def __init__(self, invocation: Invocation, cycle: Cycle) -> None:
-        self._invocation = invocation
+    def __init__(self, origin: Origin, cycle: Cycle) -> None:
+        self._origin = origin
         self._cycle = cycle
         self._leaving = _Leaving.NO
         self._reload: Reload | None = None
         self._reload_again = False
-        self._term_delay = 0.0
+        self._resting = False
         self._ticket_rotation = TicketRotation(self._after)
         self._timers = Timers()
+        self._upgrade = Upgrade(origin.inheritance)
         self._handlers: dict[Signals, tuple[str, Callable[[], None]]] = {
             signal.SIGTERM: (", exiting", self._terminate),
             signal.SIGINT: (", exiting", self._terminate),
             signal.SIGQUIT: (", shutting down", self._shut_down),
             signal.SIGHUP: (", reconfiguring", self._reconfigure),
             signal.SIGUSR1: (", reopening logs", self._reopen_logs),
-            signal.SIGUSR2: (", ignoring", _ignore),
-            signal.SIGWINCH: (", ignoring", _ignore),
-            signal.SIGTTIN: (", ignoring", _ignore),
-            signal.SIGTTOU: (", ignoring", _ignore),
+            signal.SIGUSR2: (", changing binary", self._change_binary),
+            signal.SIGWINCH: (", stop accepting connections", self._rest),
+            signal.SIGTTIN: (", adding a worker process", self._add_worker),
+            signal.SIGTTOU: (", removing a worker process", self._remove_worker),
             signal.SIGCHLD: ("", self._reap),
             signal.SIGALRM: ("", _ignore),
             signal.SIGIO: ("", _ignore),
         }
         self._signals = BlockedSignals(self._handlers)
-        self._children = Children(self._signals.unblock)
+        children = Children(self._signals.unblock, daemonised=origin.daemonised)
+        self._workforce = Workforce(cycle, children, self._after)
 
     def hold_signals(self) -> None:
         """Keep signals until `run` can obey them; to be called before anybody knows whom to send them to."""
@@ -78,10 +81,12 @@ class Master:
 
     def run(self) -> int:
         """Start the workers and serve; returns the exit code."""
-        title_master(self._invocation.arguments)
+        title_master(self._origin.invocation.arguments)
         self._ticket_rotation.follow(self._cycle)
-        self._start_workers()
-        while self._leaving is _Leaving.NO or self._children:
+        self._workforce.start()
+        self._origin.manager.ready(self._workforce.status)
+        self._origin.manager.keep_alive(self._after)
+        while self._leaving is _Leaving.NO or self._workforce:
             received = self._signals.wait(self._timers.delay(monotonic()))
             try:
                 if received is not None:
@@ -95,16 +100,25 @@ class Master:
     def _leave(self) -> None:
         self._cycle.log.write(Level.NOTICE, "exit")
         try:
-            pid_file.remove(self._cycle.settings.core.pid)
+            for path in (self._cycle.settings.core.pid, old_pid_file(self._cycle)):
+                pid_file.remove(path)
         except StartError as error:
             self._cycle.log.write(Level.ALERT, str(error))
-        self._children.close()
-        self._cycle.close()
+        self._workforce.close()
+        self._cycle.close(shared=self._upgrade.other_runs)
 
     def _obey(self, received: Received) -> None:
-        action, handler = self._handlers[received.signal]
+        action, handler = self._meaning(received.signal)
         self._cycle.log.write(Level.NOTICE, received.describe(action))
         handler()
+
+    def _meaning(self, number: Signals) -> tuple[str, Callable[[], None]]:
+        """What a signal means at this time: what the log says of it and what is done."""
+        if number == signal.SIGUSR2 and self._upgrade.other_runs:
+            return ", ignoring", lambda: self._upgrade.refuse(self._cycle)
+        if number == signal.SIGWINCH and not self._origin.daemonised:
+            return "", _ignore  # a terminal sends it when its window changes
+        return self._handlers[number]
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         now = monotonic()
@@ -112,100 +126,114 @@ class Master:
 
     # Workers
 
-    def _start_workers(self) -> None:
-        self._cycle.log.write(Level.NOTICE, "start worker processes")
-        for number in range(self._cycle.workers):
-            self._children.spawn(self._cycle, number, monotonic())
-
     def _reap(self) -> None:
-        for ended in self._children.reap():
-            ended.log(self._cycle.log)
-            if not ended.fatal and self._is_needed(ended.child):
-                self._replace(ended.child)
+        for ended in self._workforce.reap():
+            if self._upgrade.take_back(ended.pid, self._cycle):
+                ended.log(self._cycle.log)
+                self._go_on_alone()
 
-    def _is_needed(self, child: Child) -> bool:
-        return self._leaving is _Leaving.NO and child.cycle is self._cycle and not child.leaving
+    def _add_worker(self) -> None:
+        self._workforce.add()
 
-    def _replace(self, child: Child) -> None:
-        def spawn() -> None:
-            if self._is_needed(child):
-                self._children.spawn(self._cycle, child.number, monotonic())
+    def _remove_worker(self) -> None:
+        self._workforce.remove()
 
-        pause = self._children.pause(child, monotonic())
-        if pause:
-            self._after(pause, spawn)
-        else:
-            spawn()
+    def _rest(self) -> None:
+        """Serve no more, but stay: for another binary, or until the next SIGHUP."""
+        if self._leaving is _Leaving.NO:
+            self._resting = True
+            self._abandon_reload()
+            self._workforce.dismiss()
+
+    def _resume(self) -> None:
+        self._resting = False
+        self._workforce.start()
 
     # Leaving
 
     def _terminate(self) -> None:
         if self._leaving is not _Leaving.AT_ONCE:
+            self._announce_leaving()
             self._leaving = _Leaving.AT_ONCE
-            self._abandon_reload()
-            self._term_delay = _FIRST_TERM_DELAY
-            self._insist()
-
-    def _insist(self) -> None:
-        """Send SIGTERM again and again, in growing intervals, and SIGKILL to whoever is deaf."""
-        if self._term_delay > _LAST_TERM_DELAY:
-            self._children.signal(signal.SIGKILL)
-        else:
-            self._children.signal(signal.SIGTERM)
-        self._after(self._term_delay, self._insist)
-        self._term_delay *= 2
+            self._workforce.terminate()
 
     def _shut_down(self) -> None:
         if self._leaving is _Leaving.NO:
+            self._announce_leaving()
             self._leaving = _Leaving.GRACEFULLY
-            self._abandon_reload()
-            self._children.shut_down()
-            self._cycle.remove_listeners()
+            self._workforce.dismiss()
+            self._cycle.remove_listeners(shared=self._upgrade.other_runs)
+
+    def _announce_leaving(self) -> None:
+        self._abandon_reload()
+        if not self._upgrade.other_runs:  # else the service goes on without us
+            self._origin.manager.stopping()
+
+    # Another binary
+
+    def _change_binary(self) -> None:
+        if self._leaving is _Leaving.NO:
+            self._abandon_reload()  # the new binary reads the configuration anyway
+            self._upgrade.start(self._cycle)
+
+    def _go_on_alone(self) -> None:
+        """The new binary has ended: whatever it was to take over is ours again."""
+        if self._leaving is not _Leaving.NO:
+            return
+        if self._resting:
+            self._resume()
+        self._origin.manager.ready(self._workforce.status)
 
     # Another cycle
 
     def _reconfigure(self) -> None:
         if self._leaving is not _Leaving.NO:
             return
+        if self._upgrade.new_runs:
+            self._resume()  # the configuration may be one for the new binary
+            return
         if self._reload is not None:
             self._reload_again = True  # the files may have changed since they were read
             return
-        self._reload = Reload(self._invocation, self._cycle, self._after, self._reloaded)
+        self._origin.manager.reloading()
+        self._reload = Reload(self._origin.invocation, self._cycle, self._after, self._reloaded)
         self._reload.run()
 
     def _reloaded(self, new: Cycle | None) -> None:
         """A reload has ended; `new` is None if it failed, and then all stays as it is."""
         self._reload = None
-        if new is not None:
+        if new is None:
+            self._origin.manager.ready(REFUSED)
+        else:
             self._swap(new)
+            self._origin.manager.ready(self._workforce.status)
         if self._reload_again:
             self._reload_again = False
             self._reconfigure()
 
     def _swap(self, new: Cycle) -> None:
         old, self._cycle = self._cycle, new
+        self._resting = False
         redirect_stderr(new.log)
-        old.close(new)
+        old.close(new, shared=self._upgrade.other_runs)
         self._ticket_rotation.follow(new)
-        self._start_workers()
-        self._after(_HANDOVER, self._shut_down_old_workers)
-
-    def _shut_down_old_workers(self) -> None:
-        self._children.shut_down(lambda child: child.cycle is not self._cycle)
+        self._workforce.follow(new)
+        self._after(_HANDOVER, self._workforce.dismiss_former)
 
     def _abandon_reload(self) -> None:
         self._reload_again = False
         if self._reload is not None:
             self._reload.abandon()
             self._reload = None
+            self._origin.manager.ready(self._workforce.status)
 
     def _reopen_logs(self) -> None:
         self._cycle.log.write(Level.NOTICE, "reopening logs")
         user = self._cycle.settings.core.user
         self._cycle.reopen_logs(user.uid if user is not None and os.geteuid() == 0 else None)
         redirect_stderr(self._cycle.log)
-        self._children.signal(signal.SIGUSR1)
+        self._workforce.reopen_logs()
 
 
 def _ignore() -> None:
-    """A place for what the signal will do."""
+    """Nothing is to be done."""

@@ -67,7 +67,7 @@ class Reload:
 
     def _build(self) -> Generator[float, None, Cycle]:
         new = Cycle.load(self._invocation, self._old.log, previous=self._old)
-        yield from new.open(self._old)
+        yield from new.open(self._old.listeners)
         log_event_method(new.log)
         old_pid, new_pid = self._old.settings.core.pid, new.settings.core.pid
         if new_pid != old_pid:

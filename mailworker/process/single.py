@@ -13,23 +13,27 @@ from mailworker.event.selector import READ
 from mailworker.process import pid_file
 from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug, log_unraisable
-from mailworker.process.cycle import Cycle, Invocation
+from mailworker.process.cycle import Cycle
 from mailworker.process.daemon import redirect_stderr
+from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
+from mailworker.process.service_manager import REFUSED
 from mailworker.process.signals import SignalSocket
 from mailworker.process.ticket_rotation import TicketRotation
 from mailworker.process.titles import title_master
 from mailworker.process.worker import Watch
 
+_STATUS = "Serving in a single process"
+
 
 class SingleProcess:
     """Serves until it is told to leave. It keeps its user: only workers drop privileges."""
 
-    __slots__ = ("_cycle", "_handlers", "_invocation", "_leaving", "_loop", "_reload", "_signals", "_ticket_rotation")
+    __slots__ = ("_cycle", "_handlers", "_leaving", "_loop", "_origin", "_reload", "_signals", "_ticket_rotation")
 
-    def __init__(self, invocation: Invocation, cycle: Cycle) -> None:
+    def __init__(self, origin: Origin, cycle: Cycle) -> None:
         self._cycle = cycle
-        self._invocation = invocation
+        self._origin = origin
         self._leaving = False
         self._loop = Loop(on_bug=self._log_bug)
         self._reload: Reload | None = None
@@ -50,12 +54,15 @@ class SingleProcess:
 
     def run(self) -> int:
         """Serve; returns the exit code."""
-        title_master(self._invocation.arguments)
+        title_master(self._origin.invocation.arguments)
         log_unraisable(self._log_bug)
         self._ticket_rotation.follow(self._cycle)
         self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
         self._cycle.service.start(self._loop, 0, 1)
+        self._origin.manager.ready(_STATUS)
+        self._origin.manager.keep_alive(self._after)
         self._loop.run()
+        self._origin.manager.stopping()
         log = self._cycle.log
         log.write(Level.NOTICE, "exit")
         try:
@@ -77,6 +84,7 @@ class SingleProcess:
     def _shut_down(self) -> None:
         if not self._leaving:
             self._leaving = True
+            self._origin.manager.stopping()
             self._cycle.log.write(Level.NOTICE, "gracefully shutting down")
             self._finish(self._cycle, self._loop.stop)
 
@@ -88,12 +96,14 @@ class SingleProcess:
 
     def _reconfigure(self) -> None:
         if self._reload is None and not self._leaving:
-            self._reload = Reload(self._invocation, self._cycle, self._after, self._reloaded)
+            self._origin.manager.reloading()
+            self._reload = Reload(self._origin.invocation, self._cycle, self._after, self._reloaded)
             self._reload.run()
 
     def _reloaded(self, new: Cycle | None) -> None:
         self._reload = None
         if new is None:
+            self._origin.manager.ready(REFUSED)
             return
         old, self._cycle = self._cycle, new
         redirect_stderr(new.log)
@@ -102,6 +112,7 @@ class SingleProcess:
         old.remove_listeners(new)
         self._ticket_rotation.follow(new)
         new.service.start(self._loop, 0, 1)
+        self._origin.manager.ready(_STATUS)
 
     def _reopen_logs(self) -> None:
         self._cycle.log.write(Level.NOTICE, "reopening logs")

@@ -16,8 +16,11 @@ from mailworker.log.sinks import StderrSink
 from mailworker.process import pid_file
 from mailworker.process.cycle import Cycle, Invocation, load_settings
 from mailworker.process.daemon import become_daemon, redirect_stderr
+from mailworker.process.inheritance import Inheritance
 from mailworker.process.master import Master
 from mailworker.process.notices import log_event_method, log_system
+from mailworker.process.origin import Origin
+from mailworker.process.service_manager import ServiceManager
 from mailworker.process.single import SingleProcess
 
 _FAILURE = 1
@@ -28,30 +31,35 @@ def start(invocation: Invocation) -> int:
     console = Console()
     files = OpenFiles()
     log = open_early_log(invocation.error_log, Level.NOTICE, files, console)
+    manager = ServiceManager(os.environ)
+    inheritance = Inheritance.receive(os.environ, log)
     try:
         cycle = Cycle.load(invocation, log)
-        for pause in cycle.open(None, console):
+        for pause in cycle.open(inheritance.listeners, console):
             time.sleep(pause)
     except (ConfigError, StartError) as error:
         log.write(Level.EMERG, str(error))
         return _FAILURE
     files.close()
+    inheritance.close_unused(cycle.listeners, cycle.log)
     log_event_method(cycle.log)
     log_system(cycle.log)
-    return _serve(invocation, cycle, console)
+    daemonised = cycle.settings.core.daemon or inheritance.from_master
+    return _serve(Origin(invocation, inheritance, manager, daemonised), cycle, console)
 
 
-def _serve(invocation: Invocation, cycle: Cycle, console: Console) -> int:
+def _serve(origin: Origin, cycle: Cycle, console: Console) -> int:
     core = cycle.settings.core
-    if core.daemon:
+    inherited = origin.inheritance.from_master
+    if core.daemon and not inherited:
         become_daemon(cycle.descriptors)
-    process = (Master if core.master_process else SingleProcess)(invocation, cycle)
+    process = (Master if core.master_process else SingleProcess)(origin, cycle)
     process.hold_signals()
     try:
         pid_file.write(core.pid)
     except StartError as error:
         cycle.log.write(Level.EMERG, str(error))
-        cycle.close()
+        cycle.close(shared=inherited)
         return _FAILURE
     console.close()
     redirect_stderr(cycle.log)

@@ -45,7 +45,7 @@ class Worker:
 
     __slots__ = ("_cycle", "_leaving", "_log", "_loop", "_master", "_number", "_obey", "_signals")
 
-    def __init__(self, cycle: Cycle, number: int, master: int) -> None:
+    def __init__(self, cycle: Cycle, number: int, master: int, *, daemonised: bool) -> None:
         self._cycle = cycle
         self._leaving = False
         self._log = cycle.log
@@ -61,7 +61,9 @@ class Worker:
             signal.SIGHUP: (", ignoring", _ignore),
             signal.SIGIO: (", ignoring", _ignore),
             signal.SIGUSR2: (", ignoring", _ignore),
-            signal.SIGWINCH: (", ignoring", _ignore),
+            signal.SIGWINCH: (", shutting down", self._shut_down) if daemonised else ("", _ignore),
+            signal.SIGTTIN: (", ignoring", _ignore),
+            signal.SIGTTOU: (", ignoring", _ignore),
         }
 
     def open_signals(self) -> None:
@@ -123,13 +125,14 @@ class Worker:
         self._cycle.reopen_logs()
 
 
-def run_worker(cycle: Cycle, number: int, master: int, unblock: Callable[[], None]) -> int:
+def run_worker(cycle: Cycle, number: int, master: int, unblock: Callable[[], None], *, daemonised: bool) -> int:
     """What a fresh child does; `unblock` lets the signals through that the master keeps blocked.
 
+    Only a worker that is `daemonised` obeys SIGWINCH, which terminals send to all that run in them.
     Never raises: an exception here would go on in the master's frames. Returns the exit code.
     """
     try:
-        worker = Worker(cycle, number, master)
+        worker = Worker(cycle, number, master, daemonised=daemonised)
         worker.open_signals()
         unblock()
         return worker.run()

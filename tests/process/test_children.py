@@ -1,24 +1,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from mailworker.process.children import Child, Children, Exit
 from mailworker.process.cycle import Cycle
+from mailworker.process.tls_contexts import TlsContexts
+from mailworker.shm.zone import Zones
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
 
 @pytest.fixture
 def children() -> Iterator[Children]:
-    children = Children(unblock=lambda: None)
+    children = Children(unblock=lambda: None, daemonised=False)
     yield children
     children.close()
 
 
 def child(number: int = 0, *, started: float = 0.0, leaving: bool = False) -> Child:
-    cycle = Cycle(configuration(), (), RecordedLog().log)
+    log = RecordedLog().log
+    cycle = Cycle(configuration(), TlsContexts(Path(), log), Zones(()), log)
     return Child(pid=4711, number=number, cycle=cycle, started=started, leaving=leaving)
 
 
@@ -47,17 +51,19 @@ def test_places_do_not_wait_for_each_other(children: Children) -> None:
 @pytest.mark.parametrize(
     ("ended", "lines"),
     [
-        (Exit(child(), 0, 0, False), ["[notice] worker process 4711 exited with code 0"]),
-        (Exit(child(), -1, 9, False), ["[alert] worker process 4711 exited on signal 9"]),
-        (Exit(child(), -1, 11, True), ["[alert] worker process 4711 exited on signal 11 (core dumped)"]),
+        (Exit(4711, child(), 0, 0, False), ["[notice] worker process 4711 exited with code 0"]),
+        (Exit(4711, None, 1, 0, False), ["[notice] new binary process 4711 exited with code 1"]),
+        (Exit(4711, None, 2, 0, False), ["[notice] new binary process 4711 exited with code 2"]),
+        (Exit(4711, child(), -1, 9, False), ["[alert] worker process 4711 exited on signal 9"]),
+        (Exit(4711, child(), -1, 11, True), ["[alert] worker process 4711 exited on signal 11 (core dumped)"]),
         (
-            Exit(child(), 2, 0, False),
+            Exit(4711, child(), 2, 0, False),
             [
                 "[notice] worker process 4711 exited with code 2",
                 "[alert] worker process 4711 exited with fatal code 2 and cannot be respawned",
             ],
         ),
-        (Exit(child(leaving=True), 2, 0, False), ["[notice] worker process 4711 exited with code 2"]),
+        (Exit(4711, child(leaving=True), 2, 0, False), ["[notice] worker process 4711 exited with code 2"]),
     ],
 )
 def test_the_log_says_how_a_worker_ended(ended: Exit, lines: list[str]) -> None:
