@@ -78,13 +78,14 @@ def _listeners(descriptors: Iterable[int], log: Log, *, borrowed: bool) -> Itera
     for descriptor in descriptors:
         try:
             listening = socket.socket(fileno=descriptor)
-            address = _address_of(listening)
         except (OSError, OverflowError) as error:
             reason = describe(error) if isinstance(error, OSError) else "(9: Bad file descriptor)"
             message = f"getsockname() of the inherited socket #{descriptor} failed {reason}"
             log.write(Level.CRIT, message)
             continue
+        address = _address_of(listening)
         if address is None:
+            listening.close()
             log.write(Level.CRIT, f"the inherited socket #{descriptor} has an unsupported protocol family, ignored")
             continue
         listening.set_inheritable(False)

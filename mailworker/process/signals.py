@@ -22,6 +22,16 @@ COMMANDS = {
 }
 
 
+# What nginx ignores in all its processes.
+_IGNORED = (signal.SIGPIPE, signal.SIGSYS)
+
+
+def ignore_as_nginx() -> None:
+    """Take no notice, in this process and those that it starts, of signals that mean nothing to a server."""
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     """A signal that came. `sender` is a process id, 0 where the system does not tell."""

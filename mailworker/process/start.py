@@ -21,7 +21,9 @@ from mailworker.process.master import Master
 from mailworker.process.notices import log_event_method, log_system
 from mailworker.process.origin import Origin
 from mailworker.process.service_manager import ServiceManager
+from mailworker.process.signals import ignore_as_nginx
 from mailworker.process.single import SingleProcess
+from mailworker.process.titles import find_title
 
 _FAILURE = 1
 
@@ -31,6 +33,7 @@ def start(invocation: Invocation) -> int:
     console = Console()
     files = OpenFiles()
     log = open_early_log(invocation.error_log, Level.NOTICE, files, console)
+    find_title()
     manager = ServiceManager(os.environ)
     inheritance = Inheritance.receive(os.environ, log)
     try:
@@ -54,6 +57,7 @@ def _serve(origin: Origin, cycle: Cycle, console: Console) -> int:
     if core.daemon and not inherited:
         become_daemon(cycle.descriptors)
     process = (Master if core.master_process else SingleProcess)(origin, cycle)
+    ignore_as_nginx()
     process.hold_signals()
     try:
         pid_file.write(core.pid)

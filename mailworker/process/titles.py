@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from setproctitle import setproctitle
+from setproctitle import getproctitle, setproctitle
+
+
+def find_title() -> None:
+    """Find the place of the title in memory, which is next to the environment: before that is changed."""
+    getproctitle()
 
 
 def title_master(arguments: Sequence[str]) -> None:

@@ -45,6 +45,7 @@ class Mailworker:
     def __init__(self, folder: Path, text: str, *arguments: str) -> None:
         self.folder = folder
         self.alerts: list[str] = []
+        self.interpreter = sys.executable
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "conf").mkdir(parents=True, exist_ok=True)
@@ -64,11 +65,17 @@ class Mailworker:
         (self.folder / "conf" / "mailworker.conf").write_text(text)
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, str(BINARY), "-p", str(self.folder), *arguments]
+        return [self.interpreter, str(BINARY), "-p", str(self.folder), *arguments]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """Call the binary and wait for it."""
         return subprocess.run(self.command(*arguments), capture_output=True, timeout=TIMEOUT, check=False)
+
+    def start_daemon(self) -> None:
+        """Start in the background and wait for the first worker."""
+        assert self.run(*self._arguments).returncode == 0, self.error_log.read_text()
+        self.await_true(self.pid_file.exists, "start")
+        self.await_true(lambda: bool(self.workers()), "the first worker")
 
     def start(self) -> None:
         """Start in the foreground and wait until workers have been started."""
@@ -80,7 +87,8 @@ class Mailworker:
                 stderr=output,
             )
         process = self._process
-        wait_until(lambda: process.poll() is not None or self.pid_file.exists(), "start")
+        own = f"{process.pid}\n"
+        wait_until(lambda: process.poll() is not None or self._pid_text() == own, "start")
         assert process.poll() is None, self.output
 
     @property
@@ -93,13 +101,27 @@ class Mailworker:
         """The master's process id."""
         return int(self.pid_file.read_text())
 
-    def workers(self) -> list[psutil.Process]:
-        """The running workers."""
-        return psutil.Process(self.pid).children()
+    @property
+    def old_pid_file(self) -> Path:
+        """Where the process id of a master is found that has changed its binary."""
+        return self.pid_file.with_name(f"{self.pid_file.name}.oldbin")
+
+    def workers(self, master: int | None = None) -> list[psutil.Process]:
+        """The running workers of this master, None for the one in the pid file."""
+        children = psutil.Process(self.pid if master is None else master).children()
+        return [child for child in children if is_worker(child)]
 
     def signal(self, number: Signals) -> None:
         """Send a signal to the master."""
         os.kill(self.pid, number)
+
+    def upgrade(self) -> tuple[int, int]:
+        """Let the master change its binary; returns the process ids of the old master and of the new one."""
+        old = self.pid
+        self.signal(signal.SIGUSR2)
+        self.await_true(lambda: self.pid_file.exists() and self.pid != old, "the new master's pid file")
+        self.await_true(lambda: bool(self.workers()), "the new master's workers")
+        return old, self.pid
 
     def lines(self, pattern: str) -> list[str]:
         """Lines of the error log that `pattern`, a regular expression, is found in."""
@@ -117,16 +139,16 @@ class Mailworker:
         except TimeoutError as error:
             raise AssertionError(f"{error}; the log:\n{self.error_log.read_text()}") from None
 
-    def await_workers(self, count: int, without: Iterable[int] = ()) -> list[int]:
-        """Wait until `count` workers run, none of them of `without`; returns their process ids."""
+    def await_workers(self, count: int, without: Iterable[int] = (), master: int | None = None) -> list[int]:
+        """Wait until `master` has `count` workers, none of them of `without`; returns their process ids."""
         gone = set(without)
 
         def complete() -> bool:
-            found = {worker.pid for worker in self.workers()}
+            found = {worker.pid for worker in self.workers(master)}
             return len(found) == count and not found & gone
 
         self.await_true(complete, f"{count} workers")
-        return [worker.pid for worker in self.workers()]
+        return [worker.pid for worker in self.workers(master)]
 
     def await_exit(self) -> int:
         """Wait until the foreground process has ended; returns its exit code."""
@@ -136,6 +158,7 @@ class Mailworker:
     def stop(self) -> None:
         """End whatever still runs; fails if the log holds an alert that nobody expected."""
         process, self._process = self._process, None
+        self._stop_masters()
         if process is not None and process.poll() is None:
             children = psutil.Process(process.pid).children()
             process.terminate()
@@ -149,11 +172,38 @@ class Mailworker:
             unexpected = [line for line in self.lines(r"\[alert\]") if not any(re.search(p, line) for p in self.alerts)]
             assert not unexpected, "\n".join(unexpected)
 
+    def _pid_text(self) -> str:
+        return self.pid_file.read_text() if self.pid_file.exists() else ""
+
+    def _stop_masters(self) -> None:
+        """Stop those masters that are not our children: daemons, and new binaries whose old master has gone."""
+        masters = [master for path in (self.pid_file, self.old_pid_file) if (master := self._master(path))]
+        family = [process for master in masters for process in (master, *master.children(recursive=True))]
+        for master in masters:
+            with suppress(psutil.NoSuchProcess):
+                master.terminate()
+        _kill(psutil.wait_procs(family, timeout=TIMEOUT)[1])
+
+    def _master(self, pid_file: Path) -> psutil.Process | None:
+        """The running process that a pid file names, if it is one of this folder."""
+        try:
+            process = psutil.Process(int(pid_file.read_text()))
+            return process if str(self.folder) in title(process) else None
+        except (OSError, ValueError, psutil.Error):
+            return None
+
 
 def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether this is a worker that runs, be it on its way out."""
+    with suppress(psutil.NoSuchProcess):
+        return title(process).startswith("mailworker: worker process")
+    return False
 
 
 def title(process: psutil.Process) -> str:

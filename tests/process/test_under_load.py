@@ -1,0 +1,161 @@
+"""Reloads, upgrades and deaths while clients log in and others stay, on the real binary."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+
+import psutil
+import pytest
+
+from tests.process.conftest import Install
+from tests.support.daemon import wait_until
+from tests.support.load import Load
+from tests.support.process import configuration, refuses
+
+# MAILWORKER_RELOADS=200 is the long form.
+RELOADS = int(os.environ.get("MAILWORKER_RELOADS", "20"))
+KILLS = int(os.environ.get("MAILWORKER_KILLS", "6"))
+GROWTH = 1 << 20  # bytes that the master may grow by, in all
+
+
+def text(port: int, load: Load) -> str:
+    return configuration(port, main="worker_processes 2;", server=load.server)
+
+
+@pytest.mark.timeout(30 + RELOADS)
+def test_reloads_disturb_nobody(install: Install, port: int) -> None:
+    with Load(port) as load:
+        mailworker = install(text(port, load))
+        mailworker.start()
+        load.start()
+        master = psutil.Process(mailworker.pid)
+        first = mailworker.await_workers(2)
+        descriptors, memory = 0, 0
+        for number in range(1, RELOADS + 1):
+            mailworker.signal(signal.SIGHUP)
+            mailworker.await_line("start worker processes$", number + 1)
+            load.await_logins(2)
+            if number == RELOADS // 4:
+                descriptors, memory = master.num_fds(), master.memory_info().rss
+        assert load.failures == []
+        assert master.num_fds() == descriptors
+        assert master.memory_info().rss < memory + GROWTH
+        load.finish()
+        assert load.failures == []
+        assert load.exchanges > RELOADS
+        last = mailworker.await_workers(2, without=first)
+    assert set(last) == {child.pid for child in master.children(recursive=True)}
+
+
+def test_an_upgrade_and_a_rollback_disturb_nobody(install: Install, port: int) -> None:
+    with Load(port) as load:
+        mailworker = install(text(port, load))
+        mailworker.start_daemon()
+        load.start()
+        old, new = mailworker.upgrade()
+        load.await_logins(5)
+        os.kill(old, signal.SIGWINCH)
+        mailworker.await_line("gracefully shutting down$", 2)
+        load.await_logins(5)
+        os.kill(old, signal.SIGHUP)  # roll back
+        mailworker.await_line("start worker processes$", 3)
+        load.await_logins(5)
+        os.kill(new, signal.SIGQUIT)
+        mailworker.await_line("gracefully shutting down$", 4)
+        load.await_logins(5)
+        load.finish()
+        assert load.failures == []
+        wait_until(lambda: not psutil.pid_exists(new), "the new master's end")
+        mailworker.await_true(lambda: not mailworker.old_pid_file.exists(), "the pid file's return")
+        assert mailworker.pid == old
+
+
+def test_an_upgrade_that_is_carried_through_disturbs_nobody(install: Install, port: int) -> None:
+    with Load(port) as load:
+        mailworker = install(text(port, load))
+        mailworker.start_daemon()
+        load.start()
+        old, new = mailworker.upgrade()
+        os.kill(old, signal.SIGQUIT)
+        mailworker.await_line("gracefully shutting down$", 2)
+        load.await_logins(10)
+        assert psutil.pid_exists(old)  # its sessions go on
+        load.finish()
+        assert load.failures == []
+        wait_until(lambda: not psutil.pid_exists(old), "the old master's end")
+        assert mailworker.pid == new
+
+
+def test_a_killed_worker_takes_only_its_own_sessions_along(install: Install, port: int) -> None:
+    with Load(port, relays=6) as load:
+        mailworker = install(text(port, load))
+        mailworker.alerts.append("exited on signal 9$")
+        mailworker.start()
+        load.start()
+        workers = mailworker.await_workers(2)
+        victim = workers[0]
+        os.kill(victim, signal.SIGSTOP)  # so that it accepts no more while we count
+        held = len(established(victim, port))
+        os.kill(victim, signal.SIGKILL)
+        mailworker.await_workers(2, without=[victim])
+        load.await_logins(5)
+        load.finish()
+        assert len(load.failures) <= held
+
+
+def test_workers_that_are_killed_again_and_again_are_replaced_within_a_second(install: Install, port: int) -> None:
+    choose = random.Random(5)
+    with Load(port, relays=0) as load:
+        mailworker = install(text(port, load))
+        mailworker.alerts.append("exited on signal 9$")
+        mailworker.start()
+        load.start()
+        for _ in range(KILLS):
+            workers = mailworker.await_workers(2)
+            victim = choose.choice(workers)
+            time.sleep(1.0)  # whoever dies young is replaced more slowly
+            killed = time.monotonic()
+            os.kill(victim, signal.SIGKILL)
+            mailworker.await_workers(2, without=[victim])
+            load.await_logins(1)
+            assert time.monotonic() - killed < 1.0
+        load.finish()
+        assert len(load.failures) <= KILLS
+        assert load.logins > KILLS * 5
+
+
+def test_when_the_master_is_killed_sessions_end_in_peace_and_a_new_start_succeeds(install: Install, port: int) -> None:
+    with Load(port) as load:
+        mailworker = install(text(port, load))
+        mailworker.alerts.append("master process is gone")
+        mailworker.start()
+        load.start()
+        workers = mailworker.workers()
+        os.kill(mailworker.pid, signal.SIGKILL)
+        killed = time.monotonic()
+        wait_until(lambda: refuses(port), "the ports' release")
+        assert time.monotonic() - killed < 1.0
+        mailworker.await_exit()
+        exchanges = load.exchanges
+        started = time.monotonic()
+        mailworker.start()
+        mailworker.await_workers(2)
+        assert time.monotonic() - started < 3.0
+        load.await_logins(5)
+        assert load.exchanges > exchanges
+        assert not [failure for failure in load.failures if not failure.startswith("login: ConnectionRefused")]
+        load.finish()
+        assert psutil.wait_procs(workers, timeout=20)[1] == []
+        assert not mailworker.lines("Address already in use")
+
+
+def established(pid: int, port: int) -> list[int]:
+    """Ports of the clients that this process has accepted on `port`."""
+    return [
+        connection.raddr.port
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_ESTABLISHED and connection.laddr.port == port
+    ]
