@@ -6,11 +6,10 @@ from contextlib import suppress
 from typing import Any
 
 from mailworker.config.settings import Address, InetAddress, Level, ProxyProtocol
-from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut
+from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut, escape
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import sleep
-from mailworker.log.line import escape
 from mailworker.mail.client import Client
 from mailworker.mail.client_tls import certificate_refusal
 from mailworker.mail.dialogue import Dialogue, Login, StartTls
