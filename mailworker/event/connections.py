@@ -11,6 +11,8 @@ from mailworker.errors import ConnectionLost, OutOfConnections, Party
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
 
+# Spares a call where the system can do it at once.
+_NON_BLOCKING = getattr(socket, "SOCK_NONBLOCK", 0)
 # What connect() says when the connection comes about, or fails, later.
 _UNDER_WAY = (0, errno.EINPROGRESS)
 
@@ -69,10 +71,11 @@ def _begin_to_connect(address: Address, party: Party) -> socket.socket:
     else:
         family, target = (socket.AF_INET6 if address.is_ipv6 else socket.AF_INET), (address.host, address.port)
     try:
-        connecting = socket.socket(family, socket.SOCK_STREAM)
+        connecting = socket.socket(family, socket.SOCK_STREAM | _NON_BLOCKING)
     except OSError as error:
         raise ConnectionLost(party, "socket()", error.errno or 0) from None
-    connecting.setblocking(False)
+    if not _NON_BLOCKING:
+        connecting.setblocking(False)
     try:
         failure = connecting.connect_ex(target)
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import selectors
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
@@ -25,12 +26,13 @@ class Loop:
     told of every exception that a task did not expect.
     """
 
-    __slots__ = ("_again", "_selector", "_stopped", "_timers", "now", "on_bug")
+    __slots__ = ("_again", "_forget", "_selector", "_stopped", "_timers", "now", "on_bug")
 
     def __init__(self, on_bug: Callable[[Exception], None], selector: selectors.BaseSelector | None = None) -> None:
         self._selector = new_selector() if selector is None else selector
+        self._forget: Callable[[int], object] = getattr(self._selector, "forget", self._selector.unregister)
         self._timers = Timers()
-        self._again: list[Handler] = []
+        self._again: deque[Handler] = deque()
         self._stopped = False
         self.now = monotonic()
         self.on_bug = on_bug
@@ -57,8 +59,12 @@ class Loop:
         self._selector.modify(descriptor, events, handler)
 
     def unwatch(self, descriptor: int) -> None:
-        """Wait for a watched descriptor no longer; must come before it is closed."""
+        """Wait for a watched descriptor no longer."""
         self._selector.unregister(descriptor)
+
+    def forget(self, descriptor: int) -> None:
+        """Wait no longer for a watched descriptor that is about to be closed."""
+        self._forget(descriptor)
 
     def again(self, handler: Handler) -> None:
         """Call `handler.ready` in the next round as if its descriptor were readable: it has input of its own."""
@@ -73,18 +79,24 @@ class Loop:
         self._timers.cancel(timed)
 
     def run(self) -> None:
-        """Serve until `stop` is called."""
-        timers, select = self._timers, self._selector.select
+        """Serve until `stop` is called. A handler's bug costs nobody else anything: who is ready is told again."""
         self.now = monotonic()
         while not self._stopped:
-            again, self._again = self._again, []
-            ready = select(0.0 if again else timers.delay(self.now))
-            self.now = monotonic()
-            for key, mask in ready:
-                key.data.ready(mask)
-            for handler in again:
-                handler.ready(READ)
-            timers.expire(self.now)
+            try:
+                self._serve_round()
+            except Exception as bug:
+                self.on_bug(bug)
+
+    def _serve_round(self) -> None:
+        timers, again = self._timers, self._again
+        turns = len(again)
+        ready = self._selector.select(0.0 if again else timers.delay(self.now))
+        self.now = monotonic()
+        for key, mask in ready:
+            key.data.ready(mask)
+        for _ in range(turns):
+            again.popleft().ready(READ)
+        timers.expire(self.now)
 
     def stop(self) -> None:
         """Let `run` return after the present round."""

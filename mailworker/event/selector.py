@@ -55,6 +55,10 @@ if hasattr(select, "epoll"):
             self._epoll.unregister(fileobj)
             return key
 
+        def forget(self, fileobj: int) -> None:
+            """Stop to watch a descriptor that is closed at once, which takes it out of epoll too."""
+            del self._keys[fileobj]
+
         def modify(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:
             """Watch for other events, or for another handler."""
             if events != self._keys[fileobj].events:

@@ -107,20 +107,23 @@ class SocketStream:
         """See `Stream.close`."""
         closed = self._closed
         if closed is not None:
-            connected, tls = self.detach()
+            connected, tls, events = self.hand_over()
+            if events:
+                self._loop.forget(connected.fileno())
             if tls is not None:
                 tls.free()
             connected.close()
             closed()
 
-    def detach(self) -> tuple[socket.socket, TlsConnection | None]:
-        """Leave the loop and hand over what the stream was made of; it is of no more use, and never `closed`."""
+    def hand_over(self) -> tuple[socket.socket, TlsConnection | None, int]:
+        """Give away what the stream was made of; it is of no more use, and never `closed`.
+
+        The last value is what the descriptor is still watched for, 0 for nothing: the taker must change that.
+        """
         self._closed = None
-        if self._events:
-            self._loop.unwatch(self._socket.fileno())
-            self._events = 0
+        events, self._events = self._events, 0
         tls, self.tls = self.tls, None
-        return self._socket, tls
+        return self._socket, tls, events
 
     def ready(self, mask: int) -> None:
         """The selector's call: go on, or stop to watch while nobody waits."""

@@ -70,11 +70,13 @@ class Timers:
     def expire(self, now: float) -> None:
         """Expire all whose deadline is `now` or earlier."""
         while self._due and self._due[0] <= now:
-            bucket = heappop(self._due)
-            for timed in self._buckets.pop(bucket):
-                if timed.bucket == bucket:  # else an earlier one of this bucket has moved it
-                    timed.bucket = inf
-                    self._expire_or_wait_on(timed, now)
+            members = self._buckets[self._due[0]]
+            if members:
+                timed = members.pop()
+                timed.bucket = inf
+                self._expire_or_wait_on(timed, now)
+            else:
+                del self._buckets[heappop(self._due)]
 
     def _expire_or_wait_on(self, timed: Timed, now: float) -> None:
         if timed.deadline <= now:
@@ -97,7 +99,5 @@ class Timers:
     def _leave(self, timed: Timed) -> None:
         # An emptied bucket stays until it comes first: the next session with the same timeout will want it.
         if timed.bucket != inf:
-            members = self._buckets.get(timed.bucket)
-            if members is not None:
-                members.discard(timed)
+            self._buckets[timed.bucket].discard(timed)
             timed.bucket = inf

@@ -7,8 +7,8 @@ from mailworker.errors import Party, ProtocolError
 from mailworker.event.stream import SocketStream
 from mailworker.mail.client_address import Networks, client_ip, local_address, read_proxy_header, real_client
 from mailworker.mail.client_tls import tls_facts
-from mailworker.mail.dialogue import Login
-from mailworker.mail.upstream import Introduction
+from mailworker.mail.dialogue.dialogue import Login
+from mailworker.mail.upstream.upstream import Introduction
 from mailworker.wire.auth_http import Accepted, AuthRequest, TlsFacts
 from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2
 

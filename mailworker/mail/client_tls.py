@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mailworker.config.settings import SslSettings, VerifyClient
-from mailworker.mail.dialogue import Dialogue
+from mailworker.mail.dialogue.dialogue import Dialogue
 from mailworker.mail.session_log import SessionLog
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_http import ClientCertificate, TlsFacts

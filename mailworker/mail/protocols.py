@@ -8,14 +8,14 @@ from typing import Any
 
 from mailworker.config.settings import Protocol
 from mailworker.event.stream import Stream
-from mailworker.mail.dialogue import Dialogue
-from mailworker.mail.imap import ImapDialogue
-from mailworker.mail.pop3 import Pop3Dialogue
+from mailworker.mail.dialogue.dialogue import Dialogue
+from mailworker.mail.dialogue.imap import ImapDialogue
+from mailworker.mail.dialogue.pop3 import Pop3Dialogue
+from mailworker.mail.dialogue.smtp import SmtpDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.mail.smtp import SmtpDialogue
-from mailworker.mail.upstream import Introduction, ReplyReader, Upstream
-from mailworker.mail.upstream_login import imap_log_in, pop3_log_in, smtp_log_in
+from mailworker.mail.upstream.login import imap_log_in, pop3_log_in, smtp_log_in
+from mailworker.mail.upstream.upstream import Introduction, ReplyReader, Upstream
 from mailworker.wire.upstream import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader
 
 

@@ -43,14 +43,13 @@ class Side:
     other: Side
 
     def __init__(self, stream: SocketStream, relay: Relay, pending: bytes) -> None:
-        self._socket, self.tls = stream.detach()
+        self._socket, self.tls, self.watched = stream.hand_over()
         self.descriptor = self._socket.fileno()
         self.party = stream.party
         self.relay = relay
         self.pending = pending
         self.source = 0 if pending else READ
         self.sink = WRITE if pending else 0
-        self.watched = 0
         self.ended = False
 
     @property
@@ -69,11 +68,14 @@ class Side:
             return  # closed in this very round
         relay = self.relay
         relay.touch()
-        if mask & self.other.sink:
-            self.other.forward()
-        if mask & self.source and not relay.closed:
-            self.forward()
-        relay.watch()
+        try:
+            if mask & self.other.sink:
+                self.other.forward()
+            if mask & self.source and not relay.closed:
+                self.forward()
+            relay.watch()
+        except Exception as bug:
+            relay.abort(bug)
 
     def forward(self) -> None:
         """Move what can be moved from here to the other side, a bounded number of bytes."""
@@ -182,7 +184,11 @@ class Relay(Timed):
 
     def start(self) -> None:
         """Begin, with what was read before the relay was there."""
-        self._relays.connections.loop.set_deadline(self, self._active + self._timeout[0])
+        loop = self._relays.connections.loop
+        loop.set_deadline(self, self._active + self._timeout[0])
+        for side in self._sides:
+            if side.watched:
+                loop.change(side.descriptor, side.watched, side)  # its stream was called so far
         for side in self._sides:
             if side.has_input and not self.closed:
                 side.forward()
@@ -254,6 +260,13 @@ class Relay(Timed):
         self._log.info("shutdown timeout")
         self.close()
 
+    def abort(self, bug: Exception) -> None:
+        """End because of a bug, which is nobody else's business."""
+        self._log.action = "proxying"
+        self._log.bug(bug)
+        if not self.closed:
+            self.close()
+
     def close(self) -> None:
         """Close both connections."""
         self.closed = True
@@ -261,7 +274,7 @@ class Relay(Timed):
         loop.cancel_deadline(self)
         for side in self._sides:
             if side.watched:
-                loop.unwatch(side.descriptor)
+                loop.forget(side.descriptor)
                 side.watched = 0
         for side in self._sides:
             side.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mailworker.config.settings import MailServer, Starttls
 from mailworker.log.log import Log
-from mailworker.mail.auth_http import AuthHttp
-from mailworker.mail.authentication import Authenticator
+from mailworker.mail.authentication.auth_http import AuthHttp
+from mailworker.mail.authentication.authenticator import Authenticator
 from mailworker.mail.capabilities import Capabilities, capabilities
 from mailworker.tls.context import TlsContext
 

@@ -6,19 +6,18 @@ from contextlib import suppress
 from typing import Any
 
 from mailworker.config.settings import Address, InetAddress, Level, ProxyProtocol
-from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut
+from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut, escape
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import sleep
-from mailworker.log.line import escape
 from mailworker.mail.client import Client
 from mailworker.mail.client_tls import certificate_refusal
-from mailworker.mail.dialogue import Dialogue, Login, StartTls
+from mailworker.mail.dialogue.dialogue import Dialogue, Login, StartTls
 from mailworker.mail.protocols import PROTOCOLS
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.mail.upstream import Upstream
+from mailworker.mail.upstream.upstream import Upstream
 from mailworker.wire.auth_http import Accepted, Rejected
 from mailworker.wire.upstream import InvalidReply
 

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mailworker.config.settings import Level
-from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut, TlsError
-from mailworker.log.line import escape
+from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut, TlsError, escape
 from mailworker.log.log import Log
 from mailworker.tls.severity import severity
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 
 from mailworker.config.settings import Address, AuthMethod, InetAddress, Protocol, UnixAddress
-from mailworker.errors import Party, ProtocolError
+from mailworker.errors import Party, ProtocolError, escape
 from mailworker.wire.proxy_protocol import ProxyHeader
 from mailworker.wire.secret import Secret
 
@@ -339,10 +339,10 @@ def _address(fields: dict[bytes, bytes]) -> Address:
     if not server or not port:
         raise _error("did not send server or port")
     if not (_IPV4.fullmatch(server) or _is_ipv6(server)):
-        raise _error(f'sent invalid server address:"{_shown(server)}"')
+        raise _error(f'sent invalid server address:"{escape(server)}"')
     number = _PORT.fullmatch(port)
     if number is None or int(number[1]) > 65535:
-        raise _error(f'sent invalid server port:"{_shown(port)}"')
+        raise _error(f'sent invalid server port:"{escape(port)}"')
     return InetAddress(server.decode("ascii"), int(number[1]))
 
 
@@ -354,10 +354,6 @@ def _is_ipv6(text: bytes) -> bool:
     except AddressValueError:
         return False
     return True
-
-
-def _shown(value: bytes) -> str:
-    return value.decode(errors="backslashreplace")
 
 
 def _error(message: str) -> ProtocolError:

@@ -13,7 +13,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 from mailworker.config.settings import Address, InetAddress
-from mailworker.errors import Party, ProtocolError
+from mailworker.errors import Party, ProtocolError, escape
 
 V1_LIMIT = 107
 """Bytes of a version 1 header with its CRLF (specification, section 2.1)."""
@@ -103,7 +103,7 @@ def parse(data: bytes) -> ProxyHeader | None:
 def broken(data: bytes) -> ProtocolError:
     """The error for `data` that is no header, or only the beginning of one when the client went away."""
     line = re.split(rb"[\r\n]", data, maxsplit=1)[0]
-    return _error(f'broken header: "{line.decode(errors="backslashreplace")}"')
+    return _error(f'broken header: "{escape(line)}"')
 
 
 def _error(message: str) -> ProtocolError:

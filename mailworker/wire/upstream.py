@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from binascii import b2a_base64
 from dataclasses import dataclass
 
-from mailworker.errors import Party, ProtocolError
+from mailworker.errors import Party, ProtocolError, escape
 from mailworker.wire.secret import Secret
 
 _IMAP_UNTAGGED = re.compile(rb"\* (?!BYE\b)", re.IGNORECASE)
@@ -41,7 +41,7 @@ class InvalidReply(ProtocolError):
     """The backend refused, or answered what its protocol has no place for; `reply` can be passed on."""
 
     def __init__(self, reply: Reply, text: bytes) -> None:
-        super().__init__(Party.UPSTREAM, f'upstream sent invalid response: "{_shown(text)}"')
+        super().__init__(Party.UPSTREAM, f'upstream sent invalid response: "{escape(text)}"')
         self.reply = reply
 
 
@@ -49,12 +49,8 @@ class TooLongReply(ProtocolError):
     """A reply does not fit `proxy_buffer`; `text` is what fits."""
 
     def __init__(self, text: bytes) -> None:
-        super().__init__(Party.UPSTREAM, f'upstream sent too long response line: "{_shown(text)}"')
+        super().__init__(Party.UPSTREAM, f'upstream sent too long response line: "{escape(text)}"')
         self.text = text
-
-
-def _shown(text: bytes) -> str:
-    return text.decode(errors="backslashreplace")
 
 
 class _ReplyReader(ABC):

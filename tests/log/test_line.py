@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.config.settings import Level
-from mailworker.log.line import MAX_LINE, LineBuilder, describe, escape
+from mailworker.errors import escape
+from mailworker.log.line import MAX_LINE, LineBuilder, describe
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,8 @@ def test_line_ends_in_an_imap_login_are_data(scene: Scene) -> None:
     client.expect(IMAP.greeting)
     client.talk((b"a1 LOGIN {10+}\r\nu\r\nb NOOP\r {1+}\r\np\r\n", IMAP.answer))
     assert auth.header(b"Auth-User") == b"u%0D%0Ab%20NOOP%0D"
-    assert backend.peer().received.startswith(b"a1 LOGIN {10}\r\nu\r\nb NOOP\r {1}\r\np")
+    client.close()
+    assert backend.heard().startswith(b"a1 LOGIN {10}\r\nu\r\nb NOOP\r {1}\r\np")
 
 
 def test_an_smtp_login_is_xtext_for_xclient(scene: Scene) -> None:
@@ -269,7 +270,7 @@ def test_an_smtp_login_is_xtext_for_xclient(scene: Scene) -> None:
 
 
 def test_waiting_for_ever_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailworker.mail.auth_http._MOST_WAITS", 1)
+    monkeypatch.setattr("mailworker.mail.authentication.auth_http._MOST_WAITS", 1)
     auth = scene.auth(wait(b"1"))
     heard, line = log_in(scene, IMAP, auth=auth)
     assert heard == IMAP.error

@@ -324,7 +324,7 @@ ERRORS: dict[str, tuple[bytes, str]] = {
     "octal octet": (OK + SERVER + b"Auth-Server: 010.2.3.4\r\n" + END, 'sent invalid server address:"010.2.3.4"'),
     "brackets": (OK + SERVER + b"Auth-Server: [::1]\r\n" + END, 'sent invalid server address:"[::1]"'),
     "scope": (OK + SERVER + b"Auth-Server: fe80::1%lo\r\n" + END, 'sent invalid server address:"fe80::1%lo"'),
-    "8-bit address": (OK + SERVER + b"Auth-Server: ::\xff\r\n" + END, 'sent invalid server address:"::\\xff"'),
+    "8-bit address": (OK + SERVER + b"Auth-Server: ::\xff\r\n" + END, 'sent invalid server address:"::\\xFF"'),
     "unix without a path": (OK + SERVER + b"Auth-Server: unix:x\r\n" + END, 'sent invalid server address:"unix:x"'),
     "port 0": (OK + SERVER + b"Auth-Port: 0\r\n" + END, 'sent invalid server port:"0"'),
     "big port": (OK + SERVER + b"Auth-Port: 84737\r\n" + END, 'sent invalid server port:"84737"'),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from mailworker.config.settings import AuthMethod
 from mailworker.event.stream import Stream
 from mailworker.mail.capabilities import mechanisms
-from mailworker.mail.dialogue import Dialogue, Login, Refused, Request
-from mailworker.mail.sasl import exchange
+from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused, Request
+from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_http import Rejected

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from mailworker.config.settings import AuthMethod, Protocol, Starttls
-from mailworker.mail.dialogue import Login
+from mailworker.mail.dialogue.dialogue import Login
 from mailworker.wire.secret import Secret
-from tests.mail.dialogues import ALL_METHODS, OVER, SALT, Case, check, converse, names, plain, server_of
+from tests.mail.dialogue.dialogues import ALL_METHODS, OVER, SALT, Case, check, converse, names, plain, server_of
 from tests.support.memory_stream import MemoryStream
 
 OK = b"+OK\r\n"

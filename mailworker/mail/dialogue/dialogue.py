@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from mailworker.config.settings import AuthMethod, Starttls
-from mailworker.errors import ConnectionLost, Party, ProtocolError
+from mailworker.errors import ConnectionLost, Party, ProtocolError, escape
 from mailworker.event.stream import Stream
-from mailworker.log.line import escape
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_http import Rejected, SmtpEnvelope

@@ -5,11 +5,10 @@ from __future__ import annotations
 from time import monotonic
 
 from mailworker.config.settings import AuthMethod
-from mailworker.errors import TimedOut
+from mailworker.errors import TimedOut, escape
 from mailworker.event.stream import Stream
-from mailworker.log.line import escape
-from mailworker.mail.dialogue import Dialogue, Login, Refused, Request
-from mailworker.mail.sasl import exchange
+from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused, Request
+from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_http import Rejected, SmtpEnvelope

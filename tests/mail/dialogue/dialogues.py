@@ -10,7 +10,7 @@ import pytest
 
 from mailworker.config.settings import AuthMethod, MailServer, Protocol
 from mailworker.errors import ConnectionLost, TimedOut
-from mailworker.mail.dialogue import Dialogue, Login
+from mailworker.mail.dialogue.dialogue import Dialogue, Login
 from mailworker.mail.protocols import PROTOCOLS
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog

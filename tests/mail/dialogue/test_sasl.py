@@ -5,8 +5,8 @@ from base64 import b64decode, b64encode
 import pytest
 
 from mailworker.config.settings import AuthMethod, Protocol
-from mailworker.mail.dialogue import Login
-from tests.mail.dialogues import (
+from mailworker.mail.dialogue.dialogue import Login
+from tests.mail.dialogue.dialogues import (
     ALL_METHODS,
     OVER,
     SALT64,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mailworker.config.settings import Address, ProxySettings
 from mailworker.errors import ConnectionLost, Party
 from mailworker.event.stream import Stream
-from mailworker.mail.dialogue import Login
+from mailworker.mail.dialogue.dialogue import Login
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.secret import Secret
 from mailworker.wire.upstream import ImapReplyReader, Pop3ReplyReader, Reply, SmtpReplyReader

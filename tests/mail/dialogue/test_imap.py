@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mailworker.config.settings import AuthMethod, Protocol, Starttls
-from tests.mail.dialogues import ALL_METHODS, OVER, Case, check, names, plain
+from tests.mail.dialogue.dialogues import ALL_METHODS, OVER, Case, check, names, plain
 
 NO = b"refused\r\n"
 BAD = b" BAD invalid command\r\n"

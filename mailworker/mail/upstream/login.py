@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.mail.imap import ImapDialogue
-from mailworker.mail.smtp import SmtpDialogue
-from mailworker.mail.upstream import Introduction, Upstream
+from mailworker.mail.dialogue.imap import ImapDialogue
+from mailworker.mail.dialogue.smtp import SmtpDialogue
+from mailworker.mail.upstream.upstream import Introduction, Upstream
 from mailworker.wire.auth_http import SmtpEnvelope
 from mailworker.wire.secret import Secret
 from mailworker.wire.upstream import (

@@ -6,7 +6,7 @@ from base64 import b64encode
 from typing import Any
 
 from mailworker.config.settings import AuthMethod
-from mailworker.mail.dialogue import Dialogue, Login, Refused
+from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused
 from mailworker.wire.sasl import (
     PASSWORD_PROMPT,
     USERNAME_PROMPT,

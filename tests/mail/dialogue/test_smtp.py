@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mailworker.config.settings import AuthMethod, Protocol, Starttls
-from tests.mail.dialogues import (
+from tests.mail.dialogue.dialogues import (
     ALL_METHODS,
     OVER,
     Case,

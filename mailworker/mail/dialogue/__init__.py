@@ -1,0 +1,1 @@
+"""What is said with a client before it is logged in."""

@@ -1,0 +1,186 @@
+"""A loop to try things on: it runs until the coroutines given to it have ended."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from math import inf
+from typing import Any
+
+from mailworker.errors import Party
+from mailworker.event.loop import Handler, Loop
+from mailworker.event.selector import READ
+from mailworker.event.stream import SocketStream
+from mailworker.event.task import Task
+from mailworker.event.timers import Timed
+
+# Seconds after which a test that hangs fails.
+_LIMIT = 10.0
+
+
+class CountingSelector(selectors.BaseSelector):
+    """Counts the rounds of a loop, and refuses to register while `refusal` is set."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self.rounds = 0
+        self.refusal: OSError | None = None
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        if self.refusal is not None:
+            raise self.refusal
+        return self._selector.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._selector.unregister(fileobj)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._selector.modify(fileobj, events, data)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.rounds += 1
+        return self._selector.select(timeout)
+
+    def close(self) -> None:
+        self._selector.close()
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._selector.get_map()
+
+
+class Bench:
+    """`loop` lives for one `run`. `bugs` is what `on_bug` was told; `closed` how many of its streams were closed."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self.selector = CountingSelector(selector)
+        self.bugs: list[Exception] = []
+        self.loop = Loop(self.bugs.append, self.selector)
+        self.closed = 0
+        self._running = 0
+        self._streams: list[SocketStream] = []
+
+    def stream(self, connected: socket.socket, party: Party = Party.CLIENT) -> SocketStream:
+        connected.setblocking(False)
+        stream = SocketStream(self.loop, connected, party, self._count_closed)
+        self._streams.append(stream)
+        return stream
+
+    def task(self, coroutine: Coroutine[Any, None, None]) -> Task:
+        """A task that `run` waits for; it is not started yet."""
+        self._running += 1
+        return Task(self.loop, self._stop_at_end(coroutine))
+
+    def start(self, coroutine: Coroutine[Any, None, None]) -> Task:
+        task = self.task(coroutine)
+        task.resume()
+        return task
+
+    def run(self, *coroutines: Coroutine[Any, None, None]) -> None:
+        """Start tasks in their order, and serve until these and all others have ended."""
+        for coroutine in coroutines:
+            self.start(coroutine)
+        guard = Alarm(_fail)
+        self.loop.set_deadline(guard, self.loop.now + _LIMIT)
+        if self._running:
+            self.loop.run()
+        self.loop.cancel_deadline(guard)
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.close()
+
+    def _count_closed(self) -> None:
+        self.closed += 1
+
+    async def _stop_at_end(self, coroutine: Coroutine[Any, None, None]) -> None:
+        try:
+            await coroutine
+        finally:
+            self._running -= 1
+            if not self._running:
+                self.loop.stop()
+
+
+class Alarm(Timed):
+    """Calls `action` when its deadline has passed."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        super().__init__()
+        self._action = action
+
+    def expire(self) -> None:
+        self._action()
+
+
+class Watcher:
+    """A handler that notes what it is called with, and then calls `action`."""
+
+    def __init__(self, action: Callable[[], object] = lambda: None) -> None:
+        self._action = action
+        self.masks: list[int] = []
+
+    def ready(self, mask: int) -> None:
+        self.masks.append(mask)
+        self._action()
+
+
+class Bell:
+    """Lets a task wait until another part of the test rings."""
+
+    def __init__(self) -> None:
+        self.waiting: Task | None = None
+
+    def park(self, task: Task) -> None:
+        self.waiting = task
+        task.loop.set_deadline(task, inf)
+
+    def timed_out(self) -> None:
+        raise AssertionError("without a deadline")
+
+    def ring(self) -> None:
+        task, self.waiting = self.waiting, None
+        if task is None:
+            raise AssertionError("nobody waits")
+        task.resume()
+
+
+@contextmanager
+def thread(function: Callable[[], None]) -> Iterator[None]:
+    """Run `function` meanwhile; what it raises is raised here in the end."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            function()
+        except BaseException as failure:
+            failures.append(failure)
+
+    running = threading.Thread(target=run)
+    running.start()
+    try:
+        yield
+    finally:
+        running.join(_LIMIT)
+    if failures:
+        raise failures[0]
+    assert not running.is_alive()
+
+
+def anonymous_client() -> ssl.SSLContext:
+    """A TLS client that trusts anybody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def watch(loop: Loop, connected: socket.socket, handler: Handler) -> None:
+    loop.watch(connected.fileno(), READ, handler)
+
+
+def _fail() -> None:
+    raise AssertionError(f"not done within {_LIMIT} seconds")

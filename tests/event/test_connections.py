@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from mailworker.config.settings import InetAddress, UnixAddress
+from mailworker.errors import ConnectionLost, OutOfConnections, Party
+from mailworker.event.connections import Connections
+from mailworker.event.stream import SocketStream
+from tests.event.bench import Bench
+
+
+def _address(listening: socket.socket) -> InetAddress:
+    return InetAddress(*listening.getsockname()[:2])
+
+
+def _unused_address() -> InetAddress:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return _address(listening)
+
+
+def _open_descriptors() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+async def _try(stream: SocketStream, action: str, losses: list[ConnectionLost]) -> None:
+    try:
+        await (stream.write(b"hello") if action == "write" else stream.read(100))
+        await stream.read(100)
+    except ConnectionLost as error:
+        losses.append(error)
+    finally:
+        stream.close()
+
+
+def test_numbers_never_meet_those_of_another_worker(bench: Bench) -> None:
+    workers = [Connections(bench.loop, 100, first=first, step=3) for first in (1, 2, 3)]
+    numbers = [connections.take() for connections in workers for _ in range(5)]
+    assert sorted(numbers) == list(range(1, 16))
+
+
+def test_no_more_than_the_limit_are_in_use_and_each_release_is_told(bench: Bench) -> None:
+    in_use: list[int] = []
+    connections = Connections(bench.loop, 2, lambda: in_use.append(connections.in_use))
+    assert [connections.take(), connections.take()] == [1, 2]
+    with pytest.raises(OutOfConnections, match="2 worker_connections are not enough"):
+        connections.take()
+    assert connections.in_use == 2
+    connections.release()
+    assert in_use == [1]
+    assert connections.take() == 3
+
+
+@pytest.mark.parametrize("family", ["IPv4", "unix"])
+@pytest.mark.parametrize("first", ["read", "write"])
+def test_a_stream_can_be_used_while_it_connects(
+    bench: Bench, resources: ExitStack, tmp_path: Path, family: str, first: str
+) -> None:
+    listening = socket.socket(socket.AF_UNIX if family == "unix" else socket.AF_INET)
+    resources.enter_context(listening)
+    path = str(tmp_path / "socket")
+    listening.bind(path if family == "unix" else ("127.0.0.1", 0))
+    listening.listen()
+    address = UnixAddress(path) if family == "unix" else _address(listening)
+    connections = Connections(bench.loop, 10)
+    received: list[bytes] = []
+
+    async def client() -> None:
+        stream = connections.connect(address, Party.UPSTREAM)
+        assert connections.in_use == 1
+        peer = bench.stream(listening.accept()[0])
+        if first == "read":
+            await peer.write(b"welcome")
+            received.append(await stream.read(100))
+        await stream.write(b"hello")
+        received.append(await peer.read(100))
+        stream.close()
+        peer.close()
+
+    bench.run(client())
+    assert not bench.bugs
+    assert received == [b"welcome", b"hello"][first == "write" :]
+    assert connections.in_use == 0
+
+
+def test_connections_do_not_wait_for_more_to_send(bench: Bench, listening: socket.socket) -> None:
+    stream = Connections(bench.loop, 10).connect(_address(listening), Party.UPSTREAM)
+    assert stream.connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    stream.close()
+
+
+@pytest.mark.parametrize(("action", "call"), [("read", "recv()"), ("write", "send()")])
+def test_a_refusal_is_met_at_the_first_use(bench: Bench, action: str, call: str) -> None:
+    connections = Connections(bench.loop, 10)
+    losses: list[ConnectionLost] = []
+    stream = connections.connect(_unused_address(), Party.AUTH_SERVICE)
+    bench.run(_try(stream, action, losses))
+    assert [(loss.party, loss.call, loss.errno) for loss in losses] == [(Party.AUTH_SERVICE, call, errno.ECONNREFUSED)]
+    assert connections.in_use == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        pytest.param("/nonexistent/socket", errno.ENOENT, id="nothing there"),
+        pytest.param("/" + "long/" * 100, errno.ENAMETOOLONG, id="too long for the system"),
+    ],
+)
+def test_a_path_that_nobody_listens_on_is_a_lost_connection_at_once(bench: Bench, path: str, number: int) -> None:
+    connections = Connections(bench.loop, 10)
+    before = _open_descriptors()
+    with pytest.raises(ConnectionLost) as caught:
+        connections.connect(UnixAddress(path), Party.UPSTREAM)
+    assert (caught.value.call, caught.value.errno) == (f"connect() to unix:{path}", number)
+    assert connections.in_use == 0
+    assert _open_descriptors() == before
+
+
+def test_a_full_unix_backlog_is_a_lost_connection_at_once(bench: Bench, resources: ExitStack, tmp_path: Path) -> None:
+    listening = resources.enter_context(socket.socket(socket.AF_UNIX))
+    listening.bind(str(tmp_path / "socket"))
+    listening.listen(0)
+    connections = Connections(bench.loop, 10)
+    address = UnixAddress(str(tmp_path / "socket"))
+    with pytest.raises(ConnectionLost) as caught:
+        for _ in range(10):
+            resources.callback(connections.connect(address, Party.UPSTREAM).close)
+    assert caught.value.errno in (errno.EAGAIN, errno.ECONNREFUSED)
+
+
+def test_want_of_descriptors_is_a_lost_connection(bench: Bench) -> None:
+    connections = Connections(bench.loop, 10)
+    failure = OSError(errno.EMFILE, "Too many open files")
+    with (
+        patch("mailworker.event.connections.socket.socket", side_effect=failure),
+        pytest.raises(ConnectionLost) as caught,
+    ):
+        connections.connect(InetAddress("127.0.0.1", 1), Party.UPSTREAM)
+    assert (caught.value.call, caught.value.errno) == ("socket()", errno.EMFILE)
+    assert connections.in_use == 0
+
+
+def test_beyond_the_limit_nothing_is_opened(bench: Bench) -> None:
+    before = _open_descriptors()
+    with pytest.raises(OutOfConnections):
+        Connections(bench.loop, 0).connect(_unused_address(), Party.UPSTREAM)
+    assert _open_descriptors() == before
+
+
+def test_a_bug_on_the_way_leaves_the_count_as_it_was(bench: Bench) -> None:
+    connections = Connections(bench.loop, 10)
+    with (
+        patch("mailworker.event.connections.socket.socket", side_effect=ZeroDivisionError),
+        pytest.raises(ZeroDivisionError),
+    ):
+        connections.connect(InetAddress("127.0.0.1", 1), Party.UPSTREAM)
+    assert connections.in_use == 0

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import errno
+import resource
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mailworker.config.settings import EventsSettings
+from mailworker.event.listener import Listener
+from mailworker.event.loop import Loop
+from tests.event.bench import Alarm, Bench, Watcher, watch
+
+
+class _Door:
+    """What a listener is given: accepts into `connections`, stops the loop at `wanted` of them."""
+
+    def __init__(self, loop: Loop, wanted: int = 1) -> None:
+        self._loop = loop
+        self._wanted = wanted
+        self.connections: list[socket.socket] = []
+        self.addresses: list[Any] = []
+        self.failures: list[int | None] = []
+
+    def accepted(self, connection: socket.socket, address: Any) -> None:
+        self.connections.append(connection)
+        self.addresses.append(address)
+        if len(self.connections) == self._wanted:
+            self._loop.stop()
+
+    def failed(self, error: OSError) -> None:
+        self.failures.append(error.errno)
+
+    def close(self) -> None:
+        for connection in self.connections:
+            connection.close()
+
+
+class _FailingSocket:
+    """A listening socket whose first accepts raise."""
+
+    def __init__(self, listening: socket.socket, *failures: int) -> None:
+        self._listening = listening
+        self._failures = list(failures)
+        self.accepts = 0
+
+    def fileno(self) -> int:
+        return self._listening.fileno()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        self.accepts += 1
+        if self._failures:
+            raise OSError(self._failures.pop(0), "as the test wants it")
+        return self._listening.accept()
+
+
+@contextmanager
+def _no_more_descriptors() -> Iterator[None]:
+    """From here on this process can open no file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as lowest_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno(), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def door(bench: Bench, resources: ExitStack) -> Callable[[int], _Door]:
+    def make(wanted: int) -> _Door:
+        door = _Door(bench.loop, wanted)
+        resources.callback(door.close)
+        return door
+
+    return make
+
+
+@pytest.fixture
+def connect(listening: socket.socket, resources: ExitStack) -> Callable[[], socket.socket]:
+    return lambda: resources.enter_context(socket.create_connection(listening.getsockname()))
+
+
+Connect = Callable[[], socket.socket]
+MakeDoor = Callable[[int], _Door]
+
+
+def test_a_connection_comes_with_its_address_and_never_blocks(
+    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+) -> None:
+    it = door(1)
+    client = connect()
+    Listener(bench.loop, listening, it.accepted, it.failed, events).open()
+    bench.loop.run()
+    assert it.addresses == [client.getsockname()]
+    with pytest.raises(BlockingIOError):
+        it.connections[0].recv(1)
+    assert not it.failures
+
+
+@pytest.mark.parametrize(("multi_accept", "rounds"), [(False, 3), (True, 1)])
+def test_multi_accept_takes_all_that_wait_in_one_round(
+    bench: Bench,
+    listening: socket.socket,
+    connect: Connect,
+    door: MakeDoor,
+    events: EventsSettings,
+    multi_accept: bool,
+    rounds: int,
+) -> None:
+    it = door(3)
+    for _ in range(3):
+        connect()
+    Listener(bench.loop, listening, it.accepted, it.failed, replace(events, multi_accept=multi_accept)).open()
+    bench.loop.run()
+    assert len(it.connections) == 3
+    assert bench.selector.rounds == rounds
+    assert not it.failures
+
+
+def test_a_closed_listener_accepts_nothing_and_leaves_the_socket_open(
+    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+) -> None:
+    it = door(1)
+    listener = Listener(bench.loop, listening, it.accepted, it.failed, events)
+    listener.open()
+    listener.close()
+    listener.close()
+    connect()
+    bench.loop.set_deadline(Alarm(bench.loop.stop), bench.loop.now + 0.02)
+    bench.loop.run()
+    assert not it.connections
+    listening.accept()[0].close()
+
+
+def test_a_listener_that_is_closed_by_what_it_accepts_accepts_no_more(
+    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+) -> None:
+    it = door(1)
+
+    def accepted(connection: socket.socket, address: Any) -> None:
+        it.accepted(connection, address)
+        listener.close()
+
+    listener = Listener(bench.loop, listening, accepted, it.failed, replace(events, multi_accept=True))
+    for _ in range(2):
+        connect()
+    listener.open()
+    bench.loop.run()
+    assert len(it.connections) == 1
+
+
+@pytest.mark.parametrize("close_socket", [False, True], ids=["the socket stays open", "the socket is closed too"])
+def test_a_listener_that_is_closed_in_the_round_of_its_event_does_nothing(
+    bench: Bench,
+    resources: ExitStack,
+    listening: socket.socket,
+    connect: Connect,
+    door: MakeDoor,
+    events: EventsSettings,
+    close_socket: bool,
+) -> None:
+    """As a signal to shut down does that comes together with a connection, whichever is served first."""
+    it = door(0)
+    listener = Listener(bench.loop, listening, it.accepted, it.failed, events)
+
+    def shut_down() -> None:
+        listener.close()
+        if close_socket:
+            listening.close()
+        # Beyond the time in which a listener would come back after a pause.
+        bench.loop.set_deadline(Alarm(bench.loop.stop), bench.loop.now + 2 * events.accept_mutex_delay)
+        for other in watched:
+            bench.loop.unwatch(other.fileno())
+        watched.clear()
+
+    watched: list[socket.socket] = []
+    signal, sender = socket.socketpair()
+    resources.enter_context(signal)
+    resources.enter_context(sender)
+    sender.send(b"x")
+    watched.append(signal)
+    watch(bench.loop, signal, Watcher(shut_down))
+    listener.open()
+    connect()
+    bench.loop.run()
+    assert not it.failures
+    assert len(it.connections) <= 1
+    listener.ready(1)
+    assert not it.failures
+
+
+@pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPROTO, errno.EINTR])
+def test_a_peer_that_went_away_is_no_failure(
+    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings, number: int
+) -> None:
+    it = door(1)
+    connect()
+    failing: Any = _FailingSocket(listening, number)
+    Listener(bench.loop, failing, it.accepted, it.failed, events).open()
+    bench.loop.run()
+    assert len(it.connections) == 1
+    assert not it.failures
+
+
+def test_another_process_that_was_faster_is_no_failure(
+    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+) -> None:
+    it = door(1)
+    connect()
+    failing: Any = _FailingSocket(listening, errno.EAGAIN)
+    Listener(bench.loop, failing, it.accepted, it.failed, events).open()
+    bench.loop.run()
+    assert len(it.connections) == 1
+    assert not it.failures
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+@pytest.mark.parametrize("multi_accept", [False, True])
+def test_want_of_resources_pauses_and_is_told_once_a_pause(
+    bench: Bench,
+    listening: socket.socket,
+    connect: Connect,
+    door: MakeDoor,
+    events: EventsSettings,
+    number: int,
+    multi_accept: bool,
+) -> None:
+    it = door(1)
+    connect()
+    failing: Any = _FailingSocket(listening, number, number)
+    begin = bench.loop.now
+    Listener(bench.loop, failing, it.accepted, it.failed, replace(events, multi_accept=multi_accept)).open()
+    bench.loop.run()
+    assert it.failures == [number, number]
+    assert len(it.connections) == 1
+    assert failing.accepts == 3 + multi_accept
+    assert bench.loop.now >= begin + 2 * events.accept_mutex_delay
+
+
+def test_without_descriptors_the_loop_rests(
+    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+) -> None:
+    it = door(1)
+    connect()
+    with ExitStack() as stack:
+        stack.enter_context(_no_more_descriptors())
+        Listener(bench.loop, listening, it.accepted, it.failed, events).open()
+        bench.loop.set_deadline(Alarm(stack.close), bench.loop.now + 2.5 * events.accept_mutex_delay)
+        bench.loop.run()
+    assert set(it.failures) == {errno.EMFILE}
+    assert 1 <= len(it.failures) <= 4
+    assert len(it.connections) == 1
+    assert bench.selector.rounds <= 12
+
+
+def test_a_listener_that_is_closed_during_its_pause_stays_closed(
+    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+) -> None:
+    it = door(1)
+    connect()
+    failing: Any = _FailingSocket(listening, errno.EMFILE)
+
+    def failed(error: OSError) -> None:
+        it.failed(error)
+        listener.close()
+
+    listener = Listener(bench.loop, failing, it.accepted, failed, events)
+    listener.open()
+    bench.loop.set_deadline(Alarm(bench.loop.stop), bench.loop.now + 2 * events.accept_mutex_delay)
+    bench.loop.run()
+    assert it.failures == [errno.EMFILE]
+    assert not it.connections
+
+
+def test_a_refused_registration_after_a_pause_is_another_pause(
+    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+) -> None:
+    it = door(1)
+    connect()
+    failing: Any = _FailingSocket(listening, errno.EMFILE)
+
+    def failed(error: OSError) -> None:
+        it.failed(error)
+        bench.selector.refusal = OSError(errno.ENOSPC, "No space left on device") if len(it.failures) < 3 else None
+
+    Listener(bench.loop, failing, it.accepted, failed, events).open()
+    bench.loop.run()
+    assert it.failures == [errno.EMFILE, errno.ENOSPC, errno.ENOSPC]
+    assert len(it.connections) == 1

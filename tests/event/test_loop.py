@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import selectors
+import socket
+from contextlib import ExitStack
+from time import monotonic
+
+from mailworker.event.loop import Loop
+from mailworker.event.selector import READ, WRITE, new_selector
+from tests.event.bench import Alarm, Bench, Watcher
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+def test_a_handler_is_called_when_its_descriptor_is_ready(bench: Bench, pair: Pair) -> None:
+    loop, watcher = bench.loop, Watcher(bench.loop.stop)
+    loop.watch(pair[0].fileno(), READ, watcher)
+    pair[1].send(b"x")
+    loop.run()
+    assert watcher.masks == [READ]
+
+
+def test_other_events_call_another_handler(bench: Bench, pair: Pair) -> None:
+    loop, first, second = bench.loop, Watcher(), Watcher(bench.loop.stop)
+    loop.watch(pair[0].fileno(), READ, first)
+    loop.change(pair[0].fileno(), WRITE, second)
+    loop.run()
+    assert not first.masks
+    assert second.masks == [WRITE]
+
+
+def test_who_has_input_of_its_own_is_called_in_the_next_round_without_waiting(bench: Bench) -> None:
+    loop, watcher = bench.loop, Watcher()
+    second = Watcher(loop.stop)
+    first = Watcher(lambda: loop.again(second))
+    loop.again(first)
+    loop.again(watcher)
+    loop.run()
+    assert first.masks == watcher.masks == second.masks == [READ]
+    assert bench.selector.rounds == 2
+
+
+def test_who_asks_to_be_called_again_does_not_hold_up_the_others(bench: Bench, pair: Pair) -> None:
+    loop = bench.loop
+    hungry = Watcher(lambda: loop.again(hungry))
+    loop.again(hungry)
+    loop.watch(pair[0].fileno(), READ, Watcher(loop.stop))
+    pair[1].send(b"x")
+    loop.run()
+    assert hungry.masks == [READ]
+
+
+def test_a_deadline_is_met_and_never_early(bench: Bench) -> None:
+    loop = bench.loop
+    deadline = monotonic() + 0.03
+    loop.set_deadline(Alarm(loop.stop), deadline)
+    loop.run()
+    assert deadline <= monotonic() < deadline + 1
+    assert deadline <= loop.now
+
+
+def test_a_cancelled_deadline_is_not_met(bench: Bench) -> None:
+    loop = bench.loop
+    met: list[str] = []
+    cancelled = Alarm(lambda: met.append("cancelled"))
+    loop.set_deadline(cancelled, loop.now + 0.01)
+    loop.set_deadline(Alarm(loop.stop), loop.now + 0.03)
+    loop.cancel_deadline(cancelled)
+    loop.run()
+    assert not met
+
+
+def test_a_deadline_years_away_can_be_waited_for(bench: Bench, pair: Pair) -> None:
+    loop = bench.loop
+    loop.set_deadline(Alarm(lambda: None), loop.now + 10 * 365 * 24 * 3600.0)
+    loop.watch(pair[0].fileno(), READ, Watcher(loop.stop))
+    pair[1].send(b"x")
+    loop.run()
+    assert bench.selector.rounds == 1
+
+
+def test_a_deadline_wakes_once(bench: Bench) -> None:
+    loop = bench.loop
+    loop.set_deadline(Alarm(loop.stop), loop.now + 0.05)
+    loop.run()
+    assert bench.selector.rounds <= 2
+
+
+def test_stop_lets_the_round_end(bench: Bench, resources: ExitStack) -> None:
+    loop = bench.loop
+    watchers = [Watcher(loop.stop), Watcher(loop.stop)]
+    for watcher in watchers:
+        ours, theirs = socket.socketpair()
+        resources.enter_context(ours)
+        resources.enter_context(theirs)
+        theirs.send(b"x")
+        loop.watch(ours.fileno(), READ, watcher)
+    loop.run()
+    assert [watcher.masks for watcher in watchers] == [[READ], [READ]]
+    assert bench.selector.rounds == 1
+
+
+def test_what_is_unwatched_in_this_very_round_is_not_watched_afterwards(bench: Bench, pair: Pair) -> None:
+    loop, descriptor = bench.loop, pair[0].fileno()
+    watcher = Watcher(lambda: loop.unwatch(descriptor))
+    loop.watch(descriptor, READ, watcher)
+    loop.set_deadline(Alarm(loop.stop), loop.now + 0.02)
+    pair[1].send(b"x")
+    loop.run()
+    assert watcher.masks == [READ]
+
+
+def test_the_method_has_the_name_of_the_use_directive() -> None:
+    names = {}
+    for selector in (new_selector(), selectors.DefaultSelector(), selectors.SelectSelector()):
+        loop = Loop(lambda bug: None, selector)
+        names[type(selector)] = loop.method
+        loop.close()
+    assert names[selectors.SelectSelector] == "select"
+    assert set(names.values()) <= {"epoll", "kqueue", "poll", "select", "devpoll"}

@@ -1,0 +1,398 @@
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+import struct
+import threading
+from contextlib import ExitStack
+from unittest.mock import patch
+
+import pytest
+
+from mailworker.errors import ConnectionLost, PeerError, TimedOut, TlsError
+from mailworker.event.stream import SocketStream
+from mailworker.event.task import sleep
+from mailworker.tls.connection import TlsConnection
+from mailworker.tls.context import TlsContext
+from tests.event.bench import Bench, anonymous_client, thread
+from tests.support.certificates import Certificate
+from tests.support.peer import Peer
+from tests.support.settings import ssl_settings
+
+_BULK = os.urandom(1 << 20)
+_LINGER_NOT = struct.pack("ii", 1, 0)
+
+
+@pytest.fixture(scope="module")
+def context(certificate: Certificate) -> TlsContext:
+    return TlsContext.build(ssl_settings(certificate), b"imap")
+
+
+@pytest.fixture
+def ends(bench: Bench, resources: ExitStack) -> tuple[SocketStream, socket.socket]:
+    """The server's stream, and the client's socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        theirs = resources.enter_context(socket.create_connection(listening.getsockname()))
+        ours = resources.enter_context(listening.accept()[0])
+    theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return bench.stream(ours), theirs
+
+
+Ends = tuple[SocketStream, socket.socket]
+
+
+def _secure(connected: socket.socket) -> Peer:
+    """Shake hands as the client; blocks, so from a thread."""
+    peer = Peer(connected)
+    peer.start_tls(anonymous_client())
+    return peer
+
+
+async def _read_all(stream: SocketStream, limit: int = 4096) -> bytes:
+    received = b""
+    while data := await stream.read(limit):
+        received += data
+    return received
+
+
+def test_talks_to_a_client(bench: Bench, ends: Ends, context: TlsContext) -> None:
+    stream, connected = ends
+    received: list[bytes] = []
+
+    async def server() -> None:
+        assert stream.tls is None
+        await stream.start_tls(context)
+        assert stream.tls is not None
+        assert stream.tls.protocol == "TLSv1.3"
+        await stream.write(b"welcome")
+        received.append(await stream.read(100))
+        stream.close()
+
+    def client() -> None:
+        peer = _secure(connected)
+        peer.expect(b"welcome")
+        peer.send(b"hello")
+        assert peer.rest() == b""
+        peer.close()
+
+    with thread(client):
+        bench.run(server())
+    assert received == [b"hello"]
+    assert not bench.bugs
+    assert stream.tls is None
+
+
+def test_what_was_said_in_clear_before_stays_out_of_tls(bench: Bench, ends: Ends, context: TlsContext) -> None:
+    stream, connected = ends
+    received: list[bytes] = []
+
+    async def server() -> None:
+        received.append(await stream.peek(100))
+        received.append(await stream.read(100))
+        await stream.write(b"go ahead")
+        await stream.start_tls(context)
+        received.append(await stream.read(100))
+        stream.close()
+
+    def client() -> None:
+        peer = Peer(connected)
+        peer.talk((b"STARTTLS", b"go ahead"))
+        peer.start_tls(anonymous_client())
+        peer.send(b"inside")
+        assert peer.rest() == b""
+        peer.close()
+
+    with thread(client):
+        bench.run(server())
+    assert received == [b"STARTTLS", b"STARTTLS", b"inside"]
+    assert not bench.bugs
+
+
+@pytest.mark.parametrize("piece", [1, 100])
+def test_a_handshake_and_input_may_come_in_pieces(bench: Bench, ends: Ends, context: TlsContext, piece: int) -> None:
+    """The client's last flight comes together with its first input."""
+    stream, connected = ends
+    received: list[bytes] = []
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = anonymous_client().wrap_bio(incoming, outgoing)
+
+    async def server() -> None:
+        await stream.start_tls(context)
+        while len(b"".join(received)) < len(b"first and second"):
+            received.append(await stream.read(100))
+        stream.close()
+
+    def client() -> None:
+        connected.settimeout(5)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                send_in_pieces(outgoing.read())
+                incoming.write(connected.recv(65536))
+        tls.write(b"first ")
+        tls.write(b"and second")
+        send_in_pieces(outgoing.read())
+        while connected.recv(65536):
+            pass
+
+    def send_in_pieces(data: bytes) -> None:
+        for start in range(0, len(data), piece):
+            connected.send(data[start : start + piece])
+
+    with thread(client):
+        bench.run(server())
+    assert b"".join(received) == b"first and second"
+    assert not bench.bugs
+
+
+def test_small_reads_empty_a_record_that_no_selector_sees(bench: Bench, ends: Ends, context: TlsContext) -> None:
+    stream, connected = ends
+    pieces: list[bytes] = []
+
+    async def server() -> None:
+        await stream.start_tls(context)
+        stream.deadline = bench.loop.now + 5
+        for _ in range(10):
+            pieces.append(await stream.read(1))
+        stream.close()
+
+    def client() -> None:
+        peer = _secure(connected)
+        peer.send(b"0123456789")
+        assert peer.rest() == b""
+        peer.close()
+
+    with thread(client):
+        bench.run(server())
+    assert pieces == [b"%d" % digit for digit in range(10)]
+    assert not bench.bugs
+
+
+def test_a_slow_reader_gets_everything(bench: Bench, ends: Ends, context: TlsContext) -> None:
+    stream, connected = ends
+    stream.connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    received: list[bytes] = []
+
+    async def server() -> None:
+        await stream.start_tls(context)
+        await stream.write(_BULK)
+        received.append(await stream.read(100))
+        stream.close()
+
+    def client() -> None:
+        peer = _secure(connected)
+        peer.expect(_BULK)
+        peer.send(b"thanks")
+        assert peer.rest() == b""
+        peer.close()
+
+    with thread(client):
+        bench.run(server())
+    assert received == [b"thanks"]
+    assert not bench.bugs
+
+
+@pytest.mark.parametrize("politely", [True, False], ids=["close_notify", "without close_notify"])
+def test_the_end_of_the_peers_side_is_the_end(bench: Bench, ends: Ends, context: TlsContext, politely: bool) -> None:
+    stream, connected = ends
+    received: list[bytes] = []
+
+    async def server() -> None:
+        await stream.start_tls(context)
+        received.append(await _read_all(stream))
+        await stream.end_tls()
+        stream.close()
+
+    def client() -> None:
+        with anonymous_client().wrap_socket(connected) as tls:
+            tls.settimeout(5)
+            tls.send(b"bye")
+            if politely:
+                tls.unwrap()
+            else:
+                tls.shutdown(socket.SHUT_WR)
+
+    with thread(client):
+        bench.run(server())
+    assert received == [b"bye"]
+    assert not bench.bugs
+
+
+@pytest.mark.parametrize("action", ["read", "write"])
+def test_a_reset_is_a_lost_connection(bench: Bench, ends: Ends, context: TlsContext, action: str) -> None:
+    stream, connected = ends
+    errors: list[PeerError] = []
+
+    async def server() -> None:
+        await stream.start_tls(context)
+        await stream.read(100)
+        await stream.write(b"y")
+        try:
+            await (stream.read(100) if action == "read" else stream.write(_BULK * 16))
+        except PeerError as error:
+            errors.append(error)
+        stream.close()
+
+    def client() -> None:
+        tls = anonymous_client().wrap_socket(connected)
+        tls.send(b"x")
+        assert tls.recv(100) == b"y"
+        tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        tls.close()
+
+    with thread(client):
+        bench.run(server())
+    [error] = errors
+    assert isinstance(error, ConnectionLost)
+    assert error.call == ("SSL_read()" if action == "read" else "SSL_write()")
+    assert error.errno in (errno.ECONNRESET, errno.EPIPE)
+    assert not bench.bugs
+
+
+def test_a_peer_that_leaves_in_the_handshake_is_a_lost_connection(
+    bench: Bench, ends: Ends, context: TlsContext
+) -> None:
+    stream, connected = ends
+    errors: list[ConnectionLost] = []
+
+    async def server() -> None:
+        try:
+            await stream.start_tls(context)
+        except ConnectionLost as error:
+            errors.append(error)
+        await stream.end_tls()
+        stream.close()
+
+    connected.close()
+    bench.run(server())
+    assert [(error.call, error.errno) for error in errors] == [("SSL_do_handshake()", 0)]
+    assert not bench.bugs
+
+
+def test_a_peer_that_speaks_no_tls_is_refused(bench: Bench, ends: Ends, context: TlsContext) -> None:
+    stream, connected = ends
+    errors: list[TlsError] = []
+
+    async def server() -> None:
+        try:
+            await stream.start_tls(context)
+        except TlsError as error:
+            errors.append(error)
+        await stream.end_tls()
+        stream.close()
+
+    connected.send(b"GET / HTTP/1.0\r\n\r\n")
+    bench.run(server())
+    [error] = errors
+    assert error.call == "SSL_do_handshake()"
+    assert error.reasons
+    assert not bench.bugs
+
+
+def test_a_silent_peer_lets_its_handshake_time_out(bench: Bench, ends: Ends, context: TlsContext) -> None:
+    stream, _ = ends
+    errors: list[TimedOut] = []
+
+    async def server() -> None:
+        stream.deadline = bench.loop.now + 0.03
+        try:
+            await stream.start_tls(context)
+        except TimedOut as error:
+            errors.append(error)
+        stream.close()
+
+    bench.run(server())
+    assert len(errors) == 1
+    assert bench.closed == 1
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_goodbye_waits_for_the_peers_no_longer_than_the_deadline(
+    bench: Bench, ends: Ends, context: TlsContext, answers: bool
+) -> None:
+    stream, connected = ends
+    outcome: list[str] = []
+    timed_out = threading.Event()
+
+    async def server() -> None:
+        await stream.start_tls(context)
+        stream.deadline = bench.loop.now + (5 if answers else 0.05)
+        try:
+            await stream.end_tls()
+            outcome.append("answered")
+        except TimedOut:
+            outcome.append("timed out")
+            timed_out.set()
+        stream.close()
+
+    def client() -> None:
+        with anonymous_client().wrap_socket(connected) as tls:
+            tls.settimeout(5)
+            assert tls.recv(100) == b""
+            if answers:
+                tls.unwrap()
+            else:
+                assert timed_out.wait(5)
+
+    with thread(client):
+        bench.run(server())
+    assert outcome == ["answered" if answers else "timed out"]
+    assert not bench.bugs
+
+
+def test_without_tls_there_is_no_goodbye(bench: Bench, ends: Ends) -> None:
+    stream, connected = ends
+    bench.run(stream.end_tls())
+    stream.close()
+    assert connected.recv(100) == b""
+
+
+def test_a_cancelled_handshake_frees_everything(bench: Bench, ends: Ends, context: TlsContext) -> None:
+    stream, connected = ends
+
+    async def server() -> None:
+        try:
+            await stream.start_tls(context)
+        finally:
+            stream.close()
+
+    async def canceller() -> None:
+        await sleep(0.01)
+        task.cancel()
+
+    with patch.object(TlsConnection, "free", autospec=True, side_effect=TlsConnection.free) as free:
+        task = bench.start(server())
+        bench.run(canceller())
+    assert free.call_count == bench.closed == 1
+    assert stream.tls is None
+    assert connected.recv(100) == b""
+    assert not bench.bugs
+
+
+def test_the_tls_connection_is_handed_over(bench: Bench, ends: Ends, context: TlsContext) -> None:
+    stream, connected = ends
+
+    async def server() -> None:
+        await stream.start_tls(context)
+        ours, tls, events = stream.hand_over()
+        if events:
+            bench.loop.forget(ours.fileno())
+        stream.close()
+        assert tls is not None
+        assert tls.send(b"still open") == len(b"still open")
+        tls.free()
+        ours.close()
+
+    def client() -> None:
+        peer = _secure(connected)
+        assert peer.rest() == b"still open"
+        peer.close()
+
+    with thread(client):
+        bench.run(server())
+    assert bench.closed == 0
+    assert not bench.bugs

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from time import monotonic
+
+import pytest
+
+from mailworker.errors import Party, TimedOut
+from mailworker.event.task import Task, sleep, wait_for
+from tests.event.bench import Bell, Bench
+
+
+class _Deadline:
+    """Nothing but a deadline that is an error to miss."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def park(self, task: Task) -> None:
+        task.loop.set_deadline(task, task.loop.now + self._seconds)
+
+    def timed_out(self) -> TimedOut:
+        return TimedOut(Party.RESOLVER)
+
+
+def test_a_coroutine_goes_on_where_it_waits(bench: Bench) -> None:
+    said: list[str] = []
+    bell = Bell()
+
+    async def coroutine() -> None:
+        said.append("begin")
+        await wait_for(bell)
+        said.append("end")
+
+    bench.start(coroutine())
+    assert said == ["begin"]
+    bell.ring()
+    assert said == ["begin", "end"]
+    assert not bench.bugs
+
+
+def test_nested_coroutines_wait_alike(bench: Bench) -> None:
+    bell = Bell()
+    results: list[int] = []
+
+    async def inner() -> int:
+        await wait_for(bell)
+        return 7
+
+    async def outer() -> None:
+        results.append(await inner())
+
+    bench.start(outer())
+    bell.ring()
+    assert results == [7]
+
+
+def test_sleep_takes_its_time(bench: Bench) -> None:
+    begin = bench.loop.now
+
+    async def coroutine() -> None:
+        await sleep(0.02)
+        await sleep(0.02)
+
+    bench.run(coroutine())
+    assert begin + 0.04 <= monotonic() < begin + 1
+
+
+def test_a_missed_deadline_is_raised_where_the_coroutine_waits(bench: Bench) -> None:
+    errors: list[TimedOut] = []
+
+    async def coroutine() -> None:
+        try:
+            await wait_for(_Deadline(0.01))
+        except TimedOut as error:
+            errors.append(error)
+        await sleep(0.01)
+
+    bench.run(coroutine())
+    assert [error.party for error in errors] == [Party.RESOLVER]
+    assert not bench.bugs
+
+
+def test_the_deadline_of_one_wait_does_not_reach_into_the_next(bench: Bench) -> None:
+    bell = Bell()
+    ended: list[str] = []
+
+    async def waits() -> None:
+        for waitable in (_Deadline(0.02), bell):
+            await wait_for(waitable)
+        ended.append("waits")
+
+    async def rings() -> None:
+        task.resume()
+        await sleep(0.05)
+        bell.ring()
+
+    task = bench.start(waits())
+    bench.run(rings())
+    assert ended == ["waits"]
+
+
+def test_a_task_that_has_ended_leaves_no_deadline(bench: Bench) -> None:
+    async def coroutine() -> None:
+        await wait_for(_Deadline(60.0))
+
+    task = bench.start(coroutine())
+    task.resume()
+    assert task.deadline == task.bucket == float("inf")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "after a wait"])
+def test_an_unexpected_exception_is_a_bug_and_the_loop_goes_on(bench: Bench, late: bool) -> None:
+    bug = ZeroDivisionError("a bug")
+    ended: list[str] = []
+
+    async def broken() -> None:
+        if late:
+            await sleep(0.01)
+        raise bug
+
+    async def sound() -> None:
+        await sleep(0.02)
+        ended.append("sound")
+
+    bench.run(sound(), broken())
+    assert bench.bugs == [bug]
+    assert ended == ["sound"]
+
+
+def test_cancel_runs_the_finally_blocks(bench: Bench) -> None:
+    said: list[str] = []
+
+    async def inner() -> None:
+        try:
+            await wait_for(_Deadline(60.0))
+        finally:
+            said.append("inner")
+
+    async def outer() -> None:
+        try:
+            await inner()
+        except Exception:
+            said.append("no error is raised")
+        finally:
+            said.append("outer")
+
+    task = bench.start(outer())
+    task.cancel()
+    assert said == ["inner", "outer"]
+    assert task.deadline == float("inf")
+    assert not bench.bugs
+
+
+def test_cancel_before_the_start_runs_nothing(bench: Bench) -> None:
+    said: list[str] = []
+
+    async def coroutine() -> None:
+        said.append("begin")
+
+    inner = coroutine()
+    Task(bench.loop, inner).cancel()
+    assert not said
+    with pytest.raises(RuntimeError, match="already awaited"):
+        inner.send(None)
+
+
+def test_a_finally_block_that_fails_is_a_bug_and_no_trouble_for_who_cancels(bench: Bench) -> None:
+    async def coroutine() -> None:
+        try:
+            await wait_for(Bell())
+        finally:
+            raise ZeroDivisionError
+
+    task = bench.start(coroutine())
+    task.cancel()
+    assert [type(bug) for bug in bench.bugs] == [ZeroDivisionError]

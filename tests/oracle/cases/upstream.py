@@ -1,0 +1,115 @@
+"""The login at the backend: its answers, good and bad, and what it is told of the client."""
+
+from __future__ import annotations
+
+from tests.oracle.case import Act, Case, accept, base64, case
+from tests.oracle.cases.auth_http import LOGIN
+
+PLAIN = base64("\0user\0pass")
+
+REFUSALS = {
+    "imap": (
+        ("a greeting of BYE", ("* BYE overloaded",)),
+        ("a greeting of PREAUTH", ("* PREAUTH ready",)),
+        ("a greeting of another protocol", ("220 backend ESMTP",)),
+        ("NO to LOGIN", (None, "a NO no login here")),
+        ("BAD to LOGIN", (None, "a BAD what")),
+        ("NO to the user name", (None, None, "a NO no such user")),
+        ("NO to the password", (None, None, None, "a NO wrong password")),
+        ("BAD to the password", (None, None, None, "a BAD wrong")),
+        ("OK under another tag", (None, None, None, "b OK done")),
+        ("BYE to the password", (None, None, None, "* BYE bye")),
+    ),
+    "pop3": (
+        ("a greeting of -ERR", ("-ERR overloaded",)),
+        ("a greeting of another protocol", ("* OK IMAP4 ready",)),
+        ("-ERR to USER", (None, "-ERR no such user")),
+        ("-ERR to PASS", (None, None, "-ERR wrong password")),
+        ("a word to PASS", (None, None, "fine")),
+    ),
+    "smtp": (
+        ("a greeting of 421", ("421 4.3.2 overloaded",)),
+        ("a greeting of 554", ("554 5.7.1 go away",)),
+        ("a greeting of several lines", (b"220-backend\r\n220-has\r\n220 much to say\r\n",)),
+        ("a greeting of another protocol", ("+OK POP3 ready",)),
+        ("502 to EHLO", (None, "502 5.5.2 what")),
+        ("a refusal of XCLIENT", (None, None, "550 5.7.0 not you")),
+        ("250 to XCLIENT", (None, None, "250 ok")),
+    ),
+}
+
+CASES: tuple[Case, ...] = (
+    *(
+        case(f"the backend answers with {name}", f"{protocol}{variant}", *LOGIN[protocol], backend=backend)
+        for protocol, refusals in REFUSALS.items()
+        for name, backend in refusals
+        for variant in ("", "-frank")
+    ),
+    *(
+        case(
+            f"the backend says nothing as answer {number}",
+            f"{protocol}-hasty",
+            *LOGIN[protocol],
+            backend=(*((None,) * number), Act.KEEP_SILENT),
+        )
+        for protocol in LOGIN
+        for number in (0, 1)
+    ),
+    *(
+        case("the backend hears of the client by the PROXY protocol", f"{protocol}-haproxy", *LOGIN[protocol])
+        for protocol in LOGIN
+    ),
+    *(
+        case(
+            "the backend closes after the login",
+            protocol,
+            *LOGIN[protocol],
+            "x NOOP",
+            Act.AWAIT_CLOSE,
+            backend=(*((None,) * steps), Act.CLOSE),
+        )
+        for protocol, steps in (("imap", 4), ("pop3", 3), ("smtp", 3))
+    ),
+    case(
+        "a refusal of the client's EHLO",
+        "smtp",
+        "EHLO client.test",
+        f"AUTH PLAIN {PLAIN}",
+        backend=(None, None, None, "501 5.5.4 bad name"),
+    ),
+    case(
+        "a refusal of the client's EHLO",
+        "smtp-frank",
+        "EHLO client.test",
+        f"AUTH PLAIN {PLAIN}",
+        backend=(None, None, None, "501 5.5.4 bad name"),
+    ),
+    case("AUTH PLAIN goes to the backend", "smtp-login", f"AUTH PLAIN {PLAIN}"),
+    case("AUTH PLAIN goes to the backend behind the client's EHLO", "smtp-login", "EHLO x", f"AUTH PLAIN {PLAIN}"),
+    case("AUTH PLAIN goes to the backend without XCLIENT", "smtp-directlogin", f"AUTH PLAIN {PLAIN}"),
+    case(
+        "AUTH PLAIN with what the service gave",
+        "smtp-login",
+        f"AUTH PLAIN {PLAIN}",
+        auth=accept("Auth-User: other", "Auth-Pass: secret"),
+    ),
+    case("AUTH PLAIN after LOGIN", "smtp-login", "AUTH LOGIN", base64("user"), base64("pass")),
+    case(
+        "AUTH PLAIN after EXTERNAL with a password",
+        "smtp-directlogin",
+        f"AUTH EXTERNAL {base64('user')}",
+        auth=accept("Auth-Pass: secret"),
+    ),
+    case("AUTH PLAIN is refused", "smtp-login", f"AUTH PLAIN {PLAIN}", backend=(None, None, None, "535 5.7.8 no")),
+    case("AUTH PLAIN is not known", "smtp-directlogin", f"AUTH PLAIN {PLAIN}", backend=(None, None, "503 5.5.1 what")),
+    case(
+        "XCLIENT with a user that the service gave", "smtp", f"AUTH PLAIN {PLAIN}", auth=accept("Auth-User: a@b.test")
+    ),
+    case(
+        "an answer of several lines to the login",
+        "imap",
+        "a LOGIN user pass",
+        "b NOOP",
+        backend=(None, None, None, None, b"* 3 EXISTS\r\n* 0 RECENT\r\nb OK done\r\n"),
+    ),
+)

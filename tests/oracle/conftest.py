@@ -1,0 +1,50 @@
+"""Plays the selected cases through both proxies, all at once, before the first test looks at one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.oracle.case import Case
+from tests.oracle.cases import CASES
+from tests.oracle.proxies import mailworker, nginx
+from tests.oracle.runner import Bench, Run
+from tests.support.daemon import ServerUnavailable
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the dialogues in one xdist worker, so that each proxy runs once."""
+    for item in items:
+        if item.path == HERE / "test_dialogues.py":
+            item.add_marker(pytest.mark.xdist_group("dialogues"))
+
+
+@pytest.fixture(scope="session")
+def selected(request: pytest.FixtureRequest) -> list[tuple[int, Case]]:
+    """The cases of the tests that are to run, with their numbers."""
+    numbers = {item.callspec.params.get("number") for item in request.session.items if hasattr(item, "callspec")}
+    return [(number, case) for number, case in enumerate(CASES) if number in numbers]
+
+
+@pytest.fixture(scope="session")
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+@pytest.fixture(scope="session")
+def of_nginx(bench: Bench, selected: list[tuple[int, Case]]) -> Run:
+    try:
+        return bench.play(nginx, selected)
+    except ServerUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def of_mailworker(bench: Bench, selected: list[tuple[int, Case]], of_nginx: Run) -> Run:
+    return bench.play(mailworker, selected)

@@ -1,0 +1,92 @@
+"""Slots that are not what one process has written, whole: misses, nothing worse."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailworker.shm.session_table import SessionTable
+from mailworker.shm.slot_set import SET_SIZE
+from mailworker.shm.zone import HEAD_SIZE, Zone
+from tests.shm.sessions import CERTIFICATE_SIZE, Clock, session, session_id
+
+SMALLEST = HEAD_SIZE + 2 * SET_SIZE
+SIZES = (100, 158, 400)
+
+
+def small_zone() -> tuple[Zone, SessionTable]:
+    zone = Zone("SSL", SMALLEST)
+    return zone, SessionTable(zone, 300, Clock())
+
+
+@pytest.mark.parametrize("mask", [0xFF, 0x01])
+def test_flipping_any_byte_gives_misses_only(mask: int) -> None:
+    zone, table = small_zone()
+    stored = {session_id(size): session(session_id(size), size) for size in SIZES}
+    for identity, text in stored.items():
+        table.new(identity, text)
+    whole = bytes(zone.body)
+    missed = 0
+    for position in range(len(whole)):
+        zone.body[position] ^= mask
+        for identity, text in stored.items():
+            found = table.get(identity)
+            assert found in (None, text)
+            missed += found is None
+        zone.body[:] = whole
+    assert missed > sum(SIZES) - 32 * len(SIZES)
+
+
+@pytest.mark.parametrize(("old_size", "new_size"), [(158, 158), (158, CERTIFICATE_SIZE), (CERTIFICATE_SIZE, 158)])
+@pytest.mark.parametrize("same_id", [True, False])
+def test_a_write_that_stopped_anywhere_is_no_session(old_size: int, new_size: int, same_id: bool) -> None:
+    zone, table = small_zone()
+    old, new = session_id(1), session_id(1 if same_id else 2)
+    answers = {(old, session(old, old_size, 1)), (new, session(new, new_size, 2))}
+    table.new(old, session(old, old_size, 1))
+    before = bytes(zone.body)
+    table.new(new, session(new, new_size, 2))
+    after = bytes(zone.body)
+    changed = [position for position in range(len(after)) if before[position] != after[position]]
+    for stop in changed:
+        for mixed in (before[:stop] + after[stop:], after[:stop] + before[stop:]):
+            zone.body[:] = mixed
+            for identity in {old, new}:
+                found = table.get(identity)
+                assert found is None or (identity, found) in answers
+
+
+@given(st.data())
+def test_any_mixture_of_two_writes_is_no_session(data: st.DataObject) -> None:
+    zone, table = small_zone()
+    identity = session_id(1)
+    versions = [session(identity, data.draw(st.integers(32, 500)), version) for version in (1, 2)]
+    images = []
+    for version in versions:
+        table.new(identity, version)
+        images.append(bytes(zone.body))
+    for position in range(len(images[0])):
+        if images[0][position] != images[1][position]:
+            zone.body[position] = images[data.draw(st.integers(0, 1))][position]
+    assert table.get(identity) in (None, *versions)
+
+
+@given(st.binary(min_size=1, max_size=64))
+def test_a_zone_full_of_rubbish_is_empty_and_can_be_used(pattern: bytes) -> None:
+    zone, table = small_zone()
+    zone.body[:] = (pattern * len(zone.body))[: len(zone.body)]
+    identity = session_id(1)
+    assert table.get(identity) is None
+    table.remove(identity)
+    table.new(identity, session(identity))
+    assert table.get(identity) == session(identity)
+
+
+def test_a_length_beyond_all_parts_is_a_miss() -> None:
+    zone, table = small_zone()
+    identity = session_id(1)
+    table.new(identity, session(identity))
+    start = bytes(zone.body).index(session(identity)[:16]) - 4  # the length is before the cut and the text
+    zone.body[start : start + 2] = b"\xff\xff"
+    assert table.get(identity) is None
