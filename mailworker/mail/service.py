@@ -47,7 +47,17 @@ class MailService:
     `contexts` and `server_logs` go with `settings.servers`; `log` is the main one.
     """
 
-    __slots__ = ("_bound", "_connections", "_drained", "_listeners", "_log", "_relays", "_servers", "_settings")
+    __slots__ = (
+        "_bound",
+        "_connections",
+        "_drained",
+        "_listeners",
+        "_log",
+        "_relays",
+        "_servers",
+        "_settings",
+        "_short",
+    )
 
     _connections: Connections
     _relays: Relays
@@ -69,6 +79,7 @@ class MailService:
         ]
         self._listeners: list[Listener] = []
         self._drained: Callable[[], None] | None = None
+        self._short = False  # whether the log knows that clients have to wait or are turned away
 
     def prepare(self) -> None:
         """Set what accepted connections inherit: without it TLS logins wait 44 ms for a delayed ACK."""
@@ -114,16 +125,23 @@ class MailService:
         try:
             number = connections.take()
         except OutOfConnections as error:
-            self._log.write(Level.ALERT, str(error))
+            self._complain(Level.ALERT, str(error))
             connection.close()
             return
+        self._short = False
         stream = SocketStream(connections.loop, connection, Party.CLIENT, connections.release)
         client = Client(stream, socket_address(connection.family, address), endpoint.listen)
         session = Session(client, number, self._servers[endpoint.server], connections, self._relays)
         Task(connections.loop, session.run()).resume()
 
     def _accept_failed(self, error: OSError) -> None:
-        self._log.write(Level.CRIT, f"accept4() failed {describe(error)}")
+        self._complain(Level.CRIT, f"accept4() failed {describe(error)}")
+
+    def _complain(self, level: Level, message: str) -> None:
+        """Say once what is short until another client can be served: thousands may be turned away."""
+        if not self._short:
+            self._log.write(level, message)
+        self._short = True
 
     def _released(self) -> None:
         drained = self._drained

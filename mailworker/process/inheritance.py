@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 
 from mailworker.config.settings import Address, InetAddress, Level, Listen, UnixAddress
-from mailworker.log.line import describe, escape
+from mailworker.errors import escape
+from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.process.listeners import BoundListener, Endpoint
 

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from mailworker.process.children import Child, Children, Exit
 from mailworker.process.cycle import Cycle
-from mailworker.process.tls_contexts import TlsContexts
-from mailworker.shm.zone import Zones
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
@@ -21,8 +18,7 @@ def children() -> Iterator[Children]:
 
 
 def child(number: int = 0, *, started: float = 0.0, leaving: bool = False) -> Child:
-    log = RecordedLog().log
-    cycle = Cycle(configuration(), TlsContexts(Path(), log), Zones(()), log)
+    cycle = Cycle(configuration(), (), RecordedLog().log)
     return Child(pid=4711, number=number, cycle=cycle, started=started, leaving=leaving)
 
 

@@ -9,8 +9,6 @@ from mailworker.errors import ConfigError
 from mailworker.log.log import Log
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.reload import Reload
-from mailworker.process.tls_contexts import TlsContexts
-from mailworker.shm.zone import Zones
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
@@ -36,8 +34,7 @@ def test_whatever_fails_is_logged_and_the_old_cycle_stays(
 
     monkeypatch.setattr(Cycle, "load", fail)
     log, ended = RecordedLog(), list[Cycle | None]()
-    old = Cycle(configuration(), TlsContexts(Path(), log.log), Zones(()), log.log)
-    Reload(INVOCATION, old, never, ended.append).run()
+    Reload(INVOCATION, Cycle(configuration(), (), log.log), never, ended.append).run()
     assert ended == [None]
     assert log.lines[0] == "[notice] reconfiguring"
     assert log.lines[1].startswith(line)

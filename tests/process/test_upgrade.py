@@ -16,9 +16,7 @@ import pytest
 
 from mailworker.process.cycle import Cycle
 from mailworker.process.listeners import BoundListener
-from mailworker.process.tls_contexts import TlsContexts
 from mailworker.process.upgrade import new_environment
-from mailworker.shm.zone import Zones
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
 from tests.support.process import Mailworker, configuration, greeting, refuses
@@ -210,13 +208,8 @@ def test_a_lost_pid_file_keeps_the_binary(running: Mailworker, port: int) -> Non
 
 def test_the_new_binary_gets_what_env_leaves_the_sockets_and_where_to_report_to() -> None:
     settings = configuration_of()
-    log = RecordedLog().log
-    cycle = Cycle(
-        replace(settings, core=replace(settings.core, env=("KEPT", "MADE=up"))),
-        TlsContexts(Path(), log),
-        Zones(()),
-        log,
-    )
+    settings = replace(settings, core=replace(settings.core, env=("KEPT", "MADE=up")))
+    cycle = Cycle(settings, (), RecordedLog().log)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         cycle.listeners = [BoundListener((), listening), BoundListener((), listening)]
         number = listening.fileno()
