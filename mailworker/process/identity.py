@@ -12,11 +12,12 @@ from mailworker.config.settings import CoreSettings, CpuAffinity, Level, User
 from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log
+from mailworker.process.hardening import harden
 from mailworker.process.processors import allowed_processors
 
 
 def assume(core: CoreSettings, number: int, log: Log) -> None:
-    """Turn the calling process into worker `number` (from 0), in nginx's order.
+    """Turn the calling process into worker `number` (from 0), in nginx's order, with no way back.
 
     What only makes it slower or smaller than asked is logged at [alert]; raises StartError where going on would be
     wrong: as the wrong user or in the wrong folder.
@@ -27,6 +28,7 @@ def assume(core: CoreSettings, number: int, log: Log) -> None:
     _set_limit(resource.RLIMIT_CORE, "RLIMIT_CORE", core.worker_rlimit_core, log)
     if core.user is not None and os.geteuid() == 0:
         _become(core.user)
+    harden(log, core_dumps=bool(core.worker_rlimit_core))
     if core.worker_cpu_affinity is not None:
         _bind_to_processors(core.worker_cpu_affinity, number, log)
     if core.working_directory is not None:

@@ -124,17 +124,26 @@ def test_workers_drop_all_privileges(install: Install, port: int) -> None:
     assert status["Uid"].split() == [uid] * 4
     assert set(status["Gid"].split()) == set(status["Groups"].split())
     assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+    assert status["NoNewPrivs"] == "1"
 
 
-def test_limits_priority_and_processors_are_those_asked_for(install: Install, port: int) -> None:
-    main = "worker_rlimit_nofile 777; worker_rlimit_core 0; worker_priority 3; worker_cpu_affinity 1;"
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can tell")
+@pytest.mark.parametrize(("main", "owner"), [("", 0), ("worker_rlimit_core 1m;", "the worker's")])
+def test_a_worker_dumps_no_core_unless_it_shall(install: Install, port: int, main: str, owner: object) -> None:
     mailworker = install(configuration(port, main=main))
     mailworker.start()
     mailworker.await_workers(1)
     assert greeting(port)
     worker = mailworker.workers()[0]
-    limits = Path(f"/proc/{worker.pid}/limits").read_text()
-    assert re.search(r"^Max open files +777 +777 ", limits, re.MULTILINE)
-    assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
-    assert worker.nice() == 3
-    assert worker.cpu_affinity() == [0]
+    # /proc/PID belongs to root while the process is not dumpable.
+    expected = owner if owner == 0 else worker.uids().effective
+    assert Path(f"/proc/{worker.pid}/environ").stat().st_uid == expected
+    assert worker.uids().effective != 0
+
+
+def test_workers_go_to_working_directory(install: Install, port: int) -> None:
+    mailworker = install(configuration(port, main="working_directory /;"))
+    mailworker.start()
+    mailworker.await_workers(1)
+    assert greeting(port)
+    assert mailworker.workers()[0].cwd() == "/"

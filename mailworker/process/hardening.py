@@ -1,0 +1,37 @@
+"""What a worker gives up for good: Linux's prctl(2), where there is one."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+from mailworker.config.settings import Level
+from mailworker.log.line import describe
+from mailworker.log.log import Log
+
+# linux/prctl.h
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+
+# Loaded by the master: a worker may not be able to read the library any more.
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def harden(log: Log, *, core_dumps: bool) -> None:
+    """Rule out that what is executed has more rights than we, and that others of our user look into our memory.
+
+    `core_dumps` says that the administrator wants core files, which the second would prevent; after a change of the
+    user they must even be allowed. A refusal is logged at [alert].
+    """
+    _set(_PR_SET_NO_NEW_PRIVS, 1, "PR_SET_NO_NEW_PRIVS", log)
+    _set(_PR_SET_DUMPABLE, int(core_dumps), "PR_SET_DUMPABLE", log)
+
+
+def _set(option: int, value: int, name: str, log: Log) -> None:
+    if _LIBC is None:
+        return
+    zero = ctypes.c_ulong(0)
+    if _LIBC.prctl(option, ctypes.c_ulong(value), zero, zero, zero) != 0:
+        number = ctypes.get_errno()
+        log.write(Level.ALERT, f"prctl({name}, {value}) failed {describe(OSError(number, os.strerror(number)))}")
