@@ -30,6 +30,7 @@ setup(
     entry_points={"console_scripts": ["mailworker=mailworker.cli:main"]},
     install_requires=[
         "cffi>=1.15",
+        "cryptography>=42",
         "dnspython>=2.3",
         "psutil>=5.9",
         "pyOpenSSL>=24.0",
@@ -39,7 +40,7 @@ setup(
     extras_require={
         "dev": ["mailworker[dist,lint,test]"],
         "dist": ["build"],
-        "demo": ["cryptography>=42", "twisted>=26.4"],
+        "demo": ["twisted>=26.4"],
         "test": [
             "mailworker[demo]",
             "hypothesis>=6.80",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailworker import __version__
+from mailworker.native import version
 from mailworker.process import start
 from mailworker.process.cycle import Invocation
 from mailworker.process.signals import COMMANDS
@@ -129,5 +130,8 @@ def _show_version(options: Options) -> None:
         lines.append(_USAGE)
     if options.any("V"):
         lines.append(f"running on Python {platform.python_version()}")
+        built, running = version.built_with(), version.running_with()
+        lines.append(f"built with {built}" + (f" (running with {running})" if running != built else ""))
+        lines.append("TLS SNI support enabled")
         lines.append(f"configure arguments: --prefix={PREFIX} --conf-path={CONFIGURATION} --with-mail_ssl_module")
     print("\n".join(lines), file=sys.stderr)

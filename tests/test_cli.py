@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,7 @@ def test_the_version_goes_to_stderr(switch: str, capsys: pytest.CaptureFixture[s
     assert error.splitlines()[0] == f"mailworker version: mailworker/{__version__}"
     assert ("Usage: mailworker" in error) == (switch not in ("-v", "-V"))
     assert ("configure arguments:" in error) == (switch == "-V")
+    assert bool(re.search("^built with OpenSSL [0-9]", error, re.MULTILINE)) == (switch == "-V")
 
 
 def test_a_version_asked_for_with_a_test_comes_first(

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from signal import Signals
 
-from mailworker.config.settings import Level, Settings
+from mailworker.config.settings import Level, MailServer, Settings
 from mailworker.errors import ConfigError, StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles
@@ -82,6 +82,7 @@ def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
         cycle = Cycle.load(invocation, log, lambda: _say_unless(quiet, f"the configuration file {path} syntax is ok"))
         pid_file.check(cycle.settings.core.pid)
         cycle.test()
+        _warn_of_certificates(cycle.settings.servers, log)
     except (ConfigError, StartError) as error:
         log.write(Level.EMERG, str(error))
         say(f"configuration file {path} test failed")
@@ -92,6 +93,16 @@ def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
     if dump:
         _dump(cycle.settings)
     return 0
+
+
+def _warn_of_certificates(servers: tuple[MailServer, ...], log: Log) -> None:
+    """What nginx does not look for; it never fails the test."""
+    if any(server.ssl is not None for server in servers):
+        # A service needs none of the libraries that this loads.
+        from mailworker.tls.certificate import check_servers  # noqa: PLC0415
+
+        for warning in check_servers(servers):
+            log.write(Level.WARN, warning)
 
 
 def send_signal(invocation: Invocation, signal: Signals) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.process.conftest import Install
+from tests.support.certificates import self_signed
 from tests.support.process import Mailworker, configuration
 
 
@@ -116,3 +119,21 @@ def test_a_signal_that_reaches_nobody_fails(install: Install, port: int, content
 def test_s_sends_the_signal_of_its_name(running: Mailworker, name: str, line: str) -> None:
     assert running.run("-s", name).returncode == 0
     running.await_line(line)
+
+
+def test_doubts_about_a_certificate_are_told_and_do_not_fail_the_test(
+    install: Install, port: int, folder: Path
+) -> None:
+    certificate = self_signed(folder, "mail", "/CN=mail.example")
+    certificate.key.chmod(0o644)
+    server = f"starttls on; ssl_certificate {certificate.certificate}; ssl_certificate_key {certificate.key};"
+    tested = install(configuration(port, server=server)).run("-tq")
+    warnings = tested.stderr.decode().splitlines()
+    assert tested.returncode == 0
+    assert f'mailworker: [warn] certificate "{certificate.certificate}" has no subject alternative name' in warnings
+    assert warnings[-1].startswith(f'mailworker: [warn] certificate key "{certificate.key}" is open to others')
+
+
+def test_only_a_test_loads_the_libraries_that_read_certificates() -> None:
+    script = "import sys; import mailworker.cli; print(sorted({'cryptography', 'OpenSSL'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout == b"[]\n"

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from mailworker.config.settings import Protocol
+from mailworker.tls.certificate import check_servers
+from tests.support.certificates import Certificate
+from tests.support.settings import mail_server, ssl_settings
+
+NOW = datetime(2030, 6, 1, 12, tzinfo=timezone.utc)
+LONG = timedelta(days=365)
+Key = rsa.RSAPrivateKey | dsa.DSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+
+def curve() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """Signs certificates; `certificate` is its own, None for one that nobody knows."""
+
+    name: str
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate | None = None
+
+    def sign(
+        self,
+        subject: str,
+        key: Key,
+        names: tuple[str, ...] = ("mail.example.com",),
+        *,
+        begins: datetime = NOW - LONG,
+        ends: datetime = NOW + LONG,
+        authority: bool = False,
+    ) -> x509.Certificate:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(named(subject))
+            .issuer_name(named(self.name))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(begins)
+            .not_valid_after(ends)
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        )
+        if names:
+            alternatives = x509.SubjectAlternativeName([x509.DNSName(name) for name in names])
+            builder = builder.add_extension(alternatives, critical=False)
+        return builder.sign(self.key, SHA256())
+
+
+def named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+@pytest.fixture(scope="module")
+def root() -> Issuer:
+    key = curve()
+    return Issuer("Root", key, Issuer("Root", key).sign("Root", key, (), authority=True))
+
+
+Check = Callable[..., list[str]]
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Check:
+    """The warnings about a file with these certificates, without the file's name."""
+
+    def run(*chain: x509.Certificate, mode: int = 0o600) -> list[str]:
+        files = Certificate(tmp_path / "a.crt", tmp_path / "a.key")
+        files.certificate.write_bytes(b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain))
+        files.key.write_bytes(curve().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        files.key.chmod(mode)
+        server = mail_server(Protocol.IMAP, ssl=ssl_settings(files))
+        warnings = check_servers([server, server], NOW)
+        return [warning.replace(str(tmp_path), "") for warning in warnings]
+
+    return run
+
+
+def test_a_good_chain_gives_no_warning(check: Check, root: Issuer) -> None:
+    assert root.certificate is not None
+    assert check(root.sign("a", curve()), root.certificate) == []
+
+
+def test_a_certificate_that_vouches_for_itself_is_complete(check: Check) -> None:
+    key = curve()
+    assert check(Issuer("a", key).sign("a", key)) == []
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "warning"),
+    [
+        (NOW + timedelta(hours=1), NOW + LONG, "is not valid before 2030-06-01 13:00 UTC"),
+        (NOW - LONG, NOW - timedelta(hours=1), "has expired on 2030-06-01 11:00 UTC"),
+        (NOW - LONG, NOW + timedelta(days=29), "expires on 2030-06-30 12:00 UTC, in 29 days"),
+        (NOW - LONG, NOW + timedelta(days=31), None),
+    ],
+)
+def test_dates(check: Check, root: Issuer, begins: datetime, ends: datetime, warning: str | None) -> None:
+    assert root.certificate is not None
+    leaf = root.sign("a", curve(), begins=begins, ends=ends)
+    assert check(leaf, root.certificate) == ([] if warning is None else [f'certificate "/a.crt" {warning}'])
+
+
+@pytest.mark.parametrize(
+    ("key", "bits"),
+    [
+        (rsa.generate_private_key(65537, 1024), 1024),
+        (rsa.generate_private_key(65537, 2048), None),
+        (dsa.generate_private_key(1024), 1024),
+        (ec.generate_private_key(ec.SECP192R1()), 192),
+        (ed25519.Ed25519PrivateKey.generate(), None),
+    ],
+)
+def test_weak_keys(check: Check, root: Issuer, key: Key, bits: int | None) -> None:
+    assert root.certificate is not None
+    expected = [] if bits is None else [f'certificate "/a.crt" has a weak key of {bits} bits']
+    assert check(root.sign("a", key), root.certificate) == expected
+
+
+def test_a_missing_intermediate_is_named(check: Check, root: Issuer) -> None:
+    key = curve()
+    intermediate = root.sign("Middle", key, (), authority=True)
+    leaf = Issuer("Middle", key).sign("a", curve())
+    missing = 'certificate "/a.crt" has no complete chain: its issuer "CN={}" is neither in the file nor a known root'
+    assert check(leaf) == [missing.format("Middle")]
+    assert check(leaf, intermediate) == [missing.format("Root")]
+    assert root.certificate is not None
+    assert check(leaf, intermediate, root.certificate) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "warning"),
+    [
+        ((), "has no subject alternative name"),
+        (("other.example.com",), 'does not name the server "mail.example.com"'),
+        (("other.example.com", "MAIL.example.com"), None),
+        (("*.example.com",), None),
+        (("*.com",), 'does not name the server "mail.example.com"'),
+    ],
+)
+def test_names(check: Check, root: Issuer, names: tuple[str, ...], warning: str | None) -> None:
+    assert root.certificate is not None
+    expected = [] if warning is None else [f'certificate "/a.crt" {warning}']
+    assert check(root.sign("a", curve(), names), root.certificate) == expected
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
+def test_a_key_that_others_can_read(check: Check, root: Issuer, mode: int) -> None:
+    assert root.certificate is not None
+    expected = [f'certificate key "/a.key" is open to others than its owner (mode {mode:04o})']
+    assert check(root.sign("a", curve()), root.certificate, mode=mode) == expected
+
+
+def test_what_cannot_be_read_is_no_reason_to_fail(tmp_path: Path) -> None:
+    missing = Certificate(tmp_path / "no.crt", tmp_path / "no.key")
+    server = mail_server(Protocol.IMAP, ssl=ssl_settings(missing))
+    first, second = check_servers([server])
+    assert first.startswith(f'certificate "{missing.certificate}" could not be checked: ')
+    assert second == f'certificate key "{missing.key}" could not be checked: No such file or directory'
+
+
+def test_servers_without_tls_have_nothing_to_check() -> None:
+    assert check_servers([mail_server(Protocol.IMAP)]) == []
