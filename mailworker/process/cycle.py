@@ -15,7 +15,7 @@ from mailworker.process.listeners import BoundListener, Opening, plan_listeners
 from mailworker.process.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import Zones
+from mailworker.shm.zone import Zone, Zones
 from mailworker.tls.context import TlsContext
 
 
@@ -75,6 +75,11 @@ class Cycle:
     def workers(self) -> int:
         """How many workers to run."""
         return self.settings.core.worker_processes or usable_processors()
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        """The shared zones of this configuration."""
+        return () if self._zones is None else tuple(self._zones)
 
     @property
     def descriptors(self) -> list[int]:

@@ -12,6 +12,7 @@ from mailworker.config.settings import Address, InetAddress, Level, Listen, Unix
 from mailworker.errors import escape
 from mailworker.log.line import describe
 from mailworker.log.log import Log
+from mailworker.process import zone_handover
 from mailworker.process.listeners import BoundListener, Endpoint
 
 # The environment variable by which a new binary gets descriptors; nginx's has the same form: "3;4;".
@@ -22,20 +23,26 @@ _FIRST_PASSED = 3
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """Sockets to be taken over by the first cycle, and whether they are those of an old master."""
+    """Sockets to be taken over by the first cycle, and whether they are those of an old master.
+
+    For `zones` see `zone_handover.take_over`.
+    """
 
     listeners: tuple[BoundListener, ...] = ()
     from_master: bool = False
+    zones: str = ""
 
     @classmethod
     def receive(cls, environment: MutableMapping[str, str], log: Log) -> Inheritance:
         """Take over what `environment` announces; the announcement is removed, as it is meant for us alone."""
         passed = environment.pop("LISTEN_FDS", ""), environment.pop("LISTEN_PID", "")
         environment.pop("LISTEN_FDNAMES", None)
+        zones = environment.pop(zone_handover.VARIABLE, "")
         value = environment.pop(VARIABLE, None)
         if value is not None:
             log.write(Level.NOTICE, f'using inherited sockets from "{escape(value)}"')
-            return cls(tuple(_listeners(_descriptors(value, log), log, borrowed=False)), from_master=True)
+            listeners = tuple(_listeners(_descriptors(value, log), log, borrowed=False))
+            return cls(listeners, from_master=True, zones=zones)
         count, pid = passed
         if pid != str(os.getpid()) or not count.isdecimal():
             return cls()

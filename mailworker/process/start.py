@@ -24,6 +24,7 @@ from mailworker.process.service_manager import ServiceManager
 from mailworker.process.signals import ignore_as_nginx
 from mailworker.process.single import SingleProcess
 from mailworker.process.titles import find_title
+from mailworker.process.zone_handover import take_over
 
 _FAILURE = 1
 
@@ -45,6 +46,7 @@ def start(invocation: Invocation) -> int:
         return _FAILURE
     files.close()
     inheritance.close_unused(cycle.listeners, cycle.log)
+    take_over(inheritance.zones, cycle.zones)
     log_event_method(cycle.log)
     log_system(cycle.log)
     daemonised = cycle.settings.core.daemon or inheritance.from_master

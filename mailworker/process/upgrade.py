@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from mailworker.config.settings import Level
@@ -14,7 +14,7 @@ from mailworker.process import inheritance, service_manager
 from mailworker.process.cycle import Cycle
 from mailworker.process.identity import worker_environment
 from mailworker.process.inheritance import Inheritance
-from mailworker.process.listeners import BoundListener
+from mailworker.process.zone_handover import Handover
 
 
 class Upgrade:
@@ -55,7 +55,7 @@ class Upgrade:
         try:
             _rename(pid, old_pid, f'failed before executing new binary process "{binary}"')
             try:
-                self._new = _spawn(binary, cycle.listeners, new_environment(cycle, os.environ))
+                self._new = _spawn(binary, cycle, new_environment(cycle, os.environ))
             except OSError as error:
                 message = f'execve() failed while executing new binary process "{binary}" {describe(error)}'
                 cycle.log.write(Level.ALERT, message)
@@ -92,14 +92,18 @@ def new_environment(cycle: Cycle, current: Mapping[str, str]) -> dict[str, str]:
     return environment
 
 
-def _spawn(binary: str, listeners: Iterable[BoundListener], environment: Mapping[str, str]) -> int:
-    """Run the command line that we were started by, with the sockets open; raises OSError."""
-    sockets = [listener.socket for listener in listeners]
+def _spawn(binary: str, cycle: Cycle, environment: Mapping[str, str]) -> int:
+    """Run the command line that we were started by, with the sockets and copies of the zones; raises OSError."""
+    sockets = [listener.socket for listener in cycle.listeners]
+    handover = Handover(cycle.zones)
+    if handover.failure is not None:
+        cycle.log.write(Level.ERROR, handover.failure)
     try:
         for listening in sockets:
             listening.set_inheritable(True)
-        # Blocked signals stay blocked across exec.
-        return os.posix_spawn(binary, sys.orig_argv, environment, setsigmask=())
+        with handover.announced() as announcement:
+            # Blocked signals stay blocked across exec.
+            return os.posix_spawn(binary, sys.orig_argv, {**environment, **announcement}, setsigmask=())
     finally:
         for listening in sockets:
             listening.set_inheritable(False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from mailworker.config.settings import SharedZone
 from mailworker.errors import StartError
@@ -47,6 +47,9 @@ class Zones:
         """Raises StartError where the system has not enough memory; `previous` stays as it is in any case."""
         known = previous._zones if previous else {}
         self._zones: dict[SharedZone, Zone] = {zone: known.get(zone) or Zone(zone.name, zone.size) for zone in wanted}
+
+    def __iter__(self) -> Iterator[Zone]:
+        return iter(self._zones.values())
 
     def get(self, zone: SharedZone) -> Zone:
         """The zone of that name; raises KeyError for one that is not of this configuration."""

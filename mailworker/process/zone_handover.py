@@ -1,0 +1,90 @@
+"""What is in the shared zones goes along to a new binary.
+
+It gets a copy, not the memory itself: ticket keys have one writer, the master, and there are two masters for a while.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from mailworker.log.line import describe
+from mailworker.shm.zone import HEAD_SIZE, Zone
+
+# The environment variable that names the descriptors, each ended by a semicolon.
+VARIABLE = "MAILWORKER_ZONES"
+# What a copy begins with; to be changed with the layout of zones, so that another version does not misread it.
+_MARK = b"mailworker zone 1 "
+
+
+class Handover:
+    """Copies of zones in memory files, which have no name and end with their last descriptor."""
+
+    __slots__ = ("_descriptors", "failure")
+
+    def __init__(self, zones: Iterable[Zone]) -> None:
+        """`failure` says what kept one from being copied: its sessions will begin anew, and nothing else."""
+        self._descriptors: list[int] = []
+        self.failure: str | None = None
+        if not hasattr(os, "memfd_create"):
+            return
+        try:
+            for zone in zones:
+                self._descriptors.append(_copy(zone))
+        except OSError as error:
+            self.failure = f"memfd_create() failed {describe(error)}, a shared zone is not handed over"
+
+    @contextmanager
+    def announced(self) -> Iterator[dict[str, str]]:
+        """The environment's part that tells of the copies, which can be inherited and exist until the end."""
+        try:
+            for descriptor in self._descriptors:
+                os.set_inheritable(descriptor, True)
+            yield {VARIABLE: "".join(f"{descriptor};" for descriptor in self._descriptors)} if self._descriptors else {}
+        finally:
+            for descriptor in self._descriptors:
+                os.close(descriptor)
+
+
+def take_over(value: str, zones: Iterable[Zone]) -> None:
+    """Fill those of `zones` whose copy, of the same name and size, `value` announces; all copies are given back."""
+    wanted = {_label(zone): zone for zone in zones}
+    for text in value.split(";"):
+        if text.isascii() and text.isdigit():
+            _fill(int(text), wanted)
+
+
+def _label(zone: Zone) -> bytes:
+    return b"%b%b\0" % (_MARK, os.fsencode(zone.name))
+
+
+def _copy(zone: Zone) -> int:
+    descriptor = os.memfd_create(zone.name)
+    try:
+        for part in (memoryview(_label(zone)), zone.head, zone.body):
+            _write(descriptor, part)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _write(descriptor: int, content: memoryview) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def _fill(descriptor: int, wanted: dict[bytes, Zone]) -> None:
+    try:
+        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as copy:
+            label = copy[: copy.find(b"\0") + 1]
+            zone = wanted.get(label)
+            if zone is not None and len(copy) == len(label) + zone.size:
+                body = len(label) + HEAD_SIZE
+                zone.head[:] = copy[len(label) : body]
+                zone.body[:] = copy[body:]
+        os.close(descriptor)
+    except (OSError, ValueError):
+        return  # no copy: the zone begins empty

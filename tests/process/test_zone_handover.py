@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mailworker.process.zone_handover import VARIABLE, Handover, take_over
+from mailworker.shm.zone import HEAD_SIZE, Zone
+from tests.process.conftest import Install
+from tests.support.certificates import self_signed
+from tests.support.daemon import wait_until
+from tests.support.process import configuration
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no files in memory here")
+SIZE = 1 << 16
+
+
+def marked(name: str, size: int = SIZE) -> Zone:
+    zone = Zone(name, size)
+    zone.head[:4] = b"head"
+    zone.body[-4:] = b"body"
+    return zone
+
+
+def test_zones_of_the_same_name_and_size_are_filled() -> None:
+    with Handover([marked("one"), marked("two")]).announced() as environment:
+        one, two, other, larger = Zone("one", SIZE), Zone("two", SIZE), Zone("other", SIZE), Zone("two", 2 * SIZE)
+        value = "".join(f"{os.dup(int(text))};" for text in environment[VARIABLE].split(";")[:-1])
+        take_over(value, [one, other, larger])
+        value = "".join(f"{os.dup(int(text))};" for text in environment[VARIABLE].split(";")[:-1])
+        take_over(value, [two])
+    for zone in (one, two):
+        assert bytes(zone.head) == b"head".ljust(HEAD_SIZE, b"\0")
+        assert bytes(zone.body) == b"body".rjust(SIZE - HEAD_SIZE, b"\0")
+    assert not any(other.head)
+    assert not any(larger.head)
+
+
+def test_copies_are_inherited_and_end_with_their_announcement() -> None:
+    with Handover([marked("one")]).announced() as environment:
+        descriptor = int(environment[VARIABLE].rstrip(";"))
+        assert os.get_inheritable(descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_without_zones_there_is_nothing_to_announce() -> None:
+    with Handover([]).announced() as environment:
+        assert environment == {}
+
+
+@pytest.mark.parametrize("value", ["", ";", "x;", "7000;", "-1;"])
+def test_what_is_no_copy_leaves_the_zone_empty(value: str) -> None:
+    zone = Zone("one", SIZE)
+    take_over(value, [zone])
+    assert not any(zone.head)
+
+
+@pytest.mark.parametrize(
+    ("version", "tickets"),
+    [(ssl.TLSVersion.TLSv1_2, "off"), (ssl.TLSVersion.TLSv1_2, "on"), (ssl.TLSVersion.TLSv1_3, "on")],
+)
+def test_tls_sessions_resume_across_a_change_of_the_binary(
+    install: Install, port: int, folder: Path, version: ssl.TLSVersion, tickets: str
+) -> None:
+    certificate = self_signed(folder, "mail", "/CN=mail.example")
+    text = configuration(
+        port,
+        main="worker_processes 2;",
+        server=f"ssl_certificate {certificate.certificate}; ssl_certificate_key {certificate.key};"
+        f"ssl_session_cache shared:mail:1m; ssl_session_tickets {tickets};",
+    ).replace(f"127.0.0.1:{port};", f"127.0.0.1:{port} ssl;")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(certificate.certificate)
+    context.check_hostname = False
+    context.minimum_version = context.maximum_version = version
+    mailworker = install(text)
+    mailworker.start()
+    session, _ = visit(context, port)
+    assert visit(context, port, session)[1]
+    old, _ = mailworker.upgrade()
+    os.kill(old, signal.SIGQUIT)
+    assert mailworker.await_exit() == 0
+    wait_until(lambda: not psutil.pid_exists(old), "the old master's end")
+    assert [visit(context, port, session)[1] for _ in range(4)] == [True] * 4
+
+
+def visit(
+    context: ssl.SSLContext, port: int, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLSession | None, bool | None]:
+    """The session of a new connection, and whether it is the one that was offered."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5.0) as connected,
+        context.wrap_socket(connected, session=session) as client,
+    ):
+        assert client.recv(100) == b"* OK IMAP4 ready\r\n"  # and, in TLS 1.3, the tickets
+        return client.session, client.session_reused
