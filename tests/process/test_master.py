@@ -87,6 +87,12 @@ def test_hup_opens_new_addresses_and_closes_those_that_are_gone(running: Mailwor
         ("events {} mail {", r'unexpected end of file, expecting "}" in .*/conf/mailworker.conf:1$'),
         ("error_log missing/error.log; events {}", r'open\(\) ".*/missing/error.log" failed \(2: No such file'),
         ("events {} pid missing/pid;", r'open\(\) ".*/missing/pid" failed \(2: No such file or directory\)$'),
+        ("events {} pid /proc/pid;", r'open\(\) "/proc/pid" failed \(\d+: .*\)$'),
+        (
+            "events {} mail { auth_http 127.0.0.1; server { listen 127.0.0.1:1993 ssl; protocol imap; "
+            "ssl_certificate gone.crt; ssl_certificate_key gone.key; } }",
+            r'cannot load certificate ".*/conf/gone.crt": BIO_new_file\(\) failed \(SSL: .*No such file or directory',
+        ),
     ],
 )
 def test_hup_with_a_bad_configuration_changes_nothing(running: Mailworker, port: int, text: str, message: str) -> None:
@@ -109,6 +115,20 @@ def test_a_master_that_waits_for_an_address_obeys_other_signals(running: Mailwor
         running.await_line("reopening logs$", 3)
         assert not running.lines("still could not bind")
     running.await_true(lambda: not refuses(taken), "the second try")
+
+
+def test_hup_with_an_address_that_stays_in_use_changes_nothing(running: Mailworker, port: int) -> None:
+    old = running.await_workers(2)
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        taken = occupied.getsockname()[1]
+        running.configure(configuration(port, mail=f"server {{ listen 127.0.0.1:{taken}; protocol pop3; }}"))
+        running.signal(signal.SIGHUP)
+        running.await_line(r"\[emerg\] .*: still could not bind\(\)$")
+    assert (
+        len(running.lines(rf"\[emerg\] .*: bind\(\) to 127.0.0.1:{taken} failed \(98: Address already in use\)$")) == 5
+    )
+    assert running.await_workers(2) == old
+    assert greeting(port) == GREETING
 
 
 def test_hup_moves_the_pid_file(running: Mailworker, port: int, folder: Path) -> None:

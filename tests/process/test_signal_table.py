@@ -1,0 +1,161 @@
+"""nginx's table of signals, row by row, on the real binary: what the log says, and who goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from signal import Signals
+
+import psutil
+import pytest
+
+from tests.process.conftest import Install
+from tests.support.daemon import wait_until
+from tests.support.process import Mailworker, configuration, greeting
+
+GREETING = b"* OK IMAP4 ready\r\n"
+
+
+@pytest.fixture(params=[True, False], ids=["daemon", "foreground"])
+def master(request: pytest.FixtureRequest, install: Install, port: int) -> Mailworker:
+    """One worker, which serves IMAP on `port`."""
+    mailworker = install(configuration(port))
+    if request.param:
+        mailworker.start_daemon()
+    else:
+        mailworker.start()
+    mailworker.await_workers(1)
+    return mailworker
+
+
+@pytest.fixture
+def daemon(install: Install, port: int) -> Mailworker:
+    mailworker = install(configuration(port))
+    mailworker.start_daemon()
+    mailworker.await_workers(1)
+    return mailworker
+
+
+def send(mailworker: Mailworker, pid: int, number: Signals, action: str) -> None:
+    """Send a signal and wait for the log's line; workers do not know the sender."""
+    sender = f" from {os.getpid()}" if pid == mailworker.pid else ""
+    os.kill(pid, number)
+    line = rf"\[notice\] {pid}#{pid}: signal {number.value} \({number.name}\) received{sender}{action}$"
+    mailworker.await_line(line)
+
+
+def await_end(*processes: psutil.Process) -> None:
+    wait_until(lambda: not any(process.is_running() for process in processes), f"the end of {processes}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_master_term_int(daemon: Mailworker, number: Signals) -> None:
+    family = [psutil.Process(daemon.pid), *daemon.workers()]
+    send(daemon, daemon.pid, number, ", exiting")
+    await_end(*family)
+    assert not daemon.pid_file.exists()
+
+
+def test_master_quit(daemon: Mailworker) -> None:
+    family = [psutil.Process(daemon.pid), *daemon.workers()]
+    send(daemon, daemon.pid, signal.SIGQUIT, ", shutting down")
+    await_end(*family)
+    assert daemon.lines("gracefully shutting down$")
+
+
+def test_master_hup(master: Mailworker, port: int) -> None:
+    old = master.await_workers(1)
+    send(master, master.pid, signal.SIGHUP, ", reconfiguring")
+    master.await_workers(1, without=old)
+    assert greeting(port) == GREETING
+
+
+def test_master_usr1(master: Mailworker) -> None:
+    send(master, master.pid, signal.SIGUSR1, ", reopening logs")
+    master.await_line(r"reopening logs$", 4)  # the signal and the deed, of the master and of the worker
+
+
+def test_master_usr2(master: Mailworker, port: int) -> None:
+    old = master.pid
+    send(master, old, signal.SIGUSR2, ", changing binary")
+    master.await_true(lambda: master.old_pid_file.exists() and master.pid_file.exists(), "two masters")
+    master.await_workers(1)
+    assert int(master.old_pid_file.read_text()) == old
+    assert greeting(port) == GREETING
+
+
+def test_master_winch_of_a_daemon(daemon: Mailworker) -> None:
+    send(daemon, daemon.pid, signal.SIGWINCH, ", stop accepting connections")
+    daemon.await_workers(0)
+    assert psutil.Process(daemon.pid).is_running()
+
+
+def test_master_winch_in_the_foreground(running: Mailworker, port: int) -> None:
+    before = running.await_workers(2)
+    send(running, running.pid, signal.SIGWINCH, "")
+    assert greeting(port) == GREETING
+    assert running.await_workers(2) == before
+
+
+def test_master_chld(master: Mailworker, port: int) -> None:
+    (victim,) = master.await_workers(1)
+    os.kill(victim, signal.SIGTERM)
+    master.await_workers(1, without=[victim])
+    assert master.lines(rf"signal 17 \(SIGCHLD\) received from {victim}$")
+    assert greeting(port) == GREETING
+
+
+@pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGIO])
+def test_master_alrm_io(master: Mailworker, port: int, number: Signals) -> None:
+    send(master, master.pid, number, "")
+    assert greeting(port) == GREETING
+
+
+@pytest.mark.parametrize("number", [signal.SIGPIPE, signal.SIGSYS])
+def test_master_pipe_sys(master: Mailworker, port: int, number: Signals) -> None:
+    before = master.await_workers(1)
+    master.signal(number)
+    send(master, master.pid, signal.SIGUSR1, ", reopening logs")
+    assert master.await_workers(1) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_worker_term_int(master: Mailworker, number: Signals) -> None:
+    (victim,) = master.await_workers(1)
+    send(master, victim, number, ", exiting")
+    master.await_workers(1, without=[victim])
+
+
+def test_worker_quit(master: Mailworker) -> None:
+    (victim,) = master.await_workers(1)
+    send(master, victim, signal.SIGQUIT, ", shutting down")
+    master.await_line(rf"{victim}#{victim}: gracefully shutting down$")
+    master.await_workers(1, without=[victim])
+
+
+def test_worker_usr1(master: Mailworker) -> None:
+    (worker,) = master.await_workers(1)
+    send(master, worker, signal.SIGUSR1, ", reopening logs")
+    assert master.await_workers(1) == [worker]
+
+
+def test_worker_winch_of_a_daemon(daemon: Mailworker) -> None:
+    (victim,) = daemon.await_workers(1)
+    send(daemon, victim, signal.SIGWINCH, ", shutting down")
+    daemon.await_workers(1, without=[victim])
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2, signal.SIGIO])
+def test_worker_hup_usr2_io(master: Mailworker, port: int, number: Signals) -> None:
+    (worker,) = master.await_workers(1)
+    send(master, worker, number, ", ignoring")
+    assert greeting(port) == GREETING
+    assert master.await_workers(1) == [worker]
+
+
+@pytest.mark.parametrize("number", [signal.SIGPIPE, signal.SIGSYS])
+def test_worker_pipe_sys(master: Mailworker, port: int, number: Signals) -> None:
+    (worker,) = master.await_workers(1)
+    os.kill(worker, number)
+    assert greeting(port) == GREETING
+    assert master.await_workers(1) == [worker]
