@@ -27,7 +27,7 @@ setup(
     packages=find_packages(include=["mailworker", "mailworker.*"]),
     package_data={"mailworker": ["py.typed"], "mailworker.native": ["*.c", "*.cdef", "*.h", "*.pyi"]},
     cffi_modules=["mailworker/native/build.py:ffibuilder"],
-    entry_points={"console_scripts": ["mailworker=mailworker.cli:main"]},
+    entry_points={"console_scripts": ["mailworker=mailworker.cli:main", "mailworker-tune=mailworker.tune.main:main"]},
     install_requires=[
         "cffi>=1.15",
         "cryptography>=42",

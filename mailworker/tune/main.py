@@ -1,0 +1,72 @@
+"""`mailworker-tune CONFIG`."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mailworker.config.load import load
+from mailworker.config.settings import Level, Settings
+from mailworker.errors import ConfigError, StartError
+from mailworker.process.processors import allowed_processors, usable_processors
+from mailworker.tune import report
+from mailworker.tune.advice import advise
+from mailworker.tune.trial import Result, Trial
+
+_SESSION_TIMEOUT = 300  # seconds, the directive's default
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit code; `argv` None is the process's own, without its name."""
+    options = _parser().parse_args(argv)
+    try:
+        settings = _settings(options.config, options.prefix)
+        results = _measure(settings, options)
+    except (ConfigError, StartError) as error:
+        print(f"mailworker-tune: {error}", file=sys.stderr)
+        return 1
+    limit = settings.core.worker_rlimit_nofile or resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    tls = next((server.ssl for server in settings.servers if server.ssl is not None), None)
+    advice = advise(
+        results,
+        processors=len(allowed_processors()),
+        descriptors=limit,
+        session_timeout=_SESSION_TIMEOUT if tls is None else tls.session_timeout,
+    )
+    sys.stdout.write((report.as_json if options.json else report.as_text)(results, advice))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mailworker-tune",
+        description="Measure how handshakes, logins and relayed bytes scale with workers, and recommend directives. "
+        "It runs servers and clients of its own on this machine, so it should have nothing else to do.",
+    )
+    parser.add_argument("config", type=Path, help="the configuration whose certificates are used")
+    parser.add_argument("-p", dest="prefix", type=Path, default=Path("/usr/local/mailworker"), help="its prefix")
+    parser.add_argument("--workers", type=int, default=usable_processors(), metavar="N", help="measure 1 to N workers")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each measurement takes")
+    parser.add_argument("--json", action="store_true", help="print for scripts")
+    return parser
+
+
+def _settings(path: Path, prefix: Path) -> Settings:
+    return load(Path.cwd() / path, prefix=Path.cwd() / prefix, error_log=None, on_warning=_show)
+
+
+def _show(level: Level, message: str) -> None:
+    print(f"mailworker-tune: [{level.name.lower()}] {message}", file=sys.stderr)
+
+
+def _measure(settings: Settings, options: argparse.Namespace) -> list[Result]:
+    trial = Trial(
+        ssl=next((server.ssl for server in settings.servers if server.ssl is not None), None),
+        worker_connections=settings.events.worker_connections,
+        seconds=options.seconds,
+        loads=max(options.workers, 1),
+    )
+    return [trial.run(kind, workers) for kind in trial.kinds for workers in range(1, max(options.workers, 1) + 1)]

@@ -1,0 +1,74 @@
+"""mailworker-tune itself, for as short as possible."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.certificates import self_signed
+
+BINARY = Path(__file__).resolve().parents[2] / "bin" / "mailworker-tune"
+CONFIGURATION = """
+events {{ }}
+mail {{
+    auth_http 127.0.0.1:9/;
+    server {{ listen 127.0.0.1:1 ssl; protocol imap; ssl_certificate {}; ssl_certificate_key {}; }}
+}}
+"""
+
+
+def tune(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BINARY), *arguments]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, text=True)
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> str:
+    certificate = self_signed(tmp_path, "mail", "/CN=mail.example")
+    path = tmp_path / "mailworker.conf"
+    path.write_text(CONFIGURATION.format(certificate.certificate, certificate.key))
+    return str(path)
+
+
+def test_each_kind_is_measured_and_directives_are_recommended(configuration: str) -> None:
+    tuned = tune("--json", "--workers", "2", "--seconds", "0.3", configuration)
+    assert (tuned.returncode, tuned.stderr) == (0, "")
+    report = json.loads(tuned.stdout)
+    measured = [(measurement["kind"], measurement["workers"]) for measurement in report["measurements"]]
+    assert measured == [(kind, n) for kind in ("handshakes", "logins", "relayed_bytes") for n in (1, 2)]
+    assert all(measurement["rate"] > 0 for measurement in report["measurements"])
+    assert report["recommended"]["worker_processes"] in (1, 2)
+    assert report["recommended"]["ssl_session_cache"].startswith("shared:mail:")
+
+
+def test_people_get_a_table_a_chart_and_directives(configuration: str) -> None:
+    tuned = tune("--workers", "1", "--seconds", "0.3", configuration)
+    assert (tuned.returncode, tuned.stderr) == (0, "")
+    assert [line for line in tuned.stdout.splitlines() if line.endswith("per second")] == [
+        "Full handshakes per second",
+        "Logins per second",
+        "Megabytes relayed per second",
+    ]
+    assert tuned.stdout.count("#" * 40) == 3
+    assert "    worker_processes 1;" in tuned.stdout
+
+
+def test_a_bad_configuration_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.conf"
+    path.write_text("nonsense;")
+    tuned = tune(str(path))
+    assert tuned.returncode == 1
+    assert tuned.stderr == f'mailworker-tune: unknown directive "nonsense" in {path}:1\n'
+
+
+def test_a_certificate_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mailworker.conf"
+    path.write_text(CONFIGURATION.format("gone.crt", "gone.key"))
+    tuned = tune("--workers", "1", "--seconds", "0.1", str(path))
+    assert tuned.returncode == 1
+    assert "mailworker did not start: " in tuned.stderr
+    assert "gone.crt" in tuned.stderr
