@@ -29,8 +29,9 @@ _RESEND_INTERVAL: Final = 5.0
 # Bytes of a datagram that is read whole (nginx's NGX_RESOLVER_UDP_SIZE); without EDNS none has more than 512.
 _DATAGRAM_SIZE: Final = 4096
 
-# Names of clients that come back, about 1 KB each.
+# Answers about clients that come back, at most 2 KB each. More records than honest names have would make them longer.
 _MOST_CACHED: Final = 4096
+_MOST_CACHED_RECORDS: Final = 16
 
 
 class _Unusable(MailworkerError):
@@ -100,7 +101,7 @@ class Resolver:
                 raise HostNotFound
             answer = await self._ask(connections, Question(answer.canonical, question.type), deadline)
             aliases, ttl = aliases + answer.aliases, min(ttl, answer.ttl)
-        if answer.records:
+        if 0 < len(answer.records) <= _MOST_CACHED_RECORDS:
             valid = self._settings.valid
             self._cache.put(question, answer.records, loop.now + (ttl if valid is None else valid))
         return answer.records

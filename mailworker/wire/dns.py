@@ -96,7 +96,7 @@ class Question:
 class Answer:
     """What a server says.
 
-    `records` are addresses as they go over the wire, or names in lower case without their last dot. `aliases` CNAME
+    `records` are addresses as they go over the wire, or a name in lower case without its last dot. `aliases` CNAME
     records were followed, to `canonical`. `ttl` is the seconds that all of it may be kept.
     """
 
@@ -147,7 +147,10 @@ def _repeats(parser: Parser, question: Question) -> bool:
 
 
 class _Section:
-    """An answer section: the records of the type that was asked for and the aliases, by their owners."""
+    """An answer section: the records of the type that was asked for and the aliases, by their owners.
+
+    An address has one name, the first: the others are not worth the time to read them.
+    """
 
     __slots__ = ("_aliases", "_records")
 
@@ -157,7 +160,7 @@ class _Section:
         for owner, record_type, ttl, length in _headers(parser, min(count, _MOST_RECORDS)):
             if record_type == _CNAME:
                 self._aliases.setdefault(owner, (_read_name(parser, length), ttl))
-            elif record_type == type_:
+            elif record_type == type_ and not (type_ is RecordType.PTR and owner in self._records):
                 self._records.setdefault(owner, []).append((_read_value(parser, type_, length), ttl))
             else:
                 parser.get_bytes(length)
