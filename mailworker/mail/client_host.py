@@ -7,9 +7,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol
 
 from mailworker.config.settings import Address, ResolverSettings, UnixAddress
-from mailworker.errors import HostNotFound, NotResolved
+from mailworker.errors import HostNotFound, NotResolved, escape
 from mailworker.event.connections import Connections
-from mailworker.log.line import escape
 from mailworker.log.log import Log
 from mailworker.mail.session_log import SessionLog
 
