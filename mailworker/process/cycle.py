@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -14,7 +14,9 @@ from mailworker.mail.service import MailService
 from mailworker.process.listeners import BoundListener, Opening, plan_listeners
 from mailworker.process.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
+from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zones
+from mailworker.tls.context import TlsContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,21 @@ class Cycle:
 
     service: MailService
 
-    def __init__(self, settings: Settings, contexts: TlsContexts, zones: Zones, log: Log) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        contexts: Sequence[TlsContext | None],
+        log: Log,
+        zones: Zones | None = None,
+        ticket_keys: Sequence[TicketKeys] = (),
+    ) -> None:
         self.settings = settings
         self.log = log
         self.listeners: list[BoundListener] = []
         self._contexts = contexts
         self._files = OpenFiles()
+        self._ticket_keys = ticket_keys
         self._zones = zones
-        self._ticket_keys = contexts.share(zones)
 
     @classmethod
     def load(
@@ -60,7 +69,7 @@ class Cycle:
         contexts = TlsContexts(invocation.configuration.parent, log)
         settings = load_settings(invocation, log, contexts.add, on_syntax_ok)
         zones = Zones(settings.zones, None if previous is None else previous._zones)
-        return cls(settings, contexts, zones, log)
+        return cls(settings, list(contexts), log, zones, contexts.share(zones))
 
     @property
     def workers(self) -> int:
@@ -85,7 +94,7 @@ class Cycle:
             self._files.close()
             raise
         self.log = log
-        self.service = MailService(self.settings, self.listeners, list(self._contexts), log, server_logs)
+        self.service = MailService(self.settings, self.listeners, self._contexts, log, server_logs)
         self.service.prepare()
 
     def test(self) -> None:

@@ -29,7 +29,7 @@ def never(seconds: float, action: Callable[[], None]) -> None:
 def test_whatever_fails_is_logged_and_the_old_cycle_stays(
     monkeypatch: pytest.MonkeyPatch, error: Exception, line: str
 ) -> None:
-    def fail(invocation: Invocation, log: Log) -> Cycle:
+    def fail(invocation: Invocation, log: Log, *, previous: Cycle) -> Cycle:
         raise error
 
     monkeypatch.setattr(Cycle, "load", fail)
