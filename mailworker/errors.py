@@ -106,3 +106,22 @@ class OutOfConnections(MailworkerError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} worker_connections are not enough")
+
+
+class NotResolved(PeerError):
+    """No name server has told what was asked.
+
+    `code` is the RCODE of the answer (RFC 1035 section 4.1.1), ETIMEDOUT where none came in time; `reason` is nginx's
+    text for it.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(Party.RESOLVER, f"could not be resolved ({code}: {reason})")
+        self.code = code
+
+
+class HostNotFound(NotResolved):
+    """A name server knows that there is no such name, or nothing of what was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(3, "Host not found")

@@ -6,6 +6,7 @@ from mailworker.config.settings import Address, AuthMethod, Listen, MailServer, 
 from mailworker.errors import Party, ProtocolError
 from mailworker.event.stream import SocketStream
 from mailworker.mail.client_address import Networks, client_ip, local_address, read_proxy_header, real_client
+from mailworker.mail.client_host import UNAVAILABLE
 from mailworker.mail.client_tls import tls_facts
 from mailworker.mail.dialogue.dialogue import Login
 from mailworker.mail.upstream.upstream import Introduction
@@ -17,7 +18,7 @@ class Client:
     """A connection to `listen`.
 
     `peer` is who connected, `address` the client itself: the peer, or whom a trusted balancer names. `host` is the
-    name found for that address, "[UNAVAILABLE]" where there is none.
+    name found for that address, see `mailworker.mail.client_host`.
     """
 
     __slots__ = ("_proxy_header", "address", "host", "listen", "peer", "stream")
@@ -26,7 +27,7 @@ class Client:
         self.stream = stream
         self.listen = listen
         self.peer = self.address = peer
-        self.host = b"[UNAVAILABLE]"
+        self.host = UNAVAILABLE
         self._proxy_header: ProxyHeader | None = None
 
     @property

@@ -7,18 +7,23 @@ from mailworker.log.log import Log
 from mailworker.mail.authentication.auth_http import AuthHttp
 from mailworker.mail.authentication.authenticator import Authenticator
 from mailworker.mail.capabilities import Capabilities, capabilities
+from mailworker.mail.client_host import Resolver
 from mailworker.tls.context import TlsContext
 
 
 class Server:
-    """Made by the master before it forks. `tls` is None where no connection of the server can be encrypted."""
+    """Made by the master before it forks.
 
-    __slots__ = ("authenticator", "capabilities", "log", "settings", "tls")
+    `tls` is None where no connection of the server can be encrypted, `resolver` where clients' names are not asked for.
+    """
+
+    __slots__ = ("authenticator", "capabilities", "log", "resolver", "settings", "tls")
 
     def __init__(self, settings: MailServer, log: Log, tls: TlsContext | None) -> None:
         self.settings = settings
         self.log = log
         self.tls = tls
+        self.resolver: Resolver | None = None
         self.authenticator: Authenticator = AuthHttp(settings.auth_http)
         self.capabilities: Capabilities = capabilities(settings)
 

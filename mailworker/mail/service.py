@@ -6,7 +6,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from mailworker.config.settings import Level, Listen, Settings
+from mailworker.config.settings import Level, Listen, ResolverSettings, Settings
+from mailworker.config.settings import Protocol as MailProtocol
 from mailworker.errors import OutOfConnections, Party
 from mailworker.event.connections import Connections
 from mailworker.event.listener import Listener
@@ -17,6 +18,7 @@ from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.mail.client import Client
 from mailworker.mail.client_address import socket_address
+from mailworker.mail.client_host import Resolver, new_resolver
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session import Session
@@ -82,10 +84,21 @@ class MailService:
         self._short = False  # whether the log knows that clients have to wait or are turned away
 
     def prepare(self) -> None:
-        """Set what accepted connections inherit: without it TLS logins wait 44 ms for a delayed ACK."""
+        """Make resolvers, and set what accepted connections inherit: else TLS logins wait 44 ms for a delayed ACK."""
+        self._make_resolvers()
         for bound in self._bound:
             if bound.socket.family != socket.AF_UNIX:
                 bound.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _make_resolvers(self) -> None:
+        """One for each `resolver` directive that SMTP servers have: the others tell nobody of a client's name."""
+        resolvers: dict[ResolverSettings, Resolver] = {}
+        for server in self._servers:
+            settings = server.settings.resolver
+            if server.settings.protocol is MailProtocol.SMTP and settings.servers:
+                if settings not in resolvers:
+                    resolvers[settings] = new_resolver(settings, self._log)
+                server.resolver = resolvers[settings]
 
     def start(self, loop: Loop, number: int, workers: int) -> None:
         """Begin to accept, as worker `number` (from 0) of `workers`."""

@@ -11,6 +11,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import sleep
 from mailworker.mail.client import Client
+from mailworker.mail.client_host import find_host
 from mailworker.mail.client_tls import certificate_refusal
 from mailworker.mail.dialogue.dialogue import Dialogue, Login, StartTls
 from mailworker.mail.protocols import PROTOCOLS
@@ -92,6 +93,10 @@ class Session:
             refusal = await self._shake_hands()
             if refusal is not None:
                 return refusal
+        if self._server.resolver is not None:
+            self._client.host = await find_host(
+                self._server.resolver, self._connections, self._client.address, self._log
+            )
         self._log.action = "sending client greeting line"
         self._renew_deadline()
         await self._dialogue.greet()

@@ -37,7 +37,7 @@ class Connection:
         pointer = lib.connection_new(context.pointer, fd)
         if pointer == ffi.NULL:
             raise OpenSslError("SSL_new", take_reasons())
-        self.handle: Handle = ffi.gc(pointer, lib.SSL_free)
+        self.handle: Handle = ffi.gc(pointer, lib.connection_free)
 
     def handshake(self) -> int:
         """1: done, 0: the peer left."""

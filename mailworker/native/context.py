@@ -11,6 +11,7 @@ from mailworker.native.certificate import Certificate, RevocationList
 from mailworker.native.key import Key, NotSupported
 from mailworker.native.queue import OpenSslError, checked, take_reasons
 from mailworker.native.sessions import SessionStore
+from mailworker.native.ticket_keys import TicketKeys, TicketKeySource
 
 if TYPE_CHECKING:
     from mailworker.native._native import CData
@@ -115,38 +116,41 @@ class Context:
         lib.SSL_CTX_set_session_cache_mode(self.pointer, mode)
         lib.SSL_CTX_sess_set_cache_size(self.pointer, 1)
 
-    def cache_sessions(self, builtin: int | None, store: SessionStore | None) -> None:
-        """Keep up to `builtin` sessions in this process, and offer all to `store`."""
+    def cache_sessions(self, builtin: int | None) -> None:
+        """Give session ids and keep up to `builtin` sessions in this process, none for None."""
         mode = lib.SSL_SESS_CACHE_SERVER
         if builtin is None:
             mode |= lib.SSL_SESS_CACHE_NO_INTERNAL
         else:
             lib.SSL_CTX_sess_set_cache_size(self.pointer, builtin)
         lib.SSL_CTX_set_session_cache_mode(self.pointer, mode)
-        if store is not None:
-            self._policy.sessions = handle = ffi.new_handle(store)
-            self._kept.append(handle)
-            lib.context_use_sessions(self.pointer)
+
+    def use_session_store(self, store: SessionStore) -> None:
+        """Offer all sessions to `store`, and look there for those that this process does not have."""
+        self._policy.sessions = handle = ffi.new_handle(store)
+        self._kept.append(handle)
+        lib.context_use_sessions(self.pointer)
 
     def refuse_tickets(self) -> None:
-        """Give no session tickets."""
+        """Give no session tickets; TLS 1.3 then names a stored session, one where OpenSSL would store two."""
         lib.SSL_CTX_set_options(self.pointer, lib.SSL_OP_NO_TICKET)
+        lib.SSL_CTX_set_num_tickets(self.pointer, 1)
 
     def use_ticket_keys(self, keys: Sequence[bytes]) -> None:
         """Keys of 48 or 80 bytes in nginx's layout; the first encrypts, all decrypt."""
-        table = ffi.new("struct ticket_key[]", len(keys))
-        size_of_table = ffi.sizeof(table)
-        self._kept.append(ffi.gc(table, lambda start: lib.OPENSSL_cleanse(start, size_of_table)))
-        for entry, key in zip(table, keys, strict=True):
-            entry.size = size = (len(key) - 16) // 2
-            first, second = key[16 : 16 + size], key[16 + size :]
-            ffi.memmove(entry.name, key, 16)
-            ffi.memmove(entry.aes, first if size == 16 else second, size)
-            ffi.memmove(entry.hmac, second if size == 16 else first, size)
-        self._policy.ticket_keys = table
-        self._policy.ticket_key_count = len(keys)
+        ticket_keys = TicketKeys(self._policy)
+        ticket_keys.set(keys)
+        self._kept.append(ticket_keys)
+        lib.context_use_ticket_keys(self.pointer)
+
+    def follow_ticket_keys(self, source: TicketKeySource) -> None:
+        """Use the keys that `source` holds whenever a ticket is sealed or opened."""
+        ticket_keys = TicketKeys(self._policy, source)
+        ticket_keys.refresh()
+        self._policy.ticket_key_source = handle = ffi.new_handle(ticket_keys)
+        self._kept.append(handle)
         lib.context_use_ticket_keys(self.pointer)
 
     def drop_session(self, session: CData) -> None:
         """Take a session out of all caches."""
-        lib.SSL_CTX_remove_session(self.pointer, session)
+        lib.context_drop_session(self.pointer, session)

@@ -20,17 +20,20 @@ struct tls_policy {
     unsigned char protocol[16]; /* the one ALPN protocol, after its length; length 0: ALPN is ignored */
     const struct ticket_key *ticket_keys; /* the first encrypts, all decrypt */
     int ticket_key_count;
+    void *ticket_key_source; /* handle of the table's owner in Python, NULL where the keys never change */
     void *sessions; /* handle of the session store in Python */
 };
 
 SSL_CTX *context_new(struct tls_policy *policy);
 void context_use_ticket_keys(SSL_CTX *context);
 void context_use_sessions(SSL_CTX *context);
+void context_drop_session(SSL_CTX *context, SSL_SESSION *session);
 int context_compress_certificates(SSL_CTX *context, int on);
 void context_verify_client(SSL_CTX *context, int depth);
 EVP_PKEY *engine_key(const char *engine_id, const char *key_id, const char **failed_call);
 
 SSL *connection_new(SSL_CTX *context, int fd);
+void connection_free(SSL *connection);
 int connection_handshake(SSL *connection);
 int connection_read(SSL *connection, void *page, int limit);
 int connection_write(SSL *connection, const void *data, int length);

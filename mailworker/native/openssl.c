@@ -135,6 +135,13 @@ SSL *connection_new(SSL_CTX *context, int fd)
     return connection;
 }
 
+/* For OpenSSL a session is bad, and leaves all caches, if its connection ends without close_notify: they often do. */
+void connection_free(SSL *connection)
+{
+    SSL_set_shutdown(connection, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(connection);
+}
+
 /* As in nginx, an empty error queue means that the peer went away, whatever name OpenSSL has for it. */
 static int outcome(const SSL *connection, int result)
 {

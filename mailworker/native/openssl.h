@@ -23,4 +23,7 @@ extern void session_new(void *sessions, const unsigned char *id, int id_length, 
 extern int session_get(void *sessions, const unsigned char *id, int id_length, unsigned char *encoded, int size);
 extern void session_remove(void *sessions, const unsigned char *id, int id_length);
 
+/* Written in ticket_keys.py: brings the policy's keys up to date. */
+extern void refresh_ticket_keys(void *ticket_keys);
+
 #endif

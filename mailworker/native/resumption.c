@@ -123,6 +123,9 @@ static int ticket_key(SSL *connection, unsigned char *name, unsigned char *iv, E
 {
     const struct tls_policy *policy = policy_of(connection);
 
+    if (policy->ticket_key_source != NULL) {
+        refresh_ticket_keys(policy->ticket_key_source);
+    }
     if (policy->ticket_key_count == 0) {
         return sealing ? -1 : 0;
     }
@@ -187,9 +190,25 @@ static void forget_session(SSL_CTX *context, SSL_SESSION *session)
     session_remove(policy->sessions, id, (int) id_length);
 }
 
+/*
+ * OpenSSL tells of bad sessions as it tells of those that its own cache has no room for any more. With that cache on,
+ * neither leaves the store, or few would stay there; what must go is dropped by name.
+ */
 void context_use_sessions(SSL_CTX *context)
 {
     SSL_CTX_sess_set_new_cb(context, remember_session);
     SSL_CTX_sess_set_get_cb(context, recall_session);
-    SSL_CTX_sess_set_remove_cb(context, forget_session);
+    if (SSL_CTX_get_session_cache_mode(context) & SSL_SESS_CACHE_NO_INTERNAL_STORE) {
+        SSL_CTX_sess_set_remove_cb(context, forget_session);
+    }
+}
+
+void context_drop_session(SSL_CTX *context, SSL_SESSION *session)
+{
+    const struct tls_policy *policy = SSL_CTX_get_app_data(context);
+
+    SSL_CTX_remove_session(context, session);
+    if (policy->sessions != NULL) {
+        forget_session(context, session);
+    }
 }

@@ -50,7 +50,8 @@ class _Place(NamedTuple):
         if found is not None:
             return found
         first, second = self.sets
-        here, there = first.offer(now), second.offer(now)
+        near = self.tag[0]
+        here, there = first.offer(now, near), second.offer(now, near)
         return (first, here.slot) if here <= there else (second, there.slot)
 
 

@@ -51,15 +51,20 @@ class SlotSet:
             position = tags.find(tag, position + 1)
         return position // TAG_SIZE if position >= 0 else None
 
-    def offer(self, now: int) -> Offer:
+    def offer(self, now: int, near: int) -> Offer:
         """The slot to give away: an empty one, the longest expired, or else the oldest.
+
+        The search for an empty one begins at `near`, any number: two processes that store at the same time should
+        not choose the same one.
 
         Of two sets that have empty slots, the one with more of them makes the better offer.
         """
         expiries = _TIMES.unpack_from(self._memory, _EXPIRIES_START)
         earliest = min(expiries)
         if earliest == 0:
-            return Offer(_EMPTY, -expiries.count(0), expiries.index(0))
+            start = near % SLOTS
+            slot = expiries.index(0, start if 0 in expiries[start:] else 0)
+            return Offer(_EMPTY, -expiries.count(0), slot)
         if earliest <= now:
             return Offer(_EXPIRED, earliest, expiries.index(earliest))
         stored = _TIMES.unpack_from(self._memory, _STORED_START)

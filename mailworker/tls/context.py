@@ -15,15 +15,18 @@ from mailworker.native.context import Context
 from mailworker.native.key import Key, NotSupported, engine_key, load_key, store_key
 from mailworker.native.queue import OpenSslError
 from mailworker.native.sessions import SessionStore
+from mailworker.native.ticket_keys import TicketKeySource
 
 _DATA = "data:"
 _ENGINE = "engine:"
 _STORE = "store:"
+_IDENTITY_SIZE = 20
 
 
 class TlsContext:
     """What the TLS connections of one server have in common; made once in the master, used by every worker.
 
+    A shared session cache caches nothing before `share`: its zone is made when all of the configuration is read.
     `warnings` are texts to be logged at [warn].
     """
 
@@ -41,13 +44,11 @@ class TlsContext:
         alpn: bytes,
         *,
         conf_prefix: Path | None = None,
-        session_store: SessionStore | None = None,
     ) -> TlsContext:
         """Apply all of `settings`, in the order of nginx's mail ssl module.
 
         `alpn` is the protocol's name in ALPN; a client that offers others only is refused with the fatal alert 120.
         `conf_prefix` is the folder that relative files of ssl_conf_command start from, None: the working folder.
-        `session_store` is the shared session cache; without it `shared:` caches nothing.
         Raises ConfigError, which never repeats the content of a data: value.
         """
         with _failure():
@@ -60,9 +61,18 @@ class TlsContext:
         warnings = _compress_certificates(native, settings)
         _verify_client(native, settings, identity)
         _set_key_exchange(native, settings)
-        _set_sessions(native, settings, identity, session_store)
+        _set_sessions(native, settings, identity)
         _run_conf_commands(native, settings, conf_prefix)
         return cls(settings, native, warnings)
+
+    def share(self, sessions: SessionStore, ticket_keys: TicketKeySource) -> None:
+        """Let other processes resume what this one began: for contexts whose session cache is `shared:`.
+
+        `ticket_keys` are for servers that have no key files.
+        """
+        self.native.use_session_store(sessions)
+        if self.settings.session_tickets and not self.settings.session_ticket_keys:
+            self.native.follow_ticket_keys(ticket_keys)
 
 
 class _Identity:
@@ -82,8 +92,8 @@ class _Identity:
         self._hash.update(hashlib.sha256(kind.encode() + b"\0" + content).digest())
 
     def digest(self) -> bytes:
-        """32 bytes, the most that OpenSSL takes."""
-        return self._hash.digest()
+        """20 bytes: every stored session repeats them, and they only need to differ."""
+        return self._hash.digest()[:_IDENTITY_SIZE]
 
 
 def _shown(source: str) -> str:
@@ -199,18 +209,16 @@ def _set_key_exchange(native: Context, settings: SslSettings) -> None:
             native.set_curves(settings.ecdh_curve)
 
 
-def _set_sessions(
-    native: Context, settings: SslSettings, identity: _Identity, session_store: SessionStore | None
-) -> None:
+def _set_sessions(native: Context, settings: SslSettings, identity: _Identity) -> None:
     cache = settings.session_cache
     with _failure():
         native.set_session_identity(identity.digest(), settings.session_timeout)
     if cache.off:
         native.refuse_sessions()
-    elif cache.builtin is None and session_store is None:
+    elif cache.builtin is None and cache.shared is None:
         native.pretend_sessions()
     else:
-        native.cache_sessions(cache.builtin, session_store)
+        native.cache_sessions(cache.builtin)
     if not settings.session_tickets:
         native.refuse_tickets()
     if settings.session_ticket_keys:

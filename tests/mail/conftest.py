@@ -12,6 +12,7 @@ from mailworker.tls.context import TlsContext
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import Script, ScriptedServer
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
+from tests.support.name_server import Answer, NameServer
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy, open_descriptors
 from tests.support.settings import auth_http_settings, mail_server, ssl_settings
@@ -24,13 +25,18 @@ class Scene:
         self.certificate = certificate
         self._before = open_descriptors()
         self._clients: list[Peer] = []
-        self._servers: list[ScriptedServer] = []
+        self._servers: list[ScriptedServer | NameServer] = []
         self._proxies: list[Proxy] = []
 
     def backend(self, script: Script) -> ScriptedServer:
         backend = ScriptedServer(script)
         self._servers.append(backend)
         return backend
+
+    def name_server(self, answers: dict[str, Answer]) -> NameServer:
+        server = NameServer(answers)
+        self._servers.append(server)
+        return server
 
     def auth(self, *answers: bytes | Script) -> AuthService:
         service = AuthService(*answers)

@@ -328,6 +328,10 @@ def _lines(table: Mapping[str, Entry]) -> Iterable[str]:
         for name, entry in table.items():
             if entry.why is why:
                 yield f"| {name} | {entry.nginx} | {entry.mailworker} | {entry.reason} |"
+    yield ""
+    yield "## TLS"
+    yield ""
+    yield "Versions by default, sessions and ticket keys: see [TLS](tls.md#where-tls-differs-from-nginx)."
 
 
 if __name__ == "__main__":

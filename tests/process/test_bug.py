@@ -1,6 +1,10 @@
 from __future__ import annotations
 
-from mailworker.process.bug import describe_bug
+import sys
+
+import pytest
+
+from mailworker.process.bug import describe_bug, log_unraisable
 
 
 def innermost() -> None:
@@ -16,3 +20,16 @@ def test_a_bug_is_described_from_the_inside_out() -> None:
     assert text.startswith(start)
     places = [place.split() for place in text.removeprefix("ValueError: what was wrong in ").split(" < ")]
     assert [place[1] for place in places] == ["innermost()", "test_a_bug_is_described_from_the_inside_out()"]
+
+
+class Unlucky:
+    def __del__(self) -> None:
+        raise ValueError("in a destructor")
+
+
+def test_what_nobody_can_catch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    told: list[BaseException] = []
+    log_unraisable(told.append)
+    Unlucky()
+    assert [str(bug) for bug in told] == ["in a destructor"]

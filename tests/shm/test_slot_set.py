@@ -58,21 +58,27 @@ def test_wiped_slots_are_zeros(slots: SlotSet, memory: memoryview) -> None:
 def test_an_empty_slot_is_offered_first(slots: SlotSet) -> None:
     fill(slots, expiry=NOW - 1)
     slots.wipe(7)
-    assert slots.offer(NOW).slot == 7
+    assert slots.offer(NOW, 0).slot == 7
+    assert slots.offer(NOW, 7).slot == 7
+    assert slots.offer(NOW, 8).slot == 7
+
+
+def test_writers_of_different_sessions_are_offered_different_empty_slots(slots: SlotSet) -> None:
+    assert len({slots.offer(NOW, near).slot for near in range(SLOTS)}) == SLOTS
 
 
 def test_the_longest_expired_slot_is_offered_next(slots: SlotSet) -> None:
     fill(slots)
     slots.write(5, tag(5), NOW, NOW, b"")
     slots.write(9, tag(9), NOW - 1, NOW, b"")
-    assert slots.offer(NOW).slot == 9
+    assert slots.offer(NOW, 0).slot == 9
 
 
 def test_else_the_oldest_slot_is_offered(slots: SlotSet) -> None:
     fill(slots)
     slots.write(0, tag(0), LATEST, LATEST, b"")
     slots.write(31, tag(31), LATEST, 1, b"")
-    assert slots.offer(NOW).slot == 31
+    assert slots.offer(NOW, 0).slot == 31
 
 
 def test_the_better_offer_is_the_lesser() -> None:
@@ -85,7 +91,7 @@ def test_the_better_offer_is_the_lesser() -> None:
     empty.wipe(0)
     expired.write(4, tag(4), NOW, NOW, b"")
     older.write(6, tag(6), NOW + 1, 1, b"")
-    offers = [slots.offer(NOW) for slots in sets]
+    offers = [slots.offer(NOW, 0) for slots in sets]
     assert offers == sorted(offers)
     assert len({offer[:2] for offer in offers}) == len(sets)
-    assert newer.offer(NOW).slot == 0
+    assert newer.offer(NOW, 0).slot == 0

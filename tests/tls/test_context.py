@@ -3,14 +3,11 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -23,7 +20,7 @@ from mailworker.errors import TlsError
 from mailworker.native.certificate import load_certificates
 from mailworker.tls.context import TlsContext
 from mailworker.tls.severity import severity
-from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
+from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, self_signed
 from tests.tls.conftest import Connect, ConnectRaw
 from tests.tls.peers import Pair, build, client_context, settings
 
@@ -183,13 +180,6 @@ def test_a_key_from_a_store(connect: Connect, ecdsa: Certificate, tmp_path: Path
         connect(build(ecdsa, certificate_keys=(source,), passwords=(b"first", b"second"))).shake_hands()
 
 
-def self_signed(folder: Path) -> Certificate:
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    command += ["-subj", "/CN=self", "-keyout", str(folder / "self.key"), "-out", str(folder / "self.crt")]
-    subprocess.run(command, check=True, capture_output=True)
-    return Certificate(folder / "self.crt", folder / "self.key")
-
-
 def test_a_client_certificate_is_looked_at(
     connect: Connect, ecdsa: Certificate, authority: CertificateAuthority, client_certificate: Certificate
 ) -> None:
@@ -213,7 +203,7 @@ def test_no_verification_stops_the_handshake(
     assert connect(context).shake_hands().server.peer_certificate is None
     unknown = connect(context, client_context(certificate=stranger)).shake_hands()
     assert unknown.server.verify_result == (21, "unable to verify the first certificate")
-    own = connect(context, client_context(certificate=self_signed(tmp_path))).shake_hands()
+    own = connect(context, client_context(certificate=self_signed(tmp_path, "self", "/CN=self"))).shake_hands()
     assert own.server.verify_result[0] == SELF_SIGNED_LEAF
 
 
@@ -253,29 +243,14 @@ def test_client_authorities_are_named_and_trusted_ones_are_not(
         assert _authorities_named(connect_raw, context, authority) is named
 
 
-def revocation_list(authority: CertificateAuthority, revoked: Certificate | None, path: Path) -> str:
-    now = datetime.now(timezone.utc)
-    issuer = x509.load_pem_x509_certificate(authority.path.read_bytes())
-    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject)
-    builder = builder.last_update(now - timedelta(hours=1)).next_update(now + timedelta(days=1))
-    if revoked is not None:
-        serial = x509.load_pem_x509_certificate(revoked.certificate.read_bytes()).serial_number
-        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - timedelta(hours=1))
-        builder = builder.add_revoked_certificate(entry.build())
-    key: EllipticCurvePrivateKey = authority._key
-    path.write_bytes(builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
-    return str(path)
-
-
 def test_revoked_certificates(
     connect: Connect,
     ecdsa: Certificate,
     authority: CertificateAuthority,
     client_certificate: Certificate,
-    tmp_path: Path,
 ) -> None:
     other = authority.issue_client("other", ecdsa_key(), "Another client")
-    crl = revocation_list(authority, client_certificate, tmp_path / "list.crl")
+    crl = str(authority.issue_revocation_list("list.crl", client_certificate))
     context = build(ecdsa, verify_client=VerifyClient.ON, client_certificate=str(authority.path), crl=crl)
     revoked = connect(context, client_context(certificate=client_certificate)).shake_hands()
     assert revoked.server.verify_result == (REVOKED, "certificate revoked")

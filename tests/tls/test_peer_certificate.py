@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from mailworker.config.settings import VerifyClient
-from tests.support.certificates import Certificate
+from tests.support.certificates import Certificate, self_signed
 from tests.support.daemon import ServerUnavailable
 from tests.support.nginx import Nginx
 from tests.tls.conftest import Connect
@@ -42,14 +41,6 @@ SUBJECTS = [
     '/O=a+b;c<d>e"f\\\\g/CN= #joe ',
     "/CN=Jürgen Größe/emailAddress=joe@example.com",
 ]
-
-
-def client_certificate(subject: str, folder: Path) -> Certificate:
-    issued = Certificate(folder / "client.crt", folder / "client.key")
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8"]
-    command += ["-subj", subject, "-keyout", str(issued.key), "-out", str(issued.certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    return issued
 
 
 class AuthService:
@@ -110,7 +101,7 @@ def test_facts_are_those_of_nginx(
     tmp_path: Path,
     subject: str,
 ) -> None:
-    issued = client_certificate(subject, tmp_path)
+    issued = self_signed(tmp_path, "client", subject)
     client = client_context(certificate=issued)
     plain = socket.create_connection(("127.0.0.1", nginx_port), timeout=TIMEOUT)
     with client.wrap_socket(plain) as imap:

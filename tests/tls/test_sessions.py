@@ -106,6 +106,39 @@ def test_keys_of_both_sizes_go_together(resume: Resume, ecdsa: Certificate) -> N
     )
 
 
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+def test_ticket_keys_are_followed(resume: Resume, ecdsa: Certificate, version: ssl.TLSVersion) -> None:
+    keys = SomeKeys()
+    contexts = [build(ecdsa, session_cache=SHARED) for _ in range(2)]
+    for context in contexts:
+        context.share(DictStore(), keys)
+    first, second = contexts
+    client = client_of(version)
+    assert resume(client, first, second)
+    keys.keys = (os.urandom(80), *keys.keys)
+    assert resume(client, first, second)
+
+
+def test_a_ticket_dies_with_its_key(connect: Connect, ecdsa: Certificate) -> None:
+    keys = SomeKeys()
+    context = build(ecdsa, session_cache=SHARED)
+    context.share(DictStore(), keys)
+    for version in (TLS_1_2, TLS_1_3):
+        client = client_of(version)
+        session = session_of(connect(context, client).shake_hands())
+        keys.keys = (os.urandom(80), *keys.keys)
+        assert connect(context, client, session).shake_hands().server.reused
+        keys.keys = (os.urandom(80),)
+        assert not connect(context, client, session).shake_hands().server.reused
+
+
+def test_key_files_come_before_shared_keys(resume: Resume, ecdsa: Certificate) -> None:
+    files = (os.urandom(80),)
+    shared, alone = (build(ecdsa, session_cache=SHARED, session_ticket_keys=files) for _ in range(2))
+    shared.share(DictStore(), SomeKeys())
+    assert resume(client_of(TLS_1_3), shared, alone)
+
+
 @dataclass
 class DictStore:
     """A session store as simple as can be."""
@@ -122,9 +155,20 @@ class DictStore:
         self.sessions.pop(session_id, None)
 
 
+@dataclass
+class SomeKeys:
+    """Ticket keys that others have too."""
+
+    keys: tuple[bytes, ...] = field(default_factory=lambda: (os.urandom(80),))
+
+    def read(self) -> tuple[bytes, ...]:
+        return self.keys
+
+
 def with_store(certificate: Certificate, store: DictStore, **changes: Any) -> TlsContext:
-    changed = settings(certificate, session_cache=SHARED, **changes)
-    return TlsContext.build(changed, b"imap", session_store=store)
+    context = build(certificate, session_cache=SHARED, **changes)
+    context.share(store, SomeKeys())
+    return context
 
 
 @pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
@@ -154,6 +198,36 @@ def test_a_refused_session_leaves_the_store(connect: Connect, resume: Resume, ec
     pair.server.drop_session()
     assert store.sessions == {}
     assert not connect(context, client, session_of(pair)).shake_hands().server.reused
+
+
+@pytest.mark.parametrize("version", [TLS_1_2, TLS_1_3])
+def test_a_session_outlives_a_connection_that_ends_without_goodbye(
+    connect: Connect, ecdsa: Certificate, version: ssl.TLSVersion
+) -> None:
+    store = DictStore()
+    context = with_store(ecdsa, store, session_tickets=False)
+    client = client_of(version)
+    pair = connect(context, client).shake_hands()
+    session = session_of(pair)
+    pair.client.close()
+    assert pair.server.recv(100) == b""
+    pair.server.free()
+    assert len(store.sessions) == 1
+    assert connect(context, client, session).shake_hands().server.reused
+
+
+def test_the_store_keeps_what_the_builtin_cache_has_no_room_for(connect: Connect, ecdsa: Certificate) -> None:
+    store = DictStore()
+    both = SessionCache(builtin=1, shared=SHARED.shared)
+    context = build(ecdsa, session_cache=both, session_tickets=False)
+    context.share(store, SomeKeys())
+    client = client_of(TLS_1_2)
+    pairs = [connect(context, client).shake_hands() for _ in range(3)]
+    assert len(store.sessions) == 3
+    assert connect(context, client, session_of(pairs[0])).shake_hands().server.reused
+    pairs[1].server.drop_session()
+    assert len(store.sessions) == 2
+    assert not connect(context, client, session_of(pairs[1])).shake_hands().server.reused
 
 
 @pytest.mark.parametrize("broken", [b"", b"junk", b"\x30\x82\xff\xff", bytes(8192), bytes(9000)])

@@ -1,0 +1,73 @@
+"""The name of an SMTP client: what DNS calls its address, if that name leads back to the address."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, Protocol
+
+from mailworker.config.settings import Address, ResolverSettings, UnixAddress
+from mailworker.errors import HostNotFound, NotResolved, escape
+from mailworker.event.connections import Connections
+from mailworker.log.log import Log
+from mailworker.mail.session_log import SessionLog
+
+UNAVAILABLE: Final = b"[UNAVAILABLE]"
+"""There is no name, or nobody was asked for it (Postfix, XCLIENT_README)."""
+
+TEMPUNAVAIL: Final = b"[TEMPUNAVAIL]"
+"""There might be a name, but it could not be found out now."""
+
+IpAddress = IPv4Address | IPv6Address
+
+# What may go into headers and commands as a name; nginx asks for no more than these bytes.
+_HOST_NAME = re.compile(rb"(?=.{1,255}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
+
+
+class Resolver(Protocol):
+    """Who is asked; see `mailworker.event.resolver`."""
+
+    async def host_name(self, connections: Connections, address: IpAddress) -> bytes: ...
+    async def addresses(self, connections: Connections, name: bytes, version: int) -> frozenset[IpAddress]: ...
+
+
+def new_resolver(settings: ResolverSettings, log: Log) -> Resolver:
+    """A resolver that workers can share the code of. Without one, dnspython's memory is saved."""
+    from mailworker.event import resolver  # noqa: PLC0415
+
+    return resolver.Resolver(settings, log)
+
+
+async def find_host(resolver: Resolver, connections: Connections, address: Address, log: SessionLog) -> bytes:
+    """What auth services and backends are told as the name of the client at `address` (ngx_mail_smtp_handler.c).
+
+    Why there is none goes to `log`. Raises OutOfConnections.
+    """
+    if isinstance(address, UnixAddress):
+        return TEMPUNAVAIL
+    ip = _unmapped(address.host)
+    log.action = "in resolving client address"
+    try:
+        name = await resolver.host_name(connections, ip)
+    except NotResolved as error:
+        return _without_name(log, log.client, error)
+    if not _HOST_NAME.fullmatch(name):
+        log.error(f'{log.client} resolved to invalid host name "{escape(name)}"')
+        return TEMPUNAVAIL
+    log.action = "in resolving client hostname"
+    try:
+        addresses = await resolver.addresses(connections, name, ip.version)
+    except NotResolved as error:
+        return _without_name(log, f'"{name.decode()}"', error)
+    return name if ip in addresses else UNAVAILABLE
+
+
+def _unmapped(host: str) -> IpAddress:
+    """An IPv4 client of an IPv6 socket has its name under its IPv4 address."""
+    ip = ip_address(host)
+    return ip if ip.version == 4 else ip.ipv4_mapped or ip
+
+
+def _without_name(log: SessionLog, what: str, error: NotResolved) -> bytes:
+    log.error(f"{what} {error}")
+    return UNAVAILABLE if isinstance(error, HostNotFound) else TEMPUNAVAIL

@@ -1,0 +1,62 @@
+"""The keys that session tickets are sealed with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from mailworker.native._native import ffi, lib
+
+if TYPE_CHECKING:
+    from mailworker.native._native import CData
+
+_NAME_SIZE = 16
+_AES_128_SIZE = 16
+
+
+class TicketKeySource(Protocol):
+    """Where keys are that change while connections are served. See `SessionStore` for what happens if it raises."""
+
+    def read(self) -> tuple[bytes, ...]:
+        """The keys of now, in the layout of `TicketKeys.set`; the same object as before if they are the same."""
+
+
+class TicketKeys:
+    """The table in which the ticket-key callback of one context looks."""
+
+    __slots__ = ("_keys", "_policy", "_source", "_table")
+
+    def __init__(self, policy: CData, source: TicketKeySource | None = None) -> None:
+        """`source`, if there is one, is asked again before each use."""
+        self._policy = policy
+        self._source = source
+        self._keys: Sequence[bytes] = ()
+        self._table: CData = None
+
+    def set(self, keys: Sequence[bytes]) -> None:
+        """Keys of 48 or 80 bytes in the layout of nginx's files; the first encrypts, all decrypt."""
+        table = ffi.new("struct ticket_key[]", len(keys))
+        size_of_table = ffi.sizeof(table)
+        cleansed = ffi.gc(table, lambda start: lib.OPENSSL_cleanse(start, size_of_table))
+        for entry, key in zip(table, keys, strict=True):
+            entry.size = size = (len(key) - _NAME_SIZE) // 2
+            first, second = key[_NAME_SIZE : _NAME_SIZE + size], key[_NAME_SIZE + size :]
+            ffi.memmove(entry.name, key, _NAME_SIZE)
+            ffi.memmove(entry.aes, first if size == _AES_128_SIZE else second, size)
+            ffi.memmove(entry.hmac, second if size == _AES_128_SIZE else first, size)
+        self._policy.ticket_keys = table
+        self._policy.ticket_key_count = len(keys)
+        self._table = cleansed  # what C points to; the one before is wiped
+        self._keys = keys
+
+    def refresh(self) -> None:
+        """Take over what the source holds now."""
+        if self._source is not None and (keys := self._source.read()) is not self._keys:
+            self.set(keys)
+
+
+@ffi.def_extern()
+def refresh_ticket_keys(ticket_keys: CData) -> None:
+    """C: a ticket is about to be sealed or opened."""
+    keys: TicketKeys = ffi.from_handle(ticket_keys)
+    keys.refresh()

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailworker.config.settings import MailServer, Protocol, SessionCache, SharedZone, SslSettings
+from mailworker.native.context import Context
+from mailworker.process.cycle import Cycle, Invocation
+from mailworker.process.tls_contexts import TlsContexts
+from mailworker.shm.zone import Zones
+from mailworker.tls.context import TlsContext
+from tests.support.certificates import Certificate, self_signed
+from tests.support.recorded_log import RecordedLog
+from tests.support.settings import mail_server, ssl_settings
+
+ZONE = SharedZone("SSL", 1 << 20)
+SHARED = SessionCache(shared=ZONE)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return self_signed(tmp_path_factory.mktemp("certificate"), "self", "/CN=self")
+
+
+def server(certificate: Certificate, protocol: Protocol = Protocol.IMAP, **changes: Any) -> MailServer:
+    return mail_server(protocol, ssl=ssl_settings(certificate, **changes))
+
+
+def contexts_of(*servers: MailServer) -> TlsContexts:
+    contexts = TlsContexts(Path("/nonexistent"), RecordedLog().log)
+    for each in servers:
+        contexts.add(each)
+    return contexts
+
+
+def test_equal_servers_share_a_context(certificate: Certificate) -> None:
+    first, second, other, pop3, plain = contexts_of(
+        server(certificate),
+        server(certificate),
+        server(certificate, session_timeout=1),
+        server(certificate, Protocol.POP3),
+        mail_server(Protocol.IMAP),
+    )
+    assert first is second
+    assert len({id(context) for context in (first, other, pop3)}) == 3
+    assert plain is None
+
+
+def test_a_thousand_servers_are_read_in_no_time(certificate: Certificate, tmp_path: Path) -> None:
+    listens = "\n".join(f"server {{ listen 127.0.0.1:{port} ssl; protocol imap; }}" for port in range(1000, 2000))
+    pair = f"ssl_certificate {certificate.certificate}; ssl_certificate_key {certificate.key};"
+    path = tmp_path / "mailworker.conf"
+    path.write_text(
+        f"events {{ worker_connections 2000; }} mail {{ auth_http 127.0.0.1; {pair}"
+        f"ssl_session_cache shared:SSL:1m; {listens} }}"
+    )
+    before = os.times().user
+    cycle = Cycle.load(Invocation((), tmp_path, path, None), RecordedLog().log)
+    assert os.times().user - before < 1.5
+    assert len(cycle.settings.servers) == 1000
+
+
+def test_every_server_warns(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(settings: SslSettings, *rest: object, **options: object) -> TlsContext:
+        return TlsContext(settings, Context(b"imap"), ("beware",))
+
+    monkeypatch.setattr(TlsContext, "build", build)
+    recorded = RecordedLog()
+    contexts = TlsContexts(Path("/nonexistent"), recorded.log)
+    for _ in range(2):
+        contexts.add(server(certificate))
+    assert recorded.lines == ["[warn] beware"] * 2
+
+
+def test_ticket_keys_live_as_long_as_the_longest_session_of_their_zone(certificate: Certificate) -> None:
+    contexts = contexts_of(
+        server(certificate, session_cache=SHARED, session_timeout=100),
+        server(certificate, session_cache=SHARED, session_timeout=300),
+        server(certificate, session_cache=SHARED, session_timeout=200),
+    )
+    (keys,) = contexts.share(Zones([ZONE]))
+    assert keys.read() == ()
+    assert keys.rotate(now=1000.0) == 1300.0
+    assert len(keys.read()) == 3
+
+
+def test_every_zone_has_its_own_keys(certificate: Certificate) -> None:
+    other = replace(ZONE, name="other")
+    contexts = contexts_of(
+        server(certificate, session_cache=SHARED),
+        server(certificate, session_cache=SessionCache(shared=other)),
+        server(certificate),
+    )
+    assert len(contexts.share(Zones([ZONE, other]))) == 2

@@ -1,0 +1,215 @@
+"""One session cache for all workers, on the real binary."""
+
+from __future__ import annotations
+
+import os
+import signal
+import ssl
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.process.conftest import Install
+from tests.process.tls.clients import client_context, connected, s_client, visit, visit_all, workers_of
+from tests.process.tls.servers import configuration, key_pair, reload, start, tls_server
+from tests.support.certificates import Certificate, CertificateAuthority
+from tests.support.ports import free_port
+
+# MAILWORKER_LONG_TESTS=1 resumes as often as a busy server does.
+RESUMPTIONS = 2000 if os.environ.get("MAILWORKER_LONG_TESTS") else 300
+SESSIONS = 50
+WORKERS = 4
+
+VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+CACHED = "ssl_session_cache shared:SSL:1m;"
+TICKETLESS = f"ssl_session_tickets off; {CACHED}"
+
+
+def cached_server(port: int, certificate: Certificate, directives: str = "") -> str:
+    return tls_server(port, f"{key_pair(certificate)} {directives}")
+
+
+@VERSIONS
+def test_every_worker_resumes_every_session_before_and_after_a_reload(
+    install: Install, port: int, ecdsa: Certificate, version: ssl.TLSVersion
+) -> None:
+    mailworker = start(install, configuration(cached_server(port, ecdsa, TICKETLESS), workers=WORKERS), WORKERS)
+    client = client_context(version)
+    made = visit_all(port, client, [None] * SESSIONS)
+    sessions = [visit.session for visit in made]
+    first = visit_all(port, client, islice(cycle(sessions), RESUMPTIONS))
+    assert [visit.reused for visit in first] == [True] * RESUMPTIONS
+    assert len(workers_of(mailworker, first)) == WORKERS
+    reload(mailworker, WORKERS)
+    second = visit_all(port, client, islice(cycle(sessions), RESUMPTIONS))
+    assert [visit.reused for visit in second] == [True] * RESUMPTIONS
+    assert len(workers_of(mailworker, second)) == WORKERS
+
+
+@VERSIONS
+def test_without_a_shared_cache_other_workers_know_nothing(
+    install: Install, port: int, ecdsa: Certificate, version: ssl.TLSVersion
+) -> None:
+    start(
+        install,
+        configuration(
+            cached_server(port, ecdsa, "ssl_session_tickets off; ssl_session_cache builtin;"), workers=WORKERS
+        ),
+        WORKERS,
+    )
+    client = client_context(version)
+    session = visit(port, client).session
+    assert not all(visit.reused for visit in visit_all(port, client, [session] * RESUMPTIONS))
+
+
+@VERSIONS
+def test_both_caches_together(install: Install, port: int, ecdsa: Certificate, version: ssl.TLSVersion) -> None:
+    both = "ssl_session_tickets off; ssl_session_cache builtin:100 shared:SSL:1m;"
+    start(install, configuration(cached_server(port, ecdsa, both), workers=WORKERS), WORKERS)
+    client = client_context(version)
+    sessions = [visit.session for visit in visit_all(port, client, [None] * SESSIONS)]
+    assert all(visit.reused for visit in visit_all(port, client, sessions * 3))
+
+
+@VERSIONS
+def test_sessions_keep_their_client_certificate_in_every_worker(
+    install: Install,
+    port: int,
+    ecdsa: Certificate,
+    authority: CertificateAuthority,
+    client_certificate: Certificate,
+    version: ssl.TLSVersion,
+) -> None:
+    verify = f"ssl_verify_client on; ssl_client_certificate {authority.path};"
+    start(install, configuration(cached_server(port, ecdsa, f"{TICKETLESS} {verify}"), workers=WORKERS), WORKERS)
+    client = client_context(version, client_certificate)
+    sessions = [visit.session for visit in visit_all(port, client, [None] * SESSIONS)]
+    assert all(visit.reused for visit in visit_all(port, client, sessions * 3))
+
+
+@VERSIONS
+def test_one_zone_serves_several_servers(
+    install: Install, port: int, ecdsa: Certificate, version: ssl.TLSVersion
+) -> None:
+    other = free_port()
+    text = configuration(cached_server(port, ecdsa, TICKETLESS), cached_server(other, ecdsa, TICKETLESS))
+    start(install, text)
+    client = client_context(version)
+    session = visit(port, client).session
+    assert visit(other, client, session).reused
+
+
+@VERSIONS
+@pytest.mark.parametrize("directives", [TICKETLESS, CACHED])
+def test_no_session_leads_past_ssl_verify_client_of_another_server(
+    install: Install,
+    port: int,
+    ecdsa: Certificate,
+    authority: CertificateAuthority,
+    version: ssl.TLSVersion,
+    directives: str,
+) -> None:
+    verifying = free_port()
+    verify = f"ssl_verify_client on; ssl_client_certificate {authority.path};"
+    servers = cached_server(port, ecdsa, directives), cached_server(verifying, ecdsa, f"{directives} {verify}")
+    start(install, configuration(*servers))
+    client = client_context(version)
+    session = visit(port, client).session
+    assert visit(port, client, session).reused
+    with connected(verifying, client, session) as stranger:
+        assert not stranger.session_reused
+        assert stranger.recv(100) == b"* BYE No required SSL certificate\r\n"
+
+
+@VERSIONS
+def test_workers_share_ticket_keys_over_a_reload(
+    install: Install, port: int, ecdsa: Certificate, version: ssl.TLSVersion
+) -> None:
+    mailworker = start(install, configuration(cached_server(port, ecdsa, CACHED), workers=WORKERS), WORKERS)
+    client = client_context(version)
+    sessions = [visit.session for visit in visit_all(port, client, [None] * SESSIONS)]
+    assert all(visit.reused for visit in visit_all(port, client, sessions * 3))
+    reload(mailworker, WORKERS)
+    assert all(visit.reused for visit in visit_all(port, client, sessions * 3))
+
+
+@VERSIONS
+def test_workers_learn_of_new_ticket_keys(
+    install: Install, port: int, ecdsa: Certificate, version: ssl.TLSVersion
+) -> None:
+    server = cached_server(port, ecdsa, f"{CACHED} ssl_session_timeout 3s;")
+    start(install, configuration(server, workers=WORKERS), WORKERS)
+    client = client_context(version)
+    old = visit(port, client).session
+    time.sleep(4.0)  # keys serve for as long as sessions live
+    assert not visit(port, client, old).reused
+    sessions = [visit.session for visit in visit_all(port, client, [None] * WORKERS)]
+    assert all(visit.reused for visit in visit_all(port, client, sessions * WORKERS))
+
+
+@VERSIONS
+def test_without_a_zone_a_reload_brings_new_ticket_keys(
+    install: Install, port: int, ecdsa: Certificate, version: ssl.TLSVersion
+) -> None:
+    mailworker = start(install, configuration(cached_server(port, ecdsa)))
+    client = client_context(version)
+    session = visit(port, client).session
+    assert visit(port, client, session).reused
+    reload(mailworker)
+    assert not visit(port, client, session).reused
+
+
+def test_another_size_is_another_zone(install: Install, port: int, ecdsa: Certificate) -> None:
+    mailworker = start(install, configuration(cached_server(port, ecdsa, TICKETLESS)))
+    client = client_context(ssl.TLSVersion.TLSv1_3)
+    session = visit(port, client).session
+    mailworker.configure(configuration(cached_server(port, ecdsa, TICKETLESS.replace("1m", "2m"))))
+    reload(mailworker)
+    assert not visit(port, client, session).reused
+    session = visit(port, client).session
+    assert visit(port, client, session).reused
+
+
+def test_a_single_process_shares_with_its_successor(install: Install, port: int, ecdsa: Certificate) -> None:
+    for directives in (TICKETLESS, CACHED):
+        mailworker = install(f"master_process off; {configuration(cached_server(port, ecdsa, directives))}")
+        mailworker.start()
+        client = client_context(ssl.TLSVersion.TLSv1_3)
+        session = visit(port, client).session
+        mailworker.signal(signal.SIGHUP)
+        mailworker.await_line("gracefully shutting down|reconfiguring$")
+        assert visit(port, client, session).reused
+        mailworker.stop()
+
+
+def test_nothing_is_left_when_all_processes_are_killed(install: Install, port: int, ecdsa: Certificate) -> None:
+    before = set(Path("/dev/shm").iterdir())
+    mailworker = start(install, configuration(cached_server(port, ecdsa, TICKETLESS), workers=WORKERS), WORKERS)
+    mailworker.alerts.append("master process is gone")  # a worker that sees it before it is killed itself
+    visit(port, client_context(ssl.TLSVersion.TLSv1_3))
+    master = psutil.Process(mailworker.pid)
+    family = [master, *master.children(recursive=True)]
+    assert len(family) == 1 + WORKERS  # no helper beside them
+    for process in family:
+        process.kill()
+    psutil.wait_procs(family, timeout=10)
+    assert set(Path("/dev/shm").iterdir()) <= before
+
+
+@pytest.mark.parametrize("option", ["-tls1_2", "-tls1_3"])
+def test_openssl_resumes_what_it_has_saved(
+    install: Install, port: int, ecdsa: Certificate, sessions: Path, option: str
+) -> None:
+    start(install, configuration(cached_server(port, ecdsa, TICKETLESS), workers=WORKERS), WORKERS)
+    assert "\nNew, TLSv1" in s_client(port, option, "-sess_out", str(sessions))
+    for _ in range(2 * WORKERS):
+        assert "\nReused, TLSv1" in s_client(port, option, "-sess_in", str(sessions))
+
+
+def test_openssl_reconnects(install: Install, port: int, ecdsa: Certificate) -> None:
+    start(install, configuration(cached_server(port, ecdsa, TICKETLESS), workers=WORKERS), WORKERS)
+    printed = s_client(port, "-tls1_2", "-reconnect")
+    assert printed.count("\nReused, TLSv1.2") == 5
