@@ -6,51 +6,22 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from select import select
 from typing import Any, NamedTuple, TypeVar
 
-from mailworker.config.settings import SessionCache, SslSettings, VerifyClient
 from mailworker.tls.connection import TlsConnection, Want
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate
+from tests.support.settings import ssl_settings
 
 _Result = TypeVar("_Result")
 _WAITING = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 WAIT_LIMIT = 10.0
 
-DEFAULTS = SslSettings(
-    certificates=(),
-    certificate_keys=(),
-    protocols=("TLSv1.2", "TLSv1.3"),
-    ciphers="HIGH:!aNULL:!MD5",
-    prefer_server_ciphers=False,
-    ecdh_curve="auto",
-    dhparam=None,
-    passwords=None,
-    certificate_compression=False,
-    verify_client=VerifyClient.OFF,
-    verify_depth=1,
-    client_certificate=None,
-    trusted_certificate=None,
-    crl=None,
-    conf_commands=(),
-    session_cache=SessionCache(),
-    session_timeout=300,
-    session_tickets=True,
-    session_ticket_keys=(),
-)
-
-
-def settings(certificate: Certificate, **changes: Any) -> SslSettings:
-    """Settings of a server with this certificate, at nginx's defaults but for `changes`."""
-    files = {"certificates": (str(certificate.certificate),), "certificate_keys": (str(certificate.key),)}
-    return replace(DEFAULTS, **(files | changes))
-
 
 def build(certificate: Certificate, alpn: bytes = b"imap", **changes: Any) -> TlsContext:
-    return TlsContext.build(settings(certificate, **changes), alpn)
+    return TlsContext.build(ssl_settings(certificate, **changes), alpn)
 
 
 def client_context(authority: Path | None = None, certificate: Certificate | None = None) -> ssl.SSLContext:

@@ -21,8 +21,9 @@ from mailworker.native.certificate import load_certificates
 from mailworker.tls.context import TlsContext
 from mailworker.tls.severity import severity
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, self_signed
+from tests.support.settings import ssl_settings
 from tests.tls.conftest import Connect, ConnectRaw
-from tests.tls.peers import Pair, build, client_context, settings
+from tests.tls.peers import Pair, build, client_context
 
 # RFC 8446: alert record, fatal; the last byte names the alert.
 FATAL_ALERT = b"\x15\x03\x03\x00\x02\x02"
@@ -289,7 +290,7 @@ def test_files_of_conf_commands_start_from_the_configuration(
     connect: Connect, ecdsa: Certificate, rsa: Certificate
 ) -> None:
     commands = (("Certificate", rsa.certificate.name), ("PrivateKey", rsa.key.name))
-    context = TlsContext.build(settings(ecdsa, conf_commands=commands), b"imap", conf_prefix=rsa.certificate.parent)
+    context = TlsContext.build(ssl_settings(ecdsa, conf_commands=commands), b"imap", conf_prefix=rsa.certificate.parent)
     client = only(ssl.TLSVersion.TLSv1_2)
     client.set_ciphers("aRSA")
     connect(context, client).shake_hands()

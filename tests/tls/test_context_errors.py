@@ -22,7 +22,7 @@ from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate
 from tests.support.daemon import ServerUnavailable, find_program
 from tests.support.nginx import MAIL_MODULES
-from tests.tls.peers import settings
+from tests.support.settings import ssl_settings
 
 CONFIGURATION = """
 load_module {module};
@@ -163,7 +163,7 @@ def we_say(folder: Path, changes: dict[str, Any]) -> str:
     placed = {name: _placed(folder, value) for name, value in changes.items()}
     good = Certificate(folder / "good.crt", folder / "good.key")
     with pytest.raises(ConfigError) as raised:
-        TlsContext.build(settings(good, **placed), b"imap", conf_prefix=folder)
+        TlsContext.build(ssl_settings(good, **placed), b"imap", conf_prefix=folder)
     return str(raised.value)
 
 
@@ -210,4 +210,4 @@ def test_a_store_without_a_key(folder: Path) -> None:
 def test_surplus_keys_are_ignored(folder: Path) -> None:
     good = Certificate(folder / "good.crt", folder / "good.key")
     keys = (str(good.key), str(folder / "missing"))
-    assert TlsContext.build(settings(good, certificate_keys=keys), b"imap").warnings == ()
+    assert TlsContext.build(ssl_settings(good, certificate_keys=keys), b"imap").warnings == ()

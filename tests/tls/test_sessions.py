@@ -12,8 +12,9 @@ import pytest
 from mailworker.config.settings import SessionCache, SharedZone, VerifyClient
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, CertificateAuthority
+from tests.support.settings import ssl_settings
 from tests.tls.conftest import Connect
-from tests.tls.peers import Pair, client_context, settings
+from tests.tls.peers import Pair, client_context
 
 TLS_1_2, TLS_1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 BUILTIN = SessionCache(builtin=100)
@@ -23,7 +24,7 @@ SHARED = SessionCache(shared=SharedZone("SSL", 1 << 20))
 
 
 def build(certificate: Certificate, **changes: Any) -> TlsContext:
-    return TlsContext.build(settings(certificate, **changes), b"imap")
+    return TlsContext.build(ssl_settings(certificate, **changes), b"imap")
 
 
 def client_of(version: ssl.TLSVersion, certificate: Certificate | None = None) -> ssl.SSLContext:
