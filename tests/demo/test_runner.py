@@ -162,6 +162,8 @@ def test_every_printed_line_works_as_it_stands(demo: Demo) -> None:
 def test_a_signal_ends_all_of_it(stopped: Demo, number: int) -> None:
     stopped.start()
     stopped.wait_until_serving()
+    with socket.create_connection(("127.0.0.1", stopped.ports["10143"]), timeout=10.0) as client:
+        assert client.recv(1) == b"*"  # a worker runs
     children = psutil.Process(stopped.process.pid).children(recursive=True)
     assert len(children) >= 2
     assert stopped.stop(number) == 0
