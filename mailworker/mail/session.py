@@ -14,6 +14,7 @@ from mailworker.mail.client import Client
 from mailworker.mail.client_host import find_host
 from mailworker.mail.client_tls import certificate_refusal
 from mailworker.mail.dialogue.dialogue import Dialogue, Login, StartTls
+from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.protocols import PROTOCOLS
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
@@ -117,11 +118,14 @@ class Session:
             if isinstance(verdict, Accepted):
                 await self._log_in(request, verdict)
                 return None
-            if not verdict.wait:
-                return self._dialogue.rejection(verdict)
-            await sleep(verdict.wait)
+            if verdict.wait:
+                await sleep(verdict.wait)
             self._renew_deadline()
-            await self._dialogue.reject(verdict)
+            self._log.action = "in auth state"
+            answer = await failure(self._dialogue, request, verdict)
+            if not verdict.wait:
+                return answer
+            await self._dialogue.reject(answer)
 
     async def _read_proxy_header(self) -> bool:
         self._log.action = "reading PROXY protocol"

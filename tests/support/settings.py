@@ -115,6 +115,7 @@ def mail_server(protocol: Protocol, **changes: Any) -> MailServer:
         server_name=SERVER_NAME,
         timeout=5.0,
         max_errors=5,
+        max_commands=1000,
         error_log=(),
         resolver=ResolverSettings(),
         starttls=Starttls.OFF,
