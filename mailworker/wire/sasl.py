@@ -82,14 +82,18 @@ def decode_password(text: bytes) -> Secret:
 
 
 def decode_cram_md5(text: bytes) -> tuple[bytes, Secret]:
-    """Login and digest of a CRAM-MD5 response, split at the first space; the digest is any 32 bytes.
-
-    Raises ProtocolError.
-    """
+    """Login and digest of a CRAM-MD5 response, split at the first space; see `check_digest`. Raises ProtocolError."""
     login, _, digest = _decode(text, Mechanism.CRAM_MD5).partition(b" ")
-    if len(digest) != _HEX_MD5_LENGTH:
-        raise _invalid("CRAM-MD5 hash", Mechanism.CRAM_MD5)
     return login, Secret(digest)
+
+
+def check_digest(digest: Secret) -> None:
+    """Raises ProtocolError unless `digest` has 32 bytes, of any kind.
+
+    Apart from `decode_cram_md5`, so that the log can say whose digest was wrong.
+    """
+    if len(digest.reveal()) != _HEX_MD5_LENGTH:
+        raise _invalid("CRAM-MD5 hash", Mechanism.CRAM_MD5)
 
 
 def decode_external(text: bytes) -> bytes:

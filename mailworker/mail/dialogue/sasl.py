@@ -12,6 +12,7 @@ from mailworker.wire.sasl import (
     PASSWORD_PROMPT,
     USERNAME_PROMPT,
     Mechanism,
+    check_digest,
     decode_cram_md5,
     decode_external,
     decode_login,
@@ -51,6 +52,8 @@ async def _cram_md5(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
         raise Refused
     salt = dialogue.new_salt()
     name, digest = decode_cram_md5(await dialogue.ask(b64encode(salt)))
+    dialogue.log.login = name
+    check_digest(digest)
     return Login(AuthMethod.CRAM_MD5, name, digest, salt)
 
 

@@ -33,6 +33,7 @@ XOAUTH2 = b64encode(b"user=user\x01auth=Bearer token\x01\x01")
 OAUTHBEARER = b64encode(b"n,a=user,\x01host=h\x01auth=Bearer token\x01\x01")
 BY_XOAUTH2, BY_OAUTHBEARER = oauth(AuthMethod.XOAUTH2, b"user"), oauth(AuthMethod.OAUTHBEARER, b"user")
 TOKEN_REFUSED = Rejected(b"refused", wait=1, sasl=b"e30=")
+BAD_HASH = "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command"
 TOO_MANY = "client sent too many invalid commands"
 
 COMMAND = {Protocol.IMAP: b"a AUTHENTICATE", Protocol.POP3: b"AUTH", Protocol.SMTP: b"AUTH"}
@@ -79,8 +80,8 @@ EXCHANGES: list[Exchange] = [
     (b" LOGIN a b", (), None),
     (b" CRAM-MD5\r\n" + HASH, (SALT64,), cram_md5(b"user", DIGEST)),
     (b" cram-md5\r\n" + b64encode(b" " + DIGEST), (SALT64,), cram_md5(b"", DIGEST)),
-    (b" CRAM-MD5\r\n" + USER, (SALT64,), "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command"),
-    (b" CRAM-MD5\r\neHg=", (SALT64,), "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command"),
+    (b" CRAM-MD5\r\n" + USER, (SALT64,), f'{BAD_HASH}, login: "user"'),
+    (b" CRAM-MD5\r\n" + b64encode(b"us er " + DIGEST), (SALT64,), f'{BAD_HASH}, login: "us"'),
     (b" CRAM-MD5\r\n*", (SALT64,), "client sent invalid base64 encoding in AUTH CRAM-MD5 command"),
     (b" CRAM-MD5 " + HASH, (), None),
     (b" EXTERNAL\r\n" + USER, (USERNAME,), external(b"user")),
