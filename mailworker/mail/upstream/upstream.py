@@ -46,6 +46,7 @@ class Upstream:
     def prepare(self, what: str) -> None:
         """What goes wrong from now on belongs to a command that the log calls `what`."""
         self._log.action = f"sending {what} to upstream"
+        self._log.debug("login goes on")
 
     async def ask(self, command: bytes, what: str) -> Reply:
         """Send `command`, which the log calls `what`, and give the reply.
