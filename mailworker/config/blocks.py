@@ -106,6 +106,7 @@ def _freeze_server(parser: Parser, scope: Scope, mail_scope: Scope, core: mail.M
         server_name=os.fsencode(core.server_name or socket.gethostname().lower()),
         timeout=core.timeout,
         max_errors=core.max_errors,
+        max_commands=core.max_commands,
         error_log=core.error_log or (),
         resolver=replace(core.resolver, timeout=core.resolver_timeout),
         starttls=tls.starttls,

@@ -18,6 +18,8 @@ _AUTH_METHODS: Final = {
     "login": AuthMethod.LOGIN,
     "cram-md5": AuthMethod.CRAM_MD5,
     "external": AuthMethod.EXTERNAL,
+    "xoauth2": AuthMethod.XOAUTH2,
+    "oauthbearer": AuthMethod.OAUTHBEARER,
 }
 
 

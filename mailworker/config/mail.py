@@ -1,4 +1,7 @@
-"""Directives of the mail core module (ngx_mail_core_module) but for `listen` and the blocks themselves."""
+"""Directives of the mail core module (ngx_mail_core_module) but for `listen` and the blocks themselves.
+
+`max_commands` is freenginx's.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ class MailCoreDraft:
     server_name: str = UNSET
     timeout: float = UNSET
     max_errors: int = UNSET
+    max_commands: int = UNSET
     error_log: tuple[LogTarget, ...] | None = UNSET
     resolver: ResolverSettings = UNSET
     resolver_timeout: float = UNSET
@@ -34,6 +38,7 @@ DEFAULTS: Final = MailCoreDraft(
     server_name="",
     timeout=60.0,
     max_errors=5,
+    max_commands=1000,
     error_log=None,
     resolver=ResolverSettings(),
     resolver_timeout=30.0,
@@ -64,4 +69,5 @@ COMMANDS: Final = (
     Command("resolver", _BOTH, ONE_OR_MORE, _set_resolver),
     Command("resolver_timeout", _BOTH, ONE, slots.milliseconds(MailCoreDraft)),
     Command("max_errors", _BOTH, ONE, slots.number(MailCoreDraft)),
+    Command("max_commands", _BOTH, ONE, slots.number(MailCoreDraft)),
 )

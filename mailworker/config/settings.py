@@ -82,6 +82,8 @@ class AuthMethod(IntFlag):
     CRAM_MD5 = 8
     EXTERNAL = 16
     NONE = 32
+    XOAUTH2 = 64
+    OAUTHBEARER = 128
 
 
 class Starttls(Enum):
@@ -280,6 +282,7 @@ class MailServer:
     server_name: bytes
     timeout: float
     max_errors: int
+    max_commands: int
     error_log: tuple[LogTarget, ...]
     resolver: ResolverSettings
     starttls: Starttls

@@ -107,6 +107,10 @@ class Log:
                 return sink.descriptor
         return None
 
+    def verbose(self) -> Log:
+        """A log of the same targets that takes all there is, whatever their levels (debug_connection)."""
+        return Log([(Level.DEBUG, sink) for _, sink in self._targets])
+
     def enabled(self, level: Level) -> bool:
         """Whether a line of this level goes anywhere; spares callers from composing it."""
         return level <= self.level

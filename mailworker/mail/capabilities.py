@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from mailworker.config.settings import AuthMethod, MailServer, Protocol, Starttls
 
-# The order in which nginx advertises mechanisms; APOP and none are never named.
+# The order in which nginx and freenginx advertise mechanisms; APOP and none are never named.
 _ADVERTISED = (
     (AuthMethod.PLAIN, b"PLAIN"),
     (AuthMethod.LOGIN, b"LOGIN"),
     (AuthMethod.CRAM_MD5, b"CRAM-MD5"),
     (AuthMethod.EXTERNAL, b"EXTERNAL"),
+    (AuthMethod.XOAUTH2, b"XOAUTH2"),
+    (AuthMethod.OAUTHBEARER, b"OAUTHBEARER"),
 )
 
 

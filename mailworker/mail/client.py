@@ -7,7 +7,7 @@ from mailworker.errors import Party, ProtocolError
 from mailworker.event.stream import SocketStream
 from mailworker.mail.client_address import Networks, client_ip, local_address, read_proxy_header, real_client
 from mailworker.mail.client_host import UNAVAILABLE
-from mailworker.mail.client_tls import tls_facts
+from mailworker.mail.client_tls import tls_facts, tls_tlvs
 from mailworker.mail.dialogue.dialogue import Login
 from mailworker.mail.upstream.upstream import Introduction
 from mailworker.wire.auth_http import Accepted, AuthRequest, TlsFacts
@@ -45,8 +45,11 @@ class Client:
 
     def proxy_protocol(self, version: ProxyProtocol) -> bytes:
         """The header that tells a backend who the client is."""
-        build = build_v1 if version is ProxyProtocol.V1 else build_v2
-        return build(self.address, local_address(self.stream.connected))
+        local = local_address(self.stream.connected)
+        if version is ProxyProtocol.V1:
+            return build_v1(self.address, local)
+        tls = self.stream.tls
+        return build_v2(self.address, local, None if tls is None else tls_tlvs(tls))
 
     def auth_request(self, login: Login, attempt: int, settings: MailServer) -> AuthRequest:
         """What the auth service is asked."""

@@ -47,8 +47,8 @@ async def read_proxy_header(client: Stream) -> ProxyHeader:
             return header
 
 
-def is_trusted(peer: Address, networks: Networks) -> bool:
-    """Whether `set_real_ip_from` names `peer`, whose PROXY header is then believed."""
+def is_among(peer: Address, networks: Networks) -> bool:
+    """Whether `set_real_ip_from`, which makes its PROXY header believed, or `debug_connection` names `peer`."""
     if isinstance(peer, UnixAddress):
         return "unix:" in networks
     host = ip_address(peer.host)
@@ -59,6 +59,6 @@ def is_trusted(peer: Address, networks: Networks) -> bool:
 
 def real_client(peer: Address, header: ProxyHeader, networks: Networks) -> Address:
     """The client behind a trusted balancer, else the peer itself."""
-    if header.source is not None and is_trusted(peer, networks):
+    if header.source is not None and is_among(peer, networks):
         return header.source
     return peer

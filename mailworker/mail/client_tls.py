@@ -1,4 +1,4 @@
-"""What a client's TLS connection tells: whether its certificate will do, and what the auth service hears of it."""
+"""What a client's TLS connection tells: whether its certificate will do, and what others hear of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mailworker.mail.dialogue.dialogue import Dialogue
 from mailworker.mail.session_log import SessionLog
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_http import ClientCertificate, TlsFacts
+from mailworker.wire.proxy_protocol import TlsTlvs
 
 # OpenSSL's codes for a chain that ends in nobody we know, which `optional_no_ca` leaves to the auth service:
 # self-signed leaf, self-signed in the chain, issuer not found locally, leaf not verifiable, untrusted.
@@ -54,4 +55,20 @@ def tls_facts(tls: TlsConnection, settings: SslSettings, *, pass_certificate: bo
             certificate.fingerprint,
             certificate.pem if pass_certificate else None,
         ),
+    )
+
+
+def tls_tlvs(tls: TlsConnection) -> TlsTlvs:
+    """What a version 2 PROXY header tells the backend."""
+    own, peer = tls.certificate, tls.peer_certificate
+    return TlsTlvs(
+        version=tls.protocol.encode(),
+        cipher=tls.cipher.encode(),
+        signature_algorithm=own.signature_algorithm,
+        key_algorithm=own.key_algorithm,
+        server_name=tls.server_name,
+        alpn=tls.alpn,
+        common_name=None if peer is None else peer.common_name,
+        verify=tls.verify_result[0],
+        resumed=tls.reused,
     )

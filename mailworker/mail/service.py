@@ -17,11 +17,12 @@ from mailworker.event.task import Task
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.mail.client import Client
-from mailworker.mail.client_address import socket_address
+from mailworker.mail.client_address import is_among, socket_address
 from mailworker.mail.client_host import Resolver, new_resolver
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session import Session
+from mailworker.mail.session_log import SessionLog
 from mailworker.tls.context import TlsContext
 
 
@@ -144,8 +145,14 @@ class MailService:
         self._short = False
         stream = SocketStream(connections.loop, connection, Party.CLIENT, connections.release)
         client = Client(stream, socket_address(connection.family, address), endpoint.listen)
-        session = Session(client, number, self._servers[endpoint.server], connections, self._relays)
+        server = self._servers[endpoint.server]
+        session = Session(client, server, self._session_log(client, number, server), connections, self._relays)
         Task(connections.loop, session.run()).resume()
+
+    def _session_log(self, client: Client, number: int, server: Server) -> SessionLog:
+        watched = self._settings.events.debug_connection
+        log = server.log.verbose() if watched and is_among(client.peer, watched) else server.log
+        return SessionLog(log, number, client.ip, str(client.listen.address))
 
     def _accept_failed(self, error: OSError) -> None:
         self._complain(Level.CRIT, f"accept4() failed {describe(error)}")

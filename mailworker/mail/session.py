@@ -14,6 +14,7 @@ from mailworker.mail.client import Client
 from mailworker.mail.client_host import find_host
 from mailworker.mail.client_tls import certificate_refusal
 from mailworker.mail.dialogue.dialogue import Dialogue, Login, StartTls
+from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.protocols import PROTOCOLS
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
@@ -41,13 +42,15 @@ class Session:
         "_upstream",
     )
 
-    def __init__(self, client: Client, number: int, server: Server, connections: Connections, relays: Relays) -> None:
+    def __init__(
+        self, client: Client, server: Server, log: SessionLog, connections: Connections, relays: Relays
+    ) -> None:
         self._client = client
         self._stream = client.stream
         self._server = server
         self._connections = connections
         self._relays = relays
-        self._log = SessionLog(server.log, number, client.ip, str(client.listen.address))
+        self._log = log
         self._dialogue: Dialogue[Any] = PROTOCOLS[server.settings.protocol].dialogue(self._stream, server, self._log)
         self._upstream: SocketStream | None = None
         self._attempts = 0
@@ -117,11 +120,14 @@ class Session:
             if isinstance(verdict, Accepted):
                 await self._log_in(request, verdict)
                 return None
-            if not verdict.wait:
-                return self._dialogue.rejection(verdict)
-            await sleep(verdict.wait)
+            if verdict.wait:
+                await sleep(verdict.wait)
             self._renew_deadline()
-            await self._dialogue.reject(verdict)
+            self._log.action = "in auth state"
+            answer = await failure(self._dialogue, request, verdict)
+            if not verdict.wait:
+                return answer
+            await self._dialogue.reject(answer)
 
     async def _read_proxy_header(self) -> bool:
         self._log.action = "reading PROXY protocol"
@@ -144,18 +150,25 @@ class Session:
         context = self._server.tls
         assert context is not None
         await self._stream.start_tls(context)
-        assert self._stream.tls is not None
-        return certificate_refusal(self._stream.tls, context.settings, self._dialogue, self._log)
+        tls = self._stream.tls
+        assert tls is not None
+        self._log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
+        return certificate_refusal(tls, context.settings, self._dialogue, self._log)
 
     async def _authenticate(self, login: Login) -> Accepted | Rejected:
         self._log.action = "in http auth state"
         self._log.login = login.name
         self._attempts += 1
+        self._log.debug(
+            f"asking {self._server.authenticator.name}, method {login.method.name}, attempt {self._attempts}"
+        )
         request = self._client.auth_request(login, self._attempts, self._server.settings)
         verdict = await self._server.authenticator.authenticate(self._connections, request)
         if verdict.login is not None:
             self._log.login = verdict.login
-        if isinstance(verdict, Rejected):
+        if isinstance(verdict, Accepted):
+            self._log.debug(f"sent to {verdict.address}")
+        else:
             self._log.info(f'client login failed: "{escape(verdict.text)}"')
         return verdict
 

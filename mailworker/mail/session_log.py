@@ -56,6 +56,10 @@ class SessionLog:
         if self._log.enabled(Level.INFO):
             self._log.write(Level.INFO, f"*{self.number} client {peer} connected to {self.server}")
 
+    def debug(self, message: str) -> None:
+        """Log at [debug] what the session does, for whoever looks for a fault; never a secret."""
+        self.write(Level.DEBUG, message)
+
     def info(self, message: str) -> None:
         """Log at [info]."""
         self.write(Level.INFO, message)

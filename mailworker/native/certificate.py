@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _SHA1_SIZE = 20
 
+# The names that haproxy and nginx have for kinds of keys, unlike OpenSSL's own ("rsaEncryption").
+_KEY_NAMES = {lib.EVP_PKEY_RSA: b"RSA", lib.EVP_PKEY_DSA: b"DSA", lib.EVP_PKEY_EC: b"EC"}
+
 
 class Certificate:
     """An X.509 certificate. Takes over the reference that it is given."""
@@ -27,6 +30,29 @@ class Certificate:
         """The subject's name as RFC 2253 writes it."""
         name = lib.X509_get_subject_name(self.pointer)
         return written(lambda bio: lib.X509_NAME_print_ex(bio, name, 0, lib.XN_FLAG_RFC2253))
+
+    @property
+    def common_name(self) -> bytes:
+        """The subject's first common name in UTF-8, empty where it has none."""
+        name = lib.X509_get_subject_name(self.pointer)
+        position = lib.X509_NAME_get_index_by_NID(name, lib.NID_commonName, -1)
+        if position < 0:
+            return b""
+        text = lib.X509_NAME_ENTRY_get_data(lib.X509_NAME_get_entry(name, position))
+        return written(lambda bio: lib.ASN1_STRING_print_ex(bio, text, lib.ASN1_STRFLGS_UTF8_CONVERT))
+
+    @property
+    def signature_algorithm(self) -> bytes:
+        """OpenSSL's short name of the algorithm that the issuer has signed with, as in "RSA-SHA256"."""
+        return ffi.string(lib.OBJ_nid2sn(lib.X509_get_signature_nid(self.pointer)))
+
+    @property
+    def key_algorithm(self) -> bytes:
+        """The kind of key and its bits, as in "RSA2048" and "EC256"; kinds of one size by their name alone."""
+        key = lib.X509_get0_pubkey(self.pointer)
+        kind = lib.EVP_PKEY_base_id(key)
+        name = _KEY_NAMES.get(kind)
+        return ffi.string(lib.OBJ_nid2sn(kind)) if name is None else b"%b%d" % (name, lib.EVP_PKEY_bits(key))
 
     @property
     def issuer(self) -> bytes:

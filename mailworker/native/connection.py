@@ -111,6 +111,19 @@ class Connection:
         pointer = lib.SSL_get_peer_certificate(self.handle)
         return Certificate(pointer) if pointer != ffi.NULL else None
 
+    @property
+    def certificate(self) -> Certificate:
+        """The certificate that this side has chosen."""
+        pointer = lib.SSL_get_certificate(self.handle)
+        lib.X509_up_ref(pointer)
+        return Certificate(pointer)
+
+    @property
+    def server_name(self) -> bytes | None:
+        """The name that the client has asked for by SNI, None where it did not."""
+        name = lib.SSL_get_servername(self.handle, lib.TLSEXT_NAMETYPE_host_name)
+        return None if name == ffi.NULL else ffi.string(name)
+
     def drop_session(self) -> None:
         """Take this connection's session out of all caches, so that it is not resumed from there."""
         session = lib.SSL_get_session(self.handle)

@@ -121,6 +121,16 @@ class TlsConnection:
         """The certificate that the peer sent, or that the resumed session holds."""
         return self._native.peer_certificate
 
+    @property
+    def certificate(self) -> Certificate:
+        """The server's own certificate, the one chosen for this client."""
+        return self._native.certificate
+
+    @property
+    def server_name(self) -> bytes | None:
+        """The name that the client has asked for by SNI (RFC 6066 section 3), None where it did not."""
+        return self._native.server_name
+
     def _farewell(self, result: int) -> Want | None:
         if result >= 0 or result == Io.SYSTEM:
             return None

@@ -30,6 +30,8 @@ _METHOD_NAMES = {
     AuthMethod.APOP: b"apop",
     AuthMethod.CRAM_MD5: b"cram-md5",
     AuthMethod.EXTERNAL: b"external",
+    AuthMethod.XOAUTH2: b"xoauth2",
+    AuthMethod.OAUTHBEARER: b"oauthbearer",
     AuthMethod.NONE: b"none",
 }
 
@@ -104,8 +106,9 @@ class AuthRequest:
     """One attempt to log in.
 
     `password` None is sent as an empty one; for CRAM-MD5 and APOP it holds the client's digest, and `salt` is what
-    it answers. `attempt` counts from 1. `client_ip` is "unix:" for clients of a unix socket. `client_host` is
-    None unless the protocol is SMTP, `smtp` unless the method is NONE, `tls` where the connection is plain.
+    it answers; for XOAUTH2 and OAUTHBEARER it holds the token. `attempt` counts from 1. `client_ip` is "unix:"
+    for clients of a unix socket. `client_host` is None unless the protocol is SMTP, `smtp` unless the method is NONE,
+    `tls` where the connection is plain.
     """
 
     method: AuthMethod
@@ -213,13 +216,15 @@ class Rejected:
     """The client may not log in.
 
     `text` is one line for the client, without tag or code; SMTP clients see `code` before it. `wait` is seconds
-    to hold the reply back before the session goes on; 0 sends it now and closes. `login` is for the log.
+    to hold the reply back before the session goes on; 0 sends it now and closes. `login` is for the log. `sasl` is
+    the last challenge of XOAUTH2 and OAUTHBEARER, in base64 (freenginx's Auth-Error-SASL); None for no challenge.
     """
 
     text: bytes
     wait: int = 0
     code: bytes = DEFAULT_ERROR_CODE
     login: bytes | None = None
+    sasl: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +324,7 @@ def _rejected(text: bytes, fields: dict[bytes, bytes]) -> Rejected:
         wait=_wait(fields),
         code=code if _NEGATIVE_CODE.fullmatch(code) else DEFAULT_ERROR_CODE,
         login=fields.get(b"auth-user"),
+        sasl=fields.get(b"auth-error-sasl", b"").translate(_CONTROL_TO_SPACE) or None,
     )
 
 

@@ -1,7 +1,8 @@
-"""SASL mechanisms and what a client's responses to them hold (RFC 4422, 4616, 2195, 4648)."""
+"""SASL mechanisms and what a client's responses to them hold (RFC 4422, 4616, 2195, 4648, 7628)."""
 
 from __future__ import annotations
 
+import re
 from binascii import a2b_base64
 from enum import Enum
 
@@ -15,6 +16,15 @@ PASSWORD_PROMPT = b"UGFzc3dvcmQ6"
 _BASE64_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _HEX_MD5_LENGTH = 32
 
+# https://developers.google.com/gmail/imap/xoauth2-protocol: user=NAME ^A auth=Bearer TOKEN ^A ^A. freenginx takes any
+# case, and a name that is empty.
+_XOAUTH2_USER = re.compile(rb"user=([^\x01]*)\x01", re.IGNORECASE)
+_XOAUTH2_TOKEN = re.compile(rb"auth=Bearer ([^\x01]+)\x01\x01", re.IGNORECASE)
+
+# RFC 7628 section 3.1, RFC 5801 section 4: what the flag says does not matter, as there is no channel binding.
+_GS2_HEADER = re.compile(rb"[^,\x01]*,a=((?:[^,=\x01]|=2C|=3D)+),\x01")
+_BEARER = re.compile(rb"(?:[^\x01]+\x01)*?auth=Bearer ([^\x01]+)\x01", re.IGNORECASE)
+
 
 class Mechanism(Enum):
     """SASL mechanisms by their names on the wire."""
@@ -23,6 +33,8 @@ class Mechanism(Enum):
     LOGIN = b"LOGIN"
     CRAM_MD5 = b"CRAM-MD5"
     EXTERNAL = b"EXTERNAL"
+    XOAUTH2 = b"XOAUTH2"
+    OAUTHBEARER = b"OAUTHBEARER"
 
     @classmethod
     def named(cls, name: bytes) -> Mechanism | None:
@@ -70,19 +82,47 @@ def decode_password(text: bytes) -> Secret:
 
 
 def decode_cram_md5(text: bytes) -> tuple[bytes, Secret]:
-    """Login and digest of a CRAM-MD5 response, split at the first space; the digest is any 32 bytes.
-
-    Raises ProtocolError.
-    """
+    """Login and digest of a CRAM-MD5 response, split at the first space; see `check_digest`. Raises ProtocolError."""
     login, _, digest = _decode(text, Mechanism.CRAM_MD5).partition(b" ")
-    if len(digest) != _HEX_MD5_LENGTH:
-        raise _invalid("CRAM-MD5 hash", Mechanism.CRAM_MD5)
     return login, Secret(digest)
+
+
+def check_digest(digest: Secret) -> None:
+    """Raises ProtocolError unless `digest` has 32 bytes, of any kind.
+
+    Apart from `decode_cram_md5`, so that the log can say whose digest was wrong.
+    """
+    if len(digest.reveal()) != _HEX_MD5_LENGTH:
+        raise _invalid("CRAM-MD5 hash", Mechanism.CRAM_MD5)
 
 
 def decode_external(text: bytes) -> bytes:
     """The login of an EXTERNAL response, may be empty. Raises ProtocolError."""
     return _decode(text, Mechanism.EXTERNAL)
+
+
+def decode_xoauth2(text: bytes) -> tuple[bytes, Secret]:
+    """Login, may be empty, and token of an XOAUTH2 response. Raises ProtocolError."""
+    response = _decode(text, Mechanism.XOAUTH2)
+    user = _XOAUTH2_USER.match(response)
+    if user is None:
+        raise _invalid("login", Mechanism.XOAUTH2)
+    token = _XOAUTH2_TOKEN.fullmatch(response, user.end())
+    if token is None:
+        raise _invalid("token", Mechanism.XOAUTH2)
+    return user[1], Secret(token[1])
+
+
+def decode_oauthbearer(text: bytes) -> tuple[bytes, Secret]:
+    """Login and token of an OAUTHBEARER response; its host and port are not looked at. Raises ProtocolError."""
+    response = _decode(text, Mechanism.OAUTHBEARER)
+    header = _GS2_HEADER.match(response)
+    if header is None:
+        raise _invalid("login", Mechanism.OAUTHBEARER)
+    token = _BEARER.match(response, header.end())
+    if token is None:
+        raise _invalid("token", Mechanism.OAUTHBEARER)
+    return header[1].replace(b"=2C", b",").replace(b"=3D", b"="), Secret(token[1])
 
 
 def _decode(text: bytes, mechanism: Mechanism) -> bytes:

@@ -30,7 +30,7 @@ def test_defaults_are_nginx_s(load_server: LoadServer, monkeypatch: pytest.Monke
     monkeypatch.setattr("socket.gethostname", lambda: "Mail.Example.COM")
     server = load_server("")
     assert (server.protocol, server.server_name, server.ssl) == (Protocol.IMAP, b"mail.example.com", None)
-    assert (server.timeout, server.max_errors, server.real_ip_from) == (60.0, 5, ())
+    assert (server.timeout, server.max_errors, server.max_commands, server.real_ip_from) == (60.0, 5, 1000, ())
     assert (server.resolver.servers, server.resolver.timeout) == ((), 30.0)
     assert server.listens == (Listen(InetAddress("0.0.0.0", 143)),)
     assert (server.auth_http.uri, server.auth_http.timeout, server.auth_http.headers) == (b"/", 60.0, ())
@@ -60,7 +60,8 @@ def test_dialogue_defaults(
 def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
     server = load_server(
         """
-        protocol smtp; timeout 5s; server_name mx; max_errors 0; resolver 127.0.0.1 [::1]:99 valid=1m ipv6=off;
+        protocol smtp; timeout 5s; server_name mx; max_errors 0; max_commands 7;
+        resolver 127.0.0.1 [::1]:99 valid=1m ipv6=off;
         resolver_timeout 2s; smtp_auth cram-md5 none; smtp_auth EXTERNAL; smtp_capabilities A 'B 1';
         smtp_capabilities A; smtp_client_buffer 8k; smtp_greeting_delay 100ms;
         auth_http http://localhost:81/a; auth_http unix:/run/a:/b;
@@ -69,7 +70,7 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
         proxy_protocol V2; set_real_ip_from 10.0.0.0/8; set_real_ip_from unix:; error_log stderr info;
         """
     )
-    assert (server.timeout, server.server_name, server.max_errors) == (5.0, b"mx", 0)
+    assert (server.timeout, server.server_name, server.max_errors, server.max_commands) == (5.0, b"mx", 0, 7)
     assert server.resolver.servers == (InetAddress("127.0.0.1", 53), InetAddress("::1", 99))
     assert (server.resolver.valid, server.resolver.ipv6, server.resolver.timeout) == (60.0, False, 2.0)
     assert server.dialogue.auth == AuthMethod.CRAM_MD5 | AuthMethod.NONE | AuthMethod.EXTERNAL
@@ -260,3 +261,9 @@ def test_a_thousand_servers_load_in_less_than_a_second_and_a_half(load_text: Loa
     settings = load_text(f"events {{ worker_connections 2000; }} mail {{ auth_http 127.0.0.1; {servers} }}")
     assert time.process_time() - started < 1.5
     assert len(settings.servers) == 1000
+
+
+@pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp"])
+def test_oauth_is_enabled_by_name(load_server: LoadServer, protocol: str) -> None:
+    server = load_server(f"protocol {protocol}; {protocol}_auth xoauth2 OAuthBearer;")
+    assert server.dialogue.auth == AuthMethod.XOAUTH2 | AuthMethod.OAUTHBEARER

@@ -11,7 +11,7 @@ from mailworker.config.settings import Address, InetAddress, Protocol, ProxyProt
 from mailworker.mail.client_address import (
     Networks,
     client_ip,
-    is_trusted,
+    is_among,
     read_proxy_header,
     real_client,
     socket_address,
@@ -56,7 +56,7 @@ def test_a_header_is_read_in_any_pieces_and_not_a_byte_more(header: bytes) -> No
     ],
 )
 def test_whom_a_header_is_believed_from(peer: Address, networks: Networks, trusted: bool) -> None:
-    assert is_trusted(peer, networks) is trusted
+    assert is_among(peer, networks) is trusted
     assert real_client(peer, ProxyHeader(0, SOURCE), networks) == (SOURCE if trusted else peer)
     assert real_client(peer, ProxyHeader(0), networks) == peer
 

@@ -221,7 +221,7 @@ def test_a_password_is_needed_for_smtp_auth_at_the_backend(scene: Scene) -> None
     client.expect(SMTP.greeting)
     client.send(b"AUTH EXTERNAL " + b64encode(b"u") + b"\r\n")
     assert client.rest() == SMTP.error
-    assert proxy.log.lines[1].startswith("[error] *1 no password available while ")
+    assert proxy.log.lines[1].startswith("[error] *1 no password available while sending AUTH to upstream, ")
 
 
 LONG = b"\0" + b"u" * 600 + b"\0p"

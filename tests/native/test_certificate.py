@@ -59,6 +59,15 @@ def test_encodings(tmp_path: Path) -> None:
     assert certificate.der == x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
 
 
+@pytest.mark.parametrize(
+    ("subject", "name"),
+    [("/O=a/CN=Jürgen, Größe", "Jürgen, Größe"), ("/O=nobody", ""), ("/CN=first/CN=second", "first")],
+)
+def test_the_common_name_is_utf_8_and_may_be_absent(subject: str, name: str, tmp_path: Path) -> None:
+    (certificate,) = load_certificates(str(make(subject, tmp_path)))
+    assert certificate.common_name == name.encode()
+
+
 def test_a_file_may_hold_several_certificates_and_other_text(tmp_path: Path) -> None:
     path = make("/CN=joe", tmp_path)
     one = path.read_text()

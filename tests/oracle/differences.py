@@ -260,13 +260,6 @@ TABLE: Mapping[str, Entry] = {
         "every record should say where it belongs",
         _LOG,
     ),
-    "login-of-broken-response": Entry(
-        Why.LOG,
-        "names the login of a CRAM-MD5 response whose digest is wrong in length",
-        "names no login, or the one before",
-        "a broken response is not taken apart",
-        _LOG,
-    ),
     "closed-without-a-word": Entry(
         Why.LOG,
         "logs nothing when the auth service or the backend closes the connection too early",
@@ -293,13 +286,6 @@ TABLE: Mapping[str, Entry] = {
         "logs a backend's port as the auth service wrote it, `0143`",
         "logs the number",
         "the number is what is connected to",
-        _LOG,
-    ),
-    "log-action": Entry(
-        Why.LOG,
-        "logs `no password available while sending AUTH to upstream`",
-        "logs `... while reading response from upstream`",
-        "nothing is sent yet",
         _LOG,
     ),
 }

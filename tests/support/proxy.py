@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mailworker.config.networks import Network
 from mailworker.config.settings import InetAddress, Listen, MailServer
 from mailworker.event.loop import Loop
 from mailworker.mail.service import MailService
@@ -73,6 +74,7 @@ class Proxy:
         worker_connections: int = 512,
         family: socket.AddressFamily = socket.AF_INET,
         send_buffer: int | None = None,
+        debug_connection: tuple[Network, ...] = (),
     ) -> None:
         self.log = RecordedLog()
         self.bugs: list[Exception] = []
@@ -82,7 +84,9 @@ class Proxy:
         if send_buffer is not None:  # what is accepted inherits it
             self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         listen = Listen(InetAddress(*self.address), ssl=implicit_tls, proxy_protocol=proxy_protocol)
-        settings = configuration(replace(server, listens=(listen,)), worker_connections=worker_connections)
+        settings = configuration(
+            replace(server, listens=(listen,)), worker_connections=worker_connections, debug_connection=debug_connection
+        )
         self.service = MailService(
             settings, [Bound(self._listening, [Endpoint(listen)])], [tls], self.log.log, [self.log.log]
         )

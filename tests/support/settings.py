@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mailworker.config.networks import Network
 from mailworker.config.settings import (
     Address,
     AuthHttpSettings,
@@ -115,6 +116,7 @@ def mail_server(protocol: Protocol, **changes: Any) -> MailServer:
         server_name=SERVER_NAME,
         timeout=5.0,
         max_errors=5,
+        max_commands=1000,
         error_log=(),
         resolver=ResolverSettings(),
         starttls=Starttls.OFF,
@@ -128,7 +130,9 @@ def mail_server(protocol: Protocol, **changes: Any) -> MailServer:
     return replace(server, **changes)
 
 
-def configuration(*servers: MailServer, worker_connections: int = 512) -> Settings:
+def configuration(
+    *servers: MailServer, worker_connections: int = 512, debug_connection: tuple[Network, ...] = ()
+) -> Settings:
     """A whole configuration with these servers."""
     events = EventsSettings(
         worker_connections=worker_connections,
@@ -136,6 +140,6 @@ def configuration(*servers: MailServer, worker_connections: int = 512) -> Settin
         multi_accept=False,
         accept_mutex=False,
         accept_mutex_delay=0.5,
-        debug_connection=(),
+        debug_connection=debug_connection,
     )
     return Settings(Path("/nonexistent/mailworker.conf"), _CORE, events, servers, (), (), ())

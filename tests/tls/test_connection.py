@@ -17,7 +17,7 @@ from mailworker.tls.connection import TlsConnection, Want
 from mailworker.tls.severity import severity
 from tests.support.certificates import Certificate
 from tests.tls.conftest import Connect, ConnectRaw
-from tests.tls.peers import await_readable, build, client_context, client_step, reset
+from tests.tls.peers import Pair, await_readable, build, client_context, client_step, reset
 
 
 def test_facts_of_a_connection(connect: Connect, ecdsa: Certificate) -> None:
@@ -32,6 +32,26 @@ def test_facts_of_a_connection(connect: Connect, ecdsa: Certificate) -> None:
     assert not pair.server.reused
     assert pair.server.verify_result == (0, "ok")
     assert pair.server.peer_certificate is None
+    assert pair.server.server_name is None
+
+
+@pytest.mark.parametrize(("kind", "key"), [("rsa", b"RSA2048"), ("ecdsa", b"EC256")])
+def test_the_certificate_that_the_client_gets(
+    kind: str, key: bytes, connect: Connect, request: pytest.FixtureRequest
+) -> None:
+    pair = connect(build(request.getfixturevalue(kind))).shake_hands()
+    for _ in range(2):  # the connection keeps it
+        assert pair.server.certificate.key_algorithm == key
+        assert pair.server.certificate.common_name == b"mail.example.com"
+        assert pair.server.certificate.signature_algorithm == b"ecdsa-with-SHA256"
+
+
+def test_the_name_that_the_client_asks_for(ecdsa: Certificate) -> None:
+    pair = Pair(build(ecdsa), server_name="mail.example.org")
+    try:
+        assert pair.shake_hands().server.server_name == b"mail.example.org"
+    finally:
+        pair.close()
 
 
 def test_bytes_go_both_ways(connect: Connect, ecdsa: Certificate) -> None:

@@ -113,6 +113,8 @@ def test_every_header_has_nginx_place() -> None:
         (AuthMethod.APOP, b"apop"),
         (AuthMethod.CRAM_MD5, b"cram-md5"),
         (AuthMethod.EXTERNAL, b"external"),
+        (AuthMethod.XOAUTH2, b"xoauth2"),
+        (AuthMethod.OAUTHBEARER, b"oauthbearer"),
         (AuthMethod.NONE, b"none"),
     ],
 )
@@ -229,10 +231,7 @@ VERDICTS: dict[str, tuple[bytes, Verdict]] = {
         OK + SERVER + b"Auth-User: other\r\nAuth-Pass: p w \x01%20\r\n" + END,
         Accepted(BACKEND, b"other", Secret(b"p w \x01%20")),
     ),
-    "empty login and password": (
-        OK + SERVER + b"Auth-User:\r\nAuth-Pass: \r\n" + END,
-        Accepted(BACKEND, b"", Secret(b"")),
-    ),
+    "empty values": (OK + SERVER + b"Auth-User:\r\nAuth-Pass: \r\n" + END, Accepted(BACKEND, b"", Secret(b""))),
     "TAB is no space": (OK + SERVER + b"Auth-User: \ta\t\r\n" + END, Accepted(BACKEND, b"\ta\t")),
     "wait of OK is ignored": (OK + b"Auth-Wait: 5\r\n" + SERVER + END, Accepted(BACKEND)),
     "rejected": (NO + END, Rejected(b"Go away")),
@@ -247,14 +246,14 @@ VERDICTS: dict[str, tuple[bytes, Verdict]] = {
     "rejected with wait": (NO + b"Auth-Wait: 3\r\n" + END, Rejected(b"Go away", 3)),
     "code": (NO + b"Auth-Error-Code: 550 5.7.1\r\n" + END, Rejected(b"Go away", code=b"550 5.7.1")),
     "short code": (NO + b"Auth-Error-Code: 421\r\n" + END, Rejected(b"Go away", code=b"421")),
+    "challenge": (NO + b"Auth-Error-SASL: e30=\r\n" + END, Rejected(b"Go away", sasl=b"e30=")),
+    "empty challenge": (NO + b"Auth-Error-SASL:\r\n" + END, Rejected(b"Go away")),
+    "control bytes in a challenge": (NO + b"Auth-Error-SASL: a\tb\r\n" + END, Rejected(b"Go away", sasl=b"a b")),
     "wait": (WAIT + b"Auth-Wait: 7\r\n" + END, Wait(7)),
     "wait without time": (WAIT + END, Wait(1)),
     "wait of zero": (WAIT + b"Auth-Wait: 0\r\n" + END, Wait(1)),
     "wait with OK": (WAIT + b"Auth-Status: OK\r\nAuth-Wait: 2\r\n" + SERVER + END, Wait(2)),
-    "wait with login": (
-        WAIT + b"Auth-User: u\r\nAuth-Pass: p\r\n" + END,
-        Wait(1, b"u", Secret(b"p")),
-    ),
+    "wait with login": (WAIT + b"Auth-User: u\r\nAuth-Pass: p\r\n" + END, Wait(1, b"u", Secret(b"p"))),
 }
 
 

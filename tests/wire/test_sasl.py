@@ -13,12 +13,15 @@ from mailworker.wire.sasl import (
     PASSWORD_PROMPT,
     USERNAME_PROMPT,
     Mechanism,
+    check_digest,
     decode_base64,
     decode_cram_md5,
     decode_external,
     decode_login,
+    decode_oauthbearer,
     decode_password,
     decode_plain,
+    decode_xoauth2,
 )
 from mailworker.wire.secret import Secret
 
@@ -112,6 +115,8 @@ def test_bad_base64_is_logged_with_the_mechanism(text: bytes) -> None:
         (decode_password, "LOGIN"),
         (decode_cram_md5, "CRAM-MD5"),
         (decode_external, "EXTERNAL"),
+        (decode_xoauth2, "XOAUTH2"),
+        (decode_oauthbearer, "OAUTHBEARER"),
     ):
         with pytest.raises(ProtocolError, match=f"^client sent invalid base64 encoding in AUTH {mechanism} command$"):
             decode(text)
@@ -136,18 +141,93 @@ def test_external_gives_the_login() -> None:
         (b" " + b"0" * 32, b"", b"0" * 32),
         (b"u " + b" " * 32, b"u", b" " * 32),
         (b"u \0" + b"\xff" * 31, b"u", b"\0" + b"\xff" * 31),
+        (b"u v " + b"0" * 32, b"u", b"v " + b"0" * 32),
+        (b"u", b"u", b""),
     ],
 )
 def test_cram_md5_splits_at_the_first_space(message: bytes, login: bytes, digest: bytes) -> None:
     assert decode_cram_md5(b64encode(message)) == (login, Secret(digest))
 
 
-@pytest.mark.parametrize(
-    "message", [b"", b"x", b"u ", b"u " + b"0" * 31, b"u " + b"0" * 33, b"u v " + b"0" * 32, b"0" * 32]
-)
-def test_cram_md5_wants_a_digest_of_32_bytes(message: bytes) -> None:
+@pytest.mark.parametrize("digest", [b"", b"0" * 31, b"0" * 33])
+def test_cram_md5_wants_a_digest_of_32_bytes(digest: bytes) -> None:
     with pytest.raises(ProtocolError, match=r"^client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command$"):
-        decode_cram_md5(b64encode(message))
+        check_digest(Secret(digest))
+
+
+def test_a_digest_may_be_any_32_bytes() -> None:
+    check_digest(Secret(bytes(32)))
+
+
+@pytest.mark.parametrize(
+    ("message", "login", "token"),
+    [
+        (b"user=u@v\x01auth=Bearer t.-_~+/=\x01\x01", b"u@v", b"t.-_~+/="),
+        (b"USER=u\x01Auth=BEARER t\x01\x01", b"u", b"t"),
+        (b"user=\x01auth=Bearer t t\x01\x01", b"", b"t t"),
+        (b"user=user=\x01auth=Bearer t\x01\x01", b"user=", b"t"),
+    ],
+)
+def test_xoauth2_gives_login_and_token(message: bytes, login: bytes, token: bytes) -> None:
+    assert decode_xoauth2(b64encode(message)) == (login, Secret(token))
+
+
+@pytest.mark.parametrize(
+    ("message", "wrong"),
+    [
+        (b"", "login"),
+        (b"user=u", "login"),
+        (b"name=u\x01auth=Bearer t\x01\x01", "login"),
+        (b"n,a=u,\x01auth=Bearer t\x01\x01", "login"),
+        (b"user=u\x01", "token"),
+        (b"user=u\x01auth=Basic t\x01\x01", "token"),
+        (b"user=u\x01auth=Bearer \x01\x01", "token"),
+        (b"user=u\x01auth=Bearer t", "token"),
+        (b"user=u\x01auth=Bearer t\x01", "token"),
+        (b"user=u\x01auth=Bearer t\x01\x01x", "token"),
+        (b"user=u\x01host=h\x01auth=Bearer t\x01\x01", "token"),
+    ],
+)
+def test_xoauth2_refuses_missing_parts(message: bytes, wrong: str) -> None:
+    with pytest.raises(ProtocolError, match=f"^client sent invalid {wrong} in AUTH XOAUTH2 command$"):
+        decode_xoauth2(b64encode(message))
+
+
+@pytest.mark.parametrize(
+    ("message", "login"),
+    [
+        (b"n,a=u@v,\x01auth=Bearer t\x01\x01", b"u@v"),
+        (b"n,a=u,\x01host=h\x01port=143\x01auth=Bearer t\x01\x01", b"u"),
+        (b"n,a=u,\x01AUTH=bearer t\x01host=h\x01\x01", b"u"),
+        (b"y,a=u=2Cv=3Dw=3D2C,\x01auth=Bearer t\x01", b"u,v=w=2C"),
+        (b"p=tls-unique,a=\xff,\x01auth=Bearer t\x01\x01", b"\xff"),
+        (b"n,a=u,\x01xauth=Bearer x\x01auth=Bearer t\x01\x01", b"u"),
+    ],
+)
+def test_oauthbearer_gives_login_and_token(message: bytes, login: bytes) -> None:
+    assert decode_oauthbearer(b64encode(message)) == (login, Secret(b"t"))
+
+
+@pytest.mark.parametrize(
+    ("message", "wrong"),
+    [
+        (b"", "login"),
+        (b"n,,\x01auth=Bearer t\x01\x01", "login"),
+        (b"n,a=,\x01auth=Bearer t\x01\x01", "login"),
+        (b"n,a=u=2cv,\x01auth=Bearer t\x01\x01", "login"),
+        (b"n,a=u=,\x01auth=Bearer t\x01\x01", "login"),
+        (b"n,a=u\x01auth=Bearer t\x01\x01", "login"),
+        (b"user=u\x01auth=Bearer t\x01\x01", "login"),
+        (b"n,a=u,\x01", "token"),
+        (b"n,a=u,\x01auth=\x01\x01", "token"),
+        (b"n,a=u,\x01auth=Bearer \x01\x01", "token"),
+        (b"n,a=u,\x01auth=Bearer t", "token"),
+        (b"n,a=u,\x01\x01auth=Bearer t\x01\x01", "token"),
+    ],
+)
+def test_oauthbearer_refuses_missing_parts(message: bytes, wrong: str) -> None:
+    with pytest.raises(ProtocolError, match=f"^client sent invalid {wrong} in AUTH OAUTHBEARER command$"):
+        decode_oauthbearer(b64encode(message))
 
 
 @pytest.mark.parametrize("mechanism", Mechanism)

@@ -28,7 +28,9 @@ _READ_SIZE = 4096
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a client wants to log in with; `password` is its digest with APOP and CRAM-MD5, None where there is none."""
+    """What a client wants to log in with; `password` is its digest with APOP and CRAM-MD5, a token with
+    XOAUTH2 and OAUTHBEARER, None where there is none.
+    """
 
     method: AuthMethod
     name: bytes
@@ -52,6 +54,13 @@ class Refused(ProtocolError):
         super().__init__(Party.CLIENT, "")
 
 
+class TooManyCommands(ProtocolError):
+    """`max_commands` is exceeded: the session has to end."""
+
+    def __init__(self) -> None:
+        super().__init__(Party.CLIENT, "client sent too many commands")
+
+
 class Parser(Protocol[CommandT_co]):
     """What a dialogue needs of its parser; see `mailworker.wire`."""
 
@@ -70,7 +79,7 @@ class Dialogue(ABC, Generic[CommandT]):
     `next_request` says what it wants; the session does it and comes back if the client may try again.
     """
 
-    __slots__ = ("_errors", "_parser", "client", "log", "over", "server")
+    __slots__ = ("_commands", "_errors", "_parser", "client", "log", "over", "server")
 
     internal_error: ClassVar[bytes]
     certificate_error: ClassVar[bytes]
@@ -82,11 +91,16 @@ class Dialogue(ABC, Generic[CommandT]):
         self.log = log
         self.over = False
         self._parser = parser
+        self._commands = 0
         self._errors = 0
 
     @abstractmethod
     async def greet(self) -> None:
         """Say hello."""
+
+    def admit(self, command: CommandT) -> None:
+        """Take note of a valid command before it is obeyed. Raises TooManyCommands."""
+        self._count_command()
 
     @abstractmethod
     async def obey(self, command: CommandT) -> Request | None:
@@ -130,7 +144,9 @@ class Dialogue(ABC, Generic[CommandT]):
         """
         while not self.over:
             try:
-                request = await self.obey(await self._input(self._parser.next))
+                command = await self._input(self._parser.next)
+                self.admit(command)
+                request = await self.obey(command)
             except TooLongCommand as error:
                 self.log.info(f'client sent too long command "{escape(error.buffer)}"')
                 self.over = True
@@ -139,6 +155,7 @@ class Dialogue(ABC, Generic[CommandT]):
                 self._count(error)
                 await self._refuse(error.tag)
             except ProtocolError as error:
+                self.over = isinstance(error, TooManyCommands)
                 if message := str(error):
                     self.log.info(message)
                 await self._refuse(self.tag)
@@ -147,9 +164,9 @@ class Dialogue(ABC, Generic[CommandT]):
                     return request
         return None
 
-    async def reject(self, verdict: Rejected) -> None:
+    async def reject(self, answer: bytes) -> None:
         """Tell the client that its login failed; it may try again."""
-        await self.reply(self.rejection(verdict))
+        await self.reply(answer)
         self.tag = None
 
     @property
@@ -166,7 +183,9 @@ class Dialogue(ABC, Generic[CommandT]):
 
     async def response(self) -> bytes:
         """The next line, as the response to a SASL challenge."""
-        return await self._input(self._parser.next_response)
+        response = await self._input(self._parser.next_response)
+        self._count_command()
+        return response
 
     def enabled(self, method: AuthMethod) -> bool:
         """Whether the server's configuration lists `method`."""
@@ -206,6 +225,11 @@ class Dialogue(ABC, Generic[CommandT]):
                 raise ConnectionLost(Party.CLIENT, "recv()", 0)
             self._parser.feed(data)
         return parsed
+
+    def _count_command(self) -> None:
+        self._commands += 1
+        if self._commands > self.server.settings.max_commands:
+            raise TooManyCommands
 
     def _count(self, error: InvalidCommand) -> None:
         self._errors += 1

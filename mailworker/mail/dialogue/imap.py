@@ -37,11 +37,15 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
     async def greet(self) -> None:
         await self.reply(b"* OK IMAP4 ready\r\n")
 
+    def admit(self, command: ImapCommand | Continuation) -> None:
+        if isinstance(command, ImapCommand):
+            self._tag = command.tag
+            super().admit(command)
+
     async def obey(self, command: ImapCommand | Continuation) -> Request | None:
         if isinstance(command, Continuation):
             await self.reply(b"+ OK\r\n")
             return None
-        self._tag = command.tag
         match command.verb:
             case ImapVerb.LOGIN:
                 return self._login(command.arguments)

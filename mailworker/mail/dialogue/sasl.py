@@ -1,4 +1,4 @@
-"""The SASL exchange with a client, the same in the three protocols (nginx's mechanisms)."""
+"""The SASL exchange with a client, the same in the three protocols (nginx's and freenginx's mechanisms)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import Any
 
 from mailworker.config.settings import AuthMethod
 from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused
+from mailworker.wire.auth_http import Rejected
 from mailworker.wire.sasl import (
     PASSWORD_PROMPT,
     USERNAME_PROMPT,
     Mechanism,
+    check_digest,
     decode_cram_md5,
     decode_external,
     decode_login,
+    decode_oauthbearer,
     decode_password,
     decode_plain,
+    decode_xoauth2,
 )
 
 
@@ -48,6 +52,8 @@ async def _cram_md5(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
         raise Refused
     salt = dialogue.new_salt()
     name, digest = decode_cram_md5(await dialogue.ask(b64encode(salt)))
+    dialogue.log.login = name
+    check_digest(digest)
     return Login(AuthMethod.CRAM_MD5, name, digest, salt)
 
 
@@ -59,9 +65,40 @@ async def _external(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
     )
 
 
+async def _xoauth2(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
+    if not dialogue.enabled(AuthMethod.XOAUTH2):
+        raise Refused
+    name, token = decode_xoauth2(await dialogue.ask(b"") if initial is None else initial)
+    return Login(AuthMethod.XOAUTH2, name, token)
+
+
+async def _oauthbearer(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
+    if not dialogue.enabled(AuthMethod.OAUTHBEARER):
+        raise Refused
+    name, token = decode_oauthbearer(await dialogue.ask(b"") if initial is None else initial)
+    return Login(AuthMethod.OAUTHBEARER, name, token)
+
+
+async def failure(dialogue: Dialogue[Any], login: Login, verdict: Rejected) -> bytes:
+    """The answer to a login that was refused.
+
+    Before it, XOAUTH2 and OAUTHBEARER tell the reason in a challenge, which the client has to cancel
+    (RFC 7628 section 3.2.3). Raises ProtocolError for what is no response at all.
+    """
+    cancellation = _CANCELLATIONS.get(login.method)
+    if verdict.sasl is not None and cancellation is not None and await dialogue.ask(verdict.sasl) != cancellation:
+        return dialogue.invalid()
+    return dialogue.rejection(verdict)
+
+
+# base64 of nothing, and of ^A.
+_CANCELLATIONS = {AuthMethod.XOAUTH2: b"", AuthMethod.OAUTHBEARER: b"AQ=="}
+
 _EXCHANGES = {
     Mechanism.PLAIN: _plain,
     Mechanism.LOGIN: _login,
     Mechanism.CRAM_MD5: _cram_md5,
     Mechanism.EXTERNAL: _external,
+    Mechanism.XOAUTH2: _xoauth2,
+    Mechanism.OAUTHBEARER: _oauthbearer,
 }

@@ -58,6 +58,7 @@ async def smtp_log_in(upstream: Upstream, dialogue: SmtpDialogue, who: Introduct
     if envelope is not None:
         return await _smtp_envelope(upstream, envelope)
     if who.proxy.smtp_auth:
+        upstream.prepare("AUTH")
         expect_smtp_code(await upstream.ask(smtp_auth_plain(who.name, _password(who)), "AUTH"), b"235")
     return b"235 2.0.0 OK\r\n"
 

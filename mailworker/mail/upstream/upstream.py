@@ -43,12 +43,17 @@ class Upstream:
         self._limit = limit
         self._log = log
 
+    def prepare(self, what: str) -> None:
+        """What goes wrong from now on belongs to a command that the log calls `what`."""
+        self._log.action = f"sending {what} to upstream"
+        self._log.debug("login goes on")
+
     async def ask(self, command: bytes, what: str) -> Reply:
         """Send `command`, which the log calls `what`, and give the reply.
 
         Raises ConnectionLost, TimedOut and TooLongReply.
         """
-        self._log.action = f"sending {what} to upstream"
+        self.prepare(what)
         await self.stream.write(command)
         return await self.reply()
 

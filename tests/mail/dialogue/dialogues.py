@@ -11,6 +11,7 @@ import pytest
 from mailworker.config.settings import AuthMethod, MailServer, Protocol
 from mailworker.errors import ConnectionLost, TimedOut
 from mailworker.mail.dialogue.dialogue import Dialogue, Login
+from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.protocols import PROTOCOLS
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
@@ -21,6 +22,7 @@ from tests.support.recorded_log import RecordedLog
 from tests.support.settings import dialogue_settings, mail_server
 from tests.wire.chunkings import chunkings
 
+OAUTH = AuthMethod.XOAUTH2 | AuthMethod.OAUTHBEARER
 ALL_METHODS = AuthMethod.PLAIN | AuthMethod.LOGIN | AuthMethod.CRAM_MD5 | AuthMethod.EXTERNAL | AuthMethod.APOP
 SALT = b"<1.2@mail.example.com>"
 SALT64 = b"PDEuMkBtYWlsLmV4YW1wbGUuY29tPg=="
@@ -43,7 +45,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A client sends `said`, and `said_in_tls` after STARTTLS; each login is refused and may be tried again.
+    """A client sends `said`, and `said_in_tls` after STARTTLS; each login gets `refusal` and may be tried again.
 
     `heard` is without the greeting; `log` without what is the same in all lines.
     """
@@ -56,6 +58,7 @@ class Case:
     end: str = LEFT
     said_in_tls: bytes = b""
     settings: dict[str, Any] = field(default_factory=dict)
+    refusal: Rejected = REFUSAL
 
 
 def plain(name: bytes, password: bytes) -> Login:
@@ -74,11 +77,15 @@ def cram_md5(name: bytes, digest: bytes) -> Login:
     return Login(AuthMethod.CRAM_MD5, name, Secret(digest), SALT)
 
 
+def oauth(method: AuthMethod, name: bytes) -> Login:
+    return Login(method, name, Secret(b"token"))
+
+
 def envelope(helo: bytes, mail: bytes, rcpt: bytes) -> Login:
     return Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(helo, mail, rcpt))
 
 
-def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes) -> Outcome:
+def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes, refusal: Rejected = REFUSAL) -> Outcome:
     """The whole dialogue after its greeting; `tls_script` is what the client sends after STARTTLS."""
     recorded = RecordedLog()
     log = SessionLog(recorded.log, 1, "192.0.2.1", "127.0.0.1:143")
@@ -87,7 +94,7 @@ def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes) -> Ou
     greeting = len(stream.output)
     log.action = "in auth state"
     logins: list[Login] = []
-    end = run(_obey(dialogue, stream, tls_script, logins))
+    end = run(_obey(dialogue, stream, tls_script, logins, refusal))
     suffix = " while in auth state, client: 192.0.2.1, server: 127.0.0.1:143"
     assert all(line.startswith("[info] *1 ") and suffix in line for line in recorded.lines)
     lines = [line.removeprefix("[info] *1 ").replace(suffix, "") for line in recorded.lines]
@@ -95,7 +102,11 @@ def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes) -> Ou
 
 
 async def _obey(
-    dialogue: Dialogue[Any], stream: MemoryStream, tls_script: tuple[bytes, ...], logins: list[Login]
+    dialogue: Dialogue[Any],
+    stream: MemoryStream,
+    tls_script: tuple[bytes, ...],
+    logins: list[Login],
+    refusal: Rejected,
 ) -> str:
     while True:
         try:
@@ -109,7 +120,7 @@ async def _obey(
             return OVER
         if isinstance(request, Login):
             logins.append(request)
-            await dialogue.reject(REFUSAL)
+            await dialogue.reject(await failure(dialogue, request, refusal))
         else:
             dialogue.begin_tls()
             while stream.unread:  # plaintext that OpenSSL would choke on
@@ -131,10 +142,10 @@ def check(protocol: Protocol, case: Case, monkeypatch: pytest.MonkeyPatch) -> No
     server = server_of(protocol, case.settings)
     expected = (case.heard, list(case.logins), list(case.log), case.end)
     for chunks in chunkings(case.said):
-        outcome = converse(server, MemoryStream(*chunks), case.said_in_tls)
+        outcome = converse(server, MemoryStream(*chunks), case.said_in_tls, refusal=case.refusal)
         assert (outcome.replies, outcome.logins, outcome.log, outcome.end) == expected, chunks
     for chunks in chunkings(case.said_in_tls) if case.said_in_tls else ():
-        outcome = converse(server, MemoryStream(case.said), *chunks)
+        outcome = converse(server, MemoryStream(case.said), *chunks, refusal=case.refusal)
         assert (outcome.replies, outcome.logins, outcome.log, outcome.end) == expected, chunks
 
 

@@ -6,8 +6,10 @@ import pytest
 
 from mailworker.config.settings import AuthMethod, Protocol
 from mailworker.mail.dialogue.dialogue import Login
+from mailworker.wire.auth_http import Rejected
 from tests.mail.dialogue.dialogues import (
     ALL_METHODS,
+    OAUTH,
     OVER,
     SALT64,
     Case,
@@ -16,6 +18,7 @@ from tests.mail.dialogue.dialogues import (
     cram_md5,
     external,
     login,
+    oauth,
     plain,
     server_of,
 )
@@ -26,7 +29,11 @@ DIGEST = b"0123456789abcdef0123456789abcdef"
 PLAIN = b64encode(b"\0user\0pass")
 USER, PASS = b64encode(b"user"), b64encode(b"pass")
 HASH = b64encode(b"user " + DIGEST)
-INVALID = object()
+XOAUTH2 = b64encode(b"user=user\x01auth=Bearer token\x01\x01")
+OAUTHBEARER = b64encode(b"n,a=user,\x01host=h\x01auth=Bearer token\x01\x01")
+BY_XOAUTH2, BY_OAUTHBEARER = oauth(AuthMethod.XOAUTH2, b"user"), oauth(AuthMethod.OAUTHBEARER, b"user")
+TOKEN_REFUSED = Rejected(b"refused", wait=1, sasl=b"e30=")
+BAD_HASH = "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command"
 TOO_MANY = "client sent too many invalid commands"
 
 COMMAND = {Protocol.IMAP: b"a AUTHENTICATE", Protocol.POP3: b"AUTH", Protocol.SMTP: b"AUTH"}
@@ -73,8 +80,8 @@ EXCHANGES: list[Exchange] = [
     (b" LOGIN a b", (), None),
     (b" CRAM-MD5\r\n" + HASH, (SALT64,), cram_md5(b"user", DIGEST)),
     (b" cram-md5\r\n" + b64encode(b" " + DIGEST), (SALT64,), cram_md5(b"", DIGEST)),
-    (b" CRAM-MD5\r\n" + USER, (SALT64,), "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command"),
-    (b" CRAM-MD5\r\neHg=", (SALT64,), "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command"),
+    (b" CRAM-MD5\r\n" + USER, (SALT64,), f'{BAD_HASH}, login: "user"'),
+    (b" CRAM-MD5\r\n" + b64encode(b"us er " + DIGEST), (SALT64,), f'{BAD_HASH}, login: "us"'),
     (b" CRAM-MD5\r\n*", (SALT64,), "client sent invalid base64 encoding in AUTH CRAM-MD5 command"),
     (b" CRAM-MD5 " + HASH, (), None),
     (b" EXTERNAL\r\n" + USER, (USERNAME,), external(b"user")),
@@ -84,7 +91,27 @@ EXCHANGES: list[Exchange] = [
     (b" EXTERNAL\r\n*", (USERNAME,), "client sent invalid base64 encoding in AUTH EXTERNAL command"),
     (b" EXTERNAL a b", (), None),
     (b" GSSAPI", (), None),
-    (b" XOAUTH2 " + PLAIN, (), None),
+]
+
+OAUTH_EXCHANGES: list[Exchange] = [
+    (b" XOAUTH2 " + XOAUTH2, (), BY_XOAUTH2),
+    (b" xoauth2\r\n" + XOAUTH2, (b"",), BY_XOAUTH2),
+    (b" XOAUTH2 " + OAUTHBEARER, (), "client sent invalid login in AUTH XOAUTH2 command"),
+    (b" XOAUTH2 !!!!", (), "client sent invalid base64 encoding in AUTH XOAUTH2 command"),
+    (b" XOAUTH2\r\n*", (b"",), "client sent invalid base64 encoding in AUTH XOAUTH2 command"),
+    (b" OAUTHBEARER " + OAUTHBEARER, (), BY_OAUTHBEARER),
+    (b" OAuthBearer\r\n" + OAUTHBEARER, (b"",), BY_OAUTHBEARER),
+    (b" OAUTHBEARER " + XOAUTH2, (), "client sent invalid login in AUTH OAUTHBEARER command"),
+    (b" OAUTHBEARER a b", (), None),
+]
+
+# What the client says to the challenge of a refused token, and whether that cancels it.
+CANCELLATIONS = [
+    (b" XOAUTH2 " + XOAUTH2, BY_XOAUTH2, b"", True),
+    (b" XOAUTH2 " + XOAUTH2, BY_XOAUTH2, b"AQ==", False),
+    (b" OAUTHBEARER " + OAUTHBEARER, BY_OAUTHBEARER, b"AQ==", True),
+    (b" OAUTHBEARER " + OAUTHBEARER, BY_OAUTHBEARER, b"", False),
+    (b" OAUTHBEARER " + OAUTHBEARER, BY_OAUTHBEARER, b"*", False),
 ]
 
 # Where no method is enabled at all: PLAIN and LOGIN are taken all the same, as nginx does.
@@ -95,6 +122,8 @@ DISABLED: list[Exchange] = [
     (b" CRAM-MD5", (), None),
     (b" EXTERNAL", (), None),
     (b" EXTERNAL cm9vdA==", (), None),
+    (b" XOAUTH2 " + XOAUTH2, (), None),
+    (b" OAUTHBEARER " + OAUTHBEARER, (), None),
 ]
 
 
@@ -111,6 +140,51 @@ def case_of(protocol: Protocol, exchange: Exchange, auth: AuthMethod) -> Case:
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange[0].decode("ascii").strip())
 def test_exchanges(protocol: Protocol, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     check(protocol, case_of(protocol, exchange, ALL_METHODS), monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("exchange", OAUTH_EXCHANGES, ids=lambda exchange: exchange[0].decode("ascii").strip())
+def test_exchanges_of_tokens(protocol: Protocol, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    check(protocol, case_of(protocol, exchange, OAUTH), monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize(("said", "login", "response", "cancelled"), CANCELLATIONS)
+def test_a_refused_token_is_told_why_and_may_be_tried_again(
+    protocol: Protocol, said: bytes, login: Login, response: bytes, cancelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = COMMAND[protocol] + said + b"\r\n" + response + b"\r\n"
+    heard = CHALLENGE[protocol] + b"e30=\r\n" + (NO if cancelled else BAD)[protocol]
+    case = Case("", once * 2, heard * 2, [login] * 2, settings={"auth": OAUTH}, refusal=TOKEN_REFUSED)
+    check(protocol, case, monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_other_methods_have_no_last_challenge(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = COMMAND[protocol] + b" PLAIN " + PLAIN + b"\r\n"
+    check(protocol, Case("", said, NO[protocol], [plain(b"user", b"pass")], refusal=TOKEN_REFUSED), monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_max_commands_counts_commands_and_responses(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = COMMAND[protocol] + b" LOGIN\r\n" + USER + b"\r\n" + PASS + b"\r\n"
+    prompts = b"".join(CHALLENGE[protocol] + prompt + b"\r\n" for prompt in (USERNAME, PASSWORD))
+    log = ['client sent too many commands, login: "user"']
+    enough = prompts + NO[protocol] + prompts + BAD[protocol]
+    case = Case("", said * 3, enough, [login(b"user", b"pass")], log, end=OVER, settings={"max_commands": 5})
+    check(protocol, case, monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_the_command_that_is_too_many_is_refused_with_its_tag(
+    protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag = b"b " if protocol is Protocol.IMAP else b""
+    said = b"a NOOP\r\n".removeprefix(b"" if tag else b"a ") + (tag + b"NOOP\r\n") * 3
+    first = {Protocol.IMAP: b"a OK completed\r\n", Protocol.POP3: b"+OK\r\n", Protocol.SMTP: b"250 2.0.0 OK\r\n"}
+    heard = first[protocol] + BAD[protocol].replace(b"a ", tag, 1) if tag else first[protocol] + BAD[protocol]
+    log = ["client sent too many commands"]
+    check(protocol, Case("", said, heard, log=log, end=OVER, settings={"max_commands": 1}), monkeypatch)
 
 
 @pytest.mark.parametrize("protocol", Protocol)

@@ -1,0 +1,58 @@
+"""Clients that `debug_connection` names are logged at [debug], and only they."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+
+from mailworker.config.networks import Network
+from tests.mail.cases import IMAP, Case, all_protocols
+from tests.mail.conftest import Scene
+from tests.tls.peers import client_context
+
+LOOPBACK: tuple[Network, ...] = (ip_network("198.51.100.0/24"), ip_network("127.0.0.0/8"))
+
+
+def debug_lines(lines: list[str]) -> list[str]:
+    return [line.partition(", client: ")[0] for line in lines if line.startswith("[debug]")]
+
+
+@all_protocols
+def test_a_watched_client_leaves_its_steps(scene: Scene, case: Case) -> None:
+    backend = scene.backend(case.script())
+    auth = scene.auth_for(backend)
+    proxy = scene.proxy(case.protocol, auth, debug_connection=LOOPBACK)
+    client = scene.client(proxy)
+    client.expect(case.greeting)
+    client.talk((case.login, case.answer))
+    proxy.log.find("client logged in")
+    steps = debug_lines(proxy.log.lines)
+    assert steps[:2] == [
+        f"[debug] *1 asking {auth.address}, method PLAIN, attempt 1 while in http auth state",
+        f"[debug] *1 sent to {backend.address} while in http auth state",
+    ]
+    assert all(step.startswith("[debug] *1 login goes on while sending ") for step in steps[2:])
+    assert len(steps) > 3
+    assert not [line for line in proxy.log.lines if "secret" in line]
+
+
+def test_a_handshake_is_told(scene: Scene) -> None:
+    auth = scene.auth_for(scene.backend(IMAP.script()))
+    proxy = scene.tls_proxy(IMAP.protocol, auth, implicit_tls=True, debug_connection=LOOPBACK)
+    client = scene.client(proxy)
+    client.start_tls(client_context())
+    client.expect(IMAP.greeting)
+    (step,) = debug_lines(proxy.log.lines)
+    assert step.startswith("[debug] *1 TLSv1.3 with TLS_")
+
+
+@pytest.mark.parametrize("watched", [(), (ip_network("198.51.100.0/24"), "unix:")])
+def test_others_are_not_watched(scene: Scene, watched: tuple[Network, ...]) -> None:
+    auth = scene.auth_for(scene.backend(IMAP.script()))
+    proxy = scene.proxy(IMAP.protocol, auth, debug_connection=watched)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, IMAP.answer))
+    proxy.log.find("client logged in")
+    assert debug_lines(proxy.log.lines) == []
