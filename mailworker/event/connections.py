@@ -36,6 +36,11 @@ class Connections:
         self._next = first
         self._step = step
 
+    @property
+    def free(self) -> int:
+        """How many more may be counted."""
+        return max(self._limit - self.in_use, 0)
+
     def take(self) -> int:
         """Count one connection more and give it a number; raises OutOfConnections."""
         if self.in_use >= self._limit:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mailworker.config.settings import EventsSettings
 from mailworker.event.loop import Loop
+from mailworker.event.selector import READ
 from mailworker.event.timers import Timed
 
 # The peer went away between its connect and our accept; see accept(2), "Error handling".
@@ -53,6 +54,11 @@ class Listener(Timed):
         if self._watched:
             self._loop.unwatch(self._listening.fileno())
             self._watched = False
+
+    def drain(self, most: int) -> None:
+        """Accept those who wait already, up to `most`: the system resets them when nobody has the socket any more."""
+        self._at_once = most
+        self.ready(READ)
 
     def ready(self, mask: int) -> None:
         """The selector's call: connections may be waiting."""

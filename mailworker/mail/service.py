@@ -121,10 +121,14 @@ class MailService:
             self._listeners.append(listener)
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:
-        """Accept no more, and call `done` when the last session has ended, which may be at once."""
+        """Accept no more, and call `done` when the last session has ended, which may be at once.
+
+        Clients that wait to be accepted are served still, as far as there are connections for them and their backends.
+        """
         self._drained = done
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
+            listener.drain(self._connections.free // 2)
             listener.close()
             self._connections.release()
         self._released()

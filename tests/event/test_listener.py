@@ -122,6 +122,27 @@ def test_multi_accept_takes_all_that_wait_in_one_round(
     assert not it.failures
 
 
+@pytest.mark.parametrize(("most", "accepted"), [(0, 0), (2, 2), (9, 3)])
+def test_draining_takes_those_who_wait(
+    bench: Bench,
+    listening: socket.socket,
+    connect: Connect,
+    door: MakeDoor,
+    events: EventsSettings,
+    most: int,
+    accepted: int,
+) -> None:
+    it = door(0)
+    listener = Listener(bench.loop, listening, it.accepted, it.failed, events)
+    listener.open()
+    for _ in range(3):
+        connect()
+    listener.drain(most)
+    listener.close()
+    assert len(it.connections) == accepted
+    assert not it.failures
+
+
 def test_a_closed_listener_accepts_nothing_and_leaves_the_socket_open(
     bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
 ) -> None:

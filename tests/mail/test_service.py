@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from mailworker.config.settings import Protocol
 from tests.mail.cases import IMAP
 from tests.mail.conftest import Scene
@@ -49,6 +51,31 @@ def test_listeners_are_closed_first_and_relays_go_on(scene: Scene) -> None:
     assert not done.acquire(timeout=0.05)
     client.end()
     assert done.acquire(timeout=5.0)
+
+
+@pytest.mark.parametrize(("worker_connections", "served"), [(512, 3), (5, 2)])
+def test_clients_that_wait_at_the_end_are_served_if_they_can_be_logged_in(
+    scene: Scene, worker_connections: int, served: int
+) -> None:
+    proxy = scene.proxy(Protocol.IMAP, scene.auth(hang), worker_connections=worker_connections)
+    done = threading.Semaphore(0)
+    busy, come = threading.Event(), threading.Event()
+
+    def shut_down() -> None:
+        busy.set()
+        assert come.wait(10.0)  # nobody is accepted meanwhile
+        proxy.service.shutdown_gracefully(done.release)
+
+    proxy.call(shut_down)
+    assert busy.wait(10.0)
+    clients = [scene.client(proxy) for _ in range(3)]
+    come.set()
+    for client in clients[:served]:
+        client.expect(IMAP.greeting)
+    for client in clients:
+        client.close()
+    assert done.acquire(timeout=10.0)
+    assert len([line for line in proxy.log.lines if "connected to" in line]) == served
 
 
 def test_the_end_is_told_once(scene: Scene) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import ExitStack, closing, suppress
 
+import psutil
 import pytest
 
 from tests.process.conftest import Install
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.peer import Peer
-from tests.support.process import Mailworker, configuration, greeting
+from tests.support.process import TIMEOUT, Mailworker, configuration, greeting, refuses
 
 
 @pytest.fixture
@@ -72,6 +73,27 @@ def test_a_session_before_login_outlives_worker_shutdown_timeout(relayed: tuple[
     assert mailworker.await_exit() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGKILL])
+def test_clients_that_wait_to_be_accepted_when_the_service_ends_are_served(
+    running: Mailworker, port: int, number: signal.Signals
+) -> None:
+    running.alerts.append("master process is gone")
+    master, workers = psutil.Process(running.pid), running.workers()
+    for worker in workers:
+        worker.suspend()
+    with ExitStack() as resources:
+        clients = [resources.enter_context(closing(Peer.connect(("127.0.0.1", port)))) for _ in range(6)]
+        master.send_signal(number)
+        running.await_true(lambda: not is_listening(master), "the master's farewell to the port")
+        for worker in workers:
+            worker.resume()
+        for client in clients:
+            client.talk((b"", b"* OK IMAP4 ready\r\n"), (b"a LOGOUT\r\n", b"* BYE\r\na OK completed\r\n"))
+    running.await_exit()
+    assert psutil.wait_procs(workers, timeout=TIMEOUT)[1] == []
+    assert refuses(port)
+
+
 def test_a_worker_that_gets_term_itself_goes_and_is_replaced(running: Mailworker, port: int) -> None:
     victim = running.workers()[0].pid
     os.kill(victim, signal.SIGTERM)
@@ -89,10 +111,15 @@ def test_a_worker_takes_no_notice_of_other_signals(running: Mailworker, port: in
     assert running.await_workers(2) == before
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc here")
 def test_a_worker_holds_only_what_it_needs(running: Mailworker, port: int) -> None:
     assert greeting(port)
     # The three standard streams, the log, the listener, the selector, two for signals and the master's pipe.
-    for worker in running.workers():
-        descriptors = [str(path.readlink()) for path in Path(f"/proc/{worker.pid}/fd").iterdir()]
-        assert len(descriptors) <= 9, descriptors
+    workers = running.workers()
+    running.await_true(lambda: all(worker.num_fds() <= 9 for worker in workers), "the end of the client's connection")
+
+
+def is_listening(process: psutil.Process) -> bool:
+    """Whether a process that may have ended has a listening socket."""
+    with suppress(psutil.NoSuchProcess):
+        return any(connection.status == psutil.CONN_LISTEN for connection in process.net_connections())
+    return False

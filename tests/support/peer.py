@@ -49,7 +49,8 @@ class Peer:
 
     def expect(self, data: bytes) -> None:
         """Exactly `data` comes next."""
-        assert self.skip(len(data)) == data
+        heard = self.skip(len(data))
+        assert heard == data, f"{heard!r} instead of {data!r}"
 
     def skip(self, length: int) -> bytes:
         """The next `length` bytes, or less where the other side closes before."""
