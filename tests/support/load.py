@@ -50,7 +50,12 @@ class Load:
     def await_logins(self, count: int) -> None:
         """Wait until there have been `count` more logins."""
         goal = self.logins + count
-        wait_until(lambda: self.logins >= goal or bool(self.failures), f"{count} logins")
+        self._await(lambda: self.logins >= goal, f"{count} logins")
+
+    def await_exchanges(self, count: int) -> None:
+        """Wait until those who stay have got `count` more answers."""
+        goal = self.exchanges + count
+        self._await(lambda: self.exchanges >= goal, f"{count} exchanges")
 
     def finish(self) -> None:
         """End all sessions in order."""
@@ -70,6 +75,12 @@ class Load:
                 thread.join()
         self._auth_service.stop()
         self._backend.stop()
+
+    def _await(self, condition: Callable[[], bool], what: str) -> None:
+        try:
+            wait_until(condition, what)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}, but {self.failures}") from None
 
     def _guarded(self, task: Callable[[], None]) -> None:
         try:

@@ -74,7 +74,7 @@ class Mailworker:
     def start_daemon(self) -> None:
         """Start in the background and wait for the first worker."""
         assert self.run(*self._arguments).returncode == 0, self.error_log.read_text()
-        self.await_true(self.pid_file.exists, "start")
+        self.await_true(lambda: written_pid(self.pid_file) is not None, "start")
         self.await_true(lambda: bool(self.workers()), "the first worker")
 
     def start(self) -> None:
@@ -87,8 +87,7 @@ class Mailworker:
                 stderr=output,
             )
         process = self._process
-        own = f"{process.pid}\n"
-        wait_until(lambda: process.poll() is not None or self._pid_text() == own, "start")
+        wait_until(lambda: process.poll() is not None or written_pid(self.pid_file) == process.pid, "start")
         assert process.poll() is None, self.output
 
     @property
@@ -99,7 +98,9 @@ class Mailworker:
     @property
     def pid(self) -> int:
         """The master's process id."""
-        return int(self.pid_file.read_text())
+        pid = written_pid(self.pid_file)
+        assert pid is not None, f"no process id in {self.pid_file}"
+        return pid
 
     @property
     def old_pid_file(self) -> Path:
@@ -116,10 +117,13 @@ class Mailworker:
         os.kill(self.pid, number)
 
     def upgrade(self) -> tuple[int, int]:
-        """Let the master change its binary; returns the process ids of the old master and of the new one."""
+        """Let the master change its binary; returns the process ids of the old master and of the new one.
+
+        In between nobody has the pid file's name: that it is back says, as in nginx, that the new master is ready.
+        """
         old = self.pid
         self.signal(signal.SIGUSR2)
-        self.await_true(lambda: self.pid_file.exists() and self.pid != old, "the new master's pid file")
+        self.await_true(lambda: written_pid(self.pid_file) not in (None, old), "the new master's pid file")
         self.await_true(lambda: bool(self.workers()), "the new master's workers")
         return old, self.pid
 
@@ -172,9 +176,6 @@ class Mailworker:
             unexpected = [line for line in self.lines(r"\[alert\]") if not any(re.search(p, line) for p in self.alerts)]
             assert not unexpected, "\n".join(unexpected)
 
-    def _pid_text(self) -> str:
-        return self.pid_file.read_text() if self.pid_file.exists() else ""
-
     def _stop_masters(self) -> None:
         """Stop those masters that are not our children: daemons, and new binaries whose old master has gone."""
         masters = [master for path in (self.pid_file, self.old_pid_file) if (master := self._master(path))]
@@ -186,11 +187,19 @@ class Mailworker:
 
     def _master(self, pid_file: Path) -> psutil.Process | None:
         """The running process that a pid file names, if it is one of this folder."""
-        try:
-            process = psutil.Process(int(pid_file.read_text()))
-            return process if str(self.folder) in title(process) else None
-        except (OSError, ValueError, psutil.Error):
-            return None
+        pid = written_pid(pid_file)
+        if pid is not None:
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                return process if str(self.folder) in title(process) else None
+        return None
+
+
+def written_pid(pid_file: Path) -> int | None:
+    """The process id in a pid file; None where there is none, or no file."""
+    with suppress(FileNotFoundError, ValueError):
+        return int(pid_file.read_text())
+    return None
 
 
 def _kill(processes: list[psutil.Process]) -> None:
