@@ -4,7 +4,7 @@ Several of these share the ports of auth service and backend, so that neither ho
 
     python -m mailworker.tune.load KIND PORT AUTH_PORT BACKEND_PORT SECONDS CLIENTS
 
-it prints "ready", waits for a line, and prints what was done in the time: handshakes, logins or relayed bytes.
+it prints "ready", waits for a line, and prints what was done per second: handshakes, logins or relayed bytes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import Enum
+from time import monotonic
 
 _PIECE = 65536
 _BLOCK = b"x" * _PIECE
+_INTERVAL = 0.02  # seconds between two looks whether anything has been done
+_PATIENCE = 20.0  # seconds until something must have been done
 
 
 class Kind(Enum):
@@ -46,15 +49,19 @@ class Load:
         await asyncio.start_server(_guarded(self._authenticate), "127.0.0.1", self._auth_port, reuse_port=True)
         await asyncio.start_server(_guarded(self._serve_mailbox), "127.0.0.1", self._backend_port, reuse_port=True)
 
-    async def run(self, seconds: float, clients: int) -> None:
-        """Let so many clients work for so long; they do not stop then."""
+    async def run(self, seconds: float, clients: int) -> float:
+        """Let so many clients work for so long, and until something is done; they do not stop then. Gives the rate."""
         client = {
             Kind.HANDSHAKES: self._shake_hands,
             Kind.LOGINS: self._log_in,
             Kind.RELAYED_BYTES: self._download,
         }[self._kind]
         self._tasks = [asyncio.create_task(_again_and_again(client)) for _ in range(clients)]
+        begin = monotonic()
         await asyncio.sleep(seconds)
+        while not self.done:
+            await asyncio.sleep(_INTERVAL)
+        return self.done / (monotonic() - begin)
 
     async def _authenticate(self, reader: StreamReader, writer: StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -125,8 +132,7 @@ async def _main(kind: Kind, ports: list[int], seconds: float, clients: int) -> N
     await load.listen()
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    await load.run(seconds, clients)
-    print(load.done, flush=True)
+    print(await asyncio.wait_for(load.run(seconds, clients), seconds + _PATIENCE), flush=True)
     os._exit(0)  # hundreds of sessions are open that nobody waits for
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,6 +48,8 @@ class Result:
 class Trial:
     """How it is measured: for so many `seconds`, with so many `loads`, processes that put load on mailworker.
 
+    Where nothing is done in the time, it takes until something is.
+
     `ssl` None leaves handshakes out.
     """
 
@@ -63,9 +65,9 @@ class Trial:
 
     def run(self, kind: Kind, workers: int) -> Result:
         """Measure; raises StartError where mailworker does not start."""
-        ports = _free_ports(3)
         with TemporaryDirectory(prefix="mailworker-tune-") as name, ExitStack() as stack:
             folder = Path(name)
+            ports = [stack.enter_context(_reserved_port()) for _ in range(3)]
             configuration = self.configuration(folder, kind, workers, ports)
             master = stack.enter_context(_running(folder, configuration, ports[0]))
             arguments = [kind.value, *map(str, ports), str(self.seconds), str(_CLIENTS)]
@@ -75,9 +77,9 @@ class Trial:
             before, begin = _processor_time(master), time.monotonic()
             for load in loads:
                 _say(load)
-            done = sum(int(_hear(load)) for load in loads)
+            rate = sum(float(_hear(load)) for load in loads)
             used, span = _processor_time(master) - before, time.monotonic() - begin
-        return Result(kind, workers, done / self.seconds, used / span)
+        return Result(kind, workers, rate, used / span)
 
     def configuration(self, folder: Path, kind: Kind, workers: int, ports: list[int]) -> str:
         """The configuration of a mailworker in `folder`; `ports` are its own and those of auth service and backend."""
@@ -176,7 +178,10 @@ def _processor_time(master: psutil.Process) -> float:
     return float(sum(each.user + each.system for each in times))
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(closing(socket.create_server(("127.0.0.1", 0)))) for _ in range(count)]
-        return [int(each.getsockname()[1]) for each in sockets]
+@contextmanager
+def _reserved_port() -> Iterator[int]:
+    """A port that is kept bound: nobody else gets it from the system, yet a server with SO_REUSEADDR may listen."""
+    with socket.socket() as reservation:
+        reservation.bind(("127.0.0.1", 0))
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        yield int(reservation.getsockname()[1])

@@ -45,7 +45,7 @@ def test_each_kind_is_measured_and_directives_are_recommended(configuration: str
     assert report["recommended"]["ssl_session_cache"].startswith("shared:mail:")
 
 
-def test_people_get_a_table_a_chart_and_directives(configuration: str) -> None:
+def test_people_get_tables_and_directives(configuration: str) -> None:
     tuned = tune("--workers", "1", "--seconds", "0.3", configuration)
     assert (tuned.returncode, tuned.stderr) == (0, "")
     assert [line for line in tuned.stdout.splitlines() if line.endswith("per second")] == [
@@ -53,7 +53,6 @@ def test_people_get_a_table_a_chart_and_directives(configuration: str) -> None:
         "Logins per second",
         "Megabytes relayed per second",
     ]
-    assert tuned.stdout.count("#" * 40) == 3
     assert "    worker_processes 1;" in tuned.stdout
 
 
