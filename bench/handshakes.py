@@ -26,7 +26,7 @@ import psutil
 from tests.oracle.proxies import Start, mailworker, nginx
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.daemon import ServerUnavailable, wait_until
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 
 ROUNDS = 9
 CONNECTIONS = 150  # of a round
@@ -89,7 +89,8 @@ class Proxy:
 
     def __init__(self, start: Start, folder: Path, certificates: dict[str, Certificate]) -> None:
         folder.mkdir(mode=0o755)
-        self._ports = {(name, server): free_port() for name in certificates for server in SERVERS}
+        self._reserved = reserved = Ports()
+        self._ports = {(name, server): reserved[f"{name} {server}"] for name in certificates for server in SERVERS}
         addresses = [("127.0.0.1", port) for port in self._ports.values()]
         text = CONFIGURATION.format(servers="\n    ".join(_servers(certificates, self._ports)))
         self._server = start(folder, text, addresses)
@@ -120,6 +121,7 @@ class Proxy:
 
     def stop(self) -> None:
         self._server.stop()
+        self._reserved.close()
 
     def _ran(self) -> int:
         """Nanoseconds that the worker ran so far."""

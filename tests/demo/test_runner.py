@@ -13,11 +13,13 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.support.ports import Ports
 
 CONFIGURATION = Path(__file__).parents[2] / "conf" / "mailworker.conf"
 LISTEN = re.compile(r"127\.0\.0\.1:(\d+)")
@@ -27,12 +29,14 @@ WORKED = re.compile(r"^(Subject: Welcome to mailworker|a OK .*|\+OK.*|221 .*|sen
 pytestmark = pytest.mark.xdist_group("demo")
 
 
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+@contextmanager
+def obeying_interrupts() -> Iterator[None]:
+    """What is started now obeys SIGINT, which a shell lets those ignore whom it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Demo:
@@ -40,8 +44,7 @@ class Demo:
 
     def __init__(self, folder: Path) -> None:
         text = CONFIGURATION.read_text()
-        shipped = LISTEN.findall(text)
-        self.ports = dict(zip(shipped, free_ports(len(shipped)), strict=True))
+        self.ports = Ports()
         self.prefix = folder / "prefix"
         self.configuration = folder / "demo.conf"
         self.configuration.write_text(LISTEN.sub(lambda match: f"127.0.0.1:{self.ports[match[1]]}", text))
@@ -50,7 +53,7 @@ class Demo:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mailworker.demo", "-c", str(self.configuration), "-p", str(self.prefix)]
-        with self._errors.open("wb") as errors:
+        with self._errors.open("wb") as errors, obeying_interrupts():
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
 
     def wait_until_serving(self) -> None:
@@ -65,6 +68,12 @@ class Demo:
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.wait()
+
+    def close(self) -> None:
+        """Ends what still runs."""
+        if self.process.poll() is None:
+            self.stop(signal.SIGKILL)
+        self.ports.close()
 
     def wait(self) -> int:
         with self.process:
@@ -88,6 +97,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         yield demo
     finally:
         demo.stop()
+        demo.close()
     assert "[alert]" not in demo.errors
 
 
@@ -95,8 +105,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 def stopped(tmp_path: Path) -> Iterator[Demo]:
     demo = Demo(tmp_path)
     yield demo
-    if demo.process.poll() is None:
-        demo.stop(signal.SIGKILL)
+    demo.close()
 
 
 @pytest.fixture(scope="module")
@@ -181,9 +190,7 @@ def test_the_end_of_the_master_ends_the_demo(stopped: Demo) -> None:
 
 def test_a_taken_port_of_the_auth_service_is_named(stopped: Demo) -> None:
     port = stopped.ports["10880"]
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port))
-        taken.listen()
+    with socket.create_server(("127.0.0.1", port)):
         stopped.start()
         assert stopped.wait() == 1
     assert f"demo: the auth service cannot listen on 127.0.0.1:{port}: " in stopped.errors

@@ -20,9 +20,9 @@ from tests.oracle.configuration import SERVERS, configuration, port_name
 from tests.oracle.proxies import Start
 from tests.oracle.services import Scripts, auth_service, backend
 from tests.oracle.transcript import Transcript, sessions
-from tests.real.proxy import Ports
 from tests.support.certificates import CertificateAuthority, rsa_key
 from tests.support.daemon import Address, greets
+from tests.support.ports import Ports
 
 # Cases that are played at once; most of their time is waiting.
 PARALLEL = 48
@@ -84,7 +84,7 @@ class Bench:
         return Run(scripts.transcripts, log.get("", []))
 
     def close(self) -> None:
-        self._ports.release()
+        self._ports.close()
         self._backends.close()
         shutil.rmtree(self.folder)
 

@@ -15,10 +15,10 @@ import pytest
 
 from tests.oracle.proxies import Start, mailworker, nginx
 from tests.oracle.transcript import sessions
-from tests.real.proxy import Ports
 from tests.support.auth_service import AuthService, reject
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key, self_signed
 from tests.support.daemon import ServerUnavailable
+from tests.support.ports import Ports
 
 pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("client certificates")]
 
@@ -135,7 +135,7 @@ class Stage:
 
     def close(self) -> None:
         self.auth.stop()
-        self.ports.release()
+        self.ports.close()
 
 
 def _address(number: int) -> str:

@@ -10,9 +10,9 @@ from string import Template
 import pytest
 
 from tests.oracle.proxies import Start, mailworker, nginx
-from tests.real.proxy import Ports
 from tests.support.certificates import CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.daemon import Address, ServerUnavailable, find_program
+from tests.support.ports import Ports
 
 pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("sslscan")]
 
@@ -66,7 +66,7 @@ def configuration() -> str:
 def ports() -> Iterator[Ports]:
     ports = Ports()
     yield ports
-    ports.release()
+    ports.close()
 
 
 @pytest.fixture(scope="module")

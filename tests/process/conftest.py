@@ -8,15 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 from tests.support.process import Mailworker, configuration
 
 Install = Callable[..., Mailworker]
 
 
 @pytest.fixture
-def port() -> int:
-    return free_port()
+def ports() -> Iterator[Ports]:
+    """Ports that are this test's alone, also while nobody listens on them."""
+    ports = Ports()
+    yield ports
+    ports.close()
+
+
+@pytest.fixture
+def port(ports: Ports) -> int:
+    return ports["first"]
 
 
 @pytest.fixture
@@ -29,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def install(folder: Path) -> Iterator[Install]:
+def install(folder: Path, ports: Ports) -> Iterator[Install]:
     """Makes installations that are stopped at the end of the test."""
     made: list[Mailworker] = []
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +11,11 @@ import pytest
 from mailworker.config.settings import InetAddress, Keepalive, Listen, MailServer, Protocol, UnixAddress
 from mailworker.errors import StartError
 from mailworker.process.listeners import BoundListener, Endpoint, Opening, plan_listeners
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import mail_server
+
+Inet = Callable[[], Listen]
 
 
 def listens(*addresses: str) -> tuple[Listen, ...]:
@@ -67,11 +69,13 @@ def open_all(wanted: Sequence[Listen], inherited: Sequence[BoundListener] = ()) 
     return finish(Opening(inherited, RecordedLog().log).run([(Endpoint(listen, 0),) for listen in wanted]))
 
 
-def inet(host: str = "127.0.0.1") -> Listen:
-    return Listen(InetAddress(host, free_port(host)))
+@pytest.fixture
+def inet(ports: Ports) -> Inet:
+    """Makes a new address each time."""
+    return lambda: Listen(InetAddress("127.0.0.1", ports[f"number {len(ports)}"]))
 
 
-def test_options_are_set() -> None:
+def test_options_are_set(inet: Inet) -> None:
     listen = replace(inet(), rcvbuf=65536, sndbuf=32768, so_keepalive=Keepalive(True, idle=77, interval=7, count=3))
     (listener,) = open_all([listen])
     with closing(listener.socket) as listening:
@@ -85,7 +89,7 @@ def test_options_are_set() -> None:
         assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 3
 
 
-def test_keepalive_can_be_switched_off() -> None:
+def test_keepalive_can_be_switched_off(inet: Inet) -> None:
     (listener,) = open_all([replace(inet(), so_keepalive=Keepalive(False))])
     with closing(listener.socket) as listening:
         assert not listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
@@ -93,12 +97,13 @@ def test_keepalive_can_be_switched_off() -> None:
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
 def test_ipv6_does_not_take_ipv4_in() -> None:
-    (listener,) = open_all([inet("::1")])
-    with closing(listener.socket) as listening:
-        assert listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    with closing(Ports("::1")) as ports:
+        (listener,) = open_all([Listen(InetAddress("::1", ports["own"]))])
+        with closing(listener.socket) as listening:
+            assert listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
 
 
-def test_sockets_are_taken_over_where_the_address_is_the_same() -> None:
+def test_sockets_are_taken_over_where_the_address_is_the_same(inet: Inet) -> None:
     same, gone, new = inet(), inet(), inet()
     old = open_all([same, gone])
     opened = open_all([replace(same, backlog=3), new], old)
@@ -108,7 +113,7 @@ def test_sockets_are_taken_over_where_the_address_is_the_same() -> None:
         listener.close()
 
 
-def test_a_failure_closes_what_was_opened_and_keeps_what_was_taken_over() -> None:
+def test_a_failure_closes_what_was_opened_and_keeps_what_was_taken_over(inet: Inet) -> None:
     same, new = inet(), inet()
     (old,) = open_all([same])
     foreign = Listen(InetAddress("192.0.2.1", 143))
@@ -121,7 +126,7 @@ def test_a_failure_closes_what_was_opened_and_keeps_what_was_taken_over() -> Non
     old.close()
 
 
-def test_an_address_in_use_is_tried_five_times() -> None:
+def test_an_address_in_use_is_tried_five_times(inet: Inet) -> None:
     log = RecordedLog()
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         address = InetAddress(*occupied.getsockname())
@@ -143,7 +148,7 @@ def test_an_address_that_becomes_free_is_taken() -> None:
     listener.close()
 
 
-def test_an_abandoned_opening_closes_what_it_opened() -> None:
+def test_an_abandoned_opening_closes_what_it_opened(inet: Inet) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         free = inet()
         opening = Opening((), RecordedLog().log).run(

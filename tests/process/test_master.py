@@ -13,7 +13,7 @@ import pytest
 
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 from tests.support.process import BINARY, Mailworker, configuration, greeting, refuses, title
 
 GREETING = b"* OK IMAP4 ready\r\n"
@@ -70,8 +70,8 @@ def test_hup_replaces_the_workers_and_keeps_the_sessions_of_the_old_ones(running
     assert running.lines("reconfiguring$")
 
 
-def test_hup_opens_new_addresses_and_closes_those_that_are_gone(running: Mailworker, port: int) -> None:
-    other = free_port()
+def test_hup_opens_new_addresses_and_closes_those_that_are_gone(running: Mailworker, port: int, ports: Ports) -> None:
+    other = ports["other"]
     old = [worker.pid for worker in running.workers()]
     running.configure(configuration(other))
     running.signal(signal.SIGHUP)
@@ -104,9 +104,9 @@ def test_hup_with_a_bad_configuration_changes_nothing(running: Mailworker, port:
     assert greeting(port) == GREETING
 
 
-def test_a_master_that_waits_for_an_address_obeys_other_signals(running: Mailworker, port: int) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as occupied:
-        taken = occupied.getsockname()[1]
+def test_a_master_that_waits_for_an_address_obeys_other_signals(running: Mailworker, port: int, ports: Ports) -> None:
+    taken = ports["taken"]
+    with socket.create_server(("127.0.0.1", taken)):
         running.configure(configuration(port, mail=f"server {{ listen 127.0.0.1:{taken}; protocol pop3; }}"))
         running.signal(signal.SIGHUP)
         running.await_line(rf"bind\(\) to 127.0.0.1:{taken} failed \(98: Address already in use\)$")
@@ -215,9 +215,9 @@ def test_other_signals_do_not_end_the_master(running: Mailworker, port: int, num
     assert [worker.pid for worker in running.workers()] == workers
 
 
-def test_reloads_in_quick_succession_all_count(running: Mailworker) -> None:
+def test_reloads_in_quick_succession_all_count(running: Mailworker, ports: Ports) -> None:
     for number in range(1, 4):
-        running.configure(configuration(free_port(), main=f"worker_processes {number};"))
+        running.configure(configuration(ports[f"of {number}"], main=f"worker_processes {number};"))
         running.signal(signal.SIGHUP)
         running.await_line(r"received from \d+, reconfiguring$", number)
     running.await_workers(3)

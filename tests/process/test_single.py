@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from tests.process.conftest import Install
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 from tests.support.process import Mailworker, configuration, greeting, refuses
 
 GREETING = b"* OK IMAP4 ready\r\n"
@@ -41,8 +41,8 @@ def test_quit_lets_sessions_end(single: Mailworker, port: int) -> None:
     assert single.await_exit() == 0
 
 
-def test_hup_changes_addresses_and_keeps_sessions(single: Mailworker, port: int) -> None:
-    other = free_port()
+def test_hup_changes_addresses_and_keeps_sessions(single: Mailworker, port: int, ports: Ports) -> None:
+    other = ports["other"]
     with socket.create_connection(("127.0.0.1", port)) as client:
         assert client.recv(100) == GREETING
         single.configure(configuration(other, main="master_process off;"))

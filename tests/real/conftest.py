@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.real.clients import Clients
-from tests.real.proxy import Ports, Proxy
+from tests.real.proxy import Proxy
 from tests.support.auth_service import AuthService
 from tests.support.certificates import CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.daemon import Address, ServerUnavailable, mail_owner
 from tests.support.dovecot import Dovecot
 from tests.support.mailbox import Account, create_account
+from tests.support.ports import Ports
 from tests.support.postfix import Postfix
 
 HERE = Path(__file__).parent
@@ -181,7 +182,7 @@ def account(unused_accounts: Iterator[Account]) -> Account:
 def backend_ports() -> Iterator[Ports]:
     ports = Ports()
     yield ports
-    ports.release()
+    ports.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from pathlib import Path
 from string import Template
@@ -13,6 +12,7 @@ import psutil
 
 from tests.support.daemon import Address, Daemon, accepts, wait_until
 from tests.support.nginx import Nginx
+from tests.support.ports import Ports
 
 LAUNCHER = Path(__file__).parents[2] / "bin" / "mailworker"
 FAULTS = ("[emerg]", "[alert]", "Traceback")
@@ -22,30 +22,6 @@ REST_POLLS = 10
 def is_oracle() -> bool:
     """Whether the tests run against nginx instead of mailworker."""
     return os.environ.get("PROXY_UNDER_TEST") == "nginx"
-
-
-class Ports(dict[str, int]):
-    """Ports of 127.0.0.1 by name; a name that is asked for the first time gets a free one.
-
-    Each is kept bound: the kernel then gives it to nobody else, yet lets a server with SO_REUSEADDR listen on it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._reservations: list[socket.socket] = []
-
-    def __missing__(self, name: str) -> int:
-        reservation = socket.socket()
-        reservation.bind(("127.0.0.1", 0))
-        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reservations.append(reservation)
-        self[name] = int(reservation.getsockname()[1])
-        return self[name]
-
-    def release(self) -> None:
-        """Give all ports back."""
-        for reservation in self._reservations:
-            reservation.close()
 
 
 class _Server(Protocol):
@@ -84,7 +60,7 @@ class Proxy:
     def stop(self) -> None:
         """Stop it; raises AssertionError if its log or its output tells of a fault of its own."""
         self._server.stop()
-        self._ports.release()
+        self._ports.close()
         records = (self.error_log.read_text(errors="replace"), self._output.read_text(errors="replace"))
         lines = "".join(records).splitlines()
         faults = [line for line in lines if any(fault in line for fault in FAULTS)]

@@ -15,6 +15,7 @@ from mailworker.config.settings import VerifyClient
 from tests.support.certificates import Certificate, self_signed
 from tests.support.daemon import ServerUnavailable
 from tests.support.nginx import Nginx
+from tests.support.ports import Ports
 from tests.tls.conftest import Connect
 from tests.tls.peers import build, client_context
 
@@ -80,8 +81,8 @@ def auth_service() -> Iterator[AuthService]:
 def nginx_port(
     tmp_path_factory: pytest.TempPathFactory, auth_service: AuthService, ecdsa: Certificate
 ) -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    ports = Ports()
+    port = ports["nginx"]
     text = CONFIGURATION.format(auth_port=auth_service.port, port=port, server=ecdsa)
     try:
         nginx = Nginx(tmp_path_factory.mktemp("nginx"), text, [("127.0.0.1", port)])
@@ -89,6 +90,7 @@ def nginx_port(
         pytest.skip(str(error))
     yield port
     nginx.stop()
+    ports.close()
 
 
 @pytest.mark.oracle

@@ -22,7 +22,7 @@ from tests.process.conftest import Install
 from tests.process.tls.clients import GREETING, client_context, connected, s_client, visit
 from tests.process.tls.servers import configuration, key_pair, start, tls_server
 from tests.support.certificates import Certificate
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 
 PROXY = """\
 worker_processes auto;
@@ -157,9 +157,9 @@ def test_rsa_beside_ecdsa(
 
 
 def test_passwords_from_a_file_and_from_a_named_pipe(
-    install: Install, port: int, folder: Path, ecdsa: Certificate
+    install: Install, port: int, ports: Ports, folder: Path, ecdsa: Certificate
 ) -> None:
-    other = free_port()
+    other = ports["other"]
     (folder / "certificate").write_bytes(ecdsa.certificate.read_bytes())
     (folder / "first.key").write_bytes(encrypted(ecdsa, b"first"))
     (folder / "second.key").write_bytes(encrypted(ecdsa, b"second"))

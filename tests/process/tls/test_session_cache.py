@@ -16,7 +16,7 @@ from tests.process.conftest import Install
 from tests.process.tls.clients import client_context, connected, s_client, visit, visit_all, workers_of
 from tests.process.tls.servers import configuration, key_pair, reload, start, tls_server
 from tests.support.certificates import Certificate, CertificateAuthority
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 
 # MAILWORKER_LONG_TESTS=1 resumes as often as a busy server does.
 RESUMPTIONS = 2000 if os.environ.get("MAILWORKER_LONG_TESTS") else 300
@@ -92,9 +92,9 @@ def test_sessions_keep_their_client_certificate_in_every_worker(
 
 @VERSIONS
 def test_one_zone_serves_several_servers(
-    install: Install, port: int, ecdsa: Certificate, version: ssl.TLSVersion
+    install: Install, port: int, ports: Ports, ecdsa: Certificate, version: ssl.TLSVersion
 ) -> None:
-    other = free_port()
+    other = ports["other"]
     text = configuration(cached_server(port, ecdsa, TICKETLESS), cached_server(other, ecdsa, TICKETLESS))
     start(install, text)
     client = client_context(version)
@@ -107,12 +107,13 @@ def test_one_zone_serves_several_servers(
 def test_no_session_leads_past_ssl_verify_client_of_another_server(
     install: Install,
     port: int,
+    ports: Ports,
     ecdsa: Certificate,
     authority: CertificateAuthority,
     version: ssl.TLSVersion,
     directives: str,
 ) -> None:
-    verifying = free_port()
+    verifying = ports["verifying"]
     verify = f"ssl_verify_client on; ssl_client_certificate {authority.path};"
     servers = cached_server(port, ecdsa, directives), cached_server(verifying, ecdsa, f"{directives} {verify}")
     start(install, configuration(*servers))
