@@ -22,7 +22,7 @@ run: $(VENV)/.demo
 	@$(BIN)/python -m mailworker.demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -6,9 +6,33 @@ import os
 from collections.abc import Generator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling, Scheduling
 
 # On a developer's machine a test whose server is absent is skipped; where CI=true nothing may be.
 NO_SKIPS = os.environ.get("CI") == "true"
+
+# Tests that share servers which are slow to start, by the beginning of their ids: each group is for one test process.
+# xdist's own groups have no effect since pytest 9.
+GROUPS = (
+    "tests/demo/test_runner.py",
+    "tests/oracle/test_client_certificates.py",
+    "tests/oracle/test_dialogues.py",
+    "tests/oracle/test_sslscan.py",
+    "tests/real/",
+)
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Hands out GROUPS, and all other tests one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((group for group in GROUPS if nodeid.startswith(group)), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    return GroupScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,3 +32,16 @@ def test_where_ci_is_true_a_skip_is_a_failure(tmp_path: Path, environment: str, 
     )
     assert said in ran.stdout
     assert ("no server" in ran.stdout) == (said in {"1 failed", "1 error"})
+
+
+def test_tests_that_share_servers_run_in_one_process(tmp_path: Path) -> None:
+    folder = tmp_path / "tests" / "real"
+    folder.mkdir(parents=True)
+    (folder.parent / "conftest.py").write_text(CONFTEST.read_text())
+    for name in ("a", "b", "c", "d"):
+        (folder / f"test_{name}.py").write_text("import os\ndef test_it(): print(os.environ['PYTEST_XDIST_WORKER'])\n")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "-rP", "--rootdir", str(tmp_path)]
+    ran = subprocess.run([*command, "tests"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    workers = re.findall(r"^gw\d$", ran.stdout, re.MULTILINE)
+    assert len(workers) == 4, ran.stdout
+    assert len(set(workers)) == 1

@@ -26,8 +26,6 @@ LISTEN = re.compile(r"127\.0\.0\.1:(\d+)")
 EXAMPLE = re.compile(r"^  (.*\S)$", re.MULTILINE)
 WORKED = re.compile(r"^(Subject: Welcome to mailworker|a OK .*|\+OK.*|221 .*|sent)$", re.MULTILINE)
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 @contextmanager
 def obeying_interrupts() -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,15 +11,6 @@ from tests.oracle.cases import CASES
 from tests.oracle.proxies import mailworker, nginx
 from tests.oracle.runner import Bench, Run
 from tests.support.daemon import ServerUnavailable
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the dialogues in one xdist worker, so that each proxy runs once."""
-    for item in items:
-        if item.path == HERE / "test_dialogues.py":
-            item.add_marker(pytest.mark.xdist_group("dialogues"))
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_
 from tests.support.daemon import ServerUnavailable
 from tests.support.ports import Ports
 
-pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("client certificates")]
+pytestmark = pytest.mark.oracle
 
 TIMEOUT = 20.0
 HEAD = """\

@@ -14,7 +14,7 @@ from tests.support.certificates import CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.daemon import Address, ServerUnavailable, find_program
 from tests.support.ports import Ports
 
-pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("sslscan")]
+pytestmark = pytest.mark.oracle
 
 HEAD = """\
 worker_processes 1;

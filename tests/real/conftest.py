@@ -21,7 +21,6 @@ from tests.support.mailbox import Account, create_account
 from tests.support.ports import Ports
 from tests.support.postfix import Postfix
 
-HERE = Path(__file__).parent
 ACCOUNTS = 250
 
 CONFIGURATION = """\
@@ -127,14 +126,6 @@ mail {
     }
 }
 """
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all tests of this folder in one xdist worker, so that every server runs once."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("real"))
 
 
 @pytest.fixture(scope="session")
