@@ -1,8 +1,12 @@
 """Metadata and dependencies of mailworker."""
 
+import os
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+
+# As in mailworker/native/build.py: the compiler's warnings are errors in continuous integration.
+WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
 
 setup(
     name="mailworker",
@@ -26,6 +30,13 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["mailworker", "mailworker.*"]),
     package_data={"mailworker": ["py.typed"], "mailworker.native": ["*.c", "*.cdef", "*.h", "*.pyi"]},
+    ext_modules=[
+        Extension(
+            "mailworker.native._sockets",
+            ["mailworker/native/_sockets.c"],
+            extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
+        )
+    ],
     cffi_modules=["mailworker/native/build.py:ffibuilder"],
     entry_points={"console_scripts": ["mailworker=mailworker.cli:main", "mailworker-tune=mailworker.tune.main:main"]},
     install_requires=[

@@ -76,6 +76,8 @@ class Protocol(Enum):
 class AuthMethod(IntFlag):
     """Words of imap_auth, pop3_auth and smtp_auth."""
 
+    __hash__ = int.__hash__  # Flag's is written in Python, and every login looks some up
+
     PLAIN = 1
     LOGIN = 2
     APOP = 4

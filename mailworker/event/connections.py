@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import socket
+import os
 from collections.abc import Callable
 
-from mailworker.config.settings import Address, UnixAddress
+from mailworker.config.settings import Address
 from mailworker.errors import ConnectionLost, OutOfConnections, Party
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
-
-# Spares a call where the system can do it at once.
-_NON_BLOCKING = getattr(socket, "SOCK_NONBLOCK", 0)
-# What connect() says when the connection comes about, or fails, later.
-_UNDER_WAY = (0, errno.EINPROGRESS)
+from mailworker.native import sockets
 
 
 class Connections:
@@ -69,25 +64,12 @@ class Connections:
             raise
 
 
-def _begin_to_connect(address: Address, party: Party) -> socket.socket:
-    target: str | tuple[str, int]
-    if isinstance(address, UnixAddress):
-        family, target = socket.AF_UNIX, address.path
-    else:
-        family, target = (socket.AF_INET6 if address.is_ipv6 else socket.AF_INET), (address.host, address.port)
-    try:
-        connecting = socket.socket(family, socket.SOCK_STREAM | _NON_BLOCKING)
-    except OSError as error:
-        raise ConnectionLost(party, "socket()", error.errno or 0) from None
-    if not _NON_BLOCKING:
-        connecting.setblocking(False)
-    try:
-        failure = connecting.connect_ex(target)
-    except OSError:
-        failure = errno.ENAMETOOLONG  # a unix path, the only address that Python itself refuses
-    if failure not in _UNDER_WAY:
-        connecting.close()
-        raise ConnectionLost(party, f"connect() to {address}", failure)
-    if family != socket.AF_UNIX:
-        connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connecting
+def _begin_to_connect(address: Address, party: Party) -> int:
+    descriptor = sockets.open_socket(address)
+    if descriptor < 0:
+        raise ConnectionLost(party, "socket()", -descriptor)
+    failure = sockets.connect(descriptor, address)
+    if failure:
+        os.close(descriptor)
+        raise ConnectionLost(party, f"connect() to {address}", -failure)
+    return descriptor

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable
-from typing import Any
 
-from mailworker.config.settings import EventsSettings
+from mailworker.config.settings import Address, EventsSettings
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
 from mailworker.event.timers import Timed
+from mailworker.native import sockets
 
 # The peer went away between its connect and our accept; see accept(2), "Error handling".
 _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINTR)
+# Another process was faster.
+_NOTHING_LEFT = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
 class Listener(Timed):
     """Accepts on one listening socket, which may be shared with other processes.
 
-    `accepted` gets each connection, non-blocking, and its peer's address as the system gives it. `failed` gets
+    `accepted` gets each connection's descriptor, non-blocking, and its peer's address. `failed` gets
     the OSError of an accept that failed for want of descriptors or memory; then nothing is accepted for
     accept_mutex_delay.
     """
@@ -30,7 +33,7 @@ class Listener(Timed):
         self,
         loop: Loop,
         listening: socket.socket,
-        accepted: Callable[[socket.socket, Any], None],
+        accepted: Callable[[int, Address], None],
         failed: Callable[[OSError], None],
         settings: EventsSettings,
     ) -> None:
@@ -65,17 +68,14 @@ class Listener(Timed):
         for _ in range(self._at_once):
             if not self._watched:
                 return  # closed in this very round
-            try:
-                connection, address = self._listening.accept()
-            except BlockingIOError:
-                return  # another process was faster
-            except OSError as error:
-                if error.errno in _GONE:
-                    continue
-                self._rest(error)
+            accepted = sockets.accept(self._listening.fileno())
+            if not isinstance(accepted, int):
+                self._accepted(*accepted)
+            elif -accepted in _NOTHING_LEFT:
                 return
-            connection.setblocking(False)
-            self._accepted(connection, address)
+            elif -accepted not in _GONE:
+                self._rest(OSError(-accepted, os.strerror(-accepted)))
+                return
 
     def expire(self) -> None:
         """The pause is over."""

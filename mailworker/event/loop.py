@@ -89,11 +89,11 @@ class Loop:
 
     def _serve_round(self) -> None:
         timers, again = self._timers, self._again
-        turns = len(again)
         ready = self._selector.select(0.0 if again else timers.delay(self.now))
         self.now = monotonic()
-        for key, mask in ready:
-            key.data.ready(mask)
+        turns = len(again)
+        for (_, _, _, handler), mask in ready:
+            handler.ready(mask)
         for _ in range(turns):
             again.popleft().ready(READ)
         timers.expire(self.now)

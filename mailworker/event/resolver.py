@@ -217,7 +217,7 @@ def _connect_datagrams(connections: Connections, server: InetAddress) -> SocketS
     except OSError as error:
         connections.release()
         raise ConnectionLost(Party.RESOLVER, f"connect() to {server}", error.errno or 0) from None
-    return SocketStream(connections.loop, connected, Party.RESOLVER, connections.release)
+    return SocketStream(connections.loop, connected.detach(), Party.RESOLVER, connections.release)
 
 
 def _datagram_socket(server: InetAddress) -> socket.socket:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import socket
+import os
 from collections.abc import Callable
+from errno import EAGAIN, EWOULDBLOCK
 from math import inf
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from mailworker.errors import ConnectionLost, Party, TimedOut
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ, WRITE
 from mailworker.event.task import Task, wait_for
+from mailworker.native import sockets
 from mailworker.tls.connection import TlsConnection, Want
 from mailworker.tls.context import TlsContext
 
@@ -42,14 +44,18 @@ class Stream(Protocol):
         """Close at once; may be called again."""
 
 
+_WOULD_BLOCK = (-EAGAIN, -EWOULDBLOCK)
+
+
 class SocketStream:
     """A `Stream` over a non-blocking socket; `closed` is called once when it is closed."""
 
-    __slots__ = ("_closed", "_events", "_loop", "_socket", "_task", "deadline", "party", "tls")
+    __slots__ = ("_closed", "_events", "_loop", "_task", "deadline", "descriptor", "party", "tls")
 
-    def __init__(self, loop: Loop, connected: socket.socket, party: Party, closed: Callable[[], None]) -> None:
+    def __init__(self, loop: Loop, descriptor: int, party: Party, closed: Callable[[], None]) -> None:
+        """The stream owns `descriptor` from now on."""
         self._loop = loop
-        self._socket = connected
+        self.descriptor = descriptor
         self._closed: Callable[[], None] | None = closed
         self._task: Task | None = None
         self._events = 0  # what the selector watches for; 0: not registered
@@ -57,21 +63,30 @@ class SocketStream:
         self.party = party
         self.tls: TlsConnection | None = None
 
-    @property
-    def connected(self) -> socket.socket:
-        """The socket below, for its addresses and options."""
-        return self._socket
-
     async def read(self, limit: int) -> bytes:
         """See `Stream.read`."""
         tls = self.tls
         if tls is not None:
             return await self._read_tls(tls, limit)
-        return await self._receive(limit, 0)
+        while True:
+            if self._events != READ:
+                self._watch(READ)
+            await wait_for(self)
+            data = sockets.recv(self.descriptor, limit)
+            if isinstance(data, bytes):
+                return data
+            if data not in _WOULD_BLOCK:
+                raise ConnectionLost(self.party, "recv()", -data)
 
     async def peek(self, limit: int) -> bytes:
         """See `Stream.peek`."""
-        return await self._receive(limit, socket.MSG_PEEK)
+        while True:
+            await self._wait(READ)
+            data = sockets.peek(self.descriptor, limit)
+            if isinstance(data, bytes):
+                return data
+            if data not in _WOULD_BLOCK:
+                raise ConnectionLost(self.party, "recv()", -data)
 
     async def write(self, data: bytes) -> None:
         """See `Stream.write`."""
@@ -79,21 +94,16 @@ class SocketStream:
         if tls is not None:
             await self._write_tls(tls, data)
             return
-        while True:
-            try:
-                sent = self._socket.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                raise self._lost("send()", error) from None
-            if sent == len(data):
-                return
-            data = data[sent:]
+        while (sent := sockets.send(self.descriptor, data)) != len(data):
+            if sent >= 0:
+                data = data[sent:]
+            elif sent not in _WOULD_BLOCK:
+                raise ConnectionLost(self.party, "send()", -sent)
             await self._wait(WRITE)
 
     async def start_tls(self, context: TlsContext) -> None:
         """See `Stream.start_tls`."""
-        self.tls = tls = TlsConnection(context, self._socket.fileno())
+        self.tls = tls = TlsConnection(context, self.descriptor)
         while (want := tls.handshake()) is not None:
             await self._wait(want)
 
@@ -107,15 +117,15 @@ class SocketStream:
         """See `Stream.close`."""
         closed = self._closed
         if closed is not None:
-            connected, tls, events = self.hand_over()
+            descriptor, tls, events = self.hand_over()
             if events:
-                self._loop.forget(connected.fileno())
+                self._loop.forget(descriptor)
             if tls is not None:
                 tls.free()
-            connected.close()
+            os.close(descriptor)
             closed()
 
-    def hand_over(self) -> tuple[socket.socket, TlsConnection | None, int]:
+    def hand_over(self) -> tuple[int, TlsConnection | None, int]:
         """Give away what the stream was made of; it is of no more use, and never `closed`.
 
         The last value is what the descriptor is still watched for, 0 for nothing: the taker must change that.
@@ -123,7 +133,7 @@ class SocketStream:
         self._closed = None
         events, self._events = self._events, 0
         tls, self.tls = self.tls, None
-        return self._socket, tls, events
+        return self.descriptor, tls, events
 
     def ready(self, mask: int) -> None:
         """The selector's call: go on, or stop to watch while nobody waits."""
@@ -131,7 +141,7 @@ class SocketStream:
             return  # closed in this very round
         task, self._task = self._task, None
         if task is None:
-            self._loop.unwatch(self._socket.fileno())
+            self._loop.unwatch(self.descriptor)
             self._events = 0
         else:
             task.resume()
@@ -139,7 +149,8 @@ class SocketStream:
     def park(self, task: Task) -> None:
         """The task's call: resume `task` once the socket is ready for what is watched."""
         self._task = task
-        self._loop.set_deadline(task, self.deadline)
+        if task.deadline != self.deadline:
+            self._loop.set_deadline(task, self.deadline)
 
     def timed_out(self) -> TimedOut:
         """The task's call: `deadline` has passed."""
@@ -154,20 +165,10 @@ class SocketStream:
     def _watch(self, events: int) -> None:
         watch = self._loop.change if self._events else self._loop.watch
         try:
-            watch(self._socket.fileno(), events, self)
+            watch(self.descriptor, events, self)
         except OSError as error:
-            raise self._lost(f"{self._loop.method}()", error) from None
+            raise ConnectionLost(self.party, f"{self._loop.method}()", error.errno or 0) from None
         self._events = events
-
-    async def _receive(self, limit: int, flags: int) -> bytes:
-        while True:
-            await self._wait(READ)
-            try:
-                return self._socket.recv(limit, flags)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise self._lost("recv()", error) from None
 
     async def _read_tls(self, tls: TlsConnection, limit: int) -> bytes:
         if not tls.pending():
@@ -187,6 +188,3 @@ class SocketStream:
                 return
             else:
                 data = data[sent:]
-
-    def _lost(self, call: str, error: OSError) -> ConnectionLost:
-        return ConnectionLost(self.party, call, error.errno or 0)

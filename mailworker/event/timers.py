@@ -63,7 +63,8 @@ class Timers:
         due = self._due
         while due:
             if self._buckets[due[0]]:
-                return min(max(due[0] - now, 0.0), _LONGEST_DELAY)
+                delay = due[0] - now
+                return 0.0 if delay < 0.0 else delay if delay < _LONGEST_DELAY else _LONGEST_DELAY
             del self._buckets[heappop(due)]
         return None
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from mailworker.config.settings import Address, AuthMethod, Listen, MailServer, Protocol, ProxyProtocol
 from mailworker.errors import Party, ProtocolError
 from mailworker.event.stream import SocketStream
-from mailworker.mail.client_address import Networks, client_ip, local_address, read_proxy_header, real_client
+from mailworker.mail.client_address import Networks, client_ip, read_proxy_header, real_client
 from mailworker.mail.client_host import UNAVAILABLE
 from mailworker.mail.client_tls import tls_facts, tls_tlvs
 from mailworker.mail.dialogue.dialogue import Login
 from mailworker.mail.upstream.upstream import Introduction
+from mailworker.native.sockets import local_address
 from mailworker.wire.auth_http import Accepted, AuthRequest, TlsFacts
 from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2
 
@@ -45,7 +46,7 @@ class Client:
 
     def proxy_protocol(self, version: ProxyProtocol) -> bytes:
         """The header that tells a backend who the client is."""
-        local = local_address(self.stream.connected)
+        local = local_address(self.stream.descriptor)
         if version is ProxyProtocol.V1:
             return build_v1(self.address, local)
         tls = self.stream.tls

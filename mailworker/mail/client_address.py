@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any
 
 from mailworker.config.settings import Address, InetAddress, UnixAddress
 from mailworker.event.stream import Stream
 from mailworker.wire.proxy_protocol import V2_LIMIT, ProxyHeader, broken, parse
 
 Networks = tuple[IPv4Network | IPv6Network | str, ...]
-
-
-def socket_address(family: int, address: Any) -> Address:
-    """An address as the system gives it; clients of a unix socket have no name."""
-    if family == socket.AF_UNIX:
-        return UnixAddress("")
-    return InetAddress(address[0], address[1])
-
-
-def local_address(connected: socket.socket) -> Address:
-    """Where a client has connected to."""
-    return socket_address(connected.family, connected.getsockname())
 
 
 def client_ip(address: Address) -> str:

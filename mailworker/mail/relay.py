@@ -6,7 +6,7 @@ holds a buffer while nothing is held up.
 
 from __future__ import annotations
 
-import socket
+import os
 from contextlib import suppress
 
 from mailworker.config.settings import MailServer
@@ -16,6 +16,7 @@ from mailworker.event.selector import READ, WRITE
 from mailworker.event.stream import SocketStream
 from mailworker.event.timers import Timed
 from mailworker.mail.session_log import SessionLog
+from mailworker.native import sockets
 from mailworker.native.relay import Pump, RelayStatus
 
 
@@ -27,7 +28,6 @@ class Side:
     """
 
     __slots__ = (
-        "_socket",
         "descriptor",
         "ended",
         "other",
@@ -43,8 +43,7 @@ class Side:
     other: Side
 
     def __init__(self, stream: SocketStream, relay: Relay, pending: bytes) -> None:
-        self._socket, self.tls, self.watched = stream.hand_over()
-        self.descriptor = self._socket.fileno()
+        self.descriptor, self.tls, self.watched = stream.hand_over()
         self.party = stream.party
         self.relay = relay
         self.pending = pending
@@ -87,9 +86,11 @@ class Side:
         try:
             if self.tls is not None:
                 self.tls.close_notify()
-            self._socket.shutdown(socket.SHUT_WR)
-        except (PeerError, OSError):
+        except PeerError:
             self.relay.finish()  # the peer is gone as well
+            return
+        if sockets.end_output(self.descriptor):
+            self.relay.finish()
 
     def close(self) -> None:
         """Close the connection; over TLS with a goodbye if the peer takes it at once."""
@@ -97,7 +98,7 @@ class Side:
             with suppress(PeerError):  # it may be gone already
                 self.tls.close_notify()
             self.tls.free()
-        self._socket.close()
+        os.close(self.descriptor)
         del self.other, self.relay  # no circle is left for the collector
 
     def _flush(self) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from mailworker.config.settings import Level, Listen, ResolverSettings, Settings
+from mailworker.config.settings import Address, Level, Listen, ResolverSettings, Settings
 from mailworker.config.settings import Protocol as MailProtocol
 from mailworker.errors import OutOfConnections, Party
 from mailworker.event.connections import Connections
@@ -17,12 +18,13 @@ from mailworker.event.task import Task
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.mail.client import Client
-from mailworker.mail.client_address import is_among, socket_address
+from mailworker.mail.client_address import is_among
 from mailworker.mail.client_host import Resolver, new_resolver
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session import Session
 from mailworker.mail.session_log import SessionLog
+from mailworker.native.sockets import local_address
 from mailworker.tls.context import TlsContext
 
 
@@ -137,18 +139,18 @@ class MailService:
         """worker_shutdown_timeout: end the sessions that are relayed."""
         self._relays.cut()
 
-    def serve(self, connection: socket.socket, address: Any, endpoint: Endpoint) -> None:
+    def serve(self, descriptor: int, peer: Address, endpoint: Endpoint) -> None:
         """Begin a session on an accepted connection."""
         connections = self._connections
         try:
             number = connections.take()
         except OutOfConnections as error:
             self._complain(Level.ALERT, str(error))
-            connection.close()
+            os.close(descriptor)
             return
         self._short = False
-        stream = SocketStream(connections.loop, connection, Party.CLIENT, connections.release)
-        client = Client(stream, socket_address(connection.family, address), endpoint.listen)
+        stream = SocketStream(connections.loop, descriptor, Party.CLIENT, connections.release)
+        client = Client(stream, peer, endpoint.listen)
         server = self._servers[endpoint.server]
         session = Session(client, server, self._session_log(client, number, server), connections, self._relays)
         Task(connections.loop, session.run()).resume()
@@ -184,10 +186,9 @@ class _Door:
         self._default = bound.endpoints[0]
         self._by_address = {str(endpoint.listen.address): endpoint for endpoint in bound.endpoints[1:]}
 
-    def accepted(self, connection: socket.socket, address: Any) -> None:
+    def accepted(self, descriptor: int, peer: Address) -> None:
         """The listener's call."""
         endpoint = self._default
         if self._by_address:
-            local = socket_address(connection.family, connection.getsockname())
-            endpoint = self._by_address.get(str(local), endpoint)
-        self._service.serve(connection, address, endpoint)
+            endpoint = self._by_address.get(str(local_address(descriptor)), endpoint)
+        self._service.serve(descriptor, peer, endpoint)

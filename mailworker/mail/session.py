@@ -87,7 +87,7 @@ class Session:
 
     async def _serve(self) -> bytes | None:
         """Serve until the relay begins; gives the last words for a client that has to go, None for no one."""
-        self._log.connected(str(self._client.peer))
+        self._log.connected(self._client.peer)
         self._renew_deadline()
         if self._client.listen.proxy_protocol and not await self._read_proxy_header():
             return None
@@ -152,24 +152,26 @@ class Session:
         await self._stream.start_tls(context)
         tls = self._stream.tls
         assert tls is not None
-        self._log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
+        if self._log.verbose:
+            self._log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
         return certificate_refusal(tls, context.settings, self._dialogue, self._log)
 
     async def _authenticate(self, login: Login) -> Accepted | Rejected:
         self._log.action = "in http auth state"
         self._log.login = login.name
         self._attempts += 1
-        self._log.debug(
-            f"asking {self._server.authenticator.name}, method {login.method.name}, attempt {self._attempts}"
-        )
+        if self._log.verbose:
+            self._log.debug(
+                f"asking {self._server.authenticator.name}, method {login.method.name}, attempt {self._attempts}"
+            )
         request = self._client.auth_request(login, self._attempts, self._server.settings)
         verdict = await self._server.authenticator.authenticate(self._connections, request)
         if verdict.login is not None:
             self._log.login = verdict.login
-        if isinstance(verdict, Accepted):
-            self._log.debug(f"sent to {verdict.address}")
-        else:
+        if isinstance(verdict, Rejected):
             self._log.info(f'client login failed: "{escape(verdict.text)}"')
+        elif self._log.verbose:
+            self._log.debug(f"sent to {verdict.address}")
         return verdict
 
     async def _log_in(self, login: Login, accepted: Accepted) -> None:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from mailworker.config.settings import Level
+from mailworker.config.settings import Address, Level
 from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut, TlsError, escape
 from mailworker.log.log import Log
 from mailworker.tls.severity import severity
@@ -37,12 +37,14 @@ class SessionLog:
     """Adds nginx's suffix to messages: `[ while ACTION], client: ..., server: ...[, login: "..."][, upstream: ...]`.
 
     `number` is the connection's. `action` is what the session is doing, None where nginx names nothing.
+    `verbose` tells whether `debug` writes anything, which spares callers from composing it.
     """
 
-    __slots__ = ("_log", "action", "client", "login", "number", "server", "starttls", "upstream")
+    __slots__ = ("_log", "action", "client", "login", "number", "server", "starttls", "upstream", "verbose")
 
     def __init__(self, log: Log, number: int, client: str, server: str) -> None:
         self._log = log
+        self.verbose = log.enabled(Level.DEBUG)
         self.number = number
         self.client = client
         self.server = server
@@ -51,7 +53,7 @@ class SessionLog:
         self.login = b""
         self.upstream: str | None = None
 
-    def connected(self, peer: str) -> None:
+    def connected(self, peer: Address) -> None:
         """The one line without a suffix."""
         if self._log.enabled(Level.INFO):
             self._log.write(Level.INFO, f"*{self.number} client {peer} connected to {self.server}")

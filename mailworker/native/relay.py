@@ -1,4 +1,4 @@
-"""Bytes from one connection to another, and receiving and sending without exceptions."""
+"""Bytes from one connection to another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from mailworker.errors import ConnectionLost, Party, TlsError
 from mailworker.native._native import ffi, lib
 from mailworker.native.connection import Handle
-from mailworker.native.page import PAGE, PAGE_SIZE, PAGE_VIEW
 from mailworker.native.queue import take_reasons
 
 if TYPE_CHECKING:
@@ -84,15 +83,3 @@ class Pump:
         if self._state.error:
             return ConnectionLost(party, call, self._state.error)
         return TlsError(party, call, take_reasons())
-
-
-def recv(fd: int, limit: int) -> bytes | int:
-    """Up to `limit` bytes from a socket, b"" at the end of input, or the system's error number, negated."""
-    result: int = lib.socket_receive(fd, PAGE, min(limit, PAGE_SIZE))
-    return PAGE_VIEW[:result] if result >= 0 else result
-
-
-def send(fd: int, data: bytes) -> int:
-    """How many bytes the system took, or its error number, negated."""
-    result: int = lib.socket_send(fd, data, len(data))
-    return result

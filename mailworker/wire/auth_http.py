@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
 from mailworker.config.settings import Address, AuthMethod, InetAddress, Protocol, UnixAddress
@@ -46,7 +47,9 @@ _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
 _SUCCESS = re.compile(rb"HTTP/[0-9.]+ +2[0-9][0-9](?: [^\r\0]*)?")
 
 # nginx: a name without a colon is a header with an empty value
-_HEADER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:: *([^\r\0]*))?")
+_HEADER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?::([^\r\0\n]*))?\r?\n")
+_HEADERS = re.compile(rb"(?:%b)*" % _HEADER.pattern)
+_BLANK = re.compile(rb"\r?\n")
 
 _OCTET = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rb"(?:%b\.){3}%b" % (_OCTET, _OCTET))
@@ -101,7 +104,7 @@ class TlsFacts:
     certificate: ClientCertificate | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AuthRequest:
     """One attempt to log in.
 
@@ -202,7 +205,7 @@ def _escape(value: bytes) -> bytes:
     return _ESCAPED_BYTES.sub(lambda match: b"%%%02X" % ord(match[0]), value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Accepted:
     """The client may log in at `address`; None leaves login or password as the client sent it."""
 
@@ -249,7 +252,7 @@ class AuthResponseParser:
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._length = 0
+        self._length = 0  # of the lines that were taken
         self._fields: dict[bytes, bytes] | None = None
         self._statuses: list[bytes] = []
         self._verdict: Verdict | None = None
@@ -263,14 +266,12 @@ class AuthResponseParser:
 
         Raises ProtocolError as soon as a line is wrong, or when the header ends without a usable verdict.
         """
-        while self._verdict is None and (end := self._buffer.find(b"\n") + 1):
-            self._check_length(end)
-            line = self._buffer[: end - 1].removesuffix(b"\r")
-            self._buffer = self._buffer[end:]
-            self._length += end
-            self._take_line(line)
         if self._verdict is None:
-            self._check_length(len(self._buffer))
+            taken = self._take_lines(self._buffer)
+            self._buffer = self._buffer[taken:]
+            self._length += taken
+            if self._length + (0 if self._verdict else len(self._buffer)) > RESPONSE_HEADER_LIMIT:
+                raise _error("sent too large response header")
         return self._verdict
 
     def end_of_input(self) -> None:
@@ -278,26 +279,29 @@ class AuthResponseParser:
         if self.next() is None:
             raise _error("prematurely closed connection")
 
-    def _check_length(self, more: int) -> None:
-        if self._length + more > RESPONSE_HEADER_LIMIT:
-            raise _error("sent too large response header")
-
-    def _take_line(self, line: bytes) -> None:
+    def _take_lines(self, buffer: bytes) -> int:
+        """Read the whole lines of `buffer`; gives their length."""
+        start = 0
         if self._fields is None:
-            if not _SUCCESS.fullmatch(line):
+            start = buffer.find(b"\n") + 1
+            if not start:
+                return 0
+            if not _SUCCESS.fullmatch(buffer[: start - 1].removesuffix(b"\r")):
                 raise _error("sent invalid response")
             self._fields = {}
-        elif not line:
+        headers = _HEADERS.match(buffer, start)
+        assert headers is not None  # it may be empty
+        for name, value in _HEADER.findall(buffer, start, headers.end()):
+            self._take_header(name.lower(), value.strip(b" "), self._fields)
+        blank = _BLANK.match(buffer, headers.end())
+        if blank is not None:
             self._verdict = _verdict(self._statuses, self._fields)
-        else:
-            self._take_header(line, self._fields)
-
-    def _take_header(self, line: bytes, fields: dict[bytes, bytes]) -> None:
-        match = _HEADER.fullmatch(line)
-        if match is None:
+            return blank.end()
+        if buffer.find(b"\n", headers.end()) >= 0:
             raise _error("sent invalid header in response")
-        name = match[1].lower()
-        value = (match[2] or b"").rstrip(b" ")
+        return headers.end()
+
+    def _take_header(self, name: bytes, value: bytes, fields: dict[bytes, bytes]) -> None:
         if name == b"auth-status":
             self._statuses.append(value)
         else:
@@ -344,6 +348,11 @@ def _address(fields: dict[bytes, bytes]) -> Address:
         return UnixAddress(server[len(b"unix:") :].decode(errors="surrogateescape"))
     if not server or not port:
         raise _error("did not send server or port")
+    return _inet_address(server, port)
+
+
+@lru_cache(maxsize=4096)  # there are few backends and many logins
+def _inet_address(server: bytes, port: bytes) -> InetAddress:
     if not (_IPV4.fullmatch(server) or _is_ipv6(server)):
         raise _error(f'sent invalid server address:"{escape(server)}"')
     number = _PORT.fullmatch(port)

@@ -22,7 +22,7 @@ class ImapVerb(Enum):
     STARTTLS = b"STARTTLS"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ImapCommand:
     """One command, its quoted strings and literals decoded."""
 
@@ -31,7 +31,7 @@ class ImapCommand:
     arguments: tuple[bytes, ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Continuation:
     """The client waits for "+ OK" before it sends the bytes of a literal."""
 

@@ -23,7 +23,7 @@ class Pop3Verb(Enum):
     STLS = b"STLS"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pop3Command:
     """One command. The argument of USER and PASS is the rest of the line, its spaces included."""
 

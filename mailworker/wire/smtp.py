@@ -27,7 +27,7 @@ class SmtpVerb(Enum):
     STARTTLS = b"STARTTLS"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SmtpCommand:
     """One command; `line` is its text as sent, from the verb to the last argument."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mailworker.errors import Party, ProtocolError, escape
 from mailworker.wire.secret import Secret
 
-_IMAP_UNTAGGED = re.compile(rb"\* (?!BYE\b)", re.IGNORECASE)
+_IMAP_BYE = re.compile(rb"\* BYE\b", re.IGNORECASE)
 _NUL = re.compile(rb"\0")
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
 
@@ -22,7 +22,7 @@ _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
 _SHORTEST_REPLY = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """One reply, verbatim: `data` ends with CRLF.
 
@@ -69,13 +69,14 @@ class _ReplyReader(ABC):
 
     def next(self) -> Reply | None:
         """The next whole reply, None where more bytes are needed. Raises TooLongReply."""
-        while (crlf := self._buffer.find(b"\r\n", self._scanned, self._limit)) >= 0:
-            line = self._buffer[self._scanned : crlf]
+        buffer = self._buffer
+        while (crlf := buffer.find(b"\r\n", self._scanned, self._limit)) >= 0:
+            line = buffer[self._scanned : crlf]
             self._scanned = crlf + 2
             if self._scanned >= _SHORTEST_REPLY and self._is_last(line):
                 return Reply(self._take(self._scanned))
-        if len(self._buffer) >= self._limit:
-            raise TooLongReply(self._buffer[: self._limit])
+        if len(buffer) >= self._limit:
+            raise TooLongReply(buffer[: self._limit])
         return None
 
     def rest(self) -> bytes:
@@ -104,7 +105,7 @@ class ImapReplyReader(_ReplyReader):
         self._greeted = False
 
     def _is_last(self, line: bytes) -> bool:
-        last = not (self._greeted and _IMAP_UNTAGGED.match(line))
+        last = not (self._greeted and line.startswith(b"* ") and not _IMAP_BYE.match(line))
         self._greeted = True
         return last
 

@@ -64,8 +64,9 @@ class Bench:
         self._streams: list[SocketStream] = []
 
     def stream(self, connected: socket.socket, party: Party = Party.CLIENT) -> SocketStream:
+        """A stream that takes the descriptor from `connected`."""
         connected.setblocking(False)
-        stream = SocketStream(self.loop, connected, party, self._count_closed)
+        stream = SocketStream(self.loop, connected.detach(), party, self._count_closed)
         self._streams.append(stream)
         return stream
 

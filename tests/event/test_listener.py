@@ -6,13 +6,13 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from mailworker.config.settings import EventsSettings
+from mailworker.config.settings import Address, EventsSettings, InetAddress
 from mailworker.event.listener import Listener
 from mailworker.event.loop import Loop
+from mailworker.native.sockets import accept
 from tests.event.bench import Alarm, Bench, Watcher, watch
 
 
@@ -23,11 +23,11 @@ class _Door:
         self._loop = loop
         self._wanted = wanted
         self.connections: list[socket.socket] = []
-        self.addresses: list[Any] = []
+        self.addresses: list[Address] = []
         self.failures: list[int | None] = []
 
-    def accepted(self, connection: socket.socket, address: Any) -> None:
-        self.connections.append(connection)
+    def accepted(self, descriptor: int, address: Address) -> None:
+        self.connections.append(socket.socket(fileno=descriptor))
         self.addresses.append(address)
         if len(self.connections) == self._wanted:
             self._loop.stop()
@@ -40,22 +40,16 @@ class _Door:
             connection.close()
 
 
-class _FailingSocket:
-    """A listening socket whose first accepts raise."""
+class _FailingAccept:
+    """Stands in for accept: the first calls fail."""
 
-    def __init__(self, listening: socket.socket, *failures: int) -> None:
-        self._listening = listening
+    def __init__(self, *failures: int) -> None:
         self._failures = list(failures)
-        self.accepts = 0
+        self.calls = 0
 
-    def fileno(self) -> int:
-        return self._listening.fileno()
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        self.accepts += 1
-        if self._failures:
-            raise OSError(self._failures.pop(0), "as the test wants it")
-        return self._listening.accept()
+    def __call__(self, listening: int) -> tuple[int, Address] | int:
+        self.calls += 1
+        return -self._failures.pop(0) if self._failures else accept(listening)
 
 
 @contextmanager
@@ -85,7 +79,18 @@ def connect(listening: socket.socket, resources: ExitStack) -> Callable[[], sock
     return lambda: resources.enter_context(socket.create_connection(listening.getsockname()))
 
 
+@pytest.fixture
+def fail_accept(monkeypatch: pytest.MonkeyPatch) -> FailAccept:
+    def fail(*failures: int) -> _FailingAccept:
+        failing = _FailingAccept(*failures)
+        monkeypatch.setattr("mailworker.event.listener.sockets.accept", failing)
+        return failing
+
+    return fail
+
+
 Connect = Callable[[], socket.socket]
+FailAccept = Callable[..., _FailingAccept]
 MakeDoor = Callable[[int], _Door]
 
 
@@ -96,7 +101,7 @@ def test_a_connection_comes_with_its_address_and_never_blocks(
     client = connect()
     Listener(bench.loop, listening, it.accepted, it.failed, events).open()
     bench.loop.run()
-    assert it.addresses == [client.getsockname()]
+    assert it.addresses == [InetAddress(*client.getsockname())]
     with pytest.raises(BlockingIOError):
         it.connections[0].recv(1)
     assert not it.failures
@@ -163,8 +168,8 @@ def test_a_listener_that_is_closed_by_what_it_accepts_accepts_no_more(
 ) -> None:
     it = door(1)
 
-    def accepted(connection: socket.socket, address: Any) -> None:
-        it.accepted(connection, address)
+    def accepted(descriptor: int, address: Address) -> None:
+        it.accepted(descriptor, address)
         listener.close()
 
     listener = Listener(bench.loop, listening, accepted, it.failed, replace(events, multi_accept=True))
@@ -217,24 +222,35 @@ def test_a_listener_that_is_closed_in_the_round_of_its_event_does_nothing(
 
 @pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPROTO, errno.EINTR])
 def test_a_peer_that_went_away_is_no_failure(
-    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings, number: int
+    bench: Bench,
+    listening: socket.socket,
+    connect: Connect,
+    door: MakeDoor,
+    events: EventsSettings,
+    fail_accept: FailAccept,
+    number: int,
 ) -> None:
     it = door(1)
     connect()
-    failing: Any = _FailingSocket(listening, number)
-    Listener(bench.loop, failing, it.accepted, it.failed, events).open()
+    fail_accept(number)
+    Listener(bench.loop, listening, it.accepted, it.failed, events).open()
     bench.loop.run()
     assert len(it.connections) == 1
     assert not it.failures
 
 
 def test_another_process_that_was_faster_is_no_failure(
-    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+    bench: Bench,
+    listening: socket.socket,
+    connect: Connect,
+    door: MakeDoor,
+    events: EventsSettings,
+    fail_accept: FailAccept,
 ) -> None:
     it = door(1)
     connect()
-    failing: Any = _FailingSocket(listening, errno.EAGAIN)
-    Listener(bench.loop, failing, it.accepted, it.failed, events).open()
+    fail_accept(errno.EAGAIN)
+    Listener(bench.loop, listening, it.accepted, it.failed, events).open()
     bench.loop.run()
     assert len(it.connections) == 1
     assert not it.failures
@@ -248,18 +264,19 @@ def test_want_of_resources_pauses_and_is_told_once_a_pause(
     connect: Connect,
     door: MakeDoor,
     events: EventsSettings,
+    fail_accept: FailAccept,
     number: int,
     multi_accept: bool,
 ) -> None:
     it = door(1)
     connect()
-    failing: Any = _FailingSocket(listening, number, number)
+    failing = fail_accept(number, number)
     begin = bench.loop.now
-    Listener(bench.loop, failing, it.accepted, it.failed, replace(events, multi_accept=multi_accept)).open()
+    Listener(bench.loop, listening, it.accepted, it.failed, replace(events, multi_accept=multi_accept)).open()
     bench.loop.run()
     assert it.failures == [number, number]
     assert len(it.connections) == 1
-    assert failing.accepts == 3 + multi_accept
+    assert failing.calls == 3 + multi_accept
     assert bench.loop.now >= begin + 2 * events.accept_mutex_delay
 
 
@@ -280,17 +297,22 @@ def test_without_descriptors_the_loop_rests(
 
 
 def test_a_listener_that_is_closed_during_its_pause_stays_closed(
-    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+    bench: Bench,
+    listening: socket.socket,
+    connect: Connect,
+    door: MakeDoor,
+    events: EventsSettings,
+    fail_accept: FailAccept,
 ) -> None:
     it = door(1)
     connect()
-    failing: Any = _FailingSocket(listening, errno.EMFILE)
+    fail_accept(errno.EMFILE)
 
     def failed(error: OSError) -> None:
         it.failed(error)
         listener.close()
 
-    listener = Listener(bench.loop, failing, it.accepted, failed, events)
+    listener = Listener(bench.loop, listening, it.accepted, failed, events)
     listener.open()
     bench.loop.set_deadline(Alarm(bench.loop.stop), bench.loop.now + 2 * events.accept_mutex_delay)
     bench.loop.run()
@@ -299,17 +321,22 @@ def test_a_listener_that_is_closed_during_its_pause_stays_closed(
 
 
 def test_a_refused_registration_after_a_pause_is_another_pause(
-    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+    bench: Bench,
+    listening: socket.socket,
+    connect: Connect,
+    door: MakeDoor,
+    events: EventsSettings,
+    fail_accept: FailAccept,
 ) -> None:
     it = door(1)
     connect()
-    failing: Any = _FailingSocket(listening, errno.EMFILE)
+    fail_accept(errno.EMFILE)
 
     def failed(error: OSError) -> None:
         it.failed(error)
         bench.selector.refusal = OSError(errno.ENOSPC, "No space left on device") if len(it.failures) < 3 else None
 
-    Listener(bench.loop, failing, it.accepted, failed, events).open()
+    Listener(bench.loop, listening, it.accepted, failed, events).open()
     bench.loop.run()
     assert it.failures == [errno.EMFILE, errno.ENOSPC, errno.ENOSPC]
     assert len(it.connections) == 1

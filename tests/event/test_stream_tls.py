@@ -174,7 +174,8 @@ def test_small_reads_empty_a_record_that_no_selector_sees(bench: Bench, ends: En
 
 def test_a_slow_reader_gets_everything(bench: Bench, ends: Ends, context: TlsContext) -> None:
     stream, connected = ends
-    stream.connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    with socket.socket(fileno=os.dup(stream.descriptor)) as ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     received: list[bytes] = []
 
     async def server() -> None:
@@ -380,12 +381,12 @@ def test_the_tls_connection_is_handed_over(bench: Bench, ends: Ends, context: Tl
         await stream.start_tls(context)
         ours, tls, events = stream.hand_over()
         if events:
-            bench.loop.forget(ours.fileno())
+            bench.loop.forget(ours)
         stream.close()
         assert tls is not None
         assert tls.send(b"still open") == len(b"still open")
         tls.free()
-        ours.close()
+        os.close(ours)
 
     def client() -> None:
         peer = _secure(connected)

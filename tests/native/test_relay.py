@@ -18,7 +18,7 @@ from mailworker.native.certificate import load_certificates
 from mailworker.native.connection import Connection, Handle
 from mailworker.native.context import Context
 from mailworker.native.key import load_key
-from mailworker.native.relay import Pump, RelayStatus, recv, send
+from mailworker.native.relay import Pump, RelayStatus
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 
 CHUNK = 4096
@@ -299,35 +299,3 @@ def test_a_source_whose_records_are_broken(make_side: MakeSide) -> None:
     assert isinstance(failure, TlsError)
     assert failure.reasons
     assert relay.source.farewell() == 1
-
-
-def test_receiving_and_sending_on_a_socket() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert recv(ours.fileno(), 100) == -errno.EAGAIN
-        theirs.send(b"abc")
-        assert recv(ours.fileno(), 2) == b"ab"
-        assert recv(ours.fileno(), 2) == b"c"
-        assert send(ours.fileno(), b"xyz") == 3
-        assert theirs.recv(100) == b"xyz"
-        while send(ours.fileno(), bytes(65536)) > 0:
-            pass
-        assert send(ours.fileno(), b"x") == -errno.EAGAIN
-        theirs.close()
-        assert send(ours.fileno(), b"x") in {-errno.EPIPE, -errno.ECONNRESET}
-
-
-def test_the_end_of_a_socket() -> None:
-    ours, theirs = socket.socketpair()
-    with ours:
-        theirs.close()
-        assert recv(ours.fileno(), 100) == b""
-    assert recv(ours.fileno(), 100) == -errno.EBADF
-    assert send(-1, b"x") == -errno.EBADF
-
-
-def test_a_read_is_cut_at_the_page() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        theirs.send(b"abc")
-        assert recv(ours.fileno(), 1 << 30) == b"abc"

@@ -26,7 +26,7 @@ InputT = TypeVar("InputT")
 _READ_SIZE = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Login:
     """What a client wants to log in with; `password` is its digest with APOP and CRAM-MD5, a token with
     XOAUTH2 and OAUTHBEARER, None where there is none.
@@ -39,7 +39,7 @@ class Login:
     envelope: SmtpEnvelope | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StartTls:
     """The client was told to go ahead with its handshake."""
 

@@ -15,7 +15,7 @@ from mailworker.wire.upstream import ImapReplyReader, Pop3ReplyReader, Reply, Sm
 ReplyReader = ImapReplyReader | Pop3ReplyReader | SmtpReplyReader
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Introduction:
     """Who logs in, and what the backend is told of them.
 
@@ -46,7 +46,8 @@ class Upstream:
     def prepare(self, what: str) -> None:
         """What goes wrong from now on belongs to a command that the log calls `what`."""
         self._log.action = f"sending {what} to upstream"
-        self._log.debug("login goes on")
+        if self._log.verbose:
+            self._log.debug("login goes on")
 
     async def ask(self, command: bytes, what: str) -> Reply:
         """Send `command`, which the log calls `what`, and give the reply.

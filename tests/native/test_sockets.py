@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mailworker.config.settings import Address, InetAddress, UnixAddress
+from mailworker.native import _sockets
+from mailworker.native.sockets import accept, connect, end_output, local_address, open_socket, peek, recv, send
+
+_LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+
+
+@contextmanager
+def _listening(address: Address) -> Iterator[socket.socket]:
+    """A listening socket that never blocks, at `address` or, for port 0, at a port of the system's choice."""
+    family = socket.AF_UNIX
+    name: str | tuple[str, int]
+    if isinstance(address, InetAddress):
+        family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
+        name = address.host, address.port
+    else:
+        name = address.path
+    with socket.socket(family) as listening:
+        listening.setblocking(False)
+        listening.bind(name)
+        listening.listen()
+        yield listening
+
+
+def test_receiving_and_sending_on_a_socket() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert recv(ours.fileno(), 100) == -errno.EAGAIN
+        theirs.send(b"abc")
+        assert recv(ours.fileno(), 2) == b"ab"
+        assert recv(ours.fileno(), 2) == b"c"
+        assert send(ours.fileno(), b"xyz") == 3
+        assert theirs.recv(100) == b"xyz"
+        while send(ours.fileno(), bytes(65536)) > 0:
+            pass
+        assert send(ours.fileno(), b"x") == -errno.EAGAIN
+        theirs.close()
+        assert send(ours.fileno(), b"x") in {-errno.EPIPE, -errno.ECONNRESET}
+
+
+def test_the_end_of_a_socket() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        theirs.close()
+        assert recv(ours.fileno(), 100) == b""
+    assert recv(ours.fileno(), 100) == -errno.EBADF
+    assert send(-1, b"x") == -errno.EBADF
+
+
+def test_a_read_is_cut_at_the_page() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"abc")
+        assert recv(ours.fileno(), 1 << 30) == b"abc"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_both_ends_of_a_connection_know_each_other(host: str) -> None:
+    with _listening(InetAddress(host, 0)) as listening:
+        address = InetAddress(host, listening.getsockname()[1])
+        assert accept(listening.fileno()) == -errno.EAGAIN
+        theirs = open_socket(address)
+        assert connect(theirs, address) == 0
+        accepted = accept(listening.fileno())
+        assert not isinstance(accepted, int)
+        ours, peer = accepted
+        assert peer == local_address(theirs)
+        assert local_address(ours) == address
+        for descriptor in (ours, theirs):
+            assert not os.get_blocking(descriptor)
+            assert not os.get_inheritable(descriptor)
+            os.close(descriptor)
+
+
+def test_unix_sockets_have_no_names(tmp_path: Path) -> None:
+    address = UnixAddress(str(tmp_path / "socket"))
+    with _listening(address) as listening:
+        theirs = open_socket(address)
+        assert connect(theirs, address) == 0
+        accepted = accept(listening.fileno())
+        assert not isinstance(accepted, int)
+        ours, peer = accepted
+        assert peer == local_address(ours) == UnixAddress("")
+        os.close(ours)
+        os.close(theirs)
+
+
+@pytest.mark.parametrize(
+    ("address", "failure"),
+    [
+        (UnixAddress("/nonexistent/socket"), errno.ENOENT),
+        (UnixAddress("/" + 200 * "x"), errno.ENAMETOOLONG),
+        (InetAddress("localhost", 1), errno.EAFNOSUPPORT),
+    ],
+)
+def test_where_nobody_can_be_is_told_at_once(address: Address, failure: int) -> None:
+    descriptor = open_socket(address)
+    assert connect(descriptor, address) == -failure
+    os.close(descriptor)
+
+
+def test_what_is_closed_has_no_address() -> None:
+    assert local_address(-1) == UnixAddress("")
+
+
+def test_what_is_peeked_at_stays() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"abc")
+        assert peek(ours.fileno(), 2) == b"ab"
+        assert peek(ours.fileno(), 100) == recv(ours.fileno(), 100) == b"abc"
+        assert peek(ours.fileno(), 100) == -errno.EAGAIN
+
+
+def test_the_end_of_output_leaves_the_input_open() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert end_output(ours.fileno()) == 0
+        assert theirs.recv(1) == b""
+        theirs.send(b"last words")
+        assert recv(ours.fileno(), 100) == b"last words"
+    assert end_output(-1) == -errno.EBADF
+
+
+def test_wrong_arguments_are_errors() -> None:
+    with pytest.raises(TypeError):
+        _sockets.recv(1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        _sockets.recv("1", 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        _sockets.send(1, "text")  # type: ignore[arg-type]
+    with pytest.raises(OverflowError):
+        _sockets.recv(1 << 70, 1)
