@@ -267,17 +267,21 @@ class AuthResponseParser:
         Raises ProtocolError as soon as a line is wrong, or when the header ends without a usable verdict.
         """
         if self._verdict is None:
-            taken = self._take_lines(self._buffer)
-            self._buffer = self._buffer[taken:]
-            self._length += taken
-            if self._length + (0 if self._verdict else len(self._buffer)) > RESPONSE_HEADER_LIMIT:
-                raise _error("sent too large response header")
+            self._read()
         return self._verdict
 
     def end_of_input(self) -> None:
         """The service closed its connection. Raises ProtocolError unless the verdict is there."""
         if self.next() is None:
             raise _error("prematurely closed connection")
+
+    def _read(self) -> None:
+        taken = self._take_lines(self._buffer)
+        self._buffer = self._buffer[taken:]
+        self._length += taken
+        body_follows = self._verdict is not None
+        if self._length + (0 if body_follows else len(self._buffer)) > RESPONSE_HEADER_LIMIT:
+            raise _error("sent too large response header")
 
     def _take_lines(self, buffer: bytes) -> int:
         """Read the whole lines of `buffer`; gives their length."""
