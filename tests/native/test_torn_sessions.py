@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.shm.session_table import SessionTable
-from mailworker.shm.slot_set import SET_SIZE
+from mailworker.native.session_table import SET_SIZE, SessionTable
 from mailworker.shm.zone import HEAD_SIZE, Zone
-from tests.shm.sessions import CERTIFICATE_SIZE, Clock, session, session_id
+from tests.native.sessions import CERTIFICATE_SIZE, Clock, session, session_id
 
 SMALLEST = HEAD_SIZE + 2 * SET_SIZE
 SIZES = (100, 158, 400)
@@ -17,7 +16,7 @@ SIZES = (100, 158, 400)
 
 def small_zone() -> tuple[Zone, SessionTable]:
     zone = Zone("SSL", SMALLEST)
-    return zone, SessionTable(zone, 300, Clock())
+    return zone, SessionTable(zone.body, 300, Clock())
 
 
 @pytest.mark.parametrize("mask", [0xFF, 0x01])
