@@ -78,7 +78,7 @@ void slot_fill(struct slot_set *set, int slot, uint32_t tag, uint32_t expiry, ui
 
 SSL *connection_new(SSL_CTX *context, int fd);
 void connection_free(SSL *connection);
-int connection_handshake(SSL *connection);
+int connection_handshake(SSL *connection, int more);
 int connection_read(SSL *connection, void *page, int limit);
 int connection_write(SSL *connection, const void *data, int length);
 int connection_close_notify(SSL *connection);

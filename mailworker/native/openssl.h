@@ -18,6 +18,11 @@
 /* resumption.c: what an SSL_CTX tells about the progress of a handshake. */
 void bound_lifetime(const SSL *connection, int where, int result);
 
+/* link.c: `holding` keeps what is written from being sent before link_flush, or a write without it: 1 once all is. */
+int link_set(SSL *connection, int fd);
+void link_hold(const SSL *connection, int holding);
+int link_flush(const SSL *connection);
+
 /* Written in ticket_keys.py: brings the policy's keys up to date. */
 extern void refresh_ticket_keys(void *ticket_keys);
 

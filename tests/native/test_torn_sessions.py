@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailworker.native.session_table import SET_SIZE, SessionTable
@@ -56,6 +56,7 @@ def test_a_write_that_stopped_anywhere_is_no_session(old_size: int, new_size: in
                 assert found is None or (identity, found) in answers
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_mixture_of_two_writes_is_no_session(data: st.DataObject) -> None:
     zone, table = small_zone()
