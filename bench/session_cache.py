@@ -1,26 +1,22 @@
-"""How many TLS sessions a shared cache of 1 MB holds, counted by resuming them, and what a full one of 10 MB costs.
+"""How many TLS sessions a shared cache of 1 MB holds, counted by resuming them.
 
     python -m bench.session_cache [--json]
 
 Clients of Python's ssl module shake hands with a context of mailworker in the same process, tickets off. Every
-session is stored first, then each is asked for once. Takes about a minute.
+session is stored first, then each is asked for once. Takes about a minute. `bench.session_table` tells what it costs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import socket
 import ssl
 import tempfile
-import time
 from pathlib import Path
-from statistics import median
 
 from mailworker.config.settings import SessionCache, SharedZone
-from mailworker.native.sessions import SessionStore
-from mailworker.shm.session_table import SessionTable
+from mailworker.native.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zone
 from mailworker.tls.connection import TlsConnection
@@ -32,45 +28,15 @@ MEGABYTE = 1 << 20
 TIMEOUT = 3600  # seconds
 VERSIONS = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 COUNTS = (4000, 6000)
-COST_FILLS = (0, 100_000)  # sessions; a zone of 10 MB is full long before the last
-COST_SAMPLE = 500
-COST_ROUNDS = 9
 
 Figures = dict[str, float | str]
 
 
-class ReadOnly:
-    """A store that keeps nothing new: in TLS 1.3 a resumption stores another session."""
-
-    def __init__(self, store: SessionStore) -> None:
-        self.get = store.get
-
-    def new(self, session_id: bytes, session: bytes) -> None:
-        """Keep nothing."""
-
-    def remove(self, session_id: bytes) -> None:
-        """Keep all."""
-
-
-class Watched:
-    """A store that remembers the last session it was given."""
-
-    def __init__(self, store: SessionStore) -> None:
-        self.get = store.get
-        self.remove = store.remove
-        self._store = store
-        self.last = (b"", b"")
-
-    def new(self, session_id: bytes, session: bytes) -> None:
-        self.last = (session_id, session)
-        self._store.new(session_id, session)
-
-
-def context_over(store: SessionStore, zone: Zone, certificate: Certificate) -> TlsContext:
+def context_over(zone: Zone, certificate: Certificate) -> TlsContext:
     cache = SessionCache(shared=SharedZone(zone.name, zone.size))
     settings = ssl_settings(certificate, session_cache=cache, session_timeout=TIMEOUT, session_tickets=False)
     context = TlsContext.build(settings, b"imap")
-    context.share(store, TicketKeys(zone, TIMEOUT))
+    context.share(SessionTable(zone.body, TIMEOUT), TicketKeys(zone, TIMEOUT))
     return context
 
 
@@ -109,59 +75,36 @@ def shake_hands(
 
 
 def count_room(version: str, count: int, certificate: Certificate) -> Figures:
+    """What a resumption stores, which in TLS 1.3 is another session, is taken out again."""
     zone = Zone("SSL", MEGABYTE)
-    table = Watched(SessionTable(zone, TIMEOUT))
     client = client_context(VERSIONS[version])
-    storing = context_over(table, zone, certificate)
-    resuming = context_over(ReadOnly(table), zone, certificate)
-    sessions = [shake_hands(storing, client)[0] for _ in range(count)]
-    resumed = sum(shake_hands(resuming, client, session)[1] for session in sessions)
-    return {"version": version, "bytes": len(table.last[1]), "stored": count, "resumed": resumed}
+    server = context_over(zone, certificate)
+    sessions = [shake_hands(server, client)[0] for _ in range(count)]
+    full = bytes(zone.body)
+    resumed = 0
+    for session in sessions:
+        resumed += shake_hands(server, client, session)[1]
+        zone.body[:] = full
+    return {"version": version, "stored": count, "resumed": resumed}
 
 
-def measure_cost(version: str, fill: int, certificate: Certificate) -> Figures:
-    """Microseconds of CPU for storing a real session and for finding it again, under as many other ids."""
-    zone = Zone("SSL", 10 * MEGABYTE)
-    table = Watched(SessionTable(zone, TIMEOUT))
-    shake_hands(context_over(table, zone, certificate), client_context(VERSIONS[version]))
-    own_id, session = table.last
-    for _ in range(fill):
-        other = os.urandom(len(own_id))
-        table.new(other, session.replace(own_id, other))
-    costs = [round_of_cost(SessionTable(zone, TIMEOUT), own_id, session) for _ in range(COST_ROUNDS)]
-    return {"version": version, "stored before": fill, "store + lookup, us": round(median(costs), 1)}
-
-
-def round_of_cost(table: SessionTable, own_id: bytes, session: bytes) -> float:
-    others = [os.urandom(len(own_id)) for _ in range(COST_SAMPLE)]
-    pairs = [(other, session.replace(own_id, other)) for other in others]
-    start = time.process_time()
-    for session_id, other_session in pairs:
-        table.new(session_id, other_session)
-        table.get(session_id)
-    return (time.process_time() - start) / COST_SAMPLE * 1e6
-
-
-def show(title: str, rows: list[Figures]) -> None:
-    print(title)
+def show(rows: list[Figures]) -> None:
     print("".join(f"{name:>20}" for name in rows[0]))
     for row in rows:
         print("".join(f"{figure:>20}" for figure in row.values()))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What a shared session cache holds and costs.")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser = argparse.ArgumentParser(description="What a shared session cache holds.")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         certificate = self_signed(Path(folder), "server", "/CN=localhost")
         room = [count_room(version, count, certificate) for version in VERSIONS for count in COUNTS]
-        cost = [measure_cost(version, fill, certificate) for version in VERSIONS for fill in COST_FILLS]
     if arguments.json:
-        print(json.dumps({"room": room, "cost": cost}))
-        return
-    show("Sessions resumed out of a cache of 1 MB", room)
-    show("\nCPU time in a cache of 10 MB", cost)
+        print(json.dumps(room))
+    else:
+        show(room)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,11 @@ class Stream(Protocol):
     async def peek(self, limit: int) -> bytes:
         """As `read`, but what is given stays to be read; only before TLS."""
 
-    async def start_tls(self, context: TlsContext) -> None:
-        """Shake hands as the server; no byte may have been read beyond what was before TLS."""
+    async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:
+        """Shake hands as the server; no byte may have been read beyond what was before TLS.
+
+        `more` promises a `write` right after, with which the last bytes of the handshake may go.
+        """
 
     def close(self) -> None:
         """Close at once; may be called again."""
@@ -101,10 +104,10 @@ class SocketStream:
                 raise ConnectionLost(self.party, "send()", -sent)
             await self._wait(WRITE)
 
-    async def start_tls(self, context: TlsContext) -> None:
+    async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:
         """See `Stream.start_tls`."""
         self.tls = tls = TlsConnection(context, self.descriptor)
-        while (want := tls.handshake()) is not None:
+        while (want := tls.handshake(more=more)) is not None:
             await self._wait(want)
 
     async def end_tls(self) -> None:

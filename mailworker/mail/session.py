@@ -93,7 +93,7 @@ class Session:
             return None
         if self._client.listen.ssl:
             self._log.action = "SSL handshaking"
-            refusal = await self._shake_hands()
+            refusal = await self._shake_hands(more=self._server.resolver is None)
             if refusal is not None:
                 return refusal
         if self._server.resolver is not None:
@@ -145,11 +145,14 @@ class Session:
         self._log.action = "in starttls state"
         return await self._shake_hands()
 
-    async def _shake_hands(self) -> bytes | None:
-        """Make the connection a TLS one; gives what a client is told whose certificate will not do."""
+    async def _shake_hands(self, *, more: bool = False) -> bytes | None:
+        """Make the connection a TLS one; gives what a client is told whose certificate will not do.
+
+        `more`: something is written next in any case.
+        """
         context = self._server.tls
         assert context is not None
-        await self._stream.start_tls(context)
+        await self._stream.start_tls(context, more=more)
         tls = self._stream.tls
         assert tls is not None
         if self._log.verbose:

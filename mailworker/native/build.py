@@ -53,7 +53,7 @@ def make_builder() -> FFI:
     builder.set_source(
         "mailworker.native._native",
         PREAMBLE,
-        sources=[str(HERE / name) for name in ("openssl.c", "resumption.c", "relay.c")],
+        sources=[str(HERE / name) for name in ("openssl.c", "link.c", "resumption.c", "session_table.c", "relay.c")],
         depends=[str(HERE / name) for name in ("native.h", "openssl.h", "openssl.cdef")],
         **compiler_settings(),
     )

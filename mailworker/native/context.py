@@ -10,7 +10,7 @@ from mailworker.native.bio import opened
 from mailworker.native.certificate import Certificate, RevocationList
 from mailworker.native.key import Key, NotSupported
 from mailworker.native.queue import OpenSslError, checked, take_reasons
-from mailworker.native.sessions import SessionStore
+from mailworker.native.session_table import SessionTable
 from mailworker.native.ticket_keys import TicketKeys, TicketKeySource
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ class Context:
             lib.SSL_CTX_sess_set_cache_size(self.pointer, builtin)
         lib.SSL_CTX_set_session_cache_mode(self.pointer, mode)
 
-    def use_session_store(self, store: SessionStore) -> None:
-        """Offer all sessions to `store`, and look there for those that this process does not have."""
-        self._policy.sessions = handle = ffi.new_handle(store)
-        self._kept.append(handle)
+    def use_session_table(self, table: SessionTable) -> None:
+        """Store all sessions in `table`, and look there for those that this process does not have."""
+        self._policy.sessions = table.pointer
+        self._kept.append(table)
         lib.context_use_sessions(self.pointer)
 
     def refuse_tickets(self) -> None:

@@ -15,13 +15,41 @@ struct ticket_key {
     int size; /* bytes of hmac and of aes that count: 16 or 32 */
 };
 
+#define SLOTS 32 /* enough that two sets to choose from fill evenly, few enough to look at all of them at once */
+#define CELL_SIZE 152 /* bytes: what a record of OpenSSL 3's sessions (146 to 158 bytes) takes, and some to spare */
+#define SESSION_SIZE_MAX 8192 /* bytes, nginx's bound as well: one with a longer client certificate is not stored */
+
+/*
+ * A part of the memory that workers share. Nothing in it is atomic: other processes may write at the same time, or die
+ * in the middle of it. Zeros are empty slots.
+ */
+struct slot_set {
+    uint32_t tags[SLOTS];
+    uint32_t expiries[SLOTS]; /* as all times here: ticks of the monotonic clock, one for all processes; never 0 */
+    uint32_t stored[SLOTS];
+    unsigned char cells[SLOTS][CELL_SIZE];
+};
+
+struct session_table {
+    struct slot_set *sets;
+    uint32_t count;    /* of sets, at least 2 */
+    uint32_t lifetime; /* of what is stored through this table, in ticks */
+};
+
+/* A slot that could take something new. The lesser of two offers, kind first, is the better one. */
+struct slot_offer {
+    int kind; /* 0: empty, 1: expired, 2: in use */
+    uint32_t value;
+    int slot;
+};
+
 /* What the callbacks of one SSL_CTX read. Python owns it and keeps it as long as the SSL_CTX lives. */
 struct tls_policy {
     unsigned char protocol[16]; /* the one ALPN protocol, after its length; length 0: ALPN is ignored */
     const struct ticket_key *ticket_keys; /* the first encrypts, all decrypt */
     int ticket_key_count;
     void *ticket_key_source; /* handle of the table's owner in Python, NULL where the keys never change */
-    void *sessions; /* handle of the session store in Python */
+    const struct session_table *sessions; /* NULL where no process but this one knows the sessions */
 };
 
 SSL_CTX *context_new(struct tls_policy *policy);
@@ -32,9 +60,25 @@ int context_compress_certificates(SSL_CTX *context, int on);
 void context_verify_client(SSL_CTX *context, int depth);
 EVP_PKEY *engine_key(const char *engine_id, const char *key_id, const char **failed_call);
 
+/* A session may be lost at any time, but one that is loaded was stored whole under its id. table_load: -1 if it is lost. */
+void table_store(const struct session_table *table, const unsigned char *id, int id_length,
+                 const unsigned char *session, int length, uint32_t now);
+int table_load(const struct session_table *table, const unsigned char *id, int id_length, unsigned char *session,
+               int size, uint32_t now);
+void table_remove(const struct session_table *table, const unsigned char *id, int id_length);
+uint32_t table_ticks(double seconds);
+uint32_t table_now(void);
+
+/* The steps of those, for tests. `near`: two processes that store at once should not choose the same empty slot. */
+uint64_t siphash(uint64_t low, uint64_t high, const void *data, size_t length);
+int slot_find(const struct slot_set *set, uint32_t tag);
+struct slot_offer slot_offer(const struct slot_set *set, uint32_t now, uint32_t near);
+void slot_fill(struct slot_set *set, int slot, uint32_t tag, uint32_t expiry, uint32_t now, const void *cell,
+               size_t length);
+
 SSL *connection_new(SSL_CTX *context, int fd);
 void connection_free(SSL *connection);
-int connection_handshake(SSL *connection);
+int connection_handshake(SSL *connection, int more);
 int connection_read(SSL *connection, void *page, int limit);
 int connection_write(SSL *connection, const void *data, int length);
 int connection_close_notify(SSL *connection);

@@ -58,6 +58,7 @@ SSL_CTX *context_new(struct tls_policy *policy)
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
                                   | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
+    SSL_CTX_set_read_ahead(context, 1); /* a record, or several, by one call of the system */
     SSL_CTX_set_max_early_data(context, 0);
     /* 0 is the library's own range: what is offered follows from ssl_protocols, not from the system's openssl.cnf */
     if (SSL_CTX_set_min_proto_version(context, 0) != 1 || SSL_CTX_set_max_proto_version(context, 0) != 1) {
@@ -127,7 +128,7 @@ SSL *connection_new(SSL_CTX *context, int fd)
     if (connection == NULL) {
         return NULL;
     }
-    if (SSL_set_fd(connection, fd) != 1) {
+    if (link_set(connection, fd) != 1) {
         SSL_free(connection);
         return NULL;
     }
@@ -138,6 +139,7 @@ SSL *connection_new(SSL_CTX *context, int fd)
 /* For OpenSSL a session is bad, and leaves all caches, if its connection ends without close_notify: they often do. */
 void connection_free(SSL *connection)
 {
+    link_flush(connection);
     SSL_set_shutdown(connection, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(connection);
 }
@@ -164,15 +166,41 @@ static int outcome(const SSL *connection, int result)
     return 0;
 }
 
-/* 1 once the handshake is done, 0 when the peer left before. */
-int connection_handshake(SSL *connection)
+static int shake_hands(SSL *connection)
 {
     int result;
 
+    link_hold(connection, 1);
+    result = SSL_do_handshake(connection);
+    link_hold(connection, 0);
+    return result == 1 ? 1 : outcome(connection, result);
+}
+
+/*
+ * 1 once the handshake is done, 0 when the peer left before. `more`: the caller writes next, and the end of the
+ * handshake may go with that.
+ */
+int connection_handshake(SSL *connection, int more)
+{
+    int result, flushed, system_error;
+
     ERR_clear_error();
     errno = 0;
-    result = SSL_do_handshake(connection);
-    return result == 1 ? 1 : outcome(connection, result);
+    flushed = link_flush(connection); /* what did not go at the last time */
+    if (flushed != 1) {
+        return flushed;
+    }
+    result = shake_hands(connection);
+    if (result == 1 && more) {
+        return 1;
+    }
+    system_error = errno;
+    flushed = link_flush(connection); /* a fatal alert too */
+    if (flushed != 1 && (result == 1 || result == IO_WANT_READ)) {
+        return flushed;
+    }
+    errno = system_error;
+    return result;
 }
 
 int connection_read(SSL *connection, void *page, int limit)

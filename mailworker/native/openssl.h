@@ -3,6 +3,7 @@
 #ifndef MAILWORKER_OPENSSL_H
 #define MAILWORKER_OPENSSL_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <openssl/err.h>
@@ -17,11 +18,10 @@
 /* resumption.c: what an SSL_CTX tells about the progress of a handshake. */
 void bound_lifetime(const SSL *connection, int where, int result);
 
-/* Written in sessions.py. An id is at most 32 bytes; session_get returns how many bytes it wrote to `encoded`. */
-extern void session_new(void *sessions, const unsigned char *id, int id_length, const unsigned char *encoded,
-                        int length);
-extern int session_get(void *sessions, const unsigned char *id, int id_length, unsigned char *encoded, int size);
-extern void session_remove(void *sessions, const unsigned char *id, int id_length);
+/* link.c: `holding` keeps what is written from being sent before link_flush, or a write without it: 1 once all is. */
+int link_set(SSL *connection, int fd);
+void link_hold(const SSL *connection, int holding);
+int link_flush(const SSL *connection);
 
 /* Written in ticket_keys.py: brings the policy's keys up to date. */
 extern void refresh_ticket_keys(void *ticket_keys);

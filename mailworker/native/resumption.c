@@ -1,6 +1,6 @@
 /*
- * What lets a session be resumed: tickets sealed with keys that several processes share, a session store outside
- * of OpenSSL, and the bound on how long resuming may go on. Called by OpenSSL from inside handshakes.
+ * What lets a session be resumed: tickets sealed with keys that several processes share, the session cache that
+ * they share, and the bound on how long resuming may go on. Called by OpenSSL from inside handshakes.
  */
 
 #define OPENSSL_SUPPRESS_DEPRECATED
@@ -22,9 +22,6 @@
 #define MAC_CTX HMAC_CTX
 #define SET_TICKET_KEY_CALLBACK SSL_CTX_set_tlsext_ticket_key_cb
 #endif
-
-/* nginx's bound as well; a session with a long client certificate chain is simply not stored. */
-#define SESSION_SIZE_MAX 8192
 
 static struct tls_policy *policy_of(const SSL *connection)
 {
@@ -157,7 +154,7 @@ static int remember_session(SSL *connection, SSL_SESSION *session)
     }
     length = i2d_SSL_SESSION(session, &end);
     id = SSL_SESSION_get_id(session, &id_length);
-    session_new(policy_of(connection)->sessions, id, (int) id_length, encoded, length);
+    table_store(policy_of(connection)->sessions, id, (int) id_length, encoded, length, table_now());
     OPENSSL_cleanse(encoded, sizeof(encoded));
     return 0; /* no reference was kept */
 }
@@ -170,8 +167,8 @@ static SSL_SESSION *recall_session(SSL *connection, const unsigned char *id, int
     int length;
 
     *copy = 0;
-    length = session_get(policy_of(connection)->sessions, id, id_length, encoded, SESSION_SIZE_MAX);
-    if (length > 0 && length <= SESSION_SIZE_MAX) {
+    length = table_load(policy_of(connection)->sessions, id, id_length, encoded, SESSION_SIZE_MAX, table_now());
+    if (length > 0) {
         ERR_set_mark(); /* a broken session is a miss, no failure of the handshake */
         session = d2i_SSL_SESSION(NULL, &start, length);
         ERR_pop_to_mark();
@@ -187,7 +184,7 @@ static void forget_session(SSL_CTX *context, SSL_SESSION *session)
     unsigned int id_length;
 
     id = SSL_SESSION_get_id(session, &id_length);
-    session_remove(policy->sessions, id, (int) id_length);
+    table_remove(policy->sessions, id, (int) id_length);
 }
 
 /*

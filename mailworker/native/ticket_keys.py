@@ -15,7 +15,10 @@ _AES_128_SIZE = 16
 
 
 class TicketKeySource(Protocol):
-    """Where keys are that change while connections are served. See `SessionStore` for what happens if it raises."""
+    """Where keys are that change while connections are served.
+
+    Nothing here may raise: if it does, Python's `sys.unraisablehook` tells, and the keys stay as they were.
+    """
 
     def read(self) -> tuple[bytes, ...]:
         """The keys of now, in the layout of `TicketKeys.set`; the same object as before if they are the same."""

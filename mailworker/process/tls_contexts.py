@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mailworker.config.settings import Level, MailServer, SharedZone, SslSettings
 from mailworker.log.log import Log
-from mailworker.shm.session_table import SessionTable
+from mailworker.native.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zones
 from mailworker.tls.context import TlsContext
@@ -40,7 +40,7 @@ class TlsContexts:
             lifetimes[zone] = max(lifetimes.get(zone, 0), context.settings.session_timeout)
         ticket_keys = {zone: TicketKeys(zones.get(zone), lifetime) for zone, lifetime in lifetimes.items()}
         for zone, context in shared:
-            sessions = SessionTable(zones.get(zone), context.settings.session_timeout)
+            sessions = SessionTable(zones.get(zone).body, context.settings.session_timeout)
             context.share(sessions, ticket_keys[zone])
         return list(ticket_keys.values())
 

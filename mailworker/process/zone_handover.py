@@ -16,7 +16,7 @@ from mailworker.shm.zone import HEAD_SIZE, Zone
 # The environment variable that names the descriptors, each ended by a semicolon.
 VARIABLE = "MAILWORKER_ZONES"
 # What a copy begins with; to be changed with the layout of zones, so that another version does not misread it.
-_MARK = b"mailworker zone 1 "
+_MARK = b"mailworker zone 2 "
 
 
 class Handover:

@@ -14,7 +14,7 @@ from mailworker.native.conf import ConfCommands
 from mailworker.native.context import Context
 from mailworker.native.key import Key, NotSupported, engine_key, load_key, store_key
 from mailworker.native.queue import OpenSslError
-from mailworker.native.sessions import SessionStore
+from mailworker.native.session_table import SessionTable
 from mailworker.native.ticket_keys import TicketKeySource
 
 _DATA = "data:"
@@ -65,12 +65,12 @@ class TlsContext:
         _run_conf_commands(native, settings, conf_prefix)
         return cls(settings, native, warnings)
 
-    def share(self, sessions: SessionStore, ticket_keys: TicketKeySource) -> None:
+    def share(self, sessions: SessionTable, ticket_keys: TicketKeySource) -> None:
         """Let other processes resume what this one began: for contexts whose session cache is `shared:`.
 
         `ticket_keys` are for servers that have no key files.
         """
-        self.native.use_session_store(sessions)
+        self.native.use_session_table(sessions)
         if self.settings.session_tickets and not self.settings.session_ticket_keys:
             self.native.follow_ticket_keys(ticket_keys)
 

@@ -57,13 +57,14 @@ async def _read_all(stream: SocketStream, limit: int = 4096) -> bytes:
     return received
 
 
-def test_talks_to_a_client(bench: Bench, ends: Ends, context: TlsContext) -> None:
+@pytest.mark.parametrize("more", [False, True])
+def test_talks_to_a_client(bench: Bench, ends: Ends, context: TlsContext, more: bool) -> None:
     stream, connected = ends
     received: list[bytes] = []
 
     async def server() -> None:
         assert stream.tls is None
-        await stream.start_tls(context)
+        await stream.start_tls(context, more=more)
         assert stream.tls is not None
         assert stream.tls.protocol == "TLSv1.3"
         await stream.write(b"welcome")

@@ -14,6 +14,7 @@ from typing import Protocol
 import pytest
 
 from mailworker.errors import ConnectionLost, Party, TlsError
+from mailworker.native import connection
 from mailworker.native.certificate import load_certificates
 from mailworker.native.connection import Connection, Handle
 from mailworker.native.context import Context
@@ -80,7 +81,7 @@ class Side:
 
     def farewell(self) -> int:
         assert self._native is not None
-        return self._native.close_notify()
+        return connection.close_notify(self._native.handle)
 
     def close(self) -> None:
         if self._native is not None:
@@ -131,7 +132,7 @@ def _shaken_hands(context: Context, ours: socket.socket, peer: socket.socket) ->
             peers_done = True
         except ssl.SSLWantReadError:
             peers_done = False
-        ours_done = native.handshake() == 1
+        ours_done = connection.handshake(native.handle, False) == 1
     return Side(ours, wrapped, native)
 
 

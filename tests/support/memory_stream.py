@@ -102,7 +102,7 @@ class MemoryStream:
             raise self.write_error
         self.writes.append(data)
 
-    async def start_tls(self, context: TlsContext) -> None:
+    async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:
         if self.tls is not None:
             raise AssertionError("TLS inside of TLS")
         if self.handshake_error is not None:

@@ -1,7 +1,7 @@
 """Workers that store and look up sessions in one zone while one after the other is killed, to be run as a program.
 
-`python -m tests.shm.workers SECONDS` prints a line "ready", goes on for that long, kills all workers, and prints what
-it has seen as JSON. The memory has no name, so the workers must be forked by whoever makes the zone.
+`python -m tests.native.workers SECONDS` prints a line "ready", goes on for that long, kills all workers, and prints
+what it has seen as JSON. The memory has no name, so the workers must be forked by whoever makes the zone.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, field
 from signal import SIGKILL
 from typing import NoReturn
 
-from mailworker.shm.session_table import SessionTable
+from mailworker.native.session_table import SessionTable
 from mailworker.shm.zone import Zone
-from tests.shm.sessions import CERTIFICATE_SIZE, TYPICAL_SIZE, session, session_id
+from tests.native.sessions import CERTIFICATE_SIZE, TYPICAL_SIZE, session, session_id
 
 WORKERS = 8
 KILL_INTERVAL = 0.05  # seconds
@@ -64,7 +64,7 @@ def work(worker: int, zone: Zone, counters: Counters) -> NoReturn:
     """Each worker stores another session under an id, so that two at once would make a mixture."""
     parent = os.getppid()
     numbers = random.Random(os.urandom(8))
-    table = SessionTable(zone, 300)
+    table = SessionTable(zone.body, 300)
     while os.getppid() == parent:
         number = numbers.randrange(SESSIONS)
         identity, size = session_id(number), size_of(number)

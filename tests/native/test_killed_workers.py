@@ -13,7 +13,7 @@ from signal import SIGKILL
 import psutil
 import pytest
 
-from tests.shm.workers import KILL_INTERVAL, WORKERS
+from tests.native.workers import KILL_INTERVAL, WORKERS
 
 SECONDS = float(os.environ.get("SHM_SECONDS", "5"))
 NAMES = Path("/dev/shm")
@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def running() -> Iterator[subprocess.Popen[str]]:
-    """The program `tests.shm.workers` with all workers started."""
-    command = [sys.executable, "-m", "tests.shm.workers", str(SECONDS)]
+    """The program `tests.native.workers` with all workers started."""
+    command = [sys.executable, "-m", "tests.native.workers", str(SECONDS)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

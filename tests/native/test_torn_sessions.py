@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailworker.shm.session_table import SessionTable
-from mailworker.shm.slot_set import SET_SIZE
+from mailworker.native.session_table import SET_SIZE, SessionTable
 from mailworker.shm.zone import HEAD_SIZE, Zone
-from tests.shm.sessions import CERTIFICATE_SIZE, Clock, session, session_id
+from tests.native.sessions import CERTIFICATE_SIZE, Clock, session, session_id
 
 SMALLEST = HEAD_SIZE + 2 * SET_SIZE
 SIZES = (100, 158, 400)
@@ -17,7 +16,7 @@ SIZES = (100, 158, 400)
 
 def small_zone() -> tuple[Zone, SessionTable]:
     zone = Zone("SSL", SMALLEST)
-    return zone, SessionTable(zone, 300, Clock())
+    return zone, SessionTable(zone.body, 300, Clock())
 
 
 @pytest.mark.parametrize("mask", [0xFF, 0x01])
@@ -57,6 +56,7 @@ def test_a_write_that_stopped_anywhere_is_no_session(old_size: int, new_size: in
                 assert found is None or (identity, found) in answers
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_mixture_of_two_writes_is_no_session(data: st.DataObject) -> None:
     zone, table = small_zone()

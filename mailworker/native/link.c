@@ -1,0 +1,202 @@
+/*
+ * The BIO between a connection and its socket.
+ *
+ * OpenSSL's own writes the parts of a handshake one by one: in TLS 1.3 a server flight, each ticket, the greeting. This
+ * one holds back what a step of the handshake writes, so that one call of the system sends all of it, the end of the
+ * handshake together with the greeting.
+ */
+
+#include "openssl.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* macOS; SIGPIPE is ignored in every process anyway */
+#endif
+#ifndef BIO_FLAGS_IN_EOF
+#define BIO_FLAGS_IN_EOF 0x800 /* OpenSSL 1.1.1 does not ask */
+#endif
+
+struct link {
+    int fd;
+    int holding;
+    size_t length; /* of what is held back */
+    unsigned char *held;
+};
+
+static int hold(struct link *link, const char *data, int length)
+{
+    unsigned char *held = OPENSSL_realloc(link->held, link->length + (size_t) length);
+
+    if (held == NULL) {
+        return -1;
+    }
+    memcpy(held + link->length, data, (size_t) length);
+    link->held = held;
+    link->length += (size_t) length;
+    return length;
+}
+
+/* Forget what was held and is sent; how many of `sent` bytes are beyond it, -1 where some of it is left. */
+static ssize_t release(struct link *link, ssize_t sent)
+{
+    ssize_t beyond = sent - (ssize_t) link->length;
+
+    if (beyond < 0) {
+        link->length -= (size_t) sent;
+        memmove(link->held, link->held + sent, link->length);
+        return -1;
+    }
+    OPENSSL_free(link->held);
+    link->held = NULL;
+    link->length = 0;
+    return beyond;
+}
+
+/* How many bytes of `data` are sent, after all that was held back; -1 with errno. */
+static ssize_t send_all(struct link *link, const void *data, size_t length)
+{
+    struct iovec parts[] = {{link->held, link->length}, {(void *) data, length}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t sent;
+
+    do {
+        sent = link->length == 0 ? send(link->fd, data, length, MSG_NOSIGNAL)
+                                 : sendmsg(link->fd, &message, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0 || link->length == 0) {
+        return sent;
+    }
+    sent = release(link, sent);
+    if (sent < 0 || (sent == 0 && length > 0)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return sent;
+}
+
+static int would_block(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK;
+}
+
+static int link_write(BIO *bio, const char *data, int length)
+{
+    struct link *link = BIO_get_data(bio);
+    ssize_t sent;
+
+    BIO_clear_retry_flags(bio);
+    if (link->holding) {
+        return hold(link, data, length);
+    }
+    sent = send_all(link, data, (size_t) length);
+    if (sent < 0 && would_block()) {
+        BIO_set_retry_write(bio);
+    }
+    return (int) sent;
+}
+
+static int link_read(BIO *bio, char *page, int limit)
+{
+    struct link *link = BIO_get_data(bio);
+    ssize_t received;
+
+    BIO_clear_retry_flags(bio);
+    if (link->holding && link->length > 0) { /* the peer cannot answer what it has not got */
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    do {
+        received = recv(link->fd, page, (size_t) limit, 0);
+    } while (received < 0 && errno == EINTR);
+    if (received < 0 && would_block()) {
+        BIO_set_retry_read(bio);
+    } else if (received == 0) {
+        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    }
+    return (int) received;
+}
+
+static long link_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    (void) number;
+    (void) pointer;
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1;
+    case BIO_CTRL_EOF:
+        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+    default:
+        return 0;
+    }
+}
+
+static int link_destroy(BIO *bio)
+{
+    struct link *link = BIO_get_data(bio);
+
+    if (link != NULL) {
+        OPENSSL_free(link->held);
+        OPENSSL_free(link);
+    }
+    return 1;
+}
+
+/* Made once in a process, and there as long as it is. */
+static const BIO_METHOD *link_method(void)
+{
+    static BIO_METHOD *method;
+
+    if (method == NULL) {
+        method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "link");
+        if (method == NULL || BIO_meth_set_write(method, link_write) != 1 || BIO_meth_set_read(method, link_read) != 1
+            || BIO_meth_set_ctrl(method, link_ctrl) != 1 || BIO_meth_set_destroy(method, link_destroy) != 1) {
+            BIO_meth_free(method);
+            method = NULL;
+        }
+    }
+    return method;
+}
+
+int link_set(SSL *connection, int fd)
+{
+    const BIO_METHOD *method = link_method();
+    struct link *link;
+    BIO *bio;
+
+    if (method == NULL || (bio = BIO_new(method)) == NULL) {
+        return 0;
+    }
+    link = OPENSSL_zalloc(sizeof(*link));
+    if (link == NULL) {
+        BIO_free(bio);
+        return 0;
+    }
+    link->fd = fd;
+    BIO_set_data(bio, link);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(connection, bio, bio);
+    return 1;
+}
+
+void link_hold(const SSL *connection, int holding)
+{
+    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+
+    link->holding = holding;
+}
+
+int link_flush(const SSL *connection)
+{
+    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+
+    while (link->length > 0) {
+        if (send_all(link, NULL, 0) < 0) {
+            return would_block() ? IO_WANT_WRITE : IO_SYSTEM;
+        }
+    }
+    return 1;
+}

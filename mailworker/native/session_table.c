@@ -1,0 +1,335 @@
+/*
+ * The session cache that all workers share, without a lock.
+ *
+ * The table is set-associative: a session's id names two sets of slots, and the session is in one of them. A record is
+ *
+ *     checksum, 8 bytes | length of the text, 2 | where the id was cut out of the text, 2 | text
+ *
+ * and takes one slot. What is longer, a session with a client's certificate, goes on in the two sets after those.
+ *
+ * OpenSSL's encoding of a session contains the id; it is cut out, because whoever looks the session up brings it along.
+ * The checksum covers the id, the expiry and the record: a slot that was half written, by a process that was killed or
+ * by two at once, is no session, and neither is one of another id with the same tag.
+ */
+
+#include "openssl.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/crypto.h>
+
+#define TICKS 8 /* in a second: fine enough to tell the oldest, and 32 bits of them are 17 years */
+#define LATEST UINT32_MAX
+#define ID_NOT_FOUND 0xFFFF
+#define HEADER_SIZE 12
+#define RECORD_SIZE (HEADER_SIZE + SESSION_SIZE_MAX + CELL_SIZE) /* the last cell of a record is copied whole */
+
+struct key {
+    uint64_t low, high;
+};
+
+/* Where the parts of a record can be, one after the other, and what its checksum is keyed with. */
+struct route {
+    uint32_t first, apart, number;
+    uint64_t id_hash;
+};
+
+struct place {
+    uint32_t tag;
+    struct slot_set *sets[2];
+};
+
+static uint64_t rotate(uint64_t word, int bits)
+{
+    return word << bits | word >> (64 - bits);
+}
+
+static void sip_rounds(uint64_t v[4], int rounds)
+{
+    while (rounds-- > 0) {
+        v[0] += v[1];
+        v[2] += v[3];
+        v[1] = rotate(v[1], 13) ^ v[0];
+        v[3] = rotate(v[3], 16) ^ v[2];
+        v[0] = rotate(v[0], 32) + v[3];
+        v[2] += v[1];
+        v[3] = rotate(v[3], 21) ^ v[0];
+        v[1] = rotate(v[1], 17) ^ v[2];
+        v[2] = rotate(v[2], 32);
+    }
+}
+
+/* SipHash-2-4 on a little-endian machine; others get another hash that is as good, for nobody else reads it. */
+uint64_t siphash(uint64_t low, uint64_t high, const void *data, size_t length)
+{
+    uint64_t v[4] = {low ^ 0x736f6d6570736575, high ^ 0x646f72616e646f6d, low ^ 0x6c7967656e657261,
+                     high ^ 0x7465646279746573};
+    const unsigned char *next = data;
+    uint64_t word, last = (uint64_t) length << 56;
+
+    for (; length >= sizeof(word); length -= sizeof(word), next += sizeof(word)) {
+        memcpy(&word, next, sizeof(word));
+        v[3] ^= word;
+        sip_rounds(v, 2);
+        v[0] ^= word;
+    }
+    while (length-- > 0) {
+        last |= (uint64_t) next[length] << 8 * length;
+    }
+    v[3] ^= last;
+    sip_rounds(v, 2);
+    v[0] ^= last;
+    v[2] ^= 0xff;
+    sip_rounds(v, 4);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+int slot_find(const struct slot_set *set, uint32_t tag)
+{
+    int slot;
+
+    for (slot = 0; slot < SLOTS; slot++) {
+        if (set->tags[slot] == tag) {
+            return slot;
+        }
+    }
+    return -1;
+}
+
+struct slot_offer slot_offer(const struct slot_set *set, uint32_t now, uint32_t near)
+{
+    int empty = -1, empties = 0, earliest = 0, oldest = 0;
+    uint32_t i;
+
+    for (i = 0; i < SLOTS; i++) {
+        int slot = (int) ((near + i) % SLOTS);
+
+        if (set->expiries[slot] == 0 && empties++ == 0) {
+            empty = slot;
+        }
+        if (set->expiries[slot] < set->expiries[earliest]) {
+            earliest = slot;
+        }
+        if (set->stored[slot] < set->stored[oldest]) {
+            oldest = slot;
+        }
+    }
+    if (empties > 0) {
+        return (struct slot_offer) {0, (uint32_t) (SLOTS - empties), empty};
+    }
+    if (set->expiries[earliest] <= now) {
+        return (struct slot_offer) {1, set->expiries[earliest], earliest};
+    }
+    return (struct slot_offer) {2, set->stored[oldest], oldest};
+}
+
+void slot_fill(struct slot_set *set, int slot, uint32_t tag, uint32_t expiry, uint32_t now, const void *cell,
+               size_t length)
+{
+    memcpy(set->cells[slot], cell, length);
+    memset(set->cells[slot] + length, 0, CELL_SIZE - length);
+    set->expiries[slot] = expiry;
+    set->stored[slot] = now;
+    set->tags[slot] = tag;
+}
+
+/* The ids of stored sessions are OpenSSL's random numbers, so nobody can fill a set by choosing ids. */
+static struct route route_of(const struct session_table *table, const unsigned char *id, int id_length)
+{
+    uint64_t where = siphash(0, 1, id, (size_t) id_length);
+    struct route route = {(uint32_t) where, 0, 0, siphash(0, 2, id, (size_t) id_length)};
+
+    route.apart = 1 + (uint32_t) (where >> 32) % (table->count - 1); /* so that there are always two sets */
+    route.number = (uint32_t) route.id_hash;
+    return route;
+}
+
+static struct place next_place(const struct session_table *table, struct route *route)
+{
+    uint64_t first = route->first++;
+    uint32_t tag = 1 + route->number++ % UINT32_MAX; /* never that of an empty slot */
+
+    return (struct place) {
+        tag, {&table->sets[first % table->count], &table->sets[(first + route->apart) % table->count]}};
+}
+
+/* The slot that holds a part, and its set; -1 where it is lost. */
+static int find(const struct place *place, struct slot_set **set)
+{
+    int slot = slot_find(*set = place->sets[0], place->tag);
+
+    return slot >= 0 ? slot : slot_find(*set = place->sets[1], place->tag);
+}
+
+/* The slot that has this tag already, or else the better of what the two sets offer. */
+static int take(const struct place *place, uint32_t now, struct slot_set **set)
+{
+    struct slot_offer here, there;
+    int slot = find(place, set);
+
+    if (slot >= 0) {
+        return slot;
+    }
+    here = slot_offer(place->sets[0], now, place->tag);
+    there = slot_offer(place->sets[1], now, place->tag);
+    if (here.kind < there.kind || (here.kind == there.kind && here.value <= there.value)) {
+        *set = place->sets[0];
+        return here.slot;
+    }
+    *set = place->sets[1];
+    return there.slot;
+}
+
+static uint64_t checksum(const struct route *route, uint32_t expiry, uint16_t length, uint16_t cut,
+                         const unsigned char *text)
+{
+    return siphash(route->id_hash, (uint64_t) expiry << 32 | (uint32_t) length << 16 | cut, text, length);
+}
+
+/* Where the id is in a session; ID_NOT_FOUND where it is not. */
+static uint16_t find_id(const unsigned char *id, int id_length, const unsigned char *session, int length)
+{
+    int at;
+
+    for (at = 0; at + id_length <= length; at++) {
+        if (memcmp(session + at, id, (size_t) id_length) == 0) {
+            return (uint16_t) at;
+        }
+    }
+    return ID_NOT_FOUND;
+}
+
+void table_store(const struct session_table *table, const unsigned char *id, int id_length,
+                 const unsigned char *session, int length, uint32_t now)
+{
+    unsigned char record[RECORD_SIZE], *text = record + HEADER_SIZE;
+    struct route route = route_of(table, id, id_length);
+    uint16_t cut, text_length;
+    uint32_t expiry = table->lifetime < LATEST - now ? now + table->lifetime : LATEST;
+    uint64_t sum;
+    size_t start, size;
+
+    if (length < 0 || length > SESSION_SIZE_MAX) {
+        return;
+    }
+    cut = find_id(id, id_length, session, length);
+    if (cut == ID_NOT_FOUND) {
+        text_length = (uint16_t) length;
+        memcpy(text, session, (size_t) length);
+    } else {
+        text_length = (uint16_t) (length - id_length);
+        memcpy(text, session, cut);
+        memcpy(text + cut, session + cut + id_length, (size_t) (text_length - cut));
+    }
+    sum = checksum(&route, expiry, text_length, cut, text);
+    memcpy(record, &sum, 8);
+    memcpy(record + 8, &text_length, 2);
+    memcpy(record + 10, &cut, 2);
+    size = HEADER_SIZE + (size_t) text_length;
+    for (start = 0; start < size; start += CELL_SIZE) {
+        struct place place = next_place(table, &route);
+        struct slot_set *set;
+        int slot = take(&place, now, &set);
+
+        slot_fill(set, slot, place.tag, expiry, now, record + start, size - start < CELL_SIZE ? size - start : CELL_SIZE);
+    }
+    OPENSSL_cleanse(record, size);
+}
+
+/* Copies the record's cells; what is judged afterwards is the copy, which nobody changes. 0: lost, or expired. */
+static size_t collect(const struct session_table *table, struct route route, uint32_t now, uint32_t *expiry,
+                      unsigned char *record)
+{
+    size_t size = HEADER_SIZE, collected = 0;
+
+    while (collected < size) {
+        struct place place = next_place(table, &route);
+        struct slot_set *set;
+        int slot = find(&place, &set);
+        uint16_t length;
+
+        if (slot < 0) {
+            return 0;
+        }
+        memcpy(record + collected, set->cells[slot], CELL_SIZE);
+        if (collected == 0) {
+            *expiry = set->expiries[slot];
+        }
+        atomic_signal_fence(memory_order_seq_cst); /* the compiler must not look at the slot again */
+        collected += CELL_SIZE;
+        memcpy(&length, record + 8, 2);
+        size = HEADER_SIZE + (size_t) length;
+        if (*expiry <= now || length > SESSION_SIZE_MAX) {
+            return 0;
+        }
+    }
+    return size;
+}
+
+int table_load(const struct session_table *table, const unsigned char *id, int id_length, unsigned char *session,
+               int size, uint32_t now)
+{
+    unsigned char record[RECORD_SIZE], *text = record + HEADER_SIZE;
+    struct route route = route_of(table, id, id_length);
+    uint32_t expiry = LATEST;
+    size_t collected = collect(table, route, now, &expiry, record);
+    uint64_t sum;
+    uint16_t length, cut;
+    int result = -1;
+
+    if (expiry <= now) {
+        table_remove(table, id, id_length);
+    }
+    if (collected == 0) {
+        return -1;
+    }
+    memcpy(&sum, record, 8);
+    memcpy(&length, record + 8, 2);
+    memcpy(&cut, record + 10, 2);
+    if (sum == checksum(&route, expiry, length, cut, text)) {
+        if (cut == ID_NOT_FOUND && length <= size) {
+            memcpy(session, text, length);
+            result = length;
+        } else if (cut <= length && length + id_length <= size) {
+            memcpy(session, text, cut);
+            memcpy(session + cut, id, (size_t) id_length);
+            memcpy(session + cut + id_length, text + cut, (size_t) (length - cut));
+            result = length + id_length;
+        }
+    }
+    OPENSSL_cleanse(record, collected);
+    return result;
+}
+
+void table_remove(const struct session_table *table, const unsigned char *id, int id_length)
+{
+    struct route route = route_of(table, id, id_length);
+    struct slot_set *set;
+
+    for (;;) {
+        struct place place = next_place(table, &route);
+        int slot = find(&place, &set);
+
+        if (slot < 0) {
+            return;
+        }
+        slot_fill(set, slot, 0, 0, 0, "", 0);
+    }
+}
+
+uint32_t table_ticks(double seconds)
+{
+    double ticks = seconds * TICKS + 1;
+
+    return ticks < (double) LATEST ? (uint32_t) ticks : LATEST;
+}
+
+uint32_t table_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return table_ticks((double) now.tv_sec + (double) now.tv_nsec / 1e9);
+}
