@@ -6,11 +6,16 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling, Scheduling
 
 # On a developer's machine a test whose server is absent is skipped; where CI=true nothing may be.
 NO_SKIPS = os.environ.get("CI") == "true"
+
+# On a loaded machine any example may take long.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # Tests that share servers which are slow to start, by the beginning of their ids: each group is for one test process.
 # xdist's own groups have no effect since pytest 9.

@@ -13,11 +13,11 @@ from mailworker.config.command import NONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.listen import ListenDraft
 from mailworker.config.merge import merged
-from mailworker.config.settings import DialogueSettings, MailServer, Protocol
+from mailworker.config.settings import DialogueSettings, MailServer, Protocol, SslSettings
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 
-OnServer = Callable[[MailServer], None]
+OnTls = Callable[[SslSettings | None, Protocol], None]
 
 _DIALOGUES: Final[dict[Protocol, Callable[[Scope, Scope], DialogueSettings]]] = {
     Protocol.IMAP: imap.freeze,
@@ -41,22 +41,22 @@ class MailBlock:
     servers: tuple[MailServer, ...] = ()
 
 
-def commands(on_server: OnServer) -> tuple[Command, ...]:
-    """The rows; each server is handed to `on_server` when its TLS settings are known to be whole."""
+def commands(on_tls: OnTls) -> tuple[Command, ...]:
+    """The rows; `on_tls` gets the TLS settings of each server, which are whole, before its other modules are read."""
     return (
-        Command("mail", Context.MAIN, NONE, lambda parser: _open_mail(parser, on_server), block=True),
+        Command("mail", Context.MAIN, NONE, lambda parser: _open_mail(parser, on_tls), block=True),
         Command("server", Context.MAIL, NONE, _open_server, block=True),
     )
 
 
-def _open_mail(parser: Parser, on_server: OnServer) -> None:
+def _open_mail(parser: Parser, on_tls: OnTls) -> None:
     block = parser.main.draft(MailBlock)
     if block.met:
         raise parser.error('"mail" directive is duplicate')
     block.met = True
     scope = Scope(Context.MAIL, parser.scope, parser.where or "")
     parser.parse_block(scope)
-    block.servers = _freeze(parser, scope, on_server)
+    block.servers = _freeze(parser, scope, on_tls)
 
 
 def _open_server(parser: Parser) -> None:
@@ -67,53 +67,57 @@ def _open_server(parser: Parser) -> None:
         raise ConfigError('no "listen" is defined for server', server.opened_at)
 
 
-def _freeze(parser: Parser, mail_scope: Scope, on_server: OnServer) -> tuple[MailServer, ...]:
+def _freeze(parser: Parser, mail_scope: Scope, on_tls: OnTls) -> tuple[MailServer, ...]:
     """Merge and check module by module, as nginx does: all servers' core, then all TLS, then all auth_http."""
-    scopes = mail_scope.draft(ServersDraft).scopes
-    cores = [_merge_core(scope, mail_scope) for scope in scopes]
-    servers = []
-    for scope, core in zip(scopes, cores, strict=True):
-        server = _freeze_server(parser, scope, mail_scope, core)
-        if server is not None:
-            on_server(server)
-        servers.append(server)
-    for scope, server in zip(scopes, servers, strict=True):
-        if server is None:
-            raise ConfigError('no "auth_http" is defined for server', scope.opened_at)
-    return tuple(server for server in servers if server is not None)
+    servers = [_Server(scope, mail_scope) for scope in mail_scope.draft(ServersDraft).scopes]
+    for server in servers:
+        server.merge_tls(parser, on_tls)
+    return tuple(server.freeze() for server in servers)
 
 
-def _merge_core(scope: Scope, mail_scope: Scope) -> mail.MailCoreDraft:
-    core = merged(mail.DEFAULTS, scope, mail_scope)
-    if core.protocol is None:
-        raise ConfigError("unknown mail protocol for server", scope.opened_at)
-    return core
+class _Server:
+    """A `server` block, whose modules are merged one by one in the order of the methods; each raises ConfigError."""
 
+    __slots__ = ("_core", "_mail_scope", "_protocol", "_scope", "_tls", "_tls_settings")
 
-def _freeze_server(parser: Parser, scope: Scope, mail_scope: Scope, core: mail.MailCoreDraft) -> MailServer | None:
-    """The server, None without an `auth_http`.
+    _tls: ssl.SslDraft
+    _tls_settings: SslSettings | None
 
-    Where its error log is that of the main context it stays empty, for that one may follow after `mail`.
-    """
-    tls = ssl.merge(scope, mail_scope)
-    tls_settings = ssl.freeze(parser, tls)
-    authentication = auth_http.freeze(scope, mail_scope)
-    if core.protocol is None or authentication is None:
-        return None
-    return MailServer(
-        listens=tuple(replace(listen, ssl=listen.ssl or tls.ssl) for listen in scope.draft(ListenDraft).listen),
-        protocol=core.protocol,
-        server_name=os.fsencode(core.server_name or socket.gethostname().lower()),
-        timeout=core.timeout,
-        max_errors=core.max_errors,
-        max_commands=core.max_commands,
-        error_log=core.error_log or (),
-        resolver=replace(core.resolver, timeout=core.resolver_timeout),
-        starttls=tls.starttls,
-        ssl=tls_settings,
-        dialogue=_DIALOGUES[core.protocol](scope, mail_scope),
-        auth_http=authentication,
-        proxy=proxy.freeze(scope, mail_scope),
-        real_ip_from=realip.freeze(scope, mail_scope),
-        where=scope.opened_at,
-    )
+    def __init__(self, scope: Scope, mail_scope: Scope) -> None:
+        self._scope = scope
+        self._mail_scope = mail_scope
+        self._core = merged(mail.DEFAULTS, scope, mail_scope)
+        if self._core.protocol is None:
+            raise ConfigError("unknown mail protocol for server", scope.opened_at)
+        self._protocol = self._core.protocol
+
+    def merge_tls(self, parser: Parser, on_tls: OnTls) -> None:
+        """See `commands`."""
+        self._tls = ssl.merge(self._scope, self._mail_scope)
+        self._tls_settings = ssl.freeze(parser, self._tls)
+        on_tls(self._tls_settings, self._protocol)
+
+    def freeze(self) -> MailServer:
+        """The server. Where its error log is that of the main context it is empty, for that may follow after `mail`."""
+        scopes = self._scope, self._mail_scope
+        core, tls = self._core, self._tls
+        authentication = auth_http.freeze(*scopes)
+        if authentication is None:
+            raise ConfigError('no "auth_http" is defined for server', self._scope.opened_at)
+        return MailServer(
+            listens=tuple(replace(each, ssl=each.ssl or tls.ssl) for each in self._scope.draft(ListenDraft).listen),
+            protocol=self._protocol,
+            server_name=os.fsencode(core.server_name or socket.gethostname().lower()),
+            timeout=core.timeout,
+            max_errors=core.max_errors,
+            max_commands=core.max_commands,
+            error_log=core.error_log or (),
+            resolver=replace(core.resolver, timeout=core.resolver_timeout),
+            starttls=tls.starttls,
+            ssl=self._tls_settings,
+            dialogue=_DIALOGUES[self._protocol](*scopes),
+            auth_http=authentication,
+            proxy=proxy.freeze(*scopes),
+            real_ip_from=realip.freeze(*scopes),
+            where=self._scope.opened_at,
+        )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mailworker.config import auth_http, blocks, core, events, imap, listen, mail, pop3, proxy, realip, smtp, ssl
 from mailworker.config.addresses import Resolve, system_addresses
-from mailworker.config.blocks import MailBlock, OnServer
+from mailworker.config.blocks import MailBlock, OnTls
 from mailworker.config.command import CommandTable
 from mailworker.config.settings import LogTarget, MailServer, Settings
 from mailworker.config.tree import Parser, Warn
@@ -24,7 +24,7 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     globals_: str = "",
     error_log: Path | None = core.ERROR_LOG,
     resolve: Resolve = system_addresses,
-    on_server: OnServer = lambda server: None,
+    on_tls: OnTls = lambda settings, protocol: None,
     on_warning: Warn = lambda level, message: None,
     on_syntax_ok: Callable[[], None] = lambda: None,
 ) -> Settings:
@@ -33,15 +33,15 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     `prefix` is the folder of logs and pid files; `globals_` is the text of -g, `error_log` the log of -e (None:
     stderr), which takes effect where the configuration names no file. Host names go through `resolve`.
 
-    `on_server` is called for every server in turn when nginx would make its TLS context, so a ConfigError of the
-    caller's comes in nginx's order; the server's `error_log` is still empty where it inherits that of the main
-    context. `on_warning` gets each warning at once, since those that come before an error are reported too.
+    `on_tls` is called with the TLS settings (None without TLS) and the protocol of every server in turn when nginx
+    would make its TLS context, so a ConfigError of the caller's comes in nginx's order. `on_warning` gets each warning
+    at once, since those that come before an error are reported too.
     `on_syntax_ok` is called where `-t` says so: what is refused after that is no error of syntax.
 
     Raises ConfigError.
     """
     rows = [command for module in _MODULES for command in module.COMMANDS]
-    table = CommandTable([*rows, *blocks.commands(on_server)])
+    table = CommandTable([*rows, *blocks.commands(on_tls)])
     parser = Parser(path, prefix, table.handle, resolve, on_warning)
     if globals_:
         parser.parse_text(globals_)

@@ -9,7 +9,6 @@ from mailworker.config.settings import Address, InetAddress, Level, ProxyProtoco
 from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut, escape
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
-from mailworker.event.task import sleep
 from mailworker.mail.client import Client
 from mailworker.mail.client_host import find_host
 from mailworker.mail.client_tls import certificate_refusal
@@ -121,7 +120,7 @@ class Session:
                 await self._log_in(request, verdict)
                 return None
             if verdict.wait:
-                await sleep(verdict.wait)
+                await self._dialogue.pause(verdict.wait)
             self._renew_deadline()
             self._log.action = "in auth state"
             answer = await failure(self._dialogue, request, verdict)
@@ -168,7 +167,7 @@ class Session:
                 f"asking {self._server.authenticator.name}, method {login.method.name}, attempt {self._attempts}"
             )
         request = self._client.auth_request(login, self._attempts, self._server.settings)
-        verdict = await self._server.authenticator.authenticate(self._connections, request)
+        verdict = await self._server.authenticator.authenticate(self._connections, request, self._dialogue.pause)
         if verdict.login is not None:
             self._log.login = verdict.login
         if isinstance(verdict, Rejected):

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 from mailworker.config.load import load
-from mailworker.config.settings import LogTarget, MailServer, Settings
+from mailworker.config.settings import LogTarget, Protocol, Settings, SslSettings
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
 from mailworker.mail.service import MailService
 from mailworker.process.listeners import BoundListener, Opening, plan_listeners
@@ -164,7 +164,7 @@ class Cycle:
 def load_settings(
     invocation: Invocation,
     log: Log,
-    on_server: Callable[[MailServer], None] = lambda server: None,
+    on_tls: Callable[[SslSettings | None, Protocol], None] = lambda settings, protocol: None,
     on_syntax_ok: Callable[[], None] = lambda: None,
 ) -> Settings:
     """Read the configuration alone; raises ConfigError. Warnings go to `log`."""
@@ -173,7 +173,7 @@ def load_settings(
         prefix=invocation.prefix,
         globals_=invocation.globals,
         error_log=invocation.error_log,
-        on_server=on_server,
+        on_tls=on_tls,
         on_warning=log.write,
         on_syntax_ok=on_syntax_ok,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mailworker.config.settings import Level, MailServer, SharedZone, SslSettings
+from mailworker.config.settings import Level, Protocol, SharedZone, SslSettings
 from mailworker.log.log import Log
 from mailworker.native.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
@@ -28,9 +28,9 @@ class TlsContexts:
     def __iter__(self) -> Iterator[TlsContext | None]:
         return iter(self._of_servers)
 
-    def add(self, server: MailServer) -> None:
+    def add(self, settings: SslSettings | None, protocol: Protocol) -> None:
         """Build the context of one more server; raises ConfigError."""
-        self._of_servers.append(None if server.ssl is None else self._get(server.ssl, server.protocol.value.encode()))
+        self._of_servers.append(None if settings is None else self._get(settings, protocol.value.encode()))
 
     def share(self, zones: Zones) -> list[TicketKeys]:
         """Join the contexts to their zones; returns the ticket keys that are there, which are still to be rotated."""

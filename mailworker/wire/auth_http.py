@@ -56,8 +56,11 @@ _IPV4 = re.compile(rb"(?:%b\.){3}%b" % (_OCTET, _OCTET))
 
 _PORT = re.compile(rb"0*([1-9][0-9]{0,4})")
 
-# Nine digits are 31 years; more is no waiting time but a mistake of the service.
+# More than nine digits are no waiting time but a mistake of the service.
 _WAIT = re.compile(rb"0*([0-9]{1,9})")
+
+# Seconds. No client waits for longer, and whoever only stays connected should not for years.
+_LONGEST_WAIT = 3600
 
 # RFC 5321 section 4.2: a negative reply's code, then what may follow it on the line
 _NEGATIVE_CODE = re.compile(rb"[45][0-9]{2}(?: [\x20-\x7e]*)?")
@@ -343,7 +346,7 @@ def _password(fields: dict[bytes, bytes]) -> Secret | None:
 
 def _wait(fields: dict[bytes, bytes]) -> int:
     match = _WAIT.fullmatch(fields.get(b"auth-wait", b""))
-    return int(match[1]) if match else 0
+    return min(int(match[1]), _LONGEST_WAIT) if match else 0
 
 
 def _address(fields: dict[bytes, bytes]) -> Address:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, TypeVar
 
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.command_buffer import CommandBuffer
 
 # POP3 (RFC 1939, 3) and SMTP (RFC 5321, 2.4) as nginx reads them: letters, then what follows the first space.
 # CR is optional before LF and stands nowhere else; every other byte, NUL too, is data.
-VERB_LINE = re.compile(rb"([A-Za-z]+)(?: ([^\r\n]*))?\r?\n")
+_VERB_LINE = re.compile(rb"([A-Za-z]+)(?: ([^\r\n]*))?\r?\n")
+
+VerbT = TypeVar("VerbT")
 
 
 def split_words(text: bytes) -> list[bytes]:
@@ -80,6 +83,20 @@ class CommandParser:
             return None
         self._buffer.release()
         return line
+
+    def _verb_line(self, verbs: Mapping[bytes, VerbT]) -> tuple[VerbT, bytes, bytes] | None:
+        """The next line of POP3 or SMTP: its verb, which is one of `verbs`, what follows the verb, and all of it.
+
+        None while it is incomplete.
+        """
+        line = self._single_line()
+        if line is None:
+            return None
+        match = _VERB_LINE.fullmatch(line)
+        verb = verbs.get(match[1].upper()) if match else None
+        if match is None or verb is None:
+            raise InvalidCommand
+        return verb, match[2] or b"", line
 
     def _split_arguments(self, text: bytes) -> tuple[bytes, ...]:
         words = split_words(text)

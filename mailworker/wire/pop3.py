@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
-from mailworker.wire.command import InvalidCommand
-from mailworker.wire.command_parser import VERB_LINE, CommandParser
+from mailworker.wire.command_parser import CommandParser
 
 
 class Pop3Verb(Enum):
@@ -44,16 +43,10 @@ class Pop3Parser(CommandParser):
 
     def next(self) -> Pop3Command | None:
         """The next command; None while it is incomplete. Raises InvalidCommand and TooLongCommand."""
-        line = self._single_line()
+        line = self._verb_line(_VERBS)
         if line is None:
             return None
-        match = VERB_LINE.fullmatch(line)
-        verb = _VERBS.get(match[1].upper()) if match else None
-        if match is None or verb is None:
-            raise InvalidCommand
-        text = match[2]
-        if not text:
-            return Pop3Command(verb)
+        verb, text, _ = line
         if verb in _WITH_SPACES:
             name = text.lstrip(b" ")
             return Pop3Command(verb, (name,) if name else ())

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
-from mailworker.wire.command import InvalidCommand
-from mailworker.wire.command_parser import VERB_LINE, CommandParser
+from mailworker.wire.command_parser import CommandParser
 
 
 class SmtpVerb(Enum):
@@ -53,13 +52,8 @@ class SmtpParser(CommandParser):
 
     def next(self) -> SmtpCommand | None:
         """The next command; None while it is incomplete. Raises InvalidCommand and TooLongCommand."""
-        line = self._single_line()
+        line = self._verb_line(_VERBS)
         if line is None:
             return None
-        match = VERB_LINE.fullmatch(line)
-        verb = _VERBS.get(match[1].upper()) if match else None
-        if match is None or verb is None:
-            raise InvalidCommand
-        text = match[2]
-        arguments = self._split_arguments(text) if text else ()
-        return SmtpCommand(verb, arguments, line.rstrip(b" \r\n"))
+        verb, text, whole = line
+        return SmtpCommand(verb, self._split_arguments(text), whole.rstrip(b" \r\n"))

@@ -237,16 +237,16 @@ def test_checks_go_module_by_module(load_text: Load, tmp_path: Path, block: str,
     assert (caught.value.message, caught.value.where) == (message, f"{tmp_path}/mailworker.conf:{line}")
 
 
-def test_servers_are_handed_over_in_order_before_a_missing_auth_http_is_told(load_text: Load) -> None:
-    names: list[bytes] = []
+def test_tls_settings_are_handed_over_in_order_before_a_missing_auth_http_is_told(load_text: Load) -> None:
+    told: list[tuple[Protocol, bool]] = []
     with pytest.raises(ConfigError, match='no "auth_http"'):
         load_text(
-            """events {} mail {
-            server { listen 25; server_name a; }
-            server { listen 26; protocol smtp; server_name b; auth_http 127.0.0.1; } }""",
-            on_server=lambda server: names.append(server.server_name),
+            """events {} mail { ssl_certificate a; ssl_certificate_key b;
+            server { listen 993 ssl; }
+            server { listen 110; auth_http 127.0.0.1; } }""",
+            on_tls=lambda settings, protocol: told.append((protocol, settings is not None)),
         )
-    assert names == [b"b"]
+    assert told == [(Protocol.IMAP, True), (Protocol.POP3, False)]
 
 
 def test_a_thousand_servers_load_in_less_than_a_second_and_a_half(load_text: Load) -> None:

@@ -11,6 +11,7 @@ from twisted.internet import reactor as twisted_reactor
 from twisted.internet.threads import blockingCallFromThread
 
 from mailworker.demo.mailbox import Mailbox, sample_mailbox
+from tests.support.patience import PATIENCE
 
 Serve = Callable[[object], int]
 
@@ -23,10 +24,10 @@ def reactor() -> Iterator[Any]:
     running.callWhenRunning(started.set)
     thread = threading.Thread(target=running.run, kwargs={"installSignalHandlers": False})
     thread.start()
-    assert started.wait(10)
+    assert started.wait(PATIENCE)
     yield running
     running.callFromThread(running.stop)
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 

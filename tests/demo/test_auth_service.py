@@ -7,6 +7,7 @@ from twisted.web.server import Site
 
 from mailworker.demo.auth_service import AuthService
 from tests.demo.conftest import Serve
+from tests.support.patience import PATIENCE
 
 SALT = b"<1.2@localhost>"
 BACKENDS = {b"imap": ("127.0.0.1", 1143), b"pop3": ("127.0.0.1", 1110), b"smtp": ("127.0.0.1", 1025)}
@@ -24,7 +25,7 @@ def port(serve: Serve) -> int:
 
 
 def ask(port: int, **headers: str) -> HTTPMessage:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     request = {
         "Auth-Method": "plain",
         "Auth-User": "demo",

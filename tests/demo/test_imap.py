@@ -8,6 +8,7 @@ from twisted.internet.threads import blockingCallFromThread
 from mailworker.demo.imap import ImapFactory
 from mailworker.demo.mailbox import Mailbox
 from tests.demo.conftest import Serve
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def port(serve: Serve, mailbox: Mailbox) -> int:
 
 @pytest.fixture
 def client(port: int) -> Iterator[imaplib.IMAP4]:
-    with imaplib.IMAP4("127.0.0.1", port, timeout=10) as client:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=PATIENCE) as client:
         client.login("demo", "demo")
         client.select("INBOX")
         yield client
@@ -55,14 +56,14 @@ def test_chosen_header_fields_are_served(client: imaplib.IMAP4) -> None:
 
 
 def test_wrong_password_is_refused(port: int) -> None:
-    with imaplib.IMAP4("127.0.0.1", port, timeout=10) as client, pytest.raises(imaplib.IMAP4.error):
+    with imaplib.IMAP4("127.0.0.1", port, timeout=PATIENCE) as client, pytest.raises(imaplib.IMAP4.error):
         client.login("demo", "wrong")
 
 
 def test_flags_are_kept_for_the_next_session(client: imaplib.IMAP4, port: int) -> None:
     client.store("2", "+FLAGS", r"(\Seen \Flagged)")
     client.store("2", "-FLAGS", r"(\Seen)")
-    with imaplib.IMAP4("127.0.0.1", port, timeout=10) as other:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=PATIENCE) as other:
         other.login("demo", "demo")
         other.select("INBOX")
         assert other.fetch("2", "(FLAGS)")[1] == [rb"2 (FLAGS (\Flagged))"]
@@ -112,7 +113,7 @@ def test_status_counts_messages(client: imaplib.IMAP4) -> None:
 
 def test_an_empty_mailbox_can_be_selected_and_fetched(serve: Serve) -> None:
     port = serve(ImapFactory(Mailbox()))
-    with imaplib.IMAP4("127.0.0.1", port, timeout=10) as client:
+    with imaplib.IMAP4("127.0.0.1", port, timeout=PATIENCE) as client:
         client.login("demo", "demo")
         assert client.select("INBOX") == ("OK", [b"0"])
         assert client.fetch("1:*", "(FLAGS)") == ("OK", [None])

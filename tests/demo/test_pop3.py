@@ -6,6 +6,7 @@ import pytest
 from mailworker.demo.mailbox import Mailbox
 from mailworker.demo.pop3 import Pop3Factory
 from tests.demo.conftest import Serve
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def client(port: int) -> Iterator[poplib.POP3]:
 
 
 def log_in(port: int) -> poplib.POP3:
-    client = poplib.POP3("127.0.0.1", port, timeout=10)
+    client = poplib.POP3("127.0.0.1", port, timeout=PATIENCE)
     client.user("demo")
     client.pass_("demo")
     return client
@@ -40,7 +41,7 @@ def test_sizes_and_unique_ids_are_listed(client: poplib.POP3, mailbox: Mailbox) 
 
 
 def test_wrong_password_is_refused(port: int) -> None:
-    client = poplib.POP3("127.0.0.1", port, timeout=10)
+    client = poplib.POP3("127.0.0.1", port, timeout=PATIENCE)
     client.user("demo")
     with pytest.raises(poplib.error_proto):
         client.pass_("wrong")

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 
 CONFIGURATION = Path(__file__).parents[2] / "conf" / "mailworker.conf"
@@ -75,7 +76,7 @@ class Demo:
 
     def wait(self) -> int:
         with self.process:
-            return self.process.wait(20)
+            return self.process.wait(PATIENCE)
 
     @property
     def errors(self) -> str:
@@ -112,11 +113,11 @@ def trusting(demo: Demo) -> ssl.SSLContext:
 
 
 def test_mail_sent_by_smtp_is_read_by_imap_and_pop3(demo: Demo, trusting: ssl.SSLContext) -> None:
-    with smtplib.SMTP("127.0.0.1", demo.ports["10587"], "client.example.com", timeout=10) as smtp:
+    with smtplib.SMTP("127.0.0.1", demo.ports["10587"], "client.example.com", timeout=PATIENCE) as smtp:
         smtp.starttls(context=trusting)
         smtp.login("demo", "demo")
         smtp.sendmail("a@example.com", ["demo@example.com"], b"Subject: round trip\r\n\r\nText\r\n")
-    with imaplib.IMAP4_SSL("127.0.0.1", demo.ports["10993"], ssl_context=trusting, timeout=10) as imap:
+    with imaplib.IMAP4_SSL("127.0.0.1", demo.ports["10993"], ssl_context=trusting, timeout=PATIENCE) as imap:
         imap.login("demo", "demo")
         imap.select("INBOX")
         newest = imap.search(None, "ALL")[1][0].split()[-1].decode()
@@ -124,7 +125,7 @@ def test_mail_sent_by_smtp_is_read_by_imap_and_pop3(demo: Demo, trusting: ssl.SS
     assert isinstance(answer, tuple)
     content: bytes = answer[1]
     assert content.startswith(b"Received: from client.example.com ([127.0.0.1]) (login demo)")
-    pop3 = poplib.POP3_SSL("127.0.0.1", demo.ports["10995"], context=trusting, timeout=10)
+    pop3 = poplib.POP3_SSL("127.0.0.1", demo.ports["10995"], context=trusting, timeout=PATIENCE)
     pop3.user("demo")
     pop3.pass_("demo")
     assert pop3.retr(int(newest))[1] == content.splitlines()
@@ -132,16 +133,16 @@ def test_mail_sent_by_smtp_is_read_by_imap_and_pop3(demo: Demo, trusting: ssl.SS
 
 
 def test_digest_logins_work(demo: Demo) -> None:
-    with imaplib.IMAP4("127.0.0.1", demo.ports["10143"], timeout=10) as imap:
+    with imaplib.IMAP4("127.0.0.1", demo.ports["10143"], timeout=PATIENCE) as imap:
         assert imap.login_cram_md5("demo", "demo")[0] == "OK"
-    pop3 = poplib.POP3("127.0.0.1", demo.ports["10110"], timeout=10)
+    pop3 = poplib.POP3("127.0.0.1", demo.ports["10110"], timeout=PATIENCE)
     assert pop3.apop("demo", "demo").startswith(b"+OK")
     pop3.quit()
 
 
 def test_wrong_password_is_refused(demo: Demo) -> None:
     with (
-        imaplib.IMAP4("127.0.0.1", demo.ports["10143"], timeout=10) as imap,
+        imaplib.IMAP4("127.0.0.1", demo.ports["10143"], timeout=PATIENCE) as imap,
         pytest.raises(imaplib.IMAP4.error, match="Invalid login or password"),
     ):
         imap.login("demo", "wrong")
@@ -158,7 +159,7 @@ def test_every_printed_line_works_as_it_stands(demo: Demo) -> None:
             input=farewells[starttls[1]] if starttls else None,
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=PATIENCE,
             check=False,
         )
         assert said.returncode == 0, f"{line}: {said.stderr}"
@@ -169,7 +170,7 @@ def test_every_printed_line_works_as_it_stands(demo: Demo) -> None:
 def test_a_signal_ends_all_of_it(stopped: Demo, number: int) -> None:
     stopped.start()
     stopped.wait_until_serving()
-    with socket.create_connection(("127.0.0.1", stopped.ports["10143"]), timeout=10.0) as client:
+    with socket.create_connection(("127.0.0.1", stopped.ports["10143"]), timeout=PATIENCE) as client:
         assert client.recv(1) == b"*"  # a worker runs
     children = psutil.Process(stopped.process.pid).children(recursive=True)
     assert len(children) >= 2

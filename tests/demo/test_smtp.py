@@ -6,11 +6,12 @@ import pytest
 from mailworker.demo.mailbox import Mailbox
 from mailworker.demo.smtp import SmtpFactory
 from tests.demo.conftest import Serve
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
 def client(serve: Serve, mailbox: Mailbox) -> Iterator[smtplib.SMTP]:
-    with smtplib.SMTP("127.0.0.1", serve(SmtpFactory(mailbox)), "client.example.com", timeout=10) as client:
+    with smtplib.SMTP("127.0.0.1", serve(SmtpFactory(mailbox)), "client.example.com", timeout=PATIENCE) as client:
         yield client
 
 

@@ -17,9 +17,10 @@ from mailworker.event.selector import READ
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.event.timers import Timed
+from tests.support.patience import PATIENCE
 
 # Seconds after which a test that hangs fails.
-_LIMIT = 10.0
+_LIMIT = PATIENCE
 
 
 class CountingSelector(selectors.BaseSelector):

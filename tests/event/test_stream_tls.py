@@ -18,6 +18,7 @@ from mailworker.tls.connection import TlsConnection
 from mailworker.tls.context import TlsContext
 from tests.event.bench import Bench, anonymous_client, thread
 from tests.support.certificates import Certificate
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.settings import ssl_settings
 
@@ -126,7 +127,7 @@ def test_a_handshake_and_input_may_come_in_pieces(bench: Bench, ends: Ends, cont
         stream.close()
 
     def client() -> None:
-        connected.settimeout(5)
+        connected.settimeout(PATIENCE)
         while True:
             try:
                 tls.do_handshake()
@@ -211,7 +212,7 @@ def test_the_end_of_the_peers_side_is_the_end(bench: Bench, ends: Ends, context:
 
     def client() -> None:
         with anonymous_client().wrap_socket(connected) as tls:
-            tls.settimeout(5)
+            tls.settimeout(PATIENCE)
             tls.send(b"bye")
             if politely:
                 tls.unwrap()
@@ -333,7 +334,7 @@ def test_goodbye_waits_for_the_peers_no_longer_than_the_deadline(
 
     def client() -> None:
         with anonymous_client().wrap_socket(connected) as tls:
-            tls.settimeout(5)
+            tls.settimeout(PATIENCE)
             assert tls.recv(100) == b""
             if answers:
                 tls.unwrap()

@@ -11,6 +11,7 @@ import pytest
 from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.log.sinks import FileSink, MemorySink, StderrSink, SyslogSink
+from tests.support.patience import PATIENCE
 
 
 def test_a_file_is_appended_to(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_a_pipe_that_nobody_empties_does_not_block_stderr() -> None:
 
 
 def receive(server: socket.socket) -> bytes:
-    server.settimeout(5.0)
+    server.settimeout(PATIENCE)
     return server.recv(5000)
 
 

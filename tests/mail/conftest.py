@@ -13,6 +13,7 @@ from tests.support.auth import AuthService, accepted
 from tests.support.backend import Script, ScriptedServer
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
 from tests.support.name_server import Answer, NameServer
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy, open_descriptors
 from tests.support.settings import auth_http_settings, mail_server, ssl_settings
@@ -48,7 +49,7 @@ class Scene:
         return self.auth(accepted(backend.address, *headers))
 
     def proxy(
-        self, protocol: Protocol, auth: AuthService | InetAddress, *, auth_timeout: float = 5.0, **changes: Any
+        self, protocol: Protocol, auth: AuthService | InetAddress, *, auth_timeout: float = PATIENCE, **changes: Any
     ) -> Proxy:
         """A proxy that asks `auth`; `changes` are fields of MailServer or arguments of Proxy."""
         address = auth if isinstance(auth, InetAddress) else auth.address

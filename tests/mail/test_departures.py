@@ -9,7 +9,7 @@ import pytest
 from mailworker.config.settings import Protocol, Starttls
 from tests.mail.cases import CASES, IMAP, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
-from tests.support.auth import accepted, rejected
+from tests.support.auth import accepted, rejected, wait
 from tests.support.backend import hang
 from tests.support.peer import Peer
 from tests.tls.peers import client_context
@@ -53,16 +53,50 @@ def test_leaving_while_the_auth_service_thinks(scene: Scene, case: Case, leave: 
     ]
 
 
+REFUSED_FOR_LONG = rejected(b"no", (b"Auth-Wait", b"3600"))
+
+
 @leaving
-def test_leaving_while_waiting_to_try_again(scene: Scene, leave: Leave) -> None:
-    proxy = scene.proxy(Protocol.IMAP, scene.auth(rejected(b"no", (b"Auth-Wait", b"1"))))
-    client = proxy.connect()
-    client.expect(IMAP.greeting)
-    client.send(IMAP.login)
-    proxy.log.find("client login failed")
-    leave(client)
+@pytest.mark.parametrize("verdict", [REFUSED_FOR_LONG, wait(b"3600")], ids=["refused", "WAIT"])
+@pytest.mark.parametrize("pipelined", [b"", b"a NOOP\r\n" * 100], ids=["nothing", "commands"])
+@pytest.mark.parametrize("tls", [False, True], ids=["in clear", "in TLS"])
+def test_who_leaves_during_auth_wait_is_let_go_at_once(
+    scene: Scene, leave: Leave, verdict: bytes, pipelined: bytes, tls: bool
+) -> None:
+    make = scene.tls_proxy if tls else scene.proxy
+    proxy = make(Protocol.IMAP, auth := scene.auth(verdict), **({"implicit_tls": True} if tls else {}))
+    clients = [proxy.connect() for _ in range(5)]
+    for client in clients:
+        if tls:
+            client.start_tls(client_context())
+        client.expect(IMAP.greeting)
+        client.send(IMAP.login + pipelined)
+    for number in range(len(clients)):
+        auth.peer(number)
+    proxy.connections_in_use(1 + len(clients))
+    for client in clients:
+        leave(client)
     proxy.service_is_idle()
     assert not faults(proxy.log.lines)
+
+
+NOOP = {
+    Protocol.IMAP: (b"a NOOP\r\n", b"a OK completed\r\n"),
+    Protocol.POP3: (b"NOOP\r\n", b"+OK\r\n"),
+    Protocol.SMTP: (b"NOOP\r\n", b"250 2.0.0 OK\r\n"),
+}
+
+
+@all_protocols
+def test_what_a_client_says_during_auth_wait_is_answered_after_it(scene: Scene, case: Case) -> None:
+    """More than is kept of it, too: the rest waits in the system's buffers."""
+    proxy = scene.proxy(case.protocol, scene.auth(rejected(b"no", (b"Auth-Wait", b"1"))))
+    client = scene.client(proxy)
+    client.expect(case.greeting)
+    command, answer = NOOP[case.protocol]
+    client.send(case.login + command * 900)
+    assert client.line().endswith(b"no\r\n")
+    client.expect(answer * 900)
 
 
 @leaving

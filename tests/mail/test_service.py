@@ -10,6 +10,7 @@ from mailworker.config.settings import Protocol
 from tests.mail.cases import IMAP
 from tests.mail.conftest import Scene
 from tests.support.backend import hang
+from tests.support.patience import PATIENCE
 
 ALERT = "[alert] *1 2 worker_connections are not enough"
 
@@ -50,7 +51,7 @@ def test_listeners_are_closed_first_and_relays_go_on(scene: Scene) -> None:
     client.talk((b"one\r\n", b"one\r\n"))
     assert not done.acquire(timeout=0.05)
     client.end()
-    assert done.acquire(timeout=5.0)
+    assert done.acquire(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(("worker_connections", "served"), [(512, 3), (5, 2)])
@@ -63,18 +64,18 @@ def test_clients_that_wait_at_the_end_are_served_if_they_can_be_logged_in(
 
     def shut_down() -> None:
         busy.set()
-        assert come.wait(10.0)  # nobody is accepted meanwhile
+        assert come.wait(PATIENCE)  # nobody is accepted meanwhile
         proxy.service.shutdown_gracefully(done.release)
 
     proxy.call(shut_down)
-    assert busy.wait(10.0)
+    assert busy.wait(PATIENCE)
     clients = [scene.client(proxy) for _ in range(3)]
     come.set()
     for client in clients[:served]:
         client.expect(IMAP.greeting)
     for client in clients:
         client.close()
-    assert done.acquire(timeout=10.0)
+    assert done.acquire(timeout=PATIENCE)
     assert len([line for line in proxy.log.lines if "connected to" in line]) == served
 
 
@@ -82,5 +83,5 @@ def test_the_end_is_told_once(scene: Scene) -> None:
     proxy = scene.proxy(Protocol.IMAP, scene.auth(hang))
     done = threading.Semaphore(0)
     proxy.call(lambda: proxy.service.shutdown_gracefully(done.release))
-    assert done.acquire(timeout=5.0)
+    assert done.acquire(timeout=PATIENCE)
     assert not done.acquire(timeout=0.05)

@@ -58,6 +58,12 @@ def test_a_bad_configuration_fails(install: Install, folder: Path, text: str, me
     assert tested.stderr.decode() == "".join(f"mailworker: {message}\n" for message in expected)
 
 
+def test_files_for_tls_are_loaded_before_auth_http_is_missed(install: Install) -> None:
+    server = "listen 127.0.0.1:1 ssl; protocol imap; ssl_certificate gone.crt; ssl_certificate_key gone.key;"
+    tested = install(f"events {{}} mail {{ server {{ {server} }} }}").run("-t")
+    assert re.match(rb'mailworker: \[emerg\] cannot load certificate "/.*/conf/gone\.crt": BIO_new_file', tested.stderr)
+
+
 def test_a_test_passes_beside_a_running_master_and_leaves_it_alone(running: Mailworker) -> None:
     pid = running.pid
     assert running.run("-tq").returncode == 0

@@ -11,6 +11,7 @@ import pytest
 
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
 from tests.support.process import configuration, greeting, refuses
 
 NEEDED = ("unshare", "nsenter")
@@ -34,7 +35,7 @@ def test_process_1_reaps_orphans_and_obeys_sigterm(install: Install, port: int) 
             assert greeting(port) == b"* OK IMAP4 ready\r\n"
             assert not mailworker.lines(r"process \d+ exited")
             master.terminate()
-            assert outside.wait(20) == 0
+            assert outside.wait(PATIENCE) == 0
         finally:
             if outside.poll() is None:
                 outside.kill()

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.process.conftest import Install
+from tests.support.patience import PATIENCE
 from tests.support.process import Mailworker, configuration, greeting
 
 GREETING = b"* OK IMAP4 ready\r\n"
@@ -24,7 +25,7 @@ def clients() -> Iterator[ExitStack]:
 
 
 def connect(clients: ExitStack, port: int) -> socket.socket:
-    return clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5.0))
+    return clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
 
 
 def used_processor(mailworker: Mailworker) -> float:

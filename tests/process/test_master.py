@@ -13,6 +13,7 @@ import pytest
 
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 from tests.support.process import BINARY, Mailworker, configuration, greeting, refuses, title
 
@@ -187,7 +188,7 @@ def test_workers_go_when_their_master_was_killed(running: Mailworker, port: int)
         wait_until(lambda: refuses(port), "the ports' release")
         client.sendall(b"a NOOP\r\n")
         assert client.recv(100) == b"a OK completed\r\n"
-    assert psutil.wait_procs(workers, timeout=20)[1] == []
+    assert psutil.wait_procs(workers, timeout=PATIENCE)[1] == []
 
 
 def test_titles_are_those_of_nginx(running: Mailworker) -> None:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from mailworker.process.signals import Received, SignalSocket
+from tests.support.patience import PATIENCE
 
 # Signals for a whole process may reach any of its threads, so each way to wait is tried in a process that has one.
 PREPARE = """
@@ -26,7 +27,7 @@ def send(number):
 
 
 def run(script: str) -> list[str]:
-    ended = subprocess.run([sys.executable, "-c", PREPARE + script], capture_output=True, timeout=20.0, check=True)
+    ended = subprocess.run([sys.executable, "-c", PREPARE + script], capture_output=True, timeout=PATIENCE, check=True)
     return ended.stdout.decode().split()
 
 

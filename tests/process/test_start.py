@@ -13,6 +13,7 @@ import pytest
 
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
 from tests.support.process import configuration, greeting, refuses
 
 
@@ -29,7 +30,7 @@ def test_a_daemon_detaches_and_is_found_by_its_pid_file(install: Install, port: 
         assert greeting(port) == b"* OK IMAP4 ready\r\n"
         stop = mailworker.run("-s", "stop")
         assert (stop.returncode, stop.stderr) == (0, b"")
-        assert psutil.wait_procs([master], timeout=20)[1] == []
+        assert psutil.wait_procs([master], timeout=PATIENCE)[1] == []
     finally:
         if master.is_running():
             master.kill()

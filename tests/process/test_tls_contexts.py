@@ -33,7 +33,7 @@ def server(certificate: Certificate, protocol: Protocol = Protocol.IMAP, **chang
 def contexts_of(*servers: MailServer) -> TlsContexts:
     contexts = TlsContexts(Path("/nonexistent"), RecordedLog().log)
     for each in servers:
-        contexts.add(each)
+        contexts.add(each.ssl, each.protocol)
     return contexts
 
 
@@ -72,7 +72,7 @@ def test_every_server_warns(certificate: Certificate, monkeypatch: pytest.Monkey
     recorded = RecordedLog()
     contexts = TlsContexts(Path("/nonexistent"), recorded.log)
     for _ in range(2):
-        contexts.add(server(certificate))
+        contexts.add(ssl_settings(certificate), Protocol.IMAP)
     assert recorded.lines == ["[warn] beware"] * 2
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
 from tests.support.load import Load
+from tests.support.patience import PATIENCE
 from tests.support.process import configuration, refuses
 
 # MAILWORKER_RELOADS=200 is the long form.
@@ -145,7 +146,7 @@ def test_when_the_master_is_killed_sessions_end_in_peace_and_a_new_start_succeed
         # Whoever comes between the last accept and the close is reset, and there is one at a time.
         assert met in ([], ["login: AssertionError: b'' instead of b'+OK POP3 ready\\r\\n'"])
         load.finish()
-        assert psutil.wait_procs(workers, timeout=20)[1] == []
+        assert psutil.wait_procs(workers, timeout=PATIENCE)[1] == []
         assert not mailworker.lines("Address already in use")
 
 

@@ -13,8 +13,9 @@ import pytest
 from tests.process.conftest import Install
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
-from tests.support.process import TIMEOUT, Mailworker, configuration, greeting, refuses
+from tests.support.process import Mailworker, configuration, greeting, refuses
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_clients_that_wait_to_be_accepted_when_the_service_ends_are_served(
         for client in clients:
             client.talk((b"", b"* OK IMAP4 ready\r\n"), (b"a LOGOUT\r\n", b"* BYE\r\na OK completed\r\n"))
     running.await_exit()
-    assert psutil.wait_procs(workers, timeout=TIMEOUT)[1] == []
+    assert psutil.wait_procs(workers, timeout=PATIENCE)[1] == []
     assert refuses(port)
 
 

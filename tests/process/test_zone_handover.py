@@ -14,6 +14,7 @@ from mailworker.shm.zone import HEAD_SIZE, Zone
 from tests.process.conftest import Install
 from tests.support.certificates import self_signed
 from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
 from tests.support.process import configuration
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no files in memory here")
@@ -95,7 +96,7 @@ def visit(
 ) -> tuple[ssl.SSLSession | None, bool | None]:
     """The session of a new connection, and whether it is the one that was offered."""
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5.0) as connected,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connected,
         context.wrap_socket(connected, session=session) as client,
     ):
         assert client.recv(100) == b"* OK IMAP4 ready\r\n"  # and, in TLS 1.3, the tickets

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from mailworker.config.settings import InetAddress
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 
 Script = Callable[[Peer], None]
@@ -28,13 +29,13 @@ class ScriptedServer:
     def peer(self, number: int = 0) -> Peer:
         """The connection of this number, from 0, which may still be on its way."""
         with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.peers) > number, 5.0)
+            assert self._arrived.wait_for(lambda: len(self.peers) > number, PATIENCE)
             return self.peers[number]
 
     def heard(self) -> bytes:
         """All that the first connection has brought, once its script has ended."""
         peer = self.peer()
-        self._threads[1].join(10.0)
+        self._threads[1].join(PATIENCE)
         return peer.received
 
     def stop(self) -> None:

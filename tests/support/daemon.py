@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-START_TIMEOUT = 20.0
+from tests.support.patience import PATIENCE
+
 STOP_TIMEOUT = 10.0
 POLL_INTERVAL = 0.02
 
@@ -37,7 +38,7 @@ def mail_owner() -> pwd.struct_passwd:
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout: float = START_TIMEOUT) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
     """Wait for something that no descriptor announces; raises TimeoutError naming `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -49,7 +50,7 @@ def wait_until(condition: Callable[[], bool], what: str, timeout: float = START_
 def accepts(address: Address) -> bool:
     """Whether somebody listens at `address`."""
     try:
-        socket.create_connection(address, timeout=START_TIMEOUT).close()
+        socket.create_connection(address, timeout=PATIENCE).close()
     except ConnectionRefusedError:
         return False
     return True
@@ -58,7 +59,7 @@ def accepts(address: Address) -> bool:
 def greets(address: Address) -> bool:
     """Whether somebody at `address` sends a greeting."""
     try:
-        with socket.create_connection(address, timeout=START_TIMEOUT) as connection:
+        with socket.create_connection(address, timeout=PATIENCE) as connection:
             return bool(connection.recv(1))
     except (ConnectionRefusedError, ConnectionResetError):
         return False

@@ -11,12 +11,12 @@ from types import TracebackType
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 
 _GREETING = b"+OK POP3 ready\r\n"
 # Seconds between two lines of a client that stays, and between two logins.
 _PAUSE = 0.02
-_PATIENCE = 5.0  # seconds
 
 
 class Load:
@@ -108,7 +108,7 @@ class Load:
 
     @contextmanager
     def _session(self) -> Iterator[Peer]:
-        with socket.create_connection(("127.0.0.1", self._port), timeout=_PATIENCE) as connected:
+        with socket.create_connection(("127.0.0.1", self._port), timeout=PATIENCE) as connected:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client = Peer(connected)
             client.expect(_GREETING)

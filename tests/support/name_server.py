@@ -16,11 +16,10 @@ import dns.rdatatype
 import dns.rrset
 
 from mailworker.config.settings import InetAddress
+from tests.support.patience import PATIENCE
 
 # Builds the datagrams, or the messages over TCP, that answer a query.
 Answer = Callable[[dns.message.Message], list[bytes]]
-
-_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class NameServer:
             with suppress(OSError):
                 listening.shutdown(socket.SHUT_RDWR)  # wakes who waits for it
         for thread in self._threads:
-            thread.join(_SECONDS)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
         self._datagrams.close()
         self._listening.close()
@@ -75,7 +74,7 @@ class NameServer:
             except OSError:
                 return
             with connected, suppress(OSError):
-                connected.settimeout(_SECONDS)
+                connected.settimeout(PATIENCE)
                 length = int.from_bytes(connected.recv(2), "big")
                 for answer in self._answer(connected.recv(length), "tcp", source[1]):
                     connected.sendall(answer)

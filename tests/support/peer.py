@@ -9,17 +9,18 @@ import time
 from contextlib import suppress
 from select import select
 
-_SECONDS = 5.0
+from tests.support.patience import PATIENCE
+
 _PIECE = 65536
 _WAITING = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Peer:
-    """Reading waits five seconds at most. `received` is all that came, in TLS what it was before."""
+    """`received` is all that came, in TLS what it was before."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._socket.settimeout(_SECONDS)
+        self._socket.settimeout(PATIENCE)
         self._unread = b""
         self.received = b""
 
@@ -29,7 +30,7 @@ class Peer:
         connecting = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         if receive_buffer is not None:
             connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        connecting.settimeout(_SECONDS)
+        connecting.settimeout(PATIENCE)
         connecting.connect(address)
         connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(connecting)
@@ -87,7 +88,7 @@ class Peer:
         else:
             return False
         finally:
-            self._socket.settimeout(_SECONDS)
+            self._socket.settimeout(PATIENCE)
 
     def talk(self, *turns: tuple[bytes, bytes]) -> None:
         """Say and hear."""
@@ -102,7 +103,7 @@ class Peer:
         self._unread = b""
         try:
             while data or len(received) < length:
-                select([self._socket], [self._socket] if data else [], [], _SECONDS)
+                select([self._socket], [self._socket] if data else [], [], PATIENCE)
                 with suppress(*_WAITING):
                     if data:
                         data = data[self._socket.send(data[:_PIECE]) :]
@@ -112,7 +113,7 @@ class Peer:
                     received += piece
                     time.sleep(pause)
         finally:
-            self._socket.settimeout(_SECONDS)
+            self._socket.settimeout(PATIENCE)
         return bytes(received)
 
     def send_what_fits(self, data: bytes, seconds: float) -> int:
@@ -121,7 +122,7 @@ class Peer:
         self._socket.setblocking(False)
         while select([], [self._socket], [], seconds)[1]:
             sent += self._socket.send(data)
-        self._socket.settimeout(_SECONDS)
+        self._socket.settimeout(PATIENCE)
         return sent
 
     def start_tls(self, context: ssl.SSLContext) -> None:

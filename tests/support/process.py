@@ -16,9 +16,9 @@ from signal import Signals
 import psutil
 
 from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
 
 BINARY = Path(__file__).resolve().parents[2] / "bin" / "mailworker"
-TIMEOUT = 20.0
 
 
 def configuration(port: int, *, main: str = "", events: str = "", mail: str = "", server: str = "") -> str:
@@ -69,7 +69,7 @@ class Mailworker:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """Call the binary and wait for it."""
-        return subprocess.run(self.command(*arguments), capture_output=True, timeout=TIMEOUT, check=False)
+        return subprocess.run(self.command(*arguments), capture_output=True, timeout=PATIENCE, check=False)
 
     def start_daemon(self) -> None:
         """Start in the background and wait for the first worker."""
@@ -139,7 +139,7 @@ class Mailworker:
     def await_true(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until `condition` holds; shows the log if it does not."""
         try:
-            wait_until(condition, what, TIMEOUT)
+            wait_until(condition, what, PATIENCE)
         except TimeoutError as error:
             raise AssertionError(f"{error}; the log:\n{self.error_log.read_text()}") from None
 
@@ -157,7 +157,7 @@ class Mailworker:
     def await_exit(self) -> int:
         """Wait until the foreground process has ended; returns its exit code."""
         assert self._process is not None
-        return self._process.wait(TIMEOUT)
+        return self._process.wait(PATIENCE)
 
     def stop(self) -> None:
         """End whatever still runs; fails if the log holds an alert that nobody expected."""
@@ -167,7 +167,7 @@ class Mailworker:
             children = psutil.Process(process.pid).children()
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                process.wait(TIMEOUT)
+                process.wait(PATIENCE)
             _kill([child for child in children if child.is_running()])
             if process.poll() is None:
                 process.kill()
@@ -183,7 +183,7 @@ class Mailworker:
         for master in masters:
             with suppress(psutil.NoSuchProcess):
                 master.terminate()
-        _kill(psutil.wait_procs(family, timeout=TIMEOUT)[1])
+        _kill(psutil.wait_procs(family, timeout=PATIENCE)[1])
 
     def _master(self, pid_file: Path) -> psutil.Process | None:
         """The running process that a pid file names, if it is one of this folder."""
@@ -220,7 +220,7 @@ def title(process: psutil.Process) -> str:
     return " ".join(process.cmdline()).rstrip()
 
 
-def greeting(port: int, timeout: float = TIMEOUT) -> bytes:
+def greeting(port: int, timeout: float = PATIENCE) -> bytes:
     """What a client of 127.0.0.1:`port` is greeted with."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as client:
         return client.recv(4096)
@@ -229,5 +229,5 @@ def greeting(port: int, timeout: float = TIMEOUT) -> bytes:
 def refuses(port: int) -> bool:
     """Whether nobody listens on `port` of 127.0.0.1."""
     with socket.socket() as probe:
-        probe.settimeout(TIMEOUT)
+        probe.settimeout(PATIENCE)
         return probe.connect_ex(("127.0.0.1", port)) != 0

@@ -14,11 +14,10 @@ from mailworker.config.settings import InetAddress, Listen, MailServer
 from mailworker.event.loop import Loop
 from mailworker.mail.service import MailService
 from mailworker.tls.context import TlsContext
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
-
-_SECONDS = 5.0
 
 
 def open_descriptors() -> int:
@@ -116,7 +115,7 @@ class Proxy:
 
     def connections_in_use(self, count: int) -> None:
         """Wait until this many connections are in use, the listener among them."""
-        end = time.monotonic() + _SECONDS
+        end = time.monotonic() + PATIENCE
         connections = self.service._connections
         while connections.in_use != count:
             assert time.monotonic() < end, f"{connections.in_use} connections: {self.log.lines}"
@@ -124,7 +123,7 @@ class Proxy:
 
     def stop(self) -> None:
         self.call(lambda: self.service.shutdown_gracefully(self._loop.stop))
-        self._thread.join(10.0)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive(), f"sessions are left: {self.log.lines}"
         self._loop.close()
         self._wire.close()

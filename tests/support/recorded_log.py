@@ -8,6 +8,7 @@ import time
 
 from mailworker.config.settings import Level
 from mailworker.log.log import Log
+from tests.support.patience import PATIENCE
 
 # Time, level and process; the rest is what tests are about.
 _LINE = re.compile(r"\S+ \S+ (\[\w+\]) \d+#\d+: (.*)\n")
@@ -29,7 +30,7 @@ class RecordedLog:
             self.lines.append(f"{match[1]} {match[2]}")
             self._changed.notify_all()
 
-    def find(self, text: str, seconds: float = 5.0) -> str:
+    def find(self, text: str, seconds: float = PATIENCE) -> str:
         """The first line with `text` in it, which may still be on its way."""
         end = time.monotonic() + seconds
         with self._changed:

@@ -15,6 +15,7 @@ from mailworker.event.resolver import Resolver
 from mailworker.event.task import Task
 from mailworker.event.timers import Timed
 from tests.support.name_server import Answer, NameServer, records
+from tests.support.patience import PATIENCE
 from tests.support.recorded_log import RecordedLog
 
 Result = TypeVar("Result")
@@ -51,7 +52,7 @@ class ResolverBench:
 
     def resolver(self, *servers: NameServer | InetAddress, **settings: Any) -> Resolver:
         addresses = tuple(server.address if isinstance(server, NameServer) else server for server in servers)
-        settings = {"timeout": 5.0} | settings
+        settings = {"timeout": PATIENCE} | settings
         return Resolver(ResolverSettings(addresses, **settings), self.log.log)
 
     def host_name(self, resolver: Resolver, address: str = CLIENT) -> bytes:

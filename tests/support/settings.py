@@ -28,6 +28,7 @@ from mailworker.config.settings import (
     VerifyClient,
 )
 from tests.support.certificates import Certificate
+from tests.support.patience import PATIENCE
 
 SERVER_NAME = b"mail.example.com"
 PAGE = 4096
@@ -98,7 +99,7 @@ def proxy_settings(**changes: Any) -> ProxySettings:
 
 def auth_http_settings(address: Address = NOWHERE, **changes: Any) -> AuthHttpSettings:
     settings = AuthHttpSettings(
-        address=address, host=b"auth.example.com", uri=b"/auth", timeout=5.0, headers=(), pass_client_cert=False
+        address=address, host=b"auth.example.com", uri=b"/auth", timeout=PATIENCE, headers=(), pass_client_cert=False
     )
     return replace(settings, **changes)
 
@@ -114,7 +115,7 @@ def mail_server(protocol: Protocol, **changes: Any) -> MailServer:
         listens=(Listen(InetAddress("127.0.0.1", PORTS[protocol])),),
         protocol=protocol,
         server_name=SERVER_NAME,
-        timeout=5.0,
+        timeout=PATIENCE,
         max_errors=5,
         max_commands=1000,
         error_log=(),

@@ -15,6 +15,7 @@ from mailworker.config.settings import VerifyClient
 from tests.support.certificates import Certificate, self_signed
 from tests.support.daemon import ServerUnavailable
 from tests.support.nginx import Nginx
+from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 from tests.tls.conftest import Connect
 from tests.tls.peers import build, client_context
@@ -35,7 +36,6 @@ mail {{
     }}
 }}
 """
-TIMEOUT = 10.0
 
 SUBJECTS = [
     "/C=SE/O=Example, Inc./OU=Mail/CN=joe",
@@ -105,7 +105,7 @@ def test_facts_are_those_of_nginx(
 ) -> None:
     issued = self_signed(tmp_path, "client", subject)
     client = client_context(certificate=issued)
-    plain = socket.create_connection(("127.0.0.1", nginx_port), timeout=TIMEOUT)
+    plain = socket.create_connection(("127.0.0.1", nginx_port), timeout=PATIENCE)
     with client.wrap_socket(plain) as imap:
         assert imap.recv(100).startswith(b"* OK")
         imap.sendall(b"a LOGIN joe secret\r\n")

@@ -249,6 +249,7 @@ VERDICTS: dict[str, tuple[bytes, Verdict]] = {
     "challenge": (NO + b"Auth-Error-SASL: e30=\r\n" + END, Rejected(b"Go away", sasl=b"e30=")),
     "empty challenge": (NO + b"Auth-Error-SASL:\r\n" + END, Rejected(b"Go away")),
     "control bytes in a challenge": (NO + b"Auth-Error-SASL: a\tb\r\n" + END, Rejected(b"Go away", sasl=b"a b")),
+    "more than the longest wait": (WAIT + b"Auth-Wait: 3601\r\n" + END, Wait(3600)),
     "wait": (WAIT + b"Auth-Wait: 7\r\n" + END, Wait(7)),
     "wait without time": (WAIT + END, Wait(1)),
     "wait of zero": (WAIT + b"Auth-Wait: 0\r\n" + END, Wait(1)),

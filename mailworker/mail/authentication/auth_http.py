@@ -8,7 +8,7 @@ from mailworker.config.settings import AuthHttpSettings
 from mailworker.errors import ConnectionLost, Party, ProtocolError
 from mailworker.event.connections import Connections
 from mailworker.event.stream import Stream
-from mailworker.event.task import sleep
+from mailworker.mail.authentication.authenticator import Pause
 from mailworker.wire.auth_http import (
     Accepted,
     AuthHttpTemplate,
@@ -34,13 +34,13 @@ class AuthHttp:
         self._template = AuthHttpTemplate(settings.uri, settings.host, settings.headers)
         self.name = settings.name
 
-    async def authenticate(self, connections: Connections, request: AuthRequest) -> Accepted | Rejected:
+    async def authenticate(self, connections: Connections, request: AuthRequest, pause: Pause) -> Accepted | Rejected:
         """See `Authenticator.authenticate`."""
         verdict = await self._ask(connections, request)
         for _ in range(_MOST_WAITS):
             if not isinstance(verdict, Wait):
                 return verdict
-            await sleep(verdict.seconds)
+            await pause(verdict.seconds)
             request = _as_told(request, verdict)
             verdict = _carry_over(verdict, await self._ask(connections, request))
         raise ProtocolError(Party.AUTH_SERVICE, "sent WAIT too many times")

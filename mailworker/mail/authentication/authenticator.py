@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from mailworker.event.connections import Connections
 from mailworker.wire.auth_http import Accepted, AuthRequest, Rejected
+
+Pause = Callable[[float], Awaitable[None]]
 
 
 class Authenticator(Protocol):
@@ -13,5 +16,8 @@ class Authenticator(Protocol):
 
     name: str
 
-    async def authenticate(self, connections: Connections, request: AuthRequest) -> Accepted | Rejected:
-        """The verdict on `request`; raises a PeerError of Party.AUTH_SERVICE where there is none."""
+    async def authenticate(self, connections: Connections, request: AuthRequest, pause: Pause) -> Accepted | Rejected:
+        """The verdict on `request`; raises a PeerError of Party.AUTH_SERVICE where there is none.
+
+        `pause` waits for a time in seconds before the answer is asked for again, and raises what ends the session.
+        """

@@ -6,12 +6,14 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from mailworker.config.settings import AuthMethod, Starttls
-from mailworker.errors import ConnectionLost, Party, ProtocolError, escape
+from mailworker.errors import ConnectionLost, Party, ProtocolError, TimedOut, escape
 from mailworker.event.stream import Stream
+from mailworker.event.task import sleep
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_http import Rejected, SmtpEnvelope
@@ -187,6 +189,14 @@ class Dialogue(ABC, Generic[CommandT]):
         self._count_command()
         return response
 
+    async def pause(self, seconds: float) -> None:
+        """Wait; what the client says meanwhile is kept for later. Raises ConnectionLost where it leaves."""
+        self.client.deadline = end = time.monotonic() + seconds
+        with suppress(TimedOut):
+            while self._parser.room:
+                await self._receive()
+            await sleep(end - time.monotonic())
+
     def enabled(self, method: AuthMethod) -> bool:
         """Whether the server's configuration lists `method`."""
         return method in self.server.settings.dialogue.auth
@@ -220,11 +230,14 @@ class Dialogue(ABC, Generic[CommandT]):
 
     async def _input(self, parse: Callable[[], InputT | None]) -> InputT:
         while (parsed := parse()) is None:
-            data = await self.client.read(min(self._parser.room, _READ_SIZE))
-            if not data:
-                raise ConnectionLost(Party.CLIENT, "recv()", 0)
-            self._parser.feed(data)
+            await self._receive()
         return parsed
+
+    async def _receive(self) -> None:
+        data = await self.client.read(min(self._parser.room, _READ_SIZE))
+        if not data:
+            raise ConnectionLost(Party.CLIENT, "recv()", 0)
+        self._parser.feed(data)
 
     def _count_command(self) -> None:
         self._commands += 1

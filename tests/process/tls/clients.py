@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.support.certificates import Certificate
-from tests.support.process import TIMEOUT, Mailworker
+from tests.support.patience import PATIENCE
+from tests.support.process import Mailworker
 
 GREETING = b"* OK IMAP4 ready\r\n"
 GOODBYE = b"a LOGOUT\r\n"
@@ -44,7 +45,7 @@ class Visit:
 def connected(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> Iterator[ssl.SSLSocket]:
     """A connection to 127.0.0.1:`port` whose handshake is done."""
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain,
         context.wrap_socket(plain, session=session) as secure,
     ):
         yield secure
@@ -75,6 +76,6 @@ def s_client(port: int, *options: str, data: bytes = GOODBYE) -> str:
     """All that `openssl s_client` prints; it speaks after the greeting, and stays until the server closes."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", *options]
     result = subprocess.run(
-        command, input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT, check=False
+        command, input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False
     )
     return result.stdout.decode(errors="replace")

@@ -13,7 +13,7 @@ from tests.process.conftest import Install
 from tests.process.tls.clients import GREETING, client_context, s_client, visit
 from tests.process.tls.servers import configuration, key_pair, start, starttls_server, tls_server
 from tests.support.certificates import Certificate
-from tests.support.process import TIMEOUT
+from tests.support.patience import PATIENCE
 
 STARTTLS = {"imap": b"a STARTTLS\r\n", "pop3": b"STLS\r\n", "smtp": b"STARTTLS\r\n"}
 GOODBYE = {"imap": b"a LOGOUT\r\n", "pop3": b"QUIT\r\n", "smtp": b"QUIT\r\n"}
@@ -40,7 +40,7 @@ def test_without_starttls_its_command_is_unknown(
 ) -> None:
     server = starttls_server(port, protocol, key_pair(ecdsa)).replace("starttls on", "starttls off")
     start(install, configuration(server))
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
         lines = client.makefile("rb")
         lines.readline()
         client.sendall(STARTTLS[protocol])
@@ -52,7 +52,7 @@ def test_what_comes_before_the_handshake_is_dropped(
     install: Install, port: int, ecdsa: Certificate, protocol: str
 ) -> None:
     start(install, configuration(starttls_server(port, protocol, key_pair(ecdsa))))
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
         plain.recv(1000)
         plain.sendall(STARTTLS[protocol] + GOODBYE[protocol])
         plain.recv(1000)
@@ -67,7 +67,7 @@ def test_renegotiation_is_refused(install: Install, port: int, ecdsa: Certificat
     start(install, configuration(tls_server(port, key_pair(ecdsa))))
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_max_proto_version(SSL.TLS1_2_VERSION)
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as plain:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
         plain.settimeout(None)
         client = SSL.Connection(context, plain)
         client.set_connect_state()
@@ -81,7 +81,7 @@ def test_renegotiation_is_refused(install: Install, port: int, ecdsa: Certificat
 def test_the_server_serves_on_whatever_comes(install: Install, port: int, ecdsa: Certificate) -> None:
     start(install, configuration(tls_server(port, key_pair(ecdsa))))
     for garbage in (b"", b"a LOGIN joe secret\r\n", b"\x16\x03\x01\x02\x00\x01", b"\x80\x2e\x01\x00\x02" * 20):
-        with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
             client.sendall(garbage)
             with suppress(OSError):  # the server may have reset the connection by now
                 client.shutdown(socket.SHUT_WR)

@@ -16,6 +16,7 @@ from tests.process.conftest import Install
 from tests.process.tls.clients import client_context, connected, s_client, visit, visit_all, workers_of
 from tests.process.tls.servers import configuration, key_pair, reload, start, tls_server
 from tests.support.certificates import Certificate, CertificateAuthority
+from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 
 # MAILWORKER_LONG_TESTS=1 resumes as often as a busy server does.
@@ -196,7 +197,7 @@ def test_nothing_is_left_when_all_processes_are_killed(install: Install, port: i
     assert len(family) == 1 + WORKERS  # no helper beside them
     for process in family:
         process.kill()
-    psutil.wait_procs(family, timeout=10)
+    psutil.wait_procs(family, timeout=PATIENCE)
     assert set(Path("/dev/shm").iterdir()) <= before
 
 
