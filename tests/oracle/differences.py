@@ -249,7 +249,7 @@ TABLE: Mapping[str, Entry] = {
     "log-escaping": Entry(
         Why.LOG,
         "logs what peers send as it came, so that one can forge lines and send codes to terminals",
-        r'writes control bytes, `\`, `"` and bytes that are no UTF-8 as `\xXX`',
+        r'writes what cannot be printed, `\`, `"` and bytes that are no UTF-8 as `\xXX`',
         "CVE-2009-4487",
         _LOG,
     ),

@@ -39,6 +39,11 @@ class Peer:
         host, port = self._socket.getsockname()[:2]
         return host, port
 
+    @property
+    def unread(self) -> int:
+        """How many bytes have come that nobody has asked for."""
+        return len(self._unread)
+
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
 
