@@ -23,7 +23,7 @@ PLAIN = base64(b"\0%b\0%b" % (USER, PASSWORD))
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """One protocol: what a client says and hears. `auth` begins a SASL exchange, `welcome` begins a good answer."""
+    """One protocol: what a client says and hears. `auth` begins a SASL exchange, `no` the answer of a failed login."""
 
     name: str
     greeting: bytes
@@ -36,10 +36,15 @@ class Speech:
     done: bytes
     invalid: bytes
     internal: bytes
+    no: bytes
 
     def plain(self, credentials: bytes) -> bytes:
         """AUTH PLAIN with these credentials, as they are before base64."""
         return b"%b PLAIN %b\r\n" % (self.auth, base64(credentials))
+
+    def rejection(self, text: bytes) -> bytes:
+        """What a client hears whom the auth service refuses."""
+        return b"%b%b\r\n" % (self.no, text)
 
     def backend(self, peer: Peer) -> None:
         """A healthy server: lets everybody in, then gives each line back."""
@@ -58,6 +63,7 @@ IMAP = Speech(
     done=b"a OK completed\r\n",
     invalid=b"a BAD invalid command\r\n",
     internal=b"* BAD internal server error\r\n",
+    no=b"a NO ",
 )
 POP3 = Speech(
     name="pop3",
@@ -71,6 +77,7 @@ POP3 = Speech(
     done=b"+OK\r\n",
     invalid=b"-ERR invalid command\r\n",
     internal=b"-ERR internal server error\r\n",
+    no=b"-ERR ",
 )
 SMTP = Speech(
     name="smtp",
@@ -84,6 +91,7 @@ SMTP = Speech(
     done=b"250 2.0.0 OK\r\n",
     invalid=b"500 5.5.1 Invalid command\r\n",
     internal=b"451 4.3.2 Internal server error\r\n",
+    no=b"535 5.7.0 ",
 )
 SPEECHES = (IMAP, POP3, SMTP)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from string import Template
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ from tests.support.auth import AuthService, accepted
 from tests.support.backend import Script, ScriptedServer
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.daemon import wait_until
+from tests.support.fault_proxy import FaultProxy
 from tests.support.peer import Peer
 from tests.support.ports import free_port
 from tests.support.process import TIMEOUT, Mailworker
@@ -39,6 +41,8 @@ VARIANTS: dict[str, Callable[[str], tuple[str, str]]] = {
     "only": lambda name: (f"starttls only; {_EVERY_METHOD[name]}", ""),
     "hasty": lambda _: ("starttls on; timeout 1s; auth_http_timeout 1s;", ""),
     "frank": lambda _: ("starttls on; proxy_pass_error_message on;", ""),
+    "faulty": lambda _: ("starttls on; timeout 1s; auth_http_timeout 1s; auth_http $faulty/auth;", ""),
+    "deserted": lambda _: ("starttls on; auth_http $nobody/auth;", ""),
     "direct": lambda _: ("starttls on; xclient off; proxy_smtp_auth on;", ""),
     "behind": lambda _: ("starttls on;", "proxy_protocol"),
 }
@@ -95,6 +99,7 @@ class Stage:
         self.answer: bytes | Script | None = None
         self.backend: Script | None = None
         self.auth = AuthService(self._answer)
+        self.faulty_auth = FaultProxy(self.auth.address)
         self.backends = {speech.name: ScriptedServer(self._follow(speech)) for speech in SPEECHES}
         self.certificate = CertificateAuthority(folder).issue_server("server", ecdsa_key(), ("mail.example",))
         self._ports = {(speech.name, variant): _Ports() for speech in SPEECHES for variant in VARIANTS}
@@ -164,6 +169,7 @@ class Stage:
 
     def stop(self) -> None:
         self.mailworker.stop()
+        self.faulty_auth.stop()
         self.auth.stop()
         for backend in self.backends.values():
             backend.stop()
@@ -214,7 +220,8 @@ class Stage:
         answer = self.answer
         if answer is None:
             protocol = re.search(rb"\r\nAuth-Protocol: (\w+)\r\n", peer.received)
-            assert protocol is not None
+            if protocol is None:
+                return  # the request was cut off
             answer = accepted(self.backends[protocol[1].decode()].address, *self._password(peer.received))
         if isinstance(answer, bytes):
             peer.send(answer)
@@ -233,9 +240,10 @@ class Stage:
         return follow
 
     def _configuration(self) -> str:
-        servers = []
+        servers, nobody = [], free_port()
         for (name, variant), ports in self._ports.items():
             directives, parameters = VARIANTS[variant](name)
+            directives = Template(directives).substitute(faulty=self.faulty_auth.address, nobody=f"127.0.0.1:{nobody}")
             servers.append(
                 f"server {{ listen 127.0.0.1:{ports.clear} {parameters}; listen 127.0.0.1:{ports.tls} ssl {parameters};"
                 f" protocol {name}; {directives} }}"
