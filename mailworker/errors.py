@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from enum import Enum
 
+# Characters of a value that are worth escaping, which costs time: a record of the log has no more bytes.
+LONGEST_VALUE = 2048
+
 
 def escape(value: bytes | str) -> str:
     r"""A value that somebody else chose, fit for a message: what could forge or disturb a log's record becomes \xXX.
 
     That is what nobody can see or print, such as control bytes and marks that turn the direction of a text, what could
-    end a quoted value, and what was no UTF-8.
+    end a quoted value, and what was no UTF-8. More than LONGEST_VALUE characters are not looked at.
     """
-    text = value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+    text = (value if isinstance(value, str) else value.decode("utf-8", "surrogateescape"))[:LONGEST_VALUE]
     if text.isprintable() and '"' not in text and "\\" not in text:
         return text
     return "".join(c if c.isprintable() and c not in '"\\' else escape_character(c) for c in text)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.config.settings import Level
-from mailworker.errors import escape
+from mailworker.errors import LONGEST_VALUE, escape
 from mailworker.log.line import MAX_LINE, LineBuilder, describe
 
 
@@ -43,6 +43,11 @@ def test_escaped_values_are_printable_and_can_be_encoded(value: bytes | str) -> 
     assert escaped.isprintable()
     assert '"' not in escaped
     assert escaped.encode("utf-8").decode() == escaped
+
+
+def test_a_long_value_is_cut_before_it_is_escaped() -> None:
+    assert escape(b"\\" * 5000) == r"\x5C" * LONGEST_VALUE
+    assert escape("x" * 5000) == "x" * LONGEST_VALUE
 
 
 def test_a_line_is_that_of_nginx() -> None:
