@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
@@ -134,6 +136,12 @@ class Stage:
         """Send `data` whole, or each byte in a segment of its own."""
         (client.send_slowly if slowly else client.send)(data)
 
+    @staticmethod
+    def say_what_fits(client: Peer, data: bytes, *, slowly: bool = False) -> None:
+        """Send `data` to somebody who may close in the middle of it."""
+        with suppress(ConnectionError, ssl.SSLError):
+            Stage.say(client, data, slowly=slowly)
+
     def start_tls(self, client: Peer, speech: Speech) -> None:
         """Encrypt a client's connection as its protocol does it."""
         client.talk((speech.starttls, speech.go_ahead))
@@ -146,6 +154,10 @@ class Stage:
     def accepting(self, speech: Speech, *headers: tuple[bytes, bytes]) -> bytes:
         """The auth service's yes."""
         return accepted(self.backends[speech.name].address, *headers)
+
+    def memory(self) -> int:
+        """Bytes that all workers together hold."""
+        return self._resources().memory
 
     def heard(self, speech: Speech, since: int) -> bytes:
         """All that the backends of `speech` have heard from their connection number `since` on."""
