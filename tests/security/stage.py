@@ -6,13 +6,14 @@ import re
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
 
 import psutil
 import pytest
 
+from tests.real.proxy import Ports
 from tests.security.speech import SPEECHES, Speech
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import Script, ScriptedServer
@@ -20,7 +21,6 @@ from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.daemon import wait_until
 from tests.support.fault_proxy import FaultProxy
 from tests.support.peer import Peer
-from tests.support.ports import free_port
 from tests.support.process import TIMEOUT, Mailworker
 from tests.tls.peers import client_context
 
@@ -82,14 +82,6 @@ class Resources:
         return cls(pids, sum(worker.num_fds() for worker in workers), memory)
 
 
-@dataclass(slots=True)
-class _Ports:
-    """Those of one server block."""
-
-    clear: int = field(default_factory=free_port)
-    tls: int = field(default_factory=free_port)
-
-
 class Stage:
     """Attack it, then `settle` says whether all is as before.
 
@@ -104,7 +96,7 @@ class Stage:
         self.faulty_auth = FaultProxy(self.auth.address)
         self.backends = {speech.name: ScriptedServer(self._follow(speech)) for speech in SPEECHES}
         self.certificate = CertificateAuthority(folder).issue_server("server", ecdsa_key(), ("mail.example",))
-        self._ports = {(speech.name, variant): _Ports() for speech in SPEECHES for variant in VARIANTS}
+        self._ports = Ports()
         self._clients: list[Peer] = []
         self._read = 0
         self._tls = client_context()
@@ -114,8 +106,7 @@ class Stage:
         self._base = self._warm_up()
 
     def address(self, speech: Speech, variant: str = "", *, tls: bool = False) -> tuple[str, int]:
-        ports = self._ports[speech.name, variant]
-        return "127.0.0.1", ports.tls if tls else ports.clear
+        return "127.0.0.1", self._ports[_port_name(speech, variant, tls=tls)]
 
     def connect(self, speech: Speech, variant: str = "", *, tls: bool = False) -> Peer:
         """A client that has been greeted by nobody yet; it is closed by `settle`."""
@@ -185,6 +176,7 @@ class Stage:
         self.auth.stop()
         for backend in self.backends.values():
             backend.stop()
+        self._ports.release()
 
     def _await_descriptors(self, base: Resources) -> None:
         try:
@@ -252,14 +244,7 @@ class Stage:
         return follow
 
     def _configuration(self) -> str:
-        servers, nobody = [], free_port()
-        for (name, variant), ports in self._ports.items():
-            directives, parameters = VARIANTS[variant](name)
-            directives = Template(directives).substitute(faulty=self.faulty_auth.address, nobody=f"127.0.0.1:{nobody}")
-            servers.append(
-                f"server {{ listen 127.0.0.1:{ports.clear} {parameters}; listen 127.0.0.1:{ports.tls} ssl {parameters};"
-                f" protocol {name}; {directives} }}"
-            )
+        servers = "".join(self._server(speech, variant) for speech in SPEECHES for variant in VARIANTS)
         return f"""
             worker_processes {WORKERS};
             error_log logs/error.log info;
@@ -269,6 +254,21 @@ class Stage:
                 auth_http {self.auth.address}/auth;
                 ssl_certificate {self.certificate.certificate};
                 ssl_certificate_key {self.certificate.key};
-                {" ".join(servers)}
+                {servers}
             }}
         """
+
+    def _server(self, speech: Speech, variant: str) -> str:
+        directives, parameters = VARIANTS[variant](speech.name)
+        directives = Template(directives).substitute(
+            faulty=self.faulty_auth.address, nobody=f"127.0.0.1:{self._ports['nobody']}"
+        )
+        clear, tls = (self.address(speech, variant, tls=tls)[1] for tls in (False, True))
+        return (
+            f"server {{ listen 127.0.0.1:{clear} {parameters}; listen 127.0.0.1:{tls} ssl {parameters};"
+            f" protocol {speech.name}; {directives} }}\n"
+        )
+
+
+def _port_name(speech: Speech, variant: str, *, tls: bool) -> str:
+    return f"{speech.name} {variant} {tls}"

@@ -67,7 +67,7 @@ LITERALS: dict[bytes, bytes | None] = {
 }
 
 
-@pytest.mark.parametrize(("literal", "heard"), LITERALS.items(), ids=[literal[:12] for literal in LITERALS])
+@pytest.mark.parametrize(("literal", "heard"), LITERALS.items(), ids=[literal[:12].decode() for literal in LITERALS])
 def test_a_length_that_is_none_is_refused_at_once(stage: Stage, literal: bytes, heard: bytes | None) -> None:
     for way in WAYS:
         client = stage.greeted(IMAP, tls=way.tls)
