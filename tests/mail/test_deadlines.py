@@ -9,7 +9,7 @@ import pytest
 from mailworker.config.settings import Protocol, Starttls
 from tests.mail.cases import IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
-from tests.support.backend import hang, hang_up
+from tests.support.backend import conversation, hang, hang_up
 from tests.support.peer import Peer
 from tests.support.settings import dialogue_settings
 from tests.tls.peers import client_context
@@ -163,3 +163,13 @@ def test_nobody_waits_long_for_a_goodbye(scene: Scene, monkeypatch: pytest.Monke
     proxy.service_is_idle()
     watch.assert_about(TIMEOUT)
     assert len(proxy.log.lines) == 1
+
+
+def test_a_backend_that_refuses_is_not_held_by_a_client_that_says_no_goodbye(scene: Scene) -> None:
+    backend = scene.backend(conversation(b"* BYE no\r\n"))
+    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth_for(backend), implicit_tls=True)
+    client = scene.client(proxy)
+    client.start_tls(client_context())
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, IMAP.error))
+    proxy.connections_in_use(2)  # the listener and the client
