@@ -101,6 +101,7 @@ class Stage:
         self._read = 0
         self._tls = client_context()
         self.mailworker = Mailworker(folder, self._configuration())
+        self.mailworker.alerts.append(r'"[^"]*\[alert\]')  # in a value; `settle` sees to the others
         self.mailworker.start()
         self.mailworker.await_workers(WORKERS)
         self._base = self._warm_up()
