@@ -100,8 +100,8 @@ class Session:
             self._client.host = await find_host(
                 self._server.resolver, self._connections, self._client.address, self._log
             )
+            self._renew_deadline()  # that time was ours
         self._log.action = "sending client greeting line"
-        self._renew_deadline()
         await self._dialogue.greet()
         return await self._converse()
 

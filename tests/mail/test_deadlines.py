@@ -111,6 +111,23 @@ def test_time_goes_on_inside_tls(scene: Scene) -> None:
     assert " using starttls, server: " in proxy.log.find("timed out")
 
 
+@pytest.mark.parametrize("behind_proxy", [False, True], ids=["TLS", "a PROXY header"])
+def test_what_comes_before_the_greeting_takes_from_the_same_time(scene: Scene, behind_proxy: bool) -> None:
+    implicit_tls = not behind_proxy
+    proxy = scene.tls_proxy(
+        Protocol.IMAP, scene.auth(hang_up), implicit_tls=implicit_tls, proxy_protocol=behind_proxy, timeout=LATE + 0.1
+    )
+    watch = Watch()
+    client = scene.client(proxy)
+    time.sleep(LATE)
+    if behind_proxy:
+        client.send(b"PROXY UNKNOWN\r\n")
+    else:
+        client.start_tls(client_context())
+    assert client.rest() == IMAP.greeting
+    watch.assert_about(LATE + 0.1)
+
+
 def test_the_time_of_the_auth_service_is_not_the_clients(scene: Scene) -> None:
     """auth_http_timeout is longer than what the client has left, and the client still hears the answer."""
     proxy = scene.proxy(Protocol.IMAP, scene.auth(hang), timeout=0.1, auth_timeout=0.3)

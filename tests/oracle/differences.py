@@ -269,9 +269,9 @@ TABLE: Mapping[str, Entry] = {
     ),
     "handshake-timeout": Entry(
         Why.LOG,
-        "waits twice `timeout` for a handshake behind STARTTLS, and logs nothing",
-        "waits once, and logs `client timed out`",
-        "the log should say why a client was sent away",
+        "counts `timeout` anew for and behind a handshake and a PROXY header; behind STARTTLS it logs nothing",
+        "counts it once, from the first byte to the login, and logs `client timed out`",
+        "a client shall not hold a connection for several times `timeout`; the log should say why it was sent away",
         _LOG,
     ),
     "too-long-reply": Entry(
