@@ -6,7 +6,7 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass
 
-from tests.support.backend import echo
+from tests.support.backend import Script, echo
 from tests.support.peer import Peer
 
 USER, PASSWORD = b"user@example.com", b"secret"
@@ -46,9 +46,9 @@ class Speech:
         """What a client hears whom the auth service refuses."""
         return b"%b%b\r\n" % (self.no, text)
 
-    def backend(self, peer: Peer) -> None:
-        """A healthy server: lets everybody in, then gives each line back."""
-        _BACKENDS[self.name](peer)
+    def backend(self, peer: Peer, then: Script = echo) -> None:
+        """A healthy server: lets everybody in, then does `then`; by default it gives each line back."""
+        _BACKENDS[self.name](peer, then)
 
 
 IMAP = Speech(
@@ -96,7 +96,7 @@ SMTP = Speech(
 SPEECHES = (IMAP, POP3, SMTP)
 
 
-def _imap(peer: Peer) -> None:
+def _imap(peer: Peer, then: Script) -> None:
     peer.send(b"* OK backend\r\n")
     tag = b"*"
     for _ in ("user", "password"):
@@ -109,25 +109,28 @@ def _imap(peer: Peer) -> None:
         peer.skip(int(length[1]))
     peer.line()
     peer.send(tag + b" OK welcome\r\n")
-    echo(peer)
+    then(peer)
 
 
-def _pop3(peer: Peer) -> None:
+def _pop3(peer: Peer, then: Script) -> None:
     peer.send(b"+OK backend\r\n")
     for answer in (b"+OK\r\n", b"+OK welcome\r\n"):
         if not peer.line():
             return
         peer.send(answer)
-    echo(peer)
+    then(peer)
 
 
-def _smtp(peer: Peer) -> None:
-    """The last command of the proxy tells nobody that it is the last: it may be XCLIENT, EHLO, AUTH or RCPT."""
+def _smtp(peer: Peer, then: Script) -> None:
+    """For `then` a client says no EHLO, so XCLIENT is the proxy's last command."""
     peer.send(b"220 backend\r\n")
-    codes = {b"XCLIENT": b"220", b"AUTH": b"235", b"EHLO": b"250", b"HELO": b"250", b"MAIL": b"250", b"RCPT": b"250"}
     while line := peer.line():
-        code = codes.get(line.split()[0] if line.strip() else b"")
+        code = _CODES.get(line[:4])
         peer.send(line if code is None else code + b" ok\r\n")
+        if line.startswith(b"XCLIENT ") and then is not echo:
+            then(peer)
+            return
 
 
+_CODES = {b"XCLI": b"220", b"AUTH": b"235", b"EHLO": b"250", b"HELO": b"250", b"MAIL": b"250", b"RCPT": b"250"}
 _BACKENDS = {"imap": _imap, "pop3": _pop3, "smtp": _smtp}

@@ -10,7 +10,7 @@ import pytest
 from tests.security.speech import IMAP, POP3, SMTP, Speech
 from tests.security.stage import WAYS, Stage, of_each
 from tests.support.auth import rejected
-from tests.support.backend import hang
+from tests.support.backend import conversation
 
 # Each is tried as a login and as a password.
 HOSTILE = {
@@ -163,7 +163,7 @@ def _with(header: bytes, value: bytes) -> bytes:
 def test_no_value_of_a_backend_forges_a_record(stage: Stage, speech: Speech, variant: str) -> None:
     for value in (IN_A_LINE, FORGED, FORGED * 200):
         for way in WAYS:
-            stage.backend = lambda peer, value=value: (peer.send(value + b"\r\n"), hang(peer))  # type: ignore[misc]
+            stage.backend = conversation(value + b"\r\n")
             client = stage.greeted(speech, variant, tls=way.tls)
             stage.say(client, speech.login, slowly=way.slowly)
             client.rest()
