@@ -46,6 +46,7 @@ VARIANTS: dict[str, Callable[[str], tuple[str, str]]] = {
     "faulty": lambda _: ("starttls on; timeout 1s; auth_http_timeout 1s; auth_http $faulty/auth;", ""),
     "deserted": lambda _: ("starttls on; auth_http $nobody/auth;", ""),
     "direct": lambda _: ("starttls on; xclient off; proxy_smtp_auth on;", ""),
+    "certified": lambda _: ("starttls on; ssl_verify_client optional_no_ca; auth_http_pass_client_cert on;", ""),
     "behind": lambda _: ("starttls on;", "proxy_protocol"),
 }
 
@@ -99,7 +100,7 @@ class Stage:
         self._ports = Ports()
         self._clients: list[Peer] = []
         self._read = 0
-        self._tls = client_context()
+        self.context = client_context()
         self.mailworker = Mailworker(folder, self._configuration())
         self.mailworker.alerts.append(r'"[^"]*\[alert\]')  # in a value; `settle` sees to the others
         self.mailworker.start()
@@ -111,11 +112,19 @@ class Stage:
 
     def connect(self, speech: Speech, variant: str = "", *, tls: bool = False) -> Peer:
         """A client that has been greeted by nobody yet; it is closed by `settle`."""
-        client = Peer.connect(self.address(speech, variant, tls=tls))
-        self._clients.append(client)
-        if tls:
-            client.start_tls(self._tls)
+        if not tls:
+            return self._connected(speech, variant, tls=False)
+        client = self.unencrypted(speech, variant)
+        client.start_tls(self.context)
         return client
+
+    def unencrypted(self, speech: Speech, variant: str = "") -> Peer:
+        """A client of a TLS port that has not begun its handshake."""
+        return self._connected(speech, variant, tls=True)
+
+    def _connected(self, speech: Speech, variant: str, *, tls: bool) -> Peer:
+        self._clients.append(Peer.connect(self.address(speech, variant, tls=tls)))
+        return self._clients[-1]
 
     def greeted(self, speech: Speech, variant: str = "", *, tls: bool = False) -> Peer:
         """A client that has read its greeting."""
@@ -137,7 +146,7 @@ class Stage:
     def start_tls(self, client: Peer, speech: Speech) -> None:
         """Encrypt a client's connection as its protocol does it."""
         client.talk((speech.starttls, speech.go_ahead))
-        client.start_tls(self._tls)
+        client.start_tls(self.context)
 
     def log_in(self, client: Peer, speech: Speech) -> None:
         """Log in, and see that a backend is there."""
