@@ -260,6 +260,13 @@ TABLE: Mapping[str, Entry] = {
         "every record should say where it belongs",
         _LOG,
     ),
+    "password-in-log": Entry(
+        Why.LOG,
+        "logs a command that is too long, or comes before the greeting, with the password that is in it",
+        "logs it up to the word that a login or password follows",
+        "a log is read by people who need no passwords",
+        _LOG,
+    ),
     "closed-without-a-word": Entry(
         Why.LOG,
         "logs nothing when the auth service or the backend closes the connection too early",
