@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.support.backend import Script, echo
 from tests.support.peer import Peer
 
-USER, PASSWORD = b"user@example.com", b"secret"
+USER, PASSWORD = b"user@example.com", b"canary-in-clear"
 _LITERAL = re.compile(rb"\{([0-9]+)\}\r\n\Z")
 
 
@@ -19,6 +19,8 @@ def base64(value: bytes) -> bytes:
 
 
 PLAIN = base64(b"\0%b\0%b" % (USER, PASSWORD))
+# A log that holds one of these holds a password.
+CANARIES = (PASSWORD, PLAIN[-16:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,7 +258,7 @@ class Stage:
         return f"""
             worker_processes {WORKERS};
             error_log logs/error.log info;
-            events {{ worker_connections 4096; }}
+            events {{ worker_connections 4096; debug_connection 127.0.0.1; }}
             mail {{
                 server_name mail.example;
                 auth_http {self.auth.address}/auth;
