@@ -22,6 +22,10 @@ def describe(error: OSError) -> str:
     return f"({number}: {os.strerror(number) if number else error})"
 
 
+def _escape(match: re.Match[str]) -> str:
+    return escape_character(match[0])
+
+
 class LineBuilder:
     """Builds lines; the formatted time is kept for the second it is good for."""
 
@@ -39,9 +43,12 @@ class LineBuilder:
         number = "" if connection is None else f"*{connection} "
         line = (
             f"{self._time()} [{level.name.lower()}] {os.getpid()}#{threading.get_native_id()}: "
-            f"{number}{_CONTROL.sub(escape_character, message)}"
+            f"{number}{_CONTROL.sub(_escape, message)}"
         )
-        return line.encode("utf-8", "backslashreplace")[: MAX_LINE - 1] + b"\n"
+        record = line.encode("utf-8", "backslashreplace")
+        if len(record) >= MAX_LINE:
+            record = record[: MAX_LINE - 1].decode("utf-8", "ignore").encode()  # no character is cut in two
+        return record + b"\n"
 
     def _time(self) -> str:
         second = int(time.time())

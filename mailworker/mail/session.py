@@ -62,8 +62,7 @@ class Session:
             self._log.fault(error)  # the client did not even wait for our goodbye
         finally:
             self._stream.close()
-            if self._upstream is not None:
-                self._upstream.close()
+            self._close_upstream()
 
     async def _run(self) -> None:
         answer: bytes | None
@@ -77,6 +76,7 @@ class Session:
         except Exception as bug:
             self._log.bug(bug)
             answer = self._dialogue.internal_error
+        self._close_upstream()  # the client may take its time to hear the answer
         if answer is not None:
             self._renew_deadline()
             await self._stream.write(answer)
@@ -99,8 +99,8 @@ class Session:
             self._client.host = await find_host(
                 self._server.resolver, self._connections, self._client.address, self._log
             )
+            self._renew_deadline()  # that time was ours
         self._log.action = "sending client greeting line"
-        self._renew_deadline()
         await self._dialogue.greet()
         return await self._converse()
 
@@ -207,6 +207,11 @@ class Session:
             return self._dialogue.internal_error
         refused = isinstance(error, ProtocolError)  # a login that no backend may see
         return self._dialogue.invalid() if refused else None
+
+    def _close_upstream(self) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.close()
 
     def _renew_deadline(self) -> None:
         self._stream.deadline = self._now + self._server.settings.timeout

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.config.settings import Level
-from mailworker.errors import escape
+from mailworker.errors import LONGEST_VALUE, escape
 from mailworker.log.line import MAX_LINE, LineBuilder, describe
 
 
@@ -28,6 +28,8 @@ from mailworker.log.line import MAX_LINE, LineBuilder, describe
         (b"gr\xfc\xdf", r"gr\xFC\xDF"),
         ("\u009b31m", r"\xC2\x9B31m"),
         ("a\u2028b", r"a\xE2\x80\xA8b"),
+        ("a\u202eb", r"a\xE2\x80\xAEb"),
+        ("a\xa0b", r"a\xC2\xA0b"),
         ("\ud800", r"\xED\xA0\x80"),
     ],
 )
@@ -38,8 +40,14 @@ def test_values_are_escaped_where_they_could_disturb(value: bytes | str, escaped
 @given(st.binary() | st.text(st.characters()))
 def test_escaped_values_are_printable_and_can_be_encoded(value: bytes | str) -> None:
     escaped = escape(value)
-    assert not re.search(r'["\x00-\x1f\x7f-\x9f]', escaped)
+    assert escaped.isprintable()
+    assert '"' not in escaped
     assert escaped.encode("utf-8").decode() == escaped
+
+
+def test_a_long_value_is_cut_before_it_is_escaped() -> None:
+    assert escape(b"\\" * 5000) == r"\x5C" * LONGEST_VALUE
+    assert escape("x" * 5000) == "x" * LONGEST_VALUE
 
 
 def test_a_line_is_that_of_nginx() -> None:
@@ -71,6 +79,8 @@ def test_a_record_is_one_bounded_line(message: str, connection: int | None) -> N
 
 def test_a_long_message_is_cut() -> None:
     assert len(LineBuilder().build(Level.ERROR, "x" * 5000)) == MAX_LINE
+    for shift in range(4):  # no character in two pieces
+        assert "\U0001f4e7" in LineBuilder().build(Level.ERROR, "x" * shift + "\U0001f4e7" * 1000).decode()
 
 
 def test_time_follows_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:

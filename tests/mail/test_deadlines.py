@@ -9,7 +9,7 @@ import pytest
 from mailworker.config.settings import Protocol, Starttls
 from tests.mail.cases import IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
-from tests.support.backend import hang, hang_up
+from tests.support.backend import conversation, hang, hang_up
 from tests.support.peer import Peer
 from tests.support.settings import dialogue_settings
 from tests.tls.peers import client_context
@@ -111,6 +111,23 @@ def test_time_goes_on_inside_tls(scene: Scene) -> None:
     assert " using starttls, server: " in proxy.log.find("timed out")
 
 
+@pytest.mark.parametrize("behind_proxy", [False, True], ids=["TLS", "a PROXY header"])
+def test_what_comes_before_the_greeting_takes_from_the_same_time(scene: Scene, behind_proxy: bool) -> None:
+    implicit_tls = not behind_proxy
+    proxy = scene.tls_proxy(
+        Protocol.IMAP, scene.auth(hang_up), implicit_tls=implicit_tls, proxy_protocol=behind_proxy, timeout=LATE + 0.1
+    )
+    watch = Watch()
+    client = scene.client(proxy)
+    time.sleep(LATE)
+    if behind_proxy:
+        client.send(b"PROXY UNKNOWN\r\n")
+    else:
+        client.start_tls(client_context())
+    assert client.rest() == IMAP.greeting
+    watch.assert_about(LATE + 0.1)
+
+
 def test_the_time_of_the_auth_service_is_not_the_clients(scene: Scene) -> None:
     """auth_http_timeout is longer than what the client has left, and the client still hears the answer."""
     proxy = scene.proxy(Protocol.IMAP, scene.auth(hang), timeout=0.1, auth_timeout=0.3)
@@ -163,3 +180,13 @@ def test_nobody_waits_long_for_a_goodbye(scene: Scene, monkeypatch: pytest.Monke
     proxy.service_is_idle()
     watch.assert_about(TIMEOUT)
     assert len(proxy.log.lines) == 1
+
+
+def test_a_backend_that_refuses_is_not_held_by_a_client_that_says_no_goodbye(scene: Scene) -> None:
+    backend = scene.backend(conversation(b"* BYE no\r\n"))
+    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth_for(backend), implicit_tls=True)
+    client = scene.client(proxy)
+    client.start_tls(client_context())
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, IMAP.error))
+    proxy.connections_in_use(2)  # the listener and the client

@@ -249,7 +249,7 @@ TABLE: Mapping[str, Entry] = {
     "log-escaping": Entry(
         Why.LOG,
         "logs what peers send as it came, so that one can forge lines and send codes to terminals",
-        r'writes control bytes, `\`, `"` and bytes that are no UTF-8 as `\xXX`',
+        r'writes what cannot be printed, `\`, `"` and bytes that are no UTF-8 as `\xXX`',
         "CVE-2009-4487",
         _LOG,
     ),
@@ -258,6 +258,13 @@ TABLE: Mapping[str, Entry] = {
         "fills a whole record with what a peer has sent, and so leaves out whose session it was",
         "cuts a long value short",
         "every record should say where it belongs",
+        _LOG,
+    ),
+    "password-in-log": Entry(
+        Why.LOG,
+        "logs a command that is too long, or comes before the greeting, with the password that is in it",
+        "logs it up to the word that a login or password follows",
+        "a log is read by people who need no passwords",
         _LOG,
     ),
     "closed-without-a-word": Entry(
@@ -269,9 +276,9 @@ TABLE: Mapping[str, Entry] = {
     ),
     "handshake-timeout": Entry(
         Why.LOG,
-        "waits twice `timeout` for a handshake behind STARTTLS, and logs nothing",
-        "waits once, and logs `client timed out`",
-        "the log should say why a client was sent away",
+        "counts `timeout` anew for and behind a handshake and a PROXY header; behind STARTTLS it logs nothing",
+        "counts it once, from the first byte to the login, and logs `client timed out`",
+        "a client shall not hold a connection for several times `timeout`; the log should say why it was sent away",
         _LOG,
     ),
     "too-long-reply": Entry(

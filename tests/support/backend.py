@@ -32,10 +32,10 @@ class ScriptedServer:
             assert self._arrived.wait_for(lambda: len(self.peers) > number, PATIENCE)
             return self.peers[number]
 
-    def heard(self) -> bytes:
-        """All that the first connection has brought, once its script has ended."""
-        peer = self.peer()
-        self._threads[1].join(PATIENCE)
+    def heard(self, number: int = 0) -> bytes:
+        """All that the connection of this number has brought, once its script has ended."""
+        peer = self.peer(number)
+        self._threads[number + 1].join(PATIENCE)
         return peer.received
 
     def stop(self) -> None:

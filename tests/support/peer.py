@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from select import select
 
@@ -39,6 +40,11 @@ class Peer:
     def address(self) -> tuple[str, int]:
         host, port = self._socket.getsockname()[:2]
         return host, port
+
+    @property
+    def unread(self) -> int:
+        """How many bytes have come that nobody has asked for."""
+        return len(self._unread)
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
@@ -98,23 +104,37 @@ class Peer:
 
     def exchange(self, data: bytes, length: int, pause: float = 0.0) -> bytes:
         """Send `data` and receive `length` bytes at the same time, with a pause in seconds after each read."""
+        received = bytearray()
+
+        def take(piece: bytes) -> None:
+            received.extend(piece)
+            time.sleep(pause)
+
+        self.stream((data[start : start + _PIECE] for start in range(0, len(data), _PIECE)), length, take)
+        return bytes(received)
+
+    def stream(self, pieces: Iterator[bytes], length: int, take: Callable[[bytes], None], most: int = _PIECE) -> None:
+        """Send `pieces`, and give `take` the next `length` bytes, at most `most` at once, both at the same time."""
+        unsent = next(pieces, b"")
+        if early := self._unread[:length]:
+            self._unread = self._unread[length:]
+            length -= len(early)
+            take(early)
         self._socket.setblocking(False)
-        received = bytearray(self._unread)
-        self._unread = b""
         try:
-            while data or len(received) < length:
-                select([self._socket], [self._socket] if data else [], [], PATIENCE)
+            while unsent or length:
+                select([self._socket] if length else [], [self._socket] if unsent else [], [], PATIENCE)
                 with suppress(*_WAITING):
-                    if data:
-                        data = data[self._socket.send(data[:_PIECE]) :]
+                    if unsent:
+                        unsent = unsent[self._socket.send(unsent) :] or next(pieces, b"")
                 with suppress(*_WAITING):
-                    piece = self._socket.recv(_PIECE)
-                    assert piece, "the other side has closed"
-                    received += piece
-                    time.sleep(pause)
+                    while length:  # up to the end of what TLS has decrypted, which no select sees
+                        piece = self._socket.recv(min(most, length))
+                        assert piece, "the other side has closed"
+                        length -= len(piece)
+                        take(piece)
         finally:
             self._socket.settimeout(PATIENCE)
-        return bytes(received)
 
     def send_what_fits(self, data: bytes, seconds: float) -> int:
         """Send `data` again and again until nothing has been taken for this time; how many bytes were."""

@@ -17,7 +17,7 @@ from mailworker.event.task import sleep
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_http import Rejected, SmtpEnvelope
-from mailworker.wire.command import InvalidCommand, TooLongCommand
+from mailworker.wire.command import InvalidCommand, TooLongCommand, without_credentials
 from mailworker.wire.secret import Secret
 
 CommandT = TypeVar("CommandT")
@@ -150,7 +150,7 @@ class Dialogue(ABC, Generic[CommandT]):
                 self.admit(command)
                 request = await self.obey(command)
             except TooLongCommand as error:
-                self.log.info(f'client sent too long command "{escape(error.buffer)}"')
+                self.log.info(f'client sent too long command "{escape(without_credentials(error.buffer))}"')
                 self.over = True
                 await self._refuse(error.tag)
             except InvalidCommand as error:
@@ -185,7 +185,10 @@ class Dialogue(ABC, Generic[CommandT]):
 
     async def response(self) -> bytes:
         """The next line, as the response to a SASL challenge."""
-        response = await self._input(self._parser.next_response)
+        try:
+            response = await self._input(self._parser.next_response)
+        except TooLongCommand as error:
+            raise TooLongCommand(b"...", error.tag) from None  # it may hold a password
         self._count_command()
         return response
 

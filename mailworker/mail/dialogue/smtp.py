@@ -12,6 +12,7 @@ from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_http import Rejected, SmtpEnvelope
+from mailworker.wire.command import without_credentials
 from mailworker.wire.smtp import SmtpCommand, SmtpParser, SmtpVerb
 
 _OK = b"250 2.0.0 OK\r\n"
@@ -91,7 +92,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
             self.client.deadline = monotonic() + self.server.settings.timeout
             return True
         if early:
-            self.log.info(f'client was rejected before greeting: "{_shown(early)}"')
+            self.log.info(f'client was rejected before greeting: "{_shown(without_credentials(early))}"')
             await self.reply(_TOO_EARLY)
         return False
 

@@ -107,7 +107,7 @@ REFUSALS = [
         "a too long command",
         b"a LOGIN " + b"x" * 30,
         b"a" + BAD,
-        log=['client sent too long command "a LOGIN ' + "x" * 24 + '"'],
+        log=['client sent too long command "a LOGIN ..."'],
         end=OVER,
         settings={"client_buffer": 32},
     ),

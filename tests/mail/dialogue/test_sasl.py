@@ -221,7 +221,7 @@ def test_a_response_of_too_many_words_counts(protocol: Protocol, monkeypatch: py
 def test_a_too_long_response(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
     said = COMMAND[protocol] + b" PLAIN\r\n" + b"x" * 200
     heard = CHALLENGE[protocol] + b"\r\n" + BAD[protocol]
-    log = ['client sent too long command "' + "x" * 128 + '"']
+    log = ['client sent too long command "..."']
     check(protocol, Case("", said, heard, log=log, end=OVER, settings={"client_buffer": 128}), monkeypatch)
 
 

@@ -130,6 +130,12 @@ CASES: tuple[Case, ...] = (
     case("pipelining behind LOGIN", "imap", at_once("a LOGIN user pass", "b SELECT x", "c NOOP")),
     case("pipelining behind LOGOUT", "imap", at_once("a LOGOUT", "b NOOP", replies=1), Act.AWAIT_CLOSE),
     case("a line longer than the buffer", "imap-small", raw("a NOOP " + "x" * 121)),
+    case(
+        "a LOGIN longer than the buffer",
+        "imap-small",
+        raw("a LOGIN user " + "x" * 115),
+        differs=Difference("password-in-log", 'command "a LOGIN ..."', 'command "a LOGIN user xxx'),
+    ),
     case("a tag longer than the buffer", "imap-small", raw("a" * 128)),
     case(
         "a line longer than a page",

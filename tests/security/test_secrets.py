@@ -1,0 +1,62 @@
+"""Passwords stay with those who need them, and only as long as they do."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from mailworker.wire.secret import Secret
+from tests.mail.cases import IMAP, POP3, SMTP, Case
+from tests.mail.conftest import Scene, certificate, scene
+from tests.security.speech import CANARIES, Speech
+from tests.security.stage import WAYS, Stage, of_each
+from tests.support.auth import rejected
+from tests.support.backend import hang
+from tests.support.daemon import wait_until
+
+__all__ = ["certificate", "scene"]
+
+# Where a password is told to somebody who does not take it.
+FAULTS = {
+    "a login": None,
+    "no": rejected(b"no"),
+    "an error of the service": b"HTTP/1.0 500 Oops\r\n\r\n",
+    "garbage of the service": b"\xff\0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("answer", FAULTS.values(), ids=FAULTS)
+@of_each
+def test_no_password_is_in_the_log_at_debug(stage: Stage, speech: Speech, answer: bytes | None) -> None:
+    stage.answer = answer
+    for way in WAYS:
+        client = stage.greeted(speech, "every", tls=way.tls)
+        stage.say(client, speech.login, slowly=way.slowly)
+        client.line()
+    too_long = b"%b PLAIN %b%b\r\n" % (speech.auth, CANARIES[1], b"x" * 9000)
+    for command in (too_long, speech.login[:-2] + b"x" * 9000, b"PASS %b%b" % (CANARIES[0], b"x" * 9000)):
+        client = stage.greeted(speech)
+        stage.say_what_fits(client, command)
+        client.rest()
+    lines = stage.settle()
+    assert any("[debug]" in line for line in lines)
+    assert not [line for line in lines if any(canary.decode() in line for canary in CANARIES)]
+
+
+@pytest.mark.parametrize("case", [IMAP, POP3, SMTP], ids=lambda case: case.protocol.value)
+def test_a_relay_remembers_no_password(scene: Scene, case: Case) -> None:
+    before = _secrets()
+    backend = scene.backend(case.script(hang))
+    proxy = scene.proxy(case.protocol, scene.auth_for(backend, (b"Auth-Pass", b"secret")))
+    clients = [scene.client(proxy) for _ in range(5)]
+    for client in clients:
+        client.expect(case.greeting)
+        client.send(case.login)
+        assert client.skip(len(case.answer)) == case.answer
+    wait_until(lambda: _secrets() == before, "the end of all sessions' coroutines")
+
+
+def _secrets() -> int:
+    gc.collect()
+    return sum(isinstance(thing, Secret) for thing in gc.get_objects())
