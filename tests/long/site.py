@@ -1,0 +1,156 @@
+"""A mailworker with six servers, and the auth service and backends behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+
+from tests.long.clients import Door
+from tests.long.peers import HOST, PROTOCOLS
+from tests.support.certificates import Certificate, self_signed
+from tests.support.ports import free_port
+from tests.support.process import Mailworker
+
+WORKERS = 2
+ROOT = Path(__file__).parents[2]
+# What says more than that we have killed a worker.
+ALERT = r"\[(alert|emerg)\](?!.* exited on signal 9$)"
+_CALM = 30.0  # seconds that processes and descriptors get to go away
+_POLL = 0.1
+_SHARED_NAMES = Path("/dev/shm")
+
+
+class Peers:
+    """The process of `tests.long.peers`."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.long.peers"]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.auth_port = int(self._process.stdout.readline())
+
+    def finish(self) -> dict[str, int]:
+        """End it; returns what it has seen."""
+        output, _ = self._process.communicate("", timeout=_CALM)
+        seen: dict[str, int] = json.loads(output)
+        return seen
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        self._process.kill()
+        self._process.communicate()
+
+
+class Site:
+    """`doors` are the ports of the proxy, two for each protocol."""
+
+    def __init__(self, mailworker: Mailworker, peers: Peers, doors: list[Door]) -> None:
+        self.doors = doors
+        self.mailworker = mailworker
+        self.peers = peers
+        self.master = psutil.Process(mailworker.pid)
+
+    def census(self) -> dict[str, int]:
+        """What must be as before once all is quiet, when it is: waits for that, but not for ever."""
+        end = time.monotonic() + _CALM
+        before: dict[str, int] = {}
+        while time.monotonic() < end:
+            now = self._count()
+            if now == before and now["processes"] == 1 + WORKERS:
+                break
+            before = now
+            time.sleep(_POLL)
+        return before
+
+    def memory(self) -> int:
+        """Bytes that the workers share with nobody."""
+        return sum(int(worker.memory_full_info().uss) for worker in self.mailworker.workers())
+
+    def alerts(self) -> list[str]:
+        """Lines of the log that an operator would have to look into."""
+        return self.mailworker.lines(ALERT)
+
+    def _count(self) -> dict[str, int]:
+        family = [self.master, *self.master.children(recursive=True)]
+        return {
+            "processes": len(family),
+            "descriptors of the master": self.master.num_fds(),
+            "descriptors of workers": sum(_descriptors(process) for process in family[1:]),
+            "zones of the master": _shared_mappings(self.master.pid),
+            "names in /dev/shm": len(list(_SHARED_NAMES.glob("*mailworker*"))),
+        }
+
+
+def _descriptors(process: psutil.Process) -> int:
+    with suppress(psutil.NoSuchProcess):
+        return int(process.num_fds())
+    return 0
+
+
+def _shared_mappings(pid: int) -> int:
+    """Anonymous shared memory looks like this."""
+    return Path(f"/proc/{pid}/maps").read_text().count("/dev/zero (deleted)")
+
+
+def configuration(auth_port: int, doors: list[Door], certificate: Certificate, main: str, log_level: str) -> str:
+    """One server for each door."""
+    servers = "\n".join(
+        f"server {{ listen {HOST}:{door.port}{' ssl' if door.secure else ''}; protocol {door.protocol}; }}"
+        for door in doors
+    )
+    return f"""
+        error_log logs/error.log {log_level};
+        worker_processes {WORKERS};
+        {main}
+        events {{ worker_connections 4096; }}
+        mail {{
+            server_name mail.example;
+            auth_http {HOST}:{auth_port}/;
+            auth_http_timeout 2s;
+            timeout 10s;
+            imap_auth plain login;
+            ssl_certificate {certificate.certificate};
+            ssl_certificate_key {certificate.key};
+            ssl_session_cache shared:SSL:1m;
+            {servers}
+        }}
+    """
+
+
+@contextmanager
+def running(main: str = "", log_level: str = "info") -> Iterator[Site]:
+    """The whole site, in a folder of its own; `main` are directives of the main context."""
+    with TemporaryDirectory(prefix="mailworker-long-") as name, ExitStack() as stack:
+        folder = Path(name)
+        folder.chmod(0o755)
+        peers = Peers()
+        stack.callback(peers.kill)
+        doors = [Door(protocol, free_port(), secure) for protocol in PROTOCOLS for secure in (False, True)]
+        certificate = self_signed(folder, "server", "/CN=mail.example")
+        mailworker = Mailworker(folder, configuration(peers.auth_port, doors, certificate, main, log_level))
+        mailworker.alerts.append("exited on signal 9$")
+        mailworker.start()
+        stack.callback(mailworker.stop)
+        mailworker.await_workers(WORKERS)
+        yield Site(mailworker, peers, doors)
+
+
+def system() -> dict[str, str | int | None]:
+    """Where figures come from."""
+    revision = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "processors": os.cpu_count(),
+        "python": sys.version.split()[0],
+        "revision": revision.stdout.strip(),
+    }
