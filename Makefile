@@ -43,6 +43,9 @@ chaos: $(VENV)/.test
 soak: $(VENV)/.test
 	$(BIN)/python -m tests.long.soak --json docs/figures/soak.json
 
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m fuzz --json docs/figures/fuzz.json
+
 dist: $(VENV)/.dist
 	$(BIN)/python -m build
 
@@ -52,7 +55,7 @@ clean:
 	find mailworker tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp per extra says when it was installed; a change of the native part or of the dependencies installs it again.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dist: $(VENV)/.%: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
+$(VENV)/.demo $(VENV)/.test $(VENV)/.fuzz $(VENV)/.dist: $(VENV)/.%: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
 	$(INSTALL) --editable '.[$*]'
 	@touch $@
 

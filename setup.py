@@ -52,6 +52,7 @@ setup(
         "dev": ["mailworker[dist,lint,test]"],
         "dist": ["build"],
         "demo": ["twisted>=26.4"],
+        "fuzz": ["mailworker[test]", "atheris>=2.3"],
         "test": [
             "mailworker[demo]",
             "hypothesis>=6.80",
