@@ -219,7 +219,7 @@ def _rotated(log: Path) -> list[Path]:
 
 def run(seconds: float, figures: Figures) -> list[str]:
     """Go on with a run until it has lasted for so long; returns what went wrong."""
-    with running() as site:
+    with running(main="worker_sandbox on;") as site:
         before = site.census()
         chaos = Chaos(site, random.Random())
         start = time.monotonic()

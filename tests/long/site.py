@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,12 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
 
-from tests.long.clients import Door
+from tests.long.clients import Client, Door, Outcome, connecting
 from tests.long.peers import HOST, PROTOCOLS
 from tests.support.certificates import Certificate, self_signed
 from tests.support.ports import free_port
@@ -27,6 +29,16 @@ ALERT = r"\[(alert|emerg)\](?!.* exited on signal 9$)"
 _CALM = 30.0  # seconds that processes and descriptors get to go away
 _POLL = 0.1
 _SHARED_NAMES = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What a configuration has beside what all have: directives of the main context and of `mail`."""
+
+    main: str
+    mail: str
+    timeout: str
+    log_level: str
 
 
 class Peers:
@@ -71,6 +83,19 @@ class Site:
             time.sleep(_POLL)
         return before
 
+    def served(self) -> bool:
+        """Whether each door lets somebody in, to say something and to leave in order."""
+        return asyncio.run(self._use_all_doors())
+
+    async def _use_all_doors(self) -> bool:
+        for door in self.doors:
+            with connecting(Client(door, "somebody")) as client:
+                if await client.log_in() is not Outcome.LOGGED_IN:
+                    return False
+                await client.echo("hello")
+                await client.say_goodbye()
+        return True
+
     def memory(self) -> int:
         """Bytes that the workers share with nobody."""
         return sum(int(worker.memory_full_info().uss) for worker in self.mailworker.workers())
@@ -101,42 +126,44 @@ def _shared_mappings(pid: int) -> int:
     return Path(f"/proc/{pid}/maps").read_text().count("/dev/zero (deleted)")
 
 
-def configuration(auth_port: int, doors: list[Door], certificate: Certificate, main: str, log_level: str) -> str:
+def configuration(auth_port: int, doors: list[Door], certificate: Certificate, extra: Extra) -> str:
     """One server for each door."""
     servers = "\n".join(
         f"server {{ listen {HOST}:{door.port}{' ssl' if door.secure else ''}; protocol {door.protocol}; }}"
         for door in doors
     )
     return f"""
-        error_log logs/error.log {log_level};
+        error_log logs/error.log {extra.log_level};
         worker_processes {WORKERS};
-        {main}
+        {extra.main}
         events {{ worker_connections 4096; }}
         mail {{
             server_name mail.example;
             auth_http {HOST}:{auth_port}/;
             auth_http_timeout 2s;
-            timeout 10s;
+            timeout {extra.timeout};
             imap_auth plain login;
             ssl_certificate {certificate.certificate};
             ssl_certificate_key {certificate.key};
             ssl_session_cache shared:SSL:1m;
+            {extra.mail}
             {servers}
         }}
     """
 
 
 @contextmanager
-def running(main: str = "", log_level: str = "info") -> Iterator[Site]:
-    """The whole site, in a folder of its own; `main` are directives of the main context."""
+def running(main: str = "", mail: str = "", timeout: str = "10s", log_level: str = "info") -> Iterator[Site]:
+    """The whole site, in a folder of its own; for the arguments see `Extra`."""
     with TemporaryDirectory(prefix="mailworker-long-") as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)
+        extra = Extra(main, mail, timeout, log_level)
         peers = Peers()
         stack.callback(peers.kill)
         doors = [Door(protocol, free_port(), secure) for protocol in PROTOCOLS for secure in (False, True)]
         certificate = self_signed(folder, "server", "/CN=mail.example")
-        mailworker = Mailworker(folder, configuration(peers.auth_port, doors, certificate, main, log_level))
+        mailworker = Mailworker(folder, configuration(peers.auth_port, doors, certificate, extra))
         mailworker.alerts.append("exited on signal 9$")
         mailworker.start()
         stack.callback(mailworker.stop)
