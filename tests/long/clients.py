@@ -120,6 +120,16 @@ class Client:
         assert digest == outgoing.digest, f"{digest} came, not {outgoing.digest}"
         return incoming
 
+    def say(self, line: bytes) -> None:
+        """Anything, without waiting for an answer, nor for it to be sent."""
+        self._writer.write(line)
+
+    def stop_reading(self) -> None:
+        """Leave all that comes to the system's buffers."""
+        transport = self._writer.transport
+        assert isinstance(transport, asyncio.ReadTransport)
+        transport.pause_reading()
+
     async def say_goodbye(self) -> None:
         """End the session in order; raises EOFError or OSError where that fails."""
         self._writer.write(b"BYE\r\n")

@@ -94,6 +94,8 @@ class Peers:
                     writer.write(rest + b"\r\n")
                 elif word == b"BULK":
                     await self._bulk(reader, writer, *map(int, rest.split()))
+                elif word == b"HANG":
+                    await asyncio.get_running_loop().create_future()  # reads no more
                 elif word == b"BYE":
                     writer.write(b"bye\r\n")
                     return
