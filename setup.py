@@ -59,6 +59,7 @@ setup(
             "pytest>=8.0",
             "pytest-timeout>=2.2",
             "pytest-xdist>=3.5",
+            "tlslite-ng>=0.8",
         ],
         "lint": [
             "import-linter>=2.0",

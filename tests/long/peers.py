@@ -38,6 +38,7 @@ class Fault(Enum):
     """What goes wrong with the logins of users whose names begin so; all others are well."""
 
     DENIED = "denied"
+    DENIED_FOR_AN_HOUR = "denied-for-an-hour"  # never answered before the client goes; not for the long runs
     AUTH_RESETS = "auth-resets"
     AUTH_LEAVES = "auth-leaves"
     AUTH_LIES = "auth-lies"
@@ -146,6 +147,10 @@ async def receive(reader: StreamReader, stream: Stream, size: int) -> None:
 Role = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 
 
+async def _deny_for_an_hour(reader: StreamReader, writer: StreamWriter) -> None:
+    writer.write(b"HTTP/1.0 200 OK\r\nAuth-Status: Invalid login or password\r\nAuth-Wait: 3600\r\n\r\n")
+
+
 async def _deny(reader: StreamReader, writer: StreamWriter) -> None:
     writer.write(b"HTTP/1.0 200 OK\r\nAuth-Status: Invalid login or password\r\nAuth-Wait: 1\r\n\r\n")
 
@@ -172,6 +177,7 @@ async def _stall(reader: StreamReader, writer: StreamWriter) -> None:
 
 _BAD_AUTH: dict[Fault | None, Role] = {
     Fault.DENIED: _deny,
+    Fault.DENIED_FOR_AN_HOUR: _deny_for_an_hour,
     Fault.AUTH_RESETS: _reset,
     Fault.AUTH_LEAVES: _leave,
     Fault.AUTH_LIES: _lie,

@@ -28,7 +28,8 @@ _BATCH = 5_000
 _CLIENTS = 24
 _FAULTY = 0.01
 # Faults that cost no waiting, so that all of them fit in.
-_FAULTS = [fault for fault in Fault if fault not in (Fault.AUTH_STALLS, Fault.BACKEND_STALLS)]
+_WAITING = (Fault.DENIED_FOR_AN_HOUR, Fault.AUTH_STALLS, Fault.BACKEND_STALLS)
+_FAULTS = [fault for fault in Fault if fault not in _WAITING]
 _SECURE = 0.1
 # Batches of a mailworker whose memory does not count: its heap has yet to find its shape.
 _WARM_UP = 4
