@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Callable
 from errno import EAGAIN, EWOULDBLOCK
 from math import inf
@@ -44,6 +45,8 @@ class Stream(Protocol):
         """Close at once; may be called again."""
 
 
+# Where the system knows no half of it, that the connection has ended in both directions.
+_ENDED = getattr(select, "POLLRDHUP", select.POLLHUP)
 _WOULD_BLOCK = (-EAGAIN, -EWOULDBLOCK)
 
 
@@ -112,6 +115,12 @@ class SocketStream:
         if self.tls is not None:
             while (want := self.tls.shutdown()) is not None:
                 await self._wait(want)
+
+    def has_ended(self) -> bool:
+        """Whether the peer has ended its side or reset the connection, though there may still be something to read."""
+        poll = select.poll()
+        poll.register(self.descriptor, _ENDED)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         """See `Stream.close`."""

@@ -120,14 +120,25 @@ class Session:
             if isinstance(verdict, Accepted):
                 await self._log_in(request, verdict)
                 return None
-            if verdict.wait:
-                await sleep(verdict.wait)
+            if verdict.wait and not await self._let_wait(verdict.wait):
+                return None
             self._renew_deadline()
             self._log.action = "in auth state"
             answer = await failure(self._dialogue, request, verdict)
             if not verdict.wait:
                 return answer
             await self._dialogue.reject(answer)
+
+    async def _let_wait(self, seconds: float) -> bool:
+        """Auth-Wait; False if the client has gone meanwhile, which is looked for as often as `timeout` passes."""
+        timeout = self._server.settings.timeout
+        end = self._now + seconds
+        while (left := end - self._now) > timeout:
+            await sleep(timeout)
+            if self._stream.has_ended():
+                return False
+        await sleep(left)
+        return True
 
     async def _read_proxy_header(self) -> bool:
         self._log.action = "reading PROXY protocol"

@@ -19,7 +19,7 @@ import psutil
 from tests.long.clients import Client, Door, Outcome, connecting
 from tests.long.peers import HOST, PROTOCOLS
 from tests.support.certificates import Certificate, self_signed
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 from tests.support.process import Mailworker
 
 WORKERS = 2
@@ -33,12 +33,14 @@ _SHARED_NAMES = Path("/dev/shm")
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """What a configuration has beside what all have: directives of the main context and of `mail`."""
+    """What a configuration has beside what all have: directives of the main context and of `mail`, and parameters of
+    `listen`."""
 
     main: str
     mail: str
     timeout: str
     log_level: str
+    listen: str
 
 
 class Peers:
@@ -129,7 +131,7 @@ def _shared_mappings(pid: int) -> int:
 def configuration(auth_port: int, doors: list[Door], certificate: Certificate, extra: Extra) -> str:
     """One server for each door."""
     servers = "\n".join(
-        f"server {{ listen {HOST}:{door.port}{' ssl' if door.secure else ''}; protocol {door.protocol}; }}"
+        f"server {{ protocol {door.protocol}; listen {HOST}:{door.port} {extra.listen} {'ssl' * door.secure}; }}"
         for door in doors
     )
     return f"""
@@ -153,15 +155,21 @@ def configuration(auth_port: int, doors: list[Door], certificate: Certificate, e
 
 
 @contextmanager
-def running(main: str = "", mail: str = "", timeout: str = "10s", log_level: str = "info") -> Iterator[Site]:
+def running(
+    main: str = "", mail: str = "", timeout: str = "10s", log_level: str = "info", listen: str = ""
+) -> Iterator[Site]:
     """The whole site, in a folder of its own; for the arguments see `Extra`."""
     with TemporaryDirectory(prefix="mailworker-long-") as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)
-        extra = Extra(main, mail, timeout, log_level)
+        extra = Extra(main, mail, timeout, log_level, listen)
         peers = Peers()
         stack.callback(peers.kill)
-        doors = [Door(protocol, free_port(), secure) for protocol in PROTOCOLS for secure in (False, True)]
+        ports = Ports()
+        stack.callback(ports.close)
+        doors = [
+            Door(protocol, ports[f"{protocol} {secure}"], secure) for protocol in PROTOCOLS for secure in (False, True)
+        ]
         certificate = self_signed(folder, "server", "/CN=mail.example")
         mailworker = Mailworker(folder, configuration(peers.auth_port, doors, certificate, extra))
         mailworker.alerts.append("exited on signal 9$")

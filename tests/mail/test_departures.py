@@ -66,6 +66,18 @@ def test_leaving_while_waiting_to_try_again(scene: Scene, leave: Leave) -> None:
 
 
 @leaving
+def test_who_leaves_is_not_kept_waiting_for_hours(scene: Scene, leave: Leave) -> None:
+    proxy = scene.proxy(Protocol.IMAP, scene.auth(rejected(b"no", (b"Auth-Wait", b"3600"))), timeout=0.1)
+    client = proxy.connect()
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login)
+    proxy.log.find("client login failed")
+    leave(client)
+    proxy.service_is_idle()
+    assert not faults(proxy.log.lines)
+
+
+@leaving
 @all_protocols
 def test_leaving_while_the_backend_thinks(scene: Scene, case: Case, leave: Leave) -> None:
     backend = scene.backend(hang)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.long.site import running
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 
 
 @contextmanager
@@ -33,7 +33,9 @@ def fifo_without_reader(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def dead_syslog(folder: Path) -> Iterator[str]:
-    yield f"syslog:server=127.0.0.1:{free_port()}"
+    ports = Ports()
+    yield f"syslog:server=127.0.0.1:{ports['nobody']}"
+    ports.close()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from tests.support.auth import AuthService, accepted, rejected, response
 from tests.support.backend import ScriptedServer, conversation, echo, hang_up
 from tests.support.certificates import Certificate
 from tests.support.peer import Peer
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 
 # The service gives CANARY_OF_THE_SERVICE to log in with at the backend.
 CANARY = "kanarienvogel"
@@ -47,11 +47,11 @@ def find(data: bytes) -> list[bytes]:
 class Bed:
     """A mailworker at debug level, whose clients log in with the canary in every way there is."""
 
-    def __init__(self, install: Install, certificate: Certificate) -> None:
+    def __init__(self, install: Install, certificate: Certificate, ports: Ports) -> None:
         backend = conversation(b"+OK ready\r\n", b"+OK\r\n", b"+OK logged in\r\n", then=echo)
         self.backend = ScriptedServer(backend)
         self.rude = ScriptedServer(hang_up)
-        self.ports = {protocol: free_port() for protocol in ("imap", "pop3", "smtp", "tls")}
+        self.ports = {protocol: ports[protocol] for protocol in ("imap", "pop3", "smtp", "tls")}
         password = (b"Auth-Pass", CANARY_OF_THE_SERVICE.encode())
         self.auth = AuthService(
             rejected(b"no"),
@@ -103,8 +103,8 @@ class Bed:
 
 
 @pytest.fixture
-def bed(install: Install, ecdsa: Certificate) -> Iterator[Bed]:
-    made = Bed(install, ecdsa)
+def bed(install: Install, ecdsa: Certificate, ports: Ports) -> Iterator[Bed]:
+    made = Bed(install, ecdsa, ports)
     yield made
     made.stop()
 
