@@ -8,13 +8,16 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NATIVE := $(wildcard mailworker/native/*.c mailworker/native/*.h mailworker/native/*.cdef) mailworker/native/build.py
 
-.PHONY: help run test lint type dist clean
+.PHONY: help run test lint type chaos soak fuzz dist clean
 
 help:
 	@echo 'make run    try it: demo mailbox, auth service, master and workers, until Ctrl-C'
 	@echo 'make test   all tests'
 	@echo 'make lint   style, types, import layers, sizes'
 	@echo 'make type   types alone'
+	@echo 'make chaos  ten minutes of logins and relays while workers are killed and peers misbehave; figures go to docs/figures'
+	@echo 'make soak   a million sessions, one in a hundred with a fault; goes on where it was broken off'
+	@echo 'make fuzz   arbitrary bytes for every parser and for the C part, under sanitizers'
 	@echo 'make dist   source archive and wheel in dist/'
 	@echo 'make clean  remove all that make has made'
 
@@ -34,6 +37,15 @@ lint: $(VENV)/.lint
 type: $(VENV)/.lint
 	$(BIN)/mypy
 
+chaos: $(VENV)/.test
+	$(BIN)/python -m tests.long.chaos --json docs/figures/chaos.json
+
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.long.soak --json docs/figures/soak.json
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m fuzz --json docs/figures/fuzz.json
+
 dist: $(VENV)/.dist
 	$(BIN)/python -m build
 
@@ -43,7 +55,7 @@ clean:
 	find mailworker tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp per extra says when it was installed; a change of the native part or of the dependencies installs it again.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dist: $(VENV)/.%: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
+$(VENV)/.demo $(VENV)/.test $(VENV)/.fuzz $(VENV)/.dist: $(VENV)/.%: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
 	$(INSTALL) --editable '.[$*]'
 	@touch $@
 

@@ -52,12 +52,14 @@ setup(
         "dev": ["mailworker[dist,lint,test]"],
         "dist": ["build"],
         "demo": ["twisted>=26.4"],
+        "fuzz": ["mailworker[test]", "atheris>=2.3"],
         "test": [
             "mailworker[demo]",
             "hypothesis>=6.80",
             "pytest>=8.0",
             "pytest-timeout>=2.2",
             "pytest-xdist>=3.5",
+            "tlslite-ng>=0.8",
         ],
         "lint": [
             "import-linter>=2.0",

@@ -40,6 +40,7 @@ class CoreDraft:
     worker_cpu_affinity: CpuAffinity | None = UNSET
     worker_rlimit_nofile: int | None = UNSET
     worker_rlimit_core: int | None = UNSET
+    worker_sandbox: bool = UNSET
     worker_shutdown_timeout: float | None = UNSET
     timer_resolution: float | None = UNSET
     debug_points: str | None = UNSET
@@ -62,6 +63,7 @@ DEFAULTS: Final = CoreDraft(
     worker_cpu_affinity=None,
     worker_rlimit_nofile=None,
     worker_rlimit_core=None,
+    worker_sandbox=False,
     worker_shutdown_timeout=None,
     timer_resolution=None,
     debug_points=None,
@@ -95,6 +97,7 @@ def freeze(parser: Parser, error_log: Path | None) -> CoreSettings:
         worker_cpu_affinity=affinity,
         worker_rlimit_nofile=draft.worker_rlimit_nofile,
         worker_rlimit_core=draft.worker_rlimit_core,
+        worker_sandbox=draft.worker_sandbox,
         worker_shutdown_timeout=draft.worker_shutdown_timeout,
         timer_resolution=draft.timer_resolution,
     )
@@ -186,6 +189,7 @@ COMMANDS: Final = (
     Command("worker_cpu_affinity", Context.MAIN, ONE_OR_MORE, _set_worker_cpu_affinity),
     Command("worker_rlimit_nofile", Context.MAIN, ONE, slots.number(CoreDraft)),
     Command("worker_rlimit_core", Context.MAIN, ONE, slots.offset(CoreDraft)),
+    Command("worker_sandbox", Context.MAIN, ONE, slots.flag(CoreDraft)),
     Command("worker_shutdown_timeout", Context.MAIN, ONE, slots.milliseconds(CoreDraft)),
     Command("working_directory", Context.MAIN, ONE, slots.string(CoreDraft)),
     Command("env", Context.MAIN, ONE, slots.words(CoreDraft)),

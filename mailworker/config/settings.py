@@ -330,6 +330,7 @@ class CoreSettings:
     worker_cpu_affinity: CpuAffinity | None
     worker_rlimit_nofile: int | None
     worker_rlimit_core: int | None
+    worker_sandbox: bool
     worker_shutdown_timeout: float | None
     timer_resolution: float | None
 

@@ -78,6 +78,11 @@ class OpenFiles:
         self._syslogs.clear()
 
     @property
+    def folders(self) -> set[Path]:
+        """Where the files are, links followed."""
+        return {path.resolve().parent for path in self._files}
+
+    @property
     def descriptors(self) -> list[int]:
         """What a daemon must keep open."""
         return [sink.descriptor for sink in self._sinks() if sink.descriptor is not None]

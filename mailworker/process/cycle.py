@@ -82,6 +82,11 @@ class Cycle:
         return () if self._zones is None else tuple(self._zones)
 
     @property
+    def log_folders(self) -> set[Path]:
+        """Where log files are, links followed."""
+        return self._files.folders
+
+    @property
     def descriptors(self) -> list[int]:
         """What a daemon must keep open."""
         return [*self._files.descriptors, *(listener.socket.fileno() for listener in self.listeners)]

@@ -15,7 +15,7 @@ _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 
 # Loaded by the master: a worker may not be able to read the library any more.
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def harden(log: Log, *, core_dumps: bool) -> None:
@@ -29,9 +29,9 @@ def harden(log: Log, *, core_dumps: bool) -> None:
 
 
 def _set(option: int, value: int, name: str, log: Log) -> None:
-    if _LIBC is None:
+    if LIBC is None:
         return
     zero = ctypes.c_ulong(0)
-    if _LIBC.prctl(option, ctypes.c_ulong(value), zero, zero, zero) != 0:
+    if LIBC.prctl(option, ctypes.c_ulong(value), zero, zero, zero) != 0:
         number = ctypes.get_errno()
         log.write(Level.ALERT, f"prctl({name}, {value}) failed {describe(OSError(number, os.strerror(number)))}")

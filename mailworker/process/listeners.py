@@ -20,8 +20,9 @@ _TRIES = 5
 _PAUSE = 0.5
 # nginx's NGX_LISTEN_BACKLOG on Linux; elsewhere it leaves the choice to the system.
 _BACKLOG = 511
-# Everybody may connect; who may reach the socket is up to its folder.
-_UNIX_MODE = 0o666
+# Everybody may connect; who may reach the socket is up to its folder. So the mode is 0666, and is from the beginning: a
+# chmod() behind bind() would follow a link that has taken the socket's place.
+_UNIX_UMASK = 0o111
 # Linux's IPPROTO_MPTCP, which Python may not name.
 _MPTCP = 262
 _WILDCARDS = ("0.0.0.0", "::")
@@ -160,8 +161,7 @@ class Opening:
         try:
             if isinstance(address, UnixAddress):
                 _remove_stale(Path(address.path))
-                bound.bind(address.path)
-                Path(address.path).chmod(_UNIX_MODE)
+                _bind_for_everybody(bound, address.path)
             else:
                 bound.bind((address.host, address.port))
         except OSError as error:
@@ -221,6 +221,14 @@ def _new_socket(listen: Listen) -> socket.socket:
         new.close()
         raise StartError(f"setsockopt() {address} failed {describe(error)}") from None
     return new
+
+
+def _bind_for_everybody(bound: socket.socket, path: str) -> None:
+    umask = os.umask(_UNIX_UMASK)
+    try:
+        bound.bind(path)
+    finally:
+        os.umask(umask)
 
 
 def _options(listen: Listen) -> list[tuple[int, int, int]]:

@@ -11,7 +11,7 @@ from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
-from mailworker.process import identity
+from mailworker.process import identity, sandbox
 from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
@@ -79,6 +79,8 @@ class Worker:
         try:
             identity.assume(self._cycle.settings.core, self._number, self._log)
             self._cycle.service.start(self._loop, self._number, self._cycle.workers)
+            if self._cycle.settings.core.worker_sandbox:
+                sandbox.enter(self._cycle.log_folders)
         except StartError as error:
             self._log.write(Level.EMERG, str(error))
             return FATAL

@@ -31,6 +31,7 @@ def test_defaults_are_nginx_s(load_text: Load, tmp_path: Path) -> None:
     assert (core.pid, core.lock_file) == (tmp_path / "logs/mailworker.pid", tmp_path / "logs/mailworker.lock")
     assert core.error_log == (FileLog(tmp_path / "logs/error.log", Level.ERROR),)
     assert (core.worker_cpu_affinity, core.worker_shutdown_timeout, core.working_directory) == (None, None, None)
+    assert not core.worker_sandbox
     assert (events.worker_connections, events.use, events.accept_mutex, events.accept_mutex_delay) == (
         512,
         None,
@@ -46,7 +47,7 @@ def test_every_directive_is_taken(load_text: Load, tmp_path: Path) -> None:
         daemon off; master_process OFF; worker_processes auto; pid run/pid; lock_file /lock; env A; env B=c;
         worker_priority -5; worker_cpu_affinity 0101 10; worker_rlimit_nofile 100; worker_rlimit_core 1g;
         worker_shutdown_timeout 10s; working_directory /tmp; timer_resolution 100ms; debug_points abort; pcre_jit on;
-        ssl_engine x; ssl_object_cache_inheritable off; load_module m.so; thread_pool a threads=2;
+        worker_sandbox on; ssl_engine x; ssl_object_cache_inheritable off; load_module m.so; thread_pool a threads=2;
         events { worker_connections 7; multi_accept on; accept_mutex on; accept_mutex_delay 1s; worker_aio_requests 1;
                  debug_connection 10.0.0.0/8; debug_connection unix:; debug_connection localhost; epoll_events 1; }
         """
@@ -57,7 +58,7 @@ def test_every_directive_is_taken(load_text: Load, tmp_path: Path) -> None:
     assert (core.env, core.worker_priority) == (("A", "B=c"), -5)
     assert core.worker_cpu_affinity == CpuAffinity(False, (0b101, 0b10))
     assert (core.worker_rlimit_nofile, core.worker_rlimit_core) == (100, 2**30)
-    assert (core.worker_shutdown_timeout, core.timer_resolution) == (10.0, 0.1)
+    assert (core.worker_sandbox, core.worker_shutdown_timeout, core.timer_resolution) == (True, 10.0, 0.1)
     assert (events.worker_connections, events.multi_accept, events.accept_mutex) == (7, True, True)
     assert events.accept_mutex_delay == 1.0
     assert events.debug_connection == (

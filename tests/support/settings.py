@@ -82,6 +82,7 @@ _CORE = CoreSettings(
     worker_cpu_affinity=None,
     worker_rlimit_nofile=None,
     worker_rlimit_core=None,
+    worker_sandbox=False,
     worker_shutdown_timeout=None,
     timer_resolution=None,
 )

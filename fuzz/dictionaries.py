@@ -1,0 +1,35 @@
+"""Words that a target knows, which chance would be long in finding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from mailworker.config import auth_http, blocks, core, events, imap, listen, mail, pop3, proxy, realip, smtp, ssl
+
+_DIRECTIVES: Final = tuple(
+    command.name
+    for module in (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, realip)
+    for command in module.COMMANDS
+) + tuple(command.name for command in blocks.commands(lambda server: None))
+
+WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "imap": ("LOGIN", "AUTHENTICATE", "PLAIN", "STARTTLS", "CAPABILITY", "NOOP", "LOGOUT", "{1}\r\n", "{1+}\r\n"),
+    "pop3": ("USER", "PASS", "APOP", "AUTH", "CAPA", "STLS", "NOOP", "QUIT", "\r\n"),
+    "smtp": ("EHLO", "HELO", "AUTH", "MAIL FROM:<", "RCPT TO:<", "STARTTLS", "RSET", "NOOP", "QUIT", "DATA", "\r\n"),
+    "sasl": ("AGEAYg==", "n,a=u,\x01auth=Bearer t\x01\x01", "user=u\x01auth=Bearer t\x01\x01"),
+    "proxy": ("PROXY ", "TCP4 ", "TCP6 ", "UNKNOWN", "\r\n", "\r\n\r\n\0\r\nQUIT\n", "\x21\x11\0\x0c", "::1"),
+    "auth": ("HTTP/1.0 200 OK\r\n", "Auth-Status: ", "OK", "WAIT", "Auth-Wait: ", "Auth-Server: ", "Auth-Port: ",
+             "Auth-User: ", "Auth-Pass: ", "Auth-Error-Code: ", "Auth-Error-SASL: ", "\r\n", "127.0.0.1"),
+    "backend": ("* OK", "* BYE", "+ ", "a OK", "+OK", "-ERR", "220 ", "250-", "250 ", "\r\n"),
+    "dns": ("\xc0\x0c", "\0\1\0\1", "\0\5\0\1", "\0\x0c\0\1", "\0\x1c\0\1", "\0\4"),
+    "config": (*_DIRECTIVES, "{", "}", ";", "on", "off", "127.0.0.1:143", "unix:/a", "shared:a:1m", "plain", "TLSv1.2"),
+}  # fmt: skip
+
+
+def write(target: str, path: Path) -> bool:
+    """A dictionary as libFuzzer reads it; False where there are no words."""
+    words = WORDS.get(target, ())
+    path.write_text("".join('"' + "".join(f"\\x{ord(byte):02x}" for byte in word) + '"\n' for word in words))
+    return bool(words)

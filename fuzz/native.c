@@ -1,0 +1,424 @@
+/*
+ * Any bytes for the C of mailworker/native. The first byte chooses: raw bytes for a handshake and what follows it, a
+ * session store that answers with rubbish, or a relay whose both ends do as the bytes say. What comes out of a relay
+ * must be what went in; for all else the sanitizers watch.
+ *
+ * With libFuzzer this is its target. Without, -DSTANDALONE makes a program that takes files, and changes each of them
+ * in as many ways as its first argument says.
+ */
+
+#include "openssl.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#define CHUNK 256
+#define OURS 0
+#define PEER 1
+
+static const uint8_t *stored;
+static size_t stored_size;
+static unsigned char session_id[32];
+static int session_id_length;
+static SSL_CTX *server, *client;
+static struct tls_policy policy = {.protocol = "\4imap"};
+static struct ticket_key ticket_keys[2];
+
+static void demand(int holds, const char *what)
+{
+    if (!holds) {
+        fprintf(stderr, "%s\n", what);
+        abort();
+    }
+}
+
+/* What Python offers to C. */
+
+void session_new(void *sessions, const unsigned char *id, int id_length, const unsigned char *encoded, int length)
+{
+    (void) sessions;
+    demand(id_length >= 0 && id_length <= 32 && length > 0 && length <= 8192, "a session has its bounds");
+    memcpy(session_id, id, (size_t) id_length);
+    session_id_length = id_length;
+    demand(encoded != NULL, "a session has bytes");
+}
+
+int session_get(void *sessions, const unsigned char *id, int id_length, unsigned char *encoded, int size)
+{
+    (void) sessions;
+    (void) id;
+    demand(id_length >= 0 && id_length <= 32, "an id has its bounds");
+    if (stored == NULL || stored_size > (size_t) size) {
+        return 0;
+    }
+    memcpy(encoded, stored, stored_size);
+    return (int) stored_size;
+}
+
+void session_remove(void *sessions, const unsigned char *id, int id_length)
+{
+    (void) sessions;
+    (void) id;
+    demand(id_length >= 0 && id_length <= 32, "an id has its bounds");
+}
+
+void refresh_ticket_keys(void *ticket_keys_)
+{
+    (void) ticket_keys_;
+}
+
+/* Both ends of TLS. */
+
+static void certify(SSL_CTX *context)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *certificate = X509_new();
+
+    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 86400);
+    X509_set_pubkey(certificate, key);
+    demand(X509_sign(certificate, key, EVP_sha256()) > 0, "a certificate is signed");
+    demand(SSL_CTX_use_certificate(context, certificate) == 1 && SSL_CTX_use_PrivateKey(context, key) == 1,
+           "a certificate is used");
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void) argc;
+    (void) argv;
+    memset(&ticket_keys[0], 1, sizeof(ticket_keys[0]));
+    memset(&ticket_keys[1], 2, sizeof(ticket_keys[1]));
+    ticket_keys[0].size = 32;
+    ticket_keys[1].size = 16;
+    policy.ticket_keys = ticket_keys;
+    policy.ticket_key_count = 2;
+    policy.sessions = &policy;
+    server = context_new(&policy);
+    demand(server != NULL, "there is a context");
+    SSL_CTX_set_session_id_context(server, (const unsigned char *) "fuzz", 4);
+    SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL);
+    context_use_sessions(server);
+    context_use_ticket_keys(server);
+    context_verify_client(server, 1);
+    certify(server);
+    client = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    return 0;
+}
+
+static void open_pair(int pair[2])
+{
+    demand(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0, "there are sockets");
+}
+
+static void close_pair(int pair[2])
+{
+    close(pair[OURS]);
+    close(pair[PEER]);
+}
+
+/* Both sides in turn, until both are done or one has failed. */
+static int shake_hands(SSL *ours, SSL *theirs)
+{
+    int steps, ours_done = 0, theirs_done = 0;
+
+    for (steps = 0; steps < 50 && !(ours_done && theirs_done); steps++) {
+        if (!theirs_done) {
+            ERR_clear_error();
+            theirs_done = SSL_do_handshake(theirs) == 1;
+        }
+        if (!ours_done) {
+            int result = connection_handshake(ours);
+
+            if (result == 0 || result == IO_TLS || result == IO_SYSTEM) {
+                return 0;
+            }
+            ours_done = result == 1;
+        }
+    }
+    return ours_done && theirs_done;
+}
+
+static SSL *connect_to(int fd, int version)
+{
+    SSL *peer = SSL_new(client);
+
+    SSL_set_fd(peer, fd);
+    SSL_set_connect_state(peer);
+    SSL_set_max_proto_version(peer, version);
+    return peer;
+}
+
+static void raw_bytes(const uint8_t *data, size_t size)
+{
+    unsigned char page[CHUNK];
+    int pair[2], piece = 1 + (size > 0 ? data[0] : 0), done = 0;
+    SSL *ours;
+
+    open_pair(pair);
+    ours = connection_new(server, pair[OURS]);
+    demand(ours != NULL, "there is a connection");
+    while (size > 0) {
+        size_t length = size < (size_t) piece ? size : (size_t) piece;
+        int result;
+
+        if (write(pair[PEER], data, length) != (ssize_t) length) {
+            break;
+        }
+        data += length;
+        size -= length;
+        result = done ? connection_read(ours, page, CHUNK) : connection_handshake(ours);
+        done = done || result == 1;
+        if (result == 0 || result == IO_TLS || result == IO_SYSTEM) {
+            break;
+        }
+    }
+    connection_close_notify(ours);
+    connection_shutdown(ours);
+    connection_free(ours);
+    close_pair(pair);
+}
+
+/* A session of TLS 1.2 is stored; then the store answers with the input, and the client offers what it may. */
+static void rubbish_sessions(const uint8_t *data, size_t size)
+{
+    int round, pair[2];
+    SSL_SESSION *session = NULL;
+
+    for (round = 0; round < 2; round++) {
+        SSL *ours, *theirs;
+
+        open_pair(pair);
+        ours = connection_new(server, pair[OURS]);
+        SSL_set_options(ours, SSL_OP_NO_TICKET);
+        theirs = connect_to(pair[PEER], TLS1_2_VERSION);
+        if (session != NULL) {
+            SSL_set_session(theirs, session);
+        }
+        if (round == 1 && size > 1) { /* whatever is offered for ALPN */
+            SSL_set_alpn_protos(theirs, data, (unsigned int) (size > 64 ? 64 : size));
+        }
+        stored = round == 0 ? NULL : data;
+        stored_size = size;
+        shake_hands(ours, theirs);
+        if (round == 0) {
+            session = SSL_get1_session(theirs);
+        } else if (SSL_get_session(ours) != NULL) {
+            context_drop_session(server, SSL_get_session(ours));
+        }
+        SSL_free(theirs);
+        connection_free(ours);
+        close_pair(pair);
+    }
+    SSL_SESSION_free(session);
+    stored = NULL;
+}
+
+/* A relay from one pair to another; each step of the script feeds, drains, moves or ends. */
+
+struct relay {
+    int source[2], sink[2];
+    SSL *ours[2], *theirs[2]; /* of the source and of the sink, NULL where they are plain */
+    struct pump pump;
+    unsigned char page[CHUNK], kept[CHUNK];
+    size_t kept_length, fed, drained;
+    int ended;
+};
+
+static unsigned char nth(size_t position)
+{
+    return (unsigned char) (position * 7 + position / 251);
+}
+
+static SSL *secure(int pair[2], SSL **theirs)
+{
+    SSL *ours = connection_new(server, pair[OURS]);
+
+    *theirs = connect_to(pair[PEER], 0);
+    demand(shake_hands(ours, *theirs), "hands are shaken");
+    return ours;
+}
+
+static void feed(struct relay *relay, size_t length)
+{
+    unsigned char bytes[CHUNK];
+    ssize_t taken;
+    size_t i;
+
+    if (relay->ended) {
+        return;
+    }
+    for (i = 0; i < length; i++) {
+        bytes[i] = nth(relay->fed + i);
+    }
+    taken = relay->theirs[0] != NULL ? SSL_write(relay->theirs[0], bytes, (int) length)
+                                     : write(relay->source[PEER], bytes, length);
+    if (taken > 0) {
+        relay->fed += (size_t) taken;
+    }
+}
+
+static int drain_some(struct relay *relay, size_t length)
+{
+    unsigned char bytes[CHUNK];
+    ssize_t taken, i;
+
+    taken = relay->theirs[1] != NULL ? SSL_read(relay->theirs[1], bytes, (int) length)
+                                     : read(relay->sink[PEER], bytes, length);
+    for (i = 0; i < taken; i++) {
+        demand(bytes[i] == nth(relay->drained + (size_t) i), "a byte is wrong");
+    }
+    relay->drained += taken > 0 ? (size_t) taken : 0;
+    return taken > 0;
+}
+
+static int move(struct relay *relay, size_t limit)
+{
+    int status;
+
+    if (relay->kept_length > 0) {
+        status = pump_flush(&relay->pump, relay->kept, relay->kept_length, relay->sink[OURS], relay->ours[1]);
+        demand(relay->pump.moved <= relay->kept_length, "no more is moved than there is");
+        memmove(relay->kept, relay->kept + relay->pump.moved, relay->kept_length - relay->pump.moved);
+        relay->kept_length -= relay->pump.moved;
+        return status;
+    }
+    status = pump_move(&relay->pump, relay->source[OURS], relay->ours[0], relay->sink[OURS], relay->ours[1], limit);
+    if (status == RELAY_SINK_BLOCKED) {
+        demand(relay->pump.offset + relay->pump.length <= sizeof(relay->page), "what is kept lies in the page");
+        memcpy(relay->kept, relay->page + relay->pump.offset, relay->pump.length);
+        relay->kept_length = relay->pump.length;
+    }
+    return status;
+}
+
+static void end(struct relay *relay)
+{
+    if (relay->theirs[0] != NULL) {
+        SSL_shutdown(relay->theirs[0]);
+    }
+    shutdown(relay->source[PEER], SHUT_WR);
+    relay->ended = 1;
+}
+
+static void relayed(const uint8_t *data, size_t size)
+{
+    struct relay relay = {.pump = {.size = CHUNK}};
+    int kind = size > 0 ? data[0] : 0, buffer = 1, status = RELAY_MORE, rounds;
+    size_t i;
+
+    relay.pump.page = relay.page;
+    open_pair(relay.source);
+    open_pair(relay.sink);
+    if (kind & 1) {
+        relay.ours[0] = secure(relay.source, &relay.theirs[0]);
+    }
+    if (kind & 2) {
+        relay.ours[1] = secure(relay.sink, &relay.theirs[1]);
+    }
+    setsockopt(relay.sink[OURS], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+    for (i = 1; i + 1 < size; i += 2) {
+        switch (data[i] % 5) {
+        case 0:
+        case 1:
+            feed(&relay, 1 + data[i + 1] % CHUNK);
+            break;
+        case 2:
+            drain_some(&relay, 1 + data[i + 1] % CHUNK);
+            break;
+        case 3:
+            move(&relay, 1u + data[i + 1] * 2u);
+            break;
+        default:
+            if (data[i + 1] == 0) {
+                end(&relay);
+            }
+        }
+    }
+    end(&relay);
+    for (rounds = 0; rounds < 100000 && (status != RELAY_END || relay.kept_length > 0); rounds++) {
+        status = move(&relay, CHUNK);
+        demand(status != RELAY_SOURCE_FAILED && status != RELAY_SINK_FAILED, "nothing fails");
+        drain_some(&relay, CHUNK);
+    }
+    while (drain_some(&relay, CHUNK)) {
+    }
+    demand(relay.drained == relay.fed, "all bytes arrive");
+    for (i = 0; i < 2; i++) {
+        if (relay.ours[i] != NULL) {
+            SSL_free(relay.theirs[i]);
+            connection_free(relay.ours[i]);
+        }
+    }
+    close_pair(relay.source);
+    close_pair(relay.sink);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1) {
+        return 0;
+    }
+    ERR_clear_error();
+    switch (data[0] % 3) {
+    case 0:
+        raw_bytes(data + 1, size - 1);
+        break;
+    case 1:
+        rubbish_sessions(data + 1, size - 1);
+        break;
+    default:
+        relayed(data + 1, size - 1);
+    }
+    return 0;
+}
+
+#ifdef STANDALONE
+
+/* Changes one to four bytes, or the length. */
+static size_t change(uint8_t *data, size_t size)
+{
+    int i, changes = 1 + rand() % 4;
+
+    for (i = 0; i < changes && size > 0; i++) {
+        data[(size_t) rand() % size] = (uint8_t) rand();
+    }
+    return rand() % 4 == 0 ? (size_t) rand() % (size + 1) : size;
+}
+
+int main(int argc, char **argv)
+{
+    static uint8_t original[4096], changed[4096];
+    int i, round;
+
+    LLVMFuzzerInitialize(&argc, &argv);
+    srand(1);
+    for (i = 2; i < argc; i++) {
+        FILE *file = fopen(argv[i], "rb");
+        size_t size;
+
+        demand(file != NULL, "a file can be read");
+        size = fread(original, 1, sizeof(original), file);
+        fclose(file);
+        LLVMFuzzerTestOneInput(original, size);
+        for (round = 0; round < atoi(argv[1]); round++) {
+            memcpy(changed, original, size);
+            LLVMFuzzerTestOneInput(changed, change(changed, size));
+        }
+    }
+    SSL_CTX_free(client);
+    SSL_CTX_free(server);
+    return 0;
+}
+
+#endif

@@ -1,0 +1,30 @@
+"""The C of mailworker/native under clang's sanitizers and libFuzzer; see native.c."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Final
+
+NAME: Final = "native"
+_HERE = Path(__file__).parent
+_NATIVE = _HERE.parent / "mailworker" / "native"
+_FLAGS: Final = ("-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror")
+
+
+def build(folder: Path) -> Path:
+    """Compile the target for libFuzzer; returns the program."""
+    return _compile(folder / "native", "clang", "-fsanitize=fuzzer,address,undefined")
+
+
+def build_standalone(folder: Path, compiler: str = "cc") -> Path:
+    """Compile the program that takes files; any compiler with sanitizers will do."""
+    return _compile(folder / "native", compiler, "-fsanitize=address,undefined", "-DSTANDALONE")
+
+
+def _compile(program: Path, *command: str) -> Path:
+    """All C files but those that are modules of Python's, whose names begin with an underscore."""
+    sources = [_HERE / "native.c", *sorted(_NATIVE.glob("[!_]*.c"))]
+    libraries = ["-lssl", "-lcrypto"]
+    subprocess.run([*command, *_FLAGS, f"-I{_NATIVE}", "-o", program, *sources, *libraries], check=True)
+    return program

@@ -1,0 +1,160 @@
+"""What is fuzzed: each target takes any bytes, and raises nothing unless mailworker has a bug.
+
+A reader of a stream must tell the same, whole or in pieces, of what it is given; the one error that its protocol has
+counts as something told.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from mailworker.config.load import load
+from mailworker.errors import ConfigError, ProtocolError
+from mailworker.wire import sasl
+from mailworker.wire.auth_http import AuthResponseParser
+from mailworker.wire.dns import Query, Question, RecordType, to_name
+from mailworker.wire.imap import ImapParser
+from mailworker.wire.pop3 import Pop3Parser
+from mailworker.wire.proxy_protocol import parse
+from mailworker.wire.smtp import SmtpParser
+from mailworker.wire.upstream import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader, TooLongReply
+from tests.config.conftest import resolve
+from tests.wire.corpus import Parser, run
+
+Target = Callable[[bytes], None]
+ReplyReader = ImapReplyReader | Pop3ReplyReader | SmtpReplyReader
+
+# Small, so that bytes reach them.
+_COMMAND_LIMIT = 96
+_REPLY_LIMIT = 128
+_RESPONSES = 2
+_BYTE_BY_BYTE = 0.2
+
+
+def _cuts(data: bytes) -> Iterator[list[bytes]]:
+    """In pieces that depend on nothing but the data; some are cut into single bytes, which takes its time."""
+    choose = Random(data)
+    if choose.random() < _BYTE_BY_BYTE:
+        yield [data[i : i + 1] for i in range(len(data))]
+    places = sorted(choose.randrange(len(data) + 1) for _ in range(choose.randrange(1, 4)))
+    yield [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+def _same_for_any_cut(read: Callable[[Iterable[bytes]], object]) -> Target:
+    def target(data: bytes) -> None:
+        whole = read([data])
+        for pieces in _cuts(data):
+            cut = read(pieces)
+            assert cut == whole, f"{whole!r}, but {cut!r} for {pieces!r}"
+
+    return target
+
+
+def _commands(make: Callable[[int], Parser]) -> Target:
+    return _same_for_any_cut(lambda pieces: run(make(_COMMAND_LIMIT), pieces, _RESPONSES))
+
+
+def _read_proxy_header(pieces: Iterable[bytes]) -> object:
+    """The text of an error quotes all that has come so far, so it depends on the pieces."""
+    received = b""
+    for piece in pieces:
+        received += piece
+        try:
+            header = parse(received)
+        except ProtocolError as error:
+            return error.party
+        if header is not None:
+            return header
+    return None
+
+
+def _read_verdict(pieces: Iterable[bytes]) -> object:
+    parser = AuthResponseParser()
+    try:
+        for piece in pieces:
+            parser.feed(piece)
+            if (verdict := parser.next()) is not None:
+                return verdict
+    except ProtocolError as error:
+        return str(error)
+    return None
+
+
+def _read_replies(make: Callable[[int], ReplyReader]) -> Callable[[Iterable[bytes]], object]:
+    def read(pieces: Iterable[bytes]) -> object:
+        reader, replies = make(_REPLY_LIMIT), list[object]()
+        try:
+            for piece in pieces:
+                reader.feed(piece)
+                while (reply := reader.next()) is not None:
+                    replies.append(reply)
+        except TooLongReply as error:
+            return [*replies, error.text]
+        return [*replies, reader.rest()]
+
+    return read
+
+
+def _read_all_replies(pieces: Iterable[bytes]) -> object:
+    pieces = list(pieces)
+    return [_read_replies(make)(pieces) for make in (ImapReplyReader, Pop3ReplyReader, SmtpReplyReader)]
+
+
+_QUERIES: Final = tuple(
+    Query(0x3132, Question(to_name(b"a.example"), kind)) for kind in (RecordType.A, RecordType.AAAA, RecordType.PTR)
+)
+
+
+def _answer(data: bytes) -> None:
+    for query in _QUERIES:
+        query.read(data)
+        query.read(query.to_wire()[:2] + b"\x81\x80\0\1\0\2\0\0\0\0" + query.question.to_wire() + data)
+
+
+_DECODERS: Final = (
+    sasl.decode_plain,
+    sasl.decode_login,
+    sasl.decode_password,
+    sasl.decode_cram_md5,
+    sasl.decode_external,
+    sasl.decode_xoauth2,
+    sasl.decode_oauthbearer,
+)
+
+
+def _decode(data: bytes) -> None:
+    for decode in _DECODERS:
+        try:
+            decode(data)
+        except ProtocolError:
+            continue
+
+
+def _configure(data: bytes) -> None:
+    """Includes are left out: they would read what happens to lie around."""
+    if b"include" in data:
+        return
+    with tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as file:
+        file.write(data)
+        file.flush()
+        try:
+            load(Path(file.name), prefix=Path("/nonexistent"), resolve=resolve)
+        except ConfigError:
+            return
+
+
+TARGETS: Final[Mapping[str, Target]] = {
+    "imap": _commands(ImapParser),
+    "pop3": _commands(Pop3Parser),
+    "smtp": _commands(SmtpParser),
+    "sasl": _decode,
+    "proxy": _same_for_any_cut(_read_proxy_header),
+    "auth": _same_for_any_cut(_read_verdict),
+    "backend": _same_for_any_cut(_read_all_replies),
+    "dns": _answer,
+    "config": _configure,
+}

@@ -1,0 +1,168 @@
+"""Clients that log in by one of the three protocols, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import ssl
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cache
+
+from tests.long.peers import HOST, PIECE, Fault, receive, send
+from tests.long.streams import Stream
+
+# A login must have succeeded or failed after so many seconds: more than any timeout of the proxy.
+PATIENCE = 60.0
+_PASSWORD = "secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A port of the proxy. `secure` is TLS from the start."""
+
+    protocol: str
+    port: int
+    secure: bool
+
+
+class Outcome(Enum):
+    """How a login ended."""
+
+    LOGGED_IN = auto()
+    REFUSED = auto()  # in words of the protocol
+    CUT = auto()  # the connection ended before
+    HUNG = auto()
+
+
+# For each protocol: what the client says, and how a good answer to it begins.
+def _dialogue(protocol: str, user: str) -> list[tuple[bytes, bytes]]:
+    if protocol == "imap":
+        return [(f"1 LOGIN {user} {_PASSWORD}\r\n".encode(), b"1 OK")]
+    if protocol == "pop3":
+        return [(f"USER {user}\r\n".encode(), b"+OK"), (f"PASS {_PASSWORD}\r\n".encode(), b"+OK")]
+    plain = base64.b64encode(f"\0{user}\0{_PASSWORD}".encode())
+    return [(b"EHLO client.example\r\n", b"250 "), (b"AUTH PLAIN " + plain + b"\r\n", b"235")]
+
+
+class Client:
+    """One connection. `ports` are those of its two ends, 0 for one that it does not have yet."""
+
+    def __init__(self, door: Door, user: str) -> None:
+        self.ports = 0, door.port
+        self.user = user
+        self._connected = False
+        self._door = door
+        self._reader: StreamReader
+        self._writer: StreamWriter
+
+    async def log_in(self, opened: Callable[[], None] = lambda: None) -> Outcome:
+        """Connect and log in; `opened` is called as soon as we have a port."""
+        try:
+            return await asyncio.wait_for(self._log_in(opened), PATIENCE)
+        except (OSError, EOFError):
+            return Outcome.CUT
+        except asyncio.TimeoutError:
+            return Outcome.HUNG
+
+    async def _log_in(self, opened: Callable[[], None]) -> Outcome:
+        await self._connect(opened)
+        await self._reader.readuntil(b"\n")
+        for said, expected in _dialogue(self._door.protocol, self.user):
+            self._writer.write(said)
+            line = await self._reader.readuntil(b"\n")
+            while line[3:4] == b"-":
+                line = await self._reader.readuntil(b"\n")
+            if not line.startswith(expected):
+                return Outcome.REFUSED
+        return Outcome.LOGGED_IN
+
+    async def _connect(self, opened: Callable[[], None]) -> None:
+        connecting = socket.socket()
+        connecting.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(connecting, (HOST, self._door.port))
+            self.ports = connecting.getsockname()[1], self._door.port
+            opened()
+            context, name = (_anybody(), "") if self._door.secure else (None, None)
+            self._reader, self._writer = await asyncio.open_connection(
+                sock=connecting, limit=PIECE, ssl=context, server_hostname=name
+            )
+            self._connected = True
+        except BaseException:
+            connecting.close()
+            raise
+
+    async def echo(self, text: str) -> None:
+        """A line to the backend and back; raises EOFError where another one comes."""
+        self._writer.write(f"ECHO {text}\r\n".encode())
+        if await self._reader.readuntil(b"\n") != text.encode() + b"\r\n":
+            raise EOFError
+
+    async def bulk(self, size: int, seed: int) -> Stream:
+        """Send and receive `size` bytes at the same time; the stream that came, be it whole or not.
+
+        Raises AssertionError where the backend has seen other bytes than were sent.
+        """
+        self._writer.write(f"BULK {size} {seed}\r\n".encode())
+        incoming, outgoing = Stream(seed), Stream(seed + 1)
+        try:
+            await asyncio.gather(send(self._writer, outgoing, size), receive(self._reader, incoming, size))
+            digest = (await self._reader.readuntil(b"\n")).strip().decode()
+        except (OSError, EOFError):
+            return incoming
+        outgoing = Stream(seed + 1)
+        outgoing.receive(outgoing.take(size))
+        assert digest == outgoing.digest, f"{digest} came, not {outgoing.digest}"
+        return incoming
+
+    def say(self, line: bytes) -> None:
+        """Anything, without waiting for an answer, nor for it to be sent."""
+        self._writer.write(line)
+
+    def stop_reading(self) -> None:
+        """Leave all that comes to the system's buffers."""
+        transport = self._writer.transport
+        assert isinstance(transport, asyncio.ReadTransport)
+        transport.pause_reading()
+
+    async def say_goodbye(self) -> None:
+        """End the session in order; raises EOFError or OSError where that fails."""
+        self._writer.write(b"BYE\r\n")
+        await self._reader.readuntil(b"bye\r\n")
+        if await self._reader.read():
+            raise EOFError
+
+    def leave(self) -> None:
+        """Close, without a word."""
+        if self._connected:
+            self._writer.transport.abort()
+
+
+@contextmanager
+def connecting(client: Client) -> Iterator[Client]:
+    """A client that has left afterwards."""
+    try:
+        yield client
+    finally:
+        client.leave()
+
+
+def is_right(fault: Fault | None, outcome: Outcome) -> bool:
+    """Whether a login ended as it should, where nothing but `fault` has happened to it."""
+    if fault is None:
+        return outcome is Outcome.LOGGED_IN
+    return outcome in (Outcome.REFUSED, Outcome.CUT)
+
+
+@cache
+def _anybody() -> ssl.SSLContext:
+    """A context that trusts anybody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

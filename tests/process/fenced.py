@@ -1,0 +1,84 @@
+"""A process that fences itself in and then tries to get out, to be run as a program.
+
+`python -m tests.process.fenced FOLDER` has its logs in FOLDER and prints what became of each attempt as JSON: the name
+of an error number, or "done".
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import mmap
+import os
+import resource
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mailworker.log.log import Log
+from mailworker.process import sandbox
+from mailworker.process.hardening import LIBC, harden
+
+APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+PTRACE_ATTACH = 16
+PROCESS_VM_READV = {"x86_64": 310, "aarch64": 270}
+
+
+def attempts(folder: Path, parent: int) -> dict[str, Callable[[], object]]:
+    """What a worker that somebody has taken over would try."""
+    assert LIBC is not None
+    libc, listening = LIBC, socket.socket()
+    number = PROCESS_VM_READV[os.uname().machine]
+
+    def call(result: int) -> None:
+        if result < 0:
+            raise OSError(ctypes.get_errno(), "")
+
+    return {
+        "append to a log": lambda: os.write(os.open(folder / "error.log", APPEND), b"x"),
+        "begin a log": lambda: os.open(folder / "new.log", APPEND),
+        "read a file": lambda: os.open("/etc/passwd", os.O_RDONLY),
+        "read a log": lambda: os.open(folder / "error.log", os.O_RDONLY),
+        "read and write a log": lambda: os.open(folder / "error.log", os.O_RDWR | os.O_APPEND),
+        "empty a log": lambda: os.open(folder / "error.log", APPEND | os.O_TRUNC),
+        "write over a log": lambda: os.open(folder / "error.log", os.O_WRONLY),
+        "remove a log": (folder / "error.log").unlink,
+        "rename a log": lambda: (folder / "error.log").rename(folder / "other.log"),
+        "list a folder": lambda: list(folder.iterdir()),
+        "append elsewhere": lambda: os.open(folder.parent / "elsewhere", APPEND),
+        "execute a program": lambda: os.execv("/bin/true", ["true"]),
+        "fork": os.fork,
+        "trace a process": lambda: call(libc.ptrace(PTRACE_ATTACH, parent, None, None)),
+        "read another's memory": lambda: call(libc.syscall(number, parent, None, 0, None, 0, 0)),
+        "signal a process": lambda: os.kill(parent, 0),
+        "listen": listening.listen,
+        "open a netlink socket": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
+        "make memory executable": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC),
+        "raise a limit": lambda: resource.setrlimit(resource.RLIMIT_CORE, resource.getrlimit(resource.RLIMIT_CORE)),
+        "become another": lambda: os.setuid(os.getuid()),
+        "enter a namespace": lambda: call(libc.unshare(0x10000000)),
+        "connect": lambda: socket.socket().connect_ex(("127.0.0.1", 9)),
+    }
+
+
+def outcome(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        return errno.errorcode[error.errno or 0]
+    return "done"
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    tried = attempts(folder, os.getppid())
+    harden(Log([]), core_dumps=True)
+    sandbox.enter([folder])
+
+    sys.stdout.write(json.dumps({name: outcome(attempt) for name, attempt in tried.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Rows 40 and 46: no session outlives the trust it was made under, and handshakes leave no memory behind."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests.process.conftest import Install
+from tests.process.tls.clients import client_context, connected, visit_all
+from tests.process.tls.servers import configuration, key_pair, reload, start, tls_server
+from tests.support.certificates import Certificate, CertificateAuthority
+
+# MAILWORKER_HANDSHAKES=50000 is the long form.
+HANDSHAKES = int(os.environ.get("MAILWORKER_HANDSHAKES", "1500"))
+WARM_UP = 500
+MEGABYTE = 1 << 20
+GREETING = b"* OK IMAP4 ready\r\n"
+REFUSAL = b"* BYE SSL certificate error\r\n"
+VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+
+
+@VERSIONS
+@pytest.mark.parametrize("tickets", ["on", "off"])
+def test_a_certificate_that_is_revoked_resumes_no_session_after_a_reload(
+    install: Install,
+    port: int,
+    ecdsa: Certificate,
+    authority: CertificateAuthority,
+    client_certificate: Certificate,
+    version: ssl.TLSVersion,
+    tickets: str,
+) -> None:
+    revoked = authority.issue_revocation_list("none.crl")
+    directives = (
+        f"{key_pair(ecdsa)} ssl_session_cache shared:SSL:1m; ssl_session_tickets {tickets}; "
+        f"ssl_verify_client on; ssl_client_certificate {authority.path}; ssl_crl {revoked};"
+    )
+    mailworker = start(install, configuration(tls_server(port, directives)))
+    client = client_context(version, client_certificate)
+    with connected(port, client) as first:
+        assert first.recv(100) == GREETING
+        session = first.session
+    with connected(port, client, session) as again:
+        assert again.session_reused
+        assert again.recv(100) == GREETING
+    Path(revoked).write_bytes(authority.issue_revocation_list("some.crl", client_certificate).read_bytes())
+    reload(mailworker)
+    with connected(port, client, session) as refused:
+        assert not refused.session_reused
+        assert refused.recv(100) == REFUSAL
+
+
+@VERSIONS
+def test_handshakes_without_tickets_leave_memory_flat(
+    install: Install, port: int, ecdsa: Certificate, version: ssl.TLSVersion
+) -> None:
+    directives = f"{key_pair(ecdsa)} ssl_session_cache shared:SSL:256k; ssl_session_tickets off;"
+    text = configuration(tls_server(port, directives)).replace("error.log info", "error.log error")
+    mailworker = start(install, text)
+    (worker,) = mailworker.workers()
+    client = client_context(version)
+    visit_all(port, client, [None] * WARM_UP)
+    before = worker.memory_full_info().uss
+    visit_all(port, client, [None] * HANDSHAKES)
+    assert worker.memory_full_info().uss < before + MEGABYTE
