@@ -29,11 +29,12 @@ class SmtpVerb(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SmtpCommand:
-    """One command; `line` is its text as sent, from the verb to the last argument."""
+    """One command; `line` is its text as sent, from the verb to the last argument, `end` what stands behind it."""
 
     verb: SmtpVerb
     arguments: tuple[bytes, ...] = field(repr=False)
     line: bytes = field(repr=False)
+    end: bytes = field(default=b"\r\n", repr=False, compare=False)
 
     @property
     def has_nul(self) -> bool:
@@ -62,4 +63,5 @@ class SmtpParser(CommandParser):
             raise InvalidCommand
         text = match[2]
         arguments = self._split_arguments(text) if text else ()
-        return SmtpCommand(verb, arguments, line.rstrip(b" \r\n"))
+        command = line.rstrip(b" \r\n")
+        return SmtpCommand(verb, arguments, command, line[len(command) :])
