@@ -20,7 +20,7 @@ from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.mail.upstream.upstream import Upstream
-from mailworker.wire.auth_http import Accepted, Rejected
+from mailworker.wire.auth_http import Accepted, InvalidResponse, Rejected
 from mailworker.wire.upstream import InvalidReply
 
 # Seconds that a client gets to answer our close_notify (nginx's lingering of TLS connections).
@@ -63,8 +63,12 @@ class Session:
             self._log.fault(error)  # the client did not even wait for our goodbye
         finally:
             self._stream.close()
-            if self._upstream is not None:
-                self._upstream.close()
+            self._leave_upstream()
+
+    def _leave_upstream(self) -> None:
+        if self._upstream is not None:
+            self._upstream.close()
+            self._upstream = None
 
     async def _run(self) -> None:
         answer: bytes | None
@@ -79,6 +83,7 @@ class Session:
             self._log.bug(bug)
             answer = self._dialogue.internal_error
         if answer is not None:
+            self._leave_upstream()
             self._renew_deadline()
             await self._stream.write(answer)
             self._stream.deadline = self._now + _GOODBYE_TIMEOUT
@@ -163,7 +168,12 @@ class Session:
             f"asking {self._server.authenticator.name}, method {login.method.name}, attempt {self._attempts}"
         )
         request = self._client.auth_request(login, self._attempts, self._server.settings)
-        verdict = await self._server.authenticator.authenticate(self._connections, request)
+        try:
+            verdict = await self._server.authenticator.authenticate(self._connections, request)
+        except InvalidResponse as error:
+            if error.login is not None:
+                self._log.login = error.login
+            raise
         if verdict.login is not None:
             self._log.login = verdict.login
         if isinstance(verdict, Accepted):

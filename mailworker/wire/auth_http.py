@@ -239,11 +239,19 @@ class Wait:
 Verdict = Accepted | Rejected | Wait
 
 
-class AuthResponseParser:
-    """Reads one response up to its blank line; the body is never looked at.
+class InvalidResponse(ProtocolError):
+    """What a response did wrong; the text continues "auth http server ADDRESS ".
 
-    Every error is a ProtocolError(AUTH_SERVICE) whose text continues "auth http server ADDRESS ".
+    `login` is the Auth-User that came before that, for the log.
     """
+
+    def __init__(self, message: str, login: bytes | None = None) -> None:
+        super().__init__(Party.AUTH_SERVICE, message)
+        self.login = login
+
+
+class AuthResponseParser:
+    """Reads one response up to its blank line; the body is never looked at."""
 
     __slots__ = ("_buffer", "_fields", "_length", "_statuses", "_verdict")
 
@@ -261,8 +269,14 @@ class AuthResponseParser:
     def next(self) -> Verdict | None:
         """The verdict, None while the header is incomplete.
 
-        Raises ProtocolError as soon as a line is wrong, or when the header ends without a usable verdict.
+        Raises InvalidResponse as soon as a line is wrong, or when the header ends without a usable verdict.
         """
+        try:
+            return self._next()
+        except InvalidResponse as error:
+            raise InvalidResponse(str(error), (self._fields or {}).get(b"auth-user")) from None
+
+    def _next(self) -> Verdict | None:
         while self._verdict is None and (end := self._buffer.find(b"\n") + 1):
             self._check_length(end)
             line = self._buffer[: end - 1].removesuffix(b"\r")
@@ -274,18 +288,18 @@ class AuthResponseParser:
         return self._verdict
 
     def end_of_input(self) -> None:
-        """The service closed its connection. Raises ProtocolError unless the verdict is there."""
+        """The service closed its connection. Raises InvalidResponse unless the verdict is there."""
         if self.next() is None:
-            raise _error("prematurely closed connection")
+            raise InvalidResponse("prematurely closed connection")
 
     def _check_length(self, more: int) -> None:
         if self._length + more > RESPONSE_HEADER_LIMIT:
-            raise _error("sent too large response header")
+            raise InvalidResponse("sent too large response header")
 
     def _take_line(self, line: bytes) -> None:
         if self._fields is None:
             if not _SUCCESS.fullmatch(line):
-                raise _error("sent invalid response")
+                raise InvalidResponse("sent invalid response")
             self._fields = {}
         elif not line:
             self._verdict = _verdict(self._statuses, self._fields)
@@ -295,7 +309,7 @@ class AuthResponseParser:
     def _take_header(self, line: bytes, fields: dict[bytes, bytes]) -> None:
         match = _HEADER.fullmatch(line)
         if match is None:
-            raise _error("sent invalid header in response")
+            raise InvalidResponse("sent invalid header in response")
         name = match[1].lower()
         value = (match[2] or b"").rstrip(b" ")
         if name == b"auth-status":
@@ -308,7 +322,7 @@ def _verdict(statuses: list[bytes], fields: dict[bytes, bytes]) -> Verdict:
     """In the order of nginx: a refusal outweighs WAIT, WAIT outweighs OK, wherever they stand."""
     refusals = [status for status in statuses if status not in (b"OK", b"WAIT")]
     if not statuses or refusals[-1:] == [b""]:
-        raise _error("did not send status")
+        raise InvalidResponse("did not send status")
     if refusals:
         return _rejected(refusals[-1], fields)
     login, password = fields.get(b"auth-user"), _password(fields)
@@ -343,12 +357,12 @@ def _address(fields: dict[bytes, bytes]) -> Address:
     if server.startswith(b"unix:/"):
         return UnixAddress(server[len(b"unix:") :].decode(errors="surrogateescape"))
     if not server or not port:
-        raise _error("did not send server or port")
+        raise InvalidResponse("did not send server or port")
     if not (_IPV4.fullmatch(server) or _is_ipv6(server)):
-        raise _error(f'sent invalid server address:"{escape(server)}"')
+        raise InvalidResponse(f'sent invalid server address:"{escape(server)}"')
     number = _PORT.fullmatch(port)
     if number is None or int(number[1]) > 65535:
-        raise _error(f'sent invalid server port:"{escape(port)}"')
+        raise InvalidResponse(f'sent invalid server port:"{escape(port)}"')
     return InetAddress(server.decode("ascii"), int(number[1]))
 
 
@@ -360,7 +374,3 @@ def _is_ipv6(text: bytes) -> bool:
     except AddressValueError:
         return False
     return True
-
-
-def _error(message: str) -> ProtocolError:
-    return ProtocolError(Party.AUTH_SERVICE, message)
