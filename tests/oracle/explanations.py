@@ -122,6 +122,12 @@ def _refused_mail(case: Case, at: Divergence) -> bool:
     return any(line == "client < 530 5.7.1 Authentication required\\r\\n" for line in at.common)
 
 
+def _bytes_for_no_backend(case: Case, at: Divergence) -> bool:
+    """Of a login or password that the auth service has accepted, and which has NUL or line ends."""
+    asked = [line for line in at.common if line.startswith(("auth < Auth-User: ", "auth < Auth-Pass: "))][-2:]
+    return _invalid(at.ours) and bool(re.search("%0[0AD]", "".join(asked)))
+
+
 def _xclient_xtext(case: Case, at: Divergence) -> bool:
     start = "backend < XCLIENT "
     plain = _XTEXT.sub(lambda match: repr(bytes([int(match[1], 16)]))[2:-1], at.ours)
@@ -143,5 +149,7 @@ RULES: Mapping[str, Rule] = {
     "untagged-refusal": _untagged_refusal,
     "empty-tag": _empty_tag,
     "refused-mail": _refused_mail,
+    "nul-in-login": _bytes_for_no_backend,
+    "command-injection": _bytes_for_no_backend,
     "xclient-xtext": _xclient_xtext,
 }
