@@ -19,7 +19,7 @@ from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.mail.upstream.upstream import Upstream
-from mailworker.wire.auth_http import Accepted, Rejected
+from mailworker.wire.auth_http import Accepted, InvalidResponse, Rejected
 from mailworker.wire.upstream import InvalidReply
 
 # Seconds that a client gets to answer our close_notify (nginx's lingering of TLS connections).
@@ -167,7 +167,12 @@ class Session:
                 f"asking {self._server.authenticator.name}, method {login.method.name}, attempt {self._attempts}"
             )
         request = self._client.auth_request(login, self._attempts, self._server.settings)
-        verdict = await self._server.authenticator.authenticate(self._connections, request, self._dialogue.pause)
+        try:
+            verdict = await self._server.authenticator.authenticate(self._connections, request, self._dialogue.pause)
+        except InvalidResponse as error:
+            if error.login is not None:
+                self._log.login = error.login
+            raise
         if verdict.login is not None:
             self._log.login = verdict.login
         if isinstance(verdict, Rejected):

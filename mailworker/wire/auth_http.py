@@ -245,11 +245,19 @@ class Wait:
 Verdict = Accepted | Rejected | Wait
 
 
-class AuthResponseParser:
-    """Reads one response up to its blank line; the body is never looked at.
+class InvalidResponse(ProtocolError):
+    """What a response did wrong; the text continues "auth http server ADDRESS ".
 
-    Every error is a ProtocolError(AUTH_SERVICE) whose text continues "auth http server ADDRESS ".
+    `login` is the Auth-User that came before that, for the log.
     """
+
+    def __init__(self, message: str, login: bytes | None = None) -> None:
+        super().__init__(Party.AUTH_SERVICE, message)
+        self.login = login
+
+
+class AuthResponseParser:
+    """Reads one response up to its blank line; the body is never looked at."""
 
     __slots__ = ("_buffer", "_fields", "_length", "_statuses", "_verdict")
 
@@ -267,16 +275,19 @@ class AuthResponseParser:
     def next(self) -> Verdict | None:
         """The verdict, None while the header is incomplete.
 
-        Raises ProtocolError as soon as a line is wrong, or when the header ends without a usable verdict.
+        Raises InvalidResponse as soon as a line is wrong, or when the header ends without a usable verdict.
         """
-        if self._verdict is None:
-            self._read()
+        try:
+            if self._verdict is None:
+                self._read()
+        except InvalidResponse as error:
+            raise InvalidResponse(str(error), (self._fields or {}).get(b"auth-user")) from None
         return self._verdict
 
     def end_of_input(self) -> None:
-        """The service closed its connection. Raises ProtocolError unless the verdict is there."""
+        """The service closed its connection. Raises InvalidResponse unless the verdict is there."""
         if self.next() is None:
-            raise _error("prematurely closed connection")
+            raise InvalidResponse("prematurely closed connection")
 
     def _read(self) -> None:
         taken = self._take_lines(self._buffer)
@@ -284,7 +295,7 @@ class AuthResponseParser:
         self._length += taken
         body_follows = self._verdict is not None
         if self._length + (0 if body_follows else len(self._buffer)) > RESPONSE_HEADER_LIMIT:
-            raise _error("sent too large response header")
+            raise InvalidResponse("sent too large response header")
 
     def _take_lines(self, buffer: bytes) -> int:
         """Read the whole lines of `buffer`; gives their length."""
@@ -294,7 +305,7 @@ class AuthResponseParser:
             if not start:
                 return 0
             if not _SUCCESS.fullmatch(buffer[: start - 1].removesuffix(b"\r")):
-                raise _error("sent invalid response")
+                raise InvalidResponse("sent invalid response")
             self._fields = {}
         headers = _HEADERS.match(buffer, start)
         assert headers is not None  # it may be empty
@@ -305,7 +316,7 @@ class AuthResponseParser:
             self._verdict = _verdict(self._statuses, self._fields)
             return blank.end()
         if buffer.find(b"\n", headers.end()) >= 0:
-            raise _error("sent invalid header in response")
+            raise InvalidResponse("sent invalid header in response")
         return headers.end()
 
     def _take_header(self, name: bytes, value: bytes, fields: dict[bytes, bytes]) -> None:
@@ -319,7 +330,7 @@ def _verdict(statuses: list[bytes], fields: dict[bytes, bytes]) -> Verdict:
     """In the order of nginx: a refusal outweighs WAIT, WAIT outweighs OK, wherever they stand."""
     refusals = [status for status in statuses if status not in (b"OK", b"WAIT")]
     if not statuses or refusals[-1:] == [b""]:
-        raise _error("did not send status")
+        raise InvalidResponse("did not send status")
     if refusals:
         return _rejected(refusals[-1], fields)
     login, password = fields.get(b"auth-user"), _password(fields)
@@ -354,17 +365,17 @@ def _address(fields: dict[bytes, bytes]) -> Address:
     if server.startswith(b"unix:/"):
         return UnixAddress(server[len(b"unix:") :].decode(errors="surrogateescape"))
     if not server or not port:
-        raise _error("did not send server or port")
+        raise InvalidResponse("did not send server or port")
     return _inet_address(server, port)
 
 
 @lru_cache(maxsize=4096)  # there are few backends and many logins
 def _inet_address(server: bytes, port: bytes) -> InetAddress:
     if not (_IPV4.fullmatch(server) or _is_ipv6(server)):
-        raise _error(f'sent invalid server address:"{escape(server)}"')
+        raise InvalidResponse(f'sent invalid server address:"{escape(server)}"')
     number = _PORT.fullmatch(port)
     if number is None or int(number[1]) > 65535:
-        raise _error(f'sent invalid server port:"{escape(port)}"')
+        raise InvalidResponse(f'sent invalid server port:"{escape(port)}"')
     return InetAddress(server.decode("ascii"), int(number[1]))
 
 
@@ -376,7 +387,3 @@ def _is_ipv6(text: bytes) -> bool:
     except AddressValueError:
         return False
     return True
-
-
-def _error(message: str) -> ProtocolError:
-    return ProtocolError(Party.AUTH_SERVICE, message)

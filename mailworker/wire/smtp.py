@@ -28,11 +28,12 @@ class SmtpVerb(Enum):
 
 @dataclass(slots=True)
 class SmtpCommand:
-    """One command; `line` is its text as sent, from the verb to the last argument."""
+    """One command; `line` is its text as sent, from the verb to the last argument, `end` what stands behind it."""
 
     verb: SmtpVerb
     arguments: tuple[bytes, ...] = field(repr=False)
     line: bytes = field(repr=False)
+    end: bytes = field(default=b"\r\n", repr=False, compare=False)
 
     @property
     def has_nul(self) -> bool:
@@ -56,4 +57,5 @@ class SmtpParser(CommandParser):
         if line is None:
             return None
         verb, text, whole = line
-        return SmtpCommand(verb, self._split_arguments(text), whole.rstrip(b" \r\n"))
+        command = whole.rstrip(b" \r\n")
+        return SmtpCommand(verb, self._split_arguments(text), command, whole[len(command) :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 HEAD = """\
@@ -31,11 +32,15 @@ EVERY_METHOD = {
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server block: its directives, the parameters of its `listen`, and whether it speaks first."""
+    """A server block: its directives, the parameters of its `listen`, and whether it speaks first.
+
+    `host` is the address without the port; "unix:" is a socket of its own.
+    """
 
     directives: str = ""
     listen: str = ""
     greets: bool = True
+    host: str = "127.0.0.1"
 
 
 def _of_every_protocol(variant: str, server: Server) -> dict[str, Server]:
@@ -83,9 +88,9 @@ SERVERS: dict[str, Server] = {
 }
 
 
-def configuration() -> str:
-    """The text, in which `$NAME` with the underscored name of a server is its port."""
-    return HEAD + "".join(_block(name, server) for name, server in SERVERS.items()) + "}\n"
+def configuration(servers: Mapping[str, Server] = SERVERS) -> str:
+    """The text, in which `$NAME` with the underscored name of a server is its port, or the path of its socket."""
+    return HEAD + "".join(_block(name, server) for name, server in servers.items()) + "}\n"
 
 
 def port_name(server: str) -> str:
@@ -93,5 +98,6 @@ def port_name(server: str) -> str:
 
 
 def _block(name: str, server: Server) -> str:
-    listen = f"listen 127.0.0.1:${port_name(name)} {server.listen}".rstrip()
+    separator = "" if server.host == "unix:" else ":"
+    listen = f"listen {server.host}{separator}${port_name(name)} {server.listen}".rstrip()
     return f"    server {{ {listen}; protocol {name.partition('-')[0]}; {server.directives} }}\n"

@@ -255,7 +255,7 @@ INCLUDES: tuple[tuple[str, Mapping[str, bytes]], ...] = (
     ("events {}\ninclude d\\*;\n", {"d/a": b"", "d*": b"star;"}),
 )
 
-_AUXILIARY = {
+AUXILIARY = {
     "pass": b"one\r\ntwo\n\nthree",
     "long": b"a" * 4096 + b"\n",
     "edge": b"a" * 4095 + b"\n" + b"b" * 4095,
@@ -285,7 +285,7 @@ NEWER: Mapping[str, tuple[tuple[str, ...], str]] = {
 
 def _table(kind: str, rows: Iterable[str], template: str = "%s") -> Iterator[Case]:
     for number, row in enumerate(rows):
-        yield Case(f"{kind}-{number}-{row[:40]}", (template.replace("%s", row)).encode(), _AUXILIARY)
+        yield Case(f"{kind}-{number}-{row[:40]}", (template.replace("%s", row)).encode(), AUXILIARY)
 
 
 def _differences(kind: str, rows: Mapping[str, tuple[tuple[str, ...], str]], template: str) -> Iterator[Case]:

@@ -97,6 +97,30 @@ def backend(scripts: Scripts, port: int) -> Service:
     return Service(("0.0.0.0", port), serve)
 
 
+class Replies:
+    """What a healthy backend answers; `literal` is how many bytes of an IMAP literal come before the next line ends."""
+
+    def __init__(self, protocol: str) -> None:
+        self._protocol = protocol
+        self._tag = b""
+        self.greeting = _GREETINGS[protocol]
+        self.literal: int | None = None
+
+    def to(self, command: bytes) -> bytes:
+        """The reply to a command: a line, or the rest of a literal's line."""
+        if self._protocol == "pop3":
+            return b"+OK\r\n"
+        if self._protocol == "smtp":
+            return _SMTP_REPLIES.get(command[:4].upper(), b"250 2.0.0 Ok\r\n")
+        match = _LITERAL.search(command)
+        self.literal = int(match[1]) if match else None
+        self._tag = self._tag or command.split(b" ")[0]
+        if match:
+            return b"+ go on\r\n"
+        tag, self._tag = self._tag, b""
+        return tag + b" OK done\r\n"
+
+
 class _Backend:
     """One connection to a backend."""
 
@@ -107,8 +131,7 @@ class _Backend:
         self._case = scripts.cases[number]
         self._lines = scripts.transcripts[number].backend
         self._input = handler.rfile
-        self._literal: int | None = None
-        self._tag = b""
+        self._replies = Replies(self._case.protocol)
 
     def run(self) -> None:
         self._lines.append("= connected")
@@ -116,22 +139,17 @@ class _Backend:
         if command:
             self._record(command)
         script = list(self._case.backend)
-        go_on = self._answer(script, _GREETINGS[self._case.protocol])
+        go_on = self._answer(script, self._replies.greeting)
         while go_on and (command := self._read()):
             self._record(command)
-            go_on = self._answer(script, self._default(command))
+            go_on = self._answer(script, self._replies.to(command))
         self._lines.append("= closed")
 
     def _read(self) -> bytes:
-        """A command: a line, or the rest of a literal's line."""
         try:
-            data = self._input.read(self._literal or 0)
-            data += self._input.readline()
+            return self._input.read(self._replies.literal or 0) + self._input.readline()
         except ConnectionResetError:
             return b""
-        match = _LITERAL.search(data) if self._case.protocol == "imap" else None
-        self._literal = int(match[1]) if match else None
-        return data
 
     def _record(self, command: bytes) -> None:
         self._lines.append(f"< {shown(command)}")
@@ -139,17 +157,6 @@ class _Backend:
     def _answer(self, script: list[Answer | None], default: bytes) -> bool:
         answer = script.pop(0) if script else None
         return _give(self._handler, self._scripts.translate, self._number, default if answer is None else answer)
-
-    def _default(self, command: bytes) -> bytes:
-        if self._case.protocol == "pop3":
-            return b"+OK\r\n"
-        if self._case.protocol == "smtp":
-            return _SMTP_REPLIES.get(command[:4].upper(), b"250 2.0.0 Ok\r\n")
-        self._tag = self._tag or command.split(b" ")[0]
-        if self._literal is not None:
-            return b"+ go on\r\n"
-        tag, self._tag = self._tag, b""
-        return tag + b" OK done\r\n"
 
 
 def _give(

@@ -17,7 +17,7 @@ _CONNECTION = re.compile(r"^\S+ \S+ \[[a-z]+\] [0-9]+#[0-9]+: \*([0-9]+) ")
 _RECORD = re.compile(r"^\S+ \S+ (\[[a-z]+\]) [0-9]+#[0-9]+: (?:\*[0-9]+ )?")
 # Longer records are cut by the proxies, depending on how long process ids are.
 _WHOLE_RECORD = 1900
-_CONNECTED = re.compile(r" client ([0-9.]+):([0-9]+) connected to ")
+_CONNECTED = re.compile(r" client (\S+):([0-9]*) connected to ")
 
 
 @dataclass(slots=True)

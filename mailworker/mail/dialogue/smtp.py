@@ -128,7 +128,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
 
     def _mail(self, command: SmtpCommand) -> bytes:
         if not self.enabled(AuthMethod.NONE) or (self.server.starttls_only and not self.secure):
-            self.log.info(f'client was rejected: "{_shown(command.line)}__"')
+            self.log.info(f'client was rejected: "{_shown(command.line + command.end)}"')
             return _AUTH_REQUIRED
         if self.mail is not None:
             return _BAD_SEQUENCE

@@ -54,6 +54,11 @@ def _verdicts(protocol: str) -> Iterator[Case]:
         "a header with a space": headers("Auth Status: OK", server, port),
         "a header that starts with a dash": headers("-Auth: OK"),
         "a continued header": headers("Auth-Status: OK", " more", server, port),
+        "another user and a bad address": headers(ok, "Auth-User: other", "Auth-Server: localhost", port),
+        "another user and no address": headers(ok, "Auth-User: other"),
+        "no user at all and no address": headers(ok, "Auth-User:"),
+        "another user and a bad header": headers(ok, "Auth-User: other", "a b: c"),
+        "another user behind a bad header": headers(ok, "a b: c", "Auth-User: other"),
         "CR in the status line": b"HTTP/1.0 200 O\rK\r\n\r\n",
     }
     for name, answer in answers.items():

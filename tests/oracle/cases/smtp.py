@@ -51,6 +51,8 @@ CASES: tuple[Case, ...] = (
     case("AUTH PLAIN though the list names only external", "smtp-bare", f"AUTH PLAIN {CREDENTIALS}"),
     case("STARTTLS where it is off", "smtp", "STARTTLS"),
     case("MAIL without a login", "smtp", "MAIL FROM:<a@b>"),
+    case("MAIL without a login, a space behind", "smtp", "MAIL FROM:<a@b> "),
+    case("MAIL without a login, ended by LF alone", "smtp", raw("MAIL FROM:<a@b>\n")),
     case("MAIL without a login or an argument", "smtp", "MAIL"),
     case("MAIL without a login, then AUTH", "smtp", "MAIL FROM:<a@b>", f"AUTH PLAIN {CREDENTIALS}"),
     case("RCPT without MAIL", "smtp", "RCPT TO:<c@d>"),

@@ -1,0 +1,59 @@
+"""Where two transcripts part, and which of the named differences that is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})")
+_RECORD = re.compile(r"log \[[a-z]+\] ")
+_UPSTREAM = re.compile(r", upstream: \S+\Z")
+# Longer messages are cut by mailworker (capped-value), yet later than here.
+_CAP = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """The first lines that differ, and the `common` ones before them; "" is the end of a transcript."""
+
+    common: Sequence[str]
+    theirs: str
+    ours: str
+
+    @property
+    def said(self) -> str:
+        """What the client said last."""
+        return next((line for line in reversed(self.common) if line.startswith("client > ")), "")
+
+
+def divergence(theirs: Sequence[str], ours: Sequence[str]) -> Divergence | None:
+    """None where the transcripts are equal but for how the log writes bytes."""
+    theirs, ours = _canonical(theirs), _canonical(ours)
+    count = next((n for n, (one, other) in enumerate(zip(theirs, ours, strict=False)) if one != other), None)
+    if count is None:
+        if len(theirs) == len(ours):
+            return None
+        count = min(len(theirs), len(ours))
+    return Divergence(theirs[:count], *("".join(lines[count : count + 1]) for lines in (theirs, ours)))
+
+
+def _canonical(lines: Sequence[str]) -> list[str]:
+    """Log lines without escapes (log-escaping), long values (capped-value), and what nginx leaves out
+    (upstream-without-login, closed-without-a-word)."""
+    parties = [line for line in lines if not line.startswith("log ")]
+    records: list[str] = []
+    for line in lines[len(parties) :]:
+        if _RECORD.match(line):
+            records.append(line)
+        else:
+            records[-1] += "\n" + line.removeprefix("log ")
+    return parties + [_record(record) for record in records if "prematurely closed connection" not in record]
+
+
+def _record(record: str) -> str:
+    text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), record).replace("\r", "\n")
+    text = re.sub("\n+", "\n", text)
+    if ", login: " not in text:
+        text = _UPSTREAM.sub("", text)
+    return text[:_CAP]

@@ -1,0 +1,155 @@
+"""Which of the named differences makes two transcripts part.
+
+A rule sees no more than the place where they do: everything before is equal, and what follows depends on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from tests.oracle.case import Case, Send
+from tests.oracle.configuration import SERVERS
+from tests.oracle.divergence import Divergence
+
+Rule = Callable[[Case, Divergence], bool]
+
+INVALID = re.compile(r"client < (?:\S* BAD|-ERR|500 5\.5\.1) [Ii]nvalid command\\r\\n")
+_PROMPT = re.compile(r"client < (?:\+|334) ")
+_XTEXT = re.compile(r"\+([0-9A-F]{2})")
+# Bytes of the buffers of nginx that the random dialogues can fill.
+_SMALL = 128
+
+_QUOTE = re.compile(r'(?:^|[ \n])"')
+_EXTERNAL = re.compile(r"\bEXTERNAL +[^ \r\n]", re.IGNORECASE)
+_LITERAL = re.compile(r"\{[0-9]*\+?\}\r?\n")
+_EMPTY_LITERAL = re.compile(r"\{0*\+?\}\r?\n")
+
+
+def explain(case: Case, at: Divergence) -> str | None:
+    """The name of the difference that the transcripts of `case` part by; None for a fault of mailworker's."""
+    return next((name for name, rule in RULES.items() if rule(case, at)), None)
+
+
+def _sent(case: Case) -> str:
+    """All that the client was to send."""
+    return b"".join(step.data for step in case.client if isinstance(step, Send)).decode("latin-1")
+
+
+def _invalid(line: str) -> bool:
+    return bool(INVALID.fullmatch(line))
+
+
+def _unread(at: Divergence) -> str:
+    """What the client has sent since it was last answered with more than a prompt or a refusal."""
+    unread = ""
+    for line in reversed(at.common):
+        if line.startswith("client > "):
+            unread = line.removeprefix("client > ").encode().decode("unicode_escape") + unread
+        elif line.startswith("client < ") and not (_PROMPT.match(line) or _invalid(line)):
+            break
+    return unread
+
+
+def _full_buffer(at: Divergence) -> bool:
+    """Whether nginx refuses, closes or stalls."""
+    stalls = at.theirs.startswith("client > ") and at.ours.startswith("client < ")
+    return _invalid(at.theirs) or at.theirs == "client = closed" or "too long command" in at.theirs or stalls
+
+
+def _pop3_buffer(case: Case, at: Divergence) -> bool:
+    return case.protocol == "pop3" and len(_unread(at)) >= _SMALL and _full_buffer(at)
+
+
+def _response_buffer(case: Case, at: Divergence) -> bool:
+    """Also where nginx counts pipelined commands that it has answered."""
+    return "small" in case.server and len(_unread(at)) >= _SMALL and _full_buffer(at)
+
+
+def _pipelining(case: Case, at: Divergence) -> bool:
+    """Answered commands take room of nginx's buffer as long as others are behind them."""
+    narrow = case.protocol == "pop3" or "small" in case.server
+    return narrow and len(at.said) > _SMALL and _full_buffer(at)
+
+
+def _external_disabled(case: Case, at: Divergence) -> bool:
+    if "external" in SERVERS[case.server].directives:
+        return False
+    return "in AUTH EXTERNAL command" in at.theirs or (bool(_EXTERNAL.search(_unread(at))) and _invalid(at.ours))
+
+
+def _stale_password(case: Case, at: Divergence) -> bool:
+    return at.ours == "auth < Auth-Pass: \\r\\n" and at.common[-2] == "auth < Auth-Method: external\\r\\n"
+
+
+def _salt_with_external(case: Case, at: Divergence) -> bool:
+    return at.theirs == "auth < Auth-Salt: <SALT>\\r\\n" and "auth < Auth-Method: external\\r\\n" in at.common[-3:]
+
+
+def _half_close(case: Case, at: Divergence) -> bool:
+    return at.common[-1] == "client = end" and any(line == "backend = connected" for line in at.common)
+
+
+def _literal_separator(case: Case, at: Divergence) -> bool:
+    refused = _invalid(at.ours) or at.ours == "client = closed"
+    return case.protocol == "imap" and bool(_LITERAL.search(_sent(case))) and refused
+
+
+def _empty_literal(case: Case, at: Divergence) -> bool:
+    return case.protocol == "imap" and bool(_EMPTY_LITERAL.search(_sent(case)))
+
+
+def _quote_leaks(case: Case, at: Divergence) -> bool:
+    return case.protocol == "imap" and bool(_QUOTE.search(_sent(case)))
+
+
+def _stale_tag(case: Case, at: Divergence) -> bool:
+    return at.ours == "client < * BAD invalid command\\r\\n" and at.theirs.endswith("BAD invalid command\\r\\n")
+
+
+def _untagged_refusal(case: Case, at: Divergence) -> bool:
+    return at.theirs == "client < * BAD invalid command\\r\\n" and _invalid(at.ours)
+
+
+def _empty_tag(case: Case, at: Divergence) -> bool:
+    return at.ours == "client <  BAD invalid command\\r\\n"
+
+
+def _refused_mail(case: Case, at: Divergence) -> bool:
+    start = 'log [info] client was rejected: "'
+    if at.theirs.startswith(start) and at.ours.startswith(start):
+        return at.ours.removeprefix(start).partition('"')[0] in at.theirs
+    return any(line == "client < 530 5.7.1 Authentication required\\r\\n" for line in at.common)
+
+
+def _bytes_for_no_backend(case: Case, at: Divergence) -> bool:
+    """Of a login or password that the auth service has accepted, and which has NUL or line ends."""
+    asked = [line for line in at.common if line.startswith(("auth < Auth-User: ", "auth < Auth-Pass: "))][-2:]
+    return _invalid(at.ours) and bool(re.search("%0[0AD]", "".join(asked)))
+
+
+def _xclient_xtext(case: Case, at: Divergence) -> bool:
+    start = "backend < XCLIENT "
+    plain = _XTEXT.sub(lambda match: repr(bytes([int(match[1], 16)]))[2:-1], at.ours)
+    return at.ours.startswith(start) and at.theirs.startswith(start) and at.theirs == plain
+
+
+RULES: Mapping[str, Rule] = {
+    "pop3-buffer": _pop3_buffer,
+    "response-buffer": _response_buffer,
+    "pipelining": _pipelining,
+    "external-disabled": _external_disabled,
+    "stale-password": _stale_password,
+    "salt-with-external": _salt_with_external,
+    "half-close": _half_close,
+    "literal-separator": _literal_separator,
+    "empty-literal": _empty_literal,
+    "quote-leaks": _quote_leaks,
+    "stale-tag": _stale_tag,
+    "untagged-refusal": _untagged_refusal,
+    "empty-tag": _empty_tag,
+    "refused-mail": _refused_mail,
+    "nul-in-login": _bytes_for_no_backend,
+    "command-injection": _bytes_for_no_backend,
+    "xclient-xtext": _xclient_xtext,
+}

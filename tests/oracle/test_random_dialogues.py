@@ -1,0 +1,62 @@
+"""Dialogues at random: a real nginx and mailworker do the same, or what the table of differences says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.oracle.case import Case
+from tests.oracle.differences import TABLE
+from tests.oracle.divergence import divergence
+from tests.oracle.explanations import RULES, explain
+from tests.oracle.proxies import mailworker, nginx
+from tests.oracle.random_dialogues import dialogues
+from tests.oracle.stage import Props, Stage
+from tests.support.daemon import ServerUnavailable
+
+# The long form: so many dialogues of each protocol, others at each run.
+EXAMPLES = os.environ.get("MAILWORKER_DIALOGUES")
+
+pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("stage"), pytest.mark.timeout(0 if EXAMPLES else 120)]
+
+
+@pytest.fixture(scope="module")
+def stages() -> Iterator[tuple[Stage, Stage]]:
+    props = Props()
+    try:
+        stages = (Stage(nginx, props), Stage(mailworker, props))
+    except ServerUnavailable as error:
+        props.close()
+        pytest.skip(str(error))
+    yield stages
+    for stage in stages:
+        stage.stop()
+    props.close()
+
+
+@pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp"])
+def test_mailworker_does_what_nginx_does(protocol: str, stages: tuple[Stage, Stage]) -> None:
+    theirs, ours = stages
+
+    @settings(
+        max_examples=int(EXAMPLES or 100),
+        derandomize=not EXAMPLES,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(dialogues(protocol))
+    def agree(case: Case) -> None:
+        at = divergence(theirs.play(case), ours.play(case))
+        if at is not None and not explain(case, at):
+            at = divergence(theirs.play(case, patiently=True), ours.play(case, patiently=True))
+        assert at is None or explain(case, at), f"{case}\n{at}"
+
+    agree()
+
+
+def test_every_explanation_is_a_named_difference() -> None:
+    assert set(RULES) <= set(TABLE)
