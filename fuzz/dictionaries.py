@@ -12,7 +12,7 @@ _DIRECTIVES: Final = tuple(
     command.name
     for module in (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, realip)
     for command in module.COMMANDS
-) + tuple(command.name for command in blocks.commands(lambda server: None))
+) + tuple(command.name for command in blocks.commands(lambda settings, protocol: None))
 
 WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "imap": ("LOGIN", "AUTHENTICATE", "PLAIN", "STARTTLS", "CAPABILITY", "NOOP", "LOGOUT", "{1}\r\n", "{1+}\r\n"),

@@ -24,10 +24,8 @@
 #define OURS 0
 #define PEER 1
 
-static const uint8_t *stored;
-static size_t stored_size;
-static unsigned char session_id[32];
-static int session_id_length;
+static struct slot_set sets[2];
+static const struct session_table sessions = {sets, 2, 1000};
 static SSL_CTX *server, *client;
 static struct tls_policy policy = {.protocol = "\4imap"};
 static struct ticket_key ticket_keys[2];
@@ -41,34 +39,6 @@ static void demand(int holds, const char *what)
 }
 
 /* What Python offers to C. */
-
-void session_new(void *sessions, const unsigned char *id, int id_length, const unsigned char *encoded, int length)
-{
-    (void) sessions;
-    demand(id_length >= 0 && id_length <= 32 && length > 0 && length <= 8192, "a session has its bounds");
-    memcpy(session_id, id, (size_t) id_length);
-    session_id_length = id_length;
-    demand(encoded != NULL, "a session has bytes");
-}
-
-int session_get(void *sessions, const unsigned char *id, int id_length, unsigned char *encoded, int size)
-{
-    (void) sessions;
-    (void) id;
-    demand(id_length >= 0 && id_length <= 32, "an id has its bounds");
-    if (stored == NULL || stored_size > (size_t) size) {
-        return 0;
-    }
-    memcpy(encoded, stored, stored_size);
-    return (int) stored_size;
-}
-
-void session_remove(void *sessions, const unsigned char *id, int id_length)
-{
-    (void) sessions;
-    (void) id;
-    demand(id_length >= 0 && id_length <= 32, "an id has its bounds");
-}
 
 void refresh_ticket_keys(void *ticket_keys_)
 {
@@ -102,7 +72,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     ticket_keys[1].size = 16;
     policy.ticket_keys = ticket_keys;
     policy.ticket_key_count = 2;
-    policy.sessions = &policy;
+    policy.sessions = &sessions;
     server = context_new(&policy);
     demand(server != NULL, "there is a context");
     SSL_CTX_set_session_id_context(server, (const unsigned char *) "fuzz", 4);
@@ -189,7 +159,19 @@ static void raw_bytes(const uint8_t *data, size_t size)
     close_pair(pair);
 }
 
-/* A session of TLS 1.2 is stored; then the store answers with the input, and the client offers what it may. */
+/* A session of TLS 1.2 is stored; then the table holds the input in its place, or is spoilt, and it is offered. */
+static void spoil(const SSL_SESSION *session, const uint8_t *data, size_t size)
+{
+    unsigned int length;
+    const unsigned char *id = SSL_SESSION_get_id(session, &length);
+
+    if (size % 2 == 0) {
+        table_store(&sessions, id, (int) length, data, (int) size, table_now());
+    } else {
+        memcpy((unsigned char *) sets + size % (sizeof(sets) / 2), data, size < sizeof(sets) / 2 ? size : sizeof(sets) / 2);
+    }
+}
+
 static void rubbish_sessions(const uint8_t *data, size_t size)
 {
     int round, pair[2];
@@ -208,8 +190,9 @@ static void rubbish_sessions(const uint8_t *data, size_t size)
         if (round == 1 && size > 1) { /* whatever is offered for ALPN */
             SSL_set_alpn_protos(theirs, data, (unsigned int) (size > 64 ? 64 : size));
         }
-        stored = round == 0 ? NULL : data;
-        stored_size = size;
+        if (session != NULL) {
+            spoil(session, data, size);
+        }
         shake_hands(ours, theirs);
         if (round == 0) {
             session = SSL_get1_session(theirs);
@@ -221,7 +204,6 @@ static void rubbish_sessions(const uint8_t *data, size_t size)
         close_pair(pair);
     }
     SSL_SESSION_free(session);
-    stored = NULL;
 }
 
 /* A relay from one pair to another; each step of the script feeds, drains, moves or ends. */

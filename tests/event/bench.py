@@ -172,6 +172,14 @@ def thread(function: Callable[[], None]) -> Iterator[None]:
     assert not running.is_alive()
 
 
+async def read_all(stream: SocketStream, limit: int = 4096) -> bytes:
+    """All that comes until the peer ends its side."""
+    received = b""
+    while data := await stream.read(limit):
+        received += data
+    return received
+
+
 def anonymous_client() -> ssl.SSLContext:
     """A TLS client that trusts anybody."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

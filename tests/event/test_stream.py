@@ -13,17 +13,10 @@ from mailworker.event.selector import READ, WRITE
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import sleep
 from mailworker.native import sockets
-from tests.event.bench import Alarm, Bench, Watcher, watch
+from tests.event.bench import Alarm, Bench, Watcher, read_all, watch
 
 Pair = tuple[socket.socket, socket.socket]
 _BULK = os.urandom(1 << 20)
-
-
-async def _read_all(stream: SocketStream, limit: int = 4096) -> bytes:
-    received = b""
-    while data := await stream.read(limit):
-        received += data
-    return received
 
 
 def _tcp_pair(resources: ExitStack) -> Pair:
@@ -93,7 +86,7 @@ def test_a_slow_reader_gets_everything(bench: Bench, pair: Pair) -> None:
         ours.close()
 
     async def reader() -> None:
-        received.append(await _read_all(theirs, 50_000))
+        received.append(await read_all(theirs, 50_000))
 
     bench.run(writer(), reader())
     assert received == [_BULK]
@@ -108,7 +101,7 @@ def test_both_sides_may_talk_at_once(bench: Bench, resources: ExitStack) -> None
         assert sockets.end_output(stream.descriptor) == 0
 
     async def listen(stream: SocketStream) -> None:
-        received.append(await _read_all(stream, 1 << 16))
+        received.append(await read_all(stream, 1 << 16))
 
     async def first() -> None:
         await talk(ours)
@@ -191,7 +184,7 @@ def test_a_peer_that_trickles_does_not_move_the_deadline(bench: Bench, pair: Pai
     async def reader() -> None:
         ours.deadline = deadline
         with pytest.raises(TimedOut):
-            await _read_all(ours)
+            await read_all(ours)
         ours.close()
 
     async def trickle() -> None:

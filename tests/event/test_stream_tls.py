@@ -16,7 +16,7 @@ from mailworker.event.stream import SocketStream
 from mailworker.event.task import sleep
 from mailworker.tls.connection import TlsConnection
 from mailworker.tls.context import TlsContext
-from tests.event.bench import Bench, anonymous_client, thread
+from tests.event.bench import Bench, anonymous_client, read_all, thread
 from tests.support.certificates import Certificate
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
@@ -49,13 +49,6 @@ def _secure(connected: socket.socket) -> Peer:
     peer = Peer(connected)
     peer.start_tls(anonymous_client())
     return peer
-
-
-async def _read_all(stream: SocketStream, limit: int = 4096) -> bytes:
-    received = b""
-    while data := await stream.read(limit):
-        received += data
-    return received
 
 
 @pytest.mark.parametrize("more", [False, True])
@@ -206,7 +199,7 @@ def test_the_end_of_the_peers_side_is_the_end(bench: Bench, ends: Ends, context:
 
     async def server() -> None:
         await stream.start_tls(context)
-        received.append(await _read_all(stream))
+        received.append(await read_all(stream))
         await stream.end_tls()
         stream.close()
 

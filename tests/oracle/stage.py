@@ -27,8 +27,8 @@ from tests.oracle.parties import PATIENCE, AuthService, Backend, Client, Control
 from tests.oracle.proxies import Start
 from tests.oracle.runner import reserve_everywhere
 from tests.oracle.transcript import sessions, shown
-from tests.real.proxy import Ports
 from tests.support.certificates import CertificateAuthority, rsa_key
+from tests.support.ports import Ports
 
 CLIENT, CONTROL, BACKEND = "127.0.0.2", "127.0.0.3", "127.1.0.1"
 CONTROL_SERVER = "pop3"
@@ -108,7 +108,7 @@ class Stage:
 
     def stop(self) -> None:
         self._proxy.stop()
-        self._ports.release()
+        self._ports.close()
 
     def play(self, case: Case, *, patiently: bool = False) -> list[str]:
         """What each party got in each step, then the log's lines.

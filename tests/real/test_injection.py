@@ -17,9 +17,7 @@ from tests.support.postfix import Postfix
 pytestmark = pytest.mark.skipif(is_oracle(), reason="nginx passes some of them on")
 
 
-@pytest.mark.parametrize(
-    "login", ["u\r\nb LOGOUT", "u {3}\r\nabc", 'u" "p" "', "\r\n", "u\r\n\r\n"], ids=repr
-)
+@pytest.mark.parametrize("login", ["u\r\nb LOGOUT", "u {3}\r\nabc", 'u" "p" "', "\r\n", "u\r\n\r\n"], ids=repr)
 def test_dovecot_takes_an_imap_login_for_one_name(
     clients: Clients, auth_service: AuthService, dovecot: Dovecot, login: str
 ) -> None:

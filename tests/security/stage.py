@@ -13,15 +13,16 @@ from string import Template
 import psutil
 import pytest
 
-from tests.real.proxy import Ports
 from tests.security.speech import SPEECHES, Speech
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import Script, ScriptedServer
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.daemon import wait_until
 from tests.support.fault_proxy import FaultProxy
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
-from tests.support.process import TIMEOUT, Mailworker
+from tests.support.ports import Ports
+from tests.support.process import Mailworker
 from tests.tls.peers import client_context
 
 of_each = pytest.mark.parametrize("speech", SPEECHES, ids=lambda speech: speech.name)
@@ -186,11 +187,11 @@ class Stage:
         self.auth.stop()
         for backend in self.backends.values():
             backend.stop()
-        self._ports.release()
+        self._ports.close()
 
     def _await_descriptors(self, base: Resources) -> None:
         try:
-            wait_until(lambda: self._resources().descriptors <= base.descriptors, "the end of all sessions", TIMEOUT)
+            wait_until(lambda: self._resources().descriptors <= base.descriptors, "the end of all sessions", PATIENCE)
         except TimeoutError:
             raise AssertionError(f"{self._resources().descriptors} descriptors, {base.descriptors} before") from None
 

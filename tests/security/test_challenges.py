@@ -15,7 +15,7 @@ import pytest
 from tests.security.speech import SPEECHES
 from tests.security.stage import Stage
 from tests.support.peer import Peer
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 from tests.support.process import Mailworker
 
 CHALLENGES = 20_000
@@ -32,7 +32,8 @@ class Asked:
     """Four workers that give challenges, and all that they gave."""
 
     def __init__(self, folder: Path) -> None:
-        self.imap, self.pop3 = free_port(), free_port()
+        self._ports = Ports()
+        self.imap, self.pop3 = self._ports["imap"], self._ports["pop3"]
         self.mailworker = Mailworker(folder, self._configuration())
         self.salts: list[bytes] = []
         self.mailworker.start()
@@ -50,6 +51,10 @@ class Asked:
         for _ in range(count // 10):
             with closing(Peer.connect(("127.0.0.1", self.pop3))) as client:
                 self.salts.append(client.line().removeprefix(b"+OK POP3 ready ").rstrip())
+
+    def stop(self) -> None:
+        self.mailworker.stop()
+        self._ports.close()
 
     def reload(self) -> None:
         self.mailworker.signal(signal.SIGHUP)
@@ -74,7 +79,7 @@ class Asked:
 def asked(tmp_path: Path) -> Iterator[Asked]:
     asked = Asked(tmp_path)
     yield asked
-    asked.mailworker.stop()
+    asked.stop()
 
 
 def test_no_challenge_is_given_twice_by_any_worker_or_after_a_reload(asked: Asked) -> None:
