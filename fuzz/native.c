@@ -108,7 +108,7 @@ static int shake_hands(SSL *ours, SSL *theirs)
             theirs_done = SSL_do_handshake(theirs) == 1;
         }
         if (!ours_done) {
-            int result = connection_handshake(ours);
+            int result = connection_handshake(ours, 0);
 
             if (result == 0 || result == IO_TLS || result == IO_SYSTEM) {
                 return 0;
@@ -147,7 +147,7 @@ static void raw_bytes(const uint8_t *data, size_t size)
         }
         data += length;
         size -= length;
-        result = done ? connection_read(ours, page, CHUNK) : connection_handshake(ours);
+        result = done ? connection_read(ours, page, CHUNK) : connection_handshake(ours, piece % 2);
         done = done || result == 1;
         if (result == 0 || result == IO_TLS || result == IO_SYSTEM) {
             break;
