@@ -96,7 +96,8 @@ class Loop:
             handler.ready(mask)
         for _ in range(turns):
             again.popleft().ready(READ)
-        timers.expire(self.now)
+        if timers.first <= self.now:
+            timers.expire(self.now)
 
     def stop(self) -> None:
         """Let `run` return after the present round."""

@@ -38,18 +38,20 @@ class Timed:
 
 
 class Timers:
-    """All deadlines of one loop."""
+    """All deadlines of one loop. Before `first`, `inf` for never, there is nothing to expire."""
 
-    __slots__ = ("_buckets", "_due")
+    __slots__ = ("_buckets", "_due", "first")
 
     def __init__(self) -> None:
         self._buckets: dict[float, set[Timed]] = {}
         self._due: list[float] = []
+        self.first = inf
 
     def set(self, timed: Timed, deadline: float, now: float) -> None:
         """Expire `timed` at `deadline` instead of whenever it would have."""
         timed.deadline = deadline
-        if timed.bucket - deadline > _width(deadline - now):  # else its bucket comes before, or soon enough
+        # Else its bucket comes before, or soon enough.
+        if timed.bucket > deadline and timed.bucket - deadline > _width(deadline - now):
             self._leave(timed)
             self._enter(timed, now)
 
@@ -65,7 +67,7 @@ class Timers:
             if self._buckets[due[0]]:
                 delay = due[0] - now
                 return 0.0 if delay < 0.0 else delay if delay < _LONGEST_DELAY else _LONGEST_DELAY
-            del self._buckets[heappop(due)]
+            self._drop_first()
         return None
 
     def expire(self, now: float) -> None:
@@ -77,7 +79,7 @@ class Timers:
                 timed.bucket = inf
                 self._expire_or_wait_on(timed, now)
             else:
-                del self._buckets[heappop(self._due)]
+                self._drop_first()
 
     def _expire_or_wait_on(self, timed: Timed, now: float) -> None:
         if timed.deadline <= now:
@@ -94,8 +96,13 @@ class Timers:
         if members is None:
             self._buckets[bucket] = {timed}
             heappush(self._due, bucket)
+            self.first = self._due[0]
         else:
             members.add(timed)
+
+    def _drop_first(self) -> None:
+        del self._buckets[heappop(self._due)]
+        self.first = self._due[0] if self._due else inf
 
     def _leave(self, timed: Timed) -> None:
         # An emptied bucket stays until it comes first: the next session with the same timeout will want it.

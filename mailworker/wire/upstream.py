@@ -70,6 +70,8 @@ class _ReplyReader(ABC):
     def next(self) -> Reply | None:
         """The next whole reply, None where more bytes are needed. Raises TooLongReply."""
         buffer = self._buffer
+        if not buffer:
+            return None
         while (crlf := buffer.find(b"\r\n", self._scanned, self._limit)) >= 0:
             line = buffer[self._scanned : crlf]
             self._scanned = crlf + 2
@@ -84,8 +86,10 @@ class _ReplyReader(ABC):
         return self._take(len(self._buffer))
 
     def _take(self, length: int) -> bytes:
-        taken, self._buffer, self._scanned = self._buffer[:length], self._buffer[length:], 0
-        return taken
+        buffer = self._buffer
+        self._buffer = buffer[length:]
+        self._scanned = 0
+        return buffer[:length]
 
     @abstractmethod
     def _is_last(self, line: bytes) -> bool:
