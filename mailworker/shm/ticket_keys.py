@@ -57,14 +57,15 @@ class TicketKeys:
         """Make the keys, or put the next in place of the current one if that has served for its time.
 
         `now` is of the monotonic clock. Returns when to call again, on the same clock. To be called by one process
-        only, the one that also made the zone.
+        only, the one that also made the zone. Those that are forked from it have keys to fall back on.
         """
         sequence = self._sequence[0]
         known = self._load(sequence)
-        if known is not None and now < known.rotated + self._lifetime:
-            return known.rotated + self._lifetime
-        self._store((sequence + 1) % (_LAST_SEQUENCE + 1), _KeySet(now, self._successors(known, now)))
-        return now + self._lifetime
+        if known is None or now >= known.rotated + self._lifetime:
+            known = _KeySet(now, self._successors(known, now))
+            self._store((sequence + 1) % (_LAST_SEQUENCE + 1), known)
+        self.read()
+        return known.rotated + self._lifetime
 
     def _successors(self, known: _KeySet | None, now: float) -> tuple[bytes, ...]:
         if known is None or now >= known.rotated + 2 * self._lifetime:

@@ -124,3 +124,12 @@ def test_flipping_any_byte_leaves_a_reader_its_keys_and_the_writer_its_work(zone
         TicketKeys(zone, LIFETIME).rotate(START)
         assert len(TicketKeys(zone, LIFETIME).read()) == 3
         zone.head[:] = whole
+
+
+def test_whoever_is_forked_after_a_rotation_has_its_keys_whatever_happens_to_the_zone(
+    zone: Zone, writer: TicketKeys, reader: TicketKeys
+) -> None:
+    writer.rotate(START)
+    keys = reader.read()
+    zone.head[:] = bytes(255 - byte for byte in zone.head)
+    assert writer.read() == keys
