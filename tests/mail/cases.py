@@ -16,7 +16,10 @@ AUTH_PLAIN = b"AUTH PLAIN " + CREDENTIALS + b"\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A protocol with its easiest login: `talk` leads to it, `login` is it, `backend` hears `commands`."""
+    """A protocol with its easiest login: `talk` leads to it, `login` is it, `backend` hears `commands`.
+
+    `noop` is a command that may come before the login, and its answer.
+    """
 
     protocol: Protocol
     greeting: bytes
@@ -25,6 +28,7 @@ class Case:
     backend: tuple[bytes, ...]
     commands: bytes
     error: bytes
+    noop: tuple[bytes, bytes]
 
     def script(self, then: Script = echo) -> Script:
         return conversation(*self.backend, then=then)
@@ -38,6 +42,7 @@ IMAP = Case(
     (b"* OK backend\r\n", b"+ go\r\n", b"+ go\r\n", b"a1 OK [CAPABILITY IMAP4rev1] Logged in\r\n"),
     b"a1 LOGIN {16}\r\nuser@example.com {6}\r\nsecret\r\n",
     b"* BAD internal server error\r\n",
+    (b"a NOOP\r\n", b"a OK completed\r\n"),
 )
 POP3 = Case(
     Protocol.POP3,
@@ -47,6 +52,7 @@ POP3 = Case(
     (b"+OK backend\r\n", b"+OK user\r\n", b"+OK 2 messages\r\n"),
     b"USER user@example.com\r\nPASS secret\r\n",
     b"-ERR internal server error\r\n",
+    (b"NOOP\r\n", b"+OK\r\n"),
 )
 SMTP = Case(
     Protocol.SMTP,
@@ -56,6 +62,7 @@ SMTP = Case(
     (b"220 backend\r\n", b"250-backend\r\n250 XCLIENT NAME ADDR LOGIN\r\n", b"220 again\r\n"),
     b"EHLO mail.example.com\r\nXCLIENT ADDR=127.0.0.1 LOGIN=user@example.com NAME=[UNAVAILABLE]\r\n",
     b"451 4.3.2 Internal server error\r\n",
+    (b"NOOP\r\n", b"250 2.0.0 OK\r\n"),
 )
 CASES = [IMAP, POP3, SMTP]
 all_protocols = pytest.mark.parametrize("case", CASES, ids=lambda case: case.protocol.value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -19,11 +21,25 @@ from tests.support.proxy import Proxy, open_descriptors
 from tests.support.settings import auth_http_settings, mail_server, ssl_settings
 
 
+class Clock:
+    """The time that proxies see: it goes on as always, but for what was skipped."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+
+    def __call__(self) -> float:
+        return monotonic() + self._skipped
+
+    def skip(self, seconds: float) -> None:
+        self._skipped += seconds
+
+
 class Scene:
     """A proxy, its clients, its auth service and its backend, closed in the right order and then looked at."""
 
-    def __init__(self, certificate: Certificate) -> None:
+    def __init__(self, certificate: Certificate, clock: Clock) -> None:
         self.certificate = certificate
+        self._clock = clock
         self._before = open_descriptors()
         self._clients: list[Peer] = []
         self._servers: list[ScriptedServer | NameServer] = []
@@ -71,6 +87,14 @@ class Scene:
         self._clients.append(client)
         return client
 
+    def skip(self, seconds: float) -> None:
+        """Let this time pass for the proxy, between two rounds of its loop, so that nobody has to wait for it."""
+        (proxy,) = self._proxies
+        known = threading.Event()
+        proxy.call(lambda: self._clock.skip(seconds))
+        proxy.call(known.set)  # in the next round, which begins with a look at the clock
+        assert known.wait(PATIENCE)
+
     def end(self) -> None:
         for client in self._clients:
             client.close()
@@ -88,7 +112,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 @pytest.fixture
-def scene(certificate: Certificate) -> Iterator[Scene]:
-    scene = Scene(certificate)
+def scene(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    clock = Clock()
+    for module in ("event.loop", "mail.dialogue.dialogue", "mail.dialogue.smtp"):
+        monkeypatch.setattr(f"mailworker.{module}.monotonic", clock)
+    scene = Scene(certificate, clock)
     yield scene
     scene.end()

@@ -122,11 +122,15 @@ def test_a_refused_login_ends_the_session(scene: Scene, case: Case) -> None:
 @all_protocols
 def test_a_refusal_with_auth_wait_comes_late_and_the_client_may_try_again(scene: Scene, case: Case) -> None:
     backend = scene.backend(case.script())
-    auth = scene.auth(rejected(b"Try again", (b"Auth-Wait", b"1")), accepted(backend.address))
-    client = scene.client(scene.proxy(case.protocol, auth, timeout=0.9))
+    auth = scene.auth(rejected(b"Try again", (b"Auth-Wait", b"1000")), accepted(backend.address))
+    proxy = scene.proxy(case.protocol, auth, timeout=100.0)
+    client = scene.client(proxy)
     client.expect(case.greeting)
     client.send(case.login)
-    assert client.is_silent(0.7)
+    proxy.log.find("client login failed")
+    scene.skip(900.0)
+    assert client.is_silent()
+    scene.skip(150.0)
     assert client.line().endswith(b"Try again\r\n")
     client.talk((case.login, case.answer))
     assert auth.header(b"Auth-Login-Attempt") == b"2"
@@ -134,12 +138,16 @@ def test_a_refusal_with_auth_wait_comes_late_and_the_client_may_try_again(scene:
 
 def test_wait_asks_again_with_what_the_service_said(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
-    again = wait(b"1", (b"Auth-User", b"mailbox"), (b"Auth-Pass", b"other"))
+    again = wait(b"1000", (b"Auth-User", b"mailbox"), (b"Auth-Pass", b"other"))
     auth = scene.auth(again, accepted(backend.address))
     proxy = scene.proxy(Protocol.IMAP, auth)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
-    client.talk((IMAP.login, IMAP.answer))
+    client.send(IMAP.login)
+    auth.peer()
+    proxy.connections_in_use(2)
+    scene.skip(1050.0)
+    client.expect(IMAP.answer)
     assert [auth.header(b"Auth-User", number) for number in (0, 1)] == [b"user@example.com", b"mailbox"]
     assert [auth.header(b"Auth-Pass", number) for number in (0, 1)] == [b"secret", b"other"]
     assert [auth.header(b"Auth-Login-Attempt", number) for number in (0, 1)] == [b"1", b"1"]
@@ -216,15 +224,17 @@ def test_mail_without_authentication(scene: Scene) -> None:
 
 def test_a_recipient_can_be_tried_again_after_a_wait(scene: Scene) -> None:
     greylisted = (b"Auth-Error-Code", b"451 4.7.1")
-    auth = scene.auth(rejected(b"Greylisted", (b"Auth-Wait", b"1"), greylisted), rejected(b"Greylisted", greylisted))
+    auth = scene.auth(rejected(b"Greylisted", (b"Auth-Wait", b"1000"), greylisted), rejected(b"Greylisted", greylisted))
     none = dialogue_settings(Protocol.SMTP, auth=AuthMethod.NONE)
-    client = scene.client(scene.proxy(Protocol.SMTP, auth, dialogue=none))
+    proxy = scene.proxy(Protocol.SMTP, auth, dialogue=none)
+    client = scene.client(proxy)
     client.expect(SMTP.greeting)
-    client.talk(
-        (b"MAIL FROM:<a@b>\r\n", b"250 2.0.0 OK\r\n"),
-        (b"RCPT TO:<c@d>\r\n", b"451 4.7.1 Greylisted\r\n"),
-        (b"MAIL FROM:<x@y>\r\n", b"503 5.5.1 Bad sequence of commands\r\n"),
-    )
+    client.talk((b"MAIL FROM:<a@b>\r\n", b"250 2.0.0 OK\r\n"))
+    client.send(b"RCPT TO:<c@d>\r\n")
+    proxy.log.find("client login failed")
+    scene.skip(1050.0)
+    client.expect(b"451 4.7.1 Greylisted\r\n")
+    client.talk((b"MAIL FROM:<x@y>\r\n", b"503 5.5.1 Bad sequence of commands\r\n"))
     client.send(b"RCPT TO:<e@f>\r\n")
     client.expect(b"451 4.7.1 Greylisted\r\n")
     assert auth.header(b"Auth-SMTP-To") == b"RCPT TO:<e@f>"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic, time
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from mailworker.config.settings import AuthMethod, Starttls
@@ -194,11 +194,11 @@ class Dialogue(ABC, Generic[CommandT]):
 
     async def pause(self, seconds: float) -> None:
         """Wait; what the client says meanwhile is kept for later. Raises ConnectionLost where it leaves."""
-        self.client.deadline = end = time.monotonic() + seconds
+        self.client.deadline = end = monotonic() + seconds
         with suppress(TimedOut):
             while self._parser.room:
                 await self._receive()
-            await sleep(end - time.monotonic())
+            await sleep(end - monotonic())
 
     def enabled(self, method: AuthMethod) -> bool:
         """Whether the server's configuration lists `method`."""
@@ -229,7 +229,7 @@ class Dialogue(ABC, Generic[CommandT]):
 
     def new_salt(self) -> bytes:
         """A challenge that is never used twice, in the form of RFC 1939 and 2195."""
-        return b"<%d.%d@%b>" % (secrets.randbits(64), int(time.time()), self.server.settings.server_name)
+        return b"<%d.%d@%b>" % (secrets.randbits(64), int(time()), self.server.settings.server_name)
 
     async def _input(self, parse: Callable[[], InputT | None]) -> InputT:
         while (parsed := parse()) is None:
