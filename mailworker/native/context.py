@@ -146,7 +146,6 @@ class Context:
     def follow_ticket_keys(self, source: TicketKeySource) -> None:
         """Use the keys that `source` holds whenever a ticket is sealed or opened."""
         ticket_keys = TicketKeys(self._policy, source)
-        ticket_keys.refresh()
         self._policy.ticket_key_source = handle = ffi.new_handle(ticket_keys)
         self._kept.append(handle)
         lib.context_use_ticket_keys(self.pointer)

@@ -49,6 +49,8 @@ struct tls_policy {
     const struct ticket_key *ticket_keys; /* the first encrypts, all decrypt */
     int ticket_key_count;
     void *ticket_key_source; /* handle of the table's owner in Python, NULL where the keys never change */
+    const volatile uint64_t *ticket_key_sequence; /* another number than was seen: the source has other keys */
+    uint64_t ticket_key_seen;
     const struct session_table *sessions; /* NULL where no process but this one knows the sessions */
 };
 

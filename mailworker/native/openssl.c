@@ -166,6 +166,33 @@ static int outcome(const SSL *connection, int result)
     return 0;
 }
 
+static void empty_key(EVP_PKEY *key)
+{
+    ERR_set_mark();
+    EVP_PKEY_set_type(key, EVP_PKEY_NONE); /* frees what is inside, and fails, for there is no such type */
+    ERR_pop_to_mark();
+    EVP_PKEY_free(key);
+}
+
+/*
+ * OpenSSL keeps the ephemeral keys of a TLS 1.3 handshake, our private one among them, as long as the connection lives.
+ * Nothing needs them any more, they are half a kilobyte, and with them all that was said could be read.
+ */
+static void forget_key_exchange(SSL *connection)
+{
+    EVP_PKEY *key;
+
+    if (SSL_version(connection) != TLS1_3_VERSION) {
+        return;
+    }
+    if (SSL_get_tmp_key(connection, &key) == 1) {
+        empty_key(key);
+    }
+    if (SSL_get_peer_tmp_key(connection, &key) == 1) {
+        empty_key(key);
+    }
+}
+
 static int shake_hands(SSL *connection)
 {
     int result;
@@ -173,7 +200,11 @@ static int shake_hands(SSL *connection)
     link_hold(connection, 1);
     result = SSL_do_handshake(connection);
     link_hold(connection, 0);
-    return result == 1 ? 1 : outcome(connection, result);
+    if (result != 1) {
+        return outcome(connection, result);
+    }
+    forget_key_exchange(connection);
+    return 1;
 }
 
 /*

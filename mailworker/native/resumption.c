@@ -120,7 +120,7 @@ static int ticket_key(SSL *connection, unsigned char *name, unsigned char *iv, E
 {
     const struct tls_policy *policy = policy_of(connection);
 
-    if (policy->ticket_key_source != NULL) {
+    if (policy->ticket_key_source != NULL && *policy->ticket_key_sequence != policy->ticket_key_seen) {
         refresh_ticket_keys(policy->ticket_key_source);
     }
     if (policy->ticket_key_count == 0) {

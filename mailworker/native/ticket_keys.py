@@ -20,6 +20,14 @@ class TicketKeySource(Protocol):
     Nothing here may raise: if it does, Python's `sys.unraisablehook` tells, and the keys stay as they were.
     """
 
+    @property
+    def sequence(self) -> memoryview:
+        """A number of 64 bits in memory; it becomes another one with the keys."""
+
+    @property
+    def seen(self) -> int:
+        """The number that the keys had which `read` has given."""
+
     def read(self) -> tuple[bytes, ...]:
         """The keys of now, in the layout of `TicketKeys.set`; the same object as before if they are the same."""
 
@@ -27,14 +35,19 @@ class TicketKeySource(Protocol):
 class TicketKeys:
     """The table in which the ticket-key callback of one context looks."""
 
-    __slots__ = ("_keys", "_policy", "_source", "_table")
+    __slots__ = ("_keys", "_policy", "_sequence", "_source", "_table")
 
     def __init__(self, policy: CData, source: TicketKeySource | None = None) -> None:
-        """`source`, if there is one, is asked again before each use."""
+        """`source`, if there is one, is asked again whenever its keys have become others."""
         self._policy = policy
         self._source = source
         self._keys: Sequence[bytes] = ()
         self._table: CData = None
+        self._sequence: CData = None
+        if source is not None:
+            self._sequence = ffi.from_buffer("uint64_t[]", source.sequence)
+            policy.ticket_key_sequence = self._sequence
+            self.refresh()
 
     def set(self, keys: Sequence[bytes]) -> None:
         """Keys of 48 or 80 bytes in the layout of nginx's files; the first encrypts, all decrypt."""
@@ -54,8 +67,11 @@ class TicketKeys:
 
     def refresh(self) -> None:
         """Take over what the source holds now."""
-        if self._source is not None and (keys := self._source.read()) is not self._keys:
-            self.set(keys)
+        source = self._source
+        if source is not None:
+            if (keys := source.read()) is not self._keys:
+                self.set(keys)
+            self._policy.ticket_key_seen = source.seen
 
 
 @ffi.def_extern()

@@ -31,17 +31,18 @@ class TicketKeys:
     """Three keys at the head of a zone; the first seals tickets, all open them (`native.ticket_keys`).
 
     The zone has two banks for them, and a sequence number says which one counts. The only writer fills the other bank
-    before it counts on, so whoever reads finds whole keys wherever the writer stands, or was killed.
+    before it counts on, so whoever reads finds whole keys wherever the writer stands, or was killed. `seen` is the
+    sequence number of the keys that `read` gives.
     """
 
-    __slots__ = ("_head", "_keys", "_lifetime", "_seen", "_sequence")
+    __slots__ = ("_head", "_keys", "_lifetime", "seen", "sequence")
 
     def __init__(self, zone: Zone, lifetime: float) -> None:
         """`lifetime` of a ticket in seconds: the longest timeout of the servers that use the zone."""
         self._head = zone.head
-        self._sequence = zone.head[:_SEQUENCE_SIZE].cast("Q")
+        self.sequence = zone.head[:_SEQUENCE_SIZE].cast("Q")
         self._lifetime = max(lifetime, _SHORTEST_LIFETIME)
-        self._seen = 0
+        self.seen = 0
         self._keys: tuple[bytes, ...] = ()
 
     def read(self) -> tuple[bytes, ...]:
@@ -49,7 +50,7 @@ class TicketKeys:
 
         It is the same object as before while the keys stay the same.
         """
-        if self._sequence[0] != self._seen:
+        if self.sequence[0] != self.seen:
             self._read_again()
         return self._keys
 
@@ -59,7 +60,7 @@ class TicketKeys:
         `now` is of the monotonic clock. Returns when to call again, on the same clock. To be called by one process
         only, the one that also made the zone. Those that are forked from it have keys to fall back on.
         """
-        sequence = self._sequence[0]
+        sequence = self.sequence[0]
         known = self._load(sequence)
         if known is None or now >= known.rotated + self._lifetime:
             known = _KeySet(now, self._successors(known, now))
@@ -76,10 +77,10 @@ class TicketKeys:
     def _read_again(self) -> None:
         """Take the keys of now; after failing, which takes a writer faster than this reader, the old ones stay."""
         for _ in range(_ATTEMPTS):
-            sequence = self._sequence[0]
+            sequence = self.sequence[0]
             known = self._load(sequence)
             if known is not None:
-                self._seen, self._keys = sequence, known.keys
+                self.seen, self._keys = sequence, known.keys
                 return
 
     def _load(self, sequence: int) -> _KeySet | None:
@@ -93,7 +94,7 @@ class TicketKeys:
         joined = b"".join(key_set.keys)
         checksum = _checksum(sequence, key_set.rotated, joined)
         _BANK.pack_into(self._head, _bank_start(sequence), checksum, key_set.rotated, joined)
-        self._sequence[0] = sequence
+        self.sequence[0] = sequence
         # A key that is out of use shall be nowhere in memory.
         _BANK.pack_into(self._head, _bank_start(sequence + 1), b"", 0.0, b"")
 

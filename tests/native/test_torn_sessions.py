@@ -66,9 +66,10 @@ def test_any_mixture_of_two_writes_is_no_session(data: st.DataObject) -> None:
     for version in versions:
         table.new(identity, version)
         images.append(bytes(zone.body))
-    for position in range(len(images[0])):
-        if images[0][position] != images[1][position]:
-            zone.body[position] = images[data.draw(st.integers(0, 1))][position]
+    differing = [position for position, (one, other) in enumerate(zip(*images, strict=True)) if one != other]
+    choice = data.draw(st.integers(0, (1 << len(differing)) - 1))
+    for number, position in enumerate(differing):
+        zone.body[position] = images[choice >> number & 1][position]
     assert table.get(identity) in (None, *versions)
 
 

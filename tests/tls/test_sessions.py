@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -155,14 +154,26 @@ class Cache:
         return sum(tag != 0 for slots in sets for tag in slots.tags)
 
 
-@dataclass
 class SomeKeys:
     """Ticket keys that others have too."""
 
-    keys: tuple[bytes, ...] = field(default_factory=lambda: (os.urandom(80),))
+    def __init__(self) -> None:
+        self.sequence = memoryview(bytearray(8)).cast("Q")
+        self.seen = 0
+        self._keys: tuple[bytes, ...] = (os.urandom(80),)
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        return self._keys
+
+    @keys.setter
+    def keys(self, keys: tuple[bytes, ...]) -> None:
+        self._keys = keys
+        self.sequence[0] += 1
 
     def read(self) -> tuple[bytes, ...]:
-        return self.keys
+        self.seen = self.sequence[0]
+        return self._keys
 
 
 def with_cache(certificate: Certificate, cache: Cache, **changes: Any) -> TlsContext:
