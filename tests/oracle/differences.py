@@ -189,6 +189,37 @@ TABLE: Mapping[str, Entry] = {
         "writes the IPv4 one v4-mapped",
         "the PROXY protocol wants one family; backends refuse the line",
     ),
+    "path-in-header": Entry(
+        Why.SOUNDER,
+        "writes the path of its unix socket into the `PROXY` line to the backend, for a client whom a balancer names",
+        "writes `PROXY UNKNOWN`",
+        "the PROXY protocol has no such line; backends refuse it",
+        ("backend",),
+    ),
+    "one-version": Entry(
+        Why.SOUNDER,
+        "fails the lookup of an SMTP client's name if one of A and AAAA fails, even where the other has its address",
+        "asks for the version of the client's address first, and for the other only where there are none",
+        "no other version can confirm the client",
+    ),
+    "split-cname": Entry(
+        Why.SOUNDER,
+        "waits for `resolver_timeout` where the CNAME of an SMTP client's address comes without its target",
+        "asks for the target",
+        "RFC 2317: less than 256 addresses are delegated so",
+    ),
+    "long-answer": Entry(
+        Why.SOUNDER,
+        "takes an SMTP client for nameless whose name comes in an answer too long for UDP",
+        "asks again over TCP",
+        "RFC 7766, 5",
+    ),
+    "mapped": Entry(
+        Why.SOUNDER,
+        "asks for the name of `::ffff:192.0.2.1` under ip6.arpa",
+        "asks under in-addr.arpa, and confirms by A",
+        "an IPv4 client of a socket with `ipv6only=off` has an IPv4 name",
+    ),
     "command-behind-header": Entry(
         Why.SOUNDER,
         "does not read a command that came in one packet with the PROXY header until more comes (IMAP, POP3)",

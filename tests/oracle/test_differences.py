@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from tests.oracle.cases import CASES
-from tests.oracle.configuration import SERVERS
+from tests.oracle import cases, configuration, places
+from tests.oracle.cases import places as places_cases
 from tests.oracle.differences import TABLE, document
+from tests.oracle.stage import CONTROL_SERVER
 
+CASES = (*cases.CASES, *places_cases.CASES)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "differences.md"
 
 
@@ -31,4 +33,5 @@ def test_names_of_cases_are_unique() -> None:
 
 
 def test_every_server_has_a_case() -> None:
-    assert {case.server for case in CASES} == set(SERVERS)
+    assert {case.server for case in cases.CASES} == set(configuration.SERVERS)
+    assert {case.server for case in places_cases.CASES} == set(places.SERVERS) - {CONTROL_SERVER}
