@@ -35,6 +35,16 @@ class Entry:
     parts: tuple[str, ...] = ("client", "auth", "backend", "log")
 
 
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A difference that no dialogue shows; `test` names the test that does."""
+
+    nginx: str
+    mailworker: str
+    reason: str
+    test: str
+
+
 _LOG = ("log",)
 
 TABLE: Mapping[str, Entry] = {
@@ -176,6 +186,31 @@ TABLE: Mapping[str, Entry] = {
         "refuses `unix:/path` in Auth-Server",
         "connects to it, without Auth-Port",
         "a backend on the same machine needs no port",
+    ),
+    "digest-again": Entry(
+        Why.SOUNDER,
+        "sends an empty Auth-Pass when it asks again after WAIT, with CRAM-MD5 and APOP",
+        "sends the client's digest again",
+        "the auth service has nothing else to compare",
+        ("auth",),
+    ),
+    "wait-without-time": Entry(
+        Why.SOUNDER,
+        "asks again at once after WAIT without Auth-Wait, takes even OK for WAIT then, and so asks for ever",
+        "asks again after a second, 100 times at most",
+        "thousands of requests in a second help nobody",
+    ),
+    "line-by-line": Entry(
+        Why.SOUNDER,
+        "takes all that one read of the backend brings for one reply, so it depends on packets what is lost",
+        "takes one line, or all lines of an SMTP reply and the untagged ones of IMAP; passes on what comes behind",
+        "a reply has the same end however the network cuts it",
+    ),
+    "long-xclient": Entry(
+        Why.SOUNDER,
+        "sends XCLIENT of any length",
+        "answers that the command is invalid if XCLIENT with the login takes more than 512 bytes",
+        "Postfix, XCLIENT_README: longer ones are refused or cut, and a cut login is another's",
     ),
     "half-close": Entry(
         Why.SOUNDER,
@@ -322,12 +357,65 @@ TABLE: Mapping[str, Entry] = {
 }
 
 
-def document(table: Mapping[str, Entry] = TABLE) -> str:
+UNSEEN: Mapping[str, Unseen] = {
+    "one-challenge": Unseen(
+        "uses one challenge, with 31 random bits, for all CRAM-MD5 exchanges of a session",
+        "makes a new one of 64 random bits for each",
+        "RFC 2195, 2: an answer that was overheard must be worth nothing",
+        "tests/mail/dialogue/test_sasl.py::test_no_challenge_is_given_twice",
+    ),
+    "proxy-timeout": Unseen(
+        "does not count what the backend sends as activity (`proxy_timeout`)",
+        "counts what either side sends",
+        "a client that waits for new mail is not idle while it comes",
+        "tests/mail/test_relay.py::test_either_side_keeps_a_relay_alive",
+    ),
+    "header-in-pieces": Unseen(
+        "refuses a PROXY header that does not come in one packet",
+        "waits for the rest, up to `timeout`",
+        "TCP may cut it anywhere",
+        "tests/mail/test_client_address.py::test_a_header_is_read_in_any_pieces_and_not_a_byte_more",
+    ),
+    "linked-pid-file": Unseen(
+        "writes through a symbolic link at the path of its pid file, and empties the link's target",
+        "replaces the link",
+        "whoever can write to the folder must not choose what root overwrites",
+        "tests/process/test_pid_file.py::test_a_link_is_replaced_and_its_target_untouched",
+    ),
+    "linked-log": Unseen(
+        "opens a log through a symbolic link, whoever made it",
+        "refuses one that another user has made",
+        "CVE-2016-1247: a worker's user must not choose what root opens and gives away",
+        "tests/log/test_sinks.py::test_a_link_that_another_user_planted_is_refused",
+    ),
+    "readable-key": Unseen(
+        "says nothing of a private key that others can read, nor of a certificate that has expired",
+        "warns of both with `-t`",
+        "the administrator should hear it before the clients do",
+        "tests/process/test_command_line.py::test_doubts_about_a_certificate_are_told_and_do_not_fail_the_test",
+    ),
+    "stale-socket": Unseen(
+        "does not start where a unix socket is left of a process that was killed",
+        "removes a socket that nobody listens on",
+        "a restart should work after whatever happened before",
+        "tests/process/test_listeners.py::test_a_unix_socket_in_use_is_left_alone",
+    ),
+    "endless-include": Unseen(
+        "crashes on a file that includes itself",
+        "says `Too many open files` where 64 are nested",
+        "`-t` is there to tell",
+        "tests/config/test_command.py::test_a_file_that_includes_itself_runs_out_of_files",
+    ),
+}
+"""What parties cannot show each other, or not twice."""
+
+
+def document(table: Mapping[str, Entry] = TABLE, unseen: Mapping[str, Unseen] = UNSEEN) -> str:
     """docs/differences.md."""
-    return "\n".join(_lines(table)) + "\n"
+    return "\n".join(_lines(table, unseen)) + "\n"
 
 
-def _lines(table: Mapping[str, Entry]) -> Iterable[str]:
+def _lines(table: Mapping[str, Entry], unseen: Mapping[str, Unseen]) -> Iterable[str]:
     yield "# Where mailworker differs from nginx"
     yield ""
     yield "Each dialogue of `tests/oracle/` is played against a real nginx and against mailworker. What clients, auth"
@@ -345,6 +433,16 @@ def _lines(table: Mapping[str, Entry]) -> Iterable[str]:
         for name, entry in table.items():
             if entry.why is why:
                 yield f"| {name} | {entry.nginx} | {entry.mailworker} | {entry.reason} |"
+    yield ""
+    yield "## What no dialogue shows"
+    yield ""
+    yield "Each has a test elsewhere, which `tests/oracle/differences.py` names. What the master does differently about"
+    yield "its workers: see [running](running.md)."
+    yield ""
+    yield "| Name | nginx | mailworker | Why |"
+    yield "|---|---|---|---|"
+    for name, other in unseen.items():
+        yield f"| {name} | {other.nginx} | {other.mailworker} | {other.reason} |"
     yield ""
     yield "## TLS"
     yield ""
