@@ -263,8 +263,8 @@ TABLE: Mapping[str, Entry] = {
     ),
     "literal-separator": Entry(
         Why.NEWER,
-        "takes any byte for the space behind a literal",
-        "takes space, CR and LF only",
+        "takes any byte for the space behind a literal, and any number of CR behind its length",
+        "takes space, CR and LF only, and one CR",
         "since 1.29.7",
     ),
     "literal-overflow": Entry(
