@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Callable
 
-from mailworker.config.settings import Address, UnixAddress
+from mailworker.config.settings import Address, InetAddress, UnixAddress
 from mailworker.errors import ConnectionLost, OutOfConnections, Party
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
@@ -82,7 +82,8 @@ def _begin_to_connect(address: Address, party: Party) -> socket.socket:
         failure = errno.ENAMETOOLONG  # a unix path, the only address that Python itself refuses
     if failure not in _UNDER_WAY:
         connecting.close()
-        raise ConnectionLost(party, f"connect() to {address}", failure)
+        name = address.bare if party is Party.UPSTREAM and isinstance(address, InetAddress) else address
+        raise ConnectionLost(party, f"connect() to {name}", failure)
     if family != socket.AF_UNIX:
         connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connecting

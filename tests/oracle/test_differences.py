@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.oracle import cases, configuration, places
 from tests.oracle.cases import places as places_cases
-from tests.oracle.differences import TABLE, UNSEEN, document
+from tests.oracle.difference_table import TABLE, UNSEEN
+from tests.oracle.differences import document
 from tests.oracle.stage import CONTROL_SERVER
 
 CASES = (*cases.CASES, *places_cases.CASES)

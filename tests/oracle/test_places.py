@@ -8,7 +8,7 @@ import pytest
 
 from tests.oracle.case import Case
 from tests.oracle.cases.places import CASES
-from tests.oracle.differences import TABLE
+from tests.oracle.difference_table import TABLE
 from tests.oracle.places import ANSWERS, SERVERS
 from tests.oracle.proxies import mailworker, nginx
 from tests.oracle.stage import Stage, two_stages

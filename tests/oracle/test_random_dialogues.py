@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.oracle.case import Case
-from tests.oracle.differences import TABLE
+from tests.oracle.difference_table import TABLE
 from tests.oracle.divergence import divergence
 from tests.oracle.explanations import RULES, explain
 from tests.oracle.proxies import mailworker, nginx

@@ -44,6 +44,18 @@ def _verdicts(protocol: str) -> Iterator[Case]:
         "a tab in a refusal": (reject("No\tway"), Difference("control-bytes-in-refusal", "No way")),
         "an eight-bit refusal": (reject("D\xe9sol\xe9"), Difference("log-escaping", r'failed: "D\xE9sol\xE9"')),
         "nothing": (Act.CLOSE, silent),
+        "an address with zeros": (
+            headers("Auth-Status: OK", "Auth-Server: 127.0.0.001", "Auth-Port: $closed"),
+            Difference("address-as-text", theirs="upstream: 127.0.0.001:"),
+        ),
+        "an address with empty numbers": (
+            headers("Auth-Status: OK", "Auth-Server: 127...1", "Auth-Port: $closed"),
+            Difference("address-as-text", theirs="upstream: 127...1:"),
+        ),
+        "an address cut short": (
+            headers("Auth-Status: OK", "Auth-Server: ::1:", "Auth-Port: $closed"),
+            Difference("cut-address", 'sent invalid server address:"::1:"'),
+        ),
         "a unix socket": (headers("Auth-Status: OK", "Auth-Server: unix:/nonexistent/backend"), UNIX),
     }
     for name, (answer, difference) in answers.items():
@@ -181,7 +193,7 @@ CASES: tuple[Case, ...] = (
         "imap",
         *LOGIN["imap"],
         auth=headers("Auth-Status: OK", SERVER, "Auth-Port: 0$port"),
-        differs=Difference("port-as-text", theirs=":0"),
+        differs=Difference("address-as-text", theirs=":0"),
     ),
     case(
         "an untagged line before OK",
