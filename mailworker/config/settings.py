@@ -134,6 +134,11 @@ class InetAddress:
     def is_ipv6(self) -> bool:
         return ":" in self.host
 
+    @property
+    def bare(self) -> str:
+        """As nginx names backends: without brackets."""
+        return f"{self.host}:{self.port}"
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if self.is_ipv6 else f"{self.host}:{self.port}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from mailworker.config.settings import Address
+from mailworker.config.settings import Address, InetAddress
 from mailworker.errors import ConnectionLost, OutOfConnections, Party
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
@@ -71,5 +71,6 @@ def _begin_to_connect(address: Address, party: Party) -> int:
     failure = sockets.connect(descriptor, address)
     if failure:
         os.close(descriptor)
-        raise ConnectionLost(party, f"connect() to {address}", -failure)
+        name = address.bare if party is Party.UPSTREAM and isinstance(address, InetAddress) else address
+        raise ConnectionLost(party, f"connect() to {name}", -failure)
     return descriptor

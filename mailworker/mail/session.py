@@ -228,4 +228,4 @@ class Session:
 
 def upstream_name(address: Address) -> str:
     """A backend as nginx logs it: Auth-Server and Auth-Port with a colon between, IPv6 too."""
-    return f"{address.host}:{address.port}" if isinstance(address, InetAddress) else str(address)
+    return address.bare if isinstance(address, InetAddress) else str(address)

@@ -51,8 +51,8 @@ _HEADER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?::([^\r\0\n]*))?\r?\n")
 _HEADERS = re.compile(rb"(?:%b)*" % _HEADER.pattern)
 _BLANK = re.compile(rb"\r?\n")
 
-_OCTET = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_IPV4 = re.compile(rb"(?:%b\.){3}%b" % (_OCTET, _OCTET))
+# nginx: four runs of digits, which may be empty
+_IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
 
 _PORT = re.compile(rb"0*([1-9][0-9]{0,4})")
 
@@ -371,19 +371,27 @@ def _address(fields: dict[bytes, bytes]) -> Address:
 
 @lru_cache(maxsize=4096)  # there are few backends and many logins
 def _inet_address(server: bytes, port: bytes) -> InetAddress:
-    if not (_IPV4.fullmatch(server) or _is_ipv6(server)):
+    host = _ipv4(server) or _ipv6(server)
+    if host is None:
         raise InvalidResponse(f'sent invalid server address:"{escape(server)}"')
     number = _PORT.fullmatch(port)
     if number is None or int(number[1]) > 65535:
         raise InvalidResponse(f'sent invalid server port:"{escape(port)}"')
-    return InetAddress(server.decode("ascii"), int(number[1]))
+    return InetAddress(host, int(number[1]))
 
 
-def _is_ipv6(text: bytes) -> bool:
+def _ipv4(text: bytes) -> str | None:
+    """An address as nginx reads it: the highest one is none."""
+    match = _IPV4.fullmatch(text)
+    octets = [int(digits.lstrip(b"0")[:4] or b"0") for digits in match.groups()] if match else [256]
+    return None if max(octets) > 255 or min(octets) == 255 else ".".join(map(str, octets))
+
+
+def _ipv6(text: bytes) -> str | None:
     if not text.isascii() or b"%" in text:
-        return False
+        return None
     try:
         IPv6Address(text.decode("ascii"))
     except AddressValueError:
-        return False
-    return True
+        return None
+    return text.decode("ascii")

@@ -17,6 +17,8 @@ class Act(Enum):
     """The client sends nothing more and reads until the proxy closes."""
     AWAIT_CLOSE = auto()
     """The client reads until the proxy closes."""
+    AWAIT_INPUT = auto()
+    """The client waits for something to come; only on a stage, where it does so at no other time."""
     CLOSE = auto()
     """A service closes the connection without an answer."""
     KEEP_SILENT = auto()

@@ -22,7 +22,7 @@ _SMALL = 128
 
 _QUOTE = re.compile(r'(?:^|[ \n])"')
 _EXTERNAL = re.compile(r"\bEXTERNAL +[^ \r\n]", re.IGNORECASE)
-_LITERAL = re.compile(r"\{[0-9]*\+?\}\r?\n")
+_LITERAL = re.compile(r"\{[0-9]*\+?\}\r*\n")
 _EMPTY_LITERAL = re.compile(r"\{0*\+?\}\r?\n")
 
 
@@ -49,6 +49,13 @@ def _unread(at: Divergence) -> str:
         elif line.startswith("client < ") and not (_PROMPT.match(line) or _invalid(line)):
             break
     return unread
+
+
+def _moment(at: Divergence) -> list[str]:
+    """What happened since the client said something."""
+    lines = list(at.common)
+    last = max((number for number, line in enumerate(lines) if line.startswith("client > ")), default=0)
+    return lines[last:]
 
 
 def _full_buffer(at: Divergence) -> bool:
@@ -123,9 +130,14 @@ def _refused_mail(case: Case, at: Divergence) -> bool:
 
 
 def _bytes_for_no_backend(case: Case, at: Divergence) -> bool:
-    """Of a login or password that the auth service has accepted, and which has NUL or line ends."""
-    asked = [line for line in at.common if line.startswith(("auth < Auth-User: ", "auth < Auth-Pass: "))][-2:]
-    return _invalid(at.ours) and bool(re.search("%0[0AD]", "".join(asked)))
+    """The auth service has accepted them, and the backend waits."""
+    return _invalid(at.ours) and "backend = connected" in _moment(at)
+
+
+def _untagged(case: Case, at: Divergence) -> bool:
+    lines = [answer for answer in case.backend[1:] if isinstance(answer, bytes)]
+    connected = "backend = connected" in _moment(at)
+    return case.protocol == "imap" and connected and any(line.startswith(b"* ") for line in lines)
 
 
 def _xclient_xtext(case: Case, at: Divergence) -> bool:
@@ -151,5 +163,6 @@ RULES: Mapping[str, Rule] = {
     "refused-mail": _refused_mail,
     "nul-in-login": _bytes_for_no_backend,
     "command-injection": _bytes_for_no_backend,
+    "untagged-before-ok": _untagged,
     "xclient-xtext": _xclient_xtext,
 }

@@ -15,7 +15,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from string import Template
 from time import sleep
@@ -28,12 +28,14 @@ from tests.oracle.proxies import Start
 from tests.oracle.runner import reserve_everywhere
 from tests.oracle.transcript import sessions, shown
 from tests.support.certificates import CertificateAuthority, rsa_key
-from tests.support.ports import Ports
 
 CLIENT, CONTROL, BACKEND = "127.0.0.2", "127.0.0.3", "127.1.0.1"
 CONTROL_SERVER = "pop3"
+UNIX = "unix:"
 # Clients by the host of the server that they connect to, where that is not CLIENT.
-_OWNERS = {"[::1]": "::1", "[::]": "::1", "unix:": "unix"}
+_OWNERS = {"[::1]": "[::1]", "[::]": f"[::ffff:{CLIENT}]", UNIX: "unix"}
+# Where to connect to a server that listens everywhere.
+_LOCAL = {"[::]": "127.0.0.1", "[::1]": "::1"}
 
 # Rounds in which nothing moves before nothing is taken to move: epoll may name the connection that is asked again and
 # again before the one that has something new.
@@ -91,24 +93,44 @@ class Props:
         self._held.close()
 
 
+@contextmanager
+def two_stages(
+    first: Start, second: Start, servers: Mapping[str, Server] = SERVERS, **values: object
+) -> Iterator[tuple[Stage, Stage]]:
+    """Stages of two proxies with the same props. Raises ServerUnavailable where one is not installed."""
+    with ExitStack() as stack:
+        props = Props()
+        stack.callback(props.close)
+        props.values |= values
+        stages = []
+        for start in (first, second):
+            stages.append(Stage(start, props, servers))
+            stack.callback(stages[-1].stop)
+        yield stages[0], stages[1]
+
+
 class Stage:
     """A proxy that serves `servers`, one of which is CONTROL_SERVER."""
 
     def __init__(self, start: Start, props: Props, servers: Mapping[str, Server] = SERVERS) -> None:
         self.props = props
         self.servers = servers
-        self._ports = Ports()
+        self._held = {
+            name: _reserve(server.host.strip("[]")) for name, server in servers.items() if server.host != UNIX
+        }
+        self._ports = {name: int(held.getsockname()[1]) for name, held in self._held.items()}
         self._folder = Path(tempfile.mkdtemp(dir=props.folder))
         self._folder.chmod(0o755)
         self._log = self._folder / "error.log"
         values = {port_name(name): self._place(name) for name in servers}
         text = Template(configuration(servers)).substitute(props.values, **values)
-        hosts = {name: server.host.strip("[]") for name, server in servers.items() if server.host != "unix:"}
+        hosts = {name: _LOCAL.get(server.host, server.host) for name, server in servers.items() if server.host != UNIX}
         self._proxy = start(self._folder, text, [(host, self._ports[name]) for name, host in hosts.items()])
 
     def stop(self) -> None:
         self._proxy.stop()
-        self._ports.close()
+        for held in self._held.values():
+            held.close()
 
     def play(self, case: Case, *, patiently: bool = False) -> list[str]:
         """What each party got in each step, then the log's lines.
@@ -131,17 +153,16 @@ class Stage:
     def connect(self, name: str, source: str) -> socket.socket:
         """A connection to a server from `source`, if it is an IPv4 one."""
         host = self.servers[name].host
-        if host == "unix:":
+        if host == UNIX:
             connection = socket.socket(socket.AF_UNIX)
             connection.settimeout(PATIENCE)
             connection.connect(self._place(name))
             return connection
-        return socket.create_connection(
-            (host.strip("[]"), self._ports[name]), PATIENCE, None if ":" in host else (source, 0)
-        )
+        address = (_LOCAL.get(host, host), self._ports[name])
+        return socket.create_connection(address, PATIENCE, None if ":" in address[0] else (source, 0))
 
     def _place(self, name: str) -> str:
-        return f"{self._folder}/{name}" if self.servers[name].host == "unix:" else str(self._ports[name])
+        return f"{self._folder}/{name}" if self.servers[name].host == UNIX else str(self._ports[name])
 
     def _masked(self, line: str) -> str:
         """A line without what differs from stage to stage."""
@@ -159,6 +180,7 @@ class _Performance:
         self._props = stage.props
         self._case = case
         self._lines: list[str] = []
+        self._last: list[str] = []
         self._asked = 0
         self._waits = False
         self._ready_for_tls = False
@@ -198,6 +220,9 @@ class _Performance:
         elif step is Act.SHAKE_HANDS and self._ready_for_tls:
             self._shake_hands()
             self._settle()
+        elif step is Act.AWAIT_INPUT and not any(line.startswith("client < ") for line in self._last):
+            self._await([self._client], PATIENCE)
+            self._settle()
         elif step is Act.END:
             self._lines.append("client = end")
             self._client.end()
@@ -216,7 +241,7 @@ class _Performance:
                 self._waits = False
                 self._await([self._client, self._props.auth], _WAIT)
                 quiet = 0
-        told = list(self._told())
+        self._last = told = list(self._told())
         self._ready_for_tls = len(told) == 1 and bool(_READY.fullmatch(told[0]))
         self._lines += told
 
@@ -285,6 +310,16 @@ def _told(name: str, party: Party) -> Iterator[str]:
         party.told_over = True
         if name != "auth":
             yield f"{name} = closed"
+
+
+def _reserve(host: str) -> socket.socket:
+    """Keeps a port of `host` for a server with SO_REUSEADDR."""
+    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if host == "::":
+        held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    held.bind((host, 0))
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return held
 
 
 def _accept(listening: socket.socket) -> socket.socket | None:

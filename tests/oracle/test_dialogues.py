@@ -6,7 +6,7 @@ import pytest
 
 from tests.oracle.case import Difference
 from tests.oracle.cases import CASES
-from tests.oracle.differences import TABLE
+from tests.oracle.difference_table import TABLE
 from tests.oracle.runner import Run
 from tests.oracle.transcript import PARTS, Transcript, faults
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from tests.oracle.cases import CASES
-from tests.oracle.configuration import SERVERS
-from tests.oracle.differences import TABLE, document
+from tests.oracle import cases, configuration, places
+from tests.oracle.cases import places as places_cases
+from tests.oracle.difference_table import TABLE, UNSEEN
+from tests.oracle.differences import document
+from tests.oracle.stage import CONTROL_SERVER
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "differences.md"
+CASES = (*cases.CASES, *places_cases.CASES)
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "differences.md"
 
 
 def test_document_is_made_from_the_table() -> None:
@@ -31,4 +35,11 @@ def test_names_of_cases_are_unique() -> None:
 
 
 def test_every_server_has_a_case() -> None:
-    assert {case.server for case in CASES} == set(SERVERS)
+    assert {case.server for case in cases.CASES} == set(configuration.SERVERS)
+    assert {case.server for case in places_cases.CASES} == set(places.SERVERS) - {CONTROL_SERVER}
+
+
+def test_what_no_dialogue_shows_is_shown_by_a_test() -> None:
+    for entry in UNSEEN.values():
+        path, _, name = entry.test.partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")

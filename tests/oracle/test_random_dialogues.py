@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.oracle.case import Case
-from tests.oracle.differences import TABLE
+from tests.oracle.difference_table import TABLE
 from tests.oracle.divergence import divergence
 from tests.oracle.explanations import RULES, explain
 from tests.oracle.proxies import mailworker, nginx
 from tests.oracle.random_dialogues import dialogues
-from tests.oracle.stage import Props, Stage
+from tests.oracle.stage import Stage, two_stages
 from tests.support.daemon import ServerUnavailable
 
 # The long form: so many dialogues of each protocol, others at each run.
@@ -25,16 +25,11 @@ pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("stage"), pytest.mark.
 
 @pytest.fixture(scope="module")
 def stages() -> Iterator[tuple[Stage, Stage]]:
-    props = Props()
     try:
-        stages = (Stage(nginx, props), Stage(mailworker, props))
+        with two_stages(nginx, mailworker) as stages:
+            yield stages
     except ServerUnavailable as error:
-        props.close()
         pytest.skip(str(error))
-    yield stages
-    for stage in stages:
-        stage.stop()
-    props.close()
 
 
 @pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp"])

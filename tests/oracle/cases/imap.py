@@ -78,6 +78,12 @@ CASES: tuple[Case, ...] = (
         "userpass",
         differs=Difference("literal-separator", "a BAD invalid command"),
     ),
+    case(
+        "two CR behind a literal's length",
+        "imap",
+        raw("a LOGIN {4}\r\r\n"),
+        differs=Difference("literal-separator", "a BAD invalid command"),
+    ),
     case("a literal too many", "imap", "a LOGIN {1}", "u {1}", "p {1}", "x {1}"),
     case("a literal's length is a word", "imap", "a LOGIN {four}"),
     case("a literal's length is negative", "imap", "a LOGIN {-1}"),

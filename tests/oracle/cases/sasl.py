@@ -123,6 +123,11 @@ def _tries(protocol: str) -> Iterator[Case]:
     yield case("LOGIN again after a failure", protocol, login_again, USER, PASS, login_again, USER, PASS, auth=again)
     yield case("CRAM-MD5 again after a failure", every, cram, CRAM, cram, CRAM, auth=(later, GIVEN))
     yield case("a bad CRAM-MD5 after a failure", every, cram, CRAM, cram, base64("xx"), auth=later)
+    asked_again = (reject("WAIT", "Auth-Wait: 1"), GIVEN)
+    again_too = Difference("digest-again", theirs=r"Auth-Pass: \r\n")
+    yield case("CRAM-MD5 when the service waits", every, cram, CRAM, auth=asked_again, differs=again_too)
+    if protocol == "pop3":
+        yield case("APOP when the service waits", every, f"APOP user {DIGEST}", auth=asked_again, differs=again_too)
     yield case("PLAIN after a failed CRAM-MD5", every, cram, CRAM, plain_again, auth=again)
 
 

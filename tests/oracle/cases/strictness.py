@@ -14,6 +14,7 @@ from tests.oracle.case import (
     Send,
     accept,
     at_once,
+    base64,
     case,
     headers,
     raw,
@@ -43,6 +44,18 @@ def _verdicts(protocol: str) -> Iterator[Case]:
         "a tab in a refusal": (reject("No\tway"), Difference("control-bytes-in-refusal", "No way")),
         "an eight-bit refusal": (reject("D\xe9sol\xe9"), Difference("log-escaping", r'failed: "D\xE9sol\xE9"')),
         "nothing": (Act.CLOSE, silent),
+        "an address with zeros": (
+            headers("Auth-Status: OK", "Auth-Server: 127.0.0.001", "Auth-Port: $closed"),
+            Difference("address-as-text", theirs="upstream: 127.0.0.001:"),
+        ),
+        "an address with empty numbers": (
+            headers("Auth-Status: OK", "Auth-Server: 127...1", "Auth-Port: $closed"),
+            Difference("address-as-text", theirs="upstream: 127...1:"),
+        ),
+        "an address cut short": (
+            headers("Auth-Status: OK", "Auth-Server: ::1:", "Auth-Port: $closed"),
+            Difference("cut-address", 'sent invalid server address:"::1:"'),
+        ),
         "a unix socket": (headers("Auth-Status: OK", "Auth-Server: unix:/nonexistent/backend"), UNIX),
     }
     for name, (answer, difference) in answers.items():
@@ -132,8 +145,41 @@ MANY_LINES = (
     ),
 )
 
+LINES: dict[str, tuple[tuple[bytes, ...], str]] = {
+    "imap": ((b"* OK one\r\n+ two\r\n",), ISE["imap"]),
+    "pop3": ((b"+OK one\r\n+OK two\r\n", b"+OK three\r\n", b"+OK four\r\n"), "client < +OK three"),
+    "smtp": ((b"220 one\r\n250 two\r\n",), "client < 220 backend ESMTP again"),
+}
+
+
+def _lines_of_the_backend(protocol: str) -> Iterator[Case]:
+    backend, seen = LINES[protocol]
+    yield case(
+        "two replies at once instead of the greeting",
+        protocol,
+        *LOGIN[protocol],
+        backend=backend,
+        differs=Difference("line-by-line", seen),
+    )
+
+
+def _waiting(protocol: str) -> Iterator[Case]:
+    yield case(
+        "the service answers with WAIT and no time",
+        protocol,
+        *LOGIN[protocol],
+        auth=(reject("WAIT"), accept(), reject("Never")),
+        differs=Difference("wait-without-time", "client logged in", "login failed"),
+    )
+
+
 CASES: tuple[Case, ...] = (
-    *(case for protocol in LOGIN for make in (_verdicts, _backends, _proxy_protocol) for case in make(protocol)),
+    *(
+        case
+        for protocol in LOGIN
+        for make in (_verdicts, _backends, _proxy_protocol, _lines_of_the_backend, _waiting)
+        for case in make(protocol)
+    ),
     *MANY_LINES,
     case(
         "the service refuses with a code of success",
@@ -147,7 +193,7 @@ CASES: tuple[Case, ...] = (
         "imap",
         *LOGIN["imap"],
         auth=headers("Auth-Status: OK", SERVER, "Auth-Port: 0$port"),
-        differs=Difference("port-as-text", theirs=":0"),
+        differs=Difference("address-as-text", theirs=":0"),
     ),
     case(
         "an untagged line before OK",
@@ -155,6 +201,12 @@ CASES: tuple[Case, ...] = (
         *LOGIN["imap"],
         backend=(None, None, None, b"* CAPABILITY IMAP4rev1\r\na OK done\r\n"),
         differs=Difference("untagged-before-ok", r"* CAPABILITY IMAP4rev1\r\n"),
+    ),
+    case(
+        "a login that is too long for XCLIENT",
+        "smtp",
+        f"AUTH PLAIN {base64(chr(0) + 'u' * 600 + chr(0) + 'pass')}",
+        differs=Difference("long-xclient", "500 5.5.1 Invalid command"),
     ),
     case(
         "no password for the backend",

@@ -28,6 +28,10 @@ def _everywhere(protocol: str) -> Iterator[Case]:
         yield case("arguments", server, f"{start} now", Act.SHAKE_HANDS)
         yield case("plaintext instead of a handshake", server, start, at_once(ask, replies=1))
         yield case("the client leaves instead of shaking hands", server, start, Act.END)
+    yield case("the first error is the last", f"{protocol}-zero", "X")
+    yield case("there is no time", f"{protocol}-instant", Act.AWAIT_CLOSE)
+    yield case("the client never begins its handshake", f"{protocol}-hastytls", Act.AWAIT_CLOSE)
+    yield case("no header comes", f"{protocol}-hastybehind", Act.AWAIT_CLOSE)
     yield case("the client never says a word", f"{protocol}-hasty", Act.AWAIT_CLOSE)
     yield case("the client never shakes hands", f"{protocol}-hasty", start, Act.AWAIT_CLOSE, differs=LOGGED)
     yield case("the client ends a line too late", f"{protocol}-hasty", raw("NOO", 0), Act.AWAIT_CLOSE)
@@ -58,6 +62,8 @@ CASES: tuple[Case, ...] = (
     case("the LOGIN command in clear", "imap-only", "a LOGIN user pass", "b LOGIN {4}", "user pass"),
     case("USER and PASS in clear", "pop3-only", "USER user", "PASS pass"),
     case("APOP in clear", "pop3-only", "APOP user 0123456789abcdef0123456789abcdef"),
+    case("the host's name", "smtp-nameless", "EHLO client.test"),
+    case("USER in small letters among the capabilities", "pop3-lower", "CAPA"),
     case("MAIL in clear", "smtp-only", "MAIL FROM:<a@b>"),
     case("HELO is forgotten", "smtp-starttls", "HELO client.test", "STARTTLS", Act.SHAKE_HANDS, f"AUTH PLAIN {PLAIN}"),
     case("EHLO is forgotten", "smtp-starttls", "EHLO client.test", "STARTTLS", Act.SHAKE_HANDS, f"AUTH PLAIN {PLAIN}"),
