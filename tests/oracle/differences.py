@@ -68,11 +68,11 @@ TABLE: Mapping[str, Entry] = {
         "answers that the command is invalid",
         "RFC 9051 and RFC 1939 have no NUL in strings; what a backend sees may be another name",
     ),
-    "nul-in-smtp": Entry(
+    "control-bytes-in-smtp": Entry(
         Why.SAFER,
-        "passes NUL in HELO, EHLO, MAIL and RCPT on to the auth service and the backend",
+        "passes NUL and other control bytes in HELO, EHLO, MAIL and RCPT on to the auth service and the backend",
         "answers `501 5.5.4 Invalid argument`",
-        "RFC 5321 has no NUL; it would cut a header of the auth request short",
+        "RFC 5321 has none; NUL would cut a header of the auth request short, others end up on terminals and in logs",
     ),
     "envelope-in-clear": Entry(
         Why.SAFER,

@@ -102,6 +102,9 @@ def test_a_login_that_fits_no_xclient_is_refused(stage: Stage, login: bytes) -> 
 INVALID, ARGUMENT = b"500 5.5.1 Invalid command\r\n", b"501 5.5.4 Invalid argument\r\n"
 ENVELOPES = {
     "NUL": (b"\0", ARGUMENT),
+    "a tab": (b"\t", ARGUMENT),
+    "ESC": (b"\x1b[31m", ARGUMENT),
+    "DEL": (b"\x7f", ARGUMENT),
     "CR": (b"\r", INVALID),
     "CR and a command": (b"\rRCPT TO:<root>", INVALID),
 }
