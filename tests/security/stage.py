@@ -13,6 +13,7 @@ from string import Template
 import psutil
 import pytest
 
+from mailworker.config.settings import InetAddress
 from tests.security.speech import SPEECHES, Speech
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import Script, ScriptedServer
@@ -122,6 +123,14 @@ class Stage:
     def unencrypted(self, speech: Speech, variant: str = "") -> Peer:
         """A client of a TLS port that has not begun its handshake."""
         return self._connected(speech, variant, tls=True)
+
+    def connect_to(self, address: InetAddress) -> Peer | None:
+        """A client of somebody before us; None where the connection was reset at once."""
+        try:
+            self._clients.append(Peer.connect((address.host, address.port)))
+        except ConnectionResetError:
+            return None
+        return self._clients[-1]
 
     def _connected(self, speech: Speech, variant: str, *, tls: bool) -> Peer:
         self._clients.append(Peer.connect(self.address(speech, variant, tls=tls)))
