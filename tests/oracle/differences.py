@@ -123,6 +123,12 @@ TABLE: Mapping[str, Entry] = {
         "reads an empty string",
         "RFC 9051, 4.3",
     ),
+    "del-in-login": Entry(
+        Why.SOUNDER,
+        "sends DEL in Auth-User and Auth-Pass as it is",
+        "sends `%7F`",
+        "no HTTP header may hold it: strict services refuse the whole request (RFC 9110, 5.5)",
+    ),
     "too-large-literal": Entry(
         Why.SOUNDER,
         "asks with `+ OK` for a literal that does not fit `imap_client_buffer`, and gives up when the buffer is full",
