@@ -10,7 +10,7 @@ import pytest
 from tests.security.speech import IMAP, POP3, SMTP, Speech
 from tests.security.stage import WAYS, Stage, of_each
 from tests.support.auth import rejected
-from tests.support.backend import conversation
+from tests.support.backend import Script, conversation
 
 # Each is tried as a login and as a password.
 HOSTILE = {
@@ -147,13 +147,19 @@ def test_no_value_of_a_client_forges_a_record(stage: Stage, speech: Speech) -> N
 
 @of_each
 def test_no_value_of_a_service_forges_a_record(stage: Stage, speech: Speech) -> None:
-    for value in (IN_A_LINE.replace(b"\r", b""), IN_A_LINE):
+    for value in (IN_A_LINE, FORGED.replace(b"\n", b"")):
         for header in (b"Auth-Status", b"Auth-Server", b"Auth-Port", b"Auth-User", IN_A_LINE):
-            stage.answer = rejected(b"no", (header, value)) if header == b"Auth-User" else _with(header, value)
-            client = stage.greeted(speech)
-            client.send(speech.login)
-            assert client.rest()
+            answer = rejected(b"no", (header, value)) if header == b"Auth-User" else _with(header, value)
+            for way in WAYS:
+                stage.answer = _slow(answer) if way.slowly else answer
+                client = stage.greeted(speech, tls=way.tls)
+                client.send(speech.login)
+                assert client.rest()
     assert any("forged" in line for line in stage.settle())
+
+
+def _slow(answer: bytes) -> Script:
+    return lambda peer: peer.send_slowly(answer)
 
 
 def _with(header: bytes, value: bytes) -> bytes:
