@@ -25,6 +25,7 @@ GROUPS = (
     "tests/oracle/test_dialogues.py",
     "tests/oracle/test_sslscan.py",
     "tests/real/",
+    "tests/security/test_",
 )
 
 

@@ -38,8 +38,8 @@ _METHOD_NAMES = {
 
 _PROTOCOL_NAMES = {protocol: protocol.value.encode() for protocol in Protocol}
 
-# nginx: NGX_ESCAPE_MAIL_AUTH
-_ESCAPED_BYTES = re.compile(rb"[\0-\x20%]")
+# nginx: NGX_ESCAPE_MAIL_AUTH; and DEL, which no header may hold (RFC 9110 section 5.5)
+_ESCAPED_BYTES = re.compile(rb"[\0-\x20%\x7f]")
 
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
 

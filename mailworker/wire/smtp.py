@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
@@ -36,10 +37,13 @@ class SmtpCommand:
     end: bytes = field(default=b"\r\n", repr=False, compare=False)
 
     @property
-    def has_nul(self) -> bool:
-        """Whether the line holds NUL, which HELO, EHLO, MAIL and RCPT must not pass on to anyone."""
-        return b"\0" in self.line
+    def has_control(self) -> bool:
+        """Whether the line holds control bytes, which HELO, EHLO, MAIL and RCPT must not pass on to anyone."""
+        return _CONTROL.search(self.line) is not None
 
+
+# RFC 5321 has none in commands.
+_CONTROL = re.compile(rb"[\0-\x1f\x7f]")
 
 _VERBS = {verb.value: verb for verb in SmtpVerb}
 

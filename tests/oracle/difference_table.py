@@ -39,11 +39,11 @@ TABLE: Mapping[str, Entry] = {
         "answers that the command is invalid",
         "RFC 9051 and RFC 1939 have no NUL in strings; what a backend sees may be another name",
     ),
-    "nul-in-smtp": Entry(
+    "control-bytes-in-smtp": Entry(
         Why.SAFER,
-        "passes NUL in HELO, EHLO, MAIL and RCPT on to the auth service and the backend",
+        "passes NUL and other control bytes in HELO, EHLO, MAIL and RCPT on to the auth service and the backend",
         "answers `501 5.5.4 Invalid argument`",
-        "RFC 5321 has no NUL; it would cut a header of the auth request short",
+        "RFC 5321 has none; NUL would cut a header of the auth request short, others end up on terminals and in logs",
     ),
     "envelope-in-clear": Entry(
         Why.SAFER,
@@ -93,6 +93,12 @@ TABLE: Mapping[str, Entry] = {
         "takes the byte behind `{0}` as the literal, so an empty password becomes CR",
         "reads an empty string",
         "RFC 9051, 4.3",
+    ),
+    "del-in-login": Entry(
+        Why.SOUNDER,
+        "sends DEL in Auth-User and Auth-Pass as it is",
+        "sends `%7F`",
+        "no HTTP header may hold it: strict services refuse the whole request (RFC 9110, 5.5)",
     ),
     "too-large-literal": Entry(
         Why.SOUNDER,

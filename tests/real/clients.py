@@ -11,12 +11,12 @@ import ssl
 import subprocess
 from enum import Enum
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
+from subprocess import PIPE
 
 import pytest
 
 from tests.real.proxy import Proxy
-from tests.support.daemon import ServerUnavailable, find_program
+from tests.support.daemon import ServerUnavailable, find_program, mail_owner
 from tests.support.mailbox import Account
 
 TIMEOUT = 50.0
@@ -86,7 +86,7 @@ class Clients:
         credentials = f"{account.login}:{account.password}"
         common = ["--silent", "--show-error", "--max-time", str(TIMEOUT), "--cacert", str(self._authority)]
         target = url.format(address=f"{host}:{port}")
-        return _run("curl", *common, *protection, "--user", credentials, *options, target)
+        return run("curl", *common, *protection, "--user", credentials, *options, target)
 
     def swaks(self, server: str, account: Account, *options: str) -> subprocess.CompletedProcess[bytes]:
         """Send a message to `account`, logged in as it; no `.swaksrc` is read."""
@@ -94,7 +94,7 @@ class Clients:
         credentials = ["--auth-user", account.login, "--auth-password", account.password]
         where = ["--server", host, "--port", str(port), "--to", account.login, "--from", account.login]
         verify = ["--tls-verify", "--tls-ca-path", str(self._authority)]
-        return _run("swaks", "--config", os.devnull, *where, *credentials, *verify, *options)
+        return run("swaks", "--config", os.devnull, *where, *credentials, *verify, *options)
 
     def openssl(
         self, server: str, *options: str, greeting: bytes = b"", data: bytes = b""
@@ -121,7 +121,7 @@ class Clients:
             MBSYNC.format(port=port, authority=self._authority, account=account, parent=maildir.parent, maildir=maildir)
         )
         maildir.mkdir(exist_ok=True)
-        return _run("mbsync", "--config", str(configuration), "--quiet", "inbox")
+        return run("mbsync", "--config", str(configuration), "--quiet", "inbox")
 
 
 MBSYNC = """\
@@ -159,7 +159,19 @@ def _program(name: str) -> str:
         pytest.skip(str(error))
 
 
-def _run(name: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def run(name: str, *arguments: str, data: bytes = b"", home: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run a client program, which gets `data` as its standard input; with a `home` as the owner of mailboxes."""
+    command = [_program(name), *arguments]
+    owner = mail_owner() if home is not None and os.geteuid() == 0 else None
     return subprocess.run(
-        [_program(name), *arguments], stdin=DEVNULL, capture_output=True, timeout=TIMEOUT, check=False
+        command,
+        input=data,
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=False,
+        cwd=home,
+        env=None if home is None else {"HOME": str(home), "PATH": os.environ["PATH"]},
+        user=None if owner is None else owner.pw_uid,
+        group=None if owner is None else owner.pw_gid,
+        extra_groups=None if owner is None else [],
     )

@@ -124,6 +124,28 @@ mail {
         xclient off;
         proxy_protocol on;
     }
+
+    # The proxy is told the client's address by one that stands before it, and tells the backend.
+    set_real_ip_from 127.0.0.0/8;
+    server {
+        listen 127.0.0.1:$imap_behind_haproxy proxy_protocol;
+        protocol imap;
+        auth_http 127.0.0.1:$auth_service/haproxy;
+        proxy_protocol on;
+    }
+    server {
+        listen 127.0.0.1:$pop3_behind_haproxy proxy_protocol;
+        protocol pop3;
+        auth_http 127.0.0.1:$auth_service/haproxy;
+        proxy_protocol on;
+    }
+    server {
+        listen 127.0.0.1:$smtp_behind_haproxy proxy_protocol;
+        protocol smtp;
+        auth_http 127.0.0.1:$auth_service/haproxy;
+        xclient off;
+        proxy_protocol on;
+    }
 }
 """
 

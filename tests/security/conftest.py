@@ -12,14 +12,6 @@ import pytest
 from tests.security.stage import Stage
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all tests that share the running mailworker in one xdist worker."""
-    for item in items:
-        if "stage" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("security"))
-
-
 @pytest.fixture(scope="session")
 def running_stage() -> Iterator[Stage]:
     folder = Path(tempfile.mkdtemp(prefix="mailworker-"))

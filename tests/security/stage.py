@@ -13,6 +13,8 @@ from string import Template
 import psutil
 import pytest
 
+from mailworker.config.settings import InetAddress
+from tests.security.records import Records
 from tests.security.speech import SPEECHES, Speech
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import Script, ScriptedServer
@@ -50,9 +52,6 @@ VARIANTS: dict[str, Callable[[str], tuple[str, str]]] = {
     "certified": lambda _: ("starttls on; ssl_verify_client optional_no_ca; auth_http_pass_client_cert on;", ""),
     "behind": lambda _: ("starttls on;", "proxy_protocol"),
 }
-
-# One record of the log: printable, by one of our processes.
-_RECORD = re.compile(r"[0-9/]{10} [0-9:]{8} \[(\w+)\] ([0-9]+)#[0-9]+: (.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +99,9 @@ class Stage:
         self.certificate = CertificateAuthority(folder).issue_server("server", ecdsa_key(), ("mail.example",))
         self._ports = Ports()
         self._clients: list[Peer] = []
-        self._read = 0
         self.context = client_context()
         self.mailworker = Mailworker(folder, self._configuration())
+        self._records = Records(self.mailworker.error_log)
         self.mailworker.alerts.append(r'"[^"]*\[alert\]')  # in a value; `settle` sees to the others
         self.mailworker.start()
         self.mailworker.await_workers(WORKERS)
@@ -122,6 +121,14 @@ class Stage:
     def unencrypted(self, speech: Speech, variant: str = "") -> Peer:
         """A client of a TLS port that has not begun its handshake."""
         return self._connected(speech, variant, tls=True)
+
+    def connect_to(self, address: InetAddress) -> Peer | None:
+        """A client of somebody before us; None where the connection was reset at once."""
+        try:
+            self._clients.append(Peer.connect((address.host, address.port)))
+        except ConnectionResetError:
+            return None
+        return self._clients[-1]
 
     def _connected(self, speech: Speech, variant: str, *, tls: bool) -> Peer:
         self._clients.append(Peer.connect(self.address(speech, variant, tls=tls)))
@@ -165,11 +172,8 @@ class Stage:
         """All that the backends of `speech` have heard from their connection number `since` on."""
         return b"".join(peer.received for peer in self.backends[speech.name].peers[since:])
 
-    def settle(self, *allowed: str) -> list[str]:
-        """Close all clients, see that all is as before, and return what was logged since the last time.
-
-        `allowed` are patterns of [alert] lines that may be there.
-        """
+    def settle(self) -> list[str]:
+        """Close all clients, see that all is as before, and return what was logged since the last time."""
         self.answer = self.backend = None
         self._close_clients()
         for speech in SPEECHES:
@@ -179,7 +183,7 @@ class Stage:
         now = self._resources()
         assert now.pids == self._base.pids
         assert now.memory < self._base.memory + GROWTH
-        return self._log(allowed)
+        return self._records.added((*now.pids, self.mailworker.pid))
 
     def stop(self) -> None:
         self.mailworker.stop()
@@ -197,23 +201,6 @@ class Stage:
 
     def _resources(self) -> Resources:
         return Resources.of(self.mailworker.workers())
-
-    def _log(self, allowed: tuple[str, ...]) -> list[str]:
-        with self.mailworker.error_log.open("rb") as log:
-            log.seek(self._read)
-            added = log.read()
-        end = added.rfind(b"\n") + 1
-        self._read += end
-        known = {str(pid) for pid in (*self._base.pids, self.mailworker.pid)}
-        lines = added[:end].decode("utf-8").split("\n")[:-1]
-        for line in lines:
-            record = _RECORD.fullmatch(line)
-            assert record is not None, line
-            assert record[2] in known, line
-            assert line.isprintable(), line
-            bad = record[1] in ("alert", "emerg") or "Traceback" in line
-            assert not bad or any(re.search(pattern, line) for pattern in allowed), line
-        return lines
 
     def _warm_up(self) -> Resources:
         """What the workers have in use without clients, once each has done everything."""

@@ -10,7 +10,7 @@ import pytest
 from tests.security.speech import IMAP, POP3, SMTP, Speech
 from tests.security.stage import WAYS, Stage, of_each
 from tests.support.auth import rejected
-from tests.support.backend import conversation
+from tests.support.backend import Script, conversation
 
 # Each is tried as a login and as a password.
 HOSTILE = {
@@ -102,6 +102,9 @@ def test_a_login_that_fits_no_xclient_is_refused(stage: Stage, login: bytes) -> 
 INVALID, ARGUMENT = b"500 5.5.1 Invalid command\r\n", b"501 5.5.4 Invalid argument\r\n"
 ENVELOPES = {
     "NUL": (b"\0", ARGUMENT),
+    "a tab": (b"\t", ARGUMENT),
+    "ESC": (b"\x1b[31m", ARGUMENT),
+    "DEL": (b"\x7f", ARGUMENT),
     "CR": (b"\r", INVALID),
     "CR and a command": (b"\rRCPT TO:<root>", INVALID),
 }
@@ -144,13 +147,19 @@ def test_no_value_of_a_client_forges_a_record(stage: Stage, speech: Speech) -> N
 
 @of_each
 def test_no_value_of_a_service_forges_a_record(stage: Stage, speech: Speech) -> None:
-    for value in (IN_A_LINE.replace(b"\r", b""), IN_A_LINE):
+    for value in (IN_A_LINE, FORGED.replace(b"\n", b"")):
         for header in (b"Auth-Status", b"Auth-Server", b"Auth-Port", b"Auth-User", IN_A_LINE):
-            stage.answer = rejected(b"no", (header, value)) if header == b"Auth-User" else _with(header, value)
-            client = stage.greeted(speech)
-            client.send(speech.login)
-            assert client.rest()
+            answer = rejected(b"no", (header, value)) if header == b"Auth-User" else _with(header, value)
+            for way in WAYS:
+                stage.answer = _slow(answer) if way.slowly else answer
+                client = stage.greeted(speech, tls=way.tls)
+                client.send(speech.login)
+                assert client.rest()
     assert any("forged" in line for line in stage.settle())
+
+
+def _slow(answer: bytes) -> Script:
+    return lambda peer: peer.send_slowly(answer)
 
 
 def _with(header: bytes, value: bytes) -> bytes:

@@ -136,7 +136,7 @@ def test_protocols_have_nginx_names(protocol: Protocol) -> None:
         (b"a%41", b"a%2541"),
         (bytes(range(0x21)), b"".join(b"%%%02X" % byte for byte in range(0x21))),
         (b'+"\\=&?', b'+"\\=&?'),
-        (b"\x7f\x80\xff", b"\x7f\x80\xff"),
+        (b"\x7f\x80\xff", b"%7F\x80\xff"),
     ],
 )
 def test_login_and_password_are_escaped_as_nginx_does(value: bytes, escaped: bytes) -> None:

@@ -117,7 +117,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
                 raise Refused  # HELP, VRFY and EXPN are known and never answered
 
     def _hello(self, command: SmtpCommand) -> bytes:
-        if len(command.arguments) != 1 or command.has_nul:
+        if len(command.arguments) != 1 or command.has_control:
             return _INVALID_ARGUMENT
         self.helo = command.arguments[0]
         self.mail = None
@@ -132,7 +132,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
             return _AUTH_REQUIRED
         if self.mail is not None:
             return _BAD_SEQUENCE
-        if not command.arguments or command.has_nul:
+        if not command.arguments or command.has_control:
             return _INVALID_ARGUMENT
         self.mail = command.line
         return _OK
@@ -141,7 +141,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         if self.mail is None:
             await self.reply(_BAD_SEQUENCE)
             return None
-        if not command.arguments or command.has_nul:
+        if not command.arguments or command.has_control:
             await self.reply(_INVALID_ARGUMENT)
             return None
         return Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(self.helo or b"", self.mail, command.line))

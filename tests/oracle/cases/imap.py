@@ -54,6 +54,7 @@ CASES: tuple[Case, ...] = (
         'a LOGIN us\xffer "p\xe4ss"',
         differs=Difference("log-escaping", r'login: "us\xFFer"'),
     ),
+    case("LOGIN with DEL", "imap", "a LOGIN user p\x7fss", differs=Difference("del-in-login", "Auth-Pass: p%7Fss")),
     case("LOGIN with percent signs and plus", "imap", 'a LOGIN us%20er "p%+ s=&"'),
     case(
         "LOGIN with a tab",

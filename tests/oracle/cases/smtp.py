@@ -6,6 +6,7 @@ from tests.oracle.case import Act, Case, Difference, at_once, base64, case, raw,
 
 CREDENTIALS = base64("\0user\0pass")
 NAMELESS = Difference("upstream-without-login", ", upstream: ")
+CONTROL = Difference("control-bytes-in-smtp", "501 5.5.4 Invalid argument")
 
 CASES: tuple[Case, ...] = (
     case("the greeting comes alone", "smtp"),
@@ -172,17 +173,24 @@ CASES: tuple[Case, ...] = (
         "RCPT TO:<c@d>",
         differs=Difference("envelope-in-clear", "530 5.7.1 Authentication required"),
     ),
-    case("NUL in EHLO", "smtp", "EHLO a\0b", differs=Difference("nul-in-smtp", "501 5.5.4 Invalid argument")),
-    case("NUL in HELO", "smtp", "HELO a\0b", differs=Difference("nul-in-smtp", "501 5.5.4 Invalid argument")),
-    case(
-        "NUL in MAIL", "smtp-none", "MAIL FROM:<a\0@b>", differs=Difference("nul-in-smtp", "501 5.5.4 Invalid argument")
-    ),
+    case("NUL in EHLO", "smtp", "EHLO a\0b", differs=CONTROL),
+    case("NUL in HELO", "smtp", "HELO a\0b", differs=CONTROL),
+    case("NUL in MAIL", "smtp-none", "MAIL FROM:<a\0@b>", differs=CONTROL),
     case(
         "NUL in RCPT",
         "smtp-none",
         "MAIL FROM:<a@b>",
         "RCPT TO:<c\0@d>",
-        differs=Difference("nul-in-smtp", "501 5.5.4 Invalid argument"),
+        differs=CONTROL,
+    ),
+    *(
+        case(
+            f"{name} in MAIL",
+            "smtp-none",
+            f"MAIL FROM:<a{byte}@b>",
+            differs=CONTROL,
+        )
+        for name, byte in (("a tab", "\t"), ("ESC", "\x1b"), ("DEL", "\x7f"))
     ),
     case(
         "commands pipelined behind a refused MAIL",
