@@ -27,7 +27,7 @@ import psutil
 from tests.long.clients import Client, Outcome, connecting, is_right
 from tests.long.figures import Figures
 from tests.long.peers import Fault
-from tests.long.site import ALERT, Site, running, system
+from tests.long.site import ALERT, Site, running, stop_in_order, system
 
 SECONDS = 600.0
 _KILL_EVERY = 1.0
@@ -108,12 +108,16 @@ class Chaos:
             await client()
 
     async def _every(self, interval: float, action: Callable[[], None]) -> None:
+        """At that pace, even where an action takes longer."""
         loop = asyncio.get_running_loop()
+        begun: list[asyncio.Future[None]] = []
+        start = loop.time()
         while not self._over.is_set():
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._over.wait(), interval)
-                return
-            await loop.run_in_executor(None, action)
+                await asyncio.wait_for(self._over.wait(), start + interval * (len(begun) + 1) - loop.time())
+                break
+            begun.append(loop.run_in_executor(None, action))
+        await asyncio.gather(*begun)
 
     def _client(self, name: str) -> Client:
         self._number += 1
@@ -262,6 +266,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("only root sees whom a worker serves")
+    stop_in_order()
     figures = Figures.resume(arguments.json, "seconds", arguments.seconds)
     failures = run(arguments.seconds, figures)
     print(figures.text)
