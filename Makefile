@@ -39,12 +39,15 @@ type: $(VENV)/.lint
 
 chaos: $(VENV)/.test
 	$(BIN)/python -m tests.long.chaos --json docs/figures/chaos.json
+	$(BIN)/python -m tests.long.document
 
 soak: $(VENV)/.test
 	$(BIN)/python -m tests.long.soak --json docs/figures/soak.json
+	$(BIN)/python -m tests.long.document
 
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m fuzz --json docs/figures/fuzz.json
+	$(BIN)/python -m tests.long.document
 
 dist: $(VENV)/.dist
 	$(BIN)/python -m build

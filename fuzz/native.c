@@ -1,7 +1,7 @@
 /*
- * Any bytes for the C of mailworker/native. The first byte chooses: raw bytes for a handshake and what follows it, a
- * session store that answers with rubbish, or a relay whose both ends do as the bytes say. What comes out of a relay
- * must be what went in; for all else the sanitizers watch.
+ * Any bytes for the C of mailworker/native. The first byte chooses: raw bytes for a handshake and what follows it,
+ * rubbish in the memory of the session cache, or a relay whose both ends do as the bytes say. What comes out of a relay
+ * or of the cache must be what went in; for all else the sanitizers watch.
  *
  * With libFuzzer this is its target. Without, -DSTANDALONE makes a program that takes files, and changes each of them
  * in as many ways as its first argument says.
@@ -10,7 +10,6 @@
 #include "openssl.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +20,13 @@
 #include <openssl/x509.h>
 
 #define CHUNK 256
+#define ID_SIZE 32
 #define OURS 0
 #define PEER 1
 
-static struct slot_set sets[2];
-static const struct session_table sessions = {sets, 2, 1000};
 static SSL_CTX *server, *client;
+static struct slot_set sets[3];
+static struct session_table table = {.sets = sets, .count = 3};
 static struct tls_policy policy = {.protocol = "\4imap"};
 static struct ticket_key ticket_keys[2];
 
@@ -72,7 +72,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     ticket_keys[1].size = 16;
     policy.ticket_keys = ticket_keys;
     policy.ticket_key_count = 2;
-    policy.sessions = &sessions;
+    table.lifetime = table_ticks(3600);
+    policy.sessions = &table;
     server = context_new(&policy);
     demand(server != NULL, "there is a context");
     SSL_CTX_set_session_id_context(server, (const unsigned char *) "fuzz", 4);
@@ -108,7 +109,7 @@ static int shake_hands(SSL *ours, SSL *theirs)
             theirs_done = SSL_do_handshake(theirs) == 1;
         }
         if (!ours_done) {
-            int result = connection_handshake(ours, 0);
+            int result = connection_handshake(ours, steps % 2);
 
             if (result == 0 || result == IO_TLS || result == IO_SYSTEM) {
                 return 0;
@@ -159,24 +160,62 @@ static void raw_bytes(const uint8_t *data, size_t size)
     close_pair(pair);
 }
 
-/* A session of TLS 1.2 is stored; then the table holds the input in its place, or is spoilt, and it is offered. */
+/* What another process may do to the memory that it shares with us: the input's bytes, each where two others say. */
+static void scribble(const uint8_t *data, size_t size)
+{
+    unsigned char *memory = (unsigned char *) sets;
+
+    for (; size >= 3; data += 3, size -= 3) {
+        memory[(data[0] << 8 | data[1]) % sizeof(sets)] = data[2];
+    }
+}
+
+/* A session comes back whole, or not at all. */
+static void rubbish_in_the_table(const uint8_t *data, size_t size)
+{
+    unsigned char session[SESSION_SIZE_MAX], found[SESSION_SIZE_MAX];
+    const unsigned char *id = (const unsigned char *) "0123456789abcdef0123456789ABCDEF";
+    size_t length = size > 0 ? 40 + (size_t) data[0] * 31 : 40, i;
+    int result;
+
+    for (i = 0; i < length; i++) {
+        session[i] = (unsigned char) (i * 31);
+    }
+    if (length >= 100) { /* else a session without its id in it */
+        memcpy(session + length / 2, id, ID_SIZE);
+    }
+    memset(sets, 0, sizeof(sets));
+    table_store(&table, id, ID_SIZE, session, (int) length, table_now());
+    result = table_load(&table, id, ID_SIZE, found, sizeof(found), table_now());
+    demand(result == (int) length && memcmp(session, found, length) == 0, "what is stored is found");
+    scribble(data, size);
+    result = table_load(&table, id, ID_SIZE, found, sizeof(found), table_now());
+    demand(result == -1 || (result == (int) length && memcmp(session, found, length) == 0), "a session is mistaken");
+    table_store(&table, id, ID_SIZE, session, (int) length, table_now());
+    table_remove(&table, id, ID_SIZE);
+    demand(table_load(&table, id, ID_SIZE, found, sizeof(found), table_now()) == -1, "what is removed is gone");
+}
+
+/* The table holds the input in the session's place, or is scribbled on. */
 static void spoil(const SSL_SESSION *session, const uint8_t *data, size_t size)
 {
     unsigned int length;
     const unsigned char *id = SSL_SESSION_get_id(session, &length);
 
     if (size % 2 == 0) {
-        table_store(&sessions, id, (int) length, data, (int) size, table_now());
+        table_store(&table, id, (int) length, data, (int) size, table_now());
     } else {
-        memcpy((unsigned char *) sets + size % (sizeof(sets) / 2), data, size < sizeof(sets) / 2 ? size : sizeof(sets) / 2);
+        scribble(data, size);
     }
 }
 
+/* A session of TLS 1.2 is stored; then the table is spoilt, and the client offers what it may. */
 static void rubbish_sessions(const uint8_t *data, size_t size)
 {
     int round, pair[2];
     SSL_SESSION *session = NULL;
 
+    memset(sets, 0, sizeof(sets));
     for (round = 0; round < 2; round++) {
         SSL *ours, *theirs;
 
@@ -352,12 +391,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     ERR_clear_error();
-    switch (data[0] % 3) {
+    switch (data[0] % 4) {
     case 0:
         raw_bytes(data + 1, size - 1);
         break;
     case 1:
         rubbish_sessions(data + 1, size - 1);
+        break;
+    case 3:
+        rubbish_in_the_table(data + 1, size - 1);
         break;
     default:
         relayed(data + 1, size - 1);

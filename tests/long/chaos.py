@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,7 +27,7 @@ import psutil
 from tests.long.clients import Client, Outcome, connecting, is_right
 from tests.long.figures import Figures
 from tests.long.peers import Fault
-from tests.long.site import ALERT, Site, running, system
+from tests.long.site import ALERT, Site, running, stop_in_order, system
 
 SECONDS = 600.0
 _KILL_EVERY = 1.0
@@ -41,6 +41,8 @@ _BULK_SIZE = (1 << 18, 1 << 23)
 _IDLE_SECONDS = (1.0, 12.0)
 _FAULTS = [fault for fault in Fault if fault is not Fault.DENIED_FOR_AN_HOUR]
 _KEPT_LOGS = 2
+# Seconds after which all go home for a moment, what has leaked is counted, and the figures are saved.
+_SLICE = 120.0
 
 
 class Doomed:
@@ -106,12 +108,16 @@ class Chaos:
             await client()
 
     async def _every(self, interval: float, action: Callable[[], None]) -> None:
+        """At that pace, even where an action takes longer."""
         loop = asyncio.get_running_loop()
+        begun: list[asyncio.Future[None]] = []
+        start = loop.time()
         while not self._over.is_set():
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._over.wait(), interval)
-                return
-            await loop.run_in_executor(None, action)
+                await asyncio.wait_for(self._over.wait(), start + interval * (len(begun) + 1) - loop.time())
+                break
+            begun.append(loop.run_in_executor(None, action))
+        await asyncio.gather(*begun)
 
     def _client(self, name: str) -> Client:
         self._number += 1
@@ -193,7 +199,7 @@ class Chaos:
 
     def _rotate(self) -> None:
         log = self._site.mailworker.error_log
-        log.rename(log.with_name(f"{log.name}.{self.seen['rotations']:06}"))
+        log.rename(log.with_name(f"{log.name}.{time.time_ns()}"))
         self._site.mailworker.signal(signal.SIGUSR1)
         self.seen["rotations"] += 1
         for old in _rotated(log)[:-_KEPT_LOGS]:
@@ -201,9 +207,11 @@ class Chaos:
             old.unlink()
 
     def _read_logs(self) -> None:
+        """All there are, which are then empty for those that come after us."""
         log = self._site.mailworker.error_log
         for each in (*_rotated(log), log):
             self._read_log(each)
+            os.truncate(each, 0)
 
     def _read_log(self, log: Path) -> None:
         """What an operator would have to look into: alerts but for those that say that we have killed somebody."""
@@ -220,32 +228,35 @@ def _rotated(log: Path) -> list[Path]:
 
 def run(seconds: float, figures: Figures) -> list[str]:
     """Go on with a run until it has lasted for so long; returns what went wrong."""
+    failures: list[str] = []
     with running(main="worker_sandbox on;") as site:
         before = site.census()
-        chaos = Chaos(site, random.Random())
-        start = time.monotonic()
-        left = seconds - figures.number("seconds")
-
-        def progress() -> None:
-            passed = time.monotonic() - start
-            counts = " ".join(f"{name}: {count}" for name, count in sorted(chaos.seen.items()) if "bytes" not in name)
-            print(f"{passed:.0f} of {left:.0f} s  {counts}", file=sys.stderr, flush=True)
-
-        asyncio.run(chaos.run(left, progress))
-        passed = time.monotonic() - start
-        after = site.census()
+        while (left := seconds - figures.number("seconds")) > 0:
+            failures += _run_a_while(site, before, min(left, _SLICE), figures)
         peers = site.peers.finish()
-    figures.add({"seconds": round(passed, 1), "runs": 1, **chaos.seen})
     figures.add({f"backend: {name}": count for name, count in peers.items()})
-    leaks = {name: after[name] - before[name] for name in before}
-    figures.add({f"leaked {name}": count for name, count in leaks.items()})
+    figures.save()
+    if peers.get("wrong"):
+        failures.append(f"{peers['wrong']} streams came wrong to backends")
+    return failures
+
+
+def _run_a_while(site: Site, before: Mapping[str, int], seconds: float, figures: Figures) -> list[str]:
+    chaos = Chaos(site, random.Random())
+    start = time.monotonic()
+
+    def progress() -> None:
+        passed = figures.number("seconds") + time.monotonic() - start
+        counts = " ".join(f"{name}: {count}" for name, count in sorted(chaos.seen.items()) if "bytes" not in name)
+        print(f"{passed:.0f} s  {counts}", file=sys.stderr, flush=True)
+
+    asyncio.run(chaos.run(seconds, progress))
+    passed = time.monotonic() - start
+    leaks = {f"leaked {name}": count - before[name] for name, count in site.census().items()}
+    figures.add({"seconds": round(passed, 1), **chaos.seen, **leaks})
     figures.describe(system())
     figures.save()
-    return [
-        *chaos.failures,
-        *[f"leaked {name}: {count}" for name, count in leaks.items() if count],
-        *[f"{peers['wrong']} streams came wrong to backends" for _ in range(bool(peers.get("wrong")))],
-    ]
+    return [*chaos.failures, *[f"{name}: {count}" for name, count in leaks.items() if count]]
 
 
 def main() -> None:
@@ -255,6 +266,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("only root sees whom a worker serves")
+    stop_in_order()
     figures = Figures.resume(arguments.json, "seconds", arguments.seconds)
     failures = run(arguments.seconds, figures)
     print(figures.text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -177,6 +178,11 @@ def running(
         stack.callback(mailworker.stop)
         mailworker.await_workers(WORKERS)
         yield Site(mailworker, peers, doors)
+
+
+def stop_in_order() -> None:
+    """Let SIGTERM do as Ctrl-C does, so that nothing is left running."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def system() -> dict[str, str | int | None]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.long.clients import Client, Outcome, connecting, is_right
 from tests.long.figures import Figures
 from tests.long.peers import Fault
-from tests.long.site import Site, running, system
+from tests.long.site import Site, running, stop_in_order, system
 
 SESSIONS = 1_000_000
 _BATCH = 5_000
@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=SESSIONS)
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
+    stop_in_order()
     figures = Figures.resume(arguments.json, "sessions", arguments.sessions)
     failures = run(arguments.sessions, figures)
     print(figures.text)

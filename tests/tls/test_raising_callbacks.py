@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from dataclasses import dataclass
 
 import pytest
 
@@ -19,9 +18,10 @@ class Failure(Exception):
     """What a test raises."""
 
 
-@dataclass
 class RaisingKeys(SomeKeys):
-    raising: bool = False
+    """`raising` says whether they can be read from now on."""
+
+    raising = False
 
     def read(self) -> tuple[bytes, ...]:
         if self.raising:
@@ -47,6 +47,7 @@ def test_ticket_keys_that_cannot_be_read_are_those_of_before(
     client = client_of(version)
     session = session_of(connect(context, client).shake_hands())
     keys.raising = True
+    keys.keys = (os.urandom(80),)  # what says that they are others
     assert connect(context, client, session).shake_hands().server.reused
     assert set(raised) == {Failure}
     keys.raising, keys.keys = False, (os.urandom(80),)
@@ -57,7 +58,8 @@ def test_ticket_keys_that_cannot_be_read_are_those_of_before(
 def test_without_any_ticket_key_there_is_no_handshake(
     connect: Connect, ecdsa: Certificate, version: ssl.TLSVersion
 ) -> None:
-    keys = SomeKeys(())
+    keys = SomeKeys()
+    keys.keys = ()
     context = build(ecdsa, session_cache=SHARED)
     context.share(Cache().table, keys)
     with pytest.raises((TlsError, ssl.SSLError)):

@@ -20,7 +20,7 @@ EACH = 170  # clients of each kind
 TIMEOUT = 4.0
 SLACK = 15.0  # of a machine that is busy: they are all there at once
 PAUSE = 0.5
-LOGIN_LIMIT = 3.0  # seconds, for the slowest login meanwhile
+LOGIN_LIMIT = 5.0  # seconds, for the slowest login meanwhile
 
 STUCK = 200
 PROXY_TIMEOUT = 3.0

@@ -1,0 +1,62 @@
+"""The tests of the C part hold when it is built with sanitizers, which end the process at the first fault."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SANITIZERS = "-fsanitize=address,undefined"
+NEEDED = ("mailworker", "tests", "setup.py", "pyproject.toml", "README.md")
+TESTS = (
+    "tests/native",
+    "tests/tls",
+    "tests/event/test_connections.py",
+    "tests/event/test_listener.py",
+    "tests/event/test_stream.py",
+    "tests/event/test_stream_end.py",
+    "tests/event/test_stream_tls.py",
+    "tests/mail/test_relay.py",
+)
+# Sanitizers keep what is freed for a while, so memory cannot be counted.
+LEFT_OUT = "not holds_no_buffers"
+
+
+def library(name: str) -> str:
+    """Where the compiler has a library."""
+    return subprocess.run(
+        ["gcc", f"-print-file-name={name}"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(
+    platform.system() != "Linux" or shutil.which("gcc") is None, reason="sanitizers are loaded as gcc on Linux does"
+)
+def test_no_sanitizer_has_anything_to_say(tmp_path: Path) -> None:
+    for name in NEEDED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    for built in (tmp_path / "mailworker" / "native").glob("*.so"):
+        built.unlink()
+    environment = {name: value for name, value in os.environ.items() if name != "MAILWORKER_WERROR"}
+    flags = {"CFLAGS": f"{SANITIZERS} -fno-sanitize-recover=all -g -O1", "LDFLAGS": SANITIZERS}
+    build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+    subprocess.run(build, cwd=tmp_path, env=environment | flags, check=True, capture_output=True, timeout=120)
+    watched = {
+        "LD_PRELOAD": f"{library('libasan.so')} {library('libubsan.so')}",
+        "ASAN_OPTIONS": "detect_leaks=0",  # a Python that ends frees nothing
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "PYTHONPATH": str(tmp_path),
+    }
+    run = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", LEFT_OUT, *TESTS]
+    done = subprocess.run(
+        run, cwd=tmp_path, env=environment | watched, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
