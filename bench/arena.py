@@ -14,7 +14,7 @@ from bench.programs import Clients, Load, Program, build
 from tests.oracle.proxies import Start, mailworker, nginx
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.daemon import ServerUnavailable
-from tests.support.ports import free_port
+from tests.support.ports import Ports
 
 PROTOCOLS = ("imap", "pop3", "smtp")
 SERVERS: dict[str, Start] = {"nginx": nginx, "mailworker": mailworker}
@@ -112,6 +112,8 @@ class Arena:
         self._folder = folder
         self._count = 0
         self._stack = ExitStack()
+        self.ports = Ports()
+        self._stack.callback(self.ports.close)
         self.clients = Clients(build("client", folder))
         self._peers = build("peers", folder)
         self.peers = self.start_peers()
@@ -131,7 +133,8 @@ class Arena:
 
     def configuration(self, setup: Setup) -> tuple[str, dict[tuple[str, bool], int]]:
         """The configuration text for `setup`, and its ports."""
-        ports = {(protocol, tls): free_port() for protocol in PROTOCOLS for tls in (False, True)}
+        self._count += 1
+        ports = {(name, tls): self.ports[f"{self._count}{name}{tls}"] for name in PROTOCOLS for tls in (False, True)}
         certificate = self._certificates[setup.certificate]
         text = CONFIGURATION.format(
             workers=setup.workers,

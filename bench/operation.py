@@ -17,7 +17,6 @@ from bench.measure import Goal, Measure
 from bench.programs import Load
 from tests.oracle.proxies import mailworker_command
 from tests.support.nginx import nginx_command
-from tests.support.ports import free_port
 
 ROUNDS = 5
 HANDSHAKES = 1500
@@ -98,9 +97,9 @@ def start(arena: Arena) -> Duel:
     return arena.fresh_duel(Setup(), lambda server: server.start_seconds, ROUNDS)
 
 
-def reload(server: Running) -> float:
+def reload(arena: Arena, server: Running) -> float:
     """Seconds from SIGHUP to the greeting on a port that the new configuration adds."""
-    port = free_port()
+    port = arena.ports[f"reloaded {server.folder}"]
     path = next(server.folder.glob("*.conf"))
     text = path.read_text()
     path.write_text(text[: text.rindex("}")] + server_block("imap", port, tls=False) + "\n}\n")
@@ -169,6 +168,6 @@ def measures() -> Iterator[Measure]:
         "SIGHUP to a new worker's greeting",
         "s",
         Goal(0.5, "figure"),
-        lambda arena: arena.fresh_duel(Setup(), reload, ROUNDS),
+        lambda arena: arena.fresh_duel(Setup(), partial(reload, arena), ROUNDS),
     )
     yield Measure("test", f"-t with {SERVERS} servers", "s", Goal(1.5, "figure"), configuration_test)

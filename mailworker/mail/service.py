@@ -173,6 +173,7 @@ class MailService:
         drained = self._drained
         if drained is not None and not self._connections.in_use:
             self._drained = None
+            self._relays.close()
             drained()
 
 
