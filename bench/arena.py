@@ -168,8 +168,7 @@ class Arena:
     def duel(self, setup: Setup, measure: Callable[[Running], float], rounds: int) -> Duel:
         """Measure both in turns; a first round warms up and does not count."""
         with self.running("nginx", setup) as theirs, self.running("mailworker", setup) as ours:
-            pairs = [(measure(theirs), measure(ours)) for _ in range(rounds + 1)][1:]
-        return Duel([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+            return alternate(theirs, ours, measure, rounds)
 
     def fresh_duel(self, setup: Setup, measure: Callable[[Running], float], rounds: int) -> Duel:
         """Measure both in turns, a freshly started server each time."""
@@ -179,6 +178,12 @@ class Arena:
                 with self.running(name, setup) as server:
                     figures[name].append(measure(server))
         return Duel(**figures)
+
+
+def alternate(theirs: Running, ours: Running, measure: Callable[[Running], float], rounds: int) -> Duel:
+    """Measure two servers in turns; a first round warms up and does not count."""
+    pairs = [(measure(theirs), measure(ours)) for _ in range(rounds + 1)][1:]
+    return Duel([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 
 def server_block(protocol: str, port: int, *, tls: bool) -> str:

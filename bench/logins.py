@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from bench.arena import PROTOCOLS, Arena, Duel, Running, Setup
+from bench.arena import PROTOCOLS, Arena, Duel, Running, Setup, alternate
 from bench.measure import Goal, Measure
 
 ROUNDS = 7
@@ -16,6 +16,7 @@ SLOW_LOGINS = 25  # of a round where each takes 44 ms with nginx
 
 CACHE = "ssl_session_tickets off; ssl_session_cache shared:bench:10m;"
 TICKETS = "ssl_session_tickets on;"
+KEEPALIVE = "auth_http_keepalive 16;"
 
 
 def cost(server: Running, protocol: str, version: str = "", *, resume: bool = False) -> float:
@@ -47,6 +48,13 @@ def wall_time(protocol: str, arena: Arena) -> Duel:
         return server.clients.run(server.load(protocol, "TLSv1.3", count=SLOW_LOGINS, quick=False)).median / 1000
 
     return arena.duel(Setup(), measure, ROUNDS)
+
+
+def keepalive(arena: Arena) -> Duel:
+    """nginx does not know auth_http_keepalive: its figure is that of a login without."""
+    kept = Setup(extra=KEEPALIVE)
+    with arena.running("nginx", Setup()) as theirs, arena.running("mailworker", kept) as ours:
+        return alternate(theirs, ours, lambda server: cost(server, "imap"), ROUNDS)
 
 
 def measures() -> Iterator[Measure]:
@@ -88,3 +96,10 @@ def measures() -> Iterator[Measure]:
             Goal(0.1),
             partial(wall_time, protocol),
         )
+    yield Measure(
+        "imap-keepalive",
+        "CPU per plain IMAP login, auth_http_keepalive 16 (nginx: a connection for each login)",
+        "us",
+        Goal(1.0),
+        keepalive,
+    )
