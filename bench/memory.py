@@ -10,6 +10,7 @@ from bench.arena import PROTOCOLS, Arena, Duel, Running, Setup
 from bench.measure import Goal, Measure
 
 ROUNDS = 3
+ROUNDS_OF_SESSIONS = 1  # thousands of sessions are a sample of their own: figures of rounds differ by less than 1%
 SESSIONS = 5000
 CONNECTIONS = 20_000
 AT_ONCE = 32
@@ -29,7 +30,7 @@ def session_size(server: Running, protocol: str, version: str) -> float:
 
 def sessions(protocol: str, version: str, arena: Arena) -> Duel:
     setup = Setup(connections=CONNECTIONS)
-    return arena.fresh_duel(setup, lambda server: session_size(server, protocol, version), ROUNDS)
+    return arena.fresh_duel(setup, lambda server: session_size(server, protocol, version), ROUNDS_OF_SESSIONS)
 
 
 def empty_size(server: Running) -> float:

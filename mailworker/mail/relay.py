@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from sys import intern
 
 from mailworker.config.settings import MailServer
 from mailworker.errors import Party, PeerError
@@ -191,6 +192,8 @@ class Relay(Timed):
         self.relays = relays
         self.settings = settings
         self._log = log
+        log.server = intern(log.server)  # thousands of idle sessions have these in common
+        log.upstream = log.upstream and intern(log.upstream)
         self._active = self.loop.now
         self.closed = False
         self._client = Side(client[0], self, client[1])
@@ -295,7 +298,7 @@ class Relays:
     def __init__(self, connections: Connections, largest_chunk: int) -> None:
         self.connections = connections
         self.pump = Pump(largest_chunk)
-        self._live: set[Relay] = set()
+        self._live: dict[Relay, None] = {}  # half the size of a set
 
     def start(
         self,
@@ -306,12 +309,12 @@ class Relays:
     ) -> None:
         """Relay between two streams; each comes with the bytes that were read from it and are still to be passed on."""
         relay = Relay(self, settings, log, client, upstream)
-        self._live.add(relay)
+        self._live[relay] = None
         relay.start()
 
     def forget(self, relay: Relay) -> None:
         """A relay has closed its two connections."""
-        self._live.discard(relay)
+        del self._live[relay]
         self.connections.release()
         self.connections.release()
 
