@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NATIVE := $(wildcard mailworker/native/*.c mailworker/native/*.h mailworker/native/*.cdef) mailworker/native/build.py
 
-.PHONY: help run test lint type chaos soak fuzz dist clean
+.PHONY: help run test bench lint type chaos soak fuzz dist clean
 
 help:
 	@echo 'make run    try it: demo mailbox, auth service, master and workers, until Ctrl-C'
 	@echo 'make test   all tests'
+	@echo 'make bench  duels with nginx, about a quarter of an hour'
 	@echo 'make lint   style, types, import layers, sizes'
 	@echo 'make type   types alone'
 	@echo 'make chaos  ten minutes of logins and relays while workers are killed and peers misbehave; figures go to docs/figures'
@@ -26,6 +27,10 @@ run: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto
+
+bench: $(VENV)/.test
+	$(BIN)/python -m bench --json bench/results.json
+	$(BIN)/python -m bench.report
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""`auth_http` and its companions (ngx_mail_auth_http_module)."""
+"""`auth_http` and its companions (ngx_mail_auth_http_module), and `auth_http_keepalive`, which nginx does not have."""
 
 from __future__ import annotations
 
@@ -25,10 +25,15 @@ class AuthHttpDraft:
     auth_http_timeout: float = UNSET
     auth_http_header: tuple[tuple[str, str], ...] = UNSET
     auth_http_pass_client_cert: bool = UNSET
+    auth_http_keepalive: int = UNSET
 
 
 DEFAULTS: Final = AuthHttpDraft(
-    auth_http=None, auth_http_timeout=60.0, auth_http_header=(), auth_http_pass_client_cert=False
+    auth_http=None,
+    auth_http_timeout=60.0,
+    auth_http_header=(),
+    auth_http_pass_client_cert=False,
+    auth_http_keepalive=0,
 )
 
 
@@ -45,6 +50,7 @@ def freeze(server: Scope, mail: Scope) -> AuthHttpSettings | None:
         timeout=draft.auth_http_timeout,
         headers=tuple((os.fsencode(name), os.fsencode(value)) for name, value in draft.auth_http_header),
         pass_client_cert=draft.auth_http_pass_client_cert,
+        keepalive=draft.auth_http_keepalive,
     )
 
 
@@ -65,4 +71,5 @@ COMMANDS: Final = (
     Command("auth_http_timeout", _BOTH, ONE, slots.milliseconds(AuthHttpDraft)),
     Command("auth_http_header", _BOTH, TWO, slots.pairs(AuthHttpDraft)),
     Command("auth_http_pass_client_cert", _BOTH, ONE, slots.flag(AuthHttpDraft)),
+    Command("auth_http_keepalive", _BOTH, ONE, slots.number(AuthHttpDraft)),
 )

@@ -236,6 +236,7 @@ class AuthHttpSettings:
     """`auth_http` and its companions.
 
     `host` is what goes into the Host header, `uri` the request's target, `name` the peer as nginx logs it.
+    `keepalive` is how many idle connections a worker keeps open, 0 for HTTP/1.0 and a connection for each request.
     """
 
     address: Address
@@ -244,6 +245,7 @@ class AuthHttpSettings:
     timeout: float
     headers: tuple[tuple[bytes, bytes], ...]
     pass_client_cert: bool
+    keepalive: int = 0
 
     @property
     def name(self) -> str:

@@ -55,13 +55,15 @@ class SocketStream:
 
     __slots__ = ("_closed", "_events", "_loop", "_task", "deadline", "descriptor", "party", "tls")
 
-    def __init__(self, loop: Loop, descriptor: int, party: Party, closed: Callable[[], None]) -> None:
-        """The stream owns `descriptor` from now on."""
+    def __init__(
+        self, loop: Loop, descriptor: int, party: Party, closed: Callable[[], None], *, watched: int = 0
+    ) -> None:
+        """The stream owns `descriptor` from now on; `watched` is what it is watched for already, with this stream."""
         self._loop = loop
         self.descriptor = descriptor
         self._closed: Callable[[], None] | None = closed
         self._task: Task | None = None
-        self._events = 0  # what the selector watches for; 0: not registered
+        self._events = watched  # what the selector watches for; 0: not registered
         self.deadline = inf
         self.party = party
         self.tls: TlsConnection | None = None

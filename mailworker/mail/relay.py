@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from sys import intern
 
 from mailworker.config.settings import MailServer
 from mailworker.errors import Party, PeerError
 from mailworker.event.connections import Connections
+from mailworker.event.loop import Loop
 from mailworker.event.selector import READ, WRITE
 from mailworker.event.stream import SocketStream
 from mailworker.event.timers import Timed
 from mailworker.mail.session_log import SessionLog
 from mailworker.native import sockets
 from mailworker.native.relay import Pump, RelayStatus
+
+# Plain numbers: every wake-up compares with them.
+_MORE, _END, _SOURCE_BLOCKED = int(RelayStatus.MORE), int(RelayStatus.END), int(RelayStatus.SOURCE_BLOCKED)
 
 
 class Side:
@@ -52,11 +57,6 @@ class Side:
         self.ended = False
 
     @property
-    def interest(self) -> int:
-        """What this side's descriptor is watched for: its own direction's input, the other's output."""
-        return self.source | self.other.sink
-
-    @property
     def has_input(self) -> bool:
         """Whether bytes are at hand that no selector sees."""
         return bool(self.pending) or (self.tls is not None and self.tls.pending())
@@ -65,16 +65,32 @@ class Side:
         """The selector's call."""
         if not self.watched:
             return  # closed in this very round
-        relay = self.relay
+        relay, other = self.relay, self.other
         relay.touch()
         try:
-            if mask & self.other.sink:
-                self.other.forward()
+            if mask & other.sink:
+                other.forward()
             if mask & self.source and not relay.closed:
                 self.forward()
-            relay.watch()
+            if not relay.closed:
+                self.watch()
+                other.watch()
         except Exception as bug:
             relay.abort(bug)
+
+    def watch(self) -> None:
+        """Watch the descriptor for what is now waited for: this direction's input, room for the other's output."""
+        events = self.source | self.other.sink
+        if events == self.watched:
+            return
+        loop = self.relay.loop
+        if not events:
+            loop.unwatch(self.descriptor)
+        elif self.watched:
+            loop.change(self.descriptor, events, self)
+        else:
+            loop.watch(self.descriptor, events, self)
+        self.watched = events
 
     def forward(self) -> None:
         """Move what can be moved from here to the other side, a bounded number of bytes."""
@@ -103,36 +119,37 @@ class Side:
 
     def _flush(self) -> bool:
         """Write what is pending; whether nothing is left of it."""
-        other, pump = self.other, self.relay.pump
+        other, pump = self.other, self.relay.relays.pump
         status = pump.flush(self.pending, other.descriptor, other.tls and other.tls.handle)
-        if status == RelayStatus.MORE:
+        if status == _MORE:
             self.pending = b""
             self.source, self.sink = READ, 0
             return True
         self.pending = self.pending[pump.moved :]
-        self._stop(status)
+        self._stop(status, pump)
         return False
 
     def _move(self) -> None:
         other, relay = self.other, self.relay
-        status = relay.pump.move(
+        relays = relay.relays
+        status = relays.pump.move(
             self.descriptor,
             self.tls and self.tls.handle,
             other.descriptor,
             other.tls and other.tls.handle,
-            relay.chunk,
+            relay.settings.proxy.buffer,
         )
-        if status == RelayStatus.MORE:
+        if status == _MORE:
             if self.tls is not None:
-                relay.again(self)  # OpenSSL may hold more, which no selector sees
-        elif status == RelayStatus.END:
+                relay.loop.again(self)  # OpenSSL may hold more, which no selector sees
+        elif status == _END:
             self._end()
-        else:
-            self._stop(status)
+        elif status != _SOURCE_BLOCKED or self.tls is not None:
+            self._stop(status, relays.pump)
 
-    def _stop(self, status: int) -> None:
+    def _stop(self, status: int, pump: Pump) -> None:
         """Wait for what held the direction up, or end a relay that has lost a side."""
-        relay, pump = self.relay, self.relay.pump
+        relay = self.relay
         wanted = WRITE if pump.wants_write else READ
         if status == RelayStatus.SOURCE_BLOCKED:
             self.source = wanted
@@ -161,7 +178,7 @@ class Relay(Timed):
     That time is proxy_timeout; once one side has ended its input, the other has `timeout` to follow.
     """
 
-    __slots__ = ("_active", "_log", "_relays", "_sides", "_timeout", "chunk", "closed", "pump")
+    __slots__ = ("_active", "_client", "_log", "_upstream", "closed", "relays", "settings")
 
     def __init__(
         self,
@@ -172,58 +189,43 @@ class Relay(Timed):
         upstream: tuple[SocketStream, bytes],
     ) -> None:
         super().__init__()
-        self._relays = relays
+        self.relays = relays
+        self.settings = settings
         self._log = log
-        self.pump = relays.pump
-        self.chunk = settings.proxy.buffer
-        self._timeout = (settings.proxy.timeout, settings.timeout)
-        self._active = relays.connections.loop.now
+        log.server = intern(log.server)  # thousands of idle sessions have these in common
+        log.upstream = log.upstream and intern(log.upstream)
+        self._active = self.loop.now
         self.closed = False
-        self._sides = (Side(client[0], self, client[1]), Side(upstream[0], self, upstream[1]))
-        first, second = self._sides
-        first.other, second.other = second, first
+        self._client = Side(client[0], self, client[1])
+        self._upstream = Side(upstream[0], self, upstream[1])
+        self._client.other, self._upstream.other = self._upstream, self._client
+
+    @property
+    def loop(self) -> Loop:
+        """The worker's."""
+        return self.relays.connections.loop
 
     def start(self) -> None:
         """Begin, with what was read before the relay was there."""
-        loop = self._relays.connections.loop
-        loop.set_deadline(self, self._active + self._timeout[0])
-        for side in self._sides:
+        loop, sides = self.loop, (self._client, self._upstream)
+        loop.set_deadline(self, self._active + self._timeout)
+        for side in sides:
             if side.watched:
                 loop.change(side.descriptor, side.watched, side)  # its stream was called so far
-        for side in self._sides:
+        for side in sides:
             if side.has_input and not self.closed:
                 side.forward()
-        self.watch()
+        if not self.closed:
+            for side in sides:
+                side.watch()
 
     def touch(self) -> None:
         """Something has moved."""
-        self._active = self._relays.connections.loop.now
-
-    def watch(self) -> None:
-        """Watch the descriptors for what their sides now wait for."""
-        if self.closed:
-            return
-        loop = self._relays.connections.loop
-        for side in self._sides:
-            interest = side.interest
-            if interest == side.watched:
-                continue
-            if not interest:
-                loop.unwatch(side.descriptor)
-            elif side.watched:
-                loop.change(side.descriptor, interest, side)
-            else:
-                loop.watch(side.descriptor, interest, side)
-            side.watched = interest
-
-    def again(self, side: Side) -> None:
-        """Let `side` go on in the loop's next round."""
-        self._relays.connections.loop.again(side)
+        self._active = self.relays.connections.loop.now
 
     def half_close(self) -> None:
         """One side has ended its input."""
-        self._timeout = (self._timeout[1], self._timeout[1])
-        self._relays.connections.loop.set_deadline(self, self._active + self._timeout[0])
+        self.loop.set_deadline(self, self._active + self._timeout)
 
     def finish(self) -> None:
         """Both sides are done."""
@@ -246,8 +248,8 @@ class Relay(Timed):
 
     def expire(self) -> None:
         """The deadline has passed; it moved on if there was traffic meanwhile."""
-        loop = self._relays.connections.loop
-        deadline = self._active + self._timeout[0]
+        loop = self.loop
+        deadline = self._active + self._timeout
         if deadline > loop.now:
             loop.set_deadline(self, deadline)
         else:
@@ -271,15 +273,21 @@ class Relay(Timed):
     def close(self) -> None:
         """Close both connections."""
         self.closed = True
-        loop = self._relays.connections.loop
+        loop, sides = self.loop, (self._client, self._upstream)
         loop.cancel_deadline(self)
-        for side in self._sides:
+        for side in sides:
             if side.watched:
                 loop.forget(side.descriptor)
                 side.watched = 0
-        for side in self._sides:
+        for side in sides:
             side.close()
-        self._relays.forget(self)
+        self.relays.forget(self)
+
+    @property
+    def _timeout(self) -> float:
+        """Seconds without a byte after which the relay ends."""
+        half_closed = self._client.ended or self._upstream.ended
+        return self.settings.timeout if half_closed else self.settings.proxy.timeout
 
 
 class Relays:
@@ -290,7 +298,7 @@ class Relays:
     def __init__(self, connections: Connections, largest_chunk: int) -> None:
         self.connections = connections
         self.pump = Pump(largest_chunk)
-        self._live: set[Relay] = set()
+        self._live: dict[Relay, None] = {}  # half the size of a set
 
     def start(
         self,
@@ -301,12 +309,12 @@ class Relays:
     ) -> None:
         """Relay between two streams; each comes with the bytes that were read from it and are still to be passed on."""
         relay = Relay(self, settings, log, client, upstream)
-        self._live.add(relay)
+        self._live[relay] = None
         relay.start()
 
     def forget(self, relay: Relay) -> None:
         """A relay has closed its two connections."""
-        self._live.discard(relay)
+        del self._live[relay]
         self.connections.release()
         self.connections.release()
 
@@ -314,3 +322,7 @@ class Relays:
         """End all."""
         for relay in tuple(self._live):
             relay.cut()
+
+    def close(self) -> None:
+        """Give back what relays need; none may be left."""
+        self.pump.close()

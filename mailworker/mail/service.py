@@ -173,6 +173,9 @@ class MailService:
         drained = self._drained
         if drained is not None and not self._connections.in_use:
             self._drained = None
+            self._relays.close()
+            for server in self._servers:
+                server.authenticator.close()
             drained()
 
 

@@ -97,7 +97,7 @@ enum relay_status {
 
 struct pump {
     unsigned char *page; /* scratch; holds nothing of worth between two calls but what is kept */
-    size_t size;
+    int pipe[2]; /* empty between two calls; -1 where there is none */
     size_t offset; /* where in the page, or in the data given to pump_flush, the untaken bytes start */
     size_t length; /* how many bytes the sink did not take */
     size_t moved;  /* how many bytes the sink took in this call */
@@ -105,6 +105,8 @@ struct pump {
     int error;     /* errno where something failed; 0: OpenSSL's error queue tells */
 };
 
+struct pump *pump_new(size_t limit);
+void pump_free(struct pump *pump);
 int pump_move(struct pump *pump, int source_fd, SSL *source, int sink_fd, SSL *sink, size_t limit);
 int pump_flush(struct pump *pump, const void *data, size_t length, int sink_fd, SSL *sink);
 

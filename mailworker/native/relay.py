@@ -32,17 +32,19 @@ class Pump:
     Its page holds nothing between two calls but what `kept` copies.
     """
 
-    __slots__ = ("_page", "_state", "_view")
+    __slots__ = ("_state",)
 
-    def __init__(self, size: int) -> None:
-        """`size` in bytes is the largest chunk."""
-        self._page = ffi.new("unsigned char[]", size)
-        self._view = ffi.buffer(self._page)
-        self._state: CData = ffi.new("struct pump *", {"page": self._page, "size": size})
+    def __init__(self, limit: int) -> None:
+        """`limit` in bytes is the largest that `move` will be given. Raises MemoryError."""
+        state = lib.pump_new(limit)
+        if state == _NULL:
+            raise MemoryError
+        self._state: CData = ffi.gc(state, lib.pump_free)
 
     def move(self, source_fd: int, source: Handle | None, sink_fd: int, sink: Handle | None, limit: int) -> int:
-        """Hand on a bounded number of chunks of at most `limit` bytes; returns a `RelayStatus`.
+        """Hand on a bounded number of bytes in chunks of `limit`, or as much as the sink has room for.
 
+        Returns a `RelayStatus`.
         SINK_BLOCKED: read no more from this source before what `kept` returns has been flushed.
         MORE: call again in the loop's next round, even if no selector calls the source readable.
         """
@@ -59,9 +61,13 @@ class Pump:
 
     def kept(self) -> bytes:
         """After `move`: the bytes that were read and that the sink did not take."""
-        start: int = self._state.offset
-        kept: bytes = self._view[start : start + self._state.length]
+        state = self._state
+        kept: bytes = ffi.buffer(state.page + state.offset, state.length)[:]
         return kept
+
+    def close(self) -> None:
+        """Give memory and descriptors back; nothing else may be called afterwards."""
+        ffi.release(self._state)
 
     @property
     def moved(self) -> int:

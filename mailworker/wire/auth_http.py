@@ -51,6 +51,10 @@ _HEADER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?::([^\r\0\n]*))?\r?\n")
 _HEADERS = re.compile(rb"(?:%b)*" % _HEADER.pattern)
 _BLANK = re.compile(rb"\r?\n")
 
+# Headers that decide whether a connection can be used again: one that is repeated is a list, RFC 9110 section 5.3.
+_FRAMING = (b"connection", b"content-length", b"transfer-encoding")
+_LENGTH = re.compile(rb"[0-9]{1,5}")
+
 # nginx: four runs of digits, which may be empty
 _IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
 
@@ -133,13 +137,16 @@ class AuthRequest:
 class AuthHttpTemplate:
     """Builds the requests of one server; what never changes is put together once.
 
-    `uri`, `host` and `headers` are the fields of AuthHttpSettings, which hold no line ends.
+    `uri`, `host` and `headers` are the fields of AuthHttpSettings, which hold no line ends. With `keepalive` the
+    service is asked to leave the connection open, by HTTP/1.1.
     """
 
     __slots__ = ("_head", "_tail")
 
-    def __init__(self, uri: bytes, host: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
-        self._head = b"GET %b HTTP/1.0\r\nHost: %b\r\n" % (uri, host)
+    def __init__(
+        self, uri: bytes, host: bytes, headers: tuple[tuple[bytes, bytes], ...], *, keepalive: bool = False
+    ) -> None:
+        self._head = b"GET %b HTTP/1.%d\r\nHost: %b\r\n" % (uri, keepalive, host)
         self._tail = b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n"
 
     def request(self, request: AuthRequest) -> bytes:
@@ -257,14 +264,15 @@ class InvalidResponse(ProtocolError):
 
 
 class AuthResponseParser:
-    """Reads one response up to its blank line; the body is never looked at."""
+    """Reads one response up to its blank line; what a body says is never looked at."""
 
-    __slots__ = ("_buffer", "_fields", "_length", "_statuses", "_verdict")
+    __slots__ = ("_buffer", "_fields", "_length", "_persistent", "_statuses", "_verdict")
 
     def __init__(self) -> None:
         self._buffer = b""
         self._length = 0  # of the lines that were taken
         self._fields: dict[bytes, bytes] | None = None
+        self._persistent = False
         self._statuses: list[bytes] = []
         self._verdict: Verdict | None = None
 
@@ -283,6 +291,26 @@ class AuthResponseParser:
         except InvalidResponse as error:
             raise InvalidResponse(str(error), (self._fields or {}).get(b"auth-user")) from None
         return self._verdict
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was received."""
+        return bool(self._length or self._buffer)
+
+    def missing(self) -> int | None:
+        """After the verdict: bytes of the body that are still to come before the connection can be used again.
+
+        None where it cannot be: the service says so, has sent too much, or does not say where its response ends.
+        """
+        fields = self._fields
+        if not fields or not self._persistent or b"transfer-encoding" in fields:
+            return None
+        if b"close" in [option.strip() for option in fields.get(b"connection", b"").lower().split(b",")]:
+            return None
+        if not _LENGTH.fullmatch(fields.get(b"content-length", b"")):
+            return None
+        left = int(fields[b"content-length"]) - len(self._buffer)
+        return left if left >= 0 else None
 
     def end_of_input(self) -> None:
         """The service closed its connection. Raises InvalidResponse unless the verdict is there."""
@@ -307,6 +335,7 @@ class AuthResponseParser:
             if not _SUCCESS.fullmatch(buffer[: start - 1].removesuffix(b"\r")):
                 raise InvalidResponse("sent invalid response")
             self._fields = {}
+            self._persistent = buffer.startswith(b"HTTP/1.1 ") and not buffer.startswith(b"HTTP/1.1 204")
         headers = _HEADERS.match(buffer, start)
         assert headers is not None  # it may be empty
         for name, value in _HEADER.findall(buffer, start, headers.end()):
@@ -322,6 +351,8 @@ class AuthResponseParser:
     def _take_header(self, name: bytes, value: bytes, fields: dict[bytes, bytes]) -> None:
         if name == b"auth-status":
             self._statuses.append(value)
+        elif name in _FRAMING and name in fields:
+            fields[name] += b"," + value
         else:
             fields[name] = value
 

@@ -65,7 +65,8 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
         resolver_timeout 2s; smtp_auth cram-md5 none; smtp_auth EXTERNAL; smtp_capabilities A 'B 1';
         smtp_capabilities A; smtp_client_buffer 8k; smtp_greeting_delay 100ms;
         auth_http http://localhost:81/a; auth_http unix:/run/a:/b;
-        auth_http_timeout 3s; auth_http_header X a; auth_http_header X b; auth_http_pass_client_cert on; proxy on;
+        auth_http_timeout 3s; auth_http_header X a; auth_http_header X b; auth_http_pass_client_cert on;
+        auth_http_keepalive 8; proxy on;
         proxy_buffer 16k; proxy_timeout 1h; proxy_pass_error_message on; xclient off; proxy_smtp_auth on;
         proxy_protocol V2; set_real_ip_from 10.0.0.0/8; set_real_ip_from unix:; error_log stderr info;
         """
@@ -79,7 +80,7 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
     assert (server.auth_http.address, server.auth_http.host) == (UnixAddress("/run/a"), b"localhost")
     assert (server.auth_http.uri, server.auth_http.timeout) == (b"/b", 3.0)
     assert server.auth_http.headers == ((b"X", b"a"), (b"X", b"b"))
-    assert server.auth_http.pass_client_cert
+    assert (server.auth_http.pass_client_cert, server.auth_http.keepalive) == (True, 8)
     assert (server.proxy.buffer, server.proxy.timeout, server.proxy.pass_error_message) == (16384, 3600.0, True)
     assert (server.proxy.xclient, server.proxy.smtp_auth, server.proxy.proxy_protocol) == (
         False,

@@ -13,6 +13,8 @@ from tests.support.nginx import Nginx
 
 
 class Proxy(Protocol):
+    @property
+    def pid(self) -> int: ...
     def stop(self) -> object: ...
 
 
@@ -25,9 +27,13 @@ def nginx(folder: Path, configuration: str, addresses: Sequence[Address]) -> Pro
 
 
 def mailworker(folder: Path, configuration: str, addresses: Sequence[Address]) -> Proxy:
-    path = folder / "mailworker.conf"
-    path.write_text(configuration)
-    command = [sys.executable, str(LAUNCHER), "-p", str(folder), "-c", str(path), "-g", "daemon off;"]
-    daemon = Daemon(command, folder / "output")
+    daemon = Daemon(mailworker_command(folder, configuration), folder / "output")
     daemon.await_ready(lambda: all(accepts(address) for address in addresses))
     return daemon
+
+
+def mailworker_command(folder: Path, configuration: str) -> list[str]:
+    """The command line that serves `configuration` in the foreground."""
+    path = folder / "mailworker.conf"
+    path.write_text(configuration)
+    return [sys.executable, str(LAUNCHER), "-p", str(folder), "-c", str(path), "-g", "daemon off;"]

@@ -15,7 +15,7 @@ MODULE = 400
 CLASS = 200
 FUNCTION = 50
 
-FOLDERS = ("mailworker", "tests")
+FOLDERS = ("mailworker", "tests", "bench")
 
 # "path" or "path:name" -> why it is larger.
 EXCEPTIONS: dict[str, str] = {}

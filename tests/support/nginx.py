@@ -17,12 +17,8 @@ class Nginx:
     """
 
     def __init__(self, folder: Path, configuration: str, addresses: Iterable[Address]) -> None:
-        program = find_program("nginx")
         self.error_log = folder / "error.log"
-        path = folder / "nginx.conf"
-        path.write_text(f"load_module {_mail_module()};\n{configuration}")
-        command = [program, "-p", str(folder), "-c", str(path), "-e", str(self.error_log), "-g", "daemon off;"]
-        self._daemon = Daemon(command, folder / "output")
+        self._daemon = Daemon(nginx_command(folder, configuration), folder / "output")
         self._daemon.await_ready(lambda: all(accepts(address) for address in addresses))
 
     @property
@@ -31,6 +27,14 @@ class Nginx:
 
     def stop(self) -> None:
         self._daemon.stop()
+
+
+def nginx_command(folder: Path, configuration: str) -> list[str]:
+    """The command line that serves `configuration` in the foreground; raises ServerUnavailable."""
+    path = folder / "nginx.conf"
+    path.write_text(f"load_module {_mail_module()};\n{configuration}")
+    log = str(folder / "error.log")
+    return [find_program("nginx"), "-p", str(folder), "-c", str(path), "-e", log, "-g", "daemon off;"]
 
 
 def _mail_module() -> str:

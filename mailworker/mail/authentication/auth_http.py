@@ -1,14 +1,18 @@
-"""Authentication by an HTTP service, one connection for each attempt (nginx's auth_http)."""
+"""Authentication by an HTTP service (nginx's auth_http).
+
+Each attempt has a connection of its own, unless `auth_http_keepalive` keeps some open for later ones.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from mailworker.config.settings import AuthHttpSettings
-from mailworker.errors import ConnectionLost, Party, ProtocolError
+from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
 from mailworker.event.connections import Connections
-from mailworker.event.stream import Stream
+from mailworker.event.stream import SocketStream, Stream
 from mailworker.mail.authentication.authenticator import Pause
+from mailworker.mail.authentication.idle import IdleConnections
 from mailworker.wire.auth_http import (
     Accepted,
     AuthHttpTemplate,
@@ -27,11 +31,14 @@ _MOST_WAITS = 100
 class AuthHttp:
     """See `Authenticator`."""
 
-    __slots__ = ("_settings", "_template", "name")
+    __slots__ = ("_idle", "_settings", "_template", "name")
 
     def __init__(self, settings: AuthHttpSettings) -> None:
         self._settings = settings
-        self._template = AuthHttpTemplate(settings.uri, settings.host, settings.headers)
+        self._idle = IdleConnections(settings.keepalive)
+        self._template = AuthHttpTemplate(
+            settings.uri, settings.host, settings.headers, keepalive=settings.keepalive > 0
+        )
         self.name = settings.name
 
     async def authenticate(self, connections: Connections, request: AuthRequest, pause: Pause) -> Accepted | Rejected:
@@ -45,11 +52,28 @@ class AuthHttp:
             verdict = _carry_over(verdict, await self._ask(connections, request))
         raise ProtocolError(Party.AUTH_SERVICE, "sent WAIT too many times")
 
+    def close(self) -> None:
+        """See `Authenticator.close`."""
+        self._idle.close()
+
     async def _ask(self, connections: Connections, request: AuthRequest) -> Verdict:
         head = self._template.request(request)
+        idle = self._idle.take(connections)
+        if idle is not None:
+            parser = AuthResponseParser()
+            try:
+                return await self._converse(connections, idle, head, parser)
+            except ConnectionLost:
+                if parser.begun:
+                    raise
+                # The service closed it when we had just begun, as it may (RFC 9112 section 9.3.1): ask once more.
         stream = connections.connect(self._settings.address, Party.AUTH_SERVICE)
+        return await self._converse(connections, stream, head, AuthResponseParser())
+
+    async def _converse(
+        self, connections: Connections, stream: SocketStream, head: bytes, parser: AuthResponseParser
+    ) -> Verdict:
         stream.deadline = connections.loop.now + self._settings.timeout
-        parser = AuthResponseParser()
         try:
             await _send(stream, head)
             while (verdict := parser.next()) is None:
@@ -57,9 +81,24 @@ class AuthHttp:
                 if not data:
                     raise ConnectionLost(Party.AUTH_SERVICE, "recv()", 0)
                 parser.feed(data)
+            if self._settings.keepalive and await _finish(stream, parser):
+                self._idle.keep(connections, stream)
         finally:
             stream.close()
         return verdict
+
+
+async def _finish(stream: Stream, parser: AuthResponseParser) -> bool:
+    """Read what is left of a response whose verdict is known; whether the connection can be used again."""
+    try:
+        while missing := parser.missing():
+            data = await stream.read(min(missing, _READ_SIZE))
+            if not data:
+                return False
+            parser.feed(data)
+    except PeerError:
+        return False
+    return missing == 0
 
 
 async def _send(stream: Stream, head: bytes) -> None:

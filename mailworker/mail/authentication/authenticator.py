@@ -21,3 +21,6 @@ class Authenticator(Protocol):
 
         `pause` waits for a time in seconds before the answer is asked for again, and raises what ends the session.
         """
+
+    def close(self) -> None:
+        """Give back what is kept for later logins; there will be none."""

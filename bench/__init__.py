@@ -1,0 +1,1 @@
+"""Duels of mailworker and nginx; `python -m bench --list` names them."""

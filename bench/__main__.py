@@ -1,0 +1,79 @@
+"""Measures mailworker beside nginx.
+
+    python -m bench [--list] [--json FILE] [NAME...]
+
+Runs all measures, or the named ones, prints a table, and with --json puts the rows into FILE, beside those of other
+measures that it has already. Exits with 1 where nginx or a compiler is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench import logins, memory, operation, relays
+from bench.arena import Arena
+from bench.measure import Measure, summarise
+from bench.profile import profile
+from bench.results import HEADER, Results, cells
+from tests.support.daemon import ServerUnavailable
+
+LINE = "{:<20} {:>10} {:>10} {:>6}  {:<4} {:<14} {}"
+
+
+def all_measures() -> dict[str, Measure]:
+    modules = (logins, relays, memory, operation)
+    return {measure.name: measure for module in modules for measure in module.measures()}
+
+
+def run(measures: Iterable[Measure], file: Path | None) -> None:
+    """Raises ServerUnavailable."""
+    results = Results.read(file)
+    with tempfile.TemporaryDirectory() as folder:
+        arena = Arena(Path(folder))
+        try:
+            print(LINE.format(*HEADER))
+            for measure in measures:
+                row = summarise(measure, measure.run(arena))
+                print(LINE.format(*cells(measure.name, row)), flush=True)
+                results.put(measure.name, row)
+        finally:
+            arena.close()
+
+
+def parse(arguments: Sequence[str] | None, known: Iterable[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures mailworker beside nginx.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to measure; all without a name")
+    parser.add_argument("--list", action="store_true", help="name all measures and end")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures into FILE")
+    parser.add_argument("--profile", action="store_true", help="count the system calls of one login instead")
+    options = parser.parse_args(arguments)
+    unknown = set(options.names) - set(known)
+    if unknown:
+        parser.error(f"no measure is named {', '.join(sorted(unknown))}")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    measures = all_measures()
+    options = parse(arguments, measures)
+    if options.list:
+        for measure in measures.values():
+            print(f"{measure.name:<20} {measure.title}, {measure.unit}")
+        return 0
+    try:
+        if options.profile:
+            profile(options.names)
+        else:
+            run([measures[name] for name in options.names or measures], options.json)
+    except ServerUnavailable as error:
+        print(f"cannot measure: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""Where nginx and mailworker meet: the same configuration, peers, clients and certificates for both."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.processes import Tree
+from bench.programs import Clients, Load, Program, build
+from tests.oracle.proxies import Start, mailworker, nginx
+from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
+from tests.support.daemon import ServerUnavailable
+from tests.support.ports import Ports
+
+PROTOCOLS = ("imap", "pop3", "smtp")
+SERVERS: dict[str, Start] = {"nginx": nginx, "mailworker": mailworker}
+# Two descriptors for each of 8,000 sessions in a worker, one in the clients' process and one in the backends'.
+DESCRIPTORS = 20_000
+_PAUSE = 0.02  # seconds; a server that ran less than that ago may not be done yet
+
+CONFIGURATION = """\
+worker_processes {workers};
+worker_rlimit_nofile {descriptors};
+error_log error.log error;
+pid proxy.pid;
+events {{ worker_connections {connections}; }}
+mail {{
+    server_name bench.test;
+    auth_http 127.0.0.1:{auth}/auth;
+    proxy_buffer {buffer};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    {extra}
+{servers}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How both servers are set up; `extra` are directives for the block `mail`."""
+
+    workers: int = 1
+    connections: int = 1024
+    buffer: str = "4k"
+    certificate: str = "ecdsa"
+    extra: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """What was measured of both, round by round."""
+
+    nginx: list[float]
+    mailworker: list[float]
+
+
+class Running:
+    """A running server: its ports by protocol and whether by TLS, its processes, and the clients that visit it."""
+
+    def __init__(self, name: str, folder: Path, setup: Setup, arena: Arena) -> None:
+        self.name = name
+        self.clients = arena.clients
+        self.folder = folder
+        self.text, self._ports = arena.configuration(setup)
+        started = time.monotonic()
+        self._server = SERVERS[name](folder, self.text, [("127.0.0.1", port) for port in self._ports.values()])
+        self.start_seconds = time.monotonic() - started
+        self.tree = Tree(self._server.pid, setup.workers)
+
+    @property
+    def pid(self) -> int:
+        """The master's."""
+        return self._server.pid
+
+    def port(self, protocol: str, *, tls: bool) -> int:
+        return self._ports[protocol, tls]
+
+    def load(self, protocol: str = "imap", version: str = "", **details: object) -> Load:
+        """Clients for this server."""
+        return Load(self.port(protocol, tls=bool(version)), protocol, version=version, **details)  # type: ignore[arg-type]
+
+    def cpu_of(self, load: Load) -> int:
+        """Nanoseconds of CPU that clients cost this server, from the first connection to the last one's end."""
+        before = self.tree.cpu()
+        self.clients.run(load)
+        return self.settled_cpu() - before
+
+    def settled_cpu(self) -> int:
+        """Nanoseconds of CPU so far, once the server has nothing to do any more."""
+        latest, cpu = -1, self.tree.cpu()
+        while cpu != latest:
+            time.sleep(_PAUSE)
+            latest, cpu = cpu, self.tree.cpu()
+        return cpu
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+class Arena:
+    """Compiles the programs and runs the peers; use it as a context. Raises ServerUnavailable."""
+
+    def __init__(self, folder: Path) -> None:
+        raise_descriptor_limit()
+        folder.chmod(0o755)  # workers run as nobody
+        self._folder = folder
+        self._count = 0
+        self._stack = ExitStack()
+        self.ports = Ports()
+        self._stack.callback(self.ports.close)
+        self.clients = Clients(build("client", folder))
+        self._peers = build("peers", folder)
+        self.peers = self.start_peers()
+        self._auth = int(self.peers.line.split()[0])
+        authority = CertificateAuthority(folder)
+        self._certificates: dict[str, Certificate] = {
+            "ecdsa": authority.issue_server("ecdsa", ecdsa_key(), ("bench.test",)),
+            "rsa": authority.issue_server("rsa", rsa_key(), ("bench.test",)),
+        }
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def start_peers(self) -> Program:
+        """An auth service and backends; the line they print has the service's port first."""
+        return self._stack.enter_context(Program([str(self._peers)]))
+
+    def configuration(self, setup: Setup) -> tuple[str, dict[tuple[str, bool], int]]:
+        """The configuration text for `setup`, and its ports."""
+        self._count += 1
+        ports = {(name, tls): self.ports[f"{self._count}{name}{tls}"] for name in PROTOCOLS for tls in (False, True)}
+        certificate = self._certificates[setup.certificate]
+        text = CONFIGURATION.format(
+            workers=setup.workers,
+            descriptors=DESCRIPTORS,
+            connections=setup.connections,
+            auth=self._auth,
+            buffer=setup.buffer,
+            certificate=certificate.certificate,
+            key=certificate.key,
+            extra=setup.extra,
+            servers="\n".join(server_block(protocol, port, tls=tls) for (protocol, tls), port in ports.items()),
+        )
+        return text, ports
+
+    def new_folder(self, name: str) -> Path:
+        """A folder that workers can read."""
+        self._count += 1
+        folder = self._folder / f"{self._count}-{name}"
+        folder.mkdir(mode=0o755)
+        return folder
+
+    @contextmanager
+    def running(self, name: str, setup: Setup) -> Iterator[Running]:
+        """One server in a folder of its own."""
+        server = Running(name, self.new_folder(name), setup, self)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+    def duel(self, setup: Setup, measure: Callable[[Running], float], rounds: int) -> Duel:
+        """Measure both in turns; a first round warms up and does not count."""
+        with self.running("nginx", setup) as theirs, self.running("mailworker", setup) as ours:
+            return alternate(theirs, ours, measure, rounds)
+
+    def fresh_duel(self, setup: Setup, measure: Callable[[Running], float], rounds: int) -> Duel:
+        """Measure both in turns, a freshly started server each time."""
+        figures: dict[str, list[float]] = {name: [] for name in SERVERS}
+        for _ in range(rounds):
+            for name in SERVERS:
+                with self.running(name, setup) as server:
+                    figures[name].append(measure(server))
+        return Duel(**figures)
+
+
+def alternate(theirs: Running, ours: Running, measure: Callable[[Running], float], rounds: int) -> Duel:
+    """Measure two servers in turns; a first round warms up and does not count."""
+    pairs = [(measure(theirs), measure(ours)) for _ in range(rounds + 1)][1:]
+    return Duel([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+
+
+def server_block(protocol: str, port: int, *, tls: bool) -> str:
+    return f"    server {{ listen 127.0.0.1:{port}{' ssl' if tls else ''}; protocol {protocol}; }}"
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process and those it starts have DESCRIPTORS descriptors; raises ServerUnavailable."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= DESCRIPTORS:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, max(hard, DESCRIPTORS)))
+    except (OSError, ValueError) as error:
+        raise ServerUnavailable(f"{DESCRIPTORS} descriptors are wanted, {hard} allowed") from error

@@ -1,0 +1,105 @@
+"""What a login costs: CPU time, and the time that the client waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from bench.arena import PROTOCOLS, Arena, Duel, Running, Setup, alternate
+from bench.measure import Goal, Measure
+
+ROUNDS = 7
+AT_ONCE = 16
+PLAIN_LOGINS = 1000  # of a round
+TLS_LOGINS = 300
+SLOW_LOGINS = 25  # of a round where each takes 44 ms with nginx
+
+CACHE = "ssl_session_tickets off; ssl_session_cache shared:bench:10m;"
+TICKETS = "ssl_session_tickets on;"
+KEEPALIVE = "auth_http_keepalive 16;"
+
+
+def cost(server: Running, protocol: str, version: str = "", *, resume: bool = False) -> float:
+    """Microseconds of CPU for one login, from accepting the client to its leaving."""
+    count = TLS_LOGINS if version else PLAIN_LOGINS
+    load = server.load(protocol, version, count=count, at_once=AT_ONCE, resume=resume)
+    return server.cpu_of(load) / count / 1000
+
+
+def plain(protocol: str, arena: Arena) -> Duel:
+    return arena.duel(Setup(), lambda server: cost(server, protocol), ROUNDS)
+
+
+def shaken(protocol: str, version: str, certificate: str, arena: Arena) -> Duel:
+    """With a full handshake."""
+    return arena.duel(Setup(certificate=certificate), lambda server: cost(server, protocol, version), ROUNDS)
+
+
+def resumed(protocol: str, version: str, extra: str, arena: Arena) -> Duel:
+    """With a session that may be the other worker's."""
+    setup = Setup(workers=2, extra=extra)
+    return arena.duel(setup, lambda server: cost(server, protocol, version, resume=True), ROUNDS)
+
+
+def wall_time(protocol: str, arena: Arena) -> Duel:
+    """Milliseconds from connect() to the login, of clients that come one by one."""
+
+    def measure(server: Running) -> float:
+        return server.clients.run(server.load(protocol, "TLSv1.3", count=SLOW_LOGINS, quick=False)).median / 1000
+
+    return arena.duel(Setup(), measure, ROUNDS)
+
+
+def keepalive(arena: Arena) -> Duel:
+    """nginx does not know auth_http_keepalive: its figure is that of a login without."""
+    kept = Setup(extra=KEEPALIVE)
+    with arena.running("nginx", Setup()) as theirs, arena.running("mailworker", kept) as ours:
+        return alternate(theirs, ours, lambda server: cost(server, "imap"), ROUNDS)
+
+
+def measures() -> Iterator[Measure]:
+    for protocol in PROTOCOLS:
+        name = protocol.upper()
+        yield Measure(f"{protocol}-login", f"CPU per plain {name} login", "us", Goal(1.0), partial(plain, protocol))
+        yield Measure(
+            f"{protocol}s-tls13",
+            f"CPU per {name}S login, full handshake, TLS 1.3, P-256",
+            "us",
+            Goal(0.95),
+            partial(shaken, protocol, "TLSv1.3", "ecdsa"),
+        )
+        yield Measure(
+            f"{protocol}s-tls12-rsa",
+            f"CPU per {name}S login, full handshake, TLS 1.2, RSA-2048",
+            "us",
+            Goal(1.0),
+            partial(shaken, protocol, "TLSv1.2", "rsa"),
+        )
+        for version, way, extra in (
+            ("TLSv1.2", "id", CACHE),
+            ("TLSv1.3", "id", CACHE),
+            ("TLSv1.2", "ticket", TICKETS),
+            ("TLSv1.3", "ticket", TICKETS),
+        ):
+            kind = "session id from the shared zone" if way == "id" else "ticket"
+            yield Measure(
+                f"{protocol}s-{version.lower().replace('v', '').replace('.', '')}-{way}",
+                f"CPU per {name}S login resumed by {kind}, {version.replace('v', ' ')}, 2 workers",
+                "us",
+                Goal(1.1),
+                partial(resumed, protocol, version, extra),
+            )
+        yield Measure(
+            f"{protocol}s-wall",
+            f"wall time of the median {name}S login",
+            "ms",
+            Goal(0.1),
+            partial(wall_time, protocol),
+        )
+    yield Measure(
+        "imap-keepalive",
+        "CPU per plain IMAP login, auth_http_keepalive 16 (nginx: a connection for each login)",
+        "us",
+        Goal(1.0),
+        keepalive,
+    )

@@ -1,0 +1,68 @@
+"""What a server and its idle sessions take of memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+
+from bench.arena import PROTOCOLS, Arena, Duel, Running, Setup
+from bench.measure import Goal, Measure
+
+ROUNDS = 3
+ROUNDS_OF_SESSIONS = 1  # thousands of sessions are a sample of their own: figures of rounds differ by less than 1%
+SESSIONS = 5000
+CONNECTIONS = 20_000
+AT_ONCE = 32
+MEGABYTE = 1e6
+FURTHER = 2  # workers
+
+
+def session_size(server: Running, protocol: str, version: str) -> float:
+    """Kilobytes (of 1024 bytes) of one idle session that is logged in."""
+    server.clients.run(server.load(protocol, version, count=AT_ONCE))  # what the first session brings stays
+    server.settled_cpu()
+    before = server.tree.pss()
+    with server.clients.stay(server.load(protocol, version, mode="idle", count=SESSIONS, at_once=AT_ONCE)):
+        server.settled_cpu()
+        return (server.tree.pss() - before) / SESSIONS / 1024
+
+
+def sessions(protocol: str, version: str, arena: Arena) -> Duel:
+    setup = Setup(connections=CONNECTIONS)
+    return arena.fresh_duel(setup, lambda server: session_size(server, protocol, version), ROUNDS_OF_SESSIONS)
+
+
+def empty_size(server: Running) -> float:
+    """Megabytes without clients."""
+    time.sleep(0.5)
+    server.settled_cpu()
+    return server.tree.pss() / MEGABYTE
+
+
+def empty(arena: Arena) -> Duel:
+    return arena.fresh_duel(Setup(), empty_size, ROUNDS)
+
+
+def further_worker(arena: Arena) -> Duel:
+    """Megabytes that each worker beyond the first adds."""
+    one = arena.fresh_duel(Setup(), empty_size, ROUNDS)
+    more = arena.fresh_duel(Setup(workers=1 + FURTHER), empty_size, ROUNDS)
+    return Duel(
+        [(b - a) / FURTHER for a, b in zip(one.nginx, more.nginx, strict=True)],
+        [(b - a) / FURTHER for a, b in zip(one.mailworker, more.mailworker, strict=True)],
+    )
+
+
+def measures() -> Iterator[Measure]:
+    for protocol in PROTOCOLS:
+        for suffix, version, bound in (("", "", 1.6), ("s", "TLSv1.3", 15.0)):
+            yield Measure(
+                f"{protocol}{suffix}-idle",
+                f"memory per idle {protocol.upper()}{suffix.upper()} session, of {SESSIONS}",
+                "KB",
+                Goal(bound, "figure"),
+                partial(sessions, protocol, version),
+            )
+    yield Measure("memory", "PSS of a server without clients, 1 worker", "MB", Goal(35.0, "figure"), empty)
+    yield Measure("memory-worker", "PSS of each further worker", "MB", Goal(5.0, "figure"), further_worker)

@@ -1,0 +1,254 @@
+/*
+ * The peers of a proxy that is measured, in one process: an auth service and backends for IMAP, POP3 and SMTP that
+ * take every login. Prints their four ports on one line, and ends when standard input does.
+ *
+ * After its login an IMAP client may ask "TAG BULK n", and gets n megabytes of nothing, for ever if n is 0.
+ */
+
+#define _GNU_SOURCE
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum kind { AUTH, IMAP, POP3, SMTP, KINDS };
+
+struct peer {
+    int fd;
+    enum kind kind;
+    int listening;
+    int step;             /* of the login */
+    int endless;          /* whether the bulk never ends */
+    unsigned long long bulk; /* bytes still to be sent */
+    size_t used;
+    char tag[32];
+    char text[1500]; /* what is not answered yet */
+};
+
+static int epoll;
+static int ports[KINDS];
+static const char page[65536];
+static const char *const greetings[KINDS] = {NULL, "* OK ready\r\n", "+OK ready\r\n", "220 ready\r\n"};
+static const char *const names[KINDS] = {NULL, "imap", "pop3", "smtp"};
+
+static void fail(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static void watch(struct peer *peer, int operation, unsigned int events)
+{
+    struct epoll_event event = {.events = events, .data = {.ptr = peer}};
+
+    if (epoll_ctl(epoll, operation, peer->fd, &event) != 0) {
+        fail("epoll_ctl");
+    }
+}
+
+static struct peer *new_peer(int fd, enum kind kind)
+{
+    struct peer *peer = calloc(1, sizeof *peer);
+
+    if (peer == NULL) {
+        fail("calloc");
+    }
+    peer->fd = fd;
+    peer->kind = kind;
+    return peer;
+}
+
+static void drop(struct peer *peer)
+{
+    close(peer->fd);
+    free(peer);
+}
+
+static int say(struct peer *peer, const char *text)
+{
+    return send(peer->fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t) strlen(text);
+}
+
+static void listen_for(enum kind kind)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t length = sizeof address;
+    struct peer *peer = new_peer(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), kind);
+
+    peer->listening = 1;
+    if (peer->fd < 0 || bind(peer->fd, (struct sockaddr *) &address, length) != 0 || listen(peer->fd, 4096) != 0
+        || getsockname(peer->fd, (struct sockaddr *) &address, &length) != 0) {
+        fail("listen");
+    }
+    ports[kind] = ntohs(address.sin_port);
+    watch(peer, EPOLL_CTL_ADD, EPOLLIN);
+}
+
+static void accept_all(const struct peer *listener)
+{
+    int fd, on = 1;
+
+    while ((fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+        struct peer *peer = new_peer(fd, listener->kind);
+
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        watch(peer, EPOLL_CTL_ADD, EPOLLIN);
+        if (greetings[peer->kind] != NULL) {
+            say(peer, greetings[peer->kind]);
+        }
+    }
+    if (errno != EAGAIN && errno != ECONNABORTED) {
+        fail("accept");
+    }
+}
+
+/* 0: the peer is done with. */
+static int answer_auth(struct peer *peer)
+{
+    char reply[256];
+    int kind, keep = strstr(peer->text, " HTTP/1.1\r\n") != NULL;
+    const char *protocol = strstr(peer->text, "\nAuth-Protocol: ");
+
+    if (protocol == NULL) {
+        return 0;
+    }
+    for (kind = IMAP; kind < SMTP && strncmp(protocol + 16, names[kind], 4) != 0; kind++) {
+    }
+    snprintf(reply, sizeof reply,
+             "HTTP/1.%d 200 OK\r\n%sAuth-Status: OK\r\nAuth-Server: 127.0.0.1\r\nAuth-Port: %d\r\n\r\n", keep,
+             keep ? "Content-Length: 0\r\n" : "", ports[kind]);
+    return say(peer, reply) && keep;
+}
+
+static int answer_imap(struct peer *peer, const char *line, size_t length)
+{
+    char reply[64];
+    int literal = length > 0 && line[length - 1] == '}';
+
+    if (peer->step == 0) {
+        snprintf(peer->tag, sizeof peer->tag, "%.*s", (int) strcspn(line, " "), line);
+    }
+    if (peer->step < 2 && literal) {
+        peer->step++;
+        return say(peer, "+ go on\r\n");
+    }
+    if (peer->step == 2) {
+        peer->step++;
+        snprintf(reply, sizeof reply, "%s OK done\r\n", peer->tag);
+        return say(peer, reply);
+    }
+    line = strstr(line, " BULK ");
+    if (line == NULL) {
+        return 0;
+    }
+    peer->bulk = strtoull(line + 6, NULL, 10) << 20;
+    peer->endless = peer->bulk == 0;
+    watch(peer, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
+    return 1;
+}
+
+static int answer_smtp(struct peer *peer, const char *line)
+{
+    if (strncmp(line, "XCLIENT", 7) == 0) {
+        return say(peer, "220 ready\r\n");
+    }
+    return say(peer, strncmp(line, "AUTH", 4) == 0 ? "235 done\r\n" : "250 done\r\n");
+}
+
+static int answer_line(struct peer *peer, const char *line, size_t length)
+{
+    if (peer->kind == IMAP) {
+        return answer_imap(peer, line, length);
+    }
+    return peer->kind == POP3 ? say(peer, "+OK\r\n") : answer_smtp(peer, line);
+}
+
+static int answer_lines(struct peer *peer)
+{
+    char *line = peer->text, *end;
+
+    while ((end = strstr(line, "\r\n")) != NULL) {
+        *end = '\0';
+        if (!answer_line(peer, line, (size_t) (end - line))) {
+            return 0;
+        }
+        line = end + 2;
+    }
+    peer->used -= (size_t) (line - peer->text);
+    memmove(peer->text, line, peer->used + 1);
+    return 1;
+}
+
+static int receive(struct peer *peer)
+{
+    ssize_t got = recv(peer->fd, peer->text + peer->used, sizeof peer->text - peer->used - 1, 0);
+
+    if (got <= 0) {
+        return got < 0 && errno == EAGAIN;
+    }
+    peer->used += (size_t) got;
+    peer->text[peer->used] = '\0';
+    if (peer->kind != AUTH) {
+        return answer_lines(peer);
+    }
+    if (strstr(peer->text, "\r\n\r\n") == NULL) {
+        return 1;
+    }
+    peer->used = 0;
+    return answer_auth(peer);
+}
+
+static int send_bulk(struct peer *peer)
+{
+    size_t size = peer->endless || peer->bulk > sizeof page ? sizeof page : (size_t) peer->bulk;
+    ssize_t sent = send(peer->fd, page, size, MSG_NOSIGNAL);
+
+    if (sent < 0) {
+        return errno == EAGAIN;
+    }
+    if (!peer->endless && (peer->bulk -= (unsigned long long) sent) == 0) {
+        watch(peer, EPOLL_CTL_MOD, EPOLLIN);
+    }
+    return 1;
+}
+
+static void serve(struct peer *peer, unsigned int events)
+{
+    if (peer->listening) {
+        accept_all(peer);
+    } else if (((events & ~(unsigned int) EPOLLOUT) && !receive(peer)) || ((events & EPOLLOUT) && !send_bulk(peer))) {
+        drop(peer);
+    }
+}
+
+int main(void)
+{
+    struct epoll_event events[256], input = {.events = EPOLLIN, .data = {.ptr = NULL}};
+    int kind, count;
+
+    epoll = epoll_create1(0);
+    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &input) != 0) {
+        fail("epoll");
+    }
+    for (kind = AUTH; kind < KINDS; kind++) {
+        listen_for(kind);
+    }
+    printf("%d %d %d %d\n", ports[AUTH], ports[IMAP], ports[POP3], ports[SMTP]);
+    fflush(stdout);
+    while ((count = epoll_wait(epoll, events, 256, -1)) >= 0 || errno == EINTR) {
+        while (count-- > 0) {
+            if (events[count].data.ptr == NULL) {
+                return 0;
+            }
+            serve(events[count].data.ptr, events[count].events);
+        }
+    }
+    fail("epoll_wait");
+}

@@ -1,0 +1,58 @@
+"""The system calls of a login, counted by strace."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.arena import Arena, Running, Setup
+from tests.support.daemon import find_program, wait_until
+
+LOGINS = 200
+TITLE = "system calls for each of {} logins, {}"
+
+
+def profile(names: Sequence[str]) -> None:
+    """Print what one login of each named measure calls, PROTOCOL-login or PROTOCOLs-tls13.
+
+    Raises ServerUnavailable.
+    """
+    strace = find_program("strace")
+    with tempfile.TemporaryDirectory() as folder:
+        arena = Arena(Path(folder))
+        try:
+            for name in names or ("imap-login",):
+                protocol, _, way = name.partition("-")
+                version = "" if way == "login" else "TLSv1.3"
+                for server in ("nginx", "mailworker"):
+                    with arena.running(server, Setup()) as running:
+                        print(_count(strace, running, protocol.removesuffix("s") if version else protocol, version))
+        finally:
+            arena.close()
+
+
+def _count(strace: str, server: Running, protocol: str, version: str) -> str:
+    output = server.folder / "strace"
+    load = server.load(protocol, version, count=LOGINS, at_once=1)
+    server.clients.run(load)
+    command = [strace, "-f", "-q", "-o", str(output), "-p", str(server.tree.workers[0])]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as tracer:
+        wait_until(lambda: "TracerPid:\t0" not in Path(f"/proc/{server.tree.workers[0]}/status").read_text(), "strace")
+        server.clients.run(load)
+        time.sleep(0.2)
+        tracer.terminate()
+    return "\n".join([TITLE.format(LOGINS, server.name), *_table(output.read_text(errors="replace"))])
+
+
+def _table(trace: str) -> list[str]:
+    counts: dict[str, int] = {}
+    for line in trace.splitlines():
+        call = line.split(" ", 1)[-1].strip().partition("(")[0]
+        if call.isidentifier():
+            counts[call] = counts.get(call, 0) + 1
+    total = sum(counts.values())
+    rows = [f"{count / LOGINS:8.2f} {call}" for call, count in sorted(counts.items(), key=lambda pair: -pair[1])]
+    return [*rows, f"{total / LOGINS:8.2f} in all"]

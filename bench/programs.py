@@ -1,0 +1,108 @@
+"""The C programs that load a proxy: its peers and its clients."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from tests.support.daemon import ServerUnavailable
+
+HERE = Path(__file__).parent
+FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
+LIBRARIES = ("-lssl", "-lcrypto")
+TIMEOUT = 320.0  # seconds; the programs themselves give up before
+
+
+def build(name: str, folder: Path) -> Path:
+    """Compile bench/`name`.c; raises ServerUnavailable without a compiler or OpenSSL's headers."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise ServerUnavailable("cc is not installed")
+    program = folder / name
+    command = [compiler, *FLAGS, "-o", str(program), str(HERE / f"{name}.c"), *LIBRARIES]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServerUnavailable(f"{name}.c cannot be compiled: {done.stderr}")
+    return program
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What clients do; see client.c."""
+
+    port: int
+    protocol: str = "imap"
+    mode: str = "login"
+    count: int = 1
+    at_once: int = 1
+    version: str = ""  # "" for no TLS
+    resume: bool = False
+    megabytes: int = 0
+    ciphers: str = "-"
+    quick: bool = True
+
+    def arguments(self) -> list[str]:
+        version = {"": 0, "TLSv1.2": 12, "TLSv1.3": 13}[self.version]
+        numbers = (self.count, self.at_once, version, int(self.resume), self.megabytes)
+        return [self.mode, str(self.port), self.protocol, *map(str, numbers), self.ciphers, str(int(self.quick))]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What clients found: how many logged in and how many resumed a session, microseconds, and seconds for all."""
+
+    logins: int
+    resumed: int
+    median: float
+    p99: float
+    seconds: float
+
+    @classmethod
+    def read(cls, line: str) -> Outcome:
+        logins, resumed, median, p99, seconds = line.split()
+        return cls(int(logins), int(resumed), float(median), float(p99), float(seconds))
+
+
+class Program:
+    """A program that prints one line when it is ready, and ends when its standard input does."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.line = self._process.stdout.readline()
+        if not self.line:
+            raise RuntimeError(f"{command[0]} ended with {self._process.wait()}")
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._process.communicate(timeout=TIMEOUT)
+
+
+class Clients:
+    """Starts clients of the program `client`."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = str(program)
+
+    def run(self, load: Load) -> Outcome:
+        """Let all come and go."""
+        command = [self._program, *load.arguments()]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT, check=True)
+        outcome = Outcome.read(done.stdout)
+        if outcome.logins != load.count or outcome.resumed != (load.count if load.resume else 0):
+            raise RuntimeError(f"{load}: {outcome}")
+        return outcome
+
+    def stay(self, load: Load) -> Program:
+        """Let all come, and stay until the program is stopped."""
+        return Program([self._program, *load.arguments()])

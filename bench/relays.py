@@ -1,0 +1,52 @@
+"""What relaying costs, and what it costs others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from bench.arena import Arena, Duel, Running, Setup
+from bench.measure import Goal, Measure
+
+ROUNDS = 7
+FAIRNESS_ROUNDS = 3
+DOWNLOADS = 4
+MEGABYTES = 24  # of each download
+CROWD = 20  # endless downloads
+LOGINS = 100  # among them
+
+
+def cost(server: Running, version: str) -> float:
+    """Microseconds of CPU for one megabyte, of four downloads at once."""
+    load = server.load("imap", version, mode="bulk", count=DOWNLOADS, at_once=DOWNLOADS, megabytes=MEGABYTES)
+    return server.cpu_of(load) / 1000 / DOWNLOADS / MEGABYTES
+
+
+def relay(version: str, buffer: str, arena: Arena) -> Duel:
+    return arena.duel(Setup(buffer=buffer), lambda server: cost(server, version), ROUNDS)
+
+
+def fairness(arena: Arena) -> Duel:
+    """Milliseconds that 99 of 100 logins take at most while downloads keep the worker busy."""
+
+    def measure(server: Running) -> float:
+        crowd = server.load("imap", mode="bulk", count=CROWD, at_once=CROWD)
+        with server.clients.stay(crowd):
+            return server.clients.run(server.load("imap", count=LOGINS)).p99 / 1000
+
+    return arena.duel(Setup(), measure, FAIRNESS_ROUNDS)
+
+
+def measures() -> Iterator[Measure]:
+    for name, version, bounds in (("plain", "", (0.9, 0.6)), ("tls", "TLSv1.3", (0.85, 0.85))):
+        for buffer, bound in zip(("4k", "64k"), bounds, strict=True):
+            to = "TLS 1.3 to the client" if version else "plain"
+            yield Measure(
+                f"relay-{name}-{buffer}",
+                f"CPU per megabyte relayed, {to}, proxy_buffer {buffer}",
+                "us",
+                Goal(bound),
+                partial(relay, version, buffer),
+            )
+    title = f"99th percentile of the wall time of a plain IMAP login beside {CROWD} downloads"
+    yield Measure("fairness", title, "ms", Goal(2.0), fairness)

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as bench
+from bench import logins, memory, operation, relays
+from bench.__main__ import all_measures, main
+from tests.support.daemon import ServerUnavailable
+
+
+def test_every_measure_has_a_name_of_its_own() -> None:
+    count = sum(len(list(module.measures())) for module in (logins, relays, memory, operation))
+    assert len(all_measures()) == count
+
+
+def test_measures_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    assert "imap-login           CPU per plain IMAP login, us\n" in capsys.readouterr().out
+
+
+def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["imap-login", "imap-logout"])
+    assert raised.value.code == 2
+    assert "no measure is named imap-logout" in capsys.readouterr().err
+
+
+def test_what_cannot_be_measured_is_told_and_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_folder: Path) -> None:
+        raise ServerUnavailable("nginx is not installed")
+
+    monkeypatch.setattr(bench, "Arena", refuse)
+    assert main(["imap-login"]) == 1
+    assert capsys.readouterr().err == "cannot measure: nginx is not installed\n"

@@ -1,0 +1,50 @@
+"""The programs in C compile, and speak with a mailworker between them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench.arena import PROTOCOLS, Arena, Setup
+from bench.logins import CACHE, TICKETS
+from bench.programs import Load, Outcome
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    arena = Arena(tmp_path_factory.mktemp("arena"))
+    yield arena
+    arena.close()
+
+
+def test_a_load_is_told_in_the_order_of_the_program() -> None:
+    load = Load(143, "pop3", "bulk", 10, 2, "TLSv1.2", True, 5, "ALL", False)
+    assert " ".join(load.arguments()) == "bulk 143 pop3 10 2 12 1 5 ALL 0"
+
+
+def test_an_outcome_is_read() -> None:
+    assert Outcome.read("10 9 1.5 2.5 0.25\n") == Outcome(10, 9, 1.5, 2.5, 0.25)
+
+
+def test_clients_log_in_by_every_protocol_and_load(arena: Arena) -> None:
+    with arena.running("mailworker", Setup()) as server:
+        for protocol in PROTOCOLS:
+            for version in ("", "TLSv1.2", "TLSv1.3"):
+                assert server.clients.run(server.load(protocol, version, count=3, at_once=2)).logins == 3
+        for version in ("", "TLSv1.3"):
+            server.clients.run(server.load("imap", version, mode="bulk", count=2, at_once=2, megabytes=1))
+        with server.clients.stay(server.load("imap", mode="idle", count=2)) as idle:
+            assert Outcome.read(idle.line).logins == 2
+
+
+@pytest.mark.parametrize("extra", [CACHE, TICKETS])
+def test_clients_resume_sessions(arena: Arena, extra: str) -> None:
+    with arena.running("mailworker", Setup(extra=extra)) as server:
+        for version in ("TLSv1.2", "TLSv1.3"):
+            assert server.clients.run(server.load("imap", version, count=4, at_once=2, resume=True)).resumed == 4
+
+
+def test_cpu_time_is_that_of_all_processes(arena: Arena) -> None:
+    with arena.running("mailworker", Setup(workers=2)) as server:
+        assert len(server.tree.workers) == 2
+        assert server.cpu_of(server.load(count=20)) > 0
+        assert server.tree.pss() > 0
