@@ -15,7 +15,7 @@ from typing import Final
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, ProtocolError
 from mailworker.wire import sasl
-from mailworker.wire.auth_http import AuthResponseParser
+from mailworker.wire.auth_response import AuthResponseParser
 from mailworker.wire.dns import Query, Question, RecordType, to_name
 from mailworker.wire.imap import ImapParser
 from mailworker.wire.pop3 import Pop3Parser

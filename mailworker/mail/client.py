@@ -11,7 +11,8 @@ from mailworker.mail.client_tls import tls_facts, tls_tlvs
 from mailworker.mail.dialogue.dialogue import Login
 from mailworker.mail.upstream.upstream import Introduction
 from mailworker.native.sockets import local_address
-from mailworker.wire.auth_http import Accepted, AuthRequest, TlsFacts
+from mailworker.wire.auth_request import AuthRequest, TlsFacts
+from mailworker.wire.auth_response import Accepted
 from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2
 
 

@@ -8,7 +8,7 @@ from mailworker.config.settings import SslSettings, VerifyClient
 from mailworker.mail.dialogue.dialogue import Dialogue
 from mailworker.mail.session_log import SessionLog
 from mailworker.tls.connection import TlsConnection
-from mailworker.wire.auth_http import ClientCertificate, TlsFacts
+from mailworker.wire.auth_request import ClientCertificate, TlsFacts
 from mailworker.wire.proxy_protocol import TlsTlvs
 
 # OpenSSL's codes for a chain that ends in nobody we know, which `optional_no_ca` leaves to the auth service:

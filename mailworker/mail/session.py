@@ -19,7 +19,7 @@ from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.mail.upstream.upstream import Upstream
-from mailworker.wire.auth_http import Accepted, InvalidResponse, Rejected
+from mailworker.wire.auth_response import Accepted, InvalidResponse, Rejected
 from mailworker.wire.upstream import InvalidReply
 
 # Seconds that a client gets to answer our close_notify (nginx's lingering of TLS connections).

@@ -13,15 +13,8 @@ from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream, Stream
 from mailworker.mail.authentication.authenticator import Pause
 from mailworker.mail.authentication.idle import IdleConnections
-from mailworker.wire.auth_http import (
-    Accepted,
-    AuthHttpTemplate,
-    AuthRequest,
-    AuthResponseParser,
-    Rejected,
-    Verdict,
-    Wait,
-)
+from mailworker.wire.auth_request import AuthHttpTemplate, AuthRequest
+from mailworker.wire.auth_response import Accepted, AuthResponseParser, Rejected, Verdict, Wait
 
 _READ_SIZE = 4096
 # A service that answers WAIT for ever would hold the session for ever; nginx asks it for ever.

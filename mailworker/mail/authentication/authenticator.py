@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from mailworker.event.connections import Connections
-from mailworker.wire.auth_http import Accepted, AuthRequest, Rejected
+from mailworker.wire.auth_request import AuthRequest
+from mailworker.wire.auth_response import Accepted, Rejected
 
 Pause = Callable[[float], Awaitable[None]]
 

@@ -16,7 +16,8 @@ from mailworker.event.stream import Stream
 from mailworker.event.task import sleep
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.wire.auth_http import Rejected, SmtpEnvelope
+from mailworker.wire.auth_request import SmtpEnvelope
+from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand, TooLongCommand, without_credentials
 from mailworker.wire.secret import Secret
 

@@ -8,7 +8,7 @@ from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused, Request
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.wire.auth_http import Rejected
+from mailworker.wire.auth_response import Rejected
 from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb
 from mailworker.wire.secret import Secret
 

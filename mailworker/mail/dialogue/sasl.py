@@ -7,7 +7,7 @@ from typing import Any
 
 from mailworker.config.settings import AuthMethod
 from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused
-from mailworker.wire.auth_http import Rejected
+from mailworker.wire.auth_response import Rejected
 from mailworker.wire.sasl import (
     PASSWORD_PROMPT,
     USERNAME_PROMPT,

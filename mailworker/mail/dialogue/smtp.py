@@ -11,7 +11,8 @@ from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused, Request
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.wire.auth_http import Rejected, SmtpEnvelope
+from mailworker.wire.auth_request import SmtpEnvelope
+from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import without_credentials
 from mailworker.wire.smtp import SmtpCommand, SmtpParser, SmtpVerb
 

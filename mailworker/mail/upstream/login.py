@@ -6,7 +6,7 @@ from mailworker.errors import Party, ProtocolError
 from mailworker.mail.dialogue.imap import ImapDialogue
 from mailworker.mail.dialogue.smtp import SmtpDialogue
 from mailworker.mail.upstream.upstream import Introduction, Upstream
-from mailworker.wire.auth_http import SmtpEnvelope
+from mailworker.wire.auth_request import SmtpEnvelope
 from mailworker.wire.secret import Secret
 from mailworker.wire.upstream import (
     expect_imap_continuation,

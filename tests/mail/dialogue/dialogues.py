@@ -15,7 +15,8 @@ from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.protocols import PROTOCOLS
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.wire.auth_http import Rejected, SmtpEnvelope
+from mailworker.wire.auth_request import SmtpEnvelope
+from mailworker.wire.auth_response import Rejected
 from mailworker.wire.secret import Secret
 from tests.support.memory_stream import MemoryStream, MemoryTls, run
 from tests.support.recorded_log import RecordedLog

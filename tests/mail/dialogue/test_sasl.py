@@ -6,7 +6,7 @@ import pytest
 
 from mailworker.config.settings import AuthMethod, Protocol
 from mailworker.mail.dialogue.dialogue import Login
-from mailworker.wire.auth_http import Rejected
+from mailworker.wire.auth_response import Rejected
 from tests.mail.dialogue.dialogues import (
     ALL_METHODS,
     OAUTH,
