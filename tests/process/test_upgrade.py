@@ -58,7 +58,7 @@ def test_usr2_starts_a_new_binary_on_the_same_sockets(daemon: Mailworker, port: 
     assert int(daemon.old_pid_file.read_text()) == old
     assert daemon.lines(rf"{old}#{old}: signal 12 \(SIGUSR2\) received from {os.getpid()}, changing binary$")
     assert daemon.lines(rf"\[notice\] {old}#{old}: changing binary$")
-    assert daemon.lines(rf"\[notice\] {old}#{old}: start new binary process {new}$")
+    daemon.await_line(rf"\[notice\] {old}#{old}: start new binary process {new}$")
     assert daemon.lines(rf'\[notice\] {new}#{new}: using inherited sockets from "\d+;"$')
     assert not daemon.lines("Address already in use")
     assert greeting(port) == GREETING

@@ -146,13 +146,14 @@ class Mailworker:
     def await_workers(self, count: int, without: Iterable[int] = (), master: int | None = None) -> list[int]:
         """Wait until `master` has `count` workers, none of them of `without`; returns their process ids."""
         gone = set(without)
+        found: list[int] = []
 
         def complete() -> bool:
-            found = {worker.pid for worker in self.workers(master)}
-            return len(found) == count and not found & gone
+            found[:] = [worker.pid for worker in self.workers(master)]
+            return len(found) == count and not gone.intersection(found)
 
         self.await_true(complete, f"{count} workers")
-        return [worker.pid for worker in self.workers(master)]
+        return found
 
     def await_exit(self) -> int:
         """Wait until the foreground process has ended; returns its exit code."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from time import process_time
+from time import thread_time
 
 import dns.flags
 import dns.message
@@ -249,9 +249,9 @@ def pointers_to_pointers() -> bytes:
 @pytest.mark.parametrize("make", [most_records, longest_names, pointers_to_pointers])
 def test_the_longest_messages_are_read_in_no_time(make: Callable[[], bytes]) -> None:
     message = with_data(QUERY, make(), 6000)[:65535]
-    began = process_time()
+    began = thread_time()
     QUERY.read(message)
-    assert process_time() - began < 0.4
+    assert thread_time() - began < 0.4
 
 
 @given(st.binary(max_size=600))

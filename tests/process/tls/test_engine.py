@@ -45,7 +45,7 @@ def token(folder: Path, ecdsa: Certificate, monkeypatch: pytest.MonkeyPatch) -> 
     ):
         subprocess.run([program, *arguments], check=True, capture_output=True)
     for path in (tokens, *tokens.rglob("*")):  # workers of another user read it too
-        path.chmod(0o755 if path.is_dir() else 0o644)
+        path.chmod(0o777 if path.is_dir() else 0o666)
     return tokens
 
 
