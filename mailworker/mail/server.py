@@ -31,3 +31,8 @@ class Server:
     def starttls_only(self) -> bool:
         """Whether logging in demands TLS."""
         return self.settings.starttls is Starttls.ONLY
+
+    @property
+    def greets_at_once(self) -> bool:
+        """Whether no client has to wait for its greeting."""
+        return self.resolver is None and not self.settings.dialogue.greeting_delay

@@ -92,7 +92,7 @@ class Session:
             return None
         if self._client.listen.ssl:
             self._log.action = "SSL handshaking"
-            refusal = await self._shake_hands(more=self._server.resolver is None)
+            refusal = await self._shake_hands(more=self._server.greets_at_once)
             if refusal is not None:
                 return refusal
         if self._server.resolver is not None:

@@ -56,6 +56,14 @@ def received(theirs: socket.socket) -> bytes:
         return b""
 
 
+def count_records(flight: bytes) -> int:
+    count = 0
+    while flight:
+        flight = flight[5 + int.from_bytes(flight[3:5], "big") :]
+        count += 1
+    return count
+
+
 def up_to_the_last_flight(raw: RawPair, client: Client) -> None:
     """The server has all that it needs to finish the handshake, and has not been called with it."""
     client.shake_hands()
@@ -78,6 +86,17 @@ def test_the_end_of_a_handshake_goes_with_the_greeting(
     client.hear(received(raw.theirs))
     assert client.shake_hands()
     assert client.read() == GREETING
+
+
+@pytest.mark.parametrize(("commands", "tickets"), [((), 2), ((("NumTickets", "1"),), 1)])
+def test_how_many_tickets_a_client_of_tls_1_3_gets(
+    connect_raw: ConnectRaw, ecdsa: Certificate, commands: tuple[tuple[str, str], ...], tickets: int
+) -> None:
+    raw, client = connect_raw(build(ecdsa, conf_commands=commands)), Client(TLS_1_3)
+    up_to_the_last_flight(raw, client)
+    raw.theirs.send(client.said())
+    assert raw.server.handshake() is None
+    assert count_records(received(raw.theirs)) == tickets
 
 
 @every_version

@@ -1,0 +1,61 @@
+"""A handshake and the greeting after it: they go together where nothing comes between them, and only there."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from typing import Any
+
+import dns.message
+import pytest
+
+from mailworker.config.settings import Protocol, ResolverSettings
+from tests.mail.cases import SMTP
+from tests.mail.conftest import Scene
+from tests.support.name_server import records
+from tests.support.patience import PATIENCE
+from tests.support.settings import dialogue_settings
+from tests.tls.peers import client_context
+
+NOTHING = records()
+
+
+@pytest.fixture
+def release() -> threading.Event:
+    """Lets the name server answer."""
+    return threading.Event()
+
+
+@pytest.fixture
+def delays(scene: Scene, release: threading.Event) -> dict[str, dict[str, Any]]:
+    """Settings that let a client wait for its greeting."""
+
+    def held(query: dns.message.Message) -> list[bytes]:
+        release.wait(PATIENCE)
+        return NOTHING(query)
+
+    server = scene.name_server({"1.0.0.127.in-addr.arpa PTR": held})
+    return {
+        "resolver": {"resolver": ResolverSettings((server.address,), timeout=PATIENCE)},
+        "smtp_greeting_delay": {"dialogue": dialogue_settings(Protocol.SMTP, greeting_delay=PATIENCE)},
+    }
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("directive", ["resolver", "smtp_greeting_delay"])
+def test_a_handshake_does_not_wait_for_what_delays_the_greeting(
+    scene: Scene,
+    delays: dict[str, dict[str, Any]],
+    release: threading.Event,
+    directive: str,
+    version: ssl.TLSVersion,
+) -> None:
+    client_tls = client_context()
+    client_tls.maximum_version = version
+    proxy = scene.tls_proxy(Protocol.SMTP, scene.auth(b""), implicit_tls=True, **delays[directive])
+    client = scene.client(proxy)
+    client.start_tls(client_tls)
+    assert client.is_silent()
+    release.set()
+    if directive == "resolver":
+        client.expect(SMTP.greeting)
