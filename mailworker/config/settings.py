@@ -368,3 +368,9 @@ class Settings:
     zones: tuple[SharedZone, ...]
     files: tuple[tuple[Path, bytes], ...]
     warnings: tuple[tuple[Level, str], ...]
+
+    @property
+    def logs_to_stderr(self) -> bool:
+        """Whether any `error_log` names stderr."""
+        lists = [self.core.error_log, *(server.error_log for server in self.servers)]
+        return any(isinstance(target, StderrLog) for targets in lists for target in targets)

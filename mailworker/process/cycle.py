@@ -11,6 +11,7 @@ from mailworker.config.load import load
 from mailworker.config.settings import LogTarget, Protocol, Settings, SslSettings
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
 from mailworker.mail.service import MailService
+from mailworker.process.daemon import redirect_stderr
 from mailworker.process.listeners import BoundListener, Opening, plan_listeners
 from mailworker.process.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
@@ -70,6 +71,11 @@ class Cycle:
         settings = load_settings(invocation, log, contexts.add, on_syntax_ok)
         zones = Zones(settings.zones, None if previous is None else previous._zones)
         return cls(settings, list(contexts), log, zones, contexts.share(zones))
+
+    def redirect_stderr(self) -> None:
+        """Let what the interpreter itself has to say end up in the log, unless somebody wants it on stderr."""
+        if not self.settings.logs_to_stderr:
+            redirect_stderr(self.log)
 
     @property
     def workers(self) -> int:

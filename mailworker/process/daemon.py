@@ -31,7 +31,7 @@ def become_daemon(descriptors: Iterable[int]) -> None:
 
 
 def redirect_stderr(log: Log) -> None:
-    """Let what the interpreter itself has to say end up in the log, unless that is on stderr anyway."""
+    """Let stderr end up in the log's first file, unless the log is on stderr anyway."""
     sys.stderr.flush()
     if log.descriptor is not None:
         os.dup2(log.descriptor, 2)

@@ -17,7 +17,6 @@ from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
-from mailworker.process.daemon import redirect_stderr
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
 from mailworker.process.service_manager import REFUSED
@@ -214,7 +213,7 @@ class Master:
     def _swap(self, new: Cycle) -> None:
         old, self._cycle = self._cycle, new
         self._resting = False
-        redirect_stderr(new.log)
+        new.redirect_stderr()
         old.close(new, shared=self._upgrade.other_runs)
         self._ticket_rotation.follow(new)
         self._workforce.follow(new)
@@ -231,7 +230,7 @@ class Master:
         self._cycle.log.write(Level.NOTICE, "reopening logs")
         user = self._cycle.settings.core.user
         self._cycle.reopen_logs(user.uid if user is not None and os.geteuid() == 0 else None)
-        redirect_stderr(self._cycle.log)
+        self._cycle.redirect_stderr()
         self._workforce.reopen_logs()
 
 

@@ -14,7 +14,6 @@ from mailworker.process import pid_file
 from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
-from mailworker.process.daemon import redirect_stderr
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
 from mailworker.process.service_manager import REFUSED
@@ -106,7 +105,7 @@ class SingleProcess:
             self._origin.manager.ready(REFUSED)
             return
         old, self._cycle = self._cycle, new
-        redirect_stderr(new.log)
+        new.redirect_stderr()
         # Sockets that both cycles have must leave the selector before they enter it again.
         self._finish(old, old.close_logs)
         old.remove_listeners(new)
@@ -117,7 +116,7 @@ class SingleProcess:
     def _reopen_logs(self) -> None:
         self._cycle.log.write(Level.NOTICE, "reopening logs")
         self._cycle.reopen_logs()
-        redirect_stderr(self._cycle.log)
+        self._cycle.redirect_stderr()
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._loop.set_deadline(Alarm(action), self._loop.now + seconds)

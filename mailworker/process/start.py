@@ -15,7 +15,7 @@ from mailworker.log.log import Console, Log, OpenFiles
 from mailworker.log.sinks import StderrSink
 from mailworker.process import pid_file
 from mailworker.process.cycle import Cycle, Invocation, load_settings
-from mailworker.process.daemon import become_daemon, redirect_stderr
+from mailworker.process.daemon import become_daemon
 from mailworker.process.inheritance import Inheritance
 from mailworker.process.master import Master
 from mailworker.process.notices import log_event_method, log_system
@@ -68,7 +68,7 @@ def _serve(origin: Origin, cycle: Cycle, console: Console) -> int:
         cycle.close(shared=inherited)
         return _FAILURE
     console.close()
-    redirect_stderr(cycle.log)
+    cycle.redirect_stderr()
     return process.run()
 
 

@@ -320,6 +320,13 @@ TABLE: Mapping[str, Entry] = {
         "a client shall not hold a connection for several times `timeout`; the log should say why it was sent away",
         _LOG,
     ),
+    "small-header": Entry(
+        Why.LOG,
+        "logs nothing of a version 2 PROXY header that is too small for its addresses",
+        "logs `header is too small`",
+        "the log should say why a client was sent away",
+        _LOG,
+    ),
     "too-long-reply": Entry(
         Why.LOG,
         "logs a backend's too long line without its last byte",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 _ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})")
 _RECORD = re.compile(r"log \[[a-z]+\] ")
 _UPSTREAM = re.compile(r", upstream: \S+\Z")
+_BROKEN_HEADER = re.compile(r'(broken header: "[^\n]*?)(?:\n|" while).*\Z', re.DOTALL)
 # Longer messages are cut by mailworker (capped-value), yet later than here.
 _CAP = 400
 
@@ -39,7 +40,7 @@ def divergence(theirs: Sequence[str], ours: Sequence[str]) -> Divergence | None:
 
 
 def _canonical(lines: Sequence[str]) -> list[str]:
-    """Log lines without escapes (log-escaping), long values (capped-value), and what nginx leaves out
+    """Log lines without escapes (log-escaping), long values (capped-value, broken-header), and what nginx leaves out
     (upstream-without-login, closed-without-a-word)."""
     parties = [line for line in lines if not line.startswith("log ")]
     records: list[str] = []
@@ -54,6 +55,7 @@ def _canonical(lines: Sequence[str]) -> list[str]:
 def _record(record: str) -> str:
     text = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), record).replace("\r", "\n")
     text = re.sub("\n+", "\n", text)
+    text = _BROKEN_HEADER.sub(r"\1", text)
     if ", login: " not in text:
         text = _UPSTREAM.sub("", text)
     return text[:_CAP]

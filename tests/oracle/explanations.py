@@ -17,6 +17,9 @@ Rule = Callable[[Case, Divergence], bool]
 INVALID = re.compile(r"client < (?:\S* BAD|-ERR|500 5\.5\.1) [Ii]nvalid command\\r\\n")
 _PROMPT = re.compile(r"client < (?:\+|334) ")
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
+_SUCCESS = re.compile(rb"HTTP/[0-9.]+ +2[0-9][0-9](?: [^\r\n]*)?\r?\n")
+_EMPTY = re.compile(rb"\nAuth-Status(?:: *)?\r?\n", re.IGNORECASE)
+_CLEAR = re.compile(rb"\nAuth-Status:[^\r\n]*[^ \r\n]", re.IGNORECASE)
 # Bytes of the buffers of nginx that the random dialogues can fill.
 _SMALL = 128
 
@@ -140,6 +143,50 @@ def _untagged(case: Case, at: Divergence) -> bool:
     return case.protocol == "imap" and connected and any(line.startswith(b"* ") for line in lines)
 
 
+def _fails_closed(case: Case, at: Divergence) -> bool:
+    """Where there is no clear yes or no."""
+    answers = [answer for answer in case.auth if isinstance(answer, bytes)]
+    unclear = any(
+        not _SUCCESS.match(answer) or not _CLEAR.search(answer) or _EMPTY.search(answer) for answer in answers
+    )
+    refused = _internal_error(at.ours) or "sent invalid response" in at.ours or "did not send status" in at.ours
+    return unclear and refused
+
+
+def _code_of_success(case: Case, at: Divergence) -> bool:
+    start = "client < 535 5.7.0 "
+    return at.ours.startswith(start) and at.theirs.endswith(at.ours.removeprefix(start))
+
+
+def _header_in_pieces(case: Case, at: Divergence) -> bool:
+    waits = at.theirs == "client = closed" and at.ours.startswith("client > ")
+    return _takes_header(case) and waits and at.common[-1].startswith("client > ")
+
+
+def _small_header(case: Case, at: Divergence) -> bool:
+    return not at.theirs and "header is too small" in at.ours
+
+
+def _large_header(case: Case, at: Divergence) -> bool:
+    return _takes_header(case) and "header is too large" in at.theirs
+
+
+def _command_behind_header(case: Case, at: Divergence) -> bool:
+    return _takes_header(case) and at.theirs.startswith("client > ") and at.ours.startswith("client < ")
+
+
+def _mixed_families(case: Case, at: Divergence) -> bool:
+    return at.ours.startswith("backend < PROXY TCP6 ") and "::ffff:" in at.ours
+
+
+def _takes_header(case: Case) -> bool:
+    return "proxy_protocol" in SERVERS[case.server].listen
+
+
+def _internal_error(line: str) -> bool:
+    return line.lower().endswith("internal server error\\r\\n")
+
+
 def _xclient_xtext(case: Case, at: Divergence) -> bool:
     start = "backend < XCLIENT "
     plain = _XTEXT.sub(lambda match: repr(bytes([int(match[1], 16)]))[2:-1], at.ours)
@@ -164,5 +211,12 @@ RULES: Mapping[str, Rule] = {
     "nul-in-login": _bytes_for_no_backend,
     "command-injection": _bytes_for_no_backend,
     "untagged-before-ok": _untagged,
+    "verdict-fails-closed": _fails_closed,
+    "code-of-success": _code_of_success,
+    "header-in-pieces": _header_in_pieces,
+    "small-header": _small_header,
+    "large-proxy-header": _large_header,
+    "command-behind-header": _command_behind_header,
+    "mixed-families": _mixed_families,
     "xclient-xtext": _xclient_xtext,
 }

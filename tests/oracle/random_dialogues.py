@@ -30,7 +30,7 @@ user pass a@b.test us%er x a+b=c {} {3} {x} {3 { } " \\ us"er "a "a" * = + 01234
 LONG = ("x" * 30, "y" * 30)
 
 
-def _rarely(times: int) -> st.SearchStrategy[bool]:
+def rarely(times: int) -> st.SearchStrategy[bool]:
     """True once in so many times; not at an end, which Hypothesis is fond of."""
     return st.integers(1, times).map(lambda number: number == times // 2 + 1)
 
@@ -180,14 +180,14 @@ def _chunks(draw: st.DrawFn, pieces: Sequence[str]) -> list[Step]:
     """The pieces as they are sent: some at once, some cut."""
     chunks: list[str] = []
     for piece in pieces:
-        if draw(_rarely(5)) and chunks:
+        if draw(rarely(5)) and chunks:
             chunks[-1] += piece
         else:
             chunks.append(piece)
     steps: list[Step] = []
     for chunk in chunks:
         data = chunk.encode("latin-1")
-        if len(data) > 1 and draw(_rarely(6)):
+        if len(data) > 1 and draw(rarely(6)):
             cut = draw(st.integers(1, len(data) - 1))
             steps += [Send(data[:cut]), Send(data[cut:])]
         elif data:
@@ -202,10 +202,10 @@ def _client(draw: st.DrawFn, protocol: str) -> list[Step]:
         commands: list[list[str]] = draw(st.lists(_commands(protocol), max_size=3))
         pieces = [piece for command in commands for piece in command]
         steps += draw(_chunks(pieces))
-        if draw(_rarely(4)):
+        if draw(rarely(4)):
             behind = draw(st.sampled_from(["", "", "b NOOP\r\n", "x"]))
             steps += [Send(f"{STARTTLS[protocol]}\r\n{behind}".encode()), Act.SHAKE_HANDS]
-    if draw(_rarely(10)):
+    if draw(rarely(10)):
         steps.append(Act.END)
     return steps
 
@@ -242,9 +242,9 @@ _MORE = (
 def _verdict(draw: st.DrawFn) -> Answer:
     lines = [draw(st.sampled_from(_STATUS)), *draw(st.sampled_from(_ADDRESS))]
     lines += draw(st.lists(st.sampled_from(_MORE), max_size=2))
-    if draw(_rarely(4)):
+    if draw(rarely(4)):
         lines = draw(st.permutations(lines))
-    if draw(_rarely(31)):
+    if draw(rarely(31)):
         lines.append("Auth-Wait: 1")
     end = draw(st.sampled_from(["\r\n", "\r\n", "\r\n", "\n"]))
     status = draw(st.sampled_from(["HTTP/1.0 200 OK", "HTTP/1.1 204", "HTTP/1.0 200 Fine, thanks"]))

@@ -119,13 +119,13 @@ class Stage:
             name: _reserve(server.host.strip("[]")) for name, server in servers.items() if server.host != UNIX
         }
         self._ports = {name: int(held.getsockname()[1]) for name, held in self._held.items()}
-        self._folder = Path(tempfile.mkdtemp(dir=props.folder))
-        self._folder.chmod(0o755)
-        self._log = self._folder / "error.log"
+        self.folder = Path(tempfile.mkdtemp(dir=props.folder))
+        self.folder.chmod(0o755)
+        self._log = self.folder / "error.log"
         values = {port_name(name): self._place(name) for name in servers}
         text = Template(configuration(servers)).substitute(props.values, **values)
         hosts = {name: _LOCAL.get(server.host, server.host) for name, server in servers.items() if server.host != UNIX}
-        self._proxy = start(self._folder, text, [(host, self._ports[name]) for name, host in hosts.items()])
+        self._proxy = start(self.folder, text, [(host, self._ports[name]) for name, host in hosts.items()])
 
     def stop(self) -> None:
         self._proxy.stop()
@@ -148,7 +148,7 @@ class Stage:
             told = sessions(log.read().decode("utf-8", "backslashreplace"))
         owner = _OWNERS.get(self.servers[case.server].host, CLIENT)
         lines += [f"log {text}" for text in told.get(owner, [])]
-        return [self._masked(line) for line in lines]
+        return [self.masked(line) for line in lines]
 
     def connect(self, name: str, source: str) -> socket.socket:
         """A connection to a server from `source`, if it is an IPv4 one."""
@@ -162,13 +162,13 @@ class Stage:
         return socket.create_connection(address, PATIENCE, None if ":" in address[0] else (source, 0))
 
     def _place(self, name: str) -> str:
-        return f"{self._folder}/{name}" if self.servers[name].host == UNIX else str(self._ports[name])
+        return f"{self.folder}/{name}" if self.servers[name].host == UNIX else str(self._ports[name])
 
-    def _masked(self, line: str) -> str:
+    def masked(self, line: str) -> str:
         """A line without what differs from stage to stage."""
         for name, port in self._ports.items():
             line = re.sub(rf"(?<=[: ]){port}\b", f"({name})", line)
-        return line.replace(str(self._folder), "(folder)")
+        return line.replace(str(self.folder), "(folder)")
 
 
 class _Performance:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.oracle.case import Case
-from tests.oracle.difference_table import TABLE
+from tests.oracle.difference_table import TABLE, UNSEEN
 from tests.oracle.divergence import divergence
 from tests.oracle.explanations import RULES, explain
 from tests.oracle.proxies import mailworker, nginx
+from tests.oracle.random_answers import headers, verdicts
 from tests.oracle.random_dialogues import dialogues
 from tests.oracle.stage import Stage, two_stages
 from tests.support.daemon import ServerUnavailable
@@ -33,17 +35,20 @@ def stages() -> Iterator[tuple[Stage, Stage]]:
 
 
 @pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp"])
-def test_mailworker_does_what_nginx_does(protocol: str, stages: tuple[Stage, Stage]) -> None:
+@pytest.mark.parametrize(("kind", "number"), [(dialogues, 100), (verdicts, 50), (headers, 50)])
+def test_mailworker_does_what_nginx_does(
+    protocol: str, kind: Callable[[str], st.SearchStrategy[Case]], number: int, stages: tuple[Stage, Stage]
+) -> None:
     theirs, ours = stages
 
     @settings(
-        max_examples=int(EXAMPLES or 100),
+        max_examples=int(EXAMPLES or number),
         derandomize=not EXAMPLES,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(dialogues(protocol))
+    @given(kind(protocol))
     def agree(case: Case) -> None:
         at = divergence(theirs.play(case), ours.play(case))
         if at is not None and not explain(case, at):
@@ -54,4 +59,4 @@ def test_mailworker_does_what_nginx_does(protocol: str, stages: tuple[Stage, Sta
 
 
 def test_every_explanation_is_a_named_difference() -> None:
-    assert set(RULES) <= set(TABLE)
+    assert set(RULES) <= {*TABLE, *UNSEEN}

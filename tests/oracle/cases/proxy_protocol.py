@@ -63,6 +63,12 @@ CASES: tuple[Case, ...] = (
         for name, bad in BAD.items()
     ),
     case("version 3 is no header", "imap-behind", raw(f"{SIGNATURE}\x31\x11\0\x0c{ADDRESSES}", 0), Act.AWAIT_CLOSE),
+    case(
+        "version 2 with half an address",
+        "imap-behind",
+        v2(0x21, 0x11, "\xc0\x00\x02\x01\xc0\x00"),
+        differs=Difference("small-header", "header is too small"),
+    ),
     case("no header", "imap-behind", Act.END),
     case("a header without addresses", "imap-behind", "PROXY TCP4   1 2", *LOGIN["imap"]),
 )
