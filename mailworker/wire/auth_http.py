@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import AddressValueError, IPv6Address
 
-from mailworker.config.settings import Address, AuthMethod, InetAddress, Protocol, UnixAddress
-from mailworker.errors import Party, ProtocolError, escape
+from mailworker.config.settings import Address, AuthMethod, Protocol, UnixAddress
+from mailworker.errors import Party, ProtocolError
+from mailworker.wire.auth_server import read_server
 from mailworker.wire.proxy_protocol import ProxyHeader
 from mailworker.wire.secret import Secret
 
@@ -54,11 +53,6 @@ _BLANK = re.compile(rb"\r?\n")
 # Headers that decide whether a connection can be used again: one that is repeated is a list, RFC 9110 section 5.3.
 _FRAMING = (b"connection", b"content-length", b"transfer-encoding")
 _LENGTH = re.compile(rb"[0-9]{1,5}")
-
-# nginx: four runs of digits, which may be empty
-_IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
-
-_PORT = re.compile(rb"0*([1-9][0-9]{0,4})")
 
 # More than nine digits are no waiting time but a mistake of the service.
 _WAIT = re.compile(rb"0*([0-9]{1,9})")
@@ -288,7 +282,7 @@ class AuthResponseParser:
         try:
             if self._verdict is None:
                 self._read()
-        except InvalidResponse as error:
+        except ProtocolError as error:
             raise InvalidResponse(str(error), (self._fields or {}).get(b"auth-user")) from None
         return self._verdict
 
@@ -397,32 +391,4 @@ def _address(fields: dict[bytes, bytes]) -> Address:
         return UnixAddress(server[len(b"unix:") :].decode(errors="surrogateescape"))
     if not server or not port:
         raise InvalidResponse("did not send server or port")
-    return _inet_address(server, port)
-
-
-@lru_cache(maxsize=4096)  # there are few backends and many logins
-def _inet_address(server: bytes, port: bytes) -> InetAddress:
-    host = _ipv4(server) or _ipv6(server)
-    if host is None:
-        raise InvalidResponse(f'sent invalid server address:"{escape(server)}"')
-    number = _PORT.fullmatch(port)
-    if number is None or int(number[1]) > 65535:
-        raise InvalidResponse(f'sent invalid server port:"{escape(port)}"')
-    return InetAddress(host, int(number[1]))
-
-
-def _ipv4(text: bytes) -> str | None:
-    """An address as nginx reads it: the highest one is none."""
-    match = _IPV4.fullmatch(text)
-    octets = [int(digits.lstrip(b"0")[:4] or b"0") for digits in match.groups()] if match else [256]
-    return None if max(octets) > 255 or min(octets) == 255 else ".".join(map(str, octets))
-
-
-def _ipv6(text: bytes) -> str | None:
-    if not text.isascii() or b"%" in text:
-        return None
-    try:
-        IPv6Address(text.decode("ascii"))
-    except AddressValueError:
-        return None
-    return text.decode("ascii")
+    return read_server(server, port)
