@@ -31,6 +31,7 @@ test: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python -m bench --json bench/results.json
 	$(BIN)/python -m bench.report
+	$(BIN)/python -m bench.capacity
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from functools import partial
 
 from bench.arena import PROTOCOLS, Arena, Duel, Running, Setup
 from bench.measure import Goal, Measure
+from bench.processes import slab
 
 ROUNDS = 3
 ROUNDS_OF_SESSIONS = 1  # thousands of sessions are a sample of their own: figures of rounds differ by less than 1%
@@ -26,6 +27,16 @@ def session_size(server: Running, protocol: str, version: str) -> float:
     with server.clients.stay(server.load(protocol, version, mode="idle", count=SESSIONS, at_once=AT_ONCE)):
         server.settled_cpu()
         return (server.tree.pss() - before) / SESSIONS / 1024
+
+
+def kernel_size(server: Running) -> float:
+    """Kilobytes of kernel memory for the two connections of one idle session; its peers have as much for theirs."""
+    server.clients.run(server.load(count=AT_ONCE))
+    server.settled_cpu()
+    before = slab()
+    with server.clients.stay(server.load(mode="idle", count=SESSIONS, at_once=AT_ONCE)):
+        server.settled_cpu()
+        return (slab() - before) / SESSIONS / 2
 
 
 def sessions(protocol: str, version: str, arena: Arena) -> Duel:
@@ -64,5 +75,12 @@ def measures() -> Iterator[Measure]:
                 Goal(bound, "figure"),
                 partial(sessions, protocol, version),
             )
+    yield Measure(
+        "kernel-idle",
+        "kernel memory (slab) for the two connections of an idle session",
+        "KB",
+        Goal(1.1),
+        lambda arena: arena.fresh_duel(Setup(connections=CONNECTIONS), kernel_size, ROUNDS),
+    )
     yield Measure("memory", "PSS of a server without clients, 1 worker", "MB", Goal(35.0, "figure"), empty)
     yield Measure("memory-worker", "PSS of each further worker", "MB", Goal(5.0, "figure"), further_worker)

@@ -39,6 +39,11 @@ class Tree:
         return sum(_field(PROC / str(pid) / "smaps_rollup", "Pss") for pid in self.pids) * 1024
 
 
+def slab() -> int:
+    """Kilobytes that the kernel uses for objects such as sockets, for all processes together."""
+    return _field(PROC / "meminfo", "Slab")
+
+
 def _cpu(pid: int) -> int:
     return int((PROC / str(pid) / "schedstat").read_text().split()[0])
 
