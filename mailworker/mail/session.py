@@ -204,7 +204,8 @@ class Session:
 
     def _blame(self, error: PeerError) -> bytes | None:
         """Log whose fault it was; gives what the client is told, None where it is not there to be told."""
-        if isinstance(error, InvalidReply) and self._server.settings.proxy.pass_error_message:
+        quoting = self._server.settings.proxy.pass_error_message
+        if quoting and isinstance(error, InvalidReply) and error.reply.is_text:
             self._log.info(str(error))
             return error.reply.data
         self._log.fault(error, self._server.authenticator.name)

@@ -16,6 +16,8 @@ from mailworker.wire.secret import Secret
 
 _IMAP_BYE = re.compile(rb"\* BYE\b", re.IGNORECASE)
 _NUL = re.compile(rb"\0")
+# Control bytes, but for tabs and CRLF.
+_NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
 
 # Bytes with CRLF, as in nginx: what is shorter says nothing yet.
@@ -30,6 +32,11 @@ class Reply:
     """
 
     data: bytes
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is lines of text, which can be quoted to a client."""
+        return _NO_TEXT.search(self.data) is None
 
     @property
     def last_line(self) -> bytes:

@@ -70,6 +70,12 @@ TABLE: Mapping[str, Entry] = {
         "answers with an internal error",
         "as for NUL in a login",
     ),
+    "control-bytes-from-backend": Entry(
+        Why.SAFER,
+        "passes a backend's refusal on with the control bytes in it (`proxy_pass_error_message on`)",
+        "answers with an internal error instead",
+        "the text ends up on terminals and in logs",
+    ),
     "control-bytes-in-refusal": Entry(
         Why.SAFER,
         "sends control bytes in Auth-Status to the client",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,19 +38,20 @@ _EVERY_METHOD = {
     "pop3": "pop3_auth plain apop cram-md5 external xoauth2 oauthbearer;",
     "smtp": "smtp_auth plain login cram-md5 external xoauth2 oauthbearer none;",
 }
-# Directives of the server blocks that each protocol has, and parameters of their `listen`s.
-VARIANTS: dict[str, Callable[[str], tuple[str, str]]] = {
-    "": lambda _: ("starttls on;", ""),
-    "every": lambda name: (f"starttls on; {_EVERY_METHOD[name]}", ""),
-    "only": lambda name: (f"starttls only; {_EVERY_METHOD[name]}", ""),
-    "hasty": lambda _: ("starttls on; timeout 1s; auth_http_timeout 1s;", ""),
-    "frank": lambda _: ("starttls on; proxy_pass_error_message on;", ""),
-    "faulty": lambda _: ("starttls on; timeout 1s; auth_http_timeout 1s; auth_http $faulty/auth;", ""),
-    "deserted": lambda _: ("starttls on; auth_http $nobody/auth;", ""),
-    "direct": lambda _: ("starttls on; xclient off; proxy_smtp_auth on;", ""),
-    "certified": lambda _: ("starttls on; ssl_verify_client optional_no_ca; auth_http_pass_client_cert on;", ""),
-    "behind": lambda _: ("starttls on;", "proxy_protocol"),
+# Directives of the server blocks that each protocol has.
+VARIANTS = {
+    "": "starttls on;",
+    "every": "starttls on; $every",
+    "only": "starttls only; $every",
+    "hasty": "starttls on; timeout 1s; auth_http_timeout 1s;",
+    "frank": "starttls on; proxy_pass_error_message on;",
+    "faulty": "starttls on; timeout 1s; auth_http_timeout 1s; auth_http $faulty/auth;",
+    "deserted": "starttls on; auth_http $nobody/auth;",
+    "direct": "starttls on; xclient off; proxy_smtp_auth on;",
+    "certified": "starttls on; ssl_verify_client optional_no_ca; auth_http_pass_client_cert on;",
+    "behind": "starttls on;",
 }
+_PARAMETERS = {"behind": "proxy_protocol"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,10 +257,12 @@ class Stage:
         """
 
     def _server(self, speech: Speech, variant: str) -> str:
-        directives, parameters = VARIANTS[variant](speech.name)
-        directives = Template(directives).substitute(
-            faulty=self.faulty_auth.address, nobody=f"127.0.0.1:{self._ports['nobody']}"
+        directives = Template(VARIANTS[variant]).substitute(
+            every=_EVERY_METHOD[speech.name],
+            faulty=self.faulty_auth.address,
+            nobody=f"127.0.0.1:{self._ports['nobody']}",
         )
+        parameters = _PARAMETERS.get(variant, "")
         clear, tls = (self.address(speech, variant, tls=tls)[1] for tls in (False, True))
         return (
             f"server {{ listen 127.0.0.1:{clear} {parameters}; listen 127.0.0.1:{tls} ssl {parameters};"

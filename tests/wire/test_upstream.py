@@ -248,3 +248,23 @@ def test_any_bytes_are_replies_or_too_long_and_none_is_lost(kind: type[Reader], 
     )
     if isinstance(whole, tuple):
         assert b"".join(whole[0]) + whole[1] == data
+
+
+@pytest.mark.parametrize(
+    ("data", "is_text"),
+    [
+        (b"-ERR no\r\n", True),
+        (b"421-no\r\n421 no\r\n", True),
+        (b"-ERR\tno\r\n", True),
+        ("-ERR désolé\r\n".encode(), True),
+        (b"-ERR d\xe9sol\xe9\r\n", True),
+        (b"-ERR \x1b[31m\r\n", False),
+        (b"-ERR \0\r\n", False),
+        (b"-ERR \x7f\r\n", False),
+        (b"-ERR a\rb\r\n", False),
+        (b"-ERR a\nb\r\n", False),
+        (b"-ERR a\r\r\n", False),
+    ],
+)
+def test_control_bytes_are_no_text(data: bytes, is_text: bool) -> None:
+    assert Reply(data).is_text is is_text

@@ -81,6 +81,13 @@ def _backends(protocol: str) -> Iterator[Case]:
             differs=closed,
         )
     yield case(
+        "the backend refuses with a code for terminals",
+        f"{protocol}-frank",
+        *LOGIN[protocol],
+        backend=(None, "* BYE -ERR 421 \x1b[31mno"),
+        differs=Difference("control-bytes-from-backend", ISE[protocol]),
+    )
+    yield case(
         "the backend greets with an empty line",
         protocol,
         *LOGIN[protocol],
