@@ -20,6 +20,10 @@
 #include <openssl/x509.h>
 
 #define CHUNK 256
+#define MOST 16384          /* bytes that are fed, drained and moved at once */
+#define UNDER_WAY 65536     /* bytes that may be */
+#define LARGEST_LIMIT 65536 /* that a pump is made for */
+#define LARGEST 262144      /* that it may keep: what it splices at once */
 #define ID_SIZE 32
 #define OURS 0
 #define PEER 1
@@ -250,11 +254,12 @@ static void rubbish_sessions(const uint8_t *data, size_t size)
 struct relay {
     int source[2], sink[2];
     SSL *ours[2], *theirs[2]; /* of the source and of the sink, NULL where they are plain */
-    struct pump pump;
-    unsigned char page[CHUNK], kept[CHUNK];
+    struct pump *pump;
     size_t kept_length, fed, drained;
     int ended;
 };
+
+static unsigned char kept[LARGEST], bytes[MOST];
 
 static unsigned char nth(size_t position)
 {
@@ -272,11 +277,10 @@ static SSL *secure(int pair[2], SSL **theirs)
 
 static void feed(struct relay *relay, size_t length)
 {
-    unsigned char bytes[CHUNK];
     ssize_t taken;
     size_t i;
 
-    if (relay->ended) {
+    if (relay->ended || relay->fed - relay->drained > UNDER_WAY) { /* TLS wants what it could not write once more */
         return;
     }
     for (i = 0; i < length; i++) {
@@ -291,7 +295,6 @@ static void feed(struct relay *relay, size_t length)
 
 static int drain_some(struct relay *relay, size_t length)
 {
-    unsigned char bytes[CHUNK];
     ssize_t taken, i;
 
     taken = relay->theirs[1] != NULL ? SSL_read(relay->theirs[1], bytes, (int) length)
@@ -305,20 +308,21 @@ static int drain_some(struct relay *relay, size_t length)
 
 static int move(struct relay *relay, size_t limit)
 {
+    struct pump *pump = relay->pump;
     int status;
 
     if (relay->kept_length > 0) {
-        status = pump_flush(&relay->pump, relay->kept, relay->kept_length, relay->sink[OURS], relay->ours[1]);
-        demand(relay->pump.moved <= relay->kept_length, "no more is moved than there is");
-        memmove(relay->kept, relay->kept + relay->pump.moved, relay->kept_length - relay->pump.moved);
-        relay->kept_length -= relay->pump.moved;
+        status = pump_flush(pump, kept, relay->kept_length, relay->sink[OURS], relay->ours[1]);
+        demand(pump->moved <= relay->kept_length, "no more is moved than there is");
+        memmove(kept, kept + pump->moved, relay->kept_length - pump->moved);
+        relay->kept_length -= pump->moved;
         return status;
     }
-    status = pump_move(&relay->pump, relay->source[OURS], relay->ours[0], relay->sink[OURS], relay->ours[1], limit);
+    status = pump_move(pump, relay->source[OURS], relay->ours[0], relay->sink[OURS], relay->ours[1], limit);
     if (status == RELAY_SINK_BLOCKED) {
-        demand(relay->pump.offset + relay->pump.length <= sizeof(relay->page), "what is kept lies in the page");
-        memcpy(relay->kept, relay->page + relay->pump.offset, relay->pump.length);
-        relay->kept_length = relay->pump.length;
+        demand(pump->offset + pump->length <= LARGEST, "what is kept lies in the page");
+        memcpy(kept, pump->page + pump->offset, pump->length);
+        relay->kept_length = pump->length;
     }
     return status;
 }
@@ -334,11 +338,11 @@ static void end(struct relay *relay)
 
 static void relayed(const uint8_t *data, size_t size)
 {
-    struct relay relay = {.pump = {.size = CHUNK}};
+    struct relay relay = {.pump = pump_new(LARGEST_LIMIT)};
     int kind = size > 0 ? data[0] : 0, buffer = 1, status = RELAY_MORE, rounds;
     size_t i;
 
-    relay.pump.page = relay.page;
+    demand(relay.pump != NULL, "there is memory");
     open_pair(relay.source);
     open_pair(relay.sink);
     if (kind & 1) {
@@ -352,13 +356,13 @@ static void relayed(const uint8_t *data, size_t size)
         switch (data[i] % 5) {
         case 0:
         case 1:
-            feed(&relay, 1 + data[i + 1] % CHUNK);
+            feed(&relay, 1 + data[i + 1] * 64u);
             break;
         case 2:
-            drain_some(&relay, 1 + data[i + 1] % CHUNK);
+            drain_some(&relay, 1 + data[i + 1] * 64u);
             break;
         case 3:
-            move(&relay, 1u + data[i + 1] * 2u);
+            move(&relay, 1 + data[i + 1] * 64u);
             break;
         default:
             if (data[i + 1] == 0) {
@@ -368,11 +372,11 @@ static void relayed(const uint8_t *data, size_t size)
     }
     end(&relay);
     for (rounds = 0; rounds < 100000 && (status != RELAY_END || relay.kept_length > 0); rounds++) {
-        status = move(&relay, CHUNK);
+        status = move(&relay, MOST);
         demand(status != RELAY_SOURCE_FAILED && status != RELAY_SINK_FAILED, "nothing fails");
-        drain_some(&relay, CHUNK);
+        drain_some(&relay, MOST);
     }
-    while (drain_some(&relay, CHUNK)) {
+    while (drain_some(&relay, MOST)) {
     }
     demand(relay.drained == relay.fed, "all bytes arrive");
     for (i = 0; i < 2; i++) {
@@ -383,6 +387,7 @@ static void relayed(const uint8_t *data, size_t size)
     }
     close_pair(relay.source);
     close_pair(relay.sink);
+    pump_free(relay.pump);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

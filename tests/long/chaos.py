@@ -41,6 +41,8 @@ _BULK_SIZE = (1 << 18, 1 << 23)
 _IDLE_SECONDS = (1.0, 12.0)
 _FAULTS = [fault for fault in Fault if fault is not Fault.DENIED_FOR_AN_HOUR]
 _KEPT_LOGS = 2
+# The system's table of connections is not read at once: one may be missed while others come and go.
+_LOOKS = 2
 # Seconds after which all go home for a moment, what has leaked is counted, and the figures are saved.
 _SLICE = 120.0
 
@@ -60,8 +62,9 @@ class Doomed:
         """Hold the worker so that nobody comes or goes, note whom it serves, and kill it."""
         with suppress(psutil.NoSuchProcess):
             worker.suspend()
-            ends = [(each.raddr.port, each.laddr.port) for each in worker.net_connections("tcp") if each.raddr]
-            self._doomed.update(self._clients[ports] for ports in ends if ports in self._clients)
+            for _ in range(_LOOKS):
+                ends = [(each.raddr.port, each.laddr.port) for each in worker.net_connections("tcp") if each.raddr]
+                self._doomed.update(self._clients[ports] for ports in ends if ports in self._clients)
             worker.kill()
 
     def __contains__(self, client: Client) -> bool:
