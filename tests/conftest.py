@@ -23,7 +23,7 @@ GROUPS = (
     "tests/demo/test_runner.py",
     "tests/oracle/test_client_certificates.py",
     "tests/oracle/test_dialogues.py",
-    "tests/oracle/test_sslscan.py",
+    "tests/oracle/test_scanners.py",
     "tests/real/",
     "tests/security/test_",
 )
