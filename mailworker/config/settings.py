@@ -68,6 +68,8 @@ LogTarget = FileLog | StderrLog | SyslogLog | MemoryLog
 class Protocol(Enum):
     """The mail protocols; the value is nginx's name of it, in `protocol`, Auth-Protocol and ALPN."""
 
+    __hash__ = object.__hash__  # Enum's is written in Python, and every login looks some up
+
     IMAP = "imap"
     POP3 = "pop3"
     SMTP = "smtp"
