@@ -41,12 +41,13 @@ def test_leaving_at_any_byte_of_a_login(scene: Scene, case: Case, leave: Leave) 
 @leaving
 @all_protocols
 def test_leaving_while_the_auth_service_thinks(scene: Scene, case: Case, leave: Leave) -> None:
-    proxy = scene.proxy(case.protocol, auth := scene.auth(hang), auth_timeout=0.1)
+    proxy = scene.proxy(case.protocol, auth := scene.auth(hang), auth_timeout=1000.0)
     client = proxy.connect()
     client.expect(case.greeting)
     client.send(case.login)
     auth.peer()
     leave(client)
+    scene.skip(1050.0)
     proxy.service_is_idle()
     assert [line.split(" while ")[0] for line in faults(proxy.log.lines)] == [
         f"[error] *1 auth http server {auth.address} timed out (110: Connection timed out)"
@@ -98,12 +99,13 @@ def test_what_a_client_says_during_auth_wait_is_answered_after_it(scene: Scene, 
 @all_protocols
 def test_leaving_while_the_backend_thinks(scene: Scene, case: Case, leave: Leave) -> None:
     backend = scene.backend(hang)
-    proxy = scene.proxy(case.protocol, scene.auth_for(backend), timeout=0.1)
+    proxy = scene.proxy(case.protocol, scene.auth_for(backend), timeout=1000.0)
     client = proxy.connect()
     client.expect(case.greeting)
     client.send(case.login)
     backend.peer()
     leave(client)
+    scene.skip(1050.0)
     proxy.service_is_idle()
     assert not faults(proxy.log.lines)
     assert "upstream timed out" in proxy.log.lines[1]

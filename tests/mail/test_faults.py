@@ -11,14 +11,14 @@ from mailworker.config.settings import AuthMethod, InetAddress, Protocol, UnixAd
 from tests.mail.cases import CASES, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted, response, wait
-from tests.support.backend import Script, conversation, hang, hang_up, reset
+from tests.support.backend import Script, ScriptedServer, conversation, hang, hang_up, reset
 from tests.support.peer import Peer
 from tests.support.settings import auth_http_settings, dialogue_settings, proxy_settings
 
 NOWHERE = InetAddress("192.0.2.1", 143)
 OK = (b"Auth-Status", b"OK")
 SERVER, PORT = (b"Auth-Server", b"127.0.0.1"), (b"Auth-Port", b"143")
-SHORT = 0.1
+AGES = 1000.0  # seconds that nobody waits for
 
 
 def says(data: bytes, then: Script = hang) -> Script:
@@ -33,12 +33,19 @@ def auth_plain(credentials: bytes) -> bytes:
     return b"AUTH PLAIN " + b64encode(credentials) + b"\r\n"
 
 
-def log_in(scene: Scene, case: Case, **changes: Any) -> tuple[bytes, str]:
-    """What a client hears in answer to its login, and the line of the log that says why."""
+def log_in(scene: Scene, case: Case, silent: ScriptedServer | None = None, **changes: Any) -> tuple[bytes, str]:
+    """What a client hears in answer to its login, and the line of the log that says why.
+
+    Where that line comes from the silence of a server, time is skipped when it has been asked.
+    """
     proxy = scene.proxy(case.protocol, **changes)
     client = scene.client(proxy)
     client.expect(case.greeting)
     client.send(case.login)
+    if silent is not None:
+        silent.peer()
+        while client.is_silent():
+            scene.skip(AGES)
     heard = client.rest()
     line = proxy.log.lines[1]
     suffix = f', client: 127.0.0.1, server: 127.0.0.1:{proxy.address[1]}, login: "user@example.com"'
@@ -75,7 +82,7 @@ AUTH_FAULTS: list[tuple[str, bytes | Script, str]] = [
 @pytest.mark.parametrize(("answer", "fault"), [row[1:] for row in AUTH_FAULTS], ids=[row[0] for row in AUTH_FAULTS])
 def test_a_faulty_auth_service(scene: Scene, case: Case, answer: bytes | Script, fault: str) -> None:
     auth = scene.auth(answer)
-    heard, line = log_in(scene, case, auth=auth, auth_timeout=SHORT)
+    heard, line = log_in(scene, case, auth if "timed out" in fault else None, auth=auth, auth_timeout=AGES)
     assert heard == case.error
     assert line == f"[error] auth http server {auth.address} {fault} while in http auth state"
 
@@ -179,7 +186,8 @@ faulty = pytest.mark.parametrize(
 @faulty
 def test_a_faulty_backend(scene: Scene, case: Case, step: int, script: Script, fault: str) -> None:
     backend = scene.backend(broken_at(case, step, script))
-    heard, line = log_in(scene, case, auth=scene.auth_for(backend), timeout=SHORT)
+    silent = backend if "timed out" in fault else None
+    heard, line = log_in(scene, case, silent, auth=scene.auth_for(backend), timeout=AGES)
     assert heard == case.error
     assert line.startswith(fault)
     assert line.endswith(f", upstream: {backend.address}")
@@ -189,7 +197,8 @@ def test_a_faulty_backend(scene: Scene, case: Case, step: int, script: Script, f
 def test_only_whole_replies_of_text_are_quoted(scene: Scene, script: Script, fault: str) -> None:
     backend = scene.backend(broken_at(POP3, 1, script))
     quoting = proxy_settings(pass_error_message=True)
-    heard, line = log_in(scene, POP3, auth=scene.auth_for(backend), timeout=SHORT, proxy=quoting)
+    silent = backend if "timed out" in fault else None
+    heard, line = log_in(scene, POP3, silent, auth=scene.auth_for(backend), timeout=AGES, proxy=quoting)
     assert heard == POP3.error
     assert line.startswith(fault)
 

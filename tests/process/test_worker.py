@@ -40,7 +40,7 @@ def relayed(
     mailworker = install(
         configuration(
             port,
-            main="worker_shutdown_timeout 300ms;",
+            main="worker_shutdown_timeout 2s;",
             server=f"protocol pop3; auth_http {auth_service.address}/;",
         )
     )
