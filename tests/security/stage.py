@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from contextlib import suppress
@@ -29,6 +30,8 @@ from tests.tls.peers import client_context
 of_each = pytest.mark.parametrize("speech", SPEECHES, ids=lambda speech: speech.name)
 
 WORKERS = 2
+# Whether the workers are fenced in, which not every kernel can do.
+SANDBOX = os.environ.get("MAILWORKER_SANDBOX", "off")
 # Bytes that all workers together may keep: an allocator does not give back everything.
 GROWTH = 8 << 20
 _WARMING = 40
@@ -245,6 +248,7 @@ class Stage:
         servers = "".join(self._server(speech, variant) for speech in SPEECHES for variant in VARIANTS)
         return f"""
             worker_processes {WORKERS};
+            worker_sandbox {SANDBOX};
             error_log logs/error.log info;
             events {{ worker_connections 4096; debug_connection 127.0.0.1; }}
             mail {{
