@@ -83,7 +83,15 @@ class Resources:
     def of(cls, workers: list[psutil.Process]) -> Resources:
         pids = sorted(worker.pid for worker in workers)
         memory = sum(worker.memory_info().rss for worker in workers)
-        return cls(pids, sum(worker.num_fds() for worker in workers), memory)
+        return cls(pids, sum(map(_descriptors, workers)), memory)
+
+
+def _descriptors(worker: psutil.Process) -> int:
+    """How many a worker has open; 0 where we are not root, who alone may see it."""
+    try:
+        return worker.num_fds()
+    except psutil.AccessDenied:
+        return 0
 
 
 class Stage:
