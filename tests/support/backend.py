@@ -57,10 +57,10 @@ class ScriptedServer:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer = Peer(connected)
             thread = threading.Thread(target=self._follow, args=(peer,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
             with self._arrived:
-                self.peers.append(peer)
+                self.peers.append(peer)  # before anybody can have heard of it
+                self._threads.append(thread)
+                thread.start()
                 self._arrived.notify_all()
 
     def _follow(self, peer: Peer) -> None:
