@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tests.oracle.difference import Entry, Unseen, Why
-from tests.oracle.difference_table import TABLE, UNSEEN
+from tests.oracle.difference_table import TABLE
+from tests.oracle.unseen_table import UNSEEN
 
 _INTRODUCTIONS = {
     Why.SAFER: "nginx lets somebody in, or lets bytes through, that should stay out.",
@@ -41,7 +42,7 @@ def _lines(table: Mapping[str, Entry], unseen: Mapping[str, Unseen]) -> Iterable
     yield ""
     yield "## What no dialogue shows"
     yield ""
-    yield "Each has a test elsewhere, which `tests/oracle/difference_table.py` names. What the master does differently"
+    yield "Each has a test elsewhere, which `tests/oracle/unseen_table.py` names. What the master does differently"
     yield "about its workers: see [running](running.md)."
     yield ""
     yield "| Name | nginx | mailworker | Why |"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tests.oracle import cases, configuration, places
 from tests.oracle.cases import places as places_cases
-from tests.oracle.difference_table import TABLE, UNSEEN
+from tests.oracle.difference_table import TABLE
 from tests.oracle.differences import document
 from tests.oracle.stage import CONTROL_SERVER
+from tests.oracle.unseen_table import UNSEEN
 
 CASES = (*cases.CASES, *places_cases.CASES)
 ROOT = Path(__file__).parents[2]

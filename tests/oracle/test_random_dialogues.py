@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.oracle.case import Case
-from tests.oracle.difference_table import TABLE, UNSEEN
+from tests.oracle.difference_table import TABLE
 from tests.oracle.divergence import divergence
 from tests.oracle.explanations import RULES, explain
 from tests.oracle.proxies import mailworker, nginx
 from tests.oracle.random_answers import headers, verdicts
 from tests.oracle.random_dialogues import dialogues
 from tests.oracle.stage import Stage, two_stages
+from tests.oracle.unseen_table import UNSEEN
 from tests.support.daemon import ServerUnavailable
 
 # The long form: so many dialogues of each protocol, others at each run.

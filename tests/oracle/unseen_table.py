@@ -1,0 +1,59 @@
+"""Where mailworker differs from nginx on purpose, and no dialogue shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.oracle.difference import Unseen
+
+UNSEEN: Mapping[str, Unseen] = {
+    "one-challenge": Unseen(
+        "uses one challenge, with 31 random bits, for all CRAM-MD5 exchanges of a session",
+        "makes a new one of 64 random bits for each",
+        "RFC 2195, 2: an answer that was overheard must be worth nothing",
+        "tests/mail/dialogue/test_sasl.py::test_no_challenge_is_given_twice",
+    ),
+    "proxy-timeout": Unseen(
+        "does not count what the backend sends as activity (`proxy_timeout`)",
+        "counts what either side sends",
+        "a client that waits for new mail is not idle while it comes",
+        "tests/mail/test_relay.py::test_either_side_keeps_a_relay_alive",
+    ),
+    "header-in-pieces": Unseen(
+        "refuses a PROXY header that does not come in one packet",
+        "waits for the rest, up to `timeout`",
+        "TCP may cut it anywhere",
+        "tests/mail/test_client_address.py::test_a_header_is_read_in_any_pieces_and_not_a_byte_more",
+    ),
+    "linked-pid-file": Unseen(
+        "writes through a symbolic link at the path of its pid file, and empties the link's target",
+        "replaces the link",
+        "whoever can write to the folder must not choose what root overwrites",
+        "tests/process/test_pid_file.py::test_a_link_is_replaced_and_its_target_untouched",
+    ),
+    "linked-log": Unseen(
+        "opens a log through a symbolic link, whoever made it",
+        "refuses one that another user has made",
+        "CVE-2016-1247: a worker's user must not choose what root opens and gives away",
+        "tests/log/test_sinks.py::test_a_link_that_another_user_planted_is_refused",
+    ),
+    "readable-key": Unseen(
+        "says nothing of a private key that others can read, nor of a certificate that has expired",
+        "warns of both with `-t`",
+        "the administrator should hear it before the clients do",
+        "tests/process/test_command_line.py::test_doubts_about_a_certificate_are_told_and_do_not_fail_the_test",
+    ),
+    "stale-socket": Unseen(
+        "does not start where a unix socket is left of a process that was killed",
+        "removes a socket that nobody listens on",
+        "a restart should work after whatever happened before",
+        "tests/process/test_listeners.py::test_a_unix_socket_in_use_is_left_alone",
+    ),
+    "endless-include": Unseen(
+        "crashes on a file that includes itself",
+        "says `Too many open files` where 64 are nested",
+        "`-t` is there to tell",
+        "tests/config/test_command.py::test_a_file_that_includes_itself_runs_out_of_files",
+    ),
+}
+"""What parties cannot show each other, or not twice."""
