@@ -187,6 +187,20 @@ def _internal_error(line: str) -> bool:
     return line.lower().endswith("internal server error\\r\\n")
 
 
+def _password_in_log(case: Case, at: Divergence) -> bool:
+    starts = ("log [info] client sent too long command ", "log [info] client was rejected before greeting")
+    return at.theirs.startswith(starts) and at.ours.startswith(starts)
+
+
+def _control_bytes_in_smtp(case: Case, at: Divergence) -> bool:
+    refused = at.ours == "client < 501 5.5.4 Invalid argument\\r\\n"
+    return refused and any((char < " " and char not in "\r\n") or char == "\x7f" for char in _unread(at))
+
+
+def _del_in_login(case: Case, at: Divergence) -> bool:
+    return at.ours.startswith("auth < Auth-") and "%7F" in at.ours
+
+
 def _xclient_xtext(case: Case, at: Divergence) -> bool:
     start = "backend < XCLIENT "
     plain = _XTEXT.sub(lambda match: repr(bytes([int(match[1], 16)]))[2:-1], at.ours)
@@ -218,5 +232,8 @@ RULES: Mapping[str, Rule] = {
     "large-proxy-header": _large_header,
     "command-behind-header": _command_behind_header,
     "mixed-families": _mixed_families,
+    "password-in-log": _password_in_log,
+    "control-bytes-in-smtp": _control_bytes_in_smtp,
+    "del-in-login": _del_in_login,
     "xclient-xtext": _xclient_xtext,
 }

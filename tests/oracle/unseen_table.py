@@ -13,6 +13,18 @@ UNSEEN: Mapping[str, Unseen] = {
         "RFC 2195, 2: an answer that was overheard must be worth nothing",
         "tests/mail/dialogue/test_sasl.py::test_no_challenge_is_given_twice",
     ),
+    "partial-write": Unseen(
+        "takes it for an error when the system does not accept the whole of a command to the backend at once",
+        "sends the rest when it can",
+        "a long login or password is not the backend's fault",
+        "tests/event/test_stream.py::test_a_slow_reader_gets_everything",
+    ),
+    "max-commands": Unseen(
+        "obeys any number of commands within `timeout`",
+        "refuses the one behind `max_commands` (1000), and closes",
+        "freenginx's limit; no client needs so many before its login",
+        "tests/mail/dialogue/test_sasl.py::test_max_commands_counts_commands_and_responses",
+    ),
     "proxy-timeout": Unseen(
         "does not count what the backend sends as activity (`proxy_timeout`)",
         "counts what either side sends",
