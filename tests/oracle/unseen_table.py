@@ -25,6 +25,18 @@ UNSEEN: Mapping[str, Unseen] = {
         "freenginx's limit; no client needs so many before its login",
         "tests/mail/dialogue/test_sasl.py::test_max_commands_counts_commands_and_responses",
     ),
+    "longest-wait": Unseen(
+        "holds a client for as long as Auth-Wait says, nine digits of seconds and more",
+        "holds it for an hour at most",
+        "a slip of the auth service must not cost connections for years",
+        "tests/wire/test_auth_response.py::test_a_response_has_its_verdict_in_every_chunking",
+    ),
+    "leaving-early": Unseen(
+        "notices only after Auth-Wait, or after the login, that the client has left",
+        "lets it go at once during Auth-Wait",
+        "connections are limited",
+        "tests/mail/test_departures.py::test_who_leaves_during_auth_wait_is_let_go_at_once",
+    ),
     "proxy-timeout": Unseen(
         "does not count what the backend sends as activity (`proxy_timeout`)",
         "counts what either side sends",
