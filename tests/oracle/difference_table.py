@@ -271,6 +271,12 @@ TABLE: Mapping[str, Entry] = {
         "sends it in xtext",
         "since 1.29.2",
     ),
+    "stale-login": Entry(
+        Why.NEWER,
+        "sends login and password of an earlier, failed attempt with the method `none`",
+        "sends neither",
+        "since 1.29.1 (CVE-2025-53859)",
+    ),
     "salt-with-external": Entry(
         Why.NEWER,
         "sends Auth-Salt with EXTERNAL if the POP3 greeting had a salt",

@@ -92,6 +92,11 @@ def _stale_password(case: Case, at: Divergence) -> bool:
     return at.ours == "auth < Auth-Pass: \\r\\n" and at.common[-2] == "auth < Auth-Method: external\\r\\n"
 
 
+def _stale_login(case: Case, at: Divergence) -> bool:
+    empty = at.ours in ("auth < Auth-User: \\r\\n", "auth < Auth-Pass: \\r\\n")
+    return empty and any(line == "auth < Auth-Method: none\\r\\n" for line in at.common[-2:])
+
+
 def _salt_with_external(case: Case, at: Divergence) -> bool:
     return at.theirs == "auth < Auth-Salt: <SALT>\\r\\n" and "auth < Auth-Method: external\\r\\n" in at.common[-3:]
 
@@ -213,6 +218,7 @@ RULES: Mapping[str, Rule] = {
     "pipelining": _pipelining,
     "external-disabled": _external_disabled,
     "stale-password": _stale_password,
+    "stale-login": _stale_login,
     "salt-with-external": _salt_with_external,
     "half-close": _half_close,
     "literal-separator": _literal_separator,
