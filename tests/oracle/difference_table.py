@@ -154,6 +154,13 @@ TABLE: Mapping[str, Entry] = {
         "takes 8192, and says when there are more",
         "a long error text should not look like a dead service",
     ),
+    "cut-response": Entry(
+        Why.SOUNDER,
+        "waits for `auth_http_timeout` when the auth service closes in the middle of its header",
+        "says so at once",
+        "the client waits for nothing",
+        ("log",),
+    ),
     "cut-address": Entry(
         Why.SOUNDER,
         "takes an IPv6 address that ends with one colon in Auth-Server, and connects to some other one",
@@ -263,6 +270,12 @@ TABLE: Mapping[str, Entry] = {
         "sends a login raw in XCLIENT, so it may add attributes and commands",
         "sends it in xtext",
         "since 1.29.2",
+    ),
+    "stale-login": Entry(
+        Why.NEWER,
+        "sends login and password of an earlier, failed attempt with the method `none`",
+        "sends neither",
+        "since 1.29.1 (CVE-2025-53859)",
     ),
     "salt-with-external": Entry(
         Why.NEWER,

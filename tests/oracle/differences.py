@@ -50,6 +50,12 @@ def _lines(table: Mapping[str, Entry], unseen: Mapping[str, Unseen]) -> Iterable
     for name, other in unseen.items():
         yield f"| {name} | {other.nginx} | {other.mailworker} | {other.reason} |"
     yield ""
+    yield "## Kept"
+    yield ""
+    yield "What looks like a fault of nginx's and is kept, because configurations and clients rely on it: PLAIN and"
+    yield "LOGIN are taken where `imap_auth`, `pop3_auth` and `smtp_auth` do not list them; `proxy off` changes"
+    yield "nothing; names in `auth_http` are looked up once, at the start."
+    yield ""
     yield "## TLS"
     yield ""
     yield "Versions by default, sessions and ticket keys: see [TLS](tls.md#where-tls-differs-from-nginx)."

@@ -92,6 +92,11 @@ def _stale_password(case: Case, at: Divergence) -> bool:
     return at.ours == "auth < Auth-Pass: \\r\\n" and at.common[-2] == "auth < Auth-Method: external\\r\\n"
 
 
+def _stale_login(case: Case, at: Divergence) -> bool:
+    empty = at.ours in ("auth < Auth-User: \\r\\n", "auth < Auth-Pass: \\r\\n")
+    return empty and any(line == "auth < Auth-Method: none\\r\\n" for line in at.common[-2:])
+
+
 def _salt_with_external(case: Case, at: Divergence) -> bool:
     return at.theirs == "auth < Auth-Salt: <SALT>\\r\\n" and "auth < Auth-Method: external\\r\\n" in at.common[-3:]
 
@@ -187,6 +192,20 @@ def _internal_error(line: str) -> bool:
     return line.lower().endswith("internal server error\\r\\n")
 
 
+def _password_in_log(case: Case, at: Divergence) -> bool:
+    starts = ("log [info] client sent too long command ", "log [info] client was rejected before greeting")
+    return at.theirs.startswith(starts) and at.ours.startswith(starts)
+
+
+def _control_bytes_in_smtp(case: Case, at: Divergence) -> bool:
+    refused = at.ours == "client < 501 5.5.4 Invalid argument\\r\\n"
+    return refused and any((char < " " and char not in "\r\n") or char == "\x7f" for char in _unread(at))
+
+
+def _del_in_login(case: Case, at: Divergence) -> bool:
+    return at.ours.startswith("auth < Auth-") and "%7F" in at.ours
+
+
 def _xclient_xtext(case: Case, at: Divergence) -> bool:
     start = "backend < XCLIENT "
     plain = _XTEXT.sub(lambda match: repr(bytes([int(match[1], 16)]))[2:-1], at.ours)
@@ -199,6 +218,7 @@ RULES: Mapping[str, Rule] = {
     "pipelining": _pipelining,
     "external-disabled": _external_disabled,
     "stale-password": _stale_password,
+    "stale-login": _stale_login,
     "salt-with-external": _salt_with_external,
     "half-close": _half_close,
     "literal-separator": _literal_separator,
@@ -218,5 +238,8 @@ RULES: Mapping[str, Rule] = {
     "large-proxy-header": _large_header,
     "command-behind-header": _command_behind_header,
     "mixed-families": _mixed_families,
+    "password-in-log": _password_in_log,
+    "control-bytes-in-smtp": _control_bytes_in_smtp,
+    "del-in-login": _del_in_login,
     "xclient-xtext": _xclient_xtext,
 }

@@ -1,4 +1,4 @@
-"""Where mailworker differs from nginx on purpose, in what parties cannot show each other, or not twice."""
+"""Where mailworker differs from nginx on purpose, and no dialogue shows it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,30 @@ UNSEEN: Mapping[str, Unseen] = {
         "makes a new one of 64 random bits for each",
         "RFC 2195, 2: an answer that was overheard must be worth nothing",
         "tests/mail/dialogue/test_sasl.py::test_no_challenge_is_given_twice",
+    ),
+    "partial-write": Unseen(
+        "takes it for an error when the system does not accept the whole of a command to the backend at once",
+        "sends the rest when it can",
+        "a long login or password is not the backend's fault",
+        "tests/event/test_stream.py::test_a_slow_reader_gets_everything",
+    ),
+    "max-commands": Unseen(
+        "obeys any number of commands within `timeout`",
+        "refuses the one behind `max_commands` (1000), and closes",
+        "freenginx's limit; no client needs so many before its login",
+        "tests/mail/dialogue/test_sasl.py::test_max_commands_counts_commands_and_responses",
+    ),
+    "longest-wait": Unseen(
+        "holds a client for as long as Auth-Wait says, nine digits of seconds and more",
+        "holds it for an hour at most",
+        "a slip of the auth service must not cost connections for years",
+        "tests/wire/test_auth_response.py::test_a_response_has_its_verdict_in_every_chunking",
+    ),
+    "leaving-early": Unseen(
+        "notices only after Auth-Wait, or after the login, that the client has left",
+        "lets it go at once during Auth-Wait",
+        "connections are limited",
+        "tests/mail/test_departures.py::test_who_leaves_during_auth_wait_is_let_go_at_once",
     ),
     "proxy-timeout": Unseen(
         "does not count what the backend sends as activity (`proxy_timeout`)",
@@ -56,3 +80,4 @@ UNSEEN: Mapping[str, Unseen] = {
         "tests/config/test_command.py::test_a_file_that_includes_itself_runs_out_of_files",
     ),
 }
+"""What parties cannot show each other, or not twice."""

@@ -71,6 +71,9 @@ def _verdicts(protocol: str) -> Iterator[Case]:
         yield case(f"the service answers with {name}", protocol, *LOGIN[protocol], auth=answer)
 
 
+BEHIND = {"imap": b"b NOOP\r\n", "pop3": b"CAPA\r\n", "smtp": b"EHLO client.test\r\n"}
+
+
 def _failures(protocol: str) -> Iterator[Case]:
     login = LOGIN[protocol]
     yield case("the service does not answer", f"{protocol}-hasty", *login, auth=Act.KEEP_SILENT)
@@ -86,6 +89,13 @@ def _failures(protocol: str) -> Iterator[Case]:
         answer = headers("Auth-Status: OK", f"Auth-Server: {server}", "Auth-Port: $closed")
         yield case(f"the backend is at {server}", protocol, *login, auth=answer)
     yield case("a login fails and succeeds", protocol, *login, *login, auth=(reject("No", "Auth-Wait: 1"), accept()))
+    yield case(
+        "what is pipelined behind a failed login",
+        protocol,
+        *login[:-1],
+        Send(login[-1].data + BEHIND[protocol], 2),
+        auth=reject("No", "Auth-Wait: 1"),
+    )
     yield case("a login fails twice", protocol, *login, *login, auth=(reject("No", "Auth-Wait: 1"), reject("Never")))
     yield case("the service waits and accepts", protocol, *login, auth=(reject("WAIT", "Auth-Wait: 1"), accept()))
     yield case("the service waits and refuses", protocol, *login, auth=(reject("WAIT", "Auth-Wait: 1"), reject("No")))

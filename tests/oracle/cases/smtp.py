@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.oracle.case import Act, Case, Difference, at_once, base64, case, raw, reject
+from tests.oracle.case import Act, Case, Difference, accept, at_once, base64, case, raw, reject
 
 CREDENTIALS = base64("\0user\0pass")
 NAMELESS = Difference("upstream-without-login", ", upstream: ")
@@ -86,6 +86,15 @@ CASES: tuple[Case, ...] = (
     case("MAIL with many spaces", "smtp-none", "mail  from:<a@b>   SIZE=1  ", "rcpt  to:<c@d>  ", differs=NAMELESS),
     case("MAIL with no address", "smtp-none", "MAIL", "MAIL FROM:<>", "RCPT", "RCPT TO:<c@d>", differs=NAMELESS),
     case("MAIL with any words", "smtp-none", "MAIL a b c", "RCPT x y z", differs=NAMELESS),
+    case(
+        "MAIL after a failed login",
+        "smtp-none",
+        f"AUTH PLAIN {CREDENTIALS}",
+        "MAIL FROM:<a@b>",
+        "RCPT TO:<c@d>",
+        auth=(reject("No", "Auth-Wait: 1"), accept()),
+        differs=Difference("stale-login", r"Auth-User: \r\n"),
+    ),
     case("MAIL twice", "smtp-none", "MAIL FROM:<a@b>", "MAIL FROM:<c@d>"),
     case("MAIL, RSET, RCPT", "smtp-none", "MAIL FROM:<a@b>", "RSET", "RCPT TO:<c@d>"),
     case("MAIL, EHLO, RCPT", "smtp-none", "MAIL FROM:<a@b>", "EHLO client.test", "RCPT TO:<c@d>"),

@@ -67,6 +67,13 @@ def _verdicts(protocol: str) -> Iterator[Case]:
         auth=Held(accept("X-Long: " + "x" * 2000)),
         differs=Difference("large-response", theirs="timed out (110: Connection timed out) while in http auth state"),
     )
+    yield case(
+        "the service closes in the middle of its header",
+        f"{protocol}-hasty",
+        *login,
+        auth=accept()[:-2],
+        differs=Difference("cut-response", "prematurely closed connection", "timed out (110: Connection timed out)"),
+    )
     yield case("nobody listens at the service", f"{protocol}-noauth", *login)
 
 

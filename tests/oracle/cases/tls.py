@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.oracle.case import Act, Case, Difference, at_once, base64, case, raw, reject
+from tests.oracle.case import Act, Case, Difference, accept, at_once, base64, case, raw, reject
 from tests.oracle.cases.auth_http import LOGIN
 
 STARTTLS = {"imap": "a STARTTLS", "pop3": "STLS", "smtp": "STARTTLS"}
@@ -37,6 +37,14 @@ def _everywhere(protocol: str) -> Iterator[Case]:
     yield case("the client ends a line too late", f"{protocol}-hasty", raw("NOO", 0), Act.AWAIT_CLOSE)
     yield case("a login in clear", f"{protocol}-starttls", *login)
     yield case("errors are counted through", f"{protocol}-starttls", "X", "X", *begin, "X", "X", "X", Act.AWAIT_CLOSE)
+    yield case(
+        "attempts are counted through",
+        f"{protocol}-starttls",
+        *login,
+        *begin,
+        *login,
+        auth=(reject("No", "Auth-Wait: 1"), accept()),
+    )
     yield case("TLS on a TLS port", f"{protocol}-tlsboth", start, ask)
     yield case("TLS on a TLS port where it is off", f"{protocol}-tls", start, ask)
     yield case("a login", f"{protocol}-tls", *login)
@@ -67,6 +75,23 @@ CASES: tuple[Case, ...] = (
     case("MAIL in clear", "smtp-only", "MAIL FROM:<a@b>"),
     case("HELO is forgotten", "smtp-starttls", "HELO client.test", "STARTTLS", Act.SHAKE_HANDS, f"AUTH PLAIN {PLAIN}"),
     case("EHLO is forgotten", "smtp-starttls", "EHLO client.test", "STARTTLS", Act.SHAKE_HANDS, f"AUTH PLAIN {PLAIN}"),
+    case(
+        "that there was an EHLO is not forgotten",
+        "smtp-starttls",
+        "EHLO client.test",
+        "STARTTLS",
+        Act.SHAKE_HANDS,
+        "HELO client.test",
+        f"AUTH PLAIN {PLAIN}",
+    ),
+    case(
+        "APOP inside TLS",
+        "pop3-only",
+        "STLS",
+        Act.SHAKE_HANDS,
+        "APOP user 0123456789abcdef0123456789abcdef",
+        auth=accept("Auth-Pass: clear"),
+    ),
     case("MAIL is forgotten", "smtp-nonestarttls", "MAIL FROM:<a@b>", "STARTTLS", Act.SHAKE_HANDS, "RCPT TO:<c@d>"),
     case("USER is forgotten", "pop3-starttls", "STLS", Act.SHAKE_HANDS, "PASS pass"),
 )
