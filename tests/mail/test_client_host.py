@@ -38,11 +38,7 @@ AAAA = records((NAME, 60, "AAAA", "2001:db8::1"))
 NO_DATA = records()
 ADDRESS_ACTION = " while in resolving client address, client: 127.0.0.1, server: "
 HOST_ACTION = " while in resolving client hostname, client: 127.0.0.1, server: "
-TEXTS = {
-    "SERVFAIL": "(2: Server failure)",
-    "NOTIMP": "(4: Unimplemented)",
-    "REFUSED": "(5: Operation refused)",
-}
+TEXTS = {"SERVFAIL": "(2: Server failure)", "NOTIMP": "(4: Unimplemented)", "REFUSED": "(5: Operation refused)"}
 
 
 @dataclass(frozen=True, slots=True)
