@@ -16,16 +16,14 @@ SANITIZERS = "-fsanitize=address,undefined"
 NEEDED = ("mailworker", "tests", "setup.py", "pyproject.toml", "README.md")
 TESTS = (
     "tests/native",
-    "tests/tls",
+    "tests/tls/test_connection.py",
+    "tests/tls/test_sessions.py",
     "tests/event/test_connections.py",
-    "tests/event/test_listener.py",
-    "tests/event/test_stream.py",
-    "tests/event/test_stream_end.py",
     "tests/event/test_stream_tls.py",
     "tests/mail/test_relay.py",
 )
-# Sanitizers keep what is freed for a while, so memory cannot be counted.
-LEFT_OUT = "not holds_no_buffers"
+# Sanitizers keep what is freed for a while, so memory cannot be counted; and processes are slow to start and to kill.
+LEFT_OUT = "not holds_no_buffers and not killed"
 
 
 def library(name: str) -> str:
@@ -35,7 +33,7 @@ def library(name: str) -> str:
     ).stdout.strip()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(
     platform.system() != "Linux" or shutil.which("gcc") is None, reason="sanitizers are loaded as gcc on Linux does"
 )
@@ -48,7 +46,7 @@ def test_no_sanitizer_has_anything_to_say(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "MAILWORKER_WERROR"}
     flags = {"CFLAGS": f"{SANITIZERS} -fno-sanitize-recover=all -g -O1", "LDFLAGS": SANITIZERS}
     build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
-    subprocess.run(build, cwd=tmp_path, env=environment | flags, check=True, capture_output=True, timeout=120)
+    subprocess.run(build, cwd=tmp_path, env=environment | flags, check=True, capture_output=True, timeout=300)
     watched = {
         "LD_PRELOAD": f"{library('libasan.so')} {library('libubsan.so')}",
         "ASAN_OPTIONS": "detect_leaks=0",  # a Python that ends frees nothing
@@ -57,6 +55,6 @@ def test_no_sanitizer_has_anything_to_say(tmp_path: Path) -> None:
     }
     run = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", LEFT_OUT, *TESTS]
     done = subprocess.run(
-        run, cwd=tmp_path, env=environment | watched, capture_output=True, text=True, timeout=240, check=False
+        run, cwd=tmp_path, env=environment | watched, capture_output=True, text=True, timeout=540, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
