@@ -125,10 +125,17 @@ class Stage:
         values = {port_name(name): self._place(name) for name in servers}
         text = Template(configuration(servers)).substitute(props.values, **values)
         hosts = {name: _LOCAL.get(server.host, server.host) for name, server in servers.items() if server.host != UNIX}
-        self._proxy = start(self.folder, text, [(host, self._ports[name]) for name, host in hosts.items()])
+        try:
+            self._proxy = start(self.folder, text, [(host, self._ports[name]) for name, host in hosts.items()])
+        except BaseException:
+            self._release()
+            raise
 
     def stop(self) -> None:
         self._proxy.stop()
+        self._release()
+
+    def _release(self) -> None:
         for held in self._held.values():
             held.close()
 

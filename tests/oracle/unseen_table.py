@@ -31,6 +31,12 @@ UNSEEN: Mapping[str, Unseen] = {
         "a slip of the auth service must not cost connections for years",
         "tests/wire/test_auth_response.py::test_a_response_has_its_verdict_in_every_chunking",
     ),
+    "late-end": Unseen(
+        "notices only when `timeout` is over that a client has left, if the end came together with its last bytes",
+        "notices at once",
+        "connections are limited",
+        "tests/mail/test_departures.py::test_leaving_at_any_byte_of_a_login",
+    ),
     "leaving-early": Unseen(
         "notices only after Auth-Wait, or after the login, that the client has left",
         "lets it go at once during Auth-Wait",
