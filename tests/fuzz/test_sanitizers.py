@@ -17,6 +17,8 @@ NEEDED = ("mailworker", "tests", "setup.py", "pyproject.toml", "README.md")
 TESTS = (
     "tests/native",
     "tests/tls/test_connection.py",
+    "tests/tls/test_flights.py",
+    "tests/tls/test_peer_certificate.py",
     "tests/tls/test_sessions.py",
     "tests/event/test_connections.py",
     "tests/event/test_stream_tls.py",
