@@ -17,10 +17,8 @@ def test_chaos_harms_only_those_whose_worker_is_killed() -> None:
     figures = Figures()
     failures = chaos.run(10.0, figures)
     assert failures == [], figures.text
-    assert figures.number("kills") >= 3
-    assert figures.number("reloads") >= 2
-    assert figures.number("logins") > 50
-    assert figures.number("streams") > 0
+    for what in ("kills", "reloads", "rotations", "logins", "faulty logins", "streams", "idle sessions"):
+        assert figures.number(what) > 0, what  # how many it can be is up to the machine
 
 
 def test_sessions_leave_nothing_behind() -> None:
