@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mailworker.native import version
+from tests.support.daemon import ServerUnavailable, find_program
 
 HEADER = ("measure", "nginx", "mailworker", "ratio", "unit", "goal", "reached")
 
@@ -40,17 +41,25 @@ class Results:
 
 def machine() -> dict[str, str]:
     """Where and when this runs."""
-    nginx = subprocess.run(["/usr/sbin/nginx", "-v"], capture_output=True, text=True, check=False).stderr
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"^model name\s*: (.*)$", cpuinfo, re.MULTILINE)
     return {
         "date": date.today().isoformat(),
         "processors": f"{os.cpu_count()} x {model.group(1) if model else platform.machine()}",
         "system": f"{platform.system()} {platform.release()}",
-        "nginx": nginx.strip().rpartition("/")[2],
+        "nginx": nginx_version(),
         "python": platform.python_version(),
         "openssl": version.running_with(),
     }
+
+
+def nginx_version() -> str:
+    """Empty where it is not installed."""
+    try:
+        command = [find_program("nginx"), "-v"]
+    except ServerUnavailable:
+        return ""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr.strip().rpartition("/")[2]
 
 
 def cells(name: str, row: Row) -> list[str]:
