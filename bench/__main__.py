@@ -9,6 +9,7 @@ measures that it has already. Exits with 1 where nginx or a compiler is not inst
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -76,4 +77,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # the servers must not stay behind
     sys.exit(main())
