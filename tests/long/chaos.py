@@ -232,6 +232,7 @@ def _rotated(log: Path) -> list[Path]:
 def run(seconds: float, figures: Figures) -> list[str]:
     """Go on with a run until it has lasted for so long; returns what went wrong."""
     failures: list[str] = []
+    figures.describe(system())  # now, as the files may change while we run
     with running(main="worker_sandbox on;") as site:
         before = site.census()
         while (left := seconds - figures.number("seconds")) > 0:
@@ -257,7 +258,6 @@ def _run_a_while(site: Site, before: Mapping[str, int], seconds: float, figures:
     passed = time.monotonic() - start
     leaks = {f"leaked {name}": count - before[name] for name, count in site.census().items()}
     figures.add({"seconds": round(passed, 1), **chaos.seen, **leaks})
-    figures.describe(system())
     figures.save()
     return [*chaos.failures, *[f"{name}: {count}" for name, count in leaks.items() if count]]
 

@@ -106,6 +106,7 @@ def judge(samples: Sequence[Sample]) -> dict[str, float]:
 def run(sessions: int, figures: Figures, batch: int = _BATCH) -> list[str]:
     """Go on until there have been so many sessions; returns what went wrong."""
     samples: list[Sample] = []
+    figures.describe(system())  # now, as the files may change while we run
     with running(log_level="error") as site:
         soak = Soak(site, random.Random())
         while (done := int(figures.number("sessions"))) < sessions:
@@ -117,7 +118,6 @@ def run(sessions: int, figures: Figures, batch: int = _BATCH) -> list[str]:
             figures.add({"sessions": size, "seconds": round(seconds, 1), **soak.seen})
             soak.seen.clear()
             figures.set(judge(samples))
-            figures.describe(system())
             figures.save()
             print(f"{done + size} of {sessions}  {size / seconds:.0f}/s  {samples[-1]}", file=sys.stderr, flush=True)
         return [*soak.failures, *site.alerts()]
