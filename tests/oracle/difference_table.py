@@ -156,7 +156,7 @@ TABLE: Mapping[str, Entry] = {
     ),
     "cut-response": Entry(
         Why.SOUNDER,
-        "waits for `auth_http_timeout` when the auth service closes in the middle of its header",
+        "waits for `auth_http_timeout`, or logs nothing, when the auth service closes in the middle of its header",
         "says so at once",
         "the client waits for nothing",
         ("log",),
