@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis.internal.conjecture import providers
+from hypothesis.internal.constants_ast import Constants
 
 from tests.oracle.case import Case
 from tests.oracle.cases import CASES
@@ -38,3 +40,12 @@ def of_nginx(bench: Bench, selected: list[tuple[int, Case]]) -> Run:
 @pytest.fixture(scope="session")
 def of_mailworker(bench: Bench, selected: list[tuple[int, Case]], of_nginx: Run) -> Run:
     return bench.play(mailworker, selected)
+
+
+@pytest.fixture
+def same_examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Examples do not depend on what was loaded before: Hypothesis tries constants of all modules that it finds."""
+    providers.CONSTANTS_CACHE.cache.clear()
+    monkeypatch.setattr(providers, "_get_local_constants", Constants)
+    yield
+    providers.CONSTANTS_CACHE.cache.clear()

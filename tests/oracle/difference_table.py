@@ -118,6 +118,12 @@ TABLE: Mapping[str, Entry] = {
         "refuses it with the command's tag",
         "RFC 9051, 7.1: the client waits for its tag",
     ),
+    "response-arguments": Entry(
+        Why.SOUNDER,
+        "reads an IMAP client's response to a challenge like arguments, quoted strings and literals among them",
+        "takes the first word of the line as it is",
+        "RFC 9051, 6.2.2: a response is base64 on a line of its own",
+    ),
     "stale-tag": Entry(
         Why.SOUNDER,
         "answers a line with a bad tag after a failed login with that line's first bytes",

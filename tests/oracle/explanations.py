@@ -26,6 +26,8 @@ _SMALL = 128
 _QUOTE = re.compile(r'(?:^|[ \n])"')
 _EXTERNAL = re.compile(r"\bEXTERNAL +[^ \r\n]", re.IGNORECASE)
 _LITERAL = re.compile(r"\{[0-9]*\+?\}\r*\n")
+# The last that was said: a response to a challenge, and more than one plain word.
+_RESPONSE_OF_WORDS = re.compile(r'client < \+ (?!OK)[^ \n]*\\r\\n\nclient > [^\n]*["{ ][^\n]*\Z')
 _EMPTY_LITERAL = re.compile(r"\{0*\+?\}\r?\n")
 
 
@@ -128,6 +130,10 @@ def _untagged_refusal(case: Case, at: Divergence) -> bool:
     return at.theirs in untagged and _invalid(at.ours)
 
 
+def _response_arguments(case: Case, at: Divergence) -> bool:
+    return case.protocol == "imap" and bool(_RESPONSE_OF_WORDS.search("\n".join(at.common)))
+
+
 def _empty_tag(case: Case, at: Divergence) -> bool:
     return at.ours == "client <  BAD invalid command\\r\\n"
 
@@ -228,6 +234,7 @@ RULES: Mapping[str, Rule] = {
     "quote-leaks": _quote_leaks,
     "stale-tag": _stale_tag,
     "untagged-refusal": _untagged_refusal,
+    "response-arguments": _response_arguments,
     "empty-tag": _empty_tag,
     "refused-mail": _refused_mail,
     "nul-in-login": _bytes_for_no_backend,

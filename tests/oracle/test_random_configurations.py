@@ -18,6 +18,7 @@ EXAMPLES = os.environ.get("MAILWORKER_CONFIGURATIONS")
 
 pytestmark = [
     pytest.mark.oracle,
+    pytest.mark.usefixtures("same_examples"),
     pytest.mark.skipif(NGINX is None or MODULE is None, reason="no nginx with a dynamic mail module here"),
     pytest.mark.timeout(0 if EXAMPLES else 120),
 ]

@@ -23,7 +23,12 @@ from tests.support.daemon import ServerUnavailable
 # The long form: so many dialogues of each protocol, others at each run.
 EXAMPLES = os.environ.get("MAILWORKER_DIALOGUES")
 
-pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("stage"), pytest.mark.timeout(0 if EXAMPLES else 120)]
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.usefixtures("same_examples"),
+    pytest.mark.xdist_group("stage"),
+    pytest.mark.timeout(0 if EXAMPLES else 120),
+]
 
 
 @pytest.fixture(scope="module")

@@ -190,6 +190,13 @@ CASES: tuple[Case, ...] = (
         differs=Difference("untagged-refusal", "< a BAD invalid command"),
     ),
     case(
+        "a literal in a response",
+        "imap",
+        "a AUTHENTICATE LOGIN",
+        "dXNlcg== b {4}",
+        differs=Difference("response-arguments", "< + UGFzc3dvcmQ6", "< + OK"),
+    ),
+    case(
         "a bad tag after a failed login",
         "imap",
         "a1234 LOGIN user pass",
