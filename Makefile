@@ -13,7 +13,7 @@ NATIVE := $(wildcard mailworker/native/*.c mailworker/native/*.h mailworker/nati
 help:
 	@echo 'make run    try it: demo mailbox, auth service, master and workers, until Ctrl-C'
 	@echo 'make test   all tests'
-	@echo 'make bench  duels with nginx, about a quarter of an hour'
+	@echo 'make bench  duels with nginx, about ten minutes'
 	@echo 'make lint   style, types, import layers, sizes'
 	@echo 'make type   types alone'
 	@echo 'make chaos  ten minutes of logins and relays while workers are killed and peers misbehave; figures go to docs/figures'
