@@ -109,6 +109,3 @@ struct pump *pump_new(size_t limit);
 void pump_free(struct pump *pump);
 int pump_move(struct pump *pump, int source_fd, SSL *source, int sink_fd, SSL *sink, size_t limit);
 int pump_flush(struct pump *pump, const void *data, size_t length, int sink_fd, SSL *sink);
-
-ssize_t socket_receive(int fd, void *page, size_t limit);
-ssize_t socket_send(int fd, const void *data, size_t length);

@@ -41,7 +41,7 @@ struct direction {
 };
 
 /* Bytes received, 0 at the end of input, or -errno. */
-ssize_t socket_receive(int fd, void *page, size_t limit)
+static ssize_t socket_receive(int fd, void *page, size_t limit)
 {
     ssize_t result;
 
@@ -52,7 +52,7 @@ ssize_t socket_receive(int fd, void *page, size_t limit)
 }
 
 /* Bytes sent, or -errno. */
-ssize_t socket_send(int fd, const void *data, size_t length)
+static ssize_t socket_send(int fd, const void *data, size_t length)
 {
     ssize_t result;
 
