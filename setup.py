@@ -8,6 +8,14 @@ from setuptools import Extension, find_packages, setup
 # As in mailworker/native/build.py: the compiler's warnings are errors in continuous integration.
 WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
 
+# The modules of Python's own C interface and their sources; cffi makes the one for OpenSSL.
+EXTENSIONS = {
+    "_sockets": ["_sockets.c"],
+    "_stream": ["_stream.c", "reply.c"],
+    "_task": ["_task.c"],
+    "_timers": ["_timers.c"],
+}
+
 setup(
     name="mailworker",
     version="0.1.0",
@@ -32,10 +40,12 @@ setup(
     package_data={"mailworker": ["py.typed"], "mailworker.native": ["*.c", "*.cdef", "*.h", "*.pyi"]},
     ext_modules=[
         Extension(
-            "mailworker.native._sockets",
-            ["mailworker/native/_sockets.c"],
+            f"mailworker.native.{name}",
+            [f"mailworker/native/{source}" for source in sources],
+            depends=["mailworker/native/reply.h", "mailworker/native/timed.h"],
             extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
         )
+        for name, sources in EXTENSIONS.items()
     ],
     cffi_modules=["mailworker/native/build.py:ffibuilder"],
     entry_points={"console_scripts": ["mailworker=mailworker.cli:main", "mailworker-tune=mailworker.tune.main:main"]},

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Generator
 from typing import Protocol
 
 from mailworker.errors import MailworkerError
-from mailworker.event.loop import Loop
-from mailworker.event.timers import Timed
+from mailworker.native.tasks import Task
+
+__all__ = ["Pause", "Task", "Waitable", "sleep", "wait_for"]
 
 
 class Waitable(Protocol):
@@ -19,45 +20,6 @@ class Waitable(Protocol):
 
     def timed_out(self) -> MailworkerError | None:
         """The deadline passed: the error to raise in the coroutine, None to resume it normally."""
-
-
-class Task(Timed):
-    """Runs one coroutine. It suspends itself by `wait_for`, and what it waits for resumes it."""
-
-    __slots__ = ("_coroutine", "_waits_for", "loop")
-
-    def __init__(self, loop: Loop, coroutine: Coroutine[Waitable, None, None]) -> None:
-        super().__init__()
-        self.loop = loop
-        self._coroutine = coroutine
-        self._waits_for: Waitable | None = None
-
-    def resume(self, error: MailworkerError | None = None) -> None:
-        """Run the coroutine until it waits again or ends; `error` is raised where it waits."""
-        self._waits_for = None
-        try:
-            waits_for = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
-        except StopIteration:
-            self.loop.cancel_deadline(self)
-        except Exception as bug:
-            self.loop.cancel_deadline(self)
-            self.loop.on_bug(bug)
-        else:
-            self._waits_for = waits_for
-            waits_for.park(self)
-
-    def expire(self) -> None:
-        """The deadline has passed."""
-        if self._waits_for is not None:
-            self.resume(self._waits_for.timed_out())
-
-    def cancel(self) -> None:
-        """End the coroutine where it waits; its `finally` blocks run, must not wait, and close what it waited for."""
-        self.loop.cancel_deadline(self)
-        try:
-            self._coroutine.close()
-        except Exception as bug:
-            self.loop.on_bug(bug)
 
 
 @types.coroutine

@@ -63,16 +63,21 @@ class TooLongReply(ProtocolError):
 class _ReplyReader(ABC):
     """Cuts what a backend sends into replies of at most `limit` bytes (`proxy_buffer`)."""
 
-    __slots__ = ("_buffer", "_limit", "_scanned")
+    __slots__ = ("_buffer", "_limit", "_replies", "_scanned")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._buffer = b""
         self._scanned = 0
+        self._replies = 0
 
     def feed(self, data: bytes) -> None:
         """Store what was received."""
         self._buffer += data
+
+    def skip(self, replies: int) -> None:
+        """So many replies were read, and found whole, by somebody else."""
+        self._replies += replies
 
     def next(self) -> Reply | None:
         """The next whole reply, None where more bytes are needed. Raises TooLongReply."""
@@ -83,6 +88,7 @@ class _ReplyReader(ABC):
             line = buffer[self._scanned : crlf]
             self._scanned = crlf + 2
             if self._scanned >= _SHORTEST_REPLY and self._is_last(line):
+                self._replies += 1
                 return Reply(self._take(self._scanned))
         if len(buffer) >= self._limit:
             raise TooLongReply(buffer[: self._limit])
@@ -109,16 +115,10 @@ class ImapReplyReader(_ReplyReader):
     `* BYE` ends a reply too: nothing comes behind it (RFC 9051 section 7.1.5).
     """
 
-    __slots__ = ("_greeted",)
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self._greeted = False
+    __slots__ = ()
 
     def _is_last(self, line: bytes) -> bool:
-        last = not (self._greeted and line.startswith(b"* ") and not _IMAP_BYE.match(line))
-        self._greeted = True
-        return last
+        return not (self._replies and line.startswith(b"* ") and not _IMAP_BYE.match(line))
 
 
 class Pop3ReplyReader(_ReplyReader):

@@ -122,7 +122,11 @@ def test_both_sides_may_talk_at_once(bench: Bench, resources: ExitStack) -> None
 
 def test_nothing_can_be_written_without_waiting(bench: Bench, pair: Pair) -> None:
     stream = bench.stream(pair[0])
-    bench.run(stream.write(b""))
+
+    async def writer() -> None:
+        await stream.write(b"")
+
+    bench.run(writer())
     assert bench.selector.rounds == 0
 
 

@@ -21,7 +21,11 @@ TESTS = (
     "tests/tls/test_peer_certificate.py",
     "tests/tls/test_sessions.py",
     "tests/event/test_connections.py",
+    "tests/event/test_exchange.py",
+    "tests/event/test_stream.py",
     "tests/event/test_stream_tls.py",
+    "tests/event/test_task.py",
+    "tests/event/test_timers.py",
     "tests/mail/test_relay.py",
 )
 # Sanitizers keep what is freed for a while, so memory cannot be counted; and processes are slow to start and to kill.

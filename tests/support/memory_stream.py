@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from math import inf
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mailworker.errors import Party, PeerError, TimedOut
 from mailworker.event.task import Pause
@@ -124,8 +124,9 @@ class MemoryStream:
         return step
 
 
-def run(coroutine: Coroutine[Any, None, _Result]) -> _Result:
+def run(awaitable: Awaitable[_Result]) -> _Result:
     """Run a coroutine that waits for memory streams only, to its result; pauses are over at once."""
+    coroutine = awaitable.__await__()
     try:
         while isinstance(waits_for := coroutine.send(None), Pause):
             pass

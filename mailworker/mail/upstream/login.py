@@ -5,10 +5,10 @@ from __future__ import annotations
 from mailworker.errors import Party, ProtocolError
 from mailworker.mail.dialogue.imap import ImapDialogue
 from mailworker.mail.dialogue.smtp import SmtpDialogue
-from mailworker.mail.upstream.upstream import Introduction, Upstream
-from mailworker.wire.auth_request import SmtpEnvelope
+from mailworker.mail.upstream.upstream import Introduction, Step, Upstream, Wanted
 from mailworker.wire.secret import Secret
 from mailworker.wire.upstream import (
+    Reply,
     expect_imap_continuation,
     expect_imap_greeting,
     expect_imap_login,
@@ -22,14 +22,38 @@ from mailworker.wire.upstream import (
 from mailworker.wire.xclient import build as build_xclient
 
 
+def _anything(_reply: Reply) -> None:
+    """The caller knows more of what the reply must be, or it is the client's to judge."""
+
+
+def _smtp(code: bytes, command: str | None, *others: bytes) -> Wanted:
+    """A reply with one of the codes, of which the first is usual."""
+    return Wanted(code + b" ", code + b"-", command, lambda reply: expect_smtp_code(reply, code, *others))
+
+
+_IMAP_GREETING = Wanted(b"* OK", None, None, expect_imap_greeting)
+_IMAP_LOGIN = Wanted(b"+ ", None, "LOGIN command", expect_imap_continuation)
+_IMAP_USER = Wanted(b"+ ", None, "user name", expect_imap_continuation)
+_IMAP_PASSWORD = Wanted(b"", None, "password", _anything)
+_POP3_GREETING = Wanted(b"+OK", None, None, expect_pop3_ok)
+_POP3_USER = Wanted(b"+OK", None, "user name", expect_pop3_ok)
+_POP3_PASSWORD = Wanted(b"+OK", None, "password", expect_pop3_ok)
+_SMTP_GREETING = _smtp(b"220", None)
+_SMTP_HELLO = _smtp(b"250", "HELO/EHLO")
+_SMTP_XCLIENT = _smtp(b"220", "XCLIENT", b"250")
+_SMTP_CLIENT_HELLO = _smtp(b"250", "client HELO/EHLO")
+_SMTP_AUTH = _smtp(b"235", "AUTH")
+_SMTP_MAIL = _smtp(b"250", "MAIL FROM")
+_SMTP_RCPT = Wanted(b"", None, "RCPT TO", _anything)
+
+
 async def imap_log_in(upstream: Upstream, dialogue: ImapDialogue, who: Introduction) -> bytes:
     """Log in by LOGIN with literals; gives the reply for the client. Raises a PeerError."""
     tag = dialogue.tag or b""
     first, second, third = imap_login(tag, who.name, _password(who))
-    expect_imap_greeting(await upstream.reply())
-    expect_imap_continuation(await upstream.ask(first, "LOGIN command"))
-    expect_imap_continuation(await upstream.ask(second, "user name"))
-    reply = await upstream.ask(third, "password")
+    reply = await upstream.converse(
+        (None, _IMAP_GREETING), (first, _IMAP_LOGIN), (second, _IMAP_USER), (third, _IMAP_PASSWORD)
+    )
     expect_imap_login(reply, tag)
     return reply.data
 
@@ -37,10 +61,7 @@ async def imap_log_in(upstream: Upstream, dialogue: ImapDialogue, who: Introduct
 async def pop3_log_in(upstream: Upstream, _dialogue: object, who: Introduction) -> bytes:
     """Log in by USER and PASS; gives the reply for the client. Raises a PeerError."""
     user, password = pop3_login(who.name, _password(who))
-    expect_pop3_ok(await upstream.reply())
-    expect_pop3_ok(await upstream.ask(user, "user name"))
-    reply = await upstream.ask(password, "password")
-    expect_pop3_ok(reply)
+    reply = await upstream.converse((None, _POP3_GREETING), (user, _POP3_USER), (password, _POP3_PASSWORD))
     return reply.data
 
 
@@ -49,32 +70,27 @@ async def smtp_log_in(upstream: Upstream, dialogue: SmtpDialogue, who: Introduct
 
     Raises a PeerError.
     """
-    expect_smtp_code(await upstream.reply(), b"220")
-    hello = b"EHLO %b" if dialogue.esmtp or who.proxy.xclient else b"HELO %b"
-    expect_smtp_code(await upstream.ask(smtp_line(hello % who.server_name), "HELO/EHLO"), b"250")
-    if who.proxy.xclient:
-        await _xclient(upstream, dialogue, who)
-    envelope = who.login.envelope
+    xclient, envelope = who.proxy.xclient, who.login.envelope
+    steps: list[Step] = [
+        (None, _SMTP_GREETING),
+        (_hello(who.server_name, esmtp=dialogue.esmtp or xclient), _SMTP_HELLO),
+    ]
+    if xclient:
+        login = None if who.proxy.smtp_auth else who.name
+        steps.append((build_xclient(who.client, login, who.client_host), _SMTP_XCLIENT))
+        if dialogue.helo:
+            steps.append((_hello(dialogue.helo, esmtp=dialogue.esmtp), _SMTP_CLIENT_HELLO))
     if envelope is not None:
-        return await _smtp_envelope(upstream, envelope)
-    if who.proxy.smtp_auth:
-        upstream.prepare("AUTH")
-        expect_smtp_code(await upstream.ask(smtp_auth_plain(who.name, _password(who)), "AUTH"), b"235")
-    return b"235 2.0.0 OK\r\n"
+        steps += (smtp_line(envelope.mail), _SMTP_MAIL), (smtp_line(envelope.rcpt), _SMTP_RCPT)
+    elif who.proxy.smtp_auth:
+        upstream.prepare(_SMTP_AUTH)  # whatever it lacks, as nginx logs it
+        steps.append((smtp_auth_plain(who.name, _password(who)), _SMTP_AUTH))
+    reply = await upstream.converse(*steps)
+    return b"235 2.0.0 OK\r\n" if envelope is None else reply.data
 
 
-async def _xclient(upstream: Upstream, dialogue: SmtpDialogue, who: Introduction) -> None:
-    login = None if who.proxy.smtp_auth else who.name
-    command = build_xclient(who.client, login, who.client_host)
-    expect_smtp_code(await upstream.ask(command, "XCLIENT"), b"220", b"250")
-    if dialogue.helo:
-        hello = b"EHLO %b" if dialogue.esmtp else b"HELO %b"
-        expect_smtp_code(await upstream.ask(smtp_line(hello % dialogue.helo), "client HELO/EHLO"), b"250")
-
-
-async def _smtp_envelope(upstream: Upstream, envelope: SmtpEnvelope) -> bytes:
-    expect_smtp_code(await upstream.ask(smtp_line(envelope.mail), "MAIL FROM"), b"250")
-    return (await upstream.ask(smtp_line(envelope.rcpt), "RCPT TO")).data
+def _hello(name: bytes, *, esmtp: bool) -> bytes:
+    return smtp_line((b"EHLO %b" if esmtp else b"HELO %b") % name)
 
 
 def _password(who: Introduction) -> Secret:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mailworker.config.settings import Address, ProxySettings
-from mailworker.errors import ConnectionLost, Party
-from mailworker.event.stream import Stream
+from mailworker.errors import ConnectionLost, Party, PeerError
+from mailworker.event.stream import SocketStream
 from mailworker.mail.dialogue.dialogue import Login
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.secret import Secret
 from mailworker.wire.upstream import ImapReplyReader, Pop3ReplyReader, Reply, SmtpReplyReader
 
 ReplyReader = ImapReplyReader | Pop3ReplyReader | SmtpReplyReader
+
+_READING = "reading response from upstream"
 
 
 @dataclass(slots=True)
@@ -32,46 +36,92 @@ class Introduction:
     proxy: ProxySettings
 
 
+class Wanted(NamedTuple):
+    """What a reply must be for the login to go on.
+
+    The usual one, which comes whole, has a last line that starts with `last`, and lines before it that start with
+    `others`, None where there are none. `expect` tells of any reply; it raises InvalidReply. `command` is how the
+    log calls what was asked, None for the greeting.
+    """
+
+    last: bytes
+    others: bytes | None
+    command: str | None
+    expect: Callable[[Reply], None]
+
+
+Step = tuple[bytes | None, Wanted]
+"""A command, None for the greeting, and what its reply must be."""
+
+
 class Upstream:
     """A backend during login: one command at a time, and the whole of its reply."""
 
-    __slots__ = ("_limit", "_log", "_reader", "stream")
+    __slots__ = ("_limit", "_log", "_reader", "_stream")
 
-    def __init__(self, stream: Stream, reader: ReplyReader, limit: int, log: SessionLog) -> None:
-        self.stream = stream
+    def __init__(self, stream: SocketStream, reader: ReplyReader, limit: int, log: SessionLog) -> None:
+        self._stream = stream
         self._reader = reader
         self._limit = limit
         self._log = log
 
-    def prepare(self, what: str) -> None:
-        """What goes wrong from now on belongs to a command that the log calls `what`."""
-        self._log.action = f"sending {what} to upstream"
-        if self._log.verbose:
-            self._log.debug("login goes on")
+    async def converse(self, *steps: Step) -> Reply:
+        """Send each command as soon as the reply to the one before it is what is wanted; gives the last reply.
 
-    async def ask(self, command: bytes, what: str) -> Reply:
-        """Send `command`, which the log calls `what`, and give the reply.
-
-        Raises ConnectionLost, TimedOut and TooLongReply.
+        Raises ConnectionLost, TimedOut, TooLongReply and InvalidReply.
         """
-        self.prepare(what)
-        await self.stream.write(command)
-        return await self.reply()
-
-    async def reply(self) -> Reply:
-        """The next reply; the first one is the greeting."""
-        while (reply := self._reader.next()) is None:
-            try:
-                data = await self.stream.read(self._limit)
-            except ConnectionLost:
-                self._log.action = "reading response from upstream"
-                raise
-            if not data:
-                raise ConnectionLost(Party.UPSTREAM, "recv()", 0)
-            self._log.action = "reading response from upstream"
-            self._reader.feed(data)
+        done = await self._exchange(steps)
+        reply = await self._reply()
+        steps[done][1].expect(reply)
+        for command, wanted in steps[done + 1 :]:
+            self.prepare(wanted)
+            await self._stream.write(command or b"")
+            reply = await self._reply()
+            wanted.expect(reply)
         return reply
 
     def rest(self) -> bytes:
         """What the backend has sent beyond its last reply, for the client."""
         return self._reader.rest()
+
+    def prepare(self, wanted: Wanted) -> None:
+        """What goes wrong from now on belongs to this command."""
+        if wanted.command is not None:
+            self._log.action = f"sending {wanted.command} to upstream"
+            if self._log.verbose:
+                self._log.debug("login goes on")
+
+    async def _exchange(self, steps: tuple[Step, ...]) -> int:
+        """Take steps while replies come whole and as usual; gives the step whose reply is at hand, or a part of it."""
+        try:
+            step, data = await self._stream.exchange(self._limit, steps)
+        except PeerError as error:
+            self._prepare_all(steps, self._stream.step)
+            if isinstance(error, ConnectionLost) and error.call == "recv()":
+                self._log.action = _READING
+            raise
+        if not data or self._log.verbose:
+            self._prepare_all(steps, step)
+        self._reader.skip(step)
+        self._take(data)
+        return step
+
+    def _prepare_all(self, steps: tuple[Step, ...], last: int) -> None:
+        for _, wanted in steps[: last + 1]:
+            self.prepare(wanted)
+
+    async def _reply(self) -> Reply:
+        while (reply := self._reader.next()) is None:
+            try:
+                data = await self._stream.read(self._limit)
+            except ConnectionLost:
+                self._log.action = _READING
+                raise
+            self._take(data)
+        return reply
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            raise ConnectionLost(Party.UPSTREAM, "recv()", 0)
+        self._log.action = _READING
+        self._reader.feed(data)
