@@ -1,12 +1,16 @@
 """Metadata and dependencies of mailworker."""
 
 import os
+import sys
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 
 # As in mailworker/native/build.py: the compiler's warnings are errors in continuous integration.
 WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
+
+# What is written for CPython's own interface, of mailworker/native.
+MODULES = ["_sockets", *(["_epoll"] if sys.platform == "linux" else [])]
 
 setup(
     name="mailworker",
@@ -32,10 +36,11 @@ setup(
     package_data={"mailworker": ["py.typed"], "mailworker.native": ["*.c", "*.cdef", "*.h", "*.pyi"]},
     ext_modules=[
         Extension(
-            "mailworker.native._sockets",
-            ["mailworker/native/_sockets.c"],
+            f"mailworker.native.{name}",
+            [f"mailworker/native/{name}.c"],
             extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
         )
+        for name in MODULES
     ],
     cffi_modules=["mailworker/native/build.py:ffibuilder"],
     entry_points={"console_scripts": ["mailworker=mailworker.cli:main", "mailworker-tune=mailworker.tune.main:main"]},

@@ -21,6 +21,8 @@ TESTS = (
     "tests/tls/test_peer_certificate.py",
     "tests/tls/test_sessions.py",
     "tests/event/test_connections.py",
+    "tests/event/test_loop.py",
+    "tests/event/test_selector.py",
     "tests/event/test_stream_tls.py",
     "tests/mail/test_relay.py",
 )
