@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from mailworker.config.settings import Address, InetAddress
@@ -58,19 +57,15 @@ class Connections:
         """
         self.take()
         try:
-            return SocketStream(self.loop, _begin_to_connect(address, party), party, self.release)
+            dialled = sockets.dial(address)
+            if not isinstance(dialled, int):
+                raise _failure(address, party, *dialled)
+            return SocketStream(self.loop, dialled, party, self.release)
         except BaseException:
             self.release()
             raise
 
 
-def _begin_to_connect(address: Address, party: Party) -> int:
-    descriptor = sockets.open_socket(address)
-    if descriptor < 0:
-        raise ConnectionLost(party, "socket()", -descriptor)
-    failure = sockets.connect(descriptor, address)
-    if failure:
-        os.close(descriptor)
-        name = address.bare if party is Party.UPSTREAM and isinstance(address, InetAddress) else address
-        raise ConnectionLost(party, f"connect() to {name}", -failure)
-    return descriptor
+def _failure(address: Address, party: Party, call: str, number: int) -> ConnectionLost:
+    name = address.bare if party is Party.UPSTREAM and isinstance(address, InetAddress) else address
+    return ConnectionLost(party, f"connect() to {name}" if call == "connect()" else call, number)

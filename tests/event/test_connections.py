@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -89,13 +88,6 @@ def test_a_stream_can_be_used_while_it_connects(
     assert connections.in_use == 0
 
 
-def test_connections_do_not_wait_for_more_to_send(bench: Bench, listening: socket.socket) -> None:
-    stream = Connections(bench.loop, 10).connect(_address(listening), Party.UPSTREAM)
-    with socket.socket(fileno=os.dup(stream.descriptor)) as ours:
-        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-    stream.close()
-
-
 @pytest.mark.parametrize(("action", "call"), [("read", "recv()"), ("write", "send()")])
 def test_a_refusal_is_met_at_the_first_use(bench: Bench, action: str, call: str) -> None:
     connections = Connections(bench.loop, 10)
@@ -138,7 +130,7 @@ def test_a_full_unix_backlog_is_a_lost_connection_at_once(bench: Bench, resource
 def test_want_of_descriptors_is_a_lost_connection(bench: Bench) -> None:
     connections = Connections(bench.loop, 10)
     with (
-        patch("mailworker.event.connections.sockets.open_socket", return_value=-errno.EMFILE),
+        patch("mailworker.event.connections.sockets.dial", return_value=("socket()", errno.EMFILE)),
         pytest.raises(ConnectionLost) as caught,
     ):
         connections.connect(InetAddress("127.0.0.1", 1), Party.UPSTREAM)
@@ -156,7 +148,7 @@ def test_beyond_the_limit_nothing_is_opened(bench: Bench) -> None:
 def test_a_bug_on_the_way_leaves_the_count_as_it_was(bench: Bench) -> None:
     connections = Connections(bench.loop, 10)
     with (
-        patch("mailworker.event.connections.sockets.open_socket", side_effect=ZeroDivisionError),
+        patch("mailworker.event.connections.sockets.dial", side_effect=ZeroDivisionError),
         pytest.raises(ZeroDivisionError),
     ):
         connections.connect(InetAddress("127.0.0.1", 1), Party.UPSTREAM)
