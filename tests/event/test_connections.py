@@ -44,16 +44,26 @@ def test_numbers_never_meet_those_of_another_worker(bench: Bench) -> None:
     assert sorted(numbers) == list(range(1, 16))
 
 
-def test_no_more_than_the_limit_are_in_use_and_each_release_is_told(bench: Bench) -> None:
-    in_use: list[int] = []
-    connections = Connections(bench.loop, 2, lambda: in_use.append(connections.in_use))
+def test_no_more_than_the_limit_are_in_use(bench: Bench) -> None:
+    connections = Connections(bench.loop, 2)
     assert [connections.take(), connections.take()] == [1, 2]
     with pytest.raises(OutOfConnections, match="2 worker_connections are not enough"):
         connections.take()
     assert connections.in_use == 2
     connections.release()
-    assert in_use == [1]
     assert connections.take() == 3
+
+
+def test_the_last_release_is_told_each_time(bench: Bench) -> None:
+    told: list[int] = []
+    connections = Connections(bench.loop, 2, lambda: told.append(connections.in_use))
+    for last in (1, 2):
+        connections.take()
+        connections.take()
+        connections.release()
+        assert len(told) == last - 1
+        connections.release()
+        assert told == [0] * last
 
 
 @pytest.mark.parametrize("family", ["IPv4", "unix"])
