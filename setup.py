@@ -1,6 +1,7 @@
 """Metadata and dependencies of mailworker."""
 
 import os
+import sys
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -15,6 +16,8 @@ EXTENSIONS = {
     "_task": ["_task.c"],
     "_timers": ["_timers.c"],
 }
+if sys.platform == "linux":
+    EXTENSIONS["_epoll"] = ["_epoll.c"]
 
 setup(
     name="mailworker",

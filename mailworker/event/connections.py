@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from mailworker.config.settings import Address, InetAddress
@@ -16,20 +15,20 @@ class Connections:
     """Makes streams, numbers them and counts them against `worker_connections`.
 
     Numbers begin at `first` and grow by `step`, so that the workers of one master never share a number.
-    `in_use` counts listeners too, as nginx does. `released` is called whenever it has become less.
+    `in_use` counts listeners too, as nginx does. `unused` is called whenever it has become 0.
     """
 
-    __slots__ = ("_limit", "_next", "_released", "_step", "in_use", "loop")
+    __slots__ = ("_limit", "_next", "_step", "_unused", "in_use", "loop")
 
     def __init__(
-        self, loop: Loop, limit: int, released: Callable[[], None] = lambda: None, first: int = 1, step: int = 1
+        self, loop: Loop, limit: int, unused: Callable[[], None] = lambda: None, first: int = 1, step: int = 1
     ) -> None:
         self.loop = loop
         self.in_use = 0
         self._limit = limit
-        self._released = released
         self._next = first
         self._step = step
+        self._unused = unused
 
     @property
     def free(self) -> int:
@@ -48,7 +47,8 @@ class Connections:
     def release(self) -> None:
         """Count one connection less."""
         self.in_use -= 1
-        self._released()
+        if not self.in_use:
+            self._unused()
 
     def connect(self, address: Address, party: Party) -> SocketStream:
         """Begin to connect; the stream can be used at once and reports a failure at its first use.
@@ -58,19 +58,15 @@ class Connections:
         """
         self.take()
         try:
-            return SocketStream(self.loop, _begin_to_connect(address, party), party, self.release)
+            dialled = sockets.dial(address)
+            if not isinstance(dialled, int):
+                raise _failure(address, party, *dialled)
+            return SocketStream(self.loop, dialled, party, self.release)
         except BaseException:
             self.release()
             raise
 
 
-def _begin_to_connect(address: Address, party: Party) -> int:
-    descriptor = sockets.open_socket(address)
-    if descriptor < 0:
-        raise ConnectionLost(party, "socket()", -descriptor)
-    failure = sockets.connect(descriptor, address)
-    if failure:
-        os.close(descriptor)
-        name = address.bare if party is Party.UPSTREAM and isinstance(address, InetAddress) else address
-        raise ConnectionLost(party, f"connect() to {name}", -failure)
-    return descriptor
+def _failure(address: Address, party: Party, call: str, number: int) -> ConnectionLost:
+    name = address.bare if party is Party.UPSTREAM and isinstance(address, InetAddress) else address
+    return ConnectionLost(party, f"connect() to {name}" if call == "connect()" else call, number)

@@ -27,7 +27,7 @@ class Listener(Timed):
     accept_mutex_delay.
     """
 
-    __slots__ = ("_accepted", "_at_once", "_failed", "_listening", "_loop", "_pause", "_watched")
+    __slots__ = ("_accepted", "_at_once", "_descriptor", "_failed", "_listening", "_loop", "_pause")
 
     def __init__(
         self,
@@ -44,19 +44,20 @@ class Listener(Timed):
         self._failed = failed
         self._at_once = 512 if settings.multi_accept else 1
         self._pause = settings.accept_mutex_delay
-        self._watched = False
+        self._descriptor = -1  # while nothing is accepted
 
     def open(self) -> None:
         """Begin to accept."""
-        self._loop.watch_exclusive(self._listening.fileno(), self)
-        self._watched = True
+        descriptor = self._listening.fileno()
+        self._loop.watch_exclusive(descriptor, self)
+        self._descriptor = descriptor
 
     def close(self) -> None:
         """Accept no more; the socket itself stays open."""
         self._loop.cancel_deadline(self)
-        if self._watched:
-            self._loop.unwatch(self._listening.fileno())
-            self._watched = False
+        if self._descriptor >= 0:
+            self._loop.unwatch(self._descriptor)
+            self._descriptor = -1
 
     def drain(self, most: int) -> None:
         """Accept those who wait already, up to `most`: the system resets them when nobody has the socket any more."""
@@ -66,9 +67,9 @@ class Listener(Timed):
     def ready(self, mask: int) -> None:
         """The selector's call: connections may be waiting."""
         for _ in range(self._at_once):
-            if not self._watched:
+            if self._descriptor < 0:
                 return  # closed in this very round
-            accepted = sockets.accept(self._listening.fileno())
+            accepted = sockets.accept(self._descriptor)
             if not isinstance(accepted, int):
                 self._accepted(*accepted)
             elif -accepted in _NOTHING_LEFT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
@@ -19,6 +20,9 @@ class Handler(Protocol):
         """The descriptor may be read from (READ) or written to (WRITE); a call on it may still block."""
 
 
+Dispatch = Callable[["Loop", Callable[[], float], float | None], None]
+
+
 class Loop:
     """Calls handlers when their descriptors are ready and timed objects when their deadline has passed.
 
@@ -26,11 +30,39 @@ class Loop:
     told of every exception that a task did not expect.
     """
 
-    __slots__ = ("_again", "_forget", "_selector", "_stopped", "_timers", "now", "on_bug")
+    __slots__ = (
+        "_again",
+        "_dispatch",
+        "_selector",
+        "_stopped",
+        "_timers",
+        "change",
+        "forget",
+        "now",
+        "on_bug",
+        "unwatch",
+        "watch",
+        "watch_exclusive",
+    )
+
+    # The selector's own methods, without a call in between.
+    watch: Callable[[int, int, Handler], object]
+    """Call `handler.ready` when the descriptor, not watched so far, is ready for events."""
+    watch_exclusive: Callable[[int, Handler], object]
+    """Watch a listening socket that other processes watch too, waking as few of them as the system can."""
+    change: Callable[[int, int, Handler], object]
+    """Wait for other events on a watched descriptor, or call another handler."""
+    unwatch: Callable[[int], object]
+    """Wait for a watched descriptor no longer."""
+    forget: Callable[[int], object]
+    """Wait no longer for a watched descriptor that is about to be closed."""
 
     def __init__(self, on_bug: Callable[[Exception], None], selector: selectors.BaseSelector | None = None) -> None:
-        self._selector = new_selector() if selector is None else selector
-        self._forget: Callable[[int], object] = getattr(self._selector, "forget", self._selector.unregister)
+        self._selector = selector = new_selector() if selector is None else selector
+        self.watch, self.change, self.unwatch = selector.register, selector.modify, selector.unregister
+        self.forget = getattr(selector, "forget", selector.unregister)
+        self.watch_exclusive = getattr(selector, "register_exclusive", partial(_watch_as_any, selector))
+        self._dispatch: Dispatch = getattr(selector, "dispatch", partial(_dispatch, selector))
         self._timers = Timers()
         self._again: deque[Handler] = deque()
         self._stopped = False
@@ -41,30 +73,6 @@ class Loop:
     def method(self) -> str:
         """The selector's name as the `use` directive spells it."""
         return type(self._selector).__name__.removesuffix("Selector").lower()
-
-    def watch(self, descriptor: int, events: int, handler: Handler) -> None:
-        """Call `handler.ready` when `descriptor`, not watched so far, is ready for `events`."""
-        self._selector.register(descriptor, events, handler)
-
-    def watch_exclusive(self, descriptor: int, handler: Handler) -> None:
-        """Watch a listening socket that other processes watch too, waking as few of them as the system can."""
-        register = getattr(self._selector, "register_exclusive", None)
-        if register is None:
-            self._selector.register(descriptor, READ, handler)
-        else:
-            register(descriptor, handler)
-
-    def change(self, descriptor: int, events: int, handler: Handler) -> None:
-        """Wait for other `events` on a watched descriptor, or call another handler."""
-        self._selector.modify(descriptor, events, handler)
-
-    def unwatch(self, descriptor: int) -> None:
-        """Wait for a watched descriptor no longer."""
-        self._selector.unregister(descriptor)
-
-    def forget(self, descriptor: int) -> None:
-        """Wait no longer for a watched descriptor that is about to be closed."""
-        self._forget(descriptor)
 
     def again(self, handler: Handler) -> None:
         """Call `handler.ready` in the next round as if its descriptor were readable: it has input of its own."""
@@ -89,11 +97,8 @@ class Loop:
 
     def _serve_round(self) -> None:
         timers, again = self._timers, self._again
-        ready = self._selector.select(0.0 if again else timers.delay(self.now))
-        self.now = monotonic()
         turns = len(again)
-        for (_, _, _, handler), mask in ready:
-            handler.ready(mask)
+        self._dispatch(self, monotonic, 0.0 if turns else timers.delay(self.now))
         for _ in range(turns):
             again.popleft().ready(READ)
         if timers.first <= self.now:
@@ -106,3 +111,16 @@ class Loop:
     def close(self) -> None:
         """Give the selector's descriptor back; the loop cannot be used any more."""
         self._selector.close()
+
+
+def _watch_as_any(selector: selectors.BaseSelector, descriptor: int, handler: Handler) -> None:
+    """`watch_exclusive` for selectors that know no such thing."""
+    selector.register(descriptor, READ, handler)
+
+
+def _dispatch(selector: selectors.BaseSelector, loop: Loop, clock: Callable[[], float], timeout: float | None) -> None:
+    """What `EpollSelector.dispatch` does, for all other selectors."""
+    ready = selector.select(timeout)
+    loop.now = clock()
+    for (_, _, _, handler), mask in ready:
+        handler.ready(mask)

@@ -1,8 +1,7 @@
 """The selector a worker waits on.
 
-`selectors.BaseSelector` is the interface. On Linux our own `EpollSelector` implements it: a login registers three
-descriptors and wakes some eight times, and the stock class would spend about half of all its CPU. Elsewhere the
-standard library's best selector serves.
+`selectors.BaseSelector` is the interface. On Linux our own `EpollSelector` implements it in C: a login registers three
+descriptors and wakes some eight times. Elsewhere the standard library's best selector serves.
 """
 
 from __future__ import annotations
@@ -19,6 +18,6 @@ def new_selector() -> selectors.BaseSelector:
     """The best selector of this system; its keys' `data` is the handler to call."""
     if not hasattr(select, "epoll"):
         return selectors.DefaultSelector()
-    from mailworker.event.epoll import EpollSelector  # noqa: PLC0415 # cannot be imported elsewhere
+    from mailworker.native.epoll import EpollSelector  # noqa: PLC0415 # cannot be imported elsewhere
 
     return EpollSelector()

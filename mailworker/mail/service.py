@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
+from sys import intern
 from typing import Protocol
 
 from mailworker.config.settings import Address, Level, Listen, ResolverSettings, Settings
@@ -106,21 +108,20 @@ class MailService:
     def start(self, loop: Loop, number: int, workers: int) -> None:
         """Begin to accept, as worker `number` (from 0) of `workers`."""
         events = self._settings.events
-        self._connections = Connections(loop, events.worker_connections, self._released, number + 1, workers)
+        self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
         self._relays = Relays(
             self._connections, max((server.proxy.buffer for server in self._settings.servers), default=1)
         )
         self._connections.in_use = len(self._bound)
         for bound in self._bound:
-            listener = Listener(
-                loop,
-                bound.socket,
-                _Door(self, bound).accepted,
-                self._accept_failed,
-                events,
-            )
+            listener = Listener(loop, bound.socket, self._accepted(bound), self._accept_failed, events)
             listener.open()
             self._listeners.append(listener)
+
+    def _accepted(self, bound: BoundListener) -> Callable[[int, Address], None]:
+        """What is called with each connection of a listening socket."""
+        entrances = [Entrance(endpoint.listen, self._servers[endpoint.server]) for endpoint in bound.endpoints]
+        return partial(self.serve, entrances[0]) if len(entrances) == 1 else _Door(self.serve, entrances).accepted
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:
         """Accept no more, and call `done` when the last session has ended, which may be at once.
@@ -133,15 +134,16 @@ class MailService:
             listener.drain(self._connections.free // 2)
             listener.close()
             self._connections.release()
-        self._released()
+        if not self._connections.in_use:
+            self._unused()
 
     def cut(self) -> None:
         """worker_shutdown_timeout: end the sessions that are relayed."""
         self._relays.cut()
 
-    def serve(self, descriptor: int, peer: Address, endpoint: Endpoint) -> None:
+    def serve(self, entrance: Entrance, descriptor: int, peer: Address) -> None:
         """Begin a session on an accepted connection."""
-        connections = self._connections
+        connections, server = self._connections, entrance.server
         try:
             number = connections.take()
         except OutOfConnections as error:
@@ -149,16 +151,15 @@ class MailService:
             os.close(descriptor)
             return
         self._short = False
-        stream = SocketStream(connections.loop, descriptor, Party.CLIENT, connections.release)
-        client = Client(stream, peer, endpoint.listen)
-        server = self._servers[endpoint.server]
-        session = Session(client, server, self._session_log(client, number, server), connections, self._relays)
+        watched, log = self._settings.events.debug_connection, server.log
+        if watched and is_among(peer, watched):
+            log = log.verbose()
+        client = Client(
+            SocketStream(connections.loop, descriptor, Party.CLIENT, connections.release), peer, entrance.listen
+        )
+        session_log = SessionLog(log, number, client.ip, entrance.name)
+        session = Session(client, server, session_log, connections, self._relays)
         Task(connections.loop, session.run()).resume()
-
-    def _session_log(self, client: Client, number: int, server: Server) -> SessionLog:
-        watched = self._settings.events.debug_connection
-        log = server.log.verbose() if watched and is_among(client.peer, watched) else server.log
-        return SessionLog(log, number, client.ip, str(client.listen.address))
 
     def _accept_failed(self, error: OSError) -> None:
         self._complain(Level.CRIT, f"accept4() failed {describe(error)}")
@@ -169,9 +170,9 @@ class MailService:
             self._log.write(level, message)
         self._short = True
 
-    def _released(self) -> None:
+    def _unused(self) -> None:
         drained = self._drained
-        if drained is not None and not self._connections.in_use:
+        if drained is not None:
             self._drained = None
             self._relays.close()
             for server in self._servers:
@@ -179,19 +180,28 @@ class MailService:
             drained()
 
 
+class Entrance:
+    """Where clients come in: a `listen`, its name in the log, and the server."""
+
+    __slots__ = ("listen", "name", "server")
+
+    def __init__(self, listen: Listen, server: Server) -> None:
+        self.listen = listen
+        self.name = intern(str(listen.address))
+        self.server = server
+
+
 class _Door:
-    """Sends the connections of one listening socket to the right server."""
+    """Sends the connections of one listening socket to the right entrance."""
 
-    __slots__ = ("_by_address", "_default", "_service")
+    __slots__ = ("_by_address", "_default", "_serve")
 
-    def __init__(self, service: MailService, bound: BoundListener) -> None:
-        self._service = service
-        self._default = bound.endpoints[0]
-        self._by_address = {str(endpoint.listen.address): endpoint for endpoint in bound.endpoints[1:]}
+    def __init__(self, serve: Callable[[Entrance, int, Address], None], entrances: Sequence[Entrance]) -> None:
+        self._serve = serve
+        self._default = entrances[0]
+        self._by_address = {entrance.name: entrance for entrance in entrances[1:]}
 
     def accepted(self, descriptor: int, peer: Address) -> None:
         """The listener's call."""
-        endpoint = self._default
-        if self._by_address:
-            endpoint = self._by_address.get(str(local_address(descriptor)), endpoint)
-        self._service.serve(descriptor, peer, endpoint)
+        entrance = self._by_address.get(str(local_address(descriptor)), self._default)
+        self._serve(entrance, descriptor, peer)

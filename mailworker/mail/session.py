@@ -19,6 +19,7 @@ from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.mail.upstream.upstream import Upstream
+from mailworker.native import sockets
 from mailworker.wire.auth_response import Accepted, InvalidResponse, Rejected
 from mailworker.wire.upstream import InvalidReply
 
@@ -198,6 +199,7 @@ class Session:
         self._log.action = None
         self._log.info("client logged in")
         self._upstream = None
+        sockets.send_at_once(stream.descriptor)  # clients, unlike a login, do not wait for each reply
         self._relays.start(
             settings, self._log, (self._stream, self._dialogue.take_input()), (stream, reply + upstream.rest())
         )

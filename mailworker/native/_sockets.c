@@ -1,8 +1,7 @@
 /*
  * Sockets by their descriptors, which never block. Against Python's own socket objects a connection costs one object
  * less, and a call neither an exception where it would block nor the interpreter's lock, which nobody else waits for:
- * mailworker's processes have one thread. Every function gives -errno, a negative number, where its call fails.
- * _sockets.pyi has their types.
+ * mailworker's processes have one thread. _sockets.pyi has the types, and what is given where a call fails.
  */
 
 #ifdef __linux__
@@ -38,6 +37,10 @@ union address {
     struct sockaddr_storage largest;
 };
 
+static PyObject *inet_address, *unix_address; /* the classes of settings */
+static PyObject *nameless; /* UnixAddress("") */
+static PyObject *host_name, *path_name, *port_name;
+
 static PyObject *failure(void)
 {
     return PyLong_FromLong(-(long) errno);
@@ -62,20 +65,28 @@ static int take_integers(PyObject *const *arguments, Py_ssize_t given, Py_ssize_
     return 1;
 }
 
-/* (host, port); an empty host for unix sockets. */
-static PyObject *endpoint(const union address *address)
+/* What InetAddress(host, port) makes, without the Python code of frozen classes; unix sockets have no name. */
+static PyObject *new_address(const union address *address)
 {
-    char host[INET6_ADDRSTRLEN] = "";
-    int port = 0;
+    int is_inet = address->any.sa_family == AF_INET;
+    const void *number = is_inet ? (const void *) &address->inet.sin_addr : &address->inet6.sin6_addr;
+    PyTypeObject *type = (PyTypeObject *) inet_address;
+    PyObject *host, *port, *made;
+    char text[INET6_ADDRSTRLEN];
 
-    if (address->any.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &address->inet.sin_addr, host, sizeof(host));
-        port = ntohs(address->inet.sin_port);
-    } else if (address->any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &address->inet6.sin6_addr, host, sizeof(host));
-        port = ntohs(address->inet6.sin6_port);
+    if (!is_inet && address->any.sa_family != AF_INET6) {
+        return Py_NewRef(nameless);
     }
-    return Py_BuildValue("si", host, port);
+    host = PyUnicode_FromString(inet_ntop(address->any.sa_family, number, text, sizeof(text)));
+    port = PyLong_FromLong(ntohs(is_inet ? address->inet.sin_port : address->inet6.sin6_port));
+    made = type->tp_alloc(type, 0);
+    if (host == NULL || port == NULL || made == NULL || PyObject_GenericSetAttr(made, host_name, host) < 0 ||
+        PyObject_GenericSetAttr(made, port_name, port) < 0) {
+        Py_CLEAR(made);
+    }
+    Py_XDECREF(host);
+    Py_XDECREF(port);
+    return made;
 }
 
 #ifdef SOCK_NONBLOCK
@@ -109,10 +120,7 @@ static PyObject *sockets_accept(PyObject *Py_UNUSED(module), PyObject *const *ar
         return NULL;
     }
     fd = ACCEPT((int) values[0], &address.any, &length);
-    if (fd < 0) {
-        return failure();
-    }
-    return Py_BuildValue("iN", fd, endpoint(&address));
+    return fd < 0 ? failure() : Py_BuildValue("iN", fd, new_address(&address));
 }
 
 static PyObject *sockets_local_address(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
@@ -124,84 +132,103 @@ static PyObject *sockets_local_address(PyObject *Py_UNUSED(module), PyObject *co
     if (!take_integers(arguments, given, 1, 1, values)) {
         return NULL;
     }
-    return getsockname((int) values[0], &address.any, &length) < 0 ? failure() : endpoint(&address);
+    return getsockname((int) values[0], &address.any, &length) < 0 ? Py_NewRef(nameless) : new_address(&address);
 }
 
-/* Fills `address` from a numeric host; its length, 0 where it is none. */
-static socklen_t parse_host(union address *address, const char *host, int port)
+/* These give the address's length, 0 with errno where there can be none, and -1 with an exception. */
+static int parse_inet(union address *address, PyObject *host, PyObject *port)
 {
-    if (inet_pton(AF_INET, host, &address->inet.sin_addr) == 1) {
-        address->inet.sin_family = AF_INET;
-        address->inet.sin_port = htons((uint16_t) port);
-        return sizeof(address->inet);
-    }
-    if (inet_pton(AF_INET6, host, &address->inet6.sin6_addr) == 1) {
-        address->inet6.sin6_family = AF_INET6;
-        address->inet6.sin6_port = htons((uint16_t) port);
-        return sizeof(address->inet6);
+    Py_ssize_t length;
+    const char *text = PyUnicode_AsUTF8AndSize(host, &length);
+    long number = PyLong_AsLong(port);
+
+    if (text == NULL || (number == -1 && PyErr_Occurred())) {
+        return -1;
     }
     errno = EAFNOSUPPORT;
+    if (strlen(text) != (size_t) length) {
+        return 0;
+    }
+    if (inet_pton(AF_INET, text, &address->inet.sin_addr) == 1) {
+        address->inet.sin_family = AF_INET;
+        address->inet.sin_port = htons((uint16_t) number);
+        return sizeof(address->inet);
+    }
+    if (inet_pton(AF_INET6, text, &address->inet6.sin6_addr) == 1) {
+        address->inet6.sin6_family = AF_INET6;
+        address->inet6.sin6_port = htons((uint16_t) number);
+        return sizeof(address->inet6);
+    }
     return 0;
 }
 
-static socklen_t parse_path(union address *address, const char *path, Py_ssize_t length)
+static int parse_path(union address *address, PyObject *path)
 {
-    if ((size_t) length >= sizeof(address->local.sun_path)) {
-        errno = ENAMETOOLONG;
-        return 0;
+    PyObject *bytes = PyUnicode_AsEncodedString(path, "utf-8", "surrogateescape");
+    size_t length = bytes == NULL ? 0 : (size_t) PyBytes_GET_SIZE(bytes);
+    int fits = length < sizeof(address->local.sun_path);
+
+    if (bytes == NULL) {
+        return -1;
     }
-    address->local.sun_family = AF_UNIX;
-    memcpy(address->local.sun_path, path, (size_t) length);
-    return sizeof(address->local);
+    if (fits) {
+        address->local.sun_family = AF_UNIX;
+        memcpy(address->local.sun_path, PyBytes_AS_STRING(bytes), length);
+    }
+    Py_DECREF(bytes);
+    errno = ENAMETOOLONG;
+    return fits ? sizeof(address->local) : 0;
 }
 
-static PyObject *sockets_open(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+static int parse(union address *address, PyObject *object)
+{
+    int is_local = Py_TYPE(object) == (PyTypeObject *) unix_address;
+    PyObject *host = PyObject_GetAttr(object, is_local ? path_name : host_name);
+    PyObject *port = host == NULL || is_local ? NULL : PyObject_GetAttr(object, port_name);
+    int length = -1;
+
+    if (host != NULL && (is_local || port != NULL)) {
+        length = is_local ? parse_path(address, host) : parse_inet(address, host, port);
+    }
+    Py_XDECREF(host);
+    Py_XDECREF(port);
+    return length;
+}
+
+static PyObject *sockets_dial(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    union address address = {0};
+    int length = parse(&address, object);
+    int fd, error;
+
+    if (length < 0) {
+        return NULL;
+    }
+    if (length == 0) {
+        return Py_BuildValue("si", "connect()", errno);
+    }
+    fd = MAKE_SOCKET(address.any.sa_family);
+    if (fd < 0) {
+        return Py_BuildValue("si", "socket()", errno);
+    }
+    if (connect(fd, &address.any, (socklen_t) length) < 0 && errno != EINPROGRESS) {
+        error = errno;
+        close(fd);
+        return Py_BuildValue("si", "connect()", error);
+    }
+    return PyLong_FromLong(fd);
+}
+
+static PyObject *sockets_send_at_once(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
     long values[1];
-    int fd;
+    int one = 1;
 
     if (!take_integers(arguments, given, 1, 1, values)) {
         return NULL;
     }
-    fd = MAKE_SOCKET((int) values[0]);
-    return fd < 0 ? failure() : PyLong_FromLong(fd);
-}
-
-static PyObject *connected(int fd, const union address *address, socklen_t length)
-{
-    if (length == 0 || (connect(fd, &address->any, length) < 0 && errno != EINPROGRESS)) {
-        return failure();
-    }
-    return PyLong_FromLong(0);
-}
-
-static PyObject *sockets_connect(PyObject *Py_UNUSED(module), PyObject *arguments)
-{
-    union address address = {0};
-    const char *host;
-    int fd, port, one = 1;
-
-    if (!PyArg_ParseTuple(arguments, "isi", &fd, &host, &port)) {
-        return NULL;
-    }
-    /* else a client's small commands would wait for a delayed acknowledgment: 40 ms */
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0) {
-        return failure();
-    }
-    return connected(fd, &address, parse_host(&address, host, port));
-}
-
-static PyObject *sockets_connect_local(PyObject *Py_UNUSED(module), PyObject *arguments)
-{
-    union address address = {0};
-    const char *path;
-    Py_ssize_t length;
-    int fd;
-
-    if (!PyArg_ParseTuple(arguments, "iy#", &fd, &path, &length)) {
-        return NULL;
-    }
-    return connected(fd, &address, parse_path(&address, path, length));
+    (void) setsockopt((int) values[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    Py_RETURN_NONE;
 }
 
 static PyObject *receive(PyObject *const *arguments, Py_ssize_t given, int flags)
@@ -257,11 +284,10 @@ static PyObject *sockets_end_output(PyObject *Py_UNUSED(module), PyObject *const
 #define FAST(name, text) {#name, (PyCFunction) (void (*)(void)) sockets_##name, METH_FASTCALL, text}
 
 static PyMethodDef functions[] = {
-    FAST(accept, "accept(listening): the descriptor and the peer's address."),
+    FAST(accept, "accept(listening): a descriptor and the peer's address."),
     FAST(local_address, "local_address(descriptor): where a connection was made to."),
-    FAST(open, "open(family): a new descriptor."),
-    {"connect", sockets_connect, METH_VARARGS, "connect(descriptor, host, port): 0 where it is done or under way."},
-    {"connect_local", sockets_connect_local, METH_VARARGS, "connect_local(descriptor, path): as connect."},
+    {"dial", sockets_dial, METH_O, "dial(address): a descriptor whose connection is made or under way."},
+    FAST(send_at_once, "send_at_once(descriptor): TCP_NODELAY."),
     FAST(recv, "recv(descriptor, limit): bytes."),
     FAST(peek, "peek(descriptor, limit): bytes that stay to be read."),
     FAST(send, "send(descriptor, data): how many bytes were taken."),
@@ -273,7 +299,24 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, .m_name = "mailworker.native._sockets", .m_size = -1, .m_methods = functions,
 };
 
+static int prepare(void)
+{
+    PyObject *settings = PyImport_ImportModule("mailworker.config.settings");
+
+    if (settings == NULL) {
+        return 0;
+    }
+    inet_address = PyObject_GetAttrString(settings, "InetAddress");
+    unix_address = PyObject_GetAttrString(settings, "UnixAddress");
+    Py_DECREF(settings);
+    nameless = unix_address == NULL ? NULL : PyObject_CallFunction(unix_address, "s", "");
+    host_name = PyUnicode_InternFromString("host");
+    path_name = PyUnicode_InternFromString("path");
+    port_name = PyUnicode_InternFromString("port");
+    return inet_address != NULL && nameless != NULL && host_name != NULL && path_name != NULL && port_name != NULL;
+}
+
 PyMODINIT_FUNC PyInit__sockets(void)
 {
-    return PyModule_Create(&definition);
+    return prepare() ? PyModule_Create(&definition) : NULL;
 }

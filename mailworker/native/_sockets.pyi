@@ -1,19 +1,18 @@
-"""Sockets by their descriptors; every function gives -errno, a negative number, where its call fails."""
+"""Sockets by their descriptors; a function gives -errno, a negative number, where its call fails."""
 
-def accept(listening: int) -> tuple[int, tuple[str, int]] | int:
-    """A connection's descriptor and its peer's host and port; clients of a unix socket have the host ""."""
+from mailworker.config.settings import Address
 
-def local_address(descriptor: int) -> tuple[str, int] | int:
-    """Host and port where a connection was made to; the host of a unix socket is ""."""
+def accept(listening: int) -> tuple[int, Address] | int:
+    """A connection's descriptor, and who made it; clients of a unix socket have no name."""
 
-def open(family: int) -> int:
-    """A new descriptor."""
+def local_address(descriptor: int) -> Address:
+    """Where a connection was made to; a unix socket's path is not told, nor what nobody knows any more."""
 
-def connect(descriptor: int, host: str, port: int) -> int:
-    """Begin to connect to a numeric host, with TCP_NODELAY; 0 where it is done or under way."""
+def dial(address: Address) -> int | tuple[str, int]:
+    """A descriptor whose connection to `address` is made or under way; else the call that failed, and its errno."""
 
-def connect_local(descriptor: int, path: bytes) -> int:
-    """Begin to connect to a unix socket; 0 where it is done or under way."""
+def send_at_once(descriptor: int) -> None:
+    """Do not wait for acknowledgments of what was sent (TCP_NODELAY), where there is such a thing."""
 
 def recv(descriptor: int, limit: int) -> bytes | int:
     """Up to `limit` bytes, b"" at the end of input."""

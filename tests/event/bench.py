@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -24,27 +25,39 @@ _LIMIT = PATIENCE
 
 
 class CountingSelector(selectors.BaseSelector):
-    """Counts the rounds of a loop, and refuses to register while `refusal` is set."""
+    """Counts the rounds of a loop and its registrations, and refuses to register while `refusal` is set."""
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
-        self.rounds = 0
+        self.rounds = self.registrations = 0
         self.refusal: OSError | None = None
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         if self.refusal is not None:
             raise self.refusal
+        self.registrations += 1
         return self._selector.register(fileobj, events, data)
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
         return self._selector.unregister(fileobj)
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        self.registrations += 1
         return self._selector.modify(fileobj, events, data)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self.rounds += 1
         return self._selector.select(timeout)
+
+    def __getattr__(self, name: str) -> Any:  # what only some selectors have
+        if name not in {"dispatch", "forget"}:
+            raise AttributeError(name)
+        method = getattr(self._selector, name)
+        return partial(self._dispatch, method) if name == "dispatch" else method
+
+    def _dispatch(self, dispatch: Callable[..., None], *arguments: object) -> None:
+        self.rounds += 1
+        dispatch(*arguments)
 
     def close(self) -> None:
         self._selector.close()

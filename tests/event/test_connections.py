@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,16 +44,26 @@ def test_numbers_never_meet_those_of_another_worker(bench: Bench) -> None:
     assert sorted(numbers) == list(range(1, 16))
 
 
-def test_no_more_than_the_limit_are_in_use_and_each_release_is_told(bench: Bench) -> None:
-    in_use: list[int] = []
-    connections = Connections(bench.loop, 2, lambda: in_use.append(connections.in_use))
+def test_no_more_than_the_limit_are_in_use(bench: Bench) -> None:
+    connections = Connections(bench.loop, 2)
     assert [connections.take(), connections.take()] == [1, 2]
     with pytest.raises(OutOfConnections, match="2 worker_connections are not enough"):
         connections.take()
     assert connections.in_use == 2
     connections.release()
-    assert in_use == [1]
     assert connections.take() == 3
+
+
+def test_the_last_release_is_told_each_time(bench: Bench) -> None:
+    told: list[int] = []
+    connections = Connections(bench.loop, 2, lambda: told.append(connections.in_use))
+    for last in (1, 2):
+        connections.take()
+        connections.take()
+        connections.release()
+        assert len(told) == last - 1
+        connections.release()
+        assert told == [0] * last
 
 
 @pytest.mark.parametrize("family", ["IPv4", "unix"])
@@ -87,13 +96,6 @@ def test_a_stream_can_be_used_while_it_connects(
     assert not bench.bugs
     assert received == [b"welcome", b"hello"][first == "write" :]
     assert connections.in_use == 0
-
-
-def test_connections_do_not_wait_for_more_to_send(bench: Bench, listening: socket.socket) -> None:
-    stream = Connections(bench.loop, 10).connect(_address(listening), Party.UPSTREAM)
-    with socket.socket(fileno=os.dup(stream.descriptor)) as ours:
-        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-    stream.close()
 
 
 @pytest.mark.parametrize(("action", "call"), [("read", "recv()"), ("write", "send()")])
@@ -138,7 +140,7 @@ def test_a_full_unix_backlog_is_a_lost_connection_at_once(bench: Bench, resource
 def test_want_of_descriptors_is_a_lost_connection(bench: Bench) -> None:
     connections = Connections(bench.loop, 10)
     with (
-        patch("mailworker.event.connections.sockets.open_socket", return_value=-errno.EMFILE),
+        patch("mailworker.event.connections.sockets.dial", return_value=("socket()", errno.EMFILE)),
         pytest.raises(ConnectionLost) as caught,
     ):
         connections.connect(InetAddress("127.0.0.1", 1), Party.UPSTREAM)
@@ -156,7 +158,7 @@ def test_beyond_the_limit_nothing_is_opened(bench: Bench) -> None:
 def test_a_bug_on_the_way_leaves_the_count_as_it_was(bench: Bench) -> None:
     connections = Connections(bench.loop, 10)
     with (
-        patch("mailworker.event.connections.sockets.open_socket", side_effect=ZeroDivisionError),
+        patch("mailworker.event.connections.sockets.dial", side_effect=ZeroDivisionError),
         pytest.raises(ZeroDivisionError),
     ):
         connections.connect(InetAddress("127.0.0.1", 1), Party.UPSTREAM)

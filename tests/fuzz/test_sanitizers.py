@@ -23,6 +23,8 @@ TESTS = (
     "tests/event/test_connections.py",
     "tests/event/test_exchange.py",
     "tests/event/test_stream.py",
+    "tests/event/test_loop.py",
+    "tests/event/test_selector.py",
     "tests/event/test_stream_tls.py",
     "tests/event/test_task.py",
     "tests/event/test_timers.py",

@@ -2,16 +2,27 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
 
 from mailworker.config.settings import Address, InetAddress, UnixAddress
 from mailworker.native import _sockets
-from mailworker.native.sockets import accept, connect, end_output, local_address, open_socket, peek, recv, send
+from mailworker.native.sockets import (
+    accept,
+    dial,
+    end_output,
+    local_address,
+    peek,
+    recv,
+    send,
+    send_at_once,
+)
 
 _LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
@@ -70,8 +81,8 @@ def test_both_ends_of_a_connection_know_each_other(host: str) -> None:
     with _listening(InetAddress(host, 0)) as listening:
         address = InetAddress(host, listening.getsockname()[1])
         assert accept(listening.fileno()) == -errno.EAGAIN
-        theirs = open_socket(address)
-        assert connect(theirs, address) == 0
+        theirs = dial(address)
+        assert isinstance(theirs, int)
         accepted = accept(listening.fileno())
         assert not isinstance(accepted, int)
         ours, peer = accepted
@@ -86,8 +97,8 @@ def test_both_ends_of_a_connection_know_each_other(host: str) -> None:
 def test_unix_sockets_have_no_names(tmp_path: Path) -> None:
     address = UnixAddress(str(tmp_path / "socket"))
     with _listening(address) as listening:
-        theirs = open_socket(address)
-        assert connect(theirs, address) == 0
+        theirs = dial(address)
+        assert isinstance(theirs, int)
         accepted = accept(listening.fileno())
         assert not isinstance(accepted, int)
         ours, peer = accepted
@@ -102,12 +113,69 @@ def test_unix_sockets_have_no_names(tmp_path: Path) -> None:
         (UnixAddress("/nonexistent/socket"), errno.ENOENT),
         (UnixAddress("/" + 200 * "x"), errno.ENAMETOOLONG),
         (InetAddress("localhost", 1), errno.EAFNOSUPPORT),
+        (InetAddress("127.0.0.1\0", 1), errno.EAFNOSUPPORT),
     ],
 )
 def test_where_nobody_can_be_is_told_at_once(address: Address, failure: int) -> None:
-    descriptor = open_socket(address)
-    assert connect(descriptor, address) == -failure
-    os.close(descriptor)
+    before = len(list(Path("/dev/fd").iterdir()))
+    assert dial(address) == ("connect()", failure)
+    assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+def test_want_of_descriptors_is_no_failure_to_connect() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as lowest_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno(), hard))
+    try:
+        failed = dial(InetAddress("127.0.0.1", 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert failed == ("socket()", errno.EMFILE)
+
+
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [
+        (None, AttributeError),
+        (InetAddress(1, 1), TypeError),  # type: ignore[arg-type]
+        (InetAddress("127.0.0.1", "1"), TypeError),  # type: ignore[arg-type]
+        (UnixAddress(b"/path"), TypeError),  # type: ignore[arg-type]
+        (InetAddress("\ud800", 1), UnicodeEncodeError),
+    ],
+)
+def test_what_is_no_address_is_an_error(address: Address, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        dial(address)
+
+
+def test_names_of_files_need_not_be_text(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        descriptor = dial(UnixAddress(path.decode("utf-8", "surrogateescape")))
+        assert isinstance(descriptor, int)
+        os.close(descriptor)
+
+
+def test_addresses_are_like_any_others() -> None:
+    with _listening(InetAddress("127.0.0.1", 0)) as listening:
+        address = local_address(listening.fileno())
+    assert isinstance(address, InetAddress)
+    assert hash(address) == hash(InetAddress("127.0.0.1", address.port))
+    assert str(address) == f"127.0.0.1:{address.port}"
+    with pytest.raises(FrozenInstanceError):
+        address.port = 1  # type: ignore[misc]
+
+
+def test_what_is_sent_at_once_does_not_wait_for_acknowledgments() -> None:
+    with socket.socket() as connection:
+        assert not connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        send_at_once(connection.fileno())
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        send_at_once(ours.fileno())
 
 
 def test_what_is_closed_has_no_address() -> None:

@@ -13,10 +13,13 @@ from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream, Stream
 from mailworker.mail.authentication.authenticator import Pause
 from mailworker.mail.authentication.idle import IdleConnections
+from mailworker.native import sockets
 from mailworker.wire.auth_request import AuthHttpTemplate, AuthRequest
 from mailworker.wire.auth_response import Accepted, AuthResponseParser, Rejected, Verdict, Wait
 
 _READ_SIZE = 4096
+# Bytes that go in one packet on any network.
+_SEGMENT = 1200
 # A service that answers WAIT for ever would hold the session for ever; nginx asks it for ever.
 _MOST_WAITS = 100
 
@@ -67,6 +70,8 @@ class AuthHttp:
         self, connections: Connections, stream: SocketStream, head: bytes, parser: AuthResponseParser
     ) -> Verdict:
         stream.deadline = connections.loop.now + self._settings.timeout
+        if len(head) > _SEGMENT:
+            sockets.send_at_once(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
         try:
             await _send(stream, head)
             while (verdict := parser.next()) is None:
