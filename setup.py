@@ -32,10 +32,12 @@ setup(
     package_data={"mailworker": ["py.typed"], "mailworker.native": ["*.c", "*.cdef", "*.h", "*.pyi"]},
     ext_modules=[
         Extension(
-            "mailworker.native._sockets",
-            ["mailworker/native/_sockets.c"],
+            f"mailworker.native.{name}",
+            [f"mailworker/native/{name}.c"],
+            depends=["mailworker/native/pump.h"],
             extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
         )
+        for name in ("_relay", "_sockets")
     ],
     cffi_modules=["mailworker/native/build.py:ffibuilder"],
     entry_points={"console_scripts": ["mailworker=mailworker.cli:main", "mailworker-tune=mailworker.tune.main:main"]},

@@ -1,6 +1,6 @@
 /*
- * The inner step of the relay: from one side to the other, plain or TLS, without an allocation. Python decides who is
- * read, how much may be kept, and what becomes of bytes that were not taken.
+ * The inner step of the relay: from one side to the other, plain or TLS, without an allocation. _relay.c decides who
+ * is read, and keeps bytes that were not taken.
  *
  * A dialogue gets by with one small chunk. Where that was not all there is, it is bulk: then chunks are as large as the
  * sink has room for, so that nothing of them has to be kept, and are spliced where both sides are plain.
@@ -259,6 +259,10 @@ struct pump *pump_new(size_t limit)
         free(pump);
         return NULL;
     }
+    pump->move = pump_move;
+    pump->flush = pump_flush;
+    pump->has_pending = SSL_has_pending;
+    pump->close_notify = connection_close_notify;
     open_pipe(pump);
     return pump;
 }
