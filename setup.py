@@ -11,6 +11,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
 
 # The modules of Python's own C interface and their sources; cffi makes the one for OpenSSL.
 EXTENSIONS = {
+    "_relay": ["_relay.c"],
     "_sockets": ["_sockets.c"],
     "_stream": ["_stream.c", "reply.c"],
     "_task": ["_task.c"],
@@ -45,7 +46,7 @@ setup(
         Extension(
             f"mailworker.native.{name}",
             [f"mailworker/native/{source}" for source in sources],
-            depends=["mailworker/native/reply.h", "mailworker/native/timed.h"],
+            depends=[f"mailworker/native/{name}.h" for name in ("pump", "reply", "timed")],
             extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
         )
         for name, sources in EXTENSIONS.items()

@@ -1,12 +1,13 @@
 /*
  * Mail clients for a proxy that is measured.
  *
- *     client MODE PORT PROTOCOL COUNT AT_ONCE VERSION RESUME MEGABYTES CIPHERS QUICK
+ *     client MODE PORT PROTOCOL COUNT AT_ONCE VERSION RESUME AMOUNT CIPHERS QUICK
  *
- * MODE is login (log in and leave), greet (leave after the greeting), idle (log in and stay) or bulk (log in and
- * download MEGABYTES by IMAP, without end if 0). VERSION is 0 for no TLS, 12 or 13. RESUME 1: all offer sessions
- * that AT_ONCE earlier, uncounted clients brought. QUICK 1: acknowledge at once, so that a server with Nagle's
- * algorithm does not wait. CIPHERS is for TLS 1.2, "-" for OpenSSL's own.
+ * MODE is login (log in and leave), greet (leave after the greeting), idle (log in and stay), bulk (log in and
+ * download AMOUNT megabytes by IMAP, without end if 0) or dialogue (log in and say AMOUNT times NOOP by IMAP). VERSION
+ * is 0 for no TLS, 12 or 13. RESUME 1: all offer sessions that AT_ONCE earlier, uncounted clients brought. QUICK 1:
+ * acknowledge at once, so that a server with Nagle's algorithm does not wait. CIPHERS is for TLS 1.2, "-" for OpenSSL's
+ * own.
  *
  * Prints, at the end or, for clients that stay, once all are logged in: how many logged in, how many of them
  * resumed a session, the median and the 99th percentile of the time from connect() to the login in microseconds,
@@ -47,11 +48,11 @@ static const struct protocol protocols[] = {
     {"smtp", {{"220 ", "EHLO client\r\n"}, {"250 ", "AUTH PLAIN AGRlbW8Ac2VjcmV0\r\n"}, {"235 ", NULL}}},
 };
 
-enum mode { LOGIN, GREET, IDLE, BULK, MODES };
+enum mode { LOGIN, GREET, IDLE, BULK, DIALOGUE, MODES };
 
-static const char *const mode_names[MODES] = {"login", "greet", "idle", "bulk"};
+static const char *const mode_names[MODES] = {"login", "greet", "idle", "bulk", "dialogue"};
 
-enum phase { CONNECTING, SHAKING, TALKING, LOADING, IDLING };
+enum phase { CONNECTING, SHAKING, TALKING, LOADING, ASKING, IDLING };
 
 struct client {
     int fd;
@@ -59,7 +60,7 @@ struct client {
     enum phase phase;
     const struct step *step;
     double began;
-    unsigned long long missing; /* bytes of the download */
+    unsigned long long missing; /* bytes of the download, or answers */
     size_t used;
     char text[1024]; /* an incomplete line */
 };
@@ -68,7 +69,7 @@ static struct {
     enum mode mode;
     int port, at_once, version, resume, quick;
     size_t count;
-    unsigned long long bulk;
+    unsigned long long amount;
     const struct protocol *protocol;
 } options;
 
@@ -219,7 +220,7 @@ static void start_another(void)
 
 static int stays(void)
 {
-    return options.mode == IDLE || (options.mode == BULK && options.bulk == 0);
+    return options.mode == IDLE || (options.mode == BULK && options.amount == 0);
 }
 
 static void log_in(struct client *client)
@@ -237,9 +238,13 @@ static void log_in(struct client *client)
     client->phase = IDLING;
     if (options.mode == BULK) {
         client->phase = LOADING;
-        client->missing = options.bulk << 20;
-        snprintf(command, sizeof command, "a BULK %llu\r\n", options.bulk);
+        client->missing = options.amount << 20;
+        snprintf(command, sizeof command, "a BULK %llu\r\n", options.amount);
         say(client, command);
+    } else if (options.mode == DIALOGUE) {
+        client->phase = ASKING;
+        client->missing = options.amount;
+        say(client, "a NOOP\r\n");
     }
     if (started < options.count) {
         start_another();
@@ -327,10 +332,28 @@ static void load(struct client *client)
         if (got < 0) {
             return;
         }
-        if (options.bulk != 0 && (client->missing -= (unsigned long long) got) == 0) {
+        if (options.amount != 0 && (client->missing -= (unsigned long long) got) == 0) {
             finish(client);
             return;
         }
+    }
+}
+
+static void ask(struct client *client)
+{
+    int got = receive(client, client->text, (int) sizeof client->text);
+
+    if (got < 0) {
+        return;
+    }
+    if (client->text[got - 1] != '\n') { /* answers of one line, which no one splits */
+        errno = 0;
+        fail("an answer is no line");
+    }
+    if (--client->missing == 0) {
+        finish(client);
+    } else {
+        say(client, "a NOOP\r\n");
     }
 }
 
@@ -348,6 +371,9 @@ static void serve(struct client *client)
         break;
     case LOADING:
         load(client);
+        break;
+    case ASKING:
+        ask(client);
         break;
     case IDLING:
         errno = 0;
@@ -463,7 +489,7 @@ int main(int argc, char **argv)
     options.at_once = atoi(argv[5]);
     options.version = atoi(argv[6]);
     options.resume = atoi(argv[7]);
-    options.bulk = strtoull(argv[8], NULL, 10);
+    options.amount = strtoull(argv[8], NULL, 10);
     options.quick = atoi(argv[10]);
     options.count = strtoull(argv[4], NULL, 10);
     times = calloc(options.count + (size_t) options.at_once, sizeof *times);

@@ -40,13 +40,13 @@ class Load:
     at_once: int = 1
     version: str = ""  # "" for no TLS
     resume: bool = False
-    megabytes: int = 0
+    amount: int = 0  # megabytes or commands
     ciphers: str = "-"
     quick: bool = True
 
     def arguments(self) -> list[str]:
         version = {"": 0, "TLSv1.2": 12, "TLSv1.3": 13}[self.version]
-        numbers = (self.count, self.at_once, version, int(self.resume), self.megabytes)
+        numbers = (self.count, self.at_once, version, int(self.resume), self.amount)
         return [self.mode, str(self.port), self.protocol, *map(str, numbers), self.ciphers, str(int(self.quick))]
 
 

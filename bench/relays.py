@@ -14,16 +14,29 @@ DOWNLOADS = 4
 MEGABYTES = 24  # of each download
 CROWD = 20  # endless downloads
 LOGINS = 100  # among them
+TALKERS = 64
+TALKING = 16  # at once
+COMMANDS = 500  # of each, beside which its login does not count for much
 
 
 def cost(server: Running, version: str) -> float:
     """Microseconds of CPU for one megabyte, of four downloads at once."""
-    load = server.load("imap", version, mode="bulk", count=DOWNLOADS, at_once=DOWNLOADS, megabytes=MEGABYTES)
+    load = server.load("imap", version, mode="bulk", count=DOWNLOADS, at_once=DOWNLOADS, amount=MEGABYTES)
     return server.cpu_of(load) / 1000 / DOWNLOADS / MEGABYTES
 
 
 def relay(version: str, buffer: str, arena: Arena) -> Duel:
     return arena.duel(Setup(buffer=buffer), lambda server: cost(server, version), ROUNDS)
+
+
+def exchange_cost(server: Running, version: str) -> float:
+    """Microseconds of CPU for one command and its reply."""
+    load = server.load("imap", version, mode="dialogue", count=TALKERS, at_once=TALKING, amount=COMMANDS)
+    return server.cpu_of(load) / 1000 / TALKERS / COMMANDS
+
+
+def dialogue(version: str, arena: Arena) -> Duel:
+    return arena.duel(Setup(), lambda server: exchange_cost(server, version), ROUNDS)
 
 
 def fairness(arena: Arena) -> Duel:
@@ -48,5 +61,13 @@ def measures() -> Iterator[Measure]:
                 Goal(bound),
                 partial(relay, version, buffer),
             )
+    for name, version, way in (("imap", "", "plain"), ("imaps", "TLSv1.3", "TLS 1.3")):
+        yield Measure(
+            f"{name}-dialogue",
+            f"CPU per NOOP and reply of a client that is logged in, {way}",
+            "us",
+            Goal(1.0),
+            partial(dialogue, version),
+        )
     title = f"99th percentile of the wall time of a plain IMAP login beside {CROWD} downloads"
     yield Measure("fairness", title, "ms", Goal(2.0), fairness)

@@ -17,6 +17,9 @@ from cffi.pkgconfig import flags_from_pkgconfig
 HERE = Path(__file__).parent
 WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Werror"]
 
+# What cffi reads: every name that Python uses.
+HEADERS = ("openssl.cdef", "pump.h", "native.h")
+
 # What cffi generates, and thereby every function that Python calls, sees the headers through this.
 PREAMBLE = """
 #define OPENSSL_SUPPRESS_DEPRECATED
@@ -49,12 +52,12 @@ def compiler_settings() -> dict[str, Any]:
 def make_builder() -> FFI:
     """The builder of the module `mailworker.native._native`."""
     builder = FFI()
-    builder.cdef((HERE / "openssl.cdef").read_text() + (HERE / "native.h").read_text())
+    builder.cdef("".join((HERE / name).read_text() for name in HEADERS))
     builder.set_source(
         "mailworker.native._native",
         PREAMBLE,
-        sources=[str(HERE / name) for name in ("openssl.c", "link.c", "resumption.c", "session_table.c", "relay.c")],
-        depends=[str(HERE / name) for name in ("native.h", "openssl.h", "openssl.cdef")],
+        sources=[str(HERE / name) for name in ("openssl.c", "link.c", "resumption.c", "session_table.c", "pump.c")],
+        depends=[str(HERE / name) for name in (*HEADERS, "openssl.h")],
         **compiler_settings(),
     )
     return builder

@@ -53,6 +53,11 @@ class Connection:
             raise OpenSslError("SSL_new", take_reasons())
         self.handle: Handle = ffi.gc(pointer, lib.connection_free)
 
+    @property
+    def address(self) -> int:
+        """Where the SSL is, for C that is no part of this binding."""
+        return int(ffi.cast("uintptr_t", self.handle))
+
     def pending(self) -> bool:
         """Whether bytes wait inside of OpenSSL, decrypted or not; they need not be a whole record."""
         return bool(lib.SSL_has_pending(self.handle))

@@ -1,12 +1,4 @@
-/* What the C files offer. cffi reads this text as well, so it holds declarations only. */
-
-/* Results of one step on a connection that are not a number of bytes. 0 is the end of what the peer sends. */
-enum io_result {
-    IO_WANT_READ = -1,
-    IO_WANT_WRITE = -2,
-    IO_SYSTEM = -3, /* errno tells more */
-    IO_TLS = -4     /* OpenSSL's error queue tells more */
-};
+/* What the C files offer, with pump.h. cffi reads this text as well, so it holds declarations only. */
 
 struct ticket_key {
     unsigned char name[16];
@@ -85,25 +77,6 @@ int connection_read(SSL *connection, void *page, int limit);
 int connection_write(SSL *connection, const void *data, int length);
 int connection_close_notify(SSL *connection);
 int connection_shutdown(SSL *connection);
-
-enum relay_status {
-    RELAY_MORE,           /* the bound is reached; call again, the source may hold more that no selector sees */
-    RELAY_SOURCE_BLOCKED, /* all is handed on; wait for `want` on the source */
-    RELAY_SINK_BLOCKED,   /* the sink did not take all; wait for `want` on the sink */
-    RELAY_END,            /* all is handed on and the source has ended */
-    RELAY_SOURCE_FAILED,
-    RELAY_SINK_FAILED
-};
-
-struct pump {
-    unsigned char *page; /* scratch; holds nothing of worth between two calls but what is kept */
-    int pipe[2]; /* empty between two calls; -1 where there is none */
-    size_t offset; /* where in the page, or in the data given to pump_flush, the untaken bytes start */
-    size_t length; /* how many bytes the sink did not take */
-    size_t moved;  /* how many bytes the sink took in this call */
-    int want;      /* IO_WANT_READ or IO_WANT_WRITE where something blocked */
-    int error;     /* errno where something failed; 0: OpenSSL's error queue tells */
-};
 
 struct pump *pump_new(size_t limit);
 void pump_free(struct pump *pump);

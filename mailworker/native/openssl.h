@@ -1,4 +1,4 @@
-/* native.h for C: with the types that it names, and the functions of Python that C calls. */
+/* native.h and pump.h for C: with the types that it names, and the functions of Python that C calls. */
 
 #ifndef MAILWORKER_OPENSSL_H
 #define MAILWORKER_OPENSSL_H
@@ -8,6 +8,8 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+
+#include "pump.h"
 
 #include "native.h"
 

@@ -31,7 +31,8 @@ def test_clients_log_in_by_every_protocol_and_load(arena: Arena) -> None:
             for version in ("", "TLSv1.2", "TLSv1.3"):
                 assert server.clients.run(server.load(protocol, version, count=3, at_once=2)).logins == 3
         for version in ("", "TLSv1.3"):
-            server.clients.run(server.load("imap", version, mode="bulk", count=2, at_once=2, megabytes=1))
+            server.clients.run(server.load("imap", version, mode="bulk", count=2, at_once=2, amount=1))
+            server.clients.run(server.load("imap", version, mode="dialogue", count=2, at_once=2, amount=3))
         with server.clients.stay(server.load("imap", mode="idle", count=2)) as idle:
             assert Outcome.read(idle.line).logins == 2
 

@@ -1,6 +1,6 @@
 /*
- * The inner step of the relay: from one side to the other, plain or TLS, without an allocation. Python decides who is
- * read, how much may be kept, and what becomes of bytes that were not taken.
+ * The inner step of the relay: from one side to the other, plain or TLS, without an allocation. _relay.c decides who
+ * is read, and keeps bytes that were not taken.
  *
  * A dialogue gets by with one small chunk. Where that was not all there is, it is bulk: then chunks are as large as the
  * sink has room for, so that nothing of them has to be kept, and are spliced where both sides are plain.
@@ -130,6 +130,12 @@ static int drain(struct pump *pump, const unsigned char *data, size_t length, in
     return RELAY_MORE;
 }
 
+/* Whether OpenSSL has bytes that no selector sees, which need not be a whole record. */
+static int holds_input(const SSL *source)
+{
+    return source != NULL && SSL_has_pending(source);
+}
+
 static int move_copied(struct pump *pump, const struct direction *way, size_t size)
 {
     ssize_t result = take(way->source_fd, way->source, pump->page, size);
@@ -139,7 +145,7 @@ static int move_copied(struct pump *pump, const struct direction *way, size_t si
         return no_input(pump, result);
     }
     status = drain(pump, pump->page, (size_t) result, way->sink_fd, way->sink);
-    if (status == RELAY_MORE && way->source == NULL && (size_t) result < size) {
+    if (status == RELAY_MORE && (size_t) result < size && !holds_input(way->source)) {
         pump->want = IO_WANT_READ; /* the socket is empty: spare the call that would say so */
         return RELAY_SOURCE_BLOCKED;
     }
@@ -259,6 +265,10 @@ struct pump *pump_new(size_t limit)
         free(pump);
         return NULL;
     }
+    pump->move = pump_move;
+    pump->flush = pump_flush;
+    pump->has_pending = SSL_has_pending;
+    pump->close_notify = connection_close_notify;
     open_pipe(pump);
     return pump;
 }

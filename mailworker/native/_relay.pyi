@@ -1,0 +1,87 @@
+"""One end of a relay, and the direction that begins there."""
+
+from typing import Protocol
+
+class Tls(Protocol):
+    def free(self) -> None: ...
+
+class Loop(Protocol):
+    """Whose handlers sides are; see event/loop.py."""
+
+    now: float
+
+    def watch(self, descriptor: int, events: int, handler: Side) -> None: ...
+    def change(self, descriptor: int, events: int, handler: Side) -> None: ...
+    def unwatch(self, descriptor: int) -> None: ...
+    def forget(self, descriptor: int) -> None: ...
+    def again(self, handler: Side) -> None: ...
+
+class Relay(Protocol):
+    """Who is told of what is out of the ordinary. `error` is an errno, 0: OpenSSL's error queue tells."""
+
+    def half_close(self) -> None:
+        """The first side has ended its input."""
+
+    def finish(self) -> None:
+        """Both sides have, or the one that has not is gone."""
+
+    def lose_source(self, side: Side, error: int) -> None:
+        """Reading from `side` failed."""
+
+    def lose_sink(self, side: Side, error: int) -> None:
+        """Writing to `side` failed."""
+
+    def abort(self, bug: Exception) -> None:
+        """Something was raised that should not be."""
+
+class Side:
+    """Holds a connection and, while the other side takes no more, what was read from it: at most `limit` bytes.
+
+    The relay must close both sides in the end, or nothing of it is ever freed.
+    """
+
+    def __new__(
+        cls,
+        relay: Relay,
+        loop: Loop,
+        pump: int,
+        limit: int,
+        descriptor: int,
+        watched: int,
+        tls: Tls | None,
+        connection: int,
+        pending: bytes,
+    ) -> Side:
+        """`pump` and `connection`, the SSL in `tls`, are addresses.
+
+        `descriptor` is watched for `watched` by another handler, and `pending` was read from it already.
+        """
+
+    @property
+    def active(self) -> float:
+        """When the loop last called for this side, by its clock."""
+
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def ended(self) -> bool:
+        """Whether no more input comes."""
+
+    @property
+    def other(self) -> Side:
+        """The other end; none is left once this one is closed."""
+
+    @property
+    def pending(self) -> bytes | None:
+        """What was read here and not yet taken by the other side; nothing more is read before it is."""
+
+    @property
+    def tls(self) -> Tls | None: ...
+    def begin(self, other: Side) -> None:
+        """Relay between this side and `other`, beginning with what was read before."""
+
+    def ready(self, mask: int) -> None:
+        """The selector's call."""
+
+    def close(self) -> None:
+        """Close the connection; over TLS with a goodbye if the peer takes it at once."""
