@@ -36,6 +36,7 @@ class Loop:
         "_selector",
         "_stopped",
         "_timers",
+        "cancel_deadline",
         "change",
         "forget",
         "now",
@@ -45,7 +46,7 @@ class Loop:
         "watch_exclusive",
     )
 
-    # The selector's own methods, without a call in between.
+    # Methods of the selector and of the timers, without a call in between.
     watch: Callable[[int, int, Handler], object]
     """Call `handler.ready` when the descriptor, not watched so far, is ready for events."""
     watch_exclusive: Callable[[int, Handler], object]
@@ -56,6 +57,8 @@ class Loop:
     """Wait for a watched descriptor no longer."""
     forget: Callable[[int], object]
     """Wait no longer for a watched descriptor that is about to be closed."""
+    cancel_deadline: Callable[[Timed], None]
+    """Forget the deadline of a timed object, if it has one."""
 
     def __init__(self, on_bug: Callable[[Exception], None], selector: selectors.BaseSelector | None = None) -> None:
         self._selector = selector = new_selector() if selector is None else selector
@@ -64,6 +67,7 @@ class Loop:
         self.watch_exclusive = getattr(selector, "register_exclusive", partial(_watch_as_any, selector))
         self._dispatch: Dispatch = getattr(selector, "dispatch", partial(_dispatch, selector))
         self._timers = Timers()
+        self.cancel_deadline = self._timers.cancel
         self._again: deque[Handler] = deque()
         self._stopped = False
         self.now = monotonic()
@@ -81,10 +85,6 @@ class Loop:
     def set_deadline(self, timed: Timed, deadline: float) -> None:
         """Call `timed.expire` once when `deadline`, a monotonic time in seconds, has passed."""
         self._timers.set(timed, deadline, self.now)
-
-    def cancel_deadline(self, timed: Timed) -> None:
-        """Forget the deadline of `timed`, if it has one."""
-        self._timers.cancel(timed)
 
     def run(self) -> None:
         """Serve until `stop` is called. A handler's bug costs nobody else anything: who is ready is told again."""

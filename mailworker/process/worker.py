@@ -22,6 +22,10 @@ from mailworker.process.titles import title_leaving_worker, title_worker
 FATAL = 2
 _FAILED = 1
 
+# How many objects may come to be before the collector looks for circles. Sessions leave none, so it should not look
+# whenever some ten clients more are there, as is its default (700).
+_NEW_OBJECTS = 10_000
+
 
 class Watch:
     """Calls `action` whenever a descriptor can be read."""
@@ -74,6 +78,7 @@ class Worker:
     def run(self) -> int:
         """Become the worker, serve, and return the process's exit code."""
         gc.freeze()  # what the master made stays shared: a collection here would touch, so copy, all of it
+        gc.set_threshold(_NEW_OBJECTS)
         title_worker()
         log_unraisable(self._log_bug)
         try:

@@ -1,0 +1,53 @@
+"""Sessions end by their references alone: the collector, which workers let sleep, would find nothing."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CoroutineType
+
+from tests.mail.cases import Case, all_protocols
+from tests.mail.conftest import Scene
+from tests.support.auth import accepted, rejected
+from tests.support.backend import hang_up
+
+
+@contextmanager
+def no_circles() -> Iterator[None]:
+    """Fails if what is given up meanwhile cannot be freed at once."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield
+        gc.collect()
+        found = [thing for thing in gc.garbage if _is_a_sessions(thing)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not found
+
+
+def _is_a_sessions(thing: object) -> bool:
+    return isinstance(thing, CoroutineType) or type(thing).__module__.startswith("mailworker.")
+
+
+@all_protocols
+def test_nothing_is_left_of_sessions_for_the_collector(scene: Scene, case: Case) -> None:
+    backend = scene.backend(case.script())
+    auth = scene.auth(accepted(backend.address), rejected(b"no"), b"HTTP/1.0 500 broken\r\n\r\n", hang_up)
+    proxy = scene.proxy(case.protocol, auth)
+    with no_circles():
+        for talk in ((case.login, case.answer), (case.login, b""), (case.login, case.error), (b"", b"")):
+            client = scene.client(proxy)
+            client.expect(case.greeting)
+            client.talk(talk)
+            client.end()
+            client.rest()
+        for sent in (b"x\r\n" * 100, b"x" * 100_000, case.login):
+            client = scene.client(proxy)
+            client.send(sent)
+            client.close()
+        proxy.service_is_idle()
