@@ -32,13 +32,13 @@ struct side {
     struct side *other;
     struct pump *pump;
     PyObject *pending; /* read here and not yet taken by the other side, before which nothing more is read; or NULL */
-    double active;     /* when the loop last called for this side, by its clock */
-    size_t limit;         /* bytes that may be kept: proxy_buffer */
+    double active; /* when the loop last called for this side, by its clock */
+    size_t limit;  /* bytes that may be kept: proxy_buffer */
     int fd;
-    unsigned char source; /* what the direction waits for on this descriptor */
-    unsigned char sink;   /* and on the other side's */
-    unsigned char watched;
-    unsigned char ended; /* no more input comes */
+    unsigned char source;  /* events that the direction waits for on this descriptor */
+    unsigned char sink;    /* and on the other side's */
+    unsigned char watched; /* what the loop watches this descriptor for */
+    unsigned char ended;   /* no more input comes */
 };
 
 static PyObject *name_now;
@@ -230,7 +230,7 @@ static PyObject *side_ready(PyObject *object, PyObject *argument)
     if (mask == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    if (!is_open(side)) {
+    if (side->other == NULL || !is_open(side->other)) {
         Py_RETURN_NONE; /* closed in this very round */
     }
     return guarded(side, mask, serve);
@@ -289,6 +289,7 @@ static PyObject *side_close(PyObject *object, PyObject *Py_UNUSED(argument))
         fine = done(PyObject_CallMethod(side->tls, "free", NULL)) && fine;
     }
     close(side->fd);
+    side->fd = -1;
     let_go(side);
     return fine ? Py_NewRef(Py_None) : NULL;
 }

@@ -23,6 +23,7 @@
 struct link {
     int fd;
     int holding;
+    int drained;   /* whether the last read took all that the socket had */
     size_t length; /* of what is held back */
     unsigned char *held;
 };
@@ -112,6 +113,7 @@ static int link_read(BIO *bio, char *page, int limit)
     do {
         received = recv(link->fd, page, (size_t) limit, 0);
     } while (received < 0 && errno == EINTR);
+    link->drained = received < limit;
     if (received < 0 && would_block()) {
         BIO_set_retry_read(bio);
     } else if (received == 0) {
@@ -187,6 +189,13 @@ void link_hold(const SSL *connection, int holding)
     struct link *link = BIO_get_data(SSL_get_rbio(connection));
 
     link->holding = holding;
+}
+
+int link_drained(const SSL *connection)
+{
+    const struct link *link = BIO_get_data(SSL_get_rbio(connection));
+
+    return link->drained;
 }
 
 int link_flush(const SSL *connection)

@@ -22,6 +22,7 @@ void bound_lifetime(const SSL *connection, int where, int result);
 
 /* link.c: `holding` keeps what is written from being sent before link_flush, or a write without it: 1 once all is. */
 int link_set(SSL *connection, int fd);
+int link_drained(const SSL *connection); /* whether the last read took all that the socket had */
 void link_hold(const SSL *connection, int holding);
 int link_flush(const SSL *connection);
 

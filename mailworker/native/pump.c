@@ -130,10 +130,10 @@ static int drain(struct pump *pump, const unsigned char *data, size_t length, in
     return RELAY_MORE;
 }
 
-/* Whether OpenSSL has bytes that no selector sees, which need not be a whole record. */
-static int holds_input(const SSL *source)
+/* Whether a read that came short took all there was; what is left in OpenSSL, a part of a record too, no selector sees. */
+static int is_empty(const SSL *source)
 {
-    return source != NULL && SSL_has_pending(source);
+    return source == NULL || (link_drained(source) && !SSL_has_pending(source));
 }
 
 static int move_copied(struct pump *pump, const struct direction *way, size_t size)
@@ -145,8 +145,8 @@ static int move_copied(struct pump *pump, const struct direction *way, size_t si
         return no_input(pump, result);
     }
     status = drain(pump, pump->page, (size_t) result, way->sink_fd, way->sink);
-    if (status == RELAY_MORE && (size_t) result < size && !holds_input(way->source)) {
-        pump->want = IO_WANT_READ; /* the socket is empty: spare the call that would say so */
+    if (status == RELAY_MORE && (size_t) result < size && is_empty(way->source)) {
+        pump->want = IO_WANT_READ; /* spare the call that would say so */
         return RELAY_SOURCE_BLOCKED;
     }
     return status;

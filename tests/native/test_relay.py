@@ -329,3 +329,13 @@ def test_sides_are_joined_once(make_line: MakeLine, make_relay: MakeRelay) -> No
         relay.sides[0].ready("")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         Side()  # type: ignore[call-arg]
+
+
+def test_a_side_whose_other_is_closed_is_deaf(make_line: MakeLine, make_relay: MakeRelay) -> None:
+    """Else it might write to a descriptor that has come to be another's."""
+    relay = make_relay(make_line(tls=False), make_line(tls=False))
+    relay.source.peer.send(b"a NOOP\r\n")
+    relay.sides[1].close()
+    relay.sides[0].ready(READ)
+    assert not relay.told
+    assert not relay.sides[0].ended
