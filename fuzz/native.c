@@ -3,6 +3,8 @@
  * rubbish in the memory of the session cache, or a relay whose both ends do as the bytes say. What comes out of a relay
  * or of the cache must be what went in; for all else the sanitizers watch.
  *
+ * A full handshake takes OpenSSL longer than all else together, so it is not made where another will do.
+ *
  * With libFuzzer this is its target. Without, -DSTANDALONE makes a program that takes files, and changes each of them
  * in as many ways as its first argument says.
  */
@@ -25,11 +27,15 @@
 #define LARGEST_LIMIT 65536 /* that a pump is made for */
 #define LARGEST 262144      /* that it may keep: what it splices at once */
 #define ID_SIZE 32
+#define PERIOD (256 * 251) /* bytes after which what is relayed begins anew */
+#define LIFETIME 604800    /* seconds that sessions live, longer than any run */
 #define OURS 0
 #define PEER 1
 
 static SSL_CTX *server, *client;
-static struct slot_set sets[3];
+static struct slot_set sets[3], known_sets[3];
+static SSL_SESSION *known_session; /* what the known sets hold */
+static unsigned char pattern[PERIOD + MOST];
 static struct session_table table = {.sets = sets, .count = 3};
 static struct tls_policy policy = {.protocol = "\4imap"};
 static struct ticket_key ticket_keys[2];
@@ -64,31 +70,6 @@ static void certify(SSL_CTX *context)
            "a certificate is used");
     X509_free(certificate);
     EVP_PKEY_free(key);
-}
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void) argc;
-    (void) argv;
-    memset(&ticket_keys[0], 1, sizeof(ticket_keys[0]));
-    memset(&ticket_keys[1], 2, sizeof(ticket_keys[1]));
-    ticket_keys[0].size = 32;
-    ticket_keys[1].size = 16;
-    policy.ticket_keys = ticket_keys;
-    policy.ticket_key_count = 2;
-    table.lifetime = table_ticks(3600);
-    policy.sessions = &table;
-    server = context_new(&policy);
-    demand(server != NULL, "there is a context");
-    SSL_CTX_set_session_id_context(server, (const unsigned char *) "fuzz", 4);
-    SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL);
-    context_use_sessions(server);
-    context_use_ticket_keys(server);
-    context_verify_client(server, 1);
-    certify(server);
-    client = SSL_CTX_new(TLS_client_method());
-    SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-    return 0;
 }
 
 static void open_pair(int pair[2])
@@ -213,39 +194,42 @@ static void spoil(const SSL_SESSION *session, const uint8_t *data, size_t size)
     }
 }
 
-/* A session of TLS 1.2 is stored; then the table is spoilt, and the client offers what it may. */
+/* One handshake of TLS 1.2 without tickets, which offers `session` and `protocols`; the client's session after it. */
+static SSL_SESSION *meet(SSL_SESSION *session, const uint8_t *protocols, size_t size)
+{
+    int pair[2];
+    SSL *ours, *theirs;
+    SSL_SESSION *found;
+
+    open_pair(pair);
+    ours = connection_new(server, pair[OURS]);
+    SSL_set_options(ours, SSL_OP_NO_TICKET);
+    theirs = connect_to(pair[PEER], TLS1_2_VERSION);
+    if (session != NULL) {
+        SSL_set_session(theirs, session);
+    }
+    if (size > 1) {
+        SSL_set_alpn_protos(theirs, protocols, (unsigned int) (size > 64 ? 64 : size));
+    }
+    shake_hands(ours, theirs);
+    found = SSL_get1_session(theirs);
+    if (session != NULL && SSL_get_session(ours) != NULL) {
+        context_drop_session(server, SSL_get_session(ours));
+    }
+    SSL_free(theirs);
+    connection_free(ours);
+    close_pair(pair);
+    return found;
+}
+
+/* A session is in the table; then this is spoilt, and the client offers the session and whatever else it may. */
 static void rubbish_sessions(const uint8_t *data, size_t size)
 {
-    int round, pair[2];
-    SSL_SESSION *session = NULL;
+    SSL_SESSION *session = SSL_SESSION_dup(known_session);
 
-    memset(sets, 0, sizeof(sets));
-    for (round = 0; round < 2; round++) {
-        SSL *ours, *theirs;
-
-        open_pair(pair);
-        ours = connection_new(server, pair[OURS]);
-        SSL_set_options(ours, SSL_OP_NO_TICKET);
-        theirs = connect_to(pair[PEER], TLS1_2_VERSION);
-        if (session != NULL) {
-            SSL_set_session(theirs, session);
-        }
-        if (round == 1 && size > 1) { /* whatever is offered for ALPN */
-            SSL_set_alpn_protos(theirs, data, (unsigned int) (size > 64 ? 64 : size));
-        }
-        if (session != NULL) {
-            spoil(session, data, size);
-        }
-        shake_hands(ours, theirs);
-        if (round == 0) {
-            session = SSL_get1_session(theirs);
-        } else if (SSL_get_session(ours) != NULL) {
-            context_drop_session(server, SSL_get_session(ours));
-        }
-        SSL_free(theirs);
-        connection_free(ours);
-        close_pair(pair);
-    }
+    memcpy(sets, known_sets, sizeof(sets));
+    spoil(session, data, size);
+    SSL_SESSION_free(meet(session, data, size));
     SSL_SESSION_free(session);
 }
 
@@ -261,33 +245,34 @@ struct relay {
 
 static unsigned char kept[LARGEST], bytes[MOST];
 
-static unsigned char nth(size_t position)
-{
-    return (unsigned char) (position * 7 + position / 251);
-}
-
-static SSL *secure(int pair[2], SSL **theirs)
+/* By a whole handshake of TLS 1.3, or by a session of TLS 1.2. */
+static SSL *secure(int pair[2], SSL **theirs, int whole)
 {
     SSL *ours = connection_new(server, pair[OURS]);
 
-    *theirs = connect_to(pair[PEER], 0);
+    *theirs = connect_to(pair[PEER], whole ? 0 : TLS1_2_VERSION);
+    if (!whole) {
+        SSL_SESSION *session = SSL_SESSION_dup(known_session);
+
+        memcpy(sets, known_sets, sizeof(sets));
+        SSL_set_session(*theirs, session);
+        SSL_SESSION_free(session);
+    }
     demand(shake_hands(ours, *theirs), "hands are shaken");
+    demand(SSL_session_reused(ours) == !whole, "sessions are resumed");
     return ours;
 }
 
 static void feed(struct relay *relay, size_t length)
 {
+    const unsigned char *next = pattern + relay->fed % PERIOD;
     ssize_t taken;
-    size_t i;
 
     if (relay->ended || relay->fed - relay->drained > UNDER_WAY) { /* TLS wants what it could not write once more */
         return;
     }
-    for (i = 0; i < length; i++) {
-        bytes[i] = nth(relay->fed + i);
-    }
-    taken = relay->theirs[0] != NULL ? SSL_write(relay->theirs[0], bytes, (int) length)
-                                     : write(relay->source[PEER], bytes, length);
+    taken = relay->theirs[0] != NULL ? SSL_write(relay->theirs[0], next, (int) length)
+                                     : write(relay->source[PEER], next, length);
     if (taken > 0) {
         relay->fed += (size_t) taken;
     }
@@ -295,15 +280,16 @@ static void feed(struct relay *relay, size_t length)
 
 static int drain_some(struct relay *relay, size_t length)
 {
-    ssize_t taken, i;
+    ssize_t taken;
 
     taken = relay->theirs[1] != NULL ? SSL_read(relay->theirs[1], bytes, (int) length)
                                      : read(relay->sink[PEER], bytes, length);
-    for (i = 0; i < taken; i++) {
-        demand(bytes[i] == nth(relay->drained + (size_t) i), "a byte is wrong");
+    if (taken <= 0) {
+        return 0;
     }
-    relay->drained += taken > 0 ? (size_t) taken : 0;
-    return taken > 0;
+    demand(memcmp(bytes, pattern + relay->drained % PERIOD, (size_t) taken) == 0, "a byte is wrong");
+    relay->drained += (size_t) taken;
+    return 1;
 }
 
 static int move(struct relay *relay, size_t limit)
@@ -339,17 +325,17 @@ static void end(struct relay *relay)
 static void relayed(const uint8_t *data, size_t size)
 {
     struct relay relay = {.pump = pump_new(LARGEST_LIMIT)};
-    int kind = size > 0 ? data[0] : 0, buffer = 1, status = RELAY_MORE, rounds;
+    int kind = size > 0 ? data[0] : 0, whole = kind < 16, buffer = 1, status = RELAY_MORE, rounds;
     size_t i;
 
     demand(relay.pump != NULL, "there is memory");
     open_pair(relay.source);
     open_pair(relay.sink);
     if (kind & 1) {
-        relay.ours[0] = secure(relay.source, &relay.theirs[0]);
+        relay.ours[0] = secure(relay.source, &relay.theirs[0], whole);
     }
     if (kind & 2) {
-        relay.ours[1] = secure(relay.sink, &relay.theirs[1]);
+        relay.ours[1] = secure(relay.sink, &relay.theirs[1], whole);
     }
     setsockopt(relay.sink[OURS], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
     for (i = 1; i + 1 < size; i += 2) {
@@ -388,6 +374,39 @@ static void relayed(const uint8_t *data, size_t size)
     close_pair(relay.source);
     close_pair(relay.sink);
     pump_free(relay.pump);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    size_t i;
+
+    (void) argc;
+    (void) argv;
+    memset(&ticket_keys[0], 1, sizeof(ticket_keys[0]));
+    memset(&ticket_keys[1], 2, sizeof(ticket_keys[1]));
+    ticket_keys[0].size = 32;
+    ticket_keys[1].size = 16;
+    policy.ticket_keys = ticket_keys;
+    policy.ticket_key_count = 2;
+    table.lifetime = table_ticks(LIFETIME);
+    policy.sessions = &table;
+    server = context_new(&policy);
+    demand(server != NULL, "there is a context");
+    SSL_CTX_set_session_id_context(server, (const unsigned char *) "fuzz", 4);
+    SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_set_timeout(server, LIFETIME);
+    context_use_sessions(server);
+    context_use_ticket_keys(server);
+    context_verify_client(server, 1);
+    certify(server);
+    client = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    known_session = meet(NULL, NULL, 0);
+    memcpy(known_sets, sets, sizeof(sets));
+    for (i = 0; i < sizeof(pattern); i++) {
+        pattern[i] = (unsigned char) (i * 7 + i / 251);
+    }
+    return 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -445,6 +464,7 @@ int main(int argc, char **argv)
             LLVMFuzzerTestOneInput(changed, change(changed, size));
         }
     }
+    SSL_SESSION_free(known_session);
     SSL_CTX_free(client);
     SSL_CTX_free(server);
     return 0;

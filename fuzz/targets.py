@@ -32,11 +32,11 @@ ReplyReader = ImapReplyReader | Pop3ReplyReader | SmtpReplyReader
 _COMMAND_LIMIT = 96
 _REPLY_LIMIT = 128
 _RESPONSES = 2
-_BYTE_BY_BYTE = 0.2
+_BYTE_BY_BYTE = 0.05
 
 
 def _cuts(data: bytes) -> Iterator[list[bytes]]:
-    """In pieces that depend on nothing but the data; some are cut into single bytes, which takes its time."""
+    """In pieces that depend on nothing but the data; a few are cut into single bytes, which takes long."""
     choose = Random(data)
     if choose.random() < _BYTE_BY_BYTE:
         yield [data[i : i + 1] for i in range(len(data))]

@@ -51,6 +51,10 @@ class ConfigError(MailworkerError):
         return self.message if self.where is None else f"{self.message} in {self.where}"
 
 
+class UnreadableError(ConfigError):
+    """The configuration file can be opened and not read: no file but a folder. nginx logs this alone at [crit]."""
+
+
 class StartError(MailworkerError):
     """The configuration is good but the system refuses what it asks for (a port taken, a folder missing)."""
 

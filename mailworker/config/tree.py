@@ -13,7 +13,7 @@ from mailworker.config.drafts import Context, Scope
 from mailworker.config.glob import glob, has_magic
 from mailworker.config.lexer import Ending, Lexer, Statement
 from mailworker.config.settings import Level
-from mailworker.errors import ConfigError
+from mailworker.errors import ConfigError, UnreadableError
 
 DEEPEST_INCLUDE: Final = 64  # files open at once; nginx stops where its descriptors end
 
@@ -124,7 +124,7 @@ class Parser:
             with Path(name).open("rb", buffering=0) as file:
                 return file.readall() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
         except IsADirectoryError as error:
-            raise ConfigError(f'pread() "{name}" failed (21: {os.strerror(21)})') from error
+            raise UnreadableError(f'pread() "{name}" failed (21: {os.strerror(21)})') from error
         except OSError as error:
             raise self.system_error("open()", name, error) from error
 

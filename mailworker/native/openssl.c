@@ -144,7 +144,10 @@ void connection_free(SSL *connection)
     SSL_free(connection);
 }
 
-/* As in nginx, an empty error queue means that the peer went away, whatever name OpenSSL has for it. */
+/*
+ * As in nginx, an empty error queue means that the peer went away, whatever name OpenSSL has for it. From OpenSSL 3.2 on
+ * the queue tells of failures of the system too.
+ */
 static int outcome(const SSL *connection, int result)
 {
     int system_error = errno;
@@ -156,14 +159,11 @@ static int outcome(const SSL *connection, int result)
     if (reason == SSL_ERROR_WANT_WRITE) {
         return IO_WANT_WRITE;
     }
-    if (reason != SSL_ERROR_ZERO_RETURN && ERR_peek_error() != 0) {
-        return IO_TLS;
-    }
     if (reason == SSL_ERROR_SYSCALL && system_error != 0) {
         errno = system_error;
         return IO_SYSTEM;
     }
-    return 0;
+    return reason != SSL_ERROR_ZERO_RETURN && ERR_peek_error() != 0 ? IO_TLS : 0;
 }
 
 static void empty_key(EVP_PKEY *key)

@@ -1,4 +1,4 @@
-"""What a start tells the log."""
+"""What a start, or a reload, tells the log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import resource
 
 from mailworker import __version__
 from mailworker.config.settings import Level
+from mailworker.errors import ConfigError, StartError, UnreadableError
 from mailworker.event.loop import Loop
 from mailworker.log.log import Log
 
@@ -23,6 +24,11 @@ def log_system(log: Log) -> None:
     log.write(Level.NOTICE, f"mailworker/{__version__}")
     log.write(Level.NOTICE, f"OS: {system.sysname} {system.release}")
     log.write(Level.NOTICE, f"getrlimit(RLIMIT_NOFILE): {soft}:{hard}")
+
+
+def log_refusal(log: Log, error: ConfigError | StartError) -> None:
+    """Why there will be no start, or no reload."""
+    log.write(Level.CRIT if isinstance(error, UnreadableError) else Level.EMERG, str(error))
 
 
 def event_method() -> str:

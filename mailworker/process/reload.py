@@ -9,7 +9,7 @@ from mailworker.errors import ConfigError, StartError
 from mailworker.process import pid_file
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Cycle, Invocation
-from mailworker.process.notices import log_event_method
+from mailworker.process.notices import log_event_method, log_refusal
 
 
 class Reload:
@@ -55,15 +55,13 @@ class Reload:
             new: Cycle = end.value
             self._finished(new)
         except (ConfigError, StartError) as error:
-            self._fail(Level.EMERG, str(error))
+            log_refusal(self._old.log, error)
+            self._finished(None)
         except Exception as bug:  # a reload must never end the service that runs
-            self._fail(Level.ALERT, describe_bug(bug))
+            self._old.log.write(Level.ALERT, describe_bug(bug))
+            self._finished(None)
         else:
             self._after(pause, self._go_on)
-
-    def _fail(self, level: Level, message: str) -> None:
-        self._old.log.write(level, message)
-        self._finished(None)
 
     def _build(self) -> Generator[float, None, Cycle]:
         new = Cycle.load(self._invocation, self._old.log, previous=self._old)

@@ -18,7 +18,7 @@ from mailworker.process.cycle import Cycle, Invocation, load_settings
 from mailworker.process.daemon import become_daemon
 from mailworker.process.inheritance import Inheritance
 from mailworker.process.master import Master
-from mailworker.process.notices import log_event_method, log_system
+from mailworker.process.notices import log_event_method, log_refusal, log_system
 from mailworker.process.origin import Origin
 from mailworker.process.service_manager import ServiceManager
 from mailworker.process.signals import ignore_as_nginx
@@ -42,7 +42,7 @@ def start(invocation: Invocation) -> int:
         for pause in cycle.open(inheritance.listeners, console):
             time.sleep(pause)
     except (ConfigError, StartError) as error:
-        log.write(Level.EMERG, str(error))
+        log_refusal(log, error)
         return _FAILURE
     files.close()
     inheritance.close_unused(cycle.listeners, cycle.log)
@@ -64,7 +64,7 @@ def _serve(origin: Origin, cycle: Cycle, console: Console) -> int:
     try:
         pid_file.write(core.pid)
     except StartError as error:
-        cycle.log.write(Level.EMERG, str(error))
+        log_refusal(cycle.log, error)
         cycle.close(shared=inherited)
         return _FAILURE
     console.close()
@@ -86,7 +86,7 @@ def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
         cycle.test()
         _warn_of_certificates(cycle.settings.servers, log)
     except (ConfigError, StartError) as error:
-        log.write(Level.EMERG, str(error))
+        log_refusal(log, error)
         say(f"configuration file {path} test failed")
         return _FAILURE
     finally:
@@ -114,7 +114,7 @@ def send_signal(invocation: Invocation, signal: Signals) -> int:
     try:
         settings = load_settings(invocation, log)
     except ConfigError as error:
-        log.write(Level.EMERG, str(error))
+        log_refusal(log, error)
         return _FAILURE
     log.write(Level.NOTICE, "signal process started")
     try:

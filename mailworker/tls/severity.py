@@ -73,6 +73,7 @@ _PEER_REASONS = frozenset(
         297,  # no suitable digest algorithm
         298,  # record too small
         310,  # missing psk kex modes extension
+        313,  # record layer failure: from OpenSSL 3.2 on it follows whatever is wrong with a record
         335,  # renegotiate ext too long
         336,  # renegotiation encoding err
         337,  # renegotiation mismatch

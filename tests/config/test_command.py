@@ -8,7 +8,7 @@ import pytest
 
 from mailworker.config.load import load
 from mailworker.config.settings import Level
-from mailworker.errors import ConfigError
+from mailworker.errors import ConfigError, UnreadableError
 from tests.config.conftest import Load
 
 
@@ -91,7 +91,7 @@ def test_a_file_that_includes_itself_runs_out_of_files(load_text: Load) -> None:
 
 
 def test_a_folder_or_a_device_is_no_configuration(load_text: Load, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"pread\(\) .* failed \(21: Is a directory\)$"):
+    with pytest.raises(UnreadableError, match=r"pread\(\) .* failed \(21: Is a directory\)$"):
         load_text("include .;")
     assert load_text("include /dev/zero; events {}").core.daemon
 

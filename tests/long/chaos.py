@@ -26,6 +26,7 @@ import psutil
 
 from tests.long.clients import Client, Outcome, connecting, is_right
 from tests.long.figures import Figures
+from tests.long.held import hold, served
 from tests.long.peers import Fault
 from tests.long.site import ALERT, Site, running, stop_in_order, system
 
@@ -41,8 +42,6 @@ _BULK_SIZE = (1 << 18, 1 << 23)
 _IDLE_SECONDS = (1.0, 12.0)
 _FAULTS = [fault for fault in Fault if fault is not Fault.DENIED_FOR_AN_HOUR]
 _KEPT_LOGS = 2
-# The system's table of connections is not read at once: one may be missed while others come and go.
-_LOOKS = 2
 # Seconds after which all go home for a moment, what has leaked is counted, and the figures are saved.
 _SLICE = 120.0
 
@@ -58,14 +57,15 @@ class Doomed:
         """`client` has a port now, which may have been another's before."""
         self._clients[client.ports] = client
 
-    def kill(self, worker: psutil.Process) -> None:
-        """Hold the worker so that nobody comes or goes, note whom it serves, and kill it."""
-        with suppress(psutil.NoSuchProcess):
-            worker.suspend()
-            for _ in range(_LOOKS):
-                ends = [(each.raddr.port, each.laddr.port) for each in worker.net_connections("tcp") if each.raddr]
-                self._doomed.update(self._clients[ports] for ports in ends if ports in self._clients)
-            worker.kill()
+    def kill(self, worker: psutil.Process) -> bool:
+        """Hold the worker so that nobody comes or goes, note whom it serves, and kill it; False if it is gone."""
+        try:
+            hold(worker)
+        except psutil.NoSuchProcess:
+            return False
+        self._doomed.update(self._clients[ports] for ports in served(worker.pid) if ports in self._clients)
+        worker.kill()
+        return True
 
     def __contains__(self, client: Client) -> bool:
         return client in self._doomed
@@ -83,8 +83,8 @@ class Chaos:
         self._over = asyncio.Event()
         self._site = site
 
-    async def run(self, seconds: float, progress: Callable[[], None]) -> None:
-        """Let all loose for so long, and wait until all have gone home."""
+    async def run(self, seconds: float, progress: Callable[[], None]) -> float:
+        """Let all loose for so long, and wait until all have gone home; returns how long there was trouble."""
         clients = [
             *[self._log_in] * _LOGINS,
             *[self._meet_a_fault] * _FAULTY_LOGINS,
@@ -96,13 +96,16 @@ class Chaos:
             *[asyncio.create_task(self._repeat(client)) for client in clients],
             *[asyncio.create_task(self._every(interval, action)) for interval, action in trouble],
         ]
-        end = time.monotonic() + seconds
+        start = time.monotonic()
+        end = start + seconds
         while time.monotonic() < end and not any(task.done() for task in tasks):
             await asyncio.sleep(min(5.0, max(0.0, end - time.monotonic())))
             progress()
         self._over.set()
+        troubled = time.monotonic() - start
         await asyncio.gather(*tasks)
         self._read_logs()
+        return troubled
 
     # Clients
 
@@ -192,8 +195,7 @@ class Chaos:
 
     def _kill(self) -> None:
         workers = self._site.mailworker.workers()
-        if workers:
-            self._doomed.kill(self._choose.choice(workers))
+        if workers and self._doomed.kill(self._choose.choice(workers)):
             self.seen["kills"] += 1
 
     def _reload(self) -> None:
@@ -254,10 +256,9 @@ def _run_a_while(site: Site, before: Mapping[str, int], seconds: float, figures:
         counts = " ".join(f"{name}: {count}" for name, count in sorted(chaos.seen.items()) if "bytes" not in name)
         print(f"{passed:.0f} s  {counts}", file=sys.stderr, flush=True)
 
-    asyncio.run(chaos.run(seconds, progress))
-    passed = time.monotonic() - start
+    troubled = asyncio.run(chaos.run(seconds, progress))
     leaks = {f"leaked {name}": count - before[name] for name, count in site.census().items()}
-    figures.add({"seconds": round(passed, 1), **chaos.seen, **leaks})
+    figures.add({"seconds": round(troubled, 1), **chaos.seen, **leaks})
     figures.save()
     return [*chaos.failures, *[f"{name}: {count}" for name, count in leaks.items() if count]]
 

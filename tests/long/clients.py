@@ -60,17 +60,17 @@ class Client:
         self._reader: StreamReader
         self._writer: StreamWriter
 
-    async def log_in(self, opened: Callable[[], None] = lambda: None) -> Outcome:
-        """Connect and log in; `opened` is called as soon as we have a port."""
+    async def log_in(self, has_port: Callable[[], None] | None = None) -> Outcome:
+        """Connect and log in; `has_port` is called as soon as we have a port, before the proxy can know it."""
         try:
-            return await asyncio.wait_for(self._log_in(opened), PATIENCE)
+            return await asyncio.wait_for(self._log_in(has_port), PATIENCE)
         except (OSError, EOFError):
             return Outcome.CUT
         except asyncio.TimeoutError:
             return Outcome.HUNG
 
-    async def _log_in(self, opened: Callable[[], None]) -> Outcome:
-        await self._connect(opened)
+    async def _log_in(self, has_port: Callable[[], None] | None) -> Outcome:
+        await self._connect(has_port)
         await self._reader.readuntil(b"\n")
         for said, expected in _dialogue(self._door.protocol, self.user):
             self._writer.write(said)
@@ -81,13 +81,15 @@ class Client:
                 return Outcome.REFUSED
         return Outcome.LOGGED_IN
 
-    async def _connect(self, opened: Callable[[], None]) -> None:
+    async def _connect(self, has_port: Callable[[], None] | None) -> None:
         connecting = socket.socket()
         connecting.setblocking(False)
         try:
+            if has_port is not None:
+                connecting.bind((HOST, 0))
+                self.ports = connecting.getsockname()[1], self._door.port
+                has_port()
             await asyncio.get_running_loop().sock_connect(connecting, (HOST, self._door.port))
-            self.ports = connecting.getsockname()[1], self._door.port
-            opened()
             context, name = (_anybody(), "") if self._door.secure else (None, None)
             self._reader, self._writer = await asyncio.open_connection(
                 sock=connecting, limit=PIECE, ssl=context, server_hostname=name

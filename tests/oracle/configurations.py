@@ -228,6 +228,7 @@ INCLUDES: tuple[tuple[str, Mapping[str, bytes]], ...] = (
     ("events {\ninclude some.conf;\n}", {"some.conf": b"daemon on;"}),
     ("events {}\ninclude nosuch/*.conf;\n", {}),
     ("events {}\ninclude nosuch.conf;\n", {}),
+    ("events {}\ninclude /;\n", {}),
     ("events {}\ninclude d/*.conf;\n", {"d/b.conf": b"bbb;", "d/a.conf": b"daemon off;", "d/c.txt": b"ccc;"}),
     ("events {}\ninclude d/*.conf;\n", {"d/.hidden.conf": b"bbb;"}),
     ("events {}\ninclude d/.*.conf;\n", {"d/.hidden.conf": b"bbb;"}),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mailworker.config.load import load
-from mailworker.errors import ConfigError
+from mailworker.errors import ConfigError, UnreadableError
 from tests.oracle.configurations import Case
 
 MODULE = next(
@@ -22,7 +22,6 @@ MODULE = next(
 )
 NGINX = shutil.which("nginx", path="/usr/sbin:/sbin:/usr/local/sbin:/usr/bin")
 
-_LEVELS = {"warn": "warn", "emerg": "emerg", "crit": "emerg"}  # an error of ours has no level
 _LINE = re.compile(r"^(?:nginx:|\S+ \S+) \[(emerg|warn|crit)\] (?:\d+#\d+: )?(.*)$", re.DOTALL)
 
 
@@ -40,7 +39,7 @@ def nginx_verdict(case: Case, folder: Path) -> list[str]:
     command = [str(NGINX), "-t", "-e", "stderr", "-p", str(folder), "-c", str(folder / "c.conf"), "-g", globals_]
     run = subprocess.run(command, capture_output=True, timeout=60, check=False)
     lines = _split_lines(run.stderr.decode(errors="surrogateescape"))
-    verdict = [f"{_LEVELS[match[1]]}: {match[2]}" for line in lines if (match := _LINE.match(line))]
+    verdict = [f"{match[1]}: {match[2]}" for line in lines if (match := _LINE.match(line))]
     # What follows the syntax check, such as bind(), is not the configuration's verdict.
     ended = next((index for index, line in enumerate(verdict) if "bind() to" in line), len(verdict))
     return [line.replace(f"{folder}/", "") for line in verdict[:ended]]
@@ -57,7 +56,7 @@ def mailworker_verdict(case: Case, folder: Path) -> list[str]:
             on_warning=lambda level, message: verdict.append(f"{level.name.lower()}: {message}"),
         )
     except ConfigError as error:
-        verdict.append(f"emerg: {error}")
+        verdict.append(f"{'crit' if isinstance(error, UnreadableError) else 'emerg'}: {error}")
     return [line.replace(f"{folder}/", "") for line in verdict]
 
 

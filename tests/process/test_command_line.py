@@ -32,6 +32,7 @@ def test_a_good_configuration_passes(install: Install, port: int, folder: Path) 
     ("text", "messages"),
     [
         ("events {", ['[emerg] unexpected end of file, expecting "}" in {path}:1']),
+        ("include /;", ['[crit] pread() "/" failed (21: Is a directory)']),
         ("mail {}", ["the configuration file {path} syntax is ok", '[emerg] no "events" section in configuration']),
         (
             "events {} error_log missing/error.log;",

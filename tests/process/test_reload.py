@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.errors import ConfigError
+from mailworker.errors import ConfigError, UnreadableError
 from mailworker.log.log import Log
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.reload import Reload
@@ -23,6 +23,7 @@ def never(seconds: float, action: Callable[[], None]) -> None:
     ("error", "line"),
     [
         (ConfigError("no luck", "FILE:7"), r"[emerg] no luck in FILE:7"),
+        (UnreadableError("no file"), r"[crit] no file"),
         (RuntimeError("never thought of"), r"[alert] RuntimeError: never thought of in "),
     ],
 )

@@ -167,7 +167,7 @@ def test_a_broken_record_ends_the_connection(connect: Connect, ecdsa: Certificat
         raw.send(b"\x17\x03\x03\x00\x20" + bytes(32))
     with pytest.raises(TlsError) as raised:
         pair.server.recv(100)
-    assert "bad record mac" in raised.value.reasons[-1]
+    assert "bad record mac" in raised.value.reasons[0]
     assert severity(raised.value) is Level.INFO
     assert pair.server.shutdown() is None
 
@@ -261,7 +261,8 @@ def test_renegotiation_is_refused(connect_raw: ConnectRaw, ecdsa: Certificate) -
 
 
 IDLE_CLIENTS = 200
-IDLE_LIMIT = 20 * 1024  # bytes for one connection; OpenSSL 3.0 takes 13.4 KiB, and a buffer would be 16.3 more
+# Bytes for one connection: OpenSSL 3.0 takes 13.4 KiB, 3.5 21.4, and a buffer would be 16.3 more.
+IDLE_LIMIT = (20 if ssl.OPENSSL_VERSION_INFO < (3, 2) else 28) * 1024
 _CLIENTS = """
 import socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -28,6 +28,8 @@ from tests.tls.peers import Pair, build, client_context
 # RFC 8446: alert record, fatal; the last byte names the alert.
 FATAL_ALERT = b"\x15\x03\x03\x00\x02\x02"
 NO_APPLICATION_PROTOCOL = 120
+# RFC 8446, RFC 8879: kinds of handshake messages.
+CERTIFICATE, COMPRESSED_CERTIFICATE = 11, 25
 
 # X509_V_ERR_*
 SELF_SIGNED_LEAF = 18
@@ -296,8 +298,16 @@ def test_files_of_conf_commands_start_from_the_configuration(
     connect(context, client).shake_hands()
 
 
-def test_certificate_compression_that_the_library_lacks_is_a_warning(ecdsa: Certificate) -> None:
-    assert build(ecdsa).warnings == ()
-    if ssl.OPENSSL_VERSION_INFO < (3, 2):
-        text = '"ssl_certificate_compression" is not supported on this platform, ignored'
-        assert build(ecdsa, certificate_compression=True).warnings == (text,)
+@pytest.mark.parametrize("wanted", [False, True])
+def test_certificates_are_compressed_where_that_is_wanted_and_possible(
+    connect: Connect, ecdsa: Certificate, wanted: bool
+) -> None:
+    context = build(ecdsa, certificate_compression=wanted)
+    seen = set[int]()
+    client = only(ssl.TLSVersion.TLSv1_3)
+    client._msg_callback = lambda *message: seen.add(message[4])  # type: ignore[attr-defined]
+    connect(context, client).shake_hands()
+    possible = ssl.OPENSSL_VERSION_INFO >= (3, 2)
+    assert (COMPRESSED_CERTIFICATE in seen, CERTIFICATE in seen) == (wanted and possible, not (wanted and possible))
+    text = '"ssl_certificate_compression" is not supported on this platform, ignored'
+    assert context.warnings == ((text,) if wanted and not possible else ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -54,6 +55,11 @@ def received(theirs: socket.socket) -> bytes:
         return theirs.recv(1 << 20)
     except BlockingIOError:
         return b""
+
+
+def has_more(raw: RawPair) -> bool:
+    """Whether more comes to notice: OpenSSL has taken it in, or, from 3.2 on, left it to the system in a handshake."""
+    return raw.server.pending() or bool(select.select([raw.ours], [], [], 0)[0])
 
 
 def count_records(flight: bytes) -> int:
@@ -130,7 +136,7 @@ def test_what_comes_with_the_end_of_the_handshake_is_pending(connect_raw: Connec
     client.tls.write(b"b NOOP\r\n")
     raw.theirs.send(client.said())
     assert raw.server.handshake() is None
-    assert raw.server.pending()
+    assert has_more(raw)
     assert [raw.server.recv(100), raw.server.pending(), raw.server.recv(100)] == [b"a NOOP\r\n", True, b"b NOOP\r\n"]
     assert not raw.server.pending()
 
@@ -142,7 +148,7 @@ def test_a_part_of_a_record_is_pending_and_no_data(connect_raw: ConnectRaw, ecds
     said = client.said()
     raw.theirs.send(said[:-1])
     assert raw.server.handshake() is None
-    assert raw.server.pending()
+    assert has_more(raw)
     assert raw.server.recv(100) is Want.READ
     raw.theirs.send(said[-1:])
     assert raw.server.recv(100) == b"a NOOP\r\n"

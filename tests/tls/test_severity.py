@@ -16,6 +16,10 @@ from mailworker.tls.severity import severity
         (("error:0A000418:SSL routines::tlsv1 alert unknown ca:SSL alert number 48",), Level.INFO),
         (("error:0A000412:SSL routines::sslv3 alert bad certificate:SSL alert number 42",), Level.INFO),
         (("error:1C800066:Provider routines::x", "error:0A000119:SSL routines::bad record mac"), Level.INFO),
+        (
+            ("error:0A000119:SSL routines::bad record mac", "error:0A000139:SSL routines::record layer failure"),
+            Level.INFO,
+        ),
         (("error:0A080006:SSL routines::EVP lib",), Level.CRIT),
         (("error:0A000044:SSL routines::internal error",), Level.CRIT),
         (("error:02000068:rsa routines::bad signature",), Level.CRIT),
