@@ -1,9 +1,9 @@
 """Measures mailworker beside nginx.
 
-    python -m bench [--list] [--json FILE] [NAME...]
+    python -m bench [--list] [--json FILE] [--profile | --instructions] [NAME...]
 
 Runs all measures, or the named ones, prints a table, and with --json puts the rows into FILE, beside those of other
-measures that it has already. Exits with 1 where nginx or a compiler is not installed.
+measures that it has already. Exits with 1 where nginx, a compiler or what counts is not installed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bench import logins, memory, operation, relays
 from bench.arena import Arena
+from bench.instructions import NAMES, count_instructions
 from bench.measure import Measure, summarise
 from bench.profile import profile
 from bench.results import HEADER, Results, cells
@@ -51,8 +52,9 @@ def parse(arguments: Sequence[str] | None, known: Iterable[str]) -> argparse.Nam
     parser.add_argument("--list", action="store_true", help="name all measures and end")
     parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures into FILE")
     parser.add_argument("--profile", action="store_true", help="count the system calls of one login instead")
+    parser.add_argument("--instructions", action="store_true", help="count the instructions of one login instead")
     options = parser.parse_args(arguments)
-    unknown = set(options.names) - set(known)
+    unknown = set(options.names) - set(NAMES if options.instructions else known)
     if unknown:
         parser.error(f"no measure is named {', '.join(sorted(unknown))}")
     return options
@@ -68,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.profile:
             profile(options.names)
+        elif options.instructions:
+            count_instructions(options.names)
         else:
             run([measures[name] for name in options.names or measures], options.json)
     except ServerUnavailable as error:

@@ -15,22 +15,19 @@ class Server:
     """Made by the master before it forks.
 
     `tls` is None where no connection of the server can be encrypted, `resolver` where clients' names are not asked for.
+    `starttls_only` tells whether logging in demands TLS.
     """
 
-    __slots__ = ("authenticator", "capabilities", "log", "resolver", "settings", "tls")
+    __slots__ = ("authenticator", "capabilities", "log", "resolver", "settings", "starttls_only", "tls")
 
     def __init__(self, settings: MailServer, log: Log, tls: TlsContext | None) -> None:
         self.settings = settings
         self.log = log
         self.tls = tls
+        self.starttls_only = settings.starttls is Starttls.ONLY
         self.resolver: Resolver | None = None
         self.authenticator: Authenticator = AuthHttp(settings.auth_http)
         self.capabilities: Capabilities = capabilities(settings)
-
-    @property
-    def starttls_only(self) -> bool:
-        """Whether logging in demands TLS."""
-        return self.settings.starttls is Starttls.ONLY
 
     @property
     def greets_at_once(self) -> bool:

@@ -169,4 +169,6 @@ def _header(name: bytes, value: bytes) -> bytes:
 
 
 def _escape(value: bytes) -> bytes:
+    if _ESCAPED_BYTES.search(value) is None:
+        return value
     return _ESCAPED_BYTES.sub(lambda match: b"%%%02X" % ord(match[0]), value)

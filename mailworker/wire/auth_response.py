@@ -27,10 +27,26 @@ WAIT_WITHOUT_TIME = 1
 # RFC 9112 section 4, any version number
 _SUCCESS = re.compile(rb"HTTP/[0-9.]+ +2[0-9][0-9](?: [^\r\0]*)?")
 
-# nginx: a name without a colon is a header with an empty value
-_HEADER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?::([^\r\0\n]*))?\r?\n")
-_HEADERS = re.compile(rb"(?:%b)*" % _HEADER.pattern)
-_BLANK = re.compile(rb"\r?\n")
+# nginx: a name without a colon is a header with an empty value; no value holds CR or NUL
+_NAME = re.compile(rb"[a-z0-9][a-z0-9-]*")
+_CR, _NUL = 0x0D, 0x00
+
+# Headers that are looked at, which spares their names the check.
+_KNOWN = frozenset(
+    (
+        b"auth-status",
+        b"auth-server",
+        b"auth-port",
+        b"auth-user",
+        b"auth-pass",
+        b"auth-wait",
+        b"auth-error-code",
+        b"auth-error-sasl",
+        b"connection",
+        b"content-length",
+        b"transfer-encoding",
+    )
+)
 
 # Headers that decide whether a connection can be used again: one that is repeated is a list, RFC 9110 section 5.3.
 _FRAMING = (b"connection", b"content-length", b"transfer-encoding")
@@ -156,56 +172,63 @@ class AuthResponseParser:
             raise InvalidResponse("prematurely closed connection")
 
     def _read(self) -> None:
-        taken = self._take_lines(self._buffer)
-        self._buffer = self._buffer[taken:]
-        self._length += taken
+        """Read whole lines, up to the blank one."""
+        received = len(self._buffer)
+        *lines, self._buffer = self._buffer.split(b"\n")
+        for number, ended in enumerate(lines, 1):
+            line = ended.removesuffix(b"\r")
+            if self._fields is None:
+                self._persistent = _is_persistent(line)
+                self._fields = {}
+            elif line:
+                self._take_header(line, self._fields)
+            else:
+                self._verdict = _verdict(self._statuses, self._fields)
+                self._buffer = b"\n".join([*lines[number:], self._buffer])
+                break
+        self._length += received - len(self._buffer)
         body_follows = self._verdict is not None
         if self._length + (0 if body_follows else len(self._buffer)) > RESPONSE_HEADER_LIMIT:
             raise InvalidResponse("sent too large response header")
 
-    def _take_lines(self, buffer: bytes) -> int:
-        """Read the whole lines of `buffer`; gives their length."""
-        start = 0
-        if self._fields is None:
-            start = buffer.find(b"\n") + 1
-            if not start:
-                return 0
-            if not _SUCCESS.fullmatch(buffer[: start - 1].removesuffix(b"\r")):
-                raise InvalidResponse("sent invalid response")
-            self._fields = {}
-            self._persistent = buffer.startswith(b"HTTP/1.1 ") and not buffer.startswith(b"HTTP/1.1 204")
-        headers = _HEADERS.match(buffer, start)
-        assert headers is not None  # it may be empty
-        for name, value in _HEADER.findall(buffer, start, headers.end()):
-            self._take_header(name.lower(), value.strip(b" "), self._fields)
-        blank = _BLANK.match(buffer, headers.end())
-        if blank is not None:
-            self._verdict = _verdict(self._statuses, self._fields)
-            return blank.end()
-        if buffer.find(b"\n", headers.end()) >= 0:
+    def _take_header(self, line: bytes, fields: dict[bytes, bytes]) -> None:
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if _CR in value or _NUL in value or not (name in _KNOWN or _NAME.fullmatch(name)):
             raise InvalidResponse("sent invalid header in response")
-        return headers.end()
-
-    def _take_header(self, name: bytes, value: bytes, fields: dict[bytes, bytes]) -> None:
+        value = value.strip(b" ")
         if name == b"auth-status":
             self._statuses.append(value)
-        elif name in _FRAMING and name in fields:
+        elif name in fields and name in _FRAMING:
             fields[name] += b"," + value
         else:
             fields[name] = value
 
 
+@lru_cache(maxsize=64)  # a service has few status lines
+def _is_persistent(status: bytes) -> bool:
+    """Whether the connection may stay open, by the status line without its end. Raises InvalidResponse."""
+    if not _SUCCESS.fullmatch(status):
+        raise InvalidResponse("sent invalid response")
+    return status.startswith(b"HTTP/1.1 ") and not status.startswith(b"HTTP/1.1 204")
+
+
 def _verdict(statuses: list[bytes], fields: dict[bytes, bytes]) -> Verdict:
     """In the order of nginx: a refusal outweighs WAIT, WAIT outweighs OK, wherever they stand."""
+    if statuses == [b"OK"]:
+        return _accepted(fields)
     refusals = [status for status in statuses if status not in (b"OK", b"WAIT")]
     if not statuses or refusals[-1:] == [b""]:
         raise InvalidResponse("did not send status")
     if refusals:
         return _rejected(refusals[-1], fields)
-    login, password = fields.get(b"auth-user"), _password(fields)
     if b"WAIT" in statuses:
-        return Wait(_wait(fields) or WAIT_WITHOUT_TIME, login, password)
-    return Accepted(_address(fields), login, password)
+        return Wait(_wait(fields) or WAIT_WITHOUT_TIME, fields.get(b"auth-user"), _password(fields))
+    return _accepted(fields)
+
+
+def _accepted(fields: dict[bytes, bytes]) -> Accepted:
+    return Accepted(_address(fields), fields.get(b"auth-user"), _password(fields))
 
 
 def _rejected(text: bytes, fields: dict[bytes, bytes]) -> Rejected:
@@ -231,7 +254,7 @@ def _wait(fields: dict[bytes, bytes]) -> int:
 
 def _address(fields: dict[bytes, bytes]) -> Address:
     server, port = fields.get(b"auth-server", b""), fields.get(b"auth-port", b"")
-    if server.startswith(b"unix:/"):
+    if server[:6] == b"unix:/":
         return UnixAddress(server[len(b"unix:") :].decode(errors="surrogateescape"))
     if not server or not port:
         raise InvalidResponse("did not send server or port")

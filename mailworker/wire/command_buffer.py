@@ -10,13 +10,14 @@ class CommandBuffer:
 
     What was taken keeps its room until `release`, so the limit bounds a command that spans several lines. What is
     released makes room at once, so pipelined commands may add up to more than the limit. Searching never looks at
-    a byte twice: n bytes cost O(n) however they arrive.
+    a byte twice: n bytes cost O(n) however they arrive. What one read brings is kept as it came, as most reads hold
+    whole commands; only what is cut becomes a bytearray, which grows without copying.
     """
 
     __slots__ = ("_bytes", "_limit", "_searched", "_taken")
 
     def __init__(self, limit: int) -> None:
-        self._bytes = bytearray()
+        self._bytes: bytes | bytearray = b""
         self._limit = limit
         self._taken = 0
         self._searched = 0
@@ -35,17 +36,24 @@ class CommandBuffer:
         """Append input. Raises ValueError for more than `room`, which is a bug of the caller."""
         if len(data) > self._limit - len(self._bytes):
             raise ValueError(f"{len(data)} bytes fed into room for {self.room}")
+        if not self._bytes:
+            self._bytes = data
+            return
+        if isinstance(self._bytes, bytes):
+            self._bytes = bytearray(self._bytes)
         self._bytes += data
 
     def line(self) -> bytes | None:
         """Take the next line with its LF; None while it is incomplete."""
-        start = self._taken
-        end = self._bytes.find(_LF, self._searched) + 1
+        start, held = self._taken, self._bytes
+        if self._searched == len(held):
+            return None
+        end = held.find(_LF, self._searched) + 1
         if not end:
-            self._searched = len(self._bytes)
+            self._searched = len(held)
             return None
         self._taken = self._searched = end
-        return bytes(self._bytes[start:end])
+        return bytes(held[start:end])
 
     def fits(self, length: int) -> bool:
         """Whether `length` bytes and the LF that ends the command can follow what was taken."""
@@ -62,10 +70,10 @@ class CommandBuffer:
 
     def release(self) -> None:
         """The command is complete: free the room of what was taken."""
-        del self._bytes[: self._taken]
+        self._bytes = self._bytes[self._taken :]
         self._taken = self._searched = 0
 
     def clear(self) -> None:
         """Forget everything."""
-        self._bytes.clear()
+        self._bytes = b""
         self._taken = self._searched = 0

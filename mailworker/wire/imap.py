@@ -52,8 +52,8 @@ _ARGUMENT = re.compile(
     rb"|\Z)",
     re.DOTALL,
 )
-# The usual arguments of LOGIN: a subset of the above read in one go, because every login pays for it.
-_TWO_STRINGS = re.compile(rb'("?)([^ "\\{]+)\1 +("?)([^ "\\{]+)\3')
+# The usual LOGIN: a subset of the above read in one go, because every login pays for it.
+_LOGIN = re.compile(rb'([A-Za-z0-9._-]{1,32}) +(?i:LOGIN) ("?)([^ "\\{\r\n]+)\2 +("?)([^ "\\{\r\n]+)\4\r?\n')
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
@@ -103,6 +103,12 @@ class ImapParser(CommandParser):
         self._draft = None
 
     def _start(self, line: bytes) -> ImapCommand | Continuation | None:
+        usual = _LOGIN.fullmatch(line)
+        if usual is not None:
+            tag, name, password = usual.group(1, 3, 5)
+            self._tag = tag
+            self._buffer.release()
+            return ImapCommand(tag, ImapVerb.LOGIN, (name, password))
         match = _COMMAND.fullmatch(line)
         verb = _VERBS.get(match[2].upper()) if match else None
         if match is None or verb is None:
@@ -112,9 +118,6 @@ class ImapParser(CommandParser):
         text = match[3]
         if not text:
             return self._complete(ImapCommand(tag, verb))
-        usual = _TWO_STRINGS.fullmatch(text)
-        if usual:
-            return self._complete(ImapCommand(tag, verb, usual.group(2, 4)))
         return self._parse_arguments(_Draft(tag, verb), text, line)
 
     def _resume(self, draft: _Draft, line: bytes) -> ImapCommand | Continuation | None:

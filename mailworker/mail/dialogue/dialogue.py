@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, time
@@ -23,7 +23,6 @@ from mailworker.wire.secret import Secret
 
 CommandT = TypeVar("CommandT")
 CommandT_co = TypeVar("CommandT_co", covariant=True)
-InputT = TypeVar("InputT")
 
 # More than one page is never asked of the system at once.
 _READ_SIZE = 4096
@@ -79,10 +78,11 @@ class Parser(Protocol[CommandT_co]):
 class Dialogue(ABC, Generic[CommandT]):
     """A client's conversation before it is logged in.
 
-    `next_request` says what it wants; the session does it and comes back if the client may try again.
+    `next_request` says what it wants; the session does it and comes back if the client may try again. `tag` is IMAP's:
+    that of the command at hand, None where it had no usable one, and in the other protocols.
     """
 
-    __slots__ = ("_commands", "_errors", "_parser", "client", "log", "over", "server")
+    __slots__ = ("_commands", "_errors", "_parser", "client", "log", "over", "server", "tag")
 
     internal_error: ClassVar[bytes]
     certificate_error: ClassVar[bytes]
@@ -93,6 +93,7 @@ class Dialogue(ABC, Generic[CommandT]):
         self.server = server
         self.log = log
         self.over = False
+        self.tag: bytes | None = None
         self._parser = parser
         self._commands = 0
         self._errors = 0
@@ -103,7 +104,7 @@ class Dialogue(ABC, Generic[CommandT]):
 
     def admit(self, command: CommandT) -> None:
         """Take note of a valid command before it is obeyed. Raises TooManyCommands."""
-        self._count_command()
+        self.count_command()
 
     @abstractmethod
     async def obey(self, command: CommandT) -> Request | None:
@@ -147,7 +148,8 @@ class Dialogue(ABC, Generic[CommandT]):
         """
         while not self.over:
             try:
-                command = await self._input(self._parser.next)
+                while (command := self._parser.next()) is None:
+                    self._take(await self._reading())
                 self.admit(command)
                 request = await self.obey(command)
             except TooLongCommand as error:
@@ -172,14 +174,6 @@ class Dialogue(ABC, Generic[CommandT]):
         await self.reply(answer)
         self.tag = None
 
-    @property
-    def tag(self) -> bytes | None:
-        """The tag of the command at hand, where the protocol has tags."""
-        return None
-
-    @tag.setter
-    def tag(self, tag: bytes | None) -> None: ...
-
     async def reply(self, data: bytes) -> None:
         """Send an answer."""
         await self.client.write(data)
@@ -187,10 +181,11 @@ class Dialogue(ABC, Generic[CommandT]):
     async def response(self) -> bytes:
         """The next line, as the response to a SASL challenge."""
         try:
-            response = await self._input(self._parser.next_response)
+            while (response := self._parser.next_response()) is None:
+                self._take(await self._reading())
         except TooLongCommand as error:
             raise TooLongCommand(b"...", error.tag) from None  # it may hold a password
-        self._count_command()
+        self.count_command()
         return response
 
     async def pause(self, seconds: float) -> None:
@@ -198,7 +193,7 @@ class Dialogue(ABC, Generic[CommandT]):
         self.client.deadline = end = monotonic() + seconds
         with suppress(TimedOut):
             while self._parser.room:
-                await self._receive()
+                self._take(await self._reading())
             await sleep(end - monotonic())
 
     def enabled(self, method: AuthMethod) -> bool:
@@ -232,18 +227,17 @@ class Dialogue(ABC, Generic[CommandT]):
         """A challenge that is never used twice, in the form of RFC 1939 and 2195."""
         return b"<%d.%d@%b>" % (secrets.randbits(64), int(time()), self.server.settings.server_name)
 
-    async def _input(self, parse: Callable[[], InputT | None]) -> InputT:
-        while (parsed := parse()) is None:
-            await self._receive()
-        return parsed
+    def _reading(self) -> Awaitable[bytes]:
+        room = self._parser.room
+        return self.client.read(room if room < _READ_SIZE else _READ_SIZE)
 
-    async def _receive(self) -> None:
-        data = await self.client.read(min(self._parser.room, _READ_SIZE))
+    def _take(self, data: bytes) -> None:
         if not data:
             raise ConnectionLost(Party.CLIENT, "recv()", 0)
         self._parser.feed(data)
 
-    def _count_command(self) -> None:
+    def count_command(self) -> None:
+        """Count one command more; raises TooManyCommands."""
         self._commands += 1
         if self._commands > self.server.settings.max_commands:
             raise TooManyCommands

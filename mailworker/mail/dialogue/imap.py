@@ -14,9 +14,9 @@ from mailworker.wire.secret import Secret
 
 
 class ImapDialogue(Dialogue[ImapCommand | Continuation]):
-    """See `Dialogue`. `tag` is the last command's, None where it had no usable one."""
+    """See `Dialogue`."""
 
-    __slots__ = ("_tag",)
+    __slots__ = ()
 
     internal_error = b"* BAD internal server error\r\n"
     certificate_error = b"* BYE SSL certificate error\r\n"
@@ -24,23 +24,14 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
 
     def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
         super().__init__(client, server, log, ImapParser(server.settings.dialogue.client_buffer))
-        self._tag: bytes | None = None
-
-    @property
-    def tag(self) -> bytes | None:
-        return self._tag
-
-    @tag.setter
-    def tag(self, tag: bytes | None) -> None:
-        self._tag = tag
 
     async def greet(self) -> None:
         await self.reply(b"* OK IMAP4 ready\r\n")
 
     def admit(self, command: ImapCommand | Continuation) -> None:
         if isinstance(command, ImapCommand):
-            self._tag = command.tag
-            super().admit(command)
+            self.tag = command.tag
+            self.count_command()
 
     async def obey(self, command: ImapCommand | Continuation) -> Request | None:
         if isinstance(command, Continuation):
@@ -91,4 +82,4 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
         await self.reply(untagged + self._tagged(b"OK completed"))
 
     def _tagged(self, text: bytes) -> bytes:
-        return b"%b %b\r\n" % (b"*" if self._tag is None else self._tag, text)
+        return b"%b %b\r\n" % (b"*" if self.tag is None else self.tag, text)

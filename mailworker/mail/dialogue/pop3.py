@@ -41,7 +41,9 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
     async def obey(self, command: Pop3Command) -> Request | None:
         if self._user is not None and command.verb not in _AFTER_USER:
             raise Refused
-        match command.verb:
+        match command.verb:  # what every login says comes first: each case costs something
+            case Pop3Verb.USER:
+                await self._name(command.arguments)
             case Pop3Verb.PASS:
                 return self._login(command.arguments)
             case Pop3Verb.APOP:
@@ -73,11 +75,6 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
 
     async def _answer(self, command: Pop3Command) -> None:
         match command.verb:
-            case Pop3Verb.USER:
-                self.demand_tls()
-                if not command.arguments:
-                    raise Refused
-                self._user = self.log.login = command.arguments[0]
             case Pop3Verb.CAPA:
                 replies = self.server.capabilities
                 await self.reply(self.capabilities if self._user is None else replies.secure)
@@ -89,6 +86,13 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
                 return
             case Pop3Verb.QUIT:
                 self.over = True
+        await self.reply(b"+OK\r\n")
+
+    async def _name(self, arguments: tuple[bytes, ...]) -> None:
+        self.demand_tls()
+        if not arguments:
+            raise Refused
+        self._user = self.log.login = arguments[0]
         await self.reply(b"+OK\r\n")
 
     def _login(self, arguments: tuple[bytes, ...]) -> Login:

@@ -54,7 +54,9 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         await self.reply(b"220 %b ESMTP ready\r\n" % self.server.settings.server_name)
 
     async def obey(self, command: SmtpCommand) -> Request | None:
-        match command.verb:
+        match command.verb:  # what every login says comes first: each case costs something
+            case SmtpVerb.EHLO | SmtpVerb.HELO:
+                await self.reply(self._hello(command))
             case SmtpVerb.AUTH if command.arguments:
                 self.demand_tls()
                 return await exchange(self, command.arguments)
@@ -99,8 +101,6 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
 
     def _answer(self, command: SmtpCommand) -> bytes:
         match command.verb:
-            case SmtpVerb.HELO | SmtpVerb.EHLO:
-                return self._hello(command)
             case SmtpVerb.MAIL:
                 return self._mail(command)
             case SmtpVerb.AUTH:
@@ -122,10 +122,10 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
             return _INVALID_ARGUMENT
         self.helo = command.arguments[0]
         self.mail = None
-        if command.verb is SmtpVerb.HELO:
-            return b"250 %b\r\n" % self.server.settings.server_name
-        self.esmtp = True
-        return self.capabilities
+        if command.verb is SmtpVerb.EHLO:
+            self.esmtp = True
+            return self.capabilities
+        return b"250 %b\r\n" % self.server.settings.server_name
 
     def _mail(self, command: SmtpCommand) -> bytes:
         if not self.enabled(AuthMethod.NONE) or (self.server.starttls_only and not self.secure):

@@ -1,0 +1,71 @@
+"""The instructions of a login in user space, counted by valgrind's callgrind.
+
+Unlike time they are nearly the same in every run. A server is started twice and serves two counts of logins: what
+one login takes is the difference.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.arena import Arena, Setup
+from bench.logins import KEEPALIVE
+from bench.programs import Load
+from tests.oracle.proxies import mailworker_command
+from tests.support.daemon import Daemon, accepts, find_program
+from tests.support.nginx import nginx_command
+
+FEW, MANY = 100, 400
+NAMES = ("imap-login", "pop3-login", "smtp-login", "imap-keepalive")
+LINE = "{:<16} {:>10} {:>12} {:>6}"
+COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"nginx": nginx_command, "mailworker": mailworker_command}
+
+# What the server has more than others while a measure runs; nginx knows no auth_http_keepalive.
+EXTRAS = {("mailworker", "keepalive"): KEEPALIVE}
+
+
+def count_instructions(names: Sequence[str]) -> None:
+    """Print what one login takes for each of `names`, which are of NAMES; for all without one.
+
+    Raises ServerUnavailable.
+    """
+    valgrind = find_program("valgrind")
+    print(LINE.format("instructions", *COMMANDS, "ratio"))
+    with tempfile.TemporaryDirectory() as folder:
+        arena = Arena(Path(folder))
+        try:
+            for name in names or NAMES:
+                theirs, ours = (_of_one_login(valgrind, arena, server, name) for server in COMMANDS)
+                print(LINE.format(name, theirs, ours, f"{ours / theirs:.1f}"), flush=True)
+        finally:
+            arena.close()
+
+
+def _of_one_login(valgrind: str, arena: Arena, server: str, name: str) -> int:
+    few, many = (_of_all(valgrind, arena, server, name, count) for count in (FEW, MANY))
+    return round((many - few) / (MANY - FEW))
+
+
+def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) -> int:
+    """The instructions of a server from its start to its end."""
+    folder = arena.new_folder(server)
+    protocol, _, way = name.partition("-")
+    text, ports = arena.configuration(Setup(extra=EXTRAS.get((server, way), "")))
+    report = folder / "callgrind"
+    command = [
+        *(valgrind, "--tool=callgrind", f"--callgrind-out-file={folder / 'profile'}", f"--log-file={report}"),
+        *COMMANDS[server](folder, f"master_process off;\n{text}"),
+    ]
+    port = ports[protocol, False]
+    daemon = Daemon(command, folder / "output")
+    try:
+        daemon.await_ready(lambda: accepts(("127.0.0.1", port)))
+        arena.clients.run(Load(port, protocol, count=logins))
+    finally:
+        daemon.stop()
+    collected = re.search(r"Collected : (\d+)", report.read_text())
+    assert collected is not None
+    return int(collected[1])

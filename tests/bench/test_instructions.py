@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from bench import instructions
+from bench.__main__ import main
+from bench.instructions import FEW, MANY, count_instructions
+
+
+class _NoArena:
+    def __init__(self, _folder: Path) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_without_valgrind_nothing_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["--instructions"]) == 1
+    assert capsys.readouterr() == ("", "cannot measure: valgrind is not installed\n")
+
+
+def test_start_and_end_do_not_count(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(_valgrind: str, _arena: object, server: str, name: str, logins: int) -> int:
+        assert name == "pop3-login"
+        assert logins in (FEW, MANY)
+        return 1_000_000 + logins * (200 if server == "nginx" else 500)
+
+    monkeypatch.setattr(instructions, "find_program", lambda name: name)
+    monkeypatch.setattr(instructions, "Arena", _NoArena)
+    monkeypatch.setattr(instructions, "_of_all", run)
+    count_instructions(["pop3-login"])
+    assert capsys.readouterr().out.splitlines()[1].split() == ["pop3-login", "200", "500", "2.5"]
