@@ -6,8 +6,8 @@ descriptors and wakes some eight times. Elsewhere the standard library's best se
 
 from __future__ import annotations
 
-import select
 import selectors
+import sys
 from selectors import EVENT_READ, EVENT_WRITE
 
 READ = EVENT_READ
@@ -16,7 +16,7 @@ WRITE = EVENT_WRITE
 
 def new_selector() -> selectors.BaseSelector:
     """The best selector of this system; its keys' `data` is the handler to call."""
-    if not hasattr(select, "epoll"):
+    if sys.platform != "linux":
         return selectors.DefaultSelector()
     from mailworker.native.epoll import EpollSelector  # noqa: PLC0415 # cannot be imported elsewhere
 

@@ -304,17 +304,33 @@ static int take_timeout(PyObject *argument, int *milliseconds)
     return 1;
 }
 
+/* Whether somebody else may want the interpreter's lock. mailworker's processes have one thread, and spare the change. */
+static int has_threads(void)
+{
+    return PyThreadState_Next(PyInterpreterState_ThreadHead(PyInterpreterState_Get())) != NULL;
+}
+
+static int wait_for(int fd, struct epoll_event *events, int milliseconds)
+{
+    int count;
+
+    if (!has_threads()) {
+        return epoll_wait(fd, events, EVENTS_PER_CALL, milliseconds);
+    }
+    Py_BEGIN_ALLOW_THREADS
+    count = epoll_wait(fd, events, EVENTS_PER_CALL, milliseconds);
+    Py_END_ALLOW_THREADS
+    return count;
+}
+
 /* How many are ready. A signal is handled, and then the rest of the time is waited for (PEP 475). */
 static int await_events(struct epoll *self, int milliseconds, struct epoll_event *events)
 {
     int64_t end = milliseconds > 0 ? monotonic() + (int64_t) milliseconds * 1000000 : 0;
-    int count;
 
     for (;;) {
-        /* the interpreter's lock: what may block is no place to keep it, though mailworker's processes have one thread */
-        Py_BEGIN_ALLOW_THREADS
-        count = epoll_wait(self->fd, events, EVENTS_PER_CALL, milliseconds);
-        Py_END_ALLOW_THREADS
+        int count = wait_for(self->fd, events, milliseconds);
+
         if (count >= 0) {
             return count;
         }

@@ -5,7 +5,7 @@
  */
 
 #ifdef __linux__
-#define _GNU_SOURCE /* accept4 */
+#define _GNU_SOURCE 1 /* accept4; as pyconfig.h has it */
 #endif
 #define PY_SSIZE_T_CLEAN
 

@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -288,6 +289,24 @@ def test_what_a_signals_handler_raises_ends_the_wait(
     alarm(fail)
     with pytest.raises(ZeroDivisionError):
         selector.dispatch(_Loop(), monotonic, timeout)
+
+
+@pytest.mark.timeout(30)
+def test_other_threads_run_while_one_waits(selector: EpollSelector) -> None:
+    ours, theirs = socket.socketpair()
+    waiting = threading.Event()
+
+    def send() -> None:
+        waiting.wait()
+        theirs.send(b"x")
+
+    with ours, theirs:
+        thread = threading.Thread(target=send)
+        thread.start()
+        selector.register(ours, EVENT_READ, _Handler())
+        waiting.set()
+        selector.dispatch(_Loop(), monotonic, None)
+        thread.join()
 
 
 def test_a_closed_selector_watches_nothing(readable: Readable) -> None:
