@@ -16,6 +16,9 @@ from mailworker.wire.auth_request import AuthRequest, TlsFacts
 from mailworker.wire.auth_response import Accepted
 from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2
 
+# With other methods the client sends a digest, or nothing.
+_WITH_PASSWORD = (AuthMethod.PLAIN, AuthMethod.LOGIN)
+
 
 class Client:
     """A connection to `listen`.
@@ -73,8 +76,8 @@ class Client:
     def introduction(self, login: Login, accepted: Accepted, settings: MailServer) -> Introduction:
         """What the backend is told. Raises ProtocolError where a password is wanted that nobody has sent."""
         password = accepted.password
-        if password is None and login.method in (AuthMethod.PLAIN, AuthMethod.LOGIN):
-            password = login.password  # with other methods the client has sent a digest, or nothing
+        if password is None and login.method in _WITH_PASSWORD:
+            password = login.password
         if password is None and settings.protocol is not Protocol.SMTP:
             raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
         name = login.name if accepted.login is None else accepted.login
