@@ -92,15 +92,21 @@ class OpenFiles:
 
 
 class Log:
-    """Where lines of one context go. `level` is the most verbose of the targets' levels."""
+    """Where lines of one context go.
 
-    __slots__ = ("_builder", "_console", "_targets", "level")
+    `level` is the most verbose of the targets' levels; `informative` tells whether [info] goes anywhere, `talkative`
+    whether [debug] does, which every session asks.
+    """
+
+    __slots__ = ("_builder", "_console", "_targets", "informative", "level", "talkative")
 
     def __init__(self, targets: Iterable[tuple[Level, Sink]], console: Console | None = None) -> None:
         self._targets = tuple(targets)
         self._builder = LineBuilder()
         self._console = console
         self.level = max((level for level, _ in self._targets), default=Level.EMERG)
+        self.informative = self.level >= Level.INFO
+        self.talkative = self.level >= Level.DEBUG
 
     @property
     def descriptor(self) -> int | None:

@@ -11,9 +11,13 @@ from mailworker.mail.client_tls import tls_facts, tls_tlvs
 from mailworker.mail.dialogue.dialogue import Login
 from mailworker.mail.upstream.upstream import Introduction
 from mailworker.native.sockets import local_address
+from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_request import AuthRequest, TlsFacts
 from mailworker.wire.auth_response import Accepted
 from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2
+
+# With other methods the client sends a digest, or nothing.
+_WITH_PASSWORD = (AuthMethod.PLAIN, AuthMethod.LOGIN)
 
 
 class Client:
@@ -56,31 +60,30 @@ class Client:
     def auth_request(self, login: Login, attempt: int, settings: MailServer) -> AuthRequest:
         """What the auth service is asked."""
         return AuthRequest(
-            method=login.method,
-            login=login.name,
-            password=login.password,
-            protocol=settings.protocol,
-            attempt=attempt,
-            client_ip=self.ip.encode(),
-            salt=login.salt,
-            client_host=self.host if settings.protocol is Protocol.SMTP else None,
-            proxy_protocol=self._proxy_header,
-            smtp=login.envelope,
-            tls=self._tls_facts(settings),
+            login.method,
+            login.name,
+            login.password,
+            settings.protocol,
+            attempt,
+            self.ip.encode(),
+            login.salt,
+            self.host if settings.protocol is Protocol.SMTP else None,
+            self._proxy_header,
+            login.envelope,
+            None if self.stream.tls is None else self._tls_facts(self.stream.tls, settings),
         )
 
     def introduction(self, login: Login, accepted: Accepted, settings: MailServer) -> Introduction:
         """What the backend is told. Raises ProtocolError where a password is wanted that nobody has sent."""
         password = accepted.password
-        if password is None and login.method in (AuthMethod.PLAIN, AuthMethod.LOGIN):
-            password = login.password  # with other methods the client has sent a digest, or nothing
+        if password is None and login.method in _WITH_PASSWORD:
+            password = login.password
         if password is None and settings.protocol is not Protocol.SMTP:
             raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
         name = login.name if accepted.login is None else accepted.login
         return Introduction(login, name, password, self.address, self.host, settings.server_name, settings.proxy)
 
-    def _tls_facts(self, settings: MailServer) -> TlsFacts | None:
-        tls = self.stream.tls
-        if tls is None or settings.ssl is None:
+    def _tls_facts(self, tls: TlsConnection, settings: MailServer) -> TlsFacts | None:
+        if settings.ssl is None:
             return None
         return tls_facts(tls, settings.ssl, pass_certificate=settings.auth_http.pass_client_cert)

@@ -58,32 +58,25 @@ class Session:
     async def run(self) -> None:
         """Serve the client; whatever happens, its connections are closed or in a relay's hands afterwards."""
         try:
-            await self._run()
+            try:
+                last_words = await self._serve()
+            except Exception as error:
+                last_words = self._explain(error)
+            self._close_upstream()  # the client may take its time to hear them
+            if last_words is not None:
+                await self._take_leave(last_words)
         except PeerError as error:
             self._log.fault(error)  # the client did not even wait for our goodbye
         finally:
             self._stream.close()
             self._close_upstream()
 
-    async def _run(self) -> None:
-        answer: bytes | None
-        try:
-            answer = await self._serve()
-        except PeerError as error:
-            answer = self._blame(error)
-        except OutOfConnections as error:
-            self._log.write(Level.ALERT, str(error))
-            answer = self._dialogue.internal_error
-        except Exception as bug:
-            self._log.bug(bug)
-            answer = self._dialogue.internal_error
-        self._close_upstream()  # the client may take its time to hear the answer
-        if answer is not None:
-            self._renew_deadline()
-            await self._stream.write(answer)
-            self._stream.deadline = self._now + _GOODBYE_TIMEOUT
-            with suppress(TimedOut, ConnectionLost):  # it need not answer our goodbye
-                await self._stream.end_tls()
+    async def _take_leave(self, last_words: bytes) -> None:
+        self._renew_deadline()
+        await self._stream.write(last_words)
+        self._stream.deadline = self._connections.loop.now + _GOODBYE_TIMEOUT
+        with suppress(TimedOut, ConnectionLost):  # it need not answer our goodbye
+            await self._stream.end_tls()
 
     async def _serve(self) -> bytes | None:
         """Serve until the relay begins; gives the last words for a client that has to go, None for no one."""
@@ -103,31 +96,33 @@ class Session:
             self._renew_deadline()  # that time was ours
         self._log.action = "sending client greeting line"
         await self._dialogue.greet()
-        return await self._converse()
-
-    async def _converse(self) -> bytes | None:
         while True:
             self._log.action = "in auth state"
             request = await self._dialogue.next_request()
             if request is None:
                 return b""
             if isinstance(request, StartTls):
-                refusal = await self._start_tls()
-                if refusal is not None:
-                    return refusal
-                continue
-            verdict = await self._authenticate(request)
-            if isinstance(verdict, Accepted):
-                await self._log_in(request, verdict)
-                return None
-            if verdict.wait:
-                await self._dialogue.pause(verdict.wait)
-            self._renew_deadline()
-            self._log.action = "in auth state"
-            answer = await failure(self._dialogue, request, verdict)
-            if not verdict.wait:
-                return answer
-            await self._dialogue.reject(answer)
+                last_words = await self._start_tls()
+            else:
+                verdict = await self._authenticate(request)
+                if isinstance(verdict, Accepted):
+                    await self._log_in(request, verdict)
+                    return None
+                last_words = await self._reject(request, verdict)
+            if last_words is not None:
+                return last_words
+
+    async def _reject(self, login: Login, verdict: Rejected) -> bytes | None:
+        """Tell the client, which may try again if it had to wait; gives its last words where it may not."""
+        if verdict.wait:
+            await self._dialogue.pause(verdict.wait)
+        self._renew_deadline()
+        self._log.action = "in auth state"
+        answer = await failure(self._dialogue, login, verdict)
+        if not verdict.wait:
+            return answer
+        await self._dialogue.reject(answer)
+        return None
 
     async def _read_proxy_header(self) -> bool:
         self._log.action = "reading PROXY protocol"
@@ -189,7 +184,7 @@ class Session:
         self._log.action = "connecting to upstream"
         self._log.upstream = upstream_name(accepted.address)
         self._upstream = stream = self._connections.connect(accepted.address, Party.UPSTREAM)
-        stream.deadline = self._now + settings.timeout
+        stream.deadline = self._connections.loop.now + settings.timeout
         if settings.proxy.proxy_protocol is not ProxyProtocol.OFF:
             self._log.action = "sending PROXY protocol header to upstream"
             await stream.write(self._client.proxy_protocol(settings.proxy.proxy_protocol))
@@ -204,8 +199,17 @@ class Session:
             settings, self._log, (self._stream, self._dialogue.take_input()), (stream, reply + upstream.rest())
         )
 
+    def _explain(self, error: Exception) -> bytes | None:
+        """Log why the session ends; gives what the client is told, None where it is not there to be told."""
+        if isinstance(error, PeerError):
+            return self._blame(error)
+        if isinstance(error, OutOfConnections):
+            self._log.write(Level.ALERT, str(error))
+        else:
+            self._log.bug(error)
+        return self._dialogue.internal_error
+
     def _blame(self, error: PeerError) -> bytes | None:
-        """Log whose fault it was; gives what the client is told, None where it is not there to be told."""
         quoting = self._server.settings.proxy.pass_error_message
         if quoting and isinstance(error, InvalidReply) and error.reply.is_text:
             self._log.info(str(error))
@@ -222,11 +226,7 @@ class Session:
             upstream.close()
 
     def _renew_deadline(self) -> None:
-        self._stream.deadline = self._now + self._server.settings.timeout
-
-    @property
-    def _now(self) -> float:
-        return self._connections.loop.now
+        self._stream.deadline = self._connections.loop.now + self._server.settings.timeout
 
 
 def upstream_name(address: Address) -> str:

@@ -44,7 +44,7 @@ class SessionLog:
 
     def __init__(self, log: Log, number: int, client: str, server: str) -> None:
         self._log = log
-        self.verbose = log.enabled(Level.DEBUG)
+        self.verbose = log.talkative
         self.number = number
         self.client = client
         self.server = server
@@ -55,7 +55,7 @@ class SessionLog:
 
     def connected(self, peer: Address) -> None:
         """The one line without a suffix."""
-        if self._log.enabled(Level.INFO):
+        if self._log.informative:
             self._log.write(Level.INFO, f"*{self.number} client {peer} connected to {self.server}")
 
     def debug(self, message: str) -> None:
@@ -64,7 +64,8 @@ class SessionLog:
 
     def info(self, message: str) -> None:
         """Log at [info]."""
-        self.write(Level.INFO, message)
+        if self._log.informative:
+            self.write(Level.INFO, message)
 
     def error(self, message: str) -> None:
         """Log at [error]."""

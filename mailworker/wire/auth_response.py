@@ -50,7 +50,7 @@ _KNOWN = frozenset(
 
 # Headers that decide whether a connection can be used again: one that is repeated is a list, RFC 9110 section 5.3.
 _FRAMING = (b"connection", b"content-length", b"transfer-encoding")
-_LENGTH = re.compile(rb"[0-9]{1,5}")
+_LENGTH_DIGITS = 5
 
 # nginx: four runs of digits, which may be empty
 _IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
@@ -159,11 +159,13 @@ class AuthResponseParser:
         fields = self._fields
         if not fields or not self._persistent or b"transfer-encoding" in fields:
             return None
-        if b"close" in [option.strip() for option in fields.get(b"connection", b"").lower().split(b",")]:
+        options = fields.get(b"connection", b"").lower()
+        if options and b"close" in [option.strip() for option in options.split(b",")]:
             return None
-        if not _LENGTH.fullmatch(fields.get(b"content-length", b"")):
+        length = fields.get(b"content-length", b"")
+        if not length.isdigit() or len(length) > _LENGTH_DIGITS:
             return None
-        left = int(fields[b"content-length"]) - len(self._buffer)
+        left = int(length) - len(self._buffer)
         return left if left >= 0 else None
 
     def end_of_input(self) -> None:

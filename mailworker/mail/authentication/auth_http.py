@@ -73,13 +73,16 @@ class AuthHttp:
         if len(head) > _SEGMENT:
             sockets.send_at_once(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
         try:
-            await _send(stream, head)
+            try:
+                await stream.write(head)
+            except ConnectionLost as error:  # reported as by nginx, which meets a refused connection when it reads
+                raise ConnectionLost(error.party, "recv()", error.errno) from None
             while (verdict := parser.next()) is None:
                 data = await stream.read(_READ_SIZE)
                 if not data:
                     raise ConnectionLost(Party.AUTH_SERVICE, "recv()", 0)
                 parser.feed(data)
-            if self._settings.keepalive and await _finish(stream, parser):
+            if self._settings.keepalive and (parser.missing() == 0 or await _finish(stream, parser)):
                 self._idle.keep(connections, stream)
         finally:
             stream.close()
@@ -97,14 +100,6 @@ async def _finish(stream: Stream, parser: AuthResponseParser) -> bool:
     except PeerError:
         return False
     return missing == 0
-
-
-async def _send(stream: Stream, head: bytes) -> None:
-    """A refused connection is reported as nginx does, which meets it when it reads."""
-    try:
-        await stream.write(head)
-    except ConnectionLost as error:
-        raise ConnectionLost(error.party, "recv()", error.errno) from None
 
 
 def _as_told(request: AuthRequest, wait: Wait) -> AuthRequest:

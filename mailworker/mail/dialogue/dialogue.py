@@ -174,9 +174,9 @@ class Dialogue(ABC, Generic[CommandT]):
         await self.reply(answer)
         self.tag = None
 
-    async def reply(self, data: bytes) -> None:
+    def reply(self, data: bytes) -> Awaitable[None]:
         """Send an answer."""
-        await self.client.write(data)
+        return self.client.write(data)
 
     async def response(self) -> bytes:
         """The next line, as the response to a SASL challenge."""
