@@ -50,6 +50,8 @@ class Line:
             return True
         except ssl.SSLWantWriteError:
             return False
+        except ssl.SSLError:  # there was no room for our goodbye, and without one TLS is over for the peer
+            self.peer.shutdown(socket.SHUT_WR)
         return True
 
 
