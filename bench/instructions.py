@@ -19,6 +19,7 @@ from tests.support.daemon import Daemon, accepts, find_program
 from tests.support.nginx import nginx_command
 
 FEW, MANY = 100, 400
+START_TIMEOUT = 300.0  # seconds: under valgrind everything takes some fifty times as long
 NAMES = ("imap-login", "pop3-login", "smtp-login", "imap-keepalive")
 LINE = "{:<16} {:>10} {:>12} {:>6}"
 COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"nginx": nginx_command, "mailworker": mailworker_command}
@@ -62,7 +63,7 @@ def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) ->
     port = ports[protocol, False]
     daemon = Daemon(command, folder / "output")
     try:
-        daemon.await_ready(lambda: accepts(("127.0.0.1", port)))
+        daemon.await_ready(lambda: accepts(("127.0.0.1", port)), START_TIMEOUT)
         arena.clients.run(Load(port, protocol, count=logins))
     finally:
         daemon.stop()

@@ -25,6 +25,8 @@ def test_a_log_is_as_verbose_as_the_most_verbose_target(tmp_path: Path) -> None:
     assert log.level is Level.INFO
     assert log.enabled(Level.INFO)
     assert not log.enabled(Level.DEBUG)
+    assert (log.informative, log.talkative) == (True, False)
+    assert log.verbose().talkative
 
 
 def test_logs_of_one_cycle_share_a_file(tmp_path: Path) -> None:

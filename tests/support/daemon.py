@@ -79,13 +79,13 @@ class Daemon:
     def pid(self) -> int:
         return self._process.pid
 
-    def await_ready(self, ready: Callable[[], bool]) -> None:
-        """Wait until `ready` holds; raises RuntimeError with the server's output if it ends before."""
+    def await_ready(self, ready: Callable[[], bool], timeout: float = PATIENCE) -> None:
+        """Wait until `ready` holds, for `timeout` seconds; raises RuntimeError with the server's output if it ends."""
 
         def ready_or_ended() -> bool:
             return self._process.poll() is not None or ready()
 
-        wait_until(ready_or_ended, f"start of {self._process.args!r}")
+        wait_until(ready_or_ended, f"start of {self._process.args!r}", timeout)
         if self._process.poll() is not None:
             raise RuntimeError(f"{self._process.args!r} ended: {self.output.read_text(errors='replace')}")
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb
+from tests.wire.corpus import run
 
 
 def test_discard_forgets_a_command_waiting_for_its_literal() -> None:
@@ -33,3 +37,13 @@ def test_an_unfinished_command_keeps_its_room_and_a_finished_one_frees_it() -> N
     parser.feed(b" p\r\nb")
     assert parser.next() == ImapCommand(b"a", ImapVerb.LOGIN, (b"user", b"p"))
     assert parser.room == 63
+
+
+@given(st.lists(st.sampled_from([b" ", b"  ", b'"', b"\\", b"{", b"{2+}", b"{3}", b"u", b"p w", b"\r"])).map(b"".join))
+def test_the_usual_login_is_read_as_any_other_command(arguments: bytes) -> None:
+    login, other = (run(ImapParser(64), [b"a %b %b\n" % (verb, arguments)]) for verb in (b"login", b"AUTHENTICATE"))
+    assert [_arguments(event) for event in login] == [_arguments(event) for event in other]
+
+
+def _arguments(event: object) -> object:
+    return event.arguments if isinstance(event, ImapCommand) else event
