@@ -138,7 +138,7 @@ def _configure(data: bytes) -> None:
     """Includes are left out: they would read what happens to lie around."""
     if b"include" in data:
         return
-    with tempfile.NamedTemporaryFile(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as file:
+    with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mailworker.config.settings import (
@@ -65,10 +66,17 @@ class OpenFiles:
     def reopen(self, log: Log, owner: int | None = None) -> None:
         """Begin anew all files, which have been moved away; one that cannot be opened is complained about and kept."""
         for sink in self._files.values():
-            try:
-                sink.reopen(owner)
-            except StartError as error:
-                log.write(Level.EMERG, str(error))
+            _reopen(sink, log, owner)
+
+    def adopt(self, log: Log, descriptors: Mapping[Path, int]) -> None:
+        """Go on in files that were opened for us. Others of ours are reopened, and what is no log of ours is closed."""
+        for path, sink in self._files.items():
+            if path in descriptors:
+                sink.adopt(descriptors[path])
+            else:
+                _reopen(sink, log)
+        for path in descriptors.keys() - self._files.keys():
+            os.close(descriptors[path])
 
     def close(self) -> None:
         """Close all; what is still written to the files is lost."""
@@ -76,6 +84,11 @@ class OpenFiles:
             sink.close()
         self._files.clear()
         self._syslogs.clear()
+
+    @property
+    def by_path(self) -> dict[Path, int]:
+        """Each file's descriptor."""
+        return {path: sink.descriptor for path, sink in self._files.items()}
 
     @property
     def folders(self) -> set[Path]:
@@ -89,6 +102,13 @@ class OpenFiles:
 
     def _sinks(self) -> list[FileSink | SyslogSink]:
         return [*self._files.values(), *self._syslogs]
+
+
+def _reopen(sink: FileSink, log: Log, owner: int | None = None) -> None:
+    try:
+        sink.reopen(owner)
+    except StartError as error:
+        log.write(Level.EMERG, str(error))
 
 
 class Log:

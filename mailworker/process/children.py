@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from signal import Signals
 
 from mailworker.config.settings import Level
 from mailworker.log.log import Log
 from mailworker.process.cycle import Cycle
-from mailworker.process.worker import FATAL, run_worker
+from mailworker.process.log_handover import open_link, send_files
+from mailworker.process.worker import FATAL, FromMaster, run_worker
 
 # A worker that lives for fewer seconds has failed to start, whatever it says.
 _YOUNG = 1.0
@@ -22,12 +25,16 @@ _LAST_PAUSE = 30.0
 
 @dataclass(slots=True)
 class Child:
-    """A running worker. `number` is its place, from 0; `started` is in seconds of the monotonic clock."""
+    """A running worker.
+
+    `number` is its place, from 0; `started` is in seconds of the monotonic clock; `link` is where it gets its logs.
+    """
 
     pid: int
     number: int
     cycle: Cycle
     started: float
+    link: socket.socket
     leaving: bool = False
 
 
@@ -82,17 +89,25 @@ class Children:
 
     def spawn(self, cycle: Cycle, number: int, now: float) -> None:
         """Start worker `number` of `cycle`."""
-        read, write = self._pipe
         try:
+            link, theirs = open_link()
             pid = os.fork()
         except OSError as error:
             cycle.log.write(Level.ALERT, f'fork() failed while spawning "worker process" ({error})')
             return
         if pid == 0:
-            os.close(write)
-            os._exit(run_worker(cycle, number, read, self._unblock, daemonised=self._daemonised))
+            link.close()
+            os._exit(self._run(cycle, number, theirs))
+        theirs.close()
         cycle.log.write(Level.NOTICE, f"start worker process {pid}")
-        self._children[pid] = Child(pid, number, cycle, now)
+        self._children[pid] = Child(pid, number, cycle, now, link)
+
+    def hand_out_logs(self, files: Mapping[Path, int]) -> None:
+        """Give all workers log files that were opened anew; one that does not take them is told to open its own."""
+        for child in self:
+            if not send_files(child.link, files):
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, Signals.SIGUSR1)
 
     def signal(self, number: Signals, only: Callable[[Child], bool] = lambda child: True) -> None:
         """Send a signal to those of the workers that `only` holds for."""
@@ -117,13 +132,24 @@ class Children:
             if pid == 0:
                 return
             signalled = os.WIFSIGNALED(status)
+            child = self._children.pop(pid, None)
+            if child is not None:
+                child.link.close()
             yield Exit(
                 pid,
-                self._children.pop(pid, None),
+                child,
                 code=-1 if signalled else os.WEXITSTATUS(status),
                 signal=os.WTERMSIG(status) if signalled else 0,
                 core_dumped=signalled and os.WCOREDUMP(status),
             )
+
+    def _run(self, cycle: Cycle, number: int, link: socket.socket) -> int:
+        """The life of a worker, in its own process; returns the exit code."""
+        read, write = self._pipe
+        os.close(write)
+        for other in self:
+            other.link.close()  # nobody but the master has anything to give them
+        return run_worker(cycle, number, FromMaster(read, link), self._unblock, daemonised=self._daemonised)
 
     def close(self) -> None:
         """Give the pipe back: to workers that still run, the master is gone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -88,6 +88,11 @@ class Cycle:
         return () if self._zones is None else tuple(self._zones)
 
     @property
+    def log_files(self) -> Mapping[Path, int]:
+        """The log files' descriptors."""
+        return self._files.by_path
+
+    @property
     def log_folders(self) -> set[Path]:
         """Where log files are, links followed."""
         return self._files.folders
@@ -136,6 +141,10 @@ class Cycle:
     def reopen_logs(self, owner: int | None = None) -> None:
         """Begin the log files anew; `owner` is the user id that workers have."""
         self._files.reopen(self.log, owner)
+
+    def adopt_logs(self, descriptors: Mapping[Path, int]) -> None:
+        """Go on in log files that the master has begun anew."""
+        self._files.adopt(self.log, descriptors)
 
     def remove_listeners(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
         """Listen no more, but where `survivor` does so on the same socket.

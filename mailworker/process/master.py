@@ -231,7 +231,7 @@ class Master:
         user = self._cycle.settings.core.user
         self._cycle.reopen_logs(user.uid if user is not None and os.geteuid() == 0 else None)
         self._cycle.redirect_stderr()
-        self._workforce.reopen_logs()
+        self._workforce.hand_out_logs()
 
 
 def _ignore() -> None:

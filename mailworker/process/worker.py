@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import signal
+import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from signal import Signals
 
 from mailworker.config.settings import Level
@@ -15,6 +17,7 @@ from mailworker.process import identity, sandbox
 from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
+from mailworker.process.log_handover import receive_files
 from mailworker.process.signals import SignalSocket
 from mailworker.process.titles import title_leaving_worker, title_worker
 
@@ -40,16 +43,24 @@ class Watch:
         self._action()
 
 
-class Worker:
-    """Serves one cycle until it is told to leave.
+@dataclass(frozen=True, slots=True)
+class FromMaster:
+    """What a worker hears of its master by.
 
-    `number` counts from 0. `master` is the reading end of a pipe that only the master could write to: it ends when
-    the master does.
+    `pipe` is the reading end of one that only the master could write to: it ends when the master does. `link` brings
+    log files that the master has opened.
     """
+
+    pipe: int
+    link: socket.socket
+
+
+class Worker:
+    """Serves one cycle until it is told to leave; `number` counts from 0."""
 
     __slots__ = ("_cycle", "_leaving", "_log", "_loop", "_master", "_number", "_obey", "_signals")
 
-    def __init__(self, cycle: Cycle, number: int, master: int, *, daemonised: bool) -> None:
+    def __init__(self, cycle: Cycle, number: int, master: FromMaster, *, daemonised: bool) -> None:
         self._cycle = cycle
         self._leaving = False
         self._log = cycle.log
@@ -90,7 +101,8 @@ class Worker:
             self._log.write(Level.EMERG, str(error))
             return FATAL
         self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
-        self._loop.watch(self._master, READ, Watch(self._miss_master))
+        self._loop.watch(self._master.pipe, READ, Watch(self._miss_master))
+        self._loop.watch(self._master.link.fileno(), READ, Watch(self._take_logs))
         self._loop.run()
         self._log.write(Level.NOTICE, "exiting")
         self._log.write(Level.NOTICE, "exit")
@@ -107,7 +119,7 @@ class Worker:
 
     def _miss_master(self) -> None:
         """Without a master nobody could stop or replace us: finish what there is, and free the ports."""
-        self._loop.unwatch(self._master)
+        self._loop.unwatch(self._master.pipe)
         self._log.write(Level.ALERT, "master process is gone, shutting down")
         self._shut_down()
 
@@ -127,12 +139,19 @@ class Worker:
         for listener in self._cycle.listeners:
             listener.close()
 
+    def _take_logs(self) -> None:
+        files = receive_files(self._master.link)
+        if files is not None:
+            self._log.write(Level.NOTICE, "reopening logs")
+            self._cycle.adopt_logs(files)
+
     def _reopen_logs(self) -> None:
+        """Somebody has told us alone, or the master could not hand us its files."""
         self._log.write(Level.NOTICE, "reopening logs")
         self._cycle.reopen_logs()
 
 
-def run_worker(cycle: Cycle, number: int, master: int, unblock: Callable[[], None], *, daemonised: bool) -> int:
+def run_worker(cycle: Cycle, number: int, master: FromMaster, unblock: Callable[[], None], *, daemonised: bool) -> int:
     """What a fresh child does; `unblock` lets the signals through that the master keeps blocked.
 
     Only a worker that is `daemonised` obeys SIGWINCH, which terminals send to all that run in them.

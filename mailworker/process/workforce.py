@@ -79,9 +79,9 @@ class Workforce:
         self._term_delay = _FIRST_TERM_DELAY
         self._insist()
 
-    def reopen_logs(self) -> None:
-        """Tell all workers to begin their log files anew."""
-        self._children.signal(signal.SIGUSR1)
+    def hand_out_logs(self) -> None:
+        """Give all workers the log files that the cycle has begun anew."""
+        self._children.hand_out_logs(self._cycle.log_files)
 
     def reap(self) -> list[Exit]:
         """Replace workers that have ended but are needed; returns those children that were no workers."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -51,6 +52,22 @@ def test_a_file_that_cannot_be_reopened_is_complained_about(tmp_path: Path) -> N
     files.reopen(log)
     files.close()
     assert "[emerg]" in (tmp_path / "moved" / "error.log").read_text()
+
+
+def test_files_that_were_opened_elsewhere_are_gone_on_in(tmp_path: Path) -> None:
+    files, elsewhere = OpenFiles(), OpenFiles()
+    log = open_logs([FileLog(tmp_path / "a", Level.ERROR), FileLog(tmp_path / "b", Level.ERROR)], files)
+    for name in ("a", "b"):
+        (tmp_path / name).rename(tmp_path / f"moved {name}")
+    open_logs([FileLog(tmp_path / "a", Level.ERROR), FileLog(tmp_path / "c", Level.ERROR)], elsewhere)
+    given = elsewhere.by_path
+    files.adopt(log, given)
+    assert files.by_path[tmp_path / "a"] == given[tmp_path / "a"]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(given[tmp_path / "c"])
+    log.write(Level.ERROR, "after")
+    files.close()
+    assert [(tmp_path / name).read_text().count("after") for name in ("a", "b", "moved a", "moved b")] == [1, 1, 0, 0]
 
 
 def test_a_target_that_cannot_be_opened_fails(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -19,7 +20,8 @@ def children() -> Iterator[Children]:
 
 def child(number: int = 0, *, started: float = 0.0, leaving: bool = False) -> Child:
     cycle = Cycle(configuration(), (), RecordedLog().log)
-    return Child(pid=4711, number=number, cycle=cycle, started=started, leaving=leaving)
+    with socket.socket() as link:
+        return Child(pid=4711, number=number, cycle=cycle, started=started, link=link, leaving=leaving)
 
 
 def test_a_worker_that_lived_is_replaced_at_once(children: Children) -> None:

@@ -150,6 +150,42 @@ def test_usr1_reopens_the_logs(running: Mailworker, port: int) -> None:
     assert "reopening logs" in moved.read_text()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can shut workers out")
+def test_workers_get_logs_anew_that_they_may_not_open(running: Mailworker, port: int) -> None:
+    running.error_log.parent.chmod(0o700)
+    moved = running.error_log.with_name("moved.log")
+    running.error_log.rename(moved)
+    running.signal(signal.SIGUSR1)
+    running.await_true(lambda: moved.read_text().count(": reopening logs\n") == 3, "all to have heard")
+    assert greeting(port) == GREETING
+    running.await_line("connected to")
+
+
+def test_a_worker_that_is_told_alone_opens_its_logs(running: Mailworker) -> None:
+    moved = running.error_log.with_name("moved.log")
+    running.error_log.rename(moved)
+    running.error_log.touch()
+    running.error_log.chmod(0o666)
+    for worker in running.workers():
+        worker.send_signal(signal.SIGUSR1)
+    running.await_true(lambda: moved.read_text().count(": reopening logs\n") == 2, "both to have heard")
+    running.signal(signal.SIGUSR1)  # the master is in the old file yet
+    running.await_line(": reopening logs$", 2)
+
+
+def test_a_worker_of_an_older_configuration_gets_the_logs_of_this_one(running: Mailworker, port: int) -> None:
+    moved = running.error_log.with_name("moved.log")
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        assert client.recv(100) == GREETING
+        running.signal(signal.SIGHUP)
+        running.await_line("gracefully shutting down$", 2)
+        running.await_true(lambda: len(running.workers()) == 3, "the idle worker's exit")
+        running.error_log.rename(moved)
+        running.signal(signal.SIGUSR1)
+        running.await_true(lambda: moved.read_text().count(": reopening logs\n") == 4, "all to have heard")
+    running.await_line(": exiting$")
+
+
 def test_a_killed_worker_is_replaced(running: Mailworker, port: int) -> None:
     running.alerts.append("exited on signal 9$")
     victim, survivor = (worker.pid for worker in running.workers())

@@ -81,16 +81,15 @@ def auth_service() -> Iterator[AuthService]:
 def nginx_port(
     tmp_path_factory: pytest.TempPathFactory, auth_service: AuthService, ecdsa: Certificate
 ) -> Iterator[int]:
-    ports = Ports()
-    port = ports["nginx"]
-    text = CONFIGURATION.format(auth_port=auth_service.port, port=port, server=ecdsa)
-    try:
-        nginx = Nginx(tmp_path_factory.mktemp("nginx"), text, [("127.0.0.1", port)])
-    except ServerUnavailable as error:
-        pytest.skip(str(error))
-    yield port
-    nginx.stop()
-    ports.close()
+    with closing(Ports()) as ports:
+        port = ports["nginx"]
+        text = CONFIGURATION.format(auth_port=auth_service.port, port=port, server=ecdsa)
+        try:
+            nginx = Nginx(tmp_path_factory.mktemp("nginx"), text, [("127.0.0.1", port)])
+        except ServerUnavailable as error:
+            pytest.skip(str(error))
+        yield port
+        nginx.stop()
 
 
 @pytest.mark.oracle

@@ -6,6 +6,7 @@ Only what the examples leave out ("...") is filled in, and what they cannot know
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import threading
 from pathlib import Path
@@ -141,7 +142,7 @@ def test_old_versions_are_spoken_where_ciphers_allow_them(
     assert "* BYE" in printed
 
 
-@pytest.mark.parametrize(("algorithm", "name"), [("aRSA", "RSA-PSS"), ("aECDSA", "ECDSA")])
+@pytest.mark.parametrize(("algorithm", "name"), [("aRSA", "rsa.pss"), ("aECDSA", "ecdsa")])
 def test_rsa_beside_ecdsa(
     install: Install, port: int, folder: Path, rsa: Certificate, ecdsa: Certificate, algorithm: str, name: str
 ) -> None:
@@ -152,7 +153,7 @@ def test_rsa_beside_ecdsa(
     mailworker.configure(configuration(of_one_worker(f"server {{{PAIRS}}}", port, folder)))
     mailworker.start()
     printed = s_client(port, "-tls1_2", "-cipher", algorithm)
-    assert f"Peer signature type: {name}\n" in printed
+    assert re.search(rf"Peer signature type: {name}", printed, re.IGNORECASE)
     assert "* BYE" in printed
 
 
