@@ -140,7 +140,7 @@ class AuthResponseParser:
         Raises InvalidResponse as soon as a line is wrong, or when the header ends without a usable verdict.
         """
         try:
-            if self._verdict is None:
+            if self._buffer and self._verdict is None:
                 self._read()
         except InvalidResponse as error:
             raise InvalidResponse(str(error), (self._fields or {}).get(b"auth-user")) from None
