@@ -7,7 +7,6 @@ from typing import Protocol
 
 from mailworker.errors import ConnectionLost, TimedOut
 from mailworker.event.selector import READ
-from mailworker.event.task import wait_for
 from mailworker.native import tasks
 from mailworker.tls.connection import TlsConnection, Want
 from mailworker.tls.context import TlsContext
@@ -55,49 +54,40 @@ class SocketStream(tasks.Stream):
         """See `Stream.start_tls`."""
         self.tls = tls = TlsConnection(context, self.descriptor)
         while (want := tls.handshake(more=more)) is not None:
-            await self._wait(want)
+            await self.wait(want)
 
     async def end_tls(self) -> None:
         """Say goodbye in TLS and wait for the peer's, as long as `deadline` allows; nothing to do without TLS."""
         if self.tls is not None:
             while (want := self.tls.shutdown()) is not None:
-                await self._wait(want)
+                await self.wait(want)
 
     def timed_out(self) -> TimedOut:
         """The task's call: `deadline` has passed."""
         self.task = None
         return TimedOut(self.party)
 
-    async def _wait(self, events: int) -> None:  # a Want has the selector's numbers
-        if self.watched != events:
-            self._watch(events)
-        await wait_for(self)
-
-    def _watch(self, events: int) -> None:
-        watch = self.loop.change if self.watched else self.loop.watch
-        try:
-            watch(self.descriptor, events, self)
-        except OSError as error:
-            raise self._lost(f"{self.loop.method}()", error.errno or 0) from None
-        self.watched = events
+    def _refused(self, error: OSError) -> ConnectionLost:
+        """The selector will not watch the descriptor."""
+        return self._lost(f"{self.loop.method}()", error.errno or 0)
 
     def _lost(self, call: str, errno: int) -> ConnectionLost:
         return ConnectionLost(self.party, call, errno)
 
     async def _read_tls(self, tls: TlsConnection, limit: int) -> bytes:
         if not tls.pending():
-            await self._wait(READ)
+            await self.wait(READ)
         while True:
             data = tls.recv(limit)
             if isinstance(data, bytes):
                 return data
-            await self._wait(data)
+            await self.wait(data)
 
     async def _write_tls(self, tls: TlsConnection, data: bytes) -> None:
         while True:
             sent = tls.send(data)
             if isinstance(sent, Want):
-                await self._wait(sent)
+                await self.wait(sent)
             elif sent == len(data):
                 return
             else:

@@ -30,7 +30,7 @@
 #define PAGE_SIZE 4096
 
 static struct {
-    PyObject *forget, *free, *lost, *read_tls, *resume, *set_deadline, *unwatch, *watch, *write_tls;
+    PyObject *forget, *free, *read_tls, *refused, *resume, *set_deadline, *unwatch, *write_tls;
 } names;
 
 /* mailworker.native._timers.Timed */
@@ -53,7 +53,8 @@ struct stream {
     PySendResult (*action)(struct stream *self, PyObject **result);
     int flags;            /* of recv */
     Py_ssize_t limit;     /* bytes of one read */
-    int waited;           /* whether a read has waited */
+    int events;           /* what is waited for, if that is all */
+    int waited;           /* whether it has waited */
     PyObject *data;       /* what is written, and how much of it the system has taken */
     Py_ssize_t offset;
     PyObject *steps;      /* of an exchange, and the one at hand */
@@ -114,18 +115,55 @@ static void stream_dealloc(PyObject *object)
     Py_TYPE(object)->tp_free(object);
 }
 
+/* Raises what a method has made of a failure; NULL where that has raised something itself. */
+static void raise_error(PyObject *error)
+{
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+}
+
+/* Raises in place of the selector's error what Python calls it. */
+static void refuse_watch(struct stream *self)
+{
+    PyObject *type, *error, *traceback, *told;
+
+    if (!PyErr_ExceptionMatches(PyExc_OSError)) {
+        return;
+    }
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    told = PyObject_CallMethodOneArg((PyObject *) self, names.refused, error);
+    raise_error(told);
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+}
+
+/* Watches for `events`, if that is not so already; whether it went well. */
+static int watch(struct stream *self, int events)
+{
+    PyObject *done;
+
+    if (self->watched == events) {
+        return 1;
+    }
+    done = PyObject_CallMethod(self->loop, self->watched ? "change" : "watch", "iiO", self->descriptor, events, self);
+    if (done == NULL) {
+        refuse_watch(self);
+        return 0;
+    }
+    Py_DECREF(done);
+    self->watched = events;
+    return 1;
+}
+
 /* Yields to the task until the descriptor is ready for `events`. */
 static PySendResult wait_for(struct stream *self, int events, PyObject **result)
 {
-    if (self->watched != events) {
-        PyObject *number = PyLong_FromLong(events);
-        PyObject *done = number == NULL ? NULL : PyObject_CallMethodOneArg((PyObject *) self, names.watch, number);
-
-        Py_XDECREF(number);
-        if (done == NULL) {
-            return PYGEN_ERROR;
-        }
-        Py_DECREF(done);
+    if (!watch(self, events)) {
+        return PYGEN_ERROR;
     }
     *result = Py_NewRef((PyObject *) self);
     return PYGEN_NEXT;
@@ -134,22 +172,10 @@ static PySendResult wait_for(struct stream *self, int events, PyObject **result)
 /* After a call on the descriptor that has failed: waits where it would have blocked, else raises what Python calls it. */
 static PySendResult failed(struct stream *self, const char *call, int events, PyObject **result)
 {
-    PyObject *arguments, *error;
-    int number = errno;
-
-    if (number == EAGAIN || number == EWOULDBLOCK) {
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
         return wait_for(self, events, result);
     }
-    arguments = Py_BuildValue("si", call, number);
-    error = arguments == NULL ? NULL : PyObject_GetAttr((PyObject *) self, names.lost);
-    if (error != NULL) {
-        Py_SETREF(error, PyObject_CallObject(error, arguments));
-    }
-    Py_XDECREF(arguments);
-    if (error != NULL) {
-        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
-        Py_DECREF(error);
-    }
+    raise_error(PyObject_CallMethod((PyObject *) self, "_lost", "si", call, errno));
     return PYGEN_ERROR;
 }
 
@@ -242,6 +268,30 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
         Py_DECREF(reply);
         begin_step(self, self->step + 1);
     }
+}
+
+static PySendResult go_on_waiting(struct stream *self, PyObject **result)
+{
+    if (!self->waited) {
+        self->waited = 1;
+        return wait_for(self, self->events, result);
+    }
+    *result = Py_NewRef(Py_None);
+    return PYGEN_RETURN;
+}
+
+static PyObject *stream_wait(PyObject *object, PyObject *events)
+{
+    struct stream *self = (struct stream *) object;
+    long value = PyLong_AsLong(events);
+
+    if (value == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    self->action = go_on_waiting;
+    self->events = (int) value;
+    self->waited = 0;
+    return Py_NewRef(object);
 }
 
 /* Over TLS, Python does it. */
@@ -476,6 +526,7 @@ static PyMethodDef stream_methods[] = {
     {"read", stream_read, METH_O, "read(limit)"},
     {"peek", stream_peek, METH_O, "peek(limit)"},
     {"write", stream_write, METH_O, "write(data)"},
+    {"wait", stream_wait, METH_O, "wait(events)"},
     {"exchange", (PyCFunction) (void (*)(void)) stream_exchange, METH_FASTCALL, "exchange(limit, steps)"},
     {"park", stream_park, METH_O, "park(task)"},
     {"ready", stream_ready, METH_O, "ready(mask)"},
@@ -508,9 +559,9 @@ static const struct {
     PyObject **name;
     const char *text;
 } texts[] = {
-    {&names.forget, "forget"},   {&names.free, "free"},       {&names.lost, "_lost"},
-    {&names.resume, "resume"},   {&names.unwatch, "unwatch"}, {&names.set_deadline, "set_deadline"},
-    {&names.watch, "_watch"},    {&names.read_tls, "_read_tls"}, {&names.write_tls, "_write_tls"},
+    {&names.forget, "forget"},     {&names.free, "free"},       {&names.read_tls, "_read_tls"},
+    {&names.refused, "_refused"},  {&names.resume, "resume"},   {&names.set_deadline, "set_deadline"},
+    {&names.unwatch, "unwatch"},   {&names.write_tls, "_write_tls"},
 };
 
 static struct PyModuleDef definition = {

@@ -10,7 +10,7 @@ from mailworker.native._task import Task
 Step = tuple[bytes | None, tuple[Any, ...]]
 
 class Stream:
-    """See mailworker.event.stream, which adds `_watch`, `_lost`, `timed_out` and what TLS needs."""
+    """See mailworker.event.stream, which adds what can go wrong, and TLS."""
 
     deadline: float
     watched: int
@@ -31,6 +31,7 @@ class Stream:
     def read(self, limit: int) -> Awaitable[bytes]: ...
     def peek(self, limit: int) -> Awaitable[bytes]: ...
     def write(self, data: bytes) -> Awaitable[None]: ...
+    def wait(self, events: int) -> Awaitable[None]: ...
     def exchange(
         self, limit: int, steps: tuple[tuple[bytes | None, tuple[Any, ...]], ...]
     ) -> Awaitable[tuple[int, bytes]]: ...
