@@ -20,14 +20,14 @@ class Handler(Protocol):
         """The descriptor may be read from (READ) or written to (WRITE); a call on it may still block."""
 
 
-Dispatch = Callable[["Loop", Callable[[], float], float | None], None]
+Dispatch = Callable[["Loop", Callable[[], float], Timers, float | None], None]
 
 
 class Loop:
     """Calls handlers when their descriptors are ready and timed objects when their deadline has passed.
 
     `now` is the monotonic time in seconds at which the present round began. `on_bug` is
-    told of every exception that a task did not expect.
+    told of every exception that a task did not expect. `urgent` tells the selector not to wait again by itself.
     """
 
     __slots__ = (
@@ -42,6 +42,7 @@ class Loop:
         "now",
         "on_bug",
         "unwatch",
+        "urgent",
         "watch",
         "watch_exclusive",
     )
@@ -69,7 +70,7 @@ class Loop:
         self._timers = Timers()
         self.cancel_deadline = self._timers.cancel
         self._again: deque[Handler] = deque()
-        self._stopped = False
+        self._stopped = self.urgent = False
         self.now = monotonic()
         self.on_bug = on_bug
 
@@ -81,6 +82,7 @@ class Loop:
     def again(self, handler: Handler) -> None:
         """Call `handler.ready` in the next round as if its descriptor were readable: it has input of its own."""
         self._again.append(handler)
+        self.urgent = True
 
     def set_deadline(self, timed: Timed, deadline: float) -> None:
         """Call `timed.expire` once when `deadline`, a monotonic time in seconds, has passed."""
@@ -98,7 +100,8 @@ class Loop:
     def _serve_round(self) -> None:
         timers, again = self._timers, self._again
         turns = len(again)
-        self._dispatch(self, monotonic, 0.0 if turns else timers.delay(self.now))
+        self.urgent = False
+        self._dispatch(self, monotonic, timers, 0.0 if turns else timers.delay(self.now))
         for _ in range(turns):
             again.popleft().ready(READ)
         if timers.first <= self.now:
@@ -106,7 +109,7 @@ class Loop:
 
     def stop(self) -> None:
         """Let `run` return after the present round."""
-        self._stopped = True
+        self._stopped = self.urgent = True
 
     def close(self) -> None:
         """Give the selector's descriptor back; the loop cannot be used any more."""
@@ -118,8 +121,10 @@ def _watch_as_any(selector: selectors.BaseSelector, descriptor: int, handler: Ha
     selector.register(descriptor, READ, handler)
 
 
-def _dispatch(selector: selectors.BaseSelector, loop: Loop, clock: Callable[[], float], timeout: float | None) -> None:
-    """What `EpollSelector.dispatch` does, for all other selectors."""
+def _dispatch(
+    selector: selectors.BaseSelector, loop: Loop, clock: Callable[[], float], _timers: Timers, timeout: float | None
+) -> None:
+    """What `EpollSelector.dispatch` does, for all other selectors; they wait once."""
     ready = selector.select(timeout)
     loop.now = clock()
     for (_, _, _, handler), mask in ready:

@@ -38,7 +38,7 @@ struct epoll {
 };
 
 static PyObject *selector_key; /* the class */
-static PyObject *now_name, *ready_name;
+static PyObject *delay_name, *first_name, *now_name, *ready_name, *urgent_name;
 
 static PyObject *system_error(void)
 {
@@ -414,31 +414,70 @@ static int call_ready(PyObject *handler, uint32_t mask)
     return result != NULL;
 }
 
-static PyObject *epoll_dispatch(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+/* Waits once, notes the time as loop.now and calls whose descriptors are ready. */
+static int serve_round(struct epoll *self, PyObject *loop, PyObject *clock, PyObject *timeout)
 {
-    struct epoll *self = (struct epoll *) object;
     struct epoll_event events[EVENTS_PER_CALL];
     int milliseconds, count, i;
 
-    if (given != 3) {
-        return PyErr_Format(PyExc_TypeError, "3 arguments, not %zd", given);
-    }
-    if (!take_timeout(arguments[2], &milliseconds)) {
-        return NULL;
+    if (!take_timeout(timeout, &milliseconds)) {
+        return 0;
     }
     count = await_events(self, milliseconds, events);
-    if (count < 0 || !note_time(arguments[0], arguments[1])) {
-        return NULL;
+    if (count < 0 || !note_time(loop, clock)) {
+        return 0;
     }
     for (i = 0; i < count; i++) {
         uint32_t mask;
         struct watch *watch = meant(self, &events[i], &mask);
 
         if (watch != NULL && !call_ready(watch->handler, mask)) {
-            return NULL;
+            return 0;
         }
     }
-    Py_RETURN_NONE;
+    return 1;
+}
+
+/* Whether the loop has something to do before it can wait again. -1 with an exception. */
+static int has_business(PyObject *loop, PyObject *now, PyObject *timers)
+{
+    PyObject *urgent = PyObject_GetAttr(loop, urgent_name), *first = PyObject_GetAttr(timers, first_name);
+    int answer = urgent == NULL || first == NULL ? -1 : PyObject_IsTrue(urgent);
+
+    if (answer == 0) {
+        answer = PyObject_RichCompareBool(first, now, Py_LE);
+    }
+    Py_XDECREF(urgent);
+    Py_XDECREF(first);
+    return answer;
+}
+
+/* How long to wait for the next round, NULL where the loop has to see to something first, or with an exception. */
+static PyObject *next_timeout(PyObject *loop, PyObject *timers)
+{
+    PyObject *now = PyObject_GetAttr(loop, now_name), *timeout = NULL;
+
+    if (now != NULL && has_business(loop, now, timers) == 0) {
+        timeout = PyObject_CallMethodOneArg(timers, delay_name, now);
+    }
+    Py_XDECREF(now);
+    return timeout;
+}
+
+static PyObject *epoll_dispatch(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    PyObject *timeout;
+    int went_well;
+
+    if (given != 4) {
+        return PyErr_Format(PyExc_TypeError, "4 arguments, not %zd", given);
+    }
+    timeout = Py_NewRef(arguments[3]);
+    do {
+        went_well = serve_round((struct epoll *) object, arguments[0], arguments[1], timeout);
+        Py_SETREF(timeout, went_well ? next_timeout(arguments[0], arguments[2]) : NULL);
+    } while (timeout != NULL);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *epoll_get_map(PyObject *object, PyObject *Py_UNUSED(none))
@@ -565,9 +604,13 @@ static int prepare(void)
     }
     selector_key = PyObject_GetAttrString(selectors, "SelectorKey");
     Py_DECREF(selectors);
+    delay_name = PyUnicode_InternFromString("delay");
+    first_name = PyUnicode_InternFromString("first");
     now_name = PyUnicode_InternFromString("now");
     ready_name = PyUnicode_InternFromString("ready");
-    return selector_key != NULL && now_name != NULL && ready_name != NULL;
+    urgent_name = PyUnicode_InternFromString("urgent");
+    return selector_key != NULL && delay_name != NULL && first_name != NULL && now_name != NULL && ready_name != NULL &&
+           urgent_name != NULL;
 }
 
 PyMODINIT_FUNC PyInit__epoll(void)

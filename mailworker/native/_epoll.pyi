@@ -8,9 +8,17 @@ from selectors import SelectorKey
 from typing import Any, Protocol
 
 class Loop(Protocol):
-    """What is told the time."""
+    """What is told the time, and whether it must see to something before there is another round."""
 
     now: float
+    urgent: bool
+
+class Timers(Protocol):
+    """See _timers.pyi."""
+
+    @property
+    def first(self) -> float: ...
+    def delay(self, now: float, /) -> float | None: ...
 
 class Epoll:
     """Level triggered; `data` has to be a handler, with a method `ready(mask)`, where `dispatch` is used."""
@@ -33,9 +41,10 @@ class Epoll:
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
         """Wait up to `timeout` seconds (None: for ever) and say which keys are ready for what."""
 
-    def dispatch(self, loop: Loop, clock: Callable[[], float], timeout: float | None) -> None:
+    def dispatch(self, loop: Loop, clock: Callable[[], float], timers: Timers, timeout: float | None) -> None:
         """As `select`, but set `loop.now` to what `clock` says and call `data.ready(mask)` of all who are ready.
 
+        And wait once more, as long as `timers` say, until `loop.urgent` is true or something of `timers` is due.
         Who is given up before its turn is not called. What a call raises is raised at once; who had no turn is ready
         still in the next round.
         """

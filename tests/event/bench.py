@@ -55,9 +55,10 @@ class CountingSelector(selectors.BaseSelector):
         method = getattr(self._selector, name)
         return partial(self._dispatch, method) if name == "dispatch" else method
 
-    def _dispatch(self, dispatch: Callable[..., None], *arguments: object) -> None:
+    def _dispatch(self, dispatch: Callable[..., None], loop: Loop, *arguments: object) -> None:
         self.rounds += 1
-        dispatch(*arguments)
+        loop.urgent = True  # it may not wait again by itself: that would not be counted
+        dispatch(loop, *arguments)
 
     def close(self) -> None:
         self._selector.close()

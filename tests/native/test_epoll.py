@@ -26,10 +26,12 @@ if sys.platform != "linux":
     pytest.skip("epoll is Linux's", allow_module_level=True)
 
 from mailworker.native.epoll import EpollSelector
+from mailworker.native.tasks import Timed, Timers
 
 
 class _Loop:
     now = 0.0
+    urgent = True  # one round is enough
 
 
 class _Handler:
@@ -66,7 +68,7 @@ Readable = Callable[[], int]
 
 
 def _dispatch(selector: EpollSelector) -> None:
-    selector.dispatch(_Loop(), monotonic, 0)
+    selector.dispatch(_Loop(), monotonic, Timers(), 0)
 
 
 def test_it_is_a_selector(selector: EpollSelector, readable: Readable) -> None:
@@ -108,9 +110,9 @@ def test_arguments_have_the_names_of_the_interface(selector: EpollSelector) -> N
         (lambda selector: selector.unregister(1 << 20), KeyError),
         (lambda selector: selector.select("soon"), TypeError),
         (lambda selector: selector.dispatch(_Loop()), TypeError),
-        (lambda selector: selector.dispatch(_Loop(), monotonic, "soon"), TypeError),
-        (lambda selector: selector.dispatch(object(), monotonic, 0), AttributeError),
-        (lambda selector: selector.dispatch(_Loop(), lambda: 1 / 0, 0), ZeroDivisionError),
+        (lambda selector: selector.dispatch(_Loop(), monotonic, Timers(), "soon"), TypeError),
+        (lambda selector: selector.dispatch(object(), monotonic, Timers(), 0), AttributeError),
+        (lambda selector: selector.dispatch(_Loop(), lambda: 1 / 0, Timers(), 0), ZeroDivisionError),
     ],
 )
 def test_wrong_arguments_are_errors(
@@ -153,8 +155,29 @@ def test_the_time_is_told_before_the_first_call(selector: EpollSelector, readabl
     loop = _Loop()
     told: list[float] = []
     selector.register(readable(), EVENT_READ, _Handler(lambda: told.append(loop.now)))
-    selector.dispatch(loop, lambda: 4711.0, None)
+    selector.dispatch(loop, lambda: 4711.0, Timers(), None)
     assert told == [4711.0]
+
+
+def test_it_waits_again_until_something_is_urgent(selector: EpollSelector, readable: Readable) -> None:
+    loop = _Loop()
+    loop.urgent = False
+    handler = _Handler(lambda: setattr(loop, "urgent", len(handler.masks) == 3))
+    selector.register(readable(), EVENT_READ, handler)
+    selector.dispatch(loop, monotonic, Timers(), None)
+    assert len(handler.masks) == 3
+
+
+def test_it_waits_again_until_something_is_due(selector: EpollSelector, readable: Readable) -> None:
+    loop, timers = _Loop(), Timers()
+    loop.urgent = False
+    times = iter((1.0, 2.0, 3.0, 4.0, 5.0))
+    timers.set(Timed(), 3.0, 0.0)
+    handler = _Handler()
+    selector.register(readable(), EVENT_READ, handler)
+    selector.dispatch(loop, lambda: next(times), timers, None)
+    assert loop.now == 3.0
+    assert len(handler.masks) == 3
 
 
 @pytest.mark.parametrize("give_up", ["forget", "unregister"])
@@ -244,7 +267,7 @@ def test_what_is_not_positive_does_not_wait(selector: EpollSelector, seconds: fl
 def test_waiting_never_ends_early(selector: EpollSelector) -> None:
     for milliseconds in (0.1, 1.5, 10.01):
         end = monotonic() + milliseconds / 1000
-        selector.dispatch(_Loop(), monotonic, milliseconds / 1000)
+        selector.dispatch(_Loop(), monotonic, Timers(), milliseconds / 1000)
         assert monotonic() >= end
 
 
@@ -288,7 +311,7 @@ def test_what_a_signals_handler_raises_ends_the_wait(
 
     alarm(fail)
     with pytest.raises(ZeroDivisionError):
-        selector.dispatch(_Loop(), monotonic, timeout)
+        selector.dispatch(_Loop(), monotonic, Timers(), timeout)
 
 
 @pytest.mark.timeout(30)
@@ -305,7 +328,7 @@ def test_other_threads_run_while_one_waits(selector: EpollSelector) -> None:
         thread.start()
         selector.register(ours, EVENT_READ, _Handler())
         waiting.set()
-        selector.dispatch(_Loop(), monotonic, None)
+        selector.dispatch(_Loop(), monotonic, Timers(), None)
         thread.join()
 
 
