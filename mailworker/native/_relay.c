@@ -135,23 +135,40 @@ static int settle(struct side *side, int status, const char *data)
     }
 }
 
-/* Moves what can be moved from here to the other side, a bounded number of bytes. 0 with an exception. */
-static int forward(struct side *side)
+/* Hands on what is pending. RELAY_MORE: nothing of it is left. */
+static int flush(struct side *side)
 {
     const struct side *other = side->other;
     struct pump *pump = side->pump;
     int status;
 
-    if (side->pending != NULL) {
-        const char *data = PyBytes_AS_STRING(side->pending);
-
-        status = pump->flush(pump, data, (size_t) PyBytes_GET_SIZE(side->pending), other->fd, other->connection);
-        if (status != RELAY_MORE) {
-            return settle(side, status, data);
-        }
+    if (side->pending == NULL) {
+        return RELAY_MORE;
+    }
+    status = pump->flush(pump, PyBytes_AS_STRING(side->pending), (size_t) PyBytes_GET_SIZE(side->pending), other->fd,
+                         other->connection);
+    if (status == RELAY_MORE) {
         Py_CLEAR(side->pending);
         side->source = READ;
         side->sink = 0;
+    }
+    return status;
+}
+
+static int settle_pending(struct side *side, int status)
+{
+    return settle(side, status, PyBytes_AS_STRING(side->pending));
+}
+
+/* Moves what can be moved from here to the other side, a bounded number of bytes. 0 with an exception. */
+static int forward(struct side *side)
+{
+    const struct side *other = side->other;
+    struct pump *pump = side->pump;
+    int status = flush(side);
+
+    if (status != RELAY_MORE) {
+        return settle_pending(side, status);
     }
     status = pump->move(pump, side->fd, side->connection, other->fd, other->connection, side->limit);
     return settle(side, status, (const char *) pump->page);
@@ -236,10 +253,16 @@ static PyObject *side_ready(PyObject *object, PyObject *argument)
     return guarded(side, mask, serve);
 }
 
-/* Whether bytes are at hand that no selector sees. */
-static int has_input(const struct side *side)
+/* Hands on what is at hand and what no selector sees; a plain side's selector will tell of all else. */
+static int begin_direction(struct side *side)
 {
-    return side->pending != NULL || (side->connection != NULL && side->pump->has_pending(side->connection));
+    int status;
+
+    if (side->connection != NULL) {
+        return (side->pending == NULL && !side->pump->has_pending(side->connection)) || forward(side);
+    }
+    status = flush(side);
+    return status == RELAY_MORE || settle_pending(side, status);
 }
 
 /* From now on the loop calls this side, not the stream that had the descriptor. */
@@ -251,8 +274,8 @@ static int take_over(struct side *side)
 
 static int begin(struct side *side, struct side *other, long Py_UNUSED(mask))
 {
-    if (!touch(side) || !take_over(side) || !take_over(other) || (has_input(side) && !forward(side))
-        || (is_open(side) && has_input(other) && !forward(other))) {
+    if (!touch(side) || !take_over(side) || !take_over(other) || !begin_direction(side)
+        || (is_open(side) && !begin_direction(other))) {
         return 0;
     }
     return !is_open(side) || (watch(side) && watch(other));

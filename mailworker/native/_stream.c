@@ -30,7 +30,7 @@
 #define PAGE_SIZE 4096
 
 static struct {
-    PyObject *forget, *free, *read_tls, *refused, *resume, *set_deadline, *unwatch, *write_tls;
+    PyObject *forget, *free, *read_tls, *refused, *resume, *set_deadline, *write_tls;
 } names;
 
 /* mailworker.native._timers.Timed */
@@ -49,8 +49,9 @@ struct stream {
     PyObject *closed; /* NULL once it is closed or given away */
     PyObject *task;   /* who waits; NULL or None for nobody */
 
-    /* What is being done. */
+    /* What is being done, until it is. */
     PySendResult (*action)(struct stream *self, PyObject **result);
+    PyObject *outcome;    /* for the task that is being resumed */
     int flags;            /* of recv */
     Py_ssize_t limit;     /* bytes of one read */
     int events;           /* what is waited for, if that is all */
@@ -91,6 +92,7 @@ static int stream_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->task);
     Py_VISIT(self->data);
     Py_VISIT(self->steps);
+    Py_VISIT(self->outcome);
     return 0;
 }
 
@@ -98,6 +100,7 @@ static int stream_clear(PyObject *object)
 {
     struct stream *self = (struct stream *) object;
 
+    Py_CLEAR(self->outcome);
     Py_CLEAR(self->steps);
     Py_CLEAR(self->data);
     Py_CLEAR(self->task);
@@ -270,6 +273,12 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
     }
 }
 
+static void begin(struct stream *self, PySendResult (*action)(struct stream *self, PyObject **result))
+{
+    self->action = action;
+    Py_CLEAR(self->outcome);
+}
+
 static PySendResult go_on_waiting(struct stream *self, PyObject **result)
 {
     if (!self->waited) {
@@ -288,7 +297,7 @@ static PyObject *stream_wait(PyObject *object, PyObject *events)
     if (value == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    self->action = go_on_waiting;
+    begin(self, go_on_waiting);
     self->events = (int) value;
     self->waited = 0;
     return Py_NewRef(object);
@@ -312,7 +321,7 @@ static PyObject *begin_reading(struct stream *self, PyObject *limit, int flags)
     if (self->limit > PAGE_SIZE) {
         self->limit = PAGE_SIZE;
     }
-    self->action = go_on_reading;
+    begin(self, go_on_reading);
     self->flags = MSG_DONTWAIT | flags;
     self->waited = 0;
     return Py_NewRef((PyObject *) self);
@@ -341,7 +350,7 @@ static PyObject *stream_write(PyObject *object, PyObject *data)
     if (self->tls != Py_None) {
         return by_tls(self, names.write_tls, data);
     }
-    self->action = go_on_writing;
+    begin(self, go_on_writing);
     Py_XSETREF(self->data, Py_NewRef(data));
     self->offset = 0;
     return Py_NewRef(object);
@@ -384,7 +393,7 @@ static PyObject *stream_exchange(PyObject *object, PyObject *const *arguments, P
     }
     begun = begin_reading(self, arguments[0], 0);
     if (begun != NULL) {
-        self->action = go_on_exchanging;
+        begin(self, go_on_exchanging);
         Py_XSETREF(self->steps, Py_NewRef(arguments[1]));
         begin_step(self, 0);
     }
@@ -395,7 +404,15 @@ static PySendResult stream_send(PyObject *object, PyObject *Py_UNUSED(value), Py
 {
     struct stream *self = (struct stream *) object;
 
-    *result = NULL;
+    *result = self->outcome;
+    self->outcome = NULL;
+    if (*result != NULL) {
+        return PYGEN_RETURN;
+    }
+    if (self->action == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "nothing has been begun that could be waited for");
+        return PYGEN_ERROR;
+    }
     return self->action(self, result);
 }
 
@@ -435,27 +452,66 @@ static PyObject *stream_park(PyObject *object, PyObject *task)
     return done;
 }
 
+/* Stops to watch while nobody waits. */
+static PyObject *unwatch(struct stream *self)
+{
+    self->watched = 0;
+    return PyObject_CallMethod(self->loop, "unwatch", "i", self->descriptor);
+}
+
+static PyObject *take_exception(void)
+{
+    PyObject *type, *error, *traceback;
+
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(error, traceback);
+    }
+    Py_DECREF(type);
+    Py_XDECREF(traceback);
+    return error;
+}
+
+static PyObject *resume(struct stream *self, PyObject *error)
+{
+    PyObject *task = self->task, *done;
+
+    self->task = NULL;
+    self->action = NULL;
+    done = error == NULL ? PyObject_CallMethodNoArgs(task, names.resume)
+                         : PyObject_CallMethodOneArg(task, names.resume, error);
+    Py_DECREF(task);
+    Py_XDECREF(error);
+    return done;
+}
+
+/* Goes on as far as that is possible without the task, which is resumed when there is a result for it. */
 static PyObject *stream_ready(PyObject *object, PyObject *Py_UNUSED(mask))
 {
     struct stream *self = (struct stream *) object;
-    PyObject *task, *number, *done;
+    PyObject *result = NULL;
+    PySendResult status;
 
     if (!self->watched) {
         Py_RETURN_NONE; /* closed in this very round */
     }
-    task = self->task;
-    self->task = NULL;
-    if (task != NULL && task != Py_None) {
-        done = PyObject_CallMethodNoArgs(task, names.resume);
-        Py_DECREF(task);
-        return done;
+    if (self->task == NULL || self->task == Py_None) {
+        return unwatch(self);
     }
-    Py_XDECREF(task);
-    number = PyLong_FromLong(self->descriptor); /* stop to watch while nobody waits */
-    done = number == NULL ? NULL : PyObject_CallMethodOneArg(self->loop, names.unwatch, number);
-    Py_XDECREF(number);
-    self->watched = 0;
-    return done;
+    if (self->action == NULL) {
+        return resume(self, NULL);
+    }
+    status = self->action(self, &result);
+    if (status == PYGEN_ERROR) {
+        return resume(self, take_exception());
+    }
+    if (status == PYGEN_RETURN) {
+        Py_XSETREF(self->outcome, result);
+        return resume(self, NULL);
+    }
+    Py_DECREF(result);
+    Py_RETURN_NONE;
 }
 
 static PyObject *stream_hand_over(PyObject *object, PyObject *Py_UNUSED(none))
@@ -561,7 +617,7 @@ static const struct {
 } texts[] = {
     {&names.forget, "forget"},     {&names.free, "free"},       {&names.read_tls, "_read_tls"},
     {&names.refused, "_refused"},  {&names.resume, "resume"},   {&names.set_deadline, "set_deadline"},
-    {&names.unwatch, "unwatch"},   {&names.write_tls, "_write_tls"},
+    {&names.write_tls, "_write_tls"},
 };
 
 static struct PyModuleDef definition = {

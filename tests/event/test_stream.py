@@ -130,6 +130,20 @@ def test_nothing_can_be_written_without_waiting(bench: Bench, pair: Pair) -> Non
     assert bench.selector.rounds == 0
 
 
+def test_a_stream_is_waited_for_once(bench: Bench, pair: Pair) -> None:
+    stream = bench.stream(pair[0])
+
+    async def reader() -> None:
+        reading = stream.read(100)
+        pair[1].send(b"hello")
+        assert await reading == b"hello"
+        with pytest.raises(RuntimeError):
+            await reading
+
+    bench.run(reader())
+    assert not bench.bugs
+
+
 @pytest.mark.parametrize("action", ["read", "peek"])
 def test_a_deadline_ends_the_wait_for_input(bench: Bench, pair: Pair, action: str) -> None:
     stream = bench.stream(pair[0], Party.UPSTREAM)
