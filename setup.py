@@ -13,7 +13,7 @@ WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
 EXTENSIONS = {
     "_relay": ["_relay.c"],
     "_sockets": ["_sockets.c"],
-    "_stream": ["_stream.c", "reply.c"],
+    "_stream": ["_stream.c", "stream_actions.c", "reply.c"],
     "_task": ["_task.c"],
     "_timers": ["_timers.c"],
 }
@@ -46,7 +46,7 @@ setup(
         Extension(
             f"mailworker.native.{name}",
             [f"mailworker/native/{source}" for source in sources],
-            depends=[f"mailworker/native/{name}.h" for name in ("pump", "reply", "timed")],
+            depends=[f"mailworker/native/{name}.h" for name in ("pump", "reply", "stream", "timed")],
             extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
         )
         for name, sources in EXTENSIONS.items()
