@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mailworker.errors import Party, ProtocolError
 from mailworker.mail.dialogue.imap import ImapDialogue
 from mailworker.mail.dialogue.smtp import SmtpDialogue
@@ -77,16 +79,25 @@ async def smtp_log_in(upstream: Upstream, dialogue: SmtpDialogue, who: Introduct
     ]
     if xclient:
         login = None if who.proxy.smtp_auth else who.name
-        steps.append((build_xclient(who.client, login, who.client_host), _SMTP_XCLIENT))
+        await _add(steps, _SMTP_XCLIENT, lambda: build_xclient(who.client, login, who.client_host), upstream)
         if dialogue.helo:
             steps.append((_hello(dialogue.helo, esmtp=dialogue.esmtp), _SMTP_CLIENT_HELLO))
     if envelope is not None:
         steps += (smtp_line(envelope.mail), _SMTP_MAIL), (smtp_line(envelope.rcpt), _SMTP_RCPT)
     elif who.proxy.smtp_auth:
-        upstream.prepare(_SMTP_AUTH)  # whatever it lacks, as nginx logs it
-        steps.append((smtp_auth_plain(who.name, _password(who)), _SMTP_AUTH))
+        await _add(steps, _SMTP_AUTH, lambda: smtp_auth_plain(who.name, _password(who)), upstream)
     reply = await upstream.converse(*steps)
     return b"235 2.0.0 OK\r\n" if envelope is None else reply.data
+
+
+async def _add(steps: list[Step], wanted: Wanted, command: Callable[[], bytes], upstream: Upstream) -> None:
+    """Add a command; one that cannot be sent ends the login, as nginx's, when all before it has been said."""
+    try:
+        steps.append((command(), wanted))
+    except ProtocolError:
+        await upstream.converse(*steps)
+        upstream.prepare(wanted)
+        raise
 
 
 def _hello(name: bytes, *, esmtp: bool) -> bytes:
