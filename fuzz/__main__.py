@@ -93,7 +93,7 @@ def _run(command: list[str], folder: Path) -> str:
         inputs = [
             f"{path.name}: {path.read_bytes()!r}" for path in folder.iterdir() if "-" in path.name and path.is_file()
         ]
-        raise Broken("\n".join([output[-4000:], *inputs]))
+        raise Broken("\n".join([output[-4000:], f"exit code {process.returncode}", *inputs]))
     return output
 
 

@@ -12,6 +12,7 @@
 #include "openssl.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -382,6 +383,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
     (void) argc;
     (void) argv;
+    signal(SIGPIPE, SIG_IGN); /* as in every process of ours: a client that has ended may want to say so again */
     memset(&ticket_keys[0], 1, sizeof(ticket_keys[0]));
     memset(&ticket_keys[1], 2, sizeof(ticket_keys[1]));
     ticket_keys[0].size = 32;

@@ -42,8 +42,8 @@ class Master:
     """Runs until it is told to leave and its last worker has gone."""
 
     __slots__ = (
-        "_cycle", "_handlers", "_leaving", "_origin", "_reload", "_reload_again", "_resting", "_signals",
-        "_ticket_rotation", "_timers", "_upgrade", "_workforce",
+        "_cycle", "_handlers", "_leaving", "_origin", "_reload", "_reload_again", "_reopen_again", "_resting",
+        "_signals", "_ticket_rotation", "_timers", "_upgrade", "_workforce",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, cycle: Cycle) -> None:
@@ -52,6 +52,7 @@ class Master:
         self._leaving = _Leaving.NO
         self._reload: Reload | None = None
         self._reload_again = False
+        self._reopen_again = False
         self._resting = False
         self._ticket_rotation = TicketRotation(self._after)
         self._timers = Timers()
@@ -195,6 +196,7 @@ class Master:
             self._reload_again = True  # the files may have changed since they were read
             return
         self._origin.manager.reloading()
+        self._reopen_again = False
         self._reload = Reload(self._origin.invocation, self._cycle, self._after, self._reloaded)
         self._reload.run()
 
@@ -218,6 +220,8 @@ class Master:
         self._ticket_rotation.follow(new)
         self._workforce.follow(new)
         self._after(_HANDOVER, self._workforce.dismiss_former)
+        if self._reopen_again:
+            self._reopen_logs()
 
     def _abandon_reload(self) -> None:
         self._reload_again = False
@@ -232,6 +236,7 @@ class Master:
         self._cycle.reopen_logs(user.uid if user is not None and os.geteuid() == 0 else None)
         self._cycle.redirect_stderr()
         self._workforce.hand_out_logs()
+        self._reopen_again = self._reload is not None  # which has opened its logs already
 
 
 def _ignore() -> None:

@@ -28,7 +28,10 @@ _STATUS = "Serving in a single process"
 class SingleProcess:
     """Serves until it is told to leave. It keeps its user: only workers drop privileges."""
 
-    __slots__ = ("_cycle", "_handlers", "_leaving", "_loop", "_origin", "_reload", "_signals", "_ticket_rotation")
+    __slots__ = (
+        "_cycle", "_handlers", "_leaving", "_loop", "_origin", "_reload", "_reopen_again", "_signals",
+        "_ticket_rotation",
+    )  # fmt: skip
 
     def __init__(self, origin: Origin, cycle: Cycle) -> None:
         self._cycle = cycle
@@ -36,6 +39,7 @@ class SingleProcess:
         self._leaving = False
         self._loop = Loop(on_bug=self._log_bug)
         self._reload: Reload | None = None
+        self._reopen_again = False
         self._signals = SignalSocket()
         self._ticket_rotation = TicketRotation(self._after)
         self._handlers: dict[Signals, tuple[str, Callable[[], None]]] = {
@@ -96,6 +100,7 @@ class SingleProcess:
     def _reconfigure(self) -> None:
         if self._reload is None and not self._leaving:
             self._origin.manager.reloading()
+            self._reopen_again = False
             self._reload = Reload(self._origin.invocation, self._cycle, self._after, self._reloaded)
             self._reload.run()
 
@@ -112,11 +117,14 @@ class SingleProcess:
         self._ticket_rotation.follow(new)
         new.service.start(self._loop, 0, 1)
         self._origin.manager.ready(_STATUS)
+        if self._reopen_again:
+            self._reopen_logs()
 
     def _reopen_logs(self) -> None:
         self._cycle.log.write(Level.NOTICE, "reopening logs")
         self._cycle.reopen_logs()
         self._cycle.redirect_stderr()
+        self._reopen_again = self._reload is not None  # which has opened its logs already
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._loop.set_deadline(Alarm(action), self._loop.now + seconds)

@@ -90,6 +90,7 @@ class Client:
                 self.ports = connecting.getsockname()[1], self._door.port
                 has_port()
             await asyncio.get_running_loop().sock_connect(connecting, (HOST, self._door.port))
+            self.ports = connecting.getsockname()[1], self._door.port
             context, name = (_anybody(), "") if self._door.secure else (None, None)
             self._reader, self._writer = await asyncio.open_connection(
                 sock=connecting, limit=PIECE, ssl=context, server_hostname=name

@@ -112,10 +112,15 @@ def test_a_master_that_waits_for_an_address_obeys_other_signals(running: Mailwor
         running.signal(signal.SIGHUP)
         running.await_line(rf"bind\(\) to 127.0.0.1:{taken} failed \(98: Address already in use\)$")
         assert running.lines(r"try again to bind\(\) after 500ms$")
+        moved = running.error_log.with_name("moved.log")
+        running.error_log.rename(moved)
         running.signal(signal.SIGUSR1)
-        running.await_line("reopening logs$", 3)
+        running.await_true(lambda: moved.read_text().count(": reopening logs\n") == 3, "all to have heard")
         assert not running.lines("still could not bind")
     running.await_true(lambda: not refuses(taken), "the second try")
+    running.await_line("gracefully shutting down$", 2)  # the new configuration had its log before it was moved
+    assert greeting(port) == GREETING
+    running.await_line("connected to")
 
 
 def test_hup_with_an_address_that_stays_in_use_changes_nothing(running: Mailworker, port: int) -> None:
