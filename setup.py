@@ -18,7 +18,7 @@ EXTENSIONS = {
     "_timers": ["_timers.c"],
 }
 if sys.platform == "linux":
-    EXTENSIONS["_epoll"] = ["_epoll.c"]
+    EXTENSIONS["_epoll"] = ["_epoll.c", "epoll_rounds.c"]
 
 setup(
     name="mailworker",
@@ -46,7 +46,7 @@ setup(
         Extension(
             f"mailworker.native.{name}",
             [f"mailworker/native/{source}" for source in sources],
-            depends=[f"mailworker/native/{name}.h" for name in ("pump", "reply", "timed")],
+            depends=[f"mailworker/native/{name}.h" for name in ("epoll", "pump", "reply", "timed")],
             extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
         )
         for name, sources in EXTENSIONS.items()
