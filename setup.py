@@ -17,8 +17,9 @@ EXTENSIONS = {
     "_task": ["_task.c"],
     "_timers": ["_timers.c"],
 }
+HEADERS = ("epoll", "exception", "pump", "reply", "stream", "timed")
 if sys.platform == "linux":
-    EXTENSIONS["_epoll"] = ["_epoll.c"]
+    EXTENSIONS["_epoll"] = ["_epoll.c", "epoll_rounds.c"]
 
 setup(
     name="mailworker",
@@ -46,7 +47,7 @@ setup(
         Extension(
             f"mailworker.native.{name}",
             [f"mailworker/native/{source}" for source in sources],
-            depends=[f"mailworker/native/{name}.h" for name in ("pump", "reply", "stream", "timed")],
+            depends=[f"mailworker/native/{header}.h" for header in HEADERS],
             extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
         )
         for name, sources in EXTENSIONS.items()

@@ -23,8 +23,9 @@ def build_standalone(folder: Path, compiler: str = "cc") -> Path:
 
 
 def _compile(program: Path, *command: str) -> Path:
-    """All C files but those that are modules of Python's, whose names begin with an underscore."""
-    sources = [_HERE / "native.c", *sorted(_NATIVE.glob("[!_]*.c"))]
+    """All C files but those that need Python."""
+    ours = [path for path in sorted(_NATIVE.glob("*.c")) if "#include <Python.h>" not in path.read_text()]
+    sources = [_HERE / "native.c", *ours]
     libraries = ["-lssl", "-lcrypto"]
     subprocess.run([*command, *_FLAGS, f"-I{_NATIVE}", "-o", program, *sources, *libraries], check=True)
     return program

@@ -1,53 +1,28 @@
 /*
  * selectors.BaseSelector over epoll (Linux), for mailworker.native.epoll. What a descriptor is watched for stands in an
  * array, where Python's own selectors keep an object or two for each; and `dispatch` calls handlers itself, so that a
- * round of the loop makes no objects for what is ready. _epoll.pyi has the types.
+ * round of the loop makes no objects for what is ready. epoll_rounds.c waits. _epoll.pyi has the types.
  */
 
 #define PY_SSIZE_T_CLEAN
 
 #include <Python.h>
 
-#include <errno.h>
+#include "epoll.h"
+
 #include <limits.h>
-#include <math.h>
-#include <stdint.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
-/* selectors' numbers. */
-#define READ 1
-#define WRITE 2
-
-#define EVENTS_PER_CALL 512 /* as nginx's epoll_events */
-
-/* What `data` of selectors is, a handler for `dispatch`. */
-struct watch {
-    PyObject *handler;   /* NULL: the descriptor is not watched */
-    uint32_t generation; /* no two watches that one round may meet have the same */
-    uint32_t events;
-};
-
-struct epoll {
-    PyObject_HEAD
-    int fd; /* -1 once it is closed */
-    int size;
-    struct watch *watches; /* by descriptor */
-    uint32_t generation;
-};
-
 static PyObject *selector_key; /* the class */
-static PyObject *delay_name, *first_name, *now_name, *ready_name, *urgent_name;
 
 static PyObject *system_error(void)
 {
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-/* Arguments by place or by name, as BaseSelector's are; a missing one stays what it is, or is an error if that is NULL. */
-static int take(PyObject *const *arguments, Py_ssize_t given, PyObject *keywords, const char *const *names,
-                Py_ssize_t wanted, PyObject **values)
+int epoll_take(PyObject *const *arguments, Py_ssize_t given, PyObject *keywords, const char *const *names,
+               Py_ssize_t wanted, PyObject **values)
 {
     Py_ssize_t by_name = keywords == NULL ? 0 : PyTuple_GET_SIZE(keywords);
     Py_ssize_t i, j;
@@ -109,8 +84,7 @@ static struct watch *find(struct epoll *self, PyObject *fileobj, int *fd)
     return &self->watches[*fd];
 }
 
-/* SelectorKey(fd, fd, events, data), without the Python code of named tuples. */
-static PyObject *new_key(int fd, uint32_t events, PyObject *data)
+PyObject *epoll_new_key(int fd, uint32_t events, PyObject *data)
 {
     PyTypeObject *type = (PyTypeObject *) selector_key;
     PyObject *key = type->tp_alloc(type, 4);
@@ -140,14 +114,6 @@ static int control(struct epoll *self, int operation, int fd, uint32_t bits, uin
 static uint32_t epoll_bits(uint32_t events)
 {
     return (events & READ ? EPOLLIN : 0U) | (events & WRITE ? EPOLLOUT : 0U);
-}
-
-static uint32_t selector_mask(uint32_t bits)
-{
-    if (bits & (EPOLLHUP | EPOLLERR)) {
-        return READ | WRITE; /* shows in whatever call the waiter makes next */
-    }
-    return (bits & EPOLLIN ? READ : 0U) | (bits & EPOLLOUT ? WRITE : 0U);
 }
 
 static int make_room(struct epoll *self, int fd)
@@ -202,11 +168,11 @@ static PyObject *epoll_register(PyObject *object, PyObject *const *arguments, Py
     uint32_t events;
     int fd;
 
-    if (!take(arguments, given, keywords, names, 3, values) || !take_events(values[1], &events)) {
+    if (!epoll_take(arguments, given, keywords, names, 3, values) || !take_events(values[1], &events)) {
         return NULL;
     }
     fd = add((struct epoll *) object, values[0], events, 0, values[2]);
-    return fd < 0 ? NULL : new_key(fd, events, values[2]);
+    return fd < 0 ? NULL : epoll_new_key(fd, events, values[2]);
 }
 
 static PyObject *epoll_register_exclusive(PyObject *object, PyObject *const *arguments, Py_ssize_t given,
@@ -215,7 +181,7 @@ static PyObject *epoll_register_exclusive(PyObject *object, PyObject *const *arg
     static const char *const names[] = {"fileobj", "data"};
     PyObject *values[] = {NULL, NULL};
 
-    if (!take(arguments, given, keywords, names, 2, values) ||
+    if (!epoll_take(arguments, given, keywords, names, 2, values) ||
         add((struct epoll *) object, values[0], READ, EPOLLEXCLUSIVE, values[1]) < 0) {
         return NULL;
     }
@@ -227,7 +193,7 @@ static PyObject *epoll_unregister(PyObject *object, PyObject *fileobj)
     struct epoll *self = (struct epoll *) object;
     int fd;
     struct watch *watch = find(self, fileobj, &fd);
-    PyObject *key = watch == NULL ? NULL : new_key(fd, watch->events, watch->handler);
+    PyObject *key = watch == NULL ? NULL : epoll_new_key(fd, watch->events, watch->handler);
 
     if (key == NULL) {
         return NULL;
@@ -261,7 +227,7 @@ static PyObject *epoll_modify(PyObject *object, PyObject *const *arguments, Py_s
     uint32_t events;
     int fd;
 
-    if (!take(arguments, given, keywords, names, 3, values) || !take_events(values[1], &events)) {
+    if (!epoll_take(arguments, given, keywords, names, 3, values) || !take_events(values[1], &events)) {
         return NULL;
     }
     watch = find(self, values[0], &fd);
@@ -275,209 +241,7 @@ static PyObject *epoll_modify(PyObject *object, PyObject *const *arguments, Py_s
         watch->events = events;
     }
     Py_SETREF(watch->handler, Py_NewRef(values[2]));
-    return new_key(fd, events, values[2]);
-}
-
-static int64_t monotonic(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t) time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-/* Milliseconds that never end early, -1 for ever; as all selectors take a timeout. */
-static int take_timeout(PyObject *argument, int *milliseconds)
-{
-    double seconds;
-
-    if (argument == Py_None) {
-        *milliseconds = -1;
-        return 1;
-    }
-    seconds = PyFloat_AsDouble(argument);
-    if (seconds == -1.0 && PyErr_Occurred()) {
-        return 0;
-    }
-    seconds = ceil(seconds * 1e3);
-    *milliseconds = seconds > 0.0 ? seconds < INT_MAX ? (int) seconds : INT_MAX : 0;
-    return 1;
-}
-
-/* Whether somebody else may want the interpreter's lock. mailworker's processes have one thread, and spare the change. */
-static int has_threads(void)
-{
-    return PyThreadState_Next(PyInterpreterState_ThreadHead(PyInterpreterState_Get())) != NULL;
-}
-
-static int wait_for(int fd, struct epoll_event *events, int milliseconds)
-{
-    int count;
-
-    if (!has_threads()) {
-        return epoll_wait(fd, events, EVENTS_PER_CALL, milliseconds);
-    }
-    Py_BEGIN_ALLOW_THREADS
-    count = epoll_wait(fd, events, EVENTS_PER_CALL, milliseconds);
-    Py_END_ALLOW_THREADS
-    return count;
-}
-
-/* How many are ready. A signal is handled, and then the rest of the time is waited for (PEP 475). */
-static int await_events(struct epoll *self, int milliseconds, struct epoll_event *events)
-{
-    int64_t end = milliseconds > 0 ? monotonic() + (int64_t) milliseconds * 1000000 : 0;
-
-    for (;;) {
-        int count = wait_for(self->fd, events, milliseconds);
-
-        if (count >= 0) {
-            return count;
-        }
-        if (errno != EINTR) {
-            (void) system_error();
-            return -1;
-        }
-        if (PyErr_CheckSignals() < 0) {
-            return -1;
-        }
-        if (milliseconds > 0) {
-            int64_t left = end - monotonic();
-
-            milliseconds = left > 0 ? (int) ((left + 999999) / 1000000) : 0;
-        }
-    }
-}
-
-/* The watch that an event is meant for, and what it says of it; NULL if that was given up since. */
-static struct watch *meant(struct epoll *self, const struct epoll_event *event, uint32_t *mask)
-{
-    uint32_t fd = (uint32_t) event->data.u64;
-    struct watch *watch = fd < (uint32_t) self->size ? &self->watches[fd] : NULL;
-
-    if (watch == NULL || watch->handler == NULL || watch->generation != event->data.u64 >> 32) {
-        return NULL;
-    }
-    *mask = selector_mask(event->events) & watch->events;
-    return *mask ? watch : NULL;
-}
-
-static PyObject *epoll_select(PyObject *object, PyObject *const *arguments, Py_ssize_t given, PyObject *keywords)
-{
-    static const char *const names[] = {"timeout"};
-    PyObject *values[] = {Py_None};
-    struct epoll *self = (struct epoll *) object;
-    struct epoll_event events[EVENTS_PER_CALL];
-    int milliseconds, count, i;
-    PyObject *ready;
-
-    if (!take(arguments, given, keywords, names, 1, values) || !take_timeout(values[0], &milliseconds)) {
-        return NULL;
-    }
-    count = await_events(self, milliseconds, events);
-    ready = count < 0 ? NULL : PyList_New(0);
-    for (i = 0; ready != NULL && i < count; i++) {
-        uint32_t mask;
-        struct watch *watch = meant(self, &events[i], &mask);
-
-        if (watch != NULL) {
-            PyObject *key = new_key((int) (uint32_t) events[i].data.u64, watch->events, watch->handler);
-            PyObject *pair = key == NULL ? NULL : Py_BuildValue("NI", key, mask);
-
-            if (pair == NULL || PyList_Append(ready, pair) < 0) {
-                Py_CLEAR(ready);
-            }
-            Py_XDECREF(pair);
-        }
-    }
-    return ready;
-}
-
-static int note_time(PyObject *loop, PyObject *clock)
-{
-    PyObject *now = PyObject_CallNoArgs(clock);
-    int failed = now == NULL || PyObject_SetAttr(loop, now_name, now) < 0;
-
-    Py_XDECREF(now);
-    return !failed;
-}
-
-static int call_ready(PyObject *handler, uint32_t mask)
-{
-    PyObject *arguments[] = {Py_NewRef(handler), PyLong_FromLong((long) mask)}; /* it may end its own watch */
-    PyObject *result =
-        PyObject_VectorcallMethod(ready_name, arguments, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-
-    Py_DECREF(arguments[0]);
-    Py_DECREF(arguments[1]);
-    Py_XDECREF(result);
-    return result != NULL;
-}
-
-/* Waits once, notes the time as loop.now and calls whose descriptors are ready. */
-static int serve_round(struct epoll *self, PyObject *loop, PyObject *clock, PyObject *timeout)
-{
-    struct epoll_event events[EVENTS_PER_CALL];
-    int milliseconds, count, i;
-
-    if (!take_timeout(timeout, &milliseconds)) {
-        return 0;
-    }
-    count = await_events(self, milliseconds, events);
-    if (count < 0 || !note_time(loop, clock)) {
-        return 0;
-    }
-    for (i = 0; i < count; i++) {
-        uint32_t mask;
-        struct watch *watch = meant(self, &events[i], &mask);
-
-        if (watch != NULL && !call_ready(watch->handler, mask)) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* Whether the loop has something to do before it can wait again. -1 with an exception. */
-static int has_business(PyObject *loop, PyObject *now, PyObject *timers)
-{
-    PyObject *urgent = PyObject_GetAttr(loop, urgent_name), *first = PyObject_GetAttr(timers, first_name);
-    int answer = urgent == NULL || first == NULL ? -1 : PyObject_IsTrue(urgent);
-
-    if (answer == 0) {
-        answer = PyObject_RichCompareBool(first, now, Py_LE);
-    }
-    Py_XDECREF(urgent);
-    Py_XDECREF(first);
-    return answer;
-}
-
-/* How long to wait for the next round, NULL where the loop has to see to something first, or with an exception. */
-static PyObject *next_timeout(PyObject *loop, PyObject *timers)
-{
-    PyObject *now = PyObject_GetAttr(loop, now_name), *timeout = NULL;
-
-    if (now != NULL && has_business(loop, now, timers) == 0) {
-        timeout = PyObject_CallMethodOneArg(timers, delay_name, now);
-    }
-    Py_XDECREF(now);
-    return timeout;
-}
-
-static PyObject *epoll_dispatch(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
-{
-    PyObject *timeout;
-    int went_well;
-
-    if (given != 4) {
-        return PyErr_Format(PyExc_TypeError, "4 arguments, not %zd", given);
-    }
-    timeout = Py_NewRef(arguments[3]);
-    do {
-        went_well = serve_round((struct epoll *) object, arguments[0], arguments[1], timeout);
-        Py_SETREF(timeout, went_well ? next_timeout(arguments[0], arguments[2]) : NULL);
-    } while (timeout != NULL);
-    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    return epoll_new_key(fd, events, values[2]);
 }
 
 static PyObject *epoll_get_map(PyObject *object, PyObject *Py_UNUSED(none))
@@ -488,7 +252,7 @@ static PyObject *epoll_get_map(PyObject *object, PyObject *Py_UNUSED(none))
 
     for (fd = 0; map != NULL && fd < self->size; fd++) {
         if (self->watches[fd].handler != NULL) {
-            PyObject *key = new_key(fd, self->watches[fd].events, self->watches[fd].handler);
+            PyObject *key = epoll_new_key(fd, self->watches[fd].events, self->watches[fd].handler);
 
             if (key == NULL || PyDict_SetItem(map, PyTuple_GET_ITEM(key, 1), key) < 0) {
                 Py_CLEAR(map);
@@ -604,13 +368,7 @@ static int prepare(void)
     }
     selector_key = PyObject_GetAttrString(selectors, "SelectorKey");
     Py_DECREF(selectors);
-    delay_name = PyUnicode_InternFromString("delay");
-    first_name = PyUnicode_InternFromString("first");
-    now_name = PyUnicode_InternFromString("now");
-    ready_name = PyUnicode_InternFromString("ready");
-    urgent_name = PyUnicode_InternFromString("urgent");
-    return selector_key != NULL && delay_name != NULL && first_name != NULL && now_name != NULL && ready_name != NULL &&
-           urgent_name != NULL;
+    return selector_key != NULL && epoll_prepare_rounds();
 }
 
 PyMODINIT_FUNC PyInit__epoll(void)

@@ -17,6 +17,7 @@
 
 typedef struct ssl_st SSL;
 
+#include "exception.h"
 #include "pump.h"
 
 /* As the selectors count. */
@@ -172,24 +173,6 @@ static int forward(struct side *side)
     }
     status = pump->move(pump, side->fd, side->connection, other->fd, other->connection, side->limit);
     return settle(side, status, (const char *) pump->page);
-}
-
-static PyObject *take_exception(void)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    return PyErr_GetRaisedException();
-#else
-    PyObject *kind, *bug, *trace;
-
-    PyErr_Fetch(&kind, &bug, &trace);
-    PyErr_NormalizeException(&kind, &bug, &trace);
-    if (trace != NULL) {
-        PyException_SetTraceback(bug, trace);
-    }
-    Py_DECREF(kind);
-    Py_XDECREF(trace);
-    return bug;
-#endif
 }
 
 /* What a call of the loop comes to: a bug ends the relay, and is nobody else's business. */

@@ -8,6 +8,7 @@
 
 #include <Python.h>
 
+#include "exception.h"
 #include "stream.h"
 #include "timed.h"
 
@@ -136,20 +137,6 @@ static PyObject *unwatch(struct stream *self)
 {
     self->watched = 0;
     return PyObject_CallMethod(self->loop, "unwatch", "i", self->descriptor);
-}
-
-static PyObject *take_exception(void)
-{
-    PyObject *type, *error, *traceback;
-
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    if (traceback != NULL) {
-        PyException_SetTraceback(error, traceback);
-    }
-    Py_DECREF(type);
-    Py_XDECREF(traceback);
-    return error;
 }
 
 static PyObject *resume(struct stream *self, PyObject *error)

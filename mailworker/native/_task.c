@@ -7,6 +7,7 @@
 
 #include <Python.h>
 
+#include "exception.h"
 #include "timed.h"
 
 #include <stddef.h>
@@ -65,47 +66,20 @@ static void task_dealloc(PyObject *object)
 }
 
 /* Tells the loop of the exception that was raised, unless it is one that ends the process. */
-static PyObject *report_bug(PyObject *loop)
+static PyObject *report_bug(struct task *self)
 {
-    PyObject *type, *bug, *traceback, *on_bug, *told = NULL;
+    PyObject *bug, *told;
 
     if (!PyErr_ExceptionMatches(PyExc_Exception)) {
         return NULL;
     }
-    PyErr_Fetch(&type, &bug, &traceback);
-    PyErr_NormalizeException(&type, &bug, &traceback);
-    if (traceback != NULL) {
-        PyException_SetTraceback(bug, traceback);
+    bug = take_exception();
+    told = PyObject_CallMethodOneArg(self->loop, names.cancel_deadline, (PyObject *) self);
+    if (told != NULL) {
+        Py_SETREF(told, PyObject_CallMethodOneArg(self->loop, names.on_bug, bug));
     }
-    on_bug = PyObject_GetAttr(loop, names.on_bug);
-    if (on_bug != NULL) {
-        told = PyObject_CallOneArg(on_bug, bug);
-        Py_DECREF(on_bug);
-    }
-    Py_DECREF(type);
-    Py_XDECREF(bug);
-    Py_XDECREF(traceback);
+    Py_DECREF(bug);
     return told;
-}
-
-/* The coroutine has come to its end, or an exception has ended it. */
-static PyObject *task_ended(struct task *self, int raised)
-{
-    PyObject *type = NULL, *error = NULL, *traceback = NULL, *done;
-
-    if (raised) {
-        PyErr_Fetch(&type, &error, &traceback);
-    }
-    done = PyObject_CallMethodOneArg(self->loop, names.cancel_deadline, (PyObject *) self);
-    if (!raised || done == NULL) {
-        Py_XDECREF(type);
-        Py_XDECREF(error);
-        Py_XDECREF(traceback);
-        return done;
-    }
-    Py_DECREF(done);
-    PyErr_Restore(type, error, traceback);
-    return report_bug(self->loop);
 }
 
 /* Raises `error` where the coroutine waits; gives what it then waits for. */
@@ -137,8 +111,11 @@ static PyObject *task_go_on(struct task *self, PyObject *error)
         self->waits_for = result;
         return PyObject_CallMethodOneArg(result, names.park, (PyObject *) self);
     }
+    if (status == PYGEN_ERROR) {
+        return report_bug(self);
+    }
     Py_XDECREF(result);
-    return task_ended(self, status == PYGEN_ERROR);
+    return PyObject_CallMethodOneArg(self->loop, names.cancel_deadline, (PyObject *) self);
 }
 
 static PyObject *task_resume(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
@@ -177,7 +154,7 @@ static PyObject *task_cancel(PyObject *object, PyObject *Py_UNUSED(none))
     }
     Py_DECREF(done);
     done = PyObject_CallMethodNoArgs(self->coroutine, names.close);
-    return done == NULL ? report_bug(self->loop) : done;
+    return done == NULL ? report_bug(self) : done;
 }
 
 static PyMemberDef task_members[] = {

@@ -4,6 +4,7 @@
 
 #include <Python.h>
 
+#include "exception.h"
 #include "reply.h"
 #include "stream.h"
 
@@ -43,18 +44,13 @@ static void raise_error(PyObject *error)
 /* Raises in place of the selector's error what Python calls it. */
 static void refuse_watch(struct stream *self)
 {
-    PyObject *type, *error, *traceback, *told;
+    PyObject *error;
 
-    if (!PyErr_ExceptionMatches(PyExc_OSError)) {
-        return;
+    if (PyErr_ExceptionMatches(PyExc_OSError)) {
+        error = take_exception();
+        raise_error(PyObject_CallMethodOneArg((PyObject *) self, refused_name, error));
+        Py_DECREF(error);
     }
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    told = PyObject_CallMethodOneArg((PyObject *) self, refused_name, error);
-    raise_error(told);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(traceback);
 }
 
 /* Watches for `events`, if that is not so already; whether it went well. */
