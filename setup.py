@@ -15,7 +15,7 @@ EXTENSIONS = {
     "_sockets": ["_sockets.c"],
     "_stream": ["_stream.c", "stream_actions.c", "reply.c"],
     "_task": ["_task.c"],
-    "_timers": ["_timers.c"],
+    "_timers": ["_timers.c", "timed.c"],
 }
 HEADERS = ("epoll", "exception", "pump", "reply", "stream", "timed")
 if sys.platform == "linux":

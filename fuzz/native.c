@@ -1,7 +1,7 @@
 /*
  * Any bytes for the C of mailworker/native. The first byte chooses: raw bytes for a handshake and what follows it,
- * rubbish in the memory of the session cache, or a relay whose both ends do as the bytes say. What comes out of a relay
- * or of the cache must be what went in; for all else the sanitizers watch.
+ * rubbish in the memory of the session cache, a relay whose both ends do as the bytes say, or what may be a backend's
+ * reply. What comes out of a relay or of the cache must be what went in; for all else the sanitizers watch.
  *
  * A full handshake takes OpenSSL longer than all else together, so it is not made where another will do.
  *
@@ -10,6 +10,7 @@
  */
 
 #include "openssl.h"
+#include "reply.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -411,9 +412,33 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
+/* The first two bytes say how long the beginnings of lines are that stand behind them; then the reply comes. */
+static void reply(const uint8_t *data, size_t size)
+{
+    size_t last = size > 0 ? data[0] % 8 : 0, others = size > 1 ? data[1] % 8 : 0, length;
+    char *text;
+
+    if (size < 2 + last + others) {
+        return;
+    }
+    length = size - 2 - last - others;
+    text = malloc(length + (length == 0)); /* where its bounds are watched */
+    demand(text != NULL, "out of memory");
+    memcpy(text, data + 2 + last + others, length);
+    if (reply_is_whole(text, length, (const char *) data + 2, last, others ? (const char *) data + 2 + last : NULL,
+                       others)) {
+        demand(length >= 2 && memcmp(text + length - 2, "\r\n", 2) == 0, "a reply without its end");
+    }
+    free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1) {
+        return 0;
+    }
+    if (data[0] == 0xFF) {
+        reply(data + 1, size - 1);
         return 0;
     }
     ERR_clear_error();

@@ -22,7 +22,7 @@ static struct {
 } names;
 
 /* mailworker.native._timers.Timed */
-static PyTypeObject *timed_type;
+static PyTypeObject *timed_class;
 
 static int stream_init(PyObject *object, PyObject *arguments, PyObject *keywords)
 {
@@ -120,7 +120,7 @@ static PyObject *stream_park(PyObject *object, PyObject *task)
     PyObject *deadline, *done;
 
     Py_XSETREF(self->task, Py_NewRef(task));
-    if (PyObject_TypeCheck(task, timed_type) && ((struct timed *) task)->deadline == self->deadline) {
+    if (PyObject_TypeCheck(task, timed_class) && ((struct timed *) task)->deadline == self->deadline) {
         Py_RETURN_NONE;
     }
     deadline = PyFloat_FromDouble(self->deadline);
@@ -298,9 +298,9 @@ static int find_timed(void)
     if (module == NULL) {
         return -1;
     }
-    timed_type = (PyTypeObject *) PyObject_GetAttrString(module, "Timed");
+    timed_class = (PyTypeObject *) PyObject_GetAttrString(module, "Timed");
     Py_DECREF(module);
-    return timed_type == NULL ? -1 : 0;
+    return timed_class == NULL ? -1 : 0;
 }
 
 PyMODINIT_FUNC PyInit__stream(void)
