@@ -100,7 +100,7 @@ class Loop:
     def _serve_round(self) -> None:
         timers, again = self._timers, self._again
         turns = len(again)
-        self.urgent = False
+        self.urgent = turns > 0  # they come right after this round
         self._dispatch(self, monotonic, timers, 0.0 if turns else timers.delay(self.now))
         for _ in range(turns):
             again.popleft().ready(READ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -69,7 +70,11 @@ def _serve(origin: Origin, cycle: Cycle, console: Console) -> int:
         return _FAILURE
     console.close()
     cycle.redirect_stderr()
-    return process.run()
+    try:
+        return process.run()
+    finally:
+        # Python before 3.12 crashes where it breaks up circles with a memoryview in them, and it does so at its end.
+        gc.freeze()
 
 
 def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:

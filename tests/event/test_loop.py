@@ -40,6 +40,20 @@ def test_who_has_input_of_its_own_is_called_in_the_next_round_without_waiting(be
     assert bench.selector.rounds == 2
 
 
+def test_who_is_to_be_called_again_does_not_wait_for_others() -> None:
+    """Without the bench, whose selector never waits again by itself."""
+    bugs: list[Exception] = []
+    loop = Loop(bugs.append)
+    late = Alarm(loop.stop)
+    loop.set_deadline(late, loop.now + 5)
+    watcher = Watcher(loop.stop)
+    loop.again(Watcher(lambda: loop.again(watcher)))
+    loop.run()
+    loop.close()
+    assert watcher.masks == [READ]
+    assert not bugs
+
+
 def test_who_asks_to_be_called_again_does_not_hold_up_the_others(bench: Bench, pair: Pair) -> None:
     loop = bench.loop
     hungry = Watcher(lambda: loop.again(hungry))
