@@ -25,7 +25,7 @@ from tests.oracle.client import PROBE
 from tests.oracle.configuration import SERVERS, Server, configuration, port_name
 from tests.oracle.parties import PATIENCE, AuthService, Backend, Client, Control, Party
 from tests.oracle.proxies import Start
-from tests.oracle.runner import reserve_everywhere
+from tests.oracle.runner import reserve
 from tests.oracle.transcript import sessions, shown
 from tests.support.certificates import CertificateAuthority, rsa_key
 
@@ -70,7 +70,7 @@ class Props:
         self.tls = ssl.create_default_context(cafile=authority.path)
         self.auth = self._held.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.backends = self._held.enter_context(socket.create_server(("0.0.0.0", 0)))
-        closed = self._held.enter_context(reserve_everywhere())
+        closed = self._held.enter_context(reserve("::"))
         self.values: dict[str, object] = {"certificate": issued.certificate, "key": issued.key}
         for name, held in (("auth", self.auth), ("backend", self.backends), ("closed", closed)):
             held.setblocking(False)
@@ -115,9 +115,7 @@ class Stage:
     def __init__(self, start: Start, props: Props, servers: Mapping[str, Server] = SERVERS) -> None:
         self.props = props
         self.servers = servers
-        self._held = {
-            name: _reserve(server.host.strip("[]")) for name, server in servers.items() if server.host != UNIX
-        }
+        self._held = {name: reserve(server.host.strip("[]")) for name, server in servers.items() if server.host != UNIX}
         self._ports = {name: int(held.getsockname()[1]) for name, held in self._held.items()}
         self.folder = Path(tempfile.mkdtemp(dir=props.folder))
         self.folder.chmod(0o755)
@@ -317,16 +315,6 @@ def _told(name: str, party: Party) -> Iterator[str]:
         party.told_over = True
         if name != "auth":
             yield f"{name} = closed"
-
-
-def _reserve(host: str) -> socket.socket:
-    """Keeps a port of `host` for a server with SO_REUSEADDR."""
-    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    if host == "::":
-        held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    held.bind((host, 0))
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return held
 
 
 def _accept(listening: socket.socket) -> socket.socket | None:
