@@ -336,7 +336,7 @@ static PyMethodDef methods[] = {
     NAMED(modify, "modify(fileobj, events, data=None): watch for other events, or for another handler."),
     NAMED(select, "select(timeout=None): wait, and say which keys are ready for what."),
     {"dispatch", (PyCFunction) (void (*)(void)) epoll_dispatch, METH_FASTCALL,
-     "dispatch(loop, clock, timeout): wait, set loop.now, and call the handlers."},
+     "dispatch(loop, clock, timers, timeout): wait, set loop.now, and call the handlers."},
     {"get_map", epoll_get_map, METH_NOARGS, "get_map(): what is watched."},
     {"close", epoll_close, METH_NOARGS, "close(): watch no more."},
     {NULL, NULL, 0, NULL},

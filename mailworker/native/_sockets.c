@@ -21,10 +21,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* macOS; SIGPIPE is ignored in every process anyway */
-#endif
-
 /* Every read goes through one page, so that a connection that waits holds no buffer. */
 #define PAGE_SIZE 65536
 static char page[PAGE_SIZE];
@@ -231,7 +227,7 @@ static PyObject *sockets_send_at_once(PyObject *Py_UNUSED(module), PyObject *con
     Py_RETURN_NONE;
 }
 
-static PyObject *receive(PyObject *const *arguments, Py_ssize_t given, int flags)
+static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
     long values[2];
     ssize_t result;
@@ -240,45 +236,10 @@ static PyObject *receive(PyObject *const *arguments, Py_ssize_t given, int flags
         return NULL;
     }
     do {
-        result = recv((int) values[0], page, (size_t) (values[1] < PAGE_SIZE ? values[1] : PAGE_SIZE), flags);
+        result = recv((int) values[0], page, (size_t) (values[1] < PAGE_SIZE ? values[1] : PAGE_SIZE),
+                      MSG_DONTWAIT | MSG_PEEK);
     } while (result < 0 && errno == EINTR);
     return result < 0 ? failure() : PyBytes_FromStringAndSize(page, result);
-}
-
-static PyObject *sockets_recv(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
-{
-    return receive(arguments, given, MSG_DONTWAIT);
-}
-
-static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
-{
-    return receive(arguments, given, MSG_DONTWAIT | MSG_PEEK);
-}
-
-static PyObject *sockets_send(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
-{
-    long values[1];
-    ssize_t result;
-    char *data;
-    Py_ssize_t length;
-
-    if (!take_integers(arguments, given, 2, 1, values) || PyBytes_AsStringAndSize(arguments[1], &data, &length) < 0) {
-        return NULL;
-    }
-    do {
-        result = send((int) values[0], data, (size_t) length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (result < 0 && errno == EINTR);
-    return result < 0 ? failure() : PyLong_FromSsize_t(result);
-}
-
-static PyObject *sockets_end_output(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
-{
-    long values[1];
-
-    if (!take_integers(arguments, given, 1, 1, values)) {
-        return NULL;
-    }
-    return shutdown((int) values[0], SHUT_WR) < 0 ? failure() : PyLong_FromLong(0);
 }
 
 #define FAST(name, text) {#name, (PyCFunction) (void (*)(void)) sockets_##name, METH_FASTCALL, text}
@@ -288,10 +249,7 @@ static PyMethodDef functions[] = {
     FAST(local_address, "local_address(descriptor): where a connection was made to."),
     {"dial", sockets_dial, METH_O, "dial(address): a descriptor whose connection is made or under way."},
     FAST(send_at_once, "send_at_once(descriptor): TCP_NODELAY."),
-    FAST(recv, "recv(descriptor, limit): bytes."),
     FAST(peek, "peek(descriptor, limit): bytes that stay to be read."),
-    FAST(send, "send(descriptor, data): how many bytes were taken."),
-    FAST(end_output, "end_output(descriptor): 0 where FIN is sent."),
     {NULL, NULL, 0, NULL},
 };
 

@@ -14,14 +14,5 @@ def dial(address: Address) -> int | tuple[str, int]:
 def send_at_once(descriptor: int) -> None:
     """Do not wait for acknowledgments of what was sent (TCP_NODELAY), where there is such a thing."""
 
-def recv(descriptor: int, limit: int) -> bytes | int:
-    """Up to `limit` bytes, b"" at the end of input."""
-
 def peek(descriptor: int, limit: int) -> bytes | int:
-    """As `recv`, but what is given stays to be read."""
-
-def send(descriptor: int, data: bytes) -> int:
-    """How many bytes the system took."""
-
-def end_output(descriptor: int) -> int:
-    """Send no more (FIN), while the peer may go on to send; 0 where that is done."""
+    """Up to `limit` bytes that stay to be read, b"" at the end of input."""

@@ -27,21 +27,12 @@ if sys.platform != "linux":
 
 from mailworker.native.epoll import EpollSelector
 from mailworker.native.tasks import Timed, Timers
+from tests.event.bench import Watcher
 
 
 class _Loop:
     now = 0.0
     urgent = True  # one round is enough
-
-
-class _Handler:
-    def __init__(self, action: Callable[[], object] = lambda: None) -> None:
-        self._action = action
-        self.masks: list[int] = []
-
-    def ready(self, mask: int) -> None:
-        self.masks.append(mask)
-        self._action()
 
 
 @pytest.fixture
@@ -143,7 +134,7 @@ def test_a_descriptor_that_was_closed_meanwhile_is_the_systems_error(selector: E
 
 
 def test_more_descriptors_than_at_first(selector: EpollSelector, readable: Readable) -> None:
-    handlers = [_Handler() for _ in range(100)]
+    handlers = [Watcher() for _ in range(100)]
     for handler in handlers:
         selector.register(readable(), EVENT_READ, handler)
     assert len(selector.get_map()) == len(selector.select(0)) == 100
@@ -154,7 +145,7 @@ def test_more_descriptors_than_at_first(selector: EpollSelector, readable: Reada
 def test_the_time_is_told_before_the_first_call(selector: EpollSelector, readable: Readable) -> None:
     loop = _Loop()
     told: list[float] = []
-    selector.register(readable(), EVENT_READ, _Handler(lambda: told.append(loop.now)))
+    selector.register(readable(), EVENT_READ, Watcher(lambda: told.append(loop.now)))
     selector.dispatch(loop, lambda: 4711.0, Timers(), None)
     assert told == [4711.0]
 
@@ -162,7 +153,7 @@ def test_the_time_is_told_before_the_first_call(selector: EpollSelector, readabl
 def test_it_waits_again_until_something_is_urgent(selector: EpollSelector, readable: Readable) -> None:
     loop = _Loop()
     loop.urgent = False
-    handler = _Handler(lambda: setattr(loop, "urgent", len(handler.masks) == 3))
+    handler = Watcher(lambda: setattr(loop, "urgent", len(handler.masks) == 3))
     selector.register(readable(), EVENT_READ, handler)
     selector.dispatch(loop, monotonic, Timers(), None)
     assert len(handler.masks) == 3
@@ -173,7 +164,7 @@ def test_it_waits_again_until_something_is_due(selector: EpollSelector, readable
     loop.urgent = False
     times = iter((1.0, 2.0, 3.0, 4.0, 5.0))
     timers.set(Timed(), 3.0, 0.0)
-    handler = _Handler()
+    handler = Watcher()
     selector.register(readable(), EVENT_READ, handler)
     selector.dispatch(loop, lambda: next(times), timers, None)
     assert loop.now == 3.0
@@ -185,7 +176,7 @@ def test_who_is_given_up_before_its_turn_is_not_called(
     selector: EpollSelector, readable: Readable, give_up: str
 ) -> None:
     descriptors = [readable(), readable()]
-    handlers = [_Handler(partial(getattr(selector, give_up), other)) for other in reversed(descriptors)]
+    handlers = [Watcher(partial(getattr(selector, give_up), other)) for other in reversed(descriptors)]
     for descriptor, handler in zip(descriptors, handlers, strict=True):
         selector.register(descriptor, EVENT_READ, handler)
     _dispatch(selector)
@@ -194,7 +185,7 @@ def test_who_is_given_up_before_its_turn_is_not_called(
 
 def test_who_takes_the_descriptor_of_another_is_not_called_for_it(selector: EpollSelector, readable: Readable) -> None:
     descriptors, silent = [readable(), readable()], socket.socketpair()
-    second = _Handler()
+    second = Watcher()
 
     def replace() -> None:
         (called,) = (each for each in descriptors if handlers[each].masks)
@@ -204,7 +195,7 @@ def test_who_takes_the_descriptor_of_another_is_not_called_for_it(selector: Epol
         os.dup2(silent[0].fileno(), other)
         selector.register(other, EVENT_READ, second)
 
-    handlers = {descriptor: _Handler(replace) for descriptor in descriptors}
+    handlers = {descriptor: Watcher(replace) for descriptor in descriptors}
     for descriptor, handler in handlers.items():
         selector.register(descriptor, EVENT_READ, handler)
     with silent[0], silent[1]:
@@ -220,13 +211,13 @@ def test_who_follows_another_on_the_same_connection_has_its_turn_at_once(
     selector: EpollSelector, readable: Readable
 ) -> None:
     descriptors = [readable(), readable()]
-    second = _Handler()
+    second = Watcher()
 
     def replace() -> None:
         (other,) = (each for each in descriptors if not handlers[each].masks)
         selector.modify(other, EVENT_READ, second)
 
-    handlers = {descriptor: _Handler(replace) for descriptor in descriptors}
+    handlers = {descriptor: Watcher(replace) for descriptor in descriptors}
     for descriptor, handler in handlers.items():
         selector.register(descriptor, EVENT_READ, handler)
     _dispatch(selector)
@@ -243,7 +234,7 @@ def test_an_exception_ends_the_round_and_who_is_left_has_a_turn_in_the_next(
             first.append(1)
             raise ZeroDivisionError
 
-    handlers = [_Handler(fail_once), _Handler(fail_once)]
+    handlers = [Watcher(fail_once), Watcher(fail_once)]
     for handler in handlers:
         selector.register(readable(), EVENT_READ, handler)
     with pytest.raises(ZeroDivisionError):
@@ -326,14 +317,14 @@ def test_other_threads_run_while_one_waits(selector: EpollSelector) -> None:
     with ours, theirs:
         thread = threading.Thread(target=send)
         thread.start()
-        selector.register(ours, EVENT_READ, _Handler())
+        selector.register(ours, EVENT_READ, Watcher())
         waiting.set()
         selector.dispatch(_Loop(), monotonic, Timers(), None)
         thread.join()
 
 
 def test_a_closed_selector_watches_nothing(readable: Readable) -> None:
-    selector, handler, descriptor = EpollSelector(), _Handler(), readable()
+    selector, handler, descriptor = EpollSelector(), Watcher(), readable()
     selector.register(descriptor, EVENT_READ, handler)
     selector.close()
     selector.close()
@@ -346,7 +337,7 @@ def test_a_closed_selector_watches_nothing(readable: Readable) -> None:
 
 
 def test_no_handler_is_held_beyond_its_watch(selector: EpollSelector, readable: Readable) -> None:
-    first, second, descriptor = _Handler(), _Handler(), readable()
+    first, second, descriptor = Watcher(), Watcher(), readable()
     selector.register(descriptor, EVENT_READ, first)
     selector.select(0)
     selector.modify(descriptor, EVENT_READ, second)
@@ -359,7 +350,7 @@ def test_no_handler_is_held_beyond_its_watch(selector: EpollSelector, readable: 
 
 
 def test_the_collector_finds_what_watches_its_own_selector(readable: Readable) -> None:
-    class Owner(_Handler):
+    class Owner(Watcher):
         pass
 
     owner, selector = Owner(), EpollSelector()
