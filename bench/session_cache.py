@@ -19,7 +19,6 @@ from mailworker.config.settings import SessionCache, SharedZone
 from mailworker.native.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zone
-from mailworker.tls.connection import TlsConnection
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, self_signed
 from tests.support.settings import ssl_settings
@@ -55,7 +54,7 @@ def shake_hands(
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
-    server = TlsConnection(server_context, ours.fileno())
+    server = server_context.connection(ours.fileno())
     client = client_context.wrap_socket(theirs, do_handshake_on_connect=False, session=session)
     client_done = server_done = False
     while not (client_done and server_done):

@@ -393,14 +393,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     policy.ticket_key_count = 2;
     table.lifetime = table_ticks(LIFETIME);
     policy.sessions = &table;
-    server = context_new(&policy);
+    server = context_new(&policy, 0);
     demand(server != NULL, "there is a context");
     SSL_CTX_set_session_id_context(server, (const unsigned char *) "fuzz", 4);
     SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_set_timeout(server, LIFETIME);
     context_use_sessions(server);
     context_use_ticket_keys(server);
-    context_verify_client(server, 1);
+    context_verify_peer(server, 1);
     certify(server);
     client = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);

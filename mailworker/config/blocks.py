@@ -13,11 +13,18 @@ from mailworker.config.command import NONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.listen import ListenDraft
 from mailworker.config.merge import merged
-from mailworker.config.settings import DialogueSettings, MailServer, Protocol, SslSettings
+from mailworker.config.proxy_ssl_settings import ProxySslSettings
+from mailworker.config.settings import (
+    DialogueSettings,
+    MailServer,
+    Protocol,
+    ProxySettings,
+    SslSettings,
+)
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 
-OnTls = Callable[[SslSettings | None, Protocol], None]
+OnTls = Callable[[SslSettings | None, ProxySslSettings | None, Protocol], None]
 
 _DIALOGUES: Final[dict[Protocol, Callable[[Scope, Scope], DialogueSettings]]] = {
     Protocol.IMAP: imap.freeze,
@@ -78,8 +85,9 @@ def _freeze(parser: Parser, mail_scope: Scope, on_tls: OnTls) -> tuple[MailServe
 class _Server:
     """A `server` block, whose modules are merged one by one in the order of the methods; each raises ConfigError."""
 
-    __slots__ = ("_core", "_mail_scope", "_protocol", "_scope", "_tls", "_tls_settings")
+    __slots__ = ("_core", "_mail_scope", "_protocol", "_proxy", "_scope", "_tls", "_tls_settings")
 
+    _proxy: ProxySettings
     _tls: ssl.SslDraft
     _tls_settings: SslSettings | None
 
@@ -95,7 +103,8 @@ class _Server:
         """See `commands`."""
         self._tls = ssl.merge(self._scope, self._mail_scope)
         self._tls_settings = ssl.freeze(parser, self._tls)
-        on_tls(self._tls_settings, self._protocol)
+        self._proxy = proxy.freeze(parser, self._scope, self._mail_scope)
+        on_tls(self._tls_settings, self._proxy.ssl, self._protocol)
 
     def freeze(self) -> MailServer:
         """The server. Where its error log is that of the main context it is empty, for that may follow after `mail`."""
@@ -117,7 +126,7 @@ class _Server:
             ssl=self._tls_settings,
             dialogue=_DIALOGUES[self._protocol](*scopes),
             auth_http=authentication,
-            proxy=proxy.freeze(*scopes),
+            proxy=self._proxy,
             real_ip_from=realip.freeze(*scopes),
             where=self._scope.opened_at,
         )

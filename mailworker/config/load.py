@@ -6,7 +6,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from mailworker.config import auth_http, blocks, core, events, imap, listen, mail, pop3, proxy, realip, smtp, ssl
+from mailworker.config import (
+    auth_http,
+    blocks,
+    core,
+    events,
+    imap,
+    listen,
+    mail,
+    pop3,
+    proxy,
+    proxy_ssl,
+    realip,
+    smtp,
+    ssl,
+)
 from mailworker.config.addresses import Resolve, system_addresses
 from mailworker.config.blocks import MailBlock, OnTls
 from mailworker.config.command import CommandTable
@@ -14,7 +28,7 @@ from mailworker.config.settings import LogTarget, MailServer, Settings
 from mailworker.config.tree import Parser, Warn
 from mailworker.config.zones import ZonesDraft
 
-_MODULES = (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, realip)
+_MODULES = (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, proxy_ssl, realip)
 
 
 def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
@@ -24,7 +38,7 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     globals_: str = "",
     error_log: Path | None = core.ERROR_LOG,
     resolve: Resolve = system_addresses,
-    on_tls: OnTls = lambda settings, protocol: None,
+    on_tls: OnTls = lambda settings, proxy_settings, protocol: None,
     on_warning: Warn = lambda level, message: None,
     on_syntax_ok: Callable[[], None] = lambda: None,
 ) -> Settings:
@@ -33,9 +47,9 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     `prefix` is the folder of logs and pid files; `globals_` is the text of -g, `error_log` the log of -e (None:
     stderr), which takes effect where the configuration names no file. Host names go through `resolve`.
 
-    `on_tls` is called with the TLS settings (None without TLS) and the protocol of every server in turn when nginx
-    would make its TLS context, so a ConfigError of the caller's comes in nginx's order. `on_warning` gets each warning
-    at once, since those that come before an error are reported too.
+    `on_tls` is called with the TLS settings of every server and of its backends (None without TLS) and its protocol,
+    in turn, when nginx would make its TLS context, so a ConfigError of the caller's comes in nginx's order.
+    `on_warning` gets each warning at once, since those that come before an error are reported too.
     `on_syntax_ok` is called where `-t` says so: what is refused after that is no error of syntax.
 
     Raises ConfigError.

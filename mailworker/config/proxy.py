@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mailworker.config import slots
+from mailworker.config import proxy_ssl, slots
 from mailworker.config.command import ONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
 from mailworker.config.settings import ProxyProtocol, ProxySettings
+from mailworker.config.tree import Parser
 from mailworker.config.values import PAGE
 
 
@@ -37,8 +38,8 @@ DEFAULTS: Final = ProxyDraft(
 )
 
 
-def freeze(server: Scope, mail: Scope) -> ProxySettings:
-    """The server's settings."""
+def freeze(parser: Parser, server: Scope, mail: Scope) -> ProxySettings:
+    """The server's settings; raises ConfigError."""
     draft = merged(DEFAULTS, server, mail)
     return ProxySettings(
         buffer=draft.proxy_buffer,
@@ -47,6 +48,7 @@ def freeze(server: Scope, mail: Scope) -> ProxySettings:
         xclient=draft.xclient,
         smtp_auth=draft.proxy_smtp_auth,
         proxy_protocol=draft.proxy_protocol,
+        ssl=proxy_ssl.freeze(parser, server, mail),
     )
 
 

@@ -11,6 +11,8 @@ from enum import Enum, IntEnum, IntFlag
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from mailworker.config.proxy_ssl_settings import ProxySslSettings
+
 
 class Level(IntEnum):
     """Severities of the error log, nginx's numbers: a log takes its level and all below it."""
@@ -256,7 +258,7 @@ class AuthHttpSettings:
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """The directives of the proxy module."""
+    """The directives of the proxy module; `ssl` is None where backends are not asked for TLS."""
 
     buffer: int
     timeout: float
@@ -264,6 +266,7 @@ class ProxySettings:
     xclient: bool
     smtp_auth: bool
     proxy_protocol: ProxyProtocol
+    ssl: ProxySslSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

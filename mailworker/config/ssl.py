@@ -182,7 +182,7 @@ def _set_session_cache(parser: Parser) -> None:
 _set_ssl_flag: Final = slots.flag(SslDraft)
 _set_starttls_choice: Final = slots.choice(SslDraft, {state.value: state for state in Starttls})
 _VERIFY: Final = {state.value: state for state in VerifyClient}
-_PROTOCOLS: Final = {name: name for name in ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")}
+PROTOCOLS: Final = {name: name for name in ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")}
 _BOTH: Final = Context.MAIL | Context.SERVER
 
 COMMANDS: Final = (
@@ -194,7 +194,7 @@ COMMANDS: Final = (
     Command("ssl_password_file", _BOTH, ONE, _set_password_file),
     Command("ssl_dhparam", _BOTH, ONE, slots.string(SslDraft)),
     Command("ssl_ecdh_curve", _BOTH, ONE, slots.string(SslDraft)),
-    Command("ssl_protocols", _BOTH, ONE_OR_MORE, slots.bitmask(SslDraft, _PROTOCOLS)),
+    Command("ssl_protocols", _BOTH, ONE_OR_MORE, slots.bitmask(SslDraft, PROTOCOLS)),
     Command("ssl_ciphers", _BOTH, ONE, slots.string(SslDraft)),
     Command("ssl_prefer_server_ciphers", _BOTH, ONE, slots.flag(SslDraft)),
     Command("ssl_session_cache", _BOTH, ONE_OR_TWO, _set_session_cache),

@@ -9,7 +9,12 @@ from mailworker.errors import ConnectionLost, TimedOut
 from mailworker.event.selector import READ
 from mailworker.native import tasks
 from mailworker.tls.connection import TlsConnection, Want
-from mailworker.tls.context import TlsContext
+
+
+class TlsContext(Protocol):
+    """Makes the TLS connections of a server, or those to a backend."""
+
+    def connection(self, descriptor: int) -> TlsConnection: ...
 
 
 class Stream(Protocol):
@@ -33,7 +38,7 @@ class Stream(Protocol):
         """As `read`, but what is given stays to be read; only before TLS."""
 
     async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:
-        """Shake hands as the server; no byte may have been read beyond what was before TLS.
+        """Shake hands; no byte may have been read beyond what was before TLS.
 
         `more` promises a `write` right after, with which the last bytes of the handshake may go.
         """
@@ -52,7 +57,7 @@ class SocketStream(tasks.Stream):
 
     async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:
         """See `Stream.start_tls`."""
-        self.tls = tls = TlsConnection(context, self.descriptor)
+        self.tls = tls = context.connection(self.descriptor)
         while (want := tls.handshake(more=more)) is not None:
             await self.wait(want)
 

@@ -15,21 +15,33 @@ from mailworker.mail.dialogue.smtp import SmtpDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.mail.upstream.login import imap_log_in, pop3_log_in, smtp_log_in
+from mailworker.mail.upstream.starttls import imap_starttls, pop3_starttls, smtp_starttls
 from mailworker.mail.upstream.upstream import Introduction, ReplyReader, Upstream
+from mailworker.tls.upstream import Backend
 from mailworker.wire.upstream import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader
 
 
 @dataclass(frozen=True, slots=True)
 class MailProtocol:
-    """One row. `log_in` gives the reply that tells the client it is logged in."""
+    """One row. `starttls` asks a backend for TLS; `log_in` gives the reply that tells the client it is logged in."""
 
     dialogue: Callable[[Stream, Server, SessionLog], Dialogue[Any]]
     reply_reader: Callable[[int], ReplyReader]
+    starttls: Callable[[Upstream, Any, Introduction], Awaitable[None]]
     log_in: Callable[[Upstream, Any, Introduction], Awaitable[bytes]]
+
+    async def log_in_over_tls(self, upstream: Upstream, dialogue: Any, who: Introduction, backend: Backend) -> bytes:
+        """As `log_in`, but let nobody else read it."""
+        if backend.starttls:
+            await self.starttls(upstream, dialogue, who)
+        await upstream.start_tls(backend)
+        reply = await self.log_in(upstream, dialogue, who)
+        upstream.remember(backend)
+        return reply
 
 
 PROTOCOLS = {
-    Protocol.IMAP: MailProtocol(ImapDialogue, ImapReplyReader, imap_log_in),
-    Protocol.POP3: MailProtocol(Pop3Dialogue, Pop3ReplyReader, pop3_log_in),
-    Protocol.SMTP: MailProtocol(SmtpDialogue, SmtpReplyReader, smtp_log_in),
+    Protocol.IMAP: MailProtocol(ImapDialogue, ImapReplyReader, imap_starttls, imap_log_in),
+    Protocol.POP3: MailProtocol(Pop3Dialogue, Pop3ReplyReader, pop3_starttls, pop3_log_in),
+    Protocol.SMTP: MailProtocol(SmtpDialogue, SmtpReplyReader, smtp_starttls, smtp_log_in),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mailworker.config.settings import MailServer, Starttls
 from mailworker.log.log import Log
 from mailworker.mail.authentication.auth_http import AuthHttp
@@ -9,21 +11,29 @@ from mailworker.mail.authentication.authenticator import Authenticator
 from mailworker.mail.capabilities import Capabilities, capabilities
 from mailworker.mail.client_host import Resolver
 from mailworker.tls.context import TlsContext
+from mailworker.tls.upstream import UpstreamTls
+
+
+class ServerTls(NamedTuple):
+    """What encrypts a server's connections: with clients, and with backends; None for neither."""
+
+    clients: TlsContext | None = None
+    backends: UpstreamTls | None = None
 
 
 class Server:
     """Made by the master before it forks.
 
-    `tls` is None where no connection of the server can be encrypted, `resolver` where clients' names are not asked for.
-    `starttls_only` tells whether logging in demands TLS.
+    `tls` is None where no connection with a client can be encrypted, `upstream_tls` where none with a backend is, and
+    `resolver` where clients' names are not asked for. `starttls_only` tells whether logging in demands TLS.
     """
 
-    __slots__ = ("authenticator", "capabilities", "log", "resolver", "settings", "starttls_only", "tls")
+    __slots__ = ("authenticator", "capabilities", "log", "resolver", "settings", "starttls_only", "tls", "upstream_tls")
 
-    def __init__(self, settings: MailServer, log: Log, tls: TlsContext | None) -> None:
+    def __init__(self, settings: MailServer, log: Log, tls: ServerTls) -> None:
         self.settings = settings
         self.log = log
-        self.tls = tls
+        self.tls, self.upstream_tls = tls
         self.starttls_only = settings.starttls is Starttls.ONLY
         self.resolver: Resolver | None = None
         self.authenticator: Authenticator = AuthHttp(settings.auth_http)

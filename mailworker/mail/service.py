@@ -23,11 +23,10 @@ from mailworker.mail.client import Client
 from mailworker.mail.client_address import is_among
 from mailworker.mail.client_host import Resolver, new_resolver
 from mailworker.mail.relay import Relays
-from mailworker.mail.server import Server
+from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
 from mailworker.mail.session_log import SessionLog
 from mailworker.native.sockets import local_address
-from mailworker.tls.context import TlsContext
 
 
 class Endpoint(Protocol):
@@ -73,7 +72,7 @@ class MailService:
         self,
         settings: Settings,
         listeners: Sequence[BoundListener],
-        contexts: Sequence[TlsContext | None],
+        contexts: Sequence[ServerTls],
         log: Log,
         server_logs: Sequence[Log],
     ) -> None:

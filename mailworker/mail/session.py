@@ -89,10 +89,9 @@ class Session:
             refusal = await self._shake_hands(more=self._server.greets_at_once)
             if refusal is not None:
                 return refusal
-        if self._server.resolver is not None:
-            self._client.host = await find_host(
-                self._server.resolver, self._connections, self._client.address, self._log
-            )
+        resolver = self._server.resolver
+        if resolver is not None:
+            self._client.host = await find_host(resolver, self._connections, self._client.address, self._log)
             self._renew_deadline()  # that time was ours
         self._log.action = "sending client greeting line"
         await self._dialogue.greet()
@@ -158,13 +157,12 @@ class Session:
         self._log.action = "in http auth state"
         self._log.login = login.name
         self._attempts += 1
+        authenticator = self._server.authenticator
         if self._log.verbose:
-            self._log.debug(
-                f"asking {self._server.authenticator.name}, method {login.method.name}, attempt {self._attempts}"
-            )
+            self._log.debug(f"asking {authenticator.name}, method {login.method.name}, attempt {self._attempts}")
         request = self._client.auth_request(login, self._attempts, self._server.settings)
         try:
-            verdict = await self._server.authenticator.authenticate(self._connections, request, self._dialogue.pause)
+            verdict = await authenticator.authenticate(self._connections, request, self._dialogue.pause)
         except InvalidResponse as error:
             if error.login is not None:
                 self._log.login = error.login
@@ -179,7 +177,7 @@ class Session:
 
     async def _log_in(self, login: Login, accepted: Accepted) -> None:
         """Log in at the backend and leave the rest to a relay."""
-        settings = self._server.settings
+        settings, tls = self._server.settings, self._server.upstream_tls
         who = self._client.introduction(login, accepted, settings)
         self._log.action = "connecting to upstream"
         self._log.upstream = upstream_name(accepted.address)
@@ -190,7 +188,10 @@ class Session:
             await stream.write(self._client.proxy_protocol(settings.proxy.proxy_protocol))
         protocol = PROTOCOLS[settings.protocol]
         upstream = Upstream(stream, protocol.reply_reader(settings.proxy.buffer), settings.proxy.buffer, self._log)
-        reply = await protocol.log_in(upstream, self._dialogue, who)
+        if tls is None:
+            reply = await protocol.log_in(upstream, self._dialogue, who)
+        else:
+            reply = await protocol.log_in_over_tls(upstream, self._dialogue, who, tls.backend(accepted.address))
         self._log.action = None
         self._log.info("client logged in")
         self._upstream = None
@@ -217,8 +218,7 @@ class Session:
         self._log.fault(error, self._server.authenticator.name)
         if error.party is not Party.CLIENT:
             return self._dialogue.internal_error
-        refused = isinstance(error, ProtocolError)  # a login that no backend may see
-        return self._dialogue.invalid() if refused else None
+        return self._dialogue.invalid() if isinstance(error, ProtocolError) else None  # no backend may see that login
 
     def _close_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None

@@ -30,6 +30,7 @@ _UNREACHABLE = frozenset(
 )
 
 _HANDSHAKE = "SSL_do_handshake()"
+_SHAKEN_OFF = "peer closed connection in SSL handshake"
 _TIMED_OUT = " (110: Connection timed out)"
 
 
@@ -111,7 +112,7 @@ def _describe_client(error: PeerError, _peer: str) -> tuple[Level, str]:
         return Level.INFO, f"client timed out{_TIMED_OUT}"
     if isinstance(error, ConnectionLost) and not error.errno:
         # nginx says nothing of clients that just leave.
-        return Level.INFO, "peer closed connection in SSL handshake" if error.call == _HANDSHAKE else ""
+        return Level.INFO, _SHAKEN_OFF if error.call == _HANDSHAKE else ""
     return severity(error) if isinstance(error, TlsError) else Level.INFO, _describe(error)
 
 
@@ -131,7 +132,7 @@ def _describe_upstream(error: PeerError, _peer: str) -> tuple[Level, str]:
     if isinstance(error, ConnectionLost):
         if error.errno:
             return _connection_level(error), _describe(error)
-        return Level.ERROR, "upstream prematurely closed connection"
+        return Level.ERROR, _SHAKEN_OFF if error.call == _HANDSHAKE else "upstream prematurely closed connection"
     return Level.ERROR, _describe(error)
 
 

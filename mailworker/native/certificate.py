@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from mailworker.native._native import ffi, lib
@@ -83,6 +84,12 @@ class Certificate:
         """The certificate in DER."""
         return written(lambda bio: lib.i2d_X509_bio(bio, self.pointer))
 
+    def is_for(self, name: str) -> bool:
+        """Whether it was issued to a host's `name` or IP address (RFC 6125)."""
+        if _is_ip(name):
+            return bool(lib.X509_check_ip_asc(self.pointer, name.encode(), 0) == 1)
+        return bool(lib.X509_check_host(self.pointer, name.encode(), len(name.encode()), 0, ffi.NULL) == 1)
+
 
 class RevocationList:
     """A certificate revocation list. Takes over the reference that it is given."""
@@ -96,6 +103,14 @@ class RevocationList:
     def der(self) -> bytes:
         """The list in DER."""
         return written(lambda bio: lib.i2d_X509_CRL_bio(bio, self.pointer))
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def load_certificates(source: str) -> tuple[Certificate, ...]:

@@ -1,4 +1,4 @@
-"""The SSL of OpenSSL: the server's side of one TLS connection over a non-blocking socket."""
+"""The SSL of OpenSSL: our side of one TLS connection over a non-blocking socket."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from mailworker.native._native import ffi, lib
 from mailworker.native.certificate import Certificate
 from mailworker.native.context import Context
-from mailworker.native.queue import OpenSslError, take_reasons
+from mailworker.native.queue import OpenSslError, checked, take_reasons
 
 if TYPE_CHECKING:
     from mailworker.native._native import CData
 
 Handle: TypeAlias = "CData"
+Session: TypeAlias = "CData"
 
 
 class Io(IntEnum):
@@ -112,6 +113,23 @@ class Connection:
         """The name that the client has asked for by SNI (RFC 6066 section 3), None where it did not."""
         name = lib.SSL_get_servername(self.handle, lib.TLSEXT_NAMETYPE_host_name)
         return None if name == ffi.NULL else ffi.string(name)
+
+    def ask_for(self, name: bytes) -> None:
+        """A client's: tell the server by SNI which name it is wanted by; before the handshake."""
+        checked("SSL_set_tlsext_host_name", self.handle, name)
+
+    def resume(self, session: Session) -> None:
+        """A client's: offer to go on with an earlier session; before the handshake."""
+        checked("SSL_set_session", self.handle, session)
+
+    @property
+    def session(self) -> Session | None:
+        """What a client can resume later, None where there is no such thing (yet: TLS 1.3 sends it with data)."""
+        pointer = lib.SSL_get1_session(self.handle)
+        if pointer == ffi.NULL:
+            return None
+        session = ffi.gc(pointer, lib.SSL_SESSION_free)
+        return session if lib.SSL_SESSION_is_resumable(session) else None
 
     def drop_session(self) -> None:
         """Let no later connection resume this session from a cache: its certificate was refused."""

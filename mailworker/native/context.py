@@ -26,7 +26,7 @@ _VERSION_OPTIONS = {
 
 
 class Context:
-    """What the server's side of connections has in common.
+    """What the connections of a server, or those of a client to its servers, have in common.
 
     It starts with no compression, no renegotiation, no early data, no automatic chains, a missing close_notify
     taken as an end, and buffers only for connections that are in the middle of something. Methods raise
@@ -35,12 +35,12 @@ class Context:
 
     __slots__ = ("_kept", "_policy", "pointer")
 
-    def __init__(self, protocol: bytes) -> None:
-        """`protocol` is the one ALPN protocol that clients may offer, b"" if ALPN is to be ignored."""
+    def __init__(self, protocol: bytes = b"", *, client: bool = False) -> None:
+        """`protocol` is the one ALPN protocol that a server's clients may offer, b"" if ALPN is to be ignored."""
         self._policy = ffi.new("struct tls_policy *")
         self._policy.protocol = [len(protocol), *protocol]
         self._kept: list[object] = [self._policy]  # what C points to
-        self.pointer: CData = ffi.gc(checked("context_new", self._policy), lib.SSL_CTX_free)
+        self.pointer: CData = ffi.gc(checked("context_new", self._policy, client), lib.SSL_CTX_free)
 
     def allow_versions(self, names: Iterable[str]) -> None:
         """Switch off all protocol versions but those; names that the library does not know are ignored."""
@@ -73,9 +73,9 @@ class Context:
         if result == 0:
             raise OpenSslError("SSL_CTX_compress_certs", take_reasons())
 
-    def ask_for_certificate(self, depth: int) -> None:
-        """Ask clients for a certificate and check its chain; the result stops no handshake."""
-        lib.context_verify_client(self.pointer, depth)
+    def verify_peer(self, depth: int) -> None:
+        """Check the chain of the peer's certificate, which clients are asked for; the result stops no handshake."""
+        lib.context_verify_peer(self.pointer, depth)
 
     def trust(self, authority: Certificate) -> None:
         """Let chains end in `authority`."""

@@ -46,12 +46,12 @@ struct tls_policy {
     const struct session_table *sessions; /* NULL where no process but this one knows the sessions */
 };
 
-SSL_CTX *context_new(struct tls_policy *policy);
+SSL_CTX *context_new(struct tls_policy *policy, int client);
 void context_use_ticket_keys(SSL_CTX *context);
 void context_use_sessions(SSL_CTX *context);
 void context_drop_session(SSL_CTX *context, SSL_SESSION *session);
 int context_compress_certificates(SSL_CTX *context, int on);
-void context_verify_client(SSL_CTX *context, int depth);
+void context_verify_peer(SSL_CTX *context, int depth);
 EVP_PKEY *engine_key(const char *engine_id, const char *key_id, const char **failed_call);
 
 /* A session may be lost at any time, but one that is loaded was stored whole under its id. table_load: -1 if it is lost. */

@@ -37,7 +37,7 @@ static int select_protocol(SSL *connection, const unsigned char **selected, unsi
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* The handshake goes on whatever the chain is worth: the session answers in the words of its protocol. */
+/* The handshake goes on whatever the chain is worth: the session decides, in the words of its protocol or of the log. */
 static int accept_any_chain(int verified, X509_STORE_CTX *chain)
 {
     (void) verified;
@@ -45,16 +45,18 @@ static int accept_any_chain(int verified, X509_STORE_CTX *chain)
     return 1;
 }
 
-SSL_CTX *context_new(struct tls_policy *policy)
+SSL_CTX *context_new(struct tls_policy *policy, int client)
 {
-    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *context = SSL_CTX_new(client ? TLS_client_method() : TLS_server_method());
 
     if (context == NULL) {
         return NULL;
     }
-    SSL_CTX_set_app_data(context, policy);
-    SSL_CTX_set_alpn_select_cb(context, select_protocol, policy);
-    SSL_CTX_set_info_callback(context, bound_lifetime);
+    if (!client) {
+        SSL_CTX_set_app_data(context, policy);
+        SSL_CTX_set_alpn_select_cb(context, select_protocol, policy);
+        SSL_CTX_set_info_callback(context, bound_lifetime);
+    }
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
                                   | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
@@ -68,7 +70,7 @@ SSL_CTX *context_new(struct tls_policy *policy)
     return context;
 }
 
-void context_verify_client(SSL_CTX *context, int depth)
+void context_verify_peer(SSL_CTX *context, int depth)
 {
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, accept_any_chain);
     SSL_CTX_set_verify_depth(context, depth);
@@ -132,7 +134,11 @@ SSL *connection_new(SSL_CTX *context, int fd)
         SSL_free(connection);
         return NULL;
     }
-    SSL_set_accept_state(connection);
+    if (SSL_is_server(connection)) {
+        SSL_set_accept_state(connection);
+    } else {
+        SSL_set_connect_state(connection);
+    }
     return connection;
 }
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from mailworker.config.blocks import OnTls
 from mailworker.config.load import load
-from mailworker.config.settings import LogTarget, Protocol, Settings, SslSettings
+from mailworker.config.settings import LogTarget, Settings
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
+from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.process.daemon import redirect_stderr
 from mailworker.process.listeners import BoundListener, Opening, plan_listeners
@@ -17,7 +19,6 @@ from mailworker.process.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zone, Zones
-from mailworker.tls.context import TlsContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Cycle:
     def __init__(
         self,
         settings: Settings,
-        contexts: Sequence[TlsContext | None],
+        contexts: Sequence[ServerTls],
         log: Log,
         zones: Zones | None = None,
         ticket_keys: Sequence[TicketKeys] = (),
@@ -184,7 +185,7 @@ class Cycle:
 def load_settings(
     invocation: Invocation,
     log: Log,
-    on_tls: Callable[[SslSettings | None, Protocol], None] = lambda settings, protocol: None,
+    on_tls: OnTls = lambda settings, proxy_settings, protocol: None,
     on_syntax_ok: Callable[[], None] = lambda: None,
 ) -> Settings:
     """Read the configuration alone; raises ConfigError. Warnings go to `log`."""

@@ -5,32 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.settings import Level, Protocol, SharedZone, SslSettings
 from mailworker.log.log import Log
+from mailworker.mail.server import ServerTls
 from mailworker.native.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zones
 from mailworker.tls.context import TlsContext
+from mailworker.tls.upstream import UpstreamTls
 
 
 class TlsContexts:
-    """A context for each server that was added, in turn, None for those without TLS; equal servers share one."""
+    """The contexts of each server that was added, in turn; equal servers share them."""
 
-    __slots__ = ("_built", "_conf_prefix", "_log", "_of_servers")
+    __slots__ = ("_built", "_conf_prefix", "_log", "_of_servers", "_upstreams")
 
     def __init__(self, conf_prefix: Path, log: Log) -> None:
         """`conf_prefix`: see `TlsContext.build`; warnings go to `log`."""
         self._built: dict[tuple[SslSettings, bytes], TlsContext] = {}
         self._conf_prefix = conf_prefix
         self._log = log
-        self._of_servers: list[TlsContext | None] = []
+        self._upstreams: dict[ProxySslSettings, UpstreamTls] = {}
+        self._of_servers: list[ServerTls] = []
 
-    def __iter__(self) -> Iterator[TlsContext | None]:
+    def __iter__(self) -> Iterator[ServerTls]:
         return iter(self._of_servers)
 
-    def add(self, settings: SslSettings | None, protocol: Protocol) -> None:
-        """Build the context of one more server; raises ConfigError."""
-        self._of_servers.append(None if settings is None else self._get(settings, protocol.value.encode()))
+    def add(self, settings: SslSettings | None, proxy_settings: ProxySslSettings | None, protocol: Protocol) -> None:
+        """Build the contexts of one more server, for its clients and its backends; raises ConfigError."""
+        clients = None if settings is None else self._get(settings, protocol.value.encode())
+        backends = None if proxy_settings is None else self._get_upstream(proxy_settings)
+        self._of_servers.append(ServerTls(clients, backends))
 
     def share(self, zones: Zones) -> list[TicketKeys]:
         """Join the contexts to their zones; returns the ticket keys that are there, which are still to be rotated."""
@@ -52,6 +58,11 @@ class TlsContexts:
         for warning in context.warnings:
             self._log.write(Level.WARN, warning)
         return context
+
+    def _get_upstream(self, settings: ProxySslSettings) -> UpstreamTls:
+        if settings not in self._upstreams:
+            self._upstreams[settings] = UpstreamTls.build(settings, conf_prefix=self._conf_prefix)
+        return self._upstreams[settings]
 
 
 def _zone_of(context: TlsContext) -> SharedZone | None:

@@ -7,9 +7,9 @@ from enum import IntEnum
 from mailworker.errors import ConnectionLost, Party, TlsError
 from mailworker.native import connection as steps
 from mailworker.native.connection import Connection, Io
+from mailworker.native.context import Context
 from mailworker.native.page import PAGE, PAGE_SIZE, PAGE_VIEW
 from mailworker.native.queue import take_reasons
-from mailworker.tls.context import TlsContext
 
 
 class Want(IntEnum):
@@ -23,7 +23,7 @@ _WANTS = {int(Io.WANT_READ): Want.READ, int(Io.WANT_WRITE): Want.WRITE}
 
 
 class TlsConnection(Connection):
-    """The server's side of a TLS connection.
+    """Our side of a TLS connection.
 
     Each step returns a `Want` where it cannot go on, and is then to be called again with the same arguments.
     A step raises TlsError where OpenSSL refuses what the peer sent, and ConnectionLost where the system failed.
@@ -31,9 +31,9 @@ class TlsConnection(Connection):
 
     __slots__ = ("_broken", "party")
 
-    def __init__(self, context: TlsContext, fd: int, party: Party = Party.CLIENT) -> None:
+    def __init__(self, context: Context, fd: int, party: Party = Party.CLIENT) -> None:
         """`fd` stays the caller's, who closes it after `free`."""
-        super().__init__(context.native, fd)
+        super().__init__(context, fd)
         self._broken = False  # OpenSSL forbids a close_notify after a fatal error
         self.party = party
 

@@ -75,6 +75,11 @@ class _ReplyReader(ABC):
         """Store what was received."""
         self._buffer += data
 
+    @property
+    def begun(self) -> bool:
+        """Whether there was a reply."""
+        return self._replies > 0
+
     def skip(self, replies: int) -> None:
         """So many replies were read, and found whole, by somebody else."""
         self._replies += replies
@@ -149,7 +154,7 @@ def expect_imap_continuation(reply: Reply) -> None:
     _expect(reply.last_line.startswith(b"+"), reply)
 
 
-def expect_imap_login(reply: Reply, tag: bytes) -> None:
+def expect_imap_ok(reply: Reply, tag: bytes) -> None:
     """Raises InvalidReply unless the command with `tag` succeeded; the error's text is without the tag, as nginx's."""
     if not reply.last_line.startswith(tag + b" OK"):
         raise InvalidReply(reply, reply.last_line.removeprefix(tag + b" "))

@@ -245,7 +245,7 @@ def test_tls_settings_are_handed_over_in_order_before_a_missing_auth_http_is_tol
             """events {} mail { ssl_certificate a; ssl_certificate_key b;
             server { listen 993 ssl; }
             server { listen 110; auth_http 127.0.0.1; } }""",
-            on_tls=lambda settings, protocol: told.append((protocol, settings is not None)),
+            on_tls=lambda settings, _, protocol: told.append((protocol, settings is not None)),
         )
     assert told == [(Protocol.IMAP, True), (Protocol.POP3, False)]
 

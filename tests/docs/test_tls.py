@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from mailworker.config.ssl import COMMANDS
+from mailworker.config import proxy_ssl, ssl
 from mailworker.process.cycle import Cycle, Invocation
 from tests.docs.test_configurations import BLOCK, ROOT
 from tests.support.certificates import CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.recorded_log import RecordedLog
 
+COMMANDS = (*ssl.COMMANDS, *proxy_ssl.COMMANDS)
 PAGE = (ROOT / "docs" / "tls.md").read_text(encoding="utf-8")
 EXAMPLES = BLOCK.findall(PAGE)
 
@@ -29,6 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rsa = authority.issue_server("mail.example.com.rsa", key, ("mail.example.com",))
     authority.issue_server("mail.example.com.ecdsa", ecdsa_key(), ("mail.example.com",))
     authority.issue_revocation_list("authority.crl", rsa)
+    authority.issue_client("proxy", ecdsa_key(), "proxy")
     encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
     (folder / "encrypted.key").write_bytes(encrypted)
     (folder / "mail.pass").write_text("old\nsecret\n")
@@ -51,11 +53,11 @@ def test_an_example_can_be_used(folder: Path, number: int) -> None:
 
 
 def test_every_directive_is_explained() -> None:
-    named = set(re.findall(r"\b(?:ssl|starttls)[a-z_]*\b", PAGE))
+    named = set(re.findall(r"\b(?:proxy_ssl|ssl|starttls)[a-z_]*\b", PAGE))
     assert {command.name for command in COMMANDS} - named == set()
 
 
 def test_every_directive_has_an_example() -> None:
     shown = set(re.findall(r"^ *([a-z_]+) ", "\n".join(EXAMPLES), re.MULTILINE))
-    told = set(re.findall(r"`((?:ssl|starttls)[a-z_]*) (?:on|off|only)", PAGE))
+    told = set(re.findall(r"`((?:proxy_ssl|ssl|starttls)[a-z_]*) (?:on|off|only)", PAGE))
     assert {command.name for command in COMMANDS} - shown - told == set()

@@ -16,6 +16,7 @@ from mailworker.config.settings import InetAddress, Protocol, ResolverSettings, 
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.mail.client_host import TEMPUNAVAIL, UNAVAILABLE, IpAddress, find_host
+from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.mail.session_log import SessionLog
 from tests.mail.cases import IMAP, POP3, SMTP
@@ -328,7 +329,7 @@ def test_smtp_servers_with_equal_directives_share_a_resolver() -> None:
     servers = [mail_server(Protocol.SMTP, resolver=resolver) for resolver in (one, same, other, ResolverSettings())]
     servers.append(mail_server(Protocol.IMAP, resolver=one))
     log = RecordedLog().log
-    service = MailService(configuration(*servers), [], [None] * 5, log, [log] * 5)
+    service = MailService(configuration(*servers), [], [ServerTls()] * 5, log, [log] * 5)
     service.prepare()
     resolvers = [server.resolver for server in service._servers]
     assert resolvers[0] is resolvers[1] is not None

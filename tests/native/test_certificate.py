@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from mailworker.native.certificate import load_certificates
 from mailworker.native.queue import OpenSslError
+from tests.support.certificates import CertificateAuthority, ecdsa_key
 
 SUBJECTS = {
     "plain": "/CN=joe",
@@ -80,3 +81,26 @@ def test_a_file_without_a_certificate(tmp_path: Path) -> None:
     for source in ("data:", "data:junk", f"data:{(tmp_path / 'key').read_text()}", str(tmp_path)):
         with pytest.raises(OpenSslError):
             load_certificates(source)
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("imap.example.com", True),
+        ("IMAP.Example.COM", True),
+        ("other.example.com", False),
+        ("a.wild.example.com", True),
+        ("a.b.wild.example.com", False),
+        ("wild.example.com", False),
+        ("192.0.2.1", True),
+        ("192.0.2.2", False),
+        ("2001:db8::1", True),
+        ("2001:db8:0:0::1", True),
+        ("", False),
+    ],
+)
+def test_a_certificate_is_for_the_names_and_addresses_that_it_names(name: str, fits: bool, tmp_path: Path) -> None:
+    names = ("imap.example.com", "*.wild.example.com", "192.0.2.1", "2001:db8::1")
+    issued = CertificateAuthority(tmp_path).issue_server("server", ecdsa_key(), names)
+    (certificate,) = load_certificates(str(issued.certificate))
+    assert certificate.is_for(name) is fits

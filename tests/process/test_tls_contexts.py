@@ -32,12 +32,16 @@ def server(certificate: Certificate, protocol: Protocol = Protocol.IMAP, **chang
 def contexts_of(*servers: MailServer) -> TlsContexts:
     contexts = TlsContexts(Path("/nonexistent"), RecordedLog().log)
     for each in servers:
-        contexts.add(each.ssl, each.protocol)
+        contexts.add(each.ssl, each.proxy.ssl, each.protocol)
     return contexts
 
 
+def clients_of(*servers: MailServer) -> list[TlsContext | None]:
+    return [tls.clients for tls in contexts_of(*servers)]
+
+
 def test_equal_servers_share_a_context(certificate: Certificate) -> None:
-    first, second, other, pop3, plain = contexts_of(
+    first, second, other, pop3, plain = clients_of(
         server(certificate),
         server(certificate),
         server(certificate, session_timeout=1),
@@ -80,7 +84,7 @@ def test_every_server_warns(certificate: Certificate, monkeypatch: pytest.Monkey
     recorded = RecordedLog()
     contexts = TlsContexts(Path("/nonexistent"), recorded.log)
     for _ in range(2):
-        contexts.add(ssl_settings(certificate), Protocol.IMAP)
+        contexts.add(ssl_settings(certificate), None, Protocol.IMAP)
     assert recorded.lines == ["[warn] beware"] * 2
 
 

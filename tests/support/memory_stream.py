@@ -8,10 +8,10 @@ from math import inf
 from typing import TypeVar
 
 from mailworker.errors import Party, PeerError, TimedOut
+from mailworker.event.stream import TlsContext
 from mailworker.event.task import Pause
 from mailworker.native.certificate import Certificate
 from mailworker.tls.connection import TlsConnection
-from mailworker.tls.context import TlsContext
 
 _Result = TypeVar("_Result")
 

@@ -81,6 +81,13 @@ class Peer:
         """The next line with its end; b"" where there is none."""
         return self.until(b"\n")
 
+    def one_line(self) -> bytes:
+        """A line, taking no byte of what comes behind it, which may be TLS."""
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self._socket.recv(1)
+        return line
+
     def rest(self) -> bytes:
         """All that comes until the other side closes, or resets."""
         while self._receive():
@@ -152,6 +159,12 @@ class Peer:
     def start_tls(self, context: ssl.SSLContext) -> None:
         assert not self._unread
         self._socket = context.wrap_socket(self._socket, server_hostname="mail.example.com")
+
+    def serve_tls(self, context: ssl.SSLContext) -> ssl.SSLSocket:
+        """Shake hands as the server."""
+        assert not self._unread
+        self._socket = encrypted = context.wrap_socket(self._socket, server_side=True)
+        return encrypted
 
     def end(self) -> None:
         """End our side: a FIN, unless the other side has reset the connection already."""

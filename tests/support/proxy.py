@@ -12,8 +12,10 @@ from pathlib import Path
 from mailworker.config.networks import Network
 from mailworker.config.settings import InetAddress, Listen, MailServer
 from mailworker.event.loop import Loop
+from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.tls.context import TlsContext
+from mailworker.tls.upstream import UpstreamTls
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.recorded_log import RecordedLog
@@ -87,7 +89,11 @@ class Proxy:
             replace(server, listens=(listen,)), worker_connections=worker_connections, debug_connection=debug_connection
         )
         self.service = MailService(
-            settings, [Bound(self._listening, [Endpoint(listen)])], [tls], self.log.log, [self.log.log]
+            settings,
+            [Bound(self._listening, [Endpoint(listen)])],
+            [ServerTls(tls, None if server.proxy.ssl is None else UpstreamTls.build(server.proxy.ssl))],
+            self.log.log,
+            [self.log.log],
         )
         self._loop = Loop(self.bugs.append)
         self._wire = _Wire(self._loop)

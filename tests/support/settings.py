@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mailworker.config.networks import Network
+from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.settings import (
     Address,
     AuthHttpSettings,
@@ -46,6 +47,22 @@ _PROXY = ProxySettings(
     xclient=True,
     smtp_auth=False,
     proxy_protocol=ProxyProtocol.OFF,
+)
+_PROXY_SSL = ProxySslSettings(
+    starttls=False,
+    certificate=None,
+    certificate_key=None,
+    passwords=None,
+    protocols=("TLSv1.2", "TLSv1.3"),
+    ciphers="DEFAULT",
+    name=None,
+    server_name=False,
+    verify=False,
+    verify_depth=1,
+    trusted_certificate=None,
+    crl=None,
+    session_reuse=True,
+    conf_commands=(),
 )
 _SSL = SslSettings(
     certificates=(),
@@ -96,6 +113,10 @@ def dialogue_settings(protocol: Protocol, **changes: Any) -> DialogueSettings:
 
 def proxy_settings(**changes: Any) -> ProxySettings:
     return replace(_PROXY, **changes)
+
+
+def proxy_ssl_settings(**changes: Any) -> ProxySslSettings:
+    return replace(_PROXY_SSL, **changes)
 
 
 def auth_http_settings(address: Address = NOWHERE, **changes: Any) -> AuthHttpSettings:

@@ -10,7 +10,6 @@ from typing import Protocol
 
 import pytest
 
-from mailworker.tls.connection import TlsConnection
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
 from tests.tls.peers import Pair, RawPair, tcp_pair
@@ -63,7 +62,7 @@ def connect_raw() -> Iterator[ConnectRaw]:
             stack.enter_context(theirs)
             ours.setblocking(False)
             theirs.setblocking(False)
-            server = TlsConnection(context, ours.fileno())
+            server = context.connection(ours.fileno())
             stack.callback(server.free)
             return RawPair(server, ours, theirs)
 

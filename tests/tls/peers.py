@@ -60,7 +60,7 @@ class Pair:
         self.server_socket, client_socket = tcp_pair() if tcp else socket.socketpair()
         self.server_socket.setblocking(False)
         client_socket.setblocking(False)
-        self.server = TlsConnection(context, self.server_socket.fileno())
+        self.server = context.connection(self.server_socket.fileno())
         self.client = (client or client_context()).wrap_socket(
             client_socket, do_handshake_on_connect=False, session=session, server_hostname=server_name
         )

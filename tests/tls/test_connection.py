@@ -14,7 +14,7 @@ from OpenSSL import SSL
 from mailworker.config.settings import Level
 from mailworker.errors import ConnectionLost, Party, TlsError
 from mailworker.native._native import ffi, lib
-from mailworker.tls.connection import TlsConnection, Want
+from mailworker.tls.connection import Want
 from mailworker.tls.severity import severity
 from tests.support.certificates import Certificate
 from tests.tls.conftest import Connect, ConnectRaw
@@ -284,7 +284,7 @@ def test_an_idle_connection_holds_no_buffers(ecdsa: Certificate) -> None:
         for _ in range(number):
             accepted, _peer = listener.accept()
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = TlsConnection(context, accepted.fileno())  # blocking, so that a step that reads waits
+            connection = context.connection(accepted.fileno())  # blocking, so that a step that reads waits
             while connection.handshake() is not None:
                 pass
             assert connection.send(b"*") == 1

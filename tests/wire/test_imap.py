@@ -41,7 +41,7 @@ def test_an_unfinished_command_keeps_its_room_and_a_finished_one_frees_it() -> N
 
 @given(st.lists(st.sampled_from([b" ", b"  ", b'"', b"\\", b"{", b"{2+}", b"{3}", b"u", b"p w", b"\r"])).map(b"".join))
 def test_the_usual_login_is_read_as_any_other_command(arguments: bytes) -> None:
-    login, other = (run(ImapParser(64), [b"a %b %b\n" % (verb, arguments)]) for verb in (b"login", b"AUTHENTICATE"))
+    login, other = (run(ImapParser(4096), [b"a %b %b\n" % (verb, arguments)]) for verb in (b"login", b"AUTHENTICATE"))
     assert [_arguments(event) for event in login] == [_arguments(event) for event in other]
 
 

@@ -21,7 +21,7 @@ from mailworker.wire.upstream import (
     TooLongReply,
     expect_imap_continuation,
     expect_imap_greeting,
-    expect_imap_login,
+    expect_imap_ok,
     expect_pop3_ok,
     expect_smtp_code,
     imap_login,
@@ -114,7 +114,7 @@ def test_a_reply_of_the_limit_is_taken_with_more_behind_it(kind: type[Reader]) -
 
 Check = Callable[[Reply], None]
 GREETING, CONTINUATION, POP3_OK = expect_imap_greeting, expect_imap_continuation, expect_pop3_ok
-LOGIN = partial(expect_imap_login, tag=b"a.1")
+LOGIN = partial(expect_imap_ok, tag=b"a.1")
 
 
 def smtp(*codes: bytes) -> Check:

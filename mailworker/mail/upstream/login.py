@@ -13,7 +13,7 @@ from mailworker.wire.upstream import (
     Reply,
     expect_imap_continuation,
     expect_imap_greeting,
-    expect_imap_login,
+    expect_imap_ok,
     expect_pop3_ok,
     expect_smtp_code,
     imap_login,
@@ -28,24 +28,24 @@ def _anything(_reply: Reply) -> None:
     """The caller knows more of what the reply must be, or it is the client's to judge."""
 
 
-def _smtp(code: bytes, command: str | None, *others: bytes) -> Wanted:
+def smtp_wanted(code: bytes, command: str | None, *others: bytes) -> Wanted:
     """A reply with one of the codes, of which the first is usual."""
     return Wanted(code + b" ", code + b"-", command, lambda reply: expect_smtp_code(reply, code, *others))
 
 
-_IMAP_GREETING = Wanted(b"* OK", None, None, expect_imap_greeting)
+IMAP_GREETING = Wanted(b"* OK", None, None, expect_imap_greeting)
 _IMAP_LOGIN = Wanted(b"+ ", None, "LOGIN command", expect_imap_continuation)
 _IMAP_USER = Wanted(b"+ ", None, "user name", expect_imap_continuation)
 _IMAP_PASSWORD = Wanted(b"", None, "password", _anything)
-_POP3_GREETING = Wanted(b"+OK", None, None, expect_pop3_ok)
+POP3_GREETING = Wanted(b"+OK", None, None, expect_pop3_ok)
 _POP3_USER = Wanted(b"+OK", None, "user name", expect_pop3_ok)
 _POP3_PASSWORD = Wanted(b"+OK", None, "password", expect_pop3_ok)
-_SMTP_GREETING = _smtp(b"220", None)
-_SMTP_HELLO = _smtp(b"250", "HELO/EHLO")
-_SMTP_XCLIENT = _smtp(b"220", "XCLIENT", b"250")
-_SMTP_CLIENT_HELLO = _smtp(b"250", "client HELO/EHLO")
-_SMTP_AUTH = _smtp(b"235", "AUTH")
-_SMTP_MAIL = _smtp(b"250", "MAIL FROM")
+SMTP_GREETING = smtp_wanted(b"220", None)
+SMTP_HELLO = smtp_wanted(b"250", "HELO/EHLO")
+_SMTP_XCLIENT = smtp_wanted(b"220", "XCLIENT", b"250")
+_SMTP_CLIENT_HELLO = smtp_wanted(b"250", "client HELO/EHLO")
+_SMTP_AUTH = smtp_wanted(b"235", "AUTH")
+_SMTP_MAIL = smtp_wanted(b"250", "MAIL FROM")
 _SMTP_RCPT = Wanted(b"", None, "RCPT TO", _anything)
 
 
@@ -54,16 +54,16 @@ async def imap_log_in(upstream: Upstream, dialogue: ImapDialogue, who: Introduct
     tag = dialogue.tag or b""
     first, second, third = imap_login(tag, who.name, _password(who))
     reply = await upstream.converse(
-        (None, _IMAP_GREETING), (first, _IMAP_LOGIN), (second, _IMAP_USER), (third, _IMAP_PASSWORD)
+        (None, IMAP_GREETING), (first, _IMAP_LOGIN), (second, _IMAP_USER), (third, _IMAP_PASSWORD)
     )
-    expect_imap_login(reply, tag)
+    expect_imap_ok(reply, tag)
     return reply.data
 
 
 async def pop3_log_in(upstream: Upstream, _dialogue: object, who: Introduction) -> bytes:
     """Log in by USER and PASS; gives the reply for the client. Raises a PeerError."""
     user, password = pop3_login(who.name, _password(who))
-    reply = await upstream.converse((None, _POP3_GREETING), (user, _POP3_USER), (password, _POP3_PASSWORD))
+    reply = await upstream.converse((None, POP3_GREETING), (user, _POP3_USER), (password, _POP3_PASSWORD))
     return reply.data
 
 
@@ -74,14 +74,14 @@ async def smtp_log_in(upstream: Upstream, dialogue: SmtpDialogue, who: Introduct
     """
     xclient, envelope = who.proxy.xclient, who.login.envelope
     steps: list[Step] = [
-        (None, _SMTP_GREETING),
-        (_hello(who.server_name, esmtp=dialogue.esmtp or xclient), _SMTP_HELLO),
+        (None, SMTP_GREETING),
+        (smtp_hello(who.server_name, esmtp=dialogue.esmtp or xclient), SMTP_HELLO),
     ]
     if xclient:
         login = None if who.proxy.smtp_auth else who.name
         await _add(steps, _SMTP_XCLIENT, lambda: build_xclient(who.client, login, who.client_host), upstream)
         if dialogue.helo:
-            steps.append((_hello(dialogue.helo, esmtp=dialogue.esmtp), _SMTP_CLIENT_HELLO))
+            steps.append((smtp_hello(dialogue.helo, esmtp=dialogue.esmtp), _SMTP_CLIENT_HELLO))
     if envelope is not None:
         steps += (smtp_line(envelope.mail), _SMTP_MAIL), (smtp_line(envelope.rcpt), _SMTP_RCPT)
     elif who.proxy.smtp_auth:
@@ -100,7 +100,8 @@ async def _add(steps: list[Step], wanted: Wanted, command: Callable[[], bytes], 
         raise
 
 
-def _hello(name: bytes, *, esmtp: bool) -> bytes:
+def smtp_hello(name: bytes, *, esmtp: bool) -> bytes:
+    """EHLO, or HELO; raises ProtocolError."""
     return smtp_line((b"EHLO %b" if esmtp else b"HELO %b") % name)
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mailworker.config.settings import Address, ProxySettings
-from mailworker.errors import ConnectionLost, Party, PeerError
+from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
 from mailworker.event.stream import SocketStream
 from mailworker.mail.dialogue.dialogue import Login
 from mailworker.mail.session_log import SessionLog
+from mailworker.tls.upstream import Backend
 from mailworker.wire.secret import Secret
 from mailworker.wire.upstream import ImapReplyReader, Pop3ReplyReader, Reply, SmtpReplyReader
 
@@ -57,19 +58,46 @@ Step = tuple[bytes | None, Wanted]
 class Upstream:
     """A backend during login: one command at a time, and the whole of its reply."""
 
-    __slots__ = ("_limit", "_log", "_reader", "_stream")
+    __slots__ = ("_greeted", "_limit", "_log", "_reader", "_stream")
 
     def __init__(self, stream: SocketStream, reader: ReplyReader, limit: int, log: SessionLog) -> None:
         self._stream = stream
         self._reader = reader
         self._limit = limit
         self._log = log
+        self._greeted = False
+
+    async def start_tls(self, backend: Backend) -> None:
+        """Encrypt what follows; the greeting, if it came in clear, will not come again.
+
+        Raises ProtocolError for a backend that may not be told a password, and for one that has sent more than its
+        go-ahead: who adds to it in clear must not be heard as if it were said in TLS (CVE-2026-1642).
+        """
+        self._log.action = "SSL handshaking to upstream"
+        if self._reader.rest():
+            raise ProtocolError(Party.UPSTREAM, "upstream sent data before SSL handshake")
+        self._greeted = self._reader.begun
+        await self._stream.start_tls(backend)
+        tls = self._stream.tls
+        assert tls is not None
+        if self._log.verbose:
+            self._log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
+        refusal = backend.refusal(tls)
+        if refusal is not None:
+            raise ProtocolError(Party.UPSTREAM, refusal)
+
+    def remember(self, backend: Backend) -> None:
+        """Spare later connections to the backend a part of the handshake."""
+        if self._stream.tls is not None:
+            backend.remember(self._stream.tls)
 
     async def converse(self, *steps: Step) -> Reply:
         """Send each command as soon as the reply to the one before it is what is wanted; gives the last reply.
 
         Raises ConnectionLost, TimedOut, TooLongReply and InvalidReply.
         """
+        if self._greeted and steps[0][0] is None:
+            steps = steps[1:]
         done = await self._exchange(steps)
         reply = await self._reply()
         steps[done][1].expect(reply)
@@ -94,7 +122,10 @@ class Upstream:
     async def _exchange(self, steps: tuple[Step, ...]) -> int:
         """Take steps while replies come whole and as usual; gives the step whose reply is at hand, or a part of it."""
         try:
-            step, data = await self._stream.exchange(self._limit, steps)
+            if self._stream.tls is None:
+                step, data = await self._stream.exchange(self._limit, steps)
+            else:
+                step, data = 0, await self._first(steps[0])
         except PeerError as error:
             self._prepare_all(steps, self._stream.step)
             if isinstance(error, ConnectionLost) and error.call == "recv()":
@@ -105,6 +136,13 @@ class Upstream:
         self._reader.skip(step)
         self._take(data)
         return step
+
+    async def _first(self, step: Step) -> bytes:
+        command, wanted = step
+        if command is not None:
+            self.prepare(wanted)
+            await self._stream.write(command)
+        return await self._stream.read(self._limit)
 
     def _prepare_all(self, steps: tuple[Step, ...], last: int) -> None:
         for _, wanted in steps[: last + 1]:

@@ -13,7 +13,7 @@ from mailworker.errors import ConnectionLost, TimedOut
 from mailworker.mail.dialogue.dialogue import Dialogue, Login
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.protocols import PROTOCOLS
-from mailworker.mail.server import Server
+from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_request import SmtpEnvelope
 from mailworker.wire.auth_response import Rejected
@@ -90,7 +90,7 @@ def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes, refus
     """The whole dialogue after its greeting; `tls_script` is what the client sends after STARTTLS."""
     recorded = RecordedLog()
     log = SessionLog(recorded.log, 1, "192.0.2.1", "127.0.0.1:143")
-    dialogue = PROTOCOLS[server.protocol].dialogue(stream, Server(server, recorded.log, None), log)
+    dialogue = PROTOCOLS[server.protocol].dialogue(stream, Server(server, recorded.log, ServerTls()), log)
     run(dialogue.greet())
     greeting = len(stream.output)
     log.action = "in auth state"

@@ -1,0 +1,130 @@
+"""What contexts are made of: certificates, keys, authorities, commands; what fails is told in nginx's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mailworker.errors import ConfigError
+from mailworker.native.certificate import Certificate, RevocationList, load_certificates, load_revocation_lists
+from mailworker.native.conf import ConfCommands
+from mailworker.native.context import Context
+from mailworker.native.key import Key, NotSupported, engine_key, store_key
+from mailworker.native.key import load_key as load_pem_key
+from mailworker.native.queue import OpenSslError
+
+_DATA = "data:"
+_ENGINE = "engine:"
+_STORE = "store:"
+
+
+def _shown(source: str) -> str:
+    return _DATA if source.startswith(_DATA) else source
+
+
+def _because(error: OpenSslError) -> str:
+    return f" (SSL: {' '.join(error.reasons)})" if error.reasons else ""
+
+
+@contextmanager
+def failure() -> Iterator[None]:
+    """Name the call that has failed."""
+    try:
+        yield
+    except OpenSslError as error:
+        raise ConfigError(f"{error.call}() failed{_because(error)}") from None
+
+
+@contextmanager
+def failure_of(*values: str) -> Iterator[None]:
+    """And what it was called with."""
+    try:
+        yield
+    except OpenSslError as error:
+        shown = ", ".join(f'"{_shown(value)}"' for value in values)
+        raise ConfigError(f"{error.call}({shown}) failed{_because(error)}") from None
+
+
+@contextmanager
+def failure_to_load(what: str, source: str) -> Iterator[None]:
+    """Name what cannot be loaded."""
+    try:
+        yield
+    except OpenSslError as error:
+        raise ConfigError(f'cannot load {what} "{_shown(source)}": {error.call}() failed{_because(error)}') from None
+
+
+def load_key(source: str, passwords: Sequence[bytes] | None) -> Key:
+    """The private key of a file, a "data:" value, an engine or a store."""
+    if source.startswith(_ENGINE):
+        return _load_engine_key(source)
+    with failure_to_load("certificate key", source):
+        if source.startswith(_STORE):
+            return store_key(source[len(_STORE) :], passwords)
+        return load_pem_key(source, passwords)
+
+
+def _load_engine_key(source: str) -> Key:
+    engine, separator, key = source[len(_ENGINE) :].partition(":")
+    if not separator:
+        raise ConfigError(f'cannot load certificate key "{source}": invalid syntax')
+    try:
+        with failure_to_load("certificate key", _ENGINE + engine):
+            return engine_key(engine, key)
+    except NotSupported:
+        raise ConfigError('loading "engine:..." certificate keys is not supported') from None
+
+
+def authorities(source: str | None) -> tuple[Certificate, ...]:
+    """The certificates of a file; none without one."""
+    if not source:
+        return ()
+    with failure_to_load("certificate", source):
+        return load_certificates(source)
+
+
+def use_certificate(native: Context, certificate: str, key: str, passwords: Sequence[bytes] | None) -> Certificate:
+    """Let `native` show a certificate with its chain; gives the certificate."""
+    with failure_to_load("certificate", certificate):
+        leaf, *chain = load_certificates(certificate)
+    with failure_of(certificate):
+        native.use_certificate(leaf, chain)
+    loaded = load_key(key, passwords)
+    with failure_of(key):
+        native.use_key(loaded)
+    return leaf
+
+
+def trust(native: Context, source: str | None) -> tuple[Certificate, ...]:
+    """Let chains end in the certificates of a file; gives them."""
+    trusted = authorities(source)
+    for authority in trusted:
+        with failure_of(source or ""):
+            native.trust(authority)
+    return trusted
+
+
+def revoke(native: Context, source: str | None) -> tuple[RevocationList, ...]:
+    """Heed the revocation lists of a file; gives them."""
+    if not source:
+        return ()
+    with failure_to_load("CRL", source):
+        lists = load_revocation_lists(source)
+    for revoked in lists:
+        with failure_of(source):
+            native.revoke(revoked)
+    return lists
+
+
+def run_conf_commands(
+    native: Context, conf_commands: Sequence[tuple[str, str]], conf_prefix: Path | None, *, client: bool = False
+) -> None:
+    """Apply ssl_conf_command, or what a client has in its place; for `conf_prefix` see `TlsContext.build`."""
+    if not conf_commands:
+        return
+    with failure(), ConfCommands(native, client=client) as commands:
+        for command, value in conf_commands:
+            final = str(conf_prefix / value) if conf_prefix and commands.takes_path(command) else value
+            with failure_of(command, final):
+                commands.run(command, final)
