@@ -17,10 +17,13 @@ _NAMES = """
     events mail server listen protocol timeout server_name resolver error_log auth_http auth_http_header ssl starttls
     ssl_certificate ssl_session_cache ssl_protocols imap_auth smtp_capabilities proxy_buffer env user set_real_ip_from
     worker_processes worker_cpu_affinity worker_connections use include pid ssl_password_file working_directory
+    proxy_ssl proxy_ssl_certificate proxy_ssl_certificate_key proxy_ssl_protocols proxy_ssl_verify
+    proxy_ssl_conf_command
 """
 _VALUES = """
     on off auto 25 1-9 [::1]:143 127.0.0.1:110 unix:/a: http://h/ localhost shared:a:1m 10k 1m30s ssl bind backlog=1
     so_keepalive=:: stderr info syslog:server=127.0.0.1,tag=x plain imap smtp * [a-z]*/x \\ ' " $ ${ \0 \xff # )
+    starttls
 """
 
 _directives = st.tuples(
