@@ -16,7 +16,7 @@ from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.ssl import PROTOCOLS
-from mailworker.config.ssl_files import full_name, full_value, optional_name, read_passwords
+from mailworker.config.ssl_files import full_name, full_value, optional_name, read_passwords, shown
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 
@@ -74,7 +74,7 @@ def freeze(parser: Parser, server: Scope, mail: Scope) -> ProxySslSettings | Non
         return None
     certificate, key = draft.proxy_ssl_certificate, draft.proxy_ssl_certificate_key
     if certificate and not key:
-        raise ConfigError(f'no "proxy_ssl_certificate_key" is defined for certificate "{certificate}"')
+        raise ConfigError(f'no "proxy_ssl_certificate_key" is defined for certificate "{shown(certificate)}"')
     if draft.proxy_ssl_verify and not draft.proxy_ssl_trusted_certificate:
         raise ConfigError("no proxy_ssl_trusted_certificate for proxy_ssl_verify")
     return ProxySslSettings(

@@ -9,6 +9,8 @@ from mailworker.config.tree import Parser
 LONGEST_PASSWORD_LINE: Final = 4095  # bytes
 TICKET_KEY_SIZES: Final = (48, 80)  # bytes, for AES-128 and AES-256
 
+_DATA: Final = "data:"
+
 # Those commands of SSL_CONF_cmd(3), in lower case, whose value is a file or a folder.
 _FILE_COMMANDS: Final = frozenset(
     {
@@ -36,6 +38,11 @@ def full_name(parser: Parser, name: str, *no_files: str) -> str:
 def optional_name(parser: Parser, name: str) -> str | None:
     """The absolute name of a file, None for an empty word."""
     return parser.beside_configuration(name) if name else None
+
+
+def shown(name: str) -> str:
+    """How messages name a certificate or key: of "data:" they leave out the data, in which a key may be."""
+    return _DATA if name.startswith(_DATA) else name
 
 
 def full_value(parser: Parser, command: str, value: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from mailworker.config.ssl_files import shown
 from mailworker.errors import ConfigError
 from mailworker.native.certificate import Certificate, RevocationList, load_certificates, load_revocation_lists
 from mailworker.native.conf import ConfCommands
@@ -14,13 +15,8 @@ from mailworker.native.key import Key, NotSupported, engine_key, store_key
 from mailworker.native.key import load_key as load_pem_key
 from mailworker.native.queue import OpenSslError
 
-_DATA = "data:"
 _ENGINE = "engine:"
 _STORE = "store:"
-
-
-def _shown(source: str) -> str:
-    return _DATA if source.startswith(_DATA) else source
 
 
 def _because(error: OpenSslError) -> str:
@@ -42,8 +38,8 @@ def failure_of(*values: str) -> Iterator[None]:
     try:
         yield
     except OpenSslError as error:
-        shown = ", ".join(f'"{_shown(value)}"' for value in values)
-        raise ConfigError(f"{error.call}({shown}) failed{_because(error)}") from None
+        values_shown = ", ".join(f'"{shown(value)}"' for value in values)
+        raise ConfigError(f"{error.call}({values_shown}) failed{_because(error)}") from None
 
 
 @contextmanager
@@ -52,7 +48,7 @@ def failure_to_load(what: str, source: str) -> Iterator[None]:
     try:
         yield
     except OpenSslError as error:
-        raise ConfigError(f'cannot load {what} "{_shown(source)}": {error.call}() failed{_because(error)}') from None
+        raise ConfigError(f'cannot load {what} "{shown(source)}": {error.call}() failed{_because(error)}') from None
 
 
 def load_key(source: str, passwords: Sequence[bytes] | None) -> Key:

@@ -196,3 +196,10 @@ def test_the_main_context_has_none_of_them(load_text: Load, tmp_path: Path, name
         load_text(f"events {{}}\nproxy_ssl{name} a b;")
     assert caught.value.message == f'"proxy_ssl{name}" directive is not allowed here'
     assert caught.value.where == f"{tmp_path}/mailworker.conf:2"
+
+
+def test_a_certificate_as_data_is_not_repeated(load_server: LoadServer) -> None:
+    """Its key may stand in it as well."""
+    with pytest.raises(ConfigError) as caught:
+        settings_of(load_server, "proxy_ssl_certificate data:SECRET;")
+    assert caught.value.message == 'no "proxy_ssl_certificate_key" is defined for certificate "data:"'
