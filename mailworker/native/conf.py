@@ -18,9 +18,10 @@ class ConfCommands:
 
     __slots__ = ("_pointer",)
 
-    def __init__(self, context: Context, *, client: bool = False) -> None:
+    def __init__(self, context: Context) -> None:
         self._pointer: CData = ffi.gc(checked("SSL_CONF_CTX_new"), lib.SSL_CONF_CTX_free)
-        flags = lib.SSL_CONF_FLAG_FILE | (lib.SSL_CONF_FLAG_CLIENT if client else lib.SSL_CONF_FLAG_SERVER)
+        # As in nginx a server may be told what only clients heed, and the other way round.
+        flags = lib.SSL_CONF_FLAG_FILE | lib.SSL_CONF_FLAG_SERVER | lib.SSL_CONF_FLAG_CLIENT
         flags |= lib.SSL_CONF_FLAG_CERTIFICATE | lib.SSL_CONF_FLAG_SHOW_ERRORS
         lib.SSL_CONF_CTX_set_flags(self._pointer, flags)
         lib.SSL_CONF_CTX_set_ssl_ctx(self._pointer, context.pointer)

@@ -113,13 +113,11 @@ def revoke(native: Context, source: str | None) -> tuple[RevocationList, ...]:
     return lists
 
 
-def run_conf_commands(
-    native: Context, conf_commands: Sequence[tuple[str, str]], conf_prefix: Path | None, *, client: bool = False
-) -> None:
+def run_conf_commands(native: Context, conf_commands: Sequence[tuple[str, str]], conf_prefix: Path | None) -> None:
     """Apply ssl_conf_command, or what a client has in its place; for `conf_prefix` see `TlsContext.build`."""
     if not conf_commands:
         return
-    with failure(), ConfCommands(native, client=client) as commands:
+    with failure(), ConfCommands(native) as commands:
         for command, value in conf_commands:
             final = str(conf_prefix / value) if conf_prefix and commands.takes_path(command) else value
             with failure_of(command, final):

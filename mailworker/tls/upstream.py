@@ -45,7 +45,7 @@ class UpstreamTls:
             native.verify_peer(settings.verify_depth)
             trust(native, settings.trusted_certificate)
             revoke(native, settings.crl)
-        run_conf_commands(native, settings.conf_commands, conf_prefix, client=True)
+        run_conf_commands(native, settings.conf_commands, conf_prefix)
         return cls(settings, native)
 
     def backend(self, address: Address) -> Backend:

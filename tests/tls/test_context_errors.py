@@ -180,6 +180,13 @@ def test_the_text_is_the_one_of_nginx(folder: Path, case: str) -> None:
     assert we_say(folder, changes) == nginx_says(folder, _placed(folder, directives))
 
 
+def test_a_server_takes_what_only_clients_heed(folder: Path) -> None:
+    """As nginx, which has one set of commands for both."""
+    good = Certificate(folder / "good.crt", folder / "good.key")
+    commands = (("VerifyMode", "Peer"), ("Options", "ServerPreference"))
+    assert TlsContext.build(ssl_settings(good, conf_commands=commands), b"imap").warnings == ()
+
+
 @needs_openssl_3
 @pytest.mark.parametrize("case", NEWER_TEXTS)
 def test_the_text_is_the_one_of_a_newer_nginx(folder: Path, case: str) -> None:
