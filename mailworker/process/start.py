@@ -104,7 +104,7 @@ def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
 
 def _warn_of_certificates(servers: tuple[MailServer, ...], log: Log) -> None:
     """What nginx does not look for; it never fails the test."""
-    if any(server.ssl is not None for server in servers):
+    if any(server.ssl is not None or server.proxy.ssl is not None for server in servers):
         # A service needs none of the libraries that this loads.
         from mailworker.tls.certificate import check_servers  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ cryptography and pyOpenSSL, which bring an OpenSSL of their own, are imported by
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from ssl import get_default_verify_paths
@@ -17,7 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from OpenSSL import crypto
 
+from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.settings import MailServer, SslSettings
+from mailworker.config.ssl_files import shown
 from mailworker.errors import escape
 
 # So long before its end a certificate should have been renewed.
@@ -39,20 +41,32 @@ def check_servers(servers: Iterable[MailServer], now: datetime | None = None) ->
     for server in servers:
         if server.ssl is not None:
             warnings.update(dict.fromkeys(_check(server.ssl, server.server_name.decode("latin-1"), at)))
+        if server.proxy.ssl is not None:
+            warnings.update(dict.fromkeys(_check_proxy(server.proxy.ssl, at)))
     return list(warnings)
 
 
 def _check(settings: SslSettings, server_name: str, now: datetime) -> Iterator[str]:
     for source in settings.certificates:
-        shown = "data:" if source.startswith("data:") else source
-        try:
-            chain = x509.load_pem_x509_certificates(_pem(source))
-            yield from (f'certificate "{shown}" {fault}' for fault in _faults(chain, server_name, now))
-        except (OSError, ValueError, crypto.Error) as error:
-            yield f'certificate "{shown}" could not be checked: {error}'
+        yield from _check_certificate(source, lambda chain: _faults(chain, server_name, now))
     for source in settings.certificate_keys:
-        if not source.startswith(_NO_FILES):
-            yield from _check_key_file(Path(source))
+        yield from _check_key(source)
+
+
+def _check_proxy(settings: ProxySslSettings, now: datetime) -> Iterator[str]:
+    """The certificate that backends get: whose names and authorities they want is theirs to know."""
+    if settings.certificate is not None:
+        yield from _check_certificate(settings.certificate, lambda chain: _faults_of_leaf(chain[0], now))
+    if settings.certificate_key is not None:
+        yield from _check_key(settings.certificate_key)
+
+
+def _check_certificate(source: str, find: Callable[[list[x509.Certificate]], Iterator[str]]) -> Iterator[str]:
+    try:
+        chain = x509.load_pem_x509_certificates(_pem(source))
+        yield from (f'certificate "{shown(source)}" {fault}' for fault in find(chain))
+    except (OSError, ValueError, crypto.Error) as error:
+        yield f'certificate "{shown(source)}" could not be checked: {error}'
 
 
 def _pem(source: str) -> bytes:
@@ -61,7 +75,10 @@ def _pem(source: str) -> bytes:
     return Path(source).read_bytes()
 
 
-def _check_key_file(path: Path) -> Iterator[str]:
+def _check_key(source: str) -> Iterator[str]:
+    if source.startswith(_NO_FILES):
+        return
+    path = Path(source)
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -73,6 +90,17 @@ def _check_key_file(path: Path) -> Iterator[str]:
 
 def _faults(chain: list[x509.Certificate], server_name: str, now: datetime) -> Iterator[str]:
     leaf = chain[0]
+    yield from _faults_of_leaf(leaf, now)
+    if _lacks_issuer(chain):
+        yield f'has no complete chain: its issuer "{_name(chain[-1].issuer)}" is neither in the file nor a known root'
+    names = _alternative_names(leaf)
+    if not names:
+        yield "has no subject alternative name"
+    elif not any(_matches(name, server_name) for name in names):
+        yield f'does not name the server "{escape(server_name)}"'
+
+
+def _faults_of_leaf(leaf: x509.Certificate, now: datetime) -> Iterator[str]:
     begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     if now < begins:
         yield f"is not valid before {begins:%Y-%m-%d %H:%M} UTC"
@@ -81,13 +109,6 @@ def _faults(chain: list[x509.Certificate], server_name: str, now: datetime) -> I
     elif now + _NOTICE > ends:
         yield f"expires on {ends:%Y-%m-%d %H:%M} UTC, in {(ends - now).days} days"
     yield from _key_faults(leaf)
-    if _lacks_issuer(chain):
-        yield f'has no complete chain: its issuer "{_name(chain[-1].issuer)}" is neither in the file nor a known root'
-    names = _alternative_names(leaf)
-    if not names:
-        yield "has no subject alternative name"
-    elif not any(_matches(name, server_name) for name in names):
-        yield f'does not name the server "{escape(server_name)}"'
 
 
 def _key_faults(leaf: x509.Certificate) -> Iterator[str]:

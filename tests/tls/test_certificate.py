@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from mailworker.config.settings import Protocol
+from mailworker.config.settings import MailServer, Protocol
 from mailworker.tls.certificate import check_servers
 from tests.support.certificates import Certificate
-from tests.support.settings import mail_server, ssl_settings
+from tests.support.settings import mail_server, proxy_settings, proxy_ssl_settings, ssl_settings
 
 NOW = datetime(2030, 6, 1, 12, tzinfo=timezone.utc)
 LONG = timedelta(days=365)
@@ -77,16 +77,25 @@ Check = Callable[..., list[str]]
 def check(tmp_path: Path) -> Check:
     """The warnings about a file with these certificates, without the file's name."""
 
-    def run(*chain: x509.Certificate, mode: int = 0o600) -> list[str]:
+    def run(*chain: x509.Certificate, mode: int = 0o600, backends: bool = False) -> list[str]:
         files = Certificate(tmp_path / "a.crt", tmp_path / "a.key")
         files.certificate.write_bytes(b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain))
         files.key.write_bytes(curve().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         files.key.chmod(mode)
-        server = mail_server(Protocol.IMAP, ssl=ssl_settings(files))
-        warnings = check_servers([server, server], NOW)
+        use = for_backends if backends else for_clients
+        warnings = check_servers([use(files), use(files)], NOW)
         return [warning.replace(str(tmp_path), "") for warning in warnings]
 
     return run
+
+
+def for_clients(files: Certificate) -> MailServer:
+    return mail_server(Protocol.IMAP, ssl=ssl_settings(files))
+
+
+def for_backends(files: Certificate) -> MailServer:
+    tls = proxy_ssl_settings(certificate=str(files.certificate), certificate_key=str(files.key))
+    return mail_server(Protocol.IMAP, proxy=proxy_settings(ssl=tls))
 
 
 def test_a_good_chain_gives_no_warning(check: Check, root: Issuer) -> None:
@@ -157,17 +166,32 @@ def test_names(check: Check, root: Issuer, names: tuple[str, ...], warning: str 
     assert check(root.sign("a", curve(), names), root.certificate) == expected
 
 
+@pytest.mark.parametrize("backends", [False, True])
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o666])
-def test_a_key_that_others_can_read(check: Check, root: Issuer, mode: int) -> None:
+def test_a_key_that_others_can_read(check: Check, root: Issuer, mode: int, backends: bool) -> None:
     assert root.certificate is not None
     expected = [f'certificate key "/a.key" is open to others than its owner (mode {mode:04o})']
-    assert check(root.sign("a", curve()), root.certificate, mode=mode) == expected
+    assert check(root.sign("a", curve()), root.certificate, mode=mode, backends=backends) == expected
 
 
-def test_what_cannot_be_read_is_no_reason_to_fail(tmp_path: Path) -> None:
+def test_a_certificate_for_backends_is_judged_by_its_dates_and_its_key(check: Check, root: Issuer) -> None:
+    weak = rsa.generate_private_key(65537, 1024)
+    old = root.sign("a", weak, (), ends=NOW - timedelta(hours=1))
+    assert check(root.sign("a", curve(), ()), backends=True) == []
+    assert check(old, backends=True) == [
+        'certificate "/a.crt" has expired on 2030-06-01 11:00 UTC',
+        'certificate "/a.crt" has a weak key of 1024 bits',
+    ]
+
+
+def test_no_certificate_for_backends_gives_no_warning() -> None:
+    assert check_servers([mail_server(Protocol.IMAP, proxy=proxy_settings(ssl=proxy_ssl_settings()))]) == []
+
+
+@pytest.mark.parametrize("use", [for_clients, for_backends])
+def test_what_cannot_be_read_is_no_reason_to_fail(tmp_path: Path, use: Callable[[Certificate], MailServer]) -> None:
     missing = Certificate(tmp_path / "no.crt", tmp_path / "no.key")
-    server = mail_server(Protocol.IMAP, ssl=ssl_settings(missing))
-    first, second = check_servers([server])
+    first, second = check_servers([use(missing)])
     assert first.startswith(f'certificate "{missing.certificate}" could not be checked: ')
     assert second == f'certificate key "{missing.key}" could not be checked: No such file or directory'
 
