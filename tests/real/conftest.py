@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import ssl
+import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.real import backend_tls
 from tests.real.clients import Clients
-from tests.real.proxy import Proxy
+from tests.real.proxy import Proxy, is_oracle
 from tests.support.auth_service import AuthService
-from tests.support.certificates import CertificateAuthority, ecdsa_key, rsa_key
+from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.daemon import Address, ServerUnavailable, mail_owner
-from tests.support.dovecot import Dovecot
+from tests.support.dovecot import Dovecot, DovecotTls
 from tests.support.mailbox import Account, create_account
 from tests.support.ports import Ports
 from tests.support.postfix import Postfix
 
-ACCOUNTS = 250
+ACCOUNTS = 400
+BACKEND_NAME = "backend.example.test"
 
 CONFIGURATION = """\
 worker_processes 2;
@@ -150,6 +155,14 @@ mail {
 """
 
 
+@dataclass(frozen=True, slots=True)
+class BackendCertificates:
+    """Issued to the addresses of the backends, and to BACKEND_NAME, which Postfix has alone and Dovecot by SNI."""
+
+    by_address: Certificate
+    by_name: Certificate
+
+
 @pytest.fixture(scope="session")
 def folder() -> Iterator[Path]:
     """A folder that the unprivileged processes of every server can enter."""
@@ -205,6 +218,14 @@ def closed_address(backend_ports: Ports) -> Address:
 
 
 @pytest.fixture(scope="session")
+def backend_certificates(authority: CertificateAuthority) -> BackendCertificates:
+    return BackendCertificates(
+        authority.issue_server("backend-by-address", ecdsa_key(), ("127.0.0.1",)),
+        authority.issue_server("backend-by-name", rsa_key(), (BACKEND_NAME,)),
+    )
+
+
+@pytest.fixture(scope="session")
 def auth_service(accounts: list[Account], awkward_account: Account) -> Iterator[AuthService]:
     service = AuthService([*accounts, awkward_account])
     yield service
@@ -218,16 +239,20 @@ def dovecot(
     accounts: list[Account],
     awkward_account: Account,
     backend_ports: Ports,
+    backend_certificates: BackendCertificates,
+    authority: CertificateAuthority,
     auth_service: AuthService,
 ) -> Iterator[Dovecot]:
-    names = ("imap", "pop3", "imap_haproxy", "pop3_haproxy")
-    ports = {name: backend_ports[name] for name in names}
+    ports = {name: backend_ports[name] for name in Dovecot.PORTS}
+    tls = DovecotTls(backend_certificates.by_address, BACKEND_NAME, backend_certificates.by_name, authority.path)
     try:
-        server = Dovecot(folder / "dovecot", mail, [*accounts, awkward_account], ports)
+        server = Dovecot(folder / "dovecot", mail, [*accounts, awkward_account], ports, tls)
     except ServerUnavailable as error:
         pytest.skip(str(error))
     auth_service.route("/", {"imap": server.imap, "pop3": server.pop3})
     auth_service.route("/haproxy", {"imap": server.imap_haproxy, "pop3": server.pop3_haproxy})
+    auth_service.route("/on", {"imap": server.imaps, "pop3": server.pop3s})
+    auth_service.route("/starttls", {"imap": server.imap, "pop3": server.pop3})
     yield server
     server.stop()
 
@@ -240,17 +265,22 @@ def postfix(
     awkward_account: Account,
     dovecot: Dovecot,
     backend_ports: Ports,
+    backend_certificates: BackendCertificates,
     auth_service: AuthService,
 ) -> Iterator[Postfix]:
-    names = ("smtp", "submission", "smtp_haproxy")
-    ports = {name: backend_ports[name] for name in names}
+    ports = {name: backend_ports[name] for name in Postfix.PORTS}
+    certificate = backend_certificates.by_name
     try:
-        server = Postfix(folder / "postfix", mail, [*accounts, awkward_account], dovecot.sasl, ports)
+        server = Postfix(folder / "postfix", mail, [*accounts, awkward_account], dovecot.sasl, ports, certificate)
     except ServerUnavailable as error:
         pytest.skip(str(error))
     auth_service.route("/", {"smtp": server.smtp})
     auth_service.route("/submission", {"smtp": server.submission})
     auth_service.route("/haproxy", {"smtp": server.smtp_haproxy})
+    auth_service.route("/on", {"smtp": server.smtps})
+    auth_service.route("/on/submission", {"smtp": server.submissions})
+    auth_service.route("/starttls", {"smtp": server.smtp})
+    auth_service.route("/starttls/submission", {"smtp": server.submission})
     yield server
     server.stop()
 
@@ -287,3 +317,68 @@ def proxy(folder: Path, authority: CertificateAuthority, auth_service: AuthServi
 @pytest.fixture(scope="session")
 def clients(proxy: Proxy, authority: CertificateAuthority) -> Clients:
     return Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+
+
+@pytest.fixture(scope="session")
+def demanding_dovecot(
+    folder: Path,
+    mail: Path,
+    accounts: list[Account],
+    backend_ports: Ports,
+    backend_certificates: BackendCertificates,
+    authority: CertificateAuthority,
+    auth_service: AuthService,
+) -> Iterator[Dovecot]:
+    """One where nobody logs in without a certificate of `authority`."""
+    ports = {name: backend_ports[f"demanding_{name}"] for name in Dovecot.PORTS}
+    pair = backend_certificates
+    tls = DovecotTls(pair.by_address, BACKEND_NAME, pair.by_name, authority.path, demanding=True)
+    try:
+        server = Dovecot(folder / "demanding-dovecot", mail, accounts, ports, tls)
+    except ServerUnavailable as error:
+        pytest.skip(str(error))
+    auth_service.route("/on/demanding", {"imap": server.imaps})
+    auth_service.route("/starttls/demanding", {"imap": server.imap})
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session", params=backend_tls.MODES, ids=str)
+def tls_proxy(
+    request: pytest.FixtureRequest,
+    folder: Path,
+    authority: CertificateAuthority,
+    backend_certificates: BackendCertificates,
+    auth_service: AuthService,
+) -> Iterator[Proxy]:
+    """A proxy that speaks TLS to its backends."""
+    if is_oracle():
+        pytest.skip("nginx has no TLS to backends of mail")
+    mode: backend_tls.Mode = request.param
+    if mode.sandbox == "on" and (sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64")):
+        pytest.skip("no such fence here")
+    server_certificate = authority.issue_server(f"proxy-{mode}", ecdsa_key(), ("localhost", "127.0.0.1"))
+    client_certificate = authority.issue_client(f"client-{mode}", ecdsa_key(), "proxy.example.test")
+    path = folder / f"proxy-{mode}"
+    path.mkdir(mode=0o755)
+    values: dict[str, object] = {
+        "worker_sandbox": mode.sandbox,
+        "proxy_ssl": mode.proxy_ssl,
+        "auth_service": auth_service.port,
+        "certificate": server_certificate.certificate,
+        "key": server_certificate.key,
+        "client_certificate": client_certificate.certificate,
+        "client_key": client_certificate.key,
+        "backend_name": BACKEND_NAME,
+        "authority": authority.path,
+        "stranger": CertificateAuthority(path, "Stranger").path,
+        "revocation_list": authority.issue_revocation_list(f"{mode}.crl", backend_certificates.by_name),
+    }
+    server = Proxy(path, backend_tls.CONFIGURATION, values)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def tls_clients(tls_proxy: Proxy, authority: CertificateAuthority) -> Clients:
+    return Clients(tls_proxy, authority.path, ssl.create_default_context(cafile=authority.path))

@@ -1,14 +1,16 @@
-"""A private Dovecot: IMAP, POP3 and the SASL service that Postfix asks."""
+"""A private Dovecot: IMAP, POP3, both with STARTTLS and over TLS, and the SASL service that Postfix asks."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from grp import getgrgid
 from pathlib import Path
 from string import Template
 
+from tests.support.certificates import Certificate
 from tests.support.daemon import Address, Daemon, ServerUnavailable, accepts, find_program, greets, mail_owner
 from tests.support.mailbox import Account
 
@@ -18,7 +20,15 @@ base_dir = $folder/run
 state_dir = $folder/state
 log_path = $folder/dovecot.log
 listen = 127.0.0.1
-ssl = no
+ssl = yes
+ssl_cert = <$certificate
+ssl_key = <$key
+ssl_ca = <$authority
+ssl_require_crl = no
+ssl_verify_client_cert = $demanding
+auth_ssl_require_client_cert = $demanding
+verbose_ssl = yes
+login_log_format_elements = user=<%u> method=%m rip=%r lip=%l mpid=%e %c %k session=<%{session}>
 disable_plaintext_auth = no
 auth_mechanisms = plain login
 auth_failure_delay = 0
@@ -39,6 +49,10 @@ userdb {
   driver = static
   args = uid=$uid gid=$gid home=$mail/%u
 }
+local_name $name {
+  ssl_cert = <$named_certificate
+  ssl_key = <$named_key
+}
 service anvil {
   chroot =
   unix_listener anvil-auth-penalty {
@@ -57,7 +71,8 @@ service imap-login {
     port = $imap
   }
   inet_listener imaps {
-    port = 0
+    port = $imaps
+    ssl = yes
   }
   inet_listener imap_haproxy {
     port = $imap_haproxy
@@ -71,7 +86,8 @@ service pop3-login {
     port = $pop3
   }
   inet_listener pop3s {
-    port = 0
+    port = $pop3s
+    ssl = yes
   }
   inet_listener pop3_haproxy {
     port = $pop3_haproxy
@@ -81,24 +97,45 @@ service pop3-login {
 """)
 
 
+@dataclass(frozen=True, slots=True)
+class DovecotTls:
+    """Whom Dovecot gives which certificate: `named` who asks for `name` by SNI, `certificate` everybody else.
+
+    If it is `demanding`, it lets nobody log in whose own certificate is not of `authority`, a file.
+    """
+
+    certificate: Certificate
+    name: str
+    named: Certificate
+    authority: Path
+    demanding: bool = False
+
+
 class Dovecot:
     """Serves the maildirs `mail/LOGIN` of `accounts`.
 
-    `ports` names a port of 127.0.0.1 for each of imap, pop3, imap_haproxy and pop3_haproxy; the last two expect a
-    PROXY protocol header. Raises ServerUnavailable where Dovecot is not installed.
+    `ports` names a port of 127.0.0.1 for each of PORTS; those of haproxy expect a PROXY protocol header. The log tells
+    each step of a handshake. Raises ServerUnavailable where Dovecot is not installed.
     """
 
-    def __init__(self, folder: Path, mail: Path, accounts: Iterable[Account], ports: Mapping[str, int]) -> None:
+    PORTS = ("imap", "imaps", "pop3", "pop3s", "imap_haproxy", "pop3_haproxy")
+
+    def __init__(
+        self, folder: Path, mail: Path, accounts: Iterable[Account], ports: Mapping[str, int], tls: DovecotTls
+    ) -> None:
         program = find_program("dovecot")
         folder.mkdir(mode=0o755)
         self.log = folder / "dovecot.log"
         self.sasl = folder / "sasl"
         self.imap: Address = ("127.0.0.1", ports["imap"])
+        self.imaps: Address = ("127.0.0.1", ports["imaps"])
         self.pop3: Address = ("127.0.0.1", ports["pop3"])
+        self.pop3s: Address = ("127.0.0.1", ports["pop3s"])
         self.imap_haproxy: Address = ("127.0.0.1", ports["imap_haproxy"])
         self.pop3_haproxy: Address = ("127.0.0.1", ports["pop3_haproxy"])
         configuration = folder / "dovecot.conf"
-        configuration.write_text(CONFIGURATION.substitute(_identity(), folder=folder, mail=mail, **ports))
+        values = {**_identity(), **ports, **_tls_values(tls)}
+        configuration.write_text(CONFIGURATION.substitute(values, folder=folder, mail=mail))
         (folder / "passwd").write_text("".join(f"{account.login}:{account.password}\n" for account in accounts))
         _refuse_bad_configuration(program, configuration)
         self._daemon = Daemon([program, "-F", "-c", str(configuration)], folder / "output")
@@ -108,7 +145,8 @@ class Dovecot:
         self._daemon.stop()
 
     def _is_ready(self) -> bool:
-        return greets(self.imap) and greets(self.pop3) and accepts(self.imap_haproxy) and accepts(self.pop3_haproxy)
+        silent = (self.imaps, self.pop3s, self.imap_haproxy, self.pop3_haproxy)
+        return greets(self.imap) and greets(self.pop3) and all(accepts(address) for address in silent)
 
 
 def _identity() -> dict[str, str]:
@@ -118,6 +156,18 @@ def _identity() -> dict[str, str]:
     group = internal if os.geteuid() == 0 else getgrgid(owner.pw_gid).gr_name
     identity = {"internal_user": internal, "internal_group": group, "login_user": login}
     return {**identity, "uid": str(owner.pw_uid), "gid": str(owner.pw_gid)}
+
+
+def _tls_values(tls: DovecotTls) -> dict[str, str]:
+    return {
+        "certificate": str(tls.certificate.certificate),
+        "key": str(tls.certificate.key),
+        "name": tls.name,
+        "named_certificate": str(tls.named.certificate),
+        "named_key": str(tls.named.key),
+        "authority": str(tls.authority),
+        "demanding": "yes" if tls.demanding else "no",
+    }
 
 
 def _refuse_bad_configuration(program: str, configuration: Path) -> None:

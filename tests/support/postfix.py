@@ -1,4 +1,4 @@
-"""A private Postfix: takes mail by SMTP and delivers it into maildirs."""
+"""A private Postfix: takes mail by SMTP, also with STARTTLS and over TLS, and delivers it into maildirs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 
+from tests.support.certificates import Certificate
 from tests.support.daemon import Address, Daemon, ServerUnavailable, accepts, find_program, greets, mail_owner
 from tests.support.mailbox import DOMAIN, Account
 
@@ -44,11 +45,21 @@ smtpd_sasl_authenticated_header = yes
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
 smtpd_client_connection_count_limit = 0
 smtpd_peername_lookup = no
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = $certificate
+smtpd_tls_key_file = $key
+smtpd_tls_received_header = yes
+smtpd_tls_loglevel = 2
 """)
 
 MASTER = Template("""\
 127.0.0.1:$smtp inet n - n - - smtpd
 127.0.0.1:$submission inet n - n - - smtpd
+  -o smtpd_recipient_restrictions=$submission_restrictions
+127.0.0.1:$smtps inet n - n - - smtpd
+  -o smtpd_tls_wrappermode=yes
+127.0.0.1:$submissions inet n - n - - smtpd
+  -o smtpd_tls_wrappermode=yes
   -o smtpd_recipient_restrictions=$submission_restrictions
 127.0.0.1:$smtp_haproxy inet n - n - - smtpd
   -o smtpd_upstream_proxy_protocol=haproxy
@@ -65,6 +76,7 @@ error unix - - n - - error
 retry unix - - n - - error
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
+tlsmgr unix - - n 1000? 1 tlsmgr
 postlog unix-dgram n - n - 1 postlogd
 """)
 
@@ -72,20 +84,31 @@ postlog unix-dgram n - n - 1 postlogd
 class Postfix:
     """Delivers to the accounts' maildirs under `mail`.
 
-    `ports` names a port of 127.0.0.1 for each of smtp (takes mail for the accounts from anybody), submission (only
-    from who has logged in, by AUTH or by XCLIENT) and smtp_haproxy (expects a PROXY protocol header). `sasl` is
-    Dovecot's service for AUTH. Raises ServerUnavailable without Postfix or without root, which its master needs.
+    `ports` names a port of 127.0.0.1 for each of PORTS: smtp (takes mail for the accounts from anybody), submission
+    (only from who has logged in, by AUTH or by XCLIENT), smtps and submissions (the same over TLS) and smtp_haproxy
+    (expects a PROXY protocol header). `sasl` is Dovecot's service for AUTH, `certificate` what clients get. Raises
+    ServerUnavailable without Postfix or without root, which its master needs.
     """
 
+    PORTS = ("smtp", "smtps", "submission", "submissions", "smtp_haproxy")
+
     def __init__(
-        self, folder: Path, mail: Path, accounts: Iterable[Account], sasl: Path, ports: Mapping[str, int]
+        self,
+        folder: Path,
+        mail: Path,
+        accounts: Iterable[Account],
+        sasl: Path,
+        ports: Mapping[str, int],
+        certificate: Certificate,
     ) -> None:
         program = find_program("postfix")
         if os.geteuid() != 0:
             raise ServerUnavailable("only root can start Postfix")
         self.log = folder / "log"
         self.smtp: Address = ("127.0.0.1", ports["smtp"])
+        self.smtps: Address = ("127.0.0.1", ports["smtps"])
         self.submission: Address = ("127.0.0.1", ports["submission"])
+        self.submissions: Address = ("127.0.0.1", ports["submissions"])
         self.smtp_haproxy: Address = ("127.0.0.1", ports["smtp_haproxy"])
         self._queue = folder / "queue"
         configuration = folder / "configuration"
@@ -95,7 +118,14 @@ class Postfix:
         (folder / "mailboxes").write_text(mailboxes)
         (configuration / "main.cf").write_text(
             MAIN.substitute(
-                folder=folder, mail=mail, domain=DOMAIN, sasl=sasl, uid=str(owner.pw_uid), gid=str(owner.pw_gid)
+                folder=folder,
+                mail=mail,
+                domain=DOMAIN,
+                sasl=sasl,
+                uid=str(owner.pw_uid),
+                gid=str(owner.pw_gid),
+                certificate=certificate.certificate,
+                key=certificate.key,
             )
         )
         (configuration / "master.cf").write_text(
@@ -114,7 +144,7 @@ class Postfix:
         return not any(path.is_file() for name in folders for path in (self._queue / name).rglob("*"))
 
     def _is_ready(self) -> bool:
-        return greets(self.smtp) and greets(self.submission) and accepts(self.smtp_haproxy)
+        return greets(self.smtp) and greets(self.submission) and accepts(self.smtps) and accepts(self.smtp_haproxy)
 
 
 def _create_folders(folder: Path, configuration: Path) -> None:
