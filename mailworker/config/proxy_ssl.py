@@ -6,6 +6,7 @@ They mean what they mean there, but for `proxy_ssl starttls`, and for the name t
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -19,6 +20,8 @@ from mailworker.config.ssl import PROTOCOLS
 from mailworker.config.ssl_files import full_name, full_value, optional_name, read_passwords, shown
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
+
+_LONGEST_SERVER_NAME: Final = 255  # bytes, TLSEXT_MAXLEN_host_name of OpenSSL
 
 
 class ProxySsl(Enum):
@@ -77,6 +80,8 @@ def freeze(parser: Parser, server: Scope, mail: Scope) -> ProxySslSettings | Non
         raise ConfigError(f'no "proxy_ssl_certificate_key" is defined for certificate "{shown(certificate)}"')
     if draft.proxy_ssl_verify and not draft.proxy_ssl_trusted_certificate:
         raise ConfigError("no proxy_ssl_trusted_certificate for proxy_ssl_verify")
+    if draft.proxy_ssl_server_name and len(os.fsencode(draft.proxy_ssl_name)) > _LONGEST_SERVER_NAME:
+        raise ConfigError("too long proxy_ssl_name for proxy_ssl_server_name")
     return ProxySslSettings(
         starttls=draft.proxy_ssl is ProxySsl.STARTTLS,
         certificate=full_name(parser, certificate, "data:") if certificate else None,

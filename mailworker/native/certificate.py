@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -86,9 +87,10 @@ class Certificate:
 
     def is_for(self, name: str) -> bool:
         """Whether it was issued to a host's `name` or IP address (RFC 6125)."""
-        if _is_ip(name):
+        if is_address(name):
             return bool(lib.X509_check_ip_asc(self.pointer, name.encode(), 0) == 1)
-        return bool(lib.X509_check_host(self.pointer, name.encode(), len(name.encode()), 0, ffi.NULL) == 1)
+        host = os.fsencode(name)
+        return bool(lib.X509_check_host(self.pointer, host, len(host), 0, ffi.NULL) == 1)
 
 
 class RevocationList:
@@ -105,7 +107,8 @@ class RevocationList:
         return written(lambda bio: lib.i2d_X509_CRL_bio(bio, self.pointer))
 
 
-def _is_ip(name: str) -> bool:
+def is_address(name: str) -> bool:
+    """Whether it is an IP address rather than a host's name."""
     try:
         ip_address(name)
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.settings import Address, InetAddress
 from mailworker.errors import Party
+from mailworker.native.certificate import is_address
 from mailworker.native.connection import Session
 from mailworker.native.context import Context
 from mailworker.tls.connection import TlsConnection
@@ -24,12 +26,15 @@ class UpstreamTls:
     Made once in the master, used by every worker, each of which resumes its own sessions.
     """
 
-    __slots__ = ("native", "sessions", "settings")
+    __slots__ = ("asked_for", "native", "sessions", "settings")
 
     def __init__(self, settings: ProxySslSettings, native: Context) -> None:
         self.settings = settings
         self.native = native
         self.sessions: OrderedDict[Address, Session] = OrderedDict()
+        # RFC 6066 (section 3) lets nobody ask for an address.
+        named = settings.server_name and settings.name is not None and not is_address(settings.name)
+        self.asked_for = os.fsencode(settings.name or "") if named else None
 
     @classmethod
     def build(cls, settings: ProxySslSettings, *, conf_prefix: Path | None = None) -> UpstreamTls:
@@ -72,8 +77,8 @@ class Backend:
         """A connection that is to shake hands, as the client; see `Connection`."""
         upstream = self._upstream
         connection = TlsConnection(upstream.native, descriptor, Party.UPSTREAM)
-        if upstream.settings.server_name and upstream.settings.name is not None:
-            connection.ask_for(upstream.settings.name.encode())
+        if upstream.asked_for is not None:
+            connection.ask_for(upstream.asked_for)
         session = upstream.sessions.get(self._address)
         if session is not None:
             connection.resume(session)

@@ -177,6 +177,11 @@ _ALL = (*_ONCE, "_protocols")
             "no proxy_ssl_trusted_certificate for proxy_ssl_verify",
             None,
         ),
+        (
+            f"proxy_ssl on; proxy_ssl_server_name on; proxy_ssl_name {'a' * 256};",
+            "too long proxy_ssl_name for proxy_ssl_server_name",
+            None,
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(
