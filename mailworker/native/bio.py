@@ -26,7 +26,7 @@ class Writer(Protocol):
 def opened(source: str) -> Iterator[CData]:
     """A BIO over a file, or over the text after "data:"; raises OpenSslError."""
     if source.startswith(DATA):
-        content = source[len(DATA) :].encode()  # stays here while the BIO points to it
+        content = os.fsencode(source[len(DATA) :])  # stays here while the BIO points to it
         bio = checked("BIO_new_mem_buf", content, len(content))
     else:
         bio = checked("BIO_new_file", os.fsencode(source), b"r")

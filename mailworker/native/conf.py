@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,9 @@ class ConfCommands:
 
     def takes_path(self, command: str) -> bool:
         """Whether the value of `command` is a file or a folder."""
-        value_type = lib.SSL_CONF_cmd_value_type(self._pointer, command.encode())
+        value_type = lib.SSL_CONF_cmd_value_type(self._pointer, os.fsencode(command))
         return value_type in {lib.SSL_CONF_TYPE_FILE, lib.SSL_CONF_TYPE_DIR}
 
     def run(self, command: str, value: str) -> None:
         """Apply `command`."""
-        checked("SSL_CONF_cmd", self._pointer, command.encode(), value.encode())
+        checked("SSL_CONF_cmd", self._pointer, os.fsencode(command), os.fsencode(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ class Context:
 
     def set_ciphers(self, ciphers: str, *, prefer_own_order: bool) -> None:
         """The cipher list for versions up to TLS 1.2."""
-        checked("SSL_CTX_set_cipher_list", self.pointer, ciphers.encode())
+        checked("SSL_CTX_set_cipher_list", self.pointer, os.fsencode(ciphers))
         if prefer_own_order:
             lib.SSL_CTX_set_options(self.pointer, lib.SSL_OP_CIPHER_SERVER_PREFERENCE)
 
@@ -99,7 +100,7 @@ class Context:
 
     def set_curves(self, curves: str) -> None:
         """The groups for key exchange, in order of preference, colons between."""
-        checked("SSL_CTX_set1_curves_list", self.pointer, curves.encode())
+        checked("SSL_CTX_set1_curves_list", self.pointer, os.fsencode(curves))
 
     def set_session_identity(self, identity: bytes, timeout: int) -> None:
         """Sessions resume only under the `identity` (at most 32 bytes) they began with, and for `timeout` seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def engine_key(engine: str, key: str) -> Key:
     """The key that an engine knows by the name `key`; raises OpenSslError, or NotSupported without engines."""
     failed_call = ffi.new("char const **")
     lib.ERR_clear_error()
-    pointer = lib.engine_key(engine.encode(), key.encode(), failed_call)
+    pointer = lib.engine_key(os.fsencode(engine), os.fsencode(key), failed_call)
     if pointer != ffi.NULL:
         return Key(pointer)
     if failed_call[0] == ffi.NULL:
@@ -83,7 +84,7 @@ def store_key(uri: str, passwords: Sequence[bytes] | None) -> Key:
 
 def _store_key(uri: str, password: CData) -> Key:
     method = ffi.gc(checked("UI_UTIL_wrap_read_pem_callback", ffi.NULL, 0), lib.UI_destroy_method)
-    store = checked("OSSL_STORE_open", uri.encode(), method, password, ffi.NULL, ffi.NULL)
+    store = checked("OSSL_STORE_open", os.fsencode(uri), method, password, ffi.NULL, ffi.NULL)
     pointer = ffi.NULL
     while pointer == ffi.NULL and not lib.OSSL_STORE_eof(store):
         info = lib.OSSL_STORE_load(store)

@@ -208,6 +208,24 @@ def test_a_data_value_is_never_repeated(folder: Path) -> None:
         assert not any(line in said for line in (certificate + key).splitlines())
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ciphers": "\udcff"},
+        {"ecdh_curve": "\udcff"},
+        {"conf_commands": (("\udcff", "x"),)},
+        {"conf_commands": (("MinProtocol", "\udcff"),)},
+        {"certificates": ("data:\udcff",)},
+        {"certificate_keys": ("data:\udcff",)},
+        {"certificate_keys": ("engine:\udcff:\udcff",)},
+        {"certificate_keys": ("store:\udcff",)},
+    ],
+)
+def test_bytes_that_are_no_text_are_refused_like_any_other(folder: Path, changes: dict[str, Any]) -> None:
+    """A configuration has them as surrogate escapes."""
+    assert we_say(folder, changes)
+
+
 def test_a_store_without_a_key(folder: Path) -> None:
     said = we_say(folder, {"certificate_keys": (f"store:file:{folder}/good.crt",)})
     assert said == f'cannot load certificate key "store:file:{folder}/good.crt": OSSL_STORE_load() failed'
