@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from errno import EAGAIN, EWOULDBLOCK
 from typing import Protocol
 
 from mailworker.errors import ConnectionLost, TimedOut
-from mailworker.event.selector import READ
-from mailworker.native import tasks
+from mailworker.event.selector import READ, WRITE
+from mailworker.native import sockets, tasks
 from mailworker.tls.connection import TlsConnection, Want
 
 
@@ -54,6 +55,13 @@ class SocketStream(tasks.Stream):
     """
 
     __slots__ = ()
+
+    async def established(self) -> None:
+        """Wait until the connection is made. Raises ConnectionLost and TimedOut."""
+        await self.wait(WRITE)
+        outcome = sockets.peek(self.descriptor, 1)
+        if isinstance(outcome, int) and -outcome not in (EAGAIN, EWOULDBLOCK):
+            raise self._lost("connect()", -outcome)
 
     async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:
         """See `Stream.start_tls`."""

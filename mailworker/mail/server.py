@@ -24,22 +24,34 @@ class ServerTls(NamedTuple):
 class Server:
     """Made by the master before it forks.
 
-    `tls` is None where no connection with a client can be encrypted, `upstream_tls` where none with a backend is, and
-    `resolver` where clients' names are not asked for. `starttls_only` tells whether logging in demands TLS.
+    `tls` is None where no connection with a client can be encrypted, `upstream_tls` where none with a backend is.
+    `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
+    for, `backend_resolver` where backends have no names.
     """
 
-    __slots__ = ("authenticator", "capabilities", "log", "resolver", "settings", "starttls_only", "tls", "upstream_tls")
+    __slots__ = (
+        "authenticator",
+        "backend_resolver",
+        "capabilities",
+        "client_resolver",
+        "log",
+        "settings",
+        "starttls_only",
+        "tls",
+        "upstream_tls",
+    )
 
     def __init__(self, settings: MailServer, log: Log, tls: ServerTls) -> None:
         self.settings = settings
         self.log = log
         self.tls, self.upstream_tls = tls
         self.starttls_only = settings.starttls is Starttls.ONLY
-        self.resolver: Resolver | None = None
-        self.authenticator: Authenticator = AuthHttp(settings.auth_http)
+        self.client_resolver: Resolver | None = None
+        self.backend_resolver: Resolver | None = None
+        self.authenticator: Authenticator = AuthHttp(settings.auth_http, names=bool(settings.resolver.servers))
         self.capabilities: Capabilities = capabilities(settings)
 
     @property
     def greets_at_once(self) -> bool:
         """Whether no client has to wait for its greeting."""
-        return self.resolver is None and not self.settings.dialogue.greeting_delay
+        return self.client_resolver is None and not self.settings.dialogue.greeting_delay

@@ -95,14 +95,16 @@ class MailService:
                 bound.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _make_resolvers(self) -> None:
-        """One for each `resolver` directive that SMTP servers have: the others tell nobody of a client's name."""
+        """One for each `resolver` directive; only SMTP servers tell others of a client's name."""
         resolvers: dict[ResolverSettings, Resolver] = {}
         for server in self._servers:
             settings = server.settings.resolver
-            if server.settings.protocol is MailProtocol.SMTP and settings.servers:
+            if settings.servers:
                 if settings not in resolvers:
                     resolvers[settings] = new_resolver(settings, self._log)
-                server.resolver = resolvers[settings]
+                server.backend_resolver = resolvers[settings]
+                if server.settings.protocol is MailProtocol.SMTP:
+                    server.client_resolver = resolvers[settings]
 
     def start(self, loop: Loop, number: int, workers: int) -> None:
         """Begin to accept, as worker `number` (from 0) of `workers`."""

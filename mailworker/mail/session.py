@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from mailworker.config.settings import Address, InetAddress, Level, ProxyProtocol
-from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut, escape
+from mailworker.config.settings import Address, InetAddress, ProxyProtocol
+from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, TimedOut, escape
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
 from mailworker.mail.client import Client
@@ -14,14 +14,15 @@ from mailworker.mail.client_host import find_host
 from mailworker.mail.client_tls import certificate_refusal
 from mailworker.mail.dialogue.dialogue import Dialogue, Login, StartTls
 from mailworker.mail.dialogue.sasl import failure
+from mailworker.mail.last_words import explain
 from mailworker.mail.protocols import PROTOCOLS
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
+from mailworker.mail.upstream.named import connect_by_name
 from mailworker.mail.upstream.upstream import Upstream
 from mailworker.native import sockets
-from mailworker.wire.auth_response import Accepted, InvalidResponse, Rejected
-from mailworker.wire.upstream import InvalidReply
+from mailworker.wire.auth_response import Accepted, BackendName, InvalidResponse, Rejected
 
 # Seconds that a client gets to answer our close_notify (nginx's lingering of TLS connections).
 _GOODBYE_TIMEOUT = 3.0
@@ -61,7 +62,7 @@ class Session:
             try:
                 last_words = await self._serve()
             except Exception as error:
-                last_words = self._explain(error)
+                last_words = explain(error, self._dialogue, self._server, self._log)
             self._close_upstream()  # the client may take its time to hear them
             if last_words is not None:
                 await self._take_leave(last_words)
@@ -89,7 +90,7 @@ class Session:
             refusal = await self._shake_hands(more=self._server.greets_at_once)
             if refusal is not None:
                 return refusal
-        resolver = self._server.resolver
+        resolver = self._server.client_resolver
         if resolver is not None:
             self._client.host = await find_host(resolver, self._connections, self._client.address, self._log)
             self._renew_deadline()  # that time was ours
@@ -179,9 +180,16 @@ class Session:
         """Log in at the backend and leave the rest to a relay."""
         settings, tls = self._server.settings, self._server.upstream_tls
         who = self._client.introduction(login, accepted, settings)
-        self._log.action = "connecting to upstream"
-        self._log.upstream = upstream_name(accepted.address)
-        self._upstream = stream = self._connections.connect(accepted.address, Party.UPSTREAM)
+        address, name = accepted.address, None
+        if isinstance(address, BackendName):
+            name, resolver = address.name, self._server.backend_resolver
+            assert resolver is not None
+            stream, address = await connect_by_name(address, resolver, self._connections, settings.timeout, self._log)
+        else:
+            self._log.action = "connecting to upstream"
+            self._log.upstream = upstream_name(address)
+            stream = self._connections.connect(address, Party.UPSTREAM)
+        self._upstream = stream
         stream.deadline = self._connections.loop.now + settings.timeout
         if settings.proxy.proxy_protocol is not ProxyProtocol.OFF:
             self._log.action = "sending PROXY protocol header to upstream"
@@ -191,7 +199,7 @@ class Session:
         if tls is None:
             reply = await protocol.log_in(upstream, self._dialogue, who)
         else:
-            reply = await protocol.log_in_over_tls(upstream, self._dialogue, who, tls.backend(accepted.address))
+            reply = await protocol.log_in_over_tls(upstream, self._dialogue, who, tls.backend(address, name))
         self._log.action = None
         self._log.info("client logged in")
         self._upstream = None
@@ -199,26 +207,6 @@ class Session:
         self._relays.start(
             settings, self._log, (self._stream, self._dialogue.take_input()), (stream, reply + upstream.rest())
         )
-
-    def _explain(self, error: Exception) -> bytes | None:
-        """Log why the session ends; gives what the client is told, None where it is not there to be told."""
-        if isinstance(error, PeerError):
-            return self._blame(error)
-        if isinstance(error, OutOfConnections):
-            self._log.write(Level.ALERT, str(error))
-        else:
-            self._log.bug(error)
-        return self._dialogue.internal_error
-
-    def _blame(self, error: PeerError) -> bytes | None:
-        quoting = self._server.settings.proxy.pass_error_message
-        if quoting and isinstance(error, InvalidReply) and error.reply.is_text:
-            self._log.info(str(error))
-            return error.reply.data
-        self._log.fault(error, self._server.authenticator.name)
-        if error.party is not Party.CLIENT:
-            return self._dialogue.internal_error
-        return self._dialogue.invalid() if isinstance(error, ProtocolError) else None  # no backend may see that login
 
     def _close_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None

@@ -26,15 +26,12 @@ class UpstreamTls:
     Made once in the master, used by every worker, each of which resumes its own sessions.
     """
 
-    __slots__ = ("asked_for", "native", "sessions", "settings")
+    __slots__ = ("native", "sessions", "settings")
 
     def __init__(self, settings: ProxySslSettings, native: Context) -> None:
         self.settings = settings
         self.native = native
-        self.sessions: OrderedDict[Address, Session] = OrderedDict()
-        # RFC 6066 (section 3) lets nobody ask for an address.
-        named = settings.server_name and settings.name is not None and not is_address(settings.name)
-        self.asked_for = os.fsencode(settings.name or "") if named else None
+        self.sessions: OrderedDict[tuple[Address, str | None], Session] = OrderedDict()  # of an address and a name
 
     @classmethod
     def build(cls, settings: ProxySslSettings, *, conf_prefix: Path | None = None) -> UpstreamTls:
@@ -53,9 +50,9 @@ class UpstreamTls:
         run_conf_commands(native, settings.conf_commands, conf_prefix)
         return cls(settings, native)
 
-    def backend(self, address: Address) -> Backend:
-        """The one at `address`."""
-        return Backend(self, address)
+    def backend(self, address: Address, name: str | None = None) -> Backend:
+        """The one at `address`; `name` is how the auth service calls it, None where it does not."""
+        return Backend(self, address, self.settings.name or name)
 
 
 class Backend:
@@ -63,10 +60,10 @@ class Backend:
 
     __slots__ = ("_address", "_name", "_upstream")
 
-    def __init__(self, upstream: UpstreamTls, address: Address) -> None:
+    def __init__(self, upstream: UpstreamTls, address: Address, name: str | None) -> None:
         self._upstream = upstream
         self._address = address
-        self._name = upstream.settings.name or (address.host if isinstance(address, InetAddress) else None)
+        self._name = name
 
     @property
     def starttls(self) -> bool:
@@ -77,9 +74,10 @@ class Backend:
         """A connection that is to shake hands, as the client; see `Connection`."""
         upstream = self._upstream
         connection = TlsConnection(upstream.native, descriptor, Party.UPSTREAM)
-        if upstream.asked_for is not None:
-            connection.ask_for(upstream.asked_for)
-        session = upstream.sessions.get(self._address)
+        name = self._name
+        if upstream.settings.server_name and name is not None and not is_address(name):
+            connection.ask_for(os.fsencode(name))  # nobody may be asked for by an address (RFC 6066 section 3)
+        session = upstream.sessions.get((self._address, name))
         if session is not None:
             connection.resume(session)
         return connection
@@ -91,9 +89,10 @@ class Backend:
         code, text = connection.verify_result
         if code:
             return f"upstream SSL certificate verify error: ({code}:{text})"
+        name = self._name or (self._address.host if isinstance(self._address, InetAddress) else str(self._address))
         certificate = connection.peer_certificate
-        if certificate is None or self._name is None or not certificate.is_for(self._name):
-            return f'upstream SSL certificate does not match "{self._name or self._address}"'
+        if certificate is None or not certificate.is_for(name):
+            return f'upstream SSL certificate does not match "{name}"'
         return None
 
     def remember(self, connection: TlsConnection) -> None:
@@ -101,7 +100,7 @@ class Backend:
         sessions = self._upstream.sessions
         session = connection.session if self._upstream.settings.session_reuse else None
         if session is not None:
-            sessions[self._address] = session
-            sessions.move_to_end(self._address)
+            sessions[self._address, self._name] = session
+            sessions.move_to_end((self._address, self._name))
             if len(sessions) > _MOST_SESSIONS:
                 sessions.popitem(last=False)

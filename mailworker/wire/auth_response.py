@@ -55,6 +55,11 @@ _LENGTH_DIGITS = 5
 # nginx: four runs of digits, which may be empty
 _IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
 
+# A host's name (RFC 1123 section 2.1), underscores allowed as they are in use; no top-level domain begins with a digit,
+# so nothing that was meant as an address is one.
+_LABEL = rb"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rb"(?=.{1,253}\Z)(?:%b\.)*(?=[A-Za-z])%b" % (_LABEL, _LABEL))
+
 _PORT = re.compile(rb"0*([1-9][0-9]{0,4})")
 
 # More than nine digits are no waiting time but a mistake of the service.
@@ -69,11 +74,22 @@ _NEGATIVE_CODE = re.compile(rb"[45][0-9]{2}(?: [\x20-\x7e]*)?")
 _CONTROL_TO_SPACE = bytes(0x20 if byte < 0x20 or byte == 0x7F else byte for byte in range(256))
 
 
+@dataclass(frozen=True, slots=True)
+class BackendName:
+    """A backend whose address is still to be looked up; `name` is in lower case."""
+
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.port}"
+
+
 @dataclass(slots=True)
 class Accepted:
     """The client may log in at `address`; None leaves login or password as the client sent it."""
 
-    address: Address
+    address: Address | BackendName
     login: bytes | None = None
     password: Secret | None = None
 
@@ -118,11 +134,15 @@ class InvalidResponse(ProtocolError):
 
 
 class AuthResponseParser:
-    """Reads one response up to its blank line; what a body says is never looked at."""
+    """Reads one response up to its blank line; what a body says is never looked at.
 
-    __slots__ = ("_buffer", "_fields", "_length", "_persistent", "_statuses", "_verdict")
+    `names` tells whether Auth-Server may be a host's name, which nginx takes for an invalid address.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_buffer", "_fields", "_length", "_names", "_persistent", "_statuses", "_verdict")
+
+    def __init__(self, *, names: bool = False) -> None:
+        self._names = names
         self._buffer = b""
         self._length = 0  # of the lines that were taken
         self._fields: dict[bytes, bytes] | None = None
@@ -185,7 +205,7 @@ class AuthResponseParser:
             elif line:
                 self._take_header(line, self._fields)
             else:
-                self._verdict = _verdict(self._statuses, self._fields)
+                self._verdict = _verdict(self._statuses, self._fields, names=self._names)
                 self._buffer = b"\n".join([*lines[number:], self._buffer])
                 break
         self._length += received - len(self._buffer)
@@ -215,10 +235,10 @@ def _is_persistent(status: bytes) -> bool:
     return status.startswith(b"HTTP/1.1 ") and not status.startswith(b"HTTP/1.1 204")
 
 
-def _verdict(statuses: list[bytes], fields: dict[bytes, bytes]) -> Verdict:
+def _verdict(statuses: list[bytes], fields: dict[bytes, bytes], *, names: bool) -> Verdict:
     """In the order of nginx: a refusal outweighs WAIT, WAIT outweighs OK, wherever they stand."""
     if statuses == [b"OK"]:
-        return _accepted(fields)
+        return _accepted(fields, names)
     refusals = [status for status in statuses if status not in (b"OK", b"WAIT")]
     if not statuses or refusals[-1:] == [b""]:
         raise InvalidResponse("did not send status")
@@ -226,11 +246,11 @@ def _verdict(statuses: list[bytes], fields: dict[bytes, bytes]) -> Verdict:
         return _rejected(refusals[-1], fields)
     if b"WAIT" in statuses:
         return Wait(_wait(fields) or WAIT_WITHOUT_TIME, fields.get(b"auth-user"), _password(fields))
-    return _accepted(fields)
+    return _accepted(fields, names)
 
 
-def _accepted(fields: dict[bytes, bytes]) -> Accepted:
-    return Accepted(_address(fields), fields.get(b"auth-user"), _password(fields))
+def _accepted(fields: dict[bytes, bytes], names: bool) -> Accepted:
+    return Accepted(_address(fields, names), fields.get(b"auth-user"), _password(fields))
 
 
 def _rejected(text: bytes, fields: dict[bytes, bytes]) -> Rejected:
@@ -254,23 +274,26 @@ def _wait(fields: dict[bytes, bytes]) -> int:
     return min(int(match[1]), _LONGEST_WAIT) if match else 0
 
 
-def _address(fields: dict[bytes, bytes]) -> Address:
+def _address(fields: dict[bytes, bytes], names: bool) -> Address | BackendName:
     server, port = fields.get(b"auth-server", b""), fields.get(b"auth-port", b"")
     if server[:6] == b"unix:/":
         return UnixAddress(server[len(b"unix:") :].decode(errors="surrogateescape"))
     if not server or not port:
         raise InvalidResponse("did not send server or port")
-    return _inet_address(server, port)
+    return _host_and_port(server, port, names)
 
 
 @lru_cache(maxsize=4096)  # there are few backends and many logins
-def _inet_address(server: bytes, port: bytes) -> InetAddress:
+def _host_and_port(server: bytes, port: bytes, names: bool) -> InetAddress | BackendName:
     host = _ipv4(server) or _ipv6(server)
-    if host is None:
+    named = host is None and names and _HOST_NAME.fullmatch(server) is not None
+    if host is None and not named:
         raise InvalidResponse(f'sent invalid server address:"{escape(server)}"')
     number = _PORT.fullmatch(port)
     if number is None or int(number[1]) > 65535:
         raise InvalidResponse(f'sent invalid server port:"{escape(port)}"')
+    if host is None:
+        return BackendName(server.decode().lower(), int(number[1]))
     return InetAddress(host, int(number[1]))
 
 

@@ -16,7 +16,7 @@ from mailworker.config.settings import Settings
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-DOCUMENTS = ("README.md", "docs/configuration.md")
+DOCUMENTS = ("README.md", "docs/configuration.md", "docs/resolver.md")
 SHOWN = [
     pytest.param(text, id=f"{document}-{number}")
     for document in DOCUMENTS

@@ -331,7 +331,7 @@ def test_smtp_servers_with_equal_directives_share_a_resolver() -> None:
     log = RecordedLog().log
     service = MailService(configuration(*servers), [], [ServerTls()] * 5, log, [log] * 5)
     service.prepare()
-    resolvers = [server.resolver for server in service._servers]
+    resolvers = [server.client_resolver for server in service._servers]
     assert resolvers[0] is resolvers[1] is not None
     assert resolvers[2] not in (None, resolvers[0])
     assert resolvers[3:] == [None, None]

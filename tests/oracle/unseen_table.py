@@ -79,6 +79,18 @@ UNSEEN: Mapping[str, Unseen] = {
         "a restart should work after whatever happened before",
         "tests/process/test_listeners.py::test_a_unix_socket_in_use_is_left_alone",
     ),
+    "named-backend": Unseen(
+        "takes a host's name in Auth-Server for an invalid address",
+        "looks it up where the server has a `resolver`, and tries its addresses in turn",
+        "backends move, and a certificate is for a name",
+        "tests/mail/test_named_backends.py::test_a_named_backend_is_looked_up",
+    ),
+    "encrypted-backend": Unseen(
+        "speaks to backends in clear",
+        "does so over TLS with `proxy_ssl`",
+        "passwords cross networks that others use",
+        "tests/mail/test_upstream_tls.py::test_the_login_and_all_that_follows_are_encrypted",
+    ),
     "endless-include": Unseen(
         "crashes on a file that includes itself",
         "says `Too many open files` where 64 are nested",

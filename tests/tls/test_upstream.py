@@ -121,7 +121,7 @@ def test_sessions_are_kept_for_the_backends_used_last(folder: Path) -> None:
     addresses = [InetAddress(f"192.0.2.{number % 256}", number) for number in range(MOST_SESSIONS)]
     for address in [*addresses, addresses[0], ADDRESS]:
         upstream.backend(address).remember(connection)
-    assert set(upstream.sessions) == {*addresses, ADDRESS} - {addresses[1]}
+    assert {address for address, _ in upstream.sessions} == {*addresses, ADDRESS} - {addresses[1]}
     connection.free()
     server.close()
 
@@ -140,5 +140,14 @@ def test_a_session_that_tls_1_3_has_not_brought_yet_is_not_kept(folder: Path) ->
     connection, server = shake_hands(folder, upstream, ADDRESS)
     upstream.backend(ADDRESS).remember(connection)
     assert not upstream.sessions
+    connection.free()
+    server.close()
+
+
+def test_a_session_is_for_one_name_at_an_address(folder: Path) -> None:
+    upstream = build(folder, protocols=("TLSv1.2",))
+    connection, server = shake_hands(folder, upstream, ADDRESS)
+    upstream.backend(ADDRESS, "one.example.com").remember(connection)
+    assert set(upstream.sessions) == {(ADDRESS, "one.example.com")}
     connection.free()
     server.close()

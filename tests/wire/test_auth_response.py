@@ -13,6 +13,7 @@ from mailworker.wire.auth_response import (
     RESPONSE_HEADER_LIMIT,
     Accepted,
     AuthResponseParser,
+    BackendName,
     Rejected,
     Verdict,
     Wait,
@@ -224,3 +225,58 @@ def test_any_bytes_give_a_verdict_or_an_error_the_same_for_every_split(lines: li
     whole = outcome([data])
     assert whole == outcome([data[:split], data[split:]]) == outcome([data[i : i + 1] for i in range(len(data))])
     assert not isinstance(whole, Accepted) or b"HTTP/1.0 200 OK\r\nAuth-Status: OK" in data
+
+
+@pytest.mark.parametrize(
+    ("server", "name"),
+    [
+        (b"imap.example.com", "imap.example.com"),
+        (b"IMAP-1.Example.COM", "imap-1.example.com"),
+        (b"backend", "backend"),
+        (b"_imap.a_b.example", "_imap.a_b.example"),
+        (b"1.example", "1.example"),
+        (b"a" * 63 + b".example", "a" * 63 + ".example"),
+    ],
+)
+def test_a_backend_may_have_a_name_where_there_is_a_resolver(server: bytes, name: str) -> None:
+    named = AuthResponseParser(names=True)
+    named.feed(OK + b"Auth-Server: %b\r\nAuth-Port: 143\r\n\r\n" % server)
+    assert named.next() == Accepted(BackendName(name, 143))
+    unnamed = AuthResponseParser()
+    unnamed.feed(OK + b"Auth-Server: %b\r\nAuth-Port: 143\r\n\r\n" % server)
+    with pytest.raises(ProtocolError, match="sent invalid server address"):
+        unnamed.next()
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        b"1.2.3",
+        b"256.0.0.1",
+        b"1.2.3.4.5",
+        b"imap.1",
+        b"imap..example",
+        b".example",
+        b"example.",
+        b"-a.example",
+        b"a-.example",
+        b"a b.example",
+        b"a:143",
+        b"::g",
+        b"[::1]",
+        b"b\xc3\xbccher.example",
+        b"a" * 64 + b".example",
+        b".".join([b"a" * 49] * 6),
+    ],
+)
+def test_what_is_neither_an_address_nor_a_name_is_invalid(server: bytes) -> None:
+    parser = AuthResponseParser(names=True)
+    parser.feed(OK + b"Auth-Server: %b\r\nAuth-Port: 143\r\n\r\n" % server)
+    with pytest.raises(ProtocolError, match="sent invalid server address"):
+        parser.next()
+
+
+def test_an_address_is_no_name() -> None:
+    parser = AuthResponseParser(names=True)
+    parser.feed(OK + SERVER + END)
+    assert parser.next() == Accepted(BACKEND)

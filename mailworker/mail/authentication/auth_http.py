@@ -27,10 +27,12 @@ _MOST_WAITS = 100
 class AuthHttp:
     """See `Authenticator`."""
 
-    __slots__ = ("_idle", "_settings", "_template", "name")
+    __slots__ = ("_idle", "_names", "_settings", "_template", "name")
 
-    def __init__(self, settings: AuthHttpSettings) -> None:
+    def __init__(self, settings: AuthHttpSettings, *, names: bool = False) -> None:
+        """`names` tells whether the service may give a backend's name in place of its address."""
         self._settings = settings
+        self._names = names
         self._idle = IdleConnections(settings.keepalive)
         self._template = AuthHttpTemplate(
             settings.uri, settings.host, settings.headers, keepalive=settings.keepalive > 0
@@ -56,7 +58,7 @@ class AuthHttp:
         head = self._template.request(request)
         idle = self._idle.take(connections)
         if idle is not None:
-            parser = AuthResponseParser()
+            parser = AuthResponseParser(names=self._names)
             try:
                 return await self._converse(connections, idle, head, parser)
             except ConnectionLost:
@@ -64,7 +66,7 @@ class AuthHttp:
                     raise
                 # The service closed it when we had just begun, as it may (RFC 9112 section 9.3.1): ask once more.
         stream = connections.connect(self._settings.address, Party.AUTH_SERVICE)
-        return await self._converse(connections, stream, head, AuthResponseParser())
+        return await self._converse(connections, stream, head, AuthResponseParser(names=self._names))
 
     async def _converse(
         self, connections: Connections, stream: SocketStream, head: bytes, parser: AuthResponseParser
