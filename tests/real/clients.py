@@ -113,9 +113,9 @@ class Clients:
             output, errors = process.communicate(data, TIMEOUT)
         return subprocess.CompletedProcess(command, process.returncode, read + output, errors)
 
-    def mbsync(self, account: Account, maildir: Path) -> subprocess.CompletedProcess[bytes]:
+    def mbsync(self, account: Account, maildir: Path, server: str = "imaps") -> subprocess.CompletedProcess[bytes]:
         """Synchronise the account's INBOX with the folder `maildir`/INBOX in both directions over IMAPS."""
-        _, port = self._proxy.address("imaps")
+        _, port = self._proxy.address(server)
         configuration = maildir.parent / "mbsyncrc"
         configuration.write_text(
             MBSYNC.format(port=port, authority=self._authority, account=account, parent=maildir.parent, maildir=maildir)

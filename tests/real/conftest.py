@@ -21,6 +21,7 @@ from tests.support.auth_service import AuthService
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.daemon import Address, ServerUnavailable, mail_owner
 from tests.support.dovecot import Dovecot, DovecotTls
+from tests.support.exim import Exim
 from tests.support.mailbox import Account, create_account
 from tests.support.ports import Ports
 from tests.support.postfix import Postfix
@@ -63,6 +64,12 @@ mail {
         listen 127.0.0.1:$imaps ssl;
         protocol imap;
     }
+    # Clients believe what is said before the login, and not all backends can do LITERAL+.
+    server {
+        listen 127.0.0.1:$imaps_without_literal_plus ssl;
+        protocol imap;
+        imap_capabilities IMAP4rev1 UIDPLUS IDLE;
+    }
     server {
         listen 127.0.0.1:$pop3;
         protocol pop3;
@@ -100,6 +107,21 @@ mail {
         listen 127.0.0.1:$smtp_without_login;
         protocol smtp;
         smtp_auth none;
+    }
+
+    # Not all backends know XCLIENT.
+    server {
+        listen 127.0.0.1:$smtp_without_xclient;
+        protocol smtp;
+        starttls on;
+        xclient off;
+    }
+    server {
+        listen 127.0.0.1:$smtp_without_login_and_xclient;
+        protocol smtp;
+        auth_http 127.0.0.1:$auth_service/without_xclient;
+        smtp_auth none;
+        xclient off;
     }
 
     # The backend's errors stay behind the proxy.
@@ -281,6 +303,25 @@ def postfix(
     auth_service.route("/on/submission", {"smtp": server.submissions})
     auth_service.route("/starttls", {"smtp": server.smtp})
     auth_service.route("/starttls/submission", {"smtp": server.submission})
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def exim(
+    folder: Path,
+    mail: Path,
+    accounts: list[Account],
+    awkward_account: Account,
+    backend_ports: Ports,
+    auth_service: AuthService,
+) -> Iterator[Exim]:
+    ports = {name: backend_ports[f"exim_{name}"] for name in ("smtp", "submission", "smtp_haproxy")}
+    try:
+        server = Exim(folder / "exim", mail, [*accounts, awkward_account], ports)
+    except ServerUnavailable as error:
+        pytest.skip(str(error))
+    auth_service.route("/without_xclient", {"smtp": server.smtp})
     yield server
     server.stop()
 

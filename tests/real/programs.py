@@ -112,10 +112,12 @@ class Programs:
         )
         return self._run("getmail", "--getmaildir", str(self._folder), "--rcfile", self._configure(text), "--all")
 
-    def msmtp(self, security: Security, mechanism: str, account: Account, message: bytes) -> Completed:
+    def msmtp(
+        self, security: Security, mechanism: str, account: Account, message: bytes, server: str = "smtp"
+    ) -> Completed:
         """Send `message` to `account`, logged in as it."""
         text = MSMTP.format(
-            port=self._port("smtp", security),
+            port=self._port(server, security),
             starttls="on" if security is Security.STARTTLS else "off",
             mechanism=mechanism,
             account=account,
@@ -123,13 +125,13 @@ class Programs:
         )
         return self._run("msmtp", "-C", self._configure(text), account.login, data=message)
 
-    def mutt(self, security: Security, account: Account, body: bytes) -> Completed:
-        """Send a message with this body to `account` and keep a copy in its mailbox: SMTP and IMAP."""
+    def mutt(self, security: Security, account: Account, body: bytes, server: str = "smtp") -> Completed:
+        """Send a message with this body to `account` and keep a copy in its mailbox: SMTP, by `server`, and IMAP."""
         tls = "s" if security is Security.TLS else ""
         text = MUTT.format(
             account=account,
             scheme=f"smtp{tls}",
-            smtp=self._port("smtp", security),
+            smtp=self._port(server, security),
             store=f"imap{tls}",
             imap=self._port("imap", security),
             authority=self._authority,

@@ -6,7 +6,8 @@ import hashlib
 import hmac
 import socketserver
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -71,6 +72,7 @@ class AuthService:
         self.requests: list[AuthRequest] = []
         self._passwords = {account.login: account.password for account in accounts}
         self._routes: dict[tuple[str, str], Address] = {}
+        self._moved: dict[str, Mapping[str, Address]] = {}
         self._scripts: dict[str, Answer] = {}
         self._server = _Server(("127.0.0.1", 0), _Handler, self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -84,6 +86,14 @@ class AuthService:
         """Logins asked for at `path` go to the backend of their protocol, if it is among `backends`."""
         self._routes.update({(path, protocol): backend for protocol, backend in backends.items()})
 
+    @contextmanager
+    def moved(self, login: str, backends: Mapping[str, Address]) -> Iterator[None]:
+        """Meanwhile `login` goes to the backends that `backends` has for its protocols, wherever the path leads."""
+        before = self._moved.get(login, {})
+        self._moved[login] = backends
+        yield
+        self._moved[login] = before
+
     def script(self, login: str, answer: Answer) -> None:
         """From now on `answer` replies to everything about `login`."""
         self._scripts[login] = answer
@@ -92,8 +102,10 @@ class AuthService:
         return [request for request in self.requests if request.header("Auth-User") == login]
 
     def backend(self, request: AuthRequest) -> Address:
-        """Where `request` is to be sent by its path and protocol."""
-        return self._routes[request.path, request.header("Auth-Protocol")]
+        """Where `request` is to be sent by its user, or else by its path and protocol."""
+        protocol = request.header("Auth-Protocol")
+        moved = self._moved.get(request.header("Auth-User"), {})
+        return moved[protocol] if protocol in moved else self._routes[request.path, protocol]
 
     def answer(self, raw: bytes) -> bytes:
         """Record a request and reply to it."""

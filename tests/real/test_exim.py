@@ -1,0 +1,169 @@
+"""SMTP through the proxy to Exim, which knows no XCLIENT."""
+
+from __future__ import annotations
+
+import smtplib
+import tempfile
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real.clients import Clients, Security
+from tests.real.programs import Programs
+from tests.real.proxy import Proxy
+from tests.support.auth_service import AuthService, accept
+from tests.support.certificates import CertificateAuthority
+from tests.support.daemon import wait_until
+from tests.support.exim import Exim
+from tests.support.mailbox import Account, make_message, to_wire
+
+BIG = 100_000
+
+
+@pytest.fixture
+def account(account: Account, exim: Exim, auth_service: AuthService) -> Iterator[Account]:
+    """An account that no other test uses, with an empty mailbox; Exim takes its mail from anybody."""
+    with auth_service.moved(account.login, {"smtp": exim.smtp}):
+        yield account
+
+
+@pytest.fixture
+def submitter(account: Account, exim: Exim, auth_service: AuthService) -> Iterator[Account]:
+    """An account that Exim wants to log in."""
+    with auth_service.moved(account.login, {"smtp": exim.submission}):
+        yield account
+
+
+@pytest.fixture
+def programs(proxy: Proxy, authority: CertificateAuthority, folder: Path) -> Programs:
+    return Programs(proxy, authority.path, Path(tempfile.mkdtemp(dir=folder)))
+
+
+def arrived(account: Account) -> bytes:
+    """The one message of the account, once it is there."""
+    wait_until(lambda: account.arrivals() > 0, "the delivery")
+    (message,) = account.messages()
+    return message
+
+
+def login_of(account: Account) -> str:
+    """The argument of AUTH PLAIN."""
+    return b64encode(f"\0{account.login}\0{account.password}".encode()).decode()
+
+
+@pytest.mark.parametrize("security", [Security.NONE, Security.STARTTLS], ids=lambda s: s.value)
+def test_smtplib_sends_a_message(clients: Clients, account: Account, security: Security) -> None:
+    message = make_message("sent", [".", "..", "a dot above, two dots above it", *["many of them"] * BIG])
+    with clients.smtp(security, "smtp_without_xclient") as client:
+        client.login(account.login, account.password)
+        assert client.sendmail(account.login, [account.login], to_wire(message)) == {}
+    assert arrived(account).endswith(message)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5"])
+@pytest.mark.parametrize("options", [[], ["--tls"], ["--pipeline"]], ids=["plain", "starttls", "pipelined"])
+def test_swaks_sends_a_message(clients: Clients, account: Account, options: list[str], mechanism: str) -> None:
+    body = ["--body", "sent by swaks"]
+    result = clients.swaks("smtp_without_xclient", account, "--auth", mechanism, *body, *options)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert b"\nsent by swaks\n" in arrived(account)
+
+
+@pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
+def test_msmtp_sends(programs: Programs, account: Account, mechanism: str) -> None:
+    message = make_message("by msmtp", (".", "..", "dots above"))
+    result = programs.msmtp(Security.STARTTLS, mechanism, account, message, "smtp_without_xclient")
+    assert result.returncode == 0, result.stderr
+    assert arrived(account).endswith(message)
+
+
+def test_helo_alone_will_do(clients: Clients, account: Account) -> None:
+    with clients.smtp(Security.NONE, "smtp_without_xclient") as client:
+        client.helo()
+        assert client.docmd("AUTH", f"PLAIN {login_of(account)}")[0] == 235
+        assert client.sendmail(account.login, [account.login], make_message("by SMTP as it was")) == {}
+    assert b" with smtp " in arrived(account)
+
+
+def test_recipient_that_the_backend_refuses_is_refused(clients: Clients, account: Account) -> None:
+    with clients.smtp(Security.NONE, "smtp_without_xclient") as client:
+        client.login(account.login, account.password)
+        with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+            client.sendmail(account.login, ["elsewhere@example.org"], make_message("for relay"))
+    assert refused.value.recipients == {"elsewhere@example.org": (550, b"no relay")}
+
+
+def test_mail_comes_in_without_login_where_none_is_demanded(clients: Clients, account: Account) -> None:
+    message = make_message("from a stranger")
+    with clients.smtp(Security.NONE, "smtp_without_login_and_xclient") as client:
+        client.sendmail("stranger@example.org", [account.login], to_wire(message))
+    received = arrived(account)
+    assert received.endswith(message)
+    assert b"(envelope-from <stranger@example.org>)" in received
+
+
+def test_refusal_of_what_is_handed_over_without_login_is_passed_on(clients: Clients, exim: Exim) -> None:
+    with (
+        clients.smtp(Security.NONE, "smtp_without_login_and_xclient") as client,
+        pytest.raises(smtplib.SMTPRecipientsRefused) as refused,
+    ):
+        client.sendmail("stranger@example.org", ["elsewhere@example.org"], make_message("for relay"))
+    assert refused.value.recipients == {"elsewhere@example.org": (550, b"no relay")}
+
+
+def test_refusal_of_xclient_is_passed_on(clients: Clients, account: Account) -> None:
+    with clients.smtp(Security.NONE) as client:
+        client.ehlo()
+        answer = client.docmd("AUTH", f"PLAIN {login_of(account)}")
+    assert answer == (500, b"unrecognized command")
+
+
+def test_mail_of_who_has_not_logged_in_at_the_backend_is_refused(clients: Clients, submitter: Account) -> None:
+    with clients.smtp(Security.NONE, "smtp_without_xclient") as client:
+        client.login(submitter.login, submitter.password)
+        assert client.mail(submitter.login) == (550, b"who are you?")
+
+
+def test_backend_is_satisfied_where_the_proxy_logs_in_itself(clients: Clients, submitter: Account) -> None:
+    message = make_message("by AUTH")
+    with clients.smtp(Security.NONE, "submission_with_auth") as client:
+        client.login(submitter.login, submitter.password)
+        client.sendmail(submitter.login, [submitter.login], to_wire(message))
+    received = arrived(submitter)
+    assert received.endswith(message)
+    assert b" with esmtpa " in received
+
+
+def test_password_that_needs_quoting_logs_in(
+    clients: Clients, awkward_account: Account, exim: Exim, auth_service: AuthService
+) -> None:
+    with (
+        auth_service.moved(awkward_account.login, {"smtp": exim.submission}),
+        clients.smtp(Security.NONE, "submission_with_auth") as client,
+    ):
+        client.login(awkward_account.login, awkward_account.password)
+        assert client.mail(awkward_account.login)[0] == 250
+
+
+def test_refusal_of_the_login_is_passed_on(
+    clients: Clients, account: Account, exim: Exim, auth_service: AuthService
+) -> None:
+    auth_service.script(account.login, lambda _: accept(exim.submission, password="unknown to it"))
+    with clients.smtp(Security.NONE, "submission_with_auth") as client:
+        client.ehlo()
+        answer = client.docmd("AUTH", f"PLAIN {login_of(account)}")
+    assert answer == (535, b"Incorrect authentication data")
+
+
+def test_proxy_protocol_tells_the_backend_who_the_client_is(
+    clients: Clients, account: Account, exim: Exim, auth_service: AuthService
+) -> None:
+    with (
+        auth_service.moved(account.login, {"smtp": exim.smtp_haproxy}),
+        clients.smtp(Security.NONE, "smtp_haproxy", source="127.0.0.47") as client,
+    ):
+        client.login(account.login, account.password)
+        client.sendmail(account.login, [account.login], make_message("by PROXY protocol"))
+    assert b"[127.0.0.47]" in arrived(account)

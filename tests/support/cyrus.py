@@ -1,0 +1,76 @@
+"""A private Cyrus: IMAP and POP3, with mailboxes of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from string import Template
+
+from tests.support.daemon import Address, Daemon, greets, mail_owner
+from tests.support.mailbox import Account
+from tests.support.overlay import Overlay, create_owned
+
+# It looks for new mail every `imapidlepoll` seconds; a mailbox is made when its owner logs in.
+CONFIGURATION = Template("""\
+configdirectory: $folder/state
+proc_path: $folder/state/proc
+mboxname_lockpath: $folder/state/lock
+partition-default: $folder/mail
+defaultpartition: default
+cyrus_user: $user
+servername: cyrus.example.test
+unixhierarchysep: yes
+virtdomains: userid
+autocreate_quota: 0
+allowplaintext: yes
+failedloginpause: 0
+imapidlepoll: 1
+duplicatesuppression: no
+sasl_mech_list: PLAIN LOGIN
+sasl_pwcheck_method: auxprop
+sasl_auxprop_plugin: sasldb
+sasl_sasldb_path: $folder/passwords
+""")
+
+SERVICES = Template("""\
+START {
+}
+SERVICES {
+  imap cmd="imapd" listen="127.0.0.1:$imap" prefork=1
+  pop3 cmd="pop3d" listen="127.0.0.1:$pop3" prefork=1
+}
+EVENTS {
+}
+""")
+
+SET_PASSWORDS = """\
+while read -r name domain password; do
+    printf %s "$password" | saslpasswd2 -p -c -f "$1" -u "$domain" "$name"
+done
+chown "$2" "$1"
+"""
+
+
+class Cyrus:
+    """Keeps mailboxes for `accounts`, whose maildirs it does not look at.
+
+    `ports` names a port of 127.0.0.1 for each of imap and pop3. Raises ServerUnavailable as Overlay does.
+    """
+
+    def __init__(self, folder: Path, accounts: Iterable[Account], ports: Mapping[str, int]) -> None:
+        overlay = Overlay(folder, ["cyrus"])
+        self.imap: Address = ("127.0.0.1", ports["imap"])
+        self.pop3: Address = ("127.0.0.1", ports["pop3"])
+        user = mail_owner().pw_name
+        state = folder / "state"
+        create_owned(folder / "mail", state, state / "proc", state / "lock", state / "socket")
+        (overlay.etc / "imapd.conf").write_text(CONFIGURATION.substitute(folder=folder, user=user))
+        (overlay.etc / "cyrus.conf").write_text(SERVICES.substitute(ports))
+        passwords = "".join(f"{account.login.replace('@', ' ')} {account.password}\n" for account in accounts)
+        overlay.execute("sh", "-ec", SET_PASSWORDS, "sh", str(folder / "passwords"), user, data=passwords)
+        options = ["-D", "-p", str(overlay.run / "pid")]
+        self._daemon = Daemon(overlay.command("/usr/lib/cyrus/bin/master", *options), folder / "output")
+        self._daemon.await_ready(lambda: greets(self.imap) and greets(self.pop3))
+
+    def stop(self) -> None:
+        self._daemon.stop()
