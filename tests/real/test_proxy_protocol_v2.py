@@ -1,0 +1,159 @@
+"""Version 2 of the PROXY header, which tells of TLS and the client's certificate, to Dovecot, Postfix and Exim."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real.clients import Clients, Security
+from tests.real.proxy import Proxy, is_oracle
+from tests.support.auth_service import AuthService
+from tests.support.certificates import Certificate, CertificateAuthority, rsa_key
+from tests.support.daemon import wait_until
+from tests.support.dovecot import Dovecot
+from tests.support.exim import Exim
+from tests.support.mailbox import Account, make_message
+from tests.support.postfix import Postfix
+
+pytestmark = pytest.mark.skipif(is_oracle(), reason="nginx 1.22.1 knows version 1 alone")
+
+CONFIGURATION = """\
+error_log error.log info;
+pid proxy.pid;
+events {
+}
+mail {
+    server_name proxy.example.test;
+    auth_http 127.0.0.1:$auth_service/haproxy;
+    proxy_protocol v2;
+    xclient off;
+    ssl_certificate $certificate;
+    ssl_certificate_key $key;
+    ssl_verify_client on;
+    ssl_client_certificate $authority;
+
+    server {
+        listen 127.0.0.1:$imap;
+        protocol imap;
+        starttls on;
+    }
+    server {
+        listen 127.0.0.1:$imaps ssl;
+        protocol imap;
+    }
+    server {
+        listen 127.0.0.1:$pop3;
+        protocol pop3;
+        starttls on;
+    }
+    server {
+        listen 127.0.0.1:$pop3s ssl;
+        protocol pop3;
+    }
+    server {
+        listen 127.0.0.1:$smtp;
+        protocol smtp;
+        starttls on;
+    }
+    server {
+        listen 127.0.0.1:$smtps ssl;
+        protocol smtp;
+    }
+}
+"""
+
+every_security = pytest.mark.parametrize("security", Security, ids=lambda s: s.value)
+
+
+@pytest.fixture(scope="module")
+def certificate(authority: CertificateAuthority) -> Certificate:
+    return authority.issue_client("v2-client", rsa_key(), "client.example.test")
+
+
+@pytest.fixture(scope="module")
+def clients(
+    folder: Path, authority: CertificateAuthority, certificate: Certificate, auth_service: AuthService
+) -> Iterator[Clients]:
+    """Under TLS they show the certificate."""
+    path = folder / "proxy_protocol_v2"
+    path.mkdir(mode=0o755)
+    issued = authority.issue_server("v2", rsa_key(), ("localhost", "127.0.0.1"))
+    values: dict[str, object] = {
+        "auth_service": auth_service.port,
+        "certificate": issued.certificate,
+        "key": issued.key,
+        "authority": authority.path,
+    }
+    context = ssl.create_default_context(cafile=authority.path)
+    context.load_cert_chain(certificate.certificate, certificate.key)
+    server = Proxy(path, CONFIGURATION, values)
+    yield Clients(server, authority.path, context)
+    server.stop()
+
+
+@every_security
+def test_dovecot_is_told_of_tls(clients: Clients, account: Account, dovecot: Dovecot, security: Security) -> None:
+    with clients.imap(security) as client:
+        client.login(account.login, account.password)
+        assert client.select()[0] == "OK"
+    reader = clients.pop3(security)
+    reader.user(account.login)
+    reader.pass_(account.password)
+    reader.quit()
+    login = re.compile(rf"(imap|pop3)-login: Info: Login: user=<{account.login}>.*?( secured)?, session=")
+    secured = "" if security is Security.NONE else " secured"
+    expected = [("imap", secured), ("pop3", secured)]
+    wait_until(lambda: sorted(login.findall(dovecot.log.read_text())) == expected, "the backend's log lines")
+
+
+@every_security
+def test_postfix_is_told_of_the_client(
+    clients: Clients, account: Account, postfix: Postfix, security: Security
+) -> None:
+    assert b"[127.0.0.48]" in sent(clients, account, security, "127.0.0.48")
+
+
+@every_security
+def test_exim_is_told_of_the_client(
+    clients: Clients, account: Account, exim: Exim, auth_service: AuthService, security: Security
+) -> None:
+    with auth_service.moved(account.login, {"smtp": exim.smtp_haproxy}):
+        assert b"[127.0.0.49]" in sent(clients, account, security, "127.0.0.49")
+
+
+@pytest.mark.parametrize(
+    ("length", "replies"),
+    [(0, [b"250 ", b"235 ", b"221 "]), (200, [b"250 ", b"451 "])],
+    ids=["that fits", "that makes the header too long for Exim 4.96"],
+)
+def test_no_server_name_is_a_command_to_exim(
+    clients: Clients,
+    account: Account,
+    exim: Exim,
+    certificate: Certificate,
+    auth_service: AuthService,
+    length: int,
+    replies: list[bytes],
+) -> None:
+    name = f"{'x' * length}\r\nHELO intruder\r\nQUIT\r\n"
+    options = ["-quiet", "-servername", name, "-cert", str(certificate.certificate), "-key", str(certificate.key)]
+    login = b64encode(f"\0{account.login}\0{account.password}".encode())
+    session = b"EHLO client.example.test\r\nAUTH PLAIN %b\r\nQUIT\r\n" % login
+    with auth_service.moved(account.login, {"smtp": exim.smtp_haproxy}):
+        result = clients.openssl("smtps", *options, greeting=b"220 ", data=session)
+    assert [line[:4] for line in result.stdout.splitlines() if line[3:4] == b" "][1:] == replies
+
+
+def sent(clients: Clients, account: Account, security: Security, source: str) -> bytes:
+    """What arrives of a message that a client at `source` sends."""
+    with clients.smtp(security, source=source) as client:
+        client.login(account.login, account.password)
+        client.sendmail(account.login, [account.login], make_message("by version 2"))
+    wait_until(lambda: account.arrivals() > 0, "the delivery")
+    (message,) = account.messages()
+    return message
