@@ -214,6 +214,14 @@ def test_curl_fetches_a_message(
     assert (result.returncode, result.stdout) == (0, to_wire(message)), result.stderr
 
 
+def test_poplib_logs_in_by_apop(clients: Clients, account: Account, mailbox: Mailbox) -> None:
+    mailbox.store(make_message("seen by APOP"))
+    client = clients.pop3(Security.NONE)
+    client.apop(account.login, account.password)
+    assert client.stat()[0] == 1
+    client.quit()
+
+
 def test_curl_uploads_a_message(clients: Clients, account: Account, mailbox: Mailbox, tmp_path: Path) -> None:
     message = make_message("uploaded by curl")
     (tmp_path / "message").write_bytes(to_wire(message))

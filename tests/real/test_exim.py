@@ -71,6 +71,21 @@ def test_swaks_sends_a_message(clients: Clients, account: Account, options: list
     assert b"\nsent by swaks\n" in arrived(account)
 
 
+def test_whole_session_may_come_in_one_piece(clients: Clients, account: Account) -> None:
+    """By BDAT, as Exim wants DATA to be answered before the message comes."""
+    message = make_message("in one piece", (".", "no dot is doubled"))
+    chunks = [to_wire(message)[:50], to_wire(message)[50:]]
+    session = (
+        f"EHLO client.example.test\r\nAUTH PLAIN {login_of(account)}\r\n".encode(),
+        f"MAIL FROM:<{account.login}>\r\nRCPT TO:<{account.login}>\r\n".encode(),
+        b"BDAT %d\r\n%bBDAT %d LAST\r\n%bQUIT\r\n" % (len(chunks[0]), chunks[0], len(chunks[1]), chunks[1]),
+    )
+    replies = clients.talk("smtp_without_xclient", b"".join(session))
+    final = [line[:3] for line in replies.splitlines() if line[3:4] == b" "]
+    assert final == [b"220", b"250", b"235", b"250", b"250", b"250", b"250", b"221"]
+    assert arrived(account).endswith(message)
+
+
 @pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
 def test_msmtp_sends(programs: Programs, account: Account, mechanism: str) -> None:
     message = make_message("by msmtp", (".", "..", "dots above"))
