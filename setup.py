@@ -17,7 +17,7 @@ EXTENSIONS = {
     "_task": ["_task.c"],
     "_timers": ["_timers.c", "timed.c"],
 }
-HEADERS = ("epoll", "exception", "pump", "reply", "stream", "timed")
+HEADERS = ("epoll", "events", "exception", "pump", "reply", "sending", "stream", "timed")
 if sys.platform == "linux":
     EXTENSIONS["_epoll"] = ["_epoll.c", "epoll_rounds.c"]
 

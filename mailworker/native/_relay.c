@@ -17,12 +17,9 @@
 
 typedef struct ssl_st SSL;
 
+#include "events.h"
 #include "exception.h"
 #include "pump.h"
-
-/* As the selectors count. */
-#define READ 1
-#define WRITE 2
 
 struct side {
     PyObject_HEAD

@@ -57,7 +57,7 @@ def make_builder() -> FFI:
         "mailworker.native._native",
         PREAMBLE,
         sources=[str(HERE / name) for name in ("openssl.c", "link.c", "resumption.c", "session_table.c", "pump.c")],
-        depends=[str(HERE / name) for name in (*HEADERS, "openssl.h")],
+        depends=[str(HERE / name) for name in (*HEADERS, "openssl.h", "sending.h")],
         **compiler_settings(),
     )
     return builder

@@ -2,9 +2,7 @@
 
 #include <stdint.h>
 
-/* selectors' numbers. */
-#define READ 1
-#define WRITE 2
+#include "events.h"
 
 /* What `data` of selectors is, a handler for `dispatch`. */
 struct watch {

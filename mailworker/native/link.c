@@ -7,15 +7,12 @@
  */
 
 #include "openssl.h"
+#include "sending.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* macOS; SIGPIPE is ignored in every process anyway */
-#endif
 #ifndef BIO_FLAGS_IN_EOF
 #define BIO_FLAGS_IN_EOF 0x800 /* OpenSSL 1.1.1 does not ask */
 #endif

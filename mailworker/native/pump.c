@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 
 #include "openssl.h"
+#include "sending.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,12 +18,7 @@
 #include <linux/sock_diag.h>
 #endif
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* macOS; SIGPIPE is ignored in every process anyway, which TLS and splice() rely on */
-#endif
 
 /* One call moves little more than this many bytes and chunks: a bulk download never starves other sessions. */
 #define BOUND 262144

@@ -4,20 +4,13 @@
 
 #include <Python.h>
 
+#include "events.h"
 #include "exception.h"
 #include "reply.h"
+#include "sending.h"
 #include "stream.h"
 
 #include <errno.h>
-#include <sys/socket.h>
-
-#ifndef MSG_NOSIGNAL
-#define MSG_NOSIGNAL 0 /* macOS; SIGPIPE is ignored in every process anyway */
-#endif
-
-/* As in mailworker.event.selector. */
-#define READ 1
-#define WRITE 2
 
 /* Bytes of one read at most, which are on the stack: a stream that waits holds no buffer. */
 #define PAGE_SIZE 4096
