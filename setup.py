@@ -11,13 +11,13 @@ WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
 
 # The modules of Python's own C interface and their sources; cffi makes the one for OpenSSL.
 EXTENSIONS = {
-    "_relay": ["_relay.c"],
+    "_relay": ["_relay.c", "relay_steps.c"],
     "_sockets": ["_sockets.c"],
     "_stream": ["_stream.c", "stream_actions.c", "reply.c"],
     "_task": ["_task.c"],
     "_timers": ["_timers.c", "timed.c"],
 }
-HEADERS = ("epoll", "events", "exception", "pump", "reply", "sending", "stream", "timed")
+HEADERS = ("epoll", "events", "exception", "pump", "reply", "sending", "side", "stream", "timed")
 if sys.platform == "linux":
     EXTENSIONS["_epoll"] = ["_epoll.c", "epoll_rounds.c"]
 

@@ -1,6 +1,6 @@
 /*
- * What a relay knows of connections. cffi reads this text as well, so it holds declarations only. _relay.c is another
- * module, which knows no OpenSSL: SSL is a name to it, and all that it calls stands in the pump.
+ * What a relay knows of connections. cffi reads this text as well, so it holds declarations only. side.h belongs to
+ * another module, which knows no OpenSSL: SSL is a name to it, and all that it calls stands in the pump.
  */
 
 /* Results of one step on a connection that are not a number of bytes. 0 is the end of what the peer sends. */
