@@ -73,6 +73,7 @@ def make_relay() -> Iterator[MakeRelay]:
 
         def make(source: Line, sink: Line, limit: int = CHUNK, pending: bytes = b"") -> Relay:
             relay = Relay(source, sink, limit, pending)
+            stack.callback(relay.pump.close)  # after a bug the relay itself is in a circle with the traceback
             stack.callback(relay.close)
             return relay
 
@@ -346,9 +347,11 @@ def test_a_bug_ends_a_relay(make_line: MakeLine, make_relay: MakeRelay) -> None:
     assert not relay.loop.watched
 
 
-def test_a_bug_at_the_beginning_ends_a_relay(make_line: MakeLine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_at_the_beginning_ends_a_relay(
+    make_line: MakeLine, make_relay: MakeRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tests.native.relays.Loop.watch", lambda *_: 1 / 0)
-    relay = Relay(make_line(tls=False), make_line(tls=False))
+    relay = make_relay(make_line(tls=False), make_line(tls=False))
     assert isinstance(relay.bugs[0], ZeroDivisionError)
 
 
