@@ -23,7 +23,7 @@ class Relay(Protocol):
         """The first side has ended its input."""
 
     def finish(self) -> None:
-        """Both sides have, or the one that has not is gone."""
+        """Both sides have and were told so, or the one that has not is gone."""
 
     def lose_source(self, side: Side, error: int) -> None:
         """Reading from `side` failed."""

@@ -52,23 +52,42 @@ static int watch(struct side *side)
     return done(result);
 }
 
-/* FIN, over TLS after a close_notify; the peer may go on to send. 0 where it is gone. */
-static int end_output(const struct side *side)
+/* Whether no more input comes, and the other side has been told. */
+static int is_over(const struct side *side)
 {
-    if (side->connection != NULL && side->pump->close_notify(side->connection) == IO_TLS) {
-        return 0;
+    return side->ended && side->sink == 0;
+}
+
+/*
+ * FIN to the other side, whose peer may go on to send; over TLS after a close_notify, for which its socket may have no
+ * room yet. Where this is all that was left to do, `close` follows at once. 0 where the peer is gone.
+ */
+static int end_output(struct side *side)
+{
+    const struct side *other = side->other;
+    int result = other->connection == NULL ? 1 : side->pump->close_notify(other->connection);
+
+    side->sink = result == IO_WANT_WRITE ? WRITE : 0;
+    return result != IO_TLS && (side->sink || is_over(other) || shutdown(other->fd, SHUT_WR) == 0);
+}
+
+/* Again and again after the end of input, until the other side is told. */
+static int say_goodbye(struct side *side)
+{
+    if (!end_output(side) || (is_over(side) && is_over(side->other))) {
+        return done(PyObject_CallMethod(side->relay, "finish", NULL));
     }
-    return shutdown(side->fd, SHUT_WR) == 0;
+    return 1;
 }
 
 static int end(struct side *side)
 {
     side->ended = 1;
     side->source = 0;
-    if (side->other->ended || !end_output(side->other)) {
-        return done(PyObject_CallMethod(side->relay, "finish", NULL));
+    if (!say_goodbye(side)) {
+        return 0;
     }
-    return done(PyObject_CallMethod(side->relay, "half_close", NULL));
+    return !is_open(side) || side->other->ended || done(PyObject_CallMethod(side->relay, "half_close", NULL));
 }
 
 static int keep(struct side *side, const char *data, size_t length)
@@ -135,8 +154,12 @@ static int forward(struct side *side)
 {
     const struct side *other = side->other;
     struct pump *pump = side->pump;
-    int status = flush(side);
+    int status;
 
+    if (side->ended) {
+        return say_goodbye(side);
+    }
+    status = flush(side);
     if (status != RELAY_MORE) {
         return settle_pending(side, status);
     }

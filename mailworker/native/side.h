@@ -17,7 +17,7 @@ struct side {
     size_t limit;  /* bytes that may be kept: proxy_buffer */
     int fd;
     unsigned char source;  /* events that the direction waits for on this descriptor */
-    unsigned char sink;    /* and on the other side's */
+    unsigned char sink;    /* and on the other side's; where input has ended, until that side is told */
     unsigned char watched; /* what the loop watches this descriptor for */
     unsigned char ended;   /* no more input comes */
 };

@@ -6,6 +6,7 @@ import errno
 import socket
 import ssl
 from select import select
+from typing import Protocol
 
 from mailworker.errors import ConnectionLost, Party, TlsError
 from mailworker.event.selector import READ, WRITE
@@ -32,6 +33,7 @@ class Line:
             return 0
 
     def peer_receives(self, limit: int) -> bytes | None:
+        """b"" at the end, in TLS after its close_notify: ssl.SSLEOFError is raised where that does not come."""
         try:
             return self.peer.recv(limit)
         except ssl.SSLZeroReturnError:
@@ -50,8 +52,6 @@ class Line:
             return True
         except ssl.SSLWantWriteError:
             return False
-        except ssl.SSLError:  # there was no room for our goodbye, and without one TLS is over for the peer
-            self.peer.shutdown(socket.SHUT_WR)
         return True
 
 
@@ -66,7 +66,7 @@ def shaken_hands(context: Context, ours: socket.socket, peer: socket.socket) -> 
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE
-    wrapped = client.wrap_socket(peer, do_handshake_on_connect=False)
+    wrapped = client.wrap_socket(peer, do_handshake_on_connect=False, suppress_ragged_eofs=False)
     native = Connection(context, ours.fileno())
     ours_done = peers_done = False
     while not (ours_done and peers_done):
@@ -190,3 +190,11 @@ class Relay:
     def close(self) -> None:
         for side in self.sides:
             side.close()
+
+
+class MakeLine(Protocol):
+    def __call__(self, *, tls: bool, buffer: int | None = None, tcp: bool = False) -> Line: ...
+
+
+class MakeRelay(Protocol):
+    def __call__(self, source: Line, sink: Line, limit: int = CHUNK, pending: bytes = b"") -> Relay: ...
