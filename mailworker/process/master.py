@@ -11,7 +11,7 @@ from time import monotonic
 
 from mailworker.config.settings import Level
 from mailworker.errors import StartError
-from mailworker.event.timers import Timers
+from mailworker.event.timers import Timed, Timers
 from mailworker.process import pid_file
 from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug
@@ -51,10 +51,8 @@ class Master:
         self._cycle = cycle
         self._leaving = _Leaving.NO
         self._reload: Reload | None = None
-        self._reload_again = False
-        self._reopen_again = False
-        self._resting = False
-        self._ticket_rotation = TicketRotation(self._after)
+        self._reload_again = self._reopen_again = self._resting = False
+        self._ticket_rotation = TicketRotation(self._expire_after)
         self._timers = Timers()
         self._upgrade = Upgrade(origin.inheritance)
         self._handlers: dict[Signals, tuple[str, Callable[[], None]]] = {
@@ -121,8 +119,11 @@ class Master:
         return self._handlers[number]
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._expire_after(Alarm(action), seconds)
+
+    def _expire_after(self, timed: Timed, seconds: float) -> None:
         now = monotonic()
-        self._timers.set(Alarm(action), now + seconds, now)
+        self._timers.set(timed, now + seconds, now)
 
     # Workers
 

@@ -10,6 +10,7 @@ from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
+from mailworker.event.timers import Timed
 from mailworker.process import pid_file
 from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug, log_unraisable
@@ -41,7 +42,7 @@ class SingleProcess:
         self._reload: Reload | None = None
         self._reopen_again = False
         self._signals = SignalSocket()
-        self._ticket_rotation = TicketRotation(self._after)
+        self._ticket_rotation = TicketRotation(self._expire_after)
         self._handlers: dict[Signals, tuple[str, Callable[[], None]]] = {
             signal.SIGTERM: (", exiting", self._loop.stop),
             signal.SIGINT: (", exiting", self._loop.stop),
@@ -127,7 +128,10 @@ class SingleProcess:
         self._reopen_again = self._reload is not None  # which has opened its logs already
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._loop.set_deadline(Alarm(action), self._loop.now + seconds)
+        self._expire_after(Alarm(action), seconds)
+
+    def _expire_after(self, timed: Timed, seconds: float) -> None:
+        self._loop.set_deadline(timed, self._loop.now + seconds)
 
 
 def _ignore() -> None:

@@ -32,6 +32,18 @@ _FAILURE = 1
 
 def start(invocation: Invocation) -> int:
     """Run mailworker; returns the exit code when it has ended, or never where the parent of a daemon exits."""
+    process = _prepare(invocation)  # no variable here knows the cycle, which lasts no longer than to the first reload
+    if process is None:
+        return _FAILURE
+    try:
+        return process.run()
+    finally:
+        # Python before 3.12 crashes where it breaks up circles with a memoryview in them, and it does so at its end.
+        gc.freeze()
+
+
+def _prepare(invocation: Invocation) -> Master | SingleProcess | None:
+    """Do all that comes before the service begins; None where something failed, which the log tells."""
     console = Console()
     files = OpenFiles()
     log = open_early_log(invocation.error_log, Level.NOTICE, files, console)
@@ -44,17 +56,17 @@ def start(invocation: Invocation) -> int:
             time.sleep(pause)
     except (ConfigError, StartError) as error:
         log_refusal(log, error)
-        return _FAILURE
+        return None
     files.close()
     inheritance.close_unused(cycle.listeners, cycle.log)
     take_over(inheritance.zones, cycle.zones)
     log_event_method(cycle.log)
     log_system(cycle.log)
     daemonised = cycle.settings.core.daemon or inheritance.from_master
-    return _serve(Origin(invocation, inheritance, manager, daemonised), cycle, console)
+    return _take_office(Origin(invocation, inheritance, manager, daemonised), cycle, console)
 
 
-def _serve(origin: Origin, cycle: Cycle, console: Console) -> int:
+def _take_office(origin: Origin, cycle: Cycle, console: Console) -> Master | SingleProcess | None:
     core = cycle.settings.core
     inherited = origin.inheritance.from_master
     if core.daemon and not inherited:
@@ -67,14 +79,10 @@ def _serve(origin: Origin, cycle: Cycle, console: Console) -> int:
     except StartError as error:
         log_refusal(cycle.log, error)
         cycle.close(shared=inherited)
-        return _FAILURE
+        return None
     console.close()
     cycle.redirect_stderr()
-    try:
-        return process.run()
-    finally:
-        # Python before 3.12 crashes where it breaks up circles with a memoryview in them, and it does so at its end.
-        gc.freeze()
+    return process
 
 
 def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mailworker.event.timers import Timed
 from mailworker.process.cycle import Cycle
 
 
-class TicketRotation:
+class TicketRotation(Timed):
     """Rotates the ticket keys that a cycle's workers share; this process is their only writer.
 
-    `after(seconds, action)` arranges for a call later.
+    `expire_after(timed, seconds)` arranges for `timed` to expire then, instead of whenever it would have: so nothing
+    that waits holds a cycle that was replaced, with its zones.
     """
 
-    __slots__ = ("_after", "_cycle")
+    __slots__ = ("_cycle", "_expire_after")
 
-    def __init__(self, after: Callable[[float, Callable[[], None]], None]) -> None:
-        self._after = after
+    def __init__(self, expire_after: Callable[[Timed, float], None]) -> None:
+        super().__init__()
+        self._expire_after = expire_after
         self._cycle: Cycle | None = None
 
     def follow(self, cycle: Cycle) -> None:
         """Care for this cycle from now on, and for the one before no more."""
         self._cycle = cycle
-        self._rotate(cycle)
+        self.expire()
 
-    def _rotate(self, cycle: Cycle) -> None:
-        if cycle is not self._cycle:
-            return  # replaced while this waited
-        pause = cycle.rotate_ticket_keys()
+    def expire(self) -> None:
+        """The keys are due, or were those of the cycle before."""
+        pause = None if self._cycle is None else self._cycle.rotate_ticket_keys()
         if pause is not None:
-            self._after(pause, lambda: self._rotate(cycle))
+            self._expire_after(self, pause)

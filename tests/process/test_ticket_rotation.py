@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import weakref
 from typing import cast
 
+from mailworker.event.timers import Timed
 from mailworker.process.cycle import Cycle
 from mailworker.process.ticket_rotation import TicketRotation
 
@@ -20,18 +22,19 @@ class SomeCycle:
 
 
 class Clock:
-    """Keeps what is to be called later."""
+    """Keeps who expires after how many seconds."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[float, Callable[[], None]]] = []
+        self.waiting: dict[Timed, float] = {}
 
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
-        self.calls.append((seconds, action))
+    def expire_after(self, timed: Timed, seconds: float) -> None:
+        self.waiting[timed] = seconds
 
     def strike(self) -> float:
-        """Make the call that was asked for first; returns how long it has waited."""
-        seconds, action = self.calls.pop(0)
-        action()
+        """Expire the only one that waits; returns how long it has."""
+        ((timed, seconds),) = self.waiting.items()
+        self.waiting.clear()
+        timed.expire()
         return seconds
 
 
@@ -41,7 +44,7 @@ def follow(rotation: TicketRotation, cycle: SomeCycle) -> None:
 
 def test_keys_are_rotated_at_once_and_whenever_they_are_due() -> None:
     clock, cycle = Clock(), SomeCycle(300.0)
-    follow(TicketRotation(clock.after), cycle)
+    follow(TicketRotation(clock.expire_after), cycle)
     assert cycle.rotations == 1
     assert [clock.strike() for _ in range(3)] == [300.0] * 3
     assert cycle.rotations == 4
@@ -49,15 +52,27 @@ def test_keys_are_rotated_at_once_and_whenever_they_are_due() -> None:
 
 def test_without_keys_nothing_is_planned() -> None:
     clock = Clock()
-    follow(TicketRotation(clock.after), SomeCycle(None))
-    assert clock.calls == []
+    follow(TicketRotation(clock.expire_after), SomeCycle(None))
+    assert not clock.waiting
 
 
 def test_only_the_latest_cycle_is_cared_for() -> None:
     clock, old, new = Clock(), SomeCycle(100.0), SomeCycle(200.0)
-    rotation = TicketRotation(clock.after)
+    rotation = TicketRotation(clock.expire_after)
     follow(rotation, old)
     follow(rotation, new)
-    assert (clock.strike(), clock.strike()) == (100.0, 200.0)
+    assert clock.strike() == 200.0
     assert (old.rotations, new.rotations) == (1, 2)
-    assert [seconds for seconds, _ in clock.calls] == [200.0]
+
+
+def test_a_cycle_that_was_replaced_is_not_kept_until_its_keys_would_be_due() -> None:
+    clock, old = Clock(), SomeCycle(100.0)
+    rotation, gone = TicketRotation(clock.expire_after), weakref.ref(old)
+    follow(rotation, old)
+    gc.disable()
+    try:
+        del old
+        follow(rotation, SomeCycle(200.0))
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -181,6 +181,20 @@ def test_another_size_is_another_zone(install: Install, port: int, ecdsa: Certif
     assert visit(port, client, session).reused
 
 
+def test_a_master_forgets_zones_that_it_needs_no_more(install: Install, port: int, ecdsa: Certificate) -> None:
+    """Keys of the default ssl_session_timeout would be due in five minutes."""
+    mailworker = start(install, configuration(cached_server(port, ecdsa, CACHED)))
+    for name in ("A", "B", "C"):
+        mailworker.configure(configuration(cached_server(port, ecdsa, CACHED.replace("SSL", name))))
+        reload(mailworker)
+    wait_until(lambda: _zones(mailworker.pid) == 1, "the end of former zones")
+
+
+def _zones(pid: int) -> int:
+    """How many pieces of memory without a name a process shares with others."""
+    return (Path("/proc") / str(pid) / "maps").read_text().count(" /dev/zero (deleted)")
+
+
 def test_a_single_process_shares_with_its_successor(install: Install, port: int, ecdsa: Certificate) -> None:
     for directives in (TICKETLESS, CACHED):
         mailworker = install(f"master_process off; {configuration(cached_server(port, ecdsa, directives))}")
