@@ -188,11 +188,6 @@ class AuthResponseParser:
         left = int(length) - len(self._buffer)
         return left if left >= 0 else None
 
-    def end_of_input(self) -> None:
-        """The service closed its connection. Raises InvalidResponse unless the verdict is there."""
-        if self.next() is None:
-            raise InvalidResponse("prematurely closed connection")
-
     def _read(self) -> None:
         """Read whole lines, up to the blank one."""
         received = len(self._buffer)

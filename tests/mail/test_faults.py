@@ -72,7 +72,10 @@ AUTH_FAULTS: list[tuple[str, bytes | Script, str]] = [
     ("endless headers", b"HTTP/1.0 200 OK\r\n" + b"X: y\r\n" * 5000, "sent too large response header"),
     ("an endless line", b"x" * 50000, "sent too large response header"),
     ("an early end", hang_up, "prematurely closed connection"),
+    ("an end in the status line", says(b"HTTP/1.0 200 OK", hang_up), "prematurely closed connection"),
     ("an end in a header", says(b"HTTP/1.0 200 OK\r\nAuth-St", hang_up), "prematurely closed connection"),
+    ("an end before the blank line", response(OK, SERVER, PORT)[:-2], "prematurely closed connection"),
+    ("an end in the blank line", response(OK, SERVER, PORT)[:-1], "prematurely closed connection"),
     ("silence", hang, "timed out (110: Connection timed out)"),
     ("silence in a header", says(b"HTTP/1.0 200 OK\r\nAuth-St"), "timed out (110: Connection timed out)"),
 ]
