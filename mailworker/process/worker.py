@@ -90,7 +90,6 @@ class Worker:
         """Become the worker, serve, and return the process's exit code."""
         gc.freeze()  # what the master made stays shared: a collection here would touch, so copy, all of it
         gc.set_threshold(_NEW_OBJECTS)
-        title_worker()
         log_unraisable(self._log_bug)
         try:
             identity.assume(self._cycle.settings.core, self._number, self._log)
@@ -103,6 +102,7 @@ class Worker:
         self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
         self._loop.watch(self._master.pipe, READ, Watch(self._miss_master))
         self._loop.watch(self._master.link.fileno(), READ, Watch(self._take_logs))
+        title_worker()  # as in nginx when all is prepared: who sees the title finds all open that will be
         self._loop.run()
         self._log.write(Level.NOTICE, "exiting")
         self._log.write(Level.NOTICE, "exit")

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
+from typing import cast
 
 import psutil
 import pytest
 
+from mailworker.event.loop import Loop
+from mailworker.mail.service import MailService
+from mailworker.process.cycle import Cycle
+from mailworker.process.worker import FromMaster, Worker
 from tests.process.conftest import Install
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.process import Mailworker, configuration, greeting, refuses
+from tests.support.recorded_log import RecordedLog
+from tests.support.settings import configuration as settings
 
 
 @pytest.fixture
@@ -118,6 +126,28 @@ def test_a_worker_holds_only_what_it_needs(running: Mailworker, port: int) -> No
     # logs come by, and both ends of the pipe that relays splice through.
     workers = running.workers()
     running.await_true(lambda: all(worker.num_fds() <= 12 for worker in workers), "the end of the client's connection")
+
+
+def test_a_worker_is_called_one_when_all_is_open_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+
+    class Service:
+        def start(self, loop: Loop, number: int, workers: int) -> None:
+            steps.append("service")
+            loop.stop()
+
+    for call in ("gc.freeze", "gc.set_threshold", "log_unraisable", "identity.assume"):
+        monkeypatch.setattr(f"mailworker.process.worker.{call}", lambda *_: None)
+    monkeypatch.setattr("mailworker.process.worker.title_worker", lambda: steps.append("title"))
+    cycle = Cycle(settings(), (), RecordedLog().log)
+    cycle.service = cast(MailService, Service())
+    link, masters = socket.socketpair()
+    with link, masters:
+        worker = Worker(cycle, 0, FromMaster(masters.fileno(), link), daemonised=False)
+        assert worker.run() == 0
+        worker._loop.close()
+        worker._signals.close()
+    assert steps == ["service", "title"]
 
 
 def is_listening(process: psutil.Process) -> bool:
