@@ -63,9 +63,11 @@ class Loop:
 
     def __init__(self, on_bug: Callable[[Exception], None], selector: selectors.BaseSelector | None = None) -> None:
         self._selector = selector = new_selector() if selector is None else selector
-        self.watch, self.change, self.unwatch = selector.register, selector.modify, selector.unregister
+        self.watch = getattr(selector, "watch", selector.register)
+        self.watch_exclusive = getattr(selector, "watch_exclusive", partial(_watch_as_any, selector))
+        self.change = getattr(selector, "change", selector.modify)
+        self.unwatch = getattr(selector, "unwatch", selector.unregister)
         self.forget = getattr(selector, "forget", selector.unregister)
-        self.watch_exclusive = getattr(selector, "register_exclusive", partial(_watch_as_any, selector))
         self._dispatch: Dispatch = getattr(selector, "dispatch", partial(_dispatch, selector))
         self._timers = Timers()
         self.cancel_deadline = self._timers.cancel

@@ -1,6 +1,6 @@
 """The selector a worker waits on.
 
-`selectors.BaseSelector` is the interface. On Linux our own `EpollSelector` implements it in C: a login registers three
+`selectors.BaseSelector` is the interface. On Linux our own `EpollSelector` has its work in C: a login registers three
 descriptors and wakes some eight times. Elsewhere the standard library's best selector serves.
 """
 

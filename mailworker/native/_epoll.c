@@ -1,7 +1,7 @@
 /*
- * selectors.BaseSelector over epoll (Linux), for mailworker.native.epoll. What a descriptor is watched for stands in an
- * array, where Python's own selectors keep an object or two for each; and `dispatch` calls handlers itself, so that a
- * round of the loop makes no objects for what is ready. epoll_rounds.c waits. _epoll.pyi has the types.
+ * epoll (Linux), of which mailworker.native.epoll makes a selector. What a descriptor is watched for stands in an array,
+ * where Python's own selectors keep an object or two for each; and `dispatch` calls handlers itself, so that a round of
+ * the loop makes no objects for what is ready. epoll_rounds.c waits. _epoll.pyi has the types.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -14,45 +14,18 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-static PyObject *selector_key; /* the class */
-
 static PyObject *system_error(void)
 {
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-int epoll_take(PyObject *const *arguments, Py_ssize_t given, PyObject *keywords, const char *const *names,
-               Py_ssize_t wanted, PyObject **values)
+/* Whether `given` arguments are `wanted`; 0 with an exception. */
+static int counted(Py_ssize_t given, Py_ssize_t wanted)
 {
-    Py_ssize_t by_name = keywords == NULL ? 0 : PyTuple_GET_SIZE(keywords);
-    Py_ssize_t i, j;
-
-    if (given + by_name > wanted) {
-        PyErr_Format(PyExc_TypeError, "%zd arguments, not %zd", wanted, given + by_name);
-        return 0;
+    if (given != wanted) {
+        PyErr_Format(PyExc_TypeError, "%zd arguments, not %zd", wanted, given);
     }
-    for (i = 0; i < given; i++) {
-        values[i] = arguments[i];
-    }
-    for (i = 0; i < by_name; i++) {
-        for (j = given; j < wanted; j++) {
-            if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, i), names[j]) == 0) {
-                break;
-            }
-        }
-        if (j == wanted) {
-            PyErr_Format(PyExc_TypeError, "unexpected argument %R", PyTuple_GET_ITEM(keywords, i));
-            return 0;
-        }
-        values[j] = arguments[given + i];
-    }
-    for (i = 0; i < wanted; i++) {
-        if (values[i] == NULL) {
-            PyErr_Format(PyExc_TypeError, "no argument '%s'", names[i]);
-            return 0;
-        }
-    }
-    return 1;
+    return given == wanted;
 }
 
 static int take_events(PyObject *argument, uint32_t *events)
@@ -82,26 +55,6 @@ static struct watch *find(struct epoll *self, PyObject *fileobj, int *fd)
         return NULL;
     }
     return &self->watches[*fd];
-}
-
-PyObject *epoll_new_key(int fd, uint32_t events, PyObject *data)
-{
-    PyTypeObject *type = (PyTypeObject *) selector_key;
-    PyObject *key = type->tp_alloc(type, 4);
-    PyObject *descriptor = PyLong_FromLong(fd);
-    PyObject *mask = PyLong_FromLong((long) events);
-
-    if (key == NULL || descriptor == NULL || mask == NULL) {
-        Py_XDECREF(key);
-        Py_XDECREF(descriptor);
-        Py_XDECREF(mask);
-        return NULL;
-    }
-    PyTuple_SET_ITEM(key, 0, Py_NewRef(descriptor));
-    PyTuple_SET_ITEM(key, 1, descriptor);
-    PyTuple_SET_ITEM(key, 2, mask);
-    PyTuple_SET_ITEM(key, 3, Py_NewRef(data));
-    return key;
 }
 
 static int control(struct epoll *self, int operation, int fd, uint32_t bits, uint32_t generation)
@@ -138,72 +91,62 @@ static int make_room(struct epoll *self, int fd)
     return 1;
 }
 
-static int add(struct epoll *self, PyObject *fileobj, uint32_t events, uint32_t extra_bits, PyObject *data)
+static int add(struct epoll *self, PyObject *fileobj, uint32_t events, uint32_t extra_bits, PyObject *handler)
 {
     int fd = PyObject_AsFileDescriptor(fileobj);
     struct watch *watch;
 
     if (fd < 0 || !make_room(self, fd)) {
-        return -1;
+        return 0;
     }
     watch = &self->watches[fd];
     if (watch->handler != NULL) {
         PyErr_Format(PyExc_KeyError, "%d is already registered", fd);
-        return -1;
+        return 0;
     }
     if (control(self, EPOLL_CTL_ADD, fd, epoll_bits(events) | extra_bits, ++self->generation) < 0) {
         (void) system_error();
-        return -1;
+        return 0;
     }
     watch->generation = self->generation;
     watch->events = events;
-    watch->handler = Py_NewRef(data);
-    return fd;
+    watch->handler = Py_NewRef(handler);
+    return 1;
 }
 
-static PyObject *epoll_register(PyObject *object, PyObject *const *arguments, Py_ssize_t given, PyObject *keywords)
+static PyObject *epoll_watch(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
 {
-    static const char *const names[] = {"fileobj", "events", "data"};
-    PyObject *values[] = {NULL, NULL, Py_None};
     uint32_t events;
-    int fd;
 
-    if (!epoll_take(arguments, given, keywords, names, 3, values) || !take_events(values[1], &events)) {
-        return NULL;
-    }
-    fd = add((struct epoll *) object, values[0], events, 0, values[2]);
-    return fd < 0 ? NULL : epoll_new_key(fd, events, values[2]);
-}
-
-static PyObject *epoll_register_exclusive(PyObject *object, PyObject *const *arguments, Py_ssize_t given,
-                                          PyObject *keywords)
-{
-    static const char *const names[] = {"fileobj", "data"};
-    PyObject *values[] = {NULL, NULL};
-
-    if (!epoll_take(arguments, given, keywords, names, 2, values) ||
-        add((struct epoll *) object, values[0], READ, EPOLLEXCLUSIVE, values[1]) < 0) {
+    if (!counted(given, 3) || !take_events(arguments[1], &events)
+        || !add((struct epoll *) object, arguments[0], events, 0, arguments[2])) {
         return NULL;
     }
     Py_RETURN_NONE;
 }
 
-static PyObject *epoll_unregister(PyObject *object, PyObject *fileobj)
+static PyObject *epoll_watch_exclusive(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    if (!counted(given, 2) || !add((struct epoll *) object, arguments[0], READ, EPOLLEXCLUSIVE, arguments[1])) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *epoll_unwatch(PyObject *object, PyObject *fileobj)
 {
     struct epoll *self = (struct epoll *) object;
     int fd;
     struct watch *watch = find(self, fileobj, &fd);
-    PyObject *key = watch == NULL ? NULL : epoll_new_key(fd, watch->events, watch->handler);
 
-    if (key == NULL) {
+    if (watch == NULL) {
         return NULL;
     }
     Py_CLEAR(watch->handler);
     if (control(self, EPOLL_CTL_DEL, fd, 0, 0) < 0) {
-        Py_DECREF(key);
         return system_error();
     }
-    return key;
+    Py_RETURN_NONE;
 }
 
 static PyObject *epoll_forget(PyObject *object, PyObject *fileobj)
@@ -218,19 +161,17 @@ static PyObject *epoll_forget(PyObject *object, PyObject *fileobj)
     Py_RETURN_NONE;
 }
 
-static PyObject *epoll_modify(PyObject *object, PyObject *const *arguments, Py_ssize_t given, PyObject *keywords)
+static PyObject *epoll_change(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
 {
-    static const char *const names[] = {"fileobj", "events", "data"};
-    PyObject *values[] = {NULL, NULL, Py_None};
     struct epoll *self = (struct epoll *) object;
     struct watch *watch;
     uint32_t events;
     int fd;
 
-    if (!epoll_take(arguments, given, keywords, names, 3, values) || !take_events(values[1], &events)) {
+    if (!counted(given, 3) || !take_events(arguments[1], &events)) {
         return NULL;
     }
-    watch = find(self, values[0], &fd);
+    watch = find(self, arguments[0], &fd);
     if (watch == NULL) {
         return NULL;
     }
@@ -240,27 +181,29 @@ static PyObject *epoll_modify(PyObject *object, PyObject *const *arguments, Py_s
         }
         watch->events = events;
     }
-    Py_SETREF(watch->handler, Py_NewRef(values[2]));
-    return epoll_new_key(fd, events, values[2]);
+    Py_SETREF(watch->handler, Py_NewRef(arguments[2]));
+    Py_RETURN_NONE;
 }
 
-static PyObject *epoll_get_map(PyObject *object, PyObject *Py_UNUSED(none))
+static PyObject *epoll_watched(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct epoll *self = (struct epoll *) object;
-    PyObject *map = PyDict_New();
+    PyObject *watched = PyList_New(0);
     int fd;
 
-    for (fd = 0; map != NULL && fd < self->size; fd++) {
-        if (self->watches[fd].handler != NULL) {
-            PyObject *key = epoll_new_key(fd, self->watches[fd].events, self->watches[fd].handler);
+    for (fd = 0; watched != NULL && fd < self->size; fd++) {
+        const struct watch *watch = &self->watches[fd];
 
-            if (key == NULL || PyDict_SetItem(map, PyTuple_GET_ITEM(key, 1), key) < 0) {
-                Py_CLEAR(map);
+        if (watch->handler != NULL) {
+            PyObject *entry = Py_BuildValue("iIO", fd, watch->events, watch->handler);
+
+            if (entry == NULL || PyList_Append(watched, entry) < 0) {
+                Py_CLEAR(watched);
             }
-            Py_XDECREF(key);
+            Py_XDECREF(entry);
         }
     }
-    return map;
+    return watched;
 }
 
 static int epoll_traverse(PyObject *object, visitproc visit, void *arg)
@@ -325,19 +268,17 @@ static void epoll_dealloc(PyObject *object)
     Py_TYPE(object)->tp_free(object);
 }
 
-#define NAMED(name, text) \
-    {#name, (PyCFunction) (void (*)(void)) epoll_##name, METH_FASTCALL | METH_KEYWORDS, text}
+#define MANY(name, text) {#name, (PyCFunction) (void (*)(void)) epoll_##name, METH_FASTCALL, text}
 
 static PyMethodDef methods[] = {
-    NAMED(register, "register(fileobj, events, data=None): start to watch."),
-    NAMED(register_exclusive, "register_exclusive(fileobj, data): watch a listening socket that is shared."),
-    {"unregister", epoll_unregister, METH_O, "unregister(fileobj): stop to watch."},
+    MANY(watch, "watch(fileobj, events, handler): start to watch."),
+    MANY(watch_exclusive, "watch_exclusive(fileobj, handler): watch a listening socket that is shared."),
+    MANY(change, "change(fileobj, events, handler): watch for other events, or for another handler."),
+    {"unwatch", epoll_unwatch, METH_O, "unwatch(fileobj): stop to watch."},
     {"forget", epoll_forget, METH_O, "forget(fileobj): stop to watch what is closed at once."},
-    NAMED(modify, "modify(fileobj, events, data=None): watch for other events, or for another handler."),
-    NAMED(select, "select(timeout=None): wait, and say which keys are ready for what."),
-    {"dispatch", (PyCFunction) (void (*)(void)) epoll_dispatch, METH_FASTCALL,
-     "dispatch(loop, clock, timers, timeout): wait, set loop.now, and call the handlers."},
-    {"get_map", epoll_get_map, METH_NOARGS, "get_map(): what is watched."},
+    {"wait", epoll_wait_once, METH_O, "wait(timeout): which descriptors are ready for what."},
+    MANY(dispatch, "dispatch(loop, clock, timers, timeout): wait, set loop.now, and call the handlers."),
+    {"watched", epoll_watched, METH_NOARGS, "watched(): descriptors, events and handlers."},
     {"close", epoll_close, METH_NOARGS, "close(): watch no more."},
     {NULL, NULL, 0, NULL},
 };
@@ -359,21 +300,9 @@ static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, .m_name = "mailworker.native._epoll", .m_size = -1,
 };
 
-static int prepare(void)
-{
-    PyObject *selectors = PyImport_ImportModule("selectors");
-
-    if (selectors == NULL) {
-        return 0;
-    }
-    selector_key = PyObject_GetAttrString(selectors, "SelectorKey");
-    Py_DECREF(selectors);
-    return selector_key != NULL && epoll_prepare_rounds();
-}
-
 PyMODINIT_FUNC PyInit__epoll(void)
 {
-    PyObject *module = prepare() ? PyModule_Create(&definition) : NULL;
+    PyObject *module = epoll_prepare_rounds() ? PyModule_Create(&definition) : NULL;
 
     if (module != NULL && PyModule_AddType(module, &epoll_type) < 0) {
         Py_CLEAR(module);

@@ -1,10 +1,9 @@
-"""An epoll instance as `selectors.BaseSelector` describes it, and what goes beyond that.
+"""An epoll instance, and whom it watches descriptors for.
 
-What is watched is given by its descriptor, or has `fileno()`; keys and the map have the descriptor alone.
+What is watched is given by its descriptor, or has `fileno()`.
 """
 
-from collections.abc import Callable, Mapping
-from selectors import SelectorKey
+from collections.abc import Callable
 from typing import Any, Protocol
 
 class Loop(Protocol):
@@ -21,36 +20,36 @@ class Timers(Protocol):
     def delay(self, now: float, /) -> float | None: ...
 
 class Epoll:
-    """Level triggered; `data` has to be a handler, with a method `ready(mask)`, where `dispatch` is used."""
+    """Level triggered; handlers have a method `ready(mask)`, which `dispatch` calls."""
 
-    def register(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:
+    def watch(self, fileobj: Any, events: int, handler: Any, /) -> None:
         """Start to watch; raises KeyError for what is watched already, OSError, and ValueError for no descriptor."""
 
-    def register_exclusive(self, fileobj: int, data: Any) -> None:
+    def watch_exclusive(self, fileobj: Any, handler: Any, /) -> None:
         """Watch a listening socket that other processes watch too: a connection wakes few of them, not all."""
 
-    def unregister(self, fileobj: Any) -> SelectorKey:
-        """Stop to watch; raises KeyError for what is not watched, and OSError."""
-
-    def forget(self, fileobj: int) -> None:
-        """Stop to watch a descriptor that is closed at once, which takes it out of epoll too."""
-
-    def modify(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:
+    def change(self, fileobj: Any, events: int, handler: Any, /) -> None:
         """Watch for other events, or for another handler; raises KeyError and OSError."""
 
-    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
-        """Wait up to `timeout` seconds (None: for ever) and say which keys are ready for what."""
+    def unwatch(self, fileobj: Any, /) -> None:
+        """Stop to watch; raises KeyError for what is not watched, and OSError."""
 
-    def dispatch(self, loop: Loop, clock: Callable[[], float], timers: Timers, timeout: float | None) -> None:
-        """As `select`, but set `loop.now` to what `clock` says and call `data.ready(mask)` of all who are ready.
+    def forget(self, fileobj: Any, /) -> None:
+        """Stop to watch a descriptor that is closed at once, which takes it out of epoll too."""
+
+    def wait(self, timeout: float | None, /) -> list[tuple[int, int]]:
+        """Wait up to `timeout` seconds (None: for ever) and say which descriptors are ready for what."""
+
+    def dispatch(self, loop: Loop, clock: Callable[[], float], timers: Timers, timeout: float | None, /) -> None:
+        """As `wait`, but set `loop.now` to what `clock` says and call `handler.ready(mask)` of all who are ready.
 
         And wait once more, as long as `timers` say, until `loop.urgent` is true or something of `timers` is due.
         Who is given up before its turn is not called. What a call raises is raised at once; who had no turn is ready
         still in the next round.
         """
 
-    def get_map(self) -> Mapping[Any, SelectorKey]:
-        """What is watched at this moment, by descriptor."""
+    def watched(self) -> list[tuple[int, int, Any]]:
+        """Descriptor, events and handler of all that is watched."""
 
     def close(self) -> None:
         """Close the epoll descriptor; may be called again."""

@@ -4,7 +4,7 @@
 
 #include "events.h"
 
-/* What `data` of selectors is, a handler for `dispatch`. */
+/* Whom a descriptor is watched for, and for what. */
 struct watch {
     PyObject *handler;   /* NULL: the descriptor is not watched */
     uint32_t generation; /* no two watches that one round may meet have the same */
@@ -19,17 +19,7 @@ struct epoll {
     uint32_t generation;
 };
 
-/*
- * Arguments by place or by name, as BaseSelector's are; a missing one stays what it is, or is an error if that is NULL.
- * 0 with an exception.
- */
-int epoll_take(PyObject *const *arguments, Py_ssize_t given, PyObject *keywords, const char *const *names,
-               Py_ssize_t wanted, PyObject **values);
-
-/* SelectorKey(fd, fd, events, data), without the Python code of named tuples. */
-PyObject *epoll_new_key(int fd, uint32_t events, PyObject *data);
-
 /* The methods that wait, and what is to be called once before them: 0 with an exception. */
 int epoll_prepare_rounds(void);
-PyObject *epoll_select(PyObject *object, PyObject *const *arguments, Py_ssize_t given, PyObject *keywords);
+PyObject *epoll_wait_once(PyObject *object, PyObject *timeout);
 PyObject *epoll_dispatch(PyObject *object, PyObject *const *arguments, Py_ssize_t given);

@@ -1,4 +1,4 @@
-/* The methods of _epoll.c that wait: `select` says who is ready, `dispatch` calls them. */
+/* The methods of _epoll.c that wait: `wait` says who is ready, `dispatch` calls them. */
 
 #define PY_SSIZE_T_CLEAN
 
@@ -108,27 +108,23 @@ static struct watch *meant(struct epoll *self, const struct epoll_event *event, 
     return *mask ? watch : NULL;
 }
 
-PyObject *epoll_select(PyObject *object, PyObject *const *arguments, Py_ssize_t given, PyObject *keywords)
+PyObject *epoll_wait_once(PyObject *object, PyObject *timeout)
 {
-    static const char *const names[] = {"timeout"};
-    PyObject *values[] = {Py_None};
     struct epoll *self = (struct epoll *) object;
     struct epoll_event events[EVENTS_PER_CALL];
     int milliseconds, count, i;
     PyObject *ready;
 
-    if (!epoll_take(arguments, given, keywords, names, 1, values) || !take_timeout(values[0], &milliseconds)) {
+    if (!take_timeout(timeout, &milliseconds)) {
         return NULL;
     }
     count = await_events(self, milliseconds, events);
     ready = count < 0 ? NULL : PyList_New(0);
     for (i = 0; ready != NULL && i < count; i++) {
         uint32_t mask;
-        struct watch *watch = meant(self, &events[i], &mask);
 
-        if (watch != NULL) {
-            PyObject *key = epoll_new_key((int) (uint32_t) events[i].data.u64, watch->events, watch->handler);
-            PyObject *pair = key == NULL ? NULL : Py_BuildValue("NI", key, mask);
+        if (meant(self, &events[i], &mask) != NULL) {
+            PyObject *pair = Py_BuildValue("II", (uint32_t) events[i].data.u64, mask);
 
             if (pair == NULL || PyList_Append(ready, pair) < 0) {
                 Py_CLEAR(ready);

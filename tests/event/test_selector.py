@@ -95,7 +95,7 @@ def test_a_refused_registration_leaves_no_trace(selector: selectors.BaseSelector
 def test_a_shared_listener_is_reported_to_each_selector_that_looks(listening: socket.socket) -> None:
     with new_selector() as one, new_selector() as another:
         for selector in (one, another):
-            register = getattr(selector, "register_exclusive", None)
+            register = getattr(selector, "watch_exclusive", None)
             if register is None:
                 pytest.skip("this system has no EPOLLEXCLUSIVE")
             register(listening.fileno(), "listener")

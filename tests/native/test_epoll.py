@@ -25,6 +25,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("epoll is Linux's", allow_module_level=True)
 
+from mailworker.event.loop import Loop
 from mailworker.native.epoll import EpollSelector
 from mailworker.native.tasks import Timed, Timers
 from tests.event.bench import Watcher
@@ -82,6 +83,22 @@ def test_arguments_have_the_names_of_the_interface(selector: EpollSelector) -> N
         assert selector.unregister(ours).data == "it"
 
 
+def test_a_loop_makes_no_keys(selector: EpollSelector, readable: Readable, monkeypatch: pytest.MonkeyPatch) -> None:
+    bugs: list[Exception] = []
+    loop = Loop(bugs.append, selector)
+    monkeypatch.setattr("mailworker.native.epoll.SelectorKey", None)
+    descriptor = readable()
+
+    def end() -> None:
+        loop.unwatch(descriptor)
+        loop.stop()
+
+    assert loop.watch(descriptor, EVENT_WRITE, Watcher()) is None
+    assert loop.change(descriptor, EVENT_READ, Watcher(end)) is None
+    loop.run()
+    assert not bugs
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [
@@ -94,7 +111,10 @@ def test_arguments_have_the_names_of_the_interface(selector: EpollSelector) -> N
         (lambda selector: selector.register(0, 4), ValueError),
         (lambda selector: selector.register("0", 1), TypeError),
         (lambda selector: selector.register(-1, 1), ValueError),
-        (lambda selector: selector.register_exclusive(0), TypeError),
+        (lambda selector: selector.watch_exclusive(0), TypeError),
+        (lambda selector: selector.watch(0, 1), TypeError),
+        (lambda selector: selector.change(0, 1), TypeError),
+        (lambda selector: selector.unwatch(0), KeyError),
         (lambda selector: selector.modify(0, 1 << 70), OverflowError),
         (lambda selector: selector.modify(-1, 1), ValueError),
         (lambda selector: selector.forget(0), KeyError),
@@ -344,7 +364,7 @@ def test_no_handler_is_held_beyond_its_watch(selector: EpollSelector, readable: 
     _dispatch(selector)
     selector.get_map()
     selector.unregister(descriptor)
-    selector.register_exclusive(descriptor, first)
+    selector.watch_exclusive(descriptor, first)
     selector.forget(descriptor)
     assert sys.getrefcount(first) == sys.getrefcount(second) == 2
 
