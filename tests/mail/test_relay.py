@@ -103,6 +103,31 @@ def test_half_closes_over_tls(scene: Scene, tls: ssl.TLSVersion) -> None:
     assert backend.heard() == IMAP.commands + b"one more word\r\n"
 
 
+def test_a_client_that_reads_late_finds_a_close_notify_at_the_end(scene: Scene) -> None:
+    """Of these sizes a twelfth fills the socket so that a close_notify has no room at once."""
+    ended = threading.Event()
+
+    def push(peer: Peer) -> None:
+        peer.send(bytes(int(peer.line())))
+        peer.end()
+        ended.set()
+        hang(peer)
+
+    backend = scene.backend(IMAP.script(push))
+    proxy = scene.tls_proxy(IMAP.protocol, scene.auth_for(backend), implicit_tls=True, send_buffer=4608)
+    for size in range(2000, 16000, 211):
+        client = scene.client(proxy, 2304)
+        client.start_tls(client_context())
+        client.expect(IMAP.greeting)
+        client.talk((IMAP.login, IMAP.answer))
+        ended.clear()
+        client.send(b"%d\n" % size)
+        assert ended.wait(PATIENCE)
+        assert len(client.rest()) == size
+        assert not client.cut
+        client.end()
+
+
 @pytest.mark.parametrize("slow", ["client", "backend"])
 @pytest.mark.parametrize("tls", [None, ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_megabytes_both_ways_at_once(scene: Scene, tls: ssl.TLSVersion | None, slow: str) -> None:

@@ -24,6 +24,7 @@ class Peer:
         self._socket.settimeout(PATIENCE)
         self._unread = b""
         self.received = b""
+        self.cut = False  # whether TLS ended without a close_notify
 
     @classmethod
     def connect(cls, address: tuple[str, int], receive_buffer: int | None = None) -> Peer:
@@ -158,7 +159,7 @@ class Peer:
 
     def start_tls(self, context: ssl.SSLContext) -> None:
         assert not self._unread
-        self._socket = context.wrap_socket(self._socket, server_hostname="mail.example.com")
+        self._socket = context.wrap_socket(self._socket, server_hostname="mail.example.com", suppress_ragged_eofs=False)
 
     def serve_tls(self, context: ssl.SSLContext) -> ssl.SSLSocket:
         """Shake hands as the server."""
@@ -187,7 +188,10 @@ class Peer:
     def _receive(self) -> bool:
         try:
             data = self._socket.recv(_PIECE)
-        except (ConnectionResetError, ssl.SSLEOFError):
+        except ConnectionResetError:
+            return False
+        except ssl.SSLEOFError:
+            self.cut = True
             return False
         self._unread += data
         self.received += data
