@@ -18,7 +18,7 @@ from pathlib import Path
 from mailworker.config.settings import SessionCache, SharedZone
 from mailworker.native.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import Zone
+from mailworker.shm.zone import HEAD_SIZE, Zone
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, self_signed
 from tests.support.settings import ssl_settings
@@ -35,7 +35,7 @@ def context_over(zone: Zone, certificate: Certificate) -> TlsContext:
     cache = SessionCache(shared=SharedZone(zone.name, zone.size))
     settings = ssl_settings(certificate, session_cache=cache, session_timeout=TIMEOUT, session_tickets=False)
     context = TlsContext.build(settings, b"imap")
-    context.share(SessionTable(zone.body, TIMEOUT), TicketKeys(zone, TIMEOUT))
+    context.share(SessionTable(zone.memory, TIMEOUT, start=HEAD_SIZE), TicketKeys(zone, TIMEOUT))
     return context
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from mmap import mmap
 from typing import TYPE_CHECKING
 
 from mailworker.native._native import ffi, lib
@@ -26,18 +27,22 @@ class SessionTable:
 
     __slots__ = ("_clock", "_memory", "pointer")
 
-    def __init__(self, memory: memoryview, timeout: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, memory: mmap, timeout: int, clock: Callable[[], float] = time.monotonic, *, start: int = 0
+    ) -> None:
         """`timeout` is in seconds; `clock`, of the methods alone, counts seconds, alike in all processes.
 
-        `memory` is zeros, or what other tables have left there. Raises ValueError where it is too small.
+        From its byte `start` on `memory` is zeros, or what other tables have left there. Raises ValueError where that
+        is too small.
         """
-        sets = memory.nbytes // SET_SIZE
-        if sets < 2:
-            raise ValueError(f"{memory.nbytes} bytes are too little for sessions")
+        size = len(memory) - start
+        if size < 2 * SET_SIZE:
+            raise ValueError(f"{size} bytes are too little for sessions")
         self._clock = clock
-        self._memory = ffi.from_buffer("struct slot_set[]", memory, require_writable=True)
+        self._memory = ffi.from_buffer("char[]", memory, require_writable=True)
+        sets = ffi.cast("struct slot_set *", self._memory + start)
         lifetime = lib.table_ticks(timeout) - 1
-        self.pointer: CData = ffi.new("struct session_table *", (self._memory, sets, lifetime))
+        self.pointer: CData = ffi.new("struct session_table *", (sets, size // SET_SIZE, lifetime))
 
     def new(self, session_id: bytes, session: bytes) -> None:
         """Store a session in place of an earlier one of its id; one of more than LARGEST_SESSION bytes is not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from mmap import mmap
 from typing import TYPE_CHECKING, Protocol
 
 from mailworker.native._native import ffi, lib
@@ -21,8 +22,8 @@ class TicketKeySource(Protocol):
     """
 
     @property
-    def sequence(self) -> memoryview:
-        """A number of 64 bits in memory; it becomes another one with the keys."""
+    def memory(self) -> mmap:
+        """Memory that begins with a number of 64 bits, which becomes another one with the keys."""
 
     @property
     def seen(self) -> int:
@@ -45,7 +46,7 @@ class TicketKeys:
         self._table: CData = None
         self._sequence: CData = None
         if source is not None:
-            self._sequence = ffi.from_buffer("uint64_t[]", source.sequence)
+            self._sequence = ffi.from_buffer("uint64_t[]", source.memory)
             policy.ticket_key_sequence = self._sequence
             self.refresh()
 

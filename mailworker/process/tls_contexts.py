@@ -11,7 +11,7 @@ from mailworker.log.log import Log
 from mailworker.mail.server import ServerTls
 from mailworker.native.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import Zones
+from mailworker.shm.zone import HEAD_SIZE, Zones
 from mailworker.tls.context import TlsContext
 from mailworker.tls.upstream import UpstreamTls
 
@@ -46,7 +46,7 @@ class TlsContexts:
             lifetimes[zone] = max(lifetimes.get(zone, 0), context.settings.session_timeout)
         ticket_keys = {zone: TicketKeys(zones.get(zone), lifetime) for zone, lifetime in lifetimes.items()}
         for zone, context in shared:
-            sessions = SessionTable(zones.get(zone).body, context.settings.session_timeout)
+            sessions = SessionTable(zones.get(zone).memory, context.settings.session_timeout, start=HEAD_SIZE)
             context.share(sessions, ticket_keys[zone])
         return list(ticket_keys.values())
 

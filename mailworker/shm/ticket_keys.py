@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from hashlib import blake2b
+from mmap import mmap
 from struct import Struct
 from typing import NamedTuple
 
@@ -35,22 +36,26 @@ class TicketKeys:
     sequence number of the keys that `read` gives.
     """
 
-    __slots__ = ("_head", "_keys", "_lifetime", "seen", "sequence")
+    __slots__ = ("_keys", "_lifetime", "_zone", "seen")
 
     def __init__(self, zone: Zone, lifetime: float) -> None:
         """`lifetime` of a ticket in seconds: the longest timeout of the servers that use the zone."""
-        self._head = zone.head
-        self.sequence = zone.head[:_SEQUENCE_SIZE].cast("Q")
+        self._zone = zone
         self._lifetime = max(lifetime, _SHORTEST_LIFETIME)
         self.seen = 0
         self._keys: tuple[bytes, ...] = ()
+
+    @property
+    def memory(self) -> mmap:
+        """Begins with the sequence number, of 64 bits, which becomes another one with the keys."""
+        return self._zone.memory
 
     def read(self) -> tuple[bytes, ...]:
         """Keys of KEY_SIZE bytes: the current, the previous and the next one; () before the first `rotate`.
 
         It is the same object as before while the keys stay the same.
         """
-        if self.sequence[0] != self.seen:
+        if self._sequence[0] != self.seen:
             self._read_again()
         return self._keys
 
@@ -60,13 +65,18 @@ class TicketKeys:
         `now` is of the monotonic clock. Returns when to call again, on the same clock. To be called by one process
         only, the one that also made the zone. Those that are forked from it have keys to fall back on.
         """
-        sequence = self.sequence[0]
+        sequence = self._sequence[0]
         known = self._load(sequence)
         if known is None or now >= known.rotated + self._lifetime:
             known = _KeySet(now, self._successors(known, now))
             self._store((sequence + 1) % (_LAST_SEQUENCE + 1), known)
         self.read()
         return known.rotated + self._lifetime
+
+    @property
+    def _sequence(self) -> memoryview:
+        """Read and written as a whole."""
+        return self._zone.head[:_SEQUENCE_SIZE].cast("Q")
 
     def _successors(self, known: _KeySet | None, now: float) -> tuple[bytes, ...]:
         if known is None or now >= known.rotated + 2 * self._lifetime:
@@ -77,7 +87,7 @@ class TicketKeys:
     def _read_again(self) -> None:
         """Take the keys of now; after failing, which takes a writer faster than this reader, the old ones stay."""
         for _ in range(_ATTEMPTS):
-            sequence = self.sequence[0]
+            sequence = self._sequence[0]
             known = self._load(sequence)
             if known is not None:
                 self.seen, self._keys = sequence, known.keys
@@ -85,7 +95,7 @@ class TicketKeys:
 
     def _load(self, sequence: int) -> _KeySet | None:
         """What the bank of that sequence number holds; None where it is not whole, or of another number."""
-        checksum, rotated, joined = _BANK.unpack_from(self._head, _bank_start(sequence))
+        checksum, rotated, joined = _BANK.unpack_from(self.memory, _bank_start(sequence))
         if checksum != _checksum(sequence, rotated, joined):
             return None
         return _KeySet(rotated, tuple(joined[start : start + KEY_SIZE] for start in range(0, len(joined), KEY_SIZE)))
@@ -93,10 +103,10 @@ class TicketKeys:
     def _store(self, sequence: int, key_set: _KeySet) -> None:
         joined = b"".join(key_set.keys)
         checksum = _checksum(sequence, key_set.rotated, joined)
-        _BANK.pack_into(self._head, _bank_start(sequence), checksum, key_set.rotated, joined)
-        self.sequence[0] = sequence
+        _BANK.pack_into(self.memory, _bank_start(sequence), checksum, key_set.rotated, joined)
+        self._sequence[0] = sequence
         # A key that is out of use shall be nowhere in memory.
-        _BANK.pack_into(self._head, _bank_start(sequence + 1), b"", 0.0, b"")
+        _BANK.pack_into(self.memory, _bank_start(sequence + 1), b"", 0.0, b"")
 
 
 def _bank_start(sequence: int) -> int:

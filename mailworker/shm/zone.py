@@ -15,10 +15,11 @@ class Zone:
     """Memory shared by the process that makes it and all that it forks later; zeros at first.
 
     It has no name in any file system and no descriptor: the kernel frees it when the last process that knows it has
-    gone. `head`, its first HEAD_SIZE bytes, holds ticket keys; `body` is the rest, for sessions.
+    gone. Whoever keeps a part of it keeps `memory`, not a view: Python before 3.12 crashes where its collector meets
+    a memoryview in something that is to be freed.
     """
 
-    __slots__ = ("body", "head", "name", "size")
+    __slots__ = ("memory", "name", "size")
 
     def __init__(self, name: str, size: int) -> None:
         """`size` in bytes; raises StartError where the system has no such memory."""
@@ -30,8 +31,17 @@ class Zone:
             memory.madvise(mmap.MADV_DONTDUMP)
         self.name = name
         self.size = size
-        self.head = memoryview(memory)[:HEAD_SIZE]
-        self.body = memoryview(memory)[HEAD_SIZE:]
+        self.memory = memory
+
+    @property
+    def head(self) -> memoryview:
+        """The first HEAD_SIZE bytes, for ticket keys."""
+        return memoryview(self.memory)[:HEAD_SIZE]
+
+    @property
+    def body(self) -> memoryview:
+        """The rest, for sessions."""
+        return memoryview(self.memory)[HEAD_SIZE:]
 
 
 class Zones:

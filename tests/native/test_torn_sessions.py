@@ -16,7 +16,7 @@ SIZES = (100, 158, 400)
 
 def small_zone() -> tuple[Zone, SessionTable]:
     zone = Zone("SSL", SMALLEST)
-    return zone, SessionTable(zone.body, 300, Clock())
+    return zone, SessionTable(zone.memory, 300, Clock(), start=HEAD_SIZE)
 
 
 @pytest.mark.parametrize("mask", [0xFF, 0x01])

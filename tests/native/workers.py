@@ -16,7 +16,7 @@ from signal import SIGKILL
 from typing import NoReturn
 
 from mailworker.native.session_table import SessionTable
-from mailworker.shm.zone import Zone
+from mailworker.shm.zone import HEAD_SIZE, Zone
 from tests.native.sessions import CERTIFICATE_SIZE, TYPICAL_SIZE, session, session_id
 
 WORKERS = 8
@@ -64,7 +64,7 @@ def work(worker: int, zone: Zone, counters: Counters) -> NoReturn:
     """Each worker stores another session under an id, so that two at once would make a mixture."""
     parent = os.getppid()
     numbers = random.Random(os.urandom(8))
-    table = SessionTable(zone.body, 300)
+    table = SessionTable(zone.memory, 300, start=HEAD_SIZE)
     while os.getppid() == parent:
         number = numbers.randrange(SESSIONS)
         identity, size = session_id(number), size_of(number)

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import ssl
+import subprocess
+import sys
 import time
+from mmap import mmap
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from mailworker.config.settings import SessionCache, SharedZone, VerifyClient
 from mailworker.native._native import ffi
 from mailworker.native.session_table import SessionTable
-from mailworker.shm.zone import Zone
+from mailworker.shm.zone import HEAD_SIZE, Zone
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, CertificateAuthority
 from tests.support.settings import ssl_settings
@@ -141,12 +144,38 @@ def test_key_files_come_before_shared_keys(resume: Resume, ecdsa: Certificate) -
     assert resume(client_of(TLS_1_3), shared, alone)
 
 
+CIRCLE = """
+import gc
+from mailworker.native.context import Context
+from mailworker.native.session_table import SessionTable
+from mailworker.shm.ticket_keys import TicketKeys
+from mailworker.shm.zone import HEAD_SIZE, Zone
+
+zone = Zone("SSL", 1 << 16)
+gc.collect()  # a zone is older than the contexts that share it after a reload
+context, keys = Context(b""), TicketKeys(zone, 300.0)
+keys.rotate(1.0)
+context.use_session_table(SessionTable(zone.memory, 300, start=HEAD_SIZE))
+context.follow_ticket_keys(keys)
+circle = [context]
+circle.append(circle)
+del zone, context, keys, circle
+gc.collect()
+"""
+
+
+def test_the_collector_may_find_contexts_with_their_zones() -> None:
+    """Python before 3.12 crashes where it finds a memoryview among what it frees."""
+    done = subprocess.run([sys.executable, "-c", CIRCLE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 class Cache:
     """A shared cache, and how many sessions are in it."""
 
     def __init__(self) -> None:
         self._zone = Zone("SSL", 1 << 16)
-        self.table = SessionTable(self._zone.body, 300)
+        self.table = SessionTable(self._zone.memory, 300, start=HEAD_SIZE)
 
     def __len__(self) -> int:
         """As long as each takes one slot, and none has expired."""
@@ -158,7 +187,7 @@ class SomeKeys:
     """Ticket keys that others have too."""
 
     def __init__(self) -> None:
-        self.sequence = memoryview(bytearray(8)).cast("Q")
+        self.memory = mmap(-1, 8)
         self.seen = 0
         self._keys: tuple[bytes, ...] = (os.urandom(80),)
 
@@ -169,11 +198,15 @@ class SomeKeys:
     @keys.setter
     def keys(self, keys: tuple[bytes, ...]) -> None:
         self._keys = keys
-        self.sequence[0] += 1
+        self._sequence[0] += 1
 
     def read(self) -> tuple[bytes, ...]:
-        self.seen = self.sequence[0]
+        self.seen = self._sequence[0]
         return self._keys
+
+    @property
+    def _sequence(self) -> memoryview:
+        return memoryview(self.memory)[:8].cast("Q")
 
 
 def with_cache(certificate: Certificate, cache: Cache, **changes: Any) -> TlsContext:
