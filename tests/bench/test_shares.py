@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from bench.shares import LOGINS, RATE, by_part
+
+REPORT = """\
+    60.00%          1200  [kernel.kallsyms]
+    20.00%           400  libcrypto.so.3
+     5.00%           100  libssl.so.3
+     9.00%           180  libpython3.11.so.1.0
+     2.00%            40  _cffi_backend.cpython-311-x86_64-linux-gnu.so
+     1.00%            20  _native.abi3.so
+     1.00%            20  ngx_mail_module.so
+     2.00%            40  libc.so.6
+
+"""
+
+
+def test_samples_become_microseconds_of_a_login_by_part() -> None:
+    each = 1e6 / RATE / LOGINS
+    parts = by_part(REPORT.splitlines())
+    assert parts == {part: samples * each for part, samples in zip(parts, (1200, 500, 220, 40, 40), strict=True)}
+    assert list(parts) == ["kernel", "openssl", "python", "server", "other"]
