@@ -85,22 +85,6 @@ _SSL = SslSettings(
     session_tickets=True,
     session_ticket_keys=(),
 )
-_PROXY_SSL = ProxySslSettings(
-    starttls=False,
-    certificate=None,
-    certificate_key=None,
-    passwords=None,
-    protocols=("TLSv1.2", "TLSv1.3"),
-    ciphers="DEFAULT",
-    name=None,
-    server_name=False,
-    verify=False,
-    verify_depth=1,
-    trusted_certificate=None,
-    crl=None,
-    session_reuse=True,
-    conf_commands=(),
-)
 _CORE = CoreSettings(
     daemon=False,
     master_process=False,
@@ -145,10 +129,6 @@ def auth_http_settings(address: Address = NOWHERE, **changes: Any) -> AuthHttpSe
 def ssl_settings(certificate: Certificate, **changes: Any) -> SslSettings:
     files = {"certificates": (str(certificate.certificate),), "certificate_keys": (str(certificate.key),)}
     return replace(_SSL, **(files | changes))
-
-
-def proxy_ssl_settings(**changes: Any) -> ProxySslSettings:
-    return replace(_PROXY_SSL, **changes)
 
 
 def mail_server(protocol: Protocol, **changes: Any) -> MailServer:
