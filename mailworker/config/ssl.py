@@ -17,7 +17,7 @@ from mailworker.config.session_cache import (
     read_session_cache,
 )
 from mailworker.config.settings import SharedZone, SslSettings, Starttls, VerifyClient
-from mailworker.config.ssl_files import full_name, full_value, optional_name, read_passwords, read_ticket_key
+from mailworker.config.ssl_files import full_name, full_value, optional_name, read_passwords, read_ticket_key, shown
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 
@@ -132,7 +132,7 @@ def _check(draft: SslDraft, mode: str) -> None:
         raise ConfigError(f'no "ssl_certificate_key" is defined for the "{mode}" directive', draft.asked_at)
     if len(draft.ssl_certificate_key) < len(draft.ssl_certificate):
         raise ConfigError(
-            f'no "ssl_certificate_key" is defined for certificate "{draft.ssl_certificate[-1]}" '
+            f'no "ssl_certificate_key" is defined for certificate "{shown(draft.ssl_certificate[-1])}" '
             f'and the "{mode}" directive',
             draft.asked_at,
         )

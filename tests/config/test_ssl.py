@@ -119,6 +119,11 @@ def test_password_file(load_server: LoadServer, tmp_path: Path, content: bytes, 
             2,
         ),
         (
+            "starttls on; ssl_certificate a; ssl_certificate data:SECRET; ssl_certificate_key c;",
+            'no "ssl_certificate_key" is defined for certificate "data:" and the "starttls" directive',
+            2,
+        ),
+        (
             "starttls on; ssl_certificate a; ssl_certificate b; ssl_certificate_key c;",
             'no "ssl_certificate_key" is defined for certificate "b" and the "starttls" directive',
             2,
