@@ -73,7 +73,7 @@ def _read_proxy_header(pieces: Iterable[bytes]) -> object:
 
 
 def _read_verdict(pieces: Iterable[bytes]) -> object:
-    parser = AuthResponseParser()
+    parser = AuthResponseParser(names=True)
     try:
         for piece in pieces:
             parser.feed(piece)
