@@ -6,27 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from mailworker.config import (
-    auth_http,
-    blocks,
-    core,
-    events,
-    imap,
-    listen,
-    mail,
-    pop3,
-    proxy,
-    proxy_ssl,
-    realip,
-    smtp,
-    ssl,
-)
+from mailworker.config.blocks import commands as block_commands
+from mailworker.config.load import MODULES
 
-_DIRECTIVES: Final = tuple(
-    command.name
-    for module in (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, proxy_ssl, realip)
-    for command in module.COMMANDS
-) + tuple(command.name for command in blocks.commands(lambda settings, proxy_settings, protocol: None))
+_DIRECTIVES: Final = tuple(command.name for module in MODULES for command in module.COMMANDS) + tuple(
+    command.name for command in block_commands(lambda settings, proxy_settings, protocol: None)
+)
 
 WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "imap": ("LOGIN", "AUTHENTICATE", "PLAIN", "STARTTLS", "CAPABILITY", "NOOP", "LOGOUT", "{1}\r\n", "{1+}\r\n"),

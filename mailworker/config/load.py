@@ -28,7 +28,8 @@ from mailworker.config.settings import LogTarget, MailServer, Settings
 from mailworker.config.tree import Parser, Warn
 from mailworker.config.zones import ZonesDraft
 
-_MODULES = (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, proxy_ssl, realip)
+MODULES = (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, proxy_ssl, realip)
+"""Whose COMMANDS a configuration may hold, but for the blocks."""
 
 
 def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
@@ -54,7 +55,7 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
 
     Raises ConfigError.
     """
-    rows = [command for module in _MODULES for command in module.COMMANDS]
+    rows = [command for module in MODULES for command in module.COMMANDS]
     table = CommandTable([*rows, *blocks.commands(on_tls)])
     parser = Parser(path, prefix, table.handle, resolve, on_warning)
     if globals_:

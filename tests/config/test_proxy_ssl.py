@@ -10,6 +10,7 @@ from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.settings import Level
 from mailworker.errors import ConfigError
 from tests.config.conftest import Load, LoadServer
+from tests.support.settings import proxy_ssl_settings
 
 CERTIFICATE = "proxy_ssl_certificate a.pem; proxy_ssl_certificate_key a.key;"
 VERIFY = "proxy_ssl_verify on; proxy_ssl_trusted_certificate ca.pem;"
@@ -28,22 +29,7 @@ def test_nothing_is_looked_at_without_tls(load_server: LoadServer, switch: str) 
 
 
 def test_defaults_are_those_of_nginx_s_streams(load_server: LoadServer) -> None:
-    assert settings_of(load_server) == ProxySslSettings(
-        starttls=False,
-        certificate=None,
-        certificate_key=None,
-        passwords=None,
-        protocols=("TLSv1.2", "TLSv1.3"),
-        ciphers="DEFAULT",
-        name=None,
-        server_name=False,
-        verify=False,
-        verify_depth=1,
-        trusted_certificate=None,
-        crl=None,
-        session_reuse=True,
-        conf_commands=(),
-    )
+    assert settings_of(load_server) == proxy_ssl_settings()
 
 
 def test_values_are_taken_and_files_made_absolute(load_server: LoadServer, tmp_path: Path) -> None:

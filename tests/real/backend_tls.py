@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+from tests.real.configuration import EVERY_SECURITY
 from tests.support.daemon import wait_until
 
 PROTOCOLS = ("imap", "pop3", "smtp")
@@ -59,33 +60,9 @@ mail {
     imap_capabilities IMAP4rev1 LITERAL+ UIDPLUS IDLE;
     smtp_capabilities PIPELINING 8BITMIME "SIZE 10240000";
 
-    server {
-        listen 127.0.0.1:$imap;
-        protocol imap;
-        starttls on;
-    }
-    server {
-        listen 127.0.0.1:$imaps ssl;
-        protocol imap;
-    }
-    server {
-        listen 127.0.0.1:$pop3;
-        protocol pop3;
-        starttls on;
-    }
-    server {
-        listen 127.0.0.1:$pop3s ssl;
-        protocol pop3;
-    }
-    server {
-        listen 127.0.0.1:$smtp;
-        protocol smtp;
-        starttls on;
-    }
-    server {
-        listen 127.0.0.1:$smtps ssl;
-        protocol smtp;
-    }
+"""
+    + EVERY_SECURITY
+    + """\
 
     # The backend relays for nobody who has not logged in.
     server {

@@ -2,7 +2,39 @@
 
 from __future__ import annotations
 
-CONFIGURATION = """\
+EVERY_SECURITY = """\
+    server {
+        listen 127.0.0.1:$imap;
+        protocol imap;
+        starttls on;
+    }
+    server {
+        listen 127.0.0.1:$imaps ssl;
+        protocol imap;
+    }
+    server {
+        listen 127.0.0.1:$pop3;
+        protocol pop3;
+        starttls on;
+    }
+    server {
+        listen 127.0.0.1:$pop3s ssl;
+        protocol pop3;
+    }
+    server {
+        listen 127.0.0.1:$smtp;
+        protocol smtp;
+        starttls on;
+    }
+    server {
+        listen 127.0.0.1:$smtps ssl;
+        protocol smtp;
+    }
+"""
+"""A server for each protocol in clear, which knows STARTTLS, and one over TLS."""
+
+CONFIGURATION = (
+    """\
 worker_processes 2;
 error_log error.log info;
 pid proxy.pid;
@@ -28,38 +60,14 @@ mail {
     smtp_auth plain login cram-md5;
     smtp_capabilities PIPELINING 8BITMIME "SIZE 10240000";
 
-    server {
-        listen 127.0.0.1:$imap;
-        protocol imap;
-        starttls on;
-    }
-    server {
-        listen 127.0.0.1:$imaps ssl;
-        protocol imap;
-    }
+"""
+    + EVERY_SECURITY
+    + """\
     # Clients believe what is said before the login, and not all backends can do LITERAL+.
     server {
         listen 127.0.0.1:$imaps_without_literal_plus ssl;
         protocol imap;
         imap_capabilities IMAP4rev1 UIDPLUS IDLE;
-    }
-    server {
-        listen 127.0.0.1:$pop3;
-        protocol pop3;
-        starttls on;
-    }
-    server {
-        listen 127.0.0.1:$pop3s ssl;
-        protocol pop3;
-    }
-    server {
-        listen 127.0.0.1:$smtp;
-        protocol smtp;
-        starttls on;
-    }
-    server {
-        listen 127.0.0.1:$smtps ssl;
-        protocol smtp;
     }
 
     # The backend relays for nobody who has not logged in.
@@ -148,3 +156,4 @@ mail {
     }
 }
 """
+)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.clients import Clients, Security
+from tests.real.configuration import EVERY_SECURITY
 from tests.real.proxy import Proxy, is_oracle
 from tests.support.auth_service import AuthService
 from tests.support.certificates import Certificate, CertificateAuthority, rsa_key
@@ -22,7 +23,8 @@ from tests.support.postfix import Postfix
 
 pytestmark = pytest.mark.skipif(is_oracle(), reason="nginx 1.22.1 knows version 1 alone")
 
-CONFIGURATION = """\
+CONFIGURATION = (
+    """\
 error_log error.log info;
 pid proxy.pid;
 events {
@@ -37,35 +39,12 @@ mail {
     ssl_verify_client on;
     ssl_client_certificate $authority;
 
-    server {
-        listen 127.0.0.1:$imap;
-        protocol imap;
-        starttls on;
-    }
-    server {
-        listen 127.0.0.1:$imaps ssl;
-        protocol imap;
-    }
-    server {
-        listen 127.0.0.1:$pop3;
-        protocol pop3;
-        starttls on;
-    }
-    server {
-        listen 127.0.0.1:$pop3s ssl;
-        protocol pop3;
-    }
-    server {
-        listen 127.0.0.1:$smtp;
-        protocol smtp;
-        starttls on;
-    }
-    server {
-        listen 127.0.0.1:$smtps ssl;
-        protocol smtp;
-    }
+"""
+    + EVERY_SECURITY
+    + """\
 }
 """
+)
 
 every_security = pytest.mark.parametrize("security", Security, ids=lambda s: s.value)
 
