@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,6 +22,7 @@ from tests.support.auth import AuthService
 from tests.support.backend import Script, ScriptedServer, conversation, echo, hang
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
 from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy
 from tests.support.settings import proxy_settings, proxy_ssl_settings
@@ -242,6 +244,42 @@ def test_a_handshake_that_fails_is_the_backends_fault(scene: Scene, script: Scri
     assert f"[error] *1 {message}" in line
     assert " while SSL handshaking to upstream, client: 127.0.0.1, server: " in line
     assert ', login: "user@example.com", upstream: 127.0.0.1:' in line
+
+
+@pytest.mark.parametrize(
+    ("starttls", "replies", "action"),
+    [
+        (False, 0, "reading response from upstream"),
+        (False, 1, "sending LOGIN command to upstream"),
+        (False, 2, "sending user name to upstream"),
+        (False, 3, "sending password to upstream"),
+        (True, 0, "sending LOGIN command to upstream"),
+        (True, 1, "sending user name to upstream"),
+    ],
+)
+def test_what_a_login_waits_for_in_vain_is_logged(
+    scene: Scene, pki: Pki, starttls: bool, replies: int, action: str
+) -> None:
+    waiting = threading.Event()
+
+    def encrypted(peer: Peer) -> None:
+        peer.serve_tls(server_context(pki))
+        greeted = int(starttls)  # in clear, and not again
+        if greeted:
+            peer.line()
+        for reply in IMAP.backend[greeted : greeted + replies]:
+            peer.send(reply)
+            peer.line()
+        waiting.set()
+        hang(peer)
+
+    script = conversation(*IN_CLEAR[Protocol.IMAP][0], then=encrypted) if starttls else encrypted
+    client, _, proxy = log_in(scene, IMAP, script, starttls=starttls)
+    assert waiting.wait(PATIENCE)
+    scene.skip(61)
+    client.expect(IMAP.error)
+    (line,) = [line for line in proxy.log.lines if "timed out" in line]
+    assert f"upstream timed out (110: Connection timed out) while {action}, client: " in line
 
 
 def test_a_handshake_that_takes_too_long_ends_the_login(scene: Scene) -> None:

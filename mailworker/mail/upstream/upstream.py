@@ -85,6 +85,7 @@ class Upstream:
         refusal = backend.refusal(tls)
         if refusal is not None:
             raise ProtocolError(Party.UPSTREAM, refusal)
+        self._log.action = _READING
 
     def remember(self, backend: Backend) -> None:
         """Spare later connections to the backend a part of the handshake."""
@@ -98,12 +99,15 @@ class Upstream:
         """
         if self._greeted and steps[0][0] is None:
             steps = steps[1:]
-        done = await self._exchange(steps)
+        if self._stream.tls is None:
+            done = await self._exchange(steps)
+        else:
+            done = 0
+            await self._say(*steps[0])
         reply = await self._reply()
         steps[done][1].expect(reply)
         for command, wanted in steps[done + 1 :]:
-            self.prepare(wanted)
-            await self._stream.write(command or b"")
+            await self._say(command, wanted)
             reply = await self._reply()
             wanted.expect(reply)
         return reply
@@ -122,10 +126,7 @@ class Upstream:
     async def _exchange(self, steps: tuple[Step, ...]) -> int:
         """Take steps while replies come whole and as usual; gives the step whose reply is at hand, or a part of it."""
         try:
-            if self._stream.tls is None:
-                step, data = await self._stream.exchange(self._limit, steps)
-            else:
-                step, data = 0, await self._first(steps[0])
+            step, data = await self._stream.exchange(self._limit, steps)
         except PeerError as error:
             self._prepare_all(steps, self._stream.step)
             if isinstance(error, ConnectionLost) and error.call == "recv()":
@@ -137,12 +138,10 @@ class Upstream:
         self._take(data)
         return step
 
-    async def _first(self, step: Step) -> bytes:
-        command, wanted = step
+    async def _say(self, command: bytes | None, wanted: Wanted) -> None:
+        self.prepare(wanted)
         if command is not None:
-            self.prepare(wanted)
             await self._stream.write(command)
-        return await self._stream.read(self._limit)
 
     def _prepare_all(self, steps: tuple[Step, ...], last: int) -> None:
         for _, wanted in steps[: last + 1]:
