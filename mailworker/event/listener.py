@@ -15,8 +15,6 @@ from mailworker.native import sockets
 
 # The peer went away between its connect and our accept; see accept(2), "Error handling".
 _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINTR)
-# Another process was faster.
-_NOTHING_LEFT = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 
 class Listener(Timed):
@@ -72,7 +70,7 @@ class Listener(Timed):
             accepted = sockets.accept(self._descriptor)
             if not isinstance(accepted, int):
                 self._accepted(*accepted)
-            elif -accepted in _NOTHING_LEFT:
+            elif accepted in sockets.WOULD_BLOCK:  # another process was faster
                 return
             elif -accepted not in _GONE:
                 self._rest(OSError(-accepted, os.strerror(-accepted)))

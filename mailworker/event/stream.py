@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from errno import EAGAIN, EWOULDBLOCK
 from typing import Protocol
 
 from mailworker.errors import ConnectionLost, TimedOut
@@ -60,7 +59,7 @@ class SocketStream(tasks.Stream):
         """Wait until the connection is made. Raises ConnectionLost and TimedOut."""
         await self.wait(WRITE)
         outcome = sockets.peek(self.descriptor, 1)
-        if isinstance(outcome, int) and -outcome not in (EAGAIN, EWOULDBLOCK):
+        if isinstance(outcome, int) and outcome not in sockets.WOULD_BLOCK:
             raise self._lost("connect()", -outcome)
 
     async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from errno import EAGAIN, EWOULDBLOCK
 
 from mailworker.errors import Party
 from mailworker.event.connections import Connections
@@ -11,8 +10,6 @@ from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
 from mailworker.event.stream import SocketStream
 from mailworker.native import sockets
-
-_SILENT = (-EAGAIN, -EWOULDBLOCK)
 
 
 class IdleConnections:
@@ -34,7 +31,7 @@ class IdleConnections:
         """
         while self._idle:
             idle = self._idle[-1]
-            if sockets.peek(idle.descriptor, 1) not in _SILENT:
+            if sockets.peek(idle.descriptor, 1) not in sockets.WOULD_BLOCK:
                 idle.close()
                 continue
             connections.take()
