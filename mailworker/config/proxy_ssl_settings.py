@@ -11,7 +11,7 @@ class ProxySslSettings:
 
     With `starttls` the backend is asked for TLS in its protocol's words. `certificate` and `certificate_key` are as in
     SslSettings, None where no backend gets one. `name` is whom a backend's certificate has to be issued to, None for
-    its address; `server_name` tells whether it is asked for by that name (SNI).
+    what the auth service calls it, a name or an address; `server_name` tells whether it is asked for by its name (SNI).
     """
 
     starttls: bool
