@@ -17,7 +17,7 @@ import pytest
 
 from tests.real.proxy import Proxy
 from tests.support.daemon import ServerUnavailable, find_program, mail_owner
-from tests.support.mailbox import Account
+from tests.support.mailbox import Account, make_message
 
 TIMEOUT = 50.0
 
@@ -175,3 +175,16 @@ def run(name: str, *arguments: str, data: bytes = b"", home: Path | None = None)
         group=None if owner is None else owner.pw_gid,
         extra_groups=None if owner is None else [],
     )
+
+
+def expect_push(client: imaplib.IMAP4, account: Account) -> None:
+    """Log in to an empty mailbox of Dovecot's, and hear by IDLE of a message that comes (RFC 2177)."""
+    client.login(account.login, account.password)
+    client.select()
+    client.send(b"idle IDLE\r\n")
+    assert client.readline().startswith(b"+ ")
+    account.deliver(make_message("pushed"))
+    assert client.readline() == b"* 1 EXISTS\r\n"
+    assert client.readline() == b"* 1 RECENT\r\n"
+    client.send(b"DONE\r\n")
+    assert client.readline().startswith(b"idle OK ")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.backend_tls import Tail
-from tests.real.clients import Clients, Security
+from tests.real.clients import Clients, Security, expect_push
 from tests.real.test_imap import fetch
 from tests.real.test_mbsync import digests, random_lines
 from tests.real.test_smtp import arrived
@@ -78,23 +78,19 @@ def test_smtp(tls_clients: Clients, account: Account, security: Security) -> Non
 
 
 @pytest.mark.usefixtures("postfix")
-def test_xclient_inside_tls(tls_clients: Clients, account: Account) -> None:
-    with tls_clients.smtp(Security.NONE, "submission", source="127.0.0.44") as client:
+@pytest.mark.parametrize(
+    ("server", "source", "told"),
+    [("submission", "127.0.0.44", b"[127.0.0.44]"), ("submission_with_auth", "127.0.0.45", b"[127.0.0.1]")],
+    ids=["XCLIENT", "AUTH"],
+)
+def test_postfix_is_told_inside_tls_who_sends(
+    tls_clients: Clients, account: Account, server: str, source: str, told: bytes
+) -> None:
+    with tls_clients.smtp(Security.NONE, server, source=source) as client:
         client.login(account.login, account.password)
         client.sendmail(account.login, [account.login], make_message("from afar"))
     received = arrived(account).split(b"\nFrom:")[0]
-    assert b"[127.0.0.44]" in received
-    assert b"using TLSv1.3 with cipher " in received
-    assert f"(Authenticated sender: {account.login})".encode() in received
-
-
-@pytest.mark.usefixtures("postfix")
-def test_login_at_postfix_inside_tls(tls_clients: Clients, account: Account) -> None:
-    with tls_clients.smtp(Security.NONE, "submission_with_auth", source="127.0.0.45") as client:
-        client.login(account.login, account.password)
-        client.sendmail(account.login, [account.login], make_message("by AUTH"))
-    received = arrived(account).split(b"\nFrom:")[0]
-    assert b"[127.0.0.1]" in received
+    assert told in received
     assert b"using TLSv1.3 with cipher " in received
     assert f"(Authenticated sender: {account.login})".encode() in received
 
@@ -160,15 +156,7 @@ def test_who_is_not_verified_may_be_anybody(tls_clients: Clients, account: Accou
 
 def test_idle_gets_a_push(tls_clients: Clients, account: Account) -> None:
     with tls_clients.imap(Security.TLS) as client:
-        client.login(account.login, account.password)
-        client.select()
-        client.send(b"idle IDLE\r\n")
-        assert client.readline().startswith(b"+ ")
-        account.deliver(make_message("pushed"))
-        assert client.readline() == b"* 1 EXISTS\r\n"
-        assert client.readline() == b"* 1 RECENT\r\n"
-        client.send(b"DONE\r\n")
-        assert client.readline().startswith(b"idle OK ")
+        expect_push(client, account)
 
 
 def test_commands_pipelined_behind_the_login_reach_the_backend(tls_clients: Clients, account: Account) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.clients import Clients, Security
+from tests.real.clients import Clients, Security, expect_push
 from tests.support.auth_service import AuthService, accept, reject
 from tests.support.daemon import wait_until
 from tests.support.dovecot import Dovecot
@@ -185,15 +185,7 @@ def test_error_of_the_backend_is_passed_on_as_configured(
 
 def test_idle_gets_a_push(clients: Clients, account: Account) -> None:
     with clients.imap(Security.TLS) as client:
-        client.login(account.login, account.password)
-        client.select()
-        client.send(b"idle IDLE\r\n")
-        assert client.readline().startswith(b"+ ")
-        account.deliver(make_message("pushed"))
-        assert client.readline() == b"* 1 EXISTS\r\n"
-        assert client.readline() == b"* 1 RECENT\r\n"
-        client.send(b"DONE\r\n")
-        assert client.readline().startswith(b"idle OK ")
+        expect_push(client, account)
 
 
 def test_proxy_protocol_tells_the_backend_who_the_client_is(

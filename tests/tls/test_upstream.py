@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +44,21 @@ def build(folder: Path, **changes: Any) -> UpstreamTls:
     return UpstreamTls.build(proxy_ssl_settings(**named))
 
 
-def shake_hands(folder: Path, upstream: UpstreamTls, address: Address) -> tuple[TlsConnection, ssl.SSLSocket]:
-    """Connect to a server that is called imap.example.com and 192.0.2.1; whose socket is given is left open."""
+@contextmanager
+def shaken(folder: Path, upstream: UpstreamTls, address: Address) -> Iterator[TlsConnection]:
+    """A connection to a server that is called imap.example.com and 192.0.2.1."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.crt", folder / "server.key")
     ours, theirs = tcp_pair()
     ours.setblocking(False)
     theirs.setblocking(False)
-    server = context.wrap_socket(theirs, server_side=True, do_handshake_on_connect=False)
-    connection = upstream.backend(address).connection(ours.fileno())
-    done = False
-    while connection.handshake() is not None or not done:
-        done = done or client_step(server.do_handshake) is not None
-    ours.detach()  # the connection is the test's, and short-lived
-    return connection, server
+    with ours, context.wrap_socket(theirs, server_side=True, do_handshake_on_connect=False) as server:
+        connection = upstream.backend(address).connection(ours.fileno())
+        done = False
+        while connection.handshake() is not None or not done:
+            done = done or client_step(server.do_handshake) is not None
+        yield connection
+        connection.free()
 
 
 @pytest.mark.parametrize(
@@ -109,45 +112,33 @@ def test_the_certificate_must_be_for_the_name_or_else_the_address(
     folder: Path, address: Address, name: str | None, refusal: str | None
 ) -> None:
     upstream = build(folder, verify=True, trusted_certificate="@authority.crt", name=name)
-    connection, server = shake_hands(folder, upstream, address)
-    assert upstream.backend(address).refusal(connection) == refusal
-    connection.free()
-    server.close()
+    with shaken(folder, upstream, address) as connection:
+        assert upstream.backend(address).refusal(connection) == refusal
 
 
 def test_sessions_are_kept_for_the_backends_used_last(folder: Path) -> None:
     upstream = build(folder, protocols=("TLSv1.2",))
-    connection, server = shake_hands(folder, upstream, ADDRESS)
     addresses = [InetAddress(f"192.0.2.{number % 256}", number) for number in range(MOST_SESSIONS)]
-    for address in [*addresses, addresses[0], ADDRESS]:
-        upstream.backend(address).remember(connection)
+    with shaken(folder, upstream, ADDRESS) as connection:
+        for address in [*addresses, addresses[0], ADDRESS]:
+            upstream.backend(address).remember(connection)
     assert {address for address, _ in upstream.sessions} == {*addresses, ADDRESS} - {addresses[1]}
-    connection.free()
-    server.close()
 
 
-def test_sessions_are_not_kept_where_nobody_wants_them(folder: Path) -> None:
-    upstream = build(folder, protocols=("TLSv1.2",), session_reuse=False)
-    connection, server = shake_hands(folder, upstream, ADDRESS)
-    upstream.backend(ADDRESS).remember(connection)
+@pytest.mark.parametrize(
+    "changes",
+    [{"protocols": ("TLSv1.2",), "session_reuse": False}, {"protocols": ("TLSv1.3",)}],
+    ids=["nobody wants it", "TLS 1.3 has not brought it yet"],
+)
+def test_no_session_is_kept(folder: Path, changes: dict[str, Any]) -> None:
+    upstream = build(folder, **changes)
+    with shaken(folder, upstream, ADDRESS) as connection:
+        upstream.backend(ADDRESS).remember(connection)
     assert not upstream.sessions
-    connection.free()
-    server.close()
-
-
-def test_a_session_that_tls_1_3_has_not_brought_yet_is_not_kept(folder: Path) -> None:
-    upstream = build(folder, protocols=("TLSv1.3",))
-    connection, server = shake_hands(folder, upstream, ADDRESS)
-    upstream.backend(ADDRESS).remember(connection)
-    assert not upstream.sessions
-    connection.free()
-    server.close()
 
 
 def test_a_session_is_for_one_name_at_an_address(folder: Path) -> None:
     upstream = build(folder, protocols=("TLSv1.2",))
-    connection, server = shake_hands(folder, upstream, ADDRESS)
-    upstream.backend(ADDRESS, "one.example.com").remember(connection)
+    with shaken(folder, upstream, ADDRESS) as connection:
+        upstream.backend(ADDRESS, "one.example.com").remember(connection)
     assert set(upstream.sessions) == {(ADDRESS, "one.example.com")}
-    connection.free()
-    server.close()
