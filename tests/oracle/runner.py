@@ -39,12 +39,11 @@ class Run:
     log: list[str]
 
 
-def reserve(host: str) -> socket.socket:
-    """Keeps a port of `host`, "::" for all addresses of both families, for a server with SO_REUSEADDR."""
-    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    if host == "::":
-        held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    held.bind((host, 0))
+def reserve() -> socket.socket:
+    """Keeps a port of all addresses of both families, for a server with SO_REUSEADDR."""
+    held = socket.socket(socket.AF_INET6)
+    held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    held.bind(("::", 0))
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return held
 
@@ -59,7 +58,7 @@ class Bench:
         issued = authority.issue_server("server", rsa_key(), ("proxy.test",))
         self._files = {"certificate": issued.certificate, "key": issued.key}
         self._ports = Ports()
-        self._backends = reserve("::")
+        self._backends = reserve()
         self._ports["backend"] = int(self._backends.getsockname()[1])
         self.tls = ssl.create_default_context(cafile=authority.path)
 

@@ -70,7 +70,7 @@ class Props:
         self.tls = ssl.create_default_context(cafile=authority.path)
         self.auth = self._held.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.backends = self._held.enter_context(socket.create_server(("0.0.0.0", 0)))
-        closed = self._held.enter_context(reserve("::"))
+        closed = self._held.enter_context(reserve())
         self.values: dict[str, object] = {"certificate": issued.certificate, "key": issued.key}
         for name, held in (("auth", self.auth), ("backend", self.backends), ("closed", closed)):
             held.setblocking(False)
@@ -115,7 +115,7 @@ class Stage:
     def __init__(self, start: Start, props: Props, servers: Mapping[str, Server] = SERVERS) -> None:
         self.props = props
         self.servers = servers
-        self._held = {name: reserve(server.host.strip("[]")) for name, server in servers.items() if server.host != UNIX}
+        self._held = {name: reserve() for name, server in servers.items() if server.host != UNIX}
         self._ports = {name: int(held.getsockname()[1]) for name, held in self._held.items()}
         self.folder = Path(tempfile.mkdtemp(dir=props.folder))
         self.folder.chmod(0o755)
