@@ -1,7 +1,7 @@
 """The auth_http protocol, the other way: the verdict on a login comes back in response headers.
 
 They are read as nginx reads them (ngx_mail_auth_http_module.c), except where nginx would let somebody in without a
-clear yes: the status must be 2xx, Auth-Status must be there.
+clear yes: OK needs an HTTP status of 2xx, and Auth-Status must be there. A refusal is one with any HTTP status.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ WAIT_WITHOUT_TIME = 1
 """Seconds to a retry where WAIT came without a positive Auth-Wait; nginx retries at once and for ever."""
 
 # RFC 9112 section 4, any version number
-_SUCCESS = re.compile(rb"HTTP/[0-9.]+ +2[0-9][0-9](?: [^\r\0]*)?")
+_STATUS_LINE = re.compile(rb"HTTP/([0-9.]+) +([1-5][0-9][0-9])(?: [^\r\0]*)?")
+
+# RFC 9112 section 6.3: whatever Content-Length says, there is no body behind these.
+_WITHOUT_BODY = (b"204", b"304")
 
 # nginx: a name without a colon is a header with an empty value; no value holds CR or NUL
 _NAME = re.compile(rb"[a-z0-9][a-z0-9-]*")
@@ -139,14 +142,14 @@ class AuthResponseParser:
     `names` tells whether Auth-Server may be a host's name, which nginx takes for an invalid address.
     """
 
-    __slots__ = ("_buffer", "_fields", "_length", "_names", "_persistent", "_statuses", "_verdict")
+    __slots__ = ("_buffer", "_fields", "_length", "_names", "_persistent", "_statuses", "_success", "_verdict")
 
     def __init__(self, *, names: bool = False) -> None:
         self._names = names
         self._buffer = b""
         self._length = 0  # of the lines that were taken
         self._fields: dict[bytes, bytes] | None = None
-        self._persistent = False
+        self._persistent = self._success = False
         self._statuses: list[bytes] = []
         self._verdict: Verdict | None = None
 
@@ -195,18 +198,24 @@ class AuthResponseParser:
         for number, ended in enumerate(lines, 1):
             line = ended.removesuffix(b"\r")
             if self._fields is None:
-                self._persistent = _is_persistent(line)
+                self._success, self._persistent = _http_status(line)
                 self._fields = {}
             elif line:
                 self._take_header(line, self._fields)
             else:
-                self._verdict = _verdict(self._statuses, self._fields, names=self._names)
+                self._verdict = self._judge(self._fields)
                 self._buffer = b"\n".join([*lines[number:], self._buffer])
                 break
         self._length += received - len(self._buffer)
         body_follows = self._verdict is not None
         if self._length + (0 if body_follows else len(self._buffer)) > RESPONSE_HEADER_LIMIT:
             raise InvalidResponse("sent too large response header")
+
+    def _judge(self, fields: dict[bytes, bytes]) -> Verdict:
+        """The verdict of a whole header. One that is not a success can only say no, or to ask again."""
+        if not (self._success or _refuses(self._statuses)):
+            raise InvalidResponse("sent invalid response")
+        return _verdict(self._statuses, fields, names=self._names)
 
     def _take_header(self, line: bytes, fields: dict[bytes, bytes]) -> None:
         name, _, value = line.partition(b":")
@@ -223,11 +232,21 @@ class AuthResponseParser:
 
 
 @lru_cache(maxsize=64)  # a service has few status lines
-def _is_persistent(status: bytes) -> bool:
-    """Whether the connection may stay open, by the status line without its end. Raises InvalidResponse."""
-    if not _SUCCESS.fullmatch(status):
+def _http_status(line: bytes) -> tuple[bool, bool]:
+    """Whether a status line, without its end, is 2xx, and whether the connection may stay open.
+
+    Raises InvalidResponse.
+    """
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
         raise InvalidResponse("sent invalid response")
-    return status.startswith(b"HTTP/1.1 ") and not status.startswith(b"HTTP/1.1 204")
+    version, code = match.groups()
+    return code[:1] == b"2", version == b"1.1" and code[:1] != b"1" and code not in _WITHOUT_BODY
+
+
+def _refuses(statuses: list[bytes]) -> bool:
+    """Whether Auth-Status says anything but OK, which leaves out an empty one."""
+    return any(status not in (b"OK", b"") for status in statuses)
 
 
 def _verdict(statuses: list[bytes], fields: dict[bytes, bytes], *, names: bool) -> Verdict:

@@ -53,8 +53,8 @@ TABLE: Mapping[str, Entry] = {
     ),
     "verdict-fails-closed": Entry(
         Why.SAFER,
-        "lets the client in after a status other than 2xx, without a status line, without Auth-Status, "
-        "and in SMTP with an empty one",
+        "lets the client in after an HTTP status other than 2xx with `Auth-Status: OK`, without a status line, "
+        "without Auth-Status, and in SMTP with an empty one",
         "answers with an internal error, and names the auth service in the log",
         "a broken auth service must not open the door",
     ),

@@ -18,6 +18,8 @@ INVALID = re.compile(r"client < (?:\S* BAD|-ERR|500 5\.5\.1) [Ii]nvalid command\
 _PROMPT = re.compile(r"client < (?:\+|334) ")
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _SUCCESS = re.compile(rb"HTTP/[0-9.]+ +2[0-9][0-9](?: [^\r\n]*)?\r?\n")
+_OTHER = re.compile(rb"HTTP/[0-9.]+ +[1345][0-9][0-9](?: [^\r\n]*)?\r?\n")
+_REFUSAL = re.compile(rb"\nAuth-Status: *(?!OK *\r?\n)[^ \r\n]", re.IGNORECASE)
 _EMPTY = re.compile(rb"\nAuth-Status(?:: *)?\r?\n", re.IGNORECASE)
 _CLEAR = re.compile(rb"\nAuth-Status:[^\r\n]*[^ \r\n]", re.IGNORECASE)
 # Bytes of the buffers of nginx that the random dialogues can fill.
@@ -159,11 +161,15 @@ def _untagged(case: Case, at: Divergence) -> bool:
 def _fails_closed(case: Case, at: Divergence) -> bool:
     """Where there is no clear yes or no."""
     answers = [answer for answer in case.auth if isinstance(answer, bytes)]
-    unclear = any(
-        not _SUCCESS.match(answer) or not _CLEAR.search(answer) or _EMPTY.search(answer) for answer in answers
-    )
+    unclear = any(not _is_clear(answer) for answer in answers)
     refused = _internal_error(at.ours) or "sent invalid response" in at.ours or "did not send status" in at.ours
     return unclear and refused
+
+
+def _is_clear(answer: bytes) -> bool:
+    said = _CLEAR if _SUCCESS.match(answer) else _REFUSAL
+    status = _SUCCESS.match(answer) or _OTHER.match(answer)
+    return bool(status and said.search(answer) and not _EMPTY.search(answer))
 
 
 def _code_of_success(case: Case, at: Divergence) -> bool:

@@ -15,6 +15,8 @@ _STATUS = ["HTTP/1.0 200 OK"] * 24 + [
     "HTTP/1.1 299 x: y",
     "HTTP/9.9  200 OK",
     "http/1.0 200 OK",
+    "HTTP/1.0 401 Unauthorized",
+    "HTTP/1.1 403 Forbidden",
     "HTTP/1.0 404 No",
     "HTTP/1.0 200",
     "HTTP/ 200",

@@ -37,12 +37,18 @@ YES = {
 NO = {
     "no": response((b"Auth-Status", b"no way")),
     "no, with a backend": response((b"Auth-Status", b"no way"), SERVER, PORT),
+    "no, with 401": response((b"Auth-Status", b"no way"), SERVER, PORT, status=b"HTTP/1.1 401 Unauthorized"),
+    "no, with 403": response((b"Auth-Status", b"no way"), status=b"HTTP/1.0 403 Forbidden"),
+    "no, with 403, then OK": response((b"Auth-Status", b"no way"), OK, SERVER, PORT, status=b"HTTP/1.0 403 Forbidden"),
     "no, then OK": response((b"Auth-Status", b"no way"), OK, SERVER, PORT),
     "OK, then no": response(OK, SERVER, PORT, (b"Auth-Status", b"no way")),
     "no, with a code of success": response((b"Auth-Status", b"no way"), CODE),
 }
 ERRORS = {
     "500 and OK": response(OK, SERVER, PORT, status=b"HTTP/1.0 500 Oops"),
+    "401 and OK": response(OK, SERVER, PORT, status=b"HTTP/1.1 401 Unauthorized"),
+    "403 and OK twice": response(OK, OK, SERVER, PORT, status=b"HTTP/1.0 403 Forbidden"),
+    "403 and nothing": response(SERVER, PORT, status=b"HTTP/1.0 403 Forbidden"),
     "302 and OK": response(OK, SERVER, PORT, status=b"HTTP/1.0 302 Found"),
     "100 and OK": response(OK, SERVER, PORT, status=b"HTTP/1.1 100 Continue"),
     "no status line": response(OK, SERVER, PORT).partition(b"\r\n")[2],

@@ -26,6 +26,7 @@ OK = b"HTTP/1.0 200 OK\r\nAuth-Status: OK\r\n"
 WAIT = b"HTTP/1.0 200 OK\r\nAuth-Status: WAIT\r\n"
 NO = b"HTTP/1.0 200 OK\r\nAuth-Status: Go away\r\n"
 SERVER = b"Auth-Server: 127.0.0.1\r\nAuth-Port: 143\r\n"
+UNAUTHORIZED = b"HTTP/1.0 401 Unauthorized\r\n"
 END = b"\r\n"
 
 VERDICTS: dict[str, tuple[bytes, Verdict]] = {
@@ -71,6 +72,13 @@ VERDICTS: dict[str, tuple[bytes, Verdict]] = {
     "WAIT after a refusal": (NO + b"Auth-Status: WAIT\r\n" + END, Rejected(b"Go away")),
     "refusal after OK": (OK + b"Auth-Status: no\r\n" + SERVER + END, Rejected(b"no")),
     "8-bit text": (NO + b"Auth-Status: refus\xe9\r\n" + END, Rejected(b"refus\xe9")),
+    "rejected with 401": (NO.replace(b"200 OK", b"401 Unauthorized") + END, Rejected(b"Go away")),
+    "rejected with 403 and OK": (
+        NO.replace(b"200", b"403") + b"Auth-Status: OK\r\n" + SERVER + END,
+        Rejected(b"Go away"),
+    ),
+    "rejected with 500": (NO.replace(b"200", b"500") + b"Auth-Wait: 3\r\n" + END, Rejected(b"Go away", 3)),
+    "wait with 503": (WAIT.replace(b"200", b"503") + b"Auth-Wait: 3\r\n" + END, Wait(3)),
     "control bytes in text": (NO + b"Auth-Status: a\x1b[31m\tb\x7f\r\n" + END, Rejected(b"a [31m b ")),
     "rejected with wait": (NO + b"Auth-Wait: 3\r\n" + END, Rejected(b"Go away", 3)),
     "code": (NO + b"Auth-Error-Code: 550 5.7.1\r\n" + END, Rejected(b"Go away", code=b"550 5.7.1")),
@@ -121,7 +129,10 @@ NO_SERVER = "did not send server or port"
 
 ERRORS: dict[str, tuple[bytes, str]] = {
     "500 with good headers": (b"HTTP/1.0 500 Oops\r\nAuth-Status: OK\r\n" + SERVER + END, INVALID_RESPONSE),
-    "302": (b"HTTP/1.0 302 Found\r\n", INVALID_RESPONSE),
+    "401 with OK": (OK.replace(b"200", b"401") + SERVER + END, INVALID_RESPONSE),
+    "401 with an empty status": (b"HTTP/1.1 401 No\r\nAuth-Status:\r\n" + SERVER + END, INVALID_RESPONSE),
+    "302": (b"HTTP/1.0 302 Found\r\nLocation: /\r\n\r\n", INVALID_RESPONSE),
+    "status 600": (b"HTTP/1.0 600 Go away\r\n", INVALID_RESPONSE),
     "100": (b"HTTP/1.1 100 Continue\r\n\r\n", INVALID_RESPONSE),
     "no status line": (b"Auth-Status: OK\r\n" + SERVER + END, INVALID_RESPONSE),
     "empty status line": (b"\r\n", INVALID_RESPONSE),
@@ -204,7 +215,9 @@ def test_a_verdict_shows_no_password() -> None:
 
 
 LINES = st.lists(
-    st.sampled_from([OK, NO, WAIT, SERVER, END, b"Auth-Wait: 3\n", b"Auth-User: x\r\n", b"Auth-Server:", b"\r", b" "])
+    st.sampled_from(
+        [OK, NO, WAIT, UNAUTHORIZED, SERVER, END, b"Auth-Wait: 3\n", b"Auth-User: x\r\n", b"Auth-Server:", b"\r", b" "]
+    )
     | st.binary(max_size=12)
 )
 

@@ -190,8 +190,9 @@ def test_half_an_answer_is_no_reason_to_ask_again(scene: Scene) -> None:
     assert service.asked == [0, 0]
 
 
-def test_a_refusal_leaves_the_connection_open(scene: Scene) -> None:
-    refusal = rejected(b"no", (b"Content-Length", b"0")).replace(b"HTTP/1.0", b"HTTP/1.1")
+@pytest.mark.parametrize("status", [b"200 OK", b"401 Unauthorized", b"403 Forbidden"])
+def test_a_refusal_leaves_the_connection_open(scene: Scene, status: bytes) -> None:
+    refusal = rejected(b"no", (b"Content-Length", b"0")).replace(b"HTTP/1.0 200 OK", b"HTTP/1.1 " + status)
     service = Service(refusal, persistent(scene.backend(IMAP.script()).address))
     with serving(scene, service) as proxy:
         client = scene.client(proxy)

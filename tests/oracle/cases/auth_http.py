@@ -35,6 +35,12 @@ ANSWERS = {
     "a refusal that says OK too": headers("Auth-Status: No", OK, SERVER, PORT),
     "a refusal behind OK": headers(OK, SERVER, PORT, "Auth-Status: No"),
     "a refusal with a code": reject("Mailbox busy", "Auth-Error-Code: 454 4.7.0"),
+    "a refusal with 401": headers("Auth-Status: Wrong password", status="HTTP/1.1 401 Unauthorized"),
+    "a refusal with 403": headers("Auth-Status: Blocked", "Auth-User: other", status="HTTP/1.0 403 Forbidden"),
+    "a refusal with 500 and a code": headers(
+        "Auth-Status: Later", "Auth-Error-Code: 454 4.7.0", status="HTTP/1.0 500 Oops"
+    ),
+    "a refusal with 401 that says OK too": headers(OK, SERVER, PORT, "Auth-Status: No", status="HTTP/1.0 401 No"),
     "a refusal with Auth-Wait 0": reject("No", "Auth-Wait: 0"),
     "a refusal with Auth-Wait that is no number": reject("No", "Auth-Wait: soon"),
     "a refusal with a negative Auth-Wait": reject("No", "Auth-Wait: -5"),
@@ -98,6 +104,8 @@ def _failures(protocol: str) -> Iterator[Case]:
     )
     yield case("a login fails twice", protocol, *login, *login, auth=(reject("No", "Auth-Wait: 1"), reject("Never")))
     yield case("the service waits and accepts", protocol, *login, auth=(reject("WAIT", "Auth-Wait: 1"), accept()))
+    unauthorized = headers("Auth-Status: No", "Auth-Wait: 1", status="HTTP/1.1 401 Unauthorized")
+    yield case("a login fails with 401 and succeeds", protocol, *login, *login, auth=(unauthorized, accept()))
     yield case("the service waits and refuses", protocol, *login, auth=(reject("WAIT", "Auth-Wait: 1"), reject("No")))
 
 

@@ -36,6 +36,7 @@ def _verdicts(protocol: str) -> Iterator[Case]:
     accepted, no_status_line = headers("Auth-Status: OK", SERVER, PORT), len("HTTP/1.0 200 OK\r\n")
     answers: dict[str, tuple[Answer, Difference]] = {
         "500 and OK": (headers("Auth-Status: OK", SERVER, PORT, status="HTTP/1.0 500 Oops"), closed),
+        "401 and OK": (headers("Auth-Status: OK", SERVER, PORT, status="HTTP/1.1 401 Unauthorized"), closed),
         "302 and OK": (headers("Auth-Status: OK", SERVER, PORT, status="HTTP/1.0 302 Found"), closed),
         "no status line": (accepted[no_status_line:], closed),
         "no Auth-Status": (headers(SERVER, PORT), closed),
