@@ -23,6 +23,7 @@ help:
 	@echo 'make clean  remove all that make has made'
 
 run: $(VENV)/.demo
+	@echo 'Starting a demo mailbox, an auth service, and mailworker in front of them...'
 	@$(BIN)/python -m mailworker.demo
 
 test: $(VENV)/.test
@@ -65,7 +66,8 @@ clean:
 
 # One stamp per extra says when it was installed; a change of the native part or of the dependencies installs it again.
 $(VENV)/.demo $(VENV)/.test $(VENV)/.fuzz $(VENV)/.dist: $(VENV)/.%: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
-	$(INSTALL) --editable '.[$*]'
+	@echo 'Building mailworker and installing what it needs into $(VENV), which takes a minute...'
+	@$(INSTALL) --editable '.[$*]'
 	@touch $@
 
 # Types of the tests need what the tests need.
@@ -75,5 +77,6 @@ $(VENV)/.lint: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
 
 $(VENV)/.created:
 	@PYTHON='$(PYTHON)' .ci/prerequisites
-	$(PYTHON) -m venv $(VENV)
+	@echo 'Making a virtual environment in $(VENV)...'
+	@$(PYTHON) -m venv $(VENV)
 	@touch $@

@@ -21,6 +21,7 @@ from mailworker.demo.examples import examples
 from mailworker.demo.imap import ImapFactory
 from mailworker.demo.mailbox import sample_mailbox
 from mailworker.demo.pop3 import Pop3Factory
+from mailworker.demo.ports import demand_free_ports
 from mailworker.demo.prefix import prepare_prefix
 from mailworker.demo.proxy import Proxy
 from mailworker.demo.smtp import SmtpFactory
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         configuration = prepare_prefix(options.prefix, options.configuration)
         settings = load(configuration, prefix=options.prefix)
+        demand_free_ports(settings.servers, options.configuration)
         demo = Demo(reactor, options.prefix, settings)
         demo.listen()
     except (ConfigError, StartError, OSError) as error:
@@ -57,7 +59,7 @@ class Demo:
     def listen(self) -> None:
         """Opens the backends on ports of the kernel's choice, and the auth service where the configuration asks for it.
 
-        Raises StartError where the auth service's address is taken.
+        Raises StartError where the auth service cannot listen at its address.
         """
         mailbox = sample_mailbox()
         factories = {b"imap": ImapFactory(mailbox), b"pop3": Pop3Factory(mailbox), b"smtp": SmtpFactory(mailbox)}

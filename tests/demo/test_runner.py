@@ -187,12 +187,32 @@ def test_the_end_of_the_master_ends_the_demo(stopped: Demo) -> None:
     assert "demo: mailworker ended with status 0" in stopped.errors
 
 
-def test_a_taken_port_of_the_auth_service_is_named(stopped: Demo) -> None:
-    port = stopped.ports["10880"]
-    with socket.create_server(("127.0.0.1", port)):
+@pytest.mark.parametrize("name", ["10880", "10143"])
+def test_a_taken_port_is_named_with_what_to_do(stopped: Demo, name: str) -> None:
+    with socket.create_server(("127.0.0.1", stopped.ports[name])):
         stopped.start()
         assert stopped.wait() == 1
-    assert f"demo: the auth service cannot listen on 127.0.0.1:{port}: " in stopped.errors
+    assert stopped.errors == (
+        f"demo: 127.0.0.1:{stopped.ports[name]} is taken, perhaps by another `make run`: "
+        f"stop that one, or change the ports in {stopped.configuration}\n"
+    )
+
+
+def test_a_second_demo_beside_the_first_says_that_there_is_one(stopped: Demo, demo: Demo) -> None:
+    stopped.configuration.write_text(demo.configuration.read_text())
+    stopped.start()
+    assert stopped.wait() == 1
+    assert stopped.errors.startswith("demo: 127.0.0.1:")
+    assert "are taken, perhaps by another `make run`" in stopped.errors
+    assert [port for port in demo.ports.values() if f":{port} " not in stopped.errors] == []
+
+
+def test_an_address_of_another_machine_is_refused_for_what_it_is(stopped: Demo) -> None:
+    text = stopped.configuration.read_text()
+    stopped.configuration.write_text(text.replace("auth_http 127.0.0.1:", "auth_http 192.0.2.1:"))
+    stopped.start()
+    assert stopped.wait() == 1
+    assert stopped.errors.startswith("demo: the auth service cannot listen on 192.0.2.1:")
     assert stopped.errors.count("\n") == 1
 
 

@@ -1,0 +1,40 @@
+"""Which ports of the demo somebody else has."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mailworker.config.settings import InetAddress, MailServer
+from mailworker.errors import StartError
+
+
+def demand_free_ports(servers: Iterable[MailServer], configuration: Path) -> None:
+    """Raises StartError where a port of `servers`, or of their auth service, is taken; `configuration` names them."""
+    taken = [str(address) for address in sorted(set(_addresses(servers)), key=str) if _is_taken(address)]
+    if taken:
+        raise StartError(
+            f"{' and '.join(taken)} {'is' if len(taken) == 1 else 'are'} taken, perhaps by another `make run`: "
+            f"stop that one, or change the ports in {configuration}"
+        )
+
+
+def _addresses(servers: Iterable[MailServer]) -> Iterator[InetAddress]:
+    for server in servers:
+        for address in (server.auth_http.address, *(listen.address for listen in server.listens)):
+            if isinstance(address, InetAddress):
+                yield address
+
+
+def _is_taken(address: InetAddress) -> bool:
+    """Whether somebody listens there; what else may be wrong with an address is told by who listens there."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address.host, address.port))
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
