@@ -1,10 +1,19 @@
 """Metadata and dependencies of mailworker."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+
+VERSION = "0.1.0"
+
+# Where the sources are published, as https://forge.example/owner/name; who builds a release says so in the environment.
+REPOSITORY = os.environ.get("MAILWORKER_REPOSITORY", "").rstrip("/")
+
+# A link to another file of the tree, which a package index that shows the README alone does not have.
+RELATIVE_LINK = re.compile(r"\[([^]]+)\]\((?!https?:|#)([^)]+)\)")
 
 # As in mailworker/native/build.py: the compiler's warnings are errors in continuous integration.
 WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
@@ -21,13 +30,35 @@ HEADERS = ("epoll", "events", "exception", "pump", "reply", "sending", "side", "
 if sys.platform == "linux":
     EXTENSIONS["_epoll"] = ["_epoll.c", "epoll_rounds.c"]
 
+
+def description() -> str:
+    """The README for those who see it alone: its links go to the repository; where that is unknown, they are text."""
+    readme = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
+    return RELATIVE_LINK.sub(rf"[\1]({REPOSITORY}/blob/v{VERSION}/\2)" if REPOSITORY else r"\1", readme)
+
+
+def project_urls() -> dict[str, str]:
+    """Links of the repository; none where that is unknown."""
+    pages = {
+        "Source": "",
+        "Documentation": "/tree/v{}/docs",
+        "Changelog": "/blob/v{}/CHANGELOG.md",
+        "Issues": "/issues",
+    }
+    return {name: REPOSITORY + page.format(VERSION) for name, page in pages.items()} if REPOSITORY else {}
+
+
 setup(
-    name="mailworker",
-    version="0.1.0",
+    # The name `mailworker` belongs to another program on the Python package index.
+    name="mailworker-proxy",
+    version=VERSION,
     description="A mail proxy for IMAP, POP3 and SMTP that is run exactly as nginx",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=description(),
     long_description_content_type="text/markdown",
     author="The mailworker authors",
+    url=REPOSITORY or None,
+    project_urls=project_urls(),
+    keywords=["mail", "proxy", "imap", "pop3", "smtp", "submission", "nginx", "auth_http", "starttls"],
     license="BSD-2-Clause",
     license_files=["LICENSE"],
     classifiers=[
@@ -36,9 +67,21 @@ setup(
         "Intended Audience :: System Administrators",
         "Operating System :: MacOS",
         "Operating System :: POSIX",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: C",
+        "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Programming Language :: Python :: Implementation :: CPython",
         "Topic :: Communications :: Email",
+        "Topic :: Communications :: Email :: Mail Transport Agents",
+        "Topic :: Communications :: Email :: Post-Office :: IMAP",
+        "Topic :: Communications :: Email :: Post-Office :: POP3",
+        "Topic :: Internet :: Proxy Servers",
+        "Typing :: Typed",
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["mailworker", "mailworker.*"]),
@@ -64,16 +107,17 @@ setup(
         "setproctitle>=1.3",
     ],
     extras_require={
-        "dev": ["mailworker[dist,lint,test]"],
+        "dev": ["mailworker-proxy[dist,lint,test]"],
         "dist": ["build"],
         "demo": ["twisted>=26.4"],
-        "fuzz": ["mailworker[test]", "atheris>=2.3"],
+        "fuzz": ["mailworker-proxy[test]", "atheris>=2.3"],
         "test": [
-            "mailworker[demo]",
+            "mailworker-proxy[demo]",
             "hypothesis>=6.80",
             "pytest>=8.0",
             "pytest-timeout>=2.2",
             "pytest-xdist>=3.5",
+            "setuptools",
             "tlslite-ng>=0.8",
         ],
         "lint": [

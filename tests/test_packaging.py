@@ -1,3 +1,5 @@
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import pytest
 import mailworker
 
 ROOT = Path(__file__).parents[1]
+LINK = re.compile(r"\]\(([^)]*)\)")
 
 
 def test_every_folder_with_modules_is_a_package_and_so_ships() -> None:
@@ -15,12 +18,43 @@ def test_every_folder_with_modules_is_a_package_and_so_ships() -> None:
     assert [str(folder) for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
+def metadata(*fields: str, repository: str = "") -> str:
+    """What setup.py says of the distribution."""
+    command = [sys.executable, "-W", "ignore", "setup.py", *(f"--{field}" for field in fields)]
+    environment = os.environ | {"MAILWORKER_REPOSITORY": repository}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
 def test_setup_and_package_name_the_same_version() -> None:
-    assert f'version="{mailworker.__version__}"' in (ROOT / "setup.py").read_text(encoding="utf-8")
+    assert metadata("name", "version").split() == ["mailworker-proxy", mailworker.__version__]
 
 
-def test_changelog_starts_with_what_is_not_released() -> None:
-    assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+def test_extras_are_those_of_our_own_distribution() -> None:
+    assert re.findall(r'"mailworker\[', (ROOT / "setup.py").read_text(encoding="utf-8")) == []
+
+
+def test_changelog_starts_with_what_is_not_released_and_has_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## \[(.+?)\]", changelog, re.MULTILINE)
+    assert headings[:2] == ["Unreleased", mailworker.__version__]
+
+
+def test_links_of_the_description_lead_to_the_repository_at_the_version() -> None:
+    text = metadata("long-description", repository="https://forge.example/mailworker/")
+    assert f"(https://forge.example/mailworker/blob/v{mailworker.__version__}/docs/tls.md#backends-over-tls)" in text
+    assert [link for link in LINK.findall(text) if not link.startswith("https://")] == []
+
+
+def test_links_of_the_description_are_text_where_the_repository_is_unknown() -> None:
+    text = metadata("long-description")
+    assert [link for link in LINK.findall(text) if not link.startswith("https://nginx.org/")] == []
+    assert "Changes are in CHANGELOG.md" in text
+
+
+def test_a_release_names_every_python_that_it_runs_on() -> None:
+    classifiers = metadata("classifiers").splitlines()
+    assert f"Programming Language :: Python :: 3.{sys.version_info.minor}" in classifiers
+    assert "Operating System :: POSIX :: Linux" in classifiers
 
 
 @pytest.mark.parametrize("name", ["mailworker", "mailworker-tune"])
