@@ -62,10 +62,12 @@ class Client(Party):
     """The proxy's client, in clear or over TLS."""
 
     def shake_hands(self, context: ssl.SSLContext) -> str:
-        """Begin TLS; says how that went."""
+        """Begin TLS; says how that went. A certificate that we take for bad is a fault of the test's, and raised."""
         self.connection.settimeout(PATIENCE)
         try:
             self.connection = context.wrap_socket(self.connection, server_hostname="proxy.test")
+        except ssl.SSLCertVerificationError:
+            raise
         except OSError as error:
             self.over = True
             return f"no handshake: {getattr(error, 'reason', None)}"

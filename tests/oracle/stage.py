@@ -198,7 +198,7 @@ class _Performance:
         server = self._stage.servers[self._case.server]
         if "ssl" in server.listen.split():
             self._shake_hands()
-        if server.greets:
+        if server.greets and not self._client.over:
             self._await([self._client], PATIENCE)
         self._settle()
         for step in (*self._case.client, Send(PROBE[self._case.protocol])):

@@ -20,6 +20,19 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 VALIDITY = timedelta(days=2)
 RSA_BITS = 2048
 
+# RFC 5280, section 4.2.1, demands it and the identifiers of keys; clients of Python 3.13 check them.
+_OF_AN_AUTHORITY = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
 
 
@@ -47,9 +60,8 @@ class CertificateAuthority:
         self._key = ecdsa_key()
         self._name = _distinguished_name(name)
         builder = _builder(self._name, self._name, self._key)
-        certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(
-            self._key, SHA256()
-        )
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        certificate = builder.add_extension(_OF_AN_AUTHORITY, critical=True).sign(self._key, SHA256())
         self.path = folder / "authority.crt"
         self.path.write_bytes(certificate.public_bytes(Encoding.PEM))
 
@@ -83,6 +95,8 @@ class CertificateAuthority:
 
     def _write(self, file_name: str, key: PrivateKey, builder: x509.CertificateBuilder) -> Certificate:
         issued = Certificate(self._folder / f"{file_name}.crt", self._folder / f"{file_name}.key")
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(issuer, critical=False)
         issued.certificate.write_bytes(builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM))
         issued.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         issued.key.chmod(0o600)
@@ -110,6 +124,7 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - VALIDITY)
         .not_valid_after(now + validity)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 
