@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NATIVE := $(wildcard mailworker/native/*.c mailworker/native/*.h mailworker/native/*.cdef) mailworker/native/build.py
 
-.PHONY: help run test bench lint type chaos soak fuzz dist clean
+.PHONY: help run test smoke bench lint type chaos soak fuzz dist clean
 
 help:
 	@echo 'make run    try it: demo mailbox, auth service, master and workers, until Ctrl-C'
 	@echo 'make test   all tests'
+	@echo 'make smoke  install and serve with every Python that is here'
 	@echo 'make bench  duels with nginx, about ten minutes'
 	@echo 'make lint   style, types, import layers, sizes'
 	@echo 'make type   types alone'
@@ -28,6 +29,9 @@ run: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto
+
+smoke: $(VENV)/.test $(VENV)/.dist
+	$(BIN)/python -m tests.long.smoke
 
 bench: $(VENV)/.test
 	$(BIN)/python -m bench --json bench/results.json
