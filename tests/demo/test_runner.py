@@ -132,6 +132,22 @@ def test_mail_sent_by_smtp_is_read_by_imap_and_pop3(demo: Demo, trusting: ssl.SS
     pop3.quit()
 
 
+def test_what_is_offered_before_the_login_is_there_after_it(demo: Demo) -> None:
+    with imaplib.IMAP4("127.0.0.1", demo.ports["10143"], timeout=PATIENCE) as imap:
+        before = set(imap.capabilities)
+        imap.login("demo", "demo")
+        after = set(imap.capability()[1][0].decode().split())
+    offered = {word for word in before if word != "STARTTLS" and not word.startswith("AUTH=")}
+    assert offered == {"IMAP4REV1", "IDLE", "NAMESPACE"}
+    assert offered <= {word.upper() for word in after}
+    with smtplib.SMTP("127.0.0.1", demo.ports["10587"], "client.example.com", timeout=PATIENCE) as smtp:
+        smtp.ehlo()
+        assert {"size", "8bitmime", "pipelining"} <= set(smtp.esmtp_features)
+        smtp.login("demo", "demo")
+        letter = b"Subject: eight bits\r\n\r\n" + "\u00e9".encode() + b"\r\n"
+        smtp.sendmail("a@example.com", ["demo@example.com"], letter, ["body=8bitmime"])
+
+
 def test_digest_logins_work(demo: Demo) -> None:
     with imaplib.IMAP4("127.0.0.1", demo.ports["10143"], timeout=PATIENCE) as imap:
         assert imap.login_cram_md5("demo", "demo")[0] == "OK"

@@ -11,7 +11,7 @@ import pytest
 
 from mailworker import config
 from mailworker.config.load import load
-from mailworker.config.settings import Settings
+from mailworker.config.settings import InetAddress, Protocol, Settings
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -60,6 +60,18 @@ def test_what_is_shipped_loads_without_a_warning(path: Path, tmp_path: Path) -> 
     settings = load(path, prefix=tmp_path)
     assert settings.servers
     assert settings.warnings == ()
+
+
+def test_the_configuration_to_copy_serves_both_families_and_offers_what_clients_use(tmp_path: Path) -> None:
+    (text,) = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    servers = load_text(tmp_path, text).servers
+    for server in servers:
+        addresses = [listen.address for listen in server.listens if isinstance(listen.address, InetAddress)]
+        assert {address.host for address in addresses} == {"0.0.0.0", "::"}
+        assert len({address.port for address in addresses}) == 1
+    offered = {server.protocol: set(server.dialogue.capabilities) for server in servers}
+    assert {b"IMAP4rev1", b"IDLE"} <= offered[Protocol.IMAP]
+    assert {b"SIZE 31457280", b"8BITMIME", b"PIPELINING"} <= offered[Protocol.SMTP]
 
 
 def test_full_configuration_holds_every_default(tmp_path: Path) -> None:
