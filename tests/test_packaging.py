@@ -79,3 +79,13 @@ def _run_unbuilt(folder: Path, name: str, version: str) -> subprocess.CompletedP
     script = shutil.copytree(ROOT / "bin", folder / "bin") / name
     code = f"import runpy, sys; sys.version_info = {version}; runpy.run_path({str(script)!r}, run_name='__main__')"
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_says_what_it_does_before_each_step_that_takes_long(tmp_path: Path) -> None:
+    steps = subprocess.run(
+        ["make", "--dry-run", "run", f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for said, done in (("Making", "-m venv"), ("Building", "pip install"), ("Starting", "mailworker.demo")):
+        (step,) = [number for number, line in enumerate(steps) if done in line]
+        assert steps[step - 1].startswith(f"echo '{said} ")
