@@ -16,7 +16,7 @@ def demand_free_ports(servers: Iterable[MailServer], configuration: Path) -> Non
     taken = [str(address) for address in sorted(set(_addresses(servers)), key=str) if _is_taken(address)]
     if taken:
         raise StartError(
-            f"{' and '.join(taken)} {'is' if len(taken) == 1 else 'are'} taken, perhaps by another `make run`: "
+            f"{', '.join(taken)} {'is' if len(taken) == 1 else 'are'} taken, perhaps by another `make run`: "
             f"stop that one, or change the ports in {configuration}"
         )
 
