@@ -182,7 +182,9 @@ def _log(prefix: Path) -> str:
 
 
 def _run(*command: str | Path) -> None:
-    subprocess.run(command, capture_output=True, text=True, check=True)
+    """Raises CalledProcessError with what it said; no folder of ours is where a Python looks for modules."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
 
 
 if __name__ == "__main__":
