@@ -13,6 +13,7 @@ from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
 from mailworker.config.settings import AuthHttpSettings, UnixAddress
 from mailworker.config.tree import Parser
+from mailworker.config.values import ANY
 
 HTTP_PORT: Final = 80
 
@@ -71,5 +72,5 @@ COMMANDS: Final = (
     Command("auth_http_timeout", _BOTH, ONE, slots.milliseconds(AuthHttpDraft)),
     Command("auth_http_header", _BOTH, TWO, slots.pairs(AuthHttpDraft)),
     Command("auth_http_pass_client_cert", _BOTH, ONE, slots.flag(AuthHttpDraft)),
-    Command("auth_http_keepalive", _BOTH, ONE, slots.number(AuthHttpDraft)),
+    Command("auth_http_keepalive", _BOTH, ONE, slots.number(AuthHttpDraft, ANY)),
 )

@@ -21,6 +21,7 @@ from mailworker.errors import ConfigError
 DEFAULT_USER: Final = "nobody"
 DEFAULT_GROUPS: Final = ("nobody", "nogroup")
 ERROR_LOG: Final = Path("logs/error.log")  # below the prefix
+WORKERS: Final = values.Bounds(0, 1024)  # NGX_MAX_PROCESSES: nginx takes more in its configuration and starts no more
 
 
 @dataclass(slots=True)
@@ -151,7 +152,7 @@ def _set_worker_processes(parser: Parser) -> None:
     count = values.number(word)
     if count is None and word != "auto":
         raise parser.error('"worker_processes" directive invalid value')
-    parser.scope.draft(CoreDraft).worker_processes = count
+    parser.scope.draft(CoreDraft).worker_processes = None if count is None else slots.within(parser, count, WORKERS)
 
 
 def _set_worker_priority(parser: Parser) -> None:
@@ -161,7 +162,7 @@ def _set_worker_priority(parser: Parser) -> None:
         raise parser.error('"worker_priority" directive is duplicate')
     word = parser.words[1]
     priority = values.number(word[1:] if word[:1] in ("-", "+") else word)
-    if priority is None:
+    if priority is None or not values.C_INT.allow(priority):
         raise parser.error('"worker_priority" directive invalid number')
     draft.worker_priority = -priority if word.startswith("-") else priority
 
@@ -187,8 +188,8 @@ COMMANDS: Final = (
     Command("user", Context.MAIN, ONE_OR_TWO, _set_user),
     Command("worker_priority", Context.MAIN, ONE, _set_worker_priority),
     Command("worker_cpu_affinity", Context.MAIN, ONE_OR_MORE, _set_worker_cpu_affinity),
-    Command("worker_rlimit_nofile", Context.MAIN, ONE, slots.number(CoreDraft)),
-    Command("worker_rlimit_core", Context.MAIN, ONE, slots.offset(CoreDraft)),
+    Command("worker_rlimit_nofile", Context.MAIN, ONE, slots.number(CoreDraft, values.ANY)),
+    Command("worker_rlimit_core", Context.MAIN, ONE, slots.offset(CoreDraft, values.ANY)),
     Command("worker_sandbox", Context.MAIN, ONE, slots.flag(CoreDraft)),
     Command("worker_shutdown_timeout", Context.MAIN, ONE, slots.milliseconds(CoreDraft)),
     Command("working_directory", Context.MAIN, ONE, slots.string(CoreDraft)),

@@ -104,6 +104,6 @@ COMMANDS: Final = (
     Command("accept_mutex", Context.EVENTS, ONE, slots.flag(EventsDraft)),
     Command("accept_mutex_delay", Context.EVENTS, ONE, slots.milliseconds(EventsDraft)),
     Command("debug_connection", Context.EVENTS, ONE, networks(EventsDraft)),
-    Command("worker_aio_requests", Context.EVENTS, ONE, slots.number(EventsDraft)),
-    Command("epoll_events", Context.EVENTS, ONE, slots.number(EventsDraft)),
+    Command("worker_aio_requests", Context.EVENTS, ONE, slots.number(EventsDraft, values.ANY)),
+    Command("epoll_events", Context.EVENTS, ONE, slots.number(EventsDraft, values.ANY)),
 )

@@ -11,7 +11,7 @@ from mailworker.config.dialogue import dialogue_settings
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
 from mailworker.config.settings import AuthMethod, DialogueSettings
-from mailworker.config.values import PAGE
+from mailworker.config.values import BUFFER, PAGE
 
 _AUTH_METHODS: Final = {
     "plain": AuthMethod.PLAIN,
@@ -46,7 +46,7 @@ def freeze(server: Scope, mail: Scope) -> DialogueSettings:
 _BOTH: Final = Context.MAIL | Context.SERVER
 
 COMMANDS: Final = (
-    Command("imap_client_buffer", _BOTH, ONE, slots.size(ImapDraft)),
+    Command("imap_client_buffer", _BOTH, ONE, slots.size(ImapDraft, BUFFER)),
     Command("imap_capabilities", _BOTH, ONE_OR_MORE, slots.words(ImapDraft)),
     Command("imap_auth", _BOTH, ONE_OR_MORE, slots.bitmask(ImapDraft, _AUTH_METHODS)),
 )

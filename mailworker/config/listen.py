@@ -117,22 +117,27 @@ class _Parameter(NamedTuple):
     value: str
 
 
+def _bounded(value: int | None) -> int | None:
+    """The value if a system call can be given it, which takes an int."""
+    return value if value is not None and values.C_INT.allow(value) else None
+
+
 def _backlog(parameter: _Parameter) -> Listen:
-    backlog = values.number(parameter.value)
+    backlog = _bounded(values.number(parameter.value))
     if not backlog:
         raise parameter.parser.error(f'invalid backlog "{parameter.word}"')
     return replace(parameter.listen, backlog=backlog)
 
 
 def _rcvbuf(parameter: _Parameter) -> Listen:
-    size = values.size(parameter.value)
+    size = _bounded(values.size(parameter.value))
     if size is None:
         raise parameter.parser.error(f'invalid rcvbuf "{parameter.word}"')
     return replace(parameter.listen, rcvbuf=size)
 
 
 def _sndbuf(parameter: _Parameter) -> Listen:
-    size = values.size(parameter.value)
+    size = _bounded(values.size(parameter.value))
     if size is None:
         raise parameter.parser.error(f'invalid sndbuf "{parameter.word}"')
     return replace(parameter.listen, sndbuf=size)
@@ -161,9 +166,9 @@ def _keepalive(text: str) -> Keepalive | None:
         return Keepalive(text == "on")
     idle_text, _, rest = text.partition(":")
     interval_text, _, count_text = rest.partition(":")
-    idle = values.seconds(idle_text) if idle_text else 0
-    interval = values.seconds(interval_text) if interval_text else 0
-    count = values.number(count_text) if count_text else 0
+    idle = _bounded(values.seconds(idle_text)) if idle_text else 0
+    interval = _bounded(values.seconds(interval_text)) if interval_text else 0
+    count = _bounded(values.number(count_text)) if count_text else 0
     if idle is None or interval is None or count is None or not (idle or interval or count):
         return None
     return Keepalive(True, idle or None, interval or None, count or None)

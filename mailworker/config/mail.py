@@ -14,6 +14,7 @@ from mailworker.config.drafts import UNSET, Context
 from mailworker.config.resolver import read_resolver
 from mailworker.config.settings import LogTarget, Protocol, ResolverSettings
 from mailworker.config.tree import Parser
+from mailworker.config.values import ANY
 
 
 @dataclass(slots=True)
@@ -68,6 +69,6 @@ COMMANDS: Final = (
     Command("error_log", _BOTH, ONE_OR_MORE, logs.error_log(MailCoreDraft)),
     Command("resolver", _BOTH, ONE_OR_MORE, _set_resolver),
     Command("resolver_timeout", _BOTH, ONE, slots.milliseconds(MailCoreDraft)),
-    Command("max_errors", _BOTH, ONE, slots.number(MailCoreDraft)),
-    Command("max_commands", _BOTH, ONE, slots.number(MailCoreDraft)),
+    Command("max_errors", _BOTH, ONE, slots.number(MailCoreDraft, ANY)),
+    Command("max_commands", _BOTH, ONE, slots.number(MailCoreDraft, ANY)),
 )

@@ -11,7 +11,7 @@ from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
 from mailworker.config.settings import ProxyProtocol, ProxySettings
 from mailworker.config.tree import Parser
-from mailworker.config.values import PAGE
+from mailworker.config.values import BUFFER, PAGE
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ _PROXY_PROTOCOLS: Final = {version.value: version for version in ProxyProtocol}
 
 COMMANDS: Final = (
     Command("proxy", _BOTH, ONE, slots.flag(ProxyDraft)),
-    Command("proxy_buffer", _BOTH, ONE, slots.size(ProxyDraft)),
+    Command("proxy_buffer", _BOTH, ONE, slots.size(ProxyDraft, BUFFER)),
     Command("proxy_timeout", _BOTH, ONE, slots.milliseconds(ProxyDraft)),
     Command("proxy_pass_error_message", _BOTH, ONE, slots.flag(ProxyDraft)),
     Command("xclient", _BOTH, ONE, slots.flag(ProxyDraft)),

@@ -19,6 +19,7 @@ from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.ssl import PROTOCOLS
 from mailworker.config.ssl_files import full_name, full_value, optional_name, read_passwords, shown
 from mailworker.config.tree import Parser
+from mailworker.config.values import C_INT
 from mailworker.errors import ConfigError
 
 _LONGEST_SERVER_NAME: Final = 255  # bytes, TLSEXT_MAXLEN_host_name of OpenSSL
@@ -117,7 +118,7 @@ COMMANDS: Final = (
     Command("proxy_ssl_name", _BOTH, ONE, slots.string(ProxySslDraft)),
     Command("proxy_ssl_server_name", _BOTH, ONE, slots.flag(ProxySslDraft)),
     Command("proxy_ssl_verify", _BOTH, ONE, slots.flag(ProxySslDraft)),
-    Command("proxy_ssl_verify_depth", _BOTH, ONE, slots.number(ProxySslDraft)),
+    Command("proxy_ssl_verify_depth", _BOTH, ONE, slots.number(ProxySslDraft, C_INT)),
     Command("proxy_ssl_trusted_certificate", _BOTH, ONE, slots.string(ProxySslDraft)),
     Command("proxy_ssl_crl", _BOTH, ONE, slots.string(ProxySslDraft)),
     Command("proxy_ssl_session_reuse", _BOTH, ONE, slots.flag(ProxySslDraft)),

@@ -9,6 +9,7 @@ from mailworker.config import values
 from mailworker.config.command import Setter
 from mailworker.config.drafts import UNSET
 from mailworker.config.tree import Parser
+from mailworker.config.values import Bounds
 
 V = TypeVar("V")
 
@@ -29,29 +30,29 @@ def flag(kind: type[object]) -> Setter:
     return _single(kind, read_flag)
 
 
-def number(kind: type[object]) -> Setter:
+def number(kind: type[object], bounds: Bounds) -> Setter:
     """A plain decimal number."""
-    return _valued(kind, values.number, "number")
+    return _single(kind, lambda parser: _bounded(parser, values.number, "number", bounds))
 
 
-def size(kind: type[object]) -> Setter:
+def size(kind: type[object], bounds: Bounds) -> Setter:
     """Bytes."""
-    return _valued(kind, values.size, "value")
+    return _single(kind, lambda parser: _bounded(parser, values.size, "value", bounds))
 
 
-def offset(kind: type[object]) -> Setter:
+def offset(kind: type[object], bounds: Bounds) -> Setter:
     """Bytes, gigabytes allowed."""
-    return _valued(kind, values.offset, "value")
+    return _single(kind, lambda parser: _bounded(parser, values.offset, "value", bounds))
 
 
 def milliseconds(kind: type[object]) -> Setter:
     """A time that may be given down to milliseconds, kept in seconds."""
-    return _valued(kind, values.milliseconds, "value")
+    return _time(kind, values.milliseconds)
 
 
 def seconds(kind: type[object]) -> Setter:
     """A time in whole seconds."""
-    return _valued(kind, values.seconds, "value")
+    return _time(kind, values.seconds)
 
 
 def choice(kind: type[object], table: Mapping[str, object]) -> Setter:
@@ -94,14 +95,26 @@ def read_flag(parser: Parser) -> bool:
     return value
 
 
-def _valued(kind: type[object], read: Callable[[str], object | None], noun: str) -> Setter:
-    def checked(parser: Parser) -> object:
-        value = read(parser.words[1])
-        if value is None:
-            raise parser.error(f'"{parser.words[0]}" directive invalid {noun}')
-        return value
+def within(parser: Parser, value: int, bounds: Bounds) -> int:
+    """The value, if `bounds` allow it (ngx_conf_check_num_bounds)."""
+    if not bounds.allow(value):
+        raise parser.error(f"value must be between {bounds.least} and {bounds.most}")
+    return value
 
-    return _single(kind, checked)
+
+def _bounded(parser: Parser, read: Callable[[str], int | None], noun: str, bounds: Bounds) -> int:
+    return within(parser, _read(parser, read, noun), bounds)
+
+
+def _time(kind: type[object], read: Callable[[str], V | None]) -> Setter:
+    return _single(kind, lambda parser: _read(parser, read, "value"))
+
+
+def _read(parser: Parser, read: Callable[[str], V | None], noun: str) -> V:
+    value = read(parser.words[1])
+    if value is None:
+        raise parser.error(f'"{parser.words[0]}" directive invalid {noun}')
+    return value
 
 
 def _single(kind: type[object], read: Callable[[Parser], object]) -> Setter:

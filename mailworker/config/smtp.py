@@ -11,7 +11,7 @@ from mailworker.config.dialogue import dialogue_settings
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
 from mailworker.config.settings import AuthMethod, DialogueSettings
-from mailworker.config.values import PAGE
+from mailworker.config.values import BUFFER, PAGE
 
 _AUTH_METHODS: Final = {
     "plain": AuthMethod.PLAIN,
@@ -53,7 +53,7 @@ def freeze(server: Scope, mail: Scope) -> DialogueSettings:
 _BOTH: Final = Context.MAIL | Context.SERVER
 
 COMMANDS: Final = (
-    Command("smtp_client_buffer", _BOTH, ONE, slots.size(SmtpDraft)),
+    Command("smtp_client_buffer", _BOTH, ONE, slots.size(SmtpDraft, BUFFER)),
     Command("smtp_greeting_delay", _BOTH, ONE, slots.milliseconds(SmtpDraft)),
     Command("smtp_capabilities", _BOTH, ONE_OR_MORE, slots.words(SmtpDraft)),
     Command("smtp_auth", _BOTH, ONE_OR_MORE, slots.bitmask(SmtpDraft, _AUTH_METHODS)),

@@ -19,6 +19,7 @@ from mailworker.config.session_cache import (
 from mailworker.config.settings import SharedZone, SslSettings, Starttls, VerifyClient
 from mailworker.config.ssl_files import full_name, full_value, optional_name, read_passwords, read_ticket_key, shown
 from mailworker.config.tree import Parser
+from mailworker.config.values import C_INT
 from mailworker.errors import ConfigError
 
 
@@ -202,7 +203,7 @@ COMMANDS: Final = (
     Command("ssl_session_ticket_key", _BOTH, ONE, slots.words(SslDraft)),
     Command("ssl_session_timeout", _BOTH, ONE, slots.seconds(SslDraft)),
     Command("ssl_verify_client", _BOTH, ONE, slots.choice(SslDraft, _VERIFY)),
-    Command("ssl_verify_depth", _BOTH, ONE, slots.number(SslDraft)),
+    Command("ssl_verify_depth", _BOTH, ONE, slots.number(SslDraft, C_INT)),
     Command("ssl_client_certificate", _BOTH, ONE, slots.string(SslDraft)),
     Command("ssl_trusted_certificate", _BOTH, ONE, slots.string(SslDraft)),
     Command("ssl_crl", _BOTH, ONE, slots.string(SslDraft)),

@@ -6,7 +6,7 @@ import mmap
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from mailworker.config.addresses import ipv4_text, ipv6_text
 
@@ -14,6 +14,21 @@ V = TypeVar("V")
 
 PAGE: Final = mmap.PAGESIZE  # bytes: nginx's default for buffers
 LARGEST: Final = 2**63 - 1  # what nginx's integers can hold on 64-bit systems
+
+
+class Bounds(NamedTuple):
+    """What a number or a size may be, both ends included."""
+
+    least: int
+    most: int
+
+    def allow(self, value: int) -> bool:
+        return self.least <= value <= self.most
+
+
+ANY: Final = Bounds(0, LARGEST)  # nothing but ourselves counts with it
+C_INT: Final = Bounds(0, 2**31 - 1)  # what a system call or a library takes as an int; nginx gives it the low 32 bits
+BUFFER: Final = C_INT  # bytes that one connection may take
 
 _DIGITS = re.compile(r"[0-9]+")
 _SIZE = re.compile(r"([0-9]+)([kKmM]?)")

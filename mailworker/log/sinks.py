@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import select
 import socket
@@ -156,12 +157,16 @@ class SyslogSink:
 
 
 class MemorySink:
-    """A ring of `size` bytes with the newest records, for a debugger."""
+    """A ring of `size` bytes with the newest records, for a debugger. It takes no memory before it is written to."""
 
     __slots__ = ("_position", "ring")
 
     def __init__(self, size: int) -> None:
-        self.ring = bytearray(size)
+        """Raises StartError where the system has not so much memory; the call is the one that nginx names."""
+        try:
+            self.ring = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except OSError as error:
+            raise StartError(f"malloc({size}) failed {describe(error)}") from None
         self._position = 0
 
     def write(self, level: Level, line: bytes) -> None:

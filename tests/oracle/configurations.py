@@ -74,7 +74,8 @@ MAIN = (
 
 EVENTS = (
     "worker_connections 10;", "worker_connections 0;", "worker_connections x;", "worker_connections 1k;",
-    "worker_connections 1; worker_connections 1;", "use epoll;", "use kqueue;",
+    "worker_connections 1; worker_connections 1;", "use epoll;", "use kqueue;", "use poll;", "use select;",
+    "use /dev/poll;", "use eventport;", "use rtsig;", "use '';",
     "use Epoll;", "use epoll; use epoll;", "multi_accept on;", "multi_accept 1;", "accept_mutex on;",
     "accept_mutex_delay 1s;", "accept_mutex_delay x;", "debug_connection 127.0.0.1;",
     "debug_connection 10.0.0.1/8;", "debug_connection unix:;", "debug_connection ::1/64;",
@@ -112,7 +113,7 @@ DIRECTIVES = (
     "ssl_password_file nosuch;", "ssl_password_file pass; ssl_password_file pass;", "ssl_password_file pass;",
     "ssl_password_file long;", "ssl_password_file edge;", "ssl_password_file sub;",
     "imap_client_buffer 4k;", "imap_client_buffer 1g;", "imap_client_buffer '';",
-    "imap_client_buffer 9223372036854775807;", "imap_client_buffer 9223372036854775807k;",
+    "imap_client_buffer 9223372036854775807k;",
     "imap_capabilities A; imap_capabilities A B;", "imap_capabilities;", "imap_auth plain login cram-md5 external;",
     "imap_auth PLAIN plain;", "imap_auth apop;", "imap_auth none;", "imap_auth plain; imap_auth plain;",
     "pop3_auth plain apop cram-md5 external;", "pop3_auth login;", "pop3_capabilities TOP;",
@@ -271,6 +272,31 @@ DIFFERENCES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "listen 127.0.0.1 multipath;": ((), "nginx 1.29.7"),
     "listen 127.0.0.1 reuseport;": ((), "Angie"),
 }
+_INT = "value must be between 0 and 2147483647"
+_NO_LOW_BITS = "nginx gives a system call the low 32 bits of the number"
+# Numbers that nginx takes, and then counts or allocates with what is left of them.
+TOO_LARGE_MAIN: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "worker_processes 1025;": (("emerg: value must be between 0 and 1024 in c.conf:2",), "nginx starts 1024 at most"),
+    "worker_priority 2147483648;": (
+        ('emerg: "worker_priority" directive invalid number in c.conf:2',),
+        _NO_LOW_BITS,
+    ),
+}
+TOO_LARGE: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "imap_client_buffer 9223372036854775807;": ((f"emerg: {_INT} in c.conf:7",), "nginx has no memory for a session"),
+    "proxy_buffer 2147483648;": ((f"emerg: {_INT} in c.conf:7",), "nginx has no memory for a session"),
+    "ssl_verify_depth 2147483648;": ((f"emerg: {_INT} in c.conf:7",), _NO_LOW_BITS),
+}
+TOO_LARGE_LISTENS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    f"listen 127.0.0.1 {parameter};": ((f"emerg: invalid {told} in c.conf:6",), _NO_LOW_BITS)
+    for parameter, told in (
+        ("backlog=2147483648", 'backlog "backlog=2147483648"'),
+        ("rcvbuf=4294967296", 'rcvbuf "rcvbuf=4294967296"'),
+        ("sndbuf=4194304k", 'sndbuf "sndbuf=4194304k"'),
+        ("so_keepalive=2147483648", 'so_keepalive value: "2147483648"'),
+        ("so_keepalive=::4294967297", 'so_keepalive value: "::4294967297"'),
+    )
+}
 NEWER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "proxy_protocol v2;": ((), "nginx 1.31.4"),
     "proxy_protocol x;": (('emerg: invalid value "x" in c.conf:7',), "nginx 1.31.4"),
@@ -309,4 +335,7 @@ CASES: tuple[Case, ...] = (
     *(Case(f"include-{number}", text.encode(), files) for number, (text, files) in enumerate(INCLUDES)),
     *_differences("newer", DIFFERENCES, LISTENING),
     *_differences("newer", NEWER, SERVER),
+    *_differences("too-large", TOO_LARGE_MAIN, "events {}\n%s"),
+    *_differences("too-large", TOO_LARGE, SERVER),
+    *_differences("too-large", TOO_LARGE_LISTENS, LISTENING),
 )

@@ -15,7 +15,8 @@ _SLOW = ("no.such.host", "localhost")
 
 _SIZES = "imap_client_buffer smtp_client_buffer proxy_buffer"
 _MILLISECONDS = "timeout auth_http_timeout proxy_timeout smtp_greeting_delay resolver_timeout"
-_NUMBERS = "max_errors ssl_verify_depth"
+_NUMBERS = "max_errors"
+_INTS = "ssl_verify_depth"
 _FLAGS = "xclient proxy_smtp_auth proxy_pass_error_message ssl_prefer_server_ciphers ssl_session_tickets proxy"
 _CHOICES = {
     "starttls": "on off only ON Only maybe",
@@ -37,7 +38,9 @@ def _among(words: str) -> Texts:
     return st.sampled_from(words.split())
 
 
-_size = st.text("0123456789kKmMgG", max_size=5) | st.integers(0, 2**66).map(str)
+# Numbers between what an int holds and what nginx refuses are a named difference, see TOO_LARGE.
+_int = st.integers(-3, 2**31 - 1) | st.integers(2**63, 2**66)
+_size = st.text("0123456789kKmMgG", max_size=4) | _int.map(str)
 _time = st.lists(
     st.tuples(
         st.integers(0, 99).map(str), st.sampled_from(["", "", "ms", "s", "m", "h", "d", "w", "M", "y", " ", "x"])
@@ -66,6 +69,7 @@ _valued = st.one_of(
     _of(_MILLISECONDS, _time),
     _of("ssl_session_timeout", _time),
     _of(_NUMBERS, _number),
+    _of(_INTS, _int.map(str) | st.text("0123456789k-+ ", max_size=4)),
     _of(_FLAGS, _flag),
     _choice,
 )

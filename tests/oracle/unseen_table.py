@@ -91,6 +91,13 @@ UNSEEN: Mapping[str, Unseen] = {
         "passwords cross networks that others use",
         "tests/mail/test_upstream_tls.py::test_the_login_and_all_that_follows_are_encrypted",
     ),
+    "number-too-large": Unseen(
+        "takes any number of 63 bits, and gives a system call the low 32 of them (`backlog`, `rcvbuf`, `so_keepalive`,"
+        " `ssl_verify_depth`); starts 1024 of more `worker_processes`; has no memory for sessions with larger buffers",
+        "says what the number may be, with file and line",
+        "`backlog=4294967297` would be a backlog of 1",
+        "tests/process/test_numbers.py::test_a_number_too_large_is_told_with_its_place",
+    ),
     "endless-include": Unseen(
         "crashes on a file that includes itself",
         "says `Too many open files` where 64 are nested",
