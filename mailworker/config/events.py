@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import selectors
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,13 +15,17 @@ from mailworker.config.settings import EventsSettings
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 
-# nginx's names of the methods, and what this system's select module calls them.
-_METHODS: Final = {"epoll": "epoll", "kqueue": "kqueue", "/dev/poll": "devpoll", "poll": "poll", "select": "select"}
+# The one that workers use. nginx too is built without `poll` and `select` where there is a better one.
+_BEST: Final = selectors.DefaultSelector.__name__.removesuffix("Selector").lower()
+METHOD: Final = {"devpoll": "/dev/poll"}.get(_BEST, _BEST)
 
 
 @dataclass(slots=True)
 class EventsDraft:
-    """What the block holds; `use` None is the best method. The last two have no meaning for a mail proxy."""
+    """What the block holds; `use` None is `METHOD`, the only one that it may name.
+
+    The last two have no meaning for a mail proxy.
+    """
 
     worker_connections: int = UNSET
     use: str | None = UNSET
@@ -91,7 +95,7 @@ def _set_worker_connections(parser: Parser) -> None:
 def _set_use(parser: Parser) -> None:
     slots.claim(parser, EventsDraft)
     name = parser.words[1]
-    if not hasattr(select, _METHODS.get(name, "")):
+    if name != METHOD:
         raise parser.error(f'invalid event type "{name}"')
     parser.scope.draft(EventsDraft).use = name
 

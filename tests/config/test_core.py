@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mailworker.config.events import METHOD
 from mailworker.config.settings import (
     CpuAffinity,
     FileLog,
@@ -21,6 +22,7 @@ from mailworker.config.settings import (
     User,
 )
 from mailworker.errors import ConfigError
+from mailworker.process.notices import event_method
 from tests.config.conftest import Load
 
 
@@ -39,6 +41,13 @@ def test_defaults_are_nginx_s(load_text: Load, tmp_path: Path) -> None:
         0.5,
     )
     assert (settings.servers, settings.zones, settings.warnings) == ((), (), ())
+
+
+def test_use_names_the_method_that_workers_use_and_no_other(load_text: Load) -> None:
+    assert load_text(f"events {{ use {METHOD}; }}").events.use == METHOD == event_method()
+    for other in {"epoll", "kqueue", "/dev/poll", "eventport", "poll", "select", "rtsig", "Epoll", ""} - {METHOD}:
+        with pytest.raises(ConfigError, match=f'invalid event type "{other}" in'):
+            load_text(f"events {{ use '{other}'; }}")
 
 
 def test_every_directive_is_taken(load_text: Load, tmp_path: Path) -> None:
