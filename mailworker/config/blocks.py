@@ -47,6 +47,14 @@ def commands(on_tls: OnTls) -> tuple[Command, ...]:
     return (
         Command("mail", Context.MAIN, NONE, lambda parser: _open_mail(parser, on_tls), block=True),
         Command("server", Context.MAIL, NONE, _open_server, block=True),
+        *(Command(name, Context.MAIN, NONE, _leave_to_nginx, block=True) for name in ("http", "stream")),
+    )
+
+
+def _leave_to_nginx(parser: Parser) -> None:
+    raise parser.error(
+        f'"{parser.words[0]}" is not served here, only "mail" is: leave this block in a file for nginx, '
+        'and move "mail", with a copy of "events" and what else it needs, to a file of its own'
     )
 
 

@@ -273,3 +273,26 @@ def test_a_thousand_servers_take_as_long_each_as_a_few(load_text: Load) -> None:
 def test_oauth_is_enabled_by_name(load_server: LoadServer, protocol: str) -> None:
     server = load_server(f"protocol {protocol}; {protocol}_auth xoauth2 OAuthBearer;")
     assert server.dialogue.auth == AuthMethod.XOAUTH2 | AuthMethod.OAUTHBEARER
+
+
+@pytest.mark.parametrize("block", ["http", "stream"])
+def test_http_and_stream_are_left_to_nginx(load_text: Load, block: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_text(f"events {{}}\n{block} {{\n server {{ listen 80; }}\n}}\nmail {{}}")
+    message = str(error.value)
+    assert message.startswith(f'"{block}" is not served here, only "mail" is: leave this block in a file for nginx, ')
+    assert "\n" not in message
+    assert message.endswith("/mailworker.conf:2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("events {} http;", 'directive "http" has no opening "{"'),
+        ("events {} mail { stream {} }", '"stream" directive is not allowed here'),
+        ("events {} rtmp {}", 'unknown directive "rtmp"'),
+    ],
+)
+def test_what_nginx_says_of_a_misplaced_block_is_said_first(load_text: Load, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        load_text(text)

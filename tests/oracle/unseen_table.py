@@ -98,6 +98,12 @@ UNSEEN: Mapping[str, Unseen] = {
         "`backlog=4294967297` would be a backlog of 1",
         "tests/process/test_numbers.py::test_a_number_too_large_is_told_with_its_place",
     ),
+    "mail-alone": Unseen(
+        "serves `http` and `stream` beside `mail`",
+        "says that it serves `mail` alone, and how to split the file",
+        "a mail proxy; whoever moves to it should not lose web sites in silence",
+        "tests/config/test_mail.py::test_http_and_stream_are_left_to_nginx",
+    ),
     "endless-include": Unseen(
         "crashes on a file that includes itself",
         "says `Too many open files` where 64 are nested",
