@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mailworker.config.settings import Address, InetAddress, Keepalive, Level, Listen, MailServer, UnixAddress
@@ -100,17 +100,15 @@ def _is_wildcard(address: Address) -> bool:
 class Opening:
     """Opens the listeners of a new cycle.
 
-    Sockets of `inherited`, the old cycle's, are taken over where the address is the same. `test` is for `-t`: an
-    address in use is passed over in silence.
+    Sockets of `inherited`, the old cycle's, are taken over where the address is the same.
     """
 
-    __slots__ = ("_log", "_opened", "_reusable", "_test")
+    __slots__ = ("_log", "_opened", "_reusable")
 
-    def __init__(self, inherited: Iterable[BoundListener], log: Log, *, test: bool = False) -> None:
+    def __init__(self, inherited: Iterable[BoundListener], log: Log) -> None:
         self._log = log
         self._opened: list[BoundListener] = []
         self._reusable = {listener.address: listener for listener in inherited}
-        self._test = test
 
     def run(self, planned: Sequence[tuple[Endpoint, ...]]) -> Generator[float, None, list[BoundListener]]:
         """Open all `planned` sockets and return the listeners.
@@ -121,19 +119,19 @@ class Opening:
         try:
             waiting = [endpoints for endpoints in planned if not self._take(endpoints)]
             for _ in range(_TRIES - 1):
-                if self._test or not waiting:
+                if not waiting:
                     break
                 yield self._pause()
                 waiting = [endpoints for endpoints in waiting if not self._take(endpoints)]
-            if waiting and not self._test:
+            if waiting:
                 yield self._pause()  # nginx waits after the last try as well
                 raise StartError("still could not bind()")
         except BaseException:
-            self.undo()
+            self._undo()
             raise
         return self._opened
 
-    def undo(self) -> None:
+    def _undo(self) -> None:
         """Close what was opened here, not what was taken over."""
         for listener in self._opened:
             if listener.address not in self._reusable:
@@ -152,21 +150,18 @@ class Opening:
             return False
         borrowed = inherited is not None and inherited.borrowed
         self._opened.append(BoundListener(endpoints, listening, borrowed=borrowed))
-        self._configure(listening, listen)
+        _configure(listening, listen, self._log)
         return self._listen(listen)
 
     def _bind(self, listen: Listen) -> socket.socket | None:
         bound = _new_socket(listen)
-        address = listen.address
         try:
-            if isinstance(address, UnixAddress):
-                _remove_stale(Path(address.path))
-                _bind_for_everybody(bound, address.path)
-            else:
-                bound.bind((address.host, address.port))
+            if isinstance(listen.address, UnixAddress):
+                _remove_stale(Path(listen.address.path))
+            _bind(bound, listen.address)
         except OSError as error:
             bound.close()
-            self._only_in_use(error, f"bind() to {address} failed {describe(error)}")
+            self._only_in_use(error, f"bind() to {listen.address} failed {describe(error)}")
             return None
         return bound
 
@@ -180,21 +175,30 @@ class Opening:
             return False
         return True
 
-    def _configure(self, listening: socket.socket, listen: Listen) -> None:
-        """Set what may change from one cycle to the next; nginx ignores what the system refuses, and so do we."""
-        for level, name, value in _options(listen):
-            try:
-                listening.setsockopt(level, name, value)
-            except OSError as error:
-                message = f"setsockopt({name}, {value}) {listen.address} failed, ignored {describe(error)}"
-                self._log.write(Level.ALERT, message)
-
     def _only_in_use(self, error: OSError, message: str) -> None:
         """Raise StartError unless the address is merely in use, which may pass."""
         if error.errno != errno.EADDRINUSE:
             raise StartError(message) from None
-        if not self._test:
-            self._log.write(Level.EMERG, message)
+        self._log.write(Level.EMERG, message)
+
+
+def rehearse(planned: Iterable[tuple[Endpoint, ...]], log: Log) -> None:
+    """What `-t` does with `planned`: each address that is free is bound and at once given up; raises StartError.
+
+    Nobody may notice. So nothing listens, no `reuseport` joins those who do, and a unix socket is removed only if it
+    was made here: one that is found may be bound already by somebody who will listen in a moment.
+    """
+    for listen, *_ in ((endpoint.listen for endpoint in endpoints) for endpoints in planned):
+        with _new_socket(replace(listen, reuseport=False)) as bound:
+            try:
+                _bind(bound, listen.address)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise StartError(f"bind() to {listen.address} failed {describe(error)}") from None
+                continue
+            if isinstance(listen.address, UnixAddress):
+                Path(listen.address.path).unlink()
+            _configure(bound, listen, log)
 
 
 def _new_socket(listen: Listen) -> socket.socket:
@@ -223,12 +227,25 @@ def _new_socket(listen: Listen) -> socket.socket:
     return new
 
 
-def _bind_for_everybody(bound: socket.socket, path: str) -> None:
-    umask = os.umask(_UNIX_UMASK)
-    try:
-        bound.bind(path)
-    finally:
-        os.umask(umask)
+def _bind(bound: socket.socket, address: Address) -> None:
+    if isinstance(address, UnixAddress):
+        umask = os.umask(_UNIX_UMASK)
+        try:
+            bound.bind(address.path)
+        finally:
+            os.umask(umask)
+    else:
+        bound.bind((address.host, address.port))
+
+
+def _configure(listening: socket.socket, listen: Listen, log: Log) -> None:
+    """Set what may change from one cycle to the next; nginx ignores what the system refuses, and so do we."""
+    for level, name, value in _options(listen):
+        try:
+            listening.setsockopt(level, name, value)
+        except OSError as error:
+            message = f"setsockopt({name}, {value}) {listen.address} failed, ignored {describe(error)}"
+            log.write(Level.ALERT, message)
 
 
 def _options(listen: Listen) -> list[tuple[int, int, int]]:
@@ -256,9 +273,18 @@ def _keepalive_options(keepalive: Keepalive) -> list[tuple[int, int, int]]:
 
 def _remove_stale(path: Path) -> None:
     """Delete a unix socket that nobody listens to: its owner was killed before it could."""
-    if not path.is_socket() or path.is_symlink():
+    if not path.is_socket() or path.is_symlink() or _is_bound(path):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         if probe.connect_ex(os.fspath(path)) == errno.ECONNREFUSED:
             path.unlink()
+
+
+def _is_bound(path: Path) -> bool:
+    """Whether Linux knows of a socket that was bound here: it may be about to listen, and refuses until it does."""
+    try:
+        rows = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return False
+    return any(row.endswith(f" {path}") for row in rows)

@@ -10,7 +10,7 @@ import pytest
 
 from mailworker.config.settings import InetAddress, Keepalive, Listen, MailServer, Protocol, UnixAddress
 from mailworker.errors import StartError
-from mailworker.process.listeners import BoundListener, Endpoint, Opening, plan_listeners
+from mailworker.process.listeners import BoundListener, Endpoint, Opening, plan_listeners, rehearse
 from tests.support.ports import Ports
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import mail_server
@@ -188,10 +188,38 @@ def test_a_file_is_never_taken_for_a_stale_socket(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
-def test_a_test_passes_over_addresses_in_use_in_silence() -> None:
+def test_a_unix_socket_that_somebody_has_bound_and_will_listen_on_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "imap.sock"
+    opening = Opening((), RecordedLog().log).run([(Endpoint(Listen(UnixAddress(str(path))), 0),)])
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+        assert next(opening) == 0.5
+        opening.close()
+        assert path.is_socket()
+    (listener,) = open_all([Listen(UnixAddress(str(path)))])  # now it is stale
+    listener.remove()
+
+
+def test_a_rehearsal_passes_over_addresses_in_use_in_silence(tmp_path: Path) -> None:
     log = RecordedLog()
-    with socket.create_server(("127.0.0.1", 0)) as occupied:
-        opening = Opening((), log.log, test=True)
-        assert finish(opening.run([(Endpoint(Listen(InetAddress(*occupied.getsockname())), 0),)])) == []
-        opening.undo()
+    path = tmp_path / "imap.sock"
+    with socket.create_server(("127.0.0.1", 0)) as occupied, socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+        addresses = InetAddress(*occupied.getsockname()), UnixAddress(str(path))
+        rehearse([(Endpoint(Listen(address), 0),) for address in addresses], log.log)
     assert log.lines == []
+    assert path.is_socket()
+
+
+def test_a_rehearsal_takes_no_connections_from_those_who_listen_by_reuseport(
+    inet: Inet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen = replace(inet(), reuseport=True)
+    (listener,) = open_all([listen])
+    bound: list[object] = []
+    monkeypatch.setattr(socket.socket, "listen", lambda *_: bound.append("listens"))
+    monkeypatch.setattr("mailworker.process.listeners._configure", lambda *_: bound.append("is bound"))
+    rehearse([(Endpoint(listen, 0),)], RecordedLog().log)
+    rehearse([(Endpoint(inet(), 0),)], RecordedLog().log)
+    assert bound == ["is bound"]
+    listener.remove()
