@@ -1,4 +1,4 @@
-"""The connection to the backend (ngx_mail_proxy_module)."""
+"""The connection to the backend (ngx_mail_proxy_module; `proxy_socket_keepalive` is that of nginx's stream proxy)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class ProxyDraft:
     xclient: bool = UNSET
     proxy_smtp_auth: bool = UNSET
     proxy_protocol: ProxyProtocol = UNSET
+    proxy_socket_keepalive: bool = UNSET
 
 
 DEFAULTS: Final = ProxyDraft(
@@ -35,6 +36,7 @@ DEFAULTS: Final = ProxyDraft(
     xclient=True,
     proxy_smtp_auth=False,
     proxy_protocol=ProxyProtocol.OFF,
+    proxy_socket_keepalive=False,
 )
 
 
@@ -48,6 +50,7 @@ def freeze(parser: Parser, server: Scope, mail: Scope) -> ProxySettings:
         xclient=draft.xclient,
         smtp_auth=draft.proxy_smtp_auth,
         proxy_protocol=draft.proxy_protocol,
+        socket_keepalive=draft.proxy_socket_keepalive,
         ssl=proxy_ssl.freeze(parser, server, mail),
     )
 
@@ -63,4 +66,5 @@ COMMANDS: Final = (
     Command("xclient", _BOTH, ONE, slots.flag(ProxyDraft)),
     Command("proxy_smtp_auth", _BOTH, ONE, slots.flag(ProxyDraft)),
     Command("proxy_protocol", _BOTH, ONE, slots.choice(ProxyDraft, _PROXY_PROTOCOLS)),
+    Command("proxy_socket_keepalive", _BOTH, ONE, slots.flag(ProxyDraft)),
 )

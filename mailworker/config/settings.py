@@ -267,6 +267,7 @@ class ProxySettings:
     smtp_auth: bool
     proxy_protocol: ProxyProtocol
     ssl: ProxySslSettings | None = None
+    socket_keepalive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,8 @@ class Session:
             stream = self._connections.connect(address, Party.UPSTREAM)
         self._upstream = stream
         stream.deadline = self._connections.loop.now + settings.timeout
+        if settings.proxy.socket_keepalive:
+            sockets.keep_alive(stream.descriptor)
         if settings.proxy.proxy_protocol is not ProxyProtocol.OFF:
             self._log.action = "sending PROXY protocol header to upstream"
             await stream.write(self._client.proxy_protocol(settings.proxy.proxy_protocol))

@@ -215,7 +215,7 @@ static PyObject *sockets_dial(PyObject *Py_UNUSED(module), PyObject *object)
     return PyLong_FromLong(fd);
 }
 
-static PyObject *sockets_send_at_once(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+static PyObject *switch_on(PyObject *const *arguments, Py_ssize_t given, int level, int option)
 {
     long values[1];
     int one = 1;
@@ -223,8 +223,18 @@ static PyObject *sockets_send_at_once(PyObject *Py_UNUSED(module), PyObject *con
     if (!take_integers(arguments, given, 1, 1, values)) {
         return NULL;
     }
-    (void) setsockopt((int) values[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    (void) setsockopt((int) values[0], level, option, &one, sizeof(one));
     Py_RETURN_NONE;
+}
+
+static PyObject *sockets_send_at_once(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    return switch_on(arguments, given, IPPROTO_TCP, TCP_NODELAY);
+}
+
+static PyObject *sockets_keep_alive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    return switch_on(arguments, given, SOL_SOCKET, SO_KEEPALIVE);
 }
 
 static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
@@ -249,6 +259,7 @@ static PyMethodDef functions[] = {
     FAST(local_address, "local_address(descriptor): where a connection was made to."),
     {"dial", sockets_dial, METH_O, "dial(address): a descriptor whose connection is made or under way."},
     FAST(send_at_once, "send_at_once(descriptor): TCP_NODELAY."),
+    FAST(keep_alive, "keep_alive(descriptor): SO_KEEPALIVE."),
     FAST(peek, "peek(descriptor, limit): bytes that stay to be read."),
     {NULL, NULL, 0, NULL},
 };

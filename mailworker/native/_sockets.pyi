@@ -14,5 +14,8 @@ def dial(address: Address) -> int | tuple[str, int]:
 def send_at_once(descriptor: int) -> None:
     """Do not wait for acknowledgments of what was sent (TCP_NODELAY), where there is such a thing."""
 
+def keep_alive(descriptor: int) -> None:
+    """Let the kernel see whether a silent peer is still there (SO_KEEPALIVE)."""
+
 def peek(descriptor: int, limit: int) -> bytes | int:
     """Up to `limit` bytes that stay to be read, b"" at the end of input."""

@@ -66,7 +66,7 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
         smtp_capabilities A; smtp_client_buffer 8k; smtp_greeting_delay 100ms;
         auth_http http://localhost:81/a; auth_http unix:/run/a:/b;
         auth_http_timeout 3s; auth_http_header X a; auth_http_header X b; auth_http_pass_client_cert on;
-        auth_http_keepalive 8; proxy on;
+        auth_http_keepalive 8; proxy on; proxy_socket_keepalive on;
         proxy_buffer 16k; proxy_timeout 1h; proxy_pass_error_message on; xclient off; proxy_smtp_auth on;
         proxy_protocol V2; set_real_ip_from 10.0.0.0/8; set_real_ip_from unix:; error_log stderr info;
         """
@@ -87,6 +87,7 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
         True,
         ProxyProtocol.V2,
     )
+    assert server.proxy.socket_keepalive
     assert server.real_ip_from == (ip_network("10.0.0.0/8"), "unix:")
     assert server.error_log == (StderrLog(Level.INFO),)
 
