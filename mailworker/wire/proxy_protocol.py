@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
@@ -20,6 +21,12 @@ V1_LIMIT = 107
 
 V2_LIMIT = 4096
 """Bytes of a version 2 header (nginx: NGX_PROXY_PROTOCOL_MAX_HEADER)."""
+
+V2_FITTING = 232
+"""Bytes of a version 2 header that every backend takes: Cyrus and Exim 4.96 read it into a union of this size.
+
+Postfix takes 536, Dovecot 1500, and none of them takes a header in two segments.
+"""
 
 _V1_START = b"PROXY "
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -40,8 +47,15 @@ _TLV_SSL_VERSION, _TLV_SSL_COMMON_NAME, _TLV_SSL_CIPHER = 0x21, 0x22, 0x23
 _TLV_SSL_SIGNATURE_ALGORITHM, _TLV_SSL_KEY_ALGORITHM = 0x24, 0x25
 _CLIENT_SSL, _CLIENT_CERTIFICATE_NOW, _CLIENT_CERTIFICATE_IN_SESSION = 0x01, 0x02, 0x04
 
-# X.520 gives a common name 64 characters; a longer one is left out, as half a name would be another's name.
-_COMMON_NAME_LIMIT = 256
+_TLV_HEAD_SIZE = 3
+_CHECKSUM_SIZE = _TLV_HEAD_SIZE + 4
+_SSL_START = struct.Struct("!BI")
+
+# What a server name may be made of: Dovecot closes the connection for any other byte, and for two dots in a row.
+_AUTHORITY = re.compile(rb"(?!.*\.\.)[A-Za-z0-9._:-]{1,255}", re.DOTALL)
+# Names that the IANA has for mail, and so Dovecot, which closes for another one than its service's. For SMTP nothing is
+# told: `smtp` is no such name, a submission service wants `submission`, and a relay is none.
+_ALPN = frozenset((b"imap", b"pop3", b"managesieve"))
 
 
 class ProxyTexts(NamedTuple):
@@ -196,13 +210,15 @@ def _mapped(address: InetAddress) -> str:
 def build_v2(source: Address, destination: Address, tls: TlsTlvs | None = None) -> bytes:
     """The version 2 header for a connection from `source` to `destination`, with a checksum.
 
-    `tls` is None for plain connections. Two v4-mapped addresses are sent as IPv4, mixed ones as IPv6.
+    `tls` is None for plain connections; what does not fit V2_FITTING of it is left out. Two v4-mapped addresses are
+    sent as IPv4, mixed ones as IPv6.
     """
     command, family, addresses = _LOCAL, _UNSPECIFIED, b""
     if isinstance(source, InetAddress) and isinstance(destination, InetAddress):
         command = _PROXY
         family, addresses = _packed_addresses(source, destination)
-    body = addresses + (b"" if tls is None else _tls_tlvs(tls))
+    room = V2_FITTING - _V2_FIXED.size - len(addresses) - _CHECKSUM_SIZE
+    body = addresses + (b"" if tls is None else _tls_tlvs(tls, room))
     checksum_start = _tlv(_TLV_CRC32C, bytes(4))
     length = len(body) + len(checksum_start)
     header = _V2_FIXED.pack(_SIGNATURE, command, family, length) + body
@@ -229,26 +245,35 @@ def _tlv(kind: int, value: bytes) -> bytes:
     return struct.pack("!BH", kind, len(value)) + value
 
 
-def _tls_tlvs(tls: TlsTlvs) -> bytes:
-    tlvs = b""
-    if tls.server_name:
-        tlvs += _tlv(_TLV_AUTHORITY, tls.server_name)
-    if tls.alpn:
-        tlvs += _tlv(_TLV_ALPN, tls.alpn)
-    return tlvs + _tlv(_TLV_SSL, _ssl_value(tls))
+def _tls_tlvs(tls: TlsTlvs, room: int) -> bytes:
+    """All that fits into `room` bytes. A value that does not is left out whole: half a name would be another's."""
+    room -= _TLV_HEAD_SIZE + _SSL_START.size
+    kept: dict[int, bytes] = {}
+    for kind, value in _by_worth(tls):
+        if value and _TLV_HEAD_SIZE + len(value) <= room:
+            kept[kind] = _tlv(kind, value)
+            room -= len(kept[kind])
+    beside = kept.pop(_TLV_AUTHORITY, b"") + kept.pop(_TLV_ALPN, b"")
+    return beside + _tlv(_TLV_SSL, _ssl_start(tls) + b"".join(kept.values()))
 
 
-def _ssl_value(tls: TlsTlvs) -> bytes:
+def _by_worth(tls: TlsTlvs) -> Iterator[tuple[int, bytes | None]]:
+    """What backends make use of comes first; the last three are read by nobody that we know of."""
+    yield _TLV_SSL_VERSION, tls.version
+    yield _TLV_SSL_COMMON_NAME, tls.common_name
+    yield _TLV_AUTHORITY, tls.server_name if tls.server_name and _AUTHORITY.fullmatch(tls.server_name) else None
+    yield _TLV_ALPN, tls.alpn if tls.alpn in _ALPN else None
+    yield _TLV_SSL_CIPHER, tls.cipher
+    yield _TLV_SSL_SIGNATURE_ALGORITHM, tls.signature_algorithm
+    yield _TLV_SSL_KEY_ALGORITHM, tls.key_algorithm
+
+
+def _ssl_start(tls: TlsTlvs) -> bytes:
     flags, verify = _CLIENT_SSL, 1
     if tls.common_name is not None:
         flags |= _CLIENT_CERTIFICATE_IN_SESSION | (0 if tls.resumed else _CLIENT_CERTIFICATE_NOW)
         verify = tls.verify
-    value = struct.pack("!BI", flags, verify) + _tlv(_TLV_SSL_VERSION, tls.version)
-    if tls.common_name and len(tls.common_name) <= _COMMON_NAME_LIMIT:
-        value += _tlv(_TLV_SSL_COMMON_NAME, tls.common_name)
-    value += _tlv(_TLV_SSL_CIPHER, tls.cipher)
-    value += _tlv(_TLV_SSL_SIGNATURE_ALGORITHM, tls.signature_algorithm)
-    return value + _tlv(_TLV_SSL_KEY_ALGORITHM, tls.key_algorithm)
+    return _SSL_START.pack(flags, verify)
 
 
 def _crc32c_row(byte: int) -> int:

@@ -13,7 +13,7 @@ from tests.mail.conftest import Scene
 from tests.support.backend import Script
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.peer import Peer
-from tests.support.settings import proxy_settings, ssl_settings
+from tests.support.settings import proxy_settings, proxy_ssl_settings, ssl_settings
 from tests.tls.peers import client_context
 
 # OpenSSL's code for a certificate that it finds no issuer of, the last of the errors that it then meets.
@@ -56,3 +56,33 @@ def test_the_backend_hears_of_the_clients_tls(
     assert cipher is not None
     expected = TlsTlvs(b"TLSv1.3", cipher, b"ecdsa-with-SHA256", b"EC256", b"mail.example.com", b"imap", name, verify)
     assert headers == [build_v2(InetAddress(*client.address), InetAddress(*proxy.address), expected)]
+
+
+@pytest.mark.parametrize("version", [ProxyProtocol.V1, ProxyProtocol.V2])
+@pytest.mark.parametrize("tls", [False, True], ids=["in clear", "in TLS"])
+def test_the_header_is_alone_in_the_first_segment(scene: Scene, version: ProxyProtocol, tls: bool) -> None:
+    """A backend that greets late has it before anything else is said; a ClientHello comes in segments of its own."""
+    segments: list[int] = []
+    headers: list[bytes] = []
+
+    def count(peer: Peer) -> None:
+        header = peer.line() if version is ProxyProtocol.V1 else peer.skip(16)
+        if version is ProxyProtocol.V2:
+            header += peer.skip(int.from_bytes(header[14:], "big"))
+        headers.append(header)
+        hello = peer.skip(1) if tls else b""
+        segments.append(peer.segments)
+        assert hello == (b"\x16" if tls else b"")
+        peer.close()
+
+    settings = proxy_settings(proxy_protocol=version, ssl=proxy_ssl_settings() if tls else None)
+    backend = scene.backend(count)
+    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth_for(backend), proxy=settings, implicit_tls=True)
+    client = scene.client(proxy)
+    client.start_tls(client_context())
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login)
+    client.rest()
+    backend.heard()
+    assert segments == [2 if tls else 1]
+    assert headers[0].startswith(b"PROXY TCP4 " if version is ProxyProtocol.V1 else b"\r\n\r\n\0\r\nQUIT\n")

@@ -15,9 +15,10 @@ from tests.real.configuration import EVERY_SECURITY
 from tests.real.proxy import Proxy, is_oracle
 from tests.support.auth_service import AuthService
 from tests.support.certificates import Certificate, CertificateAuthority, rsa_key
-from tests.support.daemon import wait_until
+from tests.support.daemon import ServerUnavailable, wait_until
 from tests.support.dovecot import Dovecot
 from tests.support.exim import Exim
+from tests.support.haproxy import HaproxyBehind
 from tests.support.mailbox import Account, make_message
 from tests.support.postfix import Postfix
 
@@ -105,27 +106,71 @@ def test_exim_is_told_of_the_client(
         assert b"[127.0.0.49]" in sent(clients, account, security, "127.0.0.49")
 
 
-@pytest.mark.parametrize(
-    ("length", "replies"),
-    [(0, [b"250 ", b"235 ", b"221 "]), (200, [b"250 ", b"451 "])],
-    ids=["that fits", "that makes the header too long for Exim 4.96"],
+every_server_name = pytest.mark.parametrize(
+    "name",
+    ["x" * 200 + "\r\nHELO intruder\r\nQUIT\r\n", "\r\nHELO intruder\r\nQUIT\r\n", "a..b", "x" * 255, "-_:.", "w x"],
+    ids=["a long command", "a command", "two dots", "the longest", "signs", "a blank"],
 )
-def test_no_server_name_is_a_command_to_exim(
+
+
+@every_server_name
+@pytest.mark.parametrize("backend", ["postfix", "exim"])
+def test_no_server_name_is_a_command_to_an_smtp_server_or_ends_a_login(
     clients: Clients,
     account: Account,
-    exim: Exim,
+    request: pytest.FixtureRequest,
     certificate: Certificate,
     auth_service: AuthService,
-    length: int,
-    replies: list[bytes],
+    backend: str,
+    name: str,
 ) -> None:
-    name = f"{'x' * length}\r\nHELO intruder\r\nQUIT\r\n"
-    options = ["-quiet", "-servername", name, "-cert", str(certificate.certificate), "-key", str(certificate.key)]
+    server: Exim | Postfix = request.getfixturevalue(backend)
     login = b64encode(f"\0{account.login}\0{account.password}".encode())
     session = b"EHLO client.example.test\r\nAUTH PLAIN %b\r\nQUIT\r\n" % login
-    with auth_service.moved(account.login, {"smtp": exim.smtp_haproxy}):
-        result = clients.openssl("smtps", *options, greeting=b"220 ", data=session)
-    assert [line[:4] for line in result.stdout.splitlines() if line[3:4] == b" "][1:] == replies
+    with auth_service.moved(account.login, {"smtp": server.smtp_haproxy}):
+        result = clients.openssl("smtps", *asking_for(name, certificate), greeting=b"220 ", data=session)
+    replies = [line[:4] for line in result.stdout.splitlines() if line[3:4] == b" "]
+    assert replies[1:] == [b"250 ", b"235 ", b"221 "]
+
+
+@every_server_name
+def test_no_server_name_ends_a_login_at_dovecot(
+    clients: Clients, account: Account, dovecot: Dovecot, certificate: Certificate, name: str
+) -> None:
+    session = f"a LOGIN {account.login} {account.password}\r\nb LOGOUT\r\n".encode()
+    result = clients.openssl("imaps", *asking_for(name, certificate), greeting=b"* OK", data=session)
+    assert [line[:4] for line in result.stdout.splitlines() if line[:2] in (b"a ", b"b ")] == [b"a OK", b"b OK"]
+
+
+@pytest.fixture
+def haproxy(tmp_path: Path, dovecot: Dovecot) -> Iterator[HaproxyBehind]:
+    try:
+        server = HaproxyBehind(tmp_path, dovecot.imap)
+    except ServerUnavailable as error:
+        pytest.skip(str(error))
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize(("name", "told"), [("mail.example.test", "mail.example.test"), ("a..b", "-"), ("a b", "-")])
+def test_haproxy_takes_the_header_and_hears_of_names_of_hosts_alone(
+    clients: Clients,
+    account: Account,
+    haproxy: HaproxyBehind,
+    certificate: Certificate,
+    auth_service: AuthService,
+    name: str,
+    told: str,
+) -> None:
+    session = f"a LOGIN {account.login} {account.password}\r\nb LOGOUT\r\n".encode()
+    with auth_service.moved(account.login, {"imap": haproxy.address}):
+        result = clients.openssl("imaps", *asking_for(name, certificate), greeting=b"* OK", data=session)
+    assert b"\na OK " in result.stdout
+    wait_until(lambda: f"127.0.0.1 {told}" in haproxy.told, "haproxy's log line")
+
+
+def asking_for(name: str, certificate: Certificate) -> list[str]:
+    return ["-quiet", "-servername", name, "-cert", str(certificate.certificate), "-key", str(certificate.key)]
 
 
 def sent(clients: Clients, account: Account, security: Security, source: str) -> bytes:

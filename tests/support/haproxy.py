@@ -1,4 +1,4 @@
-"""A private haproxy that passes connections on behind a PROXY protocol header."""
+"""Private haproxies, in front of a server and behind one, that write and read the PROXY protocol."""
 
 from __future__ import annotations
 
@@ -42,6 +42,40 @@ class Haproxy:
 
     def address(self, name: str) -> Address:
         return "127.0.0.1", self._ports[name]
+
+    def stop(self) -> None:
+        self._daemon.stop()
+        self._ports.close()
+
+
+class HaproxyBehind:
+    """Reads PROXY headers at `address`, checks their sums, and passes what follows on to `target`.
+
+    `told` has a line for each connection: the client's address and the server name of the header, "-" for none. Raises
+    ServerUnavailable without haproxy.
+    """
+
+    def __init__(self, folder: Path, target: Address) -> None:
+        program = find_program("haproxy")
+        self._ports = Ports()
+        self.address: Address = ("127.0.0.1", self._ports["behind"])
+        self._output = folder / "haproxy-behind.output"
+        path = folder / "haproxy-behind.cfg"
+        path.write_text(
+            HEAD
+            + "    log stdout format raw local0\n"
+            + "listen behind\n"
+            + f"    bind 127.0.0.1:{self.address[1]} accept-proxy\n"
+            + '    log-format "told %ci %[fc_pp_authority]"\n'
+            + f"    server target {target[0]}:{target[1]}\n"
+        )
+        self._daemon = Daemon([program, "-db", "-f", str(path)], self._output)
+        self._daemon.await_ready(lambda: accepts(self.address))
+
+    @property
+    def told(self) -> list[str]:
+        lines = self._output.read_text(errors="replace").splitlines()
+        return [line.removeprefix("told ") for line in lines if line.startswith("told ")]
 
     def stop(self) -> None:
         self._daemon.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from select import select
 from tests.support.patience import PATIENCE
 
 _PIECE = 65536
+_DATA_SEGMENTS = 152  # where Linux's struct tcp_info has tcpi_data_segs_in
 _WAITING = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -50,6 +52,12 @@ class Peer:
     def unread(self) -> int:
         """How many bytes have come that nobody has asked for."""
         return len(self._unread)
+
+    @property
+    def segments(self) -> int:
+        """How many segments with data have come; whether they have been read does not matter."""
+        info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _DATA_SEGMENTS + 4)
+        return int.from_bytes(info[_DATA_SEGMENTS:], sys.byteorder)
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)

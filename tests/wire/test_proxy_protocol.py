@@ -12,6 +12,7 @@ from mailworker.config.settings import Address, InetAddress, UnixAddress
 from mailworker.errors import Party, ProtocolError
 from mailworker.wire.proxy_protocol import (
     V1_LIMIT,
+    V2_FITTING,
     ProxyHeader,
     ProxyTexts,
     TlsTlvs,
@@ -263,6 +264,73 @@ def test_version_2_tells_of_tls(
     assert list(parts) == [kind for kind in (0x21, 0x22, 0x23, 0x24, 0x25) if kind in parts]
     assert {kind: parts.get(kind) for kind in inner} == inner
     assert (found.get(0x02), found.get(0x01)) == (tls.server_name, tls.alpn)
+
+
+def authority_of(name: bytes) -> bytes | None:
+    header = build_v2(V6_CLIENT, V6_SERVER, TlsTlvs(b"TLSv1.3", b"C", b"S", b"EC256", name))
+    return tlvs(header[16 + 36 :]).get(0x02)
+
+
+@pytest.mark.parametrize("name", [b"mail.example.com", b"a_b-c.1", b"2001:db8::1", b"m", b"x" * 100])
+def test_a_name_of_a_host_is_told(name: bytes) -> None:
+    assert authority_of(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"",
+        b"a..b",
+        b"..",
+        b"a b",
+        b"a\r\nHELO x",
+        b"m\xc3\xbcnchen",
+        b"a/b",
+        b"a\0",
+        b"\na",
+        b"a\n",
+        b"*.example",
+        b"x" * 256,
+    ],
+)
+def test_a_name_that_backends_close_for_is_not_told(name: bytes) -> None:
+    assert authority_of(name) is None
+
+
+@pytest.mark.parametrize(("alpn", "told"), [(b"imap", b"imap"), (b"pop3", b"pop3"), (b"smtp", None), (b"h2", None)])
+def test_no_protocol_is_told_that_a_backend_may_take_for_anothers(alpn: bytes, told: bytes | None) -> None:
+    header = build_v2(V4_CLIENT, V4_SERVER, TlsTlvs(b"TLSv1.3", b"C", b"S", b"EC256", alpn=alpn))
+    assert tlvs(header[16 + 12 :]).get(0x01) == told
+
+
+_bytes = st.binary(max_size=300)
+_names = st.none() | _bytes | st.integers(0, 300).map(lambda length: b"x" * length)
+
+
+@given(_bytes, _bytes, _bytes, _names, _names, _names, st.sampled_from([V4_SERVER, V6_SERVER]))
+def test_version_2_fits_every_backend_whatever_it_tells(
+    cipher: bytes,
+    signature: bytes,
+    key: bytes,
+    server_name: bytes | None,
+    alpn: bytes | None,
+    common_name: bytes | None,
+    server: InetAddress,
+) -> None:
+    told = TlsTlvs(b"TLSv1.3", cipher, signature, key, server_name, alpn, common_name)
+    header = build_v2(V6_CLIENT, server, told)
+    assert len(header) <= V2_FITTING == 232
+    assert_checksum(header)
+    parts = tlvs(tlvs(header[16 + 36 :])[0x20][5:])
+    assert parts.get(0x22) in (None, common_name)
+    assert parts[0x21] == b"TLSv1.3"
+
+
+def test_what_no_backend_reads_makes_room_for_names() -> None:
+    told = TlsTlvs(b"TLSv1.3", b"c" * 22, b"s" * 17, b"EC256", b"x" * 68, b"imap", b"n" * 64)
+    found = tlvs(build_v2(V6_CLIENT, V6_SERVER, told)[16 + 36 :])
+    parts = tlvs(found[0x20][5:])
+    assert (found[0x02], found[0x01], list(parts)) == (told.server_name, b"imap", [0x21, 0x22, 0x25])
 
 
 @pytest.mark.parametrize(
