@@ -73,6 +73,7 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
         zones=tuple(parser.main.draft(ZonesDraft).zones.values()),
         files=tuple(parser.files.items()),
         warnings=tuple(parser.warnings),
+        secrets=tuple(parser.secrets),
     )
 
 

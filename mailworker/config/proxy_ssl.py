@@ -17,7 +17,7 @@ from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.ssl import PROTOCOLS
-from mailworker.config.ssl_files import full_name, full_value, optional_name, read_passwords, shown
+from mailworker.config.ssl_files import full_name, full_value, key_name, optional_name, read_passwords, shown
 from mailworker.config.tree import Parser
 from mailworker.config.values import C_INT
 from mailworker.errors import ConfigError
@@ -86,7 +86,7 @@ def freeze(parser: Parser, server: Scope, mail: Scope) -> ProxySslSettings | Non
     return ProxySslSettings(
         starttls=draft.proxy_ssl is ProxySsl.STARTTLS,
         certificate=full_name(parser, certificate, "data:") if certificate else None,
-        certificate_key=full_name(parser, key, "data:", "engine:", "store:") if certificate else None,
+        certificate_key=key_name(parser, key) if certificate else None,
         passwords=draft.proxy_ssl_password_file,
         protocols=draft.proxy_ssl_protocols,
         ciphers=draft.proxy_ssl_ciphers,

@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
+from mailworker.config.secret_file import SecretFile
 
 
 class Level(IntEnum):
@@ -374,6 +375,7 @@ class Settings:
     zones: tuple[SharedZone, ...]
     files: tuple[tuple[Path, bytes], ...]
     warnings: tuple[tuple[Level, str], ...]
+    secrets: tuple[SecretFile, ...] = ()
 
     @property
     def logs_to_stderr(self) -> bool:

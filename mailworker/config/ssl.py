@@ -17,7 +17,15 @@ from mailworker.config.session_cache import (
     read_session_cache,
 )
 from mailworker.config.settings import SharedZone, SslSettings, Starttls, VerifyClient
-from mailworker.config.ssl_files import full_name, full_value, optional_name, read_passwords, read_ticket_key, shown
+from mailworker.config.ssl_files import (
+    full_name,
+    full_value,
+    key_name,
+    optional_name,
+    read_passwords,
+    read_ticket_key,
+    shown,
+)
 from mailworker.config.tree import Parser
 from mailworker.config.values import C_INT
 from mailworker.errors import ConfigError
@@ -94,9 +102,7 @@ def freeze(parser: Parser, draft: SslDraft) -> SslSettings | None:
     _check(draft, mode)
     return SslSettings(
         certificates=tuple(full_name(parser, name, "data:") for name in draft.ssl_certificate),
-        certificate_keys=tuple(
-            full_name(parser, name, "data:", "engine:", "store:") for name in draft.ssl_certificate_key
-        ),
+        certificate_keys=tuple(key_name(parser, name) for name in draft.ssl_certificate_key),
         protocols=draft.ssl_protocols,
         ciphers=draft.ssl_ciphers,
         prefer_server_ciphers=draft.ssl_prefer_server_ciphers,

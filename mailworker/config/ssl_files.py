@@ -10,6 +10,7 @@ LONGEST_PASSWORD_LINE: Final = 4095  # bytes
 TICKET_KEY_SIZES: Final = (48, 80)  # bytes, for AES-128 and AES-256
 
 _DATA: Final = "data:"
+_FILE_STORE: Final = "store:file:"
 
 # Those commands of SSL_CONF_cmd(3), in lower case, whose value is a file or a folder.
 _FILE_COMMANDS: Final = frozenset(
@@ -35,6 +36,15 @@ def full_name(parser: Parser, name: str, *no_files: str) -> str:
     return name if name.startswith(no_files) else parser.beside_configuration(name)
 
 
+def key_name(parser: Parser, name: str) -> str:
+    """The absolute name of a private key's file, or the word itself for a key from elsewhere."""
+    full = full_name(parser, name, _DATA, "engine:", "store:")
+    file = full.removeprefix(_FILE_STORE)
+    if file.startswith("/"):
+        parser.declare_secret("certificate key", file)
+    return full
+
+
 def optional_name(parser: Parser, name: str) -> str | None:
     """The absolute name of a file, None for an empty word."""
     return parser.beside_configuration(name) if name else None
@@ -47,12 +57,15 @@ def shown(name: str) -> str:
 
 def full_value(parser: Parser, command: str, value: str) -> str:
     """The value of an `ssl_conf_command`, absolute where it is a file."""
+    if command.lower() == "privatekey":
+        return key_name(parser, value)
     return parser.beside_configuration(value) if command.lower() in _FILE_COMMANDS else value
 
 
 def read_passwords(parser: Parser) -> tuple[bytes, ...]:
     """The lines of the file that the directive names; an empty file holds one empty password."""
     name = parser.beside_configuration(parser.words[1])
+    parser.declare_secret("password file", name)
     lines = parser.read_file(name).split(b"\n")
     if any(len(line) > LONGEST_PASSWORD_LINE for line in lines):
         raise parser.error(f'too long line in "{name}"')
@@ -63,6 +76,7 @@ def read_passwords(parser: Parser) -> tuple[bytes, ...]:
 def read_ticket_key(parser: Parser, name: str) -> bytes:
     """The content of an `ssl_session_ticket_key`."""
     name = parser.beside_configuration(name)
+    parser.declare_secret("session ticket key", name)
     key = parser.read_file(name)
     if len(key) not in TICKET_KEY_SIZES:
         raise parser.error(f'"{name}" must be 48 or 80 bytes')

@@ -12,6 +12,7 @@ from mailworker.config.addresses import Resolve
 from mailworker.config.drafts import Context, Scope
 from mailworker.config.glob import glob, has_magic
 from mailworker.config.lexer import Ending, Lexer, Statement
+from mailworker.config.secret_file import SecretFile
 from mailworker.config.settings import Level
 from mailworker.errors import ConfigError, UnreadableError
 
@@ -27,13 +28,15 @@ class Parser:
     """Reads a configuration and hands every directive to `handle`.
 
     While it does, `words` are those of the directive and `scope` is the block around it: `main` is the outermost block.
-    What the setter of a directive needs to know of the world stands here. `files` collects each file read, for -T.
+    What the setter of a directive needs to know of the world stands here. `files` collects each file read, for -T,
+    `secrets` the files of `declare_secret`.
     """
 
     def __init__(self, path: Path, prefix: Path, handle: Handle, resolve: Resolve, on_warning: Warn) -> None:
         self.main = self.scope = Scope(Context.MAIN)
         self.words: list[str] = []
         self.files: dict[Path, bytes] = {}
+        self.secrets: dict[SecretFile, None] = {}
         self.warnings: list[tuple[Level, str]] = []
         self.resolve = resolve
         self._path = path
@@ -68,6 +71,10 @@ class Parser:
     def below_prefix(self, name: str) -> str:
         """The full name of a file that is looked for in the prefix."""
         return _absolute(self._prefix, name)
+
+    def declare_secret(self, kind: str, name: str) -> None:
+        """Let `-t` warn where others may read the file `name`; every directive that names a secret declares it."""
+        self.secrets[SecretFile(kind, name)] = None
 
     def read_file(self, name: str) -> bytes:
         """The content of a file that the configuration names."""

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from signal import Signals
 
-from mailworker.config.settings import Level, MailServer, Settings
+from mailworker.config.settings import Level, Settings
 from mailworker.errors import ConfigError, StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles
@@ -17,6 +17,7 @@ from mailworker.log.sinks import StderrSink
 from mailworker.process import pid_file
 from mailworker.process.cycle import Cycle, Invocation, load_settings
 from mailworker.process.daemon import become_daemon
+from mailworker.process.doubts import doubts
 from mailworker.process.inheritance import Inheritance
 from mailworker.process.master import Master
 from mailworker.process.notices import log_event_method, log_refusal, log_system
@@ -97,7 +98,8 @@ def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
         cycle = Cycle.load(invocation, log, lambda: _say_unless(quiet, f"the configuration file {path} syntax is ok"))
         pid_file.check(cycle.settings.core.pid)
         cycle.test()
-        _warn_of_certificates(cycle.settings.servers, log)
+        for doubt in doubts(cycle.settings):
+            log.write(Level.WARN, doubt)
     except (ConfigError, StartError) as error:
         log_refusal(log, error)
         say(f"configuration file {path} test failed")
@@ -108,16 +110,6 @@ def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
     if dump:
         _dump(cycle.settings)
     return 0
-
-
-def _warn_of_certificates(servers: tuple[MailServer, ...], log: Log) -> None:
-    """What nginx does not look for; it never fails the test."""
-    if any(server.ssl is not None or server.proxy.ssl is not None for server in servers):
-        # A service needs none of the libraries that this loads.
-        from mailworker.tls.certificate import check_servers  # noqa: PLC0415
-
-        for warning in check_servers(servers):
-            log.write(Level.WARN, warning)
 
 
 def send_signal(invocation: Invocation, signal: Signals) -> int:

@@ -5,8 +5,8 @@ cryptography and pyOpenSSL, which bring an OpenSSL of their own, are imported by
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from ssl import get_default_verify_paths
@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from OpenSSL import crypto
 
-from mailworker.config.proxy_ssl_settings import ProxySslSettings
-from mailworker.config.settings import MailServer, SslSettings
+from mailworker.config.settings import MailServer
 from mailworker.config.ssl_files import shown
 from mailworker.errors import escape
 
@@ -29,44 +28,60 @@ _LEAST_BITS = 2048
 _LEAST_CURVE_BITS = 224
 # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, ..._LOCALLY and UNABLE_TO_VERIFY_LEAF_SIGNATURE.
 _NO_ISSUER = (2, 20, 21)
-# What certificates and keys may be instead of files.
-_NO_FILES = ("data:", "engine:", "store:")
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def check_servers(servers: Iterable[MailServer], now: datetime | None = None) -> list[str]:
-    """Warnings about all certificates and keys that `servers` use, each once; `now` None is the present."""
-    at = datetime.now(timezone.utc) if now is None else now
-    warnings: dict[str, None] = {}
+    """Warnings about all certificates that `servers` use, each once; `now` None is the present."""
+    examiner = _Examiner(datetime.now(timezone.utc) if now is None else now)
+    uses: dict[tuple[str, bytes | None], None] = {}  # of a certificate, by a server's name or for backends
     for server in servers:
         if server.ssl is not None:
-            warnings.update(dict.fromkeys(_check(server.ssl, server.server_name.decode("latin-1"), at)))
-        if server.proxy.ssl is not None:
-            warnings.update(dict.fromkeys(_check_proxy(server.proxy.ssl, at)))
-    return list(warnings)
+            uses.update(dict.fromkeys((source, server.server_name) for source in server.ssl.certificates))
+        if server.proxy.ssl is not None and server.proxy.ssl.certificate is not None:
+            uses[server.proxy.ssl.certificate, None] = None
+    return list(dict.fromkeys(warning for use in uses for warning in examiner.warnings(*use)))
 
 
-def _check(settings: SslSettings, server_name: str, now: datetime) -> Iterator[str]:
-    for source in settings.certificates:
-        yield from _check_certificate(source, lambda chain: _faults(chain, server_name, now))
-    for source in settings.certificate_keys:
-        yield from _check_key(source)
+@dataclass(frozen=True, slots=True)
+class _Findings:
+    """What there is to say of a certificate's file: `names` are those that its certificate is for."""
+
+    of_leaf: tuple[str, ...]
+    of_chain: tuple[str, ...]
+    names: tuple[str, ...]
 
 
-def _check_proxy(settings: ProxySslSettings, now: datetime) -> Iterator[str]:
-    """The certificate that backends get: whose names and authorities they want is theirs to know."""
-    if settings.certificate is not None:
-        yield from _check_certificate(settings.certificate, lambda chain: _faults_of_leaf(chain[0], now))
-    if settings.certificate_key is not None:
-        yield from _check_key(settings.certificate_key)
+class _Examiner:
+    """Examines each file once, however many servers use it."""
 
+    __slots__ = ("_examined", "_now", "_roots")
 
-def _check_certificate(source: str, find: Callable[[list[x509.Certificate]], Iterator[str]]) -> Iterator[str]:
-    try:
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._roots = _known_roots()
+        self._examined: dict[str, _Findings | str] = {}
+
+    def warnings(self, source: str, server_name: bytes | None) -> Iterator[str]:
+        """Of a file that clients of a server get; None: that backends get, whose wishes are theirs to know."""
+        found = self._findings(source)
+        faults = [found] if isinstance(found, str) else _faults(found, server_name)
+        yield from (f'certificate "{shown(source)}" {fault}' for fault in faults)
+
+    def _findings(self, source: str) -> _Findings | str:
+        if source not in self._examined:
+            try:
+                self._examined[source] = self._examine(source)
+            except (OSError, ValueError, crypto.Error) as error:
+                self._examined[source] = f"could not be checked: {error}"
+        return self._examined[source]
+
+    def _examine(self, source: str) -> _Findings:
         chain = x509.load_pem_x509_certificates(_pem(source))
-        yield from (f'certificate "{shown(source)}" {fault}' for fault in find(chain))
-    except (OSError, ValueError, crypto.Error) as error:
-        yield f'certificate "{shown(source)}" could not be checked: {error}'
+        return _Findings(
+            tuple(_faults_of_leaf(chain[0], self._now)),
+            tuple(_faults_of_chain(chain, self._roots)),
+            tuple(_alternative_names(chain[0])),
+        )
 
 
 def _pem(source: str) -> bytes:
@@ -75,29 +90,21 @@ def _pem(source: str) -> bytes:
     return Path(source).read_bytes()
 
 
-def _check_key(source: str) -> Iterator[str]:
-    if source.startswith(_NO_FILES):
+def _faults(found: _Findings, server_name: bytes | None) -> Iterator[str]:
+    yield from found.of_leaf
+    if server_name is None:
         return
-    path = Path(source)
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        yield f'certificate key "{path}" could not be checked: {error.strerror}'
-        return
-    if stat.S_ISREG(mode) and mode & _OTHERS:
-        yield f'certificate key "{path}" is open to others than its owner (mode {stat.S_IMODE(mode):04o})'
-
-
-def _faults(chain: list[x509.Certificate], server_name: str, now: datetime) -> Iterator[str]:
-    leaf = chain[0]
-    yield from _faults_of_leaf(leaf, now)
-    if _lacks_issuer(chain):
-        yield f'has no complete chain: its issuer "{_name(chain[-1].issuer)}" is neither in the file nor a known root'
-    names = _alternative_names(leaf)
-    if not names:
+    yield from found.of_chain
+    name = server_name.decode("latin-1")
+    if not found.names:
         yield "has no subject alternative name"
-    elif not any(_matches(name, server_name) for name in names):
-        yield f'does not name the server "{escape(server_name)}"'
+    elif not any(_matches(pattern, name) for pattern in found.names):
+        yield f'does not name the server "{escape(name)}"'
+
+
+def _faults_of_chain(chain: list[x509.Certificate], roots: crypto.X509Store) -> Iterator[str]:
+    if _lacks_issuer(chain, roots):
+        yield f'has no complete chain: its issuer "{_name(chain[-1].issuer)}" is neither in the file nor a known root'
 
 
 def _faults_of_leaf(leaf: x509.Certificate, now: datetime) -> Iterator[str]:
@@ -123,15 +130,20 @@ def _key_faults(leaf: x509.Certificate) -> Iterator[str]:
         yield f"has a weak key of {key.key_size} bits"
 
 
-def _lacks_issuer(chain: list[x509.Certificate]) -> bool:
-    """Whether a client that knows this system's roots cannot build the chain; other faults do not matter here."""
-    store = crypto.X509Store()
+def _known_roots() -> crypto.X509Store:
+    """Those of this system."""
+    roots = crypto.X509Store()
     paths = get_default_verify_paths()
     if paths.cafile or paths.capath:
-        store.load_locations(paths.cafile, paths.capath)
+        roots.load_locations(paths.cafile, paths.capath)
+    return roots
+
+
+def _lacks_issuer(chain: list[x509.Certificate], roots: crypto.X509Store) -> bool:
+    """Whether a client that knows `roots` cannot build the chain; other faults do not matter here."""
     leaf, *others = [crypto.X509.from_cryptography(certificate) for certificate in chain]
     try:
-        crypto.X509StoreContext(store, leaf, others).verify_certificate()
+        crypto.X509StoreContext(roots, leaf, others).verify_certificate()
     except crypto.X509StoreContextError as error:
         return error.errors[0] in _NO_ISSUER
     return False

@@ -68,8 +68,9 @@ UNSEEN: Mapping[str, Unseen] = {
         "tests/log/test_sinks.py::test_a_link_that_another_user_planted_is_refused",
     ),
     "readable-key": Unseen(
-        "says nothing of a private key that others can read, nor of a certificate that has expired",
-        "warns of both with `-t`",
+        "says nothing of a file of keys or passwords that others can read, of a certificate that has expired, nor of "
+        "`ssl_verify_client on` where clients may log in without TLS",
+        "warns of them with `-t`",
         "the administrator should hear it before the clients do",
         "tests/process/test_command_line.py::test_doubts_about_a_certificate_are_told_and_do_not_fail_the_test",
     ),

@@ -1,0 +1,52 @@
+"""What `-t` warns of and nginx does not look for. None of it fails the test."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from mailworker.config.secret_file import SecretFile
+from mailworker.config.settings import MailServer, Settings, Starttls, VerifyClient
+
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def doubts(settings: Settings) -> Iterator[str]:
+    """One warning after the other."""
+    yield from _of_certificates(settings.servers)
+    yield from of_secrets(settings.secrets)
+    yield from of_logins_in_clear(settings.servers)
+
+
+def _of_certificates(servers: tuple[MailServer, ...]) -> Iterator[str]:
+    if any(server.ssl is not None or server.proxy.ssl is not None for server in servers):
+        # A service needs none of the libraries that this loads.
+        from mailworker.tls.certificate import check_servers  # noqa: PLC0415
+
+        yield from check_servers(servers)
+
+
+def of_secrets(files: Iterable[SecretFile]) -> Iterator[str]:
+    """Those that others than their owner may read or write."""
+    for file in files:
+        try:
+            mode = Path(file.path).stat().st_mode
+        except OSError as error:
+            yield f'{file.kind} "{file.path}" could not be checked: {error.strerror}'
+        else:
+            if stat.S_ISREG(mode) and mode & _OTHERS:
+                yield f'{file.kind} "{file.path}" is open to others than its owner (mode {stat.S_IMODE(mode):04o})'
+
+
+def of_logins_in_clear(servers: Iterable[MailServer]) -> Iterator[str]:
+    """Servers that demand a certificate of clients, and take logins of those who ask for no TLS and so show none."""
+    for server in servers:
+        demands = server.ssl is not None and server.ssl.verify_client is VerifyClient.ON
+        clear = [str(listen.address) for listen in server.listens if not listen.ssl]
+        if demands and clear and server.starttls is not Starttls.ONLY:
+            yield (
+                f'"ssl_verify_client" is on, but clients of {", ".join(clear)} may log in without TLS, so without a '
+                f'certificate: "starttls only" demands both in {server.where}'
+            )

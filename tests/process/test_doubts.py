@@ -1,0 +1,112 @@
+"""What `-t` warns of beside certificates: open secrets, and logins in clear where a certificate is wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mailworker.config.load import load
+from mailworker.process.doubts import of_logins_in_clear, of_secrets
+from tests.process.conftest import Install
+from tests.support.certificates import self_signed
+from tests.support.process import configuration
+
+# How each file of a secret is named in a server block, and what messages call it.
+SECRETS = {
+    "ssl_certificate_key": ("starttls on; ssl_certificate x; ssl_certificate_key %s;", "certificate key"),
+    "a store": ("starttls on; ssl_certificate x; ssl_certificate_key store:file:%s;", "certificate key"),
+    "ssl_conf_command": (
+        "starttls on; ssl_certificate x; ssl_certificate_key data:y; ssl_conf_command PrivateKey %s;",
+        "certificate key",
+    ),
+    "proxy_ssl_certificate_key": (
+        "proxy_ssl on; proxy_ssl_certificate x; proxy_ssl_certificate_key %s;",
+        "certificate key",
+    ),
+    "ssl_password_file": ("ssl_password_file %s;", "password file"),
+    "proxy_ssl_password_file": ("proxy_ssl_password_file %s;", "password file"),
+    "ssl_session_ticket_key": (
+        "starttls on; ssl_certificate x; ssl_certificate_key data:y; ssl_session_ticket_key %s;",
+        "session ticket key",
+    ),
+}
+SERVER = "events {} mail { auth_http 127.0.0.1; server { listen 127.0.0.1:1; protocol imap; %s } }"
+
+
+@pytest.mark.parametrize(("directives", "kind"), SECRETS.values(), ids=SECRETS)
+@pytest.mark.parametrize(
+    ("mode", "told"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o622, True)]
+)
+def test_a_secret_that_others_may_read_or_write_is_told(
+    tmp_path: Path, directives: str, kind: str, mode: int, told: bool
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"k" * 48)
+    secret.chmod(mode)
+    path = tmp_path / "c.conf"
+    path.write_text(SERVER % (directives % secret))
+    expected = [f'{kind} "{secret}" is open to others than its owner (mode {mode:04o})']
+    assert list(of_secrets(load(path, prefix=tmp_path).secrets)) == (expected if told else [])
+
+
+@pytest.mark.parametrize("key", ["data:y", "engine:x:y", "store:pkcs11:object=x"])
+def test_a_key_that_is_no_file_is_no_secret_file(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "c.conf"
+    path.write_text(SERVER % f"starttls on; ssl_certificate x; ssl_certificate_key {key};")
+    assert load(path, prefix=tmp_path).secrets == ()
+
+
+def test_a_secret_that_is_gone_is_told_of_once(tmp_path: Path) -> None:
+    path = tmp_path / "c.conf"
+    directives = "starttls on; ssl_certificate x; ssl_certificate_key gone;"
+    path.write_text(SERVER % (directives + " } server { listen 127.0.0.1:2; protocol imap; " + directives))
+    told = list(of_secrets(load(path, prefix=tmp_path).secrets))
+    assert told == [f'certificate key "{tmp_path}/gone" could not be checked: No such file or directory']
+
+
+CERTIFICATE = "ssl_certificate x; ssl_certificate_key y; ssl_verify_client %s; ssl_client_certificate z;"
+
+
+@pytest.mark.parametrize(
+    ("directives", "clear"),
+    [
+        ("listen 127.0.0.1:1; starttls on; " + CERTIFICATE % "on", "127.0.0.1:1"),
+        ("listen 127.0.0.1:1; listen 127.0.0.1:2 ssl; " + CERTIFICATE % "on", "127.0.0.1:1"),
+        ("listen 127.0.0.1:1; listen [::1]:1; starttls on; " + CERTIFICATE % "on", "127.0.0.1:1, [::1]:1"),
+        ("listen 127.0.0.1:1; starttls only; " + CERTIFICATE % "on", None),
+        ("listen 127.0.0.1:1 ssl; starttls on; " + CERTIFICATE % "on", None),
+        ("listen 127.0.0.1:1; starttls on; " + CERTIFICATE % "optional", None),
+        ("listen 127.0.0.1:1; starttls on; " + CERTIFICATE % "off", None),
+        ("listen 127.0.0.1:1; " + CERTIFICATE % "on", None),
+    ],
+)
+def test_logins_in_clear_beside_a_demand_for_certificates_are_told(
+    tmp_path: Path, directives: str, clear: str | None
+) -> None:
+    path = tmp_path / "c.conf"
+    path.write_text(f"events {{}} mail {{ auth_http 127.0.0.1;\nserver {{ protocol imap; {directives} }} }}")
+    told = list(of_logins_in_clear(load(path, prefix=tmp_path).servers))
+    expected = [
+        f'"ssl_verify_client" is on, but clients of {clear} may log in without TLS, so without a certificate: '
+        f'"starttls only" demands both in {path}:2'
+    ]
+    assert told == ([] if clear is None else expected)
+
+
+def test_a_test_of_the_configuration_tells_all_doubts_and_passes(install: Install, port: int, folder: Path) -> None:
+    made = self_signed(folder, "mail", "/CN=mail.example")
+    for name, content in {"ticket": b"t" * 80, "pass": b"word\n"}.items():
+        (folder / name).write_bytes(content)
+        (folder / name).chmod(0o644)
+    server = (
+        f"starttls on; ssl_certificate {made.certificate}; ssl_certificate_key {made.key}; "
+        f"ssl_password_file {folder}/pass; ssl_session_ticket_key {folder}/ticket; "
+        f"ssl_verify_client on; ssl_client_certificate {made.certificate};"
+    )
+    tested = install(configuration(port, server=server)).run("-tq")
+    told = tested.stderr.decode()
+    assert tested.returncode == 0
+    assert f'[warn] password file "{folder}/pass" is open to others than its owner (mode 0644)' in told
+    assert f'[warn] session ticket key "{folder}/ticket" is open to others than its owner (mode 0644)' in told
+    assert '[warn] "ssl_verify_client" is on, but clients of 127.0.0.1:' in told
