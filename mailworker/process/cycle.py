@@ -152,7 +152,7 @@ class Cycle:
 
         `shared` tells that another master may listen on them as well: then unix sockets stay in their folders.
         """
-        kept = () if survivor is None else [listener.address for listener in survivor.listeners]
+        kept = set() if survivor is None else {listener.address for listener in survivor.listeners}
         for listener in self.listeners:
             if listener.address not in kept:
                 if shared:
