@@ -14,7 +14,7 @@ help:
 	@echo 'make run    try it: demo mailbox, auth service, master and workers, until Ctrl-C'
 	@echo 'make test   all tests'
 	@echo 'make smoke  install and serve with every Python that is here'
-	@echo 'make bench  duels with nginx, about ten minutes'
+	@echo 'make bench  duels with nginx, about twelve minutes'
 	@echo 'make lint   style, types, import layers, sizes'
 	@echo 'make type   types alone'
 	@echo 'make chaos  ten minutes of logins and relays while workers are killed and peers misbehave; figures go to docs/figures'

@@ -43,13 +43,27 @@ mail {{
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How both servers are set up; `extra` are directives for the block `mail`."""
+    """How both servers are set up; `extra` are directives for the block `mail`; a `site` replaces its servers."""
 
     workers: int = 1
     connections: int = 1024
     buffer: str = "4k"
     certificate: str = "ecdsa"
     extra: str = ""
+    site: Site | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Many `server` blocks, all for IMAP, with one certificate where they speak TLS."""
+
+    servers: int
+    tls: bool
+
+    def blocks(self, port: int) -> str:
+        """Each has a loopback address of its own, of which the first is 127.0.0.1."""
+        hosts = (f"127.{number // 250}.{number % 250}.1" for number in range(self.servers))
+        return "\n".join(server_block("imap", port, tls=self.tls, host=host) for host in hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +148,11 @@ class Arena:
     def configuration(self, setup: Setup) -> tuple[str, dict[tuple[str, bool], int]]:
         """The configuration text for `setup`, and its ports."""
         self._count += 1
-        ports = {(name, tls): self.ports[f"{self._count}{name}{tls}"] for name in PROTOCOLS for tls in (False, True)}
+        kinds = [(name, tls) for name in PROTOCOLS for tls in (False, True)]
+        if setup.site is not None:
+            kinds = [("imap", setup.site.tls)]
+        ports = {(name, tls): self.ports[f"{self._count}{name}{tls}"] for name, tls in kinds}
+        blocks = [server_block(protocol, port, tls=tls) for (protocol, tls), port in ports.items()]
         certificate = self._certificates[setup.certificate]
         text = CONFIGURATION.format(
             workers=setup.workers,
@@ -145,7 +163,7 @@ class Arena:
             certificate=certificate.certificate,
             key=certificate.key,
             extra=setup.extra,
-            servers="\n".join(server_block(protocol, port, tls=tls) for (protocol, tls), port in ports.items()),
+            servers="\n".join(blocks) if setup.site is None else setup.site.blocks(*ports.values()),
         )
         return text, ports
 
@@ -186,8 +204,8 @@ def alternate(theirs: Running, ours: Running, measure: Callable[[Running], float
     return Duel([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 
-def server_block(protocol: str, port: int, *, tls: bool) -> str:
-    return f"    server {{ listen 127.0.0.1:{port}{' ssl' if tls else ''}; protocol {protocol}; }}"
+def server_block(protocol: str, port: int, *, tls: bool, host: str = "127.0.0.1") -> str:
+    return f"    server {{ listen {host}:{port}{' ssl' if tls else ''}; protocol {protocol}; }}"
 
 
 def raise_descriptor_limit() -> None:

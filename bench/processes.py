@@ -30,6 +30,10 @@ class Tree:
         """Nanoseconds that all processes ran so far."""
         return sum(map(_cpu, self.pids))
 
+    def cpu_of_master(self) -> int:
+        """The same of the master alone."""
+        return _cpu(self._master.pid)
+
     def cpu_of_workers(self) -> list[int]:
         """The same of each worker."""
         return list(map(_cpu, self.workers))

@@ -1,0 +1,110 @@
+"""What many servers cost: their test, start, reload and memory, plain and with one certificate for all."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from bench.arena import Arena, Duel, Running, Setup, Site
+from bench.measure import Goal, Measure
+from tests.oracle.proxies import mailworker_command
+from tests.support.daemon import wait_until
+from tests.support.nginx import nginx_command
+
+ROUNDS = 3
+SIZES = (1, 1000, 4000)
+TIMEOUT = 60.0  # seconds, for the new worker of a reload
+SPARE = 16  # connections beside those for the listeners
+MEGABYTE = 1e6
+
+_COMMANDS = {"nginx": nginx_command, "mailworker": mailworker_command}
+Figures = dict[str, float]
+
+
+def sample(arena: Arena, name: str, site: Site) -> Figures:
+    """One round of one proxy: seconds of CPU of -t and of a start, megabytes, and what SIGHUP costs its master."""
+    setup = Setup(connections=site.servers + SPARE, site=site)
+    text, _ = arena.configuration(setup)
+    figures = {"test": _test_seconds(_COMMANDS[name](arena.new_folder(name), text))}
+    with arena.running(name, setup) as server:
+        figures["start"] = server.settled_cpu() / 1e9
+        figures["pss"] = server.tree.pss() / MEGABYTE
+        started = server.tree.cpu_of_master()
+        _reload(server)
+        figures["reload"] = (server.tree.cpu_of_master() - started) / started
+    return figures
+
+
+def _test_seconds(command: Sequence[str]) -> float:
+    """CPU, which other work on the machine does not change."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([*command, "-t"], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _reload(server: Running) -> None:
+    """Let it read its configuration again, and wait until only new workers are left and all is quiet."""
+    former = set(server.tree.workers)
+    os.kill(server.pid, signal.SIGHUP)
+    wait_until(lambda: bool(server.tree.workers) and former.isdisjoint(server.tree.workers), "the reload", TIMEOUT)
+    server.settled_cpu()
+
+
+class Samples:
+    """The rounds of each site, which four rows read, are run once."""
+
+    def __init__(self) -> None:
+        self._rounds: dict[Site, list[tuple[Figures, Figures]]] = {}
+
+    def duel(self, site: Site, figure: str, arena: Arena) -> Duel:
+        if site not in self._rounds:
+            self._rounds[site] = [
+                (sample(arena, "nginx", site), sample(arena, "mailworker", site)) for _ in range(ROUNDS)
+            ]
+        rounds = self._rounds[site]
+        return Duel([theirs[figure] for theirs, _ in rounds], [ours[figure] for _, ours in rounds])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure of the samples: what it is, and its goals for one server, for many in clear and for many by TLS."""
+
+    figure: str
+    title: str
+    unit: str
+    single: Goal
+    plain: Goal
+    tls: Goal
+    largest: Goal | None = None  # by TLS, of the largest size, where nginx takes most
+
+    def goal(self, site: Site) -> Goal:
+        if site.servers == 1:
+            return self.single
+        if not site.tls:
+            return self.plain
+        return self.largest if self.largest is not None and site.servers == max(SIZES) else self.tls
+
+
+_NO_DEARER = Goal(1.0, "figure")
+_SECONDS = Goal(1.5, "figure")
+_ROWS = (
+    Row("test", "CPU of -t with", "s", Goal(0.5, "figure"), _SECONDS, Goal(1.2)),
+    Row("start", "CPU of a start with", "s", Goal(0.5, "figure"), _SECONDS, Goal(0.7), Goal(0.4)),
+    Row("reload", "CPU of the master for SIGHUP against its start,", "x", _NO_DEARER, _NO_DEARER, _NO_DEARER),
+    Row("pss", "PSS of master and worker,", "MB", Goal(35.0, "figure"), Goal(60.0, "figure"), Goal(1.0), Goal(0.6)),
+)
+
+
+def measures() -> Iterator[Measure]:
+    samples = Samples()
+    for row in _ROWS:
+        for site in (Site(servers, tls) for servers in SIZES for tls in (False, True)):
+            what = f"{row.title} {site.servers} server{'s' if site.servers > 1 else ''}{' by TLS' if site.tls else ''}"
+            name = f"{row.figure}-{site.servers}{'-tls' if site.tls else ''}"
+            yield Measure(name, what, row.unit, row.goal(site), partial(samples.duel, site, row.figure))
