@@ -96,7 +96,9 @@ setup(
         for name, sources in EXTENSIONS.items()
     ],
     cffi_modules=["mailworker/native/build.py:ffibuilder"],
-    entry_points={"console_scripts": ["mailworker=mailworker.cli:main", "mailworker-tune=mailworker.tune.main:main"]},
+    # No entry point: the script has something to set before the package is loaded.
+    scripts=["bin/mailworker"],
+    entry_points={"console_scripts": ["mailworker-tune=mailworker.tune.main:main"]},
     install_requires=[
         "cffi>=1.15",
         "cryptography>=42",

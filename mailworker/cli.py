@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailworker import __version__
+from mailworker.log.line import describe
 from mailworker.native import version
 from mailworker.process import start
 from mailworker.process.cycle import Invocation
@@ -77,7 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _show_version(options)
         if not options.any("tT"):
             return 0
-    invocation = _invocation(arguments, options)
+    try:
+        invocation = _invocation(arguments, options)
+    except OSError as error:
+        start.say(f"[emerg]: getcwd() failed {describe(error)}")
+        return 1
     if options.any("tT"):
         return start.test(invocation, quiet=options.any("q"), dump=options.any("T"))
     if "s" in options.parameters:
@@ -112,8 +117,11 @@ def _parameter(letter: str, value: str | None) -> str:
 
 
 def _invocation(arguments: Sequence[str], options: Options) -> Invocation:
+    """Raises OSError where a relative prefix has nothing to be relative to: the working directory was removed."""
     given = options.parameters
-    prefix = Path.cwd() / given.get("p", PREFIX)
+    prefix = Path(given.get("p", PREFIX))
+    if not prefix.is_absolute():
+        prefix = Path.cwd() / prefix
     error_log = given.get("e", ERROR_LOG)
     return Invocation(
         arguments=tuple(arguments),

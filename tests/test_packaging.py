@@ -89,3 +89,10 @@ def test_make_says_what_it_does_before_each_step_that_takes_long(tmp_path: Path)
     for said, done in (("Making", "-m venv"), ("Building", "pip install"), ("Starting", "mailworker.demo")):
         (step,) = [number for number, line in enumerate(steps) if done in line]
         assert steps[step - 1].startswith(f"echo '{said} ")
+
+
+def test_the_installed_command_settles_what_it_has_inherited_before_the_package_is_loaded() -> None:
+    installed = Path(sys.executable).with_name("mailworker").read_text(encoding="utf-8").splitlines()
+    assert installed[1:] == (ROOT / "bin" / "mailworker").read_text(encoding="utf-8").splitlines()[1:]
+    assert installed.index("sys.dont_write_bytecode = True") < installed.index("settle()")
+    assert installed.index("settle()") < next(n for n, line in enumerate(installed) if "mailworker.cli" in line)

@@ -11,9 +11,11 @@ from pathlib import Path
 from signal import Signals
 
 from mailworker.config.settings import Level
+from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.process.cycle import Cycle
-from mailworker.process.log_handover import open_link, send_files
+from mailworker.process.link import hear_of_service, open_link
+from mailworker.process.log_handover import send_files
 from mailworker.process.worker import FATAL, FromMaster, run_worker
 
 # A worker that lives for fewer seconds has failed to start, whatever it says.
@@ -27,7 +29,8 @@ _LAST_PAUSE = 30.0
 class Child:
     """A running worker.
 
-    `number` is its place, from 0; `started` is in seconds of the monotonic clock; `link` is where it gets its logs.
+    `number` is its place, from 0; `started` is in seconds of the monotonic clock; `link` is where it gets its logs and
+    has told whether it `serves`.
     """
 
     pid: int
@@ -36,6 +39,7 @@ class Child:
     started: float
     link: socket.socket
     leaving: bool = False
+    serves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,11 @@ class Exit:
         """Whether another one would meet the same fate."""
         return self.code == FATAL
 
+    @property
+    def from_outside(self) -> bool:
+        """Whether somebody ended it: by SIGKILL, which the kernel sends without memory, or by asking it to go."""
+        return self.signal == Signals.SIGKILL or self.code == 0
+
     def log(self, log: Log) -> None:
         """Write nginx's line."""
         name = f"{'new binary' if self.child is None else 'worker'} process {self.pid}"
@@ -68,15 +77,16 @@ class Exit:
 class Children:
     """All workers, of the present cycle and of those before it.
 
-    A pipe that nobody ever writes to tells them when the master is gone. For `unblock` and `daemonised` see
-    `run_worker`.
+    A pipe that nobody ever writes to tells them when the master is gone. `leave` gives back, in a child, what is the
+    master's alone; for `unblock` and `daemonised` see `run_worker`.
     """
 
-    __slots__ = ("_children", "_daemonised", "_pauses", "_pipe", "_unblock")
+    __slots__ = ("_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock")
 
-    def __init__(self, unblock: Callable[[], None], *, daemonised: bool) -> None:
+    def __init__(self, unblock: Callable[[], None], leave: Callable[[], None], *, daemonised: bool) -> None:
         self._children: dict[int, Child] = {}
         self._daemonised = daemonised
+        self._leave = leave
         self._pauses: dict[int, float] = {}
         self._pipe = os.pipe()
         self._unblock = unblock
@@ -87,20 +97,31 @@ class Children:
     def __len__(self) -> int:
         return len(self._children)
 
-    def spawn(self, cycle: Cycle, number: int, now: float) -> None:
-        """Start worker `number` of `cycle`."""
+    def spawn(self, cycle: Cycle, number: int, now: float) -> bool:
+        """Start worker `number` of `cycle`; False where the system does not allow it, which the log tells."""
         try:
             link, theirs = open_link()
-            pid = os.fork()
         except OSError as error:
-            cycle.log.write(Level.ALERT, f'fork() failed while spawning "worker process" ({error})')
-            return
-        if pid == 0:
-            link.close()
-            os._exit(self._run(cycle, number, theirs))
-        theirs.close()
+            cycle.log.write(Level.ALERT, f'socketpair() failed while spawning "worker process" {describe(error)}')
+            return False
+        with theirs:
+            try:
+                pid = os.fork()
+            except OSError as error:
+                link.close()
+                cycle.log.write(Level.ALERT, f'fork() failed while spawning "worker process" {describe(error)}')
+                return False
+            if pid == 0:
+                link.close()
+                os._exit(self._run(cycle, number, theirs))
         cycle.log.write(Level.NOTICE, f"start worker process {pid}")
         self._children[pid] = Child(pid, number, cycle, now, link)
+        return True
+
+    def hear(self) -> None:
+        """Learn which workers serve by now."""
+        for child in self:
+            child.serves = child.serves or hear_of_service(child.link)
 
     def hand_out_logs(self, files: Mapping[Path, int]) -> None:
         """Give all workers log files that were opened anew; one that does not take them is told to open its own."""
@@ -134,6 +155,7 @@ class Children:
             signalled = os.WIFSIGNALED(status)
             child = self._children.pop(pid, None)
             if child is not None:
+                child.serves = child.serves or hear_of_service(child.link)  # which it said before it ended
                 child.link.close()
             yield Exit(
                 pid,
@@ -147,6 +169,7 @@ class Children:
         """The life of a worker, in its own process; returns the exit code."""
         read, write = self._pipe
         os.close(write)
+        self._leave()
         for other in self:
             other.link.close()  # nobody but the master has anything to give them
         return run_worker(cycle, number, FromMaster(read, link), self._unblock, daemonised=self._daemonised)
@@ -156,8 +179,16 @@ class Children:
         for descriptor in self._pipe:
             os.close(descriptor)
 
-    def pause(self, child: Child, now: float) -> float:
-        """Seconds to wait before `child` is replaced: the more, the oftener its place has died young."""
+    def pause(self, ended: Exit, now: float) -> float:
+        """Seconds to wait before a worker is replaced: the more, the oftener its place has failed soon after the start.
+
+        One that somebody else has ended did not fail: it is replaced at once, however often. But what does not even
+        let it begin to serve, as a control group without memory would, is not asked again at once.
+        """
+        child = ended.child
+        assert child is not None, "only workers are replaced"
+        if ended.from_outside:
+            return 0.0 if child.serves else _FIRST_PAUSE
         if now - child.started >= _YOUNG:
             self._pauses.pop(child.number, None)
             return 0.0

@@ -12,14 +12,6 @@ _MOST = 253
 _LONGEST = 1 << 18
 
 
-def open_link() -> tuple[socket.socket, socket.socket]:
-    """The master's end and a worker's; nobody ever waits at either."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    return ours, theirs
-
-
 def send_files(link: socket.socket, files: Mapping[Path, int]) -> bool:
     """Send descriptors of `files`; False where the worker cannot get them: it has not taken many others, or is gone."""
     names = b"\0".join(os.fsencode(path) for path in files)

@@ -20,7 +20,7 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
 from mailworker.process.service_manager import REFUSED
-from mailworker.process.signals import BlockedSignals, Received
+from mailworker.process.signals import TAKEN, BlockedSignals, Received
 from mailworker.process.ticket_rotation import TicketRotation
 from mailworker.process.titles import title_master
 from mailworker.process.upgrade import Upgrade, old_pid_file
@@ -42,8 +42,8 @@ class Master:
     """Runs until it is told to leave and its last worker has gone."""
 
     __slots__ = (
-        "_cycle", "_handlers", "_leaving", "_origin", "_reload", "_reload_again", "_reopen_again", "_resting",
-        "_signals", "_ticket_rotation", "_timers", "_upgrade", "_workforce",
+        "_cycle", "_failed", "_handlers", "_leaving", "_origin", "_reload", "_reload_again", "_reopen_again",
+        "_resting", "_signals", "_ticket_rotation", "_timers", "_upgrade", "_workforce",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, cycle: Cycle) -> None:
@@ -51,10 +51,13 @@ class Master:
         self._cycle = cycle
         self._leaving = _Leaving.NO
         self._reload: Reload | None = None
-        self._reload_again = self._reopen_again = self._resting = False
+        self._failed = self._reload_again = self._reopen_again = self._resting = False
         self._ticket_rotation = TicketRotation(self._expire_after)
         self._timers = Timers()
         self._upgrade = Upgrade(origin.inheritance)
+        self._signals = BlockedSignals(TAKEN)
+        children = Children(self._signals.unblock, origin.leave, daemonised=origin.daemonised)
+        self._workforce = Workforce(cycle, children, self._after)
         self._handlers: dict[Signals, tuple[str, Callable[[], None]]] = {
             signal.SIGTERM: (", exiting", self._terminate),
             signal.SIGINT: (", exiting", self._terminate),
@@ -63,15 +66,11 @@ class Master:
             signal.SIGUSR1: (", reopening logs", self._reopen_logs),
             signal.SIGUSR2: (", changing binary", self._change_binary),
             signal.SIGWINCH: (", stop accepting connections", self._rest),
-            signal.SIGTTIN: (", adding a worker process", self._add_worker),
-            signal.SIGTTOU: (", removing a worker process", self._remove_worker),
+            signal.SIGTTIN: (", adding a worker process", self._workforce.add),
+            signal.SIGTTOU: (", removing a worker process", self._workforce.remove),
             signal.SIGCHLD: ("", self._reap),
-            signal.SIGALRM: ("", _ignore),
-            signal.SIGIO: ("", _ignore),
+            **dict.fromkeys((signal.SIGALRM, signal.SIGIO), ("", _ignore)),
         }
-        self._signals = BlockedSignals(self._handlers)
-        children = Children(self._signals.unblock, daemonised=origin.daemonised)
-        self._workforce = Workforce(cycle, children, self._after)
 
     def hold_signals(self) -> None:
         """Keep signals until `run` can obey them; to be called before anybody knows whom to send them to."""
@@ -79,10 +78,20 @@ class Master:
 
     def run(self) -> int:
         """Start the workers and serve; returns the exit code."""
+        try:
+            self._serve()
+        finally:
+            self._cycle.log.write(Level.NOTICE, "exit")
+            _remove_pid_files(self._cycle)
+            self._workforce.close()
+            self._cycle.close(shared=self._upgrade.other_runs)
+        return int(self._failed)
+
+    def _serve(self) -> None:
         title_master(self._origin.invocation.arguments)
         self._ticket_rotation.follow(self._cycle)
         self._workforce.start()
-        self._origin.manager.ready(self._workforce.status)
+        self._workforce.when_serving(self._started)
         self._origin.manager.keep_alive(self._after)
         while self._leaving is _Leaving.NO or self._workforce:
             received = self._signals.wait(self._timers.delay(monotonic()))
@@ -92,18 +101,15 @@ class Master:
                 self._timers.expire(monotonic())
             except Exception as bug:  # the workers need a master
                 self._cycle.log.write(Level.ALERT, describe_bug(bug))
-        self._leave()
-        return 0
 
-    def _leave(self) -> None:
-        self._cycle.log.write(Level.NOTICE, "exit")
-        try:
-            for path in (self._cycle.settings.core.pid, old_pid_file(self._cycle)):
-                pid_file.remove(path)
-        except StartError as error:
-            self._cycle.log.write(Level.ALERT, str(error))
-        self._workforce.close()
-        self._cycle.close(shared=self._upgrade.other_runs)
+    def _started(self) -> None:
+        """There is a worker that serves, or there will be none: then there is nothing to stay for."""
+        self._failed = self._workforce.hopeless
+        if self._failed:
+            self._origin.fail(self._cycle.log, "no worker process could start")
+            self._terminate()
+        else:
+            self._origin.serve(self._workforce.status)
 
     def _obey(self, received: Received) -> None:
         action, handler = self._meaning(received.signal)
@@ -132,12 +138,6 @@ class Master:
             if self._upgrade.take_back(ended.pid, self._cycle):
                 ended.log(self._cycle.log)
                 self._go_on_alone()
-
-    def _add_worker(self) -> None:
-        self._workforce.add()
-
-    def _remove_worker(self) -> None:
-        self._workforce.remove()
 
     def _rest(self) -> None:
         """Serve no more, but stay: for another binary, or until the next SIGHUP."""
@@ -238,6 +238,14 @@ class Master:
         self._cycle.redirect_stderr()
         self._workforce.hand_out_logs()
         self._reopen_again = self._reload is not None  # which has opened its logs already
+
+
+def _remove_pid_files(cycle: Cycle) -> None:
+    try:
+        for path in (cycle.settings.core.pid, old_pid_file(cycle)):
+            pid_file.remove(path)
+    except StartError as error:
+        cycle.log.write(Level.ALERT, str(error))
 
 
 def _ignore() -> None:

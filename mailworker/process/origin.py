@@ -4,16 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mailworker.config.settings import Level
+from mailworker.log.log import Log
 from mailworker.process.cycle import Invocation
+from mailworker.process.daemon import Starter
 from mailworker.process.inheritance import Inheritance
+from mailworker.process.inherited_state import close_all
 from mailworker.process.service_manager import ServiceManager
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`daemonised` tells whether the process has left the terminal of whoever started it, or its old master has."""
+    """`daemonised` tells whether the process has left the terminal of whoever started it, or its old master has.
+
+    `foreign` are descriptors that it has inherited and knows nothing of.
+    """
 
     invocation: Invocation
     inheritance: Inheritance
     manager: ServiceManager
     daemonised: bool
+    starter: Starter
+    foreign: tuple[int, ...] = ()
+
+    def serve(self, status: str) -> None:
+        """Tell all who wait for it that we serve; `status` is for people."""
+        self.manager.ready(status)
+        self.starter.serves()
+
+    def fail(self, log: Log, reason: str) -> None:
+        """Tell the log and whoever waits that we never will."""
+        log.write(Level.EMERG, reason)
+        self.starter.fails(f"[emerg] {reason}, the error log says more")
+
+    def leave(self) -> None:
+        """Give back, in a child, what is the master's alone."""
+        self.starter.leave()
+        close_all(self.foreign)

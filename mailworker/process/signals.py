@@ -22,14 +22,36 @@ COMMANDS = {
 }
 
 
-# What nginx ignores in all its processes.
-_IGNORED = (signal.SIGPIPE, signal.SIGSYS)
+# What the system does by itself is right: end a process for a fault of its own or for good, stop it, let it go on.
+_SYSTEMS = frozenset(
+    {
+        signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGCONT,
+        signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV,
+    }
+)  # fmt: skip
+# Whoever starts us may end us before we serve; a parent whose SIGCHLD is ignored never learns of its children's end.
+_NEEDED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD})
+# What would end or stop a process that does not take it yet: it waits until the process does.
+HELD = frozenset(
+    {
+        signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
+        signal.SIGTTIN, signal.SIGTTOU, signal.SIGALRM, signal.SIGIO,
+    }
+)  # fmt: skip
+# What a master obeys.
+TAKEN = _NEEDED | HELD
 
 
-def ignore_as_nginx() -> None:
-    """Take no notice, in this process and those that it starts, of signals that mean nothing to a server."""
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
+def settle() -> None:
+    """Set the disposition of every signal and the mask, whatever they were, until somebody takes signals as he likes.
+
+    A signal that no process of ours has a use for is ignored. nginx does that with SIGPIPE and SIGSYS alone, and ends
+    by SIGVTALRM, SIGPROF, SIGPWR, SIGXCPU and others.
+    """
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        known = number in _SYSTEMS or number in TAKEN
+        signal.signal(number, signal.SIG_DFL if known else signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, HELD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
 from mailworker.process.service_manager import REFUSED
-from mailworker.process.signals import SignalSocket
+from mailworker.process.signals import HELD, BlockedSignals, SignalSocket
 from mailworker.process.ticket_rotation import TicketRotation
 from mailworker.process.titles import title_master
 from mailworker.process.worker import Watch
@@ -50,11 +50,17 @@ class SingleProcess:
             signal.SIGHUP: (", reconfiguring", self._reconfigure),
             signal.SIGUSR1: (", reopening logs", self._reopen_logs),
             signal.SIGUSR2: (", ignoring", _ignore),
+            signal.SIGWINCH: ("", _ignore),
+            signal.SIGTTIN: (", ignoring", _ignore),
+            signal.SIGTTOU: (", ignoring", _ignore),
+            signal.SIGALRM: ("", _ignore),
+            signal.SIGIO: ("", _ignore),
         }
 
     def hold_signals(self) -> None:
         """Keep signals until `run` can obey them; to be called before anybody knows whom to send them to."""
         self._signals.open(self._handlers)
+        BlockedSignals(HELD).unblock()
 
     def run(self) -> int:
         """Serve; returns the exit code."""
@@ -63,7 +69,7 @@ class SingleProcess:
         self._ticket_rotation.follow(self._cycle)
         self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
         self._cycle.service.start(self._loop, 0, 1)
-        self._origin.manager.ready(_STATUS)
+        self._origin.serve(_STATUS)
         self._origin.manager.keep_alive(self._after)
         self._loop.run()
         self._origin.manager.stopping()
@@ -135,4 +141,4 @@ class SingleProcess:
 
 
 def _ignore() -> None:
-    """There is no other binary to change to without a master."""
+    """There is no other binary to change to without a master, nor a worker to add or to take."""

@@ -16,14 +16,14 @@ from mailworker.log.log import Console, Log, OpenFiles
 from mailworker.log.sinks import StderrSink
 from mailworker.process import pid_file
 from mailworker.process.cycle import Cycle, Invocation, load_settings
-from mailworker.process.daemon import become_daemon
+from mailworker.process.daemon import Starter, become_daemon
 from mailworker.process.doubts import doubts
 from mailworker.process.inheritance import Inheritance
+from mailworker.process.inherited_state import foreign_descriptors
 from mailworker.process.master import Master
 from mailworker.process.notices import log_event_method, log_refusal, log_system
 from mailworker.process.origin import Origin
 from mailworker.process.service_manager import ServiceManager
-from mailworker.process.signals import ignore_as_nginx
 from mailworker.process.single import SingleProcess
 from mailworker.process.titles import find_title
 from mailworker.process.zone_handover import take_over
@@ -45,6 +45,7 @@ def start(invocation: Invocation) -> int:
 
 def _prepare(invocation: Invocation) -> Master | SingleProcess | None:
     """Do all that comes before the service begins; None where something failed, which the log tells."""
+    foreign = foreign_descriptors(os.environ)
     console = Console()
     files = OpenFiles()
     log = open_early_log(invocation.error_log, Level.NOTICE, files, console)
@@ -64,23 +65,24 @@ def _prepare(invocation: Invocation) -> Master | SingleProcess | None:
     log_event_method(cycle.log)
     log_system(cycle.log)
     daemonised = cycle.settings.core.daemon or inheritance.from_master
-    return _take_office(Origin(invocation, inheritance, manager, daemonised), cycle, console)
-
-
-def _take_office(origin: Origin, cycle: Cycle, console: Console) -> Master | SingleProcess | None:
-    core = cycle.settings.core
-    inherited = origin.inheritance.from_master
-    if core.daemon and not inherited:
-        become_daemon(cycle.descriptors)
-    process = (Master if core.master_process else SingleProcess)(origin, cycle)
-    ignore_as_nginx()
-    process.hold_signals()
+    starter = Starter()
     try:
-        pid_file.write(core.pid)
+        if cycle.settings.core.daemon and not inheritance.from_master:
+            starter = become_daemon(cycle.descriptors)
+            foreign = ()  # closed
+        return _take_office(Origin(invocation, inheritance, manager, daemonised, starter, foreign), cycle, console)
     except StartError as error:
         log_refusal(cycle.log, error)
-        cycle.close(shared=inherited)
+        cycle.close(shared=inheritance.from_master)
+        starter.fails()
         return None
+
+
+def _take_office(origin: Origin, cycle: Cycle, console: Console) -> Master | SingleProcess:
+    core = cycle.settings.core
+    process = (Master if core.master_process else SingleProcess)(origin, cycle)
+    process.hold_signals()
+    pid_file.write(core.pid)
     console.close()
     cycle.redirect_stderr()
     return process

@@ -14,6 +14,7 @@ from mailworker.process import inheritance, service_manager
 from mailworker.process.cycle import Cycle
 from mailworker.process.identity import worker_environment
 from mailworker.process.inheritance import Inheritance
+from mailworker.process.signals import HELD
 from mailworker.process.zone_handover import Handover
 
 
@@ -89,6 +90,7 @@ def new_environment(cycle: Cycle, current: Mapping[str, str]) -> dict[str, str]:
     environment = worker_environment(cycle.settings.core.env, current)
     environment[inheritance.VARIABLE] = inheritance.announce(cycle.listeners)
     environment.update({name: current[name] for name in service_manager.VARIABLES if name in current})
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # for what the interpreter loads before `inherited_state.settle`
     return environment
 
 
@@ -102,8 +104,8 @@ def _spawn(binary: str, cycle: Cycle, environment: Mapping[str, str]) -> int:
         for listening in sockets:
             listening.set_inheritable(True)
         with handover.announced() as announcement:
-            # Blocked signals stay blocked across exec.
-            return os.posix_spawn(binary, sys.orig_argv, {**environment, **announcement}, setsigmask=())
+            # Blocked signals stay blocked across exec: these would end a binary that does not take them yet.
+            return os.posix_spawn(binary, sys.orig_argv, {**environment, **announcement}, setsigmask=HELD)
     finally:
         for listening in sockets:
             listening.set_inheritable(False)

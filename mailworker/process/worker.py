@@ -17,6 +17,7 @@ from mailworker.process import identity, sandbox
 from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
+from mailworker.process.link import tell_service
 from mailworker.process.log_handover import receive_files
 from mailworker.process.signals import SignalSocket
 from mailworker.process.titles import title_leaving_worker, title_worker
@@ -48,7 +49,7 @@ class FromMaster:
     """What a worker hears of its master by.
 
     `pipe` is the reading end of one that only the master could write to: it ends when the master does. `link` brings
-    log files that the master has opened.
+    log files that the master has opened, and is where the worker says that it serves.
     """
 
     pipe: int
@@ -75,6 +76,7 @@ class Worker:
             signal.SIGUSR1: (", reopening logs", self._reopen_logs),
             signal.SIGHUP: (", ignoring", _ignore),
             signal.SIGIO: (", ignoring", _ignore),
+            signal.SIGALRM: ("", _ignore),
             signal.SIGUSR2: (", ignoring", _ignore),
             signal.SIGWINCH: (", shutting down", self._shut_down) if daemonised else ("", _ignore),
             signal.SIGTTIN: (", ignoring", _ignore),
@@ -83,7 +85,6 @@ class Worker:
 
     def open_signals(self) -> None:
         """Take signals as a worker does, not as the master it was forked from."""
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._signals.open(self._obey)
 
     def run(self) -> int:
@@ -102,6 +103,7 @@ class Worker:
         self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
         self._loop.watch(self._master.pipe, READ, Watch(self._miss_master))
         self._loop.watch(self._master.link.fileno(), READ, Watch(self._take_logs))
+        tell_service(self._master.link)
         title_worker()  # as in nginx when all is prepared: who sees the title finds all open that will be
         self._loop.run()
         self._log.write(Level.NOTICE, "exiting")

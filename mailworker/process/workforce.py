@@ -13,6 +13,12 @@ from mailworker.process.cycle import Cycle
 # nginx's, in seconds: after the first SIGTERM, doubling; past the last one SIGKILL follows.
 _FIRST_TERM_DELAY = 0.05
 _LAST_TERM_DELAY = 1.0
+# Seconds between two tries where the system lets us start no process: doubling up to the last.
+_FIRST_RETRY = 0.25
+_LAST_RETRY = 8.0
+# Seconds between two looks whether new workers serve: doubling up to the last.
+_FIRST_LOOK = 0.01
+_LAST_LOOK = 1.0
 
 
 class Workforce:
@@ -21,13 +27,19 @@ class Workforce:
     `after(seconds, action)` arranges for a call later.
     """
 
-    __slots__ = ("_after", "_children", "_cycle", "_places", "_term_delay", "_wanted")
+    __slots__ = (
+        "_after", "_children", "_cycle", "_failed", "_places", "_postponed", "_refusals", "_term_delay",
+        "_wanted",
+    )  # fmt: skip
 
     def __init__(self, cycle: Cycle, children: Children, after: Callable[[float, Callable[[], None]], None]) -> None:
         self._after = after
         self._children = children
         self._cycle = cycle
+        self._failed: set[int] = set()  # places that no worker of this cycle can fill
         self._places = cycle.workers
+        self._postponed = False
+        self._refusals = 0  # how often in a row the system has let us start no process
         self._term_delay = 0.0
         self._wanted = False
 
@@ -40,12 +52,17 @@ class Workforce:
         """What there is, for people."""
         return f"Serving with {self._places} worker processes"
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether no worker of this cycle could start, and none will."""
+        return self._failed >= set(range(self._places))
+
     def start(self) -> None:
         """Fill all places from now on."""
         self._cycle.log.write(Level.NOTICE, "start worker processes")
+        self._failed.clear()
         self._wanted = True
-        for number in range(self._places):
-            self._fill(number)
+        self._fill_all()
 
     def follow(self, cycle: Cycle) -> None:
         """Work for another cycle, with as many workers as it wants; the old ones are not told yet."""
@@ -65,8 +82,12 @@ class Workforce:
             self._children.shut_down(lambda child: self._is_present(child) and child.number >= self._places)
 
     def dismiss_former(self) -> None:
-        """Tell the workers of former cycles to finish."""
-        self._children.shut_down(lambda child: child.cycle is not self._cycle)
+        """Tell the workers of former cycles to finish as soon as those of the present one serve in their places."""
+        self._when(self._is_complete, self._dismiss_former)
+
+    def when_serving(self, action: Callable[[], None]) -> None:
+        """Call `action` when the first worker serves, or when it is sure that there will be none."""
+        self._when(lambda: bool(self._serving()) or self.hopeless, action)
 
     def dismiss(self) -> None:
         """Tell all workers to finish, and fill no place until `start`."""
@@ -92,8 +113,8 @@ class Workforce:
                 others.append(ended)
                 continue
             ended.log(self._cycle.log)
-            if not ended.fatal and self._is_present(child):
-                self._replace(child)
+            if self._is_present(child):
+                self._replace(ended, child.number)
         return others
 
     def close(self) -> None:
@@ -103,18 +124,62 @@ class Workforce:
     def _is_present(self, child: Child) -> bool:
         return child.cycle is self._cycle and not child.leaving
 
-    def _replace(self, child: Child) -> None:
-        pause = self._children.pause(child, monotonic())
-        if pause:
-            self._after(pause, lambda: self._fill(child.number))
+    def _dismiss_former(self) -> None:
+        self._children.shut_down(lambda child: child.cycle is not self._cycle)
+
+    def _serving(self) -> set[int]:
+        """The places that have a worker which serves."""
+        return {child.number for child in self._children if child.serves and self._is_present(child)}
+
+    def _is_complete(self) -> bool:
+        """Whether all places are filled that can be, and not one of them only in name."""
+        serving = self._serving()
+        return bool(serving) and serving | self._failed >= set(range(self._places))
+
+    def _when(self, holds: Callable[[], bool], action: Callable[[], None], pause: float = _FIRST_LOOK) -> None:
+        """Call `action` as soon as `holds` does, if workers are still wanted then."""
+        if not self._wanted:
+            return
+        self._children.hear()
+        if holds():
+            action()
         else:
-            self._fill(child.number)
+            self._after(pause, lambda: self._when(holds, action, min(pause * 2, _LAST_LOOK)))
+
+    def _replace(self, ended: Exit, number: int) -> None:
+        if ended.fatal:
+            self._failed.add(number)
+            return
+        pause = self._children.pause(ended, monotonic())
+        if pause:
+            self._after(pause, lambda: self._fill(number))
+        else:
+            self._fill(number)
+
+    def _fill_all(self) -> None:
+        """Start the workers that are missing, until the system refuses one."""
+        self._postponed = False
+        for number in range(self._places):
+            self._fill(number)
 
     def _fill(self, number: int) -> None:
-        """Start worker `number` if it is wanted and not there."""
+        """Start worker `number` if it is wanted and not there; all that are missing wait for one that is refused."""
         taken = any(child.number == number and self._is_present(child) for child in self._children)
-        if self._wanted and number < self._places and not taken:
-            self._children.spawn(self._cycle, number, monotonic())
+        wanted = self._wanted and number < self._places and number not in self._failed
+        if taken or not wanted or self._postponed:
+            return
+        if self._children.spawn(self._cycle, number, monotonic()):
+            self._refusals = 0
+        else:
+            self._postpone()
+
+    def _postpone(self) -> None:
+        pause = min(_FIRST_RETRY * 2**self._refusals, _LAST_RETRY)
+        self._refusals += 1
+        self._postponed = True
+        message = f"try again to start worker processes after {pause * 1000:.0f}ms, refused {self._refusals} times"
+        self._cycle.log.write(Level.NOTICE, message)
+        self._after(pause, self._fill_all)
 
     def _insist(self) -> None:
         late = self._term_delay > _LAST_TERM_DELAY

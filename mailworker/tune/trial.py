@@ -21,7 +21,13 @@ from mailworker.tune.load import Kind
 _CLIENTS = 8  # of each load process
 _PATIENCE = 20.0  # seconds until a mailworker must have started, and until it must have gone
 _INTERVAL = 0.02  # seconds between two looks
-_START = "import sys; from mailworker.cli import main; sys.exit(main())"
+_START = """
+import sys
+from mailworker.process.inherited_state import settle
+settle()
+from mailworker.cli import main
+sys.exit(main())
+"""
 
 
 @dataclass(frozen=True, slots=True)

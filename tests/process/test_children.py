@@ -13,37 +13,63 @@ from tests.support.settings import configuration
 
 @pytest.fixture
 def children() -> Iterator[Children]:
-    children = Children(unblock=lambda: None, daemonised=False)
+    children = Children(unblock=lambda: None, leave=lambda: None, daemonised=False)
     yield children
     children.close()
 
 
-def child(number: int = 0, *, started: float = 0.0, leaving: bool = False) -> Child:
-    cycle = Cycle(configuration(), (), RecordedLog().log)
+def child(
+    number: int = 0, *, started: float = 0.0, leaving: bool = False, serves: bool = True, cycle: Cycle | None = None
+) -> Child:
+    cycle = cycle or Cycle(configuration(), (), RecordedLog().log)
     with socket.socket() as link:
-        return Child(pid=4711, number=number, cycle=cycle, started=started, link=link, leaving=leaving)
+        return Child(4711, number, cycle, started, link, leaving=leaving, serves=serves)
+
+
+def failed(number: int = 0, *, started: float = 0.0) -> Exit:
+    """The end of a worker by a fault of its own."""
+    return Exit(4711, child(number, started=started), code=1, signal=0, core_dumped=False)
+
+
+def ended(*, code: int = -1, signal: int = 0, serves: bool = True) -> Exit:
+    """The end of a worker that is young."""
+    return Exit(4711, child(started=10.0, serves=serves), code, signal, core_dumped=False)
 
 
 def test_a_worker_that_lived_is_replaced_at_once(children: Children) -> None:
-    assert [children.pause(child(started=10.0), now=20.0) for _ in range(3)] == [0.0, 0.0, 0.0]
+    assert [children.pause(failed(started=10.0), now=20.0) for _ in range(3)] == [0.0, 0.0, 0.0]
 
 
 def test_a_place_that_dies_young_waits_longer_and_longer(children: Children) -> None:
-    pauses = [children.pause(child(started=10.0), now=10.1) for _ in range(10)]
+    pauses = [children.pause(failed(started=10.0), now=10.1) for _ in range(10)]
     assert pauses == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
 def test_a_place_that_recovers_starts_over(children: Children) -> None:
     for _ in range(3):
-        children.pause(child(started=10.0), now=10.1)
-    assert children.pause(child(started=10.0), now=20.0) == 0.0
-    assert children.pause(child(started=20.0), now=20.1) == 0.0
+        children.pause(failed(started=10.0), now=10.1)
+    assert children.pause(failed(started=10.0), now=20.0) == 0.0
+    assert children.pause(failed(started=20.0), now=20.1) == 0.0
 
 
 def test_places_do_not_wait_for_each_other(children: Children) -> None:
     for _ in range(3):
-        children.pause(child(0, started=10.0), now=10.1)
-    assert children.pause(child(1, started=10.0), now=10.1) == 0.0
+        children.pause(failed(0, started=10.0), now=10.1)
+    assert children.pause(failed(1, started=10.0), now=10.1) == 0.0
+
+
+@pytest.mark.parametrize("end", [ended(signal=9), ended(code=0)], ids=["killed", "told to go"])
+def test_a_worker_that_others_end_is_replaced_at_once_however_often(children: Children, end: Exit) -> None:
+    assert [children.pause(end, now=10.1) for _ in range(100)] == [0.0] * 100
+    assert children.pause(failed(started=10.0), now=10.1) == 0.0  # which was no failure of its place
+
+
+def test_a_worker_that_is_killed_before_it_serves_is_replaced_after_a_while(children: Children) -> None:
+    assert [children.pause(ended(signal=9, serves=False), now=10.1) for _ in range(20)] == [0.25] * 20
+
+
+def test_a_worker_that_crashes_young_waits_longer_and_longer(children: Children) -> None:
+    assert [children.pause(ended(signal=11), now=10.1) for _ in range(3)] == [0.0, 0.25, 0.5]
 
 
 @pytest.mark.parametrize(

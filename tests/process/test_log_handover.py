@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.process.log_handover import open_link, receive_files, send_files
+from mailworker.process.link import open_link
+from mailworker.process.log_handover import receive_files, send_files
 
 Link = tuple[socket.socket, socket.socket]
 

@@ -220,6 +220,7 @@ def test_the_new_binary_gets_what_env_leaves_the_sockets_and_where_to_report_to(
             "TZ": "UTC",
             "NOTIFY_SOCKET": "/s",
             "MAILWORKER": f"{number};{number};",
+            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
 
