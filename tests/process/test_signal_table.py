@@ -11,7 +11,7 @@ import pytest
 
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
-from tests.support.process import Mailworker, configuration, greeting
+from tests.support.process import Mailworker, configuration, greeting, refuses, title
 
 GREETING = b"* OK IMAP4 ready\r\n"
 
@@ -103,6 +103,106 @@ def test_master_chld(master: Mailworker, port: int) -> None:
     master.await_workers(1, without=[victim])
     assert master.lines(rf"signal 17 \(SIGCHLD\) received from {victim}$")
     assert greeting(port) == GREETING
+
+
+# All 31 signals, each in one of these; what nginx ignores is among IGNORED, and so is what would end an nginx that has
+# no use for it. Helpers that a master starts have the same table as a worker.
+IGNORED = (
+    signal.SIGPIPE, signal.SIGSYS, signal.SIGURG, signal.SIGCONT, signal.SIGVTALRM, signal.SIGPROF, signal.SIGPWR,
+    signal.SIGXCPU, signal.SIGXFSZ, 16,  # which is SIGSTKFLT, and has no name before Python 3.11
+)  # fmt: skip
+LOGGED = {
+    "master": (signal.SIGALRM, signal.SIGIO, signal.SIGCHLD),
+    "worker": (
+        signal.SIGALRM, signal.SIGIO, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU,
+    ),
+    "single": (
+        signal.SIGALRM, signal.SIGIO, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU,
+        signal.SIGWINCH,
+    ),
+}  # fmt: skip
+UNLOGGED = {"master": IGNORED, "worker": (*IGNORED, signal.SIGCHLD), "single": (*IGNORED, signal.SIGCHLD)}
+OBEYED = {
+    # SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH, SIGTTIN and SIGTTOU of a master have tests of their own.
+    "master": (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU),
+    "worker": (signal.SIGWINCH,),
+    "single": (),
+}
+STOPPING = (signal.SIGSTOP, signal.SIGTSTP)
+LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+ENDING = (
+    signal.SIGKILL, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV,
+)  # fmt: skip
+ROLES = ("master", "worker", "single")
+
+
+def start_as(role: str, mailworker: Mailworker) -> psutil.Process:
+    """Start in the foreground; returns the process of this role."""
+    mailworker.start()
+    if role == "single":
+        wait_until(lambda: title(psutil.Process(mailworker.pid)).startswith("mailworker: "), "the title")
+        return psutil.Process(mailworker.pid)
+    (worker,) = mailworker.await_workers(1)
+    return psutil.Process(worker if role == "worker" else mailworker.pid)
+
+
+def role_configuration(role: str, port: int) -> str:
+    return configuration(port, main="master_process off;" if role == "single" else "")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_of_the_31_signals_has_its_place(role: str) -> None:
+    table = [*LOGGED[role], *UNLOGGED[role], *OBEYED[role], *STOPPING, *LEAVING, *ENDING]
+    assert sorted(table) == list(range(1, 32))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_signals_that_mean_nothing_end_nobody(install: Install, port: int, role: str) -> None:
+    mailworker = install(role_configuration(role, port))
+    process = start_as(role, mailworker)
+    reals = (signal.SIGRTMIN, signal.SIGRTMIN + 1, signal.SIGRTMAX)
+    for number in (*UNLOGGED[role], *reals, *LOGGED[role]):
+        os.kill(process.pid, number)
+    for number in LOGGED[role]:
+        mailworker.await_line(rf"{process.pid}#{process.pid}: signal {number.value} \({number.name}\) received")
+    assert greeting(port) == GREETING
+    assert process.is_running()
+    assert role == "single" or len(mailworker.lines("start worker process ")) == 1
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_process_that_is_stopped_goes_on_when_it_may(install: Install, port: int, role: str) -> None:
+    mailworker = install(role_configuration(role, port))
+    process = start_as(role, mailworker)
+    for number in STOPPING:
+        os.kill(process.pid, number)
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, f"{number.name}'s effect")
+        os.kill(process.pid, signal.SIGCONT)
+        wait_until(lambda: process.status() != psutil.STATUS_STOPPED, "SIGCONT's effect")
+        assert greeting(port) == GREETING
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda number: number.name)
+@pytest.mark.parametrize("role", ROLES)
+def test_faults_end_a_process(install: Install, port: int, role: str, number: Signals) -> None:
+    mailworker = install(role_configuration(role, port))
+    mailworker.alerts += [rf"exited on signal {number.value}( \(core dumped\))?$", "master process is gone"]
+    process = start_as(role, mailworker)
+    os.kill(process.pid, number)
+    if role == "worker":
+        mailworker.await_workers(1, without=[process.pid])
+        assert greeting(port) == GREETING
+    else:
+        assert mailworker.await_exit() == -number
+        wait_until(lambda: refuses(port), "the port's release")
+
+
+@pytest.mark.parametrize("number", LEAVING)
+def test_single_term_int_quit(install: Install, port: int, number: Signals) -> None:
+    mailworker = install(role_configuration("single", port))
+    process = start_as("single", mailworker)
+    os.kill(process.pid, number)
+    assert mailworker.await_exit() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGIO])

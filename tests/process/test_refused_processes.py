@@ -1,0 +1,156 @@
+"""A system that lets nobody start a process for a while, on the real binary."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.process.conftest import Install
+from tests.support.process import Mailworker, configuration, greeting
+
+GREETING = b"* OK IMAP4 ready\r\n"
+REFUSED = r'fork\(\) failed while spawning "worker process" '
+TEXTS = {"EAGAIN": r"\(11: Resource temporarily unavailable\)$", "ENOMEM": r"\(12: Cannot allocate memory\)$"}
+
+# fork() as it is where a limit of processes is reached: it fails as long as a file exists.
+REFUSING = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <unistd.h>
+
+pid_t fork(void)
+{
+    pid_t (*real)(void) = (pid_t (*)(void))dlsym(RTLD_NEXT, "fork");
+    if (access(REFUSES "/EAGAIN", F_OK) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (access(REFUSES "/ENOMEM", F_OK) == 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return real();
+}
+"""
+
+
+class Refusal:
+    """Files that decide whether fork() works."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def begin(self, name: str) -> None:
+        (self._folder / name).touch()
+
+    def end(self) -> None:
+        for path in self._folder.iterdir():
+            path.unlink()
+
+
+@pytest.fixture
+def refusal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Refusal:
+    """What starts from now on can be refused new processes."""
+    files = folder / "refuses"
+    files.mkdir()
+    source, library = folder / "refusing.c", folder / "refusing.so"
+    source.write_text(REFUSING)
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()
+    command = [*compiler, "-shared", "-fPIC", f'-DREFUSES="{files}"', "-o", library, source, "-ldl"]
+    subprocess.run(command, check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    return Refusal(files)
+
+
+@pytest.fixture
+def mailworker(install: Install, port: int, refusal: Refusal) -> Mailworker:
+    """Two workers that serve on `port`, whose master has no luck when `refusal` begins."""
+    made = install(configuration(port, main="worker_processes 2;"))
+    made.alerts += [REFUSED, "exited on signal 9$"]
+    return made
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_worker_that_has_died_is_replaced_as_soon_as_it_can_be(
+    mailworker: Mailworker, port: int, refusal: Refusal, name: str
+) -> None:
+    mailworker.start()
+    workers = mailworker.await_workers(2)
+    refusal.begin(name)
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    mailworker.await_line(REFUSED + TEXTS[name], 3)
+    refusal.end()
+    mailworker.await_workers(2, without=workers)
+    assert greeting(port) == GREETING
+    again = r"try again to start worker processes after (\d+)ms, refused (\d+) times$"
+    tries = [re.search(again, line) for line in mailworker.lines(again)]
+    assert [(int(found[1]), int(found[2])) for found in tries if found][:3] == [(250, 1), (500, 2), (1000, 3)]
+
+
+def test_old_workers_serve_until_new_ones_do(mailworker: Mailworker, port: int, refusal: Refusal) -> None:
+    mailworker.start()
+    old = mailworker.await_workers(2)
+    refusal.begin("EAGAIN")
+    for count in (1, 2):  # a second reload changes nothing about that
+        mailworker.signal(signal.SIGHUP)
+        mailworker.await_line("start worker processes$", count + 1)
+    mailworker.await_line(REFUSED, 3)
+    assert mailworker.await_workers(2) == old
+    assert not mailworker.lines("gracefully shutting down$")
+    assert greeting(port) == GREETING
+    refusal.end()
+    mailworker.await_workers(2, without=old)
+    assert greeting(port) == GREETING
+    assert mailworker.lines("gracefully shutting down$")
+
+
+def test_a_start_waits_for_its_workers(mailworker: Mailworker, port: int, refusal: Refusal) -> None:
+    refusal.begin("EAGAIN")
+    mailworker.start()
+    mailworker.await_line(REFUSED, 2)
+    refusal.end()
+    mailworker.await_workers(2)
+    assert greeting(port) == GREETING
+
+
+def test_a_master_without_workers_can_be_told_to_go(mailworker: Mailworker, refusal: Refusal) -> None:
+    refusal.begin("EAGAIN")
+    mailworker.start()
+    mailworker.await_line(REFUSED)
+    mailworker.signal(signal.SIGQUIT)
+    assert mailworker.await_exit() == 0
+    assert not mailworker.pid_file.exists()
+
+
+def test_a_daemon_that_cannot_be_made_is_told_of(mailworker: Mailworker, refusal: Refusal) -> None:
+    refusal.begin("EAGAIN")
+    started = mailworker.run()
+    message = b"mailworker: [emerg] fork() failed (11: Resource temporarily unavailable)\n"
+    assert (started.returncode, started.stderr) == (1, message)
+    assert not mailworker.pid_file.exists()
+
+
+def test_old_workers_stay_where_new_ones_cannot_start(install: Install, port: int) -> None:
+    mailworker = install(configuration(port))
+    mailworker.alerts.append("cannot be respawned$")
+    mailworker.start()
+    old = mailworker.await_workers(1)
+    mailworker.configure(configuration(port, main="working_directory /nowhere;"))
+    mailworker.signal(signal.SIGHUP)
+    mailworker.await_line("cannot be respawned$")
+    mailworker.configure(configuration(port))
+    assert greeting(port) == GREETING
+    assert mailworker.await_workers(1) == old
+    mailworker.signal(signal.SIGHUP)
+    mailworker.await_workers(1, without=old)
+    assert psutil.Process(mailworker.pid).children()
+    assert greeting(port) == GREETING
