@@ -64,6 +64,13 @@ class SingleProcess:
 
     def run(self) -> int:
         """Serve; returns the exit code."""
+        try:
+            self._serve()
+        finally:
+            self._leave()
+        return 0
+
+    def _serve(self) -> None:
         title_master(self._origin.invocation.arguments)
         log_unraisable(self._log_bug)
         self._ticket_rotation.follow(self._cycle)
@@ -73,6 +80,8 @@ class SingleProcess:
         self._origin.manager.keep_alive(self._after)
         self._loop.run()
         self._origin.manager.stopping()
+
+    def _leave(self) -> None:
         log = self._cycle.log
         log.write(Level.NOTICE, "exit")
         try:
@@ -80,7 +89,6 @@ class SingleProcess:
         except StartError as error:
             log.write(Level.ALERT, str(error))
         self._cycle.close()
-        return 0
 
     def _log_bug(self, bug: BaseException) -> None:
         self._cycle.log.write(Level.ALERT, describe_bug(bug))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sysconfig
@@ -94,6 +95,20 @@ def test_a_worker_that_has_died_is_replaced_as_soon_as_it_can_be(
     again = r"try again to start worker processes after (\d+)ms, refused (\d+) times$"
     tries = [re.search(again, line) for line in mailworker.lines(again)]
     assert [(int(found[1]), int(found[2])) for found in tries if found][:3] == [(250, 1), (500, 2), (1000, 3)]
+
+
+def test_a_master_without_descriptors_replaces_a_worker_as_soon_as_it_has_one(install: Install, port: int) -> None:
+    mailworker = install(configuration(port))
+    mailworker.alerts += ["socketpair", "exited on signal 9$"]
+    mailworker.start()
+    (worker,) = mailworker.await_workers(1)
+    _, most = resource.prlimit(mailworker.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(mailworker.pid, resource.RLIMIT_NOFILE, (3, most))
+    os.kill(worker, signal.SIGKILL)
+    mailworker.await_line(r'socketpair\(\) failed while spawning "worker process" \(24: Too many open files\)$', 2)
+    resource.prlimit(mailworker.pid, resource.RLIMIT_NOFILE, (most, most))
+    mailworker.await_workers(1, without=[worker])
+    assert greeting(port) == GREETING
 
 
 def test_old_workers_serve_until_new_ones_do(mailworker: Mailworker, port: int, refusal: Refusal) -> None:
