@@ -119,9 +119,7 @@ def _parameter(letter: str, value: str | None) -> str:
 def _invocation(arguments: Sequence[str], options: Options) -> Invocation:
     """Raises OSError where a relative prefix has nothing to be relative to: the working directory was removed."""
     given = options.parameters
-    prefix = Path(given.get("p", PREFIX))
-    if not prefix.is_absolute():
-        prefix = Path.cwd() / prefix
+    prefix = Path(given.get("p", PREFIX)).absolute()
     error_log = given.get("e", ERROR_LOG)
     return Invocation(
         arguments=tuple(arguments),

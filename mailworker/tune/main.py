@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(path: Path, prefix: Path) -> Settings:
-    return load(Path.cwd() / path, prefix=Path.cwd() / prefix, error_log=None, on_warning=_show)
+    return load(Path(path).absolute(), prefix=Path(prefix).absolute(), error_log=None, on_warning=_show)
 
 
 def _show(level: Level, message: str) -> None:
