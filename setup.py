@@ -102,7 +102,6 @@ setup(
     install_requires=[
         "cffi>=1.15",
         "cryptography>=42",
-        "dnspython>=2.3",
         "psutil>=5.9",
         "pyOpenSSL>=24.0",
         "python-daemon>=3.0.1",
@@ -115,6 +114,7 @@ setup(
         "fuzz": ["mailworker-proxy[test]", "atheris>=2.3"],
         "test": [
             "mailworker-proxy[demo]",
+            "dnspython>=2.3",
             "hypothesis>=6.80",
             "pytest>=8.0",
             "pytest-timeout>=2.2",

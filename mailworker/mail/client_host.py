@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from mailworker.config.settings import Address, ResolverSettings, UnixAddress
 from mailworker.errors import HostNotFound, NotResolved, escape
+from mailworker.event import resolver as event_resolver
 from mailworker.event.connections import Connections
 from mailworker.log.log import Log
 from mailworker.mail.session_log import SessionLog
@@ -32,10 +33,8 @@ class Resolver(Protocol):
 
 
 def new_resolver(settings: ResolverSettings, log: Log) -> Resolver:
-    """A resolver that workers can share the code of. Without one, dnspython's memory is saved."""
-    from mailworker.event import resolver  # noqa: PLC0415
-
-    return resolver.Resolver(settings, log)
+    """The one that asks name servers."""
+    return event_resolver.Resolver(settings, log)
 
 
 async def find_host(resolver: Resolver, connections: Connections, address: Address, log: SessionLog) -> bytes:

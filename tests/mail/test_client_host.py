@@ -375,10 +375,6 @@ def loaded(program: str) -> set[str]:
     return set(subprocess.run(command, check=True, timeout=30, capture_output=True, text=True).stdout.split())
 
 
-def test_dnspython_is_loaded_by_those_who_need_it() -> None:
-    assert "dns.name" not in loaded("import mailworker.mail.service")
-
-
 def test_workers_load_no_module_for_a_lookup() -> None:
     """They might not be allowed to read it."""
     before = "import mailworker.mail.service, mailworker.event.resolver"
