@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import errno
+import os
 import secrets
-import socket
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import cycle
-from math import inf
 from typing import Final
 
 from mailworker.config.settings import InetAddress, Level, ResolverSettings
-from mailworker.errors import ConnectionLost, HostNotFound, MailworkerError, NotResolved, Party, TimedOut
+from mailworker.errors import (
+    ConnectionLost,
+    HostNotFound,
+    MailworkerError,
+    NotResolved,
+    OutOfConnections,
+    Party,
+    TimedOut,
+)
 from mailworker.event.connections import Connections
-from mailworker.event.stream import SocketStream, Stream
+from mailworker.event.datagrams import Datagrams
+from mailworker.event.lookup import Cache, Lookup, Records
+from mailworker.event.stream import Stream
 from mailworker.event.task import sleep
 from mailworker.log.line import describe as describe_error
 from mailworker.log.log import Log
@@ -26,12 +35,13 @@ IpAddress = IPv4Address | IPv6Address
 # Seconds after which the next server is asked, where the timeout leaves so much time (nginx's resend_timeout).
 _RESEND_INTERVAL: Final = 5.0
 
-# Bytes of a datagram that is read whole (nginx's NGX_RESOLVER_UDP_SIZE); without EDNS none has more than 512.
-_DATAGRAM_SIZE: Final = 4096
+# Questions under way, at most 4 KB each, and connections for answers that do not fit a datagram.
+MOST_LOOKUPS: Final = 2048
+_MOST_STREAMS: Final = 16
 
-# Answers about clients that come back, at most 2 KB each. More records than honest names have would make them longer.
+# Answers about clients that come back: 4 MB in names at most, and 4 MB in addresses.
 _MOST_CACHED: Final = 4096
-_MOST_CACHED_RECORDS: Final = 16
+_MOST_CACHED_RECORDS: Final = 65_536
 
 
 class _Unusable(MailworkerError):
@@ -42,15 +52,18 @@ class Resolver:
     """Asks the servers of one `resolver` directive in turn.
 
     Made by the master and used by one worker: what was found is kept, for its TTL or the time that `valid=` says.
-    Faults of servers go to `log`.
+    A question that is under way is not asked again. Faults of servers go to `log`.
     """
 
-    __slots__ = ("_cache", "_interval", "_log", "_settings", "_turn")
+    __slots__ = ("_cache", "_datagrams", "_interval", "_log", "_lookups", "_settings", "_streams", "_turn")
 
     def __init__(self, settings: ResolverSettings, log: Log) -> None:
         self._settings = settings
         self._log = log
-        self._cache = Cache(_MOST_CACHED)
+        self._cache = Cache(_MOST_CACHED, _MOST_CACHED_RECORDS)
+        self._lookups: dict[Question, Lookup] = {}
+        self._datagrams = {server: self._new_datagrams(server) for server in settings.servers}
+        self._streams = 0
         # So that each server gets its chance within the timeout, and the first one a second.
         self._interval = min(_RESEND_INTERVAL, settings.timeout / (len(settings.servers) + 1))
         self._turn = 0
@@ -58,10 +71,10 @@ class Resolver:
     async def host_name(self, connections: Connections, address: IpAddress) -> bytes:
         """The name that DNS gives `address`, in lower case; it may hold any byte.
 
-        Raises NotResolved, and OutOfConnections.
+        Raises NotResolved.
         """
         question = Question(dns.to_name(address.reverse_pointer.encode()), RecordType.PTR)
-        records = await self._look_up(connections, question, self._deadline(connections))
+        records = await self._find(connections, question, self._deadline(connections))
         if not records:
             raise HostNotFound
         return records[0]
@@ -69,12 +82,11 @@ class Resolver:
     async def addresses(self, connections: Connections, name: bytes, version: int) -> frozenset[IpAddress]:
         """The addresses of `name`, a host's name that DNS can hold, in IP `version`.
 
-        Where there are none of these or the directive excludes them, those of the other version. Raises NotResolved,
-        and OutOfConnections.
+        Where there are none of these or the directive excludes them, those of the other version. Raises NotResolved.
         """
         deadline = self._deadline(connections)
         for type_ in self._types(version):
-            records = await self._look_up(connections, Question(dns.to_name(name), type_), deadline)
+            records = await self._find(connections, Question(dns.to_name(name), type_), deadline)
             if records:
                 return frozenset(ip_address(record) for record in records)
         raise HostNotFound
@@ -88,50 +100,102 @@ class Resolver:
             types.reverse()
         return [type_ for type_, on in types if on]
 
-    async def _look_up(self, connections: Connections, question: Question, deadline: float) -> tuple[bytes, ...]:
+    async def _find(self, connections: Connections, question: Question, deadline: float) -> Records:
         """The records, none where the name has none of this type."""
         loop = connections.loop
         cached = self._cache.get(question, loop.now)
         if cached is not None:
             return cached
-        answer = await self._ask(connections, question, deadline)
+        lookup = self._lookups.get(question)
+        if lookup is None:
+            if len(self._lookups) >= MOST_LOOKUPS:
+                raise NotResolved(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            lookup = self._lookups[question] = Lookup()
+            lookup.begin(loop, self._run(connections, question, lookup))
+        return await lookup.result(deadline)
+
+    async def _run(self, connections: Connections, question: Question, lookup: Lookup) -> None:
+        """A lookup's task; a bug that ends it is nobody's answer."""
+        outcome: Records | NotResolved = NotResolved(Rcode.SERVER_FAILURE, dns.describe(Rcode.SERVER_FAILURE))
+        try:
+            outcome = await self._look_up(connections, question)
+        except NotResolved as error:
+            outcome = error
+        finally:
+            del self._lookups[question]
+            lookup.end(outcome)
+
+    async def _look_up(self, connections: Connections, question: Question) -> Records:
+        answer = await self._ask(connections, question)
         aliases, ttl = answer.aliases, answer.ttl
         while not answer.records and answer.aliases:  # the server leaves the rest of the way to us
             if aliases >= dns.MOST_ALIASES:
                 raise HostNotFound
-            answer = await self._ask(connections, Question(answer.canonical, question.type), deadline)
+            answer = await self._ask(connections, Question(answer.canonical, question.type))
             aliases, ttl = aliases + answer.aliases, min(ttl, answer.ttl)
-        if 0 < len(answer.records) <= _MOST_CACHED_RECORDS:
+        if answer.records:
             valid = self._settings.valid
-            self._cache.put(question, answer.records, loop.now + (ttl if valid is None else valid))
+            self._cache.put(question, answer.records, connections.loop.now + (ttl if valid is None else valid))
         return answer.records
 
-    async def _ask(self, connections: Connections, question: Question, deadline: float) -> Answer:
-        """Ask one server after another until one answers; raises NotResolved."""
+    async def _ask(self, connections: Connections, question: Question) -> Answer:
+        """Ask one server after another until one answers; raises NotResolved where it says that there is nothing."""
         loop = connections.loop
         failures = 0
-        for server in self._rotation():
-            until = min(loop.now + self._interval, deadline)
+        rotation = self._rotation()
+        while True:
+            until = loop.now + self._interval
             try:
-                answer = await _exchange(connections, question, server, until)
+                answer = await self._exchange(connections, question, next(rotation), until)
             except TimedOut:
                 failures = 0
-            except (ConnectionLost, _Unusable) as error:
-                self._log_fault(error, server)
+            except (ConnectionLost, _Unusable):
                 failures += 1
                 if failures % len(self._settings.servers) == 0:  # none of them is of any use now
                     await sleep(until - loop.now)
             else:
                 return _checked(answer)
-            if loop.now >= deadline:
-                break
-        raise NotResolved(errno.ETIMEDOUT, "Operation timed out")
+
+    async def _exchange(
+        self, connections: Connections, question: Question, server: InetAddress, until: float
+    ) -> Answer:
+        """One server's answer, by TCP where it does not fit a datagram.
+
+        Raises TimedOut, and ConnectionLost and _Unusable, which are logged.
+        """
+        query, answer = await self._datagrams[server].ask(connections.loop, question, until)
+        try:
+            if answer.truncated:
+                return await self._ask_by_tcp(connections, question, server, until)
+            return _usable(answer, query)
+        except (ConnectionLost, _Unusable) as error:
+            self._log_fault(error, server)
+            raise
+
+    async def _ask_by_tcp(
+        self, connections: Connections, question: Question, server: InetAddress, until: float
+    ) -> Answer:
+        if self._streams >= _MOST_STREAMS:
+            raise _Unusable(f"{_MOST_STREAMS} connections for long DNS answers are not enough")
+        try:
+            stream = connections.connect(server, Party.RESOLVER)
+        except OutOfConnections as error:
+            raise _Unusable(f"{error} while resolving, resolver: {server}") from None
+        self._streams += 1
+        try:
+            return await _converse(stream, Query(secrets.randbits(16), question), until)
+        finally:
+            self._streams -= 1
+            stream.close()
 
     def _rotation(self) -> Iterator[InetAddress]:
         """All servers, again and again; each lookup begins with another one."""
         servers, turn = self._settings.servers, self._turn
         self._turn = (turn + 1) % len(servers)
         return cycle(servers[turn:] + servers[:turn])
+
+    def _new_datagrams(self, server: InetAddress) -> Datagrams:
+        return Datagrams(server, lambda error: self._log_fault(error, server))
 
     def _log_fault(self, error: ConnectionLost | _Unusable, server: InetAddress) -> None:
         message = str(error)
@@ -140,55 +204,8 @@ class Resolver:
         self._log.write(Level.ERROR, message)
 
 
-class Cache:
-    """What at most `size` questions were answered, until it expires; the oldest go first."""
-
-    __slots__ = ("_entries", "_size")
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._entries: dict[Question, tuple[float, tuple[bytes, ...]]] = {}
-
-    def get(self, question: Question, now: float) -> tuple[bytes, ...] | None:
-        """The records; None where they are unknown or have expired."""
-        expires, records = self._entries.get(question, (inf, None))
-        return records if now < expires else None
-
-    def put(self, question: Question, records: tuple[bytes, ...], expires: float) -> None:
-        """Keep `records` until `expires`, a monotonic time in seconds."""
-        self._entries.pop(question, None)
-        if len(self._entries) >= self._size:
-            del self._entries[next(iter(self._entries))]
-        self._entries[question] = expires, records
-
-
-async def _exchange(connections: Connections, question: Question, server: InetAddress, until: float) -> Answer:
-    """One server's answer, by TCP where it does not fit a datagram; raises ConnectionLost, TimedOut and _Unusable."""
-    stream = _connect_datagrams(connections, server)
-    try:
-        answer = await _ask_by_datagram(stream, _new_query(question), until)
-    finally:
-        stream.close()
-    if not answer.truncated:
-        return answer
-    stream = connections.connect(server, Party.RESOLVER)
-    try:
-        return await _ask_by_tcp(stream, _new_query(question), until)
-    finally:
-        stream.close()
-
-
-async def _ask_by_datagram(stream: Stream, query: Query, until: float) -> Answer:
-    """Whatever is not the answer is passed over: it may come late, or from somebody who guesses."""
-    stream.deadline = until
-    await stream.write(query.to_wire())
-    while (answer := query.read(await stream.read(_DATAGRAM_SIZE))) is None:
-        pass
-    return _usable(answer, query)
-
-
-async def _ask_by_tcp(stream: Stream, query: Query, until: float) -> Answer:
-    """RFC 7766 section 8: each message follows its length."""
+async def _converse(stream: Stream, query: Query, until: float) -> Answer:
+    """An answer by TCP, where each message follows its length (RFC 7766 section 8)."""
     stream.deadline = until
     message = query.to_wire()
     await stream.write(len(message).to_bytes(2, "big") + message)
@@ -207,32 +224,6 @@ async def _read_exactly(stream: Stream, length: int) -> bytes:
             raise ConnectionLost(Party.RESOLVER, "recv()", errno.ECONNRESET)
         data += piece
     return data
-
-
-def _connect_datagrams(connections: Connections, server: InetAddress) -> SocketStream:
-    """A socket of its own for each query: nobody else's datagrams reach it, and nobody can guess its port."""
-    connections.take()
-    try:
-        connected = _datagram_socket(server)
-    except OSError as error:
-        connections.release()
-        raise ConnectionLost(Party.RESOLVER, f"connect() to {server}", error.errno or 0) from None
-    return SocketStream(connections.loop, connected.detach(), Party.RESOLVER, connections.release)
-
-
-def _datagram_socket(server: InetAddress) -> socket.socket:
-    connected = socket.socket(socket.AF_INET6 if server.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        connected.setblocking(False)
-        connected.connect((server.host, server.port))
-    except OSError:
-        connected.close()
-        raise
-    return connected
-
-
-def _new_query(question: Question) -> Query:
-    return Query(secrets.randbits(16), question)
 
 
 def _usable(answer: Answer, query: Query) -> Answer:

@@ -95,16 +95,23 @@ class MailService:
                 bound.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def _make_resolvers(self) -> None:
-        """One for each `resolver` directive; only SMTP servers tell others of a client's name."""
-        resolvers: dict[ResolverSettings, Resolver] = {}
+        """Two for each `resolver` directive, so that strangers who connect keep out no name of a backend.
+
+        Only SMTP servers tell others of a client's name.
+        """
+        of_backends: dict[ResolverSettings, Resolver] = {}
+        of_clients: dict[ResolverSettings, Resolver] = {}
         for server in self._servers:
             settings = server.settings.resolver
             if settings.servers:
-                if settings not in resolvers:
-                    resolvers[settings] = new_resolver(settings, self._log)
-                server.backend_resolver = resolvers[settings]
+                server.backend_resolver = self._share(of_backends, settings)
                 if server.settings.protocol is MailProtocol.SMTP:
-                    server.client_resolver = resolvers[settings]
+                    server.client_resolver = self._share(of_clients, settings)
+
+    def _share(self, resolvers: dict[ResolverSettings, Resolver], settings: ResolverSettings) -> Resolver:
+        if settings not in resolvers:
+            resolvers[settings] = new_resolver(settings, self._log)
+        return resolvers[settings]
 
     def start(self, loop: Loop, number: int, workers: int) -> None:
         """Begin to accept, as worker `number` (from 0) of `workers`."""

@@ -8,12 +8,12 @@ from time import monotonic
 
 import pytest
 
-from mailworker.errors import HostNotFound, NotResolved, OutOfConnections
+from mailworker.errors import HostNotFound, NotResolved
 from mailworker.event.connections import Connections
-from mailworker.event.resolver import Cache
+from mailworker.event.lookup import Cache
 from mailworker.event.task import Task, sleep
 from mailworker.wire.dns import Question, RecordType, to_name
-from tests.support.name_server import Answer, code, in_turn, records
+from tests.support.name_server import Answer, code, in_turn, records, truncated
 from tests.support.resolver import POINTER, PTR, ResolverBench
 
 A = ("mail.example", 60, "A", "192.0.2.1")
@@ -193,16 +193,19 @@ def test_failures_are_not_kept(bench: ResolverBench, answer: Answer) -> None:
 
 def test_a_full_cache_forgets_its_oldest_entry() -> None:
     questions = [Question(to_name(b"%d.example" % i), RecordType.A) for i in range(4)]
-    cache = Cache(3)
+    cache = Cache(3, 100)
     for question in (*questions[:3], questions[0], questions[3]):
         cache.put(question, (b"",), 1.0)
     assert [cache.get(question, 0.0) is not None for question in questions] == [True, False, True, True]
 
 
-def test_a_worker_without_free_connections_cannot_ask(bench: ResolverBench) -> None:
-    bench.limit = 0
-    with pytest.raises(OutOfConnections):
-        bench.host_name(bench.resolver(bench.server({})))
+def test_a_full_cache_of_addresses_forgets_its_oldest_entry() -> None:
+    """A worker's memory must not be filled from outside."""
+    questions = [Question(to_name(b"%d.example" % i), RecordType.A) for i in range(3)]
+    cache = Cache(100, 10)
+    for question in (*questions, questions[2]):
+        cache.put(question, (b"",) * 5, 1.0)
+    assert [cache.get(question, 0.0) is not None for question in questions] == [False, True, True]
 
 
 def test_lookups_at_the_same_time_get_their_own_answers(bench: ResolverBench) -> None:
@@ -224,10 +227,13 @@ def test_lookups_at_the_same_time_get_their_own_answers(bench: ResolverBench) ->
     assert found == {i: b"host%d.example" % i for i in names}
 
 
-def test_more_addresses_than_a_host_has_are_not_kept(bench: ResolverBench) -> None:
-    """A worker's memory must not be filled from outside."""
-    server = bench.server({"mail.example A": records(*(("mail.example", 60, "A", f"192.0.2.{i}") for i in range(17)))})
+def test_as_many_addresses_as_are_read_are_kept(bench: ResolverBench) -> None:
+    """Else who has many makes us ask for them each time."""
+    server = bench.server(
+        {"mail.example A": records(*(("mail.example", 60, "A", f"10.0.{i // 256}.{i % 256}") for i in range(300)))}
+    )
+    server.answers["mail.example A udp"] = truncated
     resolver = bench.resolver(server)
     for _ in range(2):
-        assert len(bench.addresses(resolver)) == 17
-    assert len(server.asked) == 2
+        assert len(bench.addresses(resolver)) == 256
+    assert server.questions == ["mail.example A", "mail.example A by TCP"]

@@ -16,8 +16,6 @@ from mailworker.config.settings import InetAddress, Protocol, ResolverSettings, 
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.mail.client_host import TEMPUNAVAIL, UNAVAILABLE, IpAddress, find_host
-from mailworker.mail.server import ServerTls
-from mailworker.mail.service import MailService
 from mailworker.mail.session_log import SessionLog
 from tests.mail.cases import IMAP, POP3, SMTP
 from tests.mail.cases import Case as LoginCase
@@ -27,7 +25,7 @@ from tests.support.memory_stream import run
 from tests.support.name_server import Answer, NameServer, code, records, silence
 from tests.support.patience import PATIENCE
 from tests.support.recorded_log import RecordedLog
-from tests.support.settings import configuration, dialogue_settings, mail_server
+from tests.support.settings import dialogue_settings
 from tests.tls.peers import client_context
 
 TIMEOUT = 20.0  # seconds
@@ -304,37 +302,6 @@ def test_a_client_that_leaves_meanwhile_leaks_nothing(scene: Scene) -> None:
     client.reset()
     release.set()
     proxy.service_is_idle()
-
-
-def test_a_lookup_beyond_worker_connections_is_an_internal_error(scene: Scene) -> None:
-    proxy = scene.proxy(
-        Protocol.SMTP, scene.auth(b""), worker_connections=2, resolver=resolver_settings(scene.name_server({}))
-    )
-    proxy.alerts_expected = True
-    assert scene.client(proxy).rest() == SMTP.error
-    assert "2 worker_connections are not enough while in resolving client address" in proxy.log.find("[alert]")
-
-
-def test_sessions_share_what_was_found(scene: Scene) -> None:
-    server = Case("", HOST).server(scene)
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(b""), resolver=resolver_settings(server))
-    for _ in range(3):
-        scene.client(proxy).expect(SMTP.greeting)
-    assert len(server.asked) == 2
-
-
-def test_smtp_servers_with_equal_directives_share_a_resolver() -> None:
-    address = InetAddress("127.0.0.1", 53)
-    one, same, other = (ResolverSettings((address,), timeout=timeout) for timeout in (1.0, 1.0, 2.0))
-    servers = [mail_server(Protocol.SMTP, resolver=resolver) for resolver in (one, same, other, ResolverSettings())]
-    servers.append(mail_server(Protocol.IMAP, resolver=one))
-    log = RecordedLog().log
-    service = MailService(configuration(*servers), [], [ServerTls()] * 5, log, [log] * 5)
-    service.prepare()
-    resolvers = [server.client_resolver for server in service._servers]
-    assert resolvers[0] is resolvers[1] is not None
-    assert resolvers[2] not in (None, resolvers[0])
-    assert resolvers[3:] == [None, None]
 
 
 class RecordingResolver:

@@ -65,7 +65,8 @@ class NameServer:
             if not wire:  # what shutdown() leaves
                 return
             for answer in self._answer(wire, "udp", source[1]):
-                self._datagrams.sendto(answer, source)
+                with suppress(BrokenPipeError):  # it was stopped meanwhile
+                    self._datagrams.sendto(answer, source)
 
     def _serve_tcp(self) -> None:
         while True:

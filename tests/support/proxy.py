@@ -107,9 +107,9 @@ class Proxy:
         host, port = self._listening.getsockname()[:2]
         return host, port
 
-    def connect(self, receive_buffer: int | None = None) -> Peer:
-        """A client of this proxy."""
-        return Peer.connect(self.address, receive_buffer)
+    def connect(self, receive_buffer: int | None = None, source: str | None = None) -> Peer:
+        """A client of this proxy, at the address `source` where it is given."""
+        return Peer.connect(self.address, receive_buffer, source)
 
     def call(self, function: Callable[[], None]) -> None:
         """Run `function` in the loop's thread."""

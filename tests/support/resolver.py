@@ -38,12 +38,13 @@ class Watchdog(Timed):
 
 
 class ResolverBench:
-    """Runs what a worker would, in a loop of its own; no connection may be in use when it has ended."""
+    """Runs what a worker would, in a loop of its own; nothing may be left of a lookup when it has ended."""
 
     def __init__(self) -> None:
         self.log = RecordedLog()
         self.limit = 8
         self.stack = ExitStack()
+        self._resolvers: list[Resolver] = []
 
     def server(self, answers: dict[str, Answer]) -> NameServer:
         server = NameServer(answers)
@@ -53,7 +54,8 @@ class ResolverBench:
     def resolver(self, *servers: NameServer | InetAddress, **settings: Any) -> Resolver:
         addresses = tuple(server.address if isinstance(server, NameServer) else server for server in servers)
         settings = {"timeout": PATIENCE} | settings
-        return Resolver(ResolverSettings(addresses, **settings), self.log.log)
+        self._resolvers.append(Resolver(ResolverSettings(addresses, **settings), self.log.log))
+        return self._resolvers[-1]
 
     def host_name(self, resolver: Resolver, address: str = CLIENT) -> bytes:
         return self.run(lambda connections: resolver.host_name(connections, ip_address(address)))
@@ -82,6 +84,9 @@ class ResolverBench:
         loop.run()
         loop.close()
         assert connections.in_use == 0
+        for resolver in self._resolvers:
+            assert not resolver._lookups
+            assert not any(datagrams._open for datagrams in resolver._datagrams.values())
         if errors:
             raise errors[0]
         assert results, "the resolver does not come to an end"

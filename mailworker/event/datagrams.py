@@ -1,0 +1,190 @@
+"""Datagrams to a name server: many queries share a socket, which soon gives way to another one."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from mailworker.config.settings import InetAddress
+from mailworker.errors import ConnectionLost, Party, TimedOut
+from mailworker.event.loop import Loop
+from mailworker.event.selector import READ
+from mailworker.event.task import Task, wait_for
+from mailworker.wire.dns import Answer, Query, Question, id_of
+
+MOST_SOCKETS: Final = 8
+"""Open at once for one name server."""
+
+# What one socket is used for: who finds out its port has little time, and few queries, to make use of it.
+MOST_QUERIES: Final = 64
+_LONGEST_USE: Final = 1.0  # seconds
+
+# Bytes of a datagram that is read whole (nginx's NGX_RESOLVER_UDP_SIZE); without EDNS none has more than 512.
+_DATAGRAM_SIZE: Final = 4096
+
+# Datagrams that are read before others of the worker have their turn.
+_AT_ONCE: Final = 16
+
+
+class Datagrams:
+    """Puts queries to one name server.
+
+    A query goes through the newest socket, but through a new one when that has put MOST_QUERIES, or is a second old,
+    and there are less than MOST_SOCKETS. A socket that waits for no answer is closed, so a lone query has a port of its
+    own. `failed` is told once of what has befallen a socket, however many queries wait there.
+    """
+
+    __slots__ = ("_failed", "_newest", "_open", "_server")
+
+    def __init__(self, server: InetAddress, failed: Callable[[ConnectionLost], None]) -> None:
+        self._failed = failed
+        self._newest: _Socket | None = None
+        self._open = 0
+        self._server = server
+
+    async def ask(self, loop: Loop, question: Question, until: float) -> tuple[Query, Answer]:
+        """A query and its answer, for which it waits up to `until`. Raises TimedOut and ConnectionLost.
+
+        Whatever is no answer to the query is passed over: it may come late, or from somebody who guesses.
+        """
+        carrier = self._newest
+        if carrier is None or carrier.closed or (carrier.used_up and self._open < MOST_SOCKETS):
+            carrier = self._newest = self._new_socket(loop)
+        return await carrier.ask(question, until)
+
+    def lost(self, error: ConnectionLost) -> None:
+        """A socket's call: it could not go on."""
+        self._failed(error)
+
+    def release(self) -> None:
+        """A socket's call: it is closed."""
+        self._open -= 1
+
+    def _new_socket(self, loop: Loop) -> _Socket:
+        try:
+            carrier = _Socket(loop, self._server, self)
+        except OSError as error:
+            lost = ConnectionLost(Party.RESOLVER, f"connect() to {self._server}", error.errno or 0)
+            self._failed(lost)
+            raise lost from None
+        self._open += 1
+        return carrier
+
+
+class _Pending:
+    """A query that waits for its answer, but not beyond `until`."""
+
+    __slots__ = ("answer", "query", "task", "until")
+
+    def __init__(self, query: Query, until: float) -> None:
+        self.answer: Answer | None = None
+        self.query = query
+        self.task: Task | None = None
+        self.until = until
+
+    def park(self, task: Task) -> None:
+        """The task's call: see Waitable."""
+        self.task = task
+        task.loop.set_deadline(task, self.until)
+
+    def timed_out(self) -> TimedOut:
+        """The task's call: no answer has come."""
+        return TimedOut(Party.RESOLVER)
+
+
+class _Socket:
+    """A connected socket, so that none but the server's datagrams reach it, and the queries that wait there."""
+
+    __slots__ = ("_datagrams", "_loop", "_put", "_socket", "_until", "_waiting", "closed")
+
+    def __init__(self, loop: Loop, server: InetAddress, datagrams: Datagrams) -> None:
+        """Raises OSError."""
+        self._datagrams = datagrams
+        self._loop = loop
+        self._put = 0
+        self._until = loop.now + _LONGEST_USE
+        self._waiting: dict[int, _Pending] = {}
+        self.closed = False
+        self._socket = socket.socket(socket.AF_INET6 if server.is_ipv6 else socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            self._socket.connect((server.host, server.port))
+            loop.watch(self._socket.fileno(), READ, self)
+        except OSError:
+            self._socket.close()
+            raise
+
+    @property
+    def used_up(self) -> bool:
+        """Whether another socket should put the next query."""
+        return self._put >= MOST_QUERIES or self._loop.now >= self._until
+
+    async def ask(self, question: Question, until: float) -> tuple[Query, Answer]:
+        """See `Datagrams.ask`."""
+        query = self._new_query(question)
+        pending = self._waiting[query.id] = _Pending(query, until)
+        try:
+            self._send(query)
+            await wait_for(pending)
+        finally:
+            self._waiting.pop(query.id, None)
+            if not self._waiting:
+                self._close()
+        assert pending.answer is not None
+        return query, pending.answer
+
+    def ready(self, mask: int) -> None:
+        """The selector's call: datagrams have come, or the error that the last one met."""
+        for _ in range(_AT_ONCE):
+            if self.closed:
+                return
+            try:
+                message = self._socket.recv(_DATAGRAM_SIZE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._fail("recv()", error)
+                return
+            self._take(message)
+
+    def _take(self, message: bytes) -> None:
+        pending = self._waiting.get(id_of(message))
+        if pending is not None and pending.task is not None:
+            pending.answer = pending.query.read(message)
+            if pending.answer is not None:
+                pending.task.resume()
+
+    def _new_query(self, question: Question) -> Query:
+        number = secrets.randbits(16)
+        while number in self._waiting:
+            number = secrets.randbits(16)
+        return Query(number, question)
+
+    def _send(self, query: Query) -> None:
+        self._put += 1
+        try:
+            self._socket.send(query.to_wire())
+        except BlockingIOError:
+            return  # as if it were lost on its way
+        except OSError as error:
+            raise self._fail("send()", error) from None
+
+    def _fail(self, call: str, error: OSError) -> ConnectionLost:
+        """End all queries that wait here; gives the error for one that does not wait yet."""
+        waiting, self._waiting = self._waiting, {}
+        self._close()
+        lost = ConnectionLost(Party.RESOLVER, call, error.errno or 0)
+        self._datagrams.lost(lost)
+        for pending in waiting.values():
+            if pending.task is not None:
+                pending.task.resume(ConnectionLost(Party.RESOLVER, call, lost.errno))
+        return lost
+
+    def _close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self._loop.forget(self._socket.fileno())
+            self._socket.close()
+            self._datagrams.release()
