@@ -20,6 +20,9 @@ from mailworker.process.tls_contexts import TlsContexts
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zone, Zones
 
+# Seconds of work after which others of the process have their turn.
+_TURN = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
@@ -56,21 +59,32 @@ class Cycle:
         self._zones = zones
 
     @classmethod
-    def load(
-        cls,
-        invocation: Invocation,
-        log: Log,
-        on_syntax_ok: Callable[[], None] = lambda: None,
-        *,
-        previous: Cycle | None = None,
-    ) -> Cycle:
+    def load(cls, invocation: Invocation, log: Log, on_syntax_ok: Callable[[], None] = lambda: None) -> Cycle:
         """Read the configuration and the files it names; warnings go to `log`.
 
-        What is in the shared zones of `previous` is kept. Raises ConfigError, and StartError without memory for zones.
+        Raises ConfigError, and StartError without memory for zones.
         """
-        contexts = TlsContexts(invocation.configuration.parent, log)
+        contexts = TlsContexts(invocation.configuration.parent, log.write)
         settings = load_settings(invocation, log, contexts.add, on_syntax_ok)
-        zones = Zones(settings.zones, None if previous is None else previous._zones)
+        return cls._of(settings, contexts, log, Zones(settings.zones))
+
+    @classmethod
+    def follow(cls, previous: Cycle, invocation: Invocation, settings: Settings) -> Generator[float, None, Cycle]:
+        """What `load` makes, of settings that somebody has read and warned of; what `previous` has in zones is kept.
+
+        Yields seconds to be resumed after. Raises as `load` does.
+        """
+        contexts = TlsContexts(invocation.configuration.parent, lambda level, message: None)
+        rest = monotonic() + _TURN
+        for server in settings.servers:
+            contexts.add(server.ssl, server.proxy.ssl, server.protocol)
+            if monotonic() >= rest:
+                yield 0.0
+                rest = monotonic() + _TURN
+        return cls._of(settings, contexts, previous.log, Zones(settings.zones, previous._zones))
+
+    @classmethod
+    def _of(cls, settings: Settings, contexts: TlsContexts, log: Log, zones: Zones) -> Cycle:
         return cls(settings, list(contexts), log, zones, contexts.share(zones))
 
     def redirect_stderr(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 
 from mailworker.config.settings import Level
 from mailworker.errors import ConfigError, StartError
-from mailworker.process import pid_file
+from mailworker.process import pid_file, reading
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.notices import log_event_method, log_refusal
@@ -64,7 +64,8 @@ class Reload:
             self._after(pause, self._go_on)
 
     def _build(self) -> Generator[float, None, Cycle]:
-        new = Cycle.load(self._invocation, self._old.log, previous=self._old)
+        settings = yield from reading.read(self._invocation, self._old.log)
+        new = yield from Cycle.follow(self._old, self._invocation, settings)
         yield from new.open(self._old.listeners)
         log_event_method(new.log)
         old_pid, new_pid = self._old.settings.core.pid, new.settings.core.pid

@@ -79,6 +79,7 @@ class SingleProcess:
         self._origin.serve(_STATUS)
         self._origin.manager.keep_alive(self._after)
         self._loop.run()
+        self._abandon_reload()
         self._origin.manager.stopping()
 
     def _leave(self) -> None:
@@ -102,6 +103,7 @@ class SingleProcess:
     def _shut_down(self) -> None:
         if not self._leaving:
             self._leaving = True
+            self._abandon_reload()
             self._origin.manager.stopping()
             self._cycle.log.write(Level.NOTICE, "gracefully shutting down")
             self._finish(self._cycle, self._loop.stop)
@@ -118,6 +120,11 @@ class SingleProcess:
             self._reopen_again = False
             self._reload = Reload(self._origin.invocation, self._cycle, self._after, self._reloaded)
             self._reload.run()
+
+    def _abandon_reload(self) -> None:
+        if self._reload is not None:
+            self._reload.abandon()
+            self._reload = None
 
     def _reloaded(self, new: Cycle | None) -> None:
         self._reload = None

@@ -25,3 +25,8 @@ def title_worker() -> None:
 def title_leaving_worker() -> None:
     """A worker that only finishes the sessions it has."""
     setproctitle("mailworker: worker process is shutting down")
+
+
+def title_reader() -> None:
+    """Who reads the configuration for a reload."""
+    setproctitle("mailworker: configuration reader")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.settings import Level, Protocol, SharedZone, SslSettings
-from mailworker.log.log import Log
+from mailworker.config.tree import Warn
 from mailworker.mail.server import ServerTls
 from mailworker.native.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
@@ -19,13 +19,13 @@ from mailworker.tls.upstream import UpstreamTls
 class TlsContexts:
     """The contexts of each server that was added, in turn; equal servers share them."""
 
-    __slots__ = ("_built", "_conf_prefix", "_log", "_of_servers", "_upstreams")
+    __slots__ = ("_built", "_conf_prefix", "_of_servers", "_upstreams", "_warn")
 
-    def __init__(self, conf_prefix: Path, log: Log) -> None:
-        """`conf_prefix`: see `TlsContext.build`; warnings go to `log`."""
+    def __init__(self, conf_prefix: Path, warn: Warn) -> None:
+        """`conf_prefix`: see `TlsContext.build`; `warn` gets warnings."""
         self._built: dict[tuple[SslSettings, bytes], TlsContext] = {}
         self._conf_prefix = conf_prefix
-        self._log = log
+        self._warn = warn
         self._upstreams: dict[ProxySslSettings, UpstreamTls] = {}
         self._of_servers: list[ServerTls] = []
 
@@ -56,7 +56,7 @@ class TlsContexts:
             context = TlsContext.build(settings, alpn, conf_prefix=self._conf_prefix)
             self._built[settings, alpn] = context
         for warning in context.warnings:
-            self._log.write(Level.WARN, warning)
+            self._warn(Level.WARN, warning)
         return context
 
     def _get_upstream(self, settings: ProxySslSettings) -> UpstreamTls:

@@ -30,7 +30,7 @@ def server(certificate: Certificate, protocol: Protocol = Protocol.IMAP, **chang
 
 
 def contexts_of(*servers: MailServer) -> TlsContexts:
-    contexts = TlsContexts(Path("/nonexistent"), RecordedLog().log)
+    contexts = TlsContexts(Path("/nonexistent"), RecordedLog().log.write)
     for each in servers:
         contexts.add(each.ssl, each.proxy.ssl, each.protocol)
     return contexts
@@ -82,7 +82,7 @@ def test_every_server_warns(certificate: Certificate, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(TlsContext, "build", build)
     recorded = RecordedLog()
-    contexts = TlsContexts(Path("/nonexistent"), recorded.log)
+    contexts = TlsContexts(Path("/nonexistent"), recorded.log.write)
     for _ in range(2):
         contexts.add(ssl_settings(certificate), None, Protocol.IMAP)
     assert recorded.lines == ["[warn] beware"] * 2

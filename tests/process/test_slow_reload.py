@@ -1,0 +1,145 @@
+"""What the master does while it waits for a configuration that takes long to read."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from signal import Signals
+
+import pytest
+
+from tests.process.conftest import Install
+from tests.support.patience import PATIENCE
+from tests.support.process import Mailworker, configuration
+
+# In a mount namespace of its own, so that nobody else asks that name server.
+_ENTER = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"'
+
+
+@pytest.fixture
+def running(install: Install, port: int) -> Mailworker:
+    """A worker that serves, and a configuration that waits for somebody to write to a pipe."""
+    mailworker = install(configuration(port))
+    mailworker.start()
+    mailworker.await_workers(1)
+    os.mkfifo(mailworker.folder / "conf" / "fifo")
+    mailworker.configure("include fifo;" + configuration(port, main="worker_processes 2;"))
+    return mailworker
+
+
+def reload(mailworker: Mailworker) -> None:
+    """Begin a reload, and wait until somebody waits for the pipe."""
+    mailworker.signal(signal.SIGHUP)
+    mailworker.await_line("reconfiguring$")
+
+
+def release(mailworker: Mailworker) -> None:
+    """Let whoever waits for the pipe go on; what is no file is empty to a configuration."""
+    with (mailworker.folder / "conf" / "fifo").open("wb"):
+        pass
+
+
+def test_a_worker_is_replaced_and_the_reload_goes_on_afterwards(running: Mailworker) -> None:
+    running.alerts.append("exited on signal 9")
+    reload(running)
+    (worker,) = running.await_workers(1)
+    os.kill(worker, signal.SIGKILL)
+    running.await_workers(1, without=[worker])
+    release(running)
+    running.await_workers(2, without=[worker])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT], ids=lambda number: number.name)
+def test_the_master_leaves_when_it_is_told(running: Mailworker, number: Signals) -> None:
+    reload(running)
+    running.signal(number)
+    assert running.await_exit() == 0
+
+
+def test_a_reload_that_is_asked_for_meanwhile_follows(running: Mailworker) -> None:
+    reload(running)
+    running.signal(signal.SIGHUP)
+    running.await_line("SIGHUP", 2)
+    release(running)
+    running.await_line("reconfiguring$", 2)
+    release(running)
+    running.await_line("exited with code 0", 1)
+    running.await_workers(2)
+
+
+def test_the_other_binary_is_started_all_the_same(running: Mailworker, port: int) -> None:
+    """It reads the configuration itself."""
+    reload(running)
+    running.configure(configuration(port))
+    running.upgrade()
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """A service manager that wants to hear of us every 0.2 seconds."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(PATIENCE)
+        yield listening
+
+
+def test_the_watchdog_is_fed(running: Mailworker, manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    running.stop()
+    monkeypatch.setenv("NOTIFY_SOCKET", str(manager.getsockname()))
+    monkeypatch.setenv("WATCHDOG_USEC", "200000")
+    slow = (running.folder / "conf" / "mailworker.conf").read_text()
+    running.configure(slow.removeprefix("include fifo;"))
+    running.start()
+    running.configure(slow)
+    reload(running)
+    while not manager.recv(4096).startswith(b"RELOADING=1"):
+        pass
+    for _ in range(5):
+        assert manager.recv(4096) == b"WATCHDOG=1"
+    release(running)
+    while (heard := manager.recv(4096)) == b"WATCHDOG=1":
+        pass
+    assert heard.startswith(b"READY=1")
+
+
+class AskingNobody(Mailworker):
+    """One whose system asks a name server that says nothing."""
+
+    def __init__(self, folder: Path, text: str) -> None:
+        super().__init__(folder, text)
+        self.name_server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.name_server.bind(
+            (f"127.{random.randrange(1, 255)}.{random.randrange(256)}.{random.randrange(1, 255)}", 53)
+        )
+        self.name_server.settimeout(PATIENCE)
+        (folder / "resolv.conf").write_text(f"nameserver {self.name_server.getsockname()[0]}\n")
+
+    def command(self, *arguments: str) -> list[str]:
+        namespace = ["unshare", "--mount", "sh", "-ec", _ENTER, "sh", str(self.folder / "resolv.conf")]
+        return [*namespace, *super().command(*arguments)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_silent_name_servers_keep_the_master_from_nothing(folder: Path, port: int) -> None:
+    mailworker = AskingNobody(folder, configuration(port))
+    mailworker.alerts.append("exited on signal 9")
+    with mailworker.name_server:
+        try:
+            mailworker.start()
+            (worker,) = mailworker.await_workers(1)
+            mailworker.configure(configuration(port, server="auth_http auth.example:80;"))
+            mailworker.signal(signal.SIGHUP)
+            assert b"\x04auth\x07example" in mailworker.name_server.recv(512)
+            began = time.monotonic()
+            os.kill(worker, signal.SIGKILL)
+            mailworker.await_workers(1, without=[worker])
+            mailworker.signal(signal.SIGTERM)
+            assert mailworker.await_exit() == 0
+            assert time.monotonic() - began < PATIENCE
+        finally:
+            mailworker.stop()
