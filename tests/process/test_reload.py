@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
 import os
 import time
@@ -90,6 +91,18 @@ def test_a_reader_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     logged, ended = reload()
     assert ended == [None]
     assert "has ended, reading a file" in logged[1]
+
+
+def test_a_reader_that_cannot_be_forked_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, "")
+
+    monkeypatch.setattr(os, "fork", fork)
+    logged, ended = reload()
+    assert ended == [None]
+    assert logged[1:] == [
+        "[emerg] fork() failed while reading the configuration (11: Resource temporarily unavailable)"
+    ]
 
 
 @pytest.fixture

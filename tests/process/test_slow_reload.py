@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from signal import Signals
 
+import psutil
 import pytest
 
 from tests.process.conftest import Install
 from tests.support.patience import PATIENCE
-from tests.support.process import Mailworker, configuration
+from tests.support.process import Mailworker, configuration, greeting, refuses
 
 # In a mount namespace of its own, so that nobody else asks that name server.
 _ENTER = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"'
+
+_RECONFIGURING = r"#\d+: reconfiguring$"
 
 
 @pytest.fixture
@@ -33,9 +36,10 @@ def running(install: Install, port: int) -> Mailworker:
 
 
 def reload(mailworker: Mailworker) -> None:
-    """Begin a reload, and wait until somebody waits for the pipe."""
+    """Begin a reload, which then waits for the pipe."""
+    before = len(mailworker.lines(_RECONFIGURING))
     mailworker.signal(signal.SIGHUP)
-    mailworker.await_line("reconfiguring$")
+    mailworker.await_line(_RECONFIGURING, before + 1)
 
 
 def release(mailworker: Mailworker) -> None:
@@ -66,7 +70,7 @@ def test_a_reload_that_is_asked_for_meanwhile_follows(running: Mailworker) -> No
     running.signal(signal.SIGHUP)
     running.await_line("SIGHUP", 2)
     release(running)
-    running.await_line("reconfiguring$", 2)
+    running.await_line(_RECONFIGURING, 2)
     release(running)
     running.await_line("exited with code 0", 1)
     running.await_workers(2)
@@ -77,6 +81,25 @@ def test_the_other_binary_is_started_all_the_same(running: Mailworker, port: int
     reload(running)
     running.configure(configuration(port))
     running.upgrade()
+
+
+def test_a_single_process_goes_on_serving(install: Install, port: int) -> None:
+    mailworker = install(configuration(port, main="master_process off;"))
+    mailworker.start()
+    mailworker.await_true(lambda: not refuses(port), "listening")
+    os.mkfifo(mailworker.folder / "conf" / "fifo")
+    mailworker.configure("include fifo;" + configuration(port, main="master_process off;"))
+    reload(mailworker)
+    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    release(mailworker)
+    single = psutil.Process(mailworker.pid)
+    mailworker.await_true(lambda: not single.children(), "the end of the reader")
+    reload(mailworker)
+    mailworker.await_true(lambda: len(single.children()) == 1, "another reader")
+    (reader,) = single.children()
+    mailworker.signal(signal.SIGTERM)
+    assert mailworker.await_exit() == 0
+    mailworker.await_true(lambda: not reader.is_running() or reader.status() == psutil.STATUS_ZOMBIE, "its end")
 
 
 @pytest.fixture
