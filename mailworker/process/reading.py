@@ -74,7 +74,10 @@ class _Reader:
     def __init__(self, invocation: Invocation) -> None:
         self._complete = False
         self._data = bytearray()
-        self._pipe, theirs = os.pipe()
+        try:
+            self._pipe, theirs = os.pipe()
+        except OSError as error:
+            raise StartError(f"pipe() failed while reading the configuration {describe(error)}") from None
         try:
             self._pid = os.fork()
         except OSError as error:

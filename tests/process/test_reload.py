@@ -12,12 +12,17 @@ from pathlib import Path
 import pytest
 
 from mailworker.config.load import load
+from mailworker.config.settings import Protocol
 from mailworker.errors import ConfigError, UnreadableError
 from mailworker.process import reading
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.reload import Reload
+from mailworker.shm.zone import Zones
 from tests.support.recorded_log import RecordedLog
-from tests.support.settings import configuration
+from tests.support.settings import configuration, mail_server
+
+# The master has no threads, but pytest's workers have one more.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 INVOCATION = Invocation(("mailworker",), Path("/prefix"), Path("/prefix/conf/mailworker.conf"), None)
 
@@ -93,16 +98,31 @@ def test_a_reader_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     assert "has ended, reading a file" in logged[1]
 
 
-def test_a_reader_that_cannot_be_forked_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fork() -> int:
-        raise BlockingIOError(errno.EAGAIN, "")
+@pytest.mark.parametrize(
+    ("call", "number", "text"),
+    [("fork", errno.EAGAIN, "11: Resource temporarily unavailable"), ("pipe", errno.EMFILE, "24: Too many open files")],
+)
+def test_a_reader_that_cannot_be_made_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, call: str, number: int, text: str
+) -> None:
+    def fail() -> None:
+        raise OSError(number, "")
 
-    monkeypatch.setattr(os, "fork", fork)
+    monkeypatch.setattr(os, call, fail)
     logged, ended = reload()
     assert ended == [None]
-    assert logged[1:] == [
-        "[emerg] fork() failed while reading the configuration (11: Resource temporarily unavailable)"
-    ]
+    assert logged[1:] == [f"[emerg] {call}() failed while reading the configuration ({text})"]
+
+
+@pytest.mark.parametrize(("turn", "pauses"), [(0.0, 6), (60.0, 0)], ids=["slow", "quick"])
+def test_certificates_that_take_long_to_load_leave_time_for_others(
+    monkeypatch: pytest.MonkeyPatch, turn: float, pauses: int
+) -> None:
+    """Time for signals, children and the watchdog."""
+    monkeypatch.setattr("mailworker.process.cycle._TURN", turn)
+    settings = configuration(*[mail_server(Protocol.IMAP)] * 6)
+    old = Cycle(configuration(), (), RecordedLog().log, Zones(()))
+    assert list(Cycle.follow(old, INVOCATION, settings)) == [0.0] * pauses
 
 
 @pytest.fixture
