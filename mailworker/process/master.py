@@ -167,8 +167,7 @@ class Master:
 
     def _announce_leaving(self) -> None:
         self._abandon_reload()
-        if not self._upgrade.other_runs:  # else the service goes on without us
-            self._origin.manager.stopping()
+        self._upgrade.announce_leaving(self._origin.manager)
 
     # Another binary
 

@@ -12,8 +12,10 @@ from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.process import inheritance, service_manager
 from mailworker.process.cycle import Cycle
+from mailworker.process.execution import execute
 from mailworker.process.identity import worker_environment
 from mailworker.process.inheritance import Inheritance
+from mailworker.process.service_manager import ServiceManager, Turn
 from mailworker.process.signals import HELD
 from mailworker.process.zone_handover import Handover
 
@@ -24,10 +26,11 @@ class Upgrade:
     While it runs there is no third one, and unix sockets and the pid file's name are not ours alone.
     """
 
-    __slots__ = ("_new", "_old")
+    __slots__ = ("_new", "_old", "_turn")
 
     def __init__(self, inherited: Inheritance) -> None:
         self._new: int | None = None
+        self._turn: Turn | None = None
         self._old = os.getppid() if inherited.from_master else None
 
     @property
@@ -56,8 +59,12 @@ class Upgrade:
         try:
             _rename(pid, old_pid, f'failed before executing new binary process "{binary}"')
             try:
-                self._new = _spawn(binary, cycle, new_environment(cycle, os.environ))
+                self._turn = Turn()
+                with self._turn.announced() as announcement:
+                    environment = {**new_environment(cycle, os.environ), **announcement}
+                    self._new = _spawn(binary, cycle, environment)
             except OSError as error:
+                self._drop_turn()
                 message = f'execve() failed while executing new binary process "{binary}" {describe(error)}'
                 cycle.log.write(Level.ALERT, message)
                 _rename(old_pid, pid, f'back failed after an attempt to execute new binary process "{binary}"')
@@ -71,12 +78,26 @@ class Upgrade:
         if pid != self._new:
             return False
         self._new = None
+        self._drop_turn()
         failure = f'back failed after the new binary process "{sys.executable}" exited'
         try:
             _rename(old_pid_file(cycle), cycle.settings.core.pid, failure)
         except StartError as error:
             cycle.log.write(Level.ALERT, str(error))
         return True
+
+    def announce_leaving(self, manager: ServiceManager) -> None:
+        """Say that we leave; where another master runs, the service goes on, and the new one of both is in charge."""
+        if self._new is not None and self._turn is not None:
+            manager.hand_over(self._new)
+            self._turn.give()
+        elif not self.other_runs:
+            manager.stopping()
+
+    def _drop_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.close()
+            self._turn = None
 
 
 def old_pid_file(cycle: Cycle) -> Path:
@@ -105,7 +126,7 @@ def _spawn(binary: str, cycle: Cycle, environment: Mapping[str, str]) -> int:
             listening.set_inheritable(True)
         with handover.announced() as announcement:
             # Blocked signals stay blocked across exec: these would end a binary that does not take them yet.
-            return os.posix_spawn(binary, sys.orig_argv, {**environment, **announcement}, setsigmask=HELD)
+            return execute(binary, sys.orig_argv, {**environment, **announcement}, HELD)
     finally:
         for listening in sockets:
             listening.set_inheritable(False)

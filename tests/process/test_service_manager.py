@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.process.service_manager import ServiceManager
+from mailworker.process.service_manager import TURN, ServiceManager, Turn
 
 
 @pytest.fixture
@@ -81,3 +81,36 @@ def test_without_a_watchdog_nobody_is_fed(manager: socket.socket, path: str, wat
     planned: list[float] = []
     ServiceManager({"NOTIFY_SOCKET": path, **watchdog}).keep_alive(lambda seconds, action: planned.append(seconds))
     assert (heard(manager), planned) == ([], [])
+
+
+def test_a_new_binary_is_silent_until_it_is_given_the_turn(manager: socket.socket, path: str) -> None:
+    turn = Turn()
+    with turn.announced() as announcement:
+        environment = {"NOTIFY_SOCKET": path, TURN: str(os.dup(int(announcement[TURN])))}
+    new = ServiceManager(environment)
+    new.ready("Fine")
+    assert heard(manager) == []
+    old = ServiceManager({"NOTIFY_SOCKET": path})
+    old.hand_over(4711)
+    old.ready("Fine")
+    assert [line for line in heard(manager) if not line.startswith("STATUS=")] == ["MAINPID=4711", "WATCHDOG=1"]
+    turn.give()
+    new.ready("Fine")
+    new.stopping()
+    assert heard(manager)[:2] == ["READY=1", f"MAINPID={os.getpid()}"]
+    turn.close()
+
+
+def test_a_new_binary_speaks_where_its_old_master_is_gone(manager: socket.socket, path: str) -> None:
+    turn = Turn()
+    with turn.announced() as announcement:
+        new = ServiceManager({"NOTIFY_SOCKET": path, TURN: str(os.dup(int(announcement[TURN])))})
+    turn.close()
+    new.ready("Fine")
+    assert heard(manager)[0] == "READY=1"
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "99999", "9" * 30, "²"])
+def test_a_turn_that_is_none_silences_nobody(manager: socket.socket, path: str, value: str) -> None:
+    ServiceManager({"NOTIFY_SOCKET": path, TURN: value}).stopping()
+    assert heard(manager)[0] == "STOPPING=1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from tests.support.process import BINARY, Mailworker, configuration, greeting
 
 GREETING = b"* OK IMAP4 ready\r\n"
 SECONDS = 10.0
+CREDENTIALS_SPACE = socket.CMSG_SPACE(12)  # struct ucred
 # Passes descriptor 0 on as systemd passes the first socket of a unit.
 ACTIVATE = """
 import os, sys
@@ -34,19 +36,26 @@ class Manager:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self._socket.settimeout(SECONDS)
+        self.speaker = 0  # the process that has sent the last datagram
 
     def hear(self) -> dict[str, str]:
         """The next message that is no sign of life."""
         while True:
-            message = dict(line.split("=", 1) for line in self._socket.recv(4096).decode().split("\n"))
-            if "WATCHDOG" not in message:
+            message = dict(line.split("=", 1) for line in self._receive().decode().split("\n"))
+            if message != {"WATCHDOG": "1"}:
                 return message
 
     def hear_watchdog(self) -> None:
         """Wait for a sign of life."""
-        while self._socket.recv(4096) != b"WATCHDOG=1":
+        while self._receive() != b"WATCHDOG=1":
             pass
+
+    def _receive(self) -> bytes:
+        message, ancillary, _, _ = self._socket.recvmsg(4096, CREDENTIALS_SPACE)
+        self.speaker = struct.unpack("=3i", ancillary[0][2])[0]
+        return message
 
     def close(self) -> None:
         self._socket.close()
@@ -89,20 +98,24 @@ def test_a_daemon_reports_the_process_that_stays(install: Install, port: int, ma
     assert manager.hear()["MAINPID"] == str(mailworker.pid)
 
 
-def test_a_change_of_the_binary_moves_the_main_process(install: Install, port: int, manager: Manager) -> None:
+def test_the_old_master_names_its_new_binary_when_it_leaves(install: Install, port: int, manager: Manager) -> None:
+    """Not before: who is the main process until then can take the service back."""
     mailworker = install(configuration(port))
     mailworker.start()
     assert manager.hear()["MAINPID"] == str(mailworker.pid)
     old, new = mailworker.upgrade()
-    assert manager.hear()["MAINPID"] == str(new)
     os.kill(new, signal.SIGTERM)
     back = manager.hear()
     assert back["MAINPID"] == str(old)
     assert "STOPPING" not in back
     old, new = mailworker.upgrade()
-    assert manager.hear()["MAINPID"] == str(new)
     os.kill(old, signal.SIGQUIT)
+    named = manager.hear()
+    assert (named["MAINPID"], manager.speaker) == (str(new), old)
     assert mailworker.await_exit() == 0
+    mailworker.signal(signal.SIGHUP)
+    assert manager.hear()["RELOADING"] == "1"
+    assert (manager.hear()["MAINPID"], manager.speaker) == (str(new), new)
     mailworker.signal(signal.SIGQUIT)
     assert manager.hear()["STOPPING"] == "1"
 
@@ -115,11 +128,18 @@ def test_the_watchdog_is_fed_by_each_master(
     mailworker.start()
     for _ in range(3):
         manager.hear_watchdog()
-    old, _ = mailworker.upgrade()
-    os.kill(old, signal.SIGQUIT)
-    assert mailworker.await_exit() == 0
+    old, new = mailworker.upgrade()
     for _ in range(3):
         manager.hear_watchdog()
+        assert manager.speaker == old
+    with socket.create_connection(("127.0.0.1", port)) as lingering:
+        assert lingering.recv(100) == GREETING
+        os.kill(old, signal.SIGQUIT)  # both run still, but the new one is in charge
+        assert manager.hear()["MAINPID"] == str(new)
+        for _ in range(3):
+            manager.hear_watchdog()
+            assert manager.speaker == new
+    assert mailworker.await_exit() == 0
 
 
 def activate(mailworker: Mailworker, listening: socket.socket, folder: Path) -> subprocess.Popen[bytes]:
