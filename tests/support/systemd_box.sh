@@ -1,0 +1,73 @@
+#!/bin/sh
+# Runs in fresh namespaces (mount, process, cgroup, network): makes a root of its own in memory and executes what it is
+# told to there. Nothing of the machine can be written to: what is bound into the root is read-only.
+#
+#     systemd_box.sh FOLDER CHECKOUT PACKAGES PYTHON COMMAND...
+#
+# FOLDER is replaced in this namespace alone; what is in FOLDER/etc is copied to /etc.
+set -eu
+folder=$1 checkout=$2 packages=$3 python=$4
+shift 4
+
+bind() {
+    mkdir -p "$root$2"
+    mount --bind "$1" "$root$2"
+    mount -o remount,bind,ro "$root$2"
+}
+
+mount --make-rprivate /
+root=$folder/root
+mkdir -p "$root"
+mount -t tmpfs -o mode=755 tmpfs "$root"
+cd "$root"
+mkdir -p dev etc/systemd home old proc root run sys tmp var/log var/tmp
+ln -s ../run var/run
+chmod 1777 tmp var/tmp
+
+bind /usr /usr
+for name in bin sbin lib lib32 lib64; do
+    if [ -L "/$name" ]; then
+        cp -a "/$name" .
+    elif [ -d "/$name" ]; then
+        bind "/$name" "/$name"
+    fi
+done
+for name in passwd group nsswitch.conf hosts ld.so.cache localtime ssl; do
+    [ ! -e "/etc/$name" ] || cp -a "/etc/$name" etc/
+done
+cp -a "$folder/etc/." etc/
+bind "$checkout" /opt/mailworker/checkout
+bind "$packages" /opt/mailworker/packages
+if [ "$python" != /usr ]; then
+    bind "$python" /opt/python
+    touch etc/ld.so.conf
+fi
+cp -a "$folder/opt/." opt/
+
+for name in null zero full random urandom tty; do
+    cp -a "/dev/$name" "dev/$name"
+done
+ln -s pts/ptmx dev/ptmx
+mkfifo dev/kmsg # systemd's log, which goes on to our output
+cat <>dev/kmsg &
+mount --bind dev dev # systemd mounts its own where there is no mount
+mkdir dev/mqueue dev/pts dev/shm
+mount -t devpts -o ptmxmode=666 devpts dev/pts
+mount -t tmpfs tmpfs dev/shm
+mount --bind run run
+mount -t proc proc proc
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+mount -t sysfs -o ro sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+ip link set lo up
+
+pivot_root . old
+umount -l /old
+rmdir /old
+if [ -e etc/ld.so.conf ]; then
+    echo /opt/python/lib >etc/ld.so.conf # its own library, not Debian's of the same name
+    ldconfig
+fi
+# No clock, module or restart of the machine, whatever a service may try.
+exec setpriv --bounding-set=-sys_time,-sys_module,-sys_rawio,-sys_boot,-syslog "$@"
