@@ -7,7 +7,6 @@ import mmap
 import os
 import select
 import socket
-import stat
 import time
 from pathlib import Path
 from typing import Protocol
@@ -15,11 +14,7 @@ from typing import Protocol
 from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.log.line import describe
-
-# A log belongs to its owner, others may read it; nginx's NGX_FILE_DEFAULT_ACCESS.
-_FILE_MODE = 0o644
-# O_NONBLOCK means nothing to a file, but a FIFO or terminal that nobody reads must not hold a worker.
-_FILE_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+from mailworker.log.opening import give_log, open_log
 
 
 class Sink(Protocol):
@@ -197,19 +192,15 @@ _MONTHS = (
 
 
 def _open(path: Path) -> int:
-    """Open a log. A symbolic link is followed only if root or we made it: others could aim it at any file."""
     try:
-        follow = path.is_symlink() and path.lstat().st_uid in (0, os.geteuid())
-        return os.open(path, _FILE_FLAGS | (0 if follow else os.O_NOFOLLOW), _FILE_MODE)
+        return open_log(path)
     except OSError as error:
         raise StartError(f'open() "{path}" failed {describe(error)}') from None
 
 
 def _give(descriptor: int, path: Path, owner: int) -> None:
     try:
-        status = os.fstat(descriptor)
-        if stat.S_ISREG(status.st_mode) and status.st_uid != owner:
-            os.fchown(descriptor, owner, -1)
+        give_log(descriptor, owner)
     except OSError as error:
         os.close(descriptor)
         raise StartError(f'chown() "{path}" failed {describe(error)}') from None
