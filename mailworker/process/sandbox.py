@@ -33,7 +33,7 @@ _CALLS: Final = {
     "close": (3, 57), "splice": (275, 76), "connect": (42, 203), "setsockopt": (54, 208), "getsockopt": (55, 209),
     "getsockname": (51, 204), "getpeername": (52, 205), "shutdown": (48, 210), "recvmsg": (47, 212),
     "sendmsg": (46, 211), "readv": (19, 65), "writev": (20, 66), "accept": (43, 202), "bind": (49, 200),
-    "pipe2": (293, 59), "fcntl": (72, 25), "futex": (202, 98), "getrandom": (318, 278), "brk": (12, 214),
+    "pipe2": (293, 59), "futex": (202, 98), "getrandom": (318, 278), "brk": (12, 214),
     "munmap": (11, 215), "mremap": (25, 216), "madvise": (28, 233), "clock_gettime": (228, 113),
     "gettimeofday": (96, 169), "time": (201, None), "nanosleep": (35, 101), "clock_nanosleep": (230, 115),
     "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72), "epoll_create1": (291, 20),
@@ -46,26 +46,45 @@ _CALLS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Condition:
-    """A system call that is harmless where an argument, counted from 0, has one of `values` under `mask`."""
+class _Test:
+    """Whether an argument of a system call, counted from 0, has one of `values` under `mask`."""
 
-    numbers: tuple[int, int]
     argument: int
     mask: int
     values: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """A system call that is harmless where all `tests` hold; one of several that are for the same call is enough."""
+
+    numbers: tuple[int, int]
+    tests: tuple[_Test, ...]
+
+
 _ALL: Final = 0xFFFFFFFF
 _PROT_EXEC: Final = 4
+# linux/fcntl.h and asm-generic/fcntl.h, which have other values, or no such thing, on systems without a fence.
+_F_DUPFD, _F_GETFD, _F_SETFD, _F_GETFL, _F_SETFL = range(5)
+_F_DUPFD_CLOEXEC, _F_SETPIPE_SZ, _F_GETPIPE_SZ = 1030, 1031, 1032
+_O_ASYNC: Final = 0o20000
 # asm-generic/ioctls.h: what a blocking socket becomes another kind by, and what is closed when a program is executed.
+# Not among them: FIOASYNC, FIOSETOWN and SIOCSPGRP, which would have the kernel send signals for us.
 _FIONBIO, _FIOCLEX = 0x5421, 0x5451
+_FCNTL: Final = (72, 25)
+# Neither F_SETOWN, F_SETOWN_EX, F_SETSIG, F_SETLEASE nor F_NOTIFY, for the same reason.
+_FCNTL_COMMANDS: Final = (
+    _F_DUPFD, _F_GETFD, _F_SETFD, _F_GETFL, _F_DUPFD_CLOEXEC, _F_SETPIPE_SZ, _F_GETPIPE_SZ,
+)  # fmt: skip
 _CONDITIONS: Final = (
-    _Condition((41, 198), 0, _ALL, (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)),  # socket
-    _Condition((9, 222), 2, _PROT_EXEC, (0,)),  # mmap
-    _Condition((10, 226), 2, _PROT_EXEC, (0,)),  # mprotect
-    _Condition((16, 29), 1, _ALL, (_FIONBIO, _FIOCLEX)),  # ioctl
+    _Condition(_FCNTL, (_Test(1, _ALL, _FCNTL_COMMANDS),)),
+    _Condition(_FCNTL, (_Test(1, _ALL, (_F_SETFL,)), _Test(2, _O_ASYNC, (0,)))),
+    _Condition((41, 198), (_Test(0, _ALL, (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)),)),  # socket
+    _Condition((9, 222), (_Test(2, _PROT_EXEC, (0,)),)),  # mmap
+    _Condition((10, 226), (_Test(2, _PROT_EXEC, (0,)),)),  # mprotect
+    _Condition((16, 29), (_Test(1, _ALL, (_FIONBIO, _FIOCLEX)),)),  # ioctl
     # openat: write behind what is there, no more
-    _Condition((257, 56), 2, os.O_ACCMODE | os.O_APPEND | os.O_TRUNC, (os.O_WRONLY | os.O_APPEND,)),
+    _Condition((257, 56), (_Test(2, os.O_ACCMODE | os.O_APPEND | os.O_TRUNC, (os.O_WRONLY | os.O_APPEND,)),)),
 )
 
 # linux/seccomp.h and linux/filter.h
@@ -82,6 +101,8 @@ _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _WRITE_FILE, _MAKE_REGULAR = 1 << 1, 1 << 8
+# From version 6 on: signals to processes outside, also those that the kernel sends for us.
+_SCOPED_VERSION, _SCOPE_SIGNAL = 6, 1 << 1
 # How many rights over files each version knows of.
 _RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
 _MOST_RIGHTS: Final = 16
@@ -123,11 +144,20 @@ def _program(architecture: int, column: int) -> Iterable[bytes]:
 
 
 def _conditional(condition: _Condition, column: int) -> Iterable[bytes]:
-    checks = [step for value in condition.values for step in (_step(_IF_EQUAL, value, 0, 1), _step(_RETURN, _ALLOW))]
-    load = _step(_LOAD, _ARGUMENTS + 8 * condition.argument)  # the lower half, as these machines are little-endian
-    body = [load, _step(_AND, condition.mask), *checks, _step(_RETURN, _REFUSE)]
-    yield _step(_IF_EQUAL, condition.numbers[column], 0, len(body))
-    yield from body
+    body = [_step(_RETURN, _ALLOW)]
+    for test in reversed(condition.tests):
+        body = [*_tested(test, len(body)), *body]
+    yield from (_step(_LOAD, _NUMBER), _step(_IF_EQUAL, condition.numbers[column], 0, len(body)), *body)
+
+
+def _tested(test: _Test, rest: int) -> Iterable[bytes]:
+    """Go on behind this where the test holds, or else behind `rest` steps more."""
+    yield _step(_LOAD, _ARGUMENTS + 8 * test.argument)  # the lower half, as these machines are little-endian
+    yield _step(_AND, test.mask)
+    *others, last = test.values
+    for place, value in enumerate(others):
+        yield _step(_IF_EQUAL, value, len(others) - place)
+    yield _step(_IF_EQUAL, last, 0, rest)
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
@@ -140,7 +170,7 @@ def _landlock(libc: ctypes.CDLL, log_folders: Iterable[Path]) -> None:
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
     if version < 1:
         return
-    handled = struct.pack("@Q", (1 << _RIGHTS.get(version, _MOST_RIGHTS)) - 1)
+    handled = _ruleset(version)
     rules = libc.syscall(_CREATE_RULESET, handled, ctypes.c_size_t(len(handled)), 0)
     if rules < 0:
         raise _failed("landlock_create_ruleset()")
@@ -151,6 +181,12 @@ def _landlock(libc: ctypes.CDLL, log_folders: Iterable[Path]) -> None:
             raise _failed("landlock_restrict_self()")
     finally:
         os.close(rules)
+
+
+def _ruleset(version: int) -> bytes:
+    """struct landlock_ruleset_attr: rights over files, over the network, and what ends at the fence."""
+    files = (1 << _RIGHTS.get(version, _MOST_RIGHTS)) - 1
+    return struct.pack("@Q", files) if version < _SCOPED_VERSION else struct.pack("@QQQ", files, 0, _SCOPE_SIGNAL)
 
 
 def _permit_logs(libc: ctypes.CDLL, rules: int, folder: Path) -> None:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import json
 import mmap
 import os
 import resource
+import signal
 import socket
+import struct
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,9 +25,19 @@ from mailworker.log.log import Log
 from mailworker.process import sandbox
 from mailworker.process.hardening import LIBC, harden
 
+# linux/fcntl.h, asm-generic/sockios.h and linux/prctl.h, where Python does not name them
+F_SETOWN_EX, F_OWNER_PID = 15, 1
+FIOSETOWN, SIOCSPGRP = 0x8901, 0x8902
+PR_SET_PDEATHSIG = 1
 APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 PTRACE_ATTACH = 16
 PROCESS_VM_READV = {"x86_64": 310, "aarch64": 270}
+
+
+def call(result: int) -> None:
+    """What a call of the C library gave; raises OSError."""
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "")
 
 
 def attempts(folder: Path, parent: int) -> dict[str, Callable[[], object]]:
@@ -31,10 +45,6 @@ def attempts(folder: Path, parent: int) -> dict[str, Callable[[], object]]:
     assert LIBC is not None
     libc, listening = LIBC, socket.socket()
     number = PROCESS_VM_READV[os.uname().machine]
-
-    def call(result: int) -> None:
-        if result < 0:
-            raise OSError(ctypes.get_errno(), "")
 
     return {
         "append to a log": lambda: os.write(os.open(folder / "error.log", APPEND), b"x"),
@@ -53,6 +63,7 @@ def attempts(folder: Path, parent: int) -> dict[str, Callable[[], object]]:
         "trace a process": lambda: call(libc.ptrace(PTRACE_ATTACH, parent, None, None)),
         "read another's memory": lambda: call(libc.syscall(number, parent, None, 0, None, 0, 0)),
         "signal a process": lambda: os.kill(parent, 0),
+        **{f"signal by {name}": attempt for name, attempt in signalling(parent).items()},
         "listen": listening.listen,
         "open a netlink socket": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
         "make memory executable": lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC),
@@ -60,6 +71,28 @@ def attempts(folder: Path, parent: int) -> dict[str, Callable[[], object]]:
         "become another": lambda: os.setuid(os.getuid()),
         "enter a namespace": lambda: call(libc.unshare(0x10000000)),
         "connect": lambda: socket.socket().connect_ex(("127.0.0.1", 9)),
+    }
+
+
+def signalling(parent: int) -> dict[str, Callable[[], object]]:
+    """Ways to let the kernel send a signal for us, when a descriptor becomes ready or somebody dies."""
+    assert LIBC is not None
+    libc = LIBC
+    ours = socket.socket()
+    owner = struct.pack("@ii", F_OWNER_PID, parent)
+    return {
+        "F_SETOWN": lambda: fcntl.fcntl(ours, fcntl.F_SETOWN, parent),
+        "F_SETOWN_EX": lambda: fcntl.fcntl(ours, F_SETOWN_EX, owner),
+        "F_SETSIG": lambda: fcntl.fcntl(ours, fcntl.F_SETSIG, signal.SIGTERM),
+        "F_SETLEASE": lambda: fcntl.fcntl(ours, fcntl.F_SETLEASE, fcntl.F_WRLCK),
+        "F_NOTIFY": lambda: fcntl.fcntl(ours, fcntl.F_NOTIFY, fcntl.DN_CREATE),
+        "O_ASYNC": lambda: fcntl.fcntl(ours, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC),
+        "FIOASYNC": lambda: fcntl.ioctl(ours, termios.FIOASYNC, struct.pack("@i", 1)),
+        "FIOSETOWN": lambda: fcntl.ioctl(ours, FIOSETOWN, owner),
+        "SIOCSPGRP": lambda: fcntl.ioctl(ours, SIOCSPGRP, owner),
+        "PR_SET_PDEATHSIG": lambda: call(
+            libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM), None, None, None)
+        ),
     }
 
 
