@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailworker import __version__
+from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.native import version
 from mailworker.process import start
+from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Invocation
 from mailworker.process.signals import COMMANDS
 
@@ -78,6 +80,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         _show_version(options)
         if not options.any("tT"):
             return 0
+    try:
+        return _obey(arguments, options)
+    except StartError as error:  # of a process that is its own worker
+        start.say(f"[emerg] {error}")
+        return 1
+    except OSError as error:  # of a call that we cannot do without: a sandbox may refuse any
+        start.say(f"[emerg] {describe_bug(error)}")
+        return 1
+
+
+def _obey(arguments: Sequence[str], options: Options) -> int:
     try:
         invocation = _invocation(arguments, options)
     except OSError as error:

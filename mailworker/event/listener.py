@@ -8,13 +8,30 @@ import socket
 from collections.abc import Callable
 
 from mailworker.config.settings import Address, EventsSettings
+from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
 from mailworker.event.timers import Timed
+from mailworker.log.line import describe
 from mailworker.native import sockets
 
 # The peer went away between its connect and our accept; see accept(2), "Error handling".
 _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINTR)
+
+
+# What a sandbox says of a call that it does not let through.
+_REFUSED = (errno.ENOSYS, errno.EPERM, errno.EACCES)
+
+
+def check_accepting() -> None:
+    """Raise StartError where the system lets us accept nothing at all, so that clients would wait in vain.
+
+    A socket that does not listen is refused with EINVAL, if the call comes as far as that.
+    """
+    with socket.socket() as probe:
+        accepted = sockets.accept(probe.fileno())
+    if isinstance(accepted, int) and -accepted in _REFUSED:
+        raise StartError(f"accept() failed {describe(OSError(-accepted, os.strerror(-accepted)))}")
 
 
 class Listener(Timed):

@@ -13,7 +13,7 @@ from mailworker.config.settings import Address, Level, Listen, ResolverSettings,
 from mailworker.config.settings import Protocol as MailProtocol
 from mailworker.errors import OutOfConnections, Party
 from mailworker.event.connections import Connections
-from mailworker.event.listener import Listener
+from mailworker.event.listener import Listener, check_accepting
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
@@ -114,7 +114,8 @@ class MailService:
         return resolvers[settings]
 
     def start(self, loop: Loop, number: int, workers: int) -> None:
-        """Begin to accept, as worker `number` (from 0) of `workers`."""
+        """Begin to accept, as worker `number` (from 0) of `workers`. Raises StartError where that cannot be."""
+        check_accepting()
         events = self._settings.events
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
         self._relays = Relays(

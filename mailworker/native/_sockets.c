@@ -85,10 +85,6 @@ static PyObject *new_address(const union address *address)
     return made;
 }
 
-#ifdef SOCK_NONBLOCK
-#define MAKE_SOCKET(family) socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
-#define ACCEPT(fd, address, length) accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC)
-#else
 static int prepared(int fd)
 {
     if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)) {
@@ -101,8 +97,19 @@ static int prepared(int fd)
     return fd;
 }
 
+#ifdef SOCK_NONBLOCK
+#define MAKE_SOCKET(family) socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+
+/* A sandbox may know no accept4(), or have left it out. */
+static int accepted(int listening, struct sockaddr *address, socklen_t *length)
+{
+    int fd = accept4(listening, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    return fd < 0 && (errno == ENOSYS || errno == EPERM) ? prepared(accept(listening, address, length)) : fd;
+}
+#else
 #define MAKE_SOCKET(family) prepared(socket(family, SOCK_STREAM, 0))
-#define ACCEPT(fd, address, length) prepared(accept(fd, address, length))
+#define accepted(listening, address, length) prepared(accept(listening, address, length))
 #endif
 
 static PyObject *sockets_accept(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
@@ -115,7 +122,7 @@ static PyObject *sockets_accept(PyObject *Py_UNUSED(module), PyObject *const *ar
     if (!take_integers(arguments, given, 1, 1, values)) {
         return NULL;
     }
-    fd = ACCEPT((int) values[0], &address.any, &length);
+    fd = accepted((int) values[0], &address.any, &length);
     return fd < 0 ? failure() : Py_BuildValue("iN", fd, new_address(&address));
 }
 

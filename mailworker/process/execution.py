@@ -6,18 +6,17 @@ import errno
 import os
 import signal
 from collections.abc import Collection, Mapping
-from signal import Signals
 
 # What a filter of system calls says of those that it does not let through.
 _REFUSED = (errno.EPERM, errno.ENOSYS)
 
 
 def execute(
-    program: str, arguments: list[str], environment: Mapping[str, str], blocked: Collection[Signals] = ()
+    program: str, arguments: list[str], environment: Mapping[str, str], blocked: Collection[signal.Signals] = ()
 ) -> int:
-    """Execute `program` in a child that has only the signals of `blocked` blocked; returns its process id.
+    """Execute `program` in a child that has these signals blocked and no others; returns its process id.
 
-    Raises OSError.
+    Raises OSError. Without more ado, signals that are blocked here would stay so.
 
     posix_spawn(3) of glibc makes a child by clone3(2), for which it takes no EPERM: older containers give it. fork(2)
     does without.
@@ -30,13 +29,16 @@ def execute(
     return _fork(program, arguments, environment, blocked)
 
 
-def _fork(program: str, arguments: list[str], environment: Mapping[str, str], blocked: Collection[Signals]) -> int:
+def _fork(
+    program: str, arguments: list[str], environment: Mapping[str, str], blocked: Collection[signal.Signals]
+) -> int:
     """As `execute`; the child tells by a pipe, which closes when it executes, what it has failed with."""
     reading, writing = os.pipe()
     try:
         pid = os.fork()
         if pid == 0:
-            _become(program, arguments, environment, blocked, writing)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            _become(program, arguments, environment, writing)
     except OSError:
         os.close(reading)
         raise
@@ -50,12 +52,9 @@ def _fork(program: str, arguments: list[str], environment: Mapping[str, str], bl
     return pid
 
 
-def _become(
-    program: str, arguments: list[str], environment: Mapping[str, str], blocked: Collection[Signals], writing: int
-) -> None:
+def _become(program: str, arguments: list[str], environment: Mapping[str, str], writing: int) -> None:
     """The child's part, which never returns."""
     try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         os.execve(program, arguments, environment)
     except OSError as error:
         os.write(writing, b"%d" % (error.errno or 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from mailworker.config.settings import SharedZone
 from mailworker.errors import StartError
@@ -28,7 +29,8 @@ class Zone:
         except OSError as error:
             raise StartError(f"mmap(MAP_ANON|MAP_SHARED, {size}) failed ({error.errno}: {error.strerror})") from error
         if hasattr(mmap, "MADV_DONTDUMP"):  # a core file shall hold no sessions of clients
-            memory.madvise(mmap.MADV_DONTDUMP)
+            with suppress(OSError):  # a sandbox may refuse it
+                memory.madvise(mmap.MADV_DONTDUMP)
         self.name = name
         self.size = size
         self.memory = memory

@@ -10,8 +10,10 @@ from dataclasses import replace
 import pytest
 
 from mailworker.config.settings import Address, EventsSettings, InetAddress
-from mailworker.event.listener import Listener
+from mailworker.errors import StartError
+from mailworker.event.listener import Listener, check_accepting
 from mailworker.event.loop import Loop
+from mailworker.native import sockets
 from mailworker.native.sockets import accept
 from tests.event.bench import Alarm, Bench, Watcher, watch
 
@@ -340,3 +342,10 @@ def test_a_refused_registration_after_a_pause_is_another_pause(
     bench.loop.run()
     assert it.failures == [errno.EMFILE, errno.ENOSPC, errno.ENOSPC]
     assert len(it.connections) == 1
+
+
+def test_whoever_may_accept_nothing_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_accepting()
+    monkeypatch.setattr(sockets, "accept", lambda listening: -errno.ENOSYS)
+    with pytest.raises(StartError, match=r"^accept\(\) failed \(38: Function not implemented\)$"):
+        check_accepting()

@@ -25,16 +25,17 @@ def refusal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("refusal")
-def test_a_program_is_executed_with_no_signals_blocked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("blocked", [set(), {signal.SIGHUP}])
+def test_a_program_is_executed_with_its_signals_blocked(tmp_path: Path, blocked: set[signal.Signals]) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     try:
-        pid = execute(sys.executable, [sys.executable, "-c", TELL, str(tmp_path / "told")], {"NAME": "value"})
+        pid = execute(sys.executable, [sys.executable, "-c", TELL, str(tmp_path / "told")], {"NAME": "value"}, blocked)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     told = (tmp_path / "told").read_text()
     assert "'NAME': 'value'" in told
-    assert told.endswith("set()")
+    assert told.endswith(f" {blocked}")
 
 
 @pytest.mark.usefixtures("refusal")

@@ -197,9 +197,13 @@ class Mailworker:
 
 
 def written_pid(pid_file: Path) -> int | None:
-    """The process id in a pid file; None where there is none, or no file."""
+    """The process id in a pid file; None where there is none, or no file.
+
+    Anything else than a positive number is none: kill(2) takes 0 and -1 for all processes there are.
+    """
     with suppress(FileNotFoundError, ValueError):
-        return int(pid_file.read_text())
+        pid = int(pid_file.read_text())
+        return pid if pid > 0 else None
     return None
 
 
