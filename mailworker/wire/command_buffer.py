@@ -68,6 +68,12 @@ class CommandBuffer:
         self._taken = self._searched = end
         return bytes(self._bytes[start:end])
 
+    def skip(self, length: int) -> int:
+        """Forget the next `length` bytes, behind a command that was released; gives how many have yet to come."""
+        skipped = min(length, len(self._bytes))
+        self._bytes = self._bytes[skipped:]
+        return length - skipped
+
     def release(self) -> None:
         """The command is complete: free the room of what was taken."""
         self._bytes = self._bytes[self._taken :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar, TypeVar
+from typing import ClassVar, NoReturn, TypeVar
 
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.command_buffer import CommandBuffer
@@ -95,8 +95,12 @@ class CommandParser:
         match = _VERB_LINE.fullmatch(line)
         verb = verbs.get(match[1].upper()) if match else None
         if match is None or verb is None:
-            raise InvalidCommand
+            self._refuse(line)
         return verb, match[2] or b"", line
+
+    def _refuse(self, _line: bytes) -> NoReturn:
+        """A line that is no command of the protocol. Raises InvalidCommand."""
+        raise InvalidCommand
 
     def _split_arguments(self, text: bytes) -> tuple[bytes, ...]:
         words = split_words(text)

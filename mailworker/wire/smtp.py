@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
+from mailworker.wire.command import InvalidCommand
 from mailworker.wire.command_parser import CommandParser
 
 
@@ -47,19 +48,46 @@ _CONTROL = re.compile(rb"[\0-\x1f\x7f]")
 
 _VERBS = {verb.value: verb for verb in SmtpVerb}
 
+# The one command of SMTP that octets follow without a go-ahead (RFC 3030 section 2), and how it is said.
+_CHUNK = re.compile(rb"[ \t]*BDAT(?![A-Za-z])", re.IGNORECASE)
+_COUNTED_CHUNK = re.compile(rb"BDAT +([0-9]{1,19})(?: +LAST)? *\r?\n", re.IGNORECASE)
+
 
 class SmtpParser(CommandParser):
-    """Parser of SMTP commands."""
+    """Parser of SMTP commands.
 
-    __slots__ = ()
+    BDAT is invalid, and its octets are no commands: they are dropped unseen, at most `limit` of them. Where there are
+    more, or nobody can tell how many, the client has to go.
+    """
+
+    __slots__ = ("_limit", "_octets")
 
     maximum_arguments: ClassVar[int] = 11
 
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._limit = limit
+        self._octets = 0  # of a chunk, which have yet to come
+
     def next(self) -> SmtpCommand | None:
         """The next command; None while it is incomplete. Raises InvalidCommand and TooLongCommand."""
+        if self._octets:
+            self._octets = self._buffer.skip(self._octets)
         line = self._verb_line(_VERBS)
         if line is None:
             return None
         verb, text, whole = line
         command = whole.rstrip(b" \r\n")
         return SmtpCommand(verb, self._split_arguments(text), command, whole[len(command) :])
+
+    def discard(self) -> None:
+        super().discard()
+        self._octets = 0
+
+    def _refuse(self, line: bytes) -> NoReturn:
+        if _CHUNK.match(line):
+            chunk = _COUNTED_CHUNK.fullmatch(line)
+            if chunk is None or int(chunk[1]) > self._limit:
+                raise InvalidCommand(close=True)
+            self._octets = int(chunk[1])
+        raise InvalidCommand

@@ -51,6 +51,12 @@ TABLE: Mapping[str, Entry] = {
         "answers `530 5.7.1 Authentication required` before TLS",
         "`only` means that nothing is done in clear",
     ),
+    "octets-obeyed": Entry(
+        Why.SAFER,
+        "refuses BDAT, and then obeys the octets of its chunk as commands",
+        "drops as many octets as BDAT tells; closes where it does not tell, or they do not fit `smtp_client_buffer`",
+        "RFC 3030, 2: what is in a message must not send another one",
+    ),
     "verdict-fails-closed": Entry(
         Why.SAFER,
         "lets the client in after an HTTP status other than 2xx with `Auth-Status: OK`, without a status line, "

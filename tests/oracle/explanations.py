@@ -226,7 +226,12 @@ def _xclient_xtext(case: Case, at: Divergence) -> bool:
     return at.ours.startswith(start) and at.theirs.startswith(start) and at.theirs == plain
 
 
+def _octets_obeyed(case: Case, at: Divergence) -> bool:
+    return case.protocol == "smtp" and "BDAT" in _unread(at).upper()
+
+
 RULES: Mapping[str, Rule] = {
+    "octets-obeyed": _octets_obeyed,
     "pop3-buffer": _pop3_buffer,
     "response-buffer": _response_buffer,
     "pipelining": _pipelining,

@@ -139,7 +139,7 @@ def test_a_line_without_an_end_is_one_error(stage: Stage, speech: Speech) -> Non
 TOO_EARLY = {
     IMAP: [b"a SELECT INBOX", b"a APPEND INBOX {5}", b'a ID ("name" "x")', b"a ENABLE UTF8=ACCEPT", b"a UNKNOWN"],
     POP3: [b"STAT", b"RETR 1", b"DELE 1", b"TOP 1 0", b"UTF8", b"UNKNOWN"],
-    SMTP: [b"DATA", b"BDAT 5 LAST", b"VRFY root", b"EXPN all", b"HELP", b"ETRN x", b"TURN", b"XCLIENT NAME=x"],
+    SMTP: [b"DATA", b"BDAT 5 LAST\r\nabc", b"VRFY root", b"EXPN all", b"HELP", b"ETRN x", b"TURN", b"XCLIENT NAME=x"],
 }
 
 
@@ -156,8 +156,19 @@ def test_what_needs_a_login_is_refused_before_it(stage: Stage, speech: Speech) -
 def test_chunks_that_come_too_early_are_never_accepted(stage: Stage) -> None:
     for way in WAYS:
         client = stage.greeted(SMTP, "every", tls=way.tls)
-        stage.say(client, b"BDAT 5 LAST\r\nhello\r\nQUIT\r\n", slowly=way.slowly)
-        assert client.rest() == SMTP.invalid * 2 + b"221 2.0.0 Bye\r\n"
+        stage.say(client, b"BDAT 5 LAST\r\nhelloQUIT\r\n", slowly=way.slowly)
+        assert client.rest() == SMTP.invalid + b"221 2.0.0 Bye\r\n"
+
+
+def test_no_octet_of_a_chunk_is_obeyed(stage: Stage) -> None:
+    forged = b"RSET\r\nMAIL FROM:<boss@example.com>\r\nRCPT TO:<victim@example.com>\r\nDATA\r\n"
+    for way in WAYS:
+        client = stage.greeted(SMTP, "every", tls=way.tls)
+        stage.say(client, b"BDAT %d LAST\r\n%bQUIT\r\n" % (len(forged), forged), slowly=way.slowly)
+        assert client.rest() == SMTP.invalid + b"221 2.0.0 Bye\r\n"
+        client = stage.greeted(SMTP, "every", tls=way.tls)
+        stage.say_what_fits(client, b"BDAT 99999 LAST\r\n" + forged, slowly=way.slowly)
+        assert client.rest() == SMTP.invalid
 
 
 def test_each_protocol_has_its_table() -> None:

@@ -63,7 +63,7 @@ INVALID = [
     _one(b"\tNOOP\r\n", Invalid()),
     _one(b"NOOP\t\r\n", Invalid()),
     _one(b"NO\rOP\r\n", Invalid()),
-    _one(b"DATA\r\nBDAT 5 LAST\r\nXCLIENT ADDR=::1\r\n", *[Invalid()] * 3),
+    _one(b"DATA\r\nXCLIENT ADDR=::1\r\n", *[Invalid()] * 2),
     _one(b"NOO\r\nNOOPS\r\nNOOP\r\n", Invalid(), Invalid(), NOOP),
     _one(b"MAIL:x\r\n", Invalid()),
     _one(b"EHL\0 x\r\n", Invalid()),
@@ -71,6 +71,36 @@ INVALID = [
     _one(b"FOO {3+}\r\n", Invalid()),
     _one(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", *[Invalid()] * 3),
     _one(b"\x16\x03\x01\x02\0\x01\0\n", Invalid()),
+]
+
+CHUNKS = [
+    _one(b"BDAT 10 LAST\r\nNOOP\r\nRSETNOOP\r\n", Invalid(), NOOP),
+    _one(b"bdat 5\nNOOP\nBDAT 0\r\nBDAT 1 last \r\n\nNOOP\r\n", *[Invalid()] * 3, NOOP),
+    _one(b"BDAT  0012 \r\nNOOP\r\nNOOP\r\nNOOP\r\n", Invalid(), NOOP),
+    _one(b"BDAT 7\r\nNOO", Invalid()),
+    _one(b"BDAT 4096\r\n" + b"NOOP\r\n" * 700, Invalid(), Invalid(), *[NOOP] * 17),
+    *(
+        _one(line + b"\r\n", Invalid(close=True))
+        for line in (
+            b"BDAT",
+            b"BDAT ",
+            b"BDAT LAST",
+            b"BDAT -1",
+            b"BDAT +1",
+            b"BDAT 1x",
+            b"BDAT 1 2",
+            b"BDAT 1 LASTS",
+            b"BDAT\t1",
+            b"BDAT=1",
+            b" BDAT 1",
+            b"\tbdat 1",
+            b"BDAT 1\0",
+            b"BDAT 1\rLAST",
+            b"BDAT 4097",
+            b"BDAT 99999999999999999999999",
+        )
+    ),
+    _one(b"BDATA 1\r\nNOOP\r\n", Invalid(), NOOP),
 ]
 
 RESPONSES = [
@@ -92,4 +122,4 @@ BOUNDS = [
     Case(b"x" * 5000, (TooLong(b"x" * 4096),)),
 ]
 
-CASES = VERBS + ENVELOPES + INVALID + RESPONSES + BOUNDS
+CASES = VERBS + ENVELOPES + INVALID + CHUNKS + RESPONSES + BOUNDS
