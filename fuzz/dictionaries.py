@@ -22,7 +22,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "proxy": ("PROXY ", "TCP4 ", "TCP6 ", "UNKNOWN", "\r\n", "\r\n\r\n\0\r\nQUIT\n", "\x21\x11\0\x0c", "::1"),
     "auth": ("HTTP/1.0 200 OK\r\n", "Auth-Status: ", "OK", "WAIT", "Auth-Wait: ", "Auth-Server: ", "Auth-Port: ",
              "Auth-User: ", "Auth-Pass: ", "Auth-Error-Code: ", "Auth-Error-SASL: ", "\r\n", "127.0.0.1"),
-    "backend": ("* OK", "* BYE", "+ ", "a OK", "+OK", "-ERR", "220 ", "250-", "250 ", "\r\n"),
+    "backend": ("* OK", "* BYE", "* bye", "+ ", "+\r\n", "a OK", "a Ok", "+OK", "-ERR", "220 ", "250-", "250 ", "\r\n"),
     "dns": ("\xc0\x0c", "\0\1\0\1", "\0\5\0\1", "\0\x0c\0\1", "\0\x1c\0\1", "\0\4"),
     "config": (*_DIRECTIVES, "{", "}", ";", "on", "off", "127.0.0.1:143", "unix:/a", "shared:a:1m", "plain", "TLSv1.2"),
 }  # fmt: skip

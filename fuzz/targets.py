@@ -94,7 +94,9 @@ def _read_replies(make: Callable[[int], ReplyReader]) -> Callable[[Iterable[byte
                     replies.append(reply)
         except TooLongReply as error:
             return [*replies, error.text]
-        return [*replies, reader.rest()]
+        rest = reader.rest()
+        assert make is not Pop3ReplyReader or b"\r\n" not in rest, f"{rest!r} is waited for"
+        return [*replies, rest]
 
     return read
 

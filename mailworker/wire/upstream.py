@@ -1,7 +1,8 @@
 """A backend's replies during login, and the commands that log in.
 
 nginx (ngx_mail_proxy_module.c) takes whatever one read brings as a reply. Here lines decide: a reply has the same
-end however the network cuts it, and bytes behind the last one are kept for the client.
+end however the network cuts it, and bytes behind the last one are kept for the client. Keywords are the same in any
+case (RFC 9051 section 9, RFC 1939 section 3, RFC 5321 section 2.4); a tag is not.
 """
 
 from __future__ import annotations
@@ -19,9 +20,6 @@ _NUL = re.compile(rb"\0")
 # Control bytes, but for tabs and CRLF.
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
-
-# Bytes with CRLF, as in nginx: what is shorter says nothing yet.
-_SHORTEST_REPLY = 4
 
 
 @dataclass(slots=True)
@@ -92,7 +90,7 @@ class _ReplyReader(ABC):
         while (crlf := buffer.find(b"\r\n", self._scanned, self._limit)) >= 0:
             line = buffer[self._scanned : crlf]
             self._scanned = crlf + 2
-            if self._scanned >= _SHORTEST_REPLY and self._is_last(line):
+            if self._is_last(line):
                 self._replies += 1
                 return Reply(self._take(self._scanned))
         if len(buffer) >= self._limit:
@@ -146,7 +144,7 @@ class SmtpReplyReader(_ReplyReader):
 
 def expect_imap_greeting(reply: Reply) -> None:
     """Raises InvalidReply unless the server is ready for a login; PREAUTH and BYE are not."""
-    _expect(reply.data.startswith(b"* OK"), reply)
+    _expect(reply.data[:4].upper() == b"* OK", reply)
 
 
 def expect_imap_continuation(reply: Reply) -> None:
@@ -156,13 +154,14 @@ def expect_imap_continuation(reply: Reply) -> None:
 
 def expect_imap_ok(reply: Reply, tag: bytes) -> None:
     """Raises InvalidReply unless the command with `tag` succeeded; the error's text is without the tag, as nginx's."""
-    if not reply.last_line.startswith(tag + b" OK"):
-        raise InvalidReply(reply, reply.last_line.removeprefix(tag + b" "))
+    line, start = reply.last_line, tag + b" "
+    if not line.startswith(start) or line[len(start) :][:2].upper() != b"OK":
+        raise InvalidReply(reply, line.removeprefix(start))
 
 
 def expect_pop3_ok(reply: Reply) -> None:
     """Raises InvalidReply unless the reply is positive."""
-    _expect(reply.data.startswith(b"+OK"), reply)
+    _expect(reply.data[:3].upper() == b"+OK", reply)
 
 
 def expect_smtp_code(reply: Reply, *codes: bytes) -> None:

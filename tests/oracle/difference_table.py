@@ -204,6 +204,18 @@ TABLE: Mapping[str, Entry] = {
         "takes one line, or all lines of an SMTP reply and the untagged ones of IMAP; passes on what comes behind",
         "a reply has the same end however the network cuts it",
     ),
+    "short-reply": Entry(
+        Why.SOUNDER,
+        "waits for more, up to `timeout`, behind a backend's reply of less than four bytes, such as `+` alone",
+        "takes every line for what it is",
+        "RFC 9051, 7.5: old servers send no space behind `+`",
+    ),
+    "keyword-case": Entry(
+        Why.SOUNDER,
+        "refuses an IMAP or POP3 backend that does not say `OK` in capitals",
+        "takes keywords in any case",
+        "RFC 9051, 9 and RFC 1939, 3",
+    ),
     "long-xclient": Entry(
         Why.SOUNDER,
         "sends XCLIENT of any length",

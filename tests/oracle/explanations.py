@@ -230,7 +230,15 @@ def _octets_obeyed(case: Case, at: Divergence) -> bool:
     return case.protocol == "smtp" and "BDAT" in _unread(at).upper()
 
 
+def _short_reply(case: Case, at: Divergence) -> bool:
+    """nginx waits, and mailworker goes on or gives up."""
+    short = any(isinstance(answer, bytes) and len(answer) < 4 and answer.endswith(b"\r\n") for answer in case.backend)
+    waits = not at.theirs.startswith(("backend < ", "client < ", "client = closed"))
+    return short and waits and any(line == "backend = connected" for line in at.common)
+
+
 RULES: Mapping[str, Rule] = {
+    "short-reply": _short_reply,
     "octets-obeyed": _octets_obeyed,
     "pop3-buffer": _pop3_buffer,
     "response-buffer": _response_buffer,

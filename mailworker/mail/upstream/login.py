@@ -34,8 +34,8 @@ def smtp_wanted(code: bytes, command: str | None, *others: bytes) -> Wanted:
 
 
 IMAP_GREETING = Wanted(b"* OK", None, None, expect_imap_greeting)
-_IMAP_LOGIN = Wanted(b"+ ", None, "LOGIN command", expect_imap_continuation)
-_IMAP_USER = Wanted(b"+ ", None, "user name", expect_imap_continuation)
+_IMAP_LOGIN = Wanted(b"+", None, "LOGIN command", expect_imap_continuation)
+_IMAP_USER = Wanted(b"+", None, "user name", expect_imap_continuation)
 _IMAP_PASSWORD = Wanted(b"", None, "password", _anything)
 POP3_GREETING = Wanted(b"+OK", None, None, expect_pop3_ok)
 _POP3_USER = Wanted(b"+OK", None, "user name", expect_pop3_ok)

@@ -41,8 +41,8 @@ class Wanted(NamedTuple):
     """What a reply must be for the login to go on.
 
     The usual one, which comes whole, has a last line that starts with `last`, and lines before it that start with
-    `others`, None where there are none. `expect` tells of any reply; it raises InvalidReply. `command` is how the
-    log calls what was asked, None for the greeting.
+    `others`, None where there are none; keywords are in capitals. `expect` tells of any reply; it raises InvalidReply.
+    `command` is how the log calls what was asked, None for the greeting.
     """
 
     last: bytes

@@ -100,6 +100,7 @@ def _backends(protocol: str) -> Iterator[Case]:
         protocol,
         *LOGIN[protocol],
         backend=("",),
+        differs=Difference("short-reply", ISE[protocol]),
     )
     greeting = {"imap": "* OK ", "pop3": "+OK ", "smtp": "220 "}[protocol] + "x" * 100
     yield case(

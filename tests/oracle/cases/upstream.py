@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.oracle.case import Act, Case, accept, base64, case
+from tests.oracle.case import Act, Case, Difference, accept, base64, case
 from tests.oracle.cases.auth_http import LOGIN
 
 PLAIN = base64("\0user\0pass")
@@ -104,6 +104,36 @@ CASES: tuple[Case, ...] = (
     case("AUTH PLAIN is not known", "smtp-directlogin", f"AUTH PLAIN {PLAIN}", backend=(None, None, "503 5.5.1 what")),
     case(
         "XCLIENT with a user that the service gave", "smtp", f"AUTH PLAIN {PLAIN}", auth=accept("Auth-User: a@b.test")
+    ),
+    case(
+        "+ alone",
+        "imap-hasty",
+        "a LOGIN user pass",
+        backend=(None, "+", "+"),
+        differs=Difference("short-reply", "a OK done", "timed out"),
+    ),
+    *(
+        case(
+            f"the backend answers with {reply} alone",
+            f"{protocol}-hasty",
+            *LOGIN[protocol],
+            backend=(None, reply),
+            differs=Difference("short-reply", "upstream sent invalid response", "timed out"),
+        )
+        for protocol, reply in (("imap", "*"), ("pop3", ""), ("smtp", "2"))
+    ),
+    *(
+        case(
+            "keywords in small letters",
+            protocol,
+            *LOGIN[protocol],
+            backend=backend,
+            differs=Difference("keyword-case", "client logged in", "upstream sent invalid response"),
+        )
+        for protocol, backend in (
+            ("imap", ("* Ok ready", None, None, "a Ok done")),
+            ("pop3", ("+Ok ready", "+ok", "+Ok done")),
+        )
     ),
     case(
         "an answer of several lines to the login",
