@@ -12,6 +12,7 @@ from mailworker.config.merge import merged
 from mailworker.config.settings import ProxyProtocol, ProxySettings
 from mailworker.config.tree import Parser
 from mailworker.config.values import BUFFER, PAGE
+from mailworker.config.xclient_guard import XclientGuard
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class ProxyDraft:
     proxy_smtp_auth: bool = UNSET
     proxy_protocol: ProxyProtocol = UNSET
     proxy_socket_keepalive: bool = UNSET
+    proxy_smtp_xclient_guard: XclientGuard = UNSET
 
 
 DEFAULTS: Final = ProxyDraft(
@@ -37,6 +39,7 @@ DEFAULTS: Final = ProxyDraft(
     proxy_smtp_auth=False,
     proxy_protocol=ProxyProtocol.OFF,
     proxy_socket_keepalive=False,
+    proxy_smtp_xclient_guard=XclientGuard.ANONYMOUS,
 )
 
 
@@ -51,12 +54,14 @@ def freeze(parser: Parser, server: Scope, mail: Scope) -> ProxySettings:
         smtp_auth=draft.proxy_smtp_auth,
         proxy_protocol=draft.proxy_protocol,
         socket_keepalive=draft.proxy_socket_keepalive,
+        xclient_guard=draft.proxy_smtp_xclient_guard,
         ssl=proxy_ssl.freeze(parser, server, mail),
     )
 
 
 _BOTH: Final = Context.MAIL | Context.SERVER
 _PROXY_PROTOCOLS: Final = {version.value: version for version in ProxyProtocol}
+_GUARDS: Final = {guard.value: guard for guard in XclientGuard}
 
 COMMANDS: Final = (
     Command("proxy", _BOTH, ONE, slots.flag(ProxyDraft)),
@@ -67,4 +72,5 @@ COMMANDS: Final = (
     Command("proxy_smtp_auth", _BOTH, ONE, slots.flag(ProxyDraft)),
     Command("proxy_protocol", _BOTH, ONE, slots.choice(ProxyDraft, _PROXY_PROTOCOLS)),
     Command("proxy_socket_keepalive", _BOTH, ONE, slots.flag(ProxyDraft)),
+    Command("proxy_smtp_xclient_guard", _BOTH, ONE, slots.choice(ProxyDraft, _GUARDS)),
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.secret_file import SecretFile
+from mailworker.config.xclient_guard import XclientGuard
 
 
 class Level(IntEnum):
@@ -267,6 +268,7 @@ class ProxySettings:
     xclient: bool
     smtp_auth: bool
     proxy_protocol: ProxyProtocol
+    xclient_guard: XclientGuard = XclientGuard.ANONYMOUS
     ssl: ProxySslSettings | None = None
     socket_keepalive: bool = False
 

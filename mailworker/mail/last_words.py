@@ -9,6 +9,7 @@ from mailworker.errors import OutOfConnections, Party, PeerError, ProtocolError
 from mailworker.mail.dialogue.dialogue import Dialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
+from mailworker.mail.upstream.upstream import Unsafe
 from mailworker.wire.upstream import InvalidReply
 
 
@@ -24,6 +25,9 @@ def explain(error: Exception, dialogue: Dialogue[Any], server: Server, log: Sess
 
 
 def _blame(error: PeerError, dialogue: Dialogue[Any], server: Server, log: SessionLog) -> bytes | None:
+    if isinstance(error, Unsafe):
+        log.write(Level.INFO if error.known else Level.ERROR, str(error))
+        return error.answer
     quoting = server.settings.proxy.pass_error_message
     if quoting and isinstance(error, InvalidReply) and error.reply.is_text:
         log.info(str(error))

@@ -14,7 +14,8 @@ from mailworker.mail.dialogue.pop3 import Pop3Dialogue
 from mailworker.mail.dialogue.smtp import SmtpDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.mail.upstream.login import imap_log_in, pop3_log_in, smtp_log_in
+from mailworker.mail.upstream.login import imap_log_in, pop3_log_in
+from mailworker.mail.upstream.smtp import smtp_log_in
 from mailworker.mail.upstream.starttls import imap_starttls, pop3_starttls, smtp_starttls
 from mailworker.mail.upstream.upstream import Introduction, ReplyReader, Upstream
 from mailworker.tls.upstream import Backend

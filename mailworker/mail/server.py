@@ -10,6 +10,7 @@ from mailworker.mail.authentication.auth_http import AuthHttp
 from mailworker.mail.authentication.authenticator import Authenticator
 from mailworker.mail.capabilities import Capabilities, capabilities
 from mailworker.mail.client_host import Resolver
+from mailworker.mail.once import Once
 from mailworker.tls.context import TlsContext
 from mailworker.tls.upstream import UpstreamTls
 
@@ -26,7 +27,7 @@ class Server:
 
     `tls` is None where no connection with a client can be encrypted, `upstream_tls` where none with a backend is.
     `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
-    for, `backend_resolver` where backends have no names.
+    for, `backend_resolver` where backends have no names. `told` is what a worker's log knows of its backends.
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class Server:
         "settings",
         "starttls_only",
         "tls",
+        "told",
         "upstream_tls",
     )
 
@@ -50,6 +52,7 @@ class Server:
         self.backend_resolver: Resolver | None = None
         self.authenticator: Authenticator = AuthHttp(settings.auth_http, names=bool(settings.resolver.servers))
         self.capabilities: Capabilities = capabilities(settings)
+        self.told = Once()
 
     @property
     def greets_at_once(self) -> bool:

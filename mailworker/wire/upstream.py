@@ -21,6 +21,11 @@ _NUL = re.compile(rb"\0")
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
 
+# Bytes of a line with its CRLF: a command of SMTP with an initial response (RFC 5321 section 4.5.3.1.4; Postfix takes
+# 2,048), and a response behind 334 (RFC 4954 section 4; Postfix, smtpd_sasl_response_limit).
+_SMTP_COMMAND_LIMIT = 512
+_SMTP_RESPONSE_LIMIT = 12288
+
 
 @dataclass(slots=True)
 class Reply:
@@ -77,6 +82,11 @@ class _ReplyReader(ABC):
     def begun(self) -> bool:
         """Whether there was a reply."""
         return self._replies > 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are bytes behind the last reply."""
+        return bool(self._buffer)
 
     def skip(self, replies: int) -> None:
         """So many replies were read, and found whole, by somebody else."""
@@ -195,14 +205,20 @@ def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:
     return b"USER %b\r\n" % login, b"PASS %b\r\n" % secret
 
 
-def smtp_auth_plain(login: bytes, password: Secret) -> bytes:
-    """AUTH PLAIN with its initial response (RFC 4616, RFC 4954), no authorization identity.
+def smtp_auth_plain(login: bytes, password: Secret) -> tuple[bytes, ...]:
+    """AUTH PLAIN (RFC 4616, RFC 4954), no authorization identity: one line, or two where a response needs its own.
 
-    Raises ProtocolError(CLIENT) for a NUL, which separates the fields.
+    Raises ProtocolError(CLIENT) for a NUL, which separates the fields, and for what no line may hold.
     """
     secret = password.reveal()
     _refuse(_NUL, login, secret)
-    return b"AUTH PLAIN %b\r\n" % b2a_base64(b"\0%b\0%b" % (login, secret), newline=False)
+    response = b2a_base64(b"\0%b\0%b" % (login, secret), newline=False)
+    command = b"AUTH PLAIN %b\r\n" % response
+    if len(command) <= _SMTP_COMMAND_LIMIT:
+        return (command,)
+    if len(response) + 2 > _SMTP_RESPONSE_LIMIT:
+        raise ProtocolError(Party.CLIENT, "client sent too long login or password for AUTH")
+    return b"AUTH PLAIN\r\n", response + b"\r\n"
 
 
 def smtp_line(line: bytes) -> bytes:

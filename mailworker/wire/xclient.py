@@ -10,8 +10,17 @@ from mailworker.errors import Party, ProtocolError
 COMMAND_LIMIT = 512
 """Bytes of one XCLIENT command with its CRLF (XCLIENT_README; RFC 5321 section 4.5.3.1.4)."""
 
+# Behind the first line, which is no keyword (RFC 5321 section 4.1.1.1).
+_LISTED = re.compile(rb"\n250[- ]XCLIENT((?:[ \t][^\r\n]*)?)\r", re.IGNORECASE)
+
 # RFC 3461 section 4: xchar is any printable ASCII byte but "+" and "="
 _HEXCHAR_NEEDED = re.compile(rb"[^!-~]|[+=]")
+
+
+def listed_attributes(reply: bytes) -> frozenset[bytes] | None:
+    """The attributes, in capitals, that a backend takes by its reply to EHLO; None where it knows no XCLIENT."""
+    listed = _LISTED.search(reply)
+    return None if listed is None else frozenset(listed[1].upper().split())
 
 
 def xtext(value: bytes) -> bytes:
@@ -19,23 +28,32 @@ def xtext(value: bytes) -> bytes:
     return _HEXCHAR_NEEDED.sub(lambda match: b"+%02X" % ord(match[0]), value)
 
 
-def build(address: Address, login: bytes | None, name: bytes) -> bytes:
-    """The command that introduces a client to the backend.
+def build(listed: frozenset[bytes], address: Address, login: bytes | None, name: bytes) -> tuple[bytes, ...]:
+    """The commands that introduce a client to a backend, with what is `listed`; none where nothing of it is.
 
-    `login` None or empty is left out. `name` is the client's host name, "[UNAVAILABLE]" or "[TEMPUNAVAIL]".
-    Raises ProtocolError(CLIENT) for a login that does not fit: without it the backend would take the client for
-    somebody who did not log in.
+    `login` None or empty is left out. `name` is the client's host name, "[UNAVAILABLE]" or "[TEMPUNAVAIL]". Of two
+    commands the last has address and login: behind the address the backend may take no other one, and one without the
+    login takes back a login before it. Raises ProtocolError(CLIENT) for a login that does not fit: without it the
+    backend would take the client for somebody who did not log in.
     """
-    attributes = b" ADDR=" + _address(address)
-    if login:
-        attributes += b" LOGIN=" + xtext(login)
-    command = b"XCLIENT%b NAME=%b\r\n" % (attributes, xtext(name))
-    if len(command) > COMMAND_LIMIT:
+    values = {b"ADDR": _address(address), b"LOGIN": xtext(login or b""), b"NAME": xtext(name)}
+    attributes = {key: b" %b=%b" % (key, value) for key, value in values.items() if value and key in listed}
+    command = _command(*attributes.values())
+    if len(command) <= COMMAND_LIMIT:
+        return (command,) if attributes else ()
+    by_name = attributes.pop(b"NAME", b"")
+    last = _command(*attributes.values())
+    if len(last) > COMMAND_LIMIT:
         raise ProtocolError(Party.CLIENT, "client sent too long login for XCLIENT")
-    return command
+    return _command(by_name), last
+
+
+def _command(*attributes: bytes) -> bytes:
+    return b"XCLIENT%b\r\n" % b"".join(attributes)
 
 
 def _address(address: Address) -> bytes:
+    """Clients of a unix socket have none; Postfix refuses nginx's "unix:"."""
     if not isinstance(address, InetAddress):
-        return b"unix:"
+        return b"[UNAVAILABLE]"
     return (b"IPV6:" if address.is_ipv6 else b"") + address.host.encode()

@@ -20,6 +20,7 @@ from mailworker.config.settings import (
     StderrLog,
     UnixAddress,
 )
+from mailworker.config.xclient_guard import XclientGuard
 from mailworker.errors import ConfigError
 from tests.config.conftest import Load, LoadServer
 
@@ -39,6 +40,7 @@ def test_defaults_are_nginx_s(load_server: LoadServer, monkeypatch: pytest.Monke
         True,
         ProxyProtocol.OFF,
     )
+    assert server.proxy.xclient_guard is XclientGuard.ANONYMOUS
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,8 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
         auth_http_timeout 3s; auth_http_header X a; auth_http_header X b; auth_http_pass_client_cert on;
         auth_http_keepalive 8; proxy on; proxy_socket_keepalive on;
         proxy_buffer 16k; proxy_timeout 1h; proxy_pass_error_message on; xclient off; proxy_smtp_auth on;
-        proxy_protocol V2; set_real_ip_from 10.0.0.0/8; set_real_ip_from unix:; error_log stderr info;
+        proxy_smtp_xclient_guard all; proxy_protocol V2; set_real_ip_from 10.0.0.0/8; set_real_ip_from unix:;
+        error_log stderr info;
         """
     )
     assert (server.timeout, server.server_name, server.max_errors, server.max_commands) == (5.0, b"mx", 0, 7)
@@ -88,6 +91,8 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
         ProxyProtocol.V2,
     )
     assert server.proxy.socket_keepalive
+
+    assert server.proxy.xclient_guard is XclientGuard.ALL
     assert server.real_ip_from == (ip_network("10.0.0.0/8"), "unix:")
     assert server.error_log == (StderrLog(Level.INFO),)
 
@@ -297,3 +302,31 @@ def test_http_and_stream_are_left_to_nginx(load_text: Load, block: str) -> None:
 def test_what_nginx_says_of_a_misplaced_block_is_said_first(load_text: Load, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"^{message}"):
         load_text(text)
+
+
+@pytest.mark.parametrize(
+    ("directives", "guard"),
+    [
+        ("proxy_smtp_xclient_guard off;", XclientGuard.OFF),
+        ("proxy_smtp_xclient_guard Anonymous;", XclientGuard.ANONYMOUS),
+        ("proxy_smtp_xclient_guard all;", XclientGuard.ALL),
+    ],
+)
+def test_the_guard_of_xclient_has_three_values(load_server: LoadServer, directives: str, guard: XclientGuard) -> None:
+    assert load_server(f"protocol smtp; {directives}").proxy.xclient_guard is guard
+
+
+@pytest.mark.parametrize(
+    ("directives", "message"),
+    [
+        ("proxy_smtp_xclient_guard on;", 'invalid value "on"'),
+        ("proxy_smtp_xclient_guard;", 'invalid number of arguments in "proxy_smtp_xclient_guard" directive'),
+        (
+            "proxy_smtp_xclient_guard off; proxy_smtp_xclient_guard off;",
+            '"proxy_smtp_xclient_guard" directive is duplicate',
+        ),
+    ],
+)
+def test_wrong_guards_of_xclient_are_refused(load_server: LoadServer, directives: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_server(directives)

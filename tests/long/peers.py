@@ -29,7 +29,7 @@ _GREETINGS = {"imap": b"* OK ready\r\n", "pop3": b"+OK ready\r\n", "smtp": b"220
 _ANSWERS = {
     b"USER": b"+OK\r\n",
     b"PASS": b"+OK logged in\r\n",
-    b"EHLO": b"250 mail.example\r\n",
+    b"EHLO": b"250-mail.example\r\n250 XCLIENT NAME ADDR LOGIN\r\n",
     b"XCLIENT": b"220 ready\r\n",
 }
 

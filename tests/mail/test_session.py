@@ -163,6 +163,10 @@ def test_smtp_clients_see_the_services_error_code(scene: Scene) -> None:
     assert client.rest() == b"454 4.7.0 Later\r\n"
 
 
+# How a backend that knows XCLIENT answers; all else is fine.
+SMTP_REPLIES = {b"AUTH": b"235 fine\r\n", b"EHLO": b"250-fine\r\n250 XCLIENT NAME ADDR LOGIN\r\n"}
+
+
 @pytest.mark.parametrize(
     ("xclient", "smtp_auth", "said", "heard"),
     [
@@ -187,7 +191,7 @@ def test_smtp_clients_see_the_services_error_code(scene: Scene) -> None:
     ],
 )
 def test_what_an_smtp_backend_is_told(scene: Scene, xclient: bool, smtp_auth: bool, said: bytes, heard: bytes) -> None:
-    replies = [b"235 fine\r\n" if line.startswith(b"AUTH") else b"250 fine\r\n" for line in heard.splitlines()]
+    replies = [SMTP_REPLIES.get(line[:4], b"250 fine\r\n") for line in heard.splitlines()]
     backend = scene.backend(conversation(b"220 backend\r\n", *replies, then=echo))
     auth = scene.auth_for(backend)
     proxy = scene.proxy(Protocol.SMTP, auth, proxy=proxy_settings(xclient=xclient, smtp_auth=smtp_auth))
@@ -199,7 +203,8 @@ def test_what_an_smtp_backend_is_told(scene: Scene, xclient: bool, smtp_auth: bo
 
 
 def test_mail_without_authentication(scene: Scene) -> None:
-    replies = (b"220 backend\r\n", b"250 hello\r\n", b"250 ok\r\n", b"250 hello\r\n", b"250 sender\r\n", b"550 no\r\n")
+    hello = SMTP_REPLIES[b"EHLO"]
+    replies = (b"220 backend\r\n", hello, b"250 ok\r\n", hello, b"250 sender\r\n", b"550 no\r\n")
     backend = scene.backend(conversation(*replies, then=echo))
     auth = scene.auth_for(backend)
     none = dialogue_settings(Protocol.SMTP, auth=AuthMethod.NONE)

@@ -57,6 +57,13 @@ TABLE: Mapping[str, Entry] = {
         "drops as many octets as BDAT tells; closes where it does not tell, or they do not fit `smtp_client_buffer`",
         "RFC 3030, 2: what is in a message must not send another one",
     ),
+    "xclient-guard": Entry(
+        Why.SAFER,
+        "lets clients through to a backend that takes XCLIENT from the proxy, with `xclient off`",
+        "sends clients without a login away with `421`, and logs a `[warn]` for a backend that others reach; asks by "
+        "EHLO what the backend lists (`proxy_smtp_xclient_guard`)",
+        "a client can send `XCLIENT LOGIN=` itself, and relay mail in anybody's name",
+    ),
     "verdict-fails-closed": Entry(
         Why.SAFER,
         "lets the client in after an HTTP status other than 2xx with `Auth-Status: OK`, without a status line, "
@@ -219,8 +226,26 @@ TABLE: Mapping[str, Entry] = {
     "long-xclient": Entry(
         Why.SOUNDER,
         "sends XCLIENT of any length",
-        "answers that the command is invalid if XCLIENT with the login takes more than 512 bytes",
+        "sends NAME in a command of its own, and answers that the command is invalid if 512 bytes do not hold the login",
         "Postfix, XCLIENT_README: longer ones are refused or cut, and a cut login is another's",
+    ),
+    "long-initial-response": Entry(
+        Why.SOUNDER,
+        "sends `AUTH PLAIN` to the backend in one line of any length (`proxy_smtp_auth on`)",
+        "sends what 512 bytes do not hold in a line of its own, behind `334`",
+        "RFC 4954, 4; Postfix cuts commands at 2,048 bytes and takes responses of 12,288",
+    ),
+    "unlisted-xclient": Entry(
+        Why.SOUNDER,
+        "sends XCLIENT with all that it knows, whatever the backend has listed",
+        "sends what is listed, and logs a `[warn]` for each backend that is not told the login",
+        "Postfix, XCLIENT_README: what is not listed is refused",
+    ),
+    "unix-in-xclient": Entry(
+        Why.SOUNDER,
+        "sends `XCLIENT ADDR=unix:` for a client of a unix socket",
+        "sends `ADDR=[UNAVAILABLE]`",
+        "Postfix, XCLIENT_README: `unix:` is no address, and refused",
     ),
     "half-close": Entry(
         Why.SOUNDER,

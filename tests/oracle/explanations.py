@@ -237,7 +237,23 @@ def _short_reply(case: Case, at: Divergence) -> bool:
     return short and waits and any(line == "backend = connected" for line in at.common)
 
 
+def _xclient_guard(case: Case, at: Divergence) -> bool:
+    """nginx goes on, or mailworker says EHLO first, or logs a line more."""
+    if "xclient off" not in SERVERS[case.server].directives:
+        return False
+    return (
+        at.ours == "client < 421 4.3.5 Service not available\\r\\n"
+        or (at.ours == "backend < EHLO proxy.test\\r\\n" and at.theirs == "backend < HELO proxy.test\\r\\n")
+        or at.ours.startswith("log [warn] upstream takes XCLIENT ")
+    )
+
+
+def _unlisted_xclient(case: Case, at: Divergence) -> bool:
+    return at.theirs.startswith("backend < XCLIENT ") or at.ours.startswith("log [warn] upstream lists no LOGIN ")
+
+
 RULES: Mapping[str, Rule] = {
+    "xclient-guard": _xclient_guard,
     "short-reply": _short_reply,
     "octets-obeyed": _octets_obeyed,
     "pop3-buffer": _pop3_buffer,
@@ -270,4 +286,5 @@ RULES: Mapping[str, Rule] = {
     "control-bytes-in-smtp": _control_bytes_in_smtp,
     "del-in-login": _del_in_login,
     "xclient-xtext": _xclient_xtext,
+    "unlisted-xclient": _unlisted_xclient,
 }

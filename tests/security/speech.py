@@ -127,12 +127,15 @@ def _smtp(peer: Peer, then: Script) -> None:
     """For `then` a client says no EHLO, so XCLIENT is the proxy's last command."""
     peer.send(b"220 backend\r\n")
     while line := peer.line():
-        code = _CODES.get(line[:4])
-        peer.send(line if code is None else code + b" ok\r\n")
+        peer.send(_REPLIES.get(line[:4], line))
         if line.startswith(b"XCLIENT ") and then is not echo:
             then(peer)
             return
 
 
-_CODES = {b"XCLI": b"220", b"AUTH": b"235", b"EHLO": b"250", b"HELO": b"250", b"MAIL": b"250", b"RCPT": b"250"}
+_REPLIES = {
+    b"EHLO": b"250-ok\r\n250 XCLIENT NAME ADDR LOGIN\r\n",
+    b"XCLI": b"220 ok\r\n",
+    b"AUTH": b"235 ok\r\n",
+} | dict.fromkeys((b"HELO", b"MAIL", b"RCPT"), b"250 ok\r\n")
 _BACKENDS = {"imap": _imap, "pop3": _pop3, "smtp": _smtp}

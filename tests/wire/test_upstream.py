@@ -203,12 +203,32 @@ def test_pop3_login_is_user_and_pass() -> None:
     assert pop3_login(b"a user", Secret(b" p w ")) == (b"USER a user\r\n", b"PASS  p w \r\n")
 
 
-@pytest.mark.parametrize(("login", "password"), [(b"user", b"secret"), (b"", b""), (b"\xff\r\n", b"x" * 900)])
+@pytest.mark.parametrize(("login", "password"), [(b"user", b"secret"), (b"", b""), (b"\xff\r\n", b"x" * 367)])
 def test_auth_plain_is_one_line_of_base64(login: bytes, password: bytes) -> None:
-    command = smtp_auth_plain(login, Secret(password))
+    (command,) = smtp_auth_plain(login, Secret(password))
+    assert len(command) <= 512
     assert command.startswith(b"AUTH PLAIN ")
     assert command.find(b"\n") == len(command) - 1
     assert b64decode(command[len(b"AUTH PLAIN ") : -2], validate=True) == b"\0" + login + b"\0" + password
+
+
+@pytest.mark.parametrize("length", [367, 368, 2000, 9000, 9207])
+def test_a_response_that_is_too_long_for_the_command_has_a_line_of_its_own(length: int) -> None:
+    command, response = smtp_auth_plain(b"user", Secret(b"x" * length))
+    assert command == b"AUTH PLAIN\r\n"
+    assert len(response) <= 12288
+    assert b64decode(response[:-2], validate=True) == b"\0user\0" + b"x" * length
+
+
+@given(st.integers(0, 12000), st.integers(0, 300))
+def test_no_line_of_auth_plain_is_longer_than_the_rfcs_allow(password: int, login: int) -> None:
+    try:
+        *command, last = smtp_auth_plain(b"u" * login, Secret(b"x" * password))
+    except ProtocolError as error:
+        assert error.party is Party.CLIENT
+        assert (2 + login + password) * 4 / 3 > 12283
+    else:
+        assert len(last) <= (12288 if command else 512)
 
 
 def test_a_line_of_the_client_is_sent_as_it_came() -> None:

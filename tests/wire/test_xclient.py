@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from mailworker.config.settings import Address, InetAddress, UnixAddress
 from mailworker.errors import Party, ProtocolError
-from mailworker.wire.xclient import COMMAND_LIMIT, build, xtext
+from mailworker.wire.xclient import COMMAND_LIMIT, build, listed_attributes, xtext
 
 V4 = InetAddress("192.0.2.1", 1)
+ALL = frozenset([b"ADDR", b"LOGIN", b"NAME"])
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ V4 = InetAddress("192.0.2.1", 1)
         (V4, b"user@example", b"a-1.example", b"XCLIENT ADDR=192.0.2.1 LOGIN=user@example NAME=a-1.example\r\n"),
         (InetAddress("2001:db8::1", 1), None, b"a", b"XCLIENT ADDR=IPV6:2001:db8::1 NAME=a\r\n"),
         (InetAddress("::ffff:1.2.3.4", 1), None, b"a", b"XCLIENT ADDR=IPV6:::ffff:1.2.3.4 NAME=a\r\n"),
-        (UnixAddress("/run/smtp"), b"u", b"a", b"XCLIENT ADDR=unix: LOGIN=u NAME=a\r\n"),
+        (UnixAddress("/run/smtp"), b"u", b"a", b"XCLIENT ADDR=[UNAVAILABLE] LOGIN=u NAME=a\r\n"),
         (
             V4,
             b"u NAME=evil+41\r\nQUIT",
@@ -32,7 +33,50 @@ V4 = InetAddress("192.0.2.1", 1)
     ],
 )
 def test_the_command(address: Address, login: bytes | None, name: bytes, command: bytes) -> None:
-    assert build(address, login, name) == command
+    assert build(ALL, address, login, name) == (command,)
+
+
+@pytest.mark.parametrize(
+    ("listed", "commands"),
+    [
+        (b"NAME ADDR LOGIN", (b"XCLIENT ADDR=192.0.2.1 LOGIN=u NAME=a\r\n",)),
+        (b"ADDR NAME PORT", (b"XCLIENT ADDR=192.0.2.1 NAME=a\r\n",)),
+        (b"LOGIN", (b"XCLIENT LOGIN=u\r\n",)),
+        (b"NAME", (b"XCLIENT NAME=a\r\n",)),
+        (b"PROTO HELO", ()),
+        (b"", ()),
+    ],
+)
+def test_only_listed_attributes_are_sent(listed: bytes, commands: tuple[bytes, ...]) -> None:
+    assert build(frozenset(listed.split()), V4, b"u", b"a") == commands
+
+
+def test_what_does_not_fit_one_command_goes_before_address_and_login() -> None:
+    name, login = b"a" * 255, b"u" * 300
+    assert build(ALL, V4, login, name) == (
+        b"XCLIENT NAME=%b\r\n" % name,
+        b"XCLIENT ADDR=192.0.2.1 LOGIN=%b\r\n" % login,
+    )
+
+
+@pytest.mark.parametrize(
+    ("reply", "attributes"),
+    [
+        (b"250-a\r\n250 XCLIENT NAME ADDR LOGIN\r\n", ALL),
+        (b"250-a\r\n250-Xclient name Addr LOGIN  \r\n250 SIZE\r\n", ALL),
+        (b"250-a\r\n250 XCLIENT\tNAME\tADDR LOGIN\r\n", ALL),
+        (b"250-a\r\n250 XCLIENT PORT\r\n", {b"PORT"}),
+        (b"250-a\r\n250 XCLIENT\r\n", set()),
+        (b"250-a\r\n250 XCLIENTS NAME\r\n", None),
+        (b"250-a\r\n250 SIZE XCLIENT NAME\r\n", None),
+        (b"250 XCLIENT NAME\r\n", None),
+        (b"250 hello ok\r\n", None),
+        (b"502 what\r\n", None),
+        (b"\r\n", None),
+    ],
+)
+def test_what_a_backend_lists(reply: bytes, attributes: frozenset[bytes] | set[bytes] | None) -> None:
+    assert listed_attributes(reply) == attributes
 
 
 @pytest.mark.parametrize(
@@ -48,17 +92,22 @@ def test_xtext(value: bytes, encoded: bytes) -> None:
     assert xtext(value) == encoded
 
 
-def test_a_command_of_the_limit_is_built_and_a_longer_one_refused() -> None:
-    room = COMMAND_LIMIT - len(build(V4, b"x", b"a")) + 1
-    assert len(build(V4, b"x" * room, b"a")) == COMMAND_LIMIT
+def test_a_last_command_of_the_limit_is_built_and_a_longer_one_refused() -> None:
+    room = COMMAND_LIMIT - len(b"XCLIENT ADDR=192.0.2.1 LOGIN=\r\n")
+    assert len(build(ALL, V4, b"x" * room, b"a")[-1]) == COMMAND_LIMIT
     with pytest.raises(ProtocolError) as error:
-        build(V4, b"x" * (room + 1), b"a")
+        build(ALL, V4, b"x" * (room + 1), b"a")
     assert error.value.party is Party.CLIENT
 
 
-@given(st.binary(max_size=100), st.binary(max_size=50))
+@given(st.binary(max_size=140), st.binary(max_size=80))
 def test_no_login_or_name_adds_an_attribute_or_a_command(login: bytes, name: bytes) -> None:
-    command = build(V4, login, name)
-    assert command.count(b"=") == 2 + bool(login)
-    assert command.count(b" ") == 2 + bool(login)
-    assert command.find(b"\r\n") == len(command) - 2
+    commands = build(ALL, V4, login, name)
+    text = b"".join(commands)
+    assert text.count(b"=") == 1 + bool(name) + bool(login)
+    assert text.count(b" ") == 1 + bool(name) + bool(login)
+    for command in commands:
+        assert command.find(b"\r\n") == len(command) - 2
+        assert len(command) <= COMMAND_LIMIT
+    assert b"ADDR=" in commands[-1]
+    assert (b"LOGIN=" in commands[-1]) is bool(login)

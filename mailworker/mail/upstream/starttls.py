@@ -6,14 +6,8 @@ from functools import partial
 
 from mailworker.mail.dialogue.imap import ImapDialogue
 from mailworker.mail.dialogue.smtp import SmtpDialogue
-from mailworker.mail.upstream.login import (
-    IMAP_GREETING,
-    POP3_GREETING,
-    SMTP_GREETING,
-    SMTP_HELLO,
-    smtp_hello,
-    smtp_wanted,
-)
+from mailworker.mail.upstream.login import IMAP_GREETING, POP3_GREETING
+from mailworker.mail.upstream.smtp import SMTP_GREETING, SMTP_HELLO, smtp_hello, smtp_wanted
 from mailworker.mail.upstream.upstream import Introduction, Upstream, Wanted
 from mailworker.wire.upstream import expect_imap_ok, expect_pop3_ok
 

@@ -37,6 +37,18 @@ class Introduction:
     proxy: ProxySettings
 
 
+class Unsafe(ProtocolError):
+    """Through the backend a client could do what it must not; `answer` is what the client is told before it has to go.
+
+    `known`: the log tells of that backend already.
+    """
+
+    def __init__(self, text: str, answer: bytes, *, known: bool) -> None:
+        super().__init__(Party.UPSTREAM, text)
+        self.answer = answer
+        self.known = known
+
+
 class Wanted(NamedTuple):
     """What a reply must be for the login to go on.
 
@@ -99,7 +111,7 @@ class Upstream:
         """
         if self._greeted and steps[0][0] is None:
             steps = steps[1:]
-        if self._stream.tls is None:
+        if self._stream.tls is None and not self._reader.pending:
             done = await self._exchange(steps)
         else:
             done = 0

@@ -25,29 +25,35 @@ HEADERS = {
 }
 
 
+# What an SMTP backend is told of a client of a unix socket.
+PATHLESS = Difference("unix-in-xclient", "ADDR=[UNAVAILABLE]", "ADDR=unix:")
+
+
 def _everywhere(protocol: str) -> Iterator[Case]:
     login = LOGIN[protocol]
     for place in ("v6", "mapped", "unix"):
-        yield case("a login", f"{protocol}-{place}", *login)
+        pathless = PATHLESS if protocol == "smtp" and place == "unix" else None
+        yield case("a login", f"{protocol}-{place}", *login, differs=pathless)
         yield case("a refused login", f"{protocol}-{place}", *login, auth=headers("Auth-Status: No"))
         yield case("a login at a backend with IPv6", f"{protocol}-{place}", *login, auth=_at("::1"))
         yield case("a wrong command", f"{protocol}-{place}", "X")
         yield case("CRAM-MD5", f"{protocol}-{place}", f"{AUTH[protocol]} CRAM-MD5", "!!!!")
-        yield case("the backend hears of the client", f"{protocol}-{place}header", *login)
+        yield case("the backend hears of the client", f"{protocol}-{place}header", *login, differs=pathless)
     for place in ("v6tls", "unixtls"):
-        yield case("a login", f"{protocol}-{place}", *login)
+        pathless = PATHLESS if protocol == "smtp" and place == "unixtls" else None
+        yield case("a login", f"{protocol}-{place}", *login, differs=pathless)
     for place in ("v6behind", "unixbehind", "distrusting", "v6trusting", "unixtrusting", "mappedtrusting", "choosy"):
         for name, header in HEADERS.items():
-            yield case(f"{name}", f"{protocol}-{place}", header, *login, differs=_misfit(place, name))
+            yield case(f"{name}", f"{protocol}-{place}", header, *login, differs=_misfit(protocol, place, name))
 
 
-def _misfit(place: str, header: str) -> Difference | None:
-    """Where the client is of another kind than the listener."""
+def _misfit(protocol: str, place: str, header: str) -> Difference | None:
+    """Where the client is of another kind than the listener, or has no address."""
     if place == "v6trusting" and header in ("TCP4", "version 2"):
         return Difference("mixed-families", "PROXY TCP6 ::ffff:")
     if place == "unixtrusting" and header in ("TCP4", "TCP6", "mapped", "version 2", "version 2 with IPv6"):
         return Difference("path-in-header", "< PROXY UNKNOWN", " unix:(folder)/")
-    return None
+    return PATHLESS if protocol == "smtp" and place in ("unixbehind", "unixtrusting") else None
 
 
 def _at(server: str) -> bytes:
@@ -91,6 +97,6 @@ CASES: tuple[Case, ...] = (
     _named("the name of a balancer that nobody trusts", "10.1.0.1", "smtp-named"),
     case("a name", "smtp-v6resolved", *INTRODUCED),
     case("a name", "smtp-mappedresolved", *INTRODUCED, differs=Difference("mapped", "NAME=balancer.test")),
-    case("a name", "smtp-unixresolved", *INTRODUCED),
+    case("a name", "smtp-unixresolved", *INTRODUCED, differs=PATHLESS),
     case("a name, then the delay", "smtp-delayed", *INTRODUCED),
 )

@@ -5,8 +5,11 @@ from __future__ import annotations
 from tests.oracle.case import Act, Case, Difference, accept, at_once, base64, case, raw, reject
 
 CREDENTIALS = base64("\0user\0pass")
+UNLISTED = b"250-backend\r\n250 SIZE 1000\r\n"
 NAMELESS = Difference("upstream-without-login", ", upstream: ")
 CONTROL = Difference("control-bytes-in-smtp", "501 5.5.4 Invalid argument")
+WARNED = Difference("xclient-guard", "[warn] upstream takes XCLIENT from this proxy")
+GUARDED = Difference("xclient-guard", "421 4.3.5 Service not available")
 
 CASES: tuple[Case, ...] = (
     case("the greeting comes alone", "smtp"),
@@ -54,9 +57,23 @@ CASES: tuple[Case, ...] = (
     case("AUTH after EHLO and HELO", "smtp", "EHLO one.test", "HELO two.test", f"AUTH PLAIN {CREDENTIALS}"),
     case("AUTH after HELO and EHLO", "smtp", "HELO one.test", "EHLO two.test", f"AUTH PLAIN {CREDENTIALS}"),
     case("AUTH after HELO", "smtp-direct", "HELO client.test", f"AUTH PLAIN {CREDENTIALS}"),
-    case("AUTH after EHLO", "smtp-direct", "EHLO client.test", f"AUTH PLAIN {CREDENTIALS}"),
+    case("AUTH after EHLO", "smtp-direct", "EHLO client.test", f"AUTH PLAIN {CREDENTIALS}", differs=WARNED),
     case("AUTH first", "smtp-direct", f"AUTH PLAIN {CREDENTIALS}"),
-    case("AUTH after EHLO and HELO", "smtp-direct", "EHLO one.test", "HELO two.test", f"AUTH PLAIN {CREDENTIALS}"),
+    case(
+        "AUTH after EHLO and HELO",
+        "smtp-direct",
+        "EHLO one.test",
+        "HELO two.test",
+        f"AUTH PLAIN {CREDENTIALS}",
+        differs=WARNED,
+    ),
+    case(
+        "AUTH after EHLO at a backend without XCLIENT",
+        "smtp-direct",
+        "EHLO client.test",
+        f"AUTH PLAIN {CREDENTIALS}",
+        backend=(None, UNLISTED),
+    ),
     case("AUTH PLAIN though the list names only external", "smtp-bare", f"AUTH PLAIN {CREDENTIALS}"),
     case("STARTTLS where it is off", "smtp", "STARTTLS"),
     case("MAIL without a login", "smtp", "MAIL FROM:<a@b>"),
@@ -81,7 +98,16 @@ CASES: tuple[Case, ...] = (
         "HELO client.test",
         "MAIL FROM:<a@b>",
         "RCPT TO:<c@d>",
-        differs=NAMELESS,
+        differs=GUARDED,
+    ),
+    case(
+        "HELO, MAIL and RCPT at a backend without XCLIENT",
+        "smtp-directnone",
+        "HELO client.test",
+        "MAIL FROM:<a@b>",
+        "RCPT TO:<c@d>",
+        backend=(None, UNLISTED),
+        differs=Difference("xclient-guard", "backend < EHLO proxy.test"),
     ),
     case(
         "EHLO, MAIL and RCPT",
@@ -89,6 +115,15 @@ CASES: tuple[Case, ...] = (
         "EHLO client.test",
         "MAIL FROM:<a@b>",
         "RCPT TO:<c@d>",
+        differs=GUARDED,
+    ),
+    case(
+        "EHLO, MAIL and RCPT at a backend without XCLIENT",
+        "smtp-directnone",
+        "EHLO client.test",
+        "MAIL FROM:<a@b>",
+        "RCPT TO:<c@d>",
+        backend=(None, UNLISTED),
         differs=NAMELESS,
     ),
     case("MAIL with many spaces", "smtp-none", "mail  from:<a@b>   SIZE=1  ", "rcpt  to:<c@d>  ", differs=NAMELESS),

@@ -164,7 +164,7 @@ MANY_LINES = (
 LINES: dict[str, tuple[tuple[bytes, ...], str]] = {
     "imap": ((b"* OK one\r\n+ two\r\n",), ISE["imap"]),
     "pop3": ((b"+OK one\r\n+OK two\r\n", b"+OK three\r\n", b"+OK four\r\n"), "client < +OK three"),
-    "smtp": ((b"220 one\r\n250 two\r\n",), "client < 220 backend ESMTP again"),
+    "smtp": ((b"220 one\r\n250-two\r\n250 XCLIENT ADDR NAME LOGIN\r\n",), "client < 220 backend ESMTP again"),
 }
 
 
