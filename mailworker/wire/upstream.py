@@ -21,10 +21,16 @@ _NUL = re.compile(rb"\0")
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
 
+IMAP_COMMAND_LIMIT = 1000
+"""Bytes of one command with its literals, as RFC 2683 section 3.2.1.5 advises for lines: Dovecot takes 1,024."""
+
+POP3_COMMAND_LIMIT = 255
+"""Bytes of one command with its CRLF (RFC 2449 section 4; Dovecot takes 1,024)."""
+
 # Bytes of a line with its CRLF: a command of SMTP with an initial response (RFC 5321 section 4.5.3.1.4; Postfix takes
-# 2,048), and a response behind 334 (RFC 4954 section 4; Postfix, smtpd_sasl_response_limit).
+# 2,048), and a response behind a go-ahead (RFC 4954 section 4; Postfix, smtpd_sasl_response_limit).
 _SMTP_COMMAND_LIMIT = 512
-_SMTP_RESPONSE_LIMIT = 12288
+_RESPONSE_LIMIT = 12288
 
 
 @dataclass(slots=True)
@@ -174,6 +180,11 @@ def expect_pop3_ok(reply: Reply) -> None:
     _expect(reply.data[:3].upper() == b"+OK", reply)
 
 
+def expect_pop3_go_ahead(reply: Reply) -> None:
+    """Raises InvalidReply unless the server waits for a response (RFC 5034 section 4), with or without a challenge."""
+    _expect(reply.data.startswith((b"+ ", b"+\r\n")), reply)
+
+
 def expect_smtp_code(reply: Reply, *codes: bytes) -> None:
     """Raises InvalidReply unless the reply begins with one of `codes`, each of three digits."""
     _expect(reply.data[:3] in codes, reply)
@@ -210,15 +221,22 @@ def smtp_auth_plain(login: bytes, password: Secret) -> tuple[bytes, ...]:
 
     Raises ProtocolError(CLIENT) for a NUL, which separates the fields, and for what no line may hold.
     """
+    response = plain_response(login, password)
+    whole = b"AUTH PLAIN %b" % response
+    return (whole,) if len(whole) <= _SMTP_COMMAND_LIMIT else (b"AUTH PLAIN\r\n", response)
+
+
+def plain_response(login: bytes, password: Secret) -> bytes:
+    """The response of PLAIN (RFC 4616) as a line of its own, without an authorization identity.
+
+    Raises ProtocolError(CLIENT) as `smtp_auth_plain` does.
+    """
     secret = password.reveal()
     _refuse(_NUL, login, secret)
-    response = b2a_base64(b"\0%b\0%b" % (login, secret), newline=False)
-    command = b"AUTH PLAIN %b\r\n" % response
-    if len(command) <= _SMTP_COMMAND_LIMIT:
-        return (command,)
-    if len(response) + 2 > _SMTP_RESPONSE_LIMIT:
+    response = b2a_base64(b"\0%b\0%b" % (login, secret), newline=False) + b"\r\n"
+    if len(response) > _RESPONSE_LIMIT:
         raise ProtocolError(Party.CLIENT, "client sent too long login or password for AUTH")
-    return b"AUTH PLAIN\r\n", response + b"\r\n"
+    return response
 
 
 def smtp_line(line: bytes) -> bytes:

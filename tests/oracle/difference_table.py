@@ -226,7 +226,7 @@ TABLE: Mapping[str, Entry] = {
     "long-xclient": Entry(
         Why.SOUNDER,
         "sends XCLIENT of any length",
-        "sends NAME in a command of its own, and answers that the command is invalid if 512 bytes do not hold the login",
+        "sends NAME in a command of its own, and answers that the command is invalid if 512 bytes hold no login",
         "Postfix, XCLIENT_README: longer ones are refused or cut, and a cut login is another's",
     ),
     "long-initial-response": Entry(
@@ -234,6 +234,18 @@ TABLE: Mapping[str, Entry] = {
         "sends `AUTH PLAIN` to the backend in one line of any length (`proxy_smtp_auth on`)",
         "sends what 512 bytes do not hold in a line of its own, behind `334`",
         "RFC 4954, 4; Postfix cuts commands at 2,048 bytes and takes responses of 12,288",
+    ),
+    "long-imap-command": Entry(
+        Why.SOUNDER,
+        "sends LOGIN with literals of any length to the backend",
+        "logs in by AUTHENTICATE PLAIN where LOGIN takes more than 1,000 bytes, and by LOGIN where that is refused",
+        "Dovecot takes commands of 1,024 bytes before the login, literals among them, and longer responses",
+    ),
+    "long-pop3-command": Entry(
+        Why.SOUNDER,
+        "sends USER and PASS of any length to the backend",
+        "logs in by AUTH PLAIN where one of them takes more than 255 bytes, and by USER and PASS where that is refused",
+        "RFC 2449, 4; Dovecot takes commands of 1,024 bytes and longer responses",
     ),
     "unlisted-xclient": Entry(
         Why.SOUNDER,

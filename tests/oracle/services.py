@@ -109,7 +109,7 @@ class Replies:
     def to(self, command: bytes) -> bytes:
         """The reply to a command: a line, or the rest of a literal's line."""
         if self._protocol == "pop3":
-            return b"+OK\r\n"
+            return b"+ \r\n" if command == b"AUTH PLAIN\r\n" else b"+OK\r\n"
         if self._protocol == "smtp":
             return _SMTP_REPLIES.get(command[:4].upper(), b"250 2.0.0 Ok\r\n")
         match = _LITERAL.search(command)

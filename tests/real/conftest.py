@@ -70,6 +70,12 @@ def awkward_account(mail: Path) -> Account:
 
 
 @pytest.fixture(scope="session")
+def lengthy_account(mail: Path) -> Account:
+    """Its password, a token perhaps, is longer than the commands that backends take. Dovecot and Postfix know it."""
+    return create_account(mail, "lengthy", "0123456789" * 200)
+
+
+@pytest.fixture(scope="session")
 def unused_accounts(accounts: list[Account]) -> Iterator[Account]:
     return iter(accounts)
 
@@ -102,8 +108,8 @@ def backend_certificates(authority: CertificateAuthority) -> BackendCertificates
 
 
 @pytest.fixture(scope="session")
-def auth_service(accounts: list[Account], awkward_account: Account) -> Iterator[AuthService]:
-    service = AuthService([*accounts, awkward_account])
+def auth_service(accounts: list[Account], awkward_account: Account, lengthy_account: Account) -> Iterator[AuthService]:
+    service = AuthService([*accounts, awkward_account, lengthy_account])
     yield service
     service.stop()
 
@@ -114,6 +120,7 @@ def dovecot(
     mail: Path,
     accounts: list[Account],
     awkward_account: Account,
+    lengthy_account: Account,
     backend_ports: Ports,
     backend_certificates: BackendCertificates,
     authority: CertificateAuthority,
@@ -121,8 +128,9 @@ def dovecot(
 ) -> Iterator[Dovecot]:
     ports = {name: backend_ports[name] for name in Dovecot.PORTS}
     tls = DovecotTls(backend_certificates.by_address, BACKEND_NAME, backend_certificates.by_name, authority.path)
+    known = [*accounts, awkward_account, lengthy_account]
     try:
-        server = Dovecot(folder / "dovecot", mail, [*accounts, awkward_account], ports, tls)
+        server = Dovecot(folder / "dovecot", mail, known, ports, tls)
     except ServerUnavailable as error:
         pytest.skip(str(error))
     auth_service.route("/", {"imap": server.imap, "pop3": server.pop3})
@@ -139,6 +147,7 @@ def postfix(
     mail: Path,
     accounts: list[Account],
     awkward_account: Account,
+    lengthy_account: Account,
     dovecot: Dovecot,
     backend_ports: Ports,
     backend_certificates: BackendCertificates,
@@ -146,8 +155,9 @@ def postfix(
 ) -> Iterator[Postfix]:
     ports = {name: backend_ports[name] for name in Postfix.PORTS}
     certificate = backend_certificates.by_name
+    known = [*accounts, awkward_account, lengthy_account]
     try:
-        server = Postfix(folder / "postfix", mail, [*accounts, awkward_account], dovecot.sasl, ports, certificate)
+        server = Postfix(folder / "postfix", mail, known, dovecot.sasl, ports, certificate)
     except ServerUnavailable as error:
         pytest.skip(str(error))
     auth_service.route("/", {"smtp": server.smtp})

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.clients import Clients, Security, expect_push
+from tests.real.proxy import is_oracle
 from tests.support.auth_service import AuthService, accept, reject
 from tests.support.daemon import wait_until
 from tests.support.dovecot import Dovecot
@@ -198,3 +199,10 @@ def test_proxy_protocol_tells_the_backend_who_the_client_is(
     assert b"\r\na OK " in replies
     pattern = re.compile(rf"imap-login: Info: Login: user=<{account.login}>.*rip=127\.0\.0\.42,")
     wait_until(lambda: pattern.search(dovecot.log.read_text()) is not None, "the backend's log line")
+
+
+@pytest.mark.skipif(is_oracle(), reason="nginx sends literals of any length")
+def test_password_that_is_longer_than_a_command_opens_the_mailbox(clients: Clients, lengthy_account: Account) -> None:
+    login, password = lengthy_account.login.encode(), lengthy_account.password.encode()
+    session = b"a LOGIN %b {%d+}\r\n%b\r\nb LOGOUT\r\n" % (login, len(password), password)
+    assert b"\r\na OK " in clients.talk("imap", session)

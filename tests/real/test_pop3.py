@@ -8,6 +8,7 @@ import re
 import pytest
 
 from tests.real.clients import Clients, Security
+from tests.real.proxy import is_oracle
 from tests.support.auth_service import AuthService, accept
 from tests.support.daemon import wait_until
 from tests.support.dovecot import Dovecot
@@ -102,3 +103,25 @@ def test_proxy_protocol_tells_the_backend_who_the_client_is(
     assert replies.count(b"+OK") == 4
     pattern = re.compile(rf"pop3-login: Info: Login: user=<{account.login}>.*rip=127\.0\.0\.43,")
     wait_until(lambda: pattern.search(dovecot.log.read_text()) is not None, "the backend's log line")
+
+
+@pytest.mark.skipif(is_oracle(), reason="nginx sends commands of any length")
+def test_password_that_is_longer_than_a_command_opens_the_mailbox(clients: Clients, lengthy_account: Account) -> None:
+    client = clients.pop3(Security.NONE)
+    client.user(lengthy_account.login)
+    assert client.pass_(lengthy_account.password).startswith(b"+OK")
+    client.quit()
+
+
+@pytest.mark.skipif(is_oracle(), reason="nginx sends commands of any length")
+@pytest.mark.parametrize("length", [240, 900, 1100, 4000])
+def test_dovecot_reads_the_whole_of_a_long_password(
+    clients: Clients, account: Account, auth_service: AuthService, dovecot: Dovecot, length: int
+) -> None:
+    """It says that the password is wrong, not that the line is."""
+    auth_service.script(account.login, lambda _: accept(dovecot.pop3, password="x" * length))
+    client = clients.pop3(Security.NONE)
+    client.user(account.login)
+    with pytest.raises(poplib.error_proto, match="Authentication failed"):
+        client.pass_(account.password)
+    client.close()

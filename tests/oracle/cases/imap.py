@@ -218,5 +218,19 @@ CASES: tuple[Case, ...] = (
         at_once(*("a NOOP",) * 40),
         differs=Difference("pipelining", "probe OK completed"),
     ),
-    case("a name longer than a packet's usual share", "imap", f"a LOGIN {'u' * 1000} {'p' * 1000}"),
+    case(
+        "a name longer than a packet's usual share",
+        "imap",
+        f"a LOGIN {'u' * 1000} {'p' * 1000}",
+        backend=(None, "+ "),
+        differs=Difference("long-imap-command", "backend < a AUTHENTICATE PLAIN", "backend < a LOGIN {1000}"),
+    ),
+    case(
+        "a name longer than a packet's usual share, where PLAIN is not known",
+        "imap",
+        f"a LOGIN {'u' * 1000} {'p' * 1000}",
+        backend=(None, "a NO not that"),
+        differs=Difference("long-imap-command", "client logged in", "upstream sent invalid response"),
+    ),
+    case("a name longer than most", "imap", f"a LOGIN {'u' * 480} {'p' * 480}"),
 )

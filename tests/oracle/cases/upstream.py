@@ -101,6 +101,21 @@ CASES: tuple[Case, ...] = (
         differs=Difference("long-initial-response", "client logged in", "upstream sent invalid response"),
     ),
     case(
+        "a long password behind AUTH PLAIN",
+        "pop3",
+        *LOGIN["pop3"],
+        auth=accept(f"Auth-Pass: {'p' * 300}"),
+        differs=Difference("long-pop3-command", "backend < AUTH PLAIN", "backend < PASS "),
+    ),
+    case(
+        "a long password where AUTH is not known",
+        "pop3",
+        *LOGIN["pop3"],
+        auth=accept(f"Auth-Pass: {'p' * 300}"),
+        backend=(None, "-ERR unknown command"),
+        differs=Difference("long-pop3-command", "backend < AUTH PLAIN", "upstream sent invalid response"),
+    ),
+    case(
         "XCLIENT where the backend lists none",
         "smtp",
         "EHLO client.test",
