@@ -12,6 +12,7 @@ from mailworker.config.settings import Address, Level
 from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut, TlsError, escape
 from mailworker.log.log import Log
 from mailworker.tls.severity import severity
+from mailworker.wire.confidential import without_response
 
 # Characters of a message, so that what says whose session it is fits into the record behind it.
 _MESSAGE_LIMIT = 700
@@ -94,7 +95,7 @@ class SessionLog:
             parts.append(" using starttls")
         parts.append(f", server: {self.server}")
         if self.login:
-            parts.append(f', login: "{escape(self.login)}"')
+            parts.append(f', login: "{escape(without_response(self.login))}"')
         if self.upstream is not None:
             parts.append(f", upstream: {self.upstream}")
         return "".join(parts)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
 from mailworker.errors import Party, ProtocolError
-
-# What a password may stand behind, in any protocol; IMAP has a tag before it.
-_CREDENTIALS = re.compile(rb"^(?:[^ \r\n]+ )?(?:LOGIN|AUTHENTICATE|PASS|AUTH|APOP) ", re.IGNORECASE | re.MULTILINE)
 
 
 class InvalidCommand(ProtocolError):
@@ -33,9 +28,3 @@ class TooLongCommand(ProtocolError):
         super().__init__(Party.CLIENT, "client sent too long command")
         self.buffer = buffer
         self.tag = tag
-
-
-def without_credentials(commands: bytes) -> bytes:
-    """What can be shown of commands: all up to the first login or password."""
-    match = _CREDENTIALS.search(commands)
-    return commands if match is None else commands[: match.end()] + b"..."

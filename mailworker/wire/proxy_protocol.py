@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from mailworker.config.settings import Address, InetAddress
 from mailworker.errors import Party, ProtocolError, escape
+from mailworker.wire.confidential import without_secrets
 
 V1_LIMIT = 107
 """Bytes of a version 1 header with its CRLF (specification, section 2.1)."""
@@ -117,7 +118,7 @@ def parse(data: bytes) -> ProxyHeader | None:
 def broken(data: bytes) -> ProtocolError:
     """The error for `data` that is no header, or only the beginning of one when the client went away."""
     line = re.split(rb"[\r\n]", data, maxsplit=1)[0]
-    return _error(f'broken header: "{escape(line)}"')
+    return _error(f'broken header: "{escape(without_secrets(line))}"')
 
 
 def _error(message: str) -> ProtocolError:

@@ -82,9 +82,12 @@ def decode_password(text: bytes) -> Secret:
 
 
 def decode_cram_md5(text: bytes) -> tuple[bytes, Secret]:
-    """Login and digest of a CRAM-MD5 response, split at the first space; see `check_digest`. Raises ProtocolError."""
-    login, _, digest = _decode(text, Mechanism.CRAM_MD5).partition(b" ")
-    return login, Secret(digest)
+    """Login and digest of a CRAM-MD5 response, split at the first space; see `check_digest`. Raises ProtocolError.
+
+    Without a space there is no login, as in nginx: what stands there may be the response to another mechanism.
+    """
+    login, space, digest = _decode(text, Mechanism.CRAM_MD5).partition(b" ")
+    return login if space else b"", Secret(digest)
 
 
 def check_digest(digest: Secret) -> None:

@@ -381,8 +381,10 @@ TABLE: Mapping[str, Entry] = {
     ),
     "password-in-log": Entry(
         Why.LOG,
-        "logs a command that is too long, or comes before the greeting, with the password that is in it",
-        "logs it up to the word that a login or password follows",
+        "logs a command that is too long, or comes before the greeting or in place of a PROXY header, with the "
+        "password that is in it; takes the response to another mechanism for a name, and logs it",
+        "logs it up to the word that a login or password follows, and `...` where nothing says what it is; logs a name "
+        "up to NUL or ^A",
         "a log is read by people who need no passwords",
         _LOG,
     ),

@@ -41,6 +41,8 @@ _EVERY_METHOD = {
     "pop3": "pop3_auth plain apop cram-md5 external xoauth2 oauthbearer;",
     "smtp": "smtp_auth plain login cram-md5 external xoauth2 oauthbearer none;",
 }
+# A greeting that no test waits for.
+_PATIENCE = {"smtp": "smtp_greeting_delay 1h;"}
 # Directives of the server blocks that each protocol has.
 VARIANTS = {
     "": "starttls on;",
@@ -53,6 +55,7 @@ VARIANTS = {
     "direct": "starttls on; xclient off; proxy_smtp_auth on;",
     "certified": "starttls on; ssl_verify_client optional_no_ca; auth_http_pass_client_cert on;",
     "behind": "starttls on;",
+    "patient": "starttls on; $patience",
 }
 _PARAMETERS = {"behind": "proxy_protocol"}
 
@@ -121,11 +124,11 @@ class Stage:
     def address(self, speech: Speech, variant: str = "", *, tls: bool = False) -> tuple[str, int]:
         return "127.0.0.1", self._ports[_port_name(speech, variant, tls=tls)]
 
-    def connect(self, speech: Speech, variant: str = "", *, tls: bool = False) -> Peer:
+    def connect(self, speech: Speech, variant: str = "", *, tls: bool = False, source: str = "") -> Peer:
         """A client that has been greeted by nobody yet; it is closed by `settle`."""
+        client = self._connected(speech, variant, tls=tls, source=source)
         if not tls:
-            return self._connected(speech, variant, tls=False)
-        client = self.unencrypted(speech, variant)
+            return client
         client.start_tls(self.context)
         return client
 
@@ -141,13 +144,13 @@ class Stage:
             return None
         return self._clients[-1]
 
-    def _connected(self, speech: Speech, variant: str, *, tls: bool) -> Peer:
-        self._clients.append(Peer.connect(self.address(speech, variant, tls=tls)))
+    def _connected(self, speech: Speech, variant: str, *, tls: bool, source: str = "") -> Peer:
+        self._clients.append(Peer.connect(self.address(speech, variant, tls=tls), source=source))
         return self._clients[-1]
 
-    def greeted(self, speech: Speech, variant: str = "", *, tls: bool = False) -> Peer:
+    def greeted(self, speech: Speech, variant: str = "", *, tls: bool = False, source: str = "") -> Peer:
         """A client that has read its greeting."""
-        client = self.connect(speech, variant, tls=tls)
+        client = self.connect(speech, variant, tls=tls, source=source)
         assert client.line().startswith(speech.greeting[:4])
         return client
 
@@ -271,6 +274,7 @@ class Stage:
     def _server(self, speech: Speech, variant: str) -> str:
         directives = Template(VARIANTS[variant]).substitute(
             every=_EVERY_METHOD[speech.name],
+            patience=_PATIENCE.get(speech.name, ""),
             faulty=self.faulty_auth.address,
             nobody=f"127.0.0.1:{self._ports['nobody']}",
         )

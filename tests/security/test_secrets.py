@@ -9,6 +9,7 @@ import pytest
 from mailworker.wire.secret import Secret
 from tests.mail.cases import IMAP, POP3, SMTP, Case
 from tests.mail.conftest import Scene, certificate, scene
+from tests.security.secrets_of_clients import LINE, SPECIAL, STATES, TOO_LONG, State, reveals
 from tests.security.speech import CANARIES, Speech
 from tests.security.stage import WAYS, Stage, of_each
 from tests.support.auth import rejected
@@ -42,6 +43,29 @@ def test_no_password_is_in_the_log_at_debug(stage: Stage, speech: Speech, answer
     lines = stage.settle()
     assert any("[debug]" in line for line in lines)
     assert not [line for line in lines if any(canary.decode() in line for canary in CANARIES)]
+
+
+@pytest.mark.parametrize("state", [*STATES, None], ids=lambda state: state.name if state else "special")
+@of_each
+def test_no_shape_of_a_secret_is_in_the_log(stage: Stage, speech: Speech, state: State | None) -> None:
+    """At `debug` for clients of 127.0.0.1, at `info` for those of 127.0.0.2."""
+    stage.answer = rejected(b"no")
+    state = state or SPECIAL[speech]
+    for data in state.said_with((LINE, TOO_LONG) if state.greeted else (LINE, TOO_LONG, b"")):
+        _reveal(stage, speech, state, data, "127.0.0.1")
+    for data in state.said_with((TOO_LONG,)):
+        _reveal(stage, speech, state, data, "127.0.0.2")
+    lines = stage.settle()
+    assert any("client: 127.0.0.2" in line for line in lines)
+    assert not [line for line in lines if reveals(line)]
+
+
+def _reveal(stage: Stage, speech: Speech, state: State, data: bytes, source: str) -> None:
+    client = (stage.greeted if state.greeted else stage.connect)(speech, state.variant, tls=state.tls, source=source)
+    stage.say_what_fits(client, (b"" if state.said is None else state.said(speech)) + data)
+    client.end()
+    client.rest()
+    client.close()
 
 
 @pytest.mark.parametrize("case", [IMAP, POP3, SMTP], ids=lambda case: case.protocol.value)

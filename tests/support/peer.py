@@ -29,14 +29,14 @@ class Peer:
         self.cut = False  # whether TLS ended without a close_notify
 
     @classmethod
-    def connect(cls, address: tuple[str, int], receive_buffer: int | None = None, source: str | None = None) -> Peer:
-        """A new connection, from the address `source`; `receive_buffer` in bytes makes it a slow reader."""
+    def connect(cls, address: tuple[str, int], receive_buffer: int | None = None, source: str = "") -> Peer:
+        """A new connection, from `source` if that is given; `receive_buffer` in bytes makes it a slow reader."""
         connecting = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         if receive_buffer is not None:
             connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connecting.settimeout(PATIENCE)
         try:
-            if source is not None:
+            if source:
                 connecting.bind((source, 0))
             connecting.connect(address)
             connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.errors import Party
-from mailworker.wire.command import InvalidCommand, TooLongCommand, without_credentials
+from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.imap import ImapParser
 from mailworker.wire.pop3 import Pop3Parser
 from mailworker.wire.smtp import SmtpParser
@@ -142,22 +142,3 @@ def test_no_repr_shows_an_argument(parser: type[Parser]) -> None:
     }
     (command,) = run(parser(64), [line[parser]])
     assert "hunter2" not in repr(command)
-
-
-@pytest.mark.parametrize(
-    ("commands", "shown"),
-    [
-        (b"a LOGIN user secret", b"a LOGIN ..."),
-        (b"a login {4}\r\nuser {6}\r\nsecret", b"a login ..."),
-        (b"a AUTHENTICATE PLAIN c2VjcmV0", b"a AUTHENTICATE ..."),
-        (b"AUTH PLAIN c2VjcmV0", b"AUTH ..."),
-        (b"PASS secret", b"PASS ..."),
-        (b"APOP user c2VjcmV0", b"APOP ..."),
-        (b"EHLO me\r\nAUTH PLAIN c2VjcmV0\r\nQUIT", b"EHLO me\r\nAUTH ..."),
-        (b"USER user", b"USER user"),
-        (b"a NOOP LOGIN x", b"a NOOP LOGIN x"),
-        (b"", b""),
-    ],
-)
-def test_credentials_are_not_shown(commands: bytes, shown: bytes) -> None:
-    assert without_credentials(commands) == shown

@@ -142,7 +142,8 @@ def test_external_gives_the_login() -> None:
         (b"u " + b" " * 32, b"u", b" " * 32),
         (b"u \0" + b"\xff" * 31, b"u", b"\0" + b"\xff" * 31),
         (b"u v " + b"0" * 32, b"u", b"v " + b"0" * 32),
-        (b"u", b"u", b""),
+        (b"u", b"", b""),
+        (b"\0u\0secret", b"", b""),
     ],
 )
 def test_cram_md5_splits_at_the_first_space(message: bytes, login: bytes, digest: bytes) -> None:

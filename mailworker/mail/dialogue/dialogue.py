@@ -18,7 +18,8 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_request import SmtpEnvelope
 from mailworker.wire.auth_response import Rejected
-from mailworker.wire.command import InvalidCommand, TooLongCommand, without_credentials
+from mailworker.wire.command import InvalidCommand, TooLongCommand
+from mailworker.wire.confidential import without_secrets
 from mailworker.wire.secret import Secret
 
 CommandT = TypeVar("CommandT")
@@ -153,7 +154,7 @@ class Dialogue(ABC, Generic[CommandT]):
                 self.admit(command)
                 request = await self.obey(command)
             except TooLongCommand as error:
-                self.log.info(f'client sent too long command "{escape(without_credentials(error.buffer))}"')
+                self.log.info(f'client sent too long command "{escape(without_secrets(error.buffer))}"')
                 self.over = True
                 await self._refuse(error.tag)
             except InvalidCommand as error:

@@ -13,7 +13,7 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_request import SmtpEnvelope
 from mailworker.wire.auth_response import Rejected
-from mailworker.wire.command import without_credentials
+from mailworker.wire.confidential import without_secrets
 from mailworker.wire.smtp import SmtpCommand, SmtpParser, SmtpVerb
 
 _OK = b"250 2.0.0 OK\r\n"
@@ -95,7 +95,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
             self.client.deadline = monotonic() + self.server.settings.timeout
             return True
         if early:
-            self.log.info(f'client was rejected before greeting: "{_shown(without_credentials(early))}"')
+            self.log.info(f'client was rejected before greeting: "{_shown(without_secrets(early))}"')
             await self.reply(_TOO_EARLY)
         return False
 

@@ -62,6 +62,13 @@ CASES: tuple[Case, ...] = (
         case(f"{name} is no header", "imap-behind", Send(bad.data, 0), Act.AWAIT_CLOSE, differs=_shortened(bad))
         for name, bad in BAD.items()
     ),
+    case(
+        "a login is no header",
+        "imap-behind",
+        Send(line("a LOGIN user pass"), 0),
+        Act.AWAIT_CLOSE,
+        differs=Difference("password-in-log", 'header: "a LOGIN ..." while', 'header: "a LOGIN user pass'),
+    ),
     case("version 3 is no header", "imap-behind", raw(f"{SIGNATURE}\x31\x11\0\x0c{ADDRESSES}", 0), Act.AWAIT_CLOSE),
     case(
         "version 2 with half an address",

@@ -1,0 +1,49 @@
+"""What a log may show of bytes that a client has sent and nobody has understood: they may hold a password."""
+
+from __future__ import annotations
+
+import re
+
+_BLANKS = rb"[ \t]*(?:[^ \t\r\n]{1,64}[ \t]+)?"  # IMAP has a tag before its commands
+# What is likely to come to a port by mistake, or too long, and is known to hold no secret.
+_HARMLESS = (
+    rb"PROXY|CAPABILITY|LOGOUT|NOOP|STARTTLS|ID|CAPA|QUIT|STLS|HELO|EHLO|MAIL|RCPT|RSET|HELP|VRFY|EXPN|DATA|BDAT|RETR"
+)
+# What a secret may follow: those of mail, and a request of HTTP, whose target may hold one.
+_SECRETIVE = rb"LOGIN|AUTHENTICATE|AUTH|USER|PASS|APOP|GET|HEAD|POST|PUT|OPTIONS|CONNECT"
+
+_COMMAND = re.compile(rb"%b(?:%b|%b)(?![A-Za-z0-9])" % (_BLANKS, _HARMLESS, _SECRETIVE), re.IGNORECASE)
+_SECRETIVE_WORD = re.compile(rb"(?<![A-Za-z0-9])(?:%b)(?![A-Za-z0-9])" % _SECRETIVE, re.IGNORECASE)
+# The record that a handshake begins with (RFC 8446, 5.1).
+_TLS = re.compile(rb"\x16\x03[\x00-\x04]")
+# No name holds these, but the responses of PLAIN (NUL) and XOAUTH2 do, in which a secret follows.
+_SEPARATORS = re.compile(rb"[\0\1]")
+
+
+def without_secrets(data: bytes) -> bytes:
+    """All up to the first word that a secret may follow, or the first line that is no command; then "..."."""
+    shown = b""
+    for line in data.splitlines(keepends=True):
+        kept = _harmless_part(line)
+        shown += kept
+        if kept != line:
+            return shown + b"..."
+    return shown
+
+
+def without_response(name: bytes) -> bytes:
+    """A login name; of a response to another mechanism than the client has named, all up to the secret in it."""
+    match = _SEPARATORS.search(name)
+    return name if match is None else name[: match.start()] + b"..."
+
+
+def _harmless_part(line: bytes) -> bytes:
+    if not line.strip(b"\r\n"):
+        return line
+    handshake = _TLS.match(line)
+    if handshake is not None:
+        return handshake[0]
+    if _COMMAND.match(line) is None:
+        return b""
+    secretive = _SECRETIVE_WORD.search(line)
+    return line if secretive is None else line[: secretive.end()] + b" "
