@@ -14,11 +14,13 @@ _DIRECTIVES: Final = tuple(command.name for module in MODULES for command in mod
 )
 
 WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "imap": ("LOGIN", "AUTHENTICATE", "PLAIN", "STARTTLS", "CAPABILITY", "NOOP", "LOGOUT", "{1}\r\n", "{1+}\r\n"),
+    "imap": ("LOGIN", "AUTHENTICATE", "PLAIN", "STARTTLS", "CAPABILITY", "NOOP", "LOGOUT", "{1}\r\n", "{1+}\r\n",
+             "ID (", "NIL", ")\r\n", "FOO {2+}\r\n", "t/1=#]<> "),
     "pop3": ("USER", "PASS", "APOP", "AUTH", "CAPA", "STLS", "NOOP", "QUIT", "\r\n"),
     "smtp": ("EHLO", "HELO", "AUTH", "MAIL FROM:<", "RCPT TO:<", "STARTTLS", "RSET", "NOOP", "QUIT", "BDAT ", "5",
              " LAST", "\r\n"),
     "sasl": ("AGEAYg==", "n,a=u,\x01auth=Bearer t\x01\x01", "user=u\x01auth=Bearer t\x01\x01"),
+    "secrets": ("LOGIN ", "AUTH ", "PASS ", "USER ", "NOOP ", "EHLO ", "PROXY ", "a ", "\t", "\r\n", "\x16\x03\x01"),
     "proxy": ("PROXY ", "TCP4 ", "TCP6 ", "UNKNOWN", "\r\n", "\r\n\r\n\0\r\nQUIT\n", "\x21\x11\0\x0c", "::1"),
     "auth": ("HTTP/1.0 200 OK\r\n", "Auth-Status: ", "OK", "WAIT", "Auth-Wait: ", "Auth-Server: ", "Auth-Port: ",
              "Auth-User: ", "Auth-Pass: ", "Auth-Error-Code: ", "Auth-Error-SASL: ", "\r\n", "127.0.0.1"),

@@ -16,6 +16,7 @@ from mailworker.config.load import load
 from mailworker.errors import ConfigError, ProtocolError
 from mailworker.wire import sasl
 from mailworker.wire.auth_response import AuthResponseParser
+from mailworker.wire.confidential import without_response, without_secrets
 from mailworker.wire.dns import Query, Question, RecordType, to_name
 from mailworker.wire.imap import ImapParser
 from mailworker.wire.pop3 import Pop3Parser
@@ -136,6 +137,22 @@ def _decode(data: bytes) -> None:
             continue
 
 
+_SECRET: Final = b"hunter2"
+_BEFORE_SECRETS: Final = (b" LOGIN u ", b"\tlogin {9}\r\n", b"\nAUTH\tPLAIN ", b" PASS ", b"\r\n", b"\r(")
+
+
+def _conceal(data: bytes) -> None:
+    """Nothing behind any bytes, and a word that a secret may follow or a line's end, is shown."""
+    if _SECRET in data:
+        return
+    for before in _BEFORE_SECRETS:
+        said = data + before + _SECRET + b"\r\n" + data
+        shown = without_secrets(said)
+        assert _SECRET not in shown, said
+        assert said.startswith(shown.removesuffix(b"...").removesuffix(b" ")), said
+    assert _SECRET not in without_response(data + b"\0" + _SECRET)
+
+
 def _configure(data: bytes) -> None:
     """Includes are left out: they would read what happens to lie around."""
     if b"include" in data:
@@ -154,6 +171,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     "pop3": _commands(Pop3Parser),
     "smtp": _commands(SmtpParser),
     "sasl": _decode,
+    "secrets": _conceal,
     "proxy": _same_for_any_cut(_read_proxy_header),
     "auth": _same_for_any_cut(_read_verdict),
     "backend": _same_for_any_cut(_read_all_replies),

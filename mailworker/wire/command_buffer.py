@@ -55,9 +55,10 @@ class CommandBuffer:
         self._taken = self._searched = end
         return bytes(held[start:end])
 
-    def fits(self, length: int) -> bool:
-        """Whether `length` bytes and the LF that ends the command can follow what was taken."""
-        return self._taken + length < self._limit
+    @property
+    def remaining(self) -> int:
+        """How many bytes can follow what was taken, in the same command."""
+        return self._limit - self._taken
 
     def literal(self, length: int) -> bytes | None:
         """Take exactly `length` bytes of any value; None while they are incomplete."""
@@ -68,11 +69,12 @@ class CommandBuffer:
         self._taken = self._searched = end
         return bytes(self._bytes[start:end])
 
-    def skip(self, length: int) -> int:
-        """Forget the next `length` bytes, behind a command that was released; gives how many have yet to come."""
-        skipped = min(length, len(self._bytes))
-        self._bytes = self._bytes[skipped:]
-        return length - skipped
+    def swallow(self, length: int) -> int:
+        """Drop up to `length` bytes, when nothing is taken; how many of them are still to come."""
+        missing = max(0, length - len(self._bytes))
+        self._bytes = self._bytes[length:]
+        self._searched = 0
+        return missing
 
     def release(self) -> None:
         """The command is complete: free the room of what was taken."""

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import ClassVar
 
 from mailworker.wire.command import InvalidCommand, TooLongCommand
+from mailworker.wire.command_buffer import CommandBuffer
 from mailworker.wire.command_parser import CommandParser, strip_newline
 
 
@@ -16,6 +17,7 @@ class ImapVerb(Enum):
 
     AUTHENTICATE = b"AUTHENTICATE"
     CAPABILITY = b"CAPABILITY"
+    ID = b"ID"
     LOGIN = b"LOGIN"
     LOGOUT = b"LOGOUT"
     NOOP = b"NOOP"
@@ -24,7 +26,7 @@ class ImapVerb(Enum):
 
 @dataclass(slots=True)
 class ImapCommand:
-    """One command, its quoted strings and literals decoded."""
+    """One command, its quoted strings and literals decoded; nobody asks for the arguments of ID, so it has none."""
 
     tag: bytes
     verb: ImapVerb
@@ -36,11 +38,17 @@ class Continuation:
     """The client waits for "+ OK" before it sends the bytes of a literal."""
 
 
+_Event = ImapCommand | Continuation | None
+
 _VERBS = {verb.value: verb for verb in ImapVerb}
 
-# nginx: the tag is 1 to 32 of these bytes and one space; more spaces may follow before the verb.
-_COMMAND = re.compile(rb"([A-Za-z0-9._-]{1,32}) +([A-Za-z]+)(?: ([^\r\n]*))?\r?\n")
-_TAG = re.compile(rb"([A-Za-z0-9._-]{0,32}) ")
+# RFC 9051, 9: a tag is any ASTRING-CHAR but "+". nginx takes 32 letters, digits, "-", "." and "_", and as we do more
+# than one space before the verb. Dovecot takes no tags much longer than this.
+_TAG_LIMIT = 100
+_TAG = rb"[^\x00-\x20\x7f-\xff\"%%()*+\\{]{1,%d}" % _TAG_LIMIT
+_COMMAND = re.compile(rb"(%b) +([A-Za-z]+)(?: ([^\r\n]*))?\r?\n" % _TAG)
+# What is no command may come from a browser: markup in its tag is not repeated.
+_TAG_OF_NO_COMMAND = re.compile(rb"((?![^ ]*[<>])%b|) " % _TAG)
 
 # RFC 9051, 9: string = quoted / literal. nginx is wider: the end of the line also ends a quoted string, "\" hides any
 # byte but CR and LF, a literal's length may be empty (0), and an atom is whatever starts neither of the two.
@@ -53,8 +61,13 @@ _ARGUMENT = re.compile(
     re.DOTALL,
 )
 # The usual LOGIN: a subset of the above read in one go, because every login pays for it.
-_LOGIN = re.compile(rb'([A-Za-z0-9._-]{1,32}) +(?i:LOGIN) ("?)([^ "\\{\r\n]+)\2 +("?)([^ "\\{\r\n]+)\4\r?\n')
+_LOGIN = re.compile(rb'(%b) +(?i:LOGIN) ("?)([^ "\\{\r\n]+)\2 +("?)([^ "\\{\r\n]+)\4\r?\n' % _TAG)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+
+_LITERAL = re.compile(rb"\{0*(?P<length>[0-9]{0,9})(?P<plus>\+?)\}\Z")
+# RFC 2971, 3.1: NIL, or pairs of a string and a string or NIL; literals are "" here.
+_STRING = rb'"(?:[^"\\]|\\.)*"'
+_ID_PARAMETERS = re.compile(rb"(?i: *(?:NIL|\((?: *%b +(?:%b|NIL))* *\)) *)" % (_STRING, _STRING), re.DOTALL)
 
 
 class _Draft:
@@ -68,6 +81,34 @@ class _Draft:
         self.arguments: list[bytes] = []
         self.literal: int | None = None
 
+    def take_literal(self, buffer: CommandBuffer) -> bool:
+        """Whether nothing is due any more."""
+        if self.literal is not None:
+            literal = buffer.literal(self.literal)
+            if literal is None:
+                return False
+            self.literal = None
+            self.arguments.append(literal)
+        return True
+
+
+class _Refused:
+    """A command that is invalid and not at its end: `due` bytes of a literal are to be swallowed.
+
+    With the line behind them, it may be as long as `remaining` says.
+    """
+
+    __slots__ = ("due", "remaining")
+
+    def __init__(self, due: int, remaining: int) -> None:
+        self.due = due
+        self.remaining = remaining
+
+    def take_literal(self, buffer: CommandBuffer) -> bool:
+        """Whether nothing is due any more."""
+        self.due = buffer.swallow(self.due)
+        return not self.due
+
 
 class ImapParser(CommandParser):
     """Parser of IMAP commands."""
@@ -78,23 +119,29 @@ class ImapParser(CommandParser):
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
-        self._draft: _Draft | None = None
+        self._draft: _Draft | _Refused | None = None
 
-    def next(self) -> ImapCommand | Continuation | None:
+    def next(self) -> _Event:
         """The next command, or Continuation; None while more input is needed.
 
-        Raises InvalidCommand, also at once for a literal that cannot fit the buffer, and TooLongCommand.
+        Raises TooLongCommand, and InvalidCommand: at once for a literal that waits to be asked for or cannot fit the
+        buffer, and behind those that the client sends unasked.
         """
         while True:
             draft = self._draft
-            if draft is not None and not self._take_literal(draft):
+            if draft is not None and not draft.take_literal(self._buffer):
                 return None
             line = self._buffer.line()
             if line is None:
                 if self._buffer.room:
                     return None
                 raise self._too_long()
-            event = self._start(line) if draft is None else self._resume(draft, line)
+            if draft is None:
+                event = self._start(line)
+            elif isinstance(draft, _Refused):
+                event = self._refuse(line)
+            else:
+                event = self._resume(draft, line)
             if event is not None:
                 return event
 
@@ -102,7 +149,7 @@ class ImapParser(CommandParser):
         super().discard()
         self._draft = None
 
-    def _start(self, line: bytes) -> ImapCommand | Continuation | None:
+    def _start(self, line: bytes) -> _Event:
         usual = _LOGIN.fullmatch(line)
         if usual is not None:
             tag, name, password = usual.group(1, 3, 5)
@@ -113,20 +160,36 @@ class ImapParser(CommandParser):
         verb = _VERBS.get(match[2].upper()) if match else None
         if match is None or verb is None:
             self._tag = _tag_of(line)
-            raise self._invalid(line)
+            return self._refuse(line)
         tag = self._tag = match[1]
         text = match[3]
+        if verb is ImapVerb.ID:
+            return self._parse_id(_Draft(tag, verb), text or b"", line)
         if not text:
             return self._complete(ImapCommand(tag, verb))
         return self._parse_arguments(_Draft(tag, verb), text, line)
 
-    def _resume(self, draft: _Draft, line: bytes) -> ImapCommand | Continuation | None:
+    def _resume(self, draft: _Draft, line: bytes) -> _Event:
         text = strip_newline(line)
-        if b"\r" in text or text[:1] not in (b"", b" "):
-            raise self._invalid(line)
+        if b"\r" in text:
+            return self._refuse(line)
+        if draft.verb is ImapVerb.ID:
+            return self._parse_id(draft, text, line)
+        if text[:1] not in (b"", b" "):
+            return self._refuse(line)
         return self._parse_arguments(draft, text, line)
 
-    def _parse_arguments(self, draft: _Draft, text: bytes, line: bytes) -> ImapCommand | Continuation | None:
+    def _parse_id(self, draft: _Draft, text: bytes, line: bytes) -> _Event:
+        """Texts and literals take turns in the draft's arguments."""
+        literal = _LITERAL.search(text)
+        if literal is not None:
+            draft.arguments.append(text[: literal.start()])
+            return self._expect_literal(draft, literal, line)
+        if _ID_PARAMETERS.fullmatch(b'""'.join([*draft.arguments[::2], text])) is None:
+            return self._refuse(line)
+        return self._complete(ImapCommand(draft.tag, draft.verb))
+
+    def _parse_arguments(self, draft: _Draft, text: bytes, line: bytes) -> _Event:
         arguments = draft.arguments
         position = 0
         while (match := _ARGUMENT.match(text, position)) is not None:
@@ -142,43 +205,49 @@ class ImapParser(CommandParser):
                 argument = _ESCAPED.sub(rb"\1", argument)
             arguments.append(argument)
             position = match.end()
-        raise self._invalid(line)
+        return self._refuse(line)
 
-    def _expect_literal(self, draft: _Draft, match: re.Match[bytes], line: bytes) -> Continuation | None:
+    def _expect_literal(self, draft: _Draft, match: re.Match[bytes], line: bytes) -> _Event:
         length = int(match["length"] or b"0")
-        if not self._buffer.fits(length):
-            raise self._invalid(line)
+        if length >= self._buffer.remaining:
+            return self._refuse(line)
         draft.literal = length
         self._draft = draft
         return None if match["plus"] else Continuation()
-
-    def _take_literal(self, draft: _Draft) -> bool:
-        if draft.literal is not None:
-            literal = self._buffer.literal(draft.literal)
-            if literal is None:
-                return False
-            draft.literal = None
-            draft.arguments.append(literal)
-        return True
 
     def _complete(self, command: ImapCommand) -> ImapCommand:
         self._draft = None
         self._buffer.release()
         return command
 
-    def _invalid(self, line: bytes) -> InvalidCommand:
-        # "{N+}" means that N bytes of data follow unasked; they must not run as commands.
+    def _refuse(self, line: bytes) -> _Event:
+        """Raise InvalidCommand, or give None where "{N+}" ends the line: N bytes follow unasked, and are no commands.
+
+        They are swallowed as far as they and what came before would have fitted the buffer.
+        """
+        draft = self._draft
+        remaining = draft.remaining - len(line) if isinstance(draft, _Refused) else self._buffer.remaining
         self._draft = None
         self._buffer.release()
-        return InvalidCommand(self._tag, close=strip_newline(line).endswith(b"+}"))
+        text = strip_newline(line)
+        if not text.endswith(b"+}"):
+            raise InvalidCommand(self._tag)
+        literal = _LITERAL.search(text)
+        length = remaining if literal is None else int(literal["length"] or b"0")
+        if length >= remaining:
+            raise InvalidCommand(self._tag, close=True)
+        self._draft = _Refused(length, remaining - length)
+        return None
 
     def _too_long(self) -> TooLongCommand:
         content = self._buffer.content
-        if self._draft is None:
+        if isinstance(self._draft, _Refused):
+            content = b"..."  # the end of a command whose beginning is forgotten; it may hold a password
+        elif self._draft is None:
             self._tag = _tag_of(content)
         return TooLongCommand(content, self._tag)
 
 
 def _tag_of(line: bytes) -> bytes | None:
-    match = _TAG.match(line)
+    match = _TAG_OF_NO_COMMAND.match(line)
     return match[1] if match else None

@@ -72,7 +72,7 @@ class SmtpParser(CommandParser):
     def next(self) -> SmtpCommand | None:
         """The next command; None while it is incomplete. Raises InvalidCommand and TooLongCommand."""
         if self._octets:
-            self._octets = self._buffer.skip(self._octets)
+            self._octets = self._buffer.swallow(self._octets)
         line = self._verb_line(_VERBS)
         if line is None:
             return None

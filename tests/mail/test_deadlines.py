@@ -174,7 +174,7 @@ def test_nobody_waits_long_for_a_goodbye(scene: Scene, monkeypatch: pytest.Monke
     client = scene.client(proxy)
     client.start_tls(client_context())
     client.expect(IMAP.greeting)
-    client.talk((b"a LOGOUT\r\n", b"* BYE\r\na OK completed\r\n"))
+    client.talk((b"a LOGOUT\r\n", b"* BYE Logging out\r\na OK completed\r\n"))
     scene.skip(MOST)
     proxy.connections_in_use(2)
     scene.skip(REST)

@@ -125,6 +125,31 @@ TABLE: Mapping[str, Entry] = {
         "answers `BAD` at once; the session goes on",
         "the client learns it before it sends",
     ),
+    "unasked-literal": Entry(
+        Why.SOUNDER,
+        "closes behind an invalid command that ends with `{N+}`",
+        "passes over the N bytes and the rest of the command, answers `BAD` and goes on, as far as the command would "
+        "have fitted `imap_client_buffer`",
+        "RFC 7888, 4: a server that refuses a command may read and drop its literals",
+    ),
+    "id-before-login": Entry(
+        Why.SOUNDER,
+        "answers `BAD` to ID",
+        "answers `* ID NIL`",
+        "RFC 2971, 3.1: ID is valid in every state; clients send it before the login where a capability lists it",
+    ),
+    "wide-tags": Entry(
+        Why.SOUNDER,
+        "takes tags of at most 32 letters, digits, `-`, `.` and `_`",
+        "takes tags of at most 100 of the characters that an IMAP tag may have",
+        "RFC 9051, 9: any ASTRING-CHAR but `+`",
+    ),
+    "bye-text": Entry(
+        Why.SOUNDER,
+        "answers LOGOUT with `* BYE`",
+        "answers `* BYE Logging out`",
+        "RFC 9051, 7.1: a text follows; parsers of clients break without one",
+    ),
     "untagged-refusal": Entry(
         Why.SOUNDER,
         "refuses a bad user name in AUTHENTICATE LOGIN with the tag `*`",

@@ -27,6 +27,7 @@ _SMALL = 128
 
 _QUOTE = re.compile(r'(?:^|[ \n])"')
 _EXTERNAL = re.compile(r"\bEXTERNAL +[^ \r\n]", re.IGNORECASE)
+_UNASKED = re.compile(r"\{[0-9]*\+\}\r*\n")
 _LITERAL = re.compile(r"\{[0-9]*\+?\}\r*\n")
 # The last that was said: a response to a challenge, and more than one plain word.
 _RESPONSE_OF_WORDS = re.compile(r'client < \+ (?!OK)[^ \n]*\\r\\n\nclient > [^\n]*["{ ][^\n]*\Z')
@@ -112,6 +113,23 @@ def _half_close(case: Case, at: Divergence) -> bool:
 def _literal_separator(case: Case, at: Divergence) -> bool:
     refused = _invalid(at.ours) or at.ours == "client = closed"
     return case.protocol == "imap" and bool(_LITERAL.search(_sent(case))) and refused
+
+
+def _unasked_literal(case: Case, at: Divergence) -> bool:
+    refused = at.theirs == "client = closed" or _invalid(at.theirs)
+    return case.protocol == "imap" and bool(_UNASKED.search(_sent(case))) and refused
+
+
+def _id_before_login(case: Case, at: Divergence) -> bool:
+    return at.ours in ("client < * ID NIL\\r\\n", "client < + OK\\r\\n") and _invalid(at.theirs)
+
+
+def _bye_text(case: Case, at: Divergence) -> bool:
+    return at.ours == "client < * BYE Logging out\\r\\n"
+
+
+def _wide_tags(case: Case, at: Divergence) -> bool:
+    return case.protocol == "imap" and at.theirs == "client < * BAD invalid command\\r\\n"
 
 
 def _empty_literal(case: Case, at: Divergence) -> bool:
@@ -270,6 +288,10 @@ RULES: Mapping[str, Rule] = {
     "stale-login": _stale_login,
     "salt-with-external": _salt_with_external,
     "half-close": _half_close,
+    "id-before-login": _id_before_login,
+    "bye-text": _bye_text,
+    "wide-tags": _wide_tags,
+    "unasked-literal": _unasked_literal,
     "literal-separator": _literal_separator,
     "empty-literal": _empty_literal,
     "quote-leaks": _quote_leaks,

@@ -97,7 +97,7 @@ def test_clients_that_wait_to_be_accepted_when_the_service_ends_are_served(
         for worker in workers:
             worker.resume()
         for client in clients:
-            client.talk((b"", b"* OK IMAP4 ready\r\n"), (b"a LOGOUT\r\n", b"* BYE\r\na OK completed\r\n"))
+            client.talk((b"", b"* OK IMAP4 ready\r\n"), (b"a LOGOUT\r\n", b"* BYE Logging out\r\na OK completed\r\n"))
     running.await_exit()
     assert psutil.wait_procs(workers, timeout=PATIENCE)[1] == []
     assert refuses(port)

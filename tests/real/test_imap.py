@@ -72,6 +72,24 @@ def test_curl_uploads_a_message(clients: Clients, account: Account, tmp_path: Pa
     assert [to_wire(message) for message in account.messages()] == [path.read_bytes()]
 
 
+def test_a_tag_of_any_characters_reaches_dovecot(clients: Clients, account: Account) -> None:
+    """But for the bracket, which Dovecot does not take."""
+    prefix = b"!#$&',-./09:;<=>?@AZ[^_`az|}~" + b"x" * 64
+    answer = re.compile(rb"(?P<tag>%b\d+) (?P<type>[A-Z]+) (?P<data>.*)" % re.escape(prefix))
+    with clients.imap(Security.NONE) as client:
+        vars(client).update(tagpre=prefix, tagre=answer)
+        client.login(account.login, account.password)
+        assert client.select() == ("OK", [b"0"])
+
+
+def test_who_says_id_first_is_answered_and_logs_in(clients: Clients, account: Account) -> None:
+    with clients.imap(Security.TLS) as client:
+        assert client.xatom("ID", '("name" "imaplib")')[0] == "OK"
+        assert client.untagged_responses["ID"] == [b"NIL"]
+        client.login(account.login, account.password)
+        assert client.select() == ("OK", [b"0"])
+
+
 def test_imaplib_logs_in_by_cram_md5(clients: Clients, account: Account) -> None:
     with clients.imap(Security.NONE) as client:
         client.login_cram_md5(account.login, account.password)

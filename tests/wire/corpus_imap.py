@@ -24,6 +24,9 @@ def _one(data: bytes, *events: Event) -> Case:
     return Case(data, events)
 
 
+# RFC 9051, 9: every ASTRING-CHAR but "+".
+TAG_BYTES = bytes(byte for byte in range(0x21, 0x7F) if byte not in b'(){%*"\\+') + b"}"
+
 VERBS = [
     _one(b"a CAPABILITY\r\n", ImapCommand(b"a", ImapVerb.CAPABILITY)),
     _one(b"a LOGOUT\r\n", ImapCommand(b"a", ImapVerb.LOGOUT)),
@@ -50,8 +53,14 @@ VERBS = [
 
 TAGS = [
     _one(b"A.9_z-0 NOOP\r\n", noop(tag=b"A.9_z-0")),
-    _one(b"t" * 32 + b" NOOP\r\n", noop(tag=b"t" * 32)),
-    _one(b"t" * 33 + b" NOOP\r\n", Invalid()),
+    _one(b"tag/1 NOOP\r\n", noop(tag=b"tag/1")),
+    _one(b"A1= LOGIN u p\r\n", login(b"u", b"p", tag=b"A1=")),
+    _one(b"1#1 LOGIN {1+}\r\nu p\r\n", login(b"u", b"p", tag=b"1#1")),
+    _one(TAG_BYTES + b" NOOP\r\n", noop(tag=TAG_BYTES)),
+    _one(TAG_BYTES + b" LOGIN u p\r\n", login(b"u", b"p", tag=TAG_BYTES)),
+    _one(b"<b> FOO\r\n", Invalid()),
+    _one(b"t" * 100 + b" NOOP\r\n", noop(tag=b"t" * 100)),
+    _one(b"t" * 101 + b" NOOP\r\n", Invalid()),
     _one(b"t" * 32 + b" FOO\r\n", Invalid(b"t" * 32)),
     _one(b" NOOP\r\n", Invalid(b"")),
     _one(b" FOO\r\n", Invalid(b"")),
@@ -63,10 +72,12 @@ TAGS = [
     _one(b"a\tNOOP\r\n", Invalid()),
     _one(b"a\0 NOOP\r\n", Invalid()),
     _one(b"\xe9 NOOP\r\n", Invalid()),
-    _one(b"<script> NOOP\r\n", Invalid()),
-    _one(b"a FOO\r\n!!!! NOOP\r\n\r\n", Invalid(b"a"), Invalid(), Invalid()),
+    _one(b"<script>a(1)</script> NOOP\r\n", Invalid()),
+    _one(b"a FOO\r\n((( NOOP\r\n\r\n", Invalid(b"a"), Invalid(), Invalid()),
     _one(b"longtag LOGIN u p\r\n!!!!\r\n", login(b"u", b"p", tag=b"longtag"), Invalid()),
-    _one(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", Invalid(b"GET"), Invalid(), Invalid()),
+    _one(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", Invalid(b"GET"), Invalid(b"Host:"), Invalid()),
+    *(_one(b"a%cb NOOP\r\n" % byte, noop(tag=b"a%cb" % byte)) for byte in TAG_BYTES),
+    *(_one(b"a%cb X\r\n" % byte, Invalid()) for byte in range(256) if byte not in TAG_BYTES and byte not in b" \n"),
 ]
 
 LINE_ENDS = [
@@ -141,13 +152,13 @@ LITERALS = [
     _one(b"a LOGIN u {0001+}\r\np\r\n", login(b"u", b"p")),
     _one(b"a LOGIN u {1+}\r\npx\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
     _one(b'a LOGIN {1+}\r\nu"p"\r\n', Invalid(b"a")),
-    _one(b"a LOGIN {1+}\r\nu{1+}\r\np\r\n", Invalid(b"a", close=True), Invalid()),
+    _one(b"a LOGIN {1+}\r\nu{1+}\r\np\r\n", Invalid(b"a")),
     _one(b"a LOGIN {1+}\r\nu\rp\r\n", Invalid(b"a")),
     _one(b"a LOGIN {1+}\r\nu\r\r\n", Invalid(b"a")),
     _one(b"a LOGIN {1+}\r\nu p q r\r\n", Invalid(b"a")),
     _one(b"a NOOP 1 2 3 {1}\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
     _one(b"a NOOP {1+}\r\n1 {1+}\r\n2 {1+}\r\n3\r\n", noop(b"1", b"2", b"3")),
-    _one(b"a NOOP {1+}\r\n1 {1+}\r\n2 {1+}\r\n3 {1+}\r\n4\r\n", Invalid(b"a", close=True), Invalid()),
+    _one(b"a NOOP {1+}\r\n1 {1+}\r\n2 {1+}\r\n3 {1+}\r\n4\r\n", Invalid(b"a")),
     _one(b"a AUTHENTICATE {5+}\r\nPLAIN {4+}\r\nAHUA\r\n", authenticate(b"PLAIN", b"AHUA")),
     _one(b"a LOGIN {-1}\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
     _one(b"a LOGIN {1x}\r\n", Invalid(b"a")),
@@ -165,11 +176,50 @@ LITERALS = [
     Case(b"a LOGIN {" + b"9" * 5000 + b"}\r\nb NOOP\r\n", (Invalid(b"a"), noop(tag=b"b")), limit=8192),
     Case(b"a LOGIN {" + b"0" * 5000 + b"1+}\r\nu\r\n", (login(b"u"),), limit=8192),
     _one(b"a FOO {7}\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
-    _one(b"a FOO {7+}\r\nb NOOP\r\n", Invalid(b"a", close=True), noop(tag=b"b")),
-    _one(b"a FOO {7+}\nb NOOP\r\n", Invalid(b"a", close=True), noop(tag=b"b")),
+    _one(b"a FOO {7+}\r\nb NOOP\r\n", Invalid(b"a")),
+    _one(b"a FOO {8+}\r\nb NOOP\r\n", *()),
+    _one(b"a FOO {6+}\r\nb NOOP\r\nc NOOP\r\n", Invalid(b"a"), noop(tag=b"c")),
+    _one(b"a FOO {6+}\nb NOOP\nc NOOP\n", Invalid(b"a"), noop(tag=b"c")),
+    _one(b"a FOO {2+}\r\nxx {3+}\r\n\r\n\0 (y)\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
+    _one(b"a FOO {2+}\r\nxx {3}\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
+    _one(b"a FOO {2+}\r\nxx {99999+}\r\nb NOOP\r\n", Invalid(b"a", close=True), noop(tag=b"b")),
+    _one(b"a FOO {2+}\r\nxx x+}\r\n", Invalid(b"a", close=True)),
+    _one(b"a FOO {0+}\r\n\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
+    _one(b"a FOO {+}\r\n\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
+    _one(b"a LOGIN u p x {1+}\r\ny\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
+    _one(b"a APPEND x (\\Seen) {9+}\r\nb NOOP\r\n\r\r\nc NOOP\r\n", Invalid(b"a"), noop(tag=b"c")),
     _one(b"a FOO+}\r\n", Invalid(b"a", close=True)),
-    _one(b"!! {7+}\r\n", Invalid(close=True)),
+    _one(b"((( {2+}\r\nxx\r\nb NOOP\r\n", Invalid(), noop(tag=b"b")),
     _one(b"a NOOP x{7+}\r\n", noop(b"x{7+}")),
+]
+
+ID = ImapCommand(b"a", ImapVerb.ID)
+IDS = [
+    _one(b"a ID NIL\r\n", ID),
+    _one(b"a id nil\r\n", ID),
+    _one(b"a ID ()\r\n", ID),
+    _one(b'a ID ("name" "x")\r\n', ID),
+    _one(b'a ID ("name" NIL)\r\n', ID),
+    _one(b'a ID ("name" "x" "version" "1.2 (3)" "os" nil)\r\n', ID),
+    _one(b'a ID ( "na\\"me"  "\\\\" )  \r\n', ID),
+    _one(b'a ID ("name" {4+}\r\nabcd)\r\nb NOOP\r\n', ID, noop(tag=b"b")),
+    _one(b'a ID ("name" {4}\r\nabcd)\r\nb NOOP\r\n', GO_ON, ID, noop(tag=b"b")),
+    _one(b'a ID ({4+}\r\n"\r\n) {2}\r\n)) "os" NIL)\r\nb NOOP\r\n', GO_ON, ID, noop(tag=b"b")),
+    _one(b"a ID ({0+}\r\n {0+}\r\n)\r\n", ID),
+    _one(b"a ID\r\n", Invalid(b"a")),
+    _one(b"a ID \r\n", Invalid(b"a")),
+    _one(b"a ID (\r\n", Invalid(b"a")),
+    _one(b'a ID "name" "x"\r\n', Invalid(b"a")),
+    _one(b'a ID ("name")\r\n', Invalid(b"a")),
+    _one(b'a ID (NIL "x")\r\n', Invalid(b"a")),
+    _one(b"a ID (name x)\r\n", Invalid(b"a")),
+    _one(b'a ID ("name" "x") y\r\n', Invalid(b"a")),
+    _one(b'a ID ("name" "x"\rz)\r\n', Invalid(b"a")),
+    _one(b"a ID ({1+}\r\nx{1+}\r\ny\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
+    _one(b"a ID ({1+}\r\nx\ry {1+}\r\nz)\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
+    _one(b"a ID ({4096}\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
+    _one(b"a ID ({4096+}\r\nb NOOP\r\n", Invalid(b"a", close=True), noop(tag=b"b")),
+    _one(b"a ID (" + b'"k" "v" ' * 400 + b")\r\n", ID),
 ]
 
 RESPONSES = [
@@ -193,7 +243,7 @@ RESPONSES = [
     ),
     Case(b"a AUTHENTICATE PLAIN\r\n 2 3 4\r\n", (authenticate(b"PLAIN"), Invalid(b"a")), responses=1),
     Case(
-        b"a AUTHENTICATE PLAIN\r\nx\ry\r\n!! NOOP\r\n",
+        b"a AUTHENTICATE PLAIN\r\nx\ry\r\n(( NOOP\r\n",
         (authenticate(b"PLAIN"), Invalid(b"a"), Invalid()),
         responses=1,
     ),
@@ -226,6 +276,10 @@ BOUNDS = [
     Case(b"a NOOP {5+}\r\nb NOOP\r\n", (Invalid(b"a", close=True), noop(tag=b"b")), limit=18),
     Case(b"a NOOP {5}\r\nb NOOP\r\n", (GO_ON, TooLong(b"a NOOP {5}\r\nb NOOP", b"a")), limit=18),
     Case(b"a NOOP {6}\r\nb NOOP\r\n", (Invalid(b"a"), noop(tag=b"b")), limit=18),
+    Case(b"a FOO {18+}\r\n" + b"x" * 18 + b"\r\nb NOOP\r\n", (Invalid(b"a"), noop(tag=b"b")), limit=32),
+    Case(b"a FOO {20+}\r\nb NOOP\r\n", (Invalid(b"a", close=True), noop(tag=b"b")), limit=32),
+    Case(b"a FOO {9+}\r\n123456789" + b" y" * 16, (TooLong(b"...", b"a"),), limit=32),
+    Case(b"a FOO {3+}\r\n123 {3+}\r\n123 {3+}\r\n\r\n", (Invalid(b"a", close=True), Invalid()), limit=32),
     Case(
         b"a NOOP {4+}\r\n1234 {4+}\r\n1234\r\n",
         (Invalid(b"a", close=True), Invalid()),
@@ -237,4 +291,4 @@ BOUNDS = [
     Case(b"a NOOP " + b"(" * 60000, (TooLong(b"a NOOP " + b"(" * 4089, b"a"),)),
 ]
 
-CASES = VERBS + TAGS + LINE_ENDS + ATOMS + QUOTED + LITERALS + RESPONSES + BOUNDS
+CASES = VERBS + TAGS + LINE_ENDS + ATOMS + QUOTED + LITERALS + IDS + RESPONSES + BOUNDS

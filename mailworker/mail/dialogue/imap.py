@@ -48,9 +48,11 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
                 await self._complete(self.capabilities)
             case ImapVerb.NOOP:
                 await self._complete()
+            case ImapVerb.ID:
+                await self._complete(b"* ID NIL\r\n")
             case ImapVerb.LOGOUT:
                 self.over = True
-                await self._complete(b"* BYE\r\n")
+                await self._complete(b"* BYE Logging out\r\n")
         return None
 
     def go_ahead(self) -> bytes:

@@ -80,7 +80,7 @@ EXCHANGES: list[Exchange] = [
     (b" LOGIN a b", (), None),
     (b" CRAM-MD5\r\n" + HASH, (SALT64,), cram_md5(b"user", DIGEST)),
     (b" cram-md5\r\n" + b64encode(b" " + DIGEST), (SALT64,), cram_md5(b"", DIGEST)),
-    (b" CRAM-MD5\r\n" + USER, (SALT64,), f'{BAD_HASH}, login: "user"'),
+    (b" CRAM-MD5\r\n" + USER, (SALT64,), BAD_HASH),
     (b" CRAM-MD5\r\n" + b64encode(b"us er " + DIGEST), (SALT64,), f'{BAD_HASH}, login: "us"'),
     (b" CRAM-MD5\r\n*", (SALT64,), "client sent invalid base64 encoding in AUTH CRAM-MD5 command"),
     (b" CRAM-MD5 " + HASH, (), None),
