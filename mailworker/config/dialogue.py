@@ -9,10 +9,16 @@ from mailworker.config.settings import AuthMethod, DialogueSettings
 
 
 def dialogue_settings(
-    methods: Sequence[AuthMethod], capabilities: Sequence[str], client_buffer: int, greeting_delay: float = 0.0
+    methods: Sequence[AuthMethod],
+    capabilities: Sequence[str],
+    client_buffer: int,
+    *,
+    greeting_delay: float = 0.0,
+    greeting_capabilities: bool = False,
 ) -> DialogueSettings:
     """Freeze one protocol's directives; the buffer is in bytes, the delay in seconds."""
     auth = AuthMethod(0)
     for method in methods:
         auth |= method
-    return DialogueSettings(auth, tuple(map(os.fsencode, capabilities)), client_buffer, greeting_delay)
+    words = tuple(map(os.fsencode, capabilities))
+    return DialogueSettings(auth, words, client_buffer, greeting_delay, greeting_capabilities)

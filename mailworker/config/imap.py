@@ -1,4 +1,4 @@
-"""The IMAP module's directives (ngx_mail_imap_module)."""
+"""The IMAP module's directives (ngx_mail_imap_module), and `imap_greeting_capabilities`, which nginx does not have."""
 
 from __future__ import annotations
 
@@ -30,17 +30,26 @@ class ImapDraft:
     imap_client_buffer: int = UNSET
     imap_capabilities: tuple[str, ...] = UNSET
     imap_auth: tuple[AuthMethod, ...] = UNSET
+    imap_greeting_capabilities: bool = UNSET
 
 
 DEFAULTS: Final = ImapDraft(
-    imap_client_buffer=PAGE, imap_capabilities=("IMAP4", "IMAP4rev1", "UIDPLUS"), imap_auth=(AuthMethod.PLAIN,)
+    imap_client_buffer=PAGE,
+    imap_capabilities=("IMAP4", "IMAP4rev1", "UIDPLUS"),
+    imap_auth=(AuthMethod.PLAIN,),
+    imap_greeting_capabilities=False,
 )
 
 
 def freeze(server: Scope, mail: Scope) -> DialogueSettings:
     """What an IMAP server's dialogue needs."""
     draft = merged(DEFAULTS, server, mail)
-    return dialogue_settings(draft.imap_auth, draft.imap_capabilities, draft.imap_client_buffer)
+    return dialogue_settings(
+        draft.imap_auth,
+        draft.imap_capabilities,
+        draft.imap_client_buffer,
+        greeting_capabilities=draft.imap_greeting_capabilities,
+    )
 
 
 _BOTH: Final = Context.MAIL | Context.SERVER
@@ -49,4 +58,5 @@ COMMANDS: Final = (
     Command("imap_client_buffer", _BOTH, ONE, slots.size(ImapDraft, BUFFER)),
     Command("imap_capabilities", _BOTH, ONE_OR_MORE, slots.words(ImapDraft)),
     Command("imap_auth", _BOTH, ONE_OR_MORE, slots.bitmask(ImapDraft, _AUTH_METHODS)),
+    Command("imap_greeting_capabilities", _BOTH, ONE, slots.flag(ImapDraft)),
 )

@@ -243,6 +243,7 @@ class AuthHttpSettings:
 
     `host` is what goes into the Host header, `uri` the request's target, `name` the peer as nginx logs it.
     `keepalive` is how many idle connections a worker keeps open, 0 for HTTP/1.0 and a connection for each request.
+    `authzid` says that the service is told whom clients of PLAIN want to act for.
     """
 
     address: Address
@@ -252,6 +253,7 @@ class AuthHttpSettings:
     headers: tuple[tuple[bytes, bytes], ...]
     pass_client_cert: bool
     keepalive: int = 0
+    authzid: bool = False
 
     @property
     def name(self) -> str:
@@ -278,13 +280,14 @@ class DialogueSettings:
     """What the client's dialogue needs of the server's own protocol module.
 
     `capabilities` are the configured words, `auth` the methods enabled, `client_buffer` bytes.
-    `greeting_delay` is SMTP's, 0 elsewhere.
+    `greeting_delay` is SMTP's, 0 elsewhere; `greeting_capabilities`, whether the greeting tells them, is IMAP's.
     """
 
     auth: AuthMethod
     capabilities: tuple[bytes, ...]
     client_buffer: int
     greeting_delay: float = 0.0
+    greeting_capabilities: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def freeze(server: Scope, mail: Scope) -> DialogueSettings:
     """What an SMTP server's dialogue needs."""
     draft = merged(DEFAULTS, server, mail)
     return dialogue_settings(
-        draft.smtp_auth, draft.smtp_capabilities, draft.smtp_client_buffer, draft.smtp_greeting_delay
+        draft.smtp_auth, draft.smtp_capabilities, draft.smtp_client_buffer, greeting_delay=draft.smtp_greeting_delay
     )
 
 

@@ -37,7 +37,9 @@ def mechanisms(auth: AuthMethod) -> list[bytes]:
 
 
 def _imap(settings: MailServer, starttls: Starttls) -> bytes:
-    words = [b"* CAPABILITY", *settings.dialogue.capabilities]
+    # LOGIN is taken wherever STARTTLS is not demanded, whatever the configured list says.
+    listed = [word for word in settings.dialogue.capabilities if word.upper() != b"LOGINDISABLED"]
+    words = [b"* CAPABILITY", *listed]
     if starttls is Starttls.ONLY:
         words += [b"STARTTLS", b"LOGINDISABLED"]
     else:

@@ -4,6 +4,8 @@ import pytest
 
 from mailworker.config.settings import AuthMethod, Protocol, Starttls
 from mailworker.mail.capabilities import capabilities, mechanisms
+from tests.mail.dialogue.dialogues import converse, server_of
+from tests.support.memory_stream import MemoryStream, MemoryTls
 from tests.support.settings import dialogue_settings, mail_server
 
 ALL = AuthMethod(255)
@@ -42,3 +44,48 @@ def test_layouts(protocol: Protocol, starttls: Starttls) -> None:
 def test_apop_and_none_are_never_named() -> None:
     assert mechanisms(AuthMethod.APOP | AuthMethod.NONE) == []
     assert mechanisms(ALL) == [b"PLAIN", b"LOGIN", b"CRAM-MD5", b"EXTERNAL", b"XOAUTH2", b"OAUTHBEARER"]
+
+
+@pytest.mark.parametrize("starttls", Starttls)
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("auth", [AuthMethod.PLAIN, AuthMethod.CRAM_MD5, AuthMethod.EXTERNAL, AuthMethod(0), ALL])
+@pytest.mark.parametrize("words", [(b"IMAP4rev1",), (b"IMAP4rev1", b"LoginDisabled", b"IDLE")])
+def test_logindisabled_is_listed_where_login_is_refused_and_nowhere_else(
+    starttls: Starttls, encrypted: bool, auth: AuthMethod, words: tuple[bytes, ...]
+) -> None:
+    changes: dict[str, object] = {"auth": auth, "capabilities": words, "starttls": starttls}
+    listed, taken = _asked(Protocol.IMAP, b"a CAPABILITY\r\n", b"a LOGIN u p\r\n", encrypted, changes)
+    assert listed.upper().split().count(b"LOGINDISABLED") == (not taken)
+    assert taken is not (starttls is Starttls.ONLY and not encrypted)
+
+
+@pytest.mark.parametrize("starttls", Starttls)
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("auth", [AuthMethod.PLAIN, AuthMethod.APOP, AuthMethod.EXTERNAL, AuthMethod(0), ALL])
+def test_user_is_listed_where_it_is_taken_and_nowhere_else(
+    starttls: Starttls, encrypted: bool, auth: AuthMethod
+) -> None:
+    changes: dict[str, object] = {"auth": auth, "starttls": starttls}
+    listed, taken = _asked(Protocol.POP3, b"CAPA\r\n", b"USER u\r\nPASS p\r\n", encrypted, changes)
+    assert (b"USER" in listed.split(b"\r\n")) is taken
+    assert taken is not (starttls is Starttls.ONLY and not encrypted)
+
+
+def _asked(
+    protocol: Protocol, question: bytes, login: bytes, encrypted: bool, changes: dict[str, object]
+) -> tuple[bytes, bool]:
+    """What is listed, and whether a login is taken."""
+    server = server_of(protocol, changes)
+    tls = MemoryTls() if encrypted else None
+    listed, tried = (converse(server, MemoryStream(said, tls=tls)) for said in (question, login))
+    return listed.replies, bool(tried.logins)
+
+
+@pytest.mark.parametrize("starttls", Starttls)
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_the_greeting_tells_what_capability_would(starttls: Starttls, encrypted: bool) -> None:
+    server = server_of(Protocol.IMAP, {"starttls": starttls, "greeting_capabilities": True})
+    stream = MemoryStream(b"a CAPABILITY\r\n", tls=MemoryTls() if encrypted else None)
+    outcome = converse(server, stream)
+    listed = outcome.replies.split(b"\r\n")[0].removeprefix(b"* ")
+    assert stream.output.startswith(b"* OK [%b] IMAP4 ready\r\n* CAPABILITY " % listed)

@@ -26,7 +26,10 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
         super().__init__(client, server, log, ImapParser(server.settings.dialogue.client_buffer))
 
     async def greet(self) -> None:
-        await self.reply(b"* OK IMAP4 ready\r\n")
+        if self.server.settings.dialogue.greeting_capabilities:
+            await self.reply(b"* OK [%b] IMAP4 ready\r\n" % self.capabilities.removeprefix(b"* ").rstrip(b"\r\n"))
+        else:
+            await self.reply(b"* OK IMAP4 ready\r\n")
 
     def admit(self, command: ImapCommand | Continuation) -> None:
         if isinstance(command, ImapCommand):

@@ -16,6 +16,13 @@ CASES: tuple[Case, ...] = (
     case("CAPABILITY with four arguments", "imap", "a CAPABILITY one two three four"),
     case("CAPABILITY names every mechanism in one order", "imap-every", "a CAPABILITY"),
     case("CAPABILITY names what is configured", "imap-capable", "a CAPABILITY"),
+    case(
+        "CAPABILITY that bars what is taken",
+        "imap-barred",
+        "a CAPABILITY",
+        "b LOGIN user pass",
+        differs=Difference("logindisabled", theirs="LOGINDISABLED"),
+    ),
     case("CAPABILITY with EXTERNAL alone", "imap-external", "a CAPABILITY"),
     case("CAPABILITY", "imap-starttls", "a CAPABILITY"),
     case("CAPABILITY", "imap-only", "a CAPABILITY"),
