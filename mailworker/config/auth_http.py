@@ -1,4 +1,6 @@
-"""`auth_http` and its companions (ngx_mail_auth_http_module), and `auth_http_keepalive`, which nginx does not have."""
+"""`auth_http` and its companions (ngx_mail_auth_http_module), and two directives that nginx does not have:
+`auth_http_keepalive` and `auth_http_authzid`.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +29,7 @@ class AuthHttpDraft:
     auth_http_header: tuple[tuple[str, str], ...] = UNSET
     auth_http_pass_client_cert: bool = UNSET
     auth_http_keepalive: int = UNSET
+    auth_http_authzid: bool = UNSET
 
 
 DEFAULTS: Final = AuthHttpDraft(
@@ -35,6 +38,7 @@ DEFAULTS: Final = AuthHttpDraft(
     auth_http_header=(),
     auth_http_pass_client_cert=False,
     auth_http_keepalive=0,
+    auth_http_authzid=False,
 )
 
 
@@ -52,6 +56,7 @@ def freeze(server: Scope, mail: Scope) -> AuthHttpSettings | None:
         headers=tuple((os.fsencode(name), os.fsencode(value)) for name, value in draft.auth_http_header),
         pass_client_cert=draft.auth_http_pass_client_cert,
         keepalive=draft.auth_http_keepalive,
+        authzid=draft.auth_http_authzid,
     )
 
 
@@ -73,4 +78,5 @@ COMMANDS: Final = (
     Command("auth_http_header", _BOTH, TWO, slots.pairs(AuthHttpDraft)),
     Command("auth_http_pass_client_cert", _BOTH, ONE, slots.flag(AuthHttpDraft)),
     Command("auth_http_keepalive", _BOTH, ONE, slots.number(AuthHttpDraft, ANY)),
+    Command("auth_http_authzid", _BOTH, ONE, slots.flag(AuthHttpDraft)),
 )

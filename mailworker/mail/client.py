@@ -71,6 +71,7 @@ class Client:
             self._proxy_header,
             login.envelope,
             None if self.stream.tls is None else self._tls_facts(self.stream.tls, settings),
+            login.authzid,
         )
 
     def introduction(self, login: Login, accepted: Accepted, settings: MailServer) -> Introduction:

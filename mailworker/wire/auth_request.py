@@ -75,7 +75,7 @@ class AuthRequest:
     `password` None is sent as an empty one; for CRAM-MD5 and APOP it holds the client's digest, and `salt` is what
     it answers; for XOAUTH2 and OAUTHBEARER it holds the token. `attempt` counts from 1. `client_ip` is "unix:"
     for clients of a unix socket. `client_host` is None unless the protocol is SMTP, `smtp` unless the method is NONE,
-    `tls` where the connection is plain.
+    `tls` where the connection is plain. `authzid` is whom the client wants to act for, None for nobody else.
     """
 
     method: AuthMethod
@@ -89,6 +89,7 @@ class AuthRequest:
     proxy_protocol: ProxyHeader | None = None
     smtp: SmtpEnvelope | None = None
     tls: TlsFacts | None = None
+    authzid: bytes | None = None
 
 
 class AuthHttpTemplate:
@@ -130,7 +131,7 @@ class AuthHttpTemplate:
 
 
 def _optional_headers(request: AuthRequest) -> bytes:
-    headers = b""
+    headers = b"" if request.authzid is None else b"Auth-Authzid: %b\r\n" % _escape(request.authzid)
     if request.client_host is not None:
         headers += _header(b"Client-Host", request.client_host)
     if request.proxy_protocol is not None and request.proxy_protocol.texts is not None:

@@ -15,8 +15,8 @@ from mailworker.config.settings import Address, InetAddress, UnixAddress
 from mailworker.errors import Party, ProtocolError, escape
 from mailworker.wire.secret import Secret
 
-RESPONSE_HEADER_LIMIT = 8192
-"""Bytes of status line and headers together. nginx has 1024, which a long error text can exceed."""
+RESPONSE_HEADER_LIMIT = 32768
+"""Bytes of status line and headers together. nginx has 1024, which a long error text or a token can exceed."""
 
 DEFAULT_ERROR_CODE = b"535 5.7.0"
 """What SMTP clients see where the service sent no usable Auth-Error-Code (nginx)."""

@@ -22,7 +22,8 @@ _XOAUTH2_USER = re.compile(rb"user=([^\x01]*)\x01", re.IGNORECASE)
 _XOAUTH2_TOKEN = re.compile(rb"auth=Bearer ([^\x01]+)\x01\x01", re.IGNORECASE)
 
 # RFC 7628 section 3.1, RFC 5801 section 4: what the flag says does not matter, as there is no channel binding.
-_GS2_HEADER = re.compile(rb"[^,\x01]*,a=((?:[^,=\x01]|=2C|=3D)+),\x01")
+# Without a name the token itself tells who the user is.
+_GS2_HEADER = re.compile(rb"[^,\x01]*,(?:a=((?:[^,=\x01]|=2C|=3D)+))?,\x01")
 _BEARER = re.compile(rb"(?:[^\x01]+\x01)*?auth=Bearer ([^\x01]+)\x01", re.IGNORECASE)
 
 
@@ -56,19 +57,19 @@ def decode_base64(text: bytes) -> bytes:
     return a2b_base64(digits + b"=" * (-len(digits) % 4))
 
 
-def decode_plain(text: bytes) -> tuple[bytes, Secret]:
-    """Login and password of a PLAIN response; the authorization identity is dropped.
+def decode_plain(text: bytes) -> tuple[bytes, bytes, Secret]:
+    """Authorization identity, may be empty, login and password of a PLAIN response.
 
     Stricter than nginx, after RFC 4616: the login is not empty and the password holds no NUL; it may be empty.
     Raises ProtocolError.
     """
-    _, _, credentials = _decode(text, Mechanism.PLAIN).partition(b"\0")
+    authzid, _, credentials = _decode(text, Mechanism.PLAIN).partition(b"\0")
     login, separator, password = credentials.partition(b"\0")
     if not login:
         raise _invalid("login", Mechanism.PLAIN)
     if not separator or b"\0" in password:
         raise _invalid("password", Mechanism.PLAIN)
-    return login, Secret(password)
+    return authzid, login, Secret(password)
 
 
 def decode_login(text: bytes) -> bytes:
@@ -117,7 +118,10 @@ def decode_xoauth2(text: bytes) -> tuple[bytes, Secret]:
 
 
 def decode_oauthbearer(text: bytes) -> tuple[bytes, Secret]:
-    """Login and token of an OAUTHBEARER response; its host and port are not looked at. Raises ProtocolError."""
+    """Login, empty where there is none, and token of an OAUTHBEARER response; its host and port are not looked at.
+
+    Raises ProtocolError.
+    """
     response = _decode(text, Mechanism.OAUTHBEARER)
     header = _GS2_HEADER.match(response)
     if header is None:
@@ -125,7 +129,7 @@ def decode_oauthbearer(text: bytes) -> tuple[bytes, Secret]:
     token = _BEARER.match(response, header.end())
     if token is None:
         raise _invalid("token", Mechanism.OAUTHBEARER)
-    return header[1].replace(b"=2C", b",").replace(b"=3D", b"="), Secret(token[1])
+    return (header[1] or b"").replace(b"=2C", b",").replace(b"=3D", b"="), Secret(token[1])
 
 
 def _decode(text: bytes, mechanism: Mechanism) -> bytes:

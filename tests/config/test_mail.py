@@ -68,7 +68,7 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
         smtp_capabilities A; smtp_client_buffer 8k; smtp_greeting_delay 100ms;
         auth_http http://localhost:81/a; auth_http unix:/run/a:/b;
         auth_http_timeout 3s; auth_http_header X a; auth_http_header X b; auth_http_pass_client_cert on;
-        auth_http_keepalive 8; proxy on; proxy_socket_keepalive on;
+        auth_http_keepalive 8; auth_http_authzid on; proxy on; proxy_socket_keepalive on;
         proxy_buffer 16k; proxy_timeout 1h; proxy_pass_error_message on; xclient off; proxy_smtp_auth on;
         proxy_smtp_xclient_guard all; proxy_protocol V2; set_real_ip_from 10.0.0.0/8; set_real_ip_from unix:;
         error_log stderr info;
@@ -84,6 +84,7 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
     assert (server.auth_http.uri, server.auth_http.timeout) == (b"/b", 3.0)
     assert server.auth_http.headers == ((b"X", b"a"), (b"X", b"b"))
     assert (server.auth_http.pass_client_cert, server.auth_http.keepalive) == (True, 8)
+    assert server.auth_http.authzid
     assert (server.proxy.buffer, server.proxy.timeout, server.proxy.pass_error_message) == (16384, 3600.0, True)
     assert (server.proxy.xclient, server.proxy.smtp_auth, server.proxy.proxy_protocol) == (
         False,
@@ -95,6 +96,30 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
     assert server.proxy.xclient_guard is XclientGuard.ALL
     assert server.real_ip_from == (ip_network("10.0.0.0/8"), "unix:")
     assert server.error_log == (StderrLog(Level.INFO),)
+
+
+def test_what_nginx_does_not_have_for_imap_and_pop3(load_server: LoadServer) -> None:
+    assert not load_server("protocol imap;").dialogue.greeting_capabilities
+    assert load_server("protocol imap; imap_greeting_capabilities on;").dialogue.greeting_capabilities
+    assert load_server("protocol pop3;").dialogue.client_buffer == 16384
+    assert load_server("protocol pop3; pop3_client_buffer 1k;").dialogue.client_buffer == 1024
+    assert not load_server("protocol pop3;").auth_http.authzid
+
+
+@pytest.mark.parametrize(
+    ("directive", "complaint"),
+    [
+        ("pop3_client_buffer 1x", '"pop3_client_buffer" directive invalid value'),
+        ("pop3_client_buffer 1k; pop3_client_buffer 2k", '"pop3_client_buffer" directive is duplicate'),
+        ("imap_greeting_capabilities yes", 'invalid value "yes" in "imap_greeting_capabilities" directive'),
+        ("auth_http_authzid 1", 'invalid value "1" in "auth_http_authzid" directive'),
+    ],
+)
+def test_what_nginx_does_not_have_is_checked_as_nginx_would(
+    load_server: LoadServer, directive: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load_server(f"protocol imap; {directive};")
 
 
 def test_auth_http_names_its_host_without_the_port(load_server: LoadServer) -> None:

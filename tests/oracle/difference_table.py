@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tests.oracle.dialogue_differences import DIALOGUES
 from tests.oracle.difference import Entry, Why
 
 _LOG = ("log",)
@@ -125,31 +126,6 @@ TABLE: Mapping[str, Entry] = {
         "answers `BAD` at once; the session goes on",
         "the client learns it before it sends",
     ),
-    "unasked-literal": Entry(
-        Why.SOUNDER,
-        "closes behind an invalid command that ends with `{N+}`",
-        "passes over the N bytes and the rest of the command, answers `BAD` and goes on, as far as the command would "
-        "have fitted `imap_client_buffer`",
-        "RFC 7888, 4: a server that refuses a command may read and drop its literals",
-    ),
-    "id-before-login": Entry(
-        Why.SOUNDER,
-        "answers `BAD` to ID",
-        "answers `* ID NIL`",
-        "RFC 2971, 3.1: ID is valid in every state; clients send it before the login where a capability lists it",
-    ),
-    "wide-tags": Entry(
-        Why.SOUNDER,
-        "takes tags of at most 32 letters, digits, `-`, `.` and `_`",
-        "takes tags of at most 100 of the characters that an IMAP tag may have",
-        "RFC 9051, 9: any ASTRING-CHAR but `+`",
-    ),
-    "bye-text": Entry(
-        Why.SOUNDER,
-        "answers LOGOUT with `* BYE`",
-        "answers `* BYE Logging out`",
-        "RFC 9051, 7.1: a text follows; parsers of clients break without one",
-    ),
     "untagged-refusal": Entry(
         Why.SOUNDER,
         "refuses a bad user name in AUTHENTICATE LOGIN with the tag `*`",
@@ -177,7 +153,7 @@ TABLE: Mapping[str, Entry] = {
     "pop3-buffer": Entry(
         Why.SOUNDER,
         "has a fixed buffer of 128 bytes for POP3 commands",
-        "has one page",
+        "has `pop3_client_buffer`, 16k by default",
         "RFC 2449 allows commands of 255 octets, RFC 5034 AUTH of 12288; long passwords exist",
     ),
     "pipelining": Entry(
@@ -195,7 +171,7 @@ TABLE: Mapping[str, Entry] = {
     "large-response": Entry(
         Why.SOUNDER,
         "takes at most 1024 bytes of an auth response's header, and waits for `auth_http_timeout` when there are more",
-        "takes 8192, and says when there are more",
+        "takes 32768, and says when there are more",
         "a long error text should not look like a dead service",
     ),
     "cut-response": Entry(
@@ -448,4 +424,5 @@ TABLE: Mapping[str, Entry] = {
         "the numbers are what is connected to",
         _LOG,
     ),
+    **DIALOGUES,
 }

@@ -93,6 +93,10 @@ def _external_disabled(case: Case, at: Divergence) -> bool:
     return "in AUTH EXTERNAL command" in at.theirs or (bool(_EXTERNAL.search(_unread(at))) and _invalid(at.ours))
 
 
+def _another_identity(case: Case, at: Divergence) -> bool:
+    return at.ours.endswith("Authorization identity is not allowed\\r\\n")
+
+
 def _stale_password(case: Case, at: Divergence) -> bool:
     return at.ours == "auth < Auth-Pass: \\r\\n" and at.common[-2] == "auth < Auth-Method: external\\r\\n"
 
@@ -284,6 +288,7 @@ RULES: Mapping[str, Rule] = {
     "response-buffer": _response_buffer,
     "pipelining": _pipelining,
     "external-disabled": _external_disabled,
+    "another-identity": _another_identity,
     "stale-password": _stale_password,
     "stale-login": _stale_login,
     "salt-with-external": _salt_with_external,

@@ -53,7 +53,7 @@ VARIANTS = {
     "faulty": "starttls on; timeout 1s; auth_http_timeout 1s; auth_http $faulty/auth;",
     "deserted": "starttls on; auth_http $nobody/auth;",
     "direct": "starttls on; xclient off; proxy_smtp_auth on;",
-    "certified": "starttls on; ssl_verify_client optional_no_ca; auth_http_pass_client_cert on;",
+    "certified": "starttls on; ssl_verify_client optional_no_ca; auth_http_pass_client_cert on; auth_http_authzid on;",
     "behind": "starttls on;",
     "patient": "starttls on; $patience",
 }

@@ -133,7 +133,7 @@ def test_a_line_without_an_end_is_one_error(stage: Stage, speech: Speech) -> Non
     heard = {IMAP: b"* BAD invalid command\r\n"}.get(speech, speech.invalid)
     for way in WAYS:
         client = stage.greeted(speech, tls=way.tls)
-        stage.say_what_fits(client, b"x" * 5000, slowly=way.slowly)
+        stage.say_what_fits(client, b"x" * 20_000, slowly=way.slowly)
         assert client.rest() == heard, way
 
 

@@ -47,7 +47,7 @@ def test_bad_base64_fails_alone(stage: Stage, speech: Speech) -> None:
 PLAIN_FORMS: dict[str, tuple[bytes, tuple[bytes, bytes] | None]] = {
     "login and password": (b"\0u\0p", (b"u", b"p")),
     "an empty password": (b"\0u\0", (b"u", b"")),
-    "an identity to act for": (b"admin\0u\0p", (b"u", b"p")),
+    "an identity that is the login": (b"u\0u\0p", (b"u", b"p")),
     "bytes that are no UTF-8": (b"\0\xff\xfe\0\xff", (b"\xff\xfe", b"\xff")),
     "spaces and percent signs": (b"\0u %41\0p %", (b"u %41", b"p %")),
     "no NUL": (b"u", None),
@@ -73,6 +73,21 @@ def test_plain_is_read_as_rfc_4616_wants_it(
         assert len(stage.auth.requests) == asked + bool(told)
         if told:
             assert (_told(stage, b"Auth-User"), _told(stage, b"Auth-Pass")) == told
+
+
+@of_each
+def test_nobody_acts_for_somebody_else_unless_the_service_is_told(stage: Stage, speech: Speech) -> None:
+    for way in WAYS:
+        asked = len(stage.auth.requests)
+        client = stage.greeted(speech, tls=way.tls)
+        stage.say(client, speech.plain(b"admin\0u\0p"), slowly=way.slowly)
+        client.expect(speech.rejection(b"Authorization identity is not allowed"))
+        client.talk((speech.noop, speech.done))
+        assert len(stage.auth.requests) == asked
+        told = stage.greeted(speech, "certified", tls=way.tls)
+        stage.say(told, speech.plain(b"admin\r\nX: y\0u\0p"), slowly=way.slowly)
+        assert told.line() == speech.welcome, way
+        assert (_told(stage, b"Auth-Authzid"), _told(stage, b"Auth-User")) == (b"admin\r\nX: y", b"u")
 
 
 @of_each

@@ -46,6 +46,12 @@ def test_a_request_is_nginx_byte_for_byte() -> None:
     )
 
 
+def test_the_identity_to_act_for_is_escaped_and_told_only_where_there_is_one() -> None:
+    assert b"Auth-Authzid" not in TEMPLATE.request(IMAP_LOGIN)
+    request = replace(IMAP_LOGIN, authzid=b"boss %\r\nX: y")
+    assert request_body(request) == request_body(IMAP_LOGIN) + b"Auth-Authzid: boss%20%25%0D%0AX:%20y\r\n"
+
+
 def test_every_header_has_nginx_place() -> None:
     request = AuthRequest(
         method=AuthMethod.CRAM_MD5,

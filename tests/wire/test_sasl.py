@@ -73,17 +73,19 @@ def test_any_bytes_decode_or_are_the_clients_error(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "login", "password"),
+    ("message", "authzid", "login", "password"),
     [
-        (b"\0u\0p", b"u", b"p"),
-        (b"\0u\0", b"u", b""),
-        (b"admin\0u\0p", b"u", b"p"),
-        (b"\0u v\0 p ", b"u v", b" p "),
-        (b"\0\xff%\0\r\n\xfe", b"\xff%", b"\r\n\xfe"),
+        (b"\0u\0p", b"", b"u", b"p"),
+        (b"\0u\0", b"", b"u", b""),
+        (b"u\0u\0p", b"u", b"u", b"p"),
+        (b"admin\0u\0p", b"admin", b"u", b"p"),
+        (b"\xff \0u\0p", b"\xff ", b"u", b"p"),
+        (b"\0u v\0 p ", b"", b"u v", b" p "),
+        (b"\0\xff%\0\r\n\xfe", b"", b"\xff%", b"\r\n\xfe"),
     ],
 )
-def test_plain_gives_login_and_password(message: bytes, login: bytes, password: bytes) -> None:
-    assert decode_plain(b64encode(message)) == (login, Secret(password))
+def test_plain_gives_both_names_and_the_password(message: bytes, authzid: bytes, login: bytes, password: bytes) -> None:
+    assert decode_plain(b64encode(message)) == (authzid, login, Secret(password))
 
 
 @pytest.mark.parametrize(
@@ -201,6 +203,8 @@ def test_xoauth2_refuses_missing_parts(message: bytes, wrong: str) -> None:
         (b"n,a=u,\x01host=h\x01port=143\x01auth=Bearer t\x01\x01", b"u"),
         (b"n,a=u,\x01AUTH=bearer t\x01host=h\x01\x01", b"u"),
         (b"y,a=u=2Cv=3Dw=3D2C,\x01auth=Bearer t\x01", b"u,v=w=2C"),
+        (b"n,,\x01auth=Bearer t\x01\x01", b""),
+        (b"y,,\x01host=h\x01auth=Bearer t\x01\x01", b""),
         (b"p=tls-unique,a=\xff,\x01auth=Bearer t\x01\x01", b"\xff"),
         (b"n,a=u,\x01xauth=Bearer x\x01auth=Bearer t\x01\x01", b"u"),
     ],
@@ -213,7 +217,9 @@ def test_oauthbearer_gives_login_and_token(message: bytes, login: bytes) -> None
     ("message", "wrong"),
     [
         (b"", "login"),
-        (b"n,,\x01auth=Bearer t\x01\x01", "login"),
+        (b"n,\x01auth=Bearer t\x01\x01", "login"),
+        (b",\x01auth=Bearer t\x01\x01", "login"),
+        (b"n,,auth=Bearer t\x01\x01", "login"),
         (b"n,a=,\x01auth=Bearer t\x01\x01", "login"),
         (b"n,a=u=2cv,\x01auth=Bearer t\x01\x01", "login"),
         (b"n,a=u=,\x01auth=Bearer t\x01\x01", "login"),
@@ -246,3 +252,11 @@ def test_unknown_mechanisms_have_none(name: bytes) -> None:
 def test_prompts_are_base64() -> None:
     assert decode_base64(USERNAME_PROMPT) == b"Username:"
     assert decode_base64(PASSWORD_PROMPT) == b"Password:"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 127, 128, 3500, 4095, 4096, 4097, 12288, 65536])
+def test_tokens_of_every_size_are_read(size: int) -> None:
+    token = b"t" * size
+    assert decode_xoauth2(b64encode(b"user=u\x01auth=Bearer %b\x01\x01" % token)) == (b"u", Secret(token))
+    assert decode_oauthbearer(b64encode(b"n,,\x01auth=Bearer %b\x01\x01" % token)) == (b"", Secret(token))
+    assert decode_plain(b64encode(b"\0u\0" + token)) == (b"", b"u", Secret(token))

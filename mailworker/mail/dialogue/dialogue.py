@@ -32,7 +32,8 @@ _READ_SIZE = 4096
 @dataclass(slots=True)
 class Login:
     """What a client wants to log in with; `password` is its digest with APOP and CRAM-MD5, a token with
-    XOAUTH2 and OAUTHBEARER, None where there is none.
+    XOAUTH2 and OAUTHBEARER, None where there is none. `authzid` is the identity that it wants to act for with PLAIN,
+    None where that is its own.
     """
 
     method: AuthMethod
@@ -40,6 +41,7 @@ class Login:
     password: Secret | None = None
     salt: bytes | None = None
     envelope: SmtpEnvelope | None = None
+    authzid: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -55,6 +57,14 @@ class Refused(ProtocolError):
 
     def __init__(self) -> None:
         super().__init__(Party.CLIENT, "")
+
+
+class LoginRefused(ProtocolError):
+    """A login that no auth service has to be asked about: the client hears `verdict` and may try again."""
+
+    def __init__(self, message: str, verdict: Rejected) -> None:
+        super().__init__(Party.CLIENT, message)
+        self.verdict = verdict
 
 
 class TooManyCommands(ProtocolError):
@@ -160,6 +170,10 @@ class Dialogue(ABC, Generic[CommandT]):
             except InvalidCommand as error:
                 self._count(error)
                 await self._refuse(error.tag)
+            except LoginRefused as error:
+                self.log.info(str(error))
+                self.start_over()
+                await self.reject(self.rejection(error.verdict))
             except ProtocolError as error:
                 self.over = isinstance(error, TooManyCommands)
                 if message := str(error):

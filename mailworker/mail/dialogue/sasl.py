@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from contextlib import suppress
 from typing import Any
 
 from mailworker.config.settings import AuthMethod
-from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused
+from mailworker.mail.dialogue.dialogue import Dialogue, Login, LoginRefused, Refused
 from mailworker.wire.auth_response import Rejected
+from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.sasl import (
     PASSWORD_PROMPT,
     USERNAME_PROMPT,
@@ -37,8 +39,13 @@ async def exchange(dialogue: Dialogue[Any], arguments: tuple[bytes, ...]) -> Log
 
 
 async def _plain(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
-    name, password = decode_plain(await dialogue.ask(b"") if initial is None else initial)
-    return Login(AuthMethod.PLAIN, name, password)
+    authzid, name, password = decode_plain(await dialogue.ask(b"") if initial is None else initial)
+    if authzid in (b"", name):
+        return Login(AuthMethod.PLAIN, name, password)
+    if dialogue.server.settings.auth_http.authzid:
+        return Login(AuthMethod.PLAIN, name, password, authzid=authzid)
+    dialogue.log.login = name
+    raise LoginRefused("client sent another authorization identity in AUTH PLAIN command", _ANOTHER_IDENTITY)
 
 
 async def _login(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
@@ -82,17 +89,19 @@ async def _oauthbearer(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
 async def failure(dialogue: Dialogue[Any], login: Login, verdict: Rejected) -> bytes:
     """The answer to a login that was refused.
 
-    Before it, XOAUTH2 and OAUTHBEARER tell the reason in a challenge, which the client has to cancel
-    (RFC 7628 section 3.2.3). Raises ProtocolError for what is no response at all.
+    Before it, XOAUTH2 and OAUTHBEARER tell the reason in a challenge, which the client has to answer
+    (RFC 7628 section 3.2.3). Whatever it says ends the exchange: clients send their token once more, or "*".
     """
-    cancellation = _CANCELLATIONS.get(login.method)
-    if verdict.sasl is not None and cancellation is not None and await dialogue.ask(verdict.sasl) != cancellation:
-        return dialogue.invalid()
+    if verdict.sasl is not None and login.method in _BY_TOKEN:
+        with suppress(InvalidCommand, TooLongCommand):
+            await dialogue.ask(verdict.sasl)
     return dialogue.rejection(verdict)
 
 
-# base64 of nothing, and of ^A.
-_CANCELLATIONS = {AuthMethod.XOAUTH2: b"", AuthMethod.OAUTHBEARER: b"AQ=="}
+_BY_TOKEN = AuthMethod.XOAUTH2 | AuthMethod.OAUTHBEARER
+
+# RFC 4616: to act for somebody else is up to the auth service, see auth_http_authzid.
+_ANOTHER_IDENTITY = Rejected(b"Authorization identity is not allowed")
 
 _EXCHANGES = {
     Mechanism.PLAIN: _plain,

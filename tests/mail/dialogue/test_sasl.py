@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.mail.dialogue.dialogues import (
     server_of,
 )
 from tests.support.memory_stream import MemoryStream
+from tests.support.settings import auth_http_settings
 
 USERNAME, PASSWORD = b"VXNlcm5hbWU6", b"UGFzc3dvcmQ6"
 DIGEST = b"0123456789abcdef0123456789abcdef"
@@ -31,6 +33,7 @@ USER, PASS = b64encode(b"user"), b64encode(b"pass")
 HASH = b64encode(b"user " + DIGEST)
 XOAUTH2 = b64encode(b"user=user\x01auth=Bearer token\x01\x01")
 OAUTHBEARER = b64encode(b"n,a=user,\x01host=h\x01auth=Bearer token\x01\x01")
+NAMELESS = b64encode(b"n,,\x01auth=Bearer token\x01\x01")
 BY_XOAUTH2, BY_OAUTHBEARER = oauth(AuthMethod.XOAUTH2, b"user"), oauth(AuthMethod.OAUTHBEARER, b"user")
 TOKEN_REFUSED = Rejected(b"refused", wait=1, sasl=b"e30=")
 BAD_HASH = "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command"
@@ -53,7 +56,7 @@ EXCHANGES: list[Exchange] = [
     (b" PLAIN " + PLAIN, (), plain(b"user", b"pass")),
     (b" plain\r\n" + PLAIN, (b"",), plain(b"user", b"pass")),
     (b" PLAIN\r\n" + PLAIN + b" more words", (b"",), plain(b"user", b"pass")),
-    (b" PLAIN " + b64encode(b"admin\0user\0pass"), (), plain(b"user", b"pass")),
+    (b" PLAIN " + b64encode(b"user\0user\0pass"), (), plain(b"user", b"pass")),
     (b" PLAIN " + b64encode(b"\0user\0"), (), plain(b"user", b"")),
     (b" PLAIN " + b64encode(b"\0user\xff%\0pass"), (), plain(b"user\xff%", b"pass")),
     (b" PLAIN " + PLAIN.rstrip(b"="), (), plain(b"user", b"pass")),
@@ -101,18 +104,14 @@ OAUTH_EXCHANGES: list[Exchange] = [
     (b" XOAUTH2\r\n*", (b"",), "client sent invalid base64 encoding in AUTH XOAUTH2 command"),
     (b" OAUTHBEARER " + OAUTHBEARER, (), BY_OAUTHBEARER),
     (b" OAuthBearer\r\n" + OAUTHBEARER, (b"",), BY_OAUTHBEARER),
+    (b" OAUTHBEARER " + NAMELESS, (), oauth(AuthMethod.OAUTHBEARER, b"")),
     (b" OAUTHBEARER " + XOAUTH2, (), "client sent invalid login in AUTH OAUTHBEARER command"),
     (b" OAUTHBEARER a b", (), None),
 ]
 
-# What the client says to the challenge of a refused token, and whether that cancels it.
-CANCELLATIONS = [
-    (b" XOAUTH2 " + XOAUTH2, BY_XOAUTH2, b"", True),
-    (b" XOAUTH2 " + XOAUTH2, BY_XOAUTH2, b"AQ==", False),
-    (b" OAUTHBEARER " + OAUTHBEARER, BY_OAUTHBEARER, b"AQ==", True),
-    (b" OAUTHBEARER " + OAUTHBEARER, BY_OAUTHBEARER, b"", False),
-    (b" OAUTHBEARER " + OAUTHBEARER, BY_OAUTHBEARER, b"*", False),
-]
+# What clients say to the challenge of a refused token: RFC 7628 wants AQ==, XOAUTH2 nothing, RFC 4422 "*" to cancel.
+ANSWERS = [b"", b"AQ==", b"*", b"=", XOAUTH2, OAUTHBEARER, b"!", b"NOOP", b"a NOOP", b"x " * 13, b"a\rb", b"\xff\0"]
+TOKENS = [(b" XOAUTH2 " + XOAUTH2, BY_XOAUTH2), (b" OAUTHBEARER " + OAUTHBEARER, BY_OAUTHBEARER)]
 
 # Where no method is enabled at all: PLAIN and LOGIN are taken all the same, as nginx does.
 DISABLED: list[Exchange] = [
@@ -149,14 +148,48 @@ def test_exchanges_of_tokens(protocol: Protocol, exchange: Exchange, monkeypatch
 
 
 @pytest.mark.parametrize("protocol", Protocol)
-@pytest.mark.parametrize(("said", "login", "response", "cancelled"), CANCELLATIONS)
-def test_a_refused_token_is_told_why_and_may_be_tried_again(
-    protocol: Protocol, said: bytes, login: Login, response: bytes, cancelled: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("said", "login"), TOKENS)
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_whatever_answers_the_challenge_of_a_refused_token_the_refusal_follows(
+    protocol: Protocol, said: bytes, login: Login, answer: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    once = COMMAND[protocol] + said + b"\r\n" + response + b"\r\n"
-    heard = CHALLENGE[protocol] + b"e30=\r\n" + (NO if cancelled else BAD)[protocol]
+    once = COMMAND[protocol] + said + b"\r\n" + answer + b"\r\n"
+    heard = CHALLENGE[protocol] + b"e30=\r\n" + NO[protocol]
     case = Case("", once * 2, heard * 2, [login] * 2, settings={"auth": OAUTH}, refusal=TOKEN_REFUSED)
     check(protocol, case, monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_an_answer_that_fits_no_buffer_is_refused_like_any_other(
+    protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = COMMAND[protocol] + b" XOAUTH2 " + XOAUTH2 + b"\r\n" + b"x" * 200
+    heard = CHALLENGE[protocol] + b"e30=\r\n" + NO[protocol] + BAD[protocol].replace(b"a ", b"* ", 1)
+    log = ['client sent too long command "..."']
+    settings = {"auth": OAUTH, "client_buffer": 128}
+    case = Case("", said, heard, [BY_XOAUTH2], log, OVER, settings=settings, refusal=TOKEN_REFUSED)
+    check(protocol, case, monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_to_act_for_somebody_else_is_refused_and_may_be_tried_again(
+    protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = COMMAND[protocol] + b" PLAIN " + b64encode(b"boss\0user\0pass") + b"\r\n"
+    heard = NO[protocol].replace(b"refused", b"Authorization identity is not allowed")
+    log = ['client sent another authorization identity in AUTH PLAIN command, login: "user"']
+    check(protocol, Case("", said * 7, heard * 7, log=log * 7), monkeypatch)
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_whom_the_client_wants_to_act_for_is_told_where_that_is_wanted(
+    protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"auth_http": auth_http_settings(authzid=True)}
+    for authzid, sent in ((b"boss", b"boss"), (b"user", None), (b"", None)):
+        said = COMMAND[protocol] + b" PLAIN " + b64encode(b"%b\0user\0pass" % authzid) + b"\r\n"
+        wanted = replace(plain(b"user", b"pass"), authzid=sent)
+        check(protocol, Case("", said, NO[protocol], [wanted], settings=told), monkeypatch)
 
 
 @pytest.mark.parametrize("protocol", Protocol)

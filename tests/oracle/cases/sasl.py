@@ -66,7 +66,13 @@ def _external(protocol: str) -> Iterator[Case]:
 
 def _plain(protocol: str) -> Iterator[Case]:
     auth = AUTH[protocol]
-    yield case("PLAIN with an identity to act for", protocol, f"{auth} PLAIN {plain('admin', 'user', 'pass')}")
+    yield case("PLAIN with the login as identity", protocol, f"{auth} PLAIN {plain('user', 'user', 'pass')}")
+    yield case(
+        "PLAIN with an identity to act for",
+        protocol,
+        f"{auth} PLAIN {plain('admin', 'user', 'pass')}",
+        differs=Difference("another-identity", "Authorization identity is not allowed"),
+    )
     yield case("PLAIN with an empty password", protocol, f"{auth} PLAIN {plain('', 'user', '')}")
     yield case("PLAIN without a password", protocol, f"{auth} PLAIN {plain('', 'user')}")
     yield case("PLAIN without NUL", protocol, f"{auth} PLAIN {plain('user')}")

@@ -1,0 +1,48 @@
+"""Where mailworker differs from nginx on purpose in what clients may say before their login."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.oracle.difference import Entry, Why
+
+DIALOGUES: Mapping[str, Entry] = {
+    "another-identity": Entry(
+        Why.SAFER,
+        "logs the user in who asks by AUTH PLAIN to act for somebody else, and drops the other name",
+        "refuses the login, or tells the auth service whom (`auth_http_authzid on`)",
+        "RFC 4616, 2: the client would work in another mailbox than it believes",
+    ),
+    "unasked-literal": Entry(
+        Why.SOUNDER,
+        "closes behind an invalid command that ends with `{N+}`",
+        "passes over the N bytes and the rest of the command, answers `BAD` and goes on, as far as the command would "
+        "have fitted `imap_client_buffer`",
+        "RFC 7888, 4: a server that refuses a command may read and drop its literals",
+    ),
+    "id-before-login": Entry(
+        Why.SOUNDER,
+        "answers `BAD` to ID",
+        "answers `* ID NIL`",
+        "RFC 2971, 3.1: ID is valid in every state; clients send it before the login where a capability lists it",
+    ),
+    "logindisabled": Entry(
+        Why.SOUNDER,
+        "lists a LOGINDISABLED of `imap_capabilities` where LOGIN is taken, behind TLS too, and twice with "
+        "`starttls only`",
+        "lists it once, and only where LOGIN is refused",
+        "RFC 9051, 6.2.3: a client that sees it must not log in",
+    ),
+    "wide-tags": Entry(
+        Why.SOUNDER,
+        "takes tags of at most 32 letters, digits, `-`, `.` and `_`",
+        "takes tags of at most 100 of the characters that an IMAP tag may have",
+        "RFC 9051, 9: any ASTRING-CHAR but `+`",
+    ),
+    "bye-text": Entry(
+        Why.SOUNDER,
+        "answers LOGOUT with `* BYE`",
+        "answers `* BYE Logging out`",
+        "RFC 9051, 7.1: a text follows; parsers of clients break without one",
+    ),
+}
