@@ -22,7 +22,7 @@ from tests.support.certificates import self_signed
 from tests.support.peer import Peer
 from tests.support.ports import Ports
 
-EDGES = ["0", "-1", *(str(number) for bits in (31, 32, 63, 64) for number in (2**bits - 1, 2**bits, 2**bits + 1))]
+EDGES = [str(number) for number in (0, -1, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64)]
 
 # Where a number stands in a word that holds more.
 WORDS = {
@@ -39,26 +39,27 @@ WORDS = {
     "thread_pool": ["name threads=%s"],
 }  # fmt: skip
 COMMANDS = [command for module in MODULES for command in module.COMMANDS if not command.block]
-# What starts no more than one worker of this user, writes nothing elsewhere and needs no other process.
-LARGEST_DO_NO_HARM = {
+# Directives that a start may have at their edges: they start no more workers, and write nothing.
+_COUNTING = ("worker_", "timer_", "accept_", "epoll_", "max_", "proxy_", "auth_http_", "ssl_")
+_TIMES_AND_SIZES = ("timeout", "_buffer", "_delay")
+AT_THEIR_LARGEST = {
     command.name
     for command in COMMANDS
-    if command.name.startswith(("worker_", "timer_", "accept_", "epoll_", "max_", "proxy_", "auth_http_", "ssl_"))
-    or command.name.endswith(("timeout", "_buffer", "_delay"))
+    if command.name.startswith(_COUNTING) or command.name.endswith(_TIMES_AND_SIZES)
 } - {"worker_processes", "worker_cpu_affinity"}
 LARGEST = [str(2**63 - 1), "9223372036854775", str(2**31 - 1)]
-SMALLEST_DO_NO_HARM = LARGEST_DO_NO_HARM - {"worker_connections", "worker_rlimit_nofile"}
+# Without those that let nobody in, or end every session, where they are 0.
+AT_THEIR_SMALLEST = AT_THEIR_LARGEST - {
+    *("worker_connections", "worker_rlimit_nofile", "timeout", "max_errors", "max_commands"),
+    *("proxy_buffer", "imap_client_buffer", "auth_http_timeout", "proxy_timeout"),
+}
 
 
 def text(context: Context, directive: str, tls: str = "", listen: str = "listen 127.0.0.1:$port") -> str:
-    """A configuration with one directive more in a block of its own kind."""
-
-    def here(block: Context) -> str:
-        return f"{directive};" if block in context else ""
-
-    outer = next((block for block in (Context.MAIN, Context.EVENTS, Context.SERVER) if block in context), Context.MAIL)
-    main, events, server = (here(block) if block is outer else "" for block in (
-        Context.MAIN, Context.EVENTS, Context.SERVER))  # fmt: skip
+    """A configuration with one directive more, in the outermost block that it may stand in, or in a server."""
+    blocks = (Context.MAIN, Context.EVENTS, Context.SERVER)
+    place = next(block for block in blocks if block in context)
+    main, events, server = (f"{directive};" if block is place else "" for block in blocks)
     listens = "" if directive.startswith("listen ") else f"{listen};"
     return (
         f"{main} events {{ {events} }}\n"
@@ -137,12 +138,11 @@ def in_block(folder: Path, block: Context, names: Iterable[str], numbers: Iterab
 @pytest.mark.parametrize(
     ("names", "numbers", "listen"),
     [
-        (LARGEST_DO_NO_HARM, LARGEST, "backlog=2147483647 rcvbuf=2147483647 so_keepalive=2147483647:2147483647:1"),
-        (SMALLEST_DO_NO_HARM - {"timeout", "max_errors", "max_commands", "proxy_buffer", "imap_client_buffer",
-                                "auth_http_timeout", "proxy_timeout"}, ["0"], "backlog=1 rcvbuf=0 sndbuf=0"),
+        (AT_THEIR_LARGEST, LARGEST, "backlog=2147483647 rcvbuf=2147483647 so_keepalive=2147483647:2147483647:1"),
+        (AT_THEIR_SMALLEST, ["0"], "backlog=1 rcvbuf=0 sndbuf=0"),
     ],
     ids=["largest", "smallest"],
-)  # fmt: skip
+)
 def test_a_login_succeeds_with_every_number_at_its_edge(
     install: Install, port: int, folder: Path, names: set[str], numbers: list[str], listen: str
 ) -> None:
