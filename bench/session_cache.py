@@ -18,7 +18,7 @@ from pathlib import Path
 from mailworker.config.settings import SessionCache, SharedZone
 from mailworker.native.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import HEAD_SIZE, Zone
+from mailworker.shm.zone import Zone
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, self_signed
 from tests.support.settings import ssl_settings
@@ -35,7 +35,7 @@ def context_over(zone: Zone, certificate: Certificate) -> TlsContext:
     cache = SessionCache(shared=SharedZone(zone.name, zone.size))
     settings = ssl_settings(certificate, session_cache=cache, session_timeout=TIMEOUT, session_tickets=False)
     context = TlsContext.build(settings, b"imap")
-    context.share(SessionTable(zone.memory, TIMEOUT, start=HEAD_SIZE), TicketKeys(zone, TIMEOUT))
+    context.share(SessionTable(zone.memory, TIMEOUT), TicketKeys(zone.name))
     return context
 
 
@@ -79,11 +79,11 @@ def count_room(version: str, count: int, certificate: Certificate) -> Figures:
     client = client_context(VERSIONS[version])
     server = context_over(zone, certificate)
     sessions = [shake_hands(server, client)[0] for _ in range(count)]
-    full = bytes(zone.body)
+    full = bytes(zone.memory)
     resumed = 0
     for session in sessions:
         resumed += shake_hands(server, client, session)[1]
-        zone.body[:] = full
+        zone.memory[:] = full
     return {"version": version, "stored": count, "resumed": resumed}
 
 

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 static struct {
-    PyObject *forget, *free, *resume, *set_deadline;
+    PyObject *cancel_deadline, *forget, *free, *resume, *set_deadline;
 } names;
 
 /* mailworker.native._timers.Timed */
@@ -122,6 +122,9 @@ static PyObject *stream_park(PyObject *object, PyObject *task)
     Py_XSETREF(self->task, Py_NewRef(task));
     if (PyObject_TypeCheck(task, timed_class) && ((struct timed *) task)->deadline == self->deadline) {
         Py_RETURN_NONE;
+    }
+    if (self->deadline == (double) INFINITY) {
+        return PyObject_CallMethodOneArg(self->loop, names.cancel_deadline, task);
     }
     deadline = PyFloat_FromDouble(self->deadline);
     if (deadline == NULL) {
@@ -281,6 +284,7 @@ static const struct {
     PyObject **name;
     const char *text;
 } texts[] = {
+    {&names.cancel_deadline, "cancel_deadline"},
     {&names.forget, "forget"},
     {&names.free, "free"},
     {&names.resume, "resume"},

@@ -154,10 +154,18 @@ static int is_timed(PyObject *object)
     return 0;
 }
 
+/* A time that is none would never come, or always be there. */
 static int take_seconds(PyObject *argument, double *seconds)
 {
     *seconds = PyFloat_AsDouble(argument);
-    return *seconds != -1.0 || !PyErr_Occurred();
+    if (*seconds == -1.0 && PyErr_Occurred()) {
+        return 0;
+    }
+    if (!isfinite(*seconds)) {
+        PyErr_SetString(PyExc_ValueError, "a time must be finite");
+        return 0;
+    }
+    return 1;
 }
 
 static PyObject *timers_set(PyObject *object, PyObject *const *arguments, Py_ssize_t given)

@@ -13,7 +13,7 @@ class Timed:
         """Called once when the deadline has passed."""
 
 class Timers:
-    """All deadlines of one loop."""
+    """All deadlines of one loop. Raises ValueError for a time that is not finite."""
 
     @property
     def first(self) -> float:

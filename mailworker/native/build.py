@@ -31,6 +31,7 @@ PREAMBLE = """
 #include <openssl/store.h>
 #include <openssl/ui.h>
 #include <openssl/x509v3.h>
+#include <sys/mman.h>
 #if OPENSSL_VERSION_NUMBER < 0x10101000L
 #error "mailworker needs OpenSSL 1.1.1 or later"
 #endif

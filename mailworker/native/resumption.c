@@ -23,9 +23,17 @@
 #define SET_TICKET_KEY_CALLBACK SSL_CTX_set_tlsext_ticket_key_cb
 #endif
 
+#define CLOCK_SLACK 60 /* seconds */
+
 static struct tls_policy *policy_of(const SSL *connection)
 {
     return SSL_CTX_get_app_data(SSL_get_SSL_CTX(connection));
+}
+
+/* Whether it claims a beginning that no server can have given it, but for a clock that was set back a little. */
+static int is_from_future(const SSL_SESSION *session)
+{
+    return (long) SSL_SESSION_get_time(session) - CLOCK_SLACK > (long) time(NULL);
 }
 
 /*
@@ -49,7 +57,7 @@ void bound_lifetime(const SSL *connection, int where, int result)
     if (timeout > longest) {
         timeout = longest;
     }
-    if (age >= timeout) { /* an id context that no server has: never to be resumed */
+    if (age >= timeout || is_from_future(session)) { /* an id context that no server has: never to be resumed */
         SSL_SESSION_set1_id_context(session, (const unsigned char *) "", 0);
     } else if (age >= 0) {
         SSL_SESSION_set_time(session, now);
@@ -137,6 +145,23 @@ void context_use_ticket_keys(SSL_CTX *context)
     SET_TICKET_KEY_CALLBACK(context, ticket_key);
 }
 
+/*
+ * Any worker may have stored it, so it is believed no further than it could have been stored by this server: a session
+ * from the future would never end, and neither would one with a timeout of its own.
+ */
+static int bound_stored_session(const SSL *connection, SSL_SESSION *session)
+{
+    long longest = SSL_CTX_get_timeout(SSL_get_SSL_CTX(connection));
+
+    if (is_from_future(session)) {
+        return 0;
+    }
+    if (SSL_SESSION_get_timeout(session) > longest) {
+        SSL_SESSION_set_timeout(session, longest);
+    }
+    return 1;
+}
+
 static int remember_session(SSL *connection, SSL_SESSION *session)
 {
     unsigned char encoded[SESSION_SIZE_MAX], *end = encoded;
@@ -173,6 +198,10 @@ static SSL_SESSION *recall_session(SSL *connection, const unsigned char *id, int
         session = d2i_SSL_SESSION(NULL, &start, length);
         ERR_pop_to_mark();
         OPENSSL_cleanse(encoded, sizeof(encoded));
+    }
+    if (session != NULL && !bound_stored_session(connection, session)) {
+        SSL_SESSION_free(session);
+        return NULL;
     }
     return session;
 }

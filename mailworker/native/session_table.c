@@ -10,6 +10,9 @@
  * OpenSSL's encoding of a session contains the id; it is cut out, because whoever looks the session up brings it along.
  * The checksum covers the id, the expiry and the record: a slot that was half written, by a process that was killed or
  * by two at once, is no session, and neither is one of another id with the same tag.
+ *
+ * A worker that somebody has taken over can write anything here, with checksums that are right: no bound is taken from
+ * the table unchecked, and what claims to be stored in the future is given up before all else that is in use.
  */
 
 #include "openssl.h"
@@ -24,6 +27,7 @@
 #define LATEST UINT32_MAX
 #define ID_NOT_FOUND 0xFFFF
 #define HEADER_SIZE 12
+#define PARTS_MAX ((HEADER_SIZE + SESSION_SIZE_MAX + CELL_SIZE - 1) / CELL_SIZE) /* of a record */
 #define RECORD_SIZE (HEADER_SIZE + SESSION_SIZE_MAX + CELL_SIZE) /* the last cell of a record is copied whole */
 
 struct key {
@@ -98,13 +102,22 @@ int slot_find(const struct slot_set *set, uint32_t tag)
     return -1;
 }
 
+/* Clocks of processors may differ a little; 0 for a time that cannot be. */
+static uint32_t time_stored(const struct slot_set *set, int slot, uint32_t now)
+{
+    uint32_t stored = set->stored[slot];
+
+    return stored > now && stored - now > TICKS ? 0 : stored;
+}
+
 struct slot_offer slot_offer(const struct slot_set *set, uint32_t now, uint32_t near)
 {
     int empty = -1, empties = 0, earliest = 0, oldest = 0;
-    uint32_t i;
+    uint32_t i, oldest_time = time_stored(set, 0, now);
 
     for (i = 0; i < SLOTS; i++) {
         int slot = (int) ((near + i) % SLOTS);
+        uint32_t stored = time_stored(set, slot, now);
 
         if (set->expiries[slot] == 0 && empties++ == 0) {
             empty = slot;
@@ -112,8 +125,9 @@ struct slot_offer slot_offer(const struct slot_set *set, uint32_t now, uint32_t 
         if (set->expiries[slot] < set->expiries[earliest]) {
             earliest = slot;
         }
-        if (set->stored[slot] < set->stored[oldest]) {
+        if (stored < oldest_time) {
             oldest = slot;
+            oldest_time = stored;
         }
     }
     if (empties > 0) {
@@ -122,7 +136,7 @@ struct slot_offer slot_offer(const struct slot_set *set, uint32_t now, uint32_t 
     if (set->expiries[earliest] <= now) {
         return (struct slot_offer) {1, set->expiries[earliest], earliest};
     }
-    return (struct slot_offer) {2, set->stored[oldest], oldest};
+    return (struct slot_offer) {2, oldest_time, oldest};
 }
 
 void slot_fill(struct slot_set *set, int slot, uint32_t tag, uint32_t expiry, uint32_t now, const void *cell,
@@ -307,8 +321,9 @@ void table_remove(const struct session_table *table, const unsigned char *id, in
 {
     struct route route = route_of(table, id, id_length);
     struct slot_set *set;
+    int part;
 
-    for (;;) {
+    for (part = 0; part < PARTS_MAX; part++) {
         struct place place = next_place(table, &route);
         int slot = find(&place, &set);
 

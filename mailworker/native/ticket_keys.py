@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from mmap import mmap
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mailworker.native._native import ffi, lib
 
@@ -22,8 +21,8 @@ class TicketKeySource(Protocol):
     """
 
     @property
-    def memory(self) -> mmap:
-        """Memory that begins with a number of 64 bits, which becomes another one with the keys."""
+    def memory(self) -> Any:
+        """A buffer that begins with a number of 64 bits, which becomes another one with the keys."""
 
     @property
     def seen(self) -> int:

@@ -9,7 +9,8 @@ from time import monotonic
 
 from mailworker.config.blocks import OnTls
 from mailworker.config.load import load
-from mailworker.config.settings import LogTarget, Settings
+from mailworker.config.settings import Level, LogTarget, Settings
+from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
@@ -18,7 +19,10 @@ from mailworker.process.listeners import BoundListener, Opening, plan_listeners,
 from mailworker.process.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import Zone, Zones
+from mailworker.shm.zone import Shared, Zones
+
+# Seconds after which ticket keys that could not be published are tried again.
+_PUBLISH_AGAIN = 10.0
 
 # Seconds of work after which others of the process have their turn.
 _TURN = 0.05
@@ -48,14 +52,14 @@ class Cycle:
         contexts: Sequence[ServerTls],
         log: Log,
         zones: Zones | None = None,
-        ticket_keys: Sequence[TicketKeys] = (),
+        ticket_keys: Mapping[TicketKeys, int] | None = None,
     ) -> None:
         self.settings = settings
         self.log = log
         self.listeners: list[BoundListener] = []
         self._contexts = contexts
         self._files = OpenFiles()
-        self._ticket_keys = ticket_keys
+        self._ticket_keys = ticket_keys or {}
         self._zones = zones
 
     @classmethod
@@ -85,7 +89,10 @@ class Cycle:
 
     @classmethod
     def _of(cls, settings: Settings, contexts: TlsContexts, log: Log, zones: Zones) -> Cycle:
-        return cls(settings, list(contexts), log, zones, contexts.share(zones))
+        ticket_keys = contexts.share(zones)
+        for failure in {keys.failure for keys in ticket_keys if keys.failure is not None}:
+            log.write(Level.WARN, f"{failure}: workers can write the ticket keys")
+        return cls(settings, list(contexts), log, zones, ticket_keys)
 
     def redirect_stderr(self) -> None:
         """Let what the interpreter itself has to say end up in the log, unless somebody wants it on stderr."""
@@ -98,8 +105,8 @@ class Cycle:
         return self.settings.core.worker_processes or usable_processors()
 
     @property
-    def zones(self) -> tuple[Zone, ...]:
-        """The shared zones of this configuration."""
+    def zones(self) -> tuple[Shared, ...]:
+        """What this configuration's processes share by name."""
         return () if self._zones is None else tuple(self._zones)
 
     @property
@@ -151,7 +158,19 @@ class Cycle:
         Returns the seconds until the next are due, None where there are no such keys.
         """
         now = monotonic()
-        return min((keys.rotate(now) - now for keys in self._ticket_keys), default=None)
+        return min((self._rotate(keys, lifetime, now) for keys, lifetime in self._ticket_keys.items()), default=None)
+
+    def _rotate(self, keys: TicketKeys, lifetime: int, now: float) -> float:
+        try:
+            return keys.rotate(now, lifetime) - now
+        except OSError as error:
+            self.log.write(Level.ALERT, f"ticket keys could not be published {describe(error)}")
+            return _PUBLISH_AGAIN
+
+    def stop_publishing(self) -> None:
+        """A worker gives back what the master publishes its shared zones by."""
+        if self._zones is not None:
+            self._zones.stop_publishing()
 
     def reopen_logs(self, owner: int | None = None) -> None:
         """Begin the log files anew; `owner` is the user id that workers have."""
@@ -183,6 +202,8 @@ class Cycle:
         """Give back all that `survivor` does not share; for `shared` see `remove_listeners`."""
         self.remove_listeners(survivor, shared=shared)
         self.close_logs()
+        if self._zones is not None:
+            self._zones.stop_publishing(None if survivor is None else survivor._zones)
 
     def _open_logs(self, console: Console | None) -> tuple[Log, list[Log]]:
         """The main log and each server's; equal lists share one."""

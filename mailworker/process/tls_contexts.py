@@ -11,7 +11,7 @@ from mailworker.config.tree import Warn
 from mailworker.mail.server import ServerTls
 from mailworker.native.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import HEAD_SIZE, Zones
+from mailworker.shm.zone import Zones
 from mailworker.tls.context import TlsContext
 from mailworker.tls.upstream import UpstreamTls
 
@@ -38,17 +38,20 @@ class TlsContexts:
         backends = None if proxy_settings is None else self._get_upstream(proxy_settings)
         self._of_servers.append(ServerTls(clients, backends))
 
-    def share(self, zones: Zones) -> list[TicketKeys]:
-        """Join the contexts to their zones; returns the ticket keys that are there, which are still to be rotated."""
-        shared = [(zone, context) for context in self._built.values() if (zone := _zone_of(context)) is not None]
-        lifetimes: dict[SharedZone, int] = {}
-        for zone, context in shared:
-            lifetimes[zone] = max(lifetimes.get(zone, 0), context.settings.session_timeout)
-        ticket_keys = {zone: TicketKeys(zones.get(zone), lifetime) for zone, lifetime in lifetimes.items()}
-        for zone, context in shared:
-            sessions = SessionTable(zones.get(zone).memory, context.settings.session_timeout, start=HEAD_SIZE)
-            context.share(sessions, ticket_keys[zone])
-        return list(ticket_keys.values())
+    def share(self, zones: Zones) -> dict[TicketKeys, int]:
+        """Join the contexts to their zones.
+
+        Returns the ticket keys that are there, which are still to be rotated, and for how many seconds each serves:
+        the longest timeout of the servers that use the zone.
+        """
+        lifetimes: dict[TicketKeys, int] = {}
+        for context in self._built.values():
+            zone, timeout = _zone_of(context), context.settings.session_timeout
+            if zone is not None:
+                ticket_keys = zones.ticket_keys(zone)
+                context.share(SessionTable(zones.get(zone).memory, timeout), ticket_keys)
+                lifetimes[ticket_keys] = max(lifetimes.get(ticket_keys, 0), timeout)
+        return lifetimes
 
     def _get(self, settings: SslSettings, alpn: bytes) -> TlsContext:
         context = self._built.get((settings, alpn))

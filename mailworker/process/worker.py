@@ -93,6 +93,7 @@ class Worker:
         gc.set_threshold(_NEW_OBJECTS)
         log_unraisable(self._log_bug)
         try:
+            self._cycle.stop_publishing()
             identity.assume(self._cycle.settings.core, self._number, self._log)
             self._cycle.service.start(self._loop, self._number, self._cycle.workers)
             if self._cycle.settings.core.worker_sandbox:

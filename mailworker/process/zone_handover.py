@@ -1,6 +1,7 @@
-"""What is in the shared zones goes along to a new binary.
+"""What processes share by name goes along to a new binary, whatever kind it is of.
 
 It gets a copy, not the memory itself: ticket keys have one writer, the master, and there are two masters for a while.
+What only the master may write is copied from its own memory.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from mailworker.log.line import describe
-from mailworker.shm.zone import HEAD_SIZE, Zone
+from mailworker.shm.zone import Shared
 
 # The environment variable that names the descriptors, each ended by a semicolon.
 VARIABLE = "MAILWORKER_ZONES"
-# What a copy begins with; to be changed with the layout of zones, so that another version does not misread it.
-_MARK = b"mailworker zone 2 "
+# What a copy begins with; another layout of what follows it wants another mark, so that no version misreads it.
+_MARK = "mailworker zone 3"
 
 
 class Handover:
@@ -24,8 +25,8 @@ class Handover:
 
     __slots__ = ("_descriptors", "failure")
 
-    def __init__(self, zones: Iterable[Zone]) -> None:
-        """`failure` says what kept one from being copied: its sessions will begin anew, and nothing else."""
+    def __init__(self, zones: Iterable[Shared]) -> None:
+        """`failure` says what kept one from being copied: it will begin anew, and nothing else."""
         self._descriptors: list[int] = []
         self.failure: str | None = None
         if not hasattr(os, "memfd_create"):
@@ -48,23 +49,24 @@ class Handover:
                 os.close(descriptor)
 
 
-def take_over(value: str, zones: Iterable[Zone]) -> None:
-    """Fill those of `zones` whose copy, of the same name and size, `value` announces; all copies are given back."""
+def take_over(value: str, zones: Iterable[Shared]) -> None:
+    """Let those of `zones` go on whose copy, of the same label, `value` announces; all copies are given back."""
     wanted = {_label(zone): zone for zone in zones}
     for text in value.split(";"):
         if text.isascii() and text.isdigit():
             _fill(int(text), wanted)
 
 
-def _label(zone: Zone) -> bytes:
-    return b"%b%b\0" % (_MARK, os.fsencode(zone.name))
+def _label(zone: Shared) -> bytes:
+    return os.fsencode(f"{_MARK} {zone.kind} {zone.layout} {zone.name}\0")
 
 
-def _copy(zone: Zone) -> int:
+def _copy(zone: Shared) -> int:
     descriptor = os.memfd_create(zone.name)
     try:
-        for part in (memoryview(_label(zone)), zone.head, zone.body):
-            _write(descriptor, part)
+        os.fchmod(descriptor, 0o600)
+        for part in (_label(zone), *zone.contents()):
+            _write(descriptor, memoryview(part))
     except OSError:
         os.close(descriptor)
         raise
@@ -76,15 +78,13 @@ def _write(descriptor: int, content: memoryview) -> None:
         content = content[os.write(descriptor, content) :]
 
 
-def _fill(descriptor: int, wanted: dict[bytes, Zone]) -> None:
+def _fill(descriptor: int, wanted: dict[bytes, Shared]) -> None:
     try:
         with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as copy:
             label = copy[: copy.find(b"\0") + 1]
             zone = wanted.get(label)
-            if zone is not None and len(copy) == len(label) + zone.size:
-                body = len(label) + HEAD_SIZE
-                zone.head[:] = copy[len(label) : body]
-                zone.body[:] = copy[body:]
+            if zone is not None:
+                zone.take_over(copy[len(label) :])
         os.close(descriptor)
     except (OSError, ValueError):
         return  # no copy: the zone begins empty

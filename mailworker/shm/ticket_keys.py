@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from hashlib import blake2b
-from mmap import mmap
+from math import isfinite
 from struct import Struct
-from typing import NamedTuple
+from time import monotonic
+from typing import Any, Final, NamedTuple
 
-from mailworker.shm.zone import Zone
+from mailworker.shm.publication import Publication
 
-KEY_SIZE = 80  # bytes, the layout of nginx's key files: name 16, HMAC 32, AES-256 32
-_KEYS = 3
+KEY_SIZE: Final = 80  # bytes, the layout of nginx's key files: name 16, HMAC 32, AES-256 32
+_KEYS: Final = 3
+_JOINED: Final = KEY_SIZE * _KEYS
 
-_BANK = Struct(f"=8sd{KEY_SIZE * _KEYS}s")
-_CHECKED = Struct("=Qd")
-_SEQUENCE_SIZE = 8  # bytes
-_LAST_SEQUENCE = 0xFFFFFFFFFFFFFFFF
+_BANK = Struct(f"=8s{_JOINED}s")
+_SEQUENCE = Struct("=Q")
+_COPY = Struct(f"=d{_JOINED}s")
+_SIZE = _SEQUENCE.size + 2 * _BANK.size
 _ATTEMPTS = 3
 _SHORTEST_LIFETIME = 1.0  # seconds; a timeout of 0 shall not keep the writer busy
 
@@ -29,89 +32,122 @@ class _KeySet(NamedTuple):
 
 
 class TicketKeys:
-    """Three keys at the head of a zone; the first seals tickets, all open them (`native.ticket_keys`).
+    """Three keys of a zone; the first seals tickets, all open them (`native.ticket_keys`).
 
-    The zone has two banks for them, and a sequence number says which one counts. The only writer fills the other bank
-    before it counts on, so whoever reads finds whole keys wherever the writer stands, or was killed. `seen` is the
-    sequence number of the keys that `read` gives.
+    The master decides by what its own memory says of keys and times. It publishes the keys, and its workers read them
+    and can't write them. There are two banks for them, and a sequence number says which one counts: the other bank is
+    filled before it counts on, so whoever reads finds whole keys wherever the writer stands, or was killed.
+
+    `seen` is the sequence number of the keys that `read` gives. `failure` says why workers can write the keys after
+    all, None where they can't.
     """
 
-    __slots__ = ("_keys", "_lifetime", "_zone", "seen")
+    __slots__ = ("_keys", "_known", "_publication", "_published", "_sequence", "failure", "name", "seen")
 
-    def __init__(self, zone: Zone, lifetime: float) -> None:
-        """`lifetime` of a ticket in seconds: the longest timeout of the servers that use the zone."""
-        self._zone = zone
-        self._lifetime = max(lifetime, _SHORTEST_LIFETIME)
+    kind: Final = "ticket keys"
+    layout: Final = 1
+
+    def __init__(self, name: str) -> None:
+        """`name` is the zone's; raises StartError where the system has no memory."""
+        self.name = name
         self.seen = 0
         self._keys: tuple[bytes, ...] = ()
+        self._known: _KeySet | None = None
+        self._publication = Publication(f"{self.kind} {name}", _SIZE)
+        self._published = False
+        self._sequence = 0
+        self.failure = self._publication.failure
 
     @property
-    def memory(self) -> mmap:
+    def memory(self) -> Any:
         """Begins with the sequence number, of 64 bits, which becomes another one with the keys."""
-        return self._zone.memory
+        return self._publication.memory
 
     def read(self) -> tuple[bytes, ...]:
         """Keys of KEY_SIZE bytes: the current, the previous and the next one; () before the first `rotate`.
 
         It is the same object as before while the keys stay the same.
         """
-        if self._sequence[0] != self.seen:
+        if self._published_sequence() != self.seen:
             self._read_again()
         return self._keys
 
-    def rotate(self, now: float) -> float:
-        """Make the keys, or put the next in place of the current one if that has served for its time.
+    def rotate(self, now: float, lifetime: float) -> float:
+        """Make the keys, or put the next in place of the current one if that has served for its `lifetime`, in seconds.
 
-        `now` is of the monotonic clock. Returns when to call again, on the same clock. To be called by one process
-        only, the one that also made the zone. Those that are forked from it have keys to fall back on.
+        `now` is of the monotonic clock. Returns when to call again, on the same clock. To be called by the master
+        alone, who is the only one to publish. Those that are forked from it have keys to fall back on.
+        Raises OSError where the keys cannot be published; the next call tries again.
         """
-        sequence = self._sequence[0]
-        known = self._load(sequence)
-        if known is None or now >= known.rotated + self._lifetime:
-            known = _KeySet(now, self._successors(known, now))
-            self._store((sequence + 1) % (_LAST_SEQUENCE + 1), known)
-        self.read()
-        return known.rotated + self._lifetime
+        known, lifetime = self._known, max(lifetime, _SHORTEST_LIFETIME)
+        if known is None or now >= known.rotated + lifetime:
+            known = _KeySet(now, _successors(known, now, lifetime))
+            self._know(known)
+        if not self._published:
+            self._publish()
+        return known.rotated + lifetime
 
-    @property
-    def _sequence(self) -> memoryview:
-        """Read and written as a whole."""
-        return self._zone.head[:_SEQUENCE_SIZE].cast("Q")
+    def stop_publishing(self) -> None:
+        """Whoever is no master, or has no use for these keys any more, gives back what it takes to publish them."""
+        self._publication.stop()
 
-    def _successors(self, known: _KeySet | None, now: float) -> tuple[bytes, ...]:
-        if known is None or now >= known.rotated + 2 * self._lifetime:
-            return tuple(secrets.token_bytes(KEY_SIZE) for _ in range(_KEYS))
-        current, _, following = known.keys
-        return following, current, secrets.token_bytes(KEY_SIZE)
+    def contents(self) -> Iterable[bytes]:
+        """What the next master goes on with: it is told by this one's own memory."""
+        return () if self._known is None else (_COPY.pack(self._known.rotated, b"".join(self._known.keys)),)
+
+    def take_over(self, contents: bytes) -> None:
+        """Go on with the keys of the master before; what cannot be from it, or is from the future, is left alone."""
+        if len(contents) != _COPY.size:
+            return
+        rotated, joined = _COPY.unpack(contents)
+        if isfinite(rotated) and 0 <= rotated <= monotonic():
+            self._know(_KeySet(rotated, _split(joined)))
+
+    def _know(self, known: _KeySet) -> None:
+        self._known, self._keys = known, known.keys
+        self._published = False
+
+    def _publish(self) -> None:
+        sequence = (self._sequence + 1) % (1 << 64)
+        joined = b"".join(self._keys)
+        self._publication.publish(
+            (
+                (_bank_start(sequence), _BANK.pack(_checksum(sequence, joined), joined)),
+                (0, _SEQUENCE.pack(sequence)),
+                (_bank_start(sequence + 1), bytes(_BANK.size)),  # a key that is out of use shall be nowhere in memory
+            )
+        )
+        self._sequence = self.seen = sequence
+        self._published = True
+
+    def _published_sequence(self) -> int:
+        sequence: int = _SEQUENCE.unpack_from(self.memory)[0]
+        return sequence
 
     def _read_again(self) -> None:
         """Take the keys of now; after failing, which takes a writer faster than this reader, the old ones stay."""
         for _ in range(_ATTEMPTS):
-            sequence = self._sequence[0]
-            known = self._load(sequence)
-            if known is not None:
-                self.seen, self._keys = sequence, known.keys
+            sequence = self._published_sequence()
+            checksum, joined = _BANK.unpack_from(self.memory, _bank_start(sequence))
+            if checksum == _checksum(sequence, joined):
+                self.seen, self._keys = sequence, _split(joined)
                 return
 
-    def _load(self, sequence: int) -> _KeySet | None:
-        """What the bank of that sequence number holds; None where it is not whole, or of another number."""
-        checksum, rotated, joined = _BANK.unpack_from(self.memory, _bank_start(sequence))
-        if checksum != _checksum(sequence, rotated, joined):
-            return None
-        return _KeySet(rotated, tuple(joined[start : start + KEY_SIZE] for start in range(0, len(joined), KEY_SIZE)))
 
-    def _store(self, sequence: int, key_set: _KeySet) -> None:
-        joined = b"".join(key_set.keys)
-        checksum = _checksum(sequence, key_set.rotated, joined)
-        _BANK.pack_into(self.memory, _bank_start(sequence), checksum, key_set.rotated, joined)
-        self._sequence[0] = sequence
-        # A key that is out of use shall be nowhere in memory.
-        _BANK.pack_into(self.memory, _bank_start(sequence + 1), b"", 0.0, b"")
+def _successors(known: _KeySet | None, now: float, lifetime: float) -> tuple[bytes, ...]:
+    if known is None or now >= known.rotated + 2 * lifetime:
+        return tuple(secrets.token_bytes(KEY_SIZE) for _ in range(_KEYS))
+    current, _, following = known.keys
+    return following, current, secrets.token_bytes(KEY_SIZE)
+
+
+def _split(joined: bytes) -> tuple[bytes, ...]:
+    return tuple(joined[start : start + KEY_SIZE] for start in range(0, _JOINED, KEY_SIZE))
 
 
 def _bank_start(sequence: int) -> int:
-    return _SEQUENCE_SIZE + sequence % 2 * _BANK.size
+    return _SEQUENCE.size + sequence % 2 * _BANK.size
 
 
-def _checksum(sequence: int, rotated: float, joined: bytes) -> bytes:
-    return blake2b(_CHECKED.pack(sequence, rotated) + joined, digest_size=8).digest()
+def _checksum(sequence: int, joined: bytes) -> bytes:
+    return blake2b(_SEQUENCE.pack(sequence) + joined, digest_size=8).digest()

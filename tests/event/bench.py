@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from math import inf
 from typing import Any
 
 from mailworker.errors import Party
@@ -152,7 +151,7 @@ class Bell:
 
     def park(self, task: Task) -> None:
         self.waiting = task
-        task.loop.set_deadline(task, inf)
+        task.loop.cancel_deadline(task)
 
     def timed_out(self) -> None:
         raise AssertionError("without a deadline")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import inf
+from collections.abc import Callable, Sequence
+from math import inf, nan
 
 import pytest
 from hypothesis import given
@@ -177,17 +177,33 @@ def test_cancelling_what_was_never_set_does_nothing() -> None:
     assert timers.delay(0.0) is None
 
 
-def test_an_infinite_deadline_is_none() -> None:
+@pytest.mark.parametrize("time", [nan, inf, -inf])
+def test_a_time_that_is_not_finite_is_refused_and_changes_nothing(time: float) -> None:
     expired: list[str] = []
     timers, timed = Timers(), _Noted("it", expired)
     timers.set(timed, 1.0, 0.0)
-    timers.set(timed, inf, 0.0)
-    timers.expire(1e9)
-    assert not expired
-    assert timers.delay(1e9) is None
-    timers.set(timed, 1e9 + 1, 1e9)
-    timers.expire(1e9 + 2)
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: timers.set(timed, time, 0.0),
+        lambda: timers.set(timed, 2.0, time),
+        lambda: timers.delay(time),
+        lambda: timers.expire(time),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match="a time must be finite"):
+            call()
+    assert (timed.deadline, timers.delay(0.0)) == (1.0, 1.0)
+    timers.expire(1.0)
     assert expired == ["it"]
+
+
+@pytest.mark.parametrize("deadline", [1.7976931348623157e308, 1e300, 1e18])
+def test_the_furthest_deadline_keeps_nobody_awake(deadline: float) -> None:
+    timers, timed = Timers(), _Noted("it", [])
+    timers.set(timed, deadline, 0.0)
+    assert timers.delay(0.0) == _DAY
+    timers.expire(1e9)
+    timers.set(timed, 1e9 + 1, 1e9)
+    assert timers.delay(1e9) == 1.0
 
 
 @pytest.mark.parametrize("deadline", [None, 9.0], ids=["cancelled", "moved later"])

@@ -105,9 +105,17 @@ def test_the_longest_expired_slot_is_offered_next(slots: SlotSet) -> None:
 
 def test_else_the_oldest_slot_is_offered(slots: SlotSet) -> None:
     fill(slots)
-    slots.fill(0, 1, LATEST, LATEST, b"")
+    slots.fill(0, 1, LATEST, NOW + 1, b"")  # by another processor's clock
     slots.fill(31, 2, LATEST, 1, b"")
     assert slots.offer(NOW, 0).slot == 31
+
+
+@pytest.mark.parametrize("stored", [NOW + 100, LATEST])
+def test_a_slot_from_the_future_is_offered_before_any_other_in_use(slots: SlotSet, stored: int) -> None:
+    fill(slots)
+    slots.fill(0, 1, LATEST, 1, b"")
+    slots.fill(7, 2, LATEST, stored, b"")
+    assert slots.offer(NOW, 0).slot == 7
 
 
 def test_the_better_offer_is_the_lesser() -> None:

@@ -16,7 +16,7 @@ from signal import SIGKILL
 from typing import NoReturn
 
 from mailworker.native.session_table import SessionTable
-from mailworker.shm.zone import HEAD_SIZE, Zone
+from mailworker.shm.zone import Zone
 from tests.native.sessions import CERTIFICATE_SIZE, TYPICAL_SIZE, session, session_id
 
 WORKERS = 8
@@ -41,7 +41,7 @@ class Counters:
     """What each worker has done so far, in memory that outlives it."""
 
     def __init__(self) -> None:
-        self._counts = Zone("counters", 65536).body.cast("Q")
+        self._counts = memoryview(Zone("counters", 65536).memory).cast("Q")
 
     def count(self, worker: int, *, foreign: bool) -> None:
         self._counts[worker] += 1
@@ -64,7 +64,7 @@ def work(worker: int, zone: Zone, counters: Counters) -> NoReturn:
     """Each worker stores another session under an id, so that two at once would make a mixture."""
     parent = os.getppid()
     numbers = random.Random(os.urandom(8))
-    table = SessionTable(zone.memory, 300, start=HEAD_SIZE)
+    table = SessionTable(zone.memory, 300)
     while os.getppid() == parent:
         number = numbers.randrange(SESSIONS)
         identity, size = session_id(number), size_of(number)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,8 @@ def test_ticket_keys_live_as_long_as_the_longest_session_of_their_zone(certifica
         server(certificate, session_cache=SHARED, session_timeout=300),
         server(certificate, session_cache=SHARED, session_timeout=200),
     )
-    (keys,) = contexts.share(Zones([ZONE]))
-    assert keys.read() == ()
-    assert keys.rotate(now=1000.0) == 1300.0
-    assert len(keys.read()) == 3
+    zones = Zones([ZONE])
+    assert contexts.share(zones) == {zones.ticket_keys(ZONE): 300}
 
 
 def test_every_zone_has_its_own_keys(certificate: Certificate) -> None:
@@ -108,3 +107,19 @@ def test_every_zone_has_its_own_keys(certificate: Certificate) -> None:
         server(certificate),
     )
     assert len(contexts.share(Zones([ZONE, other]))) == 2
+
+
+def test_keys_that_workers_could_write_are_warned_of(
+    certificate: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mailworker.conf"
+    path.write_text(
+        f"events {{ }} mail {{ auth_http 127.0.0.1; ssl_certificate {certificate.certificate};"
+        f"ssl_certificate_key {certificate.key}; ssl_session_cache shared:SSL:1m;"
+        "server { listen 127.0.0.1:993 ssl; } }"
+    )
+    monkeypatch.delattr(os, "memfd_create")
+    recorded = RecordedLog()
+    Cycle.load(Invocation((), tmp_path, path, None), recorded.log)
+    reason = "memory that workers can only read is refused (38: Function not implemented)"
+    assert recorded.lines == [f"[warn] {reason}: workers can write the ticket keys"]

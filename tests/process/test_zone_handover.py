@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from mailworker.process.zone_handover import VARIABLE, Handover, take_over
-from mailworker.shm.zone import HEAD_SIZE, Zone
+from mailworker.shm.ticket_keys import TicketKeys
+from mailworker.shm.zone import Zone
 from tests.process.conftest import Install
 from tests.support.certificates import self_signed
 from tests.support.daemon import wait_until
@@ -23,8 +24,8 @@ SIZE = 1 << 16
 
 def marked(name: str, size: int = SIZE) -> Zone:
     zone = Zone(name, size)
-    zone.head[:4] = b"head"
-    zone.body[-4:] = b"body"
+    zone.memory[:4] = b"head"
+    zone.memory[-4:] = b"body"
     return zone
 
 
@@ -36,10 +37,45 @@ def test_zones_of_the_same_name_and_size_are_filled() -> None:
         value = "".join(f"{os.dup(int(text))};" for text in environment[VARIABLE].split(";")[:-1])
         take_over(value, [two])
     for zone in (one, two):
-        assert bytes(zone.head) == b"head".ljust(HEAD_SIZE, b"\0")
-        assert bytes(zone.body) == b"body".rjust(SIZE - HEAD_SIZE, b"\0")
-    assert not any(other.head)
-    assert not any(larger.head)
+        assert bytes(zone.memory) == b"head" + bytes(SIZE - 8) + b"body"
+    assert not any(bytes(other.memory))
+    assert not any(bytes(larger.memory))
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_ticket_keys_go_on_under_their_name(name: str) -> None:
+    old, new = TicketKeys("one"), TicketKeys(name)
+    old.rotate(1.0, 300.0)
+    with Handover([marked("one"), old]).announced() as environment:
+        take_over(environment[VARIABLE], [Zone("one", SIZE), new])
+        reopen(environment[VARIABLE])
+    new.rotate(2.0, 300.0)
+    assert (new.read() == old.read()) is (name == "one")
+
+
+def reopen(value: str) -> None:
+    """Give `announced` something to close again."""
+    for text in value.split(";")[:-1]:
+        null = os.open(os.devnull, os.O_RDONLY)
+        if null != int(text):
+            os.dup2(null, int(text))
+            os.close(null)
+
+
+def test_another_layout_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = TicketKeys("one"), TicketKeys("one")
+    old.rotate(1.0, 300.0)
+    with Handover([old]).announced() as environment:
+        monkeypatch.setattr(TicketKeys, "layout", 2)
+        take_over(environment[VARIABLE], [new])
+        reopen(environment[VARIABLE])
+    new.rotate(2.0, 300.0)
+    assert new.read() != old.read()
+
+
+def test_a_copy_is_for_nobody_else() -> None:
+    with Handover([marked("one")]).announced() as environment:
+        assert os.fstat(int(environment[VARIABLE].rstrip(";"))).st_mode & 0o777 == 0o600
 
 
 def test_copies_are_inherited_and_end_with_their_announcement() -> None:
@@ -59,7 +95,7 @@ def test_without_zones_there_is_nothing_to_announce() -> None:
 def test_what_is_no_copy_leaves_the_zone_empty(value: str) -> None:
     zone = Zone("one", SIZE)
     take_over(value, [zone])
-    assert not any(zone.head)
+    assert not any(bytes(zone.memory))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from mailworker.config.settings import SharedZone
 from mailworker.errors import StartError
-from mailworker.shm.zone import HEAD_SIZE, Zone, Zones
+from mailworker.shm.zone import Zone, Zones
 
 SMALL = SharedZone("SSL", 32768)
 LARGE = SharedZone("SSL", 65536)
@@ -27,15 +27,7 @@ def flags_of_mappings(kilobytes: int) -> list[list[str]]:
 def test_a_zone_has_exactly_its_size_of_zeros(size: int) -> None:
     zone = Zone("SSL", size)
     assert zone.size == size
-    assert bytes(zone.head) == bytes(HEAD_SIZE)
-    assert bytes(zone.body) == bytes(size - HEAD_SIZE)
-
-
-def test_head_and_body_do_not_overlap() -> None:
-    zone = Zone("SSL", 32768)
-    zone.head[:] = b"h" * HEAD_SIZE
-    zone.body[:] = b"b" * len(zone.body)
-    assert bytes(zone.head) == b"h" * HEAD_SIZE
+    assert bytes(zone.memory) == bytes(size)
 
 
 def test_a_size_that_the_system_refuses_is_an_error_of_the_start() -> None:
@@ -74,15 +66,17 @@ def test_no_zone_but_those_of_the_configuration(wanted: SharedZone) -> None:
 
 def test_a_reload_keeps_a_zone_of_the_same_name_and_size() -> None:
     old = Zones((SMALL, OTHER))
-    assert Zones((SMALL,), old).get(SMALL) is old.get(SMALL)
+    new = Zones((SMALL,), old)
+    assert new.get(SMALL) is old.get(SMALL)
+    assert new.ticket_keys(SMALL) is old.ticket_keys(SMALL)
 
 
 def test_a_reload_with_another_size_starts_an_empty_zone_and_leaves_the_old_one() -> None:
     old = Zones((SMALL,))
-    old.get(SMALL).body[:3] = b"old"
+    old.get(SMALL).memory[:3] = b"old"
     new = Zones((LARGE,), old)
-    assert bytes(new.get(LARGE).body) == bytes(LARGE.size - HEAD_SIZE)
-    assert bytes(old.get(SMALL).body[:3]) == b"old"
+    assert bytes(new.get(LARGE).memory) == bytes(LARGE.size)
+    assert old.get(SMALL).memory[:3] == b"old"
 
 
 def test_a_zone_that_one_configuration_left_out_starts_empty_again() -> None:
@@ -90,3 +84,22 @@ def test_a_zone_that_one_configuration_left_out_starts_empty_again() -> None:
     third = Zones((SMALL, OTHER), Zones((OTHER,), first))
     assert third.get(SMALL) is not first.get(SMALL)
     assert third.get(OTHER) is first.get(OTHER)
+
+
+def test_whoever_is_replaced_publishes_no_keys_but_those_that_go_on() -> None:
+    old = Zones((SMALL, OTHER))
+    new = Zones((SMALL,), old)
+    old.stop_publishing(new)
+    new.ticket_keys(SMALL).rotate(1.0, 300.0)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        old.ticket_keys(OTHER).rotate(1.0, 300.0)
+
+
+def test_everything_that_is_shared_has_a_label_of_its_own() -> None:
+    labels = [(shared.kind, shared.layout, shared.name) for shared in Zones((SMALL, OTHER))]
+    assert sorted(labels) == [
+        ("TLS sessions", 1, "SSL"),
+        ("TLS sessions", 1, "other"),
+        ("ticket keys", 1, "SSL"),
+        ("ticket keys", 1, "other"),
+    ]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mailworker.config.settings import SessionCache, SharedZone, VerifyClient
-from mailworker.native._native import ffi
+from mailworker.native._native import ffi, lib
 from mailworker.native.session_table import SessionTable
-from mailworker.shm.zone import HEAD_SIZE, Zone
+from mailworker.shm.zone import Zone
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, CertificateAuthority
 from tests.support.settings import ssl_settings
@@ -149,13 +149,13 @@ import gc
 from mailworker.native.context import Context
 from mailworker.native.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import HEAD_SIZE, Zone
+from mailworker.shm.zone import Zone
 
 zone = Zone("SSL", 1 << 16)
 gc.collect()  # a zone is older than the contexts that share it after a reload
-context, keys = Context(b""), TicketKeys(zone, 300.0)
-keys.rotate(1.0)
-context.use_session_table(SessionTable(zone.memory, 300, start=HEAD_SIZE))
+context, keys = Context(b""), TicketKeys("SSL")
+keys.rotate(1.0, 300.0)
+context.use_session_table(SessionTable(zone.memory, 300))
 context.follow_ticket_keys(keys)
 circle = [context]
 circle.append(circle)
@@ -175,11 +175,11 @@ class Cache:
 
     def __init__(self) -> None:
         self._zone = Zone("SSL", 1 << 16)
-        self.table = SessionTable(self._zone.memory, 300, start=HEAD_SIZE)
+        self.table = SessionTable(self._zone.memory, 300)
 
     def __len__(self) -> int:
         """As long as each takes one slot, and none has expired."""
-        sets = ffi.from_buffer("struct slot_set[]", self._zone.body)
+        sets = ffi.from_buffer("struct slot_set[]", self._zone.memory)
         return sum(tag != 0 for slots in sets for tag in slots.tags)
 
 
@@ -272,6 +272,48 @@ def test_the_shared_cache_keeps_what_the_builtin_cache_has_no_room_for(connect: 
     pairs[1].server.drop_session()
     assert len(cache) == 2
     assert not connect(context, client, session_of(pairs[1])).shake_hands().server.reused
+
+
+def rewritten(text: bytes, tag: int, number: int) -> bytes:
+    """A session in DER with another integer behind the context tag `tag`, of as many bytes."""
+    start = text.index(bytes((0xA0 | tag,)), 40)
+    while text[start + 2] != 2 or text[start + 1] != text[start + 3] + 2:  # [tag] { INTEGER }
+        start = text.index(bytes((0xA0 | tag,)), start + 1)
+    size = text[start + 3]
+    return text[: start + 4] + number.to_bytes(size, "big") + text[start + 4 + size :]
+
+
+_TIME, _TIMEOUT = 1, 2  # SSL_SESSION_asn1.c
+
+
+@pytest.mark.parametrize(
+    ("tag", "number", "reused"),
+    [
+        (_TIME, 0, True),
+        (_TIME, 3600, False),
+        (_TIME, 1 << 28, False),
+        (_TIME, -3600, False),
+        (_TIMEOUT, 0x7FFF, True),
+        (_TIMEOUT, 0, False),
+    ],
+)
+def test_a_stored_session_is_believed_no_further_than_this_server_could_have_stored_it(
+    connect: Connect, ecdsa: Certificate, tag: int, number: int, reused: bool
+) -> None:
+    cache = Cache()
+    context = with_cache(ecdsa, cache, session_tickets=False, session_timeout=300)
+    client = client_of(TLS_1_2)
+    session = session_of(connect(context, client).shake_hands())
+    assert session is not None
+    stored = cache.table.get(session.id)
+    assert stored is not None
+    value = number if tag == _TIMEOUT else session.time + number
+    cache.table.new(session.id, rewritten(stored, tag, value))
+    again = connect(context, client, session).shake_hands()
+    assert again.server.reused is reused
+    if reused:
+        pointer = lib.SSL_get_session(again.server.handle)
+        assert lib.SSL_SESSION_get_timeout(pointer) <= 300
 
 
 @pytest.mark.parametrize("broken", [b"", b"junk", b"\x30\x82\xff\xff", bytes(8192)])

@@ -1,0 +1,23 @@
+"""Memory of a file that a process has to read only. Python's own mmap keeps the file open as long as it is mapped."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import Any
+
+from mailworker.native._native import ffi, lib
+
+
+def map_read_only(descriptor: int, size: int) -> Any:
+    """A buffer of `size` bytes over the file's beginning, which changes with it; `descriptor` may be closed then.
+
+    Where the file is open for reading alone, no process that inherits the mapping can make it writable. Raises OSError.
+    """
+    start = lib.mmap(ffi.NULL, size, lib.PROT_READ, lib.MAP_SHARED, descriptor, 0)
+    if start == ffi.cast("void *", -1):
+        raise OSError(ffi.errno, os.strerror(ffi.errno))
+    mapped = ffi.gc(start, lambda memory: lib.munmap(memory, size))
+    if hasattr(mmap, "MADV_DONTDUMP"):
+        lib.madvise(start, size, mmap.MADV_DONTDUMP)
+    return ffi.buffer(mapped, size)

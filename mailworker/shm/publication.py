@@ -1,0 +1,85 @@
+"""Memory that the master writes and that its workers can only read."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+from mailworker.native.mapping import map_read_only
+from mailworker.shm.anonymous import anonymous
+
+
+class Publication:
+    """Zeros at first; what is published is seen by all processes that are forked later.
+
+    No process has it mapped for writing, so those that are forked inherit nothing that they would have to give up. It
+    is a file in memory that belongs to this process's user, who alone may open it, and is opened for writing only
+    while something is published. `memory` is a buffer.
+
+    A system without such files, or one that refuses them, gives memory that those who are forked could write as well;
+    `failure` then says why, else it is None.
+    """
+
+    __slots__ = ("__weakref__", "_close", "_descriptor", "failure", "memory")
+
+    def __init__(self, name: str, size: int) -> None:
+        """`name` is what the kernel calls it in its lists, `size` is in bytes. Raises StartError without memory."""
+        self.failure: str | None = None
+        self.memory: Any
+        self._descriptor: int | None = None
+        try:
+            self._descriptor = _make_file(name, size)
+            self._close = weakref.finalize(self, os.close, self._descriptor)
+            self._close.atexit = False
+            self.memory = map_read_only(self._descriptor, size)
+        except OSError as error:
+            self.stop()
+            self.failure = f"memory that workers can only read is refused ({error.errno}: {error.strerror})"
+            self.memory = anonymous(size)
+
+    def publish(self, parts: Iterable[tuple[int, bytes]]) -> None:
+        """Write each content at its place, counted in bytes, one after the other; raises OSError."""
+        if self.failure is not None:
+            for place, content in parts:
+                self.memory[place : place + len(content)] = content
+            return
+        if self._descriptor is None:
+            raise _error(errno.EBADF)
+        writable = os.open(_path(self._descriptor), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            for place, content in parts:
+                os.pwrite(writable, content, place)
+        finally:
+            os.close(writable)
+
+    def stop(self) -> None:
+        """Publish nothing more: `memory` stays as it is, and the file's descriptor is given back."""
+        if self._descriptor is not None:
+            self._close()
+            self._descriptor = None
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def _path(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"
+
+
+def _make_file(name: str, size: int) -> int:
+    """A file of that size for good, open for reading."""
+    if not hasattr(os, "memfd_create"):
+        raise _error(errno.ENOSYS)
+    writable = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.fchmod(writable, 0o600)
+        os.ftruncate(writable, size)
+        fcntl.fcntl(writable, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+        return os.open(_path(writable), os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(writable)
