@@ -85,6 +85,14 @@ class Certificate:
         """The certificate in DER."""
         return written(lambda bio: lib.i2d_X509_bio(bio, self.pointer))
 
+    @property
+    def trusted_der(self) -> bytes:
+        """The certificate in OpenSSL's trusted form: in DER, with the uses that it is trusted and rejected for."""
+        size = lib.i2d_X509_AUX(self.pointer, ffi.NULL)
+        encoded = ffi.new("unsigned char[]", max(size, 1))
+        size = lib.i2d_X509_AUX(self.pointer, ffi.new("unsigned char **", encoded))
+        return bytes(ffi.buffer(encoded, max(size, 0)))
+
     def is_for(self, name: str) -> bool:
         """Whether it was issued to a host's `name` or IP address (RFC 6125)."""
         if is_address(name):

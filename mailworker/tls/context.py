@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from mailworker.config.settings import SslSettings, VerifyClient
@@ -58,12 +59,16 @@ class TlsContext:
         native.allow_versions(settings.protocols)
         with failure_of(settings.ciphers):
             native.set_ciphers(settings.ciphers, prefer_own_order=settings.prefer_server_ciphers)
+        identity.add("ciphers", os.fsencode(settings.ciphers))
         _use_certificates(native, settings, identity)
         warnings = _compress_certificates(native, settings)
         _verify_client(native, settings, identity)
         _set_key_exchange(native, settings)
-        _set_sessions(native, settings, identity)
-        run_conf_commands(native, settings.conf_commands, conf_prefix)
+        _set_sessions(native, settings)
+        for command, value, content in run_conf_commands(native, settings.conf_commands, conf_prefix):
+            identity.add(f"command {command} {value}", content)
+        with failure():
+            native.set_session_identity(identity.digest(), settings.session_timeout)
         return cls(settings, native, warnings)
 
     def connection(self, descriptor: int) -> TlsConnection:
@@ -81,10 +86,11 @@ class TlsContext:
 
 
 class _Identity:
-    """What sessions of a server are bound to: its certificates, and all that decides about client certificates.
+    """What sessions of a server are bound to: its certificates and ciphers, and all that decides whom it trusts.
 
-    nginx counts neither the verify mode nor trusted certificates and revocation lists; here a session that was
-    made under other rules never resumes, be it another server's or from before a reload.
+    nginx counts neither the verify mode and depth nor trusted certificates, revocation lists and ssl_conf_command; here
+    a session that was made under other rules never resumes, be it another server's or from before a reload. A
+    directive that has a say in that belongs here; ciphers do by their @SECLEVEL.
     """
 
     __slots__ = ("_hash",)
@@ -94,7 +100,7 @@ class _Identity:
 
     def add(self, kind: str, content: bytes) -> None:
         """Bind to one more fact."""
-        self._hash.update(hashlib.sha256(kind.encode() + b"\0" + content).digest())
+        self._hash.update(hashlib.sha256(os.fsencode(kind) + b"\0" + content).digest())
 
     def digest(self) -> bytes:
         """20 bytes: every stored session repeats them, and they only need to differ."""
@@ -121,13 +127,14 @@ def _verify_client(native: Context, settings: SslSettings, identity: _Identity) 
     if settings.verify_client is VerifyClient.OFF:
         return
     native.verify_peer(settings.verify_depth)
+    identity.add("depth", str(settings.verify_depth).encode())
     for authority in authorities(settings.client_certificate):
         with failure_of(settings.client_certificate or ""):
             native.trust(authority)
             native.name_authority(authority)
-        identity.add("client", authority.der)
+        identity.add("client", authority.trusted_der)
     for authority in trust(native, settings.trusted_certificate):
-        identity.add("trusted", authority.der)
+        identity.add("trusted", authority.trusted_der)
     for revoked in revoke(native, settings.crl):
         identity.add("crl", revoked.der)
 
@@ -141,10 +148,8 @@ def _set_key_exchange(native: Context, settings: SslSettings) -> None:
             native.set_curves(settings.ecdh_curve)
 
 
-def _set_sessions(native: Context, settings: SslSettings, identity: _Identity) -> None:
+def _set_sessions(native: Context, settings: SslSettings) -> None:
     cache = settings.session_cache
-    with failure():
-        native.set_session_identity(identity.digest(), settings.session_timeout)
     if cache.off:
         native.refuse_sessions()
     elif cache.builtin is None and cache.shared is None:

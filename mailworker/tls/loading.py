@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,12 +115,31 @@ def revoke(native: Context, source: str | None) -> tuple[RevocationList, ...]:
     return lists
 
 
-def run_conf_commands(native: Context, conf_commands: Sequence[tuple[str, str]], conf_prefix: Path | None) -> None:
-    """Apply ssl_conf_command, or what a client has in its place; for `conf_prefix` see `TlsContext.build`."""
+def run_conf_commands(
+    native: Context, conf_commands: Sequence[tuple[str, str]], conf_prefix: Path | None
+) -> list[tuple[str, str, bytes]]:
+    """Apply ssl_conf_command, or what a client has in its place; for `conf_prefix` see `TlsContext.build`.
+
+    Gives the commands with their final values, and what is in the file or folder that a value names.
+    """
+    done: list[tuple[str, str, bytes]] = []
     if not conf_commands:
-        return
+        return done
     with failure(), ConfCommands(native) as commands:
         for command, value in conf_commands:
-            final = str(conf_prefix / value) if conf_prefix and commands.takes_path(command) else value
+            takes_path = commands.takes_path(command)
+            final = str(conf_prefix / value) if conf_prefix and takes_path else value
             with failure_of(command, final):
                 commands.run(command, final)
+            done.append((command, final, _content(Path(final)) if takes_path else b""))
+    return done
+
+
+def _content(path: Path) -> bytes:
+    """What is in a file, or in all files of a folder; what cannot be read is OpenSSL's to judge."""
+    if path.is_dir():
+        return b"".join(b"%b\0%b\0" % (os.fsencode(each.name), _content(each)) for each in sorted(path.iterdir()))
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.process.conftest import Install
-from tests.process.tls.clients import client_context, connected, visit_all
+from tests.process.tls.clients import client_context, connected, visit, visit_all
 from tests.process.tls.servers import configuration, key_pair, reload, start, tls_server
 from tests.support.certificates import Certificate, CertificateAuthority
+from tests.support.ports import Ports
 
 # MAILWORKER_HANDSHAKES=50000 is the long form.
 HANDSHAKES = int(os.environ.get("MAILWORKER_HANDSHAKES", "1500"))
@@ -51,6 +52,36 @@ def test_a_certificate_that_is_revoked_resumes_no_session_after_a_reload(
     with connected(port, client, session) as refused:
         assert not refused.session_reused
         assert refused.recv(100) == REFUSAL
+
+
+@VERSIONS
+@pytest.mark.parametrize("tickets", ["on", "off"])
+def test_a_chain_that_has_become_too_long_resumes_no_session(
+    install: Install,
+    port: int,
+    ports: Ports,
+    ecdsa: Certificate,
+    authority: CertificateAuthority,
+    client_certificate: Certificate,
+    version: ssl.TLSVersion,
+    tickets: str,
+) -> None:
+    strict = ports["strict"]
+    directives = (
+        f"{key_pair(ecdsa)} ssl_session_cache shared:SSL:1m; ssl_session_tickets {tickets}; "
+        f"ssl_verify_client on; ssl_client_certificate {authority.path}; ssl_verify_depth"
+    )
+    lax = [tls_server(port, f"{directives} 2;"), tls_server(strict, f"{directives} 1;")]
+    mailworker = start(install, configuration(*lax))
+    client = client_context(version, client_certificate)
+    session = visit(port, client).session
+    assert visit(port, client, session).reused
+    assert not visit(strict, client, session).reused
+    reload(mailworker)
+    assert visit(port, client, session).reused
+    mailworker.configure(configuration(tls_server(port, f"{directives} 1;"), lax[1]))
+    reload(mailworker)
+    assert not visit(port, client, session).reused
 
 
 @VERSIONS
