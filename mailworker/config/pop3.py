@@ -11,6 +11,7 @@ from mailworker.config.dialogue import dialogue_settings
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
 from mailworker.config.settings import AuthMethod, DialogueSettings
+from mailworker.config.values import BUFFER
 
 _AUTH_METHODS: Final = {
     "plain": AuthMethod.PLAIN,
@@ -51,7 +52,7 @@ def freeze(server: Scope, mail: Scope) -> DialogueSettings:
 _BOTH: Final = Context.MAIL | Context.SERVER
 
 COMMANDS: Final = (
-    Command("pop3_client_buffer", _BOTH, ONE, slots.size(Pop3Draft)),
+    Command("pop3_client_buffer", _BOTH, ONE, slots.size(Pop3Draft, BUFFER)),
     Command("pop3_capabilities", _BOTH, ONE_OR_MORE, slots.words(Pop3Draft)),
     Command("pop3_auth", _BOTH, ONE_OR_MORE, slots.bitmask(Pop3Draft, _AUTH_METHODS)),
 )

@@ -57,7 +57,7 @@ def close_all(descriptors: Iterable[int]) -> None:
 
 def _announced(environment: Mapping[str, str]) -> set[int]:
     """What another master or a service manager says that it passes; any number in these variables is spared."""
-    values = (environment.get(name, "") for name in ("MAILWORKER", "MAILWORKER_ZONES"))
+    values = (environment.get(name, "") for name in ("MAILWORKER", "MAILWORKER_TURN", "MAILWORKER_ZONES"))
     numbers = {int(text) for value in values for text in re.findall(r"[0-9]+", value)}
     count = environment.get("LISTEN_FDS", "") if environment.get("LISTEN_PID") == str(os.getpid()) else ""
     return numbers | set(range(3, 3 + min(int(count), _MOST_PASSED) if count.isdecimal() else 3))

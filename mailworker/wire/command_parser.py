@@ -95,10 +95,10 @@ class CommandParser:
         match = _VERB_LINE.fullmatch(line)
         verb = verbs.get(match[1].upper()) if match else None
         if match is None or verb is None:
-            self._refuse(line)
+            self._refuse_line(line)
         return verb, match[2] or b"", line
 
-    def _refuse(self, _line: bytes) -> NoReturn:
+    def _refuse_line(self, _line: bytes) -> NoReturn:
         """A line that is no command of the protocol. Raises InvalidCommand."""
         raise InvalidCommand
 

@@ -84,7 +84,7 @@ class SmtpParser(CommandParser):
         super().discard()
         self._octets = 0
 
-    def _refuse(self, line: bytes) -> NoReturn:
+    def _refuse_line(self, line: bytes) -> NoReturn:
         if _CHUNK.match(line):
             chunk = _COUNTED_CHUNK.fullmatch(line)
             if chunk is None or int(chunk[1]) > self._limit:

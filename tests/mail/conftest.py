@@ -82,7 +82,7 @@ class Scene:
         """A proxy with a certificate; `implicit_tls` for TLS from the first byte."""
         return self.proxy(protocol, auth, ssl=ssl_settings(self.certificate), **changes)
 
-    def client(self, proxy: Proxy, receive_buffer: int | None = None, source: str | None = None) -> Peer:
+    def client(self, proxy: Proxy, receive_buffer: int | None = None, source: str = "") -> Peer:
         client = proxy.connect(receive_buffer, source)
         self._clients.append(client)
         return client

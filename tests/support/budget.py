@@ -18,7 +18,9 @@ FUNCTION = 50
 FOLDERS = ("mailworker", "tests", "bench")
 
 # "path" or "path:name" -> why it is larger.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "tests/oracle/difference_table.py": "one table, of a row for each difference from nginx",
+}
 
 
 def oversized(path: str, source: str) -> Iterator[str]:

@@ -107,8 +107,8 @@ class Proxy:
         host, port = self._listening.getsockname()[:2]
         return host, port
 
-    def connect(self, receive_buffer: int | None = None, source: str | None = None) -> Peer:
-        """A client of this proxy, at the address `source` where it is given."""
+    def connect(self, receive_buffer: int | None = None, source: str = "") -> Peer:
+        """A client of this proxy, from `source` if that is given."""
         return Peer.connect(self.address, receive_buffer, source)
 
     def call(self, function: Callable[[], None]) -> None:

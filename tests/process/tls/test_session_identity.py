@@ -140,7 +140,7 @@ class Configurations:
         self._zones: Zones | None = None
 
     def load(self, *servers: SslSettings) -> list[TlsContext]:
-        contexts = TlsContexts(Path("/nonexistent"), RecordedLog().log)
+        contexts = TlsContexts(Path("/nonexistent"), RecordedLog().log.write)
         for settings in servers:
             contexts.add(settings, None, Protocol.IMAP)
         self._zones = Zones([ZONE], self._zones)
