@@ -139,7 +139,7 @@ def test_no_value_of_a_client_forges_a_record(stage: Stage, speech: Speech) -> N
         stage.say_what_fits(client, speech.auth + b" LOGIN\r\n%b\r\neA==\r\n" % b64encode(FORGED), slowly=way.slowly)
         assert client.line() and client.line() and client.line()
         client = stage.greeted(speech, tls=way.tls)
-        stage.say_what_fits(client, IN_A_LINE * 100, slowly=way.slowly)
+        stage.say_what_fits(client, speech.noop.rstrip() + b" " + IN_A_LINE * 400, slowly=way.slowly)
         client.rest()
     lines = stage.settle()
     assert any("forged" in line for line in lines)

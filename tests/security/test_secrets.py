@@ -35,8 +35,8 @@ def test_no_password_is_in_the_log_at_debug(stage: Stage, speech: Speech, answer
         client = stage.greeted(speech, "every", tls=way.tls)
         stage.say(client, speech.login, slowly=way.slowly)
         client.line()
-    too_long = b"%b PLAIN %b%b\r\n" % (speech.auth, CANARIES[1], b"x" * 9000)
-    for command in (too_long, speech.login[:-2] + b"x" * 9000, b"PASS %b%b" % (CANARIES[0], b"x" * 9000)):
+    too_long = b"%b PLAIN %b%b\r\n" % (speech.auth, CANARIES[1], b"x" * 20_000)
+    for command in (too_long, speech.login[:-2] + b"x" * 20_000, b"PASS %b%b" % (CANARIES[0], b"x" * 20_000)):
         client = stage.greeted(speech)
         stage.say_what_fits(client, command)
         client.rest()
