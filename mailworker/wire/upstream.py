@@ -70,29 +70,27 @@ class TooLongReply(ProtocolError):
 
 
 class _ReplyReader(ABC):
-    """Cuts what a backend sends into replies of at most `limit` bytes (`proxy_buffer`)."""
+    """Cuts what a backend sends into replies of at most `limit` bytes (`proxy_buffer`).
 
-    __slots__ = ("_buffer", "_limit", "_replies", "_scanned")
+    `unread` are the bytes behind the last reply.
+    """
+
+    __slots__ = ("_limit", "_replies", "_scanned", "unread")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._buffer = b""
+        self.unread = b""
         self._scanned = 0
         self._replies = 0
 
     def feed(self, data: bytes) -> None:
         """Store what was received."""
-        self._buffer += data
+        self.unread += data
 
     @property
     def begun(self) -> bool:
         """Whether there was a reply."""
         return self._replies > 0
-
-    @property
-    def pending(self) -> bool:
-        """Whether there are bytes behind the last reply."""
-        return bool(self._buffer)
 
     def skip(self, replies: int) -> None:
         """So many replies were read, and found whole, by somebody else."""
@@ -100,7 +98,7 @@ class _ReplyReader(ABC):
 
     def next(self) -> Reply | None:
         """The next whole reply, None where more bytes are needed. Raises TooLongReply."""
-        buffer = self._buffer
+        buffer = self.unread
         if not buffer:
             return None
         while (crlf := buffer.find(b"\r\n", self._scanned, self._limit)) >= 0:
@@ -115,11 +113,11 @@ class _ReplyReader(ABC):
 
     def rest(self) -> bytes:
         """Take all bytes behind the last reply."""
-        return self._take(len(self._buffer))
+        return self._take(len(self.unread))
 
     def _take(self, length: int) -> bytes:
-        buffer = self._buffer
-        self._buffer = buffer[length:]
+        buffer = self.unread
+        self.unread = buffer[length:]
         self._scanned = 0
         return buffer[:length]
 
@@ -171,6 +169,8 @@ def expect_imap_continuation(reply: Reply) -> None:
 def expect_imap_ok(reply: Reply, tag: bytes) -> None:
     """Raises InvalidReply unless the command with `tag` succeeded; the error's text is without the tag, as nginx's."""
     line, start = reply.last_line, tag + b" "
+    if line.startswith(start + b"OK"):
+        return
     if not line.startswith(start) or line[len(start) :][:2].upper() != b"OK":
         raise InvalidReply(reply, line.removeprefix(start))
 

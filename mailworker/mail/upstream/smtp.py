@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mailworker.config.settings import Level
 from mailworker.config.xclient_guard import XclientGuard
 from mailworker.errors import ProtocolError
@@ -50,19 +48,19 @@ async def smtp_log_in(upstream: Upstream, dialogue: SmtpDialogue, who: Introduct
     steps: list[Step] = []
     if proxy.xclient and listed:
         login = None if proxy.smtp_auth else who.name
-        await _add(
-            steps,
-            lambda: build_xclient(listed, who.client, login, who.client_host),
-            (_XCLIENT, _XCLIENT),
-            upstream,
-        )
+        try:
+            commands = build_xclient(listed, who.client, login, who.client_host)
+        except ProtocolError:
+            upstream.prepare(_XCLIENT)
+            raise
+        steps = [(command, _XCLIENT) for command in commands]
         if dialogue.helo and steps:
             steps.append((smtp_hello(dialogue.helo, esmtp=dialogue.esmtp), _CLIENT_HELLO))
     if envelope is not None:
         steps += (smtp_line(envelope.mail), _MAIL), (smtp_line(envelope.rcpt), _RCPT)
         return (await upstream.converse(*steps)).data
     if proxy.smtp_auth:
-        await _add(steps, lambda: smtp_auth_plain(who.name, needed_password(who)), (_GO_AHEAD, _AUTH), upstream)
+        steps += await _auth(upstream, who, steps)
     if steps:
         await upstream.converse(*steps)
     return b"235 2.0.0 OK\r\n"
@@ -118,18 +116,13 @@ def _guard(listed: frozenset[bytes] | None, dialogue: SmtpDialogue, who: Introdu
         log.write(Level.WARN, _UNTOLD)
 
 
-async def _add(
-    steps: list[Step], build: Callable[[], tuple[bytes, ...]], wanted: tuple[Wanted, Wanted], upstream: Upstream
-) -> None:
-    """Add a command that may take two lines: what is wanted of the first, and of the last.
-
-    One that cannot be sent ends the login, as nginx's, when all before it has been said.
-    """
+async def _auth(upstream: Upstream, who: Introduction, before: list[Step]) -> list[Step]:
+    """AUTH PLAIN; one that cannot be sent ends the login, as nginx's, when all before it has been said."""
     try:
-        commands = build()
+        commands = smtp_auth_plain(who.name, needed_password(who))
     except ProtocolError:
-        if steps:
-            await upstream.converse(*steps)
-        upstream.prepare(wanted[-1])
+        if before:
+            await upstream.converse(*before)
+        upstream.prepare(_AUTH)
         raise
-    steps += zip(commands, wanted[2 - len(commands) :], strict=True)
+    return list(zip(commands, (_GO_AHEAD, _AUTH)[-len(commands) :], strict=True))

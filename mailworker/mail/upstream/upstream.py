@@ -111,7 +111,7 @@ class Upstream:
         """
         if self._greeted and steps[0][0] is None:
             steps = steps[1:]
-        if self._stream.tls is None and not self._reader.pending:
+        if self._stream.tls is None and not self._reader.unread:
             done = await self._exchange(steps)
         else:
             done = 0
