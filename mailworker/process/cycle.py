@@ -122,7 +122,8 @@ class Cycle:
     @property
     def descriptors(self) -> list[int]:
         """What a daemon must keep open."""
-        return [*self._files.descriptors, *(listener.socket.fileno() for listener in self.listeners)]
+        shared = [] if self._zones is None else self._zones.descriptors
+        return [*self._files.descriptors, *(listener.socket.fileno() for listener in self.listeners), *shared]
 
     def open(
         self, inherited: Iterable[BoundListener] = (), console: Console | None = None

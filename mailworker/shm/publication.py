@@ -7,6 +7,7 @@ import fcntl
 import os
 import weakref
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from mailworker.native.mapping import map_read_only
@@ -24,7 +25,7 @@ class Publication:
     `failure` then says why, else it is None.
     """
 
-    __slots__ = ("__weakref__", "_close", "_descriptor", "failure", "memory")
+    __slots__ = ("__weakref__", "_close", "_descriptor", "_file", "failure", "memory")
 
     def __init__(self, name: str, size: int) -> None:
         """`name` is what the kernel calls it in its lists, `size` is in bytes. Raises StartError without memory."""
@@ -33,13 +34,19 @@ class Publication:
         self._descriptor: int | None = None
         try:
             self._descriptor = _make_file(name, size)
-            self._close = weakref.finalize(self, os.close, self._descriptor)
+            self._file = _file_of(self._descriptor)
+            self._close = weakref.finalize(self, _close, self._descriptor, self._file)
             self._close.atexit = False
             self.memory = map_read_only(self._descriptor, size)
         except OSError as error:
             self.stop()
             self.failure = f"memory that workers can only read is refused ({error.errno}: {error.strerror})"
             self.memory = anonymous(size)
+
+    @property
+    def descriptor(self) -> int | None:
+        """What must stay open to publish, None where nothing must."""
+        return self._descriptor
 
     def publish(self, parts: Iterable[tuple[int, bytes]]) -> None:
         """Write each content at its place, counted in bytes, one after the other; raises OSError."""
@@ -51,6 +58,10 @@ class Publication:
             raise _error(errno.EBADF)
         writable = os.open(_path(self._descriptor), os.O_WRONLY | os.O_CLOEXEC)
         try:
+            if (
+                _file_of(writable) != self._file
+            ):  # somebody has closed ours: what has its number now is not to be written
+                raise _error(errno.EBADF)
             for place, content in parts:
                 os.pwrite(writable, content, place)
         finally:
@@ -65,6 +76,19 @@ class Publication:
 
 def _error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
+
+
+def _file_of(descriptor: int) -> tuple[int, int]:
+    """What tells a file from all others."""
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
+
+
+def _close(descriptor: int, file: tuple[int, int]) -> None:
+    """Close what is ours; a number that is somebody else's by now stays open."""
+    with suppress(OSError):
+        if _file_of(descriptor) == file:
+            os.close(descriptor)
 
 
 def _path(descriptor: int) -> str:

@@ -63,6 +63,11 @@ class TicketKeys:
         """Begins with the sequence number, of 64 bits, which becomes another one with the keys."""
         return self._publication.memory
 
+    @property
+    def descriptor(self) -> int | None:
+        """What the master must keep open, None where there is no such thing."""
+        return self._publication.descriptor
+
     def read(self) -> tuple[bytes, ...]:
         """Keys of KEY_SIZE bytes: the current, the previous and the next one; () before the first `rotate`.
 

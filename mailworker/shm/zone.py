@@ -92,6 +92,12 @@ class Zones:
         """The ticket keys of that zone; raises KeyError for one that is not of this configuration."""
         return self._zones[zone][1]
 
+    @property
+    def descriptors(self) -> list[int]:
+        """What a master must keep open."""
+        found = (ticket_keys.descriptor for _, ticket_keys in self._zones.values())
+        return [descriptor for descriptor in found if descriptor is not None]
+
     def stop_publishing(self, survivor: Zones | None = None) -> None:
         """What only a master does is done no more, but for what `survivor` has in common with these."""
         kept = {} if survivor is None else survivor._zones

@@ -76,6 +76,20 @@ def test_after_the_end_nothing_is_published_and_the_memory_stays() -> None:
     assert bytes(published.memory)[:4] == b"kept"
 
 
+def test_what_has_got_the_number_of_its_descriptor_is_neither_written_nor_closed(tmp_path: Path) -> None:
+    published = publication()
+    (descriptor,) = map(int, descriptors())
+    with (tmp_path / "log").open("wb") as log:
+        os.dup2(log.fileno(), descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        published.publish([(0, b"lost")])
+    published.stop()
+    del published
+    gc.collect()
+    assert os.fstat(descriptor).st_size == 0
+    os.close(descriptor)
+
+
 def test_one_that_nobody_has_is_freed() -> None:
     memory = publication().memory
     gc.collect()

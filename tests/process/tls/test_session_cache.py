@@ -167,6 +167,28 @@ def test_workers_learn_of_new_ticket_keys(
     wait_until(everywhere, "the use of new keys by all workers")
 
 
+def test_a_daemon_publishes_new_ticket_keys(install: Install, port: int, ecdsa: Certificate) -> None:
+    """Becoming one closes all descriptors but those that are said to be needed."""
+    server = cached_server(port, ecdsa, f"{CACHED} ssl_session_timeout 1s;")
+    mailworker = install(configuration(server, workers=2))
+    mailworker.start_daemon()
+    mailworker.await_workers(2)
+    first = _published_keys(mailworker.pid)
+    assert any(first)
+    mailworker.await_true(lambda: _published_keys(mailworker.pid) != first, "new keys")
+    reload(mailworker, 2)
+    second = _published_keys(mailworker.pid)
+    mailworker.await_true(lambda: _published_keys(mailworker.pid) != second, "new keys after a reload")
+    assert len(mailworker.lines(r"\[(alert|emerg|crit)\]")) == 0
+
+
+def _published_keys(master: int) -> bytes:
+    """What the master's workers read."""
+    folder = Path("/proc") / str(master) / "fd"
+    (content,) = (path.read_bytes() for path in folder.iterdir() if "ticket keys" in str(path.readlink()))
+    return content
+
+
 @VERSIONS
 def test_without_a_zone_a_reload_brings_new_ticket_keys(
     install: Install, port: int, ecdsa: Certificate, version: ssl.TLSVersion
