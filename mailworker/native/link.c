@@ -4,6 +4,10 @@
  * OpenSSL's own writes the parts of a handshake one by one: in TLS 1.3 a server flight, each ticket, the greeting. This
  * one holds back what a step of the handshake writes, so that one call of the system sends all of it, the end of the
  * handshake together with the greeting.
+ *
+ * OpenSSL reads on as long as records bring no data, such as KeyUpdate (RFC 8446 section 4.6.3) or a handshake that TLS 1.2
+ * would begin anew, and each of them costs work. So a step gets no more bytes than STEP, whatever the socket has, and the
+ * others their turn; and a peer that goes on and on without data is sent away.
  */
 
 #include "openssl.h"
@@ -17,10 +21,17 @@
 #define BIO_FLAGS_IN_EOF 0x800 /* OpenSSL 1.1.1 does not ask */
 #endif
 
+#define STEP 32768 /* bytes; the longest record takes two reads, so it is never interrupted */
+#define BARREN_HANDSHAKE 262144 /* bytes; OpenSSL takes 131,396 of a ClientHello and 102,400 of certificates */
+#define BARREN_RECORDS 65536    /* bytes without data after that: four times the longest record, or 2,400 KeyUpdates */
+
 struct link {
     int fd;
     int holding;
     int drained;   /* whether the last read took all that the socket had */
+    int left;      /* bytes that this step may still read; 0 or less after its last read */
+    int barren;    /* bytes read since there was data, or since the handshake began */
+    int barren_limit;
     size_t length; /* of what is held back */
     unsigned char *held;
 };
@@ -107,14 +118,22 @@ static int link_read(BIO *bio, char *page, int limit)
         BIO_set_retry_read(bio);
         return -1;
     }
+    if (link->left <= 0) {
+        link->drained = 0;
+        BIO_set_retry_read(bio);
+        return -1;
+    }
     do {
         received = recv(link->fd, page, (size_t) limit, 0);
     } while (received < 0 && errno == EINTR);
     link->drained = received < limit;
-    if (received < 0 && would_block()) {
-        BIO_set_retry_read(bio);
+    if (received > 0) {
+        link->left -= (int) received;
+        link->barren += (int) received;
     } else if (received == 0) {
         BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    } else if (would_block()) {
+        BIO_set_retry_read(bio);
     }
     return (int) received;
 }
@@ -175,6 +194,7 @@ int link_set(SSL *connection, int fd)
         return 0;
     }
     link->fd = fd;
+    link->barren_limit = BARREN_HANDSHAKE;
     BIO_set_data(bio, link);
     BIO_set_init(bio, 1);
     SSL_set_bio(connection, bio, bio);
@@ -193,6 +213,35 @@ int link_drained(const SSL *connection)
     const struct link *link = BIO_get_data(SSL_get_rbio(connection));
 
     return link->drained;
+}
+
+/* SSL_in_init() would not do: it holds inside of a KeyUpdate as well. */
+static int barren_reason(const SSL *connection, const struct link *link)
+{
+    if (link->barren_limit == BARREN_HANDSHAKE) {
+        return SSL_R_EXCESSIVE_MESSAGE_SIZE;
+    }
+    return SSL_version(connection) == TLS1_3_VERSION ? SSL_R_TOO_MANY_KEY_UPDATES : SSL_R_NO_RENEGOTIATION;
+}
+
+int link_begin_step(const SSL *connection)
+{
+    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+
+    link->left = STEP;
+    if (link->barren <= link->barren_limit) {
+        return 1;
+    }
+    ERR_put_error(ERR_LIB_SSL, 0, barren_reason(connection, link), __FILE__, __LINE__);
+    return 0;
+}
+
+void link_note_data(const SSL *connection)
+{
+    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+
+    link->barren = 0;
+    link->barren_limit = BARREN_RECORDS;
 }
 
 int link_flush(const SSL *connection)

@@ -210,6 +210,7 @@ static int shake_hands(SSL *connection)
         return outcome(connection, result);
     }
     forget_key_exchange(connection);
+    link_note_data(connection);
     return 1;
 }
 
@@ -226,6 +227,9 @@ int connection_handshake(SSL *connection, int more)
     flushed = link_flush(connection); /* what did not go at the last time */
     if (flushed != 1) {
         return flushed;
+    }
+    if (!link_begin_step(connection)) {
+        return IO_TLS;
     }
     result = shake_hands(connection);
     if (result == 1 && more) {
@@ -246,8 +250,15 @@ int connection_read(SSL *connection, void *page, int limit)
 
     ERR_clear_error();
     errno = 0;
+    if (!link_begin_step(connection)) {
+        return IO_TLS;
+    }
     result = SSL_read(connection, page, limit);
-    return result > 0 ? result : outcome(connection, result);
+    if (result <= 0) {
+        return outcome(connection, result);
+    }
+    link_note_data(connection);
+    return result;
 }
 
 int connection_write(SSL *connection, const void *data, int length)
@@ -274,6 +285,9 @@ int connection_close_notify(SSL *connection)
     }
     ERR_clear_error();
     errno = 0;
+    if (!link_begin_step(connection)) { /* once ours is sent, it looks for the peer's */
+        return IO_TLS;
+    }
     result = SSL_shutdown(connection);
     return result >= 0 ? 1 : outcome(connection, result);
 }

@@ -26,6 +26,13 @@ int link_drained(const SSL *connection); /* whether the last read took all that 
 void link_hold(const SSL *connection, int holding);
 int link_flush(const SSL *connection);
 
+/*
+ * A step may read a bounded number of bytes. 0, with a reason in OpenSSL's queue: there were too many that brought no
+ * data, the connection is over. link_note_data: there was some, or the handshake is done.
+ */
+int link_begin_step(const SSL *connection);
+void link_note_data(const SSL *connection);
+
 /* Written in ticket_keys.py: brings the policy's keys up to date. */
 extern void refresh_ticket_keys(void *ticket_keys);
 
