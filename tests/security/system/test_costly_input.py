@@ -1,4 +1,4 @@
-"""Row 98: input that costs work and yields nothing holds nobody up for long, and its sender is sent away."""
+"""Row 92: input that costs work and yields nothing holds nobody up for long, and its sender is sent away."""
 
 from __future__ import annotations
 
