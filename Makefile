@@ -6,7 +6,7 @@ VENV ?= .venv
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-NATIVE := $(wildcard mailworker/native/*.c mailworker/native/*.h mailworker/native/*.cdef) mailworker/native/build.py
+NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/native/*/*.cdef) mailworker/native/build.py
 
 .PHONY: help run test smoke bench lint type chaos soak fuzz dist clean
 
@@ -65,7 +65,7 @@ dist: $(VENV)/.dist
 
 clean:
 	rm -rf $(VENV) .run build dist *.egg-info .*_cache .hypothesis
-	rm -f mailworker/native/*.so
+	rm -f mailworker/native/*/*.so
 	find mailworker tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp per extra says when it was installed; a change of the native part or of the dependencies installs it again.

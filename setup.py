@@ -18,17 +18,18 @@ RELATIVE_LINK = re.compile(r"\[([^]]+)\]\((?!https?:|#)([^)]+)\)")
 # As in mailworker/native/build.py: the compiler's warnings are errors in continuous integration.
 WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
 
+NATIVE = Path("mailworker", "native")
+
 # The modules of Python's own C interface and their sources; cffi makes the one for OpenSSL.
 EXTENSIONS = {
-    "_relay": ["_relay.c", "relay_steps.c"],
-    "_sockets": ["_sockets.c"],
-    "_stream": ["_stream.c", "stream_actions.c", "reply.c"],
-    "_task": ["_task.c"],
-    "_timers": ["_timers.c", "timed.c"],
+    "core._sockets": ["_sockets.c"],
+    "core._stream": ["_stream.c", "stream_actions.c", "reply.c"],
+    "core._task": ["_task.c"],
+    "core._timers": ["_timers.c", "timed.c"],
+    "relay._relay": ["_relay.c", "relay_steps.c"],
 }
-HEADERS = ("epoll", "events", "exception", "pump", "reply", "sending", "side", "stream", "timed")
 if sys.platform == "linux":
-    EXTENSIONS["_epoll"] = ["_epoll.c", "epoll_rounds.c"]
+    EXTENSIONS["core._epoll"] = ["_epoll.c", "epoll_rounds.c"]
 
 
 def description() -> str:
@@ -85,12 +86,13 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["mailworker", "mailworker.*"]),
-    package_data={"mailworker": ["py.typed"], "mailworker.native": ["*.c", "*.cdef", "*.h", "*.pyi"]},
+    package_data={"mailworker": ["py.typed"], "mailworker.native": ["*/*.c", "*/*.cdef", "*/*.h", "*/*.pyi"]},
     ext_modules=[
         Extension(
             f"mailworker.native.{name}",
-            [f"mailworker/native/{source}" for source in sources],
-            depends=[f"mailworker/native/{header}.h" for header in HEADERS],
+            [str(NATIVE / name.partition(".")[0] / source) for source in sources],
+            include_dirs=[str(NATIVE / "core"), str(NATIVE / "relay")],
+            depends=[str(header) for header in NATIVE.glob("*/*.h")],
             extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
         )
         for name, sources in EXTENSIONS.items()

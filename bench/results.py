@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from mailworker.native import version
+from mailworker.native.tls import version
 from tests.support.daemon import ServerUnavailable, find_program
 
 HEADER = ("measure", "nginx", "mailworker", "ratio", "unit", "goal", "reached")

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from mailworker.config.settings import SessionCache, SharedZone
-from mailworker.native.session_table import SessionTable
+from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zone
 from mailworker.tls.context import TlsContext

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from random import Random
 
-from mailworker.native.session_table import SessionTable
+from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.zone import Zone
 
 MEGABYTE = 1 << 20

@@ -16,13 +16,13 @@ from mailworker.config.load import load
 from mailworker.errors import ConfigError, ProtocolError
 from mailworker.wire import sasl
 from mailworker.wire.auth_response import AuthResponseParser
+from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader, TooLongReply
 from mailworker.wire.confidential import without_response, without_secrets
 from mailworker.wire.dns import Query, Question, RecordType, to_name
 from mailworker.wire.imap import ImapParser
 from mailworker.wire.pop3 import Pop3Parser
 from mailworker.wire.proxy_protocol import parse
 from mailworker.wire.smtp import SmtpParser
-from mailworker.wire.upstream import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader, TooLongReply
 from tests.config.conftest import resolve
 from tests.wire.corpus import Parser, run
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from mailworker import __version__
 from mailworker.errors import StartError
 from mailworker.log.line import describe
-from mailworker.native import version
+from mailworker.native.tls import version
 from mailworker.process import start
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Invocation
-from mailworker.process.signals import COMMANDS
+from mailworker.process.system.signals import COMMANDS
 
 # Where everything is found unless -p and -c say otherwise; see docs/decisions/0002-prefix.md.
 PREFIX = "/usr/local/mailworker"

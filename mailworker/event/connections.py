@@ -8,7 +8,7 @@ from mailworker.config.settings import Address, InetAddress
 from mailworker.errors import ConnectionLost, OutOfConnections, Party
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
-from mailworker.native import sockets
+from mailworker.native.core import sockets
 
 
 class Connections:

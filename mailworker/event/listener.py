@@ -13,7 +13,7 @@ from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
 from mailworker.event.timers import Timed
 from mailworker.log.line import describe
-from mailworker.native import sockets
+from mailworker.native.core import sockets
 
 # The peer went away between its connect and our accept; see accept(2), "Error handling".
 _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINTR)

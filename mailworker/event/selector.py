@@ -18,6 +18,6 @@ def new_selector() -> selectors.BaseSelector:
     """The best selector of this system; its keys' `data` is the handler to call."""
     if sys.platform != "linux":
         return selectors.DefaultSelector()
-    from mailworker.native.epoll import EpollSelector  # noqa: PLC0415 # cannot be imported elsewhere
+    from mailworker.native.core.epoll import EpollSelector  # noqa: PLC0415 # cannot be imported elsewhere
 
     return EpollSelector()

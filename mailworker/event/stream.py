@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mailworker.errors import ConnectionLost, TimedOut
 from mailworker.event.selector import READ, WRITE
-from mailworker.native import sockets, tasks
+from mailworker.native.core import sockets, tasks
 from mailworker.tls.connection import TlsConnection, Want
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import Protocol
 
 from mailworker.errors import MailworkerError
-from mailworker.native.tasks import Task
+from mailworker.native.core.tasks import Task
 
 __all__ = ["Pause", "Task", "Waitable", "sleep", "wait_for"]
 

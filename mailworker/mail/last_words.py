@@ -6,11 +6,11 @@ from typing import Any
 
 from mailworker.config.settings import Level
 from mailworker.errors import OutOfConnections, Party, PeerError, ProtocolError
+from mailworker.mail.backend.backend import Unsafe
 from mailworker.mail.dialogue.dialogue import Dialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.mail.upstream.upstream import Unsafe
-from mailworker.wire.upstream import InvalidReply
+from mailworker.wire.backend import InvalidReply
 
 
 def explain(error: Exception, dialogue: Dialogue[Any], server: Server, log: SessionLog) -> bytes | None:

@@ -8,18 +8,18 @@ from typing import Any
 
 from mailworker.config.settings import Protocol
 from mailworker.event.stream import Stream
+from mailworker.mail.backend.backend import Introduction, ReplyReader, Upstream
+from mailworker.mail.backend.login import imap_log_in, pop3_log_in
+from mailworker.mail.backend.smtp import smtp_log_in
+from mailworker.mail.backend.starttls import imap_starttls, pop3_starttls, smtp_starttls
 from mailworker.mail.dialogue.dialogue import Dialogue
 from mailworker.mail.dialogue.imap import ImapDialogue
 from mailworker.mail.dialogue.pop3 import Pop3Dialogue
 from mailworker.mail.dialogue.smtp import SmtpDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.mail.upstream.login import imap_log_in, pop3_log_in
-from mailworker.mail.upstream.smtp import smtp_log_in
-from mailworker.mail.upstream.starttls import imap_starttls, pop3_starttls, smtp_starttls
-from mailworker.mail.upstream.upstream import Introduction, ReplyReader, Upstream
-from mailworker.tls.upstream import Backend
-from mailworker.wire.upstream import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader
+from mailworker.tls.backend import Backend
+from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader
 
 
 @dataclass(frozen=True, slots=True)

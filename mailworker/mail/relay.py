@@ -15,7 +15,7 @@ from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
 from mailworker.event.timers import Timed
 from mailworker.mail.session_log import SessionLog
-from mailworker.native.relay import Pump, Side, failure
+from mailworker.native.relay.pump import Pump, Side, failure
 
 
 class Relay(Timed):

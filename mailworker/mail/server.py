@@ -9,10 +9,10 @@ from mailworker.log.log import Log
 from mailworker.mail.authentication.auth_http import AuthHttp
 from mailworker.mail.authentication.authenticator import Authenticator
 from mailworker.mail.capabilities import Capabilities, capabilities
-from mailworker.mail.client_host import Resolver
+from mailworker.mail.client.host import Resolver
 from mailworker.mail.once import Once
+from mailworker.tls.backend import UpstreamTls
 from mailworker.tls.context import TlsContext
-from mailworker.tls.upstream import UpstreamTls
 
 
 class ServerTls(NamedTuple):

@@ -19,14 +19,14 @@ from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.log.line import describe
 from mailworker.log.log import Log
-from mailworker.mail.client import Client
-from mailworker.mail.client_address import is_among
-from mailworker.mail.client_host import Resolver, new_resolver
+from mailworker.mail.client.address import is_among
+from mailworker.mail.client.client import Client
+from mailworker.mail.client.host import Resolver, new_resolver
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
 from mailworker.mail.session_log import SessionLog
-from mailworker.native.sockets import local_address
+from mailworker.native.core.sockets import local_address
 
 
 class Endpoint(Protocol):

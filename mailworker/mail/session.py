@@ -9,9 +9,11 @@ from mailworker.config.settings import Address, InetAddress, ProxyProtocol
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, TimedOut, escape
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
-from mailworker.mail.client import Client
-from mailworker.mail.client_host import find_host
-from mailworker.mail.client_tls import certificate_refusal
+from mailworker.mail.backend.backend import Upstream
+from mailworker.mail.backend.named import connect_by_name
+from mailworker.mail.client.client import Client
+from mailworker.mail.client.host import find_host
+from mailworker.mail.client.tls import certificate_refusal
 from mailworker.mail.dialogue.dialogue import Dialogue, Login, StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.last_words import explain
@@ -19,9 +21,7 @@ from mailworker.mail.protocols import PROTOCOLS
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.mail.upstream.named import connect_by_name
-from mailworker.mail.upstream.upstream import Upstream
-from mailworker.native import sockets
+from mailworker.native.core import sockets
 from mailworker.wire.auth_response import Accepted, BackendName, InvalidResponse, Rejected
 
 # Seconds that a client gets to answer our close_notify (nginx's lingering of TLS connections).

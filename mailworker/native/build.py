@@ -17,8 +17,10 @@ from cffi.pkgconfig import flags_from_pkgconfig
 HERE = Path(__file__).parent
 WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Werror"]
 
+FOLDERS = ("core", "relay", "tls")
+
 # What cffi reads: every name that Python uses.
-HEADERS = ("openssl.cdef", "pump.h", "native.h")
+HEADERS = ("tls/openssl.cdef", "relay/pump.h", "tls/native.h")
 
 # What cffi generates, and thereby every function that Python calls, sees the headers through this.
 PREAMBLE = """
@@ -44,35 +46,36 @@ def compiler_settings() -> dict[str, Any]:
         found: dict[str, Any] = flags_from_pkgconfig(["openssl"])
     except PkgConfigError:
         found = {"libraries": ["ssl", "crypto"]}
-    found.setdefault("include_dirs", []).append(str(HERE))
+    found.setdefault("include_dirs", []).extend(str(HERE / folder) for folder in FOLDERS)
     if os.environ.get("MAILWORKER_WERROR"):
         found.setdefault("extra_compile_args", []).extend(WARNINGS)
     return found
 
 
 def make_builder() -> FFI:
-    """The builder of the module `mailworker.native._native`."""
+    """The builder of the module `mailworker.native.tls._native`."""
     builder = FFI()
     builder.cdef("".join((HERE / name).read_text() for name in HEADERS))
     builder.set_source(
-        "mailworker.native._native",
+        "mailworker.native.tls._native",
         PREAMBLE,
-        sources=[str(HERE / name) for name in ("openssl.c", "link.c", "resumption.c", "session_table.c", "pump.c")],
-        depends=[str(HERE / name) for name in (*HEADERS, "openssl.h", "sending.h")],
+        sources=[str(HERE / "tls" / name) for name in ("openssl.c", "link.c", "resumption.c", "session_table.c")]
+        + [str(HERE / "relay" / "pump.c")],
+        depends=[str(HERE / name) for name in (*HEADERS, "tls/openssl.h", "core/sending.h")],
         **compiler_settings(),
     )
     return builder
 
 
 def build_in_place() -> Path:
-    """Compile, and put the module beside this file, in place of any that setup.py has left there by another name."""
+    """Compile, and put the module where it belongs, in place of any that setup.py has left there by another name."""
     with TemporaryDirectory() as folder:
         compiled = Path(ffibuilder.compile(tmpdir=folder))
-        target = HERE / compiled.name
+        target = HERE / "tls" / compiled.name
         fresh = target.with_suffix(".new")
         shutil.copy(compiled, fresh)
         fresh.replace(target)  # a running process keeps the file that it has mapped
-    for stale in set(HERE.glob("_native.*.so")) - {target}:
+    for stale in set(target.parent.glob("_native.*.so")) - {target}:
         stale.unlink()
     return target
 

@@ -6,7 +6,7 @@ import mmap
 import os
 from typing import Any
 
-from mailworker.native._native import ffi, lib
+from mailworker.native.tls._native import ffi, lib
 
 
 def map_read_only(descriptor: int, size: int) -> Any:

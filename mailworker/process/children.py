@@ -14,8 +14,8 @@ from mailworker.config.settings import Level
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.process.cycle import Cycle
+from mailworker.process.handover.logs import send_files
 from mailworker.process.link import hear_of_service, open_link
-from mailworker.process.log_handover import send_files
 from mailworker.process.worker import FATAL, FromMaster, run_worker
 
 # A worker that lives for fewer seconds has failed to start, whatever it says.

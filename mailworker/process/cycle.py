@@ -14,9 +14,9 @@ from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
-from mailworker.process.daemon import redirect_stderr
 from mailworker.process.listeners import BoundListener, Opening, plan_listeners, rehearse
-from mailworker.process.processors import usable_processors
+from mailworker.process.system.daemon import redirect_stderr
+from mailworker.process.system.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Shared, Zones

@@ -12,18 +12,18 @@ from time import monotonic
 from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.event.timers import Timed, Timers
-from mailworker.process import pid_file
-from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
+from mailworker.process.handover.upgrade import Upgrade, old_pid_file
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
-from mailworker.process.service_manager import REFUSED
-from mailworker.process.signals import TAKEN, BlockedSignals, Received
+from mailworker.process.system import pid_file
+from mailworker.process.system.alarm import Alarm
+from mailworker.process.system.service_manager import REFUSED
+from mailworker.process.system.signals import TAKEN, BlockedSignals, Received
+from mailworker.process.system.titles import title_master
 from mailworker.process.ticket_rotation import TicketRotation
-from mailworker.process.titles import title_master
-from mailworker.process.upgrade import Upgrade, old_pid_file
 from mailworker.process.workforce import Workforce
 
 # nginx's, in seconds: what new workers get to start before the old ones stop to accept.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from mailworker.config.settings import Level
 from mailworker.log.log import Log
 from mailworker.process.cycle import Invocation
-from mailworker.process.daemon import Starter
-from mailworker.process.inheritance import Inheritance
-from mailworker.process.inherited_state import close_all
-from mailworker.process.service_manager import ServiceManager
+from mailworker.process.handover.inheritance import Inheritance
+from mailworker.process.system.daemon import Starter
+from mailworker.process.system.inherited_state import close_all
+from mailworker.process.system.service_manager import ServiceManager
 
 
 @dataclass(frozen=True, slots=True)

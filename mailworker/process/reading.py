@@ -27,7 +27,7 @@ from mailworker.log.line import describe
 from mailworker.log.log import Log, OpenFiles, open_logs
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Invocation
-from mailworker.process.titles import title_reader
+from mailworker.process.system.titles import title_reader
 from mailworker.process.tls_contexts import TlsContexts
 
 DEADLINE: Final = 60.0

@@ -6,10 +6,11 @@ from collections.abc import Callable, Generator
 
 from mailworker.config.settings import Level
 from mailworker.errors import ConfigError, StartError
-from mailworker.process import pid_file, reading
+from mailworker.process import reading
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.notices import log_event_method, log_refusal
+from mailworker.process.system import pid_file
 
 
 class Reload:

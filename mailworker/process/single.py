@@ -11,16 +11,16 @@ from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
 from mailworker.event.timers import Timed
-from mailworker.process import pid_file
-from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
-from mailworker.process.service_manager import REFUSED
-from mailworker.process.signals import HELD, BlockedSignals, SignalSocket
+from mailworker.process.system import pid_file
+from mailworker.process.system.alarm import Alarm
+from mailworker.process.system.service_manager import REFUSED
+from mailworker.process.system.signals import HELD, BlockedSignals, SignalSocket
+from mailworker.process.system.titles import title_master
 from mailworker.process.ticket_rotation import TicketRotation
-from mailworker.process.titles import title_master
 from mailworker.process.worker import Watch
 
 _STATUS = "Serving in a single process"

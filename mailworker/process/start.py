@@ -14,19 +14,19 @@ from mailworker.errors import ConfigError, StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles
 from mailworker.log.sinks import StderrSink
-from mailworker.process import pid_file
 from mailworker.process.cycle import Cycle, Invocation, load_settings
-from mailworker.process.daemon import Starter, become_daemon
 from mailworker.process.doubts import doubts
-from mailworker.process.inheritance import Inheritance
-from mailworker.process.inherited_state import foreign_descriptors
+from mailworker.process.handover.inheritance import Inheritance
+from mailworker.process.handover.zones import take_over
 from mailworker.process.master import Master
 from mailworker.process.notices import log_event_method, log_refusal, log_system
 from mailworker.process.origin import Origin
-from mailworker.process.service_manager import ServiceManager
 from mailworker.process.single import SingleProcess
-from mailworker.process.titles import find_title
-from mailworker.process.zone_handover import take_over
+from mailworker.process.system import pid_file
+from mailworker.process.system.daemon import Starter, become_daemon
+from mailworker.process.system.inherited_state import foreign_descriptors
+from mailworker.process.system.service_manager import ServiceManager
+from mailworker.process.system.titles import find_title
 
 _FAILURE = 1
 

@@ -9,11 +9,11 @@ from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.settings import Level, Protocol, SharedZone, SslSettings
 from mailworker.config.tree import Warn
 from mailworker.mail.server import ServerTls
-from mailworker.native.session_table import SessionTable
+from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zones
+from mailworker.tls.backend import UpstreamTls
 from mailworker.tls.context import TlsContext
-from mailworker.tls.upstream import UpstreamTls
 
 
 class TlsContexts:

@@ -13,14 +13,14 @@ from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
-from mailworker.process import identity, sandbox
-from mailworker.process.alarm import Alarm
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
+from mailworker.process.handover.logs import receive_files
 from mailworker.process.link import tell_service
-from mailworker.process.log_handover import receive_files
-from mailworker.process.signals import SignalSocket
-from mailworker.process.titles import title_leaving_worker, title_worker
+from mailworker.process.system import identity, sandbox
+from mailworker.process.system.alarm import Alarm
+from mailworker.process.system.signals import SignalSocket
+from mailworker.process.system.titles import title_leaving_worker, title_worker
 
 # nginx's exit code of a worker that could not start and should not be started again.
 FATAL = 2

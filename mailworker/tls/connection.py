@@ -5,11 +5,11 @@ from __future__ import annotations
 from enum import IntEnum
 
 from mailworker.errors import ConnectionLost, Party, TlsError
-from mailworker.native import connection as steps
-from mailworker.native.connection import Connection, Io
-from mailworker.native.context import Context
-from mailworker.native.page import PAGE, PAGE_SIZE, PAGE_VIEW
-from mailworker.native.queue import take_reasons
+from mailworker.native.tls import connection as steps
+from mailworker.native.tls.connection import Connection, Io
+from mailworker.native.tls.context import Context
+from mailworker.native.tls.page import PAGE, PAGE_SIZE, PAGE_VIEW
+from mailworker.native.tls.queue import take_reasons
 
 
 class Want(IntEnum):

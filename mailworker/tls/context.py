@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 from mailworker.config.settings import SslSettings, VerifyClient
-from mailworker.native.context import Context
-from mailworker.native.key import NotSupported
-from mailworker.native.session_table import SessionTable
-from mailworker.native.ticket_keys import TicketKeySource
+from mailworker.native.tls.context import Context
+from mailworker.native.tls.key import NotSupported
+from mailworker.native.tls.session_table import SessionTable
+from mailworker.native.tls.ticket_keys import TicketKeySource
 from mailworker.tls.connection import TlsConnection
 from mailworker.tls.loading import (
     authorities,

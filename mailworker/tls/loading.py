@@ -10,12 +10,12 @@ from pathlib import Path
 
 from mailworker.config.ssl_files import shown
 from mailworker.errors import ConfigError
-from mailworker.native.certificate import Certificate, RevocationList, load_certificates, load_revocation_lists
-from mailworker.native.conf import ConfCommands
-from mailworker.native.context import Context
-from mailworker.native.key import Key, NotSupported, engine_key, store_key
-from mailworker.native.key import load_key as load_pem_key
-from mailworker.native.queue import OpenSslError
+from mailworker.native.tls.certificate import Certificate, RevocationList, load_certificates, load_revocation_lists
+from mailworker.native.tls.conf import ConfCommands
+from mailworker.native.tls.context import Context
+from mailworker.native.tls.key import Key, NotSupported, engine_key, store_key
+from mailworker.native.tls.key import load_key as load_pem_key
+from mailworker.native.tls.queue import OpenSslError
 
 _ENGINE = "engine:"
 _STORE = "store:"

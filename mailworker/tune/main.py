@@ -11,7 +11,7 @@ from pathlib import Path
 from mailworker.config.load import load
 from mailworker.config.settings import Level, Settings
 from mailworker.errors import ConfigError, StartError
-from mailworker.process.processors import allowed_processors, usable_processors
+from mailworker.process.system.processors import allowed_processors, usable_processors
 from mailworker.tune import report
 from mailworker.tune.advice import advise
 from mailworker.tune.trial import Result, Trial

@@ -23,7 +23,7 @@ _PATIENCE = 20.0  # seconds until a mailworker must have started, and until it m
 _INTERVAL = 0.02  # seconds between two looks
 _START = """
 import sys
-from mailworker.process.inherited_state import settle
+from mailworker.process.system.inherited_state import settle
 settle()
 from mailworker.cli import main
 sys.exit(main())

@@ -13,8 +13,8 @@ from mailworker.config.settings import Address, EventsSettings, InetAddress
 from mailworker.errors import StartError
 from mailworker.event.listener import Listener, check_accepting
 from mailworker.event.loop import Loop
-from mailworker.native import sockets
-from mailworker.native.sockets import accept
+from mailworker.native.core import sockets
+from mailworker.native.core.sockets import accept
 from tests.event.bench import Alarm, Bench, Watcher, watch
 
 

@@ -49,7 +49,7 @@ def test_no_sanitizer_has_anything_to_say(tmp_path: Path) -> None:
     for name in NEEDED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
-    for built in (tmp_path / "mailworker" / "native").glob("*.so"):
+    for built in (tmp_path / "mailworker" / "native").glob("*/*.so"):
         built.unlink()
     environment = {name: value for name, value in os.environ.items() if name != "MAILWORKER_WERROR"}
     flags = {"CFLAGS": f"{SANITIZERS} -fno-sanitize-recover=all -g -O1", "LDFLAGS": SANITIZERS}

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from mailworker.native.certificate import load_certificates
-from mailworker.native.context import Context
-from mailworker.native.key import load_key
+from mailworker.native.tls.certificate import load_certificates
+from mailworker.native.tls.context import Context
+from mailworker.native.tls.key import load_key
 from tests.native.relays import CHUNK, Line, MakeLine, MakeRelay, Relay, shaken_hands, tcp_pair
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from mailworker.errors import ConnectionLost, Party, TlsError
 from mailworker.event.selector import READ, WRITE
-from mailworker.native import connection
-from mailworker.native.connection import Connection
-from mailworker.native.context import Context
-from mailworker.native.relay import Pump, Side, failure
+from mailworker.native.relay.pump import Pump, Side, failure
+from mailworker.native.tls import connection
+from mailworker.native.tls.connection import Connection
+from mailworker.native.tls.context import Context
 
 CHUNK = 4096
 

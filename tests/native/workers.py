@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from signal import SIGKILL
 from typing import NoReturn
 
-from mailworker.native.session_table import SessionTable
+from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.zone import Zone
 from tests.native.sessions import CERTIFICATE_SIZE, TYPICAL_SIZE, session, session_id
 

@@ -53,13 +53,13 @@ UNSEEN: Mapping[str, Unseen] = {
         "refuses a PROXY header that does not come in one packet",
         "waits for the rest, up to `timeout`",
         "TCP may cut it anywhere",
-        "tests/mail/test_client_address.py::test_a_header_is_read_in_any_pieces_and_not_a_byte_more",
+        "tests/mail/client/test_address.py::test_a_header_is_read_in_any_pieces_and_not_a_byte_more",
     ),
     "linked-pid-file": Unseen(
         "writes through a symbolic link at the path of its pid file, and empties the link's target",
         "replaces the link",
         "whoever can write to the folder must not choose what root overwrites",
-        "tests/process/test_pid_file.py::test_a_link_is_replaced_and_its_target_untouched",
+        "tests/process/system/test_pid_file.py::test_a_link_is_replaced_and_its_target_untouched",
     ),
     "linked-log": Unseen(
         "opens a log through a symbolic link, whoever made it",
@@ -84,13 +84,13 @@ UNSEEN: Mapping[str, Unseen] = {
         "takes a host's name in Auth-Server for an invalid address",
         "looks it up where the server has a `resolver`, and tries its addresses in turn",
         "backends move, and a certificate is for a name",
-        "tests/mail/test_named_backends.py::test_a_named_backend_is_looked_up",
+        "tests/mail/backend/test_named.py::test_a_named_backend_is_looked_up",
     ),
     "encrypted-backend": Unseen(
         "speaks to backends in clear",
         "does so over TLS with `proxy_ssl`",
         "passwords cross networks that others use",
-        "tests/mail/test_upstream_tls.py::test_the_login_and_all_that_follows_are_encrypted",
+        "tests/mail/backend/test_tls.py::test_the_login_and_all_that_follows_are_encrypted",
     ),
     "number-too-large": Unseen(
         "takes any number of 63 bits, and gives a system call the low 32 of them (`backlog`, `rcvbuf`, `so_keepalive`,"

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mailworker.log.log import Log
-from mailworker.process import sandbox
-from mailworker.process.hardening import LIBC, harden
+from mailworker.process.system import sandbox
+from mailworker.process.system.hardening import LIBC, harden
 
 # linux/fcntl.h, asm-generic/sockios.h and linux/prctl.h, where Python does not name them
 F_SETOWN_EX, F_OWNER_PID = 15, 1

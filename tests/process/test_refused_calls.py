@@ -17,7 +17,7 @@ from signal import Signals
 import psutil
 import pytest
 
-from mailworker.process.hardening import LIBC
+from mailworker.process.system.hardening import LIBC
 from tests.long.clients import Client, Door, Outcome, connecting
 from tests.long.site import Extra, Peers
 from tests.long.site import configuration as configuration_of

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mailworker.config.settings import MailServer, Protocol, SessionCache, SharedZone, SslSettings
-from mailworker.native.context import Context
+from mailworker.native.tls.context import Context
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.shm.zone import Zones

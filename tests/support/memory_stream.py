@@ -10,7 +10,7 @@ from typing import TypeVar
 from mailworker.errors import Party, PeerError, TimedOut
 from mailworker.event.stream import TlsContext
 from mailworker.event.task import Pause
-from mailworker.native.certificate import Certificate
+from mailworker.native.tls.certificate import Certificate
 from mailworker.tls.connection import TlsConnection
 
 _Result = TypeVar("_Result")

@@ -14,8 +14,8 @@ from mailworker.config.settings import InetAddress, Listen, MailServer
 from mailworker.event.loop import Loop
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
+from mailworker.tls.backend import UpstreamTls
 from mailworker.tls.context import TlsContext
-from mailworker.tls.upstream import UpstreamTls
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.recorded_log import RecordedLog

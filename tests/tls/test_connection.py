@@ -13,7 +13,7 @@ from OpenSSL import SSL
 
 from mailworker.config.settings import Level
 from mailworker.errors import ConnectionLost, Party, TlsError
-from mailworker.native._native import ffi, lib
+from mailworker.native.tls._native import ffi, lib
 from mailworker.tls.connection import Want
 from mailworker.tls.severity import severity
 from tests.support.certificates import Certificate

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mailworker.config.settings import Level, VerifyClient
 from mailworker.errors import TlsError
-from mailworker.native.certificate import load_certificates
+from mailworker.native.tls.certificate import load_certificates
 from mailworker.tls.context import TlsContext
 from mailworker.tls.severity import severity
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, self_signed

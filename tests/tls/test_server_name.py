@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mailworker.config.settings import InetAddress
-from mailworker.native.certificate import load_certificates
+from mailworker.native.tls.certificate import load_certificates
+from mailworker.tls.backend import UpstreamTls
 from mailworker.tls.connection import Want
-from mailworker.tls.upstream import UpstreamTls
 from tests.support.certificates import Certificate
 from tests.support.settings import proxy_ssl_settings
 

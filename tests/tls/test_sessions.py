@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from mailworker.config.settings import SessionCache, SharedZone, VerifyClient
-from mailworker.native._native import ffi, lib
-from mailworker.native.session_table import SessionTable
+from mailworker.native.tls._native import ffi, lib
+from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.zone import Zone
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, CertificateAuthority
@@ -146,8 +146,8 @@ def test_key_files_come_before_shared_keys(resume: Resume, ecdsa: Certificate) -
 
 CIRCLE = """
 import gc
-from mailworker.native.context import Context
-from mailworker.native.session_table import SessionTable
+from mailworker.native.tls.context import Context
+from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zone
 

@@ -13,7 +13,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream, Stream
 from mailworker.mail.authentication.authenticator import Pause
 from mailworker.mail.authentication.idle import IdleConnections
-from mailworker.native import sockets
+from mailworker.native.core import sockets
 from mailworker.wire.auth_request import AuthHttpTemplate, AuthRequest
 from mailworker.wire.auth_response import Accepted, AuthResponseParser, Rejected, Verdict, Wait
 

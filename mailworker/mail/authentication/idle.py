@@ -9,7 +9,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
 from mailworker.event.stream import SocketStream
-from mailworker.native import sockets
+from mailworker.native.core import sockets
 
 
 class IdleConnections:

@@ -24,7 +24,7 @@ import ctypes, json, os, sys
 from dataclasses import replace
 from mailworker.config.settings import User
 from mailworker.log.log import Log
-from mailworker.process import identity
+from mailworker.process.system import identity
 from tests.support.settings import configuration
 
 def trace_the_master():

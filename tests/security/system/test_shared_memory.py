@@ -185,7 +185,7 @@ import ctypes, json, mmap, os, re, struct, sys
 from dataclasses import replace
 from mailworker.config.settings import User
 from mailworker.log.log import Log
-from mailworker.process import identity
+from mailworker.process.system import identity
 from mailworker.shm.ticket_keys import TicketKeys
 from tests.support.settings import configuration
 

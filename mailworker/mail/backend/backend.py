@@ -1,0 +1,176 @@
+"""Logging in to the backend in the client's name (nginx's ngx_mail_proxy_module)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mailworker.config.settings import Address, ProxySettings
+from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
+from mailworker.event.stream import SocketStream
+from mailworker.mail.dialogue.dialogue import Login
+from mailworker.mail.session_log import SessionLog
+from mailworker.tls.backend import Backend
+from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, Reply, SmtpReplyReader
+from mailworker.wire.secret import Secret
+
+ReplyReader = ImapReplyReader | Pop3ReplyReader | SmtpReplyReader
+
+_READING = "reading response from upstream"
+
+
+@dataclass(slots=True)
+class Introduction:
+    """Who logs in, and what the backend is told of them.
+
+    `login` is what the client asked for; `name` and `password` may be the auth service's. `client_host` is the
+    name found for `client`, or "[UNAVAILABLE]".
+    """
+
+    login: Login
+    name: bytes
+    password: Secret | None
+    client: Address
+    client_host: bytes
+    server_name: bytes
+    proxy: ProxySettings
+
+
+class Unsafe(ProtocolError):
+    """Through the backend a client could do what it must not; `answer` is what the client is told before it has to go.
+
+    `known`: the log tells of that backend already.
+    """
+
+    def __init__(self, text: str, answer: bytes, *, known: bool) -> None:
+        super().__init__(Party.UPSTREAM, text)
+        self.answer = answer
+        self.known = known
+
+
+class Wanted(NamedTuple):
+    """What a reply must be for the login to go on.
+
+    The usual one, which comes whole, has a last line that starts with `last`, and lines before it that start with
+    `others`, None where there are none; keywords are in capitals. `expect` tells of any reply; it raises InvalidReply.
+    `command` is how the log calls what was asked, None for the greeting.
+    """
+
+    last: bytes
+    others: bytes | None
+    command: str | None
+    expect: Callable[[Reply], None]
+
+
+Step = tuple[bytes | None, Wanted]
+"""A command, None for the greeting, and what its reply must be."""
+
+
+class Upstream:
+    """A backend during login: one command at a time, and the whole of its reply."""
+
+    __slots__ = ("_greeted", "_limit", "_log", "_reader", "_stream")
+
+    def __init__(self, stream: SocketStream, reader: ReplyReader, limit: int, log: SessionLog) -> None:
+        self._stream = stream
+        self._reader = reader
+        self._limit = limit
+        self._log = log
+        self._greeted = False
+
+    async def start_tls(self, backend: Backend) -> None:
+        """Encrypt what follows; the greeting, if it came in clear, will not come again.
+
+        Raises ProtocolError for a backend that may not be told a password, and for one that has sent more than its
+        go-ahead: who adds to it in clear must not be heard as if it were said in TLS (CVE-2026-1642).
+        """
+        self._log.action = "SSL handshaking to upstream"
+        if self._reader.rest():
+            raise ProtocolError(Party.UPSTREAM, "upstream sent data before SSL handshake")
+        self._greeted = self._reader.begun
+        await self._stream.start_tls(backend)
+        tls = self._stream.tls
+        assert tls is not None
+        if self._log.verbose:
+            self._log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
+        refusal = backend.refusal(tls)
+        if refusal is not None:
+            raise ProtocolError(Party.UPSTREAM, refusal)
+        self._log.action = _READING
+
+    def remember(self, backend: Backend) -> None:
+        """Spare later connections to the backend a part of the handshake."""
+        if self._stream.tls is not None:
+            backend.remember(self._stream.tls)
+
+    async def converse(self, *steps: Step) -> Reply:
+        """Send each command as soon as the reply to the one before it is what is wanted; gives the last reply.
+
+        Raises ConnectionLost, TimedOut, TooLongReply and InvalidReply.
+        """
+        if self._greeted and steps[0][0] is None:
+            steps = steps[1:]
+        if self._stream.tls is None and not self._reader.unread:
+            done = await self._exchange(steps)
+        else:
+            done = 0
+            await self._say(*steps[0])
+        reply = await self._reply()
+        steps[done][1].expect(reply)
+        for command, wanted in steps[done + 1 :]:
+            await self._say(command, wanted)
+            reply = await self._reply()
+            wanted.expect(reply)
+        return reply
+
+    def rest(self) -> bytes:
+        """What the backend has sent beyond its last reply, for the client."""
+        return self._reader.rest()
+
+    def prepare(self, wanted: Wanted) -> None:
+        """What goes wrong from now on belongs to this command."""
+        if wanted.command is not None:
+            self._log.action = f"sending {wanted.command} to upstream"
+            if self._log.verbose:
+                self._log.debug("login goes on")
+
+    async def _exchange(self, steps: tuple[Step, ...]) -> int:
+        """Take steps while replies come whole and as usual; gives the step whose reply is at hand, or a part of it."""
+        try:
+            step, data = await self._stream.exchange(self._limit, steps)
+        except PeerError as error:
+            self._prepare_all(steps, self._stream.step)
+            if isinstance(error, ConnectionLost) and error.call == "recv()":
+                self._log.action = _READING
+            raise
+        if not data or self._log.verbose:
+            self._prepare_all(steps, step)
+        self._reader.skip(step)
+        self._take(data)
+        return step
+
+    async def _say(self, command: bytes | None, wanted: Wanted) -> None:
+        self.prepare(wanted)
+        if command is not None:
+            await self._stream.write(command)
+
+    def _prepare_all(self, steps: tuple[Step, ...], last: int) -> None:
+        for _, wanted in steps[: last + 1]:
+            self.prepare(wanted)
+
+    async def _reply(self) -> Reply:
+        while (reply := self._reader.next()) is None:
+            try:
+                data = await self._stream.read(self._limit)
+            except ConnectionLost:
+                self._log.action = _READING
+                raise
+            self._take(data)
+        return reply
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            raise ConnectionLost(Party.UPSTREAM, "recv()", 0)
+        self._log.action = _READING
+        self._reader.feed(data)

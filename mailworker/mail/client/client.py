@@ -1,0 +1,90 @@
+"""Who is at the other end of a session, and what auth services and backends are told of it."""
+
+from __future__ import annotations
+
+from mailworker.config.settings import Address, AuthMethod, Listen, MailServer, Protocol, ProxyProtocol
+from mailworker.errors import Party, ProtocolError
+from mailworker.event.stream import SocketStream
+from mailworker.mail.backend.backend import Introduction
+from mailworker.mail.client.address import Networks, client_ip, read_proxy_header, real_client
+from mailworker.mail.client.host import UNAVAILABLE
+from mailworker.mail.client.tls import tls_facts, tls_tlvs
+from mailworker.mail.dialogue.dialogue import Login
+from mailworker.native.core.sockets import local_address
+from mailworker.tls.connection import TlsConnection
+from mailworker.wire.auth_request import AuthRequest, TlsFacts
+from mailworker.wire.auth_response import Accepted
+from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2
+
+# With other methods the client sends a digest, or nothing.
+_WITH_PASSWORD = (AuthMethod.PLAIN, AuthMethod.LOGIN)
+
+
+class Client:
+    """A connection to `listen`.
+
+    `peer` is who connected, `address` the client itself: the peer, or whom a trusted balancer names. `host` is the
+    name found for that address, see `mailworker.mail.client.host`.
+    """
+
+    __slots__ = ("_proxy_header", "address", "host", "listen", "peer", "stream")
+
+    def __init__(self, stream: SocketStream, peer: Address, listen: Listen) -> None:
+        self.stream = stream
+        self.listen = listen
+        self.peer = self.address = peer
+        self.host = UNAVAILABLE
+        self._proxy_header: ProxyHeader | None = None
+
+    @property
+    def ip(self) -> str:
+        """The address without its port."""
+        return client_ip(self.address)
+
+    async def read_proxy_header(self, trusted: Networks) -> None:
+        """Take the PROXY protocol header that comes first, and believe it if it comes from one of `trusted`.
+
+        Raises ProtocolError where it is none.
+        """
+        self._proxy_header = header = await read_proxy_header(self.stream)
+        self.address = real_client(self.peer, header, trusted)
+
+    def proxy_protocol(self, version: ProxyProtocol) -> bytes:
+        """The header that tells a backend who the client is."""
+        local = local_address(self.stream.descriptor)
+        if version is ProxyProtocol.V1:
+            return build_v1(self.address, local)
+        tls = self.stream.tls
+        return build_v2(self.address, local, None if tls is None else tls_tlvs(tls))
+
+    def auth_request(self, login: Login, attempt: int, settings: MailServer) -> AuthRequest:
+        """What the auth service is asked."""
+        return AuthRequest(
+            login.method,
+            login.name,
+            login.password,
+            settings.protocol,
+            attempt,
+            self.ip.encode(),
+            login.salt,
+            self.host if settings.protocol is Protocol.SMTP else None,
+            self._proxy_header,
+            login.envelope,
+            None if self.stream.tls is None else self._tls_facts(self.stream.tls, settings),
+            login.authzid,
+        )
+
+    def introduction(self, login: Login, accepted: Accepted, settings: MailServer) -> Introduction:
+        """What the backend is told. Raises ProtocolError where a password is wanted that nobody has sent."""
+        password = accepted.password
+        if password is None and login.method in _WITH_PASSWORD:
+            password = login.password
+        if password is None and settings.protocol is not Protocol.SMTP:
+            raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
+        name = login.name if accepted.login is None else accepted.login
+        return Introduction(login, name, password, self.address, self.host, settings.server_name, settings.proxy)
+
+    def _tls_facts(self, tls: TlsConnection, settings: MailServer) -> TlsFacts | None:
+        if settings.ssl is None:
+            return None
+        return tls_facts(tls, settings.ssl, pass_certificate=settings.auth_http.pass_client_cert)

@@ -1,0 +1,1 @@
+"""Waiting, timers, tasks and streams."""

@@ -1,0 +1,298 @@
+/*
+ * Sockets by their descriptors, which never block. Against Python's own socket objects a connection costs one object
+ * less, and a call neither an exception where it would block nor the interpreter's lock, which nobody else waits for:
+ * mailworker's processes have one thread. _sockets.pyi has the types, and what is given where a call fails.
+ */
+
+#ifdef __linux__
+#define _GNU_SOURCE 1 /* accept4; as pyconfig.h has it */
+#endif
+#define PY_SSIZE_T_CLEAN
+
+#include <Python.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Every read goes through one page, so that a connection that waits holds no buffer. */
+#define PAGE_SIZE 65536
+static char page[PAGE_SIZE];
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in inet;
+    struct sockaddr_in6 inet6;
+    struct sockaddr_un local;
+    struct sockaddr_storage largest;
+};
+
+static PyObject *inet_address, *unix_address; /* the classes of settings */
+static PyObject *nameless; /* UnixAddress("") */
+static PyObject *host_name, *path_name, *port_name;
+
+static PyObject *failure(void)
+{
+    return PyLong_FromLong(-(long) errno);
+}
+
+/* Integers come first in the arguments of all functions here. */
+static int take_integers(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t wanted, Py_ssize_t integers,
+                         long *values)
+{
+    Py_ssize_t i;
+
+    if (given != wanted) {
+        PyErr_Format(PyExc_TypeError, "%zd arguments, not %zd", wanted, given);
+        return 0;
+    }
+    for (i = 0; i < integers; i++) {
+        values[i] = PyLong_AsLong(arguments[i]);
+        if (values[i] == -1 && PyErr_Occurred()) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* What InetAddress(host, port) makes, without the Python code of frozen classes; unix sockets have no name. */
+static PyObject *new_address(const union address *address)
+{
+    int is_inet = address->any.sa_family == AF_INET;
+    const void *number = is_inet ? (const void *) &address->inet.sin_addr : &address->inet6.sin6_addr;
+    PyTypeObject *type = (PyTypeObject *) inet_address;
+    PyObject *host, *port, *made;
+    char text[INET6_ADDRSTRLEN];
+
+    if (!is_inet && address->any.sa_family != AF_INET6) {
+        return Py_NewRef(nameless);
+    }
+    host = PyUnicode_FromString(inet_ntop(address->any.sa_family, number, text, sizeof(text)));
+    port = PyLong_FromLong(ntohs(is_inet ? address->inet.sin_port : address->inet6.sin6_port));
+    made = type->tp_alloc(type, 0);
+    if (host == NULL || port == NULL || made == NULL || PyObject_GenericSetAttr(made, host_name, host) < 0 ||
+        PyObject_GenericSetAttr(made, port_name, port) < 0) {
+        Py_CLEAR(made);
+    }
+    Py_XDECREF(host);
+    Py_XDECREF(port);
+    return made;
+}
+
+static int prepared(int fd)
+{
+    if (fd >= 0 && (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)) {
+        int error = errno;
+
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+#ifdef SOCK_NONBLOCK
+#define MAKE_SOCKET(family) socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+
+/* A sandbox may know no accept4(), or have left it out. */
+static int accepted(int listening, struct sockaddr *address, socklen_t *length)
+{
+    int fd = accept4(listening, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    return fd < 0 && (errno == ENOSYS || errno == EPERM) ? prepared(accept(listening, address, length)) : fd;
+}
+#else
+#define MAKE_SOCKET(family) prepared(socket(family, SOCK_STREAM, 0))
+#define accepted(listening, address, length) prepared(accept(listening, address, length))
+#endif
+
+static PyObject *sockets_accept(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    union address address = {0};
+    socklen_t length = sizeof(address);
+    long values[1];
+    int fd;
+
+    if (!take_integers(arguments, given, 1, 1, values)) {
+        return NULL;
+    }
+    fd = accepted((int) values[0], &address.any, &length);
+    return fd < 0 ? failure() : Py_BuildValue("iN", fd, new_address(&address));
+}
+
+static PyObject *sockets_local_address(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    union address address = {0};
+    socklen_t length = sizeof(address);
+    long values[1];
+
+    if (!take_integers(arguments, given, 1, 1, values)) {
+        return NULL;
+    }
+    return getsockname((int) values[0], &address.any, &length) < 0 ? Py_NewRef(nameless) : new_address(&address);
+}
+
+/* These give the address's length, 0 with errno where there can be none, and -1 with an exception. */
+static int parse_inet(union address *address, PyObject *host, PyObject *port)
+{
+    Py_ssize_t length;
+    const char *text = PyUnicode_AsUTF8AndSize(host, &length);
+    long number = PyLong_AsLong(port);
+
+    if (text == NULL || (number == -1 && PyErr_Occurred())) {
+        return -1;
+    }
+    errno = EAFNOSUPPORT;
+    if (strlen(text) != (size_t) length) {
+        return 0;
+    }
+    if (inet_pton(AF_INET, text, &address->inet.sin_addr) == 1) {
+        address->inet.sin_family = AF_INET;
+        address->inet.sin_port = htons((uint16_t) number);
+        return sizeof(address->inet);
+    }
+    if (inet_pton(AF_INET6, text, &address->inet6.sin6_addr) == 1) {
+        address->inet6.sin6_family = AF_INET6;
+        address->inet6.sin6_port = htons((uint16_t) number);
+        return sizeof(address->inet6);
+    }
+    return 0;
+}
+
+static int parse_path(union address *address, PyObject *path)
+{
+    PyObject *bytes = PyUnicode_AsEncodedString(path, "utf-8", "surrogateescape");
+    size_t length = bytes == NULL ? 0 : (size_t) PyBytes_GET_SIZE(bytes);
+    int fits = length < sizeof(address->local.sun_path);
+
+    if (bytes == NULL) {
+        return -1;
+    }
+    if (fits) {
+        address->local.sun_family = AF_UNIX;
+        memcpy(address->local.sun_path, PyBytes_AS_STRING(bytes), length);
+    }
+    Py_DECREF(bytes);
+    errno = ENAMETOOLONG;
+    return fits ? sizeof(address->local) : 0;
+}
+
+static int parse(union address *address, PyObject *object)
+{
+    int is_local = Py_TYPE(object) == (PyTypeObject *) unix_address;
+    PyObject *host = PyObject_GetAttr(object, is_local ? path_name : host_name);
+    PyObject *port = host == NULL || is_local ? NULL : PyObject_GetAttr(object, port_name);
+    int length = -1;
+
+    if (host != NULL && (is_local || port != NULL)) {
+        length = is_local ? parse_path(address, host) : parse_inet(address, host, port);
+    }
+    Py_XDECREF(host);
+    Py_XDECREF(port);
+    return length;
+}
+
+static PyObject *sockets_dial(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    union address address = {0};
+    int length = parse(&address, object);
+    int fd, error;
+
+    if (length < 0) {
+        return NULL;
+    }
+    if (length == 0) {
+        return Py_BuildValue("si", "connect()", errno);
+    }
+    fd = MAKE_SOCKET(address.any.sa_family);
+    if (fd < 0) {
+        return Py_BuildValue("si", "socket()", errno);
+    }
+    if (connect(fd, &address.any, (socklen_t) length) < 0 && errno != EINPROGRESS) {
+        error = errno;
+        close(fd);
+        return Py_BuildValue("si", "connect()", error);
+    }
+    return PyLong_FromLong(fd);
+}
+
+static PyObject *switch_on(PyObject *const *arguments, Py_ssize_t given, int level, int option)
+{
+    long values[1];
+    int one = 1;
+
+    if (!take_integers(arguments, given, 1, 1, values)) {
+        return NULL;
+    }
+    (void) setsockopt((int) values[0], level, option, &one, sizeof(one));
+    Py_RETURN_NONE;
+}
+
+static PyObject *sockets_send_at_once(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    return switch_on(arguments, given, IPPROTO_TCP, TCP_NODELAY);
+}
+
+static PyObject *sockets_keep_alive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    return switch_on(arguments, given, SOL_SOCKET, SO_KEEPALIVE);
+}
+
+static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    long values[2];
+    ssize_t result;
+
+    if (!take_integers(arguments, given, 2, 2, values)) {
+        return NULL;
+    }
+    do {
+        result = recv((int) values[0], page, (size_t) (values[1] < PAGE_SIZE ? values[1] : PAGE_SIZE),
+                      MSG_DONTWAIT | MSG_PEEK);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? failure() : PyBytes_FromStringAndSize(page, result);
+}
+
+#define FAST(name, text) {#name, (PyCFunction) (void (*)(void)) sockets_##name, METH_FASTCALL, text}
+
+static PyMethodDef functions[] = {
+    FAST(accept, "accept(listening): a descriptor and the peer's address."),
+    FAST(local_address, "local_address(descriptor): where a connection was made to."),
+    {"dial", sockets_dial, METH_O, "dial(address): a descriptor whose connection is made or under way."},
+    FAST(send_at_once, "send_at_once(descriptor): TCP_NODELAY."),
+    FAST(keep_alive, "keep_alive(descriptor): SO_KEEPALIVE."),
+    FAST(peek, "peek(descriptor, limit): bytes that stay to be read."),
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "mailworker.native.core._sockets", .m_size = -1, .m_methods = functions,
+};
+
+static int prepare(void)
+{
+    PyObject *settings = PyImport_ImportModule("mailworker.model");
+
+    if (settings == NULL) {
+        return 0;
+    }
+    inet_address = PyObject_GetAttrString(settings, "InetAddress");
+    unix_address = PyObject_GetAttrString(settings, "UnixAddress");
+    Py_DECREF(settings);
+    nameless = unix_address == NULL ? NULL : PyObject_CallFunction(unix_address, "s", "");
+    host_name = PyUnicode_InternFromString("host");
+    path_name = PyUnicode_InternFromString("path");
+    port_name = PyUnicode_InternFromString("port");
+    return inet_address != NULL && nameless != NULL && host_name != NULL && path_name != NULL && port_name != NULL;
+}
+
+PyMODINIT_FUNC PyInit__sockets(void)
+{
+    return prepare() ? PyModule_Create(&definition) : NULL;
+}

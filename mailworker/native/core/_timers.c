@@ -1,0 +1,359 @@
+/*
+ * Deadlines of many sessions, cheap to set, to move and to drop.
+ *
+ * Deadlines that fall due together share a bucket, and buckets are wider the further away they are, so that ten thousand
+ * sessions with a timeout of 24 hours need a handful of them. Moving a deadline further away touches nothing: the
+ * bucket that comes too early finds out and files its member again. Nothing ever expires early. _timers.pyi has the
+ * types.
+ */
+
+#define PY_SSIZE_T_CLEAN
+
+#include <Python.h>
+
+#include "timed.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <structmember.h>
+
+/* Seconds: selectors count milliseconds in 31 bits, which a timeout of a month exceeds. */
+#define LONGEST_DELAY (24 * 3600.0)
+
+struct timers {
+    PyObject_HEAD
+    double first; /* when the first bucket is due, infinity for never */
+    struct bucket **buckets; /* the last is due first */
+    Py_ssize_t count;
+    Py_ssize_t size;
+};
+
+static PyObject *expire_name;
+
+/* Width in seconds of the bucket for a delay in seconds: what a deadline may be overrun by. */
+static double width(double delay)
+{
+    if (delay < 2.0) {
+        return 0.01;
+    }
+    if (delay < 120.0) {
+        return 0.1;
+    }
+    return delay < 3600.0 ? 5.0 : 60.0;
+}
+
+static void note_first(struct timers *self)
+{
+    self->first = self->count > 0 ? self->buckets[self->count - 1]->due : INFINITY;
+}
+
+/* Where the bucket that is due then stands, or has to. */
+static Py_ssize_t find(const struct timers *self, double due)
+{
+    Py_ssize_t low = 0, high = self->count;
+
+    while (low < high) {
+        Py_ssize_t middle = (low + high) / 2;
+
+        if (self->buckets[middle]->due > due) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static int make_room(struct timers *self)
+{
+    Py_ssize_t size = self->size > 0 ? 2 * self->size : 16;
+    struct bucket **larger;
+
+    if (self->count < self->size) {
+        return 1;
+    }
+    larger = PyMem_Realloc(self->buckets, (size_t) size * sizeof(*larger));
+    if (larger == NULL) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    self->buckets = larger;
+    self->size = size;
+    return 1;
+}
+
+static struct bucket *add_bucket(struct timers *self, Py_ssize_t place, double due)
+{
+    struct bucket *bucket;
+
+    if (!make_room(self)) {
+        return NULL;
+    }
+    bucket = PyMem_Calloc(1, sizeof(*bucket));
+    if (bucket == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    bucket->due = due;
+    memmove(self->buckets + place + 1, self->buckets + place, (size_t) (self->count - place) * sizeof(bucket));
+    self->buckets[place] = bucket;
+    self->count++;
+    note_first(self);
+    return bucket;
+}
+
+static int enter(struct timers *self, struct timed *timed, double now)
+{
+    double step = width(timed->deadline - now);
+    double due = fmax(ceil(timed->deadline / step) * step, timed->deadline); /* rounding may put it a little below */
+    Py_ssize_t place = find(self, due);
+    struct bucket *bucket = place < self->count && self->buckets[place]->due == due ? self->buckets[place]
+                                                                                   : add_bucket(self, place, due);
+
+    if (bucket == NULL) {
+        return 0;
+    }
+    timed->bucket = bucket;
+    timed->next = bucket->first;
+    timed->link = &bucket->first;
+    if (bucket->first != NULL) {
+        bucket->first->link = &timed->next;
+    }
+    bucket->first = timed;
+    Py_INCREF(timed);
+    return 1;
+}
+
+/* Takes it from its bucket; whether it was in one, and a reference is now the caller's. */
+static int leave(struct timed *timed)
+{
+    /* An emptied bucket stays until it comes first: the next session with the same timeout will want it. */
+    if (timed->bucket == NULL) {
+        return 0;
+    }
+    *timed->link = timed->next;
+    if (timed->next != NULL) {
+        timed->next->link = timed->link;
+    }
+    timed->bucket = NULL;
+    return 1;
+}
+
+static void drop_first(struct timers *self)
+{
+    PyMem_Free(self->buckets[--self->count]);
+    note_first(self);
+}
+
+static int is_timed(PyObject *object)
+{
+    if (PyObject_TypeCheck(object, &timed_type)) {
+        return 1;
+    }
+    PyErr_SetString(PyExc_TypeError, "no Timed");
+    return 0;
+}
+
+/* A time that is none would never come, or always be there. */
+static int take_seconds(PyObject *argument, double *seconds)
+{
+    *seconds = PyFloat_AsDouble(argument);
+    if (*seconds == -1.0 && PyErr_Occurred()) {
+        return 0;
+    }
+    if (!isfinite(*seconds)) {
+        PyErr_SetString(PyExc_ValueError, "a time must be finite");
+        return 0;
+    }
+    return 1;
+}
+
+static PyObject *timers_set(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    struct timed *timed;
+    double deadline, now, early;
+
+    if (given != 3) {
+        PyErr_Format(PyExc_TypeError, "%zd arguments, not 3", given);
+        return NULL;
+    }
+    if (!is_timed(arguments[0]) || !take_seconds(arguments[1], &deadline) || !take_seconds(arguments[2], &now)) {
+        return NULL;
+    }
+    timed = (struct timed *) arguments[0];
+    timed->deadline = deadline;
+    /* Else its bucket comes before, or soon enough. */
+    early = (timed->bucket == NULL ? (double) INFINITY : timed->bucket->due) - deadline;
+    if (early > 0 && early > width(deadline - now)) {
+        int was_filed = leave(timed);
+
+        if (!enter((struct timers *) object, timed, now)) {
+            return NULL;
+        }
+        if (was_filed) {
+            Py_DECREF(timed);
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *timers_cancel(PyObject *Py_UNUSED(object), PyObject *argument)
+{
+    struct timed *timed = (struct timed *) argument;
+
+    if (!is_timed(argument)) {
+        return NULL;
+    }
+    timed->deadline = INFINITY;
+    if (leave(timed)) {
+        Py_DECREF(timed);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *timers_delay(PyObject *object, PyObject *argument)
+{
+    struct timers *self = (struct timers *) object;
+    double now;
+
+    if (!take_seconds(argument, &now)) {
+        return NULL;
+    }
+    while (self->count > 0 && self->buckets[self->count - 1]->first == NULL) {
+        drop_first(self);
+    }
+    return self->count > 0 ? PyFloat_FromDouble(fmin(fmax(self->first - now, 0.0), LONGEST_DELAY)) : Py_NewRef(Py_None);
+}
+
+/* Expires the first one of a bucket that is due, or files it again if its deadline has moved. */
+static int expire_or_wait_on(struct timers *self, struct timed *timed, double now)
+{
+    PyObject *done = Py_None;
+    int went_well;
+
+    (void) leave(timed);
+    if (timed->deadline <= now) {
+        timed->deadline = INFINITY;
+        done = PyObject_CallMethodNoArgs((PyObject *) timed, expire_name);
+        went_well = done != NULL;
+        Py_XDECREF(done);
+    } else {
+        went_well = isinf(timed->deadline) || enter(self, timed, now);
+    }
+    Py_DECREF(timed);
+    return went_well;
+}
+
+static PyObject *timers_expire(PyObject *object, PyObject *argument)
+{
+    struct timers *self = (struct timers *) object;
+    double now;
+
+    if (!take_seconds(argument, &now)) {
+        return NULL;
+    }
+    while (self->first <= now) {
+        struct timed *timed = self->buckets[self->count - 1]->first;
+
+        if (timed == NULL) {
+            drop_first(self);
+        } else if (!expire_or_wait_on(self, timed, now)) {
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *timers_new(PyTypeObject *type, PyObject *Py_UNUSED(arguments), PyObject *Py_UNUSED(keywords))
+{
+    struct timers *self = (struct timers *) type->tp_alloc(type, 0);
+
+    if (self != NULL) {
+        note_first(self);
+    }
+    return (PyObject *) self;
+}
+
+static int timers_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct timers *self = (struct timers *) object;
+    struct timed *timed;
+    Py_ssize_t i;
+
+    for (i = 0; i < self->count; i++) {
+        for (timed = self->buckets[i]->first; timed != NULL; timed = timed->next) {
+            Py_VISIT(timed);
+        }
+    }
+    return 0;
+}
+
+static int timers_clear(PyObject *object)
+{
+    struct timers *self = (struct timers *) object;
+
+    while (self->count > 0) {
+        struct timed *timed = self->buckets[self->count - 1]->first;
+
+        if (timed == NULL) {
+            drop_first(self);
+        } else {
+            (void) leave(timed);
+            Py_DECREF(timed);
+        }
+    }
+    return 0;
+}
+
+static void timers_dealloc(PyObject *object)
+{
+    PyObject_GC_UnTrack(object);
+    (void) timers_clear(object);
+    PyMem_Free(((struct timers *) object)->buckets);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMemberDef timers_members[] = {
+    {"first", T_DOUBLE, offsetof(struct timers, first), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef timers_methods[] = {
+    {"set", (PyCFunction) (void (*)(void)) timers_set, METH_FASTCALL, "set(timed, deadline, now)"},
+    {"cancel", timers_cancel, METH_O, "cancel(timed)"},
+    {"delay", timers_delay, METH_O, "delay(now): seconds, or None"},
+    {"expire", timers_expire, METH_O, "expire(now)"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject timers_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._timers.Timers",
+    .tp_doc = "All deadlines of one loop.",
+    .tp_basicsize = sizeof(struct timers),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = timers_new,
+    .tp_traverse = timers_traverse,
+    .tp_clear = timers_clear,
+    .tp_dealloc = timers_dealloc,
+    .tp_members = timers_members,
+    .tp_methods = timers_methods,
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, .m_name = "mailworker.native.core._timers", .m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit__timers(void)
+{
+    PyObject *module = NULL;
+
+    expire_name = PyUnicode_InternFromString("expire");
+    if (expire_name != NULL) {
+        module = PyModule_Create(&definition);
+    }
+    if (module != NULL && (PyModule_AddType(module, &timed_type) < 0 || PyModule_AddType(module, &timers_type) < 0)) {
+        Py_CLEAR(module);
+    }
+    return module;
+}

@@ -1,0 +1,38 @@
+"""Bytes from one connection to another."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailworker.errors import ConnectionLost, Party, TlsError
+from mailworker.native.relay._relay import Side
+from mailworker.native.tls._native import ffi, lib
+from mailworker.native.tls.queue import take_reasons
+
+if TYPE_CHECKING:
+    from mailworker.native.tls._native import CData
+
+__all__ = ["Pump", "Side", "failure"]
+
+
+class Pump:
+    """Moves bytes between sockets, plain or TLS; one serves all sides of a worker, which get its `address`."""
+
+    __slots__ = ("_state", "address")
+
+    def __init__(self, limit: int) -> None:
+        """`limit` in bytes is the largest of any side. Raises MemoryError."""
+        state = lib.pump_new(limit)
+        if state == ffi.NULL:
+            raise MemoryError
+        self._state: CData = ffi.gc(state, lib.pump_free)
+        self.address = int(ffi.cast("uintptr_t", state))
+
+    def close(self) -> None:
+        """Give memory and descriptors back; no side may be left."""
+        ffi.release(self._state)
+
+
+def failure(party: Party, call: str, error: int) -> ConnectionLost | TlsError:
+    """What a side was told of: `error` is an errno, or 0 where OpenSSL's error queue tells what happened."""
+    return ConnectionLost(party, call, error) if error else TlsError(party, call, take_reasons())

@@ -1,0 +1,142 @@
+"""The SSL of OpenSSL: our side of one TLS connection over a non-blocking socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+from mailworker.native.tls._native import ffi, lib
+from mailworker.native.tls.certificate import Certificate
+from mailworker.native.tls.context import Context
+from mailworker.native.tls.queue import OpenSslError, checked, take_reasons
+
+if TYPE_CHECKING:
+    from mailworker.native.tls._native import CData
+
+Handle: TypeAlias = "CData"
+Session: TypeAlias = "CData"
+
+
+class Io(IntEnum):
+    """Why a step gave no bytes. SYSTEM: see `last_errno`; TLS: the reasons are in OpenSSL's error queue."""
+
+    WANT_READ = lib.IO_WANT_READ
+    WANT_WRITE = lib.IO_WANT_WRITE
+    SYSTEM = lib.IO_SYSTEM
+    TLS = lib.IO_TLS
+
+
+# The steps of a connection, see openssl.c: called as they are, because every login takes a dozen of them. What is
+# negative is an `Io`.
+handshake: Callable[[Handle, bool], int] = lib.connection_handshake
+read: Callable[[Handle, CData, int], int] = lib.connection_read
+write: Callable[[Handle, bytes, int], int] = lib.connection_write
+close_notify: Callable[[Handle], int] = lib.connection_close_notify
+shutdown: Callable[[Handle], int] = lib.connection_shutdown
+
+
+def last_errno() -> int:
+    """The system's error number of the last step."""
+    return ffi.errno
+
+
+class Connection:
+    """One TLS connection, and what was agreed on."""
+
+    __slots__ = ("_context", "handle")
+
+    def __init__(self, context: Context, fd: int) -> None:
+        """`fd` stays the caller's, who closes it after `free`; raises OpenSslError."""
+        self._context = context  # its policy must outlive the callbacks
+        pointer = lib.connection_new(context.pointer, fd)
+        if pointer == ffi.NULL:
+            raise OpenSslError("SSL_new", take_reasons())
+        self.handle: Handle = ffi.gc(pointer, lib.connection_free)
+
+    @property
+    def address(self) -> int:
+        """Where the SSL is, for C that is no part of this binding."""
+        return int(ffi.cast("uintptr_t", self.handle))
+
+    def pending(self) -> bool:
+        """Whether bytes wait inside of OpenSSL, decrypted or not; they need not be a whole record."""
+        return bool(lib.SSL_has_pending(self.handle))
+
+    def free(self) -> None:
+        """Give the memory back; nothing else may be called afterwards."""
+        ffi.release(self.handle)
+
+    @property
+    def protocol(self) -> str:
+        """The version, as in "TLSv1.3"."""
+        return _text(lib.SSL_get_version(self.handle))
+
+    @property
+    def cipher(self) -> str:
+        """OpenSSL's name of the cipher suite."""
+        return _text(lib.SSL_get_cipher_name(self.handle))
+
+    @property
+    def alpn(self) -> bytes | None:
+        """The protocol agreed on by ALPN (RFC 7301), None where the client offered none."""
+        start, length = ffi.new("unsigned char const **"), ffi.new("unsigned int *")
+        lib.SSL_get0_alpn_selected(self.handle, start, length)
+        return bytes(ffi.buffer(start[0], length[0])) if length[0] else None
+
+    @property
+    def reused(self) -> bool:
+        """Whether an earlier session was resumed."""
+        return bool(lib.SSL_session_reused(self.handle))
+
+    @property
+    def verify_result(self) -> tuple[int, str]:
+        """OpenSSL's code and text for the client's chain; code 0 also where no certificate was sent."""
+        code = lib.SSL_get_verify_result(self.handle)
+        return code, _text(lib.X509_verify_cert_error_string(code))
+
+    @property
+    def peer_certificate(self) -> Certificate | None:
+        """The certificate that the peer sent, or that the resumed session holds."""
+        pointer = lib.SSL_get_peer_certificate(self.handle)
+        return Certificate(pointer) if pointer != ffi.NULL else None
+
+    @property
+    def certificate(self) -> Certificate:
+        """The server's own certificate, the one chosen for this client."""
+        pointer = lib.SSL_get_certificate(self.handle)
+        lib.X509_up_ref(pointer)
+        return Certificate(pointer)
+
+    @property
+    def server_name(self) -> bytes | None:
+        """The name that the client has asked for by SNI (RFC 6066 section 3), None where it did not."""
+        name = lib.SSL_get_servername(self.handle, lib.TLSEXT_NAMETYPE_host_name)
+        return None if name == ffi.NULL else ffi.string(name)
+
+    def ask_for(self, name: bytes) -> None:
+        """A client's: tell the server by SNI which name it is wanted by; before the handshake."""
+        checked("SSL_set_tlsext_host_name", self.handle, name)
+
+    def resume(self, session: Session) -> None:
+        """A client's: offer to go on with an earlier session; before the handshake."""
+        checked("SSL_set_session", self.handle, session)
+
+    @property
+    def session(self) -> Session | None:
+        """What a client can resume later, None where there is no such thing (yet: TLS 1.3 sends it with data)."""
+        pointer = lib.SSL_get1_session(self.handle)
+        if pointer == ffi.NULL:
+            return None
+        session = ffi.gc(pointer, lib.SSL_SESSION_free)
+        return session if lib.SSL_SESSION_is_resumable(session) else None
+
+    def drop_session(self) -> None:
+        """Let no later connection resume this session from a cache: its certificate was refused."""
+        session = lib.SSL_get_session(self.handle)
+        if session != ffi.NULL:
+            self._context.drop_session(session)
+
+
+def _text(start: CData) -> str:
+    return bytes(ffi.string(start)).decode()

@@ -1,0 +1,112 @@
+"""Listening sockets from whoever started us: an old master that changes its binary, or a service manager."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterable, Iterator, MutableMapping
+from dataclasses import dataclass
+
+from mailworker.config.settings import Address, InetAddress, Level, Listen, UnixAddress
+from mailworker.errors import escape
+from mailworker.log.line import describe
+from mailworker.log.log import Log
+from mailworker.process.handover import zones as zone_handover
+from mailworker.process.listeners import BoundListener, Endpoint
+
+# The environment variable by which a new binary gets descriptors; nginx's has the same form: "3;4;".
+VARIABLE = "MAILWORKER"
+# sd_listen_fds(3): the first descriptor that a service manager passes.
+_FIRST_PASSED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """Sockets to be taken over by the first cycle, and whether they are those of an old master.
+
+    For `zones` see `zone_handover.take_over`.
+    """
+
+    listeners: tuple[BoundListener, ...] = ()
+    from_master: bool = False
+    zones: str = ""
+
+    @classmethod
+    def receive(cls, environment: MutableMapping[str, str], log: Log) -> Inheritance:
+        """Take over what `environment` announces; the announcement is removed, as it is meant for us alone."""
+        passed = environment.pop("LISTEN_FDS", ""), environment.pop("LISTEN_PID", "")
+        environment.pop("LISTEN_FDNAMES", None)
+        zones = environment.pop(zone_handover.VARIABLE, "")
+        value = environment.pop(VARIABLE, None)
+        if value is not None:
+            log.write(Level.NOTICE, f'using inherited sockets from "{escape(value)}"')
+            listeners = tuple(_listeners(_descriptors(value, log), log, borrowed=False))
+            return cls(listeners, from_master=True, zones=zones)
+        count, pid = passed
+        if pid != str(os.getpid()) or not count.isdecimal():
+            return cls()
+        log.write(Level.NOTICE, f"using {count} sockets of the service manager")
+        descriptors = range(_FIRST_PASSED, _FIRST_PASSED + int(count))
+        return cls(tuple(_listeners(descriptors, log, borrowed=True)))
+
+    def close_unused(self, used: Iterable[BoundListener], log: Log) -> None:
+        """Give back what is not among `used`. A unix socket stays in its folder: others may go on with it."""
+        kept = {listener.address for listener in used}
+        for listener in self.listeners:
+            if listener.address not in kept:
+                log.write(Level.NOTICE, f"closing the inherited socket of {listener.address}, which is not listened on")
+                listener.close()
+
+
+def announce(listeners: Iterable[BoundListener]) -> str:
+    """The value of VARIABLE for a new binary."""
+    return "".join(f"{listener.socket.fileno()};" for listener in listeners)
+
+
+def _descriptors(value: str, log: Log) -> list[int]:
+    """The numbers in VARIABLE, each of them ended by a semicolon or a colon; what follows a bad one is ignored."""
+    numbers: list[int] = []
+    *ended, rest = re.split("[:;]", value)
+    for text in ended:
+        if not (text.isascii() and text.isdigit()):
+            log.write(Level.EMERG, f"{_invalid(text)}, ignoring the rest of the variable")
+            return numbers
+        numbers.append(int(text))
+    if rest:
+        log.write(Level.EMERG, f"{_invalid(rest)}, ignoring")
+    return numbers
+
+
+def _invalid(text: str) -> str:
+    return f'invalid socket number "{escape(text)}" in {VARIABLE} environment variable'
+
+
+def _listeners(descriptors: Iterable[int], log: Log, *, borrowed: bool) -> Iterator[BoundListener]:
+    for descriptor in descriptors:
+        try:
+            listening = socket.socket(fileno=descriptor)
+        except (OSError, OverflowError) as error:
+            reason = describe(error) if isinstance(error, OSError) else "(9: Bad file descriptor)"
+            message = f"getsockname() of the inherited socket #{descriptor} failed {reason}"
+            log.write(Level.CRIT, message)
+            continue
+        address = _address_of(listening)
+        if address is None:
+            listening.close()
+            log.write(Level.CRIT, f"the inherited socket #{descriptor} has an unsupported protocol family, ignored")
+            continue
+        listening.set_inheritable(False)
+        listening.setblocking(False)
+        yield BoundListener((Endpoint(Listen(address), server=0),), listening, borrowed=borrowed)
+
+
+def _address_of(listening: socket.socket) -> Address | None:
+    name = listening.getsockname()
+    if listening.type != socket.SOCK_STREAM:
+        return None
+    if listening.family == socket.AF_UNIX:
+        return UnixAddress(os.fsdecode(name))
+    if listening.family in (socket.AF_INET, socket.AF_INET6):
+        return InetAddress(name[0], name[1])
+    return None

@@ -1,0 +1,140 @@
+"""Changing the binary: another master beside this one, on the same listening sockets."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from mailworker.config.settings import Level
+from mailworker.errors import StartError
+from mailworker.log.line import describe
+from mailworker.process.cycle import Cycle
+from mailworker.process.handover import inheritance
+from mailworker.process.handover.inheritance import Inheritance
+from mailworker.process.handover.zones import Handover
+from mailworker.process.system import service_manager
+from mailworker.process.system.execution import execute
+from mailworker.process.system.identity import worker_environment
+from mailworker.process.system.service_manager import ServiceManager, Turn
+from mailworker.process.system.signals import HELD
+
+
+class Upgrade:
+    """Knows the other master: the new binary that we started, or the old one that started us.
+
+    While it runs there is no third one, and unix sockets and the pid file's name are not ours alone.
+    """
+
+    __slots__ = ("_new", "_old", "_turn")
+
+    def __init__(self, inherited: Inheritance) -> None:
+        self._new: int | None = None
+        self._turn: Turn | None = None
+        self._old = os.getppid() if inherited.from_master else None
+
+    @property
+    def new_runs(self) -> bool:
+        """Whether the new binary that we started is running."""
+        return self._new is not None
+
+    @property
+    def other_runs(self) -> bool:
+        """Whether there are two masters."""
+        return self.new_runs or (self._old is not None and self._old == os.getppid())
+
+    def refuse(self, cycle: Cycle) -> None:
+        """Say that there are two masters already."""
+        cycle.log.write(
+            Level.CRIT,
+            "the changing binary signal is ignored: "
+            "you should shutdown or terminate before either old or new binary's process",
+        )
+
+    def start(self, cycle: Cycle) -> None:
+        """Start the new binary, which gets the sockets and the pid file's name; failures are logged."""
+        cycle.log.write(Level.NOTICE, "changing binary")
+        pid, old_pid = cycle.settings.core.pid, old_pid_file(cycle)
+        binary = sys.executable
+        try:
+            _rename(pid, old_pid, f'failed before executing new binary process "{binary}"')
+            try:
+                self._turn = Turn()
+                with self._turn.announced() as announcement:
+                    environment = {**new_environment(cycle, os.environ), **announcement}
+                    self._new = _spawn(binary, cycle, environment)
+            except OSError as error:
+                self._drop_turn()
+                message = f'execve() failed while executing new binary process "{binary}" {describe(error)}'
+                cycle.log.write(Level.ALERT, message)
+                _rename(old_pid, pid, f'back failed after an attempt to execute new binary process "{binary}"')
+            else:
+                cycle.log.write(Level.NOTICE, f"start new binary process {self._new}")
+        except StartError as error:
+            cycle.log.write(Level.ALERT, str(error))
+
+    def take_back(self, pid: int, cycle: Cycle) -> bool:
+        """Whether the process `pid`, which has ended, was the new binary; then we are the only master again."""
+        if pid != self._new:
+            return False
+        self._new = None
+        self._drop_turn()
+        failure = f'back failed after the new binary process "{sys.executable}" exited'
+        try:
+            _rename(old_pid_file(cycle), cycle.settings.core.pid, failure)
+        except StartError as error:
+            cycle.log.write(Level.ALERT, str(error))
+        return True
+
+    def announce_leaving(self, manager: ServiceManager) -> None:
+        """Say that we leave; where another master runs, the service goes on, and the new one of both is in charge."""
+        if self._new is not None and self._turn is not None:
+            manager.hand_over(self._new)
+            self._turn.give()
+        elif not self.other_runs:
+            manager.stopping()
+
+    def _drop_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.close()
+            self._turn = None
+
+
+def old_pid_file(cycle: Cycle) -> Path:
+    """Where the process id of a master is found whose successor has started."""
+    pid = cycle.settings.core.pid
+    return pid.with_name(f"{pid.name}.oldbin")
+
+
+def new_environment(cycle: Cycle, current: Mapping[str, str]) -> dict[str, str]:
+    """What the new binary gets: what `env` leaves, the sockets, and where to report to."""
+    environment = worker_environment(cycle.settings.core.env, current)
+    environment[inheritance.VARIABLE] = inheritance.announce(cycle.listeners)
+    environment.update({name: current[name] for name in service_manager.VARIABLES if name in current})
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # for what the interpreter loads before `inherited_state.settle`
+    return environment
+
+
+def _spawn(binary: str, cycle: Cycle, environment: Mapping[str, str]) -> int:
+    """Run the command line that we were started by, with the sockets and copies of the zones; raises OSError."""
+    sockets = [listener.socket for listener in cycle.listeners]
+    handover = Handover(cycle.zones)
+    if handover.failure is not None:
+        cycle.log.write(Level.ERROR, handover.failure)
+    try:
+        for listening in sockets:
+            listening.set_inheritable(True)
+        with handover.announced() as announcement:
+            # Blocked signals stay blocked across exec: these would end a binary that does not take them yet.
+            return execute(binary, sys.orig_argv, {**environment, **announcement}, HELD)
+    finally:
+        for listening in sockets:
+            listening.set_inheritable(False)
+
+
+def _rename(old: Path, new: Path, failure: str) -> None:
+    try:
+        old.rename(new)
+    except OSError as error:
+        raise StartError(f"rename() {old} to {new} {failure} {describe(error)}") from None

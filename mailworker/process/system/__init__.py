@@ -1,0 +1,1 @@
+"""What the processes ask of the operating system, a module for each thing."""

@@ -1,0 +1,100 @@
+"""Leaving whoever started us: becoming a daemon, telling that it serves, stderr into the log."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+
+from daemon import DaemonContext
+from daemon.daemon import DaemonError
+
+from mailworker.errors import StartError
+from mailworker.log.line import describe
+from mailworker.log.log import Log
+from mailworker.process.system.inherited_state import UMASK
+
+# What a daemon says to the process that waits for it; anything else is a text for stderr, nothing that it has died.
+_SERVES = b"\0"
+_FAILED = b"\1"
+
+
+class Starter:
+    """The process that has started a daemon and exits when it hears how that went; nobody for other processes."""
+
+    __slots__ = ("_pipe",)
+
+    def __init__(self, pipe: int | None = None) -> None:
+        self._pipe = pipe
+
+    def serves(self) -> None:
+        """The daemon serves: exit with code 0."""
+        self._tell(_SERVES)
+
+    def fails(self, reason: str = "") -> None:
+        """The daemon ends without having served: print `reason`, unless it has been printed, and exit with code 1."""
+        self._tell(reason.encode() or _FAILED)
+
+    def leave(self) -> None:
+        """Let the daemon do the talking: for its children."""
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+
+    def _tell(self, message: bytes) -> None:
+        if self._pipe is not None:
+            with suppress(OSError):  # it did not wait for us
+                os.write(self._pipe, message)
+            self.leave()
+
+
+def become_daemon(descriptors: Iterable[int]) -> Starter:
+    """Detach from whoever started us; the parent waits for what the Starter is told. Raises StartError.
+
+    The working directory stays, as do `descriptors` and stderr; stdin and stdout become /dev/null, all other
+    descriptors are closed.
+    """
+    reading, writing = os.pipe()
+    try:
+        parent = os.fork() != 0
+    except OSError as error:
+        raise StartError(f"fork() failed {describe(error)}") from None
+    if parent:
+        os.close(writing)
+        os._exit(wait_for_daemon(reading))
+    starter = Starter(writing)
+    context = DaemonContext(
+        working_directory=os.curdir,  # it may have been removed
+        umask=UMASK,
+        detach_process=True,  # python-daemon would not detach under a parent with process id 1
+        signal_map={},
+        prevent_core=False,
+        files_preserve=[*descriptors, writing],
+        stderr=sys.stderr,
+    )
+    try:
+        context.open()
+    except DaemonError as error:
+        starter.fails()
+        raise StartError(str(error)) from None
+    return starter
+
+
+def wait_for_daemon(pipe: int) -> int:
+    """Hear how the start of the daemon went; returns the exit code."""
+    with os.fdopen(pipe, "rb") as reading:
+        message = reading.read()
+    if message == _SERVES:
+        return 0
+    if message != _FAILED:
+        text = message.decode() or "[emerg] the daemon ended before it served"
+        print(f"mailworker: {text}", file=sys.stderr, flush=True)
+    return 1
+
+
+def redirect_stderr(log: Log) -> None:
+    """Let stderr end up in the log's first file, unless the log is on stderr anyway."""
+    sys.stderr.flush()
+    if log.descriptor is not None:
+        os.dup2(log.descriptor, 2)

@@ -1,0 +1,113 @@
+"""What a worker is allowed and who it is: limits, priority, processors, user, folder, environment."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Mapping
+
+import psutil
+
+from mailworker.config.settings import CoreSettings, CpuAffinity, Level, User
+from mailworker.errors import StartError
+from mailworker.log.line import describe
+from mailworker.log.log import Log
+from mailworker.process.system.hardening import harden
+from mailworker.process.system.processors import allowed_processors
+
+
+def assume(core: CoreSettings, number: int, log: Log) -> None:
+    """Turn the calling process into worker `number` (from 0), in nginx's order, with no way back.
+
+    What only makes it slower or smaller than asked is logged at [alert]; raises StartError where going on would be
+    wrong: as the wrong user or in the wrong folder.
+    """
+    _set_environment(core.env)
+    _set_priority(core.worker_priority, log)
+    _set_limit(resource.RLIMIT_NOFILE, "RLIMIT_NOFILE", core.worker_rlimit_nofile, log)
+    _set_limit(resource.RLIMIT_CORE, "RLIMIT_CORE", core.worker_rlimit_core, log)
+    if core.user is not None and os.geteuid() == 0:
+        _become(core.user)
+    harden(log, core_dumps=bool(core.worker_rlimit_core))
+    if core.worker_cpu_affinity is not None:
+        _bind_to_processors(core.worker_cpu_affinity, number, log)
+    if core.working_directory is not None:
+        try:
+            os.chdir(core.working_directory)
+        except OSError as error:
+            raise StartError(f'chdir("{core.working_directory}") failed {describe(error)}') from None
+
+
+def worker_environment(env: tuple[str, ...], current: Mapping[str, str]) -> dict[str, str]:
+    """What `env` directives leave of the environment: TZ, the names given, and the values given."""
+    kept = {}
+    for entry in ("TZ", *env):
+        name, equals, value = entry.partition("=")
+        if equals:
+            kept[name] = value
+        elif name in current:
+            kept[name] = current[name]
+    return kept
+
+
+def processors_of_worker(affinity: CpuAffinity, number: int, usable: list[int]) -> list[int]:
+    """Numbers of the processors that worker `number` (from 0) is bound to.
+
+    `auto` deals them out one by one, of the mask or else of `usable`; otherwise each worker has its mask and the
+    last mask serves all that are left over.
+    """
+    if affinity.auto:
+        processors = _members(affinity.masks[0]) if affinity.masks else usable
+        return processors[number % len(processors) :][:1]
+    return _members(affinity.masks[min(number, len(affinity.masks) - 1)])
+
+
+def _members(mask: int) -> list[int]:
+    return [processor for processor in range(mask.bit_length()) if mask >> processor & 1]
+
+
+def _set_environment(env: tuple[str, ...]) -> None:
+    kept = worker_environment(env, os.environ)
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+def _set_priority(priority: int, log: Log) -> None:
+    if priority:
+        try:
+            psutil.Process().nice(priority)
+        except (OSError, psutil.Error):
+            log.write(Level.ALERT, f"setpriority({priority}) failed")
+
+
+def _set_limit(limit: int, name: str, value: int | None, log: Log) -> None:
+    if value is not None:
+        try:
+            resource.setrlimit(limit, (value, value))
+        except (OSError, ValueError):
+            log.write(Level.ALERT, f"setrlimit({name}, {value}) failed")
+
+
+def _bind_to_processors(affinity: CpuAffinity, number: int, log: Log) -> None:
+    process = psutil.Process()
+    if not hasattr(process, "cpu_affinity"):
+        return  # the directive has been warned about
+    processors = processors_of_worker(affinity, number, allowed_processors())
+    try:
+        process.cpu_affinity(processors)
+    except (OSError, ValueError, psutil.Error):
+        log.write(Level.ALERT, f"sched_setaffinity() failed for processors {processors}")
+
+
+def _become(user: User) -> None:
+    """Give up root: group, supplementary groups, user. Each must succeed, or root's rights would stay."""
+    steps: tuple[tuple[str, Callable[[], None]], ...] = (
+        (f"setgid({user.gid})", lambda: os.setgid(user.gid)),
+        (f"initgroups({user.name}, {user.gid})", lambda: os.initgroups(user.name, user.gid)),
+        (f"setuid({user.uid})", lambda: os.setuid(user.uid)),
+    )
+    for name, step in steps:
+        try:
+            step()
+        except OSError as error:
+            raise StartError(f"{name} failed {describe(error)}") from None

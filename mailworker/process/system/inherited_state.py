@@ -1,0 +1,82 @@
+"""What a process has from whoever started it, brought in order once, before anything else is done.
+
+Workers, helpers and the next binary inherit what `settle` sets, and each new binary calls it again.
+
+| What | What becomes of it |
+|---|---|
+| dispositions and mask of signals | those of `signals.settle`: SIG_IGN and blocked signals survive exec |
+| umask | UMASK at the least; a daemon has UMASK, as nginx's does not care for what is inherited either |
+| descriptors 0, 1, 2 | /dev/null where they are closed, or a log or socket would get their number |
+| other descriptors | the master keeps them, as they may be locks; its children close them |
+| environment | `env` decides what workers and the next binary get of it |
+| working directory | stays; only relative paths need it |
+| limits, priority | stay, as in nginx: they are the administrator's; directives change those of workers |
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from mailworker.process.system import signals
+
+# Files and folders that are made without a mode of their own, be it by a library, are writable for their owner alone.
+UMASK = 0o022
+_STANDARD = (0, 1, 2)
+_MOST_PASSED = 1 << 16
+_DESCRIPTORS = Path("/proc/self/fd")
+
+
+def settle() -> None:
+    """Bring in order what this process has inherited; to be called before anything is opened or written."""
+    sys.dont_write_bytecode = True  # what root leaves behind for the next start is for an installation to decide
+    os.umask(os.umask(UMASK) | UMASK)
+    _open_standard_streams()
+    signals.settle()
+
+
+def foreign_descriptors(environment: Mapping[str, str]) -> tuple[int, ...]:
+    """Descriptors that are open though nobody announced them to us; to be asked for before we open any ourselves."""
+    ours = {*_STANDARD, *_announced(environment)}
+    with suppress(OSError):
+        opened = (int(path.name) for path in _DESCRIPTORS.iterdir())
+        return tuple(number for number in opened if number not in ours and _is_open(number))
+    return ()  # a system that does not tell
+
+
+def close_all(descriptors: Iterable[int]) -> None:
+    """Close what is still open of `descriptors`."""
+    for number in descriptors:
+        with suppress(OSError):
+            os.close(number)
+
+
+def _announced(environment: Mapping[str, str]) -> set[int]:
+    """What another master or a service manager says that it passes; any number in these variables is spared."""
+    values = (environment.get(name, "") for name in ("MAILWORKER", "MAILWORKER_TURN", "MAILWORKER_ZONES"))
+    numbers = {int(text) for value in values for text in re.findall(r"[0-9]+", value)}
+    count = environment.get("LISTEN_FDS", "") if environment.get("LISTEN_PID") == str(os.getpid()) else ""
+    return numbers | set(range(3, 3 + min(int(count), _MOST_PASSED) if count.isdecimal() else 3))
+
+
+def _open_standard_streams() -> None:
+    """Put /dev/null in the place of those that are closed; it can be inherited, as they are."""
+    for number in _STANDARD:
+        if not _is_open(number):
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(opened, True)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""`worker_sandbox on`: a fence around a worker, of Linux's seccomp(2) and, where the kernel has it, Landlock.
+
+A worker then has the system calls that serving takes and no others: no program can be executed, no process made,
+looked into or signalled, no file read. Files are opened for one purpose, to append to logs that begin anew, and with
+Landlock only in the folders of logs. What is refused fails with EPERM or EACCES.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import socket
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mailworker.errors import StartError
+from mailworker.log.line import describe
+from mailworker.process.system.hardening import LIBC
+
+# linux/audit.h, and which column of the table below a machine has.
+_MACHINES: Final = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
+
+# System calls that have no way of doing harm, by their numbers on x86_64 and on aarch64; the frequent ones first.
+_CALLS: Final = {
+    "epoll_wait": (232, None), "epoll_pwait": (281, 22), "epoll_pwait2": (441, 441), "epoll_ctl": (233, 21),
+    "recvfrom": (45, 207), "sendto": (44, 206), "read": (0, 63), "write": (1, 64), "accept4": (288, 242),
+    "close": (3, 57), "splice": (275, 76), "connect": (42, 203), "setsockopt": (54, 208), "getsockopt": (55, 209),
+    "getsockname": (51, 204), "getpeername": (52, 205), "shutdown": (48, 210), "recvmsg": (47, 212),
+    "sendmsg": (46, 211), "readv": (19, 65), "writev": (20, 66), "accept": (43, 202), "bind": (49, 200),
+    "pipe2": (293, 59), "futex": (202, 98), "getrandom": (318, 278), "brk": (12, 214),
+    "munmap": (11, 215), "mremap": (25, 216), "madvise": (28, 233), "clock_gettime": (228, 113),
+    "gettimeofday": (96, 169), "time": (201, None), "nanosleep": (35, 101), "clock_nanosleep": (230, 115),
+    "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72), "epoll_create1": (291, 20),
+    "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "sigaltstack": (131, 132),
+    "fstat": (5, 80), "newfstatat": (262, 79), "statx": (332, 291), "lseek": (8, 62), "getpid": (39, 172),
+    "gettid": (186, 178), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176),
+    "getegid": (108, 177), "sched_yield": (24, 124), "set_robust_list": (273, 99), "rseq": (334, 293),
+    "membarrier": (324, 283), "restart_syscall": (219, 128), "exit": (60, 93), "exit_group": (231, 94),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """Whether an argument of a system call, counted from 0, has one of `values` under `mask`."""
+
+    argument: int
+    mask: int
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """A system call that is harmless where all `tests` hold; one of several that are for the same call is enough."""
+
+    numbers: tuple[int, int]
+    tests: tuple[_Test, ...]
+
+
+_ALL: Final = 0xFFFFFFFF
+_PROT_EXEC: Final = 4
+# linux/fcntl.h and asm-generic/fcntl.h, which have other values, or no such thing, on systems without a fence.
+_F_DUPFD, _F_GETFD, _F_SETFD, _F_GETFL, _F_SETFL = range(5)
+_F_DUPFD_CLOEXEC, _F_SETPIPE_SZ, _F_GETPIPE_SZ = 1030, 1031, 1032
+_O_ASYNC: Final = 0o20000
+# asm-generic/ioctls.h: what a blocking socket becomes another kind by, and what is closed when a program is executed.
+# Not among them: FIOASYNC, FIOSETOWN and SIOCSPGRP, which would have the kernel send signals for us.
+_FIONBIO, _FIOCLEX = 0x5421, 0x5451
+_FCNTL: Final = (72, 25)
+# Neither F_SETOWN, F_SETOWN_EX, F_SETSIG, F_SETLEASE nor F_NOTIFY, for the same reason.
+_FCNTL_COMMANDS: Final = (
+    _F_DUPFD, _F_GETFD, _F_SETFD, _F_GETFL, _F_DUPFD_CLOEXEC, _F_SETPIPE_SZ, _F_GETPIPE_SZ,
+)  # fmt: skip
+_CONDITIONS: Final = (
+    _Condition(_FCNTL, (_Test(1, _ALL, _FCNTL_COMMANDS),)),
+    _Condition(_FCNTL, (_Test(1, _ALL, (_F_SETFL,)), _Test(2, _O_ASYNC, (0,)))),
+    _Condition((41, 198), (_Test(0, _ALL, (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)),)),  # socket
+    _Condition((9, 222), (_Test(2, _PROT_EXEC, (0,)),)),  # mmap
+    _Condition((10, 226), (_Test(2, _PROT_EXEC, (0,)),)),  # mprotect
+    _Condition((16, 29), (_Test(1, _ALL, (_FIONBIO, _FIOCLEX)),)),  # ioctl
+    # openat: write behind what is there, no more
+    _Condition((257, 56), (_Test(2, os.O_ACCMODE | os.O_APPEND | os.O_TRUNC, (os.O_WRONLY | os.O_APPEND,)),)),
+)
+
+# linux/seccomp.h and linux/filter.h
+_ALLOW: Final = 0x7FFF0000
+_REFUSE: Final = 0x00050000 | errno.EPERM
+_KILL: Final = 0x80000000
+_LOAD, _AND, _IF_EQUAL, _RETURN = 0x20, 0x54, 0x15, 0x06
+_NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # places in struct seccomp_data
+
+# linux/prctl.h
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+
+# linux/landlock.h; the numbers of its system calls are the same on all machines.
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_VERSION_FLAG, _PATH_BENEATH = 1, 1
+_WRITE_FILE, _MAKE_REGULAR = 1 << 1, 1 << 8
+# From version 6 on: signals to processes outside, also those that the kernel sends for us.
+_SCOPED_VERSION, _SCOPE_SIGNAL = 6, 1 << 1
+# How many rights over files each version knows of.
+_RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
+_MOST_RIGHTS: Final = 16
+
+
+def enter(log_folders: Iterable[Path]) -> None:
+    """Fence in the calling process for good; files may be written to in `log_folders`. Raises StartError.
+
+    PR_SET_NO_NEW_PRIVS must be set.
+    """
+    if LIBC is None or platform.machine() not in _MACHINES:
+        raise StartError(f"worker_sandbox is not supported on {platform.system()} on {platform.machine()}")
+    _landlock(LIBC, log_folders)
+    _seccomp(LIBC, *_MACHINES[platform.machine()])
+
+
+def _seccomp(libc: ctypes.CDLL, architecture: int, column: int) -> None:
+    program = b"".join(_program(architecture, column))
+    instructions = ctypes.create_string_buffer(program, len(program))
+    # struct sock_fprog
+    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions))
+    zero = ctypes.c_ulong(0)
+    mode = ctypes.c_ulong(_SECCOMP_MODE_FILTER)
+    if libc.prctl(_PR_SET_SECCOMP, mode, ctypes.create_string_buffer(header), zero, zero) != 0:
+        raise _failed("prctl(PR_SET_SECCOMP)")
+
+
+def _program(architecture: int, column: int) -> Iterable[bytes]:
+    """A filter for Linux's classic packet machine."""
+    yield from (_step(_LOAD, _ARCHITECTURE), _step(_IF_EQUAL, architecture, 1), _step(_RETURN, _KILL))
+    yield _step(_LOAD, _NUMBER)
+    for numbers in _CALLS.values():
+        number = numbers[column]
+        if number is not None:
+            yield from (_step(_IF_EQUAL, number, 0, 1), _step(_RETURN, _ALLOW))
+    for condition in _CONDITIONS:
+        yield from _conditional(condition, column)
+    yield _step(_RETURN, _REFUSE)
+
+
+def _conditional(condition: _Condition, column: int) -> Iterable[bytes]:
+    body = [_step(_RETURN, _ALLOW)]
+    for test in reversed(condition.tests):
+        body = [*_tested(test, len(body)), *body]
+    yield from (_step(_LOAD, _NUMBER), _step(_IF_EQUAL, condition.numbers[column], 0, len(body)), *body)
+
+
+def _tested(test: _Test, rest: int) -> Iterable[bytes]:
+    """Go on behind this where the test holds, or else behind `rest` steps more."""
+    yield _step(_LOAD, _ARGUMENTS + 8 * test.argument)  # the lower half, as these machines are little-endian
+    yield _step(_AND, test.mask)
+    *others, last = test.values
+    for place, value in enumerate(others):
+        yield _step(_IF_EQUAL, value, len(others) - place)
+    yield _step(_IF_EQUAL, last, 0, rest)
+
+
+def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """struct sock_filter; the last two say how many steps are left out."""
+    return struct.pack("@HBBI", code, if_true, if_false, value)
+
+
+def _landlock(libc: ctypes.CDLL, log_folders: Iterable[Path]) -> None:
+    """A kernel without Landlock has a fence less."""
+    version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
+    if version < 1:
+        return
+    handled = _ruleset(version)
+    rules = libc.syscall(_CREATE_RULESET, handled, ctypes.c_size_t(len(handled)), 0)
+    if rules < 0:
+        raise _failed("landlock_create_ruleset()")
+    try:
+        for folder in log_folders:
+            _permit_logs(libc, rules, folder)
+        if libc.syscall(_RESTRICT_SELF, rules, 0) != 0:
+            raise _failed("landlock_restrict_self()")
+    finally:
+        os.close(rules)
+
+
+def _ruleset(version: int) -> bytes:
+    """struct landlock_ruleset_attr: rights over files, over the network, and what ends at the fence."""
+    files = (1 << _RIGHTS.get(version, _MOST_RIGHTS)) - 1
+    return struct.pack("@Q", files) if version < _SCOPED_VERSION else struct.pack("@QQQ", files, 0, _SCOPE_SIGNAL)
+
+
+def _permit_logs(libc: ctypes.CDLL, rules: int, folder: Path) -> None:
+    """A folder that we cannot enter needs no rule: we cannot begin a log anew there anyway."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        try:
+            rule = struct.pack("=Qi", _WRITE_FILE | _MAKE_REGULAR, descriptor)
+            if libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, rule, 0) != 0:
+                raise _failed("landlock_add_rule()")
+        finally:
+            os.close(descriptor)
+
+
+def _failed(call: str) -> StartError:
+    number = ctypes.get_errno()
+    return StartError(f"{call} failed {describe(OSError(number, os.strerror(number)))}")

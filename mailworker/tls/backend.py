@@ -1,0 +1,106 @@
+"""TLS to backends: what a server's proxy_ssl* directives make of it."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final
+
+from mailworker.config.proxy_ssl_settings import ProxySslSettings
+from mailworker.config.settings import Address, InetAddress
+from mailworker.errors import Party
+from mailworker.native.tls.certificate import is_address
+from mailworker.native.tls.connection import Session
+from mailworker.native.tls.context import Context
+from mailworker.tls.connection import TlsConnection
+from mailworker.tls.loading import failure, failure_of, revoke, run_conf_commands, trust, use_certificate
+
+# One for each backend: who has more of them shakes hands with some in full.
+_MOST_SESSIONS: Final = 1024
+
+
+class UpstreamTls:
+    """What the TLS connections to the backends of one server have in common.
+
+    Made once in the master, used by every worker, each of which resumes its own sessions.
+    """
+
+    __slots__ = ("native", "sessions", "settings")
+
+    def __init__(self, settings: ProxySslSettings, native: Context) -> None:
+        self.settings = settings
+        self.native = native
+        self.sessions: OrderedDict[tuple[Address, str | None], Session] = OrderedDict()  # of an address and a name
+
+    @classmethod
+    def build(cls, settings: ProxySslSettings, *, conf_prefix: Path | None = None) -> UpstreamTls:
+        """Apply all of `settings`; see `TlsContext.build`. Raises ConfigError."""
+        with failure():
+            native = Context(client=True)
+        native.allow_versions(settings.protocols)
+        with failure_of(settings.ciphers):
+            native.set_ciphers(settings.ciphers, prefer_own_order=False)
+        if settings.certificate is not None:
+            use_certificate(native, settings.certificate, settings.certificate_key or "", settings.passwords)
+        if settings.verify:
+            native.verify_peer(settings.verify_depth)
+            trust(native, settings.trusted_certificate)
+            revoke(native, settings.crl)
+        run_conf_commands(native, settings.conf_commands, conf_prefix)
+        return cls(settings, native)
+
+    def backend(self, address: Address, name: str | None = None) -> Backend:
+        """The one at `address`; `name` is how the auth service calls it, None where it does not."""
+        return Backend(self, address, self.settings.name or name)
+
+
+class Backend:
+    """A backend that is spoken to over TLS."""
+
+    __slots__ = ("_address", "_name", "_upstream")
+
+    def __init__(self, upstream: UpstreamTls, address: Address, name: str | None) -> None:
+        self._upstream = upstream
+        self._address = address
+        self._name = name
+
+    @property
+    def starttls(self) -> bool:
+        """Whether it has to be asked for TLS in clear."""
+        return self._upstream.settings.starttls
+
+    def connection(self, descriptor: int) -> TlsConnection:
+        """A connection that is to shake hands, as the client; see `Connection`."""
+        upstream = self._upstream
+        connection = TlsConnection(upstream.native, descriptor, Party.UPSTREAM)
+        name = self._name
+        if upstream.settings.server_name and name is not None and not is_address(name):
+            connection.ask_for(os.fsencode(name))  # nobody may be asked for by an address (RFC 6066 section 3)
+        session = upstream.sessions.get((self._address, name))
+        if session is not None:
+            connection.resume(session)
+        return connection
+
+    def refusal(self, connection: TlsConnection) -> str | None:
+        """After the handshake: why no password may go there, in nginx's words; None where it may."""
+        if not self._upstream.settings.verify:
+            return None
+        code, text = connection.verify_result
+        if code:
+            return f"upstream SSL certificate verify error: ({code}:{text})"
+        name = self._name or (self._address.host if isinstance(self._address, InetAddress) else str(self._address))
+        certificate = connection.peer_certificate
+        if certificate is None or not certificate.is_for(name):
+            return f'upstream SSL certificate does not match "{name}"'
+        return None
+
+    def remember(self, connection: TlsConnection) -> None:
+        """Let later connections resume what this one has agreed on."""
+        sessions = self._upstream.sessions
+        session = connection.session if self._upstream.settings.session_reuse else None
+        if session is not None:
+            sessions[self._address, self._name] = session
+            sessions.move_to_end((self._address, self._name))
+            if len(sessions) > _MOST_SESSIONS:
+                sessions.popitem(last=False)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from mailworker.config.settings import Address, InetAddress, UnixAddress
+from mailworker.native.core import _sockets
+from mailworker.native.core.sockets import (
+    accept,
+    dial,
+    local_address,
+    peek,
+    send_at_once,
+)
+
+_LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+
+
+@contextmanager
+def _listening(address: Address) -> Iterator[socket.socket]:
+    """A listening socket that never blocks, at `address` or, for port 0, at a port of the system's choice."""
+    family = socket.AF_UNIX
+    name: str | tuple[str, int]
+    if isinstance(address, InetAddress):
+        family = socket.AF_INET6 if address.is_ipv6 else socket.AF_INET
+        name = address.host, address.port
+    else:
+        name = address.path
+    with socket.socket(family) as listening:
+        listening.setblocking(False)
+        listening.bind(name)
+        listening.listen()
+        yield listening
+
+
+def test_the_end_of_a_socket() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        theirs.close()
+        assert peek(ours.fileno(), 100) == b""
+    assert peek(ours.fileno(), 100) == -errno.EBADF
+
+
+def test_a_read_is_cut_at_the_page() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"abc")
+        assert peek(ours.fileno(), 1 << 30) == b"abc"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_both_ends_of_a_connection_know_each_other(host: str) -> None:
+    with _listening(InetAddress(host, 0)) as listening:
+        address = InetAddress(host, listening.getsockname()[1])
+        assert accept(listening.fileno()) == -errno.EAGAIN
+        theirs = dial(address)
+        assert isinstance(theirs, int)
+        accepted = accept(listening.fileno())
+        assert not isinstance(accepted, int)
+        ours, peer = accepted
+        assert peer == local_address(theirs)
+        assert local_address(ours) == address
+        for descriptor in (ours, theirs):
+            assert not os.get_blocking(descriptor)
+            assert not os.get_inheritable(descriptor)
+            os.close(descriptor)
+
+
+def test_unix_sockets_have_no_names(tmp_path: Path) -> None:
+    address = UnixAddress(str(tmp_path / "socket"))
+    with _listening(address) as listening:
+        theirs = dial(address)
+        assert isinstance(theirs, int)
+        accepted = accept(listening.fileno())
+        assert not isinstance(accepted, int)
+        ours, peer = accepted
+        assert peer == local_address(ours) == UnixAddress("")
+        os.close(ours)
+        os.close(theirs)
+
+
+@pytest.mark.parametrize(
+    ("address", "failure"),
+    [
+        (UnixAddress("/nonexistent/socket"), errno.ENOENT),
+        (UnixAddress("/" + 200 * "x"), errno.ENAMETOOLONG),
+        (InetAddress("localhost", 1), errno.EAFNOSUPPORT),
+        (InetAddress("127.0.0.1\0", 1), errno.EAFNOSUPPORT),
+    ],
+)
+def test_where_nobody_can_be_is_told_at_once(address: Address, failure: int) -> None:
+    before = len(list(Path("/dev/fd").iterdir()))
+    assert dial(address) == ("connect()", failure)
+    assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+def test_want_of_descriptors_is_no_failure_to_connect() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as lowest_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno(), hard))
+    try:
+        failed = dial(InetAddress("127.0.0.1", 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert failed == ("socket()", errno.EMFILE)
+
+
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [
+        (None, AttributeError),
+        (InetAddress(1, 1), TypeError),  # type: ignore[arg-type]
+        (InetAddress("127.0.0.1", "1"), TypeError),  # type: ignore[arg-type]
+        (UnixAddress(b"/path"), TypeError),  # type: ignore[arg-type]
+        (InetAddress("\ud800", 1), UnicodeEncodeError),
+    ],
+)
+def test_what_is_no_address_is_an_error(address: Address, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        dial(address)
+
+
+def test_names_of_files_need_not_be_text(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        descriptor = dial(UnixAddress(path.decode("utf-8", "surrogateescape")))
+        assert isinstance(descriptor, int)
+        os.close(descriptor)
+
+
+def test_addresses_are_like_any_others() -> None:
+    with _listening(InetAddress("127.0.0.1", 0)) as listening:
+        address = local_address(listening.fileno())
+    assert isinstance(address, InetAddress)
+    assert hash(address) == hash(InetAddress("127.0.0.1", address.port))
+    assert str(address) == f"127.0.0.1:{address.port}"
+    with pytest.raises(FrozenInstanceError):
+        address.port = 1  # type: ignore[misc]
+
+
+def test_what_is_sent_at_once_does_not_wait_for_acknowledgments() -> None:
+    with socket.socket() as connection:
+        assert not connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        send_at_once(connection.fileno())
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        send_at_once(ours.fileno())
+
+
+def test_what_is_closed_has_no_address() -> None:
+    assert local_address(-1) == UnixAddress("")
+
+
+def test_what_is_peeked_at_stays() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"abc")
+        assert peek(ours.fileno(), 2) == b"ab"
+        assert peek(ours.fileno(), 100) == ours.recv(100) == b"abc"
+        assert peek(ours.fileno(), 100) == -errno.EAGAIN
+
+
+def test_wrong_arguments_are_errors() -> None:
+    with pytest.raises(TypeError):
+        _sockets.peek(1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        _sockets.peek("1", 1)  # type: ignore[arg-type]
+    with pytest.raises(OverflowError):
+        _sockets.peek(1 << 70, 1)

@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import errno
+import gc
+import hashlib
+import random
+import socket
+import struct
+import weakref
+from select import select
+
+import pytest
+
+from mailworker.errors import ConnectionLost, Party, TlsError
+from mailworker.event.selector import READ, WRITE
+from mailworker.native.relay.pump import Side
+from mailworker.native.tls import connection
+from mailworker.native.tls._native import ffi
+from tests.native.relays import CHUNK, Line, MakeLine, MakeRelay, Relay
+
+BOUND = 262144  # of pump.c
+COPIED = 65536
+MEGABYTES = 4
+WAIT_LIMIT = 10.0
+
+
+COMBINATIONS = [(False, False), (True, False), (False, True), (True, True)]
+IDS = ["plain to plain", "TLS to plain", "plain to TLS", "TLS to TLS"]
+all_combinations = pytest.mark.parametrize(("source_tls", "sink_tls"), COMBINATIONS, ids=IDS)
+
+
+@pytest.mark.parametrize("limit", [CHUNK, 1000])
+@all_combinations
+def test_megabytes_arrive_byte_for_byte_through_small_buffers(
+    make_line: MakeLine, make_relay: MakeRelay, source_tls: bool, sink_tls: bool, limit: int
+) -> None:
+    source, sink = make_line(tls=source_tls, buffer=8192), make_line(tls=sink_tls, buffer=4096)
+    relay = make_relay(source, sink, limit)
+    sent = random.Random(limit).randbytes(MEGABYTES << 20)
+    pace = random.Random(1)
+    unsent = memoryview(sent)
+    received = hashlib.sha256()
+    blocked = 0
+    ended = False
+    while not relay.sides[0].ended:
+        if unsent:
+            unsent = unsent[source.peer_sends(unsent[:16384]) :]
+        elif not ended:
+            ended = source.peer_ends()
+        relay.turn()
+        assert len(relay.kept) <= limit
+        blocked += bool(relay.kept)
+        if pace.random() < 0.5 and (data := sink.peer_receives(pace.randrange(1, 10000))) is not None:
+            received.update(data)
+    while data := sink.peer_receives(65536):
+        received.update(data)
+    assert received.digest() == hashlib.sha256(sent).digest()
+    assert blocked > 0
+    assert relay.told == ["half_close"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("tls", [False, True])
+def test_both_ways_at_any_pace_until_both_have_ended(
+    make_line: MakeLine, make_relay: MakeRelay, tls: bool, seed: int
+) -> None:
+    pace = random.Random(seed)
+    client = make_line(tls=tls, buffer=pace.choice((4096, 65536)))
+    backend = make_line(tls=False, buffer=pace.choice((4096, 65536)))
+    relay = make_relay(client, backend, limit=pace.choice((512, 4096, 65536)))
+    said = {line: pace.randbytes(pace.randrange(300_000)) for line in (client, backend)}
+    unsent = {line: memoryview(data) for line, data in said.items()}
+    piece = pace.choice((700, 5000, 30_000))  # of one size: TLS wants what it could not send once more
+    heard: dict[Line, bytes] = {client: b"", backend: b""}
+    ended: list[Line] = []
+    deaf: list[Line] = []
+    while len(deaf) < 2:
+        for line in (client, backend):
+            if unsent[line]:
+                unsent[line] = unsent[line][line.peer_sends(unsent[line][:piece]) :]
+            elif line not in ended and (not tls or line is backend or client in deaf) and line.peer_ends():
+                ended.append(line)
+            if line not in deaf and pace.random() < 0.5:
+                data = line.peer_receives(pace.randrange(1, 30_000))
+                heard[line] += data or b""
+                deaf.extend([line] if data == b"" else [])
+        relay.turn()
+    while len(relay.told) < 2:
+        relay.turn(WAIT_LIMIT)
+    assert heard == {client: said[backend], backend: said[client]}
+    assert relay.told == ["half_close", "finish"]
+
+
+@all_combinations
+def test_nothing_to_read_waits_for_the_source(
+    make_line: MakeLine, make_relay: MakeRelay, source_tls: bool, sink_tls: bool
+) -> None:
+    relay = make_relay(make_line(tls=source_tls), make_line(tls=sink_tls))
+    for _ in range(2):
+        relay.sides[0].ready(READ)
+        assert relay.events == (READ, READ)
+        relay.source.peer.send(b"a NOOP\r\n")
+        relay.turn(WAIT_LIMIT)
+        assert relay.events == (READ, READ)
+        assert relay.sink.peer_receives(100) == b"a NOOP\r\n"
+    assert not relay.loop.turns
+
+
+def test_the_loop_s_clock_says_when_a_side_was_active(make_line: MakeLine, make_relay: MakeRelay) -> None:
+    relay = make_relay(make_line(tls=False), make_line(tls=False))
+    relay.loop.now = 5.5
+    relay.sides[1].ready(READ)
+    assert [side.active for side in relay.sides] == [1.0, 5.5]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_what_was_read_before_goes_first(make_line: MakeLine, make_relay: MakeRelay, tls: bool) -> None:
+    source = make_line(tls=tls)
+    source.peer.send(b"b NOOP\r\n")
+    relay = make_relay(source, make_line(tls=False), pending=b"a NOOP\r\n")
+    relay.turn()
+    assert relay.sink.peer_receives(100) == b"a NOOP\r\nb NOOP\r\n"
+
+
+def test_what_openssl_holds_at_the_beginning_is_passed_on(make_line: MakeLine, make_relay: MakeRelay) -> None:
+    source = make_line(tls=True)
+    source.peer.send(b"a NOOP\r\nb NOOP\r\n")
+    assert select([source.fd], [], [], WAIT_LIMIT)[0]
+    assert source.native is not None
+    page = ffi.new("char[]", 8)
+    assert connection.read(source.native.handle, page, 8) == 8
+    relay = make_relay(source, make_line(tls=False))
+    assert relay.sink.peer_receives(100) == b"b NOOP\r\n"
+
+
+@all_combinations
+def test_one_call_moves_a_bounded_amount(
+    make_line: MakeLine, make_relay: MakeRelay, source_tls: bool, sink_tls: bool
+) -> None:
+    relay = make_relay(
+        make_line(tls=source_tls, buffer=4 * BOUND, tcp=True), make_line(tls=sink_tls, buffer=4 * BOUND, tcp=True)
+    )
+    assert fill(relay.source) > BOUND + COPIED
+    relay.sides[0].ready(READ)
+    assert 0 < received(relay.sink) <= BOUND + COPIED
+    assert relay.loop.turns == ([relay.sides[0]] if source_tls else [])
+
+
+def test_bulk_goes_in_chunks_as_large_as_the_sink_has_room_for(make_line: MakeLine, make_relay: MakeRelay) -> None:
+    """Were they of the limit, the 64 rounds of one call would move 64,000 bytes at most."""
+    source, sink = make_line(tls=False, buffer=2 * BOUND, tcp=True), make_line(tls=False, buffer=2 * BOUND, tcp=True)
+    relay = make_relay(source, sink, limit=1000)
+    fill(source)
+    relay.sides[0].ready(READ)
+    assert received(sink) > 64 * 1000
+
+
+def fill(line: Line) -> int:
+    """Let the peer send until nothing more goes in, as the kernel takes its time; tells how many bytes went."""
+    sent = 0
+    while select([], [line.peer], [], 0.2)[1]:
+        sent += line.peer_sends(memoryview(bytes(16384)))
+    return sent
+
+
+def received(line: Line) -> int:
+    """How many bytes have come to the peer."""
+    count = 0
+    while select([line.peer], [], [], 0.2)[0]:
+        count += len(line.peer_receives(1 << 20) or b"")
+    return count
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_what_a_full_sink_does_not_take_is_kept(make_line: MakeLine, make_relay: MakeRelay, tls: bool) -> None:
+    relay = make_relay(make_line(tls=False), make_line(tls=tls, buffer=4096))
+    sent = 0
+    while not relay.kept:
+        sent += relay.source.peer.send(bytes(CHUNK))
+        relay.turn()
+    assert relay.events == (0, READ | WRITE)
+    kept = relay.kept
+    relay.sides[1].ready(WRITE)
+    assert relay.kept == kept
+    arrived = 0
+    while arrived < sent:
+        arrived += len(relay.sink.peer_receives(65536) or b"")
+        relay.turn()
+    assert arrived == sent
+    assert relay.kept == b""
+    assert relay.events == (READ, READ)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_the_end_comes_after_the_last_byte(make_line: MakeLine, make_relay: MakeRelay, tls: bool) -> None:
+    relay = make_relay(make_line(tls=tls), make_line(tls=False))
+    relay.source.peer.send(b"* BYE\r\n")
+    relay.source.peer_ends()
+    while not relay.told:
+        relay.turn(WAIT_LIMIT)
+    assert relay.told == ["half_close"]
+    assert relay.events == (0, READ)
+    assert relay.sink.peer.recv(100) == b"* BYE\r\n"
+    assert relay.sink.peer.recv(100) == b""
+    relay.sink.peer.send(b"+OK\r\n")
+    relay.sink.peer_ends()
+    while len(relay.told) < 2:
+        relay.turn(WAIT_LIMIT)
+    assert relay.told == ["half_close", "finish"]
+    assert relay.source.peer_receives(100) == b"+OK\r\n"
+    assert relay.source.peer_receives(100) == b""
+    assert not relay.loop.watched
+
+
+def test_a_side_that_was_closed_is_deaf(make_line: MakeLine, make_relay: MakeRelay) -> None:
+    relay = make_relay(make_line(tls=False), make_line(tls=False))
+    relay.close()
+    assert not relay.loop.watched
+    for side in relay.sides:
+        assert side.closed
+        side.ready(READ | WRITE)
+        side.close()
+    assert not relay.told
+
+
+def test_nothing_is_left_of_a_relay_that_was_closed(make_line: MakeLine) -> None:
+    relay = Relay(make_line(tls=True), make_line(tls=False))
+    gone = weakref.ref(relay)
+    gc.disable()
+    try:
+        relay.close()
+        del relay
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def _reset(line: Line) -> None:
+    raw = socket.socket(fileno=line.peer.detach())
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raw.close()
+    assert select([line.fd], [], [], WAIT_LIMIT)[0]
+
+
+@pytest.mark.parametrize(("tls", "call"), [(False, "recv()"), (True, "SSL_read()")])
+def test_a_source_that_resets(make_line: MakeLine, make_relay: MakeRelay, tls: bool, call: str) -> None:
+    relay = make_relay(make_line(tls=tls, tcp=True), make_line(tls=False))
+    _reset(relay.source)
+    relay.turn()
+    assert relay.told == ["lose_source"]
+    (failure,) = relay.failures
+    assert isinstance(failure, ConnectionLost)
+    assert (failure.party, failure.call, failure.errno) == (Party.CLIENT, call, errno.ECONNRESET)
+
+
+@pytest.mark.parametrize(("tls", "call"), [(False, "send()"), (True, "SSL_write()")])
+def test_a_sink_that_has_gone(make_line: MakeLine, make_relay: MakeRelay, tls: bool, call: str) -> None:
+    relay = make_relay(make_line(tls=False), make_line(tls=tls))
+    relay.sink.peer.close()
+    relay.source.peer.send(b"a NOOP\r\n")
+    relay.sides[0].ready(READ)
+    assert relay.told == ["lose_sink"]
+    (failure,) = relay.failures
+    assert isinstance(failure, ConnectionLost)
+    assert (failure.party, failure.call) == (Party.UPSTREAM, call)
+    assert failure.errno in {errno.EPIPE, errno.ECONNRESET}
+
+
+def test_a_source_whose_records_are_broken(make_line: MakeLine, make_relay: MakeRelay) -> None:
+    relay = make_relay(make_line(tls=True), make_line(tls=False))
+    with socket.socket(fileno=relay.source.peer.detach()) as raw:
+        raw.send(b"\x17\x03\x03\x00\x20" + bytes(32))
+        relay.turn(WAIT_LIMIT)
+    assert relay.told == ["lose_source"]
+    (failure,) = relay.failures
+    assert isinstance(failure, TlsError)
+    assert failure.reasons
+
+
+def test_a_bug_ends_a_relay(make_line: MakeLine, make_relay: MakeRelay) -> None:
+    relay = make_relay(make_line(tls=False), make_line(tls=False, buffer=4096))
+    relay.loop.refuses = True
+    while not relay.told:
+        relay.source.peer_sends(memoryview(bytes(CHUNK)))
+        relay.turn()
+    assert relay.told == ["abort"]
+    (bug,) = relay.bugs
+    assert isinstance(bug, OSError)
+    assert bug.__traceback__ is not None
+    assert not relay.loop.watched
+
+
+def test_a_bug_at_the_beginning_ends_a_relay(
+    make_line: MakeLine, make_relay: MakeRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.native.relays.Loop.watch", lambda *_: 1 / 0)
+    relay = make_relay(make_line(tls=False), make_line(tls=False))
+    assert isinstance(relay.bugs[0], ZeroDivisionError)
+
+
+def test_sides_are_joined_once(make_line: MakeLine, make_relay: MakeRelay) -> None:
+    relay = make_relay(make_line(tls=False), make_line(tls=False))
+    with pytest.raises(TypeError):
+        relay.sides[0].begin(relay.sides[1])
+    with pytest.raises(TypeError):
+        relay.sides[0].begin(relay)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        relay.sides[0].ready("")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        Side()  # type: ignore[call-arg]
+
+
+def test_a_side_whose_other_is_closed_is_deaf(make_line: MakeLine, make_relay: MakeRelay) -> None:
+    """Else it might write to a descriptor that has come to be another's."""
+    relay = make_relay(make_line(tls=False), make_line(tls=False))
+    relay.source.peer.send(b"a NOOP\r\n")
+    relay.sides[1].close()
+    relay.sides[0].ready(READ)
+    assert not relay.told
+    assert not relay.sides[0].ended

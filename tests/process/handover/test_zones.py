@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mailworker.process.handover.zones import VARIABLE, Handover, take_over
+from mailworker.shm.ticket_keys import TicketKeys
+from mailworker.shm.zone import Zone
+from tests.process.conftest import Install
+from tests.support.certificates import self_signed
+from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
+from tests.support.process import configuration
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no files in memory here")
+SIZE = 1 << 16
+
+
+def marked(name: str, size: int = SIZE) -> Zone:
+    zone = Zone(name, size)
+    zone.memory[:4] = b"head"
+    zone.memory[-4:] = b"body"
+    return zone
+
+
+def test_zones_of_the_same_name_and_size_are_filled() -> None:
+    with Handover([marked("one"), marked("two")]).announced() as environment:
+        one, two, other, larger = Zone("one", SIZE), Zone("two", SIZE), Zone("other", SIZE), Zone("two", 2 * SIZE)
+        value = "".join(f"{os.dup(int(text))};" for text in environment[VARIABLE].split(";")[:-1])
+        take_over(value, [one, other, larger])
+        value = "".join(f"{os.dup(int(text))};" for text in environment[VARIABLE].split(";")[:-1])
+        take_over(value, [two])
+    for zone in (one, two):
+        assert bytes(zone.memory) == b"head" + bytes(SIZE - 8) + b"body"
+    assert not any(bytes(other.memory))
+    assert not any(bytes(larger.memory))
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_ticket_keys_go_on_under_their_name(name: str) -> None:
+    old, new = TicketKeys("one"), TicketKeys(name)
+    old.rotate(1.0, 300.0)
+    with Handover([marked("one"), old]).announced() as environment:
+        take_over(environment[VARIABLE], [Zone("one", SIZE), new])
+        reopen(environment[VARIABLE])
+    new.rotate(2.0, 300.0)
+    assert (new.read() == old.read()) is (name == "one")
+
+
+def reopen(value: str) -> None:
+    """Give `announced` something to close again."""
+    for text in value.split(";")[:-1]:
+        null = os.open(os.devnull, os.O_RDONLY)
+        if null != int(text):
+            os.dup2(null, int(text))
+            os.close(null)
+
+
+def test_another_layout_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = TicketKeys("one"), TicketKeys("one")
+    old.rotate(1.0, 300.0)
+    with Handover([old]).announced() as environment:
+        monkeypatch.setattr(TicketKeys, "layout", 2)
+        take_over(environment[VARIABLE], [new])
+        reopen(environment[VARIABLE])
+    new.rotate(2.0, 300.0)
+    assert new.read() != old.read()
+
+
+def test_a_copy_is_for_nobody_else() -> None:
+    with Handover([marked("one")]).announced() as environment:
+        assert os.fstat(int(environment[VARIABLE].rstrip(";"))).st_mode & 0o777 == 0o600
+
+
+def test_copies_are_inherited_and_end_with_their_announcement() -> None:
+    with Handover([marked("one")]).announced() as environment:
+        descriptor = int(environment[VARIABLE].rstrip(";"))
+        assert os.get_inheritable(descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_without_zones_there_is_nothing_to_announce() -> None:
+    with Handover([]).announced() as environment:
+        assert environment == {}
+
+
+@pytest.mark.parametrize("value", ["", ";", "x;", "7000;", "-1;"])
+def test_what_is_no_copy_leaves_the_zone_empty(value: str) -> None:
+    zone = Zone("one", SIZE)
+    take_over(value, [zone])
+    assert not any(bytes(zone.memory))
+
+
+@pytest.mark.parametrize(
+    ("version", "tickets"),
+    [(ssl.TLSVersion.TLSv1_2, "off"), (ssl.TLSVersion.TLSv1_2, "on"), (ssl.TLSVersion.TLSv1_3, "on")],
+)
+def test_tls_sessions_resume_across_a_change_of_the_binary(
+    install: Install, port: int, folder: Path, version: ssl.TLSVersion, tickets: str
+) -> None:
+    certificate = self_signed(folder, "mail", "/CN=mail.example")
+    text = configuration(
+        port,
+        main="worker_processes 2;",
+        server=f"ssl_certificate {certificate.certificate}; ssl_certificate_key {certificate.key};"
+        f"ssl_session_cache shared:mail:1m; ssl_session_tickets {tickets};",
+    ).replace(f"127.0.0.1:{port};", f"127.0.0.1:{port} ssl;")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(certificate.certificate)
+    context.check_hostname = False
+    context.minimum_version = context.maximum_version = version
+    mailworker = install(text)
+    mailworker.start()
+    session, _ = visit(context, port)
+    assert visit(context, port, session)[1]
+    old, _ = mailworker.upgrade()
+    os.kill(old, signal.SIGQUIT)
+    assert mailworker.await_exit() == 0
+    wait_until(lambda: not psutil.pid_exists(old), "the old master's end")
+    assert [visit(context, port, session)[1] for _ in range(4)] == [True] * 4
+
+
+def visit(
+    context: ssl.SSLContext, port: int, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLSession | None, bool | None]:
+    """The session of a new connection, and whether it is the one that was offered."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connected,
+        context.wrap_socket(connected, session=session) as client,
+    ):
+        assert client.recv(100) == b"* OK IMAP4 ready\r\n"  # and, in TLS 1.3, the tickets
+        return client.session, client.session_reused

@@ -1,0 +1,74 @@
+"""What whoever starts a daemon hears of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+
+import pytest
+
+from mailworker.process.system.daemon import Starter, wait_for_daemon
+from tests.process.conftest import Install
+from tests.support.process import configuration, greeting, refuses
+
+
+def test_a_daemon_serves_when_its_parent_exits(install: Install, port: int) -> None:
+    mailworker = install(configuration(port))
+    started = mailworker.run()
+    assert (started.returncode, started.stdout, started.stderr) == (0, b"", b"")
+    assert mailworker.pid_file.exists()
+    assert mailworker.workers()
+    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+
+
+@pytest.mark.parametrize(
+    ("main", "message"),
+    [
+        ("pid missing/pid;", r'open\(\) ".*/missing/pid" failed \(2: No such file or directory\)'),
+        ("working_directory /nowhere;", r"no worker process could start"),
+    ],
+)
+def test_a_daemon_that_cannot_serve_is_told_of_and_leaves_nothing(
+    install: Install, port: int, main: str, message: str
+) -> None:
+    mailworker = install(configuration(port, main=main))
+    mailworker.alerts.append("cannot be respawned$")
+    started = mailworker.run()
+    assert started.returncode == 1
+    assert re.fullmatch(rf"mailworker: \[emerg\] {message}(, the error log says more)?\n", started.stderr.decode())
+    mailworker.await_true(lambda: refuses(port), "the end of all")
+    mailworker.await_true(lambda: not mailworker.pid_file.exists(), "the pid file's end")
+    assert mailworker.lines(rf"\[emerg\] .*: {message}$")
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "printed"),
+    [
+        (Starter.serves, 0, ""),
+        (Starter.fails, 1, ""),
+        (lambda starter: starter.fails("[emerg] no luck"), 1, "mailworker: [emerg] no luck\n"),
+        (Starter.leave, 1, "mailworker: [emerg] the daemon ended before it served\n"),
+    ],
+    ids=["serves", "fails and has said why", "fails", "is killed"],
+)
+def test_the_parent_exits_as_the_daemon_tells(
+    told: object, code: int, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reading, writing = os.pipe()
+    assert callable(told)
+    told(Starter(writing))
+    assert wait_for_daemon(reading) == code
+    assert capsys.readouterr().err == printed
+
+
+def test_a_daemon_goes_on_when_its_parent_did_not_wait() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    before = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        starter = Starter(writing)
+        starter.serves()
+        starter.fails("too late")
+    finally:
+        signal.signal(signal.SIGPIPE, before)

@@ -1,0 +1,116 @@
+"""`worker_sandbox on`: what a fenced worker cannot do, and that it serves as ever."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import platform
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mailworker.errors import StartError
+from mailworker.process.system import sandbox
+from mailworker.process.system.hardening import LIBC
+from mailworker.process.system.sandbox import _CALLS
+from tests.long.site import WORKERS, running
+
+ROOT = Path(__file__).parents[3]
+ALLOWED = {"append to a log", "begin a log", "connect"}
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"), reason="no such fence here"
+)
+
+
+# Tries to signal its parent behind Landlock alone.
+LANDLOCKED = """
+import os
+from mailworker.process.system import sandbox
+from mailworker.process.system.hardening import LIBC, harden
+from mailworker.log.log import Log
+harden(Log([]), core_dumps=True)
+os.kill(os.getppid(), 0)
+sandbox._landlock(LIBC, [])
+os.kill(os.getpid(), 0)
+try:
+    os.kill(os.getppid(), 0)
+except PermissionError:
+    print("refused")
+"""
+
+
+def landlock_version() -> int:
+    """What landlock_create_ruleset(2) says when it is asked for its version; 0 or less where there is none."""
+    return -1 if LIBC is None else int(LIBC.syscall(444, None, ctypes.c_size_t(0), 1))
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("fence") / "logs"
+    folder.mkdir()
+    (folder / "error.log").touch()
+    command = [sys.executable, "-m", "tests.process.fenced", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    outcomes: dict[str, str] = json.loads(done.stdout)
+    return outcomes
+
+
+def test_nothing_but_serving_is_allowed(tried: dict[str, str]) -> None:
+    refused = {name: result for name, result in tried.items() if name not in ALLOWED}
+    if landlock_version() <= 0:
+        refused.pop("append elsewhere")
+    assert {name: result for name, result in refused.items() if result not in ("EPERM", "EACCES")} == {}
+
+
+def test_logs_can_begin_anew_and_peers_be_reached(tried: dict[str, str]) -> None:
+    assert {name: tried[name] for name in ALLOWED} == dict.fromkeys(ALLOWED, "done")
+
+
+def test_landlock_keeps_signals_inside_the_fence_where_it_can() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LANDLOCKED], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == ("refused\n" if landlock_version() >= 6 else "")
+
+
+def test_every_call_has_a_number_of_its_own() -> None:
+    for column in (0, 1):
+        numbers = [numbers[column] for numbers in _CALLS.values() if numbers[column] is not None]
+        assert len(numbers) == len(set(numbers))
+
+
+def test_fenced_workers_serve_reload_and_begin_logs_anew() -> None:
+    with running(main="worker_sandbox on;") as site:
+        mailworker = site.mailworker
+        assert site.served()
+        first = mailworker.await_workers(WORKERS)
+        for worker in first:
+            status = Path(f"/proc/{worker}/status").read_text()
+            assert "\nSeccomp:\t2\n" in status
+            assert "\nNoNewPrivs:\t1\n" in status
+        mailworker.signal(signal.SIGHUP)
+        mailworker.await_workers(WORKERS, without=first)
+        assert site.served()
+        log = mailworker.error_log
+        old = log.rename(log.with_name("old.log"))
+        mailworker.signal(signal.SIGUSR1)
+        mailworker.await_true(log.exists, "a new log")
+        mailworker.await_true(lambda: old.read_text().count(": reopening logs\n") == 1 + WORKERS, "all to have heard")
+        assert site.served()
+        workers = {worker.pid for worker in mailworker.workers()}
+        told = {int(line.split("#")[0].split()[-1]) for line in mailworker.lines("client 127.0.0.1:")}
+        assert told
+        assert told <= workers
+        assert site.alerts() == []
+
+
+def test_where_there_is_no_fence_the_start_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for and not to be had: better nothing than less."""
+    monkeypatch.setattr(platform, "machine", lambda: "pdp11")
+    with pytest.raises(StartError, match=r"^worker_sandbox is not supported on Linux on pdp11$"):
+        sandbox.enter([])

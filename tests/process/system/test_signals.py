@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from mailworker.process.system.signals import Received, SignalSocket
+from tests.support.patience import PATIENCE
+
+# Signals for a whole process may reach any of its threads, so each way to wait is tried in a process that has one.
+PREPARE = """
+import os, signal
+from mailworker.process.system.signals import BlockedSignals, wait_by_alarm
+signals = frozenset({signal.SIGUSR1, signal.SIGUSR2})
+blocked = BlockedSignals(signals)
+blocked.block()
+def wait_by_information(timeout):
+    return blocked.wait(timeout)
+def wait_by_alarm_too(timeout):
+    return wait_by_alarm(signals, timeout)
+def send(number):
+    os.kill(os.getpid(), number)
+"""
+
+
+def run(script: str) -> list[str]:
+    ended = subprocess.run([sys.executable, "-c", PREPARE + script], capture_output=True, timeout=PATIENCE, check=True)
+    return ended.stdout.decode().split()
+
+
+@pytest.mark.parametrize("wait", ["wait_by_information", "wait_by_alarm_too"])
+@pytest.mark.parametrize(
+    ("script", "printed"),
+    [
+        ("send(signal.SIGUSR1); print(WAIT(None).signal.name)", ["SIGUSR1"]),
+        ("send(10); send(12); print(*sorted([WAIT(None).signal.name, WAIT(9.0).signal.name]))", ["SIGUSR1", "SIGUSR2"]),
+        ("send(10); send(10); WAIT(None); print(WAIT(0.01))", ["None"]),
+        ("print(WAIT(0.01), WAIT(0.0))", ["None", "None"]),
+        ("send(10); WAIT(30.0); print(*signal.getitimer(signal.ITIMER_REAL))", ["0.0", "0.0"]),
+    ],
+)
+def test_signals_wait_until_they_are_asked_for(wait: str, script: str, printed: list[str]) -> None:
+    assert run(script.replace("WAIT", wait)) == printed
+
+
+def test_the_sender_is_known() -> None:
+    assert run("send(signal.SIGUSR1); print(blocked.wait(9.0).sender == os.getpid())") == ["True"]
+
+
+def test_unblocked_signals_act_again() -> None:
+    script = "signal.signal(signal.SIGUSR1, lambda *_: print('acted')); send(signal.SIGUSR1); print('held')"
+    assert run(f"{script}; blocked.unblock()") == ["held", "acted"]
+
+
+@pytest.mark.parametrize(
+    ("received", "action", "text"),
+    [
+        (Received(signal.SIGTERM, 17), ", exiting", "signal 15 (SIGTERM) received from 17, exiting"),
+        (Received(signal.SIGHUP), ", reconfiguring", "signal 1 (SIGHUP) received, reconfiguring"),
+        (Received(signal.SIGINT, 17), "", "signal 2 (SIGINT) received from 17"),
+    ],
+)
+def test_messages_are_those_of_nginx(received: Received, action: str, text: str) -> None:
+    assert received.describe(action) == text
+
+
+def test_a_socket_tells_of_signals() -> None:
+    signals = SignalSocket()
+    numbers = {signal.SIGUSR1, signal.SIGUSR2}
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        signals.open(numbers)
+        assert signals.read() == []
+        for number in numbers:
+            os.kill(os.getpid(), number)
+        assert {received.signal for received in signals.read()} == numbers
+        assert signals.read() == []
+    finally:
+        signals.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
