@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mailworker.config.settings import Address, InetAddress, UnixAddress
+from mailworker.model import Address, InetAddress, UnixAddress
 
 Resolve = Callable[[str], Sequence[str]]
 """A host name -> its numeric addresses, IPv4 and IPv6; raises OSError or UnicodeError where there are none."""

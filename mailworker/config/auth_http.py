@@ -13,9 +13,10 @@ from mailworker.config.addresses import BadAddress, Url, parse_url
 from mailworker.config.command import ONE, TWO, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
-from mailworker.config.settings import AuthHttpSettings, UnixAddress
+from mailworker.config.settings import AuthHttpSettings
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
+from mailworker.model import UnixAddress
 
 HTTP_PORT: Final = 80
 

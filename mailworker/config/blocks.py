@@ -14,9 +14,10 @@ from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.listen import ListenDraft
 from mailworker.config.merge import merged
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
-from mailworker.config.settings import DialogueSettings, MailServer, Protocol, ProxySettings, SslSettings
+from mailworker.config.settings import DialogueSettings, MailServer, ProxySettings, SslSettings
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
+from mailworker.model import Protocol
 
 OnTls = Callable[[SslSettings | None, ProxySslSettings | None, Protocol], None]
 

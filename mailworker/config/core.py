@@ -14,9 +14,10 @@ from mailworker.config.affinity import read_cpu_affinity
 from mailworker.config.command import ONE, ONE_OR_MORE, ONE_OR_TWO, TWO_OR_THREE, Command, Setter
 from mailworker.config.drafts import UNSET, Context
 from mailworker.config.merge import merged
-from mailworker.config.settings import CoreSettings, CpuAffinity, FileLog, Level, LogTarget, StderrLog, User
+from mailworker.config.settings import CoreSettings, CpuAffinity, FileLog, LogTarget, StderrLog, User
 from mailworker.config.tree import Parser, c_string
 from mailworker.errors import ConfigError
+from mailworker.model import Level
 
 DEFAULT_USER: Final = "nobody"
 DEFAULT_GROUPS: Final = ("nobody", "nogroup")

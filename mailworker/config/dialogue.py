@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from mailworker.config.settings import AuthMethod, DialogueSettings
+from mailworker.config.settings import DialogueSettings
+from mailworker.model import AuthMethod
 
 
 def dialogue_settings(

@@ -11,9 +11,10 @@ from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.command import ONE_OR_MORE, Command
 from mailworker.config.drafts import UNSET, Context
 from mailworker.config.mail import MailCoreDraft
-from mailworker.config.settings import Address, InetAddress, Keepalive, Listen, Protocol
+from mailworker.config.settings import Keepalive, Listen
 from mailworker.config.ssl import SslDraft
 from mailworker.config.tree import Parser
+from mailworker.model import Address, InetAddress, Protocol
 
 _PORTS: Final = {
     143: Protocol.IMAP,

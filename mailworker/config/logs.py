@@ -10,9 +10,10 @@ from typing import Final
 from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.command import Setter
 from mailworker.config.drafts import UNSET
-from mailworker.config.settings import FileLog, Level, LogTarget, MemoryLog, StderrLog, SyslogLog, UnixAddress
+from mailworker.config.settings import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
 from mailworker.config.tree import Parser
 from mailworker.config.values import size
+from mailworker.model import Level, UnixAddress
 
 SYSLOG_PORT: Final = 514
 LOCAL7: Final = 23

@@ -12,9 +12,10 @@ from mailworker.config import logs, slots
 from mailworker.config.command import ONE, ONE_OR_MORE, Command
 from mailworker.config.drafts import UNSET, Context
 from mailworker.config.resolver import read_resolver
-from mailworker.config.settings import LogTarget, Protocol, ResolverSettings
+from mailworker.config.settings import LogTarget, ResolverSettings
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
+from mailworker.model import Protocol
 
 
 @dataclass(slots=True)

@@ -9,10 +9,11 @@ from mailworker.config import proxy_ssl, slots
 from mailworker.config.command import ONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
-from mailworker.config.settings import ProxyProtocol, ProxySettings
+from mailworker.config.settings import ProxySettings
 from mailworker.config.tree import Parser
 from mailworker.config.values import BUFFER, PAGE
 from mailworker.config.xclient_guard import XclientGuard
+from mailworker.model import ProxyProtocol
 
 
 @dataclass(slots=True)

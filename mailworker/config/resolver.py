@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Final
 
 from mailworker.config.addresses import BadAddress, parse_url
-from mailworker.config.settings import InetAddress, ResolverSettings
+from mailworker.config.settings import ResolverSettings
 from mailworker.config.tree import Parser
 from mailworker.config.values import seconds
+from mailworker.model import InetAddress
 
 DNS_PORT: Final = 53
 _SWITCHES: Final = {"on": True, "off": False}

@@ -7,26 +7,13 @@ A field is named after its directive.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum, IntFlag
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.secret_file import SecretFile
 from mailworker.config.xclient_guard import XclientGuard
-
-
-class Level(IntEnum):
-    """Severities of the error log, nginx's numbers: a log takes its level and all below it."""
-
-    EMERG = 1
-    ALERT = 2
-    CRIT = 3
-    ERROR = 4
-    WARN = 5
-    NOTICE = 6
-    INFO = 7
-    DEBUG = 8
+from mailworker.model import Address, AuthMethod, InetAddress, Level, Protocol, ProxyProtocol, Starttls, VerifyClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,89 +54,6 @@ class MemoryLog:
 
 
 LogTarget = FileLog | StderrLog | SyslogLog | MemoryLog
-
-
-class Protocol(Enum):
-    """The mail protocols; the value is nginx's name of it, in `protocol`, Auth-Protocol and ALPN."""
-
-    __hash__ = object.__hash__  # Enum's is written in Python, and every login looks some up
-
-    IMAP = "imap"
-    POP3 = "pop3"
-    SMTP = "smtp"
-
-
-class AuthMethod(IntFlag):
-    """Words of imap_auth, pop3_auth and smtp_auth."""
-
-    __hash__ = int.__hash__  # Flag's is written in Python, and every login looks some up
-
-    PLAIN = 1
-    LOGIN = 2
-    APOP = 4
-    CRAM_MD5 = 8
-    EXTERNAL = 16
-    NONE = 32
-    XOAUTH2 = 64
-    OAUTHBEARER = 128
-
-
-class Starttls(Enum):
-    """`starttls`."""
-
-    OFF = "off"
-    ON = "on"
-    ONLY = "only"
-
-
-class VerifyClient(Enum):
-    """`ssl_verify_client`."""
-
-    OFF = "off"
-    ON = "on"
-    OPTIONAL = "optional"
-    OPTIONAL_NO_CA = "optional_no_ca"
-
-
-class ProxyProtocol(Enum):
-    """`proxy_protocol`, the header sent to the backend."""
-
-    OFF = "off"
-    V1 = "on"
-    V2 = "v2"
-
-
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
-    """A unix domain socket; `str()` is nginx's spelling."""
-
-    path: str
-
-    def __str__(self) -> str:
-        return f"unix:{self.path}"
-
-
-@dataclass(frozen=True, slots=True)
-class InetAddress:
-    """A numeric IPv4 or IPv6 address and a port; `str()` is nginx's spelling ("1.2.3.4:25", "[::1]:25")."""
-
-    host: str
-    port: int
-
-    @property
-    def is_ipv6(self) -> bool:
-        return ":" in self.host
-
-    @property
-    def bare(self) -> str:
-        """As nginx names backends: without brackets."""
-        return f"{self.host}:{self.port}"
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-Address = UnixAddress | InetAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from mailworker.config.command import ONE, ONE_OR_MORE, Command
 from mailworker.config.dialogue import dialogue_settings
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
-from mailworker.config.settings import AuthMethod, DialogueSettings
+from mailworker.config.settings import DialogueSettings
 from mailworker.config.values import BUFFER, PAGE
+from mailworker.model import AuthMethod
 
 _AUTH_METHODS: Final = {
     "plain": AuthMethod.PLAIN,

@@ -16,7 +16,7 @@ from mailworker.config.session_cache import (
     freeze_session_cache,
     read_session_cache,
 )
-from mailworker.config.settings import SharedZone, SslSettings, Starttls, VerifyClient
+from mailworker.config.settings import SharedZone, SslSettings
 from mailworker.config.ssl_files import (
     full_name,
     full_value,
@@ -29,6 +29,7 @@ from mailworker.config.ssl_files import (
 from mailworker.config.tree import Parser
 from mailworker.config.values import C_INT
 from mailworker.errors import ConfigError
+from mailworker.model import Starttls, VerifyClient
 
 
 @dataclass(slots=True)

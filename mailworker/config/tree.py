@@ -13,8 +13,8 @@ from mailworker.config.drafts import Context, Scope
 from mailworker.config.glob import glob, has_magic
 from mailworker.config.lexer import Ending, Lexer, Statement
 from mailworker.config.secret_file import SecretFile
-from mailworker.config.settings import Level
 from mailworker.errors import ConfigError, UnreadableError
+from mailworker.model import Level
 
 DEEPEST_INCLUDE: Final = 64  # files open at once; nginx stops where its descriptors end
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mailworker.config.settings import InetAddress, MailServer, Protocol, Starttls
+from mailworker.config.settings import MailServer
 from mailworker.demo.account import PASSWORD, USER
+from mailworker.model import InetAddress, Protocol, Starttls
 
 _LOGIN = f"{USER.decode('ascii')}:{PASSWORD.decode('ascii')}"
 _LETTER = r"printf 'Subject: Hello\r\n\r\nIt works.\r\n'"

@@ -7,8 +7,9 @@ import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mailworker.config.settings import InetAddress, MailServer
+from mailworker.config.settings import MailServer
 from mailworker.errors import StartError
+from mailworker.model import InetAddress
 
 
 def demand_free_ports(servers: Iterable[MailServer], configuration: Path) -> None:

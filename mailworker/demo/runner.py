@@ -14,7 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.web.server import Site
 
 from mailworker.config.load import load
-from mailworker.config.settings import InetAddress, Settings
+from mailworker.config.settings import Settings
 from mailworker.demo.account import PASSWORD, USER
 from mailworker.demo.auth_service import AuthService
 from mailworker.demo.examples import examples
@@ -26,6 +26,7 @@ from mailworker.demo.prefix import prepare_prefix
 from mailworker.demo.proxy import Proxy
 from mailworker.demo.smtp import SmtpFactory
 from mailworker.errors import ConfigError, StartError
+from mailworker.model import InetAddress
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _LOOPBACK = "127.0.0.1"

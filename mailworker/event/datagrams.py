@@ -7,11 +7,11 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from mailworker.config.settings import InetAddress
 from mailworker.errors import ConnectionLost, Party, TimedOut
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
 from mailworker.event.task import Task, wait_for
+from mailworker.model import InetAddress
 from mailworker.wire.dns import Answer, Query, Question, id_of
 
 MOST_SOCKETS: Final = 8

@@ -7,12 +7,13 @@ import os
 import socket
 from collections.abc import Callable
 
-from mailworker.config.settings import Address, EventsSettings
+from mailworker.config.settings import EventsSettings
 from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
 from mailworker.event.timers import Timed
 from mailworker.log.line import describe
+from mailworker.model import Address
 from mailworker.native.core import sockets
 
 # The peer went away between its connect and our accept; see accept(2), "Error handling".

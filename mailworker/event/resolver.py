@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import cycle
 from typing import Final
 
-from mailworker.config.settings import InetAddress, Level, ResolverSettings
+from mailworker.config.settings import ResolverSettings
 from mailworker.errors import (
     ConnectionLost,
     HostNotFound,
@@ -27,6 +27,7 @@ from mailworker.event.stream import Stream
 from mailworker.event.task import sleep
 from mailworker.log.line import describe as describe_error
 from mailworker.log.log import Log
+from mailworker.model import InetAddress, Level
 from mailworker.wire import dns
 from mailworker.wire.dns import Answer, Query, Question, Rcode, RecordType
 

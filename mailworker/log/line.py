@@ -7,8 +7,8 @@ import re
 import threading
 import time
 
-from mailworker.config.settings import Level
 from mailworker.errors import escape_character
+from mailworker.model import Level
 
 # Bytes of the longest record, its LF included; nginx's NGX_MAX_ERROR_STR.
 MAX_LINE = 2048

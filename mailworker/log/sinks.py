@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.opening import give_log, open_log
+from mailworker.model import Level
 
 
 class Sink(Protocol):

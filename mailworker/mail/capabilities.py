@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mailworker.config.settings import AuthMethod, MailServer, Protocol, Starttls
+from mailworker.config.settings import MailServer
+from mailworker.model import AuthMethod, Protocol, Starttls
 
 # The order in which nginx and freenginx advertise mechanisms; APOP and none are never named.
 _ADVERTISED = (

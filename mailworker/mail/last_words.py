@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mailworker.config.settings import Level
 from mailworker.errors import OutOfConnections, Party, PeerError, ProtocolError
 from mailworker.mail.backend.backend import Unsafe
 from mailworker.mail.dialogue.dialogue import Dialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import Level
 from mailworker.wire.backend import InvalidReply
 
 

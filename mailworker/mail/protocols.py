@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mailworker.config.settings import Protocol
 from mailworker.event.stream import Stream
 from mailworker.mail.backend.backend import Introduction, ReplyReader, Upstream
 from mailworker.mail.backend.login import imap_log_in, pop3_log_in
@@ -18,6 +17,7 @@ from mailworker.mail.dialogue.pop3 import Pop3Dialogue
 from mailworker.mail.dialogue.smtp import SmtpDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import Protocol
 from mailworker.tls.backend import Backend
 from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mailworker.config.settings import MailServer, Starttls
+from mailworker.config.settings import MailServer
 from mailworker.log.log import Log
 from mailworker.mail.authentication.auth_http import AuthHttp
 from mailworker.mail.authentication.authenticator import Authenticator
 from mailworker.mail.capabilities import Capabilities, capabilities
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.once import Once
+from mailworker.model import Starttls
 from mailworker.tls.backend import UpstreamTls
 from mailworker.tls.context import TlsContext
 

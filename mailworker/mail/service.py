@@ -9,8 +9,7 @@ from functools import partial
 from sys import intern
 from typing import Protocol
 
-from mailworker.config.settings import Address, Level, Listen, ResolverSettings, Settings
-from mailworker.config.settings import Protocol as MailProtocol
+from mailworker.config.settings import Listen, ResolverSettings, Settings
 from mailworker.errors import OutOfConnections, Party
 from mailworker.event.connections import Connections
 from mailworker.event.listener import Listener, check_accepting
@@ -26,6 +25,8 @@ from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import Address, Level
+from mailworker.model import Protocol as MailProtocol
 from mailworker.native.core.sockets import local_address
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from mailworker.config.settings import Address, InetAddress, ProxyProtocol
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, TimedOut, escape
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
@@ -21,6 +20,7 @@ from mailworker.mail.protocols import PROTOCOLS
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import Address, InetAddress, ProxyProtocol
 from mailworker.native.core import sockets
 from mailworker.wire.auth_response import Accepted, BackendName, InvalidResponse, Rejected
 

@@ -8,9 +8,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from mailworker.config.settings import Address, Level
 from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut, TlsError, escape
 from mailworker.log.log import Log
+from mailworker.model import Address, Level
 from mailworker.tls.severity import severity
 from mailworker.wire.confidential import without_response
 

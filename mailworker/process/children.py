@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import Signals
 
-from mailworker.config.settings import Level
 from mailworker.log.line import describe
 from mailworker.log.log import Log
+from mailworker.model import Level
 from mailworker.process.cycle import Cycle
 from mailworker.process.handover.logs import send_files
 from mailworker.process.link import hear_of_service, open_link

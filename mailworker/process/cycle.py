@@ -9,11 +9,12 @@ from time import monotonic
 
 from mailworker.config.blocks import OnTls
 from mailworker.config.load import load
-from mailworker.config.settings import Level, LogTarget, Settings
+from mailworker.config.settings import LogTarget, Settings
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
+from mailworker.model import Level
 from mailworker.process.listeners import BoundListener, Opening, plan_listeners, rehearse
 from mailworker.process.system.daemon import redirect_stderr
 from mailworker.process.system.processors import usable_processors

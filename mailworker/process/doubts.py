@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from mailworker.config.secret_file import SecretFile
-from mailworker.config.settings import MailServer, Settings, Starttls, VerifyClient
+from mailworker.config.settings import MailServer, Settings
+from mailworker.model import Starttls, VerifyClient
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 

@@ -10,10 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mailworker.config.settings import Address, InetAddress, Keepalive, Level, Listen, MailServer, UnixAddress
+from mailworker.config.settings import Keepalive, Listen, MailServer
 from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log
+from mailworker.model import Address, InetAddress, Level, UnixAddress
 
 # nginx's: how often an address in use is tried, and how many seconds pass in between.
 _TRIES = 5

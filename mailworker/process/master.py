@@ -9,9 +9,9 @@ from enum import Enum, auto
 from signal import Signals
 from time import monotonic
 
-from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.event.timers import Timed, Timers
+from mailworker.model import Level
 from mailworker.process.bug import describe_bug
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle

@@ -6,10 +6,10 @@ import os
 import resource
 
 from mailworker import __version__
-from mailworker.config.settings import Level
 from mailworker.errors import ConfigError, StartError, UnreadableError
 from mailworker.event.loop import Loop
 from mailworker.log.log import Log
+from mailworker.model import Level
 
 
 def log_event_method(log: Log) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mailworker.config.settings import Level
 from mailworker.log.log import Log
+from mailworker.model import Level
 from mailworker.process.cycle import Invocation
 from mailworker.process.handover.inheritance import Inheritance
 from mailworker.process.system.daemon import Starter

@@ -21,10 +21,11 @@ from typing import BinaryIO, Final
 from mailworker.config.addresses import system_addresses
 from mailworker.config.load import load
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
-from mailworker.config.settings import Level, Protocol, Settings, SslSettings, UnixAddress
+from mailworker.config.settings import Settings, SslSettings
 from mailworker.errors import ConfigError, StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log, OpenFiles, open_logs
+from mailworker.model import Level, Protocol, UnixAddress
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Invocation
 from mailworker.process.system.titles import title_reader

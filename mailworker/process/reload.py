@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from mailworker.config.settings import Level
 from mailworker.errors import ConfigError, StartError
+from mailworker.model import Level
 from mailworker.process import reading
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Cycle, Invocation

@@ -6,11 +6,11 @@ import signal
 from collections.abc import Callable
 from signal import Signals
 
-from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
 from mailworker.event.timers import Timed
+from mailworker.model import Level
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
 from mailworker.process.origin import Origin

@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 from signal import Signals
 
-from mailworker.config.settings import Level, Settings
+from mailworker.config.settings import Settings
 from mailworker.errors import ConfigError, StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles
 from mailworker.log.sinks import StderrSink
+from mailworker.model import Level
 from mailworker.process.cycle import Cycle, Invocation, load_settings
 from mailworker.process.doubts import doubts
 from mailworker.process.handover.inheritance import Inheritance

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
-from mailworker.config.settings import Level, Protocol, SharedZone, SslSettings
+from mailworker.config.settings import SharedZone, SslSettings
 from mailworker.config.tree import Warn
 from mailworker.mail.server import ServerTls
+from mailworker.model import Level, Protocol
 from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zones

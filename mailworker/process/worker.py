@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from signal import Signals
 
-from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
+from mailworker.model import Level
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
 from mailworker.process.handover.logs import receive_files

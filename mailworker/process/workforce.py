@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from time import monotonic
 
-from mailworker.config.settings import Level
+from mailworker.model import Level
 from mailworker.process.children import Child, Children, Exit
 from mailworker.process.cycle import Cycle
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
-from mailworker.config.settings import Address, InetAddress
 from mailworker.errors import Party
+from mailworker.model import Address, InetAddress
 from mailworker.native.tls.certificate import is_address
 from mailworker.native.tls.connection import Session
 from mailworker.native.tls.context import Context

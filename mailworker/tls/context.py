@@ -6,7 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from mailworker.config.settings import SslSettings, VerifyClient
+from mailworker.config.settings import SslSettings
+from mailworker.model import VerifyClient
 from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import NotSupported
 from mailworker.native.tls.session_table import SessionTable

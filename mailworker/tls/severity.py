@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mailworker.config.settings import Level
 from mailworker.errors import TlsError
+from mailworker.model import Level
 
 # Reason numbers of OpenSSL's SSL library (sslerr.h) that a peer alone can bring about, as nginx's
 # ngx_ssl_connection_error() sorts them. A number never changes its meaning.

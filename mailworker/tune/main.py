@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mailworker.config.load import load
-from mailworker.config.settings import Level, Settings
+from mailworker.config.settings import Settings
 from mailworker.errors import ConfigError, StartError
+from mailworker.model import Level
 from mailworker.process.system.processors import allowed_processors, usable_processors
 from mailworker.tune import report
 from mailworker.tune.advice import advise

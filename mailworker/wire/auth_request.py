@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mailworker.config.settings import AuthMethod, Protocol
 from mailworker.errors import Party, ProtocolError
+from mailworker.model import AuthMethod, Protocol
 from mailworker.wire.proxy_protocol import ProxyHeader
 from mailworker.wire.secret import Secret
 

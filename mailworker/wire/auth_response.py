@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
-from mailworker.config.settings import Address, InetAddress, UnixAddress
 from mailworker.errors import Party, ProtocolError, escape
+from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.wire.secret import Secret
 
 RESPONSE_HEADER_LIMIT = 32768

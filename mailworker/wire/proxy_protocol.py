@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
-from mailworker.config.settings import Address, InetAddress
 from mailworker.errors import Party, ProtocolError, escape
+from mailworker.model import Address, InetAddress
 from mailworker.wire.confidential import without_secrets
 
 V1_LIMIT = 107

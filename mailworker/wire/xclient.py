@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from mailworker.config.settings import Address, InetAddress
 from mailworker.errors import Party, ProtocolError
+from mailworker.model import Address, InetAddress
 
 COMMAND_LIMIT = 512
 """Bytes of one XCLIENT command with its CRLF (XCLIENT_README; RFC 5321 section 4.5.3.1.4)."""

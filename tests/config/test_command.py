@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mailworker.config.load import load
-from mailworker.config.settings import Level
 from mailworker.errors import ConfigError, UnreadableError
+from mailworker.model import Level
 from tests.config.conftest import Load
 
 

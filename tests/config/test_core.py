@@ -11,17 +11,9 @@ from pathlib import Path
 import pytest
 
 from mailworker.config.events import METHOD
-from mailworker.config.settings import (
-    CpuAffinity,
-    FileLog,
-    Level,
-    LogTarget,
-    MemoryLog,
-    StderrLog,
-    SyslogLog,
-    User,
-)
+from mailworker.config.settings import CpuAffinity, FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog, User
 from mailworker.errors import ConfigError
+from mailworker.model import Level
 from mailworker.process.notices import event_method
 from tests.config.conftest import Load
 

@@ -8,20 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import (
-    AuthMethod,
-    FileLog,
-    InetAddress,
-    Keepalive,
-    Level,
-    Listen,
-    Protocol,
-    ProxyProtocol,
-    StderrLog,
-    UnixAddress,
-)
+from mailworker.config.settings import FileLog, Keepalive, Listen, StderrLog
 from mailworker.config.xclient_guard import XclientGuard
 from mailworker.errors import ConfigError
+from mailworker.model import AuthMethod, InetAddress, Level, Protocol, ProxyProtocol, UnixAddress
 from tests.config.conftest import Load, LoadServer
 
 PAGE = 4096

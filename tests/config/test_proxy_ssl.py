@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
-from mailworker.config.settings import Level
 from mailworker.errors import ConfigError
+from mailworker.model import Level
 from tests.config.conftest import Load, LoadServer
 from tests.support.settings import proxy_ssl_settings
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import Level, SessionCache, SharedZone, SslSettings, Starttls, VerifyClient
+from mailworker.config.settings import SessionCache, SharedZone, SslSettings
 from mailworker.errors import ConfigError
+from mailworker.model import Level, Starttls, VerifyClient
 from tests.config.conftest import Load, LoadServer
 
 CERTIFICATE = "ssl_certificate a.pem; ssl_certificate_key a.key;"

@@ -11,7 +11,8 @@ import pytest
 
 from mailworker import config
 from mailworker.config.load import load
-from mailworker.config.settings import InetAddress, Protocol, Settings
+from mailworker.config.settings import Settings
+from mailworker.model import InetAddress, Protocol
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -8,10 +8,10 @@ from unittest.mock import patch
 
 import pytest
 
-from mailworker.config.settings import InetAddress, UnixAddress
 from mailworker.errors import ConnectionLost, OutOfConnections, Party
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
+from mailworker.model import InetAddress, UnixAddress
 from tests.event.bench import Bench
 
 

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from mailworker.config.settings import Address, EventsSettings, InetAddress
+from mailworker.config.settings import EventsSettings
 from mailworker.errors import StartError
 from mailworker.event.listener import Listener, check_accepting
 from mailworker.event.loop import Loop
+from mailworker.model import Address, InetAddress
 from mailworker.native.core import sockets
 from mailworker.native.core.sockets import accept
 from tests.event.bench import Alarm, Bench, Watcher, watch

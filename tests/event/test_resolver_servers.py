@@ -11,8 +11,8 @@ import dns.flags
 import dns.message
 import pytest
 
-from mailworker.config.settings import InetAddress
 from mailworker.errors import NotResolved
+from mailworker.model import InetAddress
 from tests.support.name_server import Answer, build, code, in_turn, records, silence, truncated
 from tests.support.patience import PATIENCE
 from tests.support.resolver import POINTER, PTR, ResolverBench

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.config.settings import Level
 from mailworker.errors import LONGEST_VALUE, escape
 from mailworker.log.line import MAX_LINE, LineBuilder, describe
+from mailworker.model import Level
 
 
 @pytest.mark.parametrize(

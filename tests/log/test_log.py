@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import FileLog, Level, MemoryLog, StderrLog, SyslogLog
+from mailworker.config.settings import FileLog, MemoryLog, StderrLog, SyslogLog
 from mailworker.errors import StartError
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
+from mailworker.model import Level
 
 
 def test_each_target_has_its_own_level(tmp_path: Path) -> None:

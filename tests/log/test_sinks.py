@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.log.sinks import FileSink, MemorySink, StderrSink, SyslogSink
+from mailworker.model import Level
 from tests.support.patience import PATIENCE
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mailworker.config.settings import Protocol
+from mailworker.model import Protocol
 from tests.support.backend import Script, conversation, echo
 
 CREDENTIALS = b64encode(b"\0user@example.com\0secret")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import InetAddress, MailServer, Protocol
+from mailworker.config.settings import MailServer
+from mailworker.model import InetAddress, Protocol
 from mailworker.tls.context import TlsContext
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import Script, ScriptedServer

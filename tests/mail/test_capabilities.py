@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.config.settings import AuthMethod, Protocol, Starttls
 from mailworker.mail.capabilities import capabilities, mechanisms
+from mailworker.model import AuthMethod, Protocol, Starttls
 from tests.mail.dialogue.dialogues import converse, server_of
 from tests.support.memory_stream import MemoryStream, MemoryTls
 from tests.support.settings import dialogue_settings, mail_server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.config.settings import Protocol, Starttls
+from mailworker.model import Protocol, Starttls
 from tests.mail.cases import IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.backend import conversation, hang, hang_up

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import InetAddress
+from mailworker.model import InetAddress
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted

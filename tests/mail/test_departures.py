@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mailworker.config.settings import Protocol, Starttls
+from mailworker.model import Protocol, Starttls
 from tests.mail.cases import CASES, IMAP, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted, rejected, wait

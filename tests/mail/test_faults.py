@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import AuthMethod, InetAddress, Protocol, UnixAddress
+from mailworker.model import AuthMethod, InetAddress, Protocol, UnixAddress
 from tests.mail.cases import CASES, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted, response, wait

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import InetAddress, Protocol, ProxyProtocol, VerifyClient
+from mailworker.model import InetAddress, Protocol, ProxyProtocol, VerifyClient
 from mailworker.wire.proxy_protocol import TlsTlvs, build_v2
 from tests.mail.cases import IMAP
 from tests.mail.conftest import Scene

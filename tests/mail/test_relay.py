@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import Protocol
+from mailworker.model import Protocol
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import AuthService

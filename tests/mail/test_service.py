@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from mailworker.config.settings import Protocol
+from mailworker.model import Protocol
 from tests.mail.cases import IMAP
 from tests.mail.conftest import Scene
 from tests.support.backend import hang

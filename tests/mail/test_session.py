@@ -7,7 +7,7 @@ from base64 import b64encode
 
 import pytest
 
-from mailworker.config.settings import AuthMethod, InetAddress, Protocol, Starttls
+from mailworker.model import AuthMethod, InetAddress, Protocol, Starttls
 from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted, rejected, wait

@@ -9,7 +9,8 @@ from typing import Any
 import dns.message
 import pytest
 
-from mailworker.config.settings import Protocol, ResolverSettings
+from mailworker.config.settings import ResolverSettings
+from mailworker.model import Protocol
 from tests.mail.cases import SMTP
 from tests.mail.conftest import Scene
 from tests.support.name_server import records

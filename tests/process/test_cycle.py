@@ -4,7 +4,8 @@ import socket
 
 import pytest
 
-from mailworker.config.settings import InetAddress, Listen
+from mailworker.config.settings import Listen
+from mailworker.model import InetAddress
 from mailworker.process.cycle import Cycle
 from mailworker.process.listeners import BoundListener, Endpoint
 from tests.support.recorded_log import RecordedLog

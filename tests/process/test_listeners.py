@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import InetAddress, Keepalive, Listen, MailServer, Protocol, UnixAddress
+from mailworker.config.settings import Keepalive, Listen, MailServer
 from mailworker.errors import StartError
+from mailworker.model import InetAddress, Protocol, UnixAddress
 from mailworker.process.listeners import BoundListener, Endpoint, Opening, plan_listeners, rehearse
 from tests.support.ports import Ports
 from tests.support.recorded_log import RecordedLog

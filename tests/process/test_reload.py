@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mailworker.config.load import load
-from mailworker.config.settings import Protocol
 from mailworker.errors import ConfigError, UnreadableError
+from mailworker.model import Protocol
 from mailworker.process import reading
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.reload import Reload

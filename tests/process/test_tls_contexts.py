@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import MailServer, Protocol, SessionCache, SharedZone, SslSettings
+from mailworker.config.settings import MailServer, SessionCache, SharedZone, SslSettings
+from mailworker.model import Protocol
 from mailworker.native.tls.context import Context
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.tls_contexts import TlsContexts

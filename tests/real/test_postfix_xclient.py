@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import InetAddress
+from mailworker.model import InetAddress
 from mailworker.wire.xclient import build, listed_attributes
 from tests.real.clients import TIMEOUT, Clients, Security
 from tests.real.proxy import Proxy, is_oracle

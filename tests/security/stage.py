@@ -13,7 +13,7 @@ from string import Template
 import psutil
 import pytest
 
-from mailworker.config.settings import InetAddress
+from mailworker.model import InetAddress
 from tests.security.records import Records
 from tests.security.speech import SPEECHES, Speech
 from tests.support.auth import AuthService, accepted

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailworker.config.settings import InetAddress
+from mailworker.model import InetAddress
 from tests.security.speech import Speech
 from tests.security.stage import Stage, of_each
 from tests.support.auth import accepted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailworker.config.settings import Address, InetAddress
+from mailworker.model import Address, InetAddress
 from tests.support.backend import Script, ScriptedServer
 from tests.support.peer import Peer
 

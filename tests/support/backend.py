@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from mailworker.config.settings import InetAddress
+from mailworker.model import InetAddress
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from mailworker.config.settings import InetAddress
+from mailworker.model import InetAddress
 
 _PIECE = 65536
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)

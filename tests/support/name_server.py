@@ -15,7 +15,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from mailworker.config.settings import InetAddress
+from mailworker.model import InetAddress
 from tests.support.patience import PATIENCE
 
 # Builds the datagrams, or the messages over TCP, that answer a query.

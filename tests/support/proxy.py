@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mailworker.config.networks import Network
-from mailworker.config.settings import InetAddress, Listen, MailServer
+from mailworker.config.settings import Listen, MailServer
 from mailworker.event.loop import Loop
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
+from mailworker.model import InetAddress
 from mailworker.tls.backend import UpstreamTls
 from mailworker.tls.context import TlsContext
 from tests.support.patience import PATIENCE

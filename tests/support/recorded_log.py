@@ -6,8 +6,8 @@ import re
 import threading
 import time
 
-from mailworker.config.settings import Level
 from mailworker.log.log import Log
+from mailworker.model import Level
 from tests.support.patience import PATIENCE
 
 # Time, level and process; the rest is what tests are about.

@@ -7,13 +7,14 @@ from contextlib import ExitStack
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
-from mailworker.config.settings import InetAddress, ResolverSettings
+from mailworker.config.settings import ResolverSettings
 from mailworker.errors import MailworkerError
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.event.resolver import Resolver
 from mailworker.event.task import Task
 from mailworker.event.timers import Timed
+from mailworker.model import InetAddress
 from tests.support.name_server import Answer, NameServer, records
 from tests.support.patience import PATIENCE
 from tests.support.recorded_log import RecordedLog

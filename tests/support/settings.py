@@ -9,25 +9,19 @@ from typing import Any
 from mailworker.config.networks import Network
 from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.settings import (
-    Address,
     AuthHttpSettings,
-    AuthMethod,
     CoreSettings,
     DialogueSettings,
     EventsSettings,
-    InetAddress,
     Listen,
     MailServer,
-    Protocol,
-    ProxyProtocol,
     ProxySettings,
     ResolverSettings,
     SessionCache,
     Settings,
     SslSettings,
-    Starttls,
-    VerifyClient,
 )
+from mailworker.model import Address, AuthMethod, InetAddress, Protocol, ProxyProtocol, Starttls, VerifyClient
 from tests.support.certificates import Certificate
 from tests.support.patience import PATIENCE
 

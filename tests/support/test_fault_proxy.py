@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 
-from mailworker.config.settings import InetAddress
+from mailworker.model import InetAddress
 from tests.support.backend import ScriptedServer, echo
 from tests.support.fault_proxy import Ending, Fault, FaultProxy, Faults, cut, drip
 from tests.support.peer import Peer

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import Address, InetAddress, UnixAddress
 from mailworker.errors import ConfigError
+from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.tls.backend import UpstreamTls
 from mailworker.tls.connection import TlsConnection
 from tests.support.certificates import CertificateAuthority, ecdsa_key

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from mailworker.config.settings import MailServer, Protocol
+from mailworker.config.settings import MailServer
+from mailworker.model import Protocol
 from mailworker.tls.certificate import check_servers
 from tests.support.certificates import Certificate
 from tests.support.settings import mail_server, proxy_settings, proxy_ssl_settings, ssl_settings

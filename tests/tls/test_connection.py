@@ -11,8 +11,8 @@ import psutil
 import pytest
 from OpenSSL import SSL
 
-from mailworker.config.settings import Level
 from mailworker.errors import ConnectionLost, Party, TlsError
+from mailworker.model import Level
 from mailworker.native.tls._native import ffi, lib
 from mailworker.tls.connection import Want
 from mailworker.tls.severity import severity

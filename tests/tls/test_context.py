@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from mailworker.config.settings import Level, VerifyClient
 from mailworker.errors import TlsError
+from mailworker.model import Level, VerifyClient
 from mailworker.native.tls.certificate import load_certificates
 from mailworker.tls.context import TlsContext
 from mailworker.tls.severity import severity

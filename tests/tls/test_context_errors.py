@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from mailworker.config.settings import VerifyClient
 from mailworker.errors import ConfigError
+from mailworker.model import VerifyClient
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate
 from tests.support.daemon import ServerUnavailable, find_program

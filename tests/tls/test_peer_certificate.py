@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from mailworker.config.settings import VerifyClient
+from mailworker.model import VerifyClient
 from tests.support.certificates import Certificate, self_signed
 from tests.support.daemon import ServerUnavailable
 from tests.support.nginx import Nginx

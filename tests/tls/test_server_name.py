@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import InetAddress
+from mailworker.model import InetAddress
 from mailworker.native.tls.certificate import load_certificates
 from mailworker.tls.backend import UpstreamTls
 from mailworker.tls.connection import Want

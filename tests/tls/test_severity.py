@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.config.settings import Level
 from mailworker.errors import Party, TlsError
+from mailworker.model import Level
 from mailworker.tls.severity import severity
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.config.settings import AuthMethod, Protocol
 from mailworker.errors import Party, ProtocolError
+from mailworker.model import AuthMethod, Protocol
 from mailworker.wire.auth_request import AuthHttpTemplate, AuthRequest, ClientCertificate, SmtpEnvelope, TlsFacts
 from mailworker.wire.proxy_protocol import ProxyHeader, ProxyTexts
 from mailworker.wire.secret import Secret

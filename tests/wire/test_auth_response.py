@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.config.settings import InetAddress, UnixAddress
 from mailworker.errors import Party, ProtocolError
+from mailworker.model import InetAddress, UnixAddress
 from mailworker.wire.auth_response import (
     DEFAULT_ERROR_CODE,
     RESPONSE_HEADER_LIMIT,

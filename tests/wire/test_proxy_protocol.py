@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.config.settings import Address, InetAddress, UnixAddress
 from mailworker.errors import Party, ProtocolError
+from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.wire.proxy_protocol import (
     V1_LIMIT,
     V2_FITTING,

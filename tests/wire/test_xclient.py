@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.config.settings import Address, InetAddress, UnixAddress
 from mailworker.errors import Party, ProtocolError
+from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.wire.xclient import COMMAND_LIMIT, build, listed_attributes, xtext
 
 V4 = InetAddress("192.0.2.1", 1)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mailworker.config.settings import Address, ProxySettings
+from mailworker.config.settings import ProxySettings
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
 from mailworker.event.stream import SocketStream
 from mailworker.mail.dialogue.dialogue import Login
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import Address
 from mailworker.tls.backend import Backend
 from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, Reply, SmtpReplyReader
 from mailworker.wire.secret import Secret

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from secrets import randbelow
 
-from mailworker.config.settings import InetAddress
 from mailworker.errors import ConnectionLost, NotResolved, Party, ProtocolError, TimedOut
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import InetAddress
 from mailworker.wire.auth_response import BackendName
 
 

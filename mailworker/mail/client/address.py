@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from mailworker.config.settings import Address, InetAddress, UnixAddress
 from mailworker.event.stream import Stream
+from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.wire.proxy_protocol import V2_LIMIT, ProxyHeader, broken, parse
 
 Networks = tuple[IPv4Network | IPv6Network | str, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailworker.config.settings import Address, AuthMethod, Listen, MailServer, Protocol, ProxyProtocol
+from mailworker.config.settings import Listen, MailServer
 from mailworker.errors import Party, ProtocolError
 from mailworker.event.stream import SocketStream
 from mailworker.mail.backend.backend import Introduction
@@ -10,6 +10,7 @@ from mailworker.mail.client.address import Networks, client_ip, read_proxy_heade
 from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.client.tls import tls_facts, tls_tlvs
 from mailworker.mail.dialogue.dialogue import Login
+from mailworker.model import Address, AuthMethod, Protocol, ProxyProtocol
 from mailworker.native.core.sockets import local_address
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_request import AuthRequest, TlsFacts

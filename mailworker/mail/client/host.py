@@ -6,12 +6,13 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol
 
-from mailworker.config.settings import Address, ResolverSettings, UnixAddress
+from mailworker.config.settings import ResolverSettings
 from mailworker.errors import HostNotFound, NotResolved, escape
 from mailworker.event import resolver as event_resolver
 from mailworker.event.connections import Connections
 from mailworker.log.log import Log
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import Address, UnixAddress
 
 UNAVAILABLE: Final = b"[UNAVAILABLE]"
 """There is no name, or nobody was asked for it (Postfix, XCLIENT_README)."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mailworker.config.settings import SslSettings, VerifyClient
+from mailworker.config.settings import SslSettings
 from mailworker.mail.dialogue.dialogue import Dialogue
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import VerifyClient
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_request import ClientCertificate, TlsFacts
 from mailworker.wire.proxy_protocol import TlsTlvs

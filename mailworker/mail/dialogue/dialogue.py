@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from time import monotonic, time
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from mailworker.config.settings import AuthMethod, Starttls
 from mailworker.errors import ConnectionLost, Party, ProtocolError, TimedOut, escape
 from mailworker.event.stream import Stream
 from mailworker.event.task import sleep
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import AuthMethod, Starttls
 from mailworker.wire.auth_request import SmtpEnvelope
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand, TooLongCommand

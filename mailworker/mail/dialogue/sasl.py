@@ -6,8 +6,8 @@ from base64 import b64encode
 from contextlib import suppress
 from typing import Any
 
-from mailworker.config.settings import AuthMethod
 from mailworker.mail.dialogue.dialogue import Dialogue, Login, LoginRefused, Refused
+from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.sasl import (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from time import monotonic
 
-from mailworker.config.settings import AuthMethod
 from mailworker.errors import TimedOut, escape
 from mailworker.event.stream import Stream
 from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused, Request
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import AuthMethod
 from mailworker.wire.auth_request import SmtpEnvelope
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.confidential import without_secrets

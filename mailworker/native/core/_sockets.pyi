@@ -1,6 +1,6 @@
 """Sockets by their descriptors; a function gives -errno, a negative number, where its call fails."""
 
-from mailworker.config.settings import Address
+from mailworker.model import Address
 
 def accept(listening: int) -> tuple[int, Address] | int:
     """A connection's descriptor, and who made it; clients of a unix socket have no name."""

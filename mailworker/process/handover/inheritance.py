@@ -8,10 +8,11 @@ import socket
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 
-from mailworker.config.settings import Address, InetAddress, Level, Listen, UnixAddress
+from mailworker.config.settings import Listen
 from mailworker.errors import escape
 from mailworker.log.line import describe
 from mailworker.log.log import Log
+from mailworker.model import Address, InetAddress, Level, UnixAddress
 from mailworker.process.handover import zones as zone_handover
 from mailworker.process.listeners import BoundListener, Endpoint
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from mailworker.config.settings import Level
 from mailworker.errors import StartError
 from mailworker.log.line import describe
+from mailworker.model import Level
 from mailworker.process.cycle import Cycle
 from mailworker.process.handover import inheritance
 from mailworker.process.handover.inheritance import Inheritance

@@ -6,9 +6,9 @@ import ctypes
 import os
 import sys
 
-from mailworker.config.settings import Level
 from mailworker.log.line import describe
 from mailworker.log.log import Log
+from mailworker.model import Level
 
 # linux/prctl.h
 _PR_SET_DUMPABLE = 4

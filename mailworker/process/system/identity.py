@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 
 import psutil
 
-from mailworker.config.settings import CoreSettings, CpuAffinity, Level, User
+from mailworker.config.settings import CoreSettings, CpuAffinity, User
 from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log
+from mailworker.model import Level
 from mailworker.process.system.hardening import harden
 from mailworker.process.system.processors import allowed_processors
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from mailworker.config.settings import InetAddress, Protocol
+from mailworker.model import InetAddress, Protocol
 from tests.mail.cases import IMAP, all_protocols
 from tests.mail.cases import Case as Login
 from tests.mail.conftest import Scene

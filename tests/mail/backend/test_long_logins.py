@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from mailworker.config.settings import Protocol
+from mailworker.model import Protocol
 from tests.mail.cases import AUTH_PLAIN, IMAP, POP3
 from tests.mail.conftest import Scene
 from tests.support.backend import Script, conversation, echo

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import AuthMethod, Protocol
 from mailworker.config.xclient_guard import XclientGuard
+from mailworker.model import AuthMethod, Protocol
 from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, SMTP
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import InetAddress, Protocol, ProxyProtocol
+from mailworker.model import InetAddress, Protocol, ProxyProtocol
 from mailworker.wire.proxy_protocol import build_v1
 from tests.mail.cases import CASES, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene

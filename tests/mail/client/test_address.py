@@ -6,7 +6,6 @@ from ipaddress import ip_network
 
 import pytest
 
-from mailworker.config.settings import Address, InetAddress, Protocol, ProxyProtocol, UnixAddress
 from mailworker.mail.client.address import (
     Networks,
     client_ip,
@@ -14,6 +13,7 @@ from mailworker.mail.client.address import (
     read_proxy_header,
     real_client,
 )
+from mailworker.model import Address, InetAddress, Protocol, ProxyProtocol, UnixAddress
 from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2, parse
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene

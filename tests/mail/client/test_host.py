@@ -12,11 +12,12 @@ from ipaddress import IPv4Network, ip_address
 import dns.message
 import pytest
 
-from mailworker.config.settings import InetAddress, Protocol, ResolverSettings, UnixAddress
+from mailworker.config.settings import ResolverSettings
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.mail.client.host import TEMPUNAVAIL, UNAVAILABLE, IpAddress, find_host
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import InetAddress, Protocol, UnixAddress
 from tests.mail.cases import IMAP, POP3, SMTP
 from tests.mail.cases import Case as LoginCase
 from tests.mail.conftest import Scene

@@ -6,11 +6,12 @@ import threading
 
 import pytest
 
-from mailworker.config.settings import InetAddress, Protocol, ResolverSettings
+from mailworker.config.settings import ResolverSettings
 from mailworker.event.datagrams import MOST_SOCKETS
 from mailworker.mail.client.host import TEMPUNAVAIL
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
+from mailworker.model import InetAddress, Protocol
 from tests.mail.cases import SMTP
 from tests.mail.client.test_host import HOST, POINTER, TIMEOUT, Case, held, resolver_settings
 from tests.mail.conftest import Scene

@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from mailworker.config.settings import Protocol, Starttls, VerifyClient
+from mailworker.model import Protocol, Starttls, VerifyClient
 from tests.mail.cases import IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import AuthService

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import AuthMethod, MailServer, Protocol
+from mailworker.config.settings import MailServer
 from mailworker.errors import ConnectionLost, TimedOut
 from mailworker.mail.dialogue.dialogue import Dialogue, Login
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.protocols import PROTOCOLS
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import AuthMethod, Protocol
 from mailworker.wire.auth_request import SmtpEnvelope
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.secret import Secret

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.config.settings import AuthMethod, Protocol, Starttls
+from mailworker.model import AuthMethod, Protocol, Starttls
 from tests.mail.dialogue.dialogues import ALL_METHODS, OVER, Case, check, names, plain
 
 NO = b"refused\r\n"

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from mailworker.config.settings import AuthMethod, Protocol
 from mailworker.mail.dialogue.dialogue import Login
+from mailworker.model import AuthMethod, Protocol
 from mailworker.wire.auth_response import Rejected
 from tests.mail.dialogue.dialogues import (
     ALL_METHODS,

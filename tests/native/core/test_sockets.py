@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import Address, InetAddress, UnixAddress
+from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.native.core import _sockets
 from mailworker.native.core.sockets import (
     accept,

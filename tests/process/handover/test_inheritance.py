@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import InetAddress, UnixAddress
+from mailworker.model import InetAddress, UnixAddress
 from mailworker.process.handover.inheritance import Inheritance, announce
 from tests.support.recorded_log import RecordedLog
 

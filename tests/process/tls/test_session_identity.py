@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import Protocol, SessionCache, SharedZone, SslSettings, VerifyClient
+from mailworker.config.settings import SessionCache, SharedZone, SslSettings
+from mailworker.model import Protocol, VerifyClient
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.shm.zone import Zones
 from mailworker.tls.context import TlsContext
