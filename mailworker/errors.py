@@ -64,7 +64,7 @@ class Party(Enum):
 
     CLIENT = "client"
     AUTH_SERVICE = "auth http server"
-    UPSTREAM = "upstream"
+    BACKEND = "upstream"
     RESOLVER = "resolver"
 
 

@@ -68,5 +68,5 @@ class Connections:
 
 
 def _failure(address: Address, party: Party, call: str, number: int) -> ConnectionLost:
-    name = address.bare if party is Party.UPSTREAM and isinstance(address, InetAddress) else address
+    name = address.bare if party is Party.BACKEND and isinstance(address, InetAddress) else address
     return ConnectionLost(party, f"connect() to {name}" if call == "connect()" else call, number)

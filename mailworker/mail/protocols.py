@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mailworker.event.stream import Stream
-from mailworker.mail.backend.backend import Introduction, ReplyReader, Upstream
+from mailworker.mail.backend.backend import Backend, Introduction, ReplyReader
 from mailworker.mail.backend.login import imap_log_in, pop3_log_in
 from mailworker.mail.backend.smtp import smtp_log_in
 from mailworker.mail.backend.starttls import imap_starttls, pop3_starttls, smtp_starttls
@@ -18,7 +18,7 @@ from mailworker.mail.dialogue.smtp import SmtpDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Protocol
-from mailworker.tls.backend import Backend
+from mailworker.tls.backend import TlsPeer
 from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader
 
 
@@ -28,16 +28,16 @@ class MailProtocol:
 
     dialogue: Callable[[Stream, Server, SessionLog], Dialogue[Any]]
     reply_reader: Callable[[int], ReplyReader]
-    starttls: Callable[[Upstream, Any, Introduction], Awaitable[None]]
-    log_in: Callable[[Upstream, Any, Introduction], Awaitable[bytes]]
+    starttls: Callable[[Backend, Any, Introduction], Awaitable[None]]
+    log_in: Callable[[Backend, Any, Introduction], Awaitable[bytes]]
 
-    async def log_in_over_tls(self, upstream: Upstream, dialogue: Any, who: Introduction, backend: Backend) -> bytes:
+    async def log_in_over_tls(self, backend: Backend, dialogue: Any, who: Introduction, peer: TlsPeer) -> bytes:
         """As `log_in`, but let nobody else read it."""
-        if backend.starttls:
-            await self.starttls(upstream, dialogue, who)
-        await upstream.start_tls(backend)
-        reply = await self.log_in(upstream, dialogue, who)
-        upstream.remember(backend)
+        if peer.starttls:
+            await self.starttls(backend, dialogue, who)
+        await backend.start_tls(peer)
+        reply = await self.log_in(backend, dialogue, who)
+        backend.remember(peer)
         return reply
 
 

@@ -24,7 +24,7 @@ class Relay(Timed):
     That time is proxy_timeout; once one side has ended its input, the other has `timeout` to follow.
     """
 
-    __slots__ = ("_client", "_log", "_relays", "_settings", "_upstream")
+    __slots__ = ("_backend", "_client", "_log", "_relays", "_settings")
 
     def __init__(
         self,
@@ -32,16 +32,16 @@ class Relay(Timed):
         settings: MailServer,
         log: SessionLog,
         client: tuple[SocketStream, bytes],
-        upstream: tuple[SocketStream, bytes],
+        backend: tuple[SocketStream, bytes],
     ) -> None:
         super().__init__()
         self._relays = relays
         self._settings = settings
         self._log = log
         log.server = intern(log.server)  # thousands of idle sessions have these in common
-        log.upstream = log.upstream and intern(log.upstream)
+        log.backend = log.backend and intern(log.backend)
         self._client = self._take(*client)
-        self._upstream = self._take(*upstream)
+        self._backend = self._take(*backend)
 
     def _take(self, stream: SocketStream, pending: bytes) -> Side:
         relays = self._relays
@@ -54,7 +54,7 @@ class Relay(Timed):
         """Begin, with what was read before the relay was there."""
         loop = self._relays.loop
         loop.set_deadline(self, loop.now + self._settings.proxy.timeout)
-        self._client.begin(self._upstream)
+        self._client.begin(self._backend)
 
     def half_close(self) -> None:
         """A side's call: it is the first that has ended its input."""
@@ -78,7 +78,7 @@ class Relay(Timed):
         self.close()
 
     def _blame(self, side: Side, doing: str, call: str, error: int) -> None:
-        party = Party.CLIENT if side is self._client else Party.UPSTREAM
+        party = Party.CLIENT if side is self._client else Party.BACKEND
         self._log.action = f"proxying and {doing} {party.value}"
         self._log.fault(failure(party, call, error))
 
@@ -102,22 +102,22 @@ class Relay(Timed):
         """End because of a bug, which is nobody else's business."""
         self._log.action = "proxying"
         self._log.bug(bug)
-        if not self._upstream.closed:
+        if not self._backend.closed:
             self.close()
 
     def close(self) -> None:
         """Close both connections."""
         self._relays.loop.cancel_deadline(self)
         self._client.close()
-        self._upstream.close()
+        self._backend.close()
         self._relays.forget(self)
 
     @property
     def _due(self) -> float:
         """When the relay ends if no byte comes from either side."""
-        client, upstream, settings = self._client, self._upstream, self._settings
-        half_closed = client.ended or upstream.ended
-        return max(client.active, upstream.active) + (settings.timeout if half_closed else settings.proxy.timeout)
+        client, backend, settings = self._client, self._backend, self._settings
+        half_closed = client.ended or backend.ended
+        return max(client.active, backend.active) + (settings.timeout if half_closed else settings.proxy.timeout)
 
 
 class Relays:
@@ -136,10 +136,10 @@ class Relays:
         settings: MailServer,
         log: SessionLog,
         client: tuple[SocketStream, bytes],
-        upstream: tuple[SocketStream, bytes],
+        backend: tuple[SocketStream, bytes],
     ) -> None:
         """Relay between two streams; each comes with the bytes that were read from it and are still to be passed on."""
-        relay = Relay(self, settings, log, client, upstream)
+        relay = Relay(self, settings, log, client, backend)
         self._live[relay] = None
         relay.start()
 

@@ -12,7 +12,7 @@ from mailworker.mail.capabilities import Capabilities, capabilities
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.once import Once
 from mailworker.model import Starttls
-from mailworker.tls.backend import UpstreamTls
+from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 
 
@@ -20,7 +20,7 @@ class ServerTls(NamedTuple):
     """What encrypts a server's connections: with clients, and with backends; None for neither."""
 
     clients: TlsContext | None = None
-    backends: UpstreamTls | None = None
+    backends: BackendTls | None = None
 
 
 class Server:
@@ -34,6 +34,7 @@ class Server:
     __slots__ = (
         "authenticator",
         "backend_resolver",
+        "backend_tls",
         "capabilities",
         "client_resolver",
         "log",
@@ -41,13 +42,12 @@ class Server:
         "starttls_only",
         "tls",
         "told",
-        "upstream_tls",
     )
 
     def __init__(self, settings: MailServer, log: Log, tls: ServerTls) -> None:
         self.settings = settings
         self.log = log
-        self.tls, self.upstream_tls = tls
+        self.tls, self.backend_tls = tls
         self.starttls_only = settings.starttls is Starttls.ONLY
         self.client_resolver: Resolver | None = None
         self.backend_resolver: Resolver | None = None

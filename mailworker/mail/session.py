@@ -8,7 +8,7 @@ from typing import Any
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, TimedOut, escape
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
-from mailworker.mail.backend.backend import Upstream
+from mailworker.mail.backend.backend import Backend
 from mailworker.mail.backend.named import connect_by_name
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import find_host
@@ -33,6 +33,7 @@ class Session:
 
     __slots__ = (
         "_attempts",
+        "_backend",
         "_client",
         "_connections",
         "_dialogue",
@@ -40,7 +41,6 @@ class Session:
         "_relays",
         "_server",
         "_stream",
-        "_upstream",
     )
 
     def __init__(
@@ -53,7 +53,7 @@ class Session:
         self._relays = relays
         self._log = log
         self._dialogue: Dialogue[Any] = PROTOCOLS[server.settings.protocol].dialogue(self._stream, server, self._log)
-        self._upstream: SocketStream | None = None
+        self._backend: SocketStream | None = None
         self._attempts = 0
 
     async def run(self) -> None:
@@ -63,14 +63,14 @@ class Session:
                 last_words = await self._serve()
             except Exception as error:
                 last_words = explain(error, self._dialogue, self._server, self._log)
-            self._close_upstream()  # the client may take its time to hear them
+            self._close_backend()  # the client may take its time to hear them
             if last_words is not None:
                 await self._take_leave(last_words)
         except PeerError as error:
             self._log.fault(error)  # the client did not even wait for our goodbye
         finally:
             self._stream.close()
-            self._close_upstream()
+            self._close_backend()
 
     async def _take_leave(self, last_words: bytes) -> None:
         self._renew_deadline()
@@ -178,7 +178,7 @@ class Session:
 
     async def _log_in(self, login: Login, accepted: Accepted) -> None:
         """Log in at the backend and leave the rest to a relay."""
-        settings, tls = self._server.settings, self._server.upstream_tls
+        settings, tls = self._server.settings, self._server.backend_tls
         who = self._client.introduction(login, accepted, settings)
         address, name = accepted.address, None
         if isinstance(address, BackendName):
@@ -187,9 +187,9 @@ class Session:
             stream, address = await connect_by_name(address, resolver, self._connections, settings.timeout, self._log)
         else:
             self._log.action = "connecting to upstream"
-            self._log.upstream = upstream_name(address)
-            stream = self._connections.connect(address, Party.UPSTREAM)
-        self._upstream = stream
+            self._log.backend = backend_name(address)
+            stream = self._connections.connect(address, Party.BACKEND)
+        self._backend = stream
         stream.deadline = self._connections.loop.now + settings.timeout
         if settings.proxy.socket_keepalive:
             sockets.keep_alive(stream.descriptor)
@@ -197,28 +197,28 @@ class Session:
             self._log.action = "sending PROXY protocol header to upstream"
             await stream.write(self._client.proxy_protocol(settings.proxy.proxy_protocol))
         protocol = PROTOCOLS[settings.protocol]
-        upstream = Upstream(stream, protocol.reply_reader(settings.proxy.buffer), settings.proxy.buffer, self._log)
+        backend = Backend(stream, protocol.reply_reader(settings.proxy.buffer), settings.proxy.buffer, self._log)
         if tls is None:
-            reply = await protocol.log_in(upstream, self._dialogue, who)
+            reply = await protocol.log_in(backend, self._dialogue, who)
         else:
-            reply = await protocol.log_in_over_tls(upstream, self._dialogue, who, tls.backend(address, name))
+            reply = await protocol.log_in_over_tls(backend, self._dialogue, who, tls.peer(address, name))
         self._log.action = None
         self._log.info("client logged in")
-        self._upstream = None
+        self._backend = None
         sockets.send_at_once(stream.descriptor)  # clients, unlike a login, do not wait for each reply
         self._relays.start(
-            settings, self._log, (self._stream, self._dialogue.take_input()), (stream, reply + upstream.rest())
+            settings, self._log, (self._stream, self._dialogue.take_input()), (stream, reply + backend.rest())
         )
 
-    def _close_upstream(self) -> None:
-        upstream, self._upstream = self._upstream, None
-        if upstream is not None:
-            upstream.close()
+    def _close_backend(self) -> None:
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.close()
 
     def _renew_deadline(self) -> None:
         self._stream.deadline = self._connections.loop.now + self._server.settings.timeout
 
 
-def upstream_name(address: Address) -> str:
+def backend_name(address: Address) -> str:
     """A backend as nginx logs it: Auth-Server and Auth-Port with a colon between, IPv6 too."""
     return address.bare if isinstance(address, InetAddress) else str(address)

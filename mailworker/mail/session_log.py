@@ -42,7 +42,7 @@ class SessionLog:
     `verbose` tells whether `debug` writes anything, which spares callers from composing it.
     """
 
-    __slots__ = ("_log", "action", "client", "login", "number", "server", "starttls", "upstream", "verbose")
+    __slots__ = ("_log", "action", "backend", "client", "login", "number", "server", "starttls", "verbose")
 
     def __init__(self, log: Log, number: int, client: str, server: str) -> None:
         self._log = log
@@ -53,7 +53,7 @@ class SessionLog:
         self.action: str | None = None
         self.starttls = False
         self.login = b""
-        self.upstream: str | None = None
+        self.backend: str | None = None
 
     def connected(self, peer: Address) -> None:
         """The one line without a suffix."""
@@ -96,8 +96,8 @@ class SessionLog:
         parts.append(f", server: {self.server}")
         if self.login:
             parts.append(f', login: "{escape(without_response(self.login))}"')
-        if self.upstream is not None:
-            parts.append(f", upstream: {self.upstream}")
+        if self.backend is not None:
+            parts.append(f", upstream: {self.backend}")
         return "".join(parts)
 
 
@@ -127,7 +127,7 @@ def _describe_auth_service(error: PeerError, peer: str) -> tuple[Level, str]:
     return Level.ERROR, f"auth http server {peer} {error}"
 
 
-def _describe_upstream(error: PeerError, _peer: str) -> tuple[Level, str]:
+def _describe_backend(error: PeerError, _peer: str) -> tuple[Level, str]:
     if isinstance(error, TimedOut):
         return Level.INFO, f"upstream timed out{_TIMED_OUT}"
     if isinstance(error, ConnectionLost):
@@ -152,5 +152,5 @@ def _describe(error: PeerError) -> str:
 _DESCRIBE: dict[Party, Callable[[PeerError, str], tuple[Level, str]]] = {
     Party.CLIENT: _describe_client,
     Party.AUTH_SERVICE: _describe_auth_service,
-    Party.UPSTREAM: _describe_upstream,
+    Party.BACKEND: _describe_backend,
 }

@@ -13,21 +13,21 @@ from mailworker.model import Level, Protocol
 from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zones
-from mailworker.tls.backend import UpstreamTls
+from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 
 
 class TlsContexts:
     """The contexts of each server that was added, in turn; equal servers share them."""
 
-    __slots__ = ("_built", "_conf_prefix", "_of_servers", "_upstreams", "_warn")
+    __slots__ = ("_backends", "_built", "_conf_prefix", "_of_servers", "_warn")
 
     def __init__(self, conf_prefix: Path, warn: Warn) -> None:
         """`conf_prefix`: see `TlsContext.build`; `warn` gets warnings."""
         self._built: dict[tuple[SslSettings, bytes], TlsContext] = {}
         self._conf_prefix = conf_prefix
         self._warn = warn
-        self._upstreams: dict[ProxySslSettings, UpstreamTls] = {}
+        self._backends: dict[ProxySslSettings, BackendTls] = {}
         self._of_servers: list[ServerTls] = []
 
     def __iter__(self) -> Iterator[ServerTls]:
@@ -36,7 +36,7 @@ class TlsContexts:
     def add(self, settings: SslSettings | None, proxy_settings: ProxySslSettings | None, protocol: Protocol) -> None:
         """Build the contexts of one more server, for its clients and its backends; raises ConfigError."""
         clients = None if settings is None else self._get(settings, protocol.value.encode())
-        backends = None if proxy_settings is None else self._get_upstream(proxy_settings)
+        backends = None if proxy_settings is None else self._get_backend(proxy_settings)
         self._of_servers.append(ServerTls(clients, backends))
 
     def share(self, zones: Zones) -> dict[TicketKeys, int]:
@@ -63,10 +63,10 @@ class TlsContexts:
             self._warn(Level.WARN, warning)
         return context
 
-    def _get_upstream(self, settings: ProxySslSettings) -> UpstreamTls:
-        if settings not in self._upstreams:
-            self._upstreams[settings] = UpstreamTls.build(settings, conf_prefix=self._conf_prefix)
-        return self._upstreams[settings]
+    def _get_backend(self, settings: ProxySslSettings) -> BackendTls:
+        if settings not in self._backends:
+            self._backends[settings] = BackendTls.build(settings, conf_prefix=self._conf_prefix)
+        return self._backends[settings]
 
 
 def _zone_of(context: TlsContext) -> SharedZone | None:

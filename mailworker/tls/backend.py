@@ -20,7 +20,7 @@ from mailworker.tls.loading import failure, failure_of, revoke, run_conf_command
 _MOST_SESSIONS: Final = 1024
 
 
-class UpstreamTls:
+class BackendTls:
     """What the TLS connections to the backends of one server have in common.
 
     Made once in the master, used by every worker, each of which resumes its own sessions.
@@ -34,7 +34,7 @@ class UpstreamTls:
         self.sessions: OrderedDict[tuple[Address, str | None], Session] = OrderedDict()  # of an address and a name
 
     @classmethod
-    def build(cls, settings: ProxySslSettings, *, conf_prefix: Path | None = None) -> UpstreamTls:
+    def build(cls, settings: ProxySslSettings, *, conf_prefix: Path | None = None) -> BackendTls:
         """Apply all of `settings`; see `TlsContext.build`. Raises ConfigError."""
         with failure():
             native = Context(client=True)
@@ -50,41 +50,41 @@ class UpstreamTls:
         run_conf_commands(native, settings.conf_commands, conf_prefix)
         return cls(settings, native)
 
-    def backend(self, address: Address, name: str | None = None) -> Backend:
+    def peer(self, address: Address, name: str | None = None) -> TlsPeer:
         """The one at `address`; `name` is how the auth service calls it, None where it does not."""
-        return Backend(self, address, self.settings.name or name)
+        return TlsPeer(self, address, self.settings.name or name)
 
 
-class Backend:
+class TlsPeer:
     """A backend that is spoken to over TLS."""
 
-    __slots__ = ("_address", "_name", "_upstream")
+    __slots__ = ("_address", "_name", "_tls")
 
-    def __init__(self, upstream: UpstreamTls, address: Address, name: str | None) -> None:
-        self._upstream = upstream
+    def __init__(self, tls: BackendTls, address: Address, name: str | None) -> None:
+        self._tls = tls
         self._address = address
         self._name = name
 
     @property
     def starttls(self) -> bool:
         """Whether it has to be asked for TLS in clear."""
-        return self._upstream.settings.starttls
+        return self._tls.settings.starttls
 
     def connection(self, descriptor: int) -> TlsConnection:
         """A connection that is to shake hands, as the client; see `Connection`."""
-        upstream = self._upstream
-        connection = TlsConnection(upstream.native, descriptor, Party.UPSTREAM)
+        tls = self._tls
+        connection = TlsConnection(tls.native, descriptor, Party.BACKEND)
         name = self._name
-        if upstream.settings.server_name and name is not None and not is_address(name):
+        if tls.settings.server_name and name is not None and not is_address(name):
             connection.ask_for(os.fsencode(name))  # nobody may be asked for by an address (RFC 6066 section 3)
-        session = upstream.sessions.get((self._address, name))
+        session = tls.sessions.get((self._address, name))
         if session is not None:
             connection.resume(session)
         return connection
 
     def refusal(self, connection: TlsConnection) -> str | None:
         """After the handshake: why no password may go there, in nginx's words; None where it may."""
-        if not self._upstream.settings.verify:
+        if not self._tls.settings.verify:
             return None
         code, text = connection.verify_result
         if code:
@@ -97,8 +97,8 @@ class Backend:
 
     def remember(self, connection: TlsConnection) -> None:
         """Let later connections resume what this one has agreed on."""
-        sessions = self._upstream.sessions
-        session = connection.session if self._upstream.settings.session_reuse else None
+        sessions = self._tls.sessions
+        session = connection.session if self._tls.settings.session_reuse else None
         if session is not None:
             sessions[self._address, self._name] = session
             sessions.move_to_end((self._address, self._name))

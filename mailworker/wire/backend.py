@@ -57,7 +57,7 @@ class InvalidReply(ProtocolError):
     """The backend refused, or answered what its protocol has no place for; `reply` can be passed on."""
 
     def __init__(self, reply: Reply, text: bytes) -> None:
-        super().__init__(Party.UPSTREAM, f'upstream sent invalid response: "{escape(text)}"')
+        super().__init__(Party.BACKEND, f'upstream sent invalid response: "{escape(text)}"')
         self.reply = reply
 
 
@@ -65,7 +65,7 @@ class TooLongReply(ProtocolError):
     """A reply does not fit `proxy_buffer`; `text` is what fits."""
 
     def __init__(self, text: bytes) -> None:
-        super().__init__(Party.UPSTREAM, f'upstream sent too long response line: "{escape(text)}"')
+        super().__init__(Party.BACKEND, f'upstream sent too long response line: "{escape(text)}"')
         self.text = text
 
 

@@ -81,7 +81,7 @@ def test_a_stream_can_be_used_while_it_connects(
     received: list[bytes] = []
 
     async def client() -> None:
-        stream = connections.connect(address, Party.UPSTREAM)
+        stream = connections.connect(address, Party.BACKEND)
         assert connections.in_use == 1
         peer = bench.stream(listening.accept()[0])
         if first == "read":
@@ -119,7 +119,7 @@ def test_a_path_that_nobody_listens_on_is_a_lost_connection_at_once(bench: Bench
     connections = Connections(bench.loop, 10)
     before = _open_descriptors()
     with pytest.raises(ConnectionLost) as caught:
-        connections.connect(UnixAddress(path), Party.UPSTREAM)
+        connections.connect(UnixAddress(path), Party.BACKEND)
     assert (caught.value.call, caught.value.errno) == (f"connect() to unix:{path}", number)
     assert connections.in_use == 0
     assert _open_descriptors() == before
@@ -133,7 +133,7 @@ def test_a_full_unix_backlog_is_a_lost_connection_at_once(bench: Bench, resource
     address = UnixAddress(str(tmp_path / "socket"))
     with pytest.raises(ConnectionLost) as caught:
         for _ in range(10):
-            resources.callback(connections.connect(address, Party.UPSTREAM).close)
+            resources.callback(connections.connect(address, Party.BACKEND).close)
     assert caught.value.errno in (errno.EAGAIN, errno.ECONNREFUSED)
 
 
@@ -143,7 +143,7 @@ def test_want_of_descriptors_is_a_lost_connection(bench: Bench) -> None:
         patch("mailworker.event.connections.sockets.dial", return_value=("socket()", errno.EMFILE)),
         pytest.raises(ConnectionLost) as caught,
     ):
-        connections.connect(InetAddress("127.0.0.1", 1), Party.UPSTREAM)
+        connections.connect(InetAddress("127.0.0.1", 1), Party.BACKEND)
     assert (caught.value.call, caught.value.errno) == ("socket()", errno.EMFILE)
     assert connections.in_use == 0
 
@@ -151,7 +151,7 @@ def test_want_of_descriptors_is_a_lost_connection(bench: Bench) -> None:
 def test_beyond_the_limit_nothing_is_opened(bench: Bench) -> None:
     before = _open_descriptors()
     with pytest.raises(OutOfConnections):
-        Connections(bench.loop, 0).connect(_unused_address(), Party.UPSTREAM)
+        Connections(bench.loop, 0).connect(_unused_address(), Party.BACKEND)
     assert _open_descriptors() == before
 
 
@@ -161,5 +161,5 @@ def test_a_bug_on_the_way_leaves_the_count_as_it_was(bench: Bench) -> None:
         patch("mailworker.event.connections.sockets.dial", side_effect=ZeroDivisionError),
         pytest.raises(ZeroDivisionError),
     ):
-        connections.connect(InetAddress("127.0.0.1", 1), Party.UPSTREAM)
+        connections.connect(InetAddress("127.0.0.1", 1), Party.BACKEND)
     assert connections.in_use == 0

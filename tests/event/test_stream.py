@@ -146,7 +146,7 @@ def test_a_stream_is_waited_for_once(bench: Bench, pair: Pair) -> None:
 
 @pytest.mark.parametrize("action", ["read", "peek"])
 def test_a_deadline_ends_the_wait_for_input(bench: Bench, pair: Pair, action: str) -> None:
-    stream = bench.stream(pair[0], Party.UPSTREAM)
+    stream = bench.stream(pair[0], Party.BACKEND)
     errors: list[TimedOut] = []
     begin = bench.loop.now
 
@@ -158,7 +158,7 @@ def test_a_deadline_ends_the_wait_for_input(bench: Bench, pair: Pair, action: st
             errors.append(error)
 
     bench.run(reader())
-    assert [error.party for error in errors] == [Party.UPSTREAM]
+    assert [error.party for error in errors] == [Party.BACKEND]
     assert bench.loop.now >= begin + 0.03
 
 

@@ -23,7 +23,7 @@ def logged(error: PeerError, peer: str = "") -> list[str]:
     [
         (TimedOut(Party.CLIENT), "[info] *7 client timed out (110: Connection timed out)"),
         (TimedOut(Party.AUTH_SERVICE), "[error] *7 auth http server P timed out (110: Connection timed out)"),
-        (TimedOut(Party.UPSTREAM), "[info] *7 upstream timed out (110: Connection timed out)"),
+        (TimedOut(Party.BACKEND), "[info] *7 upstream timed out (110: Connection timed out)"),
         (
             ConnectionLost(Party.CLIENT, "SSL_do_handshake()", 0),
             "[info] *7 peer closed connection in SSL handshake",
@@ -40,13 +40,13 @@ def logged(error: PeerError, peer: str = "") -> list[str]:
             ConnectionLost(Party.AUTH_SERVICE, "recv()", errno.ECONNREFUSED),
             "[error] *7 recv() failed (111: Connection refused)",
         ),
-        (ConnectionLost(Party.UPSTREAM, "recv()", 0), "[error] *7 upstream prematurely closed connection"),
+        (ConnectionLost(Party.BACKEND, "recv()", 0), "[error] *7 upstream prematurely closed connection"),
         (
-            ConnectionLost(Party.UPSTREAM, CONNECT, errno.ENETUNREACH),
+            ConnectionLost(Party.BACKEND, CONNECT, errno.ENETUNREACH),
             f"[error] *7 {CONNECT} failed (101: Network is unreachable)",
         ),
         (
-            ConnectionLost(Party.UPSTREAM, CONNECT, errno.EACCES),
+            ConnectionLost(Party.BACKEND, CONNECT, errno.EACCES),
             f"[crit] *7 {CONNECT} failed (13: Permission denied)",
         ),
         (
@@ -57,7 +57,7 @@ def logged(error: PeerError, peer: str = "") -> list[str]:
             ProtocolError(Party.AUTH_SERVICE, "sent invalid response"),
             "[error] *7 auth http server P sent invalid response",
         ),
-        (ProtocolError(Party.UPSTREAM, "no password available"), "[error] *7 no password available"),
+        (ProtocolError(Party.BACKEND, "no password available"), "[error] *7 no password available"),
         (
             TlsError(Party.CLIENT, "SSL_do_handshake()", ("error:0A000044:SSL routines::internal error",)),
             "[crit] *7 SSL_do_handshake() failed (SSL: error:0A000044:SSL routines::internal error)",
@@ -78,7 +78,7 @@ def test_the_suffix_grows_with_what_is_known() -> None:
     log.action = "in auth state"
     log.starttls = True
     log.login = b'u"\r\n'
-    log.upstream = "::1:143"
+    log.backend = "::1:143"
     log.info("client logged in")
     known = ', client: 192.0.2.1 using starttls, server: 0.0.0.0:143, login: "u\\x22\\x0D\\x0A", upstream: ::1:143'
     assert recorded.lines == [f"[info] *7 client logged in while in auth state{known}"]

@@ -178,7 +178,7 @@ class Relay:
         self._lose(side, "send()" if side.tls is None else "SSL_write()", error)
 
     def _lose(self, side: Side, call: str, error: int) -> None:
-        party = Party.CLIENT if side is self.sides[0] else Party.UPSTREAM
+        party = Party.CLIENT if side is self.sides[0] else Party.BACKEND
         self.failures.append(failure(party, call, error))
         self.close()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})")
 _RECORD = re.compile(r"log \[[a-z]+\] ")
-_UPSTREAM = re.compile(r", upstream: \S+\Z")
+_BACKEND = re.compile(r", upstream: \S+\Z")
 _BROKEN_HEADER = re.compile(r'(broken header: "[^\n]*?)(?:\n|" while).*\Z', re.DOTALL)
 # Longer messages are cut by mailworker (capped-value), yet later than here.
 _CAP = 400
@@ -57,5 +57,5 @@ def _record(record: str) -> str:
     text = re.sub("\n+", "\n", text)
     text = _BROKEN_HEADER.sub(r"\1", text)
     if ", login: " not in text:
-        text = _UPSTREAM.sub("", text)
+        text = _BACKEND.sub("", text)
     return text[:_CAP]

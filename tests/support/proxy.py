@@ -15,7 +15,7 @@ from mailworker.event.loop import Loop
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.model import InetAddress
-from mailworker.tls.backend import UpstreamTls
+from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
@@ -92,7 +92,7 @@ class Proxy:
         self.service = MailService(
             settings,
             [Bound(self._listening, [Endpoint(listen)])],
-            [ServerTls(tls, None if server.proxy.ssl is None else UpstreamTls.build(server.proxy.ssl))],
+            [ServerTls(tls, None if server.proxy.ssl is None else BackendTls.build(server.proxy.ssl))],
             self.log.log,
             [self.log.log],
         )

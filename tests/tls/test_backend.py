@@ -13,7 +13,7 @@ import pytest
 
 from mailworker.errors import ConfigError
 from mailworker.model import Address, InetAddress, UnixAddress
-from mailworker.tls.backend import UpstreamTls
+from mailworker.tls.backend import BackendTls
 from mailworker.tls.connection import TlsConnection
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.settings import proxy_ssl_settings
@@ -36,16 +36,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def build(folder: Path, **changes: Any) -> UpstreamTls:
+def build(folder: Path, **changes: Any) -> BackendTls:
     """With "@" for the folder."""
     named = {
         name: value.replace("@", f"{folder}/") if isinstance(value, str) else value for name, value in changes.items()
     }
-    return UpstreamTls.build(proxy_ssl_settings(**named))
+    return BackendTls.build(proxy_ssl_settings(**named))
 
 
 @contextmanager
-def shaken(folder: Path, upstream: UpstreamTls, address: Address) -> Iterator[TlsConnection]:
+def shaken(folder: Path, backend: BackendTls, address: Address) -> Iterator[TlsConnection]:
     """A connection to a server that is called imap.example.com and 192.0.2.1."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.crt", folder / "server.key")
@@ -53,7 +53,7 @@ def shaken(folder: Path, upstream: UpstreamTls, address: Address) -> Iterator[Tl
     ours.setblocking(False)
     theirs.setblocking(False)
     with ours, context.wrap_socket(theirs, server_side=True, do_handshake_on_connect=False) as server:
-        connection = upstream.backend(address).connection(ours.fileno())
+        connection = backend.peer(address).connection(ours.fileno())
         done = False
         while connection.handshake() is not None or not done:
             done = done or client_step(server.do_handshake) is not None
@@ -111,18 +111,18 @@ def test_a_password_opens_the_key(folder: Path) -> None:
 def test_the_certificate_must_be_for_the_name_or_else_the_address(
     folder: Path, address: Address, name: str | None, refusal: str | None
 ) -> None:
-    upstream = build(folder, verify=True, trusted_certificate="@authority.crt", name=name)
-    with shaken(folder, upstream, address) as connection:
-        assert upstream.backend(address).refusal(connection) == refusal
+    backend = build(folder, verify=True, trusted_certificate="@authority.crt", name=name)
+    with shaken(folder, backend, address) as connection:
+        assert backend.peer(address).refusal(connection) == refusal
 
 
 def test_sessions_are_kept_for_the_backends_used_last(folder: Path) -> None:
-    upstream = build(folder, protocols=("TLSv1.2",))
+    backend = build(folder, protocols=("TLSv1.2",))
     addresses = [InetAddress(f"192.0.2.{number % 256}", number) for number in range(MOST_SESSIONS)]
-    with shaken(folder, upstream, ADDRESS) as connection:
+    with shaken(folder, backend, ADDRESS) as connection:
         for address in [*addresses, addresses[0], ADDRESS]:
-            upstream.backend(address).remember(connection)
-    assert {address for address, _ in upstream.sessions} == {*addresses, ADDRESS} - {addresses[1]}
+            backend.peer(address).remember(connection)
+    assert {address for address, _ in backend.sessions} == {*addresses, ADDRESS} - {addresses[1]}
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_sessions_are_kept_for_the_backends_used_last(folder: Path) -> None:
     ids=["nobody wants it", "TLS 1.3 has not brought it yet"],
 )
 def test_no_session_is_kept(folder: Path, changes: dict[str, Any]) -> None:
-    upstream = build(folder, **changes)
-    with shaken(folder, upstream, ADDRESS) as connection:
-        upstream.backend(ADDRESS).remember(connection)
-    assert not upstream.sessions
+    backend = build(folder, **changes)
+    with shaken(folder, backend, ADDRESS) as connection:
+        backend.peer(ADDRESS).remember(connection)
+    assert not backend.sessions
 
 
 def test_a_session_is_for_one_name_at_an_address(folder: Path) -> None:
-    upstream = build(folder, protocols=("TLSv1.2",))
-    with shaken(folder, upstream, ADDRESS) as connection:
-        upstream.backend(ADDRESS, "one.example.com").remember(connection)
-    assert set(upstream.sessions) == {(ADDRESS, "one.example.com")}
+    backend = build(folder, protocols=("TLSv1.2",))
+    with shaken(folder, backend, ADDRESS) as connection:
+        backend.peer(ADDRESS, "one.example.com").remember(connection)
+    assert set(backend.sessions) == {(ADDRESS, "one.example.com")}

@@ -11,7 +11,7 @@ import pytest
 
 from mailworker.model import InetAddress
 from mailworker.native.tls.certificate import load_certificates
-from mailworker.tls.backend import UpstreamTls
+from mailworker.tls.backend import BackendTls
 from mailworker.tls.connection import Want
 from tests.support.certificates import Certificate
 from tests.support.settings import proxy_ssl_settings
@@ -24,7 +24,7 @@ def client_hello(**changes: Any) -> bytes:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        connection = UpstreamTls.build(proxy_ssl_settings(**changes)).backend(ADDRESS).connection(ours.fileno())
+        connection = BackendTls.build(proxy_ssl_settings(**changes)).peer(ADDRESS).connection(ours.fileno())
         assert connection.handshake() is Want.READ
         connection.free()
         return theirs.recv(65536)

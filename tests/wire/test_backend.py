@@ -100,7 +100,7 @@ def test_a_reply_over_the_limit_is_refused_in_every_chunking(kind: type[Reader],
     for chunks in chunkings(data):
         with pytest.raises(TooLongReply, match="upstream sent too long response line") as error:
             read(kind(LIMIT), chunks)
-        assert error.value.party is Party.UPSTREAM
+        assert error.value.party is Party.BACKEND
         texts.add(error.value.text)
     assert len(texts) == 1
     assert len(texts.pop()) == LIMIT
@@ -183,7 +183,7 @@ def test_another_reply_is_an_error_that_carries_it(check: Check, data: bytes, te
     with pytest.raises(InvalidReply) as error:
         check(Reply(data))
     assert str(error.value) == f'upstream sent invalid response: "{text}"'
-    assert error.value.party is Party.UPSTREAM
+    assert error.value.party is Party.BACKEND
     assert error.value.reply.data == data
 
 

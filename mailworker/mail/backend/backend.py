@@ -12,7 +12,7 @@ from mailworker.event.stream import SocketStream
 from mailworker.mail.dialogue.dialogue import Login
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address
-from mailworker.tls.backend import Backend
+from mailworker.tls.backend import TlsPeer
 from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, Reply, SmtpReplyReader
 from mailworker.wire.secret import Secret
 
@@ -45,7 +45,7 @@ class Unsafe(ProtocolError):
     """
 
     def __init__(self, text: str, answer: bytes, *, known: bool) -> None:
-        super().__init__(Party.UPSTREAM, text)
+        super().__init__(Party.BACKEND, text)
         self.answer = answer
         self.known = known
 
@@ -68,7 +68,7 @@ Step = tuple[bytes | None, Wanted]
 """A command, None for the greeting, and what its reply must be."""
 
 
-class Upstream:
+class Backend:
     """A backend during login: one command at a time, and the whole of its reply."""
 
     __slots__ = ("_greeted", "_limit", "_log", "_reader", "_stream")
@@ -80,7 +80,7 @@ class Upstream:
         self._log = log
         self._greeted = False
 
-    async def start_tls(self, backend: Backend) -> None:
+    async def start_tls(self, peer: TlsPeer) -> None:
         """Encrypt what follows; the greeting, if it came in clear, will not come again.
 
         Raises ProtocolError for a backend that may not be told a password, and for one that has sent more than its
@@ -88,22 +88,22 @@ class Upstream:
         """
         self._log.action = "SSL handshaking to upstream"
         if self._reader.rest():
-            raise ProtocolError(Party.UPSTREAM, "upstream sent data before SSL handshake")
+            raise ProtocolError(Party.BACKEND, "upstream sent data before SSL handshake")
         self._greeted = self._reader.begun
-        await self._stream.start_tls(backend)
+        await self._stream.start_tls(peer)
         tls = self._stream.tls
         assert tls is not None
         if self._log.verbose:
             self._log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
-        refusal = backend.refusal(tls)
+        refusal = peer.refusal(tls)
         if refusal is not None:
-            raise ProtocolError(Party.UPSTREAM, refusal)
+            raise ProtocolError(Party.BACKEND, refusal)
         self._log.action = _READING
 
-    def remember(self, backend: Backend) -> None:
+    def remember(self, peer: TlsPeer) -> None:
         """Spare later connections to the backend a part of the handshake."""
         if self._stream.tls is not None:
-            backend.remember(self._stream.tls)
+            peer.remember(self._stream.tls)
 
     async def converse(self, *steps: Step) -> Reply:
         """Send each command as soon as the reply to the one before it is what is wanted; gives the last reply.
@@ -172,6 +172,6 @@ class Upstream:
 
     def _take(self, data: bytes) -> None:
         if not data:
-            raise ConnectionLost(Party.UPSTREAM, "recv()", 0)
+            raise ConnectionLost(Party.BACKEND, "recv()", 0)
         self._log.action = _READING
         self._reader.feed(data)

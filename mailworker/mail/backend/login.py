@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.mail.backend.backend import Introduction, Upstream, Wanted
+from mailworker.mail.backend.backend import Backend, Introduction, Wanted
 from mailworker.mail.dialogue.imap import ImapDialogue
 from mailworker.wire.backend import (
     IMAP_COMMAND_LIMIT,
@@ -36,42 +36,42 @@ _POP3_AUTH = Wanted(b"", None, "AUTH", anything)
 _POP3_PASSWORD = Wanted(b"+OK", None, "password", expect_pop3_ok)
 
 
-async def imap_log_in(upstream: Upstream, dialogue: ImapDialogue, who: Introduction) -> bytes:
+async def imap_log_in(backend: Backend, dialogue: ImapDialogue, who: Introduction) -> bytes:
     """Log in by LOGIN with literals; gives the reply for the client. Raises a PeerError."""
     tag, secret = dialogue.tag or b"", needed_password(who)
     first, second, third = imap_login(tag, who.name, secret)
     steps = (first, _IMAP_LOGIN), (second, _IMAP_USER), (third, _IMAP_PASSWORD)
     if len(first) + len(second) + len(third) <= IMAP_COMMAND_LIMIT:
-        reply = await upstream.converse((None, IMAP_GREETING), *steps)
+        reply = await backend.converse((None, IMAP_GREETING), *steps)
     else:
         response = plain_response(who.name, secret)
-        reply = await upstream.converse((None, IMAP_GREETING), (tag + b" AUTHENTICATE PLAIN\r\n", _IMAP_AUTHENTICATE))
+        reply = await backend.converse((None, IMAP_GREETING), (tag + b" AUTHENTICATE PLAIN\r\n", _IMAP_AUTHENTICATE))
         if reply.last_line.startswith(tag + b" "):  # it does not know PLAIN, and may take long literals
-            reply = await upstream.converse(*steps)
+            reply = await backend.converse(*steps)
         else:
             expect_imap_continuation(reply)
-            reply = await upstream.converse((response, _IMAP_PASSWORD))
+            reply = await backend.converse((response, _IMAP_PASSWORD))
     expect_imap_ok(reply, tag)
     return reply.data
 
 
-async def pop3_log_in(upstream: Upstream, _dialogue: object, who: Introduction) -> bytes:
+async def pop3_log_in(backend: Backend, _dialogue: object, who: Introduction) -> bytes:
     """Log in by USER and PASS; gives the reply for the client. Raises a PeerError."""
     secret = needed_password(who)
     user, password = pop3_login(who.name, secret)
     steps = (user, _POP3_USER), (password, _POP3_PASSWORD)
     if max(len(user), len(password)) <= POP3_COMMAND_LIMIT:
-        return (await upstream.converse((None, POP3_GREETING), *steps)).data
+        return (await backend.converse((None, POP3_GREETING), *steps)).data
     response = plain_response(who.name, secret)
-    reply = await upstream.converse((None, POP3_GREETING), (b"AUTH PLAIN\r\n", _POP3_AUTH))
+    reply = await backend.converse((None, POP3_GREETING), (b"AUTH PLAIN\r\n", _POP3_AUTH))
     if reply.data.startswith(b"-"):  # it does not know AUTH, and may take long lines
-        return (await upstream.converse(*steps)).data
+        return (await backend.converse(*steps)).data
     expect_pop3_go_ahead(reply)
-    return (await upstream.converse((response, _POP3_PASSWORD))).data
+    return (await backend.converse((response, _POP3_PASSWORD))).data
 
 
 def needed_password(who: Introduction) -> Secret:
     """Raises ProtocolError where nobody has sent one."""
     if who.password is None:
-        raise ProtocolError(Party.UPSTREAM, "no password available")
+        raise ProtocolError(Party.BACKEND, "no password available")
     return who.password

@@ -35,11 +35,11 @@ async def _addresses(
     backend: BackendName, resolver: Resolver, connections: Connections, log: SessionLog
 ) -> list[InetAddress]:
     log.action = "in resolving upstream address"
-    log.upstream = str(backend)
+    log.backend = str(backend)
     try:
         found = await resolver.addresses(connections, backend.name.encode(), 4)
     except NotResolved as error:
-        raise ProtocolError(Party.UPSTREAM, f'upstream "{backend.name}" {error}') from None
+        raise ProtocolError(Party.BACKEND, f'upstream "{backend.name}" {error}') from None
     addresses = [InetAddress(str(address), backend.port) for address in sorted(found, key=int)]
     first = randbelow(len(addresses))
     return addresses[first:] + addresses[:first]
@@ -47,8 +47,8 @@ async def _addresses(
 
 async def _connect(address: InetAddress, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
     log.action = "connecting to upstream"
-    log.upstream = address.bare
-    stream = connections.connect(address, Party.UPSTREAM)
+    log.backend = address.bare
+    stream = connections.connect(address, Party.BACKEND)
     stream.deadline = connections.loop.now + timeout
     try:
         await stream.established()

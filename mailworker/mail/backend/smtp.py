@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mailworker.config.xclient_guard import XclientGuard
 from mailworker.errors import ProtocolError
-from mailworker.mail.backend.backend import Introduction, Step, Unsafe, Upstream, Wanted
+from mailworker.mail.backend.backend import Backend, Introduction, Step, Unsafe, Wanted
 from mailworker.mail.backend.login import anything, needed_password
 from mailworker.mail.dialogue.smtp import SmtpDialogue
 from mailworker.model import Level
@@ -37,13 +37,13 @@ _MAIL = smtp_wanted(b"250", "MAIL FROM")
 _RCPT = Wanted(b"", None, "RCPT TO", anything)
 
 
-async def smtp_log_in(upstream: Upstream, dialogue: SmtpDialogue, who: Introduction) -> bytes:
+async def smtp_log_in(backend: Backend, dialogue: SmtpDialogue, who: Introduction) -> bytes:
     """Introduce the client, and log in or hand over its first recipient; gives the reply for the client.
 
     Raises a PeerError.
     """
     proxy, envelope = who.proxy, who.login.envelope
-    listed = await _say_hello(upstream, dialogue, who)
+    listed = await _say_hello(backend, dialogue, who)
     _guard(listed, dialogue, who)
     steps: list[Step] = []
     if proxy.xclient and listed:
@@ -51,18 +51,18 @@ async def smtp_log_in(upstream: Upstream, dialogue: SmtpDialogue, who: Introduct
         try:
             commands = build_xclient(listed, who.client, login, who.client_host)
         except ProtocolError:
-            upstream.prepare(_XCLIENT)
+            backend.prepare(_XCLIENT)
             raise
         steps = [(command, _XCLIENT) for command in commands]
         if dialogue.helo and steps:
             steps.append((smtp_hello(dialogue.helo, esmtp=dialogue.esmtp), _CLIENT_HELLO))
     if envelope is not None:
         steps += (smtp_line(envelope.mail), _MAIL), (smtp_line(envelope.rcpt), _RCPT)
-        return (await upstream.converse(*steps)).data
+        return (await backend.converse(*steps)).data
     if proxy.smtp_auth:
-        steps += await _auth(upstream, who, steps)
+        steps += await _auth(backend, who, steps)
     if steps:
-        await upstream.converse(*steps)
+        await backend.converse(*steps)
     return b"235 2.0.0 OK\r\n"
 
 
@@ -71,20 +71,20 @@ def smtp_hello(name: bytes, *, esmtp: bool) -> bytes:
     return smtp_line((b"EHLO %b" if esmtp else b"HELO %b") % name)
 
 
-async def _say_hello(upstream: Upstream, dialogue: SmtpDialogue, who: Introduction) -> frozenset[bytes] | None:
+async def _say_hello(backend: Backend, dialogue: SmtpDialogue, who: Introduction) -> frozenset[bytes] | None:
     """Wait for the greeting and say hello; gives the attributes of XCLIENT that are listed, None where it is not."""
     esmtp = dialogue.esmtp or who.proxy.xclient
     hello = (smtp_hello(who.server_name, esmtp=esmtp), SMTP_HELLO)
     if esmtp:
-        return listed_attributes((await upstream.converse((None, SMTP_GREETING), hello)).data)
+        return listed_attributes((await backend.converse((None, SMTP_GREETING), hello)).data)
     if not _is_guarded(who):
-        await upstream.converse((None, SMTP_GREETING), hello)
+        await backend.converse((None, SMTP_GREETING), hello)
         return None
     # The client may say EHLO later, and so may we; a backend without ESMTP has no XCLIENT either.
     asking = (smtp_hello(who.server_name, esmtp=True), _ANY_HELLO)
-    listed = listed_attributes((await upstream.converse((None, SMTP_GREETING), asking)).data)
+    listed = listed_attributes((await backend.converse((None, SMTP_GREETING), asking)).data)
     if listed is None:
-        await upstream.converse(hello)
+        await backend.converse(hello)
     return listed
 
 
@@ -107,22 +107,22 @@ def _guard(listed: frozenset[bytes] | None, dialogue: SmtpDialogue, who: Introdu
     proxy, server, log = who.proxy, dialogue.server, dialogue.log
     if listed is not None and not (proxy.xclient and b"ADDR" in listed):
         if _is_guarded(who):
-            raise Unsafe(_EXPOSED, _UNAVAILABLE, known=not server.told.is_new((Unsafe, log.upstream)))
-        if proxy.xclient_guard is not XclientGuard.OFF and server.told.is_new((_EXPOSED, log.upstream)):
+            raise Unsafe(_EXPOSED, _UNAVAILABLE, known=not server.told.is_new((Unsafe, log.backend)))
+        if proxy.xclient_guard is not XclientGuard.OFF and server.told.is_new((_EXPOSED, log.backend)):
             log.write(Level.WARN, _EXPOSED)
     if not (proxy.xclient and not proxy.smtp_auth and who.login.envelope is None):
         return
-    if b"LOGIN" not in (listed or ()) and server.told.is_new((_UNTOLD, log.upstream)):
+    if b"LOGIN" not in (listed or ()) and server.told.is_new((_UNTOLD, log.backend)):
         log.write(Level.WARN, _UNTOLD)
 
 
-async def _auth(upstream: Upstream, who: Introduction, before: list[Step]) -> list[Step]:
+async def _auth(backend: Backend, who: Introduction, before: list[Step]) -> list[Step]:
     """AUTH PLAIN; one that cannot be sent ends the login, as nginx's, when all before it has been said."""
     try:
         commands = smtp_auth_plain(who.name, needed_password(who))
     except ProtocolError:
         if before:
-            await upstream.converse(*before)
-        upstream.prepare(_AUTH)
+            await backend.converse(*before)
+        backend.prepare(_AUTH)
         raise
     return list(zip(commands, (_GO_AHEAD, _AUTH)[-len(commands) :], strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from mailworker.mail.backend.backend import Introduction, Upstream, Wanted
+from mailworker.mail.backend.backend import Backend, Introduction, Wanted
 from mailworker.mail.backend.login import IMAP_GREETING, POP3_GREETING
 from mailworker.mail.backend.smtp import SMTP_GREETING, SMTP_HELLO, smtp_hello, smtp_wanted
 from mailworker.mail.dialogue.imap import ImapDialogue
@@ -15,21 +15,21 @@ _POP3_STLS = Wanted(b"+OK", None, "STLS", expect_pop3_ok)
 _SMTP_STARTTLS = smtp_wanted(b"220", "STARTTLS")
 
 
-async def imap_starttls(upstream: Upstream, dialogue: ImapDialogue, _who: Introduction) -> None:
+async def imap_starttls(backend: Backend, dialogue: ImapDialogue, _who: Introduction) -> None:
     """Ask by STARTTLS, with the client's tag. Raises a PeerError."""
     tag = dialogue.tag or b""
     wanted = Wanted(tag + b" OK", None, "STARTTLS", partial(expect_imap_ok, tag=tag))
-    await upstream.converse((None, IMAP_GREETING), (tag + b" STARTTLS\r\n", wanted))
+    await backend.converse((None, IMAP_GREETING), (tag + b" STARTTLS\r\n", wanted))
 
 
-async def pop3_starttls(upstream: Upstream, _dialogue: object, _who: Introduction) -> None:
+async def pop3_starttls(backend: Backend, _dialogue: object, _who: Introduction) -> None:
     """Ask by STLS. Raises a PeerError."""
-    await upstream.converse((None, POP3_GREETING), (b"STLS\r\n", _POP3_STLS))
+    await backend.converse((None, POP3_GREETING), (b"STLS\r\n", _POP3_STLS))
 
 
-async def smtp_starttls(upstream: Upstream, _dialogue: SmtpDialogue, who: Introduction) -> None:
+async def smtp_starttls(backend: Backend, _dialogue: SmtpDialogue, who: Introduction) -> None:
     """Say EHLO, then STARTTLS; what EHLO has told counts no more. Raises a PeerError."""
-    await upstream.converse(
+    await backend.converse(
         (None, SMTP_GREETING),
         (smtp_hello(who.server_name, esmtp=True), SMTP_HELLO),
         (b"STARTTLS\r\n", _SMTP_STARTTLS),

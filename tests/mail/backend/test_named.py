@@ -26,7 +26,7 @@ from tests.support.settings import proxy_settings, proxy_ssl_settings
 
 NAME = "imap.example.com"
 TIMEOUT = 20.0  # seconds, of resolver_timeout
-LOGGED = ', client: 127.0.0.1, server: {proxy}, login: "user@example.com", upstream: {upstream}'
+LOGGED = ', client: 127.0.0.1, server: {proxy}, login: "user@example.com", upstream: {backend}'
 
 
 def a(*addresses: str, ttl: int = 60) -> Answer:
@@ -66,7 +66,7 @@ def test_a_named_backend_is_looked_up(scene: Scene, case: Case) -> None:
     proxy = proxy_for(scene, answers(a("127.0.0.1")), backend.address.port, case, "IMAP.Example.COM")
     log_in(scene, proxy, case).expect(case.answer)
     wait_until(lambda: any("client logged in" in line for line in proxy.log.lines), "the end of the login")
-    logged = LOGGED.format(proxy=InetAddress(*proxy.address), upstream=backend.address)
+    logged = LOGGED.format(proxy=InetAddress(*proxy.address), backend=backend.address)
     assert f"[info] *1 client logged in{logged}" in proxy.log.lines
 
 
@@ -153,7 +153,7 @@ def test_a_backend_that_is_not_found_is_an_internal_error(
     proxy = proxy_for(scene, found, 1, case)
     assert log_in(scene, proxy, case).rest() == case.error
     (line,) = [line for line in errors(proxy) if "upstream address" in line]
-    logged = LOGGED.format(proxy=InetAddress(*proxy.address), upstream=f"{NAME}:1")
+    logged = LOGGED.format(proxy=InetAddress(*proxy.address), backend=f"{NAME}:1")
     message = f'upstream "{NAME}" could not be resolved {reason} while in resolving upstream address'
     assert line == f"[error] *1 {message}{logged}"
 

@@ -262,7 +262,7 @@ def test_a_sink_that_has_gone(make_line: MakeLine, make_relay: MakeRelay, tls: b
     assert relay.told == ["lose_sink"]
     (failure,) = relay.failures
     assert isinstance(failure, ConnectionLost)
-    assert (failure.party, failure.call) == (Party.UPSTREAM, call)
+    assert (failure.party, failure.call) == (Party.BACKEND, call)
     assert failure.errno in {errno.EPIPE, errno.ECONNRESET}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.oracle.case import Case
-from tests.oracle.cases import auth_http, imap, pop3, proxy_protocol, sasl, smtp, strictness, tls, upstream
+from tests.oracle.cases import auth_http, backend, imap, pop3, proxy_protocol, sasl, smtp, strictness, tls
 
 CASES: tuple[Case, ...] = (
     *imap.CASES,
@@ -11,7 +11,7 @@ CASES: tuple[Case, ...] = (
     *smtp.CASES,
     *sasl.CASES,
     *auth_http.CASES,
-    *upstream.CASES,
+    *backend.CASES,
     *tls.CASES,
     *proxy_protocol.CASES,
     *strictness.CASES,
