@@ -15,7 +15,8 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from mailworker.config.settings import SessionCache, SharedZone
+from mailworker.config.session_cache import SessionCache
+from mailworker.config.zones import SharedZone
 from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zone import Zone

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-from mailworker.config.settings import CpuAffinity
 from mailworker.config.tree import Parser
+
+
+@dataclass(frozen=True, slots=True)
+class CpuAffinity:
+    """`worker_cpu_affinity`: for `auto`, worker n gets the n-th CPU of `masks[0]` (empty: of all usable CPUs)."""
+
+    auto: bool
+    masks: tuple[int, ...]
+
 
 MOST_CPUS: Final = 1024  # CPU_SETSIZE
 

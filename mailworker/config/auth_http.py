@@ -13,10 +13,33 @@ from mailworker.config.addresses import BadAddress, Url, parse_url
 from mailworker.config.command import ONE, TWO, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
-from mailworker.config.settings import AuthHttpSettings
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
-from mailworker.model import UnixAddress
+from mailworker.model import Address, UnixAddress
+
+
+@dataclass(frozen=True, slots=True)
+class AuthHttpSettings:
+    """`auth_http` and its companions.
+
+    `host` is what goes into the Host header, `uri` the request's target, `name` the peer as nginx logs it.
+    `keepalive` is how many idle connections a worker keeps open, 0 for HTTP/1.0 and a connection for each request.
+    `authzid` says that the service is told whom clients of PLAIN want to act for.
+    """
+
+    address: Address
+    host: bytes
+    uri: bytes
+    timeout: float
+    headers: tuple[tuple[bytes, bytes], ...]
+    pass_client_cert: bool
+    keepalive: int = 0
+    authzid: bool = False
+
+    @property
+    def name(self) -> str:
+        return str(self.address)
+
 
 HTTP_PORT: Final = 80
 

@@ -10,11 +10,14 @@ from typing import Final
 
 from mailworker.config import auth_http, imap, mail, pop3, proxy, realip, smtp, ssl
 from mailworker.config.command import NONE, Command
+from mailworker.config.dialogue import DialogueSettings
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.listen import ListenDraft
 from mailworker.config.merge import merged
-from mailworker.config.proxy_ssl_settings import ProxySslSettings
-from mailworker.config.settings import DialogueSettings, MailServer, ProxySettings, SslSettings
+from mailworker.config.proxy import ProxySettings
+from mailworker.config.proxy_ssl import ProxySslSettings
+from mailworker.config.settings import MailServer
+from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 from mailworker.model import Protocol

@@ -10,14 +10,46 @@ from pathlib import Path
 from typing import Final
 
 from mailworker.config import logs, slots, values
-from mailworker.config.affinity import read_cpu_affinity
+from mailworker.config.affinity import CpuAffinity, read_cpu_affinity
 from mailworker.config.command import ONE, ONE_OR_MORE, ONE_OR_TWO, TWO_OR_THREE, Command, Setter
 from mailworker.config.drafts import UNSET, Context
+from mailworker.config.logs import FileLog, LogTarget, StderrLog
 from mailworker.config.merge import merged
-from mailworker.config.settings import CoreSettings, CpuAffinity, FileLog, LogTarget, StderrLog, User
 from mailworker.config.tree import Parser, c_string
 from mailworker.errors import ConfigError
 from mailworker.model import Level
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """`user`, looked up: what a worker becomes when the master is root."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """Directives of the main context. `worker_processes` None is `auto`; `user` None keeps the identity."""
+
+    daemon: bool
+    master_process: bool
+    worker_processes: int | None
+    user: User | None
+    pid: Path
+    lock_file: Path
+    working_directory: Path | None
+    error_log: tuple[LogTarget, ...]
+    env: tuple[str, ...]
+    worker_priority: int
+    worker_cpu_affinity: CpuAffinity | None
+    worker_rlimit_nofile: int | None
+    worker_rlimit_core: int | None
+    worker_sandbox: bool
+    worker_shutdown_timeout: float | None
+    timer_resolution: float | None
+
 
 DEFAULT_USER: Final = "nobody"
 DEFAULT_GROUPS: Final = ("nobody", "nogroup")

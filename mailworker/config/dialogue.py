@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from mailworker.config.settings import DialogueSettings
 from mailworker.model import AuthMethod
+
+
+@dataclass(frozen=True, slots=True)
+class DialogueSettings:
+    """What the client's dialogue needs of the server's own protocol module.
+
+    `capabilities` are the configured words, `auth` the methods enabled, `client_buffer` bytes.
+    `greeting_delay` is SMTP's, 0 elsewhere; `greeting_capabilities`, whether the greeting tells them, is IMAP's.
+    """
+
+    auth: AuthMethod
+    capabilities: tuple[bytes, ...]
+    client_buffer: int
+    greeting_delay: float = 0.0
+    greeting_capabilities: bool = False
 
 
 def dialogue_settings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import selectors
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from mailworker.config import slots, values
@@ -11,9 +12,21 @@ from mailworker.config.command import NONE, ONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
 from mailworker.config.networks import Network, networks
-from mailworker.config.settings import EventsSettings
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class EventsSettings:
+    """Directives of the `events` block. `use` is the method's name, None for the best one."""
+
+    worker_connections: int
+    use: str | None
+    multi_accept: bool
+    accept_mutex: bool
+    accept_mutex_delay: float
+    debug_connection: tuple[IPv4Network | IPv6Network | str, ...]
+
 
 # The one that workers use. nginx too is built without `poll` and `select` where there is a better one.
 _BEST: Final = selectors.DefaultSelector.__name__.removesuffix("Selector").lower()

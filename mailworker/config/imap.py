@@ -7,10 +7,9 @@ from typing import Final
 
 from mailworker.config import slots
 from mailworker.config.command import ONE, ONE_OR_MORE, Command
-from mailworker.config.dialogue import dialogue_settings
+from mailworker.config.dialogue import DialogueSettings, dialogue_settings
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
-from mailworker.config.settings import DialogueSettings
 from mailworker.config.values import BUFFER, PAGE
 from mailworker.model import AuthMethod
 

@@ -11,10 +11,37 @@ from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.command import ONE_OR_MORE, Command
 from mailworker.config.drafts import UNSET, Context
 from mailworker.config.mail import MailCoreDraft
-from mailworker.config.settings import Keepalive, Listen
 from mailworker.config.ssl import SslDraft
 from mailworker.config.tree import Parser
 from mailworker.model import Address, InetAddress, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """`so_keepalive`: None leaves the kernel's value; idle and interval are seconds."""
+
+    on: bool
+    idle: int | None = None
+    interval: int | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """One address of a `listen` directive. None means: not given, so the socket keeps the system's value."""
+
+    address: Address
+    ssl: bool = False
+    proxy_protocol: bool = False
+    bind: bool = False
+    backlog: int | None = None
+    rcvbuf: int | None = None
+    sndbuf: int | None = None
+    ipv6only: bool = True
+    so_keepalive: Keepalive | None = None
+    multipath: bool = False
+    reuseport: bool = False
+
 
 _PORTS: Final = {
     143: Protocol.IMAP,

@@ -24,7 +24,8 @@ from mailworker.config import (
 from mailworker.config.addresses import Resolve, system_addresses
 from mailworker.config.blocks import MailBlock, OnTls
 from mailworker.config.command import CommandTable
-from mailworker.config.settings import LogTarget, MailServer, Settings
+from mailworker.config.logs import LogTarget
+from mailworker.config.settings import MailServer, Settings
 from mailworker.config.tree import Parser, Warn
 from mailworker.config.zones import ZonesDraft
 

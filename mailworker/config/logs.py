@@ -4,16 +4,57 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.command import Setter
 from mailworker.config.drafts import UNSET
-from mailworker.config.settings import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
 from mailworker.config.tree import Parser
 from mailworker.config.values import size
 from mailworker.model import Level, UnixAddress
+
+
+@dataclass(frozen=True, slots=True)
+class FileLog:
+    """`error_log PATH LEVEL`; `path` is absolute."""
+
+    path: Path
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class StderrLog:
+    """`error_log stderr LEVEL`."""
+
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class SyslogLog:
+    """`error_log syslog:server=...,facility=...,tag=...,nohostname LEVEL`.
+
+    `server` is (host, port) for UDP or a path for a datagram unix socket; `facility` is the RFC 5424 number.
+    """
+
+    server: tuple[str, int] | str
+    facility: int
+    tag: str
+    nohostname: bool
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLog:
+    """`error_log memory:SIZE LEVEL`: a ring of `size` bytes that a debugger can read."""
+
+    size: int
+    level: Level
+
+
+LogTarget = FileLog | StderrLog | SyslogLog | MemoryLog
+
 
 SYSLOG_PORT: Final = 514
 LOCAL7: Final = 23

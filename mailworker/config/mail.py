@@ -11,8 +11,8 @@ from typing import Final
 from mailworker.config import logs, slots
 from mailworker.config.command import ONE, ONE_OR_MORE, Command
 from mailworker.config.drafts import UNSET, Context
-from mailworker.config.resolver import read_resolver
-from mailworker.config.settings import LogTarget, ResolverSettings
+from mailworker.config.logs import LogTarget
+from mailworker.config.resolver import ResolverSettings, read_resolver
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
 from mailworker.model import Protocol

@@ -9,11 +9,26 @@ from mailworker.config import proxy_ssl, slots
 from mailworker.config.command import ONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
-from mailworker.config.settings import ProxySettings
+from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.tree import Parser
 from mailworker.config.values import BUFFER, PAGE
 from mailworker.config.xclient_guard import XclientGuard
 from mailworker.model import ProxyProtocol
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """The directives of the proxy module; `ssl` is None where backends are not asked for TLS."""
+
+    buffer: int
+    timeout: float
+    pass_error_message: bool
+    xclient: bool
+    smtp_auth: bool
+    proxy_protocol: ProxyProtocol
+    xclient_guard: XclientGuard = XclientGuard.ANONYMOUS
+    ssl: ProxySslSettings | None = None
+    socket_keepalive: bool = False
 
 
 @dataclass(slots=True)

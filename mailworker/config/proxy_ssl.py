@@ -15,12 +15,37 @@ from mailworker.config import slots
 from mailworker.config.command import ONE, ONE_OR_MORE, TWO, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.merge import merged
-from mailworker.config.proxy_ssl_settings import ProxySslSettings
 from mailworker.config.ssl import PROTOCOLS
 from mailworker.config.ssl_files import full_name, full_value, key_name, optional_name, read_passwords, shown
 from mailworker.config.tree import Parser
 from mailworker.config.values import C_INT
 from mailworker.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySslSettings:
+    """The proxy_ssl* directives, for backends over TLS.
+
+    With `starttls` the backend is asked for TLS in its protocol's words. `certificate` and `certificate_key` are as in
+    SslSettings, None where no backend gets one. `name` is whom a backend's certificate has to be issued to, None for
+    what the auth service calls it, a name or an address; `server_name` tells whether it is asked for by its name (SNI).
+    """
+
+    starttls: bool
+    certificate: str | None
+    certificate_key: str | None
+    passwords: tuple[bytes, ...] | None
+    protocols: tuple[str, ...]
+    ciphers: str
+    name: str | None
+    server_name: bool
+    verify: bool
+    verify_depth: int
+    trusted_certificate: str | None
+    crl: str | None
+    session_reuse: bool
+    conf_commands: tuple[tuple[str, str], ...]
+
 
 _LONGEST_SERVER_NAME: Final = 255  # bytes, TLSEXT_MAXLEN_host_name of OpenSSL
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mailworker.config.addresses import BadAddress, parse_url
-from mailworker.config.settings import ResolverSettings
 from mailworker.config.tree import Parser
 from mailworker.config.values import seconds
 from mailworker.model import InetAddress
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverSettings:
+    """`resolver`: `servers` is empty for `resolver off` and where none is set; `valid` None honours TTLs."""
+
+    servers: tuple[InetAddress, ...] = ()
+    valid: float | None = None
+    ipv4: bool = True
+    ipv6: bool = True
+    timeout: float = 30.0
+
 
 DNS_PORT: Final = 53
 _SWITCHES: Final = {"on": True, "off": False}

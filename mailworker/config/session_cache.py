@@ -6,9 +6,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailworker.config import values
-from mailworker.config.settings import SessionCache, SharedZone
 from mailworker.config.tree import Parser
-from mailworker.config.zones import SMALLEST, declare_zone
+from mailworker.config.zones import SMALLEST, SharedZone, declare_zone
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCache:
+    """`ssl_session_cache`: `off` refuses reuse; `builtin` is a number of sessions, None without that cache."""
+
+    off: bool = False
+    builtin: int | None = None
+    shared: SharedZone | None = None
+
 
 DEFAULT_SESSIONS: Final = 20480  # OpenSSL's own default size of a cache
 

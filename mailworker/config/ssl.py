@@ -12,11 +12,11 @@ from mailworker.config.merge import merged
 from mailworker.config.session_cache import (
     NONE,
     SHARED_ONLY,
+    SessionCache,
     SessionCacheKind,
     freeze_session_cache,
     read_session_cache,
 )
-from mailworker.config.settings import SharedZone, SslSettings
 from mailworker.config.ssl_files import (
     full_name,
     full_value,
@@ -28,8 +28,39 @@ from mailworker.config.ssl_files import (
 )
 from mailworker.config.tree import Parser
 from mailworker.config.values import C_INT
+from mailworker.config.zones import SharedZone
 from mailworker.errors import ConfigError
 from mailworker.model import Starttls, VerifyClient
+
+
+@dataclass(frozen=True, slots=True)
+class SslSettings:
+    """The directives of the ssl module.
+
+    File names are absolute; certificates may be "data:PEM", keys also "engine:NAME:ID" and "store:URI".
+    `passwords` is the content of ssl_password_file, None where there is none.
+    `session_cache` without any part set is `none`: sessions get an id, but nothing is stored.
+    """
+
+    certificates: tuple[str, ...]
+    certificate_keys: tuple[str, ...]
+    protocols: tuple[str, ...]
+    ciphers: str
+    prefer_server_ciphers: bool
+    ecdh_curve: str
+    dhparam: str | None
+    passwords: tuple[bytes, ...] | None
+    certificate_compression: bool
+    verify_client: VerifyClient
+    verify_depth: int
+    client_certificate: str | None
+    trusted_certificate: str | None
+    crl: str | None
+    conf_commands: tuple[tuple[str, str], ...]
+    session_cache: SessionCache
+    session_timeout: int
+    session_tickets: bool
+    session_ticket_keys: tuple[bytes, ...]
 
 
 @dataclass(slots=True)

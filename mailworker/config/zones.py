@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mailworker.config.settings import SharedZone
 from mailworker.config.tree import Parser
 from mailworker.config.values import PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class SharedZone:
+    """`shared:NAME:SIZE`."""
+
+    name: str
+    size: int
+
 
 SMALLEST = 8 * PAGE  # bytes, what nginx's slab allocator needs
 

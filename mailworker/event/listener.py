@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 
-from mailworker.config.settings import EventsSettings
+from mailworker.config.events import EventsSettings
 from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import cycle
 from typing import Final
 
-from mailworker.config.settings import ResolverSettings
+from mailworker.config.resolver import ResolverSettings
 from mailworker.errors import (
     ConnectionLost,
     HostNotFound,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mailworker.config.settings import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
+from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
 from mailworker.errors import StartError
 from mailworker.log.line import LineBuilder
 from mailworker.log.sinks import FileSink, MemorySink, Sink, StderrSink, SyslogSink

@@ -9,7 +9,9 @@ from functools import partial
 from sys import intern
 from typing import Protocol
 
-from mailworker.config.settings import Listen, ResolverSettings, Settings
+from mailworker.config.listen import Listen
+from mailworker.config.resolver import ResolverSettings
+from mailworker.config.settings import Settings
 from mailworker.errors import OutOfConnections, Party
 from mailworker.event.connections import Connections
 from mailworker.event.listener import Listener, check_accepting

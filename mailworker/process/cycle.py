@@ -9,7 +9,8 @@ from time import monotonic
 
 from mailworker.config.blocks import OnTls
 from mailworker.config.load import load
-from mailworker.config.settings import LogTarget, Settings
+from mailworker.config.logs import LogTarget
+from mailworker.config.settings import Settings
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
 from mailworker.mail.server import ServerTls

@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mailworker.config.settings import Keepalive, Listen, MailServer
+from mailworker.config.listen import Keepalive, Listen
+from mailworker.config.settings import MailServer
 from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log

@@ -20,8 +20,9 @@ from typing import BinaryIO, Final
 
 from mailworker.config.addresses import system_addresses
 from mailworker.config.load import load
-from mailworker.config.proxy_ssl_settings import ProxySslSettings
-from mailworker.config.settings import Settings, SslSettings
+from mailworker.config.proxy_ssl import ProxySslSettings
+from mailworker.config.settings import Settings
+from mailworker.config.ssl import SslSettings
 from mailworker.errors import ConfigError, StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log, OpenFiles, open_logs

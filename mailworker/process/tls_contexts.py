@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mailworker.config.proxy_ssl_settings import ProxySslSettings
-from mailworker.config.settings import SharedZone, SslSettings
+from mailworker.config.proxy_ssl import ProxySslSettings
+from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import Warn
+from mailworker.config.zones import SharedZone
 from mailworker.mail.server import ServerTls
 from mailworker.model import Level, Protocol
 from mailworker.native.tls.session_table import SessionTable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
-from mailworker.config.settings import SharedZone
+from mailworker.config.zones import SharedZone
 from mailworker.shm.anonymous import anonymous
 from mailworker.shm.ticket_keys import TicketKeys
 

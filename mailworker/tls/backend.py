@@ -7,7 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
-from mailworker.config.proxy_ssl_settings import ProxySslSettings
+from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.errors import Party
 from mailworker.model import Address, InetAddress
 from mailworker.native.tls.certificate import is_address

@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from mailworker.config.settings import SslSettings
+from mailworker.config.ssl import SslSettings
 from mailworker.model import VerifyClient
 from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import NotSupported

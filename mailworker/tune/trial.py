@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from mailworker.config.settings import SslSettings
+from mailworker.config.ssl import SslSettings
 from mailworker.errors import StartError
 from mailworker.tune.load import Kind
 

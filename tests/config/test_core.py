@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mailworker.config.affinity import CpuAffinity
+from mailworker.config.core import User
 from mailworker.config.events import METHOD
-from mailworker.config.settings import CpuAffinity, FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog, User
+from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 from mailworker.process.notices import event_method

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import FileLog, Keepalive, Listen, StderrLog
+from mailworker.config.listen import Keepalive, Listen
+from mailworker.config.logs import FileLog, StderrLog
 from mailworker.config.xclient_guard import XclientGuard
 from mailworker.errors import ConfigError
 from mailworker.model import AuthMethod, InetAddress, Level, Protocol, ProxyProtocol, UnixAddress

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.proxy_ssl_settings import ProxySslSettings
+from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 from tests.config.conftest import Load, LoadServer

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import SessionCache, SharedZone, SslSettings
+from mailworker.config.session_cache import SessionCache
+from mailworker.config.ssl import SslSettings
+from mailworker.config.zones import SharedZone
 from mailworker.errors import ConfigError
 from mailworker.model import Level, Starttls, VerifyClient
 from tests.config.conftest import Load, LoadServer

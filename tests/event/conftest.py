@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from mailworker.config.settings import EventsSettings
+from mailworker.config.events import EventsSettings
 from mailworker.event.selector import new_selector
 from tests.event.bench import Bench
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key

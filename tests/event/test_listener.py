@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from mailworker.config.settings import EventsSettings
+from mailworker.config.events import EventsSettings
 from mailworker.errors import StartError
 from mailworker.event.listener import Listener, check_accepting
 from mailworker.event.loop import Loop

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import FileLog, MemoryLog, StderrLog, SyslogLog
+from mailworker.config.logs import FileLog, MemoryLog, StderrLog, SyslogLog
 from mailworker.errors import StartError
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
 from mailworker.model import Level

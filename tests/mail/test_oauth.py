@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from mailworker.config.settings import DialogueSettings
+from mailworker.config.dialogue import DialogueSettings
 from mailworker.model import AuthMethod, Protocol
 from tests.mail.cases import IMAP, SMTP, all_protocols
 from tests.mail.cases import Case as Proxied

@@ -9,7 +9,7 @@ from typing import Any
 import dns.message
 import pytest
 
-from mailworker.config.settings import ResolverSettings
+from mailworker.config.resolver import ResolverSettings
 from mailworker.model import Protocol
 from tests.mail.cases import SMTP
 from tests.mail.conftest import Scene

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from mailworker.config.settings import Listen
+from mailworker.config.listen import Listen
 from mailworker.model import InetAddress
 from mailworker.process.cycle import Cycle
 from mailworker.process.listeners import BoundListener, Endpoint

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import Keepalive, Listen, MailServer
+from mailworker.config.listen import Keepalive, Listen
+from mailworker.config.settings import MailServer
 from mailworker.errors import StartError
 from mailworker.model import InetAddress, Protocol, UnixAddress
 from mailworker.process.listeners import BoundListener, Endpoint, Opening, plan_listeners, rehearse

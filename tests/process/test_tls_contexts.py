@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import MailServer, SessionCache, SharedZone, SslSettings
+from mailworker.config.session_cache import SessionCache
+from mailworker.config.settings import MailServer
+from mailworker.config.ssl import SslSettings
+from mailworker.config.zones import SharedZone
 from mailworker.model import Protocol
 from mailworker.native.tls.context import Context
 from mailworker.process.cycle import Cycle, Invocation

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.settings import SharedZone
+from mailworker.config.zones import SharedZone
 from mailworker.errors import StartError
 from mailworker.shm.zone import Zone, Zones
 

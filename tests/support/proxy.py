@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mailworker.config.listen import Listen
 from mailworker.config.networks import Network
-from mailworker.config.settings import Listen, MailServer
+from mailworker.config.settings import MailServer
 from mailworker.event.loop import Loop
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
-from mailworker.config.settings import ResolverSettings
+from mailworker.config.resolver import ResolverSettings
 from mailworker.errors import MailworkerError
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop

@@ -6,21 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mailworker.config.auth_http import AuthHttpSettings
+from mailworker.config.core import CoreSettings
+from mailworker.config.dialogue import DialogueSettings
+from mailworker.config.events import EventsSettings
+from mailworker.config.listen import Listen
 from mailworker.config.networks import Network
-from mailworker.config.proxy_ssl_settings import ProxySslSettings
-from mailworker.config.settings import (
-    AuthHttpSettings,
-    CoreSettings,
-    DialogueSettings,
-    EventsSettings,
-    Listen,
-    MailServer,
-    ProxySettings,
-    ResolverSettings,
-    SessionCache,
-    Settings,
-    SslSettings,
-)
+from mailworker.config.proxy import ProxySettings
+from mailworker.config.proxy_ssl import ProxySslSettings
+from mailworker.config.resolver import ResolverSettings
+from mailworker.config.session_cache import SessionCache
+from mailworker.config.settings import MailServer, Settings
+from mailworker.config.ssl import SslSettings
 from mailworker.model import Address, AuthMethod, InetAddress, Protocol, ProxyProtocol, Starttls, VerifyClient
 from tests.support.certificates import Certificate
 from tests.support.patience import PATIENCE

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import SessionCache, SharedZone
+from mailworker.config.session_cache import SessionCache
+from mailworker.config.zones import SharedZone
 from mailworker.model import VerifyClient
 from mailworker.native.tls._native import ffi, lib
 from mailworker.native.tls.session_table import SessionTable

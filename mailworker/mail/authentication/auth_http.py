@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mailworker.config.settings import AuthHttpSettings
+from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream, Stream

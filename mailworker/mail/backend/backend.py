@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mailworker.config.settings import ProxySettings
+from mailworker.config.proxy import ProxySettings
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
 from mailworker.event.stream import SocketStream
 from mailworker.mail.dialogue.dialogue import Login

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mailworker.config.settings import Listen, MailServer
+from mailworker.config.listen import Listen
+from mailworker.config.settings import MailServer
 from mailworker.errors import Party, ProtocolError
 from mailworker.event.stream import SocketStream
 from mailworker.mail.backend.backend import Introduction

@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Protocol
 
-from mailworker.config.settings import ResolverSettings
+from mailworker.config.resolver import ResolverSettings
 from mailworker.errors import HostNotFound, NotResolved, escape
 from mailworker.event import resolver as event_resolver
 from mailworker.event.connections import Connections

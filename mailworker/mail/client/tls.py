@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mailworker.config.settings import SslSettings
+from mailworker.config.ssl import SslSettings
 from mailworker.mail.dialogue.dialogue import Dialogue
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import VerifyClient

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 
-from mailworker.config.settings import Listen
+from mailworker.config.listen import Listen
 from mailworker.errors import escape
 from mailworker.log.line import describe
 from mailworker.log.log import Log

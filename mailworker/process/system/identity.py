@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 import psutil
 
-from mailworker.config.settings import CoreSettings, CpuAffinity, User
+from mailworker.config.affinity import CpuAffinity
+from mailworker.config.core import CoreSettings, User
 from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log

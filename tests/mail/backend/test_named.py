@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import ResolverSettings
+from mailworker.config.resolver import ResolverSettings
 from mailworker.model import InetAddress, Protocol
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, ip_address
 import dns.message
 import pytest
 
-from mailworker.config.settings import ResolverSettings
+from mailworker.config.resolver import ResolverSettings
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.mail.client.host import TEMPUNAVAIL, UNAVAILABLE, IpAddress, find_host

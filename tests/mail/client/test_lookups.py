@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from mailworker.config.settings import ResolverSettings
+from mailworker.config.resolver import ResolverSettings
 from mailworker.event.datagrams import MOST_SOCKETS
 from mailworker.mail.client.host import TEMPUNAVAIL
 from mailworker.mail.server import ServerTls

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.config.settings import CpuAffinity
+from mailworker.config.affinity import CpuAffinity
 from mailworker.process.system.identity import processors_of_worker, worker_environment
 
 

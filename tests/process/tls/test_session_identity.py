@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.settings import SessionCache, SharedZone, SslSettings
+from mailworker.config.session_cache import SessionCache
+from mailworker.config.ssl import SslSettings
+from mailworker.config.zones import SharedZone
 from mailworker.model import Protocol, VerifyClient
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.shm.zone import Zones

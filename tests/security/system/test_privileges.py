@@ -22,7 +22,7 @@ CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapAmb")
 TAKEN_OVER = """
 import ctypes, json, os, sys
 from dataclasses import replace
-from mailworker.config.settings import User
+from mailworker.config.core import User
 from mailworker.log.log import Log
 from mailworker.process.system import identity
 from tests.support.settings import configuration

@@ -183,7 +183,7 @@ def test_the_master_rotates_its_own_keys_whatever_is_in_the_memory_of_its_worker
 HOSTILE_WORKER = """
 import ctypes, json, mmap, os, re, struct, sys
 from dataclasses import replace
-from mailworker.config.settings import User
+from mailworker.config.core import User
 from mailworker.log.log import Log
 from mailworker.process.system import identity
 from mailworker.shm.ticket_keys import TicketKeys
