@@ -125,6 +125,7 @@ setup(
             "tlslite-ng>=0.8",
         ],
         "lint": [
+            "clang-format>=18",
             "import-linter>=2.0",
             "mypy>=1.11",
             "ruff>=0.9",

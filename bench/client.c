@@ -129,8 +129,9 @@ static void watch(struct client *client, int operation, unsigned int events)
 
 static void connect_client(struct client *client)
 {
-    struct sockaddr_in address
-        = {.sin_family = AF_INET, .sin_port = htons((uint16_t) options.port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t) options.port),
+                                  .sin_addr = {htonl(INADDR_LOOPBACK)}};
     int on = 1;
 
     memset(client, 0, sizeof *client);
@@ -444,9 +445,9 @@ static void prepare_tls(const char *ciphers)
     int version = options.version == 12 ? TLS1_2_VERSION : TLS1_3_VERSION;
 
     context = SSL_CTX_new(TLS_client_method());
-    if (context == NULL || SSL_CTX_set_min_proto_version(context, version) != 1
-        || SSL_CTX_set_max_proto_version(context, version) != 1
-        || (strcmp(ciphers, "-") != 0 && SSL_CTX_set_cipher_list(context, ciphers) != 1)) {
+    if (context == NULL || SSL_CTX_set_min_proto_version(context, version) != 1 ||
+        SSL_CTX_set_max_proto_version(context, version) != 1 ||
+        (strcmp(ciphers, "-") != 0 && SSL_CTX_set_cipher_list(context, ciphers) != 1)) {
         fail("SSL_CTX_new");
     }
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);

@@ -84,8 +84,8 @@ static void listen_for(enum kind kind)
     struct peer *peer = new_peer(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), kind);
 
     peer->listening = 1;
-    if (peer->fd < 0 || bind(peer->fd, (struct sockaddr *) &address, length) != 0 || listen(peer->fd, 4096) != 0
-        || getsockname(peer->fd, (struct sockaddr *) &address, &length) != 0) {
+    if (peer->fd < 0 || bind(peer->fd, (struct sockaddr *) &address, length) != 0 || listen(peer->fd, 4096) != 0 ||
+        getsockname(peer->fd, (struct sockaddr *) &address, &length) != 0) {
         fail("listen");
     }
     ports[kind] = ntohs(address.sin_port);

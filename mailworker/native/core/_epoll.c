@@ -118,8 +118,8 @@ static PyObject *epoll_watch(PyObject *object, PyObject *const *arguments, Py_ss
 {
     uint32_t events;
 
-    if (!counted(given, 3) || !take_events(arguments[1], &events)
-        || !add((struct epoll *) object, arguments[0], events, 0, arguments[2])) {
+    if (!counted(given, 3) || !take_events(arguments[1], &events) ||
+        !add((struct epoll *) object, arguments[0], events, 0, arguments[2])) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -297,7 +297,9 @@ static PyTypeObject epoll_type = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "mailworker.native.core._epoll", .m_size = -1,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "mailworker.native.core._epoll",
+    .m_size = -1,
 };
 
 PyMODINIT_FUNC PyInit__epoll(void)

@@ -272,7 +272,10 @@ static PyMethodDef functions[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "mailworker.native.core._sockets", .m_size = -1, .m_methods = functions,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "mailworker.native.core._sockets",
+    .m_size = -1,
+    .m_methods = functions,
 };
 
 static int prepare(void)

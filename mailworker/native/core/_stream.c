@@ -292,7 +292,9 @@ static const struct {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "mailworker.native.core._stream", .m_size = -1,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "mailworker.native.core._stream",
+    .m_size = -1,
 };
 
 static int find_timed(void)

@@ -187,12 +187,18 @@ static const struct {
     PyObject **name;
     const char *text;
 } texts[] = {
-    {&names.cancel_deadline, "cancel_deadline"}, {&names.close, "close"}, {&names.on_bug, "on_bug"},
-    {&names.park, "park"},                       {&names.throw, "throw"}, {&names.timed_out, "timed_out"},
+    {&names.cancel_deadline, "cancel_deadline"},
+    {&names.close, "close"},
+    {&names.on_bug, "on_bug"},
+    {&names.park, "park"},
+    {&names.throw, "throw"},
+    {&names.timed_out, "timed_out"},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "mailworker.native.core._task", .m_size = -1,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "mailworker.native.core._task",
+    .m_size = -1,
 };
 
 PyMODINIT_FUNC PyInit__task(void)

@@ -107,8 +107,8 @@ static int enter(struct timers *self, struct timed *timed, double now)
     double step = width(timed->deadline - now);
     double due = fmax(ceil(timed->deadline / step) * step, timed->deadline); /* rounding may put it a little below */
     Py_ssize_t place = find(self, due);
-    struct bucket *bucket = place < self->count && self->buckets[place]->due == due ? self->buckets[place]
-                                                                                   : add_bucket(self, place, due);
+    struct bucket *bucket =
+        place < self->count && self->buckets[place]->due == due ? self->buckets[place] : add_bucket(self, place, due);
 
     if (bucket == NULL) {
         return 0;
@@ -341,7 +341,9 @@ static PyTypeObject timers_type = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "mailworker.native.core._timers", .m_size = -1,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "mailworker.native.core._timers",
+    .m_size = -1,
 };
 
 PyMODINIT_FUNC PyInit__timers(void)

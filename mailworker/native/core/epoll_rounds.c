@@ -147,8 +147,7 @@ static int note_time(PyObject *loop, PyObject *clock)
 static int call_ready(PyObject *handler, uint32_t mask)
 {
     PyObject *arguments[] = {Py_NewRef(handler), PyLong_FromLong((long) mask)}; /* it may end its own watch */
-    PyObject *result =
-        PyObject_VectorcallMethod(ready_name, arguments, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *result = PyObject_VectorcallMethod(ready_name, arguments, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 
     Py_DECREF(arguments[0]);
     Py_DECREF(arguments[1]);

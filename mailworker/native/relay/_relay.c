@@ -180,7 +180,9 @@ static PyTypeObject side_type = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, .m_name = "mailworker.native.relay._relay", .m_size = -1,
+    PyModuleDef_HEAD_INIT,
+    .m_name = "mailworker.native.relay._relay",
+    .m_size = -1,
 };
 
 PyMODINIT_FUNC PyInit__relay(void)

@@ -159,7 +159,7 @@ static size_t room(int fd)
         return 0;
     }
     used = facts[SK_MEMINFO_WMEM_QUEUED] > facts[SK_MEMINFO_WMEM_ALLOC] ? facts[SK_MEMINFO_WMEM_QUEUED]
-                                                                         : facts[SK_MEMINFO_WMEM_ALLOC];
+                                                                        : facts[SK_MEMINFO_WMEM_ALLOC];
     return used < facts[SK_MEMINFO_SNDBUF] ? (facts[SK_MEMINFO_SNDBUF] - used) / 2 : 0; /* half is for bookkeeping */
 #else
     (void) fd;

@@ -169,8 +169,8 @@ static int forward(struct side *side)
 
 int relay_serve(struct side *side, struct side *other, long mask)
 {
-    if (!touch(side) || ((mask & other->sink) && !forward(other))
-        || (is_open(side) && (mask & side->source) && !forward(side))) {
+    if (!touch(side) || ((mask & other->sink) && !forward(other)) ||
+        (is_open(side) && (mask & side->source) && !forward(side))) {
         return 0;
     }
     return !is_open(side) || (watch(side) && watch(other));
@@ -191,14 +191,13 @@ static int begin_direction(struct side *side)
 /* From now on the loop calls this side, not the stream that had the descriptor. */
 static int take_over(struct side *side)
 {
-    return side->watched == 0
-           || done(PyObject_CallMethod(side->loop, "change", "iiO", side->fd, side->watched, side));
+    return side->watched == 0 || done(PyObject_CallMethod(side->loop, "change", "iiO", side->fd, side->watched, side));
 }
 
 int relay_begin(struct side *side, struct side *other, long Py_UNUSED(mask))
 {
-    if (!touch(side) || !take_over(side) || !take_over(other) || !begin_direction(side)
-        || (is_open(side) && !begin_direction(other))) {
+    if (!touch(side) || !take_over(side) || !take_over(other) || !begin_direction(side) ||
+        (is_open(side) && !begin_direction(other))) {
         return 0;
     }
     return !is_open(side) || (watch(side) && watch(other));

@@ -14,12 +14,12 @@ struct side {
     struct pump *pump;
     PyObject *pending; /* read here and not yet taken by the other side, before which nothing more is read; or NULL */
     double active; /* when the loop last called for this side, by its clock */
-    size_t limit;  /* bytes that may be kept: proxy_buffer */
+    size_t limit; /* bytes that may be kept: proxy_buffer */
     int fd;
-    unsigned char source;  /* events that the direction waits for on this descriptor */
-    unsigned char sink;    /* and on the other side's; where input has ended, until that side is told */
+    unsigned char source; /* events that the direction waits for on this descriptor */
+    unsigned char sink; /* and on the other side's; where input has ended, until that side is told */
     unsigned char watched; /* what the loop watches this descriptor for */
-    unsigned char ended;   /* no more input comes */
+    unsigned char ended; /* no more input comes */
 };
 
 static inline int is_open(const struct side *side)

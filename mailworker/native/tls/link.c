@@ -23,14 +23,14 @@
 
 #define STEP 32768 /* bytes; the longest record takes two reads, so it is never interrupted */
 #define BARREN_HANDSHAKE 262144 /* bytes; OpenSSL takes 131,396 of a ClientHello and 102,400 of certificates */
-#define BARREN_RECORDS 65536    /* bytes without data after that: four times the longest record, or 2,400 KeyUpdates */
+#define BARREN_RECORDS 65536 /* bytes without data after that: four times the longest record, or 2,400 KeyUpdates */
 
 struct link {
     int fd;
     int holding;
-    int drained;   /* whether the last read took all that the socket had */
-    int left;      /* bytes that this step may still read; 0 or less after its last read */
-    int barren;    /* bytes read since there was data, or since the handshake began */
+    int drained; /* whether the last read took all that the socket had */
+    int left; /* bytes that this step may still read; 0 or less after its last read */
+    int barren; /* bytes read since there was data, or since the handshake began */
     int barren_limit;
     size_t length; /* of what is held back */
     unsigned char *held;
@@ -73,8 +73,8 @@ static ssize_t send_all(struct link *link, const void *data, size_t length)
     ssize_t sent;
 
     do {
-        sent = link->length == 0 ? send(link->fd, data, length, MSG_NOSIGNAL)
-                                 : sendmsg(link->fd, &message, MSG_NOSIGNAL);
+        sent =
+            link->length == 0 ? send(link->fd, data, length, MSG_NOSIGNAL) : sendmsg(link->fd, &message, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0 || link->length == 0) {
         return sent;
@@ -170,8 +170,9 @@ static const BIO_METHOD *link_method(void)
 
     if (method == NULL) {
         method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "link");
-        if (method == NULL || BIO_meth_set_write(method, link_write) != 1 || BIO_meth_set_read(method, link_read) != 1
-            || BIO_meth_set_ctrl(method, link_ctrl) != 1 || BIO_meth_set_destroy(method, link_destroy) != 1) {
+        if (method == NULL || BIO_meth_set_write(method, link_write) != 1 ||
+            BIO_meth_set_read(method, link_read) != 1 || BIO_meth_set_ctrl(method, link_ctrl) != 1 ||
+            BIO_meth_set_destroy(method, link_destroy) != 1) {
             BIO_meth_free(method);
             method = NULL;
         }

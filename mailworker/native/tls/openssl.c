@@ -29,8 +29,8 @@ static int select_protocol(SSL *connection, const unsigned char **selected, unsi
     if (policy->protocol[0] == 0) {
         return SSL_TLSEXT_ERR_NOACK;
     }
-    if (SSL_select_next_proto(&match, selected_length, policy->protocol, length, offered, offered_length)
-        != OPENSSL_NPN_NEGOTIATED) {
+    if (SSL_select_next_proto(&match, selected_length, policy->protocol, length, offered, offered_length) !=
+        OPENSSL_NPN_NEGOTIATED) {
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
     *selected = match;
@@ -58,8 +58,8 @@ SSL_CTX *context_new(struct tls_policy *policy, int client)
         SSL_CTX_set_info_callback(context, bound_lifetime);
     }
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
-                                  | SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                                  SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_read_ahead(context, 1); /* a record, or several, by one call of the system */
     SSL_CTX_set_max_early_data(context, 0);
     /* 0 is the library's own range: what is offered follows from ssl_protocols, not from the system's openssl.cnf */

@@ -46,8 +46,8 @@ void bound_lifetime(const SSL *connection, int where, int result)
     long now, age, timeout, longest;
 
     (void) result;
-    if ((where & SSL_CB_ACCEPT_LOOP) != SSL_CB_ACCEPT_LOOP || SSL_version(connection) != TLS1_3_VERSION
-        || (session = SSL_get0_session(connection)) == NULL) {
+    if ((where & SSL_CB_ACCEPT_LOOP) != SSL_CB_ACCEPT_LOOP || SSL_version(connection) != TLS1_3_VERSION ||
+        (session = SSL_get0_session(connection)) == NULL) {
         return;
     }
     now = (long) time(NULL);
@@ -95,8 +95,8 @@ static int seal_ticket(const struct ticket_key *key, unsigned char *name, unsign
 {
     const EVP_CIPHER *algorithm = ticket_cipher(key);
 
-    if (RAND_bytes(iv, EVP_CIPHER_iv_length(algorithm)) != 1
-        || EVP_EncryptInit_ex(cipher, algorithm, NULL, key->aes, iv) != 1 || start_mac(mac, key) != 1) {
+    if (RAND_bytes(iv, EVP_CIPHER_iv_length(algorithm)) != 1 ||
+        EVP_EncryptInit_ex(cipher, algorithm, NULL, key->aes, iv) != 1 || start_mac(mac, key) != 1) {
         return -1;
     }
     memcpy(name, key->name, sizeof(key->name));

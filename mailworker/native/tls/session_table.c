@@ -131,12 +131,12 @@ struct slot_offer slot_offer(const struct slot_set *set, uint32_t now, uint32_t 
         }
     }
     if (empties > 0) {
-        return (struct slot_offer) {0, (uint32_t) (SLOTS - empties), empty};
+        return (struct slot_offer){0, (uint32_t) (SLOTS - empties), empty};
     }
     if (set->expiries[earliest] <= now) {
-        return (struct slot_offer) {1, set->expiries[earliest], earliest};
+        return (struct slot_offer){1, set->expiries[earliest], earliest};
     }
-    return (struct slot_offer) {2, oldest_time, oldest};
+    return (struct slot_offer){2, oldest_time, oldest};
 }
 
 void slot_fill(struct slot_set *set, int slot, uint32_t tag, uint32_t expiry, uint32_t now, const void *cell,
@@ -165,8 +165,8 @@ static struct place next_place(const struct session_table *table, struct route *
     uint64_t first = route->first++;
     uint32_t tag = 1 + route->number++ % UINT32_MAX; /* never that of an empty slot */
 
-    return (struct place) {
-        tag, {&table->sets[first % table->count], &table->sets[(first + route->apart) % table->count]}};
+    return (struct place){tag,
+                          {&table->sets[first % table->count], &table->sets[(first + route->apart) % table->count]}};
 }
 
 /* The slot that holds a part, and its set; -1 where it is lost. */
@@ -247,7 +247,8 @@ void table_store(const struct session_table *table, const unsigned char *id, int
         struct slot_set *set;
         int slot = take(&place, now, &set);
 
-        slot_fill(set, slot, place.tag, expiry, now, record + start, size - start < CELL_SIZE ? size - start : CELL_SIZE);
+        slot_fill(set, slot, place.tag, expiry, now, record + start,
+                  size - start < CELL_SIZE ? size - start : CELL_SIZE);
     }
     OPENSSL_cleanse(record, size);
 }
