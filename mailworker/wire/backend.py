@@ -44,8 +44,8 @@ class Reply:
 
     @property
     def is_text(self) -> bool:
-        """Whether it is lines of text, which can be quoted to a client."""
-        return _NO_TEXT.search(self.data) is None
+        """Whether it is lines of text, which can be quoted to a client; one that is empty says nothing."""
+        return not self.data.isspace() and _NO_TEXT.search(self.data) is None
 
     @property
     def last_line(self) -> bytes:

@@ -100,27 +100,27 @@ SPEECHES = (IMAP, POP3, SMTP)
 
 def _imap(peer: Peer, then: Script) -> None:
     peer.send(b"* OK backend\r\n")
-    tag = b"*"
-    for _ in ("user", "password"):
-        line = peer.line()
-        length = _LITERAL.search(line)
-        if length is None:
-            return
-        tag = line.split(b" ")[0] if tag == b"*" else tag
+    line = peer.line()
+    tag = line.split(b" ")[0]
+    while length := _LITERAL.search(line):
         peer.send(b"+ go on\r\n")
         peer.skip(int(length[1]))
-    peer.line()
-    peer.send(tag + b" OK welcome\r\n")
-    then(peer)
+        line = peer.line()
+    if line.endswith(b"AUTHENTICATE PLAIN\r\n"):
+        peer.send(b"+ go on\r\n")
+        line = peer.line()
+    if line:
+        peer.send(tag + b" OK welcome\r\n")
+        then(peer)
 
 
 def _pop3(peer: Peer, then: Script) -> None:
     peer.send(b"+OK backend\r\n")
-    for answer in (b"+OK\r\n", b"+OK welcome\r\n"):
-        if not peer.line():
-            return
-        peer.send(answer)
-    then(peer)
+    line = peer.line()
+    peer.send(b"+ go on\r\n" if line == b"AUTH PLAIN\r\n" else b"+OK\r\n")
+    if line and peer.line():
+        peer.send(b"+OK welcome\r\n")
+        then(peer)
 
 
 def _smtp(peer: Peer, then: Script) -> None:
