@@ -117,7 +117,7 @@ DIRECTIVES = (
     "imap_capabilities A; imap_capabilities A B;", "imap_capabilities;", "imap_auth plain login cram-md5 external;",
     "imap_auth PLAIN plain;", "imap_auth apop;", "imap_auth none;", "imap_auth plain; imap_auth plain;",
     "pop3_auth plain apop cram-md5 external;", "pop3_auth login;", "pop3_capabilities TOP;",
-    "pop3_client_buffer 4k;", "smtp_auth plain login cram-md5 external none;", "smtp_auth apop;",
+    "smtp_auth plain login cram-md5 external none;", "smtp_auth apop;",
     "smtp_client_buffer 1K; smtp_client_buffer 1K;", "smtp_greeting_delay 1s;", "smtp_greeting_delay 1y;",
     "smtp_capabilities 'SIZE 1000' PIPELINING;", "auth_http http://127.0.0.1:9000/auth?x;",
     "auth_http https://127.0.0.1;", "auth_http HTTP://127.0.0.1;", "auth_http 127.0.0.1:0;",
