@@ -27,7 +27,7 @@ from tests.support.mailbox import Account, create_account
 from tests.support.ports import Ports
 from tests.support.postfix import Postfix
 
-ACCOUNTS = 400
+ACCOUNTS = 800
 BACKEND_NAME = "backend.example.test"
 
 
