@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from mailworker.config.rows import Value
+from mailworker.config.slots import once
 from mailworker.config.tree import Parser
 
 
@@ -19,7 +21,7 @@ class CpuAffinity:
 MOST_CPUS: Final = 1024  # CPU_SETSIZE
 
 
-def read_cpu_affinity(parser: Parser) -> CpuAffinity:
+def _read_cpu_affinity(parser: Parser) -> CpuAffinity:
     """The directive's masks, bit 0 for the first CPU."""
     words = parser.words[1:]
     auto = words[0] == "auto"
@@ -36,3 +38,6 @@ def _mask(parser: Parser, word: str) -> int:
     if strange is not None:
         raise parser.error(f'invalid character "{strange}" in "worker_cpu_affinity"')
     return int(digits or "0", 2)
+
+
+CPU_AFFINITY: Final = Value(once(_read_cpu_affinity))

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from mailworker.config import slots
 from mailworker.config.addresses import BadAddress, Url, parse_url
-from mailworker.config.command import ONE, TWO, Command
-from mailworker.config.drafts import UNSET, Context, Scope
-from mailworker.config.merge import merged
+from mailworker.config.command import ONE, TWO
+from mailworker.config.drafts import BOTH, Scope
+from mailworker.config.rows import Value, commands, frozen, merged, row
+from mailworker.config.slots import FLAG, MILLISECONDS, PAIRS, number
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
 from mailworker.model import Address, UnixAddress
@@ -44,63 +44,47 @@ class AuthHttpSettings:
 HTTP_PORT: Final = 80
 
 
+def _take_url(parser: Parser, _: object) -> Url:
+    """May be repeated, the last one wins."""
+    text = parser.words[1].removeprefix("http://")
+    try:
+        return parse_url(text, parser.resolve, default_port=HTTP_PORT, uri_part=True)
+    except BadAddress as reason:
+        raise parser.error(f'{reason} in auth_http "{text}"') from reason
+
+
+_HEADERS: Final = replace(
+    PAIRS, freeze=lambda _, pairs: tuple((os.fsencode(name), os.fsencode(value)) for name, value in pairs)
+)
+
+
 @dataclass(slots=True)
 class AuthHttpDraft:
     """`auth_http` None where no block has one."""
 
-    auth_http: Url | None = UNSET
-    auth_http_timeout: float = UNSET
-    auth_http_header: tuple[tuple[str, str], ...] = UNSET
-    auth_http_pass_client_cert: bool = UNSET
-    auth_http_keepalive: int = UNSET
-    auth_http_authzid: bool = UNSET
+    auth_http: Url | None = row(BOTH, ONE, Value(_take_url), None, into=None)
+    auth_http_timeout: float = row(BOTH, ONE, MILLISECONDS, 60.0)
+    auth_http_header: tuple[tuple[str, str], ...] = row(BOTH, TWO, _HEADERS, (), into="headers")
+    auth_http_pass_client_cert: bool = row(BOTH, ONE, FLAG, False)
+    auth_http_keepalive: int = row(BOTH, ONE, number(ANY), 0)
+    auth_http_authzid: bool = row(BOTH, ONE, FLAG, False)
 
 
-DEFAULTS: Final = AuthHttpDraft(
-    auth_http=None,
-    auth_http_timeout=60.0,
-    auth_http_header=(),
-    auth_http_pass_client_cert=False,
-    auth_http_keepalive=0,
-    auth_http_authzid=False,
-)
+COMMANDS: Final = commands(AuthHttpDraft)
 
 
-def freeze(server: Scope, mail: Scope) -> AuthHttpSettings | None:
+def freeze(parser: Parser, server: Scope, mail: Scope) -> AuthHttpSettings | None:
     """The server's settings, None without an `auth_http`."""
-    draft = merged(DEFAULTS, server, mail)
+    draft = merged(AuthHttpDraft, server, mail)
     if draft.auth_http is None:
         return None
     address = draft.auth_http.addresses[0]
-    return AuthHttpSettings(
+    return frozen(
+        AuthHttpSettings,
+        draft,
+        parser,
+        "auth_http_",
         address=address,
         host=b"localhost" if isinstance(address, UnixAddress) else os.fsencode(draft.auth_http.host),
         uri=os.fsencode(draft.auth_http.uri or "/"),
-        timeout=draft.auth_http_timeout,
-        headers=tuple((os.fsencode(name), os.fsencode(value)) for name, value in draft.auth_http_header),
-        pass_client_cert=draft.auth_http_pass_client_cert,
-        keepalive=draft.auth_http_keepalive,
-        authzid=draft.auth_http_authzid,
     )
-
-
-def _set_auth_http(parser: Parser) -> None:
-    """May be repeated, the last one wins."""
-    text = parser.words[1].removeprefix("http://")
-    try:
-        url = parse_url(text, parser.resolve, default_port=HTTP_PORT, uri_part=True)
-    except BadAddress as reason:
-        raise parser.error(f'{reason} in auth_http "{text}"') from reason
-    parser.scope.draft(AuthHttpDraft).auth_http = url
-
-
-_BOTH: Final = Context.MAIL | Context.SERVER
-
-COMMANDS: Final = (
-    Command("auth_http", _BOTH, ONE, _set_auth_http),
-    Command("auth_http_timeout", _BOTH, ONE, slots.milliseconds(AuthHttpDraft)),
-    Command("auth_http_header", _BOTH, TWO, slots.pairs(AuthHttpDraft)),
-    Command("auth_http_pass_client_cert", _BOTH, ONE, slots.flag(AuthHttpDraft)),
-    Command("auth_http_keepalive", _BOTH, ONE, slots.number(AuthHttpDraft, ANY)),
-    Command("auth_http_authzid", _BOTH, ONE, slots.flag(AuthHttpDraft)),
-)

@@ -8,26 +8,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mailworker.config import auth_http, imap, mail, pop3, proxy, realip, smtp, ssl
+from mailworker.config import auth_http, proxy, realip, ssl
 from mailworker.config.command import NONE, Command
 from mailworker.config.dialogue import DialogueSettings
-from mailworker.config.drafts import UNSET, Context, Scope
+from mailworker.config.drafts import UNSET, Context, Draft, Scope
+from mailworker.config.imap import ImapDraft
 from mailworker.config.listen import ListenDraft
-from mailworker.config.merge import merged
+from mailworker.config.mail import MailCoreDraft
+from mailworker.config.pop3 import Pop3Draft
 from mailworker.config.proxy import ProxySettings
 from mailworker.config.proxy_ssl import ProxySslSettings
+from mailworker.config.rows import frozen, merged
 from mailworker.config.settings import MailServer
-from mailworker.config.ssl import SslSettings
+from mailworker.config.smtp import SmtpDraft
+from mailworker.config.ssl import SslDraft, SslSettings
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 from mailworker.model import Protocol
 
 OnTls = Callable[[SslSettings | None, ProxySslSettings | None, Protocol], None]
 
-_DIALOGUES: Final[dict[Protocol, Callable[[Scope, Scope], DialogueSettings]]] = {
-    Protocol.IMAP: imap.freeze,
-    Protocol.POP3: pop3.freeze,
-    Protocol.SMTP: smtp.freeze,
+_DIALOGUES: Final[dict[Protocol, type[Draft]]] = {
+    Protocol.IMAP: ImapDraft,
+    Protocol.POP3: Pop3Draft,
+    Protocol.SMTP: SmtpDraft,
 }
 
 
@@ -85,7 +89,7 @@ def _freeze(parser: Parser, mail_scope: Scope, on_tls: OnTls) -> tuple[MailServe
     servers = [_Server(scope, mail_scope) for scope in mail_scope.draft(ServersDraft).scopes]
     for server in servers:
         server.merge_tls(parser, on_tls)
-    return tuple(server.freeze() for server in servers)
+    return tuple(server.freeze(parser) for server in servers)
 
 
 class _Server:
@@ -94,43 +98,43 @@ class _Server:
     __slots__ = ("_core", "_mail_scope", "_protocol", "_proxy", "_scope", "_tls", "_tls_settings")
 
     _proxy: ProxySettings
-    _tls: ssl.SslDraft
+    _tls: SslDraft
     _tls_settings: SslSettings | None
 
     def __init__(self, scope: Scope, mail_scope: Scope) -> None:
         self._scope = scope
         self._mail_scope = mail_scope
-        self._core = merged(mail.DEFAULTS, scope, mail_scope)
+        self._core = merged(MailCoreDraft, scope, mail_scope)
         if self._core.protocol is None:
             raise ConfigError("unknown mail protocol for server", scope.opened_at)
         self._protocol = self._core.protocol
 
     def merge_tls(self, parser: Parser, on_tls: OnTls) -> None:
         """See `commands`."""
-        self._tls = ssl.merge(self._scope, self._mail_scope)
+        self._tls = merged(SslDraft, self._scope, self._mail_scope)
         self._tls_settings = ssl.freeze(parser, self._tls)
         self._proxy = proxy.freeze(parser, self._scope, self._mail_scope)
         on_tls(self._tls_settings, self._proxy.ssl, self._protocol)
 
-    def freeze(self) -> MailServer:
+    def freeze(self, parser: Parser) -> MailServer:
         """The server. Where its error log is that of the main context it is empty, for that may follow after `mail`."""
         scopes = self._scope, self._mail_scope
         core, tls = self._core, self._tls
-        authentication = auth_http.freeze(*scopes)
+        authentication = auth_http.freeze(parser, *scopes)
         if authentication is None:
             raise ConfigError('no "auth_http" is defined for server', self._scope.opened_at)
-        return MailServer(
+        dialogue = merged(_DIALOGUES[self._protocol], *scopes)
+        return frozen(
+            MailServer,
+            core,
+            parser,
             listens=tuple(replace(each, ssl=each.ssl or tls.ssl) for each in self._scope.draft(ListenDraft).listen),
-            protocol=self._protocol,
             server_name=os.fsencode(core.server_name or socket.gethostname().lower()),
-            timeout=core.timeout,
-            max_errors=core.max_errors,
-            max_commands=core.max_commands,
             error_log=core.error_log or (),
             resolver=replace(core.resolver, timeout=core.resolver_timeout),
             starttls=tls.starttls,
             ssl=self._tls_settings,
-            dialogue=_DIALOGUES[self._protocol](*scopes),
+            dialogue=frozen(DialogueSettings, dialogue, parser, f"{self._protocol.value}_"),
             auth_http=authentication,
             proxy=self._proxy,
             real_ip_from=realip.freeze(*scopes),

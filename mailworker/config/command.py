@@ -35,13 +35,14 @@ ONE_OR_MORE: Final = Arity(1, None)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One row. A `block` is opened by its setter."""
+    """One row. A `block` is opened by its setter. `default` is what holds without the directive, in its own words."""
 
     name: str
     contexts: Context
     arity: Arity
     set: Setter
     block: bool = False
+    default: str | None = None
 
 
 class CommandTable:

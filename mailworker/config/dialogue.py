@@ -1,11 +1,15 @@
-"""What the three protocols' modules have in common."""
+"""What the three protocols' modules have in common: their drafts, frozen, are DialogueSettings."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
+from typing import Final
 
+from mailworker.config.rows import Value
+from mailworker.config.slots import WORDS, bitmask
 from mailworker.model import AuthMethod
 
 
@@ -24,17 +28,11 @@ class DialogueSettings:
     greeting_capabilities: bool = False
 
 
-def dialogue_settings(
-    methods: Sequence[AuthMethod],
-    capabilities: Sequence[str],
-    client_buffer: int,
-    *,
-    greeting_delay: float = 0.0,
-    greeting_capabilities: bool = False,
-) -> DialogueSettings:
-    """Freeze one protocol's directives; the buffer is in bytes, the delay in seconds."""
-    auth = AuthMethod(0)
-    for method in methods:
-        auth |= method
-    words = tuple(map(os.fsencode, capabilities))
-    return DialogueSettings(auth, words, client_buffer, greeting_delay, greeting_capabilities)
+CAPABILITIES: Final = replace(WORDS, freeze=lambda _, words: tuple(map(os.fsencode, words)))
+"""Words of a reply."""
+
+
+def auth_methods(*methods: AuthMethod) -> Value[tuple[AuthMethod, ...]]:
+    """Some of `methods`, by their names in configurations."""
+    table = {method.name.lower().replace("_", "-"): method for method in methods if method.name}
+    return replace(bitmask(table), freeze=lambda _, chosen: reduce(or_, chosen, AuthMethod(0)))

@@ -1,7 +1,6 @@
 """Settings while a configuration is being read: one draft for each module and block, whose fields start UNSET.
 
-A draft's fields are named after their directives. Their types are those of a draft with nothing UNSET, which is what
-merging gives.
+The types of its fields are those of a draft with nothing UNSET, which is what merging gives.
 """
 
 from __future__ import annotations
@@ -36,6 +35,10 @@ class Context(Flag):
     SERVER = auto()
 
     ANY = MAIN | EVENTS | MAIL | SERVER
+
+
+BOTH: Final = Context.MAIL | Context.SERVER
+"""Where the mail modules' directives stand: a server inherits those of `mail`."""
 
 
 class Scope:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-from mailworker.config import slots, values
+from mailworker.config import values
 from mailworker.config.command import NONE, ONE, Command
-from mailworker.config.drafts import UNSET, Context, Scope
-from mailworker.config.merge import merged
-from mailworker.config.networks import Network, networks
+from mailworker.config.drafts import Context, Scope
+from mailworker.config.networks import NETWORKS, Network
+from mailworker.config.rows import Value, commands, frozen, merged, row
+from mailworker.config.slots import FLAG, MILLISECONDS, number, once
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 
@@ -33,6 +34,20 @@ _BEST: Final = selectors.DefaultSelector.__name__.removesuffix("Selector").lower
 METHOD: Final = {"devpoll": "/dev/poll"}.get(_BEST, _BEST)
 
 
+def _read_connections(parser: Parser) -> int:
+    count = values.number(parser.words[1])
+    if count is None:
+        raise parser.error(f'invalid number "{parser.words[1]}"')
+    return count
+
+
+def _read_method(parser: Parser) -> str:
+    name = parser.words[1]
+    if name != METHOD:
+        raise parser.error(f'invalid event type "{name}"')
+    return name
+
+
 @dataclass(slots=True)
 class EventsDraft:
     """What the block holds; `use` None is `METHOD`, the only one that it may name.
@@ -40,26 +55,14 @@ class EventsDraft:
     The last two have no meaning for a mail proxy.
     """
 
-    worker_connections: int = UNSET
-    use: str | None = UNSET
-    multi_accept: bool = UNSET
-    accept_mutex: bool = UNSET
-    accept_mutex_delay: float = UNSET
-    debug_connection: tuple[Network, ...] = UNSET
-    worker_aio_requests: int = UNSET
-    epoll_events: int = UNSET
-
-
-DEFAULTS: Final = EventsDraft(
-    worker_connections=512,
-    use=None,
-    multi_accept=False,
-    accept_mutex=False,
-    accept_mutex_delay=0.5,
-    debug_connection=(),
-    worker_aio_requests=32,
-    epoll_events=512,
-)
+    worker_connections: int = row(Context.EVENTS, ONE, Value(once(_read_connections)), 512)
+    use: str | None = row(Context.EVENTS, ONE, Value(once(_read_method)), None, spelled=METHOD)
+    multi_accept: bool = row(Context.EVENTS, ONE, FLAG, False)
+    accept_mutex: bool = row(Context.EVENTS, ONE, FLAG, False)
+    accept_mutex_delay: float = row(Context.EVENTS, ONE, MILLISECONDS, 0.5)
+    debug_connection: tuple[Network, ...] = row(Context.EVENTS, ONE, NETWORKS, ())
+    worker_aio_requests: int = row(Context.EVENTS, ONE, number(values.ANY), 32, into=None)
+    epoll_events: int = row(Context.EVENTS, ONE, number(values.ANY), 512, into=None)
 
 
 @dataclass(slots=True)
@@ -74,19 +77,12 @@ def freeze(parser: Parser, listening: int) -> EventsSettings:
     scope = parser.main.draft(EventsBlock).scope
     if scope is None:
         raise ConfigError('no "events" section in configuration')
-    draft = merged(DEFAULTS, scope)
+    draft = merged(EventsDraft, scope)
     if draft.worker_connections < listening + 1:
         raise ConfigError(
             f"{draft.worker_connections} worker_connections are not enough for {listening} listening sockets"
         )
-    return EventsSettings(
-        worker_connections=draft.worker_connections,
-        use=draft.use,
-        multi_accept=draft.multi_accept,
-        accept_mutex=draft.accept_mutex,
-        accept_mutex_delay=draft.accept_mutex_delay,
-        debug_connection=draft.debug_connection,
-    )
+    return frozen(EventsSettings, draft, parser)
 
 
 def _open_events(parser: Parser) -> None:
@@ -97,30 +93,4 @@ def _open_events(parser: Parser) -> None:
     parser.parse_block(block.scope)
 
 
-def _set_worker_connections(parser: Parser) -> None:
-    slots.claim(parser, EventsDraft)
-    count = values.number(parser.words[1])
-    if count is None:
-        raise parser.error(f'invalid number "{parser.words[1]}"')
-    parser.scope.draft(EventsDraft).worker_connections = count
-
-
-def _set_use(parser: Parser) -> None:
-    slots.claim(parser, EventsDraft)
-    name = parser.words[1]
-    if name != METHOD:
-        raise parser.error(f'invalid event type "{name}"')
-    parser.scope.draft(EventsDraft).use = name
-
-
-COMMANDS: Final = (
-    Command("events", Context.MAIN, NONE, _open_events, block=True),
-    Command("worker_connections", Context.EVENTS, ONE, _set_worker_connections),
-    Command("use", Context.EVENTS, ONE, _set_use),
-    Command("multi_accept", Context.EVENTS, ONE, slots.flag(EventsDraft)),
-    Command("accept_mutex", Context.EVENTS, ONE, slots.flag(EventsDraft)),
-    Command("accept_mutex_delay", Context.EVENTS, ONE, slots.milliseconds(EventsDraft)),
-    Command("debug_connection", Context.EVENTS, ONE, networks(EventsDraft)),
-    Command("worker_aio_requests", Context.EVENTS, ONE, slots.number(EventsDraft, values.ANY)),
-    Command("epoll_events", Context.EVENTS, ONE, slots.number(EventsDraft, values.ANY)),
-)
+COMMANDS: Final = (Command("events", Context.MAIN, NONE, _open_events, block=True), *commands(EventsDraft))

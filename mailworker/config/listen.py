@@ -8,9 +8,11 @@ from typing import Final, NamedTuple
 
 from mailworker.config import values
 from mailworker.config.addresses import BadAddress, parse_url
-from mailworker.config.command import ONE_OR_MORE, Command
+from mailworker.config.command import ONE_OR_MORE
 from mailworker.config.drafts import UNSET, Context
 from mailworker.config.mail import MailCoreDraft
+from mailworker.config.rows import Value, commands, row
+from mailworker.config.slots import present
 from mailworker.config.ssl import SslDraft
 from mailworker.config.tree import Parser
 from mailworker.model import Address, InetAddress, Protocol
@@ -56,13 +58,6 @@ _WILDCARDS: Final = ("0.0.0.0", "::")
 
 
 @dataclass(slots=True)
-class ListenDraft:
-    """A server's own listens."""
-
-    listen: tuple[Listen, ...] = UNSET
-
-
-@dataclass(slots=True)
 class AddressesDraft:
     """Every address that any server of the `mail` block listens on."""
 
@@ -87,7 +82,7 @@ def _family_and_port(address: Address) -> tuple[bool, int] | None:
     return (address.is_ipv6, address.port) if isinstance(address, InetAddress) else None
 
 
-def _set_listen(parser: Parser) -> None:
+def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, ...]:
     text = parser.words[1]
     try:
         url = parse_url(text, parser.resolve, listen=True)
@@ -100,9 +95,7 @@ def _set_listen(parser: Parser) -> None:
     for word in parser.words[2:]:
         listen = _with_parameter(parser, listen, word)
     _take(parser, url.addresses)
-    draft = parser.scope.draft(ListenDraft)
-    earlier = () if draft.listen is UNSET else draft.listen
-    draft.listen = earlier + tuple(replace(listen, address=address) for address in url.addresses)
+    return (*present(earlier), *(replace(listen, address=address) for address in url.addresses))
 
 
 def _take(parser: Parser, addresses: Iterable[Address]) -> None:
@@ -210,4 +203,12 @@ _PARAMETERS: Final[dict[str, Callable[[_Parameter], Listen]]] = {
     "so_keepalive": _so_keepalive,
 }
 
-COMMANDS: Final = (Command("listen", Context.SERVER, ONE_OR_MORE, _set_listen),)
+
+@dataclass(slots=True)
+class ListenDraft:
+    """A server's own listens."""
+
+    listen: tuple[Listen, ...] = row(Context.SERVER, ONE_OR_MORE, Value(_take_listen), ())
+
+
+COMMANDS: Final = commands(ListenDraft)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from mailworker.config.addresses import BadAddress, parse_url
-from mailworker.config.command import Setter
-from mailworker.config.drafts import UNSET
+from mailworker.config.rows import Value
+from mailworker.config.slots import repeated
 from mailworker.config.tree import Parser
 from mailworker.config.values import size
 from mailworker.model import Level, UnixAddress
@@ -66,17 +66,6 @@ _LEVELS: Final = {level.name.lower(): level for level in Level}
 _DEBUG_PARTS: Final = {f"debug_{part}" for part in ("core", "alloc", "mutex", "event", "http", "mail", "stream")}
 _LONGEST_TAG: Final = 32
 _TAG = re.compile(r"[0-9A-Za-z_]*")
-
-
-def error_log(kind: type[object]) -> Setter:
-    """A setter that adds a target to the draft's `error_log`."""
-
-    def set_log(parser: Parser) -> None:
-        draft = parser.scope.draft(kind)
-        earlier = getattr(draft, parser.words[0])
-        setattr(draft, parser.words[0], (*(() if earlier is UNSET else earlier), _target(parser)))
-
-    return set_log
 
 
 def _target(parser: Parser) -> LogTarget:
@@ -182,3 +171,7 @@ class _Syslog:
             raise self._parser.error("syslog tag length exceeds 32")
         if not _TAG.fullmatch(value):
             raise self._parser.error('syslog "tag" only allows alphanumeric characters and underscore')
+
+
+ERROR_LOGS: Final = Value(repeated(lambda parser: (_target(parser),)))
+"""Targets, one a directive."""

@@ -8,14 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mailworker.config import logs, slots
-from mailworker.config.command import ONE, ONE_OR_MORE, Command
-from mailworker.config.drafts import UNSET, Context
-from mailworker.config.logs import LogTarget
-from mailworker.config.resolver import ResolverSettings, read_resolver
+from mailworker.config.command import ONE, ONE_OR_MORE
+from mailworker.config.drafts import BOTH, Context
+from mailworker.config.logs import ERROR_LOGS, LogTarget
+from mailworker.config.resolver import RESOLVER, ResolverSettings
+from mailworker.config.rows import Value, commands, row
+from mailworker.config.slots import MILLISECONDS, STRING, number
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
 from mailworker.model import Protocol
+
+
+def _take_protocol(parser: Parser, _: object) -> Protocol:
+    """In lower case only; may be repeated, the last one wins."""
+    name = parser.words[1]
+    protocol = next((protocol for protocol in Protocol if protocol.value == name), None)
+    if protocol is None:
+        raise parser.error(f'unknown protocol "{name}"')
+    return protocol
 
 
 @dataclass(slots=True)
@@ -25,51 +35,14 @@ class MailCoreDraft:
     `error_log` None is the main context's, `server_name` empty is the host's name.
     """
 
-    protocol: Protocol | None = UNSET
-    server_name: str = UNSET
-    timeout: float = UNSET
-    max_errors: int = UNSET
-    max_commands: int = UNSET
-    error_log: tuple[LogTarget, ...] | None = UNSET
-    resolver: ResolverSettings = UNSET
-    resolver_timeout: float = UNSET
+    protocol: Protocol | None = row(Context.SERVER, ONE, Value(_take_protocol), None)
+    server_name: str = row(BOTH, ONE, STRING, "", spelled="hostname")
+    timeout: float = row(BOTH, ONE, MILLISECONDS, 60.0)
+    max_errors: int = row(BOTH, ONE, number(ANY), 5)
+    max_commands: int = row(BOTH, ONE, number(ANY), 1000)
+    error_log: tuple[LogTarget, ...] | None = row(BOTH, ONE_OR_MORE, ERROR_LOGS, None)
+    resolver: ResolverSettings = row(BOTH, ONE_OR_MORE, RESOLVER, ResolverSettings(), spelled="off")
+    resolver_timeout: float = row(BOTH, ONE, MILLISECONDS, 30.0, into=None)
 
 
-DEFAULTS: Final = MailCoreDraft(
-    protocol=None,
-    server_name="",
-    timeout=60.0,
-    max_errors=5,
-    max_commands=1000,
-    error_log=None,
-    resolver=ResolverSettings(),
-    resolver_timeout=30.0,
-)
-
-
-def _set_protocol(parser: Parser) -> None:
-    """In lower case only; may be repeated, the last one wins."""
-    name = parser.words[1]
-    protocol = next((protocol for protocol in Protocol if protocol.value == name), None)
-    if protocol is None:
-        raise parser.error(f'unknown protocol "{name}"')
-    parser.scope.draft(MailCoreDraft).protocol = protocol
-
-
-def _set_resolver(parser: Parser) -> None:
-    slots.claim(parser, MailCoreDraft)
-    parser.scope.draft(MailCoreDraft).resolver = read_resolver(parser)
-
-
-_BOTH: Final = Context.MAIL | Context.SERVER
-
-COMMANDS: Final = (
-    Command("protocol", Context.SERVER, ONE, _set_protocol),
-    Command("timeout", _BOTH, ONE, slots.milliseconds(MailCoreDraft)),
-    Command("server_name", _BOTH, ONE, slots.string(MailCoreDraft)),
-    Command("error_log", _BOTH, ONE_OR_MORE, logs.error_log(MailCoreDraft)),
-    Command("resolver", _BOTH, ONE_OR_MORE, _set_resolver),
-    Command("resolver_timeout", _BOTH, ONE, slots.milliseconds(MailCoreDraft)),
-    Command("max_errors", _BOTH, ONE, slots.number(MailCoreDraft, ANY)),
-    Command("max_commands", _BOTH, ONE, slots.number(MailCoreDraft, ANY)),
-)
+COMMANDS: Final = commands(MailCoreDraft)

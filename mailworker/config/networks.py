@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
 
 from mailworker.config import values
 from mailworker.config.addresses import BadAddress, resolve_host
-from mailworker.config.command import Setter
-from mailworker.config.drafts import UNSET
+from mailworker.config.rows import Value
+from mailworker.config.slots import repeated
 from mailworker.config.tree import Parser
 
 Network = IPv4Network | IPv6Network | str
 """A block of addresses, or "unix:" for every unix domain socket."""
-
-
-def networks(kind: type[object]) -> Setter:
-    """A setter that adds networks to the draft; the directive may be repeated."""
-
-    def add(parser: Parser) -> None:
-        draft = parser.scope.draft(kind)
-        earlier = getattr(draft, parser.words[0])
-        setattr(draft, parser.words[0], (*(() if earlier is UNSET else earlier), *_read(parser)))
-
-    return add
 
 
 def _read(parser: Parser) -> tuple[Network, ...]:
@@ -39,3 +29,7 @@ def _read(parser: Parser) -> tuple[Network, ...]:
         return tuple(ip_network(address) for address in resolve_host(word, parser.resolve))
     except BadAddress as reason:
         raise parser.error(f'{reason} in {directive} "{word}"') from reason
+
+
+NETWORKS: Final = Value(repeated(_read))
+"""Networks; the directive may be repeated."""

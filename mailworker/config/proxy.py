@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mailworker.config import proxy_ssl, slots
-from mailworker.config.command import ONE, Command
-from mailworker.config.drafts import UNSET, Context, Scope
-from mailworker.config.merge import merged
+from mailworker.config import proxy_ssl
+from mailworker.config.command import ONE
+from mailworker.config.drafts import BOTH, Scope
 from mailworker.config.proxy_ssl import ProxySslSettings
+from mailworker.config.rows import commands, frozen, merged, row
+from mailworker.config.slots import FLAG, MILLISECONDS, member, size
 from mailworker.config.tree import Parser
 from mailworker.config.values import BUFFER, PAGE
 from mailworker.config.xclient_guard import XclientGuard
@@ -35,58 +36,23 @@ class ProxySettings:
 class ProxyDraft:
     """As in nginx `proxy` has no effect: a mail proxy always proxies."""
 
-    proxy: bool = UNSET
-    proxy_buffer: int = UNSET
-    proxy_timeout: float = UNSET
-    proxy_pass_error_message: bool = UNSET
-    xclient: bool = UNSET
-    proxy_smtp_auth: bool = UNSET
-    proxy_protocol: ProxyProtocol = UNSET
-    proxy_socket_keepalive: bool = UNSET
-    proxy_smtp_xclient_guard: XclientGuard = UNSET
+    proxy: bool = row(BOTH, ONE, FLAG, False, into=None)
+    proxy_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
+    proxy_timeout: float = row(BOTH, ONE, MILLISECONDS, 86400.0)
+    proxy_pass_error_message: bool = row(BOTH, ONE, FLAG, False)
+    xclient: bool = row(BOTH, ONE, FLAG, True)
+    proxy_smtp_auth: bool = row(BOTH, ONE, FLAG, False)
+    proxy_protocol: ProxyProtocol = row(BOTH, ONE, member(ProxyProtocol), ProxyProtocol.OFF, into="proxy_protocol")
+    proxy_socket_keepalive: bool = row(BOTH, ONE, FLAG, False)
+    proxy_smtp_xclient_guard: XclientGuard = row(
+        BOTH, ONE, member(XclientGuard), XclientGuard.ANONYMOUS, into="xclient_guard"
+    )
 
 
-DEFAULTS: Final = ProxyDraft(
-    proxy=False,
-    proxy_buffer=PAGE,
-    proxy_timeout=86400.0,
-    proxy_pass_error_message=False,
-    xclient=True,
-    proxy_smtp_auth=False,
-    proxy_protocol=ProxyProtocol.OFF,
-    proxy_socket_keepalive=False,
-    proxy_smtp_xclient_guard=XclientGuard.ANONYMOUS,
-)
+COMMANDS: Final = commands(ProxyDraft)
 
 
 def freeze(parser: Parser, server: Scope, mail: Scope) -> ProxySettings:
     """The server's settings; raises ConfigError."""
-    draft = merged(DEFAULTS, server, mail)
-    return ProxySettings(
-        buffer=draft.proxy_buffer,
-        timeout=draft.proxy_timeout,
-        pass_error_message=draft.proxy_pass_error_message,
-        xclient=draft.xclient,
-        smtp_auth=draft.proxy_smtp_auth,
-        proxy_protocol=draft.proxy_protocol,
-        socket_keepalive=draft.proxy_socket_keepalive,
-        xclient_guard=draft.proxy_smtp_xclient_guard,
-        ssl=proxy_ssl.freeze(parser, server, mail),
-    )
-
-
-_BOTH: Final = Context.MAIL | Context.SERVER
-_PROXY_PROTOCOLS: Final = {version.value: version for version in ProxyProtocol}
-_GUARDS: Final = {guard.value: guard for guard in XclientGuard}
-
-COMMANDS: Final = (
-    Command("proxy", _BOTH, ONE, slots.flag(ProxyDraft)),
-    Command("proxy_buffer", _BOTH, ONE, slots.size(ProxyDraft, BUFFER)),
-    Command("proxy_timeout", _BOTH, ONE, slots.milliseconds(ProxyDraft)),
-    Command("proxy_pass_error_message", _BOTH, ONE, slots.flag(ProxyDraft)),
-    Command("xclient", _BOTH, ONE, slots.flag(ProxyDraft)),
-    Command("proxy_smtp_auth", _BOTH, ONE, slots.flag(ProxyDraft)),
-    Command("proxy_protocol", _BOTH, ONE, slots.choice(ProxyDraft, _PROXY_PROTOCOLS)),
-    Command("proxy_socket_keepalive", _BOTH, ONE, slots.flag(ProxyDraft)),
-    Command("proxy_smtp_xclient_guard", _BOTH, ONE, slots.choice(ProxyDraft, _GUARDS)),
-)
+    tls = proxy_ssl.freeze(parser, server, mail)
+    return frozen(ProxySettings, merged(ProxyDraft, server, mail), parser, "proxy_", ssl=tls)

@@ -7,16 +7,16 @@ They mean what they mean there, but for `proxy_ssl starttls`, and for the name t
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from mailworker.config import slots
-from mailworker.config.command import ONE, ONE_OR_MORE, TWO, Command
-from mailworker.config.drafts import UNSET, Context, Scope
-from mailworker.config.merge import merged
+from mailworker.config.command import ONE, ONE_OR_MORE, TWO
+from mailworker.config.drafts import BOTH, Scope
+from mailworker.config.rows import commands, frozen, merged, row
+from mailworker.config.slots import FLAG, STRING, member, number
 from mailworker.config.ssl import PROTOCOLS
-from mailworker.config.ssl_files import full_name, full_value, key_name, optional_name, read_passwords, shown
+from mailworker.config.ssl_files import CERTIFICATE, CONF_COMMANDS, FILE, PASSWORDS, key_name, shown
 from mailworker.config.tree import Parser
 from mailworker.config.values import C_INT
 from mailworker.errors import ConfigError
@@ -62,43 +62,28 @@ class ProxySsl(Enum):
 class ProxySslDraft:
     """See `ProxySslSettings`."""
 
-    proxy_ssl: ProxySsl = UNSET
-    proxy_ssl_certificate: str = UNSET
-    proxy_ssl_certificate_key: str = UNSET
-    proxy_ssl_password_file: tuple[bytes, ...] | None = UNSET
-    proxy_ssl_protocols: tuple[str, ...] = UNSET
-    proxy_ssl_ciphers: str = UNSET
-    proxy_ssl_name: str = UNSET
-    proxy_ssl_server_name: bool = UNSET
-    proxy_ssl_verify: bool = UNSET
-    proxy_ssl_verify_depth: int = UNSET
-    proxy_ssl_trusted_certificate: str = UNSET
-    proxy_ssl_crl: str = UNSET
-    proxy_ssl_session_reuse: bool = UNSET
-    proxy_ssl_conf_command: tuple[tuple[str, str], ...] = UNSET
+    proxy_ssl: ProxySsl = row(BOTH, ONE, member(ProxySsl), ProxySsl.OFF, into=None)
+    proxy_ssl_certificate: str = row(BOTH, ONE, CERTIFICATE, "")
+    proxy_ssl_certificate_key: str = row(BOTH, ONE, STRING, "")
+    proxy_ssl_password_file: tuple[bytes, ...] | None = row(BOTH, ONE, PASSWORDS, None, into="passwords")
+    proxy_ssl_protocols: tuple[str, ...] = row(BOTH, ONE_OR_MORE, PROTOCOLS, ("TLSv1.2", "TLSv1.3"))
+    proxy_ssl_ciphers: str = row(BOTH, ONE, STRING, "DEFAULT")
+    proxy_ssl_name: str = row(BOTH, ONE, replace(STRING, freeze=lambda _, name: name or None), "")
+    proxy_ssl_server_name: bool = row(BOTH, ONE, FLAG, False)
+    proxy_ssl_verify: bool = row(BOTH, ONE, FLAG, False)
+    proxy_ssl_verify_depth: int = row(BOTH, ONE, number(C_INT), 1)
+    proxy_ssl_trusted_certificate: str = row(BOTH, ONE, FILE, "")
+    proxy_ssl_crl: str = row(BOTH, ONE, FILE, "")
+    proxy_ssl_session_reuse: bool = row(BOTH, ONE, FLAG, True)
+    proxy_ssl_conf_command: tuple[tuple[str, str], ...] = row(BOTH, TWO, CONF_COMMANDS, (), into="conf_commands")
 
 
-DEFAULTS: Final = ProxySslDraft(
-    proxy_ssl=ProxySsl.OFF,
-    proxy_ssl_certificate="",
-    proxy_ssl_certificate_key="",
-    proxy_ssl_password_file=None,
-    proxy_ssl_protocols=("TLSv1.2", "TLSv1.3"),
-    proxy_ssl_ciphers="DEFAULT",
-    proxy_ssl_name="",
-    proxy_ssl_server_name=False,
-    proxy_ssl_verify=False,
-    proxy_ssl_verify_depth=1,
-    proxy_ssl_trusted_certificate="",
-    proxy_ssl_crl="",
-    proxy_ssl_session_reuse=True,
-    proxy_ssl_conf_command=(),
-)
+COMMANDS: Final = commands(ProxySslDraft)
 
 
 def freeze(parser: Parser, server: Scope, mail: Scope) -> ProxySslSettings | None:
     """The server's settings, None where `proxy_ssl` is off; raises ConfigError."""
-    draft = merged(DEFAULTS, server, mail)
+    draft = merged(ProxySslDraft, server, mail)
     if draft.proxy_ssl is ProxySsl.OFF:
         return None
     certificate, key = draft.proxy_ssl_certificate, draft.proxy_ssl_certificate_key
@@ -108,44 +93,11 @@ def freeze(parser: Parser, server: Scope, mail: Scope) -> ProxySslSettings | Non
         raise ConfigError("no proxy_ssl_trusted_certificate for proxy_ssl_verify")
     if draft.proxy_ssl_server_name and len(os.fsencode(draft.proxy_ssl_name)) > _LONGEST_SERVER_NAME:
         raise ConfigError("too long proxy_ssl_name for proxy_ssl_server_name")
-    return ProxySslSettings(
+    return frozen(
+        ProxySslSettings,
+        draft,
+        parser,
+        "proxy_ssl_",
         starttls=draft.proxy_ssl is ProxySsl.STARTTLS,
-        certificate=full_name(parser, certificate, "data:") if certificate else None,
         certificate_key=key_name(parser, key) if certificate else None,
-        passwords=draft.proxy_ssl_password_file,
-        protocols=draft.proxy_ssl_protocols,
-        ciphers=draft.proxy_ssl_ciphers,
-        name=draft.proxy_ssl_name or None,
-        server_name=draft.proxy_ssl_server_name,
-        verify=draft.proxy_ssl_verify,
-        verify_depth=draft.proxy_ssl_verify_depth,
-        trusted_certificate=optional_name(parser, draft.proxy_ssl_trusted_certificate),
-        crl=optional_name(parser, draft.proxy_ssl_crl),
-        session_reuse=draft.proxy_ssl_session_reuse,
-        conf_commands=tuple((name, full_value(parser, name, value)) for name, value in draft.proxy_ssl_conf_command),
     )
-
-
-def _set_password_file(parser: Parser) -> None:
-    slots.claim(parser, ProxySslDraft)
-    parser.scope.draft(ProxySslDraft).proxy_ssl_password_file = read_passwords(parser)
-
-
-_BOTH: Final = Context.MAIL | Context.SERVER
-
-COMMANDS: Final = (
-    Command("proxy_ssl", _BOTH, ONE, slots.choice(ProxySslDraft, {state.value: state for state in ProxySsl})),
-    Command("proxy_ssl_certificate", _BOTH, ONE, slots.string(ProxySslDraft)),
-    Command("proxy_ssl_certificate_key", _BOTH, ONE, slots.string(ProxySslDraft)),
-    Command("proxy_ssl_password_file", _BOTH, ONE, _set_password_file),
-    Command("proxy_ssl_protocols", _BOTH, ONE_OR_MORE, slots.bitmask(ProxySslDraft, PROTOCOLS)),
-    Command("proxy_ssl_ciphers", _BOTH, ONE, slots.string(ProxySslDraft)),
-    Command("proxy_ssl_name", _BOTH, ONE, slots.string(ProxySslDraft)),
-    Command("proxy_ssl_server_name", _BOTH, ONE, slots.flag(ProxySslDraft)),
-    Command("proxy_ssl_verify", _BOTH, ONE, slots.flag(ProxySslDraft)),
-    Command("proxy_ssl_verify_depth", _BOTH, ONE, slots.number(ProxySslDraft, C_INT)),
-    Command("proxy_ssl_trusted_certificate", _BOTH, ONE, slots.string(ProxySslDraft)),
-    Command("proxy_ssl_crl", _BOTH, ONE, slots.string(ProxySslDraft)),
-    Command("proxy_ssl_session_reuse", _BOTH, ONE, slots.flag(ProxySslDraft)),
-    Command("proxy_ssl_conf_command", _BOTH, TWO, slots.pairs(ProxySslDraft)),
-)

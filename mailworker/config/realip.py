@@ -5,25 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mailworker.config.command import ONE, Command
-from mailworker.config.drafts import UNSET, Context, Scope
-from mailworker.config.merge import merged
-from mailworker.config.networks import Network, networks
+from mailworker.config.command import ONE
+from mailworker.config.drafts import BOTH, Scope
+from mailworker.config.networks import NETWORKS, Network
+from mailworker.config.rows import commands, merged, row
 
 
 @dataclass(slots=True)
 class RealipDraft:
     """Blocks of addresses."""
 
-    set_real_ip_from: tuple[Network, ...] = UNSET
+    set_real_ip_from: tuple[Network, ...] = row(BOTH, ONE, NETWORKS, ())
 
 
-DEFAULTS: Final = RealipDraft(set_real_ip_from=())
+COMMANDS: Final = commands(RealipDraft)
 
 
 def freeze(server: Scope, mail: Scope) -> tuple[Network, ...]:
     """The server's trusted peers."""
-    return merged(DEFAULTS, server, mail).set_real_ip_from
-
-
-COMMANDS: Final = (Command("set_real_ip_from", Context.MAIL | Context.SERVER, ONE, networks(RealipDraft)),)
+    return merged(RealipDraft, server, mail).set_real_ip_from

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mailworker.config.addresses import BadAddress, parse_url
+from mailworker.config.rows import Value
+from mailworker.config.slots import once
 from mailworker.config.tree import Parser
 from mailworker.config.values import seconds
 from mailworker.model import InetAddress
@@ -26,7 +28,7 @@ DNS_PORT: Final = 53
 _SWITCHES: Final = {"on": True, "off": False}
 
 
-def read_resolver(parser: Parser) -> ResolverSettings:
+def _read_resolver(parser: Parser) -> ResolverSettings:
     """The directive's settings, with the default timeout."""
     if parser.words[1] == "off":
         return ResolverSettings()
@@ -64,3 +66,6 @@ def _name_servers(parser: Parser, word: str) -> tuple[InetAddress, ...]:
     if not servers:  # a unix domain socket, which nginx takes and then cannot use
         raise parser.error(f'invalid host in resolver "{word}"')
     return servers
+
+
+RESOLVER: Final = Value(once(_read_resolver))

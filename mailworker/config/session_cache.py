@@ -29,6 +29,9 @@ class SessionCacheKind:
     name: str
     sessions: int | None = None
 
+    def __str__(self) -> str:
+        return self.name
+
 
 OFF: Final = SessionCacheKind("off")
 NONE: Final = SessionCacheKind("none")

@@ -1,89 +1,40 @@
-"""Setters of directives that only store a value: the draft's field of the same name takes it."""
+"""Values of the usual kinds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from typing import Final, TypeVar
 
 from mailworker.config import values
-from mailworker.config.command import Setter
 from mailworker.config.drafts import UNSET
+from mailworker.config.rows import Value
 from mailworker.config.tree import Parser
 from mailworker.config.values import Bounds
 
 V = TypeVar("V")
+E = TypeVar("E", bound=Enum)
 
 
-def claim(parser: Parser, kind: type[object]) -> None:
-    """Refuse a directive that its block has already seen."""
-    if getattr(parser.scope.draft(kind), parser.words[0]) is not UNSET:
-        raise parser.error(f'"{parser.words[0]}" directive is duplicate')
+def once(read: Callable[[Parser], V]) -> Callable[[Parser, object], V]:
+    """`read`, but refuse a directive that its block has already seen."""
+
+    def take(parser: Parser, earlier: object) -> V:
+        if earlier is not UNSET:
+            raise parser.error(f'"{parser.words[0]}" directive is duplicate')
+        return read(parser)
+
+    return take
 
 
-def string(kind: type[object]) -> Setter:
-    """One word as it stands."""
-    return _single(kind, lambda parser: parser.words[1])
+def repeated(read: Callable[[Parser], tuple[V, ...]]) -> Callable[[Parser, tuple[V, ...]], tuple[V, ...]]:
+    """Add what `read` gives to what the block has so far."""
+    return lambda parser, earlier: present(earlier) + read(parser)
 
 
-def flag(kind: type[object]) -> Setter:
-    """`on` or `off`."""
-    return _single(kind, read_flag)
-
-
-def number(kind: type[object], bounds: Bounds) -> Setter:
-    """A plain decimal number."""
-    return _single(kind, lambda parser: _bounded(parser, values.number, "number", bounds))
-
-
-def size(kind: type[object], bounds: Bounds) -> Setter:
-    """Bytes."""
-    return _single(kind, lambda parser: _bounded(parser, values.size, "value", bounds))
-
-
-def offset(kind: type[object], bounds: Bounds) -> Setter:
-    """Bytes, gigabytes allowed."""
-    return _single(kind, lambda parser: _bounded(parser, values.offset, "value", bounds))
-
-
-def milliseconds(kind: type[object]) -> Setter:
-    """A time that may be given down to milliseconds, kept in seconds."""
-    return _time(kind, values.milliseconds)
-
-
-def seconds(kind: type[object]) -> Setter:
-    """A time in whole seconds."""
-    return _time(kind, values.seconds)
-
-
-def choice(kind: type[object], table: Mapping[str, object]) -> Setter:
-    """One word of `table`."""
-    return _single(kind, lambda parser: _row(parser, table, parser.words[1]))
-
-
-def bitmask(kind: type[object], table: Mapping[str, V]) -> Setter:
-    """A set of words of `table`, kept as a tuple; the directive may be repeated."""
-
-    def set_bits(parser: Parser) -> None:
-        bits = _present(parser, kind)
-        for word in parser.words[1:]:
-            bit = _row(parser, table, word)
-            if bit in bits:
-                parser.warn(f'duplicate value "{word}"')
-            else:
-                bits = (*bits, bit)
-        setattr(parser.scope.draft(kind), parser.words[0], bits)
-
-    return set_bits
-
-
-def words(kind: type[object]) -> Setter:
-    """Any number of words; the directive may be repeated."""
-    return _appending(kind, lambda parser: tuple(parser.words[1:]))
-
-
-def pairs(kind: type[object]) -> Setter:
-    """A name and a value; the directive may be repeated."""
-    return _appending(kind, lambda parser: ((parser.words[1], parser.words[2]),))
+def present(earlier: tuple[V, ...]) -> tuple[V, ...]:
+    """What the block has so far."""
+    return () if earlier is UNSET else earlier
 
 
 def read_flag(parser: Parser) -> bool:
@@ -102,43 +53,81 @@ def within(parser: Parser, value: int, bounds: Bounds) -> int:
     return value
 
 
-def _bounded(parser: Parser, read: Callable[[str], int | None], noun: str, bounds: Bounds) -> int:
-    return within(parser, _read(parser, read, noun), bounds)
+def read_choice(parser: Parser, table: Mapping[str, V], word: str) -> V:
+    """The row of `table` that `word` names."""
+    value = values.choice(word, table)
+    if value is None:
+        raise parser.error(f'invalid value "{word}"')
+    return value
 
 
-def _time(kind: type[object], read: Callable[[str], V | None]) -> Setter:
-    return _single(kind, lambda parser: _read(parser, read, "value"))
-
-
-def _read(parser: Parser, read: Callable[[str], V | None], noun: str) -> V:
+def _read(parser: Parser, read: Callable[[str], V | None], noun: str = "value") -> V:
     value = read(parser.words[1])
     if value is None:
         raise parser.error(f'"{parser.words[0]}" directive invalid {noun}')
     return value
 
 
-def _single(kind: type[object], read: Callable[[Parser], object]) -> Setter:
-    def set_value(parser: Parser) -> None:
-        claim(parser, kind)
-        setattr(parser.scope.draft(kind), parser.words[0], read(parser))
+STRING: Final = Value(once(lambda parser: parser.words[1]))
+"""One word as it stands."""
 
-    return set_value
+FLAG: Final = Value(once(read_flag), lambda on: "on" if on else "off")
+"""`on` or `off`."""
+
+MILLISECONDS: Final = Value(once(lambda parser: _read(parser, values.milliseconds)), values.spell_time)
+"""A time that may be given down to milliseconds, kept in seconds."""
+
+SECONDS: Final = Value(once(lambda parser: _read(parser, values.seconds)), values.spell_time)
+"""A time in whole seconds."""
+
+WORDS: Final = Value(repeated(lambda parser: tuple(parser.words[1:])), " ".join)
+"""Any number of words; the directive may be repeated."""
+
+PAIRS: Final = Value(repeated(lambda parser: ((parser.words[1], parser.words[2]),)))
+"""A name and a value; the directive may be repeated."""
 
 
-def _appending(kind: type[object], read: Callable[[Parser], tuple[object, ...]]) -> Setter:
-    def append(parser: Parser) -> None:
-        setattr(parser.scope.draft(kind), parser.words[0], _present(parser, kind) + read(parser))
-
-    return append
+def number(bounds: Bounds) -> Value[int]:
+    """A plain decimal number."""
+    return Value(once(lambda parser: within(parser, _read(parser, values.number, "number"), bounds)))
 
 
-def _present(parser: Parser, kind: type[object]) -> tuple[object, ...]:
-    value = getattr(parser.scope.draft(kind), parser.words[0])
-    return () if value is UNSET else tuple(value)
+def size(bounds: Bounds) -> Value[int]:
+    """Bytes."""
+    return Value(once(lambda parser: within(parser, _read(parser, values.size), bounds)), values.spell_size)
 
 
-def _row(parser: Parser, table: Mapping[str, V], word: str) -> V:
-    value = values.choice(word, table)
-    if value is None:
-        raise parser.error(f'invalid value "{word}"')
-    return value
+def offset(bounds: Bounds) -> Value[int]:
+    """Bytes, gigabytes allowed."""
+    return Value(once(lambda parser: within(parser, _read(parser, values.offset), bounds)), values.spell_size)
+
+
+def choice(table: Mapping[str, V]) -> Value[V]:
+    """One word of `table`."""
+    return Value(once(lambda parser: read_choice(parser, table, parser.words[1])), lambda value: _words(table, [value]))
+
+
+def member(kind: type[E]) -> Value[E]:
+    """One of an enumeration's values."""
+    return choice({str(each.value): each for each in kind})
+
+
+def bitmask(table: Mapping[str, V]) -> Value[tuple[V, ...]]:
+    """A set of words of `table`, kept as a tuple; the directive may be repeated."""
+
+    def take(parser: Parser, earlier: tuple[V, ...]) -> tuple[V, ...]:
+        bits = present(earlier)
+        for word in parser.words[1:]:
+            bit = read_choice(parser, table, word)
+            if bit in bits:
+                parser.warn(f'duplicate value "{word}"')
+            else:
+                bits = (*bits, bit)
+        return bits
+
+    return Value(take, lambda bits: _words(table, bits))
+
+
+def _words(table: Mapping[str, V], given: Iterable[V]) -> str:
+    names = {value: name for name, value in table.items()}
+    return " ".join(names[value] for value in given)

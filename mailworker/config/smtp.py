@@ -5,56 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mailworker.config import slots
-from mailworker.config.command import ONE, ONE_OR_MORE, Command
-from mailworker.config.dialogue import DialogueSettings, dialogue_settings
-from mailworker.config.drafts import UNSET, Context, Scope
-from mailworker.config.merge import merged
+from mailworker.config.command import ONE, ONE_OR_MORE
+from mailworker.config.dialogue import CAPABILITIES, auth_methods
+from mailworker.config.drafts import BOTH
+from mailworker.config.rows import commands, row
+from mailworker.config.slots import MILLISECONDS, size
 from mailworker.config.values import BUFFER, PAGE
 from mailworker.model import AuthMethod
 
-_AUTH_METHODS: Final = {
-    "plain": AuthMethod.PLAIN,
-    "login": AuthMethod.LOGIN,
-    "cram-md5": AuthMethod.CRAM_MD5,
-    "external": AuthMethod.EXTERNAL,
-    "xoauth2": AuthMethod.XOAUTH2,
-    "oauthbearer": AuthMethod.OAUTHBEARER,
-    "none": AuthMethod.NONE,
-}
+_AUTH_METHODS: Final = auth_methods(
+    AuthMethod.PLAIN,
+    AuthMethod.LOGIN,
+    AuthMethod.CRAM_MD5,
+    AuthMethod.EXTERNAL,
+    AuthMethod.XOAUTH2,
+    AuthMethod.OAUTHBEARER,
+    AuthMethod.NONE,
+)
 
 
 @dataclass(slots=True)
 class SmtpDraft:
     """The buffer is in bytes, the delay in seconds."""
 
-    smtp_client_buffer: int = UNSET
-    smtp_greeting_delay: float = UNSET
-    smtp_capabilities: tuple[str, ...] = UNSET
-    smtp_auth: tuple[AuthMethod, ...] = UNSET
+    smtp_client_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
+    smtp_greeting_delay: float = row(BOTH, ONE, MILLISECONDS, 0.0)
+    smtp_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ())
+    smtp_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, _AUTH_METHODS, (AuthMethod.PLAIN, AuthMethod.LOGIN))
 
 
-DEFAULTS: Final = SmtpDraft(
-    smtp_client_buffer=PAGE,
-    smtp_greeting_delay=0.0,
-    smtp_capabilities=(),
-    smtp_auth=(AuthMethod.PLAIN, AuthMethod.LOGIN),
-)
-
-
-def freeze(server: Scope, mail: Scope) -> DialogueSettings:
-    """What an SMTP server's dialogue needs."""
-    draft = merged(DEFAULTS, server, mail)
-    return dialogue_settings(
-        draft.smtp_auth, draft.smtp_capabilities, draft.smtp_client_buffer, greeting_delay=draft.smtp_greeting_delay
-    )
-
-
-_BOTH: Final = Context.MAIL | Context.SERVER
-
-COMMANDS: Final = (
-    Command("smtp_client_buffer", _BOTH, ONE, slots.size(SmtpDraft, BUFFER)),
-    Command("smtp_greeting_delay", _BOTH, ONE, slots.milliseconds(SmtpDraft)),
-    Command("smtp_capabilities", _BOTH, ONE_OR_MORE, slots.words(SmtpDraft)),
-    Command("smtp_auth", _BOTH, ONE_OR_MORE, slots.bitmask(SmtpDraft, _AUTH_METHODS)),
-)
+COMMANDS: Final = commands(SmtpDraft)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+from mailworker.config.rows import Value
+from mailworker.config.slots import PAIRS, STRING, WORDS, once
 from mailworker.config.tree import Parser
 
 LONGEST_PASSWORD_LINE: Final = 4095  # bytes
@@ -31,23 +34,18 @@ _FILE_COMMANDS: Final = frozenset(
 )
 
 
-def full_name(parser: Parser, name: str, *no_files: str) -> str:
-    """The absolute name of a file, or the word itself where it starts with one of `no_files`."""
-    return name if name.startswith(no_files) else parser.beside_configuration(name)
+def certificate_name(parser: Parser, name: str) -> str:
+    """The absolute name of a certificate's file, or the word itself where it holds the certificate."""
+    return name if name.startswith(_DATA) else parser.beside_configuration(name)
 
 
 def key_name(parser: Parser, name: str) -> str:
     """The absolute name of a private key's file, or the word itself for a key from elsewhere."""
-    full = full_name(parser, name, _DATA, "engine:", "store:")
+    full = name if name.startswith((_DATA, "engine:", "store:")) else parser.beside_configuration(name)
     file = full.removeprefix(_FILE_STORE)
     if file.startswith("/"):
         parser.declare_secret("certificate key", file)
     return full
-
-
-def optional_name(parser: Parser, name: str) -> str | None:
-    """The absolute name of a file, None for an empty word."""
-    return parser.beside_configuration(name) if name else None
 
 
 def shown(name: str) -> str:
@@ -55,14 +53,14 @@ def shown(name: str) -> str:
     return _DATA if name.startswith(_DATA) else name
 
 
-def full_value(parser: Parser, command: str, value: str) -> str:
+def _full_value(parser: Parser, command: str, value: str) -> str:
     """The value of an `ssl_conf_command`, absolute where it is a file."""
     if command.lower() == "privatekey":
         return key_name(parser, value)
     return parser.beside_configuration(value) if command.lower() in _FILE_COMMANDS else value
 
 
-def read_passwords(parser: Parser) -> tuple[bytes, ...]:
+def _read_passwords(parser: Parser) -> tuple[bytes, ...]:
     """The lines of the file that the directive names; an empty file holds one empty password."""
     name = parser.beside_configuration(parser.words[1])
     parser.declare_secret("password file", name)
@@ -73,7 +71,7 @@ def read_passwords(parser: Parser) -> tuple[bytes, ...]:
     return tuple(password for password in passwords if password) or (b"",)
 
 
-def read_ticket_key(parser: Parser, name: str) -> bytes:
+def _read_ticket_key(parser: Parser, name: str) -> bytes:
     """The content of an `ssl_session_ticket_key`."""
     name = parser.beside_configuration(name)
     parser.declare_secret("session ticket key", name)
@@ -81,3 +79,27 @@ def read_ticket_key(parser: Parser, name: str) -> bytes:
     if len(key) not in TICKET_KEY_SIZES:
         raise parser.error(f'"{name}" must be 48 or 80 bytes')
     return key
+
+
+FILE: Final = replace(STRING, freeze=lambda parser, name: parser.beside_configuration(name) if name else None)
+"""A file, None for an empty word."""
+
+CERTIFICATE: Final = replace(STRING, freeze=lambda parser, name: certificate_name(parser, name) if name else None)
+"""A certificate, None for an empty word."""
+
+CERTIFICATES: Final = replace(
+    WORDS, freeze=lambda parser, names: tuple(certificate_name(parser, name) for name in names)
+)
+KEYS: Final = replace(WORDS, freeze=lambda parser, names: tuple(key_name(parser, name) for name in names))
+PASSWORDS: Final = Value(once(_read_passwords))
+"""The content of a file of passwords."""
+
+TICKET_KEYS: Final = replace(
+    WORDS, freeze=lambda parser, names: tuple(_read_ticket_key(parser, name) for name in names)
+)
+"""The contents of files, which are read when the server is whole."""
+
+CONF_COMMANDS: Final = replace(
+    PAIRS, freeze=lambda parser, pairs: tuple((name, _full_value(parser, name, value)) for name, value in pairs)
+)
+"""Commands of SSL_CONF_cmd(3) and their values."""

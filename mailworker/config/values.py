@@ -49,6 +49,8 @@ _UNITS = {
     "ms": (8, 1),
     " ": (7, 1000),
 }
+# unit: the shortest time that is spelled with it, in milliseconds
+_SPELLED = {"h": 7_200_000, "m": 120_000, "s": 1000, "ms": 1}
 _FIRST_OF_MILLISECONDS: Final = 3  # such times know no years and months
 _LAST: Final = 9
 
@@ -114,6 +116,21 @@ def _time(word: str, step: int, finest: int) -> int | None:
     if last is None or not (rest or digits_seen):
         return None
     return total + last * 1000
+
+
+def spell_size(value: int) -> str:
+    """The shortest way to write a size."""
+    unit = next((unit for unit in ("m", "k") if value and value % _SCALES[unit] == 0), "")
+    return f"{value // _SCALES[unit]}{unit}"
+
+
+def spell_time(seconds: float) -> str:
+    """A time as nginx's documentation gives it: 60s is no 1m, 86400s are 24h."""
+    total = round(seconds * 1000)
+    if not total:
+        return "0"
+    unit = next(unit for unit, least in _SPELLED.items() if total % _UNITS[unit][1] == 0 and total >= least)
+    return f"{total // _UNITS[unit][1]}{unit}"
 
 
 def flag(word: str) -> bool | None:

@@ -1,0 +1,138 @@
+"""A directive is a row of its module's draft, from which all else is made: what may stand where, drafts, defaults.
+
+    @dataclass(slots=True)
+    class ProxyDraft:
+        proxy_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
+
+The directive's name is the field's. The module's frozen settings have a field for it, too, and `frozen` fills it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, Final, Generic, TypeVar, cast
+
+from mailworker.config.command import Arity, Command, Setter
+from mailworker.config.drafts import UNSET, Context, Draft, Scope
+from mailworker.config.tree import Parser
+
+V = TypeVar("V")
+W = TypeVar("W")
+D = TypeVar("D", bound=Draft)
+S = TypeVar("S")
+
+
+def _as_it_is(_: Parser, value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Value(Generic[V]):
+    """What a directive's words stand for.
+
+    `take` gives the block's new value from the parser's words and the value that the block has so far, UNSET without
+    one. `spell` is the way back: the words of a default. `freeze` makes what the settings hold out of what the draft
+    holds. `take` and `freeze` raise ConfigError.
+    """
+
+    take: Callable[[Parser, V], V]
+    spell: Callable[[V], str] = str
+    freeze: Callable[[Parser, V], object] = _as_it_is
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    contexts: Context
+    arity: Arity
+    value: Value[Any]
+    default: Any
+    into: str | None
+    spelled: str | None
+
+    @property
+    def default_text(self) -> str | None:
+        if self.spelled is not None:
+            return self.spelled
+        return None if self.default in (None, "", ()) else self.value.spell(self.default)
+
+
+_ROW: Final = "row"
+_DEFAULT: Final = "default"
+_OWN_NAME: Final = ""
+
+
+def row(  # noqa: PLR0913 - the columns of a table
+    contexts: Context,
+    arity: Arity,
+    value: Value[V],
+    default: W,
+    *,
+    into: str | None = _OWN_NAME,
+    spelled: str | None = None,
+) -> V | W:
+    """A draft's field that a directive of the same name sets.
+
+    `into` is the settings' field that takes the value if it is not called as the directive, None if none does.
+    `spelled` is the default as it is told to people where it is found out later, or by the system.
+    """
+    each = _Row(contexts, arity, value, default, into, spelled)
+    return cast("V | W", field(default=UNSET, metadata={_DEFAULT: default, _ROW: each}))
+
+
+def inherited(default: V) -> V:
+    """A draft's field that directives set beside their own, and that is merged like theirs."""
+    return cast("V", field(default=UNSET, metadata={_DEFAULT: default}))
+
+
+def commands(kind: type[Draft]) -> tuple[Command, ...]:
+    """The directives of a draft."""
+    return tuple(
+        Command(name, each.contexts, each.arity, _setter(kind, name, each.value), default=each.default_text)
+        for name, each in _rows(kind)
+    )
+
+
+def merged(kind: type[D], *scopes: Scope) -> D:
+    """A draft whose every field is the first set one of `scopes`, innermost first, or else its default."""
+    drafts = [scope.draft(kind) for scope in scopes if scope.has(kind)]
+    defaults: D = _defaults(kind)
+    if not drafts:
+        return defaults
+    return kind(**{each.name: _first_set(each.name, *drafts, defaults) for each in fields(kind)})
+
+
+def frozen(settings: type[S], draft: Draft, parser: Parser, prefix: str = "", **computed: object) -> S:
+    """The settings that a merged draft comes to; raises ConfigError.
+
+    A directive's field has its name without `prefix`, if the row names no other. `computed` fields need more than one
+    value of the draft, or come from elsewhere.
+    """
+    values = computed.copy()
+    for name, each in _rows(type(draft)):
+        into = name.removeprefix(prefix) if each.into == _OWN_NAME else each.into
+        if into is not None and into not in computed:
+            values[into] = each.value.freeze(parser, getattr(draft, name))
+    return settings(**values)
+
+
+def _rows(kind: type[Draft]) -> Iterator[tuple[str, _Row]]:
+    return ((each.name, each.metadata[_ROW]) for each in fields(kind) if _ROW in each.metadata)
+
+
+def _setter(kind: type[Draft], name: str, value: Value[Any]) -> Setter:
+    def set_value(parser: Parser) -> None:
+        draft = parser.scope.draft(kind)
+        setattr(draft, name, value.take(parser, getattr(draft, name)))
+
+    return set_value
+
+
+@cache
+def _defaults(kind: type[Draft]) -> Any:
+    return kind(**{each.name: each.metadata[_DEFAULT] for each in fields(kind)})
+
+
+def _first_set(name: str, *drafts: object) -> object:
+    return next(value for draft in drafts if (value := getattr(draft, name)) is not UNSET)
