@@ -117,7 +117,7 @@ class CoreDraft:
     daemon: bool = row(Context.MAIN, ONE, FLAG, True)
     master_process: bool = row(Context.MAIN, ONE, FLAG, True)
     worker_processes: int | None = row(Context.MAIN, ONE, Value(once(_read_workers)), 1)
-    user: User | None = row(Context.MAIN, ONE_OR_TWO, Value(once(_read_user)), None, spelled=DEFAULT_USER)
+    user: User | None = row(Context.MAIN, ONE_OR_TWO, Value(once(_read_user)), None, spelled="nobody nobody")
     pid: str = _file("logs/mailworker.pid")
     lock_file: str = _file("logs/mailworker.lock")
     working_directory: str | None = row(Context.MAIN, ONE, _FOLDER, None)

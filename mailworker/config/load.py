@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from mailworker.config import (
     auth_http,
@@ -23,14 +24,26 @@ from mailworker.config import (
 )
 from mailworker.config.addresses import Resolve, system_addresses
 from mailworker.config.blocks import MailBlock, OnTls
-from mailworker.config.command import CommandTable
+from mailworker.config.command import Command, CommandTable
 from mailworker.config.logs import LogTarget
+from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.settings import MailServer, Settings
+from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import Parser, Warn
 from mailworker.config.zones import ZonesDraft
+from mailworker.model import Protocol
 
-MODULES = (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, proxy_ssl, realip)
+MODULES: Final = (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, proxy_ssl, realip)
 """Whose COMMANDS a configuration may hold, but for the blocks."""
+
+
+def _take_any_tls(settings: SslSettings | None, proxy_settings: ProxySslSettings | None, protocol: Protocol) -> None:
+    pass
+
+
+def directives(on_tls: OnTls = _take_any_tls) -> tuple[Command, ...]:
+    """Every directive: its name, where it may stand, how many words it takes, and what holds without it."""
+    return (*(command for module in MODULES for command in module.COMMANDS), *blocks.commands(on_tls))
 
 
 def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
@@ -40,7 +53,7 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     globals_: str = "",
     error_log: Path | None = core.ERROR_LOG,
     resolve: Resolve = system_addresses,
-    on_tls: OnTls = lambda settings, proxy_settings, protocol: None,
+    on_tls: OnTls = _take_any_tls,
     on_warning: Warn = lambda level, message: None,
     on_syntax_ok: Callable[[], None] = lambda: None,
 ) -> Settings:
@@ -56,9 +69,7 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
 
     Raises ConfigError.
     """
-    rows = [command for module in MODULES for command in module.COMMANDS]
-    table = CommandTable([*rows, *blocks.commands(on_tls)])
-    parser = Parser(path, prefix, table.handle, resolve, on_warning)
+    parser = Parser(path, prefix, CommandTable(directives(on_tls)).handle, resolve, on_warning)
     if globals_:
         parser.parse_text(globals_)
     parser.parse_file(str(path))

@@ -9,6 +9,7 @@ import pytest
 
 from mailworker.config.load import load
 from mailworker.config.settings import MailServer, Settings
+from mailworker.config.tree import Parser
 
 HOSTS = {"localhost": ["::1", "127.0.0.1"], "mail.example.com": ["192.0.2.1"]}
 
@@ -46,3 +47,15 @@ def load_server(load_text: Load) -> LoadServer:
         return server
 
     return load_it
+
+
+@pytest.fixture
+def parser(tmp_path: Path) -> Parser:
+    """A parser that stands outside of all text."""
+    return Parser(
+        tmp_path / "mailworker.conf",
+        tmp_path,
+        lambda parser, statement: None,
+        resolve,
+        lambda level, message: None,
+    )

@@ -125,3 +125,24 @@ def test_only_ascii_letters_have_a_case() -> None:
 def test_network(word: str, value: tuple[str, bool] | None) -> None:
     expected = None if value is None else (ip_network(value[0]), value[1])
     assert values.network(word) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [(0, "0"), (1, "1"), (1023, "1023"), (1024, "1k"), (4096, "4k"), (2**20, "1m"), (2**20 + 1024, "1025k")],
+)
+def test_a_size_is_spelled_as_short_as_it_can_be(value: int, word: str) -> None:
+    assert values.spell_size(value) == word
+    assert values.size(word) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        *((0.0, "0"), (0.001, "1ms"), (0.5, "500ms"), (1.0, "1s"), (1.5, "1500ms"), (60.0, "60s"), (90.0, "90s")),
+        *((300.0, "5m"), (3600.0, "60m"), (7200.0, "2h"), (86400.0, "24h")),
+    ],
+)
+def test_a_time_is_spelled_as_in_nginx_s_documentation(value: float, word: str) -> None:
+    assert values.spell_time(value) == word
+    assert values.milliseconds(word) == value
