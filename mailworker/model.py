@@ -69,6 +69,14 @@ class ProxyProtocol(Enum):
     V2 = "v2"
 
 
+class XclientGuard(Enum):
+    """`proxy_smtp_xclient_guard`: whose sessions end where they could claim a login at the backend by an XCLIENT."""
+
+    OFF = "off"
+    ANONYMOUS = "anonymous"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
     """A unix domain socket; `str()` is nginx's spelling."""

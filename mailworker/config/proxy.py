@@ -13,8 +13,7 @@ from mailworker.config.rows import commands, frozen, merged, row
 from mailworker.config.slots import FLAG, MILLISECONDS, member, size
 from mailworker.config.tree import Parser
 from mailworker.config.values import BUFFER, PAGE
-from mailworker.config.xclient_guard import XclientGuard
-from mailworker.model import ProxyProtocol
+from mailworker.model import ProxyProtocol, XclientGuard
 
 
 @dataclass(frozen=True, slots=True)

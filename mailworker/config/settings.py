@@ -18,8 +18,8 @@ from mailworker.config.listen import Listen
 from mailworker.config.logs import LogTarget, StderrLog
 from mailworker.config.proxy import ProxySettings
 from mailworker.config.resolver import ResolverSettings
-from mailworker.config.secret_file import SecretFile
 from mailworker.config.ssl import SslSettings
+from mailworker.config.tree import SecretFile
 from mailworker.config.zones import SharedZone
 from mailworker.model import Level, Protocol, Starttls
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,6 @@ from mailworker.config.addresses import Resolve
 from mailworker.config.drafts import Context, Scope
 from mailworker.config.glob import glob, has_magic
 from mailworker.config.lexer import Ending, Lexer, Statement
-from mailworker.config.secret_file import SecretFile
 from mailworker.errors import ConfigError, UnreadableError
 from mailworker.model import Level
 
@@ -22,6 +22,14 @@ LONGEST_MESSAGE: Final = 1024  # bytes without the position, as in nginx
 
 Handle = Callable[["Parser", Statement], None]
 Warn = Callable[[Level, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A file that holds a secret: `kind` is how messages call it, `path` is absolute."""
+
+    kind: str
+    path: str
 
 
 class Parser:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from mailworker.config.secret_file import SecretFile
 from mailworker.config.settings import MailServer, Settings
+from mailworker.config.tree import SecretFile
 from mailworker.model import Starttls, VerifyClient
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO

@@ -10,9 +10,8 @@ import pytest
 
 from mailworker.config.listen import Keepalive, Listen
 from mailworker.config.logs import FileLog, StderrLog
-from mailworker.config.xclient_guard import XclientGuard
 from mailworker.errors import ConfigError
-from mailworker.model import AuthMethod, InetAddress, Level, Protocol, ProxyProtocol, UnixAddress
+from mailworker.model import AuthMethod, InetAddress, Level, Protocol, ProxyProtocol, UnixAddress, XclientGuard
 from tests.config.conftest import Load, LoadServer
 
 PAGE = 4096

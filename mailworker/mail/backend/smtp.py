@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from mailworker.config.xclient_guard import XclientGuard
 from mailworker.errors import ProtocolError
 from mailworker.mail.backend.backend import Backend, Introduction, Step, Unsafe, Wanted
 from mailworker.mail.backend.login import anything, needed_password
 from mailworker.mail.dialogue.smtp import SmtpDialogue
-from mailworker.model import Level
+from mailworker.model import Level, XclientGuard
 from mailworker.wire.backend import expect_smtp_code, smtp_auth_plain, smtp_line
 from mailworker.wire.xclient import build as build_xclient
 from mailworker.wire.xclient import listed_attributes

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from mailworker.config.xclient_guard import XclientGuard
-from mailworker.model import AuthMethod, Protocol
+from mailworker.model import AuthMethod, Protocol, XclientGuard
 from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, SMTP
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted
