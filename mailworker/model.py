@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
+from typing import Final
 
 
 class Level(IntEnum):
@@ -30,7 +32,7 @@ class Protocol(Enum):
 
 
 class AuthMethod(IntFlag):
-    """Words of imap_auth, pop3_auth and smtp_auth."""
+    """Ways to log in, those of imap_auth, pop3_auth and smtp_auth; see METHOD_NAMES."""
 
     __hash__ = int.__hash__  # Flag's is written in Python, and every login looks some up
 
@@ -42,6 +44,28 @@ class AuthMethod(IntFlag):
     NONE = 32
     XOAUTH2 = 64
     OAUTHBEARER = 128
+
+
+@dataclass(frozen=True, slots=True)
+class MethodNames:
+    """What a way to log in is called: by directives, by SASL (None for what is no mechanism), and in Auth-Method."""
+
+    directive: str
+    sasl: str | None
+    auth_http: str
+
+
+# In the order in which nginx and freenginx advertise mechanisms.
+METHOD_NAMES: Final[Mapping[AuthMethod, MethodNames]] = {
+    AuthMethod.PLAIN: MethodNames("plain", "PLAIN", "plain"),
+    AuthMethod.LOGIN: MethodNames("login", "LOGIN", "plain"),
+    AuthMethod.APOP: MethodNames("apop", None, "apop"),
+    AuthMethod.CRAM_MD5: MethodNames("cram-md5", "CRAM-MD5", "cram-md5"),
+    AuthMethod.EXTERNAL: MethodNames("external", "EXTERNAL", "external"),
+    AuthMethod.XOAUTH2: MethodNames("xoauth2", "XOAUTH2", "xoauth2"),
+    AuthMethod.OAUTHBEARER: MethodNames("oauthbearer", "OAUTHBEARER", "oauthbearer"),
+    AuthMethod.NONE: MethodNames("none", None, "none"),
+}
 
 
 class Starttls(Enum):

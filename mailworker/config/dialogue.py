@@ -10,7 +10,7 @@ from typing import Final
 
 from mailworker.config.rows import Value
 from mailworker.config.slots import WORDS, bitmask
-from mailworker.model import AuthMethod
+from mailworker.model import METHOD_NAMES, AuthMethod
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,11 @@ CAPABILITIES: Final = replace(WORDS, freeze=lambda _, words: tuple(map(os.fsenco
 """Words of a reply."""
 
 
-def auth_methods(*methods: AuthMethod) -> Value[tuple[AuthMethod, ...]]:
-    """Some of `methods`, by their names in configurations."""
-    table = {method.name.lower().replace("_", "-"): method for method in methods if method.name}
+SASL: Final = reduce(or_, (method for method, names in METHOD_NAMES.items() if names.sasl))
+"""The methods that are SASL mechanisms."""
+
+
+def auth_methods(methods: AuthMethod) -> Value[tuple[AuthMethod, ...]]:
+    """Some of `methods`."""
+    table = {names.directive: method for method, names in METHOD_NAMES.items() if method in methods}
     return replace(bitmask(table), freeze=lambda _, chosen: reduce(or_, chosen, AuthMethod(0)))

@@ -6,21 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailworker.config.command import ONE, ONE_OR_MORE
-from mailworker.config.dialogue import CAPABILITIES, auth_methods
+from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods
 from mailworker.config.drafts import BOTH
 from mailworker.config.rows import commands, row
 from mailworker.config.slots import FLAG, size
 from mailworker.config.values import BUFFER, PAGE
 from mailworker.model import AuthMethod
-
-_AUTH_METHODS: Final = auth_methods(
-    AuthMethod.PLAIN,
-    AuthMethod.LOGIN,
-    AuthMethod.CRAM_MD5,
-    AuthMethod.EXTERNAL,
-    AuthMethod.XOAUTH2,
-    AuthMethod.OAUTHBEARER,
-)
 
 
 @dataclass(slots=True)
@@ -29,7 +20,7 @@ class ImapDraft:
 
     imap_client_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
     imap_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ("IMAP4", "IMAP4rev1", "UIDPLUS"))
-    imap_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, _AUTH_METHODS, (AuthMethod.PLAIN,))
+    imap_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, auth_methods(SASL), (AuthMethod.PLAIN,))
     imap_greeting_capabilities: bool = row(BOTH, ONE, FLAG, False)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mailworker.config.command import ONE, ONE_OR_MORE
-from mailworker.config.dialogue import CAPABILITIES, auth_methods
+from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods
 from mailworker.config.drafts import BOTH
 from mailworker.config.rows import commands, row
 from mailworker.config.slots import size
@@ -14,14 +14,7 @@ from mailworker.config.tree import Parser
 from mailworker.config.values import BUFFER
 from mailworker.model import AuthMethod
 
-_AUTH_METHODS: Final = auth_methods(
-    AuthMethod.PLAIN,
-    AuthMethod.APOP,
-    AuthMethod.CRAM_MD5,
-    AuthMethod.EXTERNAL,
-    AuthMethod.XOAUTH2,
-    AuthMethod.OAUTHBEARER,
-)
+_AUTH_METHODS: Final = auth_methods(SASL & ~AuthMethod.LOGIN | AuthMethod.APOP)
 
 # RFC 5034, 4: a response to a challenge may have 12288 octets. nginx's 128 bytes are too few for any token.
 _CLIENT_BUFFER: Final = 16384

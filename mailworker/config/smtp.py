@@ -6,22 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailworker.config.command import ONE, ONE_OR_MORE
-from mailworker.config.dialogue import CAPABILITIES, auth_methods
+from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods
 from mailworker.config.drafts import BOTH
 from mailworker.config.rows import commands, row
 from mailworker.config.slots import MILLISECONDS, size
 from mailworker.config.values import BUFFER, PAGE
 from mailworker.model import AuthMethod
-
-_AUTH_METHODS: Final = auth_methods(
-    AuthMethod.PLAIN,
-    AuthMethod.LOGIN,
-    AuthMethod.CRAM_MD5,
-    AuthMethod.EXTERNAL,
-    AuthMethod.XOAUTH2,
-    AuthMethod.OAUTHBEARER,
-    AuthMethod.NONE,
-)
 
 
 @dataclass(slots=True)
@@ -31,7 +21,9 @@ class SmtpDraft:
     smtp_client_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
     smtp_greeting_delay: float = row(BOTH, ONE, MILLISECONDS, 0.0)
     smtp_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ())
-    smtp_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, _AUTH_METHODS, (AuthMethod.PLAIN, AuthMethod.LOGIN))
+    smtp_auth: tuple[AuthMethod, ...] = row(
+        BOTH, ONE_OR_MORE, auth_methods(SASL | AuthMethod.NONE), (AuthMethod.PLAIN, AuthMethod.LOGIN)
+    )
 
 
 COMMANDS: Final = commands(SmtpDraft)

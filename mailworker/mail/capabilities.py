@@ -5,17 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mailworker.config.settings import MailServer
-from mailworker.model import AuthMethod, Protocol, Starttls
+from mailworker.model import METHOD_NAMES, AuthMethod, Protocol, Starttls
 
-# The order in which nginx and freenginx advertise mechanisms; APOP and none are never named.
-_ADVERTISED = (
-    (AuthMethod.PLAIN, b"PLAIN"),
-    (AuthMethod.LOGIN, b"LOGIN"),
-    (AuthMethod.CRAM_MD5, b"CRAM-MD5"),
-    (AuthMethod.EXTERNAL, b"EXTERNAL"),
-    (AuthMethod.XOAUTH2, b"XOAUTH2"),
-    (AuthMethod.OAUTHBEARER, b"OAUTHBEARER"),
-)
+_MECHANISMS = {method: names.sasl.encode() for method, names in METHOD_NAMES.items() if names.sasl}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +26,7 @@ def capabilities(settings: MailServer) -> Capabilities:
 
 def mechanisms(auth: AuthMethod) -> list[bytes]:
     """The SASL names to advertise."""
-    return [name for method, name in _ADVERTISED if method in auth]
+    return [name for method, name in _MECHANISMS.items() if method in auth]
 
 
 def _imap(settings: MailServer, starttls: Starttls) -> bytes:

@@ -6,20 +6,11 @@ import re
 from dataclasses import dataclass
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.model import AuthMethod, Protocol
+from mailworker.model import METHOD_NAMES, AuthMethod, Protocol
 from mailworker.wire.proxy_protocol import ProxyHeader
 from mailworker.wire.secret import Secret
 
-_METHOD_NAMES = {
-    AuthMethod.PLAIN: b"plain",
-    AuthMethod.LOGIN: b"plain",
-    AuthMethod.APOP: b"apop",
-    AuthMethod.CRAM_MD5: b"cram-md5",
-    AuthMethod.EXTERNAL: b"external",
-    AuthMethod.XOAUTH2: b"xoauth2",
-    AuthMethod.OAUTHBEARER: b"oauthbearer",
-    AuthMethod.NONE: b"none",
-}
+_METHOD_NAMES = {method: names.auth_http.encode() for method, names in METHOD_NAMES.items()}
 
 _PROTOCOL_NAMES = {protocol: protocol.value.encode() for protocol in Protocol}
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64
-from enum import Enum
 
 from mailworker.errors import Party, ProtocolError
+from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.wire.secret import Secret
 
 # base64 of "Username:" and "Password:", the challenges of AUTH LOGIN and the first one of EXTERNAL.
@@ -27,23 +27,12 @@ _GS2_HEADER = re.compile(rb"[^,\x01]*,(?:a=((?:[^,=\x01]|=2C|=3D)+))?,\x01")
 _BEARER = re.compile(rb"(?:[^\x01]+\x01)*?auth=Bearer ([^\x01]+)\x01", re.IGNORECASE)
 
 
-class Mechanism(Enum):
-    """SASL mechanisms by their names on the wire."""
-
-    PLAIN = b"PLAIN"
-    LOGIN = b"LOGIN"
-    CRAM_MD5 = b"CRAM-MD5"
-    EXTERNAL = b"EXTERNAL"
-    XOAUTH2 = b"XOAUTH2"
-    OAUTHBEARER = b"OAUTHBEARER"
-
-    @classmethod
-    def named(cls, name: bytes) -> Mechanism | None:
-        """The mechanism of a name in any case; None for an unknown one."""
-        return _MECHANISMS.get(name.upper())
+_MECHANISMS = {names.sasl.encode(): method for method, names in METHOD_NAMES.items() if names.sasl}
 
 
-_MECHANISMS = {mechanism.value: mechanism for mechanism in Mechanism}
+def mechanism_named(name: bytes) -> AuthMethod | None:
+    """The mechanism of a name in any case; None for an unknown one."""
+    return _MECHANISMS.get(name.upper())
 
 
 def decode_base64(text: bytes) -> bytes:
@@ -63,23 +52,23 @@ def decode_plain(text: bytes) -> tuple[bytes, bytes, Secret]:
     Stricter than nginx, after RFC 4616: the login is not empty and the password holds no NUL; it may be empty.
     Raises ProtocolError.
     """
-    authzid, _, credentials = _decode(text, Mechanism.PLAIN).partition(b"\0")
+    authzid, _, credentials = _decode(text, AuthMethod.PLAIN).partition(b"\0")
     login, separator, password = credentials.partition(b"\0")
     if not login:
-        raise _invalid("login", Mechanism.PLAIN)
+        raise _invalid("login", AuthMethod.PLAIN)
     if not separator or b"\0" in password:
-        raise _invalid("password", Mechanism.PLAIN)
+        raise _invalid("password", AuthMethod.PLAIN)
     return authzid, login, Secret(password)
 
 
 def decode_login(text: bytes) -> bytes:
     """The user name of AUTH LOGIN, may be empty. Raises ProtocolError."""
-    return _decode(text, Mechanism.LOGIN)
+    return _decode(text, AuthMethod.LOGIN)
 
 
 def decode_password(text: bytes) -> Secret:
     """The password of AUTH LOGIN, may be empty. Raises ProtocolError."""
-    return Secret(_decode(text, Mechanism.LOGIN))
+    return Secret(_decode(text, AuthMethod.LOGIN))
 
 
 def decode_cram_md5(text: bytes) -> tuple[bytes, Secret]:
@@ -87,7 +76,7 @@ def decode_cram_md5(text: bytes) -> tuple[bytes, Secret]:
 
     Without a space there is no login, as in nginx: what stands there may be the response to another mechanism.
     """
-    login, space, digest = _decode(text, Mechanism.CRAM_MD5).partition(b" ")
+    login, space, digest = _decode(text, AuthMethod.CRAM_MD5).partition(b" ")
     return login if space else b"", Secret(digest)
 
 
@@ -97,23 +86,23 @@ def check_digest(digest: Secret) -> None:
     Apart from `decode_cram_md5`, so that the log can say whose digest was wrong.
     """
     if len(digest.reveal()) != _HEX_MD5_LENGTH:
-        raise _invalid("CRAM-MD5 hash", Mechanism.CRAM_MD5)
+        raise _invalid("CRAM-MD5 hash", AuthMethod.CRAM_MD5)
 
 
 def decode_external(text: bytes) -> bytes:
     """The login of an EXTERNAL response, may be empty. Raises ProtocolError."""
-    return _decode(text, Mechanism.EXTERNAL)
+    return _decode(text, AuthMethod.EXTERNAL)
 
 
 def decode_xoauth2(text: bytes) -> tuple[bytes, Secret]:
     """Login, may be empty, and token of an XOAUTH2 response. Raises ProtocolError."""
-    response = _decode(text, Mechanism.XOAUTH2)
+    response = _decode(text, AuthMethod.XOAUTH2)
     user = _XOAUTH2_USER.match(response)
     if user is None:
-        raise _invalid("login", Mechanism.XOAUTH2)
+        raise _invalid("login", AuthMethod.XOAUTH2)
     token = _XOAUTH2_TOKEN.fullmatch(response, user.end())
     if token is None:
-        raise _invalid("token", Mechanism.XOAUTH2)
+        raise _invalid("token", AuthMethod.XOAUTH2)
     return user[1], Secret(token[1])
 
 
@@ -122,22 +111,22 @@ def decode_oauthbearer(text: bytes) -> tuple[bytes, Secret]:
 
     Raises ProtocolError.
     """
-    response = _decode(text, Mechanism.OAUTHBEARER)
+    response = _decode(text, AuthMethod.OAUTHBEARER)
     header = _GS2_HEADER.match(response)
     if header is None:
-        raise _invalid("login", Mechanism.OAUTHBEARER)
+        raise _invalid("login", AuthMethod.OAUTHBEARER)
     token = _BEARER.match(response, header.end())
     if token is None:
-        raise _invalid("token", Mechanism.OAUTHBEARER)
+        raise _invalid("token", AuthMethod.OAUTHBEARER)
     return (header[1] or b"").replace(b"=2C", b",").replace(b"=3D", b"="), Secret(token[1])
 
 
-def _decode(text: bytes, mechanism: Mechanism) -> bytes:
+def _decode(text: bytes, method: AuthMethod) -> bytes:
     try:
         return decode_base64(text)
     except ProtocolError:
-        raise _invalid("base64 encoding", mechanism) from None
+        raise _invalid("base64 encoding", method) from None
 
 
-def _invalid(what: str, mechanism: Mechanism) -> ProtocolError:
-    return ProtocolError(Party.CLIENT, f"client sent invalid {what} in AUTH {mechanism.value.decode()} command")
+def _invalid(what: str, method: AuthMethod) -> ProtocolError:
+    return ProtocolError(Party.CLIENT, f"client sent invalid {what} in AUTH {METHOD_NAMES[method].sasl} command")

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.errors import Party, ProtocolError
+from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.wire.sasl import (
     PASSWORD_PROMPT,
     USERNAME_PROMPT,
-    Mechanism,
     check_digest,
     decode_base64,
     decode_cram_md5,
@@ -22,6 +22,7 @@ from mailworker.wire.sasl import (
     decode_password,
     decode_plain,
     decode_xoauth2,
+    mechanism_named,
 )
 from mailworker.wire.secret import Secret
 
@@ -237,16 +238,14 @@ def test_oauthbearer_refuses_missing_parts(message: bytes, wrong: str) -> None:
         decode_oauthbearer(b64encode(message))
 
 
-@pytest.mark.parametrize("mechanism", Mechanism)
-def test_mechanisms_are_named_in_any_case(mechanism: Mechanism) -> None:
-    assert Mechanism.named(mechanism.value) is mechanism
-    assert Mechanism.named(mechanism.value.lower()) is mechanism
-    assert Mechanism.named(mechanism.value.capitalize()) is mechanism
+@pytest.mark.parametrize(("method", "name"), [(each, names.sasl) for each, names in METHOD_NAMES.items() if names.sasl])
+def test_mechanisms_are_named_in_any_case(method: AuthMethod, name: str) -> None:
+    assert {mechanism_named(spelled.encode()) for spelled in (name, name.lower(), name.capitalize())} == {method}
 
 
-@pytest.mark.parametrize("name", [b"", b"PLAI", b"PLAINX", b"GSSAPI", b"CRAM_MD5", b"\xff"])
+@pytest.mark.parametrize("name", [b"", b"PLAI", b"PLAINX", b"GSSAPI", b"CRAM_MD5", b"APOP", b"NONE", b"\xff"])
 def test_unknown_mechanisms_have_none(name: bytes) -> None:
-    assert Mechanism.named(name) is None
+    assert mechanism_named(name) is None
 
 
 def test_prompts_are_base64() -> None:

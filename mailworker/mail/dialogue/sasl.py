@@ -13,7 +13,6 @@ from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.sasl import (
     PASSWORD_PROMPT,
     USERNAME_PROMPT,
-    Mechanism,
     check_digest,
     decode_cram_md5,
     decode_external,
@@ -22,6 +21,7 @@ from mailworker.wire.sasl import (
     decode_password,
     decode_plain,
     decode_xoauth2,
+    mechanism_named,
 )
 
 
@@ -31,11 +31,11 @@ async def exchange(dialogue: Dialogue[Any], arguments: tuple[bytes, ...]) -> Log
     PLAIN and LOGIN are always taken, as nginx does and clients rely on; the others only where they are enabled.
     Raises ProtocolError for what the client gets an invalid-command reply for.
     """
-    mechanism = Mechanism.named(arguments[0])
+    method = mechanism_named(arguments[0])
     initial = arguments[1] if len(arguments) > 1 else None
-    if mechanism is None or len(arguments) > 2:
+    if method is None or len(arguments) > 2:
         raise Refused
-    return await _EXCHANGES[mechanism](dialogue, initial)
+    return await _EXCHANGES[method](dialogue, initial)
 
 
 async def _plain(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
@@ -104,10 +104,10 @@ _BY_TOKEN = AuthMethod.XOAUTH2 | AuthMethod.OAUTHBEARER
 _ANOTHER_IDENTITY = Rejected(b"Authorization identity is not allowed")
 
 _EXCHANGES = {
-    Mechanism.PLAIN: _plain,
-    Mechanism.LOGIN: _login,
-    Mechanism.CRAM_MD5: _cram_md5,
-    Mechanism.EXTERNAL: _external,
-    Mechanism.XOAUTH2: _xoauth2,
-    Mechanism.OAUTHBEARER: _oauthbearer,
+    AuthMethod.PLAIN: _plain,
+    AuthMethod.LOGIN: _login,
+    AuthMethod.CRAM_MD5: _cram_md5,
+    AuthMethod.EXTERNAL: _external,
+    AuthMethod.XOAUTH2: _xoauth2,
+    AuthMethod.OAUTHBEARER: _oauthbearer,
 }
