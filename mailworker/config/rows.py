@@ -9,7 +9,7 @@ The directive's name is the field's. The module's frozen settings have a field f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, Final, Generic, TypeVar, cast
@@ -117,8 +117,9 @@ def frozen(settings: type[S], draft: Draft, parser: Parser, prefix: str = "", **
     return settings(**values)
 
 
-def _rows(kind: type[Draft]) -> Iterator[tuple[str, _Row]]:
-    return ((each.name, each.metadata[_ROW]) for each in fields(kind) if _ROW in each.metadata)
+@cache
+def _rows(kind: type[Draft]) -> tuple[tuple[str, _Row], ...]:
+    return tuple((each.name, each.metadata[_ROW]) for each in fields(kind) if _ROW in each.metadata)
 
 
 def _setter(kind: type[Draft], name: str, value: Value[Any]) -> Setter:

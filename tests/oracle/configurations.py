@@ -301,6 +301,7 @@ NEWER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "proxy_protocol v2;": ((), "nginx 1.31.4"),
     "proxy_protocol x;": (('emerg: invalid value "x" in c.conf:7',), "nginx 1.31.4"),
     "ssl_certificate_compression on;": ((), "nginx 1.29.1"),
+    "pop3_client_buffer 4k;": ((), "mailworker alone"),
     "resolver 127.0.0.1 ipv4=off;": ((), "nginx 1.23.1"),
     "resolver 127.0.0.1 ipv4=x;": (("emerg: invalid parameter: ipv4=x in c.conf:7",), "nginx 1.23.1"),
     "resolver 127.0.0.1 ipv4=off ipv6=off;": (
