@@ -26,7 +26,7 @@ EXTENSIONS = {
     "core._stream": ["_stream.c", "stream_actions.c", "reply.c"],
     "core._task": ["_task.c"],
     "core._timers": ["_timers.c", "timed.c"],
-    "relay._relay": ["_relay.c", "relay_steps.c"],
+    "relay._relay": ["_relay.c"],
 }
 if sys.platform == "linux":
     EXTENSIONS["core._epoll"] = ["_epoll.c", "epoll_rounds.c"]

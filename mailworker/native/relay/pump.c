@@ -1,5 +1,5 @@
 /*
- * The inner step of the relay: from one side to the other, plain or TLS, without an allocation. relay_steps.c decides
+ * The inner step of the relay: from one side to the other, plain or TLS, without an allocation. _relay.c decides
  * who is read, and keeps bytes that were not taken.
  *
  * A dialogue gets by with one small chunk. Where that was not all there is, it is bulk: then chunks are as large as the

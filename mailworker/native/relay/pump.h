@@ -1,5 +1,5 @@
 /*
- * What a relay knows of connections. cffi reads this text as well, so it holds declarations only. side.h belongs to
+ * What a relay knows of connections. cffi reads this text as well, so it holds declarations only. _relay.c belongs to
  * another module, which knows no OpenSSL: SSL is a name to it, and all that it calls stands in the pump.
  */
 
