@@ -23,13 +23,13 @@ NATIVE = Path("mailworker", "native")
 # The modules of Python's own C interface and their sources; cffi makes the one for OpenSSL.
 EXTENSIONS = {
     "core._sockets": ["_sockets.c"],
-    "core._stream": ["_stream.c", "stream_actions.c", "reply.c"],
+    "core._stream": ["_stream.c", "reply.c"],
     "core._task": ["_task.c"],
-    "core._timers": ["_timers.c", "timed.c"],
+    "core._timers": ["_timers.c"],
     "relay._relay": ["_relay.c"],
 }
 if sys.platform == "linux":
-    EXTENSIONS["core._epoll"] = ["_epoll.c", "epoll_rounds.c"]
+    EXTENSIONS["core._epoll"] = ["_epoll.c"]
 
 
 def description() -> str:

@@ -1,4 +1,6 @@
-/* What the C part knows of a mailworker.native.core._timers.Timed: its deadline, and where it is filed. */
+/* What C knows of a mailworker.native.core._timers.Timed: its deadline, and where it is filed. */
+
+struct bucket;
 
 struct timed {
     PyObject_HEAD
@@ -7,11 +9,3 @@ struct timed {
     struct timed *next;    /* in that bucket */
     struct timed **link;   /* what points to this one there */
 };
-
-struct bucket {
-    double due;
-    struct timed *first; /* the bucket owns a reference to each of its members */
-};
-
-/* For the module _timers; others import it. */
-extern PyTypeObject timed_type;
