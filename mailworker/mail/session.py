@@ -205,7 +205,7 @@ class Session:
         self._log.action = None
         self._log.info("client logged in")
         self._backend = None
-        sockets.send_at_once(stream.descriptor)  # clients, unlike a login, do not wait for each reply
+        sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
         self._relays.start(
             settings, self._log, (self._stream, self._dialogue.take_input()), (stream, reply + backend.rest())
         )

@@ -73,7 +73,7 @@ class AuthHttp:
     ) -> Verdict:
         stream.deadline = connections.loop.now + self._settings.timeout
         if len(head) > _SEGMENT:
-            sockets.send_at_once(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
+            sockets.no_delay(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
         try:
             try:
                 await stream.write(head)

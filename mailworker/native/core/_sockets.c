@@ -234,7 +234,7 @@ static PyObject *switch_on(PyObject *const *arguments, Py_ssize_t given, int lev
     Py_RETURN_NONE;
 }
 
-static PyObject *sockets_send_at_once(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+static PyObject *sockets_no_delay(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
     return switch_on(arguments, given, IPPROTO_TCP, TCP_NODELAY);
 }
@@ -265,7 +265,7 @@ static PyMethodDef functions[] = {
     FAST(accept, "accept(listening): a descriptor and the peer's address."),
     FAST(local_address, "local_address(descriptor): where a connection was made to."),
     {"dial", sockets_dial, METH_O, "dial(address): a descriptor whose connection is made or under way."},
-    FAST(send_at_once, "send_at_once(descriptor): TCP_NODELAY."),
+    FAST(no_delay, "no_delay(descriptor): TCP_NODELAY."),
     FAST(keep_alive, "keep_alive(descriptor): SO_KEEPALIVE."),
     FAST(peek, "peek(descriptor, limit): bytes that stay to be read."),
     {NULL, NULL, 0, NULL},

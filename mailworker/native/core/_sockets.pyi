@@ -11,7 +11,7 @@ def local_address(descriptor: int) -> Address:
 def dial(address: Address) -> int | tuple[str, int]:
     """A descriptor whose connection to `address` is made or under way; else the call that failed, and its errno."""
 
-def send_at_once(descriptor: int) -> None:
+def no_delay(descriptor: int) -> None:
     """Do not wait for acknowledgments of what was sent (TCP_NODELAY), where there is such a thing."""
 
 def keep_alive(descriptor: int) -> None:

@@ -17,8 +17,8 @@ from mailworker.native.core.sockets import (
     accept,
     dial,
     local_address,
+    no_delay,
     peek,
-    send_at_once,
 )
 
 _LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
@@ -148,14 +148,14 @@ def test_addresses_are_like_any_others() -> None:
         address.port = 1  # type: ignore[misc]
 
 
-def test_what_is_sent_at_once_does_not_wait_for_acknowledgments() -> None:
+def test_no_delay_sends_without_waiting_for_acknowledgments() -> None:
     with socket.socket() as connection:
         assert not connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        send_at_once(connection.fileno())
+        no_delay(connection.fileno())
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        send_at_once(ours.fileno())
+        no_delay(ours.fileno())
 
 
 def test_what_is_closed_has_no_address() -> None:
