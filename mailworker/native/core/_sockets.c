@@ -33,7 +33,7 @@ union address {
     struct sockaddr_storage largest;
 };
 
-static PyObject *inet_address, *unix_address; /* the classes of settings */
+static PyObject *inet_address, *unix_address; /* the classes of mailworker.model */
 static PyObject *nameless; /* UnixAddress("") */
 static PyObject *host_name, *path_name, *port_name;
 
@@ -61,27 +61,24 @@ static int take_integers(PyObject *const *arguments, Py_ssize_t given, Py_ssize_
     return 1;
 }
 
-/* What InetAddress(host, port) makes, without the Python code of frozen classes; unix sockets have no name. */
+/* The peer's or our own address; unix sockets have no name. */
 static PyObject *new_address(const union address *address)
 {
     int is_inet = address->any.sa_family == AF_INET;
     const void *number = is_inet ? (const void *) &address->inet.sin_addr : &address->inet6.sin6_addr;
-    PyTypeObject *type = (PyTypeObject *) inet_address;
-    PyObject *host, *port, *made;
+    PyObject *fields[2], *made = NULL;
     char text[INET6_ADDRSTRLEN];
 
     if (!is_inet && address->any.sa_family != AF_INET6) {
         return Py_NewRef(nameless);
     }
-    host = PyUnicode_FromString(inet_ntop(address->any.sa_family, number, text, sizeof(text)));
-    port = PyLong_FromLong(ntohs(is_inet ? address->inet.sin_port : address->inet6.sin6_port));
-    made = type->tp_alloc(type, 0);
-    if (host == NULL || port == NULL || made == NULL || PyObject_GenericSetAttr(made, host_name, host) < 0 ||
-        PyObject_GenericSetAttr(made, port_name, port) < 0) {
-        Py_CLEAR(made);
+    fields[0] = PyUnicode_FromString(inet_ntop(address->any.sa_family, number, text, sizeof(text)));
+    fields[1] = PyLong_FromLong(ntohs(is_inet ? address->inet.sin_port : address->inet6.sin6_port));
+    if (fields[0] != NULL && fields[1] != NULL) {
+        made = PyObject_Vectorcall(inet_address, fields, 2, NULL);
     }
-    Py_XDECREF(host);
-    Py_XDECREF(port);
+    Py_XDECREF(fields[0]);
+    Py_XDECREF(fields[1]);
     return made;
 }
 
@@ -280,14 +277,14 @@ static struct PyModuleDef definition = {
 
 static int prepare(void)
 {
-    PyObject *settings = PyImport_ImportModule("mailworker.model");
+    PyObject *model = PyImport_ImportModule("mailworker.model");
 
-    if (settings == NULL) {
+    if (model == NULL) {
         return 0;
     }
-    inet_address = PyObject_GetAttrString(settings, "InetAddress");
-    unix_address = PyObject_GetAttrString(settings, "UnixAddress");
-    Py_DECREF(settings);
+    inet_address = PyObject_GetAttrString(model, "InetAddress");
+    unix_address = PyObject_GetAttrString(model, "UnixAddress");
+    Py_DECREF(model);
     nameless = unix_address == NULL ? NULL : PyObject_CallFunction(unix_address, "s", "");
     host_name = PyUnicode_InternFromString("host");
     path_name = PyUnicode_InternFromString("path");

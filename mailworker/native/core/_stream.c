@@ -48,7 +48,7 @@ struct stream {
 };
 
 static struct {
-    PyObject *cancel_deadline, *forget, *free, *read_tls, *refused, *resume, *set_deadline, *write_tls;
+    PyObject *cancel_deadline, *change, *forget, *free, *read_tls, *refused, *resume, *set_deadline, *watch, *write_tls;
 } names;
 
 /* mailworker.native.core._timers.Timed */
@@ -139,12 +139,18 @@ static void refuse_watch(struct stream *self)
 /* Watches for `events`, if that is not so already; whether it went well. */
 static int watch(struct stream *self, int events)
 {
-    PyObject *done;
+    PyObject *arguments[] = {self->loop, NULL, NULL, (PyObject *) self}, *done = NULL;
 
     if (self->watched == events) {
         return 1;
     }
-    done = PyObject_CallMethod(self->loop, self->watched ? "change" : "watch", "iiO", self->descriptor, events, self);
+    arguments[1] = PyLong_FromLong(self->descriptor);
+    arguments[2] = PyLong_FromLong(events);
+    if (arguments[1] != NULL && arguments[2] != NULL) {
+        done = PyObject_VectorcallMethod(self->watched ? names.change : names.watch, arguments, 4, NULL);
+    }
+    Py_XDECREF(arguments[1]);
+    Py_XDECREF(arguments[2]);
     if (done == NULL) {
         refuse_watch(self);
         return 0;
@@ -597,12 +603,14 @@ static const struct {
     const char *text;
 } texts[] = {
     {&names.cancel_deadline, "cancel_deadline"},
+    {&names.change, "change"},
     {&names.forget, "forget"},
     {&names.free, "free"},
     {&names.read_tls, "_read_tls"},
     {&names.refused, "_refused"},
     {&names.resume, "resume"},
     {&names.set_deadline, "set_deadline"},
+    {&names.watch, "watch"},
     {&names.write_tls, "_write_tls"},
 };
 
