@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import selectors
 import sys
-from selectors import EVENT_READ, EVENT_WRITE
 
-READ = EVENT_READ
-WRITE = EVENT_WRITE
+from mailworker.native.core.readiness import READ, WRITE
+
+__all__ = ["READ", "WRITE", "new_selector"]
 
 
 def new_selector() -> selectors.BaseSelector:

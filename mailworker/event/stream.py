@@ -8,7 +8,8 @@ from typing import Protocol
 from mailworker.errors import ConnectionLost, TimedOut
 from mailworker.event.selector import READ, WRITE
 from mailworker.native.core import sockets, tasks
-from mailworker.tls.connection import TlsConnection, Want
+from mailworker.native.core.readiness import Readiness
+from mailworker.tls.connection import TlsConnection
 
 
 class TlsContext(Protocol):
@@ -98,7 +99,7 @@ class SocketStream(tasks.Stream):
     async def _write_tls(self, tls: TlsConnection, data: bytes) -> None:
         while True:
             sent = tls.send(data)
-            if isinstance(sent, Want):
+            if isinstance(sent, Readiness):
                 await self.wait(sent)
             elif sent == len(data):
                 return

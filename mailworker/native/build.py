@@ -61,7 +61,7 @@ def make_builder() -> FFI:
         PREAMBLE,
         sources=[str(HERE / "tls" / name) for name in ("openssl.c", "link.c", "resumption.c", "session_table.c")]
         + [str(HERE / "relay" / "pump.c")],
-        depends=[str(HERE / name) for name in (*HEADERS, "tls/openssl.h", "core/sending.h")],
+        depends=[str(HERE / name) for name in (*HEADERS, "tls/openssl.h", "core/events.h", "core/sending.h")],
         **compiler_settings(),
     )
     return builder

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from mailworker.errors import ConnectionLost, Party, TlsError
+from mailworker.native.core.readiness import READ, WRITE, Readiness
 from mailworker.native.tls import connection as steps
 from mailworker.native.tls.connection import Connection, Io
 from mailworker.native.tls.context import Context
 from mailworker.native.tls.page import PAGE, PAGE_SIZE, PAGE_VIEW
 from mailworker.native.tls.queue import take_reasons
 
-
-class Want(IntEnum):
-    """What the socket must be ready for before a step is tried again."""
-
-    READ = 1
-    WRITE = 2
-
-
-_WANTS = {int(Io.WANT_READ): Want.READ, int(Io.WANT_WRITE): Want.WRITE}
+# What a step gives that has to wait.
+_WAITS = {-READ: READ, -WRITE: WRITE}
 
 
 class TlsConnection(Connection):
     """Our side of a TLS connection.
 
-    Each step returns a `Want` where it cannot go on, and is then to be called again with the same arguments.
-    A step raises TlsError where OpenSSL refuses what the peer sent, and ConnectionLost where the system failed.
+    A step that cannot go on returns what the socket must be ready for, and is then to be called again with the same
+    arguments. It raises TlsError where OpenSSL refuses what the peer sent, and ConnectionLost where the system failed.
     """
 
     __slots__ = ("_broken", "party")
@@ -37,7 +29,7 @@ class TlsConnection(Connection):
         self._broken = False  # OpenSSL forbids a close_notify after a fatal error
         self.party = party
 
-    def handshake(self, *, more: bool = False) -> Want | None:
+    def handshake(self, *, more: bool = False) -> Readiness | None:
         """Shake hands; None once it is done.
 
         `more` promises a `send` right after, with which the last bytes of the handshake may go. Raises ConnectionLost
@@ -49,41 +41,41 @@ class TlsConnection(Connection):
         if result == 0:
             self._broken = True
             raise ConnectionLost(self.party, "SSL_do_handshake()", 0)
-        return self._want(result, "SSL_do_handshake()")
+        return self._wait(result, "SSL_do_handshake()")
 
-    def recv(self, limit: int) -> bytes | Want:
+    def recv(self, limit: int) -> bytes | Readiness:
         """Up to `limit` bytes, b"" after the peer's close_notify or the end of its stream."""
         result = steps.read(self.handle, PAGE, min(limit, PAGE_SIZE))
-        return PAGE_VIEW[:result] if result >= 0 else self._want(result, "SSL_read()")
+        return PAGE_VIEW[:result] if result >= 0 else self._wait(result, "SSL_read()")
 
-    def send(self, data: bytes) -> int | Want:
-        """How many bytes of `data` were taken; after a Want, the next call must start with the same bytes."""
+    def send(self, data: bytes) -> int | Readiness:
+        """How many bytes of `data` were taken; after a Readiness, the next call must start with the same bytes."""
         if not data:
             return 0
         result = steps.write(self.handle, data, len(data))
-        return result if result > 0 else self._want(result, "SSL_write()")
+        return result if result > 0 else self._wait(result, "SSL_write()")
 
-    def close_notify(self) -> Want | None:
+    def close_notify(self) -> Readiness | None:
         """End our side: None once close_notify is sent, or the peer is gone. The peer's side can still be read."""
         return None if self._broken else self._farewell(steps.close_notify(self.handle))
 
-    def shutdown(self) -> Want | None:
+    def shutdown(self) -> Readiness | None:
         """End both sides: None once both have sent close_notify, or the peer is gone.
 
-        Want.READ means that ours is sent: waiting for the peer's is a courtesy that wants a time limit. What else
+        READ means that ours is sent: waiting for the peer's is a courtesy that wants a time limit. What else
         the peer sends raises TlsError.
         """
         return None if self._broken else self._farewell(steps.shutdown(self.handle))
 
-    def _farewell(self, result: int) -> Want | None:
+    def _farewell(self, result: int) -> Readiness | None:
         if result >= 0 or result == Io.SYSTEM:
             return None
-        return self._want(result, "SSL_shutdown()")
+        return self._wait(result, "SSL_shutdown()")
 
-    def _want(self, result: int, call: str) -> Want:
-        want = _WANTS.get(result)
-        if want is not None:
-            return want
+    def _wait(self, result: int, call: str) -> Readiness:
+        readiness = _WAITS.get(result)
+        if readiness is not None:
+            return readiness
         self._broken = True
         if result == Io.SYSTEM:
             raise ConnectionLost(self.party, call, steps.last_errno())

@@ -10,7 +10,8 @@ from pathlib import Path
 from select import select
 from typing import Any, NamedTuple, TypeVar
 
-from mailworker.tls.connection import TlsConnection, Want
+from mailworker.native.core.readiness import Readiness
+from mailworker.tls.connection import TlsConnection
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate
 from tests.support.settings import ssl_settings
@@ -79,7 +80,7 @@ class Pair:
             raise AssertionError("a short write on an idle connection")
         return self.client.recv(len(data))
 
-    def to_server(self, data: bytes) -> bytes | Want:
+    def to_server(self, data: bytes) -> bytes | Readiness:
         """Send `data` and return what the server reads."""
         self.client.send(data)
         return self.server.recv(len(data))

@@ -15,7 +15,7 @@ from tlslite.api import HandshakeSettings, TLSConnection
 from tlslite.messages import Message
 
 from mailworker.errors import TlsError
-from mailworker.tls.connection import Want
+from mailworker.native.core.readiness import READ, WRITE
 from tests.support.certificates import Certificate
 from tests.support.hostile_tls import HostileClient
 from tests.tls.conftest import ConnectRaw
@@ -74,7 +74,7 @@ def test_a_step_takes_a_bounded_number_of_bytes_and_waits_for_the_rest(pair: Raw
     updates = hostile.key_updates(BARREN_RECORDS // KEY_UPDATE - 1)
     sent(pair, updates + hostile.data(b"data"))
     steps, before = [], unread(pair.ours)
-    while (received := pair.server.recv(100)) is Want.READ:
+    while (received := pair.server.recv(100)) is READ:
         steps.append(before - unread(pair.ours))
         before = unread(pair.ours)
     assert received == b"data"
@@ -89,8 +89,8 @@ def test_key_updates_without_end_are_an_error_of_the_peer(
     sent(pair, hostile.key_updates(2 * BARREN_RECORDS // KEY_UPDATE, requested=requested))
     before = unread(pair.ours)
     with pytest.raises(TlsError, match="SSL_read") as raised:
-        while (want := pair.server.recv(100)) in (Want.READ, Want.WRITE):
-            if want is Want.WRITE:  # it answers each request, which we do not want to know
+        while (want := pair.server.recv(100)) in (READ, WRITE):
+            if want is WRITE:  # it answers each request, which we do not want to know
                 pair.theirs.recv(1 << 20)
     assert "too many key updates" in raised.value.reasons[-1]
     assert before - unread(pair.ours) < BARREN_RECORDS + STEP + BUFFER
@@ -99,7 +99,7 @@ def test_key_updates_without_end_are_an_error_of_the_peer(
 def test_key_updates_between_data_are_nothing_bad(pair: RawPair, hostile: HostileClient) -> None:
     for number in range(5):
         sent(pair, hostile.key_updates(BARREN_RECORDS // KEY_UPDATE // 2) + hostile.data(b"%d" % number))
-        while (received := pair.server.recv(100)) is Want.READ:
+        while (received := pair.server.recv(100)) is READ:
             pass
         assert received == b"%d" % number
 
@@ -136,7 +136,7 @@ def test_a_handshake_in_pieces_is_bounded_too(pair: RawPair) -> None:
         while left:
             left = left[pair.theirs.send(left[:STEP]) :]
             before = unread(pair.ours)
-            assert pair.server.handshake() is Want.READ
+            assert pair.server.handshake() is READ
             largest = max(largest, before - unread(pair.ours))
     assert "excessive message size" in raised.value.reasons[-1]
     assert whole - len(left) < BARREN_HANDSHAKE + 3 * STEP
@@ -159,7 +159,7 @@ def test_renegotiations_without_end_are_an_error_of_the_peer(pair: RawPair) -> N
             for _ in attacker._sendMsg(Message(HANDSHAKE, HELLO)):
                 pass
             taken += unread(pair.ours) - before
-            while pair.server.recv(100) is Want.READ and unread(pair.ours):
+            while pair.server.recv(100) is READ and unread(pair.ours):
                 pass
             pair.theirs.recv(100, socket.MSG_DONTWAIT)  # the refusal
     assert taken <= BARREN_RECORDS + 200

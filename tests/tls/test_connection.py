@@ -13,8 +13,8 @@ from OpenSSL import SSL
 
 from mailworker.errors import ConnectionLost, Party, TlsError
 from mailworker.model import Level
+from mailworker.native.core.readiness import READ, WRITE, Readiness
 from mailworker.native.tls._native import ffi, lib
-from mailworker.tls.connection import Want
 from mailworker.tls.severity import severity
 from tests.support.certificates import Certificate
 from tests.tls.conftest import Connect, ConnectRaw
@@ -81,7 +81,7 @@ def test_bytes_go_both_ways(connect: Connect, ecdsa: Certificate) -> None:
 
 def test_what_a_selector_cannot_see_is_pending(connect: Connect, ecdsa: Certificate) -> None:
     pair = connect(build(ecdsa)).shake_hands()
-    assert pair.server.recv(10) is Want.READ
+    assert pair.server.recv(10) is READ
     pair.client.send(b"a NOOP\r\n")
     assert not pair.server.pending()
     assert pair.server.recv(2) == b"a "
@@ -96,17 +96,17 @@ def test_a_full_socket_wants_to_be_written(connect: Connect, ecdsa: Certificate)
     sent = bytearray()
     while True:
         taken = pair.server.send(chunk)
-        if isinstance(taken, Want):
+        if isinstance(taken, Readiness):
             break
         sent += chunk[:taken]
-    assert taken is Want.WRITE
+    assert taken is WRITE
     received = bytearray()
     rest = chunk
     while rest:
         while (data := client_step(lambda: pair.client.recv(65536))) is not None:
             received += cast(bytes, data)
         taken = pair.server.send(bytes(bytearray(rest)))  # the same bytes, elsewhere in memory
-        if not isinstance(taken, Want):
+        if not isinstance(taken, Readiness):
             sent += rest[:taken]
             rest = rest[taken:]
     while len(received) < len(sent):
@@ -116,9 +116,9 @@ def test_a_full_socket_wants_to_be_written(connect: Connect, ecdsa: Certificate)
 
 def test_a_client_that_leaves_inside_the_handshake(connect_raw: ConnectRaw, ecdsa: Certificate) -> None:
     server, _ours, theirs = connect_raw(build(ecdsa))
-    assert server.handshake() is Want.READ
+    assert server.handshake() is READ
     theirs.send(b"\x16\x03\x01\x02\x00\x01")  # the start of a ClientHello
-    assert server.handshake() is Want.READ
+    assert server.handshake() is READ
     theirs.close()
     with pytest.raises(ConnectionLost) as raised:
         server.handshake()
@@ -129,7 +129,7 @@ def test_a_client_that_leaves_inside_the_handshake(connect_raw: ConnectRaw, ecds
 
 def test_a_client_that_resets_inside_the_handshake(connect_raw: ConnectRaw, ecdsa: Certificate) -> None:
     server, ours, theirs = connect_raw(build(ecdsa), tcp=True)
-    assert server.handshake() is Want.READ
+    assert server.handshake() is READ
     reset(theirs)
     await_readable(ours)
     with pytest.raises(ConnectionLost) as raised:
@@ -182,7 +182,7 @@ def test_a_goodbye_is_answered(connect: Connect, ecdsa: Certificate) -> None:
 
 def test_a_goodbye_waits_for_the_peers(connect: Connect, ecdsa: Certificate) -> None:
     pair = connect(build(ecdsa)).shake_hands()
-    assert pair.server.shutdown() is Want.READ
+    assert pair.server.shutdown() is READ
     assert pair.client.recv(100) == b""
     assert client_step(pair.client.unwrap) is not None
     assert pair.server.shutdown() is None
@@ -208,7 +208,7 @@ def test_goodbye_to_a_peer_that_has_reset(connect: Connect, ecdsa: Certificate) 
 
 def test_data_after_our_goodbye_is_the_clients_fault(connect: Connect, ecdsa: Certificate) -> None:
     pair = connect(build(ecdsa)).shake_hands()
-    assert pair.server.shutdown() is Want.READ
+    assert pair.server.shutdown() is READ
     pair.client.send(b"a NOOP\r\n")
     with pytest.raises(TlsError) as raised:
         pair.server.shutdown()
@@ -231,7 +231,7 @@ def test_our_side_can_end_before_the_peers(connect: Connect, ecdsa: Certificate)
 
 def test_no_goodbye_inside_a_handshake(connect_raw: ConnectRaw, ecdsa: Certificate) -> None:
     server, _ours, theirs = connect_raw(build(ecdsa))
-    assert server.handshake() is Want.READ
+    assert server.handshake() is READ
     assert server.close_notify() is None
     assert server.shutdown() is None
     with pytest.raises(BlockingIOError):
@@ -254,7 +254,7 @@ def test_renegotiation_is_refused(connect_raw: ConnectRaw, ecdsa: Certificate) -
     client.renegotiate()
     with pytest.raises(SSL.WantReadError):
         client.do_handshake()
-    assert server.recv(100) is Want.READ
+    assert server.recv(100) is READ
     with pytest.raises(SSL.Error) as raised:
         client.do_handshake()
     assert "no renegotiation" in str(raised.value).lower()

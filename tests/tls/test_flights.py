@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.tls.connection import TlsConnection, Want
+from mailworker.native.core.readiness import READ, WRITE, Readiness
+from mailworker.tls.connection import TlsConnection
 from tests.support.certificates import Certificate
 from tests.tls.conftest import ConnectRaw
 from tests.tls.peers import RawPair, await_readable, build, client_context
@@ -74,7 +75,7 @@ def up_to_the_last_flight(raw: RawPair, client: Client) -> None:
     """The server has all that it needs to finish the handshake, and has not been called with it."""
     client.shake_hands()
     raw.theirs.send(client.said())
-    assert raw.server.handshake() is Want.READ
+    assert raw.server.handshake() is READ
     client.hear(received(raw.theirs))
     client.shake_hands()
 
@@ -149,7 +150,7 @@ def test_a_part_of_a_record_is_pending_and_no_data(connect_raw: ConnectRaw, ecds
     raw.theirs.send(said[:-1])
     assert raw.server.handshake() is None
     assert has_more(raw)
-    assert raw.server.recv(100) is Want.READ
+    assert raw.server.recv(100) is READ
     raw.theirs.send(said[-1:])
     assert raw.server.recv(100) == b"a NOOP\r\n"
 
@@ -169,10 +170,10 @@ def unclog(theirs: socket.socket, filled: int) -> None:
         filled -= len(theirs.recv(filled))
 
 
-def drip(step: Callable[[], Want | int | None], theirs: socket.socket) -> bytes:
+def drip(step: Callable[[], Readiness | int | None], theirs: socket.socket) -> bytes:
     """Call `step` again and again until it does not want to write, and take what arrives meanwhile."""
     arrived = b""
-    while step() is Want.WRITE:
+    while step() is WRITE:
         arrived += received(theirs)
     return arrived + received(theirs)
 
@@ -186,15 +187,15 @@ def test_a_full_socket_delays_flights_and_loses_nothing(
     client.shake_hands()
     raw.theirs.send(client.said())
     filled = clog(raw.ours)
-    assert server.handshake() is Want.WRITE
-    assert server.handshake() is Want.WRITE
+    assert server.handshake() is WRITE
+    assert server.handshake() is WRITE
     unclog(raw.theirs, filled)
     client.hear(drip(server.handshake, raw.theirs))
     client.shake_hands()
     raw.theirs.send(client.said())
     filled = clog(raw.ours)
     assert server.handshake(more=True) is None
-    assert server.send(GREETING) is Want.WRITE
+    assert server.send(GREETING) is WRITE
     unclog(raw.theirs, filled)
     client.hear(drip(lambda: server.send(GREETING), raw.theirs))
     assert client.shake_hands()
@@ -214,7 +215,7 @@ def test_a_flight_that_goes_in_pieces_arrives_whole(
     raw.theirs.send(client.said())
     await_readable(raw.ours)
     pieces = 0
-    while raw.server.handshake() is Want.WRITE:
+    while raw.server.handshake() is WRITE:
         await_readable(raw.theirs)
         client.hear(received(raw.theirs))
         pieces += 1

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mailworker.model import InetAddress
+from mailworker.native.core.readiness import READ
 from mailworker.native.tls.certificate import load_certificates
 from mailworker.tls.backend import BackendTls
-from mailworker.tls.connection import Want
 from tests.support.certificates import Certificate
 from tests.support.settings import proxy_ssl_settings
 
@@ -25,7 +25,7 @@ def client_hello(**changes: Any) -> bytes:
     with ours, theirs:
         ours.setblocking(False)
         connection = BackendTls.build(proxy_ssl_settings(**changes)).peer(ADDRESS).connection(ours.fileno())
-        assert connection.handshake() is Want.READ
+        assert connection.handshake() is READ
         connection.free()
         return theirs.recv(65536)
 

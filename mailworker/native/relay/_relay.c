@@ -104,7 +104,7 @@ static int end_output(struct side *side)
     const struct side *other = side->other;
     int result = other->connection == NULL ? 1 : side->pump->close_notify(other->connection);
 
-    side->sink = result == IO_WANT_WRITE ? WRITE : 0;
+    side->sink = result == -WRITE ? WRITE : 0;
     return result != IO_TLS && (side->sink || is_over(other) || shutdown(other->fd, SHUT_WR) == 0);
 }
 
@@ -140,7 +140,7 @@ static int keep(struct side *side, const char *data, size_t length)
 static int settle(struct side *side, int status, const char *data)
 {
     const struct pump *pump = side->pump;
-    unsigned char wanted = pump->want == IO_WANT_WRITE ? WRITE : READ;
+    unsigned char wanted = (unsigned char) pump->want;
 
     switch (status) {
     case RELAY_MORE: /* OpenSSL may hold more, which no selector sees */

@@ -80,7 +80,7 @@ static ssize_t take(int fd, SSL *connection, void *page, size_t limit)
     if (connection != NULL) {
         return connection_read(connection, page, clamp(limit));
     }
-    return socket_outcome(socket_receive(fd, page, limit), IO_WANT_READ);
+    return socket_outcome(socket_receive(fd, page, limit), -READ);
 }
 
 static ssize_t give(int fd, SSL *connection, const void *data, size_t length)
@@ -88,14 +88,14 @@ static ssize_t give(int fd, SSL *connection, const void *data, size_t length)
     if (connection != NULL) {
         return connection_write(connection, data, clamp(length));
     }
-    return socket_outcome(socket_send(fd, data, length), IO_WANT_WRITE);
+    return socket_outcome(socket_send(fd, data, length), -WRITE);
 }
 
 /* Sorts a result that is no number of bytes: `blocked` or `failed`, with the details in the pump. */
 static int stopped(struct pump *pump, ssize_t result, int blocked, int failed)
 {
-    if (result == IO_WANT_READ || result == IO_WANT_WRITE) {
-        pump->want = (int) result;
+    if (result == -READ || result == -WRITE) {
+        pump->want = (int) -result;
         return blocked;
     }
     pump->error = result == IO_SYSTEM ? errno : 0;
@@ -142,7 +142,7 @@ static int move_copied(struct pump *pump, const struct direction *way, size_t si
     }
     status = drain(pump, pump->page, (size_t) result, way->sink_fd, way->sink);
     if (status == RELAY_MORE && (size_t) result < size && is_empty(way->source)) {
-        pump->want = IO_WANT_READ; /* spare the call that would say so */
+        pump->want = READ; /* spare the call that would say so */
         return RELAY_SOURCE_BLOCKED;
     }
     return status;
@@ -208,7 +208,7 @@ static int empty_pipe(struct pump *pump, size_t length)
 
 static int move_spliced(struct pump *pump, const struct direction *way, size_t size)
 {
-    ssize_t result = socket_outcome(splice_bytes(way->source_fd, pump->pipe[1], size), IO_WANT_READ);
+    ssize_t result = socket_outcome(splice_bytes(way->source_fd, pump->pipe[1], size), -READ);
     size_t left;
 
     if (result <= 0) {
@@ -217,7 +217,7 @@ static int move_spliced(struct pump *pump, const struct direction *way, size_t s
     for (left = (size_t) result; left > 0; left -= (size_t) result) {
         result = splice_bytes(pump->pipe[0], way->sink_fd, left);
         if (result < 0) {
-            result = socket_outcome(empty_pipe(pump, left) ? result : -EIO, IO_WANT_WRITE);
+            result = socket_outcome(empty_pipe(pump, left) ? result : -EIO, -WRITE);
             return stopped(pump, result, RELAY_SINK_BLOCKED, RELAY_SINK_FAILED);
         }
         pump->moved += (size_t) result;

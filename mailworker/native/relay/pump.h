@@ -3,19 +3,17 @@
  * another module, which knows no OpenSSL: SSL is a name to it, and all that it calls stands in the pump.
  */
 
-/* Results of one step on a connection that are not a number of bytes. 0 is the end of what the peer sends. */
+/* A step on a connection gives a number of bytes, 0 at the end of what the peer sends, -READ, -WRITE (events.h), or: */
 enum io_result {
-    IO_WANT_READ = -1,
-    IO_WANT_WRITE = -2,
     IO_SYSTEM = -3, /* errno tells more */
-    IO_TLS = -4     /* OpenSSL's error queue tells more */
+    IO_TLS = -4 /* OpenSSL's error queue tells more */
 };
 
 enum relay_status {
-    RELAY_MORE,           /* the bound is reached; call again, the source may hold more that no selector sees */
+    RELAY_MORE, /* the bound is reached; call again, the source may hold more that no selector sees */
     RELAY_SOURCE_BLOCKED, /* all is handed on; wait for `want` on the source */
-    RELAY_SINK_BLOCKED,   /* the sink did not take all; wait for `want` on the sink */
-    RELAY_END,            /* all is handed on and the source has ended */
+    RELAY_SINK_BLOCKED, /* the sink did not take all; wait for `want` on the sink */
+    RELAY_END, /* all is handed on and the source has ended */
     RELAY_SOURCE_FAILED,
     RELAY_SINK_FAILED
 };
@@ -29,7 +27,7 @@ struct pump {
     int pipe[2]; /* empty between two calls; -1 where there is none */
     size_t offset; /* where in the page, or in the data given to `flush`, the untaken bytes start */
     size_t length; /* how many bytes the sink did not take */
-    size_t moved;  /* how many bytes the sink took in this call */
-    int want;      /* IO_WANT_READ or IO_WANT_WRITE where something blocked */
-    int error;     /* errno where something failed; 0: OpenSSL's error queue tells */
+    size_t moved; /* how many bytes the sink took in this call */
+    int want; /* READ or WRITE where something blocked */
+    int error; /* errno where something failed; 0: OpenSSL's error queue tells */
 };

@@ -19,16 +19,14 @@ Session: TypeAlias = "CData"
 
 
 class Io(IntEnum):
-    """Why a step gave no bytes. SYSTEM: see `last_errno`; TLS: the reasons are in OpenSSL's error queue."""
+    """Why a step failed. SYSTEM: see `last_errno`; TLS: the reasons are in OpenSSL's error queue."""
 
-    WANT_READ = lib.IO_WANT_READ
-    WANT_WRITE = lib.IO_WANT_WRITE
     SYSTEM = lib.IO_SYSTEM
     TLS = lib.IO_TLS
 
 
 # The steps of a connection, see openssl.c: called as they are, because every login takes a dozen of them. What is
-# negative is an `Io`.
+# negative is an `Io`, -READ or -WRITE.
 handshake: Callable[[Handle, bool], int] = lib.connection_handshake
 read: Callable[[Handle, CData, int], int] = lib.connection_read
 write: Callable[[Handle, bytes, int], int] = lib.connection_write

@@ -251,7 +251,7 @@ int link_flush(const SSL *connection)
 
     while (link->length > 0) {
         if (send_all(link, NULL, 0) < 0) {
-            return would_block() ? IO_WANT_WRITE : IO_SYSTEM;
+            return would_block() ? -WRITE : IO_SYSTEM;
         }
     }
     return 1;

@@ -160,10 +160,10 @@ static int outcome(const SSL *connection, int result)
     int reason = SSL_get_error(connection, result);
 
     if (reason == SSL_ERROR_WANT_READ) {
-        return IO_WANT_READ;
+        return -READ;
     }
     if (reason == SSL_ERROR_WANT_WRITE) {
-        return IO_WANT_WRITE;
+        return -WRITE;
     }
     if (reason == SSL_ERROR_SYSCALL && system_error != 0) {
         errno = system_error;
@@ -237,7 +237,7 @@ int connection_handshake(SSL *connection, int more)
     }
     system_error = errno;
     flushed = link_flush(connection); /* a fatal alert too */
-    if (flushed != 1 && (result == 1 || result == IO_WANT_READ)) {
+    if (flushed != 1 && (result == 1 || result == -READ)) {
         return flushed;
     }
     errno = system_error;
@@ -305,5 +305,5 @@ int connection_shutdown(SSL *connection)
     if (result == 1) {
         return 1;
     }
-    return result == 0 ? IO_WANT_READ : outcome(connection, result);
+    return result == 0 ? -READ : outcome(connection, result);
 }

@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "events.h"
 #include "pump.h"
 
 #include "native.h"
