@@ -85,11 +85,6 @@ class OpenFiles:
         return {path: sink.descriptor for path, sink in self._files.items()}
 
     @property
-    def folders(self) -> set[Path]:
-        """Where the files are, links followed."""
-        return {path.resolve().parent for path in self._files}
-
-    @property
     def descriptors(self) -> list[int]:
         """What a daemon must keep open."""
         return [sink.descriptor for sink in self._sinks() if sink.descriptor is not None]

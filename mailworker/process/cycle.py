@@ -117,11 +117,6 @@ class Cycle:
         return self._files.by_path
 
     @property
-    def log_folders(self) -> set[Path]:
-        """Where log files are, links followed."""
-        return self._files.folders
-
-    @property
     def descriptors(self) -> list[int]:
         """What a daemon must keep open."""
         shared = [] if self._zones is None else self._zones.descriptors

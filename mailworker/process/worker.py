@@ -15,7 +15,7 @@ from mailworker.event.selector import READ
 from mailworker.model import Level
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
-from mailworker.process.handover.logs import receive_files
+from mailworker.process.handover.logs import LogReceiver
 from mailworker.process.link import tell_service
 from mailworker.process.system import identity, sandbox
 from mailworker.process.system.alarm import Alarm
@@ -59,12 +59,13 @@ class FromMaster:
 class Worker:
     """Serves one cycle until it is told to leave; `number` counts from 0."""
 
-    __slots__ = ("_cycle", "_leaving", "_log", "_loop", "_master", "_number", "_obey", "_signals")
+    __slots__ = ("_cycle", "_leaving", "_log", "_logs", "_loop", "_master", "_number", "_obey", "_signals")
 
     def __init__(self, cycle: Cycle, number: int, master: FromMaster, *, daemonised: bool) -> None:
         self._cycle = cycle
         self._leaving = False
         self._log = cycle.log
+        self._logs = LogReceiver(master.link)
         self._loop = Loop(on_bug=self._log_bug)
         self._master = master
         self._number = number
@@ -97,7 +98,7 @@ class Worker:
             identity.assume(self._cycle.settings.core, self._number, self._log)
             self._cycle.service.start(self._loop, self._number, self._cycle.workers)
             if self._cycle.settings.core.worker_sandbox:
-                sandbox.enter(self._cycle.log_folders)
+                sandbox.enter()
         except StartError as error:
             self._log.write(Level.EMERG, str(error))
             return FATAL
@@ -143,7 +144,7 @@ class Worker:
             listener.close()
 
     def _take_logs(self) -> None:
-        files = receive_files(self._master.link)
+        files = self._logs.take()
         if files is not None:
             self._log.write(Level.NOTICE, "reopening logs")
             self._cycle.adopt_logs(files)

@@ -1,8 +1,8 @@
 """`worker_sandbox on`: a fence around a worker, of Linux's seccomp(2) and, where the kernel has it, Landlock.
 
 A worker then has the system calls that serving takes and no others: no program can be executed, no process made,
-looked into or signalled, no file read. Files are opened for one purpose, to append to logs that begin anew, and with
-Landlock only in the folders of logs. What is refused fails with EPERM or EACCES.
+looked into or signalled, no file opened. Logs that begin anew come from the master. What is refused fails with EPERM or
+EACCES.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import platform
 import socket
 import struct
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from mailworker.errors import StartError
@@ -32,7 +30,7 @@ _CALLS: Final = {
     "recvfrom": (45, 207), "sendto": (44, 206), "read": (0, 63), "write": (1, 64), "accept4": (288, 242),
     "close": (3, 57), "splice": (275, 76), "connect": (42, 203), "setsockopt": (54, 208), "getsockopt": (55, 209),
     "getsockname": (51, 204), "getpeername": (52, 205), "shutdown": (48, 210), "recvmsg": (47, 212),
-    "sendmsg": (46, 211), "readv": (19, 65), "writev": (20, 66), "accept": (43, 202), "bind": (49, 200),
+    "sendmsg": (46, 211), "readv": (19, 65), "writev": (20, 66), "accept": (43, 202),
     "pipe2": (293, 59), "futex": (202, 98), "getrandom": (318, 278), "brk": (12, 214),
     "munmap": (11, 215), "mremap": (25, 216), "madvise": (28, 233), "clock_gettime": (228, 113),
     "gettimeofday": (96, 169), "time": (201, None), "nanosleep": (35, 101), "clock_nanosleep": (230, 115),
@@ -83,8 +81,6 @@ _CONDITIONS: Final = (
     _Condition((9, 222), (_Test(2, _PROT_EXEC, (0,)),)),  # mmap
     _Condition((10, 226), (_Test(2, _PROT_EXEC, (0,)),)),  # mprotect
     _Condition((16, 29), (_Test(1, _ALL, (_FIONBIO, _FIOCLEX)),)),  # ioctl
-    # openat: write behind what is there, no more
-    _Condition((257, 56), (_Test(2, os.O_ACCMODE | os.O_APPEND | os.O_TRUNC, (os.O_WRONLY | os.O_APPEND,)),)),
 )
 
 # linux/seccomp.h and linux/filter.h
@@ -98,9 +94,8 @@ _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # places in struct seccomp_data
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 
 # linux/landlock.h; the numbers of its system calls are the same on all machines.
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-_VERSION_FLAG, _PATH_BENEATH = 1, 1
-_WRITE_FILE, _MAKE_REGULAR = 1 << 1, 1 << 8
+_CREATE_RULESET, _RESTRICT_SELF = 444, 446
+_VERSION_FLAG: Final = 1
 # From version 6 on: signals to processes outside, also those that the kernel sends for us.
 _SCOPED_VERSION, _SCOPE_SIGNAL = 6, 1 << 1
 # How many rights over files each version knows of.
@@ -108,14 +103,11 @@ _RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
 _MOST_RIGHTS: Final = 16
 
 
-def enter(log_folders: Iterable[Path]) -> None:
-    """Fence in the calling process for good; files may be written to in `log_folders`. Raises StartError.
-
-    PR_SET_NO_NEW_PRIVS must be set.
-    """
+def enter() -> None:
+    """Fence in the calling process for good; PR_SET_NO_NEW_PRIVS must be set. Raises StartError."""
     if LIBC is None or platform.machine() not in _MACHINES:
         raise StartError(f"worker_sandbox is not supported on {platform.system()} on {platform.machine()}")
-    _landlock(LIBC, log_folders)
+    _landlock(LIBC)
     _seccomp(LIBC, *_MACHINES[platform.machine()])
 
 
@@ -165,8 +157,8 @@ def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return struct.pack("@HBBI", code, if_true, if_false, value)
 
 
-def _landlock(libc: ctypes.CDLL, log_folders: Iterable[Path]) -> None:
-    """A kernel without Landlock has a fence less."""
+def _landlock(libc: ctypes.CDLL) -> None:
+    """Permit no access to files, whatever seccomp lets through; a kernel without Landlock has a fence less."""
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
     if version < 1:
         return
@@ -175,8 +167,6 @@ def _landlock(libc: ctypes.CDLL, log_folders: Iterable[Path]) -> None:
     if rules < 0:
         raise _failed("landlock_create_ruleset()")
     try:
-        for folder in log_folders:
-            _permit_logs(libc, rules, folder)
         if libc.syscall(_RESTRICT_SELF, rules, 0) != 0:
             raise _failed("landlock_restrict_self()")
     finally:
@@ -187,18 +177,6 @@ def _ruleset(version: int) -> bytes:
     """struct landlock_ruleset_attr: rights over files, over the network, and what ends at the fence."""
     files = (1 << _RIGHTS.get(version, _MOST_RIGHTS)) - 1
     return struct.pack("@Q", files) if version < _SCOPED_VERSION else struct.pack("@QQQ", files, 0, _SCOPE_SIGNAL)
-
-
-def _permit_logs(libc: ctypes.CDLL, rules: int, folder: Path) -> None:
-    """A folder that we cannot enter needs no rule: we cannot begin a log anew there anyway."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-        try:
-            rule = struct.pack("=Qi", _WRITE_FILE | _MAKE_REGULAR, descriptor)
-            if libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, rule, 0) != 0:
-                raise _failed("landlock_add_rule()")
-        finally:
-            os.close(descriptor)
 
 
 def _failed(call: str) -> StartError:

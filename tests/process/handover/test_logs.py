@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.process.handover.logs import receive_files, send_files
+from mailworker.process.handover.logs import LogReceiver, send_files
 from mailworker.process.link import open_link
+from mailworker.process.system.inherited_state import close_all, foreign_descriptors
 
 Link = tuple[socket.socket, socket.socket]
 
@@ -26,7 +27,8 @@ def test_files_come_as_they_were_sent(link: Link, tmp_path: Path) -> None:
     sent = {path: os.open(path, os.O_WRONLY | os.O_CREAT) for path in paths}
     assert send_files(link[0], sent)
     assert send_files(link[0], dict.fromkeys(paths[:1], sent[paths[2]]))
-    received, again = receive_files(link[1]), receive_files(link[1])
+    receiver = LogReceiver(link[1])
+    received, again = receiver.take(), receiver.take()
     assert received is not None
     assert again is not None
     assert list(received) == paths
@@ -39,10 +41,50 @@ def test_files_come_as_they_were_sent(link: Link, tmp_path: Path) -> None:
 
 
 def test_no_files_are_a_message_too(link: Link) -> None:
-    assert receive_files(link[1]) is None
+    receiver = LogReceiver(link[1])
+    assert receiver.take() is None
     assert send_files(link[0], {})
-    assert receive_files(link[1]) == {}
-    assert receive_files(link[1]) is None
+    assert receiver.take() == {}
+    assert receiver.take() is None
+
+
+def open_many(folder: Path, count: int) -> dict[Path, int]:
+    return {path: os.open(path, os.O_WRONLY | os.O_CREAT) for path in (folder / str(i) for i in range(count))}
+
+
+def test_more_files_than_a_message_holds_come_together(link: Link, tmp_path: Path) -> None:
+    sent = open_many(tmp_path, 600)
+    try:
+        assert send_files(link[0], sent)
+        receiver = LogReceiver(link[1])
+        assert [receiver.take(), receiver.take()] == [None, None]
+        received = receiver.take()
+        assert received is not None
+        for path, descriptor in received.items():
+            assert os.path.samestat(os.fstat(descriptor), path.stat())
+        close_all(received.values())
+        assert list(received) == list(sent)
+        assert receiver.take() is None
+    finally:
+        close_all(sent.values())
+
+
+def test_files_whose_rest_never_came_are_closed(link: Link, tmp_path: Path) -> None:
+    sent = open_many(tmp_path, 300)
+    receiver = LogReceiver(link[1])
+    before = foreign_descriptors({})
+    try:
+        assert send_files(link[0], sent)
+        assert receiver.take() is None
+        assert receiver._link.recv(1 << 18)  # as if it had not been sent
+        assert send_files(link[0], dict(list(sent.items())[-1:]))
+        received = receiver.take()
+        assert received is not None
+        assert list(received) == list(sent)[-1:]
+        close_all(received.values())
+        assert foreign_descriptors({}) == before
+    finally:
+        close_all(sent.values())
 
 
 def test_who_takes_nothing_gets_no_more(link: Link) -> None:
