@@ -131,7 +131,7 @@ class Cycle:
         """
         try:
             log, server_logs = self._open_logs(console)
-            self.listeners = yield from Opening(inherited, self.log).run(plan_listeners(self.settings.servers))
+            yield from Opening(inherited, self.log, self.listeners).run(plan_listeners(self.settings.servers))
         except BaseException:
             self._files.close()
             raise

@@ -102,18 +102,19 @@ def _is_wildcard(address: Address) -> bool:
 class Opening:
     """Opens the listeners of a new cycle.
 
-    Sockets of `inherited`, the old cycle's, are taken over where the address is the same.
+    Sockets of `inherited`, the old cycle's, are taken over where the address is the same. `opened` gets each listener
+    as soon as it is open.
     """
 
     __slots__ = ("_log", "_opened", "_reusable")
 
-    def __init__(self, inherited: Iterable[BoundListener], log: Log) -> None:
+    def __init__(self, inherited: Iterable[BoundListener], log: Log, opened: list[BoundListener]) -> None:
         self._log = log
-        self._opened: list[BoundListener] = []
+        self._opened = opened
         self._reusable = {listener.address: listener for listener in inherited}
 
-    def run(self, planned: Sequence[tuple[Endpoint, ...]]) -> Generator[float, None, list[BoundListener]]:
-        """Open all `planned` sockets and return the listeners.
+    def run(self, planned: Sequence[tuple[Endpoint, ...]]) -> Generator[float, None, None]:
+        """Open all `planned` sockets.
 
         A generator, so that a running master need not sleep: it yields seconds to be resumed after. Raises
         StartError; then, and when it is abandoned, what it opened is closed again.
@@ -131,13 +132,13 @@ class Opening:
         except BaseException:
             self._undo()
             raise
-        return self._opened
 
     def _undo(self) -> None:
         """Close what was opened here, not what was taken over."""
         for listener in self._opened:
             if listener.address not in self._reusable:
                 listener.remove()
+        self._opened.clear()
 
     def _pause(self) -> float:
         self._log.write(Level.NOTICE, f"try again to bind() after {_PAUSE * 1000:.0f}ms")

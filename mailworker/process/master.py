@@ -56,7 +56,7 @@ class Master:
         self._timers = Timers()
         self._upgrade = Upgrade(origin.inheritance)
         self._signals = BlockedSignals(TAKEN)
-        children = Children(self._signals.unblock, origin.leave, daemonised=origin.daemonised)
+        children = Children(self._signals.unblock, lambda: _leave(origin, self._reload), daemonised=origin.daemonised)
         self._workforce = Workforce(cycle, children, self._after)
         self._handlers: dict[Signals, tuple[str, Callable[[], None]]] = {
             signal.SIGTERM: (", exiting", self._terminate),
@@ -245,6 +245,13 @@ def _remove_pid_files(cycle: Cycle) -> None:
             pid_file.remove(path)
     except StartError as error:
         cycle.log.write(Level.ALERT, str(error))
+
+
+def _leave(origin: Origin, reload: Reload | None) -> None:
+    """Give back, in a worker, what is the master's alone."""
+    origin.leave()
+    if reload is not None:
+        reload.leave()
 
 
 def _ignore() -> None:

@@ -49,31 +49,13 @@ Told = str | tuple[Level, str] | Settings | ConfigError | StartError
 Tell = Callable[[Told], None]
 
 
-def read(invocation: Invocation, log: Log) -> Generator[float, None, Settings]:
-    """The settings, when all that they name has been tried: files, certificates, logs and names.
-
-    Yields seconds to be resumed after. Warnings go to `log`. Raises ConfigError and StartError, the latter after
-    DEADLINE seconds too. A child that is left behind, by an error or since this was closed, is killed.
-    """
-    reader = _Reader(invocation)
-    until = monotonic() + DEADLINE
-    try:
-        while not reader.listen() and monotonic() < until:
-            yield _PAUSE
-    finally:
-        reader.close()
-    until = monotonic() + _LONGEST_END
-    while not reader.reaped() and monotonic() < until:
-        yield _PAUSE
-    return reader.result(log)
-
-
-class _Reader:
+class Reader:
     """The child, and the pipe that it tells us by."""
 
     __slots__ = ("_complete", "_data", "_pid", "_pipe")
 
     def __init__(self, invocation: Invocation) -> None:
+        """Raises StartError."""
         self._complete = False
         self._data = bytearray()
         try:
@@ -91,7 +73,29 @@ class _Reader:
         os.close(theirs)
         os.set_blocking(self._pipe, False)
 
-    def listen(self) -> bool:
+    def read(self, log: Log) -> Generator[float, None, Settings]:
+        """The settings, when all that they name has been tried: files, certificates, logs and names.
+
+        Yields seconds to be resumed after. Warnings go to `log`. Raises ConfigError and StartError, the latter after
+        DEADLINE seconds too. A child that is left behind, by an error or since this was closed, is killed.
+        """
+        until = monotonic() + DEADLINE
+        try:
+            while not self._listen() and monotonic() < until:
+                yield _PAUSE
+        finally:
+            self._close()
+        until = monotonic() + _LONGEST_END
+        while not self._reaped() and monotonic() < until:
+            yield _PAUSE
+        return self._result(log)
+
+    def leave(self) -> None:
+        """In another child of the master: what this one tells is not for us."""
+        if self._pipe >= 0:
+            os.close(self._pipe)
+
+    def _listen(self) -> bool:
         """Take what the child has told; gives whether that is all, as it has closed its end."""
         with suppress(BlockingIOError):
             while data := os.read(self._pipe, 1 << 16):
@@ -99,20 +103,21 @@ class _Reader:
             self._complete = True
         return self._complete
 
-    def close(self) -> None:
+    def _close(self) -> None:
         """Listen no more, and let the child end."""
-        if not self.listen():  # while it has its end open it lives, and nobody else has its process id
+        if not self._listen():  # while it has its end open it lives, and nobody else has its process id
             os.kill(self._pid, signal.SIGKILL)
         os.close(self._pipe)
+        self._pipe = -1
 
-    def reaped(self) -> bool:
+    def _reaped(self) -> bool:
         """Whether the child is gone, put to rest by us or by the master."""
         try:
             return os.waitpid(self._pid, os.WNOHANG)[0] != 0
         except ChildProcessError:
             return True
 
-    def result(self, log: Log) -> Settings:
+    def _result(self, log: Log) -> Settings:
         """What the child found out. Raises ConfigError and StartError."""
         step = _READING
         for told in self._told():

@@ -6,10 +6,10 @@ from collections.abc import Callable, Generator
 
 from mailworker.errors import ConfigError, StartError
 from mailworker.model import Level
-from mailworker.process import reading
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.notices import log_event_method, log_refusal
+from mailworker.process.reading import Reader
 from mailworker.process.system import pid_file
 
 
@@ -20,7 +20,7 @@ class Reload:
     then the log has said why and `old` is as it was.
     """
 
-    __slots__ = ("_after", "_finished", "_invocation", "_old", "_steps")
+    __slots__ = ("_after", "_finished", "_invocation", "_new", "_old", "_reader", "_steps")
 
     def __init__(
         self,
@@ -30,7 +30,9 @@ class Reload:
         finished: Callable[[Cycle | None], None],
     ) -> None:
         self._invocation = invocation
+        self._new: Cycle | None = None  # as far as it is built
         self._old = old
+        self._reader: Reader | None = None
         self._after = after
         self._finished = finished
         self._steps: Generator[float, None, Cycle] | None = None
@@ -46,6 +48,13 @@ class Reload:
         if self._steps is not None:
             self._steps.close()
             self._steps = None
+
+    def leave(self) -> None:
+        """In a worker that is started meanwhile: give back what only the master goes on with."""
+        if self._reader is not None:
+            self._reader.leave()
+        if self._new is not None:
+            self._new.close(self._old, shared=True)
 
     def _go_on(self) -> None:
         if self._steps is None:
@@ -65,8 +74,9 @@ class Reload:
             self._after(pause, self._go_on)
 
     def _build(self) -> Generator[float, None, Cycle]:
-        settings = yield from reading.read(self._invocation, self._old.log)
-        new = yield from Cycle.follow(self._old, self._invocation, settings)
+        self._reader = Reader(self._invocation)
+        settings = yield from self._reader.read(self._old.log)
+        self._new = new = yield from Cycle.follow(self._old, self._invocation, settings)
         yield from new.open(self._old.listeners)
         log_event_method(new.log)
         old_pid, new_pid = self._old.settings.core.pid, new.settings.core.pid

@@ -57,18 +57,15 @@ def test_an_endpoint_knows_its_server() -> None:
     assert (first.server, second.server) == (0, 1)
 
 
-def finish(opening: Iterator[float]) -> list[BoundListener]:
+def finish(opening: Iterator[float]) -> None:
     """Run an opening that need not wait."""
-    try:
-        next(opening)
-    except StopIteration as end:
-        opened: list[BoundListener] = end.value
-        return opened
-    raise AssertionError("it waits")
+    assert list(opening) == []
 
 
 def open_all(wanted: Sequence[Listen], inherited: Sequence[BoundListener] = ()) -> list[BoundListener]:
-    return finish(Opening(inherited, RecordedLog().log).run([(Endpoint(listen, 0),) for listen in wanted]))
+    opened: list[BoundListener] = []
+    finish(Opening(inherited, RecordedLog().log, opened).run([(Endpoint(listen, 0),) for listen in wanted]))
+    return opened
 
 
 @pytest.fixture
@@ -133,7 +130,7 @@ def test_an_address_in_use_is_tried_five_times(inet: Inet) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         address = InetAddress(*occupied.getsockname())
         free = inet()
-        opening = Opening((), log.log).run([(Endpoint(free, 0),), (Endpoint(Listen(address), 0),)])
+        opening = Opening((), log.log, []).run([(Endpoint(free, 0),), (Endpoint(Listen(address), 0),)])
         assert [next(opening) for _ in range(5)] == [0.5] * 5
         with pytest.raises(StartError, match=r"^still could not bind\(\)$"):
             next(opening)
@@ -144,16 +141,20 @@ def test_an_address_in_use_is_tried_five_times(inet: Inet) -> None:
 
 def test_an_address_that_becomes_free_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
-        opening = Opening((), RecordedLog().log).run([(Endpoint(Listen(InetAddress(*occupied.getsockname())), 0),)])
+        opened: list[BoundListener] = []
+        opening = Opening((), RecordedLog().log, opened).run(
+            [(Endpoint(Listen(InetAddress(*occupied.getsockname())), 0),)]
+        )
         assert next(opening) == 0.5
-    (listener,) = finish(opening)
+    finish(opening)
+    (listener,) = opened
     listener.close()
 
 
 def test_an_abandoned_opening_closes_what_it_opened(inet: Inet) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         free = inet()
-        opening = Opening((), RecordedLog().log).run(
+        opening = Opening((), RecordedLog().log, []).run(
             [(Endpoint(free, 0),), (Endpoint(Listen(InetAddress(*occupied.getsockname())), 0),)]
         )
         next(opening)
@@ -173,7 +174,7 @@ def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "imap.sock"
     (listener,) = open_all([Listen(UnixAddress(str(path)))])
     log = RecordedLog()
-    opening = Opening((), log.log).run([(Endpoint(Listen(UnixAddress(str(path))), 0),)])
+    opening = Opening((), log.log, []).run([(Endpoint(Listen(UnixAddress(str(path))), 0),)])
     assert next(opening) == 0.5
     assert log.lines[0] == f"[emerg] bind() to unix:{path} failed (98: Address already in use)"
     assert path.is_socket()
@@ -184,7 +185,7 @@ def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
 def test_a_file_is_never_taken_for_a_stale_socket(tmp_path: Path) -> None:
     path = tmp_path / "imap.sock"
     path.write_text("precious")
-    opening = Opening((), RecordedLog().log).run([(Endpoint(Listen(UnixAddress(str(path))), 0),)])
+    opening = Opening((), RecordedLog().log, []).run([(Endpoint(Listen(UnixAddress(str(path))), 0),)])
     assert next(opening) == 0.5
     opening.close()
     assert path.read_text() == "precious"
@@ -192,7 +193,7 @@ def test_a_file_is_never_taken_for_a_stale_socket(tmp_path: Path) -> None:
 
 def test_a_unix_socket_that_somebody_has_bound_and_will_listen_on_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "imap.sock"
-    opening = Opening((), RecordedLog().log).run([(Endpoint(Listen(UnixAddress(str(path))), 0),)])
+    opening = Opening((), RecordedLog().log, []).run([(Endpoint(Listen(UnixAddress(str(path))), 0),)])
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(path))
         assert next(opening) == 0.5

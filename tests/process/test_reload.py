@@ -86,7 +86,7 @@ def test_a_bug_after_the_reading_is_logged_and_the_old_cycle_stays(monkeypatch: 
     def read(*_: object) -> None:
         raise RuntimeError("never thought of")
 
-    monkeypatch.setattr(reading, "read", read)
+    monkeypatch.setattr("mailworker.process.reload.Reader", read)
     logged, ended = reload()
     assert ended == [None]
     assert logged[1].startswith("[alert] RuntimeError: never thought of in ")
@@ -170,7 +170,7 @@ def test_all_settings_come_over_as_they_were_read(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
     invocation = Invocation(("mailworker",), tmp_path, path, None, "pid here;")
     log = RecordedLog()
-    steps = reading.read(invocation, log.log)
+    steps = reading.Reader(invocation).read(log.log)
     try:
         while True:
             time.sleep(next(steps))

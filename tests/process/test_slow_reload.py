@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import socket
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from tests.process.conftest import Install
 from tests.support.patience import PATIENCE
+from tests.support.ports import Ports
 from tests.support.process import Mailworker, configuration, greeting, refuses
 
 # In a mount namespace of its own, so that nobody else asks that name server.
@@ -56,6 +58,45 @@ def test_a_worker_is_replaced_and_the_reload_goes_on_afterwards(running: Mailwor
     running.await_workers(1, without=[worker])
     release(running)
     running.await_workers(2, without=[worker])
+
+
+def opened(process: int) -> list[str]:
+    """What kinds of files and sockets a process has open."""
+    return sorted(re.sub(r"\d+", "N", str(path.readlink())) for path in Path(f"/proc/{process}/fd").iterdir())
+
+
+def test_a_worker_that_is_replaced_meanwhile_has_nothing_of_the_reader(running: Mailworker) -> None:
+    running.alerts.append("exited on signal 9")
+    (worker,) = running.await_workers(1)
+    expected = opened(worker)
+    reload(running)
+    os.kill(worker, signal.SIGKILL)
+    (other,) = running.await_workers(1, without=[worker])
+    assert opened(other) == expected
+    running.signal(signal.SIGTERM)
+
+
+def test_a_worker_that_is_replaced_meanwhile_has_nothing_of_the_next_cycle(
+    install: Install, port: int, ports: Ports
+) -> None:
+    mailworker = install(configuration(port))
+    mailworker.alerts += ["exited on signal 9", "Address already in use", "still could not bind"]
+    mailworker.start()
+    (worker,) = mailworker.await_workers(1)
+    expected = opened(worker)
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        others = f"listen 127.0.0.1:{ports['free']}; listen unix:{mailworker.folder}/socket; "
+        others += f"listen 127.0.0.1:{occupied.getsockname()[1]}; ssl_session_cache shared:other:1m; listen"
+        mailworker.configure(configuration(port, server="error_log logs/two.log;").replace("listen", others, 1))
+        mailworker.signal(signal.SIGHUP)
+        mailworker.await_line("Address already in use")
+        os.kill(worker, signal.SIGKILL)
+        (other,) = mailworker.await_workers(1, without=[worker])
+        assert opened(other) == expected
+        assert (mailworker.folder / "socket").is_socket()
+        os.kill(other, signal.SIGTERM)
+        mailworker.await_workers(1, without=[worker, other])
+        assert (mailworker.folder / "socket").is_socket()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT], ids=lambda number: number.name)
