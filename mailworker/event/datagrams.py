@@ -1,4 +1,4 @@
-"""Datagrams to a name server: many queries share a socket, which soon gives way to another one."""
+"""Datagrams to a name server: queries share a socket for a short time, then another one is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mailworker.wire.dns import Answer, Query, Question, id_of
 MOST_SOCKETS: Final = 8
 """Open at once for one name server."""
 
-# What one socket is used for: who finds out its port has little time, and few queries, to make use of it.
+# Bounds of one socket: whoever finds out its port has little time, and few queries, to forge an answer.
 MOST_QUERIES: Final = 64
 _LONGEST_USE: Final = 1.0  # seconds
 
@@ -31,9 +31,9 @@ _AT_ONCE: Final = 16
 class Datagrams:
     """Puts queries to one name server.
 
-    A query goes through the newest socket, but through a new one when that has put MOST_QUERIES, or is a second old,
-    and there are less than MOST_SOCKETS. A socket that waits for no answer is closed, so a lone query has a port of its
-    own. `failed` is told once of what has befallen a socket, however many queries wait there.
+    A query uses the newest socket. A new one is opened when that has put MOST_QUERIES, or is a second old, as long as
+    there are fewer than MOST_SOCKETS. A socket is closed when no query waits for an answer there, so a lone query has a
+    port of its own. `failed` is called once when a socket fails, however many queries wait there.
     """
 
     __slots__ = ("_failed", "_newest", "_open", "_server")
@@ -47,7 +47,7 @@ class Datagrams:
     async def ask(self, loop: Loop, question: Question, until: float) -> tuple[Query, Answer]:
         """A query and its answer, for which it waits up to `until`. Raises TimedOut and ConnectionLost.
 
-        Whatever is no answer to the query is passed over: it may come late, or from somebody who guesses.
+        Datagrams that do not answer the query are ignored: they may be late, or forged.
         """
         carrier = self._newest
         if carrier is None or carrier.closed or (carrier.used_up and self._open < MOST_SOCKETS):
@@ -55,7 +55,7 @@ class Datagrams:
         return await carrier.ask(question, until)
 
     def lost(self, error: ConnectionLost) -> None:
-        """A socket's call: it could not go on."""
+        """A socket's call: it has failed."""
         self._failed(error)
 
     def release(self) -> None:

@@ -1,4 +1,4 @@
-"""A question under way, shared by all who ask it meanwhile, and what earlier ones were answered."""
+"""A lookup that all share who ask the same question at the same time, and a cache of answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Records = tuple[bytes, ...]
 
 
 class Lookup:
-    """Runs in a task of its own, until `end` is called or nobody waits for it any more."""
+    """Finds the answer to one question, in a task of its own, until it has ended or nobody waits for it any more."""
 
     __slots__ = ("_outcome", "_task", "_waiting")
 
@@ -26,7 +26,7 @@ class Lookup:
         self._waiting: dict[_Waiter, None] = {}
 
     def begin(self, loop: Loop, work: Coroutine[Any, None, None]) -> None:
-        """Let `work` find out what to `end` with; it is closed where nobody waits for that."""
+        """Start `work`, which calls `end`; it is closed as soon as nobody waits for the answer."""
         self._task = Task(loop, work)
         self._task.resume()
 
@@ -39,7 +39,7 @@ class Lookup:
                 waiter.task.resume()
 
     async def result(self, deadline: float) -> Records:
-        """What the question is answered, up to `deadline`. Raises NotResolved."""
+        """The answer; waits for it up to `deadline`. Raises NotResolved."""
         if self._outcome is None:
             waiter = _Waiter(deadline)
             self._waiting[waiter] = None
@@ -78,7 +78,7 @@ class _Waiter:
 
 
 class Cache:
-    """What at most `size` questions were answered, in `most_records` at most, until it expires; the oldest go first."""
+    """Answers to at most `size` questions, with at most `most_records` records, until they expire; the oldest go."""
 
     __slots__ = ("_entries", "_most_records", "_records", "_size")
 

@@ -26,8 +26,8 @@ Dispatch = Callable[["Loop", Callable[[], float], Timers, float | None], None]
 class Loop:
     """Calls handlers when their descriptors are ready and timed objects when their deadline has passed.
 
-    `now` is the monotonic time in seconds at which the present round began. `on_bug` is
-    told of every exception that a task did not expect. `urgent` tells the selector not to wait again by itself.
+    `now` is the monotonic time in seconds at which the present round began. `on_bug` gets every exception that a task
+    did not expect. `urgent` tells the selector not to wait again by itself.
     """
 
     __slots__ = (
@@ -91,7 +91,7 @@ class Loop:
         self._timers.set(timed, deadline, self.now)
 
     def run(self) -> None:
-        """Serve until `stop` is called. A handler's bug costs nobody else anything: who is ready is told again."""
+        """Serve until `stop` is called. After a bug in a handler, what is ready is reported again to all others."""
         self.now = monotonic()
         while not self._stopped:
             try:
@@ -102,7 +102,7 @@ class Loop:
     def _serve_round(self) -> None:
         timers, again = self._timers, self._again
         turns = len(again)
-        self.urgent = turns > 0  # they come right after this round
+        self.urgent = turns > 0  # these handlers are called right after this round
         self._dispatch(self, monotonic, timers, 0.0 if turns else timers.delay(self.now))
         for _ in range(turns):
             again.popleft().ready(READ)

@@ -1,4 +1,4 @@
-"""Memory of a file that a process has to read only. Python's own mmap keeps the file open as long as it is mapped."""
+"""Mapping a file to read it. Python's own mmap keeps a descriptor of the file open as long as the mapping lives."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from mailworker.native.tls._native import ffi, lib
 
 
 def map_read_only(descriptor: int, size: int) -> Any:
-    """A buffer of `size` bytes over the file's beginning, which changes with it; `descriptor` may be closed then.
+    """A buffer over the first `size` bytes of a file, which changes with them; `descriptor` may be closed afterwards.
 
-    Where the file is open for reading alone, no process that inherits the mapping can make it writable. Raises OSError.
+    If `descriptor` is open for reading alone, no process that inherits the mapping can make it writable.
+    Raises OSError.
     """
     start = lib.mmap(ffi.NULL, size, lib.PROT_READ, lib.MAP_SHARED, descriptor, 0)
     if start == ffi.cast("void *", -1):

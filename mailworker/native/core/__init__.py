@@ -1,1 +1,1 @@
-"""Waiting, timers, tasks and streams."""
+"""What sessions run on: the selector, timers, tasks, streams and sockets."""

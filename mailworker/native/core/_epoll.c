@@ -1,7 +1,7 @@
 /*
- * epoll (Linux), of which mailworker.native.core.epoll makes a selector. What a descriptor is watched for stands in an array,
- * where Python's own selectors keep an object or two for each; and `dispatch` calls handlers itself, so that a round of
- * the loop makes no objects for what is ready. _epoll.pyi has the types.
+ * epoll (Linux), of which mailworker.native.core.epoll makes a selector. An array holds what descriptors are watched
+ * for, where Python's own selectors keep one or two objects for each. `dispatch` calls handlers itself, so a round of
+ * the loop makes no objects for ready descriptors. _epoll.pyi has the types.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -20,10 +20,10 @@
 
 #define EVENTS_PER_CALL 512 /* as nginx's epoll_events */
 
-/* Whom a descriptor is watched for, and for what. */
+/* The handler of a descriptor, and the events that it waits for. */
 struct watch {
     PyObject *handler;   /* NULL: the descriptor is not watched */
-    uint32_t generation; /* no two watches that one round may meet have the same */
+    uint32_t generation; /* tells it from earlier watches of the same descriptor */
     uint32_t events;
 };
 
@@ -42,7 +42,7 @@ static PyObject *system_error(void)
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-/* Whether `given` arguments are `wanted`; 0 with an exception. */
+/* Checks the number of arguments; 0 with an exception. */
 static int counted(Py_ssize_t given, Py_ssize_t wanted)
 {
     if (given != wanted) {
@@ -234,7 +234,7 @@ static int take_timeout(PyObject *argument, int *milliseconds)
     return 1;
 }
 
-/* Whether somebody else may want the interpreter's lock. mailworker's processes have one thread, and spare the change. */
+/* Whether another thread may want the interpreter's lock. mailworker's processes have one thread, and keep the lock. */
 static int has_threads(void)
 {
     return PyThreadState_Next(PyInterpreterState_ThreadHead(PyInterpreterState_Get())) != NULL;
@@ -253,7 +253,7 @@ static int wait_for(int fd, struct epoll_event *events, int milliseconds)
     return count;
 }
 
-/* How many are ready. A signal is handled, and then the rest of the time is waited for (PEP 475). */
+/* Waits, and returns how many events there are. After a signal it waits for the rest of the time (PEP 475). */
 static int await_events(struct epoll *self, int milliseconds, struct epoll_event *events)
 {
     int64_t end = milliseconds > 0 ? monotonic() + (int64_t) milliseconds * 1000000 : 0;
@@ -282,12 +282,12 @@ static int await_events(struct epoll *self, int milliseconds, struct epoll_event
 static uint32_t selector_mask(uint32_t bits)
 {
     if (bits & (EPOLLHUP | EPOLLERR)) {
-        return READ | WRITE; /* shows in whatever call the waiter makes next */
+        return READ | WRITE; /* the next call on the descriptor tells which */
     }
     return (bits & EPOLLIN ? READ : 0U) | (bits & EPOLLOUT ? WRITE : 0U);
 }
 
-/* The watch that an event is meant for, and what it says of it; NULL if that was given up since. */
+/* The watch that an event belongs to, and what its handler is ready for; NULL if the watch has ended since. */
 static struct watch *meant(struct epoll *self, const struct epoll_event *event, uint32_t *mask)
 {
     uint32_t fd = (uint32_t) event->data.u64;
@@ -347,7 +347,7 @@ static int call_ready(PyObject *handler, uint32_t mask)
     return result != NULL;
 }
 
-/* Waits once, notes the time as loop.now and calls whose descriptors are ready. */
+/* Waits once, notes the time as loop.now and calls the handlers of ready descriptors. */
 static int serve_round(struct epoll *self, PyObject *loop, PyObject *clock, PyObject *timeout)
 {
     struct epoll_event events[EVENTS_PER_CALL];
@@ -385,7 +385,7 @@ static int has_business(PyObject *loop, PyObject *now, PyObject *timers)
     return answer;
 }
 
-/* How long to wait for the next round, NULL where the loop has to see to something first, or with an exception. */
+/* The timeout of the next round; NULL where the loop has something to do first, or with an exception. */
 static PyObject *next_timeout(PyObject *loop, PyObject *timers)
 {
     PyObject *now = PyObject_GetAttr(loop, now_name), *timeout = NULL;

@@ -1,4 +1,4 @@
-"""An epoll instance, and whom it watches descriptors for.
+"""An epoll instance, and the handlers of the descriptors that it watches.
 
 What is watched is given by its descriptor, or has `fileno()`.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 class Loop(Protocol):
-    """What is told the time, and whether it must see to something before there is another round."""
+    """`dispatch` sets `now`, and returns as soon as `urgent` is true."""
 
     now: float
     urgent: bool
@@ -41,11 +41,11 @@ class Epoll:
         """Wait up to `timeout` seconds (None: for ever) and say which descriptors are ready for what."""
 
     def dispatch(self, loop: Loop, clock: Callable[[], float], timers: Timers, timeout: float | None, /) -> None:
-        """As `wait`, but set `loop.now` to what `clock` says and call `handler.ready(mask)` of all who are ready.
+        """As `wait`, but set `loop.now` to what `clock` says and call `handler.ready(mask)` for each ready descriptor.
 
-        And wait once more, as long as `timers` say, until `loop.urgent` is true or something of `timers` is due.
-        Who is given up before its turn is not called. What a call raises is raised at once; who had no turn is ready
-        still in the next round.
+        Then wait again, as long as `timers` allow, until `loop.urgent` is true or something of `timers` is due. A
+        handler whose watch ends before its turn is not called. An exception of a handler is raised at once; descriptors
+        that had no turn are still ready in the next round.
         """
 
     def watched(self) -> list[tuple[int, int, Any]]:

@@ -1,7 +1,7 @@
 /*
- * Sockets by their descriptors, which never block. Against Python's own socket objects a connection costs one object
- * less, and a call neither an exception where it would block nor the interpreter's lock, which nobody else waits for:
- * mailworker's processes have one thread. _sockets.pyi has the types, and what is given where a call fails.
+ * Sockets by their descriptors, which never block. A connection needs one object less than with Python's own sockets,
+ * and a call that would block raises no exception. Calls keep the interpreter's lock, since mailworker's processes have
+ * one thread. _sockets.pyi has the types, and tells what a failed call returns.
  */
 
 #ifdef __linux__
@@ -135,7 +135,7 @@ static PyObject *sockets_local_address(PyObject *Py_UNUSED(module), PyObject *co
     return getsockname((int) values[0], &address.any, &length) < 0 ? Py_NewRef(nameless) : new_address(&address);
 }
 
-/* These give the address's length, 0 with errno where there can be none, and -1 with an exception. */
+/* The next functions return the length of the address, 0 with errno if there is none, or -1 with an exception. */
 static int parse_inet(union address *address, PyObject *host, PyObject *port)
 {
     Py_ssize_t length;

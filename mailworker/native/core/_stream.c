@@ -1,7 +1,7 @@
 /*
  * A descriptor that a task reads from and writes to as if it blocked. It is its own awaitable, since a task waits for
- * one thing at a time. What goes wrong, TLS and the selector stay Python's: this part calls methods of the loop, and of
- * the Python class that is made of Stream. _stream.pyi has the types.
+ * one thing at a time. Failures, TLS and the selector stay in Python: this module calls methods of the loop
+ * and of the class that Python derives from Stream. _stream.pyi has the types.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -32,16 +32,16 @@ struct stream {
     PyObject *party;
     PyObject *tls;    /* None without TLS */
     PyObject *closed; /* NULL once it is closed or given away */
-    PyObject *task;   /* who waits; NULL or None for nobody */
+    PyObject *task;   /* that waits; NULL or None where none does */
 
-    /* What is being done, until it is. */
+    /* Of the action under way. */
     PySendResult (*action)(struct stream *self, PyObject **result);
     PyObject *outcome;    /* for the task that is being resumed */
     int flags;            /* of recv */
     Py_ssize_t limit;     /* bytes of one read */
-    int events;           /* what is waited for, if that is all */
+    int events;           /* of an action that only waits */
     int waited;           /* whether it has waited */
-    PyObject *data;       /* what is written, and how much of it the system has taken */
+    PyObject *data;       /* to be written, and how much of it the system has taken */
     Py_ssize_t offset;
     PyObject *steps;      /* of an exchange, and the one at hand */
     Py_ssize_t step;
@@ -115,7 +115,7 @@ static void stream_dealloc(PyObject *object)
  * it has to wait.
  */
 
-/* Raises what a method has made of a failure; NULL where that has raised something itself. */
+/* Raises `error`, which a method of Python has made; NULL where that method raised something itself. */
 static void raise_error(PyObject *error)
 {
     if (error != NULL) {
@@ -124,7 +124,7 @@ static void raise_error(PyObject *error)
     }
 }
 
-/* Raises in place of the selector's error what Python calls it. */
+/* Replaces the selector's error by the one that the class in Python makes of it. */
 static void refuse_watch(struct stream *self)
 {
     PyObject *error;
@@ -136,7 +136,7 @@ static void refuse_watch(struct stream *self)
     }
 }
 
-/* Watches for `events`, if that is not so already; whether it went well. */
+/* Watches for `events`, unless it does so already; 0 with an exception. */
 static int watch(struct stream *self, int events)
 {
     PyObject *arguments[] = {self->loop, NULL, NULL, (PyObject *) self}, *done = NULL;
@@ -170,7 +170,7 @@ static PySendResult wait_for(struct stream *self, int events, PyObject **result)
     return PYGEN_NEXT;
 }
 
-/* After a call on the descriptor that has failed: waits where it would have blocked, else raises what Python calls it. */
+/* After a failed call on the descriptor: waits if it would have blocked, else raises what Python makes of the error. */
 static PySendResult failed(struct stream *self, const char *call, int events, PyObject **result)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -180,7 +180,7 @@ static PySendResult failed(struct stream *self, const char *call, int events, Py
     return PYGEN_ERROR;
 }
 
-/* A read waits first, however much is there: so everybody gets a turn. */
+/* A read always waits first, so that other streams get their turn. */
 static PySendResult go_on_reading(struct stream *self, PyObject **result)
 {
     char page[PAGE_SIZE];
@@ -301,7 +301,7 @@ static PyObject *stream_wait(PyObject *object, PyObject *events)
     return Py_NewRef(object);
 }
 
-/* Over TLS, Python does it. */
+/* Calls the method of Python that does it over TLS. */
 static PyObject *by_tls(struct stream *self, PyObject *method, PyObject *argument)
 {
     return PyObject_CallMethodObjArgs((PyObject *) self, method, self->tls, argument, NULL);
@@ -414,7 +414,7 @@ static PySendResult stream_send(PyObject *object, PyObject *Py_UNUSED(value), Py
     return self->action(self, result);
 }
 
-/* The same for whoever goes by the iterator's protocol, such as a profiler. */
+/* As stream_send, for callers that use the iterator protocol, such as profilers. */
 static PyObject *stream_next(PyObject *object)
 {
     PyObject *result, *stop;
@@ -453,7 +453,7 @@ static PyObject *stream_park(PyObject *object, PyObject *task)
     return done;
 }
 
-/* Stops to watch while nobody waits. */
+/* Stops watching: no task waits. */
 static PyObject *unwatch(struct stream *self)
 {
     self->watched = 0;
@@ -473,7 +473,7 @@ static PyObject *resume(struct stream *self, PyObject *error)
     return done;
 }
 
-/* Goes on as far as that is possible without the task, which is resumed when there is a result for it. */
+/* Continues the action. The task is resumed once there is a result. */
 static PyObject *stream_ready(PyObject *object, PyObject *Py_UNUSED(mask))
 {
     struct stream *self = (struct stream *) object;
@@ -514,7 +514,7 @@ static PyObject *stream_hand_over(PyObject *object, PyObject *Py_UNUSED(none))
     return given;
 }
 
-/* Calls `method` of `object`, if there is an object; whether that went well. */
+/* Calls `method` of `object`; 0 with an exception. */
 static int tell(PyObject *object, PyObject *method, PyObject *argument)
 {
     PyObject *done = argument == NULL ? PyObject_CallMethodNoArgs(object, method)

@@ -1,6 +1,6 @@
 /*
- * A session's coroutine. Resuming it is the first thing that every wake-up does; in Python that cost
- * more than most of what sessions decide. _task.pyi has the types.
+ * A task runs a coroutine. Every wake-up resumes one, which in Python cost more than most decisions of a session.
+ * _task.pyi has the types.
  */
 
 #define PY_SSIZE_T_CLEAN

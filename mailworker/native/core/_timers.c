@@ -1,10 +1,9 @@
 /*
  * Deadlines of many sessions, cheap to set, to move and to drop.
  *
- * Deadlines that fall due together share a bucket, and buckets are wider the further away they are, so that ten thousand
- * sessions with a timeout of 24 hours need a handful of them. Moving a deadline further away touches nothing: the
- * bucket that comes too early finds out and files its member again. Nothing ever expires early. _timers.pyi has the
- * types.
+ * Deadlines that are due together share a bucket. Buckets are wider the further away they are, so ten thousand sessions
+ * with a timeout of 24 hours need a handful of them. Moving a deadline further away touches nothing: when its bucket
+ * is due, it is filed again. Nothing ever expires early. _timers.pyi has the types.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -102,7 +101,7 @@ static void note_first(struct timers *self)
     self->first = self->count > 0 ? self->buckets[self->count - 1]->due : INFINITY;
 }
 
-/* Where the bucket that is due then stands, or has to. */
+/* The place of the bucket that is due at that time, or the place where it belongs. */
 static Py_ssize_t find(const struct timers *self, double due)
 {
     Py_ssize_t low = 0, high = self->count;
@@ -179,7 +178,7 @@ static int enter(struct timers *self, struct timed *timed, double now)
     return 1;
 }
 
-/* Takes it from its bucket; whether it was in one, and a reference is now the caller's. */
+/* Takes it from its bucket. 1 if it was in one: the bucket's reference is then the caller's. */
 static int leave(struct timed *timed)
 {
     /* An emptied bucket stays until it comes first: the next session with the same timeout will want it. */
@@ -209,7 +208,7 @@ static int is_timed(PyObject *object)
     return 0;
 }
 
-/* A time that is none would never come, or always be there. */
+/* Refuses infinities and NaN, which would never be due, or always. */
 static int take_seconds(PyObject *argument, double *seconds)
 {
     *seconds = PyFloat_AsDouble(argument);
@@ -237,7 +236,7 @@ static PyObject *timers_set(PyObject *object, PyObject *const *arguments, Py_ssi
     }
     timed = (struct timed *) arguments[0];
     timed->deadline = deadline;
-    /* Else its bucket comes before, or soon enough. */
+    /* Otherwise its bucket is due before the deadline, or soon enough after it. */
     early = (timed->bucket == NULL ? (double) INFINITY : timed->bucket->due) - deadline;
     if (early > 0 && early > width(deadline - now)) {
         int was_filed = leave(timed);

@@ -1,1 +1,1 @@
-"""Bytes from one connection to another."""
+"""The relay between a client and its backend: one end of it, and the pump that moves bytes."""

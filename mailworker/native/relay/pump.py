@@ -1,4 +1,4 @@
-"""Bytes from one connection to another."""
+"""The pump, which moves bytes from one connection to another."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The binding to the system's OpenSSL."""
+"""The binding to the system's OpenSSL: contexts, connections, certificates, and the session cache."""

@@ -5,9 +5,9 @@
  * one holds back what a step of the handshake writes, so that one call of the system sends all of it, the end of the
  * handshake together with the greeting.
  *
- * OpenSSL reads on as long as records bring no data, such as KeyUpdate (RFC 8446 section 4.6.3) or a handshake that TLS 1.2
- * would begin anew, and each of them costs work. So a step gets no more bytes than STEP, whatever the socket has, and the
- * others their turn; and a peer that goes on and on without data is sent away.
+ * OpenSSL reads on as long as records bring no data, such as KeyUpdate (RFC 8446 section 4.6.3) or a handshake that
+ * TLS 1.2 would begin anew, and each of them costs work. So a step gets no more bytes than STEP, whatever the socket has,
+ * and other connections get their turn. A peer that sends too many bytes without data loses its connection.
  */
 
 #include "openssl.h"
@@ -49,7 +49,7 @@ static int hold(struct link *link, const char *data, int length)
     return length;
 }
 
-/* Forget what was held and is sent; how many of `sent` bytes are beyond it, -1 where some of it is left. */
+/* Drops held bytes that were sent. Returns how many of `sent` bytes went beyond them, -1 where some are left. */
 static ssize_t release(struct link *link, ssize_t sent)
 {
     ssize_t beyond = sent - (ssize_t) link->length;
@@ -65,7 +65,7 @@ static ssize_t release(struct link *link, ssize_t sent)
     return beyond;
 }
 
-/* How many bytes of `data` are sent, after all that was held back; -1 with errno. */
+/* Sends what was held back, then `data`. Returns how many bytes of `data` were sent, -1 with errno. */
 static ssize_t send_all(struct link *link, const void *data, size_t length)
 {
     struct iovec parts[] = {{link->held, link->length}, {(void *) data, length}};

@@ -37,7 +37,7 @@ static int select_protocol(SSL *connection, const unsigned char **selected, unsi
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* The handshake goes on whatever the chain is worth: the session decides, in the words of its protocol or of the log. */
+/* The handshake goes on whatever the chain is worth: the session judges it, in the words of its protocol or the log. */
 static int accept_any_chain(int verified, X509_STORE_CTX *chain)
 {
     (void) verified;
@@ -151,8 +151,8 @@ void connection_free(SSL *connection)
 }
 
 /*
- * As in nginx, an empty error queue means that the peer went away, whatever name OpenSSL has for it. From OpenSSL 3.2 on
- * the queue tells of failures of the system too.
+ * As in nginx, an empty error queue means that the peer went away, whatever name OpenSSL has for it. From OpenSSL 3.2
+ * on the queue tells of failures of the system too.
  */
 static int outcome(const SSL *connection, int result)
 {
