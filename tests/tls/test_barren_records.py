@@ -96,6 +96,28 @@ def test_key_updates_without_end_are_an_error_of_the_peer(
     assert before - unread(pair.ours) < BARREN_RECORDS + STEP + BUFFER
 
 
+def test_a_write_takes_the_rest_of_a_key_update(pair: RawPair) -> None:
+    """OpenSSL writes nothing in the middle of one, where a read that took all its bytes may have left it."""
+    settings = HandshakeSettings()
+    settings.minVersion = settings.maxVersion = (3, 4)
+    pair.theirs.setblocking(True)
+    client = TLSConnection(pair.theirs)
+    shake_hands(pair, lambda: client.handshakeClientCert(settings=settings))
+
+    def send(content: bytes, padding: int = 0) -> None:
+        client._recordLayer.padding_cb = lambda length, kind, most: padding
+        for _ in client._sendMsg(Message(HANDSHAKE, bytearray(content))):
+            pass
+
+    pair.theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * STEP)
+    for piece in (b"\x18", b"\0\0\1"):
+        send(piece, padding=(1 << 14) - 3)
+    assert pair.server.recv(100) is READ
+    assert unread(pair.ours) == 0
+    send(b"\0")
+    assert pair.server.send(b"greeting") == len(b"greeting")
+
+
 def test_key_updates_between_data_are_nothing_bad(pair: RawPair, hostile: HostileClient) -> None:
     for number in range(5):
         sent(pair, hostile.key_updates(BARREN_RECORDS // KEY_UPDATE // 2) + hostile.data(b"%d" % number))

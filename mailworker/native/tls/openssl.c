@@ -267,6 +267,9 @@ int connection_write(SSL *connection, const void *data, int length)
 
     ERR_clear_error();
     errno = 0;
+    if (!link_begin_step(connection)) { /* in the middle of a KeyUpdate OpenSSL reads its rest first */
+        return IO_TLS;
+    }
     result = SSL_write(connection, data, length);
     if (result > 0 || (result = outcome(connection, result)) != 0) {
         return result;
