@@ -33,7 +33,10 @@ class Asked:
 
 
 class NameServer:
-    """Answers "NAME TYPE" by `answers`, others with NXDOMAIN; `asked` is what was asked."""
+    """Answers "NAME TYPE" by `answers`, others with NXDOMAIN; `asked` is what was asked.
+
+    A connection ends with its answers, but stays open where there is none.
+    """
 
     def __init__(self, answers: dict[str, Answer]) -> None:
         self.answers = answers
@@ -77,8 +80,11 @@ class NameServer:
             with connected, suppress(OSError):
                 connected.settimeout(PATIENCE)
                 length = int.from_bytes(connected.recv(2), "big")
-                for answer in self._answer(connected.recv(length), "tcp", source[1]):
+                answers = self._answer(connected.recv(length), "tcp", source[1])
+                for answer in answers:
                     connected.sendall(answer)
+                if not answers:  # silent, not gone: the client ends it
+                    connected.recv(1)
 
     def _answer(self, wire: bytes, transport: str, source: int) -> list[bytes]:
         query = dns.message.from_wire(wire)
@@ -116,6 +122,11 @@ def code(rcode: str) -> Answer:
 
 def silence(query: dns.message.Message) -> list[bytes]:
     return []
+
+
+def closing(query: dns.message.Message) -> list[bytes]:
+    """The end of the connection, by TCP, in place of an answer."""
+    raise ConnectionResetError
 
 
 truncated = records(flags=dns.flags.TC)
