@@ -45,6 +45,14 @@ class Listen:
     reuseport: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address of a `listen` directive; `server` is the index of its server in `Settings.servers`."""
+
+    listen: Listen
+    server: int
+
+
 _PORTS: Final = {
     143: Protocol.IMAP,
     993: Protocol.IMAP,
@@ -64,22 +72,33 @@ class AddressesDraft:
     taken: set[Address] = field(default_factory=set)
 
 
-def count_sockets(listens: Iterable[Listen]) -> int:
-    """How many sockets will listen: a wildcard serves its port's addresses that do not ask for their own."""
-    listens = list(listens)
-    wildcards = {_family_and_port(listen.address) for listen in listens if _is_wildcard(listen.address)}
-    return sum(
-        listen.bind or _is_wildcard(listen.address) or _family_and_port(listen.address) not in wildcards
-        for listen in listens
-    )
+def plan_sockets(servers: Iterable[Iterable[Listen]]) -> list[tuple[Endpoint, ...]]:
+    """The sockets that the listens of `servers` need, each as its endpoints, of which it is bound to the first.
+
+    As in nginx a wildcard takes in all addresses of its port and family that do not ask for a socket of their own.
+    """
+    ports: dict[object, list[Endpoint]] = {}
+    for number, listens in enumerate(servers):
+        for listen in listens:
+            ports.setdefault(_port_of(listen.address), []).append(Endpoint(listen, number))
+    return [socket for endpoints in ports.values() for socket in _plan_port(endpoints)]
+
+
+def _port_of(address: Address) -> object:
+    return (address.is_ipv6, address.port) if isinstance(address, InetAddress) else address
+
+
+def _plan_port(endpoints: list[Endpoint]) -> list[tuple[Endpoint, ...]]:
+    wildcard = next((endpoint for endpoint in endpoints if _is_wildcard(endpoint.listen.address)), None)
+    if wildcard is None:
+        return [(endpoint,) for endpoint in endpoints]
+    others = [endpoint for endpoint in endpoints if endpoint is not wildcard]
+    own = [(endpoint,) for endpoint in others if endpoint.listen.bind]
+    return [*own, (wildcard, *(endpoint for endpoint in others if not endpoint.listen.bind))]
 
 
 def _is_wildcard(address: Address) -> bool:
     return isinstance(address, InetAddress) and address.host in _WILDCARDS
-
-
-def _family_and_port(address: Address) -> tuple[bool, int] | None:
-    return (address.is_ipv6, address.port) if isinstance(address, InetAddress) else None
 
 
 def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, ...]:

@@ -76,11 +76,11 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     on_syntax_ok()
     core_settings = core.freeze(parser, error_log)
     servers = parser.main.draft(MailBlock).servers
-    sockets = listen.count_sockets(address for server in servers for address in server.listens)
+    sockets = listen.plan_sockets(server.listens for server in servers)
     return Settings(
         path=path,
         core=core_settings,
-        events=events.freeze(parser, sockets),
+        events=events.freeze(parser, len(sockets)),
         servers=_with_error_log(servers, core_settings.error_log),
         zones=tuple(parser.main.draft(ZonesDraft).zones.values()),
         files=tuple(parser.files.items()),

@@ -1,27 +1,60 @@
-"""Accepting connections."""
+"""Listening sockets, and accepting connections on them."""
 
 from __future__ import annotations
 
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from mailworker.config.events import EventsSettings
+from mailworker.config.listen import Endpoint
 from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
 from mailworker.event.timers import Timed
 from mailworker.log.line import describe
-from mailworker.model import Address
+from mailworker.model import Address, UnixAddress
 from mailworker.native.core import sockets
 
 # The peer went away between its connect and our accept; see accept(2), "Error handling".
 _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINTR)
-
-
 # What a sandbox says of a call that it does not let through.
 _REFUSED = (errno.ENOSYS, errno.EPERM, errno.EACCES)
+
+
+class BoundListener:
+    """A listening socket and who is reached through it.
+
+    `endpoints` has more than one member where a wildcard address serves others of its port, too: these are told
+    apart by the local address of a connection. The first one is the address that is bound. A `borrowed` socket
+    belongs to a service manager, which goes on with it after us.
+    """
+
+    __slots__ = ("borrowed", "endpoints", "socket")
+
+    def __init__(self, endpoints: Sequence[Endpoint], listening: socket.socket, *, borrowed: bool = False) -> None:
+        self.borrowed = borrowed
+        self.endpoints = endpoints
+        self.socket = listening
+
+    @property
+    def address(self) -> Address:
+        """The address that is bound."""
+        return self.endpoints[0].listen.address
+
+    def close(self) -> None:
+        """Close the socket in this process; others may go on listening."""
+        self.socket.close()
+
+    def remove(self) -> None:
+        """Close the socket for good: a unix socket of ours disappears from its folder."""
+        self.close()
+        if isinstance(self.address, UnixAddress) and not self.borrowed:
+            with suppress(FileNotFoundError):
+                Path(self.address.path).unlink()
 
 
 def check_accepting() -> None:

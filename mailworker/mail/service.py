@@ -7,14 +7,13 @@ import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from sys import intern
-from typing import Protocol
 
 from mailworker.config.listen import Listen
 from mailworker.config.resolver import ResolverSettings
 from mailworker.config.settings import Settings
 from mailworker.errors import OutOfConnections, Party
 from mailworker.event.connections import Connections
-from mailworker.event.listener import Listener, check_accepting
+from mailworker.event.listener import BoundListener, Listener, check_accepting
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
@@ -27,27 +26,8 @@ from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import Address, Level
-from mailworker.model import Protocol as MailProtocol
+from mailworker.model import Address, Level, Protocol
 from mailworker.native.core.sockets import local_address
-
-
-class Endpoint(Protocol):
-    """One address of a `listen` directive, and the index of its server block."""
-
-    @property
-    def listen(self) -> Listen: ...
-    @property
-    def server(self) -> int: ...
-
-
-class BoundListener(Protocol):
-    """A listening socket; several endpoints are told apart by the local address of a connection."""
-
-    @property
-    def endpoints(self) -> Sequence[Endpoint]: ...
-    @property
-    def socket(self) -> socket.socket: ...
 
 
 class MailService:
@@ -108,7 +88,7 @@ class MailService:
             settings = server.settings.resolver
             if settings.servers:
                 server.backend_resolver = self._share(of_backends, settings)
-                if server.settings.protocol is MailProtocol.SMTP:
+                if server.settings.protocol is Protocol.SMTP:
                     server.client_resolver = self._share(of_clients, settings)
 
     def _share(self, resolvers: dict[ResolverSettings, Resolver], settings: ResolverSettings) -> Resolver:

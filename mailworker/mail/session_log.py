@@ -86,7 +86,7 @@ class SessionLog:
 
     def bug(self, bug: Exception) -> None:
         """Log what should never have been raised, with the place it came from."""
-        self.write(Level.ALERT, f"bug: {escape(repr(bug))} {origin(bug)}")
+        self.write(Level.ALERT, f"bug: {escape(repr(bug))} {_raised_in(bug)}")
 
     def _suffix(self) -> str:
         parts = [f" while {self.action}"] if self.action else []
@@ -101,7 +101,7 @@ class SessionLog:
         return "".join(parts)
 
 
-def origin(bug: BaseException) -> str:
+def _raised_in(bug: BaseException) -> str:
     """Where an exception was raised: "(FILE:LINE in FUNCTION)", innermost first, at most three calls."""
     frames = traceback.extract_tb(bug.__traceback__)[-3:]
     places = (f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in reversed(frames))

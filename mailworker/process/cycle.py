@@ -8,15 +8,17 @@ from pathlib import Path
 from time import monotonic
 
 from mailworker.config.blocks import OnTls
+from mailworker.config.listen import Endpoint, plan_sockets
 from mailworker.config.load import load
 from mailworker.config.logs import LogTarget
 from mailworker.config.settings import Settings
+from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.model import Level
-from mailworker.process.listeners import BoundListener, Opening, plan_listeners, rehearse
+from mailworker.process.listeners import Opening, rehearse
 from mailworker.process.system.daemon import redirect_stderr
 from mailworker.process.system.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
@@ -107,6 +109,10 @@ class Cycle:
         return self.settings.core.worker_processes or usable_processors()
 
     @property
+    def _sockets(self) -> list[tuple[Endpoint, ...]]:
+        return plan_sockets(server.listens for server in self.settings.servers)
+
+    @property
     def zones(self) -> tuple[Shared, ...]:
         """What this configuration's processes share by name."""
         return () if self._zones is None else tuple(self._zones)
@@ -131,7 +137,7 @@ class Cycle:
         """
         try:
             log, server_logs = self._open_logs(console)
-            yield from Opening(inherited, self.log, self.listeners).run(plan_listeners(self.settings.servers))
+            yield from Opening(inherited, self.log, self.listeners).run(self._sockets)
         except BaseException:
             self._files.close()
             raise
@@ -146,7 +152,7 @@ class Cycle:
         """
         try:
             self._open_logs(None)
-            rehearse(plan_listeners(self.settings.servers), self.log)
+            rehearse(self._sockets, self.log)
         finally:
             self._files.close()
 

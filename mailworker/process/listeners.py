@@ -1,4 +1,4 @@
-"""Listening sockets: which ones a configuration needs, opening them, passing them on to the next cycle."""
+"""Listening sockets: opening those that a configuration needs, passing them on to the next cycle."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import errno
 import os
 import socket
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from mailworker.config.listen import Keepalive, Listen
-from mailworker.config.settings import MailServer
+from mailworker.config.listen import Endpoint, Keepalive, Listen
 from mailworker.errors import StartError
+from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.log.log import Log
-from mailworker.model import Address, InetAddress, Level, UnixAddress
+from mailworker.model import Address, Level, UnixAddress
 
 # nginx's: how often an address in use is tried, and how many seconds pass in between.
 _TRIES = 5
@@ -27,76 +26,6 @@ _BACKLOG = 511
 _UNIX_UMASK = 0o111
 # Linux's IPPROTO_MPTCP, which Python may not name.
 _MPTCP = 262
-_WILDCARDS = ("0.0.0.0", "::")
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One address of a `listen` directive; `server` is the index of its server in `Settings.servers`."""
-
-    listen: Listen
-    server: int
-
-
-class BoundListener:
-    """A listening socket and who is reached through it.
-
-    `endpoints` has more than one member where a wildcard address serves others of its port, too: these are told
-    apart by the local address of a connection. The first one is the address that is bound. A `borrowed` socket
-    belongs to a service manager, which goes on with it after us.
-    """
-
-    __slots__ = ("borrowed", "endpoints", "socket")
-
-    def __init__(self, endpoints: tuple[Endpoint, ...], listening: socket.socket, *, borrowed: bool = False) -> None:
-        self.borrowed = borrowed
-        self.endpoints = endpoints
-        self.socket = listening
-
-    @property
-    def address(self) -> Address:
-        """The address that is bound."""
-        return self.endpoints[0].listen.address
-
-    def close(self) -> None:
-        """Close the socket in this process; others may go on listening."""
-        self.socket.close()
-
-    def remove(self) -> None:
-        """Close the socket for good: a unix socket of ours disappears from its folder."""
-        self.close()
-        if isinstance(self.address, UnixAddress) and not self.borrowed:
-            with suppress(FileNotFoundError):
-                Path(self.address.path).unlink()
-
-
-def plan_listeners(servers: Sequence[MailServer]) -> list[tuple[Endpoint, ...]]:
-    """The sockets that `servers` need, each as its endpoints.
-
-    As in nginx a wildcard takes in all addresses of its port and family that do not ask for a socket of their own.
-    """
-    ports: dict[object, list[Endpoint]] = {}
-    for number, server in enumerate(servers):
-        for listen in server.listens:
-            ports.setdefault(_port_of(listen.address), []).append(Endpoint(listen, number))
-    return [sockets for endpoints in ports.values() for sockets in _plan_port(endpoints)]
-
-
-def _port_of(address: Address) -> object:
-    return address if isinstance(address, UnixAddress) else (address.is_ipv6, address.port)
-
-
-def _plan_port(endpoints: list[Endpoint]) -> list[tuple[Endpoint, ...]]:
-    wildcard = next((endpoint for endpoint in endpoints if _is_wildcard(endpoint.listen.address)), None)
-    if wildcard is None:
-        return [(endpoint,) for endpoint in endpoints]
-    others = [endpoint for endpoint in endpoints if endpoint is not wildcard]
-    own = [(endpoint,) for endpoint in others if endpoint.listen.bind]
-    return [*own, (wildcard, *(endpoint for endpoint in others if not endpoint.listen.bind))]
-
-
-def _is_wildcard(address: Address) -> bool:
-    return isinstance(address, InetAddress) and address.host in _WILDCARDS
 
 
 class Opening:

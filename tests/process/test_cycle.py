@@ -4,10 +4,10 @@ import socket
 
 import pytest
 
-from mailworker.config.listen import Listen
+from mailworker.config.listen import Endpoint, Listen
+from mailworker.event.listener import BoundListener
 from mailworker.model import InetAddress
 from mailworker.process.cycle import Cycle
-from mailworker.process.listeners import BoundListener, Endpoint
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 

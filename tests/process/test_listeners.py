@@ -8,53 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.listen import Keepalive, Listen
-from mailworker.config.settings import MailServer
+from mailworker.config.listen import Endpoint, Keepalive, Listen
 from mailworker.errors import StartError
-from mailworker.model import InetAddress, Protocol, UnixAddress
-from mailworker.process.listeners import BoundListener, Endpoint, Opening, plan_listeners, rehearse
+from mailworker.event.listener import BoundListener
+from mailworker.model import InetAddress, UnixAddress
+from mailworker.process.listeners import Opening, rehearse
 from tests.support.ports import Ports
 from tests.support.recorded_log import RecordedLog
-from tests.support.settings import mail_server
 
 Inet = Callable[[], Listen]
-
-
-def listens(*addresses: str) -> tuple[Listen, ...]:
-    """Listens in short: "HOST:PORT" or "HOST:PORT bind"."""
-    made = []
-    for text in addresses:
-        address, _, bind = text.partition(" ")
-        host, _, port = address.rpartition(":")
-        made.append(Listen(InetAddress(host, int(port)), bind=bool(bind)))
-    return tuple(made)
-
-
-def server(*addresses: str) -> MailServer:
-    return mail_server(Protocol.IMAP, listens=listens(*addresses))
-
-
-@pytest.mark.parametrize(
-    ("servers", "sockets"),
-    [
-        ([], []),
-        ([["127.0.0.1:1"], ["127.0.0.2:1"]], [["127.0.0.1:1"], ["127.0.0.2:1"]]),
-        ([["127.0.0.1:1", "127.0.0.1:2"]], [["127.0.0.1:1"], ["127.0.0.1:2"]]),
-        ([["127.0.0.1:1"], ["0.0.0.0:1"]], [["0.0.0.0:1", "127.0.0.1:1"]]),
-        ([["127.0.0.1:1 bind"], ["0.0.0.0:1"]], [["127.0.0.1:1"], ["0.0.0.0:1"]]),
-        ([["0.0.0.0:1"], ["127.0.0.1:2"]], [["0.0.0.0:1"], ["127.0.0.1:2"]]),
-        ([["0.0.0.0:1"], ["::1:1"]], [["0.0.0.0:1"], ["[::1]:1"]]),
-        ([["0.0.0.0:1"], ["::1:1"], [":::1"]], [["0.0.0.0:1"], ["[::]:1", "[::1]:1"]]),
-    ],
-)
-def test_a_wildcard_takes_in_its_port(servers: list[list[str]], sockets: list[list[str]]) -> None:
-    planned = plan_listeners([server(*addresses) for addresses in servers])
-    assert [[str(endpoint.listen.address) for endpoint in endpoints] for endpoints in planned] == sockets
-
-
-def test_an_endpoint_knows_its_server() -> None:
-    ((first,), (second,)) = plan_listeners([server("127.0.0.1:1"), server("127.0.0.1:2")])
-    assert (first.server, second.server) == (0, 1)
 
 
 def finish(opening: Iterator[float]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from mailworker.config.listen import Listen
+from mailworker.config.listen import Endpoint, Listen
 from mailworker.config.networks import Network
 from mailworker.config.settings import MailServer
+from mailworker.event.listener import BoundListener
 from mailworker.event.loop import Loop
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
@@ -26,18 +27,6 @@ from tests.support.settings import configuration
 
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    listen: Listen
-    server: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    socket: socket.socket
-    endpoints: Sequence[Endpoint]
 
 
 class _Wire:
@@ -92,7 +81,7 @@ class Proxy:
         )
         self.service = MailService(
             settings,
-            [Bound(self._listening, [Endpoint(listen)])],
+            [BoundListener([Endpoint(listen, 0)], self._listening)],
             [ServerTls(tls, None if server.proxy.ssl is None else BackendTls.build(server.proxy.ssl))],
             self.log.log,
             [self.log.log],

@@ -8,13 +8,13 @@ import socket
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 
-from mailworker.config.listen import Listen
+from mailworker.config.listen import Endpoint, Listen
 from mailworker.errors import escape
+from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import Address, InetAddress, Level, UnixAddress
 from mailworker.process.handover import zones as zone_handover
-from mailworker.process.listeners import BoundListener, Endpoint
 
 # The environment variable by which a new binary gets descriptors; nginx's has the same form: "3;4;".
 VARIABLE = "MAILWORKER"

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mailworker.event.listener import BoundListener
 from mailworker.process.cycle import Cycle
 from mailworker.process.handover.upgrade import new_environment
-from mailworker.process.listeners import BoundListener
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
 from tests.support.process import Mailworker, configuration, greeting, refuses
