@@ -4,103 +4,69 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
-from enum import Enum, auto
+from contextlib import closing
 from signal import Signals
 from time import monotonic
 
-from mailworker.errors import StartError
 from mailworker.event.timers import Timed, Timers
-from mailworker.model import Level
-from mailworker.process.bug import describe_bug
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
-from mailworker.process.handover.upgrade import Upgrade, old_pid_file
+from mailworker.process.main_process import UNHEARD, Handler, MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
-from mailworker.process.system import pid_file
-from mailworker.process.system.alarm import Alarm
-from mailworker.process.system.service_manager import REFUSED
-from mailworker.process.system.signals import TAKEN, BlockedSignals, Received
-from mailworker.process.system.titles import title_master
-from mailworker.process.ticket_rotation import TicketRotation
+from mailworker.process.system.signals import TAKEN, BlockedSignals
 from mailworker.process.workforce import Workforce
 
 # nginx's, in seconds: what new workers get to start before the old ones stop to accept.
 _HANDOVER = 0.1
 
 
-class _Leaving(Enum):
-    """What the master is up to."""
+class Master(MainProcess):
+    """Has workers that serve, and is there until the last of them has gone."""
 
-    NO = auto()
-    GRACEFULLY = auto()
-    AT_ONCE = auto()
-
-
-class Master:
-    """Runs until it is told to leave and its last worker has gone."""
-
-    __slots__ = (
-        "_cycle", "_failed", "_handlers", "_leaving", "_origin", "_reload", "_reload_again", "_reopen_again",
-        "_resting", "_signals", "_ticket_rotation", "_timers", "_upgrade", "_workforce",
-    )  # fmt: skip
+    __slots__ = ("_failed", "_resting", "_signals", "_timers", "_workforce")
 
     def __init__(self, origin: Origin, cycle: Cycle) -> None:
-        self._origin = origin
-        self._cycle = cycle
-        self._leaving = _Leaving.NO
-        self._reload: Reload | None = None
-        self._failed = self._reload_again = self._reopen_again = self._resting = False
-        self._ticket_rotation = TicketRotation(self._expire_after)
+        self._failed = self._resting = False
         self._timers = Timers()
-        self._upgrade = Upgrade(origin.inheritance)
         self._signals = BlockedSignals(TAKEN)
         children = Children(self._signals.unblock, lambda: _leave(origin, self._reload), daemonised=origin.daemonised)
         self._workforce = Workforce(cycle, children, self._after)
-        self._handlers: dict[Signals, tuple[str, Callable[[], None]]] = {
-            signal.SIGTERM: (", exiting", self._terminate),
-            signal.SIGINT: (", exiting", self._terminate),
-            signal.SIGQUIT: (", shutting down", self._shut_down),
-            signal.SIGHUP: (", reconfiguring", self._reconfigure),
-            signal.SIGUSR1: (", reopening logs", self._reopen_logs),
+        handlers: dict[Signals, Handler] = {
             signal.SIGUSR2: (", changing binary", self._change_binary),
             signal.SIGWINCH: (", stop accepting connections", self._rest),
             signal.SIGTTIN: (", adding a worker process", self._workforce.add),
             signal.SIGTTOU: (", removing a worker process", self._workforce.remove),
             signal.SIGCHLD: ("", self._reap),
-            **dict.fromkeys((signal.SIGALRM, signal.SIGIO), ("", _ignore)),
         }
+        super().__init__(origin, cycle, handlers)
+
+    @property
+    def _status(self) -> str:
+        return self._workforce.status
 
     def hold_signals(self) -> None:
-        """Keep signals until `run` can obey them; to be called before anybody knows whom to send them to."""
+        """See MainProcess."""
         self._signals.block()
 
-    def run(self) -> int:
-        """Start the workers and serve; returns the exit code."""
-        try:
-            self._serve()
-        finally:
-            self._cycle.log.write(Level.NOTICE, "exit")
-            _remove_pid_files(self._cycle)
-            self._workforce.close()
-            self._cycle.close(shared=self._upgrade.other_runs)
+    def _serve(self) -> int:
+        with closing(self._workforce):
+            self._workforce.start()
+            self._workforce.when_serving(self._started)
+            self._origin.manager.keep_alive(self._after)
+            while not self._leaving or self._workforce:
+                self._obey_next()
         return int(self._failed)
 
-    def _serve(self) -> None:
-        title_master(self._origin.invocation.arguments)
-        self._ticket_rotation.follow(self._cycle)
-        self._workforce.start()
-        self._workforce.when_serving(self._started)
-        self._origin.manager.keep_alive(self._after)
-        while self._leaving is _Leaving.NO or self._workforce:
-            received = self._signals.wait(self._timers.delay(monotonic()))
-            try:
-                if received is not None:
-                    self._obey(received)
-                self._timers.expire(monotonic())
-            except Exception as bug:  # the workers need a master
-                self._cycle.log.write(Level.ALERT, describe_bug(bug))
+    def _obey_next(self) -> None:
+        """Wait for a signal, or for what is due."""
+        received = self._signals.wait(self._timers.delay(monotonic()))
+        try:
+            if received is not None:
+                self._obey(received)
+            self._timers.expire(monotonic())
+        except Exception as bug:  # the workers need a master
+            self._log_bug(bug)
 
     def _started(self) -> None:
         """There is a worker that serves, or there will be none: then there is nothing to stay for."""
@@ -109,23 +75,16 @@ class Master:
             self._origin.fail(self._cycle.log, "no worker process could start")
             self._terminate()
         else:
-            self._origin.serve(self._workforce.status)
+            self._origin.starter.serves()
+            if self._reload is None:  # else its end is reported
+                self._origin.manager.ready(self._status)
 
-    def _obey(self, received: Received) -> None:
-        action, handler = self._meaning(received.signal)
-        self._cycle.log.write(Level.NOTICE, received.describe(action))
-        handler()
-
-    def _meaning(self, number: Signals) -> tuple[str, Callable[[], None]]:
-        """What a signal means at this time: what the log says of it and what is done."""
+    def _meaning(self, number: Signals) -> Handler:
         if number == signal.SIGUSR2 and self._upgrade.other_runs:
             return ", ignoring", lambda: self._upgrade.refuse(self._cycle)
         if number == signal.SIGWINCH and not self._origin.daemonised:
-            return "", _ignore  # a terminal sends it when its window changes
-        return self._handlers[number]
-
-    def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._expire_after(Alarm(action), seconds)
+            return UNHEARD  # a terminal sends it when its window changes
+        return super()._meaning(number)
 
     def _expire_after(self, timed: Timed, seconds: float) -> None:
         now = monotonic()
@@ -141,7 +100,7 @@ class Master:
 
     def _rest(self) -> None:
         """Serve no more, but stay: for another binary, or until the next SIGHUP."""
-        if self._leaving is _Leaving.NO:
+        if not self._leaving:
             self._resting = True
             self._abandon_reload()
             self._workforce.dismiss()
@@ -150,101 +109,46 @@ class Master:
         self._resting = False
         self._workforce.start()
 
-    # Leaving
+    def _end(self) -> None:
+        self._workforce.terminate()
 
-    def _terminate(self) -> None:
-        if self._leaving is not _Leaving.AT_ONCE:
-            self._announce_leaving()
-            self._leaving = _Leaving.AT_ONCE
-            self._workforce.terminate()
-
-    def _shut_down(self) -> None:
-        if self._leaving is _Leaving.NO:
-            self._announce_leaving()
-            self._leaving = _Leaving.GRACEFULLY
-            self._workforce.dismiss()
-            self._cycle.remove_listeners(shared=self._upgrade.other_runs)
-
-    def _announce_leaving(self) -> None:
-        self._abandon_reload()
-        self._upgrade.announce_leaving(self._origin.manager)
+    def _end_sessions(self) -> None:
+        self._workforce.dismiss()
+        self._cycle.remove_listeners(shared=self._upgrade.other_runs)
 
     # Another binary
 
     def _change_binary(self) -> None:
-        if self._leaving is _Leaving.NO:
+        if not self._leaving:
             self._abandon_reload()  # the new binary reads the configuration anyway
             self._upgrade.start(self._cycle)
 
     def _go_on_alone(self) -> None:
         """The new binary has ended: whatever it was to take over is ours again."""
-        if self._leaving is not _Leaving.NO:
+        if self._leaving:
             return
         if self._resting:
             self._resume()
-        self._origin.manager.ready(self._workforce.status)
+        self._origin.manager.ready(self._status)
 
     # Another cycle
 
     def _reconfigure(self) -> None:
-        if self._leaving is not _Leaving.NO:
-            return
-        if self._upgrade.new_runs:
+        if self._upgrade.new_runs and not self._leaving:
             self._resume()  # the configuration may be one for the new binary
-            return
-        if self._reload is not None:
-            self._reload_again = True  # the files may have changed since they were read
-            return
-        self._origin.manager.reloading()
-        self._reopen_again = False
-        self._reload = Reload(self._origin.invocation, self._cycle, self._after, self._reloaded)
-        self._reload.run()
-
-    def _reloaded(self, new: Cycle | None) -> None:
-        """A reload has ended; `new` is None if it failed, and then all stays as it is."""
-        self._reload = None
-        if new is None:
-            self._origin.manager.ready(REFUSED)
         else:
-            self._swap(new)
-            self._origin.manager.ready(self._workforce.status)
-        if self._reload_again:
-            self._reload_again = False
-            self._reconfigure()
+            super()._reconfigure()
 
-    def _swap(self, new: Cycle) -> None:
-        old, self._cycle = self._cycle, new
+    def _succeed(self, old: Cycle) -> None:
         self._resting = False
-        new.redirect_stderr()
-        old.close(new, shared=self._upgrade.other_runs)
-        self._ticket_rotation.follow(new)
-        self._workforce.follow(new)
+        old.close(self._cycle, shared=self._upgrade.other_runs)
+        self._workforce.follow(self._cycle)
         self._after(_HANDOVER, self._workforce.dismiss_former)
-        if self._reopen_again:
-            self._reopen_logs()
 
-    def _abandon_reload(self) -> None:
-        self._reload_again = False
-        if self._reload is not None:
-            self._reload.abandon()
-            self._reload = None
-            self._origin.manager.ready(self._workforce.status)
-
-    def _reopen_logs(self) -> None:
-        self._cycle.log.write(Level.NOTICE, "reopening logs")
+    def _begin_logs_anew(self) -> None:
         user = self._cycle.settings.core.user
         self._cycle.reopen_logs(user.uid if user is not None and os.geteuid() == 0 else None)
-        self._cycle.redirect_stderr()
         self._workforce.hand_out_logs()
-        self._reopen_again = self._reload is not None  # which has opened its logs already
-
-
-def _remove_pid_files(cycle: Cycle) -> None:
-    try:
-        for path in (cycle.settings.core.pid, old_pid_file(cycle)):
-            pid_file.remove(path)
-    except StartError as error:
-        cycle.log.write(Level.ALERT, str(error))
 
 
 def _leave(origin: Origin, reload: Reload | None) -> None:
@@ -252,7 +156,3 @@ def _leave(origin: Origin, reload: Reload | None) -> None:
     origin.leave()
     if reload is not None:
         reload.leave()
-
-
-def _ignore() -> None:
-    """Nothing is to be done."""

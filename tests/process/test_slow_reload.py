@@ -124,23 +124,40 @@ def test_the_other_binary_is_started_all_the_same(running: Mailworker, port: int
     running.upgrade()
 
 
-def test_a_single_process_goes_on_serving(install: Install, port: int) -> None:
+@pytest.fixture
+def single(install: Install, port: int) -> Mailworker:
+    """As `running`, without a master."""
     mailworker = install(configuration(port, main="master_process off;"))
     mailworker.start()
     mailworker.await_true(lambda: not refuses(port), "listening")
     os.mkfifo(mailworker.folder / "conf" / "fifo")
     mailworker.configure("include fifo;" + configuration(port, main="master_process off;"))
-    reload(mailworker)
+    return mailworker
+
+
+def test_a_reload_that_a_single_process_is_asked_for_meanwhile_follows(single: Mailworker, port: int) -> None:
+    reload(single)
+    single.signal(signal.SIGHUP)
+    single.await_line("SIGHUP", 2)
+    release(single)
+    single.await_line(_RECONFIGURING, 2)
+    release(single)
+    single.await_line('using the "epoll" event method', 3)
     assert greeting(port) == b"* OK IMAP4 ready\r\n"
-    release(mailworker)
-    single = psutil.Process(mailworker.pid)
-    mailworker.await_true(lambda: not single.children(), "the end of the reader")
-    reload(mailworker)
-    mailworker.await_true(lambda: len(single.children()) == 1, "another reader")
-    (reader,) = single.children()
-    mailworker.signal(signal.SIGTERM)
-    assert mailworker.await_exit() == 0
-    mailworker.await_true(lambda: not reader.is_running() or reader.status() == psutil.STATUS_ZOMBIE, "its end")
+
+
+def test_a_single_process_goes_on_serving(single: Mailworker, port: int) -> None:
+    reload(single)
+    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    release(single)
+    process = psutil.Process(single.pid)
+    single.await_true(lambda: not process.children(), "the end of the reader")
+    reload(single)
+    single.await_true(lambda: len(process.children()) == 1, "another reader")
+    (reader,) = process.children()
+    single.signal(signal.SIGTERM)
+    assert single.await_exit() == 0
+    single.await_true(lambda: not reader.is_running() or reader.status() == psutil.STATUS_ZOMBIE, "its end")
 
 
 @pytest.fixture
@@ -159,6 +176,8 @@ def test_the_watchdog_is_fed(running: Mailworker, manager: socket.socket, monkey
     slow = (running.folder / "conf" / "mailworker.conf").read_text()
     running.configure(slow.removeprefix("include fifo;"))
     running.start()
+    while not manager.recv(4096).startswith(b"READY=1"):
+        pass
     running.configure(slow)
     reload(running)
     while not manager.recv(4096).startswith(b"RELOADING=1"):

@@ -19,7 +19,7 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.handover.upgrade import new_environment
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
-from tests.support.process import Mailworker, configuration, greeting, refuses
+from tests.support.process import Mailworker, configuration, greeting, refuses, written_pid
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration as configuration_of
 
@@ -259,6 +259,24 @@ def test_a_unix_socket_outlives_either_of_two_masters(install: Install, port: in
         assert client.recv(100) == GREETING
     mailworker.signal(signal.SIGTERM)
     wait_until(lambda: not path.exists(), "the socket's removal")
+
+
+def test_a_new_binary_without_workers_leaves_the_unix_socket_of_its_master_alone(
+    install: Install, port: int, folder: Path
+) -> None:
+    path = folder / "imap.sock"
+    server = f"listen unix:{path};"
+    mailworker = install(configuration(port, server=server))
+    mailworker.start_daemon()
+    old = mailworker.pid
+    mailworker.configure(configuration(port, main="master_process off;", server=server))
+    mailworker.signal(signal.SIGUSR2)
+    mailworker.await_true(lambda: written_pid(mailworker.pid_file) not in (None, old), "the new binary's pid file")
+    mailworker.signal(signal.SIGTERM)
+    mailworker.await_true(lambda: written_pid(mailworker.pid_file) == old, "the pid file's return")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        assert client.recv(100) == GREETING
 
 
 def test_winch_to_a_worker_in_the_background_ends_it_and_it_is_replaced(daemon: Mailworker) -> None:

@@ -1,0 +1,205 @@
+"""The process that signals are sent to: a master, or a single process that serves by itself."""
+
+from __future__ import annotations
+
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from signal import Signals
+from typing import Final
+
+from mailworker.errors import StartError
+from mailworker.event.timers import Timed
+from mailworker.model import Level
+from mailworker.process.bug import describe_bug
+from mailworker.process.cycle import Cycle
+from mailworker.process.handover.upgrade import Upgrade, old_pid_file
+from mailworker.process.origin import Origin
+from mailworker.process.reload import Reload
+from mailworker.process.system import pid_file
+from mailworker.process.system.alarm import Alarm
+from mailworker.process.system.service_manager import REFUSED
+from mailworker.process.system.signals import Received
+from mailworker.process.system.titles import title_master
+from mailworker.process.ticket_rotation import TicketRotation
+
+Handler = tuple[str, Callable[[], None]]
+"""What the log says of a signal, and what is done."""
+
+
+class Leaving(IntEnum):
+    """How far a process is on its way out; it never turns back."""
+
+    NO = 0
+    GRACEFULLY = 1
+    AT_ONCE = 2
+
+
+class MainProcess(ABC):
+    """Runs until it is told to leave; a reload puts a new cycle in the place of the old one.
+
+    `handlers` are signals that mean something else, or more, to a subclass.
+    """
+
+    __slots__ = (
+        "_cycle", "_handlers", "_leaving", "_origin", "_reload", "_reload_again", "_reopen_again", "_ticket_rotation",
+        "_upgrade",
+    )  # fmt: skip
+
+    def __init__(self, origin: Origin, cycle: Cycle, handlers: Mapping[Signals, Handler]) -> None:
+        self._cycle = cycle
+        self._leaving = Leaving.NO
+        self._origin = origin
+        self._reload: Reload | None = None
+        self._reload_again = self._reopen_again = False
+        self._ticket_rotation = TicketRotation(self._expire_after)
+        self._upgrade = Upgrade(origin.inheritance)
+        self._handlers: dict[Signals, Handler] = {
+            signal.SIGTERM: (", exiting", self._terminate),
+            signal.SIGINT: (", exiting", self._terminate),
+            signal.SIGQUIT: (", shutting down", self._shut_down),
+            signal.SIGHUP: (", reconfiguring", self._reconfigure),
+            signal.SIGUSR1: (", reopening logs", self._reopen_logs),
+            **dict.fromkeys((signal.SIGALRM, signal.SIGIO), UNHEARD),
+            **handlers,
+        }
+
+    def run(self) -> int:
+        """Serve; returns the exit code."""
+        try:
+            title_master(self._origin.invocation.arguments)
+            self._ticket_rotation.follow(self._cycle)
+            return self._serve()
+        finally:
+            self._cycle.log.write(Level.NOTICE, "exit")
+            _remove_pid_files(self._cycle)
+            self._cycle.close(shared=self._upgrade.other_runs)
+
+    @property
+    @abstractmethod
+    def _status(self) -> str:
+        """What there is, for people."""
+
+    @abstractmethod
+    def hold_signals(self) -> None:
+        """Keep signals until `run` can obey them; to be called before anybody knows whom to send them to."""
+
+    @abstractmethod
+    def _serve(self) -> int:
+        """Serve until the end, and give the exit code."""
+
+    @abstractmethod
+    def _end_sessions(self) -> None:
+        """Let them finish; after that `_serve` returns."""
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Make `_serve` return as soon as may be."""
+
+    @abstractmethod
+    def _succeed(self, old: Cycle) -> None:
+        """Serve the new cycle, and no more of `old` than its sessions."""
+
+    @abstractmethod
+    def _begin_logs_anew(self) -> None:
+        """Open the cycle's log files again, for all who write them."""
+
+    @abstractmethod
+    def _expire_after(self, timed: Timed, seconds: float) -> None:
+        """Let `timed` expire then, instead of whenever it would have."""
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._expire_after(Alarm(action), seconds)
+
+    def _obey(self, received: Received) -> None:
+        action, handler = self._meaning(received.signal)
+        self._cycle.log.write(Level.NOTICE, received.describe(action))
+        handler()
+
+    def _meaning(self, number: Signals) -> Handler:
+        return self._handlers[number]
+
+    def _log_bug(self, bug: BaseException) -> None:
+        self._cycle.log.write(Level.ALERT, describe_bug(bug))
+
+    # Leaving
+
+    def _terminate(self) -> None:
+        if self._leave(Leaving.AT_ONCE):
+            self._end()
+
+    def _shut_down(self) -> None:
+        if self._leave(Leaving.GRACEFULLY):
+            self._end_sessions()
+
+    def _leave(self, leaving: Leaving) -> bool:
+        """Announce that we leave; False where we are as far already."""
+        if self._leaving >= leaving:
+            return False
+        self._leaving = leaving
+        self._abandon_reload()
+        self._upgrade.announce_leaving(self._origin.manager)
+        return True
+
+    # Another cycle
+
+    def _reconfigure(self) -> None:
+        if self._leaving:
+            return
+        if self._reload is not None:
+            self._reload_again = True  # the files may have changed since they were read
+            return
+        self._origin.manager.reloading()
+        self._reopen_again = False
+        self._reload = Reload(self._origin.invocation, self._cycle, self._after, self._reloaded)
+        self._reload.run()
+
+    def _reloaded(self, new: Cycle | None) -> None:
+        """A reload has ended; `new` is None if it failed, and then all stays as it is."""
+        self._reload = None
+        if new is None:
+            self._origin.manager.ready(REFUSED)
+        else:
+            self._swap(new)
+            self._origin.manager.ready(self._status)
+        if self._reload_again:
+            self._reload_again = False
+            self._reconfigure()
+
+    def _swap(self, new: Cycle) -> None:
+        old, self._cycle = self._cycle, new
+        new.redirect_stderr()
+        self._ticket_rotation.follow(new)
+        self._succeed(old)
+        if self._reopen_again:
+            self._reopen_logs()
+
+    def _abandon_reload(self) -> None:
+        self._reload_again = False
+        if self._reload is not None:
+            self._reload.abandon()
+            self._reload = None
+            self._origin.manager.ready(self._status)
+
+    def _reopen_logs(self) -> None:
+        self._cycle.log.write(Level.NOTICE, "reopening logs")
+        self._begin_logs_anew()
+        self._cycle.redirect_stderr()
+        self._reopen_again = self._reload is not None  # which has opened its logs already
+
+
+def _remove_pid_files(cycle: Cycle) -> None:
+    try:
+        for path in (cycle.settings.core.pid, old_pid_file(cycle)):
+            pid_file.remove(path)
+    except StartError as error:
+        cycle.log.write(Level.ALERT, str(error))
+
+
+def _ignore() -> None:
+    """Nothing is to be done."""
+
+
+UNHEARD: Final[Handler] = ("", _ignore)
+PASSED_OVER: Final[Handler] = (", ignoring", _ignore)
