@@ -19,7 +19,7 @@ from mailworker.config.session_cache import SessionCache
 from mailworker.config.zones import SharedZone
 from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import Zone
+from mailworker.shm.tls_sessions import TlsSessions
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, self_signed
 from tests.support.settings import ssl_settings
@@ -32,8 +32,8 @@ COUNTS = (4000, 6000)
 Figures = dict[str, float | str]
 
 
-def context_over(zone: Zone, certificate: Certificate) -> TlsContext:
-    cache = SessionCache(shared=SharedZone(zone.name, zone.size))
+def context_over(zone: TlsSessions, certificate: Certificate) -> TlsContext:
+    cache = SessionCache(shared=SharedZone(zone.name, zone.size, "ssl_session_cache"))
     settings = ssl_settings(certificate, session_cache=cache, session_timeout=TIMEOUT, session_tickets=False)
     context = TlsContext.build(settings, b"imap")
     context.share(SessionTable(zone.memory, TIMEOUT), TicketKeys(zone.name))
@@ -76,7 +76,7 @@ def shake_hands(
 
 def count_room(version: str, count: int, certificate: Certificate) -> Figures:
     """What a resumption stores, which in TLS 1.3 is another session, is taken out again."""
-    zone = Zone("SSL", MEGABYTE)
+    zone = TlsSessions("SSL", MEGABYTE)
     client = client_context(VERSIONS[version])
     server = context_over(zone, certificate)
     sessions = [shake_hands(server, client)[0] for _ in range(count)]

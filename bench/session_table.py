@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from mailworker.native.tls.session_table import SessionTable
-from mailworker.shm.zone import Zone
+from mailworker.shm.tls_sessions import TlsSessions
 
 MEGABYTE = 1 << 20
 COST_ZONE = 10 * MEGABYTE
@@ -44,7 +44,7 @@ def cost(step: Callable[[bytes, bytes], object], sessions: Iterable[Session]) ->
 
 
 def measure_cost(fill: int, random: Random) -> dict[str, float]:
-    table = SessionTable(Zone("SSL", COST_ZONE).memory, TIMEOUT)
+    table = SessionTable(TlsSessions("SSL", COST_ZONE).memory, TIMEOUT)
     for identity, session in make_sessions(fill, 158, random):
         table.new(identity, session)
     stores, lookups, misses = [], [], []
@@ -58,7 +58,7 @@ def measure_cost(fill: int, random: Random) -> dict[str, float]:
 
 
 def measure_room(size: int, count: int, random: Random) -> dict[str, float]:
-    table = SessionTable(Zone("SSL", MEGABYTE).memory, TIMEOUT)
+    table = SessionTable(TlsSessions("SSL", MEGABYTE).memory, TIMEOUT)
     sessions = make_sessions(count, size, random)
     for identity, session in sessions:
         table.new(identity, session)

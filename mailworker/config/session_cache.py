@@ -78,7 +78,7 @@ def _read_zone(parser: Parser, word: str, rest: str) -> SharedZone:
         raise _invalid(parser, word)
     if size < SMALLEST:
         raise parser.error(f'session cache "{word}" is too small')
-    return declare_zone(parser, name, size)
+    return declare_zone(parser, name, size, "ssl_session_cache")
 
 
 def _invalid(parser: Parser, word: str) -> Exception:

@@ -10,10 +10,11 @@ from mailworker.config.values import PAGE
 
 @dataclass(frozen=True, slots=True)
 class SharedZone:
-    """`shared:NAME:SIZE`."""
+    """A name, a size in bytes, and the directive that declares it, which tells what is kept there."""
 
     name: str
     size: int
+    use: str
 
 
 SMALLEST = 8 * PAGE  # bytes, what nginx's slab allocator needs
@@ -26,9 +27,11 @@ class ZonesDraft:
     zones: dict[str, SharedZone] = field(default_factory=dict)
 
 
-def declare_zone(parser: Parser, name: str, size: int) -> SharedZone:
-    """The zone of this name; raises ConfigError where it was declared with another size."""
-    zone = parser.main.draft(ZonesDraft).zones.setdefault(name, SharedZone(name, size))
+def declare_zone(parser: Parser, name: str, size: int, use: str) -> SharedZone:
+    """The zone of this name; raises ConfigError where it was declared for another use or with another size."""
+    zone = parser.main.draft(ZonesDraft).zones.setdefault(name, SharedZone(name, size, use))
+    if zone.use != use:
+        raise parser.error(f'the shared memory zone "{name}" is already declared for a different use')
     if zone.size != size:
         raise parser.error(
             f'the size {size} of shared memory zone "{name}" conflicts with already declared size {zone.size}'

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from signal import Signals
 
@@ -30,7 +31,8 @@ class Child:
     """A running worker.
 
     `number` is its place, from 0; `started` is in seconds of the monotonic clock; `link` is where it gets its logs and
-    has told whether it `serves`.
+    has told whether it `serves`. `row` is what it writes of shared zones, and nobody else while it runs: places are not
+    enough, as the workers of two cycles have the same ones.
     """
 
     pid: int
@@ -38,6 +40,7 @@ class Child:
     cycle: Cycle
     started: float
     link: socket.socket
+    row: int
     leaving: bool = False
     serves: bool = False
 
@@ -104,6 +107,8 @@ class Children:
         except OSError as error:
             cycle.log.write(Level.ALERT, f'socketpair() failed while spawning "worker process" {describe(error)}')
             return False
+        taken = {child.row for child in self}
+        row = next(row for row in count() if row not in taken)
         with theirs:
             try:
                 pid = os.fork()
@@ -113,9 +118,9 @@ class Children:
                 return False
             if pid == 0:
                 link.close()
-                os._exit(self._run(cycle, number, theirs))
+                os._exit(self._run(cycle, number, theirs, row))
         cycle.log.write(Level.NOTICE, f"start worker process {pid}")
-        self._children[pid] = Child(pid, number, cycle, now, link)
+        self._children[pid] = Child(pid, number, cycle, now, link, row)
         return True
 
     def hear(self) -> None:
@@ -157,6 +162,7 @@ class Children:
             if child is not None:
                 child.serves = child.serves or hear_of_service(child.link)  # which it said before it ended
                 child.link.close()
+                child.cycle.free(child.row)
             yield Exit(
                 pid,
                 child,
@@ -165,14 +171,14 @@ class Children:
                 core_dumped=signalled and os.WCOREDUMP(status),
             )
 
-    def _run(self, cycle: Cycle, number: int, link: socket.socket) -> int:
+    def _run(self, cycle: Cycle, number: int, link: socket.socket, row: int) -> int:
         """The life of a worker, in its own process; returns the exit code."""
         read, write = self._pipe
         os.close(write)
         self._leave()
         for other in self:
             other.link.close()  # nobody but the master has anything to give them
-        return run_worker(cycle, number, FromMaster(read, link), self._unblock, daemonised=self._daemonised)
+        return run_worker(cycle, number, FromMaster(read, link, row), self._unblock, daemonised=self._daemonised)
 
     def close(self) -> None:
         """Give the pipe back: to workers that still run, the master is gone."""

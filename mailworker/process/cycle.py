@@ -22,8 +22,9 @@ from mailworker.process.listeners import Opening, rehearse
 from mailworker.process.system.daemon import redirect_stderr
 from mailworker.process.system.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
+from mailworker.shm.shared import Shared
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import Shared, Zones
+from mailworker.shm.zones import Zones
 
 # Seconds after which ticket keys that could not be published are tried again.
 _PUBLISH_AGAIN = 10.0
@@ -171,10 +172,20 @@ class Cycle:
             self.log.write(Level.ALERT, f"ticket keys could not be published {describe(error)}")
             return _PUBLISH_AGAIN
 
+    def claim(self, row: int) -> None:
+        """Write that row of what is shared, as no other process does from now on."""
+        for zone in self.zones:
+            zone.claim(row)
+
+    def free(self, row: int) -> None:
+        """See what becomes of that row: the process that wrote it has ended."""
+        for zone in self.zones:
+            zone.free(row)
+
     def stop_publishing(self) -> None:
-        """A worker gives back what the master publishes its shared zones by."""
-        if self._zones is not None:
-            self._zones.stop_publishing()
+        """A worker gives back what the master writes its shared zones by."""
+        for zone in self.zones:
+            zone.stop_publishing()
 
     def reopen_logs(self, owner: int | None = None) -> None:
         """Begin the log files anew; `owner` is the user id that workers have."""

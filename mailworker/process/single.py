@@ -16,6 +16,9 @@ from mailworker.process.origin import Origin
 from mailworker.process.system.signals import HELD, BlockedSignals, SignalSocket
 from mailworker.process.worker import Watch
 
+# What it writes of zones that have rows.
+_ROW = 0
+
 
 class SingleProcess(MainProcess):
     """Serves by itself. It keeps its user: only workers drop privileges."""
@@ -41,6 +44,7 @@ class SingleProcess(MainProcess):
     def _serve(self) -> int:
         log_unraisable(self._log_bug)
         self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
+        self._cycle.claim(_ROW)
         self._cycle.service.start(self._loop, 0, 1)
         self._origin.serve(self._status)
         self._origin.manager.keep_alive(self._after)
@@ -68,6 +72,7 @@ class SingleProcess(MainProcess):
         # Sockets that both cycles have must leave the selector before they enter it again.
         self._finish(old, old.close_logs)
         old.remove_listeners(self._cycle, shared=self._upgrade.other_runs)
+        self._cycle.claim(_ROW)
         self._cycle.service.start(self._loop, 0, 1)
 
     def _begin_logs_anew(self) -> None:

@@ -13,7 +13,8 @@ from mailworker.mail.server import ServerTls
 from mailworker.model import Level, Protocol
 from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import Zones
+from mailworker.shm.tls_sessions import TlsSessions
+from mailworker.shm.zones import Zones
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 
@@ -50,8 +51,8 @@ class TlsContexts:
         for context in self._built.values():
             zone, timeout = _zone_of(context), context.settings.session_timeout
             if zone is not None:
-                ticket_keys = zones.ticket_keys(zone)
-                context.share(SessionTable(zones.get(zone).memory, timeout), ticket_keys)
+                ticket_keys = zones.get(TicketKeys, zone)
+                context.share(SessionTable(zones.get(TlsSessions, zone).memory, timeout), ticket_keys)
                 lifetimes[ticket_keys] = max(lifetimes.get(ticket_keys, 0), timeout)
         return lifetimes
 

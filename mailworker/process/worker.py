@@ -49,11 +49,13 @@ class FromMaster:
     """What a worker hears of its master by.
 
     `pipe` is the reading end of one that only the master could write to: it ends when the master does. `link` brings
-    log files that the master has opened, and is where the worker says that it serves.
+    log files that the master has opened, and is where the worker says that it serves. `row` is what it may write of
+    each zone that has rows.
     """
 
     pipe: int
     link: socket.socket
+    row: int
 
 
 class Worker:
@@ -95,6 +97,7 @@ class Worker:
         log_unraisable(self._log_bug)
         try:
             self._cycle.stop_publishing()
+            self._cycle.claim(self._master.row)
             identity.assume(self._cycle.settings.core, self._number, self._log)
             self._cycle.service.start(self._loop, self._number, self._cycle.workers)
             if self._cycle.settings.core.worker_sandbox:

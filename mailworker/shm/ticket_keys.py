@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from mailworker.shm.publication import Publication
+from mailworker.shm.shared import Shared, Writer
 
 KEY_SIZE: Final = 80  # bytes, the layout of nginx's key files: name 16, HMAC 32, AES-256 32
 _KEYS: Final = 3
@@ -31,7 +32,7 @@ class _KeySet(NamedTuple):
     keys: tuple[bytes, ...]
 
 
-class TicketKeys:
+class TicketKeys(Shared):
     """Three keys of a zone; the first seals tickets, all open them (`native.ticket_keys`).
 
     The master decides by what its own memory says of keys and times. It publishes the keys, and its workers read them
@@ -42,14 +43,15 @@ class TicketKeys:
     all, None where they can't.
     """
 
-    __slots__ = ("_keys", "_known", "_publication", "_published", "_sequence", "failure", "name", "seen")
+    __slots__ = ("_keys", "_known", "_publication", "_published", "_sequence", "failure", "seen")
 
-    kind: Final = "ticket keys"
-    layout: Final = 1
+    kind = "ticket keys"
+    layout = 1
+    writer = Writer.MASTER
 
     def __init__(self, name: str) -> None:
         """`name` is the zone's; raises StartError where the system has no memory."""
-        self.name = name
+        super().__init__(name)
         self.seen = 0
         self._keys: tuple[bytes, ...] = ()
         self._known: _KeySet | None = None
@@ -65,7 +67,7 @@ class TicketKeys:
 
     @property
     def descriptor(self) -> int | None:
-        """What the master must keep open, None where there is no such thing."""
+        """See Shared."""
         return self._publication.descriptor
 
     def read(self) -> tuple[bytes, ...]:
@@ -93,7 +95,7 @@ class TicketKeys:
         return known.rotated + lifetime
 
     def stop_publishing(self) -> None:
-        """Whoever is no master, or has no use for these keys any more, gives back what it takes to publish them."""
+        """See Shared."""
         self._publication.stop()
 
     def contents(self) -> Iterable[bytes]:

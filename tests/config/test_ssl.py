@@ -13,6 +13,8 @@ from mailworker.errors import ConfigError
 from mailworker.model import Level, Starttls, VerifyClient
 from tests.config.conftest import Load, LoadServer
 
+ZONE = SharedZone("a", 2**20, "ssl_session_cache")
+
 CERTIFICATE = "ssl_certificate a.pem; ssl_certificate_key a.key;"
 
 
@@ -71,9 +73,12 @@ def test_values_are_taken(load_server: LoadServer, tmp_path: Path) -> None:
         ("none", SessionCache()),
         ("builtin", SessionCache(builtin=20480)),
         ("builtin:7", SessionCache(builtin=7)),
-        ("shared:a:1m", SessionCache(shared=SharedZone("a", 2**20))),
-        ("builtin:7 shared:a:1m", SessionCache(builtin=7, shared=SharedZone("a", 2**20))),
-        ("shared:a:1m; ssl_session_cache builtin", SessionCache(builtin=20480, shared=SharedZone("a", 2**20))),
+        ("shared:a:1m", SessionCache(shared=ZONE)),
+        ("builtin:7 shared:a:1m", SessionCache(builtin=7, shared=ZONE)),
+        (
+            "shared:a:1m; ssl_session_cache builtin",
+            SessionCache(builtin=20480, shared=ZONE),
+        ),
         ("shared:a:1m none", SessionCache()),
         ("off builtin", SessionCache(builtin=20480)),
     ],
@@ -89,7 +94,7 @@ def test_zones_are_shared_by_name(load_text: Load) -> None:
         server {{ listen 995 ssl; ssl_session_cache builtin shared:B:32k; }}
         server {{ listen 465 ssl; ssl_session_cache shared:A:1024k; }} }}"""
     )
-    first, second = SharedZone("A", 2**20), SharedZone("B", 32768)
+    first, second = SharedZone("A", 2**20, "ssl_session_cache"), SharedZone("B", 32768, "ssl_session_cache")
     assert settings.zones == (first, second)
     assert [server.ssl and server.ssl.session_cache.shared for server in settings.servers] == [first, second, first]
 

@@ -16,7 +16,7 @@ from signal import SIGKILL
 from typing import NoReturn
 
 from mailworker.native.tls.session_table import SessionTable
-from mailworker.shm.zone import Zone
+from mailworker.shm.tls_sessions import TlsSessions
 from tests.native.sessions import CERTIFICATE_SIZE, TYPICAL_SIZE, session, session_id
 
 WORKERS = 8
@@ -41,7 +41,7 @@ class Counters:
     """What each worker has done so far, in memory that outlives it."""
 
     def __init__(self) -> None:
-        self._counts = memoryview(Zone("counters", 65536).memory).cast("Q")
+        self._counts = memoryview(TlsSessions("counters", 65536).memory).cast("Q")
 
     def count(self, worker: int, *, foreign: bool) -> None:
         self._counts[worker] += 1
@@ -60,7 +60,7 @@ def size_of(number: int) -> int:
     return CERTIFICATE_SIZE if number % 10 == 0 else TYPICAL_SIZE
 
 
-def work(worker: int, zone: Zone, counters: Counters) -> NoReturn:
+def work(worker: int, zone: TlsSessions, counters: Counters) -> NoReturn:
     """Each worker stores another session under an id, so that two at once would make a mixture."""
     parent = os.getppid()
     numbers = random.Random(os.urandom(8))
@@ -81,7 +81,7 @@ def work(worker: int, zone: Zone, counters: Counters) -> NoReturn:
     os._exit(0)
 
 
-def start(worker: int, zone: Zone, counters: Counters) -> int:
+def start(worker: int, zone: TlsSessions, counters: Counters) -> int:
     pid = os.fork()
     if pid == 0:
         work(worker, zone, counters)
@@ -106,7 +106,7 @@ def await_progress(counters: Counters) -> list[int]:
 
 
 def main(seconds: float) -> None:
-    zone, counters, seen = Zone("SSL", 32768), Counters(), Seen()
+    zone, counters, seen = TlsSessions("SSL", 32768), Counters(), Seen()
     pids = [start(worker, zone, counters) for worker in range(WORKERS)]
     print("ready", flush=True)
     end = time.monotonic() + seconds

@@ -23,7 +23,7 @@ def child(
 ) -> Child:
     cycle = cycle or Cycle(configuration(), (), RecordedLog().log)
     with socket.socket() as link:
-        return Child(4711, number, cycle, started, link, leaving=leaving, serves=serves)
+        return Child(4711, number, cycle, started, link, row=0, leaving=leaving, serves=serves)
 
 
 def failed(number: int = 0, *, started: float = 0.0) -> Exit:

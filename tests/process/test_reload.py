@@ -19,7 +19,7 @@ from mailworker.model import Protocol
 from mailworker.process import reading
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.reload import Reload
-from mailworker.shm.zone import Zones
+from mailworker.shm.zones import Zones
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration, mail_server
 

@@ -15,13 +15,14 @@ from mailworker.model import Protocol
 from mailworker.native.tls.context import Context
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.tls_contexts import TlsContexts
-from mailworker.shm.zone import Zones
+from mailworker.shm.ticket_keys import TicketKeys
+from mailworker.shm.zones import Zones
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, self_signed
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import mail_server, ssl_settings
 
-ZONE = SharedZone("SSL", 1 << 20)
+ZONE = SharedZone("SSL", 1 << 20, "ssl_session_cache")
 SHARED = SessionCache(shared=ZONE)
 
 
@@ -100,7 +101,7 @@ def test_ticket_keys_live_as_long_as_the_longest_session_of_their_zone(certifica
         server(certificate, session_cache=SHARED, session_timeout=200),
     )
     zones = Zones([ZONE])
-    assert contexts.share(zones) == {zones.ticket_keys(ZONE): 300}
+    assert contexts.share(zones) == {zones.get(TicketKeys, ZONE): 300}
 
 
 def test_every_zone_has_its_own_keys(certificate: Certificate) -> None:

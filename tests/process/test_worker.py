@@ -143,7 +143,7 @@ def test_a_worker_is_called_one_when_all_is_open_that_it_needs(monkeypatch: pyte
     cycle.service = cast(MailService, Service())
     link, masters = socket.socketpair()
     with link, masters:
-        worker = Worker(cycle, 0, FromMaster(masters.fileno(), link), daemonised=False)
+        worker = Worker(cycle, 0, FromMaster(masters.fileno(), link, row=0), daemonised=False)
         assert worker.run() == 0
         worker._loop.close()
         worker._signals.close()

@@ -15,7 +15,7 @@ from mailworker.config.zones import SharedZone
 from mailworker.model import VerifyClient
 from mailworker.native.tls._native import ffi, lib
 from mailworker.native.tls.session_table import SessionTable
-from mailworker.shm.zone import Zone
+from mailworker.shm.tls_sessions import TlsSessions
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, CertificateAuthority
 from tests.support.settings import ssl_settings
@@ -26,7 +26,7 @@ TLS_1_2, TLS_1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 BUILTIN = SessionCache(builtin=100)
 OFF = SessionCache(off=True)
 NONE = SessionCache()
-SHARED = SessionCache(shared=SharedZone("SSL", 1 << 20))
+SHARED = SessionCache(shared=SharedZone("SSL", 1 << 20, "ssl_session_cache"))
 
 
 def build(certificate: Certificate, **changes: Any) -> TlsContext:
@@ -151,9 +151,9 @@ import gc
 from mailworker.native.tls.context import Context
 from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import Zone
+from mailworker.shm.tls_sessions import TlsSessions
 
-zone = Zone("SSL", 1 << 16)
+zone = TlsSessions("SSL", 1 << 16)
 gc.collect()  # a zone is older than the contexts that share it after a reload
 context, keys = Context(b""), TicketKeys("SSL")
 keys.rotate(1.0, 300.0)
@@ -176,7 +176,7 @@ class Cache:
     """A shared cache, and how many sessions are in it."""
 
     def __init__(self) -> None:
-        self._zone = Zone("SSL", 1 << 16)
+        self._zone = TlsSessions("SSL", 1 << 16)
         self.table = SessionTable(self._zone.memory, 300)
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from mailworker.log.line import describe
-from mailworker.shm.zone import Shared
+from mailworker.shm.shared import Shared
 
 # The environment variable that names the descriptors, each ended by a semicolon.
 VARIABLE = "MAILWORKER_ZONES"

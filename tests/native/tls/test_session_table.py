@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.native.tls.session_table import CELL_SIZE, LARGEST_SESSION, SET_SIZE, SessionTable
-from mailworker.shm.zone import Zone
+from mailworker.shm.tls_sessions import TlsSessions
 from tests.native.sessions import CERTIFICATE_SIZE, Clock, session, session_id
 
 SMALLEST = 2 * SET_SIZE
@@ -19,12 +19,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def zone() -> Zone:
-    return Zone("SSL", 32768)
+def zone() -> TlsSessions:
+    return TlsSessions("SSL", 32768)
 
 
 @pytest.fixture
-def table(zone: Zone, clock: Clock) -> SessionTable:
+def table(zone: TlsSessions, clock: Clock) -> SessionTable:
     return SessionTable(zone.memory, TIMEOUT, clock)
 
 
@@ -68,13 +68,13 @@ def test_any_bytes_come_back_as_they_were_stored(table: SessionTable, identity: 
     assert table.get(identity) == text
 
 
-def test_a_session_is_not_stored_with_its_id(table: SessionTable, zone: Zone) -> None:
+def test_a_session_is_not_stored_with_its_id(table: SessionTable, zone: TlsSessions) -> None:
     identity = store(table, 1)
     assert identity not in bytes(zone.memory)
     assert session(identity)[-40:] in bytes(zone.memory)
 
 
-def test_a_session_that_is_too_large_is_not_stored(table: SessionTable, zone: Zone) -> None:
+def test_a_session_that_is_too_large_is_not_stored(table: SessionTable, zone: TlsSessions) -> None:
     store(table, 1, LARGEST_SESSION + 1)
     assert bytes(zone.memory) == bytes(len(zone.memory))
 
@@ -86,13 +86,13 @@ def test_another_session_of_the_same_id_replaces_the_first(table: SessionTable) 
         assert table.get(identity) == session(identity, size)
 
 
-def test_tables_of_one_zone_share_sessions(zone: Zone, table: SessionTable, clock: Clock) -> None:
+def test_tables_of_one_zone_share_sessions(zone: TlsSessions, table: SessionTable, clock: Clock) -> None:
     store(table, 1)
     assert is_stored(SessionTable(zone.memory, 1, clock), 1)
 
 
 @pytest.mark.parametrize("size", [158, CERTIFICATE_SIZE])
-def test_nothing_is_left_of_a_removed_session(table: SessionTable, zone: Zone, size: int) -> None:
+def test_nothing_is_left_of_a_removed_session(table: SessionTable, zone: TlsSessions, size: int) -> None:
     table.remove(store(table, 1, size))
     assert not is_stored(table, 1, size)
     assert bytes(zone.memory) == bytes(len(zone.memory))
@@ -107,7 +107,9 @@ def test_only_the_session_of_that_id_is_removed(table: SessionTable) -> None:
 
 
 @pytest.mark.parametrize("size", [158, CERTIFICATE_SIZE])
-def test_an_expired_session_is_a_miss_and_overwritten(table: SessionTable, zone: Zone, clock: Clock, size: int) -> None:
+def test_an_expired_session_is_a_miss_and_overwritten(
+    table: SessionTable, zone: TlsSessions, clock: Clock, size: int
+) -> None:
     store(table, 1, size)
     clock.now += TIMEOUT - 0.2
     assert is_stored(table, 1, size)
@@ -117,7 +119,7 @@ def test_an_expired_session_is_a_miss_and_overwritten(table: SessionTable, zone:
 
 
 def test_each_session_has_the_timeout_of_the_table_that_stored_it(
-    zone: Zone, table: SessionTable, clock: Clock
+    zone: TlsSessions, table: SessionTable, clock: Clock
 ) -> None:
     store(SessionTable(zone.memory, 10, clock), 1)
     store(table, 2)
@@ -126,7 +128,7 @@ def test_each_session_has_the_timeout_of_the_table_that_stored_it(
 
 
 @pytest.mark.parametrize("now", [0.0, 1e9])
-def test_any_age_of_the_machine_will_do(zone: Zone, now: float) -> None:
+def test_any_age_of_the_machine_will_do(zone: TlsSessions, now: float) -> None:
     table = SessionTable(zone.memory, 1 << 40, Clock(now))
     assert not is_stored(table, 1)
     store(table, 1)
@@ -141,7 +143,9 @@ def test_the_oldest_make_room(table: SessionTable, clock: Clock) -> None:
     assert not any(is_stored(table, number) for number in range(600))
 
 
-def test_expired_sessions_make_room_before_older_ones_that_live(zone: Zone, table: SessionTable, clock: Clock) -> None:
+def test_expired_sessions_make_room_before_older_ones_that_live(
+    zone: TlsSessions, table: SessionTable, clock: Clock
+) -> None:
     living = range(90)
     for number in living:
         store(table, number)
@@ -166,18 +170,18 @@ def test_expired_sessions_make_room_before_older_ones_that_live(zone: Zone, tabl
     ],
 )
 def test_how_many_sessions_a_megabyte_keeps(clock: Clock, count: int, size: int, kept: int) -> None:
-    table = SessionTable(Zone("SSL", MEGABYTE).memory, TIMEOUT, clock)
+    table = SessionTable(TlsSessions("SSL", MEGABYTE).memory, TIMEOUT, clock)
     for number in range(count):
         store(table, number, size)
     assert sum(is_stored(table, number, size) for number in range(count)) >= kept
 
 
 def test_the_smallest_zone() -> None:
-    table = SessionTable(Zone("SSL", SMALLEST).memory, TIMEOUT)
+    table = SessionTable(TlsSessions("SSL", SMALLEST).memory, TIMEOUT)
     store(table, 1)
     assert is_stored(table, 1)
     with pytest.raises(ValueError, match="too little for sessions"):
-        SessionTable(Zone("SSL", SMALLEST - 1).memory, TIMEOUT)
+        SessionTable(TlsSessions("SSL", SMALLEST - 1).memory, TIMEOUT)
 
 
 IDS = st.sampled_from([b"", b"a", b"ab", bytes(32), session_id(1), session_id(2)])
@@ -186,7 +190,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["new", "new", "get", "remove"]), IDS
 
 @given(STEPS, st.binary(max_size=8))
 def test_a_table_with_room_is_a_dict(steps: list[tuple[str, bytes, bytes]], tail: bytes) -> None:
-    table, model = SessionTable(Zone("SSL", 32768).memory, TIMEOUT, Clock()), dict[bytes, bytes]()
+    table, model = SessionTable(TlsSessions("SSL", 32768).memory, TIMEOUT, Clock()), dict[bytes, bytes]()
     for step, identity, text in steps:
         if step == "new":
             model[identity] = text + identity + tail
@@ -200,7 +204,7 @@ def test_a_table_with_room_is_a_dict(steps: list[tuple[str, bytes, bytes]], tail
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(32, 3000)), max_size=300))
 def test_a_full_table_forgets_but_never_mistakes(steps: list[tuple[int, int]]) -> None:
-    table, model = SessionTable(Zone("SSL", SMALLEST).memory, TIMEOUT, Clock()), dict[bytes, bytes]()
+    table, model = SessionTable(TlsSessions("SSL", SMALLEST).memory, TIMEOUT, Clock()), dict[bytes, bytes]()
     for number, size in steps:
         identity = store(table, number, size)
         model[identity] = session(identity, size)

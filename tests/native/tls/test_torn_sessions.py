@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from mailworker.native.tls._native import ffi, lib
 from mailworker.native.tls.session_table import CELL_SIZE, LARGEST_SESSION, SET_SIZE, SessionTable
-from mailworker.shm.zone import Zone
+from mailworker.shm.tls_sessions import TlsSessions
 from tests.native.sessions import CERTIFICATE_SIZE, Clock, session, session_id
 
 SMALLEST = 2 * SET_SIZE
 SIZES = (100, 158, 400)
 
 
-def small_zone() -> tuple[Zone, SessionTable]:
-    zone = Zone("SSL", SMALLEST)
+def small_zone() -> tuple[TlsSessions, SessionTable]:
+    zone = TlsSessions("SSL", SMALLEST)
     return zone, SessionTable(zone.memory, 300, Clock())
 
 

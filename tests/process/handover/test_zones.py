@@ -11,7 +11,7 @@ import pytest
 
 from mailworker.process.handover.zones import VARIABLE, Handover, take_over
 from mailworker.shm.ticket_keys import TicketKeys
-from mailworker.shm.zone import Zone
+from mailworker.shm.tls_sessions import TlsSessions
 from tests.process.conftest import Install
 from tests.support.certificates import self_signed
 from tests.support.daemon import wait_until
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no file
 SIZE = 1 << 16
 
 
-def marked(name: str, size: int = SIZE) -> Zone:
-    zone = Zone(name, size)
+def marked(name: str, size: int = SIZE) -> TlsSessions:
+    zone = TlsSessions(name, size)
     zone.memory[:4] = b"head"
     zone.memory[-4:] = b"body"
     return zone
@@ -31,7 +31,12 @@ def marked(name: str, size: int = SIZE) -> Zone:
 
 def test_zones_of_the_same_name_and_size_are_filled() -> None:
     with Handover([marked("one"), marked("two")]).announced() as environment:
-        one, two, other, larger = Zone("one", SIZE), Zone("two", SIZE), Zone("other", SIZE), Zone("two", 2 * SIZE)
+        one, two, other, larger = (
+            TlsSessions("one", SIZE),
+            TlsSessions("two", SIZE),
+            TlsSessions("other", SIZE),
+            TlsSessions("two", 2 * SIZE),
+        )
         value = "".join(f"{os.dup(int(text))};" for text in environment[VARIABLE].split(";")[:-1])
         take_over(value, [one, other, larger])
         value = "".join(f"{os.dup(int(text))};" for text in environment[VARIABLE].split(";")[:-1])
@@ -47,7 +52,7 @@ def test_ticket_keys_go_on_under_their_name(name: str) -> None:
     old, new = TicketKeys("one"), TicketKeys(name)
     old.rotate(1.0, 300.0)
     with Handover([marked("one"), old]).announced() as environment:
-        take_over(environment[VARIABLE], [Zone("one", SIZE), new])
+        take_over(environment[VARIABLE], [TlsSessions("one", SIZE), new])
         reopen(environment[VARIABLE])
     new.rotate(2.0, 300.0)
     assert (new.read() == old.read()) is (name == "one")
@@ -93,7 +98,7 @@ def test_without_zones_there_is_nothing_to_announce() -> None:
 
 @pytest.mark.parametrize("value", ["", ";", "x;", "7000;", "-1;"])
 def test_what_is_no_copy_leaves_the_zone_empty(value: str) -> None:
-    zone = Zone("one", SIZE)
+    zone = TlsSessions("one", SIZE)
     take_over(value, [zone])
     assert not any(bytes(zone.memory))
 

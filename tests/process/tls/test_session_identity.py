@@ -20,14 +20,14 @@ from mailworker.config.ssl import SslSettings
 from mailworker.config.zones import SharedZone
 from mailworker.model import Protocol, VerifyClient
 from mailworker.process.tls_contexts import TlsContexts
-from mailworker.shm.zone import Zones
+from mailworker.shm.zones import Zones
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, CertificateAuthority
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import ssl_settings
 from tests.tls.peers import Pair, client_context
 
-ZONE = SharedZone("SSL", 1 << 18)
+ZONE = SharedZone("SSL", 1 << 18, "ssl_session_cache")
 Changes = dict[str, Any]
 
 

@@ -1,0 +1,40 @@
+"""Memory for the TLS sessions of all workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mailworker.shm.anonymous import anonymous
+from mailworker.shm.shared import Shared, Writer
+
+
+class TlsSessions(Shared):
+    """TLS sessions, in memory that the process which makes it and all that it forks later write; zeros at first.
+
+    A worker that somebody has taken over can write anything there. The master reads nothing of it.
+
+    It has no name in any file system and no descriptor: the kernel frees it when the last process that knows it has
+    gone. Whoever keeps a part of it keeps `memory`, not a view: Python before 3.12 crashes where its collector meets
+    a memoryview in something that is to be freed.
+    """
+
+    __slots__ = ("memory", "size")
+
+    kind = "TLS sessions"
+    layout = 1
+    writer = Writer.ALL
+
+    def __init__(self, name: str, size: int) -> None:
+        """`size` in bytes; raises StartError where the system has no such memory."""
+        super().__init__(name)
+        self.size = size
+        self.memory = anonymous(size)
+
+    def contents(self) -> Iterable[memoryview]:
+        """See Shared."""
+        return (memoryview(self.memory),)
+
+    def take_over(self, contents: bytes) -> None:
+        """See Shared; a copy of another size is of no use."""
+        if len(contents) == self.size:
+            self.memory[:] = contents

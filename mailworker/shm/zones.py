@@ -1,0 +1,69 @@
+"""The zones of a configuration, and what is in each kind of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar
+
+from mailworker.config.zones import SharedZone
+from mailworker.shm.shared import Shared
+from mailworker.shm.ticket_keys import TicketKeys
+from mailworker.shm.tls_sessions import TlsSessions
+
+KINDS: Final[dict[str, tuple[Callable[[SharedZone], Shared], ...]]] = {
+    "ssl_session_cache": (lambda zone: TlsSessions(zone.name, zone.size), lambda zone: TicketKeys(zone.name)),
+}
+"""What makes the parts of a zone, by what it is declared for. Another kind is a class of its own and a row here."""
+
+SharedT = TypeVar("SharedT", bound=Shared)
+
+
+class Zones:
+    """The zones of one configuration, each with all its parts.
+
+    A zone that the previous configuration had for the same use, under the same name and of the same size, is kept with
+    all that is in it. One of another size is a new one, which takes over what its kind can use; workers of the previous
+    configuration go on with theirs.
+    """
+
+    __slots__ = ("_zones",)
+
+    def __init__(self, wanted: Iterable[SharedZone], previous: Zones | None = None) -> None:
+        """Raises StartError where the system has not enough memory; `previous` stays as it is in any case."""
+        known = previous._zones if previous else {}
+        self._zones: dict[SharedZone, tuple[Shared, ...]] = {
+            zone: known.get(zone) or _make(zone, known) for zone in wanted
+        }
+
+    def __iter__(self) -> Iterator[Shared]:
+        for parts in self._zones.values():
+            yield from parts
+
+    def get(self, kind: type[SharedT], zone: SharedZone) -> SharedT:
+        """The part of that kind; raises KeyError for a zone that is not of this configuration."""
+        for part in self._zones[zone]:
+            if isinstance(part, kind):
+                return part
+        raise KeyError(zone)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What a master must keep open."""
+        return [part.descriptor for part in self if part.descriptor is not None]
+
+    def stop_publishing(self, survivor: Zones | None = None) -> None:
+        """What only a master does is done no more, but for what `survivor` has in common with these."""
+        kept = {} if survivor is None else survivor._zones
+        for zone, parts in self._zones.items():
+            if zone not in kept:
+                for part in parts:
+                    part.stop_publishing()
+
+
+def _make(zone: SharedZone, known: dict[SharedZone, tuple[Shared, ...]]) -> tuple[Shared, ...]:
+    parts = tuple(make(zone) for make in KINDS[zone.use])
+    for former, others in known.items():
+        if (former.name, former.use) == (zone.name, zone.use):
+            for part, other in zip(parts, others, strict=True):
+                part.take_over(b"".join(other.contents()))
+    return parts

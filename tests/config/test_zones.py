@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mailworker.config.tree import Parser
+from mailworker.config.zones import declare_zone
+from mailworker.errors import ConfigError
+
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture
+def parser(tmp_path: Path) -> Parser:
+    return Parser(
+        tmp_path / "none", tmp_path, lambda parser, statement: None, lambda host: [], lambda level, message: None
+    )
+
+
+def test_a_name_is_one_zone(parser: Parser) -> None:
+    zone = declare_zone(parser, "a", MEGABYTE, "ssl_session_cache")
+    assert declare_zone(parser, "a", MEGABYTE, "ssl_session_cache") is zone
+
+
+def test_a_name_is_for_one_use(parser: Parser) -> None:
+    """The words are nginx's."""
+    declare_zone(parser, "a", MEGABYTE, "ssl_session_cache")
+    with pytest.raises(ConfigError) as caught:
+        declare_zone(parser, "a", 2 * MEGABYTE, "another")
+    assert caught.value.message == 'the shared memory zone "a" is already declared for a different use'
