@@ -15,8 +15,7 @@ from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import Level
 from mailworker.process.cycle import Cycle
-from mailworker.process.handover.logs import send_files
-from mailworker.process.link import hear_of_service, open_link
+from mailworker.process.link import hear_of_service, open_link, send_files
 from mailworker.process.worker import FATAL, FromMaster, run_worker
 
 # A worker that lives for fewer seconds has failed to start, whatever it says.

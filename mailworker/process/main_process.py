@@ -18,7 +18,7 @@ from mailworker.process.handover.upgrade import Upgrade, old_pid_file
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
 from mailworker.process.system import pid_file
-from mailworker.process.system.alarm import Alarm
+from mailworker.process.system.callbacks import Alarm
 from mailworker.process.system.service_manager import REFUSED
 from mailworker.process.system.signals import Received
 from mailworker.process.system.titles import title_master

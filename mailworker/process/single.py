@@ -13,8 +13,8 @@ from mailworker.process.bug import log_unraisable
 from mailworker.process.cycle import Cycle
 from mailworker.process.main_process import PASSED_OVER, UNHEARD, MainProcess
 from mailworker.process.origin import Origin
+from mailworker.process.system.callbacks import Watch
 from mailworker.process.system.signals import HELD, BlockedSignals, SignalSocket
-from mailworker.process.worker import Watch
 
 # What it writes of zones that have rows.
 _ROW = 0

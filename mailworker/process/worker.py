@@ -15,10 +15,9 @@ from mailworker.event.selector import READ
 from mailworker.model import Level
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
-from mailworker.process.handover.logs import LogReceiver
-from mailworker.process.link import tell_service
+from mailworker.process.link import LogReceiver, tell_service
 from mailworker.process.system import identity, sandbox
-from mailworker.process.system.alarm import Alarm
+from mailworker.process.system.callbacks import Alarm, Watch
 from mailworker.process.system.signals import SignalSocket
 from mailworker.process.system.titles import title_leaving_worker, title_worker
 
@@ -29,19 +28,6 @@ _FAILED = 1
 # How many objects may come to be before the collector looks for circles. Sessions leave none, so it should not look
 # whenever some ten clients more are there, as is its default (700).
 _NEW_OBJECTS = 10_000
-
-
-class Watch:
-    """Calls `action` whenever a descriptor can be read."""
-
-    __slots__ = ("_action",)
-
-    def __init__(self, action: Callable[[], None]) -> None:
-        self._action = action
-
-    def ready(self, mask: int) -> None:
-        """The selector's call."""
-        self._action()
 
 
 @dataclass(frozen=True, slots=True)

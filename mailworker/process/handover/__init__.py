@@ -1,1 +1,1 @@
-"""What goes from one cycle to the next, and over an upgrade from one program to the next."""
+"""What a program is given by the one before it, or by a service manager."""

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.process.handover.logs import LogReceiver, send_files
-from mailworker.process.link import open_link
+from mailworker.process.link import LogReceiver, hear_of_service, open_link, send_files, tell_service
 from mailworker.process.system.inherited_state import close_all, foreign_descriptors
 
 Link = tuple[socket.socket, socket.socket]
@@ -97,3 +96,15 @@ def test_who_takes_nothing_gets_no_more(link: Link) -> None:
 def test_who_is_gone_gets_nothing(link: Link) -> None:
     link[1].close()
     assert not send_files(link[0], {})
+
+
+def test_the_master_hears_once_that_a_worker_serves(link: Link) -> None:
+    assert not hear_of_service(link[0])
+    tell_service(link[1])
+    assert hear_of_service(link[0])
+    assert not hear_of_service(link[0])
+
+
+def test_nobody_is_told_by_a_worker_whose_master_is_gone(link: Link) -> None:
+    link[0].close()
+    tell_service(link[1])

@@ -1,4 +1,4 @@
-"""A timer that calls a function."""
+"""Timers and descriptors that call a function."""
 
 from __future__ import annotations
 
@@ -18,4 +18,17 @@ class Alarm(Timed):
 
     def expire(self) -> None:
         """The deadline has passed."""
+        self._action()
+
+
+class Watch:
+    """Calls `action` whenever a descriptor can be read."""
+
+    __slots__ = ("_action",)
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action = action
+
+    def ready(self, mask: int) -> None:
+        """The selector's call."""
         self._action()
