@@ -1,4 +1,4 @@
-"""The master's children: starting workers, signalling them, learning how they ended."""
+"""The master's children: starting them, signalling them, learning how they ended."""
 
 from __future__ import annotations
 
@@ -10,32 +10,40 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from signal import Signals
+from typing import NamedTuple
 
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import Level
+from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, live
 from mailworker.process.cycle import Cycle
 from mailworker.process.link import hear_of_service, open_link, send_files
-from mailworker.process.worker import FATAL, FromMaster, run_worker
 
-# A worker that lives for fewer seconds has failed to start, whatever it says.
+# A child that lives for fewer seconds has failed to start, whatever it says.
 _YOUNG = 1.0
-# Seconds that pass before a worker which died young is replaced: none at first, doubling up to the last.
+# Seconds that pass before a child which died young is replaced: none at first, doubling up to the last.
 _FIRST_PAUSE = 0.25
 _LAST_PAUSE = 30.0
 
 
+class Place(NamedTuple):
+    """What is to run, and which one of its kind, from 0."""
+
+    kind: type[ChildProcess]
+    number: int
+
+
 @dataclass(slots=True)
 class Child:
-    """A running worker.
+    """A process that runs.
 
-    `number` is its place, from 0; `started` is in seconds of the monotonic clock; `link` is where it gets its logs and
+    `started` is in seconds of the monotonic clock; `link` is where it gets its logs and
     has told whether it `serves`. `row` is what it writes of shared zones, and nobody else while it runs: places are not
     enough, as the workers of two cycles have the same ones.
     """
 
     pid: int
-    number: int
+    place: Place
     cycle: Cycle
     started: float
     link: socket.socket
@@ -46,7 +54,7 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a child ended: its exit code, or the signal that killed it. `child` is None where it was no worker."""
+    """How a child ended: its exit code, or the signal that killed it. `child` is None for others than these."""
 
     pid: int
     child: Child | None
@@ -66,7 +74,7 @@ class Exit:
 
     def log(self, log: Log) -> None:
         """Write nginx's line."""
-        name = f"{'new binary' if self.child is None else 'worker'} process {self.pid}"
+        name = f"{'new binary process' if self.child is None else self.child.place.kind.name} {self.pid}"
         if self.signal:
             dumped = " (core dumped)" if self.core_dumped else ""
             log.write(Level.ALERT, f"{name} exited on signal {self.signal}{dumped}")
@@ -77,10 +85,10 @@ class Exit:
 
 
 class Children:
-    """All workers, of the present cycle and of those before it.
+    """All that run, of the present cycle and of those before it.
 
     A pipe that nobody ever writes to tells them when the master is gone. `leave` gives back, in a child, what is the
-    master's alone; for `unblock` and `daemonised` see `run_worker`.
+    master's alone; for `unblock` see `live`, for `daemonised` FromMaster.
     """
 
     __slots__ = ("_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock")
@@ -89,7 +97,7 @@ class Children:
         self._children: dict[int, Child] = {}
         self._daemonised = daemonised
         self._leave = leave
-        self._pauses: dict[int, float] = {}
+        self._pauses: dict[Place, float] = {}
         self._pipe = os.pipe()
         self._unblock = unblock
 
@@ -99,12 +107,13 @@ class Children:
     def __len__(self) -> int:
         return len(self._children)
 
-    def spawn(self, cycle: Cycle, number: int, now: float) -> bool:
-        """Start worker `number` of `cycle`; False where the system does not allow it, which the log tells."""
+    def spawn(self, cycle: Cycle, place: Place, now: float) -> bool:
+        """Start a child of `cycle` in that place; False where the system does not allow it, which the log tells."""
+        name = place.kind.name
         try:
             link, theirs = open_link()
         except OSError as error:
-            cycle.log.write(Level.ALERT, f'socketpair() failed while spawning "worker process" {describe(error)}')
+            cycle.log.write(Level.ALERT, f'socketpair() failed while spawning "{name}" {describe(error)}')
             return False
         taken = {child.row for child in self}
         row = next(row for row in count() if row not in taken)
@@ -113,36 +122,36 @@ class Children:
                 pid = os.fork()
             except OSError as error:
                 link.close()
-                cycle.log.write(Level.ALERT, f'fork() failed while spawning "worker process" {describe(error)}')
+                cycle.log.write(Level.ALERT, f'fork() failed while spawning "{name}" {describe(error)}')
                 return False
             if pid == 0:
                 link.close()
-                os._exit(self._run(cycle, number, theirs, row))
-        cycle.log.write(Level.NOTICE, f"start worker process {pid}")
-        self._children[pid] = Child(pid, number, cycle, now, link, row)
+                os._exit(self._run(cycle, place, theirs, row))
+        cycle.log.write(Level.NOTICE, f"start {name} {pid}")
+        self._children[pid] = Child(pid, place, cycle, now, link, row)
         return True
 
     def hear(self) -> None:
-        """Learn which workers serve by now."""
+        """Learn which of them serve by now."""
         for child in self:
             child.serves = child.serves or hear_of_service(child.link)
 
     def hand_out_logs(self, files: Mapping[Path, int]) -> None:
-        """Give all workers log files that were opened anew; one that does not take them is told to open its own."""
+        """Give all of them log files that were opened anew; one that does not take them is told to open its own."""
         for child in self:
             if not send_files(child.link, files):
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, Signals.SIGUSR1)
 
     def signal(self, number: Signals, only: Callable[[Child], bool] = lambda child: True) -> None:
-        """Send a signal to those of the workers that `only` holds for."""
+        """Send a signal to those that `only` holds for."""
         for child in self:
             if only(child):
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, number)
 
-    def shut_down(self, only: Callable[[Child], bool] = lambda child: True) -> None:
-        """Tell workers to finish their sessions and go; each is told once."""
+    def shut_down(self, only: Callable[[Child], bool]) -> None:
+        """Tell those that `only` holds for to finish what they do and go; each is told once."""
         self.signal(Signals.SIGQUIT, lambda child: only(child) and not child.leaving)
         for child in self:
             child.leaving = child.leaving or only(child)
@@ -170,33 +179,33 @@ class Children:
                 core_dumped=signalled and os.WCOREDUMP(status),
             )
 
-    def _run(self, cycle: Cycle, number: int, link: socket.socket, row: int) -> int:
-        """The life of a worker, in its own process; returns the exit code."""
+    def _run(self, cycle: Cycle, place: Place, link: socket.socket, row: int) -> int:
+        """The life of a child, in its own process; returns the exit code."""
         read, write = self._pipe
         os.close(write)
         self._leave()
         for other in self:
             other.link.close()  # nobody but the master has anything to give them
-        return run_worker(cycle, number, FromMaster(read, link, row), self._unblock, daemonised=self._daemonised)
+        return live(place.kind, place.number, cycle, FromMaster(read, link, row, self._daemonised), self._unblock)
 
     def close(self) -> None:
-        """Give the pipe back: to workers that still run, the master is gone."""
+        """Give the pipe back: to those that still run, the master is gone."""
         for descriptor in self._pipe:
             os.close(descriptor)
 
     def pause(self, ended: Exit, now: float) -> float:
-        """Seconds to wait before a worker is replaced: the more, the oftener its place has failed soon after the start.
+        """Seconds to wait before a child is replaced: the more, the oftener its place has failed soon after the start.
 
         One that somebody else has ended did not fail: it is replaced at once, however often. But what does not even
         let it begin to serve, as a control group without memory would, is not asked again at once.
         """
         child = ended.child
-        assert child is not None, "only workers are replaced"
+        assert child is not None, "only those are replaced"
         if ended.from_outside:
             return 0.0 if child.serves else _FIRST_PAUSE
         if now - child.started >= _YOUNG:
-            self._pauses.pop(child.number, None)
+            self._pauses.pop(child.place, None)
             return 0.0
-        pause = self._pauses.get(child.number, 0.0)
-        self._pauses[child.number] = min(max(pause * 2, _FIRST_PAUSE), _LAST_PAUSE)
+        pause = self._pauses.get(child.place, 0.0)
+        self._pauses[child.place] = min(max(pause * 2, _FIRST_PAUSE), _LAST_PAUSE)
         return pause

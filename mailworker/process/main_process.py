@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from signal import Signals
-from typing import Final
 
 from mailworker.errors import StartError
 from mailworker.event.timers import Timed
@@ -20,12 +19,9 @@ from mailworker.process.reload import Reload
 from mailworker.process.system import pid_file
 from mailworker.process.system.callbacks import Alarm
 from mailworker.process.system.service_manager import REFUSED
-from mailworker.process.system.signals import Received
+from mailworker.process.system.signals import UNHEARD, Handler, Received
 from mailworker.process.system.titles import title_master
 from mailworker.process.ticket_rotation import TicketRotation
-
-Handler = tuple[str, Callable[[], None]]
-"""What the log says of a signal, and what is done."""
 
 
 class Leaving(IntEnum):
@@ -195,11 +191,3 @@ def _remove_pid_files(cycle: Cycle) -> None:
             pid_file.remove(path)
     except StartError as error:
         cycle.log.write(Level.ALERT, str(error))
-
-
-def _ignore() -> None:
-    """Nothing is to be done."""
-
-
-UNHEARD: Final[Handler] = ("", _ignore)
-PASSED_OVER: Final[Handler] = (", ignoring", _ignore)

@@ -11,10 +11,10 @@ from time import monotonic
 from mailworker.event.timers import Timed, Timers
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
-from mailworker.process.main_process import UNHEARD, Handler, MainProcess
+from mailworker.process.main_process import MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
-from mailworker.process.system.signals import TAKEN, BlockedSignals
+from mailworker.process.system.signals import TAKEN, UNHEARD, BlockedSignals, Handler
 from mailworker.process.workforce import Workforce
 
 # nginx's, in seconds: what new workers get to start before the old ones stop to accept.

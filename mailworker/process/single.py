@@ -11,10 +11,10 @@ from mailworker.event.timers import Timed
 from mailworker.model import Level
 from mailworker.process.bug import log_unraisable
 from mailworker.process.cycle import Cycle
-from mailworker.process.main_process import PASSED_OVER, UNHEARD, MainProcess
+from mailworker.process.main_process import MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.system.callbacks import Watch
-from mailworker.process.system.signals import HELD, BlockedSignals, SignalSocket
+from mailworker.process.system.signals import HELD, PASSED_OVER, UNHEARD, BlockedSignals, SignalSocket
 
 # What it writes of zones that have rows.
 _ROW = 0

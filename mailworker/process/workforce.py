@@ -1,14 +1,17 @@
-"""The workers of the present cycle, and those of former ones that are leaving."""
+"""The processes of the present cycle, and those of former ones that are leaving."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
 from time import monotonic
+from typing import Final
 
 from mailworker.model import Level
-from mailworker.process.children import Child, Children, Exit
+from mailworker.process.child_process import ChildProcess
+from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
+from mailworker.process.worker import Worker
 
 # nginx's, in seconds: after the first SIGTERM, doubling; past the last one SIGKILL follows.
 _FIRST_TERM_DELAY = 0.05
@@ -20,28 +23,31 @@ _LAST_RETRY = 8.0
 _FIRST_LOOK = 0.01
 _LAST_LOOK = 1.0
 
+HELPERS: Final[tuple[type[ChildProcess], ...]] = ()
+"""What each cycle has one process of, beside its workers: it starts before them, and leaves after the last of them."""
+
 
 class Workforce:
-    """A number of places, counted from 0, each kept filled with a worker of the present cycle while that is wanted.
+    """Places of workers and helpers, each kept filled with a process of the present cycle while that is wanted.
 
+    Whether the cycle serves is up to the workers: a helper that fails keeps nobody from anything.
     `after(seconds, action)` arranges for a call later.
     """
 
     __slots__ = (
-        "_after", "_children", "_cycle", "_failed", "_places", "_postponed", "_refusals", "_term_delay",
-        "_wanted",
+        "_after", "_children", "_cycle", "_failed", "_postponed", "_refusals", "_term_delay", "_wanted", "_workers",
     )  # fmt: skip
 
     def __init__(self, cycle: Cycle, children: Children, after: Callable[[float, Callable[[], None]], None]) -> None:
         self._after = after
         self._children = children
         self._cycle = cycle
-        self._failed: set[int] = set()  # places that no worker of this cycle can fill
-        self._places = cycle.workers
+        self._failed: set[Place] = set()  # those that no process of this cycle can fill
         self._postponed = False
         self._refusals = 0  # how often in a row the system has let us start no process
         self._term_delay = 0.0
         self._wanted = False
+        self._workers = cycle.workers
 
     def __len__(self) -> int:
         """How many processes run, leaving ones included."""
@@ -50,12 +56,12 @@ class Workforce:
     @property
     def status(self) -> str:
         """What there is, for people."""
-        return f"Serving with {self._places} worker processes"
+        return f"Serving with {self._workers} worker processes"
 
     @property
     def hopeless(self) -> bool:
         """Whether no worker of this cycle could start, and none will."""
-        return self._failed >= set(range(self._places))
+        return self._failed.issuperset(self._places_of_workers)
 
     def start(self) -> None:
         """Fill all places from now on."""
@@ -67,19 +73,19 @@ class Workforce:
     def follow(self, cycle: Cycle) -> None:
         """Work for another cycle, with as many workers as it wants; the old ones are not told yet."""
         self._cycle = cycle
-        self._places = cycle.workers
+        self._workers = cycle.workers
         self.start()
 
     def add(self) -> None:
         """Have one worker more, until the configuration is read again."""
-        self._places += 1
-        self._fill(self._places - 1)
+        self._workers += 1
+        self._fill(Place(Worker, self._workers - 1))
 
     def remove(self) -> None:
         """Have one worker less, until the configuration is read again; the last one stays."""
-        if self._places > 1:
-            self._places -= 1
-            self._children.shut_down(lambda child: self._is_present(child) and child.number >= self._places)
+        if self._workers > 1:
+            self._workers -= 1
+            self._children.shut_down(lambda child: self._is_present(child) and self._is_surplus(child.place))
 
     def dismiss_former(self) -> None:
         """Tell the workers of former cycles to finish as soon as those of the present one serve in their places."""
@@ -92,7 +98,8 @@ class Workforce:
     def dismiss(self) -> None:
         """Tell all workers to finish, and fill no place until `start`."""
         self._wanted = False
-        self._children.shut_down()
+        self._children.shut_down(_works)
+        self._dismiss_helpers()
 
     def terminate(self) -> None:
         """Send SIGTERM again and again, in growing intervals, and SIGKILL to whoever is deaf."""
@@ -101,11 +108,11 @@ class Workforce:
         self._insist()
 
     def hand_out_logs(self) -> None:
-        """Give all workers the log files that the cycle has begun anew."""
+        """Give all processes the log files that the cycle has begun anew."""
         self._children.hand_out_logs(self._cycle.log_files)
 
     def reap(self) -> list[Exit]:
-        """Replace workers that have ended but are needed; returns those children that were no workers."""
+        """Replace those that have ended but are needed; returns the children that were neither workers nor helpers."""
         others = []
         for ended in self._children.reap():
             child = ended.child
@@ -114,27 +121,43 @@ class Workforce:
                 continue
             ended.log(self._cycle.log)
             if self._is_present(child):
-                self._replace(ended, child.number)
+                self._replace(ended, child.place)
+        self._dismiss_helpers()
         return others
 
     def close(self) -> None:
-        """Give back what belongs to no worker."""
+        """Give back what belongs to none of them."""
         self._children.close()
 
     def _is_present(self, child: Child) -> bool:
         return child.cycle is self._cycle and not child.leaving
 
-    def _dismiss_former(self) -> None:
-        self._children.shut_down(lambda child: child.cycle is not self._cycle)
+    @property
+    def _places_of_workers(self) -> list[Place]:
+        return [Place(Worker, number) for number in range(self._workers)]
 
-    def _serving(self) -> set[int]:
-        """The places that have a worker which serves."""
-        return {child.number for child in self._children if child.serves and self._is_present(child)}
+    def _is_surplus(self, place: Place) -> bool:
+        return place.kind is Worker and place.number >= self._workers
+
+    def _dismiss_former(self) -> None:
+        self._children.shut_down(lambda child: _works(child) and child.cycle is not self._cycle)
+        self._dismiss_helpers()
+
+    def _dismiss_helpers(self) -> None:
+        """Tell helpers to finish whose cycle has no workers any more, and will have none."""
+        served = [child.cycle for child in self._children if _works(child)]
+        if self._wanted:
+            served.append(self._cycle)
+        self._children.shut_down(lambda child: not _works(child) and child.cycle not in served)
+
+    def _serving(self) -> set[Place]:
+        """The workers' places that have one which serves."""
+        return {child.place for child in self._children if _works(child) and child.serves and self._is_present(child)}
 
     def _is_complete(self) -> bool:
         """Whether all places are filled that can be, and not one of them only in name."""
         serving = self._serving()
-        return bool(serving) and serving | self._failed >= set(range(self._places))
+        return bool(serving) and (serving | self._failed).issuperset(self._places_of_workers)
 
     def _when(self, holds: Callable[[], bool], action: Callable[[], None], pause: float = _FIRST_LOOK) -> None:
         """Call `action` as soon as `holds` does, if workers are still wanted then."""
@@ -146,29 +169,29 @@ class Workforce:
         else:
             self._after(pause, lambda: self._when(holds, action, min(pause * 2, _LAST_LOOK)))
 
-    def _replace(self, ended: Exit, number: int) -> None:
+    def _replace(self, ended: Exit, place: Place) -> None:
         if ended.fatal:
-            self._failed.add(number)
+            self._failed.add(place)
             return
         pause = self._children.pause(ended, monotonic())
         if pause:
-            self._after(pause, lambda: self._fill(number))
+            self._after(pause, lambda: self._fill(place))
         else:
-            self._fill(number)
+            self._fill(place)
 
     def _fill_all(self) -> None:
-        """Start the workers that are missing, until the system refuses one."""
+        """Start what is missing, until the system refuses a process."""
         self._postponed = False
-        for number in range(self._places):
-            self._fill(number)
+        for place in (*(Place(helper, 0) for helper in HELPERS), *self._places_of_workers):
+            self._fill(place)
 
-    def _fill(self, number: int) -> None:
-        """Start worker `number` if it is wanted and not there; all that are missing wait for one that is refused."""
-        taken = any(child.number == number and self._is_present(child) for child in self._children)
-        wanted = self._wanted and number < self._places and number not in self._failed
+    def _fill(self, place: Place) -> None:
+        """Start what is wanted there, if it is not there; all that are missing wait for one that is refused."""
+        taken = any(child.place == place and self._is_present(child) for child in self._children)
+        wanted = self._wanted and place not in self._failed and not self._is_surplus(place)
         if taken or not wanted or self._postponed:
             return
-        if self._children.spawn(self._cycle, number, monotonic()):
+        if self._children.spawn(self._cycle, place, monotonic()):
             self._refusals = 0
         else:
             self._postpone()
@@ -186,3 +209,8 @@ class Workforce:
         self._children.signal(signal.SIGKILL if late else signal.SIGTERM)
         self._after(self._term_delay, self._insist)
         self._term_delay *= 2
+
+
+def _works(child: Child) -> bool:
+    """Whether it is a worker, not a helper."""
+    return child.place.kind is Worker

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mailworker.process.children import Child, Children, Exit
+from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
+from mailworker.process.worker import Worker
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
@@ -23,7 +24,7 @@ def child(
 ) -> Child:
     cycle = cycle or Cycle(configuration(), (), RecordedLog().log)
     with socket.socket() as link:
-        return Child(4711, number, cycle, started, link, row=0, leaving=leaving, serves=serves)
+        return Child(4711, Place(Worker, number), cycle, started, link, row=0, leaving=leaving, serves=serves)
 
 
 def failed(number: int = 0, *, started: float = 0.0) -> Exit:

@@ -14,8 +14,9 @@ import pytest
 
 from mailworker.event.loop import Loop
 from mailworker.mail.service import MailService
+from mailworker.process.child_process import FromMaster
 from mailworker.process.cycle import Cycle
-from mailworker.process.worker import FromMaster, Worker
+from mailworker.process.worker import Worker
 from tests.process.conftest import Install
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
@@ -136,18 +137,19 @@ def test_a_worker_is_called_one_when_all_is_open_that_it_needs(monkeypatch: pyte
             steps.append("service")
             loop.stop()
 
-    for call in ("gc.freeze", "gc.set_threshold", "log_unraisable", "identity.assume"):
-        monkeypatch.setattr(f"mailworker.process.worker.{call}", lambda *_: None)
-    monkeypatch.setattr("mailworker.process.worker.title_worker", lambda: steps.append("title"))
+    for call in ("gc.freeze", "gc.set_threshold", "log_unraisable"):
+        monkeypatch.setattr(f"mailworker.process.child_process.{call}", lambda *_: None)
+    monkeypatch.setattr("mailworker.process.worker.identity.assume", lambda *_: None)
+    monkeypatch.setattr("mailworker.process.child_process.title_child", steps.append)
     cycle = Cycle(settings(), (), RecordedLog().log)
     cycle.service = cast(MailService, Service())
     link, masters = socket.socketpair()
     with link, masters:
-        worker = Worker(cycle, 0, FromMaster(masters.fileno(), link, row=0), daemonised=False)
+        worker = Worker(cycle, 0, FromMaster(masters.fileno(), link, row=0))
         assert worker.run() == 0
         worker._loop.close()
         worker._signals.close()
-    assert steps == ["service", "title"]
+    assert steps == ["service", "worker process"]
 
 
 def is_listening(process: psutil.Process) -> bool:

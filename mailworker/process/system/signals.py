@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from signal import Signals
 from types import FrameType
+from typing import Final
 
 # What `-s` can ask of a master.
 COMMANDS = {
@@ -52,6 +53,18 @@ def settle() -> None:
         known = number in _SYSTEMS or number in TAKEN
         signal.signal(number, signal.SIG_DFL if known else signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, HELD)
+
+
+Handler = tuple[str, Callable[[], None]]
+"""What the log says of a signal, after what came, and what is done."""
+
+
+def _ignore() -> None:
+    """Nothing is to be done."""
+
+
+UNHEARD: Final[Handler] = ("", _ignore)
+PASSED_OVER: Final[Handler] = (", ignoring", _ignore)
 
 
 @dataclass(frozen=True, slots=True)

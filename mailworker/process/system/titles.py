@@ -17,14 +17,14 @@ def title_master(arguments: Sequence[str]) -> None:
     setproctitle(f"mailworker: master process {' '.join(arguments)}")
 
 
-def title_worker() -> None:
-    """A worker that accepts connections."""
-    setproctitle("mailworker: worker process")
+def title_child(name: str) -> None:
+    """A child of the master that does its task, as a "worker process" that accepts connections."""
+    setproctitle(f"mailworker: {name}")
 
 
-def title_leaving_worker() -> None:
-    """A worker that only finishes the sessions it has."""
-    setproctitle("mailworker: worker process is shutting down")
+def title_leaving_child(name: str) -> None:
+    """One that only finishes what it has begun."""
+    setproctitle(f"mailworker: {name} is shutting down")
 
 
 def title_reader() -> None:

@@ -1,0 +1,162 @@
+"""A process that the master forks for a task: from the fork to its exit code."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from signal import Signals
+from typing import ClassVar
+
+from mailworker.errors import StartError
+from mailworker.event.loop import Loop
+from mailworker.event.selector import READ
+from mailworker.model import Level
+from mailworker.process.bug import describe_bug, log_unraisable
+from mailworker.process.cycle import Cycle
+from mailworker.process.link import LogReceiver, tell_service
+from mailworker.process.system.callbacks import Watch
+from mailworker.process.system.signals import PASSED_OVER, UNHEARD, Handler, SignalSocket
+from mailworker.process.system.titles import title_child, title_leaving_child
+
+# nginx's exit code of a worker that could not start and should not be started again.
+FATAL = 2
+_FAILED = 1
+
+# What only a master can obey.
+_PASSED_OVER = (signal.SIGHUP, signal.SIGIO, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+
+# How many objects may come to be before the collector looks for circles. Sessions leave none, so it should not look
+# whenever some ten clients more are there, as is its default (700).
+_NEW_OBJECTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class FromMaster:
+    """What a child has of its master.
+
+    `pipe` is the reading end of one that only the master could write to: it ends when the master does. `link` brings
+    log files that the master has opened, and is where the child says that it serves. `row` is what it may write of
+    each zone that has rows. Only a child that is `daemonised` obeys SIGWINCH, which terminals send to all that run in
+    them.
+    """
+
+    pipe: int
+    link: socket.socket
+    row: int
+    daemonised: bool = False
+
+
+class ChildProcess(ABC):
+    """Does its task for one cycle until it is told to leave; `number` counts those of a kind from 0.
+
+    `name` is what the log and `ps` call it.
+    """
+
+    __slots__ = ("_cycle", "_handlers", "_leaving", "_log", "_logs", "_loop", "_master", "_number", "_signals")
+
+    name: ClassVar[str]
+
+    def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
+        self._cycle = cycle
+        self._leaving = False
+        self._log = cycle.log
+        self._logs = LogReceiver(master.link)
+        self._loop = Loop(on_bug=self._log_bug)
+        self._master = master
+        self._number = number
+        self._signals = SignalSocket()
+        self._handlers: dict[Signals, Handler] = {
+            signal.SIGTERM: (", exiting", self._loop.stop),
+            signal.SIGINT: (", exiting", self._loop.stop),
+            signal.SIGQUIT: (", shutting down", self._shut_down),
+            signal.SIGUSR1: (", reopening logs", self._reopen_logs),
+            signal.SIGWINCH: (", shutting down", self._shut_down) if master.daemonised else UNHEARD,
+            signal.SIGALRM: UNHEARD,
+            **dict.fromkeys(_PASSED_OVER, PASSED_OVER),
+        }
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Become what it takes, and begin with the task; raises StartError where another one could do no better."""
+
+    @abstractmethod
+    def _finish(self, done: Callable[[], None]) -> None:
+        """Take on nothing more, and call `done` when all is finished, which may be at once."""
+
+    def open_signals(self) -> None:
+        """Take signals as a child does, not as the master it was forked from."""
+        self._signals.open(self._handlers)
+
+    def run(self) -> int:
+        """Do the task, and return the process's exit code."""
+        gc.freeze()  # what the master made stays shared: a collection here would touch, so copy, all of it
+        gc.set_threshold(_NEW_OBJECTS)
+        log_unraisable(self._log_bug)
+        try:
+            self._cycle.stop_publishing()
+            self._cycle.claim(self._master.row)
+            self._start()
+        except StartError as error:
+            self._log.write(Level.EMERG, str(error))
+            return FATAL
+        self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
+        self._loop.watch(self._master.pipe, READ, Watch(self._miss_master))
+        self._loop.watch(self._master.link.fileno(), READ, Watch(self._take_logs))
+        tell_service(self._master.link)
+        title_child(self.name)  # as in nginx when all is prepared: who sees the title finds all open that will be
+        self._loop.run()
+        self._log.write(Level.NOTICE, "exiting")
+        self._log.write(Level.NOTICE, "exit")
+        return 0
+
+    def _log_bug(self, bug: BaseException) -> None:
+        self._log.write(Level.ALERT, describe_bug(bug))
+
+    def _take_signals(self) -> None:
+        for received in self._signals.read():
+            action, handler = self._handlers[received.signal]
+            self._log.write(Level.NOTICE, received.describe(action))
+            handler()
+
+    def _miss_master(self) -> None:
+        """Without a master nobody could stop or replace us: finish what there is, and free the ports."""
+        self._loop.unwatch(self._master.pipe)
+        self._log.write(Level.ALERT, "master process is gone, shutting down")
+        self._shut_down()
+
+    def _shut_down(self) -> None:
+        if not self._leaving:
+            self._leaving = True
+            self._log.write(Level.NOTICE, "gracefully shutting down")
+            title_leaving_child(self.name)
+            self._finish(self._loop.stop)
+
+    def _take_logs(self) -> None:
+        files = self._logs.take()
+        if files is not None:
+            self._log.write(Level.NOTICE, "reopening logs")
+            self._cycle.adopt_logs(files)
+
+    def _reopen_logs(self) -> None:
+        """Somebody has told us alone, or the master could not hand us its files."""
+        self._log.write(Level.NOTICE, "reopening logs")
+        self._cycle.reopen_logs()
+
+
+def live(kind: type[ChildProcess], number: int, cycle: Cycle, master: FromMaster, unblock: Callable[[], None]) -> int:
+    """What a fresh child does; `unblock` lets the signals through that the master keeps blocked.
+
+    Never raises: an exception here would go on in the master's frames. Returns the exit code.
+    """
+    try:
+        child = kind(cycle, number, master)
+        child.open_signals()
+        unblock()
+        return child.run()
+    except BaseException as bug:
+        cycle.log.write(Level.ALERT, describe_bug(bug))
+        return _FAILED

@@ -1,0 +1,101 @@
+"""A helper process is one class and one row of a table: here is one that the program does not have."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.daemon import wait_until
+from tests.support.process import Mailworker, configuration, greeting
+
+GREETING = b"* OK IMAP4 ready\r\n"
+
+
+class Helped(Mailworker):
+    """One that has the test's helper."""
+
+    def command(self, *arguments: str) -> list[str]:
+        return [self.interpreter, "-m", "tests.process.helped", "-p", str(self.folder), *arguments]
+
+    def helpers(self, master: int | None = None) -> list[int]:
+        """The process ids of those that help."""
+        children = psutil.Process(self.pid if master is None else master).children()
+        return [child.pid for child in children if " ".join(child.cmdline()).startswith("mailworker: helper process")]
+
+    def await_helper(self, without: int = 0) -> int:
+        self.await_true(lambda: len(self.helpers()) == 1 and self.helpers() != [without], "a helper")
+        return self.helpers()[0]
+
+
+@pytest.fixture
+def helped(folder: Path, port: int) -> Iterator[Helped]:
+    mailworker = Helped(folder, configuration(port, main="worker_processes 2;"))
+    mailworker.alerts.append("helper process .* exited on signal")
+    mailworker.start()
+    mailworker.await_workers(2)
+    yield mailworker
+    mailworker.stop()
+
+
+def test_a_helper_starts_before_the_workers(helped: Helped) -> None:
+    helped.await_helper()
+    started = helped.lines(r"start (helper|worker) process \d+$")
+    assert ["helper" in line for line in started] == [True, False, False]
+
+
+def test_a_helper_that_dies_is_replaced_and_nobody_else_notices(helped: Helped, port: int) -> None:
+    workers = helped.await_workers(2)
+    helper = helped.await_helper()
+    os.kill(helper, signal.SIGKILL)
+    helped.await_helper(without=helper)
+    assert helped.lines(rf"\[alert\] .*: helper process {helper} exited on signal 9$")
+    assert helped.await_workers(2) == workers
+    assert greeting(port) == GREETING
+
+
+def test_a_helper_leaves_after_the_last_worker_of_its_cycle(helped: Helped, port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        assert client.recv(100) == GREETING
+        old, workers = helped.await_helper(), helped.await_workers(2)
+        helped.signal(signal.SIGHUP)
+        helped.await_true(lambda: len(helped.helpers()) == 2, "the new cycle's helper")
+        helped.await_line("gracefully shutting down$", 2)
+        helped.await_true(lambda: len(set(workers) & {child.pid for child in helped.workers()}) == 1, "a worker's end")
+        assert old in helped.helpers()
+        assert not helped.lines("helped$")
+    helped.await_line(rf"{old}#{old}: helped$")
+    helped.await_line(rf"helper process {old} exited with code 0$")
+    assert helped.await_helper(without=old)
+    helped.await_workers(2, without=workers)
+
+
+def test_a_helper_gets_the_logs_that_are_begun_anew(helped: Helped) -> None:
+    helper = helped.await_helper()
+    helped.error_log.rename(helped.folder / "logs" / "moved.log")
+    helped.signal(signal.SIGUSR1)
+    helped.await_true(helped.error_log.exists, "the new log")
+    heard = f"{helper}#{helper}: reopening logs\n"
+    helped.await_true(lambda: heard in (helped.folder / "logs" / "moved.log").read_text(), "the helper's hearing")
+    os.kill(helper, signal.SIGQUIT)
+    helped.await_line(rf"{helper}#{helper}: helped$")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT], ids=lambda number: number.name)
+def test_a_master_that_leaves_takes_its_helper_along(helped: Helped, number: signal.Signals) -> None:
+    helper = helped.await_helper()
+    helped.signal(number)
+    assert helped.await_exit() == 0
+    assert not psutil.pid_exists(helper)
+
+
+def test_a_helper_does_not_outlive_its_master(helped: Helped) -> None:
+    helped.alerts.append("master process is gone, shutting down$")
+    helper, workers = helped.await_helper(), helped.await_workers(2)
+    os.kill(helped.pid, signal.SIGKILL)
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in (helper, *workers)), "the end of all")
