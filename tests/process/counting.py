@@ -59,5 +59,5 @@ def _declare(parser: Parser) -> None:
 if __name__ == "__main__":
     KINDS["count_workers"] = (_make,)
     row = Command("count_workers", Context.MAIN, TWO, _declare)
-    load.MODULES = (*load.MODULES, SimpleNamespace(COMMANDS=(row,)))  # type: ignore[assignment]
+    load.MODULES = (*load.MODULES, SimpleNamespace(COMMANDS=(row,)))  # type: ignore[assignment, misc]
     runpy.run_path(str(BINARY), run_name="__main__")
