@@ -20,14 +20,13 @@ from mailworker.config.settings import MailServer
 from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
-from mailworker.model import Protocol
 
-OnTls = Callable[[SslSettings | None, ProxySslSettings | None, Protocol], None]
+OnTls = Callable[[SslSettings | None, ProxySslSettings | None, str], None]
 
-_DIALOGUES: Final[dict[Protocol, Callable[[Scope, Scope], DialogueSettings]]] = {
-    Protocol.IMAP: imap.freeze,
-    Protocol.POP3: pop3.freeze,
-    Protocol.SMTP: smtp.freeze,
+_DIALOGUES: Final[dict[str, Callable[[Scope, Scope], DialogueSettings]]] = {
+    "imap": imap.freeze,
+    "pop3": pop3.freeze,
+    "smtp": smtp.freeze,
 }
 
 

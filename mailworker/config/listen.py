@@ -13,7 +13,7 @@ from mailworker.config.drafts import UNSET, Context
 from mailworker.config.mail import MailCoreDraft
 from mailworker.config.ssl import SslDraft
 from mailworker.config.tree import Parser
-from mailworker.model import Address, InetAddress, Protocol
+from mailworker.model import Address, InetAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class Listen:
 
 
 _PORTS: Final = {
-    143: Protocol.IMAP,
-    993: Protocol.IMAP,
-    110: Protocol.POP3,
-    995: Protocol.POP3,
-    25: Protocol.SMTP,
-    465: Protocol.SMTP,
-    587: Protocol.SMTP,
+    143: "imap",
+    993: "imap",
+    110: "pop3",
+    995: "pop3",
+    25: "smtp",
+    465: "smtp",
+    587: "smtp",
 }
 _WILDCARDS: Final = ("0.0.0.0", "::")
 

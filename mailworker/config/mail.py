@@ -15,7 +15,6 @@ from mailworker.config.logs import LogTarget
 from mailworker.config.resolver import ResolverSettings, read_resolver
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
-from mailworker.model import Protocol
 
 
 @dataclass(slots=True)
@@ -25,7 +24,7 @@ class MailCoreDraft:
     `error_log` None is the main context's, `server_name` empty is the host's name.
     """
 
-    protocol: Protocol | None = UNSET
+    protocol: str | None = UNSET
     server_name: str = UNSET
     timeout: float = UNSET
     max_errors: int = UNSET
@@ -47,13 +46,15 @@ DEFAULTS: Final = MailCoreDraft(
 )
 
 
+_PROTOCOLS: Final = ("imap", "pop3", "smtp")
+
+
 def _set_protocol(parser: Parser) -> None:
     """In lower case only; may be repeated, the last one wins."""
     name = parser.words[1]
-    protocol = next((protocol for protocol in Protocol if protocol.value == name), None)
-    if protocol is None:
+    if name not in _PROTOCOLS:
         raise parser.error(f'unknown protocol "{name}"')
-    parser.scope.draft(MailCoreDraft).protocol = protocol
+    parser.scope.draft(MailCoreDraft).protocol = name
 
 
 def _set_resolver(parser: Parser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mailworker.config.settings import MailServer
-from mailworker.model import AuthMethod, Protocol, Starttls
+from mailworker.model import AuthMethod, Starttls
 
 # The order in which nginx and freenginx advertise mechanisms; APOP and none are never named.
 _ADVERTISED = (
@@ -28,7 +28,7 @@ class Capabilities:
 
 def capabilities(settings: MailServer) -> Capabilities:
     """The replies of one server; IMAP's without the tagged line behind."""
-    build = {Protocol.IMAP: _imap, Protocol.POP3: _pop3, Protocol.SMTP: _smtp}[settings.protocol]
+    build = {"imap": _imap, "pop3": _pop3, "smtp": _smtp}[settings.protocol]
     return Capabilities(clear=build(settings, settings.starttls), secure=build(settings, Starttls.OFF))
 
 

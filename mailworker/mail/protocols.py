@@ -17,7 +17,6 @@ from mailworker.mail.dialogue.pop3 import Pop3Dialogue
 from mailworker.mail.dialogue.smtp import SmtpDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import Protocol
 from mailworker.tls.backend import TlsPeer
 from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader
 
@@ -42,7 +41,7 @@ class MailProtocol:
 
 
 PROTOCOLS = {
-    Protocol.IMAP: MailProtocol(ImapDialogue, ImapReplyReader, imap_starttls, imap_log_in),
-    Protocol.POP3: MailProtocol(Pop3Dialogue, Pop3ReplyReader, pop3_starttls, pop3_log_in),
-    Protocol.SMTP: MailProtocol(SmtpDialogue, SmtpReplyReader, smtp_starttls, smtp_log_in),
+    "imap": MailProtocol(ImapDialogue, ImapReplyReader, imap_starttls, imap_log_in),
+    "pop3": MailProtocol(Pop3Dialogue, Pop3ReplyReader, pop3_starttls, pop3_log_in),
+    "smtp": MailProtocol(SmtpDialogue, SmtpReplyReader, smtp_starttls, smtp_log_in),
 }

@@ -28,7 +28,6 @@ from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, Level
-from mailworker.model import Protocol as MailProtocol
 from mailworker.native.core.sockets import local_address
 
 
@@ -108,7 +107,7 @@ class MailService:
             settings = server.settings.resolver
             if settings.servers:
                 server.backend_resolver = self._share(of_backends, settings)
-                if server.settings.protocol is MailProtocol.SMTP:
+                if server.settings.protocol == "smtp":
                     server.client_resolver = self._share(of_clients, settings)
 
     def _share(self, resolvers: dict[ResolverSettings, Resolver], settings: ResolverSettings) -> Resolver:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.model import AuthMethod, Protocol
+from mailworker.model import AuthMethod
 from mailworker.wire.proxy_protocol import ProxyHeader
 from mailworker.wire.secret import Secret
 
@@ -20,8 +20,6 @@ _METHOD_NAMES = {
     AuthMethod.OAUTHBEARER: b"oauthbearer",
     AuthMethod.NONE: b"none",
 }
-
-_PROTOCOL_NAMES = {protocol: protocol.value.encode() for protocol in Protocol}
 
 # nginx: NGX_ESCAPE_MAIL_AUTH; and DEL, which no header may hold (RFC 9110 section 5.5)
 _ESCAPED_BYTES = re.compile(rb"[\0-\x20%\x7f]")
@@ -81,7 +79,7 @@ class AuthRequest:
     method: AuthMethod
     login: bytes
     password: Secret | None
-    protocol: Protocol
+    protocol: str
     attempt: int
     client_ip: bytes
     salt: bytes | None = None
@@ -122,7 +120,7 @@ class AuthHttpTemplate:
             _escape(request.login),
             b"" if password is None else _escape(password.reveal()),
             b"" if request.salt is None else b"Auth-Salt: %b\r\n" % request.salt,
-            _PROTOCOL_NAMES[request.protocol],
+            request.protocol.encode(),
             request.attempt,
             request.client_ip,
             _optional_headers(request),

@@ -12,7 +12,7 @@ import pytest
 from mailworker import config
 from mailworker.config.load import load
 from mailworker.config.settings import Settings
-from mailworker.model import InetAddress, Protocol
+from mailworker.model import InetAddress
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -71,8 +71,8 @@ def test_the_configuration_to_copy_serves_both_families_and_offers_what_clients_
         assert {address.host for address in addresses} == {"0.0.0.0", "::"}
         assert len({address.port for address in addresses}) == 1
     offered = {server.protocol: set(server.dialogue.capabilities) for server in servers}
-    assert {b"IMAP4rev1", b"IDLE"} <= offered[Protocol.IMAP]
-    assert {b"SIZE 31457280", b"8BITMIME", b"PIPELINING"} <= offered[Protocol.SMTP]
+    assert {b"IMAP4rev1", b"IDLE"} <= offered["imap"]
+    assert {b"SIZE 31457280", b"8BITMIME", b"PIPELINING"} <= offered["smtp"]
 
 
 def test_full_configuration_holds_every_default(tmp_path: Path) -> None:

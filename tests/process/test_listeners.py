@@ -11,7 +11,7 @@ import pytest
 from mailworker.config.listen import Keepalive, Listen
 from mailworker.config.settings import MailServer
 from mailworker.errors import StartError
-from mailworker.model import InetAddress, Protocol, UnixAddress
+from mailworker.model import InetAddress, UnixAddress
 from mailworker.process.listeners import BoundListener, Endpoint, Opening, plan_listeners, rehearse
 from tests.support.ports import Ports
 from tests.support.recorded_log import RecordedLog
@@ -31,7 +31,7 @@ def listens(*addresses: str) -> tuple[Listen, ...]:
 
 
 def server(*addresses: str) -> MailServer:
-    return mail_server(Protocol.IMAP, listens=listens(*addresses))
+    return mail_server("imap", listens=listens(*addresses))
 
 
 @pytest.mark.parametrize(

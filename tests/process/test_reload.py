@@ -13,7 +13,6 @@ import pytest
 
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, UnreadableError
-from mailworker.model import Protocol
 from mailworker.process import reading
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.reload import Reload
@@ -120,7 +119,7 @@ def test_certificates_that_take_long_to_load_leave_time_for_others(
 ) -> None:
     """Time for signals, children and the watchdog."""
     monkeypatch.setattr("mailworker.process.cycle._TURN", turn)
-    settings = configuration(*[mail_server(Protocol.IMAP)] * 6)
+    settings = configuration(*[mail_server("imap")] * 6)
     old = Cycle(configuration(), (), RecordedLog().log, Zones(()))
     assert list(Cycle.follow(old, INVOCATION, settings)) == [0.0] * pauses
 

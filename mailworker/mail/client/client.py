@@ -11,7 +11,7 @@ from mailworker.mail.client.address import Networks, client_ip, read_proxy_heade
 from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.client.tls import tls_facts, tls_tlvs
 from mailworker.mail.dialogue.dialogue import Login
-from mailworker.model import Address, AuthMethod, Protocol, ProxyProtocol
+from mailworker.model import Address, AuthMethod, ProxyProtocol
 from mailworker.native.core.sockets import local_address
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_request import AuthRequest, TlsFacts
@@ -69,7 +69,7 @@ class Client:
             attempt,
             self.ip.encode(),
             login.salt,
-            self.host if settings.protocol is Protocol.SMTP else None,
+            self.host if settings.protocol == "smtp" else None,
             self._proxy_header,
             login.envelope,
             None if self.stream.tls is None else self._tls_facts(self.stream.tls, settings),
@@ -81,7 +81,7 @@ class Client:
         password = accepted.password
         if password is None and login.method in _WITH_PASSWORD:
             password = login.password
-        if password is None and settings.protocol is not Protocol.SMTP:
+        if password is None and settings.protocol != "smtp":
             raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
         name = login.name if accepted.login is None else accepted.login
         return Introduction(login, name, password, self.address, self.host, settings.server_name, settings.proxy)

@@ -15,7 +15,7 @@ from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.protocols import PROTOCOLS
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import AuthMethod, Protocol
+from mailworker.model import AuthMethod
 from mailworker.wire.auth_request import SmtpEnvelope
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.secret import Secret
@@ -131,14 +131,14 @@ async def _obey(
             stream.then(*tls_script)
 
 
-def server_of(protocol: Protocol, changes: dict[str, Any]) -> MailServer:
+def server_of(protocol: str, changes: dict[str, Any]) -> MailServer:
     """A server; fields of its DialogueSettings may be among `changes`."""
     fields = {name: value for name, value in changes.items() if name in MailServer.__slots__}
     dialogue = {name: value for name, value in changes.items() if name not in MailServer.__slots__}
     return mail_server(protocol, dialogue=dialogue_settings(protocol, **dialogue), **fields)
 
 
-def check(protocol: Protocol, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def check(protocol: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """The case holds however the network cuts what the client sends."""
     monkeypatch.setattr(Dialogue, "new_salt", lambda _dialogue: SALT)
     server = server_of(protocol, case.settings)
