@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from mailworker.config.blocks import commands as block_commands
-from mailworker.config.load import MODULES
+from mailworker.config.load import rows
+from mailworker.mail.protocols.table import PROTOCOLS
 
-_DIRECTIVES: Final = tuple(command.name for module in MODULES for command in module.COMMANDS) + tuple(
+_DIRECTIVES: Final = tuple(command.name for command in rows(PROTOCOLS)) + tuple(
     command.name for command in block_commands(lambda settings, proxy_settings, protocol: None)
 )
 

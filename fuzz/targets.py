@@ -14,6 +14,7 @@ from typing import Final
 
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, ProtocolError
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.wire import sasl
 from mailworker.wire.auth_response import AuthResponseParser
 from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader, TooLongReply
@@ -161,7 +162,7 @@ def _configure(data: bytes) -> None:
         file.write(data)
         file.flush()
         try:
-            load(Path(file.name), prefix=Path("/nonexistent"), resolve=resolve)
+            load(Path(file.name), protocols=PROTOCOLS, prefix=Path("/nonexistent"), resolve=resolve)
         except ConfigError:
             return
 

@@ -6,14 +6,13 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
 
-from mailworker.config import auth_http, imap, mail, pop3, proxy, realip, smtp, ssl
+from mailworker.config import auth_http, mail, proxy, realip, ssl
 from mailworker.config.command import NONE, Command
-from mailworker.config.dialogue import DialogueSettings
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.listen import ListenDraft
 from mailworker.config.merge import merged
+from mailworker.config.protocol import ProtocolsDraft
 from mailworker.config.proxy import ProxySettings
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.settings import MailServer
@@ -22,12 +21,6 @@ from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 
 OnTls = Callable[[SslSettings | None, ProxySslSettings | None, str], None]
-
-_DIALOGUES: Final[dict[str, Callable[[Scope, Scope], DialogueSettings]]] = {
-    "imap": imap.freeze,
-    "pop3": pop3.freeze,
-    "smtp": smtp.freeze,
-}
 
 
 @dataclass(slots=True)
@@ -84,7 +77,7 @@ def _freeze(parser: Parser, mail_scope: Scope, on_tls: OnTls) -> tuple[MailServe
     servers = [_Server(scope, mail_scope) for scope in mail_scope.draft(ServersDraft).scopes]
     for server in servers:
         server.merge_tls(parser, on_tls)
-    return tuple(server.freeze() for server in servers)
+    return tuple(server.freeze(parser) for server in servers)
 
 
 class _Server:
@@ -111,7 +104,7 @@ class _Server:
         self._proxy = proxy.freeze(parser, self._scope, self._mail_scope)
         on_tls(self._tls_settings, self._proxy.ssl, self._protocol)
 
-    def freeze(self) -> MailServer:
+    def freeze(self, parser: Parser) -> MailServer:
         """The server. Where its error log is that of the main context it is empty, for that may follow after `mail`."""
         scopes = self._scope, self._mail_scope
         core, tls = self._core, self._tls
@@ -129,7 +122,7 @@ class _Server:
             resolver=replace(core.resolver, timeout=core.resolver_timeout),
             starttls=tls.starttls,
             ssl=self._tls_settings,
-            dialogue=_DIALOGUES[self._protocol](*scopes),
+            dialogue=parser.main.draft(ProtocolsDraft).known[self._protocol].freeze(*scopes),
             auth_http=authentication,
             proxy=self._proxy,
             real_ip_from=realip.freeze(*scopes),

@@ -11,6 +11,7 @@ from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.command import ONE_OR_MORE, Command
 from mailworker.config.drafts import UNSET, Context
 from mailworker.config.mail import MailCoreDraft
+from mailworker.config.protocol import ProtocolsDraft
 from mailworker.config.ssl import SslDraft
 from mailworker.config.tree import Parser
 from mailworker.model import Address, InetAddress
@@ -43,15 +44,6 @@ class Listen:
     reuseport: bool = False
 
 
-_PORTS: Final = {
-    143: "imap",
-    993: "imap",
-    110: "pop3",
-    995: "pop3",
-    25: "smtp",
-    465: "smtp",
-    587: "smtp",
-}
 _WILDCARDS: Final = ("0.0.0.0", "::")
 
 
@@ -95,7 +87,7 @@ def _set_listen(parser: Parser) -> None:
         raise parser.error(f'{reason} in "{text}" of the "listen" directive') from reason
     core = parser.scope.draft(MailCoreDraft)
     if core.protocol is UNSET:
-        core.protocol = _PORTS.get(url.port, UNSET)
+        core.protocol = parser.main.draft(ProtocolsDraft).of_port(url.port) or UNSET
     listen = Listen(url.addresses[0])
     for word in parser.words[2:]:
         listen = _with_parameter(parser, listen, word)

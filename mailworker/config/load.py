@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,32 +11,36 @@ from mailworker.config import (
     blocks,
     core,
     events,
-    imap,
     listen,
     mail,
-    pop3,
     proxy,
     proxy_ssl,
     realip,
-    smtp,
     ssl,
 )
 from mailworker.config.addresses import Resolve, system_addresses
 from mailworker.config.blocks import MailBlock, OnTls
-from mailworker.config.command import CommandTable
+from mailworker.config.command import Command, CommandTable
 from mailworker.config.logs import LogTarget
+from mailworker.config.protocol import ProtocolModule, ProtocolsDraft
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.tree import Parser, Warn
 from mailworker.config.zones import ZonesDraft
 
-MODULES = (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, proxy_ssl, realip)
-"""Whose COMMANDS a configuration may hold, but for the blocks."""
+_MODULES = (core, events, mail, listen, ssl, auth_http, proxy, proxy_ssl, realip)
+
+
+def rows(protocols: Mapping[str, ProtocolModule]) -> list[Command]:
+    """What a configuration may hold but for the blocks: the COMMANDS of all modules, those of protocols last."""
+    commands = (*(module.COMMANDS for module in _MODULES), *(protocol.commands for protocol in protocols.values()))
+    return [command for module in commands for command in module]
 
 
 def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     path: Path,
     *,
     prefix: Path,
+    protocols: Mapping[str, ProtocolModule],
     globals_: str = "",
     error_log: Path | None = core.ERROR_LOG,
     resolve: Resolve = system_addresses,
@@ -46,8 +50,9 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
 ) -> Settings:
     """Read `path` and all that it includes.
 
-    `prefix` is the folder of logs and pid files; `globals_` is the text of -g, `error_log` the log of -e (None:
-    stderr), which takes effect where the configuration names no file. Host names go through `resolve`.
+    `prefix` is the folder of logs and pid files; `protocols` are those that can be served, by their names. `globals_`
+    is the text of -g, `error_log` the log of -e (None: stderr), which takes effect where the configuration names no
+    file. Host names go through `resolve`.
 
     `on_tls` is called with the TLS settings of every server and of its backends (None without TLS) and its protocol,
     in turn, when nginx would make its TLS context, so a ConfigError of the caller's comes in nginx's order.
@@ -56,9 +61,9 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
 
     Raises ConfigError.
     """
-    rows = [command for module in MODULES for command in module.COMMANDS]
-    table = CommandTable([*rows, *blocks.commands(on_tls)])
+    table = CommandTable([*rows(protocols), *blocks.commands(on_tls)])
     parser = Parser(path, prefix, table.handle, resolve, on_warning)
+    parser.main.draft(ProtocolsDraft).known = protocols
     if globals_:
         parser.parse_text(globals_)
     parser.parse_file(str(path))

@@ -12,6 +12,7 @@ from mailworker.config import logs, slots
 from mailworker.config.command import ONE, ONE_OR_MORE, Command
 from mailworker.config.drafts import UNSET, Context
 from mailworker.config.logs import LogTarget
+from mailworker.config.protocol import ProtocolsDraft
 from mailworker.config.resolver import ResolverSettings, read_resolver
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
@@ -46,13 +47,10 @@ DEFAULTS: Final = MailCoreDraft(
 )
 
 
-_PROTOCOLS: Final = ("imap", "pop3", "smtp")
-
-
 def _set_protocol(parser: Parser) -> None:
     """In lower case only; may be repeated, the last one wins."""
     name = parser.words[1]
-    if name not in _PROTOCOLS:
+    if name not in parser.main.draft(ProtocolsDraft).known:
         raise parser.error(f'unknown protocol "{name}"')
     parser.scope.draft(MailCoreDraft).protocol = name
 

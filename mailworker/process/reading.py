@@ -26,6 +26,7 @@ from mailworker.config.ssl import SslSettings
 from mailworker.errors import ConfigError, StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log, OpenFiles, open_logs
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import Level, UnixAddress
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Invocation
@@ -186,6 +187,7 @@ def _read(invocation: Invocation, tell: Tell) -> Settings:
 
     return load(
         invocation.configuration,
+        protocols=PROTOCOLS,
         prefix=invocation.prefix,
         globals_=invocation.globals,
         error_log=invocation.error_log,

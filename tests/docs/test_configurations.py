@@ -12,6 +12,7 @@ import pytest
 from mailworker import config
 from mailworker.config.load import load
 from mailworker.config.settings import Settings
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import InetAddress
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ mail {
 def load_text(folder: Path, text: str) -> Settings:
     path = folder / "mailworker.conf"
     path.write_text(text, encoding="utf-8")
-    return load(path, prefix=folder)
+    return load(path, protocols=PROTOCOLS, prefix=folder)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -58,7 +59,7 @@ def test_what_documents_show_loads_without_a_warning(tmp_path: Path, text: str) 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_what_is_shipped_loads_without_a_warning(path: Path, tmp_path: Path) -> None:
-    settings = load(path, prefix=tmp_path)
+    settings = load(path, protocols=PROTOCOLS, prefix=tmp_path)
     assert settings.servers
     assert settings.warnings == ()
 

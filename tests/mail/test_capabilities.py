@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.mail.capabilities import capabilities, mechanisms
-from mailworker.mail.protocols import PROTOCOLS
+from mailworker.mail.capabilities import mechanisms
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import AuthMethod, Starttls
 from tests.mail.dialogue.dialogues import converse, server_of
 from tests.support.memory_stream import MemoryStream, MemoryTls
@@ -37,7 +37,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("starttls", Starttls)
 def test_layouts(protocol: str, starttls: Starttls) -> None:
     dialogue = dialogue_settings(protocol, auth=ALL, capabilities=(b"IMAP4", b"user"))
-    built = capabilities(mail_server(protocol, dialogue=dialogue, starttls=starttls))
+    built = PROTOCOLS[protocol].capabilities(mail_server(protocol, dialogue=dialogue, starttls=starttls))
     assert built.clear == LAYOUTS[protocol][list(Starttls).index(starttls)]
     assert built.secure == LAYOUTS[protocol][0]
 

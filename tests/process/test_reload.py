@@ -13,6 +13,7 @@ import pytest
 
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, UnreadableError
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.process import reading
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.reload import Reload
@@ -174,7 +175,7 @@ def test_all_settings_come_over_as_they_were_read(tmp_path: Path) -> None:
             time.sleep(next(steps))
     except StopIteration as end:
         settings = end.value
-    assert settings == load(path, prefix=tmp_path, globals_="pid here;", error_log=None)
+    assert settings == load(path, protocols=PROTOCOLS, prefix=tmp_path, globals_="pid here;", error_log=None)
     assert log.lines == [f"[{level.name.lower()}] {text}" for level, text in settings.warnings] != []
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from mailworker.model import AuthMethod, Starttls
-from tests.mail.dialogue.dialogues import ALL_METHODS, OVER, Case, check, names, plain
+from tests.mail.dialogue.dialogues import ALL_METHODS, OVER, Case, check, converse, names, plain, server_of
+from tests.support.memory_stream import MemoryStream
 
 NO = b"refused\r\n"
 BAD = b" BAD invalid command\r\n"
@@ -222,3 +223,9 @@ def test_mechanisms_are_advertised_in_nginx_order(
     words = b"".join(b" AUTH=" + name for name in names.split())
     heard = CAPABILITY + words + b"\r\na OK completed\r\n"
     check("imap", Case("", b"a CAPABILITY\r\n", heard, settings={"auth": auth}), monkeypatch)
+
+
+@pytest.mark.parametrize("command", [b"LOGIN u p", b"AUTHENTICATE PLAIN AHUAcA==", b"AUTHENTICATE PLAIN\r\nAHUAcA=="])
+def test_a_login_carries_the_tag_of_its_command(command: bytes) -> None:
+    outcome = converse(server_of("imap", {}), MemoryStream(b"a NOOP\r\nb2 " + command + b"\r\n"))
+    assert (outcome.logins, outcome.told) == ([plain(b"u", b"p")], [(b"b2", b"", False)])

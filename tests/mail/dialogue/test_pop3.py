@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.mail.dialogue.dialogue import Login
 from mailworker.model import AuthMethod, Starttls
+from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 from tests.mail.dialogue.dialogues import ALL_METHODS, OVER, SALT, Case, check, converse, names, plain, server_of
 from tests.support.memory_stream import MemoryStream

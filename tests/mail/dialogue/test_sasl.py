@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from mailworker.mail.dialogue.dialogue import Login
-from mailworker.mail.protocols import PROTOCOLS
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
+from mailworker.wire.login import Login
 from tests.mail.dialogue.dialogues import (
     ALL_METHODS,
     OAUTH,

@@ -238,3 +238,19 @@ def test_the_greeting_comes_at_once_without_a_delay() -> None:
     stream = MemoryStream()
     converse(server_of("smtp", {}), stream)
     assert stream.output == b"220 mail.example.com ESMTP ready\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "helo", "esmtp"),
+    [
+        (b"", b"", False),
+        (b"HELO a\r\n", b"a", False),
+        (b"EHLO a\r\n", b"a", True),
+        (b"EHLO a\r\nHELO b\r\n", b"b", True),
+        (b"EHLO a\r\nEHLO\r\n", b"a", True),
+    ],
+)
+def test_a_login_carries_the_last_helo_and_whether_there_was_an_ehlo(said: bytes, helo: bytes, esmtp: bool) -> None:
+    auth, sender = b"AUTH PLAIN AHUAcA==\r\n", b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\n"
+    outcome = converse(server_of("smtp", NONE), MemoryStream(said + auth + sender))
+    assert outcome.told == [(b"", helo, esmtp)] * 2
