@@ -11,11 +11,9 @@ from mailworker.mail.client.client import Client
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.tls.backend import TlsPeer
-from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, Reply, SmtpReplyReader
+from mailworker.wire.backend import Reply, ReplyReader
 from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
-
-ReplyReader = ImapReplyReader | Pop3ReplyReader | SmtpReplyReader
 
 _READING = "reading response from upstream"
 

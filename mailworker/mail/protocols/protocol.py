@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from mailworker.config.protocol import ProtocolModule
 from mailworker.config.settings import MailServer
 from mailworker.event.stream import Stream
-from mailworker.mail.backend.backend import Backend, ReplyReader
+from mailworker.mail.backend.backend import Backend
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.dialogue.dialogue import AnyDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Starttls
 from mailworker.tls.backend import TlsPeer
+from mailworker.wire.backend import ReplyReader
 from mailworker.wire.login import Login
 
 
