@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from mailworker.config.load import directives
+from mailworker.mail.protocols.table import PROTOCOLS
 
 WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "imap": ("LOGIN", "AUTHENTICATE", "PLAIN", "STARTTLS", "CAPABILITY", "NOOP", "LOGOUT", "{1}\r\n", "{1+}\r\n",
@@ -21,7 +22,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
              "Auth-User: ", "Auth-Pass: ", "Auth-Error-Code: ", "Auth-Error-SASL: ", "\r\n", "127.0.0.1"),
     "backend": ("* OK", "* BYE", "* bye", "+ ", "+\r\n", "a OK", "a Ok", "+OK", "-ERR", "220 ", "250-", "250 ", "\r\n"),
     "dns": ("\xc0\x0c", "\0\1\0\1", "\0\5\0\1", "\0\x0c\0\1", "\0\x1c\0\1", "\0\4"),
-    "config": (*(each.name for each in directives()), "{", "}", ";", "on", "off", "127.0.0.1:143", "unix:/a",
+    "config": (*(each.name for each in directives(PROTOCOLS)), "{", "}", ";", "on", "off", "127.0.0.1:143", "unix:/a",
                "shared:a:1m", "plain", "TLSv1.2"),
 }  # fmt: skip
 

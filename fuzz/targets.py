@@ -14,9 +14,10 @@ from typing import Final
 
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, ProtocolError
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.wire import sasl
 from mailworker.wire.auth_response import AuthResponseParser
-from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader, TooLongReply
+from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, ReplyReader, SmtpReplyReader, TooLongReply
 from mailworker.wire.confidential import without_response, without_secrets
 from mailworker.wire.dns import Query, Question, RecordType, to_name
 from mailworker.wire.imap import ImapParser
@@ -27,7 +28,6 @@ from tests.config.conftest import resolve
 from tests.wire.corpus import Parser, run
 
 Target = Callable[[bytes], None]
-ReplyReader = ImapReplyReader | Pop3ReplyReader | SmtpReplyReader
 
 # Small, so that bytes reach them.
 _COMMAND_LIMIT = 96
@@ -161,7 +161,7 @@ def _configure(data: bytes) -> None:
         file.write(data)
         file.flush()
         try:
-            load(Path(file.name), prefix=Path("/nonexistent"), resolve=resolve)
+            load(Path(file.name), protocols=PROTOCOLS, prefix=Path("/nonexistent"), resolve=resolve)
         except ConfigError:
             return
 

@@ -1,4 +1,4 @@
-"""The words that all of mailworker shares: addresses, protocols, ways to log in, severities."""
+"""The words that all of mailworker shares: addresses, ways to log in, severities."""
 
 from __future__ import annotations
 
@@ -19,16 +19,6 @@ class Level(IntEnum):
     NOTICE = 6
     INFO = 7
     DEBUG = 8
-
-
-class Protocol(Enum):
-    """The mail protocols; the value is nginx's name of it, in `protocol`, Auth-Protocol and ALPN."""
-
-    __hash__ = object.__hash__  # Enum's is written in Python, and every login looks some up
-
-    IMAP = "imap"
-    POP3 = "pop3"
-    SMTP = "smtp"
 
 
 class AuthMethod(IntFlag):

@@ -6,33 +6,22 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
 
 from mailworker.config import auth_http, proxy, realip, ssl
 from mailworker.config.command import NONE, Command
-from mailworker.config.dialogue import DialogueSettings
-from mailworker.config.drafts import UNSET, Context, Draft, Scope
-from mailworker.config.imap import ImapDraft
+from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.listen import ListenDraft
 from mailworker.config.mail import MailCoreDraft
-from mailworker.config.pop3 import Pop3Draft
+from mailworker.config.protocol import ProtocolsDraft
 from mailworker.config.proxy import ProxySettings
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.rows import frozen, merged
 from mailworker.config.settings import MailServer
-from mailworker.config.smtp import SmtpDraft
 from mailworker.config.ssl import SslDraft, SslSettings
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
-from mailworker.model import Protocol
 
-OnTls = Callable[[SslSettings | None, ProxySslSettings | None, Protocol], None]
-
-_DIALOGUES: Final[dict[Protocol, type[Draft]]] = {
-    Protocol.IMAP: ImapDraft,
-    Protocol.POP3: Pop3Draft,
-    Protocol.SMTP: SmtpDraft,
-}
+OnTls = Callable[[SslSettings | None, ProxySslSettings | None, str], None]
 
 
 @dataclass(slots=True)
@@ -123,7 +112,6 @@ class _Server:
         authentication = auth_http.freeze(parser, *scopes)
         if authentication is None:
             raise ConfigError('no "auth_http" is defined for server', self._scope.opened_at)
-        dialogue = merged(_DIALOGUES[self._protocol], *scopes)
         return frozen(
             MailServer,
             core,
@@ -134,7 +122,7 @@ class _Server:
             resolver=replace(core.resolver, timeout=core.resolver_timeout),
             starttls=tls.starttls,
             ssl=self._tls_settings,
-            dialogue=frozen(DialogueSettings, dialogue, parser, f"{self._protocol.value}_"),
+            dialogue=parser.main.draft(ProtocolsDraft).known[self._protocol].freeze(parser, *scopes),
             auth_http=authentication,
             proxy=self._proxy,
             real_ip_from=realip.freeze(*scopes),

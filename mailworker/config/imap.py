@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from mailworker.config.command import ONE, ONE_OR_MORE
 from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods
 from mailworker.config.drafts import BOTH
-from mailworker.config.rows import commands, row
+from mailworker.config.rows import row
 from mailworker.config.slots import FLAG, size
 from mailworker.config.values import BUFFER, PAGE
 from mailworker.model import AuthMethod
@@ -22,6 +21,3 @@ class ImapDraft:
     imap_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ("IMAP4", "IMAP4rev1", "UIDPLUS"))
     imap_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, auth_methods(SASL), (AuthMethod.PLAIN,))
     imap_greeting_capabilities: bool = row(BOTH, ONE, FLAG, False)
-
-
-COMMANDS: Final = commands(ImapDraft)

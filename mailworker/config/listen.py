@@ -11,11 +11,12 @@ from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.command import ONE_OR_MORE
 from mailworker.config.drafts import UNSET, Context
 from mailworker.config.mail import MailCoreDraft
+from mailworker.config.protocol import ProtocolsDraft
 from mailworker.config.rows import Value, commands, row
 from mailworker.config.slots import present
 from mailworker.config.ssl import SslDraft
 from mailworker.config.tree import Parser
-from mailworker.model import Address, InetAddress, Protocol
+from mailworker.model import Address, InetAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,6 @@ class Endpoint:
     server: int
 
 
-_PORTS: Final = {
-    143: Protocol.IMAP,
-    993: Protocol.IMAP,
-    110: Protocol.POP3,
-    995: Protocol.POP3,
-    25: Protocol.SMTP,
-    465: Protocol.SMTP,
-    587: Protocol.SMTP,
-}
 _WILDCARDS: Final = ("0.0.0.0", "::")
 
 
@@ -109,7 +101,7 @@ def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, .
         raise parser.error(f'{reason} in "{text}" of the "listen" directive') from reason
     core = parser.scope.draft(MailCoreDraft)
     if core.protocol is UNSET:
-        core.protocol = _PORTS.get(url.port, UNSET)
+        core.protocol = parser.main.draft(ProtocolsDraft).of_port(url.port) or UNSET
     listen = Listen(url.addresses[0])
     for word in parser.words[2:]:
         listen = _with_parameter(parser, listen, word)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -12,44 +12,43 @@ from mailworker.config import (
     blocks,
     core,
     events,
-    imap,
     listen,
     mail,
-    pop3,
     proxy,
     proxy_ssl,
     realip,
-    smtp,
     ssl,
 )
 from mailworker.config.addresses import Resolve, system_addresses
 from mailworker.config.blocks import MailBlock, OnTls
 from mailworker.config.command import Command, CommandTable
 from mailworker.config.logs import LogTarget
+from mailworker.config.protocol import ProtocolModule, ProtocolsDraft
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import Parser, Warn
 from mailworker.config.zones import ZonesDraft
-from mailworker.model import Protocol
 
-MODULES: Final = (core, events, mail, listen, ssl, pop3, imap, smtp, auth_http, proxy, proxy_ssl, realip)
-"""Whose COMMANDS a configuration may hold, but for the blocks."""
+MODULES: Final = (core, events, mail, listen, ssl, auth_http, proxy, proxy_ssl, realip)
+"""Whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 
 
-def _take_any_tls(settings: SslSettings | None, proxy_settings: ProxySslSettings | None, protocol: Protocol) -> None:
+def _take_any_tls(settings: SslSettings | None, proxy_settings: ProxySslSettings | None, protocol: str) -> None:
     pass
 
 
-def directives(on_tls: OnTls = _take_any_tls) -> tuple[Command, ...]:
+def directives(protocols: Mapping[str, ProtocolModule], on_tls: OnTls = _take_any_tls) -> tuple[Command, ...]:
     """Every directive: its name, where it may stand, how many words it takes, and what holds without it."""
-    return (*(command for module in MODULES for command in module.COMMANDS), *blocks.commands(on_tls))
+    modules = (*(module.COMMANDS for module in MODULES), *(protocol.commands for protocol in protocols.values()))
+    return (*(command for commands in modules for command in commands), *blocks.commands(on_tls))
 
 
 def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     path: Path,
     *,
     prefix: Path,
+    protocols: Mapping[str, ProtocolModule],
     globals_: str = "",
     error_log: Path | None = core.ERROR_LOG,
     resolve: Resolve = system_addresses,
@@ -59,8 +58,9 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
 ) -> Settings:
     """Read `path` and all that it includes.
 
-    `prefix` is the folder of logs and pid files; `globals_` is the text of -g, `error_log` the log of -e (None:
-    stderr), which takes effect where the configuration names no file. Host names go through `resolve`.
+    `prefix` is the folder of logs and pid files; `protocols` are those that can be served, by their names. `globals_`
+    is the text of -g, `error_log` the log of -e (None: stderr), which takes effect where the configuration names no
+    file. Host names go through `resolve`.
 
     `on_tls` is called with the TLS settings of every server and of its backends (None without TLS) and its protocol,
     in turn, when nginx would make its TLS context, so a ConfigError of the caller's comes in nginx's order.
@@ -69,7 +69,9 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
 
     Raises ConfigError.
     """
-    parser = Parser(path, prefix, CommandTable(directives(on_tls)).handle, resolve, on_warning)
+    table = CommandTable(directives(protocols, on_tls))
+    parser = Parser(path, prefix, table.handle, resolve, on_warning)
+    parser.main.draft(ProtocolsDraft).known = protocols
     if globals_:
         parser.parse_text(globals_)
     parser.parse_file(str(path))

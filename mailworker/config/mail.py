@@ -11,21 +11,20 @@ from typing import Final
 from mailworker.config.command import ONE, ONE_OR_MORE
 from mailworker.config.drafts import BOTH, Context
 from mailworker.config.logs import ERROR_LOGS, LogTarget
+from mailworker.config.protocol import ProtocolsDraft
 from mailworker.config.resolver import RESOLVER, ResolverSettings
 from mailworker.config.rows import Value, commands, row
 from mailworker.config.slots import MILLISECONDS, STRING, number
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
-from mailworker.model import Protocol
 
 
-def _take_protocol(parser: Parser, _: object) -> Protocol:
+def _take_protocol(parser: Parser, _: object) -> str:
     """In lower case only; may be repeated, the last one wins."""
     name = parser.words[1]
-    protocol = next((protocol for protocol in Protocol if protocol.value == name), None)
-    if protocol is None:
+    if name not in parser.main.draft(ProtocolsDraft).known:
         raise parser.error(f'unknown protocol "{name}"')
-    return protocol
+    return name
 
 
 @dataclass(slots=True)
@@ -35,7 +34,7 @@ class MailCoreDraft:
     `error_log` None is the main context's, `server_name` empty is the host's name.
     """
 
-    protocol: Protocol | None = row(Context.SERVER, ONE, Value(_take_protocol), None)
+    protocol: str | None = row(Context.SERVER, ONE, Value(_take_protocol), None)
     server_name: str = row(BOTH, ONE, STRING, "", spelled="hostname")
     timeout: float = row(BOTH, ONE, MILLISECONDS, 60.0)
     max_errors: int = row(BOTH, ONE, number(ANY), 5)

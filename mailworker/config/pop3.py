@@ -8,7 +8,7 @@ from typing import Final
 from mailworker.config.command import ONE, ONE_OR_MORE
 from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods
 from mailworker.config.drafts import BOTH
-from mailworker.config.rows import commands, row
+from mailworker.config.rows import row
 from mailworker.config.slots import size
 from mailworker.config.tree import Parser
 from mailworker.config.values import BUFFER
@@ -36,6 +36,3 @@ class Pop3Draft:
     pop3_client_buffer: int = row(BOTH, ONE, size(BUFFER), _CLIENT_BUFFER)
     pop3_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ("TOP", "USER", "UIDL"))
     pop3_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, _AUTH, (AuthMethod.PLAIN,))
-
-
-COMMANDS: Final = commands(Pop3Draft)

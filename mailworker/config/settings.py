@@ -21,7 +21,7 @@ from mailworker.config.resolver import ResolverSettings
 from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import SecretFile
 from mailworker.config.zones import SharedZone
-from mailworker.model import Level, Protocol, Starttls
+from mailworker.model import Level, Starttls
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class MailServer:
     """
 
     listens: tuple[Listen, ...]
-    protocol: Protocol
+    protocol: str
     server_name: bytes
     timeout: float
     max_errors: int

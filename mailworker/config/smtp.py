@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from mailworker.config.command import ONE, ONE_OR_MORE
 from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods
 from mailworker.config.drafts import BOTH
-from mailworker.config.rows import commands, row
+from mailworker.config.rows import row
 from mailworker.config.slots import MILLISECONDS, size
 from mailworker.config.values import BUFFER, PAGE
 from mailworker.model import AuthMethod
@@ -24,6 +23,3 @@ class SmtpDraft:
     smtp_auth: tuple[AuthMethod, ...] = row(
         BOTH, ONE_OR_MORE, auth_methods(SASL | AuthMethod.NONE), (AuthMethod.PLAIN, AuthMethod.LOGIN)
     )
-
-
-COMMANDS: Final = commands(SmtpDraft)

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator
 
 from mailworker.config.settings import MailServer
 from mailworker.demo.account import PASSWORD, USER
-from mailworker.model import InetAddress, Protocol, Starttls
+from mailworker.model import InetAddress, Starttls
 
 _LOGIN = f"{USER.decode('ascii')}:{PASSWORD.decode('ascii')}"
 _LETTER = r"printf 'Subject: Hello\r\n\r\nIt works.\r\n'"
 _ENVELOPE = "--mail-from me@example.com --mail-rcpt demo@example.com -T -"
 
 _CURL = {
-    Protocol.IMAP: "curl -k{tls} -u {login} 'imap{s}://{address}/INBOX;MAILINDEX=1'",
-    Protocol.POP3: "curl -k{tls} -u {login} pop3{s}://{address}/1",
-    Protocol.SMTP: "{letter} | curl -sSk{tls} -u {login} smtp{s}://{address} {envelope} && echo sent",
+    "imap": "curl -k{tls} -u {login} 'imap{s}://{address}/INBOX;MAILINDEX=1'",
+    "pop3": "curl -k{tls} -u {login} pop3{s}://{address}/1",
+    "smtp": "{letter} | curl -sSk{tls} -u {login} smtp{s}://{address} {envelope} && echo sent",
 }
 _OPENSSL = "openssl s_client -quiet -crlf{tls} -connect {address}"
 
@@ -30,11 +30,11 @@ def examples(servers: Iterable[MailServer]) -> Iterator[str]:
                 yield _curl(server.protocol, str(listen.address), implicit=True)
             elif server.starttls is not Starttls.OFF:
                 yield _curl(server.protocol, str(listen.address), implicit=False)
-                starttls = f" -starttls {server.protocol.value}"
+                starttls = f" -starttls {server.protocol}"
                 yield _OPENSSL.format(tls=starttls, address=listen.address)
 
 
-def _curl(protocol: Protocol, address: str, *, implicit: bool) -> str:
+def _curl(protocol: str, address: str, *, implicit: bool) -> str:
     return _CURL[protocol].format(
         tls="" if implicit else " --ssl-reqd",
         s="s" if implicit else "",

@@ -26,6 +26,7 @@ from mailworker.demo.prefix import prepare_prefix
 from mailworker.demo.proxy import Proxy
 from mailworker.demo.smtp import SmtpFactory
 from mailworker.errors import ConfigError, StartError
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import InetAddress
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         configuration = prepare_prefix(options.prefix, options.configuration)
-        settings = load(configuration, prefix=options.prefix)
+        settings = load(configuration, protocols=PROTOCOLS, prefix=options.prefix)
         demand_free_ports(settings.servers, options.configuration)
         demo = Demo(reactor, options.prefix, settings)
         demo.listen()

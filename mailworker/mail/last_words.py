@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mailworker.errors import OutOfConnections, Party, PeerError, ProtocolError
 from mailworker.mail.backend.backend import Unsafe
-from mailworker.mail.dialogue.dialogue import Dialogue
+from mailworker.mail.dialogue.dialogue import AnyDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Level
 from mailworker.wire.backend import InvalidReply
 
 
-def explain(error: Exception, dialogue: Dialogue[Any], server: Server, log: SessionLog) -> bytes | None:
+def explain(error: Exception, dialogue: AnyDialogue, server: Server, log: SessionLog) -> bytes | None:
     """Log why the session ends; gives what the client is told, None where it is not there to be told."""
     if isinstance(error, PeerError):
         return _blame(error, dialogue, server, log)
@@ -24,7 +22,7 @@ def explain(error: Exception, dialogue: Dialogue[Any], server: Server, log: Sess
     return dialogue.internal_error
 
 
-def _blame(error: PeerError, dialogue: Dialogue[Any], server: Server, log: SessionLog) -> bytes | None:
+def _blame(error: PeerError, dialogue: AnyDialogue, server: Server, log: SessionLog) -> bytes | None:
     if isinstance(error, Unsafe):
         log.write(Level.INFO if error.known else Level.ERROR, str(error))
         return error.answer

@@ -8,7 +8,7 @@ from mailworker.config.settings import MailServer
 from mailworker.log.log import Log
 from mailworker.mail.authentication.auth_http import AuthHttp
 from mailworker.mail.authentication.authenticator import Authenticator
-from mailworker.mail.capabilities import Capabilities, capabilities
+from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.once import Once
 from mailworker.model import Starttls
@@ -44,7 +44,7 @@ class Server:
         "told",
     )
 
-    def __init__(self, settings: MailServer, log: Log, tls: ServerTls) -> None:
+    def __init__(self, settings: MailServer, log: Log, tls: ServerTls, capabilities: Capabilities) -> None:
         self.settings = settings
         self.log = log
         self.tls, self.backend_tls = tls
@@ -52,7 +52,7 @@ class Server:
         self.client_resolver: Resolver | None = None
         self.backend_resolver: Resolver | None = None
         self.authenticator: Authenticator = AuthHttp(settings.auth_http, names=bool(settings.resolver.servers))
-        self.capabilities: Capabilities = capabilities(settings)
+        self.capabilities = capabilities
         self.told = Once()
 
     @property

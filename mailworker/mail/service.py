@@ -22,11 +22,12 @@ from mailworker.log.log import Log
 from mailworker.mail.client.address import is_among
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import Resolver, new_resolver
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import Address, Level, Protocol
+from mailworker.model import Address, Level
 from mailworker.native.core.sockets import local_address
 
 
@@ -63,7 +64,7 @@ class MailService:
         self._bound = listeners
         self._log = log
         self._servers = [
-            Server(server, server_log, context)
+            Server(server, server_log, context, PROTOCOLS[server.protocol].capabilities(server))
             for server, server_log, context in zip(settings.servers, server_logs, contexts, strict=True)
         ]
         self._listeners: list[Listener] = []
@@ -80,7 +81,7 @@ class MailService:
     def _make_resolvers(self) -> None:
         """Two for each `resolver` directive, so that strangers who connect keep out no name of a backend.
 
-        Only SMTP servers tell others of a client's name.
+        Others are told of a client's name in some protocols only.
         """
         of_backends: dict[ResolverSettings, Resolver] = {}
         of_clients: dict[ResolverSettings, Resolver] = {}
@@ -88,7 +89,7 @@ class MailService:
             settings = server.settings.resolver
             if settings.servers:
                 server.backend_resolver = self._share(of_backends, settings)
-                if server.settings.protocol is Protocol.SMTP:
+                if PROTOCOLS[server.settings.protocol].tells_host:
                     server.client_resolver = self._share(of_clients, settings)
 
     def _share(self, resolvers: dict[ResolverSettings, Resolver], settings: ResolverSettings) -> Resolver:

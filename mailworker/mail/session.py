@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, TimedOut, escape
 from mailworker.event.connections import Connections
@@ -13,16 +12,17 @@ from mailworker.mail.backend.named import connect_by_name
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import find_host
 from mailworker.mail.client.tls import certificate_refusal
-from mailworker.mail.dialogue.dialogue import Dialogue, Login, StartTls
+from mailworker.mail.dialogue.dialogue import AnyDialogue, StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.last_words import explain
-from mailworker.mail.protocols import PROTOCOLS
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, InetAddress, ProxyProtocol
 from mailworker.native.core import sockets
 from mailworker.wire.auth_response import Accepted, BackendName, InvalidResponse, Rejected
+from mailworker.wire.login import Login
 
 # Seconds that a client gets to answer our close_notify (nginx's lingering of TLS connections).
 _GOODBYE_TIMEOUT = 3.0
@@ -38,6 +38,7 @@ class Session:
         "_connections",
         "_dialogue",
         "_log",
+        "_protocol",
         "_relays",
         "_server",
         "_stream",
@@ -52,7 +53,8 @@ class Session:
         self._connections = connections
         self._relays = relays
         self._log = log
-        self._dialogue: Dialogue[Any] = PROTOCOLS[server.settings.protocol].dialogue(self._stream, server, self._log)
+        self._protocol = PROTOCOLS[server.settings.protocol]
+        self._dialogue: AnyDialogue = self._protocol.dialogue(self._stream, server, self._log)
         self._backend: SocketStream | None = None
         self._attempts = 0
 
@@ -161,7 +163,9 @@ class Session:
         authenticator = self._server.authenticator
         if self._log.verbose:
             self._log.debug(f"asking {authenticator.name}, method {login.method.name}, attempt {self._attempts}")
-        request = self._client.auth_request(login, self._attempts, self._server.settings)
+        request = self._client.auth_request(
+            login, self._attempts, self._server.settings, tells_host=self._protocol.tells_host
+        )
         try:
             verdict = await authenticator.authenticate(self._connections, request, self._dialogue.pause)
         except InvalidResponse as error:
@@ -179,7 +183,9 @@ class Session:
     async def _log_in(self, login: Login, accepted: Accepted) -> None:
         """Log in at the backend and leave the rest to a relay."""
         settings, tls = self._server.settings, self._server.backend_tls
-        who = self._client.introduction(login, accepted, settings)
+        login.adopt(accepted)
+        if login.password is None and self._protocol.needs_password:
+            raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
         address, name = accepted.address, None
         if isinstance(address, BackendName):
             name, resolver = address.name, self._server.backend_resolver
@@ -196,12 +202,11 @@ class Session:
         if settings.proxy.proxy_protocol is not ProxyProtocol.OFF:
             self._log.action = "sending PROXY protocol header to upstream"
             await stream.write(self._client.proxy_protocol(settings.proxy.proxy_protocol))
-        protocol = PROTOCOLS[settings.protocol]
-        backend = Backend(stream, protocol.reply_reader(settings.proxy.buffer), settings.proxy.buffer, self._log)
+        backend = Backend(stream, self._protocol.reply_reader, self._client, self._server, self._log)
         if tls is None:
-            reply = await protocol.log_in(backend, self._dialogue, who)
+            reply = await self._protocol.log_in(backend, login)
         else:
-            reply = await protocol.log_in_over_tls(backend, self._dialogue, who, tls.peer(address, name))
+            reply = await self._protocol.log_in_over_tls(backend, login, tls.peer(address, name))
         self._log.action = None
         self._log.info("client logged in")
         self._backend = None

@@ -15,6 +15,7 @@ from mailworker.config.settings import Settings
 from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.model import Level
@@ -241,6 +242,7 @@ def load_settings(
     """Read the configuration alone; raises ConfigError. Warnings go to `log`."""
     return load(
         invocation.configuration,
+        protocols=PROTOCOLS,
         prefix=invocation.prefix,
         globals_=invocation.globals,
         error_log=invocation.error_log,

@@ -26,7 +26,8 @@ from mailworker.config.ssl import SslSettings
 from mailworker.errors import ConfigError, StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log, OpenFiles, open_logs
-from mailworker.model import Level, Protocol, UnixAddress
+from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.model import Level, UnixAddress
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Invocation
 from mailworker.process.system.titles import title_reader
@@ -185,12 +186,13 @@ def _read(invocation: Invocation, tell: Tell) -> Settings:
         tell(_READING)
         return addresses
 
-    def add(settings: SslSettings | None, backends: ProxySslSettings | None, protocol: Protocol) -> None:
+    def add(settings: SslSettings | None, backends: ProxySslSettings | None, protocol: str) -> None:
         tell("loading certificates")
         contexts.add(settings, backends, protocol)
 
     return load(
         invocation.configuration,
+        protocols=PROTOCOLS,
         prefix=invocation.prefix,
         globals_=invocation.globals,
         error_log=invocation.error_log,

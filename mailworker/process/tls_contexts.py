@@ -9,8 +9,9 @@ from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import Warn
 from mailworker.config.zones import SharedZone
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.server import ServerTls
-from mailworker.model import Level, Protocol
+from mailworker.model import Level
 from mailworker.native.tls.session_table import SessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
@@ -35,9 +36,9 @@ class TlsContexts:
     def __iter__(self) -> Iterator[ServerTls]:
         return iter(self._of_servers)
 
-    def add(self, settings: SslSettings | None, proxy_settings: ProxySslSettings | None, protocol: Protocol) -> None:
+    def add(self, settings: SslSettings | None, proxy_settings: ProxySslSettings | None, protocol: str) -> None:
         """Build the contexts of one more server, for its clients and its backends; raises ConfigError."""
-        clients = None if settings is None else self._get(settings, protocol.value.encode())
+        clients = None if settings is None else self._get(settings, PROTOCOLS[protocol].alpn)
         backends = None if proxy_settings is None else self._get_backend(proxy_settings)
         self._of_servers.append(ServerTls(clients, backends))
 

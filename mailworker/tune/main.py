@@ -11,6 +11,7 @@ from pathlib import Path
 from mailworker.config.load import load
 from mailworker.config.settings import Settings
 from mailworker.errors import ConfigError, StartError
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import Level
 from mailworker.process.system.processors import allowed_processors, usable_processors
 from mailworker.tune import report
@@ -56,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(path: Path, prefix: Path) -> Settings:
-    return load(Path(path).absolute(), prefix=Path(prefix).absolute(), error_log=None, on_warning=_show)
+    return load(
+        Path(path).absolute(), protocols=PROTOCOLS, prefix=Path(prefix).absolute(), error_log=None, on_warning=_show
+    )
 
 
 def _show(level: Level, message: str) -> None:

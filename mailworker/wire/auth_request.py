@@ -6,30 +6,16 @@ import re
 from dataclasses import dataclass
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.model import METHOD_NAMES, AuthMethod, Protocol
+from mailworker.model import METHOD_NAMES
+from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import ProxyHeader
-from mailworker.wire.secret import Secret
 
 _METHOD_NAMES = {method: names.auth_http.encode() for method, names in METHOD_NAMES.items()}
-
-_PROTOCOL_NAMES = {protocol: protocol.value.encode() for protocol in Protocol}
 
 # nginx: NGX_ESCAPE_MAIL_AUTH; and DEL, which no header may hold (RFC 9110 section 5.5)
 _ESCAPED_BYTES = re.compile(rb"[\0-\x20%\x7f]")
 
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
-
-
-@dataclass(frozen=True, slots=True)
-class SmtpEnvelope:
-    """What the client said before it asked to send without authentication.
-
-    `helo` is the argument, empty where there was none; `mail` and `rcpt` are the command lines without their end.
-    """
-
-    helo: bytes
-    mail: bytes
-    rcpt: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +49,17 @@ class TlsFacts:
 class AuthRequest:
     """One attempt to log in.
 
-    `password` None is sent as an empty one; for CRAM-MD5 and APOP it holds the client's digest, and `salt` is what
-    it answers; for XOAUTH2 and OAUTHBEARER it holds the token. `attempt` counts from 1. `client_ip` is "unix:"
-    for clients of a unix socket. `client_host` is None unless the protocol is SMTP, `smtp` unless the method is NONE,
-    `tls` where the connection is plain. `authzid` is whom the client wants to act for, None for nobody else.
+    `attempt` counts from 1. `client_ip` is "unix:" for clients of a unix socket. `client_host` is None where the
+    protocol tells nobody of it, `tls` where the connection is plain.
     """
 
-    method: AuthMethod
-    login: bytes
-    password: Secret | None
-    protocol: Protocol
+    login: Login
+    protocol: str
     attempt: int
     client_ip: bytes
-    salt: bytes | None = None
     client_host: bytes | None = None
     proxy_protocol: ProxyHeader | None = None
-    smtp: SmtpEnvelope | None = None
     tls: TlsFacts | None = None
-    authzid: bytes | None = None
 
 
 class AuthHttpTemplate:
@@ -103,17 +82,17 @@ class AuthHttpTemplate:
 
         Raises ProtocolError(CLIENT) where a text that goes out unescaped would end its header line.
         """
-        password = request.password
+        login = request.login
         return (
             b"%bAuth-Method: %b\r\nAuth-User: %b\r\nAuth-Pass: %b\r\n%bAuth-Protocol: %b\r\n"
             b"Auth-Login-Attempt: %d\r\nClient-IP: %b\r\n%b%b"
         ) % (
             self._head,
-            _METHOD_NAMES[request.method],
-            _escape(request.login),
-            b"" if password is None else _escape(password.reveal()),
-            b"" if request.salt is None else b"Auth-Salt: %b\r\n" % request.salt,
-            _PROTOCOL_NAMES[request.protocol],
+            _METHOD_NAMES[login.method],
+            _escape(login.name),
+            b"" if login.password is None else _escape(login.password.reveal()),
+            b"" if login.salt is None else b"Auth-Salt: %b\r\n" % login.salt,
+            request.protocol.encode(),
             request.attempt,
             request.client_ip,
             _optional_headers(request),
@@ -122,7 +101,8 @@ class AuthHttpTemplate:
 
 
 def _optional_headers(request: AuthRequest) -> bytes:
-    headers = b"" if request.authzid is None else b"Auth-Authzid: %b\r\n" % _escape(request.authzid)
+    login = request.login
+    headers = b"" if login.authzid is None else b"Auth-Authzid: %b\r\n" % _escape(login.authzid)
     if request.client_host is not None:
         headers += _header(b"Client-Host", request.client_host)
     if request.proxy_protocol is not None and request.proxy_protocol.texts is not None:
@@ -130,10 +110,10 @@ def _optional_headers(request: AuthRequest) -> bytes:
             b"Proxy-Protocol-Addr: %b\r\nProxy-Protocol-Port: %b\r\n"
             b"Proxy-Protocol-Server-Addr: %b\r\nProxy-Protocol-Server-Port: %b\r\n"
         ) % request.proxy_protocol.texts
-    if request.smtp is not None:
-        headers += _header(b"Auth-SMTP-Helo", request.smtp.helo)
-        headers += _header(b"Auth-SMTP-From", request.smtp.mail)
-        headers += _header(b"Auth-SMTP-To", request.smtp.rcpt)
+    if login.envelope is not None:
+        headers += _header(b"Auth-SMTP-Helo", login.helo)
+        headers += _header(b"Auth-SMTP-From", login.envelope.mail)
+        headers += _header(b"Auth-SMTP-To", login.envelope.rcpt)
     if request.tls is not None:
         headers += _tls_headers(request.tls)
     return headers

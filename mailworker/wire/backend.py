@@ -69,7 +69,7 @@ class TooLongReply(ProtocolError):
         self.text = text
 
 
-class _ReplyReader(ABC):
+class ReplyReader(ABC):
     """Cuts what a backend sends into replies of at most `limit` bytes (`proxy_buffer`).
 
     `unread` are the bytes behind the last reply.
@@ -126,7 +126,7 @@ class _ReplyReader(ABC):
         """Whether a reply ends with `line`, which is without CRLF."""
 
 
-class ImapReplyReader(_ReplyReader):
+class ImapReplyReader(ReplyReader):
     """The greeting is one line; a later reply goes up to its tagged line or continuation request.
 
     `* BYE` ends a reply too: nothing comes behind it (RFC 9051 section 7.1.5).
@@ -138,7 +138,7 @@ class ImapReplyReader(_ReplyReader):
         return not (self._replies and line.startswith(b"* ") and not _IMAP_BYE.match(line))
 
 
-class Pop3ReplyReader(_ReplyReader):
+class Pop3ReplyReader(ReplyReader):
     """Every line is a reply: the login has no multi-line ones."""
 
     __slots__ = ()
@@ -147,7 +147,7 @@ class Pop3ReplyReader(_ReplyReader):
         return True
 
 
-class SmtpReplyReader(_ReplyReader):
+class SmtpReplyReader(ReplyReader):
     """A reply goes up to the first line that has no hyphen behind its code (RFC 5321 section 4.2.1)."""
 
     __slots__ = ()

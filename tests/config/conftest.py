@@ -10,6 +10,7 @@ import pytest
 from mailworker.config.load import load
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.tree import Parser
+from mailworker.mail.protocols.table import PROTOCOLS
 
 HOSTS = {"localhost": ["::1", "127.0.0.1"], "mail.example.com": ["192.0.2.1"]}
 
@@ -32,7 +33,7 @@ def load_text(tmp_path: Path) -> Load:
     def load_it(text: str | bytes, **options: object) -> Settings:
         path = tmp_path / "mailworker.conf"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return load(path, prefix=tmp_path, **{"resolve": resolve, **options})  # type: ignore[arg-type]
+        return load(path, protocols=PROTOCOLS, prefix=tmp_path, **{"resolve": resolve, **options})  # type: ignore[arg-type]
 
     return load_it
 

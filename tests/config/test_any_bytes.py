@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mailworker.config.load import load
 from mailworker.config.settings import Settings
 from mailworker.errors import ConfigError
+from mailworker.mail.protocols.table import PROTOCOLS
 from tests.config.conftest import resolve
 
 _NAMES = """
@@ -41,7 +42,7 @@ def load_bytes(data: bytes) -> Settings | ConfigError:
         path = Path(folder) / "c"
         path.write_bytes(data)
         try:
-            return load(path, prefix=Path(folder), resolve=resolve)
+            return load(path, protocols=PROTOCOLS, prefix=Path(folder), resolve=resolve)
         except ConfigError as error:
             return error
 

@@ -8,6 +8,7 @@ import pytest
 
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, UnreadableError
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import Level
 from tests.config.conftest import Load
 
@@ -63,7 +64,7 @@ def test_directives_of_the_command_line_count_as_the_file_s_own(load_text: Load)
 
 def test_a_missing_main_file_has_no_position(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(tmp_path / "nosuch", prefix=tmp_path)
+        load(tmp_path / "nosuch", protocols=PROTOCOLS, prefix=tmp_path)
     assert str(caught.value) == f'open() "{tmp_path}/nosuch" failed (2: No such file or directory)'
 
 

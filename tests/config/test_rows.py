@@ -17,6 +17,7 @@ from mailworker.config.slots import FLAG, MILLISECONDS, WORDS, size
 from mailworker.config.tree import Parser
 from mailworker.config.values import BUFFER
 from mailworker.errors import ConfigError
+from mailworker.mail.protocols.table import PROTOCOLS
 from tests.config.conftest import Load
 
 # What is nothing, or the system's, without its directive. Blocks have no default either.
@@ -34,7 +35,7 @@ TWO_FOLD = {"error_log"}
 # Their defaults depend on the system, and are told by what they stand for.
 FOUND_OUT = {"user", "server_name", "use"}
 
-COMMANDS = [command for command in directives() if not command.block]
+COMMANDS = [command for command in directives(PROTOCOLS) if not command.block]
 WITH_DEFAULT = [command for command in COMMANDS if command.default is not None and command.name not in FOUND_OUT]
 TLS = "ssl_certificate a; ssl_certificate_key a; starttls on; proxy_ssl on;"
 

@@ -4,6 +4,7 @@ import pytest
 
 from mailworker.config.load import load
 from mailworker.demo.examples import examples
+from mailworker.mail.protocols.table import PROTOCOLS
 
 CONFIGURATION = """
 events {{
@@ -42,4 +43,4 @@ ENVELOPE = "--mail-from me@example.com --mail-rcpt demo@example.com -T - && echo
 def test_each_server_with_tls_has_its_lines(tmp_path: Path, server: str, lines: list[str]) -> None:
     path = tmp_path / "a.conf"
     path.write_text(CONFIGURATION.format(server=server))
-    assert list(examples(load(path, prefix=tmp_path).servers)) == lines
+    assert list(examples(load(path, protocols=PROTOCOLS, prefix=tmp_path).servers)) == lines

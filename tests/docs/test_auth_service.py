@@ -109,7 +109,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def backends() -> Iterator[dict[str, ScriptedServer]]:
-    replies = {case.protocol.value: case.backend for case in CASES}
+    replies = {case.protocol: case.backend for case in CASES}
     replies["imap"] = (replies["imap"][0], replies["imap"][-1])
     servers = {name: ScriptedServer(_backend(script)) for name, script in replies.items()}
     yield servers
@@ -176,7 +176,7 @@ def site(
 
 @all_protocols
 def test_names_and_passwords_of_any_bytes_are_understood(site: Site, case: Case) -> None:
-    clients = {user: site.ask(case.protocol.value, user, password) for user, password in ACCOUNTS.items()}
+    clients = {user: site.ask(case.protocol, user, password) for user, password in ACCOUNTS.items()}
     assert {user: _answer(client) for user, client in clients.items()} == dict.fromkeys(ACCOUNTS, case.answer)
 
 

@@ -12,7 +12,8 @@ import pytest
 from mailworker import config
 from mailworker.config.load import load
 from mailworker.config.settings import Settings
-from mailworker.model import InetAddress, Protocol
+from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.model import InetAddress
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -41,7 +42,7 @@ mail {
 def load_text(folder: Path, text: str) -> Settings:
     path = folder / "mailworker.conf"
     path.write_text(text, encoding="utf-8")
-    return load(path, prefix=folder)
+    return load(path, protocols=PROTOCOLS, prefix=folder)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -58,7 +59,7 @@ def test_what_documents_show_loads_without_a_warning(tmp_path: Path, text: str) 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_what_is_shipped_loads_without_a_warning(path: Path, tmp_path: Path) -> None:
-    settings = load(path, prefix=tmp_path)
+    settings = load(path, protocols=PROTOCOLS, prefix=tmp_path)
     assert settings.servers
     assert settings.warnings == ()
 
@@ -71,8 +72,8 @@ def test_the_configuration_to_copy_serves_both_families_and_offers_what_clients_
         assert {address.host for address in addresses} == {"0.0.0.0", "::"}
         assert len({address.port for address in addresses}) == 1
     offered = {server.protocol: set(server.dialogue.capabilities) for server in servers}
-    assert {b"IMAP4rev1", b"IDLE"} <= offered[Protocol.IMAP]
-    assert {b"SIZE 31457280", b"8BITMIME", b"PIPELINING"} <= offered[Protocol.SMTP]
+    assert {b"IMAP4rev1", b"IDLE"} <= offered["imap"]
+    assert {b"SIZE 31457280", b"8BITMIME", b"PIPELINING"} <= offered["smtp"]
 
 
 def test_full_configuration_holds_every_default(tmp_path: Path) -> None:

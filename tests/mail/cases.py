@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from mailworker.model import Protocol
 from tests.support.backend import Script, conversation, echo
 
 CREDENTIALS = b64encode(b"\0user@example.com\0secret")
@@ -21,7 +20,7 @@ class Case:
     `noop` is a command that may come before the login, and its answer.
     """
 
-    protocol: Protocol
+    protocol: str
     greeting: bytes
     login: bytes
     answer: bytes
@@ -35,7 +34,7 @@ class Case:
 
 
 IMAP = Case(
-    Protocol.IMAP,
+    "imap",
     b"* OK IMAP4 ready\r\n",
     b"a1 LOGIN user@example.com secret\r\n",
     b"a1 OK [CAPABILITY IMAP4rev1] Logged in\r\n",
@@ -45,7 +44,7 @@ IMAP = Case(
     (b"a NOOP\r\n", b"a OK completed\r\n"),
 )
 POP3 = Case(
-    Protocol.POP3,
+    "pop3",
     b"+OK POP3 ready\r\n",
     AUTH_PLAIN,
     b"+OK 2 messages\r\n",
@@ -55,7 +54,7 @@ POP3 = Case(
     (b"NOOP\r\n", b"+OK\r\n"),
 )
 SMTP = Case(
-    Protocol.SMTP,
+    "smtp",
     b"220 mail.example.com ESMTP ready\r\n",
     AUTH_PLAIN,
     b"235 2.0.0 OK\r\n",
@@ -65,4 +64,4 @@ SMTP = Case(
     (b"NOOP\r\n", b"250 2.0.0 OK\r\n"),
 )
 CASES = [IMAP, POP3, SMTP]
-all_protocols = pytest.mark.parametrize("case", CASES, ids=lambda case: case.protocol.value)
+all_protocols = pytest.mark.parametrize("case", CASES, ids=lambda case: case.protocol)

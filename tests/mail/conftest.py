@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mailworker.config.settings import MailServer
-from mailworker.model import InetAddress, Protocol
+from mailworker.model import InetAddress
 from mailworker.tls.context import TlsContext
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import Script, ScriptedServer
@@ -66,7 +66,7 @@ class Scene:
         return self.auth(accepted(backend.address, *headers))
 
     def proxy(
-        self, protocol: Protocol, auth: AuthService | InetAddress, *, auth_timeout: float = PATIENCE, **changes: Any
+        self, protocol: str, auth: AuthService | InetAddress, *, auth_timeout: float = PATIENCE, **changes: Any
     ) -> Proxy:
         """A proxy that asks `auth`; `changes` are fields of MailServer or arguments of Proxy."""
         address = auth if isinstance(auth, InetAddress) else auth.address
@@ -74,12 +74,12 @@ class Scene:
         fields.setdefault("auth_http", auth_http_settings(address, timeout=auth_timeout))
         server = mail_server(protocol, **fields)
         if server.ssl is not None:
-            changes["tls"] = TlsContext.build(server.ssl, protocol.value.encode())
+            changes["tls"] = TlsContext.build(server.ssl, protocol.encode())
         proxy = Proxy(server, **changes)
         self._proxies.append(proxy)
         return proxy
 
-    def tls_proxy(self, protocol: Protocol, auth: AuthService | InetAddress, **changes: Any) -> Proxy:
+    def tls_proxy(self, protocol: str, auth: AuthService | InetAddress, **changes: Any) -> Proxy:
         """A proxy with a certificate; `implicit_tls` for TLS from the first byte."""
         return self.proxy(protocol, auth, ssl=ssl_settings(self.certificate), **changes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.model import Protocol, Starttls
+from mailworker.model import Starttls
 from tests.mail.cases import IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.backend import conversation, hang, hang_up
@@ -62,7 +62,7 @@ def test_bytes_of_a_line_give_no_more_time(scene: Scene, case: Case) -> None:
 
 
 def test_a_client_that_reads_nothing_is_cut_off(scene: Scene) -> None:
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(hang_up), timeout=TIMEOUT, send_buffer=4096)
+    proxy = scene.proxy("smtp", scene.auth(hang_up), timeout=TIMEOUT, send_buffer=4096)
     client = scene.client(proxy, receive_buffer=4096)
     client.send_what_fits(b"EHLO me\r\n" * 100, 0.1)
     scene.skip(MOST + REST)
@@ -72,7 +72,7 @@ def test_a_client_that_reads_nothing_is_cut_off(scene: Scene) -> None:
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00\x01"], ids=["nothing", "a part of it"])
 def test_a_handshake_has_a_deadline(scene: Scene, said: bytes) -> None:
-    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth(hang_up), implicit_tls=True, timeout=TIMEOUT)
+    proxy = scene.tls_proxy("imap", scene.auth(hang_up), implicit_tls=True, timeout=TIMEOUT)
     client = scene.client(proxy)
     client.send(said)
     proxy.log.find("connected to")
@@ -82,7 +82,7 @@ def test_a_handshake_has_a_deadline(scene: Scene, said: bytes) -> None:
 
 
 def test_starttls_gives_no_more_time(scene: Scene) -> None:
-    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth(hang_up), starttls=Starttls.ON, timeout=TIMEOUT)
+    proxy = scene.tls_proxy("imap", scene.auth(hang_up), starttls=Starttls.ON, timeout=TIMEOUT)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
     scene.skip(MOST)
@@ -92,7 +92,7 @@ def test_starttls_gives_no_more_time(scene: Scene) -> None:
 
 
 def test_time_goes_on_inside_tls(scene: Scene) -> None:
-    proxy = scene.tls_proxy(Protocol.POP3, scene.auth(hang_up), starttls=Starttls.ONLY, timeout=TIMEOUT)
+    proxy = scene.tls_proxy("pop3", scene.auth(hang_up), starttls=Starttls.ONLY, timeout=TIMEOUT)
     client = scene.client(proxy)
     client.expect(POP3.greeting)
     scene.skip(MOST)
@@ -107,7 +107,7 @@ def test_time_goes_on_inside_tls(scene: Scene) -> None:
 def test_what_comes_before_the_greeting_takes_from_the_same_time(scene: Scene, behind_proxy: bool) -> None:
     implicit_tls = not behind_proxy
     proxy = scene.tls_proxy(
-        Protocol.IMAP, scene.auth(hang_up), implicit_tls=implicit_tls, proxy_protocol=behind_proxy, timeout=TIMEOUT
+        "imap", scene.auth(hang_up), implicit_tls=implicit_tls, proxy_protocol=behind_proxy, timeout=TIMEOUT
     )
     client = scene.client(proxy)
     proxy.log.find("connected to")
@@ -122,7 +122,7 @@ def test_what_comes_before_the_greeting_takes_from_the_same_time(scene: Scene, b
 
 def test_the_time_of_the_auth_service_is_not_the_clients(scene: Scene) -> None:
     """auth_http_timeout is longer than what the client has left, and the client still hears the answer."""
-    proxy = scene.proxy(Protocol.IMAP, auth := scene.auth(hang), timeout=TIMEOUT, auth_timeout=3 * TIMEOUT)
+    proxy = scene.proxy("imap", auth := scene.auth(hang), timeout=TIMEOUT, auth_timeout=3 * TIMEOUT)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
     client.send(IMAP.login)
@@ -134,8 +134,8 @@ def test_the_time_of_the_auth_service_is_not_the_clients(scene: Scene) -> None:
 
 
 def test_a_spammer_does_not_wait(scene: Scene) -> None:
-    delayed = dialogue_settings(Protocol.SMTP, greeting_delay=TIMEOUT)
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(hang_up), dialogue=delayed)
+    delayed = dialogue_settings("smtp", greeting_delay=TIMEOUT)
+    proxy = scene.proxy("smtp", scene.auth(hang_up), dialogue=delayed)
     client = scene.client(proxy)
     client.send(b"EHLO me\r\nMAIL\r\n")
     assert client.rest() == EARLY
@@ -147,8 +147,8 @@ def test_a_spammer_does_not_wait(scene: Scene) -> None:
 
 def test_a_patient_client_is_greeted_after_the_delay(scene: Scene) -> None:
     """The delay is not the client's time either, however long it is."""
-    delayed = dialogue_settings(Protocol.SMTP, greeting_delay=2 * TIMEOUT)
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(hang_up), dialogue=delayed, timeout=TIMEOUT)
+    delayed = dialogue_settings("smtp", greeting_delay=2 * TIMEOUT)
+    proxy = scene.proxy("smtp", scene.auth(hang_up), dialogue=delayed, timeout=TIMEOUT)
     client = scene.client(proxy)
     proxy.log.find("connected to")
     scene.skip(MOST + MOST)
@@ -159,8 +159,8 @@ def test_a_patient_client_is_greeted_after_the_delay(scene: Scene) -> None:
 
 
 def test_who_leaves_during_the_delay_is_not_greeted(scene: Scene) -> None:
-    delayed = dialogue_settings(Protocol.SMTP, greeting_delay=TIMEOUT)
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(hang_up), dialogue=delayed)
+    delayed = dialogue_settings("smtp", greeting_delay=TIMEOUT)
+    proxy = scene.proxy("smtp", scene.auth(hang_up), dialogue=delayed)
     client = scene.client(proxy)
     client.end()
     assert client.rest() == b""
@@ -170,7 +170,7 @@ def test_who_leaves_during_the_delay_is_not_greeted(scene: Scene) -> None:
 def test_nobody_waits_long_for_a_goodbye(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not answer close_notify is left after a while, without complaint."""
     monkeypatch.setattr("mailworker.mail.session._GOODBYE_TIMEOUT", TIMEOUT)
-    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth(hang_up), implicit_tls=True)
+    proxy = scene.tls_proxy("imap", scene.auth(hang_up), implicit_tls=True)
     client = scene.client(proxy)
     client.start_tls(client_context())
     client.expect(IMAP.greeting)
@@ -184,7 +184,7 @@ def test_nobody_waits_long_for_a_goodbye(scene: Scene, monkeypatch: pytest.Monke
 
 def test_a_backend_that_refuses_is_not_held_by_a_client_that_says_no_goodbye(scene: Scene) -> None:
     backend = scene.backend(conversation(b"* BYE no\r\n"))
-    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth_for(backend), implicit_tls=True)
+    proxy = scene.tls_proxy("imap", scene.auth_for(backend), implicit_tls=True)
     client = scene.client(proxy)
     client.start_tls(client_context())
     client.expect(IMAP.greeting)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mailworker.model import Protocol, Starttls
+from mailworker.model import Starttls
 from tests.mail.cases import CASES, IMAP, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted, rejected, wait
@@ -65,7 +65,7 @@ def test_who_leaves_during_auth_wait_is_let_go_at_once(
     scene: Scene, leave: Leave, verdict: bytes, pipelined: bytes, tls: bool
 ) -> None:
     make = scene.tls_proxy if tls else scene.proxy
-    proxy = make(Protocol.IMAP, auth := scene.auth(verdict), **({"implicit_tls": True} if tls else {}))
+    proxy = make("imap", auth := scene.auth(verdict), **({"implicit_tls": True} if tls else {}))
     clients = [proxy.connect() for _ in range(5)]
     for client in clients:
         if tls:
@@ -115,7 +115,7 @@ def test_leaving_while_the_backend_thinks(scene: Scene, case: Case, leave: Leave
 @pytest.mark.parametrize("starttls", [False, True])
 def test_leaving_in_a_handshake(scene: Scene, leave: Leave, starttls: bool) -> None:
     mode = Starttls.ON if starttls else Starttls.OFF
-    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth(hang), implicit_tls=not starttls, starttls=mode)
+    proxy = scene.tls_proxy("imap", scene.auth(hang), implicit_tls=not starttls, starttls=mode)
     for said in (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n\r\n"):
         client = proxy.connect()
         if starttls:
@@ -129,7 +129,7 @@ def test_leaving_in_a_handshake(scene: Scene, leave: Leave, starttls: bool) -> N
 
 @leaving
 def test_leaving_inside_tls(scene: Scene, leave: Leave) -> None:
-    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth(hang), implicit_tls=True)
+    proxy = scene.tls_proxy("imap", scene.auth(hang), implicit_tls=True)
     client = proxy.connect()
     client.start_tls(client_context())
     client.expect(IMAP.greeting)
@@ -173,7 +173,7 @@ def test_garbage_ends_in_the_protocols_own_words(scene: Scene, case: Case, garba
 
 
 def test_plaintext_for_a_tls_port_is_never_read_as_a_command(scene: Scene) -> None:
-    proxy = scene.tls_proxy(Protocol.IMAP, auth := scene.auth(hang), implicit_tls=True)
+    proxy = scene.tls_proxy("imap", auth := scene.auth(hang), implicit_tls=True)
     for _ in range(20):
         client = proxy.connect()
         client.send(b"a LOGIN u p\r\n")
@@ -188,7 +188,7 @@ def test_plaintext_for_a_tls_port_is_never_read_as_a_command(scene: Scene) -> No
 
 def test_plaintext_behind_starttls_is_dropped(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
-    proxy = scene.tls_proxy(Protocol.IMAP, auth := scene.auth(accepted(backend.address)), starttls=Starttls.ON)
+    proxy = scene.tls_proxy("imap", auth := scene.auth(accepted(backend.address)), starttls=Starttls.ON)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
     client.send(b"a NOOP\r\nb STARTTLS\r\nevil LOGIN u p\r\n")
@@ -198,7 +198,7 @@ def test_plaintext_behind_starttls_is_dropped(scene: Scene) -> None:
     assert len(auth.requests) == 1
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.protocol.value)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.protocol)
 def test_others_are_served_meanwhile(scene: Scene, case: Case) -> None:
     backend = scene.backend(case.script())
     proxy = scene.proxy(case.protocol, scene.auth_for(backend))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mailworker.model import AuthMethod, InetAddress, Protocol, UnixAddress
+from mailworker.model import AuthMethod, InetAddress, UnixAddress
 from tests.mail.cases import CASES, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted, response, wait
@@ -115,7 +115,7 @@ def test_an_auth_service_on_a_unix_socket_that_is_not_there(scene: Scene) -> Non
 def test_an_answer_in_single_bytes_is_read(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
     auth = scene.auth(lambda peer: peer.send_slowly(accepted(backend.address)))
-    client = scene.client(scene.proxy(Protocol.IMAP, auth))
+    client = scene.client(scene.proxy("imap", auth))
     client.expect(IMAP.greeting)
     client.talk((IMAP.login, IMAP.answer))
 
@@ -226,9 +226,9 @@ def test_an_endless_ehlo_reply(scene: Scene) -> None:
 
 def test_a_password_is_needed_for_smtp_auth_at_the_backend(scene: Scene) -> None:
     backend = scene.backend(conversation(b"220 backend\r\n", b"250 hello\r\n"))
-    external = dialogue_settings(Protocol.SMTP, auth=AuthMethod.EXTERNAL)
+    external = dialogue_settings("smtp", auth=AuthMethod.EXTERNAL)
     demanding = proxy_settings(xclient=False, smtp_auth=True)
-    proxy = scene.proxy(Protocol.SMTP, scene.auth_for(backend), dialogue=external, proxy=demanding)
+    proxy = scene.proxy("smtp", scene.auth_for(backend), dialogue=external, proxy=demanding)
     client = scene.client(proxy)
     client.expect(SMTP.greeting)
     client.send(b"AUTH EXTERNAL " + b64encode(b"u") + b"\r\n")
@@ -265,7 +265,7 @@ def test_a_login_that_no_backend_may_see(scene: Scene, case: Case, login: bytes,
 def test_line_ends_in_an_imap_login_are_data(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
     auth = scene.auth_for(backend)
-    client = scene.client(scene.proxy(Protocol.IMAP, auth))
+    client = scene.client(scene.proxy("imap", auth))
     client.expect(IMAP.greeting)
     client.talk((b"a1 LOGIN {10+}\r\nu\r\nb NOOP\r {1+}\r\np\r\n", IMAP.answer))
     assert auth.header(b"Auth-User") == b"u%0D%0Ab%20NOOP%0D"
@@ -275,7 +275,7 @@ def test_line_ends_in_an_imap_login_are_data(scene: Scene) -> None:
 
 def test_an_smtp_login_is_xtext_for_xclient(scene: Scene) -> None:
     backend = scene.backend(SMTP.script())
-    client = scene.client(scene.proxy(Protocol.SMTP, scene.auth_for(backend)))
+    client = scene.client(scene.proxy("smtp", scene.auth_for(backend)))
     client.expect(SMTP.greeting)
     client.talk((auth_plain(b"\0u NAME=evil+41\r\nQUIT\0p"), SMTP.answer))
     assert b" LOGIN=u+20NAME+3Devil+2B41+0D+0AQUIT NAME=[UNAVAILABLE]\r\n" in backend.peer().received

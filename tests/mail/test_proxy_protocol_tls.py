@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.model import InetAddress, Protocol, ProxyProtocol, VerifyClient
+from mailworker.model import InetAddress, ProxyProtocol, VerifyClient
 from mailworker.wire.proxy_protocol import TlsTlvs, build_v2
 from tests.mail.cases import IMAP
 from tests.mail.conftest import Scene
@@ -45,7 +45,7 @@ def test_the_backend_hears_of_the_clients_tls(
     trusted = authority.path if known else scene.certificate.certificate
     tls = ssl_settings(scene.certificate, verify_client=VerifyClient.OPTIONAL_NO_CA, trusted_certificate=str(trusted))
     settings = proxy_settings(proxy_protocol=ProxyProtocol.V2)
-    proxy = scene.proxy(Protocol.IMAP, auth, ssl=tls, proxy=settings, implicit_tls=True)
+    proxy = scene.proxy("imap", auth, ssl=tls, proxy=settings, implicit_tls=True)
     client = scene.client(proxy)
     context = client_context(certificate=authority.issue_client("client", ecdsa_key(), "A client") if shown else None)
     context.set_alpn_protocols(["imap"])
@@ -77,7 +77,7 @@ def test_the_header_is_alone_in_the_first_segment(scene: Scene, version: ProxyPr
 
     settings = proxy_settings(proxy_protocol=version, ssl=proxy_ssl_settings() if tls else None)
     backend = scene.backend(count)
-    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth_for(backend), proxy=settings, implicit_tls=True)
+    proxy = scene.tls_proxy("imap", scene.auth_for(backend), proxy=settings, implicit_tls=True)
     client = scene.client(proxy)
     client.start_tls(client_context())
     client.expect(IMAP.greeting)

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from mailworker.model import Protocol
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import AuthService
@@ -179,8 +178,8 @@ def test_no_more_is_held_than_a_buffer_for_a_client_that_reads_nothing(
 def test_input_that_openssl_holds_back_at_the_login_is_not_forgotten(scene: Scene) -> None:
     """The last read before the relay takes the login and nothing more, so the rest of the record waits in OpenSSL."""
     backend = scene.backend(IMAP.script())
-    tight = dialogue_settings(Protocol.IMAP, client_buffer=len(IMAP.login))
-    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth_for(backend), implicit_tls=True, dialogue=tight)
+    tight = dialogue_settings("imap", client_buffer=len(IMAP.login))
+    proxy = scene.tls_proxy("imap", scene.auth_for(backend), implicit_tls=True, dialogue=tight)
     client = scene.client(proxy)
     client.start_tls(client_context())
     client.expect(IMAP.greeting)

@@ -6,7 +6,6 @@ import threading
 
 import pytest
 
-from mailworker.model import Protocol
 from tests.mail.cases import IMAP
 from tests.mail.conftest import Scene
 from tests.support.backend import hang
@@ -16,7 +15,7 @@ ALERT = "[alert] *1 2 worker_connections are not enough"
 
 
 def test_a_client_beyond_worker_connections_is_closed_at_once(scene: Scene) -> None:
-    proxy = scene.proxy(Protocol.IMAP, scene.auth(hang), worker_connections=3)
+    proxy = scene.proxy("imap", scene.auth(hang), worker_connections=3)
     proxy.alerts_expected = True
     first, second, third = (scene.client(proxy) for _ in range(3))
     first.expect(IMAP.greeting)
@@ -31,7 +30,7 @@ def test_a_client_beyond_worker_connections_is_closed_at_once(scene: Scene) -> N
 
 
 def test_a_login_beyond_worker_connections_is_an_internal_error(scene: Scene) -> None:
-    proxy = scene.proxy(Protocol.IMAP, scene.auth(hang), worker_connections=2)
+    proxy = scene.proxy("imap", scene.auth(hang), worker_connections=2)
     proxy.alerts_expected = True
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
@@ -42,7 +41,7 @@ def test_a_login_beyond_worker_connections_is_an_internal_error(scene: Scene) ->
 
 def test_listeners_are_closed_first_and_relays_go_on(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
-    proxy = scene.proxy(Protocol.IMAP, scene.auth_for(backend))
+    proxy = scene.proxy("imap", scene.auth_for(backend))
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
     client.talk((IMAP.login, IMAP.answer))
@@ -58,7 +57,7 @@ def test_listeners_are_closed_first_and_relays_go_on(scene: Scene) -> None:
 def test_clients_that_wait_at_the_end_are_served_if_they_can_be_logged_in(
     scene: Scene, worker_connections: int, served: int
 ) -> None:
-    proxy = scene.proxy(Protocol.IMAP, scene.auth(hang), worker_connections=worker_connections)
+    proxy = scene.proxy("imap", scene.auth(hang), worker_connections=worker_connections)
     done = threading.Semaphore(0)
     busy, come = threading.Event(), threading.Event()
 
@@ -80,7 +79,7 @@ def test_clients_that_wait_at_the_end_are_served_if_they_can_be_logged_in(
 
 
 def test_the_end_is_told_once(scene: Scene) -> None:
-    proxy = scene.proxy(Protocol.IMAP, scene.auth(hang))
+    proxy = scene.proxy("imap", scene.auth(hang))
     done = threading.Semaphore(0)
     proxy.call(lambda: proxy.service.shutdown_gracefully(done.release))
     assert done.acquire(timeout=PATIENCE)

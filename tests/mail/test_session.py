@@ -7,7 +7,7 @@ from base64 import b64encode
 
 import pytest
 
-from mailworker.model import AuthMethod, InetAddress, Protocol, Starttls
+from mailworker.model import AuthMethod, InetAddress, Starttls
 from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted, rejected, wait
@@ -48,7 +48,7 @@ def test_the_auth_service_is_asked_as_nginx_asks(scene: Scene, case: Case) -> No
     assert auth.requests == [
         b"GET /auth HTTP/1.0\r\nHost: auth.example.com\r\nAuth-Method: plain\r\nAuth-User: user@example.com\r\n"
         b"Auth-Pass: secret\r\nAuth-Protocol: %b\r\nAuth-Login-Attempt: 1\r\nClient-IP: 127.0.0.1\r\n%b\r\n"
-        % (case.protocol.value.encode(), host)
+        % (case.protocol.encode(), host)
     ]
 
 
@@ -140,7 +140,7 @@ def test_wait_asks_again_with_what_the_service_said(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
     again = wait(b"1000", (b"Auth-User", b"mailbox"), (b"Auth-Pass", b"other"))
     auth = scene.auth(again, accepted(backend.address))
-    proxy = scene.proxy(Protocol.IMAP, auth)
+    proxy = scene.proxy("imap", auth)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
     client.send(IMAP.login)
@@ -157,7 +157,7 @@ def test_wait_asks_again_with_what_the_service_said(scene: Scene) -> None:
 
 def test_smtp_clients_see_the_services_error_code(scene: Scene) -> None:
     auth = scene.auth(rejected(b"Later", (b"Auth-Error-Code", b"454 4.7.0")))
-    client = scene.client(scene.proxy(Protocol.SMTP, auth))
+    client = scene.client(scene.proxy("smtp", auth))
     client.expect(SMTP.greeting)
     client.send(SMTP.login)
     assert client.rest() == b"454 4.7.0 Later\r\n"
@@ -194,7 +194,7 @@ def test_what_an_smtp_backend_is_told(scene: Scene, xclient: bool, smtp_auth: bo
     replies = [SMTP_REPLIES.get(line[:4], b"250 fine\r\n") for line in heard.splitlines()]
     backend = scene.backend(conversation(b"220 backend\r\n", *replies, then=echo))
     auth = scene.auth_for(backend)
-    proxy = scene.proxy(Protocol.SMTP, auth, proxy=proxy_settings(xclient=xclient, smtp_auth=smtp_auth))
+    proxy = scene.proxy("smtp", auth, proxy=proxy_settings(xclient=xclient, smtp_auth=smtp_auth))
     client = scene.client(proxy)
     client.send(said + AUTH_PLAIN)
     client.until(b"235 2.0.0 OK\r\n")
@@ -207,8 +207,8 @@ def test_mail_without_authentication(scene: Scene) -> None:
     replies = (b"220 backend\r\n", hello, b"250 ok\r\n", hello, b"250 sender\r\n", b"550 no\r\n")
     backend = scene.backend(conversation(*replies, then=echo))
     auth = scene.auth_for(backend)
-    none = dialogue_settings(Protocol.SMTP, auth=AuthMethod.NONE)
-    client = scene.client(scene.proxy(Protocol.SMTP, auth, dialogue=none))
+    none = dialogue_settings("smtp", auth=AuthMethod.NONE)
+    client = scene.client(scene.proxy("smtp", auth, dialogue=none))
     client.expect(SMTP.greeting)
     client.talk(
         (b"EHLO me\r\n", b"250 mail.example.com\r\n"),
@@ -230,8 +230,8 @@ def test_mail_without_authentication(scene: Scene) -> None:
 def test_a_recipient_can_be_tried_again_after_a_wait(scene: Scene) -> None:
     greylisted = (b"Auth-Error-Code", b"451 4.7.1")
     auth = scene.auth(rejected(b"Greylisted", (b"Auth-Wait", b"1000"), greylisted), rejected(b"Greylisted", greylisted))
-    none = dialogue_settings(Protocol.SMTP, auth=AuthMethod.NONE)
-    proxy = scene.proxy(Protocol.SMTP, auth, dialogue=none)
+    none = dialogue_settings("smtp", auth=AuthMethod.NONE)
+    proxy = scene.proxy("smtp", auth, dialogue=none)
     client = scene.client(proxy)
     client.expect(SMTP.greeting)
     client.talk((b"MAIL FROM:<a@b>\r\n", b"250 2.0.0 OK\r\n"))
@@ -273,7 +273,7 @@ def test_a_login_over_tls(scene: Scene, case: Case, implicit: bool) -> None:
 def test_an_ipv6_client(scene: Scene) -> None:
     backend = scene.backend(SMTP.script())
     auth = scene.auth_for(backend)
-    client = scene.client(scene.proxy(Protocol.SMTP, auth, family=socket.AF_INET6))
+    client = scene.client(scene.proxy("smtp", auth, family=socket.AF_INET6))
     client.expect(SMTP.greeting)
     client.talk((SMTP.login, SMTP.answer))
     assert auth.header(b"Client-IP") == b"::1"
@@ -301,7 +301,7 @@ def test_external_needs_a_password_from_the_service_but_for_smtp(scene: Scene, c
 
 def test_disabled_external_asks_nobody(scene: Scene) -> None:
     auth = scene.auth(hang_up)
-    client = scene.client(scene.proxy(Protocol.SMTP, auth))
+    client = scene.client(scene.proxy("smtp", auth))
     client.expect(SMTP.greeting)
     client.talk((b"AUTH EXTERNAL cm9vdA==\r\n", b"500 5.5.1 Invalid command\r\n"))
     assert not auth.requests

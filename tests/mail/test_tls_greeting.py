@@ -10,7 +10,6 @@ import dns.message
 import pytest
 
 from mailworker.config.resolver import ResolverSettings
-from mailworker.model import Protocol
 from tests.mail.cases import SMTP
 from tests.mail.conftest import Scene
 from tests.support.name_server import records
@@ -38,7 +37,7 @@ def delays(scene: Scene, release: threading.Event) -> dict[str, dict[str, Any]]:
     server = scene.name_server({"1.0.0.127.in-addr.arpa PTR": held})
     return {
         "resolver": {"resolver": ResolverSettings((server.address,), timeout=PATIENCE)},
-        "smtp_greeting_delay": {"dialogue": dialogue_settings(Protocol.SMTP, greeting_delay=PATIENCE)},
+        "smtp_greeting_delay": {"dialogue": dialogue_settings("smtp", greeting_delay=PATIENCE)},
     }
 
 
@@ -53,7 +52,7 @@ def test_a_handshake_does_not_wait_for_what_delays_the_greeting(
 ) -> None:
     client_tls = client_context()
     client_tls.maximum_version = version
-    proxy = scene.tls_proxy(Protocol.SMTP, scene.auth(b""), implicit_tls=True, **delays[directive])
+    proxy = scene.tls_proxy("smtp", scene.auth(b""), implicit_tls=True, **delays[directive])
     client = scene.client(proxy)
     client.start_tls(client_tls)
     assert client.is_silent()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, UnreadableError
+from mailworker.mail.protocols.table import PROTOCOLS
 from tests.oracle.configurations import Case
 
 MODULE = next(
@@ -51,6 +52,7 @@ def mailworker_verdict(case: Case, folder: Path) -> list[str]:
     try:
         load(
             folder / "c.conf",
+            protocols=PROTOCOLS,
             prefix=folder,
             globals_=case.globals_,
             on_warning=lambda level, message: verdict.append(f"{level.name.lower()}: {message}"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mailworker.config.load import load
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.process.doubts import of_logins_in_clear, of_secrets
 from tests.process.conftest import Install
 from tests.support.certificates import self_signed
@@ -47,21 +48,21 @@ def test_a_secret_that_others_may_read_or_write_is_told(
     path = tmp_path / "c.conf"
     path.write_text(SERVER % (directives % secret))
     expected = [f'{kind} "{secret}" is open to others than its owner (mode {mode:04o})']
-    assert list(of_secrets(load(path, prefix=tmp_path).secrets)) == (expected if told else [])
+    assert list(of_secrets(load(path, protocols=PROTOCOLS, prefix=tmp_path).secrets)) == (expected if told else [])
 
 
 @pytest.mark.parametrize("key", ["data:y", "engine:x:y", "store:pkcs11:object=x"])
 def test_a_key_that_is_no_file_is_no_secret_file(tmp_path: Path, key: str) -> None:
     path = tmp_path / "c.conf"
     path.write_text(SERVER % f"starttls on; ssl_certificate x; ssl_certificate_key {key};")
-    assert load(path, prefix=tmp_path).secrets == ()
+    assert load(path, protocols=PROTOCOLS, prefix=tmp_path).secrets == ()
 
 
 def test_a_secret_that_is_gone_is_told_of_once(tmp_path: Path) -> None:
     path = tmp_path / "c.conf"
     directives = "starttls on; ssl_certificate x; ssl_certificate_key gone;"
     path.write_text(SERVER % (directives + " } server { listen 127.0.0.1:2; protocol imap; " + directives))
-    told = list(of_secrets(load(path, prefix=tmp_path).secrets))
+    told = list(of_secrets(load(path, protocols=PROTOCOLS, prefix=tmp_path).secrets))
     assert told == [f'certificate key "{tmp_path}/gone" could not be checked: No such file or directory']
 
 
@@ -86,7 +87,7 @@ def test_logins_in_clear_beside_a_demand_for_certificates_are_told(
 ) -> None:
     path = tmp_path / "c.conf"
     path.write_text(f"events {{}} mail {{ auth_http 127.0.0.1;\nserver {{ protocol imap; {directives} }} }}")
-    told = list(of_logins_in_clear(load(path, prefix=tmp_path).servers))
+    told = list(of_logins_in_clear(load(path, protocols=PROTOCOLS, prefix=tmp_path).servers))
     expected = [
         f'"ssl_verify_client" is on, but clients of {clear} may log in without TLS, so without a certificate: '
         f'"starttls only" demands both in {path}:2'

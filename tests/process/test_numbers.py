@@ -13,8 +13,10 @@ import pytest
 from mailworker import cli
 from mailworker.config.command import Command
 from mailworker.config.drafts import Context
-from mailworker.config.load import MODULES, load
+from mailworker.config.load import directives as all_directives
+from mailworker.config.load import load
 from mailworker.errors import ConfigError
+from mailworker.mail.protocols.table import PROTOCOLS
 from tests.process.conftest import Install
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer
@@ -38,7 +40,7 @@ WORDS = {
     "auth_http": ["127.0.0.1:%s"],
     "thread_pool": ["name threads=%s"],
 }  # fmt: skip
-COMMANDS = [command for module in MODULES for command in module.COMMANDS if not command.block]
+COMMANDS = [command for command in all_directives(PROTOCOLS) if not command.block]
 # Directives that a start may have at their edges: they start no more workers, and write nothing.
 _COUNTING = ("worker_", "timer_", "accept_", "epoll_", "max_", "proxy_", "auth_http_", "ssl_")
 _TIMES_AND_SIZES = ("timeout", "_buffer", "_delay")
@@ -112,7 +114,7 @@ def test_a_number_too_large_is_told_with_its_place(tmp_path: Path, server: str, 
     path = tmp_path / "c.conf"
     path.write_text(f"events {{}} mail {{ auth_http 127.0.0.1;\nserver {{ protocol imap; {server} }} }}")
     with pytest.raises(ConfigError) as error:
-        load(path, prefix=tmp_path)
+        load(path, protocols=PROTOCOLS, prefix=tmp_path)
     assert str(error.value) == f"{message} in {path}:2"
 
 
@@ -123,7 +125,7 @@ def taken(folder: Path, command: Command, numbers: Iterable[str]) -> str:
         directive = f"{command.name} {number}"
         path.write_text(text(command.contexts, directive, listen="listen 1"))
         try:
-            load(path, prefix=folder)
+            load(path, protocols=PROTOCOLS, prefix=folder)
         except ConfigError:
             continue
         return f"{directive};"

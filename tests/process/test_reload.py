@@ -15,7 +15,7 @@ import pytest
 
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, UnreadableError
-from mailworker.model import Protocol
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.process import reading
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.reload import Reload
@@ -121,7 +121,7 @@ def test_certificates_that_take_long_to_load_leave_time_for_others(
 ) -> None:
     """Time for signals, children and the watchdog."""
     monkeypatch.setattr("mailworker.process.cycle._TURN", turn)
-    settings = configuration(*[mail_server(Protocol.IMAP)] * 6)
+    settings = configuration(*[mail_server("imap")] * 6)
     old = Cycle(configuration(), (), RecordedLog().log, Zones(()))
     assert list(Cycle.follow(old, INVOCATION, settings)) == [0.0] * pauses
 
@@ -176,7 +176,7 @@ def test_all_settings_come_over_as_they_were_read(tmp_path: Path) -> None:
             time.sleep(next(steps))
     except StopIteration as end:
         settings = end.value
-    assert settings == load(path, prefix=tmp_path, globals_="pid here;", error_log=None)
+    assert settings == load(path, protocols=PROTOCOLS, prefix=tmp_path, globals_="pid here;", error_log=None)
     assert log.lines == [f"[{level.name.lower()}] {text}" for level, text in settings.warnings] != []
 
 

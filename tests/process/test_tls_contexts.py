@@ -11,7 +11,6 @@ from mailworker.config.session_cache import SessionCache
 from mailworker.config.settings import MailServer
 from mailworker.config.ssl import SslSettings
 from mailworker.config.zones import SharedZone
-from mailworker.model import Protocol
 from mailworker.native.tls.context import Context
 from mailworker.process.cycle import Cycle, Invocation
 from mailworker.process.tls_contexts import TlsContexts
@@ -31,7 +30,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return self_signed(tmp_path_factory.mktemp("certificate"), "self", "/CN=self")
 
 
-def server(certificate: Certificate, protocol: Protocol = Protocol.IMAP, **changes: Any) -> MailServer:
+def server(certificate: Certificate, protocol: str = "imap", **changes: Any) -> MailServer:
     return mail_server(protocol, ssl=ssl_settings(certificate, **changes))
 
 
@@ -51,8 +50,8 @@ def test_equal_servers_share_a_context(certificate: Certificate) -> None:
         server(certificate),
         server(certificate),
         server(certificate, session_timeout=1),
-        server(certificate, Protocol.POP3),
-        mail_server(Protocol.IMAP),
+        server(certificate, "pop3"),
+        mail_server("imap"),
     )
     assert first is second
     assert len({id(context) for context in (first, other, pop3)}) == 3
@@ -90,7 +89,7 @@ def test_every_server_warns(certificate: Certificate, monkeypatch: pytest.Monkey
     recorded = RecordedLog()
     contexts = TlsContexts(Path("/nonexistent"), recorded.log.write)
     for _ in range(2):
-        contexts.add(ssl_settings(certificate), None, Protocol.IMAP)
+        contexts.add(ssl_settings(certificate), None, "imap")
     assert recorded.lines == ["[warn] beware"] * 2
 
 

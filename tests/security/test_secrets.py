@@ -68,7 +68,7 @@ def _reveal(stage: Stage, speech: Speech, state: State, data: bytes, source: str
     client.close()
 
 
-@pytest.mark.parametrize("case", [IMAP, POP3, SMTP], ids=lambda case: case.protocol.value)
+@pytest.mark.parametrize("case", [IMAP, POP3, SMTP], ids=lambda case: case.protocol)
 def test_a_relay_remembers_no_password(scene: Scene, case: Case) -> None:
     before = _secrets()
     backend = scene.backend(case.script(hang))

@@ -18,18 +18,18 @@ from mailworker.config.resolver import ResolverSettings
 from mailworker.config.session_cache import SessionCache
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.ssl import SslSettings
-from mailworker.model import Address, AuthMethod, InetAddress, Protocol, ProxyProtocol, Starttls, VerifyClient
+from mailworker.model import Address, AuthMethod, InetAddress, ProxyProtocol, Starttls, VerifyClient
 from tests.support.certificates import Certificate
 from tests.support.patience import PATIENCE
 
 SERVER_NAME = b"mail.example.com"
 PAGE = 4096
-PORTS = {Protocol.IMAP: 143, Protocol.POP3: 110, Protocol.SMTP: 25}
+PORTS = {"imap": 143, "pop3": 110, "smtp": 25}
 
 _DIALOGUES = {
-    Protocol.IMAP: DialogueSettings(AuthMethod.PLAIN, (b"IMAP4", b"IMAP4rev1", b"UIDPLUS"), PAGE),
-    Protocol.POP3: DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (b"TOP", b"USER", b"UIDL"), 128),
-    Protocol.SMTP: DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (), PAGE),
+    "imap": DialogueSettings(AuthMethod.PLAIN, (b"IMAP4", b"IMAP4rev1", b"UIDPLUS"), PAGE),
+    "pop3": DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (b"TOP", b"USER", b"UIDL"), 128),
+    "smtp": DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (), PAGE),
 }
 _PROXY = ProxySettings(
     buffer=PAGE,
@@ -98,7 +98,7 @@ _CORE = CoreSettings(
 NOWHERE = InetAddress("127.0.0.1", 1)
 
 
-def dialogue_settings(protocol: Protocol, **changes: Any) -> DialogueSettings:
+def dialogue_settings(protocol: str, **changes: Any) -> DialogueSettings:
     return replace(_DIALOGUES[protocol], **changes)
 
 
@@ -122,7 +122,7 @@ def ssl_settings(certificate: Certificate, **changes: Any) -> SslSettings:
     return replace(_SSL, **(files | changes))
 
 
-def mail_server(protocol: Protocol, **changes: Any) -> MailServer:
+def mail_server(protocol: str, **changes: Any) -> MailServer:
     """A `server` block with these fields of MailServer changed."""
     server = MailServer(
         listens=(Listen(InetAddress("127.0.0.1", PORTS[protocol])),),

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from mailworker.config.settings import MailServer
-from mailworker.model import Protocol
 from mailworker.tls.certificate import check_servers
 from tests.support.certificates import Certificate
 from tests.support.settings import mail_server, proxy_settings, proxy_ssl_settings, ssl_settings
@@ -89,12 +88,12 @@ def check(tmp_path: Path) -> Check:
 
 
 def for_clients(files: Certificate) -> MailServer:
-    return mail_server(Protocol.IMAP, ssl=ssl_settings(files))
+    return mail_server("imap", ssl=ssl_settings(files))
 
 
 def for_backends(files: Certificate) -> MailServer:
     tls = proxy_ssl_settings(certificate=str(files.certificate), certificate_key=str(files.key))
-    return mail_server(Protocol.IMAP, proxy=proxy_settings(ssl=tls))
+    return mail_server("imap", proxy=proxy_settings(ssl=tls))
 
 
 def test_a_good_chain_gives_no_warning(check: Check, root: Issuer) -> None:
@@ -176,7 +175,7 @@ def test_a_certificate_for_backends_is_judged_by_its_dates_and_its_key(check: Ch
 
 
 def test_no_certificate_for_backends_gives_no_warning() -> None:
-    assert check_servers([mail_server(Protocol.IMAP, proxy=proxy_settings(ssl=proxy_ssl_settings()))]) == []
+    assert check_servers([mail_server("imap", proxy=proxy_settings(ssl=proxy_ssl_settings()))]) == []
 
 
 @pytest.mark.parametrize("use", [for_clients, for_backends])
@@ -202,7 +201,7 @@ def test_a_file_that_many_servers_use_is_examined_once(
         leaf = root.sign("a", curve(), ("a.example.com",))
         file.certificate.write_bytes(leaf.public_bytes(Encoding.PEM))
     names = [b"a.example.com", b"b.example.com"] * 500
-    servers = [mail_server(Protocol.IMAP, ssl=ssl_settings(file), server_name=name) for name in names for file in files]
+    servers = [mail_server("imap", ssl=ssl_settings(file), server_name=name) for name in names for file in files]
     warnings = check_servers(servers, NOW)
     assert read == [file.certificate for file in files]
     assert [warning for warning in warnings if "does not name" in warning] == [
@@ -211,4 +210,4 @@ def test_a_file_that_many_servers_use_is_examined_once(
 
 
 def test_servers_without_tls_have_nothing_to_check() -> None:
-    assert check_servers([mail_server(Protocol.IMAP)]) == []
+    assert check_servers([mail_server("imap")]) == []

@@ -106,11 +106,13 @@ async def _finish(stream: Stream, parser: AuthResponseParser) -> bool:
 
 def _as_told(request: AuthRequest, wait: Wait) -> AuthRequest:
     """The request with what WAIT has replaced in it."""
-    return replace(
-        request,
-        login=request.login if wait.login is None else wait.login,
-        password=request.password if wait.password is None else wait.password,
+    login = request.login
+    told = replace(
+        login,
+        name=login.name if wait.login is None else wait.login,
+        password=login.password if wait.password is None else wait.password,
     )
+    return replace(request, login=told)
 
 
 def _carry_over(wait: Wait, verdict: Verdict) -> Verdict:

@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from mailworker.config.proxy import ProxySettings
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
 from mailworker.event.stream import SocketStream
-from mailworker.mail.dialogue.dialogue import Login
+from mailworker.mail.client.client import Client
+from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import Address
 from mailworker.tls.backend import TlsPeer
-from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, Reply, SmtpReplyReader
+from mailworker.wire.backend import Reply, ReplyReader
+from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 
-ReplyReader = ImapReplyReader | Pop3ReplyReader | SmtpReplyReader
-
 _READING = "reading response from upstream"
-
-
-@dataclass(slots=True)
-class Introduction:
-    """Who logs in, and what the backend is told of them.
-
-    `login` is what the client asked for; `name` and `password` may be the auth service's. `client_host` is the
-    name found for `client`, or "[UNAVAILABLE]".
-    """
-
-    login: Login
-    name: bytes
-    password: Secret | None
-    client: Address
-    client_host: bytes
-    server_name: bytes
-    proxy: ProxySettings
 
 
 class Unsafe(ProtocolError):
@@ -68,16 +48,36 @@ Step = tuple[bytes | None, Wanted]
 """A command, None for the greeting, and what its reply must be."""
 
 
+def anything(_reply: Reply) -> None:
+    """The caller knows more of what the reply must be, or it is the client's to judge."""
+
+
+def needed_password(login: Login) -> Secret:
+    """Raises ProtocolError where nobody has sent one."""
+    if login.password is None:
+        raise ProtocolError(Party.BACKEND, "no password available")
+    return login.password
+
+
 class Backend:
-    """A backend during login: one command at a time, and the whole of its reply."""
+    """A backend during the login of a `client` of `server`: one command at a time, and the whole of its reply."""
 
-    __slots__ = ("_greeted", "_limit", "_log", "_reader", "_stream")
+    __slots__ = ("_greeted", "_limit", "_reader", "_stream", "client", "log", "server")
 
-    def __init__(self, stream: SocketStream, reader: ReplyReader, limit: int, log: SessionLog) -> None:
+    def __init__(
+        self,
+        stream: SocketStream,
+        new_reader: Callable[[int], ReplyReader],
+        client: Client,
+        server: Server,
+        log: SessionLog,
+    ) -> None:
+        self.client = client
+        self.server = server
+        self.log = log
+        self._limit = server.settings.proxy.buffer
         self._stream = stream
-        self._reader = reader
-        self._limit = limit
-        self._log = log
+        self._reader = new_reader(self._limit)
         self._greeted = False
 
     async def start_tls(self, peer: TlsPeer) -> None:
@@ -86,19 +86,19 @@ class Backend:
         Raises ProtocolError for a backend that may not be told a password, and for one that has sent more than its
         go-ahead: who adds to it in clear must not be heard as if it were said in TLS (CVE-2026-1642).
         """
-        self._log.action = "SSL handshaking to upstream"
+        self.log.action = "SSL handshaking to upstream"
         if self._reader.rest():
             raise ProtocolError(Party.BACKEND, "upstream sent data before SSL handshake")
         self._greeted = self._reader.begun
         await self._stream.start_tls(peer)
         tls = self._stream.tls
         assert tls is not None
-        if self._log.verbose:
-            self._log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
+        if self.log.verbose:
+            self.log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
         refusal = peer.refusal(tls)
         if refusal is not None:
             raise ProtocolError(Party.BACKEND, refusal)
-        self._log.action = _READING
+        self.log.action = _READING
 
     def remember(self, peer: TlsPeer) -> None:
         """Spare later connections to the backend a part of the handshake."""
@@ -132,9 +132,9 @@ class Backend:
     def prepare(self, wanted: Wanted) -> None:
         """What goes wrong from now on belongs to this command."""
         if wanted.command is not None:
-            self._log.action = f"sending {wanted.command} to upstream"
-            if self._log.verbose:
-                self._log.debug("login goes on")
+            self.log.action = f"sending {wanted.command} to upstream"
+            if self.log.verbose:
+                self.log.debug("login goes on")
 
     async def _exchange(self, steps: tuple[Step, ...]) -> int:
         """Take steps while replies come whole and as usual; gives the step whose reply is at hand, or a part of it."""
@@ -143,9 +143,9 @@ class Backend:
         except PeerError as error:
             self._prepare_all(steps, self._stream.step)
             if isinstance(error, ConnectionLost) and error.call == "recv()":
-                self._log.action = _READING
+                self.log.action = _READING
             raise
-        if not data or self._log.verbose:
+        if not data or self.log.verbose:
             self._prepare_all(steps, step)
         self._reader.skip(step)
         self._take(data)
@@ -165,7 +165,7 @@ class Backend:
             try:
                 data = await self._stream.read(self._limit)
             except ConnectionLost:
-                self._log.action = _READING
+                self.log.action = _READING
                 raise
             self._take(data)
         return reply
@@ -173,5 +173,5 @@ class Backend:
     def _take(self, data: bytes) -> None:
         if not data:
             raise ConnectionLost(Party.BACKEND, "recv()", 0)
-        self._log.action = _READING
+        self.log.action = _READING
         self._reader.feed(data)

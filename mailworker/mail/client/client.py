@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from mailworker.config.listen import Listen
 from mailworker.config.settings import MailServer
-from mailworker.errors import Party, ProtocolError
 from mailworker.event.stream import SocketStream
-from mailworker.mail.backend.backend import Introduction
 from mailworker.mail.client.address import Networks, client_ip, read_proxy_header, real_client
 from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.client.tls import tls_facts, tls_tlvs
-from mailworker.mail.dialogue.dialogue import Login
-from mailworker.model import Address, AuthMethod, Protocol, ProxyProtocol
+from mailworker.model import Address, ProxyProtocol
 from mailworker.native.core.sockets import local_address
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_request import AuthRequest, TlsFacts
-from mailworker.wire.auth_response import Accepted
+from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2
-
-# With other methods the client sends a digest, or nothing.
-_WITH_PASSWORD = (AuthMethod.PLAIN, AuthMethod.LOGIN)
 
 
 class Client:
@@ -59,32 +53,18 @@ class Client:
         tls = self.stream.tls
         return build_v2(self.address, local, None if tls is None else tls_tlvs(tls))
 
-    def auth_request(self, login: Login, attempt: int, settings: MailServer) -> AuthRequest:
+    def auth_request(self, login: Login, attempt: int, settings: MailServer, *, tells_host: bool) -> AuthRequest:
         """What the auth service is asked."""
+        tls = self.stream.tls
         return AuthRequest(
-            login.method,
-            login.name,
-            login.password,
+            login,
             settings.protocol,
             attempt,
             self.ip.encode(),
-            login.salt,
-            self.host if settings.protocol is Protocol.SMTP else None,
+            self.host if tells_host else None,
             self._proxy_header,
-            login.envelope,
-            None if self.stream.tls is None else self._tls_facts(self.stream.tls, settings),
-            login.authzid,
+            None if tls is None else self._tls_facts(tls, settings),
         )
-
-    def introduction(self, login: Login, accepted: Accepted, settings: MailServer) -> Introduction:
-        """What the backend is told. Raises ProtocolError where a password is wanted that nobody has sent."""
-        password = accepted.password
-        if password is None and login.method in _WITH_PASSWORD:
-            password = login.password
-        if password is None and settings.protocol is not Protocol.SMTP:
-            raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
-        name = login.name if accepted.login is None else accepted.login
-        return Introduction(login, name, password, self.address, self.host, settings.server_name, settings.proxy)
 
     def _tls_facts(self, tls: TlsConnection, settings: MailServer) -> TlsFacts | None:
         if settings.ssl is None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 from mailworker.config.ssl import SslSettings
-from mailworker.mail.dialogue.dialogue import Dialogue
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import VerifyClient
 from mailworker.tls.connection import TlsConnection
@@ -17,9 +16,16 @@ from mailworker.wire.proxy_protocol import TlsTlvs
 _UNKNOWN_ISSUER = frozenset({18, 19, 20, 21, 27})
 
 
-def certificate_refusal(
-    tls: TlsConnection, settings: SslSettings, dialogue: Dialogue[Any], log: SessionLog
-) -> bytes | None:
+class Answers(Protocol):
+    """What a protocol has for clients with a wrong certificate, and without one."""
+
+    @property
+    def certificate_error(self) -> bytes: ...
+    @property
+    def no_certificate(self) -> bytes: ...
+
+
+def certificate_refusal(tls: TlsConnection, settings: SslSettings, answers: Answers, log: SessionLog) -> bytes | None:
     """What a client without an acceptable certificate is told before it is sent away; None for all others."""
     mode = settings.verify_client
     if mode is VerifyClient.OFF:
@@ -28,11 +34,11 @@ def certificate_refusal(
     if code and not (mode is VerifyClient.OPTIONAL_NO_CA and code in _UNKNOWN_ISSUER):
         log.info(f"client SSL certificate verify error: ({code}:{text})")
         tls.drop_session()
-        return dialogue.certificate_error
+        return answers.certificate_error
     if mode is VerifyClient.ON and tls.peer_certificate is None:
         log.info("client sent no required SSL certificate")
         tls.drop_session()
-        return dialogue.no_certificate
+        return answers.no_certificate
     return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic, time
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, NoReturn, Protocol, TypeVar
 
 from mailworker.errors import ConnectionLost, Party, ProtocolError, TimedOut, escape
 from mailworker.event.stream import Stream
@@ -16,32 +16,16 @@ from mailworker.event.task import sleep
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod, Starttls
-from mailworker.wire.auth_request import SmtpEnvelope
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.confidential import without_secrets
-from mailworker.wire.secret import Secret
+from mailworker.wire.login import Login
 
-CommandT = TypeVar("CommandT")
+CommandT_contra = TypeVar("CommandT_contra", contravariant=True)
 CommandT_co = TypeVar("CommandT_co", covariant=True)
 
 # More than one page is never asked of the system at once.
 _READ_SIZE = 4096
-
-
-@dataclass(slots=True)
-class Login:
-    """What a client wants to log in with; `password` is its digest with APOP and CRAM-MD5, a token with
-    XOAUTH2 and OAUTHBEARER, None where there is none. `authzid` is the identity that it wants to act for with PLAIN,
-    None where that is its own.
-    """
-
-    method: AuthMethod
-    name: bytes
-    password: Secret | None = None
-    salt: bytes | None = None
-    envelope: SmtpEnvelope | None = None
-    authzid: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -86,7 +70,7 @@ class Parser(Protocol[CommandT_co]):
     def rest(self) -> bytes: ...
 
 
-class Dialogue(ABC, Generic[CommandT]):
+class Dialogue(ABC, Generic[CommandT_contra]):
     """A client's conversation before it is logged in.
 
     `next_request` says what it wants; the session does it and comes back if the client may try again. `tag` is IMAP's:
@@ -99,7 +83,7 @@ class Dialogue(ABC, Generic[CommandT]):
     certificate_error: ClassVar[bytes]
     no_certificate: ClassVar[bytes]
 
-    def __init__(self, client: Stream, server: Server, log: SessionLog, parser: Parser[CommandT]) -> None:
+    def __init__(self, client: Stream, server: Server, log: SessionLog, parser: Parser[CommandT_contra]) -> None:
         self.client = client
         self.server = server
         self.log = log
@@ -113,12 +97,12 @@ class Dialogue(ABC, Generic[CommandT]):
     async def greet(self) -> None:
         """Say hello."""
 
-    def admit(self, command: CommandT) -> None:
+    def admit(self, command: CommandT_contra) -> None:
         """Take note of a valid command before it is obeyed. Raises TooManyCommands."""
         self.count_command()
 
     @abstractmethod
-    async def obey(self, command: CommandT) -> Request | None:
+    async def obey(self, command: CommandT_contra) -> Request | None:
         """Answer one command; None unless the session has to do something.
 
         Raises a ProtocolError of the client for a command that is to be answered as invalid.
@@ -270,3 +254,7 @@ class Dialogue(ABC, Generic[CommandT]):
         answer = self.invalid()
         self.start_over()
         await self.reply(answer)
+
+
+AnyDialogue = Dialogue[NoReturn]
+"""That of any protocol, whose commands are its own business."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from mailworker.event.stream import Stream
-from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused, Request
+from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb
+from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 
 
@@ -75,13 +76,15 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
         self.demand_tls()
         if len(arguments) != 2 or not arguments[0]:
             raise Refused
-        return Login(AuthMethod.PLAIN, arguments[0], Secret(arguments[1]))
+        return Login(AuthMethod.PLAIN, arguments[0], Secret(arguments[1]), tag=self.tag or b"")
 
     async def _authenticate(self, arguments: tuple[bytes, ...]) -> Login:
         self.demand_tls()
         if not arguments:
             raise Refused
-        return await exchange(self, arguments)
+        login = await exchange(self, arguments)
+        login.tag = self.tag or b""
+        return login
 
     async def _complete(self, untagged: bytes = b"") -> None:
         await self.reply(untagged + self._tagged(b"OK completed"))

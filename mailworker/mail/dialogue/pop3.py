@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from mailworker.event.stream import Stream
 from mailworker.mail.capabilities import mechanisms
-from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused, Request
+from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
+from mailworker.wire.login import Login
 from mailworker.wire.pop3 import Pop3Command, Pop3Parser, Pop3Verb
 from mailworker.wire.secret import Secret
 

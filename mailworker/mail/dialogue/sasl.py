@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from base64 import b64encode
 from contextlib import suppress
-from typing import Any
 
-from mailworker.mail.dialogue.dialogue import Dialogue, Login, LoginRefused, Refused
+from mailworker.mail.dialogue.dialogue import AnyDialogue, LoginRefused, Refused
 from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand, TooLongCommand
+from mailworker.wire.login import Login
 from mailworker.wire.sasl import (
     PASSWORD_PROMPT,
     USERNAME_PROMPT,
@@ -25,7 +25,7 @@ from mailworker.wire.sasl import (
 )
 
 
-async def exchange(dialogue: Dialogue[Any], arguments: tuple[bytes, ...]) -> Login:
+async def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Login:
     """Carry out AUTH or AUTHENTICATE with its `arguments`: the mechanism's name and maybe an initial response.
 
     PLAIN and LOGIN are always taken, as nginx does and clients rely on; the others only where they are enabled.
@@ -38,7 +38,7 @@ async def exchange(dialogue: Dialogue[Any], arguments: tuple[bytes, ...]) -> Log
     return await _EXCHANGES[method](dialogue, initial)
 
 
-async def _plain(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
+async def _plain(dialogue: AnyDialogue, initial: bytes | None) -> Login:
     authzid, name, password = decode_plain(await dialogue.ask(b"") if initial is None else initial)
     if authzid in (b"", name):
         return Login(AuthMethod.PLAIN, name, password)
@@ -48,13 +48,13 @@ async def _plain(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
     raise LoginRefused("client sent another authorization identity in AUTH PLAIN command", _ANOTHER_IDENTITY)
 
 
-async def _login(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
+async def _login(dialogue: AnyDialogue, initial: bytes | None) -> Login:
     name = decode_login(await dialogue.ask(USERNAME_PROMPT) if initial is None else initial)
     dialogue.log.login = name
     return Login(AuthMethod.LOGIN, name, decode_password(await dialogue.ask(PASSWORD_PROMPT)))
 
 
-async def _cram_md5(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
+async def _cram_md5(dialogue: AnyDialogue, initial: bytes | None) -> Login:
     if initial is not None or not dialogue.enabled(AuthMethod.CRAM_MD5):
         raise Refused
     salt = dialogue.new_salt()
@@ -64,7 +64,7 @@ async def _cram_md5(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
     return Login(AuthMethod.CRAM_MD5, name, digest, salt)
 
 
-async def _external(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
+async def _external(dialogue: AnyDialogue, initial: bytes | None) -> Login:
     if not dialogue.enabled(AuthMethod.EXTERNAL):
         raise Refused
     return Login(
@@ -72,21 +72,21 @@ async def _external(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
     )
 
 
-async def _xoauth2(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
+async def _xoauth2(dialogue: AnyDialogue, initial: bytes | None) -> Login:
     if not dialogue.enabled(AuthMethod.XOAUTH2):
         raise Refused
     name, token = decode_xoauth2(await dialogue.ask(b"") if initial is None else initial)
     return Login(AuthMethod.XOAUTH2, name, token)
 
 
-async def _oauthbearer(dialogue: Dialogue[Any], initial: bytes | None) -> Login:
+async def _oauthbearer(dialogue: AnyDialogue, initial: bytes | None) -> Login:
     if not dialogue.enabled(AuthMethod.OAUTHBEARER):
         raise Refused
     name, token = decode_oauthbearer(await dialogue.ask(b"") if initial is None else initial)
     return Login(AuthMethod.OAUTHBEARER, name, token)
 
 
-async def failure(dialogue: Dialogue[Any], login: Login, verdict: Rejected) -> bytes:
+async def failure(dialogue: AnyDialogue, login: Login, verdict: Rejected) -> bytes:
     """The answer to a login that was refused.
 
     Before it, XOAUTH2 and OAUTHBEARER tell the reason in a challenge, which the client has to answer

@@ -6,14 +6,14 @@ from time import monotonic
 
 from mailworker.errors import TimedOut, escape
 from mailworker.event.stream import Stream
-from mailworker.mail.dialogue.dialogue import Dialogue, Login, Refused, Request
+from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
-from mailworker.wire.auth_request import SmtpEnvelope
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.confidential import without_secrets
+from mailworker.wire.login import Login, SmtpEnvelope
 from mailworker.wire.smtp import SmtpCommand, SmtpParser, SmtpVerb
 
 _OK = b"250 2.0.0 OK\r\n"
@@ -29,8 +29,8 @@ _EARLY_SIZE = 4096
 class SmtpDialogue(Dialogue[SmtpCommand]):
     """See `Dialogue`.
 
-    `helo` is the argument of the last HELO or EHLO, `esmtp` whether there was an EHLO ever; `mail` is the MAIL
-    command as it came, None before it.
+    `helo` is the argument of the last HELO or EHLO, empty before it; `esmtp` tells whether there was an EHLO ever.
+    `mail` is the MAIL command as it came, None before it.
     """
 
     __slots__ = ("esmtp", "helo", "mail")
@@ -41,7 +41,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
 
     def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
         super().__init__(client, server, log, SmtpParser(server.settings.dialogue.client_buffer))
-        self.helo: bytes | None = None
+        self.helo = b""
         self.esmtp = False
         self.mail: bytes | None = None
 
@@ -59,7 +59,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
                 await self.reply(self._hello(command))
             case SmtpVerb.AUTH if command.arguments:
                 self.demand_tls()
-                return await exchange(self, command.arguments)
+                return self._as_told(await exchange(self, command.arguments))
             case SmtpVerb.RCPT:
                 return await self._rcpt(command)
             case SmtpVerb.STARTTLS:
@@ -83,7 +83,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
 
     def begin_tls(self) -> None:
         super().begin_tls()
-        self.helo = self.mail = None
+        self.helo, self.mail = b"", None
 
     async def _is_patient(self, delay: float) -> bool:
         """Whether the client says nothing for `delay` seconds; spammers do not wait (smtp_greeting_delay)."""
@@ -145,7 +145,11 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         if not command.arguments or command.has_control:
             await self.reply(_INVALID_ARGUMENT)
             return None
-        return Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(self.helo or b"", self.mail, command.line))
+        return self._as_told(Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(self.mail, command.line)))
+
+    def _as_told(self, login: Login) -> Login:
+        login.helo, login.esmtp = self.helo, self.esmtp
+        return login
 
 
 def _shown(line: bytes) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from mailworker.model import InetAddress, Protocol
+from mailworker.model import InetAddress
 from tests.mail.cases import IMAP, all_protocols
 from tests.mail.cases import Case as Login
 from tests.mail.conftest import Scene
@@ -70,7 +70,7 @@ class Service(ScriptedServer):
 
 
 @contextmanager
-def serving(scene: Scene, service: Service, protocol: Protocol = Protocol.IMAP, keepalive: int = 4) -> Iterator[Proxy]:
+def serving(scene: Scene, service: Service, protocol: str = "imap", keepalive: int = 4) -> Iterator[Proxy]:
     settings = auth_http_settings(service.address, keepalive=keepalive)
     try:
         yield scene.proxy(protocol, service.address, auth_http=settings)

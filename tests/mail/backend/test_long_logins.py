@@ -6,7 +6,6 @@ from base64 import b64encode
 
 import pytest
 
-from mailworker.model import Protocol
 from tests.mail.cases import AUTH_PLAIN, IMAP, POP3
 from tests.mail.conftest import Scene
 from tests.support.backend import Script, conversation, echo
@@ -19,7 +18,7 @@ def log_in(scene: Scene, name: bytes, password: bytes, script: Script) -> tuple[
     """What a backend hears of a client whose name and password the auth service gives, and what the client hears."""
     backend = scene.backend(script)
     auth = scene.auth_for(backend, (b"Auth-User", name), (b"Auth-Pass", password))
-    client = scene.client(scene.proxy(Protocol.POP3, auth))
+    client = scene.client(scene.proxy("pop3", auth))
     client.expect(POP3.greeting)
     client.send(AUTH_PLAIN)
     answer = client.line()
@@ -79,7 +78,7 @@ def test_an_imap_login_that_is_too_long_for_a_command_goes_behind_authenticate(
     password = b"x" * length
     backend = scene.backend(imap_script(*replies))
     auth = scene.auth_for(backend, (b"Auth-User", b"u"), (b"Auth-Pass", password))
-    client = scene.client(scene.proxy(Protocol.IMAP, auth))
+    client = scene.client(scene.proxy("imap", auth))
     client.expect(IMAP.greeting)
     client.talk((IMAP.login, IMAP.answer))
     told = heard.replace(b"PASSWORD", password).replace(b"RESPONSE", b64encode(b"\0u\0" + password))
@@ -90,7 +89,7 @@ def test_an_imap_login_that_is_too_long_for_a_command_goes_behind_authenticate(
 def test_another_answer_to_authenticate_ends_the_login(scene: Scene, replies: tuple[bytes, ...]) -> None:
     backend = scene.backend(imap_script(*replies))
     auth = scene.auth_for(backend, (b"Auth-Pass", b"x" * 1100))
-    client = scene.client(scene.proxy(Protocol.IMAP, auth))
+    client = scene.client(scene.proxy("imap", auth))
     client.expect(IMAP.greeting)
     client.send(IMAP.login)
     assert client.rest() == IMAP.error

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mailworker.config.resolver import ResolverSettings
-from mailworker.model import InetAddress, Protocol
+from mailworker.model import InetAddress
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import response
@@ -171,7 +171,7 @@ def test_a_name_server_that_is_silent_is_waited_for_no_longer_than_resolver_time
 
 def test_without_a_resolver_a_name_is_an_invalid_address(scene: Scene) -> None:
     verdict = response((b"Auth-Status", b"OK"), (b"Auth-Server", NAME.encode()), (b"Auth-Port", b"1"))
-    proxy = scene.proxy(Protocol.IMAP, scene.auth(verdict))
+    proxy = scene.proxy("imap", scene.auth(verdict))
     assert log_in(scene, proxy).rest() == IMAP.error
     assert f'sent invalid server address:"{NAME}" while in http auth state' in errors(proxy)[0]
 

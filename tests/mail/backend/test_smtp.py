@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mailworker.model import AuthMethod, Protocol, XclientGuard
+from mailworker.model import AuthMethod, XclientGuard
 from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, SMTP
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted
@@ -16,7 +16,7 @@ from tests.support.peer import Peer
 from tests.support.proxy import Proxy
 from tests.support.settings import dialogue_settings, proxy_settings
 
-ANYBODY = dialogue_settings(Protocol.SMTP, auth=AuthMethod.NONE | AuthMethod.PLAIN, client_buffer=65536)
+ANYBODY = dialogue_settings("smtp", auth=AuthMethod.NONE | AuthMethod.PLAIN, client_buffer=65536)
 HELLO = b"EHLO mail.example.com\r\n"
 XCLIENT = b"XCLIENT ADDR=127.0.0.1 LOGIN=user@example.com NAME=[UNAVAILABLE]\r\n"
 ENVELOPE = b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<c@d>\r\n"
@@ -44,7 +44,7 @@ def smtp_backend(listed: bytes | None, **replies: bytes) -> Script:
 def proxy_for(scene: Scene, *backends: ScriptedServer, **settings: Any) -> Proxy:
     """A proxy that sends each client to the next of `backends`."""
     auth = scene.auth(*(accepted(backend.address) for backend in backends))
-    return scene.proxy(Protocol.SMTP, auth, dialogue=ANYBODY, proxy=proxy_settings(**settings))
+    return scene.proxy("smtp", auth, dialogue=ANYBODY, proxy=proxy_settings(**settings))
 
 
 def greeted(scene: Scene, proxy: Proxy, hello: bytes = b"EHLO me\r\n") -> Peer:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mailworker.model import InetAddress, Protocol, ProxyProtocol
+from mailworker.model import InetAddress, ProxyProtocol
 from mailworker.wire.proxy_protocol import build_v1
 from tests.mail.cases import CASES, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
@@ -33,9 +33,9 @@ MEGABYTE = 1 << 20
 
 # What a backend says and hears in clear before the handshake of `proxy_ssl starttls`.
 IN_CLEAR = {
-    Protocol.IMAP: ((b"* OK backend\r\n", b"a1 OK go ahead\r\n"), b"a1 STARTTLS\r\n"),
-    Protocol.POP3: ((b"+OK backend\r\n", b"+OK go ahead\r\n"), b"STLS\r\n"),
-    Protocol.SMTP: (
+    "imap": ((b"* OK backend\r\n", b"a1 OK go ahead\r\n"), b"a1 STARTTLS\r\n"),
+    "pop3": ((b"+OK backend\r\n", b"+OK go ahead\r\n"), b"STLS\r\n"),
+    "smtp": (
         (b"220 backend\r\n", b"250-backend\r\n250 STARTTLS\r\n", b"220 go ahead\r\n"),
         b"EHLO mail.example.com\r\nSTARTTLS\r\n",
     ),
@@ -150,10 +150,10 @@ def test_much_is_relayed_byte_for_byte(scene: Scene, pki: Pki, tls: bool) -> Non
     backend = scene.backend(script)
     auth = scene.auth_for(backend)
     if tls:
-        client = scene.client(scene.tls_proxy(Protocol.IMAP, auth, implicit_tls=True, proxy=over_tls()))
+        client = scene.client(scene.tls_proxy("imap", auth, implicit_tls=True, proxy=over_tls()))
         client.start_tls(client_context())
     else:
-        client = scene.client(scene.proxy(Protocol.IMAP, auth, proxy=over_tls()))
+        client = scene.client(scene.proxy("imap", auth, proxy=over_tls()))
     client.expect(IMAP.greeting)
     client.talk((IMAP.login, IMAP.answer))
     heard = sha256()
@@ -273,7 +273,7 @@ def test_what_a_login_waits_for_in_vain_is_logged(
         waiting.set()
         hang(peer)
 
-    script = conversation(*IN_CLEAR[Protocol.IMAP][0], then=encrypted) if starttls else encrypted
+    script = conversation(*IN_CLEAR["imap"][0], then=encrypted) if starttls else encrypted
     client, _, proxy = log_in(scene, IMAP, script, starttls=starttls)
     assert waiting.wait(PATIENCE)
     scene.skip(61)
@@ -302,7 +302,7 @@ def test_the_second_login_resumes_the_session_of_the_first(
     script = Backend(IMAP, context)
     tls = over_tls(session_reuse=reuse, verify=True, trusted_certificate=str(pki.authority))
     auth: AuthService = scene.auth_for(scene.backend(script))
-    proxy = scene.proxy(Protocol.IMAP, auth, proxy=tls)
+    proxy = scene.proxy("imap", auth, proxy=tls)
     for _ in range(3):
         ask(scene, proxy, IMAP).expect(IMAP.answer)
     assert [handshake.session_reused for handshake in script.handshakes] == [False, reuse, reuse]
@@ -365,7 +365,7 @@ def test_the_proxy_header_comes_first_and_in_clear(scene: Scene, pki: Pki, case:
 
 def test_debug_lines_tell_what_was_agreed_on(scene: Scene, pki: Pki) -> None:
     watched = scene.proxy(
-        Protocol.IMAP,
+        "imap",
         scene.auth_for(scene.backend(Backend(IMAP, server_context(pki)))),
         proxy=over_tls(),
         debug_connection=(ip_network("127.0.0.0/8"),),

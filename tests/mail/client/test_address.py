@@ -13,7 +13,7 @@ from mailworker.mail.client.address import (
     read_proxy_header,
     real_client,
 )
-from mailworker.model import Address, InetAddress, Protocol, ProxyProtocol, UnixAddress
+from mailworker.model import Address, InetAddress, ProxyProtocol, UnixAddress
 from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2, parse
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
@@ -90,14 +90,14 @@ def test_a_header_before_everything_else(scene: Scene, case: Case, header: bytes
 
 def test_what_follows_the_header_is_the_clients(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
-    client = scene.client(scene.proxy(Protocol.IMAP, scene.auth_for(backend), proxy_protocol=True))
+    client = scene.client(scene.proxy("imap", scene.auth_for(backend), proxy_protocol=True))
     client.send(V1 + b"PROXY TCP4 \r\n" + IMAP.login)
     client.expect(IMAP.greeting + b"PROXY BAD invalid command\r\n" + IMAP.answer)
 
 
 def test_tls_begins_behind_the_header(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
-    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth_for(backend), implicit_tls=True, proxy_protocol=True)
+    proxy = scene.tls_proxy("imap", scene.auth_for(backend), implicit_tls=True, proxy_protocol=True)
     client = scene.client(proxy)
     client.send(V2)
     client.start_tls(client_context())
@@ -121,7 +121,7 @@ def test_tls_begins_behind_the_header(scene: Scene) -> None:
 )
 def test_a_broken_header_ends_the_session(scene: Scene, said: bytes, complaint: str) -> None:
     auth = scene.auth(b"")
-    proxy = scene.proxy(Protocol.IMAP, auth, proxy_protocol=True)
+    proxy = scene.proxy("imap", auth, proxy_protocol=True)
     client = scene.client(proxy)
     client.send(said)
     client.end()
@@ -131,7 +131,7 @@ def test_a_broken_header_ends_the_session(scene: Scene, said: bytes, complaint: 
 
 
 def test_a_header_has_a_deadline(scene: Scene) -> None:
-    proxy = scene.proxy(Protocol.IMAP, scene.auth(b""), proxy_protocol=True, timeout=0.1)
+    proxy = scene.proxy("imap", scene.auth(b""), proxy_protocol=True, timeout=0.1)
     client = scene.client(proxy)
     client.send(b"PROXY ")
     assert client.rest() == b""
@@ -182,9 +182,7 @@ def test_version_2_towards_the_backend(scene: Scene, case: Case) -> None:
 def test_families_are_not_mixed_in_one_header(scene: Scene) -> None:
     backend = scene.backend(behind_header(IMAP))
     settings = proxy_settings(proxy_protocol=ProxyProtocol.V1)
-    proxy = scene.proxy(
-        Protocol.IMAP, scene.auth_for(backend), proxy=settings, proxy_protocol=True, real_ip_from=LOOPBACK
-    )
+    proxy = scene.proxy("imap", scene.auth_for(backend), proxy=settings, proxy_protocol=True, real_ip_from=LOOPBACK)
     client = scene.client(proxy)
     client.send(IPV6)
     client.expect(IMAP.greeting)

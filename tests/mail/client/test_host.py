@@ -17,7 +17,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.mail.client.host import TEMPUNAVAIL, UNAVAILABLE, IpAddress, find_host
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import InetAddress, Protocol, UnixAddress
+from mailworker.model import InetAddress, UnixAddress
 from tests.mail.cases import IMAP, POP3, SMTP
 from tests.mail.cases import Case as LoginCase
 from tests.mail.conftest import Scene
@@ -160,7 +160,7 @@ def check(scene: Scene, case: Case) -> None:
     backend = scene.backend(SMTP.script())
     auth = scene.auth_for(backend)
     server = case.server(scene)
-    proxy = scene.proxy(Protocol.SMTP, auth, resolver=resolver_settings(server, **case.settings))
+    proxy = scene.proxy("smtp", auth, resolver=resolver_settings(server, **case.settings))
     client = scene.client(proxy)
     if case.silence:
         wait_until(lambda: len(server.asked) >= case.silence, "the question that gets no answer")
@@ -199,7 +199,7 @@ def test_the_longest_name_fits(scene: Scene) -> None:
     )
     backend = scene.backend(SMTP.script())
     auth = scene.auth_for(backend)
-    client = scene.client(scene.proxy(Protocol.SMTP, auth, resolver=resolver_settings(server)))
+    client = scene.client(scene.proxy("smtp", auth, resolver=resolver_settings(server)))
     client.expect(SMTP.greeting)
     client.talk((SMTP.login, SMTP.answer))
     assert auth.header(b"Client-Host") == LONGEST.encode()
@@ -220,7 +220,7 @@ def test_names_are_smtps_alone(scene: Scene, case: LoginCase) -> None:
 def test_a_servers_fault_is_not_the_sessions(scene: Scene) -> None:
     """The line about a server that does not understand has no session, as in nginx."""
     server = scene.name_server({f"{PTR} PTR": code("FORMERR")})
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(b""), resolver=resolver_settings(server))
+    proxy = scene.proxy("smtp", scene.auth(b""), resolver=resolver_settings(server))
     scene.client(proxy)
     line = proxy.log.find("DNS error")
     scene.skip(TIMEOUT + 1.0)
@@ -235,7 +235,7 @@ def test_the_name_is_that_of_a_trusted_balancers_client(scene: Scene) -> None:
     backend = scene.backend(SMTP.script())
     auth = scene.auth_for(backend)
     proxy = scene.proxy(
-        Protocol.SMTP,
+        "smtp",
         auth,
         proxy_protocol=True,
         real_ip_from=(IPv4Network("127.0.0.0/8"),),
@@ -252,7 +252,7 @@ def test_the_name_is_that_of_a_trusted_balancers_client(scene: Scene) -> None:
 def test_tls_comes_before_the_lookups(scene: Scene) -> None:
     server = Case("", HOST).server(scene)
     auth = scene.auth(b"")
-    proxy = scene.tls_proxy(Protocol.SMTP, auth, implicit_tls=True, resolver=resolver_settings(server))
+    proxy = scene.tls_proxy("smtp", auth, implicit_tls=True, resolver=resolver_settings(server))
     client = scene.client(proxy)
     assert client.is_silent()
     assert server.asked == []
@@ -273,7 +273,7 @@ def test_what_a_client_says_meanwhile_is_answered_after_the_greeting(scene: Scen
     """Its time does not run either: `timeout` begins with the greeting."""
     release = threading.Event()
     server = Case("", HOST, pointer=held(release, POINTER)).server(scene)
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(b""), timeout=0.1, resolver=resolver_settings(server))
+    proxy = scene.proxy("smtp", scene.auth(b""), timeout=0.1, resolver=resolver_settings(server))
     client = scene.client(proxy)
     client.send(b"HELO me\r\n")
     assert client.is_silent(0.3)
@@ -285,8 +285,8 @@ def test_what_a_client_says_meanwhile_is_answered_after_the_greeting(scene: Scen
 def test_the_greeting_delay_comes_after_the_lookups(scene: Scene) -> None:
     release = threading.Event()
     server = Case("", HOST, pointer=held(release, POINTER)).server(scene)
-    delayed = dialogue_settings(Protocol.SMTP, greeting_delay=5.0)
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(b""), dialogue=delayed, resolver=resolver_settings(server))
+    delayed = dialogue_settings("smtp", greeting_delay=5.0)
+    proxy = scene.proxy("smtp", scene.auth(b""), dialogue=delayed, resolver=resolver_settings(server))
     client = scene.client(proxy)
     client.send(b"HELO me\r\n")
     assert client.is_silent()
@@ -297,7 +297,7 @@ def test_the_greeting_delay_comes_after_the_lookups(scene: Scene) -> None:
 def test_a_client_that_leaves_meanwhile_leaks_nothing(scene: Scene) -> None:
     release = threading.Event()
     server = Case("", HOST, pointer=held(release, POINTER)).server(scene)
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(b""), resolver=resolver_settings(server))
+    proxy = scene.proxy("smtp", scene.auth(b""), resolver=resolver_settings(server))
     client = scene.client(proxy)
     proxy.log.find("connected")
     client.reset()

@@ -11,7 +11,7 @@ from mailworker.event.datagrams import MOST_SOCKETS
 from mailworker.mail.client.host import TEMPUNAVAIL
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
-from mailworker.model import InetAddress, Protocol
+from mailworker.model import InetAddress
 from tests.mail.cases import SMTP
 from tests.mail.client.test_host import HOST, POINTER, TIMEOUT, Case, held, resolver_settings
 from tests.mail.conftest import Scene
@@ -23,7 +23,7 @@ from tests.support.settings import configuration, mail_server
 
 def test_a_lookup_takes_none_of_the_worker_connections(scene: Scene) -> None:
     server = Case("", HOST).server(scene)
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(b""), worker_connections=2, resolver=resolver_settings(server))
+    proxy = scene.proxy("smtp", scene.auth(b""), worker_connections=2, resolver=resolver_settings(server))
     scene.client(proxy).expect(SMTP.greeting)
     assert len(server.asked) == 2
 
@@ -31,7 +31,7 @@ def test_a_lookup_takes_none_of_the_worker_connections(scene: Scene) -> None:
 def test_clients_without_names_are_greeted_however_silent_name_servers_are(scene: Scene) -> None:
     """Each takes one of the connections, and other protocols have the rest."""
     server = scene.name_server({f"{i}.1.0.127.in-addr.arpa PTR": silence for i in range(1, 81)})
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(b""), worker_connections=100, resolver=resolver_settings(server))
+    proxy = scene.proxy("smtp", scene.auth(b""), worker_connections=100, resolver=resolver_settings(server))
     clients = [scene.client(proxy, source=f"127.0.1.{i}") for i in range(1, 81)]
     wait_until(lambda: len(server.asked) == 80, "a question for each client")
     assert len({asked.source for asked in server.asked}) <= MOST_SOCKETS
@@ -44,7 +44,7 @@ def test_clients_without_names_are_greeted_however_silent_name_servers_are(scene
 def test_clients_of_one_address_share_a_question(scene: Scene) -> None:
     release = threading.Event()
     server = Case("", HOST, pointer=held(release, POINTER)).server(scene)
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(b""), resolver=resolver_settings(server))
+    proxy = scene.proxy("smtp", scene.auth(b""), resolver=resolver_settings(server))
     clients = [scene.client(proxy) for _ in range(20)]
     proxy.connections_in_use(1 + 20)
     release.set()
@@ -57,7 +57,7 @@ def test_a_full_table_of_questions_costs_a_name_and_no_session(scene: Scene, mon
     monkeypatch.setattr("mailworker.event.resolver.MOST_LOOKUPS", 0)
     backend = scene.backend(SMTP.script())
     auth = scene.auth_for(backend)
-    proxy = scene.proxy(Protocol.SMTP, auth, resolver=resolver_settings(scene.name_server({})))
+    proxy = scene.proxy("smtp", auth, resolver=resolver_settings(scene.name_server({})))
     client = scene.client(proxy)
     client.expect(SMTP.greeting)
     client.talk((SMTP.login, SMTP.answer))
@@ -67,7 +67,7 @@ def test_a_full_table_of_questions_costs_a_name_and_no_session(scene: Scene, mon
 
 def test_sessions_share_what_was_found(scene: Scene) -> None:
     server = Case("", HOST).server(scene)
-    proxy = scene.proxy(Protocol.SMTP, scene.auth(b""), resolver=resolver_settings(server))
+    proxy = scene.proxy("smtp", scene.auth(b""), resolver=resolver_settings(server))
     for _ in range(3):
         scene.client(proxy).expect(SMTP.greeting)
     assert len(server.asked) == 2
@@ -76,8 +76,8 @@ def test_sessions_share_what_was_found(scene: Scene) -> None:
 def test_smtp_servers_with_equal_directives_share_a_resolver() -> None:
     address = InetAddress("127.0.0.1", 53)
     one, same, other = (ResolverSettings((address,), timeout=timeout) for timeout in (1.0, 1.0, 2.0))
-    servers = [mail_server(Protocol.SMTP, resolver=resolver) for resolver in (one, same, other, ResolverSettings())]
-    servers.append(mail_server(Protocol.IMAP, resolver=one))
+    servers = [mail_server("smtp", resolver=resolver) for resolver in (one, same, other, ResolverSettings())]
+    servers.append(mail_server("imap", resolver=one))
     log = RecordedLog().log
     service = MailService(configuration(*servers), [], [ServerTls()] * 5, log, [log] * 5)
     service.prepare()
@@ -91,7 +91,7 @@ def test_names_of_clients_keep_out_no_names_of_backends() -> None:
     """They share neither the cache nor the table of questions."""
     settings = ResolverSettings((InetAddress("127.0.0.1", 53),))
     log = RecordedLog().log
-    servers = [mail_server(protocol, resolver=settings) for protocol in (Protocol.SMTP, Protocol.IMAP)]
+    servers = [mail_server(protocol, resolver=settings) for protocol in ("smtp", "imap")]
     service = MailService(configuration(*servers), [], [ServerTls()] * 2, log, [log] * 2)
     service.prepare()
     smtp, imap = service._servers

@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from mailworker.model import Protocol, Starttls, VerifyClient
+from mailworker.model import Starttls, VerifyClient
 from tests.mail.cases import IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import AuthService
@@ -133,7 +133,7 @@ def test_the_certificate_itself_is_sent_only_where_that_is_wanted(scene: Scene, 
 
 
 def test_a_client_that_speaks_another_protocol_is_refused(scene: Scene) -> None:
-    proxy = scene.tls_proxy(Protocol.IMAP, scene.auth(hang), implicit_tls=True)
+    proxy = scene.tls_proxy("imap", scene.auth(hang), implicit_tls=True)
     client = scene.client(proxy)
     context = client_context()
     context.set_alpn_protocols(["http/1.1"])

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from mailworker.config.settings import MailServer
 from mailworker.errors import ConnectionLost, TimedOut
-from mailworker.mail.dialogue.dialogue import Dialogue, Login
+from mailworker.mail.dialogue.dialogue import AnyDialogue, Dialogue
 from mailworker.mail.dialogue.sasl import failure
-from mailworker.mail.protocols import PROTOCOLS
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import AuthMethod, Protocol
-from mailworker.wire.auth_request import SmtpEnvelope
+from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
+from mailworker.wire.login import Login, SmtpEnvelope
 from mailworker.wire.secret import Secret
 from tests.support.memory_stream import MemoryStream, MemoryTls, run
 from tests.support.recorded_log import RecordedLog
@@ -36,13 +36,18 @@ OVER, LEFT, TIMED_OUT = "over", "left", "timed out"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`rest` is what the dialogue has read beyond its last command."""
+    """`rest` is what the dialogue has read beyond its last command.
+
+    `logins` are without what backends are told of the conversation: `told` has tag, argument of HELO or EHLO, and
+    whether there was an EHLO, of each login.
+    """
 
     replies: bytes
     logins: Sequence[Login]
     log: Sequence[str]
     end: str
     rest: bytes = b""
+    told: Sequence[tuple[bytes, bytes, bool]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +89,20 @@ def oauth(method: AuthMethod, name: bytes) -> Login:
 
 
 def envelope(helo: bytes, mail: bytes, rcpt: bytes) -> Login:
-    return Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(helo, mail, rcpt))
+    return Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(mail, rcpt), helo=helo)
+
+
+def without_conversation(login: Login) -> Login:
+    return replace(login, tag=b"", helo=b"" if login.envelope is None else login.helo, esmtp=False)
 
 
 def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes, refusal: Rejected = REFUSAL) -> Outcome:
     """The whole dialogue after its greeting; `tls_script` is what the client sends after STARTTLS."""
     recorded = RecordedLog()
     log = SessionLog(recorded.log, 1, "192.0.2.1", "127.0.0.1:143")
-    dialogue = PROTOCOLS[server.protocol].dialogue(stream, Server(server, recorded.log, ServerTls()), log)
+    protocol = PROTOCOLS[server.protocol]
+    capabilities = protocol.capabilities(server)
+    dialogue = protocol.dialogue(stream, Server(server, recorded.log, ServerTls(), capabilities), log)
     run(dialogue.greet())
     greeting = len(stream.output)
     log.action = "in auth state"
@@ -100,11 +111,13 @@ def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes, refus
     suffix = " while in auth state, client: 192.0.2.1, server: 127.0.0.1:143"
     assert all(line.startswith("[info] *1 ") and suffix in line for line in recorded.lines)
     lines = [line.removeprefix("[info] *1 ").replace(suffix, "") for line in recorded.lines]
-    return Outcome(stream.output[greeting:], logins, lines, end, dialogue.take_input())
+    told = [(login.tag, login.helo, login.esmtp) for login in logins]
+    logins = [without_conversation(login) for login in logins]
+    return Outcome(stream.output[greeting:], logins, lines, end, dialogue.take_input(), told)
 
 
 async def _obey(
-    dialogue: Dialogue[Any],
+    dialogue: AnyDialogue,
     stream: MemoryStream,
     tls_script: tuple[bytes, ...],
     logins: list[Login],
@@ -131,14 +144,14 @@ async def _obey(
             stream.then(*tls_script)
 
 
-def server_of(protocol: Protocol, changes: dict[str, Any]) -> MailServer:
+def server_of(protocol: str, changes: dict[str, Any]) -> MailServer:
     """A server; fields of its DialogueSettings may be among `changes`."""
     fields = {name: value for name, value in changes.items() if name in MailServer.__slots__}
     dialogue = {name: value for name, value in changes.items() if name not in MailServer.__slots__}
     return mail_server(protocol, dialogue=dialogue_settings(protocol, **dialogue), **fields)
 
 
-def check(protocol: Protocol, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def check(protocol: str, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """The case holds however the network cuts what the client sends."""
     monkeypatch.setattr(Dialogue, "new_salt", lambda _dialogue: SALT)
     server = server_of(protocol, case.settings)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.model import AuthMethod, Protocol, Starttls
-from tests.mail.dialogue.dialogues import ALL_METHODS, OVER, Case, check, names, plain
+from mailworker.model import AuthMethod, Starttls
+from tests.mail.dialogue.dialogues import ALL_METHODS, OVER, Case, check, converse, names, plain, server_of
+from tests.support.memory_stream import MemoryStream
 
 NO = b"refused\r\n"
 BAD = b" BAD invalid command\r\n"
@@ -202,17 +203,17 @@ CAPABILITIES = [
 
 @pytest.mark.parametrize("case", COMMANDS, ids=names(COMMANDS))
 def test_commands(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(Protocol.IMAP, case, monkeypatch)
+    check("imap", case, monkeypatch)
 
 
 @pytest.mark.parametrize("case", REFUSALS, ids=names(REFUSALS))
 def test_what_is_refused(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(Protocol.IMAP, case, monkeypatch)
+    check("imap", case, monkeypatch)
 
 
 @pytest.mark.parametrize("case", STARTTLS, ids=names(STARTTLS))
 def test_starttls(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(Protocol.IMAP, case, monkeypatch)
+    check("imap", case, monkeypatch)
 
 
 @pytest.mark.parametrize(("names", "auth"), CAPABILITIES)
@@ -221,4 +222,10 @@ def test_mechanisms_are_advertised_in_nginx_order(
 ) -> None:
     words = b"".join(b" AUTH=" + name for name in names.split())
     heard = CAPABILITY + words + b"\r\na OK completed\r\n"
-    check(Protocol.IMAP, Case("", b"a CAPABILITY\r\n", heard, settings={"auth": auth}), monkeypatch)
+    check("imap", Case("", b"a CAPABILITY\r\n", heard, settings={"auth": auth}), monkeypatch)
+
+
+@pytest.mark.parametrize("command", [b"LOGIN u p", b"AUTHENTICATE PLAIN AHUAcA==", b"AUTHENTICATE PLAIN\r\nAHUAcA=="])
+def test_a_login_carries_the_tag_of_its_command(command: bytes) -> None:
+    outcome = converse(server_of("imap", {}), MemoryStream(b"a NOOP\r\nb2 " + command + b"\r\n"))
+    assert (outcome.logins, outcome.told) == ([plain(b"u", b"p")], [(b"b2", b"", False)])

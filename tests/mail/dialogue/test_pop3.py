@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.mail.dialogue.dialogue import Login
-from mailworker.model import AuthMethod, Protocol, Starttls
+from mailworker.model import AuthMethod, Starttls
+from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 from tests.mail.dialogue.dialogues import ALL_METHODS, OVER, SALT, Case, check, converse, names, plain, server_of
 from tests.support.memory_stream import MemoryStream
@@ -143,22 +143,22 @@ STLS = [
 
 @pytest.mark.parametrize("case", COMMANDS, ids=names(COMMANDS))
 def test_commands(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(Protocol.POP3, case, monkeypatch)
+    check("pop3", case, monkeypatch)
 
 
 @pytest.mark.parametrize("case", AFTER_USER, ids=names(AFTER_USER))
 def test_commands_after_user(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(Protocol.POP3, case, monkeypatch)
+    check("pop3", case, monkeypatch)
 
 
 @pytest.mark.parametrize("case", REFUSALS, ids=names(REFUSALS))
 def test_what_is_refused(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(Protocol.POP3, case, monkeypatch)
+    check("pop3", case, monkeypatch)
 
 
 @pytest.mark.parametrize("case", STLS, ids=names(STLS))
 def test_stls(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(Protocol.POP3, case, monkeypatch)
+    check("pop3", case, monkeypatch)
 
 
 @pytest.mark.parametrize("auth", [AuthMethod.APOP, AuthMethod.CRAM_MD5])
@@ -166,7 +166,7 @@ def test_the_greeting_has_a_salt_of_its_own_where_one_is_used(auth: AuthMethod) 
     greetings = set()
     for _ in range(100):
         stream = MemoryStream()
-        converse(server_of(Protocol.POP3, {"auth": auth}), stream)
+        converse(server_of("pop3", {"auth": auth}), stream)
         assert stream.output.startswith(b"+OK POP3 ready <")
         assert stream.output.endswith(b"@mail.example.com>\r\n")
         greetings.add(stream.output)
@@ -175,5 +175,5 @@ def test_the_greeting_has_a_salt_of_its_own_where_one_is_used(auth: AuthMethod) 
 
 def test_the_greeting_has_no_salt_where_none_is_used() -> None:
     stream = MemoryStream()
-    converse(server_of(Protocol.POP3, {}), stream)
+    converse(server_of("pop3", {}), stream)
     assert stream.output == b"+OK POP3 ready\r\n"

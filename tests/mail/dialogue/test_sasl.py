@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from mailworker.mail.dialogue.dialogue import Login
-from mailworker.model import AuthMethod, Protocol
+from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
+from mailworker.wire.login import Login
 from tests.mail.dialogue.dialogues import (
     ALL_METHODS,
     OAUTH,
@@ -39,15 +40,15 @@ TOKEN_REFUSED = Rejected(b"refused", wait=1, sasl=b"e30=")
 BAD_HASH = "client sent invalid CRAM-MD5 hash in AUTH CRAM-MD5 command"
 TOO_MANY = "client sent too many invalid commands"
 
-COMMAND = {Protocol.IMAP: b"a AUTHENTICATE", Protocol.POP3: b"AUTH", Protocol.SMTP: b"AUTH"}
-CHALLENGE = {Protocol.IMAP: b"+ ", Protocol.POP3: b"+ ", Protocol.SMTP: b"334 "}
-NO = {Protocol.IMAP: b"a NO refused\r\n", Protocol.POP3: b"-ERR refused\r\n", Protocol.SMTP: b"535 5.7.0 refused\r\n"}
+COMMAND = {"imap": b"a AUTHENTICATE", "pop3": b"AUTH", "smtp": b"AUTH"}
+CHALLENGE = {"imap": b"+ ", "pop3": b"+ ", "smtp": b"334 "}
+NO = {"imap": b"a NO refused\r\n", "pop3": b"-ERR refused\r\n", "smtp": b"535 5.7.0 refused\r\n"}
 BAD = {
-    Protocol.IMAP: b"a BAD invalid command\r\n",
-    Protocol.POP3: b"-ERR invalid command\r\n",
-    Protocol.SMTP: b"500 5.5.1 Invalid command\r\n",
+    "imap": b"a BAD invalid command\r\n",
+    "pop3": b"-ERR invalid command\r\n",
+    "smtp": b"500 5.5.1 Invalid command\r\n",
 }
-EMPTY = {Protocol.SMTP: b"501 5.5.4 Invalid argument\r\n"}
+EMPTY = {"smtp": b"501 5.5.4 Invalid argument\r\n"}
 
 # Said behind the command's name, challenges, the login that comes of it or what the log says, None for nothing.
 Exchange = tuple[bytes, tuple[bytes, ...], "Login | str | None"]
@@ -126,7 +127,7 @@ DISABLED: list[Exchange] = [
 ]
 
 
-def case_of(protocol: Protocol, exchange: Exchange, auth: AuthMethod) -> Case:
+def case_of(protocol: str, exchange: Exchange, auth: AuthMethod) -> Case:
     said, challenges, outcome = exchange
     heard = b"".join(CHALLENGE[protocol] + challenge + b"\r\n" for challenge in challenges)
     heard += NO[protocol] if isinstance(outcome, Login) else BAD[protocol]
@@ -135,23 +136,23 @@ def case_of(protocol: Protocol, exchange: Exchange, auth: AuthMethod) -> Case:
     return Case("", COMMAND[protocol] + said + b"\r\n", heard, logins, log, settings={"auth": auth})
 
 
-@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange[0].decode("ascii").strip())
-def test_exchanges(protocol: Protocol, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exchanges(protocol: str, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     check(protocol, case_of(protocol, exchange, ALL_METHODS), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("exchange", OAUTH_EXCHANGES, ids=lambda exchange: exchange[0].decode("ascii").strip())
-def test_exchanges_of_tokens(protocol: Protocol, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exchanges_of_tokens(protocol: str, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     check(protocol, case_of(protocol, exchange, OAUTH), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize(("said", "login"), TOKENS)
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_whatever_answers_the_challenge_of_a_refused_token_the_refusal_follows(
-    protocol: Protocol, said: bytes, login: Login, answer: bytes, monkeypatch: pytest.MonkeyPatch
+    protocol: str, said: bytes, login: Login, answer: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once = COMMAND[protocol] + said + b"\r\n" + answer + b"\r\n"
     heard = CHALLENGE[protocol] + b"e30=\r\n" + NO[protocol]
@@ -159,9 +160,9 @@ def test_whatever_answers_the_challenge_of_a_refused_token_the_refusal_follows(
     check(protocol, case, monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_an_answer_that_fits_no_buffer_is_refused_like_any_other(
-    protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+    protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = COMMAND[protocol] + b" XOAUTH2 " + XOAUTH2 + b"\r\n" + b"x" * 200
     heard = CHALLENGE[protocol] + b"e30=\r\n" + NO[protocol] + BAD[protocol].replace(b"a ", b"* ", 1)
@@ -171,9 +172,9 @@ def test_an_answer_that_fits_no_buffer_is_refused_like_any_other(
     check(protocol, case, monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_to_act_for_somebody_else_is_refused_and_may_be_tried_again(
-    protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+    protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = COMMAND[protocol] + b" PLAIN " + b64encode(b"boss\0user\0pass") + b"\r\n"
     heard = NO[protocol].replace(b"refused", b"Authorization identity is not allowed")
@@ -181,9 +182,9 @@ def test_to_act_for_somebody_else_is_refused_and_may_be_tried_again(
     check(protocol, Case("", said * 7, heard * 7, log=log * 7), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_whom_the_client_wants_to_act_for_is_told_where_that_is_wanted(
-    protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+    protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = {"auth_http": auth_http_settings(authzid=True)}
     for authzid, sent in ((b"boss", b"boss"), (b"user", None), (b"", None)):
@@ -192,14 +193,14 @@ def test_whom_the_client_wants_to_act_for_is_told_where_that_is_wanted(
         check(protocol, Case("", said, NO[protocol], [wanted], settings=told), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
-def test_other_methods_have_no_last_challenge(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_other_methods_have_no_last_challenge(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = COMMAND[protocol] + b" PLAIN " + PLAIN + b"\r\n"
     check(protocol, Case("", said, NO[protocol], [plain(b"user", b"pass")], refusal=TOKEN_REFUSED), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
-def test_max_commands_counts_commands_and_responses(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_max_commands_counts_commands_and_responses(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = COMMAND[protocol] + b" LOGIN\r\n" + USER + b"\r\n" + PASS + b"\r\n"
     prompts = b"".join(CHALLENGE[protocol] + prompt + b"\r\n" for prompt in (USERNAME, PASSWORD))
     log = ['client sent too many commands, login: "user"']
@@ -208,58 +209,54 @@ def test_max_commands_counts_commands_and_responses(protocol: Protocol, monkeypa
     check(protocol, case, monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
-def test_the_command_that_is_too_many_is_refused_with_its_tag(
-    protocol: Protocol, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tag = b"b " if protocol is Protocol.IMAP else b""
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_command_that_is_too_many_is_refused_with_its_tag(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tag = b"b " if protocol == "imap" else b""
     said = b"a NOOP\r\n".removeprefix(b"" if tag else b"a ") + (tag + b"NOOP\r\n") * 3
-    first = {Protocol.IMAP: b"a OK completed\r\n", Protocol.POP3: b"+OK\r\n", Protocol.SMTP: b"250 2.0.0 OK\r\n"}
+    first = {"imap": b"a OK completed\r\n", "pop3": b"+OK\r\n", "smtp": b"250 2.0.0 OK\r\n"}
     heard = first[protocol] + BAD[protocol].replace(b"a ", tag, 1) if tag else first[protocol] + BAD[protocol]
     log = ["client sent too many commands"]
     check(protocol, Case("", said, heard, log=log, end=OVER, settings={"max_commands": 1}), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("exchange", DISABLED, ids=lambda exchange: exchange[0].decode("ascii").strip())
-def test_exchanges_that_are_not_enabled(
-    protocol: Protocol, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_exchanges_that_are_not_enabled(protocol: str, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     check(protocol, case_of(protocol, exchange, AuthMethod(0)), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
-def test_a_command_may_follow_a_failed_exchange(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_command_may_follow_a_failed_exchange(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = COMMAND[protocol] + b" LOGIN\r\n*\r\n" + COMMAND[protocol] + b" PLAIN " + PLAIN + b"\r\n"
     heard = CHALLENGE[protocol] + USERNAME + b"\r\n" + BAD[protocol] + NO[protocol]
     log = ["client sent invalid base64 encoding in AUTH LOGIN command"]
     check(protocol, Case("", said, heard, [plain(b"user", b"pass")], log), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
-def test_failed_exchanges_do_not_count_as_invalid_commands(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_failed_exchanges_do_not_count_as_invalid_commands(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = (COMMAND[protocol] + b" PLAIN !\r\n") * 7
     log = ["client sent invalid base64 encoding in AUTH PLAIN command"] * 7
     check(protocol, Case("", said, BAD[protocol] * 7, log=log), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
-def test_a_response_of_too_many_words_counts(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_response_of_too_many_words_counts(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = (COMMAND[protocol] + b" PLAIN\r\n" + b"x " * 13 + b"\r\n") * 6
     heard = (CHALLENGE[protocol] + b"\r\n" + BAD[protocol]) * 5
     check(protocol, Case("", said, heard, log=[TOO_MANY], end=OVER), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
-def test_a_too_long_response(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_too_long_response(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = COMMAND[protocol] + b" PLAIN\r\n" + b"x" * 200
     heard = CHALLENGE[protocol] + b"\r\n" + BAD[protocol]
     log = ['client sent too long command "..."']
     check(protocol, Case("", said, heard, log=log, end=OVER, settings={"client_buffer": 128}), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", Protocol)
-def test_no_challenge_is_given_twice(protocol: Protocol) -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_no_challenge_is_given_twice(protocol: str) -> None:
     said = (COMMAND[protocol] + b" CRAM-MD5\r\n*\r\n") * 50
     outcome = converse(server_of(protocol, {"auth": AuthMethod.CRAM_MD5}), MemoryStream(said))
     prefix = CHALLENGE[protocol]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.model import AuthMethod, Protocol, Starttls
+from mailworker.model import AuthMethod, Starttls
 from tests.mail.dialogue.dialogues import (
     ALL_METHODS,
     OVER,
@@ -216,25 +216,41 @@ STARTTLS = [
 
 @pytest.mark.parametrize("case", COMMANDS, ids=names(COMMANDS))
 def test_commands(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(Protocol.SMTP, case, monkeypatch)
+    check("smtp", case, monkeypatch)
 
 
 @pytest.mark.parametrize("case", REFUSALS, ids=names(REFUSALS))
 def test_what_is_refused(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(Protocol.SMTP, case, monkeypatch)
+    check("smtp", case, monkeypatch)
 
 
 @pytest.mark.parametrize("case", MAILS, ids=names(MAILS))
 def test_mail_without_authentication(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(Protocol.SMTP, case, monkeypatch)
+    check("smtp", case, monkeypatch)
 
 
 @pytest.mark.parametrize("case", STARTTLS, ids=names(STARTTLS))
 def test_starttls(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check(Protocol.SMTP, case, monkeypatch)
+    check("smtp", case, monkeypatch)
 
 
 def test_the_greeting_comes_at_once_without_a_delay() -> None:
     stream = MemoryStream()
-    converse(server_of(Protocol.SMTP, {}), stream)
+    converse(server_of("smtp", {}), stream)
     assert stream.output == b"220 mail.example.com ESMTP ready\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "helo", "esmtp"),
+    [
+        (b"", b"", False),
+        (b"HELO a\r\n", b"a", False),
+        (b"EHLO a\r\n", b"a", True),
+        (b"EHLO a\r\nHELO b\r\n", b"b", True),
+        (b"EHLO a\r\nEHLO\r\n", b"a", True),
+    ],
+)
+def test_a_login_carries_the_last_helo_and_whether_there_was_an_ehlo(said: bytes, helo: bytes, esmtp: bool) -> None:
+    auth, sender = b"AUTH PLAIN AHUAcA==\r\n", b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\n"
+    outcome = converse(server_of("smtp", NONE), MemoryStream(said + auth + sender))
+    assert outcome.told == [(b"", helo, esmtp)] * 2

@@ -18,7 +18,7 @@ import pytest
 from mailworker.config.session_cache import SessionCache
 from mailworker.config.ssl import SslSettings
 from mailworker.config.zones import SharedZone
-from mailworker.model import Protocol, VerifyClient
+from mailworker.model import VerifyClient
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.shm.zones import Zones
 from mailworker.tls.context import TlsContext
@@ -145,7 +145,7 @@ class Configurations:
     def load(self, *servers: SslSettings) -> list[TlsContext]:
         contexts = TlsContexts(Path("/nonexistent"), RecordedLog().log.write)
         for settings in servers:
-            contexts.add(settings, None, Protocol.IMAP)
+            contexts.add(settings, None, "imap")
         self._zones = Zones([ZONE], self._zones)
         for keys, lifetime in contexts.share(self._zones).items():
             keys.rotate(1.0, lifetime)

@@ -1,0 +1,46 @@
+"""What a configuration has to know of the protocols that can be served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mailworker.config.command import Command
+from mailworker.config.dialogue import DialogueSettings
+from mailworker.config.drafts import Draft, Scope
+from mailworker.config.rows import commands, frozen, merged
+from mailworker.config.tree import Parser
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolModule:
+    """A protocol's part in a configuration.
+
+    `name` is the word of `protocol`, Auth-Protocol and MailServer. A `listen` on one of `ports` gives a server this
+    protocol. The rows of `directives` are its own; their names begin with the protocol's, and they come to `settings`.
+    """
+
+    name: str
+    ports: tuple[int, ...]
+    directives: type[Draft]
+    settings: type[DialogueSettings] = DialogueSettings
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """The directives of its own."""
+        return commands(self.directives)
+
+    def freeze(self, parser: Parser, server: Scope, mail: Scope) -> DialogueSettings:
+        """What its directives come to in a `server` and its `mail`; raises ConfigError."""
+        return frozen(self.settings, merged(self.directives, server, mail), parser, f"{self.name}_")
+
+
+@dataclass(slots=True)
+class ProtocolsDraft:
+    """In the main context, all protocols by their names."""
+
+    known: Mapping[str, ProtocolModule] = field(default_factory=dict)
+
+    def of_port(self, port: int) -> str | None:
+        """The name of the protocol that a port belongs to."""
+        return next((name for name, module in self.known.items() if port in module.ports), None)

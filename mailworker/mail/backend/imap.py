@@ -1,0 +1,47 @@
+"""STARTTLS and login at an IMAP backend (RFC 9051)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from mailworker.mail.backend.backend import Backend, Wanted, anything, needed_password
+from mailworker.wire.backend import (
+    IMAP_COMMAND_LIMIT,
+    expect_imap_continuation,
+    expect_imap_greeting,
+    expect_imap_ok,
+    imap_login,
+    plain_response,
+)
+from mailworker.wire.login import Login
+
+_GREETING = Wanted(b"* OK", None, None, expect_imap_greeting)
+_LOGIN = Wanted(b"+", None, "LOGIN command", expect_imap_continuation)
+_AUTHENTICATE = Wanted(b"", None, "AUTHENTICATE command", anything)
+_USER = Wanted(b"+", None, "user name", expect_imap_continuation)
+_PASSWORD = Wanted(b"", None, "password", anything)
+
+
+async def starttls(backend: Backend, login: Login) -> None:
+    """Ask by STARTTLS, with the client's tag. Raises a PeerError."""
+    wanted = Wanted(login.tag + b" OK", None, "STARTTLS", partial(expect_imap_ok, tag=login.tag))
+    await backend.converse((None, _GREETING), (login.tag + b" STARTTLS\r\n", wanted))
+
+
+async def log_in(backend: Backend, login: Login) -> bytes:
+    """Log in by LOGIN with literals; gives the reply for the client. Raises a PeerError."""
+    tag, secret = login.tag, needed_password(login)
+    first, second, third = imap_login(tag, login.name, secret)
+    steps = (first, _LOGIN), (second, _USER), (third, _PASSWORD)
+    if len(first) + len(second) + len(third) <= IMAP_COMMAND_LIMIT:
+        reply = await backend.converse((None, _GREETING), *steps)
+    else:
+        response = plain_response(login.name, secret)
+        reply = await backend.converse((None, _GREETING), (tag + b" AUTHENTICATE PLAIN\r\n", _AUTHENTICATE))
+        if reply.last_line.startswith(tag + b" "):  # it does not know PLAIN, and may take long literals
+            reply = await backend.converse(*steps)
+        else:
+            expect_imap_continuation(reply)
+            reply = await backend.converse((response, _PASSWORD))
+    expect_imap_ok(reply, tag)
+    return reply.data

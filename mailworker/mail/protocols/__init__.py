@@ -1,0 +1,1 @@
+"""The protocols: one row each, and the table of all rows."""

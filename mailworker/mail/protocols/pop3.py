@@ -1,0 +1,38 @@
+"""POP3 (RFC 1939)."""
+
+from __future__ import annotations
+
+from mailworker.config.pop3 import Pop3Draft
+from mailworker.config.settings import MailServer
+from mailworker.mail.backend.pop3 import log_in, starttls
+from mailworker.mail.capabilities import mechanisms
+from mailworker.mail.dialogue.pop3 import Pop3Dialogue
+from mailworker.mail.protocols.protocol import Protocol
+from mailworker.model import Starttls
+from mailworker.wire.backend import Pop3ReplyReader
+
+
+def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:
+    lines = [b"+OK Capability list follows", *settings.dialogue.capabilities]
+    if starttls is Starttls.ONLY:
+        lines = [line for line in lines if line.upper() != b"USER"]
+    else:
+        lines.append(b" ".join([b"SASL", *mechanisms(settings.dialogue.auth)]))
+    if starttls is not Starttls.OFF:
+        lines.append(b"STLS")
+    return b"\r\n".join([*lines, b".", b""])
+
+
+POP3 = Protocol(
+    name="pop3",
+    ports=(110, 995),
+    alpn=b"pop3",
+    directives=Pop3Draft,
+    needs_password=True,
+    tells_host=False,
+    layout=_capabilities,
+    dialogue=Pop3Dialogue,
+    reply_reader=Pop3ReplyReader,
+    starttls=starttls,
+    log_in=log_in,
+)

@@ -1,0 +1,52 @@
+"""What a row of the table of protocols says."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from mailworker.config.protocol import ProtocolModule
+from mailworker.config.settings import MailServer
+from mailworker.event.stream import Stream
+from mailworker.mail.backend.backend import Backend
+from mailworker.mail.capabilities import Capabilities
+from mailworker.mail.dialogue.dialogue import AnyDialogue
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.model import Starttls
+from mailworker.tls.backend import TlsPeer
+from mailworker.wire.backend import ReplyReader
+from mailworker.wire.login import Login
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol(ProtocolModule):
+    """One row: all that is special to a protocol.
+
+    `alpn` is its name in a TLS handshake. `needs_password` tells whether its backends ask for a password in any case,
+    `tells_host` whether auth services hear the name of the client's host. `layout` makes the answer to a client that
+    asks for capabilities. `dialogue` and `reply_reader` read what client and backend say. `starttls` asks a backend for
+    TLS, `log_in` gives the reply that tells the client it is logged in; both raise a PeerError.
+    """
+
+    alpn: bytes
+    needs_password: bool
+    tells_host: bool
+    layout: Callable[[MailServer, Starttls], bytes]
+    dialogue: Callable[[Stream, Server, SessionLog], AnyDialogue]
+    reply_reader: Callable[[int], ReplyReader]
+    starttls: Callable[[Backend, Login], Awaitable[None]]
+    log_in: Callable[[Backend, Login], Awaitable[bytes]]
+
+    def capabilities(self, settings: MailServer) -> Capabilities:
+        """What the clients of a server are told."""
+        return Capabilities(self.layout(settings, settings.starttls), self.layout(settings, Starttls.OFF))
+
+    async def log_in_over_tls(self, backend: Backend, login: Login, peer: TlsPeer) -> bytes:
+        """As `log_in`, but let nobody else read it."""
+        if peer.starttls:
+            await self.starttls(backend, login)
+        await backend.start_tls(peer)
+        reply = await self.log_in(backend, login)
+        backend.remember(peer)
+        return reply

@@ -1,0 +1,37 @@
+"""SMTP, for mail from users and from strangers (RFC 5321, RFC 6409)."""
+
+from __future__ import annotations
+
+from mailworker.config.settings import MailServer
+from mailworker.config.smtp import SmtpDraft
+from mailworker.mail.backend.smtp import log_in, starttls
+from mailworker.mail.capabilities import mechanisms
+from mailworker.mail.dialogue.smtp import SmtpDialogue
+from mailworker.mail.protocols.protocol import Protocol
+from mailworker.model import Starttls
+from mailworker.wire.backend import SmtpReplyReader
+
+
+def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:
+    lines = [settings.server_name, *settings.dialogue.capabilities]
+    names = mechanisms(settings.dialogue.auth)
+    if names and starttls is not Starttls.ONLY:
+        lines.append(b" ".join([b"AUTH", *names]))
+    if starttls is not Starttls.OFF:
+        lines.append(b"STARTTLS")
+    return b"".join(b"250-%s\r\n" % line for line in lines[:-1]) + b"250 %s\r\n" % lines[-1]
+
+
+SMTP = Protocol(
+    name="smtp",
+    ports=(25, 465, 587),
+    alpn=b"smtp",
+    directives=SmtpDraft,
+    needs_password=False,
+    tells_host=True,
+    layout=_capabilities,
+    dialogue=SmtpDialogue,
+    reply_reader=SmtpReplyReader,
+    starttls=starttls,
+    log_in=log_in,
+)

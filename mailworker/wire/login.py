@@ -1,0 +1,50 @@
+"""What a client logs in with: one carrier, from its command to its backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailworker.model import AuthMethod
+from mailworker.wire.auth_response import Accepted
+from mailworker.wire.secret import Secret
+
+# With other methods the client sends a digest, a token, or nothing.
+_WITH_PASSWORD = (AuthMethod.PLAIN, AuthMethod.LOGIN)
+
+
+@dataclass(slots=True)
+class SmtpEnvelope:
+    """What the client said before it asked to send without authentication: command lines without their end."""
+
+    mail: bytes
+    rcpt: bytes
+
+
+@dataclass(slots=True)
+class Login:
+    """Who logs in, and by what.
+
+    `password` is the client's digest with APOP and CRAM-MD5, and `salt` what it answers; it is a token with XOAUTH2 and
+    OAUTHBEARER, None where there is none. `authzid` is the identity that the client wants to act for with PLAIN, None
+    where that is its own. `envelope` is None unless the method is NONE.
+
+    The backend is also told `tag`, that of an IMAP command, and, in SMTP, `helo`, the argument of the client's last
+    HELO or EHLO, which is empty where there was none; `esmtp` tells whether there was an EHLO ever.
+    """
+
+    method: AuthMethod
+    name: bytes
+    password: Secret | None = None
+    salt: bytes | None = None
+    envelope: SmtpEnvelope | None = None
+    authzid: bytes | None = None
+    tag: bytes = b""
+    helo: bytes = b""
+    esmtp: bool = False
+
+    def adopt(self, accepted: Accepted) -> None:
+        """Become the login at the backend, for which the auth service may have given another name and a password."""
+        if accepted.login is not None:
+            self.name = accepted.login
+        if accepted.password is not None or self.method not in _WITH_PASSWORD:
+            self.password = accepted.password

@@ -1,0 +1,145 @@
+"""A protocol that nobody speaks, in one file: `LOGIN name password` is answered by `YES` or `NO`, by both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+from mailworker.config.command import ONE, ONE_OR_MORE
+from mailworker.config.dialogue import CAPABILITIES, SASL, DialogueSettings, auth_methods
+from mailworker.config.drafts import BOTH
+from mailworker.config.rows import row
+from mailworker.config.settings import MailServer
+from mailworker.config.slots import STRING, size
+from mailworker.config.values import BUFFER
+from mailworker.event.stream import Stream
+from mailworker.mail.backend.backend import Backend, Wanted, needed_password
+from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
+from mailworker.mail.protocols.protocol import Protocol
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.model import AuthMethod, Starttls
+from mailworker.wire.auth_response import Rejected
+from mailworker.wire.backend import InvalidReply, Reply, ReplyReader
+from mailworker.wire.command_parser import CommandParser
+from mailworker.wire.login import Login
+from mailworker.wire.secret import Secret
+
+
+@dataclass(slots=True)
+class ToyDraft:
+    toy_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, auth_methods(SASL), (AuthMethod.PLAIN,))
+    toy_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ("LOGIN", "QUIT"))
+    toy_client_buffer: int = row(BOTH, ONE, size(BUFFER), 128)
+    toy_motto: str = row(BOTH, ONE, STRING, "play")
+
+
+@dataclass(frozen=True, slots=True)
+class ToySettings(DialogueSettings):
+    motto: str = ""
+
+
+def capabilities(settings: MailServer, starttls: Starttls) -> bytes:
+    words = [*settings.dialogue.capabilities, *([] if starttls is Starttls.OFF else [b"STARTTLS"])]
+    return b"YES %b\r\n" % b" ".join(words)
+
+
+class Verb(Enum):
+    LOGIN = b"LOGIN"
+    HELP = b"HELP"
+    STARTTLS = b"STARTTLS"
+    QUIT = b"QUIT"
+
+
+class ToyParser(CommandParser):
+    maximum_arguments: ClassVar[int] = 2
+
+    def next(self) -> tuple[Verb, tuple[bytes, ...]] | None:
+        line = self._verb_line({verb.value: verb for verb in Verb})
+        return None if line is None else (line[0], self._split_arguments(line[1]))
+
+
+class ToyDialogue(Dialogue[tuple[Verb, tuple[bytes, ...]]]):
+    internal_error = b"NO internal error\r\n"
+    certificate_error = no_certificate = b"NO certificate\r\n"
+
+    def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
+        super().__init__(client, server, log, ToyParser(server.settings.dialogue.client_buffer))
+
+    async def greet(self) -> None:
+        settings = self.server.settings.dialogue
+        assert isinstance(settings, ToySettings)
+        await self.reply(b"HELLO %b\r\n" % settings.motto.encode())
+
+    async def obey(self, command: tuple[Verb, tuple[bytes, ...]]) -> Request | None:
+        match command:
+            case Verb.LOGIN, (name, password):
+                self.demand_tls()
+                return Login(AuthMethod.PLAIN, name, Secret(password))
+            case Verb.HELP, ():
+                await self.reply(self.capabilities)
+            case Verb.STARTTLS, ():
+                return await self.accept_starttls()
+            case Verb.QUIT, ():
+                self.over = True
+                await self.reply(b"YES bye\r\n")
+            case _:
+                raise Refused
+        return None
+
+    def go_ahead(self) -> bytes:
+        return b"YES begin\r\n"
+
+    def invalid(self) -> bytes:
+        return b"NO such command\r\n"
+
+    def rejection(self, verdict: Rejected) -> bytes:
+        return b"NO %b\r\n" % verdict.text
+
+    async def ask(self, challenge: bytes) -> bytes:
+        await self.reply(b"ASK %b\r\n" % challenge)
+        return await self.response()
+
+
+class ToyReplyReader(ReplyReader):
+    """Every line is a reply."""
+
+    def _is_last(self, line: bytes) -> bool:
+        return True
+
+
+def expect_yes(reply: Reply) -> None:
+    if not reply.data.startswith((b"YES", b"HELLO")):
+        raise InvalidReply(reply, reply.data[:-2])
+
+
+async def starttls(backend: Backend, _login: Login) -> None:
+    await backend.converse(
+        (None, Wanted(b"HELLO", None, None, expect_yes)),
+        (b"STARTTLS\r\n", Wanted(b"YES", None, "STARTTLS", expect_yes)),
+    )
+
+
+async def log_in(backend: Backend, login: Login) -> bytes:
+    command = b"LOGIN %b %b\r\n" % (login.name, needed_password(login).reveal())
+    greeting, yes = Wanted(b"HELLO", None, None, expect_yes), Wanted(b"YES", None, "LOGIN", expect_yes)
+    return (await backend.converse((None, greeting), (command, yes))).data
+
+
+def toy(port: int) -> Protocol:
+    """The row, with a port that is its own."""
+    return Protocol(
+        name="toy",
+        ports=(port,),
+        alpn=b"toys",
+        directives=ToyDraft,
+        settings=ToySettings,
+        needs_password=True,
+        tells_host=False,
+        layout=capabilities,
+        dialogue=ToyDialogue,
+        reply_reader=ToyReplyReader,
+        starttls=starttls,
+        log_in=log_in,
+    )
