@@ -103,7 +103,10 @@ def _take_session_cache(parser: Parser, earlier: SessionCacheKind) -> SessionCac
 
 @dataclass(slots=True)
 class SslDraft:
-    """`asked_at` is the position of the directive that asked for TLS, `listen` whether it was a listen."""
+    """`asked_at` is the position of the directive that asked for TLS, `listen` whether it was a listen.
+
+    Values are frozen in this order: the files of ticket keys are read last, as in nginx.
+    """
 
     listen: bool = inherited(False)
     asked_at: str | None = inherited(None)
@@ -119,7 +122,7 @@ class SslDraft:
     ssl_protocols: tuple[str, ...] = row(BOTH, ONE_OR_MORE, PROTOCOLS, ("TLSv1.2", "TLSv1.3"))
     ssl_ciphers: str = row(BOTH, ONE, STRING, "HIGH:!aNULL:!MD5")
     ssl_prefer_server_ciphers: bool = row(BOTH, ONE, FLAG, False)
-    ssl_session_cache: SessionCacheKind = row(BOTH, ONE_OR_TWO, Value(_take_session_cache, str), NONE)
+    ssl_session_cache: SessionCacheKind = row(BOTH, ONE_OR_TWO, Value(_take_session_cache), NONE)
     ssl_session_tickets: bool = row(BOTH, ONE, FLAG, True)
     ssl_session_timeout: int = row(BOTH, ONE, SECONDS, 300)
     ssl_verify_client: VerifyClient = row(BOTH, ONE, member(VerifyClient), VerifyClient.OFF)
