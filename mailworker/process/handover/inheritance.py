@@ -15,11 +15,10 @@ from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import Address, InetAddress, Level, UnixAddress
 from mailworker.process.handover import zones as zone_handover
+from mailworker.process.system.inherited_state import number, passed_descriptors
 
 # The environment variable by which a new binary gets descriptors; nginx's has the same form: "3;4;".
 VARIABLE = "MAILWORKER"
-# sd_listen_fds(3): the first descriptor that a service manager passes.
-_FIRST_PASSED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +35,19 @@ class Inheritance:
     @classmethod
     def receive(cls, environment: MutableMapping[str, str], log: Log) -> Inheritance:
         """Take over what `environment` announces; the announcement is removed, as it is meant for us alone."""
-        passed = environment.pop("LISTEN_FDS", ""), environment.pop("LISTEN_PID", "")
-        environment.pop("LISTEN_FDNAMES", None)
+        passed = passed_descriptors(environment)
+        for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
+            environment.pop(name, None)
         zones = environment.pop(zone_handover.VARIABLE, "")
         value = environment.pop(VARIABLE, None)
         if value is not None:
             log.write(Level.NOTICE, f'using inherited sockets from "{escape(value)}"')
             listeners = tuple(_listeners(_descriptors(value, log), log, borrowed=False))
             return cls(listeners, from_master=True, zones=zones)
-        count, pid = passed
-        if pid != str(os.getpid()) or not count.isdecimal():
+        if not passed:
             return cls()
-        log.write(Level.NOTICE, f"using {count} sockets of the service manager")
-        descriptors = range(_FIRST_PASSED, _FIRST_PASSED + int(count))
-        return cls(tuple(_listeners(descriptors, log, borrowed=True)))
+        log.write(Level.NOTICE, f"using {len(passed)} sockets of the service manager")
+        return cls(tuple(_listeners(passed, log, borrowed=True)))
 
     def close_unused(self, used: Iterable[BoundListener], log: Log) -> None:
         """Give back what is not among `used`. A unix socket stays in its folder: others may go on with it."""
@@ -70,10 +68,11 @@ def _descriptors(value: str, log: Log) -> list[int]:
     numbers: list[int] = []
     *ended, rest = re.split("[:;]", value)
     for text in ended:
-        if not (text.isascii() and text.isdigit()):
+        descriptor = number(text)
+        if descriptor is None:
             log.write(Level.EMERG, f"{_invalid(text)}, ignoring the rest of the variable")
             return numbers
-        numbers.append(int(text))
+        numbers.append(descriptor)
     if rest:
         log.write(Level.EMERG, f"{_invalid(rest)}, ignoring")
     return numbers
@@ -87,7 +86,7 @@ def _listeners(descriptors: Iterable[int], log: Log, *, borrowed: bool) -> Itera
     for descriptor in descriptors:
         try:
             listening = socket.socket(fileno=descriptor)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, ValueError) as error:
             reason = describe(error) if isinstance(error, OSError) else "(9: Bad file descriptor)"
             message = f"getsockname() of the inherited socket #{descriptor} failed {reason}"
             log.write(Level.CRIT, message)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from mailworker.log.line import describe
+from mailworker.process.system.inherited_state import number
 from mailworker.shm.shared import Shared
 
 # The environment variable that names the descriptors, each ended by a semicolon.
@@ -53,8 +54,9 @@ def take_over(value: str, zones: Iterable[Shared]) -> None:
     """Let those of `zones` go on whose copy, of the same label, `value` announces; all copies are given back."""
     wanted = {_label(zone): zone for zone in zones}
     for text in value.split(";"):
-        if text.isascii() and text.isdigit():
-            _fill(int(text), wanted)
+        descriptor = number(text)
+        if descriptor is not None:
+            _fill(descriptor, wanted)
 
 
 def _label(zone: Shared) -> bytes:
@@ -86,5 +88,5 @@ def _fill(descriptor: int, wanted: dict[bytes, Shared]) -> None:
             if zone is not None:
                 zone.take_over(copy[len(label) :])
         os.close(descriptor)
-    except (OSError, ValueError):
+    except (OSError, OverflowError, ValueError):
         return  # no copy: the zone begins empty

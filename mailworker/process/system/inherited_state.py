@@ -28,6 +28,8 @@ from mailworker.process.system import signals
 UMASK = 0o022
 _STANDARD = (0, 1, 2)
 _MOST_PASSED = 1 << 16
+_FIRST_PASSED = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
+_LONGEST_NUMBER = 18  # digits, which 63 bits hold
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -48,6 +50,17 @@ def foreign_descriptors(environment: Mapping[str, str]) -> tuple[int, ...]:
     return ()  # a system that does not tell
 
 
+def number(text: str) -> int | None:
+    """The number that a variable of the environment holds; None where it holds none, or a senseless one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else None
+
+
+def passed_descriptors(environment: Mapping[str, str]) -> range:
+    """What a service manager passes to this very process (sd_listen_fds(3))."""
+    count = number(environment.get("LISTEN_FDS", "")) if environment.get("LISTEN_PID") == str(os.getpid()) else None
+    return range(_FIRST_PASSED, _FIRST_PASSED + min(count or 0, _MOST_PASSED))
+
+
 def close_all(descriptors: Iterable[int]) -> None:
     """Close what is still open of `descriptors`."""
     for number in descriptors:
@@ -58,9 +71,8 @@ def close_all(descriptors: Iterable[int]) -> None:
 def _announced(environment: Mapping[str, str]) -> set[int]:
     """What another master or a service manager says that it passes; any number in these variables is spared."""
     values = (environment.get(name, "") for name in ("MAILWORKER", "MAILWORKER_TURN", "MAILWORKER_ZONES"))
-    numbers = {int(text) for value in values for text in re.findall(r"[0-9]+", value)}
-    count = environment.get("LISTEN_FDS", "") if environment.get("LISTEN_PID") == str(os.getpid()) else ""
-    return numbers | set(range(3, 3 + min(int(count), _MOST_PASSED) if count.isdecimal() else 3))
+    numbers = (number(text) for value in values for text in re.findall(r"[0-9]+", value))
+    return {found for found in numbers if found is not None} | set(passed_descriptors(environment))
 
 
 def _open_standard_streams() -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from time import monotonic_ns
 
+from mailworker.process.system.inherited_state import number
+
 # What a new binary needs to go on talking to whoever supervises us.
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC")
 # The environment variable that names a new binary's end of a `Turn`.
@@ -59,9 +61,9 @@ class ServiceManager:
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = f"\0{address[1:]}" if address.startswith("@") else address  # in Linux's abstract names
         self._turn = _inherited(environment.get(TURN, ""))
-        interval = environment.get("WATCHDOG_USEC", "")
+        interval = number(environment.get("WATCHDOG_USEC", ""))
         ours = environment.get("WATCHDOG_PID") in (None, str(os.getpid()))
-        self._watchdog = int(interval) / 1e6 if ours and interval.isdecimal() else 0.0
+        self._watchdog = interval / 1e6 if ours and interval is not None else 0.0
 
     def ready(self, status: str) -> None:
         """We serve, and this process is the one to send signals to; `status` is for people."""
@@ -102,11 +104,12 @@ class ServiceManager:
 
 def _inherited(descriptor: str) -> socket.socket | None:
     """The socket that an old master has announced, None where it has not or where it is none."""
-    if not (descriptor.isascii() and descriptor.isdigit()):
+    announced = number(descriptor)
+    if announced is None:
         return None
     try:
-        turn = socket.socket(fileno=int(descriptor))
+        turn = socket.socket(fileno=announced)
         turn.set_inheritable(False)
-    except (OSError, OverflowError):
+    except (OSError, OverflowError, ValueError):
         return None
     return turn

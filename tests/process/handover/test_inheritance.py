@@ -65,6 +65,9 @@ def test_sockets_of_an_old_master_are_taken_over(lend: Lend, tmp_path: Path) -> 
     assert log.lines == [f'[notice] using inherited sockets from "{value}"']
 
 
+NINES = "9" * 19
+
+
 @pytest.mark.parametrize(
     ("value", "lines"),
     [
@@ -79,6 +82,17 @@ def test_sockets_of_an_old_master_are_taken_over(lend: Lend, tmp_path: Path) -> 
         ),
         ("7000", ['[emerg] invalid socket number "7000" in MAILWORKER environment variable, ignoring']),
         ("7000;", ["[crit] getsockname() of the inherited socket #7000 failed (9: Bad file descriptor)"]),
+        (
+            f"{NINES};",
+            [
+                f'[emerg] invalid socket number "{NINES}" in MAILWORKER environment variable, '
+                "ignoring the rest of the variable"
+            ],
+        ),
+        (
+            f"{NINES[1:]};",
+            [f"[crit] getsockname() of the inherited socket #{NINES[1:]} failed (9: Bad file descriptor)"],
+        ),
         ("99999999999;", ["[crit] getsockname() of the inherited socket #99999999999 failed (9: Bad file descriptor)"]),
     ],
 )

@@ -96,7 +96,7 @@ def test_without_zones_there_is_nothing_to_announce() -> None:
         assert environment == {}
 
 
-@pytest.mark.parametrize("value", ["", ";", "x;", "7000;", "-1;"])
+@pytest.mark.parametrize("value", ["", ";", "x;", "7000;", "-1;", "9" * 18 + ";", "9" * 5000 + ";"])
 def test_what_is_no_copy_leaves_the_zone_empty(value: str) -> None:
     zone = TlsSessions("one", SIZE)
     take_over(value, [zone])

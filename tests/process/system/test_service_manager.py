@@ -75,7 +75,14 @@ def test_the_watchdog_is_fed_twice_in_its_time(manager: socket.socket, path: str
 
 
 @pytest.mark.parametrize(
-    "watchdog", [{}, {"WATCHDOG_USEC": "x"}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "9", "WATCHDOG_PID": "1"}]
+    "watchdog",
+    [
+        {},
+        {"WATCHDOG_USEC": "x"},
+        {"WATCHDOG_USEC": "9" * 5000},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "9", "WATCHDOG_PID": "1"},
+    ],
 )
 def test_without_a_watchdog_nobody_is_fed(manager: socket.socket, path: str, watchdog: dict[str, str]) -> None:
     planned: list[float] = []
@@ -110,7 +117,7 @@ def test_a_new_binary_speaks_where_its_old_master_is_gone(manager: socket.socket
     assert heard(manager)[0] == "READY=1"
 
 
-@pytest.mark.parametrize("value", ["", "x", "-1", "99999", "9" * 30, "²"])
+@pytest.mark.parametrize("value", ["", "x", "-1", "99999", "9" * 18, "9" * 5000, "²"])
 def test_a_turn_that_is_none_silences_nobody(manager: socket.socket, path: str, value: str) -> None:
     ServiceManager({"NOTIFY_SOCKET": path, TURN: value}).stopping()
     assert heard(manager)[0] == "STOPPING=1"
