@@ -58,9 +58,8 @@ class Publication:
             raise _error(errno.EBADF)
         writable = os.open(_path(self._descriptor), os.O_WRONLY | os.O_CLOEXEC)
         try:
-            if (
-                _file_of(writable) != self._file
-            ):  # somebody has closed ours: what has its number now is not to be written
+            # Whoever has closed our descriptor may have given its number to another file.
+            if _file_of(writable) != self._file:
                 raise _error(errno.EBADF)
             for place, content in parts:
                 os.pwrite(writable, content, place)
