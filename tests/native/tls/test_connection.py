@@ -15,7 +15,7 @@ def test_before_a_handshake_nothing_is_agreed_on(line_context: Context) -> None:
     with ours, theirs:
         ours.setblocking(False)
         server = Connection(line_context, ours.fileno())
-        assert connection.handshake(server.handle, False) == Io.WANT_READ
+        assert connection.handshake(server.handle, False) < 0  # it waits for the client
         assert (server.alpn, server.server_name, server.peer_certificate, server.session) == (None, None, None, None)
         assert (server.reused, server.pending()) == (False, False)
         theirs.close()
