@@ -16,7 +16,7 @@ help:
 	@echo 'make test   all tests'
 	@echo 'make smoke  install and serve with every Python that is here'
 	@echo 'make bench  duels with nginx, about twelve minutes'
-	@echo 'make lint   style, types, import layers, sizes'
+	@echo 'make lint   style, types, import layers, sizes, names'
 	@echo 'make type   types alone'
 	@echo 'make chaos  ten minutes of logins and relays while workers are killed and peers misbehave; figures go to docs/figures'
 	@echo 'make soak   a million sessions, one in a hundred with a fault; goes on where it was broken off'
@@ -46,6 +46,7 @@ lint: $(VENV)/.lint
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.support.budget
+	$(BIN)/python -m tests.support.rules
 
 type: $(VENV)/.lint
 	$(BIN)/mypy

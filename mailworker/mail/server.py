@@ -26,7 +26,7 @@ class ServerTls(NamedTuple):
 class Server:
     """Made by the master before it forks.
 
-    `tls` is None where no connection with a client can be encrypted, `upstream_tls` where none with a backend is.
+    `tls` is None where no connection with a client can be encrypted, `backend_tls` where none with a backend is.
     `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
     for, `backend_resolver` where backends have no names. `told` is what a worker's log knows of its backends.
     """

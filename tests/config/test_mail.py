@@ -112,16 +112,6 @@ def test_what_nginx_does_not_have_is_checked_as_nginx_would(
         load_server(f"protocol imap; {directive};")
 
 
-def test_auth_http_names_its_host_without_the_port(load_server: LoadServer) -> None:
-    auth = load_server("auth_http http://localhost:81/a?b;").auth_http
-    assert (auth.host, auth.uri, auth.address, auth.name) == (
-        b"localhost",
-        b"/a?b",
-        InetAddress("127.0.0.1", 81),
-        "127.0.0.1:81",
-    )
-
-
 def test_a_server_inherits_value_by_value_and_lists_as_a_whole(load_text: Load) -> None:
     settings = load_text(
         """
@@ -294,29 +284,6 @@ def test_a_thousand_servers_take_as_long_each_as_a_few(load_text: Load) -> None:
 def test_oauth_is_enabled_by_name(load_server: LoadServer, protocol: str) -> None:
     server = load_server(f"protocol {protocol}; {protocol}_auth xoauth2 OAuthBearer;")
     assert server.dialogue.auth == AuthMethod.XOAUTH2 | AuthMethod.OAUTHBEARER
-
-
-@pytest.mark.parametrize("block", ["http", "stream"])
-def test_http_and_stream_are_left_to_nginx(load_text: Load, block: str) -> None:
-    with pytest.raises(ConfigError) as error:
-        load_text(f"events {{}}\n{block} {{\n server {{ listen 80; }}\n}}\nmail {{}}")
-    message = str(error.value)
-    assert message.startswith(f'"{block}" is not served here, only "mail" is: leave this block in a file for nginx, ')
-    assert "\n" not in message
-    assert message.endswith("/mailworker.conf:2")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("events {} http;", 'directive "http" has no opening "{"'),
-        ("events {} mail { stream {} }", '"stream" directive is not allowed here'),
-        ("events {} rtmp {}", 'unknown directive "rtmp"'),
-    ],
-)
-def test_what_nginx_says_of_a_misplaced_block_is_said_first(load_text: Load, text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=f"^{message}"):
-        load_text(text)
 
 
 @pytest.mark.parametrize(

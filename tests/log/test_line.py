@@ -8,46 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.errors import LONGEST_VALUE, escape
 from mailworker.log.line import MAX_LINE, LineBuilder, describe
 from mailworker.model import Level
-
-
-@pytest.mark.parametrize(
-    ("value", "escaped"),
-    [
-        (b"user@example.org", "user@example.org"),
-        ("user", "user"),
-        (b"", ""),
-        (b"u\r\n2026/11/22 FAKE", r"u\x0D\x0A2026/11/22 FAKE"),
-        (b"\x1b[31m", r"\x1B[31m"),
-        (b"\x00\x7f", r"\x00\x7F"),
-        (b'a", server: "b', r"a\x22, server: \x22b"),
-        (b"a\\x0A", r"a\x5Cx0A"),
-        ("grüß".encode(), "grüß"),
-        (b"gr\xfc\xdf", r"gr\xFC\xDF"),
-        ("\u009b31m", r"\xC2\x9B31m"),
-        ("a\u2028b", r"a\xE2\x80\xA8b"),
-        ("a\u202eb", r"a\xE2\x80\xAEb"),
-        ("a\xa0b", r"a\xC2\xA0b"),
-        ("\ud800", r"\xED\xA0\x80"),
-    ],
-)
-def test_values_are_escaped_where_they_could_disturb(value: bytes | str, escaped: str) -> None:
-    assert escape(value) == escaped
-
-
-@given(st.binary() | st.text(st.characters()))
-def test_escaped_values_are_printable_and_can_be_encoded(value: bytes | str) -> None:
-    escaped = escape(value)
-    assert escaped.isprintable()
-    assert '"' not in escaped
-    assert escaped.encode("utf-8").decode() == escaped
-
-
-def test_a_long_value_is_cut_before_it_is_escaped() -> None:
-    assert escape(b"\\" * 5000) == r"\x5C" * LONGEST_VALUE
-    assert escape("x" * 5000) == "x" * LONGEST_VALUE
 
 
 def test_a_line_is_that_of_nginx() -> None:

@@ -60,6 +60,17 @@ class Clients:
             connection.stls(self._tls)
         return connection
 
+    def read_and_delete(self, security: Security, account: Account) -> list[bytes]:
+        """The lines of the one message in a mailbox, which poplib deletes."""
+        client = self.pop3(security)
+        client.user(account.login)
+        client.pass_(account.password)
+        assert client.stat()[0] == 1
+        message = client.retr(1)[1]
+        client.dele(1)
+        client.quit()
+        return message
+
     def smtp(self, security: Security, server: str = "smtp", source: str = "127.0.0.1") -> smtplib.SMTP:
         if security is Security.TLS:
             host, port = self._proxy.address("smtps")

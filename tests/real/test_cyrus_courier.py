@@ -133,13 +133,7 @@ def test_poplib_reads_and_deletes_a_message(
 ) -> None:
     message = make_message("read me", (".", "..", "a dot above, two dots above it"))
     mailbox.store(message)
-    client = clients.pop3(security)
-    client.user(account.login)
-    client.pass_(account.password)
-    assert client.stat()[0] == 1
-    assert client.retr(1)[1] == message.splitlines()
-    client.dele(1)
-    client.quit()
+    assert clients.read_and_delete(security, account) == message.splitlines()
     assert mailbox.messages() == []
 
 

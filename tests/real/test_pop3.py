@@ -23,13 +23,7 @@ every_security = pytest.mark.parametrize("security", Security)
 def test_poplib_reads_and_deletes_a_message(clients: Clients, account: Account, security: Security) -> None:
     message = make_message("read me", (".", "..", "a dot above, two dots above it"))
     account.deliver(message)
-    client = clients.pop3(security)
-    client.user(account.login)
-    client.pass_(account.password)
-    assert client.stat()[0] == 1
-    assert client.retr(1)[1] == message.splitlines()
-    client.dele(1)
-    client.quit()
+    assert clients.read_and_delete(security, account) == message.splitlines()
     wait_until(lambda: account.messages() == [], "the deletion")
 
 

@@ -122,21 +122,21 @@ def test_login_without_tls_is_refused_where_starttls_is_demanded(clients: Client
     assert answer == (500, b"5.5.1 Invalid command")
 
 
-def test_xclient_tells_the_backend_address_and_login_of_the_client(clients: Clients, account: Account) -> None:
-    with clients.smtp(Security.STARTTLS, "submission", source="127.0.0.44") as client:
+@pytest.mark.parametrize(
+    ("security", "server", "told"),
+    [
+        (Security.STARTTLS, "submission", b"[127.0.0.44]"),  # by XCLIENT
+        (Security.NONE, "submission_with_auth", b"[127.0.0.1]"),  # the proxy logs in itself
+    ],
+)
+def test_the_backend_learns_the_login_by_xclient_with_the_address_or_by_auth_without(
+    clients: Clients, account: Account, security: Security, server: str, told: bytes
+) -> None:
+    with clients.smtp(security, server, source="127.0.0.44") as client:
         client.login(account.login, account.password)
         client.sendmail(account.login, [account.login], make_message("from afar"))
     received = arrived(account).split(b"\nFrom:")[0]
-    assert b"[127.0.0.44]" in received
-    assert f"(Authenticated sender: {account.login})".encode() in received
-
-
-def test_backend_asks_for_login_where_the_proxy_logs_in_itself(clients: Clients, account: Account) -> None:
-    with clients.smtp(Security.NONE, "submission_with_auth", source="127.0.0.45") as client:
-        client.login(account.login, account.password)
-        client.sendmail(account.login, [account.login], make_message("by AUTH"))
-    received = arrived(account).split(b"\nFrom:")[0]
-    assert b"[127.0.0.1]" in received
+    assert told in received
     assert f"(Authenticated sender: {account.login})".encode() in received
 
 

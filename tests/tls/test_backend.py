@@ -25,7 +25,7 @@ MOST_SESSIONS = 1024
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("upstream")
+    folder = tmp_path_factory.mktemp("backend")
     authority = CertificateAuthority(folder)
     authority.issue_server("server", ecdsa_key(), ("imap.example.com", "192.0.2.1"))
     authority.issue_client("proxy", ecdsa_key(), "proxy")

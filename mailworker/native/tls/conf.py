@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 class ConfCommands:
     """SSL_CONF_CTX: commands take effect one by one, some only at the end of the `with` block. Raises OpenSslError."""
 
-    __slots__ = ("_pointer",)
+    __slots__ = ("_context", "_pointer")
 
     def __init__(self, context: Context) -> None:
+        self._context = context  # what C points to
         self._pointer: CData = ffi.gc(checked("SSL_CONF_CTX_new"), lib.SSL_CONF_CTX_free)
         # As in nginx a server may be told what only clients heed, and the other way round.
         flags = lib.SSL_CONF_FLAG_FILE | lib.SSL_CONF_FLAG_SERVER | lib.SSL_CONF_FLAG_CLIENT

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
+from mailworker.errors import ConfigError
+from mailworker.model import Level
+from tests.config.conftest import Load
+
+
+@pytest.mark.parametrize(
+    ("words", "target"),
+    [
+        ("stderr", StderrLog(Level.ERROR)),
+        ("''", StderrLog(Level.ERROR)),
+        ("stderr debug_mail debug_core", StderrLog(Level.DEBUG)),
+        ("/x.log info", FileLog(Path("/x.log"), Level.INFO)),
+        ("memory:1m debug", MemoryLog(2**20, Level.DEBUG)),
+        ("syslog:server=127.0.0.1", SyslogLog(("127.0.0.1", 514), 23, "mailworker", False, Level.ERROR)),
+        (
+            "syslog:server=[::1]:99,facility=mail,severity=info,tag=a_1,nohostname warn",
+            SyslogLog(("::1", 99), 2, "a_1", True, Level.WARN),
+        ),
+        ("syslog:server=unix:/dev/log", SyslogLog("/dev/log", 23, "mailworker", False, Level.ERROR)),
+    ],
+)
+def test_error_log_targets(load_text: Load, words: str, target: LogTarget) -> None:
+    assert load_text(f"error_log {words}; events {{}}").core.error_log[0] == target
+
+
+def test_the_log_of_the_command_line_serves_where_no_file_is_named(load_text: Load) -> None:
+    named = FileLog(Path("/given.log"), Level.ERROR)
+    assert load_text("events {}", error_log=Path("/given.log")).core.error_log == (named,)
+    assert load_text("events {}", error_log=None).core.error_log == (StderrLog(Level.ERROR),)
+    assert load_text("events {} error_log /own.log;", error_log=None).core.error_log == (
+        FileLog(Path("/own.log"), Level.ERROR),
+    )
+    beside_syslog = load_text("events {} error_log syslog:server=127.0.0.1;", error_log=Path("/given.log"))
+    assert beside_syslog.core.error_log[1:] == (named,)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("error_log stderr loud;", 'invalid log level "loud"'),
+        ("error_log stderr info warn;", 'duplicate log level "warn"'),
+        ("error_log memory:1;", 'invalid buffer size "1"'),
+        ("error_log syslog:tag=a;", "no syslog server specified"),
+        ("error_log syslog:server=nosuch;", 'host not found in syslog server "nosuch"'),
+        ("error_log syslog:tag=a-b;", 'syslog "tag" only allows alphanumeric characters and underscore'),
+        ("error_log syslog:x;", 'unknown syslog parameter "x"'),
+        ("error_log syslog:facility=x;", 'unknown syslog facility "x"'),
+    ],
+)
+def test_a_target_that_cannot_be_used_is_refused(load_text: Load, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(text)
+    assert caught.value.message == message

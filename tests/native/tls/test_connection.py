@@ -1,0 +1,45 @@
+"""One connection's facts; what the steps do is tested in tests/tls."""
+
+from __future__ import annotations
+
+import socket
+
+from mailworker.native.tls import connection
+from mailworker.native.tls.connection import Connection, Io
+from mailworker.native.tls.context import Context
+from tests.native.relays import MakeLine
+
+
+def test_before_a_handshake_nothing_is_agreed_on(line_context: Context) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        server = Connection(line_context, ours.fileno())
+        assert connection.handshake(server.handle, False) < 0  # it waits for the client
+        assert (server.alpn, server.server_name, server.peer_certificate, server.session) == (None, None, None, None)
+        assert (server.reused, server.pending()) == (False, False)
+        theirs.close()
+        assert connection.handshake(server.handle, False) == 0
+        server.free()
+
+
+def test_after_it_both_sides_say_the_same(make_line: MakeLine) -> None:
+    line = make_line(tls=True)
+    server = line.native
+    assert server is not None
+    assert server.address != 0
+    assert server.verify_result == (0, "ok")
+    assert server.certificate.common_name == b"mail.example.com"
+    assert server.protocol == line.peer.version()  # type: ignore[attr-defined]
+    assert server.cipher == line.peer.cipher()[0]  # type: ignore[attr-defined]
+    assert connection.write(server.handle, b"greeting", 8) == 8
+    assert line.peer.recv(64) == b"greeting"
+
+
+def test_the_systems_error_of_a_step_is_kept(make_line: MakeLine) -> None:
+    line = make_line(tls=True)
+    assert line.native is not None
+    line.peer.close()
+    answers = [connection.write(line.native.handle, b"x", 1) for _ in range(2)]
+    assert answers[-1] == Io.SYSTEM
+    assert connection.last_errno() == 32

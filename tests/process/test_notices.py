@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+import resource
+
+import pytest
+
+from mailworker import __version__
+from mailworker.config.events import METHOD
+from mailworker.errors import ConfigError, StartError, UnreadableError
+from mailworker.process.notices import event_method, log_event_method, log_refusal, log_system
+from tests.support.recorded_log import RecordedLog
+
+
+def test_a_start_tells_who_we_are_and_where_we_run() -> None:
+    log = RecordedLog()
+    log_event_method(log.log)
+    log_system(log.log)
+    system, (soft, hard) = os.uname(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert log.lines == [
+        f'[notice] using the "{METHOD}" event method',
+        f"[notice] mailworker/{__version__}",
+        f"[notice] OS: {system.sysname} {system.release}",
+        f"[notice] getrlimit(RLIMIT_NOFILE): {soft}:{hard}",
+    ]
+
+
+def test_the_method_is_the_one_that_use_names() -> None:
+    assert event_method() == METHOD
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ConfigError("unknown directive", "a:1"), "[emerg] unknown directive in a:1"),
+        (StartError("bind() failed"), "[emerg] bind() failed"),
+        (UnreadableError("pread() failed"), "[crit] pread() failed"),
+    ],
+)
+def test_only_a_folder_in_place_of_a_file_is_no_emergency(error: ConfigError | StartError, line: str) -> None:
+    log = RecordedLog()
+    log_refusal(log.log, error)
+    assert log.lines == [line]

@@ -1,0 +1,130 @@
+"""Three rules that no other tool knows: tests mirror the package, few modules know all settings, a word has its place.
+
+`python -m tests.support.rules` names every place that breaks one and exits with 1 if there is any.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path, PurePath
+
+PACKAGE = "mailworker"
+FOLDERS = (PACKAGE, "tests", "bench", "fuzz")
+
+# A module without a test of its name -> why it needs none.
+UNTESTED: dict[str, str] = {
+    "mailworker/config/settings.py": "names the parts of a configuration, each of which is made and tested elsewhere",
+    "mailworker/demo/__main__.py": "calls the runner, and every test of the runner starts it",
+    "mailworker/native/core/tasks.py": "gives names to what the C of the folder defines",
+    # Modules that are about to be reshaped, and whose tests still have other names.
+    "mailworker/config/dialogue.py": "test_mail.py",
+    "mailworker/config/listen.py": "test_mail.py",
+    "mailworker/config/merge.py": "test_mail.py",
+    "mailworker/config/secret_file.py": "test_ssl_files.py",
+    "mailworker/config/xclient_guard.py": "test_mail.py",
+    "mailworker/config/zones.py": "test_ssl.py",
+    "mailworker/mail/authentication/auth_http.py": "test_idle.py and tests/mail/test_faults.py",
+    "mailworker/mail/authentication/authenticator.py": "an interface",
+    "mailworker/mail/backend/backend.py": "test_replies.py, test_tls.py and test_long_logins.py",
+    "mailworker/mail/backend/login.py": "test_long_logins.py",
+    "mailworker/mail/backend/starttls.py": "test_tls.py",
+    "mailworker/mail/client/client.py": "test_address.py, test_host.py and test_tls.py",
+    "mailworker/mail/dialogue/dialogue.py": "tests/mail/test_session.py",
+    "mailworker/mail/last_words.py": "tests/mail/test_relay.py",
+    "mailworker/mail/protocols.py": "a table",
+    "mailworker/mail/server.py": "tests/mail/test_service.py",
+    "mailworker/process/link.py": "handover/test_logs.py",
+    "mailworker/process/origin.py": "test_start.py",
+    "mailworker/process/reading.py": "test_reload.py",
+    "mailworker/process/system/alarm.py": "tests/event/test_listener.py",
+    "mailworker/process/workforce.py": "test_refused_processes.py",
+}
+
+# The modules that import `config.settings` are fewer than that. All others get the settings that they read.
+READERS_OF_SETTINGS = 25
+
+# An identifier that says `upstream` -> the directive, variable or log line that has this word, which is nginx's. In
+# code, the server behind the proxy is a backend.
+WORDS_OF_NGINX: dict[str, str] = {
+    "test_upstream_stands_only_where_nginx_has_it": "the rule itself",
+}
+
+
+def without_test(paths: Collection[str], untested: Mapping[str, str]) -> Iterator[str]:
+    """Name modules of the package among `paths` that no test is named after, and exceptions that are none."""
+    for path in sorted(paths):
+        test = test_of(path)
+        if test is None:
+            continue
+        if path in untested and test in paths:
+            yield f"{path}: has a test, {test}, and stands among the exceptions"
+        elif path not in untested and test not in paths:
+            yield f"{path}: has no test, {test}"
+    for path in sorted(untested.keys() - set(paths)):
+        yield f"{path}: is not there, and stands among the exceptions"
+
+
+def test_of(path: str) -> str | None:
+    """Where the test of a module is; None for what is no module of the package, and for a package's face."""
+    module = PurePath(path)
+    if module.parts[0] != PACKAGE or module.name == "__init__.py":
+        return None
+    return str(PurePath("tests", *module.parts[1:-1], f"test_{module.name}"))
+
+
+def readers_of_settings(sources: Mapping[str, str], most: int) -> Iterator[str]:
+    """Name the modules of the package that import the settings as a whole, if there are more than `most`."""
+    readers = [path for path, source in sorted(sources.items()) if _is_module(path) and _reads_settings(source)]
+    if len(readers) > most:
+        yield f"{len(readers)} modules import mailworker.config.settings, at most {most} may: {', '.join(readers)}"
+
+
+def _is_module(path: str) -> bool:
+    return PurePath(path).parts[0] == PACKAGE
+
+
+def _reads_settings(source: str) -> bool:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        if f"{PACKAGE}.config.settings" in names:
+            return True
+    return False
+
+
+def misplaced_words(path: str, source: str, allowed: Collection[str]) -> Iterator[str]:
+    """Name each identifier of `source`, and each part of its path, that says `upstream` and is not allowed to."""
+    places = {(1, part) for part in PurePath(path).parts} | set(_identifiers(source))
+    for line, identifier in sorted(places):
+        if "upstream" in identifier.lower() and identifier not in allowed:
+            yield f"{path}:{line}: {identifier} says upstream, which is a backend in code"
+
+
+def _identifiers(source: str) -> Iterator[tuple[int, str]]:
+    """With their lines; keyword arguments, attributes and what imports are called belong to them."""
+    for node in ast.walk(ast.parse(source)):
+        for name, value in ast.iter_fields(node):
+            if name in {"id", "attr", "arg", "name", "asname", "module", "rest", "names"}:
+                line = getattr(node, "lineno", 1)
+                values = value if isinstance(value, list) else [value]
+                yield from ((line, each) for each in values if isinstance(each, str))
+
+
+def main() -> int:
+    sources = {str(path): path.read_text(encoding="utf-8") for folder in FOLDERS for path in Path(folder).rglob("*.py")}
+    found = [*without_test(sources.keys(), UNTESTED), *readers_of_settings(sources, READERS_OF_SETTINGS - 1)]
+    for path, source in sorted(sources.items()):
+        found += misplaced_words(path, source, WORDS_OF_NGINX)
+    for text in found:
+        print(text)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
