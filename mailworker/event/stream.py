@@ -50,7 +50,8 @@ class Stream(Protocol):
 class SocketStream(tasks.Stream):
     """A `Stream` over a non-blocking socket; `closed` is called once when it is closed.
 
-    What it is made of, and all that a plain connection does when nothing goes wrong, is C: see _stream.pyi.
+    What it is made of, and all that a plain connection does when nothing goes wrong, is C: see _stream.pyi. `received`
+    and `sent` count the bytes of data.
     """
 
     __slots__ = ()
@@ -92,6 +93,7 @@ class SocketStream(tasks.Stream):
         while True:
             data = tls.recv(limit)
             if isinstance(data, bytes):
+                self.received += len(data)
                 return data
             await self.wait(data)
 
@@ -100,7 +102,8 @@ class SocketStream(tasks.Stream):
             sent = tls.send(data)
             if isinstance(sent, Want):
                 await self.wait(sent)
-            elif sent == len(data):
+                continue
+            self.sent += sent
+            if sent == len(data):
                 return
-            else:
-                data = data[sent:]
+            data = data[sent:]

@@ -48,7 +48,19 @@ class Relay(Timed):
         descriptor, tls, watched = stream.hand_over()
         connection = 0 if tls is None else tls.address
         limit = self._settings.proxy.buffer
-        return Side(self, relays.loop, relays.pump.address, limit, descriptor, watched, tls, connection, pending)
+        return Side(
+            self,
+            relays.loop,
+            relays.pump.address,
+            limit,
+            descriptor,
+            watched,
+            tls,
+            connection,
+            pending,
+            stream.received,
+            stream.sent,
+        )
 
     def start(self) -> None:
         """Begin, with what was read before the relay was there."""

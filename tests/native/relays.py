@@ -146,8 +146,8 @@ class Relay:
         self.sides[0].begin(self.sides[1])
 
     def _side(self, line: Line, limit: int, pending: bytes) -> Side:
-        address = 0 if line.native is None else line.native.address
-        return Side(self, self.loop, self.pump.address, limit, line.fd, 0, line.native, address, pending)
+        connection = (line.fd, 0, line.native, 0 if line.native is None else line.native.address)
+        return Side(self, self.loop, self.pump.address, limit, *connection, pending, len(pending), 0)
 
     @property
     def events(self) -> tuple[int, int]:

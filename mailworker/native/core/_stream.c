@@ -243,6 +243,8 @@ static PyMemberDef stream_members[] = {
     {"party", T_OBJECT_EX, offsetof(struct stream, party), READONLY, NULL},
     {"tls", T_OBJECT, offsetof(struct stream, tls), 0, NULL},
     {"task", T_OBJECT, offsetof(struct stream, task), 0, NULL},
+    {"received", T_ULONGLONG, offsetof(struct stream, received), 0, NULL},
+    {"sent", T_ULONGLONG, offsetof(struct stream, sent), 0, NULL},
     {"step", T_PYSSIZET, offsetof(struct stream, step), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };

@@ -10,6 +10,8 @@ struct stream {
     PyObject *tls;    /* None without TLS */
     PyObject *closed; /* NULL once it is closed or given away */
     PyObject *task;   /* who waits; NULL or None for nobody */
+    unsigned long long received; /* bytes that were read, in TLS those of its data */
+    unsigned long long sent;
 
     /* What is being done, until it is. */
     PySendResult (*action)(struct stream *self, PyObject **result);

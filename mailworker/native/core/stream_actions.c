@@ -100,6 +100,9 @@ static PySendResult go_on_reading(struct stream *self, PyObject **result)
     if (length < 0) {
         return failed(self, "recv()", READ, result);
     }
+    if (!(self->flags & MSG_PEEK)) {
+        self->received += (unsigned long long) length;
+    }
     *result = PyBytes_FromStringAndSize(page, length);
     return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
 }
@@ -116,6 +119,7 @@ static PySendResult go_on_writing(struct stream *self, PyObject **result)
     if (sent < 0) {
         return failed(self, "send()", WRITE, result);
     }
+    self->sent += (unsigned long long) sent;
     if (sent < left) {
         self->offset += sent;
         return wait_for(self, WRITE, result);

@@ -110,13 +110,13 @@ static PyObject *side_closed(PyObject *object, void *Py_UNUSED(closure))
 static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     PyObject *relay, *loop, *tls, *pending;
-    unsigned long long pump, connection;
+    unsigned long long pump, connection, received, sent;
     Py_ssize_t limit;
     int fd, watched;
     struct side *side;
 
-    if (!PyArg_ParseTuple(arguments, "OOKniiOKS", &relay, &loop, &pump, &limit, &fd, &watched, &tls, &connection,
-                          &pending)) {
+    if (!PyArg_ParseTuple(arguments, "OOKniiOKSKK", &relay, &loop, &pump, &limit, &fd, &watched, &tls, &connection,
+                          &pending, &received, &sent)) {
         return NULL;
     }
     side = (struct side *) type->tp_alloc(type, 0);
@@ -129,6 +129,8 @@ static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     side->connection = (SSL *) (uintptr_t) connection;
     side->pump = (struct pump *) (uintptr_t) pump;
     side->limit = (size_t) limit;
+    side->received = received;
+    side->sent = sent;
     side->fd = fd;
     side->watched = (unsigned char) watched;
     side->source = READ;
@@ -155,9 +157,11 @@ static PyMethodDef methods[] = {
 
 static PyMemberDef members[] = {
     {"active", T_DOUBLE, offsetof(struct side, active), READONLY, NULL},
-    {"ended", T_BOOL, offsetof(struct side, ended), READONLY, NULL},
+    {"ended", T_UBYTE, offsetof(struct side, ended), READONLY, NULL},
     {"other", T_OBJECT_EX, offsetof(struct side, other), READONLY, NULL},
     {"pending", T_OBJECT, offsetof(struct side, pending), READONLY, NULL},
+    {"received", T_ULONGLONG, offsetof(struct side, received), READONLY, NULL},
+    {"sent", T_ULONGLONG, offsetof(struct side, sent), READONLY, NULL},
     {"tls", T_OBJECT_EX, offsetof(struct side, tls), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };

@@ -82,7 +82,7 @@ static int say_goodbye(struct side *side)
 
 static int end(struct side *side)
 {
-    side->ended = 1;
+    side->ended = side->other->ended ? 2 : 1;
     side->source = 0;
     if (!say_goodbye(side)) {
         return 0;
@@ -127,7 +127,7 @@ static int settle(struct side *side, int status, const char *data)
 /* Hands on what is pending. RELAY_MORE: nothing of it is left. */
 static int flush(struct side *side)
 {
-    const struct side *other = side->other;
+    struct side *other = side->other;
     struct pump *pump = side->pump;
     int status;
 
@@ -136,6 +136,7 @@ static int flush(struct side *side)
     }
     status = pump->flush(pump, PyBytes_AS_STRING(side->pending), (size_t) PyBytes_GET_SIZE(side->pending), other->fd,
                          other->connection);
+    other->sent += pump->moved;
     if (status == RELAY_MORE) {
         Py_CLEAR(side->pending);
         side->source = READ;
@@ -152,7 +153,7 @@ static int settle_pending(struct side *side, int status)
 /* Moves what can be moved from here to the other side, a bounded number of bytes. 0 with an exception. */
 static int forward(struct side *side)
 {
-    const struct side *other = side->other;
+    struct side *other = side->other;
     struct pump *pump = side->pump;
     int status;
 
@@ -164,6 +165,8 @@ static int forward(struct side *side)
         return settle_pending(side, status);
     }
     status = pump->move(pump, side->fd, side->connection, other->fd, other->connection, side->limit);
+    other->sent += pump->moved;
+    side->received += pump->moved + pump->length; /* the rest is kept, or lost with the other side */
     return settle(side, status, (const char *) pump->page);
 }
 

@@ -15,11 +15,13 @@ struct side {
     PyObject *pending; /* read here and not yet taken by the other side, before which nothing more is read; or NULL */
     double active; /* when the loop last called for this side, by its clock */
     size_t limit; /* bytes that may be kept: proxy_buffer */
+    unsigned long long received; /* bytes that came from this side's peer, before the relay too */
+    unsigned long long sent; /* bytes that it has been sent */
     int fd;
     unsigned char source; /* events that the direction waits for on this descriptor */
     unsigned char sink; /* and on the other side's; where input has ended, until that side is told */
     unsigned char watched; /* what the loop watches this descriptor for */
-    unsigned char ended; /* no more input comes */
+    unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
 };
 
 static inline int is_open(const struct side *side)
