@@ -44,23 +44,10 @@ class Relay(Timed):
         self._backend = self._take(*backend)
 
     def _take(self, stream: SocketStream, pending: bytes) -> Side:
-        relays = self._relays
+        pump = self._relays.pumps[self._settings.proxy.buffer]
         descriptor, tls, watched = stream.hand_over()
         connection = 0 if tls is None else tls.address
-        limit = self._settings.proxy.buffer
-        return Side(
-            self,
-            relays.loop,
-            relays.pump.address,
-            limit,
-            descriptor,
-            watched,
-            tls,
-            connection,
-            pending,
-            stream.received,
-            stream.sent,
-        )
+        return Side(self, pump.address, descriptor, watched, tls, connection, pending, stream.received, stream.sent)
 
     def start(self) -> None:
         """Begin, with what was read before the relay was there."""
@@ -133,14 +120,14 @@ class Relay(Timed):
 
 
 class Relays:
-    """All relays of a worker, and the scratch page that they share."""
+    """All relays of a worker, and the scratch pages that they share: one for each `proxy_buffer`."""
 
-    __slots__ = ("_connections", "_live", "loop", "pump")
+    __slots__ = ("_connections", "_live", "loop", "pumps")
 
-    def __init__(self, connections: Connections, largest_chunk: int) -> None:
+    def __init__(self, connections: Connections, buffers: set[int]) -> None:
         self._connections = connections
         self.loop: Loop = connections.loop
-        self.pump = Pump(largest_chunk)
+        self.pumps = {buffer: Pump(self.loop, buffer) for buffer in buffers}
         self._live: dict[Relay, None] = {}  # half the size of a set
 
     def start(
@@ -168,4 +155,5 @@ class Relays:
 
     def close(self) -> None:
         """Give back what relays need; none may be left."""
-        self.pump.close()
+        for pump in self.pumps.values():
+            pump.close()

@@ -121,9 +121,7 @@ class MailService:
         check_accepting()
         events = self._settings.events
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
-        self._relays = Relays(
-            self._connections, max((server.proxy.buffer for server in self._settings.servers), default=1)
-        )
+        self._relays = Relays(self._connections, {server.proxy.buffer for server in self._settings.servers})
         self._connections.in_use = len(self._bound)
         for bound in self._bound:
             listener = Listener(loop, bound.socket, self._accepted(bound), self._accept_failed, events)

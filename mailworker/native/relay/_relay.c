@@ -46,7 +46,6 @@ static PyObject *guarded(struct side *side, long mask, int (*steps)(struct side 
 static void let_go(struct side *side)
 {
     Py_CLEAR(side->relay);
-    Py_CLEAR(side->loop);
     Py_CLEAR(side->tls);
     Py_CLEAR(side->other);
     Py_CLEAR(side->pending);
@@ -89,7 +88,7 @@ static PyObject *side_close(PyObject *object, PyObject *Py_UNUSED(argument))
     }
     if (side->watched) {
         side->watched = 0;
-        fine = done(PyObject_CallMethod(side->loop, "forget", "i", side->fd));
+        fine = done(PyObject_CallMethod(loop_of(side), "forget", "i", side->fd));
     }
     if (side->connection != NULL) {
         side->pump->close_notify(side->connection); /* if the peer takes it at once */
@@ -109,14 +108,13 @@ static PyObject *side_closed(PyObject *object, void *Py_UNUSED(closure))
 
 static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *relay, *loop, *tls, *pending;
+    PyObject *relay, *tls, *pending;
     unsigned long long pump, connection, received, sent;
-    Py_ssize_t limit;
     int fd, watched;
     struct side *side;
 
-    if (!PyArg_ParseTuple(arguments, "OOKniiOKSKK", &relay, &loop, &pump, &limit, &fd, &watched, &tls, &connection,
-                          &pending, &received, &sent)) {
+    if (!PyArg_ParseTuple(arguments, "OKiiOKSKK", &relay, &pump, &fd, &watched, &tls, &connection, &pending, &received,
+                          &sent)) {
         return NULL;
     }
     side = (struct side *) type->tp_alloc(type, 0);
@@ -124,11 +122,9 @@ static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
         return NULL;
     }
     side->relay = Py_NewRef(relay);
-    side->loop = Py_NewRef(loop);
     side->tls = Py_NewRef(tls);
     side->connection = (SSL *) (uintptr_t) connection;
     side->pump = (struct pump *) (uintptr_t) pump;
-    side->limit = (size_t) limit;
     side->received = received;
     side->sent = sent;
     side->fd = fd;

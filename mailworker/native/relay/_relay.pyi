@@ -35,7 +35,7 @@ class Relay(Protocol):
         """Something was raised that should not be."""
 
 class Side:
-    """Holds a connection and, while the other side takes no more, what was read from it: at most `limit` bytes.
+    """Holds a connection and, while the other side takes no more, what was read from it: at most the pump's limit.
 
     The relay must close both sides in the end, or nothing of it is ever freed.
     """
@@ -43,9 +43,7 @@ class Side:
     def __new__(
         cls,
         relay: Relay,
-        loop: Loop,
         pump: int,
-        limit: int,
         descriptor: int,
         watched: int,
         tls: Tls | None,

@@ -22,7 +22,7 @@ int prepare_relay(void)
 
 static int touch(struct side *side)
 {
-    PyObject *now = PyObject_GetAttr(side->loop, name_now);
+    PyObject *now = PyObject_GetAttr(loop_of(side), name_now);
 
     if (now != NULL) {
         side->active = PyFloat_AsDouble(now);
@@ -40,11 +40,11 @@ static int watch(struct side *side)
         return 1;
     }
     if (events == 0) {
-        result = PyObject_CallMethod(side->loop, "unwatch", "i", side->fd);
+        result = PyObject_CallMethod(loop_of(side), "unwatch", "i", side->fd);
     } else {
         const char *call = side->watched ? "change" : "watch";
 
-        result = PyObject_CallMethod(side->loop, call, "iiO", side->fd, events, side);
+        result = PyObject_CallMethod(loop_of(side), call, "iiO", side->fd, events, side);
     }
     if (result != NULL) {
         side->watched = (unsigned char) events;
@@ -107,7 +107,7 @@ static int settle(struct side *side, int status, const char *data)
 
     switch (status) {
     case RELAY_MORE: /* OpenSSL may hold more, which no selector sees */
-        return side->connection == NULL || done(PyObject_CallMethod(side->loop, "again", "O", side));
+        return side->connection == NULL || done(PyObject_CallMethod(loop_of(side), "again", "O", side));
     case RELAY_SOURCE_BLOCKED:
         side->source = wanted;
         return 1;
@@ -164,7 +164,7 @@ static int forward(struct side *side)
     if (status != RELAY_MORE) {
         return settle_pending(side, status);
     }
-    status = pump->move(pump, side->fd, side->connection, other->fd, other->connection, side->limit);
+    status = pump->move(pump, side->fd, side->connection, other->fd, other->connection, pump->limit);
     other->sent += pump->moved;
     side->received += pump->moved + pump->length; /* the rest is kept, or lost with the other side */
     return settle(side, status, (const char *) pump->page);
@@ -194,7 +194,8 @@ static int begin_direction(struct side *side)
 /* From now on the loop calls this side, not the stream that had the descriptor. */
 static int take_over(struct side *side)
 {
-    return side->watched == 0 || done(PyObject_CallMethod(side->loop, "change", "iiO", side->fd, side->watched, side));
+    return side->watched == 0 ||
+           done(PyObject_CallMethod(loop_of(side), "change", "iiO", side->fd, side->watched, side));
 }
 
 int relay_begin(struct side *side, struct side *other, long Py_UNUSED(mask))

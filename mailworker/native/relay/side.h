@@ -6,15 +6,13 @@ typedef struct ssl_st SSL;
 
 struct side {
     PyObject_HEAD
-    PyObject *relay; /* NULL once closed, as are the next four, and `pending` */
-    PyObject *loop;
+    PyObject *relay; /* NULL once closed, as are the next three, and `pending` */
     PyObject *tls; /* owns `connection`; None where the side is plain */
     SSL *connection;
     struct side *other;
     struct pump *pump;
     PyObject *pending; /* read here and not yet taken by the other side, before which nothing more is read; or NULL */
     double active; /* when the loop last called for this side, by its clock */
-    size_t limit; /* bytes that may be kept: proxy_buffer */
     unsigned long long received; /* bytes that came from this side's peer, before the relay too */
     unsigned long long sent; /* bytes that it has been sent */
     int fd;
@@ -27,6 +25,11 @@ struct side {
 static inline int is_open(const struct side *side)
 {
     return side->relay != NULL;
+}
+
+static inline PyObject *loop_of(const struct side *side)
+{
+    return side->pump->loop;
 }
 
 /* Drops what a method gave; 0 where it raised. */
