@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable
 from typing import Protocol
 
@@ -62,6 +63,18 @@ class SocketStream(tasks.Stream):
         outcome = sockets.peek(self.descriptor, 1)
         if isinstance(outcome, int) and outcome not in sockets.WOULD_BLOCK:
             raise self._lost("connect()", -outcome)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection was made and stands."""
+        same = socket.socket(fileno=self.descriptor)
+        try:
+            same.getpeername()
+        except OSError:
+            return False
+        finally:
+            same.detach()
+        return True
 
     async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:
         """See `Stream.start_tls`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from signal import Signals
 
 from mailworker.errors import StartError
@@ -30,7 +31,7 @@ class SingleProcess:
     """Serves until it is told to leave. It keeps its user: only workers drop privileges."""
 
     __slots__ = (
-        "_cycle", "_handlers", "_leaving", "_loop", "_origin", "_reload", "_reopen_again", "_signals",
+        "_cycle", "_handlers", "_leaving", "_loop", "_origin", "_reload", "_reopen_again", "_retiring", "_signals",
         "_ticket_rotation",
     )  # fmt: skip
 
@@ -40,6 +41,7 @@ class SingleProcess:
         self._leaving = False
         self._loop = Loop(on_bug=self._log_bug)
         self._reload: Reload | None = None
+        self._retiring: list[Cycle] = []
         self._reopen_again = False
         self._signals = SignalSocket()
         self._ticket_rotation = TicketRotation(self._expire_after)
@@ -79,6 +81,8 @@ class SingleProcess:
         self._origin.serve(_STATUS)
         self._origin.manager.keep_alive(self._after)
         self._loop.run()
+        for cycle in (self._cycle, *self._retiring):
+            cycle.service.abandon()
         self._abandon_reload()
         self._origin.manager.stopping()
 
@@ -134,13 +138,18 @@ class SingleProcess:
         old, self._cycle = self._cycle, new
         new.redirect_stderr()
         # Sockets that both cycles have must leave the selector before they enter it again.
-        self._finish(old, old.close_logs)
+        self._retiring.append(old)
+        self._finish(old, partial(self._retire, old))
         old.remove_listeners(new)
         self._ticket_rotation.follow(new)
         new.service.start(self._loop, 0, 1)
         self._origin.manager.ready(_STATUS)
         if self._reopen_again:
             self._reopen_logs()
+
+    def _retire(self, old: Cycle) -> None:
+        self._retiring.remove(old)
+        old.close_logs()
 
     def _reopen_logs(self) -> None:
         self._cycle.log.write(Level.NOTICE, "reopening logs")

@@ -107,6 +107,7 @@ class Worker:
         tell_service(self._master.link)
         title_worker()  # as in nginx when all is prepared: who sees the title finds all open that will be
         self._loop.run()
+        self._cycle.service.abandon()
         self._log.write(Level.NOTICE, "exiting")
         self._log.write(Level.NOTICE, "exit")
         return 0

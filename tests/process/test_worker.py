@@ -136,6 +136,9 @@ def test_a_worker_is_called_one_when_all_is_open_that_it_needs(monkeypatch: pyte
             steps.append("service")
             loop.stop()
 
+        def abandon(self) -> None:
+            steps.append("end")
+
     for call in ("gc.freeze", "gc.set_threshold", "log_unraisable", "identity.assume"):
         monkeypatch.setattr(f"mailworker.process.worker.{call}", lambda *_: None)
     monkeypatch.setattr("mailworker.process.worker.title_worker", lambda: steps.append("title"))
@@ -147,7 +150,7 @@ def test_a_worker_is_called_one_when_all_is_open_that_it_needs(monkeypatch: pyte
         assert worker.run() == 0
         worker._loop.close()
         worker._signals.close()
-    assert steps == ["service", "title"]
+    assert steps == ["service", "title", "end"]
 
 
 def is_listening(process: psutil.Process) -> bool:

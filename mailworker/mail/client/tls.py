@@ -6,6 +6,7 @@ from typing import Any
 
 from mailworker.config.ssl import SslSettings
 from mailworker.mail.dialogue.dialogue import Dialogue
+from mailworker.mail.end import End, Farewell
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import VerifyClient
 from mailworker.tls.connection import TlsConnection
@@ -19,8 +20,8 @@ _UNKNOWN_ISSUER = frozenset({18, 19, 20, 21, 27})
 
 def certificate_refusal(
     tls: TlsConnection, settings: SslSettings, dialogue: Dialogue[Any], log: SessionLog
-) -> bytes | None:
-    """What a client without an acceptable certificate is told before it is sent away; None for all others."""
+) -> Farewell | None:
+    """How a client without an acceptable certificate is sent away; None for all others."""
     mode = settings.verify_client
     if mode is VerifyClient.OFF:
         return None
@@ -28,11 +29,11 @@ def certificate_refusal(
     if code and not (mode is VerifyClient.OPTIONAL_NO_CA and code in _UNKNOWN_ISSUER):
         log.info(f"client SSL certificate verify error: ({code}:{text})")
         tls.drop_session()
-        return dialogue.certificate_error
+        return Farewell(End.CERT_REFUSED, dialogue.certificate_error)
     if mode is VerifyClient.ON and tls.peer_certificate is None:
         log.info("client sent no required SSL certificate")
         tls.drop_session()
-        return dialogue.no_certificate
+        return Farewell(End.CERT_MISSING, dialogue.no_certificate)
     return None
 
 

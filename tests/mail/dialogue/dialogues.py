@@ -89,8 +89,8 @@ def envelope(helo: bytes, mail: bytes, rcpt: bytes) -> Login:
 
 def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes, refusal: Rejected = REFUSAL) -> Outcome:
     """The whole dialogue after its greeting; `tls_script` is what the client sends after STARTTLS."""
-    recorded = RecordedLog()
-    log = SessionLog(recorded.log, 1, "192.0.2.1", "127.0.0.1:143")
+    recorded = RecordedLog("127.0.0.1:143")
+    log = SessionLog(recorded, 1, "192.0.2.1")
     dialogue = PROTOCOLS[server.protocol].dialogue(stream, Server(server, recorded.log, ServerTls()), log)
     run(dialogue.greet())
     greeting = len(stream.output)

@@ -124,7 +124,7 @@ def test_who_is_silent_costs_a_part_of_the_timeout(
 ) -> None:
     backend = scene.backend(IMAP.script())
     fill(resources, "127.0.0.2", backend.address.port)
-    monkeypatch.setattr("mailworker.mail.backend.named.randbelow", lambda count: count - 1)
+    monkeypatch.setattr("mailworker.mail.backend.targets.randbelow", lambda count: count - 1)
     proxy = proxy_for(scene, answers(a("127.0.0.1", "127.0.0.2")), backend.address.port, timeout=1000.0)
     others = connecting(backend.address.port)
     client = log_in(scene, proxy)
