@@ -326,7 +326,7 @@ static void end(struct relay *relay)
 
 static void relayed(const uint8_t *data, size_t size)
 {
-    struct relay relay = {.pump = pump_new(LARGEST_LIMIT)};
+    struct relay relay = {.pump = pump_new(NULL, LARGEST_LIMIT)};
     int kind = size > 0 ? data[0] : 0, whole = kind < 16, buffer = 1, status = RELAY_MORE, rounds;
     size_t i;
 

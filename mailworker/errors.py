@@ -99,6 +99,11 @@ class ConnectionLost(PeerError):
         self.call = call
         self.errno = errno
 
+    @property
+    def in_handshake(self) -> bool:
+        """Whether it was lost while TLS was begun."""
+        return self.call == "SSL_do_handshake()"
+
 
 class TlsError(PeerError):
     """OpenSSL refused a peer's handshake or record; `reasons` is its error queue, oldest first."""

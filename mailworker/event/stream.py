@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable
 from typing import Protocol
 
@@ -51,7 +52,8 @@ class Stream(Protocol):
 class SocketStream(tasks.Stream):
     """A `Stream` over a non-blocking socket; `closed` is called once when it is closed.
 
-    What it is made of, and all that a plain connection does when nothing goes wrong, is C: see _stream.pyi.
+    What it is made of, and all that a plain connection does when nothing goes wrong, is C: see _stream.pyi. `received`
+    and `sent` count the bytes of data.
     """
 
     __slots__ = ()
@@ -62,6 +64,18 @@ class SocketStream(tasks.Stream):
         outcome = sockets.peek(self.descriptor, 1)
         if isinstance(outcome, int) and outcome not in sockets.WOULD_BLOCK:
             raise self._lost("connect()", -outcome)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection was made and stands."""
+        same = socket.socket(fileno=self.descriptor)
+        try:
+            same.getpeername()
+        except OSError:
+            return False
+        finally:
+            same.detach()
+        return True
 
     async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:
         """See `Stream.start_tls`."""
@@ -93,6 +107,7 @@ class SocketStream(tasks.Stream):
         while True:
             data = tls.recv(limit)
             if isinstance(data, bytes):
+                self.received += len(data)
                 return data
             await self.wait(data)
 
@@ -101,7 +116,8 @@ class SocketStream(tasks.Stream):
             sent = tls.send(data)
             if isinstance(sent, Readiness):
                 await self.wait(sent)
-            elif sent == len(data):
+                continue
+            self.sent += sent
+            if sent == len(data):
                 return
-            else:
-                data = data[sent:]
+            data = data[sent:]

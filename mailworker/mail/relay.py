@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from sys import intern
 
-from mailworker.config.settings import MailServer
 from mailworker.errors import Party
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
 from mailworker.event.timers import Timed
-from mailworker.mail.session_log import SessionLog
+from mailworker.mail.end import End
+from mailworker.mail.record import SessionRecord
 from mailworker.native.relay.pump import Pump, Side, failure
 
 
@@ -24,36 +24,33 @@ class Relay(Timed):
     That time is proxy_timeout; once one side has ended its input, the other has `timeout` to follow.
     """
 
-    __slots__ = ("_backend", "_client", "_log", "_relays", "_settings")
+    __slots__ = ("_backend", "_client", "_record", "_relays")
 
     def __init__(
         self,
         relays: Relays,
-        settings: MailServer,
-        log: SessionLog,
+        record: SessionRecord,
         client: tuple[SocketStream, bytes],
         backend: tuple[SocketStream, bytes],
     ) -> None:
         super().__init__()
         self._relays = relays
-        self._settings = settings
-        self._log = log
-        log.server = intern(log.server)  # thousands of idle sessions have these in common
-        log.backend = log.backend and intern(log.backend)
-        self._client = self._take(*client)
-        self._backend = self._take(*backend)
+        self._record = record
+        record.backend = record.backend and intern(record.backend)  # thousands of idle sessions have it in common
+        record.client_bytes = self._client = self._take(*client)
+        record.backend_bytes = self._backend = self._take(*backend)
 
     def _take(self, stream: SocketStream, pending: bytes) -> Side:
-        relays = self._relays
+        pump = self._relays.pumps[self._record.entrance.server.settings.proxy.buffer]
         descriptor, tls, watched = stream.hand_over()
         connection = 0 if tls is None else tls.address
-        limit = self._settings.proxy.buffer
-        return Side(self, relays.loop, relays.pump.address, limit, descriptor, watched, tls, connection, pending)
+        return Side(self, pump.address, descriptor, watched, tls, connection, pending, stream.received, stream.sent)
 
     def start(self) -> None:
         """Begin, with what was read before the relay was there."""
         loop = self._relays.loop
-        loop.set_deadline(self, loop.now + self._settings.proxy.timeout)
+        self._record.logged_in = loop.now
+        loop.set_deadline(self, loop.now + self._record.entrance.server.settings.proxy.timeout)
         self._client.begin(self._backend)
 
     def half_close(self) -> None:
@@ -62,25 +59,28 @@ class Relay(Timed):
 
     def finish(self) -> None:
         """A side's call: both are done."""
-        self._log.action = None
-        self._log.info("proxied session done")
-        self.close()
+        self._finish(End.CLIENT_CLOSED if self._client.ended == 1 else End.BACKEND_CLOSED)
 
     def lose_source(self, side: Side, error: int) -> None:
         """Reading from `side` failed, which is of no interest once the other side has said all it had to say."""
-        if not side.other.ended:
-            self._blame(side, "reading from", "recv()" if side.tls is None else "SSL_read()", error)
-        self.finish()
+        if side.other.ended:
+            self.finish()
+            return
+        self._blame(side, "reading from", "recv()" if side.tls is None else "SSL_read()", error)
+        self._finish(self._reset(side))
 
     def lose_sink(self, side: Side, error: int) -> None:
         """Writing to `side` failed."""
         self._blame(side, "sending to", "send()" if side.tls is None else "SSL_write()", error)
-        self.close()
+        self._close(self._reset(side))
 
     def _blame(self, side: Side, doing: str, call: str, error: int) -> None:
         party = Party.CLIENT if side is self._client else Party.BACKEND
-        self._log.action = f"proxying and {doing} {party.value}"
-        self._log.fault(failure(party, call, error))
+        self._record.action = f"proxying and {doing} {party.value}"
+        self._record.fault(failure(party, call, error))
+
+    def _reset(self, side: Side) -> End:
+        return End.CLIENT_RESET if side is self._client else End.BACKEND_RESET
 
     def expire(self) -> None:
         """The deadline has passed; it moved on if there was traffic meanwhile."""
@@ -88,72 +88,67 @@ class Relay(Timed):
         if due > loop.now:
             loop.set_deadline(self, due)
         else:
-            self._log.action = "proxying"
-            self._log.info("client timed out (110: Connection timed out)")
-            self.close()
+            self._record.action = "proxying"
+            self._record.info("client timed out (110: Connection timed out)")
+            self._close(End.PROXY_TIMEOUT)
 
     def cut(self) -> None:
         """End now: the worker has waited for worker_shutdown_timeout."""
-        self._log.action = "proxying"
-        self._log.info("shutdown timeout")
-        self.close()
+        self._record.action = "proxying"
+        self._record.info("shutdown timeout")
+        self._close(End.SHUTDOWN)
 
     def abort(self, bug: Exception) -> None:
         """End because of a bug, which is nobody else's business."""
-        self._log.action = "proxying"
-        self._log.bug(bug)
+        self._record.action = "proxying"
+        self._record.bug(bug)
         if not self._backend.closed:
-            self.close()
+            self._close(End.BUG)
 
-    def close(self) -> None:
+    def _finish(self, reason: End) -> None:
+        self._record.action = None
+        self._record.info("proxied session done")
+        self._close(reason)
+
+    def _close(self, reason: End) -> None:
         """Close both connections."""
+        self._record.end(reason)
         self._relays.loop.cancel_deadline(self)
         self._client.close()
         self._backend.close()
-        self._relays.forget(self)
+        self._relays.release()
 
     @property
     def _due(self) -> float:
         """When the relay ends if no byte comes from either side."""
-        client, backend, settings = self._client, self._backend, self._settings
+        client, backend, settings = self._client, self._backend, self._record.entrance.server.settings
         half_closed = client.ended or backend.ended
         return max(client.active, backend.active) + (settings.timeout if half_closed else settings.proxy.timeout)
 
 
 class Relays:
-    """All relays of a worker, and the scratch page that they share."""
+    """All relays of a worker, and the scratch pages that they share: one for each `proxy_buffer`."""
 
-    __slots__ = ("_connections", "_live", "loop", "pump")
+    __slots__ = ("_connections", "loop", "pumps")
 
-    def __init__(self, connections: Connections, largest_chunk: int) -> None:
+    def __init__(self, connections: Connections, buffers: set[int]) -> None:
         self._connections = connections
         self.loop: Loop = connections.loop
-        self.pump = Pump(largest_chunk)
-        self._live: dict[Relay, None] = {}  # half the size of a set
+        self.pumps = {buffer: Pump(self.loop, buffer) for buffer in buffers}
 
     def start(
-        self,
-        settings: MailServer,
-        log: SessionLog,
-        client: tuple[SocketStream, bytes],
-        backend: tuple[SocketStream, bytes],
+        self, record: SessionRecord, client: tuple[SocketStream, bytes], backend: tuple[SocketStream, bytes]
     ) -> None:
         """Relay between two streams; each comes with the bytes that were read from it and are still to be passed on."""
-        relay = Relay(self, settings, log, client, backend)
-        self._live[relay] = None
+        record.entrance.sessions.live[record] = relay = Relay(self, record, client, backend)
         relay.start()
 
-    def forget(self, relay: Relay) -> None:
+    def release(self) -> None:
         """A relay has closed its two connections."""
-        del self._live[relay]
         self._connections.release()
         self._connections.release()
-
-    def cut(self) -> None:
-        """End all."""
-        for relay in tuple(self._live):
-            relay.cut()
 
     def close(self) -> None:
         """Give back what relays need; none may be left."""
-        self.pump.close()
+        for pump in self.pumps.values():
+            pump.close()

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from mailworker.config.settings import MailServer
 from mailworker.log.log import Log
-from mailworker.mail.authentication.auth_http import AuthHttp
-from mailworker.mail.authentication.authenticator import Authenticator
+from mailworker.mail.authentication.source import LoginSource
+from mailworker.mail.authentication.sources import login_source
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.once import Once
+from mailworker.mail.targets import Targets, choose_targets
 from mailworker.model import Starttls
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
@@ -28,18 +29,19 @@ class Server:
 
     `tls` is None where no connection with a client can be encrypted, `backend_tls` where none with a backend is.
     `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
-    for, `backend_resolver` where backends have no names. `told` is what a worker's log knows of its backends.
+    for. `login_source` decides about logins, `targets` where they go. `told` is what a worker's log knows of its
+    backends.
     """
 
     __slots__ = (
-        "authenticator",
-        "backend_resolver",
         "backend_tls",
         "capabilities",
         "client_resolver",
         "log",
+        "login_source",
         "settings",
         "starttls_only",
+        "targets",
         "tls",
         "told",
     )
@@ -50,8 +52,8 @@ class Server:
         self.tls, self.backend_tls = tls
         self.starttls_only = settings.starttls is Starttls.ONLY
         self.client_resolver: Resolver | None = None
-        self.backend_resolver: Resolver | None = None
-        self.authenticator: Authenticator = AuthHttp(settings.auth_http, names=bool(settings.resolver.servers))
+        self.login_source: LoginSource = login_source(settings)
+        self.targets: Targets = choose_targets(settings, None)
         self.capabilities = capabilities
         self.told = Once()
 

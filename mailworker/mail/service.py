@@ -6,9 +6,8 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
-from sys import intern
 
-from mailworker.config.listen import Listen
+from mailworker.config.listen import Endpoint
 from mailworker.config.resolver import ResolverSettings
 from mailworker.config.settings import Settings
 from mailworker.errors import OutOfConnections, Party
@@ -22,11 +21,13 @@ from mailworker.log.log import Log
 from mailworker.mail.client.address import is_among
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import Resolver, new_resolver
+from mailworker.mail.end import End
 from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.mail.record import EndListener, Entrance, SessionRecord, Sessions
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
-from mailworker.mail.session_log import SessionLog
+from mailworker.mail.targets import choose_targets
 from mailworker.model import Address, Level
 from mailworker.native.core.sockets import local_address
 
@@ -45,12 +46,14 @@ class MailService:
         "_log",
         "_relays",
         "_servers",
+        "_sessions",
         "_settings",
         "_short",
     )
 
     _connections: Connections
     _relays: Relays
+    _sessions: Sessions
 
     def __init__(
         self,
@@ -88,7 +91,7 @@ class MailService:
         for server in self._servers:
             settings = server.settings.resolver
             if settings.servers:
-                server.backend_resolver = self._share(of_backends, settings)
+                server.targets = choose_targets(server.settings, self._share(of_backends, settings))
                 if PROTOCOLS[server.settings.protocol].tells_host:
                     server.client_resolver = self._share(of_clients, settings)
 
@@ -97,14 +100,16 @@ class MailService:
             resolvers[settings] = new_resolver(settings, self._log)
         return resolvers[settings]
 
-    def start(self, loop: Loop, number: int, workers: int) -> None:
-        """Begin to accept, as worker `number` (from 0) of `workers`. Raises StartError where that cannot be."""
+    def start(self, loop: Loop, number: int, workers: int, listeners: Sequence[EndListener] = ()) -> None:
+        """Begin to accept, as worker `number` (from 0) of `workers`. Raises StartError where that cannot be.
+
+        `listeners` hear of each session that has ended.
+        """
         check_accepting()
         events = self._settings.events
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
-        self._relays = Relays(
-            self._connections, max((server.proxy.buffer for server in self._settings.servers), default=1)
-        )
+        self._relays = Relays(self._connections, {server.proxy.buffer for server in self._settings.servers})
+        self._sessions = Sessions(listeners)
         self._connections.in_use = len(self._bound)
         for bound in self._bound:
             listener = Listener(loop, bound.socket, self._accepted(bound), self._accept_failed, events)
@@ -113,8 +118,12 @@ class MailService:
 
     def _accepted(self, bound: BoundListener) -> Callable[[int, Address], None]:
         """What is called with each connection of a listening socket."""
-        entrances = [Entrance(endpoint.listen, self._servers[endpoint.server]) for endpoint in bound.endpoints]
+        entrances = [self._entrance(endpoint) for endpoint in bound.endpoints]
         return partial(self.serve, entrances[0]) if len(entrances) == 1 else _Door(self.serve, entrances).accepted
+
+    def _entrance(self, endpoint: Endpoint) -> Entrance:
+        server = self._servers[endpoint.server]
+        return Entrance(endpoint.listen, server, server.log, self._sessions)
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:
         """Accept no more, and call `done` when the last session has ended, which may be at once.
@@ -132,11 +141,15 @@ class MailService:
 
     def cut(self) -> None:
         """worker_shutdown_timeout: end the sessions that are relayed."""
-        self._relays.cut()
+        self._sessions.cut()
+
+    def abandon(self) -> None:
+        """The process is about to end, and with it all sessions that are left."""
+        self._sessions.end_all(End.SHUTDOWN)
 
     def serve(self, entrance: Entrance, descriptor: int, peer: Address) -> None:
         """Begin a session on an accepted connection."""
-        connections, server = self._connections, entrance.server
+        connections = self._connections
         try:
             number = connections.take()
         except OutOfConnections as error:
@@ -144,15 +157,14 @@ class MailService:
             os.close(descriptor)
             return
         self._short = False
-        watched, log = self._settings.events.debug_connection, server.log
+        watched = self._settings.events.debug_connection
         if watched and is_among(peer, watched):
-            log = log.verbose()
-        client = Client(
-            SocketStream(connections.loop, descriptor, Party.CLIENT, connections.release), peer, entrance.listen
-        )
-        session_log = SessionLog(log, number, client.ip, entrance.name)
-        session = Session(client, server, session_log, connections, self._relays)
-        Task(connections.loop, session.run()).resume()
+            entrance = Entrance(entrance.listen, entrance.server, entrance.log.verbose(), self._sessions)
+        loop = connections.loop
+        client = Client(SocketStream(loop, descriptor, Party.CLIENT, connections.release), peer, entrance.listen)
+        record = SessionRecord(entrance, number, client.ip, loop.now, client.stream)
+        session = Session(client, record, connections, self._relays)
+        Task(loop, session.run()).resume()
 
     def _accept_failed(self, error: OSError) -> None:
         self._complain(Level.CRIT, f"accept4() failed {describe(error)}")
@@ -169,19 +181,8 @@ class MailService:
             self._drained = None
             self._relays.close()
             for server in self._servers:
-                server.authenticator.close()
+                server.login_source.close()
             drained()
-
-
-class Entrance:
-    """Where clients come in: a `listen`, its name in the log, and the server."""
-
-    __slots__ = ("listen", "name", "server")
-
-    def __init__(self, listen: Listen, server: Server) -> None:
-        self.listen = listen
-        self.name = intern(str(listen.address))
-        self.server = server
 
 
 class _Door:

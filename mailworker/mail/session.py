@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, TimedOut, escape
+from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut, escape
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
-from mailworker.mail.backend.backend import Backend
-from mailworker.mail.backend.named import connect_by_name
+from mailworker.mail.backend.backend import Backend, Unsafe
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import find_host
 from mailworker.mail.client.tls import certificate_refusal
 from mailworker.mail.dialogue.dialogue import AnyDialogue, StartTls
 from mailworker.mail.dialogue.sasl import failure
-from mailworker.mail.last_words import explain
+from mailworker.mail.end import End, Farewell
 from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.mail.record import SessionRecord, end_by, end_in_handshake
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import Address, InetAddress, ProxyProtocol
+from mailworker.model import Level, ProxyProtocol
 from mailworker.native.core import sockets
-from mailworker.wire.auth_response import Accepted, BackendName, InvalidResponse, Rejected
+from mailworker.wire.auth_response import Accepted, Rejected
+from mailworker.wire.backend import InvalidReply
 from mailworker.wire.login import Login
 
 # Seconds that a client gets to answer our close_notify (nginx's lingering of TLS connections).
 _GOODBYE_TIMEOUT = 3.0
+
+_BY_BUG = Farewell(End.BUG)
 
 
 class Session:
@@ -44,35 +47,48 @@ class Session:
         "_stream",
     )
 
-    def __init__(
-        self, client: Client, server: Server, log: SessionLog, connections: Connections, relays: Relays
-    ) -> None:
+    def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
         self._client = client
         self._stream = client.stream
-        self._server = server
+        self._server = server = record.entrance.server
         self._connections = connections
         self._relays = relays
-        self._log = log
+        self._log = record
         self._protocol = PROTOCOLS[server.settings.protocol]
         self._dialogue: AnyDialogue = self._protocol.dialogue(self._stream, server, self._log)
         self._backend: SocketStream | None = None
         self._attempts = 0
 
     async def run(self) -> None:
-        """Serve the client; whatever happens, its connections are closed or in a relay's hands afterwards."""
+        """Serve the client; whatever happens, it has ended or is in a relay's hands afterwards."""
+        farewell: Farewell | None = _BY_BUG
         try:
             try:
-                last_words = await self._serve()
+                farewell = await self._serve()
             except Exception as error:
-                last_words = explain(error, self._dialogue, self._server, self._log)
-            self._close_backend()  # the client may take its time to hear them
-            if last_words is not None:
-                await self._take_leave(last_words)
+                farewell = self._explain(error)
+            self._close_backend()  # the client may take its time to hear its last words
+            if farewell is not None and farewell.words is not None:
+                await self._take_leave(farewell.words)
         except PeerError as error:
             self._log.fault(error)  # the client did not even wait for our goodbye
         finally:
+            if farewell is not None:
+                self._log.end(farewell.reason)
             self._stream.close()
             self._close_backend()
+
+    def _explain(self, error: Exception) -> Farewell:
+        """Log why the session ends; gives what the client is told."""
+        reason = end_by(error, self._stream, self._backend)
+        if isinstance(error, PeerError):
+            words = _blame(error, self._dialogue, self._server, self._log)
+            return Farewell(self._dialogue.over or reason, words)
+        if isinstance(error, OutOfConnections):
+            self._log.write(Level.ALERT, str(error))
+        else:
+            self._log.bug(error)
+        return Farewell(reason, self._dialogue.internal_error)
 
     async def _take_leave(self, last_words: bytes) -> None:
         self._renew_deadline()
@@ -81,17 +97,17 @@ class Session:
         with suppress(TimedOut, ConnectionLost):  # it need not answer our goodbye
             await self._stream.end_tls()
 
-    async def _serve(self) -> bytes | None:
-        """Serve until the relay begins; gives the last words for a client that has to go, None for no one."""
+    async def _serve(self) -> Farewell | None:
+        """Serve until the session ends, or, None, goes on in a relay."""
         self._log.connected(self._client.peer)
         self._renew_deadline()
         if self._client.listen.proxy_protocol and not await self._read_proxy_header():
-            return None
+            return Farewell(End.PROXY_PROTOCOL)
         if self._client.listen.ssl:
             self._log.action = "SSL handshaking"
-            refusal = await self._shake_hands(more=self._server.greets_at_once)
-            if refusal is not None:
-                return refusal
+            farewell = await self._shake_hands(more=self._server.greets_at_once)
+            if farewell is not None:
+                return farewell
         resolver = self._server.client_resolver
         if resolver is not None:
             self._client.host = await find_host(resolver, self._connections, self._client.address, self._log)
@@ -102,27 +118,28 @@ class Session:
             self._log.action = "in auth state"
             request = await self._dialogue.next_request()
             if request is None:
-                return b""
+                assert self._dialogue.over is not None
+                return Farewell(self._dialogue.over, b"")
             if isinstance(request, StartTls):
-                last_words = await self._start_tls()
+                farewell = await self._start_tls()
             else:
                 verdict = await self._authenticate(request)
-                if isinstance(verdict, Accepted):
+                if verdict.accepted:
                     await self._log_in(request, verdict)
                     return None
-                last_words = await self._reject(request, verdict)
-            if last_words is not None:
-                return last_words
+                farewell = await self._reject(request, verdict)
+            if farewell is not None:
+                return farewell
 
-    async def _reject(self, login: Login, verdict: Rejected) -> bytes | None:
-        """Tell the client, which may try again if it had to wait; gives its last words where it may not."""
+    async def _reject(self, login: Login, verdict: Rejected) -> Farewell | None:
+        """Tell the client, which may try again if it had to wait; else the session ends."""
         if verdict.wait:
             await self._dialogue.pause(verdict.wait)
         self._renew_deadline()
         self._log.action = "in auth state"
         answer = await failure(self._dialogue, login, verdict)
         if not verdict.wait:
-            return answer
+            return Farewell(End.AUTH_FAILED, answer)
         await self._dialogue.reject(answer)
         return None
 
@@ -136,20 +153,24 @@ class Session:
         self._log.client = self._client.ip
         return True
 
-    async def _start_tls(self) -> bytes | None:
+    async def _start_tls(self) -> Farewell | None:
         self._dialogue.begin_tls()
         self._log.starttls = True
         self._log.action = "in starttls state"
         return await self._shake_hands()
 
-    async def _shake_hands(self, *, more: bool = False) -> bytes | None:
-        """Make the connection a TLS one; gives what a client is told whose certificate will not do.
+    async def _shake_hands(self, *, more: bool = False) -> Farewell | None:
+        """Make the connection a TLS one; the session ends where that fails, or the client's certificate will not do.
 
         `more`: something is written next in any case.
         """
         context = self._server.tls
         assert context is not None
-        await self._stream.start_tls(context, more=more)
+        try:
+            await self._stream.start_tls(context, more=more)
+        except PeerError as error:
+            self._log.fault(error)
+            return Farewell(end_in_handshake(error, self._stream))
         tls = self._stream.tls
         assert tls is not None
         if self._log.verbose:
@@ -157,24 +178,19 @@ class Session:
         return certificate_refusal(tls, context.settings, self._dialogue, self._log)
 
     async def _authenticate(self, login: Login) -> Accepted | Rejected:
-        self._log.action = "in http auth state"
+        source = self._server.login_source
+        self._log.action = source.action
         self._log.login = login.name
         self._attempts += 1
-        authenticator = self._server.authenticator
         if self._log.verbose:
-            self._log.debug(f"asking {authenticator.name}, method {login.method.name}, attempt {self._attempts}")
+            self._log.debug(f"asking {source.name}, method {login.method.name}, attempt {self._attempts}")
         request = self._client.auth_request(
             login, self._attempts, self._server.settings, tells_host=self._protocol.tells_host
         )
-        try:
-            verdict = await authenticator.authenticate(self._connections, request, self._dialogue.pause)
-        except InvalidResponse as error:
-            if error.login is not None:
-                self._log.login = error.login
-            raise
+        verdict = await source.authenticate(self._connections, request, self._dialogue.pause, self._log)
         if verdict.login is not None:
             self._log.login = verdict.login
-        if isinstance(verdict, Rejected):
+        if not verdict.accepted:
             self._log.info(f'client login failed: "{escape(verdict.text)}"')
         elif self._log.verbose:
             self._log.debug(f"sent to {verdict.address}")
@@ -186,16 +202,9 @@ class Session:
         login.adopt(accepted)
         if login.password is None and self._protocol.needs_password:
             raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
-        address, name = accepted.address, None
-        if isinstance(address, BackendName):
-            name, resolver = address.name, self._server.backend_resolver
-            assert resolver is not None
-            stream, address = await connect_by_name(address, resolver, self._connections, settings.timeout, self._log)
-        else:
-            self._log.action = "connecting to upstream"
-            self._log.backend = backend_name(address)
-            stream = self._connections.connect(address, Party.BACKEND)
-        self._backend = stream
+        candidates = self._server.targets.candidates(accepted)
+        stream, address = await candidates.connect(self._connections, settings.timeout, self._log)
+        self._backend = self._log.backend_bytes = stream
         stream.deadline = self._connections.loop.now + settings.timeout
         if settings.proxy.socket_keepalive:
             sockets.keep_alive(stream.descriptor)
@@ -206,14 +215,12 @@ class Session:
         if tls is None:
             reply = await self._protocol.log_in(backend, login)
         else:
-            reply = await self._protocol.log_in_over_tls(backend, login, tls.peer(address, name))
+            reply = await self._protocol.log_in_over_tls(backend, login, tls.peer(address, candidates.name))
         self._log.action = None
         self._log.info("client logged in")
         self._backend = None
         sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
-        self._relays.start(
-            settings, self._log, (self._stream, self._dialogue.take_input()), (stream, reply + backend.rest())
-        )
+        self._relays.start(self._log, (self._stream, self._dialogue.take_input()), (stream, reply + backend.rest()))
 
     def _close_backend(self) -> None:
         backend, self._backend = self._backend, None
@@ -224,6 +231,17 @@ class Session:
         self._stream.deadline = self._connections.loop.now + self._server.settings.timeout
 
 
-def backend_name(address: Address) -> str:
-    """A backend as nginx logs it: Auth-Server and Auth-Port with a colon between, IPv6 too."""
-    return address.bare if isinstance(address, InetAddress) else str(address)
+def _blame(error: PeerError, dialogue: AnyDialogue, server: Server, log: SessionLog) -> bytes | None:
+    """Log what a peer did wrong; gives what the client is told, None where it is not there to be told."""
+    if isinstance(error, Unsafe):
+        log.write(Level.INFO if error.known else Level.ERROR, str(error))
+        return error.answer
+    quoting = server.settings.proxy.pass_error_message
+    if quoting and isinstance(error, InvalidReply) and error.reply.is_text:
+        log.info(str(error))
+        return error.reply.data
+    log.fault(error, server.login_source.name)
+    if error.party is not Party.CLIENT:
+        return dialogue.internal_error
+    refused = isinstance(error, ProtocolError)  # a login that no backend may see
+    return dialogue.invalid() if refused else None

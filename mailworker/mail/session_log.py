@@ -7,6 +7,7 @@ import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut, TlsError, escape
 from mailworker.log.log import Log
@@ -30,26 +31,33 @@ _UNREACHABLE = frozenset(
     }
 )
 
-_HANDSHAKE = "SSL_do_handshake()"
 _SHAKEN_OFF = "peer closed connection in SSL handshake"
 _TIMED_OUT = " (110: Connection timed out)"
+
+
+class Origin(Protocol):
+    """Where sessions come from: what they have in common."""
+
+    @property
+    def log(self) -> Log: ...
+    @property
+    def name(self) -> str:
+        """The address of the `listen`."""
 
 
 class SessionLog:
     """Adds nginx's suffix to messages: `[ while ACTION], client: ..., server: ...[, login: "..."][, upstream: ...]`.
 
-    `number` is the connection's. `action` is what the session is doing, None where nginx names nothing.
-    `verbose` tells whether `debug` writes anything, which spares callers from composing it.
+    `number` is the connection's, `client` its address without a port. `action` is what the session is doing, None where
+    nginx names nothing.
     """
 
-    __slots__ = ("_log", "action", "backend", "client", "login", "number", "server", "starttls", "verbose")
+    __slots__ = ("action", "backend", "client", "entrance", "login", "number", "starttls")
 
-    def __init__(self, log: Log, number: int, client: str, server: str) -> None:
-        self._log = log
-        self.verbose = log.talkative
+    def __init__(self, entrance: Origin, number: int, client: str) -> None:
+        self.entrance = entrance
         self.number = number
         self.client = client
-        self.server = server
         self.action: str | None = None
         self.starttls = False
         self.login = b""
@@ -57,8 +65,14 @@ class SessionLog:
 
     def connected(self, peer: Address) -> None:
         """The one line without a suffix."""
-        if self._log.informative:
-            self._log.write(Level.INFO, f"*{self.number} client {peer} connected to {self.server}")
+        log = self.entrance.log
+        if log.informative:
+            log.write(Level.INFO, f"*{self.number} client {peer} connected to {self.entrance.name}")
+
+    @property
+    def verbose(self) -> bool:
+        """Whether `debug` writes anything, which spares callers from composing it."""
+        return self.entrance.log.talkative
 
     def debug(self, message: str) -> None:
         """Log at [debug] what the session does, for whoever looks for a fault; never a secret."""
@@ -66,7 +80,7 @@ class SessionLog:
 
     def info(self, message: str) -> None:
         """Log at [info]."""
-        if self._log.informative:
+        if self.entrance.log.informative:
             self.write(Level.INFO, message)
 
     def error(self, message: str) -> None:
@@ -75,8 +89,9 @@ class SessionLog:
 
     def write(self, level: Level, message: str) -> None:
         """Log `message`, whose untrusted parts are escaped already."""
-        if self._log.enabled(level):
-            self._log.write(level, message[:_MESSAGE_LIMIT] + self._suffix(), self.number)
+        log = self.entrance.log
+        if log.enabled(level):
+            log.write(level, message[:_MESSAGE_LIMIT] + self._suffix(), self.number)
 
     def fault(self, error: PeerError, peer: str = "") -> None:
         """Log what a peer did wrong; `peer` is the auth service's name."""
@@ -93,7 +108,7 @@ class SessionLog:
         parts.append(f", client: {self.client}")
         if self.starttls:
             parts.append(" using starttls")
-        parts.append(f", server: {self.server}")
+        parts.append(f", server: {self.entrance.name}")
         if self.login:
             parts.append(f', login: "{escape(without_response(self.login))}"')
         if self.backend is not None:
@@ -113,7 +128,7 @@ def _describe_client(error: PeerError, _peer: str) -> tuple[Level, str]:
         return Level.INFO, f"client timed out{_TIMED_OUT}"
     if isinstance(error, ConnectionLost) and not error.errno:
         # nginx says nothing of clients that just leave.
-        return Level.INFO, _SHAKEN_OFF if error.call == _HANDSHAKE else ""
+        return Level.INFO, _SHAKEN_OFF if error.in_handshake else ""
     return severity(error) if isinstance(error, TlsError) else Level.INFO, _describe(error)
 
 
@@ -133,7 +148,7 @@ def _describe_backend(error: PeerError, _peer: str) -> tuple[Level, str]:
     if isinstance(error, ConnectionLost):
         if error.errno:
             return _connection_level(error), _describe(error)
-        return Level.ERROR, _SHAKEN_OFF if error.call == _HANDSHAKE else "upstream prematurely closed connection"
+        return Level.ERROR, _SHAKEN_OFF if error.in_handshake else "upstream prematurely closed connection"
     return Level.ERROR, _describe(error)
 
 

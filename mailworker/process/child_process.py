@@ -87,6 +87,9 @@ class ChildProcess(ABC):
     def _finish(self, done: Callable[[], None]) -> None:
         """Take on nothing more, and call `done` when all is finished, which may be at once."""
 
+    def _end(self) -> None:  # noqa: B027 - most have nothing to leave
+        """Leave in order what is not finished."""
+
     def open_signals(self) -> None:
         """Take signals as a child does, not as the master it was forked from."""
         self._signals.open(self._handlers)
@@ -109,6 +112,7 @@ class ChildProcess(ABC):
         tell_service(self._master.link)
         title_child(self.name)  # as in nginx when all is prepared: who sees the title finds all open that will be
         self._loop.run()
+        self._end()
         self._log.write(Level.NOTICE, "exiting")
         self._log.write(Level.NOTICE, "exit")
         return 0

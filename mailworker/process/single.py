@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 
 from mailworker.event.loop import Loop
 from mailworker.event.selector import READ
@@ -23,10 +24,11 @@ _ROW = 0
 class SingleProcess(MainProcess):
     """Serves by itself. It keeps its user: only workers drop privileges."""
 
-    __slots__ = ("_loop", "_signals")
+    __slots__ = ("_loop", "_retiring", "_signals")
 
     def __init__(self, origin: Origin, cycle: Cycle) -> None:
         self._loop = Loop(on_bug=self._log_bug)
+        self._retiring: list[Cycle] = []
         self._signals = SignalSocket()
         # There is no other binary to change to without a master, nor a worker to add or to take.
         refused = dict.fromkeys((signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU), PASSED_OVER)
@@ -49,6 +51,8 @@ class SingleProcess(MainProcess):
         self._origin.serve(self._status)
         self._origin.manager.keep_alive(self._after)
         self._loop.run()
+        for cycle in (self._cycle, *self._retiring):
+            cycle.service.abandon()
         return 0
 
     def _take_signals(self) -> None:
@@ -70,10 +74,15 @@ class SingleProcess(MainProcess):
 
     def _succeed(self, old: Cycle) -> None:
         # Sockets that both cycles have must leave the selector before they enter it again.
-        self._finish(old, old.close_logs)
+        self._retiring.append(old)
+        self._finish(old, partial(self._retire, old))
         old.remove_listeners(self._cycle, shared=self._upgrade.other_runs)
         self._cycle.claim(_ROW)
         self._cycle.service.start(self._loop, 0, 1)
+
+    def _retire(self, old: Cycle) -> None:
+        self._retiring.remove(old)
+        old.close_logs()
 
     def _begin_logs_anew(self) -> None:
         self._cycle.reopen_logs()

@@ -30,3 +30,6 @@ class Worker(ChildProcess):
         self._cycle.service.shutdown_gracefully(done)
         for listener in self._cycle.listeners:
             listener.close()
+
+    def _end(self) -> None:
+        self._cycle.service.abandon()

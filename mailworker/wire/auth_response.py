@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
+from typing import ClassVar, Literal
 
 from mailworker.errors import Party, ProtocolError, escape
 from mailworker.model import Address, InetAddress, UnixAddress
@@ -92,6 +93,8 @@ class BackendName:
 class Accepted:
     """The client may log in at `address`; None leaves login or password as the client sent it."""
 
+    accepted: ClassVar[Literal[True]] = True
+
     address: Address | BackendName
     login: bytes | None = None
     password: Secret | None = None
@@ -105,6 +108,8 @@ class Rejected:
     to hold the reply back before the session goes on; 0 sends it now and closes. `login` is for the log. `sasl` is
     the last challenge of XOAUTH2 and OAUTHBEARER, in base64 (freenginx's Auth-Error-SASL); None for no challenge.
     """
+
+    accepted: ClassVar[Literal[False]] = False
 
     text: bytes
     wait: int = 0

@@ -16,6 +16,13 @@ from mailworker.errors import Party, ProtocolError, escape
 from mailworker.wire.secret import Secret
 
 _IMAP_BYE = re.compile(rb"\* BYE\b", re.IGNORECASE)
+# A tag may be any word. The codes are those of RFC 5530 section 3, RFC 2449 section 8.1 and RFC 3206 section 4.
+_REFUSAL = re.compile(rb"\* BYE\b|\S+ NO\b|-ERR\b|[45]\d\d(?=[ -]|\Z)", re.IGNORECASE)
+_REFUSAL_FOR_NOW = re.compile(
+    rb"\* BYE\b|\S+ NO \[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)[\] ]"
+    rb"|-ERR \[(?:IN-USE|LOGIN-DELAY|SYS/TEMP)\]|4\d\d(?=[ -]|\Z)",
+    re.IGNORECASE,
+)
 _NUL = re.compile(rb"\0")
 # Control bytes, but for tabs and CRLF.
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
@@ -46,6 +53,16 @@ class Reply:
     def is_text(self) -> bool:
         """Whether it is lines of text, which can be quoted to a client; one that is empty says nothing."""
         return not self.data.isspace() and _NO_TEXT.search(self.data) is None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it says no in its protocol's words: NO, BYE, -ERR, a code of 4 or 5."""
+        return _REFUSAL.match(self.last_line) is not None
+
+    @property
+    def refuses_for_now(self) -> bool:
+        """Whether the same may be allowed later."""
+        return _REFUSAL_FOR_NOW.match(self.last_line) is not None
 
     @property
     def last_line(self) -> bytes:

@@ -89,6 +89,7 @@ def test_a_slow_reader_gets_everything(bench: Bench, pair: Pair) -> None:
 
     bench.run(writer(), reader())
     assert received == [_BULK]
+    assert ours.sent == theirs.received == len(_BULK)
 
 
 def test_both_sides_may_talk_at_once(bench: Bench, resources: ExitStack) -> None:
@@ -370,3 +371,19 @@ def test_a_spurious_wake_up_is_harmless(bench: Bench, pair: Pair) -> None:
 
     bench.run(reader(), disturber())
     assert received == [b"x"]
+
+
+def test_counts_bytes_but_for_those_that_are_only_looked_at(bench: Bench, pair: Pair) -> None:
+    stream, peer = bench.stream(pair[0]), pair[1]
+
+    async def talk() -> None:
+        assert await stream.peek(100) == b"hello"
+        assert await stream.read(2) == b"he"
+        await stream.write(b"good day")
+        assert await stream.read(100) == b"llo"
+
+    peer.send(b"hello")
+    bench.run(talk())
+    assert (stream.received, stream.sent) == (5, 8)
+    stream.close()
+    assert (stream.received, stream.sent) == (5, 8)

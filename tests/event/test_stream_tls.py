@@ -189,6 +189,7 @@ def test_a_slow_reader_gets_everything(bench: Bench, ends: Ends, context: TlsCon
     with thread(client):
         bench.run(server())
     assert received == [b"thanks"]
+    assert (stream.received, stream.sent) == (len(b"thanks"), len(_BULK))  # of data, not of records
     assert not bench.bugs
 
 

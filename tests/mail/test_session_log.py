@@ -14,7 +14,7 @@ CONNECT = "connect() to 192.0.2.9:143"
 
 def logged(error: PeerError, peer: str = "") -> list[str]:
     recorded = RecordedLog()
-    SessionLog(recorded.log, 7, "192.0.2.1", "0.0.0.0:143").fault(error, peer)
+    SessionLog(recorded, 7, "192.0.2.1").fault(error, peer)
     return recorded.lines
 
 
@@ -74,7 +74,7 @@ def test_nothing_is_said_of_clients_that_just_leave() -> None:
 
 def test_the_suffix_grows_with_what_is_known() -> None:
     recorded = RecordedLog()
-    log = SessionLog(recorded.log, 7, "192.0.2.1", "0.0.0.0:143")
+    log = SessionLog(recorded, 7, "192.0.2.1")
     log.action = "in auth state"
     log.starttls = True
     log.login = b'u"\r\n'
@@ -86,7 +86,7 @@ def test_the_suffix_grows_with_what_is_known() -> None:
 
 def test_a_long_message_leaves_room_for_who_it_was() -> None:
     recorded = RecordedLog()
-    SessionLog(recorded.log, 7, "192.0.2.1", "0.0.0.0:143").info("x" * 5000)
+    SessionLog(recorded, 7, "192.0.2.1").info("x" * 5000)
     assert recorded.lines[0].endswith("xxx" + SUFFIX)
 
 
@@ -95,7 +95,7 @@ def test_a_bug_is_an_alert_with_its_place() -> None:
     try:
         raise ValueError('"secret"\n')
     except ValueError as bug:
-        SessionLog(recorded.log, 7, "192.0.2.1", "0.0.0.0:143").bug(bug)
+        SessionLog(recorded, 7, "192.0.2.1").bug(bug)
     line = recorded.lines[0]
     assert line.startswith("[alert] *7 bug: ValueError('\\x22secret\\x22\\x5Cn') (test_session_log.py:")
     assert line.endswith(f" in test_a_bug_is_an_alert_with_its_place){SUFFIX}")

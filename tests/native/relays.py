@@ -137,17 +137,17 @@ class Relay:
 
     def __init__(self, source: Line, sink: Line, limit: int = CHUNK, pending: bytes = b"") -> None:
         self.loop = Loop()
-        self.pump = Pump(limit)
+        self.pump = Pump(self.loop, limit)
         self.source, self.sink = source, sink
         self.told: list[str] = []  # the names of the methods that were called
         self.failures: list[ConnectionLost | TlsError] = []
         self.bugs: list[Exception] = []
-        self.sides = [self._side(line, limit, data) for line, data in ((source, pending), (sink, b""))]
+        self.sides = [self._side(line, data) for line, data in ((source, pending), (sink, b""))]
         self.sides[0].begin(self.sides[1])
 
-    def _side(self, line: Line, limit: int, pending: bytes) -> Side:
-        address = 0 if line.native is None else line.native.address
-        return Side(self, self.loop, self.pump.address, limit, line.fd, 0, line.native, address, pending)
+    def _side(self, line: Line, pending: bytes) -> Side:
+        connection = (line.fd, 0, line.native, 0 if line.native is None else line.native.address)
+        return Side(self, self.pump.address, *connection, pending, len(pending), 0)
 
     @property
     def events(self) -> tuple[int, int]:

@@ -84,7 +84,7 @@ UNSEEN: Mapping[str, Unseen] = {
         "takes a host's name in Auth-Server for an invalid address",
         "looks it up where the server has a `resolver`, and tries its addresses in turn",
         "backends move, and a certificate is for a name",
-        "tests/mail/backend/test_named.py::test_a_named_backend_is_looked_up",
+        "tests/mail/test_targets.py::test_a_named_backend_is_looked_up",
     ),
     "encrypted-backend": Unseen(
         "speaks to backends in clear",

@@ -137,6 +137,9 @@ def test_a_worker_is_called_one_when_all_is_open_that_it_needs(monkeypatch: pyte
             steps.append("service")
             loop.stop()
 
+        def abandon(self) -> None:
+            steps.append("end")
+
     for call in ("gc.freeze", "gc.set_threshold", "log_unraisable"):
         monkeypatch.setattr(f"mailworker.process.child_process.{call}", lambda *_: None)
     monkeypatch.setattr("mailworker.process.worker.identity.assume", lambda *_: None)
@@ -149,7 +152,7 @@ def test_a_worker_is_called_one_when_all_is_open_that_it_needs(monkeypatch: pyte
         assert worker.run() == 0
         worker._loop.close()
         worker._signals.close()
-    assert steps == ["service", "worker process"]
+    assert steps == ["service", "worker process", "end"]
 
 
 def is_listening(process: psutil.Process) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from mailworker.config.networks import Network
 from mailworker.config.settings import MailServer
 from mailworker.event.listener import BoundListener
 from mailworker.event.loop import Loop
+from mailworker.mail.record import EndListener, SessionRecord
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.model import InetAddress
@@ -53,7 +54,8 @@ class _Wire:
 class Proxy:
     """A worker's service for one server block on a port of 127.0.0.1 that the kernel chose.
 
-    `stop` demands that all sessions have ended and that nothing went wrong inside.
+    `ended` are the records of sessions that have ended, of which other `listeners` hear too. `stop` demands that all
+    sessions have ended, each once, and that nothing went wrong inside.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Proxy:
         family: socket.AddressFamily = socket.AF_INET,
         send_buffer: int | None = None,
         debug_connection: tuple[Network, ...] = (),
+        listeners: Sequence[EndListener] = (),
     ) -> None:
+        self.ended: list[SessionRecord] = []
         self.log = RecordedLog()
         self.bugs: list[Exception] = []
         self.alerts_expected = False
@@ -89,7 +93,7 @@ class Proxy:
         self._loop = Loop(self.bugs.append)
         self._wire = _Wire(self._loop)
         self.service.prepare()
-        self.service.start(self._loop, 0, 1)
+        self.service.start(self._loop, 0, 1, (*listeners, self.ended.append))
         self._thread = threading.Thread(target=self._loop.run, daemon=True)
         self._thread.start()
 
@@ -126,4 +130,7 @@ class Proxy:
         self._wire.close()
         self._listening.close()
         assert not self.bugs
+        assert not self.service._sessions.live
+        assert all(record.reason for record in self.ended)
+        assert len(set(self.ended)) == len(self.ended)
         assert self.alerts_expected or not [line for line in self.log.lines if line.startswith("[alert]")]

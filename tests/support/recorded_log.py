@@ -15,9 +15,10 @@ _LINE = re.compile(r"\S+ \S+ (\[\w+\]) \d+#\d+: (.*)\n")
 
 
 class RecordedLog:
-    """`log` takes all but debug lines; `lines` are "[level] *CONNECTION MESSAGE"."""
+    """`log` takes all but debug lines; `lines` are "[level] *CONNECTION MESSAGE". `name` is a listen's address."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "0.0.0.0:143") -> None:
+        self.name = name
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self.log = Log([(Level.INFO, self)])

@@ -301,3 +301,31 @@ def test_any_bytes_are_replies_or_too_long_and_none_is_lost(kind: type[Reader], 
 )
 def test_control_bytes_are_no_text(data: bytes, is_text: bool) -> None:
     assert Reply(data).is_text is is_text
+
+
+@pytest.mark.parametrize(
+    ("data", "refuses", "for_now"),
+    [
+        (b"a1 NO no\r\n", True, False),
+        (b"* 1 EXISTS\r\na1 no [AUTHENTICATIONFAILED] no\r\n", True, False),
+        (b"a1 NO [UNAVAILABLE] later\r\n", True, True),
+        (b"a1 NO [UNAVAILABLES] no\r\n", True, False),
+        (b"* BYE later\r\n", True, True),
+        (b"a1 BAD no\r\n", False, False),
+        (b"a1 NOOP\r\n", False, False),
+        (b"-ERR\r\n", True, False),
+        (b"-ERR [AUTH] no\r\n", True, False),
+        (b"-err [sys/temp] later\r\n", True, True),
+        (b"-ERR [SYS/PERM] no\r\n", True, False),
+        (b"-ERROR\r\n", False, False),
+        (b"550-no\r\n550 no\r\n", True, False),
+        (b"421\r\n", True, True),
+        (b"4210 later\r\n", False, False),
+        (b"250 yes\r\n", False, False),
+        (b"+OK\r\n", False, False),
+        (b"\r\n", False, False),
+    ],
+)
+def test_a_refusal_is_known_by_its_protocol_s_words(data: bytes, refuses: bool, for_now: bool) -> None:
+    reply = Reply(data)
+    assert (reply.refuses, reply.refuses_for_now) == (refuses, for_now)

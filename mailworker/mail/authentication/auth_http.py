@@ -11,11 +11,12 @@ from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream, Stream
-from mailworker.mail.authentication.authenticator import Pause
 from mailworker.mail.authentication.idle import IdleConnections
+from mailworker.mail.authentication.source import Pause
+from mailworker.mail.session_log import SessionLog
 from mailworker.native.core import sockets
 from mailworker.wire.auth_request import AuthHttpTemplate, AuthRequest
-from mailworker.wire.auth_response import Accepted, AuthResponseParser, Rejected, Verdict, Wait
+from mailworker.wire.auth_response import Accepted, AuthResponseParser, InvalidResponse, Rejected, Verdict, Wait
 
 _READ_SIZE = 4096
 # Bytes that go in one packet on any network.
@@ -25,9 +26,9 @@ _MOST_WAITS = 100
 
 
 class AuthHttp:
-    """See `Authenticator`."""
+    """See `LoginSource`."""
 
-    __slots__ = ("_idle", "_names", "_settings", "_template", "name")
+    __slots__ = ("_idle", "_names", "_settings", "_template", "action", "name")
 
     def __init__(self, settings: AuthHttpSettings, *, names: bool = False) -> None:
         """`names` tells whether the service may give a backend's name in place of its address."""
@@ -38,20 +39,28 @@ class AuthHttp:
             settings.uri, settings.host, settings.headers, keepalive=settings.keepalive > 0
         )
         self.name = settings.name
+        self.action = "in http auth state"
 
-    async def authenticate(self, connections: Connections, request: AuthRequest, pause: Pause) -> Accepted | Rejected:
-        """See `Authenticator.authenticate`."""
-        verdict = await self._ask(connections, request)
-        for _ in range(_MOST_WAITS):
-            if not isinstance(verdict, Wait):
-                return verdict
-            await pause(verdict.seconds)
-            request = _as_told(request, verdict)
-            verdict = _carry_over(verdict, await self._ask(connections, request))
+    async def authenticate(
+        self, connections: Connections, request: AuthRequest, pause: Pause, log: SessionLog
+    ) -> Accepted | Rejected:
+        """See `LoginSource.authenticate`."""
+        try:
+            verdict = await self._ask(connections, request)
+            for _ in range(_MOST_WAITS):
+                if not isinstance(verdict, Wait):
+                    return verdict
+                await pause(verdict.seconds)
+                request = _as_told(request, verdict)
+                verdict = _carry_over(verdict, await self._ask(connections, request))
+        except InvalidResponse as error:
+            if error.login is not None:
+                log.login = error.login
+            raise
         raise ProtocolError(Party.AUTH_SERVICE, "sent WAIT too many times")
 
     def close(self) -> None:
-        """See `Authenticator.close`."""
+        """See `LoginSource.close`."""
         self._idle.close()
 
     async def _ask(self, connections: Connections, request: AuthRequest) -> Verdict:

@@ -18,6 +18,13 @@ from mailworker.wire.secret import Secret
 _READING = "reading response from upstream"
 
 
+class TlsRefused(ProtocolError):
+    """The backend may not be told a password over this TLS connection."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Party.BACKEND, text)
+
+
 class Unsafe(ProtocolError):
     """Through the backend a client could do what it must not; `answer` is what the client is told before it has to go.
 
@@ -83,12 +90,12 @@ class Backend:
     async def start_tls(self, peer: TlsPeer) -> None:
         """Encrypt what follows; the greeting, if it came in clear, will not come again.
 
-        Raises ProtocolError for a backend that may not be told a password, and for one that has sent more than its
+        Raises TlsRefused for a backend that may not be told a password, and for one that has sent more than its
         go-ahead: who adds to it in clear must not be heard as if it were said in TLS (CVE-2026-1642).
         """
         self.log.action = "SSL handshaking to upstream"
         if self._reader.rest():
-            raise ProtocolError(Party.BACKEND, "upstream sent data before SSL handshake")
+            raise TlsRefused("upstream sent data before SSL handshake")
         self._greeted = self._reader.begun
         await self._stream.start_tls(peer)
         tls = self._stream.tls
@@ -97,7 +104,7 @@ class Backend:
             self.log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
         refusal = peer.refusal(tls)
         if refusal is not None:
-            raise ProtocolError(Party.BACKEND, refusal)
+            raise TlsRefused(refusal)
         self.log.action = _READING
 
     def remember(self, peer: TlsPeer) -> None:

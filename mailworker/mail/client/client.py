@@ -43,6 +43,7 @@ class Client:
         Raises ProtocolError where it is none.
         """
         self._proxy_header = header = await read_proxy_header(self.stream)
+        self.stream.received = 0  # so far it was the balancer that spoke
         self.address = real_client(self.peer, header, trusted)
 
     def proxy_protocol(self, version: ProxyProtocol) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from mailworker.config.ssl import SslSettings
+from mailworker.mail.end import End, Farewell
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import VerifyClient
 from mailworker.tls.connection import TlsConnection
@@ -25,8 +26,10 @@ class Answers(Protocol):
     def no_certificate(self) -> bytes: ...
 
 
-def certificate_refusal(tls: TlsConnection, settings: SslSettings, answers: Answers, log: SessionLog) -> bytes | None:
-    """What a client without an acceptable certificate is told before it is sent away; None for all others."""
+def certificate_refusal(
+    tls: TlsConnection, settings: SslSettings, answers: Answers, log: SessionLog
+) -> Farewell | None:
+    """How a client without an acceptable certificate is sent away; None for all others."""
     mode = settings.verify_client
     if mode is VerifyClient.OFF:
         return None
@@ -34,11 +37,11 @@ def certificate_refusal(tls: TlsConnection, settings: SslSettings, answers: Answ
     if code and not (mode is VerifyClient.OPTIONAL_NO_CA and code in _UNKNOWN_ISSUER):
         log.info(f"client SSL certificate verify error: ({code}:{text})")
         tls.drop_session()
-        return answers.certificate_error
+        return Farewell(End.CERT_REFUSED, answers.certificate_error)
     if mode is VerifyClient.ON and tls.peer_certificate is None:
         log.info("client sent no required SSL certificate")
         tls.drop_session()
-        return answers.no_certificate
+        return Farewell(End.CERT_MISSING, answers.no_certificate)
     return None
 
 

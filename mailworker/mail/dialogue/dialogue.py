@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, NoReturn, Protocol, TypeVar
 from mailworker.errors import ConnectionLost, Party, ProtocolError, TimedOut, escape
 from mailworker.event.stream import Stream
 from mailworker.event.task import sleep
+from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod, Starttls
@@ -74,7 +75,8 @@ class Dialogue(ABC, Generic[CommandT_contra]):
     """A client's conversation before it is logged in.
 
     `next_request` says what it wants; the session does it and comes back if the client may try again. `tag` is IMAP's:
-    that of the command at hand, None where it had no usable one, and in the other protocols.
+    that of the command at hand, None where it had no usable one, and in the other protocols. `over` is why no command
+    is read any more, None as long as they are.
     """
 
     __slots__ = ("_commands", "_errors", "_parser", "client", "log", "over", "server", "tag")
@@ -87,7 +89,7 @@ class Dialogue(ABC, Generic[CommandT_contra]):
         self.client = client
         self.server = server
         self.log = log
-        self.over = False
+        self.over: End | None = None
         self.tag: bytes | None = None
         self._parser = parser
         self._commands = 0
@@ -141,7 +143,7 @@ class Dialogue(ABC, Generic[CommandT_contra]):
 
         Raises ConnectionLost and TimedOut.
         """
-        while not self.over:
+        while self.over is None:
             try:
                 while (command := self._parser.next()) is None:
                     self._take(await self._reading())
@@ -149,7 +151,7 @@ class Dialogue(ABC, Generic[CommandT_contra]):
                 request = await self.obey(command)
             except TooLongCommand as error:
                 self.log.info(f'client sent too long command "{escape(without_secrets(error.buffer))}"')
-                self.over = True
+                self.over = End.INVALID_COMMAND
                 await self._refuse(error.tag)
             except InvalidCommand as error:
                 self._count(error)
@@ -159,7 +161,6 @@ class Dialogue(ABC, Generic[CommandT_contra]):
                 self.start_over()
                 await self.reject(self.rejection(error.verdict))
             except ProtocolError as error:
-                self.over = isinstance(error, TooManyCommands)
                 if message := str(error):
                     self.log.info(message)
                 await self._refuse(self.tag)
@@ -239,15 +240,16 @@ class Dialogue(ABC, Generic[CommandT_contra]):
         """Count one command more; raises TooManyCommands."""
         self._commands += 1
         if self._commands > self.server.settings.max_commands:
+            self.over = End.TOO_MANY_COMMANDS
             raise TooManyCommands
 
     def _count(self, error: InvalidCommand) -> None:
         self._errors += 1
         if self._errors >= self.server.settings.max_errors:
             self.log.info("client sent too many invalid commands")
-            self.over = True
+            self.over = End.TOO_MANY_ERRORS
         elif error.close:
-            self.over = True
+            self.over = End.INVALID_COMMAND
 
     async def _refuse(self, tag: bytes | None) -> None:
         self.tag = tag

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mailworker.event.stream import Stream
 from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
 from mailworker.mail.dialogue.sasl import exchange
+from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
@@ -55,7 +56,7 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
             case ImapVerb.ID:
                 await self._complete(b"* ID NIL\r\n")
             case ImapVerb.LOGOUT:
-                self.over = True
+                self.over = End.QUIT
                 await self._complete(b"* BYE Logging out\r\n")
         return None
 

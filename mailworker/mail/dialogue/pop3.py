@@ -6,6 +6,7 @@ from mailworker.event.stream import Stream
 from mailworker.mail.capabilities import mechanisms
 from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
 from mailworker.mail.dialogue.sasl import exchange
+from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
@@ -86,7 +87,7 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
                 await self.reply(b"\r\n".join([b"+OK methods supported:", *methods, b".", b""]))
                 return
             case Pop3Verb.QUIT:
-                self.over = True
+                self.over = End.QUIT
         await self.reply(b"+OK\r\n")
 
     async def _name(self, arguments: tuple[bytes, ...]) -> None:

@@ -8,6 +8,7 @@ from mailworker.errors import TimedOut, escape
 from mailworker.event.stream import Stream
 from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
 from mailworker.mail.dialogue.sasl import exchange
+from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
@@ -47,9 +48,10 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
 
     async def greet(self) -> None:
         delay = self.server.settings.dialogue.greeting_delay
-        if delay and not await self._is_patient(delay):
-            self.over = True
-            return
+        if delay:
+            self.over = await self._hold_back(delay)
+            if self.over is not None:
+                return
         self.log.action = "sending client greeting line"
         await self.reply(b"220 %b ESMTP ready\r\n" % self.server.settings.server_name)
 
@@ -85,19 +87,20 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         super().begin_tls()
         self.helo, self.mail = b"", None
 
-    async def _is_patient(self, delay: float) -> bool:
-        """Whether the client says nothing for `delay` seconds; spammers do not wait (smtp_greeting_delay)."""
+    async def _hold_back(self, delay: float) -> End | None:
+        """Wait for `delay` seconds; gives why there is no greeting: spammers do not wait (smtp_greeting_delay)."""
         self.log.action = "in delay pipelining state"
         self.client.deadline = monotonic() + delay
         try:
             early = await self.client.read(_EARLY_SIZE)
         except TimedOut:
             self.client.deadline = monotonic() + self.server.settings.timeout
-            return True
-        if early:
-            self.log.info(f'client was rejected before greeting: "{_shown(without_secrets(early))}"')
-            await self.reply(_TOO_EARLY)
-        return False
+            return None
+        if not early:
+            return End.NO_BYTES
+        self.log.info(f'client was rejected before greeting: "{_shown(without_secrets(early))}"')
+        await self.reply(_TOO_EARLY)
+        return End.PREGREET
 
     def _answer(self, command: SmtpCommand) -> bytes:
         match command.verb:
@@ -112,7 +115,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
                 self.mail = None
                 return _OK
             case SmtpVerb.QUIT:
-                self.over = True
+                self.over = End.QUIT
                 return b"221 2.0.0 Bye\r\n"
             case _:
                 raise Refused  # HELP, VRFY and EXPN are known and never answered

@@ -33,6 +33,8 @@ struct stream {
     PyObject *tls;    /* None without TLS */
     PyObject *closed; /* NULL once it is closed or given away */
     PyObject *task;   /* that waits; NULL or None where none does */
+    unsigned long long received; /* bytes that were read, in TLS those of its data */
+    unsigned long long sent;
 
     /* Of the action under way. */
     PySendResult (*action)(struct stream *self, PyObject **result);
@@ -196,6 +198,9 @@ static PySendResult go_on_reading(struct stream *self, PyObject **result)
     if (length < 0) {
         return failed(self, "recv()", READ, result);
     }
+    if (!(self->flags & MSG_PEEK)) {
+        self->received += (unsigned long long) length;
+    }
     *result = PyBytes_FromStringAndSize(page, length);
     return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
 }
@@ -212,6 +217,7 @@ static PySendResult go_on_writing(struct stream *self, PyObject **result)
     if (sent < 0) {
         return failed(self, "send()", WRITE, result);
     }
+    self->sent += (unsigned long long) sent;
     if (sent < left) {
         self->offset += sent;
         return wait_for(self, WRITE, result);
@@ -561,6 +567,8 @@ static PyMemberDef stream_members[] = {
     {"party", T_OBJECT_EX, offsetof(struct stream, party), READONLY, NULL},
     {"tls", T_OBJECT, offsetof(struct stream, tls), 0, NULL},
     {"task", T_OBJECT, offsetof(struct stream, task), 0, NULL},
+    {"received", T_ULONGLONG, offsetof(struct stream, received), 0, NULL},
+    {"sent", T_ULONGLONG, offsetof(struct stream, sent), 0, NULL},
     {"step", T_PYSSIZET, offsetof(struct stream, step), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };

@@ -16,6 +16,8 @@ class Stream:
     watched: int
     tls: Any
     task: Task | None
+    received: int
+    sent: int
 
     def __init__(
         self, loop: Any, descriptor: int, party: Party, closed: Callable[[], None], *, watched: int = 0

@@ -25,25 +25,30 @@ typedef struct ssl_st SSL;
 
 struct side {
     PyObject_HEAD
-    PyObject *relay; /* NULL once closed, as are the next four, and `pending` */
-    PyObject *loop;
+    PyObject *relay; /* NULL once closed, as are the next three, and `pending` */
     PyObject *tls; /* owns `connection`; None where the side is plain */
     SSL *connection;
     struct side *other;
     struct pump *pump;
     PyObject *pending; /* read here and not yet taken by the other side, before which nothing more is read; or NULL */
     double active; /* when the loop last called for this side, by its clock */
-    size_t limit; /* bytes that may be kept: proxy_buffer */
+    unsigned long long received; /* bytes that came from this side's peer, before the relay too */
+    unsigned long long sent; /* bytes that it has been sent */
     int fd;
     unsigned char source; /* events that the direction waits for on this descriptor */
     unsigned char sink; /* and on the other side's; where input has ended, until that side is told */
     unsigned char watched; /* what the loop watches this descriptor for */
-    unsigned char ended; /* no more input comes */
+    unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
 };
 
 static int is_open(const struct side *side)
 {
     return side->relay != NULL;
+}
+
+static inline PyObject *loop_of(const struct side *side)
+{
+    return side->pump->loop;
 }
 
 /* Drops what a method gave; 0 where it raised. */
@@ -59,7 +64,7 @@ static PyObject *name_now;
 
 static int touch(struct side *side)
 {
-    PyObject *now = PyObject_GetAttr(side->loop, name_now);
+    PyObject *now = PyObject_GetAttr(loop_of(side), name_now);
 
     if (now != NULL) {
         side->active = PyFloat_AsDouble(now);
@@ -77,11 +82,11 @@ static int watch(struct side *side)
         return 1;
     }
     if (events == 0) {
-        result = PyObject_CallMethod(side->loop, "unwatch", "i", side->fd);
+        result = PyObject_CallMethod(loop_of(side), "unwatch", "i", side->fd);
     } else {
         const char *call = side->watched ? "change" : "watch";
 
-        result = PyObject_CallMethod(side->loop, call, "iiO", side->fd, events, side);
+        result = PyObject_CallMethod(loop_of(side), call, "iiO", side->fd, events, side);
     }
     if (result != NULL) {
         side->watched = (unsigned char) events;
@@ -119,7 +124,7 @@ static int say_goodbye(struct side *side)
 
 static int end(struct side *side)
 {
-    side->ended = 1;
+    side->ended = side->other->ended ? 2 : 1;
     side->source = 0;
     if (!say_goodbye(side)) {
         return 0;
@@ -144,7 +149,7 @@ static int settle(struct side *side, int status, const char *data)
 
     switch (status) {
     case RELAY_MORE: /* OpenSSL may hold more, which no selector sees */
-        return side->connection == NULL || done(PyObject_CallMethod(side->loop, "again", "O", side));
+        return side->connection == NULL || done(PyObject_CallMethod(loop_of(side), "again", "O", side));
     case RELAY_SOURCE_BLOCKED:
         side->source = wanted;
         return 1;
@@ -164,7 +169,7 @@ static int settle(struct side *side, int status, const char *data)
 /* Hands on what is pending. RELAY_MORE: nothing of it is left. */
 static int flush(struct side *side)
 {
-    const struct side *other = side->other;
+    struct side *other = side->other;
     struct pump *pump = side->pump;
     int status;
 
@@ -173,6 +178,7 @@ static int flush(struct side *side)
     }
     status = pump->flush(pump, PyBytes_AS_STRING(side->pending), (size_t) PyBytes_GET_SIZE(side->pending), other->fd,
                          other->connection);
+    other->sent += pump->moved;
     if (status == RELAY_MORE) {
         Py_CLEAR(side->pending);
         side->source = READ;
@@ -189,7 +195,7 @@ static int settle_pending(struct side *side, int status)
 /* Moves what can be moved from here to the other side, a bounded number of bytes. 0 with an exception. */
 static int forward(struct side *side)
 {
-    const struct side *other = side->other;
+    struct side *other = side->other;
     struct pump *pump = side->pump;
     int status;
 
@@ -200,7 +206,9 @@ static int forward(struct side *side)
     if (status != RELAY_MORE) {
         return settle_pending(side, status);
     }
-    status = pump->move(pump, side->fd, side->connection, other->fd, other->connection, side->limit);
+    status = pump->move(pump, side->fd, side->connection, other->fd, other->connection, pump->limit);
+    other->sent += pump->moved;
+    side->received += pump->moved + pump->length; /* the rest is kept, or lost with the other side */
     return settle(side, status, (const char *) pump->page);
 }
 
@@ -229,7 +237,8 @@ static int begin_direction(struct side *side)
 /* From now on the loop calls this side, not the stream that had the descriptor. */
 static int take_over(struct side *side)
 {
-    return side->watched == 0 || done(PyObject_CallMethod(side->loop, "change", "iiO", side->fd, side->watched, side));
+    return side->watched == 0 ||
+           done(PyObject_CallMethod(loop_of(side), "change", "iiO", side->fd, side->watched, side));
 }
 
 /* The first round of a relay, for both of its sides. */
@@ -269,7 +278,6 @@ static PyObject *guarded(struct side *side, long mask, int (*steps)(struct side 
 static void let_go(struct side *side)
 {
     Py_CLEAR(side->relay);
-    Py_CLEAR(side->loop);
     Py_CLEAR(side->tls);
     Py_CLEAR(side->other);
     Py_CLEAR(side->pending);
@@ -312,7 +320,7 @@ static PyObject *side_close(PyObject *object, PyObject *Py_UNUSED(argument))
     }
     if (side->watched) {
         side->watched = 0;
-        fine = done(PyObject_CallMethod(side->loop, "forget", "i", side->fd));
+        fine = done(PyObject_CallMethod(loop_of(side), "forget", "i", side->fd));
     }
     if (side->connection != NULL) {
         side->pump->close_notify(side->connection); /* if the peer takes it at once */
@@ -332,14 +340,13 @@ static PyObject *side_closed(PyObject *object, void *Py_UNUSED(closure))
 
 static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *relay, *loop, *tls, *pending;
-    unsigned long long pump, connection;
-    Py_ssize_t limit;
+    PyObject *relay, *tls, *pending;
+    unsigned long long pump, connection, received, sent;
     int fd, watched;
     struct side *side;
 
-    if (!PyArg_ParseTuple(arguments, "OOKniiOKS", &relay, &loop, &pump, &limit, &fd, &watched, &tls, &connection,
-                          &pending)) {
+    if (!PyArg_ParseTuple(arguments, "OKiiOKSKK", &relay, &pump, &fd, &watched, &tls, &connection, &pending, &received,
+                          &sent)) {
         return NULL;
     }
     side = (struct side *) type->tp_alloc(type, 0);
@@ -347,11 +354,11 @@ static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
         return NULL;
     }
     side->relay = Py_NewRef(relay);
-    side->loop = Py_NewRef(loop);
     side->tls = Py_NewRef(tls);
     side->connection = (SSL *) (uintptr_t) connection;
     side->pump = (struct pump *) (uintptr_t) pump;
-    side->limit = (size_t) limit;
+    side->received = received;
+    side->sent = sent;
     side->fd = fd;
     side->watched = (unsigned char) watched;
     side->source = READ;
@@ -378,9 +385,11 @@ static PyMethodDef methods[] = {
 
 static PyMemberDef members[] = {
     {"active", T_DOUBLE, offsetof(struct side, active), READONLY, NULL},
-    {"ended", T_BOOL, offsetof(struct side, ended), READONLY, NULL},
+    {"ended", T_UBYTE, offsetof(struct side, ended), READONLY, NULL},
     {"other", T_OBJECT_EX, offsetof(struct side, other), READONLY, NULL},
     {"pending", T_OBJECT, offsetof(struct side, pending), READONLY, NULL},
+    {"received", T_ULONGLONG, offsetof(struct side, received), READONLY, NULL},
+    {"sent", T_ULONGLONG, offsetof(struct side, sent), READONLY, NULL},
     {"tls", T_OBJECT_EX, offsetof(struct side, tls), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };

@@ -35,7 +35,7 @@ class Relay(Protocol):
         """Something was raised that should not be."""
 
 class Side:
-    """Holds a connection and, while the other side takes no more, what was read from it: at most `limit` bytes.
+    """Holds a connection and, while the other side takes no more, what was read from it: at most the pump's limit.
 
     The relay must close both sides in the end, or nothing of it is ever freed.
     """
@@ -43,18 +43,19 @@ class Side:
     def __new__(
         cls,
         relay: Relay,
-        loop: Loop,
         pump: int,
-        limit: int,
         descriptor: int,
         watched: int,
         tls: Tls | None,
         connection: int,
         pending: bytes,
+        received: int,
+        sent: int,
     ) -> Side:
         """`pump` and `connection`, the SSL in `tls`, are addresses.
 
-        `descriptor` is watched for `watched` by another handler, and `pending` was read from it already.
+        `descriptor` is watched for `watched` by another handler, and `pending` was read from it already. `received` and
+        `sent` are the bytes to begin the counts with.
         """
 
     @property
@@ -64,8 +65,8 @@ class Side:
     @property
     def closed(self) -> bool: ...
     @property
-    def ended(self) -> bool:
-        """Whether no more input comes."""
+    def ended(self) -> int:
+        """0 while more input may come, 1 where it has ended first, 2 where the other side's had ended before."""
 
     @property
     def other(self) -> Side:
@@ -74,6 +75,14 @@ class Side:
     @property
     def pending(self) -> bytes | None:
         """What was read here and not yet taken by the other side; nothing more is read before it is."""
+
+    @property
+    def received(self) -> int:
+        """Bytes that came from the peer, in TLS those of its data; they can be asked for after the end too."""
+
+    @property
+    def sent(self) -> int:
+        """Bytes that the peer has been sent."""
 
     @property
     def tls(self) -> Tls | None: ...

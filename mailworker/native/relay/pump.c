@@ -248,8 +248,8 @@ static void open_pipe(struct pump *pump)
 
 #endif
 
-/* `limit` is the largest that pump_move will be given. NULL: no memory. */
-struct pump *pump_new(size_t limit)
+/* `loop` and `limit` are for sides; pump_move is given no larger limit. NULL: no memory. */
+struct pump *pump_new(void *loop, size_t limit)
 {
     struct pump *pump = calloc(1, sizeof *pump);
 
@@ -261,6 +261,8 @@ struct pump *pump_new(size_t limit)
         free(pump);
         return NULL;
     }
+    pump->loop = loop;
+    pump->limit = limit;
     pump->move = pump_move;
     pump->flush = pump_flush;
     pump->has_pending = SSL_has_pending;

@@ -23,6 +23,8 @@ struct pump {
     int (*flush)(struct pump *pump, const void *data, size_t length, int sink_fd, SSL *sink);
     int (*has_pending)(const SSL *connection);
     int (*close_notify)(SSL *connection);
+    void *loop; /* the worker's, an object of Python that outlives the pump; only sides look at it */
+    size_t limit; /* bytes that a side may keep: proxy_buffer */
     unsigned char *page; /* scratch; holds nothing of worth between two calls but what is kept */
     int pipe[2]; /* empty between two calls; -1 where there is none */
     size_t offset; /* where in the page, or in the data given to `flush`, the untaken bytes start */

@@ -10,19 +10,24 @@ from mailworker.native.tls._native import ffi, lib
 from mailworker.native.tls.queue import take_reasons
 
 if TYPE_CHECKING:
+    from mailworker.native.relay._relay import Loop
     from mailworker.native.tls._native import CData
 
 __all__ = ["Pump", "Side", "failure"]
 
 
 class Pump:
-    """Moves bytes between sockets, plain or TLS; one serves all sides of a worker, which get its `address`."""
+    """Moves bytes between sockets, plain or TLS; one serves all sides that have `loop` and `limit` in common.
 
-    __slots__ = ("_state", "address")
+    They get its `address`; each keeps at most `limit` bytes (proxy_buffer).
+    """
 
-    def __init__(self, limit: int) -> None:
-        """`limit` in bytes is the largest of any side. Raises MemoryError."""
-        state = lib.pump_new(limit)
+    __slots__ = ("_loop", "_state", "address")
+
+    def __init__(self, loop: Loop, limit: int) -> None:
+        """Raises MemoryError."""
+        self._loop = loop  # whose address the sides use
+        state = lib.pump_new(ffi.cast("void *", id(loop)), limit)
         if state == ffi.NULL:
             raise MemoryError
         self._state: CData = ffi.gc(state, lib.pump_free)

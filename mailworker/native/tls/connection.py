@@ -61,6 +61,11 @@ class Connection:
         """Whether bytes wait inside of OpenSSL, decrypted or not; they need not be a whole record."""
         return bool(lib.SSL_has_pending(self.handle))
 
+    @property
+    def received(self) -> int:
+        """Bytes that came from the peer, those of the handshake and encrypted ones."""
+        return int(lib.BIO_number_read(lib.SSL_get_rbio(self.handle)))
+
     def free(self) -> None:
         """Give the memory back; nothing else may be called afterwards."""
         ffi.release(self.handle)

@@ -78,7 +78,7 @@ int connection_write(SSL *connection, const void *data, int length);
 int connection_close_notify(SSL *connection);
 int connection_shutdown(SSL *connection);
 
-struct pump *pump_new(size_t limit);
+struct pump *pump_new(void *loop, size_t limit);
 void pump_free(struct pump *pump);
 int pump_move(struct pump *pump, int source_fd, SSL *source, int sink_fd, SSL *sink, size_t limit);
 int pump_flush(struct pump *pump, const void *data, size_t length, int sink_fd, SSL *sink);

@@ -322,7 +322,7 @@ class RecordingResolver:
 def host_of(address: InetAddress | UnixAddress) -> tuple[bytes, list[str]]:
     resolver = RecordingResolver()
     loop = Loop(lambda bug: None)
-    log = SessionLog(RecordedLog().log, 1, "", "")
+    log = SessionLog(RecordedLog(), 1, "")
     host = run(find_host(resolver, Connections(loop, 1), address, log))
     loop.close()
     return host, resolver.asked

@@ -11,6 +11,7 @@ from mailworker.event.datagrams import MOST_SOCKETS
 from mailworker.mail.client.host import TEMPUNAVAIL
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
+from mailworker.mail.targets import NamedTargets
 from mailworker.model import InetAddress
 from tests.mail.cases import SMTP
 from tests.mail.client.test_host import HOST, POINTER, TIMEOUT, Case, held, resolver_settings
@@ -95,4 +96,5 @@ def test_names_of_clients_keep_out_no_names_of_backends() -> None:
     service = MailService(configuration(*servers), [], [ServerTls()] * 2, log, [log] * 2)
     service.prepare()
     smtp, imap = service._servers
-    assert smtp.backend_resolver is imap.backend_resolver is not smtp.client_resolver
+    assert isinstance(smtp.targets, NamedTargets) and isinstance(imap.targets, NamedTargets)
+    assert smtp.targets.resolver is imap.targets.resolver is not smtp.client_resolver

@@ -98,8 +98,8 @@ def without_conversation(login: Login) -> Login:
 
 def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes, refusal: Rejected = REFUSAL) -> Outcome:
     """The whole dialogue after its greeting; `tls_script` is what the client sends after STARTTLS."""
-    recorded = RecordedLog()
-    log = SessionLog(recorded.log, 1, "192.0.2.1", "127.0.0.1:143")
+    recorded = RecordedLog("127.0.0.1:143")
+    log = SessionLog(recorded, 1, "192.0.2.1")
     protocol = PROTOCOLS[server.protocol]
     capabilities = protocol.capabilities(server)
     dialogue = protocol.dialogue(stream, Server(server, recorded.log, ServerTls(), capabilities), log)

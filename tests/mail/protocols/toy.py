@@ -16,6 +16,7 @@ from mailworker.config.values import BUFFER
 from mailworker.event.stream import Stream
 from mailworker.mail.backend.backend import Backend, Wanted, needed_password
 from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
+from mailworker.mail.end import End
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
@@ -82,7 +83,7 @@ class ToyDialogue(Dialogue[tuple[Verb, tuple[bytes, ...]]]):
             case Verb.STARTTLS, ():
                 return await self.accept_starttls()
             case Verb.QUIT, ():
-                self.over = True
+                self.over = End.QUIT
                 await self.reply(b"YES bye\r\n")
             case _:
                 raise Refused

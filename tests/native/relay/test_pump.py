@@ -57,6 +57,7 @@ def test_megabytes_arrive_byte_for_byte_through_small_buffers(
     assert received.digest() == hashlib.sha256(sent).digest()
     assert blocked > 0
     assert relay.told == ["half_close"]
+    assert [(side.received, side.sent) for side in relay.sides] == [(len(sent), 0), (0, len(sent))]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -89,6 +90,9 @@ def test_both_ways_at_any_pace_until_both_have_ended(
         relay.turn(WAIT_LIMIT)
     assert heard == {client: said[backend], backend: said[client]}
     assert relay.told == ["half_close", "finish"]
+    up, down = len(said[client]), len(said[backend])
+    assert [(side.received, side.sent) for side in relay.sides] == [(up, down), (down, up)]
+    assert [side.ended for side in relay.sides] == ([1, 2] if ended[0] is client else [2, 1])
 
 
 @all_combinations

@@ -12,11 +12,18 @@ from typing import Any
 import pytest
 
 from mailworker.config.resolver import ResolverSettings
+from mailworker.config.settings import MailServer
+from mailworker.errors import ConnectionLost, Party, ProtocolError
+from mailworker.event.connections import Connections
+from mailworker.mail.client.host import Resolver
+from mailworker.mail.session_log import SessionLog
+from mailworker.mail.targets import TARGETS, Connected, Targets
 from mailworker.model import InetAddress
+from mailworker.wire.auth_response import Accepted
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import response
-from tests.support.backend import conversation
+from tests.support.backend import conversation, hang
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.daemon import wait_until
 from tests.support.name_server import Answer, NameServer, code, records, silence
@@ -124,7 +131,7 @@ def test_who_is_silent_costs_a_part_of_the_timeout(
 ) -> None:
     backend = scene.backend(IMAP.script())
     fill(resources, "127.0.0.2", backend.address.port)
-    monkeypatch.setattr("mailworker.mail.backend.named.randbelow", lambda count: count - 1)
+    monkeypatch.setattr("mailworker.mail.targets.randbelow", lambda count: count - 1)
     proxy = proxy_for(scene, answers(a("127.0.0.1", "127.0.0.2")), backend.address.port, timeout=1000.0)
     others = connecting(backend.address.port)
     client = log_in(scene, proxy)
@@ -232,3 +239,42 @@ def fill(resources: ExitStack, host: str, port: int) -> None:
         waiting = resources.enter_context(socket.socket())
         waiting.setblocking(False)
         waiting.connect_ex((host, port))
+
+
+class Fixed:
+    """Sends everybody to the first of two addresses that takes a connection, whatever the answer says."""
+
+    name: str | None = None
+
+    def __init__(self, *addresses: InetAddress) -> None:
+        self._addresses = addresses
+
+    def candidates(self, _accepted: Accepted) -> Fixed:
+        return self
+
+    async def connect(self, connections: Connections, timeout: float, log: SessionLog) -> Connected:
+        for address in self._addresses:
+            stream = connections.connect(address, Party.BACKEND)
+            stream.deadline = connections.loop.now + timeout
+            try:
+                await stream.established()
+            except ConnectionLost as error:
+                stream.close()
+                log.fault(error)
+            else:
+                return stream, address
+        raise ProtocolError(Party.BACKEND, "no live upstreams")
+
+
+def test_a_choice_of_the_table_needs_no_other_edit(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, backend = scene.backend(hang), scene.backend(IMAP.script())
+    gone.stop()
+
+    def make(settings: MailServer, _resolver: Resolver | None) -> Targets | None:
+        return Fixed(gone.address, backend.address) if settings.server_name == b"fixed" else None
+
+    monkeypatch.setattr("mailworker.mail.targets.TARGETS", (make, *TARGETS))
+    elsewhere = scene.auth(response((b"Auth-Status", b"OK"), (b"Auth-Server", b"192.0.2.1"), (b"Auth-Port", b"143")))
+    client = log_in(scene, scene.proxy("imap", elsewhere, server_name=b"fixed"))
+    client.expect(IMAP.answer)
+    assert backend.peer().received == IMAP.commands

@@ -1,0 +1,118 @@
+"""Why a session ended: a closed set."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class End(Enum):
+    """Each with its word, with a status in the sense of nginx's stream module, and with HAProxy's two letters.
+
+    The first letter is who or why, the second when: see "Session state at disconnection" in HAProxy's manual.
+    """
+
+    CLIENT_CLOSED = ("client_closed", 200, "--")
+    """Logged in; the client was the first to end its side, and all was handed on."""
+
+    BACKEND_CLOSED = ("upstream_closed", 200, "--")
+    """Logged in; the backend was the first to end its side, and all was handed on."""
+
+    CLIENT_RESET = ("client_reset", 200, "CD")
+    """Logged in; reading from the client or writing to it failed."""
+
+    BACKEND_RESET = ("upstream_reset", 200, "SD")
+    """Logged in; reading from the backend or writing to it failed."""
+
+    PROXY_TIMEOUT = ("proxy_timeout", 200, "cD")
+    """Logged in; no byte came from either side for proxy_timeout, or, once one had ended its side, for timeout."""
+
+    QUIT = ("quit", 200, "--")
+    """The client took its leave before it was logged in: LOGOUT or QUIT."""
+
+    NO_BYTES = ("no_bytes", 400, "CR")
+    """The client left without a byte: nothing came but maybe a PROXY header, or a handshake that ended well."""
+
+    CLIENT_LEFT = ("client_left", 400, "CR")
+    """The client left before it was logged in, or the connection to it failed."""
+
+    CLIENT_TIMEOUT = ("client_timeout", 408, "cR")
+    """The client, not yet logged in, let timeout pass."""
+
+    TLS_FAILED = ("tls_failed", 400, "PH")
+    """The client's handshake failed, or the client left in it."""
+
+    TLS_TIMEOUT = ("tls_timeout", 400, "cH")
+    """The client let timeout pass in its handshake."""
+
+    PROXY_PROTOCOL = ("proxy_protocol", 400, "PR")
+    """There was no PROXY header, or a broken one, where one has to be."""
+
+    INVALID_COMMAND = ("invalid_command", 400, "PR")
+    """A command after which no other can be found (too long, too large a literal), or a login no backend may see."""
+
+    CERT_REFUSED = ("cert_refused", 403, "PR")
+    """ssl_verify_client: the client's certificate was not verified."""
+
+    CERT_MISSING = ("cert_missing", 403, "PR")
+    """ssl_verify_client: the client has sent no certificate."""
+
+    TOO_MANY_ERRORS = ("too_many_errors", 403, "PR")
+    """The client has sent max_errors invalid commands."""
+
+    TOO_MANY_COMMANDS = ("too_many_commands", 403, "PR")
+    """The client has sent more than max_commands commands."""
+
+    PREGREET = ("pregreet", 403, "PR")
+    """The client spoke before its greeting, which smtp_greeting_delay holds back."""
+
+    AUTH_FAILED = ("auth_failed", 403, "PR")
+    """The login was refused, and the client was not allowed to try again."""
+
+    AUTH_TIMEOUT = ("auth_timeout", 500, "sR")
+    """Who decides about the login let auth_http_timeout pass."""
+
+    AUTH_ERROR = ("auth_error", 500, "SR")
+    """Who decides about the login was not reached, went away, or gave no answer that could be used."""
+
+    BACKEND_CONNECT = ("upstream_connect", 502, "SC")
+    """No connection to the backend could be made, or its name has no address."""
+
+    BACKEND_CONNECT_TIMEOUT = ("upstream_connect_timeout", 502, "sC")
+    """The connection to the backend was not made in time."""
+
+    BACKEND_TLS = ("upstream_tls", 502, "SH")
+    """The handshake with the backend failed, or its certificate will not do."""
+
+    BACKEND_TIMEOUT = ("upstream_timeout", 502, "sH")
+    """The backend was reached and then let timeout pass in the login."""
+
+    BACKEND_AUTH = ("upstream_auth", 502, "SH")
+    """The backend refused a command of the login for good: NO, -ERR, 5yz."""
+
+    BACKEND_TEMP = ("upstream_temp", 502, "SH")
+    """The backend refused for now: 4yz, BYE, or a response code that says so (RFC 5530, RFC 3206)."""
+
+    BACKEND_PROTOCOL = ("upstream_protocol", 502, "SH")
+    """In the login the backend went away, said what its protocol has no place for, or offers clients too much."""
+
+    SHUTDOWN = ("shutdown", 503, "K-")
+    """The worker ended first: worker_shutdown_timeout, or a fast shutdown."""
+
+    RESOURCES = ("resources", 500, "R-")
+    """worker_connections, descriptors, ports or memory were used up."""
+
+    BUG = ("bug", 500, "I-")
+    """An exception that nobody expected; the log has it at [alert]."""
+
+    def __init__(self, word: str, status: int, pair: str) -> None:
+        self.word = word
+        self.status = status
+        self.pair = pair
+
+
+class Farewell(NamedTuple):
+    """Why a session ends before its relay, and what the client is told; None where it is not there to be told."""
+
+    reason: End
+    words: bytes | None = None

@@ -1,0 +1,167 @@
+"""What is known of a session from accept to its end, the one way in which it ends, and which end an error means."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from mailworker.config.listen import Listen
+from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut, TlsError
+from mailworker.event.stream import SocketStream
+from mailworker.log.log import Log
+from mailworker.mail.backend.backend import TlsRefused
+from mailworker.mail.end import End
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.wire.backend import InvalidReply
+
+
+class Traffic(Protocol):
+    """Counts the bytes of a connection, in TLS those of its data."""
+
+    @property
+    def received(self) -> int: ...
+    @property
+    def sent(self) -> int: ...
+
+
+class Relayed(Protocol):
+    """A session that is logged in; see `mailworker.mail.relay`."""
+
+    def cut(self) -> None:
+        """End it now, and its record with it."""
+
+
+class Entrance:
+    """Where clients come in: a `listen`, its name in the log, the server, the log, and who has come in."""
+
+    __slots__ = ("listen", "log", "name", "server", "sessions")
+
+    def __init__(self, listen: Listen, server: Server, log: Log, sessions: Sessions) -> None:
+        self.listen = listen
+        self.name = str(listen.address)
+        self.server = server
+        self.log = log
+        self.sessions = sessions
+
+
+class SessionRecord(SessionLog):
+    """Made at accept; it says what the log does, and holds what others want to know when the session has ended.
+
+    `accepted` and `logged_in` are times of the loop's clock in seconds, None where it was not logged in. `client_bytes`
+    and `backend_bytes` count what came from each and was sent to it, None for a backend that was not connected to.
+    `reason` is None as long as the session lives.
+    """
+
+    __slots__ = ("accepted", "backend_bytes", "client_bytes", "logged_in", "reason")
+
+    entrance: Entrance
+
+    def __init__(self, entrance: Entrance, number: int, client: str, accepted: float, client_bytes: Traffic) -> None:
+        super().__init__(entrance, number, client)
+        self.accepted = accepted
+        self.logged_in: float | None = None
+        self.client_bytes = client_bytes
+        self.backend_bytes: Traffic | None = None
+        self.reason: End | None = None
+        entrance.sessions.live[self] = None
+
+    def end(self, reason: End) -> None:
+        """The session is over. Who says so first tells why; later calls change nothing. Raises nothing."""
+        if self.reason is not None:
+            return
+        self.reason = reason
+        sessions = self.entrance.sessions
+        del sessions.live[self]
+        for listener in sessions.listeners:
+            try:
+                listener(self)
+            except Exception as bug:
+                self.bug(bug)
+
+
+EndListener = Callable[[SessionRecord], None]
+"""Called once with the record of each session that has ended; what it raises is logged as a bug."""
+
+
+class Sessions:
+    """Those of one worker that have not ended, with the relay of each that is logged in, and who hears of ends."""
+
+    __slots__ = ("listeners", "live")
+
+    def __init__(self, listeners: Sequence[EndListener] = ()) -> None:
+        self.listeners = tuple(listeners)
+        self.live: dict[SessionRecord, Relayed | None] = {}  # half the size of a set of records and one of relays
+
+    def cut(self) -> None:
+        """End those that are relayed."""
+        for relay in tuple(self.live.values()):
+            if relay is not None:
+                relay.cut()
+
+    def end_all(self, reason: End) -> None:
+        """Whatever they are doing, the process ends now: only their records do."""
+        for record in tuple(self.live):
+            record.end(reason)
+
+
+_USED_UP = frozenset(
+    {errno.EADDRNOTAVAIL, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}
+)
+
+# What a connection that was made fails with; all else tells that it was not made.
+_BROKEN = frozenset({0, errno.ECONNRESET, errno.EPIPE})
+
+
+def end_by(error: Exception, client: SocketStream, backend: SocketStream | None) -> End:
+    """What `error` means that ends a session before its relay; `backend` is None until there is a connection."""
+    if isinstance(error, OutOfConnections | MemoryError):
+        return End.RESOURCES
+    if not isinstance(error, PeerError):
+        return End.BUG
+    if isinstance(error, ConnectionLost) and error.errno in _USED_UP:
+        return End.RESOURCES
+    if error.party is Party.CLIENT:
+        return _end_by_client(error, client)
+    if error.party is Party.AUTH_SERVICE:
+        return End.AUTH_TIMEOUT if isinstance(error, TimedOut) else End.AUTH_ERROR
+    return _end_before_backend(error) if backend is None else _end_by_backend(error, backend)
+
+
+def end_in_handshake(error: PeerError, client: SocketStream) -> End:
+    """What `error` means that ends a client's handshake."""
+    if isinstance(error, TimedOut):
+        return End.TLS_TIMEOUT
+    heard = client.received or client.tls is None or client.tls.received
+    return End.TLS_FAILED if heard else End.NO_BYTES
+
+
+def _end_by_client(error: PeerError, client: SocketStream) -> End:
+    if isinstance(error, TimedOut):
+        return End.CLIENT_TIMEOUT
+    if isinstance(error, ProtocolError):
+        return End.INVALID_COMMAND
+    return End.CLIENT_LEFT if client.received else End.NO_BYTES
+
+
+def _end_before_backend(error: PeerError) -> End:
+    return End.BACKEND_CONNECT_TIMEOUT if isinstance(error, TimedOut) else End.BACKEND_CONNECT
+
+
+def _end_by_backend(error: PeerError, backend: SocketStream) -> End:
+    if isinstance(error, TimedOut):
+        return End.BACKEND_TIMEOUT if backend.connected else End.BACKEND_CONNECT_TIMEOUT
+    if isinstance(error, InvalidReply):
+        return _end_by_reply(error)
+    if isinstance(error, TlsError | TlsRefused) or (isinstance(error, ConnectionLost) and error.in_handshake):
+        return End.BACKEND_TLS
+    if isinstance(error, ConnectionLost) and not backend.received and error.errno not in _BROKEN:
+        return End.BACKEND_CONNECT
+    return End.BACKEND_PROTOCOL
+
+
+def _end_by_reply(error: InvalidReply) -> End:
+    if error.reply.refuses_for_now:
+        return End.BACKEND_TEMP
+    return End.BACKEND_AUTH if error.reply.refuses else End.BACKEND_PROTOCOL

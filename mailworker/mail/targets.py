@@ -1,0 +1,152 @@
+"""Where logins go: the choice of a backend, and the connection to it.
+
+nginx takes addresses only; a server that has a resolver takes names too, with several addresses or few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from secrets import randbelow
+from typing import Protocol
+
+from mailworker.config.settings import MailServer
+from mailworker.errors import ConnectionLost, NotResolved, Party, ProtocolError, TimedOut
+from mailworker.event.connections import Connections
+from mailworker.event.stream import SocketStream
+from mailworker.mail.client.host import Resolver
+from mailworker.mail.session_log import SessionLog
+from mailworker.model import Address, InetAddress
+from mailworker.wire.auth_response import Accepted, BackendName
+
+Connected = tuple[SocketStream, Address]
+
+
+class Candidates(Protocol):
+    """What a login may go to; `name` is what a backend's addresses are found by, None where they are given."""
+
+    name: str | None
+
+    async def connect(self, connections: Connections, timeout: float, log: SessionLog) -> Connected:
+        """A connection, made or under way within `timeout` in seconds, and its address.
+
+        Raises a PeerError, and OutOfConnections.
+        """
+
+
+class Targets(Protocol):
+    """Chooses the backends for the logins of a server."""
+
+    def candidates(self, accepted: Accepted) -> Candidates:
+        """Where a login that was accepted may go."""
+
+
+class GivenAddress:
+    """One address, connected to as by nginx, which finds a failure when it reads or writes."""
+
+    __slots__ = ("_address",)
+
+    name: str | None = None
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    async def connect(self, connections: Connections, timeout: float, log: SessionLog) -> Connected:
+        """See `Candidates.connect`."""
+        return _begin(self._address, connections, timeout, log), self._address
+
+
+class NamedBackend:
+    """All addresses of a name; which comes first is chance."""
+
+    __slots__ = ("_backend", "_resolver", "name")
+
+    def __init__(self, backend: BackendName, resolver: Resolver) -> None:
+        self._backend = backend
+        self._resolver = resolver
+        self.name: str | None = backend.name
+
+    async def connect(self, connections: Connections, timeout: float, log: SessionLog) -> Connected:
+        """A connection to the first address that takes one; each has its part of `timeout`.
+
+        Why one of them did not is logged, but for the last.
+        """
+        *others, last = await self._addresses(connections, log)
+        seconds = timeout / (len(others) + 1)
+        for address in others:
+            try:
+                return await _connect(address, connections, seconds, log), address
+            except (ConnectionLost, TimedOut) as error:
+                log.fault(error)
+        return await _connect(last, connections, seconds, log), last
+
+    async def _addresses(self, connections: Connections, log: SessionLog) -> list[InetAddress]:
+        backend = self._backend
+        log.action = "in resolving upstream address"
+        log.backend = str(backend)
+        try:
+            found = await self._resolver.addresses(connections, backend.name.encode(), 4)
+        except NotResolved as error:
+            raise ProtocolError(Party.BACKEND, f'upstream "{backend.name}" {error}') from None
+        addresses = [InetAddress(str(address), backend.port) for address in sorted(found, key=int)]
+        first = randbelow(len(addresses))
+        return addresses[first:] + addresses[:first]
+
+
+class AnsweredTargets:
+    """The address that the login source gives."""
+
+    __slots__ = ()
+
+    def candidates(self, accepted: Accepted) -> Candidates:
+        """See `Targets.candidates`."""
+        assert not isinstance(accepted.address, BackendName)
+        return GivenAddress(accepted.address)
+
+
+class NamedTargets:
+    """The backend that the login source names, or the address that it gives."""
+
+    __slots__ = ("resolver",)
+
+    def __init__(self, resolver: Resolver) -> None:
+        self.resolver = resolver
+
+    def candidates(self, accepted: Accepted) -> Candidates:
+        """See `Targets.candidates`."""
+        backend = accepted.address
+        return NamedBackend(backend, self.resolver) if isinstance(backend, BackendName) else GivenAddress(backend)
+
+
+def _named(_settings: MailServer, resolver: Resolver | None) -> Targets | None:
+    return None if resolver is None else NamedTargets(resolver)
+
+
+def _answered(_settings: MailServer, _resolver: Resolver | None) -> Targets:
+    return AnsweredTargets()
+
+
+TARGETS: tuple[Callable[[MailServer, Resolver | None], Targets | None], ...] = (_named, _answered)
+"""Each makes the choice of a server, or gives None where its settings ask for another; the first made counts."""
+
+
+def choose_targets(settings: MailServer, resolver: Resolver | None) -> Targets:
+    """Where the logins of a server go; `resolver` is None where backends have no names."""
+    return next(targets for make in TARGETS if (targets := make(settings, resolver)) is not None)
+
+
+async def _connect(address: Address, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
+    stream = _begin(address, connections, timeout, log)
+    try:
+        await stream.established()
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _begin(address: Address, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
+    log.action = "connecting to upstream"
+    log.backend = address.bare if isinstance(address, InetAddress) else str(address)  # nginx: IPv6 without brackets too
+    stream = connections.connect(address, Party.BACKEND)
+    stream.deadline = connections.loop.now + timeout
+    return stream

@@ -1,0 +1,275 @@
+"""Sessions that clients end, or that end because of them."""
+
+from __future__ import annotations
+
+from mailworker.mail.end import End
+from mailworker.model import Starttls, VerifyClient
+from tests.mail.cases import IMAP, POP3, SMTP
+from tests.mail.stage import AGES, Stage, ends_with
+from tests.support.auth import rejected
+from tests.support.backend import hang, hang_up
+from tests.support.certificates import CertificateAuthority, ecdsa_key
+from tests.support.peer import Peer
+from tests.support.proxy import Proxy
+from tests.support.settings import (
+    dialogue_settings,
+    proxy_settings,
+    ssl_settings,
+)
+from tests.tls.peers import client_context
+
+
+@ends_with(End.CLIENT_CLOSED)
+def client_closes(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    stage.relayed(proxy).end()
+    return proxy
+
+
+@ends_with(End.CLIENT_CLOSED)
+def client_is_gone_while_the_backend_still_talks(stage: Stage) -> Proxy:
+    def say_bye(peer: Peer) -> None:
+        peer.rest()
+        peer.send(b"* BYE\r\n")
+
+    proxy = stage.proxy(backend=IMAP.script(say_bye))
+    stage.relayed(proxy).close()
+    return proxy
+
+
+@ends_with(End.BACKEND_CLOSED)
+def backend_closes(stage: Stage) -> Proxy:
+    proxy = stage.proxy(backend=IMAP.script(hang_up))
+    client = stage.relayed(proxy)
+    client.rest()
+    client.end()
+    return proxy
+
+
+@ends_with(End.CLIENT_RESET)
+def client_resets(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    stage.relayed(proxy).reset()
+    return proxy
+
+
+@ends_with(End.BACKEND_RESET)
+def backend_resets(stage: Stage) -> Proxy:
+    def reset_after_a_line(peer: Peer) -> None:
+        peer.line()
+        peer.reset()
+
+    proxy = stage.proxy(backend=IMAP.script(reset_after_a_line))
+    client = stage.relayed(proxy)
+    client.send(b"one\r\n")
+    client.rest()
+    return proxy
+
+
+@ends_with(End.PROXY_TIMEOUT)
+def nobody_says_anything(stage: Stage) -> Proxy:
+    proxy = stage.proxy(proxy=proxy_settings(timeout=AGES))
+    stage.skip_until_over(proxy, stage.relayed(proxy))
+    return proxy
+
+
+@ends_with(End.QUIT)
+def imap_logout(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    stage.greeted(proxy).send(b"a LOGOUT\r\n")
+    return proxy
+
+
+@ends_with(End.QUIT)
+def pop3_quit(stage: Stage) -> Proxy:
+    proxy = stage.proxy(POP3)
+    stage.greeted(proxy, POP3).send(b"QUIT\r\n")
+    return proxy
+
+
+@ends_with(End.QUIT)
+def smtp_quit(stage: Stage) -> Proxy:
+    proxy = stage.proxy(SMTP)
+    stage.greeted(proxy, SMTP).send(b"QUIT\r\n")
+    return proxy
+
+
+@ends_with(End.NO_BYTES)
+def probe(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    proxy.connect().close()
+    return proxy
+
+
+@ends_with(End.NO_BYTES)
+def probe_that_resets(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    stage.greeted(proxy).reset()
+    return proxy
+
+
+@ends_with(End.NO_BYTES)
+def probe_of_a_tls_port(stage: Stage) -> Proxy:
+    proxy = stage.tls()
+    proxy.connect().close()
+    return proxy
+
+
+@ends_with(End.NO_BYTES)
+def probe_that_shakes_hands(stage: Stage) -> Proxy:
+    proxy = stage.tls()
+    client = stage.scene.client(proxy)
+    client.start_tls(client_context())
+    client.expect(IMAP.greeting)
+    client.close()
+    return proxy
+
+
+@ends_with(End.NO_BYTES)
+def probe_through_a_balancer(stage: Stage) -> Proxy:
+    proxy = stage.proxy(proxy_protocol=True)
+    client = stage.scene.client(proxy)
+    client.send(b"PROXY UNKNOWN\r\n")
+    client.expect(IMAP.greeting)
+    client.close()
+    return proxy
+
+
+@ends_with(End.NO_BYTES)
+def probe_that_does_not_wait_for_its_greeting(stage: Stage) -> Proxy:
+    proxy = stage.proxy(SMTP, dialogue=dialogue_settings("smtp", greeting_delay=AGES))
+    proxy.connect().close()
+    return proxy
+
+
+@ends_with(End.CLIENT_LEFT)
+def client_leaves(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    client = stage.greeted(proxy)
+    client.talk(IMAP.noop)
+    client.close()
+    return proxy
+
+
+@ends_with(End.CLIENT_LEFT)
+def client_leaves_while_it_has_to_wait(stage: Stage) -> Proxy:
+    proxy = stage.scene.proxy("imap", stage.scene.auth(rejected(b"no", (b"Auth-Wait", b"3600"))))
+    client = stage.wants_in(proxy)
+    proxy.log.find("client login failed")
+    client.reset()
+    return proxy
+
+
+@ends_with(End.CLIENT_TIMEOUT)
+def client_is_silent(stage: Stage) -> Proxy:
+    proxy = stage.proxy(timeout=AGES)
+    stage.skip_until_over(proxy, stage.greeted(proxy))
+    return proxy
+
+
+@ends_with(End.CLIENT_TIMEOUT)
+def balancer_is_silent(stage: Stage) -> Proxy:
+    proxy = stage.proxy(timeout=AGES, proxy_protocol=True)
+    stage.skip_until_over(proxy, stage.scene.client(proxy))
+    return proxy
+
+
+@ends_with(End.TLS_FAILED)
+def client_speaks_no_tls(stage: Stage) -> Proxy:
+    proxy = stage.tls()
+    client = stage.scene.client(proxy)
+    client.send(b"a LOGIN u p\r\n")
+    client.rest()
+    return proxy
+
+
+@ends_with(End.TLS_FAILED)
+def client_leaves_after_starttls(stage: Stage) -> Proxy:
+    proxy = stage.scene.tls_proxy("imap", stage.scene.auth(hang), starttls=Starttls.ON)
+    client = stage.greeted(proxy)
+    client.talk((b"a STARTTLS\r\n", b"a OK completed\r\n"))
+    client.close()
+    return proxy
+
+
+@ends_with(End.TLS_TIMEOUT)
+def client_is_silent_in_its_handshake(stage: Stage) -> Proxy:
+    proxy = stage.tls(timeout=AGES)
+    client = stage.scene.client(proxy)
+    client.send(b"\x16\x03\x01")
+    stage.skip_until_over(proxy, client)
+    return proxy
+
+
+@ends_with(End.PROXY_PROTOCOL)
+def header_is_broken(stage: Stage) -> Proxy:
+    proxy = stage.proxy(proxy_protocol=True)
+    stage.scene.client(proxy).send(b"a LOGIN u p\r\n")
+    return proxy
+
+
+@ends_with(End.INVALID_COMMAND)
+def command_is_too_long(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    stage.greeted(proxy).send(b"x" * 10_000)
+    return proxy
+
+
+@ends_with(End.INVALID_COMMAND)
+def literal_is_too_large(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    stage.greeted(proxy).send(b"a LOGIN {9999999+}\r\n")
+    return proxy
+
+
+@ends_with(End.INVALID_COMMAND)
+def login_that_no_backend_may_see(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    stage.greeted(proxy).send(b"a LOGIN u {3+}\r\np\0q\r\n")
+    return proxy
+
+
+@ends_with(End.CERT_REFUSED)
+def certificate_of_a_stranger(stage: Stage) -> Proxy:
+    return _with_certificate(stage, stranger=True)
+
+
+@ends_with(End.CERT_MISSING)
+def no_certificate(stage: Stage) -> Proxy:
+    return _with_certificate(stage, stranger=False)
+
+
+def _with_certificate(stage: Stage, *, stranger: bool) -> Proxy:
+    authority = CertificateAuthority(stage.folder)
+    settings = ssl_settings(
+        stage.scene.certificate, verify_client=VerifyClient.ON, client_certificate=str(authority.path)
+    )
+    proxy = stage.scene.proxy("imap", stage.scene.auth(hang), ssl=settings, implicit_tls=True)
+    (stage.folder / "others").mkdir()
+    others = CertificateAuthority(stage.folder / "others", "Unknown authority")
+    certificate = others.issue_client("stranger", ecdsa_key(), "A stranger") if stranger else None
+    client = stage.scene.client(proxy)
+    client.start_tls(client_context(certificate=certificate))
+    client.rest()
+    return proxy
+
+
+@ends_with(End.TOO_MANY_ERRORS)
+def errors(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    stage.greeted(proxy).send(b"x\r\n" * 5)
+    return proxy
+
+
+@ends_with(End.TOO_MANY_COMMANDS)
+def commands(stage: Stage) -> Proxy:
+    proxy = stage.proxy(max_commands=2)
+    stage.greeted(proxy).send(b"a NOOP\r\n" * 3)
+    return proxy
+
+
+@ends_with(End.PREGREET)
+def client_does_not_wait_for_its_greeting(stage: Stage) -> Proxy:
+    proxy = stage.proxy(SMTP, dialogue=dialogue_settings("smtp", greeting_delay=AGES))
+    stage.scene.client(proxy).send(b"EHLO a\r\n")
+    return proxy

@@ -1,0 +1,238 @@
+"""Sessions that end because of an auth service, a backend, or the proxy itself."""
+
+from __future__ import annotations
+
+from mailworker.config.resolver import ResolverSettings
+from mailworker.mail.end import End
+from mailworker.model import InetAddress, UnixAddress
+from tests.mail.cases import IMAP, POP3, SMTP
+from tests.mail.stage import AGES, BROKEN, Stage, ends_with
+from tests.mail.test_targets import connecting, fill
+from tests.support.auth import accepted, rejected, response
+from tests.support.backend import conversation, hang, hang_up, reset
+from tests.support.daemon import wait_until
+from tests.support.name_server import records
+from tests.support.proxy import Proxy
+from tests.support.settings import (
+    auth_http_settings,
+    proxy_settings,
+    proxy_ssl_settings,
+)
+
+
+@ends_with(End.AUTH_FAILED)
+def login_is_refused(stage: Stage) -> Proxy:
+    return stage.answered(rejected(b"no"))
+
+
+@ends_with(End.AUTH_FAILED)
+def client_does_not_wait_for_its_refusal(stage: Stage) -> Proxy:
+    proxy = stage.scene.proxy("imap", auth := stage.scene.auth(rejected(b"no")))
+    client = stage.wants_in(proxy)
+    auth.peer()
+    proxy.log.find("client login failed")
+    client.close()
+    return proxy
+
+
+@ends_with(End.AUTH_TIMEOUT)
+def auth_service_is_silent(stage: Stage) -> Proxy:
+    proxy = stage.scene.proxy("imap", auth := stage.scene.auth(hang), auth_timeout=AGES)
+    client = stage.wants_in(proxy)
+    auth.peer()
+    stage.skip_until_over(proxy, client)
+    return proxy
+
+
+@ends_with(End.AUTH_ERROR)
+def auth_service_is_broken(stage: Stage) -> Proxy:
+    return stage.answered(BROKEN)
+
+
+@ends_with(End.AUTH_ERROR)
+def auth_service_hangs_up(stage: Stage) -> Proxy:
+    return stage.answered(hang_up)
+
+
+@ends_with(End.AUTH_ERROR)
+def auth_service_is_not_there(stage: Stage) -> Proxy:
+    settings = auth_http_settings(UnixAddress("/nonexistent/auth"))
+    return stage.answered(BROKEN, auth_http=settings)
+
+
+@ends_with(End.BACKEND_CONNECT)
+def backend_refuses_connections(stage: Stage) -> Proxy:
+    backend = stage.scene.backend(hang)
+    backend.stop()
+    return stage.answered(accepted(backend.address))
+
+
+@ends_with(End.BACKEND_CONNECT)
+def backend_has_no_socket(stage: Stage) -> Proxy:
+    return stage.answered(accepted(UnixAddress("/nonexistent/backend")))
+
+
+@ends_with(End.BACKEND_CONNECT)
+def backend_has_no_address(stage: Stage) -> Proxy:
+    server = stage.scene.name_server({"imap.example.com A": records(), "imap.example.com AAAA": records()})
+    named = response((b"Auth-Status", b"OK"), (b"Auth-Server", b"imap.example.com"), (b"Auth-Port", b"143"))
+    return stage.answered(named, resolver=ResolverSettings((server.address,)))
+
+
+@ends_with(End.BACKEND_CONNECT_TIMEOUT)
+def backend_takes_no_connection(stage: Stage) -> Proxy:
+    port = stage.scene.backend(hang).address.port
+    fill(stage.resources, "127.0.0.2", port)
+    others = connecting(port)
+    answer = accepted(InetAddress("127.0.0.2", port))
+    proxy = stage.scene.proxy("imap", stage.scene.auth(answer), timeout=AGES)
+    client = stage.wants_in(proxy)
+    wait_until(lambda: connecting(port) > others, "an attempt to connect")
+    stage.skip_until_over(proxy, client)
+    return proxy
+
+
+@ends_with(End.BACKEND_TLS)
+def backend_speaks_no_tls(stage: Stage) -> Proxy:
+    return stage.backed(conversation(IMAP.greeting), proxy=proxy_settings(ssl=proxy_ssl_settings()))
+
+
+@ends_with(End.BACKEND_TLS)
+def backend_leaves_in_its_handshake(stage: Stage) -> Proxy:
+    return stage.backed(hang_up, proxy=proxy_settings(ssl=proxy_ssl_settings()))
+
+
+@ends_with(End.BACKEND_TIMEOUT)
+def backend_is_silent(stage: Stage) -> Proxy:
+    backend = stage.scene.backend(hang)
+    proxy = stage.scene.proxy("imap", stage.scene.auth_for(backend), timeout=AGES)
+    client = stage.wants_in(proxy)
+    backend.peer()
+    stage.skip_until_over(proxy, client)
+    return proxy
+
+
+@ends_with(End.BACKEND_AUTH)
+def imap_backend_says_no(stage: Stage) -> Proxy:
+    return stage.backed(conversation(*IMAP.backend[:-1], b"a1 NO [AUTHENTICATIONFAILED] no\r\n"))
+
+
+@ends_with(End.BACKEND_AUTH)
+def pop3_backend_says_no(stage: Stage) -> Proxy:
+    return stage.backed(conversation(*POP3.backend[:-1], b"-ERR [AUTH] no\r\n"), POP3)
+
+
+@ends_with(End.BACKEND_AUTH)
+def smtp_backend_says_no(stage: Stage) -> Proxy:
+    return stage.backed(conversation(*SMTP.backend[:-1], b"550-no\r\n550 no\r\n"), SMTP)
+
+
+@ends_with(End.BACKEND_TEMP)
+def imap_backend_says_not_now(stage: Stage) -> Proxy:
+    return stage.backed(conversation(*IMAP.backend[:-1], b"a1 NO [UNAVAILABLE] later\r\n"))
+
+
+@ends_with(End.BACKEND_TEMP)
+def imap_backend_says_bye(stage: Stage) -> Proxy:
+    return stage.backed(conversation(b"* BYE too many connections\r\n"))
+
+
+@ends_with(End.BACKEND_TEMP)
+def pop3_backend_says_not_now(stage: Stage) -> Proxy:
+    return stage.backed(conversation(*POP3.backend[:-1], b"-ERR [IN-USE] later\r\n"), POP3)
+
+
+@ends_with(End.BACKEND_TEMP)
+def smtp_backend_says_not_now(stage: Stage) -> Proxy:
+    return stage.backed(conversation(b"421 later\r\n"), SMTP)
+
+
+@ends_with(End.BACKEND_PROTOCOL)
+def backend_says_something_else(stage: Stage) -> Proxy:
+    return stage.backed(conversation(b"HTTP/1.0 200 OK\r\n"))
+
+
+@ends_with(End.BACKEND_PROTOCOL)
+def backend_hangs_up(stage: Stage) -> Proxy:
+    return stage.backed(hang_up)
+
+
+@ends_with(End.BACKEND_PROTOCOL)
+def backend_resets_before_a_word(stage: Stage) -> Proxy:
+    return stage.backed(reset)
+
+
+@ends_with(End.SHUTDOWN)
+def worker_waits_no_longer(stage: Stage) -> Proxy:
+    proxy = stage.proxy(backend=IMAP.script(hang))
+    client = stage.relayed(proxy)
+    proxy.call(proxy.service.cut)
+    client.rest()
+    return proxy
+
+
+@ends_with(End.SHUTDOWN)
+def process_ends(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    client = stage.greeted(proxy)
+    proxy.call(proxy.service.abandon)
+    client.talk(IMAP.noop)  # the process has not ended after all
+    client.close()
+    return proxy
+
+
+@ends_with(End.SHUTDOWN)
+def process_ends_while_a_relay_is_there(stage: Stage) -> Proxy:
+    proxy = stage.proxy()
+    client = stage.relayed(proxy)
+    proxy.call(proxy.service.abandon)
+    client.talk((b"one\r\n", b"one\r\n"))
+    client.end()
+    return proxy
+
+
+@ends_with(End.RESOURCES)
+def connections_are_used_up(stage: Stage) -> Proxy:
+    proxy = stage.proxy(worker_connections=2)
+    proxy.alerts_expected = True
+    stage.wants_in(proxy).rest()
+    return proxy
+
+
+@ends_with(End.RESOURCES)
+def ports_are_used_up(stage: Stage) -> Proxy:
+    stage.patch.setattr("mailworker.event.connections.sockets.dial", lambda _address: ("socket()", 24))
+    proxy = stage.proxy()
+    stage.wants_in(proxy).rest()
+    return proxy
+
+
+@ends_with(End.BUG)
+def bug_in_a_dialogue(stage: Stage) -> Proxy:
+    stage.patch.setattr("mailworker.mail.dialogue.imap.ImapDialogue.obey", None)
+    proxy = stage.proxy()
+    proxy.alerts_expected = True
+    stage.wants_in(proxy).rest()
+    return proxy
+
+
+@ends_with(End.BUG)
+def bug_while_a_session_is_explained(stage: Stage) -> Proxy:
+    stage.patch.setattr("mailworker.mail.session.end_by", None)
+    proxy = stage.proxy()
+    proxy.connect().close()
+    wait_until(lambda: bool(proxy.bugs), "the bug")
+    assert [type(bug) for bug in proxy.bugs] == [TypeError]
+    proxy.bugs.clear()
+    return proxy
+
+
+@ends_with(End.BUG)
+def bug_in_a_relay(stage: Stage) -> Proxy:
+    stage.patch.setattr("mailworker.mail.relay.Relay.half_close", None)
+    proxy = stage.proxy(backend=IMAP.script(hang))
+    proxy.alerts_expected = True
+    client = stage.relayed(proxy)
+    client.end()
+    client.rest()
+    return proxy
