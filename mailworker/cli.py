@@ -14,7 +14,7 @@ from mailworker.log.line import describe
 from mailworker.native.tls import version
 from mailworker.process import start
 from mailworker.process.bug import describe_bug
-from mailworker.process.cycle import Invocation
+from mailworker.process.invocation import Invocation
 from mailworker.process.system.signals import COMMANDS
 
 # Where everything is found unless -p and -c say otherwise; see docs/decisions/0002-prefix.md.

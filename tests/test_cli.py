@@ -9,7 +9,7 @@ import pytest
 
 from mailworker import __version__, cli
 from mailworker.process import start
-from mailworker.process.cycle import Invocation
+from mailworker.process.invocation import Invocation
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from mailworker.config.blocks import OnTls
 from mailworker.config.listen import Endpoint, plan_sockets
-from mailworker.config.load import load
 from mailworker.config.logs import LogTarget
 from mailworker.config.settings import Settings
 from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
-from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.model import Level
+from mailworker.process.invocation import Invocation
 from mailworker.process.listeners import Opening, rehearse
 from mailworker.process.system.daemon import redirect_stderr
 from mailworker.process.system.processors import usable_processors
@@ -32,17 +29,6 @@ _PUBLISH_AGAIN = 10.0
 
 # Seconds of work after which others of the process have their turn.
 _TURN = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """How mailworker was called. All paths are absolute; `error_log` is None for stderr."""
-
-    arguments: tuple[str, ...]
-    prefix: Path
-    configuration: Path
-    error_log: Path | None
-    globals: str = ""
 
 
 class Cycle:
@@ -75,7 +61,7 @@ class Cycle:
         Raises ConfigError, and StartError without memory for zones.
         """
         contexts = TlsContexts(invocation.configuration.parent, log.write)
-        settings = load_settings(invocation, log, contexts.add, on_syntax_ok)
+        settings = invocation.read(log.write, on_tls=contexts.add, on_syntax_ok=on_syntax_ok)
         return cls._of(settings, contexts, log, Zones(settings.zones))
 
     @classmethod
@@ -231,22 +217,3 @@ class Cycle:
             return opened[targets]
 
         return get(self.settings.core.error_log), [get(server.error_log) for server in self.settings.servers]
-
-
-def load_settings(
-    invocation: Invocation,
-    log: Log,
-    on_tls: OnTls = lambda settings, proxy_settings, protocol: None,
-    on_syntax_ok: Callable[[], None] = lambda: None,
-) -> Settings:
-    """Read the configuration alone; raises ConfigError. Warnings go to `log`."""
-    return load(
-        invocation.configuration,
-        protocols=PROTOCOLS,
-        prefix=invocation.prefix,
-        globals_=invocation.globals,
-        error_log=invocation.error_log,
-        on_tls=on_tls,
-        on_warning=log.write,
-        on_syntax_ok=on_syntax_ok,
-    )

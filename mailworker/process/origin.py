@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from mailworker.log.log import Log
 from mailworker.model import Level
-from mailworker.process.cycle import Invocation
 from mailworker.process.handover.inheritance import Inheritance
+from mailworker.process.invocation import Invocation
 from mailworker.process.system.daemon import Starter
 from mailworker.process.system.inherited_state import close_all
 from mailworker.process.system.service_manager import ServiceManager

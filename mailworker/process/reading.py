@@ -19,17 +19,15 @@ from time import monotonic
 from typing import BinaryIO, Final
 
 from mailworker.config.addresses import system_addresses
-from mailworker.config.load import load
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.settings import Settings
 from mailworker.config.ssl import SslSettings
 from mailworker.errors import ConfigError, StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log, OpenFiles, open_logs
-from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import Level, UnixAddress
 from mailworker.process.bug import describe_bug
-from mailworker.process.cycle import Invocation
+from mailworker.process.invocation import Invocation
 from mailworker.process.system.titles import title_reader
 from mailworker.process.tls_contexts import TlsContexts
 
@@ -190,16 +188,7 @@ def _read(invocation: Invocation, tell: Tell) -> Settings:
         tell("loading certificates")
         contexts.add(settings, backends, protocol)
 
-    return load(
-        invocation.configuration,
-        protocols=PROTOCOLS,
-        prefix=invocation.prefix,
-        globals_=invocation.globals,
-        error_log=invocation.error_log,
-        resolve=resolve,
-        on_tls=add,
-        on_warning=lambda level, message: tell((level, message)),
-    )
+    return invocation.read(lambda level, message: tell((level, message)), on_tls=add, resolve=resolve)
 
 
 def _try_paths(settings: Settings, tell: Tell) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Generator
 from mailworker.errors import ConfigError, StartError
 from mailworker.model import Level
 from mailworker.process.bug import describe_bug
-from mailworker.process.cycle import Cycle, Invocation
+from mailworker.process.cycle import Cycle
+from mailworker.process.invocation import Invocation
 from mailworker.process.notices import log_event_method, log_refusal
 from mailworker.process.reading import Reader
 from mailworker.process.system import pid_file

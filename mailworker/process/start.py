@@ -15,10 +15,11 @@ from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles
 from mailworker.log.sinks import StderrSink
 from mailworker.model import Level
-from mailworker.process.cycle import Cycle, Invocation, load_settings
+from mailworker.process.cycle import Cycle
 from mailworker.process.doubts import doubts
 from mailworker.process.handover.inheritance import Inheritance
 from mailworker.process.handover.zones import take_over
+from mailworker.process.invocation import Invocation
 from mailworker.process.master import Master
 from mailworker.process.notices import log_event_method, log_refusal, log_system
 from mailworker.process.origin import Origin
@@ -120,7 +121,7 @@ def send_signal(invocation: Invocation, signal: Signals) -> int:
     files = OpenFiles()
     log = open_early_log(invocation.error_log, Level.NOTICE, files, Console())
     try:
-        settings = load_settings(invocation, log)
+        settings = invocation.read(log.write)
     except ConfigError as error:
         log_refusal(log, error)
         return _FAILURE

@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from mailworker.config import proxy_ssl, ssl
-from mailworker.process.cycle import Cycle, Invocation
+from mailworker.process.cycle import Cycle
+from mailworker.process.invocation import Invocation
 from tests.docs.test_configurations import BLOCK, ROOT
 from tests.support.certificates import CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.recorded_log import RecordedLog

@@ -17,7 +17,8 @@ from mailworker.config.load import load
 from mailworker.errors import ConfigError, UnreadableError
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.process import reading
-from mailworker.process.cycle import Cycle, Invocation
+from mailworker.process.cycle import Cycle
+from mailworker.process.invocation import Invocation
 from mailworker.process.reload import Reload
 from mailworker.shm.zones import Zones
 from tests.support.recorded_log import RecordedLog
@@ -74,7 +75,7 @@ def test_whatever_fails_is_logged_and_the_old_cycle_stays(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(reading, "load", fail)
+    monkeypatch.setattr("mailworker.process.invocation.load", fail)
     logged, ended = reload()
     assert ended == [None]
     assert logged[0] == "[notice] reconfiguring"
@@ -93,7 +94,7 @@ def test_a_bug_after_the_reading_is_logged_and_the_old_cycle_stays(monkeypatch: 
 
 
 def test_a_reader_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "load", lambda *_, **__: os._exit(9))
+    monkeypatch.setattr("mailworker.process.invocation.load", lambda *_, **__: os._exit(9))
     logged, ended = reload()
     assert ended == [None]
     assert "has ended, reading a file" in logged[1]

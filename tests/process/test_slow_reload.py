@@ -32,9 +32,14 @@ def running(install: Install, port: int) -> Mailworker:
     mailworker = install(configuration(port))
     mailworker.start()
     mailworker.await_workers(1)
-    os.mkfifo(mailworker.folder / "conf" / "fifo")
-    mailworker.configure("include fifo;" + configuration(port, main="worker_processes 2;"))
+    slow_down(mailworker, configuration(port, main="worker_processes 2;"))
     return mailworker
+
+
+def slow_down(mailworker: Mailworker, text: str) -> None:
+    """Let the next reloads wait until they are released, and then have the configuration `text`."""
+    os.mkfifo(mailworker.folder / "conf" / "fifo")
+    mailworker.configure("include fifo;" + text)
 
 
 def reload(mailworker: Mailworker) -> None:
@@ -106,13 +111,18 @@ def test_the_master_leaves_when_it_is_told(running: Mailworker, number: Signals)
     assert running.await_exit() == 0
 
 
+def reload_twice(mailworker: Mailworker) -> None:
+    """Ask for another reload while one waits, and let both come to an end."""
+    reload(mailworker)
+    mailworker.signal(signal.SIGHUP)
+    mailworker.await_line("SIGHUP", 2)
+    release(mailworker)
+    mailworker.await_line(_RECONFIGURING, 2)
+    release(mailworker)
+
+
 def test_a_reload_that_is_asked_for_meanwhile_follows(running: Mailworker) -> None:
-    reload(running)
-    running.signal(signal.SIGHUP)
-    running.await_line("SIGHUP", 2)
-    release(running)
-    running.await_line(_RECONFIGURING, 2)
-    release(running)
+    reload_twice(running)
     running.await_line("exited with code 0", 1)
     running.await_workers(2)
 
@@ -127,21 +137,16 @@ def test_the_other_binary_is_started_all_the_same(running: Mailworker, port: int
 @pytest.fixture
 def single(install: Install, port: int) -> Mailworker:
     """As `running`, without a master."""
-    mailworker = install(configuration(port, main="master_process off;"))
+    text = configuration(port, main="master_process off;")
+    mailworker = install(text)
     mailworker.start()
     mailworker.await_true(lambda: not refuses(port), "listening")
-    os.mkfifo(mailworker.folder / "conf" / "fifo")
-    mailworker.configure("include fifo;" + configuration(port, main="master_process off;"))
+    slow_down(mailworker, text)
     return mailworker
 
 
 def test_a_reload_that_a_single_process_is_asked_for_meanwhile_follows(single: Mailworker, port: int) -> None:
-    reload(single)
-    single.signal(signal.SIGHUP)
-    single.await_line("SIGHUP", 2)
-    release(single)
-    single.await_line(_RECONFIGURING, 2)
-    release(single)
+    reload_twice(single)
     single.await_line('using the "epoll" event method', 3)
     assert greeting(port) == b"* OK IMAP4 ready\r\n"
 

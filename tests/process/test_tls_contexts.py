@@ -12,7 +12,8 @@ from mailworker.config.settings import MailServer
 from mailworker.config.ssl import SslSettings
 from mailworker.config.zones import SharedZone
 from mailworker.native.tls.context import Context
-from mailworker.process.cycle import Cycle, Invocation
+from mailworker.process.cycle import Cycle
+from mailworker.process.invocation import Invocation
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zones import Zones
