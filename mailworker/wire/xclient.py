@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from mailworker.errors import Party, ProtocolError
 from mailworker.model import Address, InetAddress
@@ -19,8 +20,17 @@ _HEXCHAR_NEEDED = re.compile(rb"[^!-~]|[+=]")
 
 def listed_attributes(reply: bytes) -> frozenset[bytes] | None:
     """The attributes, in capitals, that a backend takes by its reply to EHLO; None where it knows no XCLIENT."""
+    return _remembered(reply) if len(reply) <= _MEMORABLE else _read(reply)
+
+
+def _read(reply: bytes) -> frozenset[bytes] | None:
     listed = _LISTED.search(reply)
     return None if listed is None else frozenset(listed[1].upper().split())
+
+
+# A backend says the same to every login.
+_remembered = lru_cache(maxsize=64)(_read)
+_MEMORABLE = 1024
 
 
 def xtext(value: bytes) -> bytes:

@@ -79,6 +79,13 @@ def test_what_a_backend_lists(reply: bytes, attributes: frozenset[bytes] | set[b
     assert listed_attributes(reply) == attributes
 
 
+def test_no_reply_is_taken_for_another_one_however_many_and_long_they_are() -> None:
+    for number in (*range(200), *range(200)):
+        for padding in (0, 1 << 10):
+            reply = b"250-%b\r\n250 XCLIENT A%d\r\n" % (b"x" * padding, number)
+            assert listed_attributes(reply) == frozenset({b"A%d" % number})
+
+
 @pytest.mark.parametrize(
     ("value", "encoded"),
     [

@@ -41,7 +41,8 @@ class Wanted(NamedTuple):
     """What a reply must be for the login to go on.
 
     The usual one, which comes whole, has a last line that starts with `last`, and lines before it that start with
-    `others`, None where there are none; keywords are in capitals. `expect` tells of any reply; it raises InvalidReply.
+    `others`, None where there are none; keywords are in capitals. `expect` has to take it, and tells of any other
+    reply; it raises InvalidReply.
     `command` is how the log calls what was asked, None for the greeting.
     """
 
@@ -120,7 +121,20 @@ class Backend:
         if self._greeted and steps[0][0] is None:
             steps = steps[1:]
         if self._stream.tls is None and not self._reader.unread:
-            done = await self._exchange(steps)
+            try:
+                done, data = await self._stream.exchange(self._limit, steps)
+            except PeerError as error:
+                self._prepare_all(steps, self._stream.step)
+                if isinstance(error, ConnectionLost) and error.call == "recv()":
+                    self.log.action = _READING
+                raise
+            if not data or self.log.verbose:
+                self._prepare_all(steps, done)
+            self._reader.skip(done)
+            if done == len(steps):
+                self.log.action = _READING
+                return Reply(data)
+            self._take(data)
         else:
             done = 0
             await self._say(*steps[0])
@@ -142,21 +156,6 @@ class Backend:
             self.log.action = f"sending {wanted.command} to upstream"
             if self.log.verbose:
                 self.log.debug("login goes on")
-
-    async def _exchange(self, steps: tuple[Step, ...]) -> int:
-        """Take steps while replies come whole and as usual; gives the step whose reply is at hand, or a part of it."""
-        try:
-            step, data = await self._stream.exchange(self._limit, steps)
-        except PeerError as error:
-            self._prepare_all(steps, self._stream.step)
-            if isinstance(error, ConnectionLost) and error.call == "recv()":
-                self.log.action = _READING
-            raise
-        if not data or self.log.verbose:
-            self._prepare_all(steps, step)
-        self._reader.skip(step)
-        self._take(data)
-        return step
 
     async def _say(self, command: bytes | None, wanted: Wanted) -> None:
         self.prepare(wanted)

@@ -17,9 +17,8 @@ from mailworker.wire.login import Login
 
 _GREETING = Wanted(b"* OK", None, None, expect_imap_greeting)
 _LOGIN = Wanted(b"+", None, "LOGIN command", expect_imap_continuation)
-_AUTHENTICATE = Wanted(b"", None, "AUTHENTICATE command", anything)
+_AUTHENTICATE = Wanted(b"+", None, "AUTHENTICATE command", anything)
 _USER = Wanted(b"+", None, "user name", expect_imap_continuation)
-_PASSWORD = Wanted(b"", None, "password", anything)
 
 
 async def starttls(backend: Backend, login: Login) -> None:
@@ -32,16 +31,13 @@ async def log_in(backend: Backend, login: Login) -> bytes:
     """Log in by LOGIN with literals; gives the reply for the client. Raises a PeerError."""
     tag, secret = login.tag, needed_password(login)
     first, second, third = imap_login(tag, login.name, secret)
-    steps = (first, _LOGIN), (second, _USER), (third, _PASSWORD)
+    password = Wanted(tag + b" OK", None, "password", partial(expect_imap_ok, tag=tag))
+    steps = (first, _LOGIN), (second, _USER), (third, password)
     if len(first) + len(second) + len(third) <= IMAP_COMMAND_LIMIT:
-        reply = await backend.converse((None, _GREETING), *steps)
-    else:
-        response = plain_response(login.name, secret)
-        reply = await backend.converse((None, _GREETING), (tag + b" AUTHENTICATE PLAIN\r\n", _AUTHENTICATE))
-        if reply.last_line.startswith(tag + b" "):  # it does not know PLAIN, and may take long literals
-            reply = await backend.converse(*steps)
-        else:
-            expect_imap_continuation(reply)
-            reply = await backend.converse((response, _PASSWORD))
-    expect_imap_ok(reply, tag)
-    return reply.data
+        return (await backend.converse((None, _GREETING), *steps)).data
+    response = plain_response(login.name, secret)
+    reply = await backend.converse((None, _GREETING), (tag + b" AUTHENTICATE PLAIN\r\n", _AUTHENTICATE))
+    if reply.last_line.startswith(tag + b" "):  # it does not know PLAIN, and may take long literals
+        return (await backend.converse(*steps)).data
+    expect_imap_continuation(reply)
+    return (await backend.converse((response, password))).data

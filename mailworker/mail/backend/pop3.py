@@ -15,7 +15,7 @@ from mailworker.wire.login import Login
 _GREETING = Wanted(b"+OK", None, None, expect_pop3_ok)
 _STLS = Wanted(b"+OK", None, "STLS", expect_pop3_ok)
 _USER = Wanted(b"+OK", None, "user name", expect_pop3_ok)
-_AUTH = Wanted(b"", None, "AUTH", anything)
+_AUTH = Wanted(b"+", None, "AUTH", anything)
 _PASSWORD = Wanted(b"+OK", None, "password", expect_pop3_ok)
 
 

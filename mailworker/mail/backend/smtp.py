@@ -27,13 +27,13 @@ def _wanted(code: bytes, command: str | None, *others: bytes) -> Wanted:
 _GREETING = _wanted(b"220", None)
 _HELLO = _wanted(b"250", "HELO/EHLO")
 _STARTTLS = _wanted(b"220", "STARTTLS")
-_ANY_HELLO = Wanted(b"", None, "HELO/EHLO", anything)
+_ANY_HELLO = Wanted(b"250 ", b"250-", "HELO/EHLO", anything)
 _XCLIENT = _wanted(b"220", "XCLIENT", b"250")
 _CLIENT_HELLO = _wanted(b"250", "client HELO/EHLO")
 _GO_AHEAD = _wanted(b"334", "AUTH")
 _AUTH = _wanted(b"235", "AUTH")
 _MAIL = _wanted(b"250", "MAIL FROM")
-_RCPT = Wanted(b"", None, "RCPT TO", anything)
+_RCPT = Wanted(b"250 ", b"250-", "RCPT TO", anything)
 
 
 async def starttls(backend: Backend, _login: Login) -> None:

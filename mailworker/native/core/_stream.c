@@ -253,6 +253,7 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
 
     for (;;) {
         PyObject *reply = NULL;
+        int usual;
 
         if (self->data != NULL) {
             status = go_on_writing(self, result);
@@ -266,9 +267,9 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
             *result = reply;
             return status;
         }
-        if (self->step + 1 == PyTuple_GET_SIZE(self->steps) ||
-            !is_expected(reply, PyTuple_GET_ITEM(self->steps, self->step))) {
-            *result = Py_BuildValue("nN", self->step, reply);
+        usual = is_expected(reply, PyTuple_GET_ITEM(self->steps, self->step));
+        if (!usual || self->step + 1 == PyTuple_GET_SIZE(self->steps)) {
+            *result = Py_BuildValue("nN", self->step + usual, reply);
             Py_CLEAR(self->steps);
             return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
         }
