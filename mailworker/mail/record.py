@@ -59,7 +59,14 @@ class SessionRecord(SessionLog):
     entrance: Entrance
 
     def __init__(self, entrance: Entrance, number: int, client: str, accepted: float, client_bytes: Traffic) -> None:
-        super().__init__(entrance, number, client)
+        # All that SessionLog sets is set here: to call it would cost each session more than this.
+        self.entrance = entrance
+        self.number = number
+        self.client = client
+        self.action = None
+        self.starttls = False
+        self.login = b""
+        self.backend = None
         self.accepted = accepted
         self.logged_in: float | None = None
         self.client_bytes = client_bytes

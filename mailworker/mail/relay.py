@@ -59,7 +59,9 @@ class Relay(Timed):
 
     def finish(self) -> None:
         """A side's call: both are done."""
-        self._finish(End.CLIENT_CLOSED if self._client.ended == 1 else End.BACKEND_CLOSED)
+        self._record.action = None
+        self._record.info("proxied session done")
+        self._close(End.CLIENT_CLOSED if self._client.ended == 1 else End.BACKEND_CLOSED)
 
     def lose_source(self, side: Side, error: int) -> None:
         """Reading from `side` failed, which is of no interest once the other side has said all it had to say."""
@@ -67,7 +69,9 @@ class Relay(Timed):
             self.finish()
             return
         self._blame(side, "reading from", "recv()" if side.tls is None else "SSL_read()", error)
-        self._finish(self._reset(side))
+        self._record.action = None
+        self._record.info("proxied session done")
+        self._close(self._reset(side))
 
     def lose_sink(self, side: Side, error: int) -> None:
         """Writing to `side` failed."""
@@ -104,11 +108,6 @@ class Relay(Timed):
         self._record.bug(bug)
         if not self._backend.closed:
             self._close(End.BUG)
-
-    def _finish(self, reason: End) -> None:
-        self._record.action = None
-        self._record.info("proxied session done")
-        self._close(reason)
 
     def _close(self, reason: End) -> None:
         """Close both connections."""

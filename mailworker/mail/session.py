@@ -182,7 +182,8 @@ class Session:
         self._log.action = source.action
         self._log.login = login.name
         self._attempts += 1
-        if self._log.verbose:
+        verbose = self._log.verbose
+        if verbose:
             self._log.debug(f"asking {source.name}, method {login.method.name}, attempt {self._attempts}")
         request = self._client.auth_request(
             login, self._attempts, self._server.settings, tells_host=self._protocol.tells_host
@@ -192,7 +193,7 @@ class Session:
             self._log.login = verdict.login
         if not verdict.accepted:
             self._log.info(f'client login failed: "{escape(verdict.text)}"')
-        elif self._log.verbose:
+        elif verbose:
             self._log.debug(f"sent to {verdict.address}")
         return verdict
 

@@ -52,7 +52,12 @@ class GivenAddress:
 
     async def connect(self, connections: Connections, timeout: float, log: SessionLog) -> Connected:
         """See `Candidates.connect`."""
-        return _begin(self._address, connections, timeout, log), self._address
+        address = self._address
+        log.action = "connecting to upstream"
+        log.backend = address.bare if isinstance(address, InetAddress) else str(address)  # nginx: no brackets for IPv6
+        stream = connections.connect(address, Party.BACKEND)
+        stream.deadline = connections.loop.now + timeout
+        return stream, address
 
 
 class NamedBackend:
@@ -74,10 +79,10 @@ class NamedBackend:
         seconds = timeout / (len(others) + 1)
         for address in others:
             try:
-                return await _connect(address, connections, seconds, log), address
+                return await _establish(address, connections, seconds, log)
             except (ConnectionLost, TimedOut) as error:
                 log.fault(error)
-        return await _connect(last, connections, seconds, log), last
+        return await _establish(last, connections, seconds, log)
 
     async def _addresses(self, connections: Connections, log: SessionLog) -> list[InetAddress]:
         backend = self._backend
@@ -134,19 +139,11 @@ def choose_targets(settings: MailServer, resolver: Resolver | None) -> Targets:
     return next(targets for make in TARGETS if (targets := make(settings, resolver)) is not None)
 
 
-async def _connect(address: Address, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
-    stream = _begin(address, connections, timeout, log)
+async def _establish(address: Address, connections: Connections, timeout: float, log: SessionLog) -> Connected:
+    stream, _ = await GivenAddress(address).connect(connections, timeout, log)
     try:
         await stream.established()
     except BaseException:
         stream.close()
         raise
-    return stream
-
-
-def _begin(address: Address, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
-    log.action = "connecting to upstream"
-    log.backend = address.bare if isinstance(address, InetAddress) else str(address)  # nginx: IPv6 without brackets too
-    stream = connections.connect(address, Party.BACKEND)
-    stream.deadline = connections.loop.now + timeout
-    return stream
+    return stream, address
