@@ -1,8 +1,7 @@
-"""A reload whose configuration cannot be read, or not in time."""
+"""A reload that fails, takes long or is given up."""
 
 from __future__ import annotations
 
-import errno
 import heapq
 import os
 import signal
@@ -13,10 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mailworker.config.load import load
 from mailworker.errors import ConfigError, UnreadableError
-from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.process import reading
 from mailworker.process.cycle import Cycle
 from mailworker.process.invocation import Invocation
 from mailworker.process.reload import Reload
@@ -48,11 +44,11 @@ class Clock:
             action()
 
 
-def reload(invocation: Invocation = INVOCATION) -> tuple[list[str], list[Cycle | None]]:
+def reload() -> tuple[list[str], list[Cycle | None]]:
     """What a reload logs and ends with."""
     log, ended, clock = RecordedLog(), list[Cycle | None](), Clock()
     children = set(psutil.Process().children())
-    Reload(invocation, Cycle(configuration(), (), log.log), clock.after, ended.append).run()
+    Reload(INVOCATION, Cycle(configuration(), (), log.log), clock.after, ended.append).run()
     clock.run()
     assert set(psutil.Process().children()) <= children  # nobody is left, not even as a zombie
     return log.lines, ended
@@ -93,29 +89,6 @@ def test_a_bug_after_the_reading_is_logged_and_the_old_cycle_stays(monkeypatch: 
     assert logged[1].startswith("[alert] RuntimeError: never thought of in ")
 
 
-def test_a_reader_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailworker.process.invocation.load", lambda *_, **__: os._exit(9))
-    logged, ended = reload()
-    assert ended == [None]
-    assert "has ended, reading a file" in logged[1]
-
-
-@pytest.mark.parametrize(
-    ("call", "number", "text"),
-    [("fork", errno.EAGAIN, "11: Resource temporarily unavailable"), ("pipe", errno.EMFILE, "24: Too many open files")],
-)
-def test_a_reader_that_cannot_be_made_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, call: str, number: int, text: str
-) -> None:
-    def fail() -> None:
-        raise OSError(number, "")
-
-    monkeypatch.setattr(os, call, fail)
-    logged, ended = reload()
-    assert ended == [None]
-    assert logged[1:] == [f"[emerg] {call}() failed while reading the configuration ({text})"]
-
-
 @pytest.mark.parametrize(("turn", "pauses"), [(0.0, 6), (60.0, 0)], ids=["slow", "quick"])
 def test_certificates_that_take_long_to_load_leave_time_for_others(
     monkeypatch: pytest.MonkeyPatch, turn: float, pauses: int
@@ -127,33 +100,9 @@ def test_certificates_that_take_long_to_load_leave_time_for_others(
     assert list(Cycle.follow(old, INVOCATION, settings)) == [0.0] * pauses
 
 
-@pytest.fixture
-def hung(tmp_path: Path) -> Invocation:
-    """A configuration that waits for somebody to write to a pipe."""
-    (tmp_path / "logs").mkdir()
-    os.mkfifo(tmp_path / "fifo")
-    path = tmp_path / "mailworker.conf"
-    path.write_text("include fifo;")
-    return Invocation(("mailworker",), tmp_path, path, None)
-
-
-def test_what_cannot_be_read_in_time_is_refused(monkeypatch: pytest.MonkeyPatch, hung: Invocation) -> None:
-    monkeypatch.setattr(reading, "DEADLINE", 0.2)
-    logged, ended = reload(hung)
-    assert ended == [None]
-    assert logged[1:] == ["[emerg] configuration could not be read within 0.2 seconds, reading a file"]
-
-
-def test_a_name_that_is_not_found_in_time_is_named(monkeypatch: pytest.MonkeyPatch, hung: Invocation) -> None:
-    hung.configuration.write_text("events { } mail { auth_http auth.example:80; server { listen 127.0.0.1:1; } }")
-    monkeypatch.setattr(reading, "DEADLINE", 0.2)
-    monkeypatch.setattr(reading, "system_addresses", lambda host: time.sleep(60.0))
-    logged, ended = reload(hung)
-    assert ended == [None]
-    assert logged[1:] == ['[emerg] configuration could not be read within 0.2 seconds, looking up "auth.example"']
-
-
-def test_a_reload_that_is_abandoned_leaves_nobody(hung: Invocation) -> None:
+def test_a_reload_that_is_abandoned_leaves_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")  # nobody will write to it
+    hung = Invocation(("mailworker",), tmp_path, tmp_path / "fifo", None)
     log, clock = RecordedLog(), Clock()
     children = set(psutil.Process().children())
     reloading = Reload(hung, Cycle(configuration(), (), log.log), clock.after, lambda cycle: None)
@@ -162,36 +111,3 @@ def test_a_reload_that_is_abandoned_leaves_nobody(hung: Invocation) -> None:
     clock.run()
     (reader,) = set(psutil.Process().children()) - children
     assert os.waitstatus_to_exitcode(os.waitpid(reader.pid, 0)[1]) == -signal.SIGKILL  # the master's to reap
-
-
-def test_all_settings_come_over_as_they_were_read(tmp_path: Path) -> None:
-    """Warnings come with them, and are logged by whoever asked."""
-    path = tmp_path / "mailworker.conf"
-    path.write_text(EXAMPLE)
-    (tmp_path / "password").write_text("secret\n")
-    invocation = Invocation(("mailworker",), tmp_path, path, None, "pid here;")
-    log = RecordedLog()
-    steps = reading.Reader(invocation).read(log.log)
-    try:
-        while True:
-            time.sleep(next(steps))
-    except StopIteration as end:
-        settings = end.value
-    assert settings == load(path, protocols=PROTOCOLS, prefix=tmp_path, globals_="pid here;", error_log=None)
-    assert log.lines == [f"[{level.name.lower()}] {text}" for level, text in settings.warnings] != []
-
-
-EXAMPLE = """
-    error_log stderr info;
-    events { worker_connections 100; debug_connection 192.0.2.1/24; }
-    mail {
-        auth_http localhost:80/path;
-        auth_http_header X-Secret value;
-        ssl_password_file password;
-        ssl_session_cache shared:one:1m;
-        resolver 127.0.0.1 valid=3s;
-        set_real_ip_from 192.0.2.0/24;
-        server { listen 127.0.0.1:10143; protocol imap; imap_capabilities A B; proxy_ssl on; }
-        server { listen unix:socket; protocol smtp; proxy_protocol on; timeout 3; }
-    }
-"""

@@ -18,28 +18,6 @@ UNTESTED: dict[str, str] = {
     "mailworker/config/settings.py": "names the parts of a configuration, each of which is made and tested elsewhere",
     "mailworker/demo/__main__.py": "calls the runner, and every test of the runner starts it",
     "mailworker/native/core/tasks.py": "gives names to what the C of the folder defines",
-    # Modules that are about to be reshaped, and whose tests still have other names.
-    "mailworker/config/dialogue.py": "test_mail.py",
-    "mailworker/config/listen.py": "test_mail.py",
-    "mailworker/config/merge.py": "test_mail.py",
-    "mailworker/config/secret_file.py": "test_ssl_files.py",
-    "mailworker/config/xclient_guard.py": "test_mail.py",
-    "mailworker/config/zones.py": "test_ssl.py",
-    "mailworker/mail/authentication/auth_http.py": "test_idle.py and tests/mail/test_faults.py",
-    "mailworker/mail/authentication/authenticator.py": "an interface",
-    "mailworker/mail/backend/backend.py": "test_replies.py, test_tls.py and test_long_logins.py",
-    "mailworker/mail/backend/login.py": "test_long_logins.py",
-    "mailworker/mail/backend/starttls.py": "test_tls.py",
-    "mailworker/mail/client/client.py": "test_address.py, test_host.py and test_tls.py",
-    "mailworker/mail/dialogue/dialogue.py": "tests/mail/test_session.py",
-    "mailworker/mail/last_words.py": "tests/mail/test_relay.py",
-    "mailworker/mail/protocols.py": "a table",
-    "mailworker/mail/server.py": "tests/mail/test_service.py",
-    "mailworker/process/link.py": "handover/test_logs.py",
-    "mailworker/process/origin.py": "test_start.py",
-    "mailworker/process/reading.py": "test_reload.py",
-    "mailworker/process/system/alarm.py": "tests/event/test_listener.py",
-    "mailworker/process/workforce.py": "test_refused_processes.py",
 }
 
 # The modules that import `config.settings` are fewer than that. All others get the settings that they read.

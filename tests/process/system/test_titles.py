@@ -1,5 +1,3 @@
-"""The titles of workers are tested with the master, in test_master.py."""
-
 from __future__ import annotations
 
 import subprocess
@@ -20,6 +18,8 @@ print(" ".join(psutil.Process().cmdline()))
     ("call", "title"),
     [
         ("title_master(['mailworker', '-c', 'a.conf'])", "mailworker: master process mailworker -c a.conf"),
+        ("title_child('worker process')", "mailworker: worker process"),
+        ("title_leaving_child('worker process')", "mailworker: worker process is shutting down"),
         ("title_reader()", "mailworker: configuration reader"),
     ],
 )

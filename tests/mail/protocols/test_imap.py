@@ -1,0 +1,46 @@
+"""What IMAP lists, and that it is true."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailworker.model import AuthMethod, Starttls
+from tests.mail.dialogue.dialogues import converse, server_of
+from tests.mail.protocols.layouts import ALL, NAMES, asked, listed
+from tests.support.memory_stream import MemoryStream, MemoryTls
+
+METHODS = b" ".join(b"AUTH=" + name for name in NAMES.split())
+# nginx's three layouts.
+LAYOUTS = {
+    Starttls.OFF: b"* CAPABILITY IMAP4 user %b\r\n" % METHODS,
+    Starttls.ON: b"* CAPABILITY IMAP4 user %b STARTTLS\r\n" % METHODS,
+    Starttls.ONLY: b"* CAPABILITY IMAP4 user STARTTLS LOGINDISABLED\r\n",
+}
+
+
+@pytest.mark.parametrize("starttls", Starttls)
+def test_layouts_in_clear_and_over_tls(starttls: Starttls) -> None:
+    assert listed("imap", starttls) == (LAYOUTS[starttls], LAYOUTS[Starttls.OFF])
+
+
+@pytest.mark.parametrize("starttls", Starttls)
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("auth", [AuthMethod.PLAIN, AuthMethod.CRAM_MD5, AuthMethod.EXTERNAL, AuthMethod(0), ALL])
+@pytest.mark.parametrize("words", [(b"IMAP4rev1",), (b"IMAP4rev1", b"LoginDisabled", b"IDLE")])
+def test_logindisabled_is_listed_where_login_is_refused_and_nowhere_else(
+    starttls: Starttls, encrypted: bool, auth: AuthMethod, words: tuple[bytes, ...]
+) -> None:
+    changes: dict[str, object] = {"auth": auth, "capabilities": words, "starttls": starttls}
+    told, taken = asked("imap", b"a CAPABILITY\r\n", b"a LOGIN u p\r\n", encrypted, changes)
+    assert told.upper().split().count(b"LOGINDISABLED") == (not taken)
+    assert taken is not (starttls is Starttls.ONLY and not encrypted)
+
+
+@pytest.mark.parametrize("starttls", Starttls)
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_the_greeting_tells_what_capability_would(starttls: Starttls, encrypted: bool) -> None:
+    server = server_of("imap", {"starttls": starttls, "greeting_capabilities": True})
+    stream = MemoryStream(b"a CAPABILITY\r\n", tls=MemoryTls() if encrypted else None)
+    outcome = converse(server, stream)
+    told = outcome.replies.split(b"\r\n")[0].removeprefix(b"* ")
+    assert stream.output.startswith(b"* OK [%b] IMAP4 ready\r\n* CAPABILITY " % told)
