@@ -45,12 +45,6 @@ def test_each_reason_has_a_session_that_ends_so() -> None:
     assert {reason for reason, _, _ in PLAYS} == set(End)
 
 
-def test_the_words_of_the_reasons_are_one_each() -> None:
-    assert len({reason.word for reason in End}) == len(End)
-    assert {reason.status for reason in End} == {200, 400, 403, 408, 500, 502, 503}
-    assert all(len(reason.pair) == 2 for reason in End)
-
-
 @all_protocols
 def test_bytes_are_counted_from_accept_to_the_end_on_both_sides(scene: Scene, case: Case) -> None:
     backend = scene.backend(case.script(echo))
