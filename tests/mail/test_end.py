@@ -16,9 +16,9 @@ def test_a_reason_has_a_word_a_status_and_two_letters(reason: End) -> None:
     assert reason.word.isidentifier()
     assert reason.word == reason.word.lower()
     assert reason.status in STATUSES
-    first, second = reason.pair
-    assert first in FIRST
-    assert second in SECOND
+    assert len(reason.pair) == 2
+    assert reason.pair[0] in FIRST
+    assert reason.pair[1] in SECOND
 
 
 def test_each_reason_has_a_word_of_its_own() -> None:

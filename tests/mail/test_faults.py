@@ -1,123 +1,27 @@
-"""Peers that lie, hang, die or send garbage: the client hears its protocol's error, the log says whose fault it was."""
+"""Backends that lie, hang, die or send garbage: the client hears its protocol's error, the log whose fault it was."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import Any
 
 import pytest
 
-from mailworker.model import AuthMethod, InetAddress, UnixAddress
+from mailworker.model import AuthMethod, InetAddress
 from tests.mail.cases import CASES, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
-from tests.support.auth import accepted, response, wait
-from tests.support.backend import Script, ScriptedServer, conversation, hang, hang_up, reset
+from tests.mail.failures import AGES, log_in, says
+from tests.support.auth import response
+from tests.support.backend import Script, conversation, hang, hang_up, reset
 from tests.support.peer import Peer
-from tests.support.settings import auth_http_settings, dialogue_settings, proxy_settings
+from tests.support.settings import dialogue_settings, proxy_settings
 
 NOWHERE = InetAddress("192.0.2.1", 143)
 OK = (b"Auth-Status", b"OK")
 SERVER, PORT = (b"Auth-Server", b"127.0.0.1"), (b"Auth-Port", b"143")
-AGES = 1000.0  # seconds that nobody waits for
-
-
-def says(data: bytes, then: Script = hang) -> Script:
-    def follow(peer: Peer) -> None:
-        peer.send(data)
-        then(peer)
-
-    return follow
 
 
 def auth_plain(credentials: bytes) -> bytes:
     return b"AUTH PLAIN " + b64encode(credentials) + b"\r\n"
-
-
-def log_in(scene: Scene, case: Case, silent: ScriptedServer | None = None, **changes: Any) -> tuple[bytes, str]:
-    """What a client hears in answer to its login, and the line of the log that says why.
-
-    Where that line comes from the silence of a server, time is skipped when it has been asked.
-    """
-    proxy = scene.proxy(case.protocol, **changes)
-    client = scene.client(proxy)
-    client.expect(case.greeting)
-    client.send(case.login)
-    if silent is not None:
-        silent.peer()
-        while client.is_silent():
-            scene.skip(AGES)
-    heard = client.rest()
-    line = proxy.log.lines[1]
-    suffix = f', client: 127.0.0.1, server: 127.0.0.1:{proxy.address[1]}, login: "user@example.com"'
-    assert suffix in line
-    assert len(proxy.log.lines) == 2
-    return heard, line.replace(suffix, "").replace("*1 ", "")
-
-
-AUTH_FAULTS: list[tuple[str, bytes | Script, str]] = [
-    ("garbage", b"\0\xff\x1b[31m\r\n\r\n", "sent invalid response"),
-    ("no status line", response(OK, SERVER, PORT).partition(b"\r\n")[2], "sent invalid response"),
-    ("500 with good headers", response(OK, SERVER, PORT, status=b"HTTP/1.1 500 OK"), "sent invalid response"),
-    ("CR in the status line", response(OK, SERVER, PORT, status=b"HTTP/1.1 200\rOK"), "sent invalid response"),
-    ("no Auth-Status", response(SERVER, PORT), "did not send status"),
-    ("an empty Auth-Status", response((b"Auth-Status", b""), SERVER, PORT), "did not send status"),
-    ("no server", response(OK, PORT), "did not send server or port"),
-    ("no port", response(OK, SERVER), "did not send server or port"),
-    ("a host name", response(OK, (b"Auth-Server", b"localhost"), PORT), 'sent invalid server address:"localhost"'),
-    ("port 0", response(OK, SERVER, (b"Auth-Port", b"0")), 'sent invalid server port:"0"'),
-    ("port 65536", response(OK, SERVER, (b"Auth-Port", b"65536")), 'sent invalid server port:"65536"'),
-    ("a bad header name", response((b"Auth_Status", b"OK")), "sent invalid header in response"),
-    ("NUL in a password", response(OK, SERVER, PORT, (b"Auth-Pass", b"a\0b")), "sent invalid header in response"),
-    ("CR in a user", response(OK, SERVER, PORT, (b"Auth-User", b"a\rb")), "sent invalid header in response"),
-    ("endless headers", b"HTTP/1.0 200 OK\r\n" + b"X: y\r\n" * 8000, "sent too large response header"),
-    ("an endless line", b"x" * 50000, "sent too large response header"),
-    ("an early end", hang_up, "prematurely closed connection"),
-    ("an end in the status line", says(b"HTTP/1.0 200 OK", hang_up), "prematurely closed connection"),
-    ("an end in a header", says(b"HTTP/1.0 200 OK\r\nAuth-St", hang_up), "prematurely closed connection"),
-    ("an end before the blank line", response(OK, SERVER, PORT)[:-2], "prematurely closed connection"),
-    ("an end in the blank line", response(OK, SERVER, PORT)[:-1], "prematurely closed connection"),
-    ("silence", hang, "timed out (110: Connection timed out)"),
-    ("silence in a header", says(b"HTTP/1.0 200 OK\r\nAuth-St"), "timed out (110: Connection timed out)"),
-]
-
-
-@all_protocols
-@pytest.mark.parametrize(("answer", "fault"), [row[1:] for row in AUTH_FAULTS], ids=[row[0] for row in AUTH_FAULTS])
-def test_a_faulty_auth_service(scene: Scene, case: Case, answer: bytes | Script, fault: str) -> None:
-    auth = scene.auth(answer)
-    heard, line = log_in(scene, case, auth if "timed out" in fault else None, auth=auth, auth_timeout=AGES)
-    assert heard == case.error
-    assert line == f"[error] auth http server {auth.address} {fault} while in http auth state"
-
-
-def test_an_auth_service_that_resets(scene: Scene) -> None:
-    heard, line = log_in(scene, IMAP, auth=scene.auth(reset))
-    assert heard == IMAP.error
-    assert line == "[error] recv() failed (104: Connection reset by peer) while in http auth state"
-
-
-def test_an_auth_service_that_is_not_there(scene: Scene) -> None:
-    closed = scene.auth(hang)
-    closed.stop()
-    heard, line = log_in(scene, IMAP, auth=closed)
-    assert heard == IMAP.error
-    assert line == "[error] recv() failed (111: Connection refused) while in http auth state"
-
-
-def test_an_auth_service_on_a_unix_socket_that_is_not_there(scene: Scene) -> None:
-    settings = auth_http_settings(UnixAddress("/nonexistent/auth"))
-    heard, line = log_in(scene, IMAP, auth=NOWHERE, auth_http=settings)
-    assert heard == IMAP.error
-    message = "connect() to unix:/nonexistent/auth failed (2: No such file or directory)"
-    assert line == f"[crit] {message} while in http auth state"
-
-
-def test_an_answer_in_single_bytes_is_read(scene: Scene) -> None:
-    backend = scene.backend(IMAP.script())
-    auth = scene.auth(lambda peer: peer.send_slowly(accepted(backend.address)))
-    client = scene.client(scene.proxy("imap", auth))
-    client.expect(IMAP.greeting)
-    client.talk((IMAP.login, IMAP.answer))
 
 
 @pytest.mark.parametrize("path", ["unix:/nonexistent/backend", "unix:/" + "x" * 200])
@@ -279,11 +183,3 @@ def test_an_smtp_login_is_xtext_for_xclient(scene: Scene) -> None:
     client.expect(SMTP.greeting)
     client.talk((auth_plain(b"\0u NAME=evil+41\r\nQUIT\0p"), SMTP.answer))
     assert b" LOGIN=u+20NAME+3Devil+2B41+0D+0AQUIT NAME=[UNAVAILABLE]\r\n" in backend.peer().received
-
-
-def test_waiting_for_ever_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailworker.mail.authentication.auth_http._MOST_WAITS", 1)
-    auth = scene.auth(wait(b"1"))
-    heard, line = log_in(scene, IMAP, auth=auth)
-    assert heard == IMAP.error
-    assert line == f"[error] auth http server {auth.address} sent WAIT too many times while in http auth state"

@@ -1,0 +1,56 @@
+"""A server block, ready to serve."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from mailworker.mail.authentication.auth_http import AuthHttp
+from mailworker.mail.capabilities import Capabilities
+from mailworker.mail.client.host import Resolver
+from mailworker.mail.server import Server, ServerTls
+from mailworker.model import Starttls
+from mailworker.tls.backend import BackendTls
+from mailworker.tls.context import TlsContext
+from tests.mail.dialogue.dialogues import server_of
+from tests.support.recorded_log import RecordedLog
+
+CAPABILITIES = Capabilities(b"clear", b"secure")
+RESOLVER = cast(Resolver, object())
+
+
+def server(protocol: str = "smtp", tls: ServerTls = ServerTls(), **changes: object) -> Server:  # noqa: B008 - a tuple
+    return Server(server_of(protocol, changes), RecordedLog().log, tls, CAPABILITIES)
+
+
+@pytest.mark.parametrize(
+    ("delay", "resolver", "at_once"), [(0.0, None, True), (0.1, None, False), (0.0, RESOLVER, False)]
+)
+def test_clients_wait_for_their_greeting_where_a_delay_or_a_name_comes_first(
+    delay: float, resolver: Resolver | None, at_once: bool
+) -> None:
+    waiting = server(greeting_delay=delay)
+    waiting.client_resolver = resolver
+    assert waiting.greets_at_once is at_once
+
+
+@pytest.mark.parametrize("starttls", Starttls)
+def test_logging_in_demands_tls_by_starttls_only(starttls: Starttls) -> None:
+    assert server(starttls=starttls).starttls_only is (starttls is Starttls.ONLY)
+
+
+def test_connections_with_clients_and_with_backends_are_encrypted_by_contexts_of_their_own() -> None:
+    clients, backends = cast(TlsContext, object()), cast(BackendTls, object())
+    encrypted = server(tls=ServerTls(clients, backends))
+    assert (encrypted.tls, encrypted.backend_tls) == (clients, backends)
+    assert (server().tls, server().backend_tls) == (None, None)
+
+
+def test_an_auth_service_decides_about_logins_unless_something_else_is_configured() -> None:
+    assert isinstance(server().login_source, AuthHttp)
+
+
+def test_what_is_told_once_is_each_server_s_own() -> None:
+    first, second = server(), server()
+    assert [each.told.is_new("backend") for each in (first, second, first)] == [True, True, False]
