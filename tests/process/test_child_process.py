@@ -1,0 +1,133 @@
+"""A process that the master forks: the order of its life, and what ends it. Its signals: test_signal_table.py."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mailworker.errors import StartError
+from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, live
+from mailworker.process.cycle import Cycle
+from mailworker.process.link import hear_of_service, open_link
+from mailworker.process.system.signals import SignalSocket
+from tests.support.recorded_log import RecordedLog
+from tests.support.settings import configuration
+
+STEPS: list[str] = []
+CHILDREN: list[Child] = []
+
+
+class Child(ChildProcess):
+    """Notes its steps, and is done with its task at once when it has to finish."""
+
+    __slots__ = ()
+
+    name = "test process"
+
+    def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
+        super().__init__(cycle, number, master)
+        CHILDREN.append(self)
+
+    def _start(self) -> None:
+        STEPS.append("start")
+
+    def _finish(self, done: Callable[[], None]) -> None:
+        STEPS.append("finish")
+        done()
+
+    def _end(self) -> None:
+        STEPS.append("end")
+
+    def close(self) -> None:
+        self._loop.close()
+        self._signals.close()
+
+
+class Unable(Child):
+    """Cannot start."""
+
+    __slots__ = ()
+
+    def _start(self) -> None:
+        raise StartError("nothing works")
+
+
+class Broken(Child):
+    """Has a bug."""
+
+    __slots__ = ()
+
+    def _start(self) -> None:
+        raise RuntimeError("never thought of")
+
+
+class Master:
+    """What a child has of its master, in one process with it."""
+
+    def __init__(self) -> None:
+        self.link, theirs = open_link()
+        self._pipe, pipe = socket.socketpair()
+        self._ends = theirs, pipe
+        self.log = RecordedLog()
+        self.cycle = Cycle(configuration(), (), self.log.log)
+        self.ends = FromMaster(pipe.fileno(), theirs, row=1)
+
+    def die(self) -> None:
+        self._pipe.close()
+
+    def close(self) -> None:
+        for end in (self.link, self._pipe, *self._ends):
+            end.close()
+
+
+@pytest.fixture
+def master(monkeypatch: pytest.MonkeyPatch) -> Iterator[Master]:
+    """Nothing that children do to their process outlasts the test."""
+    STEPS.clear()
+    for call in ("gc.freeze", "gc.set_threshold", "log_unraisable"):
+        monkeypatch.setattr(f"mailworker.process.child_process.{call}", lambda *_: None)
+    for call in ("title_child", "title_leaving_child"):
+        monkeypatch.setattr(f"mailworker.process.child_process.{call}", lambda name, call=call: STEPS.append(call))
+    master = Master()
+    yield master
+    master.close()
+    while CHILDREN:
+        CHILDREN.pop().close()
+
+
+def test_a_child_without_a_master_finishes_and_ends_well(master: Master) -> None:
+    child = Child(master.cycle, 0, master.ends)
+    master.die()
+    assert child.run() == 0
+    assert STEPS == ["start", "title_child", "title_leaving_child", "finish", "end"]
+    assert master.log.lines == [
+        "[alert] master process is gone, shutting down",
+        "[notice] gracefully shutting down",
+        "[notice] exiting",
+        "[notice] exit",
+    ]
+
+
+@pytest.mark.parametrize(("kind", "serves"), [(Child, True), (Unable, False)])
+def test_the_master_hears_of_service_when_a_child_has_started(master: Master, kind: type[Child], serves: bool) -> None:
+    child = kind(master.cycle, 0, master.ends)
+    master.die()
+    child.run()
+    assert hear_of_service(master.link) is serves
+
+
+def test_a_child_that_cannot_start_says_why_and_is_not_started_again(master: Master) -> None:
+    child = Unable(master.cycle, 0, master.ends)
+    assert child.run() == FATAL
+    assert master.log.lines == ["[emerg] nothing works"]
+
+
+def test_a_bug_never_goes_on_in_the_master_s_frames(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    unblocked: list[bool] = []
+    monkeypatch.setattr(SignalSocket, "open", lambda *_: None)
+    assert live(Broken, 0, master.cycle, master.ends, lambda: unblocked.append(True)) == 1
+    assert unblocked == [True]
+    (line,) = master.log.lines
+    assert line.startswith("[alert] RuntimeError: never thought of in ")
