@@ -23,6 +23,9 @@ _QUOTED = {
     b'"': re.compile(rb'[^"\\]*(?:\\[\s\S][^"\\]*)*'),
     b"'": re.compile(rb"[^'\\]*(?:\\[\s\S][^'\\]*)*"),
 }
+# Two words as most are, which nearly all lines of a long `map` are made of.
+_WORD = rb"[ \t\r\n]*([^ \t\r\n;{}\"'#\\$][^ \t\r\n;{\\$]*)"
+_TWO_WORDS = re.compile(_WORD + rb"[ \t\r\n]" + _WORD + rb";")
 _ESCAPE = re.compile(rb"\\([\"'\\trn])")
 _CONTROL_BYTES = {b"t": b"\t", b"r": b"\r", b"n": b"\n"}
 _SPACES = (b" ", b"\t", b"\r", b"\n")
@@ -69,6 +72,10 @@ class Lexer:
 
     def next(self) -> Statement:
         """The next statement; raises ConfigError where the text is none."""
+        plain = _TWO_WORDS.match(self._data, self._position)
+        if plain is not None and plain.end() - plain.start() < BUFFER_SIZE:
+            self._advance_to(plain.end())
+            return Statement([os.fsdecode(plain[1]), os.fsdecode(plain[2])], Ending.SEMICOLON)
         words: list[str] = []
         while True:
             self._skip_gaps()
