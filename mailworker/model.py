@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
 from typing import Final
+
+# A host's name (RFC 1123 section 2.1), underscores allowed as they are in use; no top-level domain begins with a digit,
+# so nothing that was meant as an address is one.
+_LABEL = rb"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rb"(?=.{1,253}\Z)(?:%b\.)*(?=[A-Za-z])%b" % (_LABEL, _LABEL))
 
 
 class Level(IntEnum):
@@ -122,3 +128,19 @@ class InetAddress:
 
 
 Address = UnixAddress | InetAddress
+
+
+@dataclass(frozen=True, slots=True)
+class BackendName:
+    """A backend whose address is still to be looked up; `name` is in lower case."""
+
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.port}"
+
+
+def is_host_name(text: bytes) -> bool:
+    """Whether it may be a host's name, and cannot have been meant as an address."""
+    return _HOST_NAME.fullmatch(text) is not None

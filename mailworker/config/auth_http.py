@@ -5,17 +5,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from mailworker.config.addresses import BadAddress, Url, parse_url
 from mailworker.config.command import ONE, TWO
 from mailworker.config.drafts import BOTH, Scope
 from mailworker.config.rows import Value, commands, frozen, merged, row
-from mailworker.config.slots import FLAG, MILLISECONDS, PAIRS, number
+from mailworker.config.slots import FLAG, MILLISECONDS, number, repeated
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
 from mailworker.model import Address, UnixAddress
+from mailworker.variables.template import Template, parse_leniently
+from mailworker.variables.variables import Variables
+
+Headers = tuple[tuple[bytes, bytes | Template], ...]
+"""Names and values, which are a Template where they hold variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class AuthHttpSettings:
     host: bytes
     uri: bytes
     timeout: float
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
     pass_client_cert: bool
     keepalive: int = 0
     authzid: bool = False
@@ -39,6 +44,10 @@ class AuthHttpSettings:
     @property
     def name(self) -> str:
         return str(self.address)
+
+    @property
+    def has_variables(self) -> bool:
+        return any(isinstance(value, Template) for _, value in self.headers)
 
 
 HTTP_PORT: Final = 80
@@ -53,9 +62,30 @@ def _take_url(parser: Parser, _: object) -> Url:
         raise parser.error(f'{reason} in auth_http "{text}"') from reason
 
 
-_HEADERS: Final = replace(
-    PAIRS, freeze=lambda _, pairs: tuple((os.fsencode(name), os.fsencode(value)) for name, value in pairs)
-)
+@dataclass(frozen=True, slots=True)
+class _Header:
+    name: str
+    value: str
+    where: str | None
+
+
+def _headers(parser: Parser, headers: tuple[_Header, ...], variables: Variables) -> Headers:
+    """Headers with their variables; nginx has none here, so a name that is none stays as it is, with a warning."""
+
+    def known(name: str) -> bool:
+        if not variables.knows(name):
+            parser.warn_once(f'unknown "{name}" variable is sent as it stands, in "auth_http_header"', header.where)
+        return variables.knows(name)
+
+    found: list[tuple[bytes, bytes | Template]] = []
+    for header in headers:
+        template = parse_leniently(os.fsencode(header.value), known, header.where)
+        constant = template.constant
+        found.append((os.fsencode(header.name), template if constant is None else constant))
+    return tuple(found)
+
+
+_HEADERS: Final = Value(repeated(lambda parser: (_Header(parser.words[1], parser.words[2], parser.where),)))
 
 
 @dataclass(slots=True)
@@ -64,7 +94,7 @@ class AuthHttpDraft:
 
     auth_http: Url | None = row(BOTH, ONE, Value(_take_url), None, into=None)
     auth_http_timeout: float = row(BOTH, ONE, MILLISECONDS, 60.0)
-    auth_http_header: tuple[tuple[str, str], ...] = row(BOTH, TWO, _HEADERS, (), into="headers")
+    auth_http_header: tuple[_Header, ...] = row(BOTH, TWO, _HEADERS, (), into=None)
     auth_http_pass_client_cert: bool = row(BOTH, ONE, FLAG, False)
     auth_http_keepalive: int = row(BOTH, ONE, number(ANY), 0)
     auth_http_authzid: bool = row(BOTH, ONE, FLAG, False)
@@ -73,8 +103,8 @@ class AuthHttpDraft:
 COMMANDS: Final = commands(AuthHttpDraft)
 
 
-def freeze(parser: Parser, server: Scope, mail: Scope) -> AuthHttpSettings | None:
-    """The server's settings, None without an `auth_http`."""
+def freeze(parser: Parser, server: Scope, mail: Scope, variables: Variables) -> AuthHttpSettings | None:
+    """The server's settings, None without an `auth_http`; `variables` are those of the server."""
     draft = merged(AuthHttpDraft, server, mail)
     if draft.auth_http is None:
         return None
@@ -87,4 +117,5 @@ def freeze(parser: Parser, server: Scope, mail: Scope) -> AuthHttpSettings | Non
         address=address,
         host=b"localhost" if isinstance(address, UnixAddress) else os.fsencode(draft.auth_http.host),
         uri=os.fsencode(draft.auth_http.uri or "/"),
+        headers=_headers(parser, draft.auth_http_header, variables),
     )

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from mailworker.config import auth_http, proxy, realip, ssl
+from mailworker.config import auth_http, proxy, proxy_pass, realip, ssl, variables
 from mailworker.config.command import NONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.listen import ListenDraft
@@ -109,7 +109,10 @@ class _Server:
         """The server. Where its error log is that of the main context it is empty, for that may follow after `mail`."""
         scopes = self._scope, self._mail_scope
         core, tls = self._core, self._tls
-        authentication = auth_http.freeze(parser, *scopes)
+        names = variables.freeze(*scopes)
+        if self._proxy.backend is not None:
+            proxy_pass.check(self._proxy.backend, names.bind(), resolves=bool(core.resolver.servers))
+        authentication = auth_http.freeze(parser, *scopes, names.bind())
         if authentication is None:
             raise ConfigError('no "auth_http" is defined for server', self._scope.opened_at)
         return frozen(
@@ -127,4 +130,5 @@ class _Server:
             proxy=self._proxy,
             real_ip_from=realip.freeze(*scopes),
             where=self._scope.opened_at,
+            variables=names,
         )

@@ -18,6 +18,7 @@ from mailworker.config import (
     proxy_ssl,
     realip,
     ssl,
+    variables,
 )
 from mailworker.config.addresses import Resolve, system_addresses
 from mailworker.config.blocks import MailBlock, OnTls
@@ -29,8 +30,9 @@ from mailworker.config.settings import MailServer, Settings
 from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import Parser, Warn
 from mailworker.config.zones import ZonesDraft
+from mailworker.variables.regex import CompileRegex, no_engine
 
-MODULES: Final = (core, events, mail, listen, ssl, auth_http, proxy, proxy_ssl, realip)
+MODULES: Final = (core, events, mail, listen, ssl, auth_http, proxy, proxy_ssl, realip, variables)
 """Whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 
 
@@ -52,6 +54,7 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     globals_: str = "",
     error_log: Path | None = core.ERROR_LOG,
     resolve: Resolve = system_addresses,
+    compile_regex: CompileRegex = no_engine,
     on_tls: OnTls = _take_any_tls,
     on_warning: Warn = lambda level, message: None,
     on_syntax_ok: Callable[[], None] = lambda: None,
@@ -60,7 +63,7 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
 
     `prefix` is the folder of logs and pid files; `protocols` are those that can be served, by their names. `globals_`
     is the text of -g, `error_log` the log of -e (None: stderr), which takes effect where the configuration names no
-    file. Host names go through `resolve`.
+    file. Host names go through `resolve`, regular expressions through `compile_regex`.
 
     `on_tls` is called with the TLS settings of every server and of its backends (None without TLS) and its protocol,
     in turn, when nginx would make its TLS context, so a ConfigError of the caller's comes in nginx's order.
@@ -70,7 +73,7 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     Raises ConfigError.
     """
     table = CommandTable(directives(protocols, on_tls))
-    parser = Parser(path, prefix, table.handle, resolve, on_warning)
+    parser = Parser(path, prefix, table.handle, resolve, on_warning, compile_regex)
     parser.main.draft(ProtocolsDraft).known = protocols
     if globals_:
         parser.parse_text(globals_)

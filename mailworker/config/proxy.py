@@ -8,6 +8,7 @@ from typing import Final
 from mailworker.config import proxy_ssl
 from mailworker.config.command import ONE
 from mailworker.config.drafts import BOTH, Scope
+from mailworker.config.proxy_pass import PROXY_PASS, ProxyPass
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.rows import commands, frozen, merged, row
 from mailworker.config.slots import FLAG, MILLISECONDS, member, size
@@ -18,7 +19,10 @@ from mailworker.model import ProxyProtocol, XclientGuard
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """The directives of the proxy module; `ssl` is None where backends are not asked for TLS."""
+    """The directives of the proxy module; `ssl` is None where backends are not asked for TLS.
+
+    `backend` is that of logins whose source names none, None where there is no such one.
+    """
 
     buffer: int
     timeout: float
@@ -29,6 +33,7 @@ class ProxySettings:
     xclient_guard: XclientGuard = XclientGuard.ANONYMOUS
     ssl: ProxySslSettings | None = None
     socket_keepalive: bool = False
+    backend: ProxyPass | None = None
 
 
 @dataclass(slots=True)
@@ -36,6 +41,7 @@ class ProxyDraft:
     """As in nginx `proxy` has no effect: a mail proxy always proxies."""
 
     proxy: bool = row(BOTH, ONE, FLAG, False, into=None)
+    proxy_pass: ProxyPass | None = row(BOTH, ONE, PROXY_PASS, None, into="backend")
     proxy_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
     proxy_timeout: float = row(BOTH, ONE, MILLISECONDS, 86400.0)
     proxy_pass_error_message: bool = row(BOTH, ONE, FLAG, False)

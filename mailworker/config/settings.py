@@ -6,7 +6,7 @@ A field is named after its directive.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from mailworker.config.proxy import ProxySettings
 from mailworker.config.resolver import ResolverSettings
 from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import SecretFile
+from mailworker.config.variables import VariablesSettings
 from mailworker.config.zones import SharedZone
 from mailworker.model import Level, Starttls
 
@@ -47,6 +48,7 @@ class MailServer:
     proxy: ProxySettings
     real_ip_from: tuple[IPv4Network | IPv6Network | str, ...]
     where: str
+    variables: VariablesSettings = field(default_factory=VariablesSettings)
 
 
 @dataclass(frozen=True, slots=True)

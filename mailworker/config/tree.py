@@ -15,6 +15,7 @@ from mailworker.config.glob import glob, has_magic
 from mailworker.config.lexer import Ending, Lexer, Statement
 from mailworker.errors import ConfigError, UnreadableError
 from mailworker.model import Level
+from mailworker.variables.regex import CompileRegex, no_engine
 
 DEEPEST_INCLUDE: Final = 64  # files open at once; nginx stops where its descriptors end
 
@@ -40,13 +41,22 @@ class Parser:
     `secrets` the files of `declare_secret`.
     """
 
-    def __init__(self, path: Path, prefix: Path, handle: Handle, resolve: Resolve, on_warning: Warn) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - what a configuration may ask of the world
+        self,
+        path: Path,
+        prefix: Path,
+        handle: Handle,
+        resolve: Resolve,
+        on_warning: Warn,
+        compile_regex: CompileRegex = no_engine,
+    ) -> None:
         self.main = self.scope = Scope(Context.MAIN)
         self.words: list[str] = []
         self.files: dict[Path, bytes] = {}
         self.secrets: dict[SecretFile, None] = {}
         self.warnings: list[tuple[Level, str]] = []
         self.resolve = resolve
+        self.compile_regex = compile_regex
         self._path = path
         self._prefix = prefix
         self._handle = handle
@@ -66,11 +76,17 @@ class Parser:
         """A failed system call on a file, in nginx's words."""
         return self.error(f'{call} "{name}" failed ({error.errno}: {os.strerror(error.errno or 0)})')
 
-    def warn(self, message: str) -> None:
-        """Report a warning with the present position, or none outside of all text."""
-        text = _clipped(message) if self.where is None else f"{_clipped(message)} in {self.where}"
+    def warn(self, message: str, where: str | None = None) -> None:
+        """Report a warning with its position, the present one by default, or none outside of all text."""
+        where = where or self.where
+        text = _clipped(message) if where is None else f"{_clipped(message)} in {where}"
         self.warnings.append((Level.WARN, text))
         self._on_warning(Level.WARN, text)
+
+    def warn_once(self, message: str, where: str | None) -> None:
+        """Warn of what several servers have inherited."""
+        if (Level.WARN, f"{_clipped(message)} in {where}") not in self.warnings:
+            self.warn(message, where)
 
     def beside_configuration(self, name: str) -> str:
         """The full name of a file that is looked for in the folder of the main configuration file."""
@@ -126,6 +142,19 @@ class Parser:
                 raise self.error('unexpected end of file, expecting "}"')
             self._handle(self, statement)
         self.scope = outer
+
+    def parse_entries(self, take: Callable[[Parser], None]) -> None:
+        """Parse up to the "}" of the present block, which holds no directives: `take` is called for each entry."""
+
+        def handle(parser: Parser, statement: Statement) -> None:
+            if statement.ending is Ending.BLOCK_START:
+                raise parser.error('unexpected "{"')
+            parser.words = statement.words
+            take(parser)
+
+        outer, self._handle = self._handle, handle
+        self.parse_block(self.scope)
+        self._handle = outer
 
     def include(self) -> None:
         """`include MASK`: every match in byte order; a mask that matches nothing is no error."""

@@ -11,6 +11,7 @@ from mailworker.mail.authentication.sources import login_source
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.once import Once
+from mailworker.mail.proxy_pass import configured_backend
 from mailworker.mail.targets import Targets, choose_targets
 from mailworker.model import Starttls
 from mailworker.tls.backend import BackendTls
@@ -29,14 +30,17 @@ class Server:
 
     `tls` is None where no connection with a client can be encrypted, `backend_tls` where none with a backend is.
     `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
-    for. `login_source` decides about logins, `targets` where they go. `told` is what a worker's log knows of its
+    for. `login_source` decides about logins, `targets` where they go, and `backend` where those go whose source names
+    none. `has_variables` tells whether anybody asks a session for facts. `told` is what a worker's log knows of its
     backends.
     """
 
     __slots__ = (
+        "backend",
         "backend_tls",
         "capabilities",
         "client_resolver",
+        "has_variables",
         "log",
         "login_source",
         "settings",
@@ -54,6 +58,9 @@ class Server:
         self.client_resolver: Resolver | None = None
         self.login_source: LoginSource = login_source(settings)
         self.targets: Targets = choose_targets(settings, None)
+        variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)
+        self.backend = None if backend is None else configured_backend(backend, variables, names=names)
+        self.has_variables = settings.auth_http.has_variables or backend is not None
         self.capabilities = capabilities
         self.told = Once()
 

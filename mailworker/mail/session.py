@@ -14,6 +14,7 @@ from mailworker.mail.client.tls import certificate_refusal
 from mailworker.mail.dialogue.dialogue import AnyDialogue, StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
+from mailworker.mail.facts import SessionFacts
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import SessionRecord, end_by, end_in_handshake
 from mailworker.mail.relay import Relays
@@ -181,16 +182,17 @@ class Session:
         source = self._server.login_source
         self._log.action = source.action
         self._log.login = login.name
-        self._attempts += 1
-        verbose = self._log.verbose
-        if verbose:
-            self._log.debug(f"asking {source.name}, method {login.method.name}, attempt {self._attempts}")
-        request = self._client.auth_request(
-            login, self._attempts, self._server.settings, tells_host=self._protocol.tells_host
-        )
+        self._attempts = attempt = self._attempts + 1
+        if verbose := self._log.verbose:
+            self._log.debug(f"asking {source.name}, method {login.method.name}, attempt {attempt}")
+        request = self._client.auth_request(login, attempt, self._server.settings, tells_host=self._protocol.tells_host)
+        facts = SessionFacts(self._client, self._log, login, attempt) if self._server.has_variables else None
+        request.facts = facts
         verdict = await source.authenticate(self._connections, request, self._dialogue.pause, self._log)
         if verdict.login is not None:
             self._log.login = verdict.login
+        if facts is not None:
+            facts.settle(verdict)
         if not verdict.accepted:
             self._log.info(f'client login failed: "{escape(verdict.text)}"')
         elif verbose:

@@ -15,8 +15,8 @@ from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import Address, InetAddress
-from mailworker.wire.auth_response import Accepted, BackendName
+from mailworker.model import Address, BackendName, InetAddress
+from mailworker.wire.auth_response import Accepted
 
 Connected = tuple[SocketStream, Address]
 
@@ -104,7 +104,7 @@ class AnsweredTargets:
 
     def candidates(self, accepted: Accepted) -> Candidates:
         """See `Targets.candidates`."""
-        assert not isinstance(accepted.address, BackendName)
+        assert not isinstance(accepted.address, BackendName | None)
         return GivenAddress(accepted.address)
 
 
@@ -119,6 +119,7 @@ class NamedTargets:
     def candidates(self, accepted: Accepted) -> Candidates:
         """See `Targets.candidates`."""
         backend = accepted.address
+        assert backend is not None
         return NamedBackend(backend, self.resolver) if isinstance(backend, BackendName) else GivenAddress(backend)
 
 

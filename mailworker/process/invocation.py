@@ -12,6 +12,7 @@ from mailworker.config.load import load
 from mailworker.config.settings import Settings
 from mailworker.config.tree import Warn
 from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.native.regex import Regex
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Invocation:
             globals_=self.globals,
             error_log=self.error_log,
             resolve=resolve,
+            compile_regex=Regex,
             on_tls=on_tls,
             on_warning=on_warning,
             on_syntax_ok=on_syntax_ok,

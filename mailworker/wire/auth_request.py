@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from mailworker.errors import Party, ProtocolError
 from mailworker.model import METHOD_NAMES
+from mailworker.variables.escapes import Escape
+from mailworker.variables.facts import Facts
+from mailworker.variables.render import Render, joined
 from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import ProxyHeader
 
@@ -50,7 +54,8 @@ class AuthRequest:
     """One attempt to log in.
 
     `attempt` counts from 1. `client_ip` is "unix:" for clients of a unix socket. `client_host` is None where the
-    protocol tells nobody of it, `tls` where the connection is plain.
+    protocol tells nobody of it, `tls` where the connection is plain. `facts` are what variables ask of the session,
+    None where nothing has variables.
     """
 
     login: Login
@@ -60,22 +65,26 @@ class AuthRequest:
     client_host: bytes | None = None
     proxy_protocol: ProxyHeader | None = None
     tls: TlsFacts | None = None
+    facts: Facts | None = None
 
 
 class AuthHttpTemplate:
     """Builds the requests of one server; what never changes is put together once.
 
-    `uri`, `host` and `headers` are the fields of AuthHttpSettings, which hold no line ends. With `keepalive` the
-    service is asked to leave the connection open, by HTTP/1.1.
+    `uri`, `host` and `headers` are the fields of AuthHttpSettings, which hold no line ends; a value of `headers` with
+    variables is a function. With `keepalive` the service is asked to leave the connection open, by HTTP/1.1.
     """
 
-    __slots__ = ("_head", "_tail")
+    __slots__ = ("_head", "_render_tail", "_tail")
 
     def __init__(
-        self, uri: bytes, host: bytes, headers: tuple[tuple[bytes, bytes], ...], *, keepalive: bool = False
+        self, uri: bytes, host: bytes, headers: tuple[tuple[bytes, bytes | Render], ...], *, keepalive: bool = False
     ) -> None:
         self._head = b"GET %b HTTP/1.%d\r\nHost: %b\r\n" % (uri, keepalive, host)
-        self._tail = b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n"
+        parts: list[bytes | Render] = [part for name, value in headers for part in (b"%b: " % name, value, b"\r\n")]
+        literals = [part for part in parts if isinstance(part, bytes)]
+        self._tail = b"".join(literals) + b"\r\n"
+        self._render_tail = None if len(literals) == len(parts) else joined([*parts, b"\r\n"])
 
     def request(self, request: AuthRequest) -> bytes:
         """The whole request.
@@ -96,8 +105,14 @@ class AuthHttpTemplate:
             request.attempt,
             request.client_ip,
             _optional_headers(request),
-            self._tail,
+            self._tail if self._render_tail is None else self._render_tail(_facts(request)),
         )
+
+
+def _facts(request: AuthRequest) -> Facts:
+    if request.facts is None:
+        raise LookupError("a request without facts for headers with variables")
+    return request.facts
 
 
 def _optional_headers(request: AuthRequest) -> bytes:
@@ -144,3 +159,7 @@ def _escape(value: bytes) -> bytes:
     if _ESCAPED_BYTES.search(value) is None:
         return value
     return _ESCAPED_BYTES.sub(lambda match: b"%%%02X" % ord(match[0]), value)
+
+
+HEADER_VALUE: Final = Escape(_escape, b"")
+"""What a variable's value in `auth_http_header` is written by: as Auth-User is."""

@@ -13,7 +13,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import ClassVar, Literal
 
 from mailworker.errors import Party, ProtocolError, escape
-from mailworker.model import Address, InetAddress, UnixAddress
+from mailworker.model import Address, BackendName, InetAddress, UnixAddress, is_host_name
 from mailworker.wire.secret import Secret
 
 RESPONSE_HEADER_LIMIT = 32768
@@ -59,11 +59,6 @@ _LENGTH_DIGITS = 5
 # nginx: four runs of digits, which may be empty
 _IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
 
-# A host's name (RFC 1123 section 2.1), underscores allowed as they are in use; no top-level domain begins with a digit,
-# so nothing that was meant as an address is one.
-_LABEL = rb"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOST_NAME = re.compile(rb"(?=.{1,253}\Z)(?:%b\.)*(?=[A-Za-z])%b" % (_LABEL, _LABEL))
-
 _PORT = re.compile(rb"0*([1-9][0-9]{0,4})")
 
 # More than nine digits are no waiting time but a mistake of the service.
@@ -78,24 +73,16 @@ _NEGATIVE_CODE = re.compile(rb"[45][0-9]{2}(?: [\x20-\x7e]*)?")
 _CONTROL_TO_SPACE = bytes(0x20 if byte < 0x20 or byte == 0x7F else byte for byte in range(256))
 
 
-@dataclass(frozen=True, slots=True)
-class BackendName:
-    """A backend whose address is still to be looked up; `name` is in lower case."""
-
-    name: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.port}"
-
-
 @dataclass(slots=True)
 class Accepted:
-    """The client may log in at `address`; None leaves login or password as the client sent it."""
+    """The client may log in at `address`, None for the one that `proxy_pass` names.
+
+    None leaves login or password as the client sent it.
+    """
 
     accepted: ClassVar[Literal[True]] = True
 
-    address: Address | BackendName
+    address: Address | BackendName | None
     login: bytes | None = None
     password: Secret | None = None
 
@@ -144,13 +131,25 @@ class InvalidResponse(ProtocolError):
 class AuthResponseParser:
     """Reads one response up to its blank line; what a body says is never looked at.
 
-    `names` tells whether Auth-Server may be a host's name, which nginx takes for an invalid address.
+    `names` tells whether Auth-Server may be a host's name, which nginx takes for an invalid address; `nameless` whether
+    there may be neither Auth-Server nor Auth-Port.
     """
 
-    __slots__ = ("_buffer", "_fields", "_length", "_names", "_persistent", "_statuses", "_success", "_verdict")
+    __slots__ = (
+        "_buffer",
+        "_fields",
+        "_length",
+        "_nameless",
+        "_names",
+        "_persistent",
+        "_statuses",
+        "_success",
+        "_verdict",
+    )
 
-    def __init__(self, *, names: bool = False) -> None:
+    def __init__(self, *, names: bool = False, nameless: bool = False) -> None:
         self._names = names
+        self._nameless = nameless
         self._buffer = b""
         self._length = 0  # of the lines that were taken
         self._fields: dict[bytes, bytes] | None = None
@@ -220,7 +219,7 @@ class AuthResponseParser:
         """The verdict of a whole header. One that is not a success can only say no, or to ask again."""
         if not (self._success or _refuses(self._statuses)):
             raise InvalidResponse("sent invalid response")
-        return _verdict(self._statuses, fields, names=self._names)
+        return _verdict(self._statuses, fields, names=self._names, nameless=self._nameless)
 
     def _take_header(self, line: bytes, fields: dict[bytes, bytes]) -> None:
         name, _, value = line.partition(b":")
@@ -254,10 +253,10 @@ def _refuses(statuses: list[bytes]) -> bool:
     return any(status not in (b"OK", b"") for status in statuses)
 
 
-def _verdict(statuses: list[bytes], fields: dict[bytes, bytes], *, names: bool) -> Verdict:
+def _verdict(statuses: list[bytes], fields: dict[bytes, bytes], *, names: bool, nameless: bool) -> Verdict:
     """In the order of nginx: a refusal outweighs WAIT, WAIT outweighs OK, wherever they stand."""
     if statuses == [b"OK"]:
-        return _accepted(fields, names)
+        return _accepted(fields, names, nameless)
     refusals = [status for status in statuses if status not in (b"OK", b"WAIT")]
     if not statuses or refusals[-1:] == [b""]:
         raise InvalidResponse("did not send status")
@@ -265,11 +264,12 @@ def _verdict(statuses: list[bytes], fields: dict[bytes, bytes], *, names: bool) 
         return _rejected(refusals[-1], fields)
     if b"WAIT" in statuses:
         return Wait(_wait(fields) or WAIT_WITHOUT_TIME, fields.get(b"auth-user"), _password(fields))
-    return _accepted(fields, names)
+    return _accepted(fields, names, nameless)
 
 
-def _accepted(fields: dict[bytes, bytes], names: bool) -> Accepted:
-    return Accepted(_address(fields, names), fields.get(b"auth-user"), _password(fields))
+def _accepted(fields: dict[bytes, bytes], names: bool, nameless: bool) -> Accepted:
+    silent = nameless and b"auth-server" not in fields and b"auth-port" not in fields
+    return Accepted(None if silent else _address(fields, names), fields.get(b"auth-user"), _password(fields))
 
 
 def _rejected(text: bytes, fields: dict[bytes, bytes]) -> Rejected:
@@ -305,7 +305,7 @@ def _address(fields: dict[bytes, bytes], names: bool) -> Address | BackendName:
 @lru_cache(maxsize=4096)  # there are few backends and many logins
 def _host_and_port(server: bytes, port: bytes, names: bool) -> InetAddress | BackendName:
     host = _ipv4(server) or _ipv6(server)
-    named = host is None and names and _HOST_NAME.fullmatch(server) is not None
+    named = host is None and names and is_host_name(server)
     if host is None and not named:
         raise InvalidResponse(f'sent invalid server address:"{escape(server)}"')
     number = _PORT.fullmatch(port)

@@ -28,7 +28,7 @@ WITHOUT_DEFAULT = {
     *("ssl_certificate", "ssl_certificate_key", "ssl_password_file", "ssl_dhparam", "ssl_client_certificate"),
     *("ssl_trusted_certificate", "ssl_crl", "ssl_conf_command", "ssl_session_ticket_key", "smtp_capabilities"),
     *("proxy_ssl_certificate", "proxy_ssl_certificate_key", "proxy_ssl_password_file", "proxy_ssl_name"),
-    *("proxy_ssl_trusted_certificate", "proxy_ssl_crl", "proxy_ssl_conf_command"),
+    *("proxy_ssl_trusted_certificate", "proxy_ssl_crl", "proxy_ssl_conf_command", "set", "proxy_pass"),
 }
 # The main context's, and that of `mail`, which is the main context's.
 TWO_FOLD = {"error_log"}
@@ -59,10 +59,11 @@ class SampleSettings:
 
 def configuration(command: Command | None, default: str | None = None, tls: str = "") -> str:
     directive = f"{command.name} {default};" if command else ""
-    blocks = (Context.MAIN, Context.EVENTS, Context.SERVER)
+    blocks = (Context.MAIN, Context.EVENTS, Context.SERVER, Context.MAIL)
     place = next(block for block in blocks if command is None or block in command.contexts)
-    main, events, server = (directive if block is place else "" for block in blocks)
-    return f"{main} events {{ {events} }} mail {{ auth_http 127.0.0.1:9; {tls}\nserver {{ listen 1; %s {server} }} }}"
+    main, events, server, mail = (directive if block is place else "" for block in blocks)
+    inside = f"auth_http 127.0.0.1:9; {tls} {mail}\nserver {{ listen 1; %s {server} }}"
+    return f"{main} events {{ {events} }} mail {{ {inside} }}"
 
 
 def essence(settings: Settings) -> Settings:

@@ -7,13 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.model import InetAddress, UnixAddress
+from mailworker.model import BackendName, InetAddress, UnixAddress
 from mailworker.wire.auth_response import (
     DEFAULT_ERROR_CODE,
     RESPONSE_HEADER_LIMIT,
     Accepted,
     AuthResponseParser,
-    BackendName,
     Rejected,
     Verdict,
     Wait,

@@ -15,7 +15,10 @@ from mailworker.mail.authentication.idle import IdleConnections
 from mailworker.mail.authentication.source import Pause
 from mailworker.mail.session_log import SessionLog
 from mailworker.native.core import sockets
-from mailworker.wire.auth_request import AuthHttpTemplate, AuthRequest
+from mailworker.variables.render import Render
+from mailworker.variables.template import Template
+from mailworker.variables.variables import Variables
+from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest
 from mailworker.wire.auth_response import Accepted, AuthResponseParser, InvalidResponse, Rejected, Verdict, Wait
 
 _READ_SIZE = 4096
@@ -28,15 +31,26 @@ _MOST_WAITS = 100
 class AuthHttp:
     """See `LoginSource`."""
 
-    __slots__ = ("_idle", "_names", "_settings", "_template", "action", "name")
+    __slots__ = ("_idle", "_nameless", "_names", "_settings", "_template", "action", "name")
 
-    def __init__(self, settings: AuthHttpSettings, *, names: bool = False) -> None:
-        """`names` tells whether the service may give a backend's name in place of its address."""
+    def __init__(
+        self,
+        settings: AuthHttpSettings,
+        variables: Variables | None = None,
+        *,
+        names: bool = False,
+        nameless: bool = False,
+    ) -> None:
+        """`names` tells whether the service may give a backend's name in place of its address, `nameless` if neither.
+
+        `variables` are those that values of headers hold; None where these hold none.
+        """
         self._settings = settings
         self._names = names
+        self._nameless = nameless
         self._idle = IdleConnections(settings.keepalive)
         self._template = AuthHttpTemplate(
-            settings.uri, settings.host, settings.headers, keepalive=settings.keepalive > 0
+            settings.uri, settings.host, _bound(settings.headers, variables), keepalive=settings.keepalive > 0
         )
         self.name = settings.name
         self.action = "in http auth state"
@@ -67,7 +81,7 @@ class AuthHttp:
         head = self._template.request(request)
         idle = self._idle.take(connections)
         if idle is not None:
-            parser = AuthResponseParser(names=self._names)
+            parser = self._parser()
             try:
                 return await self._converse(connections, idle, head, parser)
             except ConnectionLost:
@@ -75,7 +89,10 @@ class AuthHttp:
                     raise
                 # The service closed it when we had just begun, as it may (RFC 9112 section 9.3.1): ask once more.
         stream = connections.connect(self._settings.address, Party.AUTH_SERVICE)
-        return await self._converse(connections, stream, head, AuthResponseParser(names=self._names))
+        return await self._converse(connections, stream, head, self._parser())
+
+    def _parser(self) -> AuthResponseParser:
+        return AuthResponseParser(names=self._names, nameless=self._nameless)
 
     async def _converse(
         self, connections: Connections, stream: SocketStream, head: bytes, parser: AuthResponseParser
@@ -98,6 +115,17 @@ class AuthHttp:
         finally:
             stream.close()
         return verdict
+
+
+def _bound(
+    headers: tuple[tuple[bytes, bytes | Template], ...], variables: Variables | None
+) -> tuple[tuple[bytes, bytes | Render], ...]:
+    """The headers with the functions that give their values."""
+    if variables is None:
+        return tuple((name, value) for name, value in headers if isinstance(value, bytes))
+    return tuple(
+        (name, value if isinstance(value, bytes) else variables.bind(value, HEADER_VALUE)) for name, value in headers
+    )
 
 
 async def _finish(stream: Stream, parser: AuthResponseParser) -> bool:

@@ -10,7 +10,10 @@ from mailworker.mail.authentication.source import LoginSource
 
 
 def _auth_http(settings: MailServer) -> LoginSource:
-    return AuthHttp(settings.auth_http, names=bool(settings.resolver.servers))
+    nameless = settings.proxy.backend is not None
+    return AuthHttp(
+        settings.auth_http, settings.variables.bind(), names=bool(settings.resolver.servers), nameless=nameless
+    )
 
 
 LOGIN_SOURCES: tuple[Callable[[MailServer], LoginSource | None], ...] = (_auth_http,)

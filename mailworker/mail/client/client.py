@@ -20,17 +20,17 @@ class Client:
     """A connection to `listen`.
 
     `peer` is who connected, `address` the client itself: the peer, or whom a trusted balancer names. `host` is the
-    name found for that address, see `mailworker.mail.client.host`.
+    name found for that address, see `mailworker.mail.client.host`. `proxy_header` is the PROXY header that came first.
     """
 
-    __slots__ = ("_proxy_header", "address", "host", "listen", "peer", "stream")
+    __slots__ = ("address", "host", "listen", "peer", "proxy_header", "stream")
 
     def __init__(self, stream: SocketStream, peer: Address, listen: Listen) -> None:
         self.stream = stream
         self.listen = listen
         self.peer = self.address = peer
         self.host = UNAVAILABLE
-        self._proxy_header: ProxyHeader | None = None
+        self.proxy_header: ProxyHeader | None = None
 
     @property
     def ip(self) -> str:
@@ -42,7 +42,7 @@ class Client:
 
         Raises ProtocolError where it is none.
         """
-        self._proxy_header = header = await read_proxy_header(self.stream)
+        self.proxy_header = header = await read_proxy_header(self.stream)
         self.stream.received = 0  # so far it was the balancer that spoke
         self.address = real_client(self.peer, header, trusted)
 
@@ -63,7 +63,7 @@ class Client:
             attempt,
             self.ip.encode(),
             self.host if tells_host else None,
-            self._proxy_header,
+            self.proxy_header,
             None if tls is None else self._tls_facts(tls, settings),
         )
 

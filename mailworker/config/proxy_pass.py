@@ -1,0 +1,91 @@
+"""`proxy_pass`: the backend of logins whose source names none (nginx's stream proxy module).
+
+It says where passwords go, so no client may have a word in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailworker.config.addresses import BadAddress, parse_url
+from mailworker.config.rows import Value
+from mailworker.config.slots import once
+from mailworker.config.templates import read_template
+from mailworker.config.tree import Parser
+from mailworker.errors import ConfigError
+from mailworker.model import Address, BackendName, UnixAddress, is_host_name
+from mailworker.variables.template import Name, Template
+from mailworker.variables.variables import Variables
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyPass:
+    """`addresses` are those that the word has or its host had at the start; of a word with variables there are none."""
+
+    template: Template
+    addresses: tuple[Address, ...] = ()
+
+
+def _take(parser: Parser) -> ProxyPass:
+    word = parser.words[1]
+    template = read_template(parser, word)
+    if template.constant is None:
+        return ProxyPass(template)
+    try:
+        url = parse_url(word, parser.resolve)
+        _check_port(url.port, url.addresses)
+    except BadAddress as reason:
+        raise parser.error(f'{reason} in upstream "{word}"') from reason
+    return ProxyPass(template, url.addresses)
+
+
+PROXY_PASS = Value(once(_take), spell=lambda proxy_pass: str(proxy_pass.template))
+
+
+def read_backend(text: str) -> Address | BackendName:
+    """What a variable came to: an address, or a name that is still to be looked up. Raises BadAddress."""
+    names: list[str] = []
+
+    def remember(host: str) -> list[str]:
+        names.append(host)
+        return ["0.0.0.0"]
+
+    url = parse_url(text, remember)
+    _check_port(url.port, url.addresses)
+    if not names:
+        return url.addresses[0]
+    if not is_host_name(names[0].encode(errors="surrogateescape")):
+        raise BadAddress("invalid host")
+    return BackendName(names[0].lower(), url.port)
+
+
+def _check_port(port: int, addresses: tuple[Address, ...]) -> None:
+    if not port and not isinstance(addresses[0], UnixAddress):
+        raise BadAddress("no port")
+
+
+def check(proxy_pass: ProxyPass, variables: Variables, *, resolves: bool) -> None:
+    """Refuse a backend that clients could choose, and one that nobody can reach; raises ConfigError.
+
+    `resolves` tells whether the server has a `resolver`.
+    """
+    template = proxy_pass.template
+    variables.bind(template)
+    said = variables.client_says(template)
+    if said is not None:
+        message = f'variable "{said}" in "proxy_pass" has no values of the configuration alone: clients could say where'
+        raise ConfigError(f"{message} passwords go", template.where)
+    if len(template.parts) == 1 and isinstance(template.parts[0], Name):
+        for text in sorted(variables.possible(template.parts[0].name)):
+            _check_outcome(text.decode(errors="surrogateescape"), template.where, resolves)
+
+
+def _check_outcome(text: str, where: str | None, resolves: bool) -> None:
+    if not text:
+        return  # this is for no backend at all
+    try:
+        backend = read_backend(text)
+    except BadAddress as reason:
+        raise ConfigError(f'{reason} in upstream "{text}"', where) from reason
+    if isinstance(backend, BackendName) and not resolves:
+        raise ConfigError(f"no resolver defined to resolve {backend.name}", where)

@@ -1,0 +1,37 @@
+"""Words of a configuration that hold $names."""
+
+from __future__ import annotations
+
+import os
+
+from mailworker.config.tree import Parser
+from mailworker.variables.table import builtin
+from mailworker.variables.template import BadTemplate, Template, parse
+
+
+def read_template(parser: Parser, word: str) -> Template:
+    """A word taken apart. Raises ConfigError; what its names stand for shows at the end of the `mail` block."""
+    try:
+        return parse(os.fsencode(word), parser.where)
+    except BadTemplate as reason:
+        raise parser.error(str(reason)) from reason
+
+
+def read_value(parser: Parser, word: str) -> bytes | Template:
+    """A word that seldom holds $names: the plain text where it holds none. Raises ConfigError."""
+    return read_template(parser, word) if "$" in word else os.fsencode(word)
+
+
+def variable_name(parser: Parser, word: str) -> str:
+    """The name of a word that must be one: "$name", in lower case. Raises ConfigError."""
+    if word[:1] != "$" or word == "$":
+        raise parser.error(f'invalid variable name "{word}"')
+    return word[1:].lower()
+
+
+def new_variable(parser: Parser, word: str) -> str:
+    """The name of a variable that the configuration makes. Raises ConfigError where each session has it already."""
+    name = variable_name(parser, word)
+    if builtin(name) is not None:
+        raise parser.error(f'the duplicate "{name}" variable')
+    return name

@@ -1,0 +1,87 @@
+"""`map`, `geo`, `split_clients` and `set`: variables that a configuration makes (nginx's stream modules)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mailworker.config.command import ONE, ONE_OR_TWO, TWO, Command
+from mailworker.config.drafts import Context, Scope
+from mailworker.config.geo_block import read_geo
+from mailworker.config.map_block import read_map
+from mailworker.config.rows import commands, row
+from mailworker.config.slots import number
+from mailworker.config.split_block import read_split_clients
+from mailworker.config.templates import new_variable, read_template
+from mailworker.config.tree import Parser
+from mailworker.config.values import ANY
+from mailworker.variables.template import Template
+from mailworker.variables.variables import Definition, Variables
+
+
+@dataclass(frozen=True, slots=True)
+class VariablesSettings:
+    """The variables that all servers of a `mail` block have in common, and the `set`s of one server."""
+
+    definitions: Mapping[str, Definition] = field(default_factory=dict)
+    sets: tuple[tuple[str, Template], ...] = ()
+
+    def bind(self) -> Variables:
+        """What the names of the server stand for."""
+        return Variables(self.definitions, self.sets)
+
+
+@dataclass(slots=True)
+class DefinitionsDraft:
+    """In the `mail` block, the variables that it makes."""
+
+    definitions: dict[str, Definition] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class MapHashDraft:
+    """Sizes of nginx's hash tables, which nothing here needs."""
+
+    map_hash_max_size: int = row(Context.MAIL, ONE, number(ANY), 2048, into=None)
+    map_hash_bucket_size: int = row(Context.MAIL, ONE, number(ANY), 64, into=None)
+
+
+@dataclass(slots=True)
+class SetsDraft:
+    """In a `server` block, its `set`s in their order."""
+
+    sets: list[tuple[str, Template]] = field(default_factory=list)
+
+
+def freeze(server: Scope, mail: Scope) -> VariablesSettings:
+    """What the names of a server stand for. Raises ConfigError for names that stand for nothing."""
+    settings = VariablesSettings(mail.draft(DefinitionsDraft).definitions, tuple(server.draft(SetsDraft).sets))
+    variables = settings.bind()
+    for name in (*settings.definitions, *(name for name, _ in settings.sets)):
+        variables.find(name)
+    return settings
+
+
+def _define(read: Callable[[Parser], tuple[str, Definition]]) -> Callable[[Parser], None]:
+    """A setter of a block that makes a variable; of several that make the same one the last counts."""
+
+    def define(parser: Parser) -> None:
+        name, definition = read(parser)
+        parser.scope.draft(DefinitionsDraft).definitions[name] = definition
+
+    return define
+
+
+def _set(parser: Parser) -> None:
+    name = new_variable(parser, parser.words[1])
+    parser.scope.draft(SetsDraft).sets.append((name, read_template(parser, parser.words[2])))
+
+
+COMMANDS: Final = (
+    Command("map", Context.MAIL, TWO, _define(read_map), block=True),
+    Command("geo", Context.MAIL, ONE_OR_TWO, _define(read_geo), block=True),
+    Command("split_clients", Context.MAIL, TWO, _define(read_split_clients), block=True),
+    Command("set", Context.SERVER, TWO, _set),
+    *commands(MapHashDraft),
+)

@@ -1,0 +1,115 @@
+"""What a session knows, for variables: made where the configuration asks for some, and for no other session."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from functools import lru_cache
+
+from mailworker.mail.client.client import Client
+from mailworker.mail.record import SessionRecord
+from mailworker.model import Address, AuthMethod
+from mailworker.native.core.sockets import local_address
+from mailworker.tls.connection import TlsConnection
+from mailworker.wire.auth_response import Accepted, Rejected
+from mailworker.wire.login import Login, SmtpEnvelope
+
+
+class SessionFacts:
+    """See `mailworker.variables.facts.Facts`. They are those of one attempt to log in, the `attempts`-th."""
+
+    __slots__ = ("_client", "_login", "_record", "attempts", "auth_user", "remote_user")
+
+    def __init__(self, client: Client, record: SessionRecord, login: Login, attempts: int) -> None:
+        self._client = client
+        self._record = record
+        self._login = login  # whose name becomes that of the login at the backend
+        self.attempts = attempts
+        self.auth_user = self.remote_user = login.name
+
+    def settle(self, verdict: Accepted | Rejected) -> None:
+        """The attempt is decided: take the login's other name, and name the backend where the verdict does not.
+
+        Raises ProtocolError where there is none.
+        """
+        if verdict.login is not None:
+            self.remote_user = verdict.login
+        choose = self._record.entrance.server.backend
+        if verdict.accepted and verdict.address is None and choose is not None:
+            self._record.action = "choosing upstream"
+            verdict.address = choose(self)
+
+    @property
+    def number(self) -> int:
+        return self._record.number
+
+    @property
+    def protocol(self) -> str:
+        return self._record.entrance.server.settings.protocol
+
+    @property
+    def server_name(self) -> bytes:
+        return self._record.entrance.server.settings.server_name
+
+    @property
+    def peer(self) -> Address:
+        return self._client.peer
+
+    @property
+    def address(self) -> Address:
+        return self._client.address
+
+    @property
+    def local(self) -> Address:
+        return local_address(self._client.stream.descriptor)
+
+    @property
+    def proxy_texts(self) -> tuple[bytes, bytes, bytes, bytes] | None:
+        header = self._client.proxy_header
+        return None if header is None else header.texts
+
+    @property
+    def host(self) -> bytes:
+        return self._client.host
+
+    @property
+    def tls(self) -> TlsConnection | None:
+        tls: TlsConnection | None = self._client.stream.tls
+        return tls
+
+    @property
+    def starttls(self) -> bool:
+        return self._record.starttls
+
+    @property
+    def method(self) -> AuthMethod:
+        return self._login.method
+
+    @property
+    def envelope(self) -> SmtpEnvelope | None:
+        return self._login.envelope
+
+    @property
+    def helo(self) -> bytes:
+        return self._login.helo
+
+    @property
+    def session_id(self) -> bytes:
+        return session_id(self._record.accepted, self._record.number)
+
+
+@lru_cache(maxsize=1)
+def _epoch() -> float:
+    """When the loop's clock began, in seconds of the time; looked up once, as a session's id must not change."""
+    return time.time() - time.monotonic()
+
+
+def session_id(accepted: float, number: int) -> bytes:
+    """16 letters, digits, "-" and "_": 6 bytes of the time in ms, 2 of the process, 4 of the connection's number.
+
+    `accepted` is a time of the loop's clock.
+    """
+    moment = int((_epoch() + accepted) * 1000) & 0xFFFFFFFFFFFF
+    packed = (moment << 48 | (os.getpid() & 0xFFFF) << 32 | number & 0xFFFFFFFF).to_bytes(12, "big")
+    return base64.urlsafe_b64encode(packed)

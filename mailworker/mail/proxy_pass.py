@@ -1,0 +1,45 @@
+"""The backend that `proxy_pass` names, for logins whose source names none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from secrets import choice
+
+from mailworker.config.addresses import BadAddress
+from mailworker.config.proxy_pass import ProxyPass, read_backend
+from mailworker.errors import Party, ProtocolError, escape
+from mailworker.model import Address, BackendName
+from mailworker.variables.facts import Facts
+from mailworker.variables.variables import Variables
+
+Choose = Callable[[Facts], Address | BackendName]
+"""The backend for a session. Raises ProtocolError where a variable came to none."""
+
+
+def configured_backend(proxy_pass: ProxyPass, variables: Variables, *, names: bool) -> Choose:
+    """Who is asked for it; `names` tells whether there is a resolver for backends that have names."""
+    addresses = proxy_pass.addresses
+    if addresses:
+        return lambda facts: choice(addresses)
+    render = variables.bind(proxy_pass.template)
+
+    def choose(facts: Facts) -> Address | BackendName:
+        text = render(facts)
+        backend = _read(text)
+        if isinstance(backend, str):
+            raise ProtocolError(Party.BACKEND, f'{backend} in upstream "{escape(text)}"')
+        if isinstance(backend, BackendName) and not names:
+            raise ProtocolError(Party.BACKEND, f"no resolver defined to resolve {backend.name}")
+        return backend
+
+    return choose
+
+
+@lru_cache(maxsize=4096)  # there are few backends and many logins
+def _read(text: bytes) -> Address | BackendName | str:
+    """The backend, or what is wrong with it."""
+    try:
+        return read_backend(text.decode(errors="surrogateescape"))
+    except BadAddress as reason:
+        return str(reason)

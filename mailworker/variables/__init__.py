@@ -1,0 +1,1 @@
+"""$names of a session: where their values come from, and texts that hold them."""

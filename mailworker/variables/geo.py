@@ -1,0 +1,103 @@
+"""`geo`: the network that an address lies in decides about the value of a variable (ngx_stream_geo_module)."""
+
+from __future__ import annotations
+
+import re
+import socket
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mailworker.variables.facts import Facts
+from mailworker.variables.template import Template
+from mailworker.variables.variables import Evaluate, Variables
+
+NOWHERE: Final = 0xFFFFFFFF
+"""What is no address is looked for as 255.255.255.255."""
+
+Networks = Mapping[int, Mapping[int, bytes]]
+"""Length of a prefix -> its bits -> value."""
+
+# nginx: four runs of digits, which may be empty
+_IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
+_MAPPED = bytes(10) + b"\xff\xff"
+
+
+@dataclass(frozen=True, slots=True)
+class Geo:
+    """A `geo` block with networks."""
+
+    source: Template
+    ipv4: Networks = field(default_factory=dict)
+    ipv6: Networks = field(default_factory=dict)
+
+    def outcomes(self) -> Iterable[bytes]:
+        """See `Definition.outcomes`."""
+        yield b""
+        for networks in (self.ipv4, self.ipv6):
+            for values in networks.values():
+                yield from values.values()
+
+    def bind(self, variables: Variables) -> Evaluate:
+        """See `Definition.bind`."""
+        source = variables.bind(self.source)
+        ipv4, ipv6 = _longest_first(self.ipv4, 32), _longest_first(self.ipv6, 128)
+
+        def evaluate(facts: Facts) -> bytes:
+            number, is_ipv6 = read_address(source(facts))
+            for shift, values in ipv6 if is_ipv6 else ipv4:
+                value = values.get(number >> shift)
+                if value is not None:
+                    return value
+            return b""
+
+        return evaluate
+
+
+@dataclass(frozen=True, slots=True)
+class GeoRanges:
+    """A `geo` block with `ranges`, of IPv4 alone: `starts` are in order, each range goes to its end in `ends`."""
+
+    source: Template
+    starts: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+    values: tuple[bytes, ...] = ()
+    default: bytes = b""
+
+    def outcomes(self) -> Iterable[bytes]:
+        """See `Definition.outcomes`."""
+        return (self.default, *self.values)
+
+    def bind(self, variables: Variables) -> Evaluate:
+        """See `Definition.bind`."""
+        source = variables.bind(self.source)
+
+        def evaluate(facts: Facts) -> bytes:
+            number, is_ipv6 = read_address(source(facts))
+            if is_ipv6:
+                number = NOWHERE
+            index = bisect_right(self.starts, number) - 1
+            within = index >= 0 and number <= self.ends[index]
+            return self.values[index] if within else self.default
+
+        return evaluate
+
+
+def read_address(text: bytes) -> tuple[int, bool]:
+    """An address as a number, and whether it is IPv6; one that is mapped from IPv4 counts as that."""
+    match = _IPV4.fullmatch(text)
+    if match is not None:
+        octets = [int(digits.lstrip(b"0")[:4] or b"0") for digits in match.groups()]
+        return (NOWHERE if max(octets) > 255 else int.from_bytes(bytes(octets), "big")), False
+    try:
+        packed = socket.inet_pton(socket.AF_INET6, text.decode("ascii"))
+    except (OSError, ValueError):
+        return NOWHERE, False
+    if packed.startswith(_MAPPED):
+        return int.from_bytes(packed[12:], "big"), False
+    return int.from_bytes(packed, "big"), True
+
+
+def _longest_first(networks: Networks, bits: int) -> list[tuple[int, Mapping[int, bytes]]]:
+    return [(bits - length, networks[length]) for length in sorted(networks, reverse=True)]

@@ -1,0 +1,144 @@
+"""`map`: a text decides about the value of a variable (ngx_stream_map_module, ngx_map_find)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TypeVar
+
+from mailworker.variables.facts import Facts
+from mailworker.variables.regex import Captures, Regex
+from mailworker.variables.render import Render, joined
+from mailworker.variables.template import Name, Template
+from mailworker.variables.variables import Evaluate, Variables
+
+Value = bytes | Template
+"""A text, a Template only where it holds variables."""
+
+Bound = bytes | Render
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A `map` block. Keys are in lower case, as texts are when they are looked for.
+
+    Those of `exact` are Latin-1 text: comparing such keys writes to none of them, not even a count of references, so
+    the memory of a long `map` stays that of all workers together.
+    `heads` are what follows "*." in a mask, `tails` what precedes ".*"; ".example.com" stands in `heads` and `exact`.
+    With `hostnames` a dot at the end of a text counts for nothing.
+    """
+
+    source: Template
+    default: Value = b""
+    hostnames: bool = False
+    exact: Mapping[str, Value] = field(default_factory=dict)
+    heads: Mapping[bytes, Value] = field(default_factory=dict)
+    tails: Mapping[bytes, Value] = field(default_factory=dict)
+    regexes: tuple[tuple[Regex, Value], ...] = ()
+
+    def outcomes(self) -> Iterable[Value]:
+        """See `Definition.outcomes`."""
+        values = chain(self.exact.values(), self.heads.values(), self.tails.values())
+        return chain((self.default,), values, (value for _, value in self.regexes))
+
+    def bind(self, variables: Variables) -> Evaluate:
+        """See `Definition.bind`."""
+        source, exact = variables.bind(self.source), _bound(self.exact, variables)
+        otherwise = self._otherwise(variables)
+        hostnames = self.hostnames
+
+        def evaluate(facts: Facts) -> bytes:
+            text = source(facts)
+            if hostnames and text.endswith(b"."):
+                text = text[:-1]
+            found = exact.get(text.lower().decode("latin-1"))
+            if found is None:
+                found = otherwise(text, facts)
+            return found if isinstance(found, bytes) else found(facts)
+
+        return evaluate
+
+    def _otherwise(self, variables: Variables) -> Callable[[bytes, Facts], Bound]:
+        """What decides about a text that is no key: masks, then regular expressions, then the default."""
+        heads, tails = _bound(self.heads, variables), _bound(self.tails, variables)
+        regexes = [(regex, _captured(value, regex, variables)) for regex, value in self.regexes]
+        default = _bind(self.default, variables)
+        if not (heads or tails or regexes):
+            return lambda text, facts: default
+        longest_head, longest_tail = max(map(len, heads), default=0), max(map(len, tails), default=0)
+
+        def decide(text: bytes, facts: Facts) -> Bound:
+            name = text.lower()
+            for part in chain(_suffixes(name, longest_head) if heads else ()):
+                if part in heads:
+                    return heads[part]
+            for part in chain(_prefixes(name, longest_tail) if tails else ()):
+                if part in tails:
+                    return tails[part]
+            if text:
+                for regex, render in regexes:
+                    captures = regex.search(text)
+                    if captures is not None:
+                        return render(facts, captures)
+            return default
+
+        return decide
+
+
+def _suffixes(name: bytes, longest: int) -> Iterator[bytes]:
+    """What follows each dot, the longest first, but nothing longer than `longest`."""
+    dot = name.find(b".", max(0, len(name) - longest - 1))
+    while dot >= 0:
+        yield name[dot + 1 :]
+        dot = name.find(b".", dot + 1)
+
+
+def _prefixes(name: bytes, longest: int) -> Iterator[bytes]:
+    """What precedes each dot, the longest first, but nothing longer than `longest`."""
+    dot = name.rfind(b".", 0, longest + 1)
+    while dot >= 0:
+        yield name[:dot]
+        dot = name.rfind(b".", 0, dot)
+
+
+def _bound(values: Mapping[K, Value], variables: Variables) -> Mapping[K, Bound]:
+    """The same, which is large at times and shared by all workers, where no value holds variables."""
+    if all(isinstance(value, bytes) for value in values.values()):
+        return values  # type: ignore[return-value]
+    return {key: _bind(value, variables) for key, value in values.items()}
+
+
+def _bind(value: Value, variables: Variables) -> Bound:
+    return value if isinstance(value, bytes) else variables.bind(value)
+
+
+def _captured(value: Value, regex: Regex, variables: Variables) -> Callable[[Facts, Captures], bytes]:
+    """The value of a regular expression, which may hold what its groups took: they live no longer than that."""
+    if isinstance(value, bytes):
+        return lambda facts, captures: value
+    names = {str(number): number for number in range(1, 10)} | regex.groups
+    pieces: list[bytes | int | Render] = [_piece(part, names, variables, value.where) for part in value.parts]
+
+    def render(facts: Facts, captures: Captures) -> bytes:
+        parts = (_taken(captures, piece) if isinstance(piece, int) else piece for piece in pieces)
+        return joined(list(parts))(facts)
+
+    return render
+
+
+def _piece(
+    part: bytes | Name, groups: Mapping[str, int], variables: Variables, where: str | None
+) -> bytes | int | Render:
+    if isinstance(part, bytes):
+        return part
+    if part.name in groups:
+        return groups[part.name]
+    return variables.bind(Template((part,), where))
+
+
+def _taken(captures: Captures, number: int) -> bytes:
+    """What a group took; nothing where there is no such group, as in nginx."""
+    return (captures[number] or b"") if number < len(captures) else b""

@@ -1,0 +1,61 @@
+"""`split_clients`: parts of a hundred, told apart by the hash of a text (ngx_stream_split_clients_module)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from mailworker.variables.facts import Facts
+from mailworker.variables.template import Template
+from mailworker.variables.variables import Evaluate, Variables
+
+WHOLE: Final = 10_000
+"""A hundred per cent: shares are counted in hundredths of one per cent."""
+
+_MULTIPLIER: Final = 0x5BD1E995
+_WORD: Final = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class SplitClients:
+    """A `split_clients` block: shares in hundredths of one per cent, None for "*", which takes the rest."""
+
+    source: Template
+    parts: tuple[tuple[int | None, bytes], ...]
+
+    def outcomes(self) -> Iterable[bytes]:
+        """See `Definition.outcomes`."""
+        return (b"", *(value for _, value in self.parts))
+
+    def bind(self, variables: Variables) -> Evaluate:
+        """See `Definition.bind`."""
+        source, bounds = variables.bind(self.source), tuple(self._bounds())
+
+        def evaluate(facts: Facts) -> bytes:
+            place = murmur_hash2(source(facts))
+            return next((value for bound, value in bounds if place < bound), b"")
+
+        return evaluate
+
+    def _bounds(self) -> Iterable[tuple[int, bytes]]:
+        """The first hash beyond each part. What completes the hundred takes the last hash too."""
+        bound = total = 0
+        for share, value in self.parts:
+            total = WHOLE if share is None else total + share
+            bound += 0 if share is None else share * _WORD // WHOLE
+            yield _WORD + 1 if total == WHOLE else bound, value
+
+
+def murmur_hash2(data: bytes) -> int:
+    """The 32 bit of MurmurHash2 with seed 0 (ngx_murmur_hash2)."""
+    value = len(data) & _WORD
+    whole = len(data) & ~3
+    for start in range(0, whole, 4):
+        word = int.from_bytes(data[start : start + 4], "little") * _MULTIPLIER & _WORD
+        word = (word ^ (word >> 24)) * _MULTIPLIER & _WORD
+        value = (value * _MULTIPLIER & _WORD) ^ word
+    if whole < len(data):
+        value = (value ^ int.from_bytes(data[whole:], "little")) * _MULTIPLIER & _WORD
+    value = (value ^ (value >> 13)) * _MULTIPLIER & _WORD
+    return value ^ (value >> 15)

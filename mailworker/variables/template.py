@@ -1,0 +1,100 @@
+"""Texts with $names in them, taken apart once, when the configuration is read (ngx_stream_compile_complex_value)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+_NAME = re.compile(rb"[A-Za-z0-9_]*")
+
+
+class BadTemplate(ValueError):
+    """The text is no template; the message is nginx's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A variable in a text: its name in lower case, as nginx compares names, and how it is written there."""
+
+    name: str
+    written: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What a text is made of. `where` is its position, None where it has none."""
+
+    parts: tuple[bytes | Name, ...]
+    where: str | None = None
+
+    @property
+    def names(self) -> Iterator[str]:
+        """The variables that it holds, as often as it holds them."""
+        return (part.name for part in self.parts if isinstance(part, Name))
+
+    @property
+    def constant(self) -> bytes | None:
+        """The text of a template without variables, None where there are some."""
+        return None if any(self.names) else b"".join(part for part in self.parts if isinstance(part, bytes))
+
+
+def parse(text: bytes, where: str | None = None) -> Template:
+    """Take a text apart; raises BadTemplate."""
+    return Template(tuple(_merged(_parts(text, _refuse))), where)
+
+
+def parse_leniently(text: bytes, known: Callable[[str], bool], where: str | None = None) -> Template:
+    """Take a text apart whose $ was never more than a byte: what names no variable is `known` stays as it is."""
+
+    def parts() -> Iterator[bytes | Name]:
+        for part in _parts(text, lambda message: None):
+            yield part.written if isinstance(part, Name) and not known(part.name) else part
+
+    return Template(tuple(_merged(parts())), where)
+
+
+def _refuse(message: str) -> None:
+    raise BadTemplate(message)
+
+
+def _parts(text: bytes, object_to: Callable[[str], None]) -> Iterator[bytes | Name]:
+    position = 0
+    while (dollar := text.find(b"$", position)) >= 0:
+        yield text[position:dollar]
+        start = dollar + 1
+        bracket = text[start : start + 1] == b"{"
+        if text[start : start + 1] in (b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"):
+            name, position = text[start : start + 1], start + 1  # a capture has one digit
+        else:
+            match = _NAME.match(text, start + bracket)
+            assert match is not None
+            name, position = match[0], match.end()
+        if bracket and text[position : position + 1] != b"}":
+            if position >= len(text) and not name:
+                object_to("invalid variable name")
+            object_to(f'the closing bracket in "{name.decode()}" variable is missing')
+            name, position = b"", start
+        elif bracket:
+            position += 1
+        if not name:
+            object_to("invalid variable name")
+            yield text[dollar:position]
+        else:
+            yield Name(name.decode().lower(), text[dollar:position])
+    yield text[position:]
+
+
+def _merged(parts: Iterator[bytes | Name]) -> Iterator[bytes | Name]:
+    """Literals that follow each other as one, and no empty ones."""
+    literal = b""
+    for part in parts:
+        if isinstance(part, bytes):
+            literal += part
+            continue
+        if literal:
+            yield literal
+            literal = b""
+        yield part
+    if literal:
+        yield literal

@@ -1,0 +1,48 @@
+"""The variables of nginx's ssl modules: how a client's connection is encrypted, and who its certificate says it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+from urllib.parse import quote_from_bytes
+
+from mailworker.variables.facts import Certificate, Facts, Tls
+
+Function = Callable[[Facts], bytes | None]
+
+
+def _of_tls(read: Callable[[Tls], bytes | None]) -> Function:
+    return lambda facts: None if facts.tls is None else read(facts.tls)
+
+
+def _of_certificate(read: Callable[[Certificate], bytes]) -> Function:
+    def read_certificate(tls: Tls) -> bytes | None:
+        certificate = tls.peer_certificate
+        return None if certificate is None else read(certificate)
+
+    return _of_tls(read_certificate)
+
+
+def _verify(tls: Tls) -> bytes:
+    if tls.peer_certificate is None:
+        return b"NONE"
+    code, text = tls.verify_result
+    return b"FAILED:" + text.encode() if code else b"SUCCESS"
+
+
+TLS: Final[Mapping[str, Function]] = {
+    "ssl_protocol": _of_tls(lambda tls: tls.protocol.encode()),
+    "ssl_cipher": _of_tls(lambda tls: tls.cipher.encode()),
+    "ssl_session_reused": _of_tls(lambda tls: b"r" if tls.reused else b"."),
+    "ssl_server_name": _of_tls(lambda tls: tls.server_name),
+    "ssl_alpn_protocol": _of_tls(lambda tls: tls.alpn),
+    "ssl_client_verify": _of_tls(_verify),
+    "ssl_client_s_dn": _of_certificate(lambda certificate: certificate.subject),
+    "ssl_client_i_dn": _of_certificate(lambda certificate: certificate.issuer),
+    "ssl_client_serial": _of_certificate(lambda certificate: certificate.serial),
+    "ssl_client_fingerprint": _of_certificate(lambda certificate: certificate.fingerprint),
+    # each line but the first begins with a tab, so that it may stand in a header of HTTP
+    "ssl_client_cert": _of_certificate(lambda certificate: certificate.pem[:-1].replace(b"\n", b"\n\t")),
+    "ssl_client_raw_cert": _of_certificate(lambda certificate: certificate.pem),
+    "ssl_client_escaped_cert": _of_certificate(lambda certificate: quote_from_bytes(certificate.pem, safe="").encode()),
+}

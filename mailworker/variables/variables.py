@@ -1,0 +1,128 @@
+"""Names -> functions of a session: a template becomes one function, which does nothing but what the text needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+from mailworker.errors import ConfigError
+from mailworker.variables.escapes import NONE, Escape
+from mailworker.variables.facts import Facts
+from mailworker.variables.render import Render, joined
+from mailworker.variables.table import builtin
+from mailworker.variables.template import Name, Template
+
+Evaluate = Callable[[Facts], bytes | None]
+"""The value of a variable, None where the session has none."""
+
+
+class Definition(Protocol):
+    """A variable that the configuration makes: by `map`, `geo` or `split_clients`."""
+
+    def bind(self, variables: Variables) -> Evaluate:
+        """The function that gives its value. Raises ConfigError."""
+
+    def outcomes(self) -> Iterable[bytes | Template]:
+        """All that it may come to."""
+
+
+class Variables:
+    """What the names of one `server` stand for: its `set`s, the definitions of `mail`, and what every session has.
+
+    A `set` sees those before it, so a variable may be set anew from what it was. Values are not kept: a session may
+    try to log in as one user and then as another, and `map` must not answer for the first again.
+    """
+
+    def __init__(self, definitions: Mapping[str, Definition], sets: tuple[tuple[str, Template], ...] = ()) -> None:
+        self._definitions = definitions
+        self._sets = sets
+        self._found: dict[str, Evaluate | None] = {}  # None while one is being made
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a variable."""
+        return name in self._definitions or builtin(name) is not None or any(name == set_ for set_, _ in self._sets)
+
+    def find(self, name: str, where: str | None = None) -> Evaluate:
+        """The function of a variable. Raises ConfigError for an unknown one, and where it is made of itself."""
+        if name not in self._found:
+            self._found[name] = None
+            self._found[name] = self._make(name, where)
+        found = self._found[name]
+        if found is None:
+            raise ConfigError(f'cycle while evaluating variable "{name}"', where)
+        return found
+
+    def bind(self, template: Template, escape: Escape = NONE) -> Render:
+        """The function that gives the text. Raises ConfigError as `find` does."""
+        constant = template.constant
+        if constant is not None:
+            return lambda facts: constant
+        parts = [
+            part if isinstance(part, bytes) else _escaped(self.find(part.name, template.where), escape)
+            for part in template.parts
+        ]
+        return joined(parts)
+
+    def client_says(self, template: Template) -> str | None:
+        """The first variable in it that holds more than what the configuration itself says, None without one.
+
+        Such a one is all that sessions bring with them, and what a regular expression took out of it.
+        """
+        for name in template.names:
+            view, outcomes = self._outcomes(name)
+            if outcomes is None or any(view.client_says(each) for each in outcomes if isinstance(each, Template)):
+                return name
+        return None
+
+    def possible(self, name: str) -> set[bytes]:
+        """The texts without variables that a variable of the configuration may come to."""
+        view, outcomes = self._outcomes(name)
+        texts: set[bytes] = set()
+        for each in outcomes or ():
+            if isinstance(each, bytes):
+                texts.add(each)
+            elif len(each.parts) == 1 and isinstance(each.parts[0], Name):
+                texts |= view.possible(each.parts[0].name)
+        return texts
+
+    def _outcomes(self, name: str) -> tuple[Variables, Iterable[bytes | Template] | None]:
+        """What a variable may come to, and what the names in that stand for; None where sessions say it."""
+        earlier = self._setting(name)
+        if earlier is not None:
+            view, template = earlier
+            constant = template.constant
+            return view, [template if constant is None else constant]
+        definition = self._definitions.get(name)
+        return self, None if definition is None else definition.outcomes()
+
+    def _setting(self, name: str) -> tuple[Variables, Template] | None:
+        """The last `set` of a variable, and what names stand for before it."""
+        for index in reversed(range(len(self._sets))):
+            if self._sets[index][0] == name:
+                return Variables(self._definitions, self._sets[:index]), self._sets[index][1]
+        return None
+
+    def _make(self, name: str, where: str | None) -> Evaluate:
+        setting = self._setting(name)
+        if setting is not None:
+            view, template = setting
+            return view.bind(template)
+        definition = self._definitions.get(name)
+        if definition is not None:
+            return definition.bind(self)
+        function = builtin(name)
+        if function is None:
+            raise ConfigError(f'unknown "{name}" variable', where)
+        return function
+
+
+def _escaped(evaluate: Evaluate, escape: Escape) -> Render:
+    written, absent = escape
+    if escape is NONE:
+        return lambda facts: evaluate(facts) or b""
+
+    def render(facts: Facts) -> bytes:
+        value = evaluate(facts)
+        return absent if value is None else written(value)
+
+    return render

@@ -1,0 +1,62 @@
+"""`map`: what nginx does as well is held against it in tests/oracle."""
+
+from __future__ import annotations
+
+import pickle
+import timeit
+
+import pytest
+
+from mailworker.errors import ProtocolError
+from mailworker.native.regex import Regex
+from mailworker.variables.map import Map
+from mailworker.variables.template import parse
+from mailworker.variables.variables import Variables
+from tests.variables.facts import Session
+
+
+def value(map_: Map, user: bytes) -> bytes | None:
+    return Variables({"m": map_}).find("m")(Session(remote_user=user))
+
+
+USER = parse(b"$remote_user")
+
+
+def test_captures_of_a_regex_live_no_longer_than_its_value() -> None:
+    """Two names of one number: CVE-2026-42533 and CVE-2026-60005 were captures of one map used in another."""
+    inner = Map(USER, regexes=((Regex(b"^(?<part>.)"), parse(b"<$part$1>")),))
+    outer = Map(USER, regexes=((Regex(b"(.)$"), parse(b"$1$inner$1")),))
+    assert Variables({"inner": inner, "outer": outer}).find("outer")(Session(remote_user=b"abc")) == b"c<aa>c"
+
+
+def test_a_group_that_took_no_part_is_empty() -> None:
+    map_ = Map(USER, regexes=((Regex(b"(a)|(b)"), parse(b"[$1|$2|$3]")),))
+    assert value(map_, b"b") == b"[|b|]"
+
+
+def test_a_value_of_percent_signs_stays_as_it_is() -> None:
+    map_ = Map(USER, regexes=((Regex(b"(.*)"), parse(b"%s $1 %%")),))
+    assert value(map_, b"%d") == b"%s %d %%"
+
+
+def test_a_text_that_no_regex_may_see_ends_the_session_rather_than_go_to_the_default() -> None:
+    map_ = Map(USER, b"default", regexes=((Regex(b"x"), b"y"),))
+    with pytest.raises(ProtocolError):
+        value(map_, b"a" * 10_000)
+
+
+def test_masks_take_no_longer_for_a_login_of_many_dots() -> None:
+    map_ = Map(USER, b"none", heads={b"example.com": b"head"}, tails={b"www.example": b"tail"})
+    assert timeit.timeit(lambda: value(map_, b"." * 100_000), number=1) < 0.1
+
+
+def test_a_map_goes_from_the_process_that_reads_it_to_the_master() -> None:
+    map_ = Map(USER, b"d", exact={"a": parse(b"$protocol")}, regexes=((Regex(b"(?<n>B)", True), parse(b"$n")),))
+    sent: Map = pickle.loads(pickle.dumps(map_))
+    assert [value(sent, user) for user in (b"A", b"b", b"c")] == [b"imap", b"b", b"d"]
+
+
+def test_plain_values_are_kept_as_they_are_for_all_workers_to_share() -> None:
+    exact = {f"user{number}": b"10.0.0.1:143" for number in range(100)}
+    bound = Variables({"m": Map(USER, exact=exact)}).find("m")
+    assert exact in [cell.cell_contents for cell in bound.__closure__ or () if isinstance(cell.cell_contents, dict)]

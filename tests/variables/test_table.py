@@ -1,0 +1,146 @@
+"""What each session knows, by nginx's names."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mailworker import __version__
+from mailworker.model import AuthMethod, InetAddress, UnixAddress
+from mailworker.variables.table import TABLE, builtin
+from tests.variables.facts import Session
+
+CERTIFICATE = SimpleNamespace(
+    subject=b"CN=a", issuer=b"CN=ca", serial=b"0A", fingerprint=b"ab", pem=b"-BEGIN-\nx+\n-END-\n"
+)
+TLS: Any = SimpleNamespace(
+    protocol="TLSv1.3",
+    cipher="TLS_AES_256_GCM_SHA384",
+    reused=True,
+    server_name=b"mail.example.com",
+    alpn=b"imap",
+    verify_result=(0, "ok"),
+    peer_certificate=CERTIFICATE,
+)
+ENVELOPE: Any = SimpleNamespace(mail=b"MAIL FROM:<a>", rcpt=b"RCPT TO:<b>")
+FULL = Session(
+    proxy_texts=(b"192.0.2.1", b"4711", b"192.0.2.2", b"993"),
+    host=b"client.example.org",
+    tls=TLS,
+    starttls=True,
+    auth_user=b"A@b@EXAMPLE.org",
+    remote_user=b"a@b@example.org",
+    method=AuthMethod.CRAM_MD5,
+    attempts=2,
+    helo=b"here",
+    envelope=ENVELOPE,
+)
+UNIX = Session(peer=UnixAddress(""), address=UnixAddress(""), local=UnixAddress("/run/s"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("remote_addr", b"198.51.100.7"),
+        ("remote_port", b"50123"),
+        ("binary_remote_addr", b"\xc63d\x07"),
+        ("realip_remote_addr", b"192.0.2.9"),
+        ("realip_remote_port", b"4242"),
+        ("proxy_protocol_addr", b"192.0.2.1"),
+        ("proxy_protocol_port", b"4711"),
+        ("proxy_protocol_server_addr", b"192.0.2.2"),
+        ("proxy_protocol_server_port", b"993"),
+        ("server_addr", b"203.0.113.1"),
+        ("server_port", b"993"),
+        ("server_name", b"mail.example.com"),
+        ("protocol", b"imap"),
+        ("connection", b"7"),
+        ("hostname", socket.gethostname().lower().encode()),
+        ("mailworker_version", __version__.encode()),
+        ("nginx_version", __version__.encode()),
+        ("remote_host", b"client.example.org"),
+        ("remote_user", b"a@b@example.org"),
+        ("remote_user_local", b"a@b"),
+        ("remote_user_domain", b"example.org"),
+        ("auth_user", b"A@b@EXAMPLE.org"),
+        ("auth_method", b"cram-md5"),
+        ("auth_attempts", b"2"),
+        ("starttls", b"on"),
+        ("smtp_helo", b"here"),
+        ("smtp_mail_from", b"MAIL FROM:<a>"),
+        ("smtp_rcpt_to", b"RCPT TO:<b>"),
+        ("session_id", FULL.session_id),
+        ("ssl_protocol", b"TLSv1.3"),
+        ("ssl_cipher", b"TLS_AES_256_GCM_SHA384"),
+        ("ssl_session_reused", b"r"),
+        ("ssl_server_name", b"mail.example.com"),
+        ("ssl_alpn_protocol", b"imap"),
+        ("ssl_client_verify", b"SUCCESS"),
+        ("ssl_client_s_dn", b"CN=a"),
+        ("ssl_client_i_dn", b"CN=ca"),
+        ("ssl_client_serial", b"0A"),
+        ("ssl_client_fingerprint", b"ab"),
+        ("ssl_client_cert", b"-BEGIN-\n\tx+\n\t-END-"),
+        ("ssl_client_raw_cert", b"-BEGIN-\nx+\n-END-\n"),
+        ("ssl_client_escaped_cert", b"-BEGIN-%0Ax%2B%0A-END-%0A"),
+    ],
+)
+def test_a_variable_has_the_sessions_value(name: str, value: bytes) -> None:
+    function = builtin(name)
+    assert function is not None
+    assert function(FULL) == value
+
+
+def test_nothing_is_known_before_the_login() -> None:
+    absent = {name for name, function in TABLE.items() if function(Session()) is None}
+    tls = {name for name in TABLE if name.startswith("ssl_")}
+    proxy = {name for name in TABLE if name.startswith("proxy_protocol_")}
+    login = {"remote_user", "remote_user_local", "remote_user_domain", "auth_user", "auth_method"}
+    assert absent == tls | proxy | login | {"smtp_helo", "smtp_mail_from", "smtp_rcpt_to"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("remote_addr", b"unix:"),
+        ("remote_port", b""),
+        ("binary_remote_addr", b"unix:"),
+        ("realip_remote_addr", b"unix:"),
+        ("server_addr", b"unix:"),
+        ("server_port", b""),
+    ],
+)
+def test_a_unix_socket_has_no_port(name: str, value: bytes) -> None:
+    assert TABLE[name](UNIX) == value
+
+
+def test_an_address_of_ipv6_has_16_bytes() -> None:
+    assert TABLE["binary_remote_addr"](Session(address=InetAddress("::1", 1))) == bytes(15) + b"\x01"
+
+
+@pytest.mark.parametrize(("user", "local", "domain"), [(b"a", b"a", b""), (b"@x", b"", b"x"), (b"a@", b"a", b"")])
+def test_a_login_is_cut_at_its_last_at_sign(user: bytes, local: bytes, domain: bytes) -> None:
+    session = Session(remote_user=user)
+    assert (TABLE["remote_user_local"](session), TABLE["remote_user_domain"](session)) == (local, domain)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("msec", rb"\d{10}\.\d{3}"),
+        ("time_local", rb"\d\d/(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}"),
+        ("time_iso8601", rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d"),
+        ("time_iso8601_ms", rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d"),
+    ],
+)
+def test_the_time_is_told_in_each_form(name: str, form: bytes) -> None:
+    assert re.fullmatch(form, TABLE[name](Session()) or b"")
+
+
+def test_the_process_is_the_worker_that_is_asked() -> None:
+    assert TABLE["pid"](Session()) == b"%d" % os.getpid()
