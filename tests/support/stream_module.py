@@ -1,0 +1,101 @@
+"""A real nginx with its stream module: the oracle of variables, which nginx's mail module does not have."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.support.daemon import Daemon, ServerUnavailable, find_program
+from tests.support.patience import PATIENCE
+
+STREAM_MODULES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/lib64/nginx/modules/ngx_stream_module.so")
+
+_END = b"\x1e"  # RS, which no text of a test holds
+_TIME_AND_PROCESS = re.compile(r"^(?:nginx: |[0-9/]+ [0-9:]+ )(\[\w+\]) (?:\d+#\d+: )?(.*)$")
+
+
+def answers(folder: Path, block: str, texts: Sequence[str], escape: str = "none") -> list[bytes]:
+    """What nginx writes for each of `texts`, which hold variables of the stream `block`, into one line of its log."""
+    lines = "\n".join(f'"{text}\x1e"' for text in texts)
+    log = folder / "answers"
+    serving = f'access_log {log} answers; return "";'
+    with _serving(folder, f"{block} log_format answers escape={escape} {lines};", serving):
+        pass
+    *found, rest = log.read_bytes().split(_END)
+    assert rest == b"\n"
+    return found
+
+
+def answers_to(folder: Path, block: str, text: str, clients: Sequence[bytes]) -> list[bytes]:
+    """What nginx says for `text` to each of the clients, whose addresses a PROXY header gives.
+
+    It takes for an address whatever is made of dots, colons and hexadecimal digits.
+    """
+    with _serving(folder, block, f'return "{text}";', "proxy_protocol") as gate:
+        return [_ask(gate, b"PROXY TCP4 %b 192.0.2.1 1 2\r\n" % client) for client in clients]
+
+
+@contextmanager
+def _serving(folder: Path, block: str, serving: str, *parameters: str) -> Iterator[Path]:
+    """An nginx whose only server does what `serving` says, at the unix socket that this gives."""
+    gate = folder / "gate"
+    configuration = f"""
+        events {{ worker_connections 64; }}
+        stream {{
+            variables_hash_max_size 65536;
+            map_hash_bucket_size 256;
+            {block}
+            server {{ listen unix:{gate} {" ".join(parameters)}; {serving} }}
+        }}
+    """
+    command = _command(folder, configuration, "-g", "daemon off; master_process off;")
+    daemon = Daemon(command, folder / "output")
+    try:
+        daemon.await_ready(lambda: _served(gate))
+        yield gate
+    finally:
+        daemon.stop()
+
+
+def _served(gate: Path) -> bool:
+    """Whether somebody listens there, who then has served us."""
+    try:
+        _ask(gate, b"PROXY UNKNOWN\r\n")
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    return True
+
+
+def _ask(gate: Path, sent: bytes) -> bytes:
+    """All that is said at a socket to who says `sent`."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(str(gate))
+        with suppress(BrokenPipeError):
+            client.sendall(sent)
+        with suppress(ConnectionResetError), client.makefile("rb") as stream:
+            return stream.read()
+    return b""
+
+
+def verdict(folder: Path, configuration: str) -> list[str]:
+    """What `nginx -t` says of a configuration, but for times and processes: "[level] message in nginx.conf:LINE"."""
+    command = _command(folder, configuration, "-t")
+    said = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
+    found = [_TIME_AND_PROCESS.match(line) for line in said.stderr.decode(errors="surrogateescape").splitlines()]
+    texts = [f"{match[1]} {match[2]}".replace(f"{folder}/", "") for match in found if match]
+    return list(dict.fromkeys(texts))
+
+
+def _command(folder: Path, configuration: str, *switches: str) -> list[str]:
+    module = next((path for path in STREAM_MODULES if Path(path).exists()), None)
+    if module is None:
+        raise ServerUnavailable("nginx's stream module is not installed")
+    path = folder / "nginx.conf"
+    text = f"load_module {module}; {configuration}"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    return [find_program("nginx"), "-p", str(folder), "-c", str(path), "-e", str(folder / "error.log"), *switches]
