@@ -103,13 +103,13 @@ UNSEEN: Mapping[str, Unseen] = {
         "serves `http` and `stream` beside `mail`",
         "says that it serves `mail` alone, and how to split the file",
         "a mail proxy; whoever moves to it should not lose web sites in silence",
-        "tests/config/test_mail.py::test_http_and_stream_are_left_to_nginx",
+        "tests/config/test_blocks.py::test_http_and_stream_are_left_to_nginx",
     ),
     "endless-include": Unseen(
         "crashes on a file that includes itself",
         "says `Too many open files` where 64 are nested",
         "`-t` is there to tell",
-        "tests/config/test_command.py::test_a_file_that_includes_itself_runs_out_of_files",
+        "tests/config/test_tree.py::test_a_file_that_includes_itself_runs_out_of_files",
     ),
 }
 """What parties cannot show each other, or not twice."""
