@@ -38,6 +38,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "shm": "shared memory",
     "wire": "bytes and their meaning",
     "config": "text to settings",
+    "variables": "templates, map, geo",
     "native": "the only C",
     "model": "the common words",
     "errors": "who is at fault",
@@ -49,7 +50,7 @@ GROUND: Final[Mapping[str, str]] = {
         ("process.bug", "process.doubts", "process.invocation", "process.link", "process.listeners"), "process.cycle"
     ),
     **dict.fromkeys(("process.notices", "process.tls_contexts"), "process.cycle"),
-    **dict.fromkeys(("mail.capabilities", "mail.once", "mail.targets"), "mail.server"),
+    **dict.fromkeys(("mail.capabilities", "mail.once", "mail.proxy_pass", "mail.targets"), "mail.server"),
     **dict.fromkeys(("mail.end", "mail.session_log"), "mail.client"),
 }
 
