@@ -1,0 +1,52 @@
+"""crypt(3) of the system, which knows the hashes of passwords; Python has none since 3.13."""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import suppress
+from typing import Final
+
+# glibc's struct crypt_data is the largest; others take the beginning of it.
+_DATA_SIZE: Final = 1 << 18
+
+# libxcrypt's and glibc's, libxcrypt's without what glibc had once, and a C library that has it all in one (musl).
+_LIBRARIES: Final = ("libcrypt.so.1", "libcrypt.so.2", None)
+
+
+class Crypt:
+    """The function, with memory of its own: one call at a time.
+
+    `available` tells whether the system has it.
+    """
+
+    __slots__ = ("_crypt_r", "_data")
+
+    def __init__(self) -> None:
+        self._crypt_r = _find()
+        self._data = ctypes.create_string_buffer(0)
+
+    @property
+    def available(self) -> bool:
+        return self._crypt_r is not None
+
+    def hash(self, password: bytes, setting: bytes) -> bytes | None:
+        """The hash of a password, neither with a NUL, by a hash or its beginning; None for a `setting` of no method."""
+        if self._crypt_r is None:
+            return None
+        if not len(self._data):
+            self._data = ctypes.create_string_buffer(_DATA_SIZE)
+        found: bytes | None = self._crypt_r(password, setting, self._data)
+        return None if found is None or found.startswith(b"*") else found
+
+
+def _find() -> ctypes._NamedFuncPointer | None:
+    for name in _LIBRARIES:
+        with suppress(OSError, AttributeError):
+            function = ctypes.CDLL(name).crypt_r
+            function.restype = ctypes.c_char_p
+            function.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p]
+            return function
+    return None
+
+
+CRYPT: Final = Crypt()
