@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from mailworker.config import auth_http, proxy, proxy_pass, realip, ssl, variables
+from mailworker.config import proxy, proxy_pass, realip, source, ssl, variables
 from mailworker.config.command import NONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.listen import ListenDraft
@@ -112,9 +112,9 @@ class _Server:
         names = variables.freeze(*scopes)
         if self._proxy.backend is not None:
             proxy_pass.check(self._proxy.backend, names.bind(), resolves=bool(core.resolver.servers))
-        authentication = auth_http.freeze(parser, *scopes, names.bind())
-        if authentication is None:
-            raise ConfigError('no "auth_http" is defined for server', self._scope.opened_at)
+        login_source = source.freeze(parser, *scopes, names.bind(), self._proxy.backend)
+        dialogue = parser.main.draft(ProtocolsDraft).known[self._protocol].freeze(parser, *scopes)
+        source.check_methods(login_source, self._protocol, dialogue.auth, self._scope.opened_at)
         return frozen(
             MailServer,
             core,
@@ -125,8 +125,8 @@ class _Server:
             resolver=replace(core.resolver, timeout=core.resolver_timeout),
             starttls=tls.starttls,
             ssl=self._tls_settings,
-            dialogue=parser.main.draft(ProtocolsDraft).known[self._protocol].freeze(parser, *scopes),
-            auth_http=authentication,
+            dialogue=dialogue,
+            source=login_source,
             proxy=self._proxy,
             real_ip_from=realip.freeze(*scopes),
             where=self._scope.opened_at,

@@ -17,6 +17,7 @@ from mailworker.config import (
     proxy,
     proxy_ssl,
     realip,
+    source,
     ssl,
     variables,
 )
@@ -32,7 +33,7 @@ from mailworker.config.tree import Parser, Warn
 from mailworker.config.zones import ZonesDraft
 from mailworker.variables.regex import CompileRegex, no_engine
 
-MODULES: Final = (core, events, mail, listen, ssl, auth_http, proxy, proxy_ssl, realip, variables)
+MODULES: Final = (core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables)
 """Whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
-from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.core import CoreSettings
 from mailworker.config.dialogue import DialogueSettings
 from mailworker.config.events import EventsSettings
@@ -18,6 +17,7 @@ from mailworker.config.listen import Listen
 from mailworker.config.logs import LogTarget, StderrLog
 from mailworker.config.proxy import ProxySettings
 from mailworker.config.resolver import ResolverSettings
+from mailworker.config.source import LoginSource
 from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import SecretFile
 from mailworker.config.variables import VariablesSettings
@@ -44,7 +44,7 @@ class MailServer:
     starttls: Starttls
     ssl: SslSettings | None
     dialogue: DialogueSettings
-    auth_http: AuthHttpSettings
+    source: LoginSource
     proxy: ProxySettings
     real_ip_from: tuple[IPv4Network | IPv6Network | str, ...]
     where: str

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.settings import MailServer
 from mailworker.errors import StartError
 from mailworker.model import InetAddress
@@ -24,7 +25,8 @@ def demand_free_ports(servers: Iterable[MailServer], configuration: Path) -> Non
 
 def _addresses(servers: Iterable[MailServer]) -> Iterator[InetAddress]:
     for server in servers:
-        for address in (server.auth_http.address, *(listen.address for listen in server.listens)):
+        services = (server.source.address,) if isinstance(server.source, AuthHttpSettings) else ()
+        for address in (*services, *(listen.address for listen in server.listens)):
             if isinstance(address, InetAddress):
                 yield address
 

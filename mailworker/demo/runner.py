@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.web.server import Site
 
+from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.load import load
 from mailworker.config.settings import Settings
 from mailworker.demo.account import PASSWORD, USER
@@ -69,7 +70,8 @@ class Demo:
         for protocol, factory in factories.items():
             port = self._reactor.listenTCP(0, factory, interface=_LOOPBACK)
             backends[protocol] = (_LOOPBACK, port.getHost().port)
-        for address in {server.auth_http.address for server in self._settings.servers}:
+        sources = {server.source for server in self._settings.servers}
+        for address in {source.address for source in sources if isinstance(source, AuthHttpSettings)}:
             if not isinstance(address, InetAddress):
                 raise StartError(f"the demo's auth service cannot listen on {address}")
             self._serve_auth(address, backends)

@@ -67,7 +67,7 @@ class End(Enum):
     """The client spoke before its greeting, which smtp_greeting_delay holds back."""
 
     AUTH_FAILED = ("auth_failed", 403, "PR")
-    """The login was refused, and the client was not allowed to try again."""
+    """The login was refused, and the client was not allowed to try again, or not once more."""
 
     AUTH_TIMEOUT = ("auth_timeout", 500, "sR")
     """Who decides about the login let auth_http_timeout pass."""

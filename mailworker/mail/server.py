@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.settings import MailServer
 from mailworker.log.log import Log
 from mailworker.mail.authentication.source import LoginSource
-from mailworker.mail.authentication.sources import login_source
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.once import Once
@@ -50,17 +50,20 @@ class Server:
         "told",
     )
 
-    def __init__(self, settings: MailServer, log: Log, tls: ServerTls, capabilities: Capabilities) -> None:
+    def __init__(
+        self, settings: MailServer, log: Log, tls: ServerTls, capabilities: Capabilities, login_source: LoginSource
+    ) -> None:
         self.settings = settings
         self.log = log
         self.tls, self.backend_tls = tls
         self.starttls_only = settings.starttls is Starttls.ONLY
         self.client_resolver: Resolver | None = None
-        self.login_source: LoginSource = login_source(settings)
+        self.login_source = login_source
         self.targets: Targets = choose_targets(settings, None)
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)
         self.backend = None if backend is None else configured_backend(backend, variables, names=names)
-        self.has_variables = settings.auth_http.has_variables or backend is not None
+        source = settings.source
+        self.has_variables = (isinstance(source, AuthHttpSettings) and source.has_variables) or backend is not None
         self.capabilities = capabilities
         self.told = Once()
 

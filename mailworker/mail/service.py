@@ -9,7 +9,7 @@ from functools import partial
 
 from mailworker.config.listen import Endpoint
 from mailworker.config.resolver import ResolverSettings
-from mailworker.config.settings import Settings
+from mailworker.config.settings import MailServer, Settings
 from mailworker.errors import OutOfConnections, Party
 from mailworker.event.connections import Connections
 from mailworker.event.listener import BoundListener, Listener, check_accepting
@@ -18,6 +18,8 @@ from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.log.line import describe
 from mailworker.log.log import Log
+from mailworker.mail.authentication.sources import Means, login_source
+from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import Resolver, new_resolver
@@ -35,7 +37,7 @@ from mailworker.native.core.sockets import local_address
 class MailService:
     """Made by the master, run by each worker.
 
-    `contexts` and `server_logs` go with `settings.servers`; `log` is the main one.
+    `contexts`, `server_logs` and `users` go with `settings.servers`; `log` is the main one.
     """
 
     __slots__ = (
@@ -55,20 +57,21 @@ class MailService:
     _relays: Relays
     _sessions: Sessions
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what the master has read and opened
         self,
         settings: Settings,
         listeners: Sequence[BoundListener],
         contexts: Sequence[ServerTls],
         log: Log,
         server_logs: Sequence[Log],
+        users: Sequence[Users | None] | None = None,
     ) -> None:
         self._settings = settings
         self._bound = listeners
         self._log = log
         self._servers = [
-            Server(server, server_log, context, PROTOCOLS[server.protocol].capabilities(server))
-            for server, server_log, context in zip(settings.servers, server_logs, contexts, strict=True)
+            _new_server(*parts)
+            for parts in zip(settings.servers, server_logs, contexts, users or [None] * len(contexts), strict=True)
         ]
         self._listeners: list[Listener] = []
         self._drained: Callable[[], None] | None = None
@@ -183,6 +186,12 @@ class MailService:
             for server in self._servers:
                 server.login_source.close()
             drained()
+
+
+def _new_server(settings: MailServer, log: Log, tls: ServerTls, users: Users | None) -> Server:
+    protocol = PROTOCOLS[settings.protocol]
+    source = login_source(settings, Means(protocol.refusals, protocol.ports, users))
+    return Server(settings, log, tls, protocol.capabilities(settings), source)
 
 
 class _Door:

@@ -8,6 +8,7 @@ from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
 from mailworker.mail.backend.backend import Backend, Unsafe
+from mailworker.mail.backend.judgement import judgement
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import find_host
 from mailworker.mail.client.tls import certificate_refusal
@@ -102,7 +103,8 @@ class Session:
         """Serve until the session ends, or, None, goes on in a relay."""
         self._log.connected(self._client.peer)
         self._renew_deadline()
-        if self._client.listen.proxy_protocol and not await self._read_proxy_header():
+        trusted = self._server.settings.real_ip_from
+        if self._client.listen.proxy_protocol and not await self._client.read_proxy_header(trusted, self._log):
             return Farewell(End.PROXY_PROTOCOL)
         if self._client.listen.ssl:
             self._log.action = "SSL handshaking"
@@ -124,11 +126,10 @@ class Session:
             if isinstance(request, StartTls):
                 farewell = await self._start_tls()
             else:
-                verdict = await self._authenticate(request)
-                if verdict.accepted:
-                    await self._log_in(request, verdict)
+                rejected = await self._log_in(request)
+                if rejected is None:
                     return None
-                farewell = await self._reject(request, verdict)
+                farewell = await self._reject(request, rejected)
             if farewell is not None:
                 return farewell
 
@@ -139,20 +140,10 @@ class Session:
         self._renew_deadline()
         self._log.action = "in auth state"
         answer = await failure(self._dialogue, login, verdict)
-        if not verdict.wait:
+        if verdict.final and not verdict.wait:
             return Farewell(End.AUTH_FAILED, answer)
-        await self._dialogue.reject(answer)
+        await self._dialogue.reject(answer, counted=not verdict.final)
         return None
-
-    async def _read_proxy_header(self) -> bool:
-        self._log.action = "reading PROXY protocol"
-        try:
-            await self._client.read_proxy_header(self._server.settings.real_ip_from)
-        except ProtocolError as error:
-            self._log.error(str(error))
-            return False
-        self._log.client = self._client.ip
-        return True
 
     async def _start_tls(self) -> Farewell | None:
         self._dialogue.begin_tls()
@@ -178,7 +169,8 @@ class Session:
             self._log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
         return certificate_refusal(tls, context.settings, self._dialogue, self._log)
 
-    async def _authenticate(self, login: Login) -> Accepted | Rejected:
+    async def _log_in(self, login: Login) -> Rejected | None:
+        """Let a client in, if whoever decides says so: our source, or the backend; None where the relay has begun."""
         source = self._server.login_source
         self._log.action = source.action
         self._log.login = login.name
@@ -195,14 +187,21 @@ class Session:
             facts.settle(verdict)
         if not verdict.accepted:
             self._log.info(f'client login failed: "{escape(verdict.text)}"')
-        elif verbose:
+            return verdict
+        if verbose:
             self._log.debug(f"sent to {verdict.address}")
-        return verdict
+        login.adopt(verdict)
+        try:
+            await self._enter(login, verdict)
+        except PeerError as error:
+            rejected = judgement(error, login, self._protocol, self._log)
+            self._close_backend()
+            return rejected
+        return None
 
-    async def _log_in(self, login: Login, accepted: Accepted) -> None:
+    async def _enter(self, login: Login, accepted: Accepted) -> None:
         """Log in at the backend and leave the rest to a relay."""
         settings, tls = self._server.settings, self._server.backend_tls
-        login.adopt(accepted)
         if login.password is None and self._protocol.needs_password:
             raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
         candidates = self._server.targets.candidates(accepted)

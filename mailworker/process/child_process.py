@@ -64,7 +64,7 @@ class ChildProcess(ABC):
         self._cycle = cycle
         self._leaving = False
         self._log = cycle.log
-        self._logs = LogReceiver(master.link)
+        self._logs = LogReceiver(master.link, cycle.user_files.adopt)
         self._loop = Loop(on_bug=self._log_bug)
         self._master = master
         self._number = number

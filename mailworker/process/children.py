@@ -17,7 +17,7 @@ from mailworker.log.log import Log
 from mailworker.model import Level
 from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, live
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import hear_of_service, open_link, send_files
+from mailworker.process.link import hear_of_service, open_link, send_files, send_users
 
 # A child that lives for fewer seconds has failed to start, whatever it says.
 _YOUNG = 1.0
@@ -142,6 +142,11 @@ class Children:
             if not send_files(child.link, files):
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, Signals.SIGUSR1)
+
+    def hand_out_users(self, path: str, descriptor: int, only: Callable[[Child], bool]) -> bool:
+        """Give those that `only` holds for the users of a file; False where one has no room for them yet."""
+        left = [child for child in self if only(child) and not send_users(child.link, path, descriptor)]
+        return not left
 
     def signal(self, number: Signals, only: Callable[[Child], bool] = lambda child: True) -> None:
         """Send a signal to those that `only` holds for."""

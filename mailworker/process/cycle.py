@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 from mailworker.config.listen import Endpoint, plan_sockets
 from mailworker.config.logs import LogTarget
@@ -20,9 +21,12 @@ from mailworker.process.listeners import Opening, rehearse
 from mailworker.process.system.daemon import redirect_stderr
 from mailworker.process.system.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
+from mailworker.process.user_files import UserFiles
 from mailworker.shm.shared import Shared
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zones import Zones
+
+T = TypeVar("T")
 
 # Seconds after which ticket keys that could not be published are tried again.
 _PUBLISH_AGAIN = 10.0
@@ -34,7 +38,9 @@ _TURN = 0.05
 class Cycle:
     """Built by `load`, then `open`. Until that has run to its end, `log` is the one of whoever builds the cycle."""
 
-    __slots__ = ("_contexts", "_files", "_ticket_keys", "_zones", "listeners", "log", "service", "settings")
+    __slots__ = (
+        "_contexts", "_files", "_ticket_keys", "_zones", "listeners", "log", "service", "settings", "user_files",
+    )  # fmt: skip
 
     service: MailService
 
@@ -53,6 +59,7 @@ class Cycle:
         self._files = OpenFiles()
         self._ticket_keys = ticket_keys or {}
         self._zones = zones
+        self.user_files = UserFiles()
 
     @classmethod
     def load(cls, invocation: Invocation, log: Log, on_syntax_ok: Callable[[], None] = lambda: None) -> Cycle:
@@ -62,7 +69,8 @@ class Cycle:
         """
         contexts = TlsContexts(invocation.configuration.parent, log.write)
         settings = invocation.read(log.write, on_tls=contexts.add, on_syntax_ok=on_syntax_ok)
-        return cls._of(settings, contexts, log, Zones(settings.zones))
+        user_files = _at_once(UserFiles.read(settings.servers, log.write))
+        return cls._of(settings, contexts, log, Zones(settings.zones), user_files)
 
     @classmethod
     def follow(cls, previous: Cycle, invocation: Invocation, settings: Settings) -> Generator[float, None, Cycle]:
@@ -77,14 +85,17 @@ class Cycle:
             if monotonic() >= rest:
                 yield 0.0
                 rest = monotonic() + _TURN
-        return cls._of(settings, contexts, previous.log, Zones(settings.zones, previous._zones))
+        user_files = yield from UserFiles.read(settings.servers, lambda level, message: None)
+        return cls._of(settings, contexts, previous.log, Zones(settings.zones, previous._zones), user_files)
 
     @classmethod
-    def _of(cls, settings: Settings, contexts: TlsContexts, log: Log, zones: Zones) -> Cycle:
+    def _of(cls, settings: Settings, contexts: TlsContexts, log: Log, zones: Zones, user_files: UserFiles) -> Cycle:
         ticket_keys = contexts.share(zones)
         for failure in {keys.failure for keys in ticket_keys if keys.failure is not None}:
             log.write(Level.WARN, f"{failure}: workers can write the ticket keys")
-        return cls(settings, list(contexts), log, zones, ticket_keys)
+        cycle = cls(settings, list(contexts), log, zones, ticket_keys)
+        cycle.user_files = user_files
+        return cycle
 
     def redirect_stderr(self) -> None:
         """Let what the interpreter itself has to say end up in the log, unless somebody wants it on stderr."""
@@ -130,7 +141,8 @@ class Cycle:
             self._files.close()
             raise
         self.log = log
-        self.service = MailService(self.settings, self.listeners, self._contexts, log, server_logs)
+        users = [self.user_files.of(server) for server in self.settings.servers]
+        self.service = MailService(self.settings, self.listeners, self._contexts, log, server_logs, users)
         self.service.prepare()
 
     def test(self) -> None:
@@ -170,7 +182,8 @@ class Cycle:
             zone.free(row)
 
     def stop_publishing(self) -> None:
-        """A worker gives back what the master writes its shared zones by."""
+        """A child gives back what the master writes its shared zones by, and hears of changed users."""
+        self.user_files.leave()
         for zone in self.zones:
             zone.stop_publishing()
 
@@ -217,3 +230,13 @@ class Cycle:
             return opened[targets]
 
         return get(self.settings.core.error_log), [get(server.error_log) for server in self.settings.servers]
+
+
+def _at_once(steps: Generator[float, None, T]) -> T:
+    """What steps come to that need not wait."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result

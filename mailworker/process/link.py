@@ -1,4 +1,4 @@
-"""The link between the master and one of its workers: log files go one way, that it serves the other.
+"""The link between the master and one of its workers: log files and users go one way, that it serves the other.
 
 A message with files holds their names, their descriptors beside them, and how many files came before and are to come.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,8 @@ from pathlib import Path
 from mailworker.process.system.inherited_state import close_all
 
 _SERVES = b"serves"
+# What a message with the users of a file begins with, and none with files.
+_USERS = b"users"
 # The system's bound for one message (SCM_MAX_FD), and bytes that the names of so many files rarely have.
 _MOST = 253
 _LONGEST = 1 << 18
@@ -54,12 +56,28 @@ def send_files(link: socket.socket, files: Mapping[Path, int]) -> bool:
     return True
 
 
+def send_users(link: socket.socket, path: str, descriptor: int) -> bool:
+    """Send the users that a file has now; False where the worker has no room for them yet."""
+    try:
+        socket.send_fds(link, [b"%b\0%b" % (_USERS, os.fsencode(path))], [descriptor])
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # it is gone
+    return True
+
+
+def _refuse_users(_path: str, descriptor: int) -> None:
+    os.close(descriptor)
+
+
 class LogReceiver:
-    """Where a worker gets its files."""
+    """Where a worker gets its files; `adopt_users` gets the users of others by the file's path, and a descriptor."""
 
-    __slots__ = ("_files", "_link")
+    __slots__ = ("_adopt_users", "_files", "_link")
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: socket.socket, adopt_users: Callable[[str, int], None] = _refuse_users) -> None:
+        self._adopt_users = adopt_users
         self._files: dict[Path, int] = {}
         self._link = link
 
@@ -72,6 +90,9 @@ class LogReceiver:
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
         header, *names = message.split(b"\0")
+        if header == _USERS:
+            self._adopt_users(os.fsdecode(names[0]), *descriptors)
+            return None
         before, left = map(int, header.split())
         if not before:
             close_all(self._files.values())  # the master could not send the rest of these

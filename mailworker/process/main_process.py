@@ -22,6 +22,7 @@ from mailworker.process.system.service_manager import REFUSED
 from mailworker.process.system.signals import UNHEARD, Handler, Received
 from mailworker.process.system.titles import title_master
 from mailworker.process.ticket_rotation import TicketRotation
+from mailworker.process.user_file_watch import UserFileWatch
 
 
 class Leaving(IntEnum):
@@ -40,7 +41,7 @@ class MainProcess(ABC):
 
     __slots__ = (
         "_cycle", "_handlers", "_leaving", "_origin", "_reload", "_reload_again", "_reopen_again", "_ticket_rotation",
-        "_upgrade",
+        "_upgrade", "_user_file_watch",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, cycle: Cycle, handlers: Mapping[Signals, Handler]) -> None:
@@ -51,6 +52,7 @@ class MainProcess(ABC):
         self._reload_again = self._reopen_again = False
         self._ticket_rotation = TicketRotation(self._expire_after)
         self._upgrade = Upgrade(origin.inheritance)
+        self._user_file_watch = UserFileWatch(self._expire_after, self._hand_out_users)
         self._handlers: dict[Signals, Handler] = {
             signal.SIGTERM: (", exiting", self._terminate),
             signal.SIGINT: (", exiting", self._terminate),
@@ -66,8 +68,10 @@ class MainProcess(ABC):
         try:
             title_master(self._origin.invocation.arguments)
             self._ticket_rotation.follow(self._cycle)
+            self._user_file_watch.follow(self._cycle)
             return self._serve()
         finally:
+            self._user_file_watch.close()
             self._cycle.log.write(Level.NOTICE, "exit")
             _remove_pid_files(self._cycle)
             self._cycle.close(shared=self._upgrade.other_runs)
@@ -104,6 +108,10 @@ class MainProcess(ABC):
     @abstractmethod
     def _expire_after(self, timed: Timed, seconds: float) -> None:
         """Let `timed` expire then, instead of whenever it would have."""
+
+    def _hand_out_users(self, path: str, descriptor: int) -> bool:
+        """See UserFileWatch; who serves by itself has them already."""
+        return True
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._expire_after(Alarm(action), seconds)
@@ -167,6 +175,7 @@ class MainProcess(ABC):
         old, self._cycle = self._cycle, new
         new.redirect_stderr()
         self._ticket_rotation.follow(new)
+        self._user_file_watch.follow(new)
         self._succeed(old)
         if self._reopen_again:
             self._reopen_logs()

@@ -92,6 +92,9 @@ class Master(MainProcess):
 
     # Workers
 
+    def _hand_out_users(self, path: str, descriptor: int) -> bool:
+        return self._workforce.hand_out_users(path, descriptor)
+
     def _reap(self) -> None:
         for ended in self._workforce.reap():
             if self._upgrade.take_back(ended.pid, self._cycle):

@@ -6,10 +6,17 @@ import os
 import resource
 
 from mailworker import __version__
+from mailworker.config.settings import Settings
+from mailworker.config.source import ByBackendSettings
 from mailworker.errors import ConfigError, StartError, UnreadableError
 from mailworker.event.loop import Loop
 from mailworker.log.log import Log
 from mailworker.model import Level
+
+_UNTRUSTED = (
+    '"auth_upstream" is on for SMTP: the backend must not take mail to others from this proxy\'s address without AUTH '
+    '("mynetworks" in Postfix)'
+)
 
 
 def log_event_method(log: Log) -> None:
@@ -24,6 +31,12 @@ def log_system(log: Log) -> None:
     log.write(Level.NOTICE, f"mailworker/{__version__}")
     log.write(Level.NOTICE, f"OS: {system.sysname} {system.release}")
     log.write(Level.NOTICE, f"getrlimit(RLIMIT_NOFILE): {soft}:{hard}")
+
+
+def log_trust(log: Log, settings: Settings) -> None:
+    """What no test of a configuration sees: whether those who decide about SMTP logins trust our address."""
+    if any(isinstance(server.source, ByBackendSettings) and server.protocol == "smtp" for server in settings.servers):
+        log.write(Level.NOTICE, _UNTRUSTED)
 
 
 def log_refusal(log: Log, error: ConfigError | StartError) -> None:

@@ -30,6 +30,7 @@ from mailworker.process.bug import describe_bug
 from mailworker.process.invocation import Invocation
 from mailworker.process.system.titles import title_reader
 from mailworker.process.tls_contexts import TlsContexts
+from mailworker.process.user_files import UserFiles
 
 DEADLINE: Final = 60.0
 """Seconds: some more than the system's resolver takes to give a name up."""
@@ -167,6 +168,9 @@ def _write(stream: BinaryIO, told: Told) -> None:
 def _tell_all(invocation: Invocation, tell: Tell) -> None:
     try:
         settings = _read(invocation, tell)
+        tell("reading users")
+        for _ in UserFiles.read(settings.servers, lambda level, message: tell((level, message))):
+            pass  # nobody else waits here
         _try_paths(settings, tell)
         tell(settings)
     except (ConfigError, StartError) as error:

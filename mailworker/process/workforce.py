@@ -111,6 +111,10 @@ class Workforce:
         """Give all processes the log files that the cycle has begun anew."""
         self._children.hand_out_logs(self._cycle.log_files)
 
+    def hand_out_users(self, path: str, descriptor: int) -> bool:
+        """Give all workers the users of a file; False where one has to be given them again."""
+        return self._children.hand_out_users(path, descriptor, _works)
+
     def reap(self) -> list[Exit]:
         """Replace those that have ended but are needed; returns the children that were neither workers nor helpers."""
         others = []

@@ -77,7 +77,8 @@ _CONTROL_TO_SPACE = bytes(0x20 if byte < 0x20 or byte == 0x7F else byte for byte
 class Accepted:
     """The client may log in at `address`, None for the one that `proxy_pass` names.
 
-    None leaves login or password as the client sent it.
+    None leaves login or password as the client sent it. `passed_on`: the backend decides whether they are right, so it
+    gets them as they are, by the client's own mechanism where that has no password.
     """
 
     accepted: ClassVar[Literal[True]] = True
@@ -85,6 +86,7 @@ class Accepted:
     address: Address | BackendName | None
     login: bytes | None = None
     password: Secret | None = None
+    passed_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Rejected:
     `text` is one line for the client, without tag or code; SMTP clients see `code` before it. `wait` is seconds
     to hold the reply back before the session goes on; 0 sends it now and closes. `login` is for the log. `sasl` is
     the last challenge of XOAUTH2 and OAUTHBEARER, in base64 (freenginx's Auth-Error-SASL); None for no challenge.
+    `final` is False where the session goes on without a wait, too.
     """
 
     accepted: ClassVar[Literal[False]] = False
@@ -103,6 +106,7 @@ class Rejected:
     code: bytes = DEFAULT_ERROR_CODE
     login: bytes | None = None
     sasl: bytes | None = None
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)

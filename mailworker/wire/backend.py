@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from binascii import b2a_base64
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mailworker.errors import Party, ProtocolError, escape
@@ -24,6 +25,7 @@ _REFUSAL_FOR_NOW = re.compile(
     re.IGNORECASE,
 )
 _NUL = re.compile(rb"\0")
+_MECHANISMS = re.compile(rb"\n250[- ]AUTH[ =]([^\r\n]*)\r", re.IGNORECASE)
 # Control bytes, but for tabs and CRLF.
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
@@ -76,6 +78,18 @@ class InvalidReply(ProtocolError):
     def __init__(self, reply: Reply, text: bytes) -> None:
         super().__init__(Party.BACKEND, f'upstream sent invalid response: "{escape(text)}"')
         self.reply = reply
+        self.text = text
+
+
+class LoginRejected(InvalidReply):
+    """The backend has judged a login, and does not want it.
+
+    `challenge` is what XOAUTH2 and OAUTHBEARER give as the reason, in base64, None for no reason.
+    """
+
+    def __init__(self, reply: Reply, text: bytes, challenge: bytes | None = None) -> None:
+        super().__init__(reply, text)
+        self.challenge = challenge
 
 
 class TooLongReply(ProtocolError):
@@ -192,6 +206,14 @@ def expect_imap_ok(reply: Reply, tag: bytes) -> None:
         raise InvalidReply(reply, line.removeprefix(start))
 
 
+def expect_imap_login(reply: Reply, tag: bytes) -> None:
+    """As `expect_imap_ok`, of a reply to a password or token: it raises LoginRejected."""
+    try:
+        expect_imap_ok(reply, tag)
+    except InvalidReply as error:
+        raise LoginRejected(reply, error.text) from None
+
+
 def expect_pop3_ok(reply: Reply) -> None:
     """Raises InvalidReply unless the reply is positive."""
     _expect(reply.data[:3].upper() == b"+OK", reply)
@@ -205,6 +227,23 @@ def expect_pop3_go_ahead(reply: Reply) -> None:
 def expect_smtp_code(reply: Reply, *codes: bytes) -> None:
     """Raises InvalidReply unless the reply begins with one of `codes`, each of three digits."""
     _expect(reply.data[:3] in codes, reply)
+
+
+def judged(expect: Callable[[Reply], None]) -> Callable[[Reply], None]:
+    """As `expect`, of a reply to a password or token: it raises LoginRejected."""
+
+    def expect_verdict(reply: Reply) -> None:
+        try:
+            expect(reply)
+        except InvalidReply as error:
+            raise LoginRejected(reply, error.text) from None
+
+    return expect_verdict
+
+
+def smtp_mechanisms(reply: bytes) -> frozenset[bytes]:
+    """The SASL mechanisms, in capitals, that a reply to EHLO lists; also in the form of old servers ("AUTH=")."""
+    return frozenset(word for words in _MECHANISMS.findall(reply) for word in words.upper().split())
 
 
 def _expect(condition: bool, reply: Reply) -> None:

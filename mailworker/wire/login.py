@@ -29,7 +29,8 @@ class Login:
     where that is its own. `envelope` is None unless the method is NONE.
 
     The backend is also told `tag`, that of an IMAP command, and, in SMTP, `helo`, the argument of the client's last
-    HELO or EHLO, which is empty where there was none; `esmtp` tells whether there was an EHLO ever.
+    HELO or EHLO, which is empty where there was none; `esmtp` tells whether there was an EHLO ever. `passed_on`: nobody
+    has judged the login yet, and the backend does.
     """
 
     method: AuthMethod
@@ -41,9 +42,13 @@ class Login:
     tag: bytes = b""
     helo: bytes = b""
     esmtp: bool = False
+    passed_on: bool = False
 
     def adopt(self, accepted: Accepted) -> None:
         """Become the login at the backend, for which the auth service may have given another name and a password."""
+        self.passed_on = accepted.passed_on
+        if accepted.passed_on:
+            return
         if accepted.login is not None:
             self.name = accepted.login
         if accepted.password is not None or self.method not in _WITH_PASSWORD:

@@ -65,6 +65,8 @@ def parse_line(line: bytes) -> PasswdRow | None:
         for word in fields[_EXTRA].split():
             key, separator, value = word.partition(b"=")
             _take(row, key, value, given=bool(separator))
+    if row.port is not None and row.host is None:
+        raise BrokenLine('"port" without "host"')
     if row.nopassword and row.password:
         raise BrokenLine('both a password and "nopassword"')
     return row

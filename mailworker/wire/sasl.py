@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 
 from mailworker.errors import Party, ProtocolError
 from mailworker.model import METHOD_NAMES, AuthMethod
@@ -119,6 +119,18 @@ def decode_oauthbearer(text: bytes) -> tuple[bytes, Secret]:
     if token is None:
         raise _invalid("token", AuthMethod.OAUTHBEARER)
     return (header[1] or b"").replace(b"=2C", b",").replace(b"=3D", b"="), Secret(token[1])
+
+
+def encode_token(method: AuthMethod, login: bytes, token: bytes) -> bytes:
+    """An XOAUTH2 or OAUTHBEARER response, in base64. Raises ProtocolError for what would end a field of it."""
+    if b"\1" in login or b"\0" in login:
+        raise _invalid("login", method)
+    if method is AuthMethod.XOAUTH2:
+        response = b"user=%b\1auth=Bearer %b\1\1" % (login, token)
+    else:
+        name = login.replace(b"=", b"=3D").replace(b",", b"=2C")
+        response = b"n,%b,\1auth=Bearer %b\1\1" % (b"a=" + name if name else b"", token)
+    return b2a_base64(response, newline=False)
 
 
 def _decode(text: bytes, method: AuthMethod) -> bytes:

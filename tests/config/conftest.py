@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.load import load
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.tree import Parser
@@ -20,6 +21,12 @@ def resolve(host: str) -> Sequence[str]:
     if host not in HOSTS:
         raise OSError(f"{host} is unknown")
     return HOSTS[host]
+
+
+def source_of(server: MailServer) -> AuthHttpSettings:
+    """The settings of a server's auth service."""
+    assert isinstance(server.source, AuthHttpSettings)
+    return server.source
 
 
 Load = Callable[..., Settings]

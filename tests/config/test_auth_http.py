@@ -4,11 +4,11 @@ import pytest
 
 from mailworker.errors import ConfigError
 from mailworker.model import InetAddress
-from tests.config.conftest import LoadServer
+from tests.config.conftest import LoadServer, source_of
 
 
 def test_auth_http_names_its_host_without_the_port(load_server: LoadServer) -> None:
-    auth = load_server("auth_http http://localhost:81/a?b;").auth_http
+    auth = source_of(load_server("auth_http http://localhost:81/a?b;"))
     assert (auth.host, auth.uri, auth.address, auth.name) == (
         b"localhost",
         b"/a?b",
@@ -34,5 +34,5 @@ def test_what_cannot_be_asked_is_refused(load_server: LoadServer, directives: st
 
 
 def test_a_service_behind_a_unix_socket_is_localhost_and_the_last_one_counts(load_server: LoadServer) -> None:
-    auth_http = load_server("auth_http 127.0.0.1:81; auth_http http://unix:/run/auth:/mail;").auth_http
+    auth_http = source_of(load_server("auth_http 127.0.0.1:81; auth_http http://unix:/run/auth:/mail;"))
     assert (auth_http.host, auth_http.uri, auth_http.name) == (b"localhost", b"/mail", "unix:/run/auth")

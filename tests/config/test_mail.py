@@ -12,7 +12,7 @@ from mailworker.config.listen import Keepalive, Listen
 from mailworker.config.logs import FileLog, StderrLog
 from mailworker.errors import ConfigError
 from mailworker.model import AuthMethod, InetAddress, Level, ProxyProtocol, UnixAddress, XclientGuard
-from tests.config.conftest import Load, LoadServer
+from tests.config.conftest import Load, LoadServer, source_of
 
 PAGE = 4096
 
@@ -24,7 +24,7 @@ def test_defaults_are_nginx_s(load_server: LoadServer, monkeypatch: pytest.Monke
     assert (server.timeout, server.max_errors, server.max_commands, server.real_ip_from) == (60.0, 5, 1000, ())
     assert (server.resolver.servers, server.resolver.timeout) == ((), 30.0)
     assert server.listens == (Listen(InetAddress("0.0.0.0", 143)),)
-    assert (server.auth_http.uri, server.auth_http.timeout, server.auth_http.headers) == (b"/", 60.0, ())
+    assert (source_of(server).uri, source_of(server).timeout, source_of(server).headers) == (b"/", 60.0, ())
     assert (server.proxy.timeout, server.proxy.xclient, server.proxy.proxy_protocol) == (
         86400.0,
         True,
@@ -70,11 +70,11 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
     assert server.dialogue.auth == AuthMethod.CRAM_MD5 | AuthMethod.NONE | AuthMethod.EXTERNAL
     assert server.dialogue.capabilities == (b"A", b"B 1", b"A")
     assert (server.dialogue.client_buffer, server.dialogue.greeting_delay) == (8192, 0.1)
-    assert (server.auth_http.address, server.auth_http.host) == (UnixAddress("/run/a"), b"localhost")
-    assert (server.auth_http.uri, server.auth_http.timeout) == (b"/b", 3.0)
-    assert server.auth_http.headers == ((b"X", b"a"), (b"X", b"b"))
-    assert (server.auth_http.pass_client_cert, server.auth_http.keepalive) == (True, 8)
-    assert server.auth_http.authzid
+    assert (source_of(server).address, source_of(server).host) == (UnixAddress("/run/a"), b"localhost")
+    assert (source_of(server).uri, source_of(server).timeout) == (b"/b", 3.0)
+    assert source_of(server).headers == ((b"X", b"a"), (b"X", b"b"))
+    assert (source_of(server).pass_client_cert, source_of(server).keepalive) == (True, 8)
+    assert source_of(server).authzid
     assert (server.proxy.buffer, server.proxy.timeout, server.proxy.pass_error_message) == (16384, 3600.0, True)
     assert (server.proxy.xclient, server.proxy.smtp_auth, server.proxy.proxy_protocol) == (
         False,
@@ -93,7 +93,7 @@ def test_what_nginx_does_not_have_for_imap_and_pop3(load_server: LoadServer) -> 
     assert load_server("protocol imap; imap_greeting_capabilities on;").dialogue.greeting_capabilities
     assert load_server("protocol pop3;").dialogue.client_buffer == 16384
     assert load_server("protocol pop3; pop3_client_buffer 1k;").dialogue.client_buffer == 1024
-    assert not load_server("protocol pop3;").auth_http.authzid
+    assert not source_of(load_server("protocol pop3;")).authzid
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_a_server_inherits_value_by_value_and_lists_as_a_whole(load_text: Load) 
     first, second = settings.servers
     assert (first.timeout, first.server_name, first.dialogue.capabilities) == (2.0, b"outer", (b"C",))
     assert (first.resolver.servers, first.error_log) == ((), (FileLog(Path("/own.log"), Level.WARN),))
-    assert first.auth_http.headers == ((b"X", b"1"), (b"Y", b"2"))
+    assert source_of(first).headers == ((b"X", b"1"), (b"Y", b"2"))
     assert (second.timeout, second.dialogue.capabilities) == (1.0, (b"A", b"B"))
     assert second.server_name not in (b"", b"outer")
-    assert second.auth_http.headers == ((b"Z", b"3"),)
+    assert source_of(second).headers == ((b"Z", b"3"),)
     assert second.error_log == settings.core.error_log == (FileLog(Path("/main.log"), Level.ERROR),)
     assert first.dialogue.auth == second.dialogue.auth == AuthMethod.PLAIN | AuthMethod.LOGIN
 

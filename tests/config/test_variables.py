@@ -10,7 +10,7 @@ import pytest
 from mailworker.errors import ConfigError
 from mailworker.variables.template import parse
 from tests.config.blocks import servers, value
-from tests.config.conftest import Load
+from tests.config.conftest import Load, source_of
 from tests.variables.facts import Session
 
 NAMES = 100_000
@@ -55,7 +55,7 @@ def test_headers_hold_variables_and_what_is_none_stays_with_one_warning(load_tex
     mail = 'auth_http_header A "$remote_port";\nauth_http_header B "pa$$word $5 ${";\nauth_http_header C plain;'
     text = f"events {{}} mail {{ auth_http 127.0.0.1; {mail} server {{ listen 143; }} server {{ listen 110; }} }}"
     settings = load_text(text)
-    assert [server.auth_http.headers for server in settings.servers] == 2 * [
+    assert [source_of(server).headers for server in settings.servers] == 2 * [
         ((b"A", parse(b"$remote_port", f"{tmp_path}/mailworker.conf:1")), (b"B", b"pa$$word $5 ${"), (b"C", b"plain"))
     ]
     assert [message for _, message in settings.warnings] == [

@@ -17,7 +17,7 @@ CONFIGURATION = Path("demo.conf")
 
 def server(auth_http: Address, *listens: Address) -> MailServer:
     listening = tuple(Listen(address) for address in listens)
-    return mail_server("imap", listens=listening, auth_http=auth_http_settings(auth_http))
+    return mail_server("imap", listens=listening, source=auth_http_settings(auth_http))
 
 
 def address_of(listener: socket.socket) -> InetAddress:

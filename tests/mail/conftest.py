@@ -71,7 +71,7 @@ class Scene:
         """A proxy that asks `auth`; `changes` are fields of MailServer or arguments of Proxy."""
         address = auth if isinstance(auth, InetAddress) else auth.address
         fields = {name: changes.pop(name) for name in tuple(changes) if name in MailServer.__slots__}
-        fields.setdefault("auth_http", auth_http_settings(address, timeout=auth_timeout))
+        fields.setdefault("source", auth_http_settings(address, timeout=auth_timeout))
         server = mail_server(protocol, **fields)
         if server.ssl is not None:
             changes["tls"] = TlsContext.build(server.ssl, protocol.encode())

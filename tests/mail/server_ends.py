@@ -57,7 +57,7 @@ def auth_service_hangs_up(stage: Stage) -> Proxy:
 @ends_with(End.AUTH_ERROR)
 def auth_service_is_not_there(stage: Stage) -> Proxy:
     settings = auth_http_settings(UnixAddress("/nonexistent/auth"))
-    return stage.answered(BROKEN, auth_http=settings)
+    return stage.answered(BROKEN, source=settings)
 
 
 @ends_with(End.BACKEND_CONNECT)

@@ -59,6 +59,6 @@ def test_the_end_of_a_long_question_does_not_wait(scene: Scene, size: int) -> No
     backend = scene.backend(IMAP.script())
     auth = scene.auth(look)
     settings = auth_http_settings(auth.address, headers=((b"X-Long", b"x" * size),))
-    client = scene.client(scene.proxy(IMAP.protocol, auth, auth_http=settings))
+    client = scene.client(scene.proxy(IMAP.protocol, auth, source=settings))
     client.talk((b"", IMAP.greeting), (IMAP.login, IMAP.answer))
     assert waited == [size < 1000]

@@ -36,7 +36,7 @@ HEADERS = (
 def proxy(scene: Scene, case: Case, auth: AuthService, *headers: tuple[bytes, bytes], **fields: Any) -> Proxy:
     """A proxy whose requests have these headers, by name and text."""
     made = tuple((name, parse(text)) for name, text in headers)
-    return scene.proxy(case.protocol, auth, auth_http=auth_http_settings(auth.address, headers=made), **fields)
+    return scene.proxy(case.protocol, auth, source=auth_http_settings(auth.address, headers=made), **fields)
 
 
 def header(request: bytes, name: bytes) -> bytes:
@@ -50,7 +50,7 @@ def test_the_auth_service_hears_the_ports(scene: Scene, case: Case) -> None:
     backend = scene.backend(case.script())
     auth = scene.auth_for(backend)
     settings = auth_http_settings(auth.address, headers=HEADERS)
-    server = scene.proxy(case.protocol, auth, auth_http=settings)
+    server = scene.proxy(case.protocol, auth, source=settings)
     client = scene.client(server)
     client.expect(case.greeting)
     client.talk((case.login, case.answer))
@@ -81,7 +81,7 @@ def test_tls_is_told(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
     auth = scene.auth_for(backend)
     settings = auth_http_settings(auth.address, headers=((b"X", parse(b"$ssl_protocol $ssl_session_reused$starttls")),))
-    server = scene.tls_proxy("imap", auth, auth_http=settings, starttls=Starttls.ON)
+    server = scene.tls_proxy("imap", auth, source=settings, starttls=Starttls.ON)
     client = scene.client(server)
     client.expect(IMAP.greeting)
     client.talk((b"s STARTTLS\r\n", b"s OK completed\r\n"))
@@ -121,7 +121,7 @@ def test_without_variables_no_session_is_asked_for_facts(
 ) -> None:
     backend = scene.backend(IMAP.script())
     auth = scene.auth(accepted(backend.address))
-    server = scene.proxy("imap", auth, auth_http=auth_http_settings(auth.address, headers=headers))
+    server = scene.proxy("imap", auth, source=auth_http_settings(auth.address, headers=headers))
     assert not server.service._servers[0].has_variables
     client = scene.client(server)
     client.expect(IMAP.greeting)

@@ -13,7 +13,7 @@ from mailworker.mail.server import Server, ServerTls
 from mailworker.model import Starttls
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
-from tests.mail.dialogue.dialogues import server_of
+from tests.mail.dialogue.dialogues import server_of, source_for
 from tests.support.recorded_log import RecordedLog
 
 CAPABILITIES = Capabilities(b"clear", b"secure")
@@ -21,7 +21,8 @@ RESOLVER = cast(Resolver, object())
 
 
 def server(protocol: str = "smtp", tls: ServerTls = ServerTls(), **changes: object) -> Server:  # noqa: B008 - a tuple
-    return Server(server_of(protocol, changes), RecordedLog().log, tls, CAPABILITIES)
+    settings = server_of(protocol, changes)
+    return Server(settings, RecordedLog().log, tls, CAPABILITIES, source_for(settings))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.process.link import LogReceiver, hear_of_service, open_link, send_files, tell_service
+from mailworker.process.link import LogReceiver, hear_of_service, open_link, send_files, send_users, tell_service
 from mailworker.process.system.inherited_state import close_all, foreign_descriptors
+from mailworker.shm.sealed import read_sealed, seal
 
 Link = tuple[socket.socket, socket.socket]
 
@@ -108,3 +109,36 @@ def test_the_master_hears_once_that_a_worker_serves(link: Link) -> None:
 def test_nobody_is_told_by_a_worker_whose_master_is_gone(link: Link) -> None:
     link[0].close()
     tell_service(link[1])
+
+
+@pytest.mark.parametrize("path", ["/etc/users", "/\udcff\n", "/" + "x" * 4000])
+def test_users_come_with_the_path_of_their_file_between_log_files(link: Link, path: str) -> None:
+    adopted: list[tuple[str, bytes]] = []
+    descriptor = seal("test", b"content")
+    assert send_users(link[0], path, descriptor)
+    assert send_files(link[0], {})
+    os.close(descriptor)
+    receiver = LogReceiver(link[1], lambda path, theirs: adopted.append((path, bytes(read_sealed(theirs)))))
+    assert [receiver.take(), receiver.take()] == [None, {}]
+    assert adopted == [(path, b"content")]
+
+
+def test_users_that_nobody_wants_are_closed(link: Link) -> None:
+    before = foreign_descriptors({})
+    descriptor = seal("test", b"content")
+    assert send_users(link[0], "/users", descriptor)
+    os.close(descriptor)
+    assert LogReceiver(link[1]).take() is None
+    assert foreign_descriptors({}) == before
+
+
+def test_who_has_no_room_for_users_gets_them_later_and_who_is_gone_needs_none(link: Link) -> None:
+    descriptor = seal("test", b"content")
+    while send_users(link[0], "/users", descriptor):
+        pass
+    receiver = LogReceiver(link[1])
+    receiver.take()
+    assert send_users(link[0], "/users", descriptor)
+    link[1].close()
+    assert send_users(link[0], "/users", descriptor)
+    os.close(descriptor)

@@ -7,9 +7,11 @@ import pytest
 
 from mailworker import __version__
 from mailworker.config.events import METHOD
+from mailworker.config.source import ByBackendSettings
 from mailworker.errors import ConfigError, StartError, UnreadableError
-from mailworker.process.notices import event_method, log_event_method, log_refusal, log_system
+from mailworker.process.notices import event_method, log_event_method, log_refusal, log_system, log_trust
 from tests.support.recorded_log import RecordedLog
+from tests.support.settings import configuration, mail_server
 
 
 def test_a_start_tells_who_we_are_and_where_we_run() -> None:
@@ -41,3 +43,17 @@ def test_only_a_folder_in_place_of_a_file_is_no_emergency(error: ConfigError | S
     log = RecordedLog()
     log_refusal(log.log, error)
     assert log.lines == [line]
+
+
+@pytest.mark.parametrize(("protocol", "told"), [("smtp", 1), ("imap", 0), ("pop3", 0)])
+def test_each_start_says_that_smtp_backends_must_not_trust_us(protocol: str, told: int) -> None:
+    log = RecordedLog()
+    log_trust(log.log, configuration(mail_server(protocol), mail_server(protocol, source=ByBackendSettings())))
+    assert len(log.lines) == told
+    assert all(line.startswith('[notice] "auth_upstream" is on for SMTP') for line in log.lines)
+
+
+def test_a_proxy_whose_clients_an_auth_service_knows_says_nothing_of_trust() -> None:
+    log = RecordedLog()
+    log_trust(log.log, configuration(mail_server("smtp")))
+    assert not log.lines

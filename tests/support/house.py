@@ -49,9 +49,9 @@ GROUND: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("process.bug", "process.doubts", "process.invocation", "process.link", "process.listeners"), "process.cycle"
     ),
-    **dict.fromkeys(("process.notices", "process.tls_contexts"), "process.cycle"),
-    **dict.fromkeys(("mail.capabilities", "mail.once", "mail.proxy_pass", "mail.targets"), "mail.server"),
-    **dict.fromkeys(("mail.end", "mail.session_log"), "mail.client"),
+    **dict.fromkeys(("process.notices", "process.tls_contexts", "process.user_files"), "process.cycle"),
+    **dict.fromkeys(("mail.capabilities", "mail.proxy_pass", "mail.targets"), "mail.server"),
+    **dict.fromkeys(("mail.end", "mail.once", "mail.session_log"), "mail.client"),
 }
 
 _WIDTH, _HEIGHT, _GAP, _FLOOR, _MARGIN = 196, 52, 24, 100, 24

@@ -63,6 +63,11 @@ MASTER = Template("""\
   -o smtpd_recipient_restrictions=$submission_restrictions
 127.0.0.1:$smtp_haproxy inet n - n - - smtpd
   -o smtpd_upstream_proxy_protocol=haproxy
+127.0.0.1:$trusting inet n - n - - smtpd
+  -o mynetworks=127.0.0.0/8
+  -o smtpd_sasl_auth_enable=no
+  -o smtpd_relay_restrictions=permit_mynetworks,reject
+  -o smtpd_recipient_restrictions=permit_mynetworks,reject
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -85,12 +90,13 @@ class Postfix:
     """Delivers to the accounts' maildirs under `mail`.
 
     `ports` names a port of 127.0.0.1 for each of PORTS: smtp (takes mail for the accounts from anybody), submission
-    (only from who has logged in, by AUTH or by XCLIENT), smtps and submissions (the same over TLS) and smtp_haproxy
-    (expects a PROXY protocol header). `sasl` is Dovecot's service for AUTH, `certificate` what clients get. Raises
+    (only from who has logged in, by AUTH or by XCLIENT), smtps and submissions (the same over TLS), smtp_haproxy
+    (expects a PROXY protocol header) and trusting (takes mail of this machine to anywhere, without AUTH). `sasl` is
+    Dovecot's service for AUTH, `certificate` what clients get. Raises
     ServerUnavailable without Postfix or without root, which its master needs.
     """
 
-    PORTS = ("smtp", "smtps", "submission", "submissions", "smtp_haproxy")
+    PORTS = ("smtp", "smtps", "submission", "submissions", "smtp_haproxy", "trusting")
 
     def __init__(
         self,
@@ -110,6 +116,7 @@ class Postfix:
         self.submission: Address = ("127.0.0.1", ports["submission"])
         self.submissions: Address = ("127.0.0.1", ports["submissions"])
         self.smtp_haproxy: Address = ("127.0.0.1", ports["smtp_haproxy"])
+        self.trusting: Address = ("127.0.0.1", ports["trusting"])
         self._queue = folder / "queue"
         configuration = folder / "configuration"
         _create_folders(folder, configuration)

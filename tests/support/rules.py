@@ -30,6 +30,7 @@ READERS_OF_SETTINGS = 25
 # code, the server behind the proxy is a backend.
 WORDS_OF_NGINX: dict[str, str] = {
     "test_upstream_stands_only_where_nginx_has_it": "the rule itself",
+    "auth_upstream": "the directive, which is called as nginx's are",
 }
 
 

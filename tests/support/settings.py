@@ -13,12 +13,14 @@ from mailworker.config.events import EventsSettings
 from mailworker.config.listen import Listen
 from mailworker.config.networks import Network
 from mailworker.config.proxy import ProxySettings
+from mailworker.config.proxy_pass import ProxyPass
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.resolver import ResolverSettings
 from mailworker.config.session_cache import SessionCache
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.ssl import SslSettings
 from mailworker.model import Address, AuthMethod, InetAddress, ProxyProtocol, Starttls, VerifyClient
+from mailworker.variables.template import parse
 from tests.support.certificates import Certificate
 from tests.support.patience import PATIENCE
 
@@ -106,6 +108,11 @@ def proxy_settings(**changes: Any) -> ProxySettings:
     return replace(_PROXY, **changes)
 
 
+def proxy_pass(address: Address) -> ProxyPass:
+    """`proxy_pass` with an address."""
+    return ProxyPass(parse(b""), (address,))
+
+
 def proxy_ssl_settings(**changes: Any) -> ProxySslSettings:
     return replace(_PROXY_SSL, **changes)
 
@@ -136,7 +143,7 @@ def mail_server(protocol: str, **changes: Any) -> MailServer:
         starttls=Starttls.OFF,
         ssl=None,
         dialogue=dialogue_settings(protocol),
-        auth_http=auth_http_settings(),
+        source=auth_http_settings(),
         proxy=proxy_settings(),
         real_ip_from=(),
         where="mailworker.conf:1",

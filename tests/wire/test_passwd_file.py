@@ -61,6 +61,7 @@ def test_a_line_is_read_as_dovecot_and_apache_do(line: bytes, row: PasswdRow) ->
         (b"ssl=yes", 'extra field "ssl" is not supported'),
         (b"host:default=192.0.2.1", 'extra field "host:default" is not supported'),
         (b"no_login", "unknown word among the extra fields"),
+        (b"port=143", '"port" without "host"'),
         (b"nopassword", 'both a password and "nopassword"'),
     ],
 )

@@ -22,6 +22,7 @@ from mailworker.wire.sasl import (
     decode_password,
     decode_plain,
     decode_xoauth2,
+    encode_token,
     mechanism_named,
 )
 from mailworker.wire.secret import Secret
@@ -259,3 +260,22 @@ def test_tokens_of_every_size_are_read(size: int) -> None:
     assert decode_xoauth2(b64encode(b"user=u\x01auth=Bearer %b\x01\x01" % token)) == (b"u", Secret(token))
     assert decode_oauthbearer(b64encode(b"n,,\x01auth=Bearer %b\x01\x01" % token)) == (b"", Secret(token))
     assert decode_plain(b64encode(b"\0u\0" + token)) == (b"", b"u", Secret(token))
+
+
+@given(st.binary(max_size=50), st.binary(min_size=1, max_size=200))
+def test_tokens_are_sent_on_as_they_are_read(name: bytes, token: bytes) -> None:
+    name, token = (each.translate(None, b"\0\1") or b"x" for each in (name, token))
+    for method, decode in ((AuthMethod.XOAUTH2, decode_xoauth2), (AuthMethod.OAUTHBEARER, decode_oauthbearer)):
+        read, secret = decode(encode_token(method, name, token))
+        assert (read, secret.reveal()) == (name, token)
+
+
+@pytest.mark.parametrize("method", [AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER])
+def test_a_name_that_would_be_more_than_one_field_is_not_sent_on(method: AuthMethod) -> None:
+    with pytest.raises(ProtocolError) as raised:
+        encode_token(method, b"user\1auth=Bearer other\1", b"token")
+    assert raised.value.party is Party.CLIENT
+
+
+def test_a_token_without_a_name_is_sent_on_without_one() -> None:
+    assert encode_token(AuthMethod.OAUTHBEARER, b"", b"token") == b64encode(b"n,,\x01auth=Bearer token\x01\x01")

@@ -31,7 +31,7 @@ _MOST_WAITS = 100
 class AuthHttp:
     """See `LoginSource`."""
 
-    __slots__ = ("_idle", "_nameless", "_names", "_settings", "_template", "action", "name")
+    __slots__ = ("_idle", "_nameless", "_names", "_settings", "_template", "action", "authzid", "name")
 
     def __init__(
         self,
@@ -54,6 +54,7 @@ class AuthHttp:
         )
         self.name = settings.name
         self.action = "in http auth state"
+        self.authzid = settings.authzid
 
     async def authenticate(
         self, connections: Connections, request: AuthRequest, pause: Pause, log: SessionLog

@@ -16,11 +16,13 @@ Pause = Callable[[float], Awaitable[None]]
 class LoginSource(Protocol):
     """Decides about the logins of a server, and says where they go.
 
-    `name` is how the log calls it, `action` what a session is doing while it is asked.
+    `name` is how the log calls it, `action` what a session is doing while it is asked. `authzid` tells whether it
+    decides for whom clients of PLAIN may act.
     """
 
     name: str
     action: str
+    authzid: bool
 
     async def authenticate(
         self, connections: Connections, request: AuthRequest, pause: Pause, log: SessionLog

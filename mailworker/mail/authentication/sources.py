@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
+from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.settings import MailServer
+from mailworker.config.source import ByBackendSettings
 from mailworker.mail.authentication.auth_http import AuthHttp
+from mailworker.mail.authentication.by_backend import ByBackend
+from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.authentication.source import LoginSource
+from mailworker.mail.authentication.user_file import UserFile, Users
 
 
-def _auth_http(settings: MailServer) -> LoginSource:
-    nameless = settings.proxy.backend is not None
-    return AuthHttp(
-        settings.auth_http, settings.variables.bind(), names=bool(settings.resolver.servers), nameless=nameless
-    )
+class Means(NamedTuple):
+    """What a source may need beside the settings of its server.
+
+    `refusals` and `ports` are the protocol's; `users` are None where no file is named.
+    """
+
+    refusals: Refusals
+    ports: tuple[int, ...]
+    users: Users | None = None
 
 
-LOGIN_SOURCES: tuple[Callable[[MailServer], LoginSource | None], ...] = (_auth_http,)
+def _auth_http(settings: MailServer, _means: Means) -> LoginSource | None:
+    if not isinstance(settings.source, AuthHttpSettings):
+        return None
+    variables, nameless = settings.variables.bind(), settings.proxy.backend is not None
+    return AuthHttp(settings.source, variables, names=bool(settings.resolver.servers), nameless=nameless)
+
+
+def _user_file(settings: MailServer, means: Means) -> LoginSource | None:
+    return None if means.users is None else UserFile(means.users, settings, means.refusals, means.ports)
+
+
+def _by_backend(settings: MailServer, _means: Means) -> LoginSource | None:
+    return ByBackend() if isinstance(settings.source, ByBackendSettings) else None
+
+
+LOGIN_SOURCES: tuple[Callable[[MailServer, Means], LoginSource | None], ...] = (_auth_http, _user_file, _by_backend)
 """Each makes the source of a server, or gives None where its settings ask for another; the first made counts."""
 
 
-def login_source(settings: MailServer) -> LoginSource:
+def login_source(settings: MailServer, means: Means) -> LoginSource:
     """Who decides about the logins of a server."""
-    return next(source for make in LOGIN_SOURCES if (source := make(settings)) is not None)
+    return next(source for make in LOGIN_SOURCES if (source := make(settings, means)) is not None)

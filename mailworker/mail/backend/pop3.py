@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from mailworker.mail.backend.backend import Backend, Wanted, anything, needed_password
+from mailworker.mail.backend.token import BY_TOKEN, log_in_by_token
 from mailworker.wire.backend import (
     POP3_COMMAND_LIMIT,
     expect_pop3_go_ahead,
     expect_pop3_ok,
+    judged,
     plain_response,
     pop3_login,
 )
@@ -14,9 +16,10 @@ from mailworker.wire.login import Login
 
 _GREETING = Wanted(b"+OK", None, None, expect_pop3_ok)
 _STLS = Wanted(b"+OK", None, "STLS", expect_pop3_ok)
-_USER = Wanted(b"+OK", None, "user name", expect_pop3_ok)
+_USER = Wanted(b"+OK", None, "user name", judged(expect_pop3_ok))
 _AUTH = Wanted(b"+", None, "AUTH", anything)
-_PASSWORD = Wanted(b"+OK", None, "password", expect_pop3_ok)
+_PASSWORD = Wanted(b"+OK", None, "password", judged(expect_pop3_ok))
+_GO_AHEAD = Wanted(b"+ ", None, "AUTH", judged(expect_pop3_go_ahead))
 
 
 async def starttls(backend: Backend, _login: Login) -> None:
@@ -25,7 +28,11 @@ async def starttls(backend: Backend, _login: Login) -> None:
 
 
 async def log_in(backend: Backend, login: Login) -> bytes:
-    """Log in by USER and PASS; gives the reply for the client. Raises a PeerError."""
+    """Log in by USER and PASS, or a token; gives the reply for the client. Raises a PeerError."""
+    if login.passed_on and login.method in BY_TOKEN:
+        reply = await log_in_by_token(backend, login, b"AUTH", _GO_AHEAD, (None, _GREETING))
+        _PASSWORD.expect(reply)
+        return reply.data
     secret = needed_password(login)
     user, password = pop3_login(login.name, secret)
     steps = (user, _USER), (password, _PASSWORD)
@@ -35,5 +42,5 @@ async def log_in(backend: Backend, login: Login) -> bytes:
     reply = await backend.converse((None, _GREETING), (b"AUTH PLAIN\r\n", _AUTH))
     if reply.data.startswith(b"-"):  # it does not know AUTH, and may take long lines
         return (await backend.converse(*steps)).data
-    expect_pop3_go_ahead(reply)
+    _GO_AHEAD.expect(reply)
     return (await backend.converse((response, _PASSWORD))).data

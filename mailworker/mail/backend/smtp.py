@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mailworker.errors import ProtocolError
 from mailworker.mail.backend.backend import Backend, Step, Unsafe, Wanted, anything, needed_password
+from mailworker.mail.backend.smtp_auth import pass_on
 from mailworker.model import Level, XclientGuard
-from mailworker.wire.backend import expect_smtp_code, smtp_auth_plain, smtp_line
+from mailworker.wire.backend import expect_smtp_code, smtp_auth_plain, smtp_line, smtp_mechanisms
 from mailworker.wire.login import Login
 from mailworker.wire.xclient import build as build_xclient
 from mailworker.wire.xclient import listed_attributes
@@ -16,6 +17,7 @@ _EXPOSED = (
 )
 _UNTOLD = 'upstream lists no LOGIN for XCLIENT and "proxy_smtp_auth" is off: it is not told who has logged in'
 
+_LOGGED_IN = b"235 2.0.0 OK\r\n"
 _UNAVAILABLE = b"421 4.3.5 Service not available\r\n"
 
 
@@ -48,19 +50,15 @@ async def log_in(backend: Backend, login: Login) -> bytes:
     Raises a PeerError.
     """
     proxy, envelope = backend.server.settings.proxy, login.envelope
-    listed = await _say_hello(backend, login)
+    heard = await _say_hello(backend, login)
+    listed = listed_attributes(heard)
     _guard(listed, backend, login)
-    steps: list[Step] = []
-    if proxy.xclient and listed:
-        name = None if proxy.smtp_auth else login.name
-        try:
-            commands = build_xclient(listed, backend.client.address, name, backend.client.host)
-        except ProtocolError:
-            backend.prepare(_XCLIENT)
-            raise
-        steps = [(command, _XCLIENT) for command in commands]
-        if login.helo and steps:
-            steps.append((_hello(login.helo, esmtp=login.esmtp), _CLIENT_HELLO))
+    steps = _introduction(backend, login, listed) if proxy.xclient and listed else []
+    if login.passed_on:
+        if steps:
+            heard = (await backend.converse(*steps)).data
+        await pass_on(backend, login, smtp_mechanisms(heard))
+        return _LOGGED_IN
     if envelope is not None:
         steps += (smtp_line(envelope.mail), _MAIL), (smtp_line(envelope.rcpt), _RCPT)
         return (await backend.converse(*steps)).data
@@ -68,7 +66,23 @@ async def log_in(backend: Backend, login: Login) -> bytes:
         steps += await _auth(backend, login, steps)
     if steps:
         await backend.converse(*steps)
-    return b"235 2.0.0 OK\r\n"
+    return _LOGGED_IN
+
+
+def _introduction(backend: Backend, login: Login, listed: frozenset[bytes]) -> list[Step]:
+    """XCLIENT, and a hello behind it. Who has not been judged yet is not called by a name: backends believe it."""
+    proxy = backend.server.settings.proxy
+    name = None if proxy.smtp_auth or login.passed_on else login.name
+    try:
+        commands = build_xclient(listed, backend.client.address, name, backend.client.host)
+    except ProtocolError:
+        backend.prepare(_XCLIENT)
+        raise
+    steps: list[Step] = [(command, _XCLIENT) for command in commands]
+    hello = login.helo or (backend.server.settings.server_name if login.passed_on else b"")
+    if hello and steps:
+        steps.append((_hello(hello, esmtp=login.esmtp or login.passed_on), _CLIENT_HELLO))
+    return steps
 
 
 def _hello(name: bytes, *, esmtp: bool) -> bytes:
@@ -76,22 +90,22 @@ def _hello(name: bytes, *, esmtp: bool) -> bytes:
     return smtp_line((b"EHLO %b" if esmtp else b"HELO %b") % name)
 
 
-async def _say_hello(backend: Backend, login: Login) -> frozenset[bytes] | None:
-    """Wait for the greeting and say hello; gives the attributes of XCLIENT that are listed, None where it is not."""
+async def _say_hello(backend: Backend, login: Login) -> bytes:
+    """Wait for the greeting and say hello; gives the reply to EHLO, nothing where that was not said."""
     settings = backend.server.settings
-    esmtp = login.esmtp or settings.proxy.xclient
+    esmtp = login.esmtp or settings.proxy.xclient or login.passed_on
     hello = (_hello(settings.server_name, esmtp=esmtp), _HELLO)
     if esmtp:
-        return listed_attributes((await backend.converse((None, _GREETING), hello)).data)
+        return (await backend.converse((None, _GREETING), hello)).data
     if not _is_guarded(settings.proxy.xclient_guard, login):
         await backend.converse((None, _GREETING), hello)
-        return None
+        return b""
     # The client may say EHLO later, and so may we; a backend without ESMTP has no XCLIENT either.
     asking = (_hello(settings.server_name, esmtp=True), _ANY_HELLO)
-    listed = listed_attributes((await backend.converse((None, _GREETING), asking)).data)
-    if listed is None:
+    heard = (await backend.converse((None, _GREETING), asking)).data
+    if listed_attributes(heard) is None:
         await backend.converse(hello)
-    return listed
+    return heard
 
 
 def _is_guarded(guard: XclientGuard, login: Login) -> bool:
@@ -116,7 +130,7 @@ def _guard(listed: frozenset[bytes] | None, backend: Backend, login: Login) -> N
             raise Unsafe(_EXPOSED, _UNAVAILABLE, known=not told.is_new((Unsafe, log.backend)))
         if proxy.xclient_guard is not XclientGuard.OFF and told.is_new((_EXPOSED, log.backend)):
             log.write(Level.WARN, _EXPOSED)
-    if not (proxy.xclient and not proxy.smtp_auth and login.envelope is None):
+    if not (proxy.xclient and not proxy.smtp_auth and login.envelope is None) or login.passed_on:
         return
     if b"LOGIN" not in (listed or ()) and told.is_new((_UNTOLD, log.backend)):
         log.write(Level.WARN, _UNTOLD)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.listen import Listen
 from mailworker.config.settings import MailServer
+from mailworker.errors import ProtocolError
 from mailworker.event.stream import SocketStream
 from mailworker.mail.client.address import Networks, client_ip, read_proxy_header, real_client
 from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.client.tls import tls_facts, tls_tlvs
+from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, ProxyProtocol
 from mailworker.native.core.sockets import local_address
 from mailworker.tls.connection import TlsConnection
@@ -37,14 +40,21 @@ class Client:
         """The address without its port."""
         return client_ip(self.address)
 
-    async def read_proxy_header(self, trusted: Networks) -> None:
+    async def read_proxy_header(self, trusted: Networks, log: SessionLog) -> bool:
         """Take the PROXY protocol header that comes first, and believe it if it comes from one of `trusted`.
 
-        Raises ProtocolError where it is none.
+        False where it is none, which the log tells.
         """
-        self.proxy_header = header = await read_proxy_header(self.stream)
+        log.action = "reading PROXY protocol"
+        try:
+            self.proxy_header = header = await read_proxy_header(self.stream)
+        except ProtocolError as error:
+            log.error(str(error))
+            return False
         self.stream.received = 0  # so far it was the balancer that spoke
         self.address = real_client(self.peer, header, trusted)
+        log.client = self.ip
+        return True
 
     def proxy_protocol(self, version: ProxyProtocol) -> bytes:
         """The header that tells a backend who the client is."""
@@ -70,4 +80,6 @@ class Client:
     def _tls_facts(self, tls: TlsConnection, settings: MailServer) -> TlsFacts | None:
         if settings.ssl is None:
             return None
-        return tls_facts(tls, settings.ssl, pass_certificate=settings.auth_http.pass_client_cert)
+        source = settings.source
+        pass_certificate = isinstance(source, AuthHttpSettings) and source.pass_client_cert
+        return tls_facts(tls, settings.ssl, pass_certificate=pass_certificate)

@@ -169,10 +169,15 @@ class Dialogue(ABC, Generic[CommandT_contra]):
                     return request
         return None
 
-    async def reject(self, answer: bytes) -> None:
-        """Tell the client that its login failed; it may try again."""
+    async def reject(self, answer: bytes, *, counted: bool = False) -> None:
+        """Tell the client that its login failed; it may try again, unless it is `counted` as an error too many."""
         await self.reply(answer)
         self.tag = None
+        if counted:
+            self._errors += 1
+            if self._errors >= self.server.settings.max_errors:
+                self.log.info("client failed to log in too many times")
+                self.over = End.AUTH_FAILED
 
     def reply(self, data: bytes) -> Awaitable[None]:
         """Send an answer."""

@@ -42,7 +42,7 @@ async def _plain(dialogue: AnyDialogue, initial: bytes | None) -> Login:
     authzid, name, password = decode_plain(await dialogue.ask(b"") if initial is None else initial)
     if authzid in (b"", name):
         return Login(AuthMethod.PLAIN, name, password)
-    if dialogue.server.settings.auth_http.authzid:
+    if dialogue.server.login_source.authzid:
         return Login(AuthMethod.PLAIN, name, password, authzid=authzid)
     dialogue.log.login = name
     raise LoginRefused("client sent another authorization identity in AUTH PLAIN command", _ANOTHER_IDENTITY)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from mailworker.config.imap import ImapDraft
 from mailworker.config.settings import MailServer
+from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.backend.imap import log_in, starttls
 from mailworker.mail.capabilities import mechanisms
 from mailworker.mail.dialogue.imap import ImapDialogue
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.model import Starttls
 from mailworker.wire.backend import ImapReplyReader
+from mailworker.wire.refusal import imap_refusal
 
 
 def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:
@@ -36,4 +38,6 @@ IMAP = Protocol(
     reply_reader=ImapReplyReader,
     starttls=starttls,
     log_in=log_in,
+    refusal=imap_refusal,
+    refusals=Refusals(b"[AUTHENTICATIONFAILED] ", b"[AUTHORIZATIONFAILED] ", b"[UNAVAILABLE] "),
 )

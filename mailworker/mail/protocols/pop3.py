@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from mailworker.config.pop3 import Pop3Draft
 from mailworker.config.settings import MailServer
+from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.backend.pop3 import log_in, starttls
 from mailworker.mail.capabilities import mechanisms
 from mailworker.mail.dialogue.pop3 import Pop3Dialogue
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.model import Starttls
 from mailworker.wire.backend import Pop3ReplyReader
+from mailworker.wire.refusal import pop3_refusal
 
 
 def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:
@@ -35,4 +37,6 @@ POP3 = Protocol(
     reply_reader=Pop3ReplyReader,
     starttls=starttls,
     log_in=log_in,
+    refusal=pop3_refusal,
+    refusals=Refusals(b"[AUTH] ", b"[AUTH] ", b"[SYS/TEMP] "),
 )

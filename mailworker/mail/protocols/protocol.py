@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mailworker.config.protocol import ProtocolModule
 from mailworker.config.settings import MailServer
 from mailworker.event.stream import Stream
+from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.backend.backend import Backend
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.dialogue.dialogue import AnyDialogue
@@ -15,8 +16,11 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Starttls
 from mailworker.tls.backend import TlsPeer
-from mailworker.wire.backend import ReplyReader
+from mailworker.wire.backend import Reply, ReplyReader
 from mailworker.wire.login import Login
+from mailworker.wire.refusal import Refusal
+
+_BARE = Refusals()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,7 @@ class Protocol(ProtocolModule):
     `tells_host` whether auth services hear the name of the client's host. `layout` makes the answer to a client that
     asks for capabilities. `dialogue` and `reply_reader` read what client and backend say. `starttls` asks a backend for
     TLS, `log_in` gives the reply that tells the client it is logged in; both raise a PeerError.
+    `refusal` tells what a backend's no to a login is about, `refusals` are what clients hear of us.
     """
 
     alpn: bytes
@@ -37,6 +42,8 @@ class Protocol(ProtocolModule):
     reply_reader: Callable[[int], ReplyReader]
     starttls: Callable[[Backend, Login], Awaitable[None]]
     log_in: Callable[[Backend, Login], Awaitable[bytes]]
+    refusal: Callable[[Reply], Refusal]
+    refusals: Refusals = _BARE
 
     def capabilities(self, settings: MailServer) -> Capabilities:
         """What the clients of a server are told."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from mailworker.config.settings import MailServer
 from mailworker.config.smtp import SmtpDraft
+from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.backend.smtp import log_in, starttls
 from mailworker.mail.capabilities import mechanisms
 from mailworker.mail.dialogue.smtp import SmtpDialogue
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.model import Starttls
 from mailworker.wire.backend import SmtpReplyReader
+from mailworker.wire.refusal import smtp_refusal
 
 
 def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:
@@ -34,4 +36,6 @@ SMTP = Protocol(
     reply_reader=SmtpReplyReader,
     starttls=starttls,
     log_in=log_in,
+    refusal=smtp_refusal,
+    refusals=Refusals(wrong_text=b"Authentication credentials invalid"),
 )

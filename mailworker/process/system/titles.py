@@ -27,6 +27,11 @@ def title_leaving_child(name: str) -> None:
     setproctitle(f"mailworker: {name} is shutting down")
 
 
+def title_user_file_reader() -> None:
+    """Who looks whether the files of users have changed."""
+    setproctitle("mailworker: user file reader")
+
+
 def title_reader() -> None:
     """Who reads the configuration for a reload."""
     setproctitle("mailworker: configuration reader")

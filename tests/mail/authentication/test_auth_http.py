@@ -68,7 +68,7 @@ def test_an_auth_service_that_is_not_there(scene: Scene) -> None:
 
 def test_an_auth_service_on_a_unix_socket_that_is_not_there(scene: Scene) -> None:
     settings = auth_http_settings(UnixAddress("/nonexistent/auth"))
-    heard, line = log_in(scene, IMAP, auth=NOWHERE, auth_http=settings)
+    heard, line = log_in(scene, IMAP, auth=NOWHERE, source=settings)
     assert heard == IMAP.error
     message = "connect() to unix:/nonexistent/auth failed (2: No such file or directory)"
     assert line == f"[crit] {message} while in http auth state"

@@ -73,7 +73,7 @@ class Service(ScriptedServer):
 def serving(scene: Scene, service: Service, protocol: str = "imap", keepalive: int = 4) -> Iterator[Proxy]:
     settings = auth_http_settings(service.address, keepalive=keepalive)
     try:
-        yield scene.proxy(protocol, service.address, auth_http=settings)
+        yield scene.proxy(protocol, service.address, source=settings)
     finally:
         service.stop()
 

@@ -10,7 +10,7 @@ from mailworker.config.settings import MailServer
 from mailworker.errors import Party, ProtocolError
 from mailworker.event.connections import Connections
 from mailworker.mail.authentication.source import LoginSource, Pause
-from mailworker.mail.authentication.sources import LOGIN_SOURCES
+from mailworker.mail.authentication.sources import LOGIN_SOURCES, Means
 from mailworker.mail.end import End
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, InetAddress
@@ -31,6 +31,7 @@ class OneUser:
 
     name = "one user"
     action = "in auth state"
+    authzid = False
 
     def __init__(self, backend: Address) -> None:
         self._backend = backend
@@ -55,7 +56,7 @@ def proxy_with(scene: Scene, source: OneUser, monkeypatch: pytest.MonkeyPatch, c
 
 
 def use(source: OneUser, monkeypatch: pytest.MonkeyPatch) -> None:
-    def make(settings: MailServer) -> LoginSource | None:
+    def make(settings: MailServer, _means: Means) -> LoginSource | None:
         return source if settings.server_name == HERE else None
 
     monkeypatch.setattr("mailworker.mail.authentication.sources.LOGIN_SOURCES", (make, *LOGIN_SOURCES))

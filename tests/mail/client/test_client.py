@@ -11,15 +11,16 @@ from typing import cast
 import pytest
 
 from mailworker.config.listen import Listen
-from mailworker.errors import ProtocolError
 from mailworker.event.stream import SocketStream
 from mailworker.mail.client.address import Networks
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import UNAVAILABLE
+from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, AuthMethod, InetAddress, ProxyProtocol, UnixAddress
 from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import build_v1, build_v2
 from tests.support.memory_stream import MemoryStream, MemoryTls, run
+from tests.support.recorded_log import RecordedLog
 from tests.support.settings import mail_server
 
 PEER, BEHIND = InetAddress("192.0.2.1", 4711), InetAddress("203.0.113.7", 4712)
@@ -47,6 +48,10 @@ def client_of(stream: Stream, peer: Address = PEER) -> Client:
     return Client(cast(SocketStream, stream), peer, LISTEN)
 
 
+def log_of(recorded: RecordedLog | None = None) -> SessionLog:
+    return SessionLog(recorded or RecordedLog(), 1, "192.0.2.1")
+
+
 @pytest.fixture
 def connected() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()) as ours:
@@ -66,16 +71,19 @@ def test_a_header_is_believed_of_a_trusted_peer_and_its_bytes_are_not_the_client
 ) -> None:
     stream = Stream(build(BEHIND, HERE) + b"a NOOP\r\n")
     client = client_of(stream)
-    run(client.read_proxy_header(trusted))
+    log = log_of()
+    assert run(client.read_proxy_header(trusted, log))
+    assert log.client == client.ip
     assert (client.peer, client.address) == (PEER, address)
     assert (stream.received, stream.unread) == (0, b"a NOOP\r\n")
 
 
-def test_what_is_no_header_is_an_error_and_changes_nothing() -> None:
+def test_what_is_no_header_is_told_the_log_and_changes_nothing() -> None:
     client = client_of(Stream(b"a NOOP\r\n"))
-    with pytest.raises(ProtocolError):
-        run(client.read_proxy_header(TRUSTED))
+    recorded = RecordedLog()
+    assert not run(client.read_proxy_header(TRUSTED, log_of(recorded)))
     assert client.address == PEER
+    assert "while reading PROXY protocol" in recorded.find("[error]")
 
 
 @pytest.mark.parametrize("believed", [True, False])
@@ -83,7 +91,7 @@ def test_backends_are_told_of_the_client_in_either_version(connected: socket.soc
     local = InetAddress(*connected.getsockname())
     client = client_of(Stream(build_v1(BEHIND, HERE), connected=connected))
     if believed:
-        run(client.read_proxy_header(TRUSTED))
+        run(client.read_proxy_header(TRUSTED, log_of()))
     source = BEHIND if believed else PEER
     assert client.proxy_protocol(ProxyProtocol.V1) == build_v1(source, local)
     assert client.proxy_protocol(ProxyProtocol.V2) == build_v2(source, local, None)
@@ -101,7 +109,7 @@ def test_the_auth_service_is_told_the_host_where_the_protocol_has_it_so(tells_ho
 
 def test_the_auth_service_is_told_of_the_header_and_of_the_address_that_counts() -> None:
     client = client_of(Stream(build_v1(BEHIND, HERE)))
-    run(client.read_proxy_header(TRUSTED))
+    run(client.read_proxy_header(TRUSTED, log_of()))
     request = client.auth_request(LOGIN, 1, mail_server("imap"), tells_host=False)
     assert request.client_ip == b"203.0.113.7"
     assert request.proxy_protocol is not None

@@ -65,7 +65,7 @@ def connect(
         ssl=settings,
         starttls=Starttls.ON if starttls else Starttls.OFF,
         implicit_tls=not starttls,
-        auth_http=auth_http_settings(auth.address, pass_client_cert=pass_client_cert),
+        source=auth_http_settings(auth.address, pass_client_cert=pass_client_cert),
     )
     client = scene.client(proxy)
     if starttls:

@@ -10,6 +10,8 @@ import pytest
 
 from mailworker.config.settings import MailServer
 from mailworker.errors import ConnectionLost, TimedOut
+from mailworker.mail.authentication.source import LoginSource
+from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.dialogue.dialogue import AnyDialogue, Dialogue
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.protocols.table import PROTOCOLS
@@ -96,13 +98,19 @@ def without_conversation(login: Login) -> Login:
     return replace(login, tag=b"", helo=b"" if login.envelope is None else login.helo, esmtp=False)
 
 
+def source_for(server: MailServer) -> LoginSource:
+    protocol = PROTOCOLS[server.protocol]
+    return login_source(server, Means(protocol.refusals, protocol.ports))
+
+
 def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes, refusal: Rejected = REFUSAL) -> Outcome:
     """The whole dialogue after its greeting; `tls_script` is what the client sends after STARTTLS."""
     recorded = RecordedLog("127.0.0.1:143")
     log = SessionLog(recorded, 1, "192.0.2.1")
     protocol = PROTOCOLS[server.protocol]
     capabilities = protocol.capabilities(server)
-    dialogue = protocol.dialogue(stream, Server(server, recorded.log, ServerTls(), capabilities), log)
+    source = source_for(server)
+    dialogue = protocol.dialogue(stream, Server(server, recorded.log, ServerTls(), capabilities, source), log)
     run(dialogue.greet())
     greeting = len(stream.output)
     log.action = "in auth state"

@@ -13,7 +13,7 @@ from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod, Starttls
 from mailworker.wire.login import Login
 from tests.mail.cases import CASES, Case, all_protocols
-from tests.mail.dialogue.dialogues import REFUSAL, server_of
+from tests.mail.dialogue.dialogues import REFUSAL, server_of, source_for
 from tests.support.memory_stream import CLIENT_TIMED_OUT, MemoryStream, MemoryTls, run
 from tests.support.recorded_log import RecordedLog
 
@@ -25,7 +25,7 @@ LOGOUT = {"imap": b"a LOGOUT\r\n", "pop3": b"QUIT\r\n", "smtp": b"QUIT\r\n"}
 def dialogue_of(protocol: str, stream: MemoryStream, **changes: object) -> AnyDialogue:
     settings, log = server_of(protocol, changes), RecordedLog()
     row = PROTOCOLS[protocol]
-    server = Server(settings, log.log, ServerTls(), row.capabilities(settings))
+    server = Server(settings, log.log, ServerTls(), row.capabilities(settings), source_for(settings))
     return row.dialogue(stream, server, SessionLog(log, 1, "192.0.2.1"))
 
 

@@ -186,7 +186,7 @@ def test_to_act_for_somebody_else_is_refused_and_may_be_tried_again(
 def test_whom_the_client_wants_to_act_for_is_told_where_that_is_wanted(
     protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = {"auth_http": auth_http_settings(authzid=True)}
+    told = {"source": auth_http_settings(authzid=True)}
     for authzid, sent in ((b"boss", b"boss"), (b"user", None), (b"", None)):
         said = COMMAND[protocol] + b" PLAIN " + b64encode(b"%b\0user\0pass" % authzid) + b"\r\n"
         wanted = replace(plain(b"user", b"pass"), authzid=sent)

@@ -25,6 +25,7 @@ from mailworker.wire.auth_response import Rejected
 from mailworker.wire.backend import InvalidReply, Reply, ReplyReader
 from mailworker.wire.command_parser import CommandParser
 from mailworker.wire.login import Login
+from mailworker.wire.refusal import Reason, Refusal
 from mailworker.wire.secret import Secret
 
 
@@ -143,4 +144,5 @@ def toy(port: int) -> Protocol:
         reply_reader=ToyReplyReader,
         starttls=starttls,
         log_in=log_in,
+        refusal=lambda reply: Refusal(Reason.LOGIN),
     )

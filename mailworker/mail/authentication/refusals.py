@@ -1,0 +1,42 @@
+"""What clients hear of us, and not of an auth service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mailworker.wire.auth_response import Rejected
+from mailworker.wire.refusal import Reason, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """A protocol's words, before which stand the codes that RFC 5530, 2449 with 3206, and 4954 section 6 have for them.
+
+    A client that hears a bare refusal asks its user for another password, so what is not the password's fault must not
+    be one. After all of them it may try again.
+    """
+
+    wrong_code: bytes = b""
+    forbidden_code: bytes = b""
+    temporary_code: bytes = b""
+    wrong_text: bytes = b"Authentication failed"
+    wrong: Rejected = field(init=False)
+    temporary: Rejected = field(init=False)
+
+    def __post_init__(self) -> None:
+        wrong = Rejected(self.wrong_code + self.wrong_text, code=b"535 5.7.8", final=False)
+        text = self.temporary_code + b"Temporary authentication failure"
+        object.__setattr__(self, "wrong", wrong)
+        object.__setattr__(self, "temporary", Rejected(text, code=b"454 4.7.0", final=False))
+
+    def of(self, refusal: Refusal) -> Rejected:
+        """What a client hears where a backend has refused."""
+        if refusal.reason is Reason.LOGIN:
+            return self.wrong
+        if refusal.reason is Reason.TEMPORARY:
+            return self.temporary
+        return Rejected(refusal.text, code=refusal.code, final=False)
+
+    def forbidden(self, reason: bytes) -> Rejected:
+        """The password is right, and `reason`, which is one line, keeps its owner out."""
+        return Rejected(self.forbidden_code + reason, code=b"535 5.7.1", final=False)

@@ -1,0 +1,144 @@
+"""Authentication by a file of users (auth_user_file)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from mailworker.config.settings import MailServer
+from mailworker.errors import escape
+from mailworker.event.connections import Connections
+from mailworker.mail.authentication.passwords import Stored, read_password
+from mailworker.mail.authentication.refusals import Refusals
+from mailworker.mail.authentication.source import Pause
+from mailworker.mail.authentication.user_table import User, UserTable
+from mailworker.mail.once import Once
+from mailworker.mail.session_log import SessionLog
+from mailworker.model import Address, AuthMethod, BackendName, InetAddress
+from mailworker.wire.auth_request import AuthRequest
+from mailworker.wire.auth_response import Accepted, Rejected
+from mailworker.wire.login import Login
+from mailworker.wire.passwd_file import LOCAL, PasswdRow
+from mailworker.wire.secret import Secret
+
+_WITH_PASSWORD: Final = (AuthMethod.PLAIN, AuthMethod.LOGIN)
+_DEFAULT_REASON: Final = b"Login is not allowed"
+
+
+class Users:
+    """The file's present users; another table takes the place of `table` when the file has changed."""
+
+    __slots__ = ("path", "table")
+
+    def __init__(self, path: str, table: UserTable) -> None:
+        self.path = path
+        self.table = table
+
+
+class UserFile:
+    """See `LoginSource`."""
+
+    __slots__ = ("_has_backend", "_names", "_port", "_refusals", "_told", "_users", "action", "authzid", "name")
+
+    def __init__(self, users: Users, settings: MailServer, refusals: Refusals, ports: tuple[int, ...]) -> None:
+        """`ports` are the protocol's: the first in clear or by STARTTLS, the second, if there is one, over TLS."""
+        tls = settings.proxy.ssl
+        self.name = users.path
+        self.action = "in auth state"
+        self.authzid = False
+        self._has_backend = settings.proxy.backend is not None
+        self._names = bool(settings.resolver.servers)
+        self._port = ports[:2][-1 if tls is not None and not tls.starttls else 0]
+        self._refusals = refusals
+        self._told = Once()
+        self._users = users
+
+    async def authenticate(
+        self, connections: Connections, request: AuthRequest, pause: Pause, log: SessionLog
+    ) -> Accepted | Rejected:
+        """See `LoginSource.authenticate`."""
+        table, login = self._users.table, request.login
+        user = table.find(login.name) or table.find(login.name.lower())
+        if user is not None and user.dear:
+            return self._refuse_for_now(log, user, "its password takes too long to check")
+        stored = table.decoy if user is None else read_password(user.row.password)
+        right = _is_right(stored, login) if user is None or not user.row.nopassword else _may_be_any(user.row, login)
+        if user is None or not right or not _is_allowed(request.client_ip, user.row):
+            return self._refusals.wrong
+        if user.row.nologin and not user.row.proxy:  # Dovecot's order
+            return self._refusals.forbidden(user.row.reason or _DEFAULT_REASON)
+        return self._accept(log, user, stored, login)
+
+    def close(self) -> None:
+        """See `LoginSource.close`."""
+
+    def _accept(self, log: SessionLog, user: User, stored: Stored, login: Login) -> Accepted | Rejected:
+        row = user.row
+        if row.host is None and not self._has_backend:
+            return self._refuse_for_now(log, user, 'no "host" is given, and no "proxy_pass"')
+        address = None if row.host is None else _address(row.host, row.port or self._port)
+        if isinstance(address, BackendName) and not self._names:
+            return self._refuse_for_now(log, user, f'"resolver" is needed to look up host "{address.name}"')
+        known = stored.plain if login.method in _ANSWERS else None
+        password = known if row.backend_password is None else row.backend_password
+        name = row.name if row.user is None else row.user
+        return Accepted(address, name, None if password is None else Secret(password))
+
+    def _refuse_for_now(self, log: SessionLog, user: User, reason: str) -> Rejected:
+        """It is no fault of the client's; the log hears of it once for each line of the file."""
+        if self._told.is_new((user.row.name, user.line, reason)):
+            where = f"{self._users.path}:{user.line}"
+            log.error(f'user "{escape(user.row.name)}" cannot log in: {reason} in {where}')
+        return self._refusals.temporary
+
+
+def _is_right(stored: Stored, login: Login) -> bool:
+    """Whether the client knows the password; nobody does by sending none."""
+    attempt = b"" if login.password is None else login.password.reveal()
+    if login.method in _WITH_PASSWORD:
+        return stored.matches(attempt) and attempt != b""
+    answer = _ANSWERS.get(login.method)
+    if answer is None or stored.plain is None:  # no answer can be told from a hash
+        return False
+    return hmac.compare_digest(answer(stored.plain, login.salt or b"").encode(), attempt.lower())
+
+
+def _may_be_any(row: PasswdRow, login: Login) -> bool:
+    """Whether `nopassword` lets a client in: the backend must get a password, the client's own or a known one."""
+    return login.method in _WITH_PASSWORD or (login.method in _ANSWERS and row.backend_password is not None)
+
+
+def _cram_md5(password: bytes, salt: bytes) -> str:
+    return hmac.new(password, salt, "md5").hexdigest()
+
+
+def _apop(password: bytes, salt: bytes) -> str:
+    return hashlib.md5(salt + password, usedforsecurity=False).hexdigest()
+
+
+_ANSWERS: Final[dict[AuthMethod, Callable[[bytes, bytes], str]]] = {
+    AuthMethod.CRAM_MD5: _cram_md5,
+    AuthMethod.APOP: _apop,
+}
+
+
+def _is_allowed(client_ip: bytes, row: PasswdRow) -> bool:
+    """`allow_nets`; clients of a unix socket have no address."""
+    if row.allow_nets is None:
+        return True
+    if client_ip == b"unix:":
+        return LOCAL in row.allow_nets
+    host = ip_address(client_ip.decode())
+    if isinstance(host, IPv6Address) and host.ipv4_mapped is not None:
+        host = host.ipv4_mapped
+    return any(not isinstance(network, str) and host in network for network in row.allow_nets)
+
+
+def _address(host: str, port: int) -> Address | BackendName:
+    """A name's last part does not begin with a digit."""
+    if ":" in host or host.rpartition(".")[2][:1].isdigit():
+        return InetAddress(host, port)
+    return BackendName(host, port)

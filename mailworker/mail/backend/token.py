@@ -1,0 +1,34 @@
+"""AUTH and AUTHENTICATE with the client's own token (XOAUTH2, and OAUTHBEARER of RFC 7628)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mailworker.mail.backend.backend import Backend, Step, Wanted, anything, needed_password
+from mailworker.model import METHOD_NAMES, AuthMethod
+from mailworker.wire.backend import LoginRejected, Reply
+from mailworker.wire.login import Login
+from mailworker.wire.sasl import encode_token
+
+BY_TOKEN: Final = {each: str(METHOD_NAMES[each].sasl).encode() for each in (AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER)}
+"""Mechanisms, and how backends call them."""
+
+# What a client has to say to the reason of a refusal: RFC 7628 section 3.2.3, and an empty line.
+_ACKNOWLEDGMENTS: Final = {AuthMethod.XOAUTH2: b"\r\n", AuthMethod.OAUTHBEARER: b"AQ==\r\n"}
+
+
+async def log_in_by_token(backend: Backend, login: Login, command: bytes, go_ahead: Wanted, *before: Step) -> Reply:
+    """The reply to the token, be it a refusal, when the backend has been asked by `command` and its mechanism.
+
+    `go_ahead` is what the backend says before it gets the token, and before a reason; steps of `before` come first.
+    Raises LoginRejected where the backend gives a reason, and other PeerErrors.
+    """
+    response = encode_token(login.method, login.name, needed_password(login).reveal())
+    answer = Wanted(b"", None, "token", anything)
+    asking = (b"%b %b\r\n" % (command, BY_TOKEN[login.method]), go_ahead)
+    reply = await backend.converse(*before, asking, (response + b"\r\n", answer))
+    prompt, _, challenge = reply.last_line.partition(b" ")
+    if prompt != go_ahead.last.rstrip():
+        return reply
+    reply = await backend.converse((_ACKNOWLEDGMENTS[login.method], answer))
+    raise LoginRejected(reply, reply.last_line, challenge)

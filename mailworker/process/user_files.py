@@ -1,0 +1,113 @@
+"""The files of `auth_user_file`, read for all that serve: the master reads them, workers have what it found."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from time import monotonic
+from typing import Final, NamedTuple
+
+from mailworker.config.settings import MailServer
+from mailworker.config.source import UserFileSettings
+from mailworker.config.tree import Warn
+from mailworker.errors import ConfigError
+from mailworker.log.line import describe
+from mailworker.mail.authentication.user_file import Users
+from mailworker.mail.authentication.user_table import UserTable, build
+from mailworker.shm.sealed import read_sealed, seal
+
+# Seconds of work after which others of the process have their turn.
+_TURN: Final = 0.05
+
+
+class Stamp(NamedTuple):
+    """What a file has that is another one when its content is. All None for one that is not there."""
+
+    device: int | None = None
+    inode: int | None = None
+    size: int | None = None
+    changed: int | None = None
+
+
+class UserFiles:
+    """The users of each file that a configuration names, and the stamps of the files when they were read.
+
+    `link` is where the master hears of files that have changed.
+    """
+
+    __slots__ = ("link", "stamps", "users")
+
+    def __init__(self) -> None:
+        self.link: socket.socket | None = None
+        self.stamps: dict[str, Stamp] = {}
+        self.users: dict[str, Users] = {}
+
+    @classmethod
+    def read(cls, servers: Iterable[MailServer], warn: Warn) -> Generator[float, None, UserFiles]:
+        """Read all files; lines that are broken are told to `warn`.
+
+        Yields seconds to be resumed after. Raises ConfigError where a file cannot be read.
+        """
+        files = cls()
+        for path in {server.source.path for server in servers if isinstance(server.source, UserFileSettings)}:
+            files.stamps[path] = stamp(path)
+            content = yield from read_users(path, warn)
+            files.users[path] = Users(path, UserTable(_shared(content)))
+        return files
+
+    def of(self, server: MailServer) -> Users | None:
+        """The users of a server, None where another source decides."""
+        return self.users[server.source.path] if isinstance(server.source, UserFileSettings) else None
+
+    def leave(self) -> None:
+        """Hear no more of changes, as a worker that has the master's end."""
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+
+    def count(self, path: str) -> int:
+        """How many users a file has."""
+        return self.users[path].table.count
+
+    def adopt(self, path: str, descriptor: int) -> None:
+        """Go on with what another process has found in a file; the descriptor of it is closed. Raises OSError."""
+        memory = read_sealed(descriptor)
+        if path in self.users:
+            self.users[path].table = UserTable(memory)
+
+
+def read_users(path: str, warn: Warn) -> Generator[float, None, bytes]:
+    """What a UserTable is made of; for the rest see `UserFiles.read`."""
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f'open() "{path}" failed {describe(error)}') from error
+    building = build(text, lambda level, line, message: warn(level, f"{message} in {path}:{line}"))
+    rest = monotonic() + _TURN
+    while True:
+        try:
+            next(building)
+        except StopIteration as end:
+            content: bytes = end.value
+            return content
+        if monotonic() >= rest:
+            yield 0.0
+            rest = monotonic() + _TURN
+
+
+def stamp(path: str) -> Stamp:
+    """The stamp of a file."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return Stamp()
+    return Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _shared(content: bytes) -> object:
+    """Memory that no process can write; where the system has none, the content itself."""
+    try:
+        return read_sealed(seal("mailworker users", content))
+    except OSError:
+        return content

@@ -1,0 +1,184 @@
+"""Files of users, by the real binary: read as root, read again when they change, and told to workers that serve."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.process.conftest import Install
+from tests.support.backend import ScriptedServer
+from tests.support.peer import Peer
+from tests.support.process import Mailworker, title
+
+WRONG = b"a NO [AUTHENTICATIONFAILED] Authentication failed\r\n"
+
+
+@pytest.fixture
+def backend() -> Iterator[ScriptedServer]:
+    """It lets everybody in."""
+
+    def script(peer: Peer) -> None:
+        peer.send(b"* OK backend\r\n")
+        peer.line()
+        for answer in (b"+ go\r\n", b"+ go\r\n", b"a OK at the backend\r\n"):
+            peer.send(answer)
+            peer.line()
+
+    server = ScriptedServer(script)
+    yield server
+    server.stop()
+
+
+class Site:
+    """A running mailworker whose users stand in a file that root alone may read."""
+
+    def __init__(self, install: Install, folder: Path, port: int, backend: ScriptedServer) -> None:
+        self.port = port
+        self.users = folder / "users"
+        self.backend = f"host=127.0.0.1 port={backend.address.port}"
+        self.write("anna:{PLAIN}secret")
+        self.mailworker: Mailworker = install(self.configuration())
+
+    def configuration(self, main: str = "worker_sandbox on;") -> str:
+        return f"""
+            error_log logs/error.log info;
+            worker_processes 2;
+            {main}
+            events {{}}
+            mail {{
+                auth_user_file {self.users};
+                server {{ listen 127.0.0.1:{self.port}; protocol imap; }}
+            }}
+        """
+
+    def write(self, *lines: str) -> None:
+        self.users.touch(mode=0o600)
+        self.users.write_text("".join(f"{line}::::::{self.backend}\n" for line in lines))
+
+    def log_in(self, name: str, password: str) -> bytes:
+        """What a client hears of a login."""
+        client = Peer.connect(("127.0.0.1", self.port))
+        try:
+            client.expect(b"* OK IMAP4 ready\r\n")
+            client.send(f"a LOGIN {name} {password}\r\n".encode())
+            return client.line()
+        finally:
+            client.close()
+
+    def reader(self) -> psutil.Process | None:
+        found = [
+            p for p in psutil.Process(self.mailworker.pid).children() if title(p) == "mailworker: user file reader"
+        ]
+        return found[0] if found else None
+
+
+@pytest.fixture
+def site(install: Install, folder: Path, port: int, backend: ScriptedServer) -> Site:
+    site = Site(install, folder, port, backend)
+    site.mailworker.start()
+    site.mailworker.await_workers(2)
+    return site
+
+
+def test_users_of_a_file_that_root_alone_may_read_log_in_at_a_fenced_worker(site: Site) -> None:
+    assert site.log_in("anna", "secret") == b"a OK at the backend\r\n"
+    assert site.log_in("anna", "Secret") == site.log_in("nobody", "secret") == WRONG
+
+
+def test_a_client_that_was_wrong_may_try_again_until_it_was_so_too_often(site: Site) -> None:
+    client = Peer.connect(("127.0.0.1", site.port))
+    client.expect(b"* OK IMAP4 ready\r\n")
+    client.talk(*[(b"a LOGIN anna wrong\r\n", WRONG)] * 4, (b"a LOGIN anna secret\r\n", b"a OK at the backend\r\n"))
+    client.close()
+    client = Peer.connect(("127.0.0.1", site.port))
+    client.expect(b"* OK IMAP4 ready\r\n")
+    client.talk(*[(b"a LOGIN anna wrong\r\n", WRONG)] * 5)
+    assert client.rest() == b""
+    client.close()
+    site.mailworker.await_line(r"\[info\] .*client failed to log in too many times.*, login: \"anna\"")
+
+
+def test_all_workers_know_users_that_are_new_without_a_reload(site: Site) -> None:
+    workers = site.mailworker.await_workers(2)
+    site.write("anna:{PLAIN}other", "berta:{PLAIN}new", "carla:{HMAC}x")
+    site.mailworker.await_line(r'\[notice\] .*user file ".*/users" has changed, 2 users')
+    site.mailworker.await_true(lambda: site.log_in("berta", "new").startswith(b"a OK"), "the new user")
+    for _ in range(8):
+        assert site.log_in("berta", "new") == b"a OK at the backend\r\n"
+        assert site.log_in("anna", "secret") == WRONG
+    assert site.mailworker.lines(r'\[error\] .*unknown password scheme "HMAC" in .*/users:3$')
+    assert site.mailworker.await_workers(2) == workers
+    os.kill(workers[0], signal.SIGKILL)
+    site.mailworker.alerts.append("exited on signal 9")
+    site.mailworker.await_workers(2, workers[:1])
+    for _ in range(8):
+        assert site.log_in("anna", "other") == b"a OK at the backend\r\n"
+
+
+def test_a_file_that_is_taken_away_leaves_the_users_as_they_were(site: Site) -> None:
+    site.users.rename(site.users.with_name("elsewhere"))
+    site.mailworker.await_line(r'\[error\] .*open\(\) ".*/users" failed \(2: .*\), the users stay as they were')
+    assert site.log_in("anna", "secret") == b"a OK at the backend\r\n"
+    site.write("anna:{PLAIN}back")
+    site.mailworker.await_true(lambda: site.log_in("anna", "back").startswith(b"a OK"), "the file's return")
+
+
+def test_a_reader_that_is_killed_is_replaced_and_goes_with_its_master(site: Site) -> None:
+    site.mailworker.alerts.append("user file reader .* has ended")
+    first = site.reader()
+    assert first is not None
+    first.kill()
+    site.mailworker.await_line("user file reader .* has ended")
+    site.mailworker.await_true(lambda: site.reader() not in (None, first), "another reader")
+    site.write("anna:{PLAIN}later")
+    site.mailworker.await_true(lambda: site.log_in("anna", "later").startswith(b"a OK"), "the change")
+    second = site.reader()
+    assert second is not None
+    site.mailworker.signal(signal.SIGKILL)
+    site.mailworker.alerts.append("master process is gone")
+    site.mailworker.await_true(lambda: not second.is_running() or second.status() == "zombie", "the reader's end")
+
+
+def test_a_reload_reads_the_file_and_tells_of_its_broken_lines(site: Site) -> None:
+    site.users.write_text(f"broken:{{HMAC}}x\nberta:{{PLAIN}}b::::::{site.backend}\n")
+    site.mailworker.signal(signal.SIGHUP)
+    site.mailworker.await_true(lambda: site.log_in("berta", "b").startswith(b"a OK"), "the reload")
+    assert site.mailworker.lines(r"\[error\] .*unknown password scheme .HMAC. in .*/users:1$")
+
+
+def test_a_single_process_reads_its_users_again_too(
+    install: Install, folder: Path, port: int, backend: ScriptedServer
+) -> None:
+    site = Site(install, folder, port, backend)
+    site.mailworker.configure(site.configuration("master_process off;"))
+    site.mailworker.start()
+    site.mailworker.await_true(lambda: site.reader() is not None, "the reader")
+    assert site.log_in("anna", "secret") == b"a OK at the backend\r\n"
+    site.write("berta:{PLAIN}new")
+    site.mailworker.await_true(lambda: site.log_in("berta", "new").startswith(b"a OK"), "the new user")
+    assert site.log_in("anna", "secret") == WRONG
+
+
+def test_a_test_of_the_configuration_tells_what_is_wrong_with_the_file(
+    install: Install, folder: Path, port: int, backend: ScriptedServer
+) -> None:
+    site = Site(install, folder, port, backend)
+    site.users.write_text("anna:{PLAIN}secret\nberta:{HMAC}x\ncarla:$2y$12$" + "a" * 53 + "\n")
+    site.users.chmod(0o644)
+    tested = site.mailworker.run("-t")
+    assert tested.returncode == 0
+    text = tested.stderr.decode()
+    assert f'[error] unknown password scheme "HMAC" in {site.users}:2' in text
+    assert "[warn] password by BLF-CRYPT with cost 12 takes " in text
+    assert f"to check: logins fail for now in {site.users}:3" in text
+    assert f'[warn] user file "{site.users}" is open to others than its owner (mode 0644)' in text
+    assert "secret" not in text
+    site.users.unlink()
+    tested = site.mailworker.run("-t")
+    assert tested.returncode == 1
+    assert f'[emerg] open() "{site.users}" failed (2: No such file or directory)' in tested.stderr.decode()

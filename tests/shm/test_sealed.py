@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+
+import pytest
+
+from mailworker.shm.sealed import read_sealed, seal
+
+
+@pytest.mark.parametrize("size", [1, 4096, 1_000_001])
+def test_a_content_is_read_by_its_descriptor_which_is_closed(size: int) -> None:
+    content = os.urandom(size)
+    descriptor = seal("test", content)
+    assert not os.get_inheritable(descriptor)
+    assert bytes(read_sealed(descriptor)) == content
+    with pytest.raises(OSError) as caught:
+        os.fstat(descriptor)
+    assert caught.value.errno == errno.EBADF
+
+
+def test_nobody_can_change_it() -> None:
+    descriptor = seal("test", b"content")
+    try:
+        with pytest.raises(OSError):
+            os.write(descriptor, b"x")
+        again = os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR)
+        for attempt in (
+            lambda: os.write(again, b"x"),
+            lambda: os.ftruncate(again, 1),
+            lambda: os.ftruncate(again, 100),
+            lambda: mmap.mmap(again, 7, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE),
+        ):
+            with pytest.raises(PermissionError):
+                attempt()
+        os.close(again)
+    finally:
+        os.close(descriptor)
