@@ -16,6 +16,7 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.handover.upgrade import Upgrade, old_pid_file
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
+from mailworker.process.reopening import Reopening
 from mailworker.process.system import pid_file
 from mailworker.process.system.callbacks import Alarm
 from mailworker.process.system.service_manager import REFUSED
@@ -40,8 +41,8 @@ class MainProcess(ABC):
     """
 
     __slots__ = (
-        "_cycle", "_handlers", "_leaving", "_origin", "_reload", "_reload_again", "_reopen_again", "_ticket_rotation",
-        "_upgrade", "_user_file_watch",
+        "_cycle", "_handlers", "_leaving", "_origin", "_reload", "_reload_again", "_reopen_again", "_reopening",
+        "_reopening_again", "_ticket_rotation", "_upgrade", "_user_file_watch",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, cycle: Cycle, handlers: Mapping[Signals, Handler]) -> None:
@@ -50,6 +51,8 @@ class MainProcess(ABC):
         self._origin = origin
         self._reload: Reload | None = None
         self._reload_again = self._reopen_again = False
+        self._reopening: Reopening | None = None
+        self._reopening_again = False
         self._ticket_rotation = TicketRotation(self._expire_after)
         self._upgrade = Upgrade(origin.inheritance)
         self._user_file_watch = UserFileWatch(self._expire_after, self._hand_out_users)
@@ -72,6 +75,8 @@ class MainProcess(ABC):
             return self._serve()
         finally:
             self._user_file_watch.close()
+            if self._reopening is not None:
+                self._reopening.abandon()
             self._cycle.log.write(Level.NOTICE, "exit")
             _remove_pid_files(self._cycle)
             self._cycle.close(shared=self._upgrade.other_runs)
@@ -187,11 +192,27 @@ class MainProcess(ABC):
             self._reload = None
             self._origin.manager.ready(self._status)
 
+    # Logs
+
     def _reopen_logs(self) -> None:
-        self._cycle.log.write(Level.NOTICE, "reopening logs")
-        self._begin_logs_anew()
-        self._cycle.redirect_stderr()
-        self._reopen_again = self._reload is not None  # which has opened its logs already
+        self._reopen_again = self._reload is not None  # which may have opened its logs already
+        if self._reopening is not None:
+            self._reopening_again = True  # the files may have been moved since they were tried
+            return
+        self._reopening = Reopening(self._cycle, self._after, self._reopened)
+        self._reopening.run()
+
+    def _reopened(self, error: StartError | None) -> None:
+        """The log files can be opened, or stay as they are because of `error`."""
+        self._reopening = None
+        if error is None:
+            self._begin_logs_anew()
+            self._cycle.redirect_stderr()
+        else:
+            self._cycle.log.write(Level.EMERG, str(error))
+        if self._reopening_again:
+            self._reopening_again = False
+            self._reopen_logs()
 
 
 def _remove_pid_files(cycle: Cycle) -> None:

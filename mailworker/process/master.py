@@ -14,6 +14,7 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.main_process import MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
+from mailworker.process.reopening import Reopening
 from mailworker.process.system.signals import TAKEN, UNHEARD, BlockedSignals, Handler
 from mailworker.process.workforce import Workforce
 
@@ -30,7 +31,9 @@ class Master(MainProcess):
         self._failed = self._resting = False
         self._timers = Timers()
         self._signals = BlockedSignals(TAKEN)
-        children = Children(self._signals.unblock, lambda: _leave(origin, self._reload), daemonised=origin.daemonised)
+        children = Children(
+            self._signals.unblock, lambda: _leave(origin, self._reload, self._reopening), daemonised=origin.daemonised
+        )
         self._workforce = Workforce(cycle, children, self._after)
         handlers: dict[Signals, Handler] = {
             signal.SIGUSR2: (", changing binary", self._change_binary),
@@ -154,8 +157,9 @@ class Master(MainProcess):
         self._workforce.hand_out_logs()
 
 
-def _leave(origin: Origin, reload: Reload | None) -> None:
+def _leave(origin: Origin, *under_way: Reload | Reopening | None) -> None:
     """Give back, in a worker, what is the master's alone."""
     origin.leave()
-    if reload is not None:
-        reload.leave()
+    for each in under_way:
+        if each is not None:
+            each.leave()

@@ -1,4 +1,4 @@
-"""Reading a configuration in a process of its own: what it names may keep whoever reads it waiting.
+"""Reading a configuration, or opening logs, in a process of its own: what is named may keep whoever opens it waiting.
 
 A name server that is silent costs `getaddrinfo` half a minute, a dead mount whatever opens a file there. The master has
 signals to obey, workers to replace and a watchdog to feed, so it forks somebody who waits in its place.
@@ -11,12 +11,13 @@ import io
 import os
 import pickle
 import signal
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Generic, TypeVar
 
 from mailworker.config.addresses import system_addresses
 from mailworker.config.proxy_ssl import ProxySslSettings
@@ -44,37 +45,60 @@ _LONGEST_END = 1.0
 _FIRST_DESCRIPTOR = 3
 _READING = "reading a file"
 
-# What the child tells: what it is about to do, what to log, and at last the settings or why there are none.
-Told = str | tuple[Level, str] | Settings | ConfigError | StartError
+# What the child tells: what it is about to do, what to log, and at last what it has found or why there is nothing.
+Told = str | tuple[Level, str] | Settings | None | ConfigError | StartError
 Tell = Callable[[Told], None]
+Found = TypeVar("Found", bound=Settings | None)
 
 
-class Reader:
+@dataclass(frozen=True, slots=True)
+class Errand(Generic[Found]):
+    """What the child is to find, and the log's words: what it is `doing`, what it `does`, and what is `undone`."""
+
+    find: Callable[[Tell], Found]
+    doing: str
+    does: str
+    undone: str
+
+
+def read_configuration(invocation: Invocation) -> Errand[Settings]:
+    """The settings, when all that they name has been tried: files, certificates, logs and names."""
+    find = partial(_read_and_try, invocation)
+    return Errand(find, "reading the configuration", "reads the configuration", "configuration could not be read")
+
+
+def open_logs_first(paths: Iterable[Path]) -> Errand[None]:
+    """Whether log files can be opened is for the master to see, but it will not have to wait for them."""
+    return Errand(partial(_open_logs, tuple(paths)), "reopening logs", "reopens logs", "logs could not be reopened")
+
+
+class Reader(Generic[Found]):
     """The child, and the pipe that it tells us by."""
 
-    __slots__ = ("_complete", "_data", "_pid", "_pipe")
+    __slots__ = ("_complete", "_data", "_errand", "_pid", "_pipe")
 
-    def __init__(self, invocation: Invocation) -> None:
+    def __init__(self, errand: Errand[Found]) -> None:
         """Raises StartError."""
+        self._errand = errand
         self._complete = False
         self._data = bytearray()
         try:
             self._pipe, theirs = os.pipe()
         except OSError as error:
-            raise StartError(f"pipe() failed while reading the configuration {describe(error)}") from None
+            raise StartError(f"pipe() failed while {errand.doing} {describe(error)}") from None
         try:
             self._pid = os.fork()
         except OSError as error:
             os.close(self._pipe)
             os.close(theirs)
-            raise StartError(f"fork() failed while reading the configuration {describe(error)}") from None
+            raise StartError(f"fork() failed while {errand.doing} {describe(error)}") from None
         if self._pid == 0:
-            os._exit(_live(invocation, theirs))
+            os._exit(_live(errand, theirs))
         os.close(theirs)
         os.set_blocking(self._pipe, False)
 
-    def read(self, log: Log) -> Generator[float, None, Settings]:
-        """The settings, when all that they name has been tried: files, certificates, logs and names.
+    def read(self, log: Log) -> Generator[float, None, Found]:
+        """What the child has found.
 
         Yields seconds to be resumed after. Warnings go to `log`. Raises ConfigError and StartError, the latter after
         DEADLINE seconds too. A child that is left behind, by an error or since this was closed, is killed.
@@ -117,24 +141,24 @@ class Reader:
         except ChildProcessError:
             return True
 
-    def _result(self, log: Log) -> Settings:
+    def _result(self, log: Log) -> Found:
         """What the child found out. Raises ConfigError and StartError."""
-        step = _READING
+        step = self._errand.doing
         for told in self._told():
             if isinstance(told, str):
                 step = told
             elif isinstance(told, tuple):
                 log.write(*told)
-            elif isinstance(told, Settings):
-                return told
-            else:
+            elif isinstance(told, ConfigError | StartError):
                 raise told
+            else:
+                return told
         if self._complete:
-            raise StartError(f"process {self._pid} that reads the configuration has ended, {step}")
-        raise StartError(f"configuration could not be read within {DEADLINE:g} seconds, {step}")
+            raise StartError(f"process {self._pid} that {self._errand.does} has ended, {step}")
+        raise StartError(f"{self._errand.undone} within {DEADLINE:g} seconds, {step}")
 
-    def _told(self) -> list[Told]:
-        told: list[Told] = []
+    def _told(self) -> list[str | tuple[Level, str] | ConfigError | StartError | Found]:
+        told: list[str | tuple[Level, str] | ConfigError | StartError | Found] = []
         stream = io.BytesIO(self._data)
         with suppress(EOFError, pickle.UnpicklingError):  # the last of it may be on its way still
             while True:
@@ -142,7 +166,7 @@ class Reader:
         return told
 
 
-def _live(invocation: Invocation, pipe: int) -> int:
+def _live(errand: Errand[Found], pipe: int) -> int:
     """The child's life; returns its exit code. It has nothing but the pipe, and cannot stay for ever."""
     try:
         signal.set_wakeup_fd(-1)
@@ -154,7 +178,7 @@ def _live(invocation: Invocation, pipe: int) -> int:
         os.closerange(_FIRST_DESCRIPTOR, pipe)
         os.closerange(pipe + 1, os.sysconf("SC_OPEN_MAX"))
         with os.fdopen(pipe, "wb") as stream:
-            _tell_all(invocation, partial(_write, stream))
+            _tell_all(errand, partial(_write, stream))
     except BaseException:  # it must not go on in the master's frames, which learns that nothing more will come
         return 1
     return 0
@@ -165,18 +189,23 @@ def _write(stream: BinaryIO, told: Told) -> None:
     stream.flush()
 
 
-def _tell_all(invocation: Invocation, tell: Tell) -> None:
+def _tell_all(errand: Errand[Found], tell: Tell) -> None:
     try:
-        settings = _read(invocation, tell)
-        tell("reading users")
-        for _ in UserFiles.read(settings.servers, lambda level, message: tell((level, message))):
-            pass  # nobody else waits here
-        _try_paths(settings, tell)
-        tell(settings)
+        tell(errand.find(tell))
     except (ConfigError, StartError) as error:
         tell(error)
     except Exception as bug:
         tell((Level.ALERT, describe_bug(bug)))
+
+
+def _read_and_try(invocation: Invocation, tell: Tell) -> Settings:
+    tell(_READING)
+    settings = _read(invocation, tell)
+    tell("reading users")
+    for _ in UserFiles.read(settings.servers, lambda level, message: tell((level, message))):
+        pass  # nobody else waits here
+    _try_paths(settings, tell)
+    return settings
 
 
 def _read(invocation: Invocation, tell: Tell) -> Settings:
@@ -209,3 +238,14 @@ def _try_paths(settings: Settings, tell: Tell) -> None:
     sockets = [Path(address.path) for address in listens if isinstance(address, UnixAddress)]
     for path in (settings.core.pid, *sockets):
         os.path.lexists(path)
+
+
+def _open_logs(paths: Iterable[Path], tell: Tell) -> None:
+    files = OpenFiles()
+    try:
+        for path in paths:
+            tell(f'opening "{path}"')
+            with suppress(StartError):  # which the master will meet, and tell of
+                files.open(path)
+    finally:
+        files.close()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
+from mailworker.config.settings import Settings
 from mailworker.errors import ConfigError, StartError
 from mailworker.model import Level
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Cycle
 from mailworker.process.invocation import Invocation
 from mailworker.process.notices import log_event_method, log_refusal
-from mailworker.process.reading import Reader
+from mailworker.process.reading import Reader, read_configuration
 from mailworker.process.system import pid_file
 
 
@@ -33,7 +34,7 @@ class Reload:
         self._invocation = invocation
         self._new: Cycle | None = None  # as far as it is built
         self._old = old
-        self._reader: Reader | None = None
+        self._reader: Reader[Settings] | None = None
         self._after = after
         self._finished = finished
         self._steps: Generator[float, None, Cycle] | None = None
@@ -75,7 +76,7 @@ class Reload:
             self._after(pause, self._go_on)
 
     def _build(self) -> Generator[float, None, Cycle]:
-        self._reader = Reader(self._invocation)
+        self._reader = Reader(read_configuration(self._invocation))
         settings = yield from self._reader.read(self._old.log)
         self._new = new = yield from Cycle.follow(self._old, self._invocation, settings)
         yield from new.open(self._old.listeners)

@@ -41,7 +41,7 @@ EXAMPLE = """
 
 def read(invocation: Invocation = INVOCATION, log: RecordedLog | None = None) -> Settings:
     children = set(psutil.Process().children())
-    steps = reading.Reader(invocation).read((log or RecordedLog()).log)
+    steps = reading.Reader(reading.read_configuration(invocation)).read((log or RecordedLog()).log)
     try:
         while True:
             time.sleep(next(steps))
