@@ -35,7 +35,11 @@ _MEMORABLE = 1024
 
 def xtext(value: bytes) -> bytes:
     """`value` in the encoding of RFC 3461 section 4."""
-    return _HEXCHAR_NEEDED.sub(lambda match: b"+%02X" % ord(match[0]), value)
+    return _HEXCHAR_NEEDED.sub(_hexchar, value)
+
+
+def _hexchar(match: re.Match[bytes]) -> bytes:
+    return b"+%02X" % ord(match[0])
 
 
 def build(listed: frozenset[bytes], address: Address, login: bytes | None, name: bytes) -> tuple[bytes, ...]:
@@ -46,20 +50,17 @@ def build(listed: frozenset[bytes], address: Address, login: bytes | None, name:
     login takes back a login before it. Raises ProtocolError(CLIENT) for a login that does not fit: without it the
     backend would take the client for somebody who did not log in.
     """
-    values = {b"ADDR": _address(address), b"LOGIN": xtext(login or b""), b"NAME": xtext(name)}
-    attributes = {key: b" %b=%b" % (key, value) for key, value in values.items() if value and key in listed}
-    command = _command(*attributes.values())
+    attributes = b" ADDR=%b" % _address(address) if b"ADDR" in listed else b""
+    if login and b"LOGIN" in listed:
+        attributes += b" LOGIN=%b" % xtext(login)
+    by_name = b" NAME=%b" % xtext(name) if name and b"NAME" in listed else b""
+    command = b"XCLIENT%b%b\r\n" % (attributes, by_name)
     if len(command) <= COMMAND_LIMIT:
-        return (command,) if attributes else ()
-    by_name = attributes.pop(b"NAME", b"")
-    last = _command(*attributes.values())
+        return (command,) if attributes or by_name else ()
+    last = b"XCLIENT%b\r\n" % attributes
     if len(last) > COMMAND_LIMIT:
         raise ProtocolError(Party.CLIENT, "client sent too long login for XCLIENT")
-    return _command(by_name), last
-
-
-def _command(*attributes: bytes) -> bytes:
-    return b"XCLIENT%b\r\n" % b"".join(attributes)
+    return b"XCLIENT%b\r\n" % by_name, last
 
 
 def _address(address: Address) -> bytes:
