@@ -57,11 +57,11 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
 
     async def obey(self, command: SmtpCommand) -> Request | None:
         match command.verb:  # what every login says comes first: each case costs something
-            case SmtpVerb.EHLO | SmtpVerb.HELO:
-                await self.reply(self._hello(command))
             case SmtpVerb.AUTH if command.arguments:
                 self.demand_tls()
                 return self._as_told(await exchange(self, command.arguments))
+            case SmtpVerb.EHLO:
+                await self.reply(self._ehlo(command))
             case SmtpVerb.RCPT:
                 return await self._rcpt(command)
             case SmtpVerb.STARTTLS:
@@ -104,6 +104,8 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
 
     def _answer(self, command: SmtpCommand) -> bytes:
         match command.verb:
+            case SmtpVerb.HELO:
+                return self._helo(command)
             case SmtpVerb.MAIL:
                 return self._mail(command)
             case SmtpVerb.AUTH:
@@ -120,15 +122,24 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
             case _:
                 raise Refused  # HELP, VRFY and EXPN are known and never answered
 
-    def _hello(self, command: SmtpCommand) -> bytes:
-        if len(command.arguments) != 1 or command.has_control:
+    def _ehlo(self, command: SmtpCommand) -> bytes:
+        if not self._greeted(command):
             return _INVALID_ARGUMENT
+        self.esmtp = True
+        return self.capabilities
+
+    def _helo(self, command: SmtpCommand) -> bytes:
+        if not self._greeted(command):
+            return _INVALID_ARGUMENT
+        return b"250 %b\r\n" % self.server.settings.server_name
+
+    def _greeted(self, command: SmtpCommand) -> bool:
+        """Take the argument of HELO or EHLO, which starts the session over; False where it has no valid one."""
+        if len(command.arguments) != 1 or command.has_control:
+            return False
         self.helo = command.arguments[0]
         self.mail = None
-        if command.verb is SmtpVerb.EHLO:
-            self.esmtp = True
-            return self.capabilities
-        return b"250 %b\r\n" % self.server.settings.server_name
+        return True
 
     def _mail(self, command: SmtpCommand) -> bytes:
         if not self.enabled(AuthMethod.NONE) or (self.server.starttls_only and not self.secure):
