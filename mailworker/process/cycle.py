@@ -69,7 +69,7 @@ class Cycle:
         """
         contexts = TlsContexts(invocation.configuration.parent, log.write)
         settings = invocation.read(log.write, on_tls=contexts.add, on_syntax_ok=on_syntax_ok)
-        user_files = _at_once(UserFiles.read(settings.servers, log.write))
+        user_files = _at_once(UserFiles.read((server.source for server in settings.servers), log.write))
         return cls._of(settings, contexts, log, Zones(settings.zones), user_files)
 
     @classmethod
@@ -85,7 +85,7 @@ class Cycle:
             if monotonic() >= rest:
                 yield 0.0
                 rest = monotonic() + _TURN
-        user_files = yield from UserFiles.read(settings.servers, lambda level, message: None)
+        user_files = yield from UserFiles.read((server.source for server in settings.servers), lambda *_: None)
         return cls._of(settings, contexts, previous.log, Zones(settings.zones, previous._zones), user_files)
 
     @classmethod
@@ -141,7 +141,7 @@ class Cycle:
             self._files.close()
             raise
         self.log = log
-        users = [self.user_files.of(server) for server in self.settings.servers]
+        users = [self.user_files.of(server.source) for server in self.settings.servers]
         self.service = MailService(self.settings, self.listeners, self._contexts, log, server_logs, users)
         self.service.prepare()
 

@@ -202,7 +202,8 @@ def _read_and_try(invocation: Invocation, tell: Tell) -> Settings:
     tell(_READING)
     settings = _read(invocation, tell)
     tell("reading users")
-    for _ in UserFiles.read(settings.servers, lambda level, message: tell((level, message))):
+    sources = [server.source for server in settings.servers]
+    for _ in UserFiles.read(sources, lambda level, message: tell((level, message))):
         pass  # nobody else waits here
     _try_paths(settings, tell)
     return settings

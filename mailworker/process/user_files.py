@@ -8,8 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, NamedTuple
 
-from mailworker.config.settings import MailServer
-from mailworker.config.source import UserFileSettings
+from mailworker.config.source import LoginSource, UserFileSettings
 from mailworker.config.tree import Warn
 from mailworker.errors import ConfigError
 from mailworker.log.line import describe
@@ -44,21 +43,21 @@ class UserFiles:
         self.users: dict[str, Users] = {}
 
     @classmethod
-    def read(cls, servers: Iterable[MailServer], warn: Warn) -> Generator[float, None, UserFiles]:
-        """Read all files; lines that are broken are told to `warn`.
+    def read(cls, sources: Iterable[LoginSource], warn: Warn) -> Generator[float, None, UserFiles]:
+        """Read all files of `sources`, those of servers; lines that are broken are told to `warn`.
 
         Yields seconds to be resumed after. Raises ConfigError where a file cannot be read.
         """
         files = cls()
-        for path in {server.source.path for server in servers if isinstance(server.source, UserFileSettings)}:
+        for path in {source.path for source in sources if isinstance(source, UserFileSettings)}:
             files.stamps[path] = stamp(path)
             content = yield from read_users(path, warn)
             files.users[path] = Users(path, UserTable(_shared(content)))
         return files
 
-    def of(self, server: MailServer) -> Users | None:
-        """The users of a server, None where another source decides."""
-        return self.users[server.source.path] if isinstance(server.source, UserFileSettings) else None
+    def of(self, source: LoginSource) -> Users | None:
+        """The users of a server's source, None where there are none."""
+        return self.users[source.path] if isinstance(source, UserFileSettings) else None
 
     def leave(self) -> None:
         """Hear no more of changes, as a worker that has the master's end."""

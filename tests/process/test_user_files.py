@@ -17,9 +17,8 @@ from tests.support.settings import mail_server
 
 def read(*paths: Path) -> tuple[UserFiles, list[tuple[Level, str]]]:
     told: list[tuple[Level, str]] = []
-    servers = [mail_server("imap", source=UserFileSettings(str(path))) for path in paths]
-    servers.append(mail_server("imap"))
-    return finish(UserFiles.read(servers, lambda level, message: told.append((level, message)))), told
+    sources = [*(UserFileSettings(str(path)) for path in paths), mail_server("imap").source]
+    return finish(UserFiles.read(sources, lambda level, message: told.append((level, message)))), told
 
 
 def finish(reading: Generator[float, None, UserFiles]) -> UserFiles:
@@ -48,9 +47,9 @@ def test_servers_with_the_same_file_share_its_users(tmp_path: Path) -> None:
     files, told = read(first, second, first)
     assert {Path(path).name: files.count(path) for path in files.users} == {"first": 1, "second": 1}
     assert told == [(Level.ERROR, f'unknown password scheme "HMAC" in {first}:2')]
-    users = files.of(mail_server("imap", source=UserFileSettings(str(first))))
+    users = files.of(UserFileSettings(str(first)))
     assert users is files.users[str(first)]
-    assert files.of(mail_server("imap")) is None
+    assert files.of(mail_server("imap").source) is None
 
 
 @pytest.mark.parametrize(("name", "reason"), [("nowhere", "2: No such file or directory"), (".", "21: Is a directory")])
