@@ -20,6 +20,9 @@ from mailworker.wire.auth_response import Accepted
 
 Connected = tuple[SocketStream, Address]
 
+# Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
+_BACKEND = Party.BACKEND
+
 
 class Candidates(Protocol):
     """What a login may go to; `name` is what a backend's addresses are found by, None where they are given."""
@@ -55,7 +58,7 @@ class GivenAddress:
         address = self._address
         log.action = "connecting to upstream"
         log.backend = address.bare if isinstance(address, InetAddress) else str(address)  # nginx: no brackets for IPv6
-        stream = connections.connect(address, Party.BACKEND)
+        stream = connections.connect(address, _BACKEND)
         stream.deadline = connections.loop.now + timeout
         return stream, address
 
