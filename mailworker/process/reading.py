@@ -29,6 +29,7 @@ from mailworker.log.log import Log, OpenFiles, open_logs
 from mailworker.model import Level, UnixAddress
 from mailworker.process.bug import describe_bug
 from mailworker.process.invocation import Invocation
+from mailworker.process.system.inherited_state import close_all_but
 from mailworker.process.system.titles import title_reader
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.process.user_files import UserFiles
@@ -42,7 +43,6 @@ _PAUSE = 0.01
 # Seconds in which a child that is done, or killed, should be gone; one that waits for a dead disk is left to itself.
 _LONGEST_END = 1.0
 
-_FIRST_DESCRIPTOR = 3
 _READING = "reading a file"
 
 # What the child tells: what it is about to do, what to log, and at last what it has found or why there is nothing.
@@ -175,8 +175,7 @@ def _live(errand: Errand[Found], pipe: int) -> int:
         signal.alarm(int(2 * DEADLINE) + 1)
         gc.disable()  # a collection would copy all that is shared with the master
         title_reader()
-        os.closerange(_FIRST_DESCRIPTOR, pipe)
-        os.closerange(pipe + 1, os.sysconf("SC_OPEN_MAX"))
+        close_all_but(pipe)
         with os.fdopen(pipe, "wb") as stream:
             _tell_all(errand, partial(_write, stream))
     except BaseException:  # it must not go on in the master's frames, which learns that nothing more will come

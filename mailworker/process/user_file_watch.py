@@ -20,6 +20,7 @@ from mailworker.event.timers import Timed
 from mailworker.log.line import describe
 from mailworker.model import Level
 from mailworker.process.cycle import Cycle
+from mailworker.process.system.inherited_state import close_all_but
 from mailworker.process.system.titles import title_user_file_reader
 from mailworker.process.user_files import Stamp, read_users, stamp
 from mailworker.shm.sealed import seal
@@ -32,7 +33,6 @@ _STILL: Final = 0.1
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
 
-_FIRST_DESCRIPTOR: Final = 3
 _LONGEST: Final = 8192
 
 HandOut = Callable[[str, int], bool]
@@ -151,8 +151,7 @@ def _live(link: socket.socket, stamps: Mapping[str, Stamp]) -> int:
             signal.signal(number, signal.SIG_IGN)  # sent to the master's whole group; the master says when it is over
         gc.freeze()  # a collection would copy all that is shared with the master
         title_user_file_reader()
-        os.closerange(_FIRST_DESCRIPTOR, link.fileno())
-        os.closerange(link.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        close_all_but(link.fileno())
         _Reader(link, stamps).run()
     except BaseException:  # it must not go on in the master's frames, which starts another one
         return 1

@@ -68,6 +68,12 @@ def close_all(descriptors: Iterable[int]) -> None:
             os.close(number)
 
 
+def close_all_but(descriptor: int) -> None:
+    """Close all that a fork has left open, but for the standard streams and `descriptor`."""
+    os.closerange(max(_STANDARD) + 1, descriptor)
+    os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
+
+
 def _announced(environment: Mapping[str, str]) -> set[int]:
     """What another master or a service manager says that it passes; any number in these variables is spared."""
     values = (environment.get(name, "") for name in ("MAILWORKER", "MAILWORKER_TURN", "MAILWORKER_ZONES"))
