@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from signal import Signals
 from types import FrameType
@@ -98,23 +99,30 @@ class BlockedSignals:
 
     def wait(self, timeout: float | None) -> Received | None:
         """The next signal; None after `timeout` seconds. `timeout` None waits for ever."""
-        if not hasattr(signal, "sigtimedwait"):
-            return wait_by_alarm(self._signals, timeout)
-        if timeout is None:
-            information: signal.struct_siginfo | None = signal.sigwaitinfo(self._signals)
-        else:
-            information = signal.sigtimedwait(self._signals, timeout)
-        return None if information is None else Received(Signals(information.si_signo), information.si_pid)
+        return _wait_by_alarm(self._signals, timeout) if timeout is not None else _fetch(self._signals)
 
 
-def wait_by_alarm(signals: frozenset[Signals], timeout: float | None) -> Received | None:
-    """`BlockedSignals.wait` for systems without sigtimedwait (macOS): the timeout is a signal as well."""
+def _wait_by_alarm(signals: frozenset[Signals], timeout: float) -> Received | None:
+    """The next of `signals`; None after `timeout` seconds, whose end is a signal as well.
+
+    signal.sigtimedwait is no choice: macOS has none, and where a process is stopped and goes on after the timeout,
+    CPython returns what lay in memory as a number of a signal.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
-    if timeout is not None:
-        signal.setitimer(signal.ITIMER_REAL, max(timeout, 0.001))  # 0 would mean: no alarm
-    number = signal.sigwait(signals | {signal.SIGALRM})
+    signal.setitimer(signal.ITIMER_REAL, max(timeout, 0.001))  # 0 would mean: no alarm
+    received = _fetch(signals | {signal.SIGALRM})
     signal.setitimer(signal.ITIMER_REAL, 0)
-    return None if number == signal.SIGALRM else Received(Signals(number))
+    of_timer = received.signal == signal.SIGALRM and not received.sender
+    if not of_timer and signal.SIGALRM in signal.sigpending():
+        _fetch({signal.SIGALRM})  # the timer's end came in between
+    return None if of_timer else received
+
+
+def _fetch(signals: AbstractSet[Signals]) -> Received:
+    if not hasattr(signal, "sigwaitinfo"):  # macOS
+        return Received(Signals(signal.sigwait(signals)))
+    information = signal.sigwaitinfo(signals)
+    return Received(Signals(information.si_signo), information.si_pid)
 
 
 class SignalSocket:

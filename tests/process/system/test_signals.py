@@ -4,34 +4,36 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from mailworker.process.system.signals import Received, SignalSocket
+from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 
 # Signals for a whole process may reach any of its threads, so each way to wait is tried in a process that has one.
 PREPARE = """
 import os, signal
-from mailworker.process.system.signals import BlockedSignals, wait_by_alarm
-signals = frozenset({signal.SIGUSR1, signal.SIGUSR2})
-blocked = BlockedSignals(signals)
+from mailworker.process.system.signals import BlockedSignals
+blocked = BlockedSignals({signal.SIGUSR1, signal.SIGUSR2, *ALSO})
 blocked.block()
-def wait_by_information(timeout):
-    return blocked.wait(timeout)
-def wait_by_alarm_too(timeout):
-    return wait_by_alarm(signals, timeout)
 def send(number):
     os.kill(os.getpid(), number)
 """
 
 
-def run(script: str) -> list[str]:
-    ended = subprocess.run([sys.executable, "-c", PREPARE + script], capture_output=True, timeout=PATIENCE, check=True)
+def run(script: str, also: str = "()") -> list[str]:
+    ended = subprocess.run(
+        [sys.executable, "-c", PREPARE.replace("ALSO", also) + script],
+        capture_output=True,
+        timeout=PATIENCE,
+        check=True,
+    )
     return ended.stdout.decode().split()
 
 
-@pytest.mark.parametrize("wait", ["wait_by_information", "wait_by_alarm_too"])
+@pytest.mark.parametrize("without", ["", "del signal.sigwaitinfo\n"], ids=["linux", "macos"])
 @pytest.mark.parametrize(
     ("script", "printed"),
     [
@@ -42,12 +44,32 @@ def run(script: str) -> list[str]:
         ("send(10); WAIT(30.0); print(*signal.getitimer(signal.ITIMER_REAL))", ["0.0", "0.0"]),
     ],
 )
-def test_signals_wait_until_they_are_asked_for(wait: str, script: str, printed: list[str]) -> None:
-    assert run(script.replace("WAIT", wait)) == printed
+def test_signals_wait_until_they_are_asked_for(without: str, script: str, printed: list[str]) -> None:
+    assert run(without + script.replace("WAIT", "blocked.wait")) == printed
 
 
 def test_the_sender_is_known() -> None:
     assert run("send(signal.SIGUSR1); print(blocked.wait(9.0).sender == os.getpid())") == ["True"]
+
+
+def test_an_alarm_of_somebody_else_is_a_signal_and_no_end() -> None:
+    script = "send(14); got = blocked.wait(30.0); print(got.signal.name, blocked.wait(0.01))"
+    assert run(script, also="[signal.SIGALRM]") == ["SIGALRM", "None"]
+
+
+def test_a_process_that_was_stopped_over_its_timeout_has_got_no_signal() -> None:
+    """CPython's sigtimedwait gives a number that was never sent there."""
+    script = "print('waits', flush=True); print(blocked.wait(0.5))"
+    command = [sys.executable, "-c", PREPARE.replace("ALSO", "()") + script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "waits\n"
+        started = time.monotonic()
+        os.kill(waiting.pid, signal.SIGSTOP)
+        wait_until(lambda: time.monotonic() - started > 0.7, "the timeout's end")
+        os.kill(waiting.pid, signal.SIGCONT)
+        assert waiting.communicate(timeout=PATIENCE)[0] == "None\n"
+    assert waiting.returncode == 0
 
 
 def test_unblocked_signals_act_again() -> None:
