@@ -60,8 +60,9 @@ _ARGUMENT = re.compile(
     rb"|\Z)",
     re.DOTALL,
 )
-# The usual LOGIN: a subset of the above read in one go, because every login pays for it.
-_LOGIN = re.compile(rb'(%b) +(?i:LOGIN) ("?)([^ "\\{\r\n]+)\2 +("?)([^ "\\{\r\n]+)\4\r?\n' % _TAG)
+# The usual LOGIN: a subset of the above read in one go, because every login pays for it, and for no backreference.
+_STRING_OR_ATOM = rb'(?:"([^"\\\r\n]+)"|([^ "{\r\n][^ \r\n]*))'
+_LOGIN = re.compile(rb"(%b) (?i:LOGIN) %b %b\r?\n" % (_TAG, _STRING_OR_ATOM, _STRING_OR_ATOM))
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 _LITERAL = re.compile(rb"\{0*(?P<length>[0-9]{0,9})(?P<plus>\+?)\}\Z")
@@ -152,10 +153,9 @@ class ImapParser(CommandParser):
     def _start(self, line: bytes) -> _Event:
         usual = _LOGIN.fullmatch(line)
         if usual is not None:
-            tag, name, password = usual.group(1, 3, 5)
-            self._tag = tag
+            self._tag, quoted_name, name, quoted_password, password = usual.groups()
             self._buffer.release()
-            return ImapCommand(tag, ImapVerb.LOGIN, (name, password))
+            return ImapCommand(usual[1], ImapVerb.LOGIN, (quoted_name or name, quoted_password or password))
         match = _COMMAND.fullmatch(line)
         verb = _VERBS.get(match[2].upper()) if match else None
         if match is None or verb is None:
