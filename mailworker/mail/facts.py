@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import time
+from dataclasses import replace
 from functools import lru_cache
 
 from mailworker.mail.client.client import Client
@@ -28,8 +29,8 @@ class SessionFacts:
         self.attempts = attempts
         self.auth_user = self.remote_user = login.name
 
-    def settle(self, verdict: Accepted | Rejected) -> None:
-        """The attempt is decided: take the login's other name, and name the backend where the verdict does not.
+    def settle(self, verdict: Accepted | Rejected) -> Accepted | Rejected:
+        """The attempt is decided: take the login's other name; gives the verdict with a backend if it names none.
 
         Raises ProtocolError where there is none.
         """
@@ -38,7 +39,8 @@ class SessionFacts:
         choose = self._record.entrance.server.backend
         if verdict.accepted and verdict.address is None and choose is not None:
             self._record.action = "choosing upstream"
-            verdict.address = choose(self)
+            return replace(verdict, address=choose(self))
+        return verdict
 
     @property
     def number(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 
 from mailworker.config.listen import Endpoint
 from mailworker.config.resolver import ResolverSettings
@@ -32,6 +32,7 @@ from mailworker.mail.session import Session
 from mailworker.mail.targets import choose_targets
 from mailworker.model import Address, Level
 from mailworker.native.core.sockets import local_address
+from mailworker.wire.auth_answers import Answers
 
 
 class MailService:
@@ -69,8 +70,9 @@ class MailService:
         self._settings = settings
         self._bound = listeners
         self._log = log
+        answers = cache(Answers)
         self._servers = [
-            _new_server(*parts)
+            _new_server(*parts, answers)
             for parts in zip(settings.servers, server_logs, contexts, users or [None] * len(contexts), strict=True)
         ]
         self._listeners: list[Listener] = []
@@ -188,9 +190,11 @@ class MailService:
             drained()
 
 
-def _new_server(settings: MailServer, log: Log, tls: ServerTls, users: Users | None) -> Server:
+def _new_server(
+    settings: MailServer, log: Log, tls: ServerTls, users: Users | None, answers: Callable[..., Answers]
+) -> Server:
     protocol = PROTOCOLS[settings.protocol]
-    source = login_source(settings, Means(protocol.refusals, protocol.ports, users))
+    source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers))
     return Server(settings, log, tls, protocol.capabilities(settings), source)
 
 

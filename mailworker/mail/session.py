@@ -187,7 +187,7 @@ class Session:
         if verdict.login is not None:
             self._log.login = verdict.login
         if facts is not None:
-            facts.settle(verdict)
+            verdict = facts.settle(verdict)
         if not verdict.accepted:
             self._log.info(f'client login failed: "{escape(verdict.text)}"')
             return verdict

@@ -35,8 +35,7 @@ _WITHOUT_BODY = (b"204", b"304")
 _NAME = re.compile(rb"[a-z0-9][a-z0-9-]*")
 _CR, _NUL = 0x0D, 0x00
 
-# Headers that are looked at, which spares their names the check.
-_KNOWN = frozenset(
+KNOWN_HEADERS = frozenset(
     (
         b"auth-status",
         b"auth-server",
@@ -51,6 +50,7 @@ _KNOWN = frozenset(
         b"transfer-encoding",
     )
 )
+"""Headers that are looked at, which spares their names the check."""
 
 # Headers that decide whether a connection can be used again: one that is repeated is a list, RFC 9110 section 5.3.
 _FRAMING = (b"connection", b"content-length", b"transfer-encoding")
@@ -73,7 +73,7 @@ _NEGATIVE_CODE = re.compile(rb"[45][0-9]{2}(?: [\x20-\x7e]*)?")
 _CONTROL_TO_SPACE = bytes(0x20 if byte < 0x20 or byte == 0x7F else byte for byte in range(256))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """The client may log in at `address`, None for the one that `proxy_pass` names.
 
@@ -178,9 +178,14 @@ class AuthResponseParser:
         return self._verdict
 
     @property
-    def begun(self) -> bool:
-        """Whether anything was received."""
-        return bool(self._length or self._buffer)
+    def tells_password(self) -> bool:
+        """Whether there was an Auth-Pass."""
+        return b"auth-pass" in (self._fields or ())
+
+    @property
+    def left(self) -> int:
+        """After the verdict: bytes that came behind the header."""
+        return len(self._buffer)
 
     def missing(self) -> int | None:
         """After the verdict: bytes of the body that are still to come before the connection can be used again.
@@ -228,7 +233,7 @@ class AuthResponseParser:
     def _take_header(self, line: bytes, fields: dict[bytes, bytes]) -> None:
         name, _, value = line.partition(b":")
         name = name.lower()
-        if _CR in value or _NUL in value or not (name in _KNOWN or _NAME.fullmatch(name)):
+        if _CR in value or _NUL in value or not (name in KNOWN_HEADERS or _NAME.fullmatch(name)):
             raise InvalidResponse("sent invalid header in response")
         value = value.strip(b" ")
         if name == b"auth-status":

@@ -18,8 +18,9 @@ from mailworker.native.core import sockets
 from mailworker.variables.render import Render
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
+from mailworker.wire.auth_answers import Answer, Answers
 from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest
-from mailworker.wire.auth_response import Accepted, AuthResponseParser, InvalidResponse, Rejected, Verdict, Wait
+from mailworker.wire.auth_response import Accepted, InvalidResponse, Rejected, Verdict, Wait
 
 _READ_SIZE = 4096
 # Bytes that go in one packet on any network.
@@ -31,23 +32,12 @@ _MOST_WAITS = 100
 class AuthHttp:
     """See `LoginSource`."""
 
-    __slots__ = ("_idle", "_nameless", "_names", "_settings", "_template", "action", "authzid", "name")
+    __slots__ = ("_answers", "_idle", "_settings", "_template", "action", "authzid", "name")
 
-    def __init__(
-        self,
-        settings: AuthHttpSettings,
-        variables: Variables | None = None,
-        *,
-        names: bool = False,
-        nameless: bool = False,
-    ) -> None:
-        """`names` tells whether the service may give a backend's name in place of its address, `nameless` if neither.
-
-        `variables` are those that values of headers hold; None where these hold none.
-        """
+    def __init__(self, settings: AuthHttpSettings, answers: Answers, variables: Variables | None = None) -> None:
+        """`answers` reads those of the service. `variables` are those that values of headers hold, None for none."""
         self._settings = settings
-        self._names = names
-        self._nameless = nameless
+        self._answers = answers
         self._idle = IdleConnections(settings.keepalive)
         self._template = AuthHttpTemplate(
             settings.uri, settings.host, _bound(settings.headers, variables), keepalive=settings.keepalive > 0
@@ -82,22 +72,16 @@ class AuthHttp:
         head = self._template.request(request)
         idle = self._idle.take(connections)
         if idle is not None:
-            parser = self._parser()
             try:
-                return await self._converse(connections, idle, head, parser)
+                return await self._converse(connections, idle, head)
             except ConnectionLost:
-                if parser.begun:
+                if idle.received:
                     raise
                 # The service closed it when we had just begun, as it may (RFC 9112 section 9.3.1): ask once more.
         stream = connections.connect(self._settings.address, Party.AUTH_SERVICE)
-        return await self._converse(connections, stream, head, self._parser())
+        return await self._converse(connections, stream, head)
 
-    def _parser(self) -> AuthResponseParser:
-        return AuthResponseParser(names=self._names, nameless=self._nameless)
-
-    async def _converse(
-        self, connections: Connections, stream: SocketStream, head: bytes, parser: AuthResponseParser
-    ) -> Verdict:
+    async def _converse(self, connections: Connections, stream: SocketStream, head: bytes) -> Verdict:
         stream.deadline = connections.loop.now + self._settings.timeout
         if len(head) > _SEGMENT:
             sockets.no_delay(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
@@ -106,16 +90,28 @@ class AuthHttp:
                 await stream.write(head)
             except ConnectionLost as error:  # reported as by nginx, which meets a refused connection when it reads
                 raise ConnectionLost(error.party, "recv()", error.errno) from None
-            while (verdict := parser.next()) is None:
-                data = await stream.read(_READ_SIZE)
-                if not data:
-                    raise ConnectionLost(Party.AUTH_SERVICE, "recv()", 0)
-                parser.feed(data)
-            if self._settings.keepalive and (parser.missing() == 0 or await _finish(stream, parser)):
+            data = await _read(stream)
+            answer = self._answers.read(data) or await self._read_on(stream, data)
+            if self._settings.keepalive and await _finish(stream, answer.body):
                 self._idle.keep(connections, stream)
         finally:
             stream.close()
-        return verdict
+        return answer.verdict
+
+    async def _read_on(self, stream: Stream, data: bytes) -> Answer:
+        """An answer that does not come whole."""
+        parser = self._answers.parser()
+        parser.feed(data)
+        while (verdict := parser.next()) is None:
+            parser.feed(await _read(stream))
+        return Answer(verdict, parser.missing())
+
+
+async def _read(stream: Stream) -> bytes:
+    data = await stream.read(_READ_SIZE)
+    if not data:
+        raise ConnectionLost(Party.AUTH_SERVICE, "recv()", 0)
+    return data
 
 
 def _bound(
@@ -129,17 +125,19 @@ def _bound(
     )
 
 
-async def _finish(stream: Stream, parser: AuthResponseParser) -> bool:
-    """Read what is left of a response whose verdict is known; whether the connection can be used again."""
+async def _finish(stream: Stream, missing: int | None) -> bool:
+    """Read what is `missing` of a response whose verdict is known; whether the connection can be used again."""
+    if missing is None:
+        return False
     try:
-        while missing := parser.missing():
+        while missing:
             data = await stream.read(min(missing, _READ_SIZE))
             if not data:
                 return False
-            parser.feed(data)
+            missing -= len(data)
     except PeerError:
         return False
-    return missing == 0
+    return True
 
 
 def _as_told(request: AuthRequest, wait: Wait) -> AuthRequest:

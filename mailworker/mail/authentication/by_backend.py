@@ -8,6 +8,8 @@ from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 
+_UNJUDGED = Accepted(None, passed_on=True)
+
 
 class ByBackend:
     """See `LoginSource`: nobody is judged here, which `Accepted.passed_on` says."""
@@ -23,7 +25,7 @@ class ByBackend:
         self, connections: Connections, request: AuthRequest, pause: Pause, log: SessionLog
     ) -> Accepted | Rejected:
         """See `LoginSource.authenticate`."""
-        return Accepted(None, passed_on=True)
+        return _UNJUDGED
 
     def close(self) -> None:
         """See `LoginSource.close`."""

@@ -13,24 +13,27 @@ from mailworker.mail.authentication.by_backend import ByBackend
 from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.authentication.source import LoginSource
 from mailworker.mail.authentication.user_file import UserFile, Users
+from mailworker.wire.auth_answers import Answers
 
 
 class Means(NamedTuple):
     """What a source may need beside the settings of its server.
 
-    `refusals` and `ports` are the protocol's; `users` are None where no file is named.
+    `refusals` and `ports` are the protocol's; `users` are None where no file is named. `answers` makes what reads those
+    of an auth service, the same for all servers that read them alike.
     """
 
     refusals: Refusals
     ports: tuple[int, ...]
     users: Users | None = None
+    answers: Callable[..., Answers] = Answers
 
 
-def _auth_http(settings: MailServer, _means: Means) -> LoginSource | None:
+def _auth_http(settings: MailServer, means: Means) -> LoginSource | None:
     if not isinstance(settings.source, AuthHttpSettings):
         return None
-    variables, nameless = settings.variables.bind(), settings.proxy.backend is not None
-    return AuthHttp(settings.source, variables, names=bool(settings.resolver.servers), nameless=nameless)
+    answers = means.answers(names=bool(settings.resolver.servers), nameless=settings.proxy.backend is not None)
+    return AuthHttp(settings.source, answers, settings.variables.bind())
 
 
 def _user_file(settings: MailServer, means: Means) -> LoginSource | None:

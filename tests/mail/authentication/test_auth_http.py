@@ -126,3 +126,17 @@ def test_a_refusal_takes_one_connection_and_leaves_none(scene: Scene) -> None:
     client.talk((IMAP.login, b"a1 NO no\r\n"))
     proxy.service_is_idle()
     assert len(auth.requests) == 1
+
+
+def test_a_remembered_answer_decides_no_login(scene: Scene) -> None:
+    backend = scene.backend(IMAP.script())
+    auth = scene.auth(*[accepted(backend.address)] * 3, rejected(b"gone"))
+    proxy = scene.proxy("imap", auth)
+    for _ in range(3):
+        client = scene.client(proxy)
+        client.expect(IMAP.greeting)
+        client.talk((IMAP.login, IMAP.answer))
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, b"a1 NO gone\r\n"))
+    assert [auth.header(b"Auth-User", number) for number in range(4)] == [b"user@example.com"] * 4

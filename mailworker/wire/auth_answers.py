@@ -1,0 +1,95 @@
+"""Answers of auth services that were read before: what comes again needs no parser.
+
+Only bytes are remembered, and what they mean. Who asked is not, so each login is decided by the service.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from mailworker.wire.auth_response import KNOWN_HEADERS, AuthResponseParser, Verdict
+
+MOST_ANSWERS = 1000
+"""Answers that are remembered at once; then all are forgotten."""
+
+_BLANK_LINE = b"\r\n\r\n"
+_DATE = b"\r\nDate: "
+_DATE_LENGTH = 29  # RFC 9110 section 5.6.7, IMF-fixdate
+_NUL, _LF, _CR = 0x00, 0x0A, 0x0D
+
+# A valid line whose name begins with another letter than all that are looked at; see AuthResponseParser.
+_UNREAD = re.compile(
+    rb"\n[^\W_%b][a-z0-9-]*:[^\r\n\0]*\r(?=\n)" % bytes(sorted({name[0] for name in KNOWN_HEADERS})), re.IGNORECASE
+)
+
+
+class Answer(NamedTuple):
+    """A verdict, and the bytes of the body behind it, None where its connection cannot be used again."""
+
+    verdict: Verdict
+    body: int | None
+
+
+class Answers:
+    """Reads answers that come whole; `names` and `nameless` are those of AuthResponseParser."""
+
+    __slots__ = ("_known", "_nameless", "_names")
+
+    def __init__(self, *, names: bool = False, nameless: bool = False) -> None:
+        self._names = names
+        self._nameless = nameless
+        self._known: dict[bytes, Answer] = {}
+
+    def read(self, data: bytes) -> Answer | None:
+        """What was received, `body` being the bytes that are still to come; None where it has no whole header.
+
+        Raises InvalidResponse.
+        """
+        if data.endswith(_BLANK_LINE):
+            return self._known.get(_without_date(data)) or self._recall(data)
+        header, blank, rest = data.partition(_BLANK_LINE)
+        if not blank:
+            return None
+        data = header + blank
+        answer = self._known.get(_without_date(data)) or self._recall(data)
+        if answer is None or answer.body is None:
+            return answer
+        missing = answer.body - len(rest)
+        return Answer(answer.verdict, missing if missing >= 0 else None)
+
+    def parser(self) -> AuthResponseParser:
+        """What reads an answer that does not come whole."""
+        return AuthResponseParser(names=self._names, nameless=self._nameless)
+
+    def _recall(self, data: bytes) -> Answer | None:
+        """Look for the headers that count alone, and parse them where they are new."""
+        counting = _UNREAD.sub(b"", data)
+        answer = self._known.get(counting)
+        if answer is not None:
+            self._remember(_without_date(data), answer)  # the others may be the same next time, too
+            return answer
+        parser = self.parser()
+        parser.feed(data)
+        verdict = parser.next()
+        if verdict is None or parser.left:  # a line that ends with LF alone was blank
+            return None
+        answer = Answer(verdict, parser.missing())
+        if not parser.tells_password:  # no secret outlives its login
+            self._remember(counting, answer)
+        return answer
+
+    def _remember(self, data: bytes, answer: Answer) -> None:
+        if len(self._known) >= MOST_ANSWERS:
+            self._known.clear()
+        self._known[data] = answer
+
+
+def _without_date(data: bytes) -> bytes:
+    """A header without its Date, which no answer has in common with another; as it is where that is a broken one."""
+    before, date, behind = data.partition(_DATE)
+    if date:
+        value, crlf, after = behind.partition(b"\r\n")
+        if crlf and len(value) == _DATE_LENGTH and not (_LF in value or _CR in value or _NUL in value):
+            return before + crlf + after
+    return data
