@@ -141,13 +141,13 @@ class AuthResponseParser:
 
     __slots__ = (
         "_buffer",
+        "_code",
         "_fields",
         "_length",
         "_nameless",
         "_names",
         "_persistent",
         "_statuses",
-        "_success",
         "_verdict",
     )
 
@@ -157,7 +157,8 @@ class AuthResponseParser:
         self._buffer = b""
         self._length = 0  # of the lines that were taken
         self._fields: dict[bytes, bytes] | None = None
-        self._persistent = self._success = False
+        self._persistent = False
+        self._code = b""
         self._statuses: list[bytes] = []
         self._verdict: Verdict | None = None
 
@@ -211,7 +212,7 @@ class AuthResponseParser:
         for number, ended in enumerate(lines, 1):
             line = ended.removesuffix(b"\r")
             if self._fields is None:
-                self._success, self._persistent = _http_status(line)
+                self._code, self._persistent = _http_status(line)
                 self._fields = {}
             elif line:
                 self._take_header(line, self._fields)
@@ -226,8 +227,8 @@ class AuthResponseParser:
 
     def _judge(self, fields: dict[bytes, bytes]) -> Verdict:
         """The verdict of a whole header. One that is not a success can only say no, or to ask again."""
-        if not (self._success or _refuses(self._statuses)):
-            raise InvalidResponse("sent invalid response")
+        if self._code[:1] != b"2" and not _refuses(self._statuses):
+            raise InvalidResponse(f"sent invalid response with HTTP status {self._code.decode()}")
         return _verdict(self._statuses, fields, names=self._names, nameless=self._nameless)
 
     def _take_header(self, line: bytes, fields: dict[bytes, bytes]) -> None:
@@ -245,8 +246,8 @@ class AuthResponseParser:
 
 
 @lru_cache(maxsize=64)  # a service has few status lines
-def _http_status(line: bytes) -> tuple[bool, bool]:
-    """Whether a status line, without its end, is 2xx, and whether the connection may stay open.
+def _http_status(line: bytes) -> tuple[bytes, bool]:
+    """The code of a status line, which comes without its end, and whether the connection may stay open.
 
     Raises InvalidResponse.
     """
@@ -254,7 +255,7 @@ def _http_status(line: bytes) -> tuple[bool, bool]:
     if match is None:
         raise InvalidResponse("sent invalid response")
     version, code = match.groups()
-    return code[:1] == b"2", version == b"1.1" and code[:1] != b"1" and code not in _WITHOUT_BODY
+    return code, version == b"1.1" and code[:1] != b"1" and code not in _WITHOUT_BODY
 
 
 def _refuses(statuses: list[bytes]) -> bool:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from mailworker.errors import Party, ProtocolError
+from mailworker.wire.confidential import INVALID
 
 
 class InvalidCommand(ProtocolError):
     """A whole line that is no command of the protocol; the line is skipped and the parser goes on with the next.
 
     `tag` is IMAP's: empty for a line that starts with a space, None where there is no usable tag (and in POP3
-    and SMTP). `close` says that the client is already sending data that would be read as commands.
+    and SMTP). `close` says that the client is already sending data that would be read as commands. `what` tells
+    the log what it was, without a word of the client's own (see `mailworker.wire.confidential.described`).
     """
 
-    def __init__(self, tag: bytes | None = None, *, close: bool = False) -> None:
+    def __init__(self, tag: bytes | None = None, *, close: bool = False, what: str = INVALID) -> None:
         super().__init__(Party.CLIENT, "client sent invalid command")
         self.tag = tag
         self.close = close
+        self.what = what
 
 
 class TooLongCommand(ProtocolError):

@@ -8,6 +8,7 @@ from typing import ClassVar, NoReturn, TypeVar
 
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.command_buffer import CommandBuffer
+from mailworker.wire.confidential import described
 
 # POP3 (RFC 1939, 3) and SMTP (RFC 5321, 2.4) as nginx reads them: letters, then what follows the first space.
 # CR is optional before LF and stands nowhere else; every other byte, NUL too, is data.
@@ -61,7 +62,7 @@ class CommandParser:
         text = strip_newline(line)
         response, _, ignored = text.partition(b" ")
         if b"\r" in text or len(split_words(ignored)) >= self.maximum_arguments:
-            raise InvalidCommand(self._tag)
+            raise InvalidCommand(self._tag, what="invalid response to a challenge")
         return response
 
     def discard(self) -> None:
@@ -98,12 +99,13 @@ class CommandParser:
             self._refuse_line(line)
         return verb, match[2] or b"", line
 
-    def _refuse_line(self, _line: bytes) -> NoReturn:
+    def _refuse_line(self, line: bytes) -> NoReturn:
         """A line that is no command of the protocol. Raises InvalidCommand."""
-        raise InvalidCommand
+        raise InvalidCommand(what=described(line))
 
-    def _split_arguments(self, text: bytes) -> tuple[bytes, ...]:
+    def _split_arguments(self, text: bytes, line: bytes = b"") -> tuple[bytes, ...]:
+        """The words of `text`, the end of `line`. Raises InvalidCommand where they are too many."""
         words = split_words(text)
         if len(words) > self.maximum_arguments:
-            raise InvalidCommand(self._tag)
+            raise InvalidCommand(self._tag, what=described(line))
         return tuple(words)

@@ -19,6 +19,36 @@ _TLS = re.compile(rb"\x16\x03[\x00-\x04]")
 # No name holds these, but the responses of PLAIN (NUL) and XOAUTH2 do, in which a secret follows.
 _SEPARATORS = re.compile(rb"[\0\1]")
 
+INVALID = "invalid command"
+"""What the log says of a line that nobody can name."""
+
+WORDS = frozenset(
+    b"APOP APPEND AUTH AUTHENTICATE BDAT CAPA CAPABILITY CHECK CLOSE COMPRESS COPY CREATE DATA DELE DELETE EHLO "
+    b"ENABLE ETRN EXAMINE EXPN EXPUNGE FETCH GETQUOTAROOT GETSCRIPT HAVESPACE HELO HELP ID IDLE LANG LANGUAGE LAST "
+    b"LHLO LIST LISTSCRIPTS LOGIN LOGOUT LSUB MAIL MOVE NAMESPACE NOOP NOTIFY PASS PUTSCRIPT QUIT RCPT RENAME RETR "
+    b"RSET SAML SEARCH SELECT SEND SOML STARTTLS STAT STATUS STLS STORE SUBSCRIBE TOP TURN UID UIDL UNAUTHENTICATE "
+    b"UNSELECT UNSUBSCRIBE USER UTF8 VRFY XCLIENT XFORWARD XLIST XTND".split()
+)
+"""Commands that the log may name; no other word of a line that is no command here."""
+
+_FIRST_WORDS = re.compile(rb"[ \t]*([^ \t\r\n]{1,100})(?:[ \t]+([^ \t\r\n]{1,20}))?")
+_HTTP = re.compile(rb"[A-Z]{3,10} [^ ]+ HTTP/[0-9.]+\r?\n")  # RFC 9112, 3
+_PROXY = re.compile(rb"PROXY |\0\r\n\Z")  # version 1, and the third line of what version 2 begins with
+
+
+def described(line: bytes) -> str:
+    """What a client's line is that is no command here, for the log: no word of it is the client's own choice."""
+    if _TLS.match(line):
+        return "TLS handshake in place of a command"
+    if _HTTP.fullmatch(line):
+        return "HTTP request in place of a command"
+    if _PROXY.match(line):
+        return "PROXY protocol header in place of a command"
+    match = _FIRST_WORDS.match(line)
+    words = [word.upper() for word in match.groups() if word] if match else []
+    known = next((word for word in words if word in WORDS), None)  # IMAP has a tag before its commands
+    return INVALID if known is None else f"{INVALID} {known.decode()}"
+
 
 def without_secrets(data: bytes) -> bytes:
     """All up to the first word that a secret may follow, or the first line that is no command; then "..."."""

@@ -10,6 +10,7 @@ from typing import ClassVar
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.command_buffer import CommandBuffer
 from mailworker.wire.command_parser import CommandParser, strip_newline
+from mailworker.wire.confidential import described
 
 
 class ImapVerb(Enum):
@@ -96,14 +97,15 @@ class _Draft:
 class _Refused:
     """A command that is invalid and not at its end: `due` bytes of a literal are to be swallowed.
 
-    With the line behind them, it may be as long as `remaining` says.
+    With the line behind them, it may be as long as `remaining` says. `what` it is goes to the log.
     """
 
-    __slots__ = ("due", "remaining")
+    __slots__ = ("due", "remaining", "what")
 
-    def __init__(self, due: int, remaining: int) -> None:
+    def __init__(self, due: int, remaining: int, what: str) -> None:
         self.due = due
         self.remaining = remaining
+        self.what = what
 
     def take_literal(self, buffer: CommandBuffer) -> bool:
         """Whether nothing is due any more."""
@@ -227,16 +229,17 @@ class ImapParser(CommandParser):
         """
         draft = self._draft
         remaining = draft.remaining - len(line) if isinstance(draft, _Refused) else self._buffer.remaining
+        what = draft.what if isinstance(draft, _Refused) else described(line if draft is None else draft.verb.value)
         self._draft = None
         self._buffer.release()
         text = strip_newline(line)
         if not text.endswith(b"+}"):
-            raise InvalidCommand(self._tag)
+            raise InvalidCommand(self._tag, what=what)
         literal = _LITERAL.search(text)
         length = remaining if literal is None else int(literal["length"] or b"0")
         if length >= remaining:
-            raise InvalidCommand(self._tag, close=True)
-        self._draft = _Refused(length, remaining - length)
+            raise InvalidCommand(self._tag, close=True, what=what)
+        self._draft = _Refused(length, remaining - length, what)
         return None
 
     def _too_long(self) -> TooLongCommand:

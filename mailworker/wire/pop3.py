@@ -46,8 +46,8 @@ class Pop3Parser(CommandParser):
         line = self._verb_line(_VERBS)
         if line is None:
             return None
-        verb, text, _ = line
+        verb, text, whole = line
         if verb in _WITH_SPACES:
             name = text.lstrip(b" ")
             return Pop3Command(verb, (name,) if name else ())
-        return Pop3Command(verb, self._split_arguments(text))
+        return Pop3Command(verb, self._split_arguments(text, whole))

@@ -35,6 +35,21 @@ def mechanism_named(name: bytes) -> AuthMethod | None:
     return _MECHANISMS.get(name.upper())
 
 
+FOREIGN = frozenset(
+    b"9798-M-DSA-SHA1 ANONYMOUS ATOKEN ATOKEN2 DIGEST-MD5 EAP-AES128 GS2-KRB5 GS2-KRB5-PLUS GSS-SPNEGO GSSAPI "
+    b"KERBEROS_V4 KERBEROS_V5 MSN NMAS_LOGIN NTLM OPENID20 OTP PASSDSS-3DES-1 PLAIN-CLIENTTOKEN SAML20 SCRAM-SHA-1 "
+    b"SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-256-PLUS SCRAM-SHA-512 SCRAM-SHA-512-PLUS SECURID SKEY SPNEGO SRP "
+    b"WETOKEN XOAUTH XYMCOOKIE XYMCOOKIEB64 XYMPKI".split()
+)
+"""Mechanisms that clients may ask for and that we do not have, from IANA's registry and elsewhere."""
+
+
+def foreign_mechanism(name: bytes) -> str:
+    """The name of a mechanism that we do not know, behind a space; nothing where it is no name but anything else."""
+    known = name.upper()
+    return f" {known.decode()}" if known in FOREIGN else ""
+
+
 def decode_base64(text: bytes) -> bytes:
     """Decode base64 as nginx does: what follows the first "=" is ignored, padding may be missing.
 

@@ -9,6 +9,7 @@ from typing import ClassVar, NoReturn
 
 from mailworker.wire.command import InvalidCommand
 from mailworker.wire.command_parser import CommandParser
+from mailworker.wire.confidential import described
 
 
 class SmtpVerb(Enum):
@@ -78,7 +79,7 @@ class SmtpParser(CommandParser):
             return None
         verb, text, whole = line
         command = whole.rstrip(b" \r\n")
-        return SmtpCommand(verb, self._split_arguments(text), command, whole[len(command) :])
+        return SmtpCommand(verb, self._split_arguments(text, whole), command, whole[len(command) :])
 
     def discard(self) -> None:
         super().discard()
@@ -88,6 +89,6 @@ class SmtpParser(CommandParser):
         if _CHUNK.match(line):
             chunk = _COUNTED_CHUNK.fullmatch(line)
             if chunk is None or int(chunk[1]) > self._limit:
-                raise InvalidCommand(close=True)
+                raise InvalidCommand(close=True, what=described(line))
             self._octets = int(chunk[1])
-        raise InvalidCommand
+        raise InvalidCommand(what=described(line))

@@ -164,7 +164,7 @@ def test_who_leaves_during_the_delay_is_not_greeted(scene: Scene) -> None:
     client = scene.client(proxy)
     client.end()
     assert client.rest() == b""
-    assert len(proxy.log.lines) == 1
+    assert [line for line in proxy.log.lines[1:] if "client left without a login" not in line] == []
 
 
 def test_nobody_waits_long_for_a_goodbye(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +179,7 @@ def test_nobody_waits_long_for_a_goodbye(scene: Scene, monkeypatch: pytest.Monke
     proxy.connections_in_use(2)
     scene.skip(REST)
     proxy.service_is_idle()
-    assert len(proxy.log.lines) == 1
+    assert [line for line in proxy.log.lines[1:] if "client left without a login" not in line] == []
 
 
 def test_a_backend_that_refuses_is_not_held_by_a_client_that_says_no_goodbye(scene: Scene) -> None:

@@ -45,4 +45,12 @@ DIALOGUES: Mapping[str, Entry] = {
         "answers `* BYE Logging out`",
         "RFC 9051, 7.1: a text follows; parsers of clients break without one",
     ),
+    "refusal-in-log": Entry(
+        Why.LOG,
+        "logs nothing of most commands and mechanisms that it refuses, nor of clients that leave before a login",
+        "logs `client was refused:` and what it was, at `info`, ten lines of a client at most and no word of its own; "
+        "logs `client left without a login` of one that has sent a command and was refused nothing",
+        "the log should tell why a client gets no further; [troubleshooting](troubleshooting.md)",
+        ("log",),
+    ),
 }

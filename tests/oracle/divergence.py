@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.oracle.transcript import without_refusals
+
 _ESCAPE = re.compile(r"\\x([0-9A-Fa-f]{2})")
 _RECORD = re.compile(r"log \[[a-z]+\] ")
 _BACKEND = re.compile(r", upstream: \S+\Z")
@@ -41,7 +43,8 @@ def divergence(theirs: Sequence[str], ours: Sequence[str]) -> Divergence | None:
 
 def _canonical(lines: Sequence[str]) -> list[str]:
     """Log lines without escapes (log-escaping), long values (capped-value, broken-header), and what nginx leaves out
-    (upstream-without-login, closed-without-a-word)."""
+    (upstream-without-login, closed-without-a-word, refusal-in-log)."""
+    lines = without_refusals(lines)
     parties = [line for line in lines if not line.startswith("log ")]
     records: list[str] = []
     for line in lines[len(parties) :]:

@@ -15,6 +15,9 @@ _CHALLENGE = re.compile(rb"^(\+ |334 )(PD[A-Za-z0-9+/]+=*)\r\n", re.MULTILINE)
 _SOURCE_PORT = re.compile(rb"^(PROXY TCP[46] \S+ \S+) [0-9]+ ")
 _CONNECTION = re.compile(r"^\S+ \S+ \[[a-z]+\] [0-9]+#[0-9]+: \*([0-9]+) ")
 _RECORD = re.compile(r"^\S+ \S+ (\[[a-z]+\]) [0-9]+#[0-9]+: (?:\*[0-9]+ )?")
+_REFUSAL = re.compile(
+    r"log \[info\] client (?:was refused: |left without a login)[^\"]*?(?: while in auth state)?, client: "
+)
 # Longer records are cut by the proxies, depending on how long process ids are.
 _WHOLE_RECORD = 1900
 _CONNECTED = re.compile(r" client (\S+):([0-9]*) connected to ")
@@ -57,6 +60,11 @@ def sessions(log: str) -> dict[str, list[str]]:
             owner = owners.get(connection[1], "") if connection else ""
         found.setdefault(owner, []).append(_mask_record(text))
     return found
+
+
+def without_refusals(lines: Iterable[str]) -> list[str]:
+    """Lines of a transcript, without those that nginx does not write (refusal-in-log)."""
+    return [text for text in lines if not _REFUSAL.match(text)]
 
 
 def faults(lines: Iterable[str]) -> list[str]:

@@ -122,17 +122,18 @@ def test_a_wait_that_is_no_number_is_none(wait: bytes) -> None:
 
 
 INVALID_RESPONSE = "sent invalid response"
+WITH_STATUS = "sent invalid response with HTTP status "
 INVALID_HEADER = "sent invalid header in response"
 NO_STATUS = "did not send status"
 NO_SERVER = "did not send server or port"
 
 ERRORS: dict[str, tuple[bytes, str]] = {
-    "500 with good headers": (b"HTTP/1.0 500 Oops\r\nAuth-Status: OK\r\n" + SERVER + END, INVALID_RESPONSE),
-    "401 with OK": (OK.replace(b"200", b"401") + SERVER + END, INVALID_RESPONSE),
-    "401 with an empty status": (b"HTTP/1.1 401 No\r\nAuth-Status:\r\n" + SERVER + END, INVALID_RESPONSE),
-    "302": (b"HTTP/1.0 302 Found\r\nLocation: /\r\n\r\n", INVALID_RESPONSE),
+    "500 with good headers": (b"HTTP/1.0 500 Oops\r\nAuth-Status: OK\r\n" + SERVER + END, WITH_STATUS + "500"),
+    "401 with OK": (OK.replace(b"200", b"401") + SERVER + END, WITH_STATUS + "401"),
+    "401 with an empty status": (b"HTTP/1.1 401 No\r\nAuth-Status:\r\n" + SERVER + END, WITH_STATUS + "401"),
+    "302": (b"HTTP/1.0 302 Found\r\nLocation: /\r\n\r\n", WITH_STATUS + "302"),
     "status 600": (b"HTTP/1.0 600 Go away\r\n", INVALID_RESPONSE),
-    "100": (b"HTTP/1.1 100 Continue\r\n\r\n", INVALID_RESPONSE),
+    "100": (b"HTTP/1.1 100 Continue\r\n\r\n", WITH_STATUS + "100"),
     "no status line": (b"Auth-Status: OK\r\n" + SERVER + END, INVALID_RESPONSE),
     "empty status line": (b"\r\n", INVALID_RESPONSE),
     "another server": (b"SSH-2.0-OpenSSH_9\r\n", INVALID_RESPONSE),

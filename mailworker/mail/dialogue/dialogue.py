@@ -13,6 +13,7 @@ from typing import ClassVar, Generic, NoReturn, Protocol, TypeVar
 from mailworker.errors import ConnectionLost, Party, ProtocolError, TimedOut, escape
 from mailworker.event.stream import Stream
 from mailworker.event.task import sleep
+from mailworker.mail.dialogue.complaints import tell_departure, tell_refusal
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
@@ -38,10 +39,13 @@ Request = Login | StartTls
 
 
 class Refused(ProtocolError):
-    """A command that exists but is not allowed here or now: answered as an invalid one, but not counted."""
+    """A command that exists but is not allowed here or now: answered as an invalid one, but not counted as an error.
 
-    def __init__(self) -> None:
-        super().__init__(Party.CLIENT, "")
+    `what` was refused goes to the log, in words that are never the client's own.
+    """
+
+    def __init__(self, what: str = "command not allowed here") -> None:
+        super().__init__(Party.CLIENT, what)
 
 
 class LoginRefused(ProtocolError):
@@ -76,10 +80,11 @@ class Dialogue(ABC, Generic[CommandT_contra]):
 
     `next_request` says what it wants; the session does it and comes back if the client may try again. `tag` is IMAP's:
     that of the command at hand, None where it had no usable one, and in the other protocols. `over` is why no command
-    is read any more, None as long as they are.
+    is read any more, None as long as they are. `commands` and `complaints` are counts, see
+    `mailworker.mail.dialogue.complaints`.
     """
 
-    __slots__ = ("_commands", "_errors", "_parser", "client", "log", "over", "server", "tag")
+    __slots__ = ("_errors", "_parser", "client", "commands", "complaints", "log", "over", "server", "tag")
 
     internal_error: ClassVar[bytes]
     certificate_error: ClassVar[bytes]
@@ -92,8 +97,9 @@ class Dialogue(ABC, Generic[CommandT_contra]):
         self.over: End | None = None
         self.tag: bytes | None = None
         self._parser = parser
-        self._commands = 0
+        self.commands = 0
         self._errors = 0
+        self.complaints = 0
 
     @abstractmethod
     async def greet(self) -> None:
@@ -154,6 +160,7 @@ class Dialogue(ABC, Generic[CommandT_contra]):
                 self.over = End.INVALID_COMMAND
                 await self._refuse(error.tag)
             except InvalidCommand as error:
+                tell_refusal(self, error.what)
                 self._count(error)
                 await self._refuse(error.tag)
             except LoginRefused as error:
@@ -161,12 +168,13 @@ class Dialogue(ABC, Generic[CommandT_contra]):
                 self.start_over()
                 await self.reject(self.rejection(error.verdict))
             except ProtocolError as error:
-                if message := str(error):
-                    self.log.info(message)
+                _tell(self, error)
                 await self._refuse(self.tag)
             else:
                 if request is not None:
                     return request
+        if self.over is End.QUIT:
+            tell_departure(self)
         return None
 
     async def reject(self, answer: bytes, *, counted: bool = False) -> None:
@@ -219,12 +227,14 @@ class Dialogue(ABC, Generic[CommandT_contra]):
     def demand_tls(self) -> None:
         """Raises Refused for what `starttls only` allows on an encrypted connection only."""
         if self.server.starttls_only and not self.secure:
-            raise Refused
+            raise Refused("login without TLS")
 
     async def accept_starttls(self) -> StartTls:
         """Answer STARTTLS or STLS; raises Refused where it is not offered."""
-        if self.secure or self.server.settings.starttls is Starttls.OFF:
-            raise Refused
+        if self.secure:
+            raise Refused("STARTTLS inside TLS")
+        if self.server.settings.starttls is Starttls.OFF:
+            raise Refused("STARTTLS where it is off")
         await self.reply(self.go_ahead())
         return StartTls()
 
@@ -238,13 +248,14 @@ class Dialogue(ABC, Generic[CommandT_contra]):
 
     def _take(self, data: bytes) -> None:
         if not data:
+            tell_departure(self)
             raise ConnectionLost(Party.CLIENT, "recv()", 0)
         self._parser.feed(data)
 
     def count_command(self) -> None:
         """Count one command more; raises TooManyCommands."""
-        self._commands += 1
-        if self._commands > self.server.settings.max_commands:
+        self.commands += 1
+        if self.commands > self.server.settings.max_commands:
             self.over = End.TOO_MANY_COMMANDS
             raise TooManyCommands
 
@@ -261,6 +272,14 @@ class Dialogue(ABC, Generic[CommandT_contra]):
         answer = self.invalid()
         self.start_over()
         await self.reply(answer)
+
+
+def _tell(dialogue: Dialogue[NoReturn], error: ProtocolError) -> None:
+    """Log why a command was not obeyed; nginx has lines for what is no refusal."""
+    if isinstance(error, Refused):
+        tell_refusal(dialogue, str(error))
+    else:
+        dialogue.log.info(str(error))
 
 
 AnyDialogue = Dialogue[NoReturn]

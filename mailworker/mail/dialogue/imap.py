@@ -76,13 +76,13 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
     def _login(self, arguments: tuple[bytes, ...]) -> Login:
         self.demand_tls()
         if len(arguments) != 2 or not arguments[0]:
-            raise Refused
+            raise Refused("LOGIN with invalid arguments")
         return Login(AuthMethod.PLAIN, arguments[0], Secret(arguments[1]), tag=self.tag or b"")
 
     async def _authenticate(self, arguments: tuple[bytes, ...]) -> Login:
         self.demand_tls()
         if not arguments:
-            raise Refused
+            raise Refused("AUTHENTICATE without a mechanism")
         login = await exchange(self, arguments)
         login.tag = self.tag or b""
         return login

@@ -42,7 +42,7 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
 
     async def obey(self, command: Pop3Command) -> Request | None:
         if self._user is not None and command.verb not in _AFTER_USER:
-            raise Refused
+            raise Refused(f"{command.verb.value.decode()} between USER and PASS")
         match command.verb:  # what every login says comes first: each case costs something
             case Pop3Verb.USER:
                 await self._name(command.arguments)
@@ -93,18 +93,20 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
     async def _name(self, arguments: tuple[bytes, ...]) -> None:
         self.demand_tls()
         if not arguments:
-            raise Refused
+            raise Refused("USER without a name")
         self._user = self.log.login = arguments[0]
         await self.reply(b"+OK\r\n")
 
     def _login(self, arguments: tuple[bytes, ...]) -> Login:
         user, self._user = self._user, None
         if user is None or not arguments:
-            raise Refused
+            raise Refused("PASS without USER" if user is None else "PASS without a password")
         return Login(AuthMethod.PLAIN, user, Secret(arguments[0]))
 
     def _apop(self, arguments: tuple[bytes, ...]) -> Login:
         self.demand_tls()
-        if len(arguments) != 2 or not self.enabled(AuthMethod.APOP):
-            raise Refused
+        if not self.enabled(AuthMethod.APOP):
+            raise Refused("mechanism APOP is not enabled")
+        if len(arguments) != 2:
+            raise Refused("APOP with invalid arguments")
         return Login(AuthMethod.APOP, arguments[0], Secret(arguments[1]), self._salt)

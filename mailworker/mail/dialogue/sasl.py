@@ -6,7 +6,7 @@ from base64 import b64encode
 from contextlib import suppress
 
 from mailworker.mail.dialogue.dialogue import AnyDialogue, LoginRefused, Refused
-from mailworker.model import AuthMethod
+from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.login import Login
@@ -21,6 +21,7 @@ from mailworker.wire.sasl import (
     decode_password,
     decode_plain,
     decode_xoauth2,
+    foreign_mechanism,
     mechanism_named,
 )
 
@@ -33,8 +34,10 @@ async def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Login
     """
     method = mechanism_named(arguments[0])
     initial = arguments[1] if len(arguments) > 1 else None
-    if method is None or len(arguments) > 2:
-        raise Refused
+    if method is None:
+        raise Refused(f"mechanism{foreign_mechanism(arguments[0])} is not known")
+    if len(arguments) > 2:
+        raise Refused(f"mechanism {METHOD_NAMES[method].sasl} with invalid arguments")
     return await _EXCHANGES[method](dialogue, initial)
 
 
@@ -55,8 +58,9 @@ async def _login(dialogue: AnyDialogue, initial: bytes | None) -> Login:
 
 
 async def _cram_md5(dialogue: AnyDialogue, initial: bytes | None) -> Login:
-    if initial is not None or not dialogue.enabled(AuthMethod.CRAM_MD5):
-        raise Refused
+    _demand_enabled(dialogue, AuthMethod.CRAM_MD5)
+    if initial is not None:
+        raise Refused("mechanism CRAM-MD5 with an initial response")
     salt = dialogue.new_salt()
     name, digest = decode_cram_md5(await dialogue.ask(b64encode(salt)))
     dialogue.log.login = name
@@ -65,25 +69,28 @@ async def _cram_md5(dialogue: AnyDialogue, initial: bytes | None) -> Login:
 
 
 async def _external(dialogue: AnyDialogue, initial: bytes | None) -> Login:
-    if not dialogue.enabled(AuthMethod.EXTERNAL):
-        raise Refused
+    _demand_enabled(dialogue, AuthMethod.EXTERNAL)
     return Login(
         AuthMethod.EXTERNAL, decode_external(await dialogue.ask(USERNAME_PROMPT) if initial is None else initial)
     )
 
 
 async def _xoauth2(dialogue: AnyDialogue, initial: bytes | None) -> Login:
-    if not dialogue.enabled(AuthMethod.XOAUTH2):
-        raise Refused
+    _demand_enabled(dialogue, AuthMethod.XOAUTH2)
     name, token = decode_xoauth2(await dialogue.ask(b"") if initial is None else initial)
     return Login(AuthMethod.XOAUTH2, name, token)
 
 
 async def _oauthbearer(dialogue: AnyDialogue, initial: bytes | None) -> Login:
-    if not dialogue.enabled(AuthMethod.OAUTHBEARER):
-        raise Refused
+    _demand_enabled(dialogue, AuthMethod.OAUTHBEARER)
     name, token = decode_oauthbearer(await dialogue.ask(b"") if initial is None else initial)
     return Login(AuthMethod.OAUTHBEARER, name, token)
+
+
+def _demand_enabled(dialogue: AnyDialogue, method: AuthMethod) -> None:
+    """Raises Refused for a mechanism that the configuration does not list."""
+    if not dialogue.enabled(method):
+        raise Refused(f"mechanism {METHOD_NAMES[method].sasl} is not enabled")
 
 
 async def failure(dialogue: AnyDialogue, login: Login, verdict: Rejected) -> bytes:

@@ -6,6 +6,7 @@ from time import monotonic
 
 from mailworker.errors import TimedOut, escape
 from mailworker.event.stream import Stream
+from mailworker.mail.dialogue.complaints import tell_refusal
 from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.end import End
@@ -110,7 +111,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
                 return self._mail(command)
             case SmtpVerb.AUTH:
                 self.demand_tls()
-                return _INVALID_ARGUMENT
+                return self._refused("AUTH without a mechanism")
             case SmtpVerb.NOOP:
                 return _OK
             case SmtpVerb.RSET:
@@ -120,17 +121,17 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
                 self.over = End.QUIT
                 return b"221 2.0.0 Bye\r\n"
             case _:
-                raise Refused  # HELP, VRFY and EXPN are known and never answered
+                raise Refused(command.verb.value.decode())  # HELP, VRFY and EXPN are known and never answered
 
     def _ehlo(self, command: SmtpCommand) -> bytes:
         if not self._greeted(command):
-            return _INVALID_ARGUMENT
+            return self._refused("EHLO with an invalid argument")
         self.esmtp = True
         return self.capabilities
 
     def _helo(self, command: SmtpCommand) -> bytes:
         if not self._greeted(command):
-            return _INVALID_ARGUMENT
+            return self._refused("HELO with an invalid argument")
         return b"250 %b\r\n" % self.server.settings.server_name
 
     def _greeted(self, command: SmtpCommand) -> bool:
@@ -144,22 +145,28 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
     def _mail(self, command: SmtpCommand) -> bytes:
         if not self.enabled(AuthMethod.NONE) or (self.server.starttls_only and not self.secure):
             self.log.info(f'client was rejected: "{_shown(command.line + command.end)}"')
+            self.complaints = self.complaints or 1
             return _AUTH_REQUIRED
         if self.mail is not None:
-            return _BAD_SEQUENCE
+            return self._refused("MAIL behind MAIL", _BAD_SEQUENCE)
         if not command.arguments or command.has_control:
-            return _INVALID_ARGUMENT
+            return self._refused("MAIL with an invalid argument")
         self.mail = command.line
         return _OK
 
     async def _rcpt(self, command: SmtpCommand) -> Login | None:
         if self.mail is None:
-            await self.reply(_BAD_SEQUENCE)
+            await self.reply(self._refused("RCPT without MAIL", _BAD_SEQUENCE))
             return None
         if not command.arguments or command.has_control:
-            await self.reply(_INVALID_ARGUMENT)
+            await self.reply(self._refused("RCPT with an invalid argument"))
             return None
         return self._as_told(Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(self.mail, command.line)))
+
+    def _refused(self, what: str, answer: bytes = _INVALID_ARGUMENT) -> bytes:
+        """Log what was refused; gives the answer."""
+        tell_refusal(self, what)
+        return answer
 
     def _as_told(self, login: Login) -> Login:
         login.helo, login.esmtp = self.helo, self.esmtp

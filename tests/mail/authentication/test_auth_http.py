@@ -19,7 +19,11 @@ SERVER, PORT = (b"Auth-Server", b"127.0.0.1"), (b"Auth-Port", b"143")
 AUTH_FAULTS: list[tuple[str, bytes | Script, str]] = [
     ("garbage", b"\0\xff\x1b[31m\r\n\r\n", "sent invalid response"),
     ("no status line", response(OK, SERVER, PORT).partition(b"\r\n")[2], "sent invalid response"),
-    ("500 with good headers", response(OK, SERVER, PORT, status=b"HTTP/1.1 500 OK"), "sent invalid response"),
+    (
+        "500 with good headers",
+        response(OK, SERVER, PORT, status=b"HTTP/1.1 500 OK"),
+        "sent invalid response with HTTP status 500",
+    ),
     ("CR in the status line", response(OK, SERVER, PORT, status=b"HTTP/1.1 200\rOK"), "sent invalid response"),
     ("no Auth-Status", response(SERVER, PORT), "did not send status"),
     ("an empty Auth-Status", response((b"Auth-Status", b""), SERVER, PORT), "did not send status"),

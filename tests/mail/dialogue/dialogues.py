@@ -32,6 +32,8 @@ SALT = b"<1.2@mail.example.com>"
 SALT64 = b"PDEuMkBtYWlsLmV4YW1wbGUuY29tPg=="
 REFUSAL = Rejected(b"refused", wait=1)
 
+REFUSED = "client was refused: "
+
 # How a dialogue ends: the client was told to go, or it went, or its time was over.
 OVER, LEFT, TIMED_OUT = "over", "left", "timed out"
 
@@ -41,7 +43,7 @@ class Outcome:
     """`rest` is what the dialogue has read beyond its last command.
 
     `logins` are without what backends are told of the conversation: `told` has tag, argument of HELO or EHLO, and
-    whether there was an EHLO, of each login.
+    whether there was an EHLO, of each login. `refused` and `left` are the lines about these; `log` has all others.
     """
 
     replies: bytes
@@ -50,6 +52,8 @@ class Outcome:
     end: str
     rest: bytes = b""
     told: Sequence[tuple[bytes, bytes, bool]] = ()
+    refused: Sequence[str] = ()
+    left: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,10 @@ def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes, refus
     lines = [line.removeprefix("[info] *1 ").replace(suffix, "") for line in recorded.lines]
     told = [(login.tag, login.helo, login.esmtp) for login in logins]
     logins = [without_conversation(login) for login in logins]
-    return Outcome(stream.output[greeting:], logins, lines, end, dialogue.take_input(), told)
+    refused = [line.removeprefix(REFUSED).partition(", login: ")[0] for line in lines if line.startswith(REFUSED)]
+    left = [line for line in lines if line.startswith("client left ")]
+    lines = [line for line in lines if not line.startswith((REFUSED, "client left "))]
+    return Outcome(stream.output[greeting:], logins, lines, end, dialogue.take_input(), told, refused, left)
 
 
 async def _obey(

@@ -87,7 +87,7 @@ class ToyDialogue(Dialogue[tuple[Verb, tuple[bytes, ...]]]):
                 self.over = End.QUIT
                 await self.reply(b"YES bye\r\n")
             case _:
-                raise Refused
+                raise Refused("toy")
         return None
 
     def go_ahead(self) -> bytes:

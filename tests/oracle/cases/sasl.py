@@ -36,6 +36,8 @@ def _mechanisms(protocol: str) -> Iterator[Case]:
     yield case("a mechanism in small letters", protocol, f"{auth.lower()} plain", PLAIN)
     yield case("a mechanism cut short", protocol, f"{auth} PLAI")
     yield case("a mechanism with more behind", protocol, f"{auth} PLAINS")
+    told = Difference("refusal-in-log", "client was refused: mechanism NTLM is not known while in auth state, client: ")
+    yield case("a mechanism of Outlook's", protocol, f"{auth} NTLM", differs=told)
 
 
 def _external(protocol: str) -> Iterator[Case]:
