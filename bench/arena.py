@@ -43,7 +43,10 @@ mail {{
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How both servers are set up; `extra` are directives for the block `mail`; a `site` replaces its servers."""
+    """How both servers are set up; `extra` are directives for the block `mail`; a `site` replaces its servers.
+
+    `upstream`: the backend decides about logins and nobody asks the auth service, which nginx cannot do.
+    """
 
     workers: int = 1
     connections: int = 1024
@@ -51,6 +54,7 @@ class Setup:
     certificate: str = "ecdsa"
     extra: str = ""
     site: Site | None = None
+    upstream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,8 @@ class Arena:
         self.clients = Clients(build("client", folder))
         self._peers = build("peers", folder)
         self.peers = self.start_peers()
-        self._auth = int(self.peers.line.split()[0])
+        self._auth, *backends = map(int, self.peers.line.split())
+        self._backends = dict(zip(PROTOCOLS, backends, strict=True))
         authority = CertificateAuthority(folder)
         self._certificates: dict[str, Certificate] = {
             "ecdsa": authority.issue_server("ecdsa", ecdsa_key(), ("bench.test",)),
@@ -152,7 +157,10 @@ class Arena:
         if setup.site is not None:
             kinds = [("imap", setup.site.tls)]
         ports = {(name, tls): self.ports[f"{self._count}{name}{tls}"] for name, tls in kinds}
-        blocks = [server_block(protocol, port, tls=tls) for (protocol, tls), port in ports.items()]
+        blocks = [
+            server_block(protocol, port, tls=tls, backend=self._backends[protocol] if setup.upstream else None)
+            for (protocol, tls), port in ports.items()
+        ]
         certificate = self._certificates[setup.certificate]
         text = CONFIGURATION.format(
             workers=setup.workers,
@@ -204,8 +212,10 @@ def alternate(theirs: Running, ours: Running, measure: Callable[[Running], float
     return Duel([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
 
-def server_block(protocol: str, port: int, *, tls: bool, host: str = "127.0.0.1") -> str:
-    return f"    server {{ listen {host}:{port}{' ssl' if tls else ''}; protocol {protocol}; }}"
+def server_block(protocol: str, port: int, *, tls: bool, host: str = "127.0.0.1", backend: int | None = None) -> str:
+    """`backend` is the port of one that decides about logins; None where the auth service does."""
+    source = "" if backend is None else f" auth_upstream on; proxy_pass 127.0.0.1:{backend};"
+    return f"    server {{ listen {host}:{port}{' ssl' if tls else ''}; protocol {protocol};{source} }}"
 
 
 def raise_descriptor_limit() -> None:

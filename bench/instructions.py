@@ -20,8 +20,11 @@ from tests.support.nginx import nginx_command
 
 FEW, MANY = 100, 400
 START_TIMEOUT = 300.0  # seconds: under valgrind everything takes some fifty times as long
-NAMES = ("imap-login", "pop3-login", "smtp-login", "imap-keepalive")
-LINE = "{:<16} {:>10} {:>12} {:>6}"
+NAMES = (
+    *("imap-login", "pop3-login", "smtp-login", "imap-keepalive"),
+    *("imap-login-auth-upstream", "pop3-login-auth-upstream", "smtp-login-auth-upstream"),
+)
+LINE = "{:<24} {:>10} {:>12} {:>6}"
 COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"nginx": nginx_command, "mailworker": mailworker_command}
 
 # What the server has more than others while a measure runs; nginx knows no auth_http_keepalive.
@@ -54,7 +57,8 @@ def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) ->
     """The instructions of a server from its start to its end."""
     folder = arena.new_folder(server)
     protocol, _, way = name.partition("-")
-    text, ports = arena.configuration(Setup(extra=EXTRAS.get((server, way), "")))
+    upstream = server == "mailworker" and way == "login-auth-upstream"
+    text, ports = arena.configuration(Setup(extra=EXTRAS.get((server, way), ""), upstream=upstream))
     report = folder / "callgrind"
     command = [
         *(valgrind, "--tool=callgrind", f"--callgrind-out-file={folder / 'profile'}", f"--log-file={report}"),

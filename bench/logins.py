@@ -57,6 +57,12 @@ def keepalive(arena: Arena) -> Duel:
         return alternate(theirs, ours, lambda server: cost(server, "imap"), ROUNDS)
 
 
+def upstream(protocol: str, arena: Arena) -> Duel:
+    """nginx does not know auth_upstream: its figure is that of a login that an auth service decides about."""
+    with arena.running("nginx", Setup()) as theirs, arena.running("mailworker", Setup(upstream=True)) as ours:
+        return alternate(theirs, ours, lambda server: cost(server, protocol), ROUNDS)
+
+
 def measures() -> Iterator[Measure]:
     for protocol in PROTOCOLS:
         name = protocol.upper()
@@ -95,6 +101,14 @@ def measures() -> Iterator[Measure]:
             "ms",
             Goal(0.1),
             partial(wall_time, protocol),
+        )
+    for protocol in PROTOCOLS:
+        yield Measure(
+            f"{protocol}-login-auth-upstream",
+            f"CPU per plain {protocol.upper()} login, auth_upstream on (nginx: auth_http)",
+            "us",
+            Goal(0.9),
+            partial(upstream, protocol),
         )
     yield Measure(
         "imap-keepalive",

@@ -161,7 +161,7 @@ static int answer_smtp(struct peer *peer, const char *line)
         return say(peer, "220 ready\r\n");
     }
     if (strncmp(line, "EHLO", 4) == 0) {
-        return say(peer, "250-done\r\n250 XCLIENT NAME ADDR LOGIN\r\n");
+        return say(peer, "250-done\r\n250-AUTH PLAIN\r\n250 XCLIENT NAME ADDR LOGIN\r\n");
     }
     return say(peer, strncmp(line, "AUTH", 4) == 0 ? "235 done\r\n" : "250 done\r\n");
 }
