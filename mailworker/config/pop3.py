@@ -1,4 +1,7 @@
-"""The POP3 module's directives (ngx_mail_pop3_module), and `pop3_client_buffer`, which nginx does not have."""
+"""The POP3 module's directives (ngx_mail_pop3_module), and two that nginx does not have.
+
+These are `pop3_client_buffer`, and Zimbra's `pop3_greeting`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mailworker.config.command import ONE, ONE_OR_MORE
-from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods
+from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods, greeting
 from mailworker.config.drafts import BOTH
 from mailworker.config.rows import row
 from mailworker.config.slots import size
@@ -36,3 +39,5 @@ class Pop3Draft:
     pop3_client_buffer: int = row(BOTH, ONE, size(BUFFER), _CLIENT_BUFFER)
     pop3_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ("TOP", "USER", "UIDL"))
     pop3_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, _AUTH, (AuthMethod.PLAIN,))
+    # RFC 1939, 7: clients take what stands between angles for the challenge of APOP.
+    pop3_greeting: bytes = row(BOTH, ONE, greeting(unsuitable=b"<>"), b"POP3 ready")

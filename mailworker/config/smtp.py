@@ -1,11 +1,11 @@
-"""The SMTP module's directives (ngx_mail_smtp_module)."""
+"""The SMTP module's directives (ngx_mail_smtp_module), and `smtp_greeting`, which nginx does not have."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from mailworker.config.command import ONE, ONE_OR_MORE
-from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods
+from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods, greeting
 from mailworker.config.drafts import BOTH
 from mailworker.config.rows import row
 from mailworker.config.slots import MILLISECONDS, size
@@ -18,6 +18,7 @@ class SmtpDraft:
     """The buffer is in bytes, the delay in seconds."""
 
     smtp_client_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
+    smtp_greeting: bytes = row(BOTH, ONE, greeting(), b"ESMTP ready")
     smtp_greeting_delay: float = row(BOTH, ONE, MILLISECONDS, 0.0)
     smtp_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ())
     smtp_auth: tuple[AuthMethod, ...] = row(

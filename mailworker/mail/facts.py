@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ from mailworker.model import Address, AuthMethod
 from mailworker.native.core.sockets import local_address
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_response import Accepted, Rejected
+from mailworker.wire.imap_id import by_name
 from mailworker.wire.login import Login, SmtpEnvelope
 
 
@@ -95,6 +97,14 @@ class SessionFacts:
     @property
     def helo(self) -> bytes:
         return self._login.helo
+
+    @property
+    def client_id(self) -> bytes:
+        return self._login.client_id
+
+    @property
+    def client_id_fields(self) -> Mapping[bytes, bytes]:
+        return by_name(self._login.client_id)
 
     @property
     def session_id(self) -> bytes:

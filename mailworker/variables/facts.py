@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from mailworker.model import Address, AuthMethod
@@ -56,6 +57,8 @@ class Facts(Protocol):
     `number` is the connection's. `peer` is who connected, `address` the client, `local` where it connected to.
     `proxy_texts` are source, its port, destination, its port of a PROXY header. `auth_user` is the login as the client
     sent it, `remote_user` as the auth service gave it back; all None, with `method` and `helo`, before an attempt.
+    `client_id` is what an IMAP client has sent in ID, empty without one, and `client_id_fields` are its values by names
+    in small letters.
     """
 
     @property
@@ -90,5 +93,9 @@ class Facts(Protocol):
     def helo(self) -> bytes | None: ...
     @property
     def envelope(self) -> Envelope | None: ...
+    @property
+    def client_id(self) -> bytes: ...
+    @property
+    def client_id_fields(self) -> Mapping[bytes, bytes]: ...
     @property
     def session_id(self) -> bytes: ...

@@ -6,6 +6,7 @@ None is what nginx calls not found: `-` or nothing in a line, nothing anywhere e
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -18,12 +19,15 @@ from mailworker.variables.tls_table import TLS
 
 Function = Callable[[Facts], bytes | None]
 
+_CLIENT_ID: Final = "imap_id_"
+_NO_NAME: Final = re.compile(rb"[^a-z0-9]")
 _VERSION: Final = __version__.encode()
 
 
 def builtin(name: str) -> Function | None:
     """The row of a name in lower case, None where there is none."""
-    return TABLE.get(name)
+    field = name.removeprefix(_CLIENT_ID)
+    return TABLE.get(name) if field in ("", name) else _client_id(field)
 
 
 def _ip(address: Address) -> bytes:
@@ -62,6 +66,16 @@ def _domain(facts: Facts) -> bytes | None:
 
 def _method(facts: Facts) -> bytes | None:
     return None if facts.method is None else METHOD_NAMES[facts.method].directive.encode()
+
+
+def _client_id(field: str) -> Function:
+    """What an IMAP client has sent in ID under a name, where "_" stands for what no variable's name may hold."""
+
+    def read(facts: Facts) -> bytes | None:
+        fields = facts.client_id_fields.items()
+        return next((value for name, value in fields if _NO_NAME.sub(b"_", name) == field.encode()), None)
+
+    return read
 
 
 def _envelope(read: Callable[[Envelope], bytes]) -> Function:
@@ -115,6 +129,7 @@ TABLE: Final[Mapping[str, Function]] = {
     "smtp_helo": lambda facts: facts.helo or None,
     "smtp_mail_from": _envelope(lambda envelope: envelope.mail),
     "smtp_rcpt_to": _envelope(lambda envelope: envelope.rcpt),
+    "imap_id": lambda facts: facts.client_id or None,
     "session_id": lambda facts: facts.session_id,
     **TLS,
 }

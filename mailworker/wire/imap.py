@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
+from mailworker.wire import imap_id
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.command_buffer import CommandBuffer
 from mailworker.wire.command_parser import CommandParser, strip_newline
@@ -27,7 +28,7 @@ class ImapVerb(Enum):
 
 @dataclass(slots=True)
 class ImapCommand:
-    """One command, its quoted strings and literals decoded; nobody asks for the arguments of ID, so it has none."""
+    """One command, its quoted strings and literals decoded; that of ID has one argument, as `imap_id.write` has it."""
 
     tag: bytes
     verb: ImapVerb
@@ -67,9 +68,6 @@ _LOGIN = re.compile(rb"(%b) (?i:LOGIN) %b %b\r?\n" % (_TAG, _STRING_OR_ATOM, _ST
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 _LITERAL = re.compile(rb"\{0*(?P<length>[0-9]{0,9})(?P<plus>\+?)\}\Z")
-# RFC 2971, 3.1: NIL, or pairs of a string and a string or NIL; literals are "" here.
-_STRING = rb'"(?:[^"\\]|\\.)*"'
-_ID_PARAMETERS = re.compile(rb"(?i: *(?:NIL|\((?: *%b +(?:%b|NIL))* *\)) *)" % (_STRING, _STRING), re.DOTALL)
 
 
 class _Draft:
@@ -187,9 +185,10 @@ class ImapParser(CommandParser):
         if literal is not None:
             draft.arguments.append(text[: literal.start()])
             return self._expect_literal(draft, literal, line)
-        if _ID_PARAMETERS.fullmatch(b'""'.join([*draft.arguments[::2], text])) is None:
+        fields = imap_id.read((*draft.arguments[::2], text), draft.arguments[1::2])
+        if fields is None:
             return self._refuse(line)
-        return self._complete(ImapCommand(draft.tag, draft.verb))
+        return self._complete(ImapCommand(draft.tag, draft.verb, (imap_id.write(fields),)))
 
     def _parse_arguments(self, draft: _Draft, text: bytes, line: bytes) -> _Event:
         arguments = draft.arguments

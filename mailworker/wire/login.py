@@ -29,8 +29,9 @@ class Login:
     where that is its own. `envelope` is None unless the method is NONE.
 
     The backend is also told `tag`, that of an IMAP command, and, in SMTP, `helo`, the argument of the client's last
-    HELO or EHLO, which is empty where there was none; `esmtp` tells whether there was an EHLO ever. `passed_on`: nobody
-    has judged the login yet, and the backend does.
+    HELO or EHLO, which is empty where there was none; `esmtp` tells whether there was an EHLO ever. `client_id` is the
+    argument of an IMAP client's ID, as `imap_id.write` has it, empty without one. `passed_on`: nobody has judged the
+    login yet, and the backend does.
     """
 
     method: AuthMethod
@@ -42,6 +43,7 @@ class Login:
     tag: bytes = b""
     helo: bytes = b""
     esmtp: bool = False
+    client_id: bytes = b""
     passed_on: bool = False
 
     def adopt(self, accepted: Accepted) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mailworker.errors import ConfigError
@@ -24,8 +26,61 @@ def test_values_are_taken_and_capabilities_keep_their_order_and_bytes(load_serve
 
 
 @pytest.mark.parametrize(
+    ("directive", "answer"),
+    [
+        ("", b"NIL"),
+        ("imap_id off;", b"NIL"),
+        ("imap_id name mailworker;", b'("name" "mailworker")'),
+        ("imap_id name 'a b' vendor '';", b'("name" "a b" "vendor" "")'),
+        (r"""imap_id name 'a "b" \c';""", rb'("name" "a \"b\" \\c")'),
+        ("imap_id " + " ".join(f"n{number} v" for number in range(30)) + ";", None),
+    ],
+)
+def test_what_id_is_answered(load_server: LoadServer, directive: str, answer: bytes | None) -> None:
+    identity = load_server(f"protocol imap; {directive}").dialogue.identity
+    assert identity == answer if answer is not None else identity.count(b'"') == 120
+
+
+@pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp"])
+def test_a_greeting_has_a_text_of_its_own(load_server: LoadServer, protocol: str) -> None:
+    default = load_server(f"protocol {protocol};").dialogue
+    changed = load_server(f"protocol {protocol}; {protocol}_greeting 'Welcome (here)';").dialogue
+    assert default.greeting in (b"IMAP4 ready", b"POP3 ready", b"ESMTP ready")
+    assert changed == replace(default, greeting=b"Welcome (here)")
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "a ", " a", "[XCLIENT] x", "a\rb", "a\nb", "\ta", "\x7f", "ä", "x" * 258, "a\x00"], ids=repr
+)
+@pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp"])
+def test_a_greeting_is_a_text_and_no_code(load_server: LoadServer, protocol: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_server(f"protocol {protocol}; {protocol}_greeting '{text}';")
+    assert caught.value.message in (
+        f'invalid text in "{protocol}_greeting" directive',
+        *("unexpected end of file", "invalid character"),
+    )
+
+
+@pytest.mark.parametrize("text", ["<1.2@x>", "a <", "> b"])
+def test_a_pop3_greeting_has_no_challenge(load_server: LoadServer, text: str) -> None:
+    with pytest.raises(ConfigError):
+        load_server(f"protocol pop3; pop3_greeting '{text}';")
+    assert load_server(f"protocol imap; imap_greeting '{text}';").dialogue.greeting == text.encode()
+
+
+@pytest.mark.parametrize(
     ("directive", "message"),
     [
+        ("imap_id a", 'invalid number of arguments in "imap_id" directive'),
+        ("imap_id a b c", 'invalid number of arguments in "imap_id" directive'),
+        ("imap_id " + "a b " * 31, 'invalid number of arguments in "imap_id" directive'),
+        ("imap_id a b A c", 'duplicate name in "imap_id" directive'),
+        ("imap_id '' b", 'invalid value "" in "imap_id" directive'),
+        (f"imap_id {'n' * 31} b", f'invalid value "{"n" * 31}" in "imap_id" directive'),
+        ("imap_id a 'b\rc'", 'invalid value "b\rc" in "imap_id" directive'),
+        ("imap_id ä b", 'invalid value "ä" in "imap_id" directive'),
+        ("imap_id a b; imap_id c d", '"imap_id" directive is duplicate'),
         ("imap_client_buffer x", '"imap_client_buffer" directive invalid value'),
         (
             "imap_greeting_capabilities 1",

@@ -82,6 +82,7 @@ SERVERS: dict[str, Server] = {
     "imap-small": Server("imap_client_buffer 128;"),
     "imap-capable": Server("imap_capabilities IMAP4rev1 'X Y' IDLE; imap_auth login cram-md5;"),
     "imap-barred": Server("imap_capabilities IMAP4rev1 LOGINDISABLED; starttls on;"),
+    "imap-onlyir": Server("imap_capabilities IMAP4rev1 SASL-IR; starttls only;"),
     "imap-external": Server("imap_auth external;"),
     "pop3-capable": Server("pop3_capabilities TOP UIDL 'EXPIRE 0'; pop3_auth cram-md5;"),
     "pop3-apop": Server("pop3_auth apop; starttls on;"),

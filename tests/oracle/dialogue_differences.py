@@ -23,7 +23,7 @@ DIALOGUES: Mapping[str, Entry] = {
     "id-before-login": Entry(
         Why.SOUNDER,
         "answers `BAD` to ID",
-        "answers `* ID NIL`",
+        "answers `* ID NIL`, or what `imap_id` says, and logs what the client has sent",
         "RFC 2971, 3.1: ID is valid in every state; clients send it before the login where a capability lists it",
     ),
     "logindisabled": Entry(
@@ -32,6 +32,18 @@ DIALOGUES: Mapping[str, Entry] = {
         "`starttls only`",
         "lists it once, and only where LOGIN is refused",
         "RFC 9051, 6.2.3: a client that sees it must not log in",
+    ),
+    "false-sasl-ir": Entry(
+        Why.SOUNDER,
+        "lists a SASL-IR of `imap_capabilities` with `starttls only` before TLS, where no mechanism is taken",
+        "lists it only beside a mechanism",
+        "RFC 4959, 3: it announces that AUTHENTICATE takes a response in its line",
+    ),
+    "empty-sasl": Entry(
+        Why.SOUNDER,
+        "answers CAPA with a `SASL` without mechanisms where `pop3_auth` has none of SASL",
+        "leaves the line out",
+        "RFC 5034, 3: the line lists one mechanism or more",
     ),
     "wide-tags": Entry(
         Why.SOUNDER,

@@ -125,7 +125,12 @@ def _unasked_literal(case: Case, at: Divergence) -> bool:
 
 
 def _id_before_login(case: Case, at: Divergence) -> bool:
-    return at.ours in ("client < * ID NIL\\r\\n", "client < + OK\\r\\n") and _invalid(at.theirs)
+    told = at.ours.startswith("log [info] client sent ID: ")
+    return told or (at.ours in ("client < * ID NIL\\r\\n", "client < + OK\\r\\n") and _invalid(at.theirs))
+
+
+def _empty_sasl(case: Case, at: Divergence) -> bool:
+    return at.theirs == "client < SASL\\r\\n"
 
 
 def _bye_text(case: Case, at: Divergence) -> bool:
@@ -294,6 +299,7 @@ RULES: Mapping[str, Rule] = {
     "salt-with-external": _salt_with_external,
     "half-close": _half_close,
     "id-before-login": _id_before_login,
+    "empty-sasl": _empty_sasl,
     "bye-text": _bye_text,
     "wide-tags": _wide_tags,
     "unasked-literal": _unasked_literal,

@@ -29,9 +29,11 @@ PAGE = 4096
 PORTS = {"imap": 143, "pop3": 110, "smtp": 25}
 
 _DIALOGUES = {
-    "imap": DialogueSettings(AuthMethod.PLAIN, (b"IMAP4", b"IMAP4rev1", b"UIDPLUS"), PAGE),
-    "pop3": DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (b"TOP", b"USER", b"UIDL"), 128),
-    "smtp": DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (), PAGE),
+    "imap": DialogueSettings(AuthMethod.PLAIN, (b"IMAP4", b"IMAP4rev1", b"UIDPLUS"), PAGE, greeting=b"IMAP4 ready"),
+    "pop3": DialogueSettings(
+        AuthMethod.PLAIN | AuthMethod.LOGIN, (b"TOP", b"USER", b"UIDL"), 128, greeting=b"POP3 ready"
+    ),
+    "smtp": DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (), PAGE, greeting=b"ESMTP ready"),
 }
 _PROXY = ProxySettings(
     buffer=PAGE,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from mailworker.model import Address, AuthMethod, InetAddress
 from mailworker.variables.facts import Envelope, Tls
@@ -34,4 +35,6 @@ class Session:
     attempts: int = 0
     helo: bytes | None = None
     envelope: Envelope | None = None
+    client_id: bytes = b""
+    client_id_fields: Mapping[bytes, bytes] = field(default_factory=dict)
     session_id: bytes = b"AZAn3gAAAAEAAAAH"

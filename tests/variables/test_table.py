@@ -39,6 +39,8 @@ FULL = Session(
     attempts=2,
     helo=b"here",
     envelope=ENVELOPE,
+    client_id=b'("name" "Mail" "support-url" "https://example.org/" "os" NIL)',
+    client_id_fields={b"name": b"Mail", b"support-url": b"https://example.org/"},
 )
 UNIX = Session(peer=UnixAddress(""), address=UnixAddress(""), local=UnixAddress("/run/s"))
 
@@ -74,6 +76,10 @@ UNIX = Session(peer=UnixAddress(""), address=UnixAddress(""), local=UnixAddress(
         ("smtp_helo", b"here"),
         ("smtp_mail_from", b"MAIL FROM:<a>"),
         ("smtp_rcpt_to", b"RCPT TO:<b>"),
+        ("imap_id", FULL.client_id),
+        ("imap_id_name", b"Mail"),
+        ("imap_id_support_url", b"https://example.org/"),
+        ("imap_id_os", None),
         ("session_id", FULL.session_id),
         ("ssl_protocol", b"TLSv1.3"),
         ("ssl_cipher", b"TLS_AES_256_GCM_SHA384"),
@@ -90,7 +96,7 @@ UNIX = Session(peer=UnixAddress(""), address=UnixAddress(""), local=UnixAddress(
         ("ssl_client_escaped_cert", b"-BEGIN-%0Ax%2B%0A-END-%0A"),
     ],
 )
-def test_a_variable_has_the_sessions_value(name: str, value: bytes) -> None:
+def test_a_variable_has_the_sessions_value(name: str, value: bytes | None) -> None:
     function = builtin(name)
     assert function is not None
     assert function(FULL) == value
@@ -101,7 +107,7 @@ def test_nothing_is_known_before_the_login() -> None:
     tls = {name for name in TABLE if name.startswith("ssl_")}
     proxy = {name for name in TABLE if name.startswith("proxy_protocol_")}
     login = {"remote_user", "remote_user_local", "remote_user_domain", "auth_user", "auth_method"}
-    assert absent == tls | proxy | login | {"smtp_helo", "smtp_mail_from", "smtp_rcpt_to"}
+    assert absent == tls | proxy | login | {"imap_id", "smtp_helo", "smtp_mail_from", "smtp_rcpt_to"}
 
 
 @pytest.mark.parametrize(

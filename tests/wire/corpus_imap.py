@@ -193,19 +193,34 @@ LITERALS = [
     _one(b"a NOOP x{7+}\r\n", noop(b"x{7+}")),
 ]
 
-ID = ImapCommand(b"a", ImapVerb.ID)
+
+def identified(argument: bytes) -> ImapCommand:
+    return ImapCommand(b"a", ImapVerb.ID, (argument,))
+
+
+NIL = identified(b"NIL")
+KEYS = b"(%b)" % b" ".join([b'"k" "v"'] * 400)
 IDS = [
-    _one(b"a ID NIL\r\n", ID),
-    _one(b"a id nil\r\n", ID),
-    _one(b"a ID ()\r\n", ID),
-    _one(b'a ID ("name" "x")\r\n', ID),
-    _one(b'a ID ("name" NIL)\r\n', ID),
-    _one(b'a ID ("name" "x" "version" "1.2 (3)" "os" nil)\r\n', ID),
-    _one(b'a ID ( "na\\"me"  "\\\\" )  \r\n', ID),
-    _one(b'a ID ("name" {4+}\r\nabcd)\r\nb NOOP\r\n', ID, noop(tag=b"b")),
-    _one(b'a ID ("name" {4}\r\nabcd)\r\nb NOOP\r\n', GO_ON, ID, noop(tag=b"b")),
-    _one(b'a ID ({4+}\r\n"\r\n) {2}\r\n)) "os" NIL)\r\nb NOOP\r\n', GO_ON, ID, noop(tag=b"b")),
-    _one(b"a ID ({0+}\r\n {0+}\r\n)\r\n", ID),
+    _one(b"a ID NIL\r\n", NIL),
+    _one(b"a id nil\r\n", NIL),
+    _one(b"a ID ()\r\n", NIL),
+    _one(b'a ID ("name" "x")\r\n', identified(b'("name" "x")')),
+    _one(b'a ID ("name" NIL)\r\n', identified(b'("name" NIL)')),
+    _one(
+        b'a ID ("name" "x" "version" "1.2 (3)" "os" nil)\r\n', identified(b'("name" "x" "version" "1.2 (3)" "os" NIL)')
+    ),
+    _one(b'a ID ( "na\\"me"  "\\\\" )  \r\n', identified(b'("na\\"me" "\\\\")')),
+    _one(b'a ID ("name" {4+}\r\nabcd)\r\nb NOOP\r\n', identified(b'("name" "abcd")'), noop(tag=b"b")),
+    _one(b'a ID ("name" {4}\r\nabcd)\r\nb NOOP\r\n', GO_ON, identified(b'("name" "abcd")'), noop(tag=b"b")),
+    _one(
+        b'a ID ({4+}\r\n"\r\n) {2}\r\n)) "os" NIL)\r\nb NOOP\r\n',
+        GO_ON,
+        identified(b'("\\"\r\n)" "))" "os" NIL)'),
+        noop(tag=b"b"),
+    ),
+    _one(b'a ID ({1+}\r\n\n "\\n")\r\n', identified(b'("\n" "n")')),
+    _one(b'a ID ("a {5+}\r\n NIL b" NIL)\r\n', Invalid(b"a")),
+    _one(b"a ID ({0+}\r\n {0+}\r\n)\r\n", identified(b'("" "")')),
     _one(b"a ID\r\n", Invalid(b"a")),
     _one(b"a ID \r\n", Invalid(b"a")),
     _one(b"a ID (\r\n", Invalid(b"a")),
@@ -219,7 +234,7 @@ IDS = [
     _one(b"a ID ({1+}\r\nx\ry {1+}\r\nz)\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
     _one(b"a ID ({4096}\r\nb NOOP\r\n", Invalid(b"a"), noop(tag=b"b")),
     _one(b"a ID ({4096+}\r\nb NOOP\r\n", Invalid(b"a", close=True), noop(tag=b"b")),
-    _one(b"a ID (" + b'"k" "v" ' * 400 + b")\r\n", ID),
+    _one(b"a ID (" + b'"k" "v" ' * 400 + b")\r\n", identified(KEYS)),
 ]
 
 RESPONSES = [

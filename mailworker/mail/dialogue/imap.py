@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mailworker.errors import escape
 from mailworker.event.stream import Stream
 from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
 from mailworker.mail.dialogue.sasl import exchange
@@ -11,14 +12,15 @@ from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb
+from mailworker.wire.imap_id import by_name
 from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 
 
 class ImapDialogue(Dialogue[ImapCommand | Continuation]):
-    """See `Dialogue`."""
+    """See `Dialogue`. `client_id` is what the client says that it is, in its first ID; empty before that."""
 
-    __slots__ = ()
+    __slots__ = ("client_id",)
 
     internal_error = b"* BAD internal server error\r\n"
     certificate_error = b"* BYE SSL certificate error\r\n"
@@ -26,12 +28,15 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
 
     def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
         super().__init__(client, server, log, ImapParser(server.settings.dialogue.client_buffer))
+        self.client_id = b""
 
     async def greet(self) -> None:
-        if self.server.settings.dialogue.greeting_capabilities:
-            await self.reply(b"* OK [%b] IMAP4 ready\r\n" % self.capabilities.removeprefix(b"* ").rstrip(b"\r\n"))
+        settings = self.server.settings.dialogue
+        if settings.greeting_capabilities:
+            listed = self.capabilities.removeprefix(b"* ").rstrip(b"\r\n")
+            await self.reply(b"* OK [%b] %b\r\n" % (listed, settings.greeting))
         else:
-            await self.reply(b"* OK IMAP4 ready\r\n")
+            await self.reply(b"* OK %b\r\n" % settings.greeting)
 
     def admit(self, command: ImapCommand | Continuation) -> None:
         if isinstance(command, ImapCommand):
@@ -54,7 +59,8 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
             case ImapVerb.NOOP:
                 await self._complete()
             case ImapVerb.ID:
-                await self._complete(b"* ID NIL\r\n")
+                self._introduced(*command.arguments)
+                await self._complete(b"* ID %b\r\n" % self.server.settings.dialogue.identity)
             case ImapVerb.LOGOUT:
                 self.over = End.QUIT
                 await self._complete(b"* BYE Logging out\r\n")
@@ -73,18 +79,32 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
         await self.reply(b"+ %b\r\n" % challenge)
         return await self.response()
 
+    def begin_tls(self) -> None:
+        super().begin_tls()
+        self.client_id = b""
+
+    def _introduced(self, identity: bytes) -> None:
+        """Only the first ID counts: a client may send many, and each would be a line of the log."""
+        if not self.client_id:
+            self.client_id = identity
+            fields = (f'{escape(name)}="{escape(value)}"' for name, value in by_name(identity).items())
+            self.log.info(f"client sent ID: {', '.join(fields) or 'NIL'}")
+
     def _login(self, arguments: tuple[bytes, ...]) -> Login:
         self.demand_tls()
         if len(arguments) != 2 or not arguments[0]:
             raise Refused("LOGIN with invalid arguments")
-        return Login(AuthMethod.PLAIN, arguments[0], Secret(arguments[1]), tag=self.tag or b"")
+        return self._as_told(Login(AuthMethod.PLAIN, arguments[0], Secret(arguments[1])))
 
     async def _authenticate(self, arguments: tuple[bytes, ...]) -> Login:
         self.demand_tls()
         if not arguments:
             raise Refused("AUTHENTICATE without a mechanism")
-        login = await exchange(self, arguments)
+        return self._as_told(await exchange(self, arguments))
+
+    def _as_told(self, login: Login) -> Login:
         login.tag = self.tag or b""
+        login.client_id = self.client_id
         return login
 
     async def _complete(self, untagged: bytes = b"") -> None:

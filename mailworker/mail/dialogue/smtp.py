@@ -54,7 +54,8 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
             if self.over is not None:
                 return
         self.log.action = "sending client greeting line"
-        await self.reply(b"220 %b ESMTP ready\r\n" % self.server.settings.server_name)
+        settings = self.server.settings
+        await self.reply(b"220 %b %b\r\n" % (settings.server_name, settings.dialogue.greeting))
 
     async def obey(self, command: SmtpCommand) -> Request | None:
         match command.verb:  # what every login says comes first: each case costs something

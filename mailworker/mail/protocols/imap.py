@@ -11,19 +11,22 @@ from mailworker.mail.dialogue.imap import ImapDialogue
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.model import Starttls
 from mailworker.wire.backend import ImapReplyReader
+from mailworker.wire.imap_id import NIL
 from mailworker.wire.refusal import imap_refusal
 
 
 def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:
+    dialogue, barred = settings.dialogue, starttls is Starttls.ONLY
+    names = [] if barred else mechanisms(dialogue.auth)
     # LOGIN is taken wherever STARTTLS is not demanded, whatever the configured list says.
-    listed = [word for word in settings.dialogue.capabilities if word.upper() != b"LOGINDISABLED"]
-    words = [b"* CAPABILITY", *listed]
-    if starttls is Starttls.ONLY:
-        words += [b"STARTTLS", b"LOGINDISABLED"]
-    else:
-        words += [b"AUTH=" + name for name in mechanisms(settings.dialogue.auth)]
-        words += [b"STARTTLS"] if starttls is Starttls.ON else []
-    return b" ".join(words) + b"\r\n"
+    false = {b"LOGINDISABLED"} if names else {b"LOGINDISABLED", b"SASL-IR"}
+    words = [word for word in dialogue.capabilities if word.upper() not in false]
+    if dialogue.identity != NIL and b"ID" not in (word.upper() for word in words):
+        words.append(b"ID")
+    words += [b"AUTH=" + name for name in names]
+    words += [b"STARTTLS"] if starttls is not Starttls.OFF else []
+    words += [b"LOGINDISABLED"] if barred else []
+    return b" ".join([b"* CAPABILITY", *words]) + b"\r\n"
 
 
 IMAP = Protocol(

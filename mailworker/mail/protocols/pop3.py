@@ -18,8 +18,8 @@ def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:
     lines = [b"+OK Capability list follows", *settings.dialogue.capabilities]
     if starttls is Starttls.ONLY:
         lines = [line for line in lines if line.upper() != b"USER"]
-    else:
-        lines.append(b" ".join([b"SASL", *mechanisms(settings.dialogue.auth)]))
+    elif names := mechanisms(settings.dialogue.auth):
+        lines.append(b" ".join([b"SASL", *names]))
     if starttls is not Starttls.OFF:
         lines.append(b"STLS")
     return b"\r\n".join([*lines, b".", b""])

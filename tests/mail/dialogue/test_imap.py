@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mailworker.model import AuthMethod, Starttls
@@ -78,6 +80,30 @@ COMMANDS = [
         "id",
         b'a ID ("name" {4+}\r\nabcd)\r\nb ID NIL\r\n',
         b"* ID NIL\r\na OK completed\r\n* ID NIL\r\nb OK completed\r\n",
+        log=['client sent ID: name="abcd"'],
+    ),
+    Case(
+        "the first id counts, and goes with the login",
+        b'a ID ("name" "a\\"\\\\b" "os" NIL)\r\nb ID ("name" "c")\r\nc LOGIN u p\r\n',
+        b"* ID NIL\r\na OK completed\r\n* ID NIL\r\nb OK completed\r\nc NO " + NO,
+        [replace(plain(b"u", b"p"), client_id=b'("name" "a\\"\\\\b" "os" NIL)')],
+        log=['client sent ID: name="a\\x22\\x5Cb"'],
+    ),
+    Case(
+        "an answer to id",
+        b"a ID NIL\r\n",
+        b'* ID ("name" "x")\r\na OK completed\r\n',
+        log=["client sent ID: NIL"],
+        settings={"identity": b'("name" "x")'},
+    ),
+    Case(
+        "what was said in clear is forgotten",
+        b'a ID ("name" "forged")\r\nb STARTTLS\r\n',
+        b"* ID NIL\r\na OK completed\r\nb OK completed\r\nc NO " + NO + b"* ID NIL\r\nd OK completed\r\n",
+        [plain(b"u", b"p")],
+        log=['client sent ID: name="forged"', "client sent ID: NIL"],
+        said_in_tls=b"c LOGIN u p\r\nd ID NIL\r\n",
+        settings=ON,
     ),
     Case("tags", b"tag/1 NOOP\r\n<A1=]# LOGIN u p\r\n", b"tag/1 OK completed\r\n<A1=]# NO " + NO, [plain(b"u", b"p")]),
 ]

@@ -22,6 +22,19 @@ def test_layouts_in_clear_and_over_tls(starttls: Starttls) -> None:
 
 @pytest.mark.parametrize("starttls", Starttls)
 @pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("auth", [AuthMethod.PLAIN, AuthMethod.APOP, AuthMethod(0), ALL])
+def test_sasl_is_listed_with_a_mechanism_that_is_taken_or_not_at_all(
+    starttls: Starttls, encrypted: bool, auth: AuthMethod
+) -> None:
+    changes: dict[str, object] = {"auth": auth, "starttls": starttls}
+    told, taken = asked("pop3", b"CAPA\r\n", b"AUTH PLAIN AHUAcA==\r\n", encrypted, changes)
+    lines = [line for line in told.split(b"\r\n") if line.startswith(b"SASL")]
+    assert all(line.startswith(b"SASL ") and taken for line in lines)
+    assert bool(lines) is (taken and AuthMethod.PLAIN in auth)
+
+
+@pytest.mark.parametrize("starttls", Starttls)
+@pytest.mark.parametrize("encrypted", [False, True])
 @pytest.mark.parametrize("auth", [AuthMethod.PLAIN, AuthMethod.APOP, AuthMethod.EXTERNAL, AuthMethod(0), ALL])
 def test_user_is_listed_where_it_is_taken_and_nowhere_else(
     starttls: Starttls, encrypted: bool, auth: AuthMethod

@@ -23,6 +23,12 @@ CASES: tuple[Case, ...] = (
         "b LOGIN user pass",
         differs=Difference("logindisabled", theirs="LOGINDISABLED"),
     ),
+    case(
+        "CAPABILITY before TLS has no SASL-IR",
+        "imap-onlyir",
+        "a CAPABILITY",
+        differs=Difference("false-sasl-ir", theirs="SASL-IR"),
+    ),
     case("CAPABILITY with EXTERNAL alone", "imap-external", "a CAPABILITY"),
     case("CAPABILITY", "imap-starttls", "a CAPABILITY"),
     case("CAPABILITY", "imap-only", "a CAPABILITY"),

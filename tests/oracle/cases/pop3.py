@@ -14,7 +14,7 @@ CASES: tuple[Case, ...] = (
     case("CAPA with arguments", "pop3", "CAPA now or never"),
     case("CAPA names every mechanism in one order", "pop3-every", "CAPA"),
     case("CAPA names what is configured", "pop3-capable", "CAPA"),
-    case("CAPA without mechanisms", "pop3-apop", "CAPA"),
+    case("CAPA without mechanisms", "pop3-apop", "CAPA", differs=Difference("empty-sasl", theirs="< SASL\\r\\n")),
     case("CAPA", "pop3-starttls", "CAPA"),
     case("CAPA", "pop3-only", "CAPA"),
     case("CAPA without USER among the capabilities", "pop3-barest", "CAPA"),

@@ -1,0 +1,60 @@
+"""IMAP's ID (RFC 2971): how clients and servers say who they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+Fields = tuple[tuple[bytes, bytes | None], ...]
+"""Names and values in their order; None is NIL."""
+
+NIL: Final = b"NIL"
+
+_STRING = rb'"(?:[^"\\]|\\.)*"'
+_PARAMETERS = re.compile(rb"(?i: *(?:NIL|\((?: *%b +(?:%b|NIL))* *\)) *)" % (_STRING, _STRING), re.DOTALL)
+_PAIR = re.compile(rb'"((?:[^"\\]|\\.)*)" +(?:"((?:[^"\\]|\\.)*)"|(?i:NIL))', re.DOTALL)
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_SPECIAL = re.compile(rb'["\\]')
+
+# What stands for a literal in the text around it: a line that is read has no LF.
+_LITERAL: Final = b'"\n"'
+_MARK: Final = b"\n"
+
+
+def read(texts: Iterable[bytes], literals: Iterable[bytes] = ()) -> Fields | None:
+    """The fields of a command's argument, none for NIL; None where it is no such argument.
+
+    `texts` are what stands before, between and behind `literals`.
+    """
+    text = _LITERAL.join(texts)
+    if _PARAMETERS.fullmatch(text) is None:
+        return None
+    rest = iter(literals)
+
+    def value(string: bytes) -> bytes:
+        return next(rest, string) if string == _MARK else _ESCAPED.sub(rb"\1", string)
+
+    return tuple((value(name), None if string is None else value(string)) for name, string in _pairs(text))
+
+
+def _pairs(text: bytes) -> Iterable[tuple[bytes, bytes | None]]:
+    return ((match[1], match[2]) for match in _PAIR.finditer(text))
+
+
+def write(fields: Fields) -> bytes:
+    """The fields as an argument of ID; values may not hold what no quoted string may."""
+    if not fields:
+        return NIL
+    words = (word for name, value in fields for word in (quoted(name), NIL if value is None else quoted(value)))
+    return b"(%b)" % b" ".join(words)
+
+
+def quoted(value: bytes) -> bytes:
+    """A quoted string (RFC 9051 section 9)."""
+    return b'"%b"' % _SPECIAL.sub(rb"\\\g<0>", value)
+
+
+def by_name(text: bytes) -> Mapping[bytes, bytes]:
+    """The values that are not NIL in an argument that `write` has made, by their names in small letters."""
+    return {name.lower(): value for name, value in read((text,)) or () if value is not None}
