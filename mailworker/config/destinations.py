@@ -1,0 +1,57 @@
+"""Where lines of access logs go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailworker.model import Level
+from mailworker.variables.template import Template
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogFile:
+    """`access_log PATH [buffer=] [flush=] [gzip=]`; `path` is absolute and literal.
+
+    `buffer` is bytes, 0 where each line is written at once. `flush_ms` is how long a line may stay in the buffer, None
+    for any time. `gzip` is the level of compression, None for none.
+    """
+
+    path: Path
+    buffer: int = 0
+    flush_ms: int | None = None
+    gzip: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogPattern:
+    """`access_log PATH` with variables: `folder` is absolute and literal, `below` is what follows its "/".
+
+    Clients decide about values. No value may hold "/" or NUL, or begin with a dot; so what `below` comes to has as many
+    names as `depth` says, none of them empty, and none that begins with a dot.
+    """
+
+    folder: Path
+    below: Template
+
+    @property
+    def depth(self) -> int:
+        """How many names there are between slashes."""
+        return 1 + sum(part.count(b"/") for part in self.below.parts if isinstance(part, bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogSyslog:
+    """`access_log syslog:...`. `server` is (host, port) for UDP, or the path of a datagram unix socket.
+
+    `facility` is the number of RFC 5424; each line is sent with `severity`.
+    """
+
+    server: tuple[str, int] | str
+    facility: int
+    severity: Level
+    tag: str
+    nohostname: bool
+
+
+Destination = AccessLogFile | AccessLogPattern | AccessLogSyslog
