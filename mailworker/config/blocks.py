@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from mailworker.config import proxy, proxy_pass, realip, source, ssl, variables
+from mailworker.config import access_log, proxy, proxy_pass, realip, source, ssl, variables
+from mailworker.config.access_log import FilesDraft
 from mailworker.config.command import NONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.listen import ListenDraft
@@ -33,10 +35,11 @@ class ServersDraft:
 
 @dataclass(slots=True)
 class MailBlock:
-    """In the main context, the `mail` block and the servers it came to."""
+    """In the main context, the `mail` block, the servers it came to, and where it names each file of an access log."""
 
     met: bool = False
     servers: tuple[MailServer, ...] = ()
+    access_logs: Mapping[Path, str | None] = field(default_factory=dict)
 
 
 def commands(on_tls: OnTls) -> tuple[Command, ...]:
@@ -63,6 +66,7 @@ def _open_mail(parser: Parser, on_tls: OnTls) -> None:
     scope = Scope(Context.MAIL, parser.scope, parser.where or "")
     parser.parse_block(scope)
     block.servers = _freeze(parser, scope, on_tls)
+    block.access_logs = scope.draft(FilesDraft).where
 
 
 def _open_server(parser: Parser) -> None:
@@ -131,4 +135,5 @@ class _Server:
             real_ip_from=realip.freeze(*scopes),
             where=self._scope.opened_at,
             variables=names,
+            access_log=access_log.freeze(*scopes, names.bind()),
         )

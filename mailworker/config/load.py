@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from mailworker.config import (
+    access_log,
     auth_http,
     blocks,
     core,
     events,
     listen,
+    log_format,
     mail,
     proxy,
     proxy_ssl,
@@ -24,7 +26,7 @@ from mailworker.config import (
 from mailworker.config.addresses import Resolve, system_addresses
 from mailworker.config.blocks import MailBlock, OnTls
 from mailworker.config.command import Command, CommandTable
-from mailworker.config.logs import LogTarget
+from mailworker.config.logs import FileLog, LogTarget
 from mailworker.config.protocol import ProtocolModule, ProtocolsDraft
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.settings import MailServer, Settings
@@ -33,7 +35,9 @@ from mailworker.config.tree import Parser, Warn
 from mailworker.config.zones import ZonesDraft
 from mailworker.variables.regex import CompileRegex, no_engine
 
-MODULES: Final = (core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables)
+MODULES: Final = (
+    *(core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables, log_format, access_log),
+)
 """Whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 
 
@@ -82,12 +86,14 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     on_syntax_ok()
     core_settings = core.freeze(parser, error_log)
     servers = parser.main.draft(MailBlock).servers
+    servers = _with_error_log(servers, core_settings.error_log)
+    _warn_of_mixed_logs(parser, (core_settings.error_log, *(server.error_log for server in servers)))
     sockets = listen.plan_sockets(server.listens for server in servers)
     return Settings(
         path=path,
         core=core_settings,
         events=events.freeze(parser, len(sockets)),
-        servers=_with_error_log(servers, core_settings.error_log),
+        servers=servers,
         zones=tuple(parser.main.draft(ZonesDraft).zones.values()),
         files=tuple(parser.files.items()),
         warnings=tuple(parser.warnings),
@@ -97,3 +103,11 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
 
 def _with_error_log(servers: Iterable[MailServer], error_log: tuple[LogTarget, ...]) -> tuple[MailServer, ...]:
     return tuple(server if server.error_log else replace(server, error_log=error_log) for server in servers)
+
+
+def _warn_of_mixed_logs(parser: Parser, error_logs: Iterable[tuple[LogTarget, ...]]) -> None:
+    """nginx allows it as well."""
+    files = {target.path for targets in error_logs for target in targets if isinstance(target, FileLog)}
+    for path, where in parser.main.draft(MailBlock).access_logs.items():
+        if path in files:
+            parser.warn(f'"access_log" and "error_log" mix their lines in "{path}"', where)

@@ -1,19 +1,17 @@
-"""`error_log TARGET [LEVEL]` (ngx_log_set_log, ngx_syslog_process_conf)."""
+"""`error_log TARGET [LEVEL]` (ngx_log_set_log)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.rows import Value
 from mailworker.config.slots import repeated
+from mailworker.config.syslog import read_syslog
 from mailworker.config.tree import Parser
 from mailworker.config.values import size
-from mailworker.model import Level, UnixAddress
+from mailworker.model import Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +54,8 @@ class MemoryLog:
 LogTarget = FileLog | StderrLog | SyslogLog | MemoryLog
 
 
-SYSLOG_PORT: Final = 514
-LOCAL7: Final = 23
-_FACILITIES: Final = (
-    *("kern", "user", "mail", "daemon", "auth", "intern", "lpr", "news", "uucp", "clock", "authpriv", "ftp"),
-    *("ntp", "audit", "alert", "cron", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"),
-)
 _LEVELS: Final = {level.name.lower(): level for level in Level}
 _DEBUG_PARTS: Final = {f"debug_{part}" for part in ("core", "alloc", "mutex", "event", "http", "mail", "stream")}
-_LONGEST_TAG: Final = 32
-_TAG = re.compile(r"[0-9A-Za-z_]*")
 
 
 def _target(parser: Parser) -> LogTarget:
@@ -76,9 +66,8 @@ def _target(parser: Parser) -> LogTarget:
         buffer = _buffer_size(parser, name.removeprefix("memory:"))
         return MemoryLog(buffer, _level(parser))
     if name.startswith("syslog:"):
-        target = _Syslog(parser)
-        target.read(name.removeprefix("syslog:"))
-        return target.freeze(_level(parser))
+        found = read_syslog(parser, name.removeprefix("syslog:"))
+        return SyslogLog(found.server, found.facility, found.tag, found.nohostname, _level(parser))
     return FileLog(Path(parser.below_prefix(name)), _level(parser))
 
 
@@ -105,72 +94,6 @@ def _level(parser: Parser) -> Level:
         else:
             raise parser.error(f'invalid log level "{word}"')
     return Level.DEBUG if debug_parts else level or Level.ERROR
-
-
-class _Syslog:
-    """The comma-separated parameters of a syslog target."""
-
-    def __init__(self, parser: Parser) -> None:
-        self._parser = parser
-        self._values: dict[str, str] = {}
-        self._server: tuple[str, int] | str | None = None
-        self._nohostname = False
-
-    def read(self, text: str) -> None:
-        checks = {
-            "server": self._check_server,
-            "facility": self._check_facility,
-            "severity": self._check_severity,
-            "tag": self._check_tag,
-        }
-        for parameter in text.split(","):
-            name, equals, value = parameter.partition("=")
-            check = checks.get(name)
-            if parameter == "nohostname":
-                self._nohostname = True
-            elif not equals or check is None:
-                raise self._parser.error(f'unknown syslog parameter "{parameter}"')
-            elif name in self._values:
-                raise self._parser.error(f'duplicate syslog "{name}"')
-            else:
-                check(value)
-                self._values[name] = value
-        if self._server is None:
-            raise self._parser.error("no syslog server specified")
-
-    def freeze(self, level: Level) -> SyslogLog:
-        facility = self._values.get("facility")
-        return SyslogLog(
-            server=self._server or "",
-            facility=LOCAL7 if facility is None else _FACILITIES.index(facility),
-            tag=self._values.get("tag", "mailworker"),
-            nohostname=self._nohostname,
-            level=level,
-        )
-
-    def _check_server(self, value: str) -> None:
-        try:
-            address = parse_url(value, self._parser.resolve, default_port=SYSLOG_PORT).addresses[0]
-        except BadAddress as reason:
-            raise self._parser.error(f'{reason} in syslog server "{value}"') from reason
-        self._server = address.path if isinstance(address, UnixAddress) else (address.host, address.port)
-
-    def _check_facility(self, value: str) -> None:
-        self._check_known("facility", value, _FACILITIES)
-
-    def _check_severity(self, value: str) -> None:
-        """Checked and then unused, as in nginx: each line is sent with its own."""
-        self._check_known("severity", value, [*_LEVELS])
-
-    def _check_known(self, name: str, value: str, known: Sequence[str]) -> None:
-        if value not in known:
-            raise self._parser.error(f'unknown syslog {name} "{value}"')
-
-    def _check_tag(self, value: str) -> None:
-        if len(value) > _LONGEST_TAG:
-            raise self._parser.error("syslog tag length exceeds 32")
-        if not _TAG.fullmatch(value):
-            raise self._parser.error('syslog "tag" only allows alphanumeric characters and underscore')
 
 
 ERROR_LOGS: Final = Value(repeated(lambda parser: (_target(parser),)))

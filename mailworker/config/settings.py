@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from mailworker.config.access_log import AccessLogSettings
 from mailworker.config.core import CoreSettings
+from mailworker.config.destinations import Destination
 from mailworker.config.dialogue import DialogueSettings
 from mailworker.config.events import EventsSettings
 from mailworker.config.listen import Listen
@@ -49,6 +51,7 @@ class MailServer:
     real_ip_from: tuple[IPv4Network | IPv6Network | str, ...]
     where: str
     variables: VariablesSettings = field(default_factory=VariablesSettings)
+    access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,11 @@ class Settings:
     files: tuple[tuple[Path, bytes], ...]
     warnings: tuple[tuple[Level, str], ...]
     secrets: tuple[SecretFile, ...] = ()
+
+    @property
+    def destinations(self) -> tuple[Destination, ...]:
+        """Where lines of access logs go, each once."""
+        return tuple(dict.fromkeys(log.destination for server in self.servers for log in server.access_log.logs))
 
     @property
     def logs_to_stderr(self) -> bool:

@@ -22,21 +22,26 @@ from mailworker.variables.variables import Definition, Variables
 
 @dataclass(frozen=True, slots=True)
 class VariablesSettings:
-    """The variables that all servers of a `mail` block have in common, and the `set`s of one server."""
+    """The variables that all servers of a `mail` block have in common, and the `set`s of one server.
+
+    `elsewhere` are the names that any server sets.
+    """
 
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     sets: tuple[tuple[str, Template], ...] = ()
+    elsewhere: frozenset[str] = frozenset()
 
     def bind(self) -> Variables:
         """What the names of the server stand for."""
-        return Variables(self.definitions, self.sets)
+        return Variables(self.definitions, self.sets, self.elsewhere)
 
 
 @dataclass(slots=True)
 class DefinitionsDraft:
-    """In the `mail` block, the variables that it makes."""
+    """In the `mail` block, the variables that it makes, and the names that its servers `set`."""
 
     definitions: dict[str, Definition] = field(default_factory=dict)
+    set_names: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -56,7 +61,8 @@ class SetsDraft:
 
 def freeze(server: Scope, mail: Scope) -> VariablesSettings:
     """What the names of a server stand for. Raises ConfigError for names that stand for nothing."""
-    settings = VariablesSettings(mail.draft(DefinitionsDraft).definitions, tuple(server.draft(SetsDraft).sets))
+    made = mail.draft(DefinitionsDraft)
+    settings = VariablesSettings(made.definitions, tuple(server.draft(SetsDraft).sets), frozenset(made.set_names))
     variables = settings.bind()
     for name in (*settings.definitions, *(name for name, _ in settings.sets)):
         variables.find(name)
@@ -76,6 +82,7 @@ def _define(read: Callable[[Parser], tuple[str, Definition]]) -> Callable[[Parse
 def _set(parser: Parser) -> None:
     name = new_variable(parser, parser.words[1])
     parser.scope.draft(SetsDraft).sets.append((name, read_template(parser, parser.words[2])))
+    parser.scope.outer(DefinitionsDraft).set_names.add(name)
 
 
 COMMANDS: Final = (

@@ -41,7 +41,7 @@ class Template:
 
 def parse(text: bytes, where: str | None = None) -> Template:
     """Take a text apart; raises BadTemplate."""
-    return Template(tuple(_merged(_parts(text, _refuse))), where)
+    return Template(tuple(merged(_parts(text, _refuse))), where)
 
 
 def parse_leniently(text: bytes, known: Callable[[str], bool], where: str | None = None) -> Template:
@@ -51,7 +51,7 @@ def parse_leniently(text: bytes, known: Callable[[str], bool], where: str | None
         for part in _parts(text, lambda message: None):
             yield part.written if isinstance(part, Name) and not known(part.name) else part
 
-    return Template(tuple(_merged(parts())), where)
+    return Template(tuple(merged(parts())), where)
 
 
 def _refuse(message: str) -> None:
@@ -85,7 +85,7 @@ def _parts(text: bytes, object_to: Callable[[str], None]) -> Iterator[bytes | Na
     yield text[position:]
 
 
-def _merged(parts: Iterator[bytes | Name]) -> Iterator[bytes | Name]:
+def merged(parts: Iterator[bytes | Name]) -> Iterator[bytes | Name]:
     """Literals that follow each other as one, and no empty ones."""
     literal = b""
     for part in parts:

@@ -31,16 +31,32 @@ class Variables:
 
     A `set` sees those before it, so a variable may be set anew from what it was. Values are not kept: a session may
     try to log in as one user and then as another, and `map` must not answer for the first again.
+
+    `elsewhere` are names that other servers set: here they have no value, as in nginx. `asked` collects what sessions
+    are asked for, by whatever has been found so far.
     """
 
-    def __init__(self, definitions: Mapping[str, Definition], sets: tuple[tuple[str, Template], ...] = ()) -> None:
+    def __init__(
+        self,
+        definitions: Mapping[str, Definition],
+        sets: tuple[tuple[str, Template], ...] = (),
+        elsewhere: frozenset[str] = frozenset(),
+        asked: set[str] | None = None,
+    ) -> None:
         self._definitions = definitions
         self._sets = sets
+        self._elsewhere = elsewhere
         self._found: dict[str, Evaluate | None] = {}  # None while one is being made
+        self.asked: set[str] = set() if asked is None else asked
 
     def knows(self, name: str) -> bool:
         """Whether there is such a variable."""
-        return name in self._definitions or builtin(name) is not None or any(name == set_ for set_, _ in self._sets)
+        return (
+            name in self._definitions
+            or builtin(name) is not None
+            or any(name == set_ for set_, _ in self._sets)
+            or name in self._elsewhere
+        )
 
     def find(self, name: str, where: str | None = None) -> Evaluate:
         """The function of a variable. Raises ConfigError for an unknown one, and where it is made of itself."""
@@ -51,6 +67,11 @@ class Variables:
         if found is None:
             raise ConfigError(f'cycle while evaluating variable "{name}"', where)
         return found
+
+    def check(self, template: Template) -> None:
+        """Raises ConfigError as `find` does for the names that a text holds."""
+        for name in template.names:
+            self.find(name, template.where)
 
     def bind(self, template: Template, escape: Escape = NONE) -> Render:
         """The function that gives the text. Raises ConfigError as `find` does."""
@@ -99,7 +120,8 @@ class Variables:
         """The last `set` of a variable, and what names stand for before it."""
         for index in reversed(range(len(self._sets))):
             if self._sets[index][0] == name:
-                return Variables(self._definitions, self._sets[:index]), self._sets[index][1]
+                earlier = Variables(self._definitions, self._sets[:index], self._elsewhere, self.asked)
+                return earlier, self._sets[index][1]
         return None
 
     def _make(self, name: str, where: str | None) -> Evaluate:
@@ -111,9 +133,12 @@ class Variables:
         if definition is not None:
             return definition.bind(self)
         function = builtin(name)
-        if function is None:
-            raise ConfigError(f'unknown "{name}" variable', where)
-        return function
+        if function is not None:
+            self.asked.add(name)
+            return function
+        if name in self._elsewhere:
+            return lambda facts: None
+        raise ConfigError(f'unknown "{name}" variable', where)
 
 
 def _escaped(evaluate: Evaluate, escape: Escape) -> Render:

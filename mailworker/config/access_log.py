@@ -1,0 +1,251 @@
+"""`access_log` and `log_null_sessions`, by the grammar of nginx's http module (ngx_http_log_set_log).
+
+Its own are `on=`, which says when a line is written, and that a `log_format` may take the place of a built-in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import Flag, auto
+from pathlib import Path
+from typing import Final
+
+from mailworker.config.command import ONE, ONE_OR_MORE, Command
+from mailworker.config.destinations import AccessLogFile, AccessLogPattern, AccessLogSyslog, Destination
+from mailworker.config.drafts import BOTH, Context, Scope
+from mailworker.config.log_format import LogFormat, LogFormatsDraft, find_format
+from mailworker.config.rows import commands, merged, row
+from mailworker.config.slots import FLAG
+from mailworker.config.syslog import read_syslog
+from mailworker.config.templates import read_template
+from mailworker.config.tree import Parser
+from mailworker.config.values import milliseconds, number, size
+from mailworker.variables.template import Template
+from mailworker.variables.variables import Variables
+
+
+class On(Flag):
+    """When a line is written: once a login has succeeded, once one was refused, once a session has ended."""
+
+    LOGIN = auto()
+    FAILURE = auto()
+    END = auto()
+
+    ALL = LOGIN | FAILURE | END
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLog:
+    """One of the logs of a server. No line is written where what `condition` comes to is empty or "0"."""
+
+    destination: Destination
+    format: LogFormat
+    condition: Template | None = None
+    on: On = On.END
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogSettings:
+    """`null_sessions` tells whether those without a byte from the client are logged."""
+
+    logs: tuple[AccessLog, ...] = ()
+    null_sessions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """One as it is written; a later one may say how the file of an earlier one is written to."""
+
+    destination: Destination
+    format: str
+    condition: Template | None
+    on: On
+
+
+@dataclass(slots=True)
+class LogsDraft:
+    """In a block that has any `access_log`, those that it has; `off` outweighs them."""
+
+    logs: list[_Log] = field(default_factory=list)
+    off: bool = False
+
+
+@dataclass(slots=True)
+class FilesDraft:
+    """In the `mail` block, how each file is written to, with the position of the directive that is to blame."""
+
+    files: dict[Path, AccessLogFile] = field(default_factory=dict)
+    where: dict[Path, str | None] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class NullSessionsDraft:
+    """Whether sessions are logged in which the client has not sent a byte."""
+
+    log_null_sessions: bool = row(BOTH, ONE, FLAG, False, into=None)
+
+
+def freeze(server: Scope, mail: Scope, variables: Variables) -> AccessLogSettings:
+    """The logs of a server, whose names stand for what `variables` say. Raises ConfigError for unknown ones."""
+    found = next((scope.draft(LogsDraft) for scope in (server, mail) if scope.has(LogsDraft)), LogsDraft())
+    null_sessions = merged(NullSessionsDraft, server, mail).log_null_sessions
+    for format_ in mail.draft(LogFormatsDraft).formats.values():
+        variables.check(format_.template)
+    for log in found.logs:
+        for template in _templates(log):
+            variables.check(template)
+    logs = () if found.off else tuple(_freeze(log, mail) for log in found.logs)
+    return AccessLogSettings(logs, null_sessions)
+
+
+def _templates(log: _Log) -> Iterable[Template]:
+    if log.condition is not None:
+        yield log.condition
+    if isinstance(log.destination, AccessLogPattern):
+        yield log.destination.below
+
+
+def _freeze(log: _Log, mail: Scope) -> AccessLog:
+    format_ = find_format(mail, log.format)
+    assert format_ is not None
+    destination = log.destination
+    if isinstance(destination, AccessLogFile):
+        destination = mail.draft(FilesDraft).files[destination.path]
+    return AccessLog(destination, format_, log.condition, log.on)
+
+
+def _set(parser: Parser) -> None:
+    _, name, *words = parser.words
+    logs = parser.scope.draft(LogsDraft)
+    if name == "off":
+        logs.off = True
+        if words:
+            raise parser.error(f'invalid parameter "{words[0]}"')
+        return
+    mail = parser.scope if parser.scope.context is Context.MAIL else parser.scope.parent
+    assert mail is not None
+    destination = _destination(parser, name)
+    format_ = words[0] if words else "combined"
+    if find_format(mail, format_) is None:
+        raise parser.error(f'unknown log format "{format_}"')
+    parameters = _Parameters(parser)
+    for word in words[1:]:
+        parameters.take(word)
+    files = mail.draft(FilesDraft)
+    logs.logs.append(_Log(parameters.buffered(destination, files.files), format_, parameters.condition, parameters.on))
+    if isinstance(destination, AccessLogFile):
+        files.where.setdefault(destination.path, parser.where)
+
+
+def _destination(parser: Parser, name: str) -> Destination:
+    if name.startswith("syslog:"):
+        return AccessLogSyslog(*read_syslog(parser, name.removeprefix("syslog:")))
+    path = parser.below_prefix(name)
+    if "$" not in name:
+        return AccessLogFile(Path(path))
+    return _pattern(parser, path)
+
+
+def _pattern(parser: Parser, path: str) -> AccessLogPattern:
+    """A path with variables: the folder is what stands before the name that holds the first of them."""
+    literal = path[: path.index("$")]
+    folder = literal.rpartition("/")[0]
+    below = read_template(parser, path[len(folder) + 1 :])
+    names = b"".join(part if isinstance(part, bytes) else b"$" for part in below.parts).split(b"/")
+    if not all(names) or any(name.startswith(b".") for name in names):
+        raise parser.error(f'invalid path "{path}" with variables')
+    return AccessLogPattern(Path(folder or "/"), below)
+
+
+class _Parameters:
+    """Those met so far."""
+
+    __slots__ = ("_buffer", "_flush", "_gzip", "_parser", "condition", "on")
+
+    def __init__(self, parser: Parser) -> None:
+        self._parser = parser
+        self._buffer = 0
+        self._flush: int | None = None
+        self._gzip: int | None = None
+        self.condition: Template | None = None
+        self.on = On.END
+
+    def take(self, word: str) -> None:
+        """Read one. Raises ConfigError."""
+        name, equals, value = word.partition("=")
+        if word == "gzip":
+            self._take_gzip("1")
+        elif equals and name in _PARAMETERS:
+            _PARAMETERS[name](self, value)
+        else:
+            raise self._parser.error(f'invalid parameter "{word}"')
+
+    def buffered(self, destination: Destination, files: dict[Path, AccessLogFile]) -> Destination:
+        """How the destination is written to, which all logs of one file have in common. Raises ConfigError."""
+        name = self._parser.words[1]
+        if self._flush is not None and not self._buffer:
+            raise self._parser.error(f'no buffer is defined for access_log "{name}"')
+        if not isinstance(destination, AccessLogFile):
+            if self._buffer:
+                raise self._parser.error(_UNBUFFERED[type(destination)])
+            return destination
+        path = destination.path
+        earlier = files.setdefault(path, destination)
+        if not self._buffer:
+            return destination
+        files[path] = AccessLogFile(path, self._buffer, self._flush, self._gzip)
+        if earlier.buffer and files[path] != earlier:
+            raise self._parser.error(f'access_log "{name}" already defined with conflicting parameters')
+        return destination
+
+    def _take_buffer(self, value: str) -> None:
+        self._buffer = self._parsed(size(value), "buffer size", value)
+
+    def _take_flush(self, value: str) -> None:
+        seconds = milliseconds(value)
+        self._flush = self._parsed(None if seconds is None else round(seconds * 1000), "flush time", value)
+
+    def _take_gzip(self, value: str) -> None:
+        level = number(value)
+        if level is None or not _LEAST_LEVEL <= level <= _BEST_LEVEL:
+            raise self._parser.error(f'invalid compression level "{value}"')
+        self._gzip = level
+        self._buffer = self._buffer or _GZIP_BUFFER
+
+    def _take_condition(self, value: str) -> None:
+        self.condition = read_template(self._parser, value)
+
+    def _take_on(self, value: str) -> None:
+        if value not in _ON:
+            raise self._parser.error(f'invalid parameter "on={value}"')
+        self.on = _ON[value]
+
+    def _parsed(self, value: int | None, noun: str, word: str) -> int:
+        if not value:
+            raise self._parser.error(f'invalid {noun} "{word}"')
+        return value
+
+
+_LEAST_LEVEL, _BEST_LEVEL = 1, 9
+_GZIP_BUFFER: Final = 64 * 1024
+
+_ON: Final = {"login": On.LOGIN, "failure": On.FAILURE, "end": On.END, "all": On.ALL}
+
+_UNBUFFERED: Final[dict[type[object], str]] = {
+    AccessLogPattern: "buffered logs cannot have variables in name",
+    AccessLogSyslog: "logs to syslog cannot be buffered",
+}
+
+_PARAMETERS: Final[dict[str, Callable[[_Parameters, str], None]]] = {
+    "buffer": _Parameters._take_buffer,
+    "flush": _Parameters._take_flush,
+    "gzip": _Parameters._take_gzip,
+    "if": _Parameters._take_condition,
+    "on": _Parameters._take_on,
+}
+
+COMMANDS: Final = (
+    Command("access_log", BOTH, ONE_OR_MORE, _set, default="off"),
+    *commands(NullSessionsDraft),
+)

@@ -1,0 +1,107 @@
+"""`log_format NAME [escape=...] STRING...` (ngx_http_log_set_format, ngx_http_log_compile_format)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from mailworker.config.command import Arity, Command
+from mailworker.config.drafts import Context, Scope
+from mailworker.config.tree import Parser
+from mailworker.config.values import same_word
+from mailworker.variables.escapes import DEFAULT, ESCAPES, Escape
+from mailworker.variables.template import Name, Template, merged, parse
+
+
+@dataclass(frozen=True, slots=True)
+class TextFormat:
+    """A text with variables, and how their values are written into it."""
+
+    template: Template
+    escape: Escape
+
+
+class SpecialFormat(Enum):
+    """What no template can say: keys that are left out, words that depend on what has happened."""
+
+    JSON = "json"
+    DOVECOT = "dovecot"
+
+
+LogFormat = TextFormat | SpecialFormat
+
+COMBINED: Final = TextFormat(
+    parse(
+        b'$remote_addr:$remote_port [$time_local] $protocol $server_port "$remote_user" $auth_method $status '
+        b"$session_end $upstream_addr $upstream_login_time $session_time $bytes_received $bytes_sent "
+        b"$ssl_protocol$ssl_session_reused $session_id"
+    ),
+    DEFAULT,
+)
+
+BUILT_IN: Final[dict[str, LogFormat]] = {
+    "combined": COMBINED,
+    "json": SpecialFormat.JSON,
+    "dovecot": SpecialFormat.DOVECOT,
+}
+"""What there is without a `log_format`; one of the same name takes its place."""
+
+
+@dataclass(slots=True)
+class LogFormatsDraft:
+    """In the `mail` block, the formats that it has defined, by their names."""
+
+    formats: dict[str, TextFormat] = field(default_factory=dict)
+
+
+def find_format(mail: Scope, name: str) -> LogFormat | None:
+    """The format of a name, in any case of letters; None where there is none so far."""
+    own: dict[str, LogFormat] = {**mail.draft(LogFormatsDraft).formats}
+    return next((each for known, each in {**own, **_not_in(own)}.items() if same_word(known, name)), None)
+
+
+def _not_in(own: dict[str, LogFormat]) -> dict[str, LogFormat]:
+    return {name: each for name, each in BUILT_IN.items() if name not in own}
+
+
+def _set(parser: Parser) -> None:
+    _, name, *words = parser.words
+    formats = parser.scope.draft(LogFormatsDraft).formats
+    if name in formats:
+        raise parser.error(f'duplicate "log_format" name "{name}"')
+    escape = DEFAULT
+    if words[0].startswith("escape="):
+        word = words.pop(0).removeprefix("escape=")
+        if word not in ESCAPES:
+            raise parser.error(f'unknown log format escaping "{word}"')
+        escape = ESCAPES[word]
+    parts = (part for word in words for part in _parts(parser, os.fsencode(word)))
+    formats[name] = TextFormat(Template(tuple(merged(parts)), parser.where), escape)
+
+
+_VARIABLE = re.compile(rb"\$(?:(\{)([A-Za-z0-9_]*)(\}?)|([A-Za-z0-9_]*))")
+
+
+def _parts(parser: Parser, word: bytes) -> Iterator[bytes | Name]:
+    """Unlike in other texts, what a digit begins is a name too, and a fault is told by the rest of the word."""
+    position = 0
+    for match in _VARIABLE.finditer(word):
+        bracket, inner, closed, plain = match.groups()
+        name = inner if bracket else plain
+        if bracket and not closed and match.end() > match.start() + 2:
+            raise parser.error(f'the closing bracket in "{name.decode()}" variable is missing')
+        if bracket and not closed and match.end() < len(word):
+            raise parser.error('the closing bracket in "" variable is missing')
+        if not name:
+            raise parser.error(f'invalid parameter "{os.fsdecode(word[match.start() :])}"')
+        yield word[position : match.start()]
+        yield Name(name.decode().lower(), match[0])
+        position = match.end()
+    yield word[position:]
+
+
+COMMANDS: Final = (Command("log_format", Context.MAIL, Arity(2, None), _set),)
