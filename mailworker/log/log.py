@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
@@ -72,22 +72,26 @@ class OpenFiles:
         for path in descriptors.keys() - self._files.keys():
             os.close(descriptors[path])
 
+    def close_all_but(self, paths: Collection[Path]) -> None:
+        """Close the files that are not among `paths`."""
+        for path in self._files.keys() - set(paths):
+            self._files.pop(path).close()
+
     def close(self) -> None:
-        """Close all; what is still written to the files is lost."""
+        """Close all; what is still written to the files is lost, until they are adopted."""
         for sink in self._sinks():
             sink.close()
-        self._files.clear()
-        self._syslogs.clear()
 
     @property
     def by_path(self) -> dict[Path, int]:
-        """Each file's descriptor."""
-        return {path: sink.descriptor for path, sink in self._files.items()}
+        """The descriptor of each file that is open."""
+        return {path: sink.descriptor for path, sink in self._files.items() if sink.descriptor >= 0}
 
     @property
     def descriptors(self) -> list[int]:
         """What a daemon must keep open."""
-        return [sink.descriptor for sink in self._sinks() if sink.descriptor is not None]
+        numbers = [sink.descriptor for sink in self._sinks()]
+        return [number for number in numbers if number is not None and number >= 0]
 
     def _sinks(self) -> list[FileSink | SyslogSink]:
         return [*self._files.values(), *self._syslogs]

@@ -56,12 +56,13 @@ class FileSink:
 
     def adopt(self, descriptor: int) -> None:
         """Go on in the file that somebody has opened for us."""
-        os.close(self.descriptor)
+        self.close()
         self.descriptor = descriptor
 
     def close(self) -> None:
         """Give the descriptor back; what is written after that is lost."""
-        os.close(self.descriptor)
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
         self.descriptor = -1  # the number may soon be somebody else's
 
 

@@ -6,8 +6,9 @@ import gc
 import signal
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from signal import Signals
 from typing import ClassVar
 
@@ -41,13 +42,16 @@ class FromMaster:
     `pipe` is the reading end of one that only the master could write to: it ends when the master does. `link` brings
     log files that the master has opened, and is where the child says that it serves. `row` is what it may write of
     each zone that has rows. Only a child that is `daemonised` obeys SIGWINCH, which terminals send to all that run in
-    them.
+    them. `channels` are a worker's, by the names of the helpers at their other ends; `workers` are a helper's, one for
+    each worker that there is.
     """
 
     pipe: int
     link: socket.socket
     row: int
     daemonised: bool = False
+    channels: Mapping[str, socket.socket] = field(default_factory=dict)
+    workers: Sequence[socket.socket] = ()
 
 
 class ChildProcess(ABC):
@@ -64,7 +68,7 @@ class ChildProcess(ABC):
         self._cycle = cycle
         self._leaving = False
         self._log = cycle.log
-        self._logs = LogReceiver(master.link, cycle.user_files.adopt)
+        self._logs = LogReceiver(master.link, cycle.user_files.adopt, self._take_channel)
         self._loop = Loop(on_bug=self._log_bug)
         self._master = master
         self._number = number
@@ -79,6 +83,11 @@ class ChildProcess(ABC):
             **dict.fromkeys(_PASSED_OVER, PASSED_OVER),
         }
 
+    @classmethod
+    def files(cls, cycle: Cycle) -> Mapping[Path, int]:
+        """The log files that it writes, by their paths."""
+        return cycle.error_log_files
+
     @abstractmethod
     def _start(self) -> None:
         """Become what it takes, and begin with the task; raises StartError where another one could do no better."""
@@ -86,6 +95,10 @@ class ChildProcess(ABC):
     @abstractmethod
     def _finish(self, done: Callable[[], None]) -> None:
         """Take on nothing more, and call `done` when all is finished, which may be at once."""
+
+    def _take_channel(self, channel: socket.socket) -> None:
+        """Hear of a worker that has begun; only helpers are told."""
+        channel.close()
 
     def _end(self) -> None:  # noqa: B027 - most have nothing to leave
         """Leave in order what is not finished."""

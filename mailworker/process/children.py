@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
-from pathlib import Path
 from signal import Signals
+from time import monotonic
 from typing import NamedTuple
 
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import Level
+from mailworker.process.channels import Channels, Ends, close_ends, open_channels
 from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, live
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import hear_of_service, open_link, send_files, send_users
+from mailworker.process.helper import Helper
+from mailworker.process.link import hear_of_service, open_link, send_channel, send_files, send_users
 
 # A child that lives for fewer seconds has failed to start, whatever it says.
 _YOUNG = 1.0
 # Seconds that pass before a child which died young is replaced: none at first, doubling up to the last.
 _FIRST_PAUSE = 0.25
 _LAST_PAUSE = 30.0
+# Seconds between two tries to tell a helper of a worker.
+_LATER = 1.0
 
 
 class Place(NamedTuple):
@@ -33,7 +38,7 @@ class Place(NamedTuple):
     number: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Child:
     """A process that runs.
 
@@ -91,9 +96,10 @@ class Children:
     master's alone; for `unblock` see `live`, for `daemonised` FromMaster.
     """
 
-    __slots__ = ("_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock")
+    __slots__ = ("_channels", "_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock")
 
     def __init__(self, unblock: Callable[[], None], leave: Callable[[], None], *, daemonised: bool) -> None:
+        self._channels = Channels()
         self._children: dict[int, Child] = {}
         self._daemonised = daemonised
         self._leave = leave
@@ -107,39 +113,63 @@ class Children:
     def __len__(self) -> int:
         return len(self._children)
 
-    def spawn(self, cycle: Cycle, place: Place, now: float) -> bool:
-        """Start a child of `cycle` in that place; False where the system does not allow it, which the log tells."""
-        name = place.kind.name
+    def fill(self, place: Place, cycle: Cycle) -> bool:
+        """Whether one of them runs in that place, and is to stay there."""
+        return any(child.place == place and child.cycle is cycle and not child.leaving for child in self)
+
+    def spawn(self, cycle: Cycle, place: Place, present: Cycle, helpers: Collection[type[Helper]] = ()) -> bool:
+        """Start a child of `cycle` in that place; False where the system does not allow it, which the log tells.
+
+        A worker gets a channel to each of `helpers`, a helper those of all workers of the cycle. `present` is the cycle
+        that serves, and has logs: `cycle` may be a former one, which has given its own back.
+        """
+        name, log = place.kind.name, present.log
         try:
-            link, theirs = open_link()
+            link, their_link, theirs, own = _open_ends(helpers)
         except OSError as error:
-            cycle.log.write(Level.ALERT, f'socketpair() failed while spawning "{name}" {describe(error)}')
+            log.write(Level.ALERT, f'socketpair() failed while spawning "{name}" {describe(error)}')
             return False
         taken = {child.row for child in self}
         row = next(row for row in count() if row not in taken)
-        with theirs:
+        with their_link:
             try:
                 pid = os.fork()
             except OSError as error:
                 link.close()
-                cycle.log.write(Level.ALERT, f'fork() failed while spawning "{name}" {describe(error)}')
+                close_ends((*theirs.values(), *own.values()))
+                log.write(Level.ALERT, f'fork() failed while spawning "{name}" {describe(error)}')
                 return False
             if pid == 0:
                 link.close()
-                os._exit(self._run(cycle, place, theirs, row))
-        cycle.log.write(Level.NOTICE, f"start {name} {pid}")
-        self._children[pid] = Child(pid, place, cycle, now, link, row)
+                close_ends(theirs.values())
+                if cycle is not present:
+                    cycle.adopt_logs({path: os.dup(number) for path, number in place.kind.files(present).items()})
+                    present.close(cycle, shared=True)
+                os._exit(self._run(cycle, place, their_link, row, own))
+        close_ends(own.values())
+        log.write(Level.NOTICE, f"start {name} {pid}")
+        self._children[pid] = Child(pid, place, cycle, monotonic(), link, row)
+        self._channels.keep(cycle, pid, theirs)
+        self._channels.given(cycle, name)
         return True
+
+    def give_channels(self, after: Callable[[float, Callable[[], None]], None]) -> None:
+        """Give helpers their ends of the channels to workers that began after them, later where one has no room yet."""
+        given = [
+            self._channels.give(child.cycle, child.place.kind.name, partial(send_channel, child.link)) for child in self
+        ]
+        if not all(given):
+            after(_LATER, lambda: self.give_channels(after))
 
     def hear(self) -> None:
         """Learn which of them serve by now."""
         for child in self:
             child.serves = child.serves or hear_of_service(child.link)
 
-    def hand_out_logs(self, files: Mapping[Path, int]) -> None:
-        """Give all of them log files that were opened anew; one that does not take them is told to open its own."""
+    def hand_out_logs(self, cycle: Cycle) -> None:
+        """Give all the logs that `cycle` has begun anew; one that does not take them is told to open its own."""
         for child in self:
-            if not send_files(child.link, files):
+            if not send_files(child.link, child.place.kind.files(cycle)):
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, Signals.SIGUSR1)
 
@@ -155,11 +185,13 @@ class Children:
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, number)
 
-    def shut_down(self, only: Callable[[Child], bool]) -> None:
-        """Tell those that `only` holds for to finish what they do and go; each is told once."""
-        self.signal(Signals.SIGQUIT, lambda child: only(child) and not child.leaving)
-        for child in self:
-            child.leaving = child.leaving or only(child)
+    def shut_down(self, only: Callable[[Child], bool]) -> list[Child]:
+        """Tell those that `only` holds for to finish what they do and go; each is told once. Returns who was told."""
+        told = [child for child in self if only(child) and not child.leaving]
+        for child in told:
+            child.leaving = True
+        self.signal(Signals.SIGQUIT, lambda child: child in told)
+        return told
 
     def reap(self) -> Iterator[Exit]:
         """All children that have ended, among them those of others, which fall to process 1."""
@@ -176,6 +208,9 @@ class Children:
                 child.serves = child.serves or hear_of_service(child.link)  # which it said before it ended
                 child.link.close()
                 child.cycle.free(child.row)
+                self._channels.end(pid)
+                if child.leaving:
+                    self._channels.drop(child.cycle, child.place.kind.name)
             yield Exit(
                 pid,
                 child,
@@ -184,17 +219,21 @@ class Children:
                 core_dumped=signalled and os.WCOREDUMP(status),
             )
 
-    def _run(self, cycle: Cycle, place: Place, link: socket.socket, row: int) -> int:
+    def _run(self, cycle: Cycle, place: Place, link: socket.socket, row: int, channels: Ends) -> int:
         """The life of a child, in its own process; returns the exit code."""
         read, write = self._pipe
         os.close(write)
         self._leave()
         for other in self:
             other.link.close()  # nobody but the master has anything to give them
-        return live(place.kind, place.number, cycle, FromMaster(read, link, row, self._daemonised), self._unblock)
+        workers = self._channels.of(cycle, place.kind.name)
+        self._channels.close(but=workers)
+        master = FromMaster(read, link, row, self._daemonised, channels, workers)
+        return live(place.kind, place.number, cycle, master, self._unblock)
 
     def close(self) -> None:
         """Give the pipe back: to those that still run, the master is gone."""
+        self._channels.close()
         for descriptor in self._pipe:
             os.close(descriptor)
 
@@ -214,3 +253,13 @@ class Children:
         pause = self._pauses.get(child.place, 0.0)
         self._pauses[child.place] = min(max(pause * 2, _FIRST_PAUSE), _LAST_PAUSE)
         return pause
+
+
+def _open_ends(helpers: Iterable[type[Helper]]) -> tuple[socket.socket, socket.socket, Ends, Ends]:
+    """A link, the master's end first, and the channels to `helpers`, theirs first. Raises OSError."""
+    theirs, own = open_channels(helper.name for helper in helpers)
+    try:
+        return (*open_link(), theirs, own)
+    except OSError:
+        close_ends((*theirs.values(), *own.values()))
+        raise

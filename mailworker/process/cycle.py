@@ -39,7 +39,8 @@ class Cycle:
     """Built by `load`, then `open`. Until that has run to its end, `log` is the one of whoever builds the cycle."""
 
     __slots__ = (
-        "_contexts", "_files", "_ticket_keys", "_zones", "listeners", "log", "service", "settings", "user_files",
+        "_contexts", "_error_logs", "_files", "_ticket_keys", "_zones", "listeners", "log", "service", "settings",
+        "user_files",
     )  # fmt: skip
 
     service: MailService
@@ -56,6 +57,7 @@ class Cycle:
         self.log = log
         self.listeners: list[BoundListener] = []
         self._contexts = contexts
+        self._error_logs: frozenset[Path] = frozenset()
         self._files = OpenFiles()
         self._ticket_keys = ticket_keys or {}
         self._zones = zones
@@ -122,6 +124,11 @@ class Cycle:
         return self._files.by_path
 
     @property
+    def error_log_files(self) -> Mapping[Path, int]:
+        """Those of error logs."""
+        return {path: descriptor for path, descriptor in self.log_files.items() if path in self._error_logs}
+
+    @property
     def descriptors(self) -> list[int]:
         """What a daemon must keep open."""
         shared = [] if self._zones is None else self._zones.descriptors
@@ -162,14 +169,9 @@ class Cycle:
         Returns the seconds until the next are due, None where there are no such keys.
         """
         now = monotonic()
-        return min((self._rotate(keys, lifetime, now) for keys, lifetime in self._ticket_keys.items()), default=None)
-
-    def _rotate(self, keys: TicketKeys, lifetime: int, now: float) -> float:
-        try:
-            return keys.rotate(now, lifetime) - now
-        except OSError as error:
-            self.log.write(Level.ALERT, f"ticket keys could not be published {describe(error)}")
-            return _PUBLISH_AGAIN
+        return min(
+            (_rotate(keys, lifetime, now, self.log) for keys, lifetime in self._ticket_keys.items()), default=None
+        )
 
     def claim(self, row: int) -> None:
         """Write that row of what is shared, as no other process does from now on."""
@@ -186,6 +188,10 @@ class Cycle:
         self.user_files.leave()
         for zone in self.zones:
             zone.stop_publishing()
+
+    def leave_access_logs(self) -> None:
+        """In a process that does not write them: give them back."""
+        self._files.close_all_but(self._error_logs)
 
     def reopen_logs(self, owner: int | None = None) -> None:
         """Begin the log files anew; `owner` is the user id that workers have."""
@@ -213,6 +219,13 @@ class Cycle:
         """Give the log files back; nothing can be logged after that."""
         self._files.close()
 
+    def _open_logs(self, console: Console | None) -> tuple[Log, list[Log]]:
+        opened = _open_error_logs(self.settings, self._files, console)
+        self._error_logs = frozenset(self._files.by_path)
+        for path in self.settings.access_log_files:
+            self._files.open(path)
+        return opened
+
     def close(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
         """Give back all that `survivor` does not share; for `shared` see `remove_listeners`."""
         self.remove_listeners(survivor, shared=shared)
@@ -220,16 +233,25 @@ class Cycle:
         if self._zones is not None:
             self._zones.stop_publishing(None if survivor is None else survivor._zones)
 
-    def _open_logs(self, console: Console | None) -> tuple[Log, list[Log]]:
-        """The main log and each server's; equal lists share one."""
-        opened: dict[tuple[LogTarget, ...], Log] = {}
 
-        def get(targets: tuple[LogTarget, ...]) -> Log:
-            if targets not in opened:
-                opened[targets] = open_logs(targets, self._files, console)
-            return opened[targets]
+def _open_error_logs(settings: Settings, files: OpenFiles, console: Console | None) -> tuple[Log, list[Log]]:
+    """The main log and each server's; equal lists share one."""
+    opened: dict[tuple[LogTarget, ...], Log] = {}
 
-        return get(self.settings.core.error_log), [get(server.error_log) for server in self.settings.servers]
+    def get(targets: tuple[LogTarget, ...]) -> Log:
+        if targets not in opened:
+            opened[targets] = open_logs(targets, files, console)
+        return opened[targets]
+
+    return get(settings.core.error_log), [get(server.error_log) for server in settings.servers]
+
+
+def _rotate(keys: TicketKeys, lifetime: int, now: float, log: Log) -> float:
+    try:
+        return keys.rotate(now, lifetime) - now
+    except OSError as error:
+        log.write(Level.ALERT, f"ticket keys could not be published {describe(error)}")
+        return _PUBLISH_AGAIN
 
 
 def _at_once(steps: Generator[float, None, T]) -> T:

@@ -1,4 +1,4 @@
-"""The link between the master and one of its workers: log files and users go one way, that it serves the other.
+"""The link between the master and one of its children: that it serves goes one way, what the master opens the other.
 
 A message with files holds their names, their descriptors beside them, and how many files came before and are to come.
 """
@@ -17,6 +17,8 @@ from mailworker.process.system.inherited_state import close_all
 _SERVES = b"serves"
 # What a message with the users of a file begins with, and none with files.
 _USERS = b"users"
+# A message with a helper's end of the channel to a worker.
+_CHANNEL = b"channel"
 # The system's bound for one message (SCM_MAX_FD), and bytes that the names of so many files rarely have.
 _MOST = 253
 _LONGEST = 1 << 18
@@ -67,19 +69,52 @@ def send_users(link: socket.socket, path: str, descriptor: int) -> bool:
     return True
 
 
+def send_channel(link: socket.socket, end: socket.socket) -> bool:
+    """Send a helper its end of the channel to a worker; False where it has no room for it yet."""
+    try:
+        socket.send_fds(link, [_CHANNEL], [end.fileno()])
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # it is gone, and the next one inherits it
+    return True
+
+
+def _refuse_channel(channel: socket.socket) -> None:
+    channel.close()
+
+
 def _refuse_users(_path: str, descriptor: int) -> None:
     os.close(descriptor)
 
 
 class LogReceiver:
-    """Where a worker gets its files; `adopt_users` gets the users of others by the file's path, and a descriptor."""
+    """Where a child gets its files.
 
-    __slots__ = ("_adopt_users", "_files", "_link")
+    `adopt_users` gets the users of others by the file's path, and a descriptor; `adopt_channel` gets a helper's ends of
+    channels.
+    """
 
-    def __init__(self, link: socket.socket, adopt_users: Callable[[str, int], None] = _refuse_users) -> None:
+    __slots__ = ("_adopt_channel", "_adopt_users", "_files", "_link")
+
+    def __init__(
+        self,
+        link: socket.socket,
+        adopt_users: Callable[[str, int], None] = _refuse_users,
+        adopt_channel: Callable[[socket.socket], None] = _refuse_channel,
+    ) -> None:
+        self._adopt_channel = adopt_channel
         self._adopt_users = adopt_users
         self._files: dict[Path, int] = {}
         self._link = link
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is a message to be taken."""
+        try:
+            return bool(self._link.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def take(self) -> dict[Path, int] | None:
         """Files that were sent together, whose descriptors are the caller's now; None until all of them have come."""
@@ -92,6 +127,12 @@ class LogReceiver:
         header, *names = message.split(b"\0")
         if header == _USERS:
             self._adopt_users(os.fsdecode(names[0]), *descriptors)
+            return None
+        if header == _CHANNEL:
+            for descriptor in descriptors:
+                channel = socket.socket(fileno=descriptor)
+                channel.setblocking(False)
+                self._adopt_channel(channel)
             return None
         before, left = map(int, header.split())
         if not before:

@@ -231,6 +231,8 @@ def _try_paths(settings: Settings, tell: Tell) -> None:
         for targets in {settings.core.error_log, *(server.error_log for server in settings.servers)}:
             tell("opening logs")
             open_logs(targets, files)
+        for path in settings.access_log_files:
+            files.open(path)
     finally:
         files.close()
     tell("looking at folders of sockets and of the pid file")

@@ -18,6 +18,7 @@ class Worker(ChildProcess):
 
     def _start(self) -> None:
         core = self._cycle.settings.core
+        self._cycle.leave_access_logs()
         identity.assume(core, self._number, self._log)
         self._cycle.service.start(self._loop, self._number, self._cycle.workers)
         if core.worker_sandbox:

@@ -8,9 +8,9 @@ from time import monotonic
 from typing import Final
 
 from mailworker.model import Level
-from mailworker.process.child_process import ChildProcess
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
+from mailworker.process.helper import Helper
 from mailworker.process.worker import Worker
 
 # nginx's, in seconds: after the first SIGTERM, doubling; past the last one SIGKILL follows.
@@ -23,8 +23,11 @@ _LAST_RETRY = 8.0
 _FIRST_LOOK = 0.01
 _LAST_LOOK = 1.0
 
-HELPERS: Final[tuple[type[ChildProcess], ...]] = ()
-"""What each cycle has one process of, beside its workers: it starts before them, and leaves after the last of them."""
+# Seconds that a helper may take to finish, after the last worker.
+_LONGEST_END = 5.0
+
+HELPERS: Final[tuple[type[Helper], ...]] = ()
+"""What a cycle has one process of, if it wants it; it starts before the workers, and leaves after the last of them."""
 
 
 class Workforce:
@@ -35,7 +38,7 @@ class Workforce:
     """
 
     __slots__ = (
-        "_after", "_children", "_cycle", "_failed", "_postponed", "_refusals", "_term_delay", "_wanted", "_workers",
+        "_after", "_children", "_cycle", "_failed", "_postponed", "_refusals", "_wanted", "_workers",
     )  # fmt: skip
 
     def __init__(self, cycle: Cycle, children: Children, after: Callable[[float, Callable[[], None]], None]) -> None:
@@ -45,7 +48,6 @@ class Workforce:
         self._failed: set[Place] = set()  # those that no process of this cycle can fill
         self._postponed = False
         self._refusals = 0  # how often in a row the system has let us start no process
-        self._term_delay = 0.0
         self._wanted = False
         self._workers = cycle.workers
 
@@ -79,7 +81,7 @@ class Workforce:
     def add(self) -> None:
         """Have one worker more, until the configuration is read again."""
         self._workers += 1
-        self._fill(Place(Worker, self._workers - 1))
+        self._fill(Place(Worker, self._workers - 1), self._cycle)
 
     def remove(self) -> None:
         """Have one worker less, until the configuration is read again; the last one stays."""
@@ -104,12 +106,11 @@ class Workforce:
     def terminate(self) -> None:
         """Send SIGTERM again and again, in growing intervals, and SIGKILL to whoever is deaf."""
         self._wanted = False
-        self._term_delay = _FIRST_TERM_DELAY
-        self._insist()
+        _Termination(self._children, self._after).insist()
 
     def hand_out_logs(self) -> None:
         """Give all processes the log files that the cycle has begun anew."""
-        self._children.hand_out_logs(self._cycle.log_files)
+        self._children.hand_out_logs(self._cycle)
 
     def hand_out_users(self, path: str, descriptor: int) -> bool:
         """Give all workers the users of a file; False where one has to be given them again."""
@@ -124,8 +125,8 @@ class Workforce:
                 others.append(ended)
                 continue
             ended.log(self._cycle.log)
-            if self._is_present(child):
-                self._replace(ended, child.place)
+            if self._is_needed(child):
+                self._replace(ended, child)
         self._dismiss_helpers()
         return others
 
@@ -135,6 +136,10 @@ class Workforce:
 
     def _is_present(self, child: Child) -> bool:
         return child.cycle is self._cycle and not child.leaving
+
+    def _is_needed(self, child: Child) -> bool:
+        """Whether one that has ended is to be replaced; former cycles need helpers as long as they have workers."""
+        return not child.leaving and (child.cycle is self._cycle or not _works(child))
 
     @property
     def _places_of_workers(self) -> list[Place]:
@@ -149,10 +154,15 @@ class Workforce:
 
     def _dismiss_helpers(self) -> None:
         """Tell helpers to finish whose cycle has no workers any more, and will have none."""
-        served = [child.cycle for child in self._children if _works(child)]
-        if self._wanted:
-            served.append(self._cycle)
-        self._children.shut_down(lambda child: not _works(child) and child.cycle not in served)
+        told = self._children.shut_down(lambda child: not _works(child) and not self._has_workers(child.cycle))
+        if told:  # a disk that is dead keeps none of them
+            self._after(_LONGEST_END, lambda: self._children.signal(signal.SIGKILL, lambda child: child in told))
+
+    def _has_workers(self, cycle: Cycle) -> bool:
+        """Whether a cycle has workers, or will have some."""
+        return (self._wanted and cycle is self._cycle) or any(
+            _works(child) and child.cycle is cycle for child in self._children
+        )
 
     def _serving(self) -> set[Place]:
         """The workers' places that have one which serves."""
@@ -173,32 +183,43 @@ class Workforce:
         else:
             self._after(pause, lambda: self._when(holds, action, min(pause * 2, _LAST_LOOK)))
 
-    def _replace(self, ended: Exit, place: Place) -> None:
+    def _replace(self, ended: Exit, child: Child) -> None:
         if ended.fatal:
-            self._failed.add(place)
+            if child.cycle is self._cycle:
+                self._failed.add(child.place)
             return
         pause = self._children.pause(ended, monotonic())
         if pause:
-            self._after(pause, lambda: self._fill(place))
+            self._after(pause, lambda: self._fill(child.place, child.cycle))
         else:
-            self._fill(place)
+            self._fill(child.place, child.cycle)
 
     def _fill_all(self) -> None:
         """Start what is missing, until the system refuses a process."""
         self._postponed = False
-        for place in (*(Place(helper, 0) for helper in HELPERS), *self._places_of_workers):
-            self._fill(place)
+        for place in (*(Place(helper, 0) for helper in _helpers(self._cycle)), *self._places_of_workers):
+            self._fill(place, self._cycle)
 
-    def _fill(self, place: Place) -> None:
+    def _fill(self, place: Place, cycle: Cycle) -> None:
         """Start what is wanted there, if it is not there; all that are missing wait for one that is refused."""
-        taken = any(child.place == place and self._is_present(child) for child in self._children)
-        wanted = self._wanted and place not in self._failed and not self._is_surplus(place)
-        if taken or not wanted or self._postponed:
+        if (
+            self._postponed
+            or place in self._failed
+            or self._children.fill(place, cycle)
+            or not self._is_wanted(place, cycle)
+        ):
             return
-        if self._children.spawn(self._cycle, place, monotonic()):
+        helpers = _helpers(cycle) if place.kind is Worker else ()
+        if self._children.spawn(cycle, place, self._cycle, helpers):
             self._refusals = 0
+            self._children.give_channels(self._after)
         else:
             self._postpone()
+
+    def _is_wanted(self, place: Place, cycle: Cycle) -> bool:
+        if place.kind is not Worker:
+            return self._has_workers(cycle)
+        return self._wanted and cycle is self._cycle and not self._is_surplus(place)
 
     def _postpone(self) -> None:
         pause = min(_FIRST_RETRY * 2**self._refusals, _LAST_RETRY)
@@ -208,13 +229,31 @@ class Workforce:
         self._cycle.log.write(Level.NOTICE, message)
         self._after(pause, self._fill_all)
 
-    def _insist(self) -> None:
-        late = self._term_delay > _LAST_TERM_DELAY
-        self._children.signal(signal.SIGKILL if late else signal.SIGTERM)
-        self._after(self._term_delay, self._insist)
-        self._term_delay *= 2
+
+class _Termination:
+    """Ends all of them, the workers first: helpers hear their last words, and are dismissed then."""
+
+    __slots__ = ("_after", "_children", "_delay")
+
+    def __init__(self, children: Children, after: Callable[[float, Callable[[], None]], None]) -> None:
+        self._after = after
+        self._children = children
+        self._delay = _FIRST_TERM_DELAY
+
+    def insist(self) -> None:
+        """Send SIGTERM again and again, in growing intervals, and SIGKILL to whoever is deaf."""
+        late = self._delay > _LAST_TERM_DELAY
+        works = any(map(_works, self._children))
+        self._children.signal(signal.SIGKILL if late else signal.SIGTERM, lambda child: _works(child) or not works)
+        self._after(self._delay, self.insist)
+        self._delay *= 2
 
 
 def _works(child: Child) -> bool:
     """Whether it is a worker, not a helper."""
     return child.place.kind is Worker
+
+
+def _helpers(cycle: Cycle) -> list[type[Helper]]:
+    """Those that a cycle wants."""
+    return [helper for helper in HELPERS if helper.is_wanted(cycle)]

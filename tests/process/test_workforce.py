@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -26,11 +27,18 @@ class Helped(Mailworker):
     def helpers(self, master: int | None = None) -> list[int]:
         """The process ids of those that help."""
         children = psutil.Process(self.pid if master is None else master).children()
-        return [child.pid for child in children if " ".join(child.cmdline()).startswith("mailworker: helper process")]
+        return [child.pid for child in children if is_titled(child, "mailworker: helper process")]
 
     def await_helper(self, without: int = 0) -> int:
         self.await_true(lambda: len(self.helpers()) == 1 and self.helpers() != [without], "a helper")
         return self.helpers()[0]
+
+
+def is_titled(process: psutil.Process, title: str) -> bool:
+    """Whether a process that may have ended is called that."""
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline()).startswith(title)
+    return False
 
 
 @pytest.fixture

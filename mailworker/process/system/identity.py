@@ -18,20 +18,23 @@ from mailworker.process.system.hardening import harden
 from mailworker.process.system.processors import allowed_processors
 
 
-def assume(core: CoreSettings, number: int, log: Log) -> None:
+def assume(core: CoreSettings, number: int | None, log: Log) -> None:
     """Turn the calling process into worker `number` (from 0), in nginx's order, with no way back.
+
+    `number` None is a helper, which has no priority and no processors of its own, like nginx's.
 
     What only makes it slower or smaller than asked is logged at [alert]; raises StartError where going on would be
     wrong: as the wrong user or in the wrong folder.
     """
     _set_environment(core.env)
-    _set_priority(core.worker_priority, log)
+    if number is not None:
+        _set_priority(core.worker_priority, log)
     _set_limit(resource.RLIMIT_NOFILE, "RLIMIT_NOFILE", core.worker_rlimit_nofile, log)
     _set_limit(resource.RLIMIT_CORE, "RLIMIT_CORE", core.worker_rlimit_core, log)
     if core.user is not None and os.geteuid() == 0:
         _become(core.user)
     harden(log, core_dumps=bool(core.worker_rlimit_core))
-    if core.worker_cpu_affinity is not None:
+    if core.worker_cpu_affinity is not None and number is not None:
         _bind_to_processors(core.worker_cpu_affinity, number, log)
     if core.working_directory is not None:
         try:

@@ -1,0 +1,139 @@
+"""A helper process: beside the workers of a cycle, it does for them what may block, as an unprivileged user too."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from mailworker.event.selector import READ
+from mailworker.model import Level
+from mailworker.process.channels import receive
+from mailworker.process.child_process import ChildProcess, FromMaster
+from mailworker.process.cycle import Cycle
+from mailworker.process.system import identity, sandbox
+from mailworker.process.system.callbacks import Alarm, Watch
+from mailworker.process.system.titles import title_leaving_child
+
+LONGEST: Final = 1 << 18
+"""Bytes of the longest packet. What a worker sends beyond them is cut off."""
+
+# Packets that are taken from one channel before others have their turn.
+_TURN: Final = 64
+# Seconds that it waits for the workers' last words when all processes are ended at once, as by a terminal.
+_LAST_WORDS: Final = 1.0
+
+
+class Helper(ChildProcess):
+    """Takes packets from the workers of its cycle, and ends after the last of them.
+
+    What workers send is hostile input: one of them may be in the wrong hands.
+    """
+
+    __slots__ = ("_buffer", "_channels", "_outlives")
+
+    def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
+        super().__init__(cycle, number, master)
+        self._buffer = memoryview(bytearray(LONGEST))
+        self._channels: dict[socket.socket, None] = dict.fromkeys(master.workers)
+        self._outlives = False  # whether it ends with the last channel
+        self._handlers |= dict.fromkeys((signal.SIGTERM, signal.SIGINT), (", exiting", self._hear_last_words))
+
+    @classmethod
+    @abstractmethod
+    def is_wanted(cls, cycle: Cycle) -> bool:
+        """Whether a cycle needs one."""
+
+    @abstractmethod
+    def _receive(self, packet: memoryview, channel: socket.socket) -> None:
+        """A worker has sent this, which is good until the method returns; `channel` may be answered by."""
+
+    def _pause(self) -> None:
+        """One worker's packets have been taken, as far as it was its turn."""
+
+    def _prepare(self) -> None:
+        """Open what the task takes, before the fence; raises StartError."""
+
+    def _close(self) -> None:
+        """All that the workers have sent was taken: leave in order."""
+
+    def _fence(self) -> None:
+        """`worker_sandbox on`; raises StartError."""
+        sandbox.enter()
+
+    def _start(self) -> None:
+        core = self._cycle.settings.core
+        for listener in self._cycle.listeners:
+            listener.close()
+        identity.assume(core, None, self._log)
+        self._prepare()
+        if core.worker_sandbox:
+            self._fence()
+        for channel in self._channels:
+            self._watch(channel)
+
+    def _finish(self, done: Callable[[], None]) -> None:
+        done()
+
+    def _end(self) -> None:
+        while self._logs.waits:
+            self._take_logs()
+        for channel in tuple(self._channels):
+            while self._take(channel):
+                pass
+        self._close()
+
+    def _take_channel(self, channel: socket.socket) -> None:
+        self._channels[channel] = None
+        self._watch(channel)
+
+    def _watch(self, channel: socket.socket) -> None:
+        self._loop.watch(channel.fileno(), READ, Watch(partial(self._ready, channel)))
+
+    def _ready(self, channel: socket.socket) -> None:
+        self._take(channel)
+
+    def _take(self, channel: socket.socket) -> bool:
+        """Take packets; gives whether there may be more."""
+        try:
+            for _ in range(_TURN):
+                length = receive(channel, self._buffer)
+                if not length:
+                    self._forget(channel)
+                    return False
+                self._receive(self._buffer[:length], channel)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self._forget(channel)
+            return False
+        finally:
+            self._pause()
+        return True
+
+    def _forget(self, channel: socket.socket) -> None:
+        """The worker has gone."""
+        self._loop.forget(channel.fileno())
+        channel.close()
+        del self._channels[channel]
+        if self._outlives and not self._channels:
+            self._loop.stop()
+
+    def _hear_last_words(self) -> None:
+        self._outlive()
+        self._loop.set_deadline(Alarm(self._loop.stop), self._loop.now + _LAST_WORDS)
+
+    def _miss_master(self) -> None:
+        """Workers without a master finish what there is, and as long as they do there is something to help with."""
+        self._loop.unwatch(self._master.pipe)
+        self._log.write(Level.ALERT, "master process is gone, shutting down")
+        title_leaving_child(self.name)
+        self._outlive()
+
+    def _outlive(self) -> None:
+        self._outlives = True
+        if not self._channels:
+            self._loop.stop()
