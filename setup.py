@@ -20,16 +20,10 @@ WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
 
 NATIVE = Path("mailworker", "native")
 
-# The modules of Python's own C interface and their sources; cffi makes the one for OpenSSL.
-EXTENSIONS = {
-    "core._sockets": ["_sockets.c"],
-    "core._stream": ["_stream.c", "reply.c"],
-    "core._task": ["_task.c"],
-    "core._timers": ["_timers.c"],
-    "relay._relay": ["_relay.c"],
-}
-if sys.platform == "linux":
-    EXTENSIONS["core._epoll"] = ["_epoll.c"]
+# The sources of `_core`, a module of Python's own C interface; cffi makes the one for OpenSSL.
+CORE = sorted(str(path) for folder in ("core", "relay") for path in (NATIVE / folder).glob("*.c"))
+if sys.platform != "linux":
+    CORE.remove(str(NATIVE / "core" / "epoll.c"))
 
 
 def description() -> str:
@@ -89,13 +83,12 @@ setup(
     package_data={"mailworker": ["py.typed"], "mailworker.native": ["*/*.c", "*/*.cdef", "*/*.h", "*/*.pyi"]},
     ext_modules=[
         Extension(
-            f"mailworker.native.{name}",
-            [str(NATIVE / name.partition(".")[0] / source) for source in sources],
+            "mailworker.native.core._core",
+            CORE,
             include_dirs=[str(NATIVE / "core"), str(NATIVE / "relay")],
             depends=[str(header) for header in NATIVE.glob("*/*.h")],
             extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
         )
-        for name, sources in EXTENSIONS.items()
     ],
     cffi_modules=["mailworker/native/build.py:ffibuilder"],
     # No entry point: the script has something to set before the package is loaded.

@@ -10,6 +10,7 @@
  */
 
 #include "openssl.h"
+#include "pump.h"
 #include "reply.h"
 
 #include <errno.h>
@@ -240,7 +241,7 @@ static void rubbish_sessions(const uint8_t *data, size_t size)
 struct relay {
     int source[2], sink[2];
     SSL *ours[2], *theirs[2]; /* of the source and of the sink, NULL where they are plain */
-    struct pump *pump;
+    struct pump pump;
     size_t kept_length, fed, drained;
     int ended;
 };
@@ -294,19 +295,26 @@ static int drain_some(struct relay *relay, size_t length)
     return 1;
 }
 
+static struct channel channel(int fd, SSL *connection)
+{
+    return (struct channel){connection == NULL ? &plain_transport : &tls_transport, connection, fd};
+}
+
 static int move(struct relay *relay, size_t limit)
 {
-    struct pump *pump = relay->pump;
+    struct pump *pump = &relay->pump;
+    const struct channel source = channel(relay->source[OURS], relay->ours[0]);
+    const struct channel sink = channel(relay->sink[OURS], relay->ours[1]);
     int status;
 
     if (relay->kept_length > 0) {
-        status = pump_flush(pump, kept, relay->kept_length, relay->sink[OURS], relay->ours[1]);
+        status = pump_flush(pump, &sink, kept, relay->kept_length);
         demand(pump->moved <= relay->kept_length, "no more is moved than there is");
         memmove(kept, kept + pump->moved, relay->kept_length - pump->moved);
         relay->kept_length -= pump->moved;
         return status;
     }
-    status = pump_move(pump, relay->source[OURS], relay->ours[0], relay->sink[OURS], relay->ours[1], limit);
+    status = pump_move(pump, &source, &sink, limit);
     if (status == RELAY_SINK_BLOCKED) {
         demand(pump->offset + pump->length <= LARGEST, "what is kept lies in the page");
         memcpy(kept, pump->page + pump->offset, pump->length);
@@ -326,11 +334,11 @@ static void end(struct relay *relay)
 
 static void relayed(const uint8_t *data, size_t size)
 {
-    struct relay relay = {.pump = pump_new(NULL, LARGEST_LIMIT)};
+    struct relay relay = {0};
     int kind = size > 0 ? data[0] : 0, whole = kind < 16, buffer = 1, status = RELAY_MORE, rounds;
     size_t i;
 
-    demand(relay.pump != NULL, "there is memory");
+    demand(pump_open(&relay.pump, LARGEST_LIMIT), "there is memory");
     open_pair(relay.source);
     open_pair(relay.sink);
     if (kind & 1) {
@@ -375,7 +383,7 @@ static void relayed(const uint8_t *data, size_t size)
     }
     close_pair(relay.source);
     close_pair(relay.sink);
-    pump_free(relay.pump);
+    pump_close(&relay.pump);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mailworker.errors import ConnectionLost, OutOfConnections, Party
+from mailworker.event import sockets
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
 from mailworker.model import Address, InetAddress
-from mailworker.native.core import sockets
 
 
 class Connections:

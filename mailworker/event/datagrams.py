@@ -9,7 +9,7 @@ from typing import Final
 
 from mailworker.errors import ConnectionLost, Party, TimedOut
 from mailworker.event.loop import Loop
-from mailworker.event.selector import READ
+from mailworker.event.poller import READ
 from mailworker.event.task import Task, wait_for
 from mailworker.model import InetAddress
 from mailworker.wire.dns import Answer, Query, Question, id_of

@@ -12,12 +12,12 @@ from pathlib import Path
 from mailworker.config.events import EventsSettings
 from mailworker.config.listen import Endpoint
 from mailworker.errors import StartError
+from mailworker.event import sockets
 from mailworker.event.loop import Loop
-from mailworker.event.selector import READ
+from mailworker.event.poller import READ
 from mailworker.event.timers import Timed
 from mailworker.log.line import describe
 from mailworker.model import Address, UnixAddress
-from mailworker.native.core import sockets
 
 # The peer went away between its connect and our accept; see accept(2), "Error handling".
 _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINTR)

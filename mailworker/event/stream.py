@@ -1,16 +1,31 @@
-"""A byte stream to a peer that a coroutine reads from and writes to as if it blocked."""
+"""A byte stream to a peer that a coroutine reads from and writes to as if it blocked.
+
+native/core/stream.c has in C what a connection does when nothing goes wrong.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mailworker.errors import ConnectionLost, TimedOut
-from mailworker.event.selector import READ, WRITE
-from mailworker.native.core import sockets, tasks
+from mailworker.errors import ConnectionLost, Party, TimedOut, TlsError
+from mailworker.event import sockets
+from mailworker.event.loop import Loop
+from mailworker.event.poller import READ, WRITE
+from mailworker.event.task import Task, wait_for
+from mailworker.event.transport import Plain, Transport
+from mailworker.native.core import accelerator
 from mailworker.native.core.readiness import Readiness
 from mailworker.tls.connection import TlsConnection
+
+# A command, None where something is read first, and how the last and the other lines of its reply start.
+Step = tuple[bytes | None, tuple[Any, ...]]
+
+# Bytes of one read at most: a stream that waits holds no buffer.
+_PAGE_SIZE = 4096
 
 
 class TlsContext(Protocol):
@@ -49,11 +64,168 @@ class Stream(Protocol):
         """Close at once; may be called again."""
 
 
-class SocketStream(tasks.Stream):
+class Connection:
+    """What a SocketStream is made of: its descriptor, what it waits for, and how bytes come and go."""
+
+    __slots__ = (
+        "_closed",
+        "_plain",
+        "_tls",
+        "_transport",
+        "deadline",
+        "descriptor",
+        "loop",
+        "party",
+        "received",
+        "sent",
+        "step",
+        "task",
+        "watched",
+    )
+
+    _transport: Transport
+
+    def __init__(
+        self, loop: Loop, descriptor: int, party: Party, closed: Callable[[], None], *, watched: int = 0
+    ) -> None:
+        self._closed: Callable[[], None] | None = closed  # until it is closed or given away
+        self._transport = self._plain = Plain(descriptor, party)
+        self._tls: TlsConnection | None = None
+        self.deadline = inf
+        self.descriptor = descriptor
+        self.loop = loop
+        self.party = party
+        self.received = self.sent = 0
+        self.step = 0
+        self.task: Task | None = None  # that waits
+        self.watched = watched  # what the poller watches for; 0: it is not registered
+
+    @property
+    def tls(self) -> TlsConnection | None:
+        """The TLS connection once there is one."""
+        return self._tls
+
+    @tls.setter
+    def tls(self, tls: TlsConnection | None) -> None:
+        self._tls = tls
+        self._transport = self._plain if tls is None else tls
+
+    async def read(self, limit: int) -> bytes:
+        """See `Stream.read`. It waits first, so that other streams get their turn."""
+        if not self._transport.pending():
+            await self.wait(READ)
+        while isinstance(data := self._transport.recv(min(limit, _PAGE_SIZE)), Readiness):
+            await self.wait(data)
+        self.received += len(data)
+        return data
+
+    async def peek(self, limit: int) -> bytes:
+        """See `Stream.peek`."""
+        await self.wait(READ)
+        while isinstance(data := sockets.peek(self.descriptor, min(limit, _PAGE_SIZE)), int):
+            if data not in sockets.WOULD_BLOCK:
+                raise ConnectionLost(self.party, "recv()", -data)
+            await self.wait(READ)
+        return data
+
+    async def write(self, data: bytes) -> None:
+        """See `Stream.write`."""
+        while data:
+            sent = self._transport.send(data)
+            if isinstance(sent, Readiness):
+                await self.wait(sent)
+            else:
+                self.sent += sent
+                data = data[sent:]
+
+    async def wait(self, events: int) -> None:
+        """Suspend the running task until the descriptor is ready for `events`."""
+        try:
+            if not self.watched:
+                self.loop.watch(self.descriptor, events, self)
+            elif self.watched != events:
+                self.loop.change(self.descriptor, events, self)
+        except OSError as error:
+            raise ConnectionLost(self.party, f"{self.loop.method}()", error.errno or 0) from None
+        self.watched = events
+        await wait_for(self)
+
+    async def exchange(self, limit: int, steps: tuple[Step, ...]) -> tuple[int, bytes]:
+        """Say each command as soon as the reply to the one before has come whole, in one read, and as usual.
+
+        Gives how many replies were usual, and the last one that was read. `step` is the one at hand.
+        """
+        for self.step, (command, (last, others, *_)) in enumerate(steps):
+            if command is not None:
+                await self.write(command)
+            reply = await self.read(limit)
+            if not _is_whole(reply, last, others):
+                return self.step, reply
+        return len(steps), reply
+
+    def park(self, task: Task) -> None:
+        """The task's call: see Waitable."""
+        self.task = task
+        if self.deadline == inf:
+            self.loop.cancel_deadline(task)
+        else:
+            self.loop.set_deadline(task, self.deadline)
+
+    def ready(self, mask: int) -> None:
+        """The poller's call."""
+        if not self.watched:
+            return  # closed in this very round
+        if self.task is None:
+            self.watched = 0
+            self.loop.unwatch(self.descriptor)
+        else:
+            task, self.task = self.task, None
+            task.resume()
+
+    def timed_out(self) -> TimedOut:
+        """The task's call; what goes wrong has its name from SocketStream."""
+        raise NotImplementedError
+
+    def hand_over(self) -> tuple[int, TlsConnection | None, int]:
+        """Give away the descriptor, the TLS connection, and what the descriptor is watched for."""
+        given = self.descriptor, self.tls, self.watched
+        self._closed = self.tls = None
+        self.watched = 0
+        return given
+
+    def close(self) -> None:
+        """See `Stream.close`."""
+        closed, self._closed = self._closed, None
+        if closed is None:
+            return
+        tls, self.tls = self.tls, None
+        watched, self.watched = self.watched, 0
+        if watched:
+            self.loop.forget(self.descriptor)
+        if tls is not None:
+            tls.free()
+        os.close(self.descriptor)
+        closed()
+
+
+def _is_whole(reply: bytes, last: bytes, others: bytes | None) -> bool:
+    """Whether it is one whole reply: its last line starts with `last`, those before with `others`."""
+    lines = reply.split(b"\n")
+    if lines.pop() or not lines or not all(line.endswith(b"\r") for line in lines):
+        return False
+    if not lines.pop()[:-1].startswith(last):
+        return False
+    return not lines if others is None else all(line[:-1].startswith(others) for line in lines)
+
+
+if accelerator is not None and not TYPE_CHECKING:
+    Connection = accelerator.Stream
+
+
+class SocketStream(Connection):
     """A `Stream` over a non-blocking socket; `closed` is called once when it is closed.
 
-    What it is made of, and all that a plain connection does when nothing goes wrong, is C: see _stream.pyi. `received`
-    and `sent` count the bytes of data.
+    `received` and `sent` count the bytes of data.
     """
 
     __slots__ = ()
@@ -63,7 +235,7 @@ class SocketStream(tasks.Stream):
         await self.wait(WRITE)
         outcome = sockets.peek(self.descriptor, 1)
         if isinstance(outcome, int) and outcome not in sockets.WOULD_BLOCK:
-            raise self._lost("connect()", -outcome)
+            raise ConnectionLost(self.party, "connect()", -outcome)
 
     @property
     def connected(self) -> bool:
@@ -95,29 +267,11 @@ class SocketStream(tasks.Stream):
         return TimedOut(self.party)
 
     def _refused(self, error: OSError) -> ConnectionLost:
-        """The selector will not watch the descriptor."""
-        return self._lost(f"{self.loop.method}()", error.errno or 0)
+        """The poller will not watch the descriptor."""
+        return ConnectionLost(self.party, f"{self.loop.method}()", error.errno or 0)
 
-    def _lost(self, call: str, errno: int) -> ConnectionLost:
-        return ConnectionLost(self.party, call, errno)
-
-    async def _read_tls(self, tls: TlsConnection, limit: int) -> bytes:
-        if not tls.pending():
-            await self.wait(READ)
-        while True:
-            data = tls.recv(limit)
-            if isinstance(data, bytes):
-                self.received += len(data)
-                return data
-            await self.wait(data)
-
-    async def _write_tls(self, tls: TlsConnection, data: bytes) -> None:
-        while True:
-            sent = tls.send(data)
-            if isinstance(sent, Readiness):
-                await self.wait(sent)
-                continue
-            self.sent += sent
-            if sent == len(data):
-                return
-            data = data[sent:]
+    def _failed(self, call: str, error: int) -> ConnectionLost | TlsError:
+        """The C's call: what a step came to; `error` is an errno, 0 where OpenSSL's error queue tells."""
+        if self.tls is not None:
+            return self.tls.failure(call, error)
+        return ConnectionLost(self.party, call, error)

@@ -1,13 +1,17 @@
-"""A session's coroutine, resumed straight from the selector."""
+"""A session's coroutine, resumed straight from the poller; native/core/task.c has the task in C."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Generator
-from typing import Protocol
+from collections.abc import Coroutine, Generator
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mailworker.errors import MailworkerError
-from mailworker.native.core.tasks import Task
+from mailworker.event.timers import Timed
+from mailworker.native.core import accelerator
+
+if TYPE_CHECKING:
+    from mailworker.event.loop import Loop
 
 __all__ = ["Pause", "Task", "Waitable", "sleep", "wait_for"]
 
@@ -20,6 +24,52 @@ class Waitable(Protocol):
 
     def timed_out(self) -> MailworkerError | None:
         """The deadline passed: the error to raise in the coroutine, None to resume it normally."""
+
+
+class Task(Timed):
+    """Runs one coroutine, which waits by giving a Waitable. What it raises is a bug, of which the loop is told."""
+
+    __slots__ = ("_coroutine", "_waits_for", "loop")
+
+    def __init__(self, loop: Loop, coroutine: Coroutine[Any, None, None]) -> None:
+        super().__init__()
+        self._coroutine = coroutine
+        self._waits_for: Waitable | None = None  # while it runs
+        self.loop = loop
+
+    def resume(self, error: MailworkerError | None = None) -> None:
+        """Go on where the coroutine waits, by raising `error` there if there is one."""
+        self._waits_for = None
+        try:
+            waitable: Any = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
+        except StopIteration:
+            self.loop.cancel_deadline(self)
+        except Exception as bug:
+            self._report(bug)
+        else:
+            self._waits_for = waitable
+            waitable.park(self)
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        if self._waits_for is not None:
+            self.resume(self._waits_for.timed_out())
+
+    def cancel(self) -> None:
+        """End the coroutine where it waits."""
+        self.loop.cancel_deadline(self)
+        try:
+            self._coroutine.close()
+        except Exception as bug:
+            self._report(bug)
+
+    def _report(self, bug: Exception) -> None:
+        self.loop.cancel_deadline(self)
+        self.loop.on_bug(bug)
+
+
+if accelerator is not None and not TYPE_CHECKING:
+    Task = accelerator.Task
 
 
 @types.coroutine

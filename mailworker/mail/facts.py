@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
+from mailworker.event.sockets import local_address
 from mailworker.mail.client.client import Client
 from mailworker.mail.record import SessionRecord
 from mailworker.model import Address, AuthMethod
-from mailworker.native.core.sockets import local_address
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.imap_id import by_name

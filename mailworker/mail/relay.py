@@ -1,6 +1,6 @@
 """Bytes between a client that is logged in and its backend.
 
-The session's coroutine is gone by now. Two `Side`s, which are C, and a `Relay` are all that is left of it, and none of
+The session's coroutine is gone by now. Two `Side`s and a `Relay` are all that is left of it, and none of
 them holds a buffer while nothing is held up.
 """
 
@@ -11,11 +11,11 @@ from sys import intern
 from mailworker.errors import Party
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
+from mailworker.event.relay import Loss, Pump, Side, failure
 from mailworker.event.stream import SocketStream
 from mailworker.event.timers import Timed
 from mailworker.mail.end import End
 from mailworker.mail.record import SessionRecord
-from mailworker.native.relay.pump import Pump, Side, failure
 
 
 class Relay(Timed):
@@ -42,9 +42,7 @@ class Relay(Timed):
 
     def _take(self, stream: SocketStream, pending: bytes) -> Side:
         pump = self._relays.pumps[self._record.entrance.server.settings.proxy.buffer]
-        descriptor, tls, watched = stream.hand_over()
-        connection = 0 if tls is None else tls.address
-        return Side(self, pump.address, descriptor, watched, tls, connection, pending, stream.received, stream.sent)
+        return Side(self, pump, stream, pending)
 
     def start(self) -> None:
         """Begin, with what was read before the relay was there."""
@@ -63,7 +61,7 @@ class Relay(Timed):
         self._record.info("proxied session done")
         self._close(End.CLIENT_CLOSED if self._client.ended == 1 else End.BACKEND_CLOSED)
 
-    def lose_source(self, side: Side, error: int) -> None:
+    def lose_source(self, side: Side, error: Loss) -> None:
         """Reading from `side` failed, which is of no interest once the other side has said all it had to say."""
         if side.other.ended:
             self.finish()
@@ -73,12 +71,12 @@ class Relay(Timed):
         self._record.info("proxied session done")
         self._close(self._reset(side))
 
-    def lose_sink(self, side: Side, error: int) -> None:
+    def lose_sink(self, side: Side, error: Loss) -> None:
         """Writing to `side` failed."""
         self._blame(side, "sending to", "send()" if side.tls is None else "SSL_write()", error)
         self._close(self._reset(side))
 
-    def _blame(self, side: Side, doing: str, call: str, error: int) -> None:
+    def _blame(self, side: Side, doing: str, call: str, error: Loss) -> None:
         party = Party.CLIENT if side is self._client else Party.BACKEND
         self._record.action = f"proxying and {doing} {party.value}"
         self._record.fault(failure(party, call, error))

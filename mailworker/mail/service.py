@@ -14,6 +14,7 @@ from mailworker.errors import OutOfConnections, Party
 from mailworker.event.connections import Connections
 from mailworker.event.listener import BoundListener, Listener, check_accepting
 from mailworker.event.loop import Loop
+from mailworker.event.sockets import local_address
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.log.line import describe
@@ -31,7 +32,6 @@ from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
 from mailworker.mail.targets import choose_targets
 from mailworker.model import Address, Level
-from mailworker.native.core.sockets import local_address
 from mailworker.wire.auth_answers import Answers
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut, escape
+from mailworker.event import sockets
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
 from mailworker.mail.backend.backend import Backend, Unsafe
@@ -22,7 +23,6 @@ from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Level, ProxyProtocol
-from mailworker.native.core import sockets
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.backend import InvalidReply
 from mailworker.wire.login import Login

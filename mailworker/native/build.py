@@ -1,4 +1,4 @@
-"""How the compiled module is built: read by setup.py, and run by hand to build it in place.
+"""How the compiled module for OpenSSL is built: read by setup.py, and run by hand to build it in place.
 
 MAILWORKER_WERROR=1 turns the compiler's warnings into errors. CFLAGS and LDFLAGS are honoured, for sanitizers too.
 """
@@ -17,10 +17,10 @@ from cffi.pkgconfig import flags_from_pkgconfig
 HERE = Path(__file__).parent
 WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Werror"]
 
-FOLDERS = ("core", "relay", "tls")
+FOLDERS = ("core", "tls")
 
 # What cffi reads: every name that Python uses.
-HEADERS = ("tls/openssl.cdef", "relay/pump.h", "tls/native.h")
+HEADERS = ("tls/openssl.cdef", "core/events.h", "tls/native.h")
 
 # What cffi generates, and thereby every function that Python calls, sees the headers through this.
 PREAMBLE = """
@@ -59,9 +59,8 @@ def make_builder() -> FFI:
     builder.set_source(
         "mailworker.native.tls._native",
         PREAMBLE,
-        sources=[str(HERE / "tls" / name) for name in ("openssl.c", "link.c", "resumption.c", "session_table.c")]
-        + [str(HERE / "relay" / "pump.c")],
-        depends=[str(HERE / name) for name in (*HEADERS, "tls/openssl.h", "core/events.h", "core/sending.h")],
+        sources=[str(HERE / "tls" / name) for name in ("openssl.c", "link.c", "resumption.c", "session_table.c")],
+        depends=[str(HERE / name) for name in (*HEADERS, "tls/openssl.h", "core/sending.h", "core/transport.h")],
         **compiler_settings(),
     )
     return builder

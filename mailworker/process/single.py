@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from mailworker.event.loop import Loop
-from mailworker.event.selector import READ
+from mailworker.event.poller import READ
 from mailworker.event.timers import Timed
 from mailworker.model import Level
 from mailworker.process.bug import log_unraisable

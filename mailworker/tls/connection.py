@@ -76,7 +76,9 @@ class TlsConnection(Connection):
         readiness = _WAITS.get(result)
         if readiness is not None:
             return readiness
+        raise self.failure(call, steps.last_errno() if result == Io.SYSTEM else 0)
+
+    def failure(self, call: str, error: int) -> ConnectionLost | TlsError:
+        """What a step of `call` came to: `error` is an errno, 0 where OpenSSL's error queue tells what happened."""
         self._broken = True
-        if result == Io.SYSTEM:
-            raise ConnectionLost(self.party, call, steps.last_errno())
-        raise TlsError(self.party, call, take_reasons())
+        return ConnectionLost(self.party, call, error) if error else TlsError(self.party, call, take_reasons())

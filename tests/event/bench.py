@@ -2,92 +2,107 @@
 
 from __future__ import annotations
 
-import selectors
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache
 from typing import Any
 
 from mailworker.errors import Party
-from mailworker.event.loop import Handler, Loop
-from mailworker.event.selector import READ
+from mailworker.event.loop import Loop, LoopState
+from mailworker.event.poller import READ, Handler, Poller
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.event.timers import Timed
+from tests.support.implementations import NATIVE, Implementation
 from tests.support.patience import PATIENCE
 
 # Seconds after which a test that hangs fails.
 _LIMIT = PATIENCE
 
 
-class CountingSelector(selectors.BaseSelector):
+class CountingPoller:
     """Counts the rounds of a loop and its registrations, and refuses to register while `refusal` is set."""
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
-        self._selector = selector
+    def __init__(self, poller: Poller) -> None:
+        self._poller = poller
+        self.method = poller.method
         self.rounds = self.registrations = 0
         self.refusal: OSError | None = None
+        self.watched: dict[int, Handler] = {}
 
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+    def watch(self, descriptor: int, events: int, handler: Handler, /) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.registrations += 1
-        return self._selector.register(fileobj, events, data)
+        self._poller.watch(descriptor, events, handler)
+        self.watched[descriptor] = handler
 
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        return self._selector.unregister(fileobj)
-
-    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+    def watch_exclusive(self, descriptor: int, handler: Handler, /) -> None:
+        if self.refusal is not None:
+            raise self.refusal
         self.registrations += 1
-        return self._selector.modify(fileobj, events, data)
+        self._poller.watch_exclusive(descriptor, handler)
+        self.watched[descriptor] = handler
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.rounds += 1
-        return self._selector.select(timeout)
+    def change(self, descriptor: int, events: int, handler: Handler, /) -> None:
+        self.registrations += 1
+        self._poller.change(descriptor, events, handler)
+        self.watched[descriptor] = handler
 
-    def __getattr__(self, name: str) -> Any:  # what only some selectors have
-        if name not in {"dispatch", "forget"}:
-            raise AttributeError(name)
-        method = getattr(self._selector, name)
-        return partial(self._dispatch, method) if name == "dispatch" else method
+    def unwatch(self, descriptor: int, /) -> None:
+        self._poller.unwatch(descriptor)
+        del self.watched[descriptor]
 
-    def _dispatch(self, dispatch: Callable[..., None], loop: Loop, *arguments: object) -> None:
+    def forget(self, descriptor: int, /) -> None:
+        self._poller.forget(descriptor)
+        del self.watched[descriptor]
+
+    def dispatch(self, loop: LoopState, timeout: float | None, /) -> None:
         self.rounds += 1
         loop.urgent = True  # it may not wait again by itself: that would not be counted
-        dispatch(loop, *arguments)
+        self._poller.dispatch(loop, timeout)
 
     def close(self) -> None:
-        self._selector.close()
-
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self._selector.get_map()
+        self._poller.close()
 
 
 class Bench:
-    """`loop` lives for one `run`. `bugs` is what `on_bug` was told; `closed` how many of its streams were closed."""
+    """`loop` lives for one `run`. `bugs` is what `on_bug` was told; `closed` how many of its streams were closed.
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
-        self.selector = CountingSelector(selector)
+    What it makes is of one implementation of the event core.
+    """
+
+    def __init__(self, poller: Poller, implementation: Implementation = NATIVE) -> None:
+        self.implementation = implementation
+        self.poller = CountingPoller(poller)
         self.bugs: list[Exception] = []
-        self.loop = Loop(self.bugs.append, self.selector)
+        self.loop: Loop = implementation.loop.Loop(self.bugs.append, self.poller)
         self.closed = 0
         self._running = 0
         self._streams: list[SocketStream] = []
 
+    def alarm(self, action: Callable[[], None]) -> Timed:
+        """Calls `action` when its deadline has passed."""
+        alarm: Timed = _alarms(self.implementation)(action)
+        return alarm
+
     def stream(self, connected: socket.socket, party: Party = Party.CLIENT) -> SocketStream:
         """A stream that takes the descriptor from `connected`."""
         connected.setblocking(False)
-        stream = SocketStream(self.loop, connected.detach(), party, self._count_closed)
+        stream: SocketStream = self.implementation.stream.SocketStream(
+            self.loop, connected.detach(), party, self._count_closed
+        )
         self._streams.append(stream)
         return stream
 
     def task(self, coroutine: Coroutine[Any, None, None]) -> Task:
         """A task that `run` waits for; it is not started yet."""
         self._running += 1
-        return Task(self.loop, self._stop_at_end(coroutine))
+        task: Task = self.implementation.task.Task(self.loop, self._stop_at_end(coroutine))
+        return task
 
     def start(self, coroutine: Coroutine[Any, None, None]) -> Task:
         task = self.task(coroutine)
@@ -98,7 +113,7 @@ class Bench:
         """Start tasks in their order, and serve until these and all others have ended."""
         for coroutine in coroutines:
             self.start(coroutine)
-        guard = Alarm(_fail)
+        guard = self.alarm(_fail)
         self.loop.set_deadline(guard, self.loop.now + _LIMIT)
         if self._running:
             self.loop.run()
@@ -120,15 +135,17 @@ class Bench:
                 self.loop.stop()
 
 
-class Alarm(Timed):
-    """Calls `action` when its deadline has passed."""
+@cache
+def _alarms(implementation: Implementation) -> Any:
+    class Alarm(implementation.timers.Timed):  # type: ignore[name-defined, misc]
+        def __init__(self, action: Callable[[], None]) -> None:
+            super().__init__()
+            self._action = action
 
-    def __init__(self, action: Callable[[], None]) -> None:
-        super().__init__()
-        self._action = action
+        def expire(self) -> None:
+            self._action()
 
-    def expire(self) -> None:
-        self._action()
+    return Alarm
 
 
 class Watcher:

@@ -1,4 +1,4 @@
-"""Every test of the loop runs over our own selector and over those of the standard library."""
+"""Every test of the loop runs over our own poller and over those made of selectors; those of the core on both cores."""
 
 from __future__ import annotations
 
@@ -11,23 +11,57 @@ from contextlib import ExitStack
 import pytest
 
 from mailworker.config.events import EventsSettings
-from mailworker.event.selector import new_selector
+from mailworker.event.poller import Poller
+from mailworker.native.tls.certificate import load_certificates
+from mailworker.native.tls.context import Context
+from mailworker.native.tls.key import load_key
 from tests.event.bench import Bench
+from tests.event.relays import CHUNK, Line, MakeLine, MakeRelay, Relay, shaken_hands, tcp_pair
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
+from tests.support.implementations import NATIVE, Implementation, implementations
 
-_SELECTORS: dict[str, Callable[[], selectors.BaseSelector]] = {
-    "own": new_selector,
-    "default": selectors.DefaultSelector,
-    "select": selectors.SelectSelector,
+# Tests of what is there twice, in C and in Python. All others run on what the program uses in this process.
+_OF_THE_CORE = {
+    "test_exchange",
+    "test_loop",
+    "test_poller",
+    "test_relay",
+    "test_relay_end",
+    "test_sockets",
+    "test_stream",
+    "test_stream_end",
+    "test_stream_tls",
+    "test_task",
+    "test_timers",
+}
+
+MakePoller = Callable[[Implementation], Poller]
+
+_POLLERS: dict[str, MakePoller] = {
+    "own": lambda it: it.poller.new_poller(),
+    "default": lambda it: it.poller.SelectorPoller(selectors.DefaultSelector()),
+    "select": lambda it: it.poller.SelectorPoller(selectors.SelectSelector()),
 }
 if hasattr(select, "poll"):
-    _SELECTORS["poll"] = selectors.PollSelector
+    _POLLERS["poll"] = lambda it: it.poller.SelectorPoller(selectors.PollSelector())
 
 
-@pytest.fixture(params=_SELECTORS)
-def selector(request: pytest.FixtureRequest) -> Iterator[selectors.BaseSelector]:
-    with _SELECTORS[request.param]() as selector:
-        yield selector
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    of_the_core = metafunc.module.__name__.rpartition(".")[2] in _OF_THE_CORE
+    all_of_them = list(implementations().values()) if of_the_core else [NATIVE]
+    pairs = [(it, poller) for it in all_of_them for poller in _POLLERS if it.name == "C" or poller != "own"]
+    if "poller" in metafunc.fixturenames:
+        ids = [f"{it.name}, {poller}" for it, poller in pairs]
+        metafunc.parametrize(("implementation", "poller"), pairs, indirect=["poller"], ids=ids)
+    elif "implementation" in metafunc.fixturenames:
+        metafunc.parametrize("implementation", all_of_them, ids=[it.name for it in all_of_them], scope="session")
+
+
+@pytest.fixture
+def poller(implementation: Implementation, request: pytest.FixtureRequest) -> Iterator[Poller]:
+    poller = _POLLERS[request.param](implementation)
+    yield poller
+    poller.close()
 
 
 @pytest.fixture
@@ -38,8 +72,8 @@ def resources() -> Iterator[ExitStack]:
 
 
 @pytest.fixture
-def bench(selector: selectors.BaseSelector, resources: ExitStack) -> Iterator[Bench]:
-    bench = Bench(selector)
+def bench(poller: Poller, implementation: Implementation, resources: ExitStack) -> Iterator[Bench]:
+    bench = Bench(poller, implementation)
     yield bench
     bench.close()
 
@@ -74,3 +108,50 @@ def events() -> EventsSettings:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     authority = CertificateAuthority(tmp_path_factory.mktemp("authority"))
     return authority.issue_server("server", ecdsa_key(), ("mail.example.com",))
+
+
+@pytest.fixture(scope="session")
+def line_context(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    authority = CertificateAuthority(tmp_path_factory.mktemp("authority"))
+    issued = authority.issue_server("server", ecdsa_key(), ("mail.example.com",))
+    context = Context(b"")
+    context.use_certificate(load_certificates(str(issued.certificate))[0], ())
+    context.use_key(load_key(str(issued.key), None))
+    return context
+
+
+@pytest.fixture
+def make_line(line_context: Context) -> Iterator[MakeLine]:
+    with ExitStack() as stack:
+
+        def make(*, tls: bool, buffer: int | None = None, tcp: bool = False) -> Line:
+            ours, peer = tcp_pair() if tcp else socket.socketpair()
+            for end in (ours, peer):
+                end.setblocking(False)
+                if buffer is not None:
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+            line = shaken_hands(line_context, ours, peer) if tls else Line(ours.detach(), peer)
+            stack.callback(line.peer.close)
+            return line
+
+        yield make
+
+
+@pytest.fixture
+def make_relay(implementation: Implementation) -> Iterator[MakeRelay]:
+    with ExitStack() as stack:
+
+        def make(
+            source: Line,
+            sink: Line,
+            limit: int = CHUNK,
+            pending: bytes = b"",
+            refusal: Exception | None = None,
+        ) -> Relay:
+            relay = Relay(source, sink, limit, pending, refusal, implementation)
+            stack.callback(relay.pump.close)  # after a bug the relay itself is in a circle with the traceback
+            stack.callback(relay.close)
+            return relay
+
+        yield make

@@ -11,12 +11,12 @@ import pytest
 
 from mailworker.config.events import EventsSettings
 from mailworker.errors import StartError
+from mailworker.event import sockets
 from mailworker.event.listener import Listener, check_accepting
 from mailworker.event.loop import Loop
+from mailworker.event.sockets import accept
 from mailworker.model import Address, InetAddress
-from mailworker.native.core import sockets
-from mailworker.native.core.sockets import accept
-from tests.event.bench import Alarm, Bench, Watcher, watch
+from tests.event.bench import Bench, Watcher, watch
 
 
 class _Door:
@@ -126,7 +126,7 @@ def test_multi_accept_takes_all_that_wait_in_one_round(
     Listener(bench.loop, listening, it.accepted, it.failed, replace(events, multi_accept=multi_accept)).open()
     bench.loop.run()
     assert len(it.connections) == 3
-    assert bench.selector.rounds == rounds
+    assert bench.poller.rounds == rounds
     assert not it.failures
 
 
@@ -160,7 +160,7 @@ def test_a_closed_listener_accepts_nothing_and_leaves_the_socket_open(
     listener.close()
     listener.close()
     connect()
-    bench.loop.set_deadline(Alarm(bench.loop.stop), bench.loop.now + 0.02)
+    bench.loop.set_deadline(bench.alarm(bench.loop.stop), bench.loop.now + 0.02)
     bench.loop.run()
     assert not it.connections
     listening.accept()[0].close()
@@ -202,7 +202,7 @@ def test_a_listener_that_is_closed_in_the_round_of_its_event_does_nothing(
         if close_socket:
             listening.close()
         # Beyond the time in which a listener would come back after a pause.
-        bench.loop.set_deadline(Alarm(bench.loop.stop), bench.loop.now + 2 * events.accept_mutex_delay)
+        bench.loop.set_deadline(bench.alarm(bench.loop.stop), bench.loop.now + 2 * events.accept_mutex_delay)
         for other in watched:
             bench.loop.unwatch(other.fileno())
         watched.clear()
@@ -291,12 +291,12 @@ def test_without_descriptors_the_loop_rests(
     with ExitStack() as stack:
         stack.enter_context(_no_more_descriptors())
         Listener(bench.loop, listening, it.accepted, it.failed, events).open()
-        bench.loop.set_deadline(Alarm(stack.close), bench.loop.now + 2.5 * events.accept_mutex_delay)
+        bench.loop.set_deadline(bench.alarm(stack.close), bench.loop.now + 2.5 * events.accept_mutex_delay)
         bench.loop.run()
     assert set(it.failures) == {errno.EMFILE}
     assert 1 <= len(it.failures) <= 4
     assert len(it.connections) == 1
-    assert bench.selector.rounds <= 12
+    assert bench.poller.rounds <= 12
 
 
 def test_a_listener_that_is_closed_during_its_pause_stays_closed(
@@ -317,7 +317,7 @@ def test_a_listener_that_is_closed_during_its_pause_stays_closed(
 
     listener = Listener(bench.loop, listening, it.accepted, failed, events)
     listener.open()
-    bench.loop.set_deadline(Alarm(bench.loop.stop), bench.loop.now + 2 * events.accept_mutex_delay)
+    bench.loop.set_deadline(bench.alarm(bench.loop.stop), bench.loop.now + 2 * events.accept_mutex_delay)
     bench.loop.run()
     assert it.failures == [errno.EMFILE]
     assert not it.connections
@@ -337,7 +337,7 @@ def test_a_refused_registration_after_a_pause_is_another_pause(
 
     def failed(error: OSError) -> None:
         it.failed(error)
-        bench.selector.refusal = OSError(errno.ENOSPC, "No space left on device") if len(it.failures) < 3 else None
+        bench.poller.refusal = OSError(errno.ENOSPC, "No space left on device") if len(it.failures) < 3 else None
 
     Listener(bench.loop, listening, it.accepted, failed, events).open()
     bench.loop.run()

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import selectors
 import socket
 from contextlib import ExitStack
 from time import monotonic
 
-from mailworker.event.loop import Loop
-from mailworker.event.selector import READ, WRITE, new_selector
-from tests.event.bench import Alarm, Bench, Watcher
+from mailworker.config.events import METHOD
+from mailworker.event.poller import READ, WRITE, Poller
+from tests.event.bench import Bench, Watcher
+from tests.support.implementations import Implementation
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -37,21 +37,19 @@ def test_who_has_input_of_its_own_is_called_in_the_next_round_without_waiting(be
     loop.again(watcher)
     loop.run()
     assert first.masks == watcher.masks == second.masks == [READ]
-    assert bench.selector.rounds == 2
+    assert bench.poller.rounds == 2
 
 
-def test_who_is_to_be_called_again_does_not_wait_for_others() -> None:
-    """Without the bench, whose selector never waits again by itself."""
-    bugs: list[Exception] = []
-    loop = Loop(bugs.append)
-    late = Alarm(loop.stop)
-    loop.set_deadline(late, loop.now + 5)
+def test_who_is_to_be_called_again_does_not_wait_for_others(poller: Poller, implementation: Implementation) -> None:
+    """Without the counting poller, which never waits again by itself."""
+    bench = Bench(poller, implementation)
+    loop = implementation.loop.Loop(bench.bugs.append, poller)
+    loop.set_deadline(bench.alarm(loop.stop), loop.now + 5)
     watcher = Watcher(loop.stop)
     loop.again(Watcher(lambda: loop.again(watcher)))
     loop.run()
-    loop.close()
     assert watcher.masks == [READ]
-    assert not bugs
+    assert not bench.bugs
 
 
 def test_who_asks_to_be_called_again_does_not_hold_up_the_others(bench: Bench, pair: Pair) -> None:
@@ -67,7 +65,7 @@ def test_who_asks_to_be_called_again_does_not_hold_up_the_others(bench: Bench, p
 def test_a_deadline_is_met_and_never_early(bench: Bench) -> None:
     loop = bench.loop
     deadline = monotonic() + 0.03
-    loop.set_deadline(Alarm(loop.stop), deadline)
+    loop.set_deadline(bench.alarm(loop.stop), deadline)
     loop.run()
     assert deadline <= monotonic() < deadline + 1
     assert deadline <= loop.now
@@ -76,9 +74,9 @@ def test_a_deadline_is_met_and_never_early(bench: Bench) -> None:
 def test_a_cancelled_deadline_is_not_met(bench: Bench) -> None:
     loop = bench.loop
     met: list[str] = []
-    cancelled = Alarm(lambda: met.append("cancelled"))
+    cancelled = bench.alarm(lambda: met.append("cancelled"))
     loop.set_deadline(cancelled, loop.now + 0.01)
-    loop.set_deadline(Alarm(loop.stop), loop.now + 0.03)
+    loop.set_deadline(bench.alarm(loop.stop), loop.now + 0.03)
     loop.cancel_deadline(cancelled)
     loop.run()
     assert not met
@@ -86,18 +84,18 @@ def test_a_cancelled_deadline_is_not_met(bench: Bench) -> None:
 
 def test_a_deadline_years_away_can_be_waited_for(bench: Bench, pair: Pair) -> None:
     loop = bench.loop
-    loop.set_deadline(Alarm(lambda: None), loop.now + 10 * 365 * 24 * 3600.0)
+    loop.set_deadline(bench.alarm(lambda: None), loop.now + 10 * 365 * 24 * 3600.0)
     loop.watch(pair[0].fileno(), READ, Watcher(loop.stop))
     pair[1].send(b"x")
     loop.run()
-    assert bench.selector.rounds == 1
+    assert bench.poller.rounds == 1
 
 
 def test_a_deadline_wakes_once(bench: Bench) -> None:
     loop = bench.loop
-    loop.set_deadline(Alarm(loop.stop), loop.now + 0.05)
+    loop.set_deadline(bench.alarm(loop.stop), loop.now + 0.05)
     loop.run()
-    assert bench.selector.rounds <= 2
+    assert bench.poller.rounds <= 2
 
 
 def test_stop_lets_the_round_end(bench: Bench, resources: ExitStack) -> None:
@@ -111,24 +109,25 @@ def test_stop_lets_the_round_end(bench: Bench, resources: ExitStack) -> None:
         loop.watch(ours.fileno(), READ, watcher)
     loop.run()
     assert [watcher.masks for watcher in watchers] == [[READ], [READ]]
-    assert bench.selector.rounds == 1
+    assert bench.poller.rounds == 1
 
 
 def test_what_is_unwatched_in_this_very_round_is_not_watched_afterwards(bench: Bench, pair: Pair) -> None:
     loop, descriptor = bench.loop, pair[0].fileno()
     watcher = Watcher(lambda: loop.unwatch(descriptor))
     loop.watch(descriptor, READ, watcher)
-    loop.set_deadline(Alarm(loop.stop), loop.now + 0.02)
+    loop.set_deadline(bench.alarm(loop.stop), loop.now + 0.02)
     pair[1].send(b"x")
     loop.run()
     assert watcher.masks == [READ]
 
 
-def test_the_method_has_the_name_of_the_use_directive() -> None:
-    names = {}
-    for selector in (new_selector(), selectors.DefaultSelector(), selectors.SelectSelector()):
-        loop = Loop(lambda bug: None, selector)
-        names[type(selector)] = loop.method
-        loop.close()
-    assert names[selectors.SelectSelector] == "select"
-    assert set(names.values()) <= {"epoll", "kqueue", "poll", "select", "devpoll"}
+def test_the_method_has_the_name_of_the_use_directive(poller: Poller, implementation: Implementation) -> None:
+    assert implementation.loop.Loop(lambda bug: None, poller).method == poller.method
+    assert poller.method in {"epoll", "kqueue", "poll", "select", "devpoll"}
+
+
+def test_without_another_poller_it_is_the_best_of_the_system(implementation: Implementation) -> None:
+    loop = implementation.loop.Loop(lambda bug: None)
+    assert loop.method == METHOD
+    loop.close()

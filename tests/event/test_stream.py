@@ -9,10 +9,10 @@ from contextlib import ExitStack
 import pytest
 
 from mailworker.errors import ConnectionLost, Party, TimedOut
-from mailworker.event.selector import READ, WRITE
+from mailworker.event.poller import READ, WRITE
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import sleep
-from tests.event.bench import Alarm, Bench, Watcher, read_all, watch
+from tests.event.bench import Bench, Watcher, read_all, watch
 
 Pair = tuple[socket.socket, socket.socket]
 _BULK = os.urandom(1 << 20)
@@ -128,7 +128,7 @@ def test_nothing_can_be_written_without_waiting(bench: Bench, pair: Pair) -> Non
         await stream.write(b"")
 
     bench.run(writer())
-    assert bench.selector.rounds == 0
+    assert bench.poller.rounds == 0
 
 
 def test_a_stream_is_waited_for_once(bench: Bench, pair: Pair) -> None:
@@ -278,7 +278,7 @@ def test_what_happens_while_nobody_waits_wakes_the_loop_once(bench: Bench, resou
     theirs.send(b"some")
     bench.run(session())
     # One for each read, one for the event that nobody waits for, one or two for the pause.
-    assert bench.selector.rounds <= 6
+    assert bench.poller.rounds <= 6
     [found] = outcome
     expected = {"input": b"more", "the end": b""}
     assert found == expected[leaving] if leaving in expected else isinstance(found, ConnectionLost)
@@ -293,7 +293,7 @@ def test_the_registration_stays_from_read_to_read(bench: Bench, pair: Pair) -> N
             await stream.read(1)
 
     bench.run(reader())
-    assert bench.selector.registrations == 1
+    assert bench.poller.registrations == 1
 
 
 def test_a_stream_may_wait_for_output_and_then_for_input(bench: Bench, pair: Pair) -> None:
@@ -320,12 +320,12 @@ def test_a_refused_registration_is_a_lost_connection(bench: Bench, pair: Pair) -
     received: list[bytes] = []
 
     async def session() -> None:
-        bench.selector.refusal = OSError(errno.ENOSPC, "No space left on device")
+        bench.poller.refusal = OSError(errno.ENOSPC, "No space left on device")
         try:
             await stream.read(100)
         except ConnectionLost as error:
             losses.append(error)
-        bench.selector.refusal = None
+        bench.poller.refusal = None
         await stream.write(b"goodbye")
         received.append(await stream.read(100))
 
@@ -351,7 +351,7 @@ def test_wakes_for_its_own_descriptor_only(bench: Bench, pair: Pair, resources: 
         pair[1].send(b"mine")
 
     ours.send(b"x")
-    bench.loop.set_deadline(Alarm(send), bench.loop.now + 0.02)
+    bench.loop.set_deadline(bench.alarm(send), bench.loop.now + 0.02)
     bench.run(reader())
     assert other.masks == [READ]
     assert received == [b"mine"]

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from mailworker.errors import TimedOut
-from mailworker.event.selector import READ
+from mailworker.event.poller import READ
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import sleep, wait_for
 from tests.event.bench import Bell, Bench
@@ -31,7 +31,7 @@ def test_close_tells_once_and_frees_the_descriptor(bench: Bench, pair: Pair) -> 
     with pytest.raises(OSError):
         os.fstat(stream.descriptor)
     assert pair[1].recv(1) == b""
-    assert not bench.selector.get_map()
+    assert not bench.poller.watched
 
 
 def test_handing_over_keeps_the_socket_open_and_watched(bench: Bench, pair: Pair) -> None:
@@ -49,7 +49,7 @@ def test_handing_over_keeps_the_socket_open_and_watched(bench: Bench, pair: Pair
     pair[1].send(b"x")
     bench.run(session())
     assert bench.closed == 0
-    assert list(bench.selector.get_map()) == detached
+    assert list(bench.poller.watched) == detached
     os.write(detached[0], b"still open")
     assert pair[1].recv(100) == b"still open"
     os.close(detached[0])

@@ -158,7 +158,7 @@ def test_cancel_before_the_start_runs_nothing(bench: Bench) -> None:
         said.append("begin")
 
     inner = coroutine()
-    Task(bench.loop, inner).cancel()
+    bench.implementation.task.Task(bench.loop, inner).cancel()
     assert not said
     with pytest.raises(RuntimeError, match="already awaited"):
         inner.send(None)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf, nan
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.event.timers import Timed, Timers
+from tests.support.implementations import Implementation
 
 _DAY = 24 * 3600.0
 
@@ -20,60 +22,74 @@ def _allowed_overrun(delay: float) -> float:
     return 60.0
 
 
-class _Noted(Timed):
-    def __init__(self, name: str, expired: list[str]) -> None:
-        super().__init__()
-        self._name = name
-        self._expired = expired
+class Kit:
+    """The timers of one implementation, and what may be set there."""
 
-    def expire(self) -> None:
-        self._expired.append(self._name)
+    def __init__(self, implementation: Implementation) -> None:
+        self.timers: type[Timers] = implementation.timers.Timers
+        self.noted, self.mover, self.restless = _kinds(implementation.timers.Timed)
 
 
-class _Mover(Timed):
-    """At its first expiration it moves the other one, to `deadline` or, if that is None, nowhere."""
-
-    def __init__(self, timers: Timers, deadline: float | None) -> None:
-        super().__init__()
-        self._timers = timers
-        self._deadline = deadline
-        self.other: Timed = self
-        self.expired = 0
-
-    def expire(self) -> None:
-        self.expired += 1
-        if self.expired > 1:
-            return
-        if self._deadline is None:
-            self._timers.cancel(self.other)
-        else:
-            self._timers.set(self.other, self._deadline, 1.0)
+@pytest.fixture(scope="session")
+def kit(implementation: Implementation) -> Kit:
+    return Kit(implementation)
 
 
-class _Restless(Timed):
-    """Takes a new deadline whenever one has passed, `times` times."""
+def _kinds(base: Any) -> tuple[Any, Any, Any]:
+    class Noted(base):  # type: ignore[misc]
+        def __init__(self, name: str, expired: list[str]) -> None:
+            super().__init__()
+            self._name = name
+            self._expired = expired
 
-    def __init__(self, timers: Timers, deadline: float, times: int) -> None:
-        super().__init__()
-        self._timers = timers
-        self._deadline = deadline
-        self.left = times
+        def expire(self) -> None:
+            self._expired.append(self._name)
 
-    def expire(self) -> None:
-        if self.left:
-            self.left -= 1
-            self._timers.set(self, self._deadline, 1.0)
+    class Mover(base):  # type: ignore[misc]
+        """At its first expiration it moves the other one, to `deadline` or, if that is None, nowhere."""
+
+        def __init__(self, timers: Timers, deadline: float | None) -> None:
+            super().__init__()
+            self._timers = timers
+            self._deadline = deadline
+            self.other: Timed = self
+            self.expired = 0
+
+        def expire(self) -> None:
+            self.expired += 1
+            if self.expired > 1:
+                return
+            if self._deadline is None:
+                self._timers.cancel(self.other)
+            else:
+                self._timers.set(self.other, self._deadline, 1.0)
+
+    class Restless(base):  # type: ignore[misc]
+        """Takes a new deadline whenever one has passed, `times` times."""
+
+        def __init__(self, timers: Timers, deadline: float, times: int) -> None:
+            super().__init__()
+            self._timers = timers
+            self._deadline = deadline
+            self.left = times
+
+        def expire(self) -> None:
+            if self.left:
+                self.left -= 1
+                self._timers.set(self, self._deadline, 1.0)
+
+    return Noted, Mover, Restless
 
 
-def test_without_a_deadline_there_is_no_delay() -> None:
-    assert Timers().delay(0.0) is None
+def test_without_a_deadline_there_is_no_delay(kit: Kit) -> None:
+    assert kit.timers().delay(0.0) is None
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.003, 0.29, 1.999, 2.0, 59.93, 60.0, 119.99, 120.0, 3599.0, 3600.0, _DAY])
 @pytest.mark.parametrize("now", [0.0, 0.1, 12345.678])
-def test_a_deadline_is_overrun_by_no_more_than_a_width_and_never_early(now: float, delay: float) -> None:
+def test_a_deadline_is_overrun_by_no_more_than_a_width_and_never_early(kit: Kit, now: float, delay: float) -> None:
     expired: list[str] = []
-    timers, timed = Timers(), _Noted("it", expired)
+    timers, timed = kit.timers(), kit.noted("it", expired)
     deadline = now + delay
     timers.set(timed, deadline, now)
     timers.expire(deadline - 0.0001)
@@ -83,51 +99,51 @@ def test_a_deadline_is_overrun_by_no_more_than_a_width_and_never_early(now: floa
     assert timers.delay(deadline) is None
 
 
-def test_expires_once() -> None:
+def test_expires_once(kit: Kit) -> None:
     expired: list[str] = []
-    timers = Timers()
-    timers.set(_Noted("it", expired), 1.0, 0.0)
+    timers = kit.timers()
+    timers.set(kit.noted("it", expired), 1.0, 0.0)
     timers.expire(2.0)
     timers.expire(3.0)
     assert expired == ["it"]
 
 
-def test_the_delay_is_that_to_the_first_deadline() -> None:
+def test_the_delay_is_that_to_the_first_deadline(kit: Kit) -> None:
     expired: list[str] = []
-    timers, first = Timers(), _Noted("first", expired)
-    timers.set(_Noted("second", expired), 50.0, 0.0)
+    timers, first = kit.timers(), kit.noted("first", expired)
+    timers.set(kit.noted("second", expired), 50.0, 0.0)
     timers.set(first, 1.0, 0.0)
     assert timers.delay(0.25) == pytest.approx(0.75, abs=0.011)
     timers.cancel(first)
     assert timers.delay(0.25) == pytest.approx(49.75, abs=0.11)
 
 
-def test_the_delay_is_never_negative() -> None:
-    timers = Timers()
-    timers.set(_Noted("it", []), 1.0, 0.0)
+def test_the_delay_is_never_negative(kit: Kit) -> None:
+    timers = kit.timers()
+    timers.set(kit.noted("it", []), 1.0, 0.0)
     assert timers.delay(5.0) == 0.0
 
 
-def test_the_delay_is_one_that_a_selector_takes() -> None:
-    timers = Timers()
-    timers.set(_Noted("it", []), 400 * _DAY, 0.0)
+def test_the_delay_is_one_that_a_selector_takes(kit: Kit) -> None:
+    timers = kit.timers()
+    timers.set(kit.noted("it", []), 400 * _DAY, 0.0)
     delay = timers.delay(0.0)
     assert delay is not None
     assert 0 < delay * 1000 < 2**31
 
 
 @pytest.mark.parametrize("later", [60.0, 60.05, 75.0, 7200.0])
-def test_a_deadline_moved_later_or_nowhere_stays_in_its_bucket(later: float) -> None:
-    timers, timed = Timers(), _Noted("it", [])
+def test_a_deadline_moved_later_or_nowhere_stays_in_its_bucket(kit: Kit, later: float) -> None:
+    timers, timed = kit.timers(), kit.noted("it", [])
     timers.set(timed, 59.93, 0.0)
     bucket = timed.bucket
     timers.set(timed, later - 0.07, 0.01)
     assert timed.bucket == bucket
 
 
-def test_a_deadline_moved_later_is_met_later() -> None:
+def test_a_deadline_moved_later_is_met_later(kit: Kit) -> None:
     expired: list[str] = []
-    timers, timed = Timers(), _Noted("it", expired)
+    timers, timed = kit.timers(), kit.noted("it", expired)
     timers.set(timed, 1.0, 0.0)
     timers.set(timed, 5.0, 0.5)
     timers.expire(4.9)
@@ -138,9 +154,9 @@ def test_a_deadline_moved_later_is_met_later() -> None:
 
 
 @pytest.mark.parametrize(("first", "then"), [(60.0, 1.0), (_DAY, 59.0), (1.0, 0.5), (7200.0, 7195.0)])
-def test_a_deadline_moved_earlier_is_met_earlier(first: float, then: float) -> None:
+def test_a_deadline_moved_earlier_is_met_earlier(kit: Kit, first: float, then: float) -> None:
     expired: list[str] = []
-    timers, timed = Timers(), _Noted("it", expired)
+    timers, timed = kit.timers(), kit.noted("it", expired)
     timers.set(timed, first, 0.0)
     timers.set(timed, then, 0.0)
     timers.expire(then + _allowed_overrun(then) + 0.0001)
@@ -149,18 +165,18 @@ def test_a_deadline_moved_earlier_is_met_earlier(first: float, then: float) -> N
     assert expired == ["it"]
 
 
-def test_a_short_wait_in_the_last_second_of_a_long_one_is_still_short() -> None:
+def test_a_short_wait_in_the_last_second_of_a_long_one_is_still_short(kit: Kit) -> None:
     expired: list[str] = []
-    timers, timed = Timers(), _Noted("it", expired)
+    timers, timed = kit.timers(), kit.noted("it", expired)
     timers.set(timed, 7201.0, 0.0)
     timers.set(timed, 7202.0, 7200.5)
     timers.expire(7202.02)
     assert expired == ["it"]
 
 
-def test_a_cancelled_deadline_is_forgotten_and_can_be_set_again() -> None:
+def test_a_cancelled_deadline_is_forgotten_and_can_be_set_again(kit: Kit) -> None:
     expired: list[str] = []
-    timers, timed = Timers(), _Noted("it", expired)
+    timers, timed = kit.timers(), kit.noted("it", expired)
     timers.set(timed, 1.0, 0.0)
     timers.cancel(timed)
     assert timers.delay(0.0) is None
@@ -171,16 +187,16 @@ def test_a_cancelled_deadline_is_forgotten_and_can_be_set_again() -> None:
     assert expired == ["it"]
 
 
-def test_cancelling_what_was_never_set_does_nothing() -> None:
-    timers, timed = Timers(), _Noted("it", [])
+def test_cancelling_what_was_never_set_does_nothing(kit: Kit) -> None:
+    timers, timed = kit.timers(), kit.noted("it", [])
     timers.cancel(timed)
     assert timers.delay(0.0) is None
 
 
 @pytest.mark.parametrize("time", [nan, inf, -inf])
-def test_a_time_that_is_not_finite_is_refused_and_changes_nothing(time: float) -> None:
+def test_a_time_that_is_not_finite_is_refused_and_changes_nothing(kit: Kit, time: float) -> None:
     expired: list[str] = []
-    timers, timed = Timers(), _Noted("it", expired)
+    timers, timed = kit.timers(), kit.noted("it", expired)
     timers.set(timed, 1.0, 0.0)
     calls: tuple[Callable[[], object], ...] = (
         lambda: timers.set(timed, time, 0.0),
@@ -197,8 +213,8 @@ def test_a_time_that_is_not_finite_is_refused_and_changes_nothing(time: float) -
 
 
 @pytest.mark.parametrize("deadline", [1.7976931348623157e308, 1e300, 1e18])
-def test_the_furthest_deadline_keeps_nobody_awake(deadline: float) -> None:
-    timers, timed = Timers(), _Noted("it", [])
+def test_the_furthest_deadline_keeps_nobody_awake(kit: Kit, deadline: float) -> None:
+    timers, timed = kit.timers(), kit.noted("it", [])
     timers.set(timed, deadline, 0.0)
     assert timers.delay(0.0) == _DAY
     timers.expire(1e9)
@@ -207,9 +223,9 @@ def test_the_furthest_deadline_keeps_nobody_awake(deadline: float) -> None:
 
 
 @pytest.mark.parametrize("deadline", [None, 9.0], ids=["cancelled", "moved later"])
-def test_a_member_of_the_bucket_that_expires_can_be_saved(deadline: float | None) -> None:
-    timers = Timers()
-    one, another = _Mover(timers, deadline), _Mover(timers, deadline)
+def test_a_member_of_the_bucket_that_expires_can_be_saved(kit: Kit, deadline: float | None) -> None:
+    timers = kit.timers()
+    one, another = kit.mover(timers, deadline), kit.mover(timers, deadline)
     one.other, another.other = another, one  # whichever comes first moves the other
     for timed in (one, another):
         timers.set(timed, 1.0, 0.0)
@@ -219,9 +235,9 @@ def test_a_member_of_the_bucket_that_expires_can_be_saved(deadline: float | None
 
 
 @pytest.mark.parametrize("deadline", [1.0, 0.5], ids=["set again", "moved into the past"])
-def test_a_member_of_the_bucket_that_expires_can_be_set_to_expire_at_once(deadline: float) -> None:
-    timers = Timers()
-    one, another = _Mover(timers, deadline), _Mover(timers, deadline)
+def test_a_member_of_the_bucket_that_expires_can_be_set_to_expire_at_once(kit: Kit, deadline: float) -> None:
+    timers = kit.timers()
+    one, another = kit.mover(timers, deadline), kit.mover(timers, deadline)
     one.other, another.other = another, one
     for timed in (one, another):
         timers.set(timed, 1.0, 0.0)
@@ -231,18 +247,18 @@ def test_a_member_of_the_bucket_that_expires_can_be_set_to_expire_at_once(deadli
     assert timers.delay(1.02) is None
 
 
-def test_a_deadline_taken_at_expiration_is_met_in_its_turn() -> None:
-    timers = Timers()
-    restless = _Restless(timers, 0.5, 3)
+def test_a_deadline_taken_at_expiration_is_met_in_its_turn(kit: Kit) -> None:
+    timers = kit.timers()
+    restless = kit.restless(timers, 0.5, 3)
     timers.set(restless, 1.0, 0.0)
     timers.expire(1.02)
     assert restless.left == 0
     assert timers.delay(1.02) is None
 
 
-def test_ten_thousand_deadlines_of_a_day_share_a_few_buckets() -> None:
-    timers = Timers()
-    sessions = [_Noted("", []) for _ in range(10_000)]
+def test_ten_thousand_deadlines_of_a_day_share_a_few_buckets(kit: Kit) -> None:
+    timers = kit.timers()
+    sessions = [kit.noted("", []) for _ in range(10_000)]
     for i, session in enumerate(sessions):
         timers.set(session, _DAY + i * 0.01, i * 0.01)
     assert len({session.bucket for session in sessions}) <= 3
@@ -264,11 +280,11 @@ _STEPS = st.lists(
 
 @given(st.floats(0.0, 1e6), _STEPS)
 def test_whatever_is_set_expires_in_time_and_nothing_else_does(
-    now: float, steps: Sequence[tuple[str, int, float]]
+    kit: Kit, now: float, steps: Sequence[tuple[str, int, float]]
 ) -> None:
     expired: list[str] = []
-    timers = Timers()
-    all_timed = [_Noted(str(index), expired) for index in range(5)]
+    timers = kit.timers()
+    all_timed = [kit.noted(str(index), expired) for index in range(5)]
     deadlines: dict[str, tuple[float, float]] = {}
     for step, index, seconds in steps:
         if step == "set":

@@ -21,7 +21,6 @@ UNTESTED: dict[str, str] = {
     "mailworker/mail/authentication/source.py": "an interface",
     "mailworker/variables/facts.py": "an interface",
     "mailworker/variables/regex.py": "an interface; native/test_regex.py",
-    "mailworker/native/core/tasks.py": "gives names to what the C of the folder defines",
 }
 
 # The modules that import `config.settings` are fewer than that. All others get the settings that they read.

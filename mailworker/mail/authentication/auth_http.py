@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
+from mailworker.event import sockets
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream, Stream
 from mailworker.mail.authentication.idle import IdleConnections
 from mailworker.mail.authentication.source import Pause
 from mailworker.mail.session_log import SessionLog
-from mailworker.native.core import sockets
 from mailworker.variables.render import Render
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from mailworker.errors import Party
+from mailworker.event import sockets
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
-from mailworker.event.selector import READ
+from mailworker.event.poller import READ
 from mailworker.event.stream import SocketStream
-from mailworker.native.core import sockets
 
 
 class IdleConnections:

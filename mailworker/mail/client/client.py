@@ -6,13 +6,13 @@ from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.listen import Listen
 from mailworker.config.settings import MailServer
 from mailworker.errors import ProtocolError
+from mailworker.event.sockets import local_address
 from mailworker.event.stream import SocketStream
 from mailworker.mail.client.address import Networks, client_ip, read_proxy_header, real_client
 from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.client.tls import tls_facts, tls_tlvs
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, ProxyProtocol
-from mailworker.native.core.sockets import local_address
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_request import AuthRequest, TlsFacts
 from mailworker.wire.login import Login

@@ -1,1 +1,22 @@
-"""What sessions run on: the selector, timers, tasks, streams and sockets."""
+"""What sessions run on, in C: `accelerator` has the types and functions that `event/` takes in place of its own.
+
+There is none with MAILWORKER_PURE in the environment, or where the module was not built.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+from mailworker.native.tls.connection import TRANSPORT
+
+accelerator: ModuleType | None = None
+
+if not os.environ.get("MAILWORKER_PURE"):
+    try:
+        from mailworker.native.core import _core
+    except ImportError:
+        pass
+    else:
+        _core.use_tls(TRANSPORT)
+        accelerator = _core

@@ -1,5 +1,5 @@
 /*
- * The inner step of the relay: from one side to the other, plain or TLS, without an allocation. _relay.c decides
+ * The inner step of the relay: from one side to the other, plain or TLS, without an allocation. side.c decides
  * who is read, and keeps bytes that were not taken.
  *
  * A dialogue gets by with one small chunk. Where that was not all there is, it is bulk: then chunks are as large as the
@@ -8,16 +8,15 @@
 
 #define _GNU_SOURCE
 
-#include "openssl.h"
-#include "sending.h"
+#include "pump.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #ifdef __linux__
 #include <linux/sock_diag.h>
 #endif
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* One call moves little more than this many bytes and chunks: a bulk download never starves other sessions. */
@@ -28,68 +27,6 @@
 #define FIRST 16384
 #define COPIED 65536
 #define SPLICED 262144
-
-struct direction {
-    int source_fd;
-    SSL *source;
-    int sink_fd;
-    SSL *sink;
-};
-
-/* Bytes received, 0 at the end of input, or -errno. */
-static ssize_t socket_receive(int fd, void *page, size_t limit)
-{
-    ssize_t result;
-
-    do {
-        result = recv(fd, page, limit, MSG_DONTWAIT);
-    } while (result < 0 && errno == EINTR);
-    return result < 0 ? -(ssize_t) errno : result;
-}
-
-/* Bytes sent, or -errno. */
-static ssize_t socket_send(int fd, const void *data, size_t length)
-{
-    ssize_t result;
-
-    do {
-        result = send(fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (result < 0 && errno == EINTR);
-    return result < 0 ? -(ssize_t) errno : result;
-}
-
-static ssize_t socket_outcome(ssize_t result, int want)
-{
-    if (result >= 0) {
-        return result;
-    }
-    if (result == -EAGAIN || result == -EWOULDBLOCK) {
-        return want;
-    }
-    errno = (int) -result;
-    return IO_SYSTEM;
-}
-
-static int clamp(size_t length)
-{
-    return length > INT_MAX ? INT_MAX : (int) length;
-}
-
-static ssize_t take(int fd, SSL *connection, void *page, size_t limit)
-{
-    if (connection != NULL) {
-        return connection_read(connection, page, clamp(limit));
-    }
-    return socket_outcome(socket_receive(fd, page, limit), -READ);
-}
-
-static ssize_t give(int fd, SSL *connection, const void *data, size_t length)
-{
-    if (connection != NULL) {
-        return connection_write(connection, data, clamp(length));
-    }
-    return socket_outcome(socket_send(fd, data, length), -WRITE);
-}
 
 /* Sorts a result that is no number of bytes: `blocked` or `failed`, with the details in the pump. */
 static int stopped(struct pump *pump, ssize_t result, int blocked, int failed)
@@ -109,12 +46,12 @@ static int no_input(struct pump *pump, ssize_t result)
 }
 
 /* Writes until all is taken. RELAY_MORE: it was. */
-static int drain(struct pump *pump, const unsigned char *data, size_t length, int fd, SSL *connection)
+static int drain(struct pump *pump, const struct channel *sink, const unsigned char *data, size_t length)
 {
     pump->offset = 0;
     pump->length = length;
     while (pump->length > 0) {
-        ssize_t result = give(fd, connection, data + pump->offset, pump->length);
+        ssize_t result = sink->transport->write(sink->fd, sink->connection, data + pump->offset, pump->length);
 
         if (result < 0) {
             return stopped(pump, result, RELAY_SINK_BLOCKED, RELAY_SINK_FAILED);
@@ -126,22 +63,16 @@ static int drain(struct pump *pump, const unsigned char *data, size_t length, in
     return RELAY_MORE;
 }
 
-/* Whether a read that came short took all there was; what is left in OpenSSL, a part of a record too, no selector sees. */
-static int is_empty(const SSL *source)
+static int move_copied(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size)
 {
-    return source == NULL || (link_drained(source) && !SSL_has_pending(source));
-}
-
-static int move_copied(struct pump *pump, const struct direction *way, size_t size)
-{
-    ssize_t result = take(way->source_fd, way->source, pump->page, size);
+    ssize_t result = source->transport->read(source->fd, source->connection, pump->page, size);
     int status;
 
     if (result <= 0) {
         return no_input(pump, result);
     }
-    status = drain(pump, pump->page, (size_t) result, way->sink_fd, way->sink);
-    if (status == RELAY_MORE && (size_t) result < size && is_empty(way->source)) {
+    status = drain(pump, sink, pump->page, (size_t) result);
+    if (status == RELAY_MORE && (size_t) result < size && source->transport->is_drained(source->connection)) {
         pump->want = READ; /* spare the call that would say so */
         return RELAY_SOURCE_BLOCKED;
     }
@@ -168,9 +99,9 @@ static size_t room(int fd)
 }
 
 /* As much as the sink has room for, at most `largest`; `limit` may be kept, so that much is always fine. */
-static size_t bulk_size(const struct direction *way, size_t limit, size_t largest)
+static size_t bulk_size(const struct channel *sink, size_t limit, size_t largest)
 {
-    size_t size = room(way->sink_fd);
+    size_t size = room(sink->fd);
 
     if (size > largest) {
         size = largest;
@@ -206,18 +137,27 @@ static int empty_pipe(struct pump *pump, size_t length)
     return 1;
 }
 
-static int move_spliced(struct pump *pump, const struct direction *way, size_t size)
+static ssize_t spliced(ssize_t result, int event)
 {
-    ssize_t result = socket_outcome(splice_bytes(way->source_fd, pump->pipe[1], size), -READ);
+    if (result >= 0) {
+        return result;
+    }
+    errno = (int) -result;
+    return errno == EAGAIN ? -event : IO_SYSTEM;
+}
+
+static int move_spliced(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size)
+{
+    ssize_t result = spliced(splice_bytes(source->fd, pump->pipe[1], size), READ);
     size_t left;
 
     if (result <= 0) {
         return no_input(pump, result);
     }
     for (left = (size_t) result; left > 0; left -= (size_t) result) {
-        result = splice_bytes(pump->pipe[0], way->sink_fd, left);
+        result = splice_bytes(pump->pipe[0], sink->fd, left);
         if (result < 0) {
-            result = socket_outcome(empty_pipe(pump, left) ? result : -EIO, -WRITE);
+            result = spliced(empty_pipe(pump, left) ? result : -EIO, WRITE);
             return stopped(pump, result, RELAY_SINK_BLOCKED, RELAY_SINK_FAILED);
         }
         pump->moved += (size_t) result;
@@ -236,9 +176,9 @@ static void open_pipe(struct pump *pump)
 
 #else
 
-static int move_spliced(struct pump *pump, const struct direction *way, size_t size)
+static int move_spliced(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size)
 {
-    return move_copied(pump, way, size);
+    return move_copied(pump, source, sink, size);
 }
 
 static void open_pipe(struct pump *pump)
@@ -248,58 +188,46 @@ static void open_pipe(struct pump *pump)
 
 #endif
 
-/* `loop` and `limit` are for sides; pump_move is given no larger limit. NULL: no memory. */
-struct pump *pump_new(void *loop, size_t limit)
+int pump_open(struct pump *pump, size_t limit)
 {
-    struct pump *pump = calloc(1, sizeof *pump);
-
-    if (pump == NULL) {
-        return NULL;
-    }
+    *pump = (struct pump){.limit = limit};
     pump->page = malloc(limit > SPLICED ? limit : SPLICED); /* of which only what is used becomes memory */
     if (pump->page == NULL) {
-        free(pump);
-        return NULL;
+        return 0;
     }
-    pump->loop = loop;
-    pump->limit = limit;
-    pump->move = pump_move;
-    pump->flush = pump_flush;
-    pump->has_pending = SSL_has_pending;
-    pump->close_notify = connection_close_notify;
     open_pipe(pump);
-    return pump;
+    return 1;
 }
 
-void pump_free(struct pump *pump)
+void pump_close(struct pump *pump)
 {
-    if (pump->pipe[0] >= 0) {
+    if (pump->page != NULL && pump->pipe[0] >= 0) {
         close(pump->pipe[0]);
         close(pump->pipe[1]);
     }
     free(pump->page);
-    free(pump);
+    pump->page = NULL;
 }
 
-int pump_flush(struct pump *pump, const void *data, size_t length, int sink_fd, SSL *sink)
+int pump_flush(struct pump *pump, const struct channel *sink, const void *data, size_t length)
 {
     pump->moved = 0;
-    return drain(pump, data, length, sink_fd, sink);
+    return drain(pump, sink, data, length);
 }
 
-int pump_move(struct pump *pump, int source_fd, SSL *source, int sink_fd, SSL *sink, size_t limit)
+/* A `limit` larger than the pump's has no room to be kept. */
+int pump_move(struct pump *pump, const struct channel *source, const struct channel *sink, size_t limit)
 {
-    const struct direction way = {source_fd, source, sink_fd, sink};
-    int splicing = source == NULL && sink == NULL && pump->pipe[0] >= 0;
+    int splicing = source->connection == NULL && sink->connection == NULL && pump->pipe[0] >= 0;
     int round, status;
 
     pump->moved = pump->length = 0;
-    status = move_copied(pump, &way, limit > FIRST ? FIRST : limit);
+    status = move_copied(pump, source, sink, limit > FIRST ? FIRST : limit);
     for (round = 1; status == RELAY_MORE && round < ROUNDS && pump->moved < BOUND; round++) {
         if (splicing) {
-            status = move_spliced(pump, &way, bulk_size(&way, limit, SPLICED));
+            status = move_spliced(pump, source, sink, bulk_size(sink, limit, SPLICED));
         } else {
-            status = move_copied(pump, &way, bulk_size(&way, limit, COPIED));
+            status = move_copied(pump, source, sink, bulk_size(sink, limit, COPIED));
         }
     }
     return status;

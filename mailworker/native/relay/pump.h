@@ -1,13 +1,9 @@
-/*
- * What a relay knows of connections. cffi reads this text as well, so it holds declarations only. _relay.c belongs to
- * another module, which knows no OpenSSL: SSL is a name to it, and all that it calls stands in the pump.
- */
+/* What a relay moves bytes with; one pump serves all that have `loop` and `limit` in common. */
 
-/* A step on a connection gives a number of bytes, 0 at the end of what the peer sends, -READ, -WRITE (events.h), or: */
-enum io_result {
-    IO_SYSTEM = -3, /* errno tells more */
-    IO_TLS = -4 /* OpenSSL's error queue tells more */
-};
+#ifndef MAILWORKER_PUMP_H
+#define MAILWORKER_PUMP_H
+
+#include "transport.h"
 
 enum relay_status {
     RELAY_MORE, /* the bound is reached; call again, the source may hold more that no selector sees */
@@ -19,11 +15,6 @@ enum relay_status {
 };
 
 struct pump {
-    int (*move)(struct pump *pump, int source_fd, SSL *source, int sink_fd, SSL *sink, size_t limit);
-    int (*flush)(struct pump *pump, const void *data, size_t length, int sink_fd, SSL *sink);
-    int (*has_pending)(const SSL *connection);
-    int (*close_notify)(SSL *connection);
-    void *loop; /* the worker's, an object of Python that outlives the pump; only sides look at it */
     size_t limit; /* bytes that a side may keep: proxy_buffer */
     unsigned char *page; /* scratch; holds nothing of worth between two calls but what is kept */
     int pipe[2]; /* empty between two calls; -1 where there is none */
@@ -33,3 +24,10 @@ struct pump {
     int want; /* READ or WRITE where something blocked */
     int error; /* errno where something failed; 0: OpenSSL's error queue tells */
 };
+
+int pump_open(struct pump *pump, size_t limit); /* 0: no memory */
+void pump_close(struct pump *pump);
+int pump_move(struct pump *pump, const struct channel *source, const struct channel *sink, size_t limit);
+int pump_flush(struct pump *pump, const struct channel *sink, const void *data, size_t length);
+
+#endif

@@ -33,6 +33,9 @@ write: Callable[[Handle, bytes, int], int] = lib.connection_write
 close_notify: Callable[[Handle], int] = lib.connection_close_notify
 shutdown: Callable[[Handle], int] = lib.connection_shutdown
 
+TRANSPORT = int(ffi.cast("uintptr_t", lib.transport_of_tls()))
+"""Where the steps are for C that is no part of this binding: see native/core/transport.h."""
+
 
 def last_errno() -> int:
     """The system's error number of the last step."""

@@ -1,4 +1,4 @@
-/* What the C files offer, with pump.h. cffi reads this text as well, so it holds declarations only. */
+/* What the C files offer. cffi reads this text as well, so it holds declarations only. */
 
 struct ticket_key {
     unsigned char name[16];
@@ -78,7 +78,4 @@ int connection_write(SSL *connection, const void *data, int length);
 int connection_close_notify(SSL *connection);
 int connection_shutdown(SSL *connection);
 
-struct pump *pump_new(void *loop, size_t limit);
-void pump_free(struct pump *pump);
-int pump_move(struct pump *pump, int source_fd, SSL *source, int sink_fd, SSL *sink, size_t limit);
-int pump_flush(struct pump *pump, const void *data, size_t length, int sink_fd, SSL *sink);
+const void *transport_of_tls(void); /* where _core finds the table of transport.h */

@@ -8,6 +8,7 @@
 #include "openssl.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #ifndef OPENSSL_NO_ENGINE
 #include <openssl/engine.h>
@@ -309,4 +310,54 @@ int connection_shutdown(SSL *connection)
         return 1;
     }
     return result == 0 ? -READ : outcome(connection, result);
+}
+
+/* The transport of TLS: see transport.h. */
+
+static int clamped(size_t length)
+{
+    return length > INT_MAX ? INT_MAX : (int) length;
+}
+
+static ssize_t tls_read(int fd, void *connection, void *page, size_t limit)
+{
+    (void) fd;
+    return connection_read(connection, page, clamped(limit));
+}
+
+static ssize_t tls_write(int fd, void *connection, const void *data, size_t length)
+{
+    (void) fd;
+    return connection_write(connection, data, clamped(length));
+}
+
+static int tls_has_input(const void *connection)
+{
+    return SSL_has_pending(connection);
+}
+
+/* A part of a record may be left in OpenSSL too. */
+static int tls_is_drained(const void *connection)
+{
+    return link_drained(connection) && !SSL_has_pending(connection);
+}
+
+static int tls_say_goodbye(void *connection)
+{
+    return connection_close_notify(connection);
+}
+
+const struct transport tls_transport = {
+    .reading = "SSL_read()",
+    .writing = "SSL_write()",
+    .read = tls_read,
+    .write = tls_write,
+    .has_input = tls_has_input,
+    .is_drained = tls_is_drained,
+    .say_goodbye = tls_say_goodbye,
+};
+
+const void *transport_of_tls(void)
+{
+    return &tls_transport;
 }

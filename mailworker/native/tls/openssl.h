@@ -1,4 +1,4 @@
-/* native.h and pump.h for C: with the types that it names, and the functions of Python that C calls. */
+/* native.h for C: with the types that it names, and the functions of Python that C calls. */
 
 #ifndef MAILWORKER_OPENSSL_H
 #define MAILWORKER_OPENSSL_H
@@ -9,8 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-#include "events.h"
-#include "pump.h"
+#include "transport.h"
 
 #include "native.h"
 
@@ -33,6 +32,8 @@ int link_flush(const SSL *connection);
  */
 int link_begin_step(const SSL *connection);
 void link_note_data(const SSL *connection);
+
+extern const struct transport tls_transport;
 
 /* Written in ticket_keys.py: brings the policy's keys up to date. */
 extern void refresh_ticket_keys(void *ticket_keys);

@@ -1,4 +1,4 @@
-"""What goes beyond `tests/event/test_selector.py`, which every selector has to pass."""
+"""What goes beyond `tests/event/test_poller.py`, which every poller has to pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, SelectorKey
 from time import monotonic
 from types import FrameType
 from typing import Any
@@ -25,21 +24,33 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("epoll is Linux's", allow_module_level=True)
 
-from mailworker.event.loop import Loop
-from mailworker.native.core.epoll import EpollSelector
-from mailworker.native.core.tasks import Timed, Timers
+from mailworker.event.loop import LoopState
+from mailworker.event.poller import READ, WRITE, Poller
+from mailworker.event.timers import Timed
+from mailworker.native.core import accelerator
 from tests.event.bench import Watcher
 
+if accelerator is None:
+    pytest.skip("there is no C", allow_module_level=True)
 
-class _Loop:
-    now = 0.0
-    urgent = True  # one round is enough
+
+def _no_bug(bug: Exception) -> None:
+    raise bug
+
+
+def _state(poller: Poller, clock: Callable[[], float] = monotonic) -> LoopState:
+    """One round is enough for it."""
+    state = LoopState(poller, clock, _no_bug)
+    state.urgent = True
+    return state
 
 
 @pytest.fixture
-def selector() -> Iterator[EpollSelector]:
-    with EpollSelector() as selector:
-        yield selector
+def poller() -> Iterator[Poller]:
+    assert accelerator is not None
+    poller: Poller = accelerator.Epoll()
+    yield poller
+    poller.close()
 
 
 @pytest.fixture
@@ -59,226 +70,162 @@ def readable() -> Iterator[Callable[[], int]]:
 Readable = Callable[[], int]
 
 
-def _dispatch(selector: EpollSelector) -> None:
-    selector.dispatch(_Loop(), monotonic, Timers(), 0)
+def _dispatch(poller: Poller, timeout: float | None = 0.0) -> None:
+    poller.dispatch(_state(poller), timeout)
 
 
-def test_it_is_a_selector(selector: EpollSelector, readable: Readable) -> None:
-    assert isinstance(selector, BaseSelector)
-    descriptor = readable()
-    key = selector.register(descriptor, EVENT_READ, "data")
-    assert isinstance(key, SelectorKey)
-    assert key == SelectorKey(descriptor, descriptor, EVENT_READ, "data")
-    assert dict(selector.get_map()) == {descriptor: key}
-    assert selector.get_key(descriptor) == key
-    assert selector.select() == [(key, EVENT_READ)]
-
-
-def test_arguments_have_the_names_of_the_interface(selector: EpollSelector) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        assert selector.register(fileobj=ours, events=EVENT_READ).data is None
-        assert selector.modify(ours, data="it", events=EVENT_WRITE).data == "it"
-        assert selector.select(timeout=None) == [(selector.get_key(ours.fileno()), EVENT_WRITE)]
-        assert selector.unregister(ours).data == "it"
-
-
-def test_a_loop_makes_no_keys(selector: EpollSelector, readable: Readable, monkeypatch: pytest.MonkeyPatch) -> None:
-    bugs: list[Exception] = []
-    loop = Loop(bugs.append, selector)
-    monkeypatch.setattr("mailworker.native.core.epoll.SelectorKey", None)
-    descriptor = readable()
-
-    def end() -> None:
-        loop.unwatch(descriptor)
-        loop.stop()
-
-    assert loop.watch(descriptor, EVENT_WRITE, Watcher()) is None
-    assert loop.change(descriptor, EVENT_READ, Watcher(end)) is None
-    loop.run()
-    assert not bugs
+def _fail_at_second_time(poller: Poller) -> None:
+    times = [1.0]
+    state = _state(poller, lambda: times.pop() / 1 if times else 1 / 0)
+    poller.dispatch(state, 0)
 
 
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        (lambda selector: selector.register(0), TypeError),
-        (lambda selector: selector.register(0, 1, 2, 3), TypeError),
-        (lambda selector: selector.register(0, 1, handler=2), TypeError),
-        (lambda selector: selector.register(0, 1, fileobj=0), TypeError),
-        (lambda selector: selector.register(0, "read"), TypeError),
-        (lambda selector: selector.register(0, 0), ValueError),
-        (lambda selector: selector.register(0, 4), ValueError),
-        (lambda selector: selector.register("0", 1), TypeError),
-        (lambda selector: selector.register(-1, 1), ValueError),
-        (lambda selector: selector.watch_exclusive(0), TypeError),
-        (lambda selector: selector.watch(0, 1), TypeError),
-        (lambda selector: selector.change(0, 1), TypeError),
-        (lambda selector: selector.unwatch(0), KeyError),
-        (lambda selector: selector.modify(0, 1 << 70), OverflowError),
-        (lambda selector: selector.modify(-1, 1), ValueError),
-        (lambda selector: selector.forget(0), KeyError),
-        (lambda selector: selector.unregister(1 << 20), KeyError),
-        (lambda selector: selector.select("soon"), TypeError),
-        (lambda selector: selector.dispatch(_Loop()), TypeError),
-        (lambda selector: selector.dispatch(_Loop(), monotonic, Timers(), "soon"), TypeError),
-        (lambda selector: selector.dispatch(object(), monotonic, Timers(), 0), AttributeError),
-        (lambda selector: selector.dispatch(_Loop(), lambda: 1 / 0, Timers(), 0), ZeroDivisionError),
+        (lambda poller: poller.watch(0), TypeError),
+        (lambda poller: poller.watch(0, 1, 2, 3), TypeError),
+        (lambda poller: poller.watch(0, "read", None), TypeError),
+        (lambda poller: poller.watch(0, 1 << 70, None), OverflowError),
+        (lambda poller: poller.watch("0", 1, None), TypeError),
+        (lambda poller: poller.watch(-1, 1, None), ValueError),
+        (lambda poller: poller.watch_exclusive(0), TypeError),
+        (lambda poller: poller.change(0, 1), TypeError),
+        (lambda poller: poller.change(-1, 1, None), ValueError),
+        (lambda poller: poller.unwatch(1 << 20), KeyError),
+        (lambda poller: poller.forget("0"), TypeError),
+        (lambda poller: poller.dispatch(_state(poller)), TypeError),
+        (lambda poller: poller.dispatch(_state(poller), "soon"), TypeError),
+        (lambda poller: poller.dispatch(object(), 0), TypeError),
+        (_fail_at_second_time, ZeroDivisionError),
     ],
 )
-def test_wrong_arguments_are_errors(
-    selector: EpollSelector, call: Callable[[Any], object], error: type[Exception]
-) -> None:
+def test_wrong_arguments_are_errors(poller: Poller, call: Callable[[Any], object], error: type[Exception]) -> None:
     with pytest.raises(error):
-        call(selector)
-    assert not selector.get_map()
+        call(poller)
 
 
-def test_what_cannot_be_watched_is_the_systems_error(selector: EpollSelector, tmp_path: Path) -> None:
-    with (tmp_path / "file").open("w") as file, pytest.raises(PermissionError):
-        selector.register(file, EVENT_READ)
-    assert not selector.get_map()
+def test_what_cannot_be_watched_is_the_systems_error(poller: Poller, tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as file:
+        with pytest.raises(PermissionError):
+            poller.watch(file.fileno(), READ, Watcher())
+        with pytest.raises(KeyError):
+            poller.unwatch(file.fileno())
 
 
-def test_a_descriptor_that_was_closed_meanwhile_is_the_systems_error(selector: EpollSelector) -> None:
+def test_a_descriptor_that_was_closed_meanwhile_is_the_systems_error(poller: Poller) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         descriptor = ours.fileno()
-        selector.register(descriptor, EVENT_READ)
+        poller.watch(descriptor, READ, Watcher())
         ours.close()
         with pytest.raises(OSError, match="Bad file descriptor"):
-            selector.modify(descriptor, EVENT_WRITE)
+            poller.change(descriptor, WRITE, Watcher())
         with pytest.raises(OSError, match="Bad file descriptor"):
-            selector.unregister(descriptor)
-        assert not selector.get_map()
+            poller.unwatch(descriptor)
+        with pytest.raises(KeyError):
+            poller.forget(descriptor)
 
 
-def test_more_descriptors_than_at_first(selector: EpollSelector, readable: Readable) -> None:
+def test_more_descriptors_than_at_first(poller: Poller, readable: Readable) -> None:
     handlers = [Watcher() for _ in range(100)]
     for handler in handlers:
-        selector.register(readable(), EVENT_READ, handler)
-    assert len(selector.get_map()) == len(selector.select(0)) == 100
-    _dispatch(selector)
-    assert all(handler.masks == [EVENT_READ] for handler in handlers)
+        poller.watch(readable(), READ, handler)
+    _dispatch(poller)
+    assert all(handler.masks == [READ] for handler in handlers)
 
 
-def test_the_time_is_told_before_the_first_call(selector: EpollSelector, readable: Readable) -> None:
-    loop = _Loop()
-    told: list[float] = []
-    selector.register(readable(), EVENT_READ, Watcher(lambda: told.append(loop.now)))
-    selector.dispatch(loop, lambda: 4711.0, Timers(), None)
-    assert told == [4711.0]
+def test_the_time_is_that_of_the_monotonic_clock(poller: Poller) -> None:
+    state, before = _state(poller), monotonic()
+    poller.dispatch(state, 0)
+    assert before <= state.now <= monotonic()
 
 
-def test_it_waits_again_until_something_is_urgent(selector: EpollSelector, readable: Readable) -> None:
-    loop = _Loop()
-    loop.urgent = False
-    handler = Watcher(lambda: setattr(loop, "urgent", len(handler.masks) == 3))
-    selector.register(readable(), EVENT_READ, handler)
-    selector.dispatch(loop, monotonic, Timers(), None)
+def test_it_waits_again_until_something_is_urgent(poller: Poller, readable: Readable) -> None:
+    state = _state(poller)
+    state.urgent = False
+    handler = Watcher(lambda: setattr(state, "urgent", len(handler.masks) == 3))
+    poller.watch(readable(), READ, handler)
+    poller.dispatch(state, None)
     assert len(handler.masks) == 3
 
 
-def test_it_waits_again_until_something_is_due(selector: EpollSelector, readable: Readable) -> None:
-    loop, timers = _Loop(), Timers()
-    loop.urgent = False
-    times = iter((1.0, 2.0, 3.0, 4.0, 5.0))
-    timers.set(Timed(), 3.0, 0.0)
+def test_it_waits_again_until_something_is_due(poller: Poller, readable: Readable) -> None:
+    times = iter((0.0, 1.0, 2.0, 3.0, 4.0, 5.0))
+    state = _state(poller, lambda: next(times))
+    state.urgent = False
+    state.timers.set(Timed(), 3.0, 0.0)
     handler = Watcher()
-    selector.register(readable(), EVENT_READ, handler)
-    selector.dispatch(loop, lambda: next(times), timers, None)
-    assert loop.now == 3.0
+    poller.watch(readable(), READ, handler)
+    poller.dispatch(state, None)
+    assert state.now == 3.0
     assert len(handler.masks) == 3
 
 
-@pytest.mark.parametrize("give_up", ["forget", "unregister"])
-def test_who_is_given_up_before_its_turn_is_not_called(
-    selector: EpollSelector, readable: Readable, give_up: str
-) -> None:
+@pytest.mark.parametrize("give_up", ["forget", "unwatch"])
+def test_who_is_given_up_before_its_turn_is_not_called(poller: Poller, readable: Readable, give_up: str) -> None:
     descriptors = [readable(), readable()]
-    handlers = [Watcher(partial(getattr(selector, give_up), other)) for other in reversed(descriptors)]
+    handlers = [Watcher(partial(getattr(poller, give_up), other)) for other in reversed(descriptors)]
     for descriptor, handler in zip(descriptors, handlers, strict=True):
-        selector.register(descriptor, EVENT_READ, handler)
-    _dispatch(selector)
-    assert sorted(handler.masks for handler in handlers) == [[], [EVENT_READ]]
+        poller.watch(descriptor, READ, handler)
+    _dispatch(poller)
+    assert sorted(handler.masks for handler in handlers) == [[], [READ]]
 
 
-def test_who_takes_the_descriptor_of_another_is_not_called_for_it(selector: EpollSelector, readable: Readable) -> None:
+def test_who_takes_the_descriptor_of_another_is_not_called_for_it(poller: Poller, readable: Readable) -> None:
     descriptors, silent = [readable(), readable()], socket.socketpair()
     second = Watcher()
 
     def replace() -> None:
         (called,) = (each for each in descriptors if handlers[each].masks)
         (other,) = (each for each in descriptors if each != called)
-        selector.unregister(called)
-        selector.forget(other)
+        poller.unwatch(called)
+        poller.forget(other)
         os.dup2(silent[0].fileno(), other)
-        selector.register(other, EVENT_READ, second)
+        poller.watch(other, READ, second)
 
     handlers = {descriptor: Watcher(replace) for descriptor in descriptors}
     for descriptor, handler in handlers.items():
-        selector.register(descriptor, EVENT_READ, handler)
+        poller.watch(descriptor, READ, handler)
     with silent[0], silent[1]:
-        _dispatch(selector)
-        _dispatch(selector)
+        _dispatch(poller)
+        _dispatch(poller)
         assert not second.masks
         silent[1].send(b"x")
-        _dispatch(selector)
-        assert second.masks == [EVENT_READ]
+        _dispatch(poller)
+        assert second.masks == [READ]
 
 
-def test_who_follows_another_on_the_same_connection_has_its_turn_at_once(
-    selector: EpollSelector, readable: Readable
-) -> None:
+def test_who_follows_another_on_the_same_connection_has_its_turn_at_once(poller: Poller, readable: Readable) -> None:
     descriptors = [readable(), readable()]
     second = Watcher()
 
     def replace() -> None:
         (other,) = (each for each in descriptors if not handlers[each].masks)
-        selector.modify(other, EVENT_READ, second)
+        poller.change(other, READ, second)
 
     handlers = {descriptor: Watcher(replace) for descriptor in descriptors}
     for descriptor, handler in handlers.items():
-        selector.register(descriptor, EVENT_READ, handler)
-    _dispatch(selector)
-    assert second.masks == [EVENT_READ]
+        poller.watch(descriptor, READ, handler)
+    _dispatch(poller)
+    assert second.masks == [READ]
 
 
-def test_an_exception_ends_the_round_and_who_is_left_has_a_turn_in_the_next(
-    selector: EpollSelector, readable: Readable
-) -> None:
-    first: list[int] = []
-
-    def fail_once() -> None:
-        if not first:
-            first.append(1)
-            raise ZeroDivisionError
-
-    handlers = [Watcher(fail_once), Watcher(fail_once)]
-    for handler in handlers:
-        selector.register(readable(), EVENT_READ, handler)
-    with pytest.raises(ZeroDivisionError):
-        _dispatch(selector)
-    assert sorted(handler.masks for handler in handlers) == [[], [EVENT_READ]]
-    _dispatch(selector)
-    assert all(handler.masks for handler in handlers)
-
-
-def test_a_handler_without_the_method_is_an_error(selector: EpollSelector, readable: Readable) -> None:
-    selector.register(readable(), EVENT_READ, object())
+def test_a_handler_without_the_method_is_an_error(poller: Poller, readable: Readable) -> None:
+    poller.watch(readable(), READ, object())  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
-        _dispatch(selector)
+        _dispatch(poller)
 
 
 @pytest.mark.parametrize("seconds", [-1, 0, -0.001])
-def test_what_is_not_positive_does_not_wait(selector: EpollSelector, seconds: float) -> None:
-    assert selector.select(seconds) == []
+def test_what_is_not_positive_does_not_wait(poller: Poller, seconds: float) -> None:
+    _dispatch(poller, seconds)
 
 
-def test_waiting_never_ends_early(selector: EpollSelector) -> None:
+def test_waiting_never_ends_early(poller: Poller) -> None:
     for milliseconds in (0.1, 1.5, 10.01):
         end = monotonic() + milliseconds / 1000
-        selector.dispatch(_Loop(), monotonic, Timers(), milliseconds / 1000)
+        _dispatch(poller, milliseconds / 1000)
         assert monotonic() >= end
 
 
@@ -304,29 +251,27 @@ def alarm() -> Iterator[Callable[[Callable[[], None]], None]]:
 SetAlarm = Callable[[Callable[[], None]], None]
 
 
-def test_a_signal_is_handled_and_the_rest_of_the_time_is_waited_for(selector: EpollSelector, alarm: SetAlarm) -> None:
+def test_a_signal_is_handled_and_the_rest_of_the_time_is_waited_for(poller: Poller, alarm: SetAlarm) -> None:
     handled: list[float] = []
     end = monotonic() + 0.05
     alarm(lambda: handled.append(monotonic()))
-    assert selector.select(0.05) == []
+    _dispatch(poller, 0.05)
     assert handled[0] < monotonic()
     assert monotonic() >= end
 
 
 @pytest.mark.parametrize("timeout", [None, 30])
-def test_what_a_signals_handler_raises_ends_the_wait(
-    selector: EpollSelector, alarm: SetAlarm, timeout: float | None
-) -> None:
+def test_what_a_signals_handler_raises_ends_the_wait(poller: Poller, alarm: SetAlarm, timeout: float | None) -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
     alarm(fail)
     with pytest.raises(ZeroDivisionError):
-        selector.dispatch(_Loop(), monotonic, Timers(), timeout)
+        _dispatch(poller, timeout)
 
 
 @pytest.mark.timeout(30)
-def test_other_threads_run_while_one_waits(selector: EpollSelector) -> None:
+def test_other_threads_run_while_one_waits(poller: Poller) -> None:
     ours, theirs = socket.socketpair()
     waiting = threading.Event()
 
@@ -337,58 +282,60 @@ def test_other_threads_run_while_one_waits(selector: EpollSelector) -> None:
     with ours, theirs:
         thread = threading.Thread(target=send)
         thread.start()
-        selector.register(ours, EVENT_READ, Watcher())
+        poller.watch(ours.fileno(), READ, Watcher())
         waiting.set()
-        selector.dispatch(_Loop(), monotonic, Timers(), None)
+        _dispatch(poller, None)
         thread.join()
 
 
-def test_a_closed_selector_watches_nothing(readable: Readable) -> None:
-    selector, handler, descriptor = EpollSelector(), Watcher(), readable()
-    selector.register(descriptor, EVENT_READ, handler)
-    selector.close()
-    selector.close()
-    assert not selector.get_map()
+def test_a_closed_poller_watches_nothing(poller: Poller, readable: Readable) -> None:
+    handler, descriptor = Watcher(), readable()
+    poller.watch(descriptor, READ, handler)
+    poller.close()
+    poller.close()
+    with pytest.raises(KeyError):
+        poller.forget(descriptor)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        selector.register(descriptor, EVENT_READ, handler)
+        poller.watch(descriptor, READ, handler)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        selector.select(0)
+        _dispatch(poller)
     assert sys.getrefcount(handler) == 2
 
 
-def test_no_handler_is_held_beyond_its_watch(selector: EpollSelector, readable: Readable) -> None:
+def test_no_handler_is_held_beyond_its_watch(poller: Poller, readable: Readable) -> None:
     first, second, descriptor = Watcher(), Watcher(), readable()
-    selector.register(descriptor, EVENT_READ, first)
-    selector.select(0)
-    selector.modify(descriptor, EVENT_READ, second)
-    _dispatch(selector)
-    selector.get_map()
-    selector.unregister(descriptor)
-    selector.watch_exclusive(descriptor, first)
-    selector.forget(descriptor)
+    poller.watch(descriptor, READ, first)
+    _dispatch(poller)
+    poller.change(descriptor, READ, second)
+    _dispatch(poller)
+    poller.unwatch(descriptor)
+    poller.watch_exclusive(descriptor, first)
+    poller.forget(descriptor)
     assert sys.getrefcount(first) == sys.getrefcount(second) == 2
 
 
-def test_the_collector_finds_what_watches_its_own_selector(readable: Readable) -> None:
+def test_the_collector_finds_what_watches_its_own_poller(readable: Readable) -> None:
     class Owner(Watcher):
-        pass
+        poller: Poller
 
-    owner, selector = Owner(), EpollSelector()
-    owner.selector = selector  # type: ignore[attr-defined]
-    selector.register(readable(), EVENT_READ, owner)
+    assert accelerator is not None
+    owner = Owner()
+    owner.poller = accelerator.Epoll()
+    owner.poller.watch(readable(), READ, owner)
     gone = weakref.ref(owner)
-    del owner, selector
+    del owner
     gc.collect()
     assert gone() is None
 
 
-def test_without_descriptors_there_is_no_selector() -> None:
+def test_without_descriptors_there_is_no_poller() -> None:
+    assert accelerator is not None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as lowest_free:
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno(), hard))
     try:
         with pytest.raises(OSError, match="Too many open files") as caught:
-            EpollSelector()
+            accelerator.Epoll()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert caught.value.errno == errno.EMFILE

@@ -7,7 +7,7 @@ import socket
 from mailworker.native.tls import connection
 from mailworker.native.tls.connection import Connection, Io
 from mailworker.native.tls.context import Context
-from tests.native.relays import MakeLine
+from tests.event.relays import MakeLine
 
 
 def test_before_a_handshake_nothing_is_agreed_on(line_context: Context) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 
 from mailworker.event.loop import Loop
-from mailworker.event.selector import READ
+from mailworker.event.poller import READ
 from mailworker.process.system.callbacks import Alarm, Watch
 
 

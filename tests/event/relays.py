@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import ssl
+from functools import cache
 from select import select
-from typing import Protocol
+from typing import Any, Protocol
 
 from mailworker.errors import ConnectionLost, Party, TlsError
-from mailworker.event.selector import READ, WRITE
-from mailworker.native.relay.pump import Pump, Side, failure
+from mailworker.event.loop import LoopState
+from mailworker.event.poller import READ, WRITE, Handler
+from mailworker.event.relay import Loss, Side
 from mailworker.native.tls import connection
-from mailworker.native.tls.connection import Connection
 from mailworker.native.tls.context import Context
+from mailworker.tls.connection import TlsConnection
+from tests.support.implementations import NATIVE, Implementation
 
 CHUNK = 4096
 
@@ -21,7 +23,7 @@ CHUNK = 4096
 class Line:
     """One connection: our socket, and the peer's, plain or TLS."""
 
-    def __init__(self, fd: int, peer: socket.socket, native: Connection | None = None) -> None:
+    def __init__(self, fd: int, peer: socket.socket, native: TlsConnection | None = None) -> None:
         self.fd = fd  # whoever relays closes it
         self.peer = peer
         self.native = native
@@ -67,7 +69,7 @@ def shaken_hands(context: Context, ours: socket.socket, peer: socket.socket) -> 
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE
     wrapped = client.wrap_socket(peer, do_handshake_on_connect=False, suppress_ragged_eofs=False)
-    native = Connection(context, ours.fileno())
+    native = TlsConnection(context, ours.fileno())
     ours_done = peers_done = False
     while not (ours_done and peers_done):
         try:
@@ -79,51 +81,49 @@ def shaken_hands(context: Context, ours: socket.socket, peer: socket.socket) -> 
     return Line(ours.detach(), wrapped, native)
 
 
-class Loop:
-    """`watched` are the events of each descriptor, `turns` who wants to be called in the next round."""
+class TurnedPoller:
+    """`watched` are the events of each descriptor."""
+
+    method = "turned"
 
     def __init__(self) -> None:
-        self.now = 1.0
-        self.handlers: dict[int, Side] = {}
+        self.handlers: dict[int, Handler] = {}
         self.watched: dict[int, int] = {}
-        self.turns: list[Side] = []
-        self.refuses = False
+        self.refusal: Exception | None = None
 
-    def watch(self, descriptor: int, events: int, handler: Side) -> None:
+    def watch(self, descriptor: int, events: int, handler: Handler, /) -> None:
         assert descriptor not in self.watched
         self._enter(descriptor, events, handler)
 
-    def change(self, descriptor: int, events: int, handler: Side) -> None:
+    def watch_exclusive(self, descriptor: int, handler: Handler, /) -> None:
+        raise AssertionError("no relay listens")
+
+    def change(self, descriptor: int, events: int, handler: Handler, /) -> None:
         assert descriptor in self.watched
         self._enter(descriptor, events, handler)
 
-    def _enter(self, descriptor: int, events: int, handler: Side) -> None:
-        if self.refuses:
-            raise OSError(errno.ENOSPC, "no room")
+    def _enter(self, descriptor: int, events: int, handler: Handler) -> None:
+        if self.refusal is not None:
+            raise self.refusal
         self.watched[descriptor] = events
         self.handlers[descriptor] = handler
 
-    def unwatch(self, descriptor: int) -> None:
+    def unwatch(self, descriptor: int, /) -> None:
         del self.watched[descriptor], self.handlers[descriptor]
 
-    def forget(self, descriptor: int) -> None:
+    def forget(self, descriptor: int, /) -> None:
         self.unwatch(descriptor)
 
-    def again(self, handler: Side) -> None:
-        self.turns.append(handler)
-
-    def turn(self, wait: float = 0.0) -> None:
-        """One round."""
-        self.now += 1.0
-        turns, self.turns = self.turns, []
+    def dispatch(self, loop: LoopState, timeout: float | None, /) -> None:
         ready = dict.fromkeys(self.watched, 0)
-        for events, descriptors in zip((READ, WRITE), select(*self._wanted(), [], wait)[:2], strict=True):
+        for events, descriptors in zip((READ, WRITE), select(*self._wanted(), [], timeout)[:2], strict=True):
             for descriptor in descriptors:
                 ready[descriptor] |= events
         for handler, mask in [(self.handlers[descriptor], mask) for descriptor, mask in ready.items() if mask]:
             handler.ready(mask)
-        for handler in turns:
-            handler.ready(READ)
+
+    def close(self) -> None:
+        pass
 
     def _wanted(self) -> tuple[list[int], list[int]]:
         wanted = [
@@ -132,22 +132,79 @@ class Loop:
         return wanted[0], wanted[1]
 
 
+class TurnedLoop(Protocol):
+    """A loop that a test turns by hand. `turns` is who wants to be called in the next round."""
+
+    now: float
+    watched: dict[int, int]
+    turns: list[Handler]
+
+    def turn(self, wait: float = 0.0) -> None: ...
+
+
+def turned_loop(implementation: Implementation, poller: TurnedPoller) -> TurnedLoop:
+    loop: TurnedLoop = _turned_loops(implementation)(poller)
+    return loop
+
+
+@cache
+def _turned_loops(implementation: Implementation) -> Any:
+    class Turned(implementation.loop.Loop):  # type: ignore[name-defined, misc]
+        def __init__(self, poller: TurnedPoller) -> None:
+            super().__init__(_raise, poller)
+            self.now = 1.0
+            self.watched = poller.watched
+            self.turns: list[Handler] = []
+
+        def again(self, handler: Handler) -> None:
+            self.turns.append(handler)
+
+        def turn(self, wait: float = 0.0) -> None:
+            self.now += 1.0
+            turns, self.turns = self.turns, []
+            self.poller.dispatch(self, wait)
+            for handler in turns:
+                handler.ready(READ)
+
+    return Turned
+
+
+def _raise(bug: Exception) -> None:
+    raise bug
+
+
 class Relay:
     """From `source` to `sink` and back, and what was told of it."""
 
-    def __init__(self, source: Line, sink: Line, limit: int = CHUNK, pending: bytes = b"") -> None:
-        self.loop = Loop()
-        self.pump = Pump(self.loop, limit)
+    def __init__(
+        self,
+        source: Line,
+        sink: Line,
+        limit: int = CHUNK,
+        pending: bytes = b"",
+        refusal: Exception | None = None,
+        implementation: Implementation = NATIVE,
+    ) -> None:
+        self.poller = TurnedPoller()
+        self.poller.refusal = refusal
+        self.loop = turned_loop(implementation, self.poller)
+        self._event = implementation.relay
+        self.pump = self._event.Pump(self.loop, limit)
         self.source, self.sink = source, sink
         self.told: list[str] = []  # the names of the methods that were called
         self.failures: list[ConnectionLost | TlsError] = []
         self.bugs: list[Exception] = []
-        self.sides = [self._side(line, data) for line, data in ((source, pending), (sink, b""))]
+        self.sides: list[Side] = [
+            self._side(line, data, implementation) for line, data in ((source, pending), (sink, b""))
+        ]
         self.sides[0].begin(self.sides[1])
 
-    def _side(self, line: Line, pending: bytes) -> Side:
-        connection = (line.fd, 0, line.native, 0 if line.native is None else line.native.address)
-        return Side(self, self.pump.address, *connection, pending, len(pending), 0)
+    def _side(self, line: Line, pending: bytes, implementation: Implementation) -> Side:
+        stream = implementation.stream.SocketStream(self.loop, line.fd, Party.CLIENT, lambda: None)
+        stream.tls = line.native
+        stream.received = len(pending)
+        side: Side = self._event.Side(self, self.pump, stream, pending)
+        return side
 
     @property
     def events(self) -> tuple[int, int]:
@@ -169,17 +226,17 @@ class Relay:
         self.told.append("finish")
         self.close()
 
-    def lose_source(self, side: Side, error: int) -> None:
+    def lose_source(self, side: Side, error: Loss) -> None:
         self.told.append("lose_source")
         self._lose(side, "recv()" if side.tls is None else "SSL_read()", error)
 
-    def lose_sink(self, side: Side, error: int) -> None:
+    def lose_sink(self, side: Side, error: Loss) -> None:
         self.told.append("lose_sink")
         self._lose(side, "send()" if side.tls is None else "SSL_write()", error)
 
-    def _lose(self, side: Side, call: str, error: int) -> None:
+    def _lose(self, side: Side, call: str, error: Loss) -> None:
         party = Party.CLIENT if side is self.sides[0] else Party.BACKEND
-        self.failures.append(failure(party, call, error))
+        self.failures.append(self._event.failure(party, call, error))
         self.close()
 
     def abort(self, bug: Exception) -> None:
@@ -197,4 +254,11 @@ class MakeLine(Protocol):
 
 
 class MakeRelay(Protocol):
-    def __call__(self, source: Line, sink: Line, limit: int = CHUNK, pending: bytes = b"") -> Relay: ...
+    def __call__(
+        self,
+        source: Line,
+        sink: Line,
+        limit: int = CHUNK,
+        pending: bytes = b"",
+        refusal: Exception | None = None,
+    ) -> Relay: ...

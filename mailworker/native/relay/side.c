@@ -1,35 +1,33 @@
 /*
  * One end of a relay, and the direction that begins there. A wake-up moves bytes by pump.c, keeps what is not taken,
  * tells the loop what the side waits for, and the relay what is out of the ordinary: so a line from one side to the
- * other costs no Python but the loop's call. pump.c is part of the module _native; this module knows no more of it than
- * the pump's address. _relay.pyi has the types.
+ * other costs no Python.
  *
  * A side belongs to a relay, an object of Python that is told of ends, failures and bugs. The circle of both sides and
  * the relay ends with `close`: no side is ever looked at by the garbage collector, which spares each 16 bytes.
  */
 
-#define PY_SSIZE_T_CLEAN
+#include "core.h"
 
-#include <Python.h>
-#include <structmember.h>
-
-#include "events.h"
-#include "exception.h"
+#include "pump.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
 
-typedef struct ssl_st SSL;
-
-#include "pump.h"
+/* A pump that Python has made, and the loop of its sides. */
+struct pump_object {
+    PyObject_HEAD
+    struct pump pump;
+    struct loop *loop;
+};
 
 struct side {
     PyObject_HEAD
-    PyObject *relay; /* NULL once closed, as are the next three, and `pending` */
+    PyObject *relay; /* NULL once closed, as are `tls`, `other`, `owner` and `pending` */
     PyObject *tls; /* owns `connection`; None where the side is plain */
-    SSL *connection;
+    void *connection;
     struct side *other;
-    struct pump *pump;
+    struct pump_object *owner; /* of the pump; NULL once closed too */
     PyObject *pending; /* read here and not yet taken by the other side, before which nothing more is read; or NULL */
     double active; /* when the loop last called for this side, by its clock */
     unsigned long long received; /* bytes that came from this side's peer, before the relay too */
@@ -46,52 +44,34 @@ static int is_open(const struct side *side)
     return side->relay != NULL;
 }
 
-static inline PyObject *loop_of(const struct side *side)
+static inline struct pump *pump_of(const struct side *side)
 {
-    return side->pump->loop;
+    return &side->owner->pump;
 }
 
-/* Drops what a method gave; 0 where it raised. */
-static int done(PyObject *result)
+static inline struct channel channel_of(const struct side *side)
 {
-    Py_XDECREF(result);
-    return result != NULL;
+    return (struct channel){transport_of(side->connection), side->connection, side->fd};
 }
 
-static PyObject *name_now;
-
-/* The next functions give 0 where they leave an exception. */
-
-static int touch(struct side *side)
+static void touch(struct side *side)
 {
-    PyObject *now = PyObject_GetAttr(loop_of(side), name_now);
-
-    if (now != NULL) {
-        side->active = PyFloat_AsDouble(now);
-    }
-    return done(now) && !(side->active == -1.0 && PyErr_Occurred());
+    side->active = side->owner->loop->now;
 }
 
 /* Watches the descriptor for what is now waited for: this direction's input, room for the other's output. */
 static int watch(struct side *side)
 {
     int events = side->source | side->other->sink;
-    PyObject *result;
 
     if (events == side->watched) {
         return 1;
     }
-    if (events == 0) {
-        result = PyObject_CallMethod(loop_of(side), "unwatch", "i", side->fd);
-    } else {
-        const char *call = side->watched ? "change" : "watch";
-
-        result = PyObject_CallMethod(loop_of(side), call, "iiO", side->fd, events, side);
+    if (!loop_watch(side->owner->loop, side->fd, side->watched, events, (PyObject *) side)) {
+        return 0;
     }
-    if (result != NULL) {
-        side->watched = (unsigned char) events;
-    }
-    return done(result);
+    side->watched = (unsigned char) events;
+    return 1;
 }
 
 /* Whether no more input comes, and the other side has been told. */
@@ -107,7 +87,7 @@ static int is_over(const struct side *side)
 static int end_output(struct side *side)
 {
     const struct side *other = side->other;
-    int result = other->connection == NULL ? 1 : side->pump->close_notify(other->connection);
+    int result = transport_of(other->connection)->say_goodbye(other->connection);
 
     side->sink = result == -WRITE ? WRITE : 0;
     return result != IO_TLS && (side->sink || is_over(other) || shutdown(other->fd, SHUT_WR) == 0);
@@ -117,7 +97,7 @@ static int end_output(struct side *side)
 static int say_goodbye(struct side *side)
 {
     if (!end_output(side) || (is_over(side) && is_over(side->other))) {
-        return done(PyObject_CallMethod(side->relay, "finish", NULL));
+        return done(PyObject_CallMethodNoArgs(side->relay, names.finish));
     }
     return 1;
 }
@@ -129,7 +109,7 @@ static int end(struct side *side)
     if (!say_goodbye(side)) {
         return 0;
     }
-    return !is_open(side) || side->other->ended || done(PyObject_CallMethod(side->relay, "half_close", NULL));
+    return !is_open(side) || side->other->ended || done(PyObject_CallMethodNoArgs(side->relay, names.half_close));
 }
 
 static int keep(struct side *side, const char *data, size_t length)
@@ -144,12 +124,13 @@ static int keep(struct side *side, const char *data, size_t length)
 /* After a step that came to `status`; `data` is where the step's bytes are. */
 static int settle(struct side *side, int status, const char *data)
 {
-    const struct pump *pump = side->pump;
+    const struct pump *pump = pump_of(side);
     unsigned char wanted = (unsigned char) pump->want;
 
     switch (status) {
     case RELAY_MORE: /* OpenSSL may hold more, which no selector sees */
-        return side->connection == NULL || done(PyObject_CallMethod(loop_of(side), "again", "O", side));
+        return side->connection == NULL ||
+               done(PyObject_CallMethodOneArg((PyObject *) side->owner->loop, names.again, (PyObject *) side));
     case RELAY_SOURCE_BLOCKED:
         side->source = wanted;
         return 1;
@@ -170,14 +151,15 @@ static int settle(struct side *side, int status, const char *data)
 static int flush(struct side *side)
 {
     struct side *other = side->other;
-    struct pump *pump = side->pump;
+    struct pump *pump = pump_of(side);
+    struct channel sink;
     int status;
 
     if (side->pending == NULL) {
         return RELAY_MORE;
     }
-    status = pump->flush(pump, PyBytes_AS_STRING(side->pending), (size_t) PyBytes_GET_SIZE(side->pending), other->fd,
-                         other->connection);
+    sink = channel_of(other);
+    status = pump_flush(pump, &sink, PyBytes_AS_STRING(side->pending), (size_t) PyBytes_GET_SIZE(side->pending));
     other->sent += pump->moved;
     if (status == RELAY_MORE) {
         Py_CLEAR(side->pending);
@@ -196,7 +178,8 @@ static int settle_pending(struct side *side, int status)
 static int forward(struct side *side)
 {
     struct side *other = side->other;
-    struct pump *pump = side->pump;
+    struct pump *pump = pump_of(side);
+    struct channel source, sink;
     int status;
 
     if (side->ended) {
@@ -206,17 +189,19 @@ static int forward(struct side *side)
     if (status != RELAY_MORE) {
         return settle_pending(side, status);
     }
-    status = pump->move(pump, side->fd, side->connection, other->fd, other->connection, pump->limit);
+    source = channel_of(side);
+    sink = channel_of(other);
+    status = pump_move(pump, &source, &sink, pump->limit);
     other->sent += pump->moved;
     side->received += pump->moved + pump->length; /* the rest is kept, or lost with the other side */
     return settle(side, status, (const char *) pump->page);
 }
 
 /* `side` is ready for `mask`. */
-static int serve(struct side *side, struct side *other, long mask)
+static int serve(struct side *side, struct side *other, int mask)
 {
-    if (!touch(side) || ((mask & other->sink) && !forward(other)) ||
-        (is_open(side) && (mask & side->source) && !forward(side))) {
+    touch(side);
+    if (((mask & other->sink) && !forward(other)) || (is_open(side) && (mask & side->source) && !forward(side))) {
         return 0;
     }
     return !is_open(side) || (watch(side) && watch(other));
@@ -228,7 +213,7 @@ static int begin_direction(struct side *side)
     int status;
 
     if (side->connection != NULL) {
-        return (side->pending == NULL && !side->pump->has_pending(side->connection)) || forward(side);
+        return (side->pending == NULL && !transport_of(side->connection)->has_input(side->connection)) || forward(side);
     }
     status = flush(side);
     return status == RELAY_MORE || settle_pending(side, status);
@@ -238,40 +223,41 @@ static int begin_direction(struct side *side)
 static int take_over(struct side *side)
 {
     return side->watched == 0 ||
-           done(PyObject_CallMethod(loop_of(side), "change", "iiO", side->fd, side->watched, side));
+           loop_watch(side->owner->loop, side->fd, side->watched, side->watched, (PyObject *) side);
 }
 
 /* The first round of a relay, for both of its sides. */
-static int begin(struct side *side, struct side *other, long Py_UNUSED(mask))
+static int begin(struct side *side, struct side *other, int Py_UNUSED(mask))
 {
-    if (!touch(side) || !take_over(side) || !take_over(other) || !begin_direction(side) ||
-        (is_open(side) && !begin_direction(other))) {
+    touch(side);
+    if (!take_over(side) || !take_over(other) || !begin_direction(side) || (is_open(side) && !begin_direction(other))) {
         return 0;
     }
     return !is_open(side) || (watch(side) && watch(other));
 }
 
 /* What a call of the loop comes to: a bug ends the relay, and is nobody else's business. */
-static PyObject *outcome(PyObject *relay, int fine)
+static int outcome(PyObject *relay, int fine)
 {
     if (!fine && PyErr_ExceptionMatches(PyExc_Exception)) {
         PyObject *bug = take_exception();
 
-        fine = done(PyObject_CallMethod(relay, "abort", "O", bug));
+        fine = done(PyObject_CallMethodOneArg(relay, names.abort, bug));
         Py_DECREF(bug);
     }
-    return fine ? Py_NewRef(Py_None) : NULL;
+    return fine;
 }
 
 /* Runs `steps` for both sides of a relay that may close itself meanwhile. */
-static PyObject *guarded(struct side *side, long mask, int (*steps)(struct side *side, struct side *other, long mask))
+static int guarded(struct side *side, int mask, int (*steps)(struct side *side, struct side *other, int mask))
 {
     struct side *other = (struct side *) Py_NewRef(side->other);
-    PyObject *relay = Py_NewRef(side->relay), *result = outcome(relay, steps(side, other, mask));
+    PyObject *relay = Py_NewRef(side->relay);
+    int fine = outcome(relay, steps(side, other, mask));
 
     Py_DECREF(other);
     Py_DECREF(relay);
-    return result;
+    return fine;
 }
 
 /* Ends the circle of both sides and the relay. */
@@ -280,21 +266,28 @@ static void let_go(struct side *side)
     Py_CLEAR(side->relay);
     Py_CLEAR(side->tls);
     Py_CLEAR(side->other);
+    Py_CLEAR(side->owner);
     Py_CLEAR(side->pending);
 }
 
-static PyObject *side_ready(PyObject *object, PyObject *argument)
+int side_ready(PyObject *object, int mask)
 {
     struct side *side = (struct side *) object;
+
+    if (side->other == NULL || !is_open(side->other)) {
+        return 1; /* closed in this very round */
+    }
+    return guarded(side, mask, serve);
+}
+
+static PyObject *ready(PyObject *object, PyObject *argument)
+{
     long mask = PyLong_AsLong(argument);
 
     if (mask == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    if (side->other == NULL || !is_open(side->other)) {
-        Py_RETURN_NONE; /* closed in this very round */
-    }
-    return guarded(side, mask, serve);
+    return side_ready(object, (int) mask) ? Py_NewRef(Py_None) : NULL;
 }
 
 static PyObject *side_begin(PyObject *object, PyObject *argument)
@@ -307,7 +300,7 @@ static PyObject *side_begin(PyObject *object, PyObject *argument)
     }
     side->other = (struct side *) Py_NewRef(other);
     other->other = (struct side *) Py_NewRef(side);
-    return guarded(side, 0, begin);
+    return guarded(side, 0, begin) ? Py_NewRef(Py_None) : NULL;
 }
 
 static PyObject *side_close(PyObject *object, PyObject *Py_UNUSED(argument))
@@ -320,12 +313,12 @@ static PyObject *side_close(PyObject *object, PyObject *Py_UNUSED(argument))
     }
     if (side->watched) {
         side->watched = 0;
-        fine = done(PyObject_CallMethod(loop_of(side), "forget", "i", side->fd));
+        fine = loop_forget(side->owner->loop, side->fd);
     }
     if (side->connection != NULL) {
-        side->pump->close_notify(side->connection); /* if the peer takes it at once */
+        (void) tls_transport->say_goodbye(side->connection); /* if the peer takes it at once */
         side->connection = NULL;
-        fine = done(PyObject_CallMethod(side->tls, "free", NULL)) && fine;
+        fine = done(PyObject_CallMethodNoArgs(side->tls, names.free)) && fine;
     }
     close(side->fd);
     side->fd = -1;
@@ -340,13 +333,11 @@ static PyObject *side_closed(PyObject *object, void *Py_UNUSED(closure))
 
 static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *relay, *tls, *pending;
-    unsigned long long pump, connection, received, sent;
-    int fd, watched;
+    PyObject *relay, *owner, *pending;
+    struct stream *stream;
     struct side *side;
 
-    if (!PyArg_ParseTuple(arguments, "OKiiOKSKK", &relay, &pump, &fd, &watched, &tls, &connection, &pending, &received,
-                          &sent)) {
+    if (!PyArg_ParseTuple(arguments, "OO!O!S", &relay, &pump_type, &owner, &stream_type, &stream, &pending)) {
         return NULL;
     }
     side = (struct side *) type->tp_alloc(type, 0);
@@ -354,19 +345,20 @@ static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
         return NULL;
     }
     side->relay = Py_NewRef(relay);
-    side->tls = Py_NewRef(tls);
-    side->connection = (SSL *) (uintptr_t) connection;
-    side->pump = (struct pump *) (uintptr_t) pump;
-    side->received = received;
-    side->sent = sent;
-    side->fd = fd;
-    side->watched = (unsigned char) watched;
+    side->tls = Py_NewRef(stream->tls);
+    side->connection = stream->connection;
+    side->owner = (struct pump_object *) Py_NewRef(owner);
+    side->received = stream->received;
+    side->sent = stream->sent;
+    side->fd = stream->descriptor;
+    side->watched = (unsigned char) stream->watched;
     side->source = READ;
     if (PyBytes_GET_SIZE(pending) > 0) {
         side->pending = Py_NewRef(pending);
         side->source = 0;
         side->sink = WRITE;
     }
+    stream_give_away(stream);
     return (PyObject *) side;
 }
 
@@ -376,14 +368,14 @@ static void side_free(PyObject *object)
     Py_TYPE(object)->tp_free(object);
 }
 
-static PyMethodDef methods[] = {
+static PyMethodDef side_methods[] = {
     {"begin", side_begin, METH_O, "begin(other): relay, with what was read before."},
-    {"ready", side_ready, METH_O, "ready(mask): the loop's call."},
+    {"ready", ready, METH_O, "ready(mask): the loop's call."},
     {"close", side_close, METH_NOARGS, "close(): close the connection."},
     {NULL, NULL, 0, NULL},
 };
 
-static PyMemberDef members[] = {
+static PyMemberDef side_members[] = {
     {"active", T_DOUBLE, offsetof(struct side, active), READONLY, NULL},
     {"ended", T_UBYTE, offsetof(struct side, ended), READONLY, NULL},
     {"other", T_OBJECT_EX, offsetof(struct side, other), READONLY, NULL},
@@ -394,40 +386,72 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-static PyGetSetDef properties[] = {
+static PyGetSetDef side_properties[] = {
     {"closed", side_closed, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyTypeObject side_type = {
+PyTypeObject side_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.relay._relay.Side",
+    .tp_name = "mailworker.native.core._core.Side",
     .tp_basicsize = sizeof(struct side),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = side_new,
     .tp_dealloc = side_free,
-    .tp_methods = methods,
-    .tp_members = members,
-    .tp_getset = properties,
+    .tp_methods = side_methods,
+    .tp_members = side_members,
+    .tp_getset = side_properties,
 };
 
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "mailworker.native.relay._relay",
-    .m_size = -1,
-};
+/* The pump. */
 
-PyMODINIT_FUNC PyInit__relay(void)
+static PyObject *pump_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *module;
+    PyObject *loop;
+    Py_ssize_t limit;
+    struct pump_object *self;
 
-    name_now = PyUnicode_InternFromString("now");
-    if (name_now == NULL || PyType_Ready(&side_type) < 0) {
+    if (!PyArg_ParseTuple(arguments, "On", &loop, &limit) || !is_loop(loop)) {
         return NULL;
     }
-    module = PyModule_Create(&definition);
-    if (module != NULL && PyModule_AddObjectRef(module, "Side", (PyObject *) &side_type) < 0) {
-        Py_CLEAR(module);
+    self = (struct pump_object *) type->tp_alloc(type, 0);
+    if (self != NULL && !pump_open(&self->pump, (size_t) limit)) {
+        Py_CLEAR(self);
+        return PyErr_NoMemory();
     }
-    return module;
+    if (self != NULL) {
+        self->loop = (struct loop *) Py_NewRef(loop);
+    }
+    return (PyObject *) self;
 }
+
+static PyObject *close_pump(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct pump_object *self = (struct pump_object *) object;
+
+    pump_close(&self->pump);
+    Py_CLEAR(self->loop);
+    Py_RETURN_NONE;
+}
+
+static void free_pump(PyObject *object)
+{
+    Py_XDECREF(close_pump(object, NULL));
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMethodDef pump_methods[] = {
+    {"close", close_pump, METH_NOARGS, "close(): give memory and descriptors back; no side may be left."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject pump_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Pump",
+    .tp_doc = "What the sides of a loop move bytes with, each keeping `limit` of them at most.",
+    .tp_basicsize = sizeof(struct pump_object),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = pump_new,
+    .tp_dealloc = free_pump,
+    .tp_methods = pump_methods,
+};

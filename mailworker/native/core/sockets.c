@@ -1,15 +1,14 @@
 /*
  * Sockets by their descriptors, which never block. A connection needs one object less than with Python's own sockets,
  * and a call that would block raises no exception. Calls keep the interpreter's lock, since mailworker's processes have
- * one thread. _sockets.pyi has the types, and tells what a failed call returns.
+ * one thread. event/sockets.py tells what a failed call gives.
  */
 
 #ifdef __linux__
 #define _GNU_SOURCE 1 /* accept4; as pyconfig.h has it */
 #endif
-#define PY_SSIZE_T_CLEAN
 
-#include <Python.h>
+#include "core.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,7 +34,6 @@ union address {
 
 static PyObject *inet_address, *unix_address; /* the classes of mailworker.model */
 static PyObject *nameless; /* UnixAddress("") */
-static PyObject *host_name, *path_name, *port_name;
 
 static PyObject *failure(void)
 {
@@ -183,8 +181,8 @@ static int parse_path(union address *address, PyObject *path)
 static int parse(union address *address, PyObject *object)
 {
     int is_local = Py_TYPE(object) == (PyTypeObject *) unix_address;
-    PyObject *host = PyObject_GetAttr(object, is_local ? path_name : host_name);
-    PyObject *port = host == NULL || is_local ? NULL : PyObject_GetAttr(object, port_name);
+    PyObject *host = PyObject_GetAttr(object, is_local ? names.path : names.host);
+    PyObject *port = host == NULL || is_local ? NULL : PyObject_GetAttr(object, names.port);
     int length = -1;
 
     if (host != NULL && (is_local || port != NULL)) {
@@ -258,7 +256,7 @@ static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *const *argu
 
 #define FAST(name, text) {#name, (PyCFunction) (void (*)(void)) sockets_##name, METH_FASTCALL, text}
 
-static PyMethodDef functions[] = {
+PyMethodDef socket_functions[] = {
     FAST(accept, "accept(listening): a descriptor and the peer's address."),
     FAST(local_address, "local_address(descriptor): where a connection was made to."),
     {"dial", sockets_dial, METH_O, "dial(address): a descriptor whose connection is made or under way."},
@@ -268,14 +266,7 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "mailworker.native.core._sockets",
-    .m_size = -1,
-    .m_methods = functions,
-};
-
-static int prepare(void)
+int prepare_sockets(void)
 {
     PyObject *model = PyImport_ImportModule("mailworker.model");
 
@@ -286,13 +277,5 @@ static int prepare(void)
     unix_address = PyObject_GetAttrString(model, "UnixAddress");
     Py_DECREF(model);
     nameless = unix_address == NULL ? NULL : PyObject_CallFunction(unix_address, "s", "");
-    host_name = PyUnicode_InternFromString("host");
-    path_name = PyUnicode_InternFromString("path");
-    port_name = PyUnicode_InternFromString("port");
-    return inet_address != NULL && nameless != NULL && host_name != NULL && path_name != NULL && port_name != NULL;
-}
-
-PyMODINIT_FUNC PyInit__sockets(void)
-{
-    return prepare() ? PyModule_Create(&definition) : NULL;
+    return inet_address != NULL && nameless != NULL;
 }

@@ -3,18 +3,12 @@
  *
  * Deadlines that are due together share a bucket. Buckets are wider the further away they are, so ten thousand sessions
  * with a timeout of 24 hours need a handful of them. Moving a deadline further away touches nothing: when its bucket
- * is due, it is filed again. Nothing ever expires early. _timers.pyi has the types.
+ * is due, it is filed again. Nothing ever expires early.
  */
 
-#define PY_SSIZE_T_CLEAN
-
-#include <Python.h>
-
-#include "timed.h"
+#include "core.h"
 
 #include <math.h>
-#include <stddef.h>
-#include <structmember.h>
 
 struct bucket {
     double due;
@@ -59,9 +53,9 @@ static PyMethodDef timed_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyTypeObject timed_type = {
+PyTypeObject timed_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._timers.Timed",
+    .tp_name = "mailworker.native.core._core.Timed",
     .tp_doc = "Something with a deadline, in seconds of the monotonic clock, inf for none.",
     .tp_basicsize = sizeof(struct timed),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
@@ -73,16 +67,6 @@ static PyTypeObject timed_type = {
 
 /* Seconds: selectors count milliseconds in 31 bits, which a timeout of a month exceeds. */
 #define LONGEST_DELAY (24 * 3600.0)
-
-struct timers {
-    PyObject_HEAD
-    double first; /* when the first bucket is due, infinity for never */
-    struct bucket **buckets; /* the last is due first */
-    Py_ssize_t count;
-    Py_ssize_t size;
-};
-
-static PyObject *expire_name;
 
 /* Width in seconds of the bucket for a delay in seconds: what a deadline may be overrun by. */
 static double width(double delay)
@@ -199,6 +183,42 @@ static void drop_first(struct timers *self)
     note_first(self);
 }
 
+int timers_set(struct timers *timers, struct timed *timed, double deadline, double now)
+{
+    /* Unless it is early, its bucket is due before the deadline, or soon enough after it. */
+    double early = (timed->bucket == NULL ? (double) INFINITY : timed->bucket->due) - deadline;
+    int was_filed;
+
+    timed->deadline = deadline;
+    if (early <= 0 || early <= width(deadline - now)) {
+        return 1;
+    }
+    was_filed = leave(timed);
+    if (!enter(timers, timed, now)) {
+        return 0;
+    }
+    if (was_filed) {
+        Py_DECREF(timed);
+    }
+    return 1;
+}
+
+void timers_cancel(struct timed *timed)
+{
+    timed->deadline = INFINITY;
+    if (leave(timed)) {
+        Py_DECREF(timed);
+    }
+}
+
+double timers_delay(struct timers *timers, double now)
+{
+    while (timers->count > 0 && timers->buckets[timers->count - 1]->first == NULL) {
+        drop_first(timers);
+    }
+    return timers->count > 0 ? fmin(fmax(timers->first - now, 0.0), LONGEST_DELAY) : (double) INFINITY;
+}
+
 static int is_timed(PyObject *object)
 {
     if (PyObject_TypeCheck(object, &timed_type)) {
@@ -222,75 +242,47 @@ static int take_seconds(PyObject *argument, double *seconds)
     return 1;
 }
 
-static PyObject *timers_set(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+static PyObject *set(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
 {
-    struct timed *timed;
-    double deadline, now, early;
+    double deadline, now;
 
-    if (given != 3) {
-        PyErr_Format(PyExc_TypeError, "%zd arguments, not 3", given);
+    if (!counted(given, 3) || !is_timed(arguments[0]) || !take_seconds(arguments[1], &deadline) ||
+        !take_seconds(arguments[2], &now) ||
+        !timers_set((struct timers *) object, (struct timed *) arguments[0], deadline, now)) {
         return NULL;
-    }
-    if (!is_timed(arguments[0]) || !take_seconds(arguments[1], &deadline) || !take_seconds(arguments[2], &now)) {
-        return NULL;
-    }
-    timed = (struct timed *) arguments[0];
-    timed->deadline = deadline;
-    /* Otherwise its bucket is due before the deadline, or soon enough after it. */
-    early = (timed->bucket == NULL ? (double) INFINITY : timed->bucket->due) - deadline;
-    if (early > 0 && early > width(deadline - now)) {
-        int was_filed = leave(timed);
-
-        if (!enter((struct timers *) object, timed, now)) {
-            return NULL;
-        }
-        if (was_filed) {
-            Py_DECREF(timed);
-        }
     }
     Py_RETURN_NONE;
 }
 
-static PyObject *timers_cancel(PyObject *Py_UNUSED(object), PyObject *argument)
+static PyObject *cancel(PyObject *Py_UNUSED(object), PyObject *timed)
 {
-    struct timed *timed = (struct timed *) argument;
-
-    if (!is_timed(argument)) {
+    if (!is_timed(timed)) {
         return NULL;
     }
-    timed->deadline = INFINITY;
-    if (leave(timed)) {
-        Py_DECREF(timed);
-    }
+    timers_cancel((struct timed *) timed);
     Py_RETURN_NONE;
 }
 
-static PyObject *timers_delay(PyObject *object, PyObject *argument)
+static PyObject *delay(PyObject *object, PyObject *argument)
 {
-    struct timers *self = (struct timers *) object;
-    double now;
+    double now, seconds;
 
     if (!take_seconds(argument, &now)) {
         return NULL;
     }
-    while (self->count > 0 && self->buckets[self->count - 1]->first == NULL) {
-        drop_first(self);
-    }
-    return self->count > 0 ? PyFloat_FromDouble(fmin(fmax(self->first - now, 0.0), LONGEST_DELAY)) : Py_NewRef(Py_None);
+    seconds = timers_delay((struct timers *) object, now);
+    return isinf(seconds) ? Py_NewRef(Py_None) : PyFloat_FromDouble(seconds);
 }
 
 /* Expires the first one of a bucket that is due, or files it again if its deadline has moved. */
 static int expire_or_wait_on(struct timers *self, struct timed *timed, double now)
 {
-    PyObject *done = Py_None;
     int went_well;
 
     (void) leave(timed);
     if (timed->deadline <= now) {
         timed->deadline = INFINITY;
-        done = PyObject_CallMethodNoArgs((PyObject *) timed, expire_name);
-        went_well = done != NULL;
-        Py_XDECREF(done);
+        went_well = done(PyObject_CallMethodNoArgs((PyObject *) timed, names.expire));
     } else {
         went_well = isinf(timed->deadline) || enter(self, timed, now);
     }
@@ -298,7 +290,7 @@ static int expire_or_wait_on(struct timers *self, struct timed *timed, double no
     return went_well;
 }
 
-static PyObject *timers_expire(PyObject *object, PyObject *argument)
+static PyObject *expire(PyObject *object, PyObject *argument)
 {
     struct timers *self = (struct timers *) object;
     double now;
@@ -373,16 +365,16 @@ static PyMemberDef timers_members[] = {
 };
 
 static PyMethodDef timers_methods[] = {
-    {"set", (PyCFunction) (void (*)(void)) timers_set, METH_FASTCALL, "set(timed, deadline, now)"},
-    {"cancel", timers_cancel, METH_O, "cancel(timed)"},
-    {"delay", timers_delay, METH_O, "delay(now): seconds, or None"},
-    {"expire", timers_expire, METH_O, "expire(now)"},
+    {"set", (PyCFunction) (void (*)(void)) set, METH_FASTCALL, "set(timed, deadline, now)"},
+    {"cancel", cancel, METH_O, "cancel(timed)"},
+    {"delay", delay, METH_O, "delay(now): seconds, or None"},
+    {"expire", expire, METH_O, "expire(now)"},
     {NULL, NULL, 0, NULL},
 };
 
-static PyTypeObject timers_type = {
+PyTypeObject timers_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._timers.Timers",
+    .tp_name = "mailworker.native.core._core.Timers",
     .tp_doc = "All deadlines of one loop.",
     .tp_basicsize = sizeof(struct timers),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
@@ -393,23 +385,3 @@ static PyTypeObject timers_type = {
     .tp_members = timers_members,
     .tp_methods = timers_methods,
 };
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "mailworker.native.core._timers",
-    .m_size = -1,
-};
-
-PyMODINIT_FUNC PyInit__timers(void)
-{
-    PyObject *module = NULL;
-
-    expire_name = PyUnicode_InternFromString("expire");
-    if (expire_name != NULL) {
-        module = PyModule_Create(&definition);
-    }
-    if (module != NULL && (PyModule_AddType(module, &timed_type) < 0 || PyModule_AddType(module, &timers_type) < 0)) {
-        Py_CLEAR(module);
-    }
-    return module;
-}

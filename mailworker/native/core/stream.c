@@ -1,60 +1,19 @@
 /*
- * A descriptor that a task reads from and writes to as if it blocked. It is its own awaitable, since a task waits for
- * one thing at a time. Failures, TLS and the selector stay in Python: this module calls methods of the loop
- * and of the class that Python derives from Stream. _stream.pyi has the types.
+ * A descriptor that a task reads from and writes to as if it blocked, plain or by TLS. It is its own awaitable, since a
+ * task waits for one thing at a time. What goes wrong is named in Python, by methods of the class derived from Stream.
  */
 
-#define PY_SSIZE_T_CLEAN
+#include "core.h"
 
-#include <Python.h>
-
-#include "events.h"
-#include "exception.h"
 #include "reply.h"
 #include "sending.h"
-#include "timed.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stddef.h>
-#include <structmember.h>
 #include <unistd.h>
 
 /* Bytes of one read at most, which are on the stack: a stream that waits holds no buffer. */
 #define PAGE_SIZE 4096
-
-struct stream {
-    PyObject_HEAD
-    double deadline;
-    int descriptor;
-    int watched; /* what the selector watches for; 0: it is not registered */
-    PyObject *loop;
-    PyObject *party;
-    PyObject *tls;    /* None without TLS */
-    PyObject *closed; /* NULL once it is closed or given away */
-    PyObject *task;   /* that waits; NULL or None where none does */
-    unsigned long long received; /* bytes that were read, in TLS those of its data */
-    unsigned long long sent;
-
-    /* Of the action under way. */
-    PySendResult (*action)(struct stream *self, PyObject **result);
-    PyObject *outcome;    /* for the task that is being resumed */
-    int flags;            /* of recv */
-    Py_ssize_t limit;     /* bytes of one read */
-    int events;           /* of an action that only waits */
-    int waited;           /* whether it has waited */
-    PyObject *data;       /* to be written, and how much of it the system has taken */
-    Py_ssize_t offset;
-    PyObject *steps;      /* of an exchange, and the one at hand */
-    Py_ssize_t step;
-};
-
-static struct {
-    PyObject *cancel_deadline, *change, *forget, *free, *read_tls, *refused, *resume, *set_deadline, *watch, *write_tls;
-} names;
-
-/* mailworker.native.core._timers.Timed */
-static PyTypeObject *timed_class;
 
 static int stream_init(PyObject *object, PyObject *arguments, PyObject *keywords)
 {
@@ -64,11 +23,12 @@ static int stream_init(PyObject *object, PyObject *arguments, PyObject *keywords
 
     self->watched = 0;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OiOO|$i", keys, &loop, &self->descriptor, &party, &closed,
-                                     &self->watched)) {
+                                     &self->watched) ||
+        !is_loop(loop)) {
         return -1;
     }
     self->deadline = INFINITY;
-    Py_XSETREF(self->loop, Py_NewRef(loop));
+    Py_XSETREF(self->loop, (struct loop *) Py_NewRef(loop));
     Py_XSETREF(self->party, Py_NewRef(party));
     Py_XSETREF(self->tls, Py_NewRef(Py_None));
     Py_XSETREF(self->closed, Py_NewRef(closed));
@@ -126,64 +86,65 @@ static void raise_error(PyObject *error)
     }
 }
 
-/* Replaces the selector's error by the one that the class in Python makes of it. */
+/* Replaces the poller's error by the one that the class in Python makes of it. */
 static void refuse_watch(struct stream *self)
 {
     PyObject *error;
 
     if (PyErr_ExceptionMatches(PyExc_OSError)) {
         error = take_exception();
-        raise_error(PyObject_CallMethodOneArg((PyObject *) self, names.refused, error));
+        raise_error(PyObject_CallMethodOneArg((PyObject *) self, names._refused, error));
         Py_DECREF(error);
     }
-}
-
-/* Watches for `events`, unless it does so already; 0 with an exception. */
-static int watch(struct stream *self, int events)
-{
-    PyObject *arguments[] = {self->loop, NULL, NULL, (PyObject *) self}, *done = NULL;
-
-    if (self->watched == events) {
-        return 1;
-    }
-    arguments[1] = PyLong_FromLong(self->descriptor);
-    arguments[2] = PyLong_FromLong(events);
-    if (arguments[1] != NULL && arguments[2] != NULL) {
-        done = PyObject_VectorcallMethod(self->watched ? names.change : names.watch, arguments, 4, NULL);
-    }
-    Py_XDECREF(arguments[1]);
-    Py_XDECREF(arguments[2]);
-    if (done == NULL) {
-        refuse_watch(self);
-        return 0;
-    }
-    Py_DECREF(done);
-    self->watched = events;
-    return 1;
 }
 
 /* Yields to the task until the descriptor is ready for `events`. */
 static PySendResult wait_for(struct stream *self, int events, PyObject **result)
 {
-    if (!watch(self, events)) {
-        return PYGEN_ERROR;
+    if (self->watched != events) {
+        if (!loop_watch(self->loop, self->descriptor, self->watched, events, (PyObject *) self)) {
+            refuse_watch(self);
+            return PYGEN_ERROR;
+        }
+        self->watched = events;
     }
     *result = Py_NewRef((PyObject *) self);
     return PYGEN_NEXT;
 }
 
-/* After a failed call on the descriptor: waits if it would have blocked, else raises what Python makes of the error. */
-static PySendResult failed(struct stream *self, const char *call, int events, PyObject **result)
+/* After a step that came to `outcome`: waits, or raises what Python makes of a failure. */
+static PySendResult stopped(struct stream *self, const char *call, ssize_t outcome, PyObject **result)
 {
-    if (errno == EAGAIN || errno == EWOULDBLOCK) {
-        return wait_for(self, events, result);
+    if (outcome == -READ || outcome == -WRITE) {
+        return wait_for(self, (int) -outcome, result);
     }
-    raise_error(PyObject_CallMethod((PyObject *) self, "_lost", "si", call, errno));
+    raise_error(PyObject_CallMethod((PyObject *) self, "_failed", "si", call, outcome == IO_SYSTEM ? errno : 0));
     return PYGEN_ERROR;
 }
 
-/* A read always waits first, so that other streams get their turn. */
+/* A read waits first, so that other streams get their turn. */
 static PySendResult go_on_reading(struct stream *self, PyObject **result)
+{
+    const struct transport *transport = transport_of(self->connection);
+    char page[PAGE_SIZE];
+    ssize_t length;
+
+    if (!self->waited) {
+        self->waited = 1;
+        if (!transport->has_input(self->connection)) {
+            return wait_for(self, READ, result);
+        }
+    }
+    length = transport->read(self->descriptor, self->connection, page, (size_t) self->limit);
+    if (length < 0) {
+        return stopped(self, transport->reading, length, result);
+    }
+    self->received += (unsigned long long) length;
+    *result = PyBytes_FromStringAndSize(page, length);
+    return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
+}
+
+static PySendResult go_on_peeking(struct stream *self, PyObject **result)
 {
     char page[PAGE_SIZE];
     ssize_t length;
@@ -193,13 +154,10 @@ static PySendResult go_on_reading(struct stream *self, PyObject **result)
         return wait_for(self, READ, result);
     }
     do {
-        length = recv(self->descriptor, page, (size_t) self->limit, self->flags);
+        length = recv(self->descriptor, page, (size_t) self->limit, MSG_DONTWAIT | MSG_PEEK);
     } while (length < 0 && errno == EINTR);
     if (length < 0) {
-        return failed(self, "recv()", READ, result);
-    }
-    if (!(self->flags & MSG_PEEK)) {
-        self->received += (unsigned long long) length;
+        return stopped(self, "recv()", errno == EAGAIN || errno == EWOULDBLOCK ? -READ : IO_SYSTEM, result);
     }
     *result = PyBytes_FromStringAndSize(page, length);
     return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
@@ -207,20 +165,18 @@ static PySendResult go_on_reading(struct stream *self, PyObject **result)
 
 static PySendResult go_on_writing(struct stream *self, PyObject **result)
 {
-    Py_ssize_t left = PyBytes_GET_SIZE(self->data) - self->offset;
-    ssize_t sent;
+    const struct transport *transport = transport_of(self->connection);
+    Py_ssize_t left;
 
-    do {
-        sent = send(self->descriptor, PyBytes_AS_STRING(self->data) + self->offset, (size_t) left,
-                    MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
-    if (sent < 0) {
-        return failed(self, "send()", WRITE, result);
-    }
-    self->sent += (unsigned long long) sent;
-    if (sent < left) {
+    while ((left = PyBytes_GET_SIZE(self->data) - self->offset) > 0) {
+        ssize_t sent = transport->write(self->descriptor, self->connection,
+                                        PyBytes_AS_STRING(self->data) + self->offset, (size_t) left);
+
+        if (sent < 0) {
+            return stopped(self, transport->writing, sent, result);
+        }
+        self->sent += (unsigned long long) sent;
         self->offset += sent;
-        return wait_for(self, WRITE, result);
     }
     Py_CLEAR(self->data);
     *result = Py_NewRef(Py_None);
@@ -308,13 +264,8 @@ static PyObject *stream_wait(PyObject *object, PyObject *events)
     return Py_NewRef(object);
 }
 
-/* Calls the method of Python that does it over TLS. */
-static PyObject *by_tls(struct stream *self, PyObject *method, PyObject *argument)
-{
-    return PyObject_CallMethodObjArgs((PyObject *) self, method, self->tls, argument, NULL);
-}
-
-static PyObject *begin_reading(struct stream *self, PyObject *limit, int flags)
+static PyObject *begin_reading(struct stream *self, PyObject *limit,
+                               PySendResult (*action)(struct stream *self, PyObject **result))
 {
     self->limit = PyLong_AsSsize_t(limit);
     if (self->limit < 0) {
@@ -326,22 +277,19 @@ static PyObject *begin_reading(struct stream *self, PyObject *limit, int flags)
     if (self->limit > PAGE_SIZE) {
         self->limit = PAGE_SIZE;
     }
-    begin(self, go_on_reading);
-    self->flags = MSG_DONTWAIT | flags;
+    begin(self, action);
     self->waited = 0;
     return Py_NewRef((PyObject *) self);
 }
 
 static PyObject *stream_read(PyObject *object, PyObject *limit)
 {
-    struct stream *self = (struct stream *) object;
-
-    return self->tls == Py_None ? begin_reading(self, limit, 0) : by_tls(self, names.read_tls, limit);
+    return begin_reading((struct stream *) object, limit, go_on_reading);
 }
 
 static PyObject *stream_peek(PyObject *object, PyObject *limit)
 {
-    return begin_reading((struct stream *) object, limit, MSG_PEEK);
+    return begin_reading((struct stream *) object, limit, go_on_peeking);
 }
 
 static PyObject *stream_write(PyObject *object, PyObject *data)
@@ -351,9 +299,6 @@ static PyObject *stream_write(PyObject *object, PyObject *data)
     if (!PyBytes_Check(data)) {
         PyErr_SetString(PyExc_TypeError, "only bytes can be written");
         return NULL;
-    }
-    if (self->tls != Py_None) {
-        return by_tls(self, names.write_tls, data);
     }
     begin(self, go_on_writing);
     Py_XSETREF(self->data, Py_NewRef(data));
@@ -396,9 +341,8 @@ static PyObject *stream_exchange(PyObject *object, PyObject *const *arguments, P
         PyErr_SetString(PyExc_ValueError, "a step is a command, and how the lines of its reply start");
         return NULL;
     }
-    begun = begin_reading(self, arguments[0], 0);
+    begun = begin_reading(self, arguments[0], go_on_exchanging);
     if (begun != NULL) {
-        begin(self, go_on_exchanging);
         Py_XSETREF(self->steps, Py_NewRef(arguments[1]));
         begin_step(self, 0);
     }
@@ -439,59 +383,54 @@ static PyObject *stream_next(PyObject *object)
     return NULL;
 }
 
-static PyObject *stream_park(PyObject *object, PyObject *task)
+int stream_park(struct stream *self, PyObject *task)
 {
-    struct stream *self = (struct stream *) object;
-    PyObject *deadline, *done;
+    struct timed *timed = (struct timed *) task;
 
+    if (!PyObject_TypeCheck(task, &timed_type)) {
+        PyErr_SetString(PyExc_TypeError, "no Timed");
+        return 0;
+    }
     Py_XSETREF(self->task, Py_NewRef(task));
-    if (PyObject_TypeCheck(task, timed_class) && ((struct timed *) task)->deadline == self->deadline) {
-        Py_RETURN_NONE;
-    }
     if (self->deadline == (double) INFINITY) {
-        return PyObject_CallMethodOneArg(self->loop, names.cancel_deadline, task);
+        timers_cancel(timed);
+        return 1;
     }
-    deadline = PyFloat_FromDouble(self->deadline);
-    if (deadline == NULL) {
-        return NULL;
-    }
-    done = PyObject_CallMethodObjArgs(self->loop, names.set_deadline, task, deadline, NULL);
-    Py_DECREF(deadline);
-    return done;
+    return timed->deadline == self->deadline || timers_set(self->loop->timers, timed, self->deadline, self->loop->now);
 }
 
-/* Stops watching: no task waits. */
-static PyObject *unwatch(struct stream *self)
+static int resume(struct stream *self, PyObject *error)
 {
-    self->watched = 0;
-    return PyObject_CallMethod(self->loop, "unwatch", "i", self->descriptor);
-}
-
-static PyObject *resume(struct stream *self, PyObject *error)
-{
-    PyObject *task = self->task, *done;
+    PyObject *task = self->task;
+    int fine;
 
     self->task = NULL;
     self->action = NULL;
-    done = error == NULL ? PyObject_CallMethodNoArgs(task, names.resume)
-                         : PyObject_CallMethodOneArg(task, names.resume, error);
+    if (Py_IS_TYPE(task, &task_type)) {
+        fine = task_resume((struct task *) task, error);
+    } else {
+        fine = done(PyObject_CallMethodOneArg(task, names.resume, error == NULL ? Py_None : error));
+    }
     Py_DECREF(task);
     Py_XDECREF(error);
-    return done;
+    return fine;
 }
 
 /* Continues the action. The task is resumed once there is a result. */
-static PyObject *stream_ready(PyObject *object, PyObject *Py_UNUSED(mask))
+int stream_ready(PyObject *object, int Py_UNUSED(mask))
 {
     struct stream *self = (struct stream *) object;
     PyObject *result = NULL;
     PySendResult status;
 
     if (!self->watched) {
-        Py_RETURN_NONE; /* closed in this very round */
+        return 1; /* closed in this very round */
     }
-    if (self->task == NULL || self->task == Py_None) {
-        return unwatch(self);
+    if (self->task == NULL || self->task == Py_None) { /* nobody waits */
+        int watched = self->watched;
+
+        self->watched = 0;
+        return loop_watch(self->loop, self->descriptor, watched, 0, object);
     }
     if (self->action == NULL) {
         return resume(self, NULL);
@@ -505,7 +444,32 @@ static PyObject *stream_ready(PyObject *object, PyObject *Py_UNUSED(mask))
         return resume(self, NULL);
     }
     Py_DECREF(result);
-    Py_RETURN_NONE;
+    return 1;
+}
+
+/* The methods for Python; a wait is for nothing but readiness, and what was not asked for is ignored. */
+
+static PyObject *park(PyObject *object, PyObject *task)
+{
+    return stream_park((struct stream *) object, task) ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *ready(PyObject *object, PyObject *mask)
+{
+    long value = PyLong_AsLong(mask);
+
+    if (value == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    return stream_ready(object, (int) value) ? Py_NewRef(Py_None) : NULL;
+}
+
+void stream_give_away(struct stream *self)
+{
+    Py_CLEAR(self->closed);
+    Py_SETREF(self->tls, Py_NewRef(Py_None));
+    self->connection = NULL;
+    self->watched = 0;
 }
 
 static PyObject *stream_hand_over(PyObject *object, PyObject *Py_UNUSED(none))
@@ -514,27 +478,15 @@ static PyObject *stream_hand_over(PyObject *object, PyObject *Py_UNUSED(none))
     PyObject *given = Py_BuildValue("iOi", self->descriptor, self->tls, self->watched);
 
     if (given != NULL) {
-        Py_CLEAR(self->closed);
-        Py_SETREF(self->tls, Py_NewRef(Py_None));
-        self->watched = 0;
+        stream_give_away(self);
     }
     return given;
-}
-
-/* Calls `method` of `object`; 0 with an exception. */
-static int tell(PyObject *object, PyObject *method, PyObject *argument)
-{
-    PyObject *done = argument == NULL ? PyObject_CallMethodNoArgs(object, method)
-                                      : PyObject_CallMethodOneArg(object, method, argument);
-
-    Py_XDECREF(done);
-    return done != NULL;
 }
 
 static PyObject *stream_close(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct stream *self = (struct stream *) object;
-    PyObject *closed = self->closed, *tls = self->tls, *number, *done = NULL;
+    PyObject *closed = self->closed, *tls = self->tls, *result = NULL;
     int watched = self->watched;
 
     if (closed == NULL) {
@@ -542,18 +494,40 @@ static PyObject *stream_close(PyObject *object, PyObject *Py_UNUSED(none))
     }
     self->closed = NULL;
     self->tls = Py_NewRef(Py_None);
+    self->connection = NULL;
     self->watched = 0;
-    number = PyLong_FromLong(self->descriptor);
-    if (number != NULL && (!watched || tell(self->loop, names.forget, number)) &&
-        (tls == Py_None || tell(tls, names.free, NULL))) {
+    if ((!watched || loop_forget(self->loop, self->descriptor)) &&
+        (tls == Py_None || done(PyObject_CallMethodNoArgs(tls, names.free)))) {
         close(self->descriptor);
-        done = PyObject_CallNoArgs(closed);
+        result = PyObject_CallNoArgs(closed);
     }
-    Py_XDECREF(number);
     Py_DECREF(tls);
     Py_DECREF(closed);
-    return done;
+    return result;
 }
+
+static PyObject *get_tls(PyObject *object, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(((struct stream *) object)->tls);
+}
+
+static int set_tls(PyObject *object, PyObject *tls, void *Py_UNUSED(closure))
+{
+    struct stream *self = (struct stream *) object;
+    void *connection = tls == NULL ? NULL : connection_of(tls);
+
+    if (tls == NULL || PyErr_Occurred()) {
+        return -1;
+    }
+    self->connection = connection;
+    Py_SETREF(self->tls, Py_NewRef(tls));
+    return 0;
+}
+
+static PyGetSetDef stream_properties[] = {
+    {"tls", get_tls, set_tls, "None without TLS.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
 
 static PyObject *stream_self(PyObject *self)
 {
@@ -566,7 +540,6 @@ static PyMemberDef stream_members[] = {
     {"watched", T_INT, offsetof(struct stream, watched), 0, NULL},
     {"loop", T_OBJECT_EX, offsetof(struct stream, loop), READONLY, NULL},
     {"party", T_OBJECT_EX, offsetof(struct stream, party), READONLY, NULL},
-    {"tls", T_OBJECT, offsetof(struct stream, tls), 0, NULL},
     {"task", T_OBJECT, offsetof(struct stream, task), 0, NULL},
     {"received", T_ULONGLONG, offsetof(struct stream, received), 0, NULL},
     {"sent", T_ULONGLONG, offsetof(struct stream, sent), 0, NULL},
@@ -580,8 +553,8 @@ static PyMethodDef stream_methods[] = {
     {"write", stream_write, METH_O, "write(data)"},
     {"wait", stream_wait, METH_O, "wait(events)"},
     {"exchange", (PyCFunction) (void (*)(void)) stream_exchange, METH_FASTCALL, "exchange(limit, steps)"},
-    {"park", stream_park, METH_O, "park(task)"},
-    {"ready", stream_ready, METH_O, "ready(mask)"},
+    {"park", park, METH_O, "park(task)"},
+    {"ready", ready, METH_O, "ready(mask)"},
     {"hand_over", stream_hand_over, METH_NOARGS, "Give away what the stream was made of."},
     {"close", stream_close, METH_NOARGS, "Close at once."},
     {NULL, NULL, 0, NULL},
@@ -589,9 +562,9 @@ static PyMethodDef stream_methods[] = {
 
 static PyAsyncMethods stream_async = {.am_await = stream_self, .am_send = stream_send};
 
-static PyTypeObject stream_type = {
+PyTypeObject stream_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._stream.Stream",
+    .tp_name = "mailworker.native.core._core.Stream",
     .tp_doc = "A byte stream over a descriptor.",
     .tp_basicsize = sizeof(struct stream),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
@@ -604,60 +577,6 @@ static PyTypeObject stream_type = {
     .tp_iter = stream_self,
     .tp_iternext = stream_next,
     .tp_members = stream_members,
+    .tp_getset = stream_properties,
     .tp_methods = stream_methods,
 };
-
-static const struct {
-    PyObject **name;
-    const char *text;
-} texts[] = {
-    {&names.cancel_deadline, "cancel_deadline"},
-    {&names.change, "change"},
-    {&names.forget, "forget"},
-    {&names.free, "free"},
-    {&names.read_tls, "_read_tls"},
-    {&names.refused, "_refused"},
-    {&names.resume, "resume"},
-    {&names.set_deadline, "set_deadline"},
-    {&names.watch, "watch"},
-    {&names.write_tls, "_write_tls"},
-};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "mailworker.native.core._stream",
-    .m_size = -1,
-};
-
-static int find_timed(void)
-{
-    PyObject *module = PyImport_ImportModule("mailworker.native.core._timers");
-
-    if (module == NULL) {
-        return -1;
-    }
-    timed_class = (PyTypeObject *) PyObject_GetAttrString(module, "Timed");
-    Py_DECREF(module);
-    return timed_class == NULL ? -1 : 0;
-}
-
-PyMODINIT_FUNC PyInit__stream(void)
-{
-    size_t i;
-    PyObject *module;
-
-    for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        *texts[i].name = PyUnicode_InternFromString(texts[i].text);
-        if (*texts[i].name == NULL) {
-            return NULL;
-        }
-    }
-    if (find_timed() < 0) {
-        return NULL;
-    }
-    module = PyModule_Create(&definition);
-    if (module != NULL && PyModule_AddType(module, &stream_type) < 0) {
-        Py_CLEAR(module);
-    }
-    return module;
-}

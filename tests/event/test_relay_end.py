@@ -7,8 +7,8 @@ from select import select
 
 import pytest
 
-from mailworker.event.selector import READ, WRITE
-from tests.native.relays import MakeLine, MakeRelay, Relay
+from mailworker.event.poller import READ, WRITE
+from tests.event.relays import MakeLine, MakeRelay, Relay
 
 WAIT_LIMIT = 10.0
 

@@ -1,0 +1,284 @@
+"""One end of a relay, and the direction that begins there; native/relay/ has it in C.
+
+A side holds no buffer while the other one takes all that its peer says.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from mailworker.errors import ConnectionLost, Party, TlsError
+from mailworker.event.loop import Loop
+from mailworker.event.poller import READ, WRITE
+from mailworker.event.stream import SocketStream
+from mailworker.event.transport import Plain, Transport
+from mailworker.native.core import accelerator
+from mailworker.native.core.readiness import Readiness
+from mailworker.native.tls.queue import take_reasons
+
+__all__ = ["Loss", "Pump", "Relay", "Side", "failure"]
+
+Loss = int | TlsError
+"""What a side is lost by: an errno, 0 where OpenSSL's error queue tells, or what was told there."""
+
+# Bytes that one call moves, and little more: a bulk download never starves other sessions.
+_BOUND: Final = 262144
+
+
+class Relay(Protocol):
+    """Who is told of what is out of the ordinary."""
+
+    def half_close(self) -> None:
+        """The first side has ended its input."""
+
+    def finish(self) -> None:
+        """Both sides have and were told so, or the one that has not is gone."""
+
+    def lose_source(self, side: Side, error: Loss) -> None:
+        """Reading from `side` failed."""
+
+    def lose_sink(self, side: Side, error: Loss) -> None:
+        """Writing to `side` failed."""
+
+    def abort(self, bug: Exception) -> None:
+        """Something was raised that should not be."""
+
+
+class Pump:
+    """What all sides have in common that keep at most `limit` bytes each (proxy_buffer)."""
+
+    __slots__ = ("limit", "loop")
+
+    def __init__(self, loop: Loop, limit: int) -> None:
+        self.limit = limit
+        self.loop = loop
+
+    def close(self) -> None:
+        """Give memory and descriptors back; no side may be left. In Python there are none."""
+
+
+class Side:
+    """Holds a connection and, while the other side takes no more, what was read from it.
+
+    The relay must close both sides in the end, or nothing of it is ever freed. `active` is when the loop last called
+    for this side, by its clock. `ended` is 0 while more input may come, 1 where it has ended first, 2 where the other
+    side's had ended before. `received` and `sent` count bytes of data. What is `pending` was read here and not yet
+    taken by the other side, before which nothing more is read.
+    """
+
+    __slots__ = (
+        "_descriptor",
+        "_pump",
+        "_relay",
+        "_sink",
+        "_source",
+        "_transport",
+        "_watched",
+        "active",
+        "closed",
+        "ended",
+        "other",
+        "pending",
+        "received",
+        "sent",
+        "tls",
+    )
+
+    other: Side
+    """The other end, once they are joined and until this one is closed."""
+
+    def __init__(self, relay: Relay, pump: Pump, stream: SocketStream, pending: bytes, /) -> None:
+        """Take over what `stream` is made of; `pending` was read there already."""
+        self._descriptor, self.tls, self._watched = stream.hand_over()
+        self._pump = pump
+        self._relay = relay
+        self._sink = WRITE if pending else 0  # events that the direction waits for on the other side's descriptor
+        self._source = 0 if pending else READ  # and on this one
+        self._transport: Transport = Plain(self._descriptor) if self.tls is None else self.tls
+        self.active = 0.0
+        self.closed = False
+        self.ended = 0
+        self.pending: bytes | None = pending or None
+        self.received = stream.received
+        self.sent = stream.sent
+
+    def begin(self, other: Side) -> None:
+        """Relay between this side and `other`, beginning with what was read before."""
+        if not isinstance(other, Side) or hasattr(self, "other") or hasattr(other, "other"):
+            raise TypeError("a fresh side is wanted")
+        self.other, other.other = other, self
+        self._guarded(self._begin_both)
+
+    def ready(self, mask: int) -> None:
+        """The poller's call."""
+        mask = int(mask)
+        if not self.closed and not self.other.closed:
+            self._guarded(lambda: self._serve(mask))
+
+    def close(self) -> None:
+        """Close the connection; over TLS with a goodbye if the peer takes it at once."""
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            if self._watched:
+                self._pump.loop.forget(self._descriptor)
+            if self.tls is not None:
+                self._transport.close_notify()
+                self.tls.free()
+        finally:
+            os.close(self._descriptor)
+            del self._relay, self._transport, self.other, self.tls  # which made a circle
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        relay = self._relay
+        try:
+            step()
+        except Exception as bug:
+            relay.abort(bug)
+
+    def _begin_both(self) -> None:
+        other = self.other
+        self.active = self._pump.loop.now
+        for side in (self, other):  # from now on the loop calls the sides, not the streams that had the descriptors
+            if side._watched:
+                self._pump.loop.change(side._descriptor, side._watched, side)
+        for side in (self, other):
+            if not side.closed and (side.pending or side._transport.pending()):
+                side._forward()
+        self._watch_both(other)
+
+    def _serve(self, mask: int) -> None:
+        other = self.other
+        self.active = self._pump.loop.now
+        if mask & other._sink:
+            other._forward()
+        if not self.closed and mask & self._source:
+            self._forward()
+        self._watch_both(other)
+
+    def _watch_both(self, other: Side) -> None:
+        if not self.closed:
+            self._watch()
+            other._watch()
+
+    def _watch(self) -> None:
+        """Wait for this direction's input, and for room for the other's output."""
+        loop, events = self._pump.loop, self._source | self.other._sink
+        if events != self._watched:
+            if not events:
+                loop.unwatch(self._descriptor)
+            elif self._watched:
+                loop.change(self._descriptor, events, self)
+            else:
+                loop.watch(self._descriptor, events, self)
+            self._watched = events
+
+    def _forward(self) -> None:
+        """Move what can be moved from here to the other side, a bounded number of bytes."""
+        if self.ended:
+            self._say_goodbye()
+            return
+        moved, plain = 0, self.tls is None
+        while self._hand_on():
+            if moved >= _BOUND:
+                if not plain:  # OpenSSL may hold more, which no poller sees
+                    self._pump.loop.again(self)
+                return
+            data = self._take()
+            if data is None:
+                return
+            moved += len(data)
+            self.received += len(data)
+            self.pending = data
+            if plain and len(data) < self._pump.limit:
+                self._hand_on()  # that was all; spare the call that would say so
+                return
+
+    def _take(self) -> bytes | None:
+        """What comes next from the peer; None after the end, a loss, or where there is nothing yet."""
+        try:
+            data = self._transport.recv(self._pump.limit)
+        except (ConnectionLost, TlsError) as error:
+            self._relay.lose_source(self, _loss(error))
+            return None
+        if isinstance(data, Readiness):
+            self._source = data
+        elif data:
+            return data
+        else:
+            self._end()
+        return None
+
+    def _hand_on(self) -> bool:
+        """Let the other side's peer have what is pending; False where it does not take all, or is lost."""
+        while self.pending:
+            try:
+                sent = self.other._transport.send(self.pending)
+            except (ConnectionLost, TlsError) as error:
+                self._relay.lose_sink(self.other, _loss(error))
+                return False
+            if isinstance(sent, Readiness):
+                self._source, self._sink = 0, sent
+                return False
+            self.other.sent += sent
+            self.pending = self.pending[sent:] or None
+        self._source, self._sink = READ, 0
+        return True
+
+    def _end(self) -> None:
+        self.ended = 2 if self.other.ended else 1
+        self._source = 0
+        self._say_goodbye()
+        if not self.closed and not self.other.ended:
+            self._relay.half_close()
+
+    def _say_goodbye(self) -> None:
+        """Again and again after the end of input, until the other side is told."""
+        if not self._end_output() or (self._is_over and self.other._is_over):
+            self._relay.finish()
+
+    def _end_output(self) -> bool:
+        """FIN to the other side, whose peer may go on to send; over TLS after a close_notify, which may need room.
+
+        Where this is all that was left to do, `close` follows at once. False where the peer is gone.
+        """
+        other = self.other
+        try:
+            self._sink = WRITE if other._transport.close_notify() == WRITE else 0
+            if not self._sink and not other._is_over:
+                _shut_down(other._descriptor)
+        except (OSError, TlsError):
+            return False
+        return True
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether no more input comes, and the other side has been told."""
+        return self.ended > 0 and not self._sink
+
+
+def _shut_down(descriptor: int) -> None:
+    same = socket.socket(fileno=descriptor)
+    try:
+        same.shutdown(socket.SHUT_WR)
+    finally:
+        same.detach()
+
+
+def _loss(error: ConnectionLost | TlsError) -> Loss:
+    return error if isinstance(error, TlsError) else error.errno
+
+
+def failure(party: Party, call: str, error: Loss) -> ConnectionLost | TlsError:
+    """What a relay was told of, named after the party and the call."""
+    if isinstance(error, TlsError):
+        return TlsError(party, call, error.reasons)
+    return ConnectionLost(party, call, error) if error else TlsError(party, call, take_reasons())
+
+
+if accelerator is not None and not TYPE_CHECKING:
+    Pump, Side = accelerator.Pump, accelerator.Side

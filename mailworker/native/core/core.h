@@ -1,0 +1,195 @@
+/*
+ * What the files of the module _core share: its objects as structs, and what each file offers to the others. An object
+ * of the loop's own is called as a function; whatever else stands in its place, as in tests and with other selectors, by
+ * its methods.
+ *
+ * Functions that give an int give 0 where they leave an exception, unless they say something else.
+ */
+
+#ifndef MAILWORKER_CORE_H
+#define MAILWORKER_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+
+#include <Python.h>
+#include <stddef.h>
+#include <structmember.h>
+
+#include "transport.h"
+
+/* module.c: names of attributes, each made once. */
+#define NAMES(NAME)                                                                                                    \
+    NAME(abort)                                                                                                        \
+    NAME(address)                                                                                                      \
+    NAME(again)                                                                                                        \
+    NAME(change)                                                                                                       \
+    NAME(close)                                                                                                        \
+    NAME(expire)                                                                                                       \
+    NAME(finish)                                                                                                       \
+    NAME(forget)                                                                                                       \
+    NAME(free)                                                                                                         \
+    NAME(half_close)                                                                                                   \
+    NAME(host)                                                                                                         \
+    NAME(park)                                                                                                         \
+    NAME(path)                                                                                                         \
+    NAME(port)                                                                                                         \
+    NAME(ready)                                                                                                        \
+    NAME(resume)                                                                                                       \
+    NAME(throw)                                                                                                        \
+    NAME(timed_out)                                                                                                    \
+    NAME(unwatch)                                                                                                      \
+    NAME(watch)                                                                                                        \
+    NAME(_refused)
+
+#define DECLARE(name) PyObject *name;
+extern struct names {
+    NAMES(DECLARE)
+} names;
+#undef DECLARE
+
+extern const struct transport *tls_transport; /* NULL before use_tls() */
+
+static inline const struct transport *transport_of(const void *connection)
+{
+    return connection == NULL ? &plain_transport : tls_transport;
+}
+
+/* Drops what a method gave; 0 where it raised. */
+static inline int done(PyObject *result)
+{
+    Py_XDECREF(result);
+    return result != NULL;
+}
+
+/* Checks the number of arguments. */
+int counted(Py_ssize_t given, Py_ssize_t wanted);
+
+/* The exception that has been raised, as one object that is the caller's: no longer raised, with its traceback. */
+PyObject *take_exception(void);
+
+/* The SSL that `tls` has; NULL for None, or with an exception. */
+void *connection_of(PyObject *tls);
+
+/* timers.c */
+
+struct bucket;
+
+/* Something with a deadline, and where it is filed. */
+struct timed {
+    PyObject_HEAD
+    double deadline;       /* seconds of the monotonic clock; infinity for none */
+    struct bucket *bucket; /* NULL: it is filed nowhere */
+    struct timed *next;    /* in that bucket */
+    struct timed **link;   /* what points to this one there */
+};
+
+struct timers {
+    PyObject_HEAD
+    double first; /* when the first bucket is due, infinity for never */
+    struct bucket **buckets; /* the last is due first */
+    Py_ssize_t count;
+    Py_ssize_t size;
+};
+
+extern PyTypeObject timed_type, timers_type;
+
+/* Moves the deadline, a finite time, from wherever it was. */
+int timers_set(struct timers *timers, struct timed *timed, double deadline, double now);
+void timers_cancel(struct timed *timed);
+double timers_delay(struct timers *timers, double now); /* seconds, infinity where nothing is set */
+
+/* loop.c */
+
+/* What all that runs on a loop reads of it; event/loop.py derives the loop from it. */
+struct loop {
+    PyObject_HEAD
+    double now;    /* when the round began */
+    char urgent;   /* whether a round is due without waiting */
+    PyObject *clock;
+    PyObject *poller; /* see event/poller.py */
+    PyObject *on_bug;
+    struct timers *timers;
+};
+
+extern PyTypeObject loop_type;
+
+/* Watches for `events` what was watched for `watched` so far; 0 is not at all. */
+int loop_watch(struct loop *loop, int fd, int watched, int events, PyObject *handler);
+int loop_forget(struct loop *loop, int fd); /* no longer watches what is closed at once */
+int loop_note_time(struct loop *loop);
+int prepare_loop(void);
+
+/* Whether it is a loop; else an exception says so. */
+int is_loop(PyObject *object);
+
+/* epoll.c (Linux) */
+
+#ifdef __linux__
+struct epoll;
+
+extern PyTypeObject epoll_type;
+
+int epoll_set(struct epoll *epoll, int fd, int watched, int events, PyObject *handler); /* as loop_watch */
+int epoll_drop(struct epoll *epoll, int fd);
+#endif
+
+/* task.c */
+
+struct task {
+    struct timed timed;
+    struct loop *loop;
+    PyObject *coroutine;
+    PyObject *waits_for; /* NULL while it runs */
+};
+
+extern PyTypeObject task_type;
+
+int task_resume(struct task *task, PyObject *error); /* NULL, or an error to be raised where it waits */
+
+/* stream.c */
+
+/* A descriptor that a task reads from and writes to as if it blocked. It is its own awaitable. */
+struct stream {
+    PyObject_HEAD
+    double deadline;
+    int descriptor;
+    int watched; /* what the poller watches for; 0: it is not registered */
+    struct loop *loop;
+    PyObject *party;
+    PyObject *tls;    /* None without TLS */
+    void *connection; /* the SSL in it */
+    PyObject *closed; /* NULL once it is closed or given away */
+    PyObject *task;   /* that waits; NULL or None where none does */
+    unsigned long long received; /* bytes that were read, in TLS those of its data */
+    unsigned long long sent;
+
+    /* Of the action under way. */
+    PySendResult (*action)(struct stream *self, PyObject **result);
+    PyObject *outcome; /* for the task that is being resumed */
+    Py_ssize_t limit;  /* bytes of one read */
+    int events;        /* of an action that only waits */
+    int waited;        /* whether it has waited */
+    PyObject *data;    /* to be written, and how much of it the system has taken */
+    Py_ssize_t offset;
+    PyObject *steps;   /* of an exchange, and the one at hand */
+    Py_ssize_t step;
+};
+
+extern PyTypeObject stream_type;
+
+int stream_park(struct stream *stream, PyObject *task);
+int stream_ready(PyObject *stream, int mask);
+void stream_give_away(struct stream *stream); /* whoever calls has taken what it was made of */
+
+/* sockets.c */
+
+int prepare_sockets(void);
+extern PyMethodDef socket_functions[];
+
+/* relay/side.c */
+
+extern PyTypeObject side_type, pump_type;
+
+int side_ready(PyObject *side, int mask);
+
+#endif

@@ -1,0 +1,456 @@
+/*
+ * epoll (Linux). An array holds what descriptors are watched for, where Python's own selectors keep one or two objects
+ * for each. `dispatch` calls handlers itself, so a round of the loop makes no objects for ready descriptors.
+ */
+
+#include "core.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS_PER_CALL 512 /* as nginx's epoll_events */
+
+/* The handler of a descriptor, and the events that it waits for. */
+struct watch {
+    PyObject *handler;   /* NULL: the descriptor is not watched */
+    uint32_t generation; /* tells it from earlier watches of the same descriptor */
+    uint32_t events;
+};
+
+struct epoll {
+    PyObject_HEAD
+    int fd; /* -1 once it is closed */
+    int size;
+    struct watch *watches; /* by descriptor */
+    uint32_t generation;
+};
+
+static int system_error(void)
+{
+    PyErr_SetFromErrno(PyExc_OSError);
+    return 0;
+}
+
+static int take_events(PyObject *argument, uint32_t *events)
+{
+    long value = PyLong_AsLong(argument);
+
+    if (value == -1 && PyErr_Occurred()) {
+        return 0;
+    }
+    if (value < READ || value > (READ | WRITE)) {
+        PyErr_Format(PyExc_ValueError, "Invalid events: %ld", value);
+        return 0;
+    }
+    *events = (uint32_t) value;
+    return 1;
+}
+
+/* What a descriptor is watched for; NULL with an exception if it is not. */
+static struct watch *find(struct epoll *self, int fd)
+{
+    if (fd < 0 || fd >= self->size || self->watches[fd].handler == NULL) {
+        PyErr_Format(PyExc_KeyError, "%d is not registered", fd);
+        return NULL;
+    }
+    return &self->watches[fd];
+}
+
+static int control(struct epoll *self, int operation, int fd, uint32_t bits, uint32_t generation)
+{
+    struct epoll_event event = {.events = bits, .data.u64 = (uint64_t) generation << 32 | (uint32_t) fd};
+
+    return epoll_ctl(self->fd, operation, fd, &event);
+}
+
+static uint32_t epoll_bits(uint32_t events)
+{
+    return (events & READ ? EPOLLIN : 0U) | (events & WRITE ? EPOLLOUT : 0U);
+}
+
+static int make_room(struct epoll *self, int fd)
+{
+    int size = self->size < 32 ? 32 : self->size;
+    struct watch *larger;
+
+    if (fd < self->size) {
+        return 1;
+    }
+    while (size <= fd) {
+        size = size > INT_MAX / 2 ? INT_MAX : size * 2;
+    }
+    larger = PyMem_Realloc(self->watches, (size_t) size * sizeof(*larger));
+    if (larger == NULL) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    memset(larger + self->size, 0, (size_t) (size - self->size) * sizeof(*larger));
+    self->watches = larger;
+    self->size = size;
+    return 1;
+}
+
+static int add(struct epoll *self, int fd, uint32_t events, uint32_t extra_bits, PyObject *handler)
+{
+    struct watch *watch;
+
+    if (!make_room(self, fd)) {
+        return 0;
+    }
+    watch = &self->watches[fd];
+    if (watch->handler != NULL) {
+        PyErr_Format(PyExc_KeyError, "%d is already registered", fd);
+        return 0;
+    }
+    if (control(self, EPOLL_CTL_ADD, fd, epoll_bits(events) | extra_bits, ++self->generation) < 0) {
+        return system_error();
+    }
+    watch->generation = self->generation;
+    watch->events = events;
+    watch->handler = Py_NewRef(handler);
+    return 1;
+}
+
+static int change(struct epoll *self, int fd, uint32_t events, PyObject *handler)
+{
+    struct watch *watch = find(self, fd);
+
+    if (watch == NULL) {
+        return 0;
+    }
+    if (events != watch->events) {
+        if (control(self, EPOLL_CTL_MOD, fd, epoll_bits(events), watch->generation) < 0) {
+            return system_error();
+        }
+        watch->events = events;
+    }
+    Py_SETREF(watch->handler, Py_NewRef(handler));
+    return 1;
+}
+
+int epoll_drop(struct epoll *self, int fd)
+{
+    struct watch *watch = find(self, fd);
+
+    if (watch != NULL) {
+        Py_CLEAR(watch->handler);
+    }
+    return watch != NULL;
+}
+
+int epoll_set(struct epoll *self, int fd, int watched, int events, PyObject *handler)
+{
+    if (events == 0) {
+        return epoll_drop(self, fd) && (control(self, EPOLL_CTL_DEL, fd, 0, 0) == 0 || system_error());
+    }
+    return watched ? change(self, fd, (uint32_t) events, handler) : add(self, fd, (uint32_t) events, 0, handler);
+}
+
+/* The methods for Python. */
+
+static PyObject *none_if(int went_well)
+{
+    return went_well ? Py_NewRef(Py_None) : NULL;
+}
+
+static int take_descriptor(PyObject *argument, int *fd)
+{
+    *fd = PyObject_AsFileDescriptor(argument);
+    return *fd >= 0;
+}
+
+static PyObject *epoll_watch(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    uint32_t events;
+    int fd;
+
+    return none_if(counted(given, 3) && take_descriptor(arguments[0], &fd) && take_events(arguments[1], &events) &&
+                   add((struct epoll *) object, fd, events, 0, arguments[2]));
+}
+
+static PyObject *epoll_watch_exclusive(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    int fd;
+
+    return none_if(counted(given, 2) && take_descriptor(arguments[0], &fd) &&
+                   add((struct epoll *) object, fd, READ, EPOLLEXCLUSIVE, arguments[1]));
+}
+
+static PyObject *epoll_change(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    uint32_t events;
+    int fd;
+
+    return none_if(counted(given, 3) && take_descriptor(arguments[0], &fd) && take_events(arguments[1], &events) &&
+                   change((struct epoll *) object, fd, events, arguments[2]));
+}
+
+static PyObject *epoll_unwatch(PyObject *object, PyObject *argument)
+{
+    int fd;
+
+    return none_if(take_descriptor(argument, &fd) && epoll_set((struct epoll *) object, fd, READ, 0, NULL));
+}
+
+static PyObject *epoll_forget(PyObject *object, PyObject *argument)
+{
+    int fd;
+
+    return none_if(take_descriptor(argument, &fd) && epoll_drop((struct epoll *) object, fd));
+}
+
+static int64_t monotonic(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t) time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* Seconds, infinity for None. */
+static int take_timeout(PyObject *argument, double *seconds)
+{
+    *seconds = argument == Py_None ? (double) INFINITY : PyFloat_AsDouble(argument);
+    return !(*seconds == -1.0 && PyErr_Occurred());
+}
+
+/* They never end early; -1 for ever. */
+static int milliseconds_of(double seconds)
+{
+    double milliseconds = ceil(seconds * 1e3);
+
+    if (isinf(seconds)) {
+        return -1;
+    }
+    return milliseconds > 0.0 ? milliseconds < INT_MAX ? (int) milliseconds : INT_MAX : 0;
+}
+
+/* Whether another thread may want the interpreter's lock. mailworker's processes have one thread, and keep the lock. */
+static int has_threads(void)
+{
+    return PyThreadState_Next(PyInterpreterState_ThreadHead(PyInterpreterState_Get())) != NULL;
+}
+
+static int wait_for(int fd, struct epoll_event *events, int milliseconds)
+{
+    int count;
+
+    if (!has_threads()) {
+        return epoll_wait(fd, events, EVENTS_PER_CALL, milliseconds);
+    }
+    Py_BEGIN_ALLOW_THREADS
+    count = epoll_wait(fd, events, EVENTS_PER_CALL, milliseconds);
+    Py_END_ALLOW_THREADS
+    return count;
+}
+
+/* Waits, and returns how many events there are. After a signal it waits for the rest of the time (PEP 475). */
+static int await_events(struct epoll *self, int milliseconds, struct epoll_event *events)
+{
+    int64_t end = milliseconds > 0 ? monotonic() + (int64_t) milliseconds * 1000000 : 0;
+
+    for (;;) {
+        int count = wait_for(self->fd, events, milliseconds);
+
+        if (count >= 0) {
+            return count;
+        }
+        if (errno != EINTR) {
+            return system_error() - 1;
+        }
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+        if (milliseconds > 0) {
+            int64_t left = end - monotonic();
+
+            milliseconds = left > 0 ? (int) ((left + 999999) / 1000000) : 0;
+        }
+    }
+}
+
+static uint32_t selector_mask(uint32_t bits)
+{
+    if (bits & (EPOLLHUP | EPOLLERR)) {
+        return READ | WRITE; /* the next call on the descriptor tells which */
+    }
+    return (bits & EPOLLIN ? READ : 0U) | (bits & EPOLLOUT ? WRITE : 0U);
+}
+
+/* The watch that an event belongs to, and what its handler is ready for; NULL if the watch has ended since. */
+static struct watch *meant(struct epoll *self, const struct epoll_event *event, uint32_t *mask)
+{
+    uint32_t fd = (uint32_t) event->data.u64;
+    struct watch *watch = fd < (uint32_t) self->size ? &self->watches[fd] : NULL;
+
+    if (watch == NULL || watch->handler == NULL || watch->generation != event->data.u64 >> 32) {
+        return NULL;
+    }
+    *mask = selector_mask(event->events) & watch->events;
+    return *mask ? watch : NULL;
+}
+
+/* A handler of ours is called as a function, whatever a class derived from it in Python defines. */
+static int call_ready(PyObject *handler, uint32_t mask)
+{
+    PyTypeObject *type = Py_TYPE(handler);
+    PyObject *number;
+    int fine;
+
+    if (type == &side_type) {
+        return side_ready(handler, (int) mask);
+    }
+    if (type == &stream_type || type->tp_base == &stream_type) {
+        return stream_ready(handler, (int) mask);
+    }
+    number = PyLong_FromLong((long) mask);
+    fine = number != NULL && done(PyObject_CallMethodOneArg(handler, names.ready, number));
+    Py_XDECREF(number);
+    return fine;
+}
+
+/* Waits once, notes the time and calls the handlers of ready descriptors. */
+static int serve_round(struct epoll *self, struct loop *loop, double seconds)
+{
+    struct epoll_event events[EVENTS_PER_CALL];
+    int i, fine = 1, count = await_events(self, milliseconds_of(seconds), events);
+
+    if (count < 0 || !loop_note_time(loop)) {
+        return 0;
+    }
+    for (i = 0; fine && i < count; i++) {
+        uint32_t mask;
+        struct watch *watch = meant(self, &events[i], &mask);
+
+        if (watch != NULL) {
+            PyObject *handler = Py_NewRef(watch->handler); /* it may end its own watch */
+
+            fine = call_ready(handler, mask);
+            Py_DECREF(handler);
+        }
+    }
+    return fine;
+}
+
+/* Waits again by itself, as long as nothing is urgent or due. */
+static PyObject *epoll_dispatch(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    struct loop *loop;
+    double seconds;
+
+    if (!counted(given, 2) || !is_loop(arguments[0]) || !take_timeout(arguments[1], &seconds)) {
+        return NULL;
+    }
+    loop = (struct loop *) arguments[0];
+    do {
+        if (!serve_round((struct epoll *) object, loop, seconds)) {
+            return NULL;
+        }
+        seconds = timers_delay(loop->timers, loop->now);
+    } while (!loop->urgent && loop->timers->first > loop->now);
+    Py_RETURN_NONE;
+}
+
+static int epoll_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct epoll *self = (struct epoll *) object;
+    int fd;
+
+    for (fd = 0; fd < self->size; fd++) {
+        Py_VISIT(self->watches[fd].handler);
+    }
+    return 0;
+}
+
+static int epoll_clear(PyObject *object)
+{
+    struct epoll *self = (struct epoll *) object;
+    int fd;
+
+    for (fd = 0; fd < self->size; fd++) {
+        Py_CLEAR(self->watches[fd].handler);
+    }
+    return 0;
+}
+
+static PyObject *epoll_close(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct epoll *self = (struct epoll *) object;
+    int fd = self->fd;
+
+    self->fd = -1;
+    (void) epoll_clear(object);
+    if (fd >= 0) {
+        close(fd);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *epoll_new(PyTypeObject *type, PyObject *Py_UNUSED(arguments), PyObject *Py_UNUSED(keywords))
+{
+    struct epoll *self = (struct epoll *) type->tp_alloc(type, 0);
+
+    if (self != NULL) {
+        self->fd = epoll_create1(EPOLL_CLOEXEC);
+        if (self->fd < 0) {
+            system_error();
+            Py_CLEAR(self);
+        }
+    }
+    return (PyObject *) self;
+}
+
+static void epoll_dealloc(PyObject *object)
+{
+    struct epoll *self = (struct epoll *) object;
+
+    PyObject_GC_UnTrack(object);
+    (void) epoll_clear(object);
+    PyMem_Free(self->watches);
+    if (self->fd >= 0) {
+        close(self->fd);
+    }
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyObject *epoll_method(PyObject *Py_UNUSED(object), void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString("epoll");
+}
+
+static PyGetSetDef epoll_properties[] = {
+    {"method", epoll_method, NULL, "As the `use` directive spells it.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+#define MANY(name, text) {#name, (PyCFunction) (void (*)(void)) epoll_##name, METH_FASTCALL, text}
+
+static PyMethodDef epoll_methods[] = {
+    MANY(watch, "watch(descriptor, events, handler): start to watch."),
+    MANY(watch_exclusive, "watch_exclusive(descriptor, handler): watch a listening socket that is shared."),
+    MANY(change, "change(descriptor, events, handler): watch for other events, or for another handler."),
+    {"unwatch", epoll_unwatch, METH_O, "unwatch(descriptor): stop to watch."},
+    {"forget", epoll_forget, METH_O, "forget(descriptor): stop to watch what is closed at once."},
+    MANY(dispatch, "dispatch(loop, timeout): wait, set loop.now, and call the handlers."),
+    {"close", epoll_close, METH_NOARGS, "close(): watch no more."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject epoll_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Epoll",
+    .tp_doc = "An epoll instance, and the handlers of what it watches.",
+    .tp_basicsize = sizeof(struct epoll),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .tp_new = epoll_new,
+    .tp_dealloc = epoll_dealloc,
+    .tp_traverse = epoll_traverse,
+    .tp_clear = epoll_clear,
+    .tp_methods = epoll_methods,
+    .tp_getset = epoll_properties,
+};

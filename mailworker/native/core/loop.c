@@ -1,0 +1,138 @@
+/* What all that runs on a loop reads of it, and how it reaches the poller. */
+
+#include "core.h"
+
+#include <math.h>
+#include <time.h>
+
+static PyObject *monotonic; /* time.monotonic */
+
+int prepare_loop(void)
+{
+    PyObject *module = PyImport_ImportModule("time");
+
+    monotonic = module == NULL ? NULL : PyObject_GetAttrString(module, "monotonic");
+    Py_XDECREF(module);
+    return monotonic != NULL;
+}
+
+int is_loop(PyObject *object)
+{
+    if (PyObject_TypeCheck(object, &loop_type)) {
+        return 1;
+    }
+    PyErr_SetString(PyExc_TypeError, "no loop");
+    return 0;
+}
+
+int loop_note_time(struct loop *loop)
+{
+    struct timespec time;
+    PyObject *now;
+
+    if (loop->clock == monotonic) { /* as time.monotonic() makes a number of it */
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        loop->now = (double) ((long long) time.tv_sec * 1000000000 + time.tv_nsec) / 1e9;
+        return 1;
+    }
+    now = PyObject_CallNoArgs(loop->clock);
+    if (now == NULL) {
+        return 0;
+    }
+    loop->now = PyFloat_AsDouble(now);
+    Py_DECREF(now);
+    return !(loop->now == -1.0 && PyErr_Occurred());
+}
+
+int loop_watch(struct loop *loop, int fd, int watched, int events, PyObject *handler)
+{
+#ifdef __linux__
+    if (Py_IS_TYPE(loop->poller, &epoll_type)) {
+        return epoll_set((struct epoll *) loop->poller, fd, watched, events, handler);
+    }
+#endif
+    if (events == 0) {
+        return done(PyObject_CallMethod(loop->poller, "unwatch", "i", fd));
+    }
+    return done(PyObject_CallMethod(loop->poller, watched ? "change" : "watch", "iiO", fd, events, handler));
+}
+
+int loop_forget(struct loop *loop, int fd)
+{
+#ifdef __linux__
+    if (Py_IS_TYPE(loop->poller, &epoll_type)) {
+        return epoll_drop((struct epoll *) loop->poller, fd);
+    }
+#endif
+    return done(PyObject_CallMethod(loop->poller, "forget", "i", fd));
+}
+
+static int loop_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    struct loop *self = (struct loop *) object;
+    PyObject *poller, *clock, *on_bug;
+
+    if (!PyArg_ParseTuple(arguments, "OOO", &poller, &clock, &on_bug)) {
+        return -1;
+    }
+    Py_XSETREF(self->poller, Py_NewRef(poller));
+    Py_XSETREF(self->clock, Py_NewRef(clock));
+    Py_XSETREF(self->on_bug, Py_NewRef(on_bug));
+    Py_XSETREF(self->timers, (struct timers *) PyObject_CallNoArgs((PyObject *) &timers_type));
+    return self->timers != NULL && loop_note_time(self) ? 0 : -1;
+}
+
+static int loop_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct loop *self = (struct loop *) object;
+
+    Py_VISIT(self->poller);
+    Py_VISIT(self->clock);
+    Py_VISIT(self->on_bug);
+    Py_VISIT(self->timers);
+    return 0;
+}
+
+static int loop_clear(PyObject *object)
+{
+    struct loop *self = (struct loop *) object;
+
+    Py_CLEAR(self->on_bug);
+    return 0;
+}
+
+static void loop_dealloc(PyObject *object)
+{
+    struct loop *self = (struct loop *) object;
+
+    PyObject_GC_UnTrack(object);
+    (void) loop_clear(object);
+    Py_XDECREF(self->poller);
+    Py_XDECREF(self->clock);
+    Py_XDECREF(self->timers);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMemberDef loop_members[] = {
+    {"now", T_DOUBLE, offsetof(struct loop, now), 0, NULL},
+    {"urgent", T_BOOL, offsetof(struct loop, urgent), 0, NULL},
+    {"clock", T_OBJECT_EX, offsetof(struct loop, clock), 0, NULL},
+    {"poller", T_OBJECT_EX, offsetof(struct loop, poller), READONLY, NULL},
+    {"on_bug", T_OBJECT_EX, offsetof(struct loop, on_bug), 0, NULL},
+    {"timers", T_OBJECT_EX, offsetof(struct loop, timers), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyTypeObject loop_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.LoopState",
+    .tp_doc = "What all that runs on a loop reads of it.",
+    .tp_basicsize = sizeof(struct loop),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .tp_new = PyType_GenericNew,
+    .tp_init = loop_init,
+    .tp_traverse = loop_traverse,
+    .tp_clear = loop_clear,
+    .tp_dealloc = loop_dealloc,
+    .tp_members = loop_members,
+};

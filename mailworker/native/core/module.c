@@ -1,0 +1,94 @@
+/* The module _core: what sessions run on. event/ has each of its types and functions in Python too; see README there. */
+
+#include "core.h"
+
+struct names names;
+const struct transport *tls_transport;
+
+int counted(Py_ssize_t given, Py_ssize_t wanted)
+{
+    if (given != wanted) {
+        PyErr_Format(PyExc_TypeError, "%zd arguments, not %zd", wanted, given);
+    }
+    return given == wanted;
+}
+
+PyObject *take_exception(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *kind, *error, *trace;
+
+    PyErr_Fetch(&kind, &error, &trace);
+    PyErr_NormalizeException(&kind, &error, &trace);
+    if (trace != NULL) {
+        PyException_SetTraceback(error, trace);
+    }
+    Py_DECREF(kind);
+    Py_XDECREF(trace);
+    return error;
+#endif
+}
+
+void *connection_of(PyObject *tls)
+{
+    PyObject *address = tls == Py_None ? NULL : PyObject_GetAttr(tls, names.address);
+    void *connection = address == NULL ? NULL : PyLong_AsVoidPtr(address);
+
+    Py_XDECREF(address);
+    return connection;
+}
+
+static PyObject *use_tls(PyObject *Py_UNUSED(module), PyObject *address)
+{
+    tls_transport = PyLong_AsVoidPtr(address);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef functions[] = {
+    {"use_tls", use_tls, METH_O, "use_tls(address): where the transport of TLS is."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "mailworker.native.core._core",
+    .m_size = -1,
+    .m_methods = functions,
+};
+
+#define MAKE(name) (names.name = PyUnicode_InternFromString(#name)) != NULL &&
+static int make_names(void)
+{
+    return NAMES(MAKE) 1;
+}
+
+static int add_types(PyObject *module)
+{
+    PyTypeObject *types[] = {
+        &timed_type, &timers_type, &loop_type, &task_type, &stream_type, &pump_type, &side_type,
+#ifdef __linux__
+        &epoll_type,
+#endif
+    };
+    size_t i;
+
+    task_type.tp_base = &timed_type;
+    for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (PyModule_AddType(module, types[i]) < 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    PyObject *module = make_names() && prepare_loop() && prepare_sockets() ? PyModule_Create(&definition) : NULL;
+
+    if (module != NULL && (!add_types(module) || PyModule_AddFunctions(module, socket_functions) < 0)) {
+        Py_CLEAR(module);
+    }
+    return module;
+}

@@ -1,0 +1,64 @@
+/* The transport of a bare socket. */
+
+#include "sending.h"
+#include "transport.h"
+
+#include <errno.h>
+
+static ssize_t outcome(ssize_t result, int event)
+{
+    if (result >= 0) {
+        return result;
+    }
+    return errno == EAGAIN || errno == EWOULDBLOCK ? -event : IO_SYSTEM;
+}
+
+static ssize_t plain_read(int fd, void *connection, void *page, size_t limit)
+{
+    ssize_t result;
+
+    (void) connection;
+    do {
+        result = recv(fd, page, limit, MSG_DONTWAIT);
+    } while (result < 0 && errno == EINTR);
+    return outcome(result, READ);
+}
+
+static ssize_t plain_write(int fd, void *connection, const void *data, size_t length)
+{
+    ssize_t result;
+
+    (void) connection;
+    do {
+        result = send(fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (result < 0 && errno == EINTR);
+    return outcome(result, WRITE);
+}
+
+static int plain_has_input(const void *connection)
+{
+    (void) connection;
+    return 0;
+}
+
+static int plain_is_drained(const void *connection)
+{
+    (void) connection;
+    return 1;
+}
+
+static int plain_say_goodbye(void *connection)
+{
+    (void) connection;
+    return 1;
+}
+
+const struct transport plain_transport = {
+    .reading = "recv()",
+    .writing = "send()",
+    .read = plain_read,
+    .write = plain_write,
+    .has_input = plain_has_input,
+    .is_drained = plain_is_drained,
+    .say_goodbye = plain_say_goodbye,
+};

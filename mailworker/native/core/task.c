@@ -1,0 +1,163 @@
+/* A task runs a coroutine. Every wake-up resumes one, which in Python cost more than most decisions of a session. */
+
+#include "core.h"
+
+static int task_init(PyObject *object, PyObject *arguments, PyObject *keywords)
+{
+    static char *keys[] = {"loop", "coroutine", NULL};
+    struct task *self = (struct task *) object;
+    PyObject *loop, *coroutine;
+
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO", keys, &loop, &coroutine) || !is_loop(loop)) {
+        return -1;
+    }
+    Py_XSETREF(self->loop, (struct loop *) Py_NewRef(loop));
+    Py_XSETREF(self->coroutine, Py_NewRef(coroutine));
+    return 0;
+}
+
+static int task_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct task *self = (struct task *) object;
+
+    Py_VISIT(self->loop);
+    Py_VISIT(self->coroutine);
+    Py_VISIT(self->waits_for);
+    return 0;
+}
+
+static int task_clear(PyObject *object)
+{
+    struct task *self = (struct task *) object;
+
+    Py_CLEAR(self->waits_for);
+    Py_CLEAR(self->coroutine);
+    Py_CLEAR(self->loop);
+    return 0;
+}
+
+static void task_dealloc(PyObject *object)
+{
+    PyObject_GC_UnTrack(object);
+    (void) task_clear(object);
+    Py_TYPE(object)->tp_free(object);
+}
+
+/* Tells the loop of the exception that was raised, unless it is one that ends the process. */
+static int report_bug(struct task *self)
+{
+    PyObject *bug;
+    int told;
+
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return 0;
+    }
+    bug = take_exception();
+    timers_cancel(&self->timed);
+    told = done(PyObject_CallOneArg(self->loop->on_bug, bug));
+    Py_DECREF(bug);
+    return told;
+}
+
+/* Raises `error` where the coroutine waits; gives what it then waits for. */
+static PySendResult throw_into(PyObject *coroutine, PyObject *error, PyObject **result)
+{
+    *result = PyObject_CallMethodOneArg(coroutine, names.throw, error);
+    if (*result != NULL) {
+        return PYGEN_NEXT;
+    }
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return PYGEN_ERROR;
+    }
+    PyErr_Clear();
+    return PYGEN_RETURN;
+}
+
+static int wait_for(struct task *self, PyObject *waitable)
+{
+    self->waits_for = waitable;
+    if (PyObject_TypeCheck(waitable, &stream_type)) {
+        return stream_park((struct stream *) waitable, (PyObject *) self);
+    }
+    return done(PyObject_CallMethodOneArg(waitable, names.park, (PyObject *) self));
+}
+
+int task_resume(struct task *self, PyObject *error)
+{
+    PyObject *result = NULL;
+    PySendResult status;
+
+    Py_CLEAR(self->waits_for);
+    if (error == NULL || error == Py_None) {
+        status = PyIter_Send(self->coroutine, Py_None, &result);
+    } else {
+        status = throw_into(self->coroutine, error, &result);
+    }
+    if (status == PYGEN_NEXT) {
+        return wait_for(self, result);
+    }
+    if (status == PYGEN_ERROR) {
+        return report_bug(self);
+    }
+    Py_XDECREF(result);
+    timers_cancel(&self->timed);
+    return 1;
+}
+
+static PyObject *resume(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
+{
+    if (given > 1) {
+        return PyErr_Format(PyExc_TypeError, "%zd arguments, not 1", given);
+    }
+    return task_resume((struct task *) self, given ? arguments[0] : NULL) ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *expire(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct task *self = (struct task *) object;
+    PyObject *error;
+    int fine;
+
+    if (self->waits_for == NULL) {
+        Py_RETURN_NONE;
+    }
+    error = PyObject_CallMethodNoArgs(self->waits_for, names.timed_out);
+    fine = error != NULL && task_resume(self, error);
+    Py_XDECREF(error);
+    return fine ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct task *self = (struct task *) object;
+
+    timers_cancel(&self->timed);
+    return done(PyObject_CallMethodNoArgs(self->coroutine, names.close)) || report_bug(self) ? Py_NewRef(Py_None)
+                                                                                             : NULL;
+}
+
+static PyMemberDef task_members[] = {
+    {"loop", T_OBJECT_EX, offsetof(struct task, loop), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef task_methods[] = {
+    {"resume", (PyCFunction) (void (*)(void)) resume, METH_FASTCALL, "resume(error=None)"},
+    {"expire", expire, METH_NOARGS, "The deadline has passed."},
+    {"cancel", cancel, METH_NOARGS, "End the coroutine where it waits."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject task_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Task",
+    .tp_doc = "Runs one coroutine.",
+    .tp_basicsize = sizeof(struct task),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_init = task_init,
+    .tp_traverse = task_traverse,
+    .tp_clear = task_clear,
+    .tp_dealloc = task_dealloc,
+    .tp_members = task_members,
+    .tp_methods = task_methods,
+};

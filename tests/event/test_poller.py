@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import selectors
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from mailworker.event.loop import LoopState
+from mailworker.event.poller import READ, WRITE, Poller
+from tests.event.bench import Watcher
+from tests.support.implementations import Implementation
+
+Pair = tuple[socket.socket, socket.socket]
+Ready = Callable[[], None]
+
+
+@pytest.fixture
+def state(poller: Poller, implementation: Implementation) -> LoopState:
+    """One round is enough for it."""
+    state: LoopState = implementation.loop.LoopState(poller, lambda: 4711.0, lambda bug: None)
+    state.urgent = True
+    return state
+
+
+@pytest.mark.parametrize(
+    ("events", "mask"), [(READ, 0), (WRITE, WRITE), (READ | WRITE, WRITE)], ids=["read", "write", "both"]
+)
+def test_an_idle_connection_can_be_written_to(
+    poller: Poller, state: LoopState, pair: Pair, events: int, mask: int
+) -> None:
+    watcher = Watcher()
+    poller.watch(pair[0].fileno(), events, watcher)
+    poller.dispatch(state, 0.0)
+    assert watcher.masks == ([mask] if mask else [])
+
+
+def test_input_is_reported_until_it_is_read(poller: Poller, state: LoopState, pair: Pair) -> None:
+    watcher = Watcher()
+    poller.watch(pair[0].fileno(), READ, watcher)
+    pair[1].send(b"x")
+    for _ in range(2):
+        poller.dispatch(state, None)
+    pair[0].recv(1)
+    poller.dispatch(state, 0.0)
+    assert watcher.masks == [READ, READ]
+
+
+@pytest.mark.parametrize("events", [READ, WRITE])
+def test_a_failure_is_reported_as_what_is_waited_for(poller: Poller, state: LoopState, pair: Pair, events: int) -> None:
+    watcher = Watcher()
+    poller.watch(pair[0].fileno(), events, watcher)
+    pair[1].close()
+    poller.dispatch(state, None)
+    assert watcher.masks == [events]
+
+
+def test_other_events_and_another_handler_take_the_place_of_the_first(
+    poller: Poller, state: LoopState, pair: Pair
+) -> None:
+    descriptor = pair[0].fileno()
+    reader, writer, another = Watcher(), Watcher(), Watcher()
+    poller.watch(descriptor, READ, reader)
+    poller.change(descriptor, WRITE, writer)
+    poller.dispatch(state, 0.0)
+    poller.change(descriptor, WRITE, another)
+    poller.dispatch(state, 0.0)
+    assert (reader.masks, writer.masks, another.masks) == ([], [WRITE], [WRITE])
+
+
+@pytest.mark.parametrize("end", ["unwatch", "forget"])
+def test_nothing_is_reported_of_what_is_watched_no_longer(
+    poller: Poller, state: LoopState, pair: Pair, end: str
+) -> None:
+    descriptor, watcher = pair[0].fileno(), Watcher()
+    poller.watch(descriptor, WRITE, watcher)
+    getattr(poller, end)(descriptor)
+    poller.dispatch(state, 0.0)
+    assert not watcher.masks
+
+
+def test_nothing_is_watched_twice_or_given_up_before(poller: Poller, pair: Pair) -> None:
+    descriptor = pair[0].fileno()
+    for end in (poller.unwatch, poller.forget):
+        with pytest.raises(KeyError):
+            end(descriptor)
+    with pytest.raises(KeyError):
+        poller.change(descriptor, READ, Watcher())
+    poller.watch(descriptor, READ, Watcher())
+    with pytest.raises(KeyError):
+        poller.watch(descriptor, READ, Watcher())
+
+
+@pytest.mark.parametrize("events", [0, 4])
+def test_events_are_read_and_write_alone(poller: Poller, pair: Pair, events: int) -> None:
+    with pytest.raises(ValueError, match=f"Invalid events: {events}"):
+        poller.watch(pair[0].fileno(), events, Watcher())
+
+
+def test_a_descriptor_that_is_closed_and_used_again_is_a_new_one(poller: Poller, state: LoopState) -> None:
+    ours, theirs = socket.socketpair()
+    old, new = Watcher(), Watcher()
+    with theirs:
+        descriptor = ours.fileno()
+        poller.watch(descriptor, READ, old)
+        poller.unwatch(descriptor)
+        ours.close()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"x")
+        assert descriptor == ours.fileno()
+        poller.watch(descriptor, READ, new)
+        poller.dispatch(state, None)
+        poller.unwatch(descriptor)
+    assert (old.masks, new.masks) == ([], [READ])
+
+
+def test_a_refused_descriptor_leaves_no_trace(poller: Poller) -> None:
+    with pytest.raises((OSError, ValueError)):
+        poller.watch(-1, READ, Watcher())
+    with pytest.raises((KeyError, ValueError)):
+        poller.unwatch(-1)
+
+
+def test_the_time_is_told_before_the_first_call(poller: Poller, state: LoopState, pair: Pair) -> None:
+    told: list[float] = []
+    state.now = 0.0
+    poller.watch(pair[0].fileno(), WRITE, Watcher(lambda: told.append(state.now)))
+    poller.dispatch(state, None)
+    assert told == [4711.0]
+
+
+def test_an_exception_ends_the_round_and_who_is_left_has_a_turn_in_the_next(
+    poller: Poller, state: LoopState, resources: ExitStack
+) -> None:
+    first: list[int] = []
+
+    def fail_once() -> None:
+        if not first:
+            first.append(1)
+            raise ZeroDivisionError
+
+    watchers = [Watcher(fail_once), Watcher(fail_once)]
+    for watcher in watchers:
+        ours, theirs = socket.socketpair()
+        resources.enter_context(ours)
+        resources.enter_context(theirs)
+        poller.watch(ours.fileno(), WRITE, watcher)
+    with pytest.raises(ZeroDivisionError):
+        poller.dispatch(state, None)
+    assert sorted(watcher.masks for watcher in watchers) == [[], [WRITE]]
+    poller.dispatch(state, None)
+    assert all(watcher.masks for watcher in watchers)
+
+
+@pytest.fixture
+def both(implementation: Implementation) -> Iterator[list[Poller]]:
+    pollers = [implementation.poller.new_poller() for _ in range(2)]
+    yield pollers
+    for poller in pollers:
+        poller.close()
+
+
+def test_a_shared_listener_is_reported_to_each_poller_that_looks(
+    both: list[Poller], implementation: Implementation, listening: socket.socket
+) -> None:
+    watchers = [Watcher(), Watcher()]
+    states = [implementation.loop.LoopState(poller, lambda: 1.0, lambda bug: None) for poller in both]
+    for poller, state, watcher in zip(both, states, watchers, strict=True):
+        state.urgent = True
+        poller.watch_exclusive(listening.fileno(), watcher)
+    with socket.create_connection(listening.getsockname()):
+        for poller, state in zip(both, states, strict=True):
+            poller.dispatch(state, None)
+        both[0].unwatch(listening.fileno())
+        both[0].dispatch(states[0], 0.0)
+    assert [watcher.masks for watcher in watchers] == [[READ], [READ]]
+
+
+def test_a_poller_is_closed_twice_without_harm(poller: Poller) -> None:
+    poller.close()
+    poller.close()
+
+
+def test_any_selector_makes_a_poller(implementation: Implementation) -> None:
+    named = {
+        "select": selectors.SelectSelector,
+        selectors.DefaultSelector.__name__.removesuffix("Selector").lower(): selectors.DefaultSelector,
+    }
+    for name, make in named.items():
+        poller = implementation.poller.SelectorPoller(make())
+        assert poller.method == name
+        poller.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="epoll is Linux's")
+def test_on_linux_it_is_epoll(implementation: Implementation) -> None:
+    poller = implementation.poller.new_poller()
+    assert poller.method == "epoll"
+    assert isinstance(poller, implementation.poller.SelectorPoller) == (implementation.name == "Python")
+    poller.close()

@@ -1,0 +1,59 @@
+"""`mailworker.event` twice in one process: as it was imported, which is with its C, and in Python alone."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import cache
+from types import ModuleType
+from unittest.mock import patch
+
+from mailworker.native import core
+
+_PACKAGE = "mailworker.event"
+_MODULES = ("timers", "poller", "loop", "task", "sockets", "transport", "stream", "relay")
+
+
+class Implementation:
+    """The modules of the event core, which know each other and none of another implementation."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        modules = {module: importlib.import_module(f"{_PACKAGE}.{module}") for module in _MODULES}
+        self.loop: ModuleType = modules["loop"]
+        self.poller: ModuleType = modules["poller"]
+        self.relay: ModuleType = modules["relay"]
+        self.sockets: ModuleType = modules["sockets"]
+        self.stream: ModuleType = modules["stream"]
+        self.task: ModuleType = modules["task"]
+        self.timers: ModuleType = modules["timers"]
+
+
+NATIVE = Implementation("Python" if core.accelerator is None else "C")
+"""What the program uses in this process."""
+
+
+@cache
+def in_python() -> Implementation:
+    """The one without C."""
+    if core.accelerator is None:
+        return NATIVE
+    loaded = {name: module for name, module in sys.modules.items() if name.startswith(_PACKAGE)}
+    package = sys.modules[_PACKAGE]
+    attributes = {name: getattr(package, name) for name in _MODULES}
+    for name in loaded.keys() - {_PACKAGE}:
+        del sys.modules[name]
+    try:
+        with patch.object(core, "accelerator", None):
+            return Implementation("Python")
+    finally:
+        for name in [name for name in sys.modules if name.startswith(_PACKAGE)]:
+            del sys.modules[name]
+        sys.modules.update(loaded)
+        for name, module in attributes.items():
+            setattr(package, name, module)
+
+
+def implementations() -> dict[str, Implementation]:
+    """All of them by name."""
+    return {each.name: each for each in (NATIVE, in_python())}
