@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.arena import Arena, Running, Setup
+from bench.arena import Arena, Running, setup_for
 from tests.support.daemon import find_program, wait_until
 
 LOGINS = 200
@@ -16,7 +16,7 @@ TITLE = "system calls for each of {} logins, {}"
 
 
 def profile(names: Sequence[str]) -> None:
-    """Print what one login of each named measure calls, PROTOCOL-login or PROTOCOLs-tls13.
+    """Print what one login of each named measure calls, PROTOCOL-login (-auth-upstream) or PROTOCOLs-tls13.
 
     Raises ServerUnavailable.
     """
@@ -26,9 +26,9 @@ def profile(names: Sequence[str]) -> None:
         try:
             for name in names or ("imap-login",):
                 protocol, _, way = name.partition("-")
-                version = "" if way == "login" else "TLSv1.3"
+                version = "" if way.startswith("login") else "TLSv1.3"
                 for server in ("nginx", "mailworker"):
-                    with arena.running(server, Setup()) as running:
+                    with arena.running(server, setup_for(server, name)) as running:
                         print(_count(strace, running, protocol.removesuffix("s") if version else protocol, version))
         finally:
             arena.close()

@@ -20,8 +20,11 @@ Choose = Callable[[Facts], Address | BackendName]
 def configured_backend(proxy_pass: ProxyPass, variables: Variables, *, names: bool) -> Choose:
     """Who is asked for it; `names` tells whether there is a resolver for backends that have names."""
     addresses = proxy_pass.addresses
+    if len(addresses) > 1:
+        return lambda _facts: choice(addresses)
     if addresses:
-        return lambda facts: choice(addresses)
+        only = addresses[0]  # chance costs system calls
+        return lambda _facts: only
     render = variables.bind(proxy_pass.template)
 
     def choose(facts: Facts) -> Address | BackendName:
