@@ -89,6 +89,19 @@ class ProxyProtocol(Enum):
     V2 = "v2"
 
 
+class Tlv(IntFlag):
+    """`proxy_protocol_tlv`, what a PROXY header of version 2 tells beside addresses; nginx's names of them."""
+
+    ALPN = 1
+    AUTHORITY = 2
+    UNIQUE_ID = 4
+    SSL = 8
+    SSL_CN = 16
+    SSL_CIPHER = 32
+    SSL_SIG_ALG = 64
+    SSL_KEY_ALG = 128
+
+
 class XclientGuard(Enum):
     """`proxy_smtp_xclient_guard`: whose sessions end where they could claim a login at the backend by an XCLIENT."""
 

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import Final
 
 from mailworker.config import proxy_ssl
-from mailworker.config.command import ONE
+from mailworker.config.command import ONE, ONE_OR_MORE
 from mailworker.config.drafts import BOTH, Scope
 from mailworker.config.proxy_pass import PROXY_PASS, ProxyPass
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.rows import commands, frozen, merged, row
-from mailworker.config.slots import FLAG, MILLISECONDS, member, size
+from mailworker.config.slots import FLAG, MILLISECONDS, bitmask, member, size
 from mailworker.config.tree import Parser
 from mailworker.config.values import BUFFER, PAGE
-from mailworker.model import ProxyProtocol, XclientGuard
+from mailworker.model import ProxyProtocol, Tlv, XclientGuard
+
+_NGINX_FIELDS: Final = (b"ADDR", b"LOGIN", b"NAME")
+_MORE_FIELDS: Final = tuple(b"HELO PROTO PORT DESTADDR DESTPORT DESTNAME SESSION TTL CLIENT-TRANSPORT".split())
+
+# Version 2 has told these since it came; what says more of the client than its connection does is asked for by name.
+_TLVS_OF_TLS: Final = tuple(each for each in Tlv if each is not Tlv.UNIQUE_ID)
+TLVS_OF_TLS: Final = reduce(or_, _TLVS_OF_TLS)
+
+
+def _freeze_fields(_: Parser, fields: tuple[bytes, ...]) -> frozenset[bytes] | None:
+    return None if set(fields) == set(_NGINX_FIELDS) else frozenset(fields)
+
+
+def _freeze_tlvs(parser: Parser, tlvs: tuple[Tlv, ...]) -> Tlv:
+    """`off` stands alone. Facts of TLS are parts of `ssl`."""
+    chosen = reduce(or_, tlvs)
+    if not chosen and len(tlvs) > 1:
+        raise parser.error('"proxy_protocol_tlv" has "off" beside other values')
+    return chosen
+
+
+_FIELDS: Final = replace(
+    bitmask({field.decode().lower(): field for field in (*_NGINX_FIELDS, *_MORE_FIELDS)}), freeze=_freeze_fields
+)
+_TLVS: Final = replace(bitmask({"off": Tlv(0), **{str(each.name).lower(): each for each in Tlv}}), freeze=_freeze_tlvs)
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
     """The directives of the proxy module; `ssl` is None where backends are not asked for TLS.
 
-    `backend` is that of logins whose source names none, None where there is no such one.
+    `backend` is that of logins whose source names none, None where there is no such one. `xclient_fields` are the
+    attributes that XCLIENT may tell, None for those that nginx has.
     """
 
     buffer: int
@@ -31,6 +59,12 @@ class ProxySettings:
     smtp_auth: bool
     proxy_protocol: ProxyProtocol
     xclient_guard: XclientGuard = XclientGuard.ANONYMOUS
+    xclient_fields: frozenset[bytes] | None = None
+    imap_id: bool = False
+    pop3_xclient: bool = False
+    pass_helo: bool = False
+    pass_error_codes: bool = False
+    tlvs: Tlv = TLVS_OF_TLS
     ssl: ProxySslSettings | None = None
     socket_keepalive: bool = False
     backend: ProxyPass | None = None
@@ -45,9 +79,15 @@ class ProxyDraft:
     proxy_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
     proxy_timeout: float = row(BOTH, ONE, MILLISECONDS, 86400.0)
     proxy_pass_error_message: bool = row(BOTH, ONE, FLAG, False)
+    proxy_pass_error_codes: bool = row(BOTH, ONE, FLAG, False)
+    proxy_pass_helo: bool = row(BOTH, ONE, FLAG, False)
+    proxy_imap_id: bool = row(BOTH, ONE, FLAG, False)
+    proxy_pop3_xclient: bool = row(BOTH, ONE, FLAG, False)
     xclient: bool = row(BOTH, ONE, FLAG, True)
+    xclient_fields: tuple[bytes, ...] = row(BOTH, ONE_OR_MORE, _FIELDS, _NGINX_FIELDS)
     proxy_smtp_auth: bool = row(BOTH, ONE, FLAG, False)
     proxy_protocol: ProxyProtocol = row(BOTH, ONE, member(ProxyProtocol), ProxyProtocol.OFF, into="proxy_protocol")
+    proxy_protocol_tlv: tuple[Tlv, ...] = row(BOTH, ONE_OR_MORE, _TLVS, _TLVS_OF_TLS, into="tlvs")
     proxy_socket_keepalive: bool = row(BOTH, ONE, FLAG, False)
     proxy_smtp_xclient_guard: XclientGuard = row(
         BOTH, ONE, member(XclientGuard), XclientGuard.ANONYMOUS, into="xclient_guard"

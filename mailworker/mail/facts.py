@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import os
-import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 
 from mailworker.event.sockets import local_address
 from mailworker.mail.client.client import Client
@@ -108,20 +104,4 @@ class SessionFacts:
 
     @property
     def session_id(self) -> bytes:
-        return session_id(self._record.accepted, self._record.number)
-
-
-@lru_cache(maxsize=1)
-def _epoch() -> float:
-    """When the loop's clock began, in seconds of the time; looked up once, as a session's id must not change."""
-    return time.time() - time.monotonic()
-
-
-def session_id(accepted: float, number: int) -> bytes:
-    """16 letters, digits, "-" and "_": 6 bytes of the time in ms, 2 of the process, 4 of the connection's number.
-
-    `accepted` is a time of the loop's clock.
-    """
-    moment = int((_epoch() + accepted) * 1000) & 0xFFFFFFFFFFFF
-    packed = (moment << 48 | (os.getpid() & 0xFFFF) << 32 | number & 0xFFFFFFFF).to_bytes(12, "big")
-    return base64.urlsafe_b64encode(packed)
+        return self._record.session_id

@@ -13,6 +13,7 @@ from mailworker.log.log import Log
 from mailworker.mail.backend.backend import TlsRefused
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
+from mailworker.mail.session_id import session_id
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.backend import InvalidReply
 
@@ -73,6 +74,10 @@ class SessionRecord(SessionLog):
         self.backend_bytes: Traffic | None = None
         self.reason: End | None = None
         entrance.sessions.live[self] = None
+
+    @property
+    def session_id(self) -> bytes:
+        return session_id(self.accepted, self.number)
 
     def end(self, reason: End) -> None:
         """The session is over. Who says so first tells why; later calls change nothing. Raises nothing."""

@@ -197,7 +197,8 @@ class Session:
         try:
             await self._enter(login, verdict)
         except PeerError as error:
-            rejected = judgement(error, login, self._protocol, self._log)
+            codes = self._server.settings.proxy.pass_error_codes
+            rejected = judgement(error, login, self._protocol, self._log, codes=codes)
             self._close_backend()
             return rejected
         return None
@@ -215,7 +216,7 @@ class Session:
             sockets.keep_alive(stream.descriptor)
         if settings.proxy.proxy_protocol is not _NO_HEADER:
             self._log.action = "sending PROXY protocol header to upstream"
-            await stream.write(self._client.proxy_protocol(settings.proxy.proxy_protocol))
+            await stream.write(self._client.proxy_protocol(settings.proxy, self._log))
         backend = Backend(stream, self._protocol.reply_reader, self._client, self._server, self._log)
         if tls is None:
             reply = await self._protocol.log_in(backend, login)
@@ -242,7 +243,7 @@ def _blame(error: PeerError, dialogue: AnyDialogue, server: Server, log: Session
         log.write(Level.INFO if error.known else Level.ERROR, str(error))
         return error.answer
     quoting = server.settings.proxy.pass_error_message
-    if quoting and isinstance(error, InvalidReply) and error.reply.is_text:
+    if quoting and isinstance(error, InvalidReply) and error.reply.is_quotable:
         log.info(str(error))
         return error.reply.data
     log.fault(error, server.login_source.name)

@@ -63,6 +63,11 @@ class SessionLog:
         self.login = b""
         self.backend: str | None = None
 
+    @property
+    def session_id(self) -> bytes:
+        """What the session is called elsewhere, empty where it is not known since when it exists."""
+        return b""
+
     def connected(self, peer: Address) -> None:
         """The one line without a suffix."""
         log = self.entrance.log

@@ -13,7 +13,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import ClassVar, Literal
 
 from mailworker.errors import Party, ProtocolError, escape
-from mailworker.model import Address, BackendName, InetAddress, UnixAddress, is_host_name
+from mailworker.model import METHOD_NAMES, Address, AuthMethod, BackendName, InetAddress, UnixAddress, is_host_name
 from mailworker.wire.secret import Secret
 
 RESPONSE_HEADER_LIMIT = 32768
@@ -44,6 +44,9 @@ KNOWN_HEADERS = frozenset(
         b"auth-pass",
         b"auth-wait",
         b"auth-error-code",
+        b"auth-method",
+        b"auth-backend-mech",
+        b"auth-master-user",
         b"auth-error-sasl",
         b"connection",
         b"content-length",
@@ -51,6 +54,11 @@ KNOWN_HEADERS = frozenset(
     )
 )
 """Headers that are looked at, which spares their names the check."""
+
+_MECHANISMS = {
+    METHOD_NAMES[method].directive.encode(): method
+    for method in (AuthMethod.PLAIN, AuthMethod.LOGIN, AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER)
+}
 
 # Headers that decide whether a connection can be used again: one that is repeated is a list, RFC 9110 section 5.3.
 _FRAMING = (b"connection", b"content-length", b"transfer-encoding")
@@ -78,7 +86,8 @@ class Accepted:
     """The client may log in at `address`, None for the one that `proxy_pass` names.
 
     None leaves login or password as the client sent it. `passed_on`: the backend decides whether they are right, so it
-    gets them as they are, by the client's own mechanism where that has no password.
+    gets them as they are, by the client's own mechanism where that has no password. `mechanism` and `master` are those
+    of `Login`.
     """
 
     accepted: ClassVar[Literal[True]] = True
@@ -87,6 +96,8 @@ class Accepted:
     login: bytes | None = None
     password: Secret | None = None
     passed_on: bool = False
+    mechanism: AuthMethod | None = None
+    master: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +290,28 @@ def _verdict(statuses: list[bytes], fields: dict[bytes, bytes], *, names: bool, 
 
 def _accepted(fields: dict[bytes, bytes], names: bool, nameless: bool) -> Accepted:
     silent = nameless and b"auth-server" not in fields and b"auth-port" not in fields
-    return Accepted(None if silent else _address(fields, names), fields.get(b"auth-user"), _password(fields))
+    accepted = Accepted(None if silent else _address(fields, names), fields.get(b"auth-user"), _password(fields))
+    if b"auth-method" in fields or b"auth-backend-mech" in fields or b"auth-master-user" in fields:
+        accepted.mechanism, accepted.master = _way_in(fields)
+    return accepted
+
+
+def _way_in(fields: dict[bytes, bytes]) -> tuple[AuthMethod | None, bytes | None]:
+    """How the backend is logged in at: the mechanism, and who acts for the login.
+
+    Auth-Method is the request's too, and a service may repeat it: only `none` has a meaning here.
+    """
+    if fields.get(b"auth-method", b"").lower() == b"none":
+        return AuthMethod.NONE, None
+    name, master = fields.get(b"auth-backend-mech", b""), fields.get(b"auth-master-user") or None
+    mechanism = _MECHANISMS.get(name.lower()) if name else None
+    if name and mechanism is None:
+        raise InvalidResponse(f'sent invalid backend mechanism:"{escape(name)}"')
+    if master is None:
+        return mechanism, None
+    if mechanism not in (None, AuthMethod.PLAIN):
+        raise InvalidResponse(f'sent master user for backend mechanism:"{escape(name)}"')
+    return AuthMethod.PLAIN, master
 
 
 def _rejected(text: bytes, fields: dict[bytes, bytes]) -> Rejected:

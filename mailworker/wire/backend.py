@@ -24,8 +24,13 @@ _REFUSAL_FOR_NOW = re.compile(
     rb"|-ERR \[(?:IN-USE|LOGIN-DELAY|SYS/TEMP)\]|4\d\d(?=[ -]|\Z)",
     re.IGNORECASE,
 )
+# RFC 2221; Dovecot's own for POP3 and SMTP (pop3-proxy.c, smtp-dovecot.h).
+_REFERRAL = re.compile(
+    rb"^(?:\S+ (?:NO|BAD|BYE|OK) \[REFERRAL |-ERR \[REFERRAL/|5\d\d[ -]5\.2\.900\b)", re.IGNORECASE | re.MULTILINE
+)
 _NUL = re.compile(rb"\0")
 _MECHANISMS = re.compile(rb"\n250[- ]AUTH[ =]([^\r\n]*)\r", re.IGNORECASE)
+_IMAP_CAPABILITIES = re.compile(rb"(?:\* OK \[|(?:[^\r\n]*\r\n)*?\* )CAPABILITY ([^]\r\n]*)", re.IGNORECASE)
 # Control bytes, but for tabs and CRLF.
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
@@ -55,6 +60,11 @@ class Reply:
     def is_text(self) -> bool:
         """Whether it is lines of text, which can be quoted to a client; one that is empty says nothing."""
         return not self.data.isspace() and _NO_TEXT.search(self.data) is None
+
+    @property
+    def is_quotable(self) -> bool:
+        """Whether a client may read it: text that sends it nowhere else, past the proxy and with its password."""
+        return self.is_text and _REFERRAL.search(self.data) is None
 
     @property
     def refuses(self) -> bool:
@@ -206,6 +216,17 @@ def expect_imap_ok(reply: Reply, tag: bytes) -> None:
         raise InvalidReply(reply, line.removeprefix(start))
 
 
+def expect_imap_tagged(reply: Reply, tag: bytes) -> None:
+    """Raises InvalidReply unless the reply ends the command with `tag`, be it by OK, NO or BAD."""
+    _expect(reply.last_line.startswith(tag + b" "), reply)
+
+
+def imap_capabilities(reply: bytes) -> frozenset[bytes] | None:
+    """What a backend lists, in capitals, in the code of its greeting or in answer to CAPABILITY; None for no list."""
+    listed = _IMAP_CAPABILITIES.match(reply)
+    return None if listed is None else frozenset(listed[1].upper().split())
+
+
 def expect_imap_login(reply: Reply, tag: bytes) -> None:
     """As `expect_imap_ok`, of a reply to a password or token: it raises LoginRejected."""
     try:
@@ -272,24 +293,32 @@ def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:
     return b"USER %b\r\n" % login, b"PASS %b\r\n" % secret
 
 
-def smtp_auth_plain(login: bytes, password: Secret) -> tuple[bytes, ...]:
-    """AUTH PLAIN (RFC 4616, RFC 4954), no authorization identity: one line, or two where a response needs its own.
-
-    Raises ProtocolError(CLIENT) for a NUL, which separates the fields, and for what no line may hold.
-    """
-    response = plain_response(login, password)
+def smtp_auth_plain(login: bytes, password: Secret, master: bytes | None = None) -> tuple[bytes, ...]:
+    """AUTH PLAIN (RFC 4616, RFC 4954): one line, or two where a response needs its own; see `plain_response`."""
+    response = plain_response(login, password, master)
     whole = b"AUTH PLAIN %b" % response
     return (whole,) if len(whole) <= _SMTP_COMMAND_LIMIT else (b"AUTH PLAIN\r\n", response)
 
 
-def plain_response(login: bytes, password: Secret) -> bytes:
-    """The response of PLAIN (RFC 4616) as a line of its own, without an authorization identity.
+def plain_response(login: bytes, password: Secret, master: bytes | None = None) -> bytes:
+    """The response of PLAIN (RFC 4616) as a line of its own: a login, or that of a `master` who acts for `login`.
 
-    Raises ProtocolError(CLIENT) as `smtp_auth_plain` does.
+    Without a master there is no authorization identity: some servers refuse any. Raises ProtocolError(CLIENT) for a
+    NUL, which separates the fields, and for what no line may hold.
     """
     secret = password.reveal()
     _refuse(_NUL, login, secret)
-    response = b2a_base64(b"\0%b\0%b" % (login, secret), newline=False) + b"\r\n"
+    fields = (b"", login, secret) if master is None else (login, master, secret)
+    return _response(b"%b\0%b\0%b" % fields)
+
+
+def login_responses(login: bytes, password: Secret) -> tuple[bytes, bytes]:
+    """The two responses of LOGIN, which may hold any bytes. Raises ProtocolError(CLIENT) for what no line may hold."""
+    return _response(login), _response(password.reveal())
+
+
+def _response(text: bytes) -> bytes:
+    response = b2a_base64(text, newline=False) + b"\r\n"
     if len(response) > _RESPONSE_LIMIT:
         raise ProtocolError(Party.CLIENT, "client sent too long login or password for AUTH")
     return response

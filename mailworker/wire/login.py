@@ -10,6 +10,7 @@ from mailworker.wire.secret import Secret
 
 # With other methods the client sends a digest, a token, or nothing.
 _WITH_PASSWORD = (AuthMethod.PLAIN, AuthMethod.LOGIN)
+_BY_TOKEN = (AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER)
 
 
 @dataclass(slots=True)
@@ -31,7 +32,8 @@ class Login:
     The backend is also told `tag`, that of an IMAP command, and, in SMTP, `helo`, the argument of the client's last
     HELO or EHLO, which is empty where there was none; `esmtp` tells whether there was an EHLO ever. `client_id` is the
     argument of an IMAP client's ID, as `imap_id.write` has it, empty without one. `passed_on`: nobody has judged the
-    login yet, and the backend does.
+    login yet, and the backend does. `mechanism` is that of SASL by which the backend is logged in at, NONE for no login
+    there, None for what the protocol has; `master` logs in there and acts for `name`, None where that does so itself.
     """
 
     method: AuthMethod
@@ -45,13 +47,22 @@ class Login:
     esmtp: bool = False
     client_id: bytes = b""
     passed_on: bool = False
+    mechanism: AuthMethod | None = None
+    master: bytes | None = None
 
     def adopt(self, accepted: Accepted) -> None:
         """Become the login at the backend, for which the auth service may have given another name and a password."""
         self.passed_on = accepted.passed_on
         if accepted.passed_on:
+            self.mechanism = self.method if self.method in _BY_TOKEN else None
             return
         if accepted.login is not None:
             self.name = accepted.login
-        if accepted.password is not None or self.method not in _WITH_PASSWORD:
+        self.mechanism, self.master = accepted.mechanism, accepted.master
+        if accepted.password is not None or not (self.method in _WITH_PASSWORD or self._passes_its_token):
             self.password = accepted.password
+
+    @property
+    def _passes_its_token(self) -> bool:
+        """Whether the auth service has asked for the client's token to be used at the backend, too."""
+        return self.mechanism in _BY_TOKEN and self.method in _BY_TOKEN

@@ -14,8 +14,9 @@ from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 from mailworker.errors import Party, ProtocolError, escape
-from mailworker.model import Address, InetAddress
+from mailworker.model import Address, InetAddress, Tlv
 from mailworker.wire.confidential import without_secrets
+from mailworker.wire.identity import host_name
 
 V1_LIMIT = 107
 """Bytes of a version 1 header with its CRLF (specification, section 2.1)."""
@@ -43,17 +44,17 @@ _ADDRESSES = {_TCP4: struct.Struct("!4s4sHH"), _TCP6: struct.Struct("!16s16sHH")
 _IPV6_LENGTH = 16
 _MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 
-_TLV_ALPN, _TLV_AUTHORITY, _TLV_CRC32C, _TLV_SSL = 0x01, 0x02, 0x03, 0x20
+_TLV_ALPN, _TLV_AUTHORITY, _TLV_CRC32C, _TLV_UNIQUE_ID, _TLV_SSL = 0x01, 0x02, 0x03, 0x05, 0x20
 _TLV_SSL_VERSION, _TLV_SSL_COMMON_NAME, _TLV_SSL_CIPHER = 0x21, 0x22, 0x23
 _TLV_SSL_SIGNATURE_ALGORITHM, _TLV_SSL_KEY_ALGORITHM = 0x24, 0x25
+_PARTS_OF_SSL = Tlv.SSL | Tlv.SSL_CN | Tlv.SSL_CIPHER | Tlv.SSL_SIG_ALG | Tlv.SSL_KEY_ALG
+_ALL = _PARTS_OF_SSL | Tlv.ALPN | Tlv.AUTHORITY | Tlv.UNIQUE_ID
 _CLIENT_SSL, _CLIENT_CERTIFICATE_NOW, _CLIENT_CERTIFICATE_IN_SESSION = 0x01, 0x02, 0x04
 
 _TLV_HEAD_SIZE = 3
 _CHECKSUM_SIZE = _TLV_HEAD_SIZE + 4
 _SSL_START = struct.Struct("!BI")
 
-# What a server name may be made of: Dovecot closes the connection for any other byte, and for two dots in a row.
-_AUTHORITY = re.compile(rb"(?!.*\.\.)[A-Za-z0-9._:-]{1,255}", re.DOTALL)
 # Names that the IANA has for mail, and so Dovecot, which closes for another one than its service's. For SMTP nothing is
 # told: `smtp` is no such name, a submission service wants `submission`, and a relay is none.
 _ALPN = frozenset((b"imap", b"pop3", b"managesieve"))
@@ -208,18 +209,25 @@ def _mapped(address: InetAddress) -> str:
     return address.host if address.is_ipv6 else f"::ffff:{address.host}"
 
 
-def build_v2(source: Address, destination: Address, tls: TlsTlvs | None = None) -> bytes:
+def build_v2(
+    source: Address,
+    destination: Address,
+    tls: TlsTlvs | None = None,
+    *,
+    unique_id: bytes | None = None,
+    told: Tlv = _ALL,
+) -> bytes:
     """The version 2 header for a connection from `source` to `destination`, with a checksum.
 
-    `tls` is None for plain connections; what does not fit V2_FITTING of it is left out. Two v4-mapped addresses are
-    sent as IPv4, mixed ones as IPv6.
+    `tls` is None for plain connections, `unique_id` for one that has none. Those of them are `told` that fit
+    V2_FITTING. Two v4-mapped addresses are sent as IPv4, mixed ones as IPv6.
     """
     command, family, addresses = _LOCAL, _UNSPECIFIED, b""
     if isinstance(source, InetAddress) and isinstance(destination, InetAddress):
         command = _PROXY
         family, addresses = _packed_addresses(source, destination)
     room = V2_FITTING - _V2_FIXED.size - len(addresses) - _CHECKSUM_SIZE
-    body = addresses + (b"" if tls is None else _tls_tlvs(tls, room))
+    body = addresses + _tlvs(tls, unique_id, told, room)
     checksum_start = _tlv(_TLV_CRC32C, bytes(4))
     length = len(body) + len(checksum_start)
     header = _V2_FIXED.pack(_SIGNATURE, command, family, length) + body
@@ -246,27 +254,34 @@ def _tlv(kind: int, value: bytes) -> bytes:
     return struct.pack("!BH", kind, len(value)) + value
 
 
-def _tls_tlvs(tls: TlsTlvs, room: int) -> bytes:
-    """All that fits into `room` bytes. A value that does not is left out whole: half a name would be another's."""
-    room -= _TLV_HEAD_SIZE + _SSL_START.size
+def _tlvs(tls: TlsTlvs | None, unique_id: bytes | None, told: Tlv, room: int) -> bytes:
+    """All that is told and fits into `room` bytes. A value that does not is left out: half a name is another's."""
+    parts = tls is not None and bool(told & _PARTS_OF_SSL)
+    if parts:
+        room -= _TLV_HEAD_SIZE + _SSL_START.size
     kept: dict[int, bytes] = {}
-    for kind, value in _by_worth(tls):
-        if value and _TLV_HEAD_SIZE + len(value) <= room:
+    for kind, name, value in _by_worth(tls, unique_id):
+        if value and told & name and _TLV_HEAD_SIZE + len(value) <= room:
             kept[kind] = _tlv(kind, value)
             room -= len(kept[kind])
-    beside = kept.pop(_TLV_AUTHORITY, b"") + kept.pop(_TLV_ALPN, b"")
+    beside = b"".join(kept.pop(kind, b"") for kind in (_TLV_AUTHORITY, _TLV_ALPN, _TLV_UNIQUE_ID))
+    if tls is None or not parts:
+        return beside
     return beside + _tlv(_TLV_SSL, _ssl_start(tls) + b"".join(kept.values()))
 
 
-def _by_worth(tls: TlsTlvs) -> Iterator[tuple[int, bytes | None]]:
+def _by_worth(tls: TlsTlvs | None, unique_id: bytes | None) -> Iterator[tuple[int, Tlv, bytes | None]]:
     """What backends make use of comes first; the last three are read by nobody that we know of."""
-    yield _TLV_SSL_VERSION, tls.version
-    yield _TLV_SSL_COMMON_NAME, tls.common_name
-    yield _TLV_AUTHORITY, tls.server_name if tls.server_name and _AUTHORITY.fullmatch(tls.server_name) else None
-    yield _TLV_ALPN, tls.alpn if tls.alpn in _ALPN else None
-    yield _TLV_SSL_CIPHER, tls.cipher
-    yield _TLV_SSL_SIGNATURE_ALGORITHM, tls.signature_algorithm
-    yield _TLV_SSL_KEY_ALGORITHM, tls.key_algorithm
+    if tls is not None:
+        yield _TLV_SSL_VERSION, Tlv.SSL, tls.version
+        yield _TLV_SSL_COMMON_NAME, Tlv.SSL_CN, tls.common_name
+        yield _TLV_AUTHORITY, Tlv.AUTHORITY, host_name(tls.server_name)
+        yield _TLV_ALPN, Tlv.ALPN, tls.alpn if tls.alpn in _ALPN else None
+    yield _TLV_UNIQUE_ID, Tlv.UNIQUE_ID, unique_id
+    if tls is not None:
+        yield _TLV_SSL_CIPHER, Tlv.SSL_CIPHER, tls.cipher
+        yield _TLV_SSL_SIGNATURE_ALGORITHM, Tlv.SSL_SIG_ALG, tls.signature_algorithm
+        yield _TLV_SSL_KEY_ALGORITHM, Tlv.SSL_KEY_ALG, tls.key_algorithm
 
 
 def _ssl_start(tls: TlsTlvs) -> bytes:

@@ -37,14 +37,13 @@ class Refusal(NamedTuple):
 
 def imap_refusal(reply: Reply) -> Refusal:
     """A reply to LOGIN or AUTHENTICATE; what is no NO, as BAD and BYE, is not about the login."""
-    return _by_response_code(
-        _IMAP_NO.fullmatch(reply.last_line), b"AUTHENTICATIONFAILED", (b"UNAVAILABLE", b"SERVERBUG")
-    )
+    wrong, temporary = b"AUTHENTICATIONFAILED", (b"UNAVAILABLE", b"SERVERBUG")
+    return _by_response_code(reply, _IMAP_NO.fullmatch(reply.last_line), wrong, temporary)
 
 
 def pop3_refusal(reply: Reply) -> Refusal:
     """A reply to USER, PASS or AUTH."""
-    return _by_response_code(_POP3_ERR.fullmatch(reply.last_line), b"AUTH", (b"SYS/TEMP",))
+    return _by_response_code(reply, _POP3_ERR.fullmatch(reply.last_line), b"AUTH", (b"SYS/TEMP",))
 
 
 def smtp_refusal(reply: Reply) -> Refusal:
@@ -53,13 +52,16 @@ def smtp_refusal(reply: Reply) -> Refusal:
     code, text = line[:3], line[4:]
     if code == b"535":
         return Refusal(Reason.LOGIN)
-    if not code.startswith(b"5") or code in _SMTP_UNABLE:
+    if not code.startswith(b"5") or code in _SMTP_UNABLE or not reply.is_quotable:
         return Refusal(Reason.TEMPORARY)
     return Refusal(Reason.OTHER, text, code)
 
 
-def _by_response_code(refused: re.Match[bytes] | None, wrong: bytes, temporary: tuple[bytes, ...]) -> Refusal:
-    if refused is None:
+def _by_response_code(
+    reply: Reply, refused: re.Match[bytes] | None, wrong: bytes, temporary: tuple[bytes, ...]
+) -> Refusal:
+    """Who is sent to another server hears nothing of that; it could only go there past the proxy."""
+    if refused is None or not reply.is_quotable:
         return Refusal(Reason.TEMPORARY)
     text: bytes = refused[1] or b""
     match = _CODE.match(text)

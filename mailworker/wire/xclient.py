@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.model import Address, InetAddress
+from mailworker.model import Address
+from mailworker.wire.identity import smtp_address
 
 COMMAND_LIMIT = 512
 """Bytes of one XCLIENT command with its CRLF (XCLIENT_README; RFC 5321 section 4.5.3.1.4)."""
+
+_ROOM = COMMAND_LIMIT - len(b"XCLIENT\r\n")
+_NOTHING: Mapping[bytes, bytes] = {}
 
 # Behind the first line, which is no keyword (RFC 5321 section 4.1.1.1).
 _LISTED = re.compile(rb"\n250[- ]XCLIENT((?:[ \t][^\r\n]*)?)\r", re.IGNORECASE)
@@ -42,29 +47,43 @@ def _hexchar(match: re.Match[bytes]) -> bytes:
     return b"+%02X" % ord(match[0])
 
 
-def build(listed: frozenset[bytes], address: Address, login: bytes | None, name: bytes) -> tuple[bytes, ...]:
+def build(
+    listed: frozenset[bytes],
+    address: Address,
+    login: bytes | None,
+    name: bytes,
+    more: Mapping[bytes, bytes] = _NOTHING,
+) -> tuple[bytes, ...]:
     """The commands that introduce a client to a backend, with what is `listed`; none where nothing of it is.
 
-    `login` None or empty is left out. `name` is the client's host name, "[UNAVAILABLE]" or "[TEMPUNAVAIL]". Of two
-    commands the last has address and login: behind the address the backend may take no other one, and one without the
-    login takes back a login before it. Raises ProtocolError(CLIENT) for a login that does not fit: without it the
-    backend would take the client for somebody who did not log in.
+    `login` None or empty is left out. `name` is the client's host name, "[UNAVAILABLE]" or "[TEMPUNAVAIL]". `more` are
+    other attributes and their values; one that is empty, or fits no command, is left out. Of several commands the last
+    has address and login: behind the address the backend may take no other one, and one without the login takes back a
+    login before it. Raises ProtocolError(CLIENT) for a login that does not fit: without it the backend would take the
+    client for somebody who did not log in.
     """
-    attributes = b" ADDR=%b" % _address(address) if b"ADDR" in listed else b""
+    attributes = b" ADDR=%b" % smtp_address(address) if b"ADDR" in listed else b""
     if login and b"LOGIN" in listed:
         attributes += b" LOGIN=%b" % xtext(login)
-    by_name = b" NAME=%b" % xtext(name) if name and b"NAME" in listed else b""
-    command = b"XCLIENT%b%b\r\n" % (attributes, by_name)
+    others = [b" NAME=%b" % xtext(name)] if name and b"NAME" in listed else []
+    if more:
+        others += [b" %b=%b" % (key, xtext(value)) for key, value in more.items() if value and key in listed]
+    command = b"XCLIENT%b%b\r\n" % (attributes, b"".join(others))
     if len(command) <= COMMAND_LIMIT:
-        return (command,) if attributes or by_name else ()
-    last = b"XCLIENT%b\r\n" % attributes
-    if len(last) > COMMAND_LIMIT:
+        return (command,) if attributes or others else ()
+    return _several(attributes, others)
+
+
+def _several(last: bytes, others: list[bytes]) -> tuple[bytes, ...]:
+    """As few commands as hold all; what has no room beside address and login goes before them."""
+    if len(last) > _ROOM:
         raise ProtocolError(Party.CLIENT, "client sent too long login for XCLIENT")
-    return b"XCLIENT%b\r\n" % by_name, last
-
-
-def _address(address: Address) -> bytes:
-    """Clients of a unix socket have none; Postfix refuses nginx's "unix:"."""
-    if not isinstance(address, InetAddress):
-        return b"[UNAVAILABLE]"
-    return (b"IPV6:" if address.is_ipv6 else b"") + address.host.encode()
+    before: list[bytes] = []
+    for attribute in others:
+        if len(last) + len(attribute) <= _ROOM:
+            last += attribute
+        elif before and len(before[-1]) + len(attribute) <= _ROOM:
+            before[-1] += attribute
+        elif len(attribute) <= _ROOM:
+            before.append(attribute)
+    return tuple(b"XCLIENT%b\r\n" % attributes for attributes in (*before, last) if attributes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.config.variables import VariablesSettings
-from mailworker.mail.facts import session_id
 from mailworker.model import Starttls
 from mailworker.variables.map import Map
 from mailworker.variables.template import parse
@@ -105,14 +103,6 @@ def test_no_value_ends_its_header(value: bytes) -> None:
     written = render(Session(auth_user=value))
     assert not set(written) & set(range(0x21)) | {0x7F} & set(written)
     assert re.sub(rb"%([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), written) == b"<" + value + b">"
-
-
-def test_a_session_id_is_16_characters_of_time_process_and_connection() -> None:
-    first, second = session_id(1.5, 1), session_id(2.5, 2)
-    assert first == session_id(1.5, 1)
-    assert re.fullmatch(rb"[A-Za-z0-9_-]{16}", first)
-    assert urlsafe_b64decode(first)[-4:] == b"\0\0\0\1"
-    assert urlsafe_b64decode(second)[6:8] == urlsafe_b64decode(first)[6:8]
 
 
 @pytest.mark.parametrize("headers", [(), ((b"X", b"$y"),)])

@@ -12,6 +12,7 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.tls.backend import TlsPeer
 from mailworker.wire.backend import Reply, ReplyReader
+from mailworker.wire.identity import Identity, hops_left
 from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 
@@ -68,9 +69,12 @@ def needed_password(login: Login) -> Secret:
 
 
 class Backend:
-    """A backend during the login of a `client` of `server`: one command at a time, and the whole of its reply."""
+    """A backend during the login of a `client` of `server`: one command at a time, and the whole of its reply.
 
-    __slots__ = ("_greeted", "_limit", "_reader", "_stream", "client", "log", "server")
+    `greeting` is what it has said first, empty where nobody has asked for it by `greet`.
+    """
+
+    __slots__ = ("_limit", "_reader", "_stream", "client", "greeting", "log", "server")
 
     def __init__(
         self,
@@ -86,7 +90,7 @@ class Backend:
         self._limit = server.settings.proxy.buffer
         self._stream = stream
         self._reader = new_reader(self._limit)
-        self._greeted = False
+        self.greeting = b""
 
     async def start_tls(self, peer: TlsPeer) -> None:
         """Encrypt what follows; the greeting, if it came in clear, will not come again.
@@ -97,7 +101,6 @@ class Backend:
         self.log.action = "SSL handshaking to upstream"
         if self._reader.rest():
             raise TlsRefused("upstream sent data before SSL handshake")
-        self._greeted = self._reader.begun
         await self._stream.start_tls(peer)
         tls = self._stream.tls
         assert tls is not None
@@ -113,12 +116,27 @@ class Backend:
         if self._stream.tls is not None:
             peer.remember(self._stream.tls)
 
+    @property
+    def begun(self) -> bool:
+        """Whether the greeting has come."""
+        return self._reader.begun
+
+    async def greet(self, wanted: Wanted) -> bytes:
+        """Keep the greeting, and give it, should it have come in clear before TLS. Raises as `converse` does."""
+        if not self._reader.begun:
+            self.greeting = (await self.converse((None, wanted))).data
+        return self.greeting
+
+    def identity(self, client_id: bytes = b"") -> Identity:
+        """Who the client is; `client_id` is what it has sent in ID. Raises ProtocolError for proxies in a circle."""
+        return self.client.identity(self.log.session_id, hops_left(client_id))
+
     async def converse(self, *steps: Step) -> Reply:
         """Send each command as soon as the reply to the one before it is what is wanted; gives the last reply.
 
         Raises ConnectionLost, TimedOut, TooLongReply and InvalidReply.
         """
-        if self._greeted and steps[0][0] is None:
+        if steps[0][0] is None and self._reader.begun:
             steps = steps[1:]
         if self._stream.tls is None and not self._reader.unread:
             try:

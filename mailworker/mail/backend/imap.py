@@ -5,17 +5,20 @@ from __future__ import annotations
 from functools import partial
 
 from mailworker.mail.backend.backend import Backend, Wanted, anything, needed_password
-from mailworker.mail.backend.token import BY_TOKEN, log_in_by_token
+from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.wire.backend import (
     IMAP_COMMAND_LIMIT,
     expect_imap_continuation,
     expect_imap_greeting,
     expect_imap_login,
     expect_imap_ok,
+    expect_imap_tagged,
+    imap_capabilities,
     imap_login,
     judged,
     plain_response,
 )
+from mailworker.wire.identity import imap_fields
 from mailworker.wire.login import Login
 
 _GREETING = Wanted(b"* OK", None, None, expect_imap_greeting)
@@ -31,10 +34,29 @@ async def starttls(backend: Backend, login: Login) -> None:
     await backend.converse((None, _GREETING), (login.tag + b" STARTTLS\r\n", wanted))
 
 
+async def _introduce(backend: Backend, login: Login) -> None:
+    """Tell by ID who the client is, where the backend lists it; its answer does not matter.
+
+    What was listed before TLS does not count behind it, so the backend is asked there, as where its greeting lists
+    nothing.
+    """
+    greeting = b"" if backend.begun else await backend.greet(_GREETING)
+    listed = imap_capabilities(greeting)
+    if listed is None:
+        capability = Wanted(login.tag + b" OK", b"* ", "CAPABILITY", partial(expect_imap_tagged, tag=login.tag))
+        listed = imap_capabilities((await backend.converse((login.tag + b" CAPABILITY\r\n", capability))).data)
+    if b"ID" in (listed or ()):
+        command = b"%b ID %b\r\n" % (login.tag, imap_fields(backend.identity(login.client_id)))
+        answer = Wanted(login.tag + b" OK", b"* ", "ID", partial(expect_imap_tagged, tag=login.tag))
+        await backend.converse((command, answer))
+
+
 async def log_in(backend: Backend, login: Login) -> bytes:
-    """Log in by LOGIN with literals, or a token; gives the reply for the client. Raises a PeerError."""
-    if login.passed_on and login.method in BY_TOKEN:
-        reply = await log_in_by_token(backend, login, login.tag + b" AUTHENTICATE", _GO_AHEAD, (None, _GREETING))
+    """Log in by LOGIN with literals, or by SASL; gives the reply for the client. Raises a PeerError."""
+    if backend.server.settings.proxy.imap_id:
+        await _introduce(backend, login)
+    if goes_by_sasl(login):
+        reply = await authenticate(backend, login, login.tag + b" AUTHENTICATE", _GO_AHEAD, (None, _GREETING))
         expect_imap_login(reply, login.tag)
         return reply.data
     tag, secret = login.tag, needed_password(login)

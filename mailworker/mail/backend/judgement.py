@@ -23,17 +23,28 @@ class Words(Protocol):
     def refusal(self, reply: Reply, /) -> Refusal: ...
 
 
-def judgement(error: PeerError, login: Login, words: Words, log: SessionLog) -> Rejected:
+def judgement(error: PeerError, login: Login, words: Words, log: SessionLog, *, codes: bool) -> Rejected:
     """Log why it is not let in; gives what it is told, and its session goes on.
 
-    Raises `error` where the session ends: where another has judged the login, by a fault of the client's, and where the
-    backend is not safe.
+    Raises `error` where the session ends: by a fault of the client's, where the backend is not safe, and where another
+    has judged the login, unless the configuration has `codes` passed on (`proxy_pass_error_codes`).
     """
-    if not login.passed_on or error.party is Party.CLIENT or isinstance(error, Unsafe):
+    if not (login.passed_on or _is_translated(error, login, codes)) or isinstance(error, Unsafe):
         raise error
-    if not isinstance(error, LoginRejected):
+    if error.party is Party.CLIENT:
+        raise error
+    if isinstance(error, LoginRejected) and login.passed_on:
+        log.info(f'client login failed: "{escape(error.text)}"')
+    else:
         log.fault(error)
-        return words.refusals.temporary
-    log.info(f'client login failed: "{escape(error.text)}"')
+    return _told(error, words) if isinstance(error, LoginRejected) else words.refusals.temporary
+
+
+def _is_translated(error: PeerError, login: Login, codes: bool) -> bool:
+    """What a sender without a login hears of its recipient is the backend's own reply."""
+    return codes and login.envelope is None and error.party is Party.BACKEND
+
+
+def _told(error: LoginRejected, words: Words) -> Rejected:
     rejected = words.refusals.of(words.refusal(error.reply)) if error.reply.is_text else words.refusals.wrong
     return replace(rejected, sasl=error.challenge)

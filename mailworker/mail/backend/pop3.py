@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mailworker.mail.backend.backend import Backend, Wanted, anything, needed_password
-from mailworker.mail.backend.token import BY_TOKEN, log_in_by_token
+from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.wire.backend import (
     POP3_COMMAND_LIMIT,
     expect_pop3_go_ahead,
@@ -12,9 +12,12 @@ from mailworker.wire.backend import (
     plain_response,
     pop3_login,
 )
+from mailworker.wire.identity import dovecot_attributes
 from mailworker.wire.login import Login
 
 _GREETING = Wanted(b"+OK", None, None, expect_pop3_ok)
+_TAKES_XCLIENT = b"+OK [XCLIENT]"
+_XCLIENT = Wanted(b"+OK", None, "XCLIENT", expect_pop3_ok)
 _STLS = Wanted(b"+OK", None, "STLS", expect_pop3_ok)
 _USER = Wanted(b"+OK", None, "user name", judged(expect_pop3_ok))
 _AUTH = Wanted(b"+", None, "AUTH", anything)
@@ -24,13 +27,26 @@ _GO_AHEAD = Wanted(b"+ ", None, "AUTH", judged(expect_pop3_go_ahead))
 
 async def starttls(backend: Backend, _login: Login) -> None:
     """Ask by STLS. Raises a PeerError."""
+    if backend.server.settings.proxy.pop3_xclient:
+        await backend.greet(_GREETING)  # only here it tells whether XCLIENT is taken
     await backend.converse((None, _GREETING), (b"STLS\r\n", _STLS))
 
 
+async def _introduce(backend: Backend) -> None:
+    """Tell by XCLIENT who the client is, where the greeting lists that."""
+    if not (await backend.greet(_GREETING)).upper().startswith(_TAKES_XCLIENT):
+        return
+    attributes = dovecot_attributes(backend.identity())
+    if attributes:
+        await backend.converse((b"XCLIENT %b\r\n" % attributes, _XCLIENT))
+
+
 async def log_in(backend: Backend, login: Login) -> bytes:
-    """Log in by USER and PASS, or a token; gives the reply for the client. Raises a PeerError."""
-    if login.passed_on and login.method in BY_TOKEN:
-        reply = await log_in_by_token(backend, login, b"AUTH", _GO_AHEAD, (None, _GREETING))
+    """Log in by USER and PASS, or by SASL; gives the reply for the client. Raises a PeerError."""
+    if backend.server.settings.proxy.pop3_xclient:
+        await _introduce(backend)
+    if goes_by_sasl(login):
+        reply = await authenticate(backend, login, b"AUTH", _GO_AHEAD, (None, _GREETING))
         _PASSWORD.expect(reply)
         return reply.data
     secret = needed_password(login)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from mailworker.config.proxy import ProxySettings
 from mailworker.errors import ProtocolError
-from mailworker.mail.backend.backend import Backend, Step, Unsafe, Wanted, anything, needed_password
-from mailworker.mail.backend.smtp_auth import pass_on
-from mailworker.model import Level, XclientGuard
-from mailworker.wire.backend import expect_smtp_code, smtp_auth_plain, smtp_line, smtp_mechanisms
+from mailworker.mail.backend.backend import Backend, Step, Unsafe, Wanted, anything
+from mailworker.mail.backend.sasl import goes_by_sasl
+from mailworker.mail.backend.smtp_auth import log_in_by_auth
+from mailworker.model import AuthMethod, Level, XclientGuard
+from mailworker.wire.backend import expect_smtp_code, smtp_line, smtp_mechanisms
+from mailworker.wire.identity import smtp_attributes
 from mailworker.wire.login import Login
 from mailworker.wire.xclient import build as build_xclient
 from mailworker.wire.xclient import listed_attributes
@@ -32,8 +37,6 @@ _STARTTLS = _wanted(b"220", "STARTTLS")
 _ANY_HELLO = Wanted(b"250 ", b"250-", "HELO/EHLO", anything)
 _XCLIENT = _wanted(b"220", "XCLIENT", b"250")
 _CLIENT_HELLO = _wanted(b"250", "client HELO/EHLO")
-_GO_AHEAD = _wanted(b"334", "AUTH")
-_AUTH = _wanted(b"235", "AUTH")
 _MAIL = _wanted(b"250", "MAIL FROM")
 _RCPT = Wanted(b"250 ", b"250-", "RCPT TO", anything)
 
@@ -50,39 +53,63 @@ async def log_in(backend: Backend, login: Login) -> bytes:
     Raises a PeerError.
     """
     proxy, envelope = backend.server.settings.proxy, login.envelope
+    by_auth = _goes_by_auth(proxy, login)
     heard = await _say_hello(backend, login)
     listed = listed_attributes(heard)
-    _guard(listed, backend, login)
-    steps = _introduction(backend, login, listed) if proxy.xclient and listed else []
-    if login.passed_on:
-        if steps:
-            heard = (await backend.converse(*steps)).data
-        await pass_on(backend, login, smtp_mechanisms(heard))
-        return _LOGGED_IN
+    if listed is not None and proxy.xclient_fields is not None:
+        listed &= proxy.xclient_fields
+    _guard(listed, backend, login, by_auth=by_auth)
+    steps = _introduction(backend, login, listed, by_auth=by_auth) if proxy.xclient and listed else []
+    if proxy.xclient and proxy.pass_helo and login.helo and not steps:
+        steps.append((_hello(login.helo, esmtp=_knows_esmtp(login)), _CLIENT_HELLO))
     if envelope is not None:
         steps += (smtp_line(envelope.mail), _MAIL), (smtp_line(envelope.rcpt), _RCPT)
         return (await backend.converse(*steps)).data
-    if proxy.smtp_auth:
-        steps += await _auth(backend, login, steps)
     if steps:
-        await backend.converse(*steps)
+        again = (await backend.converse(*steps)).data
+        heard = again if steps[-1][1] is _CLIENT_HELLO and _knows_esmtp(login) else heard
+    if by_auth:
+        await log_in_by_auth(backend, login, smtp_mechanisms(heard))
     return _LOGGED_IN
 
 
-def _introduction(backend: Backend, login: Login, listed: frozenset[bytes]) -> list[Step]:
-    """XCLIENT, and a hello behind it. Who has not been judged yet is not called by a name: backends believe it."""
+def _goes_by_auth(proxy: ProxySettings, login: Login) -> bool:
+    """Whether the backend is logged in at: as the source of the login says, or else as the configuration does."""
+    if login.envelope is not None:
+        return False
+    if login.mechanism is not None:
+        return login.mechanism is not AuthMethod.NONE
+    return proxy.smtp_auth or login.passed_on
+
+
+def _needs_esmtp(login: Login) -> bool:
+    """Whether the backend has to say what it offers; where `proxy_smtp_auth` asks for AUTH, nginx does without."""
+    return login.passed_on or goes_by_sasl(login)
+
+
+def _knows_esmtp(login: Login) -> bool:
+    return login.esmtp or _needs_esmtp(login)
+
+
+def _introduction(backend: Backend, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> list[Step]:
+    """XCLIENT, and a hello behind it. Who has yet to log in is not called by a name: backends believe it."""
     proxy = backend.server.settings.proxy
-    name = None if proxy.smtp_auth or login.passed_on else login.name
+    name = None if by_auth else login.name
     try:
-        commands = build_xclient(listed, backend.client.address, name, backend.client.host)
+        more = {} if proxy.xclient_fields is None else _identity(backend, login)
+        commands = build_xclient(listed, backend.client.address, name, backend.client.host, more)
     except ProtocolError:
         backend.prepare(_XCLIENT)
         raise
     steps: list[Step] = [(command, _XCLIENT) for command in commands]
-    hello = login.helo or (backend.server.settings.server_name if login.passed_on else b"")
+    hello = login.helo or (backend.server.settings.server_name if _needs_esmtp(login) else b"")
     if hello and steps:
-        steps.append((_hello(hello, esmtp=login.esmtp or login.passed_on), _CLIENT_HELLO))
+        steps.append((_hello(hello, esmtp=_knows_esmtp(login)), _CLIENT_HELLO))
     return steps
+
+
+def _identity(backend: Backend, login: Login) -> Mapping[bytes, bytes]:
+    return smtp_attributes(backend.identity(), login.helo, esmtp=login.esmtp)
 
 
 def _hello(name: bytes, *, esmtp: bool) -> bytes:
@@ -93,15 +120,18 @@ def _hello(name: bytes, *, esmtp: bool) -> bytes:
 async def _say_hello(backend: Backend, login: Login) -> bytes:
     """Wait for the greeting and say hello; gives the reply to EHLO, nothing where that was not said."""
     settings = backend.server.settings
-    esmtp = login.esmtp or settings.proxy.xclient or login.passed_on
-    hello = (_hello(settings.server_name, esmtp=esmtp), _HELLO)
+    proxy, name = settings.proxy, settings.server_name
+    esmtp = proxy.xclient or _knows_esmtp(login)
+    if proxy.pass_helo and login.helo and not proxy.xclient:
+        name = login.helo
+    hello = (_hello(name, esmtp=esmtp), _HELLO)
     if esmtp:
         return (await backend.converse((None, _GREETING), hello)).data
-    if not _is_guarded(settings.proxy.xclient_guard, login):
+    if not _is_guarded(proxy.xclient_guard, login):
         await backend.converse((None, _GREETING), hello)
         return b""
     # The client may say EHLO later, and so may we; a backend without ESMTP has no XCLIENT either.
-    asking = (_hello(settings.server_name, esmtp=True), _ANY_HELLO)
+    asking = (_hello(name, esmtp=True), _ANY_HELLO)
     heard = (await backend.converse((None, _GREETING), asking)).data
     if listed_attributes(heard) is None:
         await backend.converse(hello)
@@ -119,7 +149,7 @@ def _is_guarded(guard: XclientGuard, login: Login) -> bool:
             return False
 
 
-def _guard(listed: frozenset[bytes] | None, backend: Backend, login: Login) -> None:
+def _guard(listed: frozenset[bytes] | None, backend: Backend, login: Login, *, by_auth: bool) -> None:
     """Tell the log, once for each backend, of what should not be so. Raises Unsafe where the session must not go on.
 
     Where ADDR is listed and sent, the backend judges by the client's own address who may use XCLIENT.
@@ -130,19 +160,7 @@ def _guard(listed: frozenset[bytes] | None, backend: Backend, login: Login) -> N
             raise Unsafe(_EXPOSED, _UNAVAILABLE, known=not told.is_new((Unsafe, log.backend)))
         if proxy.xclient_guard is not XclientGuard.OFF and told.is_new((_EXPOSED, log.backend)):
             log.write(Level.WARN, _EXPOSED)
-    if not (proxy.xclient and not proxy.smtp_auth and login.envelope is None) or login.passed_on:
+    if by_auth or not proxy.xclient or login.envelope is not None:
         return
     if b"LOGIN" not in (listed or ()) and told.is_new((_UNTOLD, log.backend)):
         log.write(Level.WARN, _UNTOLD)
-
-
-async def _auth(backend: Backend, login: Login, before: list[Step]) -> list[Step]:
-    """AUTH PLAIN; one that cannot be sent ends the login, as nginx's, when all before it has been said."""
-    try:
-        commands = smtp_auth_plain(login.name, needed_password(login))
-    except ProtocolError:
-        if before:
-            await backend.converse(*before)
-        backend.prepare(_AUTH)
-        raise
-    return list(zip(commands, (_GO_AHEAD, _AUTH)[-len(commands) :], strict=True))

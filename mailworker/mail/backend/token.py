@@ -1,4 +1,4 @@
-"""AUTH and AUTHENTICATE with the client's own token (XOAUTH2, and OAUTHBEARER of RFC 7628)."""
+"""AUTH and AUTHENTICATE with a token (XOAUTH2, and OAUTHBEARER of RFC 7628)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ async def log_in_by_token(backend: Backend, login: Login, command: bytes, go_ahe
     `go_ahead` is what the backend says before it gets the token, and before a reason; steps of `before` come first.
     Raises LoginRejected where the backend gives a reason, and other PeerErrors.
     """
-    response = encode_token(login.method, login.name, needed_password(login).reveal())
+    mechanism = login.mechanism or login.method
+    response = encode_token(mechanism, login.name, needed_password(login).reveal())
     answer = Wanted(b"", None, "token", anything)
-    asking = (b"%b %b\r\n" % (command, BY_TOKEN[login.method]), go_ahead)
+    asking = (b"%b %b\r\n" % (command, BY_TOKEN[mechanism]), go_ahead)
     reply = await backend.converse(*before, asking, (response + b"\r\n", answer))
     prompt, _, challenge = reply.last_line.partition(b" ")
     if prompt != go_ahead.last.rstrip():
         return reply
-    reply = await backend.converse((_ACKNOWLEDGMENTS[login.method], answer))
+    reply = await backend.converse((_ACKNOWLEDGMENTS[mechanism], answer))
     raise LoginRejected(reply, reply.last_line, challenge)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.listen import Listen
+from mailworker.config.proxy import ProxySettings
 from mailworker.config.settings import MailServer
 from mailworker.errors import ProtocolError
 from mailworker.event.sockets import local_address
@@ -12,9 +13,10 @@ from mailworker.mail.client.address import Networks, client_ip, read_proxy_heade
 from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.client.tls import tls_facts, tls_tlvs
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import Address, ProxyProtocol
+from mailworker.model import Address, ProxyProtocol, Tlv
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_request import AuthRequest, TlsFacts
+from mailworker.wire.identity import Identity, host_name
 from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2
 
@@ -56,13 +58,26 @@ class Client:
         log.client = self.ip
         return True
 
-    def proxy_protocol(self, version: ProxyProtocol) -> bytes:
-        """The header that tells a backend who the client is."""
+    def proxy_protocol(self, settings: ProxySettings, log: SessionLog) -> bytes:
+        """The header that tells a backend who the client is; `log` knows what the session is called."""
         local = local_address(self.stream.descriptor)
-        if version is ProxyProtocol.V1:
+        if settings.proxy_protocol is ProxyProtocol.V1:
             return build_v1(self.address, local)
+        tls, told = self.stream.tls, settings.tlvs
+        unique_id = log.session_id if told & Tlv.UNIQUE_ID else None
+        return build_v2(self.address, local, None if tls is None else tls_tlvs(tls), unique_id=unique_id, told=told)
+
+    def identity(self, session: bytes, hops: int) -> Identity:
+        """What a backend that believes us is told by ID or XCLIENT; `session` is the session's id."""
         tls = self.stream.tls
-        return build_v2(self.address, local, None if tls is None else tls_tlvs(tls))
+        return Identity(
+            self.address,
+            local_address(self.stream.descriptor),
+            session,
+            hops,
+            tls is not None,
+            None if tls is None else host_name(tls.server_name),
+        )
 
     def auth_request(self, login: Login, attempt: int, settings: MailServer, *, tells_host: bool) -> AuthRequest:
         """What the auth service is asked."""

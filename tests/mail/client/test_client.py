@@ -21,7 +21,7 @@ from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import build_v1, build_v2
 from tests.support.memory_stream import MemoryStream, MemoryTls, run
 from tests.support.recorded_log import RecordedLog
-from tests.support.settings import mail_server
+from tests.support.settings import mail_server, proxy_settings
 
 PEER, BEHIND = InetAddress("192.0.2.1", 4711), InetAddress("203.0.113.7", 4712)
 HERE = InetAddress("198.51.100.1", 143)
@@ -93,8 +93,10 @@ def test_backends_are_told_of_the_client_in_either_version(connected: socket.soc
     if believed:
         run(client.read_proxy_header(TRUSTED, log_of()))
     source = BEHIND if believed else PEER
-    assert client.proxy_protocol(ProxyProtocol.V1) == build_v1(source, local)
-    assert client.proxy_protocol(ProxyProtocol.V2) == build_v2(source, local, None)
+    assert client.proxy_protocol(proxy_settings(proxy_protocol=ProxyProtocol.V1), log_of()) == build_v1(source, local)
+    assert client.proxy_protocol(proxy_settings(proxy_protocol=ProxyProtocol.V2), log_of()) == build_v2(
+        source, local, None
+    )
 
 
 @pytest.mark.parametrize(("tells_host", "host"), [(True, b"mx.example.com"), (False, None)])

@@ -1,0 +1,143 @@
+"""Who a client is, in the words of backends that believe the proxy.
+
+ID of IMAP and XCLIENT of POP3 and ManageSieve have Dovecot's names (imap-proxy.c, pop3-proxy.c), XCLIENT of SMTP has
+Postfix's and Dovecot's (XCLIENT_README, submission-proxy.c). A value that a client chose is written so that it ends
+nothing, or it is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from mailworker.errors import Party, ProtocolError
+from mailworker.model import Address, InetAddress
+from mailworker.wire import imap_id
+
+MOST_HOPS: Final = 7
+"""Proxies that a login may pass, the first one included (Dovecot: LOGIN_PROXY_TTL)."""
+
+HOPS: Final = b"x-proxy-ttl"
+
+# Dovecot takes no other bytes, and of PROXY's AUTHORITY no two dots in a row either.
+_HOST_NAME = re.compile(rb"(?!.*\.\.)[A-Za-z0-9._:-]{1,255}", re.DOTALL)
+_NUMBER = re.compile(rb"[0-9]{1,3}")
+
+_UNAVAILABLE: Final = b"[UNAVAILABLE]"
+# Octets of a value of XCLIENT (XCLIENT_README).
+_LONGEST_VALUE: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A client, as its session tells of it.
+
+    `address` is the client's, `local` where it connected to; either may be a unix socket, of which nothing is told.
+    `session` is the session's id, `hops` how many proxies may follow, `secure` whether the client's connection is
+    encrypted, and `server_name` the name that it asked for (SNI), None where there is none that a host can have.
+    """
+
+    address: Address
+    local: Address
+    session: bytes
+    hops: int
+    secure: bool
+    server_name: bytes | None
+
+
+def host_name(name: bytes | None) -> bytes | None:
+    """The name that a client asked for, None for one that no host can have."""
+    return name if name is not None and _HOST_NAME.fullmatch(name) else None
+
+
+def hops_left(client_id: bytes) -> int:
+    """How many proxies may follow, by what a client has sent in ID: its word can only shorten the way.
+
+    Raises ProtocolError where there may be none: proxies lead to each other in a circle.
+    """
+    told = imap_id.by_name(client_id).get(HOPS, b"") if client_id else b""
+    left = min(int(told) if _NUMBER.fullmatch(told) else MOST_HOPS, MOST_HOPS) - 1
+    if left < 1:
+        raise ProtocolError(Party.BACKEND, "client came through too many proxies, they appear to be looping")
+    return left
+
+
+def imap_fields(identity: Identity) -> bytes:
+    """The argument of ID."""
+    return imap_id.write(tuple(_imap_fields(identity)))
+
+
+def _imap_fields(identity: Identity) -> Iterable[tuple[bytes, bytes]]:
+    yield b"x-session-id", identity.session
+    yield from _endpoint(identity.address, b"x-originating-ip", b"x-originating-port")
+    yield from _endpoint(identity.local, b"x-connected-ip", b"x-connected-port")
+    yield HOPS, b"%d" % identity.hops
+    yield b"x-client-transport", _transport(identity)
+    if identity.server_name is not None:
+        yield b"x-connected-name", identity.server_name
+
+
+def dovecot_attributes(identity: Identity) -> bytes:
+    """What follows XCLIENT in POP3 and ManageSieve, nothing for a client of a unix socket: Dovecot demands an address.
+
+    There is no encoding as in SMTP, and no value that needs one.
+    """
+    if not isinstance(identity.address, InetAddress):
+        return b""
+    return b" ".join(b"%b=%b" % pair for pair in _dovecot_attributes(identity))
+
+
+def _dovecot_attributes(identity: Identity) -> Iterable[tuple[bytes, bytes]]:
+    yield from _endpoint(identity.address, b"ADDR", b"PORT")
+    yield from _endpoint(identity.local, b"DESTADDR", b"DESTPORT")
+    yield b"SESSION", identity.session
+    yield b"TTL", b"%d" % identity.hops
+    yield b"CLIENT-TRANSPORT", _transport(identity)
+    if identity.server_name is not None:
+        yield b"DESTNAME", identity.server_name
+
+
+def smtp_attributes(identity: Identity, helo: bytes, *, esmtp: bool) -> Mapping[bytes, bytes]:
+    """What XCLIENT of SMTP may tell beside address, login and name; values are not encoded yet.
+
+    `helo` is the argument of the client's HELO or EHLO, empty without one, and `esmtp` whether it said EHLO.
+    """
+    address, local = identity.address, identity.local
+    return {
+        b"PORT": b"%d" % address.port if isinstance(address, InetAddress) else _UNAVAILABLE,
+        b"PROTO": b"ESMTP" if esmtp else b"SMTP",
+        b"HELO": helo if 0 < len(helo) <= _LONGEST_VALUE else _UNAVAILABLE,
+        b"DESTADDR": smtp_address(local),
+        b"DESTPORT": b"%d" % local.port if isinstance(local, InetAddress) else _UNAVAILABLE,
+        b"SESSION": identity.session,
+        b"TTL": b"%d" % identity.hops,
+        b"CLIENT-TRANSPORT": _transport(identity),
+        b"DESTNAME": identity.server_name or b"",
+    }
+
+
+def smtp_address(address: Address) -> bytes:
+    """Clients of a unix socket have none; Postfix refuses nginx's "unix:"."""
+    if not isinstance(address, InetAddress):
+        return _UNAVAILABLE
+    return (b"IPV6:" if address.is_ipv6 else b"") + address.host.encode()
+
+
+def _endpoint(address: Address, host: bytes, port: bytes) -> Iterable[tuple[bytes, bytes]]:
+    if isinstance(address, InetAddress):
+        yield host, _unmapped(address.host).encode()
+        yield port, b"%d" % address.port
+
+
+def _unmapped(host: str) -> str:
+    """An IPv4 client of an IPv6 socket is the same client."""
+    ip = ip_address(host)
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return host if mapped is None else str(mapped)
+
+
+def _transport(identity: Identity) -> bytes:
+    return b"TLS" if identity.secure else b"insecure"
