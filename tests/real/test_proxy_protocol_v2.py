@@ -166,7 +166,7 @@ def test_haproxy_takes_the_header_and_hears_of_names_of_hosts_alone(
     with auth_service.moved(account.login, {"imap": haproxy.address}):
         result = clients.openssl("imaps", *asking_for(name, certificate), greeting=b"* OK", data=session)
     assert b"\na OK " in result.stdout
-    wait_until(lambda: f"127.0.0.1 {told}" in haproxy.told, "haproxy's log line")
+    wait_until(lambda: f"127.0.0.1 {told} -" in haproxy.told, "haproxy's log line")
 
 
 def asking_for(name: str, certificate: Certificate) -> list[str]:

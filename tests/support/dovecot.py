@@ -114,14 +114,21 @@ class DovecotTls:
 class Dovecot:
     """Serves the maildirs `mail/LOGIN` of `accounts`.
 
-    `ports` names a port of 127.0.0.1 for each of PORTS; those of haproxy expect a PROXY protocol header. The log tells
-    each step of a handshake. Raises ServerUnavailable where Dovecot is not installed.
+    `ports` names a port of 127.0.0.1 for each of PORTS; those of haproxy expect a PROXY protocol header. `more` is put
+    behind the configuration. The log tells each step of a handshake. Raises ServerUnavailable where Dovecot is not
+    installed.
     """
 
     PORTS = ("imap", "imaps", "pop3", "pop3s", "imap_haproxy", "pop3_haproxy")
 
     def __init__(
-        self, folder: Path, mail: Path, accounts: Iterable[Account], ports: Mapping[str, int], tls: DovecotTls
+        self,
+        folder: Path,
+        mail: Path,
+        accounts: Iterable[Account],
+        ports: Mapping[str, int],
+        tls: DovecotTls,
+        more: str = "",
     ) -> None:
         program = find_program("dovecot")
         folder.mkdir(mode=0o755)
@@ -135,7 +142,8 @@ class Dovecot:
         self.pop3_haproxy: Address = ("127.0.0.1", ports["pop3_haproxy"])
         configuration = folder / "dovecot.conf"
         values = {**_identity(), **ports, **_tls_values(tls)}
-        configuration.write_text(CONFIGURATION.substitute(values, folder=folder, mail=mail))
+        text = Template(CONFIGURATION.template + more)
+        configuration.write_text(text.substitute(values, folder=folder, mail=mail))
         (folder / "passwd").write_text("".join(f"{account.login}:{account.password}\n" for account in accounts))
         _refuse_bad_configuration(program, configuration)
         self._daemon = Daemon([program, "-F", "-c", str(configuration)], folder / "output")

@@ -51,8 +51,8 @@ class Haproxy:
 class HaproxyBehind:
     """Reads PROXY headers at `address`, checks their sums, and passes what follows on to `target`.
 
-    `told` has a line for each connection: the client's address and the server name of the header, "-" for none. Raises
-    ServerUnavailable without haproxy.
+    `told` has a line for each connection: the client's address, the server name of the header and the unique id, "-"
+    for none. Raises ServerUnavailable without haproxy.
     """
 
     def __init__(self, folder: Path, target: Address) -> None:
@@ -66,7 +66,7 @@ class HaproxyBehind:
             + "    log stdout format raw local0\n"
             + "listen behind\n"
             + f"    bind 127.0.0.1:{self.address[1]} accept-proxy\n"
-            + '    log-format "told %ci %[fc_pp_authority]"\n'
+            + '    log-format "told %ci %[fc_pp_authority] %[fc_pp_unique_id]"\n'
             + f"    server target {target[0]}:{target[1]}\n"
         )
         self._daemon = Daemon([program, "-db", "-f", str(path)], self._output)

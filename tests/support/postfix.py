@@ -45,6 +45,7 @@ smtpd_sasl_authenticated_header = yes
 smtpd_authorized_xclient_hosts = 127.0.0.0/8
 smtpd_client_connection_count_limit = 0
 smtpd_peername_lookup = no
+smtpd_client_port_logging = yes
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = $certificate
 smtpd_tls_key_file = $key
@@ -68,6 +69,9 @@ MASTER = Template("""\
   -o smtpd_sasl_auth_enable=no
   -o smtpd_relay_restrictions=permit_mynetworks,reject
   -o smtpd_recipient_restrictions=permit_mynetworks,reject
+127.0.0.1:$login_only inet n - n - - smtpd
+  -o smtpd_sasl_mechanism_filter=login
+  -o smtpd_recipient_restrictions=$submission_restrictions
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -91,12 +95,13 @@ class Postfix:
 
     `ports` names a port of 127.0.0.1 for each of PORTS: smtp (takes mail for the accounts from anybody), submission
     (only from who has logged in, by AUTH or by XCLIENT), smtps and submissions (the same over TLS), smtp_haproxy
-    (expects a PROXY protocol header) and trusting (takes mail of this machine to anywhere, without AUTH). `sasl` is
+    (expects a PROXY protocol header), trusting (takes mail of this machine to anywhere, without AUTH) and login_only
+    (as submission, but it offers no PLAIN). `sasl` is
     Dovecot's service for AUTH, `certificate` what clients get. Raises
     ServerUnavailable without Postfix or without root, which its master needs.
     """
 
-    PORTS = ("smtp", "smtps", "submission", "submissions", "smtp_haproxy", "trusting")
+    PORTS = ("smtp", "smtps", "submission", "submissions", "smtp_haproxy", "trusting", "login_only")
 
     def __init__(
         self,
@@ -117,6 +122,7 @@ class Postfix:
         self.submissions: Address = ("127.0.0.1", ports["submissions"])
         self.smtp_haproxy: Address = ("127.0.0.1", ports["smtp_haproxy"])
         self.trusting: Address = ("127.0.0.1", ports["trusting"])
+        self.login_only: Address = ("127.0.0.1", ports["login_only"])
         self._queue = folder / "queue"
         configuration = folder / "configuration"
         _create_folders(folder, configuration)

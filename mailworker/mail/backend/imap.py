@@ -55,7 +55,7 @@ async def log_in(backend: Backend, login: Login) -> bytes:
     """Log in by LOGIN with literals, or by SASL; gives the reply for the client. Raises a PeerError."""
     if backend.server.settings.proxy.imap_id:
         await _introduce(backend, login)
-    if goes_by_sasl(login):
+    if login.mechanism is not None and goes_by_sasl(login):
         reply = await authenticate(backend, login, login.tag + b" AUTHENTICATE", _GO_AHEAD, (None, _GREETING))
         expect_imap_login(reply, login.tag)
         return reply.data

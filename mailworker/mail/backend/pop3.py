@@ -45,7 +45,7 @@ async def log_in(backend: Backend, login: Login) -> bytes:
     """Log in by USER and PASS, or by SASL; gives the reply for the client. Raises a PeerError."""
     if backend.server.settings.proxy.pop3_xclient:
         await _introduce(backend)
-    if goes_by_sasl(login):
+    if login.mechanism is not None and goes_by_sasl(login):
         reply = await authenticate(backend, login, b"AUTH", _GO_AHEAD, (None, _GREETING))
         _PASSWORD.expect(reply)
         return reply.data

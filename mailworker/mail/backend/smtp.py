@@ -61,13 +61,14 @@ async def log_in(backend: Backend, login: Login) -> bytes:
     _guard(listed, backend, login, by_auth=by_auth)
     steps = _introduction(backend, login, listed, by_auth=by_auth) if proxy.xclient and listed else []
     if proxy.xclient and proxy.pass_helo and login.helo and not steps:
-        steps.append((_hello(login.helo, esmtp=_knows_esmtp(login)), _CLIENT_HELLO))
+        steps.append((_hello(login.helo, esmtp=login.esmtp or _needs_esmtp(login)), _CLIENT_HELLO))
     if envelope is not None:
         steps += (smtp_line(envelope.mail), _MAIL), (smtp_line(envelope.rcpt), _RCPT)
         return (await backend.converse(*steps)).data
     if steps:
-        again = (await backend.converse(*steps)).data
-        heard = again if steps[-1][1] is _CLIENT_HELLO and _knows_esmtp(login) else heard
+        again = await backend.converse(*steps)
+        if by_auth and steps[-1][1] is _CLIENT_HELLO and (login.esmtp or _needs_esmtp(login)):
+            heard = again.data
     if by_auth:
         await log_in_by_auth(backend, login, smtp_mechanisms(heard))
     return _LOGGED_IN
@@ -87,10 +88,6 @@ def _needs_esmtp(login: Login) -> bool:
     return login.passed_on or goes_by_sasl(login)
 
 
-def _knows_esmtp(login: Login) -> bool:
-    return login.esmtp or _needs_esmtp(login)
-
-
 def _introduction(backend: Backend, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> list[Step]:
     """XCLIENT, and a hello behind it. Who has yet to log in is not called by a name: backends believe it."""
     proxy = backend.server.settings.proxy
@@ -104,7 +101,7 @@ def _introduction(backend: Backend, login: Login, listed: frozenset[bytes], *, b
     steps: list[Step] = [(command, _XCLIENT) for command in commands]
     hello = login.helo or (backend.server.settings.server_name if _needs_esmtp(login) else b"")
     if hello and steps:
-        steps.append((_hello(hello, esmtp=_knows_esmtp(login)), _CLIENT_HELLO))
+        steps.append((_hello(hello, esmtp=login.esmtp or _needs_esmtp(login)), _CLIENT_HELLO))
     return steps
 
 
@@ -121,7 +118,7 @@ async def _say_hello(backend: Backend, login: Login) -> bytes:
     """Wait for the greeting and say hello; gives the reply to EHLO, nothing where that was not said."""
     settings = backend.server.settings
     proxy, name = settings.proxy, settings.server_name
-    esmtp = proxy.xclient or _knows_esmtp(login)
+    esmtp = proxy.xclient or login.esmtp or _needs_esmtp(login)
     if proxy.pass_helo and login.helo and not proxy.xclient:
         name = login.helo
     hello = (_hello(name, esmtp=esmtp), _HELLO)
