@@ -40,7 +40,7 @@ static struct slot_set sets[3], known_sets[3];
 static SSL_SESSION *known_session; /* what the known sets hold */
 static unsigned char pattern[PERIOD + MOST];
 static struct session_table table = {.sets = sets, .count = 3};
-static struct tls_policy policy = {.protocol = "\4imap"};
+static struct tls_policy policy = {.protocols = "\4imap", .protocols_length = 5};
 static struct ticket_key ticket_keys[2];
 
 static void demand(int holds, const char *what)
@@ -118,14 +118,52 @@ static SSL *connect_to(int fd, int version)
     return peer;
 }
 
+/* The extension server_name as it is, where its bounds are watched. */
+static void asked_name(const uint8_t *data, size_t size)
+{
+    unsigned char *extension = malloc(size + (size == 0));
+    const unsigned char *name = NULL;
+    int length;
+
+    demand(extension != NULL, "out of memory");
+    memcpy(extension, data, size);
+    length = hello_name(extension, size, &name);
+    if (length >= 0) {
+        demand(name >= extension && (size_t) length <= size && memchr(name, 0, (size_t) length) == NULL, "no name");
+    }
+    free(extension);
+}
+
+/* The client has said whom it wants: another context, the same one, or nobody. */
+static SSL *choose(SSL *ours, uint8_t how)
+{
+    const unsigned char *offers, *name;
+    SSL *next;
+
+    demand(connection_offers(ours, &offers) <= 255 && connection_name(ours, &name) <= 255, "more than there may be");
+    if (how % 3 == 0) {
+        return ours;
+    }
+    if (how % 3 == 1) {
+        connection_refuse(ours, SSL_AD_UNRECOGNIZED_NAME);
+        return ours;
+    }
+    next = connection_follow(ours, server);
+    demand(next != NULL, "there is a connection to follow");
+    connection_free(ours);
+    return next;
+}
+
 static void raw_bytes(const uint8_t *data, size_t size)
 {
     unsigned char page[CHUNK];
+    uint8_t how = size > 1 ? data[1] : 0;
     int pair[2], piece = 1 + (size > 0 ? data[0] : 0), done = 0;
     SSL *ours;
 
+    asked_name(data, size);
     open_pair(pair);
-    ours = connection_new(server, pair[OURS]);
+    ours = connection_new(server, pair[OURS], piece % 2);
     demand(ours != NULL, "there is a connection");
     while (size > 0) {
         size_t length = size < (size_t) piece ? size : (size_t) piece;
@@ -137,6 +175,10 @@ static void raw_bytes(const uint8_t *data, size_t size)
         data += length;
         size -= length;
         result = done ? connection_read(ours, page, CHUNK) : connection_handshake(ours, piece % 2);
+        if (result == IO_HELLO) {
+            ours = choose(ours, how);
+            result = connection_handshake(ours, piece % 2);
+        }
         done = done || result == 1;
         if (result == 0 || result == IO_TLS || result == IO_SYSTEM) {
             break;
@@ -205,7 +247,7 @@ static SSL_SESSION *meet(SSL_SESSION *session, const uint8_t *protocols, size_t 
     SSL_SESSION *found;
 
     open_pair(pair);
-    ours = connection_new(server, pair[OURS]);
+    ours = connection_new(server, pair[OURS], 0);
     SSL_set_options(ours, SSL_OP_NO_TICKET);
     theirs = connect_to(pair[PEER], TLS1_2_VERSION);
     if (session != NULL) {
@@ -251,7 +293,7 @@ static unsigned char kept[LARGEST], bytes[MOST];
 /* By a whole handshake of TLS 1.3, or by a session of TLS 1.2. */
 static SSL *secure(int pair[2], SSL **theirs, int whole)
 {
-    SSL *ours = connection_new(server, pair[OURS]);
+    SSL *ours = connection_new(server, pair[OURS], 0);
 
     *theirs = connect_to(pair[PEER], whole ? 0 : TLS1_2_VERSION);
     if (!whole) {

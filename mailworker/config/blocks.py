@@ -12,13 +12,15 @@ from mailworker.config import access_log, proxy, proxy_pass, realip, source, ssl
 from mailworker.config.access_log import FilesDraft
 from mailworker.config.command import NONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
-from mailworker.config.listen import ListenDraft
+from mailworker.config.listen import AddressesDraft, ListenDraft
 from mailworker.config.mail import MailCoreDraft
 from mailworker.config.protocol import ProtocolsDraft
 from mailworker.config.proxy import ProxySettings
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.rows import frozen, merged
+from mailworker.config.server_name import NamesDraft
 from mailworker.config.settings import MailServer
+from mailworker.config.shared_addresses import check_names, share_tls
 from mailworker.config.ssl import SslDraft, SslSettings
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
@@ -79,10 +81,13 @@ def _open_server(parser: Parser) -> None:
 
 def _freeze(parser: Parser, mail_scope: Scope, on_tls: OnTls) -> tuple[MailServer, ...]:
     """Merge and check module by module, as nginx does: all servers' core, then all TLS, then all auth_http."""
+    share_tls(mail_scope)
     servers = [_Server(scope, mail_scope) for scope in mail_scope.draft(ServersDraft).scopes]
     for server in servers:
         server.merge_tls(parser, on_tls)
-    return tuple(server.freeze(parser) for server in servers)
+    settings = tuple(server.freeze(parser) for server in servers)
+    check_names(parser, settings)
+    return settings
 
 
 class _Server:
@@ -123,7 +128,10 @@ class _Server:
             MailServer,
             core,
             parser,
-            listens=tuple(replace(each, ssl=each.ssl or tls.ssl) for each in self._scope.draft(ListenDraft).listen),
+            listens=tuple(
+                replace(each, ssl=each.ssl or tls.ssl)
+                for each in self._mail_scope.draft(AddressesDraft).listens(self._scope)
+            ),
             server_name=os.fsencode(core.server_name or socket.gethostname().lower()),
             error_log=core.error_log or (),
             resolver=replace(core.resolver, timeout=core.resolver_timeout),
@@ -136,4 +144,5 @@ class _Server:
             where=self._scope.opened_at,
             variables=names,
             access_log=access_log.freeze(*scopes, names.bind()),
+            names=tuple(self._scope.draft(NamesDraft).names),
         )

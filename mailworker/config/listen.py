@@ -1,15 +1,15 @@
-"""`listen ADDRESS [PARAMETERS]` (ngx_mail_core_listen, and `reuseport` as Angie has it)."""
+"""`listen ADDRESS [PARAMETERS]` (ngx_mail_core_listen, `reuseport` as Angie has it, sharing as nginx's http)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from mailworker.config import values
 from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.command import ONE_OR_MORE
-from mailworker.config.drafts import UNSET, Context
+from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.mail import MailCoreDraft
 from mailworker.config.protocol import ProtocolsDraft
 from mailworker.config.rows import Value, commands, row
@@ -31,9 +31,13 @@ class Keepalive:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """One address of a `listen` directive. None means: not given, so the socket keeps the system's value."""
+    """One address of a `listen` directive. None means: not given, so the socket keeps the system's value.
+
+    Servers that share an address have all in common but `default_server`, which one of them may have.
+    """
 
     address: Address
+    default_server: bool = False
     ssl: bool = False
     proxy_protocol: bool = False
     bind: bool = False
@@ -48,20 +52,62 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address of a `listen` directive; `server` is the index of its server in `Settings.servers`."""
+    """One address of a `listen` directive; `server` is the index of its server in `Settings.servers`.
+
+    Where several servers share it that is the default one; `servers` are all of them in their order, () for one.
+    """
 
     listen: Listen
     server: int
+    servers: tuple[int, ...] = ()
 
 
 _WILDCARDS: Final = ("0.0.0.0", "::")
 
 
 @dataclass(slots=True)
-class AddressesDraft:
-    """Every address that any server of the `mail` block listens on."""
+class SharedAddress:
+    """An address and the servers that listen on it, in their order; `listen` has the options of all of them."""
 
-    taken: set[Address] = field(default_factory=set)
+    listen: Listen
+    servers: list[Scope]
+    default: Scope
+
+    def of(self, server: Scope) -> Listen:
+        """What one of the servers has of it."""
+        return replace(self.listen, default_server=self.listen.default_server and server is self.default)
+
+    def join(self, parser: Parser, listen: Listen) -> None:
+        """Add a server's `listen` (ngx_http_add_addresses); raises ConfigError."""
+        mine, address = self.listen, self.listen.address
+        if parser.scope in self.servers:
+            raise parser.error(f'duplicate "{address}" address and port pair')
+        if listen.bind and mine.bind:
+            raise parser.error(f"duplicate listen options for {address}")
+        if listen.default_server:
+            if mine.default_server:
+                raise parser.error(f"a duplicate default server for {address}")
+            self.default = parser.scope
+        self.servers.append(parser.scope)
+        self.listen = replace(
+            listen if listen.bind else mine,
+            address=address,
+            default_server=mine.default_server or listen.default_server,
+            ssl=mine.ssl or listen.ssl,
+            proxy_protocol=mine.proxy_protocol or listen.proxy_protocol,
+        )
+
+
+@dataclass(slots=True)
+class AddressesDraft:
+    """In the `mail` block, every address that any server of it listens on."""
+
+    shared: dict[Address, SharedAddress] = field(default_factory=dict)
+
+    def listens(self, server: Scope) -> tuple[Listen, ...]:
+        """Those of a server, with what it shares with others."""
+        found = (self.shared[listen.address] for listen in server.draft(ListenDraft).listen)
+        return tuple(each.of(server) for each in found)
 
 
 def plan_sockets(servers: Iterable[Iterable[Listen]]) -> list[tuple[Endpoint, ...]]:
@@ -69,11 +115,19 @@ def plan_sockets(servers: Iterable[Iterable[Listen]]) -> list[tuple[Endpoint, ..
 
     As in nginx a wildcard takes in all addresses of its port and family that do not ask for a socket of their own.
     """
-    ports: dict[object, list[Endpoint]] = {}
+    addresses: dict[Address, list[tuple[int, Listen]]] = {}
     for number, listens in enumerate(servers):
         for listen in listens:
-            ports.setdefault(_port_of(listen.address), []).append(Endpoint(listen, number))
+            addresses.setdefault(listen.address, []).append((number, listen))
+    ports: dict[object, list[Endpoint]] = {}
+    for address, members in addresses.items():
+        ports.setdefault(_port_of(address), []).append(_endpoint(members))
     return [socket for endpoints in ports.values() for socket in _plan_port(endpoints)]
+
+
+def _endpoint(members: Sequence[tuple[int, Listen]]) -> Endpoint:
+    server, listen = next((member for member in members if member[1].default_server), members[0])
+    return Endpoint(listen, server, tuple(number for number, _ in members) if len(members) > 1 else ())
 
 
 def _port_of(address: Address) -> object:
@@ -105,16 +159,18 @@ def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, .
     listen = Listen(url.addresses[0])
     for word in parser.words[2:]:
         listen = _with_parameter(parser, listen, word)
-    _take(parser, url.addresses)
-    return (*present(earlier), *(replace(listen, address=address) for address in url.addresses))
+    listens = [replace(listen, address=address) for address in url.addresses]
+    _take(parser, listens)
+    return (*present(earlier), *listens)
 
 
-def _take(parser: Parser, addresses: Iterable[Address]) -> None:
-    taken = parser.scope.outer(AddressesDraft).taken
-    for address in addresses:
-        if address in taken:
-            raise parser.error(f'duplicate "{address}" address and port pair')
-        taken.add(address)
+def _take(parser: Parser, listens: Iterable[Listen]) -> None:
+    shared = parser.scope.outer(AddressesDraft).shared
+    for listen in listens:
+        if listen.address in shared:
+            shared[listen.address].join(parser, listen)
+        else:
+            shared[listen.address] = SharedAddress(listen, [parser.scope], parser.scope)
 
 
 def _with_parameter(parser: Parser, listen: Listen, word: str) -> Listen:
@@ -124,6 +180,8 @@ def _with_parameter(parser: Parser, listen: Listen, word: str) -> Listen:
         return replace(listen, ssl=True)
     if word == "proxy_protocol":
         return replace(listen, proxy_protocol=True)
+    if word == "default_server":
+        return replace(listen, default_server=True)
     if word in ("bind", "multipath", "reuseport"):
         return _SWITCHES[word](listen)
     name, equals, value = word.partition("=")

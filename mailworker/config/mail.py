@@ -14,7 +14,8 @@ from mailworker.config.logs import ERROR_LOGS, LogTarget
 from mailworker.config.protocol import ProtocolsDraft
 from mailworker.config.resolver import RESOLVER, ResolverSettings
 from mailworker.config.rows import Value, commands, row
-from mailworker.config.slots import MILLISECONDS, STRING, number
+from mailworker.config.server_name import take_server_name
+from mailworker.config.slots import MILLISECONDS, number
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
 
@@ -35,7 +36,7 @@ class MailCoreDraft:
     """
 
     protocol: str | None = row(Context.SERVER, ONE, Value(_take_protocol), None)
-    server_name: str = row(BOTH, ONE, STRING, "", spelled="hostname")
+    server_name: str = row(BOTH, ONE_OR_MORE, Value(take_server_name), "", spelled="hostname")
     timeout: float = row(BOTH, ONE, MILLISECONDS, 60.0)
     max_errors: int = row(BOTH, ONE, number(ANY), 5)
     max_commands: int = row(BOTH, ONE, number(ANY), 1000)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from mailworker.config.templates import new_variable, read_template, read_value
 from mailworker.config.tree import Parser
+from mailworker.variables.host_masks import DOT, is_host, mask
 from mailworker.variables.map import Map, Value
 from mailworker.variables.regex import BadRegex, Regex
 from mailworker.variables.variables import Definition
@@ -76,26 +77,23 @@ class _Entries:
         else:
             word = key.removeprefix("\\")
             lower = os.fsencode(word).lower()
-            if self.hostnames and not _is_host(lower):
+            if self.hostnames and not is_host(lower):
                 raise parser.error(f'invalid hostname or wildcard "{word}"')
             if not self._add_key(lower, value):
                 raise parser.error(f'conflicting parameter "{os.fsdecode(lower)}"')
 
     def _add_key(self, key: bytes, value: Value) -> bool:
         """Add a key, or a mask where these are allowed; whether it was free."""
-        mask = _mask(key) if self.hostnames else None
-        if mask is None:
+        fixed = mask(key) if self.hostnames else None
+        if fixed is None:
             return _claim(self.exact, key.decode("latin-1"), value)
-        start, end = mask
+        start, end = fixed
         part = key[start:end]
         if not start:
             return _claim(self.tails, part, value)
-        if start == _DOT and not _claim(self.exact, part.decode("latin-1"), value):  # stands for the name itself too
+        if start == DOT and not _claim(self.exact, part.decode("latin-1"), value):  # stands for the name itself too
             return False
         return _claim(self.heads, part, value)
-
-
-_DOT = len(".")
 
 
 def _claim(table: dict[K, Value], key: K, value: Value) -> bool:
@@ -103,20 +101,3 @@ def _claim(table: dict[K, Value], key: K, value: Value) -> bool:
         return False
     table[key] = value
     return True
-
-
-def _mask(key: bytes) -> tuple[int, int] | None:
-    """Where the fixed part of ".example.com", "*.example.com" and "www.example.*" is; None for all others."""
-    if len(key) > 1 and key.startswith(b"."):
-        return _DOT, len(key)
-    if len(key) > 2 and key.startswith(b"*."):
-        return len(b"*."), len(key)
-    if len(key) > 2 and key.endswith(b".*"):
-        return 0, len(key) - len(b".*")
-    return None
-
-
-def _is_host(key: bytes) -> bool:
-    """Whether it is a name, or one of the masks that there are."""
-    start, end = _mask(key) or (0, len(key))
-    return b"*" not in key[start:end] and b".." not in key and b"\0" not in key

@@ -19,6 +19,7 @@ from mailworker.config.listen import Listen
 from mailworker.config.logs import LogTarget, StderrLog
 from mailworker.config.proxy import ProxySettings
 from mailworker.config.resolver import ResolverSettings
+from mailworker.config.server_name import ServerName
 from mailworker.config.source import LoginSource
 from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import SecretFile
@@ -32,7 +33,8 @@ class MailServer:
     """One `server` block, merged with its `mail` block.
 
     `ssl` is None where neither a `listen ... ssl` nor `starttls` needs it. `error_log` is the server's own list,
-    or the one it inherits.
+    or the one it inherits. `server_name` is what it calls itself, `names` are what leads to it on an address that it
+    shares.
     """
 
     listens: tuple[Listen, ...]
@@ -52,6 +54,7 @@ class MailServer:
     where: str
     variables: VariablesSettings = field(default_factory=VariablesSettings)
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
+    names: tuple[ServerName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class SslSettings:
     session_timeout: int
     session_tickets: bool
     session_ticket_keys: tuple[bytes, ...]
+    reject_handshake: bool = False
 
 
 PROTOCOLS: Final = bitmask({name: name for name in ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")})
@@ -122,6 +123,7 @@ class SslDraft:
     ssl_protocols: tuple[str, ...] = row(BOTH, ONE_OR_MORE, PROTOCOLS, ("TLSv1.2", "TLSv1.3"))
     ssl_ciphers: str = row(BOTH, ONE, STRING, "HIGH:!aNULL:!MD5")
     ssl_prefer_server_ciphers: bool = row(BOTH, ONE, FLAG, False)
+    ssl_reject_handshake: bool = row(BOTH, ONE, FLAG, False)
     ssl_session_cache: SessionCacheKind = row(BOTH, ONE_OR_TWO, Value(_take_session_cache), NONE)
     ssl_session_tickets: bool = row(BOTH, ONE, FLAG, True)
     ssl_session_timeout: int = row(BOTH, ONE, SECONDS, 300)
@@ -142,7 +144,9 @@ def freeze(parser: Parser, draft: SslDraft) -> SslSettings | None:
     mode = _mode(draft)
     if mode is None:
         return None
-    _check(draft, mode)
+    if not draft.ssl_reject_handshake or draft.ssl_certificate:
+        _check_certificates(draft, mode)
+    _check_authority(draft)
     cache = freeze_session_cache(draft.ssl_session_cache, draft.session_cache_zone)
     return frozen(SslSettings, draft, parser, "ssl_", session_cache=cache)
 
@@ -156,7 +160,7 @@ def _mode(draft: SslDraft) -> str | None:
     return "starttls" if draft.starttls is not Starttls.OFF else None
 
 
-def _check(draft: SslDraft, mode: str) -> None:
+def _check_certificates(draft: SslDraft, mode: str) -> None:
     if not draft.ssl_certificate:
         raise ConfigError(f'no "ssl_certificate" is defined for the "{mode}" directive', draft.asked_at)
     if not draft.ssl_certificate_key:
@@ -167,6 +171,9 @@ def _check(draft: SslDraft, mode: str) -> None:
             f'and the "{mode}" directive',
             draft.asked_at,
         )
+
+
+def _check_authority(draft: SslDraft) -> None:
     needs_authority = draft.ssl_verify_client in (VerifyClient.ON, VerifyClient.OPTIONAL)
     if needs_authority and not draft.ssl_client_certificate and not draft.ssl_trusted_certificate:
         raise ConfigError("no ssl_client_certificate or ssl_trusted_certificate for ssl_verify_client")

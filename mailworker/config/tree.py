@@ -79,7 +79,13 @@ class Parser:
     def warn(self, message: str, where: str | None = None) -> None:
         """Report a warning with its position, the present one by default, or none outside of all text."""
         where = where or self.where
-        text = _clipped(message) if where is None else f"{_clipped(message)} in {where}"
+        self._warn(_clipped(message) if where is None else f"{_clipped(message)} in {where}")
+
+    def warn_of_all(self, message: str) -> None:
+        """Report a warning that no place in a file is to blame for."""
+        self._warn(_clipped(message))
+
+    def _warn(self, text: str) -> None:
         self.warnings.append((Level.WARN, text))
         self._on_warning(Level.WARN, text)
 

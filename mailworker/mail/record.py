@@ -15,6 +15,7 @@ from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_id import session_id
 from mailworker.mail.session_log import SessionLog
+from mailworker.tls.door import Door
 from mailworker.wire.backend import InvalidReply
 
 
@@ -35,9 +36,13 @@ class Relayed(Protocol):
 
 
 class Entrance:
-    """Where clients come in: a `listen`, its name in the log, the server, the log, and who has come in."""
+    """Where clients come in: a `listen`, its name in the log, the server, the log, and who has come in.
 
-    __slots__ = ("listen", "log", "name", "server", "sessions")
+    `door` leads to those servers of the address that clients ask for in a TLS handshake, None where nothing is to be
+    chosen there. `greets_at_once` tells whether none of all these servers lets a client wait for its greeting.
+    """
+
+    __slots__ = ("door", "greets_at_once", "listen", "log", "name", "server", "sessions", "watched")
 
     def __init__(self, listen: Listen, server: Server, log: Log, sessions: Sessions) -> None:
         self.listen = listen
@@ -45,6 +50,15 @@ class Entrance:
         self.server = server
         self.log = log
         self.sessions = sessions
+        self.door: Door[Entrance] | None = None
+        self.greets_at_once = server.greets_at_once
+        self.watched = False
+
+    def verbose(self) -> Entrance:
+        """The same for a client of `debug_connection`."""
+        entrance = Entrance(self.listen, self.server, self.log.verbose(), self.sessions)
+        entrance.door, entrance.greets_at_once, entrance.watched = self.door, self.greets_at_once, True
+        return entrance
 
 
 class SessionRecord(SessionLog):
@@ -91,6 +105,21 @@ class SessionRecord(SessionLog):
                 listener(self)
             except Exception as bug:
                 self.bug(bug)
+
+
+async def start_tls(client: SocketStream, record: SessionRecord, *, more: bool = False) -> None:
+    """Shake hands, and move the record to the server that the client has asked for; for `more` see `Stream.start_tls`.
+
+    Raises a PeerError.
+    """
+    entrance = record.entrance
+    if entrance.door is None:
+        assert entrance.server.tls is not None
+        await client.start_tls(entrance.server.tls, more=more)
+        return
+    visit = entrance.door.visit()
+    await client.start_tls(visit, more=more)
+    record.entrance = visit.host.verbose() if entrance.watched else visit.host
 
 
 EndListener = Callable[[SessionRecord], None]

@@ -25,6 +25,7 @@ from mailworker.mail.client.address import is_among
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import Resolver, new_resolver
 from mailworker.mail.end import End
+from mailworker.mail.entrances import new_entrance
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import EndListener, Entrance, SessionRecord, Sessions
 from mailworker.mail.relay import Relays
@@ -127,8 +128,8 @@ class MailService:
         return partial(self.serve, entrances[0]) if len(entrances) == 1 else _Door(self.serve, entrances).accepted
 
     def _entrance(self, endpoint: Endpoint) -> Entrance:
-        server = self._servers[endpoint.server]
-        return Entrance(endpoint.listen, server, server.log, self._sessions)
+        servers = [self._servers[number] for number in endpoint.servers or (endpoint.server,)]
+        return new_entrance(endpoint.listen, servers, self._servers[endpoint.server], self._sessions)
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:
         """Accept no more, and call `done` when the last session has ended, which may be at once.
@@ -164,7 +165,7 @@ class MailService:
         self._short = False
         watched = self._settings.events.debug_connection
         if watched and is_among(peer, watched):
-            entrance = Entrance(entrance.listen, entrance.server, entrance.log.verbose(), self._sessions)
+            entrance = entrance.verbose()
         loop = connections.loop
         client = Client(SocketStream(loop, descriptor, Party.CLIENT, connections.release), peer, entrance.listen)
         record = SessionRecord(entrance, number, client.ip, loop.now, client.stream)

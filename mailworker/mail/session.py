@@ -18,7 +18,7 @@ from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.facts import SessionFacts
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.mail.record import SessionRecord, end_by, end_in_handshake
+from mailworker.mail.record import SessionRecord, end_by, end_in_handshake, start_tls
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
@@ -40,17 +40,9 @@ class Session:
     """What a client's coroutine works on; it is dropped as a whole when the relay takes over."""
 
     __slots__ = (
-        "_attempts",
-        "_backend",
-        "_client",
-        "_connections",
-        "_dialogue",
-        "_log",
-        "_protocol",
-        "_relays",
-        "_server",
+        "_attempts", "_backend", "_client", "_connections", "_dialogue", "_log", "_protocol", "_relays", "_server",
         "_stream",
-    )
+    )  # fmt: skip
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
         self._client = client
@@ -111,7 +103,7 @@ class Session:
             return Farewell(End.PROXY_PROTOCOL)
         if self._client.listen.ssl:
             self._log.action = "SSL handshaking"
-            farewell = await self._shake_hands(more=self._server.greets_at_once)
+            farewell = await self._shake_hands(more=self._log.entrance.greets_at_once)
             if farewell is not None:
                 return farewell
         resolver = self._server.client_resolver
@@ -159,18 +151,27 @@ class Session:
 
         `more`: something is written next in any case.
         """
-        context = self._server.tls
-        assert context is not None
         try:
-            await self._stream.start_tls(context, more=more)
+            await start_tls(self._stream, self._log, more=more)
         except PeerError as error:
             self._log.fault(error)
             return Farewell(end_in_handshake(error, self._stream))
-        tls = self._stream.tls
+        if self._log.entrance.server is not self._server:
+            self._change_server()
+        tls, context = self._stream.tls, self._server.tls
         assert tls is not None
+        assert context is not None
         if self._log.verbose:
             self._log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
         return certificate_refusal(tls, context.settings, self._dialogue, self._log)
+
+    def _change_server(self) -> None:
+        """Go on at the server that the record has moved to."""
+        self._server = server = self._log.entrance.server
+        self._protocol = PROTOCOLS[server.settings.protocol]
+        earlier, self._dialogue = self._dialogue, self._protocol.dialogue(self._stream, server, self._log)
+        self._dialogue.follow(earlier)
+        self._renew_deadline()
 
     async def _log_in(self, login: Login) -> Rejected | None:
         """Let a client in, if whoever decides says so: our source, or the backend; None where the relay has begun."""

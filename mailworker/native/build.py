@@ -22,6 +22,8 @@ FOLDERS = ("core", "tls")
 # What cffi reads: every name that Python uses.
 HEADERS = ("tls/openssl.cdef", "core/events.h", "tls/native.h")
 
+SOURCES = ("openssl", "hello", "link", "resumption", "session_table")
+
 # What cffi generates, and thereby every function that Python calls, sees the headers through this.
 PREAMBLE = """
 #define OPENSSL_SUPPRESS_DEPRECATED
@@ -59,7 +61,7 @@ def make_builder() -> FFI:
     builder.set_source(
         "mailworker.native.tls._native",
         PREAMBLE,
-        sources=[str(HERE / "tls" / name) for name in ("openssl.c", "link.c", "resumption.c", "session_table.c")],
+        sources=[str(HERE / "tls" / f"{name}.c") for name in SOURCES],
         depends=[str(HERE / name) for name in (*HEADERS, "tls/openssl.h", "core/sending.h", "core/transport.h")],
         **compiler_settings(),
     )

@@ -27,7 +27,7 @@ class TlsContexts:
 
     def __init__(self, conf_prefix: Path, warn: Warn) -> None:
         """`conf_prefix`: see `TlsContext.build`; `warn` gets warnings."""
-        self._built: dict[tuple[SslSettings, bytes], TlsContext] = {}
+        self._built: dict[tuple[SslSettings, tuple[bytes, ...]], TlsContext] = {}
         self._conf_prefix = conf_prefix
         self._warn = warn
         self._backends: dict[ProxySslSettings, BackendTls] = {}
@@ -38,7 +38,7 @@ class TlsContexts:
 
     def add(self, settings: SslSettings | None, proxy_settings: ProxySslSettings | None, protocol: str) -> None:
         """Build the contexts of one more server, for its clients and its backends; raises ConfigError."""
-        clients = None if settings is None else self._get(settings, PROTOCOLS[protocol].alpn)
+        clients = None if settings is None else self._get(settings, PROTOCOLS[protocol].all_alpn)
         backends = None if proxy_settings is None else self._get_backend(proxy_settings)
         self._of_servers.append(ServerTls(clients, backends))
 
@@ -57,10 +57,10 @@ class TlsContexts:
                 lifetimes[ticket_keys] = max(lifetimes.get(ticket_keys, 0), timeout)
         return lifetimes
 
-    def _get(self, settings: SslSettings, alpn: bytes) -> TlsContext:
+    def _get(self, settings: SslSettings, alpn: tuple[bytes, ...]) -> TlsContext:
         context = self._built.get((settings, alpn))
         if context is None:
-            context = TlsContext.build(settings, alpn, conf_prefix=self._conf_prefix)
+            context = TlsContext.build(settings, *alpn, conf_prefix=self._conf_prefix)
             self._built[settings, alpn] = context
         for warning in context.warnings:
             self._warn(Level.WARN, warning)

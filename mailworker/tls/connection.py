@@ -23,9 +23,9 @@ class TlsConnection(Connection):
 
     __slots__ = ("_broken", "party")
 
-    def __init__(self, context: Context, fd: int, party: Party = Party.CLIENT) -> None:
-        """`fd` stays the caller's, who closes it after `free`."""
-        super().__init__(context, fd)
+    def __init__(self, context: Context, fd: int, party: Party = Party.CLIENT, *, chooses: bool = False) -> None:
+        """`fd` stays the caller's, who closes it after `free`; for `chooses` see `Connection`."""
+        super().__init__(context, fd, chooses=chooses)
         self._broken = False  # OpenSSL forbids a close_notify after a fatal error
         self.party = party
 
@@ -35,7 +35,9 @@ class TlsConnection(Connection):
         `more` promises a `send` right after, with which the last bytes of the handshake may go. Raises ConnectionLost
         with errno 0 where the peer closes in between, which nginx logs as "peer closed connection in SSL handshake".
         """
-        result = steps.handshake(self.handle, more)
+        return self._shaken(steps.handshake(self.handle, more))
+
+    def _shaken(self, result: int) -> Readiness | None:
         if result > 0:
             return None
         if result == 0:

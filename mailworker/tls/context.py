@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mailworker.config.ssl import SslSettings
 from mailworker.model import VerifyClient
+from mailworker.native.tls.connection import Alert
 from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import NotSupported
 from mailworker.native.tls.session_table import SessionTable
@@ -33,9 +34,10 @@ class TlsContext:
     `warnings` are texts to be logged at [warn].
     """
 
-    __slots__ = ("native", "settings", "warnings")
+    __slots__ = ("_identity", "native", "settings", "warnings")
 
-    def __init__(self, settings: SslSettings, native: Context, warnings: tuple[str, ...]) -> None:
+    def __init__(self, settings: SslSettings, native: Context, identity: bytes, warnings: tuple[str, ...]) -> None:
+        self._identity = identity
         self.settings = settings
         self.native = native
         self.warnings = warnings
@@ -44,18 +46,17 @@ class TlsContext:
     def build(
         cls,
         settings: SslSettings,
-        alpn: bytes,
-        *,
+        *alpn: bytes,
         conf_prefix: Path | None = None,
     ) -> TlsContext:
         """Apply all of `settings`, in the order of nginx's mail ssl module.
 
-        `alpn` is the protocol's name in ALPN; a client that offers others only is refused with the fatal alert 120.
+        `alpn` are the protocol's names in ALPN; a client that offers others only is refused with the fatal alert 120.
         `conf_prefix` is the folder that relative files of ssl_conf_command start from, None: the working folder.
         Raises ConfigError, which never repeats the content of a data: value.
         """
         with failure():
-            native = Context(alpn)
+            native = Context(*alpn)
         identity = _Identity()
         native.allow_versions(settings.protocols)
         with failure_of(settings.ciphers):
@@ -70,11 +71,26 @@ class TlsContext:
             identity.add(f"command {command} {value}", content)
         with failure():
             native.set_session_identity(identity.digest(), settings.session_timeout)
-        return cls(settings, native, warnings)
+        return cls(settings, native, identity.digest(), warnings)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether a client's name matters even where there is no other server."""
+        return self.settings.reject_handshake
 
     def connection(self, descriptor: int) -> TlsConnection:
         """A connection with a client, that is to shake hands; see `Connection`."""
         return TlsConnection(self.native, descriptor)
+
+    def admit(self, connection: TlsConnection, name: bytes | None) -> None:
+        """Let a connection that chooses go on here, for a client that asks for `name`; None for none.
+
+        Its sessions resume under that name alone, whatever else servers have in common. Raises OpenSslError.
+        """
+        connection.follow(self.native)
+        connection.bind_sessions(hashlib.sha256(self._identity + (name or b"")).digest()[:_IDENTITY_SIZE])
+        if self.settings.reject_handshake:
+            connection.refuse(Alert.UNRECOGNIZED_NAME)
 
     def share(self, sessions: SessionTable, ticket_keys: TicketKeySource) -> None:
         """Let other processes resume what this one began: for contexts whose session cache is `shared:`.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
 
 from mailworker.variables.facts import Facts
+from mailworker.variables.host_masks import prefixes, suffixes
 from mailworker.variables.regex import Captures, Regex
 from mailworker.variables.render import Render, joined
 from mailworker.variables.template import Name, Template
@@ -72,10 +73,10 @@ class Map:
 
         def decide(text: bytes, facts: Facts) -> Bound:
             name = text.lower()
-            for part in chain(_suffixes(name, longest_head) if heads else ()):
+            for part in chain(suffixes(name, longest_head) if heads else ()):
                 if part in heads:
                     return heads[part]
-            for part in chain(_prefixes(name, longest_tail) if tails else ()):
+            for part in chain(prefixes(name, longest_tail) if tails else ()):
                 if part in tails:
                     return tails[part]
             if text:
@@ -86,22 +87,6 @@ class Map:
             return default
 
         return decide
-
-
-def _suffixes(name: bytes, longest: int) -> Iterator[bytes]:
-    """What follows each dot, the longest first, but nothing longer than `longest`."""
-    dot = name.find(b".", max(0, len(name) - longest - 1))
-    while dot >= 0:
-        yield name[dot + 1 :]
-        dot = name.find(b".", dot + 1)
-
-
-def _prefixes(name: bytes, longest: int) -> Iterator[bytes]:
-    """What precedes each dot, the longest first, but nothing longer than `longest`."""
-    dot = name.rfind(b".", 0, longest + 1)
-    while dot >= 0:
-        yield name[:dot]
-        dot = name.rfind(b".", 0, dot)
 
 
 def _bound(values: Mapping[K, Value], variables: Variables) -> Mapping[K, Bound]:

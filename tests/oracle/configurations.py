@@ -85,7 +85,7 @@ EVENTS = (
 
 DIRECTIVES = (
     "timeout 1m;", "timeout 1y;", "timeout 0;", "timeout;", "timeout 1 2;", "timeout -1;", "timeout 1;timeout 1;",
-    "timeout {}", "timeout 1.5;", "server_name '';", "server_name a; server_name b;", "server_name a b;",
+    "timeout {}", "timeout 1.5;", "server_name '';",
     "max_errors 0;", "max_errors -1;", "max_errors 1k;", "max_errors 18446744073709551616;",
     "protocol smtp; protocol pop3;", "protocol IMAP;", "protocol;", "resolver off;", "resolver off off;",
     "resolver 127.0.0.1;", "resolver 127.0.0.1:x;", "resolver 127.0.0.1:0;", "resolver 127.0.0.1 valid=x;",
@@ -203,7 +203,6 @@ SECTIONS = (
     "events {}\nmail {\n\nserver {\nlisten 127.0.0.1; } }",
     "events {}\nmail {\n\nserver {\nlisten 127.0.0.1;\nprotocol imap; } }",
     "events {}\nmail {\nserver\n\n{\nlisten 127.0.0.1;\nprotocol imap; } }",
-    "events {}\nmail { server {\nlisten 127.0.0.1; protocol imap; }\nserver { listen 127.0.0.1; } }",
     "events {}\nmail { server {\nlisten 127.0.0.1; protocol imap; starttls on; }\nserver { listen [::1]; } }",
     "events {}\nmail {\nstarttls on;\nserver {\nlisten 127.0.0.1; protocol imap; }}",
     "events {}\nmail {\nssl on;\nserver {\nlisten 127.0.0.1; protocol imap; }}",
@@ -270,6 +269,7 @@ DIFFERENCES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "listen 127.0.0.1 deferred;": (('emerg: invalid parameter "deferred" in c.conf:6',), "text of nginx 1.29"),
     "listen 127.0.0.1 ipv6only=yes;": (('emerg: invalid parameter "ipv6only=yes" in c.conf:6',), "text of nginx 1.29"),
     "listen 127.0.0.1 multipath;": ((), "nginx 1.29.7"),
+    "listen 127.0.0.1 default_server;": ((), "nginx's http module"),
     "listen 127.0.0.1 reuseport;": ((), "Angie"),
 }
 _INT = "value must be between 0 and 2147483647"
@@ -302,6 +302,9 @@ NEWER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "proxy_protocol x;": (('emerg: invalid value "x" in c.conf:7',), "nginx 1.31.4"),
     "ssl_certificate_compression on;": ((), "nginx 1.29.1"),
     "pop3_client_buffer 4k;": ((), "mailworker alone"),
+    "server_name a; server_name b;": ((), "nginx's http module"),
+    "server_name a .b *.c d.* '';": ((), "nginx's http module"),
+    "server_name *a;": (('emerg: server name "*a" is invalid in c.conf:7',), "nginx's http module"),
     "resolver 127.0.0.1 ipv4=off;": ((), "nginx 1.23.1"),
     "resolver 127.0.0.1 ipv4=x;": (("emerg: invalid parameter: ipv4=x in c.conf:7",), "nginx 1.23.1"),
     "resolver 127.0.0.1 ipv4=off ipv6=off;": (

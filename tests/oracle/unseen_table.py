@@ -92,6 +92,13 @@ UNSEEN: Mapping[str, Unseen] = {
         "passwords cross networks that others use",
         "tests/mail/backend/test_tls.py::test_the_login_and_all_that_follows_are_encrypted",
     ),
+    "shared-address": Unseen(
+        'says `duplicate "ADDRESS" address and port pair` where two servers listen on one address, and takes one word '
+        "for `server_name`",
+        "tells such servers apart by the name that a client asks for in its TLS handshake, as nginx does for HTTP",
+        "one address serves all domains, each with its own certificate",
+        "tests/process/tls/test_names.py::test_the_name_chooses_certificate_greeting_and_backend",
+    ),
     "number-too-large": Unseen(
         "takes any number of 63 bits, and gives a system call the low 32 of them (`backlog`, `rcvbuf`, `so_keepalive`,"
         " `ssl_verify_depth`); starts 1024 of more `worker_processes`; has no memory for sessions with larger buffers",

@@ -84,7 +84,7 @@ def test_a_thousand_servers_load_their_certificate_once(
 
 def test_every_server_warns(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     def build(settings: SslSettings, *rest: object, **options: object) -> TlsContext:
-        return TlsContext(settings, Context(b"imap"), ("beware",))
+        return TlsContext(settings, Context(b"imap"), b"", ("beware",))
 
     monkeypatch.setattr(TlsContext, "build", build)
     recorded = RecordedLog()

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 from select import select
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from mailworker.native.core.readiness import Readiness
 from mailworker.tls.connection import TlsConnection
@@ -38,6 +38,12 @@ def client_context(authority: Path | None = None, certificate: Certificate | Non
     return context
 
 
+class Connector(Protocol):
+    """What makes a server's connections."""
+
+    def connection(self, descriptor: int, /) -> TlsConnection: ...
+
+
 class RawPair(NamedTuple):
     """A server's connection, its socket, and the client's socket."""
 
@@ -51,7 +57,7 @@ class Pair:
 
     def __init__(
         self,
-        context: TlsContext,
+        context: Connector,
         client: ssl.SSLContext | None = None,
         session: ssl.SSLSession | None = None,
         *,

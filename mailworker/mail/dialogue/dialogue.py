@@ -140,6 +140,10 @@ class Dialogue(ABC, Generic[CommandT_contra]):
         self._parser.discard()
         self.start_over()
 
+    def follow(self, earlier: AnyDialogue) -> None:
+        """Go on where another server has begun: what the client has spent of its commands and errors is spent."""
+        self._commands, self._errors = earlier._commands, earlier._errors
+
     def take_input(self) -> bytes:
         """What the client has sent beyond its login, for the backend."""
         return self._parser.rest()

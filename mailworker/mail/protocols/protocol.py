@@ -27,11 +27,11 @@ _BARE = Refusals()
 class Protocol(ProtocolModule):
     """One row: all that is special to a protocol.
 
-    `alpn` is its name in a TLS handshake. `needs_password` tells whether its backends ask for a password in any case,
-    `tells_host` whether auth services hear the name of the client's host. `layout` makes the answer to a client that
-    asks for capabilities. `dialogue` and `reply_reader` read what client and backend say. `starttls` asks a backend for
-    TLS, `log_in` gives the reply that tells the client it is logged in; both raise a PeerError.
-    `refusal` tells what a backend's no to a login is about, `refusals` are what clients hear of us.
+    `alpn` is its name in a TLS handshake, `alpn_too` are others that clients use. `needs_password` tells whether its
+    backends ask for a password in any case, `tells_host` whether auth services hear the name of the client's host.
+    `layout` makes the answer to a client that asks for capabilities. `dialogue` and `reply_reader` read what client and
+    backend say. `starttls` asks a backend for TLS, `log_in` gives the reply that tells the client it is logged in; both
+    raise a PeerError. `refusal` tells what a backend's no to a login is about, `refusals` are what clients hear of us.
     """
 
     alpn: bytes
@@ -44,6 +44,12 @@ class Protocol(ProtocolModule):
     log_in: Callable[[Backend, Login], Awaitable[bytes]]
     refusal: Callable[[Reply], Refusal]
     refusals: Refusals = _BARE
+    alpn_too: tuple[bytes, ...] = ()
+
+    @property
+    def all_alpn(self) -> tuple[bytes, ...]:
+        """All its names in a TLS handshake, the registered one first."""
+        return self.alpn, *self.alpn_too
 
     def capabilities(self, settings: MailServer) -> Capabilities:
         """What the clients of a server are told."""

@@ -28,6 +28,7 @@ SMTP = Protocol(
     name="smtp",
     ports=(25, 465, 587),
     alpn=b"smtp",
+    alpn_too=(b"submission",),
     directives=SmtpDraft,
     needs_password=False,
     tells_host=True,

@@ -9,5 +9,6 @@
 
 enum io_result {
     IO_SYSTEM = -3, /* errno tells more */
-    IO_TLS = -4 /* OpenSSL's error queue tells more */
+    IO_TLS = -4, /* OpenSSL's error queue tells more */
+    IO_HELLO = -5 /* of handshakes alone: the client has said what it wants, see tls/hello.c */
 };

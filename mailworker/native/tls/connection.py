@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from mailworker.native.tls._native import ffi, lib
 from mailworker.native.tls.certificate import Certificate
 from mailworker.native.tls.context import Context
+from mailworker.native.tls.pair import Pair
 from mailworker.native.tls.queue import OpenSslError, checked, take_reasons
 
 if TYPE_CHECKING:
@@ -19,10 +20,22 @@ Session: TypeAlias = "CData"
 
 
 class Io(IntEnum):
-    """Why a step failed. SYSTEM: see `last_errno`; TLS: the reasons are in OpenSSL's error queue."""
+    """Why a step failed. SYSTEM: see `last_errno`; TLS: the reasons are in OpenSSL's error queue.
+
+    HELLO: a handshake that `chooses` waits for the choice.
+    """
 
     SYSTEM = lib.IO_SYSTEM
     TLS = lib.IO_TLS
+    HELLO = lib.IO_HELLO
+
+
+class Alert(IntEnum):
+    """Why a handshake is refused (RFC 8446 section 6)."""
+
+    INTERNAL_ERROR = 80
+    UNRECOGNIZED_NAME = 112
+    NO_APPLICATION_PROTOCOL = 120
 
 
 # The steps of a connection, see openssl.c: called as they are, because every login takes a dozen of them. What is
@@ -47,10 +60,14 @@ class Connection:
 
     __slots__ = ("_context", "handle")
 
-    def __init__(self, context: Context, fd: int) -> None:
-        """`fd` stays the caller's, who closes it after `free`; raises OpenSslError."""
+    def __init__(self, context: Context, fd: int, *, chooses: bool = False) -> None:
+        """`fd` stays the caller's, who closes it after `free`; raises OpenSslError.
+
+        With `chooses` a server's handshake stops once, with Io.HELLO, when the client has said whom it wants: then
+        `server_name` and `offers` are there, and `follow`, `use_pair` and `refuse` have their time.
+        """
         self._context = context  # its policy must outlive the callbacks
-        pointer = lib.connection_new(context.pointer, fd)
+        pointer = lib.connection_new(context.pointer, fd, chooses)
         if pointer == ffi.NULL:
             raise OpenSslError("SSL_new", take_reasons())
         self.handle: Handle = ffi.gc(pointer, lib.connection_free)
@@ -116,9 +133,50 @@ class Connection:
 
     @property
     def server_name(self) -> bytes | None:
-        """The name that the client has asked for by SNI (RFC 6066 section 3), None where it did not."""
-        name = lib.SSL_get_servername(self.handle, lib.TLSEXT_NAMETYPE_host_name)
-        return None if name == ffi.NULL else ffi.string(name)
+        """The name that this client has asked for by SNI (RFC 6066 section 3), None where it did not.
+
+        It is as the client sent it; OpenSSL would tell that of the session which was resumed.
+        """
+        start = ffi.new("unsigned char const **")
+        length = lib.connection_name(self.handle, start)
+        return bytes(ffi.buffer(start[0], length)) if length > 0 else None
+
+    @property
+    def offers(self) -> tuple[bytes, ...]:
+        """The protocols that the client offers by ALPN, at most some 255 bytes of them; before a choice alone."""
+        start = ffi.new("unsigned char const **")
+        length = lib.connection_offers(self.handle, start)
+        listed = bytes(ffi.buffer(start[0], length))
+        names = []
+        while listed:
+            names.append(listed[1 : 1 + listed[0]])
+            listed = listed[1 + listed[0] :]
+        return tuple(names)
+
+    def follow(self, context: Context) -> None:
+        """Go on in another context, as if the connection had begun there; raises OpenSslError."""
+        if context is self._context:
+            return
+        pointer = lib.connection_follow(self.handle, context.pointer)
+        if pointer == ffi.NULL:
+            raise OpenSslError("SSL_new", take_reasons())
+        left, self.handle = self.handle, ffi.gc(pointer, lib.connection_free)
+        ffi.release(left)
+        self._context = context
+
+    def use_pairs(self, pairs: Sequence[Pair]) -> None:
+        """Show one of these certificates in place of the context's; raises OpenSslError."""
+        for number, pair in enumerate(pairs):
+            if lib.connection_use_pair(self.handle, number == 0, *pair.pointers) != 1:
+                raise OpenSslError("SSL_use_cert_and_key", take_reasons())
+
+    def bind_sessions(self, identity: bytes) -> None:
+        """Resume, and begin, sessions of that identity (at most 32 bytes) and no other; raises OpenSslError."""
+        checked("SSL_set_session_id_context", self.handle, identity, len(identity))
+
+    def refuse(self, alert: Alert) -> None:
+        """Let the handshake end with a fatal alert."""
+        lib.connection_refuse(self.handle, alert)
 
     def ask_for(self, name: bytes) -> None:
         """A client's: tell the server by SNI which name it is wanted by; before the handshake."""

@@ -36,10 +36,12 @@ class Context:
 
     __slots__ = ("_kept", "_policy", "pointer")
 
-    def __init__(self, protocol: bytes = b"", *, client: bool = False) -> None:
-        """`protocol` is the one ALPN protocol that a server's clients may offer, b"" if ALPN is to be ignored."""
+    def __init__(self, *protocols: bytes, client: bool = False) -> None:
+        """`protocols` are those that a server's clients may offer by ALPN, any of them; none if ALPN is ignored."""
+        listed = b"".join(b"%c%b" % (len(protocol), protocol) for protocol in protocols if protocol)
         self._policy = ffi.new("struct tls_policy *")
-        self._policy.protocol = [len(protocol), *protocol]
+        ffi.memmove(self._policy.protocols, listed, len(listed))
+        self._policy.protocols_length = len(listed)
         self._kept: list[object] = [self._policy]  # what C points to
         self.pointer: CData = ffi.gc(checked("context_new", self._policy, client), lib.SSL_CTX_free)
 

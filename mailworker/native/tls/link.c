@@ -34,6 +34,7 @@ struct link {
     int barren_limit;
     size_t length; /* of what is held back */
     unsigned char *held;
+    struct hello hello;
 };
 
 static int hold(struct link *link, const char *data, int length)
@@ -118,6 +119,11 @@ static int link_read(BIO *bio, char *page, int limit)
         BIO_set_retry_read(bio);
         return -1;
     }
+    received = hello_replay(&link->hello, page, limit);
+    if (received > 0) {
+        link->drained = 0;
+        return (int) received;
+    }
     if (link->left <= 0) {
         link->drained = 0;
         BIO_set_retry_read(bio);
@@ -130,6 +136,10 @@ static int link_read(BIO *bio, char *page, int limit)
     if (received > 0) {
         link->left -= (int) received;
         link->barren += (int) received;
+        if (hello_record(&link->hello, page, (int) received) == 0) {
+            errno = ENOMEM;
+            return -1;
+        }
     } else if (received == 0) {
         BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
     } else if (would_block()) {
@@ -158,6 +168,7 @@ static int link_destroy(BIO *bio)
 
     if (link != NULL) {
         OPENSSL_free(link->held);
+        hello_free(&link->hello);
         OPENSSL_free(link);
     }
     return 1;
@@ -180,7 +191,7 @@ static const BIO_METHOD *link_method(void)
     return method;
 }
 
-int link_set(SSL *connection, int fd)
+int link_set(SSL *connection, int fd, int chooses)
 {
     const BIO_METHOD *method = link_method();
     struct link *link;
@@ -190,7 +201,8 @@ int link_set(SSL *connection, int fd)
         return 0;
     }
     link = OPENSSL_zalloc(sizeof(*link));
-    if (link == NULL) {
+    if (link == NULL || !hello_begin(&link->hello, chooses)) {
+        OPENSSL_free(link);
         BIO_free(bio);
         return 0;
     }
@@ -200,6 +212,13 @@ int link_set(SSL *connection, int fd)
     BIO_set_init(bio, 1);
     SSL_set_bio(connection, bio, bio);
     return 1;
+}
+
+struct hello *link_hello(const SSL *connection)
+{
+    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+
+    return &link->hello;
 }
 
 void link_hold(const SSL *connection, int holding)

@@ -35,9 +35,12 @@ struct slot_offer {
     int slot;
 };
 
+#define PROTOCOLS_SIZE 32 /* bytes: every protocol's names in ALPN, each after its length */
+
 /* What the callbacks of one SSL_CTX read. Python owns it and keeps it as long as the SSL_CTX lives. */
 struct tls_policy {
-    unsigned char protocol[16]; /* the one ALPN protocol, after its length; length 0: ALPN is ignored */
+    unsigned char protocols[PROTOCOLS_SIZE]; /* ALPN's, each after its length */
+    unsigned int protocols_length; /* 0: ALPN is ignored */
     const struct ticket_key *ticket_keys; /* the first encrypts, all decrypt */
     int ticket_key_count;
     void *ticket_key_source; /* handle of the table's owner in Python, NULL where the keys never change */
@@ -70,7 +73,28 @@ struct slot_offer slot_offer(const struct slot_set *set, uint32_t now, uint32_t 
 void slot_fill(struct slot_set *set, int slot, uint32_t tag, uint32_t expiry, uint32_t now, const void *cell,
                size_t length);
 
-SSL *connection_new(SSL_CTX *context, int fd);
+/* The one name in the extension server_name (RFC 6066 section 3). -1: there is none, or the client breaks rules. */
+int hello_name(const unsigned char *extension, size_t size, const unsigned char **name);
+
+/* What a server sends after its certificate. chain_add: 0, no memory. */
+void *chain_new(void);
+int chain_add(void *chain, X509 *certificate);
+void chain_free(void *chain);
+
+/*
+ * With `chooses` a server's handshake gives IO_HELLO once the client has said whom it wants, before anything is agreed
+ * on or resumed. Then connection_follow goes on in another context, if it is to be one, with a connection in place of
+ * this one, which is still to be freed; connection_use_pair sets a certificate, the `first` one in place of those of the
+ * context; connection_refuse lets the handshake
+ * end with a fatal alert.
+ */
+SSL *connection_new(SSL_CTX *context, int fd, int chooses);
+SSL *connection_follow(SSL *connection, SSL_CTX *context);
+void connection_refuse(SSL *connection, int alert);
+int connection_use_pair(SSL *connection, int first, X509 *leaf, EVP_PKEY *key, void *chain);
+/* What a client asked for: -1, no name; and what it offers by ALPN while that is to be chosen. */
+int connection_name(const SSL *connection, const unsigned char **name);
+int connection_offers(const SSL *connection, const unsigned char **protocols);
 void connection_free(SSL *connection);
 int connection_handshake(SSL *connection, int more);
 int connection_read(SSL *connection, void *page, int limit);

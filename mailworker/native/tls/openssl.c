@@ -18,20 +18,19 @@
 #define SSL_OP_IGNORE_UNEXPECTED_EOF 0 /* OpenSSL 1.1.1 reports a missing close_notify as a plain end of file */
 #endif
 
-/* RFC 7301: a client that offers protocols but not ours gets the alert no_application_protocol. */
+/* RFC 7301: a client that offers protocols but none of ours gets the alert no_application_protocol. */
 static int select_protocol(SSL *connection, const unsigned char **selected, unsigned char *selected_length,
                            const unsigned char *offered, unsigned int offered_length, void *arg)
 {
     const struct tls_policy *policy = arg;
-    unsigned int length = 1u + policy->protocol[0];
     unsigned char *match;
 
     (void) connection;
-    if (policy->protocol[0] == 0) {
+    if (policy->protocols_length == 0) {
         return SSL_TLSEXT_ERR_NOACK;
     }
-    if (SSL_select_next_proto(&match, selected_length, policy->protocol, length, offered, offered_length) !=
-        OPENSSL_NPN_NEGOTIATED) {
+    if (SSL_select_next_proto(&match, selected_length, policy->protocols, policy->protocols_length, offered,
+                              offered_length) != OPENSSL_NPN_NEGOTIATED) {
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
     *selected = match;
@@ -57,6 +56,7 @@ SSL_CTX *context_new(struct tls_policy *policy, int client)
         SSL_CTX_set_app_data(context, policy);
         SSL_CTX_set_alpn_select_cb(context, select_protocol, policy);
         SSL_CTX_set_info_callback(context, bound_lifetime);
+        SSL_CTX_set_client_hello_cb(context, take_hello, NULL);
     }
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
@@ -122,7 +122,7 @@ EVP_PKEY *engine_key(const char *engine_id, const char *key_id, const char **fai
 #endif
 }
 
-SSL *connection_new(SSL_CTX *context, int fd)
+SSL *connection_new(SSL_CTX *context, int fd, int chooses)
 {
     SSL *connection;
 
@@ -131,7 +131,7 @@ SSL *connection_new(SSL_CTX *context, int fd)
     if (connection == NULL) {
         return NULL;
     }
-    if (link_set(connection, fd) != 1) {
+    if (link_set(connection, fd, chooses) != 1) {
         SSL_free(connection);
         return NULL;
     }
@@ -165,6 +165,9 @@ static int outcome(const SSL *connection, int result)
     }
     if (reason == SSL_ERROR_WANT_WRITE) {
         return -WRITE;
+    }
+    if (reason == SSL_ERROR_WANT_CLIENT_HELLO_CB) {
+        return IO_HELLO;
     }
     if (reason == SSL_ERROR_SYSCALL && system_error != 0) {
         errno = system_error;
@@ -211,6 +214,7 @@ static int shake_hands(SSL *connection)
         return outcome(connection, result);
     }
     forget_key_exchange(connection);
+    hello_end(link_hello(connection));
     link_note_data(connection);
     return 1;
 }

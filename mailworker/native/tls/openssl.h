@@ -20,8 +20,27 @@
 /* resumption.c: what an SSL_CTX tells about the progress of a handshake. */
 void bound_lifetime(const SSL *connection, int where, int result);
 
+/*
+ * hello.c: what a client said first, and what was chosen by that. `name` stays as long as the connection does, the rest
+ * as long as its handshake.
+ */
+struct hello {
+    unsigned char *name;
+    int name_length; /* -1: none */
+    int heard; /* whether there was one already */
+    struct choice *choice; /* NULL where there is nothing to choose */
+};
+
+int take_hello(SSL *connection, int *alert, void *arg);
+int hello_begin(struct hello *hello, int chooses);
+int hello_record(struct hello *hello, const char *data, int length); /* 0: no memory */
+int hello_replay(struct hello *hello, char *page, int limit); /* 0: nothing is left to be read again */
+void hello_end(struct hello *hello); /* the handshake is done */
+void hello_free(struct hello *hello);
+
 /* link.c: `holding` keeps what is written from being sent before link_flush, or a write without it: 1 once all is. */
-int link_set(SSL *connection, int fd);
+int link_set(SSL *connection, int fd, int chooses);
+struct hello *link_hello(const SSL *connection);
 int link_drained(const SSL *connection); /* whether the last read took all that the socket had */
 void link_hold(const SSL *connection, int holding);
 int link_flush(const SSL *connection);

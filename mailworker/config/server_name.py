@@ -1,0 +1,157 @@
+"""`server_name` in a `server` block (ngx_http_core_server_name), and which server a client's name leads to."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final, Generic, TypeVar
+
+from mailworker.config.drafts import UNSET, Context
+from mailworker.config.tree import Parser
+from mailworker.variables.host_masks import DOT, is_host, mask, prefixes, suffixes
+from mailworker.variables.regex import BadRegex, Regex
+
+V = TypeVar("V")
+
+_CAPITAL: Final = re.compile(r"[A-Z]")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerName:
+    """A word of `server_name`: `text` in lower case, a name or a mask; with a `regex` the expression that it was."""
+
+    text: bytes
+    regex: Regex | None = None
+
+    def __str__(self) -> str:
+        return os.fsdecode(self.text)
+
+
+@dataclass(slots=True)
+class NamesDraft:
+    """In a `server` block, the names that lead to it; `plain` is the first that is no mask, in its own spelling."""
+
+    names: list[ServerName] = field(default_factory=list)
+    plain: str = ""
+
+
+def take_server_name(parser: Parser, earlier: str) -> str:
+    """The name that greets. In `mail` there is one and it selects nothing; a `server` may have many as in nginx's http.
+
+    Raises ConfigError.
+    """
+    words = parser.words[1:]
+    if parser.scope.context is Context.MAIL:
+        if len(words) != 1:
+            raise parser.error('invalid number of arguments in "server_name" directive')
+        if earlier is not UNSET:
+            raise parser.error('"server_name" directive is duplicate')
+        return words[0]
+    draft = parser.scope.draft(NamesDraft)
+    for word in words:
+        draft.names.append(_read(parser, word))
+        if not draft.plain and not word.startswith("~") and mask(os.fsencode(word)) is None:
+            draft.plain = _hostname() if word.lower() == "$hostname" else word
+    return draft.plain or (UNSET if any(words) else "")
+
+
+def _read(parser: Parser, word: str) -> ServerName:
+    if (word.startswith("*") and (len(word) < 3 or word[1] != ".")) or word == ".":
+        raise parser.error(f'server name "{word}" is invalid')
+    if "/" in word:
+        parser.warn(f'server name "{word}" has suspicious symbols')
+    if not word.startswith("~"):
+        return ServerName(os.fsencode(_hostname() if word.lower() == "$hostname" else word).lower())
+    pattern = word[1:]
+    if not pattern:
+        raise parser.error(f'empty regex in server name "{word}"')
+    try:
+        regex = parser.compile_regex(os.fsencode(pattern), _CAPITAL.search(pattern) is not None)
+    except BadRegex as reason:
+        raise parser.error(str(reason)) from reason
+    return ServerName(os.fsencode(pattern), regex)
+
+
+def _hostname() -> str:
+    return socket.gethostname().lower()
+
+
+class Added(Enum):
+    """What became of a name: one that is there already, by a mask that means the same too, is left out."""
+
+    DONE = auto()
+    CONFLICT = auto()
+    INVALID = auto()
+
+
+class NameTable(Generic[V]):
+    """What names lead to: exact ones before the longest mask "*.example.com", that before the longest "www.example.*".
+
+    Regular expressions come last, in their order.
+    """
+
+    __slots__ = ("_exact", "_heads", "_longest_head", "_longest_tail", "_passed_over", "_regexes", "_tails")
+
+    def __init__(self) -> None:
+        self._exact: dict[bytes, V] = {}
+        self._heads: dict[bytes, V] = {}  # what follows "*."
+        self._tails: dict[bytes, V] = {}  # what precedes ".*"
+        self._longest_head = self._longest_tail = 0
+        self._passed_over: set[bytes] = set()
+        self._regexes: list[tuple[Regex, V]] = []
+
+    def add(self, name: ServerName, value: V) -> Added:
+        """Let a name lead to `value`."""
+        if name.regex is not None:
+            self._regexes.append((name.regex, value))
+            return Added.DONE
+        if not is_host(name.text):
+            return Added.INVALID
+        return Added.DONE if self._claim(name.text, value) else Added.CONFLICT
+
+    def find(self, name: bytes) -> V | None:
+        """What a name in lower case leads to, None for nothing.
+
+        Raises ProtocolError where an expression would take too long.
+        """
+        found = self._exact.get(name)
+        if found is not None:
+            return found
+        if self._heads:
+            for part in suffixes(name, self._longest_head):
+                if part in self._heads:
+                    return self._heads[part]
+        if self._tails:
+            for part in prefixes(name, self._longest_tail):
+                if part in self._tails:
+                    return self._tails[part]
+        return next((value for regex, value in self._regexes if regex.search(name) is not None), None)
+
+    def _claim(self, text: bytes, value: V) -> bool:
+        fixed = mask(text)
+        if fixed is None:
+            return text not in self._passed_over and _put(self._exact, text, value)
+        start, end = fixed
+        part = text[start:end]
+        if not start:
+            self._longest_tail = max(self._longest_tail, len(part))
+            return _put(self._tails, part, value)
+        if start == DOT and (part in self._exact or part in self._passed_over):
+            return False
+        if part in self._heads:
+            if start == DOT:
+                self._passed_over.add(part)  # nginx has noted the name before it sees that the mask is there already
+            return False
+        self._longest_head = max(self._longest_head, len(part))
+        self._heads[part] = value
+        return start != DOT or _put(self._exact, part, value)  # ".example.com" stands for the name itself too
+
+
+def _put(table: dict[bytes, V], key: bytes, value: V) -> bool:
+    if key in table:
+        return False
+    table[key] = value
+    return True

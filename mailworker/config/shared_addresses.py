@@ -1,0 +1,71 @@
+"""Servers that share an address: what they have in common, and which of their names count (ngx_http_server_names)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from mailworker.config.drafts import UNSET, Scope
+from mailworker.config.listen import AddressesDraft, Endpoint, Listen, plan_sockets
+from mailworker.config.rows import merged
+from mailworker.config.server_name import Added, NameTable, ServerName
+from mailworker.config.ssl import SslDraft
+from mailworker.config.tree import Parser
+from mailworker.errors import ConfigError
+
+_NAMELESS: Final = (ServerName(b""),)
+
+
+class Sharer(Protocol):
+    """What is to be known of a server."""
+
+    @property
+    def listens(self) -> tuple[Listen, ...]: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def names(self) -> tuple[ServerName, ...]: ...
+    @property
+    def where(self) -> str: ...
+
+
+def share_tls(mail: Scope) -> None:
+    """Ask for TLS in each server whose address another one has asked for it on."""
+    for address in mail.draft(AddressesDraft).shared.values():
+        if len(address.servers) == 1:
+            continue
+        if any(merged(SslDraft, server, mail).ssl for server in address.servers):
+            address.listen = replace(address.listen, ssl=True)
+        if address.listen.ssl:
+            for server in address.servers:
+                _ask_for_tls(server)
+
+
+def _ask_for_tls(server: Scope) -> None:
+    draft = server.draft(SslDraft)
+    if draft.listen is UNSET:
+        draft.listen, draft.asked_at = True, server.opened_at
+
+
+def check_names(parser: Parser, servers: Sequence[Sharer]) -> None:
+    """Warn of names that count for nothing, as another server has them. Raises ConfigError."""
+    for endpoints in plan_sockets(server.listens for server in servers):
+        for endpoint in (*endpoints[1:], endpoints[0]):
+            if endpoint.servers:
+                _check(parser, endpoint, [servers[number] for number in endpoint.servers])
+
+
+def _check(parser: Parser, endpoint: Endpoint, servers: Sequence[Sharer]) -> None:
+    address, tables = endpoint.listen.address, dict[str, NameTable[Sharer]]()
+    for server in servers:
+        if server.protocol != servers[0].protocol and not endpoint.listen.ssl:
+            reason = f'servers of several protocols share {address}, which clients tell apart on "listen ... ssl" alone'
+            raise ConfigError(reason, server.where)
+        table = tables.setdefault(server.protocol, NameTable())
+        for name in server.names or _NAMELESS:
+            match table.add(name, server):
+                case Added.INVALID:
+                    raise ConfigError(f'invalid server name or wildcard "{name}" on {address}')
+                case Added.CONFLICT:
+                    parser.warn_of_all(f'conflicting server name "{name}" on {address}, ignored')

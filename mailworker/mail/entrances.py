@@ -1,0 +1,42 @@
+"""Where the clients of an address come in, and the door to its other servers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailworker.config.listen import Listen
+from mailworker.config.server_name import NameTable
+from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.mail.record import Entrance, Sessions
+from mailworker.mail.server import Server
+from mailworker.tls.context import TlsContext
+from mailworker.tls.door import Door, Room
+
+
+def new_entrance(listen: Listen, servers: Sequence[Server], default: Server, sessions: Sessions) -> Entrance:
+    """That of `default`. Without TLS it serves all; with it clients come to the one of `servers` that they ask for."""
+    entrances = {server: Entrance(listen, server, server.log, sessions) for server in servers}
+    entrance = entrances[default]
+    behind = [each for each in entrances.values() if each.server.tls is not None]
+    if default.tls is not None and (len(behind) > 1 or default.tls.chooses):
+        protocols = dict.fromkeys((default.settings.protocol, *(each.server.settings.protocol for each in behind)))
+        door = Door([_room(protocol, behind, entrance) for protocol in protocols], _context)
+        prompt = all(each.greets_at_once for each in behind)
+        for each in behind:
+            each.door, each.greets_at_once = door, prompt
+    return entrance
+
+
+def _room(protocol: str, entrances: Sequence[Entrance], default: Entrance) -> Room[Entrance]:
+    names: NameTable[Entrance] = NameTable()
+    inside = [each for each in entrances if each.server.settings.protocol == protocol]
+    for each in inside:
+        for name in each.server.settings.names:
+            names.add(name, each)  # of those that conflict the first counts, as the configuration was told
+    return Room(PROTOCOLS[protocol].all_alpn, names, default if default in inside else inside[0])
+
+
+def _context(entrance: Entrance) -> TlsContext:
+    context = entrance.server.tls
+    assert context is not None
+    return context

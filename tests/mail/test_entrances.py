@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailworker.config.listen import Listen
+from mailworker.config.server_name import ServerName
+from mailworker.mail.entrances import new_entrance
+from mailworker.mail.record import Entrance, Sessions
+from mailworker.mail.server import Server, ServerTls
+from mailworker.model import InetAddress
+from mailworker.tls.context import TlsContext
+from tests.mail.test_server import server
+from tests.support.certificates import self_signed
+from tests.support.settings import ssl_settings
+
+LISTEN = Listen(InetAddress("127.0.0.1", 993))
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> TlsContext:
+    certificate = self_signed(tmp_path_factory.mktemp("entrances"), "a", "/CN=a")
+    return TlsContext.build(ssl_settings(certificate), b"imap")
+
+
+def secure(context: TlsContext, protocol: str, *names: bytes, **changes: Any) -> Server:
+    return server(protocol, ServerTls(context), names=tuple(map(ServerName, names)), **changes)
+
+
+def found(entrance: Entrance, name: bytes | None, *offers: bytes) -> Server | None:
+    assert entrance.door is not None
+    chosen = entrance.door.find(name, offers)
+    return None if chosen is None else chosen.server
+
+
+def test_a_single_server_has_no_door(context: TlsContext) -> None:
+    alone = secure(context, "imap", b"a")
+    assert new_entrance(LISTEN, [alone], alone, Sessions()).door is None
+
+
+def test_a_server_that_rejects_handshakes_has_one(tmp_path: Path) -> None:
+    settings = ssl_settings(self_signed(tmp_path, "a", "/CN=a"), reject_handshake=True)
+    alone = secure(TlsContext.build(settings, b"imap"), "imap")
+    assert new_entrance(LISTEN, [alone], alone, Sessions()).door is not None
+
+
+def test_names_lead_to_those_that_speak_tls(context: TlsContext) -> None:
+    servers = [secure(context, "imap", b"a"), secure(context, "imap", b"b"), server("imap", names=(ServerName(b"c"),))]
+    entrance = new_entrance(LISTEN, servers, servers[0], Sessions())
+    assert [found(entrance, name) for name in (b"a", b"b", b"c", None)] == [servers[number] for number in (0, 1, 0, 0)]
+    assert entrance.server is servers[0]
+
+
+def test_where_the_default_one_speaks_no_tls_it_serves_all(context: TlsContext) -> None:
+    servers = [server("imap"), secure(context, "imap", b"a"), secure(context, "imap", b"b")]
+    assert new_entrance(LISTEN, servers, servers[0], Sessions()).door is None
+
+
+def test_each_protocol_has_its_names_and_its_default(context: TlsContext) -> None:
+    servers = [secure(context, "imap", b"a"), secure(context, "smtp", b"b"), secure(context, "smtp", b"a")]
+    entrance = new_entrance(LISTEN, servers, servers[2], Sessions())
+    for name, offers, number in (
+        (None, (), 2), (b"b", (), 1), (b"a", (), 2), (b"a", (b"imap",), 0), (b"b", (b"imap",), 0),
+        (b"b", (b"submission",), 1), (b"x", (b"smtp",), 2),
+    ):  # fmt: skip
+        assert found(entrance, name, *offers) is servers[number]
+    assert found(entrance, b"a", b"pop3") is None
+
+
+def test_a_greeting_comes_at_once_where_none_has_to_wait(context: TlsContext) -> None:
+    servers = [secure(context, "smtp", b"a"), secure(context, "smtp", b"b", greeting_delay=1.0)]
+    assert not new_entrance(LISTEN, servers, servers[0], Sessions()).greets_at_once
+    assert new_entrance(LISTEN, servers[:1], servers[0], Sessions()).greets_at_once
+
+
+def test_who_is_watched_is_watched_everywhere(context: TlsContext) -> None:
+    servers = [secure(context, "imap", b"a"), secure(context, "imap", b"b")]
+    entrance = new_entrance(LISTEN, servers, servers[0], Sessions()).verbose()
+    assert (entrance.watched, entrance.door is not None, entrance.log.talkative) == (True, True, True)
