@@ -45,7 +45,7 @@ mail {{
 class Setup:
     """How both servers are set up; `extra` are directives for the block `mail`; a `site` replaces its servers.
 
-    `upstream`: the backend decides about logins and nobody asks the auth service, which nginx cannot do.
+    `by_backend`: backends decide about logins and nobody asks the auth service, which nginx cannot do.
     """
 
     workers: int = 1
@@ -54,7 +54,12 @@ class Setup:
     certificate: str = "ecdsa"
     extra: str = ""
     site: Site | None = None
-    upstream: bool = False
+    by_backend: bool = False
+
+
+def setup_for(server: str, name: str, extra: str = "") -> Setup:
+    """How `server` is set up for the measure `name`, where one login is looked into."""
+    return Setup(extra=extra, by_backend=server == "mailworker" and name.endswith("-auth-upstream"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,7 @@ class Arena:
             kinds = [("imap", setup.site.tls)]
         ports = {(name, tls): self.ports[f"{self._count}{name}{tls}"] for name, tls in kinds}
         blocks = [
-            server_block(protocol, port, tls=tls, backend=self._backends[protocol] if setup.upstream else None)
+            server_block(protocol, port, tls=tls, backend=self._backends[protocol] if setup.by_backend else None)
             for (protocol, tls), port in ports.items()
         ]
         certificate = self._certificates[setup.certificate]

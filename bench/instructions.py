@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.arena import Arena, Setup
+from bench.arena import Arena, setup_for
 from bench.logins import KEEPALIVE
 from bench.programs import Load
 from tests.oracle.proxies import mailworker_command
@@ -57,8 +57,7 @@ def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) ->
     """The instructions of a server from its start to its end."""
     folder = arena.new_folder(server)
     protocol, _, way = name.partition("-")
-    upstream = server == "mailworker" and way == "login-auth-upstream"
-    text, ports = arena.configuration(Setup(extra=EXTRAS.get((server, way), ""), upstream=upstream))
+    text, ports = arena.configuration(setup_for(server, name, EXTRAS.get((server, way), "")))
     report = folder / "callgrind"
     command = [
         *(valgrind, "--tool=callgrind", f"--callgrind-out-file={folder / 'profile'}", f"--log-file={report}"),

@@ -57,9 +57,9 @@ def keepalive(arena: Arena) -> Duel:
         return alternate(theirs, ours, lambda server: cost(server, "imap"), ROUNDS)
 
 
-def upstream(protocol: str, arena: Arena) -> Duel:
+def judged_by_backend(protocol: str, arena: Arena) -> Duel:
     """nginx does not know auth_upstream: its figure is that of a login that an auth service decides about."""
-    with arena.running("nginx", Setup()) as theirs, arena.running("mailworker", Setup(upstream=True)) as ours:
+    with arena.running("nginx", Setup()) as theirs, arena.running("mailworker", Setup(by_backend=True)) as ours:
         return alternate(theirs, ours, lambda server: cost(server, protocol), ROUNDS)
 
 
@@ -102,14 +102,7 @@ def measures() -> Iterator[Measure]:
             Goal(0.1),
             partial(wall_time, protocol),
         )
-    for protocol in PROTOCOLS:
-        yield Measure(
-            f"{protocol}-login-auth-upstream",
-            f"CPU per plain {protocol.upper()} login, auth_upstream on (nginx: auth_http)",
-            "us",
-            Goal(0.9),
-            partial(upstream, protocol),
-        )
+    yield from _without_a_service()
     yield Measure(
         "imap-keepalive",
         "CPU per plain IMAP login, auth_http_keepalive 16 (nginx: a connection for each login)",
@@ -117,3 +110,14 @@ def measures() -> Iterator[Measure]:
         Goal(1.0),
         keepalive,
     )
+
+
+def _without_a_service() -> Iterator[Measure]:
+    for protocol in PROTOCOLS:
+        yield Measure(
+            f"{protocol}-login-auth-upstream",
+            f"CPU per plain {protocol.upper()} login, auth_upstream on (nginx: auth_http)",
+            "us",
+            Goal(0.9),
+            partial(judged_by_backend, protocol),
+        )

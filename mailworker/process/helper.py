@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from mailworker.event.selector import READ
+from mailworker.event.poller import READ
 from mailworker.model import Level
 from mailworker.process.channels import receive
 from mailworker.process.child_process import ChildProcess, FromMaster

@@ -7,7 +7,7 @@ clear yes: OK needs an HTTP status of 2xx, and Auth-Status must be there. A refu
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import ClassVar, Literal
@@ -292,7 +292,8 @@ def _accepted(fields: dict[bytes, bytes], names: bool, nameless: bool) -> Accept
     silent = nameless and b"auth-server" not in fields and b"auth-port" not in fields
     accepted = Accepted(None if silent else _address(fields, names), fields.get(b"auth-user"), _password(fields))
     if b"auth-method" in fields or b"auth-backend-mech" in fields or b"auth-master-user" in fields:
-        accepted.mechanism, accepted.master = _way_in(fields)
+        mechanism, master = _way_in(fields)
+        return replace(accepted, mechanism=mechanism, master=master)
     return accepted
 
 

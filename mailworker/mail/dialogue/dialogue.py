@@ -142,7 +142,7 @@ class Dialogue(ABC, Generic[CommandT_contra]):
 
     def follow(self, earlier: AnyDialogue) -> None:
         """Go on where another server has begun: what the client has spent of its commands and errors is spent."""
-        self._commands, self._errors = earlier._commands, earlier._errors
+        self.commands, self._errors, self.complaints = earlier.commands, earlier._errors, earlier.complaints
 
     def take_input(self) -> bytes:
         """What the client has sent beyond its login, for the backend."""
