@@ -9,10 +9,11 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/native/*/*.cdef) mailworker/native/build.py
 C := $(wildcard mailworker/native/*/*.[ch] bench/*.c fuzz/*.c)
 
-.PHONY: help run test smoke bench lint type chaos soak fuzz dist clean
+.PHONY: help run run-auth-http test smoke bench lint type chaos soak fuzz dist clean
 
 help:
-	@echo 'make run    try it: demo mailbox, auth service, master and workers, until Ctrl-C'
+	@echo 'make run    try it: demo mailbox, master and workers, until Ctrl-C'
+	@echo 'make run-auth-http  the same with an HTTP service that decides about logins'
 	@echo 'make test   all tests'
 	@echo 'make smoke  install and serve with every Python that is here'
 	@echo 'make bench  duels with nginx, about twelve minutes'
@@ -25,8 +26,12 @@ help:
 	@echo 'make clean  remove all that make has made'
 
 run: $(VENV)/.demo
-	@echo 'Starting a demo mailbox, an auth service, and mailworker in front of them...'
+	@echo 'Starting a demo mailbox, and mailworker in front of it...'
 	@$(BIN)/python -m mailworker.demo
+
+run-auth-http: $(VENV)/.demo
+	@echo 'Starting a demo mailbox, an auth service, and mailworker in front of them...'
+	@$(BIN)/python -m mailworker.demo -c conf/mailworker.auth_http.conf
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto

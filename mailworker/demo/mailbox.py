@@ -82,9 +82,8 @@ def _compose(subject: str, text: str) -> EmailMessage:
 _SAMPLES = (
     (
         "Welcome to mailworker",
-        "You read this through mailworker: it accepted your connection, asked the\n"
-        "auth service who you are and where your mail is, logged in there for you\n"
-        "and has passed on bytes since.\n",
+        "You read this through mailworker: it accepted your connection, logged in\n"
+        "at the mail server for you and has passed on bytes since.\n",
     ),
     (
         "Send one yourself",

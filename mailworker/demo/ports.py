@@ -10,11 +10,14 @@ from pathlib import Path
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.settings import MailServer
 from mailworker.errors import StartError
-from mailworker.model import InetAddress
+from mailworker.model import Address, InetAddress
 
 
 def demand_free_ports(servers: Iterable[MailServer], configuration: Path) -> None:
-    """Raises StartError where a port of `servers`, or of their auth service, is taken; `configuration` names them."""
+    """Raises StartError where a port of `servers`, their auth service or their backends is taken.
+
+    `configuration` names them all.
+    """
     taken = [str(address) for address in sorted(set(_addresses(servers)), key=str) if _is_taken(address)]
     if taken:
         raise StartError(
@@ -26,9 +29,15 @@ def demand_free_ports(servers: Iterable[MailServer], configuration: Path) -> Non
 def _addresses(servers: Iterable[MailServer]) -> Iterator[InetAddress]:
     for server in servers:
         services = (server.source.address,) if isinstance(server.source, AuthHttpSettings) else ()
-        for address in (*services, *(listen.address for listen in server.listens)):
+        for address in (*services, *backends(server), *(listen.address for listen in server.listens)):
             if isinstance(address, InetAddress):
                 yield address
+
+
+def backends(server: MailServer) -> tuple[Address, ...]:
+    """Where `proxy_pass` sends the logins of a server; nowhere where there is none, or it has variables."""
+    backend = server.proxy.backend
+    return () if backend is None else backend.addresses
 
 
 def _is_taken(address: InetAddress) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,13 @@ from mailworker.demo.examples import examples
 from mailworker.demo.imap import ImapFactory
 from mailworker.demo.mailbox import sample_mailbox
 from mailworker.demo.pop3 import Pop3Factory
-from mailworker.demo.ports import demand_free_ports
+from mailworker.demo.ports import backends, demand_free_ports
 from mailworker.demo.prefix import prepare_prefix
 from mailworker.demo.proxy import Proxy
 from mailworker.demo.smtp import SmtpFactory
 from mailworker.errors import ConfigError, StartError
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.model import InetAddress
+from mailworker.model import Address, InetAddress
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _LOOPBACK = "127.0.0.1"
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Demo:
-    """The mailbox and the auth service in this process, the proxy in its own."""
+    """The mailbox, and the auth service if there is one, in this process; the proxy in its own."""
 
     def __init__(self, reactor: Any, prefix: Path, settings: Settings) -> None:
         self._reactor = reactor
@@ -60,21 +60,24 @@ class Demo:
         self._exit_code = 0
 
     def listen(self) -> None:
-        """Opens the backends on ports of the kernel's choice, and the auth service where the configuration asks for it.
+        """Opens the mailbox where `proxy_pass` leads, and the auth service where `auth_http` does.
 
-        Raises StartError where the auth service cannot listen at its address.
+        Backends that only the auth service knows have ports of the kernel's choice. Raises StartError where one of
+        them cannot listen at its address.
         """
         mailbox = sample_mailbox()
-        factories = {b"imap": ImapFactory(mailbox), b"pop3": Pop3Factory(mailbox), b"smtp": SmtpFactory(mailbox)}
-        backends = {}
-        for protocol, factory in factories.items():
-            port = self._reactor.listenTCP(0, factory, interface=_LOOPBACK)
-            backends[protocol] = (_LOOPBACK, port.getHost().port)
-        sources = {server.source for server in self._settings.servers}
-        for address in {source.address for source in sources if isinstance(source, AuthHttpSettings)}:
-            if not isinstance(address, InetAddress):
-                raise StartError(f"the demo's auth service cannot listen on {address}")
-            self._serve_auth(address, backends)
+        factories = {"imap": ImapFactory(mailbox), "pop3": Pop3Factory(mailbox), "smtp": SmtpFactory(mailbox)}
+        servers = self._settings.servers
+        for address, protocol in {(address, server.protocol) for server in servers for address in backends(server)}:
+            self._listen("mailbox", address, factories[protocol])
+        sources = {server.source for server in servers}
+        addresses = {source.address for source in sources if isinstance(source, AuthHttpSettings)}
+        if addresses:
+            routes = {name.encode(): self._anywhere(factory) for name, factory in factories.items()}
+            site = Site(AuthService(routes))
+            site.noisy = False
+            for address in addresses:
+                self._listen("auth service", address, site)
 
     def run(self) -> int:
         """Starts the proxy and serves until told to stop; returns the exit code."""
@@ -83,13 +86,18 @@ class Demo:
         self._reactor.run()
         return self._exit_code
 
-    def _serve_auth(self, address: InetAddress, backends: Mapping[bytes, tuple[str, int]]) -> None:
-        site = Site(AuthService(backends))
-        site.noisy = False
+    def _anywhere(self, factory: Any) -> tuple[str, int]:
+        """Host and port."""
+        port = self._reactor.listenTCP(0, factory, interface=_LOOPBACK)
+        return _LOOPBACK, port.getHost().port
+
+    def _listen(self, what: str, address: Address, factory: Any) -> None:
+        if not isinstance(address, InetAddress):
+            raise StartError(f"the demo's {what} cannot listen on {address}")
         try:
-            self._reactor.listenTCP(address.port, site, interface=address.host)
+            self._reactor.listenTCP(address.port, factory, interface=address.host)
         except CannotListenError as error:
-            raise StartError(f"the auth service cannot listen on {address}: {error.socketError}") from error
+            raise StartError(f"the {what} cannot listen on {address}: {error.socketError}") from error
 
     def _greet(self) -> None:
         user, password = USER.decode("ascii"), PASSWORD.decode("ascii")

@@ -1,10 +1,12 @@
 """The demo's SMTP backend: twisted.mail's server, which puts every message into a `Mailbox`.
 
-It believes XCLIENT and asks nobody to log in: like any backend of a mail proxy it must be reachable by the proxy alone.
+It believes XCLIENT and lets in who does not log in: like any backend of a mail proxy it must be reachable by the proxy
+alone.
 """
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 
@@ -13,6 +15,7 @@ from twisted.internet.protocol import Factory
 from twisted.mail import smtp
 from zope.interface import implementer
 
+from mailworker.demo.account import accepts
 from mailworker.demo.mailbox import Mailbox
 
 # https://www.postfix.org/XCLIENT_README.html
@@ -50,7 +53,20 @@ class _SmtpServer(smtp.ESMTP):
         return b"localhost ESMTP"
 
     def extensions(self) -> dict[bytes, list[bytes] | None]:
-        return {b"8BITMIME": None, b"XCLIENT": list(_ATTRIBUTES)}
+        return {b"8BITMIME": None, b"AUTH": [b"PLAIN"], b"XCLIENT": list(_ATTRIBUTES)}
+
+    def ext_AUTH(self, rest: bytes) -> None:
+        """Takes PLAIN with its initial response alone, which is what the proxy sends (RFC 4954, RFC 4616)."""
+        mechanism, _, response = rest.partition(b" ")
+        if mechanism.upper() != b"PLAIN" or not response:
+            self.sendCode(504, b"5.5.4 Only AUTH PLAIN with an initial response is known here")
+            return
+        user, password = _credentials(response)
+        if accepts(user, password):
+            self._client[b"LOGIN"] = user
+            self.sendCode(235, b"2.7.0 Authentication successful")
+        else:
+            self.sendCode(535, b"5.7.8 Authentication credentials invalid")
 
     def ext_XCLIENT(self, rest: bytes) -> None:
         """Takes over what the proxy knows of its client, and starts the session anew."""
@@ -81,6 +97,15 @@ class _SmtpServer(smtp.ESMTP):
             comment,
             formatdate().encode("ascii"),
         )
+
+
+def _credentials(response: bytes) -> tuple[bytes, bytes]:
+    """Name and password; both empty where they cannot be read, which nobody has."""
+    try:
+        _, user, password = b64decode(response, validate=True).split(b"\0")
+    except ValueError:
+        return b"", b""
+    return user, password
 
 
 class SmtpFactory(Factory):

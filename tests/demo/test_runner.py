@@ -22,7 +22,8 @@ import pytest
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 
-CONFIGURATION = Path(__file__).parents[2] / "conf" / "mailworker.conf"
+SHIPPED = Path(__file__).parents[2] / "conf"
+CONFIGURATION, BY_SERVICE = SHIPPED / "mailworker.conf", SHIPPED / "mailworker.auth_http.conf"
 LISTEN = re.compile(r"127\.0\.0\.1:(\d+)")
 EXAMPLE = re.compile(r"^  (.*\S)$", re.MULTILINE)
 WORKED = re.compile(r"^(Subject: Welcome to mailworker|a OK .*|\+OK.*|221 .*|sent)$", re.MULTILINE)
@@ -39,10 +40,10 @@ def obeying_interrupts() -> Iterator[None]:
 
 
 class Demo:
-    """`python -m mailworker.demo` with the shipped configuration, on free ports."""
+    """`python -m mailworker.demo` with a shipped configuration, on free ports."""
 
-    def __init__(self, folder: Path) -> None:
-        text = CONFIGURATION.read_text()
+    def __init__(self, folder: Path, shipped: Path = CONFIGURATION) -> None:
+        text = shipped.read_text()
         self.ports = Ports()
         self.prefix = folder / "prefix"
         self.configuration = folder / "demo.conf"
@@ -89,7 +90,20 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    demo = Demo(tmp_path_factory.mktemp("demo"))
+    """What `make run` starts."""
+    with serving(Demo(tmp_path_factory.mktemp("demo"))) as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")
+def demo_with_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """What `make run-auth-http` starts."""
+    with serving(Demo(tmp_path_factory.mktemp("service"), BY_SERVICE)) as demo:
+        yield demo
+
+
+@contextmanager
+def serving(demo: Demo) -> Iterator[Demo]:
     demo.start()
     try:
         demo.wait_until_serving()
@@ -107,12 +121,10 @@ def stopped(tmp_path: Path) -> Iterator[Demo]:
     demo.close()
 
 
-@pytest.fixture(scope="module")
-def trusting(demo: Demo) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=demo.prefix / "conf" / "mailworker.crt")
-
-
-def test_mail_sent_by_smtp_is_read_by_imap_and_pop3(demo: Demo, trusting: ssl.SSLContext) -> None:
+@pytest.mark.parametrize("name", ["demo", "demo_with_service"])
+def test_mail_sent_by_smtp_is_read_by_imap_and_pop3(request: pytest.FixtureRequest, name: str) -> None:
+    demo: Demo = request.getfixturevalue(name)
+    trusting = ssl.create_default_context(cafile=demo.prefix / "conf" / "mailworker.crt")
     with smtplib.SMTP("127.0.0.1", demo.ports["10587"], "client.example.com", timeout=PATIENCE) as smtp:
         smtp.starttls(context=trusting)
         smtp.login("demo", "demo")
@@ -148,20 +160,33 @@ def test_what_is_offered_before_the_login_is_there_after_it(demo: Demo) -> None:
         smtp.sendmail("a@example.com", ["demo@example.com"], letter, ["body=8bitmime"])
 
 
-def test_digest_logins_work(demo: Demo) -> None:
-    with imaplib.IMAP4("127.0.0.1", demo.ports["10143"], timeout=PATIENCE) as imap:
+def test_digest_logins_work_with_a_service(demo_with_service: Demo) -> None:
+    ports = demo_with_service.ports
+    with imaplib.IMAP4("127.0.0.1", ports["10143"], timeout=PATIENCE) as imap:
         assert imap.login_cram_md5("demo", "demo")[0] == "OK"
-    pop3 = poplib.POP3("127.0.0.1", demo.ports["10110"], timeout=PATIENCE)
+    pop3 = poplib.POP3("127.0.0.1", ports["10110"], timeout=PATIENCE)
     assert pop3.apop("demo", "demo").startswith(b"+OK")
     pop3.quit()
 
 
-def test_wrong_password_is_refused(demo: Demo) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"), [("demo", "Authentication failed"), ("demo_with_service", "Invalid login or password")]
+)
+def test_wrong_password_is_refused(request: pytest.FixtureRequest, name: str, words: str) -> None:
+    demo: Demo = request.getfixturevalue(name)
     with (
         imaplib.IMAP4("127.0.0.1", demo.ports["10143"], timeout=PATIENCE) as imap,
-        pytest.raises(imaplib.IMAP4.error, match="Invalid login or password"),
+        pytest.raises(imaplib.IMAP4.error, match=words),
     ):
         imap.login("demo", "wrong")
+
+
+def test_a_wrong_password_sends_no_mail_and_the_log_tells_why(demo: Demo) -> None:
+    with smtplib.SMTP("127.0.0.1", demo.ports["10587"], timeout=PATIENCE) as smtp:
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            smtp.login("demo", "wrong")
+        assert smtp.docmd("MAIL", "FROM:<a@example.com>")[0] == 530
+    assert 'client login failed: "535 5.7.8 Authentication credentials invalid"' in demo.errors
 
 
 def test_every_printed_line_works_as_it_stands(demo: Demo) -> None:
@@ -203,7 +228,7 @@ def test_the_end_of_the_master_ends_the_demo(stopped: Demo) -> None:
     assert "demo: mailworker ended with status 0" in stopped.errors
 
 
-@pytest.mark.parametrize("name", ["10880", "10143"])
+@pytest.mark.parametrize("name", ["11143", "10143"])
 def test_a_taken_port_is_named_with_what_to_do(stopped: Demo, name: str) -> None:
     with socket.create_server(("127.0.0.1", stopped.ports[name])):
         stopped.start()
@@ -224,11 +249,13 @@ def test_a_second_demo_beside_the_first_says_that_there_is_one(stopped: Demo, de
 
 def test_an_address_of_another_machine_is_refused_for_what_it_is(stopped: Demo) -> None:
     text = stopped.configuration.read_text()
-    stopped.configuration.write_text(text.replace("auth_http 127.0.0.1:", "auth_http 192.0.2.1:"))
-    stopped.start()
-    assert stopped.wait() == 1
-    assert stopped.errors.startswith("demo: the auth service cannot listen on 192.0.2.1:")
-    assert stopped.errors.count("\n") == 1
+    for directive, what in (("proxy_pass", "mailbox"), ("auth_http", "auth service")):
+        changed = text.replace("auth_upstream on;", "auth_http 127.0.0.1:1;") if directive == "auth_http" else text
+        stopped.configuration.write_text(changed.replace(f"{directive} 127.0.0.1:", f"{directive} 192.0.2.1:"))
+        stopped.start()
+        assert stopped.wait() == 1
+        assert stopped.errors.startswith(f"demo: the {what} cannot listen on 192.0.2.1:")
+        assert stopped.errors.count("\n") == 1
 
 
 def test_a_bad_configuration_is_one_line(stopped: Demo) -> None:

@@ -41,6 +41,18 @@ def test_bad_xclient_is_refused(client: smtplib.SMTP, attributes: str) -> None:
     assert client.docmd("XCLIENT", attributes)[0] == 501
 
 
+def test_auth_plain_is_taken_with_the_right_password_alone(client: smtplib.SMTP, mailbox: Mailbox) -> None:
+    client.ehlo("other.example.com")
+    assert client.esmtp_features["auth"].split() == ["PLAIN"]
+    for response in ("AGRlbW8Ad3Jvbmc=", "!", "eA=="):
+        assert client.docmd("AUTH", f"PLAIN {response}")[0] == 535
+    for mechanism in ("PLAIN", "LOGIN ZGVtbw==", ""):
+        assert client.docmd("AUTH", mechanism)[0] == 504
+    assert client.docmd("AUTH", "PLAIN AGRlbW8AZGVtbw==")[0] == 235
+    send(client, b"Subject: x\r\n\r\n")
+    assert b"(login demo)" in mailbox.messages[-1].content
+
+
 def test_xclient_is_announced(client: smtplib.SMTP) -> None:
     client.ehlo()
     assert client.esmtp_features["xclient"].split() == ["NAME", "ADDR", "LOGIN"]

@@ -12,6 +12,7 @@ import pytest
 from mailworker import config
 from mailworker.config.load import load
 from mailworker.config.settings import Settings
+from mailworker.config.source import ByBackendSettings
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import InetAddress
 
@@ -64,8 +65,18 @@ def test_what_is_shipped_loads_without_a_warning(path: Path, tmp_path: Path) -> 
     assert settings.warnings == ()
 
 
+def test_the_first_configuration_needs_no_http_service(tmp_path: Path) -> None:
+    text, *_ = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert "auth_http" not in text
+    settings = load_text(tmp_path, text)
+    assert all(isinstance(server.source, ByBackendSettings) for server in settings.servers)
+    named = [server.proxy.backend for server in settings.servers if server.proxy.backend is not None]
+    backends = [str(address) for backend in named for address in backend.addresses]
+    assert backends == ["192.0.2.10:143", "192.0.2.10:110", "192.0.2.10:587", "192.0.2.10:587"]
+
+
 def test_the_configuration_to_copy_serves_both_families_and_offers_what_clients_use(tmp_path: Path) -> None:
-    (text,) = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    _, text = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     servers = load_text(tmp_path, text).servers
     for server in servers:
         addresses = [listen.address for listen in server.listens if isinstance(listen.address, InetAddress)]

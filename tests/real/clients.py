@@ -107,6 +107,12 @@ class Clients:
         verify = ["--tls-verify", "--tls-ca-path", str(self._authority)]
         return run("swaks", "--config", os.devnull, *where, *credentials, *verify, *options)
 
+    def swaks_without_login(self, server: str, account: Account, *options: str) -> subprocess.CompletedProcess[bytes]:
+        """Try to send a message to `account` as nobody."""
+        host, port = self._proxy.address(server)
+        where = ["--server", host, "--port", str(port), "--to", account.login, "--from", "somebody@example.test"]
+        return run("swaks", "--config", os.devnull, *where, *options)
+
     def openssl(
         self, server: str, *options: str, greeting: bytes = b"", data: bytes = b""
     ) -> subprocess.CompletedProcess[bytes]:
