@@ -1,0 +1,173 @@
+"""Programs that people fetch and send mail with, where no HTTP service decides about logins, nor says where they go."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from tests.real.clients import Clients, Security
+from tests.real.configuration import EVERY_SECURITY
+from tests.real.programs import Programs
+from tests.real.proxy import Proxy, is_oracle
+from tests.support.certificates import CertificateAuthority, ecdsa_key
+from tests.support.daemon import wait_until
+from tests.support.dovecot import Dovecot
+from tests.support.mailbox import Account, make_message, read_maildir
+from tests.support.postfix import Postfix
+
+pytestmark = pytest.mark.skipif(is_oracle(), reason="nginx needs an HTTP service")
+
+SOURCES = {"the backend": "auth_upstream on", "a file of users": "auth_user_file $users"}
+
+# Where a login goes is a variable, as of somebody who has more mail servers than one.
+CONFIGURATION = (
+    """\
+error_log error.log info;
+pid proxy.pid;
+events {}
+mail {
+    $source;
+    map $$protocol $$backend {
+        imap 127.0.0.1:$imap_backend;
+        pop3 127.0.0.1:$pop3_backend;
+        smtp 127.0.0.1:$submission_backend;
+    }
+    proxy_pass $$backend;
+    smtp_capabilities PIPELINING;
+    ssl_certificate $certificate;
+    ssl_certificate_key $key;
+"""
+    + EVERY_SECURITY
+    + "}\n"
+)
+
+every_encryption = pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS], ids=lambda s: s.value)
+both_protocols = pytest.mark.parametrize("protocol", ["imap", "pop3"])
+
+
+@pytest.fixture(scope="module")
+def users(unused_accounts: Iterator[Account]) -> list[Account]:
+    """Those of the file."""
+    return list(islice(unused_accounts, 50))
+
+
+@pytest.fixture(scope="module")
+def unused_users(users: list[Account]) -> Iterator[Account]:
+    return iter(users)
+
+
+@pytest.fixture
+def account(unused_users: Iterator[Account]) -> Account:
+    """One of them that no other test uses, with an empty mailbox."""
+    return next(unused_users)
+
+
+@pytest.fixture(scope="module", params=SOURCES, ids=str)
+def proxy(
+    request: pytest.FixtureRequest,
+    folder: Path,
+    authority: CertificateAuthority,
+    dovecot: Dovecot,
+    postfix: Postfix,
+    users: list[Account],
+) -> Iterator[Proxy]:
+    path = Path(tempfile.mkdtemp(dir=folder))
+    path.chmod(0o755)
+    file = path / "users"
+    file.write_text("".join(f"{account.login}:{{PLAIN}}{account.password}\n" for account in users))
+    file.chmod(0o600)
+    certificate = authority.issue_server(f"programs-{path.name}", ecdsa_key(), ("localhost", "127.0.0.1"))
+    values: dict[str, object] = {
+        "certificate": certificate.certificate,
+        "key": certificate.key,
+        "imap_backend": dovecot.imap[1],
+        "pop3_backend": dovecot.pop3[1],
+        "submission_backend": postfix.submission[1],
+    }
+    source = SOURCES[request.param].replace("$users", str(file))
+    server = Proxy(path, CONFIGURATION.replace("$source", source), values)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def programs(proxy: Proxy, authority: CertificateAuthority, folder: Path) -> Programs:
+    return Programs(proxy, authority.path, Path(tempfile.mkdtemp(dir=folder)))
+
+
+@pytest.fixture(scope="module")
+def clients(proxy: Proxy, authority: CertificateAuthority) -> Clients:
+    return Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+
+
+@both_protocols
+@every_encryption
+def test_fetchmail_fetches_and_deletes(programs: Programs, account: Account, protocol: str, security: Security) -> None:
+    account.deliver(make_message("for fetchmail"))
+    result = programs.fetchmail(protocol, security, account)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert programs.fetched.count(b"Subject: for fetchmail\n") == 1
+    assert account.messages() == []
+
+
+@both_protocols
+def test_getmail_fetches(programs: Programs, account: Account, protocol: str) -> None:
+    account.deliver(make_message("for getmail"))
+    result = programs.getmail(protocol, account)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert programs.fetched.count(b"Subject: for getmail\n") == 1
+
+
+@pytest.mark.parametrize("mechanism", ["plain", "login"])
+@every_encryption
+def test_msmtp_sends(programs: Programs, account: Account, security: Security, mechanism: str) -> None:
+    message = make_message("by msmtp", (".", "..", "dots above"))
+    result = programs.msmtp(security, mechanism, account, message)
+    assert result.returncode == 0, result.stderr
+    wait_until(lambda: account.arrivals() > 0, "the delivery")
+    (received,) = account.messages()
+    assert received.endswith(message)
+
+
+@every_encryption
+def test_mutt_sends_and_keeps_a_copy(programs: Programs, account: Account, security: Security) -> None:
+    result = programs.mutt(security, account, b"Hello.\n")
+    assert result.returncode == 0, result.stdout + result.stderr
+    wait_until(lambda: len(account.messages()) == 2, "the delivery beside the copy")
+
+
+def test_mbsync_synchronises(clients: Clients, account: Account, tmp_path: Path) -> None:
+    account.deliver(make_message("for mbsync"))
+    result = clients.mbsync(account, tmp_path / "mail")
+    assert result.returncode == 0, result.stderr
+    assert b"Subject: for mbsync\n" in read_maildir(tmp_path / "mail" / "INBOX")[0]
+
+
+@every_encryption
+def test_curl_reads(clients: Clients, account: Account, security: Security) -> None:
+    account.deliver(make_message("for curl"))
+    tls = "s" if security is Security.TLS else ""
+    for url in (f"imap{tls}://{{address}}/INBOX;MAILINDEX=1", f"pop3{tls}://{{address}}/1"):
+        result = clients.curl(url, security, account)
+        assert result.returncode == 0, result.stderr
+        assert b"Subject: for curl" in result.stdout
+
+
+@pytest.mark.parametrize(("server", "tls"), [("smtps", "--tls-on-connect"), ("smtp", "--tls")])
+def test_swaks_sends(clients: Clients, account: Account, server: str, tls: str) -> None:
+    result = clients.swaks(server, account, tls, "--auth", "LOGIN", "--body", "by swaks")
+    assert result.returncode == 0, result.stdout + result.stderr
+    wait_until(lambda: account.arrivals() > 0, "the delivery")
+
+
+@pytest.mark.parametrize("options", [("--auth-password", "wrong"), ("--auth-user", "nobody@example.test")])
+def test_swaks_is_told_of_a_wrong_login(clients: Clients, account: Account, options: tuple[str, ...]) -> None:
+    result = clients.swaks("smtp", account, "--tls", "--auth", "PLAIN", *options)
+    assert result.returncode != 0
+    assert b"535 5.7.8" in result.stdout
+    assert account.arrivals() == 0
