@@ -130,11 +130,13 @@ def test_swaks_without_auth_never_gets_a_recipient_taken(
     host, port = proxy.address(server)
     to = account.login if recipient == "account" else recipient
     where = ("--server", host, "--port", str(port), "--from", "a@client.example", "--to", to)
-    for options in ((), ("--pipeline",), ("--protocol", "SMTP")):
+    wrong = ("--auth-optional", "PLAIN", "--auth-user", account.login, "--auth-password", "wrong")
+    tls = (("--tls",), ("--tls", *wrong)) if server == "smtp" else ()
+    for options in ((), ("--pipeline",), ("--protocol", "SMTP"), wrong, *tls):
         result = run("swaks", "--config", os.devnull, *where, *options)
         transcript = result.stdout.decode()
         assert result.returncode != 0, transcript
-        _, asked, answered = transcript.partition("-> MAIL")
+        _, asked, answered = transcript.partition("> MAIL")
         codes = re.findall(r"^<\S*\s+([0-9]{3}) ", answered, re.MULTILINE)
         assert asked and codes and all(code.startswith("5") or code == "221" for code in codes), transcript
     assert account.arrivals() == 0
