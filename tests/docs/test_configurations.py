@@ -19,7 +19,14 @@ from mailworker.model import InetAddress
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-DOCUMENTS = ("README.md", "docs/configuration.md", "docs/logins.md", "docs/resolver.md", "docs/variables.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/configuration.md",
+    "docs/logins.md",
+    "docs/resolver.md",
+    "docs/troubleshooting.md",
+    "docs/variables.md",
+)
 SHOWN = [
     pytest.param(text, id=f"{document}-{number}")
     for document in DOCUMENTS
