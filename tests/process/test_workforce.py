@@ -30,8 +30,14 @@ class Helped(Mailworker):
         return [child.pid for child in children if is_titled(child, "mailworker: helper process")]
 
     def await_helper(self, without: int = 0) -> int:
-        self.await_true(lambda: len(self.helpers()) == 1 and self.helpers() != [without], "a helper")
-        return self.helpers()[0]
+        found: list[int] = []
+
+        def there() -> bool:
+            found[:] = self.helpers()
+            return len(found) == 1 and found != [without]
+
+        self.await_true(there, "a helper")
+        return found[0]
 
 
 def is_titled(process: psutil.Process, title: str) -> bool:
