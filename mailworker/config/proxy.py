@@ -31,11 +31,10 @@ def _freeze_fields(_: Parser, fields: tuple[bytes, ...]) -> frozenset[bytes] | N
 
 
 def _freeze_tlvs(parser: Parser, tlvs: tuple[Tlv, ...]) -> Tlv:
-    """`off` stands alone. Facts of TLS are parts of `ssl`."""
-    chosen = reduce(or_, tlvs)
-    if not chosen and len(tlvs) > 1:
+    """`off` stands alone."""
+    if Tlv(0) in tlvs and len(tlvs) > 1:
         raise parser.error('"proxy_protocol_tlv" has "off" beside other values')
-    return chosen
+    return reduce(or_, tlvs)
 
 
 _FIELDS: Final = replace(

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from mailworker.config.proxy import ProxySettings
-from mailworker.model import ProxyProtocol
+from mailworker.errors import ConfigError
+from mailworker.model import ProxyProtocol, Tlv
 from tests.config.conftest import LoadServer
 
 
@@ -18,6 +19,14 @@ from tests.config.conftest import LoadServer
         ("proxy_protocol on", "proxy_protocol", ProxyProtocol.V1),
         ("proxy_protocol V2", "proxy_protocol", ProxyProtocol.V2),
         ("proxy_socket_keepalive on", "socket_keepalive", True),
+        ("proxy_imap_id on", "imap_id", True),
+        ("proxy_pop3_xclient on", "pop3_xclient", True),
+        ("proxy_pass_helo on", "pass_helo", True),
+        ("proxy_pass_error_codes on", "pass_error_codes", True),
+        ("xclient_fields addr port client-transport", "xclient_fields", {b"ADDR", b"PORT", b"CLIENT-TRANSPORT"}),
+        ("xclient_fields login", "xclient_fields", {b"LOGIN"}),
+        ("proxy_protocol_tlv ssl ssl_cn unique_id", "tlvs", Tlv.SSL | Tlv.SSL_CN | Tlv.UNIQUE_ID),
+        ("proxy_protocol_tlv off", "tlvs", Tlv(0)),
     ],
 )
 def test_a_directive_sets_what_is_called_like_it(
@@ -31,3 +40,31 @@ def test_a_directive_sets_what_is_called_like_it(
 
 def test_a_mail_proxy_always_proxies(load_server: LoadServer) -> None:
     assert load_server("proxy on;").proxy == load_server("proxy off;").proxy
+
+
+@pytest.mark.parametrize(
+    "directive", ["", "xclient_fields name addr login;", "xclient_fields addr; xclient_fields name login;"]
+)
+def test_the_fields_of_nginx_are_the_default(load_server: LoadServer, directive: str) -> None:
+    assert load_server(directive).proxy.xclient_fields is None
+
+
+def test_a_unique_id_is_asked_for_by_name(load_server: LoadServer) -> None:
+    assert Tlv.UNIQUE_ID not in load_server("").proxy.tlvs
+    assert all(each in load_server("").proxy.tlvs for each in Tlv if each is not Tlv.UNIQUE_ID)
+
+
+@pytest.mark.parametrize(
+    ("directive", "message"),
+    [
+        ("xclient_fields reverse_name", 'invalid value "reverse_name"'),
+        ("xclient_fields", 'invalid number of arguments in "xclient_fields" directive'),
+        ("proxy_protocol_tlv crc32c", 'invalid value "crc32c"'),
+        ("proxy_protocol_tlv ssl off", '"proxy_protocol_tlv" has "off" beside other values'),
+        ("proxy_imap_id zimbra", 'invalid value "zimbra" in "proxy_imap_id" directive, it must be "on" or "off"'),
+    ],
+)
+def test_other_words_are_refused(load_server: LoadServer, directive: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_server(f"{directive};")
+    assert caught.value.message == message

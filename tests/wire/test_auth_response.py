@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.model import BackendName, InetAddress, UnixAddress
+from mailworker.model import AuthMethod, BackendName, InetAddress, UnixAddress
 from mailworker.wire.auth_response import (
     DEFAULT_ERROR_CODE,
     RESPONSE_HEADER_LIMIT,
@@ -41,6 +41,23 @@ VERDICTS: dict[str, tuple[bytes, Verdict]] = {
     "no space after colon": ((OK + SERVER + END).replace(b": ", b":"), Accepted(BACKEND)),
     "spaces around a value": (b"HTTP/1.0 200 OK\r\nAuth-Status:   OK  \r\n" + SERVER + END, Accepted(BACKEND)),
     "unknown headers": (OK + b"X-1: a:b\r\nAuth-Method: x\r\n" + SERVER + END, Accepted(BACKEND)),
+    "no login at the backend": (
+        OK + b"Auth-Method: none\r\nAuth-Backend-Mech: plain\r\nAuth-Master-User: m\r\n" + SERVER + END,
+        Accepted(BACKEND, mechanism=AuthMethod.NONE),
+    ),
+    "a mechanism": (
+        OK + b"Auth-Backend-Mech: XOAuth2\r\n" + SERVER + END,
+        Accepted(BACKEND, mechanism=AuthMethod.XOAUTH2),
+    ),
+    "no mechanism": (OK + b"Auth-Backend-Mech: \r\nAuth-Master-User:\r\n" + SERVER + END, Accepted(BACKEND)),
+    "a master user": (
+        OK + b"Auth-Master-User: of all\r\nAuth-Pass: x\r\n" + SERVER + END,
+        Accepted(BACKEND, password=Secret(b"x"), mechanism=AuthMethod.PLAIN, master=b"of all"),
+    ),
+    "a master user by plain": (
+        OK + b"Auth-Master-User: m\r\nAuth-Backend-Mech: plain\r\n" + SERVER + END,
+        Accepted(BACKEND, mechanism=AuthMethod.PLAIN, master=b"m"),
+    ),
     "a name alone": (OK + b"X-Flag\r\n" + SERVER + END, Accepted(BACKEND)),
     "bad Content-Length": (OK + b"Content-Length: x\r\n" + SERVER + END, Accepted(BACKEND)),
     "two lengths": (OK + b"Content-Length: 1\r\nContent-Length: 2\r\n" + SERVER + END, Accepted(BACKEND)),

@@ -21,9 +21,13 @@ from mailworker.wire.backend import (
     expect_imap_continuation,
     expect_imap_greeting,
     expect_imap_ok,
+    expect_imap_tagged,
     expect_pop3_ok,
     expect_smtp_code,
+    imap_capabilities,
     imap_login,
+    login_responses,
+    plain_response,
     pop3_login,
     smtp_auth_plain,
     smtp_line,
@@ -329,3 +333,52 @@ def test_control_bytes_are_no_text(data: bytes, is_text: bool) -> None:
 def test_a_refusal_is_known_by_its_protocol_s_words(data: bytes, refuses: bool, for_now: bool) -> None:
     reply = Reply(data)
     assert (reply.refuses, reply.refuses_for_now) == (refuses, for_now)
+
+
+@pytest.mark.parametrize("line", [b"a OK x", b"a NO x", b"a BAD x", b"* ID NIL\r\na OK x"])
+def test_a_tagged_line_ends_a_command_whatever_it_says(line: bytes) -> None:
+    expect_imap_tagged(Reply(line + b"\r\n"), b"a")
+
+
+@pytest.mark.parametrize("line", [b"+ x", b"* BYE x", b"b OK x", b"aOK", b"", b"a"])
+def test_any_other_line_does_not(line: bytes) -> None:
+    with pytest.raises(InvalidReply):
+        expect_imap_tagged(Reply(line + b"\r\n"), b"a")
+
+
+@pytest.mark.parametrize(
+    ("reply", "listed"),
+    [
+        (b"* OK [CAPABILITY IMAP4rev1 id] hello\r\n", {b"IMAP4REV1", b"ID"}),
+        (b"* ok [capability ID]\r\n", {b"ID"}),
+        (b"* CAPABILITY IMAP4rev1 ID\r\na OK done\r\n", {b"IMAP4REV1", b"ID"}),
+        (b"* OK x\r\n* capability ID\r\na OK done\r\n", {b"ID"}),
+        (b"* OK hello\r\n", None),
+        (b"* OK [ALERT] CAPABILITY ID\r\n", None),
+        (b"* PREAUTH [CAPABILITY ID]\r\n", None),
+        (b"a OK [CAPABILITY ID] done\r\n", None),
+        (b"* CAPABILITIES ID\r\na OK\r\n", None),
+        (b"", None),
+    ],
+)
+def test_what_an_imap_backend_lists(reply: bytes, listed: set[bytes] | None) -> None:
+    assert imap_capabilities(reply) == listed
+
+
+def test_a_master_stands_between_the_login_and_the_password() -> None:
+    assert b64decode(plain_response(b"user", Secret(b"p"), b"boss")) == b"user\0boss\0p"
+    assert b64decode(plain_response(b"user", Secret(b"p"))) == b"\0user\0p"
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_the_responses_of_login_hold_any_bytes(login: bytes, password: bytes) -> None:
+    responses = login_responses(login, Secret(password))
+    assert [b64decode(response) for response in responses] == [login, password]
+    assert all(response.find(b"\r\n") == len(response) - 2 for response in responses)
+
+
+@pytest.mark.parametrize(("login", "password"), [(b"x" * 9300, b""), (b"", b"x" * 9300)])
+def test_what_no_line_may_hold_is_refused_for_login_too(login: bytes, password: bytes) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        login_responses(login, Secret(password))
+    assert caught.value.party is Party.CLIENT

@@ -11,6 +11,7 @@ from mailworker.wire.secret import Secret
 
 BACKEND = InetAddress("192.0.2.1", 143)
 OURS, THEIRS = Secret(b"secret"), Secret(b"other")
+BY_TOKEN = (AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER)
 WITH_PASSWORD = (AuthMethod.PLAIN, AuthMethod.LOGIN)
 
 
@@ -36,6 +37,30 @@ def test_a_password_that_is_given_is_taken(method: AuthMethod, given: Secret) ->
     adopting = Login(method, b"user", OURS)
     adopting.adopt(Accepted(BACKEND, password=given))
     assert adopting.password == given
+
+
+@pytest.mark.parametrize("method", AuthMethod)
+@pytest.mark.parametrize("mechanism", [None, *AuthMethod])
+def test_a_token_is_kept_where_it_is_asked_for_as_one(method: AuthMethod, mechanism: AuthMethod | None) -> None:
+    adopting = Login(method, b"user", OURS)
+    adopting.adopt(Accepted(BACKEND, mechanism=mechanism))
+    asked = mechanism in BY_TOKEN and method in BY_TOKEN
+    assert adopting.password == (OURS if asked or method in WITH_PASSWORD else None)
+    assert (adopting.mechanism, adopting.master) == (mechanism, None)
+
+
+@pytest.mark.parametrize("method", AuthMethod)
+def test_what_a_backend_is_to_judge_goes_as_it_came(method: AuthMethod) -> None:
+    adopting = Login(method, b"user", OURS)
+    adopting.adopt(Accepted(BACKEND, b"other", THEIRS, passed_on=True))
+    assert (adopting.name, adopting.password) == (b"user", OURS)
+    assert adopting.mechanism == (method if method in BY_TOKEN else None)
+
+
+def test_a_master_user_stands_beside_the_login() -> None:
+    adopting = Login(AuthMethod.PLAIN, b"user", OURS)
+    adopting.adopt(Accepted(BACKEND, b"mailbox", THEIRS, mechanism=AuthMethod.PLAIN, master=b"boss"))
+    assert (adopting.name, adopting.master, adopting.password) == (b"mailbox", b"boss", THEIRS)
 
 
 def test_no_password_is_printed() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.model import Address, InetAddress, UnixAddress
+from mailworker.model import Address, InetAddress, Tlv, UnixAddress
 from mailworker.wire.proxy_protocol import (
     V1_LIMIT,
     V2_FITTING,
@@ -264,6 +264,38 @@ def test_version_2_tells_of_tls(
     assert list(parts) == [kind for kind in (0x21, 0x22, 0x23, 0x24, 0x25) if kind in parts]
     assert {kind: parts.get(kind) for kind in inner} == inner
     assert (found.get(0x02), found.get(0x01)) == (tls.server_name, tls.alpn)
+
+
+ID = b"AZAn3gAAAAEAAAAH"
+
+
+@pytest.mark.parametrize(
+    ("told", "outer", "parts"),
+    [
+        (Tlv(0), [], None),
+        (Tlv.UNIQUE_ID, [0x05], None),
+        (Tlv.ALPN | Tlv.AUTHORITY, [0x02, 0x01], None),
+        (Tlv.SSL, [0x20], [0x21]),
+        (Tlv.SSL_CN, [0x20], [0x22]),
+        (Tlv.SSL | Tlv.SSL_CN | Tlv.UNIQUE_ID, [0x05, 0x20], [0x21, 0x22]),
+        (Tlv.SSL_CIPHER | Tlv.SSL_SIG_ALG | Tlv.SSL_KEY_ALG, [0x20], [0x23, 0x24, 0x25]),
+        (Tlv(255), [0x02, 0x01, 0x05, 0x20], [0x21, 0x22, 0x23, 0x24, 0x25]),
+    ],
+)
+def test_version_2_tells_what_it_may(told: Tlv, outer: list[int], parts: list[int] | None) -> None:
+    header = build_v2(V4_CLIENT, V4_SERVER, WITH_CERTIFICATE, unique_id=ID, told=told)
+    assert_checksum(header)
+    found = tlvs(header[16 + 12 :])
+    assert list(found) == [*outer, 0x03]
+    assert found.get(0x05) == (ID if 0x05 in outer else None)
+    if parts is not None:
+        assert struct.unpack_from("!BI", found[0x20]) == (7, 18)
+        assert list(tlvs(found[0x20][5:])) == parts
+
+
+def test_a_connection_in_clear_has_a_unique_id_too() -> None:
+    found = tlvs(build_v2(V4_CLIENT, V4_SERVER, unique_id=ID)[16 + 12 :])
+    assert (list(found), found[0x05]) == ([0x05, 0x03], ID)
 
 
 def authority_of(name: bytes) -> bytes | None:

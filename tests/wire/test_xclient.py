@@ -118,3 +118,38 @@ def test_no_login_or_name_adds_an_attribute_or_a_command(login: bytes, name: byt
         assert len(command) <= COMMAND_LIMIT
     assert b"ADDR=" in commands[-1]
     assert (b"LOGIN=" in commands[-1]) is bool(login)
+
+
+EVERYTHING = frozenset(b"NAME ADDR PORT PROTO HELO LOGIN DESTADDR SESSION".split())
+
+
+def test_more_attributes_stand_behind_those_of_nginx() -> None:
+    more = {b"PORT": b"51234", b"HELO": b"a b", b"DESTNAME": b"x", b"SESSION": b""}
+    assert build(EVERYTHING, V4, b"u", b"a", more) == (
+        b"XCLIENT ADDR=192.0.2.1 LOGIN=u NAME=a PORT=51234 HELO=a+20b\r\n",
+    )
+    assert build(frozenset([b"PORT"]), V4, b"u", b"a", more) == (b"XCLIENT PORT=51234\r\n",)
+
+
+def test_what_is_too_long_is_spread_over_commands_and_what_fits_none_is_left_out() -> None:
+    more = {b"HELO": b"h" * 250, b"DESTADDR": b"d" * 200, b"PORT": b"1", b"SESSION": b"=" * 255}
+    assert build(EVERYTHING, V4, b"u" * 300, b"n" * 250, more) == (
+        b"XCLIENT NAME=%b\r\n" % (b"n" * 250),
+        b"XCLIENT HELO=%b DESTADDR=%b\r\n" % (b"h" * 250, b"d" * 200),
+        b"XCLIENT ADDR=192.0.2.1 LOGIN=%b PORT=1\r\n" % (b"u" * 300),
+    )
+
+
+@given(
+    st.binary(max_size=140),
+    st.binary(max_size=255),
+    st.dictionaries(st.sampled_from(sorted(EVERYTHING - {b"ADDR", b"LOGIN", b"NAME"})), st.binary(max_size=255)),
+)
+def test_no_value_adds_an_attribute_or_a_command(login: bytes, name: bytes, more: dict[bytes, bytes]) -> None:
+    commands = build(EVERYTHING, V4, login, name, more)
+    told = [word.split(b"=") for command in commands for word in command.split()[1:]]
+    assert len({pair[0] for pair in told}) == len(told) <= 2 + bool(name) + sum(map(bool, more.values()))
+    assert all(len(pair) == 2 and pair[0] in EVERYTHING for pair in told)
+    assert all(len(command) <= COMMAND_LIMIT and command.find(b"\r\n") == len(command) - 2 for command in commands)
+    assert commands[-1].startswith(b"XCLIENT ADDR=192.0.2.1")
+    assert (b" LOGIN=" in commands[-1]) is bool(login)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
+from typing import Any
 
 import pytest
 
 from tests.mail.cases import IMAP
 from tests.mail.conftest import Scene
-from tests.support.backend import Script, conversation, echo
+from tests.mail.deciding import TEMPORARY
+from tests.support.backend import Script, ScriptedServer, conversation, echo
+from tests.support.peer import Peer
+from tests.support.settings import proxy_settings
 
 
 def script(*replies: bytes) -> Script:
@@ -51,3 +56,145 @@ def test_another_answer_to_authenticate_ends_the_login(scene: Scene, replies: tu
     assert client.rest() == IMAP.error
     client.close()
     assert b"LOGIN" not in backend.heard()
+
+
+LISTS = b"* OK [CAPABILITY IMAP4rev1 SASL-IR ID LITERAL+] backend\r\n"
+DONE = b"a1 OK done\r\n"
+ADDRESS = (
+    rb'"x-originating-ip" "127.0.0.1" "x-originating-port" "%d" "x-connected-ip" "127.0.0.1" "x-connected-port" "%d"'
+)
+
+
+def slowly(*replies: bytes) -> Script:
+    """As `conversation`, each byte in a segment of its own; then echo."""
+
+    def follow(peer: Peer) -> None:
+        peer.send_slowly(replies[0])
+        for reply in replies[1:]:
+            if peer.line():
+                peer.send_slowly(reply)
+        echo(peer)
+
+    return follow
+
+
+def introduced(
+    scene: Scene, *replies: bytes, whole: bool = True, said: bytes = b"", **changes: Any
+) -> tuple[Peer, ScriptedServer]:
+    """A client that has sent `said` and its login to a proxy that tells of it; and the backend."""
+    backend = scene.backend(conversation(*replies, then=echo) if whole else slowly(*replies))
+    proxy = scene.proxy("imap", scene.auth_for(backend), proxy=proxy_settings(imap_id=True, **changes))
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    if said:
+        client.talk((said, b"* ID NIL\r\ni OK completed\r\n"))
+    client.send(IMAP.login)
+    return client, backend
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "in bytes"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'* ID ("name" "Dovecot")\r\n' + DONE,
+        b"* id nil\r\n* OK [ALERT] hello\r\n" + DONE,
+        DONE,
+        b"a1 NO not you\r\n",
+        b"a1 BAD what?\r\n",
+        b"* 1 EXISTS\r\na1 NO [SERVERBUG] no\r\n",
+    ],
+    ids=repr,
+)
+def test_a_backend_that_lists_id_hears_who_the_client_is_and_its_answer_stays_here(
+    scene: Scene, answer: bytes, whole: bool
+) -> None:
+    client, backend = introduced(scene, LISTS, answer, *IMAP.backend[1:], whole=whole)
+    client.expect(IMAP.answer)
+    client.talk((b"x\r\n", b"x\r\n"))
+    heard = backend.peer().received
+    told = re.fullmatch(
+        rb'a1 ID \("x-session-id" "([\w-]{16})" (.*?) "x-proxy-ttl" "6" (.*?)\)\r\n(.*)', heard, re.DOTALL
+    )
+    assert told is not None
+    ports = client.address[1], int(told[2].rsplit(b'"', 2)[1])
+    assert told[2] == ADDRESS % ports
+    assert told[3] == b'"x-client-transport" "insecure"'
+    assert told[4] == IMAP.commands + b"x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("greeting", "asked"),
+    [
+        (b"* OK [CAPABILITY IMAP4rev1 IDLE] backend\r\n", b""),
+        (b"* OK [CAPABILITY IMAP4rev1 XID] ID backend\r\n", b""),
+        (b"* OK backend\r\n", b"a1 CAPABILITY\r\n"),
+        (b"* OK [ALERT] ID\r\n", b"a1 CAPABILITY\r\n"),
+    ],
+)
+@pytest.mark.parametrize("listed", [b"* CAPABILITY IMAP4rev1\r\n" + DONE, DONE, b"a1 BAD no\r\n", b"a1 NO ID\r\n"])
+def test_a_backend_that_does_not_list_it_hears_nothing(
+    scene: Scene, greeting: bytes, asked: bytes, listed: bytes
+) -> None:
+    client, backend = introduced(scene, greeting, *([listed] if asked else []), *IMAP.backend[1:])
+    client.expect(IMAP.answer)
+    assert backend.peer().received == asked + IMAP.commands
+
+
+def test_a_backend_whose_greeting_lists_nothing_is_asked(scene: Scene) -> None:
+    listed = b"* OK hello\r\n* capability imap4rev1 id\r\n" + DONE
+    client, backend = introduced(scene, b"* OK backend\r\n", listed, DONE, *IMAP.backend[1:])
+    client.expect(IMAP.answer)
+    assert backend.peer().received.startswith(b'a1 CAPABILITY\r\na1 ID ("x-session-id"')
+
+
+@pytest.mark.parametrize("reply", [b"* BYE too many\r\n", b"+ what\r\n", b"a2 OK no\r\n", b"\r\n"], ids=repr)
+def test_what_is_no_answer_to_id_ends_the_login(scene: Scene, reply: bytes) -> None:
+    client, backend = introduced(scene, LISTS, reply)
+    assert client.rest() == IMAP.error
+    assert b"LOGIN" not in backend.heard()
+
+
+def test_nobody_is_told_of_who_is_not_asked_to(scene: Scene) -> None:
+    backend = scene.backend(script_of(LISTS))
+    client = scene.client(scene.proxy("imap", scene.auth_for(backend)))
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, IMAP.answer))
+    assert backend.peer().received == IMAP.commands
+
+
+def script_of(greeting: bytes) -> Script:
+    return conversation(greeting, *IMAP.backend[1:], then=echo)
+
+
+FORGED = b'i ID ("x-originating-ip" "192.0.2.66" "x-session-id" "x" "x-connected-name" "evil" "x-proxy-ttl" "%b")\r\n'
+
+
+def test_what_a_client_says_of_itself_is_not_told(scene: Scene) -> None:
+    client, backend = introduced(scene, LISTS, DONE, *IMAP.backend[1:], said=FORGED % b"4")
+    client.expect(IMAP.answer)
+    heard = backend.peer().received
+    assert b"192.0.2.66" not in heard
+    assert b"evil" not in heard
+    assert b'"x-session-id" "x"' not in heard
+    assert heard.count(b" ID (") == 1
+    assert b'"x-proxy-ttl" "3"' in heard
+
+
+@pytest.mark.parametrize("codes", [False, True])
+def test_proxies_in_a_circle_log_nobody_in(scene: Scene, codes: bool) -> None:
+    client, backend = introduced(scene, LISTS, said=FORGED % b"1", pass_error_codes=codes)
+    assert client.line() == (TEMPORARY["imap"] if codes else IMAP.error)
+    assert backend.heard() == b""
+
+
+@pytest.mark.parametrize("mechanism", ["plain", "login", "xoauth2", "oauthbearer"])
+def test_id_comes_before_a_login_by_any_mechanism(scene: Scene, mechanism: str) -> None:
+    steps = (b"+ \r\n",) * (2 if mechanism == "login" else 1)
+    backend = scene.backend(conversation(LISTS, DONE, *steps, IMAP.answer, then=echo))
+    auth = scene.auth_for(backend, (b"Auth-Backend-Mech", mechanism.encode()))
+    client = scene.client(scene.proxy("imap", auth, proxy=proxy_settings(imap_id=True)))
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, IMAP.answer))
+    heard = backend.peer().received
+    assert heard.startswith(b"a1 ID (")
+    assert b"\r\na1 AUTHENTICATE %b\r\n" % mechanism.upper().encode() in heard

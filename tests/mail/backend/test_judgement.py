@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from mailworker.config.source import ByBackendSettings
+from mailworker.model import AuthMethod
 from tests.mail.cases import AUTH_PLAIN, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.mail.deciding import TEMPORARY, WRONG, Stage, accepting, answer, refusing
+from tests.support.auth import accepted
 from tests.support.backend import Script, conversation, hang_up
-from tests.support.settings import NOWHERE, proxy_pass, proxy_settings
+from tests.support.peer import Peer
+from tests.support.settings import NOWHERE, dialogue_settings, proxy_pass, proxy_settings
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,106 @@ def test_a_refusal_is_an_ordinary_one_and_the_session_goes_on(
     assert stage.backend.heard().endswith(AUTH_PLAIN if case is SMTP else case.commands[-8:])
     said = reply.rstrip().removeprefix(b"a1 ").decode().replace("\x1b", r"\x1B")
     assert f'client login failed: "{said}"' in stage.proxy.log.find("login failed")
+
+
+CODES = [
+    ("imap", b"a1 NO [UNAVAILABLE] away\r\n", TEMPORARY["imap"]),
+    ("imap", b"a1 NO [SERVERBUG] oops\r\n", TEMPORARY["imap"]),
+    ("imap", b"a1 NO [AUTHENTICATIONFAILED] Unknown user\r\n", WRONG["imap"]),
+    ("imap", b"* OK [ALERT] x\r\na1 NO no\r\n", WRONG["imap"]),
+    ("imap", b"a1 NO [LIMIT] Too many\r\n", b"a1 NO [LIMIT] Too many\r\n"),
+    ("imap", b"a1 NO [INUSE] Locked\r\n", b"a1 NO [INUSE] Locked\r\n"),
+    ("imap", b"a1 NO [CONTACTADMIN] Call us\r\n", b"a1 NO [CONTACTADMIN] Call us\r\n"),
+    ("imap", b"a1 NO [EXPIRED] Change it\r\n", b"a1 NO [EXPIRED] Change it\r\n"),
+    ("imap", b"a1 BAD what\r\n", TEMPORARY["imap"]),
+    ("imap", b"* BYE later\r\n", TEMPORARY["imap"]),
+    ("imap", b"a1 NO [REFERRAL imap://user;AUTH=*@evil.example/] Go there\r\n", TEMPORARY["imap"]),
+    ("pop3", b"-ERR [SYS/TEMP] later\r\n", TEMPORARY["pop3"]),
+    ("pop3", b"-ERR [SYS/PERM] never\r\n", b"-ERR [SYS/PERM] never\r\n"),
+    ("pop3", b"-ERR [IN-USE] Locked\r\n", b"-ERR [IN-USE] Locked\r\n"),
+    ("pop3", b"-ERR [LOGIN-DELAY] Wait\r\n", b"-ERR [LOGIN-DELAY] Wait\r\n"),
+    ("pop3", b"-ERR [AUTH] no\r\n", WRONG["pop3"]),
+    ("pop3", b"-ERR no\r\n", WRONG["pop3"]),
+    ("pop3", b"-ERR [REFERRAL/user@evil.example:110] Go there\r\n", TEMPORARY["pop3"]),
+    ("smtp", b"454 4.7.0 later\r\n", TEMPORARY["smtp"]),
+    ("smtp", b"421 4.3.2 Closing\r\n", TEMPORARY["smtp"]),
+    ("smtp", b"535 5.7.8 Unknown user\r\n", WRONG["smtp"]),
+    ("smtp", b"525 5.7.13 Disabled\r\n", b"525 5.7.13 Disabled\r\n"),
+    ("smtp", b"550 5.2.900 user@evil.example:587\r\n", TEMPORARY["smtp"]),
+]
+
+
+@pytest.mark.parametrize(("protocol", "reply", "heard"), CODES)
+def test_with_codes_a_login_that_the_service_took_may_be_tried_again(
+    scene: Scene, protocol: str, reply: bytes, heard: bytes
+) -> None:
+    case = {"imap": IMAP, "pop3": POP3, "smtp": SMTP}[protocol]
+    turns = iter([refusing(protocol, reply), accepting(protocol)])
+
+    def script(peer: Peer) -> None:
+        next(turns)(peer)
+
+    backend = scene.backend(script)
+    settings = proxy_settings(pass_error_codes=True, smtp_auth=True)
+    proxy = scene.proxy(protocol, scene.auth(*2 * [accepted(backend.address)]), proxy=settings)
+    client = scene.client(proxy)
+    client.expect(case.greeting)
+    client.talk((case.login, heard), case.noop, (case.login, answer(case)), (b"x\r\n", b"x\r\n"))
+    assert "[error]" in proxy.log.find("upstream sent invalid response")
+
+
+@all_protocols
+@pytest.mark.parametrize("script", [hang_up, conversation(b"\0\r\n"), conversation(b"* PREAUTH hello\r\n")])
+def test_with_codes_a_backend_that_makes_no_sense_is_a_temporary_failure(
+    scene: Scene, case: Case, script: Script
+) -> None:
+    backend = scene.backend(script)
+    settings = proxy_settings(pass_error_codes=True)
+    client = scene.client(scene.proxy(case.protocol, scene.auth_for(backend), proxy=settings))
+    client.expect(case.greeting)
+    client.talk(*[(case.login, TEMPORARY[case.protocol])] * 2, case.noop)
+
+
+@all_protocols
+def test_with_codes_too_many_failures_end_the_session_all_the_same(scene: Scene, case: Case) -> None:
+    backend = scene.backend(
+        refusing(case.protocol, {"imap": b"a1 NO x\r\n", "pop3": b"-ERR\r\n"}.get(case.protocol, b"535 x\r\n"))
+    )
+    settings = proxy_settings(pass_error_codes=True, smtp_auth=True)
+    client = scene.client(scene.proxy(case.protocol, scene.auth_for(backend), proxy=settings))
+    client.expect(case.greeting)
+    client.talk(*[(case.login, WRONG[case.protocol])] * 5)
+    assert client.rest() == b""
+
+
+def test_with_codes_a_sender_without_a_login_hears_what_it_always_has(scene: Scene) -> None:
+    backend = scene.backend(conversation(b"220 x\r\n", b"250 x\r\n", b"550 5.7.1 not you\r\n"))
+    dialogue = dialogue_settings("smtp", auth=AuthMethod.NONE)
+    settings = proxy_settings(pass_error_codes=True)
+    client = scene.client(scene.proxy("smtp", scene.auth_for(backend), proxy=settings, dialogue=dialogue))
+    client.expect(SMTP.greeting)
+    client.talk((b"EHLO x\r\n", b"250 mail.example.com\r\n"), (b"MAIL FROM:<a>\r\n", b"250 2.0.0 OK\r\n"))
+    client.send(b"RCPT TO:<b>\r\n")
+    assert client.rest() == SMTP.error
+
+
+@pytest.mark.parametrize(
+    ("case", "reply"),
+    [
+        (IMAP, b"a1 NO [REFERRAL imap://evil.example/] x\r\n"),
+        (IMAP, b"* BYE [referral imap://evil.example/] x\r\n"),
+        (POP3, b"-ERR [REFERRAL/user@evil.example]\r\n"),
+        (SMTP, b"550-5.2.900 evil.example:25\r\n550 5.2.900 x\r\n"),
+    ],
+    ids=repr,
+)
+def test_a_referral_is_quoted_to_nobody(scene: Scene, case: Case, reply: bytes) -> None:
+    backend = scene.backend(refusing(case.protocol, reply))
+    settings = proxy_settings(pass_error_message=True, smtp_auth=True)
+    client = scene.client(scene.proxy(case.protocol, scene.auth_for(backend), proxy=settings))
+    client.expect(case.greeting)
+    client.send(case.login)
+    assert client.rest() == case.error
 
 
 @all_protocols

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 
 import pytest
 
 from tests.mail.cases import AUTH_PLAIN, POP3
 from tests.mail.conftest import Scene
-from tests.support.backend import Script, conversation, echo
+from tests.support.backend import Script, ScriptedServer, conversation, echo
+from tests.support.peer import Peer
+from tests.support.proxy import Proxy
+from tests.support.settings import proxy_settings
 
 # With their verbs and CRLF they fill a command of 255 bytes, and do not fit it.
 FITS, TOO_LONG = b"x" * 248, b"x" * 249
@@ -53,3 +57,58 @@ def test_another_answer_to_auth_ends_the_login(scene: Scene, replies: tuple[byte
     heard, answer = log_in(scene, b"u", TOO_LONG, conversation(b"+OK backend\r\n", *replies))
     assert answer == POP3.error
     assert b"PASS" not in heard
+
+
+TAKES = b"+OK [XCLIENT] backend\r\n"
+TOLD = re.compile(
+    rb"XCLIENT ADDR=127\.0\.0\.1 PORT=([0-9]+) DESTADDR=127\.0\.0\.1 DESTPORT=([0-9]+) SESSION=[\w-]{16} TTL=6 "
+    rb"CLIENT-TRANSPORT=insecure\r\n(.*)",
+    re.DOTALL,
+)
+
+
+def introduced(scene: Scene, script: Script) -> tuple[Peer, Proxy, ScriptedServer]:
+    backend = scene.backend(script)
+    proxy = scene.proxy("pop3", scene.auth_for(backend), proxy=proxy_settings(pop3_xclient=True))
+    client = scene.client(proxy)
+    client.expect(POP3.greeting)
+    client.send(AUTH_PLAIN)
+    return client, proxy, backend
+
+
+@pytest.mark.parametrize("greeting", [TAKES, b"+ok [xclient] backend\r\n"])
+def test_a_backend_that_takes_xclient_hears_who_the_client_is(scene: Scene, greeting: bytes) -> None:
+    script = conversation(greeting, b"+OK Updated\r\n", *POP3.backend[1:], then=echo)
+    client, proxy, backend = introduced(scene, script)
+    client.expect(POP3.answer)
+    told = TOLD.fullmatch(backend.peer().received)
+    assert told is not None
+    assert (int(told[1]), int(told[2])) == (client.address[1], proxy.address[1])
+    assert told[3] == POP3.commands
+
+
+@pytest.mark.parametrize("greeting", [b"+OK backend [XCLIENT]\r\n", b"+OK [XCLIENTS] x\r\n", b"+OK\r\n", b"+OK x\r\n"])
+def test_a_backend_that_does_not_take_it_hears_nothing(scene: Scene, greeting: bytes) -> None:
+    client, _, backend = introduced(scene, conversation(greeting, *POP3.backend[1:], then=echo))
+    client.expect(POP3.answer)
+    assert backend.peer().received == POP3.commands
+
+
+def test_a_refusal_of_xclient_ends_the_login(scene: Scene) -> None:
+    client, proxy, backend = introduced(scene, conversation(TAKES, b"-ERR Invalid parameters\r\n"))
+    assert client.rest() == POP3.error
+    assert "while reading response from upstream" in proxy.log.find('upstream sent invalid response: "-ERR Invalid')
+    assert b"USER" not in backend.heard()
+
+
+@pytest.mark.parametrize("mechanism", ["plain", "login", "xoauth2", "oauthbearer"])
+def test_xclient_comes_before_a_login_by_any_mechanism(scene: Scene, mechanism: str) -> None:
+    steps = (b"+ \r\n",) * (2 if mechanism == "login" else 1)
+    backend = scene.backend(conversation(TAKES, b"+OK\r\n", *steps, POP3.answer, then=echo))
+    auth = scene.auth_for(backend, (b"Auth-Backend-Mech", mechanism.encode()))
+    client = scene.client(scene.proxy("pop3", auth, proxy=proxy_settings(pop3_xclient=True)))
+    client.expect(POP3.greeting)
+    client.talk((AUTH_PLAIN, POP3.answer))
+    told = TOLD.fullmatch(backend.peer().received)
+    assert told is not None
+    assert told[3].startswith(b"AUTH %b\r\n" % mechanism.upper().encode())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from typing import Any
 
 import pytest
 
 from mailworker.model import AuthMethod, XclientGuard
+from mailworker.wire.xclient import xtext
 from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, SMTP
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted
@@ -199,7 +201,8 @@ def test_replies_that_came_too_early_are_taken_in_order(scene: Scene) -> None:
     backend = scene.backend(smtp_backend(LISTED, EHLO=hello, XCLI=FINE))
     client = greeted(scene, proxy_for(scene, backend))
     client.talk((AUTH_PLAIN, IN))
-    assert backend.peer().received == HELLO + XCLIENT + b"EHLO me\r\n"
+    client.close()
+    assert backend.heard() == HELLO + XCLIENT + b"EHLO me\r\n"
 
 
 @pytest.mark.parametrize(("length", "separator"), [(10, b" "), (369, b" "), (370, b"\r\n"), (9200, b"\r\n")])
@@ -233,3 +236,81 @@ def test_a_refusal_of_a_long_password_ends_the_login(scene: Scene, place: str, r
     assert client.rest() == SMTP.error
     assert "upstream sent invalid response" in proxy.log.find("[error]")
     assert CREDENTIALS.decode() not in "".join(proxy.log.lines)
+
+
+EVERY = b"NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT SESSION TTL CLIENT-TRANSPORT DESTNAME"
+
+
+def fields(*names: str) -> frozenset[bytes]:
+    return frozenset(name.encode() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("told", "listed", "command"),
+    [
+        (
+            fields("ADDR", "LOGIN", "NAME", "HELO", "PROTO"),
+            EVERY,
+            rb"ADDR=127\.0\.0\.1 LOGIN=user@example\.com NAME=\[UNAVAILABLE\] PROTO=ESMTP HELO=me",
+        ),
+        (fields("ADDR", "PORT", "SESSION", "TTL"), EVERY, rb"ADDR=127\.0\.0\.1 PORT=\d+ SESSION=[\w-]{16} TTL=6"),
+        (
+            fields("ADDR", "DESTADDR", "DESTPORT", "DESTNAME"),
+            EVERY,
+            rb"ADDR=127\.0\.0\.1 DESTADDR=127\.0\.0\.1 DESTPORT=\d+",
+        ),
+        (fields("ADDR", "CLIENT-TRANSPORT"), EVERY, rb"ADDR=127\.0\.0\.1 CLIENT-TRANSPORT=insecure"),
+        (fields("ADDR", "PORT", "HELO"), b"ADDR HELO", rb"ADDR=127\.0\.0\.1 HELO=me"),
+    ],
+)
+def test_a_backend_hears_those_fields_that_it_lists(
+    scene: Scene, told: frozenset[bytes], listed: bytes, command: bytes
+) -> None:
+    backend = scene.backend(smtp_backend(listed))
+    client = greeted(scene, proxy_for(scene, backend, xclient_fields=told))
+    client.talk((AUTH_PLAIN, IN), (b"NOOP\r\n", FINE))
+    pattern = re.escape(HELLO) + b"XCLIENT " + command + rb"\r\nEHLO me\r\nNOOP\r\n"
+    assert re.fullmatch(pattern, backend.peer().received)
+
+
+def test_without_the_address_among_the_fields_the_guard_knows_what_clients_could_do(scene: Scene) -> None:
+    proxy = proxy_for(scene, scene.backend(smtp_backend(EVERY)), xclient_fields=fields("LOGIN", "NAME"))
+    assert hand_over(scene, proxy).rest() == AWAY
+    assert levels(proxy, EXPOSED) == ["[error]"]
+
+
+@pytest.mark.parametrize("hello", [b"x" * 255, b"a+b=c", b"[192.0.2.1]", b"LOGIN=root", b"\xff", b"IPV6:::1"], ids=repr)
+def test_no_helo_is_more_than_a_value(scene: Scene, hello: bytes) -> None:
+    backend = scene.backend(smtp_backend(EVERY))
+    proxy = proxy_for(scene, backend, xclient_fields=fields("ADDR", "HELO", "LOGIN"))
+    client = greeted(scene, proxy, b"EHLO %b\r\n" % hello)
+    client.talk((AUTH_PLAIN, IN), (b"NOOP\r\n", FINE))
+    command = next(line for line in backend.peer().received.split(b"\r\n") if line.startswith(b"XCLIENT"))
+    names = [word.split(b"=")[0] for word in command.split()[1:]]
+    assert names == [b"ADDR", b"LOGIN", b"HELO"]
+    assert command.endswith(b" HELO=" + xtext(hello))
+
+
+@pytest.mark.parametrize(
+    ("xclient", "listed", "heard"),
+    [
+        (False, None, b"EHLO me\r\n"),
+        (True, None, HELLO + b"EHLO me\r\n"),
+        (True, b"PROTO", HELLO + b"EHLO me\r\n"),
+        (True, LISTED, HELLO + XCLIENT + b"EHLO me\r\n"),
+    ],
+)
+def test_a_client_s_helo_is_kept_without_xclient_too(
+    scene: Scene, xclient: bool, listed: bytes | None, heard: bytes
+) -> None:
+    backend = scene.backend(smtp_backend(listed))
+    client = greeted(scene, proxy_for(scene, backend, xclient=xclient, pass_helo=True))
+    client.talk((AUTH_PLAIN, IN), (b"NOOP\r\n", FINE))
+    assert backend.peer().received == heard + b"NOOP\r\n"
+
+
+def test_a_sender_without_a_login_keeps_its_helo(scene: Scene) -> None:
+    backend = scene.backend(smtp_backend(None, EHLO=b"502 what\r\n"))
+    client = hand_over(scene, proxy_for(scene, backend, xclient=False, pass_helo=True), b"HELO me\r\n")
+    client.expect(FINE)
+    assert backend.peer().received == b"EHLO me\r\nHELO me\r\n" + b"".join(ENVELOPE)

@@ -374,3 +374,42 @@ def test_debug_lines_tell_what_was_agreed_on(scene: Scene, pki: Pki) -> None:
     assert any(
         "[debug] *1 TLSv1.3 with TLS_AES_256_GCM_SHA384 while SSL handshaking" in line for line in watched.log.lines
     )
+
+
+@pytest.mark.parametrize("listed", [b"* CAPABILITY IMAP4rev1\r\n", b"* CAPABILITY IMAP4rev1 ID\r\n"], ids=repr)
+def test_what_an_imap_backend_lists_in_clear_decides_nothing_behind_tls(scene: Scene, pki: Pki, listed: bytes) -> None:
+    def script(peer: Peer) -> None:
+        conversation(b"* OK [CAPABILITY IMAP4rev1 ID] backend\r\n", b"a1 OK go ahead\r\n", then=encrypted)(peer)
+
+    def encrypted(peer: Peer) -> None:
+        peer.serve_tls(server_context(pki))
+        peer.line()
+        told = (b"a1 OK told\r\n",) if b"ID" in listed else ()
+        conversation(listed + b"a1 OK listed\r\n", *told, *IMAP.backend[1:], then=echo)(peer)
+
+    backend = scene.backend(script)
+    settings = proxy_settings(ssl=proxy_ssl_settings(starttls=True), imap_id=True)
+    client = ask(scene, scene.proxy("imap", scene.auth_for(backend), proxy=settings), IMAP)
+    client.expect(IMAP.answer)
+    heard = backend.peer().received
+    assert heard.startswith(b"a1 STARTTLS\r\na1 CAPABILITY\r\n")
+    assert heard.endswith(IMAP.commands)
+    assert heard.count(b"a1 ID (") == (b"ID" in listed)
+
+
+def test_a_pop3_backend_hears_xclient_behind_tls_alone(scene: Scene, pki: Pki) -> None:
+    def script(peer: Peer) -> None:
+        conversation(b"+OK [XCLIENT] backend\r\n", b"+OK go ahead\r\n", then=encrypted)(peer)
+
+    def encrypted(peer: Peer) -> None:
+        peer.serve_tls(server_context(pki))
+        peer.line()
+        conversation(b"+OK Updated\r\n", *POP3.backend[1:], then=echo)(peer)
+
+    backend = scene.backend(script)
+    settings = proxy_settings(ssl=proxy_ssl_settings(starttls=True), pop3_xclient=True)
+    client = ask(scene, scene.proxy("pop3", scene.auth_for(backend), proxy=settings), POP3)
+    client.expect(POP3.answer)
+    heard = backend.peer().received
+    assert heard.startswith(b"STLS\r\nXCLIENT ADDR=127.0.0.1 ")
+    assert heard.endswith(POP3.commands)
