@@ -22,6 +22,7 @@ BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DOCUMENTS = (
     "README.md",
     "docs/configuration.md",
+    "docs/identity.md",
     "docs/logins.md",
     "docs/resolver.md",
     "docs/troubleshooting.md",

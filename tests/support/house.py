@@ -51,7 +51,7 @@ GROUND: Final[Mapping[str, str]] = {
     ),
     **dict.fromkeys(("process.notices", "process.tls_contexts", "process.user_files"), "process.cycle"),
     **dict.fromkeys(("mail.capabilities", "mail.proxy_pass", "mail.targets"), "mail.server"),
-    **dict.fromkeys(("mail.end", "mail.once", "mail.session_log"), "mail.client"),
+    **dict.fromkeys(("mail.end", "mail.once", "mail.session_id", "mail.session_log"), "mail.client"),
 }
 
 _WIDTH, _HEIGHT, _GAP, _FLOOR, _MARGIN = 196, 52, 24, 100, 24
