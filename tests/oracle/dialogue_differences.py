@@ -1,4 +1,4 @@
-"""Where mailworker differs from nginx on purpose in what clients may say before their login."""
+"""Where mailworker differs from nginx on purpose in what clients may say, and in what backends have to do with it."""
 
 from __future__ import annotations
 
@@ -44,6 +44,18 @@ DIALOGUES: Mapping[str, Entry] = {
         "answers CAPA with a `SASL` without mechanisms where `pop3_auth` has none of SASL",
         "leaves the line out",
         "RFC 5034, 3: the line lists one mechanism or more",
+    ),
+    "auth-mechanism": Entry(
+        Why.SAFER,
+        "sends AUTH PLAIN with the password whatever mechanisms a backend offers (`proxy_smtp_auth on`)",
+        "uses LOGIN where that is offered and PLAIN is not, and sends no password where neither of them is",
+        "RFC 4954, 3: a client may use what the server lists; Exchange has no PLAIN",
+    ),
+    "referral": Entry(
+        Why.SAFER,
+        "passes a backend's refusal on that sends the client to another server (`proxy_pass_error_message on`)",
+        "answers with an internal error instead",
+        "RFC 2221: the client would go there with its password, past the proxy",
     ),
     "wide-tags": Entry(
         Why.SOUNDER,
