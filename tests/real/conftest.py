@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real import backend_tls
+from tests.real import backend_tls, identity
 from tests.real.clients import Clients
 from tests.real.configuration import CONFIGURATION
 from tests.real.proxy import Proxy, is_oracle
@@ -287,3 +287,70 @@ def tls_proxy(
 @pytest.fixture(scope="session")
 def tls_clients(tls_proxy: Proxy, authority: CertificateAuthority) -> Clients:
     return Clients(tls_proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+
+
+@pytest.fixture(scope="session")
+def submission(backend_ports: Ports) -> Address:
+    """Dovecot's."""
+    return ("127.0.0.1", backend_ports["trusting_submission"])
+
+
+@pytest.fixture(scope="session")
+def trusting(
+    folder: Path,
+    mail: Path,
+    accounts: list[Account],
+    lengthy_account: Account,
+    backend_ports: Ports,
+    backend_certificates: BackendCertificates,
+    authority: CertificateAuthority,
+    submission: Address,
+    postfix: Postfix,
+) -> Iterator[Dovecot]:
+    """A Dovecot that believes everybody of this machine; `identity.MASTER` may act for each user."""
+    masters = folder / "masters"
+    masters.write_text(":".join(identity.MASTER) + "\n")
+    ports = {name: backend_ports[f"trusting_{name}"] for name in Dovecot.PORTS}
+    pair = backend_certificates
+    tls = DovecotTls(pair.by_address, BACKEND_NAME, pair.by_name, authority.path)
+    values = {"MASTERS": masters, "SUBMISSION": submission[1], "RELAY": postfix.smtp[1]}
+    more = identity.DOVECOT
+    for name, value in values.items():
+        more = more.replace(name, str(value))
+    try:
+        server = Dovecot(folder / "trusting", mail, [*accounts, lengthy_account], ports, tls, more)
+    except ServerUnavailable as error:
+        pytest.skip(str(error))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def identity_proxy(
+    folder: Path,
+    authority: CertificateAuthority,
+    trusting: Dovecot,
+    postfix: Postfix,
+    auth_service: AuthService,
+) -> Iterator[Proxy]:
+    certificate = authority.issue_server("identity", ecdsa_key(), ("localhost", "127.0.0.1", "mail.example.test"))
+    backends = {"imap": trusting.imap, "pop3": trusting.pop3, "smtp": postfix.submission}
+    auth_service.route("/identity", backends)
+    path = folder / "identity"
+    path.mkdir(mode=0o755)
+    values: dict[str, object] = {
+        "auth_service": auth_service.port,
+        "certificate": certificate.certificate,
+        "key": certificate.key,
+        # nginx's variables in the page are not this test's
+        "session_id": "$session_id",
+        "imap_id_name": "$imap_id_name",
+    }
+    server = Proxy(path, identity.configuration(), values)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def identity_clients(identity_proxy: Proxy, authority: CertificateAuthority) -> Clients:
+    return Clients(identity_proxy, authority.path, ssl.create_default_context(cafile=authority.path))

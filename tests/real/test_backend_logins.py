@@ -1,0 +1,150 @@
+"""Real Dovecot and Postfix are logged in at in every way that they take, and clients hear what went wrong."""
+
+from __future__ import annotations
+
+import imaplib
+from base64 import b64encode
+
+import pytest
+
+from tests.real.clients import Clients, Security
+from tests.real.identity import MASTER, logged
+from tests.real.proxy import is_oracle
+from tests.support.auth_service import AuthService, reply
+from tests.support.daemon import Address, wait_until
+from tests.support.dovecot import Dovecot
+from tests.support.mailbox import Account
+from tests.support.postfix import Postfix
+
+pytestmark = pytest.mark.skipif(is_oracle(), reason="nginx has one way for each protocol")
+
+
+def through(backend: Address, *headers: tuple[str, str]) -> bytes:
+    where = ("Auth-Status", "OK"), ("Auth-Server", backend[0]), ("Auth-Port", str(backend[1]))
+    return reply(*where, *headers)
+
+
+every_protocol = pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp"])
+
+
+def log_in(identity_clients: Clients, protocol: str, login: str, password: str) -> None:
+    """By the client's simplest way; raises what the client's library does."""
+    if protocol == "imap":
+        with identity_clients.imap(Security.NONE) as client:
+            client.login(login, password)
+    elif protocol == "pop3":
+        reader = identity_clients.pop3(Security.NONE)
+        reader.user(login)
+        reader.pass_(password)
+        reader.quit()
+    else:
+        with identity_clients.smtp(Security.NONE) as sender:
+            sender.login(login, password)
+
+
+def backends(trusting: Dovecot, submission: Address) -> dict[str, Address]:
+    return {"imap": trusting.imap, "pop3": trusting.pop3, "smtp": submission}
+
+
+@every_protocol
+@pytest.mark.parametrize("mechanism", ["plain", "login"])
+def test_dovecot_is_logged_in_at_by_the_mechanism_that_the_auth_service_names(
+    identity_clients: Clients,
+    account: Account,
+    trusting: Dovecot,
+    submission: Address,
+    auth_service: AuthService,
+    protocol: str,
+    mechanism: str,
+) -> None:
+    backend = backends(trusting, submission)[protocol]
+    auth_service.script(account.login, lambda _: through(backend, ("Auth-Backend-Mech", mechanism)))
+    log_in(identity_clients, protocol, account.login, account.password)
+    name = {"smtp": "submission"}.get(protocol, protocol)
+    assert logged(trusting, name, account)[1] == mechanism.upper()
+
+
+@every_protocol
+def test_a_master_user_acts_for_the_login(
+    identity_clients: Clients,
+    account: Account,
+    trusting: Dovecot,
+    submission: Address,
+    auth_service: AuthService,
+    protocol: str,
+) -> None:
+    backend = backends(trusting, submission)[protocol]
+    master = ("Auth-Master-User", MASTER[0]), ("Auth-Pass", MASTER[1])
+    auth_service.script(account.login, lambda _: through(backend, *master))
+    log_in(identity_clients, protocol, account.login, "whatever")
+    name = {"smtp": "submission"}.get(protocol, protocol)
+    assert logged(trusting, name, account)[1] == "PLAIN"
+
+
+@every_protocol
+@pytest.mark.parametrize("mechanism", ["xoauth2", "oauthbearer"])
+def test_dovecot_takes_a_token_from_the_auth_service(
+    identity_clients: Clients,
+    account: Account,
+    trusting: Dovecot,
+    submission: Address,
+    auth_service: AuthService,
+    protocol: str,
+    mechanism: str,
+) -> None:
+    backend = backends(trusting, submission)[protocol]
+    token = ("Auth-Backend-Mech", mechanism), ("Auth-Pass", account.password)
+    auth_service.script(account.login, lambda _: through(backend, *token))
+    log_in(identity_clients, protocol, account.login, "whatever")
+    name = {"smtp": "submission"}.get(protocol, protocol)
+    assert logged(trusting, name, account)[1] == mechanism.upper()
+
+
+def test_postfix_that_offers_login_alone_is_logged_in_at_by_it(
+    identity_clients: Clients, account: Account, postfix: Postfix, auth_service: AuthService
+) -> None:
+    with (
+        auth_service.moved(account.login, {"smtp": postfix.login_only}),
+        identity_clients.smtp(Security.NONE) as client,
+    ):
+        client.login(account.login, account.password)
+        assert client.mail(account.login)[0] == 250
+        assert client.rcpt("elsewhere@example.org")[0] == 250
+    wait_until(lambda: f"sasl_method=LOGIN, sasl_username={account.login}" in postfix.log.read_text(), "the log line")
+
+
+def test_postfix_is_not_logged_in_at_where_the_auth_service_says_so(
+    identity_clients: Clients, account: Account, postfix: Postfix, auth_service: AuthService
+) -> None:
+    """XCLIENT tells the login instead."""
+    auth_service.script(account.login, lambda _: through(postfix.submission, ("Auth-Method", "none")))
+    with identity_clients.smtp(Security.NONE) as client:
+        client.login(account.login, "whatever")
+        client.mail(account.login)
+        assert client.rcpt("elsewhere@example.org")[0] == 250
+    wait_until(lambda: f"sasl_method=XCLIENT, sasl_username={account.login}" in postfix.log.read_text(), "the line")
+
+
+def test_a_wrong_password_at_dovecot_is_one_and_the_session_goes_on(
+    identity_clients: Clients, account: Account, trusting: Dovecot, auth_service: AuthService
+) -> None:
+    auth_service.script(account.login, lambda request: through(trusting.imap))
+    with identity_clients.imap(Security.TLS) as client:
+        with pytest.raises(imaplib.IMAP4.error, match=r"\[AUTHENTICATIONFAILED\] Authentication failed"):
+            client.login(account.login, "wrong")
+        assert client.login(account.login, account.password)[0] == "OK"
+
+
+def test_a_backend_that_is_not_there_is_no_wrong_password(
+    identity_clients: Clients, account: Account, closed_address: Address, auth_service: AuthService
+) -> None:
+    with auth_service.moved(account.login, dict.fromkeys(("imap", "pop3", "smtp"), closed_address)):
+        with (
+            identity_clients.imap(Security.TLS) as client,
+            pytest.raises(imaplib.IMAP4.error, match=r"\[UNAVAILABLE\]"),
+        ):
+            client.login(account.login, account.password)
+        with identity_clients.smtp(Security.TLS) as sender:
+            sender.ehlo()
+            plain = b64encode(f"\0{account.login}\0{account.password}".encode()).decode()
+            assert sender.docmd("AUTH", f"PLAIN {plain}")[0] == 454
