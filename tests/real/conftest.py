@@ -290,6 +290,12 @@ def tls_clients(tls_proxy: Proxy, authority: CertificateAuthority) -> Clients:
 
 
 @pytest.fixture(scope="session")
+def foreign_account(mail: Path) -> Account:
+    """Its password is UTF-8, with what is special to some protocol. `trusting` alone knows it."""
+    return create_account(mail, "foreign", 'pässwörd "☃" %5C\\ {3}')
+
+
+@pytest.fixture(scope="session")
 def submission(backend_ports: Ports) -> Address:
     """Dovecot's."""
     return ("127.0.0.1", backend_ports["trusting_submission"])
@@ -301,6 +307,7 @@ def trusting(
     mail: Path,
     accounts: list[Account],
     lengthy_account: Account,
+    foreign_account: Account,
     backend_ports: Ports,
     backend_certificates: BackendCertificates,
     authority: CertificateAuthority,
@@ -318,7 +325,7 @@ def trusting(
     for name, value in values.items():
         more = more.replace(name, str(value))
     try:
-        server = Dovecot(folder / "trusting", mail, [*accounts, lengthy_account], ports, tls, more)
+        server = Dovecot(folder / "trusting", mail, [*accounts, lengthy_account, foreign_account], ports, tls, more)
     except ServerUnavailable as error:
         pytest.skip(str(error))
     yield server

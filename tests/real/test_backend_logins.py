@@ -148,3 +148,23 @@ def test_a_backend_that_is_not_there_is_no_wrong_password(
             sender.ehlo()
             plain = b64encode(f"\0{account.login}\0{account.password}".encode()).decode()
             assert sender.docmd("AUTH", f"PLAIN {plain}")[0] == 454
+
+
+@every_protocol
+@pytest.mark.parametrize("mechanism", ["", "plain", "login", "xoauth2"])
+@pytest.mark.parametrize("name", ["foreign_account", "lengthy_account"])
+def test_a_password_of_any_bytes_and_length_gets_to_dovecot(
+    identity_clients: Clients,
+    request: pytest.FixtureRequest,
+    trusting: Dovecot,
+    submission: Address,
+    auth_service: AuthService,
+    protocol: str,
+    mechanism: str,
+    name: str,
+) -> None:
+    account: Account = request.getfixturevalue(name)
+    backend = backends(trusting, submission)[protocol]
+    headers = ("Auth-Backend-Mech", mechanism), ("Auth-Pass", account.password)
+    auth_service.script(account.login, lambda _: through(backend, *headers))
+    log_in(identity_clients, protocol, account.login, "whatever")

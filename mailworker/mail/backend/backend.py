@@ -71,10 +71,10 @@ def needed_password(login: Login) -> Secret:
 class Backend:
     """A backend during the login of a `client` of `server`: one command at a time, and the whole of its reply.
 
-    `greeting` is what it has said first, empty where nobody has asked for it by `greet`.
+    `greeted` tells whether it has said its first words already, which `greeting` are; empty unless kept by `greet`.
     """
 
-    __slots__ = ("_limit", "_reader", "_stream", "client", "greeting", "log", "server")
+    __slots__ = ("_limit", "_reader", "_stream", "client", "greeted", "greeting", "log", "server")
 
     def __init__(
         self,
@@ -90,6 +90,7 @@ class Backend:
         self._limit = server.settings.proxy.buffer
         self._stream = stream
         self._reader = new_reader(self._limit)
+        self.greeted = False
         self.greeting = b""
 
     async def start_tls(self, peer: TlsPeer) -> None:
@@ -101,6 +102,7 @@ class Backend:
         self.log.action = "SSL handshaking to upstream"
         if self._reader.rest():
             raise TlsRefused("upstream sent data before SSL handshake")
+        self.greeted = self._reader.begun
         await self._stream.start_tls(peer)
         tls = self._stream.tls
         assert tls is not None
@@ -116,15 +118,11 @@ class Backend:
         if self._stream.tls is not None:
             peer.remember(self._stream.tls)
 
-    @property
-    def begun(self) -> bool:
-        """Whether the greeting has come."""
-        return self._reader.begun
-
     async def greet(self, wanted: Wanted) -> bytes:
         """Keep the greeting, and give it, should it have come in clear before TLS. Raises as `converse` does."""
-        if not self._reader.begun:
+        if not self.greeted:
             self.greeting = (await self.converse((None, wanted))).data
+            self.greeted = True
         return self.greeting
 
     def identity(self, client_id: bytes = b"") -> Identity:
@@ -136,7 +134,7 @@ class Backend:
 
         Raises ConnectionLost, TimedOut, TooLongReply and InvalidReply.
         """
-        if steps[0][0] is None and self._reader.begun:
+        if self.greeted and steps[0][0] is None:
             steps = steps[1:]
         if self._stream.tls is None and not self._reader.unread:
             try:

@@ -40,7 +40,7 @@ async def _introduce(backend: Backend, login: Login) -> None:
     What was listed before TLS does not count behind it, so the backend is asked there, as where its greeting lists
     nothing.
     """
-    greeting = b"" if backend.begun else await backend.greet(_GREETING)
+    greeting = b"" if backend.greeted else await backend.greet(_GREETING)
     listed = imap_capabilities(greeting)
     if listed is None:
         capability = Wanted(login.tag + b" OK", b"* ", "CAPABILITY", partial(expect_imap_tagged, tag=login.tag))

@@ -112,3 +112,12 @@ def test_xclient_comes_before_a_login_by_any_mechanism(scene: Scene, mechanism: 
     told = TOLD.fullmatch(backend.peer().received)
     assert told is not None
     assert told[3].startswith(b"AUTH %b\r\n" % mechanism.upper().encode())
+
+
+@pytest.mark.parametrize("said", [b"XCLIENT ADDR=192.0.2.66\r\n", b"XOIP 192.0.2.66\r\n"])
+def test_a_client_has_no_xclient_before_its_login(scene: Scene, said: bytes) -> None:
+    backend = scene.backend(POP3.script())
+    client = scene.client(scene.proxy("pop3", scene.auth_for(backend)))
+    client.expect(POP3.greeting)
+    client.talk((said, b"-ERR invalid command\r\n"), (AUTH_PLAIN, POP3.answer))
+    assert backend.peer().received == POP3.commands

@@ -314,3 +314,11 @@ def test_a_sender_without_a_login_keeps_its_helo(scene: Scene) -> None:
     client = hand_over(scene, proxy_for(scene, backend, xclient=False, pass_helo=True), b"HELO me\r\n")
     client.expect(FINE)
     assert backend.peer().received == b"EHLO me\r\nHELO me\r\n" + b"".join(ENVELOPE)
+
+
+@pytest.mark.parametrize("said", [b"XCLIENT ADDR=192.0.2.66 LOGIN=root\r\n", b"XFORWARD ADDR=192.0.2.66\r\n"])
+def test_a_client_has_no_xclient_before_its_login(scene: Scene, said: bytes) -> None:
+    backend = scene.backend(smtp_backend(LISTED))
+    client = greeted(scene, proxy_for(scene, backend))
+    client.talk((said, b"500 5.5.1 Invalid command\r\n"), (AUTH_PLAIN, IN), (b"NOOP\r\n", FINE))
+    assert backend.peer().received == HELLO + XCLIENT + b"EHLO me\r\nNOOP\r\n"

@@ -17,6 +17,7 @@ from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, AuthMethod, InetAddress, ProxyProtocol, UnixAddress
+from mailworker.wire.identity import Identity
 from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import build_v1, build_v2
 from tests.support.memory_stream import MemoryStream, MemoryTls, run
@@ -122,3 +123,26 @@ def test_the_auth_service_is_told_of_the_header_and_of_the_address_that_counts()
 def test_the_auth_service_hears_nothing_of_tls_where_there_is_none(tls: MemoryTls | None) -> None:
     settings = replace(mail_server("imap"), ssl=None)
     assert client_of(Stream(tls=tls)).auth_request(LOGIN, 1, settings, tells_host=False).tls is None
+
+
+class NamedTls(MemoryTls):
+    """One whose client has asked for a name."""
+
+    name = b""
+
+    @property
+    def server_name(self) -> bytes:
+        return self.name
+
+
+@pytest.mark.parametrize(("name", "told"), [(b"", None), (b"imap.example.org", b"imap.example.org"), (b"a..b", None)])
+@pytest.mark.parametrize("secure", [False, True])
+def test_backends_that_believe_us_are_told_of_the_session(
+    connected: socket.socket, secure: bool, name: bytes, told: bytes | None
+) -> None:
+    tls = NamedTls()
+    tls.name = name
+    client = client_of(Stream(connected=connected, tls=tls if secure else None))
+    local = InetAddress(*connected.getsockname())
+    expected = Identity(PEER, local, b"session", 6, secure, told if secure else None)
+    assert client.identity(b"session", 6) == expected
