@@ -19,9 +19,9 @@ from mailworker.model import METHOD_NAMES, AuthMethod
 class DialogueSettings:
     """What the client's dialogue needs of the server's own protocol module.
 
-    `capabilities` are the configured words, `auth` the methods enabled, `client_buffer` bytes, `greeting` the text of
-    the first line. `greeting_delay` is SMTP's, 0 elsewhere; `greeting_capabilities`, whether the greeting tells them,
-    is IMAP's, and so is `identity`, what ID is answered.
+    `capabilities` are the configured words, `auth` the methods enabled, `client_buffer` bytes. `greeting` is the first
+    line, in SMTP what follows the server's name in it. `greeting_delay` is SMTP's, 0 elsewhere;
+    `greeting_capabilities`, whether the greeting tells them, is IMAP's, and so is `identity`, what ID is answered.
     """
 
     auth: AuthMethod
@@ -42,8 +42,11 @@ CAPABILITIES: Final = replace(WORDS, freeze=lambda _, words: tuple(map(os.fsenco
 _GREETING: Final = re.compile(rb"(?!\[)[!-~](?:[ -~]{0,255}[!-~])?")
 
 
-def greeting(unsuitable: bytes = b"") -> Value[bytes]:
-    """The text of a greeting, in one word without the bytes `unsuitable`; it is not to be taken for anything else."""
+def greeting(form: bytes, unsuitable: bytes = b"") -> Value[bytes]:
+    """The text of a greeting, in one word without the bytes `unsuitable`; it is not to be taken for anything else.
+
+    Frozen it stands in its `form`, as clients read it.
+    """
 
     def read(parser: Parser) -> bytes:
         text = os.fsencode(parser.words[1])
@@ -51,7 +54,7 @@ def greeting(unsuitable: bytes = b"") -> Value[bytes]:
             raise parser.error(f'invalid text in "{parser.words[0]}" directive')
         return text
 
-    return Value(once(read), lambda text: f'"{os.fsdecode(text)}"')
+    return Value(once(read), lambda text: f'"{os.fsdecode(text)}"', lambda _, text: form % text)
 
 
 SASL: Final = reduce(or_, (method for method, names in METHOD_NAMES.items() if names.sasl))

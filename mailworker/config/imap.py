@@ -59,6 +59,6 @@ class ImapDraft:
     imap_client_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
     imap_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ("IMAP4", "IMAP4rev1", "UIDPLUS"))
     imap_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, auth_methods(SASL), (AuthMethod.PLAIN,))
-    imap_greeting: bytes = row(BOTH, ONE, greeting(), b"IMAP4 ready")
+    imap_greeting: bytes = row(BOTH, ONE, greeting(b"* OK %b\r\n"), b"IMAP4 ready")
     imap_greeting_capabilities: bool = row(BOTH, ONE, FLAG, False)
     imap_id: _Words = row(BOTH, ONE_OR_MORE, _ID, (), into="identity", spelled="off")

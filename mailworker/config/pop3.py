@@ -40,4 +40,4 @@ class Pop3Draft:
     pop3_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ("TOP", "USER", "UIDL"))
     pop3_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, _AUTH, (AuthMethod.PLAIN,))
     # RFC 1939, 7: clients take what stands between angles for the challenge of APOP.
-    pop3_greeting: bytes = row(BOTH, ONE, greeting(unsuitable=b"<>"), b"POP3 ready")
+    pop3_greeting: bytes = row(BOTH, ONE, greeting(b"+OK %b\r\n", unsuitable=b"<>"), b"POP3 ready")

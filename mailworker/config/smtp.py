@@ -18,7 +18,7 @@ class SmtpDraft:
     """The buffer is in bytes, the delay in seconds."""
 
     smtp_client_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
-    smtp_greeting: bytes = row(BOTH, ONE, greeting(), b"ESMTP ready")
+    smtp_greeting: bytes = row(BOTH, ONE, greeting(b" %b\r\n"), b"ESMTP ready")
     smtp_greeting_delay: float = row(BOTH, ONE, MILLISECONDS, 0.0)
     smtp_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ())
     smtp_auth: tuple[AuthMethod, ...] = row(

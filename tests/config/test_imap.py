@@ -45,8 +45,10 @@ def test_what_id_is_answered(load_server: LoadServer, directive: str, answer: by
 def test_a_greeting_has_a_text_of_its_own(load_server: LoadServer, protocol: str) -> None:
     default = load_server(f"protocol {protocol};").dialogue
     changed = load_server(f"protocol {protocol}; {protocol}_greeting 'Welcome (here)';").dialogue
-    assert default.greeting in (b"IMAP4 ready", b"POP3 ready", b"ESMTP ready")
-    assert changed == replace(default, greeting=b"Welcome (here)")
+    line = {"imap": b"* OK %b\r\n", "pop3": b"+OK %b\r\n", "smtp": b" %b\r\n"}[protocol]
+    text = {"imap": b"IMAP4 ready", "pop3": b"POP3 ready", "smtp": b"ESMTP ready"}[protocol]
+    assert default.greeting == line % text
+    assert changed == replace(default, greeting=line % b"Welcome (here)")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_a_greeting_is_a_text_and_no_code(load_server: LoadServer, protocol: str
 def test_a_pop3_greeting_has_no_challenge(load_server: LoadServer, text: str) -> None:
     with pytest.raises(ConfigError):
         load_server(f"protocol pop3; pop3_greeting '{text}';")
-    assert load_server(f"protocol imap; imap_greeting '{text}';").dialogue.greeting == text.encode()
+    assert load_server(f"protocol imap; imap_greeting '{text}';").dialogue.greeting == b"* OK %b\r\n" % text.encode()
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,13 @@ PAGE = 4096
 PORTS = {"imap": 143, "pop3": 110, "smtp": 25}
 
 _DIALOGUES = {
-    "imap": DialogueSettings(AuthMethod.PLAIN, (b"IMAP4", b"IMAP4rev1", b"UIDPLUS"), PAGE, greeting=b"IMAP4 ready"),
-    "pop3": DialogueSettings(
-        AuthMethod.PLAIN | AuthMethod.LOGIN, (b"TOP", b"USER", b"UIDL"), 128, greeting=b"POP3 ready"
+    "imap": DialogueSettings(
+        AuthMethod.PLAIN, (b"IMAP4", b"IMAP4rev1", b"UIDPLUS"), PAGE, greeting=b"* OK IMAP4 ready\r\n"
     ),
-    "smtp": DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (), PAGE, greeting=b"ESMTP ready"),
+    "pop3": DialogueSettings(
+        AuthMethod.PLAIN | AuthMethod.LOGIN, (b"TOP", b"USER", b"UIDL"), 128, greeting=b"+OK POP3 ready\r\n"
+    ),
+    "smtp": DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (), PAGE, greeting=b" ESMTP ready\r\n"),
 }
 _PROXY = ProxySettings(
     buffer=PAGE,

@@ -34,9 +34,9 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
         settings = self.server.settings.dialogue
         if settings.greeting_capabilities:
             listed = self.capabilities.removeprefix(b"* ").rstrip(b"\r\n")
-            await self.reply(b"* OK [%b] %b\r\n" % (listed, settings.greeting))
+            await self.reply(b"* OK [%b] %b" % (listed, settings.greeting.removeprefix(b"* OK ")))
         else:
-            await self.reply(b"* OK %b\r\n" % settings.greeting)
+            await self.reply(settings.greeting)
 
     def admit(self, command: ImapCommand | Continuation) -> None:
         if isinstance(command, ImapCommand):
@@ -94,17 +94,15 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
         self.demand_tls()
         if len(arguments) != 2 or not arguments[0]:
             raise Refused("LOGIN with invalid arguments")
-        return self._as_told(Login(AuthMethod.PLAIN, arguments[0], Secret(arguments[1])))
+        tag = self.tag or b""
+        return Login(AuthMethod.PLAIN, arguments[0], Secret(arguments[1]), tag=tag, client_id=self.client_id)
 
     async def _authenticate(self, arguments: tuple[bytes, ...]) -> Login:
         self.demand_tls()
         if not arguments:
             raise Refused("AUTHENTICATE without a mechanism")
-        return self._as_told(await exchange(self, arguments))
-
-    def _as_told(self, login: Login) -> Login:
-        login.tag = self.tag or b""
-        login.client_id = self.client_id
+        login = await exchange(self, arguments)
+        login.tag, login.client_id = self.tag or b"", self.client_id
         return login
 
     async def _complete(self, untagged: bytes = b"") -> None:

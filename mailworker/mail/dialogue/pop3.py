@@ -37,9 +37,9 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
         greeting = self.server.settings.dialogue.greeting
         if self.enabled(AuthMethod.APOP) or self.enabled(AuthMethod.CRAM_MD5):
             self._salt = self.new_salt()
-            await self.reply(b"+OK %b %b\r\n" % (greeting, self._salt))
+            await self.reply(b"%b %b\r\n" % (greeting.removesuffix(b"\r\n"), self._salt))
         else:
-            await self.reply(b"+OK %b\r\n" % greeting)
+            await self.reply(greeting)
 
     async def obey(self, command: Pop3Command) -> Request | None:
         if self._user is not None and command.verb not in _AFTER_USER:

@@ -55,7 +55,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
                 return
         self.log.action = "sending client greeting line"
         settings = self.server.settings
-        await self.reply(b"220 %b %b\r\n" % (settings.server_name, settings.dialogue.greeting))
+        await self.reply(b"220 %b%b" % (settings.server_name, settings.dialogue.greeting))
 
     async def obey(self, command: SmtpCommand) -> Request | None:
         match command.verb:  # what every login says comes first: each case costs something
