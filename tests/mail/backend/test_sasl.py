@@ -197,3 +197,27 @@ def test_what_no_backend_can_be_asked_is_the_service_s_fault(
     assert client.rest() == case.error
     assert "[error] *1 auth http server " in proxy.log.find(said)
     assert not backend.peers
+
+
+ALL = AuthMethod.PLAIN | AuthMethod.LOGIN
+INVALID = {
+    "imap": b"a1 BAD invalid command\r\n",
+    "pop3": b"-ERR invalid command\r\n",
+    "smtp": b"500 5.5.1 Invalid command\r\n",
+}
+
+
+@all_protocols
+@pytest.mark.parametrize(("name", "password"), [(b"u\0root", b"p"), (b"u", b"p\0root")])
+def test_no_nul_makes_a_field_of_plain(scene: Scene, case: Case, name: bytes, password: bytes) -> None:
+    """LOGIN brings it from the client; the service asks for PLAIN."""
+    backend = backend_of(scene, case, 1)
+    client, _ = play(
+        scene, case, backend, (b"Auth-Backend-Mech", b"plain"), said=AUTH[case.protocol] + b"LOGIN\r\n", auth=ALL
+    )
+    client.line()
+    client.send(b64encode(name) + b"\r\n")
+    client.line()
+    client.send(b64encode(password) + b"\r\n")
+    assert client.rest() == INVALID[case.protocol]
+    assert b64encode(b"\0u") not in backend.heard()
