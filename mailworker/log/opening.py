@@ -10,9 +10,9 @@ from contextlib import closing, suppress
 from pathlib import Path, PurePath
 
 # A log belongs to its owner, others may read it; nginx's NGX_FILE_DEFAULT_ACCESS.
-_MODE = 0o644
+MODE = 0o644
 # O_NONBLOCK means nothing to a file, but a FIFO or terminal that nobody reads must not hold a worker.
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 # Linux's, for a whole path.
 _MOST_LINKS = 40
 
@@ -26,7 +26,7 @@ def open_log(path: Path) -> int:
         with closing(_Walk()) as walk:
             return walk.open(path.absolute())
     follow = path.is_symlink() and path.lstat().st_uid in (0, os.geteuid())
-    return os.open(path, _FLAGS | (0 if follow else os.O_NOFOLLOW), _MODE)
+    return os.open(path, FLAGS | (0 if follow else os.O_NOFOLLOW), MODE)
 
 
 def give_log(descriptor: int, owner: int) -> None:
@@ -59,7 +59,7 @@ class _Walk:
             name = self._names.popleft()
             try:
                 if not self._names:
-                    return os.open(name, _FLAGS | os.O_NOFOLLOW, _MODE, dir_fd=self._folder)
+                    return os.open(name, FLAGS | os.O_NOFOLLOW, MODE, dir_fd=self._folder)
             except OSError as error:
                 if error.errno != errno.ELOOP:
                     raise
@@ -81,7 +81,7 @@ class _Walk:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
             if _is_of_proc(status):  # such as /proc/self/fd/2, whose text is no path
                 if not self._names:
-                    return os.open(name, _FLAGS, _MODE, dir_fd=self._folder)
+                    return os.open(name, FLAGS, MODE, dir_fd=self._folder)
                 self._enter(os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=self._folder))
                 return None
             target = PurePath(os.readlink("", dir_fd=entry))

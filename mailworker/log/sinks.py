@@ -110,17 +110,23 @@ class SyslogSink:
         self._stamp = ""
 
     def write(self, level: Level, line: bytes) -> None:
-        """Send the record without its LF. After a failure the next record finds a new socket."""
+        """Send the record without its LF, if the server takes it."""
+        self.send(level, line)
+
+    def send(self, level: Level, line: bytes) -> OSError | None:
+        """As `write`; returns why it was not sent. After a failure the next record finds a new socket."""
         priority = self._facility * 8 + level - Level.EMERG
         datagram = f"<{priority}>{self._time()} {self._name}".encode() + line[:-1]
         try:
             if self._socket is None:
                 self._socket = self._connect()
             self._socket.send(datagram)
-        except BlockingIOError:
-            return
-        except OSError:
+        except BlockingIOError as error:
+            return error
+        except OSError as error:
             self.close()
+            return error
+        return None
 
     @property
     def descriptor(self) -> int | None:

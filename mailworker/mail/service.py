@@ -17,6 +17,7 @@ from mailworker.event.loop import Loop
 from mailworker.event.sockets import local_address
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
+from mailworker.log.access import LineSink
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.mail.authentication.sources import Means, login_source
@@ -106,10 +107,17 @@ class MailService:
             resolvers[settings] = new_resolver(settings, self._log)
         return resolvers[settings]
 
-    def start(self, loop: Loop, number: int, workers: int, listeners: Sequence[EndListener] = ()) -> None:
+    def start(
+        self,
+        loop: Loop,
+        number: int,
+        workers: int,
+        listeners: Sequence[EndListener] = (),
+        lines: LineSink | None = None,
+    ) -> None:
         """Begin to accept, as worker `number` (from 0) of `workers`. Raises StartError where that cannot be.
 
-        `listeners` hear of each session that has ended.
+        `listeners` hear of each session that has ended. `lines` takes those of access logs.
         """
         check_accepting()
         events = self._settings.events

@@ -19,7 +19,7 @@ from mailworker.model import Level
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
 from mailworker.process.link import LogReceiver, tell_service
-from mailworker.process.system.callbacks import Watch
+from mailworker.process.system.callbacks import Alarm, Watch
 from mailworker.process.system.signals import PASSED_OVER, UNHEARD, Handler, SignalSocket
 from mailworker.process.system.titles import title_child, title_leaving_child
 
@@ -86,7 +86,7 @@ class ChildProcess(ABC):
     @classmethod
     def files(cls, cycle: Cycle) -> Mapping[Path, int]:
         """The log files that it writes, by their paths."""
-        return cycle.error_log_files
+        return cycle.logs.error_log_files
 
     @abstractmethod
     def _start(self) -> None:
@@ -130,6 +130,10 @@ class ChildProcess(ABC):
         self._log.write(Level.NOTICE, "exit")
         return 0
 
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Arrange for a call later."""
+        self._loop.set_deadline(Alarm(action), self._loop.now + seconds)
+
     def _log_bug(self, bug: BaseException) -> None:
         self._log.write(Level.ALERT, describe_bug(bug))
 
@@ -156,12 +160,12 @@ class ChildProcess(ABC):
         files = self._logs.take()
         if files is not None:
             self._log.write(Level.NOTICE, "reopening logs")
-            self._cycle.adopt_logs(files)
+            self._cycle.logs.adopt(files)
 
     def _reopen_logs(self) -> None:
         """Somebody has told us alone, or the master could not hand us its files."""
         self._log.write(Level.NOTICE, "reopening logs")
-        self._cycle.reopen_logs()
+        self._cycle.logs.reopen()
 
 
 def live(kind: type[ChildProcess], number: int, cycle: Cycle, master: FromMaster, unblock: Callable[[], None]) -> int:

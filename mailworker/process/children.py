@@ -143,7 +143,7 @@ class Children:
                 link.close()
                 close_ends(theirs.values())
                 if cycle is not present:
-                    cycle.adopt_logs({path: os.dup(number) for path, number in place.kind.files(present).items()})
+                    cycle.logs.adopt({path: os.dup(number) for path, number in place.kind.files(present).items()})
                     present.close(cycle, shared=True)
                 os._exit(self._run(cycle, place, their_link, row, own))
         close_ends(own.values())

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
 from mailworker.config.listen import Endpoint, plan_sockets
-from mailworker.config.logs import LogTarget
 from mailworker.config.settings import Settings
 from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
-from mailworker.log.log import Console, Log, OpenFiles, open_logs
+from mailworker.log.log import Console, Log
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.model import Level
 from mailworker.process.invocation import Invocation
 from mailworker.process.listeners import Opening, rehearse
+from mailworker.process.logs import Logs
 from mailworker.process.system.daemon import redirect_stderr
 from mailworker.process.system.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
@@ -39,8 +38,7 @@ class Cycle:
     """Built by `load`, then `open`. Until that has run to its end, `log` is the one of whoever builds the cycle."""
 
     __slots__ = (
-        "_contexts", "_error_logs", "_files", "_ticket_keys", "_zones", "listeners", "log", "service", "settings",
-        "user_files",
+        "_contexts", "_ticket_keys", "_zones", "listeners", "log", "logs", "service", "settings", "user_files",
     )  # fmt: skip
 
     service: MailService
@@ -55,10 +53,9 @@ class Cycle:
     ) -> None:
         self.settings = settings
         self.log = log
+        self.logs = Logs(settings)
         self.listeners: list[BoundListener] = []
         self._contexts = contexts
-        self._error_logs: frozenset[Path] = frozenset()
-        self._files = OpenFiles()
         self._ticket_keys = ticket_keys or {}
         self._zones = zones
         self.user_files = UserFiles()
@@ -119,20 +116,10 @@ class Cycle:
         return () if self._zones is None else tuple(self._zones)
 
     @property
-    def log_files(self) -> Mapping[Path, int]:
-        """The log files' descriptors."""
-        return self._files.by_path
-
-    @property
-    def error_log_files(self) -> Mapping[Path, int]:
-        """Those of error logs."""
-        return {path: descriptor for path, descriptor in self.log_files.items() if path in self._error_logs}
-
-    @property
     def descriptors(self) -> list[int]:
         """What a daemon must keep open."""
         shared = [] if self._zones is None else self._zones.descriptors
-        return [*self._files.descriptors, *(listener.socket.fileno() for listener in self.listeners), *shared]
+        return [*self.logs.descriptors, *(listener.socket.fileno() for listener in self.listeners), *shared]
 
     def open(
         self, inherited: Iterable[BoundListener] = (), console: Console | None = None
@@ -142,10 +129,10 @@ class Cycle:
         Yields seconds to be resumed after. Raises StartError; then, and when it is abandoned, nothing stays open.
         """
         try:
-            log, server_logs = self._open_logs(console)
+            log, server_logs = self.logs.open(console)
             yield from Opening(inherited, self.log, self.listeners).run(self._sockets)
         except BaseException:
-            self._files.close()
+            self.logs.close()
             raise
         self.log = log
         users = [self.user_files.of(server.source) for server in self.settings.servers]
@@ -158,10 +145,10 @@ class Cycle:
         Raises StartError.
         """
         try:
-            self._open_logs(None)
+            self.logs.open(None)
             rehearse(self._sockets, self.log)
         finally:
-            self._files.close()
+            self.logs.close()
 
     def rotate_ticket_keys(self) -> float | None:
         """Renew those shared ticket keys that have served their time, or make them; by the master only.
@@ -189,18 +176,6 @@ class Cycle:
         for zone in self.zones:
             zone.stop_publishing()
 
-    def leave_access_logs(self) -> None:
-        """In a process that does not write them: give them back."""
-        self._files.close_all_but(self._error_logs)
-
-    def reopen_logs(self, owner: int | None = None) -> None:
-        """Begin the log files anew; `owner` is the user id that workers have."""
-        self._files.reopen(self.log, owner)
-
-    def adopt_logs(self, descriptors: Mapping[Path, int]) -> None:
-        """Go on in log files that the master has begun anew."""
-        self._files.adopt(self.log, descriptors)
-
     def remove_listeners(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
         """Listen no more, but where `survivor` does so on the same socket.
 
@@ -215,35 +190,12 @@ class Cycle:
                     listener.remove()
         self.listeners = []  # by the time of another call the addresses may be somebody else's
 
-    def close_logs(self) -> None:
-        """Give the log files back; nothing can be logged after that."""
-        self._files.close()
-
-    def _open_logs(self, console: Console | None) -> tuple[Log, list[Log]]:
-        opened = _open_error_logs(self.settings, self._files, console)
-        self._error_logs = frozenset(self._files.by_path)
-        for path in self.settings.access_log_files:
-            self._files.open(path)
-        return opened
-
     def close(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
         """Give back all that `survivor` does not share; for `shared` see `remove_listeners`."""
         self.remove_listeners(survivor, shared=shared)
-        self.close_logs()
+        self.logs.close()
         if self._zones is not None:
             self._zones.stop_publishing(None if survivor is None else survivor._zones)
-
-
-def _open_error_logs(settings: Settings, files: OpenFiles, console: Console | None) -> tuple[Log, list[Log]]:
-    """The main log and each server's; equal lists share one."""
-    opened: dict[tuple[LogTarget, ...], Log] = {}
-
-    def get(targets: tuple[LogTarget, ...]) -> Log:
-        if targets not in opened:
-            opened[targets] = open_logs(targets, files, console)
-        return opened[targets]
-
-    return get(settings.core.error_log), [get(server.error_log) for server in settings.servers]
 
 
 def _rotate(keys: TicketKeys, lifetime: int, now: float, log: Log) -> float:

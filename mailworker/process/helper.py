@@ -15,7 +15,7 @@ from mailworker.process.channels import receive
 from mailworker.process.child_process import ChildProcess, FromMaster
 from mailworker.process.cycle import Cycle
 from mailworker.process.system import identity, sandbox
-from mailworker.process.system.callbacks import Alarm, Watch
+from mailworker.process.system.callbacks import Watch
 from mailworker.process.system.titles import title_leaving_child
 
 LONGEST: Final = 1 << 18
@@ -124,7 +124,7 @@ class Helper(ChildProcess):
 
     def _hear_last_words(self) -> None:
         self._outlive()
-        self._loop.set_deadline(Alarm(self._loop.stop), self._loop.now + _LAST_WORDS)
+        self._after(_LAST_WORDS, self._loop.stop)
 
     def _miss_master(self) -> None:
         """Workers without a master finish what there is, and as long as they do there is something to help with."""

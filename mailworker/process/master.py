@@ -153,7 +153,7 @@ class Master(MainProcess):
 
     def _begin_logs_anew(self) -> None:
         user = self._cycle.settings.core.user
-        self._cycle.reopen_logs(user.uid if user is not None and os.geteuid() == 0 else None)
+        self._cycle.logs.reopen(user.uid if user is not None and os.geteuid() == 0 else None)
         self._workforce.hand_out_logs()
 
 

@@ -33,7 +33,7 @@ class Reopening:
 
     def run(self) -> None:
         """Begin; `finished` may be called before this returns."""
-        log, files = self._cycle.log, self._cycle.log_files
+        log, files = self._cycle.log, self._cycle.logs.files
         log.write(Level.NOTICE, "reopening logs")
         if not files:
             self._finished(None)

@@ -46,14 +46,20 @@ class SingleProcess(MainProcess):
     def _serve(self) -> int:
         log_unraisable(self._log_bug)
         self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
-        self._cycle.claim(_ROW)
-        self._cycle.service.start(self._loop, 0, 1)
+        self._start(self._cycle)
         self._origin.serve(self._status)
         self._origin.manager.keep_alive(self._after)
         self._loop.run()
         for cycle in (self._cycle, *self._retiring):
             cycle.service.abandon()
+        for cycle in self._retiring:
+            cycle.logs.close()
         return 0
+
+    def _start(self, cycle: Cycle) -> None:
+        cycle.claim(_ROW)
+        lines = cycle.logs.write_access_logs(self._after) if cycle.settings.destinations else None
+        cycle.service.start(self._loop, 0, 1, lines=lines)
 
     def _take_signals(self) -> None:
         for received in self._signals.read():
@@ -77,15 +83,14 @@ class SingleProcess(MainProcess):
         self._retiring.append(old)
         self._finish(old, partial(self._retire, old))
         old.remove_listeners(self._cycle, shared=self._upgrade.other_runs)
-        self._cycle.claim(_ROW)
-        self._cycle.service.start(self._loop, 0, 1)
+        self._start(self._cycle)
 
     def _retire(self, old: Cycle) -> None:
         self._retiring.remove(old)
-        old.close_logs()
+        old.logs.close()
 
     def _begin_logs_anew(self) -> None:
-        self._cycle.reopen_logs()
+        self._cycle.logs.reopen()
 
     def _expire_after(self, timed: Timed, seconds: float) -> None:
         self._loop.set_deadline(timed, self._loop.now + seconds)

@@ -4,33 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mailworker.process.child_process import ChildProcess
+from mailworker.log.access import LineSink
+from mailworker.log.handing import HandingSink
+from mailworker.log.losses import Losses
+from mailworker.process.child_process import ChildProcess, FromMaster
+from mailworker.process.cycle import Cycle
+from mailworker.process.log_writer import LogWriter
 from mailworker.process.system import identity, sandbox
-from mailworker.process.system.callbacks import Alarm
 
 
 class Worker(ChildProcess):
     """Serves one cycle."""
 
-    __slots__ = ()
+    __slots__ = ("_losses",)
+
+    def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
+        super().__init__(cycle, number, master)
+        self._losses = Losses(self._log, self._after)
 
     name = "worker process"
 
     def _start(self) -> None:
         core = self._cycle.settings.core
-        self._cycle.leave_access_logs()
+        self._cycle.logs.leave_access_logs()
         identity.assume(core, self._number, self._log)
-        self._cycle.service.start(self._loop, self._number, self._cycle.workers)
+        self._cycle.service.start(self._loop, self._number, self._cycle.workers, lines=self._lines())
         if core.worker_sandbox:
             sandbox.enter()
 
     def _finish(self, done: Callable[[], None]) -> None:
         timeout = self._cycle.settings.core.worker_shutdown_timeout
         if timeout is not None:
-            self._loop.set_deadline(Alarm(self._cycle.service.cut), self._loop.now + timeout)
+            self._after(timeout, self._cycle.service.cut)
         self._cycle.service.shutdown_gracefully(done)
         for listener in self._cycle.listeners:
             listener.close()
 
+    def _lines(self) -> LineSink | None:
+        """What hands lines of access logs to the log writer, None where there is none."""
+        channel = self._master.channels.get(LogWriter.name)
+        if channel is None:
+            return None
+        return HandingSink(channel, len(self._cycle.settings.destinations), self._losses)
+
     def _end(self) -> None:
         self._cycle.service.abandon()
+        self._losses.say()

@@ -11,6 +11,7 @@ from mailworker.model import Level
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
+from mailworker.process.log_writer import LogWriter
 from mailworker.process.worker import Worker
 
 # nginx's, in seconds: after the first SIGTERM, doubling; past the last one SIGKILL follows.
@@ -26,7 +27,7 @@ _LAST_LOOK = 1.0
 # Seconds that a helper may take to finish, after the last worker.
 _LONGEST_END = 5.0
 
-HELPERS: Final[tuple[type[Helper], ...]] = ()
+HELPERS: Final[tuple[type[Helper], ...]] = (LogWriter,)
 """What a cycle has one process of, if it wants it; it starts before the workers, and leaves after the last of them."""
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from mailworker.errors import StartError
 from mailworker.process.cycle import Cycle
+from mailworker.process.logs import Logs
 from mailworker.process.reopening import Reopening
 from tests.process.test_reload import Clock
 from tests.support.recorded_log import RecordedLog
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 
 def reopen(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> tuple[list[str], list[StartError | None]]:
     """What it logs, and how it ends."""
-    monkeypatch.setattr(Cycle, "log_files", dict.fromkeys(paths, -1))
+    monkeypatch.setattr(Logs, "files", dict.fromkeys(paths, -1))
     log, clock, ended = RecordedLog(), Clock(), list[StartError | None]()
     Reopening(Cycle(configuration(), (), log.log), clock.after, ended.append).run()
     clock.run()

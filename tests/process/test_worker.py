@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from mailworker.event.loop import Loop
+from mailworker.log.access import LineSink
 from mailworker.mail.service import MailService
 from mailworker.process.child_process import FromMaster
 from mailworker.process.cycle import Cycle
@@ -133,7 +134,7 @@ def test_a_worker_is_called_one_when_all_is_open_that_it_needs(monkeypatch: pyte
     steps: list[str] = []
 
     class Service:
-        def start(self, loop: Loop, number: int, workers: int) -> None:
+        def start(self, loop: Loop, number: int, workers: int, lines: LineSink | None) -> None:
             steps.append("service")
             loop.stop()
 

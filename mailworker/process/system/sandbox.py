@@ -13,12 +13,13 @@ import os
 import platform
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mailworker.errors import StartError
 from mailworker.log.line import describe
+from mailworker.log.patterns import FILE_FLAGS, FOLDER_FLAGS
 from mailworker.process.system.hardening import LIBC
 
 # linux/audit.h, and which column of the table below a machine has.
@@ -66,6 +67,7 @@ _PROT_EXEC: Final = 4
 _F_DUPFD, _F_GETFD, _F_SETFD, _F_GETFL, _F_SETFL = range(5)
 _F_DUPFD_CLOEXEC, _F_SETPIPE_SZ, _F_GETPIPE_SZ = 1030, 1031, 1032
 _O_ASYNC: Final = 0o20000
+_O_LARGEFILE: Final = getattr(os, "O_LARGEFILE", 0)  # which a C library may add to what it is asked for
 # asm-generic/ioctls.h: what a blocking socket becomes another kind by, and what is closed when a program is executed.
 # Not among them: FIOASYNC, FIOSETOWN and SIOCSPGRP, which would have the kernel send signals for us.
 _FIONBIO, _FIOCLEX = 0x5421, 0x5451
@@ -82,6 +84,11 @@ _CONDITIONS: Final = (
     _Condition((10, 226), (_Test(2, _PROT_EXEC, (0,)),)),  # mprotect
     _Condition((16, 29), (_Test(1, _ALL, (_FIONBIO, _FIOCLEX)),)),  # ioctl
 )
+# Opening files to append to them, and folders on the way to these, by no link: openat, below what Landlock permits.
+_APPENDING: Final = (
+    _Condition((257, 56), (_Test(2, _ALL, (_O_LARGEFILE | FILE_FLAGS, FILE_FLAGS)),)),
+    _Condition((257, 56), (_Test(2, _ALL, (_O_LARGEFILE | FOLDER_FLAGS, FOLDER_FLAGS)),)),
+)
 
 # linux/seccomp.h and linux/filter.h
 _ALLOW: Final = 0x7FFF0000
@@ -94,7 +101,9 @@ _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # places in struct seccomp_data
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 
 # linux/landlock.h; the numbers of its system calls are the same on all machines.
-_CREATE_RULESET, _RESTRICT_SELF = 444, 446
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_PATH_BENEATH: Final = 1
+_WRITE_FILE, _MAKE_REGULAR = 1 << 1, 1 << 8
 _VERSION_FLAG: Final = 1
 # From version 6 on: signals to processes outside, also those that the kernel sends for us.
 _SCOPED_VERSION, _SCOPE_SIGNAL = 6, 1 << 1
@@ -103,16 +112,19 @@ _RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
 _MOST_RIGHTS: Final = 16
 
 
-def enter() -> None:
-    """Fence in the calling process for good; PR_SET_NO_NEW_PRIVS must be set. Raises StartError."""
+def enter(folders: Sequence[int] = ()) -> None:
+    """Fence in the calling process for good; PR_SET_NO_NEW_PRIVS must be set. Raises StartError.
+
+    `folders` are descriptors of those below which it may make files and append to them.
+    """
     if LIBC is None or platform.machine() not in _MACHINES:
         raise StartError(f"worker_sandbox is not supported on {platform.system()} on {platform.machine()}")
-    _landlock(LIBC)
-    _seccomp(LIBC, *_MACHINES[platform.machine()])
+    _landlock(LIBC, folders)
+    _seccomp(LIBC, *_MACHINES[platform.machine()], (*_CONDITIONS, *(_APPENDING if folders else ())))
 
 
-def _seccomp(libc: ctypes.CDLL, architecture: int, column: int) -> None:
-    program = b"".join(_program(architecture, column))
+def _seccomp(libc: ctypes.CDLL, architecture: int, column: int, conditions: Sequence[_Condition] = _CONDITIONS) -> None:
+    program = b"".join(_program(architecture, column, conditions))
     instructions = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions))
@@ -122,7 +134,7 @@ def _seccomp(libc: ctypes.CDLL, architecture: int, column: int) -> None:
         raise _failed("prctl(PR_SET_SECCOMP)")
 
 
-def _program(architecture: int, column: int) -> Iterable[bytes]:
+def _program(architecture: int, column: int, conditions: Sequence[_Condition]) -> Iterable[bytes]:
     """A filter for Linux's classic packet machine."""
     yield from (_step(_LOAD, _ARCHITECTURE), _step(_IF_EQUAL, architecture, 1), _step(_RETURN, _KILL))
     yield _step(_LOAD, _NUMBER)
@@ -130,7 +142,7 @@ def _program(architecture: int, column: int) -> Iterable[bytes]:
         number = numbers[column]
         if number is not None:
             yield from (_step(_IF_EQUAL, number, 0, 1), _step(_RETURN, _ALLOW))
-    for condition in _CONDITIONS:
+    for condition in conditions:
         yield from _conditional(condition, column)
     yield _step(_RETURN, _REFUSE)
 
@@ -157,8 +169,11 @@ def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return struct.pack("@HBBI", code, if_true, if_false, value)
 
 
-def _landlock(libc: ctypes.CDLL) -> None:
-    """Permit no access to files, whatever seccomp lets through; a kernel without Landlock has a fence less."""
+def _landlock(libc: ctypes.CDLL, folders: Sequence[int] = ()) -> None:
+    """Permit no access to files but below `folders`, whatever seccomp lets through.
+
+    A kernel without Landlock has a fence less.
+    """
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
     if version < 1:
         return
@@ -167,6 +182,11 @@ def _landlock(libc: ctypes.CDLL) -> None:
     if rules < 0:
         raise _failed("landlock_create_ruleset()")
     try:
+        for folder in folders:
+            # struct landlock_path_beneath_attr, which is packed
+            beneath = struct.pack("=Qi", _WRITE_FILE | _MAKE_REGULAR, folder)
+            if libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, beneath, 0) != 0:
+                raise _failed("landlock_add_rule()")
         if libc.syscall(_RESTRICT_SELF, rules, 0) != 0:
             raise _failed("landlock_restrict_self()")
     finally:

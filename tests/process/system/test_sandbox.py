@@ -44,6 +44,38 @@ except PermissionError:
 """
 
 
+# Makes files below a folder behind the fence, and tries what else could be done by the same call.
+APPENDING = """
+import errno, os, sys
+from mailworker.process.system import sandbox
+from mailworker.process.system.hardening import harden
+from mailworker.log.log import Log
+from mailworker.log.opening import FLAGS
+folder = os.open(sys.argv[1], sandbox.FOLDER_FLAGS & ~os.O_NOFOLLOW)
+outer = os.open(sys.argv[1] + "/..", sandbox.FOLDER_FLAGS & ~os.O_NOFOLLOW)
+append = FLAGS | os.O_NOFOLLOW
+harden(Log([]), core_dumps=True)
+sandbox.enter([folder])
+for name, flags, below in (
+    ("new", append, folder), ("old", append, folder),
+    ("old", append | os.O_TRUNC, folder), ("old", os.O_RDONLY, folder), ("old", os.O_RDWR, folder),
+    ("link", FLAGS, folder), ("link", append, folder),
+    ("other", append, outer), ("/proc/self/mem", append, folder), ("/etc/passwd", append, folder),
+):
+    try:
+        os.write(os.open(name, flags, 0o644, dir_fd=below), b"x")
+        print("done")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+for call in (lambda: os.unlink("old", dir_fd=folder), lambda: os.mkdir("d", dir_fd=folder)):
+    try:
+        call()
+        print("done")
+    except OSError as error:
+        print(errno.errorcode[error.errno])
+"""
+
+
 def landlock_version() -> int:
     """What landlock_create_ruleset(2) says when it is asked for its version; 0 or less where there is none."""
     return -1 if LIBC is None else int(LIBC.syscall(444, None, ctypes.c_size_t(0), 1))
@@ -75,6 +107,21 @@ def test_landlock_keeps_signals_inside_the_fence_where_it_can() -> None:
         [sys.executable, "-c", LANDLOCKED], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
     )
     assert done.stdout == ("refused\n" if landlock_version() >= 6 else "")
+
+
+def test_below_a_folder_files_can_be_appended_to_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "old").write_bytes(b"old")
+    (folder / "link").symlink_to(tmp_path / "other")
+    (tmp_path / "other").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", APPENDING, str(folder)],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    refused_by_landlock = ["EACCES"] * 3 if landlock_version() > 0 else ["done"] * 3
+    assert done.stdout.split() == ["done", "done", *["EPERM"] * 4, "ELOOP", *refused_by_landlock, "EPERM", "EPERM"]
+    assert (folder / "old").read_bytes() == b"oldx"
 
 
 def test_every_call_has_a_number_of_its_own() -> None:

@@ -1,0 +1,77 @@
+"""All destinations of the access logs of a cycle, open to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mailworker.config.destinations import AccessLogFile, AccessLogPattern, Destination
+from mailworker.log.log import Log
+from mailworker.log.losses import Losses
+from mailworker.log.patterns import PatternWriter
+from mailworker.log.sinks import FileSink
+from mailworker.log.writing import After, FileWriter, SyslogWriter, Writer
+from mailworker.model import Level
+
+
+class Destinations:
+    """Writes lines where they belong. `files` gives the files of literal paths, which the master has opened.
+
+    It is a `LineSink` too, of a process that writes by itself and waits for its disk, like nginx.
+    """
+
+    __slots__ = ("_losses", "_waiting", "_writers")
+
+    def __init__(
+        self, settings: Sequence[Destination], files: Callable[[Path], FileSink], log: Log, after: After
+    ) -> None:
+        self._losses: list[Losses] = []
+        self._waiting: dict[Writer, None] = {}  # those that have got lines since the last pause
+        self._writers = [self._writer(destination, files, log, after) for destination in settings]
+
+    def __len__(self) -> int:
+        return len(self._writers)
+
+    @property
+    def folders(self) -> list[int]:
+        """Descriptors of the folders below which files may be opened at any time."""
+        folders = [writer.folder for writer in self._writers if isinstance(writer, PatternWriter)]
+        return [folder for folder in folders if folder is not None]
+
+    def send(self, destination: int, path: bytes, line: bytes) -> None:
+        """See `LineSink.send`; the line is written at once."""
+        self.take(destination, path, line)
+        self.pause()
+
+    def take(self, destination: int, path: bytes, line: bytes) -> None:
+        """Take a line; raises IndexError where there is no such destination."""
+        writer = self._writers[destination]
+        writer.take(path, line)
+        self._waiting[writer] = None
+
+    def pause(self) -> None:
+        """No more lines are at hand: write those that need not wait for more."""
+        for writer in self._waiting:
+            writer.pause()
+        self._waiting.clear()
+
+    def end_files(self) -> None:
+        """Write all that there is, as the files are about to be begun anew."""
+        for writer in self._writers:
+            writer.end_files()
+
+    def close(self) -> None:
+        """Write all that there is, and say what was lost, before the process ends."""
+        self.end_files()
+        for losses in self._losses:
+            losses.say()
+
+    def _writer(self, destination: Destination, files: Callable[[Path], FileSink], log: Log, after: After) -> Writer:
+        is_file = isinstance(destination, AccessLogFile | AccessLogPattern)
+        losses = Losses(log, after, Level.ALERT if is_file else Level.WARN)  # nginx's levels
+        self._losses.append(losses)
+        if isinstance(destination, AccessLogFile):
+            return FileWriter(destination, files(destination.path), losses, after)
+        if isinstance(destination, AccessLogPattern):
+            return PatternWriter(destination, losses)
+        return SyslogWriter(destination, losses)

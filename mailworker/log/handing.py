@@ -1,0 +1,47 @@
+"""Lines on their way from a worker to the log writer: packets of a channel."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import partial
+from struct import Struct
+from typing import Final
+
+from mailworker.log.line import describe
+from mailworker.log.losses import Losses
+
+# The index of the destination, and bytes of the path.
+_HEADER: Final = Struct("=HH")
+
+
+class HandingSink:
+    """A `LineSink` that hands lines to the log writer: the system keeps them from then on, whoever dies."""
+
+    __slots__ = ("_channel", "_headers", "_losses", "_write")
+
+    def __init__(self, channel: socket.socket, destinations: int, losses: Losses) -> None:
+        self._channel = channel
+        self._headers = [_HEADER.pack(index, 0) for index in range(destinations)]
+        self._losses = losses
+        self._write = partial(os.write, channel.fileno())  # takes half the instructions of socket.send
+
+    def send(self, destination: int, path: bytes, line: bytes) -> None:
+        """See `LineSink.send`."""
+        try:
+            if path:
+                self._write(_HEADER.pack(destination, min(len(path), 0xFFFF)) + path + line)
+            else:
+                self._write(self._headers[destination] + line)
+        except OSError as error:
+            self._losses.add(1, f"write() to log writer failed {describe(error)}")
+
+
+def unpack(packet: memoryview) -> tuple[int, bytes, bytes] | None:
+    """What was sent: destination, path and line. None for what no sink makes."""
+    if len(packet) < _HEADER.size:
+        return None
+    destination, length = _HEADER.unpack_from(packet)
+    start = _HEADER.size + length
+    path, line = bytes(packet[_HEADER.size : start]), bytes(packet[start:])
+    return (destination, path, line) if len(path) == length and line.endswith(b"\n") else None

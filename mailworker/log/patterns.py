@@ -1,0 +1,123 @@
+"""Access logs whose names clients have chosen in part: one file for each name, below one folder and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from mailworker.config.destinations import AccessLogPattern
+from mailworker.errors import escape
+from mailworker.log.line import describe
+from mailworker.log.losses import Losses
+from mailworker.log.opening import FLAGS, MODE
+from mailworker.log.writing import Appender
+
+MOST: Final = 64
+"""Files that are kept open, those that were written to last; as nginx's open_log_file_cache keeps some."""
+
+_VALID: Final = 60.0  # seconds after which the name is looked up again; nginx's
+FOLDER_FLAGS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_FLAGS: Final = FLAGS | os.O_NOFOLLOW
+"""What folders and files are opened with, and nothing else is."""
+
+
+class _Named:
+    """An open file of that name."""
+
+    __slots__ = ("appender", "descriptor", "opened", "path")
+
+    def __init__(self, path: str, descriptor: int, losses: Losses) -> None:
+        self.appender = Appender(self, losses)
+        self.descriptor = descriptor
+        self.opened = time.monotonic()
+        self.path = path
+
+    def close(self) -> None:
+        self.appender.end_file()
+        os.close(self.descriptor)
+
+
+class PatternWriter:
+    """Opens files as the user that the process is, by names alone: no link is followed, no folder left or made."""
+
+    __slots__ = ("_depth", "_files", "_folder", "_lines", "_losses", "_path")
+
+    def __init__(self, settings: AccessLogPattern, losses: Losses) -> None:
+        self._depth = settings.depth
+        self._files: dict[bytes, _Named] = {}  # in the order of their last use
+        self._lines: dict[bytes, list[bytes]] = {}
+        self._losses = losses
+        self._path = settings.folder
+        self._folder: int | None = None
+        with suppress(OSError):  # which each line meets, and tells of
+            self._folder = _open_root(settings.folder)
+
+    @property
+    def folder(self) -> int | None:
+        """A descriptor of the folder; None where it could not be opened."""
+        return self._folder
+
+    def take(self, path: bytes, line: bytes) -> None:
+        """See `Writer`."""
+        self._lines.setdefault(path, []).append(line)
+
+    def pause(self) -> None:
+        """See `Writer`."""
+        for path, lines in self._lines.items():
+            file = self._file(path, len(lines))
+            if file is not None:
+                file.appender.append(b"".join(lines), len(lines))
+        self._lines.clear()
+
+    def end_files(self) -> None:
+        """See `Writer`."""
+        self.pause()
+        while self._files:
+            self._files.popitem()[1].close()
+
+    def _file(self, path: bytes, lines: int) -> _Named | None:
+        """The file of that name, open; None where there can be none, and so many lines are lost."""
+        file = self._files.pop(path, None)
+        if file is not None and time.monotonic() >= file.opened + _VALID:
+            file.close()
+            file = None
+        if file is None:
+            file = self._open(path, lines)
+        if file is not None:
+            self._files[path] = file
+            if len(self._files) > MOST:
+                self._files.pop(next(iter(self._files))).close()
+        return file
+
+    def _open(self, path: bytes, lines: int) -> _Named | None:
+        names = path.split(b"/")
+        shown = f"{self._path}/{escape(path)}"
+        if len(names) != self._depth or b"\0" in path or any(not name or name.startswith(b".") for name in names):
+            self._losses.add(lines, f'"{shown}" is no name for a log')
+            return None
+        try:
+            return _Named(shown, self._open_below(names), self._losses)
+        except OSError as error:
+            self._losses.add(lines, f'open() "{shown}" failed {describe(error)}')
+            return None
+
+    def _open_below(self, names: list[bytes]) -> int:
+        if self._folder is None:
+            self._folder = _open_root(self._path)
+        folder = os.dup(self._folder)
+        try:
+            for name in names[:-1]:
+                inner = os.open(name, FOLDER_FLAGS, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            return os.open(names[-1], FILE_FLAGS, MODE, dir_fd=folder)
+        finally:
+            os.close(folder)
+
+
+def _open_root(folder: Path) -> int:
+    """The literal folder, which may be reached by links: the administrator names it. Raises OSError."""
+    return os.open(folder, FOLDER_FLAGS & ~os.O_NOFOLLOW)

@@ -1,0 +1,172 @@
+"""Writing the lines of access logs. What a slow, full or dead destination does not take is lost, and counted.
+
+A line that a full disk has cut is ended as soon as there is room, before any other: each line is whole, or not there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+from mailworker.config.destinations import AccessLogFile, AccessLogSyslog
+from mailworker.log.line import describe
+from mailworker.log.losses import Losses
+from mailworker.log.sinks import FileSink, SyslogSink
+
+After = Callable[[float, Callable[[], None]], None]
+"""Arranges for a call after so many seconds."""
+
+_GZIP = 16 + zlib.MAX_WBITS  # zlib.h: with gzip's header
+
+
+class Opened(Protocol):
+    """An open file; another one may come to have its path."""
+
+    @property
+    def descriptor(self) -> int: ...
+    @property
+    def path(self) -> object: ...
+
+
+class Writer(Protocol):
+    """Takes the lines of one destination."""
+
+    def take(self, path: bytes, line: bytes) -> None:
+        """Take a line, which ends in LF; for `path` see `LineSink.send`."""
+
+    def pause(self) -> None:
+        """No more lines are at hand: write what need not wait for more."""
+
+    def end_files(self) -> None:
+        """Write all that there is: the files are about to be begun anew, or the process ends."""
+
+
+class Appender:
+    """Appends to a file whatever it takes without a wait. `whole` tells that data is worth nothing without its end."""
+
+    __slots__ = ("_full_second", "_losses", "_rest", "_sink", "_whole")
+
+    def __init__(self, sink: Opened, losses: Losses, *, whole: bool = False) -> None:
+        self._full_second = 0
+        self._losses = losses
+        self._rest = b""  # of what was cut
+        self._sink = sink
+        self._whole = whole
+
+    def append(self, data: bytes, lines: int) -> None:
+        """Write so many lines. When the disk is full, the rest of the second passes without another try."""
+        if self._full_second and int(time.time()) == self._full_second:
+            self._lose(lines, OSError(errno.ENOSPC, ""))
+            return
+        left = memoryview(self._rest + data)
+        try:
+            while left:
+                left = left[os.write(self._sink.descriptor, left) :]
+        except OSError as error:
+            self._full_second = int(time.time()) if error.errno == errno.ENOSPC else 0
+            self._lose(self._keep(bytes(left), data, lines), error)
+        else:
+            self._rest = b""
+
+    def end_file(self) -> None:
+        """The file is about to be another one: what is cut may stay so."""
+        if self._rest:
+            self.append(b"", 0)
+        if self._rest:
+            self._losses.add(1, f'write() to "{self._sink.path}" was incomplete')
+            self._rest = b""
+
+    def _keep(self, left: bytes, data: bytes, lines: int) -> int:
+        """Keep the rest of what is begun; returns how many lines are lost."""
+        if len(left) >= len(data):  # nothing of them was written
+            self._rest = left[: len(left) - len(data)]
+            return lines
+        if self._whole:
+            self._rest = left
+            return 0
+        begun = not data[: len(data) - len(left)].endswith(b"\n")
+        self._rest = left[: left.index(b"\n") + 1] if begun else b""
+        return left.count(b"\n") - begun
+
+    def _lose(self, lines: int, error: OSError) -> None:
+        if lines:
+            self._losses.add(lines, f'write() to "{self._sink.path}" failed {describe(error)}')
+
+
+class FileWriter:
+    """A file; what `buffer`, `flush` and `gzip` ask is done here. Without a buffer, lines at hand go by one write."""
+
+    __slots__ = ("_after", "_appender", "_flush_awaited", "_lines", "_settings", "_size")
+
+    def __init__(self, settings: AccessLogFile, sink: FileSink, losses: Losses, after: After) -> None:
+        self._after = after
+        self._appender = Appender(sink, losses, whole=settings.gzip is not None)
+        self._flush_awaited = False
+        self._lines: list[bytes] = []
+        self._settings = settings
+        self._size = 0
+
+    def take(self, path: bytes, line: bytes) -> None:
+        """See `Writer`. A line that does not fit into the buffer goes by itself, as in nginx."""
+        buffer = self._settings.buffer
+        if buffer and self._size + len(line) > buffer:
+            self._flush()
+        self._lines.append(line)
+        self._size += len(line)
+        if buffer and self._size > buffer:
+            self._flush()
+
+    def pause(self) -> None:
+        """See `Writer`."""
+        if not self._settings.buffer:
+            self._flush()
+        elif self._lines and self._settings.flush_ms is not None and not self._flush_awaited:
+            self._flush_awaited = True
+            self._after(self._settings.flush_ms / 1000, self._flush_in_time)
+
+    def end_files(self) -> None:
+        """See `Writer`."""
+        self._flush()
+        self._appender.end_file()
+
+    def _flush_in_time(self) -> None:
+        self._flush_awaited = False
+        self._flush()
+
+    def _flush(self) -> None:
+        if not self._lines:
+            return
+        data, lines = b"".join(self._lines), len(self._lines)
+        self._lines.clear()
+        self._size = 0
+        if self._settings.gzip is not None:  # a member of its own, so that zcat can read all that is there
+            packing = zlib.compressobj(self._settings.gzip, wbits=_GZIP)
+            data = packing.compress(data) + packing.flush()
+        self._appender.append(data, lines)
+
+
+class SyslogWriter:
+    """A syslog server, by a socket that never waits."""
+
+    __slots__ = ("_losses", "_severity", "_sink")
+
+    def __init__(self, settings: AccessLogSyslog, losses: Losses) -> None:
+        self._losses = losses
+        self._severity = settings.severity
+        self._sink = SyslogSink(settings.server, settings.facility, settings.tag, settings.nohostname)
+
+    def take(self, path: bytes, line: bytes) -> None:
+        """See `Writer`."""
+        error = self._sink.send(self._severity, line)
+        if error is not None:
+            self._losses.add(1, f"send() to syslog failed {describe(error)}")
+
+    def pause(self) -> None:
+        """Nothing waits."""
+
+    def end_files(self) -> None:
+        """There are none."""

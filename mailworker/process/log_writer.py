@@ -1,0 +1,56 @@
+"""The log writer: the helper that writes access logs, so that no worker waits for a disk or a syslog server."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from mailworker.log.destinations import Destinations
+from mailworker.log.handing import unpack
+from mailworker.log.losses import Losses
+from mailworker.process.cycle import Cycle
+from mailworker.process.helper import LONGEST, Helper
+from mailworker.process.system import sandbox
+
+
+class LogWriter(Helper):
+    """Writes what workers hand over; they hand over what it takes, and lose the rest."""
+
+    __slots__ = ("_destinations", "_refused")
+
+    _destinations: Destinations
+    _refused: Losses
+
+    name = "log writer process"
+
+    @classmethod
+    def is_wanted(cls, cycle: Cycle) -> bool:
+        """Where there is an access log."""
+        return bool(cycle.settings.destinations)
+
+    @classmethod
+    def files(cls, cycle: Cycle) -> Mapping[Path, int]:
+        """Those of access logs too."""
+        return cycle.logs.files
+
+    def _prepare(self) -> None:
+        self._refused = Losses(self._log, self._after)
+        self._destinations = self._cycle.logs.write_access_logs(self._after)
+
+    def _fence(self) -> None:
+        sandbox.enter(self._destinations.folders)
+
+    def _receive(self, packet: memoryview, channel: socket.socket) -> None:
+        line = None if len(packet) == LONGEST else unpack(packet)
+        if line is None or line[0] >= len(self._destinations):
+            self._refused.add(1, "a worker has sent no line of an access log, or too long a one")
+        else:
+            self._destinations.take(*line)
+
+    def _pause(self) -> None:
+        self._destinations.pause()
+
+    def _close(self) -> None:
+        self._destinations.close()
+        self._refused.say()

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mailworker.log.losses import PAUSE, Losses
+from mailworker.model import Level
+from tests.support.recorded_log import RecordedLog
+
+
+class Clock:
+    """Keeps what is arranged for."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[float, Callable[[], None]]] = []
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        self.waiting.append((seconds, action))
+
+    def pass_by(self) -> None:
+        ((seconds, action),) = self.waiting
+        assert seconds == PAUSE
+        self.waiting.clear()
+        action()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def log() -> RecordedLog:
+    return RecordedLog()
+
+
+def test_the_first_loss_is_said_at_once_and_others_once_a_minute(clock: Clock, log: RecordedLog) -> None:
+    losses = Losses(log.log, clock.after)
+    losses.add(1, "write() failed")
+    losses.add(3, "write() failed")
+    losses.add(4, "open() failed")
+    assert log.lines == ["[alert] write() failed, 1 line lost"]
+    clock.pass_by()
+    assert log.lines[1:] == ["[alert] open() failed, 7 lines lost"]
+    assert losses.total == 8
+
+
+def test_nobody_is_woken_when_it_is_over(clock: Clock, log: RecordedLog) -> None:
+    losses = Losses(log.log, clock.after, Level.WARN)
+    losses.add(1, "send() failed")
+    clock.pass_by()
+    assert clock.waiting == []
+    losses.add(1, "send() failed")
+    assert log.lines == ["[warn] send() failed, 1 line lost"] * 2
+
+
+def test_who_ends_says_the_rest(clock: Clock, log: RecordedLog) -> None:
+    losses = Losses(log.log, clock.after)
+    losses.say()
+    losses.add(1, "x")
+    losses.add(2, "x")
+    losses.say()
+    assert log.lines == ["[alert] x, 1 line lost", "[alert] x, 2 lines lost"]
