@@ -1,7 +1,8 @@
-"""`error_log TARGET [LEVEL]` (ngx_log_set_log)."""
+"""`error_log TARGET [LEVEL] [json]` (ngx_log_set_log)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ class FileLog:
 
     path: Path
     level: Level
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class StderrLog:
     """`error_log stderr LEVEL`."""
 
     level: Level
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class SyslogLog:
     tag: str
     nohostname: bool
     level: Level
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +53,29 @@ class MemoryLog:
 
     size: int
     level: Level
+    json: bool = False
 
 
 LogTarget = FileLog | StderrLog | SyslogLog | MemoryLog
+"""`json` tells that each line is a JSON object."""
 
 
 _LEVELS: Final = {level.name.lower(): level for level in Level}
+_JSON: Final = ("json", "format=json")  # nginx's word and Angie's
 _DEBUG_PARTS: Final = {f"debug_{part}" for part in ("core", "alloc", "mutex", "event", "http", "mail", "stream")}
 
 
 def _target(parser: Parser) -> LogTarget:
     name = parser.words[1]
     if name in ("stderr", ""):
-        return StderrLog(_level(parser))
+        return StderrLog(*_how(parser))
     if name.startswith("memory:"):
         buffer = _buffer_size(parser, name.removeprefix("memory:"))
-        return MemoryLog(buffer, _level(parser))
+        return MemoryLog(buffer, *_how(parser))
     if name.startswith("syslog:"):
         found = read_syslog(parser, name.removeprefix("syslog:"))
-        return SyslogLog(found.server, found.facility, found.tag, found.nohostname, _level(parser))
-    return FileLog(Path(parser.below_prefix(name)), _level(parser))
+        return SyslogLog(found.server, found.facility, found.tag, found.nohostname, *_how(parser))
+    return FileLog(Path(parser.below_prefix(name)), *_how(parser))
 
 
 def _buffer_size(parser: Parser, text: str) -> int:
@@ -79,9 +86,17 @@ def _buffer_size(parser: Parser, text: str) -> int:
     return buffer
 
 
-def _level(parser: Parser) -> Level:
+def _how(parser: Parser) -> tuple[Level, bool]:
+    """The level, and whether the lines are JSON."""
+    levels = [word for word in parser.words[2:] if word not in _JSON]
+    forms = len(parser.words) - 2 - len(levels)
+    if forms > 1:
+        raise parser.error('duplicate parameter "json"')
+    return _level(parser, levels), bool(forms)
+
+
+def _level(parser: Parser, words: Sequence[str]) -> Level:
     """The level; parts of the debug log may be named one by one, and stand for all of it."""
-    words = parser.words[2:]
     level: Level | None = None
     debug_parts = False
     for word in words:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
 import time
+from collections.abc import Mapping
+from typing import Protocol
 
 from mailworker.errors import escape_character
 from mailworker.model import Level
@@ -26,14 +29,21 @@ def _escape(match: re.Match[str]) -> str:
     return escape_character(match[0])
 
 
+class About(Protocol):
+    """Whose a line is, and what was being done: as nginx writes it, and as members of a JSON object."""
+
+    def suffix(self) -> str: ...
+    def members(self) -> Mapping[str, str | bool]: ...
+
+
 class LineBuilder:
     """Builds lines; the formatted time is kept for the second it is good for."""
 
-    __slots__ = ("_second", "_stamp")
+    __slots__ = ("_json_second", "_json_stamp", "_second", "_stamp")
 
     def __init__(self) -> None:
-        self._second = -1
-        self._stamp = ""
+        self._json_second = self._second = -1
+        self._json_stamp = self._stamp = ""
 
     def build(self, level: Level, message: str, connection: int | None = None) -> bytes:
         """One record with its LF, at most MAX_LINE bytes: "YYYY/MM/DD HH:MM:SS [level] PID#TID: *CONN MESSAGE".
@@ -49,6 +59,30 @@ class LineBuilder:
         if len(record) >= MAX_LINE:
             record = record[: MAX_LINE - 1].decode("utf-8", "ignore").encode()  # no character is cut in two
         return record + b"\n"
+
+    def build_json(self, level: Level, message: str, connection: int | None, about: About | None) -> bytes:
+        """One record with its LF, a JSON object of what nginx's lines have; what the line has not is left out."""
+        members: dict[str, str | int | bool] = {
+            "time": self._json_time(),
+            "level": level.name.lower(),
+            "pid": os.getpid(),
+            "tid": threading.get_native_id(),
+        }
+        if connection is not None:
+            members["connection"] = connection
+        members["message"] = message[:MAX_LINE]
+        if about is not None:
+            members.update(about.members())
+        return json.dumps(members, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+
+    def _json_time(self) -> str:
+        """RFC 3339's, which is nginx's $time_iso8601."""
+        second = int(time.time())
+        if second != self._json_second:
+            self._json_second = second
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(second))
+            self._json_stamp = f"{stamp[:-2]}:{stamp[-2:]}"
+        return self._json_stamp
 
     def _time(self) -> str:
         second = int(time.time())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
 from mailworker.errors import StartError
-from mailworker.log.line import LineBuilder
+from mailworker.log.line import About, LineBuilder
 from mailworker.log.sinks import FileSink, MemorySink, Sink, StderrSink, SyslogSink
 from mailworker.model import Level
 
@@ -104,6 +104,10 @@ def _reopen(sink: FileSink, log: Log, owner: int | None = None) -> None:
         log.write(Level.EMERG, str(error))
 
 
+Target = tuple[Level, Sink]
+"""The most verbose level that goes somewhere, and where."""
+
+
 class Log:
     """Where lines of one context go.
 
@@ -111,20 +115,22 @@ class Log:
     whether [debug] does, which every session asks.
     """
 
-    __slots__ = ("_builder", "_console", "_targets", "informative", "level", "talkative")
+    __slots__ = ("_builder", "_console", "_json_targets", "_targets", "informative", "level", "talkative")
 
-    def __init__(self, targets: Iterable[tuple[Level, Sink]], console: Console | None = None) -> None:
+    def __init__(self, targets: Iterable[Target], console: Console | None = None, json: Iterable[Target] = ()) -> None:
+        """`json` are those whose lines are JSON objects."""
         self._targets = tuple(targets)
+        self._json_targets = tuple(json)
         self._builder = LineBuilder()
         self._console = console
-        self.level = max((level for level, _ in self._targets), default=Level.EMERG)
+        self.level = max((level for level, _ in (*self._targets, *self._json_targets)), default=Level.EMERG)
         self.informative = self.level >= Level.INFO
         self.talkative = self.level >= Level.DEBUG
 
     @property
     def descriptor(self) -> int | None:
         """The first file's descriptor; None where there is no file, or stderr comes first."""
-        for _, sink in self._targets:
+        for _, sink in (*self._targets, *self._json_targets):
             if isinstance(sink, StderrSink):
                 return None
             if isinstance(sink, FileSink):
@@ -133,32 +139,45 @@ class Log:
 
     def verbose(self) -> Log:
         """A log of the same targets that takes all there is, whatever their levels (debug_connection)."""
-        return Log([(Level.DEBUG, sink) for _, sink in self._targets])
+        text, json = ([(Level.DEBUG, sink) for _, sink in each] for each in (self._targets, self._json_targets))
+        return Log(text, json=json)
 
     def enabled(self, level: Level) -> bool:
         """Whether a line of this level goes anywhere; spares callers from composing it."""
         return level <= self.level
 
-    def write(self, level: Level, message: str, connection: int | None = None) -> None:
+    def write(self, level: Level, message: str, connection: int | None = None, about: About | None = None) -> None:
         """Log one line. `connection` is the connection's number, None for lines that belong to none.
 
         Untrusted parts of `message` must have been through `escape`.
         """
         if level > self.level:
             return
-        line = self._builder.build(level, message, connection)
-        on_stderr = False
-        for most_verbose, sink in self._targets:
-            if level <= most_verbose:
-                sink.write(level, line)
-                on_stderr = on_stderr or isinstance(sink, StderrSink)
+        line = self._builder.build(level, message if about is None else message + about.suffix(), connection)
+        on_stderr = _hand_out(self._targets, level, line)
+        if self._json_targets:
+            line = self._builder.build_json(level, message, connection, about)
+            on_stderr = _hand_out(self._json_targets, level, line) or on_stderr
         if self._console is not None and not on_stderr:
             self._console.write(level, message)
 
 
+def _hand_out(targets: Iterable[Target], level: Level, line: bytes) -> bool:
+    """Give a line to those that take its level; returns whether stderr is one of them."""
+    on_stderr = False
+    for most_verbose, sink in targets:
+        if level <= most_verbose:
+            sink.write(level, line)
+            on_stderr = on_stderr or isinstance(sink, StderrSink)
+    return on_stderr
+
+
 def open_logs(targets: Iterable[LogTarget], files: OpenFiles, console: Console | None = None) -> Log:
     """Open what an `error_log` list names; raises StartError."""
-    return Log([(target.level, _open_sink(target, files)) for target in targets], console)
+    text, json = list[Target](), list[Target]()
+    for target in targets:
+        (json if target.json else text).append((target.level, _open_sink(target, files)))
+    return Log(text, console, json)
 
 
 def _open_sink(target: LogTarget, files: OpenFiles) -> Sink:

@@ -72,7 +72,7 @@ class SessionLog:
         """The one line without a suffix."""
         log = self.entrance.log
         if log.informative:
-            log.write(Level.INFO, f"*{self.number} client {peer} connected to {self.entrance.name}")
+            log.write(Level.INFO, f"client {peer} connected to {self.entrance.name}", self.number)
 
     @property
     def verbose(self) -> bool:
@@ -96,7 +96,7 @@ class SessionLog:
         """Log `message`, whose untrusted parts are escaped already."""
         log = self.entrance.log
         if log.enabled(level):
-            log.write(level, message[:_MESSAGE_LIMIT] + self._suffix(), self.number)
+            log.write(level, message[:_MESSAGE_LIMIT], self.number, self)
 
     def fault(self, error: PeerError, peer: str = "") -> None:
         """Log what a peer did wrong; `peer` is the auth service's name."""
@@ -108,7 +108,21 @@ class SessionLog:
         """Log what should never have been raised, with the place it came from."""
         self.write(Level.ALERT, f"bug: {escape(repr(bug))} {_raised_in(bug)}")
 
-    def _suffix(self) -> str:
+    def members(self) -> dict[str, str | bool]:
+        """What the suffix says, for lines that are JSON."""
+        members: dict[str, str | bool] = {"client": self.client, "server": self.entrance.name}
+        if self.action:
+            members["action"] = self.action
+        if self.starttls:
+            members["starttls"] = True
+        if self.login:
+            members["login"] = escape(without_response(self.login))
+        if self.backend is not None:
+            members["upstream"] = self.backend
+        return members
+
+    def suffix(self) -> str:
+        """What nginx says of the session, behind each message."""
         parts = [f" while {self.action}"] if self.action else []
         parts.append(f", client: {self.client}")
         if self.starttls:

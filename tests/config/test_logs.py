@@ -17,6 +17,11 @@ from tests.config.conftest import Load
         ("''", StderrLog(Level.ERROR)),
         ("stderr debug_mail debug_core", StderrLog(Level.DEBUG)),
         ("/x.log info", FileLog(Path("/x.log"), Level.INFO)),
+        ("/x.log info json", FileLog(Path("/x.log"), Level.INFO, json=True)),
+        ("/x.log json", FileLog(Path("/x.log"), Level.ERROR, json=True)),
+        ("stderr format=json warn", StderrLog(Level.WARN, json=True)),
+        ("memory:1m json", MemoryLog(2**20, Level.ERROR, json=True)),
+        ("syslog:server=unix:/l json", SyslogLog("/l", 23, "mailworker", False, Level.ERROR, json=True)),
         ("memory:1m debug", MemoryLog(2**20, Level.DEBUG)),
         ("syslog:server=127.0.0.1", SyslogLog(("127.0.0.1", 514), 23, "mailworker", False, Level.ERROR)),
         (
@@ -46,6 +51,9 @@ def test_the_log_of_the_command_line_serves_where_no_file_is_named(load_text: Lo
     [
         ("error_log stderr loud;", 'invalid log level "loud"'),
         ("error_log stderr info warn;", 'duplicate log level "warn"'),
+        ("error_log stderr info json warn;", 'duplicate log level "warn"'),
+        ("error_log stderr json format=json;", 'duplicate parameter "json"'),
+        ("error_log stderr format=xml;", 'invalid log level "format=xml"'),
         ("error_log memory:1;", 'invalid buffer size "1"'),
         ("error_log syslog:tag=a;", "no syslog server specified"),
         ("error_log syslog:server=nosuch;", 'host not found in syslog server "nosuch"'),

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -55,3 +57,40 @@ def test_time_follows_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_system_errors_are_described_as_nginx_does() -> None:
     assert describe(FileNotFoundError(2, "whatever")) == "(2: No such file or directory)"
+
+
+class Session:
+    """Whose line it is."""
+
+    def __init__(self, login: str) -> None:
+        self.login = login
+
+    def suffix(self) -> str:
+        return f', login: "{self.login}"'
+
+    def members(self) -> dict[str, str | bool]:
+        return {"login": self.login, "starttls": True}
+
+
+def test_a_json_line_has_what_nginx_s_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.9)
+    monkeypatch.setattr(time, "localtime", time.gmtime)
+    line = LineBuilder().build_json(Level.WARN, "a message", 7, Session("u"))
+    assert line.endswith(b"\n")
+    found = json.loads(line)
+    assert re.fullmatch(r"2023-11-14T22:13:20[+-]\d\d:\d\d", found.pop("time"))
+    ids = {"pid": os.getpid(), "tid": threading.get_native_id()}
+    assert found == {"level": "warn", **ids, "connection": 7, "message": "a message", "login": "u", "starttls": True}
+
+
+@given(st.text(max_size=5000), st.text())
+def test_a_json_line_is_one_valid_object_whatever_is_in_it(message: str, login: str) -> None:
+    line = LineBuilder().build_json(Level.INFO, message, None, Session(login))
+    assert line.count(b"\n") == 1
+    found = json.loads(line)
+    assert (found["message"], found["login"]) == (message[:MAX_LINE], login)
+
+
+def test_bytes_that_are_no_characters_stay_a_valid_object() -> None:
+    line = LineBuilder().build_json(Level.INFO, b"a\xffb".decode("utf-8", "surrogateescape"), None, None)
+    assert json.loads(line.decode("ascii"))["message"] == "a\udcffb"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -123,3 +124,24 @@ def test_what_is_on_stderr_is_not_copied_there(capfd: pytest.CaptureFixture[str]
 def test_a_log_without_targets_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     Log([]).write(Level.ERROR, "message")
     assert capfd.readouterr() == ("", "")
+
+
+def test_json_and_nginx_s_lines_stand_side_by_side_each_with_its_level(tmp_path: Path) -> None:
+    text, objects = tmp_path / "text", tmp_path / "json"
+    log = open_logs([FileLog(text, Level.NOTICE), FileLog(objects, Level.INFO, json=True)], OpenFiles())
+    assert (log.level, log.informative) == (Level.INFO, True)
+    log.write(Level.INFO, "info", 5)
+    log.write(Level.NOTICE, "notice")
+    assert text.read_text().endswith(": notice\n")
+    assert text.read_text().count("\n") == 1
+    first, second = map(json.loads, objects.read_text().splitlines())
+    assert (first["level"], first["connection"], first["message"]) == ("info", 5, "info")
+    assert "connection" not in second
+    log.verbose().write(Level.DEBUG, "debug")
+    assert json.loads(objects.read_text().splitlines()[2])["level"] == "debug"
+
+
+def test_stderr_is_not_copied_to_where_it_has_json(capfd: pytest.CaptureFixture[str]) -> None:
+    log = open_logs([StderrLog(Level.NOTICE, json=True)], OpenFiles(), Console())
+    log.write(Level.EMERG, "message")
+    assert json.loads(capfd.readouterr().err)["message"] == "message"

@@ -99,3 +99,18 @@ def test_a_bug_is_an_alert_with_its_place() -> None:
     line = recorded.lines[0]
     assert line.startswith("[alert] *7 bug: ValueError('\\x22secret\\x22\\x5Cn') (test_session_log.py:")
     assert line.endswith(f" in test_a_bug_is_an_alert_with_its_place){SUFFIX}")
+
+
+def test_members_of_a_json_line_say_what_the_suffix_says() -> None:
+    session = SessionLog(RecordedLog(), 7, "192.0.2.1")
+    assert session.members() == {"client": "192.0.2.1", "server": "0.0.0.0:143"}
+    assert session.suffix() == SUFFIX
+    session.action, session.starttls, session.login, session.backend = "in auth state", True, b'u"\n', "192.0.2.9:143"
+    assert session.members() == {
+        "client": "192.0.2.1",
+        "server": "0.0.0.0:143",
+        "action": "in auth state",
+        "starttls": True,
+        "login": r"u\x22\x0A",
+        "upstream": "192.0.2.9:143",
+    }
