@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,3 +56,8 @@ class AccessLogSyslog:
 
 
 Destination = AccessLogFile | AccessLogPattern | AccessLogSyslog
+
+
+def literal_paths(destinations: Iterable[Destination]) -> list[Path]:
+    """Those of files that the master opens."""
+    return [destination.path for destination in destinations if isinstance(destination, AccessLogFile)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mailworker.config.access_log import AccessLogSettings
 from mailworker.config.core import CoreSettings
-from mailworker.config.destinations import AccessLogFile, Destination
+from mailworker.config.destinations import Destination
 from mailworker.config.dialogue import DialogueSettings
 from mailworker.config.events import EventsSettings
 from mailworker.config.listen import Listen
@@ -72,11 +72,6 @@ class Settings:
     files: tuple[tuple[Path, bytes], ...]
     warnings: tuple[tuple[Level, str], ...]
     secrets: tuple[SecretFile, ...] = ()
-
-    @property
-    def access_log_files(self) -> list[Path]:
-        """The files that access logs name."""
-        return [each.path for each in self.destinations if isinstance(each, AccessLogFile)]
 
     @property
     def destinations(self) -> tuple[Destination, ...]:

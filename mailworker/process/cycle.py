@@ -53,7 +53,9 @@ class Cycle:
     ) -> None:
         self.settings = settings
         self.log = log
-        self.logs = Logs(settings)
+        self.logs = Logs(
+            [settings.core.error_log, *(server.error_log for server in settings.servers)], settings.destinations
+        )
         self.listeners: list[BoundListener] = []
         self._contexts = contexts
         self._ticket_keys = ticket_keys or {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from mailworker.config.destinations import Destination, literal_paths
 from mailworker.config.logs import LogTarget
-from mailworker.config.settings import Settings
 from mailworker.log.destinations import Destinations
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
 
@@ -14,15 +14,17 @@ from mailworker.log.log import Console, Log, OpenFiles, open_logs
 class Logs:
     """Nothing is open before `open`, and after `close` until files are adopted."""
 
-    __slots__ = ("_destinations", "_error_logs", "_files", "_log", "_settings")
+    __slots__ = ("_destinations", "_error_log_paths", "_error_logs", "_files", "_log", "_writing")
 
     _log: Log
 
-    def __init__(self, settings: Settings) -> None:
-        self._destinations: Destinations | None = None
-        self._error_logs: frozenset[Path] = frozenset()
+    def __init__(self, error_logs: Sequence[tuple[LogTarget, ...]], destinations: Sequence[Destination]) -> None:
+        """`error_logs` are the main one and each server's, `destinations` those of all access logs."""
+        self._destinations = destinations
+        self._error_log_paths: frozenset[Path] = frozenset()
+        self._error_logs = error_logs
         self._files = OpenFiles()
-        self._settings = settings
+        self._writing: Destinations | None = None
 
     def open(self, console: Console | None) -> tuple[Log, list[Log]]:
         """Open all files; returns the main log and each server's, of which equal ones are one. Raises StartError."""
@@ -33,10 +35,9 @@ class Logs:
                 opened[targets] = open_logs(targets, self._files, console)
             return opened[targets]
 
-        self._log = get(self._settings.core.error_log)
-        server_logs = [get(server.error_log) for server in self._settings.servers]
-        self._error_logs = frozenset(self._files.by_path)
-        for path in self._settings.access_log_files:
+        self._log, *server_logs = map(get, self._error_logs)
+        self._error_log_paths = frozenset(self._files.by_path)
+        for path in literal_paths(self._destinations):
             self._files.open(path)
         return self._log, server_logs
 
@@ -48,7 +49,7 @@ class Logs:
     @property
     def error_log_files(self) -> Mapping[Path, int]:
         """Those of error logs."""
-        return {path: descriptor for path, descriptor in self.files.items() if path in self._error_logs}
+        return {path: descriptor for path, descriptor in self.files.items() if path in self._error_log_paths}
 
     @property
     def descriptors(self) -> list[int]:
@@ -57,12 +58,12 @@ class Logs:
 
     def write_access_logs(self, after: Callable[[float, Callable[[], None]], None]) -> Destinations:
         """What writes the access logs from now on, in the process that does so; `after` arranges for a call later."""
-        self._destinations = Destinations(self._settings.destinations, self._files.open, self._log, after)
-        return self._destinations
+        self._writing = Destinations(self._destinations, self._files.open, self._log, after)
+        return self._writing
 
     def leave_access_logs(self) -> None:
         """In a process that does not write them: give them back."""
-        self._files.close_all_but(self._error_logs)
+        self._files.close_all_but(self._error_log_paths)
 
     def reopen(self, owner: int | None = None) -> None:
         """Begin the files anew; `owner` is the user id that workers have."""
@@ -76,10 +77,10 @@ class Logs:
 
     def close(self) -> None:
         """Give the files back; nothing can be logged after that."""
-        if self._destinations is not None:
-            self._destinations.close()
+        if self._writing is not None:
+            self._writing.close()
         self._files.close()
 
     def _end_files(self) -> None:
-        if self._destinations is not None:
-            self._destinations.end_files()
+        if self._writing is not None:
+            self._writing.end_files()

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import BinaryIO, Final, Generic, TypeVar
 
 from mailworker.config.addresses import system_addresses
+from mailworker.config.destinations import literal_paths
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.settings import Settings
 from mailworker.config.ssl import SslSettings
@@ -231,7 +232,7 @@ def _try_paths(settings: Settings, tell: Tell) -> None:
         for targets in {settings.core.error_log, *(server.error_log for server in settings.servers)}:
             tell("opening logs")
             open_logs(targets, files)
-        for path in settings.access_log_files:
+        for path in literal_paths(settings.destinations):
             files.open(path)
     finally:
         files.close()

@@ -328,36 +328,17 @@ def test_sessions_that_the_end_cuts_are_lines_too(start: Start, port: int, numbe
         client.close()
 
 
-# What it may do
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its rights")
-def test_it_is_nobody_and_workers_do_not_hold_its_files(start: Start, port: int) -> None:
-    logged = start()
-    writer = logged.await_writer()
-    assert set(writer.uids()) == {65534}
-    assert [Path(each.path) for each in writer.open_files() if "access" in each.path] == [logged.access_log]
-    assert writer.net_connections() == [] or all(each.family == socket.AF_UNIX for each in writer.net_connections())
-    for worker in logged.workers():
-        assert not any("access" in each.path for each in worker.open_files())
-
-
-def test_names_that_clients_choose_stay_below_the_folder(start: Start, load: Load, folder: Path) -> None:
-    users = folder / "users"
-    users.mkdir(mode=0o777)
-    users.chmod(0o777)
-    logged = start(
-        "access_log users/$remote_user.log combined; access_log logs/access.log combined;",
-        main="worker_sandbox on;",
-        server=load.server,
-    )
-    logged.alerts.append("is no name for a log")
-    load.start()
-    load.await_logins(5)
-    load.finish()
-    logged.await_lines(sessions_of(load))
-    assert len(logged.await_lines(sessions_of(load), users / "u.log")) == sessions_of(load)
-    assert [path.name for path in users.iterdir()] == ["u.log"]
+def test_no_line_is_lost_when_a_service_manager_quits_all_processes_at_once(start: Start, port: int) -> None:
+    logged = start("access_log logs/access.log combined buffer=64k;")
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        assert client.recv(100) == GREETING
+        visit(port, 5)
+        writer = logged.await_writer()
+        for pid in (writer.pid, *logged.await_workers(2), logged.pid):
+            os.kill(pid, signal.SIGQUIT)
+        logged.await_writer(without=writer.pid)
+    assert logged.await_exit() == 0
+    assert len(read(logged.access_log)) == 6
 
 
 def test_without_a_master_the_lines_are_written_by_the_process_itself(start: Start, port: int) -> None:

@@ -1,25 +1,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mailworker.config.destinations import AccessLogFile
 from mailworker.config.logs import FileLog
-from mailworker.config.settings import Settings
 from mailworker.model import Level
 from mailworker.process.logs import Logs
-from tests.support.settings import configuration
 
 
 @pytest.fixture
-def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Logs:
+def logs(tmp_path: Path) -> Logs:
     """Those of an error log, an access log, and one that is both."""
-    monkeypatch.setattr(Settings, "access_log_files", [tmp_path / "access", tmp_path / "both"])
-    settings = configuration()
     targets = tuple(FileLog(tmp_path / name, Level.NOTICE) for name in ("error", "both"))
-    logs = Logs(replace(settings, core=replace(settings.core, error_log=targets)))
+    logs = Logs([targets, targets], [AccessLogFile(tmp_path / name) for name in ("access", "both")])
     logs.open(None)
     return logs
 
@@ -67,7 +63,7 @@ def test_what_waits_to_be_written_goes_to_the_file_before_it_is_begun_anew(logs:
         def close(self) -> None:
             steps.append("close")
 
-    logs._destinations = Destinations()  # type: ignore[assignment]
+    logs._writing = Destinations()  # type: ignore[assignment]
     (tmp_path / "access").rename(tmp_path / "moved")
     logs.reopen()
     assert steps == ["end"]
