@@ -21,6 +21,7 @@ from mailworker.config.ssl_files import (
     CERTIFICATES,
     CONF_COMMANDS,
     FILE,
+    FOLDERS,
     KEYS,
     PASSWORDS,
     TICKET_KEYS,
@@ -37,7 +38,8 @@ from mailworker.model import Starttls, VerifyClient
 class SslSettings:
     """The directives of the ssl module.
 
-    File names are absolute; certificates may be "data:PEM", keys also "engine:NAME:ID" and "store:URI".
+    File names are absolute, and so are those of folders, each of which is there once. Certificates
+    may be "data:PEM", keys also "engine:NAME:ID" and "store:URI".
     `passwords` is the content of ssl_password_file, None where there is none.
     `session_cache` without any part set is `none`: sessions get an id, but nothing is stored.
     """
@@ -62,6 +64,7 @@ class SslSettings:
     session_tickets: bool
     session_ticket_keys: tuple[bytes, ...]
     reject_handshake: bool = False
+    certificate_directories: tuple[str, ...] = ()
 
 
 PROTOCOLS: Final = bitmask({name: name for name in ("SSLv2", "SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")})
@@ -116,6 +119,7 @@ class SslDraft:
     starttls: Starttls = row(BOTH, ONE, replace(_STARTTLS, take=_take_starttls), Starttls.OFF, into=None)
     ssl_certificate: tuple[str, ...] = row(BOTH, ONE, CERTIFICATES, (), into="certificates")
     ssl_certificate_key: tuple[str, ...] = row(BOTH, ONE, KEYS, (), into="certificate_keys")
+    ssl_certificate_directory: tuple[str, ...] = row(BOTH, ONE, FOLDERS, (), into="certificate_directories")
     ssl_certificate_compression: bool = row(BOTH, ONE, FLAG, False)
     ssl_password_file: tuple[bytes, ...] | None = row(BOTH, ONE, PASSWORDS, None, into="passwords")
     ssl_dhparam: str = row(BOTH, ONE, FILE, "")
@@ -144,7 +148,7 @@ def freeze(parser: Parser, draft: SslDraft) -> SslSettings | None:
     mode = _mode(draft)
     if mode is None:
         return None
-    if not draft.ssl_reject_handshake or draft.ssl_certificate:
+    if draft.ssl_certificate or not (draft.ssl_reject_handshake or draft.ssl_certificate_directory):
         _check_certificates(draft, mode)
     _check_authority(draft)
     cache = freeze_session_cache(draft.ssl_session_cache, draft.session_cache_zone)

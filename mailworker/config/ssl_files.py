@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -53,6 +54,10 @@ def shown(name: str) -> str:
     return _DATA if name.startswith(_DATA) else name
 
 
+def _folder(parser: Parser) -> Callable[[str], str]:
+    return lambda name: parser.beside_configuration(name).rstrip("/") or "/"
+
+
 def _full_value(parser: Parser, command: str, value: str) -> str:
     """The value of an `ssl_conf_command`, absolute where it is a file."""
     if command.lower() == "privatekey":
@@ -90,6 +95,9 @@ CERTIFICATE: Final = replace(STRING, freeze=lambda parser, name: certificate_nam
 CERTIFICATES: Final = replace(
     WORDS, freeze=lambda parser, names: tuple(certificate_name(parser, name) for name in names)
 )
+FOLDERS: Final = replace(WORDS, freeze=lambda parser, names: tuple(dict.fromkeys(map(_folder(parser), names))))
+"""Folders, each once."""
+
 KEYS: Final = replace(WORDS, freeze=lambda parser, names: tuple(key_name(parser, name) for name in names))
 PASSWORDS: Final = Value(once(_read_passwords))
 """The content of a file of passwords."""

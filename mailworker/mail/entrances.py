@@ -20,7 +20,7 @@ def new_entrance(listen: Listen, servers: Sequence[Server], default: Server, ses
     behind = [each for each in entrances.values() if each.server.tls is not None]
     if default.tls is not None and (len(behind) > 1 or default.tls.chooses):
         protocols = dict.fromkeys((default.settings.protocol, *(each.server.settings.protocol for each in behind)))
-        door = Door([_room(protocol, behind, entrance) for protocol in protocols], _context)
+        door = Door([_room(protocol, behind, entrance) for protocol in protocols], _context, _own_name)
         prompt = all(each.greets_at_once for each in behind)
         for each in behind:
             each.door, each.greets_at_once = door, prompt
@@ -34,6 +34,10 @@ def _room(protocol: str, entrances: Sequence[Entrance], default: Entrance) -> Ro
         for name in each.server.settings.names:
             names.add(name, each)  # of those that conflict the first counts, as the configuration was told
     return Room(PROTOCOLS[protocol].all_alpn, names, default if default in inside else inside[0])
+
+
+def _own_name(entrance: Entrance) -> bytes:
+    return entrance.server.settings.server_name.lower()
 
 
 def _context(entrance: Entrance) -> TlsContext:

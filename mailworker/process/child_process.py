@@ -68,7 +68,7 @@ class ChildProcess(ABC):
         self._cycle = cycle
         self._leaving = False
         self._log = cycle.log
-        self._logs = LogReceiver(master.link, cycle.user_files.adopt, self._take_channel)
+        self._logs = LogReceiver(master.link, cycle.watched.adopt, self._take_channel)
         self._loop = Loop(on_bug=self._log_bug)
         self._master = master
         self._number = number

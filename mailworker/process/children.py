@@ -20,7 +20,7 @@ from mailworker.process.channels import Channels, Ends, close_ends, open_channel
 from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, live
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
-from mailworker.process.link import hear_of_service, open_link, send_channel, send_files, send_users
+from mailworker.process.link import Found, hear_of_service, open_link, send_channel, send_files, send_found
 
 # A child that lives for fewer seconds has failed to start, whatever it says.
 _YOUNG = 1.0
@@ -173,9 +173,9 @@ class Children:
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, Signals.SIGUSR1)
 
-    def hand_out_users(self, path: str, descriptor: int, only: Callable[[Child], bool]) -> bool:
-        """Give those that `only` holds for the users of a file; False where one has no room for them yet."""
-        left = [child for child in self if only(child) and not send_users(child.link, path, descriptor)]
+    def hand_out(self, found: Found, only: Callable[[Child], bool]) -> bool:
+        """Give those that `only` holds for what was found; False where one has no room for it yet."""
+        left = [child for child in self if only(child) and not send_found(child.link, found)]
         return not left
 
     def signal(self, number: Signals, only: Callable[[Child], bool] = lambda child: True) -> None:

@@ -14,6 +14,7 @@ from mailworker.log.log import Console, Log
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.model import Level
+from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.process.invocation import Invocation
 from mailworker.process.listeners import Opening, rehearse
 from mailworker.process.logs import Logs
@@ -21,6 +22,7 @@ from mailworker.process.system.daemon import redirect_stderr
 from mailworker.process.system.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.process.user_files import UserFiles
+from mailworker.process.watched_files import WatchedFiles
 from mailworker.shm.shared import Shared
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zones import Zones
@@ -38,7 +40,7 @@ class Cycle:
     """Built by `load`, then `open`. Until that has run to its end, `log` is the one of whoever builds the cycle."""
 
     __slots__ = (
-        "_contexts", "_ticket_keys", "_zones", "listeners", "log", "logs", "service", "settings", "user_files",
+        "_contexts", "_ticket_keys", "_zones", "listeners", "log", "logs", "service", "settings", "watched",
     )  # fmt: skip
 
     service: MailService
@@ -60,7 +62,7 @@ class Cycle:
         self._contexts = contexts
         self._ticket_keys = ticket_keys or {}
         self._zones = zones
-        self.user_files = UserFiles()
+        self.watched = WatchedFiles(UserFiles(), CertificateFolders())
 
     @classmethod
     def load(cls, invocation: Invocation, log: Log, on_syntax_ok: Callable[[], None] = lambda: None) -> Cycle:
@@ -79,14 +81,16 @@ class Cycle:
 
         Yields seconds to be resumed after. Raises as `load` does.
         """
-        contexts = TlsContexts(invocation.configuration.parent, lambda level, message: None)
+        folders, servers = CertificateFolders(), settings.servers
+        yield from folders.read((server.ssl for server in servers), lambda *_: None, previous.watched.folders)
+        contexts = TlsContexts(invocation.configuration.parent, lambda level, message: None, folders)
         rest = monotonic() + _TURN
-        for server in settings.servers:
+        for server in servers:
             contexts.add(server.ssl, server.proxy.ssl, server.protocol)
             if monotonic() >= rest:
                 yield 0.0
                 rest = monotonic() + _TURN
-        user_files = yield from UserFiles.read((server.source for server in settings.servers), lambda *_: None)
+        user_files = yield from UserFiles.read((server.source for server in servers), lambda *_: None)
         return cls._of(settings, contexts, previous.log, Zones(settings.zones, previous._zones), user_files)
 
     @classmethod
@@ -95,7 +99,7 @@ class Cycle:
         for failure in {keys.failure for keys in ticket_keys if keys.failure is not None}:
             log.write(Level.WARN, f"{failure}: workers can write the ticket keys")
         cycle = cls(settings, list(contexts), log, zones, ticket_keys)
-        cycle.user_files = user_files
+        cycle.watched = WatchedFiles(user_files, contexts.folders)
         return cycle
 
     def redirect_stderr(self) -> None:
@@ -137,7 +141,7 @@ class Cycle:
             self.logs.close()
             raise
         self.log = log
-        users = [self.user_files.of(server.source) for server in self.settings.servers]
+        users = [self.watched.users.of(server.source) for server in self.settings.servers]
         self.service = MailService(self.settings, self.listeners, self._contexts, log, server_logs, users)
         self.service.prepare()
 
@@ -173,8 +177,8 @@ class Cycle:
             zone.free(row)
 
     def stop_publishing(self) -> None:
-        """A child gives back what the master writes its shared zones by, and hears of changed users."""
-        self.user_files.leave()
+        """A child gives back what the master writes its shared zones by, and hears of changed files."""
+        self.watched.leave()
         for zone in self.zones:
             zone.stop_publishing()
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.tree import SecretFile
+from mailworker.errors import escape
 from mailworker.model import Starttls, VerifyClient
+from mailworker.tls.folder import Folder, NamedPair
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_DAY: Final = 86400  # seconds
+# A certificate that its program renews is renewed earlier than so long before its end.
+_NOTICE: Final = 7 * _DAY
 
 
-def doubts(settings: Settings) -> Iterator[str]:
-    """One warning after the other."""
+def doubts(settings: Settings, folders: Iterable[Folder] = ()) -> Iterator[str]:
+    """One warning after the other; `folders` are those of certificates that `settings` name."""
     yield from _of_certificates(settings.servers)
     yield from of_secrets(settings.secrets)
+    for folder in folders:
+        yield from of_pairs(folder, time.time())
     yield from of_logins_in_clear(settings.servers)
 
 
@@ -27,6 +36,20 @@ def _of_certificates(servers: tuple[MailServer, ...]) -> Iterator[str]:
         from mailworker.tls.certificate import check_servers  # noqa: PLC0415
 
         yield from check_servers(servers)
+
+
+def of_pairs(pairs: Iterable[NamedPair], now: float) -> Iterator[str]:
+    """Certificates of a folder that are not valid, or not for long, and keys that others may read."""
+    for pair in pairs:
+        moment = datetime.fromtimestamp(pair.begins if now < pair.begins else pair.ends, timezone.utc)
+        if now < pair.begins:
+            yield f'certificate "{escape(pair.path)}" is not valid before {moment:%Y-%m-%d %H:%M} UTC'
+        elif now >= pair.ends:
+            yield f'certificate "{escape(pair.path)}" has expired on {moment:%Y-%m-%d %H:%M} UTC'
+        elif now + _NOTICE > pair.ends:
+            days = int(pair.ends - now) // _DAY
+            yield f'certificate "{escape(pair.path)}" expires on {moment:%Y-%m-%d %H:%M} UTC, in {days} days'
+        yield from of_secrets([SecretFile("certificate key", pair.key_path)])
 
 
 def of_secrets(files: Iterable[SecretFile]) -> Iterator[str]:

@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from mailworker.process.system.inherited_state import close_all
 
 _SERVES = b"serves"
-# What a message with the users of a file begins with, and none with files.
-_USERS = b"users"
+USERS = b"users"
+PAIRS = b"pairs"
+"""What was found in a file of users, or below a folder of certificates; messages with it begin so, others do not."""
+
 # A message with a helper's end of the channel to a worker.
 _CHANNEL = b"channel"
 # The system's bound for one message (SCM_MAX_FD), and bytes that the names of so many files rarely have.
@@ -58,10 +61,18 @@ def send_files(link: socket.socket, files: Mapping[Path, int]) -> bool:
     return True
 
 
-def send_users(link: socket.socket, path: str, descriptor: int) -> bool:
-    """Send the users that a file has now; False where the worker has no room for them yet."""
+class Found(NamedTuple):
+    """What was found at a path, in a file in memory; `kind` is USERS or PAIRS."""
+
+    kind: bytes
+    path: str
+    descriptor: int
+
+
+def send_found(link: socket.socket, found: Found) -> bool:
+    """Send what was found; False where the worker has no room for it yet."""
     try:
-        socket.send_fds(link, [b"%b\0%b" % (_USERS, os.fsencode(path))], [descriptor])
+        socket.send_fds(link, [b"%b\0%b" % (found.kind, os.fsencode(found.path))], [found.descriptor])
     except BlockingIOError:
         return False
     except OSError:
@@ -84,27 +95,27 @@ def _refuse_channel(channel: socket.socket) -> None:
     channel.close()
 
 
-def _refuse_users(_path: str, descriptor: int) -> None:
+def _refuse(_kind: bytes, _path: str, descriptor: int) -> None:
     os.close(descriptor)
 
 
 class LogReceiver:
     """Where a child gets its files.
 
-    `adopt_users` gets the users of others by the file's path, and a descriptor; `adopt_channel` gets a helper's ends of
+    `adopt` gets what others have found: its kind, its path and a descriptor; `adopt_channel` gets a helper's ends of
     channels.
     """
 
-    __slots__ = ("_adopt_channel", "_adopt_users", "_files", "_link")
+    __slots__ = ("_adopt", "_adopt_channel", "_files", "_link")
 
     def __init__(
         self,
         link: socket.socket,
-        adopt_users: Callable[[str, int], None] = _refuse_users,
+        adopt: Callable[[bytes, str, int], object] = _refuse,
         adopt_channel: Callable[[socket.socket], None] = _refuse_channel,
     ) -> None:
+        self._adopt = adopt
         self._adopt_channel = adopt_channel
-        self._adopt_users = adopt_users
         self._files: dict[Path, int] = {}
         self._link = link
 
@@ -125,8 +136,8 @@ class LogReceiver:
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
         header, *names = message.split(b"\0")
-        if header == _USERS:
-            self._adopt_users(os.fsdecode(names[0]), *descriptors)
+        if header in (USERS, PAIRS):
+            self._adopt(header, os.fsdecode(names[0]), *descriptors)
             return None
         if header == _CHANNEL:
             for descriptor in descriptors:

@@ -13,7 +13,9 @@ from mailworker.event.timers import Timed
 from mailworker.model import Level
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Cycle
+from mailworker.process.file_watch import FileWatch
 from mailworker.process.handover.upgrade import Upgrade, old_pid_file
+from mailworker.process.link import Found
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
 from mailworker.process.reopening import Reopening
@@ -23,7 +25,6 @@ from mailworker.process.system.service_manager import REFUSED
 from mailworker.process.system.signals import UNHEARD, Handler, Received
 from mailworker.process.system.titles import title_master
 from mailworker.process.ticket_rotation import TicketRotation
-from mailworker.process.user_file_watch import UserFileWatch
 
 
 class Leaving(IntEnum):
@@ -41,8 +42,18 @@ class MainProcess(ABC):
     """
 
     __slots__ = (
-        "_cycle", "_handlers", "_leaving", "_origin", "_reload", "_reload_again", "_reopen_again", "_reopening",
-        "_reopening_again", "_ticket_rotation", "_upgrade", "_user_file_watch",
+        "_cycle",
+        "_file_watch",
+        "_handlers",
+        "_leaving",
+        "_origin",
+        "_reload",
+        "_reload_again",
+        "_reopen_again",
+        "_reopening",
+        "_reopening_again",
+        "_ticket_rotation",
+        "_upgrade",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, cycle: Cycle, handlers: Mapping[Signals, Handler]) -> None:
@@ -55,7 +66,7 @@ class MainProcess(ABC):
         self._reopening_again = False
         self._ticket_rotation = TicketRotation(self._expire_after)
         self._upgrade = Upgrade(origin.inheritance)
-        self._user_file_watch = UserFileWatch(self._expire_after, self._hand_out_users)
+        self._file_watch = FileWatch(self._expire_after, self._hand_out)
         self._handlers: dict[Signals, Handler] = {
             signal.SIGTERM: (", exiting", self._terminate),
             signal.SIGINT: (", exiting", self._terminate),
@@ -71,10 +82,10 @@ class MainProcess(ABC):
         try:
             title_master(self._origin.invocation.arguments)
             self._ticket_rotation.follow(self._cycle)
-            self._user_file_watch.follow(self._cycle)
+            self._file_watch.follow(self._cycle)
             return self._serve()
         finally:
-            self._user_file_watch.close()
+            self._file_watch.close()
             if self._reopening is not None:
                 self._reopening.abandon()
             self._cycle.log.write(Level.NOTICE, "exit")
@@ -114,8 +125,8 @@ class MainProcess(ABC):
     def _expire_after(self, timed: Timed, seconds: float) -> None:
         """Let `timed` expire then, instead of whenever it would have."""
 
-    def _hand_out_users(self, path: str, descriptor: int) -> bool:
-        """See UserFileWatch; who serves by itself has them already."""
+    def _hand_out(self, found: Found) -> bool:
+        """See FileWatch; who serves by itself has it already."""
         return True
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
@@ -180,7 +191,7 @@ class MainProcess(ABC):
         old, self._cycle = self._cycle, new
         new.redirect_stderr()
         self._ticket_rotation.follow(new)
-        self._user_file_watch.follow(new)
+        self._file_watch.follow(new)
         self._succeed(old)
         if self._reopen_again:
             self._reopen_logs()

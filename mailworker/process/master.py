@@ -11,6 +11,7 @@ from time import monotonic
 from mailworker.event.timers import Timed, Timers
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
+from mailworker.process.link import Found
 from mailworker.process.main_process import MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
@@ -95,8 +96,8 @@ class Master(MainProcess):
 
     # Workers
 
-    def _hand_out_users(self, path: str, descriptor: int) -> bool:
-        return self._workforce.hand_out_users(path, descriptor)
+    def _hand_out(self, found: Found) -> bool:
+        return self._workforce.hand_out(found)
 
     def _reap(self) -> None:
         for ended in self._workforce.reap():

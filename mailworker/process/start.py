@@ -103,7 +103,7 @@ def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
         cycle = Cycle.load(invocation, log, lambda: _say_unless(quiet, f"the configuration file {path} syntax is ok"))
         pid_file.check(cycle.settings.core.pid)
         cycle.test()
-        for doubt in doubts(cycle.settings):
+        for doubt in doubts(cycle.settings, cycle.watched.folders):
             log.write(Level.WARN, doubt)
     except (ConfigError, StartError) as error:
         log_refusal(log, error)

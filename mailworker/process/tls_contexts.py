@@ -13,6 +13,7 @@ from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.server import ServerTls
 from mailworker.model import Level
 from mailworker.native.tls.session_table import SessionTable
+from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
 from mailworker.shm.zones import Zones
@@ -23,15 +24,19 @@ from mailworker.tls.context import TlsContext
 class TlsContexts:
     """The contexts of each server that was added, in turn; equal servers share them."""
 
-    __slots__ = ("_backends", "_built", "_conf_prefix", "_of_servers", "_warn")
+    __slots__ = ("_backends", "_built", "_conf_prefix", "_of_servers", "_warn", "folders")
 
-    def __init__(self, conf_prefix: Path, warn: Warn) -> None:
-        """`conf_prefix`: see `TlsContext.build`; `warn` gets warnings."""
+    def __init__(self, conf_prefix: Path, warn: Warn, folders: CertificateFolders | None = None) -> None:
+        """`conf_prefix`: see `TlsContext.build`; `warn` gets warnings.
+
+        Folders of certificates that `folders` does not have yet are read when a server is added that has them.
+        """
         self._built: dict[tuple[SslSettings, tuple[bytes, ...]], TlsContext] = {}
         self._conf_prefix = conf_prefix
         self._warn = warn
         self._backends: dict[ProxySslSettings, BackendTls] = {}
         self._of_servers: list[ServerTls] = []
+        self.folders = CertificateFolders() if folders is None else folders
 
     def __iter__(self) -> Iterator[ServerTls]:
         return iter(self._of_servers)
@@ -60,7 +65,11 @@ class TlsContexts:
     def _get(self, settings: SslSettings, alpn: tuple[bytes, ...]) -> TlsContext:
         context = self._built.get((settings, alpn))
         if context is None:
-            context = TlsContext.build(settings, *alpn, conf_prefix=self._conf_prefix)
+            for _ in self.folders.read([settings], self._warn):
+                pass  # whoever has others to think of has read them
+            folders = self.folders.of(settings)
+            context = TlsContext.build(settings, *alpn, conf_prefix=self._conf_prefix, folders=folders)
+            self.folders.use(context.native, settings, self._warn)
             self._built[settings, alpn] = context
         for warning in context.warnings:
             self._warn(Level.WARN, warning)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from time import monotonic
@@ -30,15 +29,11 @@ class Stamp(NamedTuple):
 
 
 class UserFiles:
-    """The users of each file that a configuration names, and the stamps of the files when they were read.
+    """The users of each file that a configuration names, and the stamps of the files when they were read."""
 
-    `link` is where the master hears of files that have changed.
-    """
-
-    __slots__ = ("link", "stamps", "users")
+    __slots__ = ("stamps", "users")
 
     def __init__(self) -> None:
-        self.link: socket.socket | None = None
         self.stamps: dict[str, Stamp] = {}
         self.users: dict[str, Users] = {}
 
@@ -58,12 +53,6 @@ class UserFiles:
     def of(self, source: LoginSource) -> Users | None:
         """The users of a server's source, None where there are none."""
         return self.users[source.path] if isinstance(source, UserFileSettings) else None
-
-    def leave(self) -> None:
-        """Hear no more of changes, as a worker that has the master's end."""
-        if self.link is not None:
-            self.link.close()
-            self.link = None
 
     def count(self, path: str) -> int:
         """How many users a file has."""

@@ -11,6 +11,7 @@ from mailworker.model import Level
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
+from mailworker.process.link import Found
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.worker import Worker
 
@@ -113,9 +114,9 @@ class Workforce:
         """Give all processes the log files that the cycle has begun anew."""
         self._children.hand_out_logs(self._cycle)
 
-    def hand_out_users(self, path: str, descriptor: int) -> bool:
-        """Give all workers the users of a file; False where one has to be given them again."""
-        return self._children.hand_out_users(path, descriptor, _works)
+    def hand_out(self, found: Found) -> bool:
+        """Give all workers what was found in a file; False where one has to be given it again."""
+        return self._children.hand_out(found, _works)
 
     def reap(self) -> list[Exit]:
         """Replace those that have ended but are needed; returns the children that were neither workers nor helpers."""

@@ -14,6 +14,7 @@ from mailworker.native.tls.key import NotSupported
 from mailworker.native.tls.session_table import SessionTable
 from mailworker.native.tls.ticket_keys import TicketKeySource
 from mailworker.tls.connection import TlsConnection
+from mailworker.tls.folder import Folder, NamedPair, find_pairs
 from mailworker.tls.loading import (
     authorities,
     failure,
@@ -34,9 +35,17 @@ class TlsContext:
     `warnings` are texts to be logged at [warn].
     """
 
-    __slots__ = ("_identity", "native", "settings", "warnings")
+    __slots__ = ("_folders", "_identity", "native", "settings", "warnings")
 
-    def __init__(self, settings: SslSettings, native: Context, identity: bytes, warnings: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        settings: SslSettings,
+        native: Context,
+        identity: bytes,
+        warnings: tuple[str, ...],
+        folders: tuple[Folder, ...] = (),
+    ) -> None:
+        self._folders = folders
         self._identity = identity
         self.settings = settings
         self.native = native
@@ -48,12 +57,13 @@ class TlsContext:
         settings: SslSettings,
         *alpn: bytes,
         conf_prefix: Path | None = None,
+        folders: tuple[Folder, ...] = (),
     ) -> TlsContext:
         """Apply all of `settings`, in the order of nginx's mail ssl module.
 
         `alpn` are the protocol's names in ALPN; a client that offers others only is refused with the fatal alert 120.
-        `conf_prefix` is the folder that relative files of ssl_conf_command start from, None: the working folder.
-        Raises ConfigError, which never repeats the content of a data: value.
+        `folders` are those of the settings, read. `conf_prefix` is the folder that relative files of ssl_conf_command
+        start from, None: the working folder. Raises ConfigError, which never repeats the content of a data: value.
         """
         with failure():
             native = Context(*alpn)
@@ -71,26 +81,37 @@ class TlsContext:
             identity.add(f"command {command} {value}", content)
         with failure():
             native.set_session_identity(identity.digest(), settings.session_timeout)
-        return cls(settings, native, identity.digest(), warnings)
+        return cls(settings, native, identity.digest(), warnings, folders)
 
     @property
     def chooses(self) -> bool:
         """Whether a client's name matters even where there is no other server."""
-        return self.settings.reject_handshake
+        return self.settings.reject_handshake or bool(self._folders)
 
     def connection(self, descriptor: int) -> TlsConnection:
         """A connection with a client, that is to shake hands; see `Connection`."""
         return TlsConnection(self.native, descriptor)
 
-    def admit(self, connection: TlsConnection, name: bytes | None) -> None:
+    def admit(self, connection: TlsConnection, name: bytes | None, own_name: bytes) -> None:
         """Let a connection that chooses go on here, for a client that asks for `name`; None for none.
 
+        Of the folders it shows what they have for that name, else the context's certificate, else, where there is none,
+        what they have for the server's `own_name`. All these names are in lower case.
         Its sessions resume under that name alone, whatever else servers have in common. Raises OpenSslError.
         """
         connection.follow(self.native)
         connection.bind_sessions(hashlib.sha256(self._identity + (name or b"")).digest()[:_IDENTITY_SIZE])
-        if self.settings.reject_handshake:
+        pairs = self._pairs(name, own_name)
+        if pairs:
+            connection.use_pairs(pairs)
+        elif self.settings.reject_handshake or not self.settings.certificates:
             connection.refuse(Alert.UNRECOGNIZED_NAME)
+
+    def _pairs(self, name: bytes | None, own_name: bytes) -> tuple[NamedPair, ...]:
+        pairs = () if name is None else find_pairs(self._folders, name)
+        if pairs or self.settings.reject_handshake or self.settings.certificates:
+            return pairs
+        return find_pairs(self._folders, own_name)
 
     def share(self, sessions: SessionTable, ticket_keys: TicketKeySource) -> None:
         """Let other processes resume what this one began: for contexts whose session cache is `shared:`.

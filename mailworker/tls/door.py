@@ -54,18 +54,21 @@ class Room(Generic[V]):
 
 
 class Door(Generic[V]):
-    """Who is behind an address. `context` gives the TLS context of each of them."""
+    """Who is behind an address. `context` gives the TLS context of each of them, `own_name` what it calls itself."""
 
-    __slots__ = ("_context", "_rooms")
+    __slots__ = ("_rooms", "context", "own_name")
 
-    def __init__(self, rooms: Sequence[Room[V]], context: Callable[[V], TlsContext]) -> None:
+    def __init__(
+        self, rooms: Sequence[Room[V]], context: Callable[[V], TlsContext], own_name: Callable[[V], bytes]
+    ) -> None:
         """The first of `rooms` is the default one's."""
-        self._context = context
         self._rooms = rooms
+        self.context = context
+        self.own_name = own_name
 
     def visit(self) -> Visit[V]:
         """For one connection."""
-        return Visit(self, self._rooms[0].default, self._context)
+        return Visit(self, self._rooms[0].default)
 
     def find(self, name: bytes | None, offers: Sequence[bytes]) -> V | None:
         """Who serves a client that asks for `name`, a host in lower case, and offers protocols by ALPN.
@@ -92,16 +95,15 @@ class Door(Generic[V]):
 class Visit(Generic[V]):
     """What a stream shakes hands by; `host` is whom the client has come to, the default one until it has said so."""
 
-    __slots__ = ("_context", "_door", "host")
+    __slots__ = ("_door", "host")
 
-    def __init__(self, door: Door[V], host: V, context: Callable[[V], TlsContext]) -> None:
-        self._context = context
+    def __init__(self, door: Door[V], host: V) -> None:
         self._door = door
         self.host = host
 
     def connection(self, descriptor: int) -> TlsConnection:
         """A connection that is to shake hands."""
-        return ChoosingConnection(self._context(self.host).native, descriptor, self._choose)
+        return ChoosingConnection(self._door.context(self.host).native, descriptor, self._choose)
 
     def _choose(self, connection: TlsConnection) -> None:
         name = requested_host(connection.server_name)
@@ -110,4 +112,4 @@ class Visit(Generic[V]):
             connection.refuse(Alert.NO_APPLICATION_PROTOCOL)
             return
         self.host = found
-        self._context(found).admit(connection, name)
+        self._door.context(found).admit(connection, name, self._door.own_name(found))

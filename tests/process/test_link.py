@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.process.link import LogReceiver, hear_of_service, open_link, send_files, send_users, tell_service
+from mailworker.process.link import (
+    USERS,
+    Found,
+    LogReceiver,
+    hear_of_service,
+    open_link,
+    send_files,
+    send_found,
+    tell_service,
+)
 from mailworker.process.system.inherited_state import close_all, foreign_descriptors
 from mailworker.shm.sealed import read_sealed, seal
 
@@ -115,10 +124,10 @@ def test_nobody_is_told_by_a_worker_whose_master_is_gone(link: Link) -> None:
 def test_users_come_with_the_path_of_their_file_between_log_files(link: Link, path: str) -> None:
     adopted: list[tuple[str, bytes]] = []
     descriptor = seal("test", b"content")
-    assert send_users(link[0], path, descriptor)
+    assert send_found(link[0], Found(USERS, path, descriptor))
     assert send_files(link[0], {})
     os.close(descriptor)
-    receiver = LogReceiver(link[1], lambda path, theirs: adopted.append((path, bytes(read_sealed(theirs)))))
+    receiver = LogReceiver(link[1], lambda kind, path, theirs: adopted.append((path, bytes(read_sealed(theirs)))))
     assert [receiver.take(), receiver.take()] == [None, {}]
     assert adopted == [(path, b"content")]
 
@@ -126,7 +135,7 @@ def test_users_come_with_the_path_of_their_file_between_log_files(link: Link, pa
 def test_users_that_nobody_wants_are_closed(link: Link) -> None:
     before = foreign_descriptors({})
     descriptor = seal("test", b"content")
-    assert send_users(link[0], "/users", descriptor)
+    assert send_found(link[0], Found(USERS, "/users", descriptor))
     os.close(descriptor)
     assert LogReceiver(link[1]).take() is None
     assert foreign_descriptors({}) == before
@@ -134,11 +143,11 @@ def test_users_that_nobody_wants_are_closed(link: Link) -> None:
 
 def test_who_has_no_room_for_users_gets_them_later_and_who_is_gone_needs_none(link: Link) -> None:
     descriptor = seal("test", b"content")
-    while send_users(link[0], "/users", descriptor):
+    while send_found(link[0], Found(USERS, "/users", descriptor)):
         pass
     receiver = LogReceiver(link[1])
     receiver.take()
-    assert send_users(link[0], "/users", descriptor)
+    assert send_found(link[0], Found(USERS, "/users", descriptor))
     link[1].close()
-    assert send_users(link[0], "/users", descriptor)
+    assert send_found(link[0], Found(USERS, "/users", descriptor))
     os.close(descriptor)

@@ -22,7 +22,7 @@ def room(servers: Mapping[str, TlsContext], *alpn: bytes) -> Room[Host]:
 
 
 def door(*rooms: Room[Host]) -> Door[Host]:
-    return Door(rooms, lambda host: host[1])
+    return Door(rooms, lambda host: host[1], lambda host: host[0].encode())
 
 
 def door_to(servers: Mapping[str, TlsContext]) -> Door[Host]:

@@ -57,6 +57,11 @@ class Certificate:
         return ffi.string(lib.OBJ_nid2sn(kind)) if name is None else b"%b%d" % (name, lib.EVP_PKEY_bits(key))
 
     @property
+    def key_kind(self) -> int:
+        """OpenSSL's number of the kind of key: a server shows one certificate of each."""
+        return int(lib.EVP_PKEY_base_id(lib.X509_get0_pubkey(self.pointer)))
+
+    @property
     def issuer(self) -> bytes:
         """The issuer's name as RFC 2253 writes it."""
         name = lib.X509_get_issuer_name(self.pointer)

@@ -224,15 +224,6 @@ void connection_refuse(SSL *connection, int alert)
     choice->alert = alert;
 }
 
-int connection_use_pair(SSL *connection, int first, X509 *leaf, EVP_PKEY *key, void *chain)
-{
-    ERR_clear_error();
-    if (first) {
-        SSL_certs_clear(connection);
-    }
-    return SSL_use_cert_and_key(connection, leaf, key, chain, 1);
-}
-
 int connection_name(const SSL *connection, const unsigned char **name)
 {
     const struct hello *hello = link_hello(connection);
@@ -247,23 +238,4 @@ int connection_offers(const SSL *connection, const unsigned char **protocols)
 
     *protocols = choice->offers;
     return choice->offers_length;
-}
-
-void *chain_new(void)
-{
-    return sk_X509_new_null();
-}
-
-int chain_add(void *chain, X509 *certificate)
-{
-    if (sk_X509_push(chain, certificate) == 0) {
-        return 0;
-    }
-    X509_up_ref(certificate);
-    return 1;
-}
-
-void chain_free(void *chain)
-{
-    sk_X509_pop_free(chain, X509_free);
 }

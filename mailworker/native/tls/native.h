@@ -76,17 +76,24 @@ void slot_fill(struct slot_set *set, int slot, uint32_t tag, uint32_t expiry, ui
 /* The one name in the extension server_name (RFC 6066 section 3). -1: there is none, or the client breaks rules. */
 int hello_name(const unsigned char *extension, size_t size, const unsigned char **name);
 
+/* A certificate, and a private key, in DER: NULL with reasons in OpenSSL's queue, or without. */
+enum key_form { KEY_PKCS8, KEY_RSA, KEY_EC };
+X509 *pair_certificate(const unsigned char *der, long length);
+EVP_PKEY *pair_key(enum key_form form, const unsigned char *der, long length);
+int certificate_names(BIO *bio, X509 *certificate);
+int certificate_time(const X509 *certificate, int end, int64_t *seconds);
+
 /* What a server sends after its certificate. chain_add: 0, no memory. */
 void *chain_new(void);
 int chain_add(void *chain, X509 *certificate);
 void chain_free(void *chain);
+int context_takes_pair(SSL_CTX *context, X509 *leaf, EVP_PKEY *key, void *chain);
 
 /*
  * With `chooses` a server's handshake gives IO_HELLO once the client has said whom it wants, before anything is agreed
- * on or resumed. Then connection_follow goes on in another context, if it is to be one, with a connection in place of
- * this one, which is still to be freed; connection_use_pair sets a certificate, the `first` one in place of those of the
- * context; connection_refuse lets the handshake
- * end with a fatal alert.
+ * on or resumed. Then connection_follow goes on in another context, by a connection in place of this one, which is still
+ * to be freed; connection_use_pair sets a certificate, the `first` one in place of those of the context;
+ * connection_refuse lets the handshake end with a fatal alert.
  */
 SSL *connection_new(SSL_CTX *context, int fd, int chooses);
 SSL *connection_follow(SSL *connection, SSL_CTX *context);

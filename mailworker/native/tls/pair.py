@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mailworker.native.tls._native import ffi, lib
+from mailworker.native.tls.bio import written
 from mailworker.native.tls.certificate import Certificate
+from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import Key
 from mailworker.native.tls.queue import OpenSslError, checked, take_reasons
 
 if TYPE_CHECKING:
     from mailworker.native.tls._native import CData
+
+KEY_FORMS: Final = {b"PRIVATE KEY": lib.KEY_PKCS8, b"RSA PRIVATE KEY": lib.KEY_RSA, b"EC PRIVATE KEY": lib.KEY_EC}
+"""What PEM calls private keys that need no password."""
 
 
 class Pair:
@@ -23,8 +28,7 @@ class Pair:
     __slots__ = ("_chain", "key", "leaf")
 
     def __init__(self, leaf: Certificate, key: Key, chain: Sequence[Certificate]) -> None:
-        """Raises OpenSslError where the key is another certificate's."""
-        checked("X509_check_private_key", leaf.pointer, key.pointer)
+        """The key is to be that of the leaf: connections take no other. Raises OpenSslError."""
         self.leaf = leaf
         self.key = key
         self._chain: CData = ffi.NULL
@@ -38,3 +42,50 @@ class Pair:
     def pointers(self) -> tuple[CData, CData, CData]:
         """For C."""
         return self.leaf.pointer, self.key.pointer, self._chain
+
+    def check_for(self, context: Context) -> None:
+        """Raises OpenSslError where connections of that context take no such pair, as its security level may say."""
+        if not lib.context_takes_pair(context.pointer, *self.pointers):
+            raise OpenSslError("SSL_use_cert_and_key", take_reasons())
+
+
+def certificate_from(der: bytes) -> Certificate:
+    """A certificate in DER; raises OpenSslError."""
+    lib.ERR_clear_error()
+    pointer = lib.pair_certificate(der, len(der))
+    if pointer == ffi.NULL:
+        raise OpenSslError("d2i_X509", take_reasons())
+    return Certificate(pointer)
+
+
+def key_from(label: bytes, der: bytes) -> Key:
+    """A private key in DER, of a kind among KEY_FORMS; raises OpenSslError."""
+    lib.ERR_clear_error()
+    pointer = lib.pair_key(KEY_FORMS[label], der, len(der))
+    if pointer == ffi.NULL:
+        raise OpenSslError("d2i_PrivateKey", take_reasons())
+    return Key(pointer)
+
+
+def matches(certificate: Certificate, key: Key) -> bool:
+    """Whether they belong together."""
+    matching = bool(lib.X509_check_private_key(certificate.pointer, key.pointer) == 1)
+    lib.ERR_clear_error()
+    return matching
+
+
+def other_names(certificate: Certificate) -> list[bytes]:
+    """The names of hosts among the subject's alternative names, as they stand there."""
+    return written(lambda bio: lib.certificate_names(bio, certificate.pointer)).split(b"\n")[:-1]
+
+
+def validity(certificate: Certificate) -> tuple[int, int]:
+    """When it begins and ends, in seconds from now on; raises OpenSslError where it tells no time."""
+    seconds = ffi.new("int64_t *")
+    found = []
+    for end in (False, True):
+        if not lib.certificate_time(certificate.pointer, end, seconds):
+            raise OpenSslError("ASN1_TIME_diff", take_reasons())
+        found.append(seconds[0])
+    begins, ends = found
+    return begins, ends

@@ -27,9 +27,9 @@ def title_leaving_child(name: str) -> None:
     setproctitle(f"mailworker: {name} is shutting down")
 
 
-def title_user_file_reader() -> None:
-    """Who looks whether the files of users have changed."""
-    setproctitle("mailworker: user file reader")
+def title_file_reader() -> None:
+    """Who looks whether files of users and certificates have changed."""
+    setproctitle("mailworker: file reader")
 
 
 def title_reader() -> None:

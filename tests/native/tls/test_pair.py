@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mailworker.native.tls.certificate import load_certificates
+from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import load_key
 from mailworker.native.tls.pair import Pair
 from mailworker.native.tls.queue import OpenSslError
@@ -18,8 +19,10 @@ def load(certificate: Certificate, key: Certificate) -> Pair:
 
 def test_the_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
     first, second = (self_signed(tmp_path, name, f"/CN={name}") for name in "ab")
+    context = Context(b"imap")
     with pytest.raises(OpenSslError):
-        load(first, second)
+        load(first, second).check_for(context)
+    load(first, first).check_for(context)
     leaf, key, chain = load(first, first).pointers
     assert leaf
     assert key

@@ -71,9 +71,7 @@ class Site:
             client.close()
 
     def reader(self) -> psutil.Process | None:
-        found = [
-            p for p in psutil.Process(self.mailworker.pid).children() if title(p) == "mailworker: user file reader"
-        ]
+        found = [p for p in psutil.Process(self.mailworker.pid).children() if title(p) == "mailworker: file reader"]
         return found[0] if found else None
 
 
@@ -129,11 +127,11 @@ def test_a_file_that_is_taken_away_leaves_the_users_as_they_were(site: Site) -> 
 
 
 def test_a_reader_that_is_killed_is_replaced_and_goes_with_its_master(site: Site) -> None:
-    site.mailworker.alerts.append("user file reader .* has ended")
+    site.mailworker.alerts.append("file reader .* has ended")
     first = site.reader()
     assert first is not None
     first.kill()
-    site.mailworker.await_line("user file reader .* has ended")
+    site.mailworker.await_line("file reader .* has ended")
     site.mailworker.await_true(lambda: site.reader() not in (None, first), "another reader")
     site.write("anna:{PLAIN}later")
     site.mailworker.await_true(lambda: site.log_in("anna", "later").startswith(b"a OK"), "the change")

@@ -1,0 +1,126 @@
+"""The folders of `ssl_certificate_directory`: the master reads them, workers have what it found."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import partial
+from time import monotonic
+from typing import Final
+
+from mailworker.config.ssl import SslSettings
+from mailworker.config.tree import Warn
+from mailworker.errors import ConfigError
+from mailworker.log.line import describe
+from mailworker.model import Level
+from mailworker.native.tls.context import Context
+from mailworker.native.tls.queue import OpenSslError
+from mailworker.shm.sealed import read_sealed
+from mailworker.tls.folder import BadPair, Folder, NamedPair
+from mailworker.tls.folder_scan import Change, FolderScan
+
+# Seconds of work after which others of the process have their turn.
+_TURN: Final = 0.05
+
+
+class CertificateFolders:
+    """What is below each folder that a configuration names."""
+
+    __slots__ = ("_beside", "_contexts", "scans")
+
+    def __init__(self) -> None:
+        self.scans: dict[str, FolderScan] = {}
+        self._beside: dict[str, set[str]] = {}  # those that a server has as well
+        self._contexts: dict[str, dict[str, Context]] = {}  # of servers that use a folder, one for each list of ciphers
+
+    def __iter__(self) -> Iterator[Folder]:
+        return (scan.folder for scan in self.scans.values())
+
+    def read(
+        self, servers: Iterable[SslSettings | None], warn: Warn, earlier: CertificateFolders | None = None
+    ) -> Generator[float, None, None]:
+        """Read all folders of `servers` that were not read yet; warnings go to `warn`.
+
+        What `earlier` ones have read, and is the same, is theirs. Yields seconds to be resumed after. Raises
+        ConfigError.
+        """
+        rest = monotonic() + _TURN
+        for settings in servers:
+            for path in () if settings is None else settings.certificate_directories:
+                if path in self.scans:
+                    continue
+                scan = FolderScan(path)
+                try:
+                    for warning in scan.load(None if earlier is None else earlier.scans.get(path)):
+                        if warning:
+                            warn(Level.WARN, warning)
+                        elif monotonic() >= rest:
+                            yield 0.0
+                            rest = monotonic() + _TURN
+                except OSError as error:
+                    raise ConfigError(f'cannot read certificate directory "{path}" {describe(error)}') from None
+                self.scans[path] = scan
+
+    def of(self, settings: SslSettings) -> tuple[Folder, ...]:
+        """Those of a server, which were read. Raises ConfigError where two of them have certificates for one name."""
+        folders = tuple(self.scans[path].folder for path in settings.certificate_directories)
+        for number, folder in enumerate(folders):
+            others = folders[:number]
+            self._beside.setdefault(folder.path, set()).update(each.path for each in folders if each is not folder)
+            for name in {name for pair in folder for name in pair.names} if others else ():
+                for other in others:
+                    if name in other:
+                        paths = f'"{other.path}" and below "{folder.path}"'
+                        raise ConfigError(f'"{os.fsdecode(name)}" has certificates below {paths}')
+        return folders
+
+    def use(self, context: Context, settings: SslSettings, warn: Warn) -> None:
+        """Let those pairs alone be in the server's folders which its context takes."""
+        for path in settings.certificate_directories:
+            contexts = self._contexts.setdefault(path, {})
+            if settings.ciphers in contexts:
+                continue
+            contexts[settings.ciphers] = context
+            scan = self.scans[path]
+            scan.check = partial(self._fault, path)
+            for fault in scan.sift(lambda pair: _refusal(context, pair)):
+                warn(Level.WARN, fault)
+
+    def adopt(self, path: str, descriptor: int) -> bool:
+        """Go on with what another process has found below a folder; the descriptor of it is closed. Raises OSError.
+
+        Gives whether there are other certificates than before: else it is a file that nothing could be made of.
+        """
+        changes: list[Change] = pickle.loads(bytes(read_sealed(descriptor)))
+        scan = self.scans.get(path)
+        if scan is not None:
+            for change in changes:
+                scan.note(change, _built(scan.folder, change))
+        return any(change.pairs or change.stamp is None for change in changes)
+
+    def _fault(self, path: str, pair: NamedPair) -> str | None:
+        """Why a pair that has come below a folder cannot be used there."""
+        for name in pair.names:
+            for other in self._beside.get(path, ()):
+                if name in self.scans[other].folder:
+                    return f'is left out: "{os.fsdecode(name)}" has a certificate below "{other}"'
+        return next((fault for each in self._contexts[path].values() if (fault := _refusal(each, pair))), None)
+
+
+def _refusal(context: Context, pair: NamedPair) -> str | None:
+    try:
+        pair.check_for(context)
+    except OpenSslError as error:
+        return f"cannot be used: {error.call}() failed (SSL: {' '.join(error.reasons)})"
+    return None
+
+
+def _built(folder: Folder, change: Change) -> Sequence[NamedPair]:
+    pairs = []
+    for data in change.pairs:
+        try:
+            pairs.append(folder.build(data))
+        except BadPair:  # which whoever read it has built
+            continue
+    return pairs

@@ -1,0 +1,136 @@
+"""The child of the master that looks at files of users and of certificates, and reads what has changed.
+
+To look at a file may take as long as a dead disk likes, so it is none of the master's business. Whatever this child
+finds or meets it tells the master, who has a log and gives it to the workers.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import socket
+from collections.abc import Mapping
+from time import monotonic
+from typing import Final
+
+from mailworker.errors import ConfigError
+from mailworker.model import Level
+from mailworker.process.link import PAIRS, USERS
+from mailworker.process.system.inotify import Inotify, is_remote
+from mailworker.process.user_files import Stamp, read_users, stamp
+from mailworker.shm.sealed import seal
+from mailworker.tls.folder_scan import Change, FolderScan
+
+LONGEST: Final = 8192
+"""Bytes of a message."""
+
+# Seconds between looks at the files.
+_PAUSE: Final = 1.0
+# Seconds that a file must stay as it is before it is read: somebody may be writing it.
+_STILL: Final = 0.1
+# Seconds between looks at folders of which the system tells what changes: what a link leads to may not be among it.
+_LONG_PAUSE: Final = 60.0
+# Where it does not, a look takes at most this part of the time.
+_SHARE: Final = 0.1
+# Certificates that are told at once: a worker takes some 0.2 ms for each, and serves nobody meanwhile.
+_AT_ONCE: Final = 50
+
+
+class FileReader:
+    """Lives as long as there is somebody at the other end of `link`.
+
+    `stamps` are those of the files of users, `scans` the folders by their paths, both as the master has read them.
+    """
+
+    __slots__ = ("_due", "_inotify", "_link", "_read", "_scans", "_seen", "_settled")
+
+    def __init__(self, link: socket.socket, stamps: Mapping[str, Stamp], scans: Mapping[str, FolderScan]) -> None:
+        self._due = 0.0  # when the folders are to be looked at
+        self._inotify = Inotify()
+        self._link = link
+        self._read = dict(stamps)
+        self._scans = scans
+        self._seen = dict(stamps)
+        self._settled = True
+
+    def run(self) -> None:
+        """Look until it is over."""
+        while not self._is_over():
+            unsettled = [path for path in self._read if not self._look(path)]
+            self._settled = not unsettled
+            if self._scans and monotonic() >= self._due:
+                self._look_at_folders()
+
+    def _is_over(self) -> bool:
+        """Wait; whether the master has gone, or cares for another cycle."""
+        waiting: list[socket.socket | int] = [self._link]
+        if self._settled and self._inotify.descriptor >= 0:
+            waiting.append(self._inotify.descriptor)
+        pause = _PAUSE if self._settled else _STILL
+        readable, _, _ = select.select(waiting, [], [], max(0.0, min(pause, self._due - monotonic())))
+        if self._inotify.descriptor in readable:
+            self._inotify.drain()
+            self._due = 0.0
+        return self._link in readable
+
+    def _look(self, path: str) -> bool:
+        """Read a file of users that is another one, if it is so for a while; False where that is still to be seen."""
+        now = stamp(path)
+        still, self._seen[path] = now == self._seen[path], now
+        if now == self._read[path]:
+            return True
+        if not still:
+            return False
+        self._read[path] = now
+        try:
+            self._send_users(path)
+        except ConfigError as error:
+            self._tell(Level.ERROR, f"{error}, the users stay as they were")
+        return True
+
+    def _look_at_folders(self) -> None:
+        begun = monotonic()
+        settled, told = True, True
+        for path, scan in self._scans.items():
+            told = self._watch(path, scan) and told
+            look = scan.look(begun)
+            settled = settled and look.settled
+            for start in range(0, len(look.changes), _AT_ONCE):
+                self._send_changes(path, look.changes[start : start + _AT_ONCE])
+            for text in look.told:
+                self._tell(Level.WARN, text)
+        now = monotonic()
+        pause = _LONG_PAUSE if told else max(_PAUSE, (now - begun) / _SHARE)
+        self._due = now + (pause if settled else _STILL)
+        self._settled = self._settled and settled
+
+    def _watch(self, path: str, scan: FolderScan) -> bool:
+        """Hear of changes from now on; False where the system does not tell of all of them."""
+        real = os.path.realpath(path)
+        told = not is_remote(real)
+        for folder in (os.path.split(real)[0], *sorted(scan.watched)):
+            told = self._inotify.watch(folder) and told
+        return told
+
+    def _send_users(self, path: str) -> None:
+        reading = read_users(path, self._tell)
+        while True:
+            try:
+                next(reading)
+            except StopIteration as end:
+                self._send(USERS, path, end.value)
+                return
+
+    def _send_changes(self, path: str, changes: list[Change]) -> None:
+        self._send(PAIRS, path, pickle.dumps(changes))
+
+    def _send(self, kind: bytes, path: str, content: bytes) -> None:
+        descriptor = seal(f"mailworker {kind.decode()}", content)
+        try:
+            socket.send_fds(self._link, [b"%b\0%b" % (kind, os.fsencode(path))], [descriptor])
+        finally:
+            os.close(descriptor)
+
+    def _tell(self, level: Level, message: str) -> None:
+        self._link.send(b"%d %b" % (level, os.fsencode(message)[: LONGEST // 2]))

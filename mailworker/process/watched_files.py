@@ -1,0 +1,42 @@
+"""What a configuration names that may change while it is served: files of users, folders of certificates."""
+
+from __future__ import annotations
+
+import socket
+
+from mailworker.process.certificate_folders import CertificateFolders
+from mailworker.process.link import PAIRS
+from mailworker.process.user_files import UserFiles
+
+
+class WatchedFiles:
+    """As they were read; `link` is where the master hears of those that have changed."""
+
+    __slots__ = ("folders", "link", "users")
+
+    def __init__(self, users: UserFiles, folders: CertificateFolders) -> None:
+        self.folders = folders
+        self.link: socket.socket | None = None
+        self.users = users
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.users.users or self.folders.scans)
+
+    def leave(self) -> None:
+        """Hear no more of changes, as a worker that has the master's end."""
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+
+    def adopt(self, kind: bytes, path: str, descriptor: int) -> str:
+        """Go on with what another process has found at a path; the descriptor of it is closed. Raises OSError.
+
+        Gives what there is to be told of it.
+        """
+        if kind == PAIRS:
+            if not self.folders.adopt(path, descriptor):
+                return ""
+            return f'certificates below "{path}" have changed, {len(self.folders.scans[path].folder)} in all'
+        self.users.adopt(path, descriptor)
+        return f'user file "{path}" has changed, {self.users.count(path)} users'

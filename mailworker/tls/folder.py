@@ -1,0 +1,147 @@
+"""A folder of certificates as it is used: names, and the pairs that there are for each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from mailworker.errors import MailworkerError, escape
+from mailworker.model import is_host_name
+from mailworker.native.tls.certificate import Certificate
+from mailworker.native.tls.pair import Pair, certificate_from, key_from, other_names, validity
+from mailworker.native.tls.queue import OpenSslError
+from mailworker.tls.folder_units import Loaded, PairData
+
+_WILDCARD: Final = b"*."
+
+
+class BadPair(MailworkerError):
+    """Why a certificate cannot be used."""
+
+
+class NamedPair(Pair):
+    """A pair of files; `names` are in lower case. `begins` and `ends` are seconds since the epoch."""
+
+    __slots__ = ("begins", "ends", "key_path", "kind", "names", "path")
+
+    def __init__(self, loaded: Loaded, chain: Iterable[Certificate]) -> None:
+        """Raises OpenSslError and BadPair."""
+        super().__init__(loaded.leaf, loaded.key, list(chain))
+        self.path = loaded.data.path
+        self.key_path = loaded.data.key_path
+        self.kind = self.leaf.key_kind
+        self.names = _names(self.leaf)
+        now = int(time.time())
+        begins, ends = validity(self.leaf)
+        self.begins, self.ends = now + begins, now + ends
+        if not self.names:
+            raise BadPair("names no host")
+
+
+def _names(leaf: Certificate) -> tuple[bytes, ...]:
+    """Its common name and its other names, as far as they are those of hosts."""
+    names = dict.fromkeys(name.lower() for name in (leaf.common_name, *other_names(leaf)))
+    return tuple(name for name in names if is_host_name(name.removeprefix(_WILDCARD)))
+
+
+class Folder:
+    """The pairs below a folder; a unit is what is read together, see `folder_units`."""
+
+    __slots__ = ("_chains", "_named", "_units", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._chains: dict[bytes, Certificate] = {}  # intermediates, which thousands of pairs have in common
+        self._named: dict[bytes, tuple[NamedPair, ...]] = {}
+        self._units: dict[str, tuple[NamedPair, ...]] = {}
+
+    def __iter__(self) -> Iterator[NamedPair]:
+        return (pair for pairs in self._units.values() for pair in pairs)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._units.values()))
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._named
+
+    def find(self, name: bytes) -> tuple[NamedPair, ...]:
+        """The pairs of a name in lower case or of a wildcard, one of each kind of key."""
+        pairs = self._named.get(name, ())
+        return pairs if len(pairs) < 2 else _latest(pairs)
+
+    def unit(self, unit: str) -> tuple[NamedPair, ...]:
+        """What a unit has."""
+        return self._units.get(unit, ())
+
+    def build(self, data: PairData) -> NamedPair:
+        """A pair that another process has read, to be put; raises BadPair."""
+        try:
+            return self.complete(Loaded(data, certificate_from(data.leaf), key_from(data.label, data.key)))
+        except OpenSslError as error:
+            raise BadPair(f"cannot be used ({error.call}() failed)") from None
+
+    def complete(self, loaded: Loaded) -> NamedPair:
+        """A pair that was read, to be put; raises BadPair."""
+        try:
+            return NamedPair(loaded, [self._intermediate(der) for der in loaded.data.chain])
+        except OpenSslError as error:
+            raise BadPair(f"cannot be used ({error.call}() failed)") from None
+
+    def put(self, unit: str, pairs: Iterable[NamedPair]) -> None:
+        """Let these be what a unit has; none removes it."""
+        for pair in self._units.pop(unit, ()):
+            for name in pair.names:
+                left = tuple(each for each in self._named[name] if each is not pair)
+                if left:
+                    self._named[name] = left
+                else:
+                    del self._named[name]
+        added = tuple(pairs)
+        if added:
+            self._units[unit] = added
+        for pair in added:
+            for name in pair.names:
+                self._named[name] = (*self._named.get(name, ()), pair)
+
+    def doubles(self) -> Iterator[str]:
+        """Warnings of certificates that are not used for all of their names, as there is another one of their kind."""
+        told: set[tuple[str, str]] = set()
+        for name, pairs in self._named.items():
+            if len(pairs) < 2:
+                continue
+            used = _latest(pairs)
+            for pair in pairs:
+                for other in used:
+                    if pair.kind != other.kind or (pair.path, other.path) in told:
+                        continue
+                    if pair.leaf.der != other.leaf.der:
+                        told.add((pair.path, other.path))
+                        better = f'"{escape(other.path)}" became valid later'
+                        yield f'"{escape(pair.path)}" is not used for "{name.decode("latin-1")}": {better}'
+
+    def _intermediate(self, der: bytes) -> Certificate:
+        found = self._chains.get(der)
+        if found is None:
+            found = self._chains[der] = certificate_from(der)
+        return found
+
+
+def _latest(pairs: Iterable[NamedPair]) -> tuple[NamedPair, ...]:
+    """Of each kind of key the one whose validity began last: the one valid longer would be the old one."""
+    found: dict[int, NamedPair] = {}
+    for pair in pairs:
+        other = found.get(pair.kind)
+        if other is None or (pair.begins, pair.ends) > (other.begins, other.ends):
+            found[pair.kind] = pair
+    return tuple(found.values())
+
+
+def find_pairs(folders: Iterable[Folder], name: bytes) -> tuple[NamedPair, ...]:
+    """The pairs of a name in lower case: its own, or those of a wildcard for its first label (RFC 6125)."""
+    for asked in (name, b"*" + name[name.find(b".") :] if b"." in name else b""):
+        for folder in folders:
+            pairs = folder.find(asked)
+            if pairs:
+                return pairs
+    return ()

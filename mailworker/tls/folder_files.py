@@ -1,0 +1,146 @@
+"""Which files below a folder of certificates are read: those that only root and the folder's owner could put there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from mailworker.errors import MailworkerError, escape
+
+LONGEST: Final = 1 << 20
+"""Bytes: what is longer is no certificate and no key."""
+
+SUFFIXES: Final = (".pem", ".crt", ".cer", ".cert", ".key")
+
+_MOST_LINKS: Final = 40  # the system's own bound (path_resolution(7))
+
+
+class Unfit(MailworkerError):
+    """Why a file is left out; the text begins with what the file is."""
+
+
+class File(NamedTuple):
+    """A file: `path` is where it was found, `real` where its links lead. The rest changes with its content."""
+
+    path: str
+    real: str
+    device: int
+    inode: int
+    size: int
+    changed: int
+
+
+Wanted = Callable[[list[str]], list[str]]
+"""Which of a folder's files, by their names, are of use."""
+
+
+class Walk:
+    """One look at all that is below a folder.
+
+    `files` are by the folders that they were found in. `folders` are real ones, whose entries may change. `faults`
+    tells by a path why what is there was left out, `unread` are the folders among these.
+    """
+
+    __slots__ = ("_real", "_trusted", "_walked", "_wanted", "faults", "files", "folders", "unread")
+
+    def __init__(self, root: str, wanted: Wanted) -> None:
+        """Raises OSError where the folder cannot be read."""
+        self.faults: dict[str, str] = {}
+        self.files: dict[str, list[File]] = {}
+        self.folders: set[str] = set()
+        self.unread: list[str] = []
+        self._real: dict[str, str] = {"": ""}  # where the ways of links lead, as far as they were followed
+        self._walked: set[str] = set()
+        self._wanted = wanted
+        real = os.path.realpath(root)
+        self._trusted = {0, os.lstat(real).st_uid}
+        self._walk(root, real)
+
+    def _walk(self, path: str, real: str) -> None:
+        with os.scandir(real) as opened:
+            entries = {entry.name: entry for entry in opened if not entry.name.startswith(".")}
+        self.folders.add(real)
+        self._walked.add(real)
+        names = [name for name in sorted(entries) if name.endswith(SUFFIXES)]
+        wanted = self._wanted(names)
+        folders = [name for name, entry in sorted(entries.items()) if name not in names and entry.is_dir()]
+        for name in (*wanted, *folders):
+            found = f"{path}/{name}"
+            try:
+                self._take(path, found, f"{real}/{name}", entries[name])
+            except Unfit as fault:
+                self.faults[found] = str(fault)
+            except OSError as error:
+                if not isinstance(error, FileNotFoundError):  # it was there a moment ago
+                    self.faults[found] = f"could not be read ({error.errno}: {error.strerror})"
+                    self.unread.append(found)
+
+    def _take(self, folder: str, found: str, real: str, entry: os.DirEntry[str]) -> None:
+        if entry.is_symlink():
+            real = self._follow(real, 0)
+            info = os.lstat(real)
+            self.folders.add(_split(real)[0])
+        else:
+            info = entry.stat(follow_symlinks=False)
+        if not stat.S_ISDIR(info.st_mode):
+            file = _file(found, real, info)
+            self.files.setdefault(folder, []).append(file)
+        elif real not in self._walked:
+            self._walk(found, real)
+
+    def _follow(self, path: str, links: int) -> str:
+        """Where a path leads, links and all. Raises Unfit for one that others could have laid, and OSError."""
+        known = self._real.get(path)
+        if known is not None:
+            return known
+        above, name = _split(path)
+        base = self._follow(above, links)
+        if name == "..":
+            real = _split(base)[0]
+        elif name in ("", "."):
+            real = base
+        else:
+            real = self._step(base, name, links)
+        self._real[path] = real
+        return real
+
+    def _step(self, base: str, name: str, links: int) -> str:
+        step = f"{base}/{name}"
+        info = os.lstat(step)
+        if info.st_uid not in self._trusted:
+            raise Unfit(f'is a link whose way leads by "{escape(step)}", which belongs to user {info.st_uid}')
+        if not stat.S_ISLNK(info.st_mode):
+            return step
+        if links >= _MOST_LINKS:
+            raise Unfit("is a link that leads to no end")
+        target = os.readlink(step)  # noqa: PTH115 - there are thousands
+        return self._follow(target if target.startswith("/") else f"{base}/{target}", links + 1)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """A path's folder, "" for the root, and the last part of it."""
+    above, _, name = path.rpartition("/")
+    return above, name
+
+
+def _file(path: str, real: str, info: os.stat_result) -> File:
+    if not stat.S_ISREG(info.st_mode):
+        raise Unfit("is no regular file")
+    if info.st_size > LONGEST:
+        raise Unfit(f"has {info.st_size} bytes, more than any certificate")
+    return File(path, real, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
+
+
+def read(file: File) -> bytes:
+    """The content. Raises OSError, and Unfit where something else is there by now."""
+    descriptor = os.open(file.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        size = _file(file.path, file.real, os.fstat(descriptor)).size
+        content = os.read(descriptor, size + 1)
+        if len(content) > size:
+            raise Unfit("grows while it is read")
+        return content
+    finally:
+        os.close(descriptor)

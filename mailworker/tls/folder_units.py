@@ -1,0 +1,155 @@
+"""What belongs together in a folder of certificates, and the pairs that it makes."""
+
+from __future__ import annotations
+
+import re
+from binascii import Error as NotBase64
+from binascii import a2b_base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from mailworker.native.tls.certificate import Certificate
+from mailworker.native.tls.key import Key
+from mailworker.native.tls.pair import KEY_FORMS, certificate_from, key_from, matches
+from mailworker.native.tls.queue import OpenSslError
+from mailworker.tls.folder_files import File, Unfit, read
+
+# What files are called by their part and not by their name: certbot, acme.sh, cert-manager.
+_ROLES: Final = frozenset(
+    ("ca", "cert", "certificate", "chain", "fullchain", "bundle", "key", "privkey", "private", "tls")
+)
+# Those that a server with the whole chain in another file does not need.
+_SPARE: Final = frozenset(["ca", "cert", "chain"])
+# More files than this must tell by their names what belongs together.
+_MOST: Final = 64
+
+_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s(.*?)-----END \1-----", re.DOTALL)
+_CERTIFICATE: Final = (b"CERTIFICATE", b"X509 CERTIFICATE")
+
+
+class PairData(NamedTuple):
+    """A certificate, what is sent after it, and its key, in DER; `label` is PEM's for the key. None of it is shown."""
+
+    path: str
+    key_path: str
+    leaf: bytes
+    chain: tuple[bytes, ...]
+    label: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"PairData({self.path!r})"
+
+
+class Loaded(NamedTuple):
+    """A pair that was read: `data` for other processes, and what it has come to in this one."""
+
+    data: PairData
+    leaf: Certificate
+    key: Key
+
+
+class Found(NamedTuple):
+    """What a unit's files come to; `faults` tell by a path what is wrong there."""
+
+    pairs: list[Loaded]
+    faults: dict[str, str]
+
+
+def units(files: Mapping[str, Sequence[File]]) -> dict[str, tuple[File, ...]]:
+    """The files that may belong together, by a name of theirs: "NAME.crt" and "NAME.key", or a whole folder."""
+    found: dict[str, tuple[File, ...]] = {}
+    for folder, members in files.items():
+        if any(_role(file.path) in _ROLES for file in members):
+            found[f"{folder}/"] = tuple(members)
+        else:
+            found.update(_by_stem(folder, members))
+    return found
+
+
+def _by_stem(folder: str, files: Sequence[File]) -> dict[str, tuple[File, ...]]:
+    stems: dict[str, list[File]] = {}
+    for file in files:
+        stems.setdefault(_stem(file), []).append(file)
+    alone = [members[0] for members in stems.values() if len(members) == 1 and not members[0].path.endswith(".pem")]
+    found = {f"{folder}/{stem}": tuple(members) for stem, members in stems.items() if members[0] not in alone}
+    if alone:
+        found[f"{folder}/"] = tuple(alone)
+    return found
+
+
+def wanted(names: list[str]) -> list[str]:
+    """Of a folder's files those that are of use: `fullchain` has what certbot and acme.sh put into others too."""
+    roles = [_role(name) for name in names]
+    if "fullchain" not in roles:
+        return names
+    return [name for name, role in zip(names, roles, strict=True) if role not in _SPARE]
+
+
+def _stem(file: File) -> str:
+    return file.path.rpartition("/")[2].rpartition(".")[0]
+
+
+def _role(name: str) -> str:
+    """certbot's archive numbers them."""
+    return name.rpartition("/")[2].rpartition(".")[0].rstrip("0123456789").lower()
+
+
+class _Contents:
+    """What a unit's files hold."""
+
+    __slots__ = ("certificates", "faults", "keys")
+
+    def __init__(self, files: Iterable[File]) -> None:
+        self.certificates: list[tuple[File, Certificate, list[bytes]]] = []
+        self.keys: list[tuple[File, Key, bytes, bytes]] = []
+        self.faults: dict[str, str] = {}
+        for file in files:
+            try:
+                self._take(file, read(file))
+            except Unfit as fault:
+                self.faults[file.path] = str(fault)
+            except OSError as error:
+                self.faults[file.path] = f"could not be read ({error.errno}: {error.strerror})"
+            except (OpenSslError, NotBase64):  # whose texts may quote what is in there
+                self.faults[file.path] = "holds a broken certificate or key"
+
+    def _take(self, file: File, content: bytes) -> None:
+        blocks = _BLOCK.findall(content)
+        chain = [a2b_base64(body) for label, body in blocks if label in _CERTIFICATE]
+        keys = [(label, body) for label, body in blocks if label.endswith(b"PRIVATE KEY")]
+        if not chain and not keys:
+            raise Unfit("holds no certificate and no key")
+        for label, body in keys:
+            if label not in KEY_FORMS or b"ENCRYPTED" in body:
+                raise Unfit("holds a key that needs a password, or is of no known kind")
+            der = a2b_base64(body)
+            self.keys.append((file, key_from(label, der), label, der))
+        if chain:
+            self.certificates.append((file, certificate_from(chain[0]), chain))
+
+
+def pairs_of(files: Sequence[File]) -> Found:
+    """The pairs that the files of a unit make: what belongs together is what fits, whatever it is called."""
+    if len(files) > _MOST:
+        names = {
+            file.path: "cannot be told from the others of its folder: NAME.crt goes with NAME.key" for file in files
+        }
+        return Found([], names)
+    contents = _Contents(files)
+    pairs: dict[bytes, Loaded] = {}
+    used: set[str] = set()
+    for file, key, label, der in contents.keys:
+        fitting = [each for each in contents.certificates if matches(each[1], key)]
+        for certificate, leaf, chain in fitting:
+            used.add(certificate.path)
+            other = pairs.get(chain[0])
+            if other is None or len(other.data.chain) < len(chain) - 1:
+                data = PairData(certificate.path, file.path, chain[0], tuple(chain[1:]), label, der)
+                pairs[chain[0]] = Loaded(data, leaf, key)
+        if not fitting and not contents.faults:
+            contents.faults[file.path] = "is the key of no certificate beside it"
+    for certificate, _, _ in contents.certificates:
+        if certificate.path not in used and _role(certificate.path) not in _SPARE:
+            contents.faults[certificate.path] = "is a certificate without its key"
+    return Found(list(pairs.values()), contents.faults)

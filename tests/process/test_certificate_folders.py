@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mailworker.errors import ConfigError
+from mailworker.process.certificate_folders import CertificateFolders
+from mailworker.process.tls_contexts import TlsContexts
+from mailworker.shm.sealed import seal
+from mailworker.tls.folder_scan import GRACE
+from tests.process.tls.folders import put
+from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
+from tests.support.recorded_log import RecordedLog
+from tests.support.settings import ssl_settings
+
+
+@pytest.fixture
+def maker(tmp_path: Path) -> CertificateAuthority:
+    (tmp_path / "maker").mkdir()
+    return CertificateAuthority(tmp_path / "maker")
+
+
+@pytest.fixture
+def contexts(tmp_path: Path) -> tuple[TlsContexts, RecordedLog]:
+    log = RecordedLog()
+    return TlsContexts(tmp_path, log.log.write), log
+
+
+def load(contexts: TlsContexts, default: Certificate, *folders: Path) -> CertificateFolders:
+    settings = ssl_settings(default, certificate_directories=tuple(map(str, folders)))
+    contexts.add(settings, None, "imap")
+    return contexts.folders
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(
+    tmp_path: Path, maker: CertificateAuthority, contexts: tuple[TlsContexts, RecordedLog]
+) -> None:
+    default = maker.issue_server("default", ecdsa_key(), ("default.example",))
+    with pytest.raises(ConfigError) as caught:
+        load(contexts[0], default, tmp_path / "nothing")
+    assert str(caught.value) == f'cannot read certificate directory "{tmp_path}/nothing" (2: No such file or directory)'
+
+
+def test_a_name_below_two_folders_is_an_error_and_later_stays_as_it_was(
+    tmp_path: Path, maker: CertificateAuthority, contexts: tuple[TlsContexts, RecordedLog]
+) -> None:
+    default, pair = (maker.issue_server(name, ecdsa_key(), (f"{name}.example",)) for name in ("default", "a"))
+    one, two = tmp_path / "one", tmp_path / "two"
+    put(pair, one, "a.pem")
+    two.mkdir()
+    folders = load(contexts[0], default, one, two)
+    put(pair, two, "a.pem")
+    with pytest.raises(ConfigError) as caught:
+        load(TlsContexts(tmp_path, RecordedLog().log.write), default, one, two)
+    assert str(caught.value) == f'"a.example" has certificates below "{one}" and below "{two}"'
+    scan = folders.scans[str(two)]
+    told = [text for moment in (0, GRACE, 2 * GRACE, 3 * GRACE) for text in scan.look(moment).told]
+    assert told == [f'"{two}/a.pem" is left out: "a.example" has a certificate below "{one}"']
+    assert len(scan.folder) == 0
+
+
+def test_a_pair_that_no_connection_takes_is_left_out(
+    tmp_path: Path, maker: CertificateAuthority, contexts: tuple[TlsContexts, RecordedLog]
+) -> None:
+    default = maker.issue_server("default", ecdsa_key(), ("default.example",))
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:512", "-nodes", "-subj", "/CN=weak.example"]
+    files = ["-keyout", str(folder / "weak.key"), "-out", str(folder / "weak.crt")]
+    subprocess.run([*command, *files], check=True, capture_output=True)
+    folders = load(contexts[0], default, folder)
+    assert list(folders.scans[str(folder)].folder) == []
+    (line,) = contexts[1].lines
+    assert f'"{folder}/weak.crt" cannot be used: SSL_use_cert_and_key() failed (SSL: ' in line
+    assert "ee key too small" in line
+
+
+def test_what_another_process_has_read_is_adopted(
+    tmp_path: Path, maker: CertificateAuthority, contexts: tuple[TlsContexts, RecordedLog]
+) -> None:
+    default = maker.issue_server("default", ecdsa_key(), ("default.example",))
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    ours, theirs = (
+        load(contexts[0], default, folder),
+        load(TlsContexts(tmp_path, RecordedLog().log.write), default, folder),
+    )
+    put(maker.issue_server("a", ecdsa_key(), ("a.example",)), folder, "a.pem")
+    scan = theirs.scans[str(folder)]
+    changes = [change for moment in (0, 1) for change in scan.look(moment).changes]
+    assert ours.adopt(str(folder), seal("test", pickle.dumps(changes)))
+    assert [pair.names for pair in ours.scans[str(folder)].folder] == [(b"a.example",)]
+    assert not ours.adopt("/unknown", seal("test", pickle.dumps([])))
+    assert [each.path for each in ours] == [str(folder)]

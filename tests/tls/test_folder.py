@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mailworker.tls.folder import find_pairs
+from mailworker.tls.folder_scan import FolderScan
+from tests.process.tls.folders import put
+from tests.support.certificates import CertificateAuthority, PrivateKey, ecdsa_key, rsa_key
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    return CertificateAuthority(tmp_path_factory.mktemp("maker"))
+
+
+@pytest.fixture(scope="module")
+def keys() -> list[PrivateKey]:
+    return [ecdsa_key(), rsa_key()]
+
+
+def scan(folder: Path) -> tuple[FolderScan, list[str]]:
+    made = FolderScan(str(folder))
+    return made, [warning.replace(f"{folder}/", "") for warning in made.load(None) if warning]
+
+
+def test_exact_names_come_before_wildcards_of_one_label(
+    tmp_path: Path, maker: CertificateAuthority, keys: list[PrivateKey]
+) -> None:
+    put(maker.issue_server("1", keys[0], ("A.example", "*.a.example", "192.0.2.1")), tmp_path, "1.pem")
+    put(maker.issue_server("2", keys[0], ("b.a.example",)), tmp_path, "2.pem")
+    folder = scan(tmp_path)[0].folder
+
+    def found(name: bytes) -> list[str]:
+        return [pair.path.rpartition("/")[2] for pair in find_pairs([folder], name)]
+
+    names = (b"a.example", b"b.a.example", b"c.a.example", b"d.c.a.example", b"192.0.2.1", b"example", b"", b".")
+    assert [found(name) for name in names] == [["1.pem"], ["2.pem"], ["1.pem"], [], [], [], [], []]
+
+
+def test_a_name_may_have_a_pair_of_each_kind(
+    tmp_path: Path, maker: CertificateAuthority, keys: list[PrivateKey]
+) -> None:
+    for number, key in enumerate(keys):
+        put(maker.issue_server(str(number), key, ("a.example",)), tmp_path, f"{number}.pem")
+    made, warnings = scan(tmp_path)
+    assert (len(find_pairs([made.folder], b"a.example")), warnings) == (2, [])
+
+
+def test_of_two_of_a_kind_the_one_that_became_valid_last_counts(
+    tmp_path: Path, maker: CertificateAuthority, monkeypatch: pytest.MonkeyPatch, keys: list[PrivateKey]
+) -> None:
+    put(maker.issue_server("new", keys[0], ("a.example", "b.example")), tmp_path, "new.pem")
+    monkeypatch.setattr("tests.support.certificates.VALIDITY", timedelta(days=20))  # it begins earlier, and ends later
+    put(maker.issue_client("old", keys[0], "a.example", validity=timedelta(days=90)), tmp_path, "old.pem")
+    made, warnings = scan(tmp_path)
+    (pair,) = find_pairs([made.folder], b"a.example")
+    assert pair.path.endswith("/new.pem")
+    assert warnings == ['"old.pem" is not used for "a.example": "new.pem" became valid later']
+
+
+def test_one_certificate_found_twice_is_no_double(
+    tmp_path: Path, maker: CertificateAuthority, keys: list[PrivateKey]
+) -> None:
+    pair = maker.issue_server("a", keys[0], ("a.example",))
+    put(pair, tmp_path, "1.pem")
+    put(pair, tmp_path, "2.pem")
+    assert scan(tmp_path)[1] == []
+
+
+def test_a_certificate_that_names_no_host_is_left_out(
+    tmp_path: Path, maker: CertificateAuthority, keys: list[PrivateKey]
+) -> None:
+    put(maker.issue_client("A person", keys[0], "A person"), tmp_path, "1.pem")
+    made, warnings = scan(tmp_path)
+    assert (len(made.folder), warnings) == (0, ['"1.pem" names no host'])
+
+
+def test_names_go_with_their_units(tmp_path: Path, maker: CertificateAuthority, keys: list[PrivateKey]) -> None:
+    for name in ("a", "b"):
+        put(maker.issue_server(name, keys[0], (f"{name}.example", "both.example")), tmp_path, f"{name}.pem")
+    folder = scan(tmp_path)[0].folder
+    assert b"a.example" in folder
+    folder.put(f"{tmp_path}/a", ())
+    assert b"a.example" not in folder
+    assert [pair.path[-5:] for pair in folder.find(b"both.example")] == ["b.pem"]
+    folder.put(f"{tmp_path}/b", ())
+    assert list(folder) == []

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mailworker.tls.folder_scan import GRACE, FolderScan, Look
+from tests.process.tls.folders import Certbot, put
+from tests.support.certificates import CertificateAuthority, PrivateKey, ecdsa_key
+
+
+@pytest.fixture
+def maker(tmp_path: Path) -> CertificateAuthority:
+    (tmp_path / "maker").mkdir()
+    return CertificateAuthority(tmp_path / "maker")
+
+
+class Site:
+    """A folder that is read by two, the first of which tells the other what it finds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = 0.0
+        self.scan, self.other = FolderScan(str(folder)), FolderScan(str(folder))
+        for scan in (self.scan, self.other):
+            assert [text for text in scan.load(None) if text] == []
+
+    def look(self, seconds: float = 0.0) -> Look:
+        self.now += seconds
+        look = self.scan.look(self.now)
+        for change in look.changes:
+            self.other.note(change, [self.other.folder.build(data) for data in change.pairs])
+        return look
+
+    def settle(self) -> list[str]:
+        """Looks until all is read; gives what was told."""
+        told = []
+        while True:
+            look = self.look(GRACE / 2)
+            told += look.told
+            if look.settled:
+                return [text.replace(f"{self.folder}/", "") for text in told]
+
+    @property
+    def names(self) -> dict[bytes, bytes]:
+        """The serial number for each name."""
+        found = [
+            {name: pair.leaf.serial for pair in each.folder for name in pair.names} for each in (self.scan, self.other)
+        ]
+        assert found[0] == found[1]
+        return found[0]
+
+
+def test_a_pair_is_read_when_both_of_its_files_are_there_and_still(tmp_path: Path, maker: CertificateAuthority) -> None:
+    certbot = Certbot(tmp_path / "etc", maker)
+    certbot.issue("a.example")
+    site = Site(certbot.live)
+    first = site.names
+    certbot.issue("a.example")
+    certbot.issue("b.example")
+    assert site.look() == Look([], [], False)
+    look = site.look()
+    assert (len(look.changes), look.told, look.settled) == (2, [], True)
+    assert site.names.keys() == {b"a.example", b"b.example"}
+    assert site.names[b"a.example"] != first[b"a.example"]
+    assert site.look() == Look([], [], True)
+
+
+def test_a_key_that_does_not_fit_yet_is_waited_for(tmp_path: Path, maker: CertificateAuthority) -> None:
+    put(maker.issue_server("1", ecdsa_key(), ("a.example",)), tmp_path / "certs", "a.crt", "a.key")
+    site = Site(tmp_path / "certs")
+    first, second = site.names, maker.issue_server("2", ecdsa_key(), ("a.example",))
+    put(second, tmp_path / "certs", "a.crt", "elsewhere")
+    for _ in range(3):
+        assert site.look() == Look([], [], False)
+    (tmp_path / "certs/a.key").write_bytes(second.key.read_bytes())
+    assert site.settle() == []
+    assert site.names != first
+
+
+def test_what_stays_wrong_keeps_the_old_pair_and_is_told_once(tmp_path: Path, maker: CertificateAuthority) -> None:
+    folder = tmp_path / "certs"
+    put(maker.issue_server("1", ecdsa_key(), ("a.example",)), folder, "a.crt", "a.key")
+    site = Site(folder)
+    first = site.names
+    (folder / "a.crt").write_text("nothing")
+    assert site.settle() == ['"a.crt" holds no certificate and no key']
+    assert (site.settle(), site.names) == ([], first)
+    (folder / "a.key").unlink()
+    (folder / "a.crt").unlink()
+    assert (site.settle(), site.names) == ([], {})
+
+
+def test_a_folder_that_is_gone_keeps_all_and_comes_back(tmp_path: Path, maker: CertificateAuthority) -> None:
+    folder = tmp_path / "certs"
+    put(maker.issue_server("1", ecdsa_key(), ("a.example",)), folder, "a.pem")
+    site = Site(folder)
+    first = site.names
+    folder.rename(tmp_path / "away")
+    (told,) = site.settle()
+    assert told.endswith("could not be read (2: No such file or directory), its certificates stay as they were")
+    assert (site.settle(), site.names) == ([], first)
+    put(maker.issue_server("2", ecdsa_key(), ("a.example",)), folder, "a.pem")
+    assert site.settle() == []
+    assert site.names != first
+    shutil.rmtree(folder)
+    assert len(site.settle()) == 1
+
+
+def test_names_go_with_their_files(tmp_path: Path, maker: CertificateAuthority) -> None:
+    certbot = Certbot(tmp_path / "etc", maker)
+    for name in ("a.example", "b.example"):
+        certbot.issue(name)
+    site = Site(certbot.live)
+    shutil.rmtree(certbot.live / "a.example")
+    assert site.settle() == []
+    assert site.names.keys() == {b"b.example"}
+
+
+def test_what_was_read_before_is_not_read_again(tmp_path: Path, maker: CertificateAuthority) -> None:
+    put(maker.issue_server("1", ecdsa_key(), ("a.example",)), tmp_path / "certs", "a.pem")
+    site = Site(tmp_path / "certs")
+    again = FolderScan(str(tmp_path / "certs"))
+    assert [text for text in again.load(site.scan) if text] == []
+    assert list(again.folder) == list(site.scan.folder)
+
+
+def test_what_is_refused_is_left_out_and_told(tmp_path: Path, maker: CertificateAuthority) -> None:
+    folder = tmp_path / "certs"
+    key: PrivateKey = ecdsa_key()
+    put(maker.issue_server("1", key, ("a.example",)), folder, "a.pem")
+    site = Site(folder)
+    site.scan.check = lambda pair: "is not wanted" if b"b.example" in pair.names else None
+    put(maker.issue_server("2", key, ("b.example",)), folder, "b.pem")
+    assert site.settle() == ['"b.pem" is not wanted']
+    assert site.names.keys() == {b"a.example"}
+    assert site.scan.sift(lambda pair: "is bad") == [f'"{folder}/a.pem" is bad']
+    assert list(site.scan.folder) == []
