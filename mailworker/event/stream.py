@@ -252,7 +252,11 @@ class SocketStream(Connection):
     async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:
         """See `Stream.start_tls`."""
         self.tls = tls = context.connection(self.descriptor)
-        while (want := tls.handshake(more=more)) is not None:
+        while True:
+            want = tls.handshake(more=more)
+            self.tls = tls  # once more: where a server was chosen it is another of OpenSSL's connections
+            if want is None:
+                return
             await self.wait(want)
 
     async def end_tls(self) -> None:

@@ -97,9 +97,7 @@ class Dialogue(ABC, Generic[CommandT_contra]):
         self.over: End | None = None
         self.tag: bytes | None = None
         self._parser = parser
-        self.commands = 0
-        self._errors = 0
-        self.complaints = 0
+        self.commands = self._errors = self.complaints = 0
 
     @abstractmethod
     async def greet(self) -> None:
