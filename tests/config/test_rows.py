@@ -26,8 +26,9 @@ WITHOUT_DEFAULT = {
     *("worker_cpu_affinity", "worker_rlimit_nofile", "worker_rlimit_core", "worker_shutdown_timeout"),
     *("timer_resolution", "ssl_engine", "debug_connection", "set_real_ip_from", "auth_http", "auth_http_header"),
     *("auth_user_file", "log_format"),
-    *("ssl_certificate", "ssl_certificate_key", "ssl_password_file", "ssl_dhparam", "ssl_client_certificate"),
-    *("ssl_trusted_certificate", "ssl_crl", "ssl_conf_command", "ssl_session_ticket_key", "smtp_capabilities"),
+    *("ssl_certificate", "ssl_certificate_key", "ssl_certificate_directory", "ssl_password_file", "ssl_dhparam"),
+    *("ssl_client_certificate", "ssl_trusted_certificate", "ssl_crl", "ssl_conf_command", "ssl_session_ticket_key"),
+    "smtp_capabilities",
     *("proxy_ssl_certificate", "proxy_ssl_certificate_key", "proxy_ssl_password_file", "proxy_ssl_name"),
     *("proxy_ssl_trusted_certificate", "proxy_ssl_crl", "proxy_ssl_conf_command", "set", "proxy_pass"),
 }
