@@ -140,7 +140,7 @@ static int answer_imap(struct peer *peer, const char *line, size_t length)
         peer->step++;
         return say(peer, "+ go on\r\n");
     }
-    if (peer->step == 2 || strstr(line, " NOOP") != NULL) {
+    if (peer->step == 2 || (peer->step == 0 && strstr(line, " LOGIN ") != NULL) || strstr(line, " NOOP") != NULL) {
         peer->step = 3;
         snprintf(reply, sizeof reply, "%s OK done\r\n", peer->tag);
         return say(peer, reply);

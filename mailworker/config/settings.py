@@ -20,12 +20,12 @@ from mailworker.config.logs import LogTarget, StderrLog
 from mailworker.config.proxy import ProxySettings
 from mailworker.config.resolver import ResolverSettings
 from mailworker.config.server_name import ServerName
-from mailworker.config.source import LoginSource
+from mailworker.config.source import ByBackendSettings, LoginSource
 from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import SecretFile
 from mailworker.config.variables import VariablesSettings
 from mailworker.config.zones import SharedZone
-from mailworker.model import Level, Starttls
+from mailworker.model import Address, Level, Starttls
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,14 @@ class MailServer:
     variables: VariablesSettings = field(default_factory=VariablesSettings)
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     names: tuple[ServerName, ...] = ()
+
+    @property
+    def only_judge(self) -> Address | None:
+        """The one backend that decides about all logins; None where another source does, or where there are several."""
+        backend = self.proxy.backend
+        if isinstance(self.source, ByBackendSettings) and backend is not None and len(backend.addresses) == 1:
+            return backend.addresses[0]
+        return None
 
 
 @dataclass(frozen=True, slots=True)

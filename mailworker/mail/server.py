@@ -62,8 +62,8 @@ class Server:
         self.targets: Targets = choose_targets(settings, None)
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)
         self.backend = None if backend is None else configured_backend(backend, variables, names=names)
-        source = settings.source
-        self.has_variables = (isinstance(source, AuthHttpSettings) and source.has_variables) or backend is not None
+        source, chosen = settings.source, backend is not None and settings.only_judge is None
+        self.has_variables = (isinstance(source, AuthHttpSettings) and source.has_variables) or chosen
         self.capabilities = capabilities
         self.told = Once()
 

@@ -28,6 +28,7 @@ _REFUSAL_FOR_NOW = re.compile(
 _REFERRAL = re.compile(
     rb"^(?:\S+ (?:NO|BAD|BYE|OK) \[REFERRAL |-ERR \[REFERRAL/|5\d\d[ -]5\.2\.900\b)", re.IGNORECASE | re.MULTILINE
 )
+_LINE = re.compile(rb"[\x20-\x7e]*\r\n")
 _NUL = re.compile(rb"\0")
 _MECHANISMS = re.compile(rb"\n250[- ]AUTH[ =]([^\r\n]*)\r", re.IGNORECASE)
 _IMAP_CAPABILITIES = re.compile(rb"(?:\* OK \[|(?:[^\r\n]*\r\n)*?\* )CAPABILITY ([^]\r\n]*)", re.IGNORECASE)
@@ -280,6 +281,16 @@ def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes
     secret = password.reveal()
     _refuse(_NUL, login, secret)
     return b"%b LOGIN {%d}\r\n" % (tag, len(login)), b"%b {%d}\r\n" % (login, len(secret)), secret + b"\r\n"
+
+
+def imap_login_line(tag: bytes, login: bytes, password: Secret) -> bytes | None:
+    """LOGIN with quoted strings; None for what these may not hold (RFC 9051 section 9), or is too long for them."""
+    line = b'%b LOGIN "%b" "%b"\r\n' % (tag, _quotable(login), _quotable(password.reveal()))
+    return line if _LINE.fullmatch(line) and len(line) <= IMAP_COMMAND_LIMIT else None
+
+
+def _quotable(text: bytes) -> bytes:
+    return text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
 def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:

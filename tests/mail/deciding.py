@@ -6,7 +6,7 @@ from typing import Any
 
 from mailworker.config.source import ByBackendSettings
 from mailworker.model import AuthMethod
-from tests.mail.cases import IMAP, POP3, SMTP, Case
+from tests.mail.cases import AUTH_PLAIN, IMAP, POP3, SMTP, Case
 from tests.mail.conftest import Scene
 from tests.support.backend import Script, ScriptedServer, conversation, echo
 from tests.support.peer import Peer
@@ -27,7 +27,13 @@ WRONG = {
     "smtp": b"535 5.7.8 Authentication credentials invalid\r\n",
 }
 # What a backend says before it judges a password.
-BEFORE = {"imap": IMAP.backend[:-1], "pop3": POP3.backend[:-1], "smtp": (b"220 backend\r\n", OFFERS)}
+BEFORE = {"imap": IMAP.backend[:1], "pop3": POP3.backend[:-1], "smtp": (b"220 backend\r\n", OFFERS)}
+# What a backend hears up to its yes.
+COMMANDS = {
+    "imap": b'a1 LOGIN "user@example.com" "secret"\r\n',
+    "pop3": POP3.commands,
+    "smtp": b"EHLO mail.example.com\r\n" + AUTH_PLAIN,
+}
 YES = {"imap": IMAP.answer, "pop3": POP3.answer, "smtp": b"235 2.7.0 Welcome\r\n"}
 AUTH = {"imap": b"a1 AUTHENTICATE ", "pop3": b"AUTH ", "smtp": b"AUTH "}
 GO_AHEAD = {"imap": b"+ \r\n", "pop3": b"+ \r\n", "smtp": b"334 \r\n"}

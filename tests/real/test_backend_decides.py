@@ -88,6 +88,15 @@ def test_imap_clients_log_in_and_may_try_again(clients: Clients, account: Accoun
     client.logout()
 
 
+def test_passwords_that_need_quoting_or_are_too_long_for_a_command_reach_dovecot(
+    clients: Clients, awkward_account: Account, lengthy_account: Account
+) -> None:
+    for account in (awkward_account, lengthy_account):
+        name, password = account.login.encode(), account.password.encode()
+        said = b"a LOGIN {%d+}\r\n%b {%d+}\r\n%b\r\nb LOGOUT\r\n" % (len(name), name, len(password), password)
+        assert b"\r\na OK " in clients.talk("imap", said)
+
+
 @every_security
 def test_pop3_clients_log_in_and_may_try_again(clients: Clients, account: Account, security: Security) -> None:
     client = clients.pop3(security)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from mailworker.event.connections import Connections
 from mailworker.mail.authentication.source import Pause
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import Address
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 
-_UNJUDGED = Accepted(None, passed_on=True)
-
 
 class ByBackend:
-    """See `LoginSource`: nobody is judged here, which `Accepted.passed_on` says."""
+    """See `LoginSource`: nobody is judged here, which `Accepted.passed_on` says.
 
-    __slots__ = ("action", "authzid", "name")
+    `backend` is the one that decides, None where it is chosen for each login.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_verdict", "action", "authzid", "name")
+
+    def __init__(self, backend: Address | None) -> None:
+        self._verdict = Accepted(backend, passed_on=True)
         self.name = "upstream"
         self.action = "in auth state"
         self.authzid = False
@@ -25,7 +28,7 @@ class ByBackend:
         self, connections: Connections, request: AuthRequest, pause: Pause, log: SessionLog
     ) -> Accepted | Rejected:
         """See `LoginSource.authenticate`."""
-        return _UNJUDGED
+        return self._verdict
 
     def close(self) -> None:
         """See `LoginSource.close`."""

@@ -41,7 +41,7 @@ def _user_file(settings: MailServer, means: Means) -> LoginSource | None:
 
 
 def _by_backend(settings: MailServer, _means: Means) -> LoginSource | None:
-    return ByBackend() if isinstance(settings.source, ByBackendSettings) else None
+    return ByBackend(settings.only_judge) if isinstance(settings.source, ByBackendSettings) else None
 
 
 LOGIN_SOURCES: tuple[Callable[[MailServer, Means], LoginSource | None], ...] = (_auth_http, _user_file, _by_backend)

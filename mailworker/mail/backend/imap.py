@@ -15,6 +15,7 @@ from mailworker.wire.backend import (
     expect_imap_tagged,
     imap_capabilities,
     imap_login,
+    imap_login_line,
     judged,
     plain_response,
 )
@@ -52,7 +53,11 @@ async def _introduce(backend: Backend, login: Login) -> None:
 
 
 async def log_in(backend: Backend, login: Login) -> bytes:
-    """Log in by LOGIN with literals, or by SASL; gives the reply for the client. Raises a PeerError."""
+    """Log in by LOGIN, or by SASL; gives the reply for the client. Raises a PeerError.
+
+    LOGIN has literals, as nginx's. One line takes two replies less to wait for, so a backend that decides itself, which
+    nginx knows no way to ask, gets that where name and password are such as quoted strings may hold.
+    """
     if backend.server.settings.proxy.imap_id:
         await _introduce(backend, login)
     if login.mechanism is not None and goes_by_sasl(login):
@@ -60,6 +65,9 @@ async def log_in(backend: Backend, login: Login) -> bytes:
         expect_imap_login(reply, login.tag)
         return reply.data
     tag, secret = login.tag, needed_password(login)
+    if login.passed_on and (line := imap_login_line(tag, login.name, secret)) is not None:
+        wanted = Wanted(tag + b" OK", None, "LOGIN command", partial(expect_imap_login, tag=tag))
+        return (await backend.converse((None, _GREETING), (line, wanted))).data
     first, second, third = imap_login(tag, login.name, secret)
     password = Wanted(tag + b" OK", None, "password", partial(expect_imap_login, tag=tag))
     steps = (first, _LOGIN), (second, _USER), (third, password)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.mail.cases import AUTH_PLAIN, SMTP, Case, all_protocols
+from tests.mail.cases import Case, all_protocols
 from tests.mail.conftest import Scene
-from tests.mail.deciding import Stage, accepting, answer
+from tests.mail.deciding import COMMANDS, Stage, accepting, answer
 
 
 @all_protocols
@@ -13,8 +13,7 @@ def test_whom_the_backend_knows_is_logged_in(scene: Scene, case: Case) -> None:
     stage.client.talk((case.login, answer(case)), (b"one\r\n", b"one\r\n"))
     stage.client.end()
     assert stage.client.rest() == b""
-    commands = b"EHLO mail.example.com\r\n" + AUTH_PLAIN if case is SMTP else case.commands
-    assert stage.backend.heard() == commands + b"one\r\n"
+    assert stage.backend.heard() == COMMANDS[case.protocol] + b"one\r\n"
     stage.proxy.log.find("client logged in")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.mail import deciding
 from tests.mail.cases import IMAP
 from tests.mail.conftest import Scene
 from tests.mail.deciding import TEMPORARY
@@ -198,3 +199,30 @@ def test_id_comes_before_a_login_by_any_mechanism(scene: Scene, mechanism: str) 
     heard = backend.peer().received
     assert heard.startswith(b"a1 ID (")
     assert b"\r\na1 AUTHENTICATE %b\r\n" % mechanism.upper().encode() in heard
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (b"a1 LOGIN user pass", b'a1 LOGIN "user" "pass"\r\n'),
+        (b'a1 LOGIN "u \\"s\\\\r" "p{4}*% s"', b'a1 LOGIN "u \\"s\\\\r" "p{4}*% s"\r\n'),
+        (b'a1 LOGIN u ""', b'a1 LOGIN "u" ""\r\n'),
+    ],
+)
+def test_a_backend_that_decides_gets_a_login_in_one_line(scene: Scene, said: bytes, heard: bytes) -> None:
+    stage = deciding.Stage(scene, "imap", script(IMAP.answer))
+    stage.client.talk((said + b"\r\n", IMAP.answer))
+    assert stage.backend.peer().received == heard
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [(b"u\xc3\xa9", b"p"), (b"u", b"p\xff"), (b"u\r\nb NOOP", b"p"), (b"u", b"p\n"), (b"u", b"\x7f")],
+)
+def test_what_no_quoted_string_may_hold_goes_in_literals(scene: Scene, name: bytes, password: bytes) -> None:
+    stage = deciding.Stage(scene, "imap", script(*IMAP.backend[1:]))
+    said = b"a1 LOGIN {%d+}\r\n%b {%d+}\r\n%b\r\n" % (len(name), name, len(password), password)
+    stage.client.talk((said, IMAP.answer))
+    stage.client.end()
+    stage.client.rest()
+    assert stage.backend.heard() == said.replace(b"+}", b"}")

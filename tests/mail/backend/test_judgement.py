@@ -6,9 +6,9 @@ import pytest
 
 from mailworker.config.source import ByBackendSettings
 from mailworker.model import AuthMethod
-from tests.mail.cases import AUTH_PLAIN, IMAP, POP3, SMTP, Case, all_protocols
+from tests.mail.cases import IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
-from tests.mail.deciding import TEMPORARY, WRONG, Stage, accepting, answer, refusing
+from tests.mail.deciding import COMMANDS, TEMPORARY, WRONG, Stage, accepting, answer, refusing
 from tests.support.auth import accepted
 from tests.support.backend import Script, conversation, hang_up
 from tests.support.peer import Peer
@@ -40,7 +40,7 @@ def test_a_refusal_is_an_ordinary_one_and_the_session_goes_on(
     case = {"imap": IMAP, "pop3": POP3, "smtp": SMTP}[protocol]
     stage = Stage(scene, protocol, refusing(protocol, reply), accepting(protocol))
     stage.client.talk((case.login, heard), case.noop, (case.login, answer(case)))
-    assert stage.backend.heard().endswith(AUTH_PLAIN if case is SMTP else case.commands[-8:])
+    assert stage.backend.heard().endswith(COMMANDS[protocol])
     said = reply.rstrip().removeprefix(b"a1 ").decode().replace("\x1b", r"\x1B")
     assert f'client login failed: "{said}"' in stage.proxy.log.find("login failed")
 
