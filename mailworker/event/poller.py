@@ -1,13 +1,14 @@
-"""Waiting for descriptors: the one interface that the loop knows, and what is made of any selector of Python.
+"""Waiting for descriptors: the one interface that the loop knows, epoll's, and what is made of any selector of Python.
 
-On Linux `native/core/epoll.c` has the same interface: a login registers three descriptors and wakes some eight times.
+native/core/epoll.c has Epoll in C: a login registers three descriptors and wakes some eight times.
 """
 
 from __future__ import annotations
 
+import select
 import selectors
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mailworker.native.core import accelerator
 from mailworker.native.core.readiness import READ, WRITE
@@ -15,7 +16,7 @@ from mailworker.native.core.readiness import READ, WRITE
 if TYPE_CHECKING:
     from mailworker.event.loop import LoopState
 
-__all__ = ["READ", "WRITE", "Handler", "Poller", "SelectorPoller", "new_poller"]
+__all__ = ["READ", "WRITE", "Epoll", "Handler", "Poller", "SelectorPoller", "new_poller"]
 
 
 class Handler(Protocol):
@@ -94,9 +95,81 @@ class SelectorPoller:
         self._selector.close()
 
 
+class Epoll:
+    """The poller of Linux. An event of a watch that has ended since, or began in this very round, calls nobody."""
+
+    __slots__ = ("_epoll", "_handlers", "_round", "_watched")
+
+    method = "epoll"
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._round = 0
+        self._watched: dict[int, tuple[int, int]] = {}  # for which events, and since which round
+
+    def watch(self, descriptor: int, events: int, handler: Handler, /) -> None:
+        self._add(descriptor, events, _bits(events), handler)
+
+    def watch_exclusive(self, descriptor: int, handler: Handler, /) -> None:
+        self._add(descriptor, READ, select.EPOLLIN | select.EPOLLEXCLUSIVE, handler)
+
+    def _add(self, descriptor: int, events: int, bits: int, handler: Handler) -> None:
+        if descriptor in self._handlers:
+            raise KeyError(f"{descriptor} is already registered")
+        self._epoll.register(descriptor, bits)
+        self._handlers[descriptor] = handler
+        self._watched[descriptor] = events, self._round
+
+    def change(self, descriptor: int, events: int, handler: Handler, /) -> None:
+        watched, since = self._watched[descriptor]
+        if watched != events:
+            self._epoll.modify(descriptor, _bits(events))
+            self._watched[descriptor] = events, since
+        self._handlers[descriptor] = handler
+
+    def unwatch(self, descriptor: int, /) -> None:
+        self.forget(descriptor)
+        self._epoll.unregister(descriptor)
+
+    def forget(self, descriptor: int, /) -> None:
+        del self._handlers[descriptor], self._watched[descriptor]
+
+    def dispatch(self, loop: LoopState, timeout: float | None, /) -> None:
+        ready = self._epoll.poll(timeout, _EVENTS_PER_CALL)
+        loop.now = loop.clock()
+        self._round += 1
+        for descriptor, bits in ready:
+            events, since = self._watched.get(descriptor, _NOTHING)
+            if since < self._round and (mask := _mask(bits) & events):
+                self._handlers[descriptor].ready(mask)
+
+    def close(self) -> None:
+        self._handlers.clear()
+        self._watched.clear()
+        self._epoll.close()
+
+
+_EVENTS_PER_CALL: Final = 512  # as nginx's epoll_events
+_NOTHING: Final = 0, 0
+
+
+def _bits(events: int) -> int:
+    if not 0 < events <= READ | WRITE:
+        raise ValueError(f"Invalid events: {events}")
+    return (select.EPOLLIN if events & READ else 0) | (select.EPOLLOUT if events & WRITE else 0)
+
+
+def _mask(bits: int) -> int:
+    if bits & (select.EPOLLHUP | select.EPOLLERR):
+        return READ | WRITE  # the next call on the descriptor tells which
+    return (READ if bits & select.EPOLLIN else 0) | (WRITE if bits & select.EPOLLOUT else 0)
+
+
+if accelerator is not None and sys.platform == "linux" and not TYPE_CHECKING:
+    Epoll = accelerator.Epoll
+
+
 def new_poller() -> Poller:
     """The best one of this system."""
-    if accelerator is not None and sys.platform == "linux":
-        poller: Poller = accelerator.Epoll()
-        return poller
-    return SelectorPoller(selectors.DefaultSelector())
+    return Epoll() if sys.platform == "linux" else SelectorPoller(selectors.DefaultSelector())

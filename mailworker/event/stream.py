@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,7 @@ from mailworker.errors import ConnectionLost, Party, TimedOut, TlsError
 from mailworker.event import sockets
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ, WRITE
-from mailworker.event.task import Task, wait_for
+from mailworker.event.task import Task
 from mailworker.event.transport import Plain, Transport
 from mailworker.native.core import accelerator
 from mailworker.native.core.readiness import Readiness
@@ -113,9 +113,11 @@ class Connection:
     async def read(self, limit: int) -> bytes:
         """See `Stream.read`. It waits first, so that other streams get their turn."""
         if not self._transport.pending():
-            await self.wait(READ)
+            self._watch(READ)
+            await self
         while isinstance(data := self._transport.recv(min(limit, _PAGE_SIZE)), Readiness):
-            await self.wait(data)
+            self._watch(data)
+            await self
         self.received += len(data)
         return data
 
@@ -140,15 +142,21 @@ class Connection:
 
     async def wait(self, events: int) -> None:
         """Suspend the running task until the descriptor is ready for `events`."""
+        self._watch(events)
+        await self
+
+    def _watch(self, events: int) -> None:
+        if self.watched == events:
+            return
         try:
-            if not self.watched:
-                self.loop.watch(self.descriptor, events, self)
-            elif self.watched != events:
-                self.loop.change(self.descriptor, events, self)
+            (self.loop.change if self.watched else self.loop.watch)(self.descriptor, events, self)
         except OSError as error:
             raise ConnectionLost(self.party, f"{self.loop.method}()", error.errno or 0) from None
         self.watched = events
-        await wait_for(self)
+
+    def __await__(self) -> Generator[Connection, None, None]:
+        """Until the descriptor is ready."""
+        yield self
 
     async def exchange(self, limit: int, steps: tuple[Step, ...]) -> tuple[int, bytes]:
         """Say each command as soon as the reply to the one before has come whole, in one read, and as usual.

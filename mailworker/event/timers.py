@@ -118,8 +118,9 @@ def _width(delay: float) -> float:
 
 def _check(*times: float) -> None:
     """Refuse infinities and NaN, which would never be due, or always."""
-    if not all(map(isfinite, times)):
-        raise ValueError("a time must be finite")
+    for time in times:
+        if not -inf < time < inf:
+            raise ValueError("a time must be finite")
 
 
 if accelerator is not None and not TYPE_CHECKING:

@@ -49,7 +49,7 @@ if hasattr(select, "poll"):
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     of_the_core = metafunc.module.__name__.rpartition(".")[2] in _OF_THE_CORE
     all_of_them = list(implementations().values()) if of_the_core else [NATIVE]
-    pairs = [(it, poller) for it in all_of_them for poller in _POLLERS if it.name == "C" or poller != "own"]
+    pairs = [(it, poller) for it in all_of_them for poller in _POLLERS]
     if "poller" in metafunc.fixturenames:
         ids = [f"{it.name}, {poller}" for it, poller in pairs]
         metafunc.parametrize(("implementation", "poller"), pairs, indirect=["poller"], ids=ids)

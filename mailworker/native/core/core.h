@@ -61,8 +61,41 @@ static inline int done(PyObject *result)
     return result != NULL;
 }
 
+/* What a method gives: None, or NULL with the exception that is there. */
+static inline PyObject *none_if(int went_well)
+{
+    return went_well ? Py_NewRef(Py_None) : NULL;
+}
+
+#define FAST(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL
+
+/* What the collector asks of an object that holds REFERENCES to others, and how that ends. */
+#define VISIT(name) Py_VISIT(self->name);
+#define CLEAR(name) Py_CLEAR(self->name);
+#define COLLECTED(type, REFERENCES)                                                                                    \
+    static int type##_traverse(PyObject *object, visitproc visit, void *arg)                                           \
+    {                                                                                                                  \
+        struct type *self = (struct type *) object;                                                                    \
+        REFERENCES(VISIT)                                                                                              \
+        return 0;                                                                                                      \
+    }                                                                                                                  \
+    static int type##_clear(PyObject *object)                                                                          \
+    {                                                                                                                  \
+        struct type *self = (struct type *) object;                                                                    \
+        REFERENCES(CLEAR)                                                                                              \
+        return 0;                                                                                                      \
+    }                                                                                                                  \
+    static void type##_dealloc(PyObject *object)                                                                       \
+    {                                                                                                                  \
+        PyObject_GC_UnTrack(object);                                                                                   \
+        (void) type##_clear(object);                                                                                   \
+        Py_TYPE(object)->tp_free(object);                                                                              \
+    }
+
 /* Checks the number of arguments. */
 int counted(Py_ssize_t given, Py_ssize_t wanted);
+
+int take_int(PyObject *argument, int *value);
 
 /* The exception that has been raised, as one object that is the caller's: no longer raised, with its traceback. */
 PyObject *take_exception(void);

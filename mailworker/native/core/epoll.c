@@ -36,21 +36,6 @@ static int system_error(void)
     return 0;
 }
 
-static int take_events(PyObject *argument, uint32_t *events)
-{
-    long value = PyLong_AsLong(argument);
-
-    if (value == -1 && PyErr_Occurred()) {
-        return 0;
-    }
-    if (value < READ || value > (READ | WRITE)) {
-        PyErr_Format(PyExc_ValueError, "Invalid events: %ld", value);
-        return 0;
-    }
-    *events = (uint32_t) value;
-    return 1;
-}
-
 /* What a descriptor is watched for; NULL with an exception if it is not. */
 static struct watch *find(struct epoll *self, int fd)
 {
@@ -73,11 +58,25 @@ static uint32_t epoll_bits(uint32_t events)
     return (events & READ ? EPOLLIN : 0U) | (events & WRITE ? EPOLLOUT : 0U);
 }
 
+static int is_events(uint32_t events)
+{
+    int fine = events >= READ && events <= (READ | WRITE);
+
+    if (!fine) {
+        PyErr_Format(PyExc_ValueError, "Invalid events: %u", events);
+    }
+    return fine;
+}
+
 static int make_room(struct epoll *self, int fd)
 {
     int size = self->size < 32 ? 32 : self->size;
     struct watch *larger;
 
+    if (fd < 0) {
+        PyErr_Format(PyExc_ValueError, "%d is no descriptor", fd);
+        return 0;
+    }
     if (fd < self->size) {
         return 1;
     }
@@ -99,7 +98,7 @@ static int add(struct epoll *self, int fd, uint32_t events, uint32_t extra_bits,
 {
     struct watch *watch;
 
-    if (!make_room(self, fd)) {
+    if (!is_events(events) || !make_room(self, fd)) {
         return 0;
     }
     watch = &self->watches[fd];
@@ -120,7 +119,7 @@ static int change(struct epoll *self, int fd, uint32_t events, PyObject *handler
 {
     struct watch *watch = find(self, fd);
 
-    if (watch == NULL) {
+    if (watch == NULL || !is_events(events)) {
         return 0;
     }
     if (events != watch->events) {
@@ -153,55 +152,45 @@ int epoll_set(struct epoll *self, int fd, int watched, int events, PyObject *han
 
 /* The methods for Python. */
 
-static PyObject *none_if(int went_well)
+static PyObject *epoll_watch(PyObject *object, PyObject *arguments)
 {
-    return went_well ? Py_NewRef(Py_None) : NULL;
+    PyObject *handler;
+    int fd, events;
+
+    return none_if(PyArg_ParseTuple(arguments, "iiO", &fd, &events, &handler) &&
+                   add((struct epoll *) object, fd, (uint32_t) events, 0, handler));
 }
 
-static int take_descriptor(PyObject *argument, int *fd)
+static PyObject *epoll_watch_exclusive(PyObject *object, PyObject *arguments)
 {
-    *fd = PyObject_AsFileDescriptor(argument);
-    return *fd >= 0;
-}
-
-static PyObject *epoll_watch(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
-{
-    uint32_t events;
+    PyObject *handler;
     int fd;
 
-    return none_if(counted(given, 3) && take_descriptor(arguments[0], &fd) && take_events(arguments[1], &events) &&
-                   add((struct epoll *) object, fd, events, 0, arguments[2]));
+    return none_if(PyArg_ParseTuple(arguments, "iO", &fd, &handler) &&
+                   add((struct epoll *) object, fd, READ, EPOLLEXCLUSIVE, handler));
 }
 
-static PyObject *epoll_watch_exclusive(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+static PyObject *epoll_change(PyObject *object, PyObject *arguments)
 {
-    int fd;
+    PyObject *handler;
+    int fd, events;
 
-    return none_if(counted(given, 2) && take_descriptor(arguments[0], &fd) &&
-                   add((struct epoll *) object, fd, READ, EPOLLEXCLUSIVE, arguments[1]));
+    return none_if(PyArg_ParseTuple(arguments, "iiO", &fd, &events, &handler) &&
+                   change((struct epoll *) object, fd, (uint32_t) events, handler));
 }
 
-static PyObject *epoll_change(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
-{
-    uint32_t events;
-    int fd;
-
-    return none_if(counted(given, 3) && take_descriptor(arguments[0], &fd) && take_events(arguments[1], &events) &&
-                   change((struct epoll *) object, fd, events, arguments[2]));
-}
-
-static PyObject *epoll_unwatch(PyObject *object, PyObject *argument)
+static PyObject *epoll_unwatch(PyObject *object, PyObject *arguments)
 {
     int fd;
 
-    return none_if(take_descriptor(argument, &fd) && epoll_set((struct epoll *) object, fd, READ, 0, NULL));
+    return none_if(PyArg_ParseTuple(arguments, "i", &fd) && epoll_set((struct epoll *) object, fd, READ, 0, NULL));
 }
 
-static PyObject *epoll_forget(PyObject *object, PyObject *argument)
+static PyObject *epoll_forget(PyObject *object, PyObject *arguments)
 {
     int fd;
 
-    return none_if(take_descriptor(argument, &fd) && epoll_drop((struct epoll *) object, fd));
+    return none_if(PyArg_ParseTuple(arguments, "i", &fd) && epoll_drop((struct epoll *) object, fd));
 }
 
 static int64_t monotonic(void)
@@ -428,23 +417,21 @@ static PyGetSetDef epoll_properties[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-#define MANY(name, text) {#name, (PyCFunction) (void (*)(void)) epoll_##name, METH_FASTCALL, text}
-
 static PyMethodDef epoll_methods[] = {
-    MANY(watch, "watch(descriptor, events, handler): start to watch."),
-    MANY(watch_exclusive, "watch_exclusive(descriptor, handler): watch a listening socket that is shared."),
-    MANY(change, "change(descriptor, events, handler): watch for other events, or for another handler."),
-    {"unwatch", epoll_unwatch, METH_O, "unwatch(descriptor): stop to watch."},
-    {"forget", epoll_forget, METH_O, "forget(descriptor): stop to watch what is closed at once."},
-    MANY(dispatch, "dispatch(loop, timeout): wait, set loop.now, and call the handlers."),
-    {"close", epoll_close, METH_NOARGS, "close(): watch no more."},
+    {"watch", epoll_watch, METH_VARARGS, "watch(descriptor, events, handler)"},
+    {"watch_exclusive", epoll_watch_exclusive, METH_VARARGS, "watch_exclusive(descriptor, handler)"},
+    {"change", epoll_change, METH_VARARGS, "change(descriptor, events, handler)"},
+    {"unwatch", epoll_unwatch, METH_VARARGS, "unwatch(descriptor)"},
+    {"forget", epoll_forget, METH_VARARGS, "forget(descriptor)"},
+    {"dispatch", FAST(epoll_dispatch), "dispatch(loop, timeout)"},
+    {"close", epoll_close, METH_NOARGS, "close()"},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject epoll_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Epoll",
-    .tp_doc = "An epoll instance, and the handlers of what it watches.",
+    .tp_doc = "A Poller, see event/poller.py: an epoll instance, and the handlers of what it watches.",
     .tp_basicsize = sizeof(struct epoll),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .tp_new = epoll_new,

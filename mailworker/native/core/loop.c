@@ -82,36 +82,8 @@ static int loop_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(
     return self->timers != NULL && loop_note_time(self) ? 0 : -1;
 }
 
-static int loop_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    struct loop *self = (struct loop *) object;
-
-    Py_VISIT(self->poller);
-    Py_VISIT(self->clock);
-    Py_VISIT(self->on_bug);
-    Py_VISIT(self->timers);
-    return 0;
-}
-
-static int loop_clear(PyObject *object)
-{
-    struct loop *self = (struct loop *) object;
-
-    Py_CLEAR(self->on_bug);
-    return 0;
-}
-
-static void loop_dealloc(PyObject *object)
-{
-    struct loop *self = (struct loop *) object;
-
-    PyObject_GC_UnTrack(object);
-    (void) loop_clear(object);
-    Py_XDECREF(self->poller);
-    Py_XDECREF(self->clock);
-    Py_XDECREF(self->timers);
-    Py_TYPE(object)->tp_free(object);
-}
+#define REFERENCES(REF) REF(poller) REF(clock) REF(on_bug) REF(timers)
+COLLECTED(loop, REFERENCES)
 
 static PyMemberDef loop_members[] = {
     {"now", T_DOUBLE, offsetof(struct loop, now), 0, NULL},

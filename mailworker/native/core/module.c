@@ -13,6 +13,14 @@ int counted(Py_ssize_t given, Py_ssize_t wanted)
     return given == wanted;
 }
 
+int take_int(PyObject *argument, int *value)
+{
+    long number = PyLong_AsLong(argument);
+
+    *value = (int) number;
+    return !(number == -1 && PyErr_Occurred());
+}
+
 PyObject *take_exception(void)
 {
 #if PY_VERSION_HEX >= 0x030C0000

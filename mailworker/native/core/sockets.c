@@ -40,25 +40,6 @@ static PyObject *failure(void)
     return PyLong_FromLong(-(long) errno);
 }
 
-/* Integers come first in the arguments of all functions here. */
-static int take_integers(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t wanted, Py_ssize_t integers,
-                         long *values)
-{
-    Py_ssize_t i;
-
-    if (given != wanted) {
-        PyErr_Format(PyExc_TypeError, "%zd arguments, not %zd", wanted, given);
-        return 0;
-    }
-    for (i = 0; i < integers; i++) {
-        values[i] = PyLong_AsLong(arguments[i]);
-        if (values[i] == -1 && PyErr_Occurred()) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 /* The peer's or our own address; unix sockets have no name. */
 static PyObject *new_address(const union address *address)
 {
@@ -107,30 +88,29 @@ static int accepted(int listening, struct sockaddr *address, socklen_t *length)
 #define accepted(listening, address, length) prepared(accept(listening, address, length))
 #endif
 
-static PyObject *sockets_accept(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+static PyObject *sockets_accept(PyObject *Py_UNUSED(module), PyObject *argument)
 {
     union address address = {0};
     socklen_t length = sizeof(address);
-    long values[1];
     int fd;
 
-    if (!take_integers(arguments, given, 1, 1, values)) {
+    if (!take_int(argument, &fd)) {
         return NULL;
     }
-    fd = accepted((int) values[0], &address.any, &length);
+    fd = accepted(fd, &address.any, &length);
     return fd < 0 ? failure() : Py_BuildValue("iN", fd, new_address(&address));
 }
 
-static PyObject *sockets_local_address(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+static PyObject *sockets_local_address(PyObject *Py_UNUSED(module), PyObject *argument)
 {
     union address address = {0};
     socklen_t length = sizeof(address);
-    long values[1];
+    int fd;
 
-    if (!take_integers(arguments, given, 1, 1, values)) {
+    if (!take_int(argument, &fd)) {
         return NULL;
     }
-    return getsockname((int) values[0], &address.any, &length) < 0 ? Py_NewRef(nameless) : new_address(&address);
+    return getsockname(fd, &address.any, &length) < 0 ? Py_NewRef(nameless) : new_address(&address);
 }
 
 /* The next functions return the length of the address, 0 with errno if there is none, or -1 with an exception. */
@@ -217,52 +197,48 @@ static PyObject *sockets_dial(PyObject *Py_UNUSED(module), PyObject *object)
     return PyLong_FromLong(fd);
 }
 
-static PyObject *switch_on(PyObject *const *arguments, Py_ssize_t given, int level, int option)
+static PyObject *switch_on(PyObject *argument, int level, int option)
 {
-    long values[1];
-    int one = 1;
+    int fd, one = 1;
 
-    if (!take_integers(arguments, given, 1, 1, values)) {
+    if (!take_int(argument, &fd)) {
         return NULL;
     }
-    (void) setsockopt((int) values[0], level, option, &one, sizeof(one));
+    (void) setsockopt(fd, level, option, &one, sizeof(one));
     Py_RETURN_NONE;
 }
 
-static PyObject *sockets_no_delay(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+static PyObject *sockets_no_delay(PyObject *Py_UNUSED(module), PyObject *argument)
 {
-    return switch_on(arguments, given, IPPROTO_TCP, TCP_NODELAY);
+    return switch_on(argument, IPPROTO_TCP, TCP_NODELAY);
 }
 
-static PyObject *sockets_keep_alive(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+static PyObject *sockets_keep_alive(PyObject *Py_UNUSED(module), PyObject *argument)
 {
-    return switch_on(arguments, given, SOL_SOCKET, SO_KEEPALIVE);
+    return switch_on(argument, SOL_SOCKET, SO_KEEPALIVE);
 }
 
-static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    long values[2];
     ssize_t result;
+    int fd, limit;
 
-    if (!take_integers(arguments, given, 2, 2, values)) {
+    if (!PyArg_ParseTuple(arguments, "ii", &fd, &limit)) {
         return NULL;
     }
     do {
-        result = recv((int) values[0], page, (size_t) (values[1] < PAGE_SIZE ? values[1] : PAGE_SIZE),
-                      MSG_DONTWAIT | MSG_PEEK);
+        result = recv(fd, page, (size_t) (limit < PAGE_SIZE ? limit : PAGE_SIZE), MSG_DONTWAIT | MSG_PEEK);
     } while (result < 0 && errno == EINTR);
     return result < 0 ? failure() : PyBytes_FromStringAndSize(page, result);
 }
 
-#define FAST(name, text) {#name, (PyCFunction) (void (*)(void)) sockets_##name, METH_FASTCALL, text}
-
 PyMethodDef socket_functions[] = {
-    FAST(accept, "accept(listening): a descriptor and the peer's address."),
-    FAST(local_address, "local_address(descriptor): where a connection was made to."),
+    {"accept", sockets_accept, METH_O, "accept(listening): a descriptor and the peer's address."},
+    {"local_address", sockets_local_address, METH_O, "local_address(descriptor): where a connection was made to."},
     {"dial", sockets_dial, METH_O, "dial(address): a descriptor whose connection is made or under way."},
-    FAST(no_delay, "no_delay(descriptor): TCP_NODELAY."),
-    FAST(keep_alive, "keep_alive(descriptor): SO_KEEPALIVE."),
-    FAST(peek, "peek(descriptor, limit): bytes that stay to be read."),
+    {"no_delay", sockets_no_delay, METH_O, "no_delay(descriptor): TCP_NODELAY."},
+    {"keep_alive", sockets_keep_alive, METH_O, "keep_alive(descriptor): SO_KEEPALIVE."},
+    {"peek", sockets_peek, METH_VARARGS, "peek(descriptor, limit): bytes that stay to be read."},
     {NULL, NULL, 0, NULL},
 };
 

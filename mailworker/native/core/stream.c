@@ -35,42 +35,8 @@ static int stream_init(PyObject *object, PyObject *arguments, PyObject *keywords
     return 0;
 }
 
-static int stream_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    struct stream *self = (struct stream *) object;
-
-    Py_VISIT(self->loop);
-    Py_VISIT(self->party);
-    Py_VISIT(self->tls);
-    Py_VISIT(self->closed);
-    Py_VISIT(self->task);
-    Py_VISIT(self->data);
-    Py_VISIT(self->steps);
-    Py_VISIT(self->outcome);
-    return 0;
-}
-
-static int stream_clear(PyObject *object)
-{
-    struct stream *self = (struct stream *) object;
-
-    Py_CLEAR(self->outcome);
-    Py_CLEAR(self->steps);
-    Py_CLEAR(self->data);
-    Py_CLEAR(self->task);
-    Py_CLEAR(self->closed);
-    Py_CLEAR(self->tls);
-    Py_CLEAR(self->party);
-    Py_CLEAR(self->loop);
-    return 0;
-}
-
-static void stream_dealloc(PyObject *object)
-{
-    PyObject_GC_UnTrack(object);
-    (void) stream_clear(object);
-    Py_TYPE(object)->tp_free(object);
-}
+#define REFERENCES(REF) REF(outcome) REF(steps) REF(data) REF(task) REF(closed) REF(tls) REF(party) REF(loop)
+COLLECTED(stream, REFERENCES)
 
 /*
  * Actions: a method begins one and gives the stream itself, to be awaited. The stream then goes on with it, as often as
@@ -253,13 +219,11 @@ static PySendResult go_on_waiting(struct stream *self, PyObject **result)
 static PyObject *stream_wait(PyObject *object, PyObject *events)
 {
     struct stream *self = (struct stream *) object;
-    long value = PyLong_AsLong(events);
 
-    if (value == -1 && PyErr_Occurred()) {
+    if (!take_int(events, &self->events)) {
         return NULL;
     }
     begin(self, go_on_waiting);
-    self->events = (int) value;
     self->waited = 0;
     return Py_NewRef(object);
 }
@@ -451,17 +415,14 @@ int stream_ready(PyObject *object, int Py_UNUSED(mask))
 
 static PyObject *park(PyObject *object, PyObject *task)
 {
-    return stream_park((struct stream *) object, task) ? Py_NewRef(Py_None) : NULL;
+    return none_if(stream_park((struct stream *) object, task));
 }
 
 static PyObject *ready(PyObject *object, PyObject *mask)
 {
-    long value = PyLong_AsLong(mask);
+    int value;
 
-    if (value == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    return stream_ready(object, (int) value) ? Py_NewRef(Py_None) : NULL;
+    return none_if(take_int(mask, &value) && stream_ready(object, value));
 }
 
 void stream_give_away(struct stream *self)
@@ -552,7 +513,7 @@ static PyMethodDef stream_methods[] = {
     {"peek", stream_peek, METH_O, "peek(limit)"},
     {"write", stream_write, METH_O, "write(data)"},
     {"wait", stream_wait, METH_O, "wait(events)"},
-    {"exchange", (PyCFunction) (void (*)(void)) stream_exchange, METH_FASTCALL, "exchange(limit, steps)"},
+    {"exchange", FAST(stream_exchange), "exchange(limit, steps)"},
     {"park", park, METH_O, "park(task)"},
     {"ready", ready, METH_O, "ready(mask)"},
     {"hand_over", stream_hand_over, METH_NOARGS, "Give away what the stream was made of."},

@@ -16,32 +16,8 @@ static int task_init(PyObject *object, PyObject *arguments, PyObject *keywords)
     return 0;
 }
 
-static int task_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    struct task *self = (struct task *) object;
-
-    Py_VISIT(self->loop);
-    Py_VISIT(self->coroutine);
-    Py_VISIT(self->waits_for);
-    return 0;
-}
-
-static int task_clear(PyObject *object)
-{
-    struct task *self = (struct task *) object;
-
-    Py_CLEAR(self->waits_for);
-    Py_CLEAR(self->coroutine);
-    Py_CLEAR(self->loop);
-    return 0;
-}
-
-static void task_dealloc(PyObject *object)
-{
-    PyObject_GC_UnTrack(object);
-    (void) task_clear(object);
-    Py_TYPE(object)->tp_free(object);
-}
+#define REFERENCES(REF) REF(loop) REF(coroutine) REF(waits_for)
+COLLECTED(task, REFERENCES)
 
 /* Tells the loop of the exception that was raised, unless it is one that ends the process. */
 static int report_bug(struct task *self)
@@ -109,7 +85,7 @@ static PyObject *resume(PyObject *self, PyObject *const *arguments, Py_ssize_t g
     if (given > 1) {
         return PyErr_Format(PyExc_TypeError, "%zd arguments, not 1", given);
     }
-    return task_resume((struct task *) self, given ? arguments[0] : NULL) ? Py_NewRef(Py_None) : NULL;
+    return none_if(task_resume((struct task *) self, given ? arguments[0] : NULL));
 }
 
 static PyObject *expire(PyObject *object, PyObject *Py_UNUSED(none))
@@ -124,7 +100,7 @@ static PyObject *expire(PyObject *object, PyObject *Py_UNUSED(none))
     error = PyObject_CallMethodNoArgs(self->waits_for, names.timed_out);
     fine = error != NULL && task_resume(self, error);
     Py_XDECREF(error);
-    return fine ? Py_NewRef(Py_None) : NULL;
+    return none_if(fine);
 }
 
 static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
@@ -132,8 +108,7 @@ static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
     struct task *self = (struct task *) object;
 
     timers_cancel(&self->timed);
-    return done(PyObject_CallMethodNoArgs(self->coroutine, names.close)) || report_bug(self) ? Py_NewRef(Py_None)
-                                                                                             : NULL;
+    return none_if(done(PyObject_CallMethodNoArgs(self->coroutine, names.close)) || report_bug(self));
 }
 
 static PyMemberDef task_members[] = {
@@ -142,7 +117,7 @@ static PyMemberDef task_members[] = {
 };
 
 static PyMethodDef task_methods[] = {
-    {"resume", (PyCFunction) (void (*)(void)) resume, METH_FASTCALL, "resume(error=None)"},
+    {"resume", FAST(resume), "resume(error=None)"},
     {"expire", expire, METH_NOARGS, "The deadline has passed."},
     {"cancel", cancel, METH_NOARGS, "End the coroutine where it waits."},
     {NULL, NULL, 0, NULL},

@@ -246,12 +246,9 @@ static PyObject *set(PyObject *object, PyObject *const *arguments, Py_ssize_t gi
 {
     double deadline, now;
 
-    if (!counted(given, 3) || !is_timed(arguments[0]) || !take_seconds(arguments[1], &deadline) ||
-        !take_seconds(arguments[2], &now) ||
-        !timers_set((struct timers *) object, (struct timed *) arguments[0], deadline, now)) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_if(counted(given, 3) && is_timed(arguments[0]) && take_seconds(arguments[1], &deadline) &&
+                   take_seconds(arguments[2], &now) &&
+                   timers_set((struct timers *) object, (struct timed *) arguments[0], deadline, now));
 }
 
 static PyObject *cancel(PyObject *Py_UNUSED(object), PyObject *timed)
@@ -365,7 +362,7 @@ static PyMemberDef timers_members[] = {
 };
 
 static PyMethodDef timers_methods[] = {
-    {"set", (PyCFunction) (void (*)(void)) set, METH_FASTCALL, "set(timed, deadline, now)"},
+    {"set", FAST(set), "set(timed, deadline, now)"},
     {"cancel", cancel, METH_O, "cancel(timed)"},
     {"delay", delay, METH_O, "delay(now): seconds, or None"},
     {"expire", expire, METH_O, "expire(now)"},

@@ -9,17 +9,10 @@
 
 #include "core.h"
 
-#include "pump.h"
+#include "owner.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* A pump that Python has made, and the loop of its sides. */
-struct pump_object {
-    PyObject_HEAD
-    struct pump pump;
-    struct loop *loop;
-};
 
 struct side {
     PyObject_HEAD
@@ -282,12 +275,9 @@ int side_ready(PyObject *object, int mask)
 
 static PyObject *ready(PyObject *object, PyObject *argument)
 {
-    long mask = PyLong_AsLong(argument);
+    int mask;
 
-    if (mask == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    return side_ready(object, (int) mask) ? Py_NewRef(Py_None) : NULL;
+    return none_if(take_int(argument, &mask) && side_ready(object, mask));
 }
 
 static PyObject *side_begin(PyObject *object, PyObject *argument)
@@ -300,7 +290,7 @@ static PyObject *side_begin(PyObject *object, PyObject *argument)
     }
     side->other = (struct side *) Py_NewRef(other);
     other->other = (struct side *) Py_NewRef(side);
-    return guarded(side, 0, begin) ? Py_NewRef(Py_None) : NULL;
+    return none_if(guarded(side, 0, begin));
 }
 
 static PyObject *side_close(PyObject *object, PyObject *Py_UNUSED(argument))
@@ -323,7 +313,7 @@ static PyObject *side_close(PyObject *object, PyObject *Py_UNUSED(argument))
     close(side->fd);
     side->fd = -1;
     let_go(side);
-    return fine ? Py_NewRef(Py_None) : NULL;
+    return none_if(fine);
 }
 
 static PyObject *side_closed(PyObject *object, void *Py_UNUSED(closure))
@@ -401,57 +391,4 @@ PyTypeObject side_type = {
     .tp_methods = side_methods,
     .tp_members = side_members,
     .tp_getset = side_properties,
-};
-
-/* The pump. */
-
-static PyObject *pump_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
-{
-    PyObject *loop;
-    Py_ssize_t limit;
-    struct pump_object *self;
-
-    if (!PyArg_ParseTuple(arguments, "On", &loop, &limit) || !is_loop(loop)) {
-        return NULL;
-    }
-    self = (struct pump_object *) type->tp_alloc(type, 0);
-    if (self != NULL && !pump_open(&self->pump, (size_t) limit)) {
-        Py_CLEAR(self);
-        return PyErr_NoMemory();
-    }
-    if (self != NULL) {
-        self->loop = (struct loop *) Py_NewRef(loop);
-    }
-    return (PyObject *) self;
-}
-
-static PyObject *close_pump(PyObject *object, PyObject *Py_UNUSED(none))
-{
-    struct pump_object *self = (struct pump_object *) object;
-
-    pump_close(&self->pump);
-    Py_CLEAR(self->loop);
-    Py_RETURN_NONE;
-}
-
-static void free_pump(PyObject *object)
-{
-    Py_XDECREF(close_pump(object, NULL));
-    Py_TYPE(object)->tp_free(object);
-}
-
-static PyMethodDef pump_methods[] = {
-    {"close", close_pump, METH_NOARGS, "close(): give memory and descriptors back; no side may be left."},
-    {NULL, NULL, 0, NULL},
-};
-
-PyTypeObject pump_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Pump",
-    .tp_doc = "What the sides of a loop move bytes with, each keeping `limit` of them at most.",
-    .tp_basicsize = sizeof(struct pump_object),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = pump_new,
-    .tp_dealloc = free_pump,
-    .tp_methods = pump_methods,
 };

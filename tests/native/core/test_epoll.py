@@ -91,7 +91,7 @@ def _fail_at_second_time(poller: Poller) -> None:
         (lambda poller: poller.watch(-1, 1, None), ValueError),
         (lambda poller: poller.watch_exclusive(0), TypeError),
         (lambda poller: poller.change(0, 1), TypeError),
-        (lambda poller: poller.change(-1, 1, None), ValueError),
+        (lambda poller: poller.change(-1, 1, None), KeyError),
         (lambda poller: poller.unwatch(1 << 20), KeyError),
         (lambda poller: poller.forget("0"), TypeError),
         (lambda poller: poller.dispatch(_state(poller)), TypeError),

@@ -1,0 +1,52 @@
+#include "owner.h"
+
+static PyObject *pump_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    PyObject *loop;
+    Py_ssize_t limit;
+    struct pump_object *self;
+
+    if (!PyArg_ParseTuple(arguments, "On", &loop, &limit) || !is_loop(loop)) {
+        return NULL;
+    }
+    self = (struct pump_object *) type->tp_alloc(type, 0);
+    if (self != NULL && !pump_open(&self->pump, (size_t) limit)) {
+        Py_CLEAR(self);
+        return PyErr_NoMemory();
+    }
+    if (self != NULL) {
+        self->loop = (struct loop *) Py_NewRef(loop);
+    }
+    return (PyObject *) self;
+}
+
+static PyObject *close_pump(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct pump_object *self = (struct pump_object *) object;
+
+    pump_close(&self->pump);
+    Py_CLEAR(self->loop);
+    Py_RETURN_NONE;
+}
+
+static void free_pump(PyObject *object)
+{
+    Py_XDECREF(close_pump(object, NULL));
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMethodDef pump_methods[] = {
+    {"close", close_pump, METH_NOARGS, "close(): give memory and descriptors back; no side may be left."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject pump_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Pump",
+    .tp_doc = "What the sides of a loop move bytes with, each keeping `limit` of them at most.",
+    .tp_basicsize = sizeof(struct pump_object),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = pump_new,
+    .tp_dealloc = free_pump,
+    .tp_methods = pump_methods,
+};

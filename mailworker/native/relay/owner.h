@@ -1,0 +1,11 @@
+/* The pump as Python has it, with the loop of all sides that it serves. */
+
+#include "core.h"
+
+#include "pump.h"
+
+struct pump_object {
+    PyObject_HEAD
+    struct pump pump;
+    struct loop *loop;
+};
