@@ -3,7 +3,7 @@
     python -m bench.session_cache [--json]
 
 Clients of Python's ssl module shake hands with a context of mailworker in the same process, tickets off. Every
-session is stored first, then each is asked for once. Takes about a minute. `bench.session_table` tells what it costs.
+session is stored first, then each is asked for once. Takes a minute. `bench.tls_session_table` tells what it costs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mailworker.config.session_cache import SessionCache
 from mailworker.config.zones import SharedZone
-from mailworker.native.tls.session_table import SessionTable
+from mailworker.native.tls.tls_session_table import TlsSessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
 from mailworker.tls.context import TlsContext
@@ -36,7 +36,7 @@ def context_over(zone: TlsSessions, certificate: Certificate) -> TlsContext:
     cache = SessionCache(shared=SharedZone(zone.name, zone.size, "ssl_session_cache"))
     settings = ssl_settings(certificate, session_cache=cache, session_timeout=TIMEOUT, session_tickets=False)
     context = TlsContext.build(settings, b"imap")
-    context.share(SessionTable(zone.memory, TIMEOUT), TicketKeys(zone.name))
+    context.share(TlsSessionTable(zone.memory, TIMEOUT), TicketKeys(zone.name))
     return context
 
 

@@ -39,7 +39,7 @@ static SSL_CTX *server, *client;
 static struct slot_set sets[3], known_sets[3];
 static SSL_SESSION *known_session; /* what the known sets hold */
 static unsigned char pattern[PERIOD + MOST];
-static struct session_table table = {.sets = sets, .count = 3};
+static struct tls_session_table table = {.sets = sets, .count = 3};
 static struct tls_policy policy = {.protocols = "\4imap", .protocols_length = 5};
 static struct ticket_key ticket_keys[2];
 

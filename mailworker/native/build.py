@@ -22,7 +22,7 @@ FOLDERS = ("core", "tls")
 # What cffi reads: every name that Python uses.
 HEADERS = ("tls/openssl.cdef", "core/events.h", "tls/native.h")
 
-SOURCES = ("openssl", "hello", "link", "pair", "resumption", "session_table")
+SOURCES = ("openssl", "hello", "link", "pair", "resumption", "tls_session_table")
 
 # What cffi generates, and thereby every function that Python calls, sees the headers through this.
 PREAMBLE = """

@@ -12,7 +12,7 @@ from mailworker.config.zones import SharedZone
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.server import ServerTls
 from mailworker.model import Level
-from mailworker.native.tls.session_table import SessionTable
+from mailworker.native.tls.tls_session_table import TlsSessionTable
 from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
@@ -58,7 +58,7 @@ class TlsContexts:
             zone, timeout = _zone_of(context), context.settings.session_timeout
             if zone is not None:
                 ticket_keys = zones.get(TicketKeys, zone)
-                context.share(SessionTable(zones.get(TlsSessions, zone).memory, timeout), ticket_keys)
+                context.share(TlsSessionTable(zones.get(TlsSessions, zone).memory, timeout), ticket_keys)
                 lifetimes[ticket_keys] = max(lifetimes.get(ticket_keys, 0), timeout)
         return lifetimes
 

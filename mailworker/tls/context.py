@@ -11,8 +11,8 @@ from mailworker.model import VerifyClient
 from mailworker.native.tls.connection import Alert
 from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import NotSupported
-from mailworker.native.tls.session_table import SessionTable
 from mailworker.native.tls.ticket_keys import TicketKeySource
+from mailworker.native.tls.tls_session_table import TlsSessionTable
 from mailworker.tls.connection import TlsConnection
 from mailworker.tls.folder import Folder, NamedPair, find_pairs
 from mailworker.tls.loading import (
@@ -113,12 +113,12 @@ class TlsContext:
             return pairs
         return find_pairs(self._folders, own_name)
 
-    def share(self, sessions: SessionTable, ticket_keys: TicketKeySource) -> None:
+    def share(self, sessions: TlsSessionTable, ticket_keys: TicketKeySource) -> None:
         """Let other processes resume what this one began: for contexts whose session cache is `shared:`.
 
         `ticket_keys` are for servers that have no key files.
         """
-        self.native.use_session_table(sessions)
+        self.native.use_tls_session_table(sessions)
         if self.settings.session_tickets and not self.settings.session_ticket_keys:
             self.native.follow_ticket_keys(ticket_keys)
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from signal import SIGKILL
 from typing import NoReturn
 
-from mailworker.native.tls.session_table import SessionTable
+from mailworker.native.tls.tls_session_table import TlsSessionTable
 from mailworker.shm.tls_sessions import TlsSessions
 from tests.native.sessions import CERTIFICATE_SIZE, TYPICAL_SIZE, session, session_id
 
@@ -64,7 +64,7 @@ def work(worker: int, zone: TlsSessions, counters: Counters) -> NoReturn:
     """Each worker stores another session under an id, so that two at once would make a mixture."""
     parent = os.getppid()
     numbers = random.Random(os.urandom(8))
-    table = SessionTable(zone.memory, 300)
+    table = TlsSessionTable(zone.memory, 300)
     while os.getppid() == parent:
         number = numbers.randrange(SESSIONS)
         identity, size = session_id(number), size_of(number)

@@ -14,7 +14,7 @@ from mailworker.config.session_cache import SessionCache
 from mailworker.config.zones import SharedZone
 from mailworker.model import VerifyClient
 from mailworker.native.tls._native import ffi, lib
-from mailworker.native.tls.session_table import SessionTable
+from mailworker.native.tls.tls_session_table import TlsSessionTable
 from mailworker.shm.tls_sessions import TlsSessions
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, CertificateAuthority
@@ -149,7 +149,7 @@ def test_key_files_come_before_shared_keys(resume: Resume, ecdsa: Certificate) -
 CIRCLE = """
 import gc
 from mailworker.native.tls.context import Context
-from mailworker.native.tls.session_table import SessionTable
+from mailworker.native.tls.tls_session_table import TlsSessionTable
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
 
@@ -157,7 +157,7 @@ zone = TlsSessions("SSL", 1 << 16)
 gc.collect()  # a zone is older than the contexts that share it after a reload
 context, keys = Context(b""), TicketKeys("SSL")
 keys.rotate(1.0, 300.0)
-context.use_session_table(SessionTable(zone.memory, 300))
+context.use_tls_session_table(TlsSessionTable(zone.memory, 300))
 context.follow_ticket_keys(keys)
 circle = [context]
 circle.append(circle)
@@ -177,7 +177,7 @@ class Cache:
 
     def __init__(self) -> None:
         self._zone = TlsSessions("SSL", 1 << 16)
-        self.table = SessionTable(self._zone.memory, 300)
+        self.table = TlsSessionTable(self._zone.memory, 300)
 
     def __len__(self) -> int:
         """As long as each takes one slot, and none has expired."""

@@ -11,8 +11,8 @@ from mailworker.native.tls.bio import opened
 from mailworker.native.tls.certificate import Certificate, RevocationList
 from mailworker.native.tls.key import Key, NotSupported
 from mailworker.native.tls.queue import OpenSslError, checked, take_reasons
-from mailworker.native.tls.session_table import SessionTable
 from mailworker.native.tls.ticket_keys import TicketKeys, TicketKeySource
+from mailworker.native.tls.tls_session_table import TlsSessionTable
 
 if TYPE_CHECKING:
     from mailworker.native.tls._native import CData
@@ -128,7 +128,7 @@ class Context:
             lib.SSL_CTX_sess_set_cache_size(self.pointer, builtin)
         lib.SSL_CTX_set_session_cache_mode(self.pointer, mode)
 
-    def use_session_table(self, table: SessionTable) -> None:
+    def use_tls_session_table(self, table: TlsSessionTable) -> None:
         """Store all sessions in `table`, and look there for those that this process does not have."""
         self._policy.sessions = table.pointer
         self._kept.append(table)

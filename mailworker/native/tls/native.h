@@ -22,7 +22,7 @@ struct slot_set {
     unsigned char cells[SLOTS][CELL_SIZE];
 };
 
-struct session_table {
+struct tls_session_table {
     struct slot_set *sets;
     uint32_t count;    /* of sets, at least 2 */
     uint32_t lifetime; /* of what is stored through this table, in ticks */
@@ -46,7 +46,7 @@ struct tls_policy {
     void *ticket_key_source; /* handle of the table's owner in Python, NULL where the keys never change */
     const volatile uint64_t *ticket_key_sequence; /* another number than was seen: the source has other keys */
     uint64_t ticket_key_seen;
-    const struct session_table *sessions; /* NULL where no process but this one knows the sessions */
+    const struct tls_session_table *sessions; /* NULL where no process but this one knows the sessions */
 };
 
 SSL_CTX *context_new(struct tls_policy *policy, int client);
@@ -58,11 +58,11 @@ void context_verify_peer(SSL_CTX *context, int depth);
 EVP_PKEY *engine_key(const char *engine_id, const char *key_id, const char **failed_call);
 
 /* A session may be lost at any time, but one that is loaded was stored whole under its id. table_load: -1 if it is lost. */
-void table_store(const struct session_table *table, const unsigned char *id, int id_length,
+void table_store(const struct tls_session_table *table, const unsigned char *id, int id_length,
                  const unsigned char *session, int length, uint32_t now);
-int table_load(const struct session_table *table, const unsigned char *id, int id_length, unsigned char *session,
+int table_load(const struct tls_session_table *table, const unsigned char *id, int id_length, unsigned char *session,
                int size, uint32_t now);
-void table_remove(const struct session_table *table, const unsigned char *id, int id_length);
+void table_remove(const struct tls_session_table *table, const unsigned char *id, int id_length);
 uint32_t table_ticks(double seconds);
 uint32_t table_now(void);
 

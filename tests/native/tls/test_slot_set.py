@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from mailworker.native.tls._native import ffi, lib
-from mailworker.native.tls.session_table import CELL_SIZE, SET_SIZE
+from mailworker.native.tls.tls_session_table import CELL_SIZE, SET_SIZE
 
 NOW = 1000
 SLOTS: int = lib.SLOTS

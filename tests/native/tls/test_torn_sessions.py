@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailworker.native.tls._native import ffi, lib
-from mailworker.native.tls.session_table import CELL_SIZE, LARGEST_SESSION, SET_SIZE, SessionTable
+from mailworker.native.tls.tls_session_table import CELL_SIZE, LARGEST_SESSION, SET_SIZE, TlsSessionTable
 from mailworker.shm.tls_sessions import TlsSessions
 from tests.native.sessions import CERTIFICATE_SIZE, Clock, session, session_id
 
@@ -18,9 +18,9 @@ SMALLEST = 2 * SET_SIZE
 SIZES = (100, 158, 400)
 
 
-def small_zone() -> tuple[TlsSessions, SessionTable]:
+def small_zone() -> tuple[TlsSessions, TlsSessionTable]:
     zone = TlsSessions("SSL", SMALLEST)
-    return zone, SessionTable(zone.memory, 300, Clock())
+    return zone, TlsSessionTable(zone.memory, 300, Clock())
 
 
 @pytest.mark.parametrize("mask", [0xFF, 0x01])

@@ -1,4 +1,4 @@
-"""The session cache that all workers share, in memory that they share; how it works is told in session_table.c."""
+"""The session cache that all workers share, in memory that they share; how it works is told in tls_session_table.c."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CELL_SIZE: int = lib.CELL_SIZE  # bytes: a session of up to 20 more, its id amon
 SET_SIZE: int = ffi.sizeof("struct slot_set")  # bytes
 
 
-class SessionTable:
+class TlsSessionTable:
     """TLS sessions by their ids. They are secrets.
 
     Tables over one memory, in any process, see each other's sessions; each gives its own timeout to those it stores.
     A session may be lost at any time, but what `get` returns was stored whole under that id. OpenSSL's callbacks use
-    the table without a step in Python (`Context.use_session_table`); its methods are for everybody else.
+    the table without a step in Python (`Context.use_tls_session_table`); its methods are for everybody else.
     """
 
     __slots__ = ("_clock", "_memory", "pointer")
@@ -42,7 +42,7 @@ class SessionTable:
         self._memory = ffi.from_buffer("char[]", memory, require_writable=True)
         sets = ffi.cast("struct slot_set *", self._memory + start)
         lifetime = lib.table_ticks(timeout) - 1
-        self.pointer: CData = ffi.new("struct session_table *", (sets, size // SET_SIZE, lifetime))
+        self.pointer: CData = ffi.new("struct tls_session_table *", (sets, size // SET_SIZE, lifetime))
 
     def new(self, session_id: bytes, session: bytes) -> None:
         """Store a session in place of an earlier one of its id; one of more than LARGEST_SESSION bytes is not."""

@@ -150,7 +150,7 @@ void slot_fill(struct slot_set *set, int slot, uint32_t tag, uint32_t expiry, ui
 }
 
 /* The ids of stored sessions are OpenSSL's random numbers, so nobody can fill a set by choosing ids. */
-static struct route route_of(const struct session_table *table, const unsigned char *id, int id_length)
+static struct route route_of(const struct tls_session_table *table, const unsigned char *id, int id_length)
 {
     uint64_t where = siphash(0, 1, id, (size_t) id_length);
     struct route route = {(uint32_t) where, 0, 0, siphash(0, 2, id, (size_t) id_length)};
@@ -160,7 +160,7 @@ static struct route route_of(const struct session_table *table, const unsigned c
     return route;
 }
 
-static struct place next_place(const struct session_table *table, struct route *route)
+static struct place next_place(const struct tls_session_table *table, struct route *route)
 {
     uint64_t first = route->first++;
     uint32_t tag = 1 + route->number++ % UINT32_MAX; /* never that of an empty slot */
@@ -215,7 +215,7 @@ static uint16_t find_id(const unsigned char *id, int id_length, const unsigned c
     return ID_NOT_FOUND;
 }
 
-void table_store(const struct session_table *table, const unsigned char *id, int id_length,
+void table_store(const struct tls_session_table *table, const unsigned char *id, int id_length,
                  const unsigned char *session, int length, uint32_t now)
 {
     unsigned char record[RECORD_SIZE], *text = record + HEADER_SIZE;
@@ -254,7 +254,7 @@ void table_store(const struct session_table *table, const unsigned char *id, int
 }
 
 /* Copies the record's cells; what is judged afterwards is the copy, which nobody changes. 0: lost, or expired. */
-static size_t collect(const struct session_table *table, struct route route, uint32_t now, uint32_t *expiry,
+static size_t collect(const struct tls_session_table *table, struct route route, uint32_t now, uint32_t *expiry,
                       unsigned char *record)
 {
     size_t size = HEADER_SIZE, collected = 0;
@@ -283,7 +283,7 @@ static size_t collect(const struct session_table *table, struct route route, uin
     return size;
 }
 
-int table_load(const struct session_table *table, const unsigned char *id, int id_length, unsigned char *session,
+int table_load(const struct tls_session_table *table, const unsigned char *id, int id_length, unsigned char *session,
                int size, uint32_t now)
 {
     unsigned char record[RECORD_SIZE], *text = record + HEADER_SIZE;
@@ -318,7 +318,7 @@ int table_load(const struct session_table *table, const unsigned char *id, int i
     return result;
 }
 
-void table_remove(const struct session_table *table, const unsigned char *id, int id_length)
+void table_remove(const struct tls_session_table *table, const unsigned char *id, int id_length)
 {
     struct route route = route_of(table, id, id_length);
     struct slot_set *set;

@@ -1,6 +1,6 @@
 """What the shared session cache costs and holds.
 
-    python -m bench.session_table [--json]
+    python -m bench.tls_session_table [--json]
 
 Stores sessions of the size that OpenSSL 3 encodes TLS 1.3 with ALPN in, 158 bytes, in a zone of 10 MB and tells at
 several fills the CPU time of one more store and of one lookup. Then stores sessions in zones of 1 MB and counts how
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from random import Random
 
-from mailworker.native.tls.session_table import SessionTable
+from mailworker.native.tls.tls_session_table import TlsSessionTable
 from mailworker.shm.tls_sessions import TlsSessions
 
 MEGABYTE = 1 << 20
@@ -44,7 +44,7 @@ def cost(step: Callable[[bytes, bytes], object], sessions: Iterable[Session]) ->
 
 
 def measure_cost(fill: int, random: Random) -> dict[str, float]:
-    table = SessionTable(TlsSessions("SSL", COST_ZONE).memory, TIMEOUT)
+    table = TlsSessionTable(TlsSessions("SSL", COST_ZONE).memory, TIMEOUT)
     for identity, session in make_sessions(fill, 158, random):
         table.new(identity, session)
     stores, lookups, misses = [], [], []
@@ -58,7 +58,7 @@ def measure_cost(fill: int, random: Random) -> dict[str, float]:
 
 
 def measure_room(size: int, count: int, random: Random) -> dict[str, float]:
-    table = SessionTable(TlsSessions("SSL", MEGABYTE).memory, TIMEOUT)
+    table = TlsSessionTable(TlsSessions("SSL", MEGABYTE).memory, TIMEOUT)
     sessions = make_sessions(count, size, random)
     for identity, session in sessions:
         table.new(identity, session)
