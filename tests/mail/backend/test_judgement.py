@@ -8,9 +8,9 @@ from mailworker.config.source import ByBackendSettings
 from mailworker.model import AuthMethod
 from tests.mail.cases import IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
-from tests.mail.deciding import COMMANDS, TEMPORARY, WRONG, Stage, accepting, answer, refusing
+from tests.mail.deciding import BEFORE, COMMANDS, TEMPORARY, WRONG, YES, Stage, accepting, answer, refusing
 from tests.support.auth import accepted
-from tests.support.backend import Script, conversation, hang_up
+from tests.support.backend import Script, conversation, echo, hang_up
 from tests.support.peer import Peer
 from tests.support.settings import NOWHERE, dialogue_settings, proxy_pass, proxy_settings
 
@@ -77,7 +77,8 @@ def test_with_codes_a_login_that_the_service_took_may_be_tried_again(
     scene: Scene, protocol: str, reply: bytes, heard: bytes
 ) -> None:
     case = {"imap": IMAP, "pop3": POP3, "smtp": SMTP}[protocol]
-    turns = iter([refusing(protocol, reply), accepting(protocol)])
+    before = BEFORE[protocol] if case is SMTP else case.backend[:-1]
+    turns = iter([conversation(*before, reply), conversation(*before, YES[protocol], then=echo)])
 
     def script(peer: Peer) -> None:
         next(turns)(peer)
