@@ -59,7 +59,7 @@ WORKERS: Final = values.Bounds(0, 1024)  # NGX_MAX_PROCESSES: nginx takes more i
 
 
 def _read_user(parser: Parser) -> User | None:
-    """UNSET, as if there were none, for a master that cannot change who it is."""
+    """UNSET, as without the directive, where the master may not change its user."""
     if os.geteuid() != 0:
         parser.warn(
             'the "user" directive makes sense only if the master process runs with super-user privileges, ignored'

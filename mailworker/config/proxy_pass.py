@@ -1,6 +1,6 @@
 """`proxy_pass`: the backend of logins whose source names none (nginx's stream proxy module).
 
-It says where passwords go, so no client may have a word in it.
+`proxy_pass` says where passwords go, so no word of a client's may get into it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PROXY_PASS = Value(once(_take), spell=lambda proxy_pass: str(proxy_pass.template
 
 
 def read_backend(text: str) -> Address | BackendName:
-    """What a variable came to: an address, or a name that is still to be looked up. Raises BadAddress."""
+    """The backend that a variable's value names: an address, or a name to be looked up. Raises BadAddress."""
     names: list[str] = []
 
     def remember(host: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The directives of the ssl module (ngx_mail_ssl_module); TLS itself is made elsewhere from what is read here."""
+"""The directives of the ssl module (ngx_mail_ssl_module). `mailworker.tls` makes contexts of what is read here."""
 
 from __future__ import annotations
 

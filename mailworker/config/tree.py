@@ -169,7 +169,7 @@ class Parser:
             self.parse_file(match)
 
     def _read_configuration(self, name: str) -> bytes:
-        """A file's content; like nginx, what has no size (a pipe, a device) is empty."""
+        """A file's content. As for nginx, a file without a size, such as a pipe or a device, is empty."""
         try:
             with Path(name).open("rb", buffering=0) as file:
                 return file.readall() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""

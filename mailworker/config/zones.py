@@ -10,7 +10,7 @@ from mailworker.config.values import PAGE
 
 @dataclass(frozen=True, slots=True)
 class SharedZone:
-    """A name, a size in bytes, and the directive that declares it, which tells what is kept there."""
+    """A name, a size in bytes, and the directive that declares the zone and so decides what it holds."""
 
     name: str
     size: int

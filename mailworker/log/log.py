@@ -15,7 +15,7 @@ from mailworker.model import Level
 
 
 class Console:
-    """Copies of the graver lines, [warn] and worse, for whoever watches the start on stderr."""
+    """Copies lines of [warn] and graver to stderr, for the person who watches the start."""
 
     __slots__ = ("_open",)
 
@@ -63,7 +63,7 @@ class OpenFiles:
             _reopen(sink, log, owner)
 
     def adopt(self, log: Log, descriptors: Mapping[Path, int]) -> None:
-        """Go on in files that were opened for us. Others of ours are reopened, and what is no log of ours is closed."""
+        """Go on in files that another process has opened. Reopen our other files, and close what is no log of ours."""
         for path, sink in self._files.items():
             if path in descriptors:
                 sink.adopt(descriptors[path])

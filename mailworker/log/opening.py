@@ -1,4 +1,4 @@
-"""Opening log files. Root must not be led to another file by who may write to a folder on the way."""
+"""Opening log files. A user who may write to a folder on the way must not lead root to another file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def give_log(descriptor: int, owner: int) -> None:
 class _Walk:
     """Goes along a path name by name, as the kernel does, but looks at each link that it holds before it follows it.
 
-    Between a look at a path and its opening, whoever may write to a folder can put a link of his own in.
+    Between the look at a path and its opening, a user who may write to a folder can put a link there.
     """
 
     __slots__ = ("_folder", "_links", "_names")

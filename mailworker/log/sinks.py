@@ -74,7 +74,7 @@ class StderrSink:
     def write(self, level: Level, line: bytes) -> None:
         """Write the record if the stream takes it at once.
 
-        The stream is shared with whoever started us, so it cannot be made non-blocking. A pipe that is ready takes
+        The process that started us shares the stream, so we cannot make it non-blocking. A pipe that is ready takes
         PIPE_BUF bytes (4096), more than any record has.
         """
         try:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 class End(Enum):
     """Each with its word, with a status in the sense of nginx's stream module, and with HAProxy's two letters.
 
-    The first letter is who or why, the second when: see "Session state at disconnection" in HAProxy's manual.
+    The first letter tells who or why, the second when: see "Session state at disconnection" in HAProxy's manual.
     """
 
     CLIENT_CLOSED = ("client_closed", 200, "--")

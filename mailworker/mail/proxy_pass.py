@@ -18,7 +18,7 @@ Choose = Callable[[Facts], Address | BackendName]
 
 
 def configured_backend(proxy_pass: ProxyPass, variables: Variables, *, names: bool) -> Choose:
-    """Who is asked for it; `names` tells whether there is a resolver for backends that have names."""
+    """The function that names it; `names` tells whether there is a resolver for backends that have names."""
     addresses = proxy_pass.addresses
     if len(addresses) > 1:
         return lambda _facts: choice(addresses)

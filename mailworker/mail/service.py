@@ -184,7 +184,7 @@ class MailService:
         self._complain(Level.CRIT, f"accept4() failed {describe(error)}")
 
     def _complain(self, level: Level, message: str) -> None:
-        """Say once what is short until another client can be served: thousands may be turned away."""
+        """Log once what is used up, until another client can be served: thousands of clients may be turned away."""
         if not self._short:
             self._log.write(level, message)
         self._short = True

@@ -16,7 +16,7 @@ def describe_bug(bug: BaseException) -> str:
 
 
 def log_unraisable(on_bug: Callable[[BaseException], None]) -> None:
-    """From now on `on_bug` gets what is raised where nobody can catch it: in a callback of OpenSSL, or a destructor."""
+    """Give `on_bug` the exceptions that nobody can catch: those of OpenSSL's callbacks and of destructors."""
 
     def report(unraisable: sys.UnraisableHookArgs) -> None:
         on_bug(unraisable.exc_value or RuntimeError(unraisable.err_msg or "no details"))

@@ -90,7 +90,7 @@ class ChildProcess(ABC):
 
     @abstractmethod
     def _start(self) -> None:
-        """Become what it takes, and begin with the task; raises StartError where another one could do no better."""
+        """Take on user and limits, and begin the task. Raises StartError where another process would fail as well."""
 
     @abstractmethod
     def _finish(self, done: Callable[[], None]) -> None:
@@ -101,7 +101,7 @@ class ChildProcess(ABC):
         channel.close()
 
     def _end(self) -> None:  # noqa: B027 - most have nothing to leave
-        """Leave in order what is not finished."""
+        """End unfinished work in good order."""
 
     def open_signals(self) -> None:
         """Take signals as a child does, not as the master it was forked from."""

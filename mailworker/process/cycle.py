@@ -37,7 +37,7 @@ _TURN = 0.05
 
 
 class Cycle:
-    """Built by `load`, then `open`. Until that has run to its end, `log` is the one of whoever builds the cycle."""
+    """Built by `load`, then `open`. Until `open` has ended, `log` is the log of the process that builds the cycle."""
 
     __slots__ = (
         "_contexts", "_ticket_keys", "_zones", "listeners", "log", "logs", "service", "settings", "watched",

@@ -65,7 +65,7 @@ def of_secrets(files: Iterable[SecretFile]) -> Iterator[str]:
 
 
 def of_logins_in_clear(servers: Iterable[MailServer]) -> Iterator[str]:
-    """Servers that demand a certificate of clients, and take logins of those who ask for no TLS and so show none."""
+    """Servers that demand a client certificate, but take logins without TLS, where clients show none."""
     for server in servers:
         demands = server.ssl is not None and server.ssl.verify_client is VerifyClient.ON
         clear = [str(listen.address) for listen in server.listens if not listen.ssl]

@@ -21,7 +21,7 @@ _TRIES = 5
 _PAUSE = 0.5
 # nginx's NGX_LISTEN_BACKLOG on Linux; elsewhere it leaves the choice to the system.
 _BACKLOG = 511
-# Everybody may connect; who may reach the socket is up to its folder. So the mode is 0666, and is from the beginning: a
+# Everybody may connect who can reach the socket, which its folder decides. So the mode is 0666, from the beginning: a
 # chmod() behind bind() would follow a link that has taken the socket's place.
 _UNIX_UMASK = 0o111
 # Linux's IPPROTO_MPTCP, which Python may not name.
@@ -63,7 +63,7 @@ class Opening:
             raise
 
     def _undo(self) -> None:
-        """Close what was opened here, not what was taken over."""
+        """Close the sockets that were opened here, but not those that were taken over."""
         for listener in self._opened:
             if listener.address not in self._reusable:
                 listener.remove()

@@ -99,7 +99,7 @@ class MainProcess(ABC):
 
     @abstractmethod
     def hold_signals(self) -> None:
-        """Keep signals until `run` can obey them; to be called before anybody knows whom to send them to."""
+        """Keep signals until `run` can obey them. Call this before others can learn our process id."""
 
     @abstractmethod
     def _serve(self) -> int:

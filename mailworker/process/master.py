@@ -63,7 +63,7 @@ class Master(MainProcess):
         return int(self._failed)
 
     def _obey_next(self) -> None:
-        """Wait for a signal, or for what is due."""
+        """Wait for a signal, or until something is due."""
         received = self._signals.wait(self._timers.delay(monotonic()))
         try:
             if received is not None:
@@ -159,7 +159,7 @@ class Master(MainProcess):
 
 
 def _leave(origin: Origin, *under_way: Reload | Reopening | None) -> None:
-    """Give back, in a worker, what is the master's alone."""
+    """Close, in a worker, what only the master may have."""
     origin.leave()
     for each in under_way:
         if each is not None:

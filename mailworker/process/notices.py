@@ -25,7 +25,7 @@ def log_event_method(log: Log) -> None:
 
 
 def log_system(log: Log) -> None:
-    """Who we are and where we run."""
+    """The version, the system, and its limits."""
     system = os.uname()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     log.write(Level.NOTICE, f"mailworker/{__version__}")
@@ -34,7 +34,7 @@ def log_system(log: Log) -> None:
 
 
 def log_trust(log: Log, settings: Settings) -> None:
-    """What no test of a configuration sees: whether those who decide about SMTP logins trust our address."""
+    """A reminder of what `-t` cannot test: whether backends that decide about SMTP logins trust our address."""
     if any(isinstance(server.source, ByBackendSettings) and server.protocol == "smtp" for server in settings.servers):
         log.write(Level.NOTICE, _UNTRUSTED)
 

@@ -1,4 +1,4 @@
-"""Where a master comes from: what it was asked to do, what it was given, whom it reports to."""
+"""Where a master comes from: its command line, the sockets that it was given, and the process that it reports to."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class Origin:
     foreign: tuple[int, ...] = ()
 
     def serve(self, status: str) -> None:
-        """Tell all who wait for it that we serve; `status` is for people."""
+        """Tell the processes that wait for it that we serve; people read `status`."""
         self.manager.ready(status)
         self.starter.serves()
 
     def fail(self, log: Log, reason: str) -> None:
-        """Tell the log and whoever waits that we never will."""
+        """Tell the log, and the processes that wait, that we shall never serve."""
         log.write(Level.EMERG, reason)
         self.starter.fails(f"[emerg] {reason}, the error log says more")
 
     def leave(self) -> None:
-        """Give back, in a child, what is the master's alone."""
+        """Close, in a child, what only the master may have."""
         self.starter.leave()
         close_all(self.foreign)

@@ -1,4 +1,4 @@
-"""Reading a configuration, or opening logs, in a process of its own: what is named may keep whoever opens it waiting.
+"""Reading a configuration, or opening logs, in a process of its own, as a name server or a mount may keep it waiting.
 
 A name server that is silent costs `getaddrinfo` half a minute, a dead mount whatever opens a file there. The master has
 signals to obey, workers to replace and a watchdog to feed, so it forks somebody who waits in its place.

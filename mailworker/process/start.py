@@ -152,7 +152,7 @@ def open_early_log(path: Path | None, level: Level, files: OpenFiles, console: C
 
 
 def say(text: str) -> None:
-    """Tell whoever called us, on stderr."""
+    """Tell the person at the terminal, on stderr."""
     print(f"mailworker: {text}", file=sys.stderr, flush=True)
 
 

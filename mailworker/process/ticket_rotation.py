@@ -28,7 +28,7 @@ class TicketRotation(Timed):
         self.expire()
 
     def expire(self) -> None:
-        """The keys are due, or were those of the cycle before."""
+        """Rotate the keys: they are due, or the cycle is another one."""
         pause = None if self._cycle is None else self._cycle.rotate_ticket_keys()
         if pause is not None:
             self._expire_after(self, pause)

@@ -1,4 +1,4 @@
-"""The files of `auth_user_file`, read for all that serve: the master reads them, workers have what it found."""
+"""The files of `auth_user_file`: the master reads them, and the workers share what it has read."""
 
 from __future__ import annotations
 

@@ -197,13 +197,13 @@ class Workforce:
             self._fill(child.place, child.cycle)
 
     def _fill_all(self) -> None:
-        """Start what is missing, until the system refuses a process."""
+        """Start the missing processes, until the system refuses one."""
         self._postponed = False
         for place in (*(Place(helper, 0) for helper in _helpers(self._cycle)), *self._places_of_workers):
             self._fill(place, self._cycle)
 
     def _fill(self, place: Place, cycle: Cycle) -> None:
-        """Start what is wanted there, if it is not there; all that are missing wait for one that is refused."""
+        """Start the process of this place, if it is missing. When the system refuses one, all missing ones wait."""
         if (
             self._postponed
             or place in self._failed

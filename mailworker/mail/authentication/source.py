@@ -34,4 +34,4 @@ class LoginSource(Protocol):
         """
 
     def close(self) -> None:
-        """Give back what is kept for later logins; there will be none."""
+        """Close what is kept for later logins: there will be none."""

@@ -35,7 +35,7 @@ _MOST_TOLD: Final = 100
 _TURN: Final = 500
 
 Complain = Callable[[Level, int, str], None]
-"""Gets the number of a line, from 1, and what is wrong with it."""
+"""Called with the number of a wrong line, from 1, and with what is wrong."""
 
 
 class User(NamedTuple):
@@ -75,7 +75,7 @@ class UserTable:
 
     @property
     def decoy(self) -> Stored:
-        """A password that costs what most of the file do, to be checked for a user who is not in it."""
+        """A password as dear as most of the file, which is checked for a user who is not in the file."""
         return self._decoy
 
     def _read_decoy(self, place: int) -> Stored:

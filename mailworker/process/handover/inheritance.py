@@ -1,4 +1,4 @@
-"""Listening sockets from whoever started us: an old master that changes its binary, or a service manager."""
+"""Listening sockets that a parent hands down: an old master that changes its binary, or a service manager."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Inheritance:
         return cls(tuple(_listeners(passed, log, borrowed=True)))
 
     def close_unused(self, used: Iterable[BoundListener], log: Log) -> None:
-        """Give back what is not among `used`. A unix socket stays in its folder: others may go on with it."""
+        """Close the sockets that are not among `used`. A unix socket stays in its folder: others may go on with it."""
         kept = {listener.address for listener in used}
         for listener in self.listeners:
             if listener.address not in kept:

@@ -1,4 +1,4 @@
-"""Leaving whoever started us: becoming a daemon, telling that it serves, stderr into the log."""
+"""Leaving the terminal: becoming a daemon, telling the parent that it serves, leading stderr into the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker is allowed and who it is: limits, priority, processors, user, folder, environment."""
+"""A worker's user and what it may do: limits, priority, processors, folder, environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process has from whoever started it, brought in order once, before anything else is done.
+"""What a process inherits from its parent, brought in order once, before anything else is done.
 
 Workers, helpers and the next binary inherit what `settle` sets, and each new binary calls it again.
 

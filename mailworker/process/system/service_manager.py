@@ -11,7 +11,7 @@ from time import monotonic_ns
 
 from mailworker.process.system.inherited_state import number
 
-# What a new binary needs to go on talking to whoever supervises us.
+# What a new binary needs to go on talking to the service manager.
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC")
 # The environment variable that names a new binary's end of a `Turn`.
 TURN = "MAILWORKER_TURN"

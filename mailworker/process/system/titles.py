@@ -23,15 +23,15 @@ def title_child(name: str) -> None:
 
 
 def title_leaving_child(name: str) -> None:
-    """One that only finishes what it has begun."""
+    """A worker that only finishes its sessions."""
     setproctitle(f"mailworker: {name} is shutting down")
 
 
 def title_file_reader() -> None:
-    """Who looks whether files of users and certificates have changed."""
+    """The process that looks whether files of users and certificates have changed."""
     setproctitle("mailworker: file reader")
 
 
 def title_reader() -> None:
-    """Who reads the configuration for a reload."""
+    """The process that reads the configuration for a reload."""
     setproctitle("mailworker: configuration reader")
