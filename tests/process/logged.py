@@ -31,7 +31,7 @@ def start(
             line = b"%d*%d %b%b\n" % (os.getpid(), record.number, record.reason.name.encode(), _PADDING)
             lines.send(index, path, line)
 
-    _START(self, loop, number, workers, listeners if lines is None else (write, *listeners), lines)
+    _START(self, loop, number, workers, listeners if lines is None else (write, *listeners))
 
 
 class Logged(Mailworker):

@@ -354,4 +354,6 @@ def test_without_a_master_the_lines_are_written_by_the_process_itself(start: Sta
     visit(port, 5)
     logged.signal(signal.SIGQUIT)
     assert logged.await_exit() == 0
-    assert (len(read(logged.folder / "logs" / "access.log.1")), len(read(logged.access_log))) == (15, 5)
+    written = [len(read(path)) for path in rotated(logged)]
+    assert sum(written) == 20
+    assert min(written) > 0
