@@ -43,13 +43,15 @@ class ClientCertificate:
 class TlsFacts:
     """How the client's connection is encrypted.
 
-    `verify` is "NONE", "SUCCESS" or "FAILED:reason", None with `ssl_verify_client off`.
+    `server_name` is the host that the client has asked for, in lower case, None where it has asked for none. `verify` is
+    "NONE", "SUCCESS" or "FAILED:reason", None with `ssl_verify_client off`.
     """
 
     protocol: bytes
     cipher: bytes
     verify: bytes | None = None
     certificate: ClientCertificate | None = None
+    server_name: bytes | None = None
 
 
 @dataclass(slots=True)
@@ -146,6 +148,8 @@ def _optional_headers(request: AuthRequest) -> bytes:
 
 def _tls_headers(tls: TlsFacts) -> bytes:
     headers = b"Auth-SSL: on\r\nAuth-SSL-Protocol: %b\r\nAuth-SSL-Cipher: %b\r\n" % (tls.protocol, tls.cipher)
+    if tls.server_name is not None:
+        headers += _header(b"Auth-SSL-Server-Name", _escape(tls.server_name))
     if tls.verify is not None:
         headers += _header(b"Auth-SSL-Verify", tls.verify)
     certificate = tls.certificate

@@ -21,7 +21,6 @@ from tests.support.certificates import Certificate
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.settings import ssl_settings
-from tests.tls.doors import door_to
 
 _BULK = os.urandom(1 << 20)
 _LINGER_NOT = struct.pack("ii", 1, 0)
@@ -78,34 +77,6 @@ def test_talks_to_a_client(bench: Bench, ends: Ends, context: TlsContext, more: 
     assert received == [b"hello"]
     assert not bench.bugs
     assert stream.tls is None
-
-
-def test_talks_in_the_context_that_the_client_has_chosen(
-    bench: Bench, ends: Ends, context: TlsContext, certificate: Certificate
-) -> None:
-    """OpenSSL's connection is another one then, and the first one is gone."""
-    stream, connected = ends
-    chosen = TlsContext.build(ssl_settings(certificate), b"imap")
-    door = door_to({"a.example": context, "b.example": chosen})
-    received: list[bytes] = []
-
-    async def server() -> None:
-        await stream.start_tls(door.visit())
-        await stream.write(b"welcome")
-        received.append(await stream.read(100))
-        stream.close()
-
-    def client() -> None:
-        peer = Peer(anonymous_client().wrap_socket(connected, server_hostname="b.example"))
-        peer.expect(b"welcome")
-        peer.send(b"hello")
-        assert peer.rest() == b""
-        peer.close()
-
-    with thread(client):
-        bench.run(server())
-    assert received == [b"hello"]
-    assert not bench.bugs
 
 
 def test_what_was_said_in_clear_before_stays_out_of_tls(bench: Bench, ends: Ends, context: TlsContext) -> None:

@@ -150,6 +150,8 @@ def test_a_proxy_header_without_addresses_sends_none() -> None:
     ("tls", "last"),
     [
         (TlsFacts(b"TLSv1.2", b"X"), b"Auth-SSL-Cipher: X\r\n"),
+        (TlsFacts(b"TLSv1.2", b"X", server_name=b"a.example"), b"Auth-SSL-Server-Name: a.example\r\n"),
+        (TlsFacts(b"TLSv1.2", b"X", server_name=b"a%b"), b"Auth-SSL-Server-Name: a%25b\r\n"),
         (TlsFacts(b"TLSv1.2", b"X", b"NONE"), b"Auth-SSL-Verify: NONE\r\n"),
         (TlsFacts(b"TLSv1.2", b"X", b"FAILED:self-signed", CERTIFICATE), b"Auth-SSL-Fingerprint: ab12\r\n"),
     ],

@@ -11,6 +11,7 @@ from mailworker.model import VerifyClient
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_request import ClientCertificate, TlsFacts
 from mailworker.wire.proxy_protocol import TlsTlvs
+from mailworker.wire.server_name import requested_host
 
 # OpenSSL's codes for a chain that ends in nobody we know, which `optional_no_ca` leaves to the auth service:
 # self-signed leaf, self-signed in the chain, issuer not found locally, leaf not verifiable, untrusted.
@@ -47,16 +48,17 @@ def certificate_refusal(
 
 def tls_facts(tls: TlsConnection, settings: SslSettings, *, pass_certificate: bool) -> TlsFacts:
     """The Auth-SSL-* values; `pass_certificate` adds the whole certificate."""
-    protocol, cipher = tls.protocol.encode(), tls.cipher.encode()
+    protocol, cipher, name = tls.protocol.encode(), tls.cipher.encode(), requested_host(tls.server_name)
     if settings.verify_client is VerifyClient.OFF:
-        return TlsFacts(protocol, cipher)
+        return TlsFacts(protocol, cipher, server_name=name)
     certificate = tls.peer_certificate
     if certificate is None:
-        return TlsFacts(protocol, cipher, verify=b"NONE")
+        return TlsFacts(protocol, cipher, b"NONE", server_name=name)
     code, text = tls.verify_result
     return TlsFacts(
         protocol,
         cipher,
+        server_name=name,
         verify=b"FAILED:" + text.encode() if code else b"SUCCESS",
         certificate=ClientCertificate(
             certificate.subject,

@@ -81,6 +81,7 @@ def test_the_name_chooses_certificate_greeting_and_backend(
                 stream.write(b"AUTH PLAIN AHVzZXIAcGFzcw==\r\n")
                 assert stream.readline() == f"535 5.7.0 {name}\r\n".encode()
                 assert services[name].header(b"Auth-User") == b"user"
+                assert services[name].header(b"Auth-SSL-Server-Name") == (asked.encode() if asked else None)
         assert not mailworker.lines(r"\[(?:crit|error|alert)\]")
     finally:
         for service in services.values():
