@@ -23,12 +23,17 @@ START_TIMEOUT = 300.0  # seconds: under valgrind everything takes some fifty tim
 NAMES = (
     *("imap-login", "pop3-login", "smtp-login", "imap-keepalive"),
     *("imap-login-auth-upstream", "pop3-login-auth-upstream", "smtp-login-auth-upstream"),
+    *("imap-login-access-combined", "imap-login-access-json"),
 )
-LINE = "{:<24} {:>10} {:>12} {:>6}"
+LINE = "{:<26} {:>10} {:>12} {:>6}"
 COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"nginx": nginx_command, "mailworker": mailworker_command}
 
-# What the server has more than others while a measure runs; nginx knows no auth_http_keepalive.
-EXTRAS = {("mailworker", "keepalive"): KEEPALIVE}
+# What the server has more than others while a measure runs; nginx knows none of it.
+EXTRAS = {
+    ("mailworker", "keepalive"): KEEPALIVE,
+    ("mailworker", "login-access-combined"): "access_log access.log combined;",
+    ("mailworker", "login-access-json"): "access_log access.log json;",
+}
 
 
 def count_instructions(names: Sequence[str]) -> None:

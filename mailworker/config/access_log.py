@@ -14,15 +14,15 @@ from typing import Final
 from mailworker.config.command import ONE, ONE_OR_MORE, Command
 from mailworker.config.destinations import AccessLogFile, AccessLogPattern, AccessLogSyslog, Destination
 from mailworker.config.drafts import BOTH, Context, Scope
-from mailworker.config.log_format import LogFormat, LogFormatsDraft, find_format
+from mailworker.config.log_format import LogFormat, LogFormatsDraft, SpecialFormat, TextFormat, find_format
 from mailworker.config.rows import commands, merged, row
 from mailworker.config.slots import FLAG
 from mailworker.config.syslog import read_syslog
 from mailworker.config.templates import read_template
 from mailworker.config.tree import Parser
 from mailworker.config.values import milliseconds, number, size
+from mailworker.config.variables import VariablesSettings
 from mailworker.variables.template import Template
-from mailworker.variables.variables import Variables
 
 
 class On(Flag):
@@ -47,10 +47,14 @@ class AccessLog:
 
 @dataclass(frozen=True, slots=True)
 class AccessLogSettings:
-    """`null_sessions` tells whether those without a byte from the client are logged."""
+    """`null_sessions` tells whether those without a byte from the client are logged.
+
+    `asked` are the names of what sessions are asked for, however often.
+    """
 
     logs: tuple[AccessLog, ...] = ()
     null_sessions: bool = False
+    asked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +90,29 @@ class NullSessionsDraft:
     log_null_sessions: bool = row(BOTH, ONE, FLAG, False, into=None)
 
 
-def freeze(server: Scope, mail: Scope, variables: Variables) -> AccessLogSettings:
-    """The logs of a server, whose names stand for what `variables` say. Raises ConfigError for unknown ones."""
+def freeze(server: Scope, mail: Scope, names: VariablesSettings) -> AccessLogSettings:
+    """The logs of a server, whose `names` stand for something. Raises ConfigError for others, in unused formats too."""
     found = next((scope.draft(LogsDraft) for scope in (server, mail) if scope.has(LogsDraft)), LogsDraft())
     null_sessions = merged(NullSessionsDraft, server, mail).log_null_sessions
     for format_ in mail.draft(LogFormatsDraft).formats.values():
-        variables.check(format_.template)
-    for log in found.logs:
+        names.bind().check(format_.template)
+    logs = tuple(_freeze(log, mail) for log in found.logs)
+    variables = names.bind()
+    for log in logs:
         for template in _templates(log):
             variables.check(template)
-    logs = () if found.off else tuple(_freeze(log, mail) for log in found.logs)
-    return AccessLogSettings(logs, null_sessions)
+    if any(log.format is SpecialFormat.JSON for log in logs):
+        variables.asked.add("tls_handshake_time")
+    return AccessLogSettings(() if found.off else logs, null_sessions, frozenset(variables.asked))
 
 
-def _templates(log: _Log) -> Iterable[Template]:
+WAITED_FOR: Final = ("upstream_connect_time", "upstream_first_byte_time")
+"""Variables that nobody would know if they were not asked for."""
+
+
+def _templates(log: AccessLog) -> Iterable[Template]:
+    if isinstance(log.format, TextFormat):
+        yield log.format.template
     if log.condition is not None:
         yield log.condition
     if isinstance(log.destination, AccessLogPattern):

@@ -143,6 +143,6 @@ class _Server:
             real_ip_from=realip.freeze(*scopes),
             where=self._scope.opened_at,
             variables=names,
-            access_log=access_log.freeze(*scopes, names.bind()),
+            access_log=access_log.freeze(*scopes, names),
             names=tuple(self._scope.draft(NamesDraft).names),
         )

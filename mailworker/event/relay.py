@@ -70,7 +70,6 @@ class Side:
     """
 
     __slots__ = (
-        "_descriptor",
         "_pump",
         "_relay",
         "_sink",
@@ -79,6 +78,7 @@ class Side:
         "_watched",
         "active",
         "closed",
+        "descriptor",
         "ended",
         "other",
         "pending",
@@ -92,12 +92,12 @@ class Side:
 
     def __init__(self, relay: Relay, pump: Pump, stream: SocketStream, pending: bytes, /) -> None:
         """Take over what `stream` is made of; `pending` was read there already."""
-        self._descriptor, self.tls, self._watched = stream.hand_over()
+        self.descriptor, self.tls, self._watched = stream.hand_over()
         self._pump = pump
         self._relay = relay
         self._sink = WRITE if pending else 0  # events that the direction waits for on the other side's descriptor
         self._source = 0 if pending else READ  # and on this one
-        self._transport: Transport = Plain(self._descriptor) if self.tls is None else self.tls
+        self._transport: Transport = Plain(self.descriptor) if self.tls is None else self.tls
         self.active = 0.0
         self.closed = False
         self.ended = 0
@@ -125,12 +125,12 @@ class Side:
         self.closed = True
         try:
             if self._watched:
-                self._pump.loop.forget(self._descriptor)
+                self._pump.loop.forget(self.descriptor)
             if self.tls is not None:
                 self._transport.close_notify()
                 self.tls.free()
         finally:
-            os.close(self._descriptor)
+            os.close(self.descriptor)
             del self._relay, self._transport, self.other, self.tls  # which made a circle
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -145,7 +145,7 @@ class Side:
         self.active = self._pump.loop.now
         for side in (self, other):  # from now on the loop calls the sides, not the streams that had the descriptors
             if side._watched:
-                self._pump.loop.change(side._descriptor, side._watched, side)
+                self._pump.loop.change(side.descriptor, side._watched, side)
         for side in (self, other):
             if not side.closed and (side.pending or side._transport.pending()):
                 side._forward()
@@ -170,11 +170,11 @@ class Side:
         loop, events = self._pump.loop, self._source | self.other._sink
         if events != self._watched:
             if not events:
-                loop.unwatch(self._descriptor)
+                loop.unwatch(self.descriptor)
             elif self._watched:
-                loop.change(self._descriptor, events, self)
+                loop.change(self.descriptor, events, self)
             else:
-                loop.watch(self._descriptor, events, self)
+                loop.watch(self.descriptor, events, self)
             self._watched = events
 
     def _forward(self) -> None:
@@ -250,7 +250,7 @@ class Side:
         try:
             self._sink = WRITE if other._transport.close_notify() == WRITE else 0
             if not self._sink and not other._is_over:
-                _shut_down(other._descriptor)
+                _shut_down(other.descriptor)
         except (OSError, TlsError):
             return False
         return True

@@ -22,8 +22,9 @@ def new_entrance(listen: Listen, servers: Sequence[Server], default: Server, ses
         protocols = dict.fromkeys((default.settings.protocol, *(each.server.settings.protocol for each in behind)))
         door = Door([_room(protocol, behind, entrance) for protocol in protocols], _context, _own_name)
         prompt = all(each.greets_at_once for each in behind)
+        asks = any(each.has_variables for each in behind)
         for each in behind:
-            each.door, each.greets_at_once = door, prompt
+            each.door, each.greets_at_once, each.has_variables = door, prompt, asks
     return entrance
 
 

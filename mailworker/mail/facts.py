@@ -1,107 +1,352 @@
-"""What a session knows, for variables: made where the configuration asks for some, and for no other session."""
+"""What a session knows, for variables: kept where the configuration asks for some, and for no other session."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final, NamedTuple
 
+from mailworker.errors import PeerError
+from mailworker.event.poller import READ, WRITE
 from mailworker.event.sockets import local_address
+from mailworker.event.stream import SocketStream
+from mailworker.log.access_logs import ReadyLog, write_lines
 from mailworker.mail.client.client import Client
-from mailworker.mail.record import SessionRecord
-from mailworker.model import Address, AuthMethod
+from mailworker.mail.client.host import UNAVAILABLE
+from mailworker.mail.end import End
+from mailworker.mail.record import Entrance, SessionRecord
+from mailworker.model import Address, AuthMethod, InetAddress, UnixAddress
 from mailworker.tls.connection import TlsConnection
+from mailworker.variables.table import address_text
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.imap_id import by_name
 from mailworker.wire.login import Login, SmtpEnvelope
+from mailworker.wire.proxy_protocol import ProxyHeader
 
 
-class SessionFacts:
-    """See `mailworker.variables.facts.Facts`. They are those of one attempt to log in, the `attempts`-th."""
+class BackendTry(NamedTuple):
+    """See `mailworker.variables.facts.Try`."""
 
-    __slots__ = ("_client", "_login", "_record", "attempts", "auth_user", "remote_user")
+    address: bytes
+    connect: float | None
+    first_byte: float | None
+    login: float | None
+    session: float
+    received: int
+    sent: int
 
-    def __init__(self, client: Client, record: SessionRecord, login: Login, attempts: int) -> None:
-        self._client = client
-        self._record = record
-        self._login = login  # whose name becomes that of the login at the backend
-        self.attempts = attempts
-        self.auth_user = self.remote_user = login.name
 
-    def settle(self, verdict: Accepted | Rejected) -> Accepted | Rejected:
-        """The attempt is decided: take the login's other name; gives the verdict with a backend if it names none.
+class _Who(NamedTuple):
+    """What is kept of a `Client` whose session is relayed."""
 
-        Raises ProtocolError where there is none.
-        """
-        if verdict.login is not None:
-            self.remote_user = verdict.login
-        choose = self._record.entrance.server.backend
-        if verdict.accepted and verdict.address is None and choose is not None:
-            self._record.action = "choosing upstream"
-            return replace(verdict, address=choose(self))
-        return verdict
+    peer: Address
+    host: bytes
+    proxy_header: ProxyHeader | None
+
+
+class Rare:
+    """What most sessions do not have: it would be too much for each of thousands that are relayed.
+
+    `tries` are those that are over. `connect` and `first_byte` belong to the last one; they are in seconds, as
+    `handshake` is.
+    """
+
+    __slots__ = ("client_id", "connect", "envelope", "first_byte", "handshake", "headers", "helo", "refusals", "tries")
+
+    def __init__(self) -> None:
+        self.client_id = b""
+        self.connect: float | None = None
+        self.envelope: SmtpEnvelope | None = None
+        self.first_byte: float | None = None
+        self.handshake: float | None = None
+        self.headers: Mapping[str, bytes] | None = None
+        self.helo = b""
+        self.refusals = 0
+        self.tries: list[BackendTry] = []
+
+
+class SessionFacts(SessionRecord):
+    """A record that can tell what variables ask, see `mailworker.variables.facts.Facts`.
+
+    `auth_ms` is what the decision about the last attempt took, `login_ms` the login at the backend: in whole numbers,
+    which take no memory as long as they are small. `started` is when that login began, None before and after it.
+    """
+
+    __slots__ = (
+        *("_who", "attempts", "auth_ms", "auth_user", "event", "login_ms", "method", "port", "rare", "started"),
+    )
+
+    def __init__(self, entrance: Entrance, number: int, client: Client, accepted: float) -> None:
+        SessionRecord.__init__(self, entrance, number, client.ip, accepted, client.stream)
+        address = client.address
+        self._who: Client | _Who | None = client
+        self.attempts = 0
+        self.auth_ms: int | None = None
+        self.auth_user: bytes | None = None
+        self.event: str | None = None
+        self.login_ms: int | None = None
+        self.method: AuthMethod | None = None
+        self.port = address.port if isinstance(address, InetAddress) else None
+        self.rare: Rare | None = None
+        self.started: float | None = None
+
+    def _last_try(self, rare: Rare | None) -> BackendTry:
+        now, login, traffic = self.entrance.sessions.loop.now, self.login_ms, self.backend_bytes
+        since = self.started if self.started is not None else self.logged_in
+        seconds = None if login is None else login / 1000
+        before = seconds if seconds is not None and self.started is None else 0.0
+        return BackendTry(
+            address_text(self.backend),
+            None if rare is None else rare.connect,
+            None if rare is None else rare.first_byte,
+            seconds,
+            before + (0.0 if since is None else now - since),
+            0 if traffic is None else traffic.received,
+            0 if traffic is None else traffic.sent,
+        )
 
     @property
-    def number(self) -> int:
-        return self._record.number
+    def tries(self) -> list[BackendTry]:
+        """See `mailworker.variables.facts.Facts`."""
+        rare = self.rare
+        over = [] if rare is None else rare.tries
+        return over if self.started is None and self.login_ms is None else [*over, self._last_try(rare)]
 
     @property
     def protocol(self) -> str:
-        return self._record.entrance.server.settings.protocol
+        return self.entrance.protocol
 
     @property
     def server_name(self) -> bytes:
-        return self._record.entrance.server.settings.server_name
+        return self.entrance.server.settings.server_name
 
     @property
     def peer(self) -> Address:
-        return self._client.peer
-
-    @property
-    def address(self) -> Address:
-        return self._client.address
+        who = self._who
+        if who is not None:
+            return who.peer
+        assert self.port is not None
+        return InetAddress(self.client, self.port)
 
     @property
     def local(self) -> Address:
-        return local_address(self._client.stream.descriptor)
+        listen = self.entrance.listen.address
+        if isinstance(listen, UnixAddress) or listen.host not in _ANY:
+            return listen
+        return local_address(self.client_bytes.descriptor)
+
+    @property
+    def local_port(self) -> int | None:
+        return self.entrance.port
 
     @property
     def proxy_texts(self) -> tuple[bytes, bytes, bytes, bytes] | None:
-        header = self._client.proxy_header
+        header = None if self._who is None else self._who.proxy_header
         return None if header is None else header.texts
 
     @property
+    def proxy_tlvs(self) -> bytes:
+        header = None if self._who is None else self._who.proxy_header
+        return b"" if header is None else header.tlvs
+
+    @property
     def host(self) -> bytes:
-        return self._client.host
+        return UNAVAILABLE if self._who is None else self._who.host
 
     @property
     def tls(self) -> TlsConnection | None:
-        tls: TlsConnection | None = self._client.stream.tls
+        tls: TlsConnection | None = self.client_bytes.tls
         return tls
 
     @property
-    def starttls(self) -> bool:
-        return self._record.starttls
+    def remote_user(self) -> bytes | None:
+        return self.login if self.attempts else None
 
     @property
-    def method(self) -> AuthMethod:
-        return self._login.method
+    def helo(self) -> bytes | None:
+        return None if self.rare is None else self.rare.helo
 
     @property
     def envelope(self) -> SmtpEnvelope | None:
-        return self._login.envelope
-
-    @property
-    def helo(self) -> bytes:
-        return self._login.helo
+        return None if self.rare is None else self.rare.envelope
 
     @property
     def client_id(self) -> bytes:
-        return self._login.client_id
+        return b"" if self.rare is None else self.rare.client_id
 
     @property
     def client_id_fields(self) -> Mapping[bytes, bytes]:
-        return by_name(self._login.client_id)
+        return by_name(self.client_id)
 
     @property
-    def session_id(self) -> bytes:
-        return self._record.session_id
+    def refusals(self) -> int:
+        return 0 if self.rare is None else self.rare.refusals
+
+    @property
+    def received(self) -> int:
+        return self.client_bytes.received
+
+    @property
+    def sent(self) -> int:
+        return self.client_bytes.sent
+
+    @property
+    def seconds(self) -> float:
+        return self.entrance.sessions.loop.now - self.accepted
+
+    @property
+    def auth_seconds(self) -> float | None:
+        return None if self.auth_ms is None else self.auth_ms / 1000
+
+    @property
+    def handshake_seconds(self) -> float | None:
+        return None if self.rare is None else self.rare.handshake
+
+    @property
+    def auth_source(self) -> str | None:
+        return self.entrance.server.login_source.kind if self.attempts else None
+
+    def auth_header(self, name: str) -> bytes | None:
+        """See `mailworker.variables.facts.Facts`."""
+        rare = self.rare
+        return None if rare is None or rare.headers is None else rare.headers.get(name)
+
+
+class FactsRecord(SessionFacts):
+    """The record of a session whose facts somebody asks for: told what happens, it writes what access logs say."""
+
+    __slots__ = ()
+
+    def come_from(self, client: str, port: int | None) -> None:
+        """See `SessionLog`."""
+        self.client = client
+        self.port = port
+
+    def shaken_hands(self, seconds: float) -> None:
+        """The client's handshake is over."""
+        if self.entrance.server.asks_for_handshake:
+            self._rare().handshake = seconds
+
+    def attempt(self, login: Login, number: int) -> None:
+        """An attempt to log in begins, the `number`-th."""
+        self.attempts = number
+        self.auth_user = login.name
+        self.method = login.method
+        if login.helo or login.client_id or login.envelope is not None:
+            rare = self._rare()
+            rare.helo, rare.client_id, rare.envelope = login.helo, login.client_id, login.envelope
+
+    def settle(
+        self, verdict: Accepted | Rejected, headers: Mapping[str, bytes] | None, began: float
+    ) -> Accepted | Rejected:
+        """The attempt that `began` then is decided; gives the verdict with a backend if it names none.
+
+        `headers` are those of the answer that are asked for. Raises ProtocolError where there is no backend.
+        """
+        entrance = self.entrance
+        now = entrance.sessions.loop.now
+        self.auth_ms = round((now - began) * 1000)
+        if headers is not None:
+            self._rare().headers = headers
+        if not verdict.accepted:
+            return verdict
+        choose = entrance.server.backend
+        if verdict.address is None and choose is not None:
+            self.action = "choosing upstream"
+            verdict = replace(verdict, address=choose(self))
+        self.started = now
+        return verdict
+
+    async def follow_try(self, stream: SocketStream) -> None:
+        """There is a connection, made or under way: wait for what is asked for. Raises TimedOut."""
+        server, loop, rare, started = self.entrance.server, self.entrance.sessions.loop, self._rare(), self.started
+        assert started is not None
+        asked = server.settings.access_log.asked
+        if "upstream_connect_time" in asked:
+            await stream.wait(WRITE)
+            rare.connect = loop.now - started
+        if "upstream_first_byte_time" in asked and server.backend_tls is None:
+            await stream.wait(READ)
+            rare.first_byte = loop.now - started
+
+    def greeted(self) -> None:
+        """See `SessionLog`."""
+        if self.started is not None and "upstream_first_byte_time" in self.entrance.server.settings.access_log.asked:
+            rare = self._rare()
+            rare.first_byte = rare.first_byte or self.entrance.sessions.loop.now - self.started
+
+    def gave_up(self, error: PeerError) -> None:
+        """See `SessionLog`."""
+        self._end_try()
+        self.started = self.entrance.sessions.loop.now
+        super().gave_up(error)
+
+    def refuse(self) -> None:
+        """The attempt was refused."""
+        self._end_try()
+        self._rare().refusals += 1
+        logs = self.entrance.server.access_logs.at_failure
+        if logs:
+            self.report("failure", logs)
+
+    def log_in(self) -> None:
+        """The backend has said yes, and the rest is a relay's: keep no more than it takes."""
+        assert self.started is not None
+        self.login_ms = round((self.entrance.sessions.loop.now - self.started) * 1000)
+        logs = self.entrance.server.access_logs.at_login
+        if logs:
+            self.report("login", logs)
+        self.started = None
+        who = self._who
+        assert who is not None
+        plain = who.proxy_header is None and who.host is UNAVAILABLE and self.port is not None
+        self._who = None if plain else _Who(who.peer, who.host, who.proxy_header)
+
+    def end(self, reason: End) -> None:
+        """See `SessionRecord`."""
+        if self.reason is None:
+            SessionRecord.end(self, reason)
+            logs = self.entrance.server.access_logs.at_end
+            if logs and not (reason in _SILENT and self._is_null):
+                self.report("end", logs)
+
+    def report(self, event: str, logs: tuple[ReadyLog, ...]) -> None:
+        """Write what these logs say about something that happens to the session. Raises nothing."""
+        lines = self.entrance.sessions.lines
+        if lines is None:
+            return
+        self.event = event
+        try:
+            write_lines(logs, self, lines)
+        except PeerError as error:  # a variable whose regular expression takes too long for what the client has sent
+            self.info(str(error))
+        except Exception as bug:
+            self.bug(bug)
+
+    @property
+    def _is_null(self) -> bool:
+        """Whether the client has not sent a byte, and that is of no interest."""
+        stream = self.client_bytes
+        if self.entrance.server.access_logs.null_sessions or stream.received:
+            return False
+        return self.reason is not End.TLS_TIMEOUT or not (stream.tls and stream.tls.received)
+
+    def _rare(self) -> Rare:
+        rare = self.rare
+        if rare is None:
+            self.rare = rare = Rare()
+        return rare
+
+    def _end_try(self) -> None:
+        """A backend is done with, if there was one."""
+        if self.started is not None:
+            rare = self._rare()
+            rare.tries.append(self._last_try(rare))
+            rare.connect = rare.first_byte = None
+            self.started = self.backend_bytes = None
+
+
+_ANY: Final = ("0.0.0.0", "::")
+
+# How a session may end that is a null session if the client has sent nothing.
+_SILENT: Final = (End.NO_BYTES, End.CLIENT_LEFT, End.CLIENT_TIMEOUT, End.TLS_TIMEOUT, End.SHUTDOWN)

@@ -4,28 +4,41 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from mailworker.config.listen import Listen
 from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut, TlsError
 from mailworker.event.stream import SocketStream
+from mailworker.log.access import LineSink
 from mailworker.log.log import Log
 from mailworker.mail.backend.backend import TlsRefused
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_id import session_id
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import InetAddress
 from mailworker.tls.door import Door
 from mailworker.wire.backend import InvalidReply
 
 
 class Traffic(Protocol):
-    """Counts the bytes of a connection, in TLS those of its data."""
+    """A connection, whose bytes are counted, in TLS those of its data."""
 
     @property
     def received(self) -> int: ...
     @property
     def sent(self) -> int: ...
+    @property
+    def descriptor(self) -> int: ...
+    @property
+    def tls(self) -> Any: ...
+
+
+class Clock(Protocol):
+    """The loop, by whose time sessions live."""
+
+    @property
+    def now(self) -> float: ...
 
 
 class Relayed(Protocol):
@@ -40,24 +53,33 @@ class Entrance:
 
     `door` leads to those servers of the address that clients ask for in a TLS handshake, None where nothing is to be
     chosen there. `greets_at_once` tells whether none of all these servers lets a client wait for its greeting.
+    `has_variables` tells whether any of them asks for facts. `port` is that of the `listen`, None for a unix socket;
+    `protocol` is what clients speak.
     """
 
-    __slots__ = ("door", "greets_at_once", "listen", "log", "name", "server", "sessions", "watched")
+    __slots__ = (
+        *("door", "greets_at_once", "has_variables", "listen", "log", "name", "port", "protocol", "server"),
+        *("sessions", "watched"),
+    )
 
     def __init__(self, listen: Listen, server: Server, log: Log, sessions: Sessions) -> None:
         self.listen = listen
         self.name = str(listen.address)
+        self.protocol = server.settings.protocol
+        self.port = listen.address.port if isinstance(listen.address, InetAddress) else None
         self.server = server
         self.log = log
         self.sessions = sessions
         self.door: Door[Entrance] | None = None
         self.greets_at_once = server.greets_at_once
+        self.has_variables = server.has_variables
         self.watched = False
 
     def verbose(self) -> Entrance:
         """The same for a client of `debug_connection`."""
         entrance = Entrance(self.listen, self.server, self.log.verbose(), self.sessions)
         entrance.door, entrance.greets_at_once, entrance.watched = self.door, self.greets_at_once, True
+        entrance.has_variables = self.has_variables
         return entrance
 
 
@@ -127,12 +149,17 @@ EndListener = Callable[[SessionRecord], None]
 
 
 class Sessions:
-    """Those of one worker that have not ended, with the relay of each that is logged in, and who hears of ends."""
+    """Those of one worker that have not ended, with the relay of each that is logged in, and who hears of ends.
 
-    __slots__ = ("listeners", "live")
+    `lines` takes what the access logs say, None where there are none.
+    """
 
-    def __init__(self, listeners: Sequence[EndListener] = ()) -> None:
+    __slots__ = ("lines", "listeners", "live", "loop")
+
+    def __init__(self, loop: Clock, listeners: Sequence[EndListener] = (), lines: LineSink | None = None) -> None:
+        self.loop = loop
         self.listeners = tuple(listeners)
+        self.lines = lines
         self.live: dict[SessionRecord, Relayed | None] = {}  # half the size of a set of records and one of relays
 
     def cut(self) -> None:

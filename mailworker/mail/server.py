@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from mailworker.config.access_log import WAITED_FOR
 from mailworker.config.auth_http import AuthHttpSettings
+from mailworker.config.destinations import Destination
 from mailworker.config.settings import MailServer
+from mailworker.log.access_logs import AccessLogs
 from mailworker.log.log import Log
 from mailworker.mail.authentication.source import LoginSource
 from mailworker.mail.capabilities import Capabilities
@@ -31,11 +35,14 @@ class Server:
     `tls` is None where no connection with a client can be encrypted, `backend_tls` where none with a backend is.
     `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
     for. `login_source` decides about logins, `targets` where they go, and `backend` where those go whose source names
-    none. `has_variables` tells whether anybody asks a session for facts. `told` is what a worker's log knows of its
-    backends.
+    none. `access_logs` are ready to write. `has_variables` tells whether anybody asks a session for facts,
+    `asks_for_handshake` whether for what a handshake took, and `waits_for_facts` whether for times of the backend that
+    nobody would know otherwise. `told` is what a worker's log knows of its backends.
     """
 
     __slots__ = (
+        "access_logs",
+        "asks_for_handshake",
         "backend",
         "backend_tls",
         "capabilities",
@@ -48,10 +55,17 @@ class Server:
         "targets",
         "tls",
         "told",
+        "waits_for_facts",
     )
 
-    def __init__(
-        self, settings: MailServer, log: Log, tls: ServerTls, capabilities: Capabilities, login_source: LoginSource
+    def __init__(  # noqa: PLR0913, PLR0917 - what the master has read and opened
+        self,
+        settings: MailServer,
+        log: Log,
+        tls: ServerTls,
+        capabilities: Capabilities,
+        login_source: LoginSource,
+        destinations: Sequence[Destination] = (),
     ) -> None:
         self.settings = settings
         self.log = log
@@ -63,7 +77,12 @@ class Server:
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)
         self.backend = None if backend is None else configured_backend(backend, variables, names=names)
         source, chosen = settings.source, backend is not None and settings.only_judge is None
-        self.has_variables = (isinstance(source, AuthHttpSettings) and source.has_variables) or chosen
+        self.access_logs = AccessLogs(settings.access_log, variables, destinations)
+        self.asks_for_handshake = "tls_handshake_time" in settings.access_log.asked
+        self.has_variables = (
+            (isinstance(source, AuthHttpSettings) and source.has_variables) or chosen or bool(self.access_logs)
+        )
+        self.waits_for_facts = not settings.access_log.asked.isdisjoint(WAITED_FOR)
         self.capabilities = capabilities
         self.told = Once()
 

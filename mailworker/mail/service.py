@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 
+from mailworker.config.destinations import Destination
 from mailworker.config.listen import Endpoint
 from mailworker.config.resolver import ResolverSettings
 from mailworker.config.settings import MailServer, Settings
@@ -27,6 +28,7 @@ from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import Resolver, new_resolver
 from mailworker.mail.end import End
 from mailworker.mail.entrances import new_entrance
+from mailworker.mail.facts import FactsRecord
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import EndListener, Entrance, SessionRecord, Sessions
 from mailworker.mail.relay import Relays
@@ -74,7 +76,7 @@ class MailService:
         self._log = log
         answers = cache(Answers)
         self._servers = [
-            _new_server(*parts, answers)
+            _new_server(*parts, answers, settings.destinations)
             for parts in zip(settings.servers, server_logs, contexts, users or [None] * len(contexts), strict=True)
         ]
         self._listeners: list[Listener] = []
@@ -123,7 +125,7 @@ class MailService:
         events = self._settings.events
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
         self._relays = Relays(self._connections, {server.proxy.buffer for server in self._settings.servers})
-        self._sessions = Sessions(listeners)
+        self._sessions = Sessions(loop, listeners, lines)
         self._connections.in_use = len(self._bound)
         for bound in self._bound:
             listener = Listener(loop, bound.socket, self._accepted(bound), self._accept_failed, events)
@@ -176,7 +178,10 @@ class MailService:
             entrance = entrance.verbose()
         loop = connections.loop
         client = Client(SocketStream(loop, descriptor, Party.CLIENT, connections.release), peer, entrance.listen)
-        record = SessionRecord(entrance, number, client.ip, loop.now, client.stream)
+        if entrance.has_variables:
+            record: SessionRecord = FactsRecord(entrance, number, client, loop.now)
+        else:
+            record = SessionRecord(entrance, number, client.ip, loop.now, client.stream)
         session = Session(client, record, connections, self._relays)
         Task(loop, session.run()).resume()
 
@@ -199,12 +204,17 @@ class MailService:
             drained()
 
 
-def _new_server(
-    settings: MailServer, log: Log, tls: ServerTls, users: Users | None, answers: Callable[..., Answers]
+def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
+    settings: MailServer,
+    log: Log,
+    tls: ServerTls,
+    users: Users | None,
+    answers: Callable[..., Answers],
+    destinations: Sequence[Destination],
 ) -> Server:
     protocol = PROTOCOLS[settings.protocol]
     source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers))
-    return Server(settings, log, tls, protocol.capabilities(settings), source)
+    return Server(settings, log, tls, protocol.capabilities(settings), source, destinations)
 
 
 class _Door:

@@ -16,7 +16,7 @@ from mailworker.mail.client.tls import certificate_refusal
 from mailworker.mail.dialogue.dialogue import AnyDialogue, StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
-from mailworker.mail.facts import SessionFacts
+from mailworker.mail.facts import FactsRecord
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import SessionRecord, end_by, end_in_handshake, start_tls
 from mailworker.mail.relay import Relays
@@ -40,7 +40,8 @@ class Session:
     """What a client's coroutine works on; it is dropped as a whole when the relay takes over."""
 
     __slots__ = (
-        "_attempts", "_backend", "_client", "_connections", "_dialogue", "_log", "_protocol", "_relays", "_server",
+        "_attempts", "_backend", "_client", "_connections", "_dialogue", "_facts", "_log", "_protocol", "_relays",
+        "_server",
         "_stream",
     )  # fmt: skip
 
@@ -51,6 +52,7 @@ class Session:
         self._connections = connections
         self._relays = relays
         self._log = record
+        self._facts = record if isinstance(record, FactsRecord) else None
         self._protocol = PROTOCOLS[server.settings.protocol]
         self._dialogue: AnyDialogue = self._protocol.dialogue(self._stream, server, self._log)
         self._backend: SocketStream | None = None
@@ -63,7 +65,7 @@ class Session:
             try:
                 farewell = await self._serve()
             except Exception as error:
-                farewell = self._explain(error)
+                farewell = _explain(error, (self._stream, self._backend), self._dialogue, self._server, self._log)
             self._close_backend()  # the client may take its time to hear its last words
             if farewell is not None and farewell.words is not None:
                 await self._take_leave(farewell.words)
@@ -74,18 +76,6 @@ class Session:
                 self._log.end(farewell.reason)
             self._stream.close()
             self._close_backend()
-
-    def _explain(self, error: Exception) -> Farewell:
-        """Log why the session ends; gives what the client is told."""
-        reason = end_by(error, self._stream, self._backend)
-        if isinstance(error, PeerError):
-            words = _blame(error, self._dialogue, self._server, self._log)
-            return Farewell(self._dialogue.over or reason, words)
-        if isinstance(error, OutOfConnections):
-            self._log.write(Level.ALERT, str(error))
-        else:
-            self._log.bug(error)
-        return Farewell(reason, self._dialogue.internal_error)
 
     async def _take_leave(self, last_words: bytes) -> None:
         self._renew_deadline()
@@ -130,6 +120,8 @@ class Session:
 
     async def _reject(self, login: Login, verdict: Rejected) -> Farewell | None:
         """Tell the client, which may try again if it had to wait; else the session ends."""
+        if self._facts is not None:
+            self._facts.refuse()
         if verdict.wait:
             await self._dialogue.pause(verdict.wait)
         self._renew_deadline()
@@ -151,6 +143,7 @@ class Session:
 
         `more`: something is written next in any case.
         """
+        began = self._connections.loop.now
         try:
             await start_tls(self._stream, self._log, more=more)
         except PeerError as error:
@@ -158,12 +151,9 @@ class Session:
             return Farewell(end_in_handshake(error, self._stream))
         if self._log.entrance.server is not self._server:
             self._change_server()
-        tls, context = self._stream.tls, self._server.tls
-        assert tls is not None
-        assert context is not None
-        if self._log.verbose:
-            self._log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
-        return certificate_refusal(tls, context.settings, self._dialogue, self._log)
+        if self._facts is not None:
+            self._facts.shaken_hands(self._connections.loop.now - began)
+        return _judge_tls(self._stream, self._server, self._dialogue, self._log)
 
     def _change_server(self) -> None:
         """Go on at the server that the record has moved to."""
@@ -182,13 +172,15 @@ class Session:
         if verbose := self._log.verbose:
             self._log.debug(f"asking {source.name}, method {login.method.name}, attempt {attempt}")
         request = self._client.auth_request(login, attempt, self._server.settings, tells_host=self._protocol.tells_host)
-        facts = SessionFacts(self._client, self._log, login, attempt) if self._server.has_variables else None
-        request.facts = facts
+        request.facts = facts = self._facts
+        if facts is not None:
+            facts.attempt(login, attempt)
+            began = self._connections.loop.now
         verdict = await source.authenticate(self._connections, request, self._dialogue.pause, self._log)
         if verdict.login is not None:
             self._log.login = verdict.login
         if facts is not None:
-            verdict = facts.settle(verdict)
+            verdict = facts.settle(verdict, request.answer, began)
         if not verdict.accepted:
             self._log.info(f'client login failed: "{escape(verdict.text)}"')
             return verdict
@@ -209,7 +201,7 @@ class Session:
         settings, tls = self._server.settings, self._server.backend_tls
         if login.password is None and self._protocol.needs_password:
             raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
-        candidates = self._server.targets.candidates(accepted)
+        candidates, facts = self._server.targets.candidates(accepted), self._facts
         stream, address = await candidates.connect(self._connections, settings.timeout, self._log)
         self._backend = self._log.backend_bytes = stream
         stream.deadline = self._connections.loop.now + settings.timeout
@@ -218,6 +210,8 @@ class Session:
         if settings.proxy.proxy_protocol is not _NO_HEADER:
             self._log.action = "sending PROXY protocol header to upstream"
             await stream.write(self._client.proxy_protocol(settings.proxy, self._log))
+        if self._server.waits_for_facts and facts is not None:
+            await facts.follow_try(stream)
         backend = Backend(stream, self._protocol.reply_reader, self._client, self._server, self._log)
         if tls is None:
             reply = await self._protocol.log_in(backend, login)
@@ -226,6 +220,8 @@ class Session:
         self._log.action = None
         self._log.info("client logged in")
         self._backend = None
+        if facts is not None:
+            facts.log_in()
         sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
         self._relays.start(self._log, (self._stream, self._dialogue.take_input()), (stream, reply + backend.rest()))
 
@@ -236,6 +232,35 @@ class Session:
 
     def _renew_deadline(self) -> None:
         self._stream.deadline = self._connections.loop.now + self._server.settings.timeout
+
+
+def _judge_tls(stream: SocketStream, server: Server, dialogue: AnyDialogue, log: SessionLog) -> Farewell | None:
+    """Why the session ends after a handshake, None where it goes on."""
+    tls, context = stream.tls, server.tls
+    assert tls is not None
+    assert context is not None
+    if log.verbose:
+        log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
+    return certificate_refusal(tls, context.settings, dialogue, log)
+
+
+def _explain(
+    error: Exception,
+    streams: tuple[SocketStream, SocketStream | None],
+    dialogue: AnyDialogue,
+    server: Server,
+    log: SessionLog,
+) -> Farewell:
+    """Log why the session ends; gives what the client is told. `streams` are the client's and the backend's."""
+    reason = end_by(error, *streams)
+    if isinstance(error, PeerError):
+        words = _blame(error, dialogue, server, log)
+        return Farewell(dialogue.over or reason, words)
+    if isinstance(error, OutOfConnections):
+        log.write(Level.ALERT, str(error))
+    else:
+        log.bug(error)
+    return Farewell(reason, dialogue.internal_error)
 
 
 def _blame(error: PeerError, dialogue: AnyDialogue, server: Server, log: SessionLog) -> bytes | None:

@@ -74,6 +74,10 @@ class SessionLog:
         if log.informative:
             log.write(Level.INFO, f"client {peer} connected to {self.entrance.name}", self.number)
 
+    def come_from(self, client: str, port: int | None) -> None:
+        """Somebody who is believed says where the client is: its address, and its port where it has one."""
+        self.client = client
+
     @property
     def verbose(self) -> bool:
         """Whether `debug` writes anything, which spares callers from composing it."""
@@ -103,6 +107,13 @@ class SessionLog:
         level, message = _DESCRIBE[error.party](error, peer)
         if message:
             self.write(level, message)
+
+    def gave_up(self, error: PeerError) -> None:
+        """A backend could not be connected to, and another one is tried."""
+        self.fault(error)
+
+    def greeted(self) -> None:
+        """The backend has begun to speak within TLS."""
 
     def bug(self, bug: Exception) -> None:
         """Log what should never have been raised, with the place it came from."""

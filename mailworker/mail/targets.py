@@ -84,7 +84,7 @@ class NamedBackend:
             try:
                 return await _establish(address, connections, seconds, log)
             except (ConnectionLost, TimedOut) as error:
-                log.fault(error)
+                log.gave_up(error)
         return await _establish(last, connections, seconds, log)
 
     async def _addresses(self, connections: Connections, log: SessionLog) -> list[InetAddress]:

@@ -38,6 +38,8 @@ PREAMBLE = """
 #include <sys/mman.h>
 #if OPENSSL_VERSION_NUMBER < 0x10101000L
 #error "mailworker needs OpenSSL 1.1.1 or later"
+#elif OPENSSL_VERSION_NUMBER < 0x30000000L
+#define SSL_get_negotiated_group(connection) 0
 #endif
 """
 

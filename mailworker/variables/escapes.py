@@ -43,6 +43,25 @@ def json(value: bytes) -> bytes:
     return _NOT_JSON.sub(_json_character, value)
 
 
+def valid_json(value: bytes) -> bytes:
+    r"""Fit for a string of JSON that can be taken back to its bytes: in UTF-8, but for bytes that are none.
+
+    Such a byte is \u00XX, from \u0080 to \u00FF, by which no character is ever written.
+    """
+    if _NOT_PLAIN.search(value) is None:
+        return value
+    return _NOT_VALID.sub(_valid_character, value.decode("utf-8", "surrogateescape")).encode()
+
+
+_NOT_VALID = re.compile('["\\\\\x00-\x1f\x7f\udc80-\udcff]')
+
+
+def _valid_character(match: re.Match[str]) -> str:
+    number = ord(match[0]) & 0xFF  # surrogateescape: U+DC80 to U+DCFF
+    short = _JSON_SHORT.get(match[0].encode()) if number < 0x7F else None
+    return f"\\u00{number:02X}" if short is None else short.decode()
+
+
 def _json_character(match: re.Match[bytes]) -> bytes:
     character = match[0]
     return _JSON_SHORT.get(character) or _JSON[character[0]]

@@ -8,17 +8,25 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from mailworker import __version__
 from mailworker.model import METHOD_NAMES, Address, InetAddress
-from mailworker.variables.facts import Envelope, Facts
+from mailworker.variables.facts import Ending, Envelope, Facts, Try
 from mailworker.variables.tls_table import TLS
+from mailworker.variables.tlv import PREFIX as TLV_PREFIX
+from mailworker.variables.tlv import tlv_variable
 
 Function = Callable[[Facts], bytes | None]
 
+HEADER_PREFIX: Final = "auth_http_"
+"""Of the variables that are headers of the auth service's answer."""
+
+_PASSWORD: Final = "auth_pass"
 _CLIENT_ID: Final = "imap_id_"
 _NO_NAME: Final = re.compile(rb"[^a-z0-9]")
 _VERSION: Final = __version__.encode()
@@ -26,8 +34,16 @@ _VERSION: Final = __version__.encode()
 
 def builtin(name: str) -> Function | None:
     """The row of a name in lower case, None where there is none."""
+    function = TABLE.get(name)
+    if function is not None:
+        return function
+    if name.startswith(TLV_PREFIX):
+        return tlv_variable(name.removeprefix(TLV_PREFIX))
     field = name.removeprefix(_CLIENT_ID)
-    return TABLE.get(name) if field in ("", name) else _client_id(field)
+    if field not in ("", name):
+        return _client_id(field)
+    header = name.removeprefix(HEADER_PREFIX)
+    return None if header in ("", name, _PASSWORD) else lambda facts: facts.auth_header(header)
 
 
 def _ip(address: Address) -> bytes:
@@ -38,10 +54,14 @@ def _port(address: Address) -> bytes:
     return b"%d" % address.port if isinstance(address, InetAddress) else b""
 
 
-def _packed(address: Address) -> bytes:
-    if not isinstance(address, InetAddress):
+def _number(value: int | None) -> bytes:
+    return b"" if value is None else b"%d" % value
+
+
+def _packed(facts: Facts) -> bytes:
+    if facts.port is None:
         return b"unix:"
-    return socket.inet_pton(socket.AF_INET6 if address.is_ipv6 else socket.AF_INET, address.host)
+    return socket.inet_pton(socket.AF_INET6 if ":" in facts.client else socket.AF_INET, facts.client)
 
 
 def _proxy_text(index: int) -> Function:
@@ -64,8 +84,11 @@ def _domain(facts: Facts) -> bytes | None:
     return None if user is None else user.rpartition(b"@")[2] if b"@" in user else b""
 
 
+_METHODS: Final = {method: names.directive.encode() for method, names in METHOD_NAMES.items()}
+
+
 def _method(facts: Facts) -> bytes | None:
-    return None if facts.method is None else METHOD_NAMES[facts.method].directive.encode()
+    return None if facts.method is None else _METHODS[facts.method]
 
 
 def _client_id(field: str) -> Function:
@@ -82,23 +105,82 @@ def _envelope(read: Callable[[Envelope], bytes]) -> Function:
     return lambda facts: None if facts.envelope is None else read(facts.envelope)
 
 
-def _now() -> datetime:
-    return datetime.now().astimezone()
+def _of_end(read: Callable[[Ending], bytes]) -> Function:
+    return lambda facts: None if facts.reason is None else read(facts.reason)
+
+
+_STATUS: Final = {"login": b"200", "failure": b"403"}
+
+
+def status(facts: Facts) -> bytes | None:
+    """In the sense of nginx's stream module: how the session has ended, or what became of a login; None before both."""
+    ending = facts.reason
+    return _STATUS.get(facts.event or "") if ending is None else b"%d" % ending.status
+
+
+@lru_cache(maxsize=4096)  # there are few backends and many logins
+def address_text(backend: str | None) -> bytes:
+    """A backend as nginx spells addresses: what the log leaves out are the brackets of IPv6."""
+    host, _, port = (backend or "").rpartition(":")
+    bare = ":" in host and not host.startswith(("unix:", "["))
+    return (f"[{host}]:{port}" if bare else backend or "").encode(errors="surrogateescape")
+
+
+def _time(seconds: float | None) -> bytes | None:
+    return None if seconds is None else b"%.3f" % seconds
+
+
+def _of_tries(read: Callable[[Try], bytes | None]) -> Function:
+    """One item for each backend that was tried."""
+
+    def read_all(facts: Facts) -> bytes | None:
+        tries = facts.tries
+        if len(tries) == 1:
+            return read(tries[0])
+        return b", ".join(read(each) or b"-" for each in tries) if tries else None
+
+    return read_all
+
+
+_all_addresses: Final = _of_tries(lambda each: each.address)
+
+
+def _addresses(facts: Facts) -> bytes | None:
+    if facts.rare is not None:
+        return _all_addresses(facts)
+    return None if facts.backend is None else address_text(facts.backend)
+
+
+@lru_cache(maxsize=1)
+def _second(second: int) -> tuple[bytes, bytes, bytes]:
+    """A time in the Common Log Format, whatever the locale, and in ISO 8601 without and as offset."""
+    moment = datetime.fromtimestamp(second).astimezone()
+    local = f"{moment:%d}/{_MONTHS[moment.month - 1]}/{moment:%Y:%H:%M:%S %z}"
+    text = moment.isoformat(timespec="seconds")
+    return local.encode(), text[:_SECONDS].encode(), text[_SECONDS:].encode()
 
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_SECONDS: Final = len("2026-11-29T07:15:52")
 
 
-def _time_local(_facts: Facts) -> bytes:
-    """The Common Log Format's, whatever the locale."""
-    now = _now()
-    return f"{now:%d}/{_MONTHS[now.month - 1]}/{now:%Y:%H:%M:%S %z}".encode()
+def iso8601_ms(_facts: Facts) -> bytes:
+    """The time, to the millisecond, with its offset."""
+    now = time.time()
+    second = int(now)
+    _, text, offset = _second(second)
+    return b"%b.%03d%b" % (text, (now - second) * 1000, offset)
+
+
+def _iso8601(_facts: Facts) -> bytes:
+    _, text, offset = _second(int(time.time()))
+    return text + offset
 
 
 TABLE: Final[Mapping[str, Function]] = {
-    "binary_remote_addr": lambda facts: _packed(facts.address),
-    "remote_addr": lambda facts: _ip(facts.address),
-    "remote_port": lambda facts: _port(facts.address),
+    "binary_remote_addr": _packed,
+    "remote_addr": lambda facts: facts.client.encode(),
+    "remote_port": lambda facts: _number(facts.port),
     "realip_remote_addr": lambda facts: _ip(facts.peer),
     "realip_remote_port": lambda facts: _port(facts.peer),
     "proxy_protocol_addr": _proxy_text(0),
@@ -106,7 +188,7 @@ TABLE: Final[Mapping[str, Function]] = {
     "proxy_protocol_server_addr": _proxy_text(2),
     "proxy_protocol_server_port": _proxy_text(3),
     "server_addr": lambda facts: _ip(facts.local),
-    "server_port": lambda facts: _port(facts.local),
+    "server_port": lambda facts: _number(facts.local_port),
     "server_name": lambda facts: facts.server_name,
     "protocol": lambda facts: facts.protocol.encode(),
     "connection": lambda facts: b"%d" % facts.number,
@@ -114,12 +196,30 @@ TABLE: Final[Mapping[str, Function]] = {
     "hostname": lambda facts: socket.gethostname().lower().encode(),
     "nginx_version": lambda facts: _VERSION,
     "mailworker_version": lambda facts: _VERSION,
-    "msec": lambda facts: f"{_now().timestamp():.3f}".encode(),
-    "time_local": _time_local,
-    "time_iso8601": lambda facts: _now().isoformat(timespec="seconds").encode(),
-    "time_iso8601_ms": lambda facts: _now().isoformat(timespec="milliseconds").encode(),
+    "msec": lambda facts: b"%.3f" % time.time(),
+    "time_local": lambda facts: _second(int(time.time()))[0],
+    "time_iso8601": _iso8601,
+    "time_iso8601_ms": iso8601_ms,
+    "log_event": lambda facts: None if facts.event is None else facts.event.encode(),
+    "status": status,
+    "session_end": _of_end(lambda ending: ending.word.encode()),
+    "session_state": _of_end(lambda ending: ending.pair.encode()),
+    "session_time": lambda facts: b"%.3f" % facts.seconds,
+    "connection_time": lambda facts: b"%.3f" % facts.seconds,
+    "bytes_received": lambda facts: b"%d" % facts.received,
+    "bytes_sent": lambda facts: b"%d" % facts.sent,
+    "tls_handshake_time": lambda facts: _time(facts.handshake_seconds),
+    "auth_time": lambda facts: _time(facts.auth_seconds),
+    "auth_source": lambda facts: None if facts.auth_source is None else facts.auth_source.encode(),
+    "upstream_addr": _addresses,
+    "upstream_connect_time": _of_tries(lambda each: _time(each.connect)),
+    "upstream_first_byte_time": _of_tries(lambda each: _time(each.first_byte)),
+    "upstream_login_time": _of_tries(lambda each: _time(each.login)),
+    "upstream_session_time": _of_tries(lambda each: _time(each.session)),
+    "upstream_bytes_received": _of_tries(lambda each: b"%d" % each.received),
+    "upstream_bytes_sent": _of_tries(lambda each: b"%d" % each.sent),
     "remote_host": lambda facts: facts.host,
-    "remote_user": lambda facts: facts.remote_user,
+    "remote_user": lambda facts: facts.login if facts.attempts else None,
     "remote_user_local": _local_part,
     "remote_user_domain": _domain,
     "auth_user": lambda facts: facts.auth_user,
@@ -132,4 +232,54 @@ TABLE: Final[Mapping[str, Function]] = {
     "imap_id": lambda facts: facts.client_id or None,
     "session_id": lambda facts: facts.session_id,
     **TLS,
+}
+
+_ENDS: Final[Mapping[str | None, int | None]] = {"login": 200, "failure": 403}
+_WORDS: Final = {None: None} | {method: names.directive for method, names in METHOD_NAMES.items()}
+
+
+def _local_time(second: int) -> str:
+    return _second(second)[0].decode()
+
+
+INLINE: Final[Mapping[str, str]] = {
+    "remote_addr": "facts.client",
+    "remote_port": "'' if facts.port is None else facts.port",
+    "server_port": "'' if facts.entrance.port is None else facts.entrance.port",
+    "protocol": "facts.entrance.protocol",
+    "connection": "facts.number",
+    "time_local": "local_time(int(time()))",
+    "log_event": "facts.event",
+    "status": "ends.get(facts.event) if facts.reason is None else facts.reason.status",
+    "session_end": "None if facts.reason is None else facts.reason.word",
+    "session_state": "None if facts.reason is None else facts.reason.pair",
+    "session_time": "'%.3f' % (facts.entrance.sessions.loop.now - facts.accepted)",
+    "bytes_received": "facts.client_bytes.received",
+    "bytes_sent": "facts.client_bytes.sent",
+    "auth_method": "words[facts.method]",
+    "auth_attempts": "facts.attempts",
+    "ssl_protocol": "None if facts.client_bytes.tls is None else facts.client_bytes.tls.protocol",
+    "ssl_session_reused": ("None if facts.client_bytes.tls is None else 'r' if facts.client_bytes.tls.reused else '.'"),
+    "upstream_login_time": (
+        "times(facts) if facts.rare is not None else "
+        "None if facts.login_ms is None else '%.3f' % (facts.login_ms / 1000)"
+    ),
+}
+"""What stands in most lines, as an expression of `facts` and INLINE_NAMES: a text or a number, None for no value.
+
+It comes to what the row in TABLE gives, at a tenth of what calling that takes. No form of output has to change it.
+"""
+
+
+def _login_times(facts: Facts) -> str | None:
+    text = TABLE["upstream_login_time"](facts)
+    return None if text is None else text.decode()
+
+
+INLINE_NAMES: Final[Mapping[str, object]] = {
+    "ends": _ENDS,
+    "local_time": lru_cache(maxsize=1)(_local_time),
+    "time": time.time,
+    "times": _login_times,
+    "words": _WORDS,
 }

@@ -30,9 +30,15 @@ def _verify(tls: Tls) -> bytes:
     return b"FAILED:" + text.encode() if code else b"SUCCESS"
 
 
+_DAY: Final = 86400
+
+
 TLS: Final[Mapping[str, Function]] = {
     "ssl_protocol": _of_tls(lambda tls: tls.protocol.encode()),
     "ssl_cipher": _of_tls(lambda tls: tls.cipher.encode()),
+    "ssl_curve": _of_tls(lambda tls: tls.curve),
+    "ssl_sigalg": _of_tls(lambda tls: tls.signature_scheme),
+    "ssl_session_id": _of_tls(lambda tls: tls.session_id),
     "ssl_session_reused": _of_tls(lambda tls: b"r" if tls.reused else b"."),
     "ssl_server_name": _of_tls(lambda tls: tls.server_name),
     "ssl_alpn_protocol": _of_tls(lambda tls: tls.alpn),
@@ -41,6 +47,9 @@ TLS: Final[Mapping[str, Function]] = {
     "ssl_client_i_dn": _of_certificate(lambda certificate: certificate.issuer),
     "ssl_client_serial": _of_certificate(lambda certificate: certificate.serial),
     "ssl_client_fingerprint": _of_certificate(lambda certificate: certificate.fingerprint),
+    "ssl_client_v_start": _of_certificate(lambda certificate: certificate.not_before),
+    "ssl_client_v_end": _of_certificate(lambda certificate: certificate.not_after),
+    "ssl_client_v_remain": _of_certificate(lambda certificate: b"%d" % max(certificate.seconds_left // _DAY, 0)),
     # each line but the first begins with a tab, so that it may stand in a header of HTTP
     "ssl_client_cert": _of_certificate(lambda certificate: certificate.pem[:-1].replace(b"\n", b"\n\t")),
     "ssl_client_raw_cert": _of_certificate(lambda certificate: certificate.pem),

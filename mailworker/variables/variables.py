@@ -8,8 +8,8 @@ from typing import Protocol
 from mailworker.errors import ConfigError
 from mailworker.variables.escapes import NONE, Escape
 from mailworker.variables.facts import Facts
-from mailworker.variables.render import Render, joined
-from mailworker.variables.table import builtin
+from mailworker.variables.render import Part, Render, composed
+from mailworker.variables.table import INLINE, INLINE_NAMES, builtin
 from mailworker.variables.template import Name, Template
 
 Evaluate = Callable[[Facts], bytes | None]
@@ -78,11 +78,15 @@ class Variables:
         constant = template.constant
         if constant is not None:
             return lambda facts: constant
-        parts = [
-            part if isinstance(part, bytes) else _escaped(self.find(part.name, template.where), escape)
+        parts = (
+            part if isinstance(part, bytes) else self._part(part.name, template.where, escape)
             for part in template.parts
-        ]
-        return joined(parts)
+        )
+        return composed([*parts], INLINE_NAMES)
+
+    def _part(self, name: str, where: str | None, escape: Escape) -> Part:
+        inline = None if self._setting(name) is not None or name in self._definitions else INLINE.get(name)
+        return Part(self.find(name, where), escape.absent, None if escape is NONE else escape.value, inline)
 
     def client_says(self, template: Template) -> str | None:
         """The first variable in it that holds more than what the configuration itself says, None without one.
@@ -139,15 +143,3 @@ class Variables:
         if name in self._elsewhere:
             return lambda facts: None
         raise ConfigError(f'unknown "{name}" variable', where)
-
-
-def _escaped(evaluate: Evaluate, escape: Escape) -> Render:
-    written, absent = escape
-    if escape is NONE:
-        return lambda facts: evaluate(facts) or b""
-
-    def render(facts: Facts) -> bytes:
-        value = evaluate(facts)
-        return absent if value is None else written(value)
-
-    return render

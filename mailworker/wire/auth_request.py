@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,7 +61,7 @@ class AuthRequest:
 
     `attempt` counts from 1. `client_ip` is "unix:" for clients of a unix socket. `client_host` is None where the
     protocol tells nobody of it, `tls` where the connection is plain. `facts` are what variables ask of the session,
-    None where nothing has variables.
+    None where nothing has variables. `answer` takes those headers of the answer that they are asked for.
     """
 
     login: Login
@@ -71,6 +72,7 @@ class AuthRequest:
     proxy_protocol: ProxyHeader | None = None
     tls: TlsFacts | None = None
     facts: Facts | None = None
+    answer: Mapping[str, bytes] | None = None
 
 
 class AuthHttpTemplate:

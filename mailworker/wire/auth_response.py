@@ -7,6 +7,7 @@ clear yes: OK needs an HTTP status of 2xx, and Auth-Status must be there. A refu
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
@@ -77,6 +78,8 @@ _LONGEST_WAIT = 3600
 
 # RFC 5321 section 4.2: a negative reply's code, then what may follow it on the line
 _NEGATIVE_CODE = re.compile(rb"[45][0-9]{2}(?: [\x20-\x7e]*)?")
+
+_NOTHING: Mapping[str, bytes] = {}
 
 _CONTROL_TO_SPACE = bytes(0x20 if byte < 0x20 or byte == 0x7F else byte for byte in range(256))
 
@@ -198,6 +201,13 @@ class AuthResponseParser:
     def left(self) -> int:
         """After the verdict: bytes that came behind the header."""
         return len(self._buffer)
+
+    def headers(self, names: Collection[str]) -> Mapping[str, bytes]:
+        """After the verdict: those of the headers that have one of `names`, in lower case with "_" for "-"."""
+        if not names or self._fields is None:
+            return _NOTHING
+        told = ((name.decode().replace("-", "_"), value) for name, value in self._fields.items())
+        return {name: value for name, value in told if name in names}
 
     def missing(self) -> int | None:
         """After the verdict: bytes of the body that are still to come before the connection can be used again.

@@ -74,13 +74,14 @@ class ProxyHeader:
     """A header that was read; what follows its `length` bytes is the client's own.
 
     `source` and `destination` are None where the text is no address. `texts` is None too where the peer gave
-    no addresses at all (UNKNOWN, LOCAL, unix sockets).
+    no addresses at all (UNKNOWN, LOCAL, unix sockets). `tlvs` is what follows the addresses in version 2, unread.
     """
 
     length: int
     source: InetAddress | None = None
     destination: InetAddress | None = None
     texts: ProxyTexts | None = None
+    tlvs: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +165,19 @@ def _parse_v2(data: bytes) -> ProxyHeader | None:
     if announced < addresses.size:
         raise _error("header is too small")
     source, destination, source_port, destination_port = addresses.unpack_from(data, _V2_FIXED.size)
-    return _header(length, _text(source), source_port, _text(destination), destination_port)
+    tlvs = data[_V2_FIXED.size + addresses.size : length]
+    return _header(length, _text(source), source_port, _text(destination), destination_port, tlvs)
 
 
-def _header(length: int, source: bytes, source_port: int, destination: bytes, destination_port: int) -> ProxyHeader:
+def _header(  # noqa: PLR0913, PLR0917 - what a header says
+    length: int, source: bytes, source_port: int, destination: bytes, destination_port: int, tlvs: bytes = b""
+) -> ProxyHeader:
     return ProxyHeader(
         length,
         _inet(source, source_port),
         _inet(destination, destination_port),
         ProxyTexts(source, b"%d" % source_port, destination, b"%d" % destination_port),
+        tlvs,
     )
 
 

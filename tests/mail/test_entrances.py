@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.certificates import self_signed
 from tests.support.settings import ssl_settings
 
 LISTEN = Listen(InetAddress("127.0.0.1", 993))
+CLOCK = SimpleNamespace(now=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -37,30 +39,30 @@ def found(entrance: Entrance, name: bytes | None, *offers: bytes) -> Server | No
 
 def test_a_single_server_has_no_door(context: TlsContext) -> None:
     alone = secure(context, "imap", b"a")
-    assert new_entrance(LISTEN, [alone], alone, Sessions()).door is None
+    assert new_entrance(LISTEN, [alone], alone, Sessions(CLOCK)).door is None
 
 
 def test_a_server_that_rejects_handshakes_has_one(tmp_path: Path) -> None:
     settings = ssl_settings(self_signed(tmp_path, "a", "/CN=a"), reject_handshake=True)
     alone = secure(TlsContext.build(settings, b"imap"), "imap")
-    assert new_entrance(LISTEN, [alone], alone, Sessions()).door is not None
+    assert new_entrance(LISTEN, [alone], alone, Sessions(CLOCK)).door is not None
 
 
 def test_names_lead_to_those_that_speak_tls(context: TlsContext) -> None:
     servers = [secure(context, "imap", b"a"), secure(context, "imap", b"b"), server("imap", names=(ServerName(b"c"),))]
-    entrance = new_entrance(LISTEN, servers, servers[0], Sessions())
+    entrance = new_entrance(LISTEN, servers, servers[0], Sessions(CLOCK))
     assert [found(entrance, name) for name in (b"a", b"b", b"c", None)] == [servers[number] for number in (0, 1, 0, 0)]
     assert entrance.server is servers[0]
 
 
 def test_where_the_default_one_speaks_no_tls_it_serves_all(context: TlsContext) -> None:
     servers = [server("imap"), secure(context, "imap", b"a"), secure(context, "imap", b"b")]
-    assert new_entrance(LISTEN, servers, servers[0], Sessions()).door is None
+    assert new_entrance(LISTEN, servers, servers[0], Sessions(CLOCK)).door is None
 
 
 def test_each_protocol_has_its_names_and_its_default(context: TlsContext) -> None:
     servers = [secure(context, "imap", b"a"), secure(context, "smtp", b"b"), secure(context, "smtp", b"a")]
-    entrance = new_entrance(LISTEN, servers, servers[2], Sessions())
+    entrance = new_entrance(LISTEN, servers, servers[2], Sessions(CLOCK))
     for name, offers, number in (
         (None, (), 2), (b"b", (), 1), (b"a", (), 2), (b"a", (b"imap",), 0), (b"b", (b"imap",), 0),
         (b"b", (b"submission",), 1), (b"x", (b"smtp",), 2),
@@ -71,11 +73,11 @@ def test_each_protocol_has_its_names_and_its_default(context: TlsContext) -> Non
 
 def test_a_greeting_comes_at_once_where_none_has_to_wait(context: TlsContext) -> None:
     servers = [secure(context, "smtp", b"a"), secure(context, "smtp", b"b", greeting_delay=1.0)]
-    assert not new_entrance(LISTEN, servers, servers[0], Sessions()).greets_at_once
-    assert new_entrance(LISTEN, servers[:1], servers[0], Sessions()).greets_at_once
+    assert not new_entrance(LISTEN, servers, servers[0], Sessions(CLOCK)).greets_at_once
+    assert new_entrance(LISTEN, servers[:1], servers[0], Sessions(CLOCK)).greets_at_once
 
 
 def test_who_is_watched_is_watched_everywhere(context: TlsContext) -> None:
     servers = [secure(context, "imap", b"a"), secure(context, "imap", b"b")]
-    entrance = new_entrance(LISTEN, servers, servers[0], Sessions()).verbose()
+    entrance = new_entrance(LISTEN, servers, servers[0], Sessions(CLOCK)).verbose()
     assert (entrance.watched, entrance.door is not None, entrance.log.talkative) == (True, True, True)

@@ -20,6 +20,7 @@ from mailworker.mail.service import MailService
 from mailworker.model import InetAddress
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
+from tests.support.lines import Lines
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.recorded_log import RecordedLog
@@ -54,7 +55,8 @@ class _Wire:
 class Proxy:
     """A worker's service for one server block on a port of 127.0.0.1 that the kernel chose.
 
-    `ended` are the records of sessions that have ended, of which other `listeners` hear too. `stop` demands that all
+    `ended` are the records of sessions that have ended, of which other `listeners` hear too; `lines` takes what access
+    logs say. `stop` demands that all
     sessions have ended, each once, and that nothing went wrong inside.
     """
 
@@ -73,6 +75,7 @@ class Proxy:
     ) -> None:
         self.ended: list[SessionRecord] = []
         self.log = RecordedLog()
+        self.lines = Lines()
         self.bugs: list[Exception] = []
         self.alerts_expected = False
         self._listening = socket.create_server(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0), family=family)
@@ -93,7 +96,7 @@ class Proxy:
         self._loop = Loop(self.bugs.append)
         self._wire = _Wire(self._loop)
         self.service.prepare()
-        self.service.start(self._loop, 0, 1, (*listeners, self.ended.append))
+        self.service.start(self._loop, 0, 1, (*listeners, self.ended.append), self.lines)
         self._thread = threading.Thread(target=self._loop.run, daemon=True)
         self._thread.start()
 

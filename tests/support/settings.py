@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mailworker.config.access_log import AccessLog, AccessLogSettings, On
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.core import CoreSettings
+from mailworker.config.destinations import AccessLogFile
 from mailworker.config.dialogue import DialogueSettings
 from mailworker.config.events import EventsSettings
 from mailworker.config.listen import Listen
+from mailworker.config.log_format import LogFormat, TextFormat
 from mailworker.config.networks import Network
 from mailworker.config.proxy import ProxySettings
 from mailworker.config.proxy_pass import ProxyPass
@@ -20,7 +23,9 @@ from mailworker.config.session_cache import SessionCache
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.ssl import SslSettings
 from mailworker.model import Address, AuthMethod, InetAddress, ProxyProtocol, Starttls, VerifyClient
+from mailworker.variables.escapes import DEFAULT
 from mailworker.variables.template import parse
+from mailworker.variables.variables import Variables
 from tests.support.certificates import Certificate
 from tests.support.patience import PATIENCE
 
@@ -168,3 +173,15 @@ def configuration(
         debug_connection=debug_connection,
     )
     return Settings(Path("/nonexistent/mailworker.conf"), _CORE, events, servers, (), (), ())
+
+
+def access_log(form: bytes | LogFormat = b"$session_end", on: On = On.END, **changes: Any) -> AccessLogSettings:
+    """One log with a format, or a text for one; `changes` are fields of AccessLog or AccessLogSettings."""
+    text = TextFormat(parse(form), DEFAULT) if isinstance(form, bytes) else form
+    settings = {name: changes.pop(name) for name in tuple(changes) if name in AccessLogSettings.__slots__}
+    log = AccessLog(changes.pop("destination", AccessLogFile(Path("/a"))), text, on=on, **changes)
+    variables = Variables({})
+    if isinstance(text, TextFormat):
+        variables.check(text.template)
+    asked = variables.asked if isinstance(text, TextFormat) else ("tls_handshake_time",)
+    return AccessLogSettings((log,), asked=frozenset(asked), **settings)

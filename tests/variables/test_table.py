@@ -11,12 +11,21 @@ from typing import Any
 import pytest
 
 from mailworker import __version__
-from mailworker.model import AuthMethod, InetAddress, UnixAddress
-from mailworker.variables.table import TABLE, builtin
-from tests.variables.facts import Session
+from mailworker.mail.end import End
+from mailworker.model import AuthMethod, UnixAddress
+from mailworker.variables.render import Part, composed
+from mailworker.variables.table import INLINE, INLINE_NAMES, TABLE, builtin
+from tests.variables.facts import Backend, Session
 
 CERTIFICATE = SimpleNamespace(
-    subject=b"CN=a", issuer=b"CN=ca", serial=b"0A", fingerprint=b"ab", pem=b"-BEGIN-\nx+\n-END-\n"
+    subject=b"CN=a",
+    issuer=b"CN=ca",
+    serial=b"0A",
+    fingerprint=b"ab",
+    pem=b"-BEGIN-\nx+\n-END-\n",
+    not_before=b"Nov 29 07:15:52 2026 GMT",
+    not_after=b"Nov 30 07:15:52 2026 GMT",
+    seconds_left=2 * 86400 + 5,
 )
 TLS: Any = SimpleNamespace(
     protocol="TLSv1.3",
@@ -24,6 +33,9 @@ TLS: Any = SimpleNamespace(
     reused=True,
     server_name=b"mail.example.com",
     alpn=b"imap",
+    curve=b"X25519",
+    signature_scheme=b"ecdsa_secp256r1_sha256",
+    session_id=b"00ff",
     verify_result=(0, "ok"),
     peer_certificate=CERTIFICATE,
 )
@@ -41,8 +53,18 @@ FULL = Session(
     envelope=ENVELOPE,
     client_id=b'("name" "Mail" "support-url" "https://example.org/" "os" NIL)',
     client_id_fields={b"name": b"Mail", b"support-url": b"https://example.org/"},
+    event="end",
+    reason=End.CLIENT_RESET,
+    received=1000,
+    sent=2000,
+    seconds=61.25,
+    auth_seconds=0.0125,
+    auth_source="http",
+    handshake_seconds=0.5,
+    tries=(Backend(),),
+    headers={"x_header": b"value"},
 )
-UNIX = Session(peer=UnixAddress(""), address=UnixAddress(""), local=UnixAddress("/run/s"))
+UNIX = Session(peer=UnixAddress(""), client="unix:", port=None, local=UnixAddress("/run/s"), local_port=None)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +104,32 @@ UNIX = Session(peer=UnixAddress(""), address=UnixAddress(""), local=UnixAddress(
         ("imap_id_os", None),
         ("session_id", FULL.session_id),
         ("ssl_protocol", b"TLSv1.3"),
+        ("ssl_curve", b"X25519"),
+        ("ssl_sigalg", b"ecdsa_secp256r1_sha256"),
+        ("ssl_session_id", b"00ff"),
+        ("ssl_client_v_start", b"Nov 29 07:15:52 2026 GMT"),
+        ("ssl_client_v_end", b"Nov 30 07:15:52 2026 GMT"),
+        ("ssl_client_v_remain", b"2"),
+        ("log_event", b"end"),
+        ("status", b"200"),
+        ("session_end", b"client_reset"),
+        ("session_state", b"CD"),
+        ("session_time", b"61.250"),
+        ("connection_time", b"61.250"),
+        ("bytes_received", b"1000"),
+        ("bytes_sent", b"2000"),
+        ("tls_handshake_time", b"0.500"),
+        ("auth_time", b"0.013"),
+        ("auth_source", b"http"),
+        ("auth_http_x_header", b"value"),
+        ("auth_http_absent", None),
+        ("upstream_addr", b"192.0.2.1:143"),
+        ("upstream_connect_time", b"0.001"),
+        ("upstream_first_byte_time", b"0.002"),
+        ("upstream_login_time", b"0.250"),
+        ("upstream_session_time", b"61.500"),
+        ("upstream_bytes_received", b"2000"),
+        ("upstream_bytes_sent", b"100"),
         ("ssl_cipher", b"TLS_AES_256_GCM_SHA384"),
         ("ssl_session_reused", b"r"),
         ("ssl_server_name", b"mail.example.com"),
@@ -102,12 +150,45 @@ def test_a_variable_has_the_sessions_value(name: str, value: bytes | None) -> No
     assert function(FULL) == value
 
 
+def test_each_backend_that_was_tried_has_an_item() -> None:
+    session = Session(tries=(Backend(address=b"192.0.2.2:143", connect=None, login=None), Backend()))
+    assert TABLE["upstream_addr"](session) == b"192.0.2.2:143, 192.0.2.1:143"
+    assert TABLE["upstream_connect_time"](session) == b"-, 0.001"
+    assert TABLE["upstream_bytes_sent"](session) == b"100, 100"
+
+
+@pytest.mark.parametrize(("event", "status"), [("login", b"200"), ("failure", b"403"), (None, None)])
+def test_before_the_end_the_status_is_that_of_what_has_happened(event: str | None, status: bytes | None) -> None:
+    assert TABLE["status"](Session(event=event)) == status
+
+
+@pytest.mark.parametrize("name", INLINE)
+@pytest.mark.parametrize("session", [FULL, Session(), UNIX, Session(event="failure"), Session(tries=2 * (Backend(),))])
+def test_an_expression_comes_to_what_the_function_does(name: str, session: Session) -> None:
+    text = composed([Part(TABLE[name], b"-", None, INLINE[name])], INLINE_NAMES)(session)
+    value = TABLE[name](session)
+    assert text == (b"-" if value is None else value)
+
+
+def test_an_expired_certificate_has_no_day_left() -> None:
+    tls = SimpleNamespace(**{**vars(TLS), "peer_certificate": SimpleNamespace(seconds_left=-5)})
+    assert TABLE["ssl_client_v_remain"](Session(tls=tls)) == b"0"
+
+
+@pytest.mark.parametrize("name", ["auth_http_auth_pass", "auth_http_", "auth_http"])
+def test_no_header_that_holds_a_password_is_a_variable(name: str) -> None:
+    assert builtin(name) is None
+
+
 def test_nothing_is_known_before_the_login() -> None:
     absent = {name for name, function in TABLE.items() if function(Session()) is None}
     tls = {name for name in TABLE if name.startswith("ssl_")}
     proxy = {name for name in TABLE if name.startswith("proxy_protocol_")}
     login = {"remote_user", "remote_user_local", "remote_user_domain", "auth_user", "auth_method"}
-    assert absent == tls | proxy | login | {"imap_id", "smtp_helo", "smtp_mail_from", "smtp_rcpt_to"}
+    backend = {name for name in TABLE if name.startswith("upstream_")}
+    end = {"log_event", "session_end", "session_state", "status"}
+    login |= {"auth_time", "auth_source", "tls_handshake_time", "smtp_helo", "smtp_mail_from", "smtp_rcpt_to"}
+    assert absent == tls | proxy | login | backend | end | {"imap_id"}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +207,7 @@ def test_a_unix_socket_has_no_port(name: str, value: bytes) -> None:
 
 
 def test_an_address_of_ipv6_has_16_bytes() -> None:
-    assert TABLE["binary_remote_addr"](Session(address=InetAddress("::1", 1))) == bytes(15) + b"\x01"
+    assert TABLE["binary_remote_addr"](Session(client="::1")) == bytes(15) + b"\x01"
 
 
 @pytest.mark.parametrize(("user", "local", "domain"), [(b"a", b"a", b""), (b"@x", b"", b"x"), (b"a@", b"a", b"")])

@@ -99,7 +99,8 @@ READ: dict[str, tuple[bytes, InetAddress | None, InetAddress | None, tuple[bytes
 def test_a_header_is_read_and_what_follows_it_is_left(
     data: bytes, source: InetAddress | None, destination: InetAddress | None, texts: tuple[bytes, ...] | None
 ) -> None:
-    expected = ProxyHeader(len(data), source, destination, None if texts is None else ProxyTexts(*texts))
+    tlvs = b"\x04\0\1x" if data.endswith(b"x") else b""
+    expected = ProxyHeader(len(data), source, destination, None if texts is None else ProxyTexts(*texts), tlvs)
     assert parse(data) == expected
     assert parse(data + b"a NOOP\r\nPROXY UNKNOWN\r\n") == expected
 

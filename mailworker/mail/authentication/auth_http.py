@@ -5,6 +5,7 @@ Each attempt has a connection of its own, unless `auth_http_keepalive` keeps som
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from mailworker.config.auth_http import AuthHttpSettings
@@ -32,12 +33,24 @@ _MOST_WAITS = 100
 class AuthHttp:
     """See `LoginSource`."""
 
-    __slots__ = ("_answers", "_idle", "_settings", "_template", "action", "authzid", "name")
+    __slots__ = ("_answers", "_idle", "_settings", "_template", "_told", "action", "authzid", "name")
 
-    def __init__(self, settings: AuthHttpSettings, answers: Answers, variables: Variables | None = None) -> None:
-        """`answers` reads those of the service. `variables` are those that values of headers hold, None for none."""
+    kind = "http"
+
+    def __init__(
+        self,
+        settings: AuthHttpSettings,
+        answers: Answers,
+        variables: Variables | None = None,
+        told: Collection[str] = (),
+    ) -> None:
+        """`answers` reads those of the service. `variables` are those that values of headers hold, None for none.
+
+        `told` are the headers of answers that somebody asks for, in lower case with "_" for "-".
+        """
         self._settings = settings
         self._answers = answers
+        self._told = told
         self._idle = IdleConnections(settings.keepalive)
         self._template = AuthHttpTemplate(
             settings.uri, settings.host, _bound(settings.headers, variables), keepalive=settings.keepalive > 0
@@ -50,10 +63,12 @@ class AuthHttp:
         self, connections: Connections, request: AuthRequest, pause: Pause, log: SessionLog
     ) -> Accepted | Rejected:
         """See `LoginSource.authenticate`."""
+        asked = request
         try:
             verdict = await self._ask(connections, request)
             for _ in range(_MOST_WAITS):
                 if not isinstance(verdict, Wait):
+                    asked.answer = request.answer
                     return verdict
                 await pause(verdict.seconds)
                 request = _as_told(request, verdict)
@@ -73,15 +88,17 @@ class AuthHttp:
         idle = self._idle.take(connections)
         if idle is not None:
             try:
-                return await self._converse(connections, idle, head)
+                return await self._converse(connections, idle, head, request)
             except ConnectionLost:
                 if idle.received:
                     raise
                 # The service closed it when we had just begun, as it may (RFC 9112 section 9.3.1): ask once more.
         stream = connections.connect(self._settings.address, Party.AUTH_SERVICE)
-        return await self._converse(connections, stream, head)
+        return await self._converse(connections, stream, head, request)
 
-    async def _converse(self, connections: Connections, stream: SocketStream, head: bytes) -> Verdict:
+    async def _converse(
+        self, connections: Connections, stream: SocketStream, head: bytes, request: AuthRequest
+    ) -> Verdict:
         stream.deadline = connections.loop.now + self._settings.timeout
         if len(head) > _SEGMENT:
             sockets.no_delay(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
@@ -91,19 +108,22 @@ class AuthHttp:
             except ConnectionLost as error:  # reported as by nginx, which meets a refused connection when it reads
                 raise ConnectionLost(error.party, "recv()", error.errno) from None
             data = await _read(stream)
-            answer = self._answers.read(data) or await self._read_on(stream, data)
+            known = None if self._told else self._answers.read(data)
+            answer = known or await self._read_on(stream, data, request)
             if self._settings.keepalive and await _finish(stream, answer.body):
                 self._idle.keep(connections, stream)
         finally:
             stream.close()
         return answer.verdict
 
-    async def _read_on(self, stream: Stream, data: bytes) -> Answer:
-        """An answer that does not come whole."""
+    async def _read_on(self, stream: Stream, data: bytes, request: AuthRequest) -> Answer:
+        """An answer that does not come whole, or whose headers somebody asks for."""
         parser = self._answers.parser()
         parser.feed(data)
         while (verdict := parser.next()) is None:
             parser.feed(await _read(stream))
+        if self._told:
+            request.answer = parser.headers(self._told)
         return Answer(verdict, parser.missing())
 
 

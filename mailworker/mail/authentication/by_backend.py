@@ -18,6 +18,8 @@ class ByBackend:
 
     __slots__ = ("_verdict", "action", "authzid", "name")
 
+    kind = "upstream"
+
     def __init__(self, backend: Address | None) -> None:
         self._verdict = Accepted(backend, passed_on=True)
         self.name = "upstream"

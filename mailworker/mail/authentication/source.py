@@ -16,10 +16,11 @@ Pause = Callable[[float], Awaitable[None]]
 class LoginSource(Protocol):
     """Decides about the logins of a server, and says where they go.
 
-    `name` is how the log calls it, `action` what a session is doing while it is asked. `authzid` tells whether it
-    decides for whom clients of PLAIN may act.
+    `kind` is its word in variables, `name` how the log calls it, `action` what a session is doing while it is asked.
+    `authzid` tells whether it decides for whom clients of PLAIN may act.
     """
 
+    kind: str
     name: str
     action: str
     authzid: bool

@@ -13,6 +13,7 @@ from mailworker.mail.authentication.by_backend import ByBackend
 from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.authentication.source import LoginSource
 from mailworker.mail.authentication.user_file import UserFile, Users
+from mailworker.variables.table import HEADER_PREFIX
 from mailworker.wire.auth_answers import Answers
 
 
@@ -33,7 +34,8 @@ def _auth_http(settings: MailServer, means: Means) -> LoginSource | None:
     if not isinstance(settings.source, AuthHttpSettings):
         return None
     answers = means.answers(names=bool(settings.resolver.servers), nameless=settings.proxy.backend is not None)
-    return AuthHttp(settings.source, answers, settings.variables.bind())
+    told = [name.removeprefix(HEADER_PREFIX) for name in settings.access_log.asked if name.startswith(HEADER_PREFIX)]
+    return AuthHttp(settings.source, answers, settings.variables.bind(), told)
 
 
 def _user_file(settings: MailServer, means: Means) -> LoginSource | None:

@@ -43,6 +43,8 @@ class UserFile:
 
     __slots__ = ("_has_backend", "_names", "_port", "_refusals", "_told", "_users", "action", "authzid", "name")
 
+    kind = "file"
+
     def __init__(self, users: Users, settings: MailServer, refusals: Refusals, ports: tuple[int, ...]) -> None:
         """`ports` are the protocol's: the first in clear or by STARTTLS, the second, if there is one, over TLS."""
         tls = settings.proxy.ssl

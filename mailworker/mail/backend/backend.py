@@ -196,4 +196,6 @@ class Backend:
         if not data:
             raise ConnectionLost(Party.BACKEND, "recv()", 0)
         self.log.action = _READING
+        if not self._reader.begun:
+            self.log.greeted()
         self._reader.feed(data)

@@ -13,7 +13,7 @@ from mailworker.mail.client.address import Networks, client_ip, read_proxy_heade
 from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.client.tls import tls_facts, tls_tlvs
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import Address, ProxyProtocol, Tlv
+from mailworker.model import Address, InetAddress, ProxyProtocol, Tlv
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_request import AuthRequest, TlsFacts
 from mailworker.wire.identity import Identity, host_name
@@ -55,7 +55,7 @@ class Client:
             return False
         self.stream.received = 0  # so far it was the balancer that spoke
         self.address = real_client(self.peer, header, trusted)
-        log.client = self.ip
+        log.come_from(self.ip, self.address.port if isinstance(self.address, InetAddress) else None)
         return True
 
     def proxy_protocol(self, settings: ProxySettings, log: SessionLog) -> bytes:

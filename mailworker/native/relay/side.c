@@ -366,6 +366,7 @@ static PyMethodDef side_methods[] = {
 };
 
 static PyMemberDef side_members[] = {
+    {"descriptor", T_INT, offsetof(struct side, fd), READONLY, NULL},
     {"active", T_DOUBLE, offsetof(struct side, active), READONLY, NULL},
     {"ended", T_UBYTE, offsetof(struct side, ended), READONLY, NULL},
     {"other", T_OBJECT_EX, offsetof(struct side, other), READONLY, NULL},

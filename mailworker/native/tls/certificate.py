@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mailworker.native.tls._native import CData
 
 _SHA1_SIZE = 20
+_DAY = 86400
 
 # The names that haproxy and nginx have for kinds of keys, unlike OpenSSL's own ("rsaEncryption").
 _KEY_NAMES = {lib.EVP_PKEY_RSA: b"RSA", lib.EVP_PKEY_DSA: b"DSA", lib.EVP_PKEY_EC: b"EC"}
@@ -72,6 +73,23 @@ class Certificate:
         """The serial number in upper case hexadecimal digits."""
         number = lib.X509_get_serialNumber(self.pointer)
         return written(lambda bio: lib.i2a_ASN1_INTEGER(bio, number))
+
+    @property
+    def not_before(self) -> bytes:
+        """When it begins to be valid, as in "Nov 29 07:15:52 2026 GMT"."""
+        return written(lambda bio: lib.ASN1_TIME_print(bio, lib.X509_get0_notBefore(self.pointer)))
+
+    @property
+    def not_after(self) -> bytes:
+        """When it ceases to be valid."""
+        return written(lambda bio: lib.ASN1_TIME_print(bio, lib.X509_get0_notAfter(self.pointer)))
+
+    @property
+    def seconds_left(self) -> int:
+        """How long it is still valid, negative once it is not."""
+        days, seconds = ffi.new("int *"), ffi.new("int *")
+        checked("ASN1_TIME_diff", days, seconds, ffi.NULL, lib.X509_get0_notAfter(self.pointer))
+        return int(days[0]) * _DAY + int(seconds[0])
 
     @property
     def fingerprint(self) -> bytes:

@@ -50,6 +50,16 @@ TRANSPORT = int(ffi.cast("uintptr_t", lib.transport_of_tls()))
 """Where the steps are for C that is no part of this binding: see native/core/transport.h."""
 
 
+# By the kind of signature, and, in TLS 1.3, by the digest which curve an ECDSA key has.
+_SIGNATURES = {
+    lib.EVP_PKEY_RSA: b"rsa_pkcs1_",
+    lib.EVP_PKEY_RSA_PSS: b"rsa_pss_rsae_",
+    lib.EVP_PKEY_DSA: b"dsa_",
+    lib.EVP_PKEY_EC: b"ecdsa_",
+}
+_CURVES = {b"sha256": b"secp256r1_", b"sha384": b"secp384r1_", b"sha512": b"secp521r1_"}
+
+
 def last_errno() -> int:
     """The system's error number of the last step."""
     return ffi.errno
@@ -99,6 +109,42 @@ class Connection:
     def cipher(self) -> str:
         """OpenSSL's name of the cipher suite."""
         return _text(lib.SSL_get_cipher_name(self.handle))
+
+    @property
+    def curve(self) -> bytes | None:
+        """The group of the key exchange, as in "X25519"; one without a name by its number. None where there is none."""
+        if lib.SSL_get_session(self.handle) == ffi.NULL:  # OpenSSL would look into it without asking
+            return None
+        nid = lib.SSL_get_negotiated_group(self.handle)
+        if nid & lib.TLSEXT_nid_unknown:
+            return b"0x%04x" % (nid & 0xFFFF)
+        return ffi.string(lib.OBJ_nid2sn(nid)) if nid else None
+
+    @property
+    def signature_scheme(self) -> bytes | None:
+        """What our side has signed the handshake with, by its name in TLS 1.3 (RFC 8446 section 4.2.3).
+
+        None where it has signed nothing: a session was resumed.
+        """
+        digest, kind = ffi.new("int *"), ffi.new("int *")
+        signed = lib.SSL_get_signature_nid(self.handle, digest) and lib.SSL_get_signature_type_nid(self.handle, kind)
+        if not signed or self.reused:
+            return None
+        hash_name = ffi.string(lib.OBJ_nid2sn(digest[0])).lower()
+        name = _SIGNATURES.get(kind[0])
+        if name is None:  # Ed25519 and Ed448, which have one digest each
+            return ffi.string(lib.OBJ_nid2sn(kind[0])).lower()
+        return name + _CURVES.get(hash_name, b"") + hash_name if kind[0] == lib.EVP_PKEY_EC else name + hash_name
+
+    @property
+    def session_id(self) -> bytes | None:
+        """The session's number in lower case hexadecimal digits, None where there is no session."""
+        session = lib.SSL_get_session(self.handle)
+        if session == ffi.NULL:
+            return None
+        length = ffi.new("unsigned int *")
+        start = lib.SSL_SESSION_get_id(session, length)
+        return bytes(ffi.buffer(start, length[0])).hex().encode()
 
     @property
     def alpn(self) -> bytes | None:

@@ -29,6 +29,7 @@ HERE = b"one.example.com"  # the server_name of servers that the row is for
 class OneUser:
     """Lets one user in, at one backend; whoever is called "nobody" is beyond it."""
 
+    kind = "one"
     name = "one user"
     action = "in auth state"
     authzid = False

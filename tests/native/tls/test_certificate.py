@@ -53,6 +53,14 @@ def test_facts_are_spelt_as_openssl_spells_them(subject: str, tmp_path: Path) ->
     assert certificate.fingerprint == fingerprint.encode()
 
 
+def test_the_time_of_validity_is_spelt_as_openssl_spells_it(tmp_path: Path) -> None:
+    path = make("/CN=joe", tmp_path)  # for 30 days
+    (certificate,) = load_certificates(str(path))
+    assert certificate.not_before == openssl_says(path, "-startdate").encode()
+    assert certificate.not_after == openssl_says(path, "-enddate").encode()
+    assert 29 * 86400 < certificate.seconds_left <= 30 * 86400
+
+
 def test_encodings(tmp_path: Path) -> None:
     path = make("/CN=joe", tmp_path)
     (certificate,) = load_certificates(str(path))

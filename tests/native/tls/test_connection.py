@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
 from mailworker.native.tls import connection
@@ -18,6 +19,7 @@ def test_before_a_handshake_nothing_is_agreed_on(line_context: Context) -> None:
         assert connection.handshake(server.handle, False) < 0  # it waits for the client
         assert (server.alpn, server.server_name, server.peer_certificate, server.session) == (None, None, None, None)
         assert (server.reused, server.pending()) == (False, False)
+        assert (server.curve, server.signature_scheme, server.session_id) == (None, None, None)
         theirs.close()
         assert connection.handshake(server.handle, False) == 0
         server.free()
@@ -32,6 +34,10 @@ def test_after_it_both_sides_say_the_same(make_line: MakeLine) -> None:
     assert server.certificate.common_name == b"mail.example.com"
     assert server.protocol == line.peer.version()  # type: ignore[attr-defined]
     assert server.cipher == line.peer.cipher()[0]  # type: ignore[attr-defined]
+    assert server.curve in (b"X25519", b"prime256v1")
+    assert server.signature_scheme == b"ecdsa_secp256r1_sha256"
+    assert server.session_id is not None
+    assert re.fullmatch(rb"[0-9a-f]{64}", server.session_id)
     assert connection.write(server.handle, b"greeting", 8) == 8
     assert line.peer.recv(64) == b"greeting"
 

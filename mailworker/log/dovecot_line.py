@@ -1,0 +1,68 @@
+"""The built-in format `dovecot`: the lines of Dovecot's login processes, which fail2ban and CrowdSec read.
+
+They are those of Dovecot 2.3, which the filters for later versions take as well.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+
+from mailworker.model import METHOD_NAMES, InetAddress
+from mailworker.variables.facts import Facts
+from mailworker.variables.render import Render
+
+_METHODS = {method: (names.sasl or names.directive.upper()).encode() for method, names in METHOD_NAMES.items()}
+
+# Dovecot's names of the services; filters know no smtp-login.
+_SERVICES = {"smtp": b"submission-login"}
+
+# What a login may not bring with it: the end of its field, of its line, or a part that filters look for.
+_NOT_PLAIN = re.compile(rb'["\\<>()\x00-\x1f\x7f-\xff]')
+
+
+def dovecot_line(dated: bool) -> Render:
+    """What writes lines; those that are `dated` begin as syslog would make them begin, tag included."""
+    return _dated if dated else _line
+
+
+def _dated(facts: Facts) -> bytes:
+    now = time.localtime()
+    day = b"%b %2d %02d:%02d:%02d" % (_MONTHS[now.tm_mon - 1], now.tm_mday, now.tm_hour, now.tm_min, now.tm_sec)
+    return b"%b %b dovecot: %b" % (day, socket.gethostname().lower().encode(), _line(facts))
+
+
+_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+
+
+def _line(facts: Facts) -> bytes:
+    service = _SERVICES.get(facts.protocol) or b"%b-login" % facts.protocol.encode()
+    user = _NOT_PLAIN.sub(_escape, facts.remote_user or b"")
+    method = b"" if facts.method is None else b" method=%b," % _METHODS[facts.method]
+    local = facts.local
+    return b"%b: %b: user=<%b>,%b rip=%b, lip=%b%b, session=<%b>\n" % (
+        service,
+        _message(facts),
+        user,
+        method,
+        facts.client.encode(),
+        local.host.encode() if isinstance(local, InetAddress) else b"unix:",
+        b"" if facts.tls is None else b", TLS",
+        facts.session_id,
+    )
+
+
+def _message(facts: Facts) -> bytes:
+    if facts.event == "login":
+        return b"Login"
+    logged_in = bool(facts.tries) and facts.tries[-1].login is not None
+    if facts.refusals and not logged_in:
+        return b"Aborted login (auth failed, %d attempts in %d secs)" % (facts.refusals, facts.seconds)
+    if not facts.attempts:
+        return b"Aborted login (no auth attempts in %d secs)" % facts.seconds
+    return b"Disconnected: %b" % ("" if facts.reason is None else facts.reason.word).encode()
+
+
+def _escape(match: re.Match[bytes]) -> bytes:
+    return b"\\x%02X" % match[0][0]

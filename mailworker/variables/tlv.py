@@ -1,0 +1,73 @@
+"""What a PROXY header of version 2 says beside addresses (ngx_proxy_protocol_get_tlv; specification, section 2.2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mailworker.variables.facts import Facts
+
+PREFIX: Final = "proxy_protocol_tlv_"
+
+_KINDS: Final = {"alpn": 0x01, "authority": 0x02, "unique_id": 0x05, "ssl": 0x20, "netns": 0x30}
+_OF_SSL: Final = {"version": 0x21, "cn": 0x22, "cipher": 0x23, "sig_alg": 0x24, "key_alg": 0x25}
+_SSL: Final = _KINDS["ssl"]
+_SSL_START: Final = 5  # bytes: what the client has presented, and the result of verifying it
+_HEAD: Final = 3
+_HIGHEST: Final = 0xFF
+
+
+def tlv_variable(name: str) -> TlvVariable | None:
+    """What reads the value that follows PREFIX in a variable's name; None where there is no such one."""
+    within_ssl = name.startswith("ssl_")
+    rest = name.removeprefix("ssl_")
+    if within_ssl and rest == "verify":
+        return TlvVariable(within_ssl, None)
+    kind = (_OF_SSL if within_ssl else _KINDS).get(rest)
+    if kind is None and rest.startswith("0x"):
+        kind = _number(rest[2:])
+    return None if kind is None else TlvVariable(within_ssl, kind)
+
+
+def _number(digits: str) -> int | None:
+    try:
+        number = int(digits, 16) if digits.isalnum() else -1
+    except ValueError:
+        return None
+    return number if 0 <= number <= _HIGHEST else None
+
+
+class TlvVariable:
+    """One of them: `kind` is its number, None for the result of verifying the client's certificate."""
+
+    __slots__ = ("_kind", "_within_ssl")
+
+    def __init__(self, within_ssl: bool, kind: int | None) -> None:
+        self._within_ssl = within_ssl
+        self._kind = kind
+
+    def __call__(self, facts: Facts) -> bytes | None:
+        """The value, None where the header has none."""
+        values: bytes | None = facts.proxy_tlvs
+        if self._within_ssl:
+            values = _find(values, _SSL)
+            if values is None or len(values) < _SSL_START:
+                return None
+            if self._kind is None:
+                return b"%d" % int.from_bytes(values[1:_SSL_START], "big")
+            values = values[_SSL_START:]
+        assert self._kind is not None
+        return _find(values, self._kind)
+
+
+def _find(values: bytes | None, kind: int) -> bytes | None:
+    """The first of a kind; None where there is none, or one before it does not end."""
+    position = 0
+    while values is not None and position + _HEAD <= len(values):
+        start = position + _HEAD
+        end = start + int.from_bytes(values[position + 1 : start], "big")
+        if end > len(values):
+            return None
+        if values[position] == kind:
+            return values[start:end]
+        position = end
+    return None

@@ -1,0 +1,31 @@
+"""A sink of access logs that keeps what it is handed."""
+
+from __future__ import annotations
+
+import time
+
+from tests.support.patience import PATIENCE
+
+
+class Lines:
+    """See `mailworker.log.access.LineSink`. `sent` are destinations, paths and lines."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, bytes, bytes]] = []
+
+    def send(self, destination: int, path: bytes, line: bytes) -> None:
+        self.sent.append((destination, path, line))
+
+    def of(self, destination: int = 0) -> list[bytes]:
+        """The lines of one destination."""
+        return [line for number, _, line in self.sent if number == destination]
+
+    def expect(self, count: int) -> list[bytes]:
+        """Wait until there are so many lines, and no more."""
+        end = time.monotonic() + PATIENCE
+        while len(self.sent) < count:
+            assert time.monotonic() < end, self.sent
+            time.sleep(0.002)
+        lines = [line for _, _, line in self.sent]
+        assert len(lines) == count, lines
+        return lines
