@@ -156,7 +156,9 @@ class Children:
     def give_channels(self, after: Callable[[float, Callable[[], None]], None]) -> None:
         """Give helpers their ends of the channels to workers that began after them, later where one has no room yet."""
         given = [
-            self._channels.give(child.cycle, child.place.kind.name, partial(send_channel, child.link)) for child in self
+            self._channels.give(child.cycle, child.place.kind.name, partial(send_channel, child.link))
+            for child in self
+            if not child.leaving
         ]
         if not all(given):
             after(_LATER, lambda: self.give_channels(after))

@@ -81,13 +81,11 @@ def send_found(link: socket.socket, found: Found) -> bool:
 
 
 def send_channel(link: socket.socket, end: socket.socket) -> bool:
-    """Send a helper its end of the channel to a worker; False where it has no room for it yet."""
+    """Send a helper its end of the channel to a worker; False where it has no room for it yet, or is gone."""
     try:
         socket.send_fds(link, [_CHANNEL], [end.fileno()])
-    except BlockingIOError:
-        return False
     except OSError:
-        return True  # it is gone, and the next one inherits it
+        return False
     return True
 
 

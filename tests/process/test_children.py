@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from mailworker.process.channels import close_ends, open_channels
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
+from mailworker.process.link import LogReceiver, open_link, send_files
+from mailworker.process.log_writer import LogWriter
 from mailworker.process.worker import Worker
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
@@ -95,3 +98,37 @@ def test_the_log_says_how_a_worker_ended(ended: Exit, lines: list[str]) -> None:
     log = RecordedLog()
     ended.log(log.log)
     assert log.lines == lines
+
+
+def test_a_helper_that_leaves_is_told_of_no_more_workers(children: Children) -> None:
+    cycle = Cycle(configuration(), (), RecordedLog().log)
+    links = [open_link() for _ in range(2)]
+    for pid, (link, _) in enumerate(links):
+        children._children[pid] = Child(pid, Place(LogWriter, 0), cycle, 0.0, link, row=0, leaving=pid == 0)
+    theirs, own = open_channels([LogWriter.name])
+    children._channels.keep(cycle, 4711, theirs)
+    children.give_channels(lambda seconds, action: None)
+    assert [LogReceiver(end).waits for _, end in links] == [False, True]
+    close_ends((*own.values(), *links[0], *links[1]))
+
+
+def test_a_helper_without_room_is_told_later(children: Children) -> None:
+    cycle, later = Cycle(configuration(), (), RecordedLog().log), list[Callable[[], None]]()
+    ours, theirs = open_link()
+    while send_files(ours, {}):
+        pass
+    children._children[1] = Child(1, Place(LogWriter, 0), cycle, 0.0, ours, row=0)
+    ends, own = open_channels([LogWriter.name])
+    children._channels.keep(cycle, 4711, ends)
+    children.give_channels(lambda seconds, action: later.append(action))
+    adopted: list[socket.socket] = []
+    receiver = LogReceiver(theirs, adopt_channel=adopted.append)
+    while receiver.waits:
+        receiver.take()
+    (again,) = later
+    again()
+    assert len(later) == 1
+    receiver.take()
+    own[LogWriter.name].send(b"heard")
+    assert adopted[0].recv(10) == b"heard"
+    close_ends((*own.values(), *adopted, ours, theirs))

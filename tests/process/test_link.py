@@ -13,6 +13,7 @@ from mailworker.process.link import (
     LogReceiver,
     hear_of_service,
     open_link,
+    send_channel,
     send_files,
     send_found,
     tell_service,
@@ -151,3 +152,25 @@ def test_who_has_no_room_for_users_gets_them_later_and_who_is_gone_needs_none(li
     link[1].close()
     assert send_found(link[0], Found(USERS, "/users", descriptor))
     os.close(descriptor)
+
+
+def test_a_channel_comes_ready_to_be_used_and_is_closed_where_nobody_wants_it(link: Link) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    adopted: list[socket.socket] = []
+    with ours:
+        with theirs:
+            assert send_channel(link[0], theirs)
+            assert send_channel(link[0], theirs)
+        receiver = LogReceiver(link[1], adopt_channel=adopted.append)
+        assert receiver.waits
+        assert receiver.take() is None
+        with adopted[0] as channel:
+            assert not channel.getblocking()
+            ours.send(b"heard")
+            assert channel.recv(10) == b"heard"
+        assert LogReceiver(link[1]).take() is None
+        assert not receiver.waits
+        with pytest.raises(BrokenPipeError):
+            ours.send(b"unheard")
+        link[1].close()
+        assert not send_channel(link[0], ours)
