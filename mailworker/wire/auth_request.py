@@ -44,8 +44,8 @@ class ClientCertificate:
 class TlsFacts:
     """How the client's connection is encrypted.
 
-    `server_name` is the host that the client has asked for, in lower case, None where it has asked for none. `verify` is
-    "NONE", "SUCCESS" or "FAILED:reason", None with `ssl_verify_client off`.
+    `server_name` is the host that the client has asked for, in lower case, None where it has asked for none. `verify`
+    is "NONE", "SUCCESS" or "FAILED:reason", None with `ssl_verify_client off`.
     """
 
     protocol: bytes
