@@ -9,12 +9,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/native/*/*.cdef) mailworker/native/build.py
 C := $(wildcard mailworker/native/*/*.[ch] bench/*.c fuzz/*.c)
 
-.PHONY: help run run-auth-http test smoke bench lint type chaos soak fuzz dist clean
+.PHONY: help run run-auth-http test pure smoke bench lint type chaos soak fuzz dist clean
 
 help:
 	@echo 'make run    try it: demo mailbox, master and workers, until Ctrl-C'
 	@echo 'make run-auth-http  the same with an HTTP service that decides about logins'
 	@echo 'make test   all tests'
+	@echo 'make pure   the tests of the event core and of sessions without its C, about a minute'
 	@echo 'make smoke  install and serve with every Python that is here'
 	@echo 'make bench  duels with nginx, about twelve minutes'
 	@echo 'make lint   style, types, import layers, sizes, names'
@@ -35,6 +36,9 @@ run-auth-http: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto
+
+pure: $(VENV)/.test
+	MAILWORKER_PURE=1 $(BIN)/python -m pytest --numprocesses auto tests/event tests/mail
 
 smoke: $(VENV)/.test $(VENV)/.dist
 	$(BIN)/python -m tests.long.smoke

@@ -4,8 +4,8 @@
  *     client MODE PORT PROTOCOL COUNT AT_ONCE VERSION RESUME AMOUNT CIPHERS QUICK
  *
  * MODE is login (log in and leave), greet (leave after the greeting), idle (log in and stay), bulk (log in and
- * download AMOUNT megabytes by IMAP, without end if 0) or dialogue (log in and say AMOUNT times NOOP by IMAP). VERSION
- * is 0 for no TLS, 12 or 13. RESUME 1: all offer sessions that AT_ONCE earlier, uncounted clients brought. QUICK 1:
+ * download AMOUNT megabytes by IMAP, without end if 0), dialogue (log in and say AMOUNT times NOOP by IMAP) or lines
+ * (log in and upload AMOUNT lines of 8 bytes by IMAP, each by a write of its own). VERSION is 0 for no TLS, 12 or 13. RESUME 1: all offer sessions that AT_ONCE earlier, uncounted clients brought. QUICK 1:
  * acknowledge at once, so that a server with Nagle's algorithm does not wait. CIPHERS is for TLS 1.2, "-" for OpenSSL's
  * own.
  *
@@ -48,11 +48,11 @@ static const struct protocol protocols[] = {
     {"smtp", {{"220 ", "EHLO client\r\n"}, {"250 ", "AUTH PLAIN AGRlbW8Ac2VjcmV0\r\n"}, {"235 ", NULL}}},
 };
 
-enum mode { LOGIN, GREET, IDLE, BULK, DIALOGUE, MODES };
+enum mode { LOGIN, GREET, IDLE, BULK, DIALOGUE, LINES, MODES };
 
-static const char *const mode_names[MODES] = {"login", "greet", "idle", "bulk", "dialogue"};
+static const char *const mode_names[MODES] = {"login", "greet", "idle", "bulk", "dialogue", "lines"};
 
-enum phase { CONNECTING, SHAKING, TALKING, LOADING, ASKING, IDLING };
+enum phase { CONNECTING, SHAKING, TALKING, LOADING, ASKING, WRITING, IDLING };
 
 struct client {
     int fd;
@@ -60,7 +60,7 @@ struct client {
     enum phase phase;
     const struct step *step;
     double began;
-    unsigned long long missing; /* bytes of the download, or answers */
+    unsigned long long missing; /* bytes of the download, answers, or lines */
     size_t used;
     char text[1024]; /* an incomplete line */
 };
@@ -224,6 +224,33 @@ static int stays(void)
     return options.mode == IDLE || (options.mode == BULK && options.amount == 0);
 }
 
+/* Writes as many lines as the connection takes; then one answer is left to be read. */
+static void write_lines(struct client *client)
+{
+    static const char line[] = "abcdef\r\n";
+    int length = (int) sizeof line - 1, sent;
+
+    for (; client->missing > 0; client->missing--) {
+        if (client->tls != NULL) {
+            sent = SSL_write(client->tls, line, length);
+            if (sent <= 0 && SSL_get_error(client->tls, sent) == SSL_ERROR_WANT_WRITE) {
+                return;
+            }
+        } else {
+            sent = (int) send(client->fd, line, (size_t) length, MSG_NOSIGNAL);
+            if (sent < 0 && errno == EAGAIN) {
+                return;
+            }
+        }
+        if (sent != length) {
+            fail("a line is not sent");
+        }
+    }
+    watch(client, EPOLL_CTL_MOD, EPOLLIN);
+    client->phase = ASKING;
+    client->missing = 1;
+}
+
 static void log_in(struct client *client)
 {
     char command[64];
@@ -246,6 +273,12 @@ static void log_in(struct client *client)
         client->phase = ASKING;
         client->missing = options.amount;
         say(client, "a NOOP\r\n");
+    } else if (options.mode == LINES) {
+        client->phase = WRITING;
+        client->missing = options.amount;
+        snprintf(command, sizeof command, "a SINK %llu\r\n", options.amount * 8);
+        say(client, command);
+        watch(client, EPOLL_CTL_MOD, EPOLLOUT);
     }
     if (started < options.count) {
         start_another();
@@ -375,6 +408,9 @@ static void serve(struct client *client)
         break;
     case ASKING:
         ask(client);
+        break;
+    case WRITING:
+        write_lines(client);
         break;
     case IDLING:
         errno = 0;

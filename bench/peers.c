@@ -27,6 +27,7 @@ struct peer {
     int listening;
     int step;             /* of the login */
     int endless;          /* whether the bulk never ends */
+    unsigned long long sink; /* bytes to be taken before the next line */
     unsigned long long bulk; /* bytes still to be sent */
     size_t used;
     char tag[32];
@@ -36,6 +37,7 @@ struct peer {
 static int epoll;
 static int ports[KINDS];
 static const char page[65536];
+static char taken[65536];
 static const char *const greetings[KINDS] = {NULL, "* OK ready\r\n", "+OK ready\r\n", "220 ready\r\n"};
 static const char *const names[KINDS] = {NULL, "imap", "pop3", "smtp"};
 
@@ -145,6 +147,10 @@ static int answer_imap(struct peer *peer, const char *line, size_t length)
         snprintf(reply, sizeof reply, "%s OK done\r\n", peer->tag);
         return say(peer, reply);
     }
+    if (strstr(line, " SINK ") != NULL) {
+        peer->sink = strtoull(strstr(line, " SINK ") + 6, NULL, 10);
+        return 1;
+    }
     line = strstr(line, " BULK ");
     if (line == NULL) {
         return 0;
@@ -174,6 +180,13 @@ static int answer_line(struct peer *peer, const char *line, size_t length)
     return peer->kind == POP3 ? say(peer, "+OK\r\n") : answer_smtp(peer, line);
 }
 
+/* Takes bytes that are no lines, and answers after the last of them. */
+static int swallow(struct peer *peer, size_t length)
+{
+    peer->sink -= length < peer->sink ? length : peer->sink;
+    return peer->sink > 0 || say(peer, "a OK done\r\n");
+}
+
 static int answer_lines(struct peer *peer)
 {
     char *line = peer->text, *end;
@@ -184,6 +197,12 @@ static int answer_lines(struct peer *peer)
             return 0;
         }
         line = end + 2;
+        if (peer->sink > 0) {
+            size_t left = peer->used - (size_t) (line - peer->text);
+
+            peer->used = 0;
+            return left == 0 || swallow(peer, left);
+        }
     }
     peer->used -= (size_t) (line - peer->text);
     memmove(peer->text, line, peer->used + 1);
@@ -192,10 +211,14 @@ static int answer_lines(struct peer *peer)
 
 static int receive(struct peer *peer)
 {
-    ssize_t got = recv(peer->fd, peer->text + peer->used, sizeof peer->text - peer->used - 1, 0);
+    ssize_t got = peer->sink > 0 ? recv(peer->fd, taken, sizeof taken, 0)
+                                 : recv(peer->fd, peer->text + peer->used, sizeof peer->text - peer->used - 1, 0);
 
     if (got <= 0) {
         return got < 0 && errno == EAGAIN;
+    }
+    if (peer->sink > 0) {
+        return swallow(peer, (size_t) got);
     }
     peer->used += (size_t) got;
     peer->text[peer->used] = '\0';

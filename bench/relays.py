@@ -16,6 +16,9 @@ CROWD = 20  # endless downloads
 LOGINS = 100  # among them
 TALKERS = 64
 TALKING = 16  # at once
+LINES_ROUNDS = 5
+LINES = 300_000
+WRITERS = 2  # one after the other
 COMMANDS = 500  # of each, beside which its login does not count for much
 
 
@@ -37,6 +40,16 @@ def exchange_cost(server: Running, version: str) -> float:
 
 def dialogue(version: str, arena: Arena) -> Duel:
     return arena.duel(Setup(), lambda server: exchange_cost(server, version), ROUNDS)
+
+
+def lines_cost(server: Running, version: str) -> float:
+    """Milliseconds of CPU for an upload of LINES lines of 8 bytes, each a write of its own: PHPMailer sends so."""
+    load = server.load("imap", version, mode="lines", count=WRITERS, at_once=1, amount=LINES)
+    return server.cpu_of(load) / 1e6 / WRITERS
+
+
+def lines(version: str, arena: Arena) -> Duel:
+    return arena.duel(Setup(), lambda server: lines_cost(server, version), LINES_ROUNDS)
 
 
 def fairness(arena: Arena) -> Duel:
@@ -69,5 +82,12 @@ def measures() -> Iterator[Measure]:
             Goal(1.0),
             partial(dialogue, version),
         )
+    yield Measure(
+        "imaps-lines",
+        f"CPU per {LINES:,} lines of 8 bytes from a client, a TLS 1.3 record each",
+        "ms",
+        Goal(0.95),
+        partial(lines, "TLSv1.3"),
+    )
     title = f"99th percentile of the wall time of a plain IMAP login beside {CROWD} downloads"
     yield Measure("fairness", title, "ms", Goal(2.0), fairness)

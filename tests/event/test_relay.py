@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import gc
 import hashlib
+import os
 import random
 import socket
 import struct
@@ -279,6 +280,50 @@ def test_a_source_whose_records_are_broken(make_line: MakeLine, make_relay: Make
     (failure,) = relay.failures
     assert isinstance(failure, TlsError)
     assert failure.reasons
+
+
+def sealed(line: Line, *messages: bytes) -> bytes:
+    """The records that the line's peer sends for `messages`, one for each, which are taken from our socket."""
+    sent = b""
+    for message in messages:
+        line.peer.send(message)
+    with socket.socket(fileno=os.dup(line.fd)) as ours:
+        while select([ours], [], [], 0.05)[0]:
+            sent += ours.recv(65536)
+    return sent
+
+
+def test_what_came_before_a_broken_record_is_passed_on(make_line: MakeLine, make_relay: MakeRelay) -> None:
+    source = make_line(tls=True)
+    records = sealed(source, b"a NOOP\r\n", b"b NOOP\r\n", b"c NOOP\r\n")
+    broken = records[:-1] + bytes([records[-1] ^ 1])
+    relay = make_relay(source, make_line(tls=False))
+    with socket.socket(fileno=source.peer.detach()) as raw:
+        raw.send(broken)
+        while not relay.told:
+            relay.turn(WAIT_LIMIT)
+    assert relay.sink.peer_receives(100) == b"a NOOP\r\nb NOOP\r\n"
+    assert relay.told == ["lose_source"]
+    (failure,) = relay.failures
+    assert isinstance(failure, TlsError)
+    (reason,) = failure.reasons
+    assert "bad record mac" in reason or "decryption failed" in reason
+
+
+def test_records_that_have_come_together_leave_together(
+    make_line: MakeLine, make_relay: MakeRelay, implementation: Implementation
+) -> None:
+    """A client that writes a record for each line costs no call, and no record, for each. Python reads one by one."""
+    relay = make_relay(make_line(tls=True), make_line(tls=True))
+    for number in range(100):
+        relay.source.peer.send(b"line %03d\r\n" % number)
+    heard: list[bytes] = []
+    while len(b"".join(heard)) < 1000:
+        relay.turn(WAIT_LIMIT)
+        while data := relay.sink.peer_receives(65536):
+            heard.append(data)
+    assert b"".join(heard) == b"".join(b"line %03d\r\n" % number for number in range(100))
+    assert len(heard) == 1 or implementation.name == "Python"
 
 
 def test_a_bug_ends_a_relay(make_line: MakeLine, make_relay: MakeRelay) -> None:

@@ -219,6 +219,43 @@ def test_the_end_of_the_peers_side_is_the_end(bench: Bench, ends: Ends, context:
     assert not bench.bugs
 
 
+def test_an_end_that_comes_with_the_last_bytes_is_not_lost(bench: Bench, ends: Ends, context: TlsContext) -> None:
+    """The peer's close_notify is read with the record before it, and its socket stays open."""
+    stream, connected = ends
+    received: list[bytes] = []
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = anonymous_client().wrap_bio(incoming, outgoing)
+    heard = threading.Event()
+
+    async def server() -> None:
+        await stream.start_tls(context)
+        stream.deadline = bench.loop.now + PATIENCE
+        received.append(await read_all(stream))
+        heard.set()
+        stream.close()
+
+    def client() -> None:
+        connected.settimeout(PATIENCE)
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                connected.sendall(outgoing.read())
+                incoming.write(connected.recv(65536))
+        tls.write(b"first ")
+        tls.write(b"and last")
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.unwrap()
+        connected.sendall(outgoing.read())
+        assert heard.wait(PATIENCE)
+
+    with thread(client):
+        bench.run(server())
+    assert received == [b"first and last"]
+    assert not bench.bugs
+
+
 @pytest.mark.parametrize("action", ["read", "write"])
 def test_a_reset_is_a_lost_connection(bench: Bench, ends: Ends, context: TlsContext, action: str) -> None:
     stream, connected = ends

@@ -101,7 +101,7 @@ static size_t room(int fd)
 /* As much as the sink has room for, at most `largest`; `limit` may be kept, so that much is always fine. */
 static size_t bulk_size(const struct channel *sink, size_t limit, size_t largest)
 {
-    size_t size = room(sink->fd);
+    size_t size = limit < largest ? room(sink->fd) : 0;
 
     if (size > largest) {
         size = largest;

@@ -29,12 +29,18 @@ struct link {
     int fd;
     int holding;
     int drained; /* whether the last read took all that the socket had */
+    int more; /* whether the step writes more than this record: the kernel need not send a part of a segment */
     int left; /* bytes that this step may still read; 0 or less after its last read */
     int barren; /* bytes read since there was data, or since the handshake began */
     int barren_limit;
     size_t length; /* of what is held back */
     unsigned char *held;
     struct hello hello;
+    int is_over; /* whether the next read comes to `end`, which came behind data: 0, IO_SYSTEM or IO_TLS */
+    int end;
+    int system_error;
+    unsigned long error; /* the first of OpenSSL's queue, and what it tells besides */
+    char *detail;
 };
 
 static int hold(struct link *link, const char *data, int length)
@@ -71,11 +77,11 @@ static ssize_t send_all(struct link *link, const void *data, size_t length)
 {
     struct iovec parts[] = {{link->held, link->length}, {(void *) data, length}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    int flags = MSG_NOSIGNAL | (link->more ? MSG_MORE : 0);
     ssize_t sent;
 
     do {
-        sent =
-            link->length == 0 ? send(link->fd, data, length, MSG_NOSIGNAL) : sendmsg(link->fd, &message, MSG_NOSIGNAL);
+        sent = link->length == 0 ? send(link->fd, data, length, flags) : sendmsg(link->fd, &message, flags);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0 || link->length == 0) {
         return sent;
@@ -169,6 +175,7 @@ static int link_destroy(BIO *bio)
     if (link != NULL) {
         OPENSSL_free(link->held);
         hello_free(&link->hello);
+        OPENSSL_free(link->detail);
         OPENSSL_free(link);
     }
     return 1;
@@ -228,6 +235,13 @@ void link_hold(const SSL *connection, int holding)
     link->holding = holding;
 }
 
+void link_more(const SSL *connection, int more)
+{
+    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+
+    link->more = more;
+}
+
 int link_drained(const SSL *connection)
 {
     const struct link *link = BIO_get_data(SSL_get_rbio(connection));
@@ -273,5 +287,45 @@ int link_flush(const SSL *connection)
             return would_block() ? -WRITE : IO_SYSTEM;
         }
     }
+    return 1;
+}
+
+int link_is_over(const SSL *connection)
+{
+    const struct link *link = BIO_get_data(SSL_get_rbio(connection));
+
+    return link->is_over;
+}
+
+void link_keep_end(const SSL *connection, int end)
+{
+    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+    const char *detail;
+    int flags;
+
+    link->is_over = 1;
+    link->end = end;
+    link->system_error = errno;
+    link->error = ERR_peek_error_data(&detail, &flags);
+    OPENSSL_free(link->detail);
+    link->detail = end == IO_TLS && (flags & ERR_TXT_STRING) ? OPENSSL_strdup(detail) : NULL;
+}
+
+int link_take_end(const SSL *connection, int *end)
+{
+    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+
+    if (!link->is_over) {
+        return 0;
+    }
+    link->is_over = 0;
+    *end = link->end;
+    if (*end == IO_TLS) {
+        ERR_put_error(ERR_GET_LIB(link->error), 0, ERR_GET_REASON(link->error), __FILE__, __LINE__);
+        if (link->detail != NULL) {
+            ERR_add_error_data(1, link->detail);
+        }
+    }
+    errno = link->system_error;
     return 1;
 }

@@ -254,6 +254,9 @@ int connection_read(SSL *connection, void *page, int limit)
     int result;
 
     ERR_clear_error();
+    if (link_take_end(connection, &result)) {
+        return result;
+    }
     errno = 0;
     if (!link_begin_step(connection)) {
         return IO_TLS;
@@ -323,27 +326,46 @@ static int clamped(size_t length)
     return length > INT_MAX ? INT_MAX : (int) length;
 }
 
+/* Takes all records that OpenSSL has read already, not one: some clients write one for each line. */
 static ssize_t tls_read(int fd, void *connection, void *page, size_t limit)
 {
+    int size = clamped(limit), length = connection_read(connection, page, size), more = length;
+
     (void) fd;
-    return connection_read(connection, page, clamped(limit));
+    while (more > 0 && length < size && SSL_has_pending(connection)) {
+        errno = 0;
+        more = SSL_read(connection, (char *) page + length, size - length);
+        if (more > 0) {
+            link_note_data(connection);
+            length += more;
+        } else if ((more = outcome(connection, more)) != -READ && more != -WRITE) {
+            link_keep_end(connection, more);
+            more = 0;
+        }
+    }
+    return length;
 }
 
 static ssize_t tls_write(int fd, void *connection, const void *data, size_t length)
 {
+    int result;
+
     (void) fd;
-    return connection_write(connection, data, clamped(length));
+    link_more(connection, length > SSL3_RT_MAX_PLAIN_LENGTH); /* partial writes are of one record */
+    result = connection_write(connection, data, clamped(length));
+    link_more(connection, 0);
+    return result;
 }
 
 static int tls_has_input(const void *connection)
 {
-    return SSL_has_pending(connection);
+    return SSL_has_pending(connection) || link_is_over(connection);
 }
 
 /* A part of a record may be left in OpenSSL too. */
 static int tls_is_drained(const void *connection)
 {
-    return link_drained(connection) && !SSL_has_pending(connection);
+    return link_drained(connection) && !tls_has_input(connection);
 }
 
 static int tls_say_goodbye(void *connection)

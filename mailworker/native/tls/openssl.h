@@ -44,6 +44,7 @@ struct hello *link_hello(const SSL *connection);
 int link_drained(const SSL *connection); /* whether the last read took all that the socket had */
 void link_hold(const SSL *connection, int holding);
 int link_flush(const SSL *connection);
+void link_more(const SSL *connection, int more); /* whether what is written next is soon followed by more */
 
 /*
  * A step may read a bounded number of bytes. 0, with a reason in OpenSSL's queue: there were too many that brought no
@@ -51,6 +52,11 @@ int link_flush(const SSL *connection);
  */
 int link_begin_step(const SSL *connection);
 void link_note_data(const SSL *connection);
+
+/* An end or a failure that came behind data, which are handed out first: the next read comes to it, if there is one. */
+void link_keep_end(const SSL *connection, int end);
+int link_take_end(const SSL *connection, int *end);
+int link_is_over(const SSL *connection); /* whether there is one */
 
 extern const struct transport tls_transport;
 
