@@ -51,8 +51,9 @@ class Poller(Protocol):
     def dispatch(self, loop: LoopState, timeout: float | None, /) -> None:
         """Wait up to `timeout` seconds (None: for ever), set `loop.now`, and call the handlers of what is ready.
 
-        It may wait again by itself, as long as nothing of `loop.timers` is due and `loop.urgent` is false. An exception
-        of a handler is raised at once; descriptors that had no turn are still ready in the next round.
+        It may wait again by itself, as long as nothing of `loop.timers` is due and `loop.urgent` is false, and it may
+        end early after a signal. An exception of a handler is raised at once; descriptors that had no turn are still
+        ready in the next round.
         """
 
     def close(self) -> None:

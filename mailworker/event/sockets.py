@@ -21,7 +21,7 @@ WOULD_BLOCK: Final = (-EAGAIN, -EWOULDBLOCK)
 """What a call gives that would have to wait."""
 
 # Bytes of one look at most.
-_PAGE_SIZE: Final = 65536
+_PAGE_SIZE: Final = 4096
 
 _NAMELESS: Final = UnixAddress("")
 
@@ -123,4 +123,4 @@ def _failure(error: OSError) -> int:
 
 if accelerator is not None and not TYPE_CHECKING:
     accept, dial, local_address = accelerator.accept, accelerator.dial, accelerator.local_address
-    keep_alive, no_delay, peek = accelerator.keep_alive, accelerator.no_delay, accelerator.peek
+    no_delay, peek = accelerator.no_delay, accelerator.peek

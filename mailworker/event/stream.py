@@ -121,15 +121,6 @@ class Connection:
         self.received += len(data)
         return data
 
-    async def peek(self, limit: int) -> bytes:
-        """See `Stream.peek`."""
-        await self.wait(READ)
-        while isinstance(data := sockets.peek(self.descriptor, min(limit, _PAGE_SIZE)), int):
-            if data not in sockets.WOULD_BLOCK:
-                raise ConnectionLost(self.party, "recv()", -data)
-            await self.wait(READ)
-        return data
-
     async def write(self, data: bytes) -> None:
         """See `Stream.write`."""
         while data:
@@ -237,6 +228,15 @@ class SocketStream(Connection):
     """
 
     __slots__ = ()
+
+    async def peek(self, limit: int) -> bytes:
+        """See `Stream.peek`."""
+        await self.wait(READ)
+        while isinstance(data := sockets.peek(self.descriptor, min(limit, _PAGE_SIZE)), int):
+            if data not in sockets.WOULD_BLOCK:
+                raise ConnectionLost(self.party, "recv()", -data)
+            await self.wait(READ)
+        return data
 
     async def established(self) -> None:
         """Wait until the connection is made. Raises ConnectionLost and TimedOut."""

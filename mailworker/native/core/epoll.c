@@ -10,7 +10,6 @@
 #include <math.h>
 #include <stdint.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #define EVENTS_PER_CALL 512 /* as nginx's epoll_events */
@@ -193,14 +192,6 @@ static PyObject *epoll_forget(PyObject *object, PyObject *arguments)
     return none_if(PyArg_ParseTuple(arguments, "i", &fd) && epoll_drop((struct epoll *) object, fd));
 }
 
-static int64_t monotonic(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t) time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
 /* Seconds, infinity for None. */
 static int take_timeout(PyObject *argument, double *seconds)
 {
@@ -238,29 +229,15 @@ static int wait_for(int fd, struct epoll_event *events, int milliseconds)
     return count;
 }
 
-/* Waits, and returns how many events there are. After a signal it waits for the rest of the time (PEP 475). */
+/* How many events there are: none after a signal too, whose handler may have changed what there is to wait for. */
 static int await_events(struct epoll *self, int milliseconds, struct epoll_event *events)
 {
-    int64_t end = milliseconds > 0 ? monotonic() + (int64_t) milliseconds * 1000000 : 0;
+    int count = wait_for(self->fd, events, milliseconds);
 
-    for (;;) {
-        int count = wait_for(self->fd, events, milliseconds);
-
-        if (count >= 0) {
-            return count;
-        }
-        if (errno != EINTR) {
-            return system_error() - 1;
-        }
-        if (PyErr_CheckSignals() < 0) {
-            return -1;
-        }
-        if (milliseconds > 0) {
-            int64_t left = end - monotonic();
-
-            milliseconds = left > 0 ? (int) ((left + 999999) / 1000000) : 0;
-        }
+    if (count >= 0) {
+        return count;
     }
+    return errno == EINTR ? PyErr_CheckSignals() : system_error() - 1;
 }
 
 static uint32_t selector_mask(uint32_t bits)

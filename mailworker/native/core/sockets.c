@@ -20,9 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Every read goes through one page, so that a connection that waits holds no buffer. */
-#define PAGE_SIZE 65536
-static char page[PAGE_SIZE];
+#define PAGE_SIZE 4096 /* bytes of one look at most */
 
 union address {
     struct sockaddr any;
@@ -34,11 +32,6 @@ union address {
 
 static PyObject *inet_address, *unix_address; /* the classes of mailworker.model */
 static PyObject *nameless; /* UnixAddress("") */
-
-static PyObject *failure(void)
-{
-    return PyLong_FromLong(-(long) errno);
-}
 
 /* The peer's or our own address; unix sockets have no name. */
 static PyObject *new_address(const union address *address)
@@ -98,7 +91,7 @@ static PyObject *sockets_accept(PyObject *Py_UNUSED(module), PyObject *argument)
         return NULL;
     }
     fd = accepted(fd, &address.any, &length);
-    return fd < 0 ? failure() : Py_BuildValue("iN", fd, new_address(&address));
+    return fd < 0 ? PyLong_FromLong(-(long) errno) : Py_BuildValue("iN", fd, new_address(&address));
 }
 
 static PyObject *sockets_local_address(PyObject *Py_UNUSED(module), PyObject *argument)
@@ -197,29 +190,20 @@ static PyObject *sockets_dial(PyObject *Py_UNUSED(module), PyObject *object)
     return PyLong_FromLong(fd);
 }
 
-static PyObject *switch_on(PyObject *argument, int level, int option)
+static PyObject *sockets_no_delay(PyObject *Py_UNUSED(module), PyObject *argument)
 {
     int fd, one = 1;
 
     if (!take_int(argument, &fd)) {
         return NULL;
     }
-    (void) setsockopt(fd, level, option, &one, sizeof(one));
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     Py_RETURN_NONE;
-}
-
-static PyObject *sockets_no_delay(PyObject *Py_UNUSED(module), PyObject *argument)
-{
-    return switch_on(argument, IPPROTO_TCP, TCP_NODELAY);
-}
-
-static PyObject *sockets_keep_alive(PyObject *Py_UNUSED(module), PyObject *argument)
-{
-    return switch_on(argument, SOL_SOCKET, SO_KEEPALIVE);
 }
 
 static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
+    char page[PAGE_SIZE];
     ssize_t result;
     int fd, limit;
 
@@ -229,7 +213,7 @@ static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *arguments)
     do {
         result = recv(fd, page, (size_t) (limit < PAGE_SIZE ? limit : PAGE_SIZE), MSG_DONTWAIT | MSG_PEEK);
     } while (result < 0 && errno == EINTR);
-    return result < 0 ? failure() : PyBytes_FromStringAndSize(page, result);
+    return result < 0 ? PyLong_FromLong(-(long) errno) : PyBytes_FromStringAndSize(page, result);
 }
 
 PyMethodDef socket_functions[] = {
@@ -237,7 +221,6 @@ PyMethodDef socket_functions[] = {
     {"local_address", sockets_local_address, METH_O, "local_address(descriptor): where a connection was made to."},
     {"dial", sockets_dial, METH_O, "dial(address): a descriptor whose connection is made or under way."},
     {"no_delay", sockets_no_delay, METH_O, "no_delay(descriptor): TCP_NODELAY."},
-    {"keep_alive", sockets_keep_alive, METH_O, "keep_alive(descriptor): SO_KEEPALIVE."},
     {"peek", sockets_peek, METH_VARARGS, "peek(descriptor, limit): bytes that stay to be read."},
     {NULL, NULL, 0, NULL},
 };

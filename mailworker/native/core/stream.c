@@ -6,7 +6,6 @@
 #include "core.h"
 
 #include "reply.h"
-#include "sending.h"
 
 #include <errno.h>
 #include <math.h>
@@ -106,25 +105,6 @@ static PySendResult go_on_reading(struct stream *self, PyObject **result)
         return stopped(self, transport->reading, length, result);
     }
     self->received += (unsigned long long) length;
-    *result = PyBytes_FromStringAndSize(page, length);
-    return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
-}
-
-static PySendResult go_on_peeking(struct stream *self, PyObject **result)
-{
-    char page[PAGE_SIZE];
-    ssize_t length;
-
-    if (!self->waited) {
-        self->waited = 1;
-        return wait_for(self, READ, result);
-    }
-    do {
-        length = recv(self->descriptor, page, (size_t) self->limit, MSG_DONTWAIT | MSG_PEEK);
-    } while (length < 0 && errno == EINTR);
-    if (length < 0) {
-        return stopped(self, "recv()", errno == EAGAIN || errno == EWOULDBLOCK ? -READ : IO_SYSTEM, result);
-    }
     *result = PyBytes_FromStringAndSize(page, length);
     return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
 }
@@ -249,11 +229,6 @@ static PyObject *begin_reading(struct stream *self, PyObject *limit,
 static PyObject *stream_read(PyObject *object, PyObject *limit)
 {
     return begin_reading((struct stream *) object, limit, go_on_reading);
-}
-
-static PyObject *stream_peek(PyObject *object, PyObject *limit)
-{
-    return begin_reading((struct stream *) object, limit, go_on_peeking);
 }
 
 static PyObject *stream_write(PyObject *object, PyObject *data)
@@ -510,7 +485,6 @@ static PyMemberDef stream_members[] = {
 
 static PyMethodDef stream_methods[] = {
     {"read", stream_read, METH_O, "read(limit)"},
-    {"peek", stream_peek, METH_O, "peek(limit)"},
     {"write", stream_write, METH_O, "write(data)"},
     {"wait", stream_wait, METH_O, "wait(events)"},
     {"exchange", FAST(stream_exchange), "exchange(limit, steps)"},

@@ -25,12 +25,6 @@ static PyObject *timed_new(PyTypeObject *type, PyObject *Py_UNUSED(arguments), P
     return (PyObject *) self;
 }
 
-static PyObject *timed_expire(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none))
-{
-    PyErr_SetNone(PyExc_NotImplementedError);
-    return NULL;
-}
-
 static PyObject *timed_bucket(PyObject *object, void *Py_UNUSED(closure))
 {
     struct timed *self = (struct timed *) object;
@@ -48,11 +42,6 @@ static PyMemberDef timed_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
-static PyMethodDef timed_methods[] = {
-    {"expire", timed_expire, METH_NOARGS, "Called once when the deadline has passed."},
-    {NULL, NULL, 0, NULL},
-};
-
 PyTypeObject timed_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Timed",
@@ -62,7 +51,6 @@ PyTypeObject timed_type = {
     .tp_new = timed_new,
     .tp_members = timed_members,
     .tp_getset = timed_properties,
-    .tp_methods = timed_methods,
 };
 
 /* Seconds: selectors count milliseconds in 31 bits, which a timeout of a month exceeds. */

@@ -17,8 +17,8 @@ struct transport {
     const char *writing;
     ssize_t (*read)(int fd, void *connection, void *page, size_t limit);
     ssize_t (*write)(int fd, void *connection, const void *data, size_t length);
-    int (*has_input)(const void *connection); /* bytes that no selector sees; they need not be data */
-    int (*is_drained)(const void *connection); /* whether a read that came short took all there was */
+    int (*has_input)(void *connection); /* bytes that no selector sees; they need not be data */
+    int (*is_drained)(void *connection); /* whether a read that came short took all there was */
     int (*say_goodbye)(void *connection); /* before the FIN: 1 once that is sent, 0 where the peer is gone */
 };
 

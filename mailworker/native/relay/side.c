@@ -215,8 +215,7 @@ static int begin_direction(struct side *side)
 /* From now on the loop calls this side, not the stream that had the descriptor. */
 static int take_over(struct side *side)
 {
-    return side->watched == 0 ||
-           loop_watch(side->owner->loop, side->fd, side->watched, side->watched, (PyObject *) side);
+    return !side->watched || loop_watch(side->owner->loop, side->fd, side->watched, side->watched, (PyObject *) side);
 }
 
 /* The first round of a relay, for both of its sides. */

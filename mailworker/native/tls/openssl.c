@@ -357,13 +357,13 @@ static ssize_t tls_write(int fd, void *connection, const void *data, size_t leng
     return result;
 }
 
-static int tls_has_input(const void *connection)
+static int tls_has_input(void *connection)
 {
     return SSL_has_pending(connection) || link_is_over(connection);
 }
 
 /* A part of a record may be left in OpenSSL too. */
-static int tls_is_drained(const void *connection)
+static int tls_is_drained(void *connection)
 {
     return link_drained(connection) && !tls_has_input(connection);
 }
