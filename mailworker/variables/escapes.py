@@ -23,10 +23,14 @@ _JSON_SHORT: Final = {
 
 
 class Escape(NamedTuple):
-    """A form of output: what becomes of a value, and what stands where there is none."""
+    """A form of output: what becomes of a value, and what stands where there is none.
+
+    `special` gives None for a value that stays as it is; None where nobody can tell.
+    """
 
     value: Callable[[bytes], bytes]
     absent: bytes
+    special: Callable[[bytes], object] | None = None
 
 
 def default(value: bytes) -> bytes:
@@ -71,8 +75,8 @@ def _unchanged(value: bytes) -> bytes:
     return value
 
 
-DEFAULT: Final = Escape(default, b"-")
-JSON: Final = Escape(json, b"")
+DEFAULT: Final = Escape(default, b"-", _NOT_PLAIN.search)
+JSON: Final = Escape(json, b"", _NOT_JSON.search)
 NONE: Final = Escape(_unchanged, b"")
 
 ESCAPES: Final = {"default": DEFAULT, "json": JSON, "none": NONE}

@@ -17,13 +17,15 @@ NOTHING: Final[Mapping[str, object]] = {}
 class Part(NamedTuple):
     """A value in a text: what stands there where there is none, and how it is written, None for as it is.
 
-    `inline` is an expression of `facts` that takes the place of the function, and of what is written.
+    Where `special` gives None, it is written as it is, too; that spares a call. `inline` is an expression of `facts`
+    that takes the place of the function, and of what is written.
     """
 
     evaluate: Callable[[Facts], bytes | None]
     absent: bytes = b""
     written: Callable[[bytes], bytes] | None = None
     inline: str | None = None
+    special: Callable[[bytes], object] | None = None
 
 
 def joined(parts: Sequence[bytes | Render]) -> Render:
@@ -52,6 +54,9 @@ def composed(parts: Sequence[bytes | Part], known: Mapping[str, object] = NOTHIN
             values.append(f"absent{number} if (found := {part.inline}) is None else found")
             continue
         written = "found" if part.written is None else f"written{number}(found)"
+        if part.written is not None and part.special is not None:
+            names[f"special{number}"] = part.special
+            written = f"(found if special{number}(found) is None else {written})"
         values.append(f"absent{number} if (found := value{number}(facts)) is None else {written}.decode('latin-1')")
     names["form"] = form
     source = f"lambda facts: (form % ({''.join(f'({value}), ' for value in values)})).encode('latin-1')"

@@ -253,6 +253,7 @@ INLINE: Final[Mapping[str, str]] = {
     "status": "ends.get(facts.event) if facts.reason is None else facts.reason.status",
     "session_end": "None if facts.reason is None else facts.reason.word",
     "session_state": "None if facts.reason is None else facts.reason.pair",
+    "session_id": "facts.session_id.decode()",
     "session_time": "'%.3f' % (facts.entrance.sessions.loop.now - facts.accepted)",
     "bytes_received": "facts.client_bytes.received",
     "bytes_sent": "facts.client_bytes.sent",

@@ -86,7 +86,9 @@ class Variables:
 
     def _part(self, name: str, where: str | None, escape: Escape) -> Part:
         inline = None if self._setting(name) is not None or name in self._definitions else INLINE.get(name)
-        return Part(self.find(name, where), escape.absent, None if escape is NONE else escape.value, inline)
+        return Part(
+            self.find(name, where), escape.absent, None if escape is NONE else escape.value, inline, escape.special
+        )
 
     def client_says(self, template: Template) -> str | None:
         """The first variable in it that holds more than what the configuration itself says, None without one.
