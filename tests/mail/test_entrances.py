@@ -13,9 +13,10 @@ from mailworker.mail.record import Entrance, Sessions
 from mailworker.mail.server import Server, ServerTls
 from mailworker.model import InetAddress
 from mailworker.tls.context import TlsContext
+from mailworker.variables.template import parse
 from tests.mail.test_server import server
 from tests.support.certificates import self_signed
-from tests.support.settings import ssl_settings
+from tests.support.settings import auth_http_settings, ssl_settings
 
 LISTEN = Listen(InetAddress("127.0.0.1", 993))
 CLOCK = SimpleNamespace(now=0.0)
@@ -81,3 +82,10 @@ def test_who_is_watched_is_watched_everywhere(context: TlsContext) -> None:
     servers = [secure(context, "imap", b"a"), secure(context, "imap", b"b")]
     entrance = new_entrance(LISTEN, servers, servers[0], Sessions(CLOCK)).verbose()
     assert (entrance.watched, entrance.door is not None, entrance.log.talkative) == (True, True, True)
+
+
+def test_a_session_has_facts_where_a_server_asks_for_some_that_it_may_come_to(context: TlsContext) -> None:
+    source = auth_http_settings(headers=((b"X", parse(b"$remote_port")),))
+    silent, asking = secure(context, "imap", b"a.example"), secure(context, "imap", b"b.example", source=source)
+    assert new_entrance(LISTEN, [silent, asking], silent, Sessions(CLOCK)).has_variables
+    assert not new_entrance(LISTEN, [silent], silent, Sessions(CLOCK)).has_variables

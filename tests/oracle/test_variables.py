@@ -210,6 +210,27 @@ REFUSED = [
     "split_clients a $b {\n 60% x;\n 50% y;\n}",
     "split_clients a $b {\n * x;\n 1% y;\n}",
     "set $a b;",
+    "log_format a;",
+    "log_format a escape=xml b;",
+    "log_format a b;\nlog_format a c;",
+    "log_format a 'x ${pid y';",
+    "log_format a 'x $ y';",
+    "log_format a 'x $';",
+    "log_format a 'x ${';",
+    "log_format a 'x ${} y';",
+    "log_format a 'x ${-} y';",
+    "access_log off a;",
+    "log_format a b;\naccess_log a nosuch;",
+    *(
+        f"log_format a b;\naccess_log a A {parameters};"
+        for parameters in (
+            *("buffer=0", "buffer=x", "flush=1s", "buffer=4k flush=0", "buffer=4k flush=x", "gzip=0", "gzip=10"),
+            *("gzipped", "x=1", "if", "buffer=4k;\naccess_log a a buffer=8k"),
+        )
+    ),
+    "log_format a b;\naccess_log a$pid a buffer=4k;",
+    "log_format a b;\naccess_log syslog:server=127.0.0.1 a gzip;",
+    "log_format a b;\naccess_log syslog:server=127.0.0.1,tag=a-b a;",
 ]
 WARNED = [
     "geo $b {\n 1.2.3.4/8 a;\n}",
