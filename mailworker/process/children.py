@@ -195,6 +195,21 @@ class Children:
         self.signal(Signals.SIGQUIT, lambda child: child in told)
         return told
 
+    def forget(self, children: Iterable[Child], log: Log) -> None:
+        """Wait no more for those of `children` that cannot even be killed, as a dead disk holds them."""
+        for child in children:
+            if self._children.get(child.pid) is child:
+                log.write(Level.ALERT, f"{child.place.kind.name} {child.pid} could not be killed")
+                del self._children[child.pid]
+                self._release(child)
+
+    def _release(self, child: Child) -> None:
+        child.link.close()
+        child.cycle.free(child.row)
+        self._channels.end(child.pid)
+        if child.leaving:
+            self._channels.drop(child.cycle, child.place.kind.name)
+
     def reap(self) -> Iterator[Exit]:
         """All children that have ended, among them those of others, which fall to process 1."""
         while True:
@@ -208,11 +223,7 @@ class Children:
             child = self._children.pop(pid, None)
             if child is not None:
                 child.serves = child.serves or hear_of_service(child.link)  # which it said before it ended
-                child.link.close()
-                child.cycle.free(child.row)
-                self._channels.end(pid)
-                if child.leaving:
-                    self._channels.drop(child.cycle, child.place.kind.name)
+                self._release(child)
             yield Exit(
                 pid,
                 child,

@@ -157,8 +157,9 @@ class Workforce:
     def _dismiss_helpers(self) -> None:
         """Tell helpers to finish whose cycle has no workers any more, and will have none."""
         told = self._children.shut_down(lambda child: not _works(child) and not self._has_workers(child.cycle))
-        if told:  # a disk that is dead keeps none of them
+        if told:  # a disk that is dead keeps none of them, nor us
             self._after(_LONGEST_END, lambda: self._children.signal(signal.SIGKILL, lambda child: child in told))
+            self._after(_LONGEST_END + _LAST_TERM_DELAY, lambda: self._children.forget(told, self._cycle.log))
 
     def _has_workers(self, cycle: Cycle) -> bool:
         """Whether a cycle has workers, or will have some."""

@@ -132,3 +132,13 @@ def test_a_helper_without_room_is_told_later(children: Children) -> None:
     own[LogWriter.name].send(b"heard")
     assert adopted[0].recv(10) == b"heard"
     close_ends((*own.values(), *adopted, ours, theirs))
+
+
+def test_who_cannot_be_killed_is_given_up(children: Children) -> None:
+    log = RecordedLog()
+    stuck, replaced, present = (child(cycle=Cycle(configuration(), (), log.log)) for _ in range(3))
+    stuck.pid, replaced.pid = 1, 2
+    children._children = {1: stuck, 2: present}
+    children.forget([stuck, replaced], log.log)
+    assert list(children) == [present]
+    assert log.lines == ["[alert] worker process 1 could not be killed"]
