@@ -1,37 +1,20 @@
-"""mailworker whose sessions write a line each into every access log. Run as bin/mailworker is."""
+"""Installations with access logs, and what these have."""
 
 from __future__ import annotations
 
 import gzip
-import os
-import runpy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from mailworker.config.destinations import AccessLogPattern
-from mailworker.mail.record import EndListener, SessionRecord
-from mailworker.mail.service import MailService
-from tests.support.process import BINARY, Mailworker
-
-_START = MailService.start
-# Makes lines as long as those of clients that say much.
-_PADDING = b"." * int(os.environ.get("MAILWORKER_PADDING", "0"))
+from tests.support.process import Mailworker
 
 
-def start(
-    self: MailService, loop: Any, number: int, workers: int, listeners: Sequence[EndListener] = (), lines: Any = None
-) -> None:
-    def write(record: SessionRecord) -> None:
-        for index, destination in enumerate(self._settings.destinations):
-            assert record.reason is not None
-            path = record.login.split(b"@")[0] + b".log" if isinstance(destination, AccessLogPattern) else b""
-            line = b"%d*%d %b%b\n" % (os.getpid(), record.number, record.reason.name.encode(), _PADDING)
-            lines.send(index, path, line)
-
-    _START(self, loop, number, workers, listeners if lines is None else (write, *listeners))
+def log_format(padding: int = 0) -> str:
+    """The format "test", whose lines no two sessions have in common; `padding` makes them longer, by so many bytes."""
+    parts = " ".join(f"'{'.' * min(4000, padding - start)}'" for start in range(0, padding, 4000))
+    return f"log_format test '$pid*$connection $session_end' {parts}; log_null_sessions on;"
 
 
 class Logged(Mailworker):
@@ -40,7 +23,7 @@ class Logged(Mailworker):
     wrap: Sequence[str] = ()
 
     def command(self, *arguments: str) -> list[str]:
-        return [*self.wrap, self.interpreter, "-m", "tests.process.logged", "-p", str(self.folder), *arguments]
+        return [*self.wrap, *super().command(*arguments)]
 
     @property
     def access_log(self) -> Path:
@@ -78,8 +61,3 @@ def read(path: Path) -> list[str]:
     if not path.exists():
         return []
     return (gzip.open(path).read() if path.suffix == ".gz" else path.read_bytes()).decode().splitlines()
-
-
-if __name__ == "__main__":
-    MailService.start = start  # type: ignore[method-assign]
-    runpy.run_path(str(BINARY), run_name="__main__")

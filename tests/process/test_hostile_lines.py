@@ -74,7 +74,7 @@ def test_names_that_clients_choose_stay_below_the_folder(start: Start, load: Loa
     users.mkdir(mode=0o777)
     users.chmod(0o777)
     logged = start(
-        "access_log users/$remote_user.log combined; access_log logs/access.log combined;",
+        "access_log users/$remote_user.log test; access_log logs/access.log test;",
         main="worker_sandbox on;",
         server=load.server,
     )

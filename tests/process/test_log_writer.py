@@ -13,7 +13,7 @@ from signal import Signals
 import psutil
 import pytest
 
-from tests.process.logged import Logged, read
+from tests.process.logged import Logged, log_format, read
 from tests.process.test_under_load import established
 from tests.support.daemon import wait_until
 from tests.support.load import Load
@@ -31,9 +31,14 @@ def start(folder: Path, port: int) -> Iterator[Start]:
     made: list[Logged] = []
 
     def start(
-        log: str = "access_log logs/access.log;", main: str = "", server: str = "", wrap: Sequence[str] = ()
+        log: str = "access_log logs/access.log test;",
+        main: str = "",
+        server: str = "",
+        padding: int = 0,
+        wrap: Sequence[str] = (),
     ) -> Logged:
-        logged = Logged(folder, configuration(port, main=f"worker_processes 2; {main}", mail=log, server=server))
+        mail = log_format(padding) + log
+        logged = Logged(folder, configuration(port, main=f"worker_processes 2; {main}", mail=mail, server=server))
         logged.wrap = wrap
         made.append(logged)
         logged.start()
@@ -62,7 +67,7 @@ def test_each_session_is_a_line(start: Start, port: int) -> None:
     visit(port, 10)
     lines = logged.await_lines(10)
     assert len(set(lines)) == len(lines) == 10
-    assert all(re.fullmatch(r"\d+\*\d+ [A-Z_]+", line) for line in lines)
+    assert all(re.fullmatch(r"\d+\*\d+ [a-z_]+", line) for line in lines)
 
 
 def test_there_is_no_writer_without_an_access_log(start: Start, port: int, folder: Path) -> None:
@@ -77,9 +82,7 @@ def test_there_is_no_writer_without_an_access_log(start: Start, port: int, folde
 
 
 def test_a_buffer_is_written_in_time_when_it_is_full_and_at_the_end(start: Start, port: int) -> None:
-    logged = start(
-        "access_log logs/access.log combined buffer=4k flush=200ms; access_log logs/full.log combined buffer=128;"
-    )
+    logged = start("access_log logs/access.log test buffer=4k flush=200ms; access_log logs/full.log test buffer=128;")
     full = logged.folder / "logs" / "full.log"
     visit(port, 20)
     logged.await_lines(20)
@@ -92,7 +95,7 @@ def test_a_buffer_is_written_in_time_when_it_is_full_and_at_the_end(start: Start
 
 
 def test_compressed_lines_can_be_read_at_any_time(start: Start, port: int) -> None:
-    logged = start("access_log logs/access.gz combined gzip=9 flush=50ms;")
+    logged = start("access_log logs/access.gz test gzip=9 flush=50ms;")
     path = logged.folder / "logs" / "access.gz"
     visit(port, 3)
     assert len(logged.await_lines(3, path)) == 3
@@ -129,11 +132,8 @@ def test_a_killed_writer_is_replaced_and_loses_no_more_than_it_had_in_hand(start
     assert logged.await_workers(2) == workers
 
 
-def test_a_writer_that_hangs_costs_lines_and_nobody_s_time(
-    start: Start, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MAILWORKER_PADDING", "100000")
-    logged = start()
+def test_a_writer_that_hangs_costs_lines_and_nobody_s_time(start: Start, port: int) -> None:
+    logged = start(padding=100000)
     logged.alerts.append("log writer failed")
     writer = logged.await_writer()
     writer.suspend()
@@ -159,7 +159,7 @@ def test_a_pipe_that_nobody_reads_costs_lines_that_are_counted(start: Start, por
     (folder / "logs").mkdir(exist_ok=True)
     os.mkfifo(folder / "logs" / "pipe")
     reader = os.open(folder / "logs" / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    logged = start("access_log logs/pipe combined; access_log logs/access.log combined;")
+    logged = start("access_log logs/pipe test; access_log logs/access.log test;")
     logged.alerts.append("pipe. failed")
     os.set_blocking(reader, True)
     filler = os.open(folder / "logs" / "pipe", os.O_WRONLY | os.O_NONBLOCK)
@@ -180,14 +180,11 @@ def test_a_pipe_that_nobody_reads_costs_lines_that_are_counted(start: Start, por
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_a_full_disk_costs_whole_lines_that_are_counted(
-    start: Start, port: int, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MAILWORKER_PADDING", "80")
+def test_a_full_disk_costs_whole_lines_that_are_counted(start: Start, port: int, folder: Path) -> None:
     disk = folder / "disk"
     disk.mkdir()
     mount = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs -o size=64k,mode=777 none {disk} && exec "$@"', "sh"]
-    logged = start(f"access_log {disk}/access.log combined; access_log logs/access.log combined;", wrap=mount)
+    logged = start(f"access_log {disk}/access.log test; access_log logs/access.log test;", padding=80, wrap=mount)
     logged.alerts.append("disk/access.log. failed")
     seen = Path(f"/proc/{logged.pid}/root{disk}")
     (seen / "filler").write_bytes(b"x" * (60 << 10))  # a page is left for the log
@@ -217,7 +214,7 @@ def test_a_full_disk_costs_whole_lines_that_are_counted(
 
 def test_a_dead_syslog_server_is_told_of_once_and_lines_go_elsewhere(start: Start, port: int, folder: Path) -> None:
     logged = start(
-        f"access_log syslog:server=unix:{folder}/log,tag=m,nohostname combined; access_log logs/access.log combined;"
+        f"access_log syslog:server=unix:{folder}/log,tag=m,nohostname test; access_log logs/access.log test;"
     )
     visit(port, 5)
     assert len(logged.await_lines(5)) == 5
@@ -229,7 +226,7 @@ def test_a_dead_syslog_server_is_told_of_once_and_lines_go_elsewhere(start: Star
         (folder / "log").chmod(0o666)
         server.settimeout(PATIENCE)
         visit(port)
-        assert re.fullmatch(rb"<190>\w{3} .\d \d\d:\d\d:\d\d m: \d+\*\d+ [A-Z_]+", server.recv(1000))
+        assert re.fullmatch(rb"<190>\w{3} .\d \d\d:\d\d:\d\d m: \d+\*\d+ [a-z_]+", server.recv(1000))
     visit(port, 3)
     logged.await_lines(9)
     logged.signal(signal.SIGQUIT)
@@ -259,7 +256,7 @@ def rotated(logged: Logged) -> list[Path]:
     return sorted(logged.folder.glob("logs/access.log*"))
 
 
-BUFFERS = pytest.mark.parametrize("buffer", ["", "combined buffer=8k flush=100ms"], ids=["unbuffered", "buffered"])
+BUFFERS = pytest.mark.parametrize("buffer", ["test", "test buffer=8k flush=100ms"], ids=["unbuffered", "buffered"])
 
 
 @BUFFERS
@@ -297,7 +294,7 @@ def test_no_line_is_lost_over_reloads(start: Start, load: Load, buffer: str) -> 
 
 
 def test_no_line_is_lost_when_the_binary_is_changed(start: Start, load: Load) -> None:
-    logged = start("access_log logs/access.log combined buffer=8k;", server=load.server)
+    logged = start("access_log logs/access.log test buffer=8k;", server=load.server)
     load.start()
     old, new = logged.upgrade()
     load.await_logins(3)
@@ -314,7 +311,7 @@ def test_no_line_is_lost_when_the_binary_is_changed(start: Start, load: Load) ->
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT], ids=lambda number: number.name)
 def test_sessions_that_the_end_cuts_are_lines_too(start: Start, port: int, number: Signals) -> None:
-    logged = start("access_log logs/access.log combined buffer=64k;", main="worker_shutdown_timeout 50ms;")
+    logged = start("access_log logs/access.log test buffer=64k;", main="worker_shutdown_timeout 50ms;")
     clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(10)]
     for client in clients:
         assert client.recv(100) == GREETING
@@ -329,7 +326,7 @@ def test_sessions_that_the_end_cuts_are_lines_too(start: Start, port: int, numbe
 
 
 def test_no_line_is_lost_when_a_service_manager_quits_all_processes_at_once(start: Start, port: int) -> None:
-    logged = start("access_log logs/access.log combined buffer=64k;")
+    logged = start("access_log logs/access.log test buffer=64k;")
     with socket.create_connection(("127.0.0.1", port)) as client:
         assert client.recv(100) == GREETING
         visit(port, 5)
@@ -342,7 +339,7 @@ def test_no_line_is_lost_when_a_service_manager_quits_all_processes_at_once(star
 
 
 def test_without_a_master_the_lines_are_written_by_the_process_itself(start: Start, port: int) -> None:
-    logged = start("access_log logs/access.log combined buffer=64k;", main="master_process off;")
+    logged = start("access_log logs/access.log test buffer=64k;", main="master_process off;")
     visit(port, 10)
     logged.signal(signal.SIGHUP)
     logged.await_line("reconfiguring$", 1)
