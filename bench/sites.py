@@ -30,7 +30,7 @@ def sample(arena: Arena, name: str, site: Site) -> Figures:
     """One round of one proxy: seconds of CPU of -t and of a start, megabytes, and what SIGHUP costs its master."""
     setup = Setup(connections=site.servers + SPARE, site=site)
     text, _ = arena.configuration(setup)
-    figures = {"test": _test_seconds(_COMMANDS[name](arena.new_folder(name), text))}
+    figures = {"test": test_seconds(_COMMANDS[name](arena.new_folder(name), text))}
     with arena.running(name, setup) as server:
         figures["start"] = server.settled_cpu() / 1e9
         figures["pss"] = server.tree.pss() / MEGABYTE
@@ -40,7 +40,7 @@ def sample(arena: Arena, name: str, site: Site) -> Figures:
     return figures
 
 
-def _test_seconds(command: Sequence[str]) -> float:
+def test_seconds(command: Sequence[str]) -> float:
     """CPU, which other work on the machine does not change."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([*command, "-t"], check=True, capture_output=True)

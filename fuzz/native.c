@@ -137,10 +137,11 @@ static void asked_name(const uint8_t *data, size_t size)
 /* The client has said whom it wants: another context, the same one, or nobody. */
 static SSL *choose(SSL *ours, uint8_t how)
 {
-    const unsigned char *offers, *name;
+    const unsigned char *offers;
+    const char *name = connection_name(ours);
     SSL *next;
 
-    demand(connection_offers(ours, &offers) <= 255 && connection_name(ours, &name) <= 255, "more than there may be");
+    demand(connection_offers(ours, &offers) <= 255 && (name == NULL || strlen(name) <= 255), "more than there may be");
     if (how % 3 == 0) {
         return ours;
     }

@@ -92,20 +92,28 @@ class TlsContext:
         """A connection with a client, that is to shake hands; see `Connection`."""
         return TlsConnection(self.native, descriptor)
 
-    def admit(self, connection: TlsConnection, name: bytes | None, own_name: bytes) -> None:
-        """Let a connection that chooses go on here, for a client that asks for `name`; None for none.
+    def identity_of(self, name: bytes | None) -> bytes:
+        """What sessions of a client that asks for `name` are bound to; None for none."""
+        return hashlib.sha256(self._identity + (name or b"")).digest()[:_IDENTITY_SIZE]
+
+    def admit(self, connection: TlsConnection, name: bytes | None, own_name: bytes, identity: bytes) -> None:
+        """Let a connection that chooses go on here, for a client that asks for `name`; `identity` is that of the name.
 
         Of the folders it shows what they have for that name, else the context's certificate, else, where there is none,
         what they have for the server's `own_name`. All these names are in lower case.
         Its sessions resume under that name alone, whatever else servers have in common. Raises OpenSslError.
         """
         connection.follow(self.native)
-        connection.bind_sessions(hashlib.sha256(self._identity + (name or b"")).digest()[:_IDENTITY_SIZE])
+        connection.bind_sessions(identity)
         pairs = self._pairs(name, own_name)
         if pairs:
             connection.use_pairs(pairs)
         elif self.settings.reject_handshake or not self.settings.certificates:
             connection.refuse(Alert.UNRECOGNIZED_NAME)
+
+    def knows(self, name: bytes | None) -> bool:
+        """Whether there is a certificate of this name in a folder."""
+        return name is not None and bool(find_pairs(self._folders, name))
 
     def _pairs(self, name: bytes | None, own_name: bytes) -> tuple[NamedPair, ...]:
         pairs = () if name is None else find_pairs(self._folders, name)

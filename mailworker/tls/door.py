@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from mailworker.config.server_name import NameTable
 from mailworker.errors import TlsError
@@ -18,6 +18,9 @@ from mailworker.tls.context import TlsContext
 from mailworker.wire.server_name import requested_host
 
 V = TypeVar("V")
+
+# Names that a door remembers in the spellings of clients, of whom some send capitals.
+_MOST_KNOWN: Final = 1 << 14
 
 
 class ChoosingConnection(TlsConnection):
@@ -53,15 +56,25 @@ class Room(Generic[V]):
     default: V
 
 
+@dataclass(frozen=True, slots=True)
+class Guest(Generic[V]):
+    """Whom a client has come to, by which name, and what its sessions are bound to."""
+
+    host: V
+    name: bytes | None
+    identity: bytes
+
+
 class Door(Generic[V]):
     """Who is behind an address. `context` gives the TLS context of each of them, `own_name` what it calls itself."""
 
-    __slots__ = ("_rooms", "context", "own_name")
+    __slots__ = ("_known", "_rooms", "context", "own_name")
 
     def __init__(
         self, rooms: Sequence[Room[V]], context: Callable[[V], TlsContext], own_name: Callable[[V], bytes]
     ) -> None:
         """The first of `rooms` is the default one's."""
+        self._known: dict[bytes | None, Guest[V]] = {}  # by what clients send, where it is a name that there is
         self._rooms = rooms
         self.context = context
         self.own_name = own_name
@@ -69,6 +82,14 @@ class Door(Generic[V]):
     def visit(self) -> Visit[V]:
         """For one connection."""
         return Visit(self, self._rooms[0].default)
+
+    def receive(self, connection: TlsConnection) -> Guest[V] | None:
+        """Whom a client has come to, None where it offers protocols and none of ours."""
+        asked = connection.server_name
+        if len(self._rooms) > 1:
+            return self._look_up(asked, connection.offers)
+        known = self._known.get(asked)
+        return self._look_up(asked, ()) if known is None else known
 
     def find(self, name: bytes | None, offers: Sequence[bytes]) -> V | None:
         """Who serves a client that asks for `name`, a host in lower case, and offers protocols by ALPN.
@@ -81,10 +102,20 @@ class Door(Generic[V]):
         found = room.names.find(name)
         return room.default if found is None else found
 
-    @property
-    def tells_protocols_apart(self) -> bool:
-        """Whether what a client offers by ALPN matters."""
-        return len(self._rooms) > 1
+    def _look_up(self, asked: bytes | None, offers: Sequence[bytes]) -> Guest[V] | None:
+        name = requested_host(asked)
+        host = self.find(name, offers)
+        if host is None:
+            return None
+        context = self.context(host)
+        guest = Guest(host, name, context.identity_of(name))
+        if (
+            not offers
+            and len(self._known) < _MOST_KNOWN
+            and (host is not self._rooms[0].default or context.knows(name))
+        ):
+            self._known[asked] = guest
+        return guest
 
     def _room(self, offers: Sequence[bytes]) -> Room[V] | None:
         if not offers:
@@ -106,10 +137,10 @@ class Visit(Generic[V]):
         return ChoosingConnection(self._door.context(self.host).native, descriptor, self._choose)
 
     def _choose(self, connection: TlsConnection) -> None:
-        name = requested_host(connection.server_name)
-        found = self._door.find(name, connection.offers if self._door.tells_protocols_apart else ())
-        if found is None:
+        door = self._door
+        guest = door.receive(connection)
+        if guest is None:
             connection.refuse(Alert.NO_APPLICATION_PROTOCOL)
             return
-        self.host = found
-        self._door.context(found).admit(connection, name, self._door.own_name(found))
+        self.host = host = guest.host
+        door.context(host).admit(connection, guest.name, door.own_name(host), guest.identity)

@@ -183,9 +183,8 @@ class Connection:
 
         It is as the client sent it; OpenSSL would tell that of the session which was resumed.
         """
-        start = ffi.new("unsigned char const **")
-        length = lib.connection_name(self.handle, start)
-        return bytes(ffi.buffer(start[0], length)) if length > 0 else None
+        name = lib.connection_name(self.handle)
+        return ffi.string(name) if name else None
 
     @property
     def offers(self) -> tuple[bytes, ...]:
@@ -213,12 +212,13 @@ class Connection:
     def use_pairs(self, pairs: Sequence[Pair]) -> None:
         """Show one of these certificates in place of the context's; raises OpenSslError."""
         for number, pair in enumerate(pairs):
-            if lib.connection_use_pair(self.handle, number == 0, *pair.pointers) != 1:
+            if lib.connection_use_pair(self.handle, number == 0, pair.native) != 1:
                 raise OpenSslError("SSL_use_cert_and_key", take_reasons())
 
     def bind_sessions(self, identity: bytes) -> None:
         """Resume, and begin, sessions of that identity (at most 32 bytes) and no other; raises OpenSslError."""
-        checked("SSL_set_session_id_context", self.handle, identity, len(identity))
+        if lib.SSL_set_session_id_context(self.handle, identity, len(identity)) != 1:
+            raise OpenSslError("SSL_set_session_id_context", take_reasons())
 
     def refuse(self, alert: Alert) -> None:
         """Let the handshake end with a fatal alert."""

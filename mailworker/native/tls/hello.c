@@ -148,10 +148,12 @@ static void take_offers(SSL *connection, struct choice *choice)
 static int keep_name(struct hello *hello, const unsigned char *name, int length)
 {
     if (length > 0) {
-        hello->name = OPENSSL_memdup(name, (size_t) length);
+        hello->name = OPENSSL_malloc((size_t) length + 1);
         if (hello->name == NULL) {
             return 0;
         }
+        memcpy(hello->name, name, (size_t) length);
+        hello->name[length] = '\0';
     }
     hello->name_length = length;
     return 1;
@@ -224,12 +226,9 @@ void connection_refuse(SSL *connection, int alert)
     choice->alert = alert;
 }
 
-int connection_name(const SSL *connection, const unsigned char **name)
+const char *connection_name(const SSL *connection)
 {
-    const struct hello *hello = link_hello(connection);
-
-    *name = hello->name;
-    return hello->name_length;
+    return (const char *) link_hello(connection)->name;
 }
 
 int connection_offers(const SSL *connection, const unsigned char **protocols)

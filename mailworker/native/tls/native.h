@@ -87,7 +87,14 @@ int certificate_time(const X509 *certificate, int end, int64_t *seconds);
 void *chain_new(void);
 int chain_add(void *chain, X509 *certificate);
 void chain_free(void *chain);
-int context_takes_pair(SSL_CTX *context, X509 *leaf, EVP_PKEY *key, void *chain);
+
+/* A certificate, its key, and what is sent after it, NULL for nothing. */
+struct pair {
+    X509 *leaf;
+    EVP_PKEY *key;
+    void *chain;
+};
+int context_takes_pair(SSL_CTX *context, const struct pair *pair);
 
 /*
  * With `chooses` a server's handshake gives IO_HELLO once the client has said whom it wants, before anything is agreed
@@ -98,9 +105,9 @@ int context_takes_pair(SSL_CTX *context, X509 *leaf, EVP_PKEY *key, void *chain)
 SSL *connection_new(SSL_CTX *context, int fd, int chooses);
 SSL *connection_follow(SSL *connection, SSL_CTX *context);
 void connection_refuse(SSL *connection, int alert);
-int connection_use_pair(SSL *connection, int first, X509 *leaf, EVP_PKEY *key, void *chain);
-/* What a client asked for: -1, no name; and what it offers by ALPN while that is to be chosen. */
-int connection_name(const SSL *connection, const unsigned char **name);
+int connection_use_pair(SSL *connection, int first, const struct pair *pair);
+/* What a client asked for, NULL for nothing; and what it offers by ALPN while that is to be chosen. */
+const char *connection_name(const SSL *connection);
 int connection_offers(const SSL *connection, const unsigned char **protocols);
 void connection_free(SSL *connection);
 int connection_handshake(SSL *connection, int more);

@@ -139,23 +139,23 @@ void chain_free(void *chain)
     sk_X509_pop_free(chain, X509_free);
 }
 
-int connection_use_pair(SSL *connection, int first, X509 *leaf, EVP_PKEY *key, void *chain)
+int connection_use_pair(SSL *connection, int first, const struct pair *pair)
 {
     ERR_clear_error();
     if (first) {
         SSL_certs_clear(connection);
     }
-    return SSL_use_cert_and_key(connection, leaf, key, chain, 1);
+    return SSL_use_cert_and_key(connection, pair->leaf, pair->key, pair->chain, 1);
 }
 
-int context_takes_pair(SSL_CTX *context, X509 *leaf, EVP_PKEY *key, void *chain)
+int context_takes_pair(SSL_CTX *context, const struct pair *pair)
 {
     SSL *connection;
     int taken;
 
     ERR_clear_error();
     connection = SSL_new(context);
-    taken = connection != NULL && connection_use_pair(connection, 1, leaf, key, chain) == 1;
+    taken = connection != NULL && connection_use_pair(connection, 1, pair) == 1;
     SSL_free(connection);
     return taken;
 }

@@ -25,7 +25,7 @@ class Pair:
     Certificates of the chain may be shared by many pairs.
     """
 
-    __slots__ = ("_chain", "key", "leaf")
+    __slots__ = ("_chain", "key", "leaf", "native")
 
     def __init__(self, leaf: Certificate, key: Key, chain: Sequence[Certificate]) -> None:
         """The key is to be that of the leaf: connections take no other. Raises OpenSslError."""
@@ -37,15 +37,11 @@ class Pair:
         for certificate in chain:
             if not lib.chain_add(self._chain, certificate.pointer):
                 raise OpenSslError("sk_X509_push", take_reasons())
-
-    @property
-    def pointers(self) -> tuple[CData, CData, CData]:
-        """For C."""
-        return self.leaf.pointer, self.key.pointer, self._chain
+        self.native: CData = ffi.new("struct pair *", (leaf.pointer, key.pointer, self._chain))
 
     def check_for(self, context: Context) -> None:
         """Raises OpenSslError where connections of that context take no such pair, as its security level may say."""
-        if not lib.context_takes_pair(context.pointer, *self.pointers):
+        if not lib.context_takes_pair(context.pointer, self.native):
             raise OpenSslError("SSL_use_cert_and_key", take_reasons())
 
 

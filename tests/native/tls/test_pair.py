@@ -23,7 +23,7 @@ def test_the_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OpenSslError):
         load(first, second).check_for(context)
     load(first, first).check_for(context)
-    leaf, key, chain = load(first, first).pointers
-    assert leaf
-    assert key
-    assert chain
+    pair = load(first, first).native
+    assert pair.leaf
+    assert pair.key
+    assert pair.chain
