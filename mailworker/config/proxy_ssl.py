@@ -1,6 +1,6 @@
 """The proxy_ssl* directives: backends over TLS. nginx has them for HTTP and streams, and none for mail.
 
-They mean what they mean there, but for `proxy_ssl starttls`, and for the name that a certificate must have: without
+They mean what they mean there, but for `proxy_ssl starttls` and `proxy_ssl_ecdh_curve`, which is `ssl_ecdh_curve`, and for the name that a certificate must have: without
 `proxy_ssl_name` it is what the auth service calls the backend, by name or address.
 """
 
@@ -37,6 +37,7 @@ class ProxySslSettings:
     passwords: tuple[bytes, ...] | None
     protocols: tuple[str, ...]
     ciphers: str
+    ecdh_curve: str
     name: str | None
     server_name: bool
     verify: bool
@@ -68,6 +69,7 @@ class ProxySslDraft:
     proxy_ssl_password_file: tuple[bytes, ...] | None = row(BOTH, ONE, PASSWORDS, None, into="passwords")
     proxy_ssl_protocols: tuple[str, ...] = row(BOTH, ONE_OR_MORE, PROTOCOLS, ("TLSv1.2", "TLSv1.3"))
     proxy_ssl_ciphers: str = row(BOTH, ONE, STRING, "DEFAULT")
+    proxy_ssl_ecdh_curve: str = row(BOTH, ONE, STRING, "auto")
     proxy_ssl_name: str = row(BOTH, ONE, replace(STRING, freeze=lambda _, name: name or None), "")
     proxy_ssl_server_name: bool = row(BOTH, ONE, FLAG, False)
     proxy_ssl_verify: bool = row(BOTH, ONE, FLAG, False)

@@ -14,7 +14,15 @@ from mailworker.native.tls.certificate import is_address
 from mailworker.native.tls.connection import Session
 from mailworker.native.tls.context import Context
 from mailworker.tls.connection import TlsConnection
-from mailworker.tls.loading import failure, failure_of, revoke, run_conf_commands, trust, use_certificate
+from mailworker.tls.loading import (
+    failure,
+    failure_of,
+    revoke,
+    run_conf_commands,
+    set_groups,
+    trust,
+    use_certificate,
+)
 
 # One for each backend: who has more of them shakes hands with some in full.
 _MOST_SESSIONS: Final = 1024
@@ -41,6 +49,7 @@ class BackendTls:
         native.allow_versions(settings.protocols)
         with failure_of(settings.ciphers):
             native.set_ciphers(settings.ciphers, prefer_own_order=False)
+        set_groups(native, settings.ecdh_curve)
         if settings.certificate is not None:
             use_certificate(native, settings.certificate, settings.certificate_key or "", settings.passwords)
         if settings.verify:

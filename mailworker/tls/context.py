@@ -21,6 +21,7 @@ from mailworker.tls.loading import (
     failure_of,
     revoke,
     run_conf_commands,
+    set_groups,
     trust,
     use_certificate,
 )
@@ -189,9 +190,7 @@ def _set_key_exchange(native: Context, settings: SslSettings) -> None:
     if settings.dhparam:
         with failure_of(settings.dhparam):
             native.set_dh_parameters(settings.dhparam)
-    if settings.ecdh_curve != "auto":
-        with failure_of(settings.ecdh_curve):
-            native.set_curves(settings.ecdh_curve)
+    set_groups(native, settings.ecdh_curve)
 
 
 def _set_sessions(native: Context, settings: SslSettings) -> None:

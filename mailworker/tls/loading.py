@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,13 @@ from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import Key, NotSupported, engine_key, store_key
 from mailworker.native.tls.key import load_key as load_pem_key
 from mailworker.native.tls.queue import OpenSslError
+from mailworker.native.tls.version import running_with
 
 _ENGINE = "engine:"
 _STORE = "store:"
+
+# Hybrids of a curve and ML-KEM, and that alone.
+_POST_QUANTUM = re.compile(r"\b[A-Za-z0-9_]*ML-?KEM[0-9]+\b", re.IGNORECASE)
 
 
 def _because(error: OpenSslError) -> str:
@@ -113,6 +118,29 @@ def revoke(native: Context, source: str | None) -> tuple[RevocationList, ...]:
         with failure_of(source):
             native.revoke(revoked)
     return lists
+
+
+def set_groups(native: Context, groups: str) -> None:
+    """The groups for key exchange, `auto` for those of the library; one that it lacks is named with its version."""
+    if groups == "auto":
+        return
+    try:
+        with failure_of(groups):
+            native.set_curves(groups)
+    except ConfigError as error:
+        lacking = [name for name in _POST_QUANTUM.findall(groups) if not _has_group(name)]
+        if not lacking:
+            raise
+        reason = f'"{lacking[0]}" needs OpenSSL 3.5 or later, this is {running_with()}'
+        raise ConfigError(f"{error}: {reason}") from None
+
+
+def _has_group(name: str) -> bool:
+    try:
+        Context().set_curves(name)
+    except OpenSslError:
+        return False
+    return True
 
 
 def run_conf_commands(

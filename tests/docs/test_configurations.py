@@ -21,6 +21,7 @@ BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 DOCUMENTS = (
     "README.md",
+    "docs/certificates.md",
     "docs/configuration.md",
     "docs/identity.md",
     "docs/logins.md",

@@ -14,6 +14,7 @@ from mailworker.config import proxy_ssl, ssl
 from mailworker.process.cycle import Cycle
 from mailworker.process.invocation import Invocation
 from tests.docs.test_configurations import BLOCK, ROOT
+from tests.process.tls.folders import put
 from tests.support.certificates import CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.recorded_log import RecordedLog
 
@@ -30,6 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = rsa_key()
     rsa = authority.issue_server("mail.example.com.rsa", key, ("mail.example.com",))
     authority.issue_server("mail.example.com.ecdsa", ecdsa_key(), ("mail.example.com",))
+    put(authority.issue_server("mail", ecdsa_key(), ("mail.example.com",)), folder / "certificates", "mail.pem")
     authority.issue_revocation_list("authority.crl", rsa)
     authority.issue_client("proxy", ecdsa_key(), "proxy")
     encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))

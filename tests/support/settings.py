@@ -57,6 +57,7 @@ _PROXY_SSL = ProxySslSettings(
     passwords=None,
     protocols=("TLSv1.2", "TLSv1.3"),
     ciphers="DEFAULT",
+    ecdh_curve="auto",
     name=None,
     server_name=False,
     verify=False,

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from mailworker.errors import ConfigError
 from mailworker.model import VerifyClient
+from mailworker.native.tls.version import running_with
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate
 from tests.support.daemon import ServerUnavailable, find_program
@@ -236,3 +237,19 @@ def test_surplus_keys_are_ignored(folder: Path) -> None:
     good = Certificate(folder / "good.crt", folder / "good.key")
     keys = (str(good.key), str(folder / "missing"))
     assert TlsContext.build(ssl_settings(good, certificate_keys=keys), b"imap").warnings == ()
+
+
+@pytest.mark.parametrize("name", ["X25519MLKEM768", "SecP256r1MLKEM768", "MLKEM768"])
+def test_a_group_that_the_library_lacks_is_named_with_its_version(folder: Path, name: str) -> None:
+    good = Certificate(folder / "good.crt", folder / "good.key")
+    context = TlsContext.build(ssl_settings(good, ecdh_curve="X25519:prime256v1"), b"imap")
+    assert context.settings.ecdh_curve == "X25519:prime256v1"
+    if tuple(map(int, running_with().split()[1].split(".")[:2])) >= (3, 5):
+        assert TlsContext.build(ssl_settings(good, ecdh_curve=f"{name}:X25519"), b"imap")
+        return
+    with pytest.raises(ConfigError) as caught:
+        TlsContext.build(ssl_settings(good, ecdh_curve=f"{name}:X25519"), b"imap")
+    assert f'"{name}" needs OpenSSL 3.5 or later, this is {running_with()}' in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        TlsContext.build(ssl_settings(good, ecdh_curve="nonsense"), b"imap")
+    assert "3.5" not in str(caught.value)
