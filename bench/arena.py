@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bench.processes import Tree
 from bench.programs import Clients, Load, Program, build
-from tests.oracle.proxies import Start, mailworker, nginx
+from tests.oracle.proxies import Proxy, Start, mailworker, nginx
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.daemon import ServerUnavailable
 from tests.support.ports import Ports
@@ -77,24 +78,20 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Duel:
-    """What was measured of both, round by round."""
+    """What was measured of both, round by round: of nginx, or another rival, and of mailworker."""
 
-    nginx: list[float]
-    mailworker: list[float]
+    theirs: list[float]
+    ours: list[float]
 
 
-class Running:
+class Server:
     """A running server: its ports by protocol and whether by TLS, its processes, and the clients that visit it."""
 
-    def __init__(self, name: str, folder: Path, setup: Setup, arena: Arena) -> None:
-        self.name = name
-        self.clients = arena.clients
-        self.folder = folder
-        self.text, self._ports = arena.configuration(setup)
-        started = time.monotonic()
-        self._server = SERVERS[name](folder, self.text, [("127.0.0.1", port) for port in self._ports.values()])
-        self.start_seconds = time.monotonic() - started
-        self.tree = Tree(self._server.pid, setup.workers)
+    def __init__(self, server: Proxy, workers: int, ports: Mapping[tuple[str, bool], int], clients: Clients) -> None:
+        self.clients = clients
+        self._ports = ports
+        self._server = server
+        self.tree = Tree(server.pid, workers)
 
     @property
     def pid(self) -> int:
@@ -126,6 +123,22 @@ class Running:
         self._server.stop()
 
 
+class Running(Server):
+    """nginx or mailworker, with the configuration of a setup."""
+
+    def __init__(self, name: str, folder: Path, setup: Setup, arena: Arena) -> None:
+        self.name = name
+        self.folder = folder
+        self.text, ports = arena.configuration(setup)
+        started = time.monotonic()
+        server = SERVERS[name](folder, self.text, [("127.0.0.1", port) for port in ports.values()])
+        self.start_seconds = time.monotonic() - started
+        super().__init__(server, setup.workers, ports, arena.clients)
+
+
+Visited = TypeVar("Visited", bound=Server)
+
+
 class Arena:
     """Compiles the programs and runs the peers; use it as a context. Raises ServerUnavailable."""
 
@@ -141,9 +154,9 @@ class Arena:
         self._peers = build("peers", folder)
         self.peers = self.start_peers()
         self._auth, *backends = map(int, self.peers.line.split())
-        self._backends = dict(zip(PROTOCOLS, backends, strict=True))
+        self.backends = dict(zip(PROTOCOLS, backends, strict=True))
         authority = CertificateAuthority(folder)
-        self._certificates: dict[str, Certificate] = {
+        self.certificates: dict[str, Certificate] = {
             "ecdsa": authority.issue_server("ecdsa", ecdsa_key(), ("bench.test",)),
             "rsa": authority.issue_server("rsa", rsa_key(), ("bench.test",)),
         }
@@ -163,10 +176,10 @@ class Arena:
             kinds = [("imap", setup.site.tls)]
         ports = {(name, tls): self.ports[f"{self._count}{name}{tls}"] for name, tls in kinds}
         blocks = [
-            server_block(protocol, port, tls=tls, backend=self._backends[protocol] if setup.by_backend else None)
+            server_block(protocol, port, tls=tls, backend=self.backends[protocol] if setup.by_backend else None)
             for (protocol, tls), port in ports.items()
         ]
-        certificate = self._certificates[setup.certificate]
+        certificate = self.certificates[setup.certificate]
         text = CONFIGURATION.format(
             workers=setup.workers,
             descriptors=DESCRIPTORS,
@@ -208,10 +221,10 @@ class Arena:
             for name in SERVERS:
                 with self.running(name, setup) as server:
                     figures[name].append(measure(server))
-        return Duel(**figures)
+        return Duel(figures["nginx"], figures["mailworker"])
 
 
-def alternate(theirs: Running, ours: Running, measure: Callable[[Running], float], rounds: int) -> Duel:
+def alternate(theirs: Visited, ours: Visited, measure: Callable[[Visited], float], rounds: int) -> Duel:
     """Measure two servers in turns; a first round warms up and does not count."""
     pairs = [(measure(theirs), measure(ours)) for _ in range(rounds + 1)][1:]
     return Duel([pair[0] for pair in pairs], [pair[1] for pair in pairs])

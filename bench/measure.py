@@ -12,7 +12,7 @@ from bench.arena import Arena, Duel
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is to be reached: by the ratio mailworker / nginx, or by mailworker's own figure."""
+    """What is to be reached: by the ratio mailworker / rival, or by mailworker's own figure."""
 
     bound: float
     of: str = "ratio"  # or "figure"
@@ -29,25 +29,27 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One row: what `python -m bench NAME` runs."""
+    """One row: what `python -m bench NAME` runs, with mailworker against its rival."""
 
     name: str
     title: str
     unit: str
     goal: Goal
     run: Callable[[Arena], Duel]
+    rival: str = "nginx"
 
 
 def summarise(measure: Measure, duel: Duel) -> dict[str, Any]:
     """The row as it is kept in JSON."""
-    theirs, ours = median(duel.nginx), median(duel.mailworker)
+    theirs, ours = median(duel.theirs), median(duel.ours)
     ratio = ours / theirs if theirs else 0.0
     return {
         "title": measure.title,
         "unit": measure.unit,
         "command": f"python -m bench {measure.name}",
-        "nginx": _figures(theirs, duel.nginx),
-        "mailworker": _figures(ours, duel.mailworker),
+        "rival": measure.rival,
+        measure.rival: _figures(theirs, duel.theirs),
+        "mailworker": _figures(ours, duel.ours),
         "ratio": round(ratio, 3),
         "goal": str(measure.goal),
         "met": measure.goal.met(ratio, ours),

@@ -60,8 +60,8 @@ def further_worker(arena: Arena) -> Duel:
     one = arena.fresh_duel(Setup(), empty_size, ROUNDS)
     more = arena.fresh_duel(Setup(workers=1 + FURTHER), empty_size, ROUNDS)
     return Duel(
-        [(b - a) / FURTHER for a, b in zip(one.nginx, more.nginx, strict=True)],
-        [(b - a) / FURTHER for a, b in zip(one.mailworker, more.mailworker, strict=True)],
+        [(b - a) / FURTHER for a, b in zip(one.theirs, more.theirs, strict=True)],
+        [(b - a) / FURTHER for a, b in zip(one.ours, more.ours, strict=True)],
     )
 
 

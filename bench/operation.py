@@ -44,8 +44,8 @@ def handshake_scaling(arena: Arena, rate: Callable[[Running], float]) -> Duel:
         }
         for _ in range(ROUNDS):
             rates = {key: rate(server) for key, server in servers.items()}
-            duel.nginx.append(rates["nginx", 2] / rates["nginx", 1])
-            duel.mailworker.append(rates["mailworker", 2] / rates["mailworker", 1])
+            duel.theirs.append(rates["nginx", 2] / rates["nginx", 1])
+            duel.ours.append(rates["mailworker", 2] / rates["mailworker", 1])
     return duel
 
 
@@ -125,8 +125,8 @@ def configuration_test(arena: Arena) -> Duel:
     text = text[: text.rindex("}")] + blocks + "\n}\n"
     duel = Duel([], [])
     for _ in range(ROUNDS):
-        duel.nginx.append(_test_seconds(nginx_command(arena.new_folder("nginx"), text)))
-        duel.mailworker.append(_test_seconds(mailworker_command(arena.new_folder("mailworker"), text)))
+        duel.theirs.append(_test_seconds(nginx_command(arena.new_folder("nginx"), text)))
+        duel.ours.append(_test_seconds(mailworker_command(arena.new_folder("mailworker"), text)))
     return duel
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from bench.arena import Arena, Duel, Running, Setup
+from bench.arena import Arena, Duel, Running, Server, Setup, alternate
+from bench.haproxy import haproxy
 from bench.measure import Goal, Measure
 
 ROUNDS = 7
@@ -22,7 +23,7 @@ WRITERS = 2  # one after the other
 COMMANDS = 500  # of each, beside which its login does not count for much
 
 
-def cost(server: Running, version: str) -> float:
+def cost(server: Server, version: str) -> float:
     """Microseconds of CPU for one megabyte, of four downloads at once."""
     load = server.load("imap", version, mode="bulk", count=DOWNLOADS, at_once=DOWNLOADS, amount=MEGABYTES)
     return server.cpu_of(load) / 1000 / DOWNLOADS / MEGABYTES
@@ -30,6 +31,12 @@ def cost(server: Running, version: str) -> float:
 
 def relay(version: str, buffer: str, arena: Arena) -> Duel:
     return arena.duel(Setup(buffer=buffer), lambda server: cost(server, version), ROUNDS)
+
+
+def relay_beside_haproxy(version: str, buffer: str, arena: Arena) -> Duel:
+    with haproxy(arena) as theirs, arena.running("mailworker", Setup(buffer=buffer)) as ours:
+        servers: tuple[Server, Server] = theirs, ours
+        return alternate(*servers, lambda server: cost(server, version), ROUNDS)
 
 
 def exchange_cost(server: Running, version: str) -> float:
@@ -74,6 +81,14 @@ def measures() -> Iterator[Measure]:
                 Goal(bound),
                 partial(relay, version, buffer),
             )
+    yield Measure(
+        "relay-tls-haproxy",
+        "CPU per megabyte relayed, TLS 1.3 to the client, proxy_buffer 64k, beside HAProxy (one thread, splice-auto)",
+        "us",
+        Goal(0.9),
+        partial(relay_beside_haproxy, "TLSv1.3", "64k"),
+        "HAProxy",
+    )
     for name, version, way in (("imap", "", "plain"), ("imaps", "TLSv1.3", "TLS 1.3")):
         yield Measure(
             f"{name}-dialogue",

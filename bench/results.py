@@ -64,6 +64,8 @@ def nginx_version() -> str:
 
 def cells(name: str, row: Row) -> list[str]:
     """The row as a table shows it, in the order of HEADER."""
-    theirs, ours = row["nginx"]["median"], row["mailworker"]["median"]
+    rival = row.get("rival", "nginx")
+    theirs, ours = row[rival]["median"], row["mailworker"]["median"]
+    told = f"{theirs:.4g}" if rival == "nginx" else f"{rival} {theirs:.4g}"
     reached = "yes" if row["met"] else "no"
-    return [name, f"{theirs:.4g}", f"{ours:.4g}", f"{row['ratio']:.2f}", row["unit"], row["goal"], reached]
+    return [name, told, f"{ours:.4g}", f"{row['ratio']:.2f}", row["unit"], row["goal"], reached]

@@ -2,6 +2,7 @@ import pytest
 
 from bench.arena import Arena, Duel
 from bench.measure import Goal, Measure, summarise
+from bench.results import cells
 
 
 def unused(_arena: Arena) -> Duel:
@@ -41,6 +42,7 @@ def test_medians_are_compared() -> None:
         "title": "what it is",
         "unit": "us",
         "command": "python -m bench some-name",
+        "rival": "nginx",
         "nginx": {"median": 200.0, "samples": [100.0, 300.0, 200.0]},
         "mailworker": {"median": 90.0, "samples": [80.0, 1000.0, 90.0]},
         "ratio": 0.45,
@@ -52,3 +54,10 @@ def test_medians_are_compared() -> None:
 def test_nothing_against_nothing_has_no_ratio() -> None:
     row = summarise(Measure("idle", "idle", "ms", Goal(0.0, "figure"), unused), Duel([0.0], [0.0]))
     assert (row["ratio"], row["met"]) == (0.0, True)
+
+
+def test_another_rival_has_its_name() -> None:
+    row = summarise(Measure("relay", "relay", "us", Goal(0.9), unused, "HAProxy"), Duel([100.0], [50.0]))
+    assert row["rival"] == "HAProxy"
+    assert row["HAProxy"] == {"median": 100.0, "samples": [100.0]}
+    assert cells("relay", row)[:3] == ["relay", "HAProxy 100", "50"]

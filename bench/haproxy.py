@@ -1,0 +1,42 @@
+"""HAProxy as a rival for what it does as well: TLS to the client, plain to the backend, and bytes between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bench.arena import Arena, Server
+from tests.support.daemon import Daemon, accepts, find_program
+
+CONFIGURATION = """\
+global
+    nbthread 1
+    tune.ssl.default-dh-param 2048
+defaults
+    mode tcp
+    option splice-auto
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+frontend clients
+    bind 127.0.0.1:{port} ssl crt {pem} ssl-min-ver TLSv1.2
+    default_backend backends
+backend backends
+    server one 127.0.0.1:{backend}
+"""
+
+
+@contextmanager
+def haproxy(arena: Arena) -> Iterator[Server]:
+    """One thread of it in front of the IMAP backend, in TCP mode. Raises ServerUnavailable."""
+    folder = arena.new_folder("haproxy")
+    certificate, port = arena.certificates["ecdsa"], arena.ports["haproxy"]
+    pem, file = folder / "server.pem", folder / "haproxy.cfg"
+    pem.write_bytes(certificate.certificate.read_bytes() + certificate.key.read_bytes())
+    file.write_text(CONFIGURATION.format(port=port, pem=pem, backend=arena.backends["imap"]))
+    daemon = Daemon([find_program("haproxy"), "-db", "-f", str(file)], folder / "output")
+    try:
+        daemon.await_ready(lambda: accepts(("127.0.0.1", port)))
+        yield Server(daemon, 0, {("imap", True): port}, arena.clients)
+    finally:
+        daemon.stop()
