@@ -138,7 +138,7 @@ class Samples:
             for number in range(HANDSHAKES):
                 one.append(_server_seconds(plain, "mail0.example"))
                 many.append(_server_seconds(door.visit(), names[number % HOT]))
-            duel.mailworker.append(median(many) / median(one))
+            duel.ours.append(median(many) / median(one))
         return duel
 
     def _repeat(self, arena: Arena, measure: Callable[[Path, Folders], float]) -> Duel:

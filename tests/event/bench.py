@@ -18,6 +18,7 @@ from mailworker.event.task import Task
 from mailworker.event.timers import Timed
 from tests.support.implementations import NATIVE, Implementation
 from tests.support.patience import PATIENCE
+from tests.support.peer import Peer
 
 # Seconds after which a test that hangs fails.
 _LIMIT = PATIENCE
@@ -216,6 +217,13 @@ def anonymous_client() -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def secure(connected: socket.socket) -> Peer:
+    """Shake hands as the client; blocks, so from a thread."""
+    peer = Peer(connected)
+    peer.start_tls(anonymous_client())
+    return peer
 
 
 def watch(loop: Loop, connected: socket.socket, handler: Handler) -> None:

@@ -12,13 +12,16 @@ import pytest
 
 from mailworker.config.events import EventsSettings
 from mailworker.event.poller import Poller
+from mailworker.event.stream import SocketStream
 from mailworker.native.tls.certificate import load_certificates
 from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import load_key
+from mailworker.tls.context import TlsContext
 from tests.event.bench import Bench
 from tests.event.relays import CHUNK, Line, MakeLine, MakeRelay, Relay, shaken_hands, tcp_pair
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
 from tests.support.implementations import NATIVE, Implementation, implementations
+from tests.support.settings import ssl_settings
 
 # Tests of what is there twice, in C and in Python. All others run on what the program uses in this process.
 _OF_THE_CORE = {
@@ -31,6 +34,7 @@ _OF_THE_CORE = {
     "test_stream",
     "test_stream_end",
     "test_stream_tls",
+    "test_stream_tls_end",
     "test_task",
     "test_timers",
 }
@@ -155,3 +159,18 @@ def make_relay(implementation: Implementation) -> Iterator[MakeRelay]:
             return relay
 
         yield make
+
+
+@pytest.fixture(scope="module")
+def context(certificate: Certificate) -> TlsContext:
+    return TlsContext.build(ssl_settings(certificate), b"imap")
+
+
+@pytest.fixture
+def ends(bench: Bench, resources: ExitStack) -> tuple[SocketStream, socket.socket]:
+    """The server's stream, and the client's socket."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        theirs = resources.enter_context(socket.create_connection(listening.getsockname()))
+        ours = resources.enter_context(listening.accept()[0])
+    theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return bench.stream(ours), theirs

@@ -5,8 +5,6 @@ import os
 import socket
 import ssl
 import struct
-import threading
-from contextlib import ExitStack
 from unittest.mock import patch
 
 import pytest
@@ -16,39 +14,15 @@ from mailworker.event.stream import SocketStream
 from mailworker.event.task import sleep
 from mailworker.tls.connection import TlsConnection
 from mailworker.tls.context import TlsContext
-from tests.event.bench import Bench, anonymous_client, read_all, thread
-from tests.support.certificates import Certificate
+from tests.event.bench import Bench, anonymous_client, secure, thread
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
-from tests.support.settings import ssl_settings
 
 _BULK = os.urandom(1 << 20)
 _LINGER_NOT = struct.pack("ii", 1, 0)
 
 
-@pytest.fixture(scope="module")
-def context(certificate: Certificate) -> TlsContext:
-    return TlsContext.build(ssl_settings(certificate), b"imap")
-
-
-@pytest.fixture
-def ends(bench: Bench, resources: ExitStack) -> tuple[SocketStream, socket.socket]:
-    """The server's stream, and the client's socket."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        theirs = resources.enter_context(socket.create_connection(listening.getsockname()))
-        ours = resources.enter_context(listening.accept()[0])
-    theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return bench.stream(ours), theirs
-
-
 Ends = tuple[SocketStream, socket.socket]
-
-
-def _secure(connected: socket.socket) -> Peer:
-    """Shake hands as the client; blocks, so from a thread."""
-    peer = Peer(connected)
-    peer.start_tls(anonymous_client())
-    return peer
 
 
 @pytest.mark.parametrize("more", [False, True])
@@ -66,7 +40,7 @@ def test_talks_to_a_client(bench: Bench, ends: Ends, context: TlsContext, more: 
         stream.close()
 
     def client() -> None:
-        peer = _secure(connected)
+        peer = secure(connected)
         peer.expect(b"welcome")
         peer.send(b"hello")
         assert peer.rest() == b""
@@ -156,7 +130,7 @@ def test_small_reads_empty_a_record_that_no_selector_sees(bench: Bench, ends: En
         stream.close()
 
     def client() -> None:
-        peer = _secure(connected)
+        peer = secure(connected)
         peer.send(b"0123456789")
         assert peer.rest() == b""
         peer.close()
@@ -180,7 +154,7 @@ def test_a_slow_reader_gets_everything(bench: Bench, ends: Ends, context: TlsCon
         stream.close()
 
     def client() -> None:
-        peer = _secure(connected)
+        peer = secure(connected)
         peer.expect(_BULK)
         peer.send(b"thanks")
         assert peer.rest() == b""
@@ -190,69 +164,6 @@ def test_a_slow_reader_gets_everything(bench: Bench, ends: Ends, context: TlsCon
         bench.run(server())
     assert received == [b"thanks"]
     assert (stream.received, stream.sent) == (len(b"thanks"), len(_BULK))  # of data, not of records
-    assert not bench.bugs
-
-
-@pytest.mark.parametrize("politely", [True, False], ids=["close_notify", "without close_notify"])
-def test_the_end_of_the_peers_side_is_the_end(bench: Bench, ends: Ends, context: TlsContext, politely: bool) -> None:
-    stream, connected = ends
-    received: list[bytes] = []
-
-    async def server() -> None:
-        await stream.start_tls(context)
-        received.append(await read_all(stream))
-        await stream.end_tls()
-        stream.close()
-
-    def client() -> None:
-        with anonymous_client().wrap_socket(connected) as tls:
-            tls.settimeout(PATIENCE)
-            tls.send(b"bye")
-            if politely:
-                tls.unwrap()
-            else:
-                tls.shutdown(socket.SHUT_WR)
-
-    with thread(client):
-        bench.run(server())
-    assert received == [b"bye"]
-    assert not bench.bugs
-
-
-def test_an_end_that_comes_with_the_last_bytes_is_not_lost(bench: Bench, ends: Ends, context: TlsContext) -> None:
-    """The peer's close_notify is read with the record before it, and its socket stays open."""
-    stream, connected = ends
-    received: list[bytes] = []
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = anonymous_client().wrap_bio(incoming, outgoing)
-    heard = threading.Event()
-
-    async def server() -> None:
-        await stream.start_tls(context)
-        stream.deadline = bench.loop.now + PATIENCE
-        received.append(await read_all(stream))
-        heard.set()
-        stream.close()
-
-    def client() -> None:
-        connected.settimeout(PATIENCE)
-        while True:
-            try:
-                tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                connected.sendall(outgoing.read())
-                incoming.write(connected.recv(65536))
-        tls.write(b"first ")
-        tls.write(b"and last")
-        with pytest.raises(ssl.SSLWantReadError):
-            tls.unwrap()
-        connected.sendall(outgoing.read())
-        assert heard.wait(PATIENCE)
-
-    with thread(client):
-        bench.run(server())
-    assert received == [b"first and last"]
     assert not bench.bugs
 
 
@@ -344,47 +255,6 @@ def test_a_silent_peer_lets_its_handshake_time_out(bench: Bench, ends: Ends, con
     assert bench.closed == 1
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_goodbye_waits_for_the_peers_no_longer_than_the_deadline(
-    bench: Bench, ends: Ends, context: TlsContext, answers: bool
-) -> None:
-    stream, connected = ends
-    outcome: list[str] = []
-    timed_out = threading.Event()
-
-    async def server() -> None:
-        await stream.start_tls(context)
-        stream.deadline = bench.loop.now + (5 if answers else 0.05)
-        try:
-            await stream.end_tls()
-            outcome.append("answered")
-        except TimedOut:
-            outcome.append("timed out")
-            timed_out.set()
-        stream.close()
-
-    def client() -> None:
-        with anonymous_client().wrap_socket(connected) as tls:
-            tls.settimeout(PATIENCE)
-            assert tls.recv(100) == b""
-            if answers:
-                tls.unwrap()
-            else:
-                assert timed_out.wait(5)
-
-    with thread(client):
-        bench.run(server())
-    assert outcome == ["answered" if answers else "timed out"]
-    assert not bench.bugs
-
-
-def test_without_tls_there_is_no_goodbye(bench: Bench, ends: Ends) -> None:
-    stream, connected = ends
-    bench.run(stream.end_tls())
-    stream.close()
-    assert connected.recv(100) == b""
-
-
 def test_a_cancelled_handshake_frees_everything(bench: Bench, ends: Ends, context: TlsContext) -> None:
     stream, connected = ends
 
@@ -404,29 +274,4 @@ def test_a_cancelled_handshake_frees_everything(bench: Bench, ends: Ends, contex
     assert free.call_count == bench.closed == 1
     assert stream.tls is None
     assert connected.recv(100) == b""
-    assert not bench.bugs
-
-
-def test_the_tls_connection_is_handed_over(bench: Bench, ends: Ends, context: TlsContext) -> None:
-    stream, connected = ends
-
-    async def server() -> None:
-        await stream.start_tls(context)
-        ours, tls, events = stream.hand_over()
-        if events:
-            bench.loop.forget(ours)
-        stream.close()
-        assert tls is not None
-        assert tls.send(b"still open") == len(b"still open")
-        tls.free()
-        os.close(ours)
-
-    def client() -> None:
-        peer = _secure(connected)
-        assert peer.rest() == b"still open"
-        peer.close()
-
-    with thread(client):
-        bench.run(server())
-    assert bench.closed == 0
     assert not bench.bugs

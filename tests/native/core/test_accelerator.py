@@ -14,7 +14,7 @@ ASK = """
 import sys
 {before}
 from mailworker.event import loop, poller, relay, sockets, stream, task, timers
-types = (loop.LoopState, poller.Epoll, relay.Pump, relay.Side, stream.Connection, task.Task, timers.Timed, timers.Timers)
+types = {{loop.LoopState, poller.Epoll, relay.Pump, relay.Side, stream.Connection, task.Task, timers.Timed}}
 print(sorted({{each.__module__ for each in types}}), sockets.accept.__module__)
 """
 IN_PYTHON = (
