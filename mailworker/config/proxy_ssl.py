@@ -1,7 +1,8 @@
 """The proxy_ssl* directives: backends over TLS. nginx has them for HTTP and streams, and none for mail.
 
-They mean what they mean there, but for `proxy_ssl starttls` and `proxy_ssl_ecdh_curve`, which is `ssl_ecdh_curve`, and for the name that a certificate must have: without
-`proxy_ssl_name` it is what the auth service calls the backend, by name or address.
+They mean what they mean there, but for `proxy_ssl starttls`, `proxy_ssl_ecdh_curve`, which is `ssl_ecdh_curve`, and the
+name that a certificate must have: without `proxy_ssl_name` it is what the auth service calls the backend, by name or
+address.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ def test_values_are_taken_and_files_made_absolute(load_server: LoadServer, tmp_p
     directives = """
         proxy_ssl STARTTLS; proxy_ssl_certificate a.pem; proxy_ssl_certificate_key a.key; proxy_ssl_password_file pass;
         proxy_ssl_protocols tlsv1 TLSv1.1; proxy_ssl_protocols SSLv3; proxy_ssl_ciphers ALL;
-        proxy_ssl_ecdh_curve X25519; proxy_ssl_name mail.example.com; proxy_ssl_server_name on; proxy_ssl_verify on; proxy_ssl_verify_depth 3;
+        proxy_ssl_ecdh_curve X25519;
+        proxy_ssl_name mail.example.com; proxy_ssl_server_name on; proxy_ssl_verify on; proxy_ssl_verify_depth 3;
         proxy_ssl_trusted_certificate ca.pem; proxy_ssl_crl ca.crl; proxy_ssl_session_reuse off;
         proxy_ssl_conf_command Options PrioritizeChaCha; proxy_ssl_conf_command VerifyCAFile ca.pem;
     """
