@@ -31,7 +31,7 @@ _PAUSE: Final = 1.0
 _STILL: Final = 0.1
 # Seconds between looks at folders of which the system tells what changes: what a link leads to may not be among it.
 _LONG_PAUSE: Final = 60.0
-# Where it does not, a look takes at most this part of the time.
+# Where it does not, looks take at most this part of the time.
 _SHARE: Final = 0.1
 # Certificates that are told at once: a worker takes some 0.2 ms for each, and serves nobody meanwhile.
 _AT_ONCE: Final = 50
@@ -43,16 +43,18 @@ class FileReader:
     `stamps` are those of the files of users, `scans` the folders by their paths, both as the master has read them.
     """
 
-    __slots__ = ("_due", "_inotify", "_link", "_read", "_scans", "_seen", "_settled")
+    __slots__ = ("_due", "_inotify", "_link", "_read", "_rested", "_scans", "_seen", "_settled", "_stirred")
 
     def __init__(self, link: socket.socket, stamps: Mapping[str, Stamp], scans: Mapping[str, FolderScan]) -> None:
         self._due = 0.0  # when the folders are to be looked at
         self._inotify = Inotify()
         self._link = link
         self._read = dict(stamps)
+        self._rested = 0.0  # when they may be looked at again: next to them something may change all the time
         self._scans = scans
         self._seen = dict(stamps)
         self._settled = True
+        self._stirred = False  # whether something has changed there since
 
     def run(self) -> None:
         """Look until it is over."""
@@ -65,13 +67,14 @@ class FileReader:
     def _is_over(self) -> bool:
         """Wait; whether the master has gone, or cares for another cycle."""
         waiting: list[socket.socket | int] = [self._link]
-        if self._settled and self._inotify.descriptor >= 0:
+        if self._settled and not self._stirred and self._inotify.descriptor >= 0:
             waiting.append(self._inotify.descriptor)
         pause = _PAUSE if self._settled else _STILL
         readable, _, _ = select.select(waiting, [], [], max(0.0, min(pause, self._due - monotonic())))
         if self._inotify.descriptor in readable:
             self._inotify.drain()
-            self._due = 0.0
+            self._stirred = True
+            self._due = min(self._due, self._rested)
         return self._link in readable
 
     def _look(self, path: str) -> bool:
@@ -91,7 +94,7 @@ class FileReader:
 
     def _look_at_folders(self) -> None:
         begun = monotonic()
-        settled, told = True, True
+        settled, told, self._stirred = True, True, False
         for path, scan in self._scans.items():
             told = self._watch(path, scan) and told
             look = scan.look(begun)
@@ -101,7 +104,9 @@ class FileReader:
             for text in look.told:
                 self._tell(Level.WARN, text)
         now = monotonic()
-        pause = _LONG_PAUSE if told else max(_PAUSE, (now - begun) / _SHARE)
+        rest = (now - begun) / _SHARE
+        pause = _LONG_PAUSE if told else max(_PAUSE, rest)
+        self._rested = now + min(_PAUSE, rest)
         self._due = now + (pause if settled else _STILL)
         self._settled = self._settled and settled
 

@@ -12,7 +12,7 @@ from mailworker.tls.folder_files import File, Walk
 from mailworker.tls.folder_units import Loaded, PairData, pairs_of, units, wanted
 
 GRACE: Final = 1.0
-"""Seconds in which a certificate may be there without its key: one is written after the other."""
+"""Seconds in which a certificate may be there without its key, or be gone: one file is written after the other."""
 
 Check = Callable[[NamedPair], str | None]
 """Why a pair cannot be used where it would be, None where it can."""
@@ -41,13 +41,14 @@ class Look(NamedTuple):
 class FolderScan:
     """Reads a folder. `check` is asked about each pair; `watched` are the folders whose entries count."""
 
-    __slots__ = ("_doubles", "_failing", "_read", "_seen", "_told", "check", "folder", "watched")
+    __slots__ = ("_doubles", "_failing", "_missed", "_read", "_seen", "_told", "check", "folder", "watched")
 
     def __init__(self, path: str) -> None:
         self.check: Check = lambda pair: None
         self.folder = Folder(path)
         self.watched: set[str] = set()
         self._failing: dict[str, tuple[int, float]] = {}  # since when
+        self._missed: dict[str, float] = {}  # since when
         self._read: dict[str, int] = {}  # stamps of units: hashes, as the files' names would take a kilobyte for each
         self._seen: dict[str, int] = {}
         self._told: dict[str, str] = {}  # what was wrong at the last look
@@ -107,10 +108,11 @@ class FolderScan:
                 self._seen[unit], settled = stamp, False
                 continue
             settled = self._renew(unit, files, now, changes, faults) and settled
-        for unit in self._read.keys() - present.keys():
+        absent = self._read.keys() - present.keys()
+        for unit in absent:
             if not any(unit.startswith(f"{folder}/") for folder in walk.unread):
-                changes.append(Change(unit, None, (), ()))
-                self.note(changes[-1], ())
+                settled = self._drop(unit, now, changes) and settled
+        self._missed = {unit: since for unit, since in self._missed.items() if unit in absent}
         told = [*self._tell(walk.faults), *_texts(faults)]
         if changes:
             told += self._tell_doubles()
@@ -125,6 +127,14 @@ class FolderScan:
         else:
             self._read.pop(change.unit, None)
             self._seen.pop(change.unit, None)
+
+    def _drop(self, unit: str, now: float, changes: list[Change]) -> bool:
+        """Drop a unit whose files are gone; False where they may come back: who replaces files may remove them first."""
+        if now - self._missed.setdefault(unit, now) < GRACE:
+            return False
+        changes.append(Change(unit, None, (), ()))
+        self.note(changes[-1], ())
+        return True
 
     def _renew(
         self, unit: str, files: tuple[File, ...], now: float, changes: list[Change], faults: dict[str, str]

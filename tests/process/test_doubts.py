@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from mailworker.config.load import load
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.process.doubts import of_logins_in_clear, of_secrets
+from mailworker.process.doubts import of_logins_in_clear, of_pairs, of_secrets
+from mailworker.tls.folder_scan import FolderScan
 from tests.process.conftest import Install
-from tests.support.certificates import self_signed
+from tests.process.tls.folders import put
+from tests.support.certificates import CertificateAuthority, ecdsa_key, self_signed
 from tests.support.process import configuration
 
 # How each file of a secret is named in a server block, and what messages call it.
@@ -111,3 +115,24 @@ def test_a_test_of_the_configuration_tells_all_doubts_and_passes(install: Instal
     assert f'[warn] password file "{folder}/pass" is open to others than its owner (mode 0644)' in told
     assert f'[warn] session ticket key "{folder}/ticket" is open to others than its owner (mode 0644)' in told
     assert '[warn] "ssl_verify_client" is on, but clients of 127.0.0.1:' in told
+
+
+def test_certificates_of_a_folder_that_end_soon_or_have_open_keys_are_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "maker").mkdir()
+    maker, folder = CertificateAuthority(tmp_path / "maker"), tmp_path / "certs"
+    for name, days in (("expired", -1), ("soon", 3), ("good", 30)):
+        pair = maker.issue_client(name, ecdsa_key(), f"{name}.example", validity=timedelta(days=days, hours=1))
+        put(pair, folder, f"{name}.crt", f"{name}.key")
+    (folder / "good.key").chmod(0o644)
+    scan = FolderScan(str(folder))
+    assert [text for text in scan.load(None) if text] == []
+    told = [text.replace(f"{folder}/", "") for text in of_pairs(scan.folder, time.time())]
+    assert len(told) == 3
+    assert told[0].startswith('certificate "expired.crt" has expired on ')
+    assert told[1] == 'certificate key "good.key" is open to others than its owner (mode 0644)'
+    assert told[2].startswith('certificate "soon.crt" expires on ')
+    assert told[2].endswith(" UTC, in 3 days")
+    early = [text for text in of_pairs(scan.folder, time.time() - 86400 * 10) if "is not valid before" in text]
+    assert len(early) == 3

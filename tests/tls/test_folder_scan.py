@@ -98,6 +98,9 @@ def test_a_folder_that_is_gone_keeps_all_and_comes_back(tmp_path: Path, maker: C
     site = Site(folder)
     first = site.names
     folder.rename(tmp_path / "away")
+    folder.mkdir()
+    assert site.look() == Look([], [], False)
+    folder.rmdir()
     (told,) = site.settle()
     assert told.endswith("could not be read (2: No such file or directory), its certificates stay as they were")
     assert (site.settle(), site.names) == ([], first)
