@@ -129,7 +129,7 @@ class FolderScan:
             self._seen.pop(change.unit, None)
 
     def _drop(self, unit: str, now: float, changes: list[Change]) -> bool:
-        """Drop a unit whose files are gone; False where they may come back: who replaces files may remove them first."""
+        """Drop a unit whose files are gone; False where they may come back: who replaces some may remove them first."""
         if now - self._missed.setdefault(unit, now) < GRACE:
             return False
         changes.append(Change(unit, None, (), ()))
