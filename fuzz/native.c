@@ -357,7 +357,8 @@ static int move(struct relay *relay, size_t limit)
         relay->kept_length -= pump->moved;
         return status;
     }
-    status = pump_move(pump, &source, &sink, limit);
+    pump->limit = limit;
+    status = pump_move(pump, &source, &sink, NULL);
     if (status == RELAY_SINK_BLOCKED) {
         demand(pump->offset + pump->length <= LARGEST, "what is kept lies in the page");
         memcpy(kept, pump->page + pump->offset, pump->length);
@@ -381,7 +382,7 @@ static void relayed(const uint8_t *data, size_t size)
     int kind = size > 0 ? data[0] : 0, whole = kind < 16, buffer = 1, status = RELAY_MORE, rounds;
     size_t i;
 
-    demand(pump_open(&relay.pump, LARGEST_LIMIT), "there is memory");
+    demand(pump_open(&relay.pump, LARGEST_LIMIT, 0), "there is memory");
     open_pair(relay.source);
     open_pair(relay.sink);
     if (kind & 1) {

@@ -18,8 +18,9 @@ from mailworker.event.transport import Plain, Transport
 from mailworker.native.core import accelerator
 from mailworker.native.core.readiness import Readiness
 from mailworker.native.tls.queue import take_reasons
+from mailworker.wire.sieve_line import SieveLine
 
-__all__ = ["Loss", "Pump", "Relay", "Side", "failure"]
+__all__ = ["Loss", "Pump", "Relay", "Side", "WatchedSide", "failure"]
 
 Loss = int | TlsError
 """What a side is lost by: an errno, 0 where OpenSSL's error queue tells, or what was told there."""
@@ -43,16 +44,22 @@ class Relay(Protocol):
     def lose_sink(self, side: Side, error: Loss) -> None:
         """Writing to `side` failed."""
 
+    def refuse(self) -> None:
+        """A side that is watched has said what is not handed on."""
+
     def abort(self, bug: Exception) -> None:
         """Something was raised that should not be."""
 
 
 class Pump:
-    """What all sides have in common that keep at most `limit` bytes each (proxy_buffer)."""
+    """What all sides have in common that keep at most `limit` bytes each (proxy_buffer).
+
+    Those of one that is `watching` are a WatchedSide, which is of interest to the C alone.
+    """
 
     __slots__ = ("limit", "loop")
 
-    def __init__(self, loop: Loop, limit: int) -> None:
+    def __init__(self, loop: Loop, limit: int, watching: bool = False, /) -> None:
         self.limit = limit
         self.loop = loop
 
@@ -261,6 +268,28 @@ class Side:
         return self.ended > 0 and not self._sink
 
 
+class WatchedSide(Side):
+    """The side of a ManageSieve client: see wire/sieve_line.py."""
+
+    __slots__ = ("_line",)
+
+    def __init__(self, relay: Relay, pump: Pump, stream: SocketStream, pending: bytes, /) -> None:
+        super().__init__(relay, pump, stream, pending)
+        self._line = SieveLine()
+
+    def refuses(self, data: bytes, /) -> bool:
+        """Whether the client may not say this, which was read before; what comes next is read on from there."""
+        return self._line.refuses(data)
+
+    def _take(self) -> bytes | None:
+        data = super()._take()
+        if data is None or not self._line.refuses(data):
+            return data
+        self.received += len(data)
+        self._relay.refuse()
+        return None
+
+
 def _shut_down(descriptor: int) -> None:
     same = socket.socket(fileno=descriptor)
     try:
@@ -281,4 +310,4 @@ def failure(party: Party, call: str, error: Loss) -> ConnectionLost | TlsError:
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    Pump, Side = accelerator.Pump, accelerator.Side
+    Pump, Side, WatchedSide = accelerator.Pump, accelerator.Side, accelerator.WatchedSide

@@ -27,6 +27,9 @@ class End(Enum):
     PROXY_TIMEOUT = ("proxy_timeout", 200, "cD")
     """Logged in; no byte came from either side for proxy_timeout, or, once one had ended its side, for timeout."""
 
+    FORBIDDEN_COMMAND = ("forbidden_command", 403, "PD")
+    """Logged in; the client has sent what would make it another user at the backend: ManageSieve's UNAUTHENTICATE."""
+
     QUIT = ("quit", 200, "--")
     """The client took its leave before it was logged in: LOGOUT or QUIT."""
 

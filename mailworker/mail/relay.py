@@ -7,11 +7,12 @@ them holds a buffer while nothing is held up.
 from __future__ import annotations
 
 from sys import intern
+from typing import cast
 
 from mailworker.errors import Party
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
-from mailworker.event.relay import Loss, Pump, Side, failure
+from mailworker.event.relay import Loss, Pump, Side, WatchedSide, failure
 from mailworker.event.stream import SocketStream
 from mailworker.event.timers import Timed
 from mailworker.mail.end import End
@@ -37,12 +38,15 @@ class Relay(Timed):
         self._relays = relays
         self._record = record
         record.backend = record.backend and intern(record.backend)  # thousands of idle sessions have it in common
-        record.client_bytes = self._client = self._take(*client)
-        record.backend_bytes = self._backend = self._take(*backend)
-
-    def _take(self, stream: SocketStream, pending: bytes) -> Side:
-        pump = self._relays.pumps[self._record.entrance.server.settings.proxy.buffer]
-        return Side(self, pump, stream, pending)
+        server = record.entrance.server
+        buffer = server.settings.proxy.buffer
+        pump = relays.pumps[buffer]
+        if server.watched:
+            self._client: Side = WatchedSide(self, relays.watching_pump(buffer), *client)
+        else:
+            self._client = Side(self, pump, *client)
+        record.client_bytes = self._client
+        record.backend_bytes = self._backend = Side(self, pump, *backend)
 
     def start(self) -> None:
         """Begin, with what was read before the relay was there."""
@@ -50,6 +54,15 @@ class Relay(Timed):
         self._record.logged_in = loop.now
         loop.set_deadline(self, loop.now + self._record.entrance.server.settings.proxy.timeout)
         self._client.begin(self._backend)
+
+    def start_watched(self) -> None:
+        """As `start`, unless what was read before already ends it."""
+        client = cast(WatchedSide, self._client)
+        if client.pending and client.refuses(client.pending):
+            self._record.logged_in = self._relays.loop.now
+            self.refuse()
+        else:
+            self.start()
 
     def half_close(self) -> None:
         """A side's call: it is the first that has ended its input."""
@@ -100,6 +113,12 @@ class Relay(Timed):
         self._record.info("shutdown timeout")
         self._close(End.SHUTDOWN)
 
+    def refuse(self) -> None:
+        """A side's call: the client has said what would make it another user at the backend, or hide it from us."""
+        self._record.action = "proxying"
+        self._record.info("client sent a command that is not proxied")
+        self._close(End.FORBIDDEN_COMMAND)
+
     def abort(self, bug: Exception) -> None:
         """End because of a bug, which is nobody else's business."""
         self._record.action = "proxying"
@@ -124,21 +143,34 @@ class Relay(Timed):
 
 
 class Relays:
-    """All relays of a worker, and the scratch pages that they share: one for each `proxy_buffer`."""
+    """All relays of a worker, and the scratch pages that they share: one for each `proxy_buffer`.
 
-    __slots__ = ("_connections", "loop", "pumps")
+    What clients of some servers say is watched, by pumps that are made when the first of them is logged in.
+    """
+
+    __slots__ = ("_connections", "_watching", "loop", "pumps")
 
     def __init__(self, connections: Connections, buffers: set[int]) -> None:
         self._connections = connections
         self.loop: Loop = connections.loop
         self.pumps = {buffer: Pump(self.loop, buffer) for buffer in buffers}
+        self._watching = dict[int, Pump]()
 
     def start(
         self, record: SessionRecord, client: tuple[SocketStream, bytes], backend: tuple[SocketStream, bytes]
     ) -> None:
         """Relay between two streams; each comes with the bytes that were read from it and are still to be passed on."""
         record.entrance.sessions.live[record] = relay = Relay(self, record, client, backend)
-        relay.start()
+        if record.entrance.server.watched:
+            relay.start_watched()
+        else:
+            relay.start()
+
+    def watching_pump(self, buffer: int) -> Pump:
+        """The pump of clients that are watched."""
+        if buffer not in self._watching:
+            self._watching[buffer] = Pump(self.loop, buffer, True)
+        return self._watching[buffer]
 
     def release(self) -> None:
         """A relay has closed its two connections."""
@@ -147,5 +179,5 @@ class Relays:
 
     def close(self) -> None:
         """Give back what relays need; none may be left."""
-        for pump in self.pumps.values():
+        for pump in (*self.pumps.values(), *self._watching.values()):
             pump.close()

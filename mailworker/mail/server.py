@@ -38,6 +38,7 @@ class Server:
     none. `access_logs` are ready to write. `has_variables` tells whether anybody asks a session for facts,
     `asks_for_handshake` whether for what a handshake took, and `waits_for_facts` whether for times of the backend that
     nobody would know otherwise. `told` is what a worker's log knows of its backends.
+    `watched`: a session ends where its client asks the backend to be another user (native/relay/line.c).
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class Server:
         "tls",
         "told",
         "waits_for_facts",
+        "watched",
     )
 
     def __init__(  # noqa: PLR0913, PLR0917 - what the master has read and opened
@@ -85,6 +87,7 @@ class Server:
         self.waits_for_facts = not settings.access_log.asked.isdisjoint(WAITED_FOR)
         self.capabilities = capabilities
         self.told = Once()
+        self.watched = False
 
     @property
     def greets_at_once(self) -> bool:

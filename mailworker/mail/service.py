@@ -214,7 +214,9 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
 ) -> Server:
     protocol = PROTOCOLS[settings.protocol]
     source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers))
-    return Server(settings, log, tls, protocol.capabilities(settings), source, destinations)
+    server = Server(settings, log, tls, protocol.capabilities(settings), source, destinations)
+    server.watched = protocol.watched
+    return server
 
 
 class _Door:

@@ -110,10 +110,9 @@ class Session:
                 return Farewell(self._dialogue.over, b"")
             if isinstance(request, StartTls):
                 farewell = await self._start_tls()
+            elif (rejected := await self._log_in(request)) is None:
+                return None
             else:
-                rejected = await self._log_in(request)
-                if rejected is None:
-                    return None
                 farewell = await self._reject(request, rejected)
             if farewell is not None:
                 return farewell
@@ -136,7 +135,10 @@ class Session:
         self._dialogue.begin_tls()
         self._log.starttls = True
         self._log.action = "in starttls state"
-        return await self._shake_hands()
+        farewell = await self._shake_hands(more=self._dialogue.greets_again)
+        if farewell is None and self._dialogue.greets_again:
+            await self._dialogue.greet()
+        return farewell
 
     async def _shake_hands(self, *, more: bool = False) -> Farewell | None:
         """Make the connection a TLS one; the session ends where that fails, or the client's certificate will not do.

@@ -23,6 +23,8 @@ class Reason(Enum):
     """The name or the password; which of them, clients do not learn."""
     TEMPORARY = auto()
     """Nothing that the client has sent."""
+    MISCONFIGURED = auto()
+    """As TEMPORARY, until an administrator changes a setting."""
     OTHER = auto()
     """Something that the client is to know."""
 

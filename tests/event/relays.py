@@ -239,6 +239,9 @@ class Relay:
         self.failures.append(self._event.failure(party, call, error))
         self.close()
 
+    def refuse(self) -> None:
+        raise AssertionError("nobody watches")
+
     def abort(self, bug: Exception) -> None:
         self.told.append("abort")
         self.bugs.append(bug)

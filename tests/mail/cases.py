@@ -63,5 +63,18 @@ SMTP = Case(
     b"451 4.3.2 Internal server error\r\n",
     (b"NOOP\r\n", b"250 2.0.0 OK\r\n"),
 )
+SIEVE = Case(
+    "sieve",
+    b'"IMPLEMENTATION" "mailworker"\r\n"SIEVE" "fileinto"\r\n"SASL" "PLAIN"\r\n"VERSION" "1.0"\r\n'
+    b'OK "ManageSieve ready."\r\n',
+    b'AUTHENTICATE "PLAIN" "%b"\r\n' % CREDENTIALS,
+    b'OK "Logged in."\r\n',
+    (b'"IMPLEMENTATION" "backend"\r\n"SASL" "PLAIN"\r\nOK "ready"\r\n', b'OK "Logged in."\r\n'),
+    b'AUTHENTICATE "PLAIN" "%b"\r\n' % CREDENTIALS,
+    b'BYE (TRYLATER) "Account is temporarily unavailable."\r\n',
+    (b"NOOP\r\n", b'OK "Done."\r\n'),
+)
+# nginx's three. What is the same in ManageSieve is tested by WITH_SIEVE, the rest in the tests of its own.
 CASES = [IMAP, POP3, SMTP]
+WITH_SIEVE = [*CASES, SIEVE]
 all_protocols = pytest.mark.parametrize("case", CASES, ids=lambda case: case.protocol)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mailworker.mail.end import End
 from mailworker.model import Starttls, VerifyClient
-from tests.mail.cases import IMAP, POP3, SMTP
+from tests.mail.cases import IMAP, POP3, SIEVE, SMTP
 from tests.mail.stage import AGES, Stage, ends_with
 from tests.support.auth import rejected
 from tests.support.backend import hang, hang_up
@@ -43,6 +43,25 @@ def backend_closes(stage: Stage) -> Proxy:
     client = stage.relayed(proxy)
     client.rest()
     client.end()
+    return proxy
+
+
+@ends_with(End.FORBIDDEN_COMMAND)
+def client_wants_to_be_another_user(stage: Stage) -> Proxy:
+    proxy = stage.proxy(SIEVE)
+    client = stage.greeted(proxy, SIEVE)
+    client.talk((SIEVE.login, SIEVE.answer))
+    client.send(b"UNAUTHENTICATE\r\n")
+    client.rest()
+    return proxy
+
+
+@ends_with(End.FORBIDDEN_COMMAND)
+def client_wants_to_be_another_user_at_once(stage: Stage) -> Proxy:
+    proxy = stage.proxy(SIEVE)
+    stage.greeted(proxy, SIEVE).send(SIEVE.login + b"UNAUTHENTICATE\r\n")
+    while not proxy.ended:
+        stage.scene.skip(0.0)
     return proxy
 
 

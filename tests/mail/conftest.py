@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mailworker.config.settings import MailServer
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import InetAddress
 from mailworker.tls.context import TlsContext
 from tests.support.auth import AuthService, accepted
@@ -74,7 +75,7 @@ class Scene:
         fields.setdefault("source", auth_http_settings(address, timeout=auth_timeout))
         server = mail_server(protocol, **fields)
         if server.ssl is not None:
-            changes["tls"] = TlsContext.build(server.ssl, protocol.encode())
+            changes["tls"] = TlsContext.build(server.ssl, PROTOCOLS[protocol].alpn)
         proxy = Proxy(server, **changes)
         self._proxies.append(proxy)
         return proxy

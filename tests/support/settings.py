@@ -31,7 +31,7 @@ from tests.support.patience import PATIENCE
 
 SERVER_NAME = b"mail.example.com"
 PAGE = 4096
-PORTS = {"imap": 143, "pop3": 110, "smtp": 25}
+PORTS = {"imap": 143, "pop3": 110, "smtp": 25, "sieve": 4190}
 
 _DIALOGUES = {
     "imap": DialogueSettings(
@@ -41,6 +41,9 @@ _DIALOGUES = {
         AuthMethod.PLAIN | AuthMethod.LOGIN, (b"TOP", b"USER", b"UIDL"), 128, greeting=b"+OK POP3 ready\r\n"
     ),
     "smtp": DialogueSettings(AuthMethod.PLAIN | AuthMethod.LOGIN, (), PAGE, greeting=b" ESMTP ready\r\n"),
+    "sieve": DialogueSettings(
+        AuthMethod.PLAIN, (b"IMPLEMENTATION mailworker", b"SIEVE fileinto", b"VERSION 1.0"), PAGE
+    ),
 }
 _PROXY = ProxySettings(
     buffer=PAGE,

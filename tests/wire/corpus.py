@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb
 from mailworker.wire.pop3 import Pop3Command, Pop3Parser, Pop3Verb
+from mailworker.wire.sieve import SieveCommand, SieveParser, SieveVerb
 from mailworker.wire.smtp import SmtpCommand, SmtpParser, SmtpVerb
 
-Parser = ImapParser | Pop3Parser | SmtpParser
+Parser = ImapParser | Pop3Parser | SmtpParser | SieveParser
 
 LIMIT = 4096
 
@@ -38,7 +39,7 @@ class TooLong:
     tag: bytes | None = None
 
 
-Event = ImapCommand | Pop3Command | SmtpCommand | Continuation | Response | Invalid | TooLong
+Event = ImapCommand | Pop3Command | SmtpCommand | SieveCommand | Continuation | Response | Invalid | TooLong
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Case:
     responses: int = 0
 
 
-_AUTH_VERBS = (ImapVerb.AUTHENTICATE, Pop3Verb.AUTH, SmtpVerb.AUTH)
+_AUTH_VERBS = (ImapVerb.AUTHENTICATE, Pop3Verb.AUTH, SmtpVerb.AUTH, SieveVerb.AUTHENTICATE)
 
 
 class Reader:
@@ -79,7 +80,7 @@ class Reader:
         self.due -= 1
         return Response(response)
 
-    def _command(self) -> ImapCommand | Pop3Command | SmtpCommand | Continuation | None:
+    def _command(self) -> ImapCommand | Pop3Command | SmtpCommand | SieveCommand | Continuation | None:
         command = self.parser.next()
         if command is not None and not isinstance(command, Continuation) and command.verb in _AUTH_VERBS:
             self.due = self.responses

@@ -1,4 +1,4 @@
-"""Every corpus row under every chunking, and any bytes at all, through the three command parsers."""
+"""Every corpus row under every chunking, and any bytes at all, through the command parsers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from mailworker.errors import Party
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.imap import ImapParser
 from mailworker.wire.pop3 import Pop3Parser
+from mailworker.wire.sieve import SieveParser
 from mailworker.wire.smtp import SmtpParser
-from tests.wire import corpus_imap, corpus_pop3, corpus_smtp
+from tests.wire import corpus_imap, corpus_pop3, corpus_sieve, corpus_smtp
 from tests.wire.corpus import Case, Parser, TooLong, every_chunking, run
 
-PARSERS: tuple[type[Parser], ...] = (ImapParser, Pop3Parser, SmtpParser)
+PARSERS: tuple[type[Parser], ...] = (ImapParser, Pop3Parser, SmtpParser, SieveParser)
 ROWS: list[tuple[type[Parser], Case]] = [
     *((ImapParser, case) for case in corpus_imap.CASES),
     *((Pop3Parser, case) for case in corpus_pop3.CASES),
     *((SmtpParser, case) for case in corpus_smtp.CASES),
+    *((SieveParser, case) for case in corpus_sieve.CASES),
 ]
 FRAGMENTS = [
     *(
@@ -45,6 +47,16 @@ FRAGMENTS = [
     *(b"a ID (", b'"k"', b" NIL", b")\r\n", b"a FOO", b"tag/1=#"),
     *(b"LOGIN", b"NOOP", b"AUTHENTICATE", b"AUTH", b"USER", b"PASS", b"MAIL", b"EHLO", b"RCPT", b"PLAIN", b"AHUAcA=="),
     *(b"a NOOP\r\n", b"NOOP\r\n", b'a LOGIN "', b"a LOGIN {", b"{99999999999}\r\n", b"AUTH PLAIN\r\n"),
+    *(
+        b"AUTHENTICATE ",
+        b'"PLAIN"',
+        b' "AHUAcA=="\r\n',
+        b"NOOP ",
+        b"{9+}\r\n",
+        b"PUTSCRIPT ",
+        b'\\"',
+        b"{4294967295+}\r\n",
+    ),
 ]
 SESSIONS = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=5)), max_size=40).map(b"".join)
 
@@ -141,6 +153,7 @@ def test_no_repr_shows_an_argument(parser: type[Parser]) -> None:
         ImapParser: b"a LOGIN u hunter2\r\n",
         Pop3Parser: b"PASS hunter2\r\n",
         SmtpParser: b"AUTH PLAIN hunter2\r\n",
+        SieveParser: b'AUTHENTICATE "PLAIN" "hunter2"\r\n',
     }
     (command,) = run(parser(64), [line[parser]])
     assert "hunter2" not in repr(command)

@@ -13,21 +13,29 @@ class Refusals:
     """A protocol's words, before which stand the codes that RFC 5530, 2449 with 3206, and 4954 section 6 have for them.
 
     A client that hears a bare refusal asks its user for another password, so what is not the password's fault must not
-    be one. After all of them it may try again.
+    be one. After all of them it may try again. `misconfigured_code` says that this will not help; None where there is
+    no such code, and the temporary one has to do.
     """
 
     wrong_code: bytes = b""
     forbidden_code: bytes = b""
     temporary_code: bytes = b""
     wrong_text: bytes = b"Authentication failed"
+    temporary_text: bytes = b"Temporary authentication failure"
+    misconfigured_code: bytes | None = None
     wrong: Rejected = field(init=False)
     temporary: Rejected = field(init=False)
+    misconfigured: Rejected = field(init=False)
 
     def __post_init__(self) -> None:
         wrong = Rejected(self.wrong_code + self.wrong_text, code=b"535 5.7.8", final=False)
-        text = self.temporary_code + b"Temporary authentication failure"
         object.__setattr__(self, "wrong", wrong)
-        object.__setattr__(self, "temporary", Rejected(text, code=b"454 4.7.0", final=False))
+        object.__setattr__(self, "temporary", self._outage(self.temporary_code))
+        code = self.temporary_code if self.misconfigured_code is None else self.misconfigured_code
+        object.__setattr__(self, "misconfigured", self._outage(code))
+
+    def _outage(self, response_code: bytes) -> Rejected:
+        return Rejected(response_code + self.temporary_text, code=b"454 4.7.0", final=False)
 
     def of(self, refusal: Refusal) -> Rejected:
         """What a client hears where a backend has refused."""
@@ -35,6 +43,8 @@ class Refusals:
             return self.wrong
         if refusal.reason is Reason.TEMPORARY:
             return self.temporary
+        if refusal.reason is Reason.MISCONFIGURED:
+            return self.misconfigured
         return Rejected(refusal.text, code=refusal.code, final=False)
 
     def forbidden(self, reason: bytes) -> Rejected:

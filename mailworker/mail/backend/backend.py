@@ -26,6 +26,13 @@ class TlsRefused(ProtocolError):
         super().__init__(Party.BACKEND, text)
 
 
+class Misconfigured(ProtocolError):
+    """Nobody can log in at the backend before its administrator, or ours, has changed a setting."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Party.BACKEND, text)
+
+
 class Unsafe(ProtocolError):
     """Through the backend a client could do what it must not; `answer` is what the client is told before it has to go.
 
@@ -102,7 +109,7 @@ class Backend:
         self.log.action = "SSL handshaking to upstream"
         if self._reader.rest():
             raise TlsRefused("upstream sent data before SSL handshake")
-        self.greeted = self._reader.begun
+        self.greeted = self._reader.renew()
         await self._stream.start_tls(peer)
         tls = self._stream.tls
         assert tls is not None

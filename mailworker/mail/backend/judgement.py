@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mailworker.errors import Party, PeerError, escape
 from mailworker.mail.authentication.refusals import Refusals
-from mailworker.mail.backend.backend import Unsafe
+from mailworker.mail.backend.backend import Misconfigured, Unsafe
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.backend import LoginRejected, Reply
@@ -20,6 +20,8 @@ class Words(Protocol):
 
     @property
     def refusals(self) -> Refusals: ...
+    @property
+    def retries(self) -> bool: ...
     def refusal(self, reply: Reply, /) -> Refusal: ...
 
 
@@ -27,9 +29,11 @@ def judgement(error: PeerError, login: Login, words: Words, log: SessionLog, *, 
     """Log why it is not let in; gives what it is told, and its session goes on.
 
     Raises `error` where the session ends: by a fault of the client's, where the backend is not safe, and where another
-    has judged the login, unless the configuration has `codes` passed on (`proxy_pass_error_codes`).
+    has judged the login, unless the protocol's clients may try again then, too, or the configuration has `codes` passed
+    on (`proxy_pass_error_codes`).
     """
-    if not (login.passed_on or _is_translated(error, login, codes)) or isinstance(error, Unsafe):
+    translated = words.retries or _is_translated(error, login, codes)
+    if not (login.passed_on or translated) or isinstance(error, Unsafe):
         raise error
     if error.party is Party.CLIENT:
         raise error
@@ -37,7 +41,9 @@ def judgement(error: PeerError, login: Login, words: Words, log: SessionLog, *, 
         log.info(f'client login failed: "{escape(error.text)}"')
     else:
         log.fault(error)
-    return _told(error, words) if isinstance(error, LoginRejected) else words.refusals.temporary
+    if isinstance(error, LoginRejected):
+        return _told(error, words)
+    return words.refusals.misconfigured if isinstance(error, Misconfigured) else words.refusals.temporary
 
 
 def _is_translated(error: PeerError, login: Login, codes: bool) -> bool:

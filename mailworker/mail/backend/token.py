@@ -14,7 +14,7 @@ BY_TOKEN: Final = {each: str(METHOD_NAMES[each].sasl).encode() for each in (Auth
 """Mechanisms, and how backends call them."""
 
 # What a client has to say to the reason of a refusal: RFC 7628 section 3.2.3, and an empty line.
-_ACKNOWLEDGMENTS: Final = {AuthMethod.XOAUTH2: b"\r\n", AuthMethod.OAUTHBEARER: b"AQ==\r\n"}
+ACKNOWLEDGMENTS: Final = {AuthMethod.XOAUTH2: b"", AuthMethod.OAUTHBEARER: b"AQ=="}
 
 
 async def log_in_by_token(backend: Backend, login: Login, command: bytes, go_ahead: Wanted, *before: Step) -> Reply:
@@ -31,5 +31,5 @@ async def log_in_by_token(backend: Backend, login: Login, command: bytes, go_ahe
     prompt, _, challenge = reply.last_line.partition(b" ")
     if prompt != go_ahead.last.rstrip():
         return reply
-    reply = await backend.converse((_ACKNOWLEDGMENTS[mechanism], answer))
+    reply = await backend.converse((ACKNOWLEDGMENTS[mechanism] + b"\r\n", answer))
     raise LoginRejected(reply, reply.last_line, challenge)

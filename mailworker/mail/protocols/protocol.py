@@ -32,6 +32,8 @@ class Protocol(ProtocolModule):
     `layout` makes the answer to a client that asks for capabilities. `dialogue` and `reply_reader` read what client and
     backend say. `starttls` asks a backend for TLS, `log_in` gives the reply that tells the client it is logged in; both
     raise a PeerError. `refusal` tells what a backend's no to a login is about, `refusals` are what clients hear of us.
+    `retries`: a client may try again after a failure of its backend, whoever has judged the login. `watched`: what it
+    says to its backend is watched, see `native.relay`.
     """
 
     alpn: bytes
@@ -44,6 +46,8 @@ class Protocol(ProtocolModule):
     log_in: Callable[[Backend, Login], Awaitable[bytes]]
     refusal: Callable[[Reply], Refusal]
     refusals: Refusals = _BARE
+    retries: bool = False
+    watched: bool = False
     alpn_too: tuple[bytes, ...] = ()
 
     @property

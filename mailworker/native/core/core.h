@@ -221,7 +221,7 @@ extern PyMethodDef socket_functions[];
 
 /* relay/side.c */
 
-extern PyTypeObject side_type, pump_type;
+extern PyTypeObject side_type, watched_type, sieve_line_type, pump_type;
 
 int side_ready(PyObject *side, int mask);
 

@@ -274,6 +274,9 @@ static int call_ready(PyObject *handler, uint32_t mask)
     if (type == &stream_type || type->tp_base == &stream_type) {
         return stream_ready(handler, (int) mask);
     }
+    if (type == &watched_type) {
+        return side_ready(handler, (int) mask);
+    }
     number = PyLong_FromLong((long) mask);
     fine = number != NULL && done(PyObject_CallMethodOneArg(handler, names.ready, number));
     Py_XDECREF(number);

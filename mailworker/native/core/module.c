@@ -75,7 +75,8 @@ static int make_names(void)
 static int add_types(PyObject *module)
 {
     PyTypeObject *types[] = {
-        &timed_type, &timers_type, &loop_type, &task_type, &stream_type, &pump_type, &side_type,
+        &timed_type, &timers_type, &loop_type,    &task_type,       &stream_type,
+        &pump_type,  &side_type,   &watched_type, &sieve_line_type,
 #ifdef __linux__
         &epoll_type,
 #endif

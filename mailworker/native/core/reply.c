@@ -12,6 +12,9 @@ static int take_line(const char *text, size_t *end, const char *prefix, size_t l
     if (*end < 2 || memcmp(text + *end - 2, "\r\n", 2) != 0) {
         return 0;
     }
+    if (*end > 2 && text[*end - 3] == '}') {
+        return 0; /* a literal may follow */
+    }
     start = stop = *end - 2;
     while (start > 0 && text[start - 1] != '\n') {
         start--;

@@ -63,7 +63,9 @@ static int drain(struct pump *pump, const struct channel *sink, const unsigned c
     return RELAY_MORE;
 }
 
-static int move_copied(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size)
+/* `line` is NULL where nobody watches what is said. */
+static inline int copy(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size,
+                       struct line *line)
 {
     ssize_t result = source->transport->read(source->fd, source->connection, pump->page, size);
     int status;
@@ -71,12 +73,27 @@ static int move_copied(struct pump *pump, const struct channel *source, const st
     if (result <= 0) {
         return no_input(pump, result);
     }
+    if (line != NULL && line_refuses(line, (const char *) pump->page, (size_t) result)) {
+        pump->length = (size_t) result;
+        return RELAY_REFUSED;
+    }
     status = drain(pump, sink, pump->page, (size_t) result);
     if (status == RELAY_MORE && (size_t) result < size && source->transport->is_drained(source->connection)) {
         pump->want = READ; /* spare the call that would say so */
         return RELAY_SOURCE_BLOCKED;
     }
     return status;
+}
+
+static int move_copied(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size)
+{
+    return copy(pump, source, sink, size, NULL);
+}
+
+static int move_watched(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line)
+{
+    pump->moved = pump->length = 0;
+    return copy(pump, source, sink, pump->limit > FIRST ? FIRST : pump->limit, line);
 }
 
 /* Bytes that the socket certainly takes, 0 where that is not known. */
@@ -188,9 +205,9 @@ static void open_pipe(struct pump *pump)
 
 #endif
 
-int pump_open(struct pump *pump, size_t limit)
+int pump_open(struct pump *pump, size_t limit, int watching)
 {
-    *pump = (struct pump){.limit = limit};
+    *pump = (struct pump){.move = watching ? move_watched : pump_move, .limit = limit};
     pump->page = malloc(limit > SPLICED ? limit : SPLICED); /* of which only what is used becomes memory */
     if (pump->page == NULL) {
         return 0;
@@ -215,12 +232,13 @@ int pump_flush(struct pump *pump, const struct channel *sink, const void *data, 
     return drain(pump, sink, data, length);
 }
 
-/* A `limit` larger than the pump's has no room to be kept. */
-int pump_move(struct pump *pump, const struct channel *source, const struct channel *sink, size_t limit)
+int pump_move(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line)
 {
+    size_t limit = pump->limit;
     int splicing = source->connection == NULL && sink->connection == NULL && pump->pipe[0] >= 0;
     int round, status;
 
+    (void) line;
     pump->moved = pump->length = 0;
     status = move_copied(pump, source, sink, limit > FIRST ? FIRST : limit);
     for (round = 1; status == RELAY_MORE && round < ROUNDS && pump->moved < BOUND; round++) {

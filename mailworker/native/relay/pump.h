@@ -3,6 +3,7 @@
 #ifndef MAILWORKER_PUMP_H
 #define MAILWORKER_PUMP_H
 
+#include "line.h"
 #include "transport.h"
 
 enum relay_status {
@@ -11,10 +12,12 @@ enum relay_status {
     RELAY_SINK_BLOCKED, /* the sink did not take all; wait for `want` on the sink */
     RELAY_END, /* all is handed on and the source has ended */
     RELAY_SOURCE_FAILED,
-    RELAY_SINK_FAILED
+    RELAY_SINK_FAILED,
+    RELAY_REFUSED /* the source has said what is not handed on */
 };
 
 struct pump {
+    int (*move)(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line);
     size_t limit; /* bytes that a side may keep: proxy_buffer */
     unsigned char *page; /* scratch; holds nothing of worth between two calls but what is kept */
     int pipe[2]; /* empty between two calls; -1 where there is none */
@@ -25,9 +28,10 @@ struct pump {
     int error; /* errno where something failed; 0: OpenSSL's error queue tells */
 };
 
-int pump_open(struct pump *pump, size_t limit); /* 0: no memory */
+/* A pump that is `watching` looks at the line of what it moves. 0: no memory. */
+int pump_open(struct pump *pump, size_t limit, int watching);
 void pump_close(struct pump *pump);
-int pump_move(struct pump *pump, const struct channel *source, const struct channel *sink, size_t limit);
+int pump_move(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line);
 int pump_flush(struct pump *pump, const struct channel *sink, const void *data, size_t length);
 
 #endif

@@ -32,6 +32,12 @@ struct side {
     unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
 };
 
+/* A side whose pump watches what its peer says. */
+struct watched_side {
+    struct side side;
+    struct line line;
+};
+
 static int is_open(const struct side *side)
 {
     return side->relay != NULL;
@@ -133,6 +139,8 @@ static int settle(struct side *side, int status, const char *data)
         return keep(side, data + pump->offset, pump->length);
     case RELAY_END:
         return end(side);
+    case RELAY_REFUSED:
+        return done(PyObject_CallMethod(side->relay, "refuse", NULL));
     case RELAY_SOURCE_FAILED:
         return done(PyObject_CallMethod(side->relay, "lose_source", "Oi", side, pump->error));
     default:
@@ -184,7 +192,8 @@ static int forward(struct side *side)
     }
     source = channel_of(side);
     sink = channel_of(other);
-    status = pump_move(pump, &source, &sink, pump->limit);
+    status =
+        pump->move(pump, &source, &sink, &((struct watched_side *) side)->line); /* looked at where it is watched */
     other->sent += pump->moved;
     side->received += pump->moved + pump->length; /* the rest is kept, or lost with the other side */
     return settle(side, status, (const char *) pump->page);
@@ -283,7 +292,7 @@ static PyObject *side_begin(PyObject *object, PyObject *argument)
 {
     struct side *side = (struct side *) object, *other = (struct side *) argument;
 
-    if (!Py_IS_TYPE(argument, Py_TYPE(object)) || side->other != NULL || other->other != NULL) {
+    if (!PyObject_TypeCheck(argument, &side_type) || side->other != NULL || other->other != NULL) {
         PyErr_SetString(PyExc_TypeError, "a fresh side is wanted");
         return NULL;
     }
@@ -391,4 +400,62 @@ PyTypeObject side_type = {
     .tp_methods = side_methods,
     .tp_members = side_members,
     .tp_getset = side_properties,
+};
+
+static PyObject *watched_refuses(PyObject *object, PyObject *argument)
+{
+    char *data;
+    Py_ssize_t length;
+
+    if (PyBytes_AsStringAndSize(argument, &data, &length) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(line_refuses(&((struct watched_side *) object)->line, data, (size_t) length));
+}
+
+static PyMethodDef watched_methods[] = {
+    {"refuses", watched_refuses, METH_O, "refuses(data): whether the peer may not say this; what follows is read on."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject watched_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.WatchedSide",
+    .tp_basicsize = sizeof(struct watched_side),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_base = &side_type,
+    .tp_new = side_new,
+    .tp_dealloc = side_free,
+    .tp_methods = watched_methods,
+};
+
+/* A line by itself, as tests look at it. */
+struct line_object {
+    PyObject_HEAD
+    struct line line;
+};
+
+static PyObject *sieve_line_refuses(PyObject *object, PyObject *argument)
+{
+    char *data;
+    Py_ssize_t length;
+
+    if (PyBytes_AsStringAndSize(argument, &data, &length) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(line_refuses(&((struct line_object *) object)->line, data, (size_t) length));
+}
+
+static PyMethodDef sieve_line_methods[] = {
+    {"refuses", sieve_line_refuses, METH_O, "refuses(data): see WatchedSide."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject sieve_line_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.SieveLine",
+    .tp_basicsize = sizeof(struct line_object),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_methods = sieve_line_methods,
 };

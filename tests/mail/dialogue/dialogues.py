@@ -156,6 +156,8 @@ async def _obey(
             while stream.unread:  # plaintext that OpenSSL would choke on
                 await stream.read(len(stream.unread))
             stream.tls = MemoryTls()
+            if dialogue.greets_again:
+                await dialogue.greet()
             stream.then(*tls_script)
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.login import Login
@@ -136,19 +135,19 @@ def case_of(protocol: str, exchange: Exchange, auth: AuthMethod) -> Case:
     return Case("", COMMAND[protocol] + said + b"\r\n", heard, logins, log, settings={"auth": auth})
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange[0].decode("ascii").strip())
 def test_exchanges(protocol: str, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     check(protocol, case_of(protocol, exchange, ALL_METHODS), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 @pytest.mark.parametrize("exchange", OAUTH_EXCHANGES, ids=lambda exchange: exchange[0].decode("ascii").strip())
 def test_exchanges_of_tokens(protocol: str, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     check(protocol, case_of(protocol, exchange, OAUTH), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 @pytest.mark.parametrize(("said", "login"), TOKENS)
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_whatever_answers_the_challenge_of_a_refused_token_the_refusal_follows(
@@ -160,7 +159,7 @@ def test_whatever_answers_the_challenge_of_a_refused_token_the_refusal_follows(
     check(protocol, case, monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 def test_an_answer_that_fits_no_buffer_is_refused_like_any_other(
     protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,7 +171,7 @@ def test_an_answer_that_fits_no_buffer_is_refused_like_any_other(
     check(protocol, case, monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 def test_to_act_for_somebody_else_is_refused_and_may_be_tried_again(
     protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,7 +181,7 @@ def test_to_act_for_somebody_else_is_refused_and_may_be_tried_again(
     check(protocol, Case("", said * 7, heard * 7, log=log * 7), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 def test_whom_the_client_wants_to_act_for_is_told_where_that_is_wanted(
     protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,13 +192,13 @@ def test_whom_the_client_wants_to_act_for_is_told_where_that_is_wanted(
         check(protocol, Case("", said, NO[protocol], [wanted], settings=told), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 def test_other_methods_have_no_last_challenge(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = COMMAND[protocol] + b" PLAIN " + PLAIN + b"\r\n"
     check(protocol, Case("", said, NO[protocol], [plain(b"user", b"pass")], refusal=TOKEN_REFUSED), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 def test_max_commands_counts_commands_and_responses(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = COMMAND[protocol] + b" LOGIN\r\n" + USER + b"\r\n" + PASS + b"\r\n"
     prompts = b"".join(CHALLENGE[protocol] + prompt + b"\r\n" for prompt in (USERNAME, PASSWORD))
@@ -209,7 +208,7 @@ def test_max_commands_counts_commands_and_responses(protocol: str, monkeypatch: 
     check(protocol, case, monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 def test_the_command_that_is_too_many_is_refused_with_its_tag(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tag = b"b " if protocol == "imap" else b""
     said = b"a NOOP\r\n".removeprefix(b"" if tag else b"a ") + (tag + b"NOOP\r\n") * 3
@@ -219,13 +218,13 @@ def test_the_command_that_is_too_many_is_refused_with_its_tag(protocol: str, mon
     check(protocol, Case("", said, heard, log=log, end=OVER, settings={"max_commands": 1}), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 @pytest.mark.parametrize("exchange", DISABLED, ids=lambda exchange: exchange[0].decode("ascii").strip())
 def test_exchanges_that_are_not_enabled(protocol: str, exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     check(protocol, case_of(protocol, exchange, AuthMethod(0)), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 def test_a_command_may_follow_a_failed_exchange(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = COMMAND[protocol] + b" LOGIN\r\n*\r\n" + COMMAND[protocol] + b" PLAIN " + PLAIN + b"\r\n"
     heard = CHALLENGE[protocol] + USERNAME + b"\r\n" + BAD[protocol] + NO[protocol]
@@ -233,21 +232,21 @@ def test_a_command_may_follow_a_failed_exchange(protocol: str, monkeypatch: pyte
     check(protocol, Case("", said, heard, [plain(b"user", b"pass")], log), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 def test_failed_exchanges_do_not_count_as_invalid_commands(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = (COMMAND[protocol] + b" PLAIN !\r\n") * 7
     log = ["client sent invalid base64 encoding in AUTH PLAIN command"] * 7
     check(protocol, Case("", said, BAD[protocol] * 7, log=log), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 def test_a_response_of_too_many_words_counts(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = (COMMAND[protocol] + b" PLAIN\r\n" + b"x " * 13 + b"\r\n") * 6
     heard = (CHALLENGE[protocol] + b"\r\n" + BAD[protocol]) * 5
     check(protocol, Case("", said, heard, log=[TOO_MANY], end=OVER), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 def test_a_too_long_response(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
     said = COMMAND[protocol] + b" PLAIN\r\n" + b"x" * 200
     heard = CHALLENGE[protocol] + b"\r\n" + BAD[protocol]
@@ -255,7 +254,7 @@ def test_a_too_long_response(protocol: str, monkeypatch: pytest.MonkeyPatch) -> 
     check(protocol, Case("", said, heard, log=log, end=OVER, settings={"client_buffer": 128}), monkeypatch)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", COMMAND)
 def test_no_challenge_is_given_twice(protocol: str) -> None:
     said = (COMMAND[protocol] + b" CRAM-MD5\r\n*\r\n") * 50
     outcome = converse(server_of(protocol, {"auth": AuthMethod.CRAM_MD5}), MemoryStream(said))

@@ -7,7 +7,7 @@ from mailworker.mail.protocols.table import PROTOCOLS
 
 def test_each_protocol_is_found_by_its_name() -> None:
     assert [(name, protocol.name) for name, protocol in PROTOCOLS.items()] == [
-        (name, name) for name in ("imap", "pop3", "smtp")
+        (name, name) for name in ("imap", "pop3", "smtp", "sieve")
     ]
 
 

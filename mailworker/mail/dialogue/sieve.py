@@ -1,0 +1,95 @@
+"""The ManageSieve dialogue before login (RFC 5804)."""
+
+from __future__ import annotations
+
+import re
+
+from mailworker.event.stream import Stream
+from mailworker.mail.dialogue.dialogue import Dialogue, LoginRefused, Request
+from mailworker.mail.dialogue.sasl import exchange
+from mailworker.mail.end import End
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.wire.auth_response import Rejected
+from mailworker.wire.command import InvalidCommand
+from mailworker.wire.sieve import SieveCommand, SieveParser, SieveVerb, string, text
+
+_TLS_FIRST = Rejected(b"(ENCRYPT-NEEDED) STARTTLS is needed first.")
+
+# How many arguments a command has at most.
+_ARGUMENTS = {SieveVerb.AUTHENTICATE: 2, SieveVerb.NOOP: 1}
+_BEFORE_LOGIN = (
+    SieveVerb.AUTHENTICATE,
+    SieveVerb.CAPABILITY,
+    SieveVerb.LOGOUT,
+    SieveVerb.NOOP,
+    SieveVerb.STARTTLS,
+)
+# A response code before a text, without data; a referral would lead clients away from us, with their passwords.
+_CODE = re.compile(rb"\((?!REFERRAL)([A-Z0-9/-]{1,64})\) *(.*)", re.DOTALL | re.IGNORECASE)
+
+
+class SieveDialogue(Dialogue[SieveCommand]):
+    """See `Dialogue`. A list of capabilities goes out in one piece with its OK: some clients read no more than that."""
+
+    __slots__ = ()
+
+    internal_error = b'BYE (TRYLATER) "Account is temporarily unavailable."\r\n'
+    certificate_error = b'BYE "SSL certificate error"\r\n'
+    no_certificate = b'BYE "No required SSL certificate"\r\n'
+    greets_again = True
+
+    def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
+        super().__init__(client, server, log, SieveParser(server.settings.dialogue.client_buffer))
+
+    async def greet(self) -> None:
+        await self.reply(self.capabilities + b'OK "ManageSieve ready."\r\n')
+
+    async def obey(self, command: SieveCommand) -> Request | None:
+        verb, arguments = command.verb, command.arguments
+        if verb is SieveVerb.AUTHENTICATE and arguments:
+            self.demand_tls()
+            return await exchange(self, arguments)
+        if verb not in _BEFORE_LOGIN:
+            await self.reply(b'NO "Log in first."\r\n')
+        elif len(arguments) > _ARGUMENTS.get(verb, 0) or verb is SieveVerb.AUTHENTICATE:
+            raise InvalidCommand
+        elif verb is SieveVerb.STARTTLS:
+            return await self.accept_starttls()
+        else:
+            await self.reply(self._answer(command))
+        return None
+
+    def go_ahead(self) -> bytes:
+        return b'OK "Begin TLS negotiation now."\r\n'
+
+    def invalid(self) -> bytes:
+        if self.over is not None:
+            return b'BYE "Too many invalid commands, or one too long."\r\n'
+        return b'NO "Invalid command."\r\n'
+
+    def rejection(self, verdict: Rejected) -> bytes:
+        coded = _CODE.fullmatch(verdict.text)
+        if coded is None:
+            return b"NO %b\r\n" % text(verdict.text)
+        return b"NO (%b) %b\r\n" % (coded[1].upper(), text(coded[2]))
+
+    async def ask(self, challenge: bytes) -> bytes:
+        await self.reply(string(challenge) + b"\r\n")
+        return await self.response()
+
+    def demand_tls(self) -> None:
+        if self.server.starttls_only and not self.secure:
+            raise LoginRefused("client sent AUTHENTICATE command before STARTTLS", _TLS_FIRST)
+
+    def _answer(self, command: SieveCommand) -> bytes:
+        match command.verb:
+            case SieveVerb.CAPABILITY:
+                return self.capabilities + b'OK "Capability completed."\r\n'
+            case SieveVerb.NOOP if command.arguments:
+                return b'OK (TAG %b) "Done."\r\n' % string(command.arguments[0])
+            case SieveVerb.NOOP:
+                return b'OK "Done."\r\n'
+            case _:
+                self.over = End.QUIT
+                return b'OK "Logout completed."\r\n'

@@ -1,0 +1,208 @@
+"""ManageSieve commands as a client sends them before it is logged in (RFC 5804)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mailworker.wire.command import InvalidCommand, TooLongCommand
+from mailworker.wire.command_buffer import CommandBuffer
+from mailworker.wire.command_parser import strip_newline
+
+
+class SieveVerb(Enum):
+    """The commands of RFC 5804; those behind STARTTLS come after the login only."""
+
+    AUTHENTICATE = b"AUTHENTICATE"
+    CAPABILITY = b"CAPABILITY"
+    LOGOUT = b"LOGOUT"
+    NOOP = b"NOOP"
+    STARTTLS = b"STARTTLS"
+    CHECKSCRIPT = b"CHECKSCRIPT"
+    DELETESCRIPT = b"DELETESCRIPT"
+    GETSCRIPT = b"GETSCRIPT"
+    HAVESPACE = b"HAVESPACE"
+    LISTSCRIPTS = b"LISTSCRIPTS"
+    PUTSCRIPT = b"PUTSCRIPT"
+    RENAMESCRIPT = b"RENAMESCRIPT"
+    SETACTIVE = b"SETACTIVE"
+    UNAUTHENTICATE = b"UNAUTHENTICATE"
+
+
+@dataclass(slots=True)
+class SieveCommand:
+    """One command, its strings decoded."""
+
+    verb: SieveVerb
+    arguments: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+QUOTED_LIMIT = 1024
+"""Bytes of a quoted string (RFC 5804 section 4)."""
+
+_VERBS = {verb.value: verb for verb in SieveVerb}
+
+# RFC 5804, 1.2 and 4. Wider than that: quoted strings may be longer, as KMail's are; "{N}" is taken as "{N+}" is, which
+# clients of old drafts send; and there may be more than one space. What "\" does not escape, and NUL, are refused.
+_QUOTED = rb'"([^"\\\0\r\n]*(?:\\["\\][^"\\\0\r\n]*)*)"'
+_LITERAL = rb"\{(0|[1-9][0-9]{0,9})\+?\}\Z"
+_ATOM = rb'([^\0-\x20\x7f-\xff(){"\\]{1,1024})'
+_WORD = re.compile(rb"(?:%b|%b|%b)(?: +|\Z)" % (_QUOTED, _LITERAL, _ATOM))
+_ANNOUNCED = re.compile(rb"\{0*([0-9]{1,10})\+?\}\Z")
+_ESCAPED = re.compile(rb'\\(["\\])')
+# The usual login, read in one go, because every login pays for it.
+_LOGIN = re.compile(rb'(?i:AUTHENTICATE) "([A-Za-z0-9-]+)" "([A-Za-z0-9+/=]*)"\r\n')
+_UNQUOTABLE = re.compile(rb"[\0\r\n]")
+
+
+def string(value: bytes) -> bytes:
+    """A string as a server sends it: quoted where that can be, else a literal."""
+    return _quoted(value) or b"{%d}\r\n%b" % (len(value), value)
+
+
+def client_string(value: bytes) -> bytes:
+    """A string as a client sends it."""
+    return _quoted(value) or b"{%d+}\r\n%b" % (len(value), value)
+
+
+def text(value: bytes) -> bytes:
+    """A quoted string for people to read: one line of valid UTF-8, which has what fits of `value`."""
+    shown = _UNQUOTABLE.sub(b" ", value).decode(errors="replace").encode()
+    return _quoted(shown) or _quoted(shown[: QUOTED_LIMIT // 2].decode(errors="ignore").encode())
+
+
+def _quoted(value: bytes) -> bytes:
+    """The quoted string; empty where there is none of this value."""
+    if _UNQUOTABLE.search(value):
+        return b""
+    escaped = value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b'"%b"' % escaped if len(escaped) <= QUOTED_LIMIT and _is_text(value) else b""
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class SieveParser:
+    """Parser of ManageSieve commands; see `CommandParser`, which is for commands of one line.
+
+    A literal follows unasked, that of a wrong command too: it is waited for, so that it is not read as commands.
+    """
+
+    __slots__ = ("_buffer", "_due", "_valid", "_words")
+
+    def __init__(self, limit: int) -> None:
+        self._buffer = CommandBuffer(limit)
+        self._words: list[tuple[bool, bytes]] = []  # each with whether it is a string
+        self._valid = True
+        self._due: int | None = None  # bytes of the literal that is being received
+
+    @property
+    def room(self) -> int:
+        """How many bytes may be fed now; never 0 after `next` or `next_response` gave None."""
+        return self._buffer.room
+
+    def feed(self, data: bytes) -> None:
+        """Add input, at most `room` bytes; more raises ValueError."""
+        self._buffer.feed(data)
+
+    def next(self) -> SieveCommand | None:
+        """The next command; None while it is incomplete.
+
+        Raises TooLongCommand, and InvalidCommand: at once for a literal that cannot fit the buffer.
+        """
+        words = self._next_words()
+        if words is None:
+            return None
+        (is_string, name), *others = words
+        verb = None if is_string else _VERBS.get(name.upper())
+        if verb is None or not (verb is SieveVerb.HAVESPACE or all(is_string for is_string, _ in others)):
+            raise InvalidCommand  # only HAVESPACE has a number among its arguments
+        return SieveCommand(verb, tuple(word for _, word in others))
+
+    def next_response(self) -> bytes | None:
+        """The next string, as the answer to a SASL challenge; None while it is incomplete. Raises as `next` does."""
+        words = self._next_words()
+        if words is None:
+            return None
+        (is_string, word), *others = words
+        if not is_string or others:
+            raise InvalidCommand
+        return word
+
+    def discard(self) -> None:
+        """Forget all unread input: plaintext sent behind STARTTLS must not count as sent inside TLS."""
+        self._buffer.clear()
+        self._start_over()
+
+    def rest(self) -> bytes:
+        """Take everything unread, for the backend of a client that has logged in."""
+        rest = self._buffer.content
+        self._buffer.clear()
+        return rest
+
+    def _start_over(self) -> None:
+        self._words, self._valid, self._due = [], True, None
+
+    def _next_words(self) -> list[tuple[bool, bytes]] | None:
+        """The words of a whole command, at least one."""
+        while self._take_literal():
+            line = self._buffer.line()
+            if line is None:
+                if self._buffer.room:
+                    return None
+                raise TooLongCommand(self._buffer.content)
+            if not self._words and self._valid and (usual := _LOGIN.fullmatch(line)) is not None:
+                self._buffer.release()
+                return [(False, b"AUTHENTICATE"), (True, usual[1]), (True, usual[2])]
+            if self._take_line(strip_newline(line)):
+                words, valid = self._words, self._valid
+                self._start_over()
+                self._buffer.release()
+                if not words or not valid:
+                    raise InvalidCommand
+                return words
+        return None
+
+    def _take_literal(self) -> bool:
+        """Whether none is due any more."""
+        if self._due is not None:
+            literal = self._buffer.literal(self._due)
+            if literal is None:
+                return False
+            self._due = None
+            self._words.append((True, literal))
+            self._valid = self._valid and b"\0" not in literal
+        return True
+
+    def _take_line(self, line: bytes) -> bool:
+        """Whether the command ends with it; it goes on where a literal is announced, whatever stands before that."""
+        position = 0
+        if self._words and line[:1] not in (b"", b" "):
+            self._valid = False
+        elif self._words:
+            position = len(line) - len(line.lstrip(b" "))
+        while self._valid and position < len(line):
+            match = _WORD.match(line, position)
+            if match is None:
+                self._valid = False
+            elif match.lastindex != 2:
+                word = match[match.lastindex or 0]
+                self._words.append((match.lastindex == 1, _ESCAPED.sub(rb"\1", word) if b"\\" in word else word))
+            position = len(line) if match is None else match.end()
+        announced = _ANNOUNCED.search(line) if line.endswith(b"}") else None
+        if announced is not None:
+            self._expect_literal(int(announced[1]))
+        return announced is None
+
+    def _expect_literal(self, length: int) -> None:
+        if length >= self._buffer.remaining:
+            self._start_over()
+            self._buffer.release()
+            raise InvalidCommand(close=True)
+        self._due = length

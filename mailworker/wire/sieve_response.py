@@ -1,0 +1,216 @@
+"""What a ManageSieve server says during login (RFC 5804): capabilities, responses and SASL challenges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mailworker.wire.backend import InvalidReply, LoginRejected, Reply, ReplyReader, TooLongReply
+from mailworker.wire.refusal import Reason, Refusal
+
+_STRING = re.compile(rb'"([^"\\\r\n]*(?:\\.[^"\\\r\n]*)*)"|\{([0-9]{1,10})\+?\}\r\n')
+_LITERAL = re.compile(rb"\{([0-9]{1,10})\+?\}\Z")
+_STATUS = re.compile(rb"(OK|NO|BYE)(?=[ \r])", re.IGNORECASE)
+_CODE_NAME = re.compile(rb' ?([^\0-\x20\x7f-\xff(){"\\]+)')
+# What else may stand in a response code.
+_OTHERS = re.compile(rb'[^(){"]+')
+_ESCAPED = re.compile(rb"\\(.)")
+_BLANKS = re.compile(rb"[\0-\x20]+")
+
+# They concern how the proxy logs in, and no client can do anything about them.
+_UNFIT = (b"AUTH-TOO-WEAK", b"ENCRYPT-NEEDED")
+_WRONG = (b"", b"AUTHENTICATIONFAILED", b"AUTHFAILED")
+
+
+class Response(NamedTuple):
+    """The last line of a reply: OK, NO or BYE, the name of a response code, and the text, each maybe empty."""
+
+    status: bytes
+    code: bytes = b""
+    text: bytes = b""
+
+
+class SieveReplyReader(ReplyReader):
+    """The greeting, in TLS too, is a list of capabilities up to its OK; later a line that begins with a string is all.
+
+    Literals belong to their lines, and empty lines before a reply are none.
+    """
+
+    __slots__ = ("_line",)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._line = 0  # where the line begins
+
+    def renew(self) -> bool:
+        self._replies = 0
+        return False
+
+    def next(self) -> Reply | None:
+        while self._line == 0 and self.unread.startswith(b"\r\n"):
+            self._take(2)
+        buffer = self.unread
+        while (crlf := buffer.find(b"\r\n", self._scanned, self._limit)) >= 0:
+            end = crlf + 2
+            if buffer[crlf - 1 : crlf] == b"}":
+                literal = _LITERAL.search(buffer, self._scanned, crlf)
+                if literal is not None and not self._is_empty_challenge(literal):
+                    if end + int(literal[1]) >= self._limit:
+                        raise TooLongReply(buffer[: self._limit])
+                    if end + int(literal[1]) > len(buffer):
+                        return None
+                    self._scanned = end + int(literal[1])
+                    continue
+            line = buffer[self._line : crlf]
+            self._scanned = self._line = end
+            if self._is_last(line):
+                self._replies += 1
+                return Reply(self._take(end))
+        if len(buffer) >= self._limit:
+            raise TooLongReply(buffer[: self._limit])
+        return None
+
+    def _take(self, length: int) -> bytes:
+        self._line = 0
+        return super()._take(length)
+
+    def _is_last(self, line: bytes) -> bool:
+        return bool(self._replies) or line[:1] not in (b'"', b"{")
+
+    def _is_empty_challenge(self, literal: re.Match[bytes]) -> bool:
+        """Stalwart's is a literal without the end of its line."""
+        return bool(self._replies) and literal.start() == self._line and int(literal[1]) == 0
+
+
+def parse(reply: Reply) -> Response | None:
+    """The response that ends a reply; None for a challenge, and for what is no ManageSieve."""
+    data = reply.data
+    position = 0
+    while (name := _string(data, position)) is not None:
+        _, position = name
+        if data[position : position + 1] == b" ":
+            value = _string(data, position + 1)
+            if value is None:
+                return None
+            _, position = value
+        if data[position : position + 2] != b"\r\n":
+            return None
+        position += 2
+    return _response(data, position)
+
+
+def capabilities(reply: Reply) -> dict[bytes, bytes]:
+    """Those of a list, by their names in capitals."""
+    found = dict[bytes, bytes]()
+    position = 0
+    while (name := _string(reply.data, position)) is not None:
+        value, position = b"", name[1]
+        if reply.data[position : position + 1] == b" ":
+            second = _string(reply.data, position + 1)
+            if second is None:
+                break
+            value, position = second
+        found[name[0].upper()] = value
+        if reply.data[position : position + 2] != b"\r\n":
+            break
+        position += 2
+    return found
+
+
+def challenge(reply: Reply) -> bytes | None:
+    """What a SASL challenge holds; None for what is none."""
+    found = _string(reply.data, 0)
+    if found is None:
+        return None
+    value, position = found
+    return value if reply.data[position:] in (b"", b"\r\n") else None
+
+
+def expect_list(reply: Reply) -> None:
+    """Raises InvalidReply for what is no list of capabilities that ends with OK."""
+    response = parse(reply)
+    if response is None or response.status != b"OK":
+        raise InvalidReply(reply, reply.last_line)
+
+
+def expect_ok(reply: Reply) -> None:
+    """Raises InvalidReply unless the command succeeded."""
+    response = _response(reply.data, 0)
+    if response is None or response.status != b"OK":
+        raise InvalidReply(reply, reply.data[:-2])
+
+
+def expect_login(reply: Reply) -> None:
+    """Raises LoginRejected unless the client is logged in here, and is not sent elsewhere."""
+    response = _response(reply.data, 0)
+    if response is None or response.status != b"OK" or response.code == b"REFERRAL":
+        raise LoginRejected(reply, reply.data[:-2])
+
+
+def refusal(reply: Reply) -> Refusal:
+    """Why a reply to AUTHENTICATE does not let a client in."""
+    response = _response(reply.data, 0)
+    if response is None or response.status == b"OK":
+        return Refusal(Reason.TEMPORARY)
+    code = response.code
+    if code.partition(b"/")[0] == b"REFERRAL":
+        return Refusal(Reason.TEMPORARY)
+    if code in _UNFIT:
+        return Refusal(Reason.MISCONFIGURED)
+    if response.status == b"BYE" and code != b"TRANSITION-NEEDED":
+        return Refusal(Reason.TEMPORARY)
+    if code in _WRONG:
+        return Refusal(Reason.LOGIN)
+    return Refusal(Reason.OTHER, b"(%b) %b" % (code, response.text))
+
+
+def _string(data: bytes, position: int) -> tuple[bytes, int] | None:
+    """The string at `position` and where it ends; None where there is none."""
+    match = _STRING.match(data, position)
+    if match is None:
+        return None
+    if match[2] is None:
+        return _ESCAPED.sub(rb"\1", match[1]), match.end()
+    end = match.end() + int(match[2])
+    return (data[match.end() : end], end) if end <= len(data) else None
+
+
+def _response(data: bytes, position: int) -> Response | None:
+    status = _STATUS.match(data, position)
+    if status is None:
+        return None
+    word, position = status[1].upper(), status.end()
+    code = text = b""
+    if data[position : position + 2] == b" (":
+        name = _CODE_NAME.match(data, position + 2)
+        code = b"" if name is None else name[1].upper()
+        position = _end_of_code(data, position + 1)
+    if data[position : position + 1] == b" ":
+        found = _string(data, position + 1)
+        text = b"" if found is None else _BLANKS.sub(b" ", found[0])
+    return Response(word, code, text)
+
+
+def _end_of_code(data: bytes, position: int) -> int:
+    """Behind the parenthesis that closes the one at `position`; a string may hold others."""
+    depth = 0
+    for mark, end in _marks(data, position):
+        depth += {b"(": 1, b")": -1}.get(mark, 0)
+        if not depth:
+            return end
+    return len(data)
+
+
+def _marks(data: bytes, position: int) -> Iterator[tuple[bytes, int]]:
+    while position < len(data):
+        mark = data[position : position + 1]
+        found = _string(data, position) if mark in (b'"', b"{") else None
+        others = _OTHERS.match(data, position)
+        if found is not None:
+            position = found[1]
+        elif others is not None:
+            position = others.end()
+        else:
+            position += 1
+        yield mark, position
