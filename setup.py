@@ -47,13 +47,13 @@ setup(
     # The name `mailworker` belongs to another program on the Python package index.
     name="mailworker-proxy",
     version=VERSION,
-    description="A mail proxy for IMAP, POP3 and SMTP that is run exactly as nginx",
+    description="A mail proxy for IMAP, POP3, SMTP and ManageSieve that is run exactly as nginx",
     long_description=description(),
     long_description_content_type="text/markdown",
     author="The mailworker authors",
     url=REPOSITORY or None,
     project_urls=project_urls(),
-    keywords=["mail", "proxy", "imap", "pop3", "smtp", "submission", "nginx", "auth_http", "starttls"],
+    keywords=["mail", "proxy", "imap", "pop3", "smtp", "submission", "managesieve", "nginx", "auth_http", "starttls"],
     license="BSD-2-Clause",
     license_files=["LICENSE"],
     classifiers=[
@@ -111,10 +111,12 @@ setup(
             "mailworker-proxy[demo]",
             "dnspython>=2.3",
             "hypothesis>=6.80",
+            "managesieve>=0.8",
             "pytest>=8.0",
             "pytest-timeout>=2.2",
             "pytest-xdist>=3.5",
             "setuptools",
+            "sievelib>=1.4",
             "tlslite-ng>=0.8",
         ],
         "lint": [

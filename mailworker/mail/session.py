@@ -126,9 +126,9 @@ class Session:
         self._renew_deadline()
         self._log.action = "in auth state"
         answer = await failure(self._dialogue, login, verdict)
-        if verdict.final and not verdict.wait:
+        if verdict.final and not (verdict.wait or self._protocol.retries):
             return Farewell(End.AUTH_FAILED, answer)
-        await self._dialogue.reject(answer, counted=not verdict.final)
+        await self._dialogue.reject(answer, counted=self._protocol.retries or not verdict.final)
         return None
 
     async def _start_tls(self) -> Farewell | None:

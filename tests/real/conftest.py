@@ -133,10 +133,10 @@ def dovecot(
         server = Dovecot(folder / "dovecot", mail, known, ports, tls)
     except ServerUnavailable as error:
         pytest.skip(str(error))
-    auth_service.route("/", {"imap": server.imap, "pop3": server.pop3})
+    auth_service.route("/", {"imap": server.imap, "pop3": server.pop3, "sieve": server.sieve})
     auth_service.route("/haproxy", {"imap": server.imap_haproxy, "pop3": server.pop3_haproxy})
     auth_service.route("/on", {"imap": server.imaps, "pop3": server.pop3s})
-    auth_service.route("/starttls", {"imap": server.imap, "pop3": server.pop3})
+    auth_service.route("/starttls", {"imap": server.imap, "pop3": server.pop3, "sieve": server.sieve})
     yield server
     server.stop()
 

@@ -81,7 +81,7 @@ def server(
     awkward_account: Account,
     backend_ports: Ports,
 ) -> Iterator[Server]:
-    ports = {protocol: backend_ports[f"{request.param}_{protocol}"] for protocol in ("imap", "pop3")}
+    ports = {protocol: backend_ports[f"{request.param}_{protocol}"] for protocol in KINDS[request.param].PORTS}
     try:
         server = KINDS[request.param](folder / request.param, [*accounts, awkward_account], ports)
     except ServerUnavailable as error:

@@ -37,6 +37,8 @@ class Courier:
     Raises ServerUnavailable as Overlay does.
     """
 
+    PORTS = ("imap", "pop3")
+
     def __init__(self, folder: Path, accounts: Iterable[Account], ports: Mapping[str, int]) -> None:
         self._overlay = Overlay(folder)
         self.imap: Address = ("127.0.0.1", ports["imap"])

@@ -1,4 +1,7 @@
-"""A private Dovecot: IMAP, POP3, both with STARTTLS and over TLS, and the SASL service that Postfix asks."""
+"""A private Dovecot: IMAP, POP3 and ManageSieve, all with STARTTLS, and the SASL service that Postfix asks.
+
+IMAP and POP3 are also served over TLS.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tests.support.daemon import Address, Daemon, ServerUnavailable, accepts, fi
 from tests.support.mailbox import Account
 
 CONFIGURATION = Template("""\
-protocols = imap pop3
+protocols = imap pop3 sieve
 base_dir = $folder/run
 state_dir = $folder/state
 log_path = $folder/dovecot.log
@@ -48,6 +51,9 @@ passdb {
 userdb {
   driver = static
   args = uid=$uid gid=$gid home=$mail/%u
+}
+plugin {
+  sieve = file:$mail/%u/sieve;active=$mail/%u/active.sieve
 }
 local_name $name {
   ssl_cert = <$named_certificate
@@ -94,6 +100,13 @@ service pop3-login {
     haproxy = yes
   }
 }
+service managesieve-login {
+  chroot =
+  service_count = 0
+  inet_listener sieve {
+    port = $sieve
+  }
+}
 """)
 
 
@@ -119,7 +132,7 @@ class Dovecot:
     installed.
     """
 
-    PORTS = ("imap", "imaps", "pop3", "pop3s", "imap_haproxy", "pop3_haproxy")
+    PORTS = ("imap", "imaps", "pop3", "pop3s", "imap_haproxy", "pop3_haproxy", "sieve")
 
     def __init__(
         self,
@@ -138,6 +151,7 @@ class Dovecot:
         self.imaps: Address = ("127.0.0.1", ports["imaps"])
         self.pop3: Address = ("127.0.0.1", ports["pop3"])
         self.pop3s: Address = ("127.0.0.1", ports["pop3s"])
+        self.sieve: Address = ("127.0.0.1", ports["sieve"])
         self.imap_haproxy: Address = ("127.0.0.1", ports["imap_haproxy"])
         self.pop3_haproxy: Address = ("127.0.0.1", ports["pop3_haproxy"])
         configuration = folder / "dovecot.conf"
@@ -154,7 +168,12 @@ class Dovecot:
 
     def _is_ready(self) -> bool:
         silent = (self.imaps, self.pop3s, self.imap_haproxy, self.pop3_haproxy)
-        return greets(self.imap) and greets(self.pop3) and all(accepts(address) for address in silent)
+        return (
+            greets(self.imap)
+            and greets(self.pop3)
+            and greets(self.sieve)
+            and all(accepts(address) for address in silent)
+        )
 
 
 def _identity() -> dict[str, str]:

@@ -32,8 +32,8 @@ class Protocol(ProtocolModule):
     `layout` makes the answer to a client that asks for capabilities. `dialogue` and `reply_reader` read what client and
     backend say. `starttls` asks a backend for TLS, `log_in` gives the reply that tells the client it is logged in; both
     raise a PeerError. `refusal` tells what a backend's no to a login is about, `refusals` are what clients hear of us.
-    `retries`: a client may try again after a failure of its backend, whoever has judged the login. `watched`: what it
-    says to its backend is watched, see `native.relay`.
+    `retries`: a client may try again, max_errors times, whoever has refused its login, and after a failure of its
+    backend. `watched`: what it says to its backend is watched, see native/relay/line.c.
     """
 
     alpn: bytes
