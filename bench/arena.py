@@ -18,6 +18,8 @@ from tests.support.daemon import ServerUnavailable
 from tests.support.ports import Ports
 
 PROTOCOLS = ("imap", "pop3", "smtp")
+# nginx has no ManageSieve: what it costs is compared with our own IMAP.
+WITH_SIEVE = ("imap", "sieve")
 SERVERS: dict[str, Start] = {"nginx": nginx, "mailworker": mailworker}
 # Two descriptors for each of 8,000 sessions in a worker, one in the clients' process and one in the backends'.
 DESCRIPTORS = 20_000
@@ -56,11 +58,14 @@ class Setup:
     extra: str = ""
     site: Site | None = None
     by_backend: bool = False
+    protocols: tuple[str, ...] = PROTOCOLS
 
 
 def setup_for(server: str, name: str, extra: str = "") -> Setup:
     """How `server` is set up for the measure `name`, where one login is looked into."""
-    return Setup(extra=extra, by_backend=server == "mailworker" and name.endswith("-auth-upstream"))
+    ours = server == "mailworker"
+    protocols = WITH_SIEVE if ours and name.startswith("sieve-") else PROTOCOLS
+    return Setup(extra=extra, by_backend=ours and name.endswith("-auth-upstream"), protocols=protocols)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,7 @@ class Arena:
     def configuration(self, setup: Setup) -> tuple[str, dict[tuple[str, bool], int]]:
         """The configuration text for `setup`, and its ports."""
         self._count += 1
-        kinds = [(name, tls) for name in PROTOCOLS for tls in (False, True)]
+        kinds = [(name, tls) for name in setup.protocols for tls in (False, True)]
         if setup.site is not None:
             kinds = [("imap", setup.site.tls)]
         ports = {(name, tls): self.ports[f"{self._count}{name}{tls}"] for name, tls in kinds}

@@ -46,6 +46,7 @@ static const struct protocol protocols[] = {
     {"imap", {{"* OK", "a LOGIN demo secret\r\n"}, {"a OK", NULL}}},
     {"pop3", {{"+OK", "USER demo\r\n"}, {"+OK", "PASS secret\r\n"}, {"+OK", NULL}}},
     {"smtp", {{"220 ", "EHLO client\r\n"}, {"250 ", "AUTH PLAIN AGRlbW8Ac2VjcmV0\r\n"}, {"235 ", NULL}}},
+    {"sieve", {{"OK", "AUTHENTICATE \"PLAIN\" \"AGRlbW8Ac2VjcmV0\"\r\n"}, {"OK", NULL}}},
 };
 
 enum mode { LOGIN, GREET, IDLE, BULK, DIALOGUE, LINES, MODES };
@@ -291,7 +292,7 @@ static int take_line(struct client *client, const char *line)
     const char *expected = client->step->expected;
 
     if (strncmp(line, expected, strlen(expected)) != 0) {
-        if (strncmp(line, "* ", 2) == 0 || (strlen(line) > 3 && line[3] == '-')) {
+        if (line[0] == '"' || strncmp(line, "* ", 2) == 0 || (strlen(line) > 3 && line[3] == '-')) {
             return 1; /* more lines of this answer follow */
         }
         fprintf(stderr, "client: expected \"%s\", got \"%s\"\n", expected, line);

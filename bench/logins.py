@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from bench.arena import PROTOCOLS, Arena, Duel, Running, Setup, alternate
+from bench.arena import PROTOCOLS, WITH_SIEVE, Arena, Duel, Running, Setup, alternate
 from bench.measure import Goal, Measure
 
 ROUNDS = 7
@@ -63,6 +63,13 @@ def judged_by_backend(protocol: str, arena: Arena) -> Duel:
         return alternate(theirs, ours, lambda server: cost(server, protocol), ROUNDS)
 
 
+def sieve(arena: Arena) -> Duel:
+    """Our own IMAP stands where nginx does."""
+    with arena.running("mailworker", Setup(protocols=WITH_SIEVE)) as server:
+        pairs = [(cost(server, "imap"), cost(server, "sieve")) for _ in range(ROUNDS + 1)][1:]
+    return Duel([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+
+
 def measures() -> Iterator[Measure]:
     for protocol in PROTOCOLS:
         name = protocol.upper()
@@ -109,6 +116,9 @@ def measures() -> Iterator[Measure]:
         "us",
         Goal(1.0),
         keepalive,
+    )
+    yield Measure(
+        "sieve-login", "CPU per plain ManageSieve login (nginx: mailworker's IMAP login)", "us", Goal(1.1), sieve
     )
 
 

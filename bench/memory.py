@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 
-from bench.arena import PROTOCOLS, Arena, Duel, Running, Setup
+from bench.arena import PROTOCOLS, WITH_SIEVE, Arena, Duel, Running, Setup
 from bench.measure import Goal, Measure
 from bench.processes import slab
 
@@ -44,6 +44,16 @@ def sessions(protocol: str, version: str, arena: Arena) -> Duel:
     return arena.fresh_duel(setup, lambda server: session_size(server, protocol, version), ROUNDS_OF_SESSIONS)
 
 
+def sieve_sessions(arena: Arena) -> Duel:
+    """Our own IMAP stands where nginx does."""
+    setup = Setup(connections=CONNECTIONS, protocols=WITH_SIEVE)
+    sizes = []
+    for protocol in WITH_SIEVE:
+        with arena.running("mailworker", setup) as server:
+            sizes.append(session_size(server, protocol, ""))
+    return Duel(sizes[:1], sizes[1:])
+
+
 def empty_size(server: Running) -> float:
     """Megabytes without clients."""
     time.sleep(0.5)
@@ -75,6 +85,13 @@ def measures() -> Iterator[Measure]:
                 Goal(bound, "figure"),
                 partial(sessions, protocol, version),
             )
+    yield Measure(
+        "sieve-idle",
+        f"memory per idle ManageSieve session, of {SESSIONS} (nginx: mailworker's IMAP session)",
+        "KB",
+        Goal(0.8, "figure"),
+        sieve_sessions,
+    )
     yield Measure(
         "kernel-idle",
         "kernel memory (slab) for the two connections of an idle session",

@@ -1,5 +1,5 @@
 /*
- * The peers of a proxy that is measured, in one process: an auth service and backends for IMAP, POP3 and SMTP that
+ * The peers of a proxy that is measured, in one process: an auth service and backends for IMAP, POP3, SMTP and ManageSieve that
  * take every login. Prints their four ports on one line, and ends when standard input does.
  *
  * After its login an IMAP client may say "TAG NOOP", or ask "TAG BULK n" and gets n megabytes of nothing, for ever if n
@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum kind { AUTH, IMAP, POP3, SMTP, KINDS };
+enum kind { AUTH, IMAP, POP3, SMTP, SIEVE, KINDS };
 
 struct peer {
     int fd;
@@ -38,8 +38,10 @@ static int epoll;
 static int ports[KINDS];
 static const char page[65536];
 static char taken[65536];
-static const char *const greetings[KINDS] = {NULL, "* OK ready\r\n", "+OK ready\r\n", "220 ready\r\n"};
-static const char *const names[KINDS] = {NULL, "imap", "pop3", "smtp"};
+static const char *const greetings[KINDS] = {
+    NULL, "* OK ready\r\n", "+OK ready\r\n", "220 ready\r\n",
+    "\"IMPLEMENTATION\" \"peer\"\r\n\"SIEVE\" \"fileinto\"\r\n\"SASL\" \"PLAIN\"\r\nOK \"ready\"\r\n"};
+static const char *const names[KINDS] = {NULL, "imap", "pop3", "smtp", "sieve"};
 
 static void fail(const char *what)
 {
@@ -122,7 +124,7 @@ static int answer_auth(struct peer *peer)
     if (protocol == NULL) {
         return 0;
     }
-    for (kind = IMAP; kind < SMTP && strncmp(protocol + 16, names[kind], 4) != 0; kind++) {
+    for (kind = IMAP; kind < SIEVE && strncmp(protocol + 16, names[kind], 4) != 0; kind++) {
     }
     snprintf(reply, sizeof reply,
              "HTTP/1.%d 200 OK\r\n%sAuth-Status: OK\r\nAuth-Server: 127.0.0.1\r\nAuth-Port: %d\r\n\r\n", keep,
@@ -176,6 +178,9 @@ static int answer_line(struct peer *peer, const char *line, size_t length)
 {
     if (peer->kind == IMAP) {
         return answer_imap(peer, line, length);
+    }
+    if (peer->kind == SIEVE) {
+        return say(peer, "OK \"done\"\r\n");
     }
     return peer->kind == POP3 ? say(peer, "+OK\r\n") : answer_smtp(peer, line);
 }
@@ -267,7 +272,7 @@ int main(void)
     for (kind = AUTH; kind < KINDS; kind++) {
         listen_for(kind);
     }
-    printf("%d %d %d %d\n", ports[AUTH], ports[IMAP], ports[POP3], ports[SMTP]);
+    printf("%d %d %d %d %d\n", ports[AUTH], ports[IMAP], ports[POP3], ports[SMTP], ports[SIEVE]);
     fflush(stdout);
     while ((count = epoll_wait(epoll, events, 256, -1)) >= 0 || errno == EINTR) {
         while (count-- > 0) {

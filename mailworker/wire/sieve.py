@@ -42,6 +42,7 @@ QUOTED_LIMIT = 1024
 """Bytes of a quoted string (RFC 5804 section 4)."""
 
 _VERBS = {verb.value: verb for verb in SieveVerb}
+_AUTHENTICATE = SieveVerb.AUTHENTICATE  # each login needs it, and Python 3.11 takes long to find a member
 
 # RFC 5804, 1.2 and 4. Wider than that: quoted strings may be longer, as KMail's are; "{N}" is taken as "{N+}" is, which
 # clients of old drafts send; and there may be more than one space. What "\" does not escape, and NUL, are refused.
@@ -119,6 +120,8 @@ class SieveParser:
         words = self._next_words()
         if words is None:
             return None
+        if isinstance(words, SieveCommand):
+            return words
         (is_string, name), *others = words
         verb = None if is_string else _VERBS.get(name.upper())
         if verb is None or not (verb is SieveVerb.HAVESPACE or all(is_string for is_string, _ in others)):
@@ -130,9 +133,9 @@ class SieveParser:
         words = self._next_words()
         if words is None:
             return None
-        (is_string, word), *others = words
-        if not is_string or others:
+        if isinstance(words, SieveCommand) or not words[0][0] or len(words) > 1:
             raise InvalidCommand
+        ((_, word),) = words
         return word
 
     def discard(self) -> None:
@@ -149,8 +152,8 @@ class SieveParser:
     def _start_over(self) -> None:
         self._words, self._valid, self._due = [], True, None
 
-    def _next_words(self) -> list[tuple[bool, bytes]] | None:
-        """The words of a whole command, at least one."""
+    def _next_words(self) -> list[tuple[bool, bytes]] | SieveCommand | None:
+        """The words of a whole command, at least one; the usual login at once."""
         while self._take_literal():
             line = self._buffer.line()
             if line is None:
@@ -159,7 +162,7 @@ class SieveParser:
                 raise TooLongCommand(self._buffer.content)
             if not self._words and self._valid and (usual := _LOGIN.fullmatch(line)) is not None:
                 self._buffer.release()
-                return [(False, b"AUTHENTICATE"), (True, usual[1]), (True, usual[2])]
+                return SieveCommand(_AUTHENTICATE, usual.groups())
             if self._take_line(strip_newline(line)):
                 words, valid = self._words, self._valid
                 self._start_over()

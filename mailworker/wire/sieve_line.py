@@ -207,12 +207,14 @@ class SieveLine:
         if not byte.isdigit() or self._size == b"0" or len(self._size) == _SIZE_DIGITS:
             raise Refused
         self._size += byte
+        if int(self._size) > _SIZE_LIMIT:
+            raise Refused
 
     def _begin_literal(self, byte: bytes) -> None:
         self._count = int(self._size)
         script = self._argument == self._command.script
         self._expect(byte, b"\n", _State.SCRIPT if script else _State.NAME)
-        if self._count > (_SIZE_LIMIT if script else _STRING_LIMIT):
+        if not script and self._count > _STRING_LIMIT:
             raise Refused
         self._size = b""
         if not self._count:

@@ -113,12 +113,17 @@ def cyrus_accounts(unused_accounts: Iterator[Account]) -> list[Account]:
     return [next(unused_accounts) for _ in range(len(CLIENTS) + 2)]
 
 
+@pytest.fixture(scope="module")
+def unused_cyrus_accounts(cyrus_accounts: list[Account]) -> Iterator[Account]:
+    return iter(cyrus_accounts)
+
+
 @pytest.fixture
 def account(
-    request: pytest.FixtureRequest, unused_accounts: Iterator[Account], cyrus_accounts: list[Account]
+    request: pytest.FixtureRequest, unused_accounts: Iterator[Account], unused_cyrus_accounts: Iterator[Account]
 ) -> Account:
     """An account that no other test uses, of the server that the test is about."""
-    return cyrus_accounts.pop() if "cyrus" in request.node.name else next(unused_accounts)
+    return next(unused_cyrus_accounts if "cyrus" in request.node.name else unused_accounts)
 
 
 @pytest.fixture(scope="module")

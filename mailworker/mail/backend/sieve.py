@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from mailworker.mail.backend.backend import Backend, Misconfigured, Wanted, anything, needed_password
@@ -9,17 +10,20 @@ from mailworker.mail.backend.token import ACKNOWLEDGMENTS, BY_TOKEN
 from mailworker.wire.backend import LoginRejected, Reply, plain_response
 from mailworker.wire.login import Login
 from mailworker.wire.sasl import encode_token
-from mailworker.wire.sieve import client_string
+from mailworker.wire.sieve import QUOTED_LIMIT, client_string
 from mailworker.wire.sieve_response import capabilities, challenge, expect_list, expect_login, expect_ok
 
 _GREETING = Wanted(b"OK", b'"', None, expect_list)
 _STARTTLS = Wanted(b"OK", None, "STARTTLS", expect_ok)
 _AUTHENTICATE = Wanted(b"OK", None, "AUTHENTICATE command", anything)
+# Without a response code, which would be looked at.
+_USUAL_OK = re.compile(rb"OK(?: \"|\r\n)")
 
 
 async def starttls(backend: Backend, _login: Login) -> None:
     """Ask by STARTTLS. Raises a PeerError."""
-    if b"STARTTLS" not in await _listed(backend):
+    greeting = await backend.converse((None, _GREETING))
+    if b"STARTTLS" not in capabilities(greeting):
         raise Misconfigured("upstream does not offer STARTTLS")
     await backend.converse((b"STARTTLS\r\n", _STARTTLS))
 
@@ -28,13 +32,18 @@ async def log_in(backend: Backend, login: Login) -> bytes:
     """Log in by PLAIN, or a token; gives the reply for the client. Raises a PeerError."""
     by_token = login.passed_on and login.method in BY_TOKEN
     mechanism = BY_TOKEN[login.method] if by_token else b"PLAIN"
-    _demand(mechanism, await _listed(backend))
-    secret = needed_password(login)
-    if by_token:
-        response = client_string(encode_token(login.method, login.name, secret.reveal())) + b"\r\n"
-    else:
-        response = client_string(plain_response(login.name, secret)[:-2]) + b"\r\n"
+    obstacle = _obstacle((await backend.converse((None, _GREETING))).data, mechanism)
+    if obstacle is not None:
+        raise Misconfigured(obstacle)
+    response = _response(login, by_token=by_token)
     reply = await backend.converse((b'AUTHENTICATE "%b" %b' % (mechanism, response), _AUTHENTICATE))
+    if not _USUAL_OK.match(reply.data):
+        reply = await _answer(backend, login, reply, response, by_token=by_token)
+    return reply.data
+
+
+async def _answer(backend: Backend, login: Login, reply: Reply, response: bytes, *, by_token: bool) -> Reply:
+    """Answer challenges; gives the reply that lets the client in. Raises a PeerError."""
     asked = challenge(reply)
     if asked is not None and not (by_token and asked):  # it does not look at what came with the command
         reply = await backend.converse((response, _AUTHENTICATE))
@@ -44,23 +53,28 @@ async def log_in(backend: Backend, login: Login) -> bytes:
         reply = await backend.converse((acknowledgment, _AUTHENTICATE))
         raise LoginRejected(reply, reply.last_line, asked)
     expect_login(reply)
-    return reply.data
+    return reply
 
 
-async def _listed(backend: Backend) -> dict[bytes, bytes]:
-    """What the greeting lists."""
-    return _capabilities((await backend.converse((None, _GREETING))).data)
+def _response(login: Login, *, by_token: bool) -> bytes:
+    secret = needed_password(login)
+    if by_token:
+        return client_string(encode_token(login.method, login.name, secret.reveal())) + b"\r\n"
+    response = plain_response(login.name, secret)
+    if len(response) <= QUOTED_LIMIT:
+        return b'"%b"\r\n' % response[:-2]
+    return client_string(response[:-2]) + b"\r\n"
 
 
 @lru_cache(maxsize=64)  # there are few backends and many logins
-def _capabilities(greeting: bytes) -> dict[bytes, bytes]:
-    return capabilities(Reply(greeting))
-
-
-def _demand(mechanism: bytes, listed: dict[bytes, bytes]) -> None:
-    """Nobody is told a password who cannot use it. Cyrus lists no mechanisms where it wants TLS."""
+def _obstacle(greeting: bytes, mechanism: bytes) -> str | None:
+    """Why nobody is told a password there, who cannot use it. Cyrus lists no mechanisms where it wants TLS."""
+    reply = Reply(greeting)
+    expect_list(reply)
+    listed = capabilities(reply)
     offered = listed.get(b"SASL")
-    if offered is None and b"STARTTLS" in listed:
-        raise Misconfigured("upstream offers no login before STARTTLS")
-    if offered is not None and mechanism not in offered.upper().split():
-        raise Misconfigured(f"upstream does not offer AUTHENTICATE {mechanism.decode()}")
+    if offered is None:
+        return "upstream offers no login before STARTTLS" if b"STARTTLS" in listed else None
+    return (
+        None if mechanism in offered.upper().split() else f"upstream does not offer AUTHENTICATE {mechanism.decode()}"
+    )

@@ -18,6 +18,7 @@ _TLS_FIRST = Rejected(b"(ENCRYPT-NEEDED) STARTTLS is needed first.")
 
 # How many arguments a command has at most.
 _ARGUMENTS = {SieveVerb.AUTHENTICATE: 2, SieveVerb.NOOP: 1}
+_AUTHENTICATE = SieveVerb.AUTHENTICATE  # each login needs it, and Python 3.11 takes long to find a member
 _BEFORE_LOGIN = (
     SieveVerb.AUTHENTICATE,
     SieveVerb.CAPABILITY,
@@ -47,7 +48,7 @@ class SieveDialogue(Dialogue[SieveCommand]):
 
     async def obey(self, command: SieveCommand) -> Request | None:
         verb, arguments = command.verb, command.arguments
-        if verb is SieveVerb.AUTHENTICATE and arguments:
+        if verb is _AUTHENTICATE and arguments:
             self.demand_tls()
             return await exchange(self, arguments)
         if verb not in _BEFORE_LOGIN:

@@ -35,7 +35,7 @@ enum state {
 };
 
 #define STRING_LIMIT 1024
-#define SIZE_LIMIT 0xffffffff
+#define SIZE_LIMIT 0xffffffffU
 #define SIZE_DIGITS 10
 
 /* In the place of an argument's number, behind one that is no string. */
@@ -246,7 +246,10 @@ static int read_size(struct line *line, unsigned char byte)
         return 0;
     }
     line->digits++;
-    line->count = line->count * 10 + (unsigned long long) (byte - '0');
+    if (line->count > (SIZE_LIMIT - (unsigned int) (byte - '0')) / 10) {
+        return 0;
+    }
+    line->count = line->count * 10 + (unsigned int) (byte - '0');
     return 1;
 }
 
@@ -255,7 +258,7 @@ static int begin_literal(struct line *line, unsigned char byte)
     int script = line->argument == commands[line->alive].script;
 
     line->state = line->count == 0 ? LINE_STRING_END : script ? LINE_SCRIPT : LINE_NAME;
-    return byte == '\n' && line->count <= (script ? SIZE_LIMIT : STRING_LIMIT);
+    return byte == '\n' && (script || line->count <= STRING_LIMIT);
 }
 
 static int expect(struct line *line, unsigned char byte, unsigned char wanted, enum state next)
@@ -357,10 +360,10 @@ int line_refuses(struct line *line, const char *data, size_t length)
 
     for (i = 0; i < length; i++) {
         if (line->state == LINE_SCRIPT && !line->wary) {
-            size_t some = length - i < line->count ? length - i : (size_t) line->count;
+            size_t some = length - i < line->count ? length - i : line->count;
 
             i += some - 1;
-            line->count -= some;
+            line->count -= (unsigned int) some;
             if (line->count == 0) {
                 line->state = LINE_STRING_END;
             }

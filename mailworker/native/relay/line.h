@@ -7,8 +7,7 @@
 
 /* Zeros are the beginning of a command. */
 struct line {
-    unsigned long long
-        count; /* bytes of a literal that are still to come, its size so far, or bytes of a quoted string */
+    unsigned int count; /* bytes of a literal that are still to come, its size so far, or bytes of a quoted string */
     unsigned short alive; /* which commands the word may still be; behind it, which it is */
     unsigned char state;
     unsigned char letters; /* of the word */
