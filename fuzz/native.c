@@ -484,6 +484,26 @@ static void reply(const uint8_t *data, size_t size)
     free(text);
 }
 
+/* What a client says after its login, whole and cut where the first byte says, must come to the same. */
+static void watched(const uint8_t *data, size_t size)
+{
+    struct line whole = {0}, cut = {0};
+    size_t place = size > 0 ? data[0] % size : 0;
+    char *text;
+    int refused;
+
+    if (size < 1) {
+        return;
+    }
+    text = malloc(size); /* where its bounds are watched */
+    demand(text != NULL, "out of memory");
+    memcpy(text, data, size);
+    refused = line_refuses(&whole, text, size);
+    demand(refused == (line_refuses(&cut, text, place) || line_refuses(&cut, text + place, size - place)),
+           "a line is read the same in pieces");
+    free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1) {
@@ -491,6 +511,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (data[0] == 0xFF) {
         reply(data + 1, size - 1);
+        return 0;
+    }
+    if (data[0] == 0xFE) {
+        watched(data + 1, size - 1);
         return 0;
     }
     ERR_clear_error();

@@ -15,6 +15,7 @@ from typing import Final
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, ProtocolError
 from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.native.core import accelerator
 from mailworker.wire import sasl
 from mailworker.wire.auth_response import AuthResponseParser
 from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, ReplyReader, SmtpReplyReader, TooLongReply
@@ -23,6 +24,9 @@ from mailworker.wire.dns import Query, Question, RecordType, to_name
 from mailworker.wire.imap import ImapParser
 from mailworker.wire.pop3 import Pop3Parser
 from mailworker.wire.proxy_protocol import parse
+from mailworker.wire.sieve import SieveParser
+from mailworker.wire.sieve_line import SieveLine
+from mailworker.wire.sieve_response import SieveReplyReader, capabilities, challenge, refusal
 from mailworker.wire.smtp import SmtpParser
 from tests.config.conftest import resolve
 from tests.wire.corpus import Parser, run
@@ -107,6 +111,29 @@ def _read_all_replies(pieces: Iterable[bytes]) -> object:
     return [_read_replies(make)(pieces) for make in (ImapReplyReader, Pop3ReplyReader, SmtpReplyReader)]
 
 
+def _read_sieve_replies(pieces: Iterable[bytes]) -> object:
+    """What is too long is known sooner or later, as the pieces come; so is the text of that error."""
+    reader, replies = SieveReplyReader(_REPLY_LIMIT), list[object]()
+    try:
+        for piece in pieces:
+            reader.feed(piece)
+            while (reply := reader.next()) is not None:
+                replies += [reply, refusal(reply), capabilities(reply), challenge(reply)]
+    except TooLongReply:
+        return [*replies, None]
+    return [*replies, reader.rest()]
+
+
+def _watch(data: bytes) -> None:
+    """A client that is logged in: the C and its Python original take and refuse the same."""
+    make = SieveLine if accelerator is None else accelerator.SieveLine
+    whole = SieveLine().refuses(data)
+    assert make().refuses(data) is whole, data
+    for pieces in _cuts(data):
+        line = make()
+        assert any(line.refuses(piece) for piece in pieces) is whole, pieces
+
+
 _QUERIES: Final = tuple(
     Query(0x3132, Question(to_name(b"a.example"), kind)) for kind in (RecordType.A, RecordType.AAAA, RecordType.PTR)
 )
@@ -175,6 +202,9 @@ TARGETS: Final[Mapping[str, Target]] = {
     "proxy": _same_for_any_cut(_read_proxy_header),
     "auth": _same_for_any_cut(_read_verdict),
     "backend": _same_for_any_cut(_read_all_replies),
+    "sieve": _commands(SieveParser),
+    "sieve-reply": _same_for_any_cut(_read_sieve_replies),
+    "sieve-line": _watch,
     "dns": _answer,
     "config": _configure,
 }

@@ -50,7 +50,8 @@ _QUOTED = rb'"([^"\\\0\r\n]*(?:\\["\\][^"\\\0\r\n]*)*)"'
 _LITERAL = rb"\{(0|[1-9][0-9]{0,9})\+?\}\Z"
 _ATOM = rb'([^\0-\x20\x7f-\xff(){"\\]{1,1024})'
 _WORD = re.compile(rb"(?:%b|%b|%b)(?: +|\Z)" % (_QUOTED, _LITERAL, _ATOM))
-_ANNOUNCED = re.compile(rb"\{0*([0-9]{1,10})\+?\}\Z")
+_ANNOUNCED = re.compile(rb"\{0*([0-9]+)\+?\}\Z")
+_SIZE_DIGITS = 10
 _ESCAPED = re.compile(rb'\\(["\\])')
 # The usual login, read in one go, because every login pays for it.
 _LOGIN = re.compile(rb'(?i:AUTHENTICATE) "([A-Za-z0-9-]+)" "([A-Za-z0-9+/=]*)"\r\n')
@@ -200,7 +201,8 @@ class SieveParser:
             position = len(line) if match is None else match.end()
         announced = _ANNOUNCED.search(line) if line.endswith(b"}") else None
         if announced is not None:
-            self._expect_literal(int(announced[1]))
+            digits = announced[1]  # too many of them fit no buffer
+            self._expect_literal(int(digits) if len(digits) <= _SIZE_DIGITS else self._buffer.remaining)
         return announced is None
 
     def _expect_literal(self, length: int) -> None:

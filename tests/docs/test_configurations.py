@@ -25,6 +25,7 @@ DOCUMENTS = (
     "docs/configuration.md",
     "docs/identity.md",
     "docs/logins.md",
+    "docs/managesieve.md",
     "docs/resolver.md",
     "docs/troubleshooting.md",
     "docs/variables.md",

@@ -65,6 +65,8 @@ INVALID = [
     _one(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", *[Invalid()] * 3),
     _one(b"NOOP {4294967296+}\r\n", CLOSE),
     _one(b"NOOP {4294967295+}\r\nNOOP\r\n", CLOSE, NOOP),
+    _one(b"NOOP {99999999999999999999+}\r\n", CLOSE),
+    Case(b"NOOP {%b+}\r\n" % (b"9" * 6000), (CLOSE,), limit=8192),
     _one(b"FOO {4096}\r\n", CLOSE),
 ]
 
