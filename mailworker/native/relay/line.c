@@ -61,17 +61,23 @@ static unsigned char upper(unsigned char byte)
     return byte >= 'a' && byte <= 'z' ? (unsigned char) (byte - 'a' + 'A') : byte;
 }
 
+/* NUL is no letter, though words end with it. */
+static int is_next(const char *word, unsigned char letters, unsigned char byte)
+{
+    return byte != '\0' && upper(byte) == (unsigned char) word[letters];
+}
+
 /* How many letters of `word` have been read last, after one more that comes behind `letters` of them. */
 static unsigned char read_on(const char *word, unsigned char letters, unsigned char byte)
 {
     unsigned char fewer;
 
-    if (upper(byte) == (unsigned char) word[letters]) {
+    if (is_next(word, letters, byte)) {
         return (unsigned char) (letters + 1);
     }
     for (fewer = letters; fewer > 0;) {
         fewer--;
-        if (upper(byte) == (unsigned char) word[fewer] && memcmp(word, word + letters - fewer, fewer) == 0) {
+        if (is_next(word, fewer, byte) && memcmp(word, word + letters - fewer, fewer) == 0) {
             return (unsigned char) (fewer + 1);
         }
     }
@@ -171,7 +177,7 @@ static int read_word(struct line *line, unsigned char byte)
         line->alive = (1 << COMMANDS) - 1;
     }
     for (i = 0; i < COMMANDS; i++) {
-        if ((line->alive >> i & 1) && upper(byte) == (unsigned char) commands[i].word[line->letters]) {
+        if ((line->alive >> i & 1) && is_next(commands[i].word, line->letters, byte)) {
             alive |= (unsigned short) (1 << i);
         }
     }
