@@ -1,4 +1,4 @@
-"""The configuration of docs/managesieve.md serves as the page says."""
+"""The configuration of docs/managesieve.md serves as the page says, and so do other login sources."""
 
 from __future__ import annotations
 
@@ -47,5 +47,42 @@ def test_the_configuration_serves_as_the_page_says(tmp_path: Path) -> None:
     finally:
         mailworker.stop()
         auth.stop()
+        backend.stop()
+        ports.close()
+
+
+def test_a_file_of_users_decides(tmp_path: Path) -> None:
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(path.stat().st_mode | 0o711)  # workers may be another user
+    users = tmp_path / "users"
+    users.write_text("user@example.com:{PLAIN}secret\n")
+    users.chmod(0o600)
+    ports = Ports()
+    backend = ScriptedServer(SIEVE.script())
+    mailworker = Mailworker(
+        tmp_path,
+        f"""
+        error_log logs/error.log info;
+        events {{ }}
+        mail {{
+            auth_user_file {users};
+            server {{
+                listen 127.0.0.1:{ports["sieve"]}; protocol sieve; proxy_pass {backend.address};
+                sieve_capabilities "SIEVE fileinto";
+            }}
+        }}
+        """,
+    )
+    try:
+        mailworker.start()
+        mailworker.await_workers(1)
+        client = Peer.connect(("127.0.0.1", ports["sieve"]))
+        client.until(b'OK "ManageSieve ready."\r\n')
+        client.talk((b'AUTHENTICATE "PLAIN" "AHUAeA=="\r\n', b'NO "Authentication failed."\r\n'))
+        client.talk((SIEVE.login, SIEVE.answer), (b"NOOP\r\n", b"NOOP\r\n"))
+        client.close()
+        assert backend.peer().received == SIEVE.commands + b"NOOP\r\n"
+    finally:
+        mailworker.stop()
         backend.stop()
         ports.close()
