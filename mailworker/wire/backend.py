@@ -129,6 +129,11 @@ class ReplyReader(ABC):
         """Store what was received."""
         self.unread += data
 
+    @property
+    def begun(self) -> bool:
+        """Whether there was a reply."""
+        return self._replies > 0
+
     def renew(self) -> bool:
         """TLS begins; gives whether the greeting has come, and does not come again."""
         return self._replies > 0

@@ -13,13 +13,13 @@ from mailworker.mail.end import End
 from mailworker.model import Starttls
 from tests.mail.cases import CREDENTIALS, SIEVE
 from tests.mail.conftest import Scene
-from tests.wire.test_sieve_line import REFUSED, TAKEN, U
 from tests.support.backend import Script, ScriptedServer, echo, hang
 from tests.support.daemon import wait_until
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy
 from tests.support.settings import proxy_settings
 from tests.tls.peers import client_context
+from tests.wire.test_sieve_line import REFUSED, TAKEN, U
 
 
 def relayed(

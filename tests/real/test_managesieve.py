@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.test_sieve_line import REFUSED, TAKEN, U
 from tests.real.clients import TIMEOUT, Security
 from tests.real.proxy import Proxy, is_oracle
 from tests.support.auth_service import AuthService, accept
@@ -25,6 +24,7 @@ from tests.support.dovecot import Dovecot
 from tests.support.mailbox import Account
 from tests.support.peer import Peer
 from tests.support.ports import Ports
+from tests.wire.test_sieve_line import REFUSED, TAKEN, U
 
 HERE = Path(__file__).with_name("sieve_clients")
 CONFIGURATION = """\

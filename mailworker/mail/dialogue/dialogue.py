@@ -80,8 +80,8 @@ class Dialogue(ABC, Generic[CommandT_contra]):
 
     `next_request` says what it wants; the session does it and comes back if the client may try again. `tag` is IMAP's:
     that of the command at hand, None where it had no usable one, and in the other protocols. `over` is why no command
-    is read any more, None as long as they are. `commands` and `complaints` count, see `complaints`. `greets_again` tells
-    whether STARTTLS is followed by a greeting in TLS.
+    is read any more, None as long as they are. `commands` and `complaints` count, see `complaints`. `greets_again`:
+    STARTTLS is followed by a greeting in TLS.
     """
 
     __slots__ = ("_errors", "_parser", "client", "commands", "complaints", "log", "over", "server", "tag")

@@ -81,7 +81,7 @@ class SieveDialogue(Dialogue[SieveCommand]):
 
     def demand_tls(self) -> None:
         if self.server.starttls_only and not self.secure:
-            raise LoginRefused("client sent AUTHENTICATE command before STARTTLS", _TLS_FIRST)
+            raise LoginRefused("client was refused: login without TLS", _TLS_FIRST)
 
     def _answer(self, command: SieveCommand) -> bytes:
         match command.verb:
