@@ -159,7 +159,7 @@ class Arena:
         self._peers = build("peers", folder)
         self.peers = self.start_peers()
         self._auth, *backends = map(int, self.peers.line.split())
-        self.backends = dict(zip(PROTOCOLS, backends, strict=True))
+        self.backends = dict(zip((*PROTOCOLS, "sieve"), backends, strict=True))
         authority = CertificateAuthority(folder)
         self.certificates: dict[str, Certificate] = {
             "ecdsa": authority.issue_server("ecdsa", ecdsa_key(), ("bench.test",)),

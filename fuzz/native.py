@@ -23,8 +23,9 @@ def build_standalone(folder: Path, compiler: str = "cc") -> Path:
 
 
 def _compile(program: Path, *command: str) -> Path:
-    """All C files but those that need Python."""
-    ours = [path for path in sorted(_NATIVE.glob("*/*.c")) if '#include "core.h"' not in path.read_text()]
+    """All C files but those that need Python, by one of two headers."""
+    files = [(path, path.read_text()) for path in sorted(_NATIVE.glob("*/*.c"))]
+    ours = [path for path, text in files if not ('#include "core.h"' in text or '#include "owner.h"' in text)]
     sources = [_HERE / "native.c", *ours]
     folders = [f"-I{_NATIVE / folder}" for folder in ("core", "relay", "tls")]
     libraries = ["-lssl", "-lcrypto"]

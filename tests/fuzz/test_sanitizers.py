@@ -33,6 +33,7 @@ TESTS = (
     "tests/event/test_timers.py",
     "tests/mail/test_relay.py",
     "tests/mail/test_sieve.py",
+    "tests/wire/test_sieve_line.py",
 )
 # Sanitizers keep what is freed for a while, so memory cannot be counted; and processes are slow to start and to kill.
 LEFT_OUT = "not holds_no_buffers and not killed and not Python"

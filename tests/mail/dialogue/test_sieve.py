@@ -29,7 +29,6 @@ INVALID, FIRST = b'NO "Invalid command."\r\n', b'NO "Log in first."\r\n'
 BYE = b'BYE "Too many invalid commands, or one too long."\r\n'
 GO_AHEAD = b'OK "Begin TLS negotiation now."\r\n'
 TOO_MANY = "client sent too many invalid commands"
-EARLY = "client was refused: login without TLS"
 ENCRYPT = b'NO (ENCRYPT-NEEDED) "STARTTLS is needed first."\r\n'
 ON, ONLY = {"starttls": Starttls.ON}, {"starttls": Starttls.ONLY}
 PLAIN = b64encode(b"\0u\0p")
@@ -108,8 +107,8 @@ STARTTLS = [
     Case("once", b"STARTTLS\r\n", GO_AHEAD + LIST + READY + INVALID, said_in_tls=b"STARTTLS\r\n", settings=ON),
     Case("what came before it is dropped", b"STARTTLS\r\nLOGOUT\r\n", GO_AHEAD + LIST + READY, settings=ON),
     Case("is listed in clear", b"CAPABILITY\r\n", WITH_STARTTLS + b'OK "Capability completed."\r\n', settings=ON),
-    Case("is needed first", LOGIN, ENCRYPT, log=[EARLY], settings=ONLY),
-    Case("is needed first for all", b'AUTHENTICATE "PLAIN"\r\nNOOP\r\n', ENCRYPT + DONE, log=[EARLY], settings=ONLY),
+    Case("is needed first", LOGIN, ENCRYPT, settings=ONLY),
+    Case("is needed first for all", b'AUTHENTICATE "PLAIN"\r\nNOOP\r\n', ENCRYPT + DONE, settings=ONLY),
     Case("then there are logins", b"STARTTLS\r\n", GO_AHEAD + LIST + READY + NO, [plain(b"u", b"p")],
          said_in_tls=LOGIN, settings=ONLY),
 ]  # fmt: skip
