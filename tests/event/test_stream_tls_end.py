@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from mailworker.errors import TimedOut
+from mailworker.event.stream import SocketStream
 from mailworker.tls.context import TlsContext
 from tests.event.bench import Bench, anonymous_client, read_all, secure, thread
 from tests.support.patience import PATIENCE

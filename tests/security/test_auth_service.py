@@ -21,7 +21,7 @@ from tests.support.peer import Peer
 
 HEADERS = {
     *("Host", "Auth-Method", "Auth-User", "Auth-Pass", "Auth-Protocol", "Auth-Login-Attempt", "Client-IP"),
-    *("Client-Host", "Auth-SSL", "Auth-SSL-Protocol", "Auth-SSL-Cipher"),
+    *("Client-Host", "Auth-SSL", "Auth-SSL-Protocol", "Auth-SSL-Cipher", "Auth-SSL-Server-Name"),
 }
 OK = (b"Auth-Status", b"OK")
 SERVER, PORT = (b"Auth-Server", b"127.0.0.1"), (b"Auth-Port", b"@")  # "@" is the backend's port
