@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 
 from tests.process.conftest import Install
-from tests.process.tls.clients import client_context
+from tests.process.tls.clients import client_context, s_client
 from tests.process.tls.folders import Certbot, Secret, put
 from tests.process.tls.servers import configuration, key_pair, reload, start
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
@@ -220,3 +220,56 @@ def test_a_single_process_renews_too(install: Install, port: int, folder: Path, 
     first = serial(port, "a.example")
     certbot.issue("a.example")
     mailworker.await_true(lambda: serial(port, "a.example") != first, "the renewal")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_resume_after_a_renewal(
+    install: Install, port: int, folder: Path, maker: CertificateAuthority, version: ssl.TLSVersion
+) -> None:
+    certbot = Certbot(folder / "letsencrypt", maker)
+    certbot.issue("a.example")
+    text = server(port, f"ssl_certificate_directory {certbot.live};", "ssl_session_cache shared:S:1m;")
+    mailworker = start(install, configuration(text, workers=2), workers=2)
+    client = client_context(version)
+
+    def come(session: ssl.SSLSession | None = None) -> tuple[bool, ssl.SSLSession | None]:
+        with (
+            socket.create_connection(("127.0.0.1", port), PATIENCE) as plain,
+            client.wrap_socket(plain, server_hostname="a.example", session=session) as secure,
+        ):
+            secure.recv(100)
+            return bool(secure.session_reused), secure.session
+
+    _, session = come()
+    earlier = serial(port, "a.example")
+    certbot.issue("a.example")
+    mailworker.await_true(partial(_is_another, port, earlier), "the renewal")
+    assert [come(session)[0] for _ in range(8)] == [True] * 8
+
+
+def test_many_names_at_once_reach_all_workers(
+    install: Install, port: int, folder: Path, maker: CertificateAuthority
+) -> None:
+    certs, key, names = folder / "certs", ecdsa_key(), [f"n{number}.example" for number in range(120)]
+    certs.mkdir()
+    text = server(port, f"ssl_certificate_directory {certs};", "ssl_reject_handshake on;", "starttls off;")
+    mailworker = start(install, configuration(text, workers=2), workers=2)
+    assert refused(port, names[0])
+    for name in names:
+        put(maker.issue_server(name, key, (name,)), certs, f"{name}.pem")
+    for name in (names[0], names[60], names[-1]):
+        mailworker.await_true(lambda name=name: not any(refused(port, name) for _ in range(6)), name)  # type: ignore[misc]
+        assert subject(port, name) == name
+    assert mailworker.lines(r"\[(?:warn|error|crit)\]") == []
+
+
+def test_starttls_shows_the_certificate_of_the_name(
+    install: Install, port: int, folder: Path, maker: CertificateAuthority
+) -> None:
+    certbot = Certbot(folder / "letsencrypt", maker)
+    for name in ("a.example", "b.example"):
+        certbot.issue(name)
+    text = f"server {{ listen 127.0.0.1:{port}; protocol imap; starttls on; server_name a.example;"
+    start(install, configuration(f"{text} ssl_certificate_directory {certbot.live}; }}"))
+    for asked in ("a", "b"):
+        assert f"subject=CN = {asked}.example" in s_client(port, "-starttls", "imap", "-servername", f"{asked}.example")
