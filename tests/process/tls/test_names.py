@@ -133,11 +133,13 @@ def test_one_port_serves_all_protocols(install: Install, ports: Ports, pairs: di
             server(f"127.0.0.1:{port} ssl", "imap", "b.example", pairs["b.example"]),
             server(f"127.0.0.1:{port} ssl", "pop3", "b.example", pairs["b.example"]),
             server(f"127.0.0.1:{port} ssl", "smtp", "a.example", pairs["a.example"]),
+            server(f"127.0.0.1:{port} ssl", "sieve", "a.example", pairs["a.example"]),
         ),
     )
     for alpn, greeting, name in (
         ("", b"* OK IMAP4 ready", "a"), ("imap", b"* OK IMAP4 ready", "a"), ("pop3", b"+OK POP3 ready", "b"),
         ("smtp", b"220 a.example ESMTP", "a"), ("submission", b"220 a.example ESMTP", "a"),
+        ("managesieve", b'"IMPLEMENTATION"', "a"),
     ):  # fmt: skip
         with connected(port, "a.example", alpn) as client:
             assert client.recv(100).startswith(greeting)
