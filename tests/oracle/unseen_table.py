@@ -99,6 +99,12 @@ UNSEEN: Mapping[str, Unseen] = {
         "one address serves all domains, each with its own certificate",
         "tests/process/tls/test_names.py::test_the_name_chooses_certificate_greeting_and_backend",
     ),
+    "name-asked-for": Unseen(
+        "tells the auth service nothing of the name that a client asks for in its TLS handshake",
+        "sends it as `Auth-SSL-Server-Name`",
+        "one service decides for the domains of several customers",
+        "tests/process/tls/test_names.py::test_the_name_chooses_certificate_greeting_and_backend",
+    ),
     "number-too-large": Unseen(
         "takes any number of 63 bits, and gives a system call the low 32 of them (`backlog`, `rcvbuf`, `so_keepalive`,"
         " `ssl_verify_depth`); starts 1024 of more `worker_processes`; has no memory for sessions with larger buffers",

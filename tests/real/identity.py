@@ -50,7 +50,7 @@ MORE = """
 
 DOVECOT = """
 login_trusted_networks = 127.0.0.0/8
-protocols = imap pop3 submission
+protocols = imap pop3 sieve submission
 auth_mechanisms = plain login xoauth2 oauthbearer
 passdb {
   driver = passwd-file
