@@ -15,6 +15,7 @@ from mailworker.errors import OutOfConnections, Party
 from mailworker.event.connections import Connections
 from mailworker.event.listener import BoundListener, Listener, check_accepting
 from mailworker.event.loop import Loop
+from mailworker.event.plan import carry_out
 from mailworker.event.sockets import local_address
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
@@ -183,7 +184,7 @@ class MailService:
         else:
             record = SessionRecord(entrance, number, client.ip, loop.now, client.stream)
         session = Session(client, record, connections, self._relays)
-        Task(loop, session.run()).resume()
+        Task(loop, carry_out(session)).resume()
 
     def _accept_failed(self, error: OSError) -> None:
         self._complain(Level.CRIT, f"accept4() failed {describe(error)}")

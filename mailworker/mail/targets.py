@@ -7,30 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from secrets import randbelow
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mailworker.config.settings import MailServer
 from mailworker.errors import ConnectionLost, NotResolved, Party, ProtocolError, TimedOut
 from mailworker.event.connections import Connections
+from mailworker.event.plan import Link
 from mailworker.event.stream import SocketStream
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, BackendName, InetAddress
 from mailworker.wire.auth_response import Accepted
 
-Connected = tuple[SocketStream, Address]
+
+class Target(NamedTuple):
+    """Where a connection was made to; `name` is what the address was found by, None where it was given."""
+
+    address: Address
+    name: str | None = None
+
+
+Connected = Callable[[SocketStream, Target], Link]
+"""Gets a connection, and gives the link that follows."""
 
 # Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
 _BACKEND = Party.BACKEND
 
 
 class Candidates(Protocol):
-    """What a login may go to; `name` is what a backend's addresses are found by, None where they are given."""
+    """What a login may go to."""
 
-    name: str | None
-
-    async def connect(self, connections: Connections, timeout: float, log: SessionLog) -> Connected:
-        """A connection, made or under way within `timeout` in seconds, and its address.
+    def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
+        """What leads to a connection, made or under way within `timeout` in seconds.
 
         Raises a PeerError, and OutOfConnections.
         """
@@ -48,32 +56,33 @@ class GivenAddress:
 
     __slots__ = ("_address",)
 
-    name: str | None = None
-
     def __init__(self, address: Address) -> None:
         self._address = address
 
-    async def connect(self, connections: Connections, timeout: float, log: SessionLog) -> Connected:
+    def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
         """See `Candidates.connect`."""
+        return connected(self.dial(connections, timeout, log), Target(self._address))
+
+    def dial(self, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
+        """Begin to connect. Raises ConnectionLost and OutOfConnections."""
         address = self._address
         log.action = "connecting to upstream"
         log.backend = address.bare if isinstance(address, InetAddress) else str(address)  # nginx: no brackets for IPv6
         stream = connections.connect(address, _BACKEND)
         stream.deadline = connections.loop.now + timeout
-        return stream, address
+        return stream
 
 
 class NamedBackend:
     """All addresses of a name; which comes first is chance."""
 
-    __slots__ = ("_backend", "_resolver", "name")
+    __slots__ = ("_backend", "_resolver")
 
     def __init__(self, backend: BackendName, resolver: Resolver) -> None:
         self._backend = backend
         self._resolver = resolver
-        self.name: str | None = backend.name
 
-    async def connect(self, connections: Connections, timeout: float, log: SessionLog) -> Connected:
+    async def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
         """A connection to the first address that takes one; each has its part of `timeout`.
 
         Why one of them did not is logged, but for the last.
@@ -82,10 +91,12 @@ class NamedBackend:
         seconds = timeout / (len(others) + 1)
         for address in others:
             try:
-                return await _establish(address, connections, seconds, log)
+                stream = await _establish(address, connections, seconds, log)
             except (ConnectionLost, TimedOut) as error:
                 log.gave_up(error)
-        return await _establish(last, connections, seconds, log)
+            else:
+                return connected(stream, Target(address, self._backend.name))
+        return connected(await _establish(last, connections, seconds, log), Target(last, self._backend.name))
 
     async def _addresses(self, connections: Connections, log: SessionLog) -> list[InetAddress]:
         backend = self._backend
@@ -143,11 +154,11 @@ def choose_targets(settings: MailServer, resolver: Resolver | None) -> Targets:
     return next(targets for make in TARGETS if (targets := make(settings, resolver)) is not None)
 
 
-async def _establish(address: Address, connections: Connections, timeout: float, log: SessionLog) -> Connected:
-    stream, _ = await GivenAddress(address).connect(connections, timeout, log)
+async def _establish(address: Address, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
+    stream = GivenAddress(address).dial(connections, timeout, log)
     try:
         await stream.established()
     except BaseException:
         stream.close()
         raise
-    return stream, address
+    return stream

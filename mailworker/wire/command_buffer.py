@@ -28,6 +28,11 @@ class CommandBuffer:
         return self._limit - len(self._bytes)
 
     @property
+    def is_filled(self) -> bool:
+        """Whether it holds anything."""
+        return len(self._bytes) > 0
+
+    @property
     def content(self) -> bytes:
         """Everything held: the unfinished command and what follows it."""
         return bytes(self._bytes)

@@ -109,6 +109,11 @@ class SieveParser:
         """How many bytes may be fed now; never 0 after `next` or `next_response` gave None."""
         return self._buffer.room
 
+    @property
+    def has_input(self) -> bool:
+        """Whether it holds bytes that no command has used up."""
+        return self._buffer.is_filled
+
     def feed(self, data: bytes) -> None:
         """Add input, at most `room` bytes; more raises ValueError."""
         self._buffer.feed(data)

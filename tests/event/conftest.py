@@ -27,6 +27,7 @@ from tests.support.settings import ssl_settings
 _OF_THE_CORE = {
     "test_exchange",
     "test_loop",
+    "test_plan",
     "test_poller",
     "test_relay",
     "test_relay_end",

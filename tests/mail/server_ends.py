@@ -218,7 +218,7 @@ def bug_in_a_dialogue(stage: Stage) -> Proxy:
 
 @ends_with(End.BUG)
 def bug_while_a_session_is_explained(stage: Stage) -> Proxy:
-    stage.patch.setattr("mailworker.mail.session.end_by", None)
+    stage.patch.setattr("mailworker.mail.leaving.end_by", None)
     proxy = stage.proxy()
     proxy.connect().close()
     wait_until(lambda: bool(proxy.bugs), "the bug")

@@ -169,7 +169,7 @@ def test_who_leaves_during_the_delay_is_not_greeted(scene: Scene) -> None:
 
 def test_nobody_waits_long_for_a_goodbye(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not answer close_notify is left after a while, without complaint."""
-    monkeypatch.setattr("mailworker.mail.session._GOODBYE_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr("mailworker.mail.leaving._GOODBYE_TIMEOUT", TIMEOUT)
     proxy = scene.tls_proxy("imap", scene.auth(hang_up), implicit_tls=True)
     client = scene.client(proxy)
     client.start_tls(client_context())

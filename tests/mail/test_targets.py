@@ -15,9 +15,10 @@ from mailworker.config.resolver import ResolverSettings
 from mailworker.config.settings import MailServer
 from mailworker.errors import ConnectionLost, Party, ProtocolError
 from mailworker.event.connections import Connections
+from mailworker.event.plan import Link
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.session_log import SessionLog
-from mailworker.mail.targets import TARGETS, Connected, Targets
+from mailworker.mail.targets import TARGETS, Connected, Target, Targets
 from mailworker.model import InetAddress
 from mailworker.wire.auth_response import Accepted
 from tests.mail.cases import IMAP, Case, all_protocols
@@ -244,15 +245,13 @@ def fill(resources: ExitStack, host: str, port: int) -> None:
 class Fixed:
     """Sends everybody to the first of two addresses that takes a connection, whatever the answer says."""
 
-    name: str | None = None
-
     def __init__(self, *addresses: InetAddress) -> None:
         self._addresses = addresses
 
     def candidates(self, _accepted: Accepted) -> Fixed:
         return self
 
-    async def connect(self, connections: Connections, timeout: float, log: SessionLog) -> Connected:
+    async def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
         for address in self._addresses:
             stream = connections.connect(address, Party.BACKEND)
             stream.deadline = connections.loop.now + timeout
@@ -262,7 +261,7 @@ class Fixed:
                 stream.close()
                 log.fault(error)
             else:
-                return stream, address
+                return connected(stream, Target(address))
         raise ProtocolError(Party.BACKEND, "no live upstreams")
 
 

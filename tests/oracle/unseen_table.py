@@ -35,13 +35,13 @@ UNSEEN: Mapping[str, Unseen] = {
         "notices only when `timeout` is over that a client has left, if the end came together with its last bytes",
         "notices at once",
         "connections are limited",
-        "tests/mail/test_departures.py::test_leaving_at_any_byte_of_a_login",
+        "tests/mail/test_leaving.py::test_leaving_at_any_byte_of_a_login",
     ),
     "leaving-early": Unseen(
         "notices only after Auth-Wait, or after the login, that the client has left",
         "lets it go at once during Auth-Wait",
         "connections are limited",
-        "tests/mail/test_departures.py::test_who_leaves_during_auth_wait_is_let_go_at_once",
+        "tests/mail/test_leaving.py::test_who_leaves_during_auth_wait_is_let_go_at_once",
     ),
     "proxy-timeout": Unseen(
         "does not count what the backend sends as activity (`proxy_timeout`)",

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from mailworker.native import core
 
 _PACKAGE = "mailworker.event"
-_MODULES = ("timers", "poller", "loop", "task", "sockets", "transport", "stream", "relay")
+_MODULES = ("timers", "poller", "loop", "task", "sockets", "transport", "stream", "relay", "plan")
 
 
 class Implementation:
@@ -21,6 +21,7 @@ class Implementation:
         self.name = name
         modules = {module: importlib.import_module(f"{_PACKAGE}.{module}") for module in _MODULES}
         self.loop: ModuleType = modules["loop"]
+        self.plan: ModuleType = modules["plan"]
         self.poller: ModuleType = modules["poller"]
         self.relay: ModuleType = modules["relay"]
         self.sockets: ModuleType = modules["sockets"]

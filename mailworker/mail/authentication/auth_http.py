@@ -6,22 +6,25 @@ Each attempt has a connection of its own, unless `auth_http_keepalive` keeps som
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
 from mailworker.event import sockets
-from mailworker.event.connections import Connections
-from mailworker.event.stream import SocketStream, Stream
+from mailworker.event.plan import UNKNOWN, Link, Plan
+from mailworker.event.stream import SocketStream
 from mailworker.mail.authentication.idle import IdleConnections
-from mailworker.mail.authentication.source import Pause
-from mailworker.mail.session_log import SessionLog
+from mailworker.mail.authentication.source import Applicant
 from mailworker.variables.render import Render
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 from mailworker.wire.auth_answers import Answer, Answers
 from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest
-from mailworker.wire.auth_response import Accepted, InvalidResponse, Rejected, Verdict, Wait
+from mailworker.wire.auth_response import InvalidResponse, Rejected, Verdict, Wait
+
+# Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
+_AUTH_SERVICE = Party.AUTH_SERVICE
 
 _READ_SIZE = 4096
 # Bytes that go in one packet on any network.
@@ -33,7 +36,7 @@ _MOST_WAITS = 100
 class AuthHttp:
     """See `LoginSource`."""
 
-    __slots__ = ("_answers", "_idle", "_settings", "_template", "_told", "action", "authzid", "name")
+    __slots__ = ("action", "answers", "authzid", "idle", "name", "settings", "template", "told")
 
     kind = "http"
 
@@ -48,90 +51,128 @@ class AuthHttp:
 
         `told` are the headers of answers that somebody asks for, in lower case with "_" for "-".
         """
-        self._settings = settings
-        self._answers = answers
-        self._told = told
-        self._idle = IdleConnections(settings.keepalive)
-        self._template = AuthHttpTemplate(
+        self.settings = settings
+        self.answers = answers
+        self.told = told
+        self.idle = IdleConnections(settings.keepalive)
+        self.template = AuthHttpTemplate(
             settings.uri, settings.host, _bound(settings.headers, variables), keepalive=settings.keepalive > 0
         )
         self.name = settings.name
         self.action = "in http auth state"
         self.authzid = settings.authzid
 
-    async def authenticate(
-        self, connections: Connections, request: AuthRequest, pause: Pause, log: SessionLog
-    ) -> Accepted | Rejected:
-        """See `LoginSource.authenticate`."""
-        asked = request
-        try:
-            verdict = await self._ask(connections, request)
-            for _ in range(_MOST_WAITS):
-                if not isinstance(verdict, Wait):
-                    asked.answer = request.answer
-                    return verdict
-                await pause(verdict.seconds)
-                request = _as_told(request, verdict)
-                verdict = _carry_over(verdict, await self._ask(connections, request))
-        except InvalidResponse as error:
-            if error.login is not None:
-                log.login = error.login
-            raise
-        raise ProtocolError(Party.AUTH_SERVICE, "sent WAIT too many times")
+    def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
+        """See `LoginSource.judge`."""
+        return _Question(self, request, applicant).ask()
 
     def close(self) -> None:
         """See `LoginSource.close`."""
-        self._idle.close()
+        self.idle.close()
 
-    async def _ask(self, connections: Connections, request: AuthRequest) -> Verdict:
-        head = self._template.request(request)
-        idle = self._idle.take(connections)
-        if idle is not None:
-            try:
-                return await self._converse(connections, idle, head, request)
-            except ConnectionLost:
-                if idle.received:
-                    raise
-                # The service closed it when we had just begun, as it may (RFC 9112 section 9.3.1): ask once more.
-        stream = connections.connect(self._settings.address, Party.AUTH_SERVICE)
-        return await self._converse(connections, stream, head, request)
 
-    async def _converse(
-        self, connections: Connections, stream: SocketStream, head: bytes, request: AuthRequest
-    ) -> Verdict:
-        stream.deadline = connections.loop.now + self._settings.timeout
-        if len(head) > _SEGMENT:
+class _Question:
+    """One login that the service is asked about, as often as it says WAIT."""
+
+    __slots__ = ("_applicant", "_asked", "_head", "_request", "_reused", "_service", "_stream", "_wait", "_waits")
+
+    _head: bytes
+    _reused: bool
+    _stream: SocketStream
+
+    def __init__(self, service: AuthHttp, request: AuthRequest, applicant: Applicant) -> None:
+        self._service = service
+        self._asked = self._request = request
+        self._applicant = applicant
+        self._wait: Wait | None = None  # the last one
+        self._waits = 0
+
+    def ask(self) -> Link:
+        """The link that asks, and comes to the verdict."""
+        self._head = self._service.template.request(self._request)
+        idle = self._service.idle.take(self._applicant.connections)
+        self._reused = idle is not None
+        return self._say(self._dial() if idle is None else idle)
+
+    def _dial(self) -> SocketStream:
+        return self._applicant.connections.connect(self._service.settings.address, _AUTH_SERVICE)
+
+    def _say(self, stream: SocketStream) -> Link:
+        self._stream = stream
+        stream.deadline = stream.loop.now + self._service.settings.timeout
+        if len(self._head) > _SEGMENT:
             sockets.no_delay(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
+        return Plan(stream, _READ_SIZE, ((self._head, UNKNOWN),), self._heard, self._lost)
+
+    def _heard(self, _usual: int, data: bytes) -> Link:
+        if not data:
+            return self._lost(ConnectionLost(_AUTH_SERVICE, "recv()", 0))
         try:
-            try:
-                await stream.write(head)
-            except ConnectionLost as error:  # reported as by nginx, which meets a refused connection when it reads
-                raise ConnectionLost(error.party, "recv()", error.errno) from None
-            data = await _read(stream)
-            known = None if self._told else self._answers.read(data)
-            answer = known or await self._read_on(stream, data, request)
-            if self._settings.keepalive and await _finish(stream, answer.body):
-                self._idle.keep(connections, stream)
-        finally:
-            stream.close()
-        return answer.verdict
+            answer = None if self._service.told else self._service.answers.read(data)
+        except InvalidResponse as error:
+            return self._broken(error)
+        if answer is None:
+            return self._read_on(data)
+        if answer.body and self._service.settings.keepalive:
+            return self._finish(answer)
+        return self._settle(answer, whole=answer.body == 0)
 
-    async def _read_on(self, stream: Stream, data: bytes, request: AuthRequest) -> Answer:
+    async def _read_on(self, data: bytes) -> Link:
         """An answer that does not come whole, or whose headers somebody asks for."""
-        parser = self._answers.parser()
+        parser = self._service.answers.parser()
         parser.feed(data)
-        while (verdict := parser.next()) is None:
-            parser.feed(await _read(stream))
-        if self._told:
-            request.answer = parser.headers(self._told)
-        return Answer(verdict, parser.missing())
+        try:
+            while (verdict := parser.next()) is None:
+                data = await self._stream.read(_READ_SIZE)
+                if not data:
+                    raise ConnectionLost(_AUTH_SERVICE, "recv()", 0)
+                parser.feed(data)
+        except PeerError as error:
+            return self._broken(error)
+        if self._service.told:
+            self._asked.answer = parser.headers(self._service.told)
+        return await self._finish(Answer(verdict, parser.missing()))
 
+    async def _finish(self, answer: Answer) -> Link:
+        """Read what is left of a response whose verdict is known, where its connection can be used again."""
+        missing = answer.body if self._service.settings.keepalive else None
+        with suppress(PeerError):
+            while missing:
+                data = await self._stream.read(min(missing, _READ_SIZE))
+                missing = missing - len(data) if data else None
+        return self._settle(answer, whole=missing == 0)
 
-async def _read(stream: Stream) -> bytes:
-    data = await stream.read(_READ_SIZE)
-    if not data:
-        raise ConnectionLost(Party.AUTH_SERVICE, "recv()", 0)
-    return data
+    def _settle(self, answer: Answer, *, whole: bool) -> Link:
+        if whole and self._service.settings.keepalive:
+            self._service.idle.keep(self._applicant.connections, self._stream)
+        self._stream.close()
+        verdict = answer.verdict if self._wait is None else _carry_over(self._wait, answer.verdict)
+        return self._pause(verdict) if isinstance(verdict, Wait) else self._applicant.judged(verdict)
+
+    async def _pause(self, wait: Wait) -> Link:
+        self._waits += 1
+        if self._waits > _MOST_WAITS:
+            raise ProtocolError(_AUTH_SERVICE, "sent WAIT too many times")
+        await self._applicant.pause(wait.seconds)
+        self._request = _as_told(self._request, wait)
+        self._wait = wait
+        return self.ask()
+
+    def _broken(self, error: PeerError) -> Link:
+        self._stream.close()
+        if isinstance(error, InvalidResponse) and error.login is not None:
+            self._applicant.log.login = error.login
+        return self._applicant.fail(error)
+
+    def _lost(self, error: PeerError) -> Link:
+        self._stream.close()
+        if not isinstance(error, ConnectionLost):
+            return self._applicant.fail(error)
+        if self._reused and not self._stream.received:
+            self._reused = False  # the service closed it when we had just begun, as it may (RFC 9112 section 9.3.1)
+            return self._say(self._dial())
+        # As nginx reports it, which meets a refused connection when it reads.
+        return self._applicant.fail(ConnectionLost(error.party, "recv()", error.errno))
 
 
 def _bound(
@@ -143,21 +184,6 @@ def _bound(
     return tuple(
         (name, value if isinstance(value, bytes) else variables.bind(value, HEADER_VALUE)) for name, value in headers
     )
-
-
-async def _finish(stream: Stream, missing: int | None) -> bool:
-    """Read what is `missing` of a response whose verdict is known; whether the connection can be used again."""
-    if missing is None:
-        return False
-    try:
-        while missing:
-            data = await stream.read(min(missing, _READ_SIZE))
-            if not data:
-                return False
-            missing -= len(data)
-    except PeerError:
-        return False
-    return True
 
 
 def _as_told(request: AuthRequest, wait: Wait) -> AuthRequest:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from mailworker.event.connections import Connections
-from mailworker.mail.authentication.source import Pause
-from mailworker.mail.session_log import SessionLog
+from mailworker.event.plan import Link
+from mailworker.mail.authentication.source import Applicant
 from mailworker.model import Address
 from mailworker.wire.auth_request import AuthRequest
-from mailworker.wire.auth_response import Accepted, Rejected
+from mailworker.wire.auth_response import Accepted
 
 
 class ByBackend:
@@ -26,11 +25,9 @@ class ByBackend:
         self.action = "in auth state"
         self.authzid = False
 
-    async def authenticate(
-        self, connections: Connections, request: AuthRequest, pause: Pause, log: SessionLog
-    ) -> Accepted | Rejected:
-        """See `LoginSource.authenticate`."""
-        return self._verdict
+    def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
+        """See `LoginSource.judge`."""
+        return applicant.judged(self._verdict)
 
     def close(self) -> None:
         """See `LoginSource.close`."""

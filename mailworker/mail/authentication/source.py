@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Protocol
 
 from mailworker.event.connections import Connections
+from mailworker.event.plan import Link
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 
-Pause = Callable[[float], Awaitable[None]]
+
+class Applicant(Protocol):
+    """A session that waits for a verdict; `log` is told the login's name where that comes with an error."""
+
+    connections: Connections
+
+    @property
+    def log(self) -> SessionLog: ...
+    def judged(self, verdict: Accepted | Rejected, /) -> Link:
+        """What follows from the verdict."""
+
+    def fail(self, error: Exception, /) -> Coroutine[Any, Any, None]:
+        """What follows where there is no verdict."""
+
+    def pause(self, seconds: float, /) -> Awaitable[None]:
+        """Wait before an answer is asked for again; raises what ends the session."""
 
 
 class LoginSource(Protocol):
@@ -25,13 +41,10 @@ class LoginSource(Protocol):
     action: str
     authzid: bool
 
-    async def authenticate(
-        self, connections: Connections, request: AuthRequest, pause: Pause, log: SessionLog
-    ) -> Accepted | Rejected:
-        """The verdict on `request`; raises a PeerError of Party.AUTH_SERVICE where there is none.
+    def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
+        """What leads to a verdict on `request`, of which the applicant is told.
 
-        `pause` waits for a time in seconds before the answer is asked for again, and raises what ends the session.
-        `log` is told the login's name where that comes with an error.
+        Raises a PeerError of Party.AUTH_SERVICE where there is none, or lets the applicant fail by it.
         """
 
     def close(self) -> None:

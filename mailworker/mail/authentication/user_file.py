@@ -10,10 +10,10 @@ from typing import Final
 
 from mailworker.config.settings import MailServer
 from mailworker.errors import escape
-from mailworker.event.connections import Connections
+from mailworker.event.plan import Link
 from mailworker.mail.authentication.passwords import Stored, read_password
 from mailworker.mail.authentication.refusals import Refusals
-from mailworker.mail.authentication.source import Pause
+from mailworker.mail.authentication.source import Applicant
 from mailworker.mail.authentication.user_table import User, UserTable
 from mailworker.mail.once import Once
 from mailworker.mail.session_log import SessionLog
@@ -58,10 +58,11 @@ class UserFile:
         self._told = Once()
         self._users = users
 
-    async def authenticate(
-        self, connections: Connections, request: AuthRequest, pause: Pause, log: SessionLog
-    ) -> Accepted | Rejected:
-        """See `LoginSource.authenticate`."""
+    def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
+        """See `LoginSource.judge`."""
+        return applicant.judged(self._verdict(request, applicant.log))
+
+    def _verdict(self, request: AuthRequest, log: SessionLog) -> Accepted | Rejected:
         table, login = self._users.table, request.login
         user = table.find(login.name) or table.find(login.name.lower())
         if user is not None and user.dear:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
-from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
+from mailworker.errors import Party, PeerError, ProtocolError
+from mailworker.event.plan import Link
 from mailworker.event.stream import SocketStream
+from mailworker.mail.backend.conversation import READING, Conversation, Talk, Wanted
 from mailworker.mail.client.client import Client
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
+from mailworker.model import ProxyProtocol
 from mailworker.tls.backend import TlsPeer
-from mailworker.wire.backend import Reply, ReplyReader
+from mailworker.wire.backend import ReplyReader
 from mailworker.wire.identity import Identity, hops_left
 from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 
-_READING = "reading response from upstream"
+# Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
+_NO_HEADER = ProxyProtocol.OFF
 
 
 class TlsRefused(ProtocolError):
@@ -45,29 +49,6 @@ class Unsafe(ProtocolError):
         self.known = known
 
 
-class Wanted(NamedTuple):
-    """What a reply must be for the login to go on.
-
-    The usual one, which comes whole, has a last line that starts with `last`, and lines before it that start with
-    `others`, None where there are none; keywords are in capitals. `expect` has to take it, and tells of any other
-    reply; it raises InvalidReply.
-    `command` is how the log calls what was asked, None for the greeting.
-    """
-
-    last: bytes
-    others: bytes | None
-    command: str | None
-    expect: Callable[[Reply], None]
-
-
-Step = tuple[bytes | None, Wanted]
-"""A command, None for the greeting, and what its reply must be."""
-
-
-def anything(_reply: Reply) -> None:
-    """The caller knows more of what the reply must be, or it is the client's to judge."""
-
-
 def needed_password(login: Login) -> Secret:
     """Raises ProtocolError where nobody has sent one."""
     if login.password is None:
@@ -75,134 +56,127 @@ def needed_password(login: Login) -> Secret:
     return login.password
 
 
-class Backend:
-    """A backend during the login of a `client` of `server`: one command at a time, and the whole of its reply.
+class Language(Protocol):
+    """What a protocol has for its backends; see the table of protocols."""
+
+    @property
+    def reply_reader(self) -> Callable[[int], ReplyReader]: ...
+    @property
+    def starttls(self) -> Callable[[Backend, Login], Talk[None]]: ...
+    @property
+    def log_in(self) -> Callable[[Backend, Login], Talk[bytes]]: ...
+
+
+class Backend(Conversation):
+    """A backend during the `login` of a `client` of `server`.
 
     `greeted` tells whether it has said its first words already, which `greeting` are; empty unless kept by `greet`.
     """
 
-    __slots__ = ("_limit", "_reader", "_stream", "client", "greeted", "greeting", "log", "server")
+    __slots__ = ("_entered", "_language", "_login", "_peer", "_watch", "client", "greeting", "server")
 
-    def __init__(
+    _entered: Callable[[bytes], Link]
+    _peer: TlsPeer | None
+    _watch: Callable[[SocketStream], Awaitable[None]] | None
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a login has come to know
         self,
         stream: SocketStream,
-        new_reader: Callable[[int], ReplyReader],
+        language: Language,
+        login: Login,
         client: Client,
         server: Server,
         log: SessionLog,
     ) -> None:
+        super().__init__(stream, language.reply_reader, server.settings.proxy.buffer, log)
         self.client = client
         self.server = server
-        self.log = log
-        self._limit = server.settings.proxy.buffer
-        self._stream = stream
-        self._reader = new_reader(self._limit)
-        self.greeted = False
+        self._language = language
+        self._login = login
         self.greeting = b""
 
-    async def start_tls(self, peer: TlsPeer) -> None:
+    def enter(
+        self,
+        peer: TlsPeer | None,
+        done: Callable[[bytes], Link],
+        failed: Callable[[PeerError], Link],
+        watch: Callable[[SocketStream], Awaitable[None]] | None = None,
+    ) -> Link:
+        """The link that logs in, over TLS where there is a `peer` for it.
+
+        `done` gets what the client is to hear: the reply, and all that came behind it. `watch` waits for what somebody
+        asks about the connection, None where nobody does.
+        """
+        self._watch = watch
+        self.stepwise = watch is not None and peer is not None
+        self._peer = peer
+        self._entered = done
+        self.failed = failed
+        if self.server.settings.proxy.proxy_protocol is not _NO_HEADER or watch is not None:
+            return self._introduce()
+        return self._log_in() if peer is None else self._secure(peer)
+
+    async def _introduce(self) -> Link:
+        """Begin with a PROXY header, if there is to be one, and see how the connection is made."""
+        proxy = self.server.settings.proxy
+        try:
+            if proxy.proxy_protocol is not _NO_HEADER:
+                self.log.action = "sending PROXY protocol header to upstream"
+                await self.stream.write(self.client.proxy_protocol(proxy, self.log))
+            if self._watch is not None:
+                await self._watch(self.stream)
+        except PeerError as error:
+            return self.failed(error)
+        return self._log_in() if self._peer is None else self._secure(self._peer)
+
+    def _secure(self, peer: TlsPeer) -> Link:
+        if not peer.starttls:
+            return self._encrypt()
+        return self.converse(self._language.starttls(self, self._login), self._encrypt)
+
+    async def _encrypt(self, _told: None = None) -> Link:
+        assert self._peer is not None
+        try:
+            await self._start_tls(self._peer)
+        except PeerError as error:
+            return self.failed(error)
+        return self._log_in()
+
+    def _log_in(self) -> Link:
+        return self.converse(self._language.log_in(self, self._login), self._logged_in)
+
+    def _logged_in(self, reply: bytes) -> Link:
+        if self._peer is not None and self.stream.tls is not None:
+            self._peer.remember(self.stream.tls)  # it spares later connections a part of the handshake
+        return self._entered(reply + self.reader.unread)
+
+    async def _start_tls(self, peer: TlsPeer) -> None:
         """Encrypt what follows; the greeting, if it came in clear, will not come again.
 
         Raises TlsRefused for a backend that may not be told a password, and for one that has sent more than its
         go-ahead: who adds to it in clear must not be heard as if it were said in TLS (CVE-2026-1642).
         """
         self.log.action = "SSL handshaking to upstream"
-        if self._reader.rest():
+        if self.reader.rest():
             raise TlsRefused("upstream sent data before SSL handshake")
-        self.greeted = self._reader.renew()
-        await self._stream.start_tls(peer)
-        tls = self._stream.tls
+        self.greeted = self.reader.renew()
+        await self.stream.start_tls(peer)
+        tls = self.stream.tls
         assert tls is not None
         if self.log.verbose:
             self.log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
         refusal = peer.refusal(tls)
         if refusal is not None:
             raise TlsRefused(refusal)
-        self.log.action = _READING
+        self.log.action = READING
 
-    def remember(self, peer: TlsPeer) -> None:
-        """Spare later connections to the backend a part of the handshake."""
-        if self._stream.tls is not None:
-            peer.remember(self._stream.tls)
-
-    async def greet(self, wanted: Wanted) -> bytes:
-        """Keep the greeting, and give it, should it have come in clear before TLS. Raises as `converse` does."""
+    def greet(self, wanted: Wanted) -> Talk[bytes]:
+        """Keep the greeting, and give it, should it have come in clear before TLS."""
         if not self.greeted:
-            self.greeting = (await self.converse((None, wanted))).data
+            self.greeting = (yield ((None, wanted),)).data
             self.greeted = True
         return self.greeting
 
     def identity(self, client_id: bytes = b"") -> Identity:
         """Who the client is; `client_id` is what it has sent in ID. Raises ProtocolError for proxies in a circle."""
         return self.client.identity(self.log.session_id, hops_left(client_id))
-
-    async def converse(self, *steps: Step) -> Reply:
-        """Send each command as soon as the reply to the one before it is what is wanted; gives the last reply.
-
-        Raises ConnectionLost, TimedOut, TooLongReply and InvalidReply.
-        """
-        if self.greeted and steps[0][0] is None:
-            steps = steps[1:]
-        if self._stream.tls is None and not self._reader.unread:
-            try:
-                done, data = await self._stream.exchange(self._limit, steps)
-            except PeerError as error:
-                self._prepare_all(steps, self._stream.step)
-                if isinstance(error, ConnectionLost) and error.call == "recv()":
-                    self.log.action = _READING
-                raise
-            if not data or self.log.verbose:
-                self._prepare_all(steps, done)
-            self._reader.skip(done)
-            if done == len(steps):
-                self.log.action = _READING
-                return Reply(data)
-            self._take(data)
-        else:
-            done = 0
-            await self._say(*steps[0])
-        reply = await self._reply()
-        steps[done][1].expect(reply)
-        for command, wanted in steps[done + 1 :]:
-            await self._say(command, wanted)
-            reply = await self._reply()
-            wanted.expect(reply)
-        return reply
-
-    def rest(self) -> bytes:
-        """What the backend has sent beyond its last reply, for the client."""
-        return self._reader.rest()
-
-    def prepare(self, wanted: Wanted) -> None:
-        """What goes wrong from now on belongs to this command."""
-        if wanted.command is not None:
-            self.log.action = f"sending {wanted.command} to upstream"
-            if self.log.verbose:
-                self.log.debug("login goes on")
-
-    async def _say(self, command: bytes | None, wanted: Wanted) -> None:
-        self.prepare(wanted)
-        if command is not None:
-            await self._stream.write(command)
-
-    def _prepare_all(self, steps: tuple[Step, ...], last: int) -> None:
-        for _, wanted in steps[: last + 1]:
-            self.prepare(wanted)
-
-    async def _reply(self) -> Reply:
-        while (reply := self._reader.next()) is None:
-            try:
-                data = await self._stream.read(self._limit)
-            except ConnectionLost:
-                self.log.action = _READING
-                raise
-            self._take(data)
-        return reply
-
-    def _take(self, data: bytes) -> None:
-        if not data:
-            raise ConnectionLost(Party.BACKEND, "recv()", 0)
-        self.log.action = _READING
-        if not self._reader.begun:
-            self.log.greeted()
-        self._reader.feed(data)

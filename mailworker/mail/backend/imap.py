@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from mailworker.mail.backend.backend import Backend, Wanted, anything, needed_password
+from mailworker.mail.backend.backend import Backend, needed_password
+from mailworker.mail.backend.conversation import Talk, Wanted, anything
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.wire.backend import (
     IMAP_COMMAND_LIMIT,
@@ -29,53 +30,53 @@ _USER = Wanted(b"+", None, "user name", judged(expect_imap_continuation))
 _GO_AHEAD = Wanted(b"+", None, "AUTHENTICATE command", judged(expect_imap_continuation))
 
 
-async def starttls(backend: Backend, login: Login) -> None:
+def starttls(backend: Backend, login: Login) -> Talk[None]:
     """Ask by STARTTLS, with the client's tag. Raises a PeerError."""
     wanted = Wanted(login.tag + b" OK", None, "STARTTLS", partial(expect_imap_ok, tag=login.tag))
-    await backend.converse((None, _GREETING), (login.tag + b" STARTTLS\r\n", wanted))
+    yield ((None, _GREETING), (login.tag + b" STARTTLS\r\n", wanted))
 
 
-async def _introduce(backend: Backend, login: Login) -> None:
+def _introduce(backend: Backend, login: Login) -> Talk[None]:
     """Tell by ID who the client is, where the backend lists it; its answer does not matter.
 
     What was listed before TLS does not count behind it, so the backend is asked there, as where its greeting lists
     nothing.
     """
-    greeting = b"" if backend.greeted else await backend.greet(_GREETING)
+    greeting = b"" if backend.greeted else (yield from backend.greet(_GREETING))
     listed = imap_capabilities(greeting)
     if listed is None:
         capability = Wanted(login.tag + b" OK", b"* ", "CAPABILITY", partial(expect_imap_tagged, tag=login.tag))
-        listed = imap_capabilities((await backend.converse((login.tag + b" CAPABILITY\r\n", capability))).data)
+        listed = imap_capabilities((yield ((login.tag + b" CAPABILITY\r\n", capability),)).data)
     if b"ID" in (listed or ()):
         command = b"%b ID %b\r\n" % (login.tag, imap_fields(backend.identity(login.client_id)))
         answer = Wanted(login.tag + b" OK", b"* ", "ID", partial(expect_imap_tagged, tag=login.tag))
-        await backend.converse((command, answer))
+        yield ((command, answer),)
 
 
-async def log_in(backend: Backend, login: Login) -> bytes:
+def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     """Log in by LOGIN, or by SASL; gives the reply for the client. Raises a PeerError.
 
     LOGIN has literals, as nginx's. One line takes two replies less to wait for, so a backend that decides itself, which
     nginx knows no way to ask, gets that where name and password are such as quoted strings may hold.
     """
     if backend.server.settings.proxy.imap_id:
-        await _introduce(backend, login)
+        yield from _introduce(backend, login)
     if login.mechanism is not None and goes_by_sasl(login):
-        reply = await authenticate(backend, login, login.tag + b" AUTHENTICATE", _GO_AHEAD, (None, _GREETING))
+        reply = yield from authenticate(login, login.tag + b" AUTHENTICATE", _GO_AHEAD, (None, _GREETING))
         expect_imap_login(reply, login.tag)
         return reply.data
     tag, secret = login.tag, needed_password(login)
     if login.passed_on and (line := imap_login_line(tag, login.name, secret)) is not None:
         wanted = Wanted(tag + b" OK", None, "LOGIN command", partial(expect_imap_login, tag=tag))
-        return (await backend.converse((None, _GREETING), (line, wanted))).data
+        return (yield ((None, _GREETING), (line, wanted))).data
     first, second, third = imap_login(tag, login.name, secret)
     password = Wanted(tag + b" OK", None, "password", partial(expect_imap_login, tag=tag))
     steps = (first, _LOGIN), (second, _USER), (third, password)
     if len(first) + len(second) + len(third) <= IMAP_COMMAND_LIMIT:
-        return (await backend.converse((None, _GREETING), *steps)).data
+        return (yield ((None, _GREETING), *steps)).data
     response = plain_response(login.name, secret)
-    reply = await backend.converse((None, _GREETING), (tag + b" AUTHENTICATE PLAIN\r\n", _AUTHENTICATE))
+    reply = yield ((None, _GREETING), (tag + b" AUTHENTICATE PLAIN\r\n", _AUTHENTICATE))
     if reply.last_line.startswith(tag + b" "):  # it does not know PLAIN, and may take long literals
-        return (await backend.converse(*steps)).data
+        return (yield steps).data
     _LOGIN.expect(reply)
-    return (await backend.converse((response, password))).data
+    return (yield ((response, password),)).data

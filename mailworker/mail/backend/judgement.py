@@ -25,18 +25,18 @@ class Words(Protocol):
     def refusal(self, reply: Reply, /) -> Refusal: ...
 
 
-def judgement(error: PeerError, login: Login, words: Words, log: SessionLog, *, codes: bool) -> Rejected:
+def judgement(error: PeerError, login: Login, words: Words, log: SessionLog, *, codes: bool) -> Rejected | None:
     """Log why it is not let in; gives what it is told, and its session goes on.
 
-    Raises `error` where the session ends: by a fault of the client's, where the backend is not safe, and where another
-    has judged the login, unless the protocol's clients may try again then, too, or the configuration has `codes` passed
-    on (`proxy_pass_error_codes`).
+    None where the session ends: by a fault of the client's, where the backend is not safe, and where another has judged
+    the login, unless the protocol's clients may try again then, too, or the configuration has `codes` passed on
+    (`proxy_pass_error_codes`).
     """
     translated = words.retries or _is_translated(error, login, codes)
     if not (login.passed_on or translated) or isinstance(error, Unsafe):
-        raise error
+        return None
     if error.party is Party.CLIENT:
-        raise error
+        return None
     if isinstance(error, LoginRejected) and login.passed_on:
         log.info(f'client login failed: "{escape(error.text)}"')
     else:

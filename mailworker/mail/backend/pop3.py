@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mailworker.mail.backend.backend import Backend, Wanted, anything, needed_password
+from mailworker.mail.backend.backend import Backend, needed_password
+from mailworker.mail.backend.conversation import Talk, Wanted, anything
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.wire.backend import (
     POP3_COMMAND_LIMIT,
@@ -25,38 +26,38 @@ _PASSWORD = Wanted(b"+OK", None, "password", judged(expect_pop3_ok))
 _GO_AHEAD = Wanted(b"+ ", None, "AUTH", judged(expect_pop3_go_ahead))
 
 
-async def starttls(backend: Backend, _login: Login) -> None:
+def starttls(backend: Backend, _login: Login) -> Talk[None]:
     """Ask by STLS. Raises a PeerError."""
     if backend.server.settings.proxy.pop3_xclient:
-        await backend.greet(_GREETING)  # only here it tells whether XCLIENT is taken
-    await backend.converse((None, _GREETING), (b"STLS\r\n", _STLS))
+        yield from backend.greet(_GREETING)  # only here it tells whether XCLIENT is taken
+    yield ((None, _GREETING), (b"STLS\r\n", _STLS))
 
 
-async def _introduce(backend: Backend) -> None:
+def _introduce(backend: Backend) -> Talk[None]:
     """Tell by XCLIENT who the client is, where the greeting lists that."""
-    if not (await backend.greet(_GREETING)).upper().startswith(_TAKES_XCLIENT):
+    if not (yield from backend.greet(_GREETING)).upper().startswith(_TAKES_XCLIENT):
         return
     attributes = dovecot_attributes(backend.identity())
     if attributes:
-        await backend.converse((b"XCLIENT %b\r\n" % attributes, _XCLIENT))
+        yield ((b"XCLIENT %b\r\n" % attributes, _XCLIENT),)
 
 
-async def log_in(backend: Backend, login: Login) -> bytes:
+def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     """Log in by USER and PASS, or by SASL; gives the reply for the client. Raises a PeerError."""
     if backend.server.settings.proxy.pop3_xclient:
-        await _introduce(backend)
+        yield from _introduce(backend)
     if login.mechanism is not None and goes_by_sasl(login):
-        reply = await authenticate(backend, login, b"AUTH", _GO_AHEAD, (None, _GREETING))
+        reply = yield from authenticate(login, b"AUTH", _GO_AHEAD, (None, _GREETING))
         _PASSWORD.expect(reply)
         return reply.data
     secret = needed_password(login)
     user, password = pop3_login(login.name, secret)
     steps = (user, _USER), (password, _PASSWORD)
     if max(len(user), len(password)) <= POP3_COMMAND_LIMIT:
-        return (await backend.converse((None, _GREETING), *steps)).data
+        return (yield ((None, _GREETING), *steps)).data
     response = plain_response(login.name, secret)
-    reply = await backend.converse((None, _GREETING), (b"AUTH PLAIN\r\n", _AUTH))
+    reply = yield ((None, _GREETING), (b"AUTH PLAIN\r\n", _AUTH))
     if reply.data.startswith(b"-"):  # it does not know AUTH, and may take long lines
-        return (await backend.converse(*steps)).data
+        return (yield steps).data
     _GO_AHEAD.expect(reply)
-    return (await backend.converse((response, _PASSWORD))).data
+    return (yield ((response, _PASSWORD),)).data

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mailworker.mail.backend.backend import Backend, Step, Wanted, anything, needed_password
+from mailworker.mail.backend.backend import needed_password
+from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything
 from mailworker.mail.backend.token import BY_TOKEN, log_in_by_token
 from mailworker.model import AuthMethod
 from mailworker.wire.backend import Reply, login_responses, plain_response
@@ -18,14 +19,14 @@ def goes_by_sasl(login: Login) -> bool:
     return login.mechanism is not None and login.mechanism is not AuthMethod.NONE
 
 
-async def authenticate(backend: Backend, login: Login, command: bytes, go_ahead: Wanted, *before: Step) -> Reply:
+def authenticate(login: Login, command: bytes, go_ahead: Wanted, *before: Step) -> Talk[Reply]:
     """The reply to the last response, be it a refusal, when the backend has been asked by `command` and the mechanism.
 
     `go_ahead` is what the backend says before each response; steps of `before` come first. A response never stands in
     the line of the command, as not all backends take it there. Raises a PeerError.
     """
     if login.mechanism in BY_TOKEN:
-        return await log_in_by_token(backend, login, command, go_ahead, *before)
+        return (yield from log_in_by_token(login, command, go_ahead, *before))
     secret = needed_password(login)
     if login.mechanism is AuthMethod.LOGIN:
         name, password = login_responses(login.name, secret)
@@ -33,4 +34,4 @@ async def authenticate(backend: Backend, login: Login, command: bytes, go_ahead:
     else:
         password = plain_response(login.name, secret, login.master)
         asking = ((command + b" PLAIN\r\n", go_ahead),)
-    return await backend.converse(*before, *asking, (password, _VERDICT))
+    return (yield (*before, *asking, (password, _VERDICT)))

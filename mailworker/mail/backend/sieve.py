@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from mailworker.mail.backend.backend import Backend, Misconfigured, Wanted, anything, needed_password
+from mailworker.mail.backend.backend import Backend, Misconfigured, needed_password
+from mailworker.mail.backend.conversation import Talk, Wanted, anything
 from mailworker.mail.backend.token import ACKNOWLEDGMENTS, BY_TOKEN
 from mailworker.wire.backend import LoginRejected, Reply, plain_response
 from mailworker.wire.login import Login
@@ -20,37 +21,37 @@ _AUTHENTICATE = Wanted(b"OK", None, "AUTHENTICATE command", anything)
 _USUAL_OK = re.compile(rb"OK(?: \"|\r\n)")
 
 
-async def starttls(backend: Backend, _login: Login) -> None:
+def starttls(_backend: Backend, _login: Login) -> Talk[None]:
     """Ask by STARTTLS. Raises a PeerError."""
-    greeting = await backend.converse((None, _GREETING))
+    greeting = yield ((None, _GREETING),)
     if b"STARTTLS" not in capabilities(greeting):
         raise Misconfigured("upstream does not offer STARTTLS")
-    await backend.converse((b"STARTTLS\r\n", _STARTTLS))
+    yield ((b"STARTTLS\r\n", _STARTTLS),)
 
 
-async def log_in(backend: Backend, login: Login) -> bytes:
+def log_in(_backend: Backend, login: Login) -> Talk[bytes]:
     """Log in by PLAIN, or a token; gives the reply for the client. Raises a PeerError."""
     by_token = login.passed_on and login.method in BY_TOKEN
     mechanism = BY_TOKEN[login.method] if by_token else b"PLAIN"
-    obstacle = _obstacle((await backend.converse((None, _GREETING))).data, mechanism)
+    obstacle = _obstacle((yield ((None, _GREETING),)).data, mechanism)
     if obstacle is not None:
         raise Misconfigured(obstacle)
     response = _response(login, by_token=by_token)
-    reply = await backend.converse((b'AUTHENTICATE "%b" %b' % (mechanism, response), _AUTHENTICATE))
+    reply = yield ((b'AUTHENTICATE "%b" %b' % (mechanism, response), _AUTHENTICATE),)
     if not _USUAL_OK.match(reply.data):
-        reply = await _answer(backend, login, reply, response, by_token=by_token)
+        reply = yield from _answer(login, reply, response, by_token=by_token)
     return reply.data
 
 
-async def _answer(backend: Backend, login: Login, reply: Reply, response: bytes, *, by_token: bool) -> Reply:
+def _answer(login: Login, reply: Reply, response: bytes, *, by_token: bool) -> Talk[Reply]:
     """Answer challenges; gives the reply that lets the client in. Raises a PeerError."""
     asked = challenge(reply)
     if asked is not None and not (by_token and asked):  # it does not look at what came with the command
-        reply = await backend.converse((response, _AUTHENTICATE))
+        reply = yield ((response, _AUTHENTICATE),)
         asked = challenge(reply)
     if asked is not None and by_token:
         acknowledgment = client_string(ACKNOWLEDGMENTS[login.method]) + b"\r\n"
-        reply = await backend.converse((acknowledgment, _AUTHENTICATE))
+        reply = yield ((acknowledgment, _AUTHENTICATE),)
         raise LoginRejected(reply, reply.last_line, asked)
     expect_login(reply)
     return reply

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from mailworker.config.proxy import ProxySettings
 from mailworker.errors import ProtocolError
-from mailworker.mail.backend.backend import Backend, Step, Unsafe, Wanted, anything
+from mailworker.mail.backend.backend import Backend, Unsafe
+from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything
 from mailworker.mail.backend.sasl import goes_by_sasl
 from mailworker.mail.backend.smtp_auth import log_in_by_auth
 from mailworker.model import AuthMethod, Level, XclientGuard
@@ -41,20 +42,20 @@ _MAIL = _wanted(b"250", "MAIL FROM")
 _RCPT = Wanted(b"250 ", b"250-", "RCPT TO", anything)
 
 
-async def starttls(backend: Backend, _login: Login) -> None:
+def starttls(backend: Backend, _login: Login) -> Talk[None]:
     """Say EHLO, then STARTTLS; what EHLO has told counts no more. Raises a PeerError."""
     hello = _hello(backend.server.settings.server_name, esmtp=True)
-    await backend.converse((None, _GREETING), (hello, _HELLO), (b"STARTTLS\r\n", _STARTTLS))
+    yield ((None, _GREETING), (hello, _HELLO), (b"STARTTLS\r\n", _STARTTLS))
 
 
-async def log_in(backend: Backend, login: Login) -> bytes:
+def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     """Introduce the client, and log in or hand over its first recipient; gives the reply for the client.
 
     Raises a PeerError.
     """
     proxy, envelope = backend.server.settings.proxy, login.envelope
     by_auth = _goes_by_auth(proxy, login)
-    heard = await _say_hello(backend, login)
+    heard = yield from _say_hello(backend, login)
     listed = listed_attributes(heard)
     if listed is not None and proxy.xclient_fields is not None:
         listed &= proxy.xclient_fields
@@ -64,13 +65,13 @@ async def log_in(backend: Backend, login: Login) -> bytes:
         steps.append((_hello(login.helo, esmtp=login.esmtp or _needs_esmtp(login)), _CLIENT_HELLO))
     if envelope is not None:
         steps += (smtp_line(envelope.mail), _MAIL), (smtp_line(envelope.rcpt), _RCPT)
-        return (await backend.converse(*steps)).data
+        return (yield tuple(steps)).data
     if steps:
-        again = await backend.converse(*steps)
+        again = yield tuple(steps)
         if by_auth and steps[-1][1] is _CLIENT_HELLO and (login.esmtp or _needs_esmtp(login)):
             heard = again.data
     if by_auth:
-        await log_in_by_auth(backend, login, smtp_mechanisms(heard))
+        yield from log_in_by_auth(backend, login, smtp_mechanisms(heard))
     return _LOGGED_IN
 
 
@@ -114,7 +115,7 @@ def _hello(name: bytes, *, esmtp: bool) -> bytes:
     return smtp_line((b"EHLO %b" if esmtp else b"HELO %b") % name)
 
 
-async def _say_hello(backend: Backend, login: Login) -> bytes:
+def _say_hello(backend: Backend, login: Login) -> Talk[bytes]:
     """Wait for the greeting and say hello; gives the reply to EHLO, nothing where that was not said."""
     settings = backend.server.settings
     proxy, name = settings.proxy, settings.server_name
@@ -123,15 +124,15 @@ async def _say_hello(backend: Backend, login: Login) -> bytes:
         name = login.helo
     hello = (_hello(name, esmtp=esmtp), _HELLO)
     if esmtp:
-        return (await backend.converse((None, _GREETING), hello)).data
+        return (yield ((None, _GREETING), hello)).data
     if not _is_guarded(proxy.xclient_guard, login):
-        await backend.converse((None, _GREETING), hello)
+        yield ((None, _GREETING), hello)
         return b""
     # The client may say EHLO later, and so may we; a backend without ESMTP has no XCLIENT either.
     asking = (_hello(name, esmtp=True), _ANY_HELLO)
-    heard = (await backend.converse((None, _GREETING), asking)).data
+    heard = (yield ((None, _GREETING), asking)).data
     if listed_attributes(heard) is None:
-        await backend.converse(hello)
+        yield (hello,)
     return heard
 
 

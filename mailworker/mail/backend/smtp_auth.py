@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.mail.backend.backend import Backend, Wanted, needed_password
+from mailworker.mail.backend.backend import Backend, needed_password
+from mailworker.mail.backend.conversation import Talk, Wanted
 from mailworker.mail.backend.sasl import authenticate
 from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.wire.backend import expect_smtp_code, judged, smtp_auth_plain
@@ -15,7 +16,7 @@ _GO_AHEAD: Final = Wanted(b"334 ", None, "AUTH", judged(lambda reply: expect_smt
 _YES: Final = Wanted(b"235 ", b"235-", "AUTH", judged(lambda reply: expect_smtp_code(reply, b"235")))
 
 
-async def log_in_by_auth(backend: Backend, login: Login, offered: frozenset[bytes]) -> None:
+def log_in_by_auth(backend: Backend, login: Login, offered: frozenset[bytes]) -> Talk[None]:
     """Log in by the login's mechanism, or by PLAIN, or by LOGIN where PLAIN is not among those `offered`.
 
     A backend that offers nothing is sent PLAIN all the same, as by nginx, unless its word is to decide.
@@ -29,7 +30,7 @@ async def log_in_by_auth(backend: Backend, login: Login, offered: frozenset[byte
         raise ProtocolError(Party.BACKEND, f"upstream does not offer AUTH {name}")
     if mechanism is AuthMethod.PLAIN:
         lines = smtp_auth_plain(login.name, needed_password(login), login.master)
-        await backend.converse(*zip(lines, (_GO_AHEAD, _YES)[-len(lines) :], strict=True))
+        yield tuple(zip(lines, (_GO_AHEAD, _YES)[-len(lines) :], strict=True))
     else:
         login.mechanism = mechanism
-        _YES.expect(await authenticate(backend, login, b"AUTH", _GO_AHEAD))
+        _YES.expect((yield from authenticate(login, b"AUTH", _GO_AHEAD)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mailworker.mail.backend.backend import Backend, Step, Wanted, anything, needed_password
+from mailworker.mail.backend.backend import needed_password
+from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything
 from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.wire.backend import LoginRejected, Reply
 from mailworker.wire.login import Login
@@ -17,7 +18,7 @@ BY_TOKEN: Final = {each: str(METHOD_NAMES[each].sasl).encode() for each in (Auth
 ACKNOWLEDGMENTS: Final = {AuthMethod.XOAUTH2: b"", AuthMethod.OAUTHBEARER: b"AQ=="}
 
 
-async def log_in_by_token(backend: Backend, login: Login, command: bytes, go_ahead: Wanted, *before: Step) -> Reply:
+def log_in_by_token(login: Login, command: bytes, go_ahead: Wanted, *before: Step) -> Talk[Reply]:
     """The reply to the token, be it a refusal, when the backend has been asked by `command` and its mechanism.
 
     `go_ahead` is what the backend says before it gets the token, and before a reason; steps of `before` come first.
@@ -27,9 +28,9 @@ async def log_in_by_token(backend: Backend, login: Login, command: bytes, go_ahe
     response = encode_token(mechanism, login.name, needed_password(login).reveal())
     answer = Wanted(b"", None, "token", anything)
     asking = (b"%b %b\r\n" % (command, BY_TOKEN[mechanism]), go_ahead)
-    reply = await backend.converse(*before, asking, (response + b"\r\n", answer))
+    reply = yield (*before, asking, (response + b"\r\n", answer))
     prompt, _, challenge = reply.last_line.partition(b" ")
     if prompt != go_ahead.last.rstrip():
         return reply
-    reply = await backend.converse((ACKNOWLEDGMENTS[mechanism] + b"\r\n", answer))
+    reply = yield ((ACKNOWLEDGMENTS[mechanism] + b"\r\n", answer),)
     raise LoginRejected(reply, reply.last_line, challenge)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
-from time import monotonic, time
+from time import monotonic
 from typing import ClassVar, Generic, NoReturn, Protocol, TypeVar
 
 from mailworker.errors import ConnectionLost, Party, ProtocolError, TimedOut, escape
 from mailworker.event.stream import Stream
 from mailworker.event.task import sleep
 from mailworker.mail.dialogue.complaints import tell_departure, tell_refusal
+from mailworker.mail.dialogue.offer import Offer, Refused
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import AuthMethod, Starttls
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.confidential import without_secrets
@@ -32,20 +31,16 @@ _READ_SIZE = 4096
 
 @dataclass(slots=True)
 class StartTls:
-    """The client was told to go ahead with its handshake."""
+    """The client begins its handshake when it has heard `go_ahead`."""
+
+    go_ahead: bytes
 
 
-Request = Login | StartTls
+Move = bytes | Login | StartTls
+"""What a client's words lead to: an answer, or what its session has to do."""
 
-
-class Refused(ProtocolError):
-    """A command that exists but is not allowed here or now: answered as an invalid one, but not counted as an error.
-
-    `what` was refused goes to the log, in words that are never the client's own.
-    """
-
-    def __init__(self, what: str = "command not allowed here") -> None:
-        super().__init__(Party.CLIENT, what)
+Exchange = Generator[bytes, bytes, Login]
+"""Gives SASL challenges and takes the responses to them."""
 
 
 class LoginRefused(ProtocolError):
@@ -68,6 +63,8 @@ class Parser(Protocol[CommandT_co]):
 
     @property
     def room(self) -> int: ...
+    @property
+    def has_input(self) -> bool: ...
     def feed(self, data: bytes) -> None: ...
     def next(self) -> CommandT_co | None: ...
     def next_response(self) -> bytes | None: ...
@@ -75,16 +72,16 @@ class Parser(Protocol[CommandT_co]):
     def rest(self) -> bytes: ...
 
 
-class Dialogue(ABC, Generic[CommandT_contra]):
+class Dialogue(Offer, ABC, Generic[CommandT_contra]):
     """A client's conversation before it is logged in.
 
-    `next_request` says what it wants; the session does it and comes back if the client may try again. `tag` is IMAP's:
-    that of the command at hand, None where it had no usable one, and in the other protocols. `over` is why no command
-    is read any more, None as long as they are. `commands` and `complaints` count, see `complaints`. `greets_again`:
-    STARTTLS is followed by a greeting in TLS.
+    It reads and writes nothing by itself: `hear` takes what the client has said, and `move` tells what follows from it.
+    The session does that and comes back if the client may go on. `tag` is IMAP's: that of the command at hand, None
+    where it had no usable one, and in the other protocols. `over` is why no command is read any more, None as long as
+    they are. `commands` and `complaints` count, see `complaints`. `greets_again`: STARTTLS is followed by a greeting.
     """
 
-    __slots__ = ("_errors", "_parser", "client", "commands", "complaints", "log", "over", "server", "tag")
+    __slots__ = ("_errors", "_exchange", "_parser", "commands", "complaints", "log", "over", "tag")
 
     internal_error: ClassVar[bytes]
     certificate_error: ClassVar[bytes]
@@ -92,25 +89,28 @@ class Dialogue(ABC, Generic[CommandT_contra]):
     greets_again: ClassVar[bool] = False
 
     def __init__(self, client: Stream, server: Server, log: SessionLog, parser: Parser[CommandT_contra]) -> None:
-        self.client = client
-        self.server = server
+        super().__init__(client, server)
         self.log = log
         self.over: End | None = None
         self.tag: bytes | None = None
         self._parser = parser
+        self._exchange: Exchange | None = None
         self.commands = self._errors = self.complaints = 0
 
+    async def hold_back(self) -> None:
+        """Wait for as long as the greeting has to; `over` is set where the client did not wait."""
+
     @abstractmethod
-    async def greet(self) -> None:
-        """Say hello."""
+    def greeting(self) -> bytes:
+        """What is said first."""
 
     def admit(self, command: CommandT_contra) -> None:
         """Take note of a valid command before it is obeyed. Raises TooManyCommands."""
         self.count_command()
 
     @abstractmethod
-    async def obey(self, command: CommandT_contra) -> Request | None:
-        """Answer one command; None unless the session has to do something.
+    def obey(self, command: CommandT_contra) -> Move:
+        """What one command leads to.
 
         Raises a ProtocolError of the client for a command that is to be answered as invalid.
         """
@@ -128,11 +128,16 @@ class Dialogue(ABC, Generic[CommandT_contra]):
         """The answer to a login that was refused."""
 
     @abstractmethod
-    async def ask(self, challenge: bytes) -> bytes:
-        """Send a SASL challenge and give the client's response."""
+    def challenge(self, text: bytes) -> bytes:
+        """A SASL challenge as it is sent."""
+
+    def as_told(self, login: Login) -> Login:
+        """The login, with what else of the conversation its backend is told."""
+        return login
 
     def start_over(self) -> None:
         """Forget what an unfinished login has left."""
+        self._exchange = None
 
     def begin_tls(self) -> None:
         """Forget what was said in clear."""
@@ -147,42 +152,59 @@ class Dialogue(ABC, Generic[CommandT_contra]):
         """What the client has sent beyond its login, for the backend."""
         return self._parser.rest()
 
-    async def next_request(self) -> Request | None:
-        """What the client wants of the session; None when it has taken its leave or was sent away.
+    @property
+    def room(self) -> int:
+        """How many bytes `hear` takes now."""
+        return min(self._parser.room, _READ_SIZE)
 
-        Raises ConnectionLost and TimedOut.
-        """
-        while self.over is None:
-            try:
-                while (command := self._parser.next()) is None:
-                    self._take(await self._reading())
-                self.admit(command)
-                request = await self.obey(command)
-            except TooLongCommand as error:
-                self.log.info(f'client sent too long command "{escape(without_secrets(error.buffer))}"')
-                self.over = End.INVALID_COMMAND
-                await self._refuse(error.tag)
-            except InvalidCommand as error:
-                tell_refusal(self, error.what)
-                self._count(error)
-                await self._refuse(error.tag)
-            except LoginRefused as error:
-                self.log.info(str(error))
-                self.start_over()
-                await self.reject(self.rejection(error.verdict))
-            except ProtocolError as error:
-                _tell(self, error)
-                await self._refuse(self.tag)
-            else:
-                if request is not None:
-                    return request
+    @property
+    def has_input(self) -> bool:
+        """Whether there is something that the client has said and no move has used up."""
+        return self._parser.has_input
+
+    def hear(self, words: bytes) -> None:
+        """Take what the client has said; raises ConnectionLost for b"", as it has left."""
+        if not words:
+            tell_departure(self)
+            raise ConnectionLost(Party.CLIENT, "recv()", 0)
+        self._parser.feed(words)
+
+    def move(self) -> Move | None:
+        """What follows from what was heard; None where more has to be. After an answer there may be another move."""
+        try:
+            exchange = self._exchange
+            if exchange is not None:
+                response = self._next_response()
+                return None if response is None else self.respond(exchange, response)
+            command = self._parser.next()
+            if command is None:
+                return None
+            self.admit(command)
+            move = self.obey(command)
+        except ProtocolError as error:
+            return self._refusal(error)
         if self.over is End.QUIT:
             tell_departure(self)
-        return None
+        return move
 
-    async def reject(self, answer: bytes, *, counted: bool = False) -> None:
-        """Tell the client that its login failed; it may try again, unless it is `counted` as an error too many."""
-        await self.reply(answer)
+    def accept_starttls(self) -> StartTls:
+        """The move that STARTTLS or STLS leads to; raises Refused where it is not offered."""
+        self.demand_starttls()
+        return StartTls(self.go_ahead())
+
+    def respond(self, exchange: Exchange, response: bytes | None = None) -> Move:
+        """The next move of a SASL exchange, the first without a response. Raises a ProtocolError of the client."""
+        self._exchange = None
+        try:
+            challenge = exchange.send(response)  # type: ignore[arg-type]  # None begins a generator
+        except StopIteration as end:
+            login: Login = end.value
+            return self.as_told(login)
+        self._exchange = exchange
+        return self.challenge(challenge)
+
+    def rejected(self, *, counted: bool) -> None:
+        """The client has heard that its login failed; it may try again, unless it is `counted` as an error too many."""
         self.tag = None
         if counted:
             self._errors += 1
@@ -190,70 +212,28 @@ class Dialogue(ABC, Generic[CommandT_contra]):
                 self.log.info("client failed to log in too many times")
                 self.over = End.AUTH_FAILED
 
-    def reply(self, data: bytes) -> Awaitable[None]:
-        """Send an answer."""
-        return self.client.write(data)
-
-    async def response(self) -> bytes:
-        """The next line, as the response to a SASL challenge."""
-        try:
-            while (response := self._parser.next_response()) is None:
-                self._take(await self._reading())
-        except TooLongCommand as error:
-            raise TooLongCommand(b"...", error.tag) from None  # it may hold a password
-        self.count_command()
-        return response
+    async def ask(self, challenge: bytes) -> None:
+        """Send a SASL challenge, and wait for the response to it, whatever that is."""
+        await self.client.write(self.challenge(challenge))
+        while self._next_response() is None:
+            self.hear(await self.client.read(self.room))
 
     async def pause(self, seconds: float) -> None:
         """Wait; what the client says meanwhile is kept for later. Raises ConnectionLost where it leaves."""
         self.client.deadline = end = monotonic() + seconds
         with suppress(TimedOut):
             while self._parser.room:
-                self._take(await self._reading())
+                self.hear(await self.client.read(self.room))
             await sleep(end - monotonic())
 
-    def enabled(self, method: AuthMethod) -> bool:
-        """Whether the server's configuration lists `method`."""
-        return method in self.server.settings.dialogue.auth
-
-    @property
-    def secure(self) -> bool:
-        """Whether the connection is encrypted."""
-        return self.client.tls is not None
-
-    @property
-    def capabilities(self) -> bytes:
-        """What the client can do now."""
-        replies = self.server.capabilities
-        return replies.secure if self.secure else replies.clear
-
-    def demand_tls(self) -> None:
-        """Raises Refused for what `starttls only` allows on an encrypted connection only."""
-        if self.server.starttls_only and not self.secure:
-            raise Refused("login without TLS")
-
-    async def accept_starttls(self) -> StartTls:
-        """Answer STARTTLS or STLS; raises Refused where it is not offered."""
-        if self.secure:
-            raise Refused("STARTTLS inside TLS")
-        if self.server.settings.starttls is Starttls.OFF:
-            raise Refused("STARTTLS where it is off")
-        await self.reply(self.go_ahead())
-        return StartTls()
-
-    def new_salt(self) -> bytes:
-        """A challenge that is never used twice, in the form of RFC 1939 and 2195."""
-        return b"<%d.%d@%b>" % (secrets.randbits(64), int(time()), self.server.settings.server_name)
-
-    def _reading(self) -> Awaitable[bytes]:
-        room = self._parser.room
-        return self.client.read(room if room < _READ_SIZE else _READ_SIZE)
-
-    def _take(self, data: bytes) -> None:
-        if not data:
-            tell_departure(self)
-            raise ConnectionLost(Party.CLIENT, "recv()", 0)
-        self._parser.feed(data)
+    def _next_response(self) -> bytes | None:
+        try:
+            response = self._parser.next_response()
+        except TooLongCommand as error:
+            raise TooLongCommand(b"...", error.tag) from None  # it may hold a password
+        if response is not None:
+            self.count_command()
+        return response
 
     def count_command(self) -> None:
         """Count one command more; raises TooManyCommands."""
@@ -270,19 +250,26 @@ class Dialogue(ABC, Generic[CommandT_contra]):
         elif error.close:
             self.over = End.INVALID_COMMAND
 
-    async def _refuse(self, tag: bytes | None) -> None:
-        self.tag = tag
-        answer = self.invalid()
+    def _refusal(self, error: ProtocolError) -> bytes:
+        """Tell the log why a command was not obeyed; gives the answer."""
+        if isinstance(error, LoginRefused):
+            self.log.info(str(error))
+            answer, self.tag = self.rejection(error.verdict), None
+        else:
+            if isinstance(error, TooLongCommand):
+                self.log.info(f'client sent too long command "{escape(without_secrets(error.buffer))}"')
+                self.over = End.INVALID_COMMAND
+            elif isinstance(error, InvalidCommand):
+                tell_refusal(self, error.what)
+                self._count(error)
+            elif isinstance(error, Refused):
+                tell_refusal(self, str(error))
+            else:
+                self.log.info(str(error))  # nginx has lines for what is no refusal
+            self.tag = error.tag if isinstance(error, TooLongCommand | InvalidCommand) else self.tag
+            answer = self.invalid()
         self.start_over()
-        await self.reply(answer)
-
-
-def _tell(dialogue: Dialogue[NoReturn], error: ProtocolError) -> None:
-    """Log why a command was not obeyed; nginx has lines for what is no refusal."""
-    if isinstance(error, Refused):
-        tell_refusal(dialogue, str(error))
-    else:
-        dialogue.log.info(str(error))
+        return answer
 
 
 AnyDialogue = Dialogue[NoReturn]

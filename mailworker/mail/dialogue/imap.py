@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mailworker.errors import escape
 from mailworker.event.stream import Stream
-from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
+from mailworker.mail.dialogue.dialogue import Dialogue, Move
+from mailworker.mail.dialogue.offer import Refused
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
@@ -30,41 +31,30 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
         super().__init__(client, server, log, ImapParser(server.settings.dialogue.client_buffer))
         self.client_id = b""
 
-    async def greet(self) -> None:
+    def greeting(self) -> bytes:
         settings = self.server.settings.dialogue
         if settings.greeting_capabilities:
             listed = self.capabilities.removeprefix(b"* ").rstrip(b"\r\n")
-            await self.reply(b"* OK [%b] %b" % (listed, settings.greeting.removeprefix(b"* OK ")))
-        else:
-            await self.reply(settings.greeting)
+            return b"* OK [%b] %b" % (listed, settings.greeting.removeprefix(b"* OK "))
+        return settings.greeting
 
     def admit(self, command: ImapCommand | Continuation) -> None:
         if isinstance(command, ImapCommand):
             self.tag = command.tag
             self.count_command()
 
-    async def obey(self, command: ImapCommand | Continuation) -> Request | None:
+    def obey(self, command: ImapCommand | Continuation) -> Move:
         if isinstance(command, Continuation):
-            await self.reply(b"+ OK\r\n")
-            return None
+            return b"+ OK\r\n"
         match command.verb:
             case ImapVerb.LOGIN:
                 return self._login(command.arguments)
             case ImapVerb.AUTHENTICATE:
-                return await self._authenticate(command.arguments)
+                return self._authenticate(command.arguments)
             case ImapVerb.STARTTLS:
-                return await self.accept_starttls()
-            case ImapVerb.CAPABILITY:
-                await self._complete(self.capabilities)
-            case ImapVerb.NOOP:
-                await self._complete()
-            case ImapVerb.ID:
-                self._introduced(*command.arguments)
-                await self._complete(b"* ID %b\r\n" % self.server.settings.dialogue.identity)
-            case ImapVerb.LOGOUT:
-                self.over = End.QUIT
-                await self._complete(b"* BYE Logging out\r\n")
-        return None
+                return self.accept_starttls()
+            case _:
+                return self._untagged(command) + self._tagged(b"OK completed")
 
     def go_ahead(self) -> bytes:
         return self._tagged(b"OK completed")
@@ -75,13 +65,30 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
     def rejection(self, verdict: Rejected) -> bytes:
         return self._tagged(b"NO " + verdict.text)
 
-    async def ask(self, challenge: bytes) -> bytes:
-        await self.reply(b"+ %b\r\n" % challenge)
-        return await self.response()
+    def challenge(self, text: bytes) -> bytes:
+        return b"+ %b\r\n" % text
+
+    def as_told(self, login: Login) -> Login:
+        login.tag = self.tag or b""
+        login.client_id = self.client_id
+        return login
 
     def begin_tls(self) -> None:
         super().begin_tls()
         self.client_id = b""
+
+    def _untagged(self, command: ImapCommand) -> bytes:
+        match command.verb:
+            case ImapVerb.CAPABILITY:
+                return self.capabilities
+            case ImapVerb.ID:
+                self._introduced(*command.arguments)
+                return b"* ID %b\r\n" % self.server.settings.dialogue.identity
+            case ImapVerb.LOGOUT:
+                self.over = End.QUIT
+                return b"* BYE Logging out\r\n"
+            case _:
+                return b""
 
     def _introduced(self, identity: bytes) -> None:
         """Only the first ID counts: a client may send many, and each would be a line of the log."""
@@ -97,16 +104,11 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
         tag = self.tag or b""
         return Login(AuthMethod.PLAIN, arguments[0], Secret(arguments[1]), tag=tag, client_id=self.client_id)
 
-    async def _authenticate(self, arguments: tuple[bytes, ...]) -> Login:
+    def _authenticate(self, arguments: tuple[bytes, ...]) -> Move:
         self.demand_tls()
         if not arguments:
             raise Refused("AUTHENTICATE without a mechanism")
-        login = await exchange(self, arguments)
-        login.tag, login.client_id = self.tag or b"", self.client_id
-        return login
-
-    async def _complete(self, untagged: bytes = b"") -> None:
-        await self.reply(untagged + self._tagged(b"OK completed"))
+        return self.respond(exchange(self, arguments))
 
     def _tagged(self, text: bytes) -> bytes:
         return b"%b %b\r\n" % (b"*" if self.tag is None else self.tag, text)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mailworker.event.stream import Stream
 from mailworker.mail.capabilities import mechanisms
-from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
+from mailworker.mail.dialogue.dialogue import Dialogue, Move
+from mailworker.mail.dialogue.offer import Refused
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
@@ -14,6 +15,8 @@ from mailworker.wire.auth_response import Rejected
 from mailworker.wire.login import Login
 from mailworker.wire.pop3 import Pop3Command, Pop3Parser, Pop3Verb
 from mailworker.wire.secret import Secret
+
+_OK = b"+OK\r\n"
 
 # What PASS may be put off by: after USER, nginx knows these and no others.
 _AFTER_USER = (Pop3Verb.PASS, Pop3Verb.CAPA, Pop3Verb.NOOP, Pop3Verb.QUIT)
@@ -33,35 +36,33 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
         self._user: bytes | None = None
         self._salt: bytes | None = None
 
-    async def greet(self) -> None:
+    def greeting(self) -> bytes:
         greeting = self.server.settings.dialogue.greeting
         if self.enabled(AuthMethod.APOP) or self.enabled(AuthMethod.CRAM_MD5):
             self._salt = self.new_salt()
-            await self.reply(b"%b %b\r\n" % (greeting.removesuffix(b"\r\n"), self._salt))
-        else:
-            await self.reply(greeting)
+            return b"%b %b\r\n" % (greeting.removesuffix(b"\r\n"), self._salt)
+        return greeting
 
-    async def obey(self, command: Pop3Command) -> Request | None:
+    def obey(self, command: Pop3Command) -> Move:
         if self._user is not None and command.verb not in _AFTER_USER:
             raise Refused(f"{command.verb.value.decode()} between USER and PASS")
         match command.verb:  # what every login says comes first: each case costs something
             case Pop3Verb.USER:
-                await self._name(command.arguments)
+                return self._name(command.arguments)
             case Pop3Verb.PASS:
                 return self._login(command.arguments)
             case Pop3Verb.APOP:
                 return self._apop(command.arguments)
             case Pop3Verb.AUTH if command.arguments:
                 self.demand_tls()
-                return await exchange(self, command.arguments)
+                return self.respond(exchange(self, command.arguments))
             case Pop3Verb.STLS:
-                return await self.accept_starttls()
+                return self.accept_starttls()
             case _:
-                await self._answer(command)
-        return None
+                return self._answer(command)
 
     def go_ahead(self) -> bytes:
-        return b"+OK\r\n"
+        return _OK
 
     def invalid(self) -> bytes:
         return b"-ERR invalid command\r\n"
@@ -69,34 +70,32 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
     def rejection(self, verdict: Rejected) -> bytes:
         return b"-ERR %b\r\n" % verdict.text
 
-    async def ask(self, challenge: bytes) -> bytes:
-        await self.reply(b"+ %b\r\n" % challenge)
-        return await self.response()
+    def challenge(self, text: bytes) -> bytes:
+        return b"+ %b\r\n" % text
 
     def start_over(self) -> None:
+        super().start_over()
         self._user = None
 
-    async def _answer(self, command: Pop3Command) -> None:
+    def _answer(self, command: Pop3Command) -> bytes:
         match command.verb:
             case Pop3Verb.CAPA:
                 replies = self.server.capabilities
-                await self.reply(self.capabilities if self._user is None else replies.secure)
-                return
+                return self.capabilities if self._user is None else replies.secure
             case Pop3Verb.AUTH:
                 self.demand_tls()
                 methods = mechanisms(self.server.settings.dialogue.auth)
-                await self.reply(b"\r\n".join([b"+OK methods supported:", *methods, b".", b""]))
-                return
+                return b"\r\n".join([b"+OK methods supported:", *methods, b".", b""])
             case Pop3Verb.QUIT:
                 self.over = End.QUIT
-        await self.reply(b"+OK\r\n")
+        return _OK
 
-    async def _name(self, arguments: tuple[bytes, ...]) -> None:
+    def _name(self, arguments: tuple[bytes, ...]) -> bytes:
         self.demand_tls()
         if not arguments:
             raise Refused("USER without a name")
         self._user = self.log.login = arguments[0]
-        await self.reply(b"+OK\r\n")
+        return _OK
 
     def _login(self, arguments: tuple[bytes, ...]) -> Login:
         user, self._user = self._user, None

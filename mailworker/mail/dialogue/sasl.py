@@ -5,7 +5,8 @@ from __future__ import annotations
 from base64 import b64encode
 from contextlib import suppress
 
-from mailworker.mail.dialogue.dialogue import AnyDialogue, LoginRefused, Refused
+from mailworker.mail.dialogue.dialogue import AnyDialogue, Exchange, LoginRefused
+from mailworker.mail.dialogue.offer import Refused
 from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand, TooLongCommand
@@ -26,8 +27,8 @@ from mailworker.wire.sasl import (
 )
 
 
-async def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Login:
-    """Carry out AUTH or AUTHENTICATE with its `arguments`: the mechanism's name and maybe an initial response.
+def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Exchange:
+    """AUTH or AUTHENTICATE with its `arguments`: the mechanism's name and maybe an initial response.
 
     PLAIN and LOGIN are always taken, as nginx does and clients rely on; the others only where they are enabled.
     Raises ProtocolError for what the client gets an invalid-command reply for.
@@ -38,11 +39,11 @@ async def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Login
         raise Refused(f"mechanism{foreign_mechanism(arguments[0])} is not known")
     if len(arguments) > 2:
         raise Refused(f"mechanism {METHOD_NAMES[method].sasl} with invalid arguments")
-    return await _EXCHANGES[method](dialogue, initial)
+    return _EXCHANGES[method](dialogue, initial)
 
 
-async def _plain(dialogue: AnyDialogue, initial: bytes | None) -> Login:
-    authzid, name, password = decode_plain(await dialogue.ask(b"") if initial is None else initial)
+def _plain(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
+    authzid, name, password = decode_plain((yield b"") if initial is None else initial)
     if authzid in (b"", name):
         return Login(AuthMethod.PLAIN, name, password)
     if dialogue.server.login_source.authzid:
@@ -51,39 +52,37 @@ async def _plain(dialogue: AnyDialogue, initial: bytes | None) -> Login:
     raise LoginRefused("client sent another authorization identity in AUTH PLAIN command", _ANOTHER_IDENTITY)
 
 
-async def _login(dialogue: AnyDialogue, initial: bytes | None) -> Login:
-    name = decode_login(await dialogue.ask(USERNAME_PROMPT) if initial is None else initial)
+def _login(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
+    name = decode_login((yield USERNAME_PROMPT) if initial is None else initial)
     dialogue.log.login = name
-    return Login(AuthMethod.LOGIN, name, decode_password(await dialogue.ask(PASSWORD_PROMPT)))
+    return Login(AuthMethod.LOGIN, name, decode_password((yield PASSWORD_PROMPT)))
 
 
-async def _cram_md5(dialogue: AnyDialogue, initial: bytes | None) -> Login:
+def _cram_md5(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
     _demand_enabled(dialogue, AuthMethod.CRAM_MD5)
     if initial is not None:
         raise Refused("mechanism CRAM-MD5 with an initial response")
     salt = dialogue.new_salt()
-    name, digest = decode_cram_md5(await dialogue.ask(b64encode(salt)))
+    name, digest = decode_cram_md5((yield b64encode(salt)))
     dialogue.log.login = name
     check_digest(digest)
     return Login(AuthMethod.CRAM_MD5, name, digest, salt)
 
 
-async def _external(dialogue: AnyDialogue, initial: bytes | None) -> Login:
+def _external(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
     _demand_enabled(dialogue, AuthMethod.EXTERNAL)
-    return Login(
-        AuthMethod.EXTERNAL, decode_external(await dialogue.ask(USERNAME_PROMPT) if initial is None else initial)
-    )
+    return Login(AuthMethod.EXTERNAL, decode_external((yield USERNAME_PROMPT) if initial is None else initial))
 
 
-async def _xoauth2(dialogue: AnyDialogue, initial: bytes | None) -> Login:
+def _xoauth2(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
     _demand_enabled(dialogue, AuthMethod.XOAUTH2)
-    name, token = decode_xoauth2(await dialogue.ask(b"") if initial is None else initial)
+    name, token = decode_xoauth2((yield b"") if initial is None else initial)
     return Login(AuthMethod.XOAUTH2, name, token)
 
 
-async def _oauthbearer(dialogue: AnyDialogue, initial: bytes | None) -> Login:
+def _oauthbearer(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
     _demand_enabled(dialogue, AuthMethod.OAUTHBEARER)
-    name, token = decode_oauthbearer(await dialogue.ask(b"") if initial is None else initial)
+    name, token = decode_oauthbearer((yield b"") if initial is None else initial)
     return Login(AuthMethod.OAUTHBEARER, name, token)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mailworker.event.stream import Stream
-from mailworker.mail.dialogue.dialogue import Dialogue, LoginRefused, Request
+from mailworker.mail.dialogue.dialogue import Dialogue, LoginRefused, Move
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
@@ -43,23 +43,19 @@ class SieveDialogue(Dialogue[SieveCommand]):
     def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
         super().__init__(client, server, log, SieveParser(server.settings.dialogue.client_buffer))
 
-    async def greet(self) -> None:
-        await self.reply(self.capabilities + b'OK "ManageSieve ready."\r\n')
+    def greeting(self) -> bytes:
+        return self.capabilities + b'OK "ManageSieve ready."\r\n'
 
-    async def obey(self, command: SieveCommand) -> Request | None:
+    def obey(self, command: SieveCommand) -> Move:
         verb, arguments = command.verb, command.arguments
         if verb is _AUTHENTICATE and arguments:
             self.demand_tls()
-            return await exchange(self, arguments)
+            return self.respond(exchange(self, arguments))
         if verb not in _BEFORE_LOGIN:
-            await self.reply(b'NO "Log in first."\r\n')
-        elif len(arguments) > _ARGUMENTS.get(verb, 0) or verb is SieveVerb.AUTHENTICATE:
+            return b'NO "Log in first."\r\n'
+        if len(arguments) > _ARGUMENTS.get(verb, 0) or verb is SieveVerb.AUTHENTICATE:
             raise InvalidCommand
-        elif verb is SieveVerb.STARTTLS:
-            return await self.accept_starttls()
-        else:
-            await self.reply(self._answer(command))
-        return None
+        return self.accept_starttls() if verb is SieveVerb.STARTTLS else self._answer(command)
 
     def go_ahead(self) -> bytes:
         return b'OK "Begin TLS negotiation now."\r\n'
@@ -75,9 +71,8 @@ class SieveDialogue(Dialogue[SieveCommand]):
             return b"NO %b\r\n" % text(verdict.text)
         return b"NO (%b) %b\r\n" % (coded[1].upper(), text(coded[2]))
 
-    async def ask(self, challenge: bytes) -> bytes:
-        await self.reply(string(challenge) + b"\r\n")
-        return await self.response()
+    def challenge(self, text: bytes) -> bytes:
+        return string(text) + b"\r\n"
 
     def demand_tls(self) -> None:
         if self.server.starttls_only and not self.secure:

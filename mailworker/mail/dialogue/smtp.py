@@ -7,7 +7,8 @@ from time import monotonic
 from mailworker.errors import TimedOut, escape
 from mailworker.event.stream import Stream
 from mailworker.mail.dialogue.complaints import tell_refusal
-from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
+from mailworker.mail.dialogue.dialogue import Dialogue, Move
+from mailworker.mail.dialogue.offer import Refused
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
@@ -47,30 +48,28 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         self.esmtp = False
         self.mail: bytes | None = None
 
-    async def greet(self) -> None:
+    async def hold_back(self) -> None:
         delay = self.server.settings.dialogue.greeting_delay
         if delay:
             self.over = await self._hold_back(delay)
-            if self.over is not None:
-                return
-        self.log.action = "sending client greeting line"
-        settings = self.server.settings
-        await self.reply(b"220 %b%b" % (settings.server_name, settings.dialogue.greeting))
 
-    async def obey(self, command: SmtpCommand) -> Request | None:
+    def greeting(self) -> bytes:
+        settings = self.server.settings
+        return b"220 %b%b" % (settings.server_name, settings.dialogue.greeting)
+
+    def obey(self, command: SmtpCommand) -> Move:
         match command.verb:  # what every login says comes first: each case costs something
             case SmtpVerb.AUTH if command.arguments:
                 self.demand_tls()
-                return self._as_told(await exchange(self, command.arguments))
+                return self.respond(exchange(self, command.arguments))
             case SmtpVerb.EHLO:
-                await self.reply(self._ehlo(command))
+                return self._ehlo(command)
             case SmtpVerb.RCPT:
-                return await self._rcpt(command)
+                return self._rcpt(command)
             case SmtpVerb.STARTTLS:
-                return await self.accept_starttls()
+                return self.accept_starttls()
             case _:
-                await self.reply(self._answer(command))
-        return None
+                return self._answer(command)
 
     def go_ahead(self) -> bytes:
         return b"220 2.0.0 Start TLS\r\n"
@@ -81,9 +80,12 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
     def rejection(self, verdict: Rejected) -> bytes:
         return b"%b %b\r\n" % (verdict.code, verdict.text)
 
-    async def ask(self, challenge: bytes) -> bytes:
-        await self.reply(b"334 %b\r\n" % challenge)
-        return await self.response()
+    def challenge(self, text: bytes) -> bytes:
+        return b"334 %b\r\n" % text
+
+    def as_told(self, login: Login) -> Login:
+        login.helo, login.esmtp = self.helo, self.esmtp
+        return login
 
     def begin_tls(self) -> None:
         super().begin_tls()
@@ -101,7 +103,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         if not early:
             return End.NO_BYTES
         self.log.info(f'client was rejected before greeting: "{_shown(without_secrets(early))}"')
-        await self.reply(_TOO_EARLY)
+        await self.client.write(_TOO_EARLY)
         return End.PREGREET
 
     def _answer(self, command: SmtpCommand) -> bytes:
@@ -155,23 +157,17 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         self.mail = command.line
         return _OK
 
-    async def _rcpt(self, command: SmtpCommand) -> Login | None:
+    def _rcpt(self, command: SmtpCommand) -> bytes | Login:
         if self.mail is None:
-            await self.reply(self._refused("RCPT without MAIL", _BAD_SEQUENCE))
-            return None
+            return self._refused("RCPT without MAIL", _BAD_SEQUENCE)
         if not command.arguments or command.has_control:
-            await self.reply(self._refused("RCPT with an invalid argument"))
-            return None
-        return self._as_told(Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(self.mail, command.line)))
+            return self._refused("RCPT with an invalid argument")
+        return self.as_told(Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(self.mail, command.line)))
 
     def _refused(self, what: str, answer: bytes = _INVALID_ARGUMENT) -> bytes:
         """Log what was refused; gives the answer."""
         tell_refusal(self, what)
         return answer
-
-    def _as_told(self, login: Login) -> Login:
-        login.helo, login.esmtp = self.helo, self.esmtp
-        return login
 
 
 def _shown(line: bytes) -> str:

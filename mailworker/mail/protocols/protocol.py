@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mailworker.config.protocol import ProtocolModule
@@ -10,12 +10,12 @@ from mailworker.config.settings import MailServer
 from mailworker.event.stream import Stream
 from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.backend.backend import Backend
+from mailworker.mail.backend.conversation import Talk
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.dialogue.dialogue import AnyDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Starttls
-from mailworker.tls.backend import TlsPeer
 from mailworker.wire.backend import Reply, ReplyReader
 from mailworker.wire.login import Login
 from mailworker.wire.refusal import Refusal
@@ -30,8 +30,8 @@ class Protocol(ProtocolModule):
     `alpn` is its name in a TLS handshake, `alpn_too` are others that clients use. `needs_password` tells whether its
     backends ask for a password in any case, `tells_host` whether auth services hear the name of the client's host.
     `layout` makes the answer to a client that asks for capabilities. `dialogue` and `reply_reader` read what client and
-    backend say. `starttls` asks a backend for TLS, `log_in` gives the reply that tells the client it is logged in; both
-    raise a PeerError. `refusal` tells what a backend's no to a login is about, `refusals` are what clients hear of us.
+    backend say. `starttls` asks a backend for TLS, `log_in` comes to the reply that tells the client it is logged in.
+    `refusal` tells what a backend's no to a login is about, `refusals` are what clients hear of us.
     `retries`: a client may try again, max_errors times, whoever has refused its login, and after a failure of its
     backend. `watched`: what it says to its backend is watched, see native/relay/line.c.
     """
@@ -42,8 +42,8 @@ class Protocol(ProtocolModule):
     layout: Callable[[MailServer, Starttls], bytes]
     dialogue: Callable[[Stream, Server, SessionLog], AnyDialogue]
     reply_reader: Callable[[int], ReplyReader]
-    starttls: Callable[[Backend, Login], Awaitable[None]]
-    log_in: Callable[[Backend, Login], Awaitable[bytes]]
+    starttls: Callable[[Backend, Login], Talk[None]]
+    log_in: Callable[[Backend, Login], Talk[bytes]]
     refusal: Callable[[Reply], Refusal]
     refusals: Refusals = _BARE
     retries: bool = False
@@ -58,12 +58,3 @@ class Protocol(ProtocolModule):
     def capabilities(self, settings: MailServer) -> Capabilities:
         """What the clients of a server are told."""
         return Capabilities(self.layout(settings, settings.starttls), self.layout(settings, Starttls.OFF))
-
-    async def log_in_over_tls(self, backend: Backend, login: Login, peer: TlsPeer) -> bytes:
-        """As `log_in`, but let nobody else read it."""
-        if peer.starttls:
-            await self.starttls(backend, login)
-        await backend.start_tls(peer)
-        reply = await self.log_in(backend, login)
-        backend.remember(peer)
-        return reply

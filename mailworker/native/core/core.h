@@ -22,9 +22,11 @@
     NAME(abort)                                                                                                        \
     NAME(address)                                                                                                      \
     NAME(again)                                                                                                        \
+    NAME(begin)                                                                                                        \
     NAME(change)                                                                                                       \
     NAME(close)                                                                                                        \
     NAME(expire)                                                                                                       \
+    NAME(fail)                                                                                                         \
     NAME(finish)                                                                                                       \
     NAME(forget)                                                                                                       \
     NAME(free)                                                                                                         \
@@ -212,7 +214,15 @@ extern PyTypeObject stream_type;
 
 int stream_park(struct stream *stream, PyObject *task);
 int stream_ready(PyObject *stream, int mask);
+int stream_exchange(struct stream *stream, PyObject *limit, PyObject *steps); /* begins, as the method does */
+PySendResult stream_go_on(struct stream *stream, PyObject **result); /* with what was begun, as a coroutine */
 void stream_give_away(struct stream *stream); /* whoever calls has taken what it was made of */
+
+/* plan.c */
+
+extern PyTypeObject engine_type;
+
+int prepare_plans(void);
 
 /* sockets.c */
 

@@ -75,8 +75,8 @@ static int make_names(void)
 static int add_types(PyObject *module)
 {
     PyTypeObject *types[] = {
-        &timed_type, &timers_type, &loop_type,    &task_type,       &stream_type,
-        &pump_type,  &side_type,   &watched_type, &sieve_line_type,
+        &timed_type,  &timers_type, &loop_type, &task_type,    &stream_type,
+        &engine_type, &pump_type,   &side_type, &watched_type, &sieve_line_type,
 #ifdef __linux__
         &epoll_type,
 #endif
@@ -94,7 +94,8 @@ static int add_types(PyObject *module)
 
 PyMODINIT_FUNC PyInit__core(void)
 {
-    PyObject *module = make_names() && prepare_loop() && prepare_sockets() ? PyModule_Create(&definition) : NULL;
+    PyObject *module =
+        make_names() && prepare_loop() && prepare_plans() && prepare_sockets() ? PyModule_Create(&definition) : NULL;
 
     if (module != NULL && (!add_types(module) || PyModule_AddFunctions(module, socket_functions) < 0)) {
         Py_CLEAR(module);

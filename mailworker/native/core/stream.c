@@ -263,35 +263,37 @@ static int is_step(PyObject *step)
            is_bytes_or_none(PyTuple_GET_ITEM(wanted, 1));
 }
 
-static PyObject *stream_exchange(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+int stream_exchange(struct stream *self, PyObject *limit, PyObject *steps)
 {
-    struct stream *self = (struct stream *) object;
-    Py_ssize_t count, i;
+    Py_ssize_t count = PyTuple_Check(steps) ? PyTuple_GET_SIZE(steps) : 0, i;
     PyObject *begun;
 
-    if (given != 2 || !PyTuple_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "exchange() takes a limit and a tuple of steps");
-        return NULL;
-    }
-    count = PyTuple_GET_SIZE(arguments[1]);
-    for (i = 0; i < count && is_step(PyTuple_GET_ITEM(arguments[1], i)); i++) {
+    for (i = 0; i < count && is_step(PyTuple_GET_ITEM(steps, i)); i++) {
     }
     if (count == 0 || i < count) {
         PyErr_SetString(PyExc_ValueError, "a step is a command, and how the lines of its reply start");
-        return NULL;
+        return 0;
     }
-    begun = begin_reading(self, arguments[0], go_on_exchanging);
-    if (begun != NULL) {
-        Py_XSETREF(self->steps, Py_NewRef(arguments[1]));
-        begin_step(self, 0);
+    begun = begin_reading(self, limit, go_on_exchanging);
+    if (begun == NULL) {
+        return 0;
     }
-    return begun;
+    Py_DECREF(begun);
+    Py_XSETREF(self->steps, Py_NewRef(steps));
+    begin_step(self, 0);
+    return 1;
 }
 
-static PySendResult stream_send(PyObject *object, PyObject *Py_UNUSED(value), PyObject **result)
+static PyObject *exchange(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
 {
-    struct stream *self = (struct stream *) object;
+    if (!counted(given, 2) || !stream_exchange((struct stream *) object, arguments[0], arguments[1])) {
+        return NULL;
+    }
+    return Py_NewRef(object);
+}
 
+PySendResult stream_go_on(struct stream *self, PyObject **result)
+{
     *result = self->outcome;
     self->outcome = NULL;
     if (*result != NULL) {
@@ -302,6 +304,11 @@ static PySendResult stream_send(PyObject *object, PyObject *Py_UNUSED(value), Py
         return PYGEN_ERROR;
     }
     return self->action(self, result);
+}
+
+static PySendResult stream_send(PyObject *object, PyObject *Py_UNUSED(value), PyObject **result)
+{
+    return stream_go_on((struct stream *) object, result);
 }
 
 /* As stream_send, for callers that use the iterator protocol, such as profilers. */
@@ -487,7 +494,7 @@ static PyMethodDef stream_methods[] = {
     {"read", stream_read, METH_O, "read(limit)"},
     {"write", stream_write, METH_O, "write(data)"},
     {"wait", stream_wait, METH_O, "wait(events)"},
-    {"exchange", FAST(stream_exchange), "exchange(limit, steps)"},
+    {"exchange", FAST(exchange), "exchange(limit, steps)"},
     {"park", park, METH_O, "park(task)"},
     {"ready", ready, METH_O, "ready(mask)"},
     {"hand_over", stream_hand_over, METH_NOARGS, "Give away what the stream was made of."},

@@ -8,11 +8,10 @@ import pytest
 
 from mailworker.config.settings import MailServer
 from mailworker.errors import Party, ProtocolError
-from mailworker.event.connections import Connections
-from mailworker.mail.authentication.source import LoginSource, Pause
+from mailworker.event.plan import Link
+from mailworker.mail.authentication.source import Applicant, LoginSource
 from mailworker.mail.authentication.sources import LOGIN_SOURCES, Means
 from mailworker.mail.end import End
-from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, InetAddress
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
@@ -38,13 +37,12 @@ class OneUser:
         self._backend = backend
         self.closed = False
 
-    async def authenticate(
-        self, _connections: Connections, request: AuthRequest, pause: Pause, _log: SessionLog
-    ) -> Accepted | Rejected:
+    async def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
         if request.login.name == b"nobody":
             raise ProtocolError(Party.AUTH_SERVICE, "knows nobody")
-        await pause(0.01)
-        return Accepted(self._backend) if request.login.name == b"user@example.com" else Rejected(b"Who are you?")
+        await applicant.pause(0.01)
+        known = request.login.name == b"user@example.com"
+        return applicant.judged(Accepted(self._backend) if known else Rejected(b"Who are you?"))
 
     def close(self) -> None:
         self.closed = True

@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import statistics
-from collections.abc import Coroutine
 from time import process_time
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.resolver import ResolverSettings
+from mailworker.event.connections import Connections
 from mailworker.mail.authentication.user_file import UserFile, Users
 from mailworker.mail.authentication.user_table import UserTable, build
 from mailworker.mail.protocols.table import PROTOCOLS
@@ -63,7 +63,9 @@ class Stage:
         secret = None if password is None else Secret(password)
         request = AuthRequest(Login(method, name, secret, salt), self._protocol, 1, client_ip)
         log = SessionLog(self.log, 1, "192.0.2.1")
-        return result(self._file.authenticate(None, request, None, log))  # type: ignore[arg-type]
+        applicant = Judged(log)
+        assert self._file.judge(request, applicant) is None
+        return applicant.verdict
 
     def lets_in(self, name: bytes = b"anna", password: bytes | None = b"secret", **options: Any) -> bool:
         return isinstance(self.ask(name, password, **options), Accepted)
@@ -73,14 +75,23 @@ def table_of(text: bytes) -> UserTable:
     return UserTable(finish(build(text, lambda level, line, reason: None)))
 
 
-def result(asking: Coroutine[Any, Any, Accepted | Rejected]) -> Accepted | Rejected:
-    """A file is asked without a wait."""
-    try:
-        asking.send(None)
-    except StopIteration as end:
-        verdict: Accepted | Rejected = end.value
-        return verdict
-    raise AssertionError("it waits")
+class Judged:
+    """An applicant that keeps its verdict."""
+
+    verdict: Accepted | Rejected
+    connections: Connections
+
+    def __init__(self, log: SessionLog) -> None:
+        self.log = log
+
+    def judged(self, verdict: Accepted | Rejected) -> None:
+        self.verdict = verdict
+
+    async def fail(self, error: Exception) -> None:
+        raise error
+
+    async def pause(self, seconds: float) -> None:
+        raise AssertionError("nobody has to wait")
 
 
 def test_who_knows_the_password_goes_to_the_configured_backend() -> None:

@@ -1,62 +1,110 @@
-"""Replies in any case, without text, in any pieces: the login goes on, or ends at once."""
+"""A backend is logged in to over TLS where there is a peer for that, or not at all."""
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
-from tests.mail.cases import CASES, IMAP, POP3, SMTP, Case, all_protocols
-from tests.mail.conftest import Scene
-from tests.support.backend import Script, hang
-from tests.support.peer import Peer
+from mailworker.errors import Party, PeerError, ProtocolError
+from mailworker.event.plan import Plan
+from mailworker.event.stream import SocketStream
+from mailworker.mail.authentication.by_backend import ByBackend
+from mailworker.mail.backend.backend import Backend
+from mailworker.mail.backend.conversation import Talk
+from mailworker.mail.client.client import Client
+from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.mail.server import Server, ServerTls
+from mailworker.mail.session_log import SessionLog
+from mailworker.model import AuthMethod
+from mailworker.tls.backend import TlsPeer
+from mailworker.tls.connection import TlsConnection
+from mailworker.wire.backend import ImapReplyReader
+from mailworker.wire.login import Login
+from tests.support.memory_stream import MemoryTls, run
+from tests.support.recorded_log import RecordedLog
+from tests.support.settings import mail_server
+
+LOGIN = Login(AuthMethod.PLAIN, b"user")
 
 
-def _conversation(replies: tuple[bytes, ...], *, slowly: bool) -> Script:
-    """Say the first of `replies`, and each other one after a line."""
+class Steps:
+    """A protocol, a backend's stream and its peer that note each step; the one that is called `fault` fails."""
 
-    def follow(peer: Peer) -> None:
-        for number, reply in enumerate(replies):
-            if number and not peer.line():
-                return
-            (peer.send_slowly if slowly else peer.send)(reply)
-        hang(peer)
+    reply_reader = ImapReplyReader
 
-    return follow
+    def __init__(self, *, fault: str = "") -> None:
+        self.taken: list[str] = []
+        self._fault = fault
+
+    def take(self, step: str) -> None:
+        self.taken.append(step)
+        if step == self._fault:
+            raise ProtocolError(Party.BACKEND, step)
+
+    def starttls(self, _backend: Backend, login: Login) -> Talk[None]:
+        assert login is LOGIN
+        yield from self._take("starttls")
+
+    def log_in(self, _backend: Backend, login: Login) -> Talk[bytes]:
+        assert login is LOGIN
+        yield from self._take("login")
+        return b"in"
+
+    def _take(self, step: str) -> Talk[None]:
+        self.take(step)
+        yield from ()
+
+    def enter(self, *, starttls: bool) -> bytes | PeerError:
+        """What it comes to."""
+        heard: list[bytes | PeerError] = []
+        peer = Peering(self, starttls=starttls)
+        log = SessionLog(RecordedLog(), 1, "192.0.2.1")
+        stream = cast(SocketStream, peer)
+        link = Backend(stream, self, LOGIN, cast(Client, None), imap_server(), log).enter(
+            cast(TlsPeer, peer), heard.append, heard.append
+        )
+        while link is not None:
+            assert not isinstance(link, Plan)
+            link = run(link)
+        (outcome,) = heard
+        return outcome
 
 
-GOOD: list[tuple[Case, bytes, tuple[bytes, ...]]] = [
-    (IMAP, b"a1 Ok in\r\n", (b"* Ok ready\r\n", b"+\r\n", b"+\r\n", b"a1 Ok in\r\n")),
-    (IMAP, b"* capability x\r\na1 ok\r\n", (b"* ok\r\n", b"+\r\n", b"+ \r\n", b"* capability x\r\na1 ok\r\n")),
-    (POP3, b"+Ok in\r\n", (b"+Ok ready\r\n", b"+ok\r\n", b"+Ok in\r\n")),
-    (SMTP, SMTP.answer, (b"220\r\n", b"250-a\r\n250 Xclient Name Addr Login\r\n", b"220\r\n")),
-]
+class Peering:
+    """The stream and the TLS peer of `Steps`."""
+
+    def __init__(self, steps: Steps, *, starttls: bool) -> None:
+        self._steps = steps
+        self.starttls = starttls
+        self.tls = MemoryTls()
+
+    async def start_tls(self, _peer: TlsPeer) -> None:
+        self._steps.take("tls")
+
+    def refusal(self, _tls: TlsConnection) -> None:
+        pass
+
+    def remember(self, _tls: TlsConnection) -> None:
+        self._steps.take("remember")
 
 
-@pytest.mark.parametrize("slowly", [False, True], ids=["whole", "in bytes"])
-@pytest.mark.parametrize(("case", "answer", "replies"), GOOD)
-def test_keywords_in_any_case_and_replies_without_text_log_in(
-    scene: Scene, case: Case, answer: bytes, replies: tuple[bytes, ...], slowly: bool
+def imap_server() -> Server:
+    settings = mail_server("imap")
+    return Server(settings, RecordedLog().log, ServerTls(), PROTOCOLS["imap"].capabilities(settings), ByBackend(None))
+
+
+@pytest.mark.parametrize("starttls", [False, True])
+def test_a_backend_is_logged_in_to_when_nobody_else_can_read_it_and_remembered_when_that_went_well(
+    starttls: bool,
 ) -> None:
-    backend = scene.backend(_conversation(replies, slowly=slowly))
-    client = scene.client(scene.proxy(case.protocol, scene.auth_for(backend)))
-    client.expect(case.greeting)
-    client.talk((case.login, answer))
-    assert backend.peer().received == case.commands
+    steps = Steps()
+    assert steps.enter(starttls=starttls) == b"in"
+    assert steps.taken == ["starttls"] * starttls + ["tls", "login", "remember"]
 
 
-@pytest.mark.parametrize("slowly", [False, True], ids=["whole", "in bytes"])
-@all_protocols
-def test_a_short_reply_that_is_none_ends_the_login_at_once(scene: Scene, case: Case, slowly: bool) -> None:
-    for step in range(len(case.backend)):
-        for reply in (b"\r\n", b"*\r\n", b"-\r\n", b"2\r\n", b"25\r\n", b"a1\r\n", b"abc\r\n"):
-            replies = (*case.backend[:step], reply)
-            backend = scene.backend(_conversation(replies, slowly=slowly))
-            proxy = scene.proxy(case.protocol, scene.auth_for(backend))
-            client = scene.client(proxy)
-            client.expect(case.greeting)
-            client.send(case.login)
-            assert client.rest() == case.error, replies
-            assert "upstream sent invalid response" in proxy.log.find("[error]"), replies
-
-
-def test_all_protocols_have_good_replies() -> None:
-    assert {row[0].protocol for row in GOOD} == {case.protocol for case in CASES}
+@pytest.mark.parametrize("fault", ["starttls", "tls", "login"])
+def test_after_a_step_that_fails_there_is_no_other(fault: str) -> None:
+    steps = Steps(fault=fault)
+    assert isinstance(steps.enter(starttls=True), ProtocolError)
+    assert steps.taken[-1] == fault

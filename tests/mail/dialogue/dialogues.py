@@ -12,7 +12,7 @@ from mailworker.config.settings import MailServer
 from mailworker.errors import ConnectionLost, TimedOut
 from mailworker.mail.authentication.source import LoginSource
 from mailworker.mail.authentication.sources import Means, login_source
-from mailworker.mail.dialogue.dialogue import AnyDialogue, Dialogue
+from mailworker.mail.dialogue.dialogue import AnyDialogue, Dialogue, StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.server import Server, ServerTls
@@ -115,7 +115,7 @@ def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes, refus
     capabilities = protocol.capabilities(server)
     source = source_for(server)
     dialogue = protocol.dialogue(stream, Server(server, recorded.log, ServerTls(), capabilities, source), log)
-    run(dialogue.greet())
+    run(greet(dialogue))
     greeting = len(stream.output)
     log.action = "in auth state"
     logins: list[Login] = []
@@ -131,6 +131,27 @@ def converse(server: MailServer, stream: MemoryStream, *tls_script: bytes, refus
     return Outcome(stream.output[greeting:], logins, lines, end, dialogue.take_input(), told, refused, left)
 
 
+async def greet(dialogue: AnyDialogue) -> None:
+    await dialogue.hold_back()
+    if dialogue.over is None:
+        await dialogue.client.write(dialogue.greeting())
+
+
+async def next_request(dialogue: AnyDialogue) -> Login | StartTls | None:
+    """What the client wants of its session; None when it has taken its leave or was sent away."""
+    while dialogue.over is None:
+        move = dialogue.move()
+        if move is None:
+            dialogue.hear(await dialogue.client.read(dialogue.room))
+        elif isinstance(move, bytes):
+            await dialogue.client.write(move)
+        else:
+            if isinstance(move, StartTls):
+                await dialogue.client.write(move.go_ahead)
+            return move
+    return None
+
+
 async def _obey(
     dialogue: AnyDialogue,
     stream: MemoryStream,
@@ -140,7 +161,7 @@ async def _obey(
 ) -> str:
     while True:
         try:
-            request = await dialogue.next_request()
+            request = await next_request(dialogue)
         except ConnectionLost as error:
             assert not error.errno
             return LEFT
@@ -150,14 +171,15 @@ async def _obey(
             return OVER
         if isinstance(request, Login):
             logins.append(request)
-            await dialogue.reject(await failure(dialogue, request, refusal))
+            await stream.write(await failure(dialogue, request, refusal))
+            dialogue.rejected(counted=False)
         else:
             dialogue.begin_tls()
             while stream.unread:  # plaintext that OpenSSL would choke on
                 await stream.read(len(stream.unread))
             stream.tls = MemoryTls()
             if dialogue.greets_again:
-                await dialogue.greet()
+                await greet(dialogue)
             stream.then(*tls_script)
 
 

@@ -14,8 +14,10 @@ from mailworker.config.settings import MailServer
 from mailworker.config.slots import STRING, size
 from mailworker.config.values import BUFFER
 from mailworker.event.stream import Stream
-from mailworker.mail.backend.backend import Backend, Wanted, needed_password
-from mailworker.mail.dialogue.dialogue import Dialogue, Refused, Request
+from mailworker.mail.backend.backend import Backend, needed_password
+from mailworker.mail.backend.conversation import Talk, Wanted
+from mailworker.mail.dialogue.dialogue import Dialogue, Move
+from mailworker.mail.dialogue.offer import Refused
 from mailworker.mail.end import End
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.mail.server import Server
@@ -69,26 +71,25 @@ class ToyDialogue(Dialogue[tuple[Verb, tuple[bytes, ...]]]):
     def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
         super().__init__(client, server, log, ToyParser(server.settings.dialogue.client_buffer))
 
-    async def greet(self) -> None:
+    def greeting(self) -> bytes:
         settings = self.server.settings.dialogue
         assert isinstance(settings, ToySettings)
-        await self.reply(b"HELLO %b\r\n" % settings.motto.encode())
+        return b"HELLO %b\r\n" % settings.motto.encode()
 
-    async def obey(self, command: tuple[Verb, tuple[bytes, ...]]) -> Request | None:
+    def obey(self, command: tuple[Verb, tuple[bytes, ...]]) -> Move:
         match command:
             case Verb.LOGIN, (name, password):
                 self.demand_tls()
                 return Login(AuthMethod.PLAIN, name, Secret(password))
             case Verb.HELP, ():
-                await self.reply(self.capabilities)
+                return self.capabilities
             case Verb.STARTTLS, ():
-                return await self.accept_starttls()
+                return self.accept_starttls()
             case Verb.QUIT, ():
                 self.over = End.QUIT
-                await self.reply(b"YES bye\r\n")
+                return b"YES bye\r\n"
             case _:
                 raise Refused("toy")
-        return None
 
     def go_ahead(self) -> bytes:
         return b"YES begin\r\n"
@@ -99,9 +100,8 @@ class ToyDialogue(Dialogue[tuple[Verb, tuple[bytes, ...]]]):
     def rejection(self, verdict: Rejected) -> bytes:
         return b"NO %b\r\n" % verdict.text
 
-    async def ask(self, challenge: bytes) -> bytes:
-        await self.reply(b"ASK %b\r\n" % challenge)
-        return await self.response()
+    def challenge(self, text: bytes) -> bytes:
+        return b"ASK %b\r\n" % text
 
 
 class ToyReplyReader(ReplyReader):
@@ -116,17 +116,17 @@ def expect_yes(reply: Reply) -> None:
         raise InvalidReply(reply, reply.data[:-2])
 
 
-async def starttls(backend: Backend, _login: Login) -> None:
-    await backend.converse(
+def starttls(_backend: Backend, _login: Login) -> Talk[None]:
+    yield (
         (None, Wanted(b"HELLO", None, None, expect_yes)),
         (b"STARTTLS\r\n", Wanted(b"YES", None, "STARTTLS", expect_yes)),
     )
 
 
-async def log_in(backend: Backend, login: Login) -> bytes:
+def log_in(_backend: Backend, login: Login) -> Talk[bytes]:
     command = b"LOGIN %b %b\r\n" % (login.name, needed_password(login).reveal())
     greeting, yes = Wanted(b"HELLO", None, None, expect_yes), Wanted(b"YES", None, "LOGIN", expect_yes)
-    return (await backend.converse((None, greeting), (command, yes))).data
+    return (yield ((None, greeting), (command, yes))).data
 
 
 def toy(port: int) -> Protocol:

@@ -1,0 +1,80 @@
+"""How sessions begin, before anything is said."""
+
+from __future__ import annotations
+
+from mailworker.errors import PeerError
+from mailworker.event.connections import Connections
+from mailworker.mail.client.client import Client
+from mailworker.mail.client.host import find_host
+from mailworker.mail.client.tls import certificate_refusal
+from mailworker.mail.end import End, Farewell
+from mailworker.mail.facts import FactsRecord
+from mailworker.mail.leaving import Leaving
+from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.mail.record import SessionRecord, end_in_handshake, start_tls
+
+
+class Arriving(Leaving):
+    """What a session begins with: its client, the row of its protocol, a dialogue.
+
+    `facts` are the record where somebody asks for variables, else None.
+    """
+
+    __slots__ = ("client", "facts", "protocol")
+
+    def __init__(self, client: Client, record: SessionRecord, connections: Connections) -> None:
+        server = record.entrance.server
+        self.client = client
+        self.facts = record if isinstance(record, FactsRecord) else None
+        self.protocol = protocol = PROTOCOLS[server.settings.protocol]
+        super().__init__(record, client.stream, protocol.dialogue(client.stream, server, record), connections)
+
+    async def arrive(self) -> Farewell | None:
+        """What may come before the greeting: a PROXY header, a handshake, the name of the client's host, a delay.
+
+        Gives why the session ends there, None where it does not.
+        """
+        trusted = self.server.settings.real_ip_from
+        if self.client.listen.proxy_protocol and not await self.client.read_proxy_header(trusted, self.log):
+            return Farewell(End.PROXY_PROTOCOL)
+        if self.client.listen.ssl:
+            self.log.action = "SSL handshaking"
+            farewell = await self.shake_hands(more=self.log.entrance.greets_at_once)
+            if farewell is not None:
+                return farewell
+        resolver = self.server.client_resolver
+        if resolver is not None:
+            self.client.host = await find_host(resolver, self.connections, self.client.address, self.log)
+            self.renew_deadline()  # that time was ours
+        await self.dialogue.hold_back()
+        return None if self.dialogue.over is None else Farewell(self.dialogue.over, b"")
+
+    async def shake_hands(self, *, more: bool = False) -> Farewell | None:
+        """Make the connection a TLS one; the session ends where that fails, or the client's certificate will not do.
+
+        `more`: something is written next in any case.
+        """
+        began = self.connections.loop.now
+        try:
+            await start_tls(self.stream, self.log, more=more)
+        except PeerError as error:
+            self.log.fault(error)
+            return Farewell(end_in_handshake(error, self.stream))
+        if self.log.entrance.server is not self.server:
+            self._change_server()
+        if self.facts is not None:
+            self.facts.shaken_hands(self.connections.loop.now - began)
+        tls, context = self.stream.tls, self.server.tls
+        assert tls is not None
+        assert context is not None
+        if self.log.verbose:
+            self.log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
+        return certificate_refusal(tls, context.settings, self.dialogue, self.log)
+
+    def _change_server(self) -> None:
+        """Go on at the server that the record has moved to."""
+        self.server = server = self.log.entrance.server
+        self.protocol = PROTOCOLS[server.settings.protocol]
+        earlier, self.dialogue = self.dialogue, self.protocol.dialogue(self.stream, server, self.log)
+        self.dialogue.follow(earlier)
+        self.renew_deadline()

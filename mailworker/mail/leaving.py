@@ -1,0 +1,100 @@
+"""How sessions end before their relay."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut
+from mailworker.event.connections import Connections
+from mailworker.event.stream import SocketStream
+from mailworker.mail.backend.backend import Unsafe
+from mailworker.mail.dialogue.dialogue import AnyDialogue
+from mailworker.mail.end import End, Farewell
+from mailworker.mail.record import SessionRecord, end_by
+from mailworker.mail.server import Server
+from mailworker.mail.session_log import SessionLog
+from mailworker.model import Level
+from mailworker.wire.backend import InvalidReply
+
+# Seconds that a client gets to answer our close_notify (nginx's lingering of TLS connections).
+_GOODBYE_TIMEOUT = 3.0
+
+_BY_BUG = Farewell(End.BUG)
+
+
+class Leaving:
+    """What a session leaves by; `backend` is the connection to one while there is none but the session to close it."""
+
+    __slots__ = ("backend", "connections", "dialogue", "log", "server", "stream")
+
+    log: SessionRecord
+
+    def __init__(
+        self, record: SessionRecord, stream: SocketStream, dialogue: AnyDialogue, connections: Connections
+    ) -> None:
+        self.server = record.entrance.server
+        self.stream = stream
+        self.log = record
+        self.dialogue = dialogue
+        self.connections = connections
+        self.backend: SocketStream | None = None
+
+    async def fail(self, error: Exception) -> None:
+        """See `Chain.fail`: log why the session ends, and tell the client."""
+        farewell = _BY_BUG
+        try:
+            reason = end_by(error, self.stream, self.backend)
+            farewell = Farewell(reason, self.dialogue.internal_error)
+            if isinstance(error, PeerError):
+                words = _blame(error, self.dialogue, self.server, self.log)
+                farewell = Farewell(self.dialogue.over or reason, words)
+            elif isinstance(error, OutOfConnections):
+                self.log.write(Level.ALERT, str(error))
+            else:
+                self.log.bug(error)
+        finally:
+            await self.part(farewell)
+
+    async def part(self, farewell: Farewell) -> None:
+        """The last link of a session without a relay."""
+        self.dialogue.start_over()
+        self.close_backend()  # the client may take its time to hear its last words
+        try:
+            if farewell.words is not None:
+                await self._take_leave(farewell.words)
+        except PeerError as error:
+            self.log.fault(error)  # the client did not even wait for our goodbye
+        finally:
+            self.log.end(farewell.reason)
+            self.stream.close()
+
+    async def _take_leave(self, last_words: bytes) -> None:
+        self.renew_deadline()
+        await self.stream.write(last_words)
+        self.stream.deadline = self.connections.loop.now + _GOODBYE_TIMEOUT
+        with suppress(TimedOut, ConnectionLost):  # it need not answer our goodbye
+            await self.stream.end_tls()
+
+    def close_backend(self) -> None:
+        backend, self.backend = self.backend, None
+        if backend is not None:
+            backend.close()
+
+    def renew_deadline(self) -> None:
+        self.stream.deadline = self.connections.loop.now + self.server.settings.timeout
+
+
+def _blame(error: PeerError, dialogue: AnyDialogue, server: Server, log: SessionLog) -> bytes | None:
+    """Log what a peer did wrong; gives what the client is told, None where it is not there to be told."""
+    if isinstance(error, Unsafe):
+        log.write(Level.INFO if error.known else Level.ERROR, str(error))
+        return error.answer
+    quoting = server.settings.proxy.pass_error_message
+    if quoting and isinstance(error, InvalidReply) and error.reply.is_quotable:
+        log.info(str(error))
+        return error.reply.data
+    log.fault(error, server.login_source.name)
+    if error.party is not Party.CLIENT:
+        return dialogue.internal_error
+    refused = isinstance(error, ProtocolError)  # a login that no backend may see
+    return dialogue.invalid() if refused else None

@@ -1,0 +1,261 @@
+/*
+ * Goes through the links of a session, as carry_out() of event/plan.py does. It stands in a coroutine's place: a task
+ * sends to it, and it waits for what a plan's stream or a coroutine waits for.
+ */
+
+#include "core.h"
+
+#define PLAN_FIELDS 5 /* see Plan: stream, limit, steps, then, lost */
+
+struct engine {
+    PyObject_HEAD
+    PyObject *chain; /* NULL at the end */
+    PyObject *link;  /* NULL before the first, and where none is left */
+    char begun;
+    char waits;   /* whether the plan at hand has been begun */
+    char failing; /* whether this is the last link */
+};
+
+static PyObject *peer_error; /* mailworker.errors.PeerError */
+
+int prepare_plans(void)
+{
+    PyObject *module = PyImport_ImportModule("mailworker.errors");
+
+    peer_error = module == NULL ? NULL : PyObject_GetAttrString(module, "PeerError");
+    Py_XDECREF(module);
+    return peer_error != NULL;
+}
+
+static int engine_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    struct engine *self = (struct engine *) object;
+    PyObject *chain;
+
+    if (!PyArg_ParseTuple(arguments, "O", &chain)) {
+        return -1;
+    }
+    Py_XSETREF(self->chain, Py_NewRef(chain));
+    return 0;
+}
+
+#define REFERENCES(REF) REF(chain) REF(link)
+COLLECTED(engine, REFERENCES)
+
+static int is_plan(PyObject *link)
+{
+    return PyTuple_Check(link) && PyTuple_GET_SIZE(link) == PLAN_FIELDS &&
+           PyObject_TypeCheck(PyTuple_GET_ITEM(link, 0), &stream_type);
+}
+
+/* Takes what follows, which is the caller's no more; 0 where it is an exception. */
+static int follow(struct engine *self, PyObject *link)
+{
+    if (link == NULL) {
+        return 0;
+    }
+    self->waits = 0;
+    Py_XSETREF(self->link, link);
+    if (link == Py_None) {
+        Py_CLEAR(self->link);
+    }
+    return 1;
+}
+
+/* The link that an exception leads to, unless it ends the process, or the last link has raised it. */
+static int fail(struct engine *self)
+{
+    PyObject *error, *link;
+
+    if (self->failing || !PyErr_ExceptionMatches(PyExc_Exception)) {
+        return 0;
+    }
+    self->failing = 1;
+    error = take_exception();
+    link = PyObject_CallMethodOneArg(self->chain, names.fail, error);
+    Py_DECREF(error);
+    return follow(self, link);
+}
+
+/* What follows from an exception that ended a plan's exchange. */
+static int lose(struct engine *self)
+{
+    PyObject *error, *link;
+
+    if (!PyErr_ExceptionMatches(peer_error)) {
+        return 0;
+    }
+    error = take_exception();
+    link = PyObject_CallOneArg(PyTuple_GET_ITEM(self->link, 4), error);
+    Py_DECREF(error);
+    return follow(self, link);
+}
+
+/* What follows from what was heard: how many replies were usual, and the last one. */
+static int answer(struct engine *self, PyObject *heard)
+{
+    PyObject *plan = Py_NewRef(self->link);
+    int fine = follow(self, PyObject_Call(PyTuple_GET_ITEM(plan, 3), heard, NULL));
+
+    Py_DECREF(plan);
+    Py_DECREF(heard);
+    return fine;
+}
+
+/* These give PYGEN_NEXT where the task has to wait, PYGEN_RETURN where there is a new link, or an exception. */
+
+static PySendResult exchange(struct engine *self, PyObject **result)
+{
+    struct stream *stream = (struct stream *) PyTuple_GET_ITEM(self->link, 0);
+    PySendResult status = PYGEN_ERROR;
+
+    if (self->waits || stream_exchange(stream, PyTuple_GET_ITEM(self->link, 1), PyTuple_GET_ITEM(self->link, 2))) {
+        self->waits = 1;
+        status = stream_go_on(stream, result);
+    }
+    if (status == PYGEN_RETURN) {
+        return answer(self, *result) ? PYGEN_RETURN : PYGEN_ERROR;
+    }
+    return status == PYGEN_ERROR && lose(self) ? PYGEN_RETURN : status;
+}
+
+static PySendResult resume(struct engine *self, PyObject **result)
+{
+    PySendResult status = PyIter_Send(self->link, Py_None, result);
+
+    if (status == PYGEN_RETURN) {
+        (void) follow(self, *result);
+    }
+    return status;
+}
+
+static PySendResult go_on(struct engine *self, PyObject **result)
+{
+    PySendResult status = PYGEN_RETURN;
+
+    if (!self->begun) {
+        self->begun = 1;
+        if (!follow(self, PyObject_CallMethodNoArgs(self->chain, names.begin))) {
+            status = PYGEN_ERROR;
+        }
+    }
+    for (;;) {
+        if (status == PYGEN_ERROR && !fail(self)) {
+            return PYGEN_ERROR;
+        }
+        if (self->link == NULL) {
+            *result = Py_NewRef(Py_None);
+            return PYGEN_RETURN;
+        }
+        status = is_plan(self->link) ? exchange(self, result) : resume(self, result);
+        if (status == PYGEN_NEXT) {
+            return status;
+        }
+    }
+}
+
+static PySendResult engine_send(PyObject *object, PyObject *Py_UNUSED(value), PyObject **result)
+{
+    return go_on((struct engine *) object, result);
+}
+
+/* What a method or an iterator gives for the same. */
+static PyObject *given(PySendResult status, PyObject *result)
+{
+    if (status == PYGEN_RETURN) {
+        Py_CLEAR(result);
+        PyErr_SetNone(PyExc_StopIteration);
+    }
+    return status == PYGEN_NEXT ? result : NULL;
+}
+
+static PyObject *engine_next(PyObject *object)
+{
+    PyObject *result = NULL;
+    PySendResult status = go_on((struct engine *) object, &result);
+
+    return given(status, result);
+}
+
+static PyObject *engine_go_on(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    return engine_next(object);
+}
+
+/* Takes the value that a coroutine has returned out of its StopIteration. */
+static PyObject *returned(void)
+{
+    PyObject *stop = take_exception(), *value = PyObject_GetAttrString(stop, "value");
+
+    Py_DECREF(stop);
+    return value;
+}
+
+static PyObject *engine_throw(PyObject *object, PyObject *error)
+{
+    struct engine *self = (struct engine *) object;
+    PyObject *result = NULL;
+    PySendResult status;
+    int fine;
+
+    if (self->link != NULL && !is_plan(self->link)) {
+        result = PyObject_CallMethodOneArg(self->link, names.throw, error);
+        if (result != NULL) {
+            return result;
+        }
+        fine = PyErr_ExceptionMatches(PyExc_StopIteration) ? follow(self, returned()) : fail(self);
+    } else {
+        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
+        fine = (self->link != NULL && lose(self)) || fail(self);
+    }
+    if (!fine) {
+        return NULL;
+    }
+    status = go_on(self, &result);
+    return given(status, result);
+}
+
+static PyObject *engine_close(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct engine *self = (struct engine *) object;
+    PyObject *link = self->link, *closed = Py_NewRef(Py_None);
+
+    self->link = NULL;
+    self->begun = 1;
+    if (link != NULL && !is_plan(link)) {
+        Py_SETREF(closed, PyObject_CallMethodNoArgs(link, names.close));
+    }
+    Py_XDECREF(link);
+    return closed;
+}
+
+static PyMethodDef engine_methods[] = {
+    {"send", engine_go_on, METH_O, "send(None): go on."},
+    {"throw", engine_throw, METH_O, "throw(error): raise it where the link at hand waits."},
+    {"close", engine_close, METH_NOARGS, "close(): go no further."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *engine_self(PyObject *self)
+{
+    return Py_NewRef(self);
+}
+
+static PyAsyncMethods engine_async = {.am_await = engine_self, .am_send = engine_send};
+
+PyTypeObject engine_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.carry_out",
+    .tp_doc = "carry_out(chain): go through all links of a session.",
+    .tp_basicsize = sizeof(struct engine),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = PyType_GenericNew,
+    .tp_init = engine_init,
+    .tp_traverse = engine_traverse,
+    .tp_clear = engine_clear,
+    .tp_dealloc = engine_dealloc,
+    .tp_as_async = &engine_async,
+    .tp_iter = engine_self,
+    .tp_iternext = engine_next,
+    .tp_methods = engine_methods,
+};

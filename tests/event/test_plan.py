@@ -1,0 +1,357 @@
+"""Sessions as chains of plans and coroutines: what is said to whom, in whatever pieces the answers come."""
+
+from __future__ import annotations
+
+import gc
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from math import inf
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut
+from mailworker.event.plan import UNKNOWN, Link, Plan
+from mailworker.event.stream import SocketStream, Step
+from mailworker.event.task import Task
+from tests.event.bench import Bell, Bench
+from tests.support.implementations import Implementation, implementations
+
+OK = b"OK", None
+LINES = b"OK ", b"OK-"
+Made = Callable[[SocketStream], Link]
+
+
+class Chain:
+    """Begins with `first`; `told` is what its plans and its end were told."""
+
+    def __init__(self, first: Callable[[], Link], *, bug_in_fail: bool = False) -> None:
+        self.begin = first
+        self.told: list[object] = []
+        self._bug_in_fail = bug_in_fail
+
+    async def fail(self, error: Exception) -> None:
+        self.told.append(str(error))
+        if self._bug_in_fail:
+            raise LookupError("in the end")
+
+    def then(self, follow: Link | Callable[[], Link] = None) -> Callable[[int, bytes], Link]:
+        def heard(usual: int, reply: bytes) -> Link:
+            self.told.append((usual, reply))
+            return follow() if callable(follow) else follow
+
+        return heard
+
+    def lost(self, error: PeerError) -> Link:
+        self.told.append(error)
+        return None
+
+    def plan(self, stream: SocketStream, *steps: Step, follow: Link | Callable[[], Link] = None) -> Plan:
+        return stream_plan(stream, steps, self.then(follow), self.lost)
+
+
+def stream_plan(
+    stream: SocketStream,
+    steps: tuple[Step, ...],
+    then: Callable[[int, bytes], Link],
+    lost: Callable[[PeerError], Link],
+    limit: int = 4096,
+) -> Plan:
+    return plans_of(stream)(stream, limit, steps, then, lost)
+
+
+def plans_of(stream: SocketStream) -> type[Plan]:
+    """The class of plans that goes with a stream's implementation."""
+    for it in implementations().values():
+        if isinstance(stream, it.stream.SocketStream):
+            found: type[Plan] = it.plan.Plan
+            return found
+    raise AssertionError("a stream of no implementation")
+
+
+def carry_out(bench: Bench, chain: Chain) -> Coroutine[Any, None, None]:
+    engine: Coroutine[Any, None, None] = bench.implementation.plan.carry_out(chain)
+    return engine
+
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+def test_steps_are_taken_as_long_as_replies_are_usual(bench: Bench, pair: Pair) -> None:
+    stream, peer = bench.stream(pair[0]), bench.stream(pair[1])
+    chain = Chain(lambda: chain.plan(stream, (None, OK), (b"one\r\n", LINES), (b"two\r\n", OK)))
+    heard: list[bytes] = []
+
+    async def answer() -> None:
+        await peer.write(b"OK hello\r\n")
+        heard.append(await peer.read(100))
+        await peer.write(b"OK-1\r\nOK 2\r\n")
+        heard.append(await peer.read(100))
+        await peer.write(b"OK bye\r\n")
+
+    bench.run(carry_out(bench, chain), answer())
+    assert chain.told == [(3, b"OK bye\r\n")]
+    assert heard == [b"one\r\n", b"two\r\n"]
+    assert not bench.bugs
+
+
+@pytest.mark.parametrize("reply", [b"NO\r\n", b"OK half", b"OK\r\nOK\r\n", b"\0"])
+def test_an_unusual_reply_is_told_with_the_steps_before_it(bench: Bench, pair: Pair, reply: bytes) -> None:
+    stream, peer = bench.stream(pair[0]), pair[1]
+    chain = Chain(lambda: chain.plan(stream, (None, OK), (b"two\r\n", OK)))
+
+    async def answer() -> None:
+        peer.send(b"OK\r\n")
+        await bench.implementation.task.wait_for(_Turn())
+        peer.send(reply)
+
+    bench.run(carry_out(bench, chain), answer())
+    assert chain.told == [(1, reply)]
+    assert peer.recv(100) == b"two\r\n"
+
+
+def test_plans_and_coroutines_follow_each_other(bench: Bench, pair: Pair) -> None:
+    stream, peer = bench.stream(pair[0]), bench.stream(pair[1])
+
+    async def between() -> Link:
+        await stream.write(b"two")
+        chain.told.append(await stream.read(10))
+        return chain.plan(stream, (b"three", UNKNOWN), follow=last)
+
+    async def last() -> Link:
+        chain.told.append("last")
+        return None
+
+    async def echo() -> None:
+        for _ in range(3):
+            await peer.write(await peer.read(10))
+
+    chain = Chain(lambda: chain.plan(stream, (b"one", UNKNOWN), follow=between))
+    bench.run(carry_out(bench, chain), echo())
+    assert chain.told == [(0, b"one"), b"two", (0, b"three"), "last"]
+
+
+def test_the_end_of_a_peer_is_an_empty_reply(bench: Bench, pair: Pair) -> None:
+    stream = bench.stream(pair[0])
+    chain = Chain(lambda: chain.plan(stream, (b"one\r\n", OK)))
+    pair[1].shutdown(socket.SHUT_WR)
+    bench.run(carry_out(bench, chain))
+    assert chain.told == [(0, b"")]
+
+
+def test_a_peer_that_is_lost_is_told_to_the_plan(bench: Bench, pair: Pair) -> None:
+    stream = bench.stream(pair[0])
+    chain = Chain(lambda: chain.plan(stream, (b"one\r\n", OK)))
+    pair[1].close()
+    bench.run(carry_out(bench, chain))
+    (error,) = chain.told
+    assert isinstance(error, ConnectionLost)
+    assert error.call == "send()"
+
+
+def test_a_peer_that_lets_its_time_pass_is_told_to_the_plan(bench: Bench, pair: Pair) -> None:
+    stream = bench.stream(pair[0])
+    chain = Chain(lambda: chain.plan(stream, (b"one\r\n", OK)))
+    stream.deadline = bench.loop.now + 0.01
+    bench.run(carry_out(bench, chain))
+    (error,) = chain.told
+    assert isinstance(error, TimedOut)
+    assert error.party is Party.CLIENT
+
+
+def test_a_coroutine_hears_of_its_own_deadline(bench: Bench, pair: Pair) -> None:
+    stream = bench.stream(pair[0])
+
+    async def read() -> Link:
+        stream.deadline = bench.loop.now + 0.01
+        try:
+            await stream.read(1)
+        except TimedOut as error:
+            chain.told.append(type(error))
+        stream.deadline = inf
+        await stream.write(b"one")
+        return None
+
+    chain = Chain(read)
+    bench.run(carry_out(bench, chain))
+    assert chain.told == [TimedOut]
+    assert pair[1].recv(10) == b"one"
+
+
+def _raise(text: str) -> Link:
+    raise LookupError(text)
+
+
+async def _raising() -> Link:
+    raise LookupError("in a coroutine")
+
+
+def test_whatever_a_link_raises_leads_to_the_end(bench: Bench, pair: Pair) -> None:
+    stream, late = (bench.stream(each) for each in pair)
+    late.deadline = 0.0
+    nothing = Chain(lambda: None)
+    firsts: list[Callable[[], Link]] = [
+        lambda: stream_plan(stream, ((None, OK),), lambda _usual, _reply: _raise("in then"), nothing.lost),
+        lambda: stream_plan(late, ((b"x", OK),), nothing.then(), lambda _error: _raise("in lost")),
+        lambda: _raise("in begin"),
+        _raising,
+    ]
+    chains = [Chain(first) for first in firsts]
+    bench.run(*(carry_out(bench, chain) for chain in chains))
+    told = [str(text).strip("'") for chain in chains for text in chain.told]
+    assert told == ["in then", "in lost", "in begin", "in a coroutine"]
+    assert not bench.bugs
+
+
+def test_steps_that_are_none_lead_to_the_end(bench: Bench, pair: Pair) -> None:
+    stream = bench.stream(pair[0])
+    chain = Chain(lambda: stream_plan(stream, (), chain.then(), chain.lost))
+    bench.run(carry_out(bench, chain))
+    assert len(chain.told) == 1
+
+
+def test_a_bug_in_the_end_is_the_loops(bench: Bench) -> None:
+    chain = Chain(lambda: _raise("in begin"), bug_in_fail=True)
+    bench.run(carry_out(bench, chain))
+    assert chain.told == ["in begin"]
+    assert [str(bug) for bug in bench.bugs] == ["in the end"]
+
+
+def test_a_chain_can_be_given_up(bench: Bench, pair: Pair) -> None:
+    stream, closed = bench.stream(pair[0]), []
+
+    async def wait() -> Link:
+        try:
+            await bench.implementation.task.wait_for(Bell())
+        finally:
+            closed.append(True)
+        return None
+
+    reading = Chain(lambda: None)
+    for chain in (Chain(lambda: reading.plan(stream, (None, OK))), Chain(wait)):
+        task = bench.implementation.task.Task(bench.loop, carry_out(bench, chain))
+        task.resume()
+        task.cancel()
+        assert not chain.told
+    assert closed == [True]
+
+
+def test_nothing_of_a_chain_is_left_for_the_collector(bench: Bench, pair: Pair) -> None:
+    stream = bench.stream(pair[0])
+    gc.collect()
+    gc.disable()
+    try:
+        pair[1].send(b"OK\r\n")
+        chain = Chain(lambda: stream_plan(stream, ((None, OK),), chain.then(_raising), chain.lost))
+        bench.run(carry_out(bench, chain))
+        assert chain.told == [(1, b"OK\r\n"), "in a coroutine"]
+        assert not [each for each in gc.get_objects() if type(each).__name__ == "carry_out"]
+    finally:
+        gc.enable()
+
+
+# Any plans, any cuttings: both engines say the same to all peers, and are told the same.
+
+COMMANDS = st.sampled_from([b"a\r\n", b"bb\r\n", b"c" * 70 + b"\r\n"])
+# With what is usual there; no part of a reply is, which would be taken for the whole.
+REPLIES = st.one_of(
+    st.tuples(st.sampled_from([b"OK\r\n", b"NO\r\n", b"\r\n", b"OK"]), st.sampled_from([OK, LINES, UNKNOWN])),
+    st.tuples(st.sampled_from([b"OK-1\r\nOK 2\r\n", b"NO-1\r\nNO 2\r\n"]), st.sampled_from([LINES, UNKNOWN])),
+)
+STEPS = st.lists(
+    st.tuples(COMMANDS, REPLIES, st.integers(0, 12)).map(lambda step: (step[0], *step[1], step[2])),
+    min_size=1,
+    max_size=4,
+)
+PLANS = st.lists(st.tuples(st.integers(0, 2), STEPS), min_size=1, max_size=5)
+Script = Sequence[tuple[int, Sequence[tuple[bytes, bytes, tuple[bytes, bytes | None], int]]]]
+
+
+class _Play:
+    """What the chain of a script is `told`, and what its peers have `heard`; each reply is cut at its number."""
+
+    def __init__(self, it: Implementation, script: Script) -> None:
+        poller = it.poller.new_poller()
+        bench = Bench(poller, it)
+        pairs = [socket.socketpair() for _ in range(3)]
+        self._it = it
+        self._script = script
+        self._streams = [bench.stream(ours) for ours, _ in pairs]
+        self._peers = [bench.stream(theirs) for _, theirs in pairs]
+        self.heard = [b""] * 3
+        self._chain = Chain(lambda: self._link(0))
+        self.told = self._chain.told
+        try:
+            bench.run(carry_out(bench, self._chain), *(self._peer(number) for number in range(3)))
+        finally:
+            bench.close()
+            poller.close()
+        assert not bench.bugs
+
+    async def _peer(self, number: int) -> None:
+        for command, reply, _, cut in (step for which, steps in self._script if which == number for step in steps):
+            missing = len(command)
+            while missing:
+                said = await self._peers[number].read(missing)
+                self.heard[number] += said
+                missing -= len(said)
+            for piece in (reply[:cut], reply[cut:]):
+                await self._peers[number].write(piece)
+                await self._it.task.wait_for(_Turn())
+
+    def _link(self, number: int) -> Link:
+        if number == len(self._script):
+            return None
+        which, steps = self._script[number]
+
+        def then(usual: int, reply: bytes) -> Link:
+            self.told.append((number, usual, reply))
+            last = usual - 1 if usual == len(steps) else usual
+            return self._go_on(number, last, len(reply))
+
+        taken = tuple((command, kind) for command, _, kind, _ in steps)
+        return stream_plan(self._streams[which], taken, then, self._chain.lost)
+
+    async def _go_on(self, number: int, last: int, length: int) -> Link:
+        """What is left of the last reply, of which so many bytes are there, and the steps behind it, one by one."""
+        which, steps = self._script[number]
+        stream = self._streams[which]
+        await _skip(stream, len(steps[last][1]) - length)
+        for command, reply, _, _ in steps[last + 1 :]:
+            await stream.write(command)
+            await _skip(stream, len(reply))
+        return self._link(number + 1)
+
+
+class _Turn:
+    """Lets others have theirs: whoever can read what was just written does."""
+
+    _task: Task
+
+    def park(self, task: Task) -> None:
+        self._task = task
+        task.loop.again(self)
+
+    def ready(self, _mask: int) -> None:
+        self._task.resume()
+
+    def timed_out(self) -> None:
+        raise AssertionError("it has no deadline")
+
+
+async def _skip(stream: SocketStream, length: int) -> None:
+    while length > 0:
+        length -= len(await stream.read(length))
+
+
+@given(PLANS)
+@example([(0, [(b"a\r\n", b"OK\r\n", OK, 2), (b"a\r\n", b"OK-1\r\nOK 2\r\n", LINES, 0)])])
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_both_engines_say_the_same_whatever_the_plans_and_cuttings(script: Script) -> None:
+    played = [_Play(it, script) for it in implementations().values()]
+    for play in played:
+        assert (play.told, play.heard) == (played[0].told, played[0].heard)
+    for number, heard in enumerate(played[0].heard):
+        assert heard == b"".join(step[0] for which, steps in script if which == number for step in steps)
