@@ -121,7 +121,6 @@ class Side:
 
     def ready(self, mask: int) -> None:
         """The poller's call."""
-        mask = int(mask)
         if not self.closed and not self.other.closed:
             self._guarded(lambda: self._serve(mask))
 
@@ -138,7 +137,9 @@ class Side:
                 self.tls.free()
         finally:
             os.close(self.descriptor)
-            del self._relay, self._transport, self.other, self.tls  # which made a circle
+            if hasattr(self, "other"):  # it may be closed before they are joined
+                del self.other
+            del self._relay, self._transport, self.tls  # which made a circle
 
     def _guarded(self, step: Callable[[], None]) -> None:
         relay = self._relay

@@ -184,6 +184,7 @@ class Relay:
         pending: bytes = b"",
         refusal: Exception | None = None,
         implementation: Implementation = NATIVE,
+        joined: bool = True,
     ) -> None:
         self.poller = TurnedPoller()
         self.poller.refusal = refusal
@@ -197,7 +198,8 @@ class Relay:
         self.sides: list[Side] = [
             self._side(line, data, implementation) for line, data in ((source, pending), (sink, b""))
         ]
-        self.sides[0].begin(self.sides[1])
+        if joined:
+            self.sides[0].begin(self.sides[1])
 
     def _side(self, line: Line, pending: bytes, implementation: Implementation) -> Side:
         stream = implementation.stream.SocketStream(self.loop, line.fd, Party.CLIENT, lambda: None)

@@ -217,6 +217,14 @@ def test_the_end_comes_after_the_last_byte(make_line: MakeLine, make_relay: Make
     assert not relay.loop.watched
 
 
+def test_a_side_that_was_never_joined_can_be_closed(make_line: MakeLine, implementation: Implementation) -> None:
+    relay = Relay(make_line(tls=False), make_line(tls=False), implementation=implementation, joined=False)
+    relay.close()
+    assert [side.closed for side in relay.sides] == [True, True]
+    assert relay.source.peer_receives(1) == relay.sink.peer_receives(1) == b""
+    relay.pump.close()
+
+
 def test_a_side_that_was_closed_is_deaf(make_line: MakeLine, make_relay: MakeRelay) -> None:
     relay = make_relay(make_line(tls=False), make_line(tls=False))
     relay.close()
