@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
-from typing import Final
+from typing import Final, NamedTuple
 
 # A host's name (RFC 1123 section 2.1), underscores allowed as they are in use; no top-level domain begins with a digit,
 # so nothing that was meant as an address is one.
@@ -120,8 +120,7 @@ class UnixAddress:
         return f"unix:{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class InetAddress:
+class InetAddress(NamedTuple):
     """A numeric IPv4 or IPv6 address and a port; `str()` is nginx's spelling ("1.2.3.4:25", "[::1]:25")."""
 
     host: str
