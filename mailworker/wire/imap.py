@@ -40,6 +40,9 @@ class Continuation:
     """The client waits for "+ OK" before it sends the bytes of a literal."""
 
 
+# Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
+_LOGIN_VERB = ImapVerb.LOGIN
+
 _Event = ImapCommand | Continuation | None
 
 _VERBS = {verb.value: verb for verb in ImapVerb}
@@ -68,6 +71,15 @@ _LOGIN = re.compile(rb"(%b) (?i:LOGIN) %b %b\r?\n" % (_TAG, _STRING_OR_ATOM, _ST
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 _LITERAL = re.compile(rb"\{0*(?P<length>[0-9]{0,9})(?P<plus>\+?)\}\Z")
+
+
+def usual_login(line: bytes) -> ImapCommand | None:
+    """The LOGIN that a whole line is, as nearly all clients send it; None where ImapParser has to read it."""
+    match = _LOGIN.fullmatch(line)
+    if match is None:
+        return None
+    tag, quoted_name, name, quoted_password, password = match.groups()
+    return ImapCommand(tag, _LOGIN_VERB, (quoted_name or name, quoted_password or password))
 
 
 class _Draft:
@@ -151,11 +163,11 @@ class ImapParser(CommandParser):
         self._draft = None
 
     def _start(self, line: bytes) -> _Event:
-        usual = _LOGIN.fullmatch(line)
+        usual = usual_login(line)
         if usual is not None:
-            self._tag, quoted_name, name, quoted_password, password = usual.groups()
+            self._tag = usual.tag
             self._buffer.release()
-            return ImapCommand(usual[1], ImapVerb.LOGIN, (quoted_name or name, quoted_password or password))
+            return usual
         match = _COMMAND.fullmatch(line)
         verb = _VERBS.get(match[2].upper()) if match else None
         if match is None or verb is None:

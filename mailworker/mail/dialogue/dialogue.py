@@ -81,7 +81,7 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
     they are. `commands` and `complaints` count, see `complaints`. `greets_again`: STARTTLS is followed by a greeting.
     """
 
-    __slots__ = ("_errors", "_exchange", "_parser", "commands", "complaints", "log", "over", "tag")
+    __slots__ = ("_command", "_errors", "_exchange", "_fed", "_parser", "commands", "complaints", "log", "over", "tag")
 
     internal_error: ClassVar[bytes]
     certificate_error: ClassVar[bytes]
@@ -95,6 +95,8 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         self.tag: bytes | None = None
         self._parser = parser
         self._exchange: Exchange | None = None
+        self._command: CommandT_contra | None = None  # that was heard, and needed no parser
+        self._fed = False  # whether the parser has heard anything
         self.commands = self._errors = self.complaints = 0
 
     async def hold_back(self) -> None:
@@ -107,6 +109,10 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
     def admit(self, command: CommandT_contra) -> None:
         """Take note of a valid command before it is obeyed. Raises TooManyCommands."""
         self.count_command()
+
+    def usual(self, words: bytes) -> CommandT_contra | None:
+        """The one command that `words` are, where that can be told without a parser."""
+        return None
 
     @abstractmethod
     def obey(self, command: CommandT_contra) -> Move:
@@ -142,6 +148,7 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
     def begin_tls(self) -> None:
         """Forget what was said in clear."""
         self._parser.discard()
+        self._command = None
         self.start_over()
 
     def follow(self, earlier: AnyDialogue) -> None:
@@ -160,13 +167,20 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
     @property
     def has_input(self) -> bool:
         """Whether there is something that the client has said and no move has used up."""
-        return self._parser.has_input
+        return self._parser.has_input or self._command is not None
 
     def hear(self, words: bytes) -> None:
         """Take what the client has said; raises ConnectionLost for b"", as it has left."""
+        if not self._fed:
+            self._command = self.usual(words)
+        if self._command is None:
+            self._feed(words)
+
+    def _feed(self, words: bytes) -> None:
         if not words:
             tell_departure(self)
             raise ConnectionLost(Party.CLIENT, "recv()", 0)
+        self._fed = True
         self._parser.feed(words)
 
     def move(self) -> Move | None:
@@ -176,13 +190,13 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
             if exchange is not None:
                 response = self._next_response()
                 return None if response is None else self.respond(exchange, response)
-            command = self._parser.next()
+            command, self._command = self._command or self._parser.next(), None
             if command is None:
                 return None
             self.admit(command)
             move = self.obey(command)
         except ProtocolError as error:
-            return self._refusal(error)
+            return _refusal(self, error)
         if self.over is End.QUIT:
             tell_departure(self)
         return move
@@ -216,14 +230,14 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         """Send a SASL challenge, and wait for the response to it, whatever that is."""
         await self.client.write(self.challenge(challenge))
         while self._next_response() is None:
-            self.hear(await self.client.read(self.room))
+            self._feed(await self.client.read(self.room))
 
     async def pause(self, seconds: float) -> None:
         """Wait; what the client says meanwhile is kept for later. Raises ConnectionLost where it leaves."""
         self.client.deadline = end = monotonic() + seconds
         with suppress(TimedOut):
             while self._parser.room:
-                self.hear(await self.client.read(self.room))
+                self._feed(await self.client.read(self.room))
             await sleep(end - monotonic())
 
     def _next_response(self) -> bytes | None:
@@ -242,7 +256,8 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
             self.over = End.TOO_MANY_COMMANDS
             raise TooManyCommands
 
-    def _count(self, error: InvalidCommand) -> None:
+    def count_error(self, error: InvalidCommand) -> None:
+        """Count one invalid command more; `over` is set where it was one too many."""
         self._errors += 1
         if self._errors >= self.server.settings.max_errors:
             self.log.info("client sent too many invalid commands")
@@ -250,27 +265,28 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         elif error.close:
             self.over = End.INVALID_COMMAND
 
-    def _refusal(self, error: ProtocolError) -> bytes:
-        """Tell the log why a command was not obeyed; gives the answer."""
-        if isinstance(error, LoginRefused):
-            self.log.info(str(error))
-            answer, self.tag = self.rejection(error.verdict), None
-        else:
-            if isinstance(error, TooLongCommand):
-                self.log.info(f'client sent too long command "{escape(without_secrets(error.buffer))}"')
-                self.over = End.INVALID_COMMAND
-            elif isinstance(error, InvalidCommand):
-                tell_refusal(self, error.what)
-                self._count(error)
-            elif isinstance(error, Refused):
-                tell_refusal(self, str(error))
-            else:
-                self.log.info(str(error))  # nginx has lines for what is no refusal
-            self.tag = error.tag if isinstance(error, TooLongCommand | InvalidCommand) else self.tag
-            answer = self.invalid()
-        self.start_over()
-        return answer
-
 
 AnyDialogue = Dialogue[NoReturn]
 """That of any protocol, whose commands are its own business."""
+
+
+def _refusal(dialogue: AnyDialogue, error: ProtocolError) -> bytes:
+    """Tell the log why a command was not obeyed; gives the answer."""
+    if isinstance(error, LoginRefused):
+        dialogue.log.info(str(error))
+        answer, dialogue.tag = dialogue.rejection(error.verdict), None
+    else:
+        if isinstance(error, TooLongCommand):
+            dialogue.log.info(f'client sent too long command "{escape(without_secrets(error.buffer))}"')
+            dialogue.over = End.INVALID_COMMAND
+        elif isinstance(error, InvalidCommand):
+            tell_refusal(dialogue, error.what)
+            dialogue.count_error(error)
+        elif isinstance(error, Refused):
+            tell_refusal(dialogue, str(error))
+        else:
+            dialogue.log.info(str(error))  # nginx has lines for what is no refusal
+        dialogue.tag = error.tag if isinstance(error, TooLongCommand | InvalidCommand) else dialogue.tag
+        answer = dialogue.invalid()
+    dialogue.start_over()
+    return answer

@@ -12,7 +12,7 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
-from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb
+from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb, usual_login
 from mailworker.wire.imap_id import by_name
 from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
@@ -42,6 +42,9 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
         if isinstance(command, ImapCommand):
             self.tag = command.tag
             self.count_command()
+
+    def usual(self, words: bytes) -> ImapCommand | None:
+        return None if self._exchange is not None else usual_login(words)
 
     def obey(self, command: ImapCommand | Continuation) -> Move:
         if isinstance(command, Continuation):

@@ -7,6 +7,7 @@ import pytest
 from mailworker.model import AuthMethod, Starttls
 from tests.mail.dialogue.dialogues import ALL_METHODS, OVER, Case, check, converse, names, plain, server_of
 from tests.support.memory_stream import MemoryStream
+from tests.wire.chunkings import chunkings
 
 NO = b"refused\r\n"
 BAD = b" BAD invalid command\r\n"
@@ -255,3 +256,15 @@ def test_mechanisms_are_advertised_in_nginx_order(
 def test_a_login_carries_the_tag_of_its_command(command: bytes) -> None:
     outcome = converse(server_of("imap", {}), MemoryStream(b"a NOOP\r\nb2 " + command + b"\r\n"))
     assert (outcome.logins, outcome.told) == ([plain(b"u", b"p")], [(b"b2", b"", False)])
+
+
+@pytest.mark.parametrize("login", [b'b LOGIN "u" p\r\n', b"b LOGIN u p\n"])
+def test_a_login_that_no_parser_reads_keeps_its_place(login: bytes) -> None:
+    """Behind a first one that was refused, before what follows it, and within an exchange that it ends."""
+    for said in (login + b"a NOOP\r\n", b"a NOOP\r\n" + login):
+        outcomes = [converse(server_of("imap", {}), MemoryStream(*pieces)) for pieces in chunkings(said)]
+        assert all(outcome == outcomes[0] for outcome in outcomes)
+        assert [each.name for each in outcomes[0].logins] == [b"u"]
+    again = converse(server_of("imap", {}), MemoryStream(login, login, b"a AUTHENTICATE PLAIN\r\n", login))
+    assert len(again.logins) == 2
+    assert again.replies.endswith(b"+ \r\na BAD invalid command\r\n")
