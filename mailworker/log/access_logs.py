@@ -11,6 +11,7 @@ from mailworker.config.log_format import LogFormat, SpecialFormat, TextFormat
 from mailworker.log.access import LineSink
 from mailworker.log.dovecot_line import dovecot_line
 from mailworker.log.json_line import json_line
+from mailworker.native.core.line import Line
 from mailworker.variables.facts import Facts
 from mailworker.variables.render import Render
 from mailworker.variables.template import Template
@@ -67,7 +68,7 @@ def _ready(log: AccessLog, variables: Variables, destinations: Sequence[Destinat
 
 def _line(form: LogFormat, variables: Variables, *, dated: bool) -> Render:
     if isinstance(form, TextFormat):
-        return variables.bind(Template((*form.template.parts, b"\n"), form.template.where), form.escape)
+        return variables.bind(Template((*form.template.parts, b"\n"), form.template.where), form.escape, Line)
     return _SPECIAL[form](dated)
 
 

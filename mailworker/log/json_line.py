@@ -8,65 +8,93 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Final
 
 from mailworker.model import METHOD_NAMES, InetAddress
+from mailworker.native.core.line import Line, Slot
 from mailworker.variables.escapes import valid_json
-from mailworker.variables.facts import Certificate, Facts, Tls, Try
+from mailworker.variables.facts import Certificate, Facts, Tls
 from mailworker.variables.render import Render
-from mailworker.variables.table import iso8601_ms, status
+from mailworker.variables.table import address_text, iso8601_ms, status
 
-_METHODS = {method: names.directive.encode() for method, names in METHOD_NAMES.items()}
+_METHODS: Final = {None: None} | {method: names.directive for method, names in METHOD_NAMES.items()}
 
-_UNAVAILABLE = b"[UNAVAILABLE]"
+_UNAVAILABLE: Final = b"[UNAVAILABLE]"
+
+
+def _string(name: str) -> Slot:
+    return Slot(b'"%b":"' % name.encode(), b'",', None, valid_json)
+
+
+def _number(name: str) -> Slot:
+    return Slot(b'"%b":' % name.encode(), b",")
+
+
+# Members that are put together elsewhere.
+_MEMBERS: Final = Slot(b"", b",")
+
+_text = Line(
+    (
+        Slot(b'{"time_iso8601_ms":"', b'",'),
+        *(_string("log_event"), _string("session_id"), _number("connection"), _MEMBERS, _string("remote_addr")),
+        *(_number("remote_port"), _string("server_addr"), _number("server_port"), _MEMBERS),
+        *(_string("auth_user"), _string("remote_user"), _number("auth_attempts"), _string("auth_method")),
+        *(_string("auth_source"), _number("auth_time"), _MEMBERS, Slot(b"")),
+        *(_string("session_end"), _string("session_state"), _number("status"), _number("session_time")),
+        *(_number("bytes_received"), Slot(b'"bytes_sent":')),
+    ),
+    b"}\n",
+).text
+
+_backends = Line(
+    (
+        *(_string("upstream_addr"), _number("upstream_bytes_received"), _number("upstream_bytes_sent")),
+        *(_number("upstream_session_time"), _number("upstream_connect_time"), _number("upstream_first_byte_time")),
+        _number("upstream_login_time"),
+    ),
+    b"",
+).text
 
 
 def json_line(_dated: bool) -> Render:
-    """What writes the lines of a server."""
-    return _JsonLine()
+    """What writes the lines of a server, each with its LF."""
+    same: list[bytes] = []  # what is the same in all lines of a worker, put together when the first is written
 
+    def render(facts: Facts) -> bytes:
+        if not same:
+            same.append(_constant(facts))
+        local, client, ending = facts.local, facts.client_bytes, facts.reason
+        inet = local if isinstance(local, InetAddress) else None
+        now = facts.entrance.sessions.loop.now
+        attempts, auth = facts.attempts, facts.auth_ms
+        return _text(
+            iso8601_ms(facts),
+            facts.event or "",
+            facts.session_id,
+            facts.number,
+            same[0],
+            facts.client,
+            facts.port,
+            None if inet is None else inet.host,
+            None if inet is None else inet.port,
+            None if facts.who is None and client.tls is None else _of_client(facts),
+            facts.auth_user if attempts else None,
+            facts.login if attempts else None,
+            attempts or None,
+            _METHODS[facts.method],
+            facts.auth_source,
+            None if auth is None else auth / 1000,
+            None if facts.rare is None else _of_login(facts),
+            _of_backends(facts, now),
+            None if ending is None else ending.word,
+            None if ending is None else ending.pair,
+            (status(facts) or b"0") if ending is None else ending.status,
+            now - facts.accepted,
+            client.received,
+            client.sent,
+        )
 
-class _JsonLine:
-    """Puts together what is the same in all lines of a worker when the first is written."""
-
-    __slots__ = ("_constant",)
-
-    def __init__(self) -> None:
-        self._constant = b""
-
-    def __call__(self, facts: Facts) -> bytes:
-        """The line with its LF."""
-        constant = self._constant
-        if not constant:
-            self._constant = constant = _constant(facts)
-        local = facts.local
-        parts = [
-            b'{"time_iso8601_ms":"%b","log_event":"%b","session_id":"%b","connection":%d,%b,"remote_addr":"%b"'
-            % (
-                iso8601_ms(facts),
-                (facts.event or "").encode(),
-                facts.session_id,
-                facts.number,
-                constant,
-                facts.client.encode(),
-            )
-        ]
-        if facts.port is not None:
-            parts.append(b'"remote_port":%d' % facts.port)
-        if isinstance(local, InetAddress):
-            parts.append(b'"server_addr":"%b","server_port":%d' % (local.host.encode(), local.port))
-        if facts.proxy_texts is not None:
-            _add_proxy_header(parts, facts, facts.proxy_texts)
-        if facts.host != _UNAVAILABLE:
-            parts.append(b'"remote_host":"%b"' % valid_json(facts.host))
-        tls = facts.client_bytes.tls
-        if tls is not None:
-            _add_tls(parts, facts, tls)
-        if facts.attempts:
-            _add_login(parts, facts)
-        if facts.tries:
-            _add_tries(parts, facts)
-        _add_end(parts, facts)
-        return b",".join(parts)
+    return render
 
 
 def _constant(facts: Facts) -> bytes:
@@ -76,6 +104,19 @@ def _constant(facts: Facts) -> bytes:
         facts.protocol.encode(),
         valid_json(facts.server_name),
     )
+
+
+def _of_client(facts: Facts) -> bytes | None:
+    """What the connection with the client has more than others: a PROXY header, a name, TLS."""
+    parts: list[bytes] = []
+    if facts.proxy_texts is not None:
+        _add_proxy_header(parts, facts, facts.proxy_texts)
+    if facts.host != _UNAVAILABLE:
+        parts.append(b'"remote_host":"%b"' % valid_json(facts.host))
+    tls = facts.client_bytes.tls
+    if tls is not None:
+        _add_tls(parts, facts, tls)
+    return b",".join(parts) or None
 
 
 def _add_proxy_header(parts: list[bytes], facts: Facts, texts: tuple[bytes, bytes, bytes, bytes]) -> None:
@@ -116,51 +157,28 @@ def _add_certificate(parts: list[bytes], tls: Tls, certificate: Certificate) -> 
     )  # fmt: skip
 
 
-def _add_login(parts: list[bytes], facts: Facts) -> None:
-    user, name = facts.auth_user, facts.login
-    assert user is not None
-    written = valid_json(user)
-    parts.append(
-        b'"auth_user":"%b","remote_user":"%b","auth_attempts":%d'
-        % (written, written if name is user else valid_json(name), facts.attempts)
-    )
-    if facts.method is not None:
-        parts.append(b'"auth_method":"%b"' % _METHODS[facts.method])
-    if facts.auth_source is not None:
-        parts.append(b'"auth_source":"%b"' % facts.auth_source.encode())
-    if facts.auth_seconds is not None:
-        parts.append(b'"auth_time":%.3f' % facts.auth_seconds)
-    if facts.helo:
+def _of_login(facts: Facts) -> bytes | None:
+    """What the login of most sessions does not have: words of SMTP clients."""
+    parts: list[bytes] = []
+    if facts.attempts and facts.helo:
         parts.append(b'"smtp_helo":"%b"' % valid_json(facts.helo))
-    envelope = facts.envelope
-    if envelope is not None:
-        _add_texts(parts, smtp_mail_from=envelope.mail, smtp_rcpt_to=envelope.rcpt)
+    if facts.attempts and facts.envelope is not None:
+        _add_texts(parts, smtp_mail_from=facts.envelope.mail, smtp_rcpt_to=facts.envelope.rcpt)
+    return b",".join(parts) or None
 
 
-def _add_tries(parts: list[bytes], facts: Facts) -> None:
+def _of_backends(facts: Facts, now: float) -> bytes | None:
+    """What is told of those that were tried, which most sessions have one of, where they are logged in."""
+    since, login, traffic = facts.logged_in, facts.login_ms, facts.backend_bytes
+    if facts.rare is None and since is not None and login is not None and traffic is not None:
+        seconds = login / 1000
+        lasted = seconds + (now - since)
+        return _backends(address_text(facts.backend), traffic.received, traffic.sent, lasted, None, None, seconds)
     tries = facts.tries
-    last: Try = tries[-1]
-    addresses = last.address if len(tries) == 1 else b", ".join(each.address for each in tries)
-    parts.append(
-        b'"upstream_addr":"%b","upstream_bytes_received":%d,"upstream_bytes_sent":%d,"upstream_session_time":%.3f'
-        % (valid_json(addresses), last.received, last.sent, last.session)
-    )
-    if last.connect is not None:
-        parts.append(b'"upstream_connect_time":%.3f' % last.connect)
-    if last.first_byte is not None:
-        parts.append(b'"upstream_first_byte_time":%.3f' % last.first_byte)
-    if last.login is not None:
-        parts.append(b'"upstream_login_time":%.3f' % last.login)
-
-
-def _add_end(parts: list[bytes], facts: Facts) -> None:
-    ending, traffic = facts.reason, facts.client_bytes
-    if ending is not None:
-        parts.append(b'"session_end":"%b","session_state":"%b"' % (ending.word.encode(), ending.pair.encode()))
-    parts.append(
-        b'"status":%b,"session_time":%.3f,"bytes_received":%d,"bytes_sent":%d}\n'
-        % (status(facts) or b"0", facts.seconds, traffic.received, traffic.sent)
-    )
+    if not tries:
+        return None
+    last, addresses = tries[-1], b", ".join([each.address for each in tries])
+    return _backends(addresses, last.received, last.sent, last.session, last.connect, last.first_byte, last.login)
 
 
 def _add_texts(parts: list[bytes], **texts: bytes | None) -> None:

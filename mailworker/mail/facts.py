@@ -73,13 +73,13 @@ class SessionFacts(SessionRecord):
     """
 
     __slots__ = (
-        *("_who", "attempts", "auth_ms", "auth_user", "event", "login_ms", "method", "port", "rare", "started"),
+        *("who", "attempts", "auth_ms", "auth_user", "event", "login_ms", "method", "port", "rare", "started"),
     )
 
     def __init__(self, entrance: Entrance, number: int, client: Client, accepted: float) -> None:
         SessionRecord.__init__(self, entrance, number, client.ip, accepted, client.stream)
         address = client.address
-        self._who: Client | _Who | None = client
+        self.who: Client | _Who | None = client
         self.attempts = 0
         self.auth_ms: int | None = None
         self.auth_user: bytes | None = None
@@ -122,7 +122,7 @@ class SessionFacts(SessionRecord):
 
     @property
     def peer(self) -> Address:
-        who = self._who
+        who = self.who
         if who is not None:
             return who.peer
         assert self.port is not None
@@ -141,17 +141,17 @@ class SessionFacts(SessionRecord):
 
     @property
     def proxy_texts(self) -> tuple[bytes, bytes, bytes, bytes] | None:
-        header = None if self._who is None else self._who.proxy_header
+        header = None if self.who is None else self.who.proxy_header
         return None if header is None else header.texts
 
     @property
     def proxy_tlvs(self) -> bytes:
-        header = None if self._who is None else self._who.proxy_header
+        header = None if self.who is None else self.who.proxy_header
         return b"" if header is None else header.tlvs
 
     @property
     def host(self) -> bytes:
-        return UNAVAILABLE if self._who is None else self._who.host
+        return UNAVAILABLE if self.who is None else self.who.host
 
     @property
     def tls(self) -> TlsConnection | None:
@@ -297,10 +297,10 @@ class FactsRecord(SessionFacts):
         if logs:
             self.report("login", logs)
         self.started = None
-        who = self._who
+        who = self.who
         assert who is not None
         plain = who.proxy_header is None and who.host is UNAVAILABLE and self.port is not None
-        self._who = None if plain else _Who(who.peer, who.host, who.proxy_header)
+        self.who = None if plain else _Who(who.peer, who.host, who.proxy_header)
 
     def end(self, reason: End) -> None:
         """See `SessionRecord`."""

@@ -1,4 +1,4 @@
-"""What a session is called in the logs of mailworker, the auth service and the backend."""
+"""What a session is called in the logs of mailworker, the auth service and the backend; native/core/line.c packs it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,34 @@ import os
 import time
 from binascii import b2a_base64
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from mailworker.native.core import accelerator
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 @lru_cache(maxsize=1)
 def _process() -> tuple[float, int]:
-    """When the loop's clock began, in ms of the time, and this process's part of an id.
+    """When the loop's clock began, in ms of the time, and this process.
 
     Looked up once, as a session's id must not change; a worker is the first to ask.
     """
-    return (time.time() - time.monotonic()) * 1000, (os.getpid() & 0xFFFF) << 32
+    return (time.time() - time.monotonic()) * 1000, os.getpid()
+
+
+def packed_id(milliseconds: float, process: int, number: int, /) -> bytes:
+    """16 letters, digits, "-" and "_": 6 bytes of the time in ms, 2 of the process, 4 of the connection's number."""
+    time_, process_, number_ = int(milliseconds) & 0xFFFFFFFFFFFF, process & 0xFFFF, number & 0xFFFFFFFF
+    packed = (time_ << 48 | process_ << 32 | number_).to_bytes(12, "big")
+    return b2a_base64(packed, newline=False).translate(_URL_SAFE)
+
+
+if accelerator is not None and not TYPE_CHECKING:
+    packed_id = accelerator.packed_id
 
 
 def session_id(accepted: float, number: int) -> bytes:
-    """16 letters, digits, "-" and "_": 6 bytes of the time in ms, 2 of the process, 4 of the connection's number.
-
-    `accepted` is a time of the loop's clock.
-    """
+    """See `packed_id`; `accepted` is a time of the loop's clock."""
     epoch, process = _process()
-    packed = ((int(epoch + accepted * 1000) & 0xFFFFFFFFFFFF) << 48 | process | number & 0xFFFFFFFF).to_bytes(12, "big")
-    return b2a_base64(packed, newline=False).translate(_URL_SAFE)
+    return packed_id(epoch + accepted * 1000, process, number)

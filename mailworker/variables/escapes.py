@@ -25,12 +25,11 @@ _JSON_SHORT: Final = {
 class Escape(NamedTuple):
     """A form of output: what becomes of a value, and what stands where there is none.
 
-    `special` gives None for a value that stays as it is; None where nobody can tell.
+    A value stays as it is that is all plain, see `Slot`.
     """
 
     value: Callable[[bytes], bytes]
     absent: bytes
-    special: Callable[[bytes], object] | None = None
 
 
 def default(value: bytes) -> bytes:
@@ -75,8 +74,8 @@ def _unchanged(value: bytes) -> bytes:
     return value
 
 
-DEFAULT: Final = Escape(default, b"-", _NOT_PLAIN.search)
-JSON: Final = Escape(json, b"", _NOT_JSON.search)
+DEFAULT: Final = Escape(default, b"-")
+JSON: Final = Escape(json, b"")
 NONE: Final = Escape(_unchanged, b"")
 
 ESCAPES: Final = {"default": DEFAULT, "json": JSON, "none": NONE}

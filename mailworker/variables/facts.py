@@ -64,7 +64,7 @@ class Envelope(Protocol):
 
 
 class Traffic(Protocol):
-    """The connection with the client: bytes of data, and TLS."""
+    """A connection: bytes of data, and TLS."""
 
     @property
     def received(self) -> int: ...
@@ -148,8 +148,10 @@ class Facts(Protocol):
     were tried.
 
     What stands in most lines is an attribute of the session itself: `accepted` is a time of the loop's clock, `login`
-    the user of an attempt, `login_ms` the time of the login at the `backend`. `rare` is None for a session that has one
-    backend at most, and nothing of which most have nothing.
+    the user of an attempt, `auth_ms` what the decision about it took, `login_ms` the login at the `backend`, which it
+    was over at `logged_in`; `backend_bytes` counts what was said there. `rare` is None for a session that has one
+    backend at most, and nothing of which most have nothing, and `who` for one whose client has neither a name nor sent
+    a PROXY header.
     """
 
     @property
@@ -213,7 +215,15 @@ class Facts(Protocol):
     @property
     def login(self) -> bytes: ...
     @property
+    def auth_ms(self) -> int | None: ...
+    @property
     def login_ms(self) -> int | None: ...
+    @property
+    def logged_in(self) -> float | None: ...
+    @property
+    def backend_bytes(self) -> Traffic | None: ...
+    @property
+    def who(self) -> object | None: ...
     @property
     def rare(self) -> object | None: ...
     @property

@@ -10,7 +10,7 @@ from typing import TypeVar
 from mailworker.variables.facts import Facts
 from mailworker.variables.host_masks import prefixes, suffixes
 from mailworker.variables.regex import Captures, Regex
-from mailworker.variables.render import Render, joined
+from mailworker.variables.render import Render
 from mailworker.variables.template import Name, Template
 from mailworker.variables.variables import Evaluate, Variables
 
@@ -108,8 +108,16 @@ def _captured(value: Value, regex: Regex, variables: Variables) -> Callable[[Fac
     pieces: list[bytes | int | Render] = [_piece(part, names, variables, value.where) for part in value.parts]
 
     def render(facts: Facts, captures: Captures) -> bytes:
-        parts = (_taken(captures, piece) if isinstance(piece, int) else piece for piece in pieces)
-        return joined(list(parts))(facts)
+        return b"".join(
+            [
+                piece
+                if isinstance(piece, bytes)
+                else _taken(captures, piece)
+                if isinstance(piece, int)
+                else piece(facts)
+                for piece in pieces
+            ]
+        )
 
     return render
 

@@ -253,8 +253,8 @@ INLINE: Final[Mapping[str, str]] = {
     "status": "ends.get(facts.event) if facts.reason is None else facts.reason.status",
     "session_end": "None if facts.reason is None else facts.reason.word",
     "session_state": "None if facts.reason is None else facts.reason.pair",
-    "session_id": "facts.session_id.decode()",
-    "session_time": "'%.3f' % (facts.entrance.sessions.loop.now - facts.accepted)",
+    "session_id": "facts.session_id",
+    "session_time": "facts.entrance.sessions.loop.now - facts.accepted",
     "bytes_received": "facts.client_bytes.received",
     "bytes_sent": "facts.client_bytes.sent",
     "auth_method": "words[facts.method]",
@@ -262,13 +262,12 @@ INLINE: Final[Mapping[str, str]] = {
     "ssl_protocol": "None if facts.client_bytes.tls is None else facts.client_bytes.tls.protocol",
     "ssl_session_reused": ("None if facts.client_bytes.tls is None else 'r' if facts.client_bytes.tls.reused else '.'"),
     "upstream_login_time": (
-        "times(facts) if facts.rare is not None else "
-        "None if facts.login_ms is None else '%.3f' % (facts.login_ms / 1000)"
+        "times(facts) if facts.rare is not None else None if facts.login_ms is None else facts.login_ms / 1000"
     ),
 }
-"""What stands in most lines, as an expression of `facts` and INLINE_NAMES: a text or a number, None for no value.
+"""What stands in most lines, as an expression of `facts` and INLINE_NAMES: a value of a line.
 
-It comes to what the row in TABLE gives, at a tenth of what calling that takes. No form of output has to change it.
+It comes to what the row in TABLE gives, at a tenth of what calling that takes.
 """
 
 

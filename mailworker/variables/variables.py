@@ -8,7 +8,8 @@ from typing import Protocol
 from mailworker.errors import ConfigError
 from mailworker.variables.escapes import NONE, Escape
 from mailworker.variables.facts import Facts
-from mailworker.variables.render import Part, Render, composed
+from mailworker.variables.line import Line, MakeLine, Part, composed
+from mailworker.variables.render import Render
 from mailworker.variables.table import INLINE, INLINE_NAMES, builtin
 from mailworker.variables.template import Name, Template
 
@@ -73,22 +74,24 @@ class Variables:
         for name in template.names:
             self.find(name, template.where)
 
-    def bind(self, template: Template, escape: Escape = NONE) -> Render:
-        """The function that gives the text. Raises ConfigError as `find` does."""
+    def bind(self, template: Template, escape: Escape = NONE, make: MakeLine = Line) -> Render:
+        """The function that gives the text, by a line of `make`. Raises ConfigError as `find` does."""
         constant = template.constant
         if constant is not None:
             return lambda facts: constant
+        if escape is NONE and len(template.parts) == 1:
+            (only,) = template.names
+            evaluate = self.find(only, template.where)
+            return lambda facts: evaluate(facts) or b""
         parts = (
             part if isinstance(part, bytes) else self._part(part.name, template.where, escape)
             for part in template.parts
         )
-        return composed([*parts], INLINE_NAMES)
+        return composed([*parts], INLINE_NAMES, make)
 
     def _part(self, name: str, where: str | None, escape: Escape) -> Part:
         inline = None if self._setting(name) is not None or name in self._definitions else INLINE.get(name)
-        return Part(
-            self.find(name, where), escape.absent, None if escape is NONE else escape.value, inline, escape.special
-        )
+        return Part(self.find(name, where), escape.absent, None if escape is NONE else escape.value, inline)
 
     def client_says(self, template: Template) -> str | None:
         """The first variable in it that holds more than what the configuration itself says, None without one.

@@ -249,7 +249,7 @@ def test_a_relayed_session_keeps_little_and_times_to_its_end(scene: Scene) -> No
     (record,) = proxy.service._sessions.live
     assert isinstance(record, FactsRecord)
     assert record.rare is None
-    assert record._who is None
+    assert record.who is None
     scene.skip(500.0)
     client.end()
     (line,) = proxy.lines.expect(1)

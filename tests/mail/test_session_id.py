@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode
 
-from mailworker.mail.session_id import session_id
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailworker.mail import session_id as module
+from mailworker.mail.session_id import packed_id, session_id
+from mailworker.native import core
+from tests.support.implementations import without_c
+
+PYTHON = without_c(module).packed_id
 
 
 def test_a_session_id_is_16_characters_of_time_process_and_connection() -> None:
@@ -14,3 +23,18 @@ def test_a_session_id_is_16_characters_of_time_process_and_connection() -> None:
     assert re.fullmatch(rb"[A-Za-z0-9_-]{16}", first)
     assert urlsafe_b64decode(first)[-4:] == b"\0\0\0\1"
     assert urlsafe_b64decode(second)[6:8] == urlsafe_b64decode(first)[6:8]
+
+
+@given(st.floats(0, 2**52), st.integers(0, 2**70), st.integers(0, 2**70))
+def test_both_ways_to_pack_an_id_give_the_same(milliseconds: float, process: int, number: int) -> None:
+    time_, process_, number_ = int(milliseconds) & 0xFFFFFFFFFFFF, process & 0xFFFF, number & 0xFFFFFFFF
+    expected = time_.to_bytes(6, "big") + process_.to_bytes(2, "big") + number_.to_bytes(4, "big")
+    for pack in (packed_id, PYTHON):
+        assert urlsafe_b64decode(pack(milliseconds, process, number)) == expected
+
+
+@pytest.mark.skipif(core.accelerator is None, reason="Python needs no such test of its own functions")
+def test_what_is_no_number_is_refused() -> None:
+    for arguments in ((), (1.0, 1), ("", 1, 1), (1.0, "", 1), (1.0, 1, "")):
+        with pytest.raises(TypeError):
+            packed_id(*arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from functools import cache
 from types import ModuleType
@@ -58,3 +59,14 @@ def in_python() -> Implementation:
 def implementations() -> dict[str, Implementation]:
     """All of them by name."""
     return {each.name: each for each in (NATIVE, in_python())}
+
+
+def without_c(module: ModuleType) -> ModuleType:
+    """The same module once more, in Python alone; for one that no other has to know."""
+    spec = module.__spec__
+    assert spec is not None
+    assert spec.loader is not None
+    again = importlib.util.module_from_spec(spec)
+    with patch.object(core, "accelerator", None):
+        spec.loader.exec_module(again)
+    return again

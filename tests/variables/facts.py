@@ -64,6 +64,7 @@ class Session:
     tries: Sequence[Backend] = ()
     headers: Mapping[str, bytes] = field(default_factory=dict)
     accepted: float = 1000.0
+    logged_in: float | None = None
 
     def __post_init__(self) -> None:
         if self.remote_user is not None:
@@ -87,6 +88,21 @@ class Session:
         return self.remote_user or b""
 
     @property
+    def who(self) -> object | None:
+        """Something, where there is a PROXY header or a name."""
+        return None if self.proxy_texts is None and self.host == b"[UNAVAILABLE]" else self.peer
+
+    @property
+    def auth_ms(self) -> int | None:
+        """How long the decision about the last attempt took."""
+        return None if self.auth_seconds is None else round(self.auth_seconds * 1000)
+
+    @property
+    def backend_bytes(self) -> Any:
+        """The connection with the last backend."""
+        return self.tries[-1] if self.tries else None
+
+    @property
     def login_ms(self) -> int | None:
         """How long the login at the last backend took."""
         login = self.tries[-1].login if self.tries else None
@@ -99,8 +115,9 @@ class Session:
 
     @property
     def rare(self) -> object | None:
-        """Something, where there is more than one backend."""
-        return None if len(self.tries) < 2 else self.tries
+        """Something, where there is more than one backend, or what most have nothing of."""
+        some = len(self.tries) > 1 or self.helo or self.envelope
+        return [] if some else None
 
     def auth_header(self, name: str) -> bytes | None:
         """See `mailworker.variables.facts.Facts`."""

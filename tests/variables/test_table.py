@@ -13,7 +13,7 @@ import pytest
 from mailworker import __version__
 from mailworker.mail.end import End
 from mailworker.model import AuthMethod, UnixAddress
-from mailworker.variables.render import Part, composed
+from mailworker.variables.line import Part, composed
 from mailworker.variables.table import INLINE, INLINE_NAMES, TABLE, builtin
 from tests.variables.facts import Backend, Session
 

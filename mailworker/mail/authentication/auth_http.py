@@ -16,6 +16,7 @@ from mailworker.event.plan import UNKNOWN, Link, Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.authentication.idle import IdleConnections
 from mailworker.mail.authentication.source import Applicant
+from mailworker.native.core.line import Line
 from mailworker.variables.render import Render
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
@@ -182,7 +183,8 @@ def _bound(
     if variables is None:
         return tuple((name, value) for name, value in headers if isinstance(value, bytes))
     return tuple(
-        (name, value if isinstance(value, bytes) else variables.bind(value, HEADER_VALUE)) for name, value in headers
+        (name, value if isinstance(value, bytes) else variables.bind(value, HEADER_VALUE, Line))
+        for name, value in headers
     )
 
 

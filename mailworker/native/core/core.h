@@ -229,6 +229,10 @@ int prepare_plans(void);
 int prepare_sockets(void);
 extern PyMethodDef socket_functions[];
 
+/* line.c */
+extern PyTypeObject line_type;
+extern PyMethodDef line_functions[];
+
 /* relay/side.c */
 
 extern PyTypeObject side_type, watched_type, sieve_line_type, pump_type;

@@ -75,7 +75,7 @@ static int make_names(void)
 static int add_types(PyObject *module)
 {
     PyTypeObject *types[] = {
-        &timed_type,  &timers_type, &loop_type, &task_type,    &stream_type,
+        &timed_type,  &timers_type, &loop_type, &task_type,    &stream_type,     &line_type,
         &engine_type, &pump_type,   &side_type, &watched_type, &sieve_line_type,
 #ifdef __linux__
         &epoll_type,
@@ -97,7 +97,8 @@ PyMODINIT_FUNC PyInit__core(void)
     PyObject *module =
         make_names() && prepare_loop() && prepare_plans() && prepare_sockets() ? PyModule_Create(&definition) : NULL;
 
-    if (module != NULL && (!add_types(module) || PyModule_AddFunctions(module, socket_functions) < 0)) {
+    if (module != NULL && (!add_types(module) || PyModule_AddFunctions(module, socket_functions) < 0 ||
+                           PyModule_AddFunctions(module, line_functions) < 0)) {
         Py_CLEAR(module);
     }
     return module;

@@ -1,0 +1,288 @@
+/* Lines of access logs, and what sessions are called in them; variables/line.py and mail/session_id.py say what is meant. */
+
+#include "core.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define USUAL_LENGTH 1024 /* a longer line needs memory of its own */
+
+/* What is written so far. */
+struct text {
+    char *bytes;
+    size_t length, size;
+    char usual[USUAL_LENGTH];
+};
+
+/* A value of a line: what stands around it, instead of it, and what writes bytes that are not plain; see `fields`. */
+enum { BEFORE, AFTER, ABSENT, WRITTEN, FIELDS };
+
+struct line {
+    PyObject_HEAD
+    PyObject *parts; /* a tuple of tuples of FIELDS */
+    PyObject *last;
+};
+
+static char *make_room(struct text *text, size_t length)
+{
+    size_t wanted = text->length + length;
+    char *larger;
+
+    if (wanted > text->size) {
+        wanted *= 2;
+        larger = PyMem_Realloc(text->bytes == text->usual ? NULL : text->bytes, wanted);
+        if (larger == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        if (text->bytes == text->usual) {
+            memcpy(larger, text->usual, text->length);
+        }
+        text->bytes = larger;
+        text->size = wanted;
+    }
+    return text->bytes + text->length;
+}
+
+static int add(struct text *text, const char *bytes, size_t length)
+{
+    char *place = make_room(text, length);
+
+    if (place != NULL) {
+        memcpy(place, bytes, length);
+        text->length += length;
+    }
+    return place != NULL;
+}
+
+static int add_bytes(struct text *text, PyObject *bytes)
+{
+    return add(text, PyBytes_AS_STRING(bytes), (size_t) PyBytes_GET_SIZE(bytes));
+}
+
+/* What a call gave, which is dropped: bytes, or NULL with an exception. */
+static int add_result(struct text *text, PyObject *bytes)
+{
+    int went_well = bytes != NULL && PyBytes_Check(bytes) && add_bytes(text, bytes);
+
+    if (!went_well && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_TypeError, "bytes are wanted");
+    }
+    Py_XDECREF(bytes);
+    return went_well;
+}
+
+static int add_digits(struct text *text, unsigned long long number)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char) ('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return add(text, digits + at, sizeof(digits) - at);
+}
+
+static int add_integer(struct text *text, PyObject *value)
+{
+    int overflow, went_well;
+    long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    PyObject *digits;
+
+    if (number >= 0 && !overflow) {
+        return add_digits(text, (unsigned long long) number);
+    }
+    digits = PyNumber_ToBase(value, 10);
+    went_well = digits != NULL && add_result(text, PyUnicode_AsLatin1String(digits));
+    Py_XDECREF(digits);
+    return went_well;
+}
+
+/* With three decimals, rounded as Python does: where a half is too near to tell, Python does it. */
+static int add_real(struct text *text, double value)
+{
+    double scaled = value * 1000, whole = floor(scaled), rest = scaled - whole;
+    unsigned long long number;
+    char *decimals, *written;
+    int went_well;
+
+    if (!signbit(value) && value < 1e6 && fabs(rest - 0.5) > 1e-6) {
+        number = (unsigned long long) whole + (rest > 0.5);
+        if (!add_digits(text, number / 1000) || (decimals = make_room(text, 4)) == NULL) {
+            return 0;
+        }
+        number %= 1000;
+        decimals[0] = '.';
+        decimals[1] = (char) ('0' + number / 100);
+        decimals[2] = (char) ('0' + number / 10 % 10);
+        decimals[3] = (char) ('0' + number % 10);
+        text->length += 4;
+        return 1;
+    }
+    written = PyOS_double_to_string(value, 'f', 3, 0, NULL);
+    went_well = written != NULL && add(text, written, strlen(written));
+    PyMem_Free(written);
+    return went_well;
+}
+
+/* Visible ASCII without what one or the other form of output changes. */
+static int is_plain(const unsigned char *bytes, Py_ssize_t length)
+{
+    Py_ssize_t i;
+
+    for (i = 0; i < length; i++) {
+        if (bytes[i] <= ' ' || bytes[i] > '~' || bytes[i] == '%' || bytes[i] == '"' || bytes[i] == '\\') {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int add_value(struct text *text, PyObject *value, PyObject *written)
+{
+    if (PyBytes_Check(value)) {
+        if (written == Py_None || is_plain((const unsigned char *) PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))) {
+            return add_bytes(text, value);
+        }
+        return add_result(text, PyObject_CallOneArg(written, value));
+    }
+    if (PyUnicode_Check(value)) {
+        if (PyUnicode_IS_COMPACT_ASCII(value)) {
+            return add(text, PyUnicode_DATA(value), (size_t) PyUnicode_GET_LENGTH(value));
+        }
+        return add_result(text, PyUnicode_AsLatin1String(value));
+    }
+    if (PyLong_Check(value)) {
+        return add_integer(text, value);
+    }
+    if (PyFloat_Check(value)) {
+        return add_real(text, PyFloat_AS_DOUBLE(value));
+    }
+    PyErr_Format(PyExc_TypeError, "a %s is no value of a line", Py_TYPE(value)->tp_name);
+    return 0;
+}
+
+static int add_part(struct text *text, PyObject *part, PyObject *value)
+{
+    if (value == Py_None) {
+        value = PyTuple_GET_ITEM(part, ABSENT);
+        if (value == Py_None) {
+            return 1;
+        }
+        return add_bytes(text, PyTuple_GET_ITEM(part, BEFORE)) && add_bytes(text, value) &&
+               add_bytes(text, PyTuple_GET_ITEM(part, AFTER));
+    }
+    return add_bytes(text, PyTuple_GET_ITEM(part, BEFORE)) && add_value(text, value, PyTuple_GET_ITEM(part, WRITTEN)) &&
+           add_bytes(text, PyTuple_GET_ITEM(part, AFTER));
+}
+
+static PyObject *line_text(struct line *self, PyObject *const *values, Py_ssize_t count)
+{
+    struct text text = {.size = sizeof(text.usual)};
+    PyObject *result = NULL;
+    Py_ssize_t i = 0;
+
+    if (!counted(count, PyTuple_GET_SIZE(self->parts))) {
+        return NULL;
+    }
+    text.bytes = text.usual;
+    while (i < count && add_part(&text, PyTuple_GET_ITEM(self->parts, i), values[i])) {
+        i++;
+    }
+    if (i == count && add_bytes(&text, self->last)) {
+        result = PyBytes_FromStringAndSize(text.bytes, (Py_ssize_t) text.length);
+    }
+    if (text.bytes != text.usual) {
+        PyMem_Free(text.bytes);
+    }
+    return result;
+}
+
+static int is_part(PyObject *part)
+{
+    return PyTuple_Check(part) && PyTuple_GET_SIZE(part) == FIELDS && PyBytes_Check(PyTuple_GET_ITEM(part, BEFORE)) &&
+           PyBytes_Check(PyTuple_GET_ITEM(part, AFTER)) &&
+           (PyTuple_GET_ITEM(part, ABSENT) == Py_None || PyBytes_Check(PyTuple_GET_ITEM(part, ABSENT)));
+}
+
+static PyObject *line_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(names))
+{
+    PyObject *given, *last, *parts;
+    struct line *self;
+    Py_ssize_t i;
+
+    if (!PyArg_ParseTuple(arguments, "OS", &given, &last) || (parts = PySequence_Tuple(given)) == NULL) {
+        return NULL;
+    }
+    for (i = 0; i < PyTuple_GET_SIZE(parts); i++) {
+        if (!is_part(PyTuple_GET_ITEM(parts, i))) {
+            PyErr_SetString(PyExc_TypeError, "no part of a line");
+            Py_DECREF(parts);
+            return NULL;
+        }
+    }
+    self = (struct line *) type->tp_alloc(type, 0);
+    if (self == NULL) {
+        Py_DECREF(parts);
+        return NULL;
+    }
+    self->parts = parts;
+    self->last = Py_NewRef(last);
+    return (PyObject *) self;
+}
+
+#define REFERENCES(DO) DO(parts) DO(last)
+COLLECTED(line, REFERENCES)
+
+static PyMethodDef line_methods[] = {
+    {"text", FAST(line_text), "text(*values): the bytes of the line."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject line_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Line",
+    .tp_basicsize = sizeof(struct line),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_doc = "Line(parts, last): what stands around values.",
+    .tp_new = line_new,
+    .tp_traverse = line_traverse,
+    .tp_clear = line_clear,
+    .tp_dealloc = line_dealloc,
+    .tp_methods = line_methods,
+};
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+static PyObject *packed_id(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    char id[16];
+    uint64_t time, parts[2]; /* the first and the last 6 bytes */
+    unsigned long long process, number;
+    double milliseconds;
+    int i;
+
+    if (!counted(count, 3)) {
+        return NULL;
+    }
+    milliseconds = PyFloat_AsDouble(arguments[0]);
+    process = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLongLongMask(arguments[1]);
+    number = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLongLongMask(arguments[2]);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    time = (uint64_t) (int64_t) milliseconds;
+    parts[0] = time & 0xFFFFFFFFFFFF;
+    parts[1] = (process & 0xFFFF) << 32 | (number & 0xFFFFFFFF);
+    for (i = 0; i < 16; i++) {
+        id[i] = alphabet[parts[i / 8] >> (42 - 6 * (i % 8)) & 63];
+    }
+    return PyBytes_FromStringAndSize(id, sizeof(id));
+}
+
+PyMethodDef line_functions[] = {
+    {"packed_id", FAST(packed_id), "packed_id(milliseconds, process, number): what a session is called."},
+    {NULL, NULL, 0, NULL},
+};
