@@ -63,14 +63,15 @@ def json_line(_dated: bool) -> Render:
     def render(facts: Facts) -> bytes:
         if not same:
             same.append(_constant(facts))
-        local, client, ending = facts.local, facts.client_bytes, facts.reason
+        entrance, client, ending = facts.entrance, facts.client_bytes, facts.reason
+        local, sessions = entrance.local or facts.local, entrance.sessions
         inet = local if isinstance(local, InetAddress) else None
-        now = facts.entrance.sessions.loop.now
+        now = sessions.loop.now
         attempts, auth = facts.attempts, facts.auth_ms
         return _text(
-            iso8601_ms(facts),
+            iso8601_ms(),
             facts.event or "",
-            facts.session_id,
+            sessions.identify(facts.accepted, facts.number),
             facts.number,
             same[0],
             facts.client,
@@ -82,7 +83,7 @@ def json_line(_dated: bool) -> Render:
             facts.login if attempts else None,
             attempts or None,
             _METHODS[facts.method],
-            facts.auth_source,
+            entrance.source if attempts else None,
             None if auth is None else auth / 1000,
             None if facts.rare is None else _of_login(facts),
             _of_backends(facts, now),

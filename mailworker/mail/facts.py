@@ -15,7 +15,7 @@ from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.end import End
 from mailworker.mail.record import Entrance, SessionRecord
-from mailworker.model import Address, AuthMethod, InetAddress, UnixAddress
+from mailworker.model import Address, AuthMethod, InetAddress
 from mailworker.tls.connection import TlsConnection
 from mailworker.variables.table import address_text
 from mailworker.wire.auth_response import Accepted, Rejected
@@ -130,10 +130,7 @@ class SessionFacts(SessionRecord):
 
     @property
     def local(self) -> Address:
-        listen = self.entrance.listen.address
-        if isinstance(listen, UnixAddress) or listen.host not in _ANY:
-            return listen
-        return local_address(self.client_bytes.descriptor)
+        return self.entrance.local or local_address(self.client_bytes.descriptor)
 
     @property
     def local_port(self) -> int | None:
@@ -204,7 +201,7 @@ class SessionFacts(SessionRecord):
 
     @property
     def auth_source(self) -> str | None:
-        return self.entrance.server.login_source.kind if self.attempts else None
+        return self.entrance.source if self.attempts else None
 
     def auth_header(self, name: str) -> bytes | None:
         """See `mailworker.variables.facts.Facts`."""
@@ -245,7 +242,7 @@ class FactsRecord(SessionFacts):
         """
         entrance = self.entrance
         now = entrance.sessions.loop.now
-        self.auth_ms = round((now - began) * 1000)
+        self.auth_ms = int((now - began) * 1000 + 0.5)
         if headers is not None:
             self._rare().headers = headers
         if not verdict.accepted:
@@ -291,9 +288,10 @@ class FactsRecord(SessionFacts):
 
     def log_in(self) -> None:
         """The backend has said yes, and the rest is a relay's: keep no more than it takes."""
+        entrance = self.entrance
         assert self.started is not None
-        self.login_ms = round((self.entrance.sessions.loop.now - self.started) * 1000)
-        logs = self.entrance.server.access_logs.at_login
+        self.login_ms = int((entrance.sessions.loop.now - self.started) * 1000 + 0.5)
+        logs = entrance.server.access_logs.at_login
         if logs:
             self.report("login", logs)
         self.started = None
@@ -307,7 +305,7 @@ class FactsRecord(SessionFacts):
         if self.reason is None:
             SessionRecord.end(self, reason)
             logs = self.entrance.server.access_logs.at_end
-            if logs and not (reason in _SILENT and self._is_null):
+            if logs and (self.client_bytes.received or not (reason in _SILENT and self._is_null)):
                 self.report("end", logs)
 
     def report(self, event: str, logs: tuple[ReadyLog, ...]) -> None:
@@ -325,9 +323,9 @@ class FactsRecord(SessionFacts):
 
     @property
     def _is_null(self) -> bool:
-        """Whether the client has not sent a byte, and that is of no interest."""
+        """Whether that the client has not sent a byte is of no interest."""
         stream = self.client_bytes
-        if self.entrance.server.access_logs.null_sessions or stream.received:
+        if self.entrance.server.access_logs.null_sessions:
             return False
         return self.reason is not End.TLS_TIMEOUT or not (stream.tls and stream.tls.received)
 
@@ -345,8 +343,6 @@ class FactsRecord(SessionFacts):
             rare.connect = rare.first_byte = None
             self.started = self.backend_bytes = None
 
-
-_ANY: Final = ("0.0.0.0", "::")
 
 # How a session may end that is a null session if the client has sent nothing.
 _SILENT: Final = (End.NO_BYTES, End.CLIENT_LEFT, End.CLIENT_TIMEOUT, End.TLS_TIMEOUT, End.SHUTDOWN)

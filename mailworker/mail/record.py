@@ -54,22 +54,26 @@ class Entrance:
     `door` leads to those servers of the address that clients ask for in a TLS handshake, None where nothing is to be
     chosen there. `greets_at_once` tells whether none of all these servers lets a client wait for its greeting.
     `has_variables` tells whether any of them asks for facts. `port` is that of the `listen`, None for a unix socket;
-    `protocol` is what clients speak.
+    `protocol` is what clients speak, `local` the address that they connect to, None where it may be any,
+    and `source` who decides about logins.
     """
 
     __slots__ = (
-        *("door", "greets_at_once", "has_variables", "listen", "log", "name", "port", "protocol", "server"),
-        *("sessions", "watched"),
+        *("door", "greets_at_once", "has_variables", "listen", "local", "log", "name", "port", "protocol", "server"),
+        *("sessions", "source", "watched"),
     )
 
     def __init__(self, listen: Listen, server: Server, log: Log, sessions: Sessions) -> None:
         self.listen = listen
         self.name = str(listen.address)
         self.protocol = server.settings.protocol
-        self.port = listen.address.port if isinstance(listen.address, InetAddress) else None
+        inet = listen.address if isinstance(listen.address, InetAddress) else None
+        self.port = None if inet is None else inet.port
+        self.local = None if inet is not None and inet.host in _ANY else listen.address
         self.server = server
         self.log = log
         self.sessions = sessions
+        self.source = server.login_source.kind
         self.door: Door[Entrance] | None = None
         self.greets_at_once = server.greets_at_once
         self.has_variables = server.has_variables
@@ -151,12 +155,13 @@ EndListener = Callable[[SessionRecord], None]
 class Sessions:
     """Those of one worker that have not ended, with the relay of each that is logged in, and who hears of ends.
 
-    `lines` takes what the access logs say, None where there are none.
+    `lines` takes what the access logs say, None where there are none. `identify` gives what a session is called.
     """
 
-    __slots__ = ("lines", "listeners", "live", "loop")
+    __slots__ = ("identify", "lines", "listeners", "live", "loop")
 
     def __init__(self, loop: Clock, listeners: Sequence[EndListener] = (), lines: LineSink | None = None) -> None:
+        self.identify = session_id
         self.loop = loop
         self.listeners = tuple(listeners)
         self.lines = lines
@@ -173,6 +178,8 @@ class Sessions:
         for record in tuple(self.live):
             record.end(reason)
 
+
+_ANY = ("0.0.0.0", "::")
 
 _USED_UP = frozenset(
     {errno.EADDRNOTAVAIL, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from binascii import b2a_base64
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mailworker.native.core import accelerator
@@ -13,13 +12,17 @@ from mailworker.native.core import accelerator
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-@lru_cache(maxsize=1)
+_known: tuple[float, int] | None = None
+
+
 def _process() -> tuple[float, int]:
     """When the loop's clock began, in ms of the time, and this process.
 
     Looked up once, as a session's id must not change; a worker is the first to ask.
     """
-    return (time.time() - time.monotonic()) * 1000, os.getpid()
+    global _known  # noqa: PLW0603 - a cached function would take a third of all that an id takes
+    _known = (time.time() - time.monotonic()) * 1000, os.getpid()
+    return _known
 
 
 def packed_id(milliseconds: float, process: int, number: int, /) -> bytes:
@@ -35,5 +38,5 @@ if accelerator is not None and not TYPE_CHECKING:
 
 def session_id(accepted: float, number: int) -> bytes:
     """See `packed_id`; `accepted` is a time of the loop's clock."""
-    epoch, process = _process()
+    epoch, process = _known or _process()
     return packed_id(epoch + accepted * 1000, process, number)

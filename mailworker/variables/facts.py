@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from mailworker.model import Address, AuthMethod
@@ -86,10 +86,18 @@ class Sessions(Protocol):
 
     @property
     def loop(self) -> Clock: ...
+    @property
+    def identify(self) -> Callable[[float, int], bytes]:
+        """What a session is called that was accepted then, by its number."""
 
 
 class Entrance(Protocol):
-    """Where clients come in; `port` is None for a unix socket."""
+    """Where clients come in: `local` is None where it may be any, `port` for a unix socket; `source` decides."""
+
+    @property
+    def local(self) -> Address | None: ...
+    @property
+    def source(self) -> str | None: ...
 
     @property
     def port(self) -> int | None: ...

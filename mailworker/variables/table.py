@@ -151,30 +151,47 @@ def _addresses(facts: Facts) -> bytes | None:
     return None if facts.backend is None else address_text(facts.backend)
 
 
-@lru_cache(maxsize=1)
-def _second(second: int) -> tuple[bytes, bytes, bytes]:
-    """A time in the Common Log Format, whatever the locale, and in ISO 8601 without and as offset."""
-    moment = datetime.fromtimestamp(second).astimezone()
-    local = f"{moment:%d}/{_MONTHS[moment.month - 1]}/{moment:%Y:%H:%M:%S %z}"
-    text = moment.isoformat(timespec="seconds")
-    return local.encode(), text[:_SECONDS].encode(), text[_SECONDS:].encode()
+class _Second:
+    """The last second that anybody asked for: in the Common Log Format, whatever the locale, and in ISO 8601."""
+
+    __slots__ = ("begin", "end", "iso", "local", "offset")
+
+    def __init__(self) -> None:
+        self.begin = self.end = 0.0
+        self.iso = self.local = self.offset = ""
+
+    def at(self, now: float) -> _Second:
+        """Itself, of another second."""
+        self.begin = float(int(now))
+        self.end = self.begin + 1
+        moment = datetime.fromtimestamp(int(now)).astimezone()
+        text = moment.isoformat(timespec="seconds")
+        self.local = f"{moment:%d}/{_MONTHS[moment.month - 1]}/{moment:%Y:%H:%M:%S %z}"
+        self.iso, self.offset = text[:_SECONDS], text[_SECONDS:]
+        return self
 
 
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SECONDS: Final = len("2026-11-29T07:15:52")
+_second: Final = _Second()
 
 
-def iso8601_ms(_facts: Facts) -> bytes:
-    """The time, to the millisecond, with its offset."""
+def _now() -> _Second:
     now = time.time()
-    second = int(now)
-    _, text, offset = _second(second)
-    return b"%b.%03d%b" % (text, (now - second) * 1000, offset)
+    return _second if _second.begin <= now < _second.end else _second.at(now)
+
+
+def iso8601_ms() -> str:
+    """The time, to the millisecond, with its offset."""
+    now, second = time.time(), _second
+    if not second.begin <= now < second.end:
+        second.at(now)
+    return f"{second.iso}.{int((now - second.begin) * 1000):03}{second.offset}"
 
 
 def _iso8601(_facts: Facts) -> bytes:
-    _, text, offset = _second(int(time.time()))
-    return text + offset
+    second = _now()
+    return (second.iso + second.offset).encode()
 
 
 TABLE: Final[Mapping[str, Function]] = {
@@ -197,9 +214,9 @@ TABLE: Final[Mapping[str, Function]] = {
     "nginx_version": lambda facts: _VERSION,
     "mailworker_version": lambda facts: _VERSION,
     "msec": lambda facts: b"%.3f" % time.time(),
-    "time_local": lambda facts: _second(int(time.time()))[0],
+    "time_local": lambda facts: _now().local.encode(),
     "time_iso8601": _iso8601,
-    "time_iso8601_ms": iso8601_ms,
+    "time_iso8601_ms": lambda facts: iso8601_ms().encode(),
     "log_event": lambda facts: None if facts.event is None else facts.event.encode(),
     "status": status,
     "session_end": _of_end(lambda ending: ending.word.encode()),
@@ -238,22 +255,18 @@ _ENDS: Final[Mapping[str | None, int | None]] = {"login": 200, "failure": 403}
 _WORDS: Final = {None: None} | {method: names.directive for method, names in METHOD_NAMES.items()}
 
 
-def _local_time(second: int) -> str:
-    return _second(second)[0].decode()
-
-
 INLINE: Final[Mapping[str, str]] = {
     "remote_addr": "facts.client",
     "remote_port": "'' if facts.port is None else facts.port",
     "server_port": "'' if facts.entrance.port is None else facts.entrance.port",
     "protocol": "facts.entrance.protocol",
     "connection": "facts.number",
-    "time_local": "local_time(int(time()))",
+    "time_local": "(second if second.begin <= (now := time()) < second.end else second.at(now)).local",
     "log_event": "facts.event",
     "status": "ends.get(facts.event) if facts.reason is None else facts.reason.status",
     "session_end": "None if facts.reason is None else facts.reason.word",
     "session_state": "None if facts.reason is None else facts.reason.pair",
-    "session_id": "facts.session_id",
+    "session_id": "facts.entrance.sessions.identify(facts.accepted, facts.number)",
     "session_time": "facts.entrance.sessions.loop.now - facts.accepted",
     "bytes_received": "facts.client_bytes.received",
     "bytes_sent": "facts.client_bytes.sent",
@@ -278,7 +291,7 @@ def _login_times(facts: Facts) -> str | None:
 
 INLINE_NAMES: Final[Mapping[str, object]] = {
     "ends": _ENDS,
-    "local_time": lru_cache(maxsize=1)(_local_time),
+    "second": _second,
     "time": time.time,
     "times": _login_times,
     "words": _WORDS,

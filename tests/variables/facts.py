@@ -74,8 +74,10 @@ class Session:
     def entrance(self) -> Any:
         """What the session has in common with others, and the time."""
         loop = SimpleNamespace(now=self.accepted + self.seconds)
-        sessions = SimpleNamespace(loop=loop)
-        return SimpleNamespace(port=self.local_port, protocol=self.protocol, sessions=sessions)
+        sessions = SimpleNamespace(loop=loop, identify=lambda accepted, number: self.session_id)
+        return SimpleNamespace(
+            local=self.local, source=self.auth_source, port=self.local_port, protocol=self.protocol, sessions=sessions
+        )
 
     @property
     def client_bytes(self) -> Any:

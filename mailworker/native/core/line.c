@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define USUAL_LENGTH 1024 /* a longer line needs memory of its own */
+#define SHORT 8
 
 /* What is written so far. */
 struct text {
@@ -24,39 +25,49 @@ struct line {
     PyObject *last;
 };
 
-static char *make_room(struct text *text, size_t length)
+static char *enlarge(struct text *text, size_t length)
 {
-    size_t wanted = text->length + length;
-    char *larger;
+    size_t wanted = 2 * (text->length + length);
+    char *larger = PyMem_Realloc(text->bytes == text->usual ? NULL : text->bytes, wanted);
 
-    if (wanted > text->size) {
-        wanted *= 2;
-        larger = PyMem_Realloc(text->bytes == text->usual ? NULL : text->bytes, wanted);
-        if (larger == NULL) {
-            PyErr_NoMemory();
-            return NULL;
-        }
-        if (text->bytes == text->usual) {
-            memcpy(larger, text->usual, text->length);
-        }
-        text->bytes = larger;
-        text->size = wanted;
+    if (larger == NULL) {
+        PyErr_NoMemory();
+        return NULL;
     }
+    if (text->bytes == text->usual) {
+        memcpy(larger, text->usual, text->length);
+    }
+    text->bytes = larger;
+    text->size = wanted;
     return text->bytes + text->length;
 }
 
-static int add(struct text *text, const char *bytes, size_t length)
+static inline char *make_room(struct text *text, size_t length)
 {
-    char *place = make_room(text, length);
-
-    if (place != NULL) {
-        memcpy(place, bytes, length);
-        text->length += length;
-    }
-    return place != NULL;
+    return length > text->size - text->length ? enlarge(text, length) : text->bytes + text->length;
 }
 
-static int add_bytes(struct text *text, PyObject *bytes)
+/* Most are so short that the call of memcpy() would take longer than the copy. */
+static inline int add(struct text *text, const char *bytes, size_t length)
+{
+    char *place = make_room(text, length);
+    size_t i;
+
+    if (place == NULL) {
+        return 0;
+    }
+    text->length += length;
+    if (length > SHORT) {
+        memcpy(place, bytes, length);
+        return 1;
+    }
+    for (i = 0; i < length; i++) {
+        place[i] = bytes[i];
+    }
+    return 1;
+}
+
+static inline int add_bytes(struct text *text, PyObject *bytes)
 {
     return add(text, PyBytes_AS_STRING(bytes), (size_t) PyBytes_GET_SIZE(bytes));
 }
