@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define USUAL_LENGTH 1024 /* a longer line needs memory of its own */
-#define SHORT 8
 
 /* What is written so far. */
 struct text {
@@ -47,24 +46,33 @@ static inline char *make_room(struct text *text, size_t length)
     return length > text->size - text->length ? enlarge(text, length) : text->bytes + text->length;
 }
 
-/* Most are so short that the call of memcpy() would take longer than the copy. */
+/* Most are so short that a call of memcpy() would take longer than the copy; those of a fixed length are no calls. */
+static inline void copy(char *to, const char *from, size_t length)
+{
+    if (length > 16) {
+        memcpy(to, from, length);
+    } else if (length >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + length - 8, from + length - 8, 8);
+    } else if (length >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + length - 4, from + length - 4, 4);
+    } else if (length > 0) {
+        to[0] = from[0];
+        to[length / 2] = from[length / 2];
+        to[length - 1] = from[length - 1];
+    }
+}
+
 static inline int add(struct text *text, const char *bytes, size_t length)
 {
     char *place = make_room(text, length);
-    size_t i;
 
-    if (place == NULL) {
-        return 0;
+    if (place != NULL) {
+        copy(place, bytes, length);
+        text->length += length;
     }
-    text->length += length;
-    if (length > SHORT) {
-        memcpy(place, bytes, length);
-        return 1;
-    }
-    for (i = 0; i < length; i++) {
-        place[i] = bytes[i];
-    }
-    return 1;
+    return place != NULL;
 }
 
 static inline int add_bytes(struct text *text, PyObject *bytes)
@@ -191,7 +199,7 @@ static int add_part(struct text *text, PyObject *part, PyObject *value)
 
 static PyObject *line_text(struct line *self, PyObject *const *values, Py_ssize_t count)
 {
-    struct text text = {.size = sizeof(text.usual)};
+    struct text text; /* 1 KB is not to be set to 0 */
     PyObject *result = NULL;
     Py_ssize_t i = 0;
 
@@ -199,6 +207,8 @@ static PyObject *line_text(struct line *self, PyObject *const *values, Py_ssize_
         return NULL;
     }
     text.bytes = text.usual;
+    text.length = 0;
+    text.size = sizeof(text.usual);
     while (i < count && add_part(&text, PyTuple_GET_ITEM(self->parts, i), values[i])) {
         i++;
     }
