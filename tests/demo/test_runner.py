@@ -43,7 +43,7 @@ class Demo:
     """`python -m mailworker.demo` with a shipped configuration, on free ports."""
 
     def __init__(self, folder: Path, shipped: Path = CONFIGURATION) -> None:
-        text = shipped.read_text()
+        text = re.sub(r"(?m)^ *#.*\n", "", shipped.read_text())
         self.ports = Ports()
         self.prefix = folder / "prefix"
         self.configuration = folder / "demo.conf"

@@ -48,8 +48,6 @@ _TEXTS = {
     "server { listen 127.0.0.1; listen 127.0.0.2; protocol imap; } }",
     "a wildcard and a bound address": "events {}\nmail { auth_http 127.0.0.1; "
     "server { listen 127.0.0.1; listen *; protocol imap; } }",
-    "the same address in two servers": "events {}\nmail { auth_http 127.0.0.1; "
-    "server { listen 127.0.0.1; protocol imap; } server { listen 127.0.0.1; protocol pop3; } }",
     "zones of two sizes": "events {}\nmail { auth_http 127.0.0.1; ssl_session_cache shared:a:1m; "
     "server { listen 127.0.0.1; protocol imap; ssl_session_cache shared:a:2m; } }",
     "no such user": "user nosuch;\nevents {}",

@@ -167,4 +167,7 @@ def test_a_password_of_any_bytes_and_length_gets_to_dovecot(
     backend = backends(trusting, submission)[protocol]
     headers = ("Auth-Backend-Mech", mechanism), ("Auth-Pass", account.password)
     auth_service.script(account.login, lambda _: through(backend, *headers))
-    log_in(identity_clients, protocol, account.login, "whatever")
+    try:
+        log_in(identity_clients, protocol, account.login, "whatever")
+    finally:
+        auth_service.forget(account.login)

@@ -98,6 +98,10 @@ class AuthService:
         """From now on `answer` replies to everything about `login`."""
         self._scripts[login] = answer
 
+    def forget(self, login: str) -> None:
+        """Nothing replies to what is about `login` but the service itself."""
+        self._scripts.pop(login, None)
+
     def requests_of(self, login: str) -> list[AuthRequest]:
         return [request for request in self.requests if request.header("Auth-User") == login]
 
