@@ -351,6 +351,4 @@ def test_without_a_master_the_lines_are_written_by_the_process_itself(start: Sta
     visit(port, 5)
     logged.signal(signal.SIGQUIT)
     assert logged.await_exit() == 0
-    written = [len(read(path)) for path in rotated(logged)]
-    assert sum(written) == 20
-    assert min(written) > 0
+    assert sum(len(read(path)) for path in rotated(logged)) == 20
