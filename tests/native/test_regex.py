@@ -16,19 +16,7 @@ from mailworker.errors import Party, ProtocolError
 from mailworker.native import regex
 from mailworker.native.regex import LONGEST_SUBJECT, Regex
 from mailworker.variables.regex import BadRegex
-
-# Patterns that take Python's engine, or PCRE2 without a limit, seconds to years for the texts beside them.
-EVIL = [
-    (rb"^(a+)+$", b"a" * (LONGEST_SUBJECT - 1) + b"!"),
-    (rb"(a+)+$", b"a" * (LONGEST_SUBJECT - 1) + b"!"),
-    (rb"(.*)(.*)(.*)(.*)(.*)[^a]$", b"a" * LONGEST_SUBJECT),
-    (rb"\d+\d+\d+[a-z]", b"1" * LONGEST_SUBJECT),
-    (rb"(?:a|b|ab)*?c", b"ab" * (LONGEST_SUBJECT // 2)),
-    (rb"^(?:[^x]*[^y]*)*z", b"a" * LONGEST_SUBJECT),
-    (rb"(?=(a+)+b)", b"a" * LONGEST_SUBJECT),
-    (rb"^(?:(a|aa)(?1)?)*$", b"a" * (LONGEST_SUBJECT - 1) + b"b"),
-    (rb"(a*)*\1b", b"a" * LONGEST_SUBJECT),
-]
+from tests.support.evil_patterns import EVIL
 
 
 @pytest.mark.parametrize(
