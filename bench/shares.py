@@ -21,7 +21,7 @@ PARTS = {
     "kernel": ("[kernel",),
     "openssl": ("libcrypto.", "libssl."),
     "python": ("libpython", "python", "_cffi_backend."),
-    "server": ("nginx", "ngx_", "_native.", "_epoll.", "_relay.", "_sockets.", "_stream.", "_task.", "_timers."),
+    "server": ("nginx", "ngx_", "_native.", "_core."),
     "other": ("",),
 }
 LINE = "{:<16} {:<10}" + " {:>8}" * (len(PARTS) + 1)
