@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -22,6 +21,7 @@ from cryptography.x509.oid import NameOID
 
 from bench.arena import Arena, Duel
 from bench.measure import Goal, Measure
+from bench.processes import Tree
 from bench.sites import test_seconds
 from mailworker.config.server_name import NameTable
 from mailworker.tls.context import TlsContext
@@ -172,29 +172,13 @@ def _start(arena: Arena, folder: Path, folders: Folders) -> tuple[float, float]:
         daemon = Daemon(_command(arena, place, certificates), place / "output")
         try:
             daemon.await_ready(lambda: accepts(("127.0.0.1", arena.ports["names"])))
-            cpu.append(_cpu(daemon.pid))
+            tree = Tree(daemon.pid, 1)
+            cpu.append(tree.cpu_of_master() / 1e9)
             time.sleep(_SETTLED)
-            memory.append(_pss(daemon.pid))
+            memory.append(tree.pss())
         finally:
             daemon.stop()
     return cpu[1] - cpu[0], (memory[1] - memory[0]) / NAMES / 1024
-
-
-def _cpu(pid: int) -> float:
-    """Seconds that a process has run."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
-
-
-def _pss(pid: int) -> float:
-    """Bytes of a master and its workers, what they share counted once; who watches has little of its own."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    total = 0
-    for process in (str(pid), *children):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1]) * 1024
-    return float(total)
 
 
 def _server_seconds(context: object, name: str) -> float:
@@ -227,4 +211,4 @@ def measures() -> Iterator[Measure]:
         ("names-handshake", f"CPU of a handshake with {NAMES} names, against one certificate", "x", 1.02,
          samples.handshake),
     ):  # fmt: skip
-        yield Measure(name, title, unit, Goal(goal, "figure"), partial(run))
+        yield Measure(name, title, unit, Goal(goal, "figure"), run)
