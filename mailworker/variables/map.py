@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TypeVar
 
 from mailworker.variables.facts import Facts
 from mailworker.variables.host_masks import prefixes, suffixes
@@ -17,10 +16,6 @@ from mailworker.variables.variables import Evaluate, Variables
 Value = bytes | Template
 """A text, a Template only where it holds variables."""
 
-Bound = bytes | Render
-
-K = TypeVar("K")
-
 
 @dataclass(frozen=True, slots=True)
 class Map:
@@ -30,6 +25,8 @@ class Map:
     the memory of a long `map` stays that of all workers together.
     `heads` are what follows "*." in a mask, `tails` what precedes ".*"; ".example.com" stands in `heads` and `exact`.
     With `hostnames` a dot at the end of a text counts for nothing.
+
+    What takes a look at all entries is done once, for a long `map` may be bound by thousands of servers.
     """
 
     source: Template
@@ -39,17 +36,29 @@ class Map:
     heads: Mapping[bytes, Value] = field(default_factory=dict)
     tails: Mapping[bytes, Value] = field(default_factory=dict)
     regexes: tuple[tuple[Regex, Value], ...] = ()
+    _values: tuple[Value, ...] = field(init=False, repr=False)  # of the three tables, each once
+    _templates: tuple[Template, ...] = field(init=False, repr=False)  # among these
+    _longest_head: int = field(init=False, repr=False)
+    _longest_tail: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        values = dict.fromkeys(chain(self.exact.values(), self.heads.values(), self.tails.values()))
+        object.__setattr__(self, "_values", tuple(values))
+        object.__setattr__(self, "_templates", tuple(value for value in values if isinstance(value, Template)))
+        object.__setattr__(self, "_longest_head", max(map(len, self.heads), default=0))
+        object.__setattr__(self, "_longest_tail", max(map(len, self.tails), default=0))
 
     def outcomes(self) -> Iterable[Value]:
         """See `Definition.outcomes`."""
-        values = chain(self.exact.values(), self.heads.values(), self.tails.values())
-        return chain((self.default,), values, (value for _, value in self.regexes))
+        return chain((self.default,), self._values, (value for _, value in self.regexes))
 
     def bind(self, variables: Variables) -> Evaluate:
         """See `Definition.bind`."""
-        source, exact = variables.bind(self.source), _bound(self.exact, variables)
+        source, exact, hostnames = variables.bind(self.source), self.exact, self.hostnames
+        renders = {template: variables.bind(template) for template in self._templates}
         otherwise = self._otherwise(variables)
-        hostnames = self.hostnames
+        if isinstance(self.default, Template):
+            renders[self.default] = variables.bind(self.default)
 
         def evaluate(facts: Facts) -> bytes:
             text = source(facts)
@@ -58,25 +67,24 @@ class Map:
             found = exact.get(text.lower().decode("latin-1"))
             if found is None:
                 found = otherwise(text, facts)
-            return found if isinstance(found, bytes) else found(facts)
+            return found if isinstance(found, bytes) else renders[found](facts)
 
         return evaluate
 
-    def _otherwise(self, variables: Variables) -> Callable[[bytes, Facts], Bound]:
+    def _otherwise(self, variables: Variables) -> Callable[[bytes, Facts], Value]:
         """What decides about a text that is no key: masks, then regular expressions, then the default."""
-        heads, tails = _bound(self.heads, variables), _bound(self.tails, variables)
+        heads, tails, default = self.heads, self.tails, self.default
         regexes = [(regex, _captured(value, regex, variables)) for regex, value in self.regexes]
-        default = _bind(self.default, variables)
         if not (heads or tails or regexes):
             return lambda text, facts: default
-        longest_head, longest_tail = max(map(len, heads), default=0), max(map(len, tails), default=0)
+        longest_head, longest_tail = self._longest_head, self._longest_tail
 
-        def decide(text: bytes, facts: Facts) -> Bound:
+        def decide(text: bytes, facts: Facts) -> Value:
             name = text.lower()
-            for part in chain(suffixes(name, longest_head) if heads else ()):
+            for part in suffixes(name, longest_head) if heads else ():
                 if part in heads:
                     return heads[part]
-            for part in chain(prefixes(name, longest_tail) if tails else ()):
+            for part in prefixes(name, longest_tail) if tails else ():
                 if part in tails:
                     return tails[part]
             if text:
@@ -87,17 +95,6 @@ class Map:
             return default
 
         return decide
-
-
-def _bound(values: Mapping[K, Value], variables: Variables) -> Mapping[K, Bound]:
-    """The same, which is large at times and shared by all workers, where no value holds variables."""
-    if all(isinstance(value, bytes) for value in values.values()):
-        return values  # type: ignore[return-value]
-    return {key: _bind(value, variables) for key, value in values.items()}
-
-
-def _bind(value: Value, variables: Variables) -> Bound:
-    return value if isinstance(value, bytes) else variables.bind(value)
 
 
 def _captured(value: Value, regex: Regex, variables: Variables) -> Callable[[Facts, Captures], bytes]:

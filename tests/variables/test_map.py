@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pickle
 import timeit
+from typing import Any
 
 import pytest
 
 from mailworker.errors import ProtocolError
 from mailworker.native.regex import Regex
 from mailworker.variables.map import Map
-from mailworker.variables.template import parse
+from mailworker.variables.template import Template, parse
 from mailworker.variables.variables import Variables
 from tests.variables.facts import Session
 
@@ -56,7 +57,25 @@ def test_a_map_goes_from_the_process_that_reads_it_to_the_master() -> None:
     assert [value(sent, user) for user in (b"A", b"b", b"c")] == [b"imap", b"b", b"d"]
 
 
-def test_plain_values_are_kept_as_they_are_for_all_workers_to_share() -> None:
-    exact = {f"user{number}": b"10.0.0.1:143" for number in range(100)}
+class Watched(dict[str, bytes | Template]):
+    """Entries that count who goes through all of them."""
+
+    walks = 0
+
+    def values(self) -> Any:
+        self.walks += 1
+        return super().values()
+
+
+def test_all_entries_are_looked_at_once_however_many_servers_there_are() -> None:
+    entries = Watched(a=b"1", b=parse(b"$protocol"))
+    map_ = Map(USER, exact=entries)
+    assert [value(map_, user) for user in (b"a", b"b", b"c")] == [b"1", b"imap", b""]
+    assert entries.walks == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"user": parse(b"$protocol")}], ids=["plain", "with variables"])
+def test_entries_are_kept_as_they_are_for_all_workers_to_share(more: dict[str, Template]) -> None:
+    exact = {f"user{number}": b"10.0.0.1:143" for number in range(100)} | more
     bound = Variables({"m": Map(USER, exact=exact)}).find("m")
     assert exact in [cell.cell_contents for cell in bound.__closure__ or () if isinstance(cell.cell_contents, dict)]
