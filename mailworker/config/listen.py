@@ -80,7 +80,7 @@ class SharedAddress:
     def join(self, parser: Parser, listen: Listen) -> None:
         """Add a server's `listen` (ngx_http_add_addresses); raises ConfigError."""
         mine, address = self.listen, self.listen.address
-        if parser.scope in self.servers:
+        if parser.scope is self.servers[-1]:
             raise parser.error(f'duplicate "{address}" address and port pair')
         if listen.bind and mine.bind:
             raise parser.error(f"duplicate listen options for {address}")
