@@ -70,7 +70,7 @@ def check(proxy_pass: ProxyPass, variables: Variables, *, resolves: bool) -> Non
     `resolves` tells whether the server has a `resolver`.
     """
     template = proxy_pass.template
-    variables.bind(template)
+    variables.check(template)
     said = variables.client_says(template)
     if said is not None:
         message = f'variable "{said}" in "proxy_pass" has no values of the configuration alone: clients could say where'
