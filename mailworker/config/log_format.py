@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain
 from typing import Final
 
 from mailworker.config.command import Arity, Command
@@ -60,12 +61,8 @@ class LogFormatsDraft:
 
 def find_format(mail: Scope, name: str) -> LogFormat | None:
     """The format of a name, in any case of letters; None where there is none so far."""
-    own: dict[str, LogFormat] = {**mail.draft(LogFormatsDraft).formats}
-    return next((each for known, each in {**own, **_not_in(own)}.items() if same_word(known, name)), None)
-
-
-def _not_in(own: dict[str, LogFormat]) -> dict[str, LogFormat]:
-    return {name: each for name, each in BUILT_IN.items() if name not in own}
+    known: Iterable[tuple[str, LogFormat]] = chain(mail.draft(LogFormatsDraft).formats.items(), BUILT_IN.items())
+    return next((each for own, each in known if same_word(own, name)), None)
 
 
 def _set(parser: Parser) -> None:
