@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mailworker.config.destinations import AccessLogFile, AccessLogPattern, AccessLogSyslog, Destination
-
-__all__ = ["AccessLogFile", "AccessLogPattern", "AccessLogSyslog", "Destination", "LineSink"]
-
 
 class LineSink(Protocol):
     """Takes the lines of a worker's sessions."""
