@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from mailworker.config.command import ONE, ONE_OR_MORE, Command
-from mailworker.config.destinations import AccessLogFile, AccessLogPattern, AccessLogSyslog, Destination
+from mailworker.config.destinations import AccessLogFile, AccessLogPattern, Destination
 from mailworker.config.drafts import BOTH, Context, Scope
 from mailworker.config.log_format import LogFormat, LogFormatsDraft, SpecialFormat, TextFormat, find_format
 from mailworker.config.rows import commands, merged, row
 from mailworker.config.slots import FLAG
-from mailworker.config.syslog import read_syslog
+from mailworker.config.syslog import SyslogServer, read_syslog
 from mailworker.config.templates import read_template
 from mailworker.config.tree import Parser
 from mailworker.config.values import milliseconds, number, size
@@ -153,7 +153,7 @@ def _set(parser: Parser) -> None:
 
 def _destination(parser: Parser, name: str) -> Destination:
     if name.startswith("syslog:"):
-        return AccessLogSyslog(*read_syslog(parser, name.removeprefix("syslog:")))
+        return read_syslog(parser, name.removeprefix("syslog:"))
     path = parser.below_prefix(name)
     if "$" not in name:
         return AccessLogFile(Path(path))
@@ -247,7 +247,7 @@ _ON: Final = {"login": On.LOGIN, "failure": On.FAILURE, "end": On.END, "all": On
 
 _UNBUFFERED: Final[dict[type[object], str]] = {
     AccessLogPattern: "buffered logs cannot have variables in name",
-    AccessLogSyslog: "logs to syslog cannot be buffered",
+    SyslogServer: "logs to syslog cannot be buffered",
 }
 
 _PARAMETERS: Final[dict[str, Callable[[_Parameters, str], None]]] = {

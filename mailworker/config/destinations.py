@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mailworker.model import Level
+from mailworker.config.syslog import SyslogServer
 from mailworker.variables.template import Template
 
 
@@ -41,21 +41,7 @@ class AccessLogPattern:
         return 1 + sum(part.count(b"/") for part in self.below.parts if isinstance(part, bytes))
 
 
-@dataclass(frozen=True, slots=True)
-class AccessLogSyslog:
-    """`access_log syslog:...`. `server` is (host, port) for UDP, or the path of a datagram unix socket.
-
-    `facility` is the number of RFC 5424; each line is sent with `severity`.
-    """
-
-    server: tuple[str, int] | str
-    facility: int
-    severity: Level
-    tag: str
-    nohostname: bool
-
-
-Destination = AccessLogFile | AccessLogPattern | AccessLogSyslog
+Destination = AccessLogFile | AccessLogPattern | SyslogServer
 
 
 def literal_paths(destinations: Iterable[Destination]) -> list[Path]:

@@ -22,13 +22,16 @@ _TAG = re.compile(r"[0-9A-Za-z_]*")
 
 
 class SyslogServer(NamedTuple):
-    """`server` is (host, port) for UDP or a path for a datagram unix socket; `facility` is the RFC 5424 number."""
+    """`server` is (host, port) for UDP or a path for a datagram unix socket; `facility` is the RFC 5424 number.
+
+    Each line of an access log is sent with `severity`, each of an error log with its own, as by nginx.
+    """
 
     server: tuple[str, int] | str
-    facility: int = LOCAL7
-    severity: Level = Level.INFO
-    tag: str = "mailworker"
-    nohostname: bool = False
+    facility: int
+    severity: Level
+    tag: str
+    nohostname: bool
 
 
 def read_syslog(parser: Parser, text: str) -> SyslogServer:
@@ -90,7 +93,6 @@ class _Parameters:
         self._check_known("facility", value, _FACILITIES)
 
     def _check_severity(self, value: str) -> None:
-        """For an access log alone: each line of an error log is sent with its own, as by nginx."""
         self._check_known("severity", value, [*_SEVERITIES])
 
     def _check_known(self, name: str, value: str, known: Sequence[str]) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from mailworker.config.access_log import AccessLog, AccessLogSettings, On
-from mailworker.config.destinations import AccessLogPattern, AccessLogSyslog, Destination
+from mailworker.config.destinations import AccessLogPattern, Destination
 from mailworker.config.log_format import LogFormat, SpecialFormat, TextFormat
+from mailworker.config.syslog import SyslogServer
 from mailworker.log.access import LineSink
 from mailworker.log.dovecot_line import dovecot_line
 from mailworker.log.json_line import json_line
@@ -60,7 +61,7 @@ def _ready(log: AccessLog, variables: Variables, destinations: Sequence[Destinat
     destination = log.destination
     return ReadyLog(
         destinations.index(destination),
-        _line(log.format, variables, dated=not isinstance(destination, AccessLogSyslog)),
+        _line(log.format, variables, dated=not isinstance(destination, SyslogServer)),
         None if log.condition is None else variables.bind(log.condition),
         variables.bind(destination.below) if isinstance(destination, AccessLogPattern) else None,
     )

@@ -12,7 +12,8 @@ import zlib
 from collections.abc import Callable
 from typing import Protocol
 
-from mailworker.config.destinations import AccessLogFile, AccessLogSyslog
+from mailworker.config.destinations import AccessLogFile
+from mailworker.config.syslog import SyslogServer
 from mailworker.log.line import describe
 from mailworker.log.losses import Losses
 from mailworker.log.sinks import FileSink, SyslogSink
@@ -154,7 +155,7 @@ class SyslogWriter:
 
     __slots__ = ("_losses", "_severity", "_sink")
 
-    def __init__(self, settings: AccessLogSyslog, losses: Losses) -> None:
+    def __init__(self, settings: SyslogServer, losses: Losses) -> None:
         self._losses = losses
         self._severity = settings.severity
         self._sink = SyslogSink(settings.server, settings.facility, settings.tag, settings.nohostname)

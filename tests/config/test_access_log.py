@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mailworker.config.access_log import On
-from mailworker.config.destinations import AccessLogFile, AccessLogPattern, AccessLogSyslog
+from mailworker.config.destinations import AccessLogFile, AccessLogPattern
 from mailworker.config.settings import MailServer
+from mailworker.config.syslog import SyslogServer
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 from mailworker.variables.template import parse
@@ -29,10 +30,10 @@ def destinations(server: MailServer) -> list[object]:
         ("/a combined gzip", AccessLogFile(Path("/a"), 65536, None, 1)),
         ("/a combined gzip=9 flush=1500ms", AccessLogFile(Path("/a"), 65536, 1500, 9)),
         ("/a combined buffer=1m gzip=4 flush=5m", AccessLogFile(Path("/a"), 2**20, 300_000, 4)),
-        ("syslog:server=127.0.0.1", AccessLogSyslog(("127.0.0.1", 514), 23, Level.INFO, "mailworker", False)),
+        ("syslog:server=127.0.0.1", SyslogServer(("127.0.0.1", 514), 23, Level.INFO, "mailworker", False)),
         (
             "syslog:server=unix:/dev/log,facility=mail,severity=notice,tag=dovecot,nohostname dovecot",
-            AccessLogSyslog("/dev/log", 2, Level.NOTICE, "dovecot", True),
+            SyslogServer("/dev/log", 2, Level.NOTICE, "dovecot", True),
         ),
     ],
 )

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.destinations import AccessLogFile, AccessLogPattern, AccessLogSyslog
+from mailworker.config.destinations import AccessLogFile, AccessLogPattern
+from mailworker.config.syslog import SyslogServer
 from mailworker.log.destinations import Destinations
 from mailworker.log.log import OpenFiles
 from mailworker.model import Level
@@ -23,7 +24,7 @@ def destinations(tmp_path: Path, log: RecordedLog) -> Destinations:
         AccessLogFile(tmp_path / "at once"),
         AccessLogFile(tmp_path / "buffered", buffer=100),
         AccessLogPattern(tmp_path, Template((b"x",), "")),
-        AccessLogSyslog(str(tmp_path / "socket"), 2, Level.INFO, "tag", nohostname=True),
+        SyslogServer(str(tmp_path / "socket"), 2, Level.INFO, "tag", nohostname=True),
     )
     return Destinations(settings, OpenFiles().open, log.log, lambda seconds, action: None)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.destinations import AccessLogFile, AccessLogSyslog
+from mailworker.config.destinations import AccessLogFile
+from mailworker.config.syslog import SyslogServer
 from mailworker.log.losses import Losses
 from mailworker.log.sinks import FileSink
 from mailworker.log.writing import Appender, FileWriter, SyslogWriter
@@ -184,7 +185,7 @@ def test_the_first_line_in_an_empty_buffer_sets_the_time(sink: FileSink, losses:
 
 
 def test_a_syslog_server_that_has_no_room_loses_the_line(tmp_path: Path, losses: Losses, log: RecordedLog) -> None:
-    settings = AccessLogSyslog(str(tmp_path / "socket"), 2, Level.INFO, "tag", nohostname=True)
+    settings = SyslogServer(str(tmp_path / "socket"), 2, Level.INFO, "tag", nohostname=True)
     writer = SyslogWriter(settings, losses)
     writer.take(b"", b"line\n")
     writer.pause()
