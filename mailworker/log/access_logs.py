@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from mailworker.config.access_log import AccessLog, AccessLogSettings, On
@@ -29,16 +29,16 @@ class ReadyLog(NamedTuple):
 
 
 class AccessLogs:
-    """Those of one server, by what they tell of. `destinations` are those of the cycle, whose places sinks know.
+    """Those of one server, by what they tell of. `places` are those of the cycle's destinations, which sinks know.
 
     `null_sessions` tells whether sessions without a byte from the client have lines.
     """
 
     __slots__ = ("at_end", "at_failure", "at_login", "null_sessions")
 
-    def __init__(self, settings: AccessLogSettings, variables: Variables, destinations: Sequence[Destination]) -> None:
+    def __init__(self, settings: AccessLogSettings, variables: Variables, places: Mapping[Destination, int]) -> None:
         self.null_sessions = settings.null_sessions
-        ready = [(log.on, _ready(log, variables, destinations)) for log in settings.logs]
+        ready = [(log.on, _ready(log, variables, places)) for log in settings.logs]
         self.at_login, self.at_failure, self.at_end = (
             tuple(each for on, each in ready if event in on) for event in (On.LOGIN, On.FAILURE, On.END)
         )
@@ -57,10 +57,10 @@ def write_lines(logs: tuple[ReadyLog, ...], facts: Facts, sink: LineSink) -> Non
 _NO = (b"", b"0")
 
 
-def _ready(log: AccessLog, variables: Variables, destinations: Sequence[Destination]) -> ReadyLog:
+def _ready(log: AccessLog, variables: Variables, places: Mapping[Destination, int]) -> ReadyLog:
     destination = log.destination
     return ReadyLog(
-        destinations.index(destination),
+        places[destination],
         _line(log.format, variables, dated=not isinstance(destination, SyslogServer)),
         None if log.condition is None else variables.bind(log.condition),
         variables.bind(destination.below) if isinstance(destination, AccessLogPattern) else None,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from mailworker.config.access_log import WAITED_FOR
 from mailworker.config.auth_http import AuthHttpSettings
@@ -20,6 +20,8 @@ from mailworker.mail.targets import Targets, choose_targets
 from mailworker.model import Starttls
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
+
+_NO_PLACES: Final[Mapping[Destination, int]] = {}
 
 
 class ServerTls(NamedTuple):
@@ -67,7 +69,7 @@ class Server:
         tls: ServerTls,
         capabilities: Capabilities,
         login_source: LoginSource,
-        destinations: Sequence[Destination] = (),
+        places: Mapping[Destination, int] = _NO_PLACES,
     ) -> None:
         self.settings = settings
         self.log = log
@@ -79,7 +81,7 @@ class Server:
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)
         self.backend = None if backend is None else configured_backend(backend, variables, names=names)
         source, chosen = settings.source, backend is not None and settings.only_judge is None
-        self.access_logs = AccessLogs(settings.access_log, variables, destinations)
+        self.access_logs = AccessLogs(settings.access_log, variables, places)
         self.asks_for_handshake = "tls_handshake_time" in settings.access_log.asked
         self.has_variables = (
             (isinstance(source, AuthHttpSettings) and source.has_variables) or chosen or bool(self.access_logs)

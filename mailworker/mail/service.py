@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 
 from mailworker.config.destinations import Destination
@@ -76,8 +76,9 @@ class MailService:
         self._bound = listeners
         self._log = log
         answers = cache(Answers)
+        places = {destination: place for place, destination in enumerate(settings.destinations)}
         self._servers = [
-            _new_server(*parts, answers, settings.destinations)
+            _new_server(*parts, answers, places)
             for parts in zip(settings.servers, server_logs, contexts, users or [None] * len(contexts), strict=True)
         ]
         self._listeners: list[Listener] = []
@@ -211,11 +212,11 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     tls: ServerTls,
     users: Users | None,
     answers: Callable[..., Answers],
-    destinations: Sequence[Destination],
+    places: Mapping[Destination, int],
 ) -> Server:
     protocol = PROTOCOLS[settings.protocol]
     source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers))
-    server = Server(settings, log, tls, protocol.capabilities(settings), source, destinations)
+    server = Server(settings, log, tls, protocol.capabilities(settings), source, places)
     server.watched = protocol.watched
     return server
 

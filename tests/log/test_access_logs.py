@@ -25,9 +25,10 @@ def form(text: bytes, escape: Escape = DEFAULT) -> TextFormat:
 
 
 def written(*logs: AccessLog, event: On = On.END, session: Session | None = None) -> list[tuple[int, bytes, bytes]]:
-    destinations: tuple[Destination, ...] = (*FILES, *(log.destination for log in logs))
+    destinations: dict[Destination, None] = dict.fromkeys((*FILES, *(log.destination for log in logs)))
+    places = {destination: place for place, destination in enumerate(destinations)}
     lines = Lines()
-    ready = AccessLogs(AccessLogSettings(logs), Variables({}), destinations)
+    ready = AccessLogs(AccessLogSettings(logs), Variables({}), places)
     of_event = {On.LOGIN: ready.at_login, On.FAILURE: ready.at_failure, On.END: ready.at_end}[event]
     write_lines(of_event, session or Session(), lines)
     return lines.sent
@@ -56,8 +57,8 @@ def test_a_path_with_variables_is_told_as_it_comes_out() -> None:
 
 def test_logs_are_true_where_anything_is_written() -> None:
     log = AccessLog(FILES[0], form(b"x"), on=On.LOGIN)
-    assert AccessLogs(AccessLogSettings((log,)), Variables({}), FILES)
-    assert not AccessLogs(AccessLogSettings(), Variables({}), FILES)
+    assert AccessLogs(AccessLogSettings((log,)), Variables({}), {FILES[0]: 0})
+    assert not AccessLogs(AccessLogSettings(), Variables({}), {})
 
 
 @given(st.binary(), st.sampled_from(["default", "json"]))
