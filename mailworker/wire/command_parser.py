@@ -1,4 +1,4 @@
-"""What the parsers of IMAP, POP3 and SMTP commands have in common."""
+"""What the parsers of commands have in common."""
 
 from __future__ import annotations
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from mailworker.wire.command import InvalidCommand, TooLongCommand
-from mailworker.wire.command_buffer import CommandBuffer
-from mailworker.wire.command_parser import strip_newline
+from mailworker.wire.command_parser import CommandParser, strip_newline
 
 
 class SieveVerb(Enum):
@@ -90,33 +89,19 @@ def _is_text(value: bytes) -> bool:
     return True
 
 
-class SieveParser:
-    """Parser of ManageSieve commands; see `CommandParser`, which is for commands of one line.
+class SieveParser(CommandParser):
+    """Parser of ManageSieve commands.
 
     A literal follows unasked, that of a wrong command too: it is waited for, so that it is not read as commands.
     """
 
-    __slots__ = ("_buffer", "_due", "_valid", "_words")
+    __slots__ = ("_due", "_valid", "_words")
 
     def __init__(self, limit: int) -> None:
-        self._buffer = CommandBuffer(limit)
+        super().__init__(limit)
         self._words: list[tuple[bool, bytes]] = []  # each with whether it is a string
         self._valid = True
         self._due: int | None = None  # bytes of the literal that is being received
-
-    @property
-    def room(self) -> int:
-        """How many bytes may be fed now; never 0 after `next` or `next_response` gave None."""
-        return self._buffer.room
-
-    @property
-    def has_input(self) -> bool:
-        """Whether it holds bytes that no command has used up."""
-        return self._buffer.is_filled
-
-    def feed(self, data: bytes) -> None:
-        """Add input, at most `room` bytes; more raises ValueError."""
-        self._buffer.feed(data)
 
     def next(self) -> SieveCommand | None:
         """The next command; None while it is incomplete.
@@ -145,15 +130,8 @@ class SieveParser:
         return word
 
     def discard(self) -> None:
-        """Forget all unread input: plaintext sent behind STARTTLS must not count as sent inside TLS."""
-        self._buffer.clear()
+        super().discard()
         self._start_over()
-
-    def rest(self) -> bytes:
-        """Take everything unread, for the backend of a client that has logged in."""
-        rest = self._buffer.content
-        self._buffer.clear()
-        return rest
 
     def _start_over(self) -> None:
         self._words, self._valid, self._due = [], True, None
