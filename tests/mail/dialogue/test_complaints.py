@@ -21,7 +21,6 @@ LOGIN = {"imap": b"a LOGIN user hunter2", "pop3": b"USER user", "smtp": b"AUTH P
 PLAIN_ONLY = {"auth": AuthMethod.PLAIN}
 ON, ONLY = {"starttls": Starttls.ON}, {"starttls": Starttls.ONLY}
 HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03secret\x00\x0a\x00"
-HEADER_2 = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c"
 
 
 def refused(protocol: str, said: bytes, settings: Mapping[str, object] | None = None, in_tls: bytes = b"") -> Outcome:

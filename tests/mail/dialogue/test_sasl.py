@@ -47,7 +47,6 @@ BAD = {
     "pop3": b"-ERR invalid command\r\n",
     "smtp": b"500 5.5.1 Invalid command\r\n",
 }
-EMPTY = {"smtp": b"501 5.5.4 Invalid argument\r\n"}
 
 # Said behind the command's name, challenges, the login that comes of it or what the log says, None for nothing.
 Exchange = tuple[bytes, tuple[bytes, ...], "Login | str | None"]
