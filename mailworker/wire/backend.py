@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from binascii import b2a_base64
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from mailworker.errors import Party, ProtocolError, escape
 from mailworker.wire.secret import Secret
@@ -234,10 +235,7 @@ def imap_capabilities(reply: bytes) -> frozenset[bytes] | None:
 
 def expect_imap_login(reply: Reply, tag: bytes) -> None:
     """As `expect_imap_ok`, of a reply to a password or token: it raises LoginRejected."""
-    try:
-        expect_imap_ok(reply, tag)
-    except InvalidReply as error:
-        raise LoginRejected(reply, error.text) from None
+    judged(partial(expect_imap_ok, tag=tag))(reply)
 
 
 def expect_pop3_ok(reply: Reply) -> None:
