@@ -25,10 +25,11 @@ def authenticate(login: Login, command: bytes, go_ahead: Wanted, *before: Step) 
     `go_ahead` is what the backend says before each response; steps of `before` come first. A response never stands in
     the line of the command, as not all backends take it there. Raises a PeerError.
     """
-    if login.mechanism in BY_TOKEN:
-        return (yield from log_in_by_token(login, command, go_ahead, *before))
+    mechanism = login.mechanism
+    if mechanism in BY_TOKEN:
+        return (yield from log_in_by_token(login, mechanism, command, go_ahead, *before))
     secret = needed_password(login)
-    if login.mechanism is AuthMethod.LOGIN:
+    if mechanism is AuthMethod.LOGIN:
         name, password = login_responses(login.name, secret)
         asking: tuple[Step, ...] = (command + b" LOGIN\r\n", go_ahead), (name, go_ahead)
     else:

@@ -18,13 +18,14 @@ BY_TOKEN: Final = {each: str(METHOD_NAMES[each].sasl).encode() for each in (Auth
 ACKNOWLEDGMENTS: Final = {AuthMethod.XOAUTH2: b"", AuthMethod.OAUTHBEARER: b"AQ=="}
 
 
-def log_in_by_token(login: Login, command: bytes, go_ahead: Wanted, *before: Step) -> Talk[Reply]:
-    """The reply to the token, be it a refusal, when the backend has been asked by `command` and its mechanism.
+def log_in_by_token(
+    login: Login, mechanism: AuthMethod, command: bytes, go_ahead: Wanted, *before: Step
+) -> Talk[Reply]:
+    """The reply to the token, be it a refusal, when the backend has been asked by `command` and the mechanism.
 
     `go_ahead` is what the backend says before it gets the token, and before a reason; steps of `before` come first.
     Raises LoginRejected where the backend gives a reason, and other PeerErrors.
     """
-    mechanism = login.mechanism or login.method
     response = encode_token(mechanism, login.name, needed_password(login).reveal())
     answer = Wanted(b"", None, "token", anything)
     asking = (b"%b %b\r\n" % (command, BY_TOKEN[mechanism]), go_ahead)
