@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mailworker.errors import Party, ProtocolError, escape
+from mailworker.wire.quoted import quoted
 from mailworker.wire.secret import Secret
 
 _IMAP_BYE = re.compile(rb"\* BYE\b", re.IGNORECASE)
@@ -287,12 +288,8 @@ def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes
 
 def imap_login_line(tag: bytes, login: bytes, password: Secret) -> bytes | None:
     """LOGIN with quoted strings; None for what these may not hold (RFC 9051 section 9), or is too long for them."""
-    line = b'%b LOGIN "%b" "%b"\r\n' % (tag, _quotable(login), _quotable(password.reveal()))
+    line = b"%b LOGIN %b %b\r\n" % (tag, quoted(login), quoted(password.reveal()))
     return line if _LINE.fullmatch(line) and len(line) <= IMAP_COMMAND_LIMIT else None
-
-
-def _quotable(text: bytes) -> bytes:
-    return text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
 def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:

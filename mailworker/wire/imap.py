@@ -12,6 +12,7 @@ from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.command_buffer import CommandBuffer
 from mailworker.wire.command_parser import CommandParser, strip_newline
 from mailworker.wire.confidential import described
+from mailworker.wire.quoted import unescaped
 
 
 class ImapVerb(Enum):
@@ -68,7 +69,6 @@ _ARGUMENT = re.compile(
 # The usual LOGIN: a subset of the above read in one go, because every login pays for it, and for no backreference.
 _STRING_OR_ATOM = rb'(?:"([^"\\\r\n]+)"|([^ "{\r\n][^ \r\n]*))'
 _LOGIN = re.compile(rb"(%b) (?i:LOGIN) %b %b\r?\n" % (_TAG, _STRING_OR_ATOM, _STRING_OR_ATOM))
-_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 _LITERAL = re.compile(rb"\{0*(?P<length>[0-9]{0,9})(?P<plus>\+?)\}\Z")
 
@@ -214,9 +214,7 @@ class ImapParser(CommandParser):
             if kind == "plus":
                 return self._expect_literal(draft, match, line)
             argument = match[kind]
-            if kind == "quoted" and b"\\" in argument:
-                argument = _ESCAPED.sub(rb"\1", argument)
-            arguments.append(argument)
+            arguments.append(unescaped(argument) if kind == "quoted" else argument)
             position = match.end()
         return self._refuse(line)
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from mailworker.wire.quoted import quoted, unescaped
+
 Fields = tuple[tuple[bytes, bytes | None], ...]
 """Names and values in their order; None is NIL."""
 
@@ -14,8 +16,6 @@ NIL: Final = b"NIL"
 _STRING = rb'"(?:[^"\\]|\\.)*"'
 _PARAMETERS = re.compile(rb"(?i: *(?:NIL|\((?: *%b +(?:%b|NIL))* *\)) *)" % (_STRING, _STRING), re.DOTALL)
 _PAIR = re.compile(rb'"((?:[^"\\]|\\.)*)" +(?:"((?:[^"\\]|\\.)*)"|(?i:NIL))', re.DOTALL)
-_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
-_SPECIAL = re.compile(rb'["\\]')
 
 # What stands for a literal in the text around it: a line that is read has no LF.
 _LITERAL: Final = b'"\n"'
@@ -33,7 +33,7 @@ def read(texts: Iterable[bytes], literals: Iterable[bytes] = ()) -> Fields | Non
     rest = iter(literals)
 
     def value(string: bytes) -> bytes:
-        return next(rest, string) if string == _MARK else _ESCAPED.sub(rb"\1", string)
+        return next(rest, string) if string == _MARK else unescaped(string)
 
     return tuple((value(name), None if string is None else value(string)) for name, string in _pairs(text))
 
@@ -48,11 +48,6 @@ def write(fields: Fields) -> bytes:
         return NIL
     words = (word for name, value in fields for word in (quoted(name), NIL if value is None else quoted(value)))
     return b"(%b)" % b" ".join(words)
-
-
-def quoted(value: bytes) -> bytes:
-    """A quoted string (RFC 9051 section 9)."""
-    return b'"%b"' % _SPECIAL.sub(rb"\\\g<0>", value)
 
 
 def by_name(text: bytes) -> Mapping[bytes, bytes]:

@@ -8,6 +8,7 @@ from enum import Enum
 
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.command_parser import CommandParser, strip_newline
+from mailworker.wire.quoted import quoted, unescaped
 
 
 class SieveVerb(Enum):
@@ -51,7 +52,6 @@ _ATOM = rb'([^\0-\x20\x7f-\xff(){"\\]{1,1024})'
 _WORD = re.compile(rb"(?:%b|%b|%b)(?: +|\Z)" % (_QUOTED, _LITERAL, _ATOM))
 _ANNOUNCED = re.compile(rb"\{0*([0-9]+)\+?\}\Z")
 _SIZE_DIGITS = 10
-_ESCAPED = re.compile(rb'\\(["\\])')
 # The usual login, read in one go, because every login pays for it.
 _LOGIN = re.compile(rb'(?i:AUTHENTICATE) "([A-Za-z0-9-]+)" "([A-Za-z0-9+/=]*)"\r\n')
 _UNQUOTABLE = re.compile(rb"[\0\r\n]")
@@ -77,8 +77,8 @@ def _quoted(value: bytes) -> bytes:
     """The quoted string; empty where there is none of this value."""
     if _UNQUOTABLE.search(value):
         return b""
-    escaped = value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    return b'"%b"' % escaped if len(escaped) <= QUOTED_LIMIT and _is_text(value) else b""
+    found = quoted(value)
+    return found if len(found) <= len(b'""') + QUOTED_LIMIT and _is_text(value) else b""
 
 
 def _is_text(value: bytes) -> bool:
@@ -180,7 +180,7 @@ class SieveParser(CommandParser):
                 self._valid = False
             elif match.lastindex != 2:
                 word = match[match.lastindex or 0]
-                self._words.append((match.lastindex == 1, _ESCAPED.sub(rb"\1", word) if b"\\" in word else word))
+                self._words.append((match.lastindex == 1, unescaped(word)))
             position = len(line) if match is None else match.end()
         announced = _ANNOUNCED.search(line) if line.endswith(b"}") else None
         if announced is not None:

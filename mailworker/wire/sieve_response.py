@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mailworker.wire.backend import InvalidReply, LoginRejected, Reply, ReplyReader, TooLongReply
+from mailworker.wire.quoted import unescaped
 from mailworker.wire.refusal import Reason, Refusal
 
 _STRING = re.compile(rb'"([^"\\\r\n]*(?:\\.[^"\\\r\n]*)*)"|\{([0-9]{1,10})\+?\}\r\n')
@@ -15,7 +16,6 @@ _STATUS = re.compile(rb"(OK|NO|BYE)(?=[ \r])", re.IGNORECASE)
 _CODE_NAME = re.compile(rb' ?([^\0-\x20\x7f-\xff(){"\\]+)')
 # What else may stand in a response code.
 _OTHERS = re.compile(rb'[^(){"]+')
-_ESCAPED = re.compile(rb"\\(.)")
 _BLANKS = re.compile(rb"[\0-\x20]+")
 
 # They concern how the proxy logs in, and no client can do anything about them.
@@ -171,7 +171,7 @@ def _string(data: bytes, position: int) -> tuple[bytes, int] | None:
     if match is None:
         return None
     if match[2] is None:
-        return _ESCAPED.sub(rb"\1", match[1]), match.end()
+        return unescaped(match[1]), match.end()
     end = match.end() + int(match[2])
     return (data[match.end() : end], end) if end <= len(data) else None
 

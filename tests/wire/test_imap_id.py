@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.wire.imap_id import Fields, by_name, quoted, read, write
+from mailworker.wire.imap_id import Fields, by_name, read, write
 
 VALUES = st.one_of(st.binary(max_size=9), st.sampled_from([b"\n", b'"', b"\\", b'"\n"', b"NIL", b") "]))
 FIELDS = st.lists(st.tuples(VALUES, st.one_of(VALUES, st.none())), max_size=5).map(tuple)
@@ -48,7 +48,3 @@ def test_any_bytes_are_fields_or_none(texts: list[bytes]) -> None:
 )
 def test_values_are_found_by_names_in_any_case(text: bytes, values: dict[bytes, bytes]) -> None:
     assert by_name(text) == values
-
-
-def test_quotes_and_backslashes_are_escaped() -> None:
-    assert quoted(b'a"b\\c') == b'"a\\"b\\\\c"'
