@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
 # A host's name (RFC 1123 section 2.1), underscores allowed as they are in use; no top-level domain begins with a digit,
@@ -140,6 +141,12 @@ class InetAddress(NamedTuple):
 
 
 Address = UnixAddress | InetAddress
+
+
+def unmapped(host: str) -> IPv4Address | IPv6Address:
+    """A numeric address; one mapped from IPv4, as of a client of an IPv6 socket, is that. Raises ValueError."""
+    ip = ip_address(host)
+    return ip if ip.version == 4 else ip.ipv4_mapped or ip
 
 
 @dataclass(frozen=True, slots=True)

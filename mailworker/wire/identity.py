@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.model import Address, InetAddress
+from mailworker.model import Address, InetAddress, unmapped
 from mailworker.wire import imap_id
 
 MOST_HOPS: Final = 7
@@ -128,15 +127,9 @@ def smtp_address(address: Address) -> bytes:
 
 def _endpoint(address: Address, host: bytes, port: bytes) -> Iterable[tuple[bytes, bytes]]:
     if isinstance(address, InetAddress):
-        yield host, _unmapped(address.host).encode()
+        ip = unmapped(address.host)
+        yield host, str(ip).encode() if ip.version == 4 else address.host.encode()
         yield port, b"%d" % address.port
-
-
-def _unmapped(host: str) -> str:
-    """An IPv4 client of an IPv6 socket is the same client."""
-    ip = ip_address(host)
-    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
-    return host if mapped is None else str(mapped)
 
 
 def _transport(identity: Identity) -> bytes:

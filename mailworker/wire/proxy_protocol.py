@@ -14,7 +14,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 from mailworker.errors import Party, ProtocolError, escape
-from mailworker.model import Address, InetAddress, Tlv
+from mailworker.model import Address, InetAddress, Tlv, unmapped
 from mailworker.wire.confidential import without_secrets
 from mailworker.wire.identity import host_name
 
@@ -241,18 +241,12 @@ def build_v2(
 
 
 def _packed_addresses(source: InetAddress, destination: InetAddress) -> tuple[int, bytes]:
-    packed = [_packed(source), _packed(destination)]
+    packed = [unmapped(address.host).packed for address in (source, destination)]
     family = _TCP4
     if any(len(address) == _IPV6_LENGTH for address in packed):
         family = _TCP6
         packed = [address if len(address) == _IPV6_LENGTH else _MAPPED_PREFIX + address for address in packed]
     return family, _ADDRESSES[family].pack(*packed, source.port, destination.port)
-
-
-def _packed(address: InetAddress) -> bytes:
-    host = ip_address(address.host)
-    mapped = host.ipv4_mapped if isinstance(host, IPv6Address) else None
-    return (mapped or host).packed
 
 
 def _tlv(kind: int, value: bytes) -> bytes:

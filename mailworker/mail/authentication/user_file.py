@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from mailworker.config.settings import MailServer
@@ -15,6 +14,7 @@ from mailworker.mail.authentication.passwords import Stored, read_password
 from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.authentication.source import Applicant
 from mailworker.mail.authentication.user_table import User, UserTable
+from mailworker.mail.client.address import is_inside
 from mailworker.mail.once import Once
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, AuthMethod, BackendName, InetAddress
@@ -134,10 +134,7 @@ def _is_allowed(client_ip: bytes, row: PasswdRow) -> bool:
         return True
     if client_ip == b"unix:":
         return LOCAL in row.allow_nets
-    host = ip_address(client_ip.decode())
-    if isinstance(host, IPv6Address) and host.ipv4_mapped is not None:
-        host = host.ipv4_mapped
-    return any(not isinstance(network, str) and host in network for network in row.allow_nets)
+    return is_inside(client_ip.decode(), row.allow_nets)
 
 
 def _address(host: str, port: int) -> Address | BackendName:

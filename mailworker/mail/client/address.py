@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 
 from mailworker.event.stream import Stream
-from mailworker.model import Address, InetAddress, UnixAddress
+from mailworker.model import Address, InetAddress, UnixAddress, unmapped
 from mailworker.wire.proxy_protocol import V2_LIMIT, ProxyHeader, broken, parse
 
 Networks = tuple[IPv4Network | IPv6Network | str, ...]
@@ -37,10 +37,13 @@ def is_among(peer: Address, networks: Networks) -> bool:
     """Whether `set_real_ip_from`, which makes its PROXY header believed, or `debug_connection` names `peer`."""
     if isinstance(peer, UnixAddress):
         return "unix:" in networks
-    host = ip_address(peer.host)
-    if isinstance(host, IPv6Address) and host.ipv4_mapped is not None:
-        host = host.ipv4_mapped
-    return any(not isinstance(network, str) and host in network for network in networks)
+    return is_inside(peer.host, networks)
+
+
+def is_inside(host: str, networks: Networks) -> bool:
+    """Whether an address lies in one of `networks`; words among them name none."""
+    ip = unmapped(host)
+    return any(not isinstance(network, str) and ip in network for network in networks)
 
 
 def real_client(peer: Address, header: ProxyHeader, networks: Networks) -> Address:

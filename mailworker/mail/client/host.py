@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Protocol
 
 from mailworker.config.resolver import ResolverSettings
@@ -12,7 +12,7 @@ from mailworker.event import resolver as event_resolver
 from mailworker.event.connections import Connections
 from mailworker.log.log import Log
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import Address, UnixAddress
+from mailworker.model import Address, UnixAddress, unmapped
 
 UNAVAILABLE: Final = b"[UNAVAILABLE]"
 """There is no name, or nobody was asked for it (Postfix, XCLIENT_README)."""
@@ -45,7 +45,7 @@ async def find_host(resolver: Resolver, connections: Connections, address: Addre
     """
     if isinstance(address, UnixAddress):
         return TEMPUNAVAIL
-    ip = _unmapped(address.host)
+    ip = unmapped(address.host)  # an IPv4 client of an IPv6 socket has its name under its IPv4 address
     log.action = "in resolving client address"
     try:
         name = await resolver.host_name(connections, ip)
@@ -60,12 +60,6 @@ async def find_host(resolver: Resolver, connections: Connections, address: Addre
     except NotResolved as error:
         return _without_name(log, f'"{name.decode()}"', error)
     return name if ip in addresses else UNAVAILABLE
-
-
-def _unmapped(host: str) -> IpAddress:
-    """An IPv4 client of an IPv6 socket has its name under its IPv4 address."""
-    ip = ip_address(host)
-    return ip if ip.version == 4 else ip.ipv4_mapped or ip
 
 
 def _without_name(log: SessionLog, what: str, error: NotResolved) -> bytes:
