@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -47,9 +47,12 @@ class User(NamedTuple):
 
 
 class UserTable:
-    """Users in a buffer that `build` has made; a process that has it mapped reads a few bytes of it for each login."""
+    """Users in a buffer that `build` has made; a process that has it mapped reads a few bytes of it for each login.
 
-    __slots__ = ("_decoy", "_memory", "_slots", "_text_end", "count")
+    `decoy` is a password as dear as most of the file, which is checked for a user who is not in the file.
+    """
+
+    __slots__ = ("_memory", "_slots", "_text_end", "count", "decoy")
 
     count: int
 
@@ -57,7 +60,7 @@ class UserTable:
         self._memory = memory
         length, self._slots, self.count, decoy = _HEAD.unpack_from(memory, 0)
         self._text_end = _HEAD.size + length
-        self._decoy = self._read_decoy(decoy)
+        self.decoy = self._read_decoy(decoy)
 
     def find(self, name: bytes) -> User | None:
         """The user of that name; None where there is none."""
@@ -73,14 +76,8 @@ class UserTable:
                     return User(row, number, bool(flags & _DEAR))
             place = (place + 1) % self._slots
 
-    @property
-    def decoy(self) -> Stored:
-        """A password as dear as most of the file, which is checked for a user who is not in the file."""
-        return self._decoy
-
     def _read_decoy(self, place: int) -> Stored:
-        end = bytes(self._memory[place : place + _LONGEST_LINE]).find(b"\n") if place else 0
-        row = parse_line(bytes(self._memory[place : place + end])) if place else None
+        row = parse_line(self._memory[place : place + _LONGEST_LINE].partition(b"\n")[0]) if place else None
         return read_password(b"" if row is None else row.password)
 
 
@@ -171,17 +168,13 @@ def _index(found: dict[bytes, tuple[int, int, int, int]]) -> Generator[None, Non
     slots = bytearray(count * _SLOT.size)
     for turn, (name, rest) in enumerate(found.items(), 1):
         hashed = _hash(name)
-        place = next(_free_places(slots, hashed % count, count))
+        place = hashed % count
+        while slots[place * _SLOT.size : (place + 1) * _SLOT.size] != _FREE:
+            place = (place + 1) % count
         _SLOT.pack_into(slots, place * _SLOT.size, hashed, *rest)
         if turn % _TURN == 0:
             yield
     return bytes(slots)
-
-
-def _free_places(slots: bytearray, place: int, count: int) -> Iterator[int]:
-    while slots[place * _SLOT.size : (place + 1) * _SLOT.size] != _FREE:
-        place = (place + 1) % count
-    yield place
 
 
 def _hash(name: bytes) -> int:
