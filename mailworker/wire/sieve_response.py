@@ -87,13 +87,8 @@ def parse(reply: Reply) -> Response | None:
     """The response that ends a reply; None for a challenge, and for what is no ManageSieve."""
     data = reply.data
     position = 0
-    while (name := _string(data, position)) is not None:
-        _, position = name
-        if data[position : position + 1] == b" ":
-            value = _string(data, position + 1)
-            if value is None:
-                return None
-            _, position = value
+    while (capability := _capability(data, position)) is not None:
+        _, _, position = capability
         if data[position : position + 2] != b"\r\n":
             return None
         position += 2
@@ -104,14 +99,9 @@ def capabilities(reply: Reply) -> dict[bytes, bytes]:
     """Those of a list, by their names in capitals."""
     found = dict[bytes, bytes]()
     position = 0
-    while (name := _string(reply.data, position)) is not None:
-        value, position = b"", name[1]
-        if reply.data[position : position + 1] == b" ":
-            second = _string(reply.data, position + 1)
-            if second is None:
-                break
-            value, position = second
-        found[name[0].upper()] = value
+    while (capability := _capability(reply.data, position)) is not None:
+        name, value, position = capability
+        found[name.upper()] = value
         if reply.data[position : position + 2] != b"\r\n":
             break
         position += 2
@@ -163,6 +153,18 @@ def refusal(reply: Reply) -> Refusal:
     if code in _WRONG:
         return Refusal(Reason.LOGIN)
     return Refusal(Reason.OTHER, b"(%b) %b" % (code, response.text))
+
+
+def _capability(data: bytes, position: int) -> tuple[bytes, bytes, int] | None:
+    """Name and value, maybe empty, of the capability at `position`, and where it ends; None where there is none."""
+    found = _string(data, position)
+    if found is None:
+        return None
+    name, end = found
+    if data[end : end + 1] != b" ":
+        return name, b"", end
+    value = _string(data, end + 1)
+    return None if value is None else (name, *value)
 
 
 def _string(data: bytes, position: int) -> tuple[bytes, int] | None:
