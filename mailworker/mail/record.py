@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from mailworker.config.listen import Listen
 from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut, TlsError
@@ -18,27 +18,15 @@ from mailworker.mail.session_id import session_id
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import InetAddress
 from mailworker.tls.door import Door
+from mailworker.variables import facts
 from mailworker.wire.backend import InvalidReply
 
 
-class Traffic(Protocol):
+class Traffic(facts.Traffic, Protocol):
     """A connection, whose bytes are counted, in TLS those of its data."""
 
     @property
-    def received(self) -> int: ...
-    @property
-    def sent(self) -> int: ...
-    @property
     def descriptor(self) -> int: ...
-    @property
-    def tls(self) -> Any: ...
-
-
-class Clock(Protocol):
-    """The loop, by whose time sessions live."""
-
-    @property
-    def now(self) -> float: ...
 
 
 class Relayed(Protocol):
@@ -160,7 +148,7 @@ class Sessions:
 
     __slots__ = ("identify", "lines", "listeners", "live", "loop")
 
-    def __init__(self, loop: Clock, listeners: Sequence[EndListener] = (), lines: LineSink | None = None) -> None:
+    def __init__(self, loop: facts.Clock, listeners: Sequence[EndListener] = (), lines: LineSink | None = None) -> None:
         self.identify = session_id
         self.loop = loop
         self.listeners = tuple(listeners)
