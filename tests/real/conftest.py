@@ -17,6 +17,7 @@ import pytest
 from tests.real import backend_tls, identity
 from tests.real.clients import Clients
 from tests.real.configuration import CONFIGURATION
+from tests.real.programs import Programs
 from tests.real.proxy import Proxy, is_oracle
 from tests.support.auth_service import AuthService
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
@@ -222,6 +223,11 @@ def proxy(folder: Path, authority: CertificateAuthority, auth_service: AuthServi
 @pytest.fixture(scope="session")
 def clients(proxy: Proxy, authority: CertificateAuthority) -> Clients:
     return Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+
+
+@pytest.fixture
+def programs(proxy: Proxy, authority: CertificateAuthority, folder: Path) -> Programs:
+    return Programs(proxy, authority.path, Path(tempfile.mkdtemp(dir=folder)))
 
 
 @pytest.fixture(scope="session")

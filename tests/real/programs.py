@@ -6,10 +6,12 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.real.clients import Security, run
 from tests.real.proxy import Proxy
-from tests.support.daemon import mail_owner
-from tests.support.mailbox import Account
+from tests.support.daemon import mail_owner, wait_until
+from tests.support.mailbox import Account, make_message
 
 FETCHMAIL = """\
 set no bouncemail
@@ -59,6 +61,9 @@ set ssl_usesystemcerts = no
 set ssl_ca_certificates_file = "{authority}"
 set certificate_file = "{authority}"
 """
+
+every_encryption = pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS], ids=lambda s: s.value)
+both_protocols = pytest.mark.parametrize("protocol", ["imap", "pop3"])
 
 Completed = subprocess.CompletedProcess[bytes]
 
@@ -150,3 +155,13 @@ class Programs:
 
     def _run(self, name: str, *arguments: str, data: bytes = b"") -> Completed:
         return run(name, *arguments, data=data, home=self._folder)
+
+
+def send_by_msmtp(programs: Programs, account: Account, security: Security, mechanism: str) -> None:
+    """A message arrives as it was sent, its dots too."""
+    message = make_message("by msmtp", (".", "..", "dots above"))
+    result = programs.msmtp(security, mechanism, account, message)
+    assert result.returncode == 0, result.stderr
+    wait_until(lambda: account.arrivals() > 0, "the delivery")
+    (received,) = account.messages()
+    assert received.endswith(message)

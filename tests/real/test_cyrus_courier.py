@@ -7,7 +7,6 @@ import imaplib
 import random
 import re
 import socket
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.real.clients import Clients, Security
-from tests.real.programs import Programs
-from tests.real.proxy import Proxy
+from tests.real.programs import Programs, both_protocols, every_encryption
 from tests.support.auth_service import AuthService, accept
-from tests.support.certificates import CertificateAuthority
 from tests.support.courier import Courier
 from tests.support.cyrus import Cyrus
 from tests.support.daemon import ServerUnavailable, wait_until
@@ -32,8 +29,6 @@ BIG = 3_000_000
 LINE = 76
 
 every_security = pytest.mark.parametrize("security", Security, ids=lambda s: s.value)
-every_encryption = pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS], ids=lambda s: s.value)
-both_protocols = pytest.mark.parametrize("protocol", ["imap", "pop3"])
 
 
 Server = Cyrus | Courier
@@ -107,11 +102,6 @@ def awkward(awkward_account: Account, server: Server, auth_service: AuthService)
 @pytest.fixture
 def mailbox(server: Server, account: Account) -> Mailbox:
     return Mailbox(server, account)
-
-
-@pytest.fixture
-def programs(proxy: Proxy, authority: CertificateAuthority, folder: Path) -> Programs:
-    return Programs(proxy, authority.path, Path(tempfile.mkdtemp(dir=folder)))
 
 
 @every_security

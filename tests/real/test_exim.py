@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import smtplib
-import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.real.clients import Clients, Security
 from tests.real.programs import Programs
-from tests.real.proxy import Proxy, is_oracle
+from tests.real.proxy import is_oracle
 from tests.support.auth_service import AuthService, accept
-from tests.support.certificates import CertificateAuthority
 from tests.support.daemon import wait_until
 from tests.support.exim import Exim
 from tests.support.mailbox import Account, make_message, to_wire
@@ -34,11 +31,6 @@ def submitter(account: Account, exim: Exim, auth_service: AuthService) -> Iterat
     """An account that Exim wants to log in."""
     with auth_service.moved(account.login, {"smtp": exim.submission}):
         yield account
-
-
-@pytest.fixture
-def programs(proxy: Proxy, authority: CertificateAuthority, folder: Path) -> Programs:
-    return Programs(proxy, authority.path, Path(tempfile.mkdtemp(dir=folder)))
 
 
 def arrived(account: Account) -> bytes:

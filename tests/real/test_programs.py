@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import pytest
 
 from tests.real.clients import Security
-from tests.real.programs import Programs
-from tests.real.proxy import Proxy
-from tests.support.certificates import CertificateAuthority
+from tests.real.programs import Programs, both_protocols, every_encryption, send_by_msmtp
 from tests.support.daemon import wait_until
 from tests.support.mailbox import Account, make_message
 
 pytestmark = pytest.mark.usefixtures("dovecot", "postfix")
-
-every_encryption = pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS], ids=lambda s: s.value)
-both_protocols = pytest.mark.parametrize("protocol", ["imap", "pop3"])
-
-
-@pytest.fixture
-def programs(proxy: Proxy, authority: CertificateAuthority, folder: Path) -> Programs:
-    return Programs(proxy, authority.path, Path(tempfile.mkdtemp(dir=folder)))
 
 
 @both_protocols
@@ -48,12 +35,7 @@ def test_getmail_fetches(programs: Programs, account: Account, protocol: str) ->
 @pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
 @every_encryption
 def test_msmtp_sends(programs: Programs, account: Account, security: Security, mechanism: str) -> None:
-    message = make_message("by msmtp", (".", "..", "dots above"))
-    result = programs.msmtp(security, mechanism, account, message)
-    assert result.returncode == 0, result.stderr
-    wait_until(lambda: account.arrivals() > 0, "the delivery")
-    (received,) = account.messages()
-    assert received.endswith(message)
+    send_by_msmtp(programs, account, security, mechanism)
 
 
 @every_encryption

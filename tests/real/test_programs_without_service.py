@@ -12,7 +12,7 @@ import pytest
 
 from tests.real.clients import Clients, Security
 from tests.real.configuration import EVERY_SECURITY
-from tests.real.programs import Programs
+from tests.real.programs import Programs, both_protocols, every_encryption, send_by_msmtp
 from tests.real.proxy import Proxy, is_oracle
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.daemon import wait_until
@@ -45,9 +45,6 @@ mail {
     + EVERY_SECURITY
     + "}\n"
 )
-
-every_encryption = pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS], ids=lambda s: s.value)
-both_protocols = pytest.mark.parametrize("protocol", ["imap", "pop3"])
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +92,6 @@ def proxy(
     server.stop()
 
 
-@pytest.fixture
-def programs(proxy: Proxy, authority: CertificateAuthority, folder: Path) -> Programs:
-    return Programs(proxy, authority.path, Path(tempfile.mkdtemp(dir=folder)))
-
-
 @pytest.fixture(scope="module")
 def clients(proxy: Proxy, authority: CertificateAuthority) -> Clients:
     return Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
@@ -126,12 +118,7 @@ def test_getmail_fetches(programs: Programs, account: Account, protocol: str) ->
 @pytest.mark.parametrize("mechanism", ["plain", "login"])
 @every_encryption
 def test_msmtp_sends(programs: Programs, account: Account, security: Security, mechanism: str) -> None:
-    message = make_message("by msmtp", (".", "..", "dots above"))
-    result = programs.msmtp(security, mechanism, account, message)
-    assert result.returncode == 0, result.stderr
-    wait_until(lambda: account.arrivals() > 0, "the delivery")
-    (received,) = account.messages()
-    assert received.endswith(message)
+    send_by_msmtp(programs, account, security, mechanism)
 
 
 @every_encryption
