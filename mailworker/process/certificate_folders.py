@@ -6,8 +6,6 @@ import os
 import pickle
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
-from time import monotonic
-from typing import Final
 
 from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import Warn
@@ -16,12 +14,10 @@ from mailworker.log.line import describe
 from mailworker.model import Level
 from mailworker.native.tls.context import Context
 from mailworker.native.tls.queue import OpenSslError
+from mailworker.process.steps import Pauses
 from mailworker.shm.sealed import read_sealed
 from mailworker.tls.folder import BadPair, Folder, NamedPair
 from mailworker.tls.folder_scan import Change, FolderScan
-
-# Seconds of work after which others of the process have their turn.
-_TURN: Final = 0.05
 
 
 class CertificateFolders:
@@ -45,7 +41,7 @@ class CertificateFolders:
         What `earlier` ones have read, and is the same, is theirs. Yields seconds to be resumed after. Raises
         ConfigError.
         """
-        rest = monotonic() + _TURN
+        pauses = Pauses()
         for settings in servers:
             for path in () if settings is None else settings.certificate_directories:
                 if path in self.scans:
@@ -55,9 +51,8 @@ class CertificateFolders:
                     for warning in scan.load(None if earlier is None else earlier.scans.get(path)):
                         if warning:
                             warn(Level.WARN, warning)
-                        elif monotonic() >= rest:
-                            yield 0.0
-                            rest = monotonic() + _TURN
+                        else:
+                            yield from pauses.due()
                 except OSError as error:
                     raise ConfigError(f'cannot read certificate directory "{path}" {describe(error)}') from None
                 self.scans[path] = scan

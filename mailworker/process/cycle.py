@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from time import monotonic
-from typing import TypeVar
 
 from mailworker.config.listen import Endpoint, plan_sockets
 from mailworker.config.settings import Settings
@@ -18,6 +17,7 @@ from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.process.invocation import Invocation
 from mailworker.process.listeners import Opening, rehearse
 from mailworker.process.logs import Logs
+from mailworker.process.steps import Pauses, at_once
 from mailworker.process.system.daemon import redirect_stderr
 from mailworker.process.system.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
@@ -27,13 +27,8 @@ from mailworker.shm.shared import Shared
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zones import Zones
 
-T = TypeVar("T")
-
 # Seconds after which ticket keys that could not be published are tried again.
 _PUBLISH_AGAIN = 10.0
-
-# Seconds of work after which others of the process have their turn.
-_TURN = 0.05
 
 
 class Cycle:
@@ -72,7 +67,7 @@ class Cycle:
         """
         contexts = TlsContexts(invocation.configuration.parent, log.write)
         settings = invocation.read(log.write, on_tls=contexts.add, on_syntax_ok=on_syntax_ok)
-        user_files = _at_once(UserFiles.read((server.source for server in settings.servers), log.write))
+        user_files = at_once(UserFiles.read((server.source for server in settings.servers), log.write))
         return cls._of(settings, contexts, log, Zones(settings.zones), user_files)
 
     @classmethod
@@ -84,12 +79,10 @@ class Cycle:
         folders, servers = CertificateFolders(), settings.servers
         yield from folders.read((server.ssl for server in servers), lambda *_: None, previous.watched.folders)
         contexts = TlsContexts(invocation.configuration.parent, lambda level, message: None, folders)
-        rest = monotonic() + _TURN
+        pauses = Pauses()
         for server in servers:
             contexts.add(server.ssl, server.proxy.ssl, server.protocol)
-            if monotonic() >= rest:
-                yield 0.0
-                rest = monotonic() + _TURN
+            yield from pauses.due()
         user_files = yield from UserFiles.read((server.source for server in servers), lambda *_: None)
         return cls._of(settings, contexts, previous.log, Zones(settings.zones, previous._zones), user_files)
 
@@ -210,13 +203,3 @@ def _rotate(keys: TicketKeys, lifetime: int, now: float, log: Log) -> float:
     except OSError as error:
         log.write(Level.ALERT, f"ticket keys could not be published {describe(error)}")
         return _PUBLISH_AGAIN
-
-
-def _at_once(steps: Generator[float, None, T]) -> T:
-    """What steps come to that need not wait."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result

@@ -17,6 +17,7 @@ from typing import Final
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 from mailworker.process.link import PAIRS, USERS
+from mailworker.process.steps import at_once
 from mailworker.process.system.inotify import Inotify, is_remote
 from mailworker.process.user_files import Stamp, read_users, stamp
 from mailworker.shm.sealed import seal
@@ -119,13 +120,7 @@ class FileReader:
         return told
 
     def _send_users(self, path: str) -> None:
-        reading = read_users(path, self._tell)
-        while True:
-            try:
-                next(reading)
-            except StopIteration as end:
-                self._send(USERS, path, end.value)
-                return
+        self._send(USERS, path, at_once(read_users(path, self._tell)))
 
     def _send_changes(self, path: str, changes: list[Change]) -> None:
         self._send(PAIRS, path, pickle.dumps(changes))

@@ -30,6 +30,7 @@ from mailworker.log.log import Log, OpenFiles, open_logs
 from mailworker.model import Level, UnixAddress
 from mailworker.process.bug import describe_bug
 from mailworker.process.invocation import Invocation
+from mailworker.process.steps import at_once
 from mailworker.process.system.inherited_state import close_all_but
 from mailworker.process.system.titles import title_reader
 from mailworker.process.tls_contexts import TlsContexts
@@ -203,8 +204,7 @@ def _read_and_try(invocation: Invocation, tell: Tell) -> Settings:
     settings = _read(invocation, tell)
     tell("reading users")
     sources = [server.source for server in settings.servers]
-    for _ in UserFiles.read(sources, lambda level, message: tell((level, message))):
-        pass  # nobody else waits here
+    at_once(UserFiles.read(sources, lambda level, message: tell((level, message))))
     _try_paths(settings, tell)
     return settings
 

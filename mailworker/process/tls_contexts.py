@@ -14,6 +14,7 @@ from mailworker.mail.server import ServerTls
 from mailworker.model import Level
 from mailworker.native.tls.tls_session_table import TlsSessionTable
 from mailworker.process.certificate_folders import CertificateFolders
+from mailworker.process.steps import at_once
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
 from mailworker.shm.zones import Zones
@@ -65,8 +66,7 @@ class TlsContexts:
     def _get(self, settings: SslSettings, alpn: tuple[bytes, ...]) -> TlsContext:
         context = self._built.get((settings, alpn))
         if context is None:
-            for _ in self.folders.read([settings], self._warn):
-                pass  # whoever has others to think of has read them
+            at_once(self.folders.read([settings], self._warn))  # whoever has others to think of has read them
             folders = self.folders.of(settings)
             context = TlsContext.build(settings, *alpn, conf_prefix=self._conf_prefix, folders=folders)
             self.folders.use(context.native, settings, self._warn)

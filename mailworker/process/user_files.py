@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from pathlib import Path
-from time import monotonic
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from mailworker.config.source import LoginSource, UserFileSettings
 from mailworker.config.tree import Warn
@@ -13,10 +12,8 @@ from mailworker.errors import ConfigError
 from mailworker.log.line import describe
 from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.authentication.user_table import UserTable, build
+from mailworker.process.steps import Pauses
 from mailworker.shm.sealed import read_sealed, seal
-
-# Seconds of work after which others of the process have their turn.
-_TURN: Final = 0.05
 
 
 class Stamp(NamedTuple):
@@ -72,16 +69,14 @@ def read_users(path: str, warn: Warn) -> Generator[float, None, bytes]:
     except OSError as error:
         raise ConfigError(f'open() "{path}" failed {describe(error)}') from error
     building = build(text, lambda level, line, message: warn(level, f"{message} in {path}:{line}"))
-    rest = monotonic() + _TURN
+    pauses = Pauses()
     while True:
         try:
             next(building)
         except StopIteration as end:
             content: bytes = end.value
             return content
-        if monotonic() >= rest:
-            yield 0.0
-            rest = monotonic() + _TURN
+        yield from pauses.due()
 
 
 def stamp(path: str) -> Stamp:

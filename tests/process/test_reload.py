@@ -94,7 +94,7 @@ def test_certificates_that_take_long_to_load_leave_time_for_others(
     monkeypatch: pytest.MonkeyPatch, turn: float, pauses: int
 ) -> None:
     """Time for signals, children and the watchdog."""
-    monkeypatch.setattr("mailworker.process.cycle._TURN", turn)
+    monkeypatch.setattr("mailworker.process.steps._TURN", turn)
     settings = configuration(*[mail_server("imap")] * 6)
     old = Cycle(configuration(), (), RecordedLog().log, Zones(()))
     assert list(Cycle.follow(old, INVOCATION, settings)) == [0.0] * pauses

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from mailworker.config.source import UserFileSettings
 from mailworker.errors import ConfigError
 from mailworker.mail.authentication.user_table import build
 from mailworker.model import Level
+from mailworker.process.steps import at_once
 from mailworker.process.user_files import Stamp, UserFiles, stamp
 from mailworker.shm.sealed import seal
 from tests.support.settings import mail_server
@@ -18,26 +18,11 @@ from tests.support.settings import mail_server
 def read(*paths: Path) -> tuple[UserFiles, list[tuple[Level, str]]]:
     told: list[tuple[Level, str]] = []
     sources = [*(UserFileSettings(str(path)) for path in paths), mail_server("imap").source]
-    return finish(UserFiles.read(sources, lambda level, message: told.append((level, message)))), told
-
-
-def finish(reading: Generator[float, None, UserFiles]) -> UserFiles:
-    while True:
-        try:
-            next(reading)
-        except StopIteration as end:
-            files: UserFiles = end.value
-            return files
+    return at_once(UserFiles.read(sources, lambda level, message: told.append((level, message)))), told
 
 
 def content(text: bytes) -> bytes:
-    building = build(text, lambda level, line, reason: None)
-    while True:
-        try:
-            next(building)
-        except StopIteration as end:
-            found: bytes = end.value
-            return found
+    return at_once(build(text, lambda level, line, reason: None))
 
 
 def test_servers_with_the_same_file_share_its_users(tmp_path: Path) -> None:
