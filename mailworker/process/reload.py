@@ -12,17 +12,17 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.invocation import Invocation
 from mailworker.process.notices import log_event_method, log_refusal
 from mailworker.process.reading import Reader, read_configuration
+from mailworker.process.steps import UnderWay
 from mailworker.process.system import pid_file
 
 
-class Reload:
-    """Builds the successor of `old` in steps.
+class Reload(UnderWay[Cycle | None]):
+    """Builds the successor of `old`.
 
-    `after(seconds, action)` arranges for a call later; `finished` gets the new cycle, or None where anything failed:
-    then the log has said why and `old` is as it was.
+    `finished` gets the new cycle, or None where anything failed: then the log has said why and `old` is as it was.
     """
 
-    __slots__ = ("_after", "_finished", "_invocation", "_new", "_old", "_reader", "_steps")
+    __slots__ = ("_invocation", "_new", "_old", "_reader")
 
     def __init__(
         self,
@@ -31,49 +31,28 @@ class Reload:
         after: Callable[[float, Callable[[], None]], None],
         finished: Callable[[Cycle | None], None],
     ) -> None:
+        super().__init__(after, finished)
         self._invocation = invocation
         self._new: Cycle | None = None  # as far as it is built
         self._old = old
         self._reader: Reader[Settings] | None = None
-        self._after = after
-        self._finished = finished
-        self._steps: Generator[float, None, Cycle] | None = None
-
-    def run(self) -> None:
-        """Begin; `finished` may be called before this returns."""
-        self._old.log.write(Level.NOTICE, "reconfiguring")
-        self._steps = self._build()
-        self._go_on()
-
-    def abandon(self) -> None:
-        """Give up; `finished` is not called any more."""
-        if self._steps is not None:
-            self._steps.close()
-            self._steps = None
 
     def leave(self) -> None:
-        """In a worker that is started meanwhile: give back what only the master goes on with."""
+        """See UnderWay."""
         if self._reader is not None:
             self._reader.leave()
         if self._new is not None:
             self._new.close(self._old, shared=True)
 
-    def _go_on(self) -> None:
-        if self._steps is None:
-            return  # abandoned while it waited
+    def _work(self) -> Generator[float, None, Cycle | None]:
+        self._old.log.write(Level.NOTICE, "reconfiguring")
         try:
-            pause = next(self._steps)
-        except StopIteration as end:
-            new: Cycle = end.value
-            self._finished(new)
+            return (yield from self._build())
         except (ConfigError, StartError) as error:
             log_refusal(self._old.log, error)
-            self._finished(None)
         except Exception as bug:  # a reload must never end the service that runs
             self._old.log.write(Level.ALERT, describe_bug(bug))
-            self._finished(None)
-        else:
-            self._after(pause, self._go_on)
+        return None
 
     def _build(self) -> Generator[float, None, Cycle]:
         self._reader = Reader(read_configuration(self._invocation))

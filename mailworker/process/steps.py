@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator
 from time import monotonic
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -25,6 +26,50 @@ class Pauses:
         if monotonic() >= self._next:
             yield 0.0
             self._next = monotonic() + _TURN
+
+
+class UnderWay(ABC, Generic[T]):
+    """A task in steps.
+
+    `after(seconds, action)` arranges for a call later; `finished` gets what the steps come to.
+    """
+
+    __slots__ = ("_after", "_finished", "_steps")
+
+    def __init__(self, after: Callable[[float, Callable[[], None]], None], finished: Callable[[T], None]) -> None:
+        self._after = after
+        self._finished = finished
+        self._steps: Generator[float, None, T] | None = None
+
+    def run(self) -> None:
+        """Begin; `finished` may be called before this returns."""
+        self._steps = self._work()
+        self._go_on()
+
+    def abandon(self) -> None:
+        """Give up; `finished` is not called any more."""
+        if self._steps is not None:
+            self._steps.close()
+            self._steps = None
+
+    @abstractmethod
+    def leave(self) -> None:
+        """In a child of the master that is started meanwhile: give back what only the master goes on with."""
+
+    @abstractmethod
+    def _work(self) -> Generator[float, None, T]:
+        """The steps; what they raise ends the task without `finished`."""
+
+    def _go_on(self) -> None:
+        if self._steps is None:
+            return  # abandoned while it waited
+        try:
+            pause = next(self._steps)
+        except StopIteration as end:
+            result: T = end.value
+            self._finished(result)
+        else:
+            self._after(pause, self._go_on)
 
 
 def at_once(steps: Generator[object, None, T]) -> T:

@@ -1,18 +1,65 @@
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import pytest
 
-from mailworker.process.steps import Pauses, at_once
+from mailworker.process.steps import Pauses, UnderWay, at_once
+
+
+class Counting(UnderWay[int]):
+    """Comes to 3 in three steps; `ended` tells whether it was closed or has come to its end."""
+
+    ended = False
+
+    def leave(self) -> None:
+        pass
+
+    def _work(self) -> Generator[float, None, int]:
+        try:
+            yield from (1.0, 2.0, 3.0)
+            return 3
+        finally:
+            self.ended = True
+
+
+class Later:
+    """What waits to be called, and after how many seconds."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+        self._actions: list[Callable[[], None]] = []
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        self.pauses.append(seconds)
+        self._actions.append(action)
+
+    def run(self) -> None:
+        while self._actions:
+            self._actions.pop(0)()
+
+
+def test_a_task_rests_as_long_as_each_step_asks_and_ends_once() -> None:
+    later, finished = Later(), list[int]()
+    Counting(later.after, finished.append).run()
+    assert (later.pauses, finished) == ([1.0], [])
+    later.run()
+    assert (later.pauses, finished) == ([1.0, 2.0, 3.0], [3])
+
+
+def test_a_task_that_is_abandoned_ends_at_once_and_comes_to_nothing() -> None:
+    later, finished = Later(), list[int]()
+    task = Counting(later.after, finished.append)
+    task.abandon()
+    task.run()
+    task.abandon()
+    assert task.ended
+    later.run()
+    assert (later.pauses, finished) == ([1.0], [])
 
 
 def test_steps_that_need_not_wait_come_to_the_same() -> None:
-    def count() -> Generator[float, None, int]:
-        yield from (1.0, 2.0, 3.0)
-        return 3
-
-    assert at_once(count()) == 3
+    assert at_once(Counting(Later().after, lambda _: None)._work()) == 3
 
 
 @pytest.mark.parametrize(("turn", "steps"), [(0.0, [0.0]), (60.0, [])])
