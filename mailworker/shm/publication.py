@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import weakref
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from typing import Any
 
 from mailworker.native.mapping import map_read_only
 from mailworker.shm.anonymous import anonymous
+from mailworker.shm.sealed import make_file
 
 
 class Publication:
@@ -33,7 +33,7 @@ class Publication:
         self.memory: Any
         self._descriptor: int | None = None
         try:
-            self._descriptor = _make_file(name, size)
+            self._descriptor = make_file(name, lambda writable: os.ftruncate(writable, size), sealed=False)
             self._file = _file_of(self._descriptor)
             self._close = weakref.finalize(self, _close, self._descriptor, self._file)
             self._close.atexit = False
@@ -55,12 +55,12 @@ class Publication:
                 self.memory[place : place + len(content)] = content
             return
         if self._descriptor is None:
-            raise _error(errno.EBADF)
-        writable = os.open(_path(self._descriptor), os.O_WRONLY | os.O_CLOEXEC)
+            raise _closed()
+        writable = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_CLOEXEC)
         try:
             # Whoever has closed our descriptor may have given its number to another file.
             if _file_of(writable) != self._file:
-                raise _error(errno.EBADF)
+                raise _closed()
             for place, content in parts:
                 os.pwrite(writable, content, place)
         finally:
@@ -73,8 +73,8 @@ class Publication:
             self._descriptor = None
 
 
-def _error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
+def _closed() -> OSError:
+    return OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def _file_of(descriptor: int) -> tuple[int, int]:
@@ -88,21 +88,3 @@ def _close(descriptor: int, file: tuple[int, int]) -> None:
     with suppress(OSError):
         if _file_of(descriptor) == file:
             os.close(descriptor)
-
-
-def _path(descriptor: int) -> str:
-    return f"/proc/self/fd/{descriptor}"
-
-
-def _make_file(name: str, size: int) -> int:
-    """A file of that size for good, open for reading."""
-    if not hasattr(os, "memfd_create"):
-        raise _error(errno.ENOSYS)
-    writable = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.fchmod(writable, 0o600)
-        os.ftruncate(writable, size)
-        fcntl.fcntl(writable, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-        return os.open(_path(writable), os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(writable)

@@ -1,27 +1,35 @@
-"""A content in memory that nobody can change any more, to be mapped by whoever gets its descriptor."""
+"""Files in memory, to be mapped by whoever gets the descriptor: nobody can change their size, or even their content."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mailworker.native.mapping import map_read_only
 
 
 def seal(name: str, content: bytes) -> int:
-    """A descriptor, open for reading, of a file in memory; `name` is what the kernel calls it. Raises OSError."""
+    """A descriptor, open for reading, of a file in memory that nobody can change; for the rest see `make_file`."""
+    return make_file(name, partial(_write, content), sealed=True)
+
+
+def make_file(name: str, fill: Callable[[int], object], *, sealed: bool) -> int:
+    """A descriptor, open for reading, of a file in memory; `name` is what the kernel calls it. Raises OSError.
+
+    It keeps the size that `fill` gives it by a descriptor for writing; if it is `sealed`, its content as well.
+    """
     if not hasattr(os, "memfd_create"):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     writable = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.fchmod(writable, 0o600)
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(writable, rest) :]
-        seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(writable, fcntl.F_ADD_SEALS, seals)
+        fill(writable)
+        seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(writable, fcntl.F_ADD_SEALS, seals | fcntl.F_SEAL_WRITE if sealed else seals)
         # Kernels before 6.7 map such a file only where it is open for reading alone.
         return os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
@@ -34,3 +42,9 @@ def read_sealed(descriptor: int) -> Any:
         return map_read_only(descriptor, os.fstat(descriptor).st_size)
     finally:
         os.close(descriptor)
+
+
+def _write(content: bytes, descriptor: int) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
