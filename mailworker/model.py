@@ -14,6 +14,9 @@ from typing import Final, NamedTuple
 _LABEL = rb"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rb"(?=.{1,253}\Z)(?:%b\.)*(?=[A-Za-z])%b" % (_LABEL, _LABEL))
 
+MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+"""As logs name them; strftime would speak the locale's language."""
+
 
 class Level(IntEnum):
     """Severities of the error log, nginx's numbers: a log takes its level and all below it."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import socket
-import time
 
+from mailworker.log.stamp import Stamp, syslog_time
 from mailworker.model import METHOD_NAMES, InetAddress
 from mailworker.variables.facts import Facts
 from mailworker.variables.render import Render
@@ -24,16 +24,10 @@ _NOT_PLAIN = re.compile(rb'["\\<>()\x00-\x1f\x7f-\xff]')
 
 def dovecot_line(dated: bool) -> Render:
     """What writes lines; those that are `dated` begin as syslog would make them begin, tag included."""
-    return _dated if dated else _line
-
-
-def _dated(facts: Facts) -> bytes:
-    now = time.localtime()
-    day = b"%b %2d %02d:%02d:%02d" % (_MONTHS[now.tm_mon - 1], now.tm_mday, now.tm_hour, now.tm_min, now.tm_sec)
-    return b"%b %b dovecot: %b" % (day, socket.gethostname().lower().encode(), _line(facts))
-
-
-_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+    if not dated:
+        return _line
+    host, stamp = socket.gethostname().lower(), Stamp(syslog_time)
+    return lambda facts: f"{stamp.text()} {host} dovecot: ".encode() + _line(facts)
 
 
 def _line(facts: Facts) -> bytes:

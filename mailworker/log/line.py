@@ -6,11 +6,11 @@ import json
 import os
 import re
 import threading
-import time
 from collections.abc import Mapping
 from typing import Protocol
 
 from mailworker.errors import escape_character
+from mailworker.log.stamp import Stamp, error_log_time, iso8601_time
 from mailworker.model import Level
 
 # Bytes of the longest record, its LF included; nginx's NGX_MAX_ERROR_STR.
@@ -37,13 +37,13 @@ class About(Protocol):
 
 
 class LineBuilder:
-    """Builds lines; the formatted time is kept for the second it is good for."""
+    """Builds lines."""
 
-    __slots__ = ("_json_second", "_json_stamp", "_second", "_stamp")
+    __slots__ = ("_json_stamp", "_stamp")
 
     def __init__(self) -> None:
-        self._json_second = self._second = -1
-        self._json_stamp = self._stamp = ""
+        self._json_stamp = Stamp(iso8601_time)
+        self._stamp = Stamp(error_log_time)
 
     def build(self, level: Level, message: str, connection: int | None = None) -> bytes:
         """One record with its LF, at most MAX_LINE bytes: "YYYY/MM/DD HH:MM:SS [level] PID#TID: *CONN MESSAGE".
@@ -52,7 +52,7 @@ class LineBuilder:
         """
         number = "" if connection is None else f"*{connection} "
         line = (
-            f"{self._time()} [{level.name.lower()}] {os.getpid()}#{threading.get_native_id()}: "
+            f"{self._stamp.text()} [{level.name.lower()}] {os.getpid()}#{threading.get_native_id()}: "
             f"{number}{_CONTROL.sub(_escape, message)}"
         )
         record = line.encode("utf-8", "backslashreplace")
@@ -63,7 +63,7 @@ class LineBuilder:
     def build_json(self, level: Level, message: str, connection: int | None, about: About | None) -> bytes:
         """One record with its LF, a JSON object of what nginx's lines have; what the line has not is left out."""
         members: dict[str, str | int | bool] = {
-            "time": self._json_time(),
+            "time": self._json_stamp.text(),
             "level": level.name.lower(),
             "pid": os.getpid(),
             "tid": threading.get_native_id(),
@@ -74,19 +74,3 @@ class LineBuilder:
         if about is not None:
             members.update(about.members())
         return json.dumps(members, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
-
-    def _json_time(self) -> str:
-        """RFC 3339's, which is nginx's $time_iso8601."""
-        second = int(time.time())
-        if second != self._json_second:
-            self._json_second = second
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(second))
-            self._json_stamp = f"{stamp[:-2]}:{stamp[-2:]}"
-        return self._json_stamp
-
-    def _time(self) -> str:
-        second = int(time.time())
-        if second != self._second:
-            self._second = second
-            self._stamp = time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(second))
-        return self._stamp

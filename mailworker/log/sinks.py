@@ -14,6 +14,7 @@ from typing import Protocol
 from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.opening import give_log, open_log
+from mailworker.log.stamp import Stamp, syslog_time
 from mailworker.model import Level
 
 
@@ -95,7 +96,6 @@ class SyslogSink:
         "_facility",
         "_family",
         "_name",
-        "_second",
         "_socket",
         "_stamp",
     )
@@ -106,8 +106,7 @@ class SyslogSink:
         self._facility = facility
         self._name = f"{tag}: " if nohostname else f"{socket.gethostname().lower()} {tag}: "
         self._socket: socket.socket | None = None
-        self._second = -1
-        self._stamp = ""
+        self._stamp = Stamp(syslog_time)
 
     def write(self, level: Level, line: bytes) -> None:
         """Send the record without its LF, if the server takes it."""
@@ -116,7 +115,7 @@ class SyslogSink:
     def send(self, level: Level, line: bytes) -> OSError | None:
         """As `write`; returns why it was not sent. After a failure the next record finds a new socket."""
         priority = self._facility * 8 + level - Level.EMERG
-        datagram = f"<{priority}>{self._time()} {self._name}".encode() + line[:-1]
+        datagram = f"<{priority}>{self._stamp.text()} {self._name}".encode() + line[:-1]
         try:
             if self._socket is None:
                 self._socket = self._connect()
@@ -149,14 +148,6 @@ class SyslogSink:
             raise
         return connecting
 
-    def _time(self) -> str:
-        second = int(time.time())
-        if second != self._second:
-            local = time.localtime(second)
-            self._second = second
-            self._stamp = f"{_MONTHS[local.tm_mon - 1]} {local.tm_mday:2d} {time.strftime('%H:%M:%S', local)}"
-        return self._stamp
-
 
 class MemorySink:
     """A ring of `size` bytes with the newest records, for a debugger. It takes no memory before it is written to."""
@@ -179,23 +170,6 @@ class MemorySink:
         rest = line[len(first) :]
         self.ring[: len(rest)] = rest
         self._position = (self._position + len(line)) % len(self.ring)
-
-
-# strftime would speak the locale's language.
-_MONTHS = (
-    "Jan",
-    "Feb",
-    "Mar",
-    "Apr",
-    "May",
-    "Jun",
-    "Jul",
-    "Aug",
-    "Sep",
-    "Oct",
-    "Nov",
-    "Dec",
-)
 
 
 def _open(path: Path) -> int:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 from mailworker import __version__
-from mailworker.model import METHOD_NAMES, Address, InetAddress
+from mailworker.model import METHOD_NAMES, MONTHS, Address, InetAddress
 from mailworker.variables.facts import Ending, Envelope, Facts, Try
 from mailworker.variables.tls_table import TLS
 from mailworker.variables.tlv import PREFIX as TLV_PREFIX
@@ -166,12 +166,11 @@ class _Second:
         self.end = self.begin + 1
         moment = datetime.fromtimestamp(int(now)).astimezone()
         text = moment.isoformat(timespec="seconds")
-        self.local = f"{moment:%d}/{_MONTHS[moment.month - 1]}/{moment:%Y:%H:%M:%S %z}"
+        self.local = f"{moment:%d}/{MONTHS[moment.month - 1]}/{moment:%Y:%H:%M:%S %z}"
         self.iso, self.offset = text[:_SECONDS], text[_SECONDS:]
         return self
 
 
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SECONDS: Final = len("2026-11-29T07:15:52")
 _second: Final = _Second()
 
