@@ -9,7 +9,7 @@ from typing import Final
 from mailworker.errors import MailworkerError, escape
 from mailworker.model import is_host_name
 from mailworker.native.tls.certificate import Certificate
-from mailworker.native.tls.pair import Pair, certificate_from, key_from, other_names, validity
+from mailworker.native.tls.pair import Pair, certificate_from, key_from, other_names
 from mailworker.native.tls.queue import OpenSslError
 from mailworker.tls.folder_units import Loaded, PairData
 
@@ -33,8 +33,7 @@ class NamedPair(Pair):
         self.kind = self.leaf.key_kind
         self.names = _names(self.leaf)
         now = int(time.time())
-        begins, ends = validity(self.leaf)
-        self.begins, self.ends = now + begins, now + ends
+        self.begins, self.ends = now + self.leaf.seconds_before, now + self.leaf.seconds_left
         if not self.names:
             raise BadPair("names no host")
 

@@ -85,11 +85,14 @@ class Certificate:
         return written(lambda bio: lib.ASN1_TIME_print(bio, lib.X509_get0_notAfter(self.pointer)))
 
     @property
+    def seconds_before(self) -> int:
+        """How long it is not valid yet, negative once it is; raises OpenSslError where it tells no time."""
+        return _seconds_until(lib.X509_get0_notBefore(self.pointer))
+
+    @property
     def seconds_left(self) -> int:
-        """How long it is still valid, negative once it is not."""
-        days, seconds = ffi.new("int *"), ffi.new("int *")
-        checked("ASN1_TIME_diff", days, seconds, ffi.NULL, lib.X509_get0_notAfter(self.pointer))
-        return int(days[0]) * _DAY + int(seconds[0])
+        """How long it is still valid, negative once it is not; raises OpenSslError where it tells no time."""
+        return _seconds_until(lib.X509_get0_notAfter(self.pointer))
 
     @property
     def fingerprint(self) -> bytes:
@@ -136,6 +139,12 @@ class RevocationList:
     def der(self) -> bytes:
         """The list in DER."""
         return written(lambda bio: lib.i2d_X509_CRL_bio(bio, self.pointer))
+
+
+def _seconds_until(moment: CData) -> int:
+    days, seconds = ffi.new("int *"), ffi.new("int *")
+    checked("ASN1_TIME_diff", days, seconds, ffi.NULL, moment)
+    return int(days[0]) * _DAY + int(seconds[0])
 
 
 def is_address(name: str) -> bool:

@@ -81,7 +81,6 @@ enum key_form { KEY_PKCS8, KEY_RSA, KEY_EC };
 X509 *pair_certificate(const unsigned char *der, long length);
 EVP_PKEY *pair_key(enum key_form form, const unsigned char *der, long length);
 int certificate_names(BIO *bio, X509 *certificate);
-int certificate_time(const X509 *certificate, int end, int64_t *seconds);
 
 /* What a server sends after its certificate. chain_add: 0, no memory. */
 void *chain_new(void);

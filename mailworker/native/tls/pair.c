@@ -107,19 +107,6 @@ int certificate_names(BIO *bio, X509 *certificate)
     return 1;
 }
 
-/* Seconds from now on to when a certificate's validity begins, or ends. 0: it says nothing that is a time. */
-int certificate_time(const X509 *certificate, int end, int64_t *seconds)
-{
-    const ASN1_TIME *moment = end ? X509_get0_notAfter(certificate) : X509_get0_notBefore(certificate);
-    int days, rest;
-
-    if (ASN1_TIME_diff(&days, &rest, NULL, moment) != 1) {
-        return 0;
-    }
-    *seconds = (int64_t) days * 86400 + rest;
-    return 1;
-}
-
 void *chain_new(void)
 {
     return sk_X509_new_null();

@@ -73,15 +73,3 @@ def matches(certificate: Certificate, key: Key) -> bool:
 def other_names(certificate: Certificate) -> list[bytes]:
     """The names of hosts among the subject's alternative names, as they stand there."""
     return written(lambda bio: lib.certificate_names(bio, certificate.pointer)).split(b"\n")[:-1]
-
-
-def validity(certificate: Certificate) -> tuple[int, int]:
-    """When it begins and ends, in seconds from now on; raises OpenSslError where it tells no time."""
-    seconds = ffi.new("int64_t *")
-    found = []
-    for end in (False, True):
-        if not lib.certificate_time(certificate.pointer, end, seconds):
-            raise OpenSslError("ASN1_TIME_diff", take_reasons())
-        found.append(seconds[0])
-    begins, ends = found
-    return begins, ends

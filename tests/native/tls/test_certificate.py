@@ -58,6 +58,7 @@ def test_the_time_of_validity_is_spelt_as_openssl_spells_it(tmp_path: Path) -> N
     (certificate,) = load_certificates(str(path))
     assert certificate.not_before == openssl_says(path, "-startdate").encode()
     assert certificate.not_after == openssl_says(path, "-enddate").encode()
+    assert -86400 < certificate.seconds_before <= 0
     assert 29 * 86400 < certificate.seconds_left <= 30 * 86400
 
 
