@@ -212,6 +212,8 @@ def _is_whole(reply: bytes, last: bytes, others: bytes | None) -> bool:
     lines = reply.split(b"\n")
     if lines.pop() or not lines or not all(line.endswith(b"\r") for line in lines):
         return False
+    if any(line.endswith(b"}\r") for line in lines):  # a literal may follow
+        return False
     if not lines.pop()[:-1].startswith(last):
         return False
     return not lines if others is None else all(line[:-1].startswith(others) for line in lines)

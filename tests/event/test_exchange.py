@@ -79,6 +79,8 @@ def test_the_last_reply_is_given_and_counted_where_it_is_usual(
         b"\n",
         b"\r\n220 ready\r\n",
         b"\x00\xff\r\n",
+        b"220 {7}\r\n",
+        b"220-{7}\r\n220 two\r\n",
     ],
 )
 def test_an_unusual_reply_is_the_callers(bench: Bench, pair: Pair, reply: bytes) -> None:
