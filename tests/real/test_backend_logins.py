@@ -42,8 +42,15 @@ def log_in(identity_clients: Clients, protocol: str, login: str, password: str) 
             sender.login(login, password)
 
 
-def backends(trusting: Dovecot, submission: Address) -> dict[str, Address]:
-    return {"imap": trusting.imap, "pop3": trusting.pop3, "smtp": submission}
+@pytest.fixture
+def backend(trusting: Dovecot, submission: Address, protocol: str) -> Address:
+    """Dovecot, which speaks the test's `protocol`."""
+    return {"imap": trusting.imap, "pop3": trusting.pop3, "smtp": submission}[protocol]
+
+
+def mechanism_of(account: Account, protocol: str, trusting: Dovecot) -> str:
+    """What Dovecot has been logged in at by."""
+    return logged(trusting, {"smtp": "submission"}.get(protocol, protocol), account)[1]
 
 
 @every_protocol
@@ -52,16 +59,14 @@ def test_dovecot_is_logged_in_at_by_the_mechanism_that_the_auth_service_names(
     identity_clients: Clients,
     account: Account,
     trusting: Dovecot,
-    submission: Address,
+    backend: Address,
     auth_service: AuthService,
     protocol: str,
     mechanism: str,
 ) -> None:
-    backend = backends(trusting, submission)[protocol]
     auth_service.script(account.login, lambda _: through(backend, ("Auth-Backend-Mech", mechanism)))
     log_in(identity_clients, protocol, account.login, account.password)
-    name = {"smtp": "submission"}.get(protocol, protocol)
-    assert logged(trusting, name, account)[1] == mechanism.upper()
+    assert mechanism_of(account, protocol, trusting) == mechanism.upper()
 
 
 @every_protocol
@@ -69,16 +74,14 @@ def test_a_master_user_acts_for_the_login(
     identity_clients: Clients,
     account: Account,
     trusting: Dovecot,
-    submission: Address,
+    backend: Address,
     auth_service: AuthService,
     protocol: str,
 ) -> None:
-    backend = backends(trusting, submission)[protocol]
     master = ("Auth-Master-User", MASTER[0]), ("Auth-Pass", MASTER[1])
     auth_service.script(account.login, lambda _: through(backend, *master))
     log_in(identity_clients, protocol, account.login, "whatever")
-    name = {"smtp": "submission"}.get(protocol, protocol)
-    assert logged(trusting, name, account)[1] == "PLAIN"
+    assert mechanism_of(account, protocol, trusting) == "PLAIN"
 
 
 @every_protocol
@@ -87,17 +90,15 @@ def test_dovecot_takes_a_token_from_the_auth_service(
     identity_clients: Clients,
     account: Account,
     trusting: Dovecot,
-    submission: Address,
+    backend: Address,
     auth_service: AuthService,
     protocol: str,
     mechanism: str,
 ) -> None:
-    backend = backends(trusting, submission)[protocol]
     token = ("Auth-Backend-Mech", mechanism), ("Auth-Pass", account.password)
     auth_service.script(account.login, lambda _: through(backend, *token))
     log_in(identity_clients, protocol, account.login, "whatever")
-    name = {"smtp": "submission"}.get(protocol, protocol)
-    assert logged(trusting, name, account)[1] == mechanism.upper()
+    assert mechanism_of(account, protocol, trusting) == mechanism.upper()
 
 
 def test_postfix_that_offers_login_alone_is_logged_in_at_by_it(
@@ -156,15 +157,13 @@ def test_a_backend_that_is_not_there_is_no_wrong_password(
 def test_a_password_of_any_bytes_and_length_gets_to_dovecot(
     identity_clients: Clients,
     request: pytest.FixtureRequest,
-    trusting: Dovecot,
-    submission: Address,
+    backend: Address,
     auth_service: AuthService,
     protocol: str,
     mechanism: str,
     name: str,
 ) -> None:
     account: Account = request.getfixturevalue(name)
-    backend = backends(trusting, submission)[protocol]
     headers = ("Auth-Backend-Mech", mechanism), ("Auth-Pass", account.password)
     auth_service.script(account.login, lambda _: through(backend, *headers))
     try:
