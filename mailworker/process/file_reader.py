@@ -16,7 +16,7 @@ from typing import Final
 
 from mailworker.errors import ConfigError
 from mailworker.model import Level
-from mailworker.process.link import PAIRS, USERS
+from mailworker.process.link import PAIRS, USERS, Found
 from mailworker.process.steps import at_once
 from mailworker.process.system.inotify import Inotify, is_remote
 from mailworker.process.user_files import Stamp, read_users, stamp
@@ -126,11 +126,11 @@ class FileReader:
         self._send(PAIRS, path, pickle.dumps(changes))
 
     def _send(self, kind: bytes, path: str, content: bytes) -> None:
-        descriptor = seal(f"mailworker {kind.decode()}", content)
+        found = Found(kind, path, seal(f"mailworker {kind.decode()}", content))
         try:
-            socket.send_fds(self._link, [b"%b\0%b" % (kind, os.fsencode(path))], [descriptor])
+            socket.send_fds(self._link, [found.message], [found.descriptor])
         finally:
-            os.close(descriptor)
+            os.close(found.descriptor)
 
     def _tell(self, level: Level, message: str) -> None:
         self._link.send(b"%d %b" % (level, os.fsencode(message)[: LONGEST // 2]))

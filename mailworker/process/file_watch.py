@@ -127,9 +127,8 @@ class FileWatch(Timed):
             level, _, text = message.partition(b" ")
             cycle.log.write(Level(int(level)), os.fsdecode(text))
             return
-        kind, _, path = message.partition(b"\0")
-        found = Found(kind, os.fsdecode(path), *descriptors)
-        told = cycle.watched.adopt(found.kind, found.path, os.dup(found.descriptor))
+        found = Found.of(message, *descriptors)
+        told = cycle.watched.adopt(found._replace(descriptor=os.dup(found.descriptor)))
         if told:
             cycle.log.write(Level.NOTICE, told)
         self._fresh.append(found)

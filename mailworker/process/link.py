@@ -68,11 +68,22 @@ class Found(NamedTuple):
     path: str
     descriptor: int
 
+    @property
+    def message(self) -> bytes:
+        """What goes with the descriptor."""
+        return b"%b\0%b" % (self.kind, os.fsencode(self.path))
+
+    @classmethod
+    def of(cls, message: bytes, descriptor: int) -> Found:
+        """What a message told."""
+        kind, _, path = message.partition(b"\0")
+        return cls(kind, os.fsdecode(path), descriptor)
+
 
 def send_found(link: socket.socket, found: Found) -> bool:
     """Send what was found; False where the worker has no room for it yet."""
     try:
-        socket.send_fds(link, [b"%b\0%b" % (found.kind, os.fsencode(found.path))], [found.descriptor])
+        socket.send_fds(link, [found.message], [found.descriptor])
     except BlockingIOError:
         return False
     except OSError:
@@ -93,15 +104,14 @@ def _refuse_channel(channel: socket.socket) -> None:
     channel.close()
 
 
-def _refuse(_kind: bytes, _path: str, descriptor: int) -> None:
-    os.close(descriptor)
+def _refuse(found: Found) -> None:
+    os.close(found.descriptor)
 
 
 class LogReceiver:
     """Where a child gets its files.
 
-    `adopt` gets what others have found: its kind, its path and a descriptor; `adopt_channel` gets a helper's ends of
-    channels.
+    `adopt` gets what others have found, `adopt_channel` a helper's ends of channels.
     """
 
     __slots__ = ("_adopt", "_adopt_channel", "_files", "_link")
@@ -109,7 +119,7 @@ class LogReceiver:
     def __init__(
         self,
         link: socket.socket,
-        adopt: Callable[[bytes, str, int], object] = _refuse,
+        adopt: Callable[[Found], object] = _refuse,
         adopt_channel: Callable[[socket.socket], None] = _refuse_channel,
     ) -> None:
         self._adopt = adopt
@@ -135,7 +145,7 @@ class LogReceiver:
             os.set_inheritable(descriptor, False)
         header, *names = message.split(b"\0")
         if header in (USERS, PAIRS):
-            self._adopt(header, os.fsdecode(names[0]), *descriptors)
+            self._adopt(Found.of(message, *descriptors))
             return None
         if header == _CHANNEL:
             for descriptor in descriptors:

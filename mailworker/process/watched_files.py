@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from mailworker.process.certificate_folders import CertificateFolders
-from mailworker.process.link import PAIRS
+from mailworker.process.link import PAIRS, Found
 from mailworker.process.user_files import UserFiles
 
 
@@ -29,11 +29,12 @@ class WatchedFiles:
             self.link.close()
             self.link = None
 
-    def adopt(self, kind: bytes, path: str, descriptor: int) -> str:
-        """Go on with what another process has found at a path; the descriptor of it is closed. Raises OSError.
+    def adopt(self, found: Found) -> str:
+        """Go on with what another process has found; the descriptor of it is closed. Raises OSError.
 
         Gives what there is to be told of it.
         """
+        kind, path, descriptor = found
         if kind == PAIRS:
             if not self.folders.adopt(path, descriptor):
                 return ""

@@ -128,7 +128,7 @@ def test_users_come_with_the_path_of_their_file_between_log_files(link: Link, pa
     assert send_found(link[0], Found(USERS, path, descriptor))
     assert send_files(link[0], {})
     os.close(descriptor)
-    receiver = LogReceiver(link[1], lambda kind, path, theirs: adopted.append((path, bytes(read_sealed(theirs)))))
+    receiver = LogReceiver(link[1], lambda found: adopted.append((found.path, bytes(read_sealed(found.descriptor)))))
     assert [receiver.take(), receiver.take()] == [None, {}]
     assert adopted == [(path, b"content")]
 

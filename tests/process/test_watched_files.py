@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 
 from mailworker.process.certificate_folders import CertificateFolders
-from mailworker.process.link import PAIRS
+from mailworker.process.link import PAIRS, Found
 from mailworker.process.user_files import UserFiles
 from mailworker.process.watched_files import WatchedFiles
 from mailworker.shm.sealed import seal
@@ -27,4 +27,4 @@ def test_who_leaves_hears_no_more() -> None:
 
 def test_what_is_no_longer_watched_is_not_told() -> None:
     watched = WatchedFiles(UserFiles(), CertificateFolders())
-    assert watched.adopt(PAIRS, "/gone", seal("test", b"\x80\x04].")) == ""
+    assert watched.adopt(Found(PAIRS, "/gone", seal("test", b"\x80\x04]."))) == ""
