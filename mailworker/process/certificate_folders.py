@@ -85,13 +85,15 @@ class CertificateFolders:
     def adopt(self, path: str, descriptor: int) -> bool:
         """Go on with what another process has found below a folder; the descriptor of it is closed. Raises OSError.
 
-        Gives whether there are other certificates than before: else it is a file that nothing could be made of.
+        Gives whether there are other certificates than before: else the folder is none of these, or it is a file that
+        nothing could be made of.
         """
         changes: list[Change] = pickle.loads(bytes(read_sealed(descriptor)))
         scan = self.scans.get(path)
-        if scan is not None:
-            for change in changes:
-                scan.note(change, _built(scan.folder, change))
+        if scan is None:
+            return False
+        for change in changes:
+            scan.note(change, _built(scan.folder, change))
         return any(change.pairs or change.stamp is None for change in changes)
 
     def _fault(self, path: str, pair: NamedPair) -> str | None:

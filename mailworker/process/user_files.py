@@ -55,11 +55,16 @@ class UserFiles:
         """How many users a file has."""
         return self.users[path].table.count
 
-    def adopt(self, path: str, descriptor: int) -> None:
-        """Go on with what another process has found in a file; the descriptor of it is closed. Raises OSError."""
+    def adopt(self, path: str, descriptor: int) -> bool:
+        """Go on with what another process has found in a file; the descriptor of it is closed. Raises OSError.
+
+        Gives whether the file is one of these: workers of a former cycle hear of others too.
+        """
         memory = read_sealed(descriptor)
-        if path in self.users:
-            self.users[path].table = UserTable(memory)
+        if path not in self.users:
+            return False
+        self.users[path].table = UserTable(memory)
+        return True
 
 
 def read_users(path: str, warn: Warn) -> Generator[float, None, bytes]:

@@ -35,9 +35,8 @@ class WatchedFiles:
         Gives what there is to be told of it.
         """
         kind, path, descriptor = found
+        if not (self.folders if kind == PAIRS else self.users).adopt(path, descriptor):
+            return ""
         if kind == PAIRS:
-            if not self.folders.adopt(path, descriptor):
-                return ""
             return f'certificates below "{path}" have changed, {len(self.folders.scans[path].folder)} in all'
-        self.users.adopt(path, descriptor)
         return f'user file "{path}" has changed, {self.users.count(path)} users'

@@ -149,6 +149,23 @@ def test_a_reload_reads_the_file_and_tells_of_its_broken_lines(site: Site) -> No
     assert site.mailworker.lines(r"\[error\] .*unknown password scheme .HMAC. in .*/users:1$")
 
 
+def test_a_worker_of_a_former_cycle_is_not_troubled_by_files_of_the_next_one(site: Site) -> None:
+    workers = site.mailworker.await_workers(2)
+    client = Peer.connect(("127.0.0.1", site.port))
+    client.expect(b"* OK IMAP4 ready\r\n")
+    site.users = site.users.with_name("others")
+    site.write("berta:{PLAIN}b")
+    site.mailworker.configure(site.configuration())
+    site.mailworker.signal(signal.SIGHUP)
+    site.mailworker.await_true(lambda: site.log_in("berta", "b").startswith(b"a OK"), "the reload")
+    site.write("carla:{PLAIN}c")
+    site.mailworker.await_true(lambda: site.log_in("carla", "c").startswith(b"a OK"), "the change")
+    client.talk((b"a LOGIN anna secret\r\n", b"a OK at the backend\r\n"))
+    client.close()
+    site.mailworker.await_line("exited with code 0", 2)
+    assert not set(site.mailworker.await_workers(2)) & set(workers)
+
+
 def test_a_single_process_reads_its_users_again_too(
     install: Install, folder: Path, port: int, backend: ScriptedServer
 ) -> None:

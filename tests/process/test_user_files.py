@@ -49,11 +49,11 @@ def test_users_of_a_file_that_has_changed_take_the_place_of_those_before(tmp_pat
     path.write_text("anna:{PLAIN}a\n")
     files, _ = read(path)
     users = files.users[str(path)]
-    files.adopt(str(path), seal("test", content(b"berta:{PLAIN}b\n")))
+    assert files.adopt(str(path), seal("test", content(b"berta:{PLAIN}b\n")))
     assert users.table.find(b"anna") is None
     assert users.table.find(b"berta") is not None
     descriptor = seal("test", content(b"carla:{PLAIN}c\n"))
-    files.adopt(str(tmp_path / "of another cycle"), descriptor)
+    assert not files.adopt(str(tmp_path / "of another cycle"), descriptor)
     with pytest.raises(OSError):
         os.fstat(descriptor)
 

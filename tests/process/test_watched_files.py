@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import os
+import pickle
 import socket
 
+import pytest
+
+from mailworker.mail.authentication.user_table import build
 from mailworker.process.certificate_folders import CertificateFolders
-from mailworker.process.link import PAIRS, Found
+from mailworker.process.link import PAIRS, USERS, Found
+from mailworker.process.steps import at_once
 from mailworker.process.user_files import UserFiles
 from mailworker.process.watched_files import WatchedFiles
 from mailworker.shm.sealed import seal
+from mailworker.tls.folder_scan import Change
 
 
 def test_there_is_something_to_watch_where_files_or_folders_are_named() -> None:
@@ -25,6 +32,18 @@ def test_who_leaves_hears_no_more() -> None:
         assert theirs.recv(1) == b""
 
 
-def test_what_is_no_longer_watched_is_not_told() -> None:
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (PAIRS, pickle.dumps([])),
+        (PAIRS, pickle.dumps([Change("/unknown/a.pem", None, (), ())])),
+        (USERS, at_once(build(b"anna:{PLAIN}a\n", lambda level, line, reason: None))),
+    ],
+)
+def test_what_another_cycle_watches_is_not_told(kind: bytes, content: bytes) -> None:
+    """Workers of a former cycle are sent what the present one has."""
     watched = WatchedFiles(UserFiles(), CertificateFolders())
-    assert watched.adopt(Found(PAIRS, "/gone", seal("test", b"\x80\x04]."))) == ""
+    descriptor = seal("test", content)
+    assert watched.adopt(Found(kind, "/unknown", descriptor)) == ""
+    with pytest.raises(OSError):
+        os.fstat(descriptor)
