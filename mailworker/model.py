@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 # so nothing that was meant as an address is one.
 _LABEL = rb"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rb"(?=.{1,253}\Z)(?:%b\.)*(?=[A-Za-z])%b" % (_LABEL, _LABEL))
+
+After = Callable[[float, Callable[[], None]], None]
+"""Arranges for a call after so many seconds."""
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 """As logs name them; strftime would speak the locale's language."""

@@ -10,8 +10,8 @@ from mailworker.log.log import Log
 from mailworker.log.losses import Losses
 from mailworker.log.patterns import PatternWriter
 from mailworker.log.sinks import FileSink
-from mailworker.log.writing import After, FileWriter, SyslogWriter, Writer
-from mailworker.model import Level
+from mailworker.log.writing import FileWriter, SyslogWriter, Writer
+from mailworker.model import After, Level
 
 
 class Destinations:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from mailworker.log.log import Log
-from mailworker.model import Level
+from mailworker.model import After, Level
 
 PAUSE: Final = 60.0
 """Seconds between two lines about the same log; nginx's."""
@@ -20,9 +19,7 @@ class Losses:
 
     __slots__ = ("_after", "_level", "_log", "_quiet", "_reason", "_unsaid", "total")
 
-    def __init__(
-        self, log: Log, after: Callable[[float, Callable[[], None]], None], level: Level = Level.ALERT
-    ) -> None:
+    def __init__(self, log: Log, after: After, level: Level = Level.ALERT) -> None:
         self._after = after
         self._level = level
         self._log = log

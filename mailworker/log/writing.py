@@ -9,7 +9,6 @@ import errno
 import os
 import time
 import zlib
-from collections.abc import Callable
 from typing import Protocol
 
 from mailworker.config.destinations import AccessLogFile
@@ -17,9 +16,7 @@ from mailworker.config.syslog import SyslogServer
 from mailworker.log.line import describe
 from mailworker.log.losses import Losses
 from mailworker.log.sinks import FileSink, SyslogSink
-
-After = Callable[[float, Callable[[], None]], None]
-"""Arranges for a call after so many seconds."""
+from mailworker.model import After
 
 _GZIP = 16 + zlib.MAX_WBITS  # zlib.h: with gzip's header
 

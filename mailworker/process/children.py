@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mailworker.log.line import describe
 from mailworker.log.log import Log
-from mailworker.model import Level
+from mailworker.model import After, Level
 from mailworker.process.channels import Channels, Ends, close_ends, open_channels
 from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, live
 from mailworker.process.cycle import Cycle
@@ -153,7 +153,7 @@ class Children:
         self._channels.given(cycle, name)
         return True
 
-    def give_channels(self, after: Callable[[float, Callable[[], None]], None]) -> None:
+    def give_channels(self, after: After) -> None:
         """Give helpers their ends of the channels to workers that began after them, later where one has no room yet."""
         given = [
             self._channels.give(child.cycle, child.place.kind.name, partial(send_channel, child.link))

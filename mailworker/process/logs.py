@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mailworker.config.destinations import Destination, literal_paths
 from mailworker.config.logs import LogTarget
 from mailworker.log.destinations import Destinations
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
+from mailworker.model import After
 
 
 class Logs:
@@ -56,7 +57,7 @@ class Logs:
         """What a daemon must keep open."""
         return self._files.descriptors
 
-    def write_access_logs(self, after: Callable[[float, Callable[[], None]], None]) -> Destinations:
+    def write_access_logs(self, after: After) -> Destinations:
         """What writes the access logs from now on, in the process that does so; `after` arranges for a call later."""
         self._writing = Destinations(self._destinations, self._files.open, self._log, after)
         return self._writing

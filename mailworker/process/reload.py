@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 
 from mailworker.config.settings import Settings
 from mailworker.errors import ConfigError, StartError
-from mailworker.model import Level
+from mailworker.model import After, Level
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Cycle
 from mailworker.process.invocation import Invocation
@@ -28,7 +28,7 @@ class Reload(UnderWay[Cycle | None]):
         self,
         invocation: Invocation,
         old: Cycle,
-        after: Callable[[float, Callable[[], None]], None],
+        after: After,
         finished: Callable[[Cycle | None], None],
     ) -> None:
         super().__init__(after, finished)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 from mailworker.errors import StartError
-from mailworker.model import Level
+from mailworker.model import After, Level
 from mailworker.process.cycle import Cycle
 from mailworker.process.reading import Reader, open_logs_first
 from mailworker.process.steps import UnderWay
@@ -22,7 +22,7 @@ class Reopening(UnderWay[StartError | None]):
     def __init__(
         self,
         cycle: Cycle,
-        after: Callable[[float, Callable[[], None]], None],
+        after: After,
         finished: Callable[[StartError | None], None],
     ) -> None:
         super().__init__(after, finished)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator, Iterator
 from time import monotonic
 from typing import Generic, TypeVar
 
+from mailworker.model import After
+
 T = TypeVar("T")
 
 # Seconds of work after which others have their turn.
@@ -36,7 +38,7 @@ class UnderWay(ABC, Generic[T]):
 
     __slots__ = ("_after", "_finished", "_steps")
 
-    def __init__(self, after: Callable[[float, Callable[[], None]], None], finished: Callable[[T], None]) -> None:
+    def __init__(self, after: After, finished: Callable[[T], None]) -> None:
         self._after = after
         self._finished = finished
         self._steps: Generator[float, None, T] | None = None

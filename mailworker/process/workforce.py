@@ -7,7 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from mailworker.model import Level
+from mailworker.model import After, Level
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
@@ -43,7 +43,7 @@ class Workforce:
         "_after", "_children", "_cycle", "_failed", "_postponed", "_refusals", "_wanted", "_workers",
     )  # fmt: skip
 
-    def __init__(self, cycle: Cycle, children: Children, after: Callable[[float, Callable[[], None]], None]) -> None:
+    def __init__(self, cycle: Cycle, children: Children, after: After) -> None:
         self._after = after
         self._children = children
         self._cycle = cycle
@@ -238,7 +238,7 @@ class _Termination:
 
     __slots__ = ("_after", "_children", "_delay")
 
-    def __init__(self, children: Children, after: Callable[[float, Callable[[], None]], None]) -> None:
+    def __init__(self, children: Children, after: After) -> None:
         self._after = after
         self._children = children
         self._delay = _FIRST_TERM_DELAY

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from time import monotonic_ns
 
+from mailworker.model import After
 from mailworker.process.system.inherited_state import number
 
 # What a new binary needs to go on talking to the service manager.
@@ -82,7 +83,7 @@ class ServiceManager:
         self._tell(f"MAINPID={pid}", "WATCHDOG=1", f"STATUS=Serving with a new binary, process {pid}")
         self._address = ""
 
-    def keep_alive(self, after: Callable[[float, Callable[[], None]], None]) -> None:
+    def keep_alive(self, after: After) -> None:
         """Say from now on, by `after(seconds, action)`, twice in the time that is granted that we still work."""
         if self._watchdog:
             self._tell("WATCHDOG=1")
