@@ -10,11 +10,15 @@ from mailworker.config.values import PAGE
 
 @dataclass(frozen=True, slots=True)
 class SharedZone:
-    """A name, a size in bytes, and the directive that declares the zone and so decides what it holds."""
+    """A name, a size in bytes, and the directive that declares the zone and so decides what it holds.
+
+    `words` are the names of what is in it, where the configuration decides that.
+    """
 
     name: str
     size: int
     use: str
+    words: tuple[str, ...] = ()
 
 
 SMALLEST = 8 * PAGE  # bytes, what nginx's slab allocator needs

@@ -1,4 +1,4 @@
-"""Mapping a file to read it. Python's own mmap keeps a descriptor of the file open as long as the mapping lives."""
+"""Mapping a file. Python's own mmap keeps a descriptor of the file open as long as the mapping lives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ def map_read_only(descriptor: int, size: int) -> Any:
     If `descriptor` is open for reading alone, no process that inherits the mapping can make it writable.
     Raises OSError.
     """
-    start = lib.mmap(ffi.NULL, size, lib.PROT_READ, lib.MAP_SHARED, descriptor, 0)
+    return _map(descriptor, size, lib.PROT_READ)
+
+
+def map_shared(descriptor: int, size: int) -> Any:
+    """The same as a buffer to be written: all processes that map the file see what one of them writes."""
+    return _map(descriptor, size, lib.PROT_READ | lib.PROT_WRITE)
+
+
+def _map(descriptor: int, size: int, protection: int) -> Any:
+    start = lib.mmap(ffi.NULL, size, protection, lib.MAP_SHARED, descriptor, 0)
     if start == ffi.cast("void *", -1):
         raise OSError(ffi.errno, os.strerror(ffi.errno))
     mapped = ffi.gc(start, lambda memory: lib.munmap(memory, size))

@@ -34,8 +34,8 @@ class Publication:
         self._descriptor: int | None = None
         try:
             self._descriptor = make_file(name, lambda writable: os.ftruncate(writable, size), sealed=False)
-            self._file = _file_of(self._descriptor)
-            self._close = weakref.finalize(self, _close, self._descriptor, self._file)
+            self._file = file_of(self._descriptor)
+            self._close = weakref.finalize(self, close_file, self._descriptor, self._file)
             self._close.atexit = False
             self.memory = map_read_only(self._descriptor, size)
         except OSError as error:
@@ -59,7 +59,7 @@ class Publication:
         writable = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_CLOEXEC)
         try:
             # Whoever has closed our descriptor may have given its number to another file.
-            if _file_of(writable) != self._file:
+            if file_of(writable) != self._file:
                 raise _closed()
             for place, content in parts:
                 os.pwrite(writable, content, place)
@@ -77,14 +77,14 @@ def _closed() -> OSError:
     return OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
-def _file_of(descriptor: int) -> tuple[int, int]:
+def file_of(descriptor: int) -> tuple[int, int]:
     """What tells a file from all others."""
     found = os.fstat(descriptor)
     return found.st_dev, found.st_ino
 
 
-def _close(descriptor: int, file: tuple[int, int]) -> None:
+def close_file(descriptor: int, file: tuple[int, int]) -> None:
     """Close what is ours; a number that is somebody else's by now stays open."""
     with suppress(OSError):
-        if _file_of(descriptor) == file:
+        if file_of(descriptor) == file:
             os.close(descriptor)

@@ -44,6 +44,15 @@ class Shared(ABC):
     def contents(self) -> Iterable[bytes | memoryview]:
         """The parts of a copy; none where there is nothing to go on with."""
 
+    @property
+    def lent(self) -> tuple[int, ...]:
+        """Descriptors that a new binary needs beside the copy; it gets the same numbers."""
+        return ()
+
+    def follow(self, former: Shared) -> None:
+        """Go on where one of the same kind and name ends, which another layout or size has replaced by a reload."""
+        self.take_over(b"".join(former.contents()))
+
     @abstractmethod
     def take_over(self, contents: bytes) -> None:
         """Go on with a copy of the same kind, layout and name; one that cannot be used is left alone."""

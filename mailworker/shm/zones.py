@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from mailworker.config.zones import SharedZone
+from mailworker.shm.counters import USE, Counters
 from mailworker.shm.shared import Shared
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
 
 KINDS: Final[dict[str, tuple[Callable[[SharedZone], Shared], ...]]] = {
     "ssl_session_cache": (lambda zone: TlsSessions(zone.name, zone.size), lambda zone: TicketKeys(zone.name)),
+    USE: (lambda zone: Counters(zone.name, zone.words),),
 }
 """What makes the parts of a zone, by what it is declared for. Another kind is a class of its own and a row here."""
 
@@ -65,5 +67,5 @@ def _make(zone: SharedZone, known: dict[SharedZone, tuple[Shared, ...]]) -> tupl
     for former, others in known.items():
         if (former.name, former.use) == (zone.name, zone.use):
             for part, other in zip(parts, others, strict=True):
-                part.take_over(b"".join(other.contents()))
+                part.follow(other)
     return parts

@@ -24,28 +24,36 @@ _MARK = "mailworker zone 3"
 class Handover:
     """Copies of zones in memory files, which have no name and end with their last descriptor."""
 
-    __slots__ = ("_descriptors", "failure")
+    __slots__ = ("_descriptors", "_lent", "failure")
 
     def __init__(self, zones: Iterable[Shared]) -> None:
         """`failure` says what kept one from being copied: it will begin anew, and nothing else."""
         self._descriptors: list[int] = []
+        self._lent: list[int] = []
         self.failure: str | None = None
         if not hasattr(os, "memfd_create"):
             return
         try:
             for zone in zones:
                 self._descriptors.append(_copy(zone))
+                self._lent.extend(zone.lent)
         except OSError as error:
             self.failure = f"memfd_create() failed {describe(error)}, a shared zone is not handed over"
 
     @contextmanager
     def announced(self) -> Iterator[dict[str, str]]:
-        """The environment's part that tells of the copies, which can be inherited and exist until the end."""
+        """The environment's part that tells of the copies, which can be inherited and exist until the end.
+
+        What zones lend comes after them: whoever gets it closes it by then, as it is no copy.
+        """
+        told = (*self._descriptors, *self._lent)
         try:
-            for descriptor in self._descriptors:
+            for descriptor in told:
                 os.set_inheritable(descriptor, True)
-            yield {VARIABLE: "".join(f"{descriptor};" for descriptor in self._descriptors)} if self._descriptors else {}
+            yield {VARIABLE: "".join(f"{descriptor};" for descriptor in told)} if told else {}
         finally:
+            for descriptor in self._lent:
+                os.set_inheritable(descriptor, False)
             for descriptor in self._descriptors:
                 os.close(descriptor)
 

@@ -1,0 +1,291 @@
+"""What processes count: each in a row of its own, and the master sums up the rows of those that have ended."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import time
+import weakref
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from mailworker.native.mapping import map_read_only, map_shared
+from mailworker.shm.anonymous import anonymous
+from mailworker.shm.publication import close_file, file_of
+from mailworker.shm.shared import Shared, Writer
+
+USE: Final = "status"
+"""The directive that counters are for."""
+
+MOST: Final = 1 << 62
+"""What nobody can have counted: somebody else has written that."""
+
+ROWS: Final = 1024
+"""Workers and helpers of all cycles that count at one time; what others do is not counted."""
+
+_WORD: Final = 8  # bytes
+_LINE: Final = 8  # words: a row begins where a line of the processor's cache does
+# The header: a number that is odd while the master sums up, then what the master says of itself.
+_HEADER: Final = 64
+_SEQUENCE: Final = 0
+_MASTER: Final = 1
+# Tries to read between two sums, and seconds between them.
+_TRIES: Final = 50
+_PAUSE: Final = 0.001
+
+
+class Reading(NamedTuple):
+    """What was read at one time: sums of all that was ever counted, and each row of those who count now.
+
+    Both are by the names of the words; a row comes with its number.
+    """
+
+    totals: dict[str, int]
+    rows: list[tuple[int, dict[str, int]]]
+
+
+class _Plan:
+    """Where everything is, counted in words: header, who has which row, the sums, and the rows."""
+
+    __slots__ = ("first", "marks", "places", "retired", "size", "stride", "words")
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+        self.places = {name: place for place, name in enumerate(words)}
+        self.stride = -len(words) // _LINE * -_LINE
+        self.marks = _HEADER
+        self.retired = self.marks + ROWS
+        self.first = self.retired + self.stride
+        self.size = (self.first + ROWS * self.stride) * _WORD
+
+    def row(self, number: int) -> int:
+        return self.first + number * self.stride
+
+
+class Counters(Shared):
+    """Words of 64 bits; `words` names those of a row. `claim` gives a process its row, in which it alone counts.
+
+    A word is written in one step, by a memoryview: whoever reads it finds the number before or after. A worker that
+    somebody has taken over can write anything anywhere, so each number is one that can be, or else 0.
+
+    Where the words become others, by a reload or another binary, there are counters for the new ones; those who have
+    rows in the former ones go on there, and these are read as well. Where the master ends, or the system has no files
+    in memory, another binary begins at 0.
+    """
+
+    __slots__ = ("_file", "_formers", "_memory", "_plan", "_sequence", "row")
+
+    kind = "counters"
+    layout = 1
+    writer = Writer.ROW
+
+    def __init__(self, name: str, words: Sequence[str]) -> None:
+        """Raises StartError where the system has no memory."""
+        super().__init__(name)
+        self.row: memoryview | None = None
+        self._plan = plan = _Plan(words)
+        self._sequence = 0
+        self._formers: list[_Former] = []
+        self._file: _File | None = None
+        self._memory: Any
+        try:
+            self._file = _File(_make_file(f"{self.kind} {name}", plan.size))
+            self._memory = map_shared(self._file.descriptor, plan.size)
+        except OSError:
+            self._file = None
+            self._memory = anonymous(plan.size)
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The names."""
+        return self._plan.words
+
+    @property
+    def descriptor(self) -> int | None:
+        """See Shared."""
+        return None if self._file is None else self._file.descriptor
+
+    @property
+    def lent(self) -> tuple[int, ...]:
+        """See Shared: another binary reads these counters where they are, as workers go on in them."""
+        return tuple(each.file.descriptor for each in self._readable if each.file is not None)
+
+    @property
+    def _readable(self) -> tuple[_Former, ...]:
+        return (_Former(self._plan, self._memory, self._file), *self._formers)
+
+    def place(self, name: str) -> int:
+        """Where the word of that name is in a row. Raises KeyError."""
+        return self._plan.places[name]
+
+    def claim(self, row: int) -> None:
+        """See Shared."""
+        if row < ROWS:
+            view = self._view()
+            start = self._plan.row(row)
+            self.row = view[start : start + len(self.words)]
+            view[self._plan.marks + row] = 1
+
+    def free(self, row: int) -> None:
+        """See Shared: what was counted is added to the sums."""
+        view, plan = self._view(), self._plan
+        if row >= ROWS or not view[plan.marks + row]:
+            return
+        self._sequence += 1
+        own, sums = (view[start : start + plan.stride] for start in (plan.row(row), plan.retired))
+        view[_SEQUENCE] = self._sequence
+        sums[:] = _words(map(_added, sums.tolist(), own.tolist()))
+        own[:] = _words([0] * plan.stride)
+        view[plan.marks + row] = 0
+        self._sequence += 1
+        view[_SEQUENCE] = self._sequence
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Count something that the master has done, by the master alone."""
+        view, place = self._view(), self._plan.retired + self.place(name)
+        view[place] = _added(view[place], amount)
+
+    def say(self, number: int, value: int) -> None:
+        """What the master says of itself, from 0 on; by the master alone."""
+        self._view()[_MASTER + number] = value
+
+    def said(self, number: int) -> int:
+        """What the master has said of itself."""
+        return _clipped(self._view()[_MASTER + number])
+
+    def read(self) -> Reading:
+        """All that there is, former counters included."""
+        totals = dict.fromkeys(self.words, 0)
+        rows: list[tuple[int, dict[str, int]]] = []
+        for each in self._readable:
+            plan, (sums, found) = each.plan, _read(each.plan, each.memory)
+            for name, value in zip(plan.words, sums, strict=True):
+                if name in totals:
+                    totals[name] = _added(totals[name], value)
+            rows += ((number, dict(zip(plan.words, values, strict=True))) for number, values in found)
+        return Reading(totals, rows)
+
+    def follow(self, former: Shared) -> None:
+        """See Shared. Former counters in which nobody counts any more are added to these."""
+        assert isinstance(former, Counters)
+        for each in former._readable:
+            self._adopt(each if each.file is None else each.copy())
+
+    def contents(self) -> Iterable[bytes]:
+        """See Shared: how the counters are to be read that are lent."""
+        lent = ((each.file.descriptor, each.plan.words) for each in self._readable if each.file is not None)
+        return (json.dumps([*lent]).encode(),)
+
+    def take_over(self, contents: bytes) -> None:
+        """See Shared. The copy is the old master's; what it lends, others have written."""
+        for descriptor, words in json.loads(contents or b"[]"):
+            plan = _Plan(words)
+            try:
+                file = _File(os.dup(descriptor))
+                if os.fstat(descriptor).st_size < plan.size:
+                    continue
+                memory = map_read_only(descriptor, plan.size)
+            except OSError:
+                continue  # there is nothing to go on with
+            self._adopt(_Former(plan, memory, file))
+
+    def stop_publishing(self) -> None:
+        """See Shared. What is counted from now on is read all the same."""
+        for each in self._readable:
+            if each.file is not None:
+                each.file.close()
+        self._file = None
+        self._formers = [each._replace(file=None) for each in self._formers]
+
+    def _adopt(self, former: _Former) -> None:
+        sums, rows = _read(former.plan, former.memory)
+        if rows:
+            self._formers.append(former)
+            return
+        for name, value in zip(former.plan.words, sums, strict=True):
+            if value and name in self._plan.places:
+                self.add(name, value)
+
+    def _view(self) -> memoryview:
+        return memoryview(self._memory).cast("Q")
+
+
+class _File:
+    """A file in memory that this object closes, at the latest when nobody knows it any more."""
+
+    __slots__ = ("__weakref__", "_close", "descriptor")
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._close = weakref.finalize(self, close_file, descriptor, file_of(descriptor))
+        self._close.atexit = False
+
+    def close(self) -> None:
+        self._close()
+
+
+class _Former(NamedTuple):
+    """Counters to be read; `file` None cannot be lent."""
+
+    plan: _Plan
+    memory: Any
+    file: _File | None
+
+    def copy(self) -> _Former:
+        """The same with a file of its own."""
+        assert self.file is not None
+        return self._replace(file=_File(os.dup(self.file.descriptor)))
+
+
+def _make_file(name: str, size: int) -> int:
+    """A file in memory of that size for good."""
+    if not hasattr(os, "memfd_create"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.fchmod(descriptor, 0o600)
+        os.ftruncate(descriptor, size)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _read(plan: _Plan, memory: Any) -> tuple[list[int], list[tuple[int, list[int]]]]:
+    """The sums, rows of those who count now included, and these rows. A master that was killed may never end a sum."""
+    view = memoryview(memory).cast("Q")
+    for _ in range(_TRIES):
+        before = view[_SEQUENCE]
+        found = _read_once(plan, view)
+        if before == view[_SEQUENCE] and not before & 1:
+            break
+        time.sleep(_PAUSE)
+    return found
+
+
+def _read_once(plan: _Plan, view: memoryview) -> tuple[list[int], list[tuple[int, list[int]]]]:
+    def words(start: int) -> list[int]:
+        return [*map(_clipped, view[start : start + len(plan.words)].tolist())]
+
+    marks = view[plan.marks : plan.marks + ROWS].tolist()
+    rows = [(number, words(plan.row(number))) for number, mark in enumerate(marks) if mark]
+    sums = words(plan.retired)
+    for _, row in rows:
+        sums = [*map(_added, sums, row)]
+    return sums, rows
+
+
+def _clipped(value: int) -> int:
+    return value if value < MOST else 0
+
+
+def _added(one: int, other: int) -> int:
+    return min(_clipped(one) + _clipped(other), MOST - 1)
+
+
+def _words(values: Iterable[int]) -> memoryview:
+    return memoryview(array("Q", values))
