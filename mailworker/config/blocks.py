@@ -22,6 +22,7 @@ from mailworker.config.server_name import NamesDraft
 from mailworker.config.settings import MailServer
 from mailworker.config.shared_addresses import check_names, share_tls
 from mailworker.config.ssl import SslDraft, SslSettings
+from mailworker.config.status import StatusZoneDraft
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 
@@ -145,4 +146,5 @@ class _Server:
             variables=names,
             access_log=access_log.freeze(*scopes, names),
             names=tuple(self._scope.draft(NamesDraft).names),
+            status_zone=merged(StatusZoneDraft, self._scope).status_zone,
         )

@@ -33,8 +33,9 @@ class Context(Flag):
     EVENTS = auto()
     MAIL = auto()
     SERVER = auto()
+    STATUS = auto()
 
-    ANY = MAIN | EVENTS | MAIL | SERVER
+    ANY = MAIN | EVENTS | MAIL | SERVER | STATUS
 
 
 BOTH: Final = Context.MAIL | Context.SERVER

@@ -21,6 +21,7 @@ from mailworker.config import (
     realip,
     source,
     ssl,
+    status,
     variables,
 )
 from mailworker.config.addresses import Resolve, system_addresses
@@ -37,6 +38,7 @@ from mailworker.variables.regex import CompileRegex, no_engine
 
 MODULES: Final = (
     *(core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables, log_format, access_log),
+    status,
 )
 """Whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 
@@ -89,6 +91,7 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     servers = _with_error_log(servers, core_settings.error_log)
     _warn_of_mixed_logs(parser, (core_settings.error_log, *(server.error_log for server in servers)))
     sockets = listen.plan_sockets(server.listens for server in servers)
+    taken = [each.address for server in servers for each in server.listens]
     return Settings(
         path=path,
         core=core_settings,
@@ -98,6 +101,7 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
         files=tuple(parser.files.items()),
         warnings=tuple(parser.warnings),
         secrets=tuple(parser.secrets),
+        status=status.freeze(parser, taken, master=core_settings.master_process),
     )
 
 

@@ -22,6 +22,7 @@ from mailworker.config.resolver import ResolverSettings
 from mailworker.config.server_name import ServerName
 from mailworker.config.source import ByBackendSettings, LoginSource
 from mailworker.config.ssl import SslSettings
+from mailworker.config.status import StatusSettings
 from mailworker.config.tree import SecretFile
 from mailworker.config.variables import VariablesSettings
 from mailworker.config.zones import SharedZone
@@ -34,7 +35,7 @@ class MailServer:
 
     `ssl` is None where neither a `listen ... ssl` nor `starttls` needs it. `error_log` is the server's own list,
     or the one it inherits. `server_name` is what it calls itself, `names` are what leads to it on an address that it
-    shares.
+    shares. `status_zone` is what its numbers are called, None for its first listen.
     """
 
     listens: tuple[Listen, ...]
@@ -55,6 +56,7 @@ class MailServer:
     variables: VariablesSettings = field(default_factory=VariablesSettings)
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     names: tuple[ServerName, ...] = ()
+    status_zone: str | None = None
 
     @property
     def only_judge(self) -> Address | None:
@@ -70,6 +72,7 @@ class Settings:
     """A whole configuration.
 
     `files` is every file read, in order of opening, with its content, for -T. `warnings` hold their positions.
+    `status` is None where nobody asked for it.
     """
 
     path: Path
@@ -80,6 +83,7 @@ class Settings:
     files: tuple[tuple[Path, bytes], ...]
     warnings: tuple[tuple[Level, str], ...]
     secrets: tuple[SecretFile, ...] = ()
+    status: StatusSettings | None = None
 
     @property
     def destinations(self) -> tuple[Destination, ...]:

@@ -126,6 +126,21 @@ async def start_tls(client: SocketStream, record: SessionRecord, *, more: bool =
 
     Raises a PeerError.
     """
+    counted = record.entrance.server.counted
+    try:
+        await _start_tls(client, record, more=more)
+    except PeerError as error:
+        if counted is not None:
+            counted.fail_handshake(error)
+        raise
+    there = record.entrance.server.counted
+    if counted is not None and there is not None and client.tls is not None:
+        if there is not counted:
+            counted.move(there)
+        there.shake_hands(client.tls)
+
+
+async def _start_tls(client: SocketStream, record: SessionRecord, *, more: bool) -> None:
     entrance = record.entrance
     if entrance.door is None:
         assert entrance.server.tls is not None

@@ -14,6 +14,7 @@ from mailworker.log.log import Log
 from mailworker.mail.authentication.source import LoginSource
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.client.host import Resolver
+from mailworker.mail.counting import Counted
 from mailworker.mail.once import Once
 from mailworker.mail.proxy_pass import configured_backend
 from mailworker.mail.targets import Targets, choose_targets
@@ -37,10 +38,11 @@ class Server:
     `tls` is None where no connection with a client can be encrypted, `backend_tls` where none with a backend is.
     `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
     for. `login_source` decides about logins, `targets` where they go, and `backend` where those go whose source names
-    none. `access_logs` are ready to write. `has_variables` tells whether anybody asks a session for facts,
-    `asks_for_handshake` whether for what a handshake took, and `waits_for_facts` whether for times of the backend that
-    nobody would know otherwise. `told` is what a worker's log knows of its backends.
-    `watched`: a session ends where its client asks the backend to be another user (native/relay/line.c).
+    none. `access_logs` are ready to write. `counted` counts its sessions, None where nobody does. `has_variables` tells
+    whether anybody asks a session for facts, `asks_for_handshake` whether for what a handshake took, and
+    `waits_for_facts` whether for times of the backend that nobody would know otherwise. `told` is what a worker's log
+    knows of its backends. `watched`: a session ends where its client asks the backend to be another user
+    (native/relay/line.c).
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class Server:
         "backend_tls",
         "capabilities",
         "client_resolver",
+        "counted",
         "has_variables",
         "log",
         "login_source",
@@ -76,6 +79,7 @@ class Server:
         self.tls, self.backend_tls = tls
         self.starttls_only = settings.starttls is Starttls.ONLY
         self.client_resolver: Resolver | None = None
+        self.counted: Counted | None = None
         self.login_source = login_source
         self.targets: Targets = choose_targets(settings, None)
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)

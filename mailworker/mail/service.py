@@ -27,6 +27,7 @@ from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import Resolver, new_resolver
+from mailworker.mail.counting import BY_BACKEND, Counted, CountedSource, Drops
 from mailworker.mail.end import End
 from mailworker.mail.entrances import new_entrance
 from mailworker.mail.facts import FactsRecord
@@ -37,6 +38,7 @@ from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
 from mailworker.mail.targets import choose_targets
 from mailworker.model import Address, Level
+from mailworker.shm.counters import Counters
 from mailworker.wire.auth_answers import Answers
 
 
@@ -50,6 +52,7 @@ class MailService:
         "_bound",
         "_connections",
         "_drained",
+        "_drops",
         "_listeners",
         "_log",
         "_relays",
@@ -83,6 +86,7 @@ class MailService:
         ]
         self._listeners: list[Listener] = []
         self._drained: Callable[[], None] | None = None
+        self._drops: Drops | None = None
         self._short = False  # whether the log knows that clients have to wait or are turned away
 
     def prepare(self) -> None:
@@ -111,6 +115,15 @@ class MailService:
             resolvers[settings] = new_resolver(settings, self._log)
         return resolvers[settings]
 
+    def count(self, counters: Counters) -> None:
+        """Count in the row of `counters` what happens; to be called before `start`."""
+        if counters.row is not None:
+            self._drops = Drops(counters)
+            for server in self._servers:
+                server.counted = counted = Counted(counters, server.settings)
+                if server.login_source.kind != BY_BACKEND:  # who decides later, and is counted then
+                    server.login_source = CountedSource(counted, server.login_source)
+
     def start(
         self,
         loop: Loop,
@@ -127,6 +140,7 @@ class MailService:
         events = self._settings.events
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
         self._relays = Relays(self._connections, {server.proxy.buffer for server in self._settings.servers})
+        listeners = listeners if self._drops is None else (*listeners, self._count_end)
         self._sessions = Sessions(loop, listeners, lines)
         self._connections.in_use = len(self._bound)
         for bound in self._bound:
@@ -173,8 +187,12 @@ class MailService:
         except OutOfConnections as error:
             self._complain(Level.ALERT, str(error))
             os.close(descriptor)
+            if self._drops is not None:
+                self._drops.drop("worker_connections")
             return
         self._short = False
+        if (counted := entrance.server.counted) is not None:
+            counted.accept()
         watched = self._settings.events.debug_connection
         if watched and is_among(peer, watched):
             entrance = entrance.verbose()
@@ -187,8 +205,15 @@ class MailService:
         session = Session(client, record, connections, self._relays)
         Task(loop, carry_out(session)).resume()
 
+    def _count_end(self, record: SessionRecord) -> None:
+        counted = record.entrance.server.counted
+        assert counted is not None
+        counted.end(record, self._connections.loop.now)
+
     def _accept_failed(self, error: OSError) -> None:
         self._complain(Level.CRIT, f"accept4() failed {describe(error)}")
+        if self._drops is not None:
+            self._drops.drop("system")
 
     def _complain(self, level: Level, message: str) -> None:
         """Log once what is used up, until another client can be served: thousands of clients may be turned away."""

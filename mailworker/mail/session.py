@@ -145,6 +145,8 @@ class Session(Arriving):
 
     async def _reject(self, verdict: Rejected) -> Link:
         """Tell the client, which may try again if it had to wait; else the session ends."""
+        if (counted := self.server.counted) is not None:
+            counted.refuse(self._login.method, wait=verdict.wait > 0)
         if self.facts is not None:
             self.facts.refuse()
         if verdict.wait:
@@ -162,6 +164,7 @@ class Session(Arriving):
         """Connect to the backend, log in there, and leave the rest to a relay."""
         if self._login.password is None and self.protocol.needs_password:
             raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
+        self._began = self.connections.loop.now
         candidates = self.server.targets.candidates(accepted)
         link = candidates.connect(self.connections, self.server.settings.timeout, self.log, self._connected)
         return self._careful(link) if isinstance(link, Coroutine) else link
@@ -191,6 +194,8 @@ class Session(Arriving):
         self.log.action = None
         self.log.info("client logged in")
         self.backend = None
+        if (counted := self.server.counted) is not None:
+            counted.log_in(self._login.method, self.connections.loop.now - self._began)
         if self.facts is not None:
             self.facts.log_in()
         sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply

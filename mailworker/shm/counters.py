@@ -9,7 +9,7 @@ import os
 import time
 import weakref
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from mailworker.native.mapping import map_read_only, map_shared
@@ -26,38 +26,44 @@ MOST: Final = 1 << 62
 ROWS: Final = 1024
 """Workers and helpers of all cycles that count at one time; what others do is not counted."""
 
+# What a process writes beside its row.
+CLAIMED: Final = 1
+SERVES: Final = 2
+
 _WORD: Final = 8  # bytes
 _LINE: Final = 8  # words: a row begins where a line of the processor's cache does
 # The header: a number that is odd while the master sums up, then what the master says of itself.
 _HEADER: Final = 64
 _SEQUENCE: Final = 0
 _MASTER: Final = 1
-# Tries to read between two sums, and seconds between them.
-_TRIES: Final = 50
+# Tries to read between two changes, and seconds between them.
+_TRIES: Final = 10
 _PAUSE: Final = 0.001
 
 
 class Reading(NamedTuple):
-    """What was read at one time: sums of all that was ever counted, and each row of those who count now.
+    """What was read at one time, by the names of the words.
 
-    Both are by the names of the words; a row comes with its number.
+    `totals` are all that was ever counted, `living` the part of those who count now; `rows` are theirs.
     """
 
     totals: dict[str, int]
-    rows: list[tuple[int, dict[str, int]]]
+    living: dict[str, int]
+    rows: list[int]
 
 
 class _Plan:
     """Where everything is, counted in words: header, who has which row, the sums, and the rows."""
 
-    __slots__ = ("first", "marks", "places", "retired", "size", "stride", "words")
+    __slots__ = ("first", "marks", "places", "retired", "roster", "size", "stride", "words")
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = words
         self.places = {name: place for place, name in enumerate(words)}
         self.stride = -len(words) // _LINE * -_LINE
         self.marks = _HEADER
-        self.retired = self.marks + ROWS
+        self.roster = self.marks + ROWS
+        self.retired = self.roster + ROWS
         self.first = self.retired + self.stride
         self.size = (self.first + ROWS * self.stride) * _WORD
 
@@ -76,7 +82,7 @@ class Counters(Shared):
     in memory, another binary begins at 0.
     """
 
-    __slots__ = ("_file", "_formers", "_memory", "_plan", "_sequence", "row")
+    __slots__ = ("_file", "_formers", "_memory", "_plan", "_row", "_sequence", "row")
 
     kind = "counters"
     layout = 1
@@ -86,6 +92,7 @@ class Counters(Shared):
         """Raises StartError where the system has no memory."""
         super().__init__(name)
         self.row: memoryview | None = None
+        self._row: int | None = None
         self._plan = plan = _Plan(words)
         self._sequence = 0
         self._formers: list[_Former] = []
@@ -127,7 +134,13 @@ class Counters(Shared):
             view = self._view()
             start = self._plan.row(row)
             self.row = view[start : start + len(self.words)]
-            view[self._plan.marks + row] = 1
+            view[self._plan.marks + row] = CLAIMED
+            self._row = row
+
+    def serve(self) -> None:
+        """Tell that the process that has claimed a row does what it is there for."""
+        if self._row is not None:
+            self._view()[self._plan.marks + self._row] = SERVES
 
     def free(self, row: int) -> None:
         """See Shared: what was counted is added to the sums."""
@@ -148,6 +161,21 @@ class Counters(Shared):
         view, place = self._view(), self._plan.retired + self.place(name)
         view[place] = _added(view[place], amount)
 
+    def post(self, entries: Mapping[int, int]) -> None:
+        """What the master says of the processes that have rows, of up to 62 bits each; by the master alone."""
+        roster = [0] * ROWS
+        for row, entry in entries.items():
+            if row < ROWS:
+                roster[row] = entry
+        start = self._plan.roster
+        self._view()[start : start + ROWS] = _words(roster)
+
+    def posted(self) -> dict[int, tuple[int, bool]]:
+        """What the master has said of them, by their rows, and whether each does what it is there for."""
+        view, plan = self._view(), self._plan
+        roster, marks = (view[start : start + ROWS].tolist() for start in (plan.roster, plan.marks))
+        return {row: (_clipped(entry), marks[row] == SERVES) for row, entry in enumerate(roster) if entry}
+
     def say(self, number: int, value: int) -> None:
         """What the master says of itself, from 0 on; by the master alone."""
         self._view()[_MASTER + number] = value
@@ -158,15 +186,16 @@ class Counters(Shared):
 
     def read(self) -> Reading:
         """All that there is, former counters included."""
-        totals = dict.fromkeys(self.words, 0)
-        rows: list[tuple[int, dict[str, int]]] = []
+        totals, living = dict.fromkeys(self.words, 0), dict.fromkeys(self.words, 0)
+        rows: list[int] = []
         for each in self._readable:
-            plan, (sums, found) = each.plan, _read(each.plan, each.memory)
-            for name, value in zip(plan.words, sums, strict=True):
-                if name in totals:
-                    totals[name] = _added(totals[name], value)
-            rows += ((number, dict(zip(plan.words, values, strict=True))) for number, values in found)
-        return Reading(totals, rows)
+            sums = _read(each.plan, each.memory)
+            for found, values in ((totals, sums.totals), (living, sums.living)):
+                for name, value in zip(each.plan.words, values, strict=True):
+                    if name in found:
+                        found[name] = _added(found[name], value)
+            rows += sums.rows
+        return Reading(totals, living, rows)
 
     def follow(self, former: Shared) -> None:
         """See Shared. Former counters in which nobody counts any more are added to these."""
@@ -201,11 +230,11 @@ class Counters(Shared):
         self._formers = [each._replace(file=None) for each in self._formers]
 
     def _adopt(self, former: _Former) -> None:
-        sums, rows = _read(former.plan, former.memory)
-        if rows:
+        sums = _read(former.plan, former.memory)
+        if sums.rows:
             self._formers.append(former)
             return
-        for name, value in zip(former.plan.words, sums, strict=True):
+        for name, value in zip(former.plan.words, sums.totals, strict=True):
             if value and name in self._plan.places:
                 self.add(name, value)
 
@@ -255,28 +284,37 @@ def _make_file(name: str, size: int) -> int:
     return descriptor
 
 
-def _read(plan: _Plan, memory: Any) -> tuple[list[int], list[tuple[int, list[int]]]]:
-    """The sums, rows of those who count now included, and these rows. A master that was killed may never end a sum."""
+class _Sums(NamedTuple):
+    """See Reading; in the order of the words."""
+
+    totals: list[int]
+    living: list[int]
+    rows: list[int]
+
+
+def _read(plan: _Plan, memory: Any) -> _Sums:
+    """What there is between two changes of the master; one that was killed may never end its own."""
     view = memoryview(memory).cast("Q")
     for _ in range(_TRIES):
-        before = view[_SEQUENCE]
+        for _ in range(_TRIES):
+            if not (before := view[_SEQUENCE]) & 1:
+                break
+            time.sleep(_PAUSE)
         found = _read_once(plan, view)
-        if before == view[_SEQUENCE] and not before & 1:
+        if before == view[_SEQUENCE]:
             break
-        time.sleep(_PAUSE)
     return found
 
 
-def _read_once(plan: _Plan, view: memoryview) -> tuple[list[int], list[tuple[int, list[int]]]]:
+def _read_once(plan: _Plan, view: memoryview) -> _Sums:
     def words(start: int) -> list[int]:
         return [*map(_clipped, view[start : start + len(plan.words)].tolist())]
 
-    marks = view[plan.marks : plan.marks + ROWS].tolist()
-    rows = [(number, words(plan.row(number))) for number, mark in enumerate(marks) if mark]
-    sums = words(plan.retired)
-    for _, row in rows:
-        sums = [*map(_added, sums, row)]
-    return sums, rows
+    rows = [number for number, mark in enumerate(view[plan.marks : plan.marks + ROWS].tolist()) if mark]
+    living = [0] * len(plan.words)
+    for row in rows:
+        living = [*map(_added, living, words(plan.row(row)))]
+    return _Sums([*map(_added, words(plan.retired), living)], living, rows)
 
 
 def _clipped(value: int) -> int:

@@ -53,8 +53,8 @@ def test_rows_of_processes_are_added_up() -> None:
         in_child(lambda row=row: count(zone, row, accepted=row + 1, bytes=1))  # type: ignore[misc]
     reading = zone.read()
     assert reading.totals == {"accepted": 1 + 8 + ROWS, "ended": 0, "bytes": 3}
-    assert [number for number, _ in reading.rows] == [0, 7, ROWS - 1]
-    assert reading.rows[1][1] == {"accepted": 8, "ended": 0, "bytes": 1}
+    assert reading.rows == [0, 7, ROWS - 1]
+    assert reading.living == reading.totals
 
 
 def test_what_an_ended_process_has_counted_stays_and_its_row_begins_anew() -> None:
@@ -62,7 +62,7 @@ def test_what_an_ended_process_has_counted_stays_and_its_row_begins_anew() -> No
     for _ in range(3):
         in_child(lambda: count(zone, 2, accepted=5))
         zone.free(2)
-        assert zone.read().rows == []
+        assert not any(zone.read().living.values())
     zone.free(2)
     assert zone.read().totals == {"accepted": 15, "ended": 0, "bytes": 0}
 
@@ -118,7 +118,7 @@ def test_whatever_a_worker_writes_anywhere_the_master_and_readers_go_on(seed: in
         zone.add("ended")
         reading = zone.read()
         assert all(0 <= value < MOST for value in reading.totals.values())
-        assert all(0 <= value < MOST for _, row in reading.rows for value in row.values())
+        assert all(0 <= value < MOST for value in reading.living.values())
         assert 0 <= zone.said(1) < MOST
 
 
@@ -190,13 +190,13 @@ def test_workers_of_former_cycles_are_counted_on() -> None:
     _, zone = zones("three", "two", "four", previous=second)
     count(zone, 2, two=100, four=1)
     assert zone.read().totals == {"three": 0, "two": 111, "four": 1}
-    assert [number for number, _ in zone.read().rows] == [2, 1, 0]
+    assert zone.read().rows == [2, 1, 0]
     assert oldest.row is not None
     oldest.row[1] += 5
     oldest.free(0)
     middle.free(1)
     assert zone.read().totals == {"three": 0, "two": 116, "four": 1}
-    assert [number for number, _ in zone.read().rows] == [2]
+    assert zone.read().rows == [2]
 
 
 def test_former_counters_are_forgotten_when_nobody_counts_in_them() -> None:

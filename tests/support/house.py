@@ -25,6 +25,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "process.handover": "over reload and upgrade",
     "process.cycle": "one configuration that serves",
     "process.system": "what is asked of the system",
+    "status": "what is shown of it",
     "mail": "service, session, relay, record",
     "mail.protocols": "one row each",
     "mail.dialogue": "with the client",
@@ -52,7 +53,7 @@ GROUND: Final[Mapping[str, str]] = {
     **dict.fromkeys(("process.logs", "process.notices", "process.steps", "process.tls_contexts"), "process.cycle"),
     **dict.fromkeys(("process.certificate_folders", "process.file_reader"), "process.cycle"),
     **dict.fromkeys(("process.user_files", "process.watched_files"), "process.cycle"),
-    **dict.fromkeys(("mail.capabilities", "mail.proxy_pass", "mail.targets"), "mail.server"),
+    **dict.fromkeys(("mail.capabilities", "mail.counting", "mail.proxy_pass", "mail.targets"), "mail.server"),
     **dict.fromkeys(("mail.end", "mail.once", "mail.session_id", "mail.session_log"), "mail.client"),
 }
 

@@ -14,10 +14,12 @@ from mailworker.config.networks import Network
 from mailworker.config.settings import MailServer
 from mailworker.event.listener import BoundListener
 from mailworker.event.loop import Loop
+from mailworker.mail.counting import words
 from mailworker.mail.record import EndListener, SessionRecord
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.model import InetAddress
+from mailworker.shm.counters import Counters
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 from tests.support.lines import Lines
@@ -72,6 +74,7 @@ class Proxy:
         send_buffer: int | None = None,
         debug_connection: tuple[Network, ...] = (),
         listeners: Sequence[EndListener] = (),
+        counted: bool = False,
     ) -> None:
         self.ended: list[SessionRecord] = []
         self.log = RecordedLog()
@@ -96,9 +99,24 @@ class Proxy:
         self._loop = Loop(self.bugs.append)
         self._wire = _Wire(self._loop)
         self.service.prepare()
+        if counted:
+            self.counters = Counters("status", words(settings.servers))
+            self.counters.stop_publishing()
+            self.counters.claim(0)
+            self.service.count(self.counters)
         self.service.start(self._loop, 0, 1, (*listeners, self.ended.append), self.lines)
         self._thread = threading.Thread(target=self._loop.run, daemon=True)
         self._thread.start()
+
+    def counts(self, *without: str) -> dict[str, int]:
+        """What is counted, each by its words without those of the server; only what is not 0, and no times."""
+        totals = self.counters.read().totals
+        names = {name: name.replace(f"\0{self.address[0]}:{self.address[1]}\0", "\0") for name in totals}
+        return {
+            names[name].replace("\0", " "): value
+            for name, value in totals.items()
+            if value and "_seconds\0" not in name and not name.startswith(without or "\0")
+        }
 
     @property
     def address(self) -> tuple[str, int]:

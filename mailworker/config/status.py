@@ -1,0 +1,153 @@
+"""The `status` block, in which `listen`, `allow` and `deny` are as in nginx's http, and `status_zone` as in Angie."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from mailworker.config import values
+from mailworker.config.addresses import BadAddress, parse_url
+from mailworker.config.command import NONE, ONE, ONE_OR_MORE, Command
+from mailworker.config.drafts import Context, Scope
+from mailworker.config.listen import Listen
+from mailworker.config.networks import Network
+from mailworker.config.rows import Value, commands, merged, row
+from mailworker.config.slots import STRING, present
+from mailworker.config.tree import Parser
+from mailworker.errors import ConfigError
+from mailworker.model import Address, InetAddress
+
+ALL: Final = "all"
+"""Stands for every client in a rule."""
+
+DEFAULT_LISTEN: Final = InetAddress("127.0.0.1", 9143)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`allow` or `deny`: `who` is a block of addresses, "unix:", or ALL."""
+
+    allow: bool
+    who: Network
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSettings:
+    """What the status process listens on, by which names it may be called, in lower case, and whom it answers."""
+
+    listens: tuple[Listen, ...]
+    names: tuple[str, ...]
+    rules: tuple[Rule, ...]
+
+
+@dataclass(slots=True)
+class StatusBlock:
+    """Stands in the main context; `scope` None until the block was met."""
+
+    scope: Scope | None = None
+
+
+@dataclass(slots=True)
+class RulesDraft:
+    """In the `status` block, the rules met so far."""
+
+    rules: list[Rule] = field(default_factory=list)
+
+
+def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, ...]:
+    text = parser.words[1]
+    try:
+        url = parse_url(text, parser.resolve, listen=True)
+    except BadAddress as reason:
+        raise parser.error(f'{reason} in "{text}" of the "listen" directive') from reason
+    listens = present(earlier)
+    for address in url.addresses:
+        if any(listen.address == address for listen in listens):
+            raise parser.error(f'duplicate "{address}" address and port pair')
+        listens = (*listens, Listen(address, bind=True))
+    return listens
+
+
+def _take_names(parser: Parser, earlier: tuple[str, ...]) -> tuple[str, ...]:
+    return (*present(earlier), *(word.lower() for word in parser.words[1:]))
+
+
+@dataclass(slots=True)
+class StatusDraft:
+    """What the block holds, but for its rules."""
+
+    listen: tuple[Listen, ...] = row(Context.STATUS, ONE, Value(_take_listen), (), spelled=str(DEFAULT_LISTEN))
+    server_name: tuple[str, ...] = row(Context.STATUS, ONE_OR_MORE, Value(_take_names), (), spelled="hostname")
+
+
+_ZONE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def _take_zone(parser: Parser, earlier: str) -> str:
+    name = STRING.take(parser, earlier)
+    if _ZONE.fullmatch(name) is None:
+        raise parser.error(f'invalid status zone "{name}"')
+    return name
+
+
+@dataclass(slots=True)
+class StatusZoneDraft:
+    """What the numbers of a server are called; None: its first `listen`."""
+
+    status_zone: str | None = row(Context.SERVER, ONE, Value(_take_zone), None, spelled="the first listen")
+
+
+def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> StatusSettings | None:
+    """The block's settings; `taken` are addresses that mail servers listen on. Raises ConfigError.
+
+    There is no status process without a `master`.
+    """
+    scope = parser.main.draft(StatusBlock).scope
+    if scope is None:
+        return None
+    if not master:
+        parser.warn('"status" is ignored, as "master_process" is off', scope.opened_at)
+        return None
+    draft = merged(StatusDraft, scope)
+    listens = draft.listen or (Listen(DEFAULT_LISTEN, bind=True),)
+    for listen in listens:
+        if listen.address in taken:
+            raise ConfigError(f'duplicate "{listen.address}" address and port pair', scope.opened_at)
+    names = draft.server_name or (socket.gethostname().lower(),)
+    return StatusSettings(listens, names, tuple(scope.draft(RulesDraft).rules))
+
+
+def _open(parser: Parser) -> None:
+    block = parser.main.draft(StatusBlock)
+    if block.scope is not None:
+        raise parser.error('"status" directive is duplicate')
+    block.scope = Scope(Context.STATUS, parser.scope, parser.where or "")
+    parser.parse_block(block.scope)
+
+
+def _add_rule(parser: Parser) -> None:
+    directive, word = parser.words
+    parser.scope.draft(RulesDraft).rules.append(Rule(directive == "allow", _who(parser, word)))
+
+
+def _who(parser: Parser, word: str) -> Network:
+    if word in (ALL, "unix:"):
+        return word
+    block = values.network(word)
+    if block is None:
+        raise parser.error(f'invalid parameter "{word}"')
+    network, has_host_bits = block
+    if has_host_bits:
+        parser.warn(f"low address bits of {word} are meaningless")
+    return network
+
+
+COMMANDS: Final = (
+    Command("status", Context.MAIN, NONE, _open, block=True),
+    *commands(StatusDraft),
+    *(Command(name, Context.STATUS, ONE, _add_rule) for name in ("allow", "deny")),
+    *commands(StatusZoneDraft),
+)

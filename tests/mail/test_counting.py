@@ -1,0 +1,224 @@
+"""What workers count of sessions."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from mailworker.config.source import ByBackendSettings
+from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut, TlsError
+from mailworker.mail.counting import DURATION, FAULTS, LATENCY, fault_of, label, source, word, words
+from mailworker.mail.end import End
+from mailworker.model import Starttls
+from tests.mail import client_ends, server_ends
+from tests.mail.cases import IMAP, Case, all_protocols
+from tests.mail.conftest import Scene
+from tests.mail.deciding import WRONG, accepting, refusing
+from tests.mail.stage import PLAYS, Play, Stage
+from tests.support.auth import rejected, wait
+from tests.support.backend import echo, hang
+from tests.support.daemon import wait_until
+from tests.support.proxy import Proxy
+from tests.support.settings import NOWHERE, mail_server, proxy_pass, proxy_settings
+from tests.tls.peers import client_context
+
+assert client_ends and server_ends  # which enter their plays
+
+
+@pytest.mark.parametrize(
+    ("reason", "play"),
+    [(reason, play) for reason, _, play in PLAYS],
+    ids=[f"{reason.word}-{name}" for reason, name, _ in PLAYS],
+)
+def test_each_session_is_counted_once_at_each_end(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: End, play: Play
+) -> None:
+    make = scene.proxy
+    monkeypatch.setattr(scene, "proxy", lambda *args, **fields: make(*args, counted=True, **fields))
+    with ExitStack() as resources:
+        proxy = play(Stage(scene, tmp_path, resources, monkeypatch))
+        wait_until(lambda: bool(proxy.ended), "the end of the session")
+        proxy.service_is_idle()
+    totals = {tuple(name.split("\0")): value for name, value in proxy.counters.read().totals.items() if value}
+    assert {name[-1]: value for name, value in totals.items() if name[0] == "ended"} == {reason.word: 1}
+
+    def total(family: str) -> int:
+        return sum(value for name, value in totals.items() if name[0] == family)
+
+    assert total("accepted") == 1
+    assert total("logins") == sum(record.logged_in is not None for record in proxy.ended)
+    without_handshake = reason in {End.TLS_FAILED, End.TLS_TIMEOUT} or play is client_ends.probe_of_a_tls_port
+    assert total("handshake_failures") == without_handshake
+
+
+def log_in(scene: Scene, proxy: Proxy, case: Case = IMAP) -> None:
+    client = scene.client(proxy)
+    client.expect(case.greeting)
+    client.talk((case.login, case.answer), (b"one\r\n", b"one\r\n"))
+    client.end()
+    proxy.service_is_idle()
+
+
+@all_protocols
+def test_a_login_is_counted_with_all_its_bytes(scene: Scene, case: Case) -> None:
+    proxy = scene.proxy(case.protocol, scene.auth_for(scene.backend(case.script(echo))), counted=True)
+    log_in(scene, proxy, case)
+    assert proxy.counts() == {
+        f"accepted {case.protocol}": 1,
+        f"auth {case.protocol} http plain ok": 1,
+        f"bytes {case.protocol} client_in": len(case.login) + 5,
+        f"bytes {case.protocol} client_out": len(case.greeting + case.answer) + 5,
+        f"bytes {case.protocol} upstream_in": len(b"".join(case.backend)) + 5,
+        f"bytes {case.protocol} upstream_out": len(case.commands) + 5,
+        f"ended {case.protocol} client_closed": 1,
+        f"logins {case.protocol}": 1,
+    }
+    address = "{}:{}".format(*proxy.address)
+    totals = proxy.counters.read().totals
+    for family, bounds, labels in (
+        ("auth_seconds", LATENCY, ("http",)),
+        ("login_seconds", LATENCY, (case.protocol,)),
+        ("session_seconds", DURATION, (address, case.protocol)),
+    ):
+        assert sum(totals[word(family, *labels, each)] for each in (*map(repr, bounds), "+Inf")) == 1
+        assert totals[word(family, *labels, "sum")] < 60_000_000
+
+
+def test_times_are_sorted_into_buckets(scene: Scene) -> None:
+    proxy = scene.proxy("imap", scene.auth_for(scene.backend(IMAP.script(echo))), counted=True)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, IMAP.answer))
+    proxy.log.find("client logged in")
+    scene.skip(700.0)
+    client.end()
+    proxy.service_is_idle()
+    totals = proxy.counters.read().totals
+    name = ("session_seconds", "{}:{}".format(*proxy.address), "imap")
+    assert totals[word(*name, "900.0")] == 1
+    assert 700_000_000 <= totals[word(*name, "sum")] < 760_000_000
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [(rejected(b"no"), "failed"), (b"HTTP/1.0 500 broken\r\n\r\n", "error")],
+    ids=["failed", "error"],
+)
+def test_a_login_that_is_refused_is_counted_by_what_was_decided(scene: Scene, answer: bytes, result: str) -> None:
+    proxy = scene.proxy("imap", scene.auth(answer), counted=True)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login)
+    client.rest()
+    proxy.service_is_idle()
+    assert proxy.counts("accepted", "bytes", "ended") == {f"auth imap http plain {result}": 1}
+
+
+def test_a_service_that_lets_time_pass_is_counted(scene: Scene) -> None:
+    proxy = scene.proxy("imap", scene.auth(hang), auth_timeout=0.05, counted=True)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login)
+    client.rest()
+    proxy.service_is_idle()
+    assert proxy.counts("accepted", "bytes", "ended") == {"auth imap http plain timeout": 1}
+
+
+def test_who_has_to_wait_is_counted_apart(scene: Scene) -> None:
+    proxy = scene.proxy("imap", scene.auth(wait(b"1"), rejected(b"no")), counted=True)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login)
+    client.rest()
+    proxy.service_is_idle()
+    counts = proxy.counts("accepted", "bytes", "ended")
+    assert sum(counts.values()) == 1
+
+
+@pytest.mark.parametrize("accepts", [True, False], ids=["ok", "failed"])
+def test_a_backend_s_own_verdict_is_counted(scene: Scene, accepts: bool) -> None:
+    backend = scene.backend(accepting("imap") if accepts else refusing("imap", b"a1 NO wrong\r\n"))
+    proxy = scene.proxy(
+        "imap",
+        NOWHERE,
+        source=ByBackendSettings(),
+        proxy=proxy_settings(backend=proxy_pass(backend.address)),
+        counted=True,
+    )
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, IMAP.answer if accepts else WRONG["imap"]))
+    client.end()
+    client.rest()
+    proxy.service_is_idle()
+    result = "ok" if accepts else "failed"
+    assert proxy.counts("accepted", "bytes", "ended", "logins") == {f"auth imap upstream plain {result}": 1}
+
+
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+@pytest.mark.parametrize("implicit", [True, False], ids=["listen ssl", "starttls"])
+def test_handshakes_are_counted_by_version_and_resumption(scene: Scene, version: str, implicit: bool) -> None:
+    starttls = Starttls.OFF if implicit else Starttls.ON
+    auth = scene.auth_for(scene.backend(IMAP.script(echo)))
+    proxy = scene.tls_proxy("imap", auth, implicit_tls=implicit, starttls=starttls, counted=True)
+    context = client_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2 if version == "TLSv1.2" else ssl.TLSVersion.TLSv1_3
+    client = scene.client(proxy)
+    if not implicit:
+        client.expect(IMAP.greeting)
+        client.talk((b"s STARTTLS\r\n", b"s OK completed\r\n"))
+    client.start_tls(context)
+    client.send(b"a LOGOUT\r\n")
+    client.rest()
+    proxy.service_is_idle()
+    counts = proxy.counts("accepted", "bytes", "ended")
+    assert counts == {f"handshakes imap {version} no": 1}
+
+
+def test_clients_that_are_turned_away_are_counted(scene: Scene) -> None:
+    proxy = scene.proxy("imap", scene.auth(b""), worker_connections=2, counted=True)
+    proxy.alerts_expected = True
+    first = scene.client(proxy)
+    first.expect(IMAP.greeting)
+    for _ in range(3):
+        scene.client(proxy).rest()
+    wait_until(lambda: proxy.counts("accepted") == {"dropped worker_connections": 3}, "all who are turned away")
+    assert proxy.counts("bytes") == {"accepted imap": 1, "dropped worker_connections": 3}
+    first.end()
+    proxy.service_is_idle()
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (TimedOut(Party.CLIENT), "timeout"),
+        (ConnectionLost(Party.CLIENT, "SSL_do_handshake()", 104), "left"),
+        (TlsError(Party.CLIENT, "", ()), "left"),
+        (TlsError(Party.CLIENT, "", ("error:0A000126:SSL routines::unexpected eof while reading",)), "left"),
+        (TlsError(Party.CLIENT, "", ("error:0A000102:SSL routines::unsupported protocol",)), "no_common_protocol"),
+        (TlsError(Party.CLIENT, "", ("error:1417A0C1:SSL routines:tls_post:no shared cipher",)), "no_common_cipher"),
+        (TlsError(Party.CLIENT, "", ("error:0A0000EB:SSL routines::no application protocol",)), "alpn"),
+        (TlsError(Party.CLIENT, "", ("error:0A00009C:SSL routines::http request",)), "plaintext"),
+        (TlsError(Party.CLIENT, "", ("error:0A000418:SSL routines::tlsv1 alert unknown ca",)), "peer_rejected"),
+        (TlsError(Party.CLIENT, "", ("error:0A0000F4:SSL routines::unexpected message",)), "other"),
+    ],
+)
+def test_a_failed_handshake_has_a_reason_of_a_closed_set(error: PeerError, fault: str) -> None:
+    assert fault_of(error) == fault
+    assert fault in FAULTS
+
+
+def test_servers_are_known_by_their_zone_or_else_by_their_first_listen() -> None:
+    assert label(mail_server("imap")) == ("127.0.0.1:143", "imap")
+    assert label(mail_server("smtp", status_zone="mx")) == ("mx", "smtp")
+    assert source(mail_server("imap")) == "http"
+
+
+def test_servers_of_one_zone_have_their_words_in_common() -> None:
+    one = words([mail_server("imap", status_zone="one")])
+    assert words([mail_server("imap", status_zone="one")] * 2) == one
+    assert len(words([mail_server("imap", status_zone="one"), mail_server("imap", status_zone="two")])) > len(one)
+    assert len(set(one)) == len(one)
