@@ -99,6 +99,7 @@ setup(
         "cryptography>=42",
         "psutil>=5.9",
         "pyOpenSSL>=24.0",
+        "prometheus-client>=0.20",
         "python-daemon>=3.0.1",
         "setproctitle>=1.3",
     ],

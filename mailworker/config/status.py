@@ -77,10 +77,10 @@ def _take_names(parser: Parser, earlier: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class StatusDraft:
-    """What the block holds, but for its rules."""
+    """What the block holds, but for its rules; without a `server_name` it is called by the host's name."""
 
     listen: tuple[Listen, ...] = row(Context.STATUS, ONE, Value(_take_listen), (), spelled=str(DEFAULT_LISTEN))
-    server_name: tuple[str, ...] = row(Context.STATUS, ONE_OR_MORE, Value(_take_names), (), spelled="hostname")
+    server_name: tuple[str, ...] = row(Context.STATUS, ONE_OR_MORE, Value(_take_names), ())
 
 
 _ZONE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -97,7 +97,7 @@ def _take_zone(parser: Parser, earlier: str) -> str:
 class StatusZoneDraft:
     """What the numbers of a server are called; None: its first `listen`."""
 
-    status_zone: str | None = row(Context.SERVER, ONE, Value(_take_zone), None, spelled="the first listen")
+    status_zone: str | None = row(Context.SERVER, ONE, Value(_take_zone), None)
 
 
 def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> StatusSettings | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from time import monotonic
 
-from mailworker.config.listen import Endpoint, plan_sockets
+from mailworker.config.listen import Endpoint, Listen, plan_sockets
 from mailworker.config.settings import Settings
+from mailworker.config.zones import SharedZone
 from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log
+from mailworker.mail.counting import words as counted_words
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.model import Level
@@ -23,6 +25,8 @@ from mailworker.process.system.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.process.user_files import UserFiles
 from mailworker.process.watched_files import WatchedFiles
+from mailworker.shm import counters
+from mailworker.shm.counters import Counters
 from mailworker.shm.shared import Shared
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zones import Zones
@@ -68,7 +72,7 @@ class Cycle:
         contexts = TlsContexts(invocation.configuration.parent, log.write)
         settings = invocation.read(log.write, on_tls=contexts.add, on_syntax_ok=on_syntax_ok)
         user_files = at_once(UserFiles.read((server.source for server in settings.servers), log.write))
-        return cls._of(settings, contexts, log, Zones(settings.zones), user_files)
+        return cls._of(settings, contexts, log, Zones(_zones(settings)), user_files)
 
     @classmethod
     def follow(cls, previous: Cycle, invocation: Invocation, settings: Settings) -> Generator[float, None, Cycle]:
@@ -84,7 +88,7 @@ class Cycle:
             contexts.add(server.ssl, server.proxy.ssl, server.protocol)
             yield from pauses.due()
         user_files = yield from UserFiles.read((server.source for server in servers), lambda *_: None)
-        return cls._of(settings, contexts, previous.log, Zones(settings.zones, previous._zones), user_files)
+        return cls._of(settings, contexts, previous.log, Zones(_zones(settings), previous._zones), user_files)
 
     @classmethod
     def _of(cls, settings: Settings, contexts: TlsContexts, log: Log, zones: Zones, user_files: UserFiles) -> Cycle:
@@ -107,7 +111,32 @@ class Cycle:
 
     @property
     def _sockets(self) -> list[tuple[Endpoint, ...]]:
-        return plan_sockets(server.listens for server in self.settings.servers)
+        """Those of mail first, then those of the status process."""
+        return [
+            *plan_sockets(server.listens for server in self.settings.servers),
+            *((Endpoint(listen, 0),) for listen in self._status_listens),
+        ]
+
+    @property
+    def _status_listens(self) -> tuple[Listen, ...]:
+        return () if self.settings.status is None else self.settings.status.listens
+
+    @property
+    def status_listeners(self) -> list[BoundListener]:
+        """What the status process listens on, and no worker."""
+        addresses = [listen.address for listen in self._status_listens]
+        return [listener for listener in self.listeners if listener.address in addresses]
+
+    @property
+    def mail_listeners(self) -> list[BoundListener]:
+        """What workers listen on."""
+        addresses = [listen.address for listen in self._status_listens]
+        return [listener for listener in self.listeners if listener.address not in addresses]
+
+    @property
+    def counters(self) -> Counters | None:
+        """What is counted in, None where the configuration asks for no status."""
+        return next((zone for zone in self.zones if isinstance(zone, Counters)), None)
 
     @property
     def zones(self) -> tuple[Shared, ...]:
@@ -135,7 +164,7 @@ class Cycle:
             raise
         self.log = log
         users = [self.watched.users.of(server.source) for server in self.settings.servers]
-        self.service = MailService(self.settings, self.listeners, self._contexts, log, server_logs, users)
+        self.service = MailService(self.settings, self.mail_listeners, self._contexts, log, server_logs, users)
         self.service.prepare()
 
     def test(self) -> None:
@@ -181,13 +210,14 @@ class Cycle:
         `shared` tells that another master may listen on them as well: then unix sockets stay in their folders.
         """
         kept = set() if survivor is None else {listener.address for listener in survivor.listeners}
-        for listener in self.listeners:
-            if listener.address not in kept:
-                if shared:
-                    listener.close()
-                else:
-                    listener.remove()
+        _remove((listener for listener in self.listeners if listener.address not in kept), shared=shared)
         self.listeners = []  # by the time of another call the addresses may be somebody else's
+
+    def remove_mail_listeners(self, *, shared: bool = False) -> None:
+        """Let nobody log in any more; what is shown of it goes on. For `shared` see `remove_listeners`."""
+        staying = self.status_listeners
+        _remove((listener for listener in self.listeners if listener not in staying), shared=shared)
+        self.listeners = staying
 
     def close(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
         """Give back all that `survivor` does not share; for `shared` see `remove_listeners`."""
@@ -195,6 +225,21 @@ class Cycle:
         self.logs.close()
         if self._zones is not None:
             self._zones.stop_publishing(None if survivor is None else survivor._zones)
+
+
+def _remove(listeners: Iterable[BoundListener], *, shared: bool) -> None:
+    for listener in listeners:
+        if shared:
+            listener.close()
+        else:
+            listener.remove()
+
+
+def _zones(settings: Settings) -> tuple[SharedZone, ...]:
+    """Those that directives declare, and the one that is there without a directive of its own."""
+    if settings.status is None:
+        return settings.zones
+    return (*settings.zones, SharedZone(counters.USE, 0, counters.USE, counted_words(settings.servers)))
 
 
 def _rotate(keys: TicketKeys, lifetime: int, now: float, log: Log) -> float:

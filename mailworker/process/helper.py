@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import socket
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
+from mailworker.event.listener import BoundListener
 from mailworker.event.poller import READ
 from mailworker.model import Level
 from mailworker.process.channels import receive
@@ -35,6 +36,12 @@ class Helper(ChildProcess):
 
     __slots__ = ("_buffer", "_channels", "_outlives")
 
+    hears: ClassVar[bool] = True
+    """Whether workers have channels to it."""
+
+    outlasts: ClassVar[bool] = True
+    """Whether workers of a former cycle need it: else it leaves when those of the next one serve."""
+
     def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
         super().__init__(cycle, number, master)
         self._buffer = memoryview(bytearray(LONGEST))
@@ -54,8 +61,18 @@ class Helper(ChildProcess):
     def _pause(self) -> None:
         """One worker's packets have been taken, as far as it was its turn."""
 
+    def _load(self) -> None:
+        """Load code, which the helper's own user may not be able to read; raises StartError."""
+
     def _prepare(self) -> None:
         """Open what the task takes, before the fence; raises StartError."""
+
+    def _listens_on(self) -> Sequence[BoundListener]:
+        """What it keeps of the cycle's listeners."""
+        return ()
+
+    def _begin(self) -> None:
+        """Begin the task, behind the fence."""
 
     def _close(self) -> None:
         """All that the workers have sent was taken: leave in order."""
@@ -67,13 +84,16 @@ class Helper(ChildProcess):
     def _start(self) -> None:
         core = self._cycle.settings.core
         for listener in self._cycle.listeners:
-            listener.close()
+            if listener not in self._listens_on():
+                listener.close()
+        self._load()
         identity.assume(core, None, self._log)
         self._prepare()
         if core.worker_sandbox:
             self._fence()
         for channel in self._channels:
             self._watch(channel)
+        self._begin()
 
     def _finish(self, done: Callable[[], None]) -> None:
         done()

@@ -12,12 +12,13 @@ from mailworker.event.timers import Timed, Timers
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
 from mailworker.process.link import Found
-from mailworker.process.main_process import MainProcess
+from mailworker.process.main_process import Leaving, MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
 from mailworker.process.reopening import Reopening
 from mailworker.process.system.signals import TAKEN, UNHEARD, BlockedSignals, Handler
-from mailworker.process.workforce import Workforce
+from mailworker.process.workforce import Workforce, process_of
+from mailworker.status.standing import Standing
 
 # nginx's, in seconds: what new workers get to start before the old ones stop to accept.
 _HANDOVER = 0.1
@@ -26,16 +27,17 @@ _HANDOVER = 0.1
 class Master(MainProcess):
     """Has workers that serve, and is there until the last of them has gone."""
 
-    __slots__ = ("_failed", "_resting", "_signals", "_timers", "_workforce")
+    __slots__ = ("_children", "_failed", "_resting", "_signals", "_standing", "_timers", "_workforce")
 
     def __init__(self, origin: Origin, cycle: Cycle) -> None:
         self._failed = self._resting = False
+        self._standing = Standing()
         self._timers = Timers()
         self._signals = BlockedSignals(TAKEN)
-        children = Children(
+        self._children = Children(
             self._signals.unblock, lambda: _leave(origin, self._reload, self._reopening), daemonised=origin.daemonised
         )
-        self._workforce = Workforce(cycle, children, self._after)
+        self._workforce = Workforce(cycle, self._children, self._after)
         handlers: dict[Signals, Handler] = {
             signal.SIGUSR2: (", changing binary", self._change_binary),
             signal.SIGWINCH: (", stop accepting connections", self._rest),
@@ -64,6 +66,7 @@ class Master(MainProcess):
 
     def _obey_next(self) -> None:
         """Wait for a signal, or until something is due."""
+        self._say_what_there_is()
         received = self._signals.wait(self._timers.delay(monotonic()))
         try:
             if received is not None:
@@ -71,6 +74,12 @@ class Master(MainProcess):
             self._timers.expire(monotonic())
         except Exception as bug:  # the workers need a master
             self._log_bug(bug)
+
+    def _say_what_there_is(self) -> None:
+        counters = self._cycle.counters
+        if counters is not None:
+            stopping = self._resting or self._leaving is not Leaving.NO
+            self._standing.publish(counters, map(process_of, self._children), stopping=stopping)
 
     def _started(self) -> None:
         """There is a worker that serves, or there will be none: then there is nothing to stay for."""
@@ -121,7 +130,7 @@ class Master(MainProcess):
 
     def _end_sessions(self) -> None:
         self._workforce.dismiss()
-        self._cycle.remove_listeners(shared=self._upgrade.other_runs)
+        self._cycle.remove_mail_listeners(shared=self._upgrade.other_runs)
 
     # Another binary
 
@@ -145,6 +154,10 @@ class Master(MainProcess):
             self._resume()  # the configuration may be one for the new binary
         else:
             super()._reconfigure()
+
+    def _reloaded(self, new: Cycle | None) -> None:
+        super()._reloaded(new)
+        self._standing.reload(self._cycle.counters, succeeded=new is not None)
 
     def _succeed(self, old: Cycle) -> None:
         self._resting = False

@@ -28,9 +28,15 @@ class Worker(ChildProcess):
         core = self._cycle.settings.core
         self._cycle.logs.leave_access_logs()
         identity.assume(core, self._number, self._log)
+        for listener in self._cycle.status_listeners:
+            listener.close()
+        if self._cycle.counters is not None:
+            self._cycle.service.count(self._cycle.counters)
         self._cycle.service.start(self._loop, self._number, self._cycle.workers, lines=self._lines())
         if core.worker_sandbox:
             sandbox.enter()
+        if self._cycle.counters is not None:
+            self._cycle.counters.serve()
 
     def _finish(self, done: Callable[[], None]) -> None:
         timeout = self._cycle.settings.core.worker_shutdown_timeout

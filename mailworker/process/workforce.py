@@ -7,13 +7,16 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
+from mailworker.mail.counting import respawns
 from mailworker.model import After, Level
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
 from mailworker.process.link import Found
 from mailworker.process.log_writer import LogWriter
+from mailworker.process.status_process import StatusProcess
 from mailworker.process.worker import Worker
+from mailworker.status.standing import Process
 
 # nginx's, in seconds: after the first SIGTERM, doubling; past the last one SIGKILL follows.
 _FIRST_TERM_DELAY = 0.05
@@ -28,7 +31,7 @@ _LAST_LOOK = 1.0
 # Seconds that a helper may take to finish, after the last worker.
 _LONGEST_END = 5.0
 
-HELPERS: Final[tuple[type[Helper], ...]] = (LogWriter,)
+HELPERS: Final[tuple[type[Helper], ...]] = (LogWriter, StatusProcess)
 """What a cycle has one process of, if it wants it; it starts before the workers, and leaves after the last of them."""
 
 
@@ -126,7 +129,7 @@ class Workforce:
             if child is None:
                 others.append(ended)
                 continue
-            ended.log(self._cycle.log)
+            _note(ended, child, self._cycle)
             if self._is_needed(child):
                 self._replace(ended, child)
         self._dismiss_helpers()
@@ -141,7 +144,7 @@ class Workforce:
 
     def _is_needed(self, child: Child) -> bool:
         """Whether one that has ended is to be replaced; former cycles need helpers as long as they have workers."""
-        return not child.leaving and (child.cycle is self._cycle or not _works(child))
+        return not child.leaving and (child.cycle is self._cycle or _outlasts(child))
 
     @property
     def _places_of_workers(self) -> list[Place]:
@@ -151,7 +154,7 @@ class Workforce:
         return place.kind is Worker and place.number >= self._workers
 
     def _dismiss_former(self) -> None:
-        self._children.shut_down(lambda child: _works(child) and child.cycle is not self._cycle)
+        self._children.shut_down(lambda child: not _outlasts(child) and child.cycle is not self._cycle)
         self._dismiss_helpers()
 
     def _dismiss_helpers(self) -> None:
@@ -212,7 +215,7 @@ class Workforce:
             or not self._is_wanted(place, cycle)
         ):
             return
-        helpers = _helpers(cycle) if place.kind is Worker else ()
+        helpers = [helper for helper in _helpers(cycle) if helper.hears] if place.kind is Worker else ()
         if self._children.spawn(cycle, place, self._cycle, helpers):
             self._refusals = 0
             self._children.give_channels(self._after)
@@ -255,6 +258,23 @@ class _Termination:
 def _works(child: Child) -> bool:
     """Whether it is a worker, not a helper."""
     return child.place.kind is Worker
+
+
+def process_of(child: Child) -> Process:
+    """What is shown of a child."""
+    return Process(child.pid, child.row, child.place.number, _works(child), child.leaving)
+
+
+def _note(ended: Exit, child: Child, present: Cycle) -> None:
+    """Log that a child has ended, and count it where nobody had told it to."""
+    ended.log(present.log)
+    if _works(child) and not child.leaving and present.counters is not None:
+        present.counters.add(respawns(bool(ended.signal)))
+
+
+def _outlasts(child: Child) -> bool:
+    """Whether it is a helper that a former cycle needs as long as it has workers."""
+    return issubclass(child.place.kind, Helper) and child.place.kind.outlasts
 
 
 def _helpers(cycle: Cycle) -> list[type[Helper]]:

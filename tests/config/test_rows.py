@@ -31,9 +31,10 @@ WITHOUT_DEFAULT = {
     "smtp_capabilities",
     *("proxy_ssl_certificate", "proxy_ssl_certificate_key", "proxy_ssl_password_file", "proxy_ssl_name"),
     *("proxy_ssl_trusted_certificate", "proxy_ssl_crl", "proxy_ssl_conf_command", "set", "proxy_pass"),
+    *("allow", "deny", "status_zone"),
 }
-# The main context's, and that of `mail`, which is the main context's.
-TWO_FOLD = {"error_log"}
+# The main context's, and that of `mail`, which is the main context's; that of `mail`, and of `status`: the host's name.
+TWO_FOLD = {"error_log", "server_name"}
 # Their defaults depend on the system, and are told by what they stand for.
 FOUND_OUT = {"user", "server_name", "use"}
 
@@ -61,11 +62,11 @@ class SampleSettings:
 
 def configuration(command: Command | None, default: str | None = None, tls: str = "") -> str:
     directive = f"{command.name} {default};" if command else ""
-    blocks = (Context.MAIN, Context.EVENTS, Context.SERVER, Context.MAIL)
+    blocks = (Context.MAIN, Context.EVENTS, Context.SERVER, Context.MAIL, Context.STATUS)
     place = next(block for block in blocks if command is None or block in command.contexts)
-    main, events, server, mail = (directive if block is place else "" for block in blocks)
+    main, events, server, mail, status = (directive if block is place else "" for block in blocks)
     inside = f"auth_http 127.0.0.1:9; {tls} {mail}\nserver {{ listen 1; %s {server} }}"
-    return f"{main} events {{ {events} }} mail {{ {inside} }}"
+    return f"{main} status {{ {status} }} events {{ {events} }} mail {{ {inside} }}"
 
 
 def essence(settings: Settings) -> Settings:

@@ -37,6 +37,8 @@ WORDS = {
     "worker_cpu_affinity": ["auto %s"],
     "set_real_ip_from": ["10.0.0.0/%s"],
     "debug_connection": ["10.0.0.0/%s"],
+    "allow": ["10.0.0.0/%s"],
+    "deny": ["::/%s"],
     "auth_http": ["127.0.0.1:%s"],
     "thread_pool": ["name threads=%s"],
 }  # fmt: skip
@@ -59,12 +61,12 @@ AT_THEIR_SMALLEST = AT_THEIR_LARGEST - {
 
 def text(context: Context, directive: str, tls: str = "", listen: str = "listen 127.0.0.1:$port") -> str:
     """A configuration with one directive more, in the outermost block that it may stand in, or in a server."""
-    blocks = (Context.MAIN, Context.EVENTS, Context.SERVER, Context.MAIL)
+    blocks = (Context.MAIN, Context.EVENTS, Context.SERVER, Context.MAIL, Context.STATUS)
     place = next(block for block in blocks if block in context)
-    main, events, server, mail = (f"{directive};" if block is place else "" for block in blocks)
-    listens = "" if directive.startswith("listen ") else f"{listen};"
+    main, events, server, mail, status = (f"{directive};" if block is place else "" for block in blocks)
+    listens = "" if server.startswith("listen ") else f"{listen};"
     return (
-        f"{main} events {{ {events} }}\n"
+        f"{main} events {{ {events} }} {f'status {{ {status} }}' if status else ''}\n"
         f"mail {{ auth_http 127.0.0.1:9; {tls} {mail} server {{ {listens} protocol imap; {server} }} }}"
     )
 

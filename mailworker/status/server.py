@@ -1,0 +1,155 @@
+"""A small HTTP server on our own loop: one answer for each connection, no threads, and nothing without a bound."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+from mailworker.config.events import EventsSettings
+from mailworker.errors import Party, PeerError
+from mailworker.event.listener import Listener
+from mailworker.event.loop import Loop
+from mailworker.event.stream import SocketStream
+from mailworker.event.task import Task
+from mailworker.model import Address
+from mailworker.wire.http_request import BadRequest, HttpRequest, HttpRequestParser
+
+MOST: Final = 64
+"""Connections at one time; another one takes the place of the oldest."""
+
+SECONDS: Final = 5.0
+"""How long a connection lasts, however slow its peer is."""
+
+# Bytes that are heard, and dropped, of whoever goes on talking after its answer: else the system would reset it.
+_DEAF: Final = 1 << 16
+
+# A page that a stranger shows can neither be framed nor guessed at, and loads nothing from anywhere else.
+_ALWAYS: Final = (
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Connection", "close"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer; `headers` are those that others do not have."""
+
+    status: int
+    content: bytes
+    type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = field(default=())
+
+    def encode(self, *, head: bool) -> bytes:
+        """As it is sent; `head` without the content."""
+        pairs = (("Content-Type", self.type), ("Content-Length", str(len(self.content))), *_ALWAYS, *self.headers)
+        lines = [
+            f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}",
+            *(f"{name}: {text}" for name, text in pairs),
+        ]
+        return "\r\n".join((*lines, "", "")).encode() + (b"" if head else self.content)
+
+
+def plain(status: int, text: str | None = None) -> Response:
+    """A line of text, the status's own phrase for None."""
+    return Response(status, f"{HTTPStatus(status).phrase if text is None else text}\n".encode())
+
+
+Respond = Callable[[HttpRequest, Address], Response]
+"""The answer for whoever has sent a request."""
+
+
+class StatusServer:
+    """Serves on sockets that listen. `failed` hears of an accept that the system has refused, `on_bug` of bugs."""
+
+    __slots__ = ("_closed", "_listeners", "_loop", "_on_bug", "_respond", "_tasks")
+
+    def __init__(self, loop: Loop, respond: Respond, on_bug: Callable[[BaseException], None]) -> None:
+        self._closed: Callable[[], None] | None = None
+        self._listeners: list[Listener] = []
+        self._loop = loop
+        self._on_bug = on_bug
+        self._respond = respond
+        self._tasks: dict[object, Task] = {}  # the oldest first
+
+    def open(
+        self, listening: Iterable[socket.socket], events: EventsSettings, failed: Callable[[OSError], None]
+    ) -> None:
+        """Begin to accept."""
+        for each in listening:
+            listener = Listener(self._loop, each, self._accept, failed, events)
+            listener.open()
+            self._listeners.append(listener)
+
+    def close(self, done: Callable[[], None]) -> None:
+        """Accept no more, and call `done` when all who have come are answered."""
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.close()
+        self._closed = done
+        self._end_if_idle()
+
+    def _accept(self, descriptor: int, peer: Address) -> None:
+        if len(self._tasks) >= MOST:
+            self._tasks[next(iter(self._tasks))].cancel()
+        key = object()
+        stream = SocketStream(self._loop, descriptor, Party.CLIENT, lambda: self._leave(key))
+        stream.deadline = self._loop.now + SECONDS
+        self._tasks[key] = task = Task(self._loop, self._serve(stream, peer))
+        task.resume()
+
+    def _leave(self, key: object) -> None:
+        self._tasks.pop(key, None)
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._closed is not None and not self._tasks:
+            done, self._closed = self._closed, None
+            done()
+
+    async def _serve(self, stream: SocketStream, peer: Address) -> None:
+        try:
+            with suppress(PeerError):
+                await self._answer(stream, peer)
+        finally:
+            stream.close()
+
+    async def _answer(self, stream: SocketStream, peer: Address) -> None:
+        parser, request = HttpRequestParser(), None
+        try:
+            while request is None:
+                data = await stream.read(parser.room)
+                if not data:
+                    return
+                request = parser.feed(data)
+            response = self._response(request, peer)
+        except BadRequest as bad:
+            response = plain(bad.status)
+        await stream.write(response.encode(head=request is not None and request.method == "HEAD"))
+        await _hear_out(stream)
+
+    def _response(self, request: HttpRequest, peer: Address) -> Response:
+        if request.method not in {"GET", "HEAD"}:
+            return Response(405, b"Method Not Allowed\n", headers=(("Allow", "GET, HEAD"),))
+        try:
+            return self._respond(request, peer)
+        except Exception as bug:
+            self._on_bug(bug)
+            return plain(500)
+
+
+async def _hear_out(stream: SocketStream) -> None:
+    """End our side, and take what comes until the peer ends its own."""
+    with suppress(OSError), socket.socket(fileno=os.dup(stream.descriptor)) as same:
+        same.shutdown(socket.SHUT_WR)
+    left = _DEAF
+    while left > 0 and (data := await stream.read(left)):
+        left -= len(data)

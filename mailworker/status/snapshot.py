@@ -1,0 +1,115 @@
+"""What there is at one time, read from the counters: what all ways of showing it are made from."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mailworker.mail.counting import DURATION, Label
+from mailworker.shm.counters import Counters
+from mailworker.status.standing import Posted, Said, posted
+
+MICROSECONDS = 1_000_000
+
+# Families that tell how many sessions have begun, and whether they add to them.
+_BEGUN = (("accepted", 1), ("arrived", 1), ("moved", -1))
+
+Words = Mapping[tuple[str, ...], int]
+"""Numbers by the parts of their names: a family and labels."""
+
+
+class Sessions(NamedTuple):
+    """Those that live: before they are logged in, and after it."""
+
+    login: int
+    relay: int
+
+
+class WorkerState(NamedTuple):
+    """A worker: `cpu` is in seconds, None where the system does not tell."""
+
+    process: Posted
+    cpu: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Times are in seconds since 1970. `sessions` are by server; `limit` is worker_connections."""
+
+    now: float
+    started: float
+    reloaded: float
+    reload_failed: bool
+    generation: int
+    stopping: bool
+    workers: Sequence[WorkerState]
+    words: Words
+    sessions: Mapping[Label, Sessions]
+    limit: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether clients are accepted, and will be for a while."""
+        return not self.stopping and any(each.process.serves and not each.process.leaving for each in self.workers)
+
+    @property
+    def serving(self) -> int:
+        """Workers that accept."""
+        return sum(each.process.serves and not each.process.leaving for each in self.workers)
+
+    @property
+    def draining(self) -> int:
+        """Workers that finish what they have."""
+        return sum(each.process.leaving for each in self.workers)
+
+    def family(self, name: str) -> Iterator[tuple[tuple[str, ...], int]]:
+        """The labels and numbers of one."""
+        return ((parts[1:], value) for parts, value in self.words.items() if parts[0] == name)
+
+
+def take(counters: Counters, labels: Sequence[Label], limit: int, clock: Callable[[], float] = time.time) -> Snapshot:
+    """All that there is; `labels` are those of the servers, `limit` is worker_connections."""
+    reading = counters.read()
+    living = Counter({tuple(name.split("\0")): value for name, value in reading.living.items()})
+    return Snapshot(
+        clock(),
+        counters.said(Said.STARTED) / MICROSECONDS,
+        counters.said(Said.RELOADED) / MICROSECONDS,
+        bool(counters.said(Said.RELOAD_FAILED)),
+        counters.said(Said.GENERATION),
+        bool(counters.said(Said.STOPPING)),
+        [WorkerState(each, _cpu(each.pid)) for each in posted(counters) if each.works],
+        {tuple(name.split("\0")): value for name, value in reading.totals.items()},
+        _sessions(living, labels),
+        limit,
+    )
+
+
+def _sessions(living: Counter[tuple[str, ...]], labels: Iterable[Label]) -> dict[Label, Sessions]:
+    """What workers that live have begun, without what they have ended: nothing is left of one that was killed."""
+    ended: Counter[Label] = Counter()
+    relays: Counter[Label] = Counter()
+    buckets = {*map(repr, DURATION), "+Inf"}
+    for (family, *parts), value in living.items():
+        if family == "ended":
+            ended[Label(*parts[:2])] += value
+        elif family == "session_seconds" and parts[2] in buckets:
+            relays[Label(*parts[:2])] += value
+    found = {}
+    for each in labels:
+        server, protocol = each
+        begun = sum(sign * living[family, server, protocol] for family, sign in _BEGUN)
+        relay = max(living["logins", server, protocol] - relays[each], 0)
+        found[each] = Sessions(max(begun - ended[each] - relay, 0), relay)
+    return found
+
+
+def _cpu(pid: int) -> float | None:
+    """Seconds of all its processors' time. The kernel has a clock for each process, which everybody may read."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)  # CPUCLOCK_SCHED, as clock_getcpuclockid(3) has it
+    except (OSError, OverflowError):
+        return None

@@ -1,0 +1,94 @@
+"""What the master says of itself and of its processes, for whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from time import time
+from typing import NamedTuple
+
+from mailworker.mail.counting import reloads
+from mailworker.shm.counters import Counters
+
+_MICROSECONDS = 1_000_000
+_PID_BITS, _NUMBER_BITS = 32, 16
+_WORKS, _LEAVING = 1 << 48, 1 << 49
+
+
+class Said(IntEnum):
+    """Words that the master writes: times are in microseconds since 1970."""
+
+    STOPPING = 0
+    STARTED = 1
+    RELOADED = 2
+    RELOAD_FAILED = 3
+    GENERATION = 4
+
+
+class Process(NamedTuple):
+    """A child of the master: `number` counts workers of one cycle, `works` tells whether it is a worker."""
+
+    pid: int
+    row: int
+    number: int
+    works: bool
+    leaving: bool
+
+
+class Posted(NamedTuple):
+    """What was posted of a process, and whether it serves."""
+
+    pid: int
+    number: int
+    works: bool
+    leaving: bool
+    serves: bool
+
+
+class Standing:
+    """Knows what there is to say; `generation` counts cycles from 1."""
+
+    __slots__ = ("_failed", "_generation", "_reloaded", "_started")
+
+    def __init__(self) -> None:
+        self._started = self._reloaded = _now()
+        self._failed = False
+        self._generation = 1
+
+    def reload(self, counters: Counters | None, *, succeeded: bool) -> None:
+        """A reload has ended; `counters` are those of the cycle that serves now."""
+        self._failed = not succeeded
+        self._reloaded = _now()
+        self._generation += succeeded
+        if counters is not None:
+            counters.add(reloads(succeeded))
+
+    def publish(self, counters: Counters, processes: Iterable[Process], *, stopping: bool) -> None:
+        """Say all of it."""
+        for said, value in (
+            (Said.STOPPING, stopping),
+            (Said.STARTED, self._started),
+            (Said.RELOADED, self._reloaded),
+            (Said.RELOAD_FAILED, self._failed),
+            (Said.GENERATION, self._generation),
+        ):
+            counters.say(said, int(value))
+        counters.post({process.row: _entry(process) for process in processes})
+
+
+def posted(counters: Counters) -> list[Posted]:
+    """The processes that the master has posted."""
+    found = []
+    for entry, serves in counters.posted().values():
+        pid, number = entry & ((1 << _PID_BITS) - 1), entry >> _PID_BITS & ((1 << _NUMBER_BITS) - 1)
+        found.append(Posted(pid, number, bool(entry & _WORKS), bool(entry & _LEAVING), serves))
+    return found
+
+
+def _entry(process: Process) -> int:
+    number = process.number & ((1 << _NUMBER_BITS) - 1)
+    return process.pid | number << _PID_BITS | _WORKS * process.works | _LEAVING * process.leaving
+
+
+def _now() -> int:
+    return int(time() * _MICROSECONDS)

@@ -1,0 +1,94 @@
+"""The head of an HTTP request, as far as a server of small documents needs it (RFC 9112)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+LIMIT: Final = 8192
+"""Bytes of the longest head."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VERSION = re.compile(r"HTTP/1\.[0-9]")
+_TEXT = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]+\]|[0-9.]+")
+
+
+class BadRequest(Exception):
+    """It gets the answer of this HTTP status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """`path` is decoded; names of `headers` are in lower case. Where one came more than once, commas join it."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+
+    @property
+    def host(self) -> str | None:
+        """Whom it is for, in lower case and without a port; "" where no Host was given, None for a senseless one."""
+        name, colon, port = self.headers.get("host", "").lower().rpartition(":")
+        if not colon or "]" in port:
+            name, port = name + colon + port, ""
+        return name if not port or (port.isascii() and port.isdigit()) else None
+
+    @property
+    def names_address(self) -> bool:
+        """Whether Host is an address: no name of a stranger's leads here then (DNS rebinding)."""
+        return self.host is not None and _ADDRESS.fullmatch(self.host) is not None
+
+
+class HttpRequestParser:
+    """Takes what comes, in any pieces."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    @property
+    def room(self) -> int:
+        """How many bytes it takes."""
+        return LIMIT + 1 - len(self._data)
+
+    def feed(self, data: bytes) -> HttpRequest | None:
+        """The request as soon as its head is whole, else None. Raises BadRequest."""
+        self._data += data
+        end = self._data.find(b"\r\n\r\n")
+        if end >= 0 and end + 4 <= LIMIT:
+            return parse(self._data[:end])
+        if len(self._data) > LIMIT:
+            raise BadRequest(431)
+        return None
+
+
+def parse(head: bytes) -> HttpRequest:
+    """What a head says, without the empty line. Raises BadRequest."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    words = first.split(" ")
+    if len(words) != 3 or not _TOKEN.fullmatch(words[0]) or not _VERSION.fullmatch(words[2]):
+        raise BadRequest(400)
+    method, target, _ = words
+    if not target.startswith("/") or not target.isprintable():
+        raise BadRequest(400)
+    path, _, query = target.partition("?")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not _TOKEN.fullmatch(name) or not _TEXT.fullmatch(value):
+            raise BadRequest(400)
+        name, value = name.lower(), value.strip("\t ")
+        if name == "host" and name in headers:
+            raise BadRequest(400)
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return HttpRequest(method, unquote(path, errors="replace"), query, headers)

@@ -1,0 +1,301 @@
+"""The real binary, and what its status process shows of it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from tests.support.daemon import find_program, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.ports import Ports
+from tests.support.process import Mailworker, configuration, greeting
+
+GREETING = b"* OK IMAP4 ready\r\n"
+
+
+class Shown(Mailworker):
+    """One with a status process on `status`."""
+
+    status: int
+
+    def get(self, path: str, host: str = "localhost") -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.status, timeout=PATIENCE)
+        try:
+            connection.request("GET", path, headers={"Host": host})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def tree(self) -> Any:
+        return json.loads(self.get("/status.json")[1])
+
+    def total(self, name: str, **labels: str) -> float:
+        families = parse(self.get("/metrics")[1].decode())
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == f"mailworker_{name}" and labels.items() <= sample.labels.items()
+        )
+
+    def processes(self, master: int = 0) -> list[psutil.Process]:
+        found = []
+        for child in psutil.Process(master or self.pid).children():
+            try:
+                if " ".join(child.cmdline()).startswith("mailworker: status process"):
+                    found.append(child)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    def await_process(self, without: int = 0) -> psutil.Process:
+        self.await_true(lambda: any(each.pid != without for each in self.processes()), "a status process")
+        return next(each for each in self.processes() if each.pid != without)
+
+
+Start = Callable[..., Shown]
+
+
+@pytest.fixture
+def start(folder: Path, port: int, ports: Ports) -> Iterator[Start]:
+    made: list[Shown] = []
+
+    def start(main: str = "", block: str = "", **blocks: str) -> Shown:
+        status = ports["status"]
+        text = f"worker_processes 2; status {{ listen 127.0.0.1:{status}; {block} }} {main}"
+        shown = Shown(folder, configuration(port, main=text, **blocks))
+        shown.status = status
+        made.append(shown)
+        shown.start()
+        shown.await_workers(2)
+        shown.await_process()
+        return shown
+
+    yield start
+    for each in made:
+        each.stop()
+
+
+def visit(port: int, times: int = 1) -> None:
+    for _ in range(times):
+        assert greeting(port) == GREETING
+
+
+def test_it_shows_what_happens_behind_its_fence(start: Start, port: int) -> None:
+    shown = start("worker_sandbox on;")
+    visit(port, 5)
+    shown.await_true(lambda: shown.total("sessions_total", server=f"127.0.0.1:{port}") == 5, "five sessions")
+    assert shown.total("connections_accepted_total") == 5
+    assert shown.total("connections") == 0
+    assert shown.total("workers") == 2
+    assert [shown.get(path)[0] for path in ("/healthz", "/readyz", "/livez", "/nothing")] == [200, 200, 200, 404]
+    assert shown.get("/readyz", host="evil.example")[0] == 421
+    workers = {worker["pid"] for worker in shown.tree()["workers"]}
+    assert workers == set(shown.await_workers(2))
+
+
+def test_rules_decide_who_is_answered(start: Start) -> None:
+    shown = start(block="allow 192.0.2.1; deny all;")
+    assert shown.get("/metrics")[0] == 403
+
+
+def test_there_is_no_status_process_without_the_block(folder: Path, port: int) -> None:
+    shown = Shown(folder, configuration(port))
+    shown.start()
+    try:
+        shown.await_workers(1)
+        assert len(psutil.Process(shown.pid).children()) == 1
+    finally:
+        shown.stop()
+
+
+def test_it_is_small_and_sleeps_until_somebody_asks(start: Start) -> None:
+    shown = start()
+    shown.get("/metrics")
+    shown.get("/metrics")
+    process = shown.await_process()
+    assert process.memory_full_info().pss < 40 << 20
+    assert process.num_threads() == 1
+    traced = subprocess.run(
+        ["timeout", "-s", "INT", "1.5", find_program("strace"), "-f", "-o", "/dev/stdout", "-p", str(process.pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    calls = [line for line in traced.stdout.splitlines() if "epoll_" not in line and "detached" not in line]
+    assert calls == []
+
+
+def test_it_runs_as_the_user_of_workers(start: Start) -> None:
+    shown = start()
+    worker, *_ = shown.await_workers(2)
+    assert shown.await_process().uids() == psutil.Process(worker).uids()
+
+
+def test_workers_cannot_answer_in_its_place(start: Start) -> None:
+    shown = start()
+    for pid in shown.await_workers(2):
+        assert not [each for each in psutil.Process(pid).net_connections() if each.laddr[1] == shown.status]
+    assert not [each for each in shown.await_process().net_connections() if each.laddr[1] != shown.status]
+
+
+def test_a_killed_one_is_replaced_and_knows_all(start: Start, port: int) -> None:
+    shown = start()
+    shown.alerts.append("status process .* exited on signal 9$")
+    visit(port, 3)
+    process = shown.await_process()
+    process.kill()
+    shown.await_process(without=process.pid)
+    shown.await_true(lambda: shown.total("sessions_total") == 3, "three sessions")
+
+
+def await_generation(shown: Shown, number: int) -> None:
+    shown.await_true(lambda: shown.tree()["generation"] == number, "the reload")
+
+
+def await_respawns(shown: Shown, count: int) -> None:
+    shown.await_true(lambda: shown.total("worker_respawns_total", reason="signal") == count, "the respawn")
+
+
+def try_to_visit(port: int) -> int:
+    """One where the client was greeted, 0 where its worker was killed before that."""
+    try:
+        visit(port)
+    except (ConnectionError, AssertionError):
+        return 0
+    return 1
+
+
+def test_totals_never_fall_and_gauges_never_leak_when_workers_are_killed(start: Start, port: int) -> None:
+    shown = start()
+    shown.alerts.append("worker process .* exited on signal 9$")
+    chance, last, visited, killed = random.Random(11), 0.0, 0, 0
+    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(10)]
+    for client in held:
+        assert client.recv(100) == GREETING
+    assert shown.total("connections") == 10
+    end = time.monotonic() + 3.0
+    while time.monotonic() < end:
+        if chance.random() < 0.1:
+            os.kill(chance.choice(shown.await_workers(2)), signal.SIGKILL)
+            killed += 1
+            await_respawns(shown, killed)
+        else:
+            visited += try_to_visit(port)
+        total = shown.total("connections_accepted_total")
+        assert total >= last
+        last = total
+    for pid in shown.await_workers(2):
+        os.kill(pid, signal.SIGKILL)
+    await_respawns(shown, killed + 2)
+    assert shown.total("connections") == 0
+    assert shown.total("connections_accepted_total") >= visited + 10
+    for client in held:
+        client.close()
+
+
+def test_no_request_is_refused_and_no_total_falls_over_reloads(start: Start, port: int, ports: Ports) -> None:
+    shown = start()
+    with socket.create_connection(("127.0.0.1", port)) as held:
+        assert held.recv(100) == GREETING
+        failures: list[Exception] = []
+        asked, over = 0, threading.Event()
+
+        def ask() -> None:
+            nonlocal asked
+            last = 0.0
+            while not over.is_set():
+                try:
+                    total = shown.total("connections_accepted_total")
+                    assert total >= last
+                    last = total
+                    asked += 1
+                except Exception as error:
+                    failures.append(error)
+
+        asker = threading.Thread(target=ask)
+        asker.start()
+        for number in range(4):
+            visit(port, 3)
+            server = f"server {{ listen 127.0.0.1:{ports[f'reload {number}']}; protocol pop3; }}" if number % 2 else ""
+            text = (shown.folder / "conf" / "mailworker.conf").read_text()
+            (shown.folder / "conf" / "mailworker.conf").write_text(text.replace("mail {", f"mail {{ {server}", 1))
+            shown.signal(signal.SIGHUP)
+            await_generation(shown, number + 2)
+            shown.await_true(lambda: len(shown.processes()) == 1, "the end of the former status process")
+        over.set()
+        asker.join()
+        assert failures == []
+        assert asked > 4
+        assert shown.total("connections_accepted_total") == 13
+        assert shown.total("connections") == 1
+        assert shown.total("config_reloads_total", result="success") == 4
+        assert shown.tree()["generation"] == 5
+    shown.await_true(lambda: shown.total("connections") == 0, "the end of the session")
+
+
+def test_a_reload_that_fails_is_told_of(start: Start) -> None:
+    shown = start()
+    shown.alerts.append("unknown directive")
+    (shown.folder / "conf" / "mailworker.conf").write_text("nonsense;")
+    shown.signal(signal.SIGHUP)
+    shown.await_true(lambda: shown.total("config_reloads_total", result="failure") == 1, "the failure")
+    assert shown.total("config_last_reload_successful") == 0
+
+
+def test_it_is_not_ready_from_the_moment_of_quit_and_stays_until_the_last_session_ends(start: Start, port: int) -> None:
+    shown = start()
+    with socket.create_connection(("127.0.0.1", port)) as held:
+        assert held.recv(100) == GREETING
+        assert shown.get("/readyz")[0] == 200
+        shown.signal(signal.SIGQUIT)
+        shown.await_true(lambda: shown.get("/readyz") == (503, b"draining\n"), "the end of readiness")
+        assert shown.get("/healthz")[0] == 200
+        assert shown.total("connections") == 1
+    assert shown.await_exit() == 0
+
+
+def test_a_unix_socket_goes_with_the_master(start: Start, folder: Path, port: int) -> None:
+    shown = start(block=f"listen unix:{folder}/status.sock;")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(f"{folder}/status.sock")
+        client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+    with socket.create_connection(("127.0.0.1", port)) as held:
+        assert held.recv(100) == GREETING
+        shown.signal(signal.SIGQUIT)
+        shown.await_true(lambda: shown.get("/readyz")[0] == 503, "the end of readiness")
+        assert (folder / "status.sock").exists()
+    assert shown.await_exit() == 0
+    assert not (folder / "status.sock").exists()
+
+
+def test_garbage_and_crowds_are_nothing_to_mail(start: Start, port: int) -> None:
+    shown = start()
+    crowd = [socket.create_connection(("127.0.0.1", shown.status)) for _ in range(300)]
+    for number, client in enumerate(crowd):
+        try:
+            client.sendall(random.Random(number).randbytes(9000))
+        except ConnectionError:
+            continue
+    visit(port, 5)
+    assert shown.get("/readyz")[0] == 200
+    for client in crowd:
+        client.close()
+    wait_until(lambda: shown.total("sessions_total") == 5, "all sessions")

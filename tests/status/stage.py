@@ -1,0 +1,50 @@
+"""Counters of two servers, and what is shown of them."""
+
+from __future__ import annotations
+
+import os
+
+from mailworker.config.status import StatusSettings
+from mailworker.mail.counting import label, word, words
+from mailworker.model import InetAddress
+from mailworker.shm.counters import Counters
+from mailworker.status.answers import Answers
+from mailworker.status.server import Response
+from mailworker.status.snapshot import Snapshot, take
+from mailworker.status.standing import Process, Standing
+from mailworker.wire.http_request import HttpRequest
+from tests.support.settings import mail_server
+
+SERVERS = (mail_server("imap", status_zone="in"), mail_server("smtp", status_zone='out"\\'))
+LABELS = tuple(map(label, SERVERS))
+IMAP, SMTP = LABELS
+PEER = InetAddress("127.0.0.1", 1)
+
+
+class Scene:
+    def __init__(self, settings: StatusSettings | None = None) -> None:
+        self.counters = Counters("status", words(SERVERS))
+        self.standing = Standing()
+        self.processes: list[Process] = []
+        self.answers = Answers(settings or StatusSettings((), ("status.example",), ()), self.take)
+
+    def take(self) -> Snapshot:
+        return take(self.counters, LABELS, 512)
+
+    def work(self, row: int, *, leaving: bool = False, pid: int = 0) -> None:
+        self.counters.claim(row)
+        self.counters.serve()
+        self.processes.append(Process(pid or os.getpid(), row, row, True, leaving))
+        self.post()
+
+    def post(self, *, stopping: bool = False) -> None:
+        self.standing.publish(self.counters, self.processes, stopping=stopping)
+
+    def count(self, row: int, *name: str, amount: int = 1) -> None:
+        self.counters.claim(row)
+        assert self.counters.row is not None
+        self.counters.row[self.counters.place(word(*name))] += amount
+        self.counters.serve()
+
+    def get(self, path: str, **headers: str) -> Response:
+        return self.answers(HttpRequest("GET", path, "", headers), PEER)

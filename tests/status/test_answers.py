@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import random
+from ipaddress import ip_network
+
+import pytest
+
+from mailworker.config.status import ALL, Rule, StatusSettings
+from mailworker.model import Address, InetAddress, UnixAddress
+from mailworker.wire.http_request import HttpRequest
+from tests.status.stage import IMAP, PEER, Scene
+
+RULES = (Rule(True, ip_network("192.0.2.0/24")), Rule(True, "unix:"), Rule(False, ALL))
+
+
+@pytest.mark.parametrize(
+    ("peer", "status"),
+    [
+        (InetAddress("192.0.2.7", 1), 200),
+        (InetAddress("::ffff:192.0.2.7", 1), 200),
+        (UnixAddress(""), 200),
+        (InetAddress("192.0.3.7", 1), 403),
+        (InetAddress("::1", 1), 403),
+    ],
+)
+def test_the_first_rule_for_a_peer_counts(peer: Address, status: int) -> None:
+    scene = Scene(StatusSettings((), (), RULES))
+    scene.work(0)
+    assert scene.answers(HttpRequest("GET", "/readyz", "", {}), peer).status == status
+
+
+def test_without_a_rule_for_it_everybody_is_answered() -> None:
+    scene = Scene(StatusSettings((), (), (Rule(False, ip_network("192.0.2.0/24")),)))
+    scene.work(0)
+    assert scene.answers(HttpRequest("GET", "/readyz", "", {}), PEER).status == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/status.json", "/healthz", "/livez", "/readyz", "/nothing"])
+@pytest.mark.parametrize(
+    ("host", "is_ours"),
+    [
+        ("localhost", True),
+        ("status.example:9143", True),
+        ("127.0.0.1:9143", True),
+        ("[::1]", True),
+        ("", True),
+        ("evil.example", False),
+        ("status.example.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost:x", False),
+    ],
+)
+def test_a_stranger_s_name_is_refused_whatever_it_asks_for(path: str, host: str, is_ours: bool) -> None:
+    response = Scene().get(path, host=host)
+    assert (response.status == 421) is not is_ours
+
+
+def test_readiness_and_health_follow_the_workers() -> None:
+    scene = Scene()
+    scene.post()
+    assert [scene.get(path).status for path in ("/readyz", "/healthz", "/livez")] == [503, 503, 503]
+    scene.work(0)
+    assert [scene.get(path).status for path in ("/readyz", "/healthz", "/livez")] == [200, 200, 200]
+    scene.post(stopping=True)
+    assert [scene.get(path).status for path in ("/readyz", "/healthz", "/livez")] == [503, 200, 200]
+    assert scene.get("/readyz").content == b"draining\n"
+
+
+def test_metrics_come_in_the_format_that_is_asked_for() -> None:
+    scene = Scene()
+    assert scene.get("/metrics").type.startswith("text/plain; version=0.0.4; charset=utf-8")
+    response = scene.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
+    assert response.type.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    assert response.content.endswith(b"# EOF\n")
+
+
+def test_the_tree_has_all_that_is_counted() -> None:
+    scene = Scene()
+    scene.work(0)
+    scene.count(0, "accepted", *IMAP, amount=3)
+    scene.count(0, "ended", *IMAP, "quit", amount=2)
+    scene.count(0, "auth", "imap", "http", "plain", "ok")
+    found = json.loads(scene.get("/status.json").content)
+    server = found["servers"]["in"]["imap"]
+    assert server["connections"] == {"login": 1, "relay": 0}
+    assert (server["accepted"], server["sessions"]["quit"], server["sessions"]["shutdown"]) == (3, 2, 0)
+    assert server["tls"]["handshakes"]["TLSv1.3"] == {"no": 0, "yes": 0}
+    assert found["auth"]["imap"]["http"]["plain"]["ok"] == 1
+    assert found["workers"][0]["serves"] is True
+    assert found["ready"] is True
+
+
+def test_whatever_workers_have_written_there_is_an_answer() -> None:
+    scene = Scene()
+    memory = memoryview(scene.counters._memory)
+    memory[:] = random.Random(1).randbytes(len(memory))
+    for path in scene.answers.paths:
+        assert scene.get(path).status in {200, 503}
+    json.loads(scene.get("/status.json").content)

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import random
+import subprocess
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from mailworker.mail.end import End
+from mailworker.status.metrics import Metrics
+from tests.status.stage import IMAP, SMTP, Scene
+from tests.support.daemon import find_program
+
+TEXT, OPENMETRICS = "text/plain", "application/openmetrics-text; version=1.0.0"
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scene = Scene()
+    scene.work(0)
+    scene.count(0, "accepted", *IMAP, amount=3)
+    scene.count(0, "ended", *IMAP, "quit", amount=2)
+    scene.count(0, "auth", "imap", "http", "plain", "ok")
+    for bucket, amount in (("0.01", 4), ("0.5", 2), ("+Inf", 1), ("sum", 61_500_000)):
+        scene.count(0, "auth_seconds", "http", bucket, amount=amount)
+    return scene
+
+
+def render(scene: Scene, accept: str) -> str:
+    content, kind = Metrics(scene.take).render(accept)
+    assert kind.startswith(accept.partition(";")[0])
+    return content.decode()
+
+
+def samples(scene: Scene, accept: str) -> Samples:
+    parse = parse_openmetrics if accept == OPENMETRICS else parse_text
+    families = [*parse(render(scene, accept))]
+    assert len({family.name for family in families}) == len(families)
+    found = [(each.name, frozenset(each.labels.items()), each.value) for family in families for each in family.samples]
+    assert len({each[:2] for each in found}) == len(found)
+    return {each[:2]: each[2] for each in found}
+
+
+def labelled(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return f"mailworker_{name}", frozenset(labels.items())
+
+
+@pytest.mark.parametrize("accept", [TEXT, OPENMETRICS])
+def test_both_formats_can_be_parsed_and_say_what_was_counted(scene: Scene, accept: str) -> None:
+    found = samples(scene, accept)
+    mine = {"server": "in", "protocol": "imap"}
+    assert found[labelled("connections_accepted_total", **mine)] == 3
+    assert found[labelled("sessions_total", **mine, end="quit")] == 2
+    assert found[labelled("connections", **mine, state="login")] == 1
+    assert found[labelled("auth_requests_total", protocol="imap", source="http", method="plain", result="ok")] == 1
+    buckets = [(0.005, 0), (0.01, 4), (0.2, 4), (0.5, 6), (60.0, 6)]
+    assert [found[labelled("auth_seconds_bucket", source="http", le=str(bound))] for bound, _ in buckets] == [
+        count for _, count in buckets
+    ]
+    assert found[labelled("auth_seconds_bucket", source="http", le="+Inf")] == 7
+    assert found[labelled("auth_seconds_count", source="http")] == 7
+    assert found[labelled("auth_seconds_sum", source="http")] == 61.5
+    assert found[labelled("workers")] == 1
+    assert found[labelled("ready")] == 1
+
+
+def test_all_series_are_there_from_the_start() -> None:
+    found = samples(Scene(), OPENMETRICS)
+    for each in (IMAP, SMTP):
+        for end in End:
+            assert found[labelled("sessions_total", **each._asdict(), end=end.word)] == 0
+    assert found[labelled("connections_dropped_total", reason="worker_connections")] == 0
+    assert found[labelled("worker_respawns_total", reason="signal")] == 0
+    assert found[labelled("config_reloads_total", result="failure")] == 0
+    assert found[labelled("workers")] == 0
+
+
+@pytest.mark.parametrize("garbage", [False, True], ids=["counted", "garbage"])
+def test_promtool_finds_nothing_to_complain_of(scene: Scene, garbage: bool) -> None:
+    if garbage:
+        memory = memoryview(scene.counters._memory)
+        memory[:] = random.Random(3).randbytes(len(memory))
+    tool = find_program("promtool")
+    ran = subprocess.run(
+        [tool, "check", "metrics"], input=render(scene, TEXT), capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert samples(scene, OPENMETRICS)
