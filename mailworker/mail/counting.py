@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import product
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.listen import Listen
 from mailworker.config.source import ByBackendSettings
 from mailworker.config.source import LoginSource as SourceSettings
 from mailworker.errors import PeerError, TimedOut, TlsError
-from mailworker.event.plan import Link
-from mailworker.mail.authentication.source import Applicant, LoginSource
+from mailworker.event.tally import Tally
 from mailworker.mail.end import End
 from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.shm.counters import Counters
 from mailworker.tls.connection import TlsConnection
-from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 
 LATENCY: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -48,8 +46,6 @@ _FAULTS: Final = {
     "alert": "peer_rejected",
 }
 FAULTS: Final = (*dict.fromkeys(_FAULTS.values()), "timeout", "left", "other")
-
-_MICROSECONDS: Final = 1_000_000
 
 
 class Served(Protocol):
@@ -149,38 +145,23 @@ def _of_server(settings: Served) -> Iterable[str]:
     yield from histogram("session_seconds", DURATION, *mine)
 
 
-class _Histogram:
-    """Sorts times in seconds into buckets."""
-
-    __slots__ = ("_bounds", "_first", "_row", "_sum")
-
-    def __init__(self, counters: Counters, row: memoryview, family: str, bounds: Sequence[float], *labels: str) -> None:
-        self._bounds = bounds
-        self._first = counters.place(word(family, *labels, repr(bounds[0])))
-        self._row = row
-        self._sum = self._first + len(bounds) + 1
-
-    def observe(self, seconds: float) -> None:
-        self._row[self._first + bisect_left(self._bounds, seconds)] += 1
-        self._row[self._sum] += int(seconds * _MICROSECONDS)
-
-
 class Counted:
-    """Counts the sessions of one server in a worker's row."""
+    """Counts the sessions of one server in a worker's row. `accept` is called with nothing when a client has come."""
 
     __slots__ = (
-        "_accepted", "_arrived", "_auth", "_auth_seconds", "_bytes", "_ended", "_faults", "_handshakes", "_judge",
-        "_login_seconds", "_logins", "_moved", "_row", "_session_seconds",
+        "_arrived", "_auth", "_auth_seconds", "_by_backend", "_bytes", "_ended", "_faults", "_handshakes",
+        "_login_seconds", "_logins", "_moved", "_session_seconds", "_tally", "accept",
     )  # fmt: skip
 
     def __init__(self, counters: Counters, settings: Served) -> None:
         """`counters` has a row for this process."""
         assert counters.row is not None
-        self._row = row = counters.row
+        self._tally = Tally(counters.row)
         place, mine, judge, protocol = counters.place, label(settings), source(settings), settings.protocol
-        self._accepted, self._arrived, self._moved, self._logins = (
+        accepted, self._arrived, self._moved, self._logins = (
             place(word(family, *mine)) for family in ("accepted", "arrived", "moved", "logins")
         )
+        self.accept: Callable[[], None] = partial(self._tally.add, accepted)
         self._ended = {end.word: place(word("ended", *mine, end.word)) for end in End}
         self._bytes = place(word("bytes", *mine, DIRECTIONS[0]))
         self._handshakes = {
@@ -188,138 +169,81 @@ class Counted:
             for version, resumed in product(VERSIONS, ("no", "yes"))
         }
         self._faults = {fault: place(word("handshake_failures", *mine, fault)) for fault in FAULTS}
-        self._judge = judge
+        self._by_backend = judge == BY_BACKEND
         self._auth = {
             result: {method: place(word("auth", protocol, judge, name, result)) for method, name in METHODS.items()}
             for result in RESULTS
         }
-        self._auth_seconds = _Histogram(counters, row, "auth_seconds", LATENCY, judge)
-        self._login_seconds = _Histogram(counters, row, "login_seconds", LATENCY, protocol)
-        self._session_seconds = _Histogram(counters, row, "session_seconds", DURATION, *mine)
-
-    def accept(self) -> None:
-        """A client has come."""
-        self._row[self._accepted] += 1
+        self._auth_seconds = place(word("auth_seconds", judge, repr(LATENCY[0])))
+        self._login_seconds = place(word("login_seconds", protocol, repr(LATENCY[0])))
+        self._session_seconds = place(word("session_seconds", *mine, repr(DURATION[0])))
 
     def move(self, there: Counted) -> None:
         """A client has asked for another server, and goes on there."""
-        self._row[self._moved] += 1
-        self._row[there._arrived] += 1
+        self._tally.add(self._moved)
+        self._tally.add(there._arrived)
 
     def shake_hands(self, tls: TlsConnection) -> None:
         """A handshake with a client has ended well."""
         place = self._handshakes.get((tls.protocol, tls.reused))
         if place is not None:
-            self._row[place] += 1
+            self._tally.add(place)
 
     def fail_handshake(self, error: PeerError) -> None:
         """A handshake with a client has failed."""
-        self._row[self._faults[fault_of(error)]] += 1
+        self._tally.add(self._faults[fault_of(error)])
 
-    def judge(self, method: AuthMethod, result: str, seconds: float) -> None:
-        """Somebody has decided about a login, or could not."""
-        self._row[self._auth[result][method]] += 1
-        self._auth_seconds.observe(seconds)
+    def judge(self, method: AuthMethod, verdict: Accepted | Rejected, seconds: float) -> None:
+        """Somebody has decided about a login; a backend that does so by itself will do it later."""
+        if not self._by_backend:
+            result = "ok" if verdict.accepted else "wait" if verdict.wait else "failed"
+            self._tally.add(self._auth[result][method])
+            self._tally.observe(self._auth_seconds, LATENCY, seconds)
+
+    def fail_to_judge(self, method: AuthMethod, error: Exception, seconds: float) -> None:
+        """Nobody could decide about a login."""
+        self._tally.add(self._auth["timeout" if isinstance(error, TimedOut) else "error"][method])
+        self._tally.observe(self._auth_seconds, LATENCY, seconds)
 
     def refuse(self, method: AuthMethod, *, wait: bool) -> None:
-        """A login is refused; who decides by itself has been counted already."""
-        if self._judge == BY_BACKEND:
-            self._row[self._auth["wait" if wait else "failed"][method]] += 1
+        """A login is refused; what others than the backend decide has been counted already."""
+        if self._by_backend:
+            self._tally.add(self._auth["wait" if wait else "failed"][method])
 
     def log_in(self, method: AuthMethod, seconds: float) -> None:
         """A client is logged in, which has taken that long at the backend."""
-        row = self._row
-        row[self._logins] += 1
-        self._login_seconds.observe(seconds)
-        if self._judge == BY_BACKEND:
-            row[self._auth["ok"][method]] += 1
+        tally = self._tally
+        tally.add(self._logins)
+        tally.observe(self._login_seconds, LATENCY, seconds)
+        if self._by_backend:
+            tally.add(self._auth["ok"][method])
 
     def end(self, record: Ended, now: float) -> None:
         """A session has ended."""
         assert record.reason is not None
-        row, place, client, backend = self._row, self._bytes, record.client_bytes, record.backend_bytes
-        row[self._ended[record.reason.word]] += 1
-        row[place] += client.received
-        row[place + 1] += client.sent
-        if backend is not None:
-            row[place + 2] += backend.received
-            row[place + 3] += backend.sent
+        tally, client, backend = self._tally, record.client_bytes, record.backend_bytes
+        tally.add(self._ended[record.reason.word])
+        if backend is None:
+            tally.gain(self._bytes, client.received, client.sent)
+        else:
+            tally.gain(self._bytes, client.received, client.sent, backend.received, backend.sent)
         if record.logged_in is not None:
-            self._session_seconds.observe(now - record.logged_in)
+            tally.observe(self._session_seconds, DURATION, now - record.logged_in)
 
 
 class Drops:
     """Counts clients that are turned away."""
 
-    __slots__ = ("_places", "_row")
+    __slots__ = ("_places", "_tally")
 
     def __init__(self, counters: Counters) -> None:
         assert counters.row is not None
-        self._row = counters.row
+        self._tally = Tally(counters.row)
         self._places = {reason: counters.place(word("dropped", reason)) for reason in DROPPED}
 
     def drop(self, reason: str) -> None:
         """One of DROPPED."""
-        self._row[self._places[reason]] += 1
-
-
-class CountedSource:
-    """See `LoginSource`: another one, whose verdicts are counted."""
-
-    __slots__ = ("_counted", "_source", "action", "authzid", "kind", "name")
-
-    def __init__(self, counted: Counted, source: LoginSource) -> None:
-        self._counted = counted
-        self._source = source
-        self.action, self.authzid, self.kind, self.name = source.action, source.authzid, source.kind, source.name
-
-    def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
-        """See `LoginSource.judge`."""
-        counted = _CountedApplicant(self._counted, request.login.method, applicant)
-        try:
-            return self._source.judge(request, counted)
-        except PeerError as error:
-            counted.count_failure(error)
-            raise
-
-    def close(self) -> None:
-        """See `LoginSource.close`."""
-        self._source.close()
-
-
-class _CountedApplicant:
-    """See `Applicant`: one that waits for a verdict, which is counted."""
-
-    __slots__ = ("_applicant", "_began", "_counted", "_method", "connections", "log")
-
-    def __init__(self, counted: Counted, method: AuthMethod, applicant: Applicant) -> None:
-        self._applicant = applicant
-        self._counted = counted
-        self._method = method
-        self.connections = applicant.connections
-        self.log = applicant.log
-        self._began = self.connections.loop.now
-
-    def judged(self, verdict: Accepted | Rejected) -> Link:
-        """See `Applicant.judged`."""
-        self._count("ok" if verdict.accepted else "wait" if verdict.wait else "failed")
-        return self._applicant.judged(verdict)
-
-    def fail(self, error: Exception) -> Coroutine[Any, Any, None]:
-        """See `Applicant.fail`."""
-        self.count_failure(error)
-        return self._applicant.fail(error)
-
-    def pause(self, seconds: float) -> Awaitable[None]:
-        """See `Applicant.pause`."""
-        return self._applicant.pause(seconds)
-
-    def count_failure(self, error: Exception) -> None:
-        """There is no verdict."""
-        self._count("timeout" if isinstance(error, TimedOut) else "error")
-
-    def _count(self, result: str) -> None:
-        self._counted.judge(self._method, result, self.connections.loop.now - self._began)
+        self._tally.add(self._places[reason])
 
 
 def fault_of(error: PeerError) -> str:

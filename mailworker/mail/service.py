@@ -27,7 +27,7 @@ from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import Resolver, new_resolver
-from mailworker.mail.counting import BY_BACKEND, Counted, CountedSource, Drops
+from mailworker.mail.counting import Counted, Drops
 from mailworker.mail.end import End
 from mailworker.mail.entrances import new_entrance
 from mailworker.mail.facts import FactsRecord
@@ -120,9 +120,7 @@ class MailService:
         if counters.row is not None:
             self._drops = Drops(counters)
             for server in self._servers:
-                server.counted = counted = Counted(counters, server.settings)
-                if server.login_source.kind != BY_BACKEND:  # who decides later, and is counted then
-                    server.login_source = CountedSource(counted, server.login_source)
+                server.counted = Counted(counters, server.settings)
 
     def start(
         self,

@@ -33,7 +33,7 @@ class Session(Arriving):
     Whatever happens, the client has left or is in a relay's hands behind the last link.
     """
 
-    __slots__ = ("_attempts", "_began", "_login", "_relays", "_request")
+    __slots__ = ("_asks", "_attempts", "_began", "_login", "_relays", "_request")
 
     _began: float
     _login: Login
@@ -42,6 +42,7 @@ class Session(Arriving):
     def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
         super().__init__(client, record, connections)
         self._relays = relays
+        self._asks = False
         self._attempts = 0
 
     def begin(self) -> Link:
@@ -118,7 +119,8 @@ class Session(Arriving):
         request.facts = facts = self.facts
         if facts is not None:
             facts.attempt(login, attempt)
-            self._began = self.connections.loop.now
+        self._asks = True
+        self._began = self.connections.loop.now
         return source.judge(request, self)
 
     def pause(self, seconds: float) -> Awaitable[None]:
@@ -128,6 +130,9 @@ class Session(Arriving):
     def judged(self, verdict: Accepted | Rejected) -> Link:
         """See `Applicant.judged`."""
         log = self.log
+        self._asks = False
+        if (counted := self.server.counted) is not None:
+            counted.judge(self._login.method, verdict, self.connections.loop.now - self._began)
         if verdict.login is not None:
             log.login = verdict.login
         if self.facts is not None:
@@ -142,6 +147,13 @@ class Session(Arriving):
             return self._enter(verdict)
         except PeerError as error:
             return self._refused(error)
+
+    def fail(self, error: Exception) -> Coroutine[Any, Any, None]:
+        """See `Chain.fail`."""
+        counted = self.server.counted
+        if counted is not None and self._asks and isinstance(error, PeerError) and error.party is Party.AUTH_SERVICE:
+            counted.fail_to_judge(self._login.method, error, self.connections.loop.now - self._began)
+        return super().fail(error)
 
     async def _reject(self, verdict: Rejected) -> Link:
         """Tell the client, which may try again if it had to wait; else the session ends."""

@@ -36,6 +36,7 @@ _OF_THE_CORE = {
     "test_stream_end",
     "test_stream_tls",
     "test_stream_tls_end",
+    "test_tally",
     "test_task",
     "test_timers",
 }

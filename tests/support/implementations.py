@@ -12,7 +12,7 @@ from unittest.mock import patch
 from mailworker.native import core
 
 _PACKAGE = "mailworker.event"
-_MODULES = ("timers", "poller", "loop", "task", "sockets", "transport", "stream", "relay", "plan")
+_MODULES = ("timers", "poller", "loop", "task", "sockets", "transport", "stream", "relay", "plan", "tally")
 
 
 class Implementation:
@@ -27,6 +27,7 @@ class Implementation:
         self.relay: ModuleType = modules["relay"]
         self.sockets: ModuleType = modules["sockets"]
         self.stream: ModuleType = modules["stream"]
+        self.tally: ModuleType = modules["tally"]
         self.task: ModuleType = modules["task"]
         self.timers: ModuleType = modules["timers"]
 

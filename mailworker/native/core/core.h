@@ -168,6 +168,10 @@ int epoll_set(struct epoll *epoll, int fd, int watched, int events, PyObject *ha
 int epoll_drop(struct epoll *epoll, int fd);
 #endif
 
+/* tally.c */
+
+extern PyTypeObject tally_type;
+
 /* task.c */
 
 struct task {

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from math import inf, nan
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailworker.event.tally import Tally
+from tests.support.implementations import Implementation
+
+BOUNDS = (0.001, 0.5, 2.0)
+WORDS = 8
+
+
+@pytest.fixture(scope="session")
+def kind(implementation: Implementation) -> type[Tally]:
+    found: type[Tally] = implementation.tally.Tally
+    return found
+
+
+def row() -> memoryview:
+    return memoryview(bytearray(8 * WORDS)).cast("Q")
+
+
+def test_each_word_is_counted_apart(kind: type[Tally]) -> None:
+    words = row()
+    tally = kind(words)
+    for place in (0, 3, 3, WORDS - 1):
+        tally.add(place)
+    tally.gain(4, 10, 0, 1 << 40)
+    tally.gain(4)
+    tally.gain(4, 5)
+    assert words.tolist() == [1, 0, 0, 2, 15, 0, 1 << 40, 1]
+
+
+@pytest.mark.parametrize("place", [-1, WORDS, 1 << 40])
+def test_a_word_that_is_not_there_is_left_alone(kind: type[Tally], place: int) -> None:
+    words = row()
+    tally = kind(words)
+    with pytest.raises(IndexError):
+        tally.add(place)
+    with pytest.raises(IndexError):
+        tally.gain(place, 1)
+    with pytest.raises(IndexError):
+        tally.observe(place, (), 1.0)
+    assert not any(words.tolist())
+
+
+def test_a_full_word_begins_anew(kind: type[Tally]) -> None:
+    words = row()
+    words[0] = (1 << 64) - 1
+    kind(words).gain(0, 3)
+    assert words[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bucket"),
+    [(0.0, 0), (0.0005, 0), (0.001, 0), (0.0011, 1), (0.5, 1), (1, 2), (2.0, 2), (2.1, 3), (1e9, 3)],
+)
+def test_a_time_is_in_the_bucket_of_the_first_bound_that_holds_it(
+    kind: type[Tally], seconds: float, bucket: int
+) -> None:
+    words = row()
+    kind(words).observe(1, BOUNDS, seconds)
+    assert words.tolist() == [0, *(int(each == bucket) for each in range(4)), int(seconds * 1_000_000), 0, 0]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, -inf, inf, nan, 1e300])
+def test_what_is_no_time_counts_as_none(kind: type[Tally], seconds: float) -> None:
+    words = row()
+    kind(words).observe(0, BOUNDS, seconds)
+    assert words.tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
+
+
+@given(st.lists(st.floats(0, 100)))
+def test_buckets_and_sum_are_those_of_all_times(kind: type[Tally], times: list[float]) -> None:
+    words = row()
+    tally = kind(words)
+    for seconds in times:
+        tally.observe(0, BOUNDS, seconds)
+    assert sum(words[:4].tolist()) == len(times)
+    assert words[4] == sum(int(seconds * 1_000_000) for seconds in times)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("add", ()),
+        ("add", ("a",)),
+        ("add", (0, 0)),
+        ("gain", ()),
+        ("gain", ("a", 1)),
+        ("gain", (0, "x")),
+        ("gain", (0, 1.5)),
+        ("observe", (0, ())),
+        ("observe", ("a", (), 1.0)),
+        ("observe", (0, (), "x")),
+        ("observe", (0, ("a",), 1.0)),
+    ],
+)
+def test_what_is_no_number_is_refused(kind: type[Tally], method: str, arguments: tuple[Any, ...]) -> None:
+    words = row()
+    with pytest.raises(TypeError):
+        getattr(kind(words), method)(*arguments)
+    assert not any(words.tolist())
+
+
+def test_what_nobody_may_write_is_no_row(kind: type[Tally]) -> None:
+    with pytest.raises((BufferError, TypeError)):
+        kind(memoryview(bytes(8)).cast("Q")).add(0)
