@@ -34,8 +34,10 @@ class Tally:
         for index, amount in enumerate(amounts):
             self._gain(place + index, amount)
 
-    def observe(self, place: int, bounds: tuple[float, ...], seconds: float, /) -> None:
+    def observe(self, place: int, bounds: tuple[float, ...], seconds: float, /, *also: int) -> None:
         """Sort a time into a histogram: buckets from `place` on, one beyond the last of `bounds`, and the sum.
+
+        Words at `also` get one more.
 
         A bucket holds what is not above its bound; the sum is in microseconds. What is less than 0, or no time, counts
         as 0.
@@ -43,6 +45,8 @@ class Tally:
         seconds = max(seconds, 0.0) if seconds < 1e12 else 0.0
         self._gain(place + bisect_left(bounds, seconds), 1)
         self._gain(place + len(bounds) + 1, int(seconds * _MICROSECONDS))
+        for other in also:
+            self._gain(other, 1)
 
     def _gain(self, place: int, amount: int) -> None:
         if place < 0:

@@ -149,19 +149,20 @@ class Counted:
     """Counts the sessions of one server in a worker's row. `accept` is called with nothing when a client has come."""
 
     __slots__ = (
-        "_arrived", "_auth", "_auth_seconds", "_by_backend", "_bytes", "_ended", "_faults", "_handshakes",
-        "_login_seconds", "_logins", "_moved", "_session_seconds", "_tally", "accept",
+        "_arrived", "_auth", "_auth_seconds", "_by_backend", "_bytes", "_ended", "_faults", "_gain",
+        "_handshakes", "_login_seconds", "_logins", "_moved", "_observe", "_session_seconds", "_tally", "accept",
     )  # fmt: skip
 
     def __init__(self, counters: Counters, settings: Served) -> None:
         """`counters` has a row for this process."""
         assert counters.row is not None
-        self._tally = Tally(counters.row)
+        self._tally = tally = Tally(counters.row)
+        self._gain, self._observe = tally.gain, tally.observe  # which each login calls
         place, mine, judge, protocol = counters.place, label(settings), source(settings), settings.protocol
         accepted, self._arrived, self._moved, self._logins = (
             place(word(family, *mine)) for family in ("accepted", "arrived", "moved", "logins")
         )
-        self.accept: Callable[[], None] = partial(self._tally.add, accepted)
+        self.accept: Callable[[], None] = partial(tally.add, accepted)
         self._ended = {end.word: place(word("ended", *mine, end.word)) for end in End}
         self._bytes = place(word("bytes", *mine, DIRECTIONS[0]))
         self._handshakes = {
@@ -171,7 +172,7 @@ class Counted:
         self._faults = {fault: place(word("handshake_failures", *mine, fault)) for fault in FAULTS}
         self._by_backend = judge == BY_BACKEND
         self._auth = {
-            result: {method: place(word("auth", protocol, judge, name, result)) for method, name in METHODS.items()}
+            result: _by_number({each: place(word("auth", protocol, judge, METHODS[each], result)) for each in METHODS})
             for result in RESULTS
         }
         self._auth_seconds = place(word("auth_seconds", judge, repr(LATENCY[0])))
@@ -197,13 +198,12 @@ class Counted:
         """Somebody has decided about a login; a backend that does so by itself will do it later."""
         if not self._by_backend:
             result = "ok" if verdict.accepted else "wait" if verdict.wait else "failed"
-            self._tally.add(self._auth[result][method])
-            self._tally.observe(self._auth_seconds, LATENCY, seconds)
+            self._observe(self._auth_seconds, LATENCY, seconds, self._auth[result][method])
 
     def fail_to_judge(self, method: AuthMethod, error: Exception, seconds: float) -> None:
         """Nobody could decide about a login."""
-        self._tally.add(self._auth["timeout" if isinstance(error, TimedOut) else "error"][method])
-        self._tally.observe(self._auth_seconds, LATENCY, seconds)
+        place = self._auth["timeout" if isinstance(error, TimedOut) else "error"][method]
+        self._observe(self._auth_seconds, LATENCY, seconds, place)
 
     def refuse(self, method: AuthMethod, *, wait: bool) -> None:
         """A login is refused; what others than the backend decide has been counted already."""
@@ -212,23 +212,28 @@ class Counted:
 
     def log_in(self, method: AuthMethod, seconds: float) -> None:
         """A client is logged in, which has taken that long at the backend."""
-        tally = self._tally
-        tally.add(self._logins)
-        tally.observe(self._login_seconds, LATENCY, seconds)
+        self._observe(self._login_seconds, LATENCY, seconds, self._logins)
         if self._by_backend:
-            tally.add(self._auth["ok"][method])
+            self._tally.add(self._auth["ok"][method])
 
     def end(self, record: Ended, now: float) -> None:
         """A session has ended."""
         assert record.reason is not None
-        tally, client, backend = self._tally, record.client_bytes, record.backend_bytes
-        tally.add(self._ended[record.reason.word])
+        place, client, backend, began = self._bytes, record.client_bytes, record.backend_bytes, record.logged_in
         if backend is None:
-            tally.gain(self._bytes, client.received, client.sent)
+            self._gain(place, client.received, client.sent)
         else:
-            tally.gain(self._bytes, client.received, client.sent, backend.received, backend.sent)
-        if record.logged_in is not None:
-            tally.observe(self._session_seconds, DURATION, now - record.logged_in)
+            self._gain(place, client.received, client.sent, backend.received, backend.sent)
+        ended = self._ended[record.reason.word]
+        if began is None:
+            self._tally.add(ended)
+        else:
+            self._observe(self._session_seconds, DURATION, now - began, ended)
+
+
+def _by_number(places: Mapping[AuthMethod, int]) -> list[int]:
+    """The same as a list, in which Python finds a member of an enum without asking it for its hash."""
+    return [places.get(AuthMethod(number), 0) for number in range(max(places) + 1)]
 
 
 class Drops:

@@ -84,12 +84,13 @@ static Py_ssize_t bucket_of(PyObject *bounds, double seconds)
     Py_ssize_t i, size = PyTuple_GET_SIZE(bounds);
 
     for (i = 0; i < size; i++) {
-        double bound = PyFloat_AsDouble(PyTuple_GET_ITEM(bounds, i));
+        PyObject *bound = PyTuple_GET_ITEM(bounds, i);
 
-        if (bound == -1.0 && PyErr_Occurred()) {
+        if (!PyFloat_CheckExact(bound)) {
+            PyErr_SetString(PyExc_TypeError, "a bound is no float");
             return -1;
         }
-        if (seconds <= bound) {
+        if (seconds <= PyFloat_AS_DOUBLE(bound)) {
             break;
         }
     }
@@ -99,10 +100,14 @@ static Py_ssize_t bucket_of(PyObject *bounds, double seconds)
 static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct tally *self = (struct tally *) object;
-    Py_ssize_t place, bucket;
+    Py_ssize_t place, bucket, i;
     double seconds;
 
-    if (!counted(count, 3) || !take_place(arguments[0], &place)) {
+    if (count < 3) {
+        (void) counted(count, 3);
+        return NULL;
+    }
+    if (!take_place(arguments[0], &place)) {
         return NULL;
     }
     if (!PyTuple_Check(arguments[1])) {
@@ -115,16 +120,22 @@ static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_
     }
     seconds = seconds > 0.0 && seconds < LONGEST ? seconds : 0.0;
     bucket = bucket_of(arguments[1], seconds);
-    return bucket < 0
-               ? NULL
-               : none_if(gain_one(self, place + bucket, 1) && gain_one(self, place + PyTuple_GET_SIZE(arguments[1]) + 1,
-                                                                       (uint64_t) (seconds * MICROSECONDS)));
+    if (bucket < 0 || !gain_one(self, place + bucket, 1) ||
+        !gain_one(self, place + PyTuple_GET_SIZE(arguments[1]) + 1, (uint64_t) (seconds * MICROSECONDS))) {
+        return NULL;
+    }
+    for (i = 3; i < count; i++) {
+        if (!take_place(arguments[i], &place) || !gain_one(self, place, 1)) {
+            return NULL;
+        }
+    }
+    return none_if(1);
 }
 
 static PyMethodDef tally_methods[] = {
     {"add", add, METH_O, "add(place): one more."},
     {"gain", FAST(gain), "gain(place, *amounts): add these to as many words."},
-    {"observe", FAST(observe), "observe(place, bounds, seconds): sort a time into a histogram."},
+    {"observe", FAST(observe), "observe(place, bounds, seconds, *also): sort a time into a histogram."},
     {NULL, NULL, 0, NULL},
 };
 
