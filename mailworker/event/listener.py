@@ -98,8 +98,12 @@ class Listener(Timed):
     def open(self) -> None:
         """Begin to accept."""
         descriptor = self._listening.fileno()
-        self._loop.watch_exclusive(descriptor, self)
+        self.watch(descriptor)
         self._descriptor = descriptor
+
+    def watch(self, descriptor: int) -> None:
+        """Be called when somebody comes, of all processes that watch this one at least."""
+        self._loop.watch_exclusive(descriptor, self)
 
     def close(self) -> None:
         """Accept no more; the socket itself stays open."""

@@ -56,6 +56,10 @@ class Child:
     leaving: bool = False
     serves: bool = False
 
+    def stays_in(self, cycle: Cycle) -> bool:
+        """Whether it works for that cycle, and nobody has told it to go."""
+        return self.cycle is cycle and not self.leaving
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:
@@ -115,7 +119,7 @@ class Children:
 
     def fill(self, place: Place, cycle: Cycle) -> bool:
         """Whether one of them runs in that place, and is to stay there."""
-        return any(child.place == place and child.cycle is cycle and not child.leaving for child in self)
+        return any(child.place == place and child.stays_in(cycle) for child in self)
 
     def spawn(self, cycle: Cycle, place: Place, present: Cycle, helpers: Collection[type[Helper]] = ()) -> bool:
         """Start a child of `cycle` in that place; False where the system does not allow it, which the log tells.

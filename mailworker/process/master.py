@@ -16,6 +16,7 @@ from mailworker.process.main_process import Leaving, MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
 from mailworker.process.reopening import Reopening
+from mailworker.process.status_process import StatusProcess
 from mailworker.process.system.signals import TAKEN, UNHEARD, BlockedSignals, Handler
 from mailworker.process.workforce import Workforce, process_of
 from mailworker.status.standing import Standing
@@ -145,6 +146,9 @@ class Master(MainProcess):
             return
         if self._resting:
             self._resume()
+        if self._cycle.counters is not None and self._cycle.counters.displaced:
+            self._cycle.counters.reclaim()
+            self._workforce.renew(StatusProcess)
         self._origin.manager.ready(self._status)
 
     # Another cycle

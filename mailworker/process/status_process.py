@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 from mailworker.errors import StartError
 from mailworker.event.listener import BoundListener
@@ -16,7 +17,11 @@ from mailworker.process.helper import Helper
 from mailworker.status.answers import Answers
 from mailworker.status.server import StatusServer
 from mailworker.status.snapshot import take
+from mailworker.status.standing import posted
 from mailworker.wire.http_request import parse
+
+# Seconds between two looks whether a worker of a new program serves.
+_LOOK_AGAIN: Final = 0.05
 
 
 class StatusProcess(Helper):
@@ -52,8 +57,16 @@ class StatusProcess(Helper):
         self._server = StatusServer(self._loop, answers, self._log_bug)
 
     def _begin(self) -> None:
+        """Of two programs, as `USR2` brings about, the new one shows it all as soon as it serves."""
+        counters = self._cycle.counters
+        assert counters is not None
+        if counters.displaces:
+            if not any(each.serves for each in posted(counters)):
+                self._after(_LOOK_AGAIN, self._begin)
+                return
+            counters.displace()
         listening = [listener.socket for listener in self._cycle.status_listeners]
-        self._server.open(listening, self._cycle.settings.events, self._accept_failed)
+        self._server.open(listening, self._cycle.settings.events, self._accept_failed, lambda: counters.displaced)
 
     def _accept_failed(self, error: OSError) -> None:
         self._log.write(Level.CRIT, f"accept4() failed {describe(error)}")

@@ -92,7 +92,8 @@ class Workforce:
         """Have one worker less, until the configuration is read again; the last one stays."""
         if self._workers > 1:
             self._workers -= 1
-            self._children.shut_down(lambda child: self._is_present(child) and self._is_surplus(child.place))
+            surplus = Place(Worker, self._workers)
+            self._children.shut_down(lambda child: child.place == surplus and child.stays_in(self._cycle))
 
     def dismiss_former(self) -> None:
         """Tell the workers of former cycles to finish as soon as those of the present one serve in their places."""
@@ -101,6 +102,11 @@ class Workforce:
     def when_serving(self, action: Callable[[], None]) -> None:
         """Call `action` when the first worker serves, or when it is sure that there will be none."""
         self._when(lambda: bool(self._serving()) or self.hopeless, action)
+
+    def renew(self, helper: type[Helper]) -> None:
+        """Put another process in the place of the one that runs."""
+        self._children.shut_down(lambda child: child.place.kind is helper)
+        self._fill(Place(helper, 0), self._cycle)
 
     def dismiss(self) -> None:
         """Tell all workers to finish, and fill no place until `start`."""
@@ -139,9 +145,6 @@ class Workforce:
         """Give back what belongs to none of them."""
         self._children.close()
 
-    def _is_present(self, child: Child) -> bool:
-        return child.cycle is self._cycle and not child.leaving
-
     def _is_needed(self, child: Child) -> bool:
         """Whether one that has ended is to be replaced; former cycles need helpers as long as they have workers."""
         return not child.leaving and (child.cycle is self._cycle or _outlasts(child))
@@ -149,9 +152,6 @@ class Workforce:
     @property
     def _places_of_workers(self) -> list[Place]:
         return [Place(Worker, number) for number in range(self._workers)]
-
-    def _is_surplus(self, place: Place) -> bool:
-        return place.kind is Worker and place.number >= self._workers
 
     def _dismiss_former(self) -> None:
         self._children.shut_down(lambda child: not _outlasts(child) and child.cycle is not self._cycle)
@@ -172,7 +172,7 @@ class Workforce:
 
     def _serving(self) -> set[Place]:
         """The workers' places that have one which serves."""
-        return {child.place for child in self._children if _works(child) and child.serves and self._is_present(child)}
+        return {each.place for each in self._children if _works(each) and each.serves and each.stays_in(self._cycle)}
 
     def _is_complete(self) -> bool:
         """Whether all places are filled that can be, and not one of them only in name."""
@@ -225,7 +225,7 @@ class Workforce:
     def _is_wanted(self, place: Place, cycle: Cycle) -> bool:
         if place.kind is not Worker:
             return self._has_workers(cycle)
-        return self._wanted and cycle is self._cycle and not self._is_surplus(place)
+        return self._wanted and cycle is self._cycle and place.number < self._workers
 
     def _postpone(self) -> None:
         pause = min(_FIRST_RETRY * 2**self._refusals, _LAST_RETRY)

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from mailworker.native.mapping import map_read_only, map_shared
+from mailworker.native.mapping import map_shared
 from mailworker.shm.anonymous import anonymous
 from mailworker.shm.publication import close_file, file_of
 from mailworker.shm.shared import Shared, Writer
@@ -32,10 +32,12 @@ SERVES: Final = 2
 
 _WORD: Final = 8  # bytes
 _LINE: Final = 8  # words: a row begins where a line of the processor's cache does
-# The header: a number that is odd while the master sums up, then what the master says of itself.
+# The header: a number that is odd while the master sums up, whether another program shows what is counted here, and
+# what the master says of itself.
 _HEADER: Final = 64
 _SEQUENCE: Final = 0
-_MASTER: Final = 1
+_DISPLACED: Final = 1
+_MASTER: Final = 2
 # Tries to read between two changes, and seconds between them.
 _TRIES: Final = 10
 _PAUSE: Final = 0.001
@@ -122,7 +124,7 @@ class Counters(Shared):
 
     @property
     def _readable(self) -> tuple[_Former, ...]:
-        return (_Former(self._plan, self._memory, self._file), *self._formers)
+        return (_Former(self._plan, self._memory, self._file, foreign=False), *self._formers)
 
     def place(self, name: str) -> int:
         """Where the word of that name is in a row. Raises KeyError."""
@@ -176,6 +178,26 @@ class Counters(Shared):
         roster, marks = (view[start : start + ROWS].tolist() for start in (plan.roster, plan.marks))
         return {row: (_clipped(entry), marks[row] == SERVES) for row, entry in enumerate(roster) if entry}
 
+    @property
+    def displaces(self) -> bool:
+        """Whether another program counts, and has shown, what is shown here too."""
+        return any(former.foreign for former in self._formers)
+
+    def displace(self) -> None:
+        """Tell that program to show it no more."""
+        for former in self._formers:
+            if former.foreign:
+                memoryview(former.memory).cast("Q")[_DISPLACED] = 1
+
+    @property
+    def displaced(self) -> bool:
+        """Whether another program has told us so."""
+        return self._view()[_DISPLACED] == 1
+
+    def reclaim(self) -> None:
+        """The other program has ended; by the master alone."""
+        self._view()[_DISPLACED] = 0
+
     def say(self, number: int, value: int) -> None:
         """What the master says of itself, from 0 on; by the master alone."""
         self._view()[_MASTER + number] = value
@@ -216,10 +238,10 @@ class Counters(Shared):
                 file = _File(os.dup(descriptor))
                 if os.fstat(descriptor).st_size < plan.size:
                     continue
-                memory = map_read_only(descriptor, plan.size)
+                memory = map_shared(descriptor, plan.size)
             except OSError:
                 continue  # there is nothing to go on with
-            self._adopt(_Former(plan, memory, file))
+            self._adopt(_Former(plan, memory, file, foreign=True))
 
     def stop_publishing(self) -> None:
         """See Shared. What is counted from now on is read all the same."""
@@ -257,11 +279,12 @@ class _File:
 
 
 class _Former(NamedTuple):
-    """Counters to be read; `file` None cannot be lent."""
+    """Counters to be read; `file` None cannot be lent. `foreign` ones are another program's."""
 
     plan: _Plan
     memory: Any
     file: _File | None
+    foreign: bool
 
     def copy(self) -> _Former:
         """The same with a file of its own."""

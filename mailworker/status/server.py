@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from mailworker.config.events import EventsSettings
 from mailworker.errors import Party, PeerError
 from mailworker.event.listener import Listener
 from mailworker.event.loop import Loop
+from mailworker.event.poller import READ
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.model import Address
@@ -67,6 +68,27 @@ Respond = Callable[[HttpRequest, Address], Response]
 """The answer for whoever has sent a request."""
 
 
+class _Door(Listener):
+    """Accepts as long as nobody else shall. All who listen on the socket are woken, as it may not be for the first."""
+
+    __slots__ = ("_displaced",)
+
+    def __init__(self, displaced: Callable[[], bool], *others: Any) -> None:
+        super().__init__(*others)
+        self._displaced = displaced
+
+    def watch(self, descriptor: int) -> None:
+        """See Listener."""
+        self._loop.watch(descriptor, READ, self)
+
+    def ready(self, mask: int) -> None:
+        """See Listener."""
+        if self._displaced():
+            self.close()
+        else:
+            super().ready(mask)
+
+
 class StatusServer:
     """Serves on sockets that listen. `failed` hears of an accept that the system has refused, `on_bug` of bugs."""
 
@@ -81,11 +103,15 @@ class StatusServer:
         self._tasks: dict[object, Task] = {}  # the oldest first
 
     def open(
-        self, listening: Iterable[socket.socket], events: EventsSettings, failed: Callable[[OSError], None]
+        self,
+        listening: Iterable[socket.socket],
+        events: EventsSettings,
+        failed: Callable[[OSError], None],
+        displaced: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Begin to accept."""
+        """Begin to accept, until somebody comes while `displaced` holds: that one is another program's."""
         for each in listening:
-            listener = Listener(self._loop, each, self._accept, failed, events)
+            listener = _Door(displaced, self._loop, each, self._accept, failed, events)
             listener.open()
             self._listeners.append(listener)
 

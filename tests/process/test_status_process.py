@@ -299,3 +299,49 @@ def test_garbage_and_crowds_are_nothing_to_mail(start: Start, port: int) -> None
     for client in crowd:
         client.close()
     wait_until(lambda: shown.total("sessions_total") == 5, "all sessions")
+
+
+def await_answers_of(shown: Shown, master: int) -> None:
+    """Until it is the status process of this master that answers."""
+
+    def answers() -> bool:
+        return {worker["pid"] for worker in shown.tree()["workers"]} == {each.pid for each in shown.workers(master)}
+
+    shown.await_true(answers, "its answers")
+
+
+def sessions(shown: Shown) -> float:
+    return shown.total("sessions_total")
+
+
+def test_a_new_binary_goes_on_with_the_numbers_of_the_old_one_and_answers_alone(start: Start, port: int) -> None:
+    shown = start()
+    visit(port, 3)
+    shown.await_true(lambda: sessions(shown) == 3, "three sessions")
+    with socket.create_connection(("127.0.0.1", port)) as held:
+        assert held.recv(100) == GREETING
+        old, new = shown.upgrade()
+        await_answers_of(shown, new)
+        visit(port, 4)
+        shown.await_true(lambda: sessions(shown) == 7, "the sessions of both")
+        for _ in range(30):
+            assert sessions(shown) == 7
+            assert shown.total("connections") == 1
+        os.kill(old, signal.SIGQUIT)
+    wait_until(lambda: not psutil.pid_exists(old) or psutil.Process(old).status() == psutil.STATUS_ZOMBIE, "its end")
+    assert sessions(shown) == 8
+    assert shown.get("/readyz")[0] == 200
+
+
+def test_an_old_binary_answers_again_when_the_new_one_ends(start: Start, port: int) -> None:
+    shown = start()
+    visit(port, 3)
+    old, new = shown.upgrade()
+    await_answers_of(shown, new)
+    shown.await_true(lambda: sessions(shown) == 3, "three sessions")
+    os.kill(new, signal.SIGTERM)
+    wait_until(lambda: not psutil.pid_exists(new), "its end")
+    shown.await_true(lambda: not shown.old_pid_file.exists(), "the old one's return")
+    visit(port)
+    shown.await_true(lambda: sessions(shown) >= 4, "four sessions")
+    await_answers_of(shown, old)

@@ -242,6 +242,11 @@ def test_another_binary_reads_the_counters_where_they_are() -> None:
         take_over(f"{told[0]};", [new])
         os.dup2(old.lent[0], told[0])  # what `announced` has to close
     assert not os.get_inheritable(old.lent[0])
+    assert (old.displaced, new.displaces, new.displaced) == (False, True, False)
+    new.displace()
+    assert old.displaced
+    old.reclaim()
+    assert not old.displaced
     count(new, 0, accepted=1)
     assert new.read().totals == {"accepted": 8, "ended": 0, "bytes": 0, "new": 0}
     assert old.row is not None

@@ -10,8 +10,9 @@ from contextlib import ExitStack
 import pytest
 
 from mailworker.event.loop import Loop
+from mailworker.event.poller import READ
 from mailworker.model import Address
-from mailworker.process.system.callbacks import Alarm
+from mailworker.process.system.callbacks import Alarm, Watch
 from mailworker.status import server as module
 from mailworker.status.server import MOST, Response, StatusServer, plain
 from mailworker.wire.http_request import LIMIT, HttpRequest
@@ -27,14 +28,17 @@ LARGE = b"x" * (8 << 20)
 class Served:
     """A server whose loop runs in a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, listening: socket.socket | None = None) -> None:
         self.bugs: list[BaseException] = []
-        self.listening = socket.create_server(("127.0.0.1", 0), backlog=2000)
+        self.listening = listening or socket.create_server(("127.0.0.1", 0), backlog=2000)
         self.listening.setblocking(False)
+        self.displaced = threading.Event()
         self.loop = Loop(self.bugs.append)
         self.server = StatusServer(self.loop, self.respond, self.bugs.append)
-        self.server.open([self.listening], configuration().events, lambda error: None)
+        self.server.open([self.listening], configuration().events, lambda error: None, self.displaced.is_set)
         self.done = threading.Event()
+        self.waker, self.woken = socket.socketpair()
+        self.loop.watch(self.woken.fileno(), READ, Watch(lambda: self.loop.forget(self.woken.fileno())))
         self.thread = threading.Thread(target=self.loop.run, daemon=True)
         self.thread.start()
 
@@ -56,10 +60,11 @@ class Served:
 
     def close(self) -> None:
         self.loop.set_deadline(Alarm(lambda: self.server.close(self.finish)), self.loop.now)
-        with socket.create_connection(self.listening.getsockname()):  # which wakes the loop
-            assert self.done.wait(PATIENCE + module.SECONDS)
+        self.waker.close()
+        assert self.done.wait(PATIENCE + module.SECONDS)
         self.thread.join(PATIENCE)
         self.loop.close()
+        self.woken.close()
         self.listening.close()
 
     def finish(self) -> None:
@@ -153,6 +158,18 @@ def test_a_thousand_connections_keep_nobody_from_an_answer(served: Served) -> No
         assert time.monotonic() - began < module.SECONDS
         assert len(served.server._tasks) <= MOST
         assert crowd[0].recv(1) == b""  # the oldest ones have been given up
+
+
+def test_whoever_comes_when_another_serves_is_left_to_it(served: Served) -> None:
+    assert served.ask(GET).startswith(b"HTTP/1.1 200 ")
+    served.displaced.set()
+    with served.connect() as client:
+        client.sendall(GET)
+        wait_until(lambda: served.server._listeners[0]._descriptor < 0, "the end of listening")
+        assert not served.server._tasks
+        other = Served(served.listening.dup())
+        assert rest(client).startswith(b"HTTP/1.1 200 ")
+        other.close()
 
 
 def test_a_line_of_text_says_what_a_status_means() -> None:
