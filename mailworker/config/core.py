@@ -49,6 +49,7 @@ class CoreSettings:
     worker_rlimit_core: int | None
     worker_sandbox: bool
     worker_shutdown_timeout: float | None
+    shutdown_delay: float
     timer_resolution: float | None
 
 
@@ -129,6 +130,7 @@ class CoreDraft:
     worker_rlimit_core: int | None = row(Context.MAIN, ONE, offset(values.ANY), None)
     worker_sandbox: bool = row(Context.MAIN, ONE, FLAG, False)
     worker_shutdown_timeout: float | None = row(Context.MAIN, ONE, MILLISECONDS, None)
+    shutdown_delay: float = row(Context.MAIN, ONE, MILLISECONDS, 0.0)
     timer_resolution: float | None = row(Context.MAIN, ONE, MILLISECONDS, None)
     debug_points: str | None = row(Context.MAIN, ONE, _DEBUG_POINTS, None, into=None)
     pcre_jit: bool = row(Context.MAIN, ONE, FLAG, False, into=None)

@@ -42,6 +42,7 @@ class MainProcess(ABC):
     """
 
     __slots__ = (
+        "_accepts",
         "_cycle",
         "_file_watch",
         "_handlers",
@@ -58,6 +59,7 @@ class MainProcess(ABC):
 
     def __init__(self, origin: Origin, cycle: Cycle, handlers: Mapping[Signals, Handler]) -> None:
         self._cycle = cycle
+        self._accepts = True
         self._leaving = Leaving.NO
         self._origin = origin
         self._reload: Reload | None = None
@@ -150,7 +152,16 @@ class MainProcess(ABC):
             self._end()
 
     def _shut_down(self) -> None:
-        if self._leave(Leaving.GRACEFULLY):
+        """End sessions, after shutdown_delay where nobody else serves; told once more, at once."""
+        first = self._leave(Leaving.GRACEFULLY) and not self._upgrade.other_runs
+        delay = self._cycle.settings.core.shutdown_delay if first else 0.0
+        if delay:
+            self._cycle.log.write(Level.NOTICE, f"accepting for {delay * 1000:.0f}ms more")
+        self._after(delay, self._stop_accepting) if delay else self._stop_accepting()
+
+    def _stop_accepting(self) -> None:
+        if self._accepts and self._leaving is Leaving.GRACEFULLY:
+            self._accepts = False
             self._end_sessions()
 
     def _leave(self, leaving: Leaving) -> bool:

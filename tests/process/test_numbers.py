@@ -43,14 +43,14 @@ WORDS = {
     "thread_pool": ["name threads=%s"],
 }  # fmt: skip
 COMMANDS = [command for command in all_directives(PROTOCOLS) if not command.block]
-# Directives that a start may have at their edges: they start no more workers, and write nothing.
+# Directives that a start may have at their edges: they start no more workers, write nothing, and let it end.
 _COUNTING = ("worker_", "timer_", "accept_", "epoll_", "max_", "proxy_", "auth_http_", "ssl_")
 _TIMES_AND_SIZES = ("timeout", "_buffer", "_delay")
 AT_THEIR_LARGEST = {
     command.name
     for command in COMMANDS
     if command.name.startswith(_COUNTING) or command.name.endswith(_TIMES_AND_SIZES)
-} - {"worker_processes", "worker_cpu_affinity"}
+} - {"worker_processes", "worker_cpu_affinity", "shutdown_delay"}
 LARGEST = [str(2**63 - 1), "9223372036854775", str(2**31 - 1)]
 # Without those that let nobody in, or end every session, where they are 0.
 AT_THEIR_SMALLEST = AT_THEIR_LARGEST - {

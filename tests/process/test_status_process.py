@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import random
 import signal
@@ -13,59 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from prometheus_client.parser import text_string_to_metric_families as parse
 
+from tests.process.shown import Shown
 from tests.support.daemon import find_program, wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import Mailworker, configuration, greeting
+from tests.support.process import configuration, greeting
 
 GREETING = b"* OK IMAP4 ready\r\n"
-
-
-class Shown(Mailworker):
-    """One with a status process on `status`."""
-
-    status: int
-
-    def get(self, path: str, host: str = "localhost") -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.status, timeout=PATIENCE)
-        try:
-            connection.request("GET", path, headers={"Host": host})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
-
-    def tree(self) -> Any:
-        return json.loads(self.get("/status.json")[1])
-
-    def total(self, name: str, **labels: str) -> float:
-        families = parse(self.get("/metrics")[1].decode())
-        return sum(
-            sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == f"mailworker_{name}" and labels.items() <= sample.labels.items()
-        )
-
-    def processes(self, master: int = 0) -> list[psutil.Process]:
-        found = []
-        for child in psutil.Process(master or self.pid).children():
-            try:
-                if " ".join(child.cmdline()).startswith("mailworker: status process"):
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found
-
-    def await_process(self, without: int = 0) -> psutil.Process:
-        self.await_true(lambda: any(each.pid != without for each in self.processes()), "a status process")
-        return next(each for each in self.processes() if each.pid != without)
 
 
 Start = Callable[..., Shown]

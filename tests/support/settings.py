@@ -107,6 +107,7 @@ _CORE = CoreSettings(
     worker_rlimit_core=None,
     worker_sandbox=False,
     worker_shutdown_timeout=None,
+    shutdown_delay=0.0,
     timer_resolution=None,
 )
 # Where nothing ever listens.
