@@ -80,7 +80,11 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["mailworker", "mailworker.*"]),
-    package_data={"mailworker": ["py.typed"], "mailworker.native": ["*/*.c", "*/*.cdef", "*/*.h", "*/*.pyi"]},
+    package_data={
+        "mailworker": ["py.typed"],
+        "mailworker.status": ["*.html"],
+        "mailworker.native": ["*/*.c", "*/*.cdef", "*/*.h", "*/*.pyi"],
+    },
     ext_modules=[
         Extension(
             "mailworker.native.core._core",

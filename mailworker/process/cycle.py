@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from time import monotonic
 
 from mailworker.config.listen import Endpoint, Listen, plan_sockets
-from mailworker.config.settings import Settings
+from mailworker.config.settings import MailServer, Settings
 from mailworker.config.zones import SharedZone
 from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
@@ -15,6 +15,7 @@ from mailworker.mail.counting import words as counted_words
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.model import Level
+from mailworker.native.tls.certificate import Certificate
 from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.process.invocation import Invocation
 from mailworker.process.listeners import Opening, rehearse
@@ -137,6 +138,12 @@ class Cycle:
     def counters(self) -> Counters | None:
         """What is counted in, None where the configuration asks for no status."""
         return next((zone for zone in self.zones if isinstance(zone, Counters)), None)
+
+    @property
+    def certificates(self) -> list[tuple[MailServer, Certificate]]:
+        """What servers show to clients, without those of folders."""
+        servers = zip(self.settings.servers, self._contexts, strict=True)
+        return [(server, leaf) for server, tls in servers if tls.clients is not None for leaf in tls.clients.leaves]
 
     @property
     def zones(self) -> tuple[Shared, ...]:

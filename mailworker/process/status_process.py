@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import time
 from typing import Final
 
-from mailworker.errors import StartError
+from mailworker.errors import StartError, escape
 from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.mail.counting import label
@@ -16,7 +17,7 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
 from mailworker.status.answers import Answers
 from mailworker.status.server import StatusServer
-from mailworker.status.snapshot import take
+from mailworker.status.snapshot import CertificateState, take
 from mailworker.status.standing import posted
 from mailworker.wire.http_request import parse
 
@@ -49,7 +50,10 @@ class StatusProcess(Helper):
         assert counters is not None
         labels = [*dict.fromkeys(map(label, settings.servers))]
         try:
-            answers = Answers(settings.status, partial(take, counters, labels, settings.events.worker_connections))
+            answers = Answers(
+                settings.status,
+                partial(take, counters, labels, settings.events.worker_connections, _certificates(self._cycle)),
+            )
         except ImportError as error:
             raise StartError(f"the status process needs what is not installed: {error}") from None
         for path in answers.paths:  # what loads something does so now: behind the fence no file is opened
@@ -76,3 +80,14 @@ class StatusProcess(Helper):
 
     def _finish(self, done: Callable[[], None]) -> None:
         self._server.close(done)
+
+
+def _certificates(cycle: Cycle) -> list[CertificateState]:
+    """Each once, however many servers of a zone show it."""
+    now = round(time())
+    found = {}
+    for server, leaf in cycle.certificates:
+        subject = escape(leaf.common_name or leaf.subject)
+        state = CertificateState(label(server).server, subject, leaf.serial.decode(), now + leaf.seconds_left)
+        found[state[:-1]] = state
+    return list(found.values())

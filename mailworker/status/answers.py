@@ -11,21 +11,26 @@ from mailworker.config.status import ALL, StatusSettings
 from mailworker.mail.client.address import is_among
 from mailworker.model import Address
 from mailworker.status.metrics import Metrics
+from mailworker.status.page import Page, render
 from mailworker.status.server import Response, plain
 from mailworker.status.snapshot import Snapshot
 from mailworker.wire.http_request import HttpRequest
 
+_HTML: Final = "text/html; charset=utf-8"
 _LOCAL: Final = ("localhost", "")
 
 
 class Answers:
     """Made before the fence: it loads all that it will need."""
 
-    __slots__ = ("_metrics", "_pages", "_settings", "_take")
+    __slots__ = ("_metrics", "_page", "_pages", "_settings", "_take")
 
     def __init__(self, settings: StatusSettings, take: Callable[[], Snapshot]) -> None:
         self._metrics = Metrics(take)
+        self._page = Page()
         self._pages: dict[str, Callable[[HttpRequest], Response]] = {
+            "/": self._show,
+            "/snapshot": self._show_again,
             "/metrics": self._render_metrics,
             "/status.json": self._tree,
             "/healthz": self._health,
@@ -58,6 +63,13 @@ class Answers:
 
     def _is_for_us(self, request: HttpRequest) -> bool:
         return request.names_address or request.host in {*_LOCAL, *self._settings.names}
+
+    def _show(self, _: HttpRequest) -> Response:
+        policy = ("Content-Security-Policy", self._page.policy)
+        return Response(200, self._page.render(self._take()).encode(), _HTML, (policy,))
+
+    def _show_again(self, _: HttpRequest) -> Response:
+        return Response(200, render(self._take()).encode(), _HTML, (("Content-Security-Policy", "default-src 'none'"),))
 
     def _render_metrics(self, request: HttpRequest) -> Response:
         content, kind = self._metrics.render(request.headers.get("accept", ""))
@@ -113,6 +125,7 @@ def tree(snapshot: Snapshot) -> dict[str, Any]:
             for each in snapshot.workers
         ],
         "worker_connections": snapshot.limit,
+        "certificates": [each._asdict() for each in snapshot.certificates],
         "dropped": _of(snapshot, "dropped"),
         "servers": servers,
         "auth": _of(snapshot, "auth"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mailworker import __version__
 from mailworker.mail.counting import DURATION, LATENCY
 from mailworker.native.tls.version import running_with
-from mailworker.status.snapshot import MICROSECONDS, Snapshot
+from mailworker.status.snapshot import MICROSECONDS, CertificateState, Snapshot
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -63,6 +63,12 @@ class Metrics:
         snapshot = self._take()
         yield from self._process(snapshot)
         yield from self._workers(snapshot)
+        expiry = self._gauge(
+            "tls_certificate_expiry_seconds", "When it ends, since 1970.", CertificateState._fields[:-1]
+        )
+        for certificate in snapshot.certificates:
+            expiry.add_metric(certificate[:-1], certificate.expires)
+        yield expiry
         sessions = self._gauge("connections", "Clients that are there.", ("server", "protocol", "state"))
         for each, living in snapshot.sessions.items():
             for state, value in living._asdict().items():

@@ -35,6 +35,15 @@ class WorkerState(NamedTuple):
     cpu: float | None
 
 
+class CertificateState(NamedTuple):
+    """What a server shows to clients; `expires` is in seconds since 1970."""
+
+    server: str
+    subject: str
+    serial: str
+    expires: float
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Times are in seconds since 1970. `sessions` are by server; `limit` is worker_connections."""
@@ -49,6 +58,7 @@ class Snapshot:
     words: Words
     sessions: Mapping[Label, Sessions]
     limit: int
+    certificates: Sequence[CertificateState] = ()
 
     @property
     def ready(self) -> bool:
@@ -70,7 +80,13 @@ class Snapshot:
         return ((parts[1:], value) for parts, value in self.words.items() if parts[0] == name)
 
 
-def take(counters: Counters, labels: Sequence[Label], limit: int, clock: Callable[[], float] = time.time) -> Snapshot:
+def take(
+    counters: Counters,
+    labels: Sequence[Label],
+    limit: int,
+    certificates: Sequence[CertificateState] = (),
+    clock: Callable[[], float] = time.time,
+) -> Snapshot:
     """All that there is; `labels` are those of the servers, `limit` is worker_connections."""
     reading = counters.read()
     living = Counter({tuple(name.split("\0")): value for name, value in reading.living.items()})
@@ -85,6 +101,7 @@ def take(counters: Counters, labels: Sequence[Label], limit: int, clock: Callabl
         {tuple(name.split("\0")): value for name, value in reading.totals.items()},
         _sessions(living, labels),
         limit,
+        certificates,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mailworker.config.ssl import SslSettings
 from mailworker.model import VerifyClient
+from mailworker.native.tls.certificate import Certificate
 from mailworker.native.tls.connection import Alert
 from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import NotSupported
@@ -33,10 +34,11 @@ class TlsContext:
     """What the TLS connections of one server have in common; made once in the master, used by every worker.
 
     A shared session cache caches nothing before `share`: its zone is made when all of the configuration is read.
-    `warnings` are texts to be logged at [warn].
+    `leaves` are the certificates that directives name, not those of folders. `warnings` are texts to be logged at
+    [warn].
     """
 
-    __slots__ = ("_folders", "_identity", "native", "settings", "warnings")
+    __slots__ = ("_folders", "_identity", "leaves", "native", "settings", "warnings")
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class TlsContext:
     ) -> None:
         self._folders = folders
         self._identity = identity
+        self.leaves: tuple[Certificate, ...] = ()
         self.settings = settings
         self.native = native
         self.warnings = warnings
@@ -73,7 +76,7 @@ class TlsContext:
         with failure_of(settings.ciphers):
             native.set_ciphers(settings.ciphers, prefer_own_order=settings.prefer_server_ciphers)
         identity.add("ciphers", os.fsencode(settings.ciphers))
-        _use_certificates(native, settings, identity)
+        leaves = _use_certificates(native, settings, identity)
         warnings = _compress_certificates(native, settings)
         _verify_client(native, settings, identity)
         _set_key_exchange(native, settings)
@@ -82,7 +85,9 @@ class TlsContext:
             identity.add(f"command {command} {value}", content)
         with failure():
             native.set_session_identity(identity.digest(), settings.session_timeout)
-        return cls(settings, native, identity.digest(), warnings, folders)
+        context = cls(settings, native, identity.digest(), warnings, folders)
+        context.leaves = leaves
+        return context
 
     @property
     def chooses(self) -> bool:
@@ -154,10 +159,13 @@ class _Identity:
         return self._hash.digest()[:_IDENTITY_SIZE]
 
 
-def _use_certificates(native: Context, settings: SslSettings, identity: _Identity) -> None:
+def _use_certificates(native: Context, settings: SslSettings, identity: _Identity) -> tuple[Certificate, ...]:
+    leaves = []
     for certificate, key in zip(settings.certificates, settings.certificate_keys, strict=False):
         leaf = use_certificate(native, certificate, key, settings.passwords)
         identity.add("certificate", leaf.der)
+        leaves.append(leaf)
+    return tuple(leaves)
 
 
 def _compress_certificates(native: Context, settings: SslSettings) -> tuple[str, ...]:

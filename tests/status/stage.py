@@ -10,7 +10,7 @@ from mailworker.model import InetAddress
 from mailworker.shm.counters import Counters
 from mailworker.status.answers import Answers
 from mailworker.status.server import Response
-from mailworker.status.snapshot import Snapshot, take
+from mailworker.status.snapshot import CertificateState, Snapshot, take
 from mailworker.status.standing import Process, Standing
 from mailworker.wire.http_request import HttpRequest
 from tests.support.settings import mail_server
@@ -26,10 +26,11 @@ class Scene:
         self.counters = Counters("status", words(SERVERS))
         self.standing = Standing()
         self.processes: list[Process] = []
+        self.certificates: list[CertificateState] = []
         self.answers = Answers(settings or StatusSettings((), ("status.example",), ()), self.take)
 
     def take(self) -> Snapshot:
-        return take(self.counters, LABELS, 512)
+        return take(self.counters, LABELS, 512, self.certificates)
 
     def work(self, row: int, *, leaving: bool = False, pid: int = 0) -> None:
         self.counters.claim(row)

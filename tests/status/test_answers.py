@@ -36,7 +36,7 @@ def test_without_a_rule_for_it_everybody_is_answered() -> None:
     assert scene.answers(HttpRequest("GET", "/readyz", "", {}), PEER).status == 200
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/status.json", "/healthz", "/livez", "/readyz", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/snapshot", "/metrics", "/status.json", "/healthz", "/readyz", "/nothing"])
 @pytest.mark.parametrize(
     ("host", "is_ours"),
     [
@@ -89,6 +89,16 @@ def test_the_tree_has_all_that_is_counted() -> None:
     assert found["auth"]["imap"]["http"]["plain"]["ok"] == 1
     assert found["workers"][0]["serves"] is True
     assert found["ready"] is True
+
+
+def test_the_page_comes_with_its_policy() -> None:
+    scene = Scene()
+    whole, part = scene.get("/"), scene.get("/snapshot")
+    assert whole.type == part.type == "text/html; charset=utf-8"
+    assert dict(whole.headers)["Content-Security-Policy"] == scene.answers._page.policy
+    assert dict(part.headers)["Content-Security-Policy"] == "default-src 'none'"
+    assert whole.content.startswith(b"<!DOCTYPE html>")
+    assert part.content.startswith(b"<h1>")
 
 
 def test_whatever_workers_have_written_there_is_an_answer() -> None:

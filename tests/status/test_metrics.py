@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from mailworker.mail.end import End
 from mailworker.status.metrics import Metrics
+from mailworker.status.snapshot import CertificateState
 from tests.status.stage import IMAP, SMTP, Scene
 from tests.support.daemon import find_program
 
@@ -64,6 +65,13 @@ def test_both_formats_can_be_parsed_and_say_what_was_counted(scene: Scene, accep
     assert found[labelled("auth_seconds_sum", source="http")] == 61.5
     assert found[labelled("workers")] == 1
     assert found[labelled("ready")] == 1
+
+
+def test_certificates_are_told_with_their_end(scene: Scene) -> None:
+    scene.certificates = [CertificateState("in", 'a"b', "0F", 1_800_000_000.0), CertificateState("in", "b", "01", 5.0)]
+    found = samples(scene, OPENMETRICS)
+    labels = {"server": "in", "subject": 'a"b', "serial": "0F"}
+    assert found[labelled("tls_certificate_expiry_seconds", **labels)] == 1_800_000_000
 
 
 def test_all_series_are_there_from_the_start() -> None:

@@ -1,0 +1,229 @@
+"""The page for people: a snapshot that is whole without scripts, and is asked for again by one where there are any."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from html import escape
+from pathlib import Path
+from typing import Final
+
+from mailworker import __version__
+from mailworker.mail.counting import DURATION, LATENCY
+from mailworker.status.snapshot import Snapshot
+
+_DAY: Final = 86400
+# Days that a certificate is valid: below them it should have been renewed, and is about to end.
+_SOON, _LATE = 21, 7
+# Ends of sessions that nobody has to look at.
+_USUAL: Final = frozenset({"client_closed", "upstream_closed", "quit", "no_bytes", "client_left"})
+_MOST_ENDS: Final = 3
+
+_UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
+
+
+class Page:
+    """Loads what it is made of, and then needs no file any more."""
+
+    __slots__ = ("_after", "_before", "policy")
+
+    def __init__(self) -> None:
+        text = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+        self._before, self._after = text.split("{snapshot}")
+        sources = [f"{kind}-src {_hash(text, tag)}" for kind, tag in (("style", "style"), ("script", "script"))]
+        self.policy = "; ".join(
+            ("default-src 'none'", *sources, "connect-src 'self'", "base-uri 'none'", "form-action 'none'",
+             "frame-ancestors 'none'")
+        )  # fmt: skip
+
+    def render(self, snapshot: Snapshot) -> str:
+        """All of it; `policy` is its Content-Security-Policy."""
+        return f"{self._before}{render(snapshot)}{self._after}"
+
+
+def _hash(text: str, tag: str) -> str:
+    match = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+    assert match is not None
+    return f"'sha256-{b64encode(sha256(match[1].encode()).digest()).decode()}'"
+
+
+def render(snapshot: Snapshot) -> str:
+    """What changes of the page."""
+    return "\n".join((_head(snapshot), _tiles(snapshot), *_tables(snapshot)))
+
+
+def _head(snapshot: Snapshot) -> str:
+    if snapshot.stopping:
+        state = _marked("warn", "stopping")
+    else:
+        state = _marked("good", "ready") if snapshot.ready else _marked("bad", "not ready: no worker accepts")
+    failed = snapshot.reload_failed
+    reload = _marked("bad", "failed, see the error log") if failed else "succeeded"
+    what = "last reload" if snapshot.generation > 1 or failed else "configuration"
+    return (
+        f"<h1>mailworker {escape(__version__)} is {state}</h1>\n"
+        f"<p>started {_ago(snapshot.now - snapshot.started)} ago; "
+        f"{what} {_ago(snapshot.now - snapshot.reloaded)} ago {reload}; generation {snapshot.generation}</p>"
+    )
+
+
+def _tiles(snapshot: Snapshot) -> str:
+    def total(family: str, *labels: str) -> int:
+        return sum(value for parts, value in snapshot.family(family) if not labels or parts[-1] in labels)
+
+    living = snapshot.sessions.values()
+    tiles = (
+        ("accepted", "clients", "rate", total("accepted")),
+        ("logins", "logins", "rate", total("logins")),
+        ("refused", "logins refused", "rate", total("auth", "failed", "wait", "error", "timeout")),
+        ("sessions", "sessions now", "level", sum(each.login + each.relay for each in living)),
+    )
+    shown = "".join(
+        f'<div data-kind="{kind}" data-number="{name}" data-value="{value}">'
+        f"<dt>{escape(text)}</dt><dd>{value:,}</dd></div>"
+        for name, text, kind, value in tiles
+    )
+    return f'<span data-number="time" data-value="{snapshot.now:.3f}"></span><dl class="tiles">{shown}</dl>'
+
+
+def _tables(snapshot: Snapshot) -> Iterable[str]:
+    yield _table("Servers", _SERVERS, _servers(snapshot))
+    yield _table("Decisions about logins", _SOURCES, _sources(snapshot))
+    yield _table("Times", _TIMES, _times(snapshot))
+    yield _table("Workers", _WORKERS, _workers(snapshot))
+    if snapshot.certificates:
+        yield _table("Certificates", _CERTIFICATES, _certificates(snapshot))
+
+
+_SERVERS: Final = (
+    *("-Server", "-Protocol", "Before login", "Logged in", "Clients", "Logins", "Handshakes", "Failed", "Received"),
+    *("Sent", "-Ends to look at"),
+)
+_SOURCES: Final = ("-Source", "-Protocol", "OK", "Refused", "Told to wait", "Error", "Timeout")
+_TIMES: Final = ("-What took it", "-Of", "Count", "Half", "95 %", "99 %")
+_WORKERS: Final = ("-Worker", "Process", "-State", "Processor time")
+_CERTIFICATES: Final = ("-Name", "-Server", "-Serial number", "Days left")
+
+
+def _servers(snapshot: Snapshot) -> Iterable[Sequence[str]]:
+    for each, living in snapshot.sessions.items():
+        traffic = _below(snapshot, "bytes", *each)
+        ends = sorted(_below(snapshot, "ended", *each).items(), key=lambda pair: -pair[1])
+        odd = [f"{count:,} {end}" for end, count in ends if count and end not in _USUAL][:_MOST_ENDS]
+        yield (
+            *(each.server, each.protocol, f"{living.login:,}", f"{living.relay:,}"),
+            *(f"{snapshot.words.get((name, *each), 0):,}" for name in ("accepted", "logins")),
+            *(f"{sum(_below(snapshot, name, *each).values()):,}" for name in ("handshakes", "handshake_failures")),
+            *(_size(traffic[direction]) for direction in ("client_in", "client_out")),
+            ", ".join(odd) or "none",
+        )
+
+
+def _sources(snapshot: Snapshot) -> Iterable[Sequence[str]]:
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for (protocol, source, _, result), value in snapshot.family("auth"):
+        results = found.setdefault((source, protocol), {})
+        results[result] = results.get(result, 0) + value
+    for (source, protocol), results in found.items():
+        yield (source, protocol, *(f"{results[name]:,}" for name in ("ok", "failed", "wait", "error", "timeout")))
+
+
+def _times(snapshot: Snapshot) -> Iterable[Sequence[str]]:
+    for family, text, bounds in (
+        ("auth_seconds", "decision", LATENCY),
+        ("login_seconds", "login at a backend", LATENCY),
+        ("session_seconds", "session", DURATION),
+    ):
+        found: dict[str, dict[str, int]] = {}
+        for parts, value in snapshot.family(family):
+            found.setdefault(" ".join(parts[:-1]), {})[parts[-1]] = value
+        for name, buckets in found.items():
+            count = sum(value for bucket, value in buckets.items() if bucket != "sum")
+            yield (text, name, f"{count:,}", *(_quantile(buckets, bounds, count, part) for part in (0.5, 0.95, 0.99)))
+
+
+def _workers(snapshot: Snapshot) -> Iterable[Sequence[str]]:
+    for each in snapshot.workers:
+        process = each.process
+        state = "finishing" if process.leaving else "serving" if process.serves else "starting"
+        cpu = "unknown" if each.cpu is None else f"{each.cpu:,.1f} s"
+        yield str(process.number), str(process.pid), state, cpu
+
+
+def _certificates(snapshot: Snapshot) -> Iterable[Sequence[str]]:
+    for each in sorted(snapshot.certificates, key=lambda certificate: certificate.expires):
+        days = int((each.expires - snapshot.now) // _DAY)
+        kind = "bad" if days < _LATE else "warn" if days < _SOON else "good"
+        yield each.subject, each.server, each.serial, f"\0{kind} {days:,}"
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns of text begin with "-"; a cell that begins with NUL and a class is marked so."""
+    head = "".join(f'<th scope="col"{_kind(column)}>{escape(column.removeprefix("-"))}</th>' for column in columns)
+    body = "".join(f"<tr>{_row(columns, row)}</tr>" for row in rows)
+    return f"<h2>{escape(title)}</h2>\n<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _row(columns: Sequence[str], row: Sequence[str]) -> str:
+    first, *others = (_cell(each) for each in row)
+    cells = (
+        f'<td{_kind(column)} data-label="{escape(column.removeprefix("-"))}">{cell}</td>'
+        for column, cell in zip(columns[1:], others, strict=True)
+    )
+    return f'<th scope="row">{first}</th>{"".join(cells)}'
+
+
+def _kind(column: str) -> str:
+    return ' class="text"' if column.startswith("-") else ""
+
+
+def _cell(text: str) -> str:
+    if not text.startswith("\0"):
+        return f"<span>{escape(text)}</span>"
+    kind, _, rest = text[1:].partition(" ")
+    return _marked(kind, rest)
+
+
+def _marked(kind: str, text: str) -> str:
+    return f'<span class="{kind}">{escape(text)}</span>'
+
+
+def _below(snapshot: Snapshot, family: str, server: str, protocol: str) -> Mapping[str, int]:
+    """The numbers of a server by their last label; those that differ before it are added up."""
+    found: dict[str, int] = {}
+    for parts, value in snapshot.family(family):
+        if parts[:2] == (server, protocol):
+            found[parts[-1]] = found.get(parts[-1], 0) + value
+    return found
+
+
+def _quantile(buckets: Mapping[str, int], bounds: Sequence[float], count: int, part: float) -> str:
+    """The bound below which that part of all times is."""
+    if not count:
+        return "-"
+    total = 0
+    for bound in bounds:
+        total += buckets[repr(bound)]
+        if total >= part * count:
+            return f"< {_ago(bound)}"
+    return f"> {_ago(bounds[-1])}"
+
+
+def _ago(seconds: float) -> str:
+    """A length of time, in its largest unit."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    for unit, size in (("days", _DAY), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size:,.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _size(count: int) -> str:
+    size, units = float(count), iter(_UNITS)
+    unit = next(units)
+    while size >= 1024 and unit != _UNITS[-1]:
+        size, unit = size / 1024, next(units)
+    return f"{size:.1f} {unit}" if unit != "B" else f"{count} B"

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import random
+import re
+from base64 import b64encode
+from dataclasses import replace
+from hashlib import sha256
+from html.parser import HTMLParser
+
+import pytest
+
+from mailworker.status.page import Page, _ago, _size, render
+from mailworker.status.snapshot import CertificateState
+from tests.status.stage import IMAP, SMTP, Scene
+
+VOID = {"meta", "br"}
+
+
+class Outline(HTMLParser):
+    """What is on a page; raises AssertionError where an element is not closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.cells: list[list[str]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name in {"src", "href", "action", "style", "onclick"}]
+        if tag == "tr":
+            self.cells.append([])
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in {"style", "script"}:
+            self.texts.append(data)
+            if {"td", "th"} & set(self.open):
+                self.cells[-1].append(data)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scene = Scene()
+    scene.work(0)
+    scene.count(0, "accepted", *IMAP, amount=1234)
+    scene.count(0, "ended", *IMAP, "client_closed", amount=1000)
+    scene.count(0, "ended", *IMAP, "auth_error", amount=3)
+    scene.count(0, "ended", *IMAP, "upstream_connect", amount=30)
+    scene.count(0, "bytes", *IMAP, "client_in", amount=5 << 20)
+    scene.count(0, "auth", "imap", "http", "plain", "failed", amount=7)
+    for bucket, amount in (("0.01", 90), ("0.5", 8), ("+Inf", 2), ("sum", 61_500_000)):
+        scene.count(0, "auth_seconds", "http", bucket, amount=amount)
+    return scene
+
+
+def test_a_snapshot_is_whole_without_scripts(scene: Scene) -> None:
+    outline = Outline(Page().render(scene.take()))
+    assert " is ready" in " ".join(outline.texts).replace("  ", " ")
+    rows = {(row[0], row[1]): row for row in outline.cells if len(row) > 1}
+    assert rows["in", "imap"] == [
+        *("in", "imap", "201", "0", "1,234", "0", "0", "0", "5.0 MB", "0 B"),
+        "30 upstream_connect, 3 auth_error",
+    ]
+    assert rows[SMTP.server, "smtp"][-1] == "none"
+    assert rows["http", "imap"] == ["http", "imap", "0", "7", "0", "0", "0"]
+    assert rows["decision", "http"] == ["decision", "http", "100", "< 10 ms", "< 500 ms", "> 60 s"]
+    assert rows["0", str(scene.processes[0].pid)][2] == "serving"
+
+
+def test_nothing_is_loaded_from_anywhere_and_only_our_own_script_runs(scene: Scene) -> None:
+    page = Page()
+    text = page.render(scene.take())
+    assert Outline(text).links == []
+    assert set(re.findall(r"https?://[^\s\"']+", text)) == {"http://www.w3.org/2000/svg"}  # a name, not a place
+    for tag, kind in (("style", "style"), ("script", "script")):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = b64encode(sha256(content.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in page.policy
+    assert page.policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in page.policy
+    assert "style=" not in text
+
+
+def test_no_name_is_more_than_text() -> None:
+    scene = Scene()
+    snapshot = scene.take()
+    evil = '</td><script>alert(1)</script>"&'
+    certificates = [CertificateState(evil, evil, evil, snapshot.now)]
+    text = render(replace(snapshot, certificates=certificates))
+    assert "<script>" not in text
+    assert evil in Outline(text).texts
+
+
+@pytest.mark.parametrize(("days", "kind"), [(-1, "bad"), (6.5, "bad"), (7.5, "warn"), (20.5, "warn"), (21.5, "good")])
+def test_a_certificate_that_ends_soon_is_marked(days: float, kind: str) -> None:
+    scene = Scene()
+    scene.certificates = [CertificateState("in", "mail.example", "01", scene.take().now + days * 86400)]
+    assert f'<span class="{kind}">' in render(scene.take()).rpartition("Certificates")[2]
+
+
+def test_the_state_is_told_in_words() -> None:
+    scene = Scene()
+    scene.post()
+    assert "not ready: no worker accepts" in render(scene.take())
+    scene.work(0)
+    scene.post(stopping=True)
+    assert "stopping" in render(scene.take())
+    scene.standing.reload(scene.counters, succeeded=False)
+    scene.post()
+    assert "failed, see the error log" in render(scene.take())
+
+
+def test_whatever_workers_have_written_it_is_a_page() -> None:
+    scene = Scene()
+    memory = memoryview(scene.counters._memory)
+    memory[:] = random.Random(2).randbytes(len(memory))
+    Outline(Page().render(scene.take()))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((0.001, "1 ms"), (0.5, "500 ms"), (1, "1 s"), (119, "119 s"), (120, "2 minutes"), (7199, "119 minutes")),
+        *((7200, "2 hours"), (172800, "2 days"), (1e9, "11,574 days")),
+    ],
+)
+def test_a_length_of_time_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
+    assert _ago(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KB"), (5 << 20, "5.0 MB"), (1 << 61, "2048.0 PB")]
+)
+def test_a_size_is_told_in_its_largest_unit(count: int, text: str) -> None:
+    assert _size(count) == text
