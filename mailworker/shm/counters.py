@@ -10,6 +10,7 @@ import time
 import weakref
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from operator import add
 from typing import Any, Final, NamedTuple
 
 from mailworker.native.mapping import map_shared
@@ -331,13 +332,18 @@ def _read(plan: _Plan, memory: Any) -> _Sums:
 
 def _read_once(plan: _Plan, view: memoryview) -> _Sums:
     def words(start: int) -> list[int]:
-        return [*map(_clipped, view[start : start + len(plan.words)].tolist())]
+        values = view[start : start + len(plan.words)].tolist()
+        return values if max(values, default=0) < MOST else [*map(_clipped, values)]
 
-    rows = [number for number, mark in enumerate(view[plan.marks : plan.marks + ROWS].tolist()) if mark]
-    living = [0] * len(plan.words)
-    for row in rows:
-        living = [*map(_added, living, words(plan.row(row)))]
-    return _Sums([*map(_added, words(plan.retired), living)], living, rows)
+    numbers = [number for number, mark in enumerate(view[plan.marks : plan.marks + ROWS].tolist()) if mark]
+    rows = [words(plan.row(number)) for number in numbers]
+    living = _bounded(map(sum, zip(*rows, strict=True))) if rows else [0] * len(plan.words)
+    return _Sums(_bounded(map(add, words(plan.retired), living)), living, numbers)
+
+
+def _bounded(sums: Iterable[int]) -> list[int]:
+    values = [*sums]
+    return values if max(values, default=0) < MOST else [min(value, MOST - 1) for value in values]
 
 
 def _clipped(value: int) -> int:
