@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 import socket
 import threading
 import time
@@ -81,7 +80,6 @@ def rest(client: socket.socket) -> bytes:
 
 @pytest.fixture
 def served() -> Iterator[Served]:
-    gc.collect()  # other tests leave files behind in circles
     before = open_descriptors()
     served = Served()
     yield served

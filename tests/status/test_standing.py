@@ -8,7 +8,9 @@ from mailworker.status.standing import Posted, Process, Said, Standing, posted
 
 
 def counters() -> Counters:
-    return Counters("status", tuple(map(reloads, (True, False))))
+    made = Counters("status", tuple(map(reloads, (True, False))))
+    made.stop_publishing()
+    return made
 
 
 def test_what_the_master_says_can_be_read() -> None:
