@@ -38,6 +38,11 @@ class Destinations:
         folders = [writer.folder for writer in self._writers if isinstance(writer, PatternWriter)]
         return [folder for folder in folders if folder is not None]
 
+    @property
+    def losses(self) -> Sequence[Losses]:
+        """What each has lost."""
+        return self._losses
+
     def send(self, destination: int, path: bytes, line: bytes) -> None:
         """See `LineSink.send`; the line is written at once."""
         self.take(destination, path, line)

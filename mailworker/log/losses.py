@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from mailworker.log.log import Log
@@ -14,10 +15,10 @@ PAUSE: Final = 60.0
 class Losses:
     """Counts the lines that a log has lost, and says it at once, then once a minute while it goes on.
 
-    `after(seconds, action)` arranges for a call later.
+    `after(seconds, action)` arranges for a call later. `told` is called with how many lines each time.
     """
 
-    __slots__ = ("_after", "_level", "_log", "_quiet", "_reason", "_unsaid", "total")
+    __slots__ = ("_after", "_level", "_log", "_quiet", "_reason", "_unsaid", "told", "total")
 
     def __init__(self, log: Log, after: After, level: Level = Level.ALERT) -> None:
         self._after = after
@@ -26,11 +27,13 @@ class Losses:
         self._quiet = False
         self._reason = ""
         self._unsaid = 0
+        self.told: Callable[[int], object] = _nobody
         self.total = 0
 
     def add(self, lines: int, reason: str) -> None:
         """So many are lost; `reason` is nginx's text of what has failed."""
         self.total += lines
+        self.told(lines)
         self._unsaid += lines
         self._reason = reason
         if not self._quiet:
@@ -50,3 +53,7 @@ class Losses:
         if self._quiet:
             self.say()
             self._after(PAUSE, self._again)
+
+
+def _nobody(lines: int) -> None:
+    """Nobody counts them."""

@@ -141,6 +141,8 @@ def _of_server(settings: Served) -> Iterable[str]:
     yield from (word("handshake_failures", *mine, fault) for fault in FAULTS)
     yield from (word("auth", settings.protocol, judge, *each) for each in product(METHODS.values(), RESULTS))
     yield from histogram("auth_seconds", LATENCY, judge)
+    for resumed in ("no", "yes"):
+        yield from histogram("handshake_seconds", LATENCY, settings.protocol, resumed)
     yield from histogram("login_seconds", LATENCY, settings.protocol)
     yield from histogram("session_seconds", DURATION, *mine)
 
@@ -166,7 +168,10 @@ class Counted:
         self._ended = {end.word: place(word("ended", *mine, end.word)) for end in End}
         self._bytes = place(word("bytes", *mine, DIRECTIONS[0]))
         self._handshakes = {
-            (version, resumed == "yes"): place(word("handshakes", *mine, version, resumed))
+            (version, resumed == "yes"): (
+                place(word("handshake_seconds", protocol, resumed, repr(LATENCY[0]))),
+                place(word("handshakes", *mine, version, resumed)),
+            )
             for version, resumed in product(VERSIONS, ("no", "yes"))
         }
         self._faults = {fault: place(word("handshake_failures", *mine, fault)) for fault in FAULTS}
@@ -184,11 +189,11 @@ class Counted:
         self._tally.add(self._moved)
         self._tally.add(there._arrived)
 
-    def shake_hands(self, tls: TlsConnection) -> None:
+    def shake_hands(self, tls: TlsConnection, seconds: float) -> None:
         """A handshake with a client has ended well."""
-        place = self._handshakes.get((tls.protocol, tls.reused))
-        if place is not None:
-            self._tally.add(place)
+        places = self._handshakes.get((tls.protocol, tls.reused))
+        if places is not None:
+            self._observe(places[0], LATENCY, seconds, places[1])
 
     def fail_handshake(self, error: PeerError) -> None:
         """A handshake with a client has failed."""

@@ -126,7 +126,8 @@ async def start_tls(client: SocketStream, record: SessionRecord, *, more: bool =
 
     Raises a PeerError.
     """
-    counted = record.entrance.server.counted
+    counted, loop = record.entrance.server.counted, record.entrance.sessions.loop
+    began = loop.now
     try:
         await _start_tls(client, record, more=more)
     except PeerError as error:
@@ -137,7 +138,7 @@ async def start_tls(client: SocketStream, record: SessionRecord, *, more: bool =
     if counted is not None and there is not None and client.tls is not None:
         if there is not counted:
             counted.move(there)
-        there.shake_hands(client.tls)
+        there.shake_hands(client.tls, loop.now - began)
 
 
 async def _start_tls(client: SocketStream, record: SessionRecord, *, more: bool) -> None:

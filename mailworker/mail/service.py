@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 
 from mailworker.config.destinations import Destination
@@ -37,7 +37,9 @@ from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
 from mailworker.mail.targets import choose_targets
+from mailworker.mail.vitals import Vitals, shared_cache
 from mailworker.model import Address, Level
+from mailworker.native.tls.context import Context
 from mailworker.shm.counters import Counters
 from mailworker.wire.auth_answers import Answers
 
@@ -51,6 +53,7 @@ class MailService:
     __slots__ = (
         "_bound",
         "_connections",
+        "_counters",
         "_drained",
         "_drops",
         "_listeners",
@@ -60,6 +63,7 @@ class MailService:
         "_sessions",
         "_settings",
         "_short",
+        "_vitals",
     )
 
     _connections: Connections
@@ -86,7 +90,9 @@ class MailService:
         ]
         self._listeners: list[Listener] = []
         self._drained: Callable[[], None] | None = None
+        self._counters: Counters | None = None
         self._drops: Drops | None = None
+        self._vitals: Vitals | None = None
         self._short = False  # whether the log knows that clients have to wait or are turned away
 
     def prepare(self) -> None:
@@ -118,6 +124,7 @@ class MailService:
     def count(self, counters: Counters) -> None:
         """Count in the row of `counters` what happens; to be called before `start`."""
         if counters.row is not None:
+            self._counters = counters
             self._drops = Drops(counters)
             for server in self._servers:
                 server.counted = Counted(counters, server.settings)
@@ -141,6 +148,8 @@ class MailService:
         listeners = listeners if self._drops is None else (*listeners, self._count_end)
         self._sessions = Sessions(loop, listeners, lines)
         self._connections.in_use = len(self._bound)
+        if self._counters is not None:
+            self._vitals = Vitals(self._counters, self._connections, _caches(self._servers))
         for bound in self._bound:
             listener = Listener(loop, bound.socket, self._accepted(bound), self._accept_failed, events)
             listener.open()
@@ -176,6 +185,7 @@ class MailService:
     def abandon(self) -> None:
         """The process is about to end, and with it all sessions that are left."""
         self._sessions.end_all(End.SHUTDOWN)
+        self._end_vitals()
 
     def serve(self, entrance: Entrance, descriptor: int, peer: Address) -> None:
         """Begin a session on an accepted connection."""
@@ -191,6 +201,8 @@ class MailService:
         self._short = False
         if (counted := entrance.server.counted) is not None:
             counted.accept()
+        if self._vitals is not None and not self._vitals.awake:
+            self._vitals.wake()
         watched = self._settings.events.debug_connection
         if watched and is_among(peer, watched):
             entrance = entrance.verbose()
@@ -219,14 +231,29 @@ class MailService:
             self._log.write(level, message)
         self._short = True
 
+    def _end_vitals(self) -> None:
+        vitals, self._vitals = self._vitals, None
+        if vitals is not None:
+            vitals.close()
+
     def _unused(self) -> None:
         drained = self._drained
         if drained is not None:
             self._drained = None
             self._relays.close()
+            self._end_vitals()
             for server in self._servers:
                 server.login_source.close()
             drained()
+
+
+def _caches(servers: Iterable[Server]) -> dict[str, list[Context]]:
+    """TLS contexts by the names of their shared session caches, each once."""
+    found: dict[str, dict[Context, None]] = {}
+    for server in servers:
+        if server.tls is not None and (name := shared_cache(server.settings)) is not None:
+            found.setdefault(name, {})[server.tls.native] = None
+    return {name: [*contexts] for name, contexts in found.items()}
 
 
 def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened

@@ -11,14 +11,15 @@ from mailworker.config.zones import SharedZone
 from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log
-from mailworker.mail.counting import words as counted_words
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
+from mailworker.mail.vitals import words_of_workers
 from mailworker.model import Level
 from mailworker.native.tls.certificate import Certificate
 from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.process.invocation import Invocation
 from mailworker.process.listeners import Opening, rehearse
+from mailworker.process.log_counts import log_words
 from mailworker.process.logs import Logs
 from mailworker.process.steps import Pauses, at_once
 from mailworker.process.system.daemon import redirect_stderr
@@ -246,7 +247,8 @@ def _zones(settings: Settings) -> tuple[SharedZone, ...]:
     """Those that directives declare, and the one that is there without a directive of its own."""
     if settings.status is None:
         return settings.zones
-    return (*settings.zones, SharedZone(counters.USE, 0, counters.USE, counted_words(settings.servers)))
+    words = (*words_of_workers(settings.servers), *log_words(settings.destinations))
+    return (*settings.zones, SharedZone(counters.USE, 0, counters.USE, words))
 
 
 def _rotate(keys: TicketKeys, lifetime: int, now: float, log: Log) -> float:

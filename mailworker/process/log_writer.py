@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mailworker.log.destinations import Destinations
@@ -11,14 +11,16 @@ from mailworker.log.handing import unpack
 from mailworker.log.losses import Losses
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import LONGEST, Helper
+from mailworker.process.log_counts import count_handing, count_losses, line_counts
 from mailworker.process.system import sandbox
 
 
 class LogWriter(Helper):
     """Writes what workers hand over; they hand over what it takes, and lose the rest."""
 
-    __slots__ = ("_destinations", "_refused")
+    __slots__ = ("_counts", "_destinations", "_refused")
 
+    _counts: list[Callable[[], None]]
     _destinations: Destinations
     _refused: Losses
 
@@ -37,6 +39,10 @@ class LogWriter(Helper):
     def _prepare(self) -> None:
         self._refused = Losses(self._log, self._after)
         self._destinations = self._cycle.logs.write_access_logs(self._after)
+        settings, counters = self._cycle.settings.destinations, self._cycle.counters
+        self._counts = line_counts(counters, settings)
+        count_losses(counters, settings, self._destinations.losses)
+        count_handing(counters, self._refused)
 
     def _fence(self) -> None:
         sandbox.enter(self._destinations.folders)
@@ -47,6 +53,7 @@ class LogWriter(Helper):
             self._refused.add(1, "a worker has sent no line of an access log, or too long a one")
         else:
             self._destinations.take(*line)
+            self._counts[line[0]]()
 
     def _pause(self) -> None:
         self._destinations.pause()

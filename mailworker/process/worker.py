@@ -9,6 +9,7 @@ from mailworker.log.handing import HandingSink
 from mailworker.log.losses import Losses
 from mailworker.process.child_process import ChildProcess, FromMaster
 from mailworker.process.cycle import Cycle
+from mailworker.process.log_counts import count_handing
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.system import identity, sandbox
 
@@ -51,6 +52,7 @@ class Worker(ChildProcess):
         channel = self._master.channels.get(LogWriter.name)
         if channel is None:
             return None
+        count_handing(self._cycle.counters, self._losses)
         return HandingSink(channel, len(self._cycle.settings.destinations), self._losses)
 
     def _end(self) -> None:

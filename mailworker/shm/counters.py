@@ -179,6 +179,10 @@ class Counters(Shared):
         roster, marks = (view[start : start + ROWS].tolist() for start in (plan.roster, plan.marks))
         return {row: (_clipped(entry), marks[row] == SERVES) for row, entry in enumerate(roster) if entry}
 
+    def word_of(self, row: int, name: str) -> int:
+        """What a process has written in its row, whatever it is."""
+        return _clipped(self._view()[self._plan.row(row) + self.place(name)])
+
     @property
     def displaces(self) -> bool:
         """Whether another program counts, and has shown, what is shown here too."""

@@ -121,6 +121,8 @@ def tree(snapshot: Snapshot) -> dict[str, Any]:
                 "serves": each.process.serves,
                 "leaving": each.process.leaving,
                 "cpu": each.cpu,
+                "connections": each.connections,
+                "memory": each.memory,
             }
             for each in snapshot.workers
         ],
@@ -130,8 +132,12 @@ def tree(snapshot: Snapshot) -> dict[str, Any]:
         "servers": servers,
         "auth": _of(snapshot, "auth"),
         "auth_seconds": _of(snapshot, "auth_seconds"),
+        "handshake_seconds": _of(snapshot, "handshake_seconds"),
         "login_seconds": _of(snapshot, "login_seconds"),
         "session_seconds": _of(snapshot, "session_seconds"),
+        "loop_lag": _of(snapshot, "loop_lag"),
+        "tls_session_caches": _of(snapshot, "tls_cache"),
+        "logs": {"lines": _of(snapshot, "log_lines"), "dropped": _of(snapshot, "log_dropped")},
     }
 
 

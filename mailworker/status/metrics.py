@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mailworker import __version__
 from mailworker.mail.counting import DURATION, LATENCY
+from mailworker.mail.vitals import LAG
 from mailworker.native.tls.version import running_with
 from mailworker.status.snapshot import MICROSECONDS, CertificateState, Snapshot
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _PREFIX: Final = "mailworker_"
 
 # A family of words, its metric, what it says, and its labels.
-_COUNTERS: Final = (
+_COUNTERS: Final[Sequence[tuple[str, str, str, Sequence[str]]]] = (
     ("reloads", "config_reloads", "Reloads of the configuration.", ("result",)),
     ("respawns", "worker_respawns", "Workers that were replaced, by how they ended.", ("reason",)),
     ("accepted", "connections_accepted", "Clients that were accepted.", ("server", "protocol")),
@@ -27,14 +28,20 @@ _COUNTERS: Final = (
     ("bytes", "bytes", "Bytes of ended sessions, in TLS those of its data.", ("server", "protocol", "direction")),
     ("handshakes", "tls_handshakes", "Handshakes with clients.", ("server", "protocol", "version", "resumed")),
     ("handshake_failures", "tls_handshake_failures", "Those that failed.", ("server", "protocol", "reason")),
+    ("tls_cache", "tls_session_cache_lookups", "Sessions that were asked for by their ids.", ("zone", "result")),
+    ("log_lines", "log_lines", "Lines that the log writer has taken.", ("log",)),
+    ("log_dropped", "log_dropped", "Lines of access logs that were lost.", ("log",)),
     ("auth", "auth_requests", "Decisions about logins.", ("protocol", "source", "method", "result")),
 )  # fmt: skip
 
-_HISTOGRAMS: Final = (
+_HISTOGRAMS: Final[Sequence[tuple[str, str, str, Sequence[str], Sequence[float]]]] = (
     ("auth_seconds", "auth_seconds", "What decisions about logins took.", ("source",), LATENCY),
+    ("handshake_seconds", "tls_handshake_seconds", "What handshakes with clients took that ended well.",
+     ("protocol", "resumed"), LATENCY),
     ("login_seconds", "upstream_login_seconds", "From a decision to the end of the login at a backend.",
      ("protocol",), LATENCY),
     ("session_seconds", "session_seconds", "From a login to the end of its session.", ("server", "protocol"), DURATION),
+    ("loop_lag", "worker_loop_lag_seconds", "How late a worker does what is due; one look a second.", (), LAG),
 )  # fmt: skip
 
 
@@ -101,10 +108,17 @@ class Metrics:
 
     def _workers(self, snapshot: Snapshot) -> Iterator[Metric]:
         seconds = self._core.CounterMetricFamily(_PREFIX + "worker_cpu_seconds", "Processor time.", labels=("worker",))
+        memory = self._gauge("worker_resident_memory_bytes", "Memory, shared parts of it too.", ("worker",))
+        connections = self._gauge("worker_connections", "Connections in use, of worker_connections_limit.", ("worker",))
         for each in snapshot.workers:
-            if each.cpu is not None and not each.process.leaving:
-                seconds.add_metric([str(each.process.number)], each.cpu)
-        yield seconds
+            if each.process.leaving:
+                continue
+            name = [str(each.process.number)]
+            if each.cpu is not None:
+                seconds.add_metric(name, each.cpu)
+            memory.add_metric(name, each.memory)
+            connections.add_metric(name, each.connections)
+        yield from (seconds, memory, connections)
 
     def _gauge(self, name: str, text: str, labels: Sequence[str]) -> Any:
         return self._core.GaugeMetricFamily(_PREFIX + name, text, labels=labels)

@@ -12,6 +12,7 @@ from typing import Final
 
 from mailworker import __version__
 from mailworker.mail.counting import DURATION, LATENCY
+from mailworker.mail.vitals import LAG
 from mailworker.status.snapshot import Snapshot
 
 _DAY: Final = 86400
@@ -20,6 +21,8 @@ _SOON, _LATE = 21, 7
 # Ends of sessions that nobody has to look at.
 _USUAL: Final = frozenset({"client_closed", "upstream_closed", "quit", "no_bytes", "client_left"})
 _MOST_ENDS: Final = 3
+# The part of worker_connections from which on there are few left.
+_FULL: Final = 0.9
 
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
 
@@ -93,6 +96,12 @@ def _tables(snapshot: Snapshot) -> Iterable[str]:
     yield _table("Decisions about logins", _SOURCES, _sources(snapshot))
     yield _table("Times", _TIMES, _times(snapshot))
     yield _table("Workers", _WORKERS, _workers(snapshot))
+    for title, columns, rows in (
+        ("TLS session caches", _CACHES, [*_caches(snapshot)]),
+        ("Access logs", _LOGS, [*_logs(snapshot)]),
+    ):
+        if rows:
+            yield _table(title, columns, rows)
     if snapshot.certificates:
         yield _table("Certificates", _CERTIFICATES, _certificates(snapshot))
 
@@ -103,7 +112,9 @@ _SERVERS: Final = (
 )
 _SOURCES: Final = ("-Source", "-Protocol", "OK", "Refused", "Told to wait", "Error", "Timeout")
 _TIMES: Final = ("-What took it", "-Of", "Count", "Half", "95 %", "99 %")
-_WORKERS: Final = ("-Worker", "Process", "-State", "Processor time")
+_WORKERS: Final = ("-Worker", "Process", "-State", "Connections", "Memory", "Processor time")
+_CACHES: Final = ("-TLS session cache", "Found", "Missed")
+_LOGS: Final = ("-Access log", "Lines", "Lost")
 _CERTIFICATES: Final = ("-Name", "-Server", "-Serial number", "Days left")
 
 
@@ -133,8 +144,10 @@ def _sources(snapshot: Snapshot) -> Iterable[Sequence[str]]:
 def _times(snapshot: Snapshot) -> Iterable[Sequence[str]]:
     for family, text, bounds in (
         ("auth_seconds", "decision", LATENCY),
+        ("handshake_seconds", "handshake", LATENCY),
         ("login_seconds", "login at a backend", LATENCY),
         ("session_seconds", "session", DURATION),
+        ("loop_lag", "wait for a worker", LAG),
     ):
         found: dict[str, dict[str, int]] = {}
         for parts, value in snapshot.family(family):
@@ -149,7 +162,21 @@ def _workers(snapshot: Snapshot) -> Iterable[Sequence[str]]:
         process = each.process
         state = "finishing" if process.leaving else "serving" if process.serves else "starting"
         cpu = "unknown" if each.cpu is None else f"{each.cpu:,.1f} s"
-        yield str(process.number), str(process.pid), state, cpu
+        used = f"{each.connections:,} of {snapshot.limit:,}"
+        kind = "warn" if each.connections > _FULL * snapshot.limit else "good"
+        yield str(process.number), str(process.pid), state, f"\0{kind} {used}", _size(each.memory), cpu
+
+
+def _caches(snapshot: Snapshot) -> Iterable[Sequence[str]]:
+    lookups = dict(snapshot.family("tls_cache"))
+    for name in dict.fromkeys(name for name, _ in lookups):
+        yield (name, *(f"{lookups[name, result]:,}" for result in ("hit", "miss")))
+
+
+def _logs(snapshot: Snapshot) -> Iterable[Sequence[str]]:
+    lines, lost = dict(snapshot.family("log_lines")), dict(snapshot.family("log_dropped"))
+    for (name,), count in lost.items():
+        yield name, f"{lines[name,]:,}" if (name,) in lines else "-", f"\0{'bad' if count else 'good'} {count:,}"
 
 
 def _certificates(snapshot: Snapshot) -> Iterable[Sequence[str]]:

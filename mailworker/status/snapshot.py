@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mailworker.mail.counting import DURATION, Label
+from mailworker.mail.counting import DURATION, Label, word
+from mailworker.mail.vitals import CONNECTIONS, MEMORY
 from mailworker.shm.counters import Counters
 from mailworker.status.standing import Posted, Said, posted
 
@@ -29,10 +30,12 @@ class Sessions(NamedTuple):
 
 
 class WorkerState(NamedTuple):
-    """A worker: `cpu` is in seconds, None where the system does not tell."""
+    """A worker: `cpu` is in seconds, None where the system does not tell; `memory` in bytes, 0 where it does not."""
 
     process: Posted
     cpu: float | None
+    connections: int = 0
+    memory: int = 0
 
 
 class CertificateState(NamedTuple):
@@ -97,7 +100,7 @@ def take(
         bool(counters.said(Said.RELOAD_FAILED)),
         counters.said(Said.GENERATION),
         bool(counters.said(Said.STOPPING)),
-        [WorkerState(each, _cpu(each.pid)) for each in posted(counters) if each.works],
+        [_worker(each, counters) for each in posted(counters) if each.works],
         {tuple(name.split("\0")): value for name, value in reading.totals.items()},
         _sessions(living, labels),
         limit,
@@ -122,6 +125,11 @@ def _sessions(living: Counter[tuple[str, ...]], labels: Iterable[Label]) -> dict
         relay = max(living["logins", server, protocol] - relays[each], 0)
         found[each] = Sessions(max(begun - ended[each] - relay, 0), relay)
     return found
+
+
+def _worker(process: Posted, counters: Counters) -> WorkerState:
+    found = (counters.word_of(process.row, word(name)) for name in (CONNECTIONS, MEMORY))
+    return WorkerState(process, _cpu(process.pid), *found)
 
 
 def _cpu(pid: int) -> float | None:

@@ -39,6 +39,7 @@ class Posted(NamedTuple):
     """What was posted of a process, and whether it serves."""
 
     pid: int
+    row: int
     number: int
     works: bool
     leaving: bool
@@ -79,9 +80,9 @@ class Standing:
 def posted(counters: Counters) -> list[Posted]:
     """The processes that the master has posted."""
     found = []
-    for entry, serves in counters.posted().values():
+    for row, (entry, serves) in counters.posted().items():
         pid, number = entry & ((1 << _PID_BITS) - 1), entry >> _PID_BITS & ((1 << _NUMBER_BITS) - 1)
-        found.append(Posted(pid, number, bool(entry & _WORKS), bool(entry & _LEAVING), serves))
+        found.append(Posted(pid, row, number, bool(entry & _WORKS), bool(entry & _LEAVING), serves))
     return found
 
 

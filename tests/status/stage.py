@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from mailworker.config.destinations import AccessLogFile
 from mailworker.config.status import StatusSettings
-from mailworker.mail.counting import label, word, words
+from mailworker.mail.counting import label, word
+from mailworker.mail.vitals import words_of_workers
 from mailworker.model import InetAddress
+from mailworker.process.log_counts import log_words
 from mailworker.shm.counters import Counters
 from mailworker.status.answers import Answers
 from mailworker.status.server import Response
@@ -16,6 +20,7 @@ from mailworker.wire.http_request import HttpRequest
 from tests.support.settings import mail_server
 
 SERVERS = (mail_server("imap", status_zone="in"), mail_server("smtp", status_zone='out"\\'))
+LOGS = (AccessLogFile(Path("/var/log/mailworker/access.log")),)
 LABELS = tuple(map(label, SERVERS))
 IMAP, SMTP = LABELS
 PEER = InetAddress("127.0.0.1", 1)
@@ -23,7 +28,7 @@ PEER = InetAddress("127.0.0.1", 1)
 
 class Scene:
     def __init__(self, settings: StatusSettings | None = None) -> None:
-        self.counters = Counters("status", words(SERVERS))
+        self.counters = Counters("status", (*words_of_workers(SERVERS), *log_words(LOGS)))
         self.counters.stop_publishing()  # else its descriptor is there until the collector finds this circle
         self.standing = Standing()
         self.processes: list[Process] = []

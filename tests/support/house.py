@@ -51,9 +51,10 @@ GROUND: Final[Mapping[str, str]] = {
         ("process.bug", "process.doubts", "process.invocation", "process.link", "process.listeners"), "process.cycle"
     ),
     **dict.fromkeys(("process.logs", "process.notices", "process.steps", "process.tls_contexts"), "process.cycle"),
-    **dict.fromkeys(("process.certificate_folders", "process.file_reader"), "process.cycle"),
+    **dict.fromkeys(("process.certificate_folders", "process.file_reader", "process.log_counts"), "process.cycle"),
     **dict.fromkeys(("process.user_files", "process.watched_files"), "process.cycle"),
-    **dict.fromkeys(("mail.capabilities", "mail.counting", "mail.proxy_pass", "mail.targets"), "mail.server"),
+    **dict.fromkeys(("mail.capabilities", "mail.counting", "mail.proxy_pass"), "mail.server"),
+    **dict.fromkeys(("mail.targets", "mail.vitals"), "mail.server"),
     **dict.fromkeys(("mail.end", "mail.once", "mail.session_id", "mail.session_log"), "mail.client"),
 }
 

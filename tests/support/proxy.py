@@ -14,10 +14,10 @@ from mailworker.config.networks import Network
 from mailworker.config.settings import MailServer
 from mailworker.event.listener import BoundListener
 from mailworker.event.loop import Loop
-from mailworker.mail.counting import words
 from mailworker.mail.record import EndListener, SessionRecord
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
+from mailworker.mail.vitals import CONNECTIONS, LOOP_LAG, MEMORY, words_of_workers
 from mailworker.model import InetAddress
 from mailworker.shm.counters import Counters
 from mailworker.tls.backend import BackendTls
@@ -100,7 +100,7 @@ class Proxy:
         self._wire = _Wire(self._loop)
         self.service.prepare()
         if counted:
-            self.counters = Counters("status", words(settings.servers))
+            self.counters = Counters("status", words_of_workers(settings.servers))
             self.counters.stop_publishing()
             self.counters.claim(0)
             self.service.count(self.counters)
@@ -109,8 +109,12 @@ class Proxy:
         self._thread.start()
 
     def counts(self, *without: str) -> dict[str, int]:
-        """What is counted, each by its words without those of the server; only what is not 0, and no times."""
-        totals = self.counters.read().totals
+        """What is counted, each by its words without those of the server; only what is not 0, no times, no vitals."""
+        totals = {
+            name: value
+            for name, value in self.counters.read().totals.items()
+            if not name.startswith((CONNECTIONS, MEMORY, LOOP_LAG))
+        }
         names = {name: name.replace(f"\0{self.address[0]}:{self.address[1]}\0", "\0") for name in totals}
         return {
             names[name].replace("\0", " "): value

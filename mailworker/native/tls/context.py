@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailworker.native.tls._native import ffi, lib
 from mailworker.native.tls.bio import opened
@@ -24,6 +24,13 @@ _VERSION_OPTIONS = {
     "TLSv1.2": lib.SSL_OP_NO_TLSv1_2,
     "TLSv1.3": lib.SSL_OP_NO_TLSv1_3,
 }
+
+
+class CacheLookups(NamedTuple):
+    """How often sessions were asked for in a `TlsSessionTable`: found there, and not."""
+
+    hit: int
+    miss: int
 
 
 class Context:
@@ -133,6 +140,11 @@ class Context:
         self._policy.sessions = table.pointer
         self._kept.append(table)
         lib.context_use_sessions(self.pointer)
+
+    @property
+    def lookups(self) -> CacheLookups:
+        """Those of this process, since it was forked from one that has served nobody."""
+        return CacheLookups(self._policy.sessions_found, self._policy.sessions_missed)
 
     def refuse_tickets(self) -> None:
         """Give no session tickets; TLS 1.3 then names a stored session, one where OpenSSL would store two."""

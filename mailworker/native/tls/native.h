@@ -47,6 +47,7 @@ struct tls_policy {
     const volatile uint64_t *ticket_key_sequence; /* another number than was seen: the source has other keys */
     uint64_t ticket_key_seen;
     const struct tls_session_table *sessions; /* NULL where no process but this one knows the sessions */
+    uint64_t sessions_found, sessions_missed; /* by this process, since it began */
 };
 
 SSL_CTX *context_new(struct tls_policy *policy, int client);

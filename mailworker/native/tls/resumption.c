@@ -186,13 +186,14 @@ static int remember_session(SSL *connection, SSL_SESSION *session)
 
 static SSL_SESSION *recall_session(SSL *connection, const unsigned char *id, int id_length, int *copy)
 {
+    struct tls_policy *policy = policy_of(connection);
     unsigned char encoded[SESSION_SIZE_MAX];
     const unsigned char *start = encoded;
     SSL_SESSION *session = NULL;
     int length;
 
     *copy = 0;
-    length = table_load(policy_of(connection)->sessions, id, id_length, encoded, SESSION_SIZE_MAX, table_now());
+    length = table_load(policy->sessions, id, id_length, encoded, SESSION_SIZE_MAX, table_now());
     if (length > 0) {
         ERR_set_mark(); /* a broken session is a miss, no failure of the handshake */
         session = d2i_SSL_SESSION(NULL, &start, length);
@@ -201,8 +202,10 @@ static SSL_SESSION *recall_session(SSL *connection, const unsigned char *id, int
     }
     if (session != NULL && !bound_stored_session(connection, session)) {
         SSL_SESSION_free(session);
-        return NULL;
+        session = NULL;
     }
+    policy->sessions_found += session != NULL;
+    policy->sessions_missed += session == NULL;
     return session;
 }
 

@@ -1,0 +1,141 @@
+"""What a worker tells of itself while it has clients: how late its loop is, what it holds, what TLS caches bring."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from mailworker.config.ssl import SslSettings
+from mailworker.event.connections import Connections
+from mailworker.event.tally import Tally
+from mailworker.event.timers import Timed
+from mailworker.mail.counting import Served, histogram, word, words
+from mailworker.native.tls.context import CacheLookups
+from mailworker.shm.counters import Counters
+
+LAG: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
+"""Upper bounds of the buckets of how late a loop is, in seconds."""
+
+CONNECTIONS: Final = "worker_connections"
+MEMORY: Final = "worker_memory"
+LOOKUPS: Final = "tls_cache"
+LOOP_LAG: Final = "loop_lag"
+
+# Seconds between two looks, and what the system tells of a process's memory: a file that stays open behind the fence.
+_PERIOD: Final = 1.0
+_STATM: Final = "/proc/self/statm"
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class Watched(Served, Protocol):
+    """A `server` block: what is asked of its settings."""
+
+    @property
+    def ssl(self) -> SslSettings | None: ...
+
+
+class Cache(Protocol):
+    """A TLS context whose session cache has a name: what is asked of it."""
+
+    @property
+    def lookups(self) -> CacheLookups: ...
+
+
+def words_of_workers(servers: Sequence[Watched]) -> tuple[str, ...]:
+    """The names of all words that workers of these servers write: what they count, and what they tell of themselves."""
+    found = [*words(servers), word(CONNECTIONS), word(MEMORY), *histogram(LOOP_LAG, LAG)]
+    for name in dict.fromkeys(map(shared_cache, servers)):
+        if name is not None:
+            found += (word(LOOKUPS, name, result) for result in CacheLookups._fields)
+    return tuple(found)
+
+
+def shared_cache(settings: Watched) -> str | None:
+    """The name of the TLS session cache that a server shares with all workers, None where there is none."""
+    zone = None if settings.ssl is None else settings.ssl.session_cache.shared
+    return None if zone is None else zone.name
+
+
+class Vitals(Timed):
+    """Looks once a second as long as there are clients, and once more when the last one has left.
+
+    A worker without clients sleeps: `wake` is for whoever accepts one. `caches` are TLS contexts by the names of their
+    session caches, of which several contexts may have the same.
+    """
+
+    __slots__ = (
+        "_caches",
+        "_connections",
+        "_due",
+        "_lag",
+        "_places",
+        "_row",
+        "_statm",
+        "_tally",
+        "_unoccupied",
+        "awake",
+    )
+
+    def __init__(self, counters: Counters, connections: Connections, caches: Mapping[str, Sequence[Cache]]) -> None:
+        """`counters` has a row for this process, and `connections` counts listeners alone yet."""
+        super().__init__()
+        assert counters.row is not None
+        self._row = counters.row
+        self._tally = Tally(counters.row)
+        self._connections = connections
+        self._unoccupied = connections.in_use
+        self._due = 0.0
+        self._lag = counters.place(word(LOOP_LAG, repr(LAG[0])))
+        self._places = counters.place(word(CONNECTIONS)), counters.place(word(MEMORY))
+        self._caches = [(counters.place(word(LOOKUPS, name, "hit")), caches[name]) for name in caches]
+        self._statm = _open()
+        self.awake = False
+        self.look()
+
+    def wake(self) -> None:
+        """There is a client."""
+        self.awake = True
+        loop = self._connections.loop
+        loop.set_deadline(self, loop.now + _PERIOD)
+        self._due = self.bucket  # timers are exact to 10 ms, which is no lag
+
+    def expire(self) -> None:
+        """The loop's call. How late it comes tells how long all others have to wait that are due, or ready."""
+        self._tally.observe(self._lag, LAG, self._connections.loop.clock() - self._due)
+        self.look()
+        self.awake = False
+        if self._connections.in_use > self._unoccupied:
+            self.wake()
+
+    def close(self) -> None:
+        """Look once more, before the process ends."""
+        self._connections.loop.cancel_deadline(self)
+        self.look()
+        statm, self._statm = self._statm, None
+        if statm is not None:
+            os.close(statm)
+
+    def look(self) -> None:
+        """Tell what is now."""
+        connections, memory = self._places
+        self._row[connections] = max(self._connections.in_use, 0)
+        self._row[memory] = _resident(self._statm)
+        for place, contexts in self._caches:
+            for offset, found in enumerate(map(sum, zip(*(each.lookups for each in contexts), strict=True))):
+                self._row[place + offset] = found
+
+
+def _open() -> int | None:
+    try:
+        return os.open(_STATM, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None  # the system has no such file
+
+
+def _resident(statm: int | None) -> int:
+    """Bytes of memory that is there, 0 where the system does not tell."""
+    if statm is None:
+        return 0
+    os.lseek(statm, 0, os.SEEK_SET)
+    return int(os.read(statm, 100).split()[1]) * _PAGE

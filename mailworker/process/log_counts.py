@@ -1,0 +1,65 @@
+"""What is counted of the lines of access logs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final
+
+from mailworker.config.destinations import AccessLogFile, AccessLogPattern, Destination
+from mailworker.event.tally import Tally
+from mailworker.log.losses import Losses
+from mailworker.mail.counting import word
+from mailworker.shm.counters import Counters
+
+WRITTEN: Final = "log_lines"
+DROPPED: Final = "log_dropped"
+
+HANDING: Final = "log writer"
+"""What lines are counted under that have not come as far as to a log."""
+
+
+def log_words(destinations: Sequence[Destination]) -> Iterable[str]:
+    """The names of the words; none where there are no access logs."""
+    if destinations:
+        yield word(DROPPED, HANDING)
+    for name in dict.fromkeys(map(_name, destinations)):
+        yield from (word(WRITTEN, name), word(DROPPED, name))
+
+
+def count_handing(counters: Counters | None, losses: Losses) -> None:
+    """Count what a process loses of all logs on the way to the log writer, or there before it knows the log."""
+    if counters is not None and counters.row is not None:
+        losses.told = partial(Tally(counters.row).gain, counters.place(word(DROPPED, HANDING)))
+
+
+def count_losses(counters: Counters | None, destinations: Sequence[Destination], losses: Sequence[Losses]) -> None:
+    """Count what the log writer loses of each log."""
+    if counters is not None and counters.row is not None:
+        tally = Tally(counters.row)
+        for destination, lost in zip(destinations, losses, strict=True):
+            lost.told = partial(tally.gain, counters.place(word(DROPPED, _name(destination))))
+
+
+def line_counts(counters: Counters | None, destinations: Sequence[Destination]) -> list[Callable[[], None]]:
+    """What the log writer calls for each line, by the number of its log; it may be lost later."""
+    if counters is None or counters.row is None:
+        return [_nobody] * len(destinations)
+    tally = Tally(counters.row)
+    return [partial(tally.add, counters.place(word(WRITTEN, _name(each)))) for each in destinations]
+
+
+def _nobody() -> None:
+    """Nothing is counted."""
+
+
+def _name(destination: Destination) -> str:
+    """What tells a log from others: its path, with variables as they stand in it, or its syslog server."""
+    if isinstance(destination, AccessLogFile):
+        return str(destination.path)
+    if isinstance(destination, AccessLogPattern):
+        below = (part if isinstance(part, bytes) else part.written for part in destination.below.parts)
+        return f"{destination.folder}/{os.fsdecode(b''.join(below))}"
+    host = destination.server
+    return f"syslog:{host if isinstance(host, str) else ':'.join(map(str, host))}"
