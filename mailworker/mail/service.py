@@ -185,7 +185,8 @@ class MailService:
     def abandon(self) -> None:
         """The process is about to end, and with it all sessions that are left."""
         self._sessions.end_all(End.SHUTDOWN)
-        self._end_vitals()
+        if self._vitals is not None:
+            self._vitals.close()
 
     def serve(self, entrance: Entrance, descriptor: int, peer: Address) -> None:
         """Begin a session on an accepted connection."""
@@ -231,17 +232,13 @@ class MailService:
             self._log.write(level, message)
         self._short = True
 
-    def _end_vitals(self) -> None:
-        vitals, self._vitals = self._vitals, None
-        if vitals is not None:
-            vitals.close()
-
     def _unused(self) -> None:
         drained = self._drained
         if drained is not None:
             self._drained = None
             self._relays.close()
-            self._end_vitals()
+            if self._vitals is not None:
+                self._vitals.close()
             for server in self._servers:
                 server.login_source.close()
             drained()

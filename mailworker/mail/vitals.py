@@ -69,6 +69,7 @@ class Vitals(Timed):
         "_connections",
         "_due",
         "_lag",
+        "_open",
         "_places",
         "_row",
         "_statm",
@@ -89,6 +90,7 @@ class Vitals(Timed):
         self._lag = counters.place(word(LOOP_LAG, repr(LAG[0])))
         self._places = counters.place(word(CONNECTIONS)), counters.place(word(MEMORY))
         self._caches = [(counters.place(word(LOOKUPS, name, "hit")), caches[name]) for name in caches]
+        self._open = True
         self._statm = _open()
         self.awake = False
         self.look()
@@ -109,12 +111,13 @@ class Vitals(Timed):
             self.wake()
 
     def close(self) -> None:
-        """Look once more, before the process ends."""
+        """Look for the last time, before the process ends; later calls do nothing."""
         self._connections.loop.cancel_deadline(self)
-        self.look()
-        statm, self._statm = self._statm, None
-        if statm is not None:
-            os.close(statm)
+        if self._open:
+            self.look()
+            self._open = False
+            if self._statm is not None:
+                os.close(self._statm)
 
     def look(self) -> None:
         """Tell what is now."""
