@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mailworker.config import access_log, proxy, proxy_pass, realip, source, ssl, variables
+from mailworker.config import access, access_log, proxy, proxy_pass, realip, source, ssl, variables
 from mailworker.config.access_log import FilesDraft
 from mailworker.config.command import NONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
@@ -142,6 +142,7 @@ class _Server:
             source=login_source,
             proxy=self._proxy,
             real_ip_from=realip.freeze(*scopes),
+            access=access.freeze(*scopes),
             where=self._scope.opened_at,
             variables=names,
             access_log=access_log.freeze(*scopes, names),

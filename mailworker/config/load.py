@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from mailworker.config import (
+    access,
     access_log,
     auth_http,
     blocks,
@@ -38,7 +39,7 @@ from mailworker.variables.regex import CompileRegex, no_engine
 
 MODULES: Final = (
     *(core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables, log_format, access_log),
-    status,
+    *(status, access),
 )
 """Whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 

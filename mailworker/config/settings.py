@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from mailworker.config.access import Rule
 from mailworker.config.access_log import AccessLogSettings
 from mailworker.config.core import CoreSettings
 from mailworker.config.destinations import Destination
@@ -54,6 +55,7 @@ class MailServer:
     real_ip_from: tuple[IPv4Network | IPv6Network | str, ...]
     where: str
     variables: VariablesSettings = field(default_factory=VariablesSettings)
+    access: tuple[Rule, ...] = ()
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     names: tuple[ServerName, ...] = ()
     status_zone: str | None = None

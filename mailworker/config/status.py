@@ -1,37 +1,26 @@
-"""The `status` block, in which `listen`, `allow` and `deny` are as in nginx's http, and `status_zone` as in Angie."""
+"""The `status` block, in which `listen` is as in nginx's http, and `status_zone` as in Angie."""
 
 from __future__ import annotations
 
 import re
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from mailworker.config import values
+from mailworker.config import access
+from mailworker.config.access import Rule
 from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.command import NONE, ONE, ONE_OR_MORE, Command
 from mailworker.config.drafts import Context, Scope
 from mailworker.config.listen import Listen
-from mailworker.config.networks import Network
 from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import STRING, present
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 from mailworker.model import Address, InetAddress
 
-ALL: Final = "all"
-"""Stands for every client in a rule."""
-
 DEFAULT_LISTEN: Final = InetAddress("127.0.0.1", 9143)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """`allow` or `deny`: `who` is a block of addresses, "unix:", or ALL."""
-
-    allow: bool
-    who: Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +37,6 @@ class StatusBlock:
     """Stands in the main context; `scope` None until the block was met."""
 
     scope: Scope | None = None
-
-
-@dataclass(slots=True)
-class RulesDraft:
-    """In the `status` block, the rules met so far."""
-
-    rules: list[Rule] = field(default_factory=list)
 
 
 def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, ...]:
@@ -117,7 +99,7 @@ def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> StatusS
         if listen.address in taken:
             raise ConfigError(f'duplicate "{listen.address}" address and port pair', scope.opened_at)
     names = draft.server_name or (socket.gethostname().lower(),)
-    return StatusSettings(listens, names, tuple(scope.draft(RulesDraft).rules))
+    return StatusSettings(listens, names, access.freeze(scope))
 
 
 def _open(parser: Parser) -> None:
@@ -128,26 +110,8 @@ def _open(parser: Parser) -> None:
     parser.parse_block(block.scope)
 
 
-def _add_rule(parser: Parser) -> None:
-    directive, word = parser.words
-    parser.scope.draft(RulesDraft).rules.append(Rule(directive == "allow", _who(parser, word)))
-
-
-def _who(parser: Parser, word: str) -> Network:
-    if word in (ALL, "unix:"):
-        return word
-    block = values.network(word)
-    if block is None:
-        raise parser.error(f'invalid parameter "{word}"')
-    network, has_host_bits = block
-    if has_host_bits:
-        parser.warn(f"low address bits of {word} are meaningless")
-    return network
-
-
 COMMANDS: Final = (
     Command("status", Context.MAIN, NONE, _open, block=True),
     *commands(StatusDraft),
-    *(Command(name, Context.STATUS, ONE, _add_rule) for name in ("allow", "deny")),
     *commands(StatusZoneDraft),
 )

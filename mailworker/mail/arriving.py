@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mailworker.errors import PeerError
 from mailworker.event.connections import Connections
+from mailworker.mail.admission import refusal
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import find_host
 from mailworker.mail.client.tls import certificate_refusal
@@ -30,13 +31,16 @@ class Arriving(Leaving):
         super().__init__(record, client.stream, protocol.dialogue(client.stream, server, record), connections)
 
     async def arrive(self) -> Farewell | None:
-        """What may come before the greeting: a PROXY header, a handshake, the name of the client's host, a delay.
+        """What may come before the greeting: a PROXY header, checks, a handshake, its host's name, a delay.
 
         Gives why the session ends there, None where it does not.
         """
         trusted = self.server.settings.real_ip_from
         if self.client.listen.proxy_protocol and not await self.client.read_proxy_header(trusted, self.log):
             return Farewell(End.PROXY_PROTOCOL)
+        checks = self.log.entrance.at_accept
+        if checks and (reason := refusal(checks, self.client.address, self.log)) is not None:
+            return Farewell(reason)
         if self.client.listen.ssl:
             self.log.action = "SSL handshaking"
             farewell = await self.shake_hands(more=self.log.entrance.greets_at_once)
@@ -64,6 +68,9 @@ class Arriving(Leaving):
             self._change_server()
         if self.facts is not None:
             self.facts.shaken_hands(self.connections.loop.now - began)
+        checks = self.log.entrance.in_tls
+        if checks and (reason := refusal(checks, self.client.address, self.log)) is not None:
+            return Farewell(reason, b"")
         tls, context = self.stream.tls, self.server.tls
         assert tls is not None
         assert context is not None

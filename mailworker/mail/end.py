@@ -51,6 +51,9 @@ class End(Enum):
     PROXY_PROTOCOL = ("proxy_protocol", 400, "PR")
     """There was no PROXY header, or a broken one, where one has to be."""
 
+    DENIED = ("denied", 403, "PR")
+    """A rule of `deny` names the client: the connection was closed without a word."""
+
     INVALID_COMMAND = ("invalid_command", 400, "PR")
     """A command after which no other can be found (too long, too large a literal), or a login no backend may see."""
 

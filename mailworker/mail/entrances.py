@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mailworker.config.listen import Listen
 from mailworker.config.server_name import NameTable
+from mailworker.mail.admission import Guarded, new_checks
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.mail.record import Entrance, Sessions
+from mailworker.mail.record import Checks, Entrance, Sessions
 from mailworker.mail.server import Server
 from mailworker.tls.context import TlsContext
 from mailworker.tls.door import Door, Room
 
 
-def new_entrance(listen: Listen, servers: Sequence[Server], default: Server, sessions: Sessions) -> Entrance:
+def new_entrance(
+    listen: Listen,
+    servers: Sequence[Server],
+    default: Server,
+    sessions: Sessions,
+    checks_of: Callable[[Guarded], Checks] = new_checks,
+) -> Entrance:
     """That of `default`. Without TLS it serves all; with it clients come to the one of `servers` that they ask for."""
     entrances = {server: Entrance(listen, server, server.log, sessions) for server in servers}
     entrance = entrances[default]
+    entrance.at_accept = checks_of(default.settings)
     behind = [each for each in entrances.values() if each.server.tls is not None]
     if default.tls is not None and (len(behind) > 1 or default.tls.chooses):
         protocols = dict.fromkeys((default.settings.protocol, *(each.server.settings.protocol for each in behind)))
@@ -25,7 +33,21 @@ def new_entrance(listen: Listen, servers: Sequence[Server], default: Server, ses
         asks = any(each.has_variables for each in behind)
         for each in behind:
             each.door, each.greets_at_once, each.has_variables = door, prompt, asks
+        _ask_in_tls(entrance, behind, checks_of)
     return entrance
+
+
+def _ask_in_tls(default: Entrance, behind: Sequence[Entrance], checks_of: Callable[[Guarded], Checks]) -> None:
+    """Let servers ask behind the handshake where they ask for other things than `default`.
+
+    Where all clients begin by a handshake nothing is asked before: each has to do with its own server alone.
+    """
+    checks = {each: checks_of(each.server.settings) for each in behind}
+    others = [each for each in behind if checks[each] != default.at_accept]
+    if others and default.listen.ssl:
+        others, default.at_accept = list(behind), ()
+    for each in others:
+        each.in_tls = checks[each]
 
 
 def _room(protocol: str, entrances: Sequence[Entrance], default: Entrance) -> Room[Entrance]:

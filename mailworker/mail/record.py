@@ -16,7 +16,7 @@ from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_id import session_id
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import InetAddress
+from mailworker.model import Address, InetAddress
 from mailworker.tls.door import Door
 from mailworker.variables import facts
 from mailworker.wire.backend import InvalidReply
@@ -36,6 +36,19 @@ class Relayed(Protocol):
         """End it now, and its record with it."""
 
 
+class Check(Protocol):
+    """One thing that is asked of clients before they are served; see `mailworker.mail.admission`.
+
+    Those of two servers are equal if they have the same answer for every client.
+    """
+
+    def refusal(self, client: Address, record: SessionRecord) -> End | None:
+        """Why the client is not served, after telling the record's log; None where it is. Raises nothing."""
+
+
+Checks = tuple[Check, ...]
+
+
 class Entrance:
     """Where clients come in: a `listen`, its name in the log, the server, the log, and who has come in.
 
@@ -43,11 +56,25 @@ class Entrance:
     chosen there. `greets_at_once` tells whether none of all these servers lets a client wait for its greeting.
     `has_variables` tells whether any of them asks for facts. `port` is that of the `listen`, None for a unix socket;
     `protocol` is what clients speak, `local` the address that they connect to, None where it may be any,
-    and `source` who decides about logins.
+    and `source` who decides about logins. `at_accept` is what is asked about a client that has come, `in_tls` about one
+    whose handshake has led to this server.
     """
 
     __slots__ = (
-        *("door", "greets_at_once", "has_variables", "listen", "local", "log", "name", "port", "protocol", "server"),
+        *(
+            "at_accept",
+            "door",
+            "greets_at_once",
+            "has_variables",
+            "in_tls",
+            "listen",
+            "local",
+            "log",
+            "name",
+            "port",
+            "protocol",
+            "server",
+        ),
         *("sessions", "source", "watched"),
     )
 
@@ -66,12 +93,15 @@ class Entrance:
         self.greets_at_once = server.greets_at_once
         self.has_variables = server.has_variables
         self.watched = False
+        self.at_accept: Checks = ()
+        self.in_tls: Checks = ()
 
     def verbose(self) -> Entrance:
         """The same for a client of `debug_connection`."""
         entrance = Entrance(self.listen, self.server, self.log.verbose(), self.sessions)
         entrance.door, entrance.greets_at_once, entrance.watched = self.door, self.greets_at_once, True
         entrance.has_variables = self.has_variables
+        entrance.at_accept, entrance.in_tls = self.at_accept, self.in_tls
         return entrance
 
 

@@ -49,8 +49,8 @@ class Session(Arriving):
         """See `Chain.begin`."""
         self.log.connected(self.client.peer)
         self.renew_deadline()
-        listen = self.client.listen
-        if listen.ssl or listen.proxy_protocol or not self.log.entrance.greets_at_once:
+        listen, entrance = self.client.listen, self.log.entrance
+        if listen.ssl or listen.proxy_protocol or entrance.at_accept or not entrance.greets_at_once:
             return self._arrive()
         return self._greet()
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mailworker import __version__
-from mailworker.config.status import ALL, StatusSettings
-from mailworker.mail.client.address import is_among
+from mailworker.config.status import StatusSettings
+from mailworker.mail.client.access import Access
 from mailworker.model import Address
 from mailworker.status.metrics import Metrics
 from mailworker.status.page import Page, render
@@ -23,9 +23,10 @@ _LOCAL: Final = ("localhost", "")
 class Answers:
     """Made before the fence: it loads all that it will need."""
 
-    __slots__ = ("_metrics", "_page", "_pages", "_settings", "_take")
+    __slots__ = ("_access", "_metrics", "_page", "_pages", "_settings", "_take")
 
     def __init__(self, settings: StatusSettings, take: Callable[[], Snapshot]) -> None:
+        self._access = Access(settings.rules)
         self._metrics = Metrics(take)
         self._page = Page()
         self._pages: dict[str, Callable[[HttpRequest], Response]] = {
@@ -47,19 +48,12 @@ class Answers:
 
     def __call__(self, request: HttpRequest, peer: Address) -> Response:
         """See `Respond`."""
-        if not self._allows(peer):
+        if not self._access.allows(peer):
             return plain(403)
         if not self._is_for_us(request):
             return plain(421, "Host is no name of this server: see server_name in the status block")
         page = self._pages.get(request.path)
         return plain(404) if page is None else page(request)
-
-    def _allows(self, peer: Address) -> bool:
-        """By the first rule for this peer, as in nginx; without one for it everybody may."""
-        for rule in self._settings.rules:
-            if rule.who == ALL or is_among(peer, (rule.who,)):
-                return rule.allow
-        return True
 
     def _is_for_us(self, request: HttpRequest) -> bool:
         return request.names_address or request.host in {*_LOCAL, *self._settings.names}

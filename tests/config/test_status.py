@@ -5,7 +5,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from mailworker.config.status import ALL, DEFAULT_LISTEN, Rule, StatusSettings
+from mailworker.config.access import ALL, Rule
+from mailworker.config.status import DEFAULT_LISTEN, StatusSettings
 from mailworker.errors import ConfigError
 from mailworker.model import InetAddress, UnixAddress
 from tests.config.conftest import Load, LoadServer

@@ -24,6 +24,7 @@ DOCUMENTS = (
     "docs/certificates.md",
     "docs/configuration.md",
     "docs/identity.md",
+    "docs/limits.md",
     "docs/logins.md",
     "docs/managesieve.md",
     "docs/resolver.md",

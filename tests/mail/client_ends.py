@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mailworker.config.access import ALL, Rule
 from mailworker.mail.end import End
 from mailworker.model import Starttls, VerifyClient
 from tests.mail.cases import IMAP, POP3, SIEVE, SMTP
@@ -291,4 +292,11 @@ def commands(stage: Stage) -> Proxy:
 def client_does_not_wait_for_its_greeting(stage: Stage) -> Proxy:
     proxy = stage.proxy(SMTP, dialogue=dialogue_settings("smtp", greeting_delay=AGES))
     stage.scene.client(proxy).send(b"EHLO a\r\n")
+    return proxy
+
+
+@ends_with(End.DENIED)
+def client_is_named_by_deny(stage: Stage) -> Proxy:
+    proxy = stage.proxy(access=(Rule(False, ALL),))
+    stage.scene.client(proxy).rest()
     return proxy

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from mailworker.config.access import ALL, Rule
 from mailworker.config.listen import Listen
 from mailworker.config.server_name import ServerName
+from mailworker.mail.admission import new_checks
 from mailworker.mail.entrances import new_entrance
 from mailworker.mail.record import Entrance, Sessions
 from mailworker.mail.server import Server, ServerTls
@@ -16,7 +18,7 @@ from mailworker.tls.context import TlsContext
 from mailworker.variables.template import parse
 from tests.mail.test_server import server
 from tests.support.certificates import self_signed
-from tests.support.settings import auth_http_settings, ssl_settings
+from tests.support.settings import auth_http_settings, mail_server, ssl_settings
 
 LISTEN = Listen(InetAddress("127.0.0.1", 993))
 CLOCK = SimpleNamespace(now=0.0)
@@ -89,3 +91,43 @@ def test_a_session_has_facts_where_a_server_asks_for_some_that_it_may_come_to(co
     silent, asking = secure(context, "imap", b"a.example"), secure(context, "imap", b"b.example", source=source)
     assert new_entrance(LISTEN, [silent, asking], silent, Sessions(CLOCK)).has_variables
     assert not new_entrance(LISTEN, [silent], silent, Sessions(CLOCK)).has_variables
+
+
+@pytest.mark.parametrize(
+    ("ssl", "rules", "at_accept", "in_tls"),
+    [
+        (False, ((), ()), (), ((), ())),
+        (False, ((ALL,), (ALL,)), (ALL,), ((), ())),
+        (True, ((ALL,), (ALL,)), (ALL,), ((), ())),
+        (False, ((ALL,), ()), (ALL,), ((), ())),
+        (False, ((ALL,), ("unix:",)), (ALL,), ((), ("unix:",))),
+        (True, ((ALL,), ()), (), ((ALL,), ())),
+        (True, ((ALL,), ("unix:",)), (), ((ALL,), ("unix:",))),
+        (True, ((), ("unix:",)), (), ((), ("unix:",))),
+    ],
+)
+def test_what_servers_ask_for_is_asked_when_it_is_known_which_one_it_is(
+    context: TlsContext,
+    ssl: bool,
+    rules: tuple[tuple[str, ...], ...],
+    at_accept: tuple[str, ...],
+    in_tls: tuple[tuple[str, ...], ...],
+) -> None:
+    """Where all of an address ask for the same nobody has to wait for a handshake."""
+
+    def denying(*who: str) -> tuple[Rule, ...]:
+        return tuple(Rule(False, each) for each in who)
+
+    first, second = (
+        secure(context, "imap", name, access=denying(*who)) for name, who in zip((b"a", b"b"), rules, strict=True)
+    )
+    listen = Listen(InetAddress("127.0.0.1", 993), ssl=ssl)
+    entrance = new_entrance(listen, [first, second], first, Sessions(CLOCK))
+    assert entrance.door is not None
+    other = entrance.door.find(b"b", ())
+    assert other is not None
+    assert entrance.at_accept == new_checks(mail_server("imap", access=denying(*at_accept)))
+    expected = tuple(new_checks(mail_server("imap", access=denying(*who))) for who in in_tls)
+    assert (entrance.in_tls, other.in_tls) == expected
+    assert entrance.verbose().at_accept == entrance.at_accept
+    assert other.verbose().in_tls == other.in_tls

@@ -6,7 +6,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from mailworker.config.status import ALL, Rule, StatusSettings
+from mailworker.config.access import ALL, Rule
+from mailworker.config.status import StatusSettings
 from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.wire.http_request import HttpRequest
 from tests.status.stage import IMAP, PEER, Scene

@@ -205,3 +205,29 @@ def test_a_watched_client_is_watched_at_every_server(
     with connected(ports["imaps"], "b.example") as client:
         client.recv(100)
         mailworker.await_line(r"\[debug\] .* TLSv1.3 with ")
+
+
+@pytest.mark.parametrize("starttls", [False, True], ids=["TLS", "STARTTLS"])
+def test_rules_are_those_of_the_name_that_is_asked_for(
+    install: Install, ports: Ports, pairs: dict[str, Certificate], starttls: bool
+) -> None:
+    port = ports["smtp" if starttls else "smtps"]
+    more = "starttls on;" if starttls else ""
+    mailworker = start(
+        install,
+        configuration(
+            server(f"127.0.0.1:{port}{'' if starttls else ' ssl'}", "smtp", "a.example", pairs["a.example"], more),
+            server(f"127.0.0.1:{port}", "smtp", "b.example", pairs["b.example"], f"{more} deny 127.0.0.1;"),
+        ),
+    )
+    for asked, served in (("a.example", True), ("b.example", False)):
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as plain:
+            if starttls:
+                stream = plain.makefile("rwb", buffering=0)
+                assert stream.readline().startswith(b"220 a.example")
+                stream.write(b"STARTTLS\r\n")
+                assert stream.readline().startswith(b"220 ")
+            with client_context(ssl.TLSVersion.TLSv1_3).wrap_socket(plain, server_hostname=asked) as client:
+                client.sendall(b"NOOP\r\n" if starttls else b"")
+                assert bool(client.recv(100)) is served
+    assert len(mailworker.lines("access forbidden by rule while initializing session, client: 127.0.0.1")) == 1

@@ -1,0 +1,61 @@
+"""`allow` and `deny` (ngx_stream_access_module): who is let in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mailworker.config import values
+from mailworker.config.addresses import ipv4_text
+from mailworker.config.command import ONE, Command
+from mailworker.config.drafts import BOTH, Context, Scope
+from mailworker.config.networks import Network
+from mailworker.config.rows import inherited, merged
+from mailworker.config.slots import present
+from mailworker.config.tree import Parser
+
+ALL: Final = "all"
+"""Stands for every client in a rule."""
+
+_NO_ADDRESS: Final = "255.255.255.255"  # for nginx's reader of IPv4 addresses
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`allow` or `deny`: `who` is a block of addresses, "unix:", or ALL."""
+
+    allow: bool
+    who: Network
+
+
+@dataclass(slots=True)
+class AccessDraft:
+    """The rules of a block in their order; one that has any inherits none."""
+
+    rules: tuple[Rule, ...] = inherited(())
+
+
+def freeze(*scopes: Scope) -> tuple[Rule, ...]:
+    """The rules that hold, of the innermost one of `scopes` that has any; the first that fits a client counts."""
+    return merged(AccessDraft, *scopes).rules
+
+
+def _add(parser: Parser) -> None:
+    directive, word = parser.words
+    draft = parser.scope.draft(AccessDraft)
+    draft.rules = (*present(draft.rules), Rule(directive == "allow", _who(parser, word)))
+
+
+def _who(parser: Parser, word: str) -> Network:
+    if word in (ALL, "unix:"):
+        return word
+    block = values.network(word)
+    if block is None or ipv4_text(word.partition("/")[0]) == _NO_ADDRESS:
+        raise parser.error(f'invalid parameter "{word}"')
+    network, has_host_bits = block
+    if has_host_bits:
+        parser.warn(f"low address bits of {word} are meaningless")
+    return network
+
+
+COMMANDS: Final = tuple(Command(name, BOTH | Context.STATUS, ONE, _add) for name in ("allow", "deny"))

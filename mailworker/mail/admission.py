@@ -1,0 +1,60 @@
+"""What is asked of clients before they are served: a row for each check.
+
+It is asked at accept, once a PROXY header has told who the client is; where the name that a client asks for in TLS
+decides about its server, it is asked as soon as that is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from mailworker.config.access import Rule
+from mailworker.mail.client.access import Access
+from mailworker.mail.end import End
+from mailworker.mail.record import Check, Checks, SessionRecord
+from mailworker.model import Address
+
+
+class Guarded(Protocol):
+    """A `server` block: what its settings say about whom it serves."""
+
+    @property
+    def access(self) -> tuple[Rule, ...]: ...
+
+
+class AccessCheck(Access):
+    """`allow` and `deny`."""
+
+    __slots__ = ()
+
+    def refusal(self, client: Address, record: SessionRecord) -> End | None:
+        """See `Check.refusal`."""
+        if self.allows(client):
+            return None
+        record.error("access forbidden by rule")
+        return End.DENIED
+
+
+def _by_rules(settings: Guarded) -> AccessCheck | None:
+    return AccessCheck(settings.access) if settings.access else None
+
+
+CHECKS: Final[tuple[Callable[[Guarded], Check | None], ...]] = (_by_rules,)
+"""What makes a server's checks in the order in which they are asked; it gives None where a server asks for none."""
+
+
+def new_checks(settings: Guarded) -> Checks:
+    """The checks of a server."""
+    return tuple(check for new_check in CHECKS if (check := new_check(settings)) is not None)
+
+
+def refusal(checks: Checks, client: Address, record: SessionRecord) -> End | None:
+    """Why a client is not served, which the log has been told; None where it is."""
+    action, record.action = record.action, "initializing session"  # nginx's word in its stream module
+    for check in checks:
+        reason = check.refusal(client, record)
+        if reason is not None:
+            return reason
+    record.action = action
+    return None
