@@ -22,6 +22,9 @@ FOLDERS = ("core", "tls")
 # What cffi reads: every name that Python uses.
 HEADERS = ("tls/openssl.cdef", "core/events.h", "tls/native.h")
 
+# What its sources include beside that.
+INCLUDED = ("tls/openssl.h", "core/sending.h", "core/siphash.h", "core/transport.h")
+
 SOURCES = ("openssl", "hello", "link", "pair", "resumption", "tls_session_table")
 
 # What cffi generates, and thereby every function that Python calls, sees the headers through this.
@@ -64,7 +67,10 @@ def make_builder() -> FFI:
         "mailworker.native.tls._native",
         PREAMBLE,
         sources=[str(HERE / "tls" / f"{name}.c") for name in SOURCES],
-        depends=[str(HERE / name) for name in (*HEADERS, "tls/openssl.h", "core/sending.h", "core/transport.h")],
+        depends=[
+            str(HERE / name)
+            for name in (*HEADERS, "tls/openssl.h", "core/sending.h", "core/siphash.h", "core/transport.h")
+        ],
         **compiler_settings(),
     )
     return builder

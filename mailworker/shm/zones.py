@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from mailworker.config.zones import SharedZone
-from mailworker.shm.counters import USE, Counters
+from mailworker.shm import counters, limits
+from mailworker.shm.counters import Counters
+from mailworker.shm.limits import Limits
 from mailworker.shm.shared import Shared
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
 
 KINDS: Final[dict[str, tuple[Callable[[SharedZone], Shared], ...]]] = {
     "ssl_session_cache": (lambda zone: TlsSessions(zone.name, zone.size), lambda zone: TicketKeys(zone.name)),
-    USE: (lambda zone: Counters(zone.name, zone.words),),
+    counters.USE: (lambda zone: Counters(zone.name, zone.words),),
+    limits.USE: (lambda zone: Limits(zone.name, zone.size, zone.words[0]),),
 }
 """What makes the parts of a zone, by what it is declared for. Another kind is a class of its own and a row here."""
 

@@ -172,6 +172,10 @@ int epoll_drop(struct epoll *epoll, int fd);
 
 extern PyTypeObject tally_type;
 
+/* limits.c */
+
+extern PyTypeObject limits_type;
+
 /* task.c */
 
 struct task {

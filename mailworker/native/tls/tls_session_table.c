@@ -16,6 +16,7 @@
  */
 
 #include "openssl.h"
+#include "siphash.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -45,49 +46,9 @@ struct place {
     struct slot_set *sets[2];
 };
 
-static uint64_t rotate(uint64_t word, int bits)
-{
-    return word << bits | word >> (64 - bits);
-}
-
-static void sip_rounds(uint64_t v[4], int rounds)
-{
-    while (rounds-- > 0) {
-        v[0] += v[1];
-        v[2] += v[3];
-        v[1] = rotate(v[1], 13) ^ v[0];
-        v[3] = rotate(v[3], 16) ^ v[2];
-        v[0] = rotate(v[0], 32) + v[3];
-        v[2] += v[1];
-        v[3] = rotate(v[3], 21) ^ v[0];
-        v[1] = rotate(v[1], 17) ^ v[2];
-        v[2] = rotate(v[2], 32);
-    }
-}
-
-/* SipHash-2-4 on a little-endian machine; others get another hash that is as good, for nobody else reads it. */
 uint64_t siphash(uint64_t low, uint64_t high, const void *data, size_t length)
 {
-    uint64_t v[4] = {low ^ 0x736f6d6570736575, high ^ 0x646f72616e646f6d, low ^ 0x6c7967656e657261,
-                     high ^ 0x7465646279746573};
-    const unsigned char *next = data;
-    uint64_t word, last = (uint64_t) length << 56;
-
-    for (; length >= sizeof(word); length -= sizeof(word), next += sizeof(word)) {
-        memcpy(&word, next, sizeof(word));
-        v[3] ^= word;
-        sip_rounds(v, 2);
-        v[0] ^= word;
-    }
-    while (length-- > 0) {
-        last |= (uint64_t) next[length] << 8 * length;
-    }
-    v[3] ^= last;
-    sip_rounds(v, 2);
-    v[0] ^= last;
-    v[2] ^= 0xff;
-    sip_rounds(v, 4);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    return siphash_2_4(low, high, data, length);
 }
 
 int slot_find(const struct slot_set *set, uint32_t tag)

@@ -1,0 +1,473 @@
+/*
+ * Limits by their keys, without a lock: a process may be killed between any two instructions, and all others go on.
+ *
+ * A key's hash names two sets of slots, its entry is in one of them. Every word of an entry is changed as a whole by
+ * compare-and-exchange, and has the generation of the key that the entry belongs to: where a key makes room for
+ * another, whoever still counts for the first fails, and looks again.
+ *
+ * Two processes that make an entry of one key at once must not make two. A slot is claimed first, and the entry is
+ * there only when the claim is committed in the `turn` of the set at home, which has not changed since the key was
+ * looked for there. A process that is killed in between leaves a claim, which ends soon, or a committed entry, which
+ * whoever finds it completes.
+ *
+ * A worker that somebody has taken over can write anything here: each field is one that can be, no number of tries is
+ * without an end, and whoever gets no entry takes that for a limit that is exceeded. What claims to be of the future
+ * makes room first.
+ */
+
+#include "limit_table.h"
+#include "siphash.h"
+
+#include <string.h>
+
+#define GENERATION 0xFu
+#define CLAIMED 0x10u
+#define HASH_SHIFT 5
+#define EXCESS_SHIFT 4
+#define LAST_SHIFT 27
+#define TIME_BITS 37
+#define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
+#define LEVEL_SHIFT 4
+#define LEVEL_MAX 0xFFu
+#define WHEN_SHIFT 12
+#define UNTIL_SHIFT 4
+#define UNTIL_MAX ((UINT64_C(1) << 40) - 1)
+#define PLACE_MASK 0x1Fu
+#define TURN_GENERATION_SHIFT 5
+#define SEQUENCE_STEP (UINT64_C(1) << 9)
+
+#define REQUEST 1000 /* thousandths */
+#define TRIES 100
+#define BACKWARDS 60000 /* milliseconds; a clock that is further behind was set anew (nginx) */
+#define CLAIM_LASTS 1000
+#define PENALTY_LASTS 600000
+
+static int swap(uint64_t *word, uint64_t before, uint64_t after)
+{
+    return __atomic_compare_exchange_n(word, &before, after, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t generation(uint64_t word)
+{
+    return word & GENERATION;
+}
+
+/* From `then` to `now`, which may be earlier. */
+static int64_t between(uint64_t then, uint64_t now)
+{
+    uint64_t apart = (now - then) & TIME_MASK;
+
+    return apart >> (TIME_BITS - 1) ? (int64_t) apart - (int64_t) (TIME_MASK + 1) : (int64_t) apart;
+}
+
+/* As an age: what comes from the future is older than all else. */
+static uint64_t age_of(uint64_t then, uint64_t now)
+{
+    int64_t age = between(then, now);
+
+    return age >= 0 ? (uint64_t) age : age < -BACKWARDS ? TIME_MASK : 0;
+}
+
+static uint64_t last_of(uint64_t rate)
+{
+    return rate >> LAST_SHIFT & TIME_MASK;
+}
+
+static uint64_t excess_of(uint64_t rate)
+{
+    return rate >> EXCESS_SHIFT & EXCESS_NONE;
+}
+
+static uint64_t rate_word(uint64_t tag, uint64_t excess, uint64_t last)
+{
+    return (last & TIME_MASK) << LAST_SHIFT | excess << EXCESS_SHIFT | generation(tag);
+}
+
+static void place_key(const struct limit_table *table, struct limit_key *key)
+{
+    size_t home = key->hash % table->size;
+    size_t away = (key->hash * UINT64_C(0x9E3779B97F4A7C15) >> 32) % (table->size - 1);
+
+    key->sets[0] = &table->sets[home];
+    key->sets[1] = &table->sets[(home + 1 + away) % table->size];
+}
+
+void limit_key(const struct limit_table *table, const void *text, size_t length, struct limit_key *key)
+{
+    key->text = text;
+    key->length = length;
+    key->hash = siphash_2_4(table->secret[0], table->secret[1], text, length) >> HASH_SHIFT;
+    key->hash += key->hash == 0;
+    place_key(table, key);
+}
+
+static struct limit_entry *entry_at(const struct limit_key *key, size_t place)
+{
+    return &key->sets[place / SLOTS]->entries[place % SLOTS];
+}
+
+int limit_is_entry(uint64_t tag)
+{
+    return tag >> HASH_SHIFT != 0 && !(tag & CLAIMED);
+}
+
+/* Whether the claim of a slot is the one that a turn has committed. */
+static int is_committed(uint64_t turn, size_t place, uint64_t tag)
+{
+    return (turn & PLACE_MASK) == place + 1 && generation(turn >> TURN_GENERATION_SHIFT) == generation(tag);
+}
+
+static struct limit_entry *find(const struct limit_key *key, uint64_t turn, uint64_t *tag)
+{
+    size_t place;
+
+    for (place = 0; place < PLACES; place++) {
+        struct limit_entry *entry = entry_at(key, place);
+        uint64_t found = LIMIT_LOAD(&entry->tag);
+
+        if (found >> HASH_SHIFT != key->hash) {
+            continue;
+        }
+        if (found & CLAIMED) {
+            if (!is_committed(turn, place, found)) {
+                continue;
+            }
+            (void) swap(&entry->tag, found, found & ~(uint64_t) CLAIMED); /* somebody else may have completed it */
+        }
+        *tag = found & ~(uint64_t) CLAIMED;
+        return entry;
+    }
+    return NULL;
+}
+
+struct limit_entry *limit_find(const struct limit_key *key, uint64_t *tag)
+{
+    return find(key, LIMIT_LOAD(&key->sets[0]->turn), tag);
+}
+
+/* What a request is charged with that nobody has made for so long. */
+static uint64_t lessened(const struct limit_table *table, uint64_t excess, int64_t age)
+{
+    uint64_t fall;
+
+    if (age < -BACKWARDS) {
+        age = 1;
+    } else if (age < 0) {
+        age = 0;
+    }
+    if (table->gain != 0 && (uint64_t) age > UINT64_MAX / table->gain) {
+        return 0;
+    }
+    fall = table->gain * (uint64_t) age / table->period;
+    return fall >= excess ? 0 : excess - fall;
+}
+
+uint64_t limit_banned(const struct limit_entry *entry, uint64_t tag, uint64_t now)
+{
+    uint64_t ban = LIMIT_LOAD(&entry->ban), until = ban >> UNTIL_SHIFT & UNTIL_MAX;
+
+    return generation(ban) == generation(tag) && until > now ? until - now : 0;
+}
+
+struct limit_penalty limit_penalty(const struct limit_entry *entry, uint64_t tag, uint64_t now)
+{
+    uint64_t word = LIMIT_LOAD(&entry->penalty);
+    struct limit_penalty penalty = {word >> LEVEL_SHIFT & LEVEL_MAX, age_of(word >> WHEN_SHIFT & TIME_MASK, now)};
+
+    if (generation(word) != generation(tag)) {
+        penalty.level = 0;
+    }
+    return penalty;
+}
+
+/*
+ * Who makes room for another: free slots, idle entries and those of the longest rest first, bans last, of which the
+ * one that ends next. The higher a bid, the better; 0 for a slot that nobody can have.
+ */
+#define BID_FREE 4
+#define BID_IDLE 3
+#define BID_COUNTS 2
+#define BID_BANNED 1
+
+static uint64_t bid(int kind, uint64_t rank)
+{
+    return (uint64_t) kind << 48 | (rank < TIME_MASK ? rank : TIME_MASK);
+}
+
+static uint64_t bid_of(const struct limit_table *table, const struct limit_entry *entry, uint64_t tag, uint64_t rate,
+                       uint64_t now)
+{
+    uint64_t age = age_of(last_of(rate), now), left = limit_banned(entry, tag, now), excess = excess_of(rate);
+    struct limit_penalty penalty = limit_penalty(entry, tag, now);
+
+    if (tag >> HASH_SHIFT == 0) {
+        return bid(BID_FREE, 0);
+    }
+    if (tag & CLAIMED) {
+        return age > CLAIM_LASTS ? bid(BID_FREE, 0) : 0;
+    }
+    if (left != 0) {
+        return bid(BID_BANNED, TIME_MASK - (left < TIME_MASK ? left : TIME_MASK));
+    }
+    if ((excess == EXCESS_NONE || generation(rate) != generation(tag) || age == TIME_MASK ||
+         lessened(table, excess, (int64_t) age) == 0) &&
+        (penalty.level == 0 || penalty.age > PENALTY_LASTS)) {
+        return bid(BID_IDLE, age);
+    }
+    return bid(BID_COUNTS, age);
+}
+
+struct offer {
+    size_t place;
+    uint64_t tag, rate, bid;
+};
+
+/* The slot that has to make room; of free ones that of the set which has more of them. */
+static struct offer choose(const struct limit_table *table, const struct limit_key *key, uint64_t now)
+{
+    struct offer best[2] = {{0}, {0}};
+    size_t place, set;
+    unsigned int free_slots[2] = {0, 0};
+
+    for (place = 0; place < PLACES; place++) {
+        const struct limit_entry *entry = entry_at(key, place);
+        struct offer offer = {place, LIMIT_LOAD(&entry->tag), LIMIT_LOAD(&entry->rate), 0};
+
+        offer.bid = bid_of(table, entry, offer.tag, offer.rate, now);
+        set = place / SLOTS;
+        free_slots[set] += offer.bid >> 48 == BID_FREE;
+        if (offer.bid > best[set].bid) {
+            best[set] = offer;
+        }
+    }
+    set = best[0].bid == best[1].bid ? free_slots[1] > free_slots[0] : best[1].bid > best[0].bid;
+    return best[set];
+}
+
+static void write_text(struct limit_entry *entry, const struct limit_key *key)
+{
+    size_t room = TEXT_SIZE - 1, length = key->length < room ? key->length : room;
+
+    entry->text[0] = (unsigned char) (key->length <= room ? key->length : UINT8_MAX);
+    memcpy(entry->text + 1, key->text, length);
+}
+
+/* Makes an entry, unless others have made one in this set since `turn`: then NULL. */
+static struct limit_entry *make(struct limit_table *table, const struct limit_key *key, uint64_t turn, uint64_t now,
+                                uint64_t *tag)
+{
+    struct offer offer = choose(table, key, now);
+    struct limit_entry *entry = entry_at(key, offer.place);
+    uint64_t next = generation(offer.tag + 1), mine = key->hash << HASH_SHIFT | CLAIMED | next;
+    uint64_t committed = (turn & PLACE_MASK) - 1;
+
+    if (offer.bid == 0 || !swap(&entry->rate, offer.rate, rate_word(next, EXCESS_NONE, now)) ||
+        !swap(&entry->tag, offer.tag, mine)) {
+        return NULL;
+    }
+    __atomic_store_n(&entry->ban, next, __ATOMIC_SEQ_CST); /* a generation comes back */
+    __atomic_store_n(&entry->penalty, next, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&entry->seen, 0, __ATOMIC_SEQ_CST);
+    if (committed < PLACES) { /* after the next turn nobody could complete it */
+        uint64_t earlier = LIMIT_LOAD(&entry_at(key, committed)->tag);
+
+        if ((earlier & CLAIMED) && is_committed(turn, committed, earlier)) {
+            (void) swap(&entry_at(key, committed)->tag, earlier, earlier & ~(uint64_t) CLAIMED);
+        }
+    }
+    if (!swap(&key->sets[0]->turn, turn,
+              ((turn & ~(SEQUENCE_STEP - 1)) + SEQUENCE_STEP) | next << TURN_GENERATION_SHIFT | (offer.place + 1))) {
+        (void) swap(&entry->tag, mine, next);
+        return NULL;
+    }
+    if (offer.bid >> 48 < BID_IDLE) {
+        table->dropped++;
+        __atomic_add_fetch(&table->header->dropped, 1, __ATOMIC_SEQ_CST);
+    }
+    write_text(entry, key);
+    *tag = mine & ~(uint64_t) CLAIMED;
+    (void) swap(&entry->tag, mine, *tag);
+    return entry;
+}
+
+struct limit_entry *limit_entry(struct limit_table *table, const struct limit_key *key, uint64_t now, uint64_t *tag)
+{
+    int tries;
+
+    for (tries = 0; tries < TRIES; tries++) {
+        uint64_t turn = LIMIT_LOAD(&key->sets[0]->turn);
+        struct limit_entry *entry = find(key, turn, tag);
+
+        if (entry == NULL) {
+            entry = make(table, key, turn, now, tag);
+        }
+        if (entry != NULL) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+int64_t limit_take(struct limit_table *table, const struct limit_key *key, uint64_t now, uint64_t burst)
+{
+    int tries;
+
+    for (tries = 0; tries < TRIES; tries++) {
+        uint64_t tag, rate, excess, last;
+        struct limit_entry *entry = limit_entry(table, key, now, &tag);
+        int64_t age;
+
+        if (entry == NULL) {
+            break;
+        }
+        rate = LIMIT_LOAD(&entry->rate);
+        if (generation(rate) != generation(tag)) {
+            if (LIMIT_LOAD(&entry->tag) == tag) { /* somebody is about to have the slot, or was killed then */
+                (void) swap(&entry->rate, rate, rate_word(tag, EXCESS_NONE, now));
+            }
+            continue;
+        }
+        age = between(last_of(rate), now);
+        last = age < -BACKWARDS || age > 0 ? now : last_of(rate);
+        excess = excess_of(rate);
+        if (excess == EXCESS_NONE) {
+            excess = 0;
+            last = now;
+        } else {
+            /* As in nginx: what has fallen below 0 is lost. */
+            excess = lessened(table, excess + REQUEST, age);
+        }
+        if (excess > burst || excess > EXCESS_MAX) {
+            return -1 - (int64_t) excess;
+        }
+        if (swap(&entry->rate, rate, rate_word(tag, excess, last))) {
+            return (int64_t) excess;
+        }
+    }
+    return -1 - EXCESS_MAX;
+}
+
+void limit_give_back(const struct limit_key *key)
+{
+    int tries;
+
+    for (tries = 0; tries < TRIES; tries++) {
+        uint64_t tag, rate, excess;
+        struct limit_entry *entry = limit_find(key, &tag);
+
+        if (entry == NULL) {
+            return;
+        }
+        rate = LIMIT_LOAD(&entry->rate);
+        excess = excess_of(rate);
+        if (generation(rate) != generation(tag) || excess == EXCESS_NONE) {
+            return;
+        }
+        excess = excess > REQUEST ? excess - REQUEST : 0;
+        if (swap(&entry->rate, rate, rate_word(tag, excess, last_of(rate)))) {
+            return;
+        }
+    }
+}
+
+int64_t limit_rest(const struct limit_key *key, uint64_t now)
+{
+    uint64_t tag, rate;
+    struct limit_entry *entry = limit_find(key, &tag);
+
+    if (entry == NULL) {
+        return -1;
+    }
+    rate = LIMIT_LOAD(&entry->rate);
+    return generation(rate) != generation(tag) || excess_of(rate) == EXCESS_NONE ? -1
+                                                                                 : (int64_t) age_of(last_of(rate), now);
+}
+
+int limit_repeats(const struct limit_table *table, const struct limit_key *key, const void *what, size_t length)
+{
+    uint64_t tag, mark = siphash_2_4(table->secret[2] ^ key->hash, table->secret[3], what, length) & 0xFFFF;
+    struct limit_entry *entry = limit_find(key, &tag);
+    int tries, lane;
+
+    mark += mark == 0;
+    for (tries = 0; entry != NULL && tries < TRIES; tries++) {
+        uint64_t seen = LIMIT_LOAD(&entry->seen);
+
+        for (lane = 0; lane < 4; lane++) {
+            if ((seen >> 16 * lane & 0xFFFF) == mark) {
+                return 1;
+            }
+        }
+        if (swap(&entry->seen, seen, seen << 16 | mark)) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+int limit_set_ban(struct limit_entry *entry, uint64_t tag, uint64_t until)
+{
+    int tries;
+
+    for (tries = 0; tries < TRIES; tries++) {
+        uint64_t ban = LIMIT_LOAD(&entry->ban);
+
+        if (LIMIT_LOAD(&entry->tag) != tag) {
+            return 0;
+        }
+        if (swap(&entry->ban, ban, (until < UNTIL_MAX ? until : UNTIL_MAX) << UNTIL_SHIFT | generation(tag))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void limit_set_penalty(struct limit_entry *entry, uint64_t tag, uint64_t level, uint64_t now)
+{
+    uint64_t word = LIMIT_LOAD(&entry->penalty);
+
+    if (LIMIT_LOAD(&entry->tag) == tag) { /* of two that fail at once, one counts */
+        (void) swap(&entry->penalty, word,
+                    (now & TIME_MASK) << WHEN_SHIFT | (level < LEVEL_MAX ? level : LEVEL_MAX) << LEVEL_SHIFT |
+                        generation(tag));
+    }
+}
+
+/* What counts no more is left behind. Others may go on with the former table, and nobody else with this one. */
+static void adopt(struct limit_table *table, const struct limit_entry *other, uint64_t now)
+{
+    struct limit_entry copy = *other, *former = &copy, *entry;
+    uint64_t tag = former->tag, own;
+    struct limit_key key = {.text = former->text, .length = 0, .hash = tag >> HASH_SHIFT};
+
+    if (!limit_is_entry(tag) || bid_of(table, former, tag, former->rate, now) >> 48 >= BID_IDLE) {
+        return;
+    }
+    place_key(table, &key);
+    entry = limit_entry(table, &key, now, &own);
+    if (entry == NULL) {
+        return;
+    }
+    if (generation(former->rate) == generation(tag)) {
+        entry->rate = (former->rate & ~(uint64_t) GENERATION) | generation(own);
+    }
+    if (generation(former->ban) == generation(tag)) {
+        entry->ban = (former->ban & ~(uint64_t) GENERATION) | generation(own);
+    }
+    if (generation(former->penalty) == generation(tag)) {
+        entry->penalty = (former->penalty & ~(uint64_t) GENERATION) | generation(own);
+    }
+    entry->seen = former->seen;
+    memcpy(entry->text, former->text, TEXT_SIZE);
+}
+
+void limit_adopt(struct limit_table *table, const struct limit_set *sets, size_t size, uint64_t now)
+{
+    size_t set, slot;
+
+    for (set = 0; set < size; set++) {
+        for (slot = 0; slot < SLOTS; slot++) {
+            adopt(table, &sets[set].entries[slot], now);
+        }
+    }
+}

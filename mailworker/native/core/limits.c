@@ -1,0 +1,377 @@
+/* Requests, failures and bans by keys that all workers count; see shm/limit_table.py. */
+
+#include "core.h"
+#include "limit_table.h"
+
+#include <math.h>
+
+#define MILLISECONDS 1000.0
+#define LATEST 1e12 /* seconds */
+
+struct limits {
+    PyObject_HEAD
+    Py_buffer memory; /* its obj is NULL before there is one */
+    struct limit_table table;
+};
+
+static int take_seconds(PyObject *argument, uint64_t *milliseconds)
+{
+    double seconds = PyFloat_AsDouble(argument);
+
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return 0;
+    }
+    *milliseconds = seconds > 0.0 ? (uint64_t) (fmin(seconds, LATEST) * MILLISECONDS + 0.5) : 0;
+    return 1;
+}
+
+static int take_bytes(PyObject *argument)
+{
+    if (!PyBytes_Check(argument)) {
+        PyErr_SetString(PyExc_TypeError, "a key is bytes");
+        return 0;
+    }
+    return 1;
+}
+
+static int take_key(const struct limits *self, PyObject *argument, struct limit_key *key)
+{
+    if (!take_bytes(argument)) {
+        return 0;
+    }
+    limit_key(&self->table, PyBytes_AS_STRING(argument), (size_t) PyBytes_GET_SIZE(argument), key);
+    return 1;
+}
+
+/* The arguments that most methods have: a key and the time. */
+static int take_two(const struct limits *self, PyObject *const *arguments, Py_ssize_t count, Py_ssize_t wanted,
+                    struct limit_key *key, uint64_t *now)
+{
+    return counted(count, wanted) && take_key(self, arguments[0], key) && take_seconds(arguments[1], now);
+}
+
+static int take_secret(struct limit_table *table, PyObject *secret)
+{
+    if (!take_bytes(secret) || PyBytes_GET_SIZE(secret) != sizeof(table->secret)) {
+        PyErr_SetString(PyExc_ValueError, "a secret has 32 bytes");
+        return 0;
+    }
+    memcpy(table->secret, PyBytes_AS_STRING(secret), sizeof(table->secret));
+    return 1;
+}
+
+/* How many sets there are in so many bytes. */
+static size_t sets_in(Py_ssize_t bytes)
+{
+    return ((size_t) bytes - sizeof(struct limit_header)) / sizeof(struct limit_set);
+}
+
+static int limits_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    struct limits *self = (struct limits *) object;
+    struct limit_table *table = &self->table;
+    PyObject *memory, *secret;
+    unsigned long long gain, period;
+
+    if (!PyArg_ParseTuple(arguments, "OO(KK)", &memory, &secret, &gain, &period) || !take_secret(table, secret)) {
+        return -1;
+    }
+    PyBuffer_Release(&self->memory);
+    if (PyObject_GetBuffer(memory, &self->memory, PyBUF_WRITABLE) < 0) {
+        return -1;
+    }
+    if (self->memory.len < (Py_ssize_t) (sizeof(struct limit_header) + 2 * sizeof(struct limit_set)) || period == 0 ||
+        (uintptr_t) self->memory.buf % sizeof(uint64_t) != 0) {
+        PyBuffer_Release(&self->memory);
+        PyErr_SetString(PyExc_ValueError, "no memory that will do, or no time");
+        return -1;
+    }
+    table->header = self->memory.buf;
+    table->sets = (struct limit_set *) (table->header + 1);
+    table->size = sets_in(self->memory.len);
+    table->gain = gain;
+    table->period = period;
+    return 0;
+}
+
+static void limits_dealloc(PyObject *object)
+{
+    PyBuffer_Release(&((struct limits *) object)->memory);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyObject *take(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct limits *self = (struct limits *) object;
+    struct limit_key key;
+    uint64_t now, burst;
+
+    if (!take_two(self, arguments, count, 3, &key, &now)) {
+        return NULL;
+    }
+    burst = PyLong_AsUnsignedLongLong(arguments[2]);
+    if (burst == UINT64_MAX && PyErr_Occurred()) {
+        return NULL;
+    }
+    return PyLong_FromLongLong(limit_take(&self->table, &key, now, burst));
+}
+
+static PyObject *give_back(PyObject *object, PyObject *argument)
+{
+    struct limit_key key;
+
+    if (!take_key((struct limits *) object, argument, &key)) {
+        return NULL;
+    }
+    limit_give_back(&key);
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *rest(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct limit_key key;
+    uint64_t now;
+    int64_t found;
+
+    if (!take_two((struct limits *) object, arguments, count, 2, &key, &now)) {
+        return NULL;
+    }
+    found = limit_rest(&key, now);
+    return PyFloat_FromDouble(found < 0 ? INFINITY : (double) found / MILLISECONDS);
+}
+
+static PyObject *repeats(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct limits *self = (struct limits *) object;
+    struct limit_key key;
+
+    if (!counted(count, 2) || !take_key(self, arguments[0], &key) || !take_bytes(arguments[1])) {
+        return NULL;
+    }
+    return PyBool_FromLong(
+        limit_repeats(&self->table, &key, PyBytes_AS_STRING(arguments[1]), (size_t) PyBytes_GET_SIZE(arguments[1])));
+}
+
+static PyObject *ban(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct limits *self = (struct limits *) object;
+    struct limit_key key;
+    uint64_t now, time, tag;
+    struct limit_entry *entry;
+
+    if (!take_two(self, arguments, count, 3, &key, &now) || !take_seconds(arguments[2], &time)) {
+        return NULL;
+    }
+    entry = time == 0 ? limit_find(&key, &tag) : limit_entry(&self->table, &key, now, &tag);
+    return PyBool_FromLong(entry != NULL && limit_set_ban(entry, tag, time == 0 ? 0 : now + time));
+}
+
+static PyObject *banned(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct limit_key key;
+    uint64_t now, tag, left = 0;
+    struct limit_entry *entry;
+
+    if (!take_two((struct limits *) object, arguments, count, 2, &key, &now)) {
+        return NULL;
+    }
+    entry = limit_find(&key, &tag);
+    if (entry != NULL) {
+        left = limit_banned(entry, tag, now);
+    }
+    return PyFloat_FromDouble((double) left / MILLISECONDS);
+}
+
+static PyObject *penalty(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct limit_key key;
+    uint64_t now, tag;
+    struct limit_penalty found = {0, 0};
+    struct limit_entry *entry;
+
+    if (!take_two((struct limits *) object, arguments, count, 2, &key, &now)) {
+        return NULL;
+    }
+    entry = limit_find(&key, &tag);
+    if (entry != NULL) {
+        found = limit_penalty(entry, tag, now);
+    }
+    return Py_BuildValue("(Kd)", (unsigned long long) found.level, (double) found.age / MILLISECONDS);
+}
+
+static PyObject *punish(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct limits *self = (struct limits *) object;
+    struct limit_key key;
+    uint64_t now, tag, level;
+    struct limit_entry *entry;
+
+    if (!take_two(self, arguments, count, 3, &key, &now)) {
+        return NULL;
+    }
+    level = PyLong_AsUnsignedLongLong(arguments[2]);
+    if (level == UINT64_MAX && PyErr_Occurred()) {
+        return NULL;
+    }
+    entry = level == 0 ? limit_find(&key, &tag) : limit_entry(&self->table, &key, now, &tag);
+    if (entry != NULL) {
+        limit_set_penalty(entry, tag, level, now);
+    }
+    return Py_NewRef(Py_None);
+}
+
+/* Calls `each` with every entry, until it gives 0. */
+static int for_each(const struct limits *self, int (*each)(struct limit_entry *, uint64_t tag, void *), void *state)
+{
+    size_t set, slot;
+
+    for (set = 0; set < self->table.size; set++) {
+        for (slot = 0; slot < SLOTS; slot++) {
+            struct limit_entry *entry = &self->table.sets[set].entries[slot];
+            uint64_t tag = LIMIT_LOAD(&entry->tag);
+
+            if (limit_is_entry(tag) && !each(entry, tag, state)) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+struct tallied {
+    uint64_t now, entries, bans;
+};
+
+static int tally_entry(struct limit_entry *entry, uint64_t tag, void *state)
+{
+    struct tallied *tallied = state;
+
+    tallied->entries++;
+    tallied->bans += limit_banned(entry, tag, tallied->now) != 0;
+    return 1;
+}
+
+static PyObject *usage(PyObject *object, PyObject *argument)
+{
+    struct limits *self = (struct limits *) object;
+    struct tallied tallied = {0, 0, 0};
+
+    if (!take_seconds(argument, &tallied.now)) {
+        return NULL;
+    }
+    (void) for_each(self, tally_entry, &tallied);
+    return Py_BuildValue("(KKK)", (unsigned long long) tallied.entries, (unsigned long long) tallied.bans,
+                         (unsigned long long) self->table.size * SLOTS);
+}
+
+struct listing {
+    const struct limits *limits;
+    PyObject *list;
+    uint64_t now;
+    Py_ssize_t most;
+};
+
+/* The key of an entry as it has it, with whether that is all of it; others may have written anything there. */
+static int is_whole(const struct limits *self, const unsigned char *text, uint64_t tag)
+{
+    struct limit_key key;
+
+    if (text[0] >= TEXT_SIZE) {
+        return 0;
+    }
+    limit_key(&self->table, text + 1, text[0], &key);
+    return key.hash == tag >> 5;
+}
+
+static int list_ban(struct limit_entry *entry, uint64_t tag, void *state)
+{
+    struct listing *listing = state;
+    uint64_t left = limit_banned(entry, tag, listing->now);
+    unsigned char text[TEXT_SIZE];
+    PyObject *item;
+    int whole, listed;
+
+    if (left == 0 || PyList_GET_SIZE(listing->list) >= listing->most) {
+        return left == 0;
+    }
+    memcpy(text, entry->text, TEXT_SIZE);
+    whole = is_whole(listing->limits, text, tag);
+    item = Py_BuildValue("(y#id)", text + 1, (Py_ssize_t) (whole ? text[0] : TEXT_SIZE - 1), whole,
+                         (double) left / MILLISECONDS);
+    listed = item != NULL && PyList_Append(listing->list, item) == 0;
+    Py_XDECREF(item);
+    return listed;
+}
+
+static PyObject *bans(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct limits *self = (struct limits *) object;
+    struct listing listing = {.limits = self};
+
+    if (!counted(count, 2) || !take_seconds(arguments[0], &listing.now)) {
+        return NULL;
+    }
+    listing.most = PyLong_AsSsize_t(arguments[1]);
+    listing.list = listing.most == -1 && PyErr_Occurred() ? NULL : PyList_New(0);
+    if (listing.list != NULL && !for_each(self, list_ban, &listing) && PyErr_Occurred()) {
+        Py_CLEAR(listing.list);
+    }
+    return listing.list;
+}
+
+static PyObject *adopt(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct limits *self = (struct limits *) object;
+    Py_buffer former;
+    uint64_t now;
+
+    if (!counted(count, 2) || !take_seconds(arguments[1], &now) ||
+        PyObject_GetBuffer(arguments[0], &former, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    if (former.len >= (Py_ssize_t) (sizeof(struct limit_header) + sizeof(struct limit_set))) {
+        const struct limit_header *header = former.buf;
+
+        limit_adopt(&self->table, (const struct limit_set *) (header + 1), sets_in(former.len), now);
+    }
+    PyBuffer_Release(&former);
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *dropped(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLongLong(((struct limits *) object)->table.dropped);
+}
+
+static PyMethodDef limits_methods[] = {
+    {"take", FAST(take), "take(key, now, burst): one request more; gives the excess."},
+    {"give_back", give_back, METH_O, "give_back(key): a request that shall not count."},
+    {"rest", FAST(rest), "rest(key, now): seconds since the last request that was added."},
+    {"repeats", FAST(repeats), "repeats(key, what): whether it is one of the last four."},
+    {"ban", FAST(ban), "ban(key, now, seconds): ban a key, or lift its ban by 0."},
+    {"banned", FAST(banned), "banned(key, now): seconds that a ban goes on for."},
+    {"penalty", FAST(penalty), "penalty(key, now): the level, and its age in seconds."},
+    {"punish", FAST(punish), "punish(key, now, level): set it."},
+    {"usage", usage, METH_O, "usage(now): entries, bans, and how many entries there is room for."},
+    {"bans", FAST(bans), "bans(now, most): what there is of each key, whether that is all, seconds."},
+    {"adopt", FAST(adopt), "adopt(memory, now): go on with another table's entries."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef limits_attributes[] = {
+    {"dropped", dropped, NULL, "Entries that still counted and that this process has dropped.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyTypeObject limits_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.LimitTable",
+    .tp_doc = "Limits by keys, in memory that processes share.",
+    .tp_basicsize = sizeof(struct limits),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_init = limits_init,
+    .tp_dealloc = limits_dealloc,
+    .tp_methods = limits_methods,
+    .tp_getset = limits_attributes,
+};

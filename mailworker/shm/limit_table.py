@@ -1,0 +1,336 @@
+"""Requests, failures and bans by keys; native/core/limits.c has it in C, for many processes that write at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from mailworker.native.core import accelerator
+from mailworker.shm.siphash import siphash
+
+__all__ = ["LimitTable"]
+
+SECRET_SIZE: Final = 32  # bytes
+HEADER_SIZE: Final = 64  # bytes, of which the first word counts entries that had to go
+ENTRY_SIZE: Final = 96  # bytes
+SLOTS: Final = 8
+SET_SIZE: Final = 8 + SLOTS * ENTRY_SIZE
+
+EXCESS_MAX: Final = 0x7FFFFE
+"""Thousandths of a request."""
+
+_NO_EXCESS: Final = EXCESS_MAX + 1
+_ENTRY_WORDS, _SET_WORDS, _HEADER_WORDS = ENTRY_SIZE // 8, SET_SIZE // 8, HEADER_SIZE // 8
+_TAG, _RATE, _BAN, _PENALTY, _SEEN, _TEXT = range(6)
+_TEXT_SIZE: Final = ENTRY_SIZE - 8 * _TEXT
+_ROOM: Final = _TEXT_SIZE - 1
+_LONGER: Final = 0xFF
+_GENERATION, _CLAIMED, _HASH_SHIFT = 0xF, 0x10, 5
+_TIME: Final = (1 << 37) - 1
+_UNTIL: Final = (1 << 40) - 1
+_REQUEST: Final = 1000
+_BACKWARDS: Final = 60_000
+_PENALTY_LASTS: Final = 600_000
+_SPREAD: Final = 0x9E3779B97F4A7C15
+_WORD: Final = (1 << 64) - 1
+_MARK: Final = 0xFFFF
+
+
+class Ban(NamedTuple):
+    """A key that is banned for so many seconds yet: `whole` tells whether `key` is all of it, and not garbage."""
+
+    key: bytes
+    whole: bool
+    left: float
+
+
+class Usage(NamedTuple):
+    """How many entries there are, how many of them are bans, and for how many there is room."""
+
+    entries: int
+    bans: int
+    room: int
+
+
+class LimitTable:
+    """What is known of keys, in memory that other tables see too; times are seconds of the monotonic clock.
+
+    An excess is in thousandths of a request, as in nginx's limit_req, and falls by `gain / period` in a millisecond.
+    An entry takes 97 bytes. Where there is no room, an idle entry goes, or else the one of the longest rest, a ban
+    last; `dropped` counts those that were not idle.
+
+    What is in the memory may be anything. This table, unlike the one in C, must be the only one that writes; layout and
+    meaning are the same, see native/core/limit_table.c.
+    """
+
+    __slots__ = ("_gain", "_marks", "_memory", "_period", "_secret", "_sets", "_words", "dropped")
+
+    def __init__(self, memory: Any, secret: bytes, pace: tuple[int, int], /) -> None:
+        """`memory` is zeros, or what another table has left; `secret` has SECRET_SIZE bytes. `pace`: gain and period.
+
+        Raises ValueError for what will not do.
+        """
+        self._gain, self._period = pace
+        self._memory = memory
+        self._sets = (len(memory) - HEADER_SIZE) // SET_SIZE
+        if len(secret) != SECRET_SIZE or self._sets < 2 or not self._period:
+            raise ValueError("no memory that will do, no secret, or no time")
+        self._secret, self._marks = secret[:16], secret[16:]
+        self._words = memoryview(memory)[: len(memory) // 8 * 8].cast("Q")
+        self.dropped = 0
+
+    def take(self, key: bytes, now: float, burst: int, /) -> int:
+        """Add a request; gives the excess with it. Where that is above `burst`, it adds none and gives -1 less that."""
+        entry, time = self._entry(key, now), _milliseconds(now)
+        excess, last = entry.excess, entry.last
+        if excess == _NO_EXCESS:
+            excess, last = 0, time
+        else:
+            age = _between(last, time)
+            excess = self._lessened(excess + _REQUEST, age)
+            last = time if age > 0 or age < -_BACKWARDS else last
+        if excess > min(burst, EXCESS_MAX):
+            return -1 - excess
+        entry.set_rate(excess, last)
+        return excess
+
+    def give_back(self, key: bytes, /) -> None:
+        """Let a request that was added not count."""
+        entry = self._find(key)
+        if entry is not None and entry.excess != _NO_EXCESS:
+            entry.set_rate(max(entry.excess - _REQUEST, 0), entry.last)
+
+    def rest(self, key: bytes, now: float, /) -> float:
+        """Seconds since the last request that was added; `inf` without one."""
+        entry = self._find(key)
+        if entry is None or entry.excess == _NO_EXCESS:
+            return inf
+        return _age(entry.last, _milliseconds(now)) / 1000
+
+    def repeats(self, key: bytes, what: bytes, /) -> bool:
+        """Whether `what` is one of the last four of this key; from now on it is. Only 16 bits of a hash are kept."""
+        entry = self._find(key)
+        if entry is None:
+            return False
+        low = int.from_bytes(self._marks[:8], "little") ^ self._hash(key)
+        mark = siphash(low.to_bytes(8, "little") + self._marks[8:], what) & _MARK or 1
+        seen = entry.seen
+        if mark in [seen >> shift & _MARK for shift in (0, 16, 32, 48)]:
+            return True
+        entry.seen = (seen << 16 | mark) & _WORD
+        return False
+
+    def ban(self, key: bytes, now: float, seconds: float, /) -> bool:
+        """Ban a key, or lift its ban by 0; whether there is an entry of it."""
+        entry = self._entry(key, now) if seconds > 0 else self._find(key)
+        if entry is not None:
+            entry.ban_until(_milliseconds(now) + _milliseconds(seconds) if seconds > 0 else 0)
+        return entry is not None
+
+    def banned(self, key: bytes, now: float, /) -> float:
+        """Seconds that its ban goes on for, 0.0 without one."""
+        entry = self._find(key)
+        return 0.0 if entry is None else entry.left(_milliseconds(now)) / 1000
+
+    def penalty(self, key: bytes, now: float, /) -> tuple[int, float]:
+        """The level that was set, and its age in seconds."""
+        entry = self._find(key)
+        level, when = (0, 0) if entry is None else entry.penalty
+        return level, 0.0 if entry is None else _age(when, _milliseconds(now)) / 1000
+
+    def punish(self, key: bytes, now: float, level: int, /) -> None:
+        """Set the level, of up to 255."""
+        entry = self._entry(key, now) if level else self._find(key)
+        if entry is not None:
+            entry.punish(min(level, 255), _milliseconds(now))
+
+    def usage(self, now: float, /) -> tuple[int, int, int]:
+        """What there is, see Usage."""
+        found = [entry.left(_milliseconds(now)) > 0 for entry in self._all() if entry.hash]
+        return len(found), sum(found), self._sets * SLOTS
+
+    def bans(self, now: float, most: int, /) -> list[tuple[bytes, bool, float]]:
+        """At most so many of the keys that are banned, see Ban."""
+        found: list[tuple[bytes, bool, float]] = []
+        for entry in self._all():
+            left = entry.left(_milliseconds(now)) if entry.hash else 0
+            if left and len(found) < most:
+                length, text = entry.text[0], entry.text[1:]
+                whole = length <= _ROOM and self._hash(text[:length]) == entry.hash
+                found.append((text[:length] if whole else text, whole, left / 1000))
+        return found
+
+    def adopt(self, memory: Any, now: float, /) -> None:
+        """Go on with the entries of another table that has the same secret; idle ones are left behind."""
+        if len(memory) < HEADER_SIZE + SET_SIZE:
+            return
+        words = memoryview(memory)[: len(memory) // 8 * 8].cast("Q")
+        for other in _entries(words, (len(memory) - HEADER_SIZE) // SET_SIZE):
+            if other.hash and self._bid(other, now) < _Bid.IDLE:
+                entry = self._make(other.hash, b"", now)
+                entry.set_rate(other.excess, other.last)
+                entry.ban_until(other.until)
+                entry.punish(*other.penalty)
+                entry.seen, entry.text = other.seen, other.text
+
+    def _hash(self, key: bytes) -> int:
+        return siphash(self._secret, key) >> _HASH_SHIFT or 1
+
+    def _find(self, key: bytes) -> _Entry | None:
+        wanted = self._hash(key)
+        return next((entry for entry in self._candidates(wanted) if entry.hash == wanted), None)
+
+    def _entry(self, key: bytes, now: float) -> _Entry:
+        return self._find(key) or self._make(self._hash(key), key, now)
+
+    def _candidates(self, wanted: int) -> list[_Entry]:
+        home = wanted % self._sets
+        away = ((wanted * _SPREAD & _WORD) >> 32) % (self._sets - 1)
+        return [*_of_set(self._words, home), *_of_set(self._words, (home + 1 + away) % self._sets)]
+
+    def _make(self, wanted: int, key: bytes, now: float) -> _Entry:
+        candidates = self._candidates(wanted)
+        bids = [self._bid(entry, now) for entry in candidates]
+        free = [bids[:SLOTS].count(_Bid.FREE), bids[SLOTS:].count(_Bid.FREE)]
+        best = max(range(2 * SLOTS), key=lambda place: (bids[place], free[place // SLOTS], -place))
+        if bids[best] < _Bid.IDLE:
+            self.dropped += 1
+            self._words[0] = (self._words[0] + 1) & _WORD
+        entry = candidates[best]
+        entry.begin(wanted, _milliseconds(now))
+        entry.text = bytes([len(key) if len(key) <= _ROOM else _LONGER]) + key[:_ROOM].ljust(_ROOM, b"\0")
+        return entry
+
+    def _bid(self, entry: _Entry, now: float) -> int:
+        time = _milliseconds(now)
+        age, left = _age(entry.last, time), entry.left(time)
+        level, when = entry.penalty
+        if not entry.hash:
+            return _Bid.FREE
+        if left:
+            return _Bid.BANNED + _TIME - min(left, _TIME)
+        falls = entry.excess == _NO_EXCESS or age == _TIME or not self._lessened(entry.excess, age)
+        idle = falls and (not level or _age(when, time) > _PENALTY_LASTS)
+        return (_Bid.IDLE if idle else _Bid.COUNTS) + age
+
+    def _lessened(self, excess: int, age: int) -> int:
+        age = 1 if age < -_BACKWARDS else max(age, 0)
+        return max(excess - self._gain * age // self._period, 0)
+
+    def _all(self) -> Iterator[_Entry]:
+        return _entries(self._words, self._sets)
+
+
+class _Bid:
+    """Who makes room for another: the highest."""
+
+    BANNED = 1 << 48
+    COUNTS = 2 << 48
+    IDLE = 3 << 48
+    FREE = 4 << 48
+
+
+def _of_set(words: memoryview, number: int) -> Iterator[_Entry]:
+    first = _HEADER_WORDS + number * _SET_WORDS + 1
+    return (_Entry(words, first + slot * _ENTRY_WORDS) for slot in range(SLOTS))
+
+
+def _entries(words: memoryview, sets: int) -> Iterator[_Entry]:
+    return (entry for number in range(sets) for entry in _of_set(words, number))
+
+
+@dataclass(slots=True)
+class _Entry:
+    """Words from `start` on; a word of another generation than the tag's says nothing."""
+
+    words: memoryview
+    start: int
+
+    @property
+    def hash(self) -> int:
+        """0 where there is no entry."""
+        tag = self.words[self.start]
+        return 0 if tag & _CLAIMED else tag >> _HASH_SHIFT
+
+    @property
+    def excess(self) -> int:
+        return self._field(_RATE, 4, 23, _NO_EXCESS)
+
+    @property
+    def last(self) -> int:
+        return self._field(_RATE, 27, 37)
+
+    @property
+    def until(self) -> int:
+        return self._field(_BAN, 4, 40)
+
+    def left(self, time: int) -> int:
+        """Milliseconds that a ban goes on for."""
+        return max(self.until - time, 0)
+
+    @property
+    def penalty(self) -> tuple[int, int]:
+        return self._field(_PENALTY, 4, 8), self._field(_PENALTY, 12, 37)
+
+    @property
+    def seen(self) -> int:
+        return self.words[self.start + _SEEN]
+
+    @seen.setter
+    def seen(self, value: int) -> None:
+        self.words[self.start + _SEEN] = value
+
+    @property
+    def text(self) -> bytes:
+        return self.words[self.start + _TEXT : self.start + _ENTRY_WORDS].tobytes()
+
+    @text.setter
+    def text(self, value: bytes) -> None:
+        self.words[self.start + _TEXT : self.start + _ENTRY_WORDS] = memoryview(value).cast("Q")
+
+    def set_rate(self, excess: int, last: int) -> None:
+        self._set(_RATE, (last & _TIME) << 27 | excess << 4)
+
+    def ban_until(self, time: int) -> None:
+        self._set(_BAN, min(time, _UNTIL) << 4)
+
+    def punish(self, level: int, time: int) -> None:
+        self._set(_PENALTY, (time & _TIME) << 12 | level << 4)
+
+    def begin(self, wanted: int, time: int) -> None:
+        """Belong to another key, of which nothing is known."""
+        following = (self.words[self.start] + 1) & _GENERATION
+        self.words[self.start] = wanted << _HASH_SHIFT | following
+        self.set_rate(_NO_EXCESS, time)
+        self.ban_until(0)
+        self.punish(0, 0)
+        self.seen = 0
+
+    def _field(self, word: int, shift: int, bits: int, missing: int = 0) -> int:
+        value = self.words[self.start + word]
+        belongs = (value ^ self.words[self.start]) & _GENERATION == 0
+        return value >> shift & (1 << bits) - 1 if belongs else missing
+
+    def _set(self, word: int, value: int) -> None:
+        self.words[self.start + word] = value | self.words[self.start] & _GENERATION
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(min(seconds, 1e12) * 1000 + 0.5) if seconds > 0 else 0
+
+
+def _between(then: int, now: int) -> int:
+    apart = (now - then) & _TIME
+    return apart - _TIME - 1 if apart > _TIME >> 1 else apart
+
+
+def _age(then: int, now: int) -> int:
+    """As `_between`, but what is of the future is older than all else."""
+    age = _between(then, now)
+    return age if age >= 0 else _TIME if age < -_BACKWARDS else 0
+
+
+if accelerator is not None and not TYPE_CHECKING:
+    LimitTable = accelerator.LimitTable

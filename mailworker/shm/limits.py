@@ -1,0 +1,75 @@
+"""The zones of limits: what is known of keys, which all workers count together."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from time import monotonic
+from typing import Any, Final
+
+from mailworker.errors import StartError
+from mailworker.shm.anonymous import anonymous
+from mailworker.shm.limit_table import SECRET_SIZE, LimitTable
+from mailworker.shm.shared import Shared, Writer
+
+USE: Final = "limit_auth_zone"
+"""The directive that they are for."""
+
+
+class Limits(Shared):
+    """Memory for a LimitTable; `key` is how its keys are spelled in the configuration.
+
+    A worker that somebody has taken over can write anything there: it can ban whom it wants, and let its own friends
+    try more passwords, as it could ask the auth service itself. The secret is made at the first start. It goes on with
+    the zone, and without one what is kept of passwords says nothing.
+    """
+
+    __slots__ = ("_secret", "key", "memory", "size")
+
+    kind = "limits"
+    layout = 1
+    writer = Writer.ALL
+
+    def __init__(self, name: str, size: int, key: str) -> None:
+        """`size` in bytes; raises StartError where the system has no such memory."""
+        super().__init__(name)
+        self.size = size
+        self.key = key
+        self.memory = anonymous(size)
+        self._secret = secrets.token_bytes(SECRET_SIZE)
+
+    def table(self, pace: tuple[int, int]) -> LimitTable:
+        """What counts in it; see LimitTable for the pace."""
+        return LimitTable(self.memory, self._secret, pace)
+
+    def contents(self) -> Iterable[bytes | memoryview]:
+        """See Shared: the key, the secret, the memory."""
+        key = self.key.encode(errors="surrogateescape")
+        return (len(key).to_bytes(4, "little"), key, self._secret, memoryview(self.memory))
+
+    def follow(self, former: Shared) -> None:
+        """See Shared. Raises StartError where the keys have become others, as nginx refuses to reload then."""
+        assert isinstance(former, Limits)
+        if former.key != self.key:
+            raise StartError(
+                f'{USE} "{self.name}" uses the "{self.key}" key while previously it used the "{former.key}" key'
+            )
+        self._adopt(former._secret, former.memory)
+
+    def take_over(self, contents: bytes) -> None:
+        """See Shared."""
+        start = 4 + int.from_bytes(contents[:4], "little")
+        if contents[4:start].decode(errors="surrogateescape") == self.key and len(contents) > start + SECRET_SIZE:
+            self._adopt(contents[start : start + SECRET_SIZE], contents[start + SECRET_SIZE :])
+
+    def _adopt(self, secret: bytes, memory: Any) -> None:
+        """Go on with what another zone knows; its table may be larger or smaller."""
+        self._secret = secret
+        if len(memory) == self.size:
+            self.memory[:] = memory
+        else:
+            self.table(_SLOW).adopt(memory, monotonic())
+
+
+# A pace at which nothing is idle that had an excess.
+_SLOW: Final = (1, 1_000_000)
