@@ -20,6 +20,7 @@ from mailworker.config import (
     proxy,
     proxy_ssl,
     realip,
+    session_table,
     source,
     ssl,
     status,
@@ -39,7 +40,7 @@ from mailworker.variables.regex import CompileRegex, no_engine
 
 MODULES: Final = (
     *(core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables, log_format, access_log),
-    *(status, access),
+    *(access, session_table, status),
 )
 """Whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 
@@ -80,29 +81,29 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
 
     Raises ConfigError.
     """
-    table = CommandTable(directives(protocols, on_tls))
-    parser = Parser(path, prefix, table.handle, resolve, on_warning, compile_regex)
+    handle = CommandTable(directives(protocols, on_tls)).handle
+    parser = Parser(path, prefix, handle, resolve, on_warning, compile_regex)
     parser.main.draft(ProtocolsDraft).known = protocols
     if globals_:
         parser.parse_text(globals_)
     parser.parse_file(str(path))
     on_syntax_ok()
     core_settings = core.freeze(parser, error_log)
-    servers = parser.main.draft(MailBlock).servers
-    servers = _with_error_log(servers, core_settings.error_log)
+    servers = _with_error_log(parser.main.draft(MailBlock).servers, core_settings.error_log)
     _warn_of_mixed_logs(parser, (core_settings.error_log, *(server.error_log for server in servers)))
-    sockets = listen.plan_sockets(server.listens for server in servers)
     taken = [each.address for server in servers for each in server.listens]
+    events_settings = events.freeze(parser, len(listen.plan_sockets(server.listens for server in servers)))
     return Settings(
         path=path,
         core=core_settings,
-        events=events.freeze(parser, len(sockets)),
+        events=events_settings,
         servers=servers,
         zones=tuple(parser.main.draft(ZonesDraft).zones.values()),
         files=tuple(parser.files.items()),
         warnings=tuple(parser.warnings),
         secrets=tuple(parser.secrets),
         status=status.freeze(parser, taken, master=core_settings.master_process),
+        session_rows=session_table.freeze(parser, events_settings, wanted=False, master=core_settings.master_process),
     )
 
 

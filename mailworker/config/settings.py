@@ -74,7 +74,8 @@ class Settings:
     """A whole configuration.
 
     `files` is every file read, in order of opening, with its content, for -T. `warnings` hold their positions.
-    `status` is None where nobody asked for it.
+    `status` is None where nobody asked for it. `session_rows` are those that each worker has in the session table, 0
+    where there is none.
     """
 
     path: Path
@@ -86,6 +87,7 @@ class Settings:
     warnings: tuple[tuple[Level, str], ...]
     secrets: tuple[SecretFile, ...] = ()
     status: StatusSettings | None = None
+    session_rows: int = 0
 
     @property
     def destinations(self) -> tuple[Destination, ...]:

@@ -12,13 +12,14 @@ from mailworker.config.values import PAGE
 class SharedZone:
     """A name, a size in bytes, and the directive that declares the zone and so decides what it holds.
 
-    `words` are the names of what is in it, where the configuration decides that.
+    `words` are the names of what is in it, and `workers` how many share it, where the configuration decides that.
     """
 
     name: str
     size: int
     use: str
     words: tuple[str, ...] = ()
+    workers: int = 0
 
 
 SMALLEST = 8 * PAGE  # bytes, what nginx's slab allocator needs

@@ -11,6 +11,7 @@ from mailworker.config.zones import SharedZone
 from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log
+from mailworker.mail.counting import label
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.mail.vitals import words_of_workers
@@ -27,14 +28,19 @@ from mailworker.process.system.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.process.user_files import UserFiles
 from mailworker.process.watched_files import WatchedFiles
-from mailworker.shm import counters
+from mailworker.shm import counters, sessions
 from mailworker.shm.counters import Counters
+from mailworker.shm.sessions import SessionTable
 from mailworker.shm.shared import Shared
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zones import Zones
 
 # Seconds after which ticket keys that could not be published are tried again.
 _PUBLISH_AGAIN = 10.0
+# Processes that may have rows in the session table at one time: workers of the present cycle and of former ones that
+# have clients still, and helpers, which have rows that stay empty.
+_CYCLES = 4
+_HELPERS = 8
 
 
 class Cycle:
@@ -62,7 +68,7 @@ class Cycle:
         self.listeners: list[BoundListener] = []
         self._contexts = contexts
         self._ticket_keys = ticket_keys or {}
-        self._zones = zones
+        self._zones = Zones(()) if zones is None else zones
         self.watched = WatchedFiles(UserFiles(), CertificateFolders())
 
     @classmethod
@@ -109,7 +115,7 @@ class Cycle:
     @property
     def workers(self) -> int:
         """How many workers to run."""
-        return self.settings.core.worker_processes or usable_processors()
+        return _workers(self.settings)
 
     @property
     def _sockets(self) -> list[tuple[Endpoint, ...]]:
@@ -141,6 +147,11 @@ class Cycle:
         return next((zone for zone in self.zones if isinstance(zone, Counters)), None)
 
     @property
+    def session_table(self) -> SessionTable | None:
+        """Who is there, None where the configuration asks for no table."""
+        return next((zone for zone in self.zones if isinstance(zone, SessionTable)), None)
+
+    @property
     def certificates(self) -> list[tuple[MailServer, Certificate]]:
         """What servers show to clients, without those of folders."""
         servers = zip(self.settings.servers, self._contexts, strict=True)
@@ -149,13 +160,13 @@ class Cycle:
     @property
     def zones(self) -> tuple[Shared, ...]:
         """What this configuration's processes share by name."""
-        return () if self._zones is None else tuple(self._zones)
+        return tuple(self._zones)
 
     @property
     def descriptors(self) -> list[int]:
         """What a daemon must keep open."""
-        shared = [] if self._zones is None else self._zones.descriptors
-        return [*self.logs.descriptors, *(listener.socket.fileno() for listener in self.listeners), *shared]
+        listening = (listener.socket.fileno() for listener in self.listeners)
+        return [*self.logs.descriptors, *listening, *self._zones.descriptors]
 
     def open(
         self, inherited: Iterable[BoundListener] = (), console: Console | None = None
@@ -231,8 +242,7 @@ class Cycle:
         """Give back all that `survivor` does not share; for `shared` see `remove_listeners`."""
         self.remove_listeners(survivor, shared=shared)
         self.logs.close()
-        if self._zones is not None:
-            self._zones.stop_publishing(None if survivor is None else survivor._zones)
+        self._zones.stop_publishing(None if survivor is None else survivor._zones)
 
 
 def _remove(listeners: Iterable[BoundListener], *, shared: bool) -> None:
@@ -244,11 +254,20 @@ def _remove(listeners: Iterable[BoundListener], *, shared: bool) -> None:
 
 
 def _zones(settings: Settings) -> tuple[SharedZone, ...]:
-    """Those that directives declare, and the one that is there without a directive of its own."""
-    if settings.status is None:
-        return settings.zones
-    words = (*words_of_workers(settings.servers), *log_words(settings.destinations))
-    return (*settings.zones, SharedZone(counters.USE, 0, counters.USE, words))
+    """Those that directives declare, and those that are there without a name."""
+    zones = [*settings.zones]
+    if settings.status is not None:
+        words = (*words_of_workers(settings.servers), *log_words(settings.destinations))
+        zones.append(SharedZone(counters.USE, 0, counters.USE, words))
+    if settings.session_rows:
+        labels = tuple("\0".join(label(server)) for server in settings.servers)
+        processes = _CYCLES * _workers(settings) + _HELPERS
+        zones.append(SharedZone(sessions.USE, settings.session_rows, sessions.USE, labels, processes))
+    return tuple(zones)
+
+
+def _workers(settings: Settings) -> int:
+    return settings.core.worker_processes or usable_processors()
 
 
 def _rotate(keys: TicketKeys, lifetime: int, now: float, log: Log) -> float:

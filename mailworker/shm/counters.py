@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import os
 import time
-import weakref
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from operator import add
@@ -15,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from mailworker.native.mapping import map_shared
 from mailworker.shm.anonymous import anonymous
-from mailworker.shm.publication import close_file, file_of
+from mailworker.shm.memory_file import MemoryFile
 from mailworker.shm.shared import Shared, Writer
 
 USE: Final = "status"
@@ -99,10 +96,10 @@ class Counters(Shared):
         self._plan = plan = _Plan(words)
         self._sequence = 0
         self._formers: list[_Former] = []
-        self._file: _File | None = None
+        self._file: MemoryFile | None = None
         self._memory: Any
         try:
-            self._file = _File(_make_file(f"{self.kind} {name}", plan.size))
+            self._file = MemoryFile.new(f"{self.kind} {name}", plan.size)
             self._memory = map_shared(self._file.descriptor, plan.size)
         except OSError:
             self._file = None
@@ -240,7 +237,7 @@ class Counters(Shared):
         for descriptor, words in json.loads(contents or b"[]"):
             plan = _Plan(words)
             try:
-                file = _File(os.dup(descriptor))
+                file = MemoryFile(os.dup(descriptor))
                 if os.fstat(descriptor).st_size < plan.size:
                     continue
                 memory = map_shared(descriptor, plan.size)
@@ -269,47 +266,18 @@ class Counters(Shared):
         return memoryview(self._memory).cast("Q")
 
 
-class _File:
-    """A file in memory that this object closes, at the latest when nobody knows it any more."""
-
-    __slots__ = ("__weakref__", "_close", "descriptor")
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self._close = weakref.finalize(self, close_file, descriptor, file_of(descriptor))
-        self._close.atexit = False
-
-    def close(self) -> None:
-        self._close()
-
-
 class _Former(NamedTuple):
     """Counters to be read; `file` None cannot be lent. `foreign` ones are another program's."""
 
     plan: _Plan
     memory: Any
-    file: _File | None
+    file: MemoryFile | None
     foreign: bool
 
     def copy(self) -> _Former:
         """The same with a file of its own."""
         assert self.file is not None
-        return self._replace(file=_File(os.dup(self.file.descriptor)))
-
-
-def _make_file(name: str, size: int) -> int:
-    """A file in memory of that size for good."""
-    if not hasattr(os, "memfd_create"):
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.fchmod(descriptor, 0o600)
-        os.ftruncate(descriptor, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+        return self._replace(file=self.file.copy())
 
 
 class _Sums(NamedTuple):

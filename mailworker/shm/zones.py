@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from mailworker.config.zones import SharedZone
-from mailworker.shm import counters, limits
+from mailworker.shm import counters, limits, sessions
 from mailworker.shm.counters import Counters
 from mailworker.shm.limits import Limits
+from mailworker.shm.sessions import SessionTable
 from mailworker.shm.shared import Shared
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
@@ -17,6 +18,7 @@ KINDS: Final[dict[str, tuple[Callable[[SharedZone], Shared], ...]]] = {
     "ssl_session_cache": (lambda zone: TlsSessions(zone.name, zone.size), lambda zone: TicketKeys(zone.name)),
     counters.USE: (lambda zone: Counters(zone.name, zone.words),),
     limits.USE: (lambda zone: Limits(zone.name, zone.size, zone.words[0]),),
+    sessions.USE: (lambda zone: SessionTable(zone.name, zone.size, zone.workers, _pairs(zone.words)),),
 }
 """What makes the parts of a zone, by what it is declared for. Another kind is a class of its own and a row here."""
 
@@ -63,6 +65,10 @@ class Zones:
             if zone not in kept:
                 for part in parts:
                     part.stop_publishing()
+
+
+def _pairs(words: Iterable[str]) -> list[tuple[str, str]]:
+    return [(first, second) for first, _, second in (word.partition("\0") for word in words)]
 
 
 def _make(zone: SharedZone, known: dict[SharedZone, tuple[Shared, ...]]) -> tuple[Shared, ...]:

@@ -31,6 +31,7 @@ _OF_THE_CORE = {
     "test_poller",
     "test_relay",
     "test_relay_end",
+    "test_rows",
     "test_sockets",
     "test_stream",
     "test_stream_end",

@@ -12,7 +12,7 @@ from unittest.mock import patch
 from mailworker.native import core
 
 _PACKAGE = "mailworker.event"
-_MODULES = ("timers", "poller", "loop", "task", "sockets", "transport", "stream", "relay", "plan", "tally")
+_MODULES = ("timers", "poller", "loop", "task", "sockets", "transport", "stream", "relay", "plan", "rows", "tally")
 
 
 class Implementation:
@@ -25,6 +25,7 @@ class Implementation:
         self.plan: ModuleType = modules["plan"]
         self.poller: ModuleType = modules["poller"]
         self.relay: ModuleType = modules["relay"]
+        self.rows: ModuleType = modules["rows"]
         self.sockets: ModuleType = modules["sockets"]
         self.stream: ModuleType = modules["stream"]
         self.tally: ModuleType = modules["tally"]

@@ -13,6 +13,7 @@
 
 #include <Python.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <structmember.h>
 
 #include "transport.h"
@@ -175,6 +176,17 @@ extern PyTypeObject tally_type;
 /* limits.c */
 
 extern PyTypeObject limits_type;
+/* rows.c */
+
+struct rows;
+
+extern PyTypeObject rows_type;
+
+/* Whether somebody has that row. */
+int rows_has(const struct rows *rows, Py_ssize_t number);
+
+/* Bytes from the client and to it, of a row that somebody has. */
+void rows_note(struct rows *rows, Py_ssize_t number, uint64_t received, uint64_t sent, double now);
 
 /* task.c */
 

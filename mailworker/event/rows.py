@@ -1,0 +1,180 @@
+"""A worker's rows of the session table; native/core/rows.c has it in C."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from mailworker.native.core import accelerator
+from mailworker.shm.session_row import (
+    LAYOUT,
+    LONGEST_NAME,
+    ROW,
+    SHORTENED,
+    UNIX,
+    WORDS,
+    Fields,
+    State,
+    checksum,
+    shorten,
+)
+from mailworker.shm.sessions import UNLISTED, USED
+
+__all__ = ["NO_ROW", "Rows"]
+
+NO_ROW: Final = -1
+"""The row of a session that has none: what is written there is left out."""
+
+_EMPTY: Final = Fields(*(0,) * 12, *(bytes(12), bytes(16), bytes(16)), *(0,) * 4, bytes(LONGEST_NAME))
+_MASK: Final = 0xFFFFFFFF
+_WRAP: Final = (1 << 64) - 1
+_WORDS: Final = ROW // 4
+# Bytes after which a relay writes what it has moved, be it within a second.
+_STEP: Final = 1 << 20
+
+
+class Rows:
+    """Writes rows, of which it is the only writer, and knows whose they are; what it decides by is its own memory.
+
+    Times are seconds of the loop's clock. Raises IndexError for a row that is not there.
+    """
+
+    __slots__ = ("_began", "_free", "_head", "_owners", "_process", "_rows", "_words")
+
+    def __init__(self, head: memoryview, rows: memoryview, began: float, process: int, /) -> None:
+        """`head` and `rows` are those of `SessionTable.own`. `began`, in ms, and `process` are what ids are made of."""
+        self._head = head.cast("Q")
+        self._rows = rows
+        self._words = rows.cast("I")
+        self._began = began
+        self._process = process
+        self._free: list[int] = []
+        self._owners: list[Any] = []
+
+    def open(  # noqa: PLR0913, PLR0917 - one call of C for all that is known at accept
+        self, owner: object, number: int, accepted: float, server: int, host: str, port: int, /
+    ) -> int:
+        """Begin a row of `owner`, the connection's `number`; gives it, NO_ROW where all are taken."""
+        if self._free:
+            row = self._free.pop()
+        elif len(self._owners) < len(self._rows) // ROW:
+            row = len(self._owners)
+            self._owners.append(None)
+            self._head[USED] = row + 1
+        else:
+            self._leave_out(1)
+            return NO_ROW
+        self._owners[row] = owner
+        milliseconds = int(self._began + accepted * 1000) & 0xFFFFFFFFFFFF
+        packed = milliseconds << 48 | (self._process & 0xFFFF) << 32 | (number & _MASK)
+        seconds = int(accepted)
+        self._write(
+            row,
+            _EMPTY._replace(
+                active=seconds,
+                accepted=seconds,
+                server=server,
+                client_port=port,
+                mark=State.LOGIN,
+                id=packed.to_bytes(12, "big"),
+                client=_packed(host),
+            ),
+        )
+        return row
+
+    def owner(self, row: int, /) -> Any:
+        """Whose row it is, None where it is nobody's."""
+        return self._owners[row] if 0 <= row < len(self._owners) else None
+
+    def move(self, row: int, host: str, port: int, /) -> None:
+        """The client is somewhere else, as a balancer tells."""
+        self._change(row, client=_packed(host), client_port=port)
+
+    def serve(self, row: int, server: int, /) -> None:
+        """Another server of the address serves it."""
+        self._change(row, server=server)
+
+    def ask(self, row: int, name: bytes, now: float, /) -> None:
+        """Somebody is asked about a login of that name."""
+        self._change(row, mark=State.AUTH, active=int(now), **_named(name))
+
+    def reject(self, row: int, now: float, /) -> None:
+        """The login was refused; the client may try again."""
+        self._change(row, mark=State.LOGIN, active=int(now))
+
+    def dial(self, row: int, address: object, now: float, /) -> None:
+        """A backend is connected to, which is an InetAddress or has no port."""
+        host, port = address if isinstance(address, tuple) else ("", 0)
+        mark = State.BACKEND if isinstance(address, tuple) else State.BACKEND | UNIX
+        self._change(row, mark=mark, active=int(now), backend=_packed(host), backend_port=port)
+
+    def relay(self, row: int, name: bytes, now: float, /) -> None:
+        """The session is logged in, by that name."""
+        if row != NO_ROW:
+            mark = State.RELAY | (self._read(row).mark & UNIX)
+            self._change(row, mark=mark, active=int(now), logged_in=int(now), **_named(name))
+
+    def note(self, row: int, received: int, sent: int, now: float, /) -> None:
+        """So many bytes have come from the client and were sent to it; most of these calls write nothing."""
+        if row == NO_ROW:
+            return
+        known, seconds = self._read(row), int(now)
+        moved = received + sent - known.received - known.sent
+        if seconds != known.active or not 0 <= moved < _STEP:
+            self._change(row, received=received, sent=sent, active=seconds)
+
+    def key(self, row: int, place: int, key: int, /) -> None:
+        """Keep what a limit counts the session by, at one of KEYS places."""
+        self._change(row, **{("key", "key2", "key3", "key4")[place]: key})
+
+    def close(self, row: int, /) -> None:
+        """The session has ended, with a row or with NO_ROW."""
+        if row == NO_ROW:
+            self._leave_out(-1)
+            return
+        self._read(row)
+        self._owners[row] = None
+        self._free.append(row)
+        self._write(row, _EMPTY)
+
+    def _leave_out(self, more: int) -> None:
+        self._head[UNLISTED] = (self._head[UNLISTED] + more) & _WRAP
+
+    def _read(self, row: int) -> Fields:
+        if self.owner(row) is None:
+            raise IndexError(row)
+        return Fields._make(LAYOUT.unpack_from(self._rows, row * ROW))
+
+    def _change(self, row: int, **changes: Any) -> None:
+        if row != NO_ROW:
+            self._write(row, self._read(row)._replace(**changes))
+
+    def _write(self, row: int, fields: Fields) -> None:
+        """Under a number that is odd meanwhile."""
+        place = row * _WORDS
+        number = self._words[place]
+        data = LAYOUT.pack(*fields)
+        self._words[place] = number | 1
+        self._words[place + 1] = checksum(WORDS.unpack(data))
+        self._rows[row * ROW + 8 : (row + 1) * ROW] = data[8:]
+        self._words[place] = ((number | 1) + 1) & _MASK
+
+
+def _named(name: bytes) -> dict[str, Any]:
+    if len(name) > LONGEST_NAME:
+        return {"length": SHORTENED, "name": shorten(name)}
+    return {"length": len(name), "name": name}
+
+
+def _packed(host: str) -> bytes:
+    """Zeros for what is no address."""
+    try:
+        if ":" in host:
+            return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+        return bytes(10) + b"\xff\xff" + socket.inet_pton(socket.AF_INET, host)
+    except OSError:
+        return bytes(16)
+
+
+if accelerator is not None and not TYPE_CHECKING:
+    Rows = accelerator.Rows

@@ -1,0 +1,557 @@
+/* A worker's rows of the session table; event/rows.py says what is meant, shm/session_row.py where everything is. */
+
+#include "core.h"
+
+#include <arpa/inet.h>
+#include <stdint.h>
+#include <string.h>
+
+#define NO_ROW (-1)
+#define LONGEST_NAME 40
+#define SHORTENED 255
+#define UNIX 0x80
+#define SEED 0x6D61696CU
+#define STEP (1U << 20)
+
+enum { LOGIN = 1, AUTH, BACKEND, RELAY };
+enum { CLAIMED, USED, UNLISTED, HEAD };
+
+struct row {
+    uint32_t number, sum;
+    uint64_t received, sent; /* all is summed from here on */
+    uint32_t active, logged_in, accepted;
+    uint16_t server, client_port, backend_port;
+    uint8_t mark, length;
+    unsigned char id[12], client[16], backend[16];
+    uint64_t keys[4];
+    char name[LONGEST_NAME];
+};
+
+_Static_assert(sizeof(struct row) == 160, "others have another layout");
+
+struct rows {
+    PyObject_HEAD
+    Py_buffer head_memory, memory;
+    double began;
+    PyObject **owners; /* of as many rows as have been used; NULL for a free one */
+    uint32_t *unused;  /* a stack of those that are free again */
+    Py_ssize_t used, free, size;
+    uint64_t process;
+};
+
+static uint64_t *head_of(const struct rows *self)
+{
+    return self->head_memory.buf;
+}
+
+/* One store, which no reader sees half of. */
+static void say(const struct rows *self, int place, uint64_t value)
+{
+    __atomic_store_n(head_of(self) + place, value, __ATOMIC_RELAXED);
+}
+
+static struct row *at(const struct rows *self, Py_ssize_t number)
+{
+    return (struct row *) self->memory.buf + number;
+}
+
+static struct row *begin(struct row *row)
+{
+    __atomic_store_n(&row->number, row->number | 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    return row;
+}
+
+typedef uint32_t four __attribute__((vector_size(16)));
+
+/* Of 38 words. */
+static uint32_t sum_of(const struct row *row)
+{
+    const char *from = (const char *) &row->received;
+    four next, sums = {SEED};
+    uint32_t last[2];
+    int i;
+
+    for (i = 0; i < 9; i++) {
+        memcpy(&next, from + i * sizeof(next), sizeof(next));
+        sums += next;
+    }
+    memcpy(last, from + 9 * sizeof(next), sizeof(last));
+    return sums[0] + sums[1] + sums[2] + sums[3] + last[0] + last[1];
+}
+
+static void finish(struct row *row)
+{
+    row->sum = sum_of(row);
+    __atomic_store_n(&row->number, (row->number | 1) + 1, __ATOMIC_RELEASE);
+}
+
+/* The row that an argument means; NULL for NO_ROW, or with an exception. */
+static struct row *find(const struct rows *self, PyObject *argument, Py_ssize_t *number)
+{
+    *number = PyLong_AsSsize_t(argument);
+    if (*number == NO_ROW) {
+        return NULL;
+    }
+    if (*number < 0 || *number >= self->used || self->owners[*number] == NULL) {
+        PyErr_SetString(PyExc_IndexError, "no such row");
+        return NULL;
+    }
+    return at(self, *number);
+}
+
+/* That of the first of `count` arguments. */
+static struct row *find_first(const struct rows *self, PyObject *const *arguments, Py_ssize_t count, Py_ssize_t wanted)
+{
+    Py_ssize_t number;
+
+    return counted(count, wanted) ? find(self, arguments[0], &number) : NULL;
+}
+
+static PyObject *nothing(void)
+{
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static int take_seconds(PyObject *argument, uint32_t *seconds)
+{
+    double value = PyFloat_AsDouble(argument);
+
+    *seconds = (uint32_t) (int64_t) value;
+    return !(value == -1.0 && PyErr_Occurred());
+}
+
+static int take_port(PyObject *argument, uint16_t *port)
+{
+    int value;
+
+    if (!take_int(argument, &value)) {
+        return 0;
+    }
+    *port = (uint16_t) value;
+    return 1;
+}
+
+/* Zeros for what is no address. */
+static int take_address(PyObject *argument, unsigned char *address)
+{
+    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    char bare[INET6_ADDRSTRLEN];
+    const char *host = PyUnicode_AsUTF8(argument);
+    size_t length;
+    int fine;
+
+    if (host == NULL) {
+        return 0;
+    }
+    if (strchr(host, ':') != NULL) {
+        length = strcspn(host, "%");
+        length = length < sizeof(bare) ? length : sizeof(bare) - 1;
+        memcpy(bare, host, length);
+        bare[length] = '\0';
+        fine = inet_pton(AF_INET6, bare, address);
+    } else {
+        memcpy(address, mapped, sizeof(mapped));
+        fine = inet_pton(AF_INET, host, address + sizeof(mapped));
+    }
+    if (fine != 1) {
+        memset(address, 0, sizeof(struct in6_addr));
+    }
+    return 1;
+}
+
+struct name {
+    const char *bytes;
+    size_t length;
+    uint8_t told;
+    PyObject *shortened;
+};
+
+/* Where it is too long, Python shortens it. */
+static int take_name(PyObject *argument, struct name *name)
+{
+    PyObject *module;
+    char *bytes;
+    Py_ssize_t length;
+
+    name->shortened = NULL;
+    if (PyBytes_AsStringAndSize(argument, &bytes, &length) < 0) {
+        return 0;
+    }
+    name->told = (uint8_t) length;
+    if (length > LONGEST_NAME) {
+        module = PyImport_ImportModule("mailworker.shm.session_row");
+        name->shortened = module == NULL ? NULL : PyObject_CallMethod(module, "shorten", "O", argument);
+        Py_XDECREF(module);
+        if (name->shortened == NULL || PyBytes_AsStringAndSize(name->shortened, &bytes, &length) < 0) {
+            Py_CLEAR(name->shortened);
+            return 0;
+        }
+        length = length < LONGEST_NAME ? length : LONGEST_NAME;
+        name->told = SHORTENED;
+    }
+    name->bytes = bytes;
+    name->length = (size_t) length;
+    return 1;
+}
+
+static void put_name(struct row *row, struct name *name)
+{
+    memset(row->name, 0, sizeof(row->name));
+    memcpy(row->name, name->bytes, name->length);
+    row->length = name->told;
+    Py_CLEAR(name->shortened);
+}
+
+static int enlarge(struct rows *self)
+{
+    Py_ssize_t size = self->size > 0 ? 2 * self->size : 64;
+    PyObject **owners = PyMem_Realloc(self->owners, (size_t) size * sizeof(*owners));
+    uint32_t *unused;
+
+    if (owners != NULL) {
+        self->owners = owners;
+        unused = PyMem_Realloc(self->unused, (size_t) size * sizeof(*unused));
+        if (unused != NULL) {
+            self->unused = unused;
+            self->size = size;
+            return 1;
+        }
+    }
+    PyErr_NoMemory();
+    return 0;
+}
+
+/* A row that is nobody's; NO_ROW where there is none, with an exception or without. */
+static Py_ssize_t take_free(struct rows *self)
+{
+    if (self->free > 0) {
+        return self->unused[--self->free];
+    }
+    if (self->used == self->memory.len / (Py_ssize_t) sizeof(struct row)) {
+        say(self, UNLISTED, head_of(self)[UNLISTED] + 1);
+        return NO_ROW;
+    }
+    if (self->used == self->size && !enlarge(self)) {
+        return NO_ROW;
+    }
+    say(self, USED, (uint64_t) self->used + 1);
+    return self->used++;
+}
+
+static void put_id(unsigned char *id, uint64_t time, uint64_t process, uint64_t number)
+{
+    int i;
+
+    for (i = 0; i < 6; i++) {
+        id[i] = (unsigned char) (time >> (40 - 8 * i));
+    }
+    id[6] = (unsigned char) (process >> 8);
+    id[7] = (unsigned char) process;
+    for (i = 0; i < 4; i++) {
+        id[8 + i] = (unsigned char) (number >> (24 - 8 * i));
+    }
+}
+
+static PyObject *rows_open(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct rows *self = (struct rows *) object;
+    struct row fresh = {.mark = LOGIN}, *row;
+    Py_ssize_t number;
+    double accepted;
+
+    if (!counted(count, 6)) {
+        return NULL;
+    }
+    accepted = PyFloat_AsDouble(arguments[2]);
+    if ((accepted == -1.0 && PyErr_Occurred()) || !take_port(arguments[3], &fresh.server) ||
+        !take_address(arguments[4], fresh.client) || !take_port(arguments[5], &fresh.client_port)) {
+        return NULL;
+    }
+    put_id(fresh.id, (uint64_t) (int64_t) (self->began + accepted * 1000), self->process,
+           PyLong_AsUnsignedLongLongMask(arguments[1]));
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    number = take_free(self);
+    if (number == NO_ROW) {
+        return PyErr_Occurred() ? NULL : PyLong_FromLong(NO_ROW);
+    }
+    fresh.active = fresh.accepted = (uint32_t) (int64_t) accepted;
+    self->owners[number] = Py_NewRef(arguments[0]);
+    row = begin(at(self, number));
+    memcpy(&row->received, &fresh.received, sizeof(fresh) - offsetof(struct row, received));
+    finish(row);
+    return PyLong_FromSsize_t(number);
+}
+
+static PyObject *rows_owner(PyObject *object, PyObject *argument)
+{
+    const struct rows *self = (const struct rows *) object;
+    Py_ssize_t number = PyLong_AsSsize_t(argument);
+
+    if (number == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (number < 0 || number >= self->used || self->owners[number] == NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_NewRef(self->owners[number]);
+}
+
+static PyObject *rows_move(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct row *row = find_first((struct rows *) object, arguments, count, 3);
+    unsigned char client[16];
+    uint16_t port;
+
+    if (row != NULL && take_address(arguments[1], client) && take_port(arguments[2], &port)) {
+        begin(row);
+        memcpy(row->client, client, sizeof(client));
+        row->client_port = port;
+        finish(row);
+    }
+    return nothing();
+}
+
+static PyObject *rows_serve(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct row *row = find_first((struct rows *) object, arguments, count, 2);
+    uint16_t server;
+
+    if (row != NULL && take_port(arguments[1], &server)) {
+        begin(row)->server = server;
+        finish(row);
+    }
+    return nothing();
+}
+
+static PyObject *rows_ask(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct row *row = find_first((struct rows *) object, arguments, count, 3);
+    struct name name;
+    uint32_t now;
+
+    if (row != NULL && take_seconds(arguments[2], &now) && take_name(arguments[1], &name)) {
+        put_name(begin(row), &name);
+        row->mark = AUTH;
+        row->active = now;
+        finish(row);
+    }
+    return nothing();
+}
+
+static PyObject *rows_reject(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct row *row = find_first((struct rows *) object, arguments, count, 2);
+    uint32_t now;
+
+    if (row != NULL && take_seconds(arguments[1], &now)) {
+        begin(row)->mark = LOGIN;
+        row->active = now;
+        finish(row);
+    }
+    return nothing();
+}
+
+static PyObject *rows_dial(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct row *row = find_first((struct rows *) object, arguments, count, 3);
+    unsigned char backend[16] = {0};
+    uint16_t port = 0;
+    uint32_t now;
+    int inet;
+
+    if (row == NULL || !take_seconds(arguments[2], &now)) {
+        return nothing();
+    }
+    inet = PyTuple_Check(arguments[1]) && PyTuple_GET_SIZE(arguments[1]) == 2;
+    if (inet && (!take_address(PyTuple_GET_ITEM(arguments[1], 0), backend) ||
+                 !take_port(PyTuple_GET_ITEM(arguments[1], 1), &port))) {
+        return NULL;
+    }
+    memcpy(begin(row)->backend, backend, sizeof(backend));
+    row->backend_port = port;
+    row->mark = (uint8_t) (BACKEND | (inet ? 0 : UNIX));
+    row->active = now;
+    finish(row);
+    return nothing();
+}
+
+static PyObject *rows_relay(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct row *row = find_first((struct rows *) object, arguments, count, 3);
+    struct name name;
+    uint32_t now;
+
+    if (row != NULL && take_seconds(arguments[2], &now) && take_name(arguments[1], &name)) {
+        put_name(begin(row), &name);
+        row->mark = (uint8_t) (RELAY | (row->mark & UNIX));
+        row->active = row->logged_in = now;
+        finish(row);
+    }
+    return nothing();
+}
+
+void rows_note(struct rows *self, Py_ssize_t number, uint64_t received, uint64_t sent, double now)
+{
+    struct row *row = at(self, number);
+    uint32_t seconds = (uint32_t) (int64_t) now;
+
+    if (seconds != row->active || received + sent - row->received - row->sent >= STEP) {
+        begin(row)->received = received;
+        row->sent = sent;
+        row->active = seconds;
+        finish(row);
+    }
+}
+
+int rows_has(const struct rows *self, Py_ssize_t number)
+{
+    return number >= 0 && number < self->used && self->owners[number] != NULL;
+}
+
+static PyObject *note(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct rows *self = (struct rows *) object;
+    unsigned long long received, sent;
+    Py_ssize_t number;
+    double now;
+
+    if (!counted(count, 4) || find(self, arguments[0], &number) == NULL) {
+        return nothing();
+    }
+    received = PyLong_AsUnsignedLongLongMask(arguments[1]);
+    sent = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLongLongMask(arguments[2]);
+    now = PyErr_Occurred() ? 0 : PyFloat_AsDouble(arguments[3]);
+    if (!PyErr_Occurred()) {
+        rows_note(self, number, received, sent, now);
+    }
+    return nothing();
+}
+
+static PyObject *rows_key(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct row *row = find_first((struct rows *) object, arguments, count, 3);
+    unsigned long long key;
+    int place;
+
+    if (row == NULL || !take_int(arguments[1], &place)) {
+        return nothing();
+    }
+    key = PyLong_AsUnsignedLongLong(arguments[2]);
+    if (place < 0 || place >= (int) (sizeof(row->keys) / sizeof(*row->keys))) {
+        PyErr_SetString(PyExc_IndexError, "no such key");
+    } else if (!PyErr_Occurred()) {
+        begin(row)->keys[place] = key;
+        finish(row);
+    }
+    return nothing();
+}
+
+static PyObject *rows_close(PyObject *object, PyObject *argument)
+{
+    struct rows *self = (struct rows *) object;
+    Py_ssize_t number;
+    struct row *row = find(self, argument, &number);
+
+    if (row != NULL) {
+        begin(row);
+        memset(&row->received, 0, sizeof(*row) - offsetof(struct row, received));
+        finish(row);
+        self->unused[self->free++] = (uint32_t) number;
+        Py_CLEAR(self->owners[number]);
+    } else if (number == NO_ROW && !PyErr_Occurred()) {
+        say(self, UNLISTED, head_of(self)[UNLISTED] - 1);
+    }
+    return nothing();
+}
+
+static int rows_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    const struct rows *self = (const struct rows *) object;
+    Py_ssize_t i;
+
+    for (i = 0; i < self->used; i++) {
+        Py_VISIT(self->owners[i]);
+    }
+    return 0;
+}
+
+static int rows_clear(PyObject *object)
+{
+    struct rows *self = (struct rows *) object;
+    Py_ssize_t i;
+
+    for (i = 0; i < self->used; i++) {
+        Py_CLEAR(self->owners[i]);
+    }
+    return 0;
+}
+
+static void rows_dealloc(PyObject *object)
+{
+    struct rows *self = (struct rows *) object;
+
+    PyObject_GC_UnTrack(object);
+    (void) rows_clear(object);
+    PyMem_Free(self->owners);
+    PyMem_Free(self->unused);
+    PyBuffer_Release(&self->head_memory);
+    PyBuffer_Release(&self->memory);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyObject *rows_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(names))
+{
+    PyObject *head, *memory;
+    unsigned long long process;
+    struct rows *self;
+    double began;
+
+    if (!PyArg_ParseTuple(arguments, "OOdK", &head, &memory, &began, &process)) {
+        return NULL;
+    }
+    self = (struct rows *) type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->began = began;
+    self->process = process;
+    if (PyObject_GetBuffer(head, &self->head_memory, PyBUF_WRITABLE) < 0 ||
+        PyObject_GetBuffer(memory, &self->memory, PyBUF_WRITABLE) < 0) {
+        Py_CLEAR(self);
+    } else if (self->head_memory.len < HEAD * (Py_ssize_t) sizeof(uint64_t)) {
+        PyErr_SetString(PyExc_ValueError, "the head is too short");
+        Py_CLEAR(self);
+    }
+    return (PyObject *) self;
+}
+
+static PyMethodDef rows_methods[] = {
+    {"open", FAST(rows_open), "open(owner, number, accepted, server, host, port): begin a row, give it."},
+    {"owner", rows_owner, METH_O, "owner(row): whose it is, or None."},
+    {"move", FAST(rows_move), "move(row, host, port): the client is somewhere else."},
+    {"serve", FAST(rows_serve), "serve(row, server): another server serves it."},
+    {"ask", FAST(rows_ask), "ask(row, name, now): somebody is asked about a login."},
+    {"reject", FAST(rows_reject), "reject(row, now): it was refused."},
+    {"dial", FAST(rows_dial), "dial(row, address, now): a backend is connected to."},
+    {"relay", FAST(rows_relay), "relay(row, name, now): the session is logged in."},
+    {"note", FAST(note), "note(row, received, sent, now): bytes of a relay."},
+    {"key", FAST(rows_key), "key(row, place, key): keep what a limit counts by."},
+    {"close", rows_close, METH_O, "close(row): the session has ended."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject rows_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Rows",
+    .tp_doc = "A worker's rows of the session table.",
+    .tp_basicsize = sizeof(struct rows),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = rows_new,
+    .tp_traverse = rows_traverse,
+    .tp_clear = rows_clear,
+    .tp_dealloc = rows_dealloc,
+    .tp_methods = rows_methods,
+};

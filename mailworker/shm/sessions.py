@@ -1,0 +1,232 @@
+"""The session table: who is there, in rows that each worker writes for its own sessions."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from time import monotonic
+from typing import Any, Final, NamedTuple
+
+from mailworker.native.mapping import map_shared
+from mailworker.shm.anonymous import anonymous
+from mailworker.shm.memory_file import MemoryFile
+from mailworker.shm.session_row import ROW, SessionRow, parse
+from mailworker.shm.shared import Shared, Writer
+
+USE: Final = "session_table"
+"""The directive that the table is for."""
+
+HEAD: Final = 64
+"""Bytes of what is said of a worker's rows as a whole, in words of 64 bits: see these places."""
+
+CLAIMED: Final = 0
+USED: Final = 1
+"""How many rows, from the first on, have ever had a session."""
+UNLISTED: Final = 2
+"""Sessions that have no row."""
+
+Names = tuple[tuple[str, str], ...]
+"""What servers are called in a table, and their protocols, by their numbers."""
+
+# Looks at a row that is being written, before it is left out: its writer may have been killed.
+_TRIES: Final = 3
+_PAGE: Final = 4096
+_WORDS: Final = ROW // 4
+
+
+class _Plan(NamedTuple):
+    """Where everything is, in bytes: heads of all workers, then their rows."""
+
+    workers: int
+    rows: int
+    servers: Names
+
+    @property
+    def stride(self) -> int:
+        return -self.rows * ROW // _PAGE * -_PAGE
+
+    @property
+    def first(self) -> int:
+        return -self.workers * HEAD // _PAGE * -_PAGE
+
+    @property
+    def size(self) -> int:
+        return self.first + self.workers * self.stride
+
+    def head(self, worker: int) -> slice:
+        return slice(worker * HEAD, (worker + 1) * HEAD)
+
+    def all_rows(self, worker: int) -> slice:
+        start = self.first + worker * self.stride
+        return slice(start, start + self.rows * ROW)
+
+
+class SessionTable(Shared):
+    """Rows of sessions, `rows` for each of as many `workers` as there may be at one time; `servers` are theirs.
+
+    A session keeps its row from accept to its end, so whoever reads the table finds each session that is there all the
+    while, and finds it once. A worker in the wrong hands can write anything anywhere: readers find sessions then that
+    are none, but do nothing else and take no longer than for a full table.
+
+    Where rows or servers become others, by a reload or another binary, workers go on in the former table, which is read
+    as well.
+    """
+
+    __slots__ = ("_file", "_formers", "_memory", "_plan", "_worker")
+
+    kind = "sessions"
+    layout = 1
+    writer = Writer.ROW
+
+    def __init__(self, name: str, rows: int, workers: int, servers: Sequence[tuple[str, str]]) -> None:
+        """Raises StartError where the system has no memory."""
+        super().__init__(name)
+        self._plan = plan = _Plan(workers, rows, tuple(servers))
+        self._formers: list[_Former] = []
+        self._worker: int | None = None
+        self._file: MemoryFile | None = None
+        self._memory: Any
+        try:
+            self._file = MemoryFile.new(f"{self.kind} {name}", plan.size)
+            self._memory = map_shared(self._file.descriptor, plan.size)
+        except OSError:
+            self._file = None
+            self._memory = anonymous(plan.size)
+
+    def rows(self) -> Iterator[SessionRow]:
+        """All sessions, as long as the caller goes on; each row as it is when its turn comes."""
+        for each in self._readable:
+            yield from each.rows()
+
+    @property
+    def unlisted(self) -> int:
+        """How many sessions there are beside those that have rows."""
+        return sum(each.unlisted for each in self._readable)
+
+    def keys(self, worker: int) -> Iterator[tuple[int, ...]]:
+        """What `limit_conn` keeps in the rows of one worker, before they are freed."""
+        own = _Former(self._plan, self._memory, None, foreign=False)
+        return (row.keys for row in own.rows_of(worker, monotonic()))
+
+    @property
+    def own(self) -> tuple[memoryview, memoryview] | None:
+        """What this process writes: the head of its rows, and these; None where it has none."""
+        if self._worker is None:
+            return None
+        memory, plan = memoryview(self._memory), self._plan
+        return memory[plan.head(self._worker)], memory[plan.all_rows(self._worker)]
+
+    def claim(self, row: int) -> None:
+        """See Shared."""
+        if row < self._plan.workers:
+            head = self._head(row)
+            head[USED] = head[UNLISTED] = 0
+            head[CLAIMED] = 1
+            self._worker = row
+
+    def free(self, row: int) -> None:
+        """See Shared: its sessions have ended with it."""
+        plan = self._plan
+        if row < plan.workers:
+            head = self._head(row)
+            used = min(head[USED], plan.rows) * ROW
+            head[CLAIMED] = head[USED] = head[UNLISTED] = 0
+            start = plan.all_rows(row).start
+            memoryview(self._memory)[start : start + used] = bytes(used)
+
+    @property
+    def descriptor(self) -> int | None:
+        """See Shared."""
+        return None if self._file is None else self._file.descriptor
+
+    @property
+    def lent(self) -> tuple[int, ...]:
+        """See Shared: another binary reads the table where it is, as workers go on in it."""
+        return tuple(each.file.descriptor for each in self._readable if each.file is not None)
+
+    def follow(self, former: Shared) -> None:
+        """See Shared."""
+        assert isinstance(former, SessionTable)
+        for each in former._readable:
+            if each.is_used:
+                self._formers.append(each if each.file is None else each._replace(file=each.file.copy()))
+
+    def contents(self) -> Iterable[bytes]:
+        """See Shared: how the tables are to be read that are lent."""
+        lent = ((each.file.descriptor, *each.plan) for each in self._readable if each.file is not None)
+        return (json.dumps([*lent]).encode(),)
+
+    def take_over(self, contents: bytes) -> None:
+        """See Shared. The copy is the old master's; what it lends, others have written."""
+        for descriptor, workers, rows, servers in json.loads(contents or b"[]"):
+            plan = _Plan(workers, rows, tuple((label, protocol) for label, protocol in servers))
+            try:
+                file = MemoryFile(os.dup(descriptor))
+                if os.fstat(descriptor).st_size < plan.size:
+                    continue
+                memory = map_shared(descriptor, plan.size)
+            except OSError:
+                continue  # there is nothing to be read
+            self._formers.append(_Former(plan, memory, file, foreign=True))
+
+    def stop_publishing(self) -> None:
+        """See Shared. What is there is read all the same."""
+        for each in self._readable:
+            if each.file is not None:
+                each.file.close()
+        self._file = None
+        self._formers = [each._replace(file=None) for each in self._formers]
+
+    @property
+    def _readable(self) -> tuple[_Former, ...]:
+        return (_Former(self._plan, self._memory, self._file, foreign=False), *self._formers)
+
+    def _head(self, worker: int) -> memoryview:
+        return memoryview(self._memory)[self._plan.head(worker)].cast("Q")
+
+
+class _Former(NamedTuple):
+    """A table to be read; `file` None cannot be lent. `foreign` ones are another program's."""
+
+    plan: _Plan
+    memory: Any
+    file: MemoryFile | None
+    foreign: bool
+
+    def rows(self) -> Iterator[SessionRow]:
+        for worker in range(self.plan.workers):
+            if self._word(worker, CLAIMED):
+                yield from self.rows_of(worker, monotonic())
+
+    @property
+    def is_used(self) -> bool:
+        return any(self._word(worker, CLAIMED) for worker in range(self.plan.workers))
+
+    @property
+    def unlisted(self) -> int:
+        most = 1 << 32  # what is beyond can only have been written by somebody else
+        counts = (self._word(worker, UNLISTED) for worker in range(self.plan.workers))
+        return sum(count for count in counts if count < most)
+
+    def rows_of(self, worker: int, now: float) -> Iterator[SessionRow]:
+        """Those of one worker. What is being written is looked at again when its writer has had time to go on."""
+        view = memoryview(self.memory)[self.plan.all_rows(worker)]
+        words = view.cast("I")
+        numbers: Iterable[int] = range(min(self._word(worker, USED), self.plan.rows))
+        for _ in range(_TRIES):
+            late: list[int] = []
+            for number in numbers:
+                before, place = words[number * _WORDS], number * ROW
+                data = bytes(view[place : place + ROW])
+                if before & 1 or before != words[number * _WORDS]:
+                    late.append(number)
+                    continue
+                row = parse(data, (worker, number), self.plan.servers, int(now), foreign=self.foreign)
+                if row is not None:
+                    yield row
+            numbers = late
+
+    def _word(self, worker: int, place: int) -> int:
+        head = memoryview(self.memory)[self.plan.head(worker)].cast("Q")
+        return head[place]

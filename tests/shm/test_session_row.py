@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailworker.shm.session_row import LAYOUT, MARK_AT, ROW, UNIX, WORDS, Fields, State, checksum, parse, shorten
+
+SERVERS = (("imap.example", "imap"),)
+NOW = 5000
+
+WHOLE = Fields(
+    number=2,
+    sum=0,
+    received=12,
+    sent=34,
+    active=4990,
+    logged_in=4900,
+    accepted=4800,
+    server=0,
+    client_port=40_000,
+    backend_port=143,
+    mark=State.RELAY,
+    length=4,
+    id=bytes(range(12)),
+    client=bytes(10) + b"\xff\xff\xc0\x00\x02\x01",
+    backend=bytes(15) + b"\x01",
+    key=1,
+    key2=2,
+    key3=3,
+    key4=4,
+    name=b"jane",
+)
+
+
+def packed(fields: Fields) -> bytes:
+    return LAYOUT.pack(*fields._replace(sum=checksum(WORDS.unpack(LAYOUT.pack(*fields)))))
+
+
+def read(data: bytes) -> object:
+    return parse(data, (1, 2), SERVERS, NOW, foreign=False)
+
+
+def test_the_state_is_where_it_is_looked_for() -> None:
+    assert LAYOUT.pack(*WHOLE)[MARK_AT] == State.RELAY
+
+
+def test_a_row_says_who_is_there() -> None:
+    found = parse(packed(WHOLE), (1, 2), SERVERS, NOW, foreign=True)
+    assert found is not None
+    assert (found.worker, found.number, found.foreign) == (1, 2, True)
+    assert (found.state.word, found.server, found.protocol) == ("relay", "imap.example", "imap")
+    assert (found.client, found.client_port, found.backend) == ("192.0.2.1", 40_000, "[::1]:143")
+    assert (found.user, found.name, found.shortened) == ("jane", b"jane", False)
+    assert (found.age, found.login_age, found.idle) == (200, 100, 10)
+    assert (found.received, found.sent, found.keys) == (12, 34, (1, 2, 3, 4))
+    assert found.id == "AAECAwQFBgcICQoL"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mark": 0},
+        {"mark": 5},
+        {"mark": UNIX},
+        {"mark": 0x7F},
+        {"length": 41},
+        {"length": 254},
+        {"server": 1},
+        {"server": 65535},
+    ],
+)
+def test_what_no_worker_writes_is_no_row(changes: dict[str, Any]) -> None:
+    assert read(packed(WHOLE._replace(**changes))) is None
+
+
+@pytest.mark.parametrize("place", range(4, ROW))
+def test_a_flipped_bit_makes_it_no_row(place: int) -> None:
+    data = bytearray(packed(WHOLE))
+    for bit in range(8):
+        data[place] ^= 1 << bit
+        assert read(bytes(data)) is None
+        data[place] ^= 1 << bit
+    assert read(bytes(data)) is not None
+
+
+def test_zeros_are_no_row() -> None:
+    assert read(bytes(ROW)) is None
+
+
+def test_numbers_that_cannot_be_are_none() -> None:
+    found = parse(
+        packed(WHOLE._replace(received=(1 << 64) - 1, sent=1 << 62, active=1 << 31, accepted=6000, logged_in=5001)),
+        (1, 2),
+        SERVERS,
+        NOW,
+        foreign=False,
+    )
+    assert found is not None
+    assert (found.received, found.sent, found.idle, found.age, found.login_age) == (0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("state", State)
+def test_each_state_has_its_word(state: State) -> None:
+    found = parse(packed(WHOLE._replace(mark=state)), (1, 2), SERVERS, NOW, foreign=False)
+    assert found is not None
+    assert found.state.word in {"login", "auth", "upstream", "relay"}
+
+
+TEXTS = st.one_of(st.binary(max_size=40), st.text(max_size=10).map(str.encode), st.just(b'\x1b[31m"\r\n\xe2\x80\xae\\'))
+
+
+@given(name=TEXTS, length=st.integers(0, 255))
+def test_no_text_is_unescaped(name: bytes, length: int) -> None:
+    found = parse(packed(WHOLE._replace(name=name, length=length)), (1, 2), SERVERS, NOW, foreign=False)
+    if found is not None:
+        for text in (found.user, found.client, found.backend or "", found.id, found.server, found.protocol):
+            assert text.isprintable()
+            assert '"' not in text
+
+
+@given(data=st.binary(min_size=ROW, max_size=ROW), whole=st.booleans())
+def test_garbage_is_a_row_or_none(data: bytes, whole: bool) -> None:
+    if whole:  # a worker in the wrong hands knows how to add up
+        data = data[:4] + struct.pack("=I", checksum(WORDS.unpack(data))) + data[8:]
+    found = parse(data, (1, 2), SERVERS, NOW, foreign=False)
+    if found is not None:
+        assert found.user.isprintable()
+        assert 0 <= found.age <= NOW
+        assert 0 <= found.received < 1 << 62
+
+
+def test_a_shortened_name_tells_users_apart() -> None:
+    one, other = (b"a" * 16 + middle + b"@mail.example.com"[-16:] for middle in (b"b" * 20, b"c" * 20))
+    assert shorten(one) != shorten(other)
+    assert len(shorten(one)) == 40
