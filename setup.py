@@ -10,6 +10,7 @@ from setuptools import Extension, find_packages, setup
 VERSION = "0.1.0"
 
 # Where the sources are published, as https://forge.example/owner/name; who builds a release says so in the environment.
+# MAILWORKER_EMAIL is an address for the metadata.
 REPOSITORY = os.environ.get("MAILWORKER_REPOSITORY", "").rstrip("/")
 
 # A link to another file of the tree, which a package index that shows the README alone does not have.
@@ -51,6 +52,7 @@ setup(
     long_description=description(),
     long_description_content_type="text/markdown",
     author="The mailworker authors",
+    author_email=os.environ.get("MAILWORKER_EMAIL"),
     url=REPOSITORY or None,
     project_urls=project_urls(),
     keywords=["mail", "proxy", "imap", "pop3", "smtp", "submission", "managesieve", "nginx", "auth_http", "starttls"],
@@ -98,25 +100,27 @@ setup(
     # No entry point: the script has something to set before the package is loaded.
     scripts=["bin/mailworker"],
     entry_points={"console_scripts": ["mailworker-tune=mailworker.tune.main:main"]},
+    # Debian 12 has these versions, and mends what is found in them.
     install_requires=[
         "cffi>=1.15",
-        "cryptography>=42",
+        "cryptography>=38",
         "psutil>=5.9",
-        "pyOpenSSL>=24.0",
-        "prometheus-client>=0.20",
-        "python-daemon>=3.0.1",
+        "pyOpenSSL>=23.0",
+        "prometheus-client>=0.16",
+        "python-daemon>=2.3.2",
         "setproctitle>=1.3",
     ],
     extras_require={
         "dev": ["mailworker-proxy[dist,lint,test]"],
-        "dist": ["build"],
-        "demo": ["twisted>=26.4"],
+        "dist": ["build", "check-wheel-contents", "pyroma", "twine"],
+        "demo": ["cryptography>=42", "twisted>=26.4"],
         "fuzz": ["mailworker-proxy[test]", "atheris>=2.3"],
         "test": [
             "mailworker-proxy[demo]",
             "dnspython>=2.3",
             "hypothesis>=6.80",
             "managesieve>=0.8",
+            "markdown-it-py>=2.1",
             "pytest>=8.0",
             "pytest-timeout>=2.2",
             "pytest-xdist>=3.5",

@@ -5,6 +5,7 @@ cryptography and pyOpenSSL, which bring an OpenSSL of their own, are imported by
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -26,6 +27,8 @@ _NOTICE = timedelta(days=30)
 # The least bits that NIST SP 800-57 (part 1, table 2) allows, those of 112 bits of security.
 _LEAST_BITS = 2048
 _LEAST_CURVE_BITS = 224
+# Debian 12's cryptography (38) loads no more than one at a time.
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, ..._LOCALLY and UNABLE_TO_VERIFY_LEAF_SIGNATURE.
 _NO_ISSUER = (2, 20, 21)
 
@@ -76,7 +79,9 @@ class _Examiner:
         return self._examined[source]
 
     def _examine(self, source: str) -> _Findings:
-        chain = x509.load_pem_x509_certificates(_pem(source))
+        chain = [x509.load_pem_x509_certificate(text) for text in _CERTIFICATE.findall(_pem(source))]
+        if not chain:
+            raise ValueError("there is no certificate in it")
         return _Findings(
             tuple(_faults_of_leaf(chain[0], self._now)),
             tuple(_faults_of_chain(chain, self._roots)),
@@ -108,7 +113,10 @@ def _faults_of_chain(chain: list[x509.Certificate], roots: crypto.X509Store) -> 
 
 
 def _faults_of_leaf(leaf: x509.Certificate, now: datetime) -> Iterator[str]:
-    begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    readable = crypto.X509.from_cryptography(
+        leaf
+    )  # cryptography gives these times with a zone from version 42 on alone
+    begins, ends = _time(readable.get_notBefore()), _time(readable.get_notAfter())
     if now < begins:
         yield f"is not valid before {begins:%Y-%m-%d %H:%M} UTC"
     if now > ends:
@@ -116,6 +124,13 @@ def _faults_of_leaf(leaf: x509.Certificate, now: datetime) -> Iterator[str]:
     elif now + _NOTICE > ends:
         yield f"expires on {ends:%Y-%m-%d %H:%M} UTC, in {(ends - now).days} days"
     yield from _key_faults(leaf)
+
+
+def _time(text: bytes | None) -> datetime:
+    """Of ASN.1, as pyOpenSSL gives it: 20260131120000Z."""
+    if text is None:
+        raise ValueError("it does not say how long it is valid")
+    return datetime.strptime(text.decode(), "%Y%m%d%H%M%SZ").replace(tzinfo=timezone.utc)
 
 
 def _key_faults(leaf: x509.Certificate) -> Iterator[str]:

