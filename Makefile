@@ -9,7 +9,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/native/*/*.cdef) mailworker/native/build.py
 C := $(wildcard mailworker/native/*/*.[ch] bench/*.c fuzz/*.c)
 
-.PHONY: help run run-auth-http test pure smoke bench lint type chaos soak fuzz dist clean
+.PHONY: help run run-auth-http test pure smoke bench lint type chaos soak fuzz dist man install install-paths uninstall deb \
+	check-dist check-packages clean
 
 help:
 	@echo 'make run    try it: demo mailbox, master and workers, until Ctrl-C'
@@ -24,6 +25,11 @@ help:
 	@echo 'make soak   a million sessions, one in a hundred with a fault; goes on where it was broken off'
 	@echo 'make fuzz   arbitrary bytes for every parser and for the C part, under sanitizers'
 	@echo 'make dist   source archive and wheel in dist/'
+	@echo 'make install  to PREFIX ($(PREFIX)), with libraries of the system: manual pages, unit, completions and all'
+	@echo 'make uninstall  what that has installed, but for the configuration'
+	@echo 'make deb    a package for the Debian that this is, in dist/'
+	@echo 'make check-dist  what is said of the source archive and the wheel by tools of the field'
+	@echo 'make check-packages  from each package to mail that was fetched and sent, in bare roots; as root, minutes'
 	@echo 'make clean  remove all that make has made'
 
 run: $(VENV)/.demo
@@ -74,6 +80,32 @@ fuzz: $(VENV)/.fuzz
 
 dist: $(VENV)/.dist
 	$(BIN)/python -m build
+
+include install/install.mk
+
+# Made from the source archive, so that no file of this folder gets in that others would not have.
+deb:
+	@command -v dpkg-buildpackage >/dev/null || \
+		{ echo 'Missing: dpkg-buildpackage; apt install build-essential, then apt build-dep ./' >&2; exit 1; }
+	rm -rf build/deb
+	$(PYTHON) setup.py --quiet sdist --formats=tar --dist-dir build/deb
+	tar --extract --file build/deb/*.tar --directory build/deb
+	cd build/deb/mailworker*/ && dpkg-buildpackage --build=binary --no-sign
+	mkdir -p dist
+	cp build/deb/*.deb dist/
+
+# As a release is made, whose builder says where it is published.
+check-dist: export MAILWORKER_REPOSITORY ?= https://forge.example/mailworker/mailworker
+check-dist: export MAILWORKER_EMAIL ?= mailworker@forge.example
+check-dist: $(VENV)/.dist
+	rm -rf build/check-dist
+	$(BIN)/python -m build --outdir build/check-dist
+	$(BIN)/twine check --strict build/check-dist/*
+	$(BIN)/check-wheel-contents build/check-dist/*.whl
+	$(BIN)/pyroma --min 10 .
+
+check-packages: $(VENV)/.test
+	$(BIN)/python -m tests.long.packages
 
 clean:
 	rm -rf $(VENV) .run build dist *.egg-info .*_cache .hypothesis

@@ -12,15 +12,11 @@ from mailworker import __version__
 from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.native.tls import version
+from mailworker.paths import CONFIGURATION, ERROR_LOG, GROUPS, LOCK, PID, PREFIX, USER
 from mailworker.process import start
 from mailworker.process.bug import describe_bug
 from mailworker.process.invocation import Invocation
 from mailworker.process.system.signals import COMMANDS
-
-# Where everything is found unless -p and -c say otherwise; see docs/decisions/0002-prefix.md.
-PREFIX = "/usr/local/mailworker"
-CONFIGURATION = "conf/mailworker.conf"
-ERROR_LOG = "logs/error.log"
 
 _USAGE = f"""\
 Usage: mailworker [-?hvVtTq] [-s signal] [-p prefix]
@@ -152,5 +148,8 @@ def _show_version(options: Options) -> None:
         built, running = version.built_with(), version.running_with()
         lines.append(f"built with {built}" + (f" (running with {running})" if running != built else ""))
         lines.append("TLS SNI support enabled")
-        lines.append(f"configure arguments: --prefix={PREFIX} --conf-path={CONFIGURATION} --with-mail_ssl_module")
+        lines.append(
+            f"configure arguments: --prefix={PREFIX} --conf-path={CONFIGURATION} --error-log-path={ERROR_LOG} "
+            f"--pid-path={PID} --lock-path={LOCK} --user={USER} --group={GROUPS[0]} --with-mail_ssl_module"
+        )
     print("\n".join(lines), file=sys.stderr)

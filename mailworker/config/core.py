@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, cast
 
+from mailworker import paths
 from mailworker.config import values
 from mailworker.config.affinity import CPU_AFFINITY, CpuAffinity
 from mailworker.config.command import ONE, ONE_OR_MORE, ONE_OR_TWO, TWO_OR_THREE, Command, Setter
@@ -53,9 +54,7 @@ class CoreSettings:
     timer_resolution: float | None
 
 
-DEFAULT_USER: Final = "nobody"
-DEFAULT_GROUPS: Final = ("nobody", "nogroup")
-ERROR_LOG: Final = Path("logs/error.log")  # below the prefix
+ERROR_LOG: Final = Path(paths.ERROR_LOG)
 WORKERS: Final = values.Bounds(0, 1024)  # NGX_MAX_PROCESSES: nginx takes more in its configuration and starts no more
 
 
@@ -118,9 +117,11 @@ class CoreDraft:
     daemon: bool = row(Context.MAIN, ONE, FLAG, True)
     master_process: bool = row(Context.MAIN, ONE, FLAG, True)
     worker_processes: int | None = row(Context.MAIN, ONE, Value(once(_read_workers)), 1)
-    user: User | None = row(Context.MAIN, ONE_OR_TWO, Value(once(_read_user)), None, spelled="nobody nobody")
-    pid: str = _file("logs/mailworker.pid")
-    lock_file: str = _file("logs/mailworker.lock")
+    user: User | None = row(
+        Context.MAIN, ONE_OR_TWO, Value(once(_read_user)), None, spelled=f"{paths.USER} {paths.GROUPS[0]}"
+    )
+    pid: str = _file(paths.PID)
+    lock_file: str = _file(paths.LOCK)
     working_directory: str | None = row(Context.MAIN, ONE, _FOLDER, None)
     error_log: tuple[LogTarget, ...] = row(Context.MAIN, ONE_OR_MORE, ERROR_LOGS, (), spelled=f"{ERROR_LOG} error")
     env: tuple[str, ...] = row(Context.MAIN, ONE, _VARIABLES, ())
@@ -180,12 +181,12 @@ def _with_file_log(parser: Parser, targets: tuple[LogTarget, ...], error_log: Pa
 
 def _default_user() -> User:
     try:
-        uid = pwd.getpwnam(DEFAULT_USER).pw_uid
+        uid = pwd.getpwnam(paths.USER).pw_uid
     except KeyError as error:
-        raise ConfigError(f'getpwnam("{DEFAULT_USER}") failed') from error
-    for group in DEFAULT_GROUPS:
+        raise ConfigError(f'getpwnam("{paths.USER}") failed') from error
+    for group in paths.GROUPS:
         try:
-            return User(DEFAULT_USER, uid, grp.getgrnam(group).gr_gid)
+            return User(paths.USER, uid, grp.getgrnam(group).gr_gid)
         except KeyError:
             continue
-    raise ConfigError(f'getgrnam("{DEFAULT_GROUPS[-1]}") failed')
+    raise ConfigError(f'getgrnam("{paths.GROUPS[-1]}") failed')

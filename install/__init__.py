@@ -1,0 +1,1 @@
+"""What is installed beside the program: manual pages, completions, a first configuration."""

@@ -1,0 +1,67 @@
+"""What bash offers for a word that is not finished."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mailworker import cli
+
+SCRIPT = Path(__file__).parents[2] / "install" / "completion" / "mailworker.bash"
+LIBRARY = Path("/usr/share/bash-completion/bash_completion")
+
+pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="bash-completion is not installed")
+
+ASK = """
+set -- "$@"
+. "$LIBRARY" && . "$SCRIPT"
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+COMP_LINE="$*" COMP_POINT=${#COMP_LINE}
+complete_with=$(complete -p "$1" | sed 's/.*-F \\([a-z_]*\\) .*/\\1/')
+"$complete_with" "$PROGRAM"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+def offered(folder: Path, *words: str, program: str = "true") -> set[str]:
+    """What completes the last of `words`; `program` is what the first one starts."""
+    environment = {"LIBRARY": str(LIBRARY), "SCRIPT": str(SCRIPT), "PROGRAM": program, "PATH": "/usr/bin:/bin"}
+    command = ["bash", "--norc", "-c", ASK, "bash", *words]
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
+
+
+def test_all_switches_are_offered(tmp_path: Path) -> None:
+    assert offered(tmp_path, "mailworker", "-") == {f"-{letter}" for letter in "hvVtTqspecg"}
+    assert {f"-{letter}" for letter in cli.parse(["-hvVtTq"]).flags} <= offered(tmp_path, "mailworker", "-")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("-s", ""), {"stop", "quit", "reopen", "reload"}),
+        (("-s", "re"), {"reopen", "reload"}),
+        (("-c", ""), {"a.conf", "folder"}),
+        (("-p", ""), {"folder"}),
+        (("-e", ""), {"a.conf", "b.log", "folder"}),
+        (("-g", ""), set()),
+    ],
+)
+def test_the_word_behind_a_switch(tmp_path: Path, words: tuple[str, ...], expected: set[str]) -> None:
+    (tmp_path / "a.conf").touch()
+    (tmp_path / "b.log").touch()
+    (tmp_path / "folder").mkdir()
+    assert offered(tmp_path, "mailworker", *words) == expected
+
+
+def test_other_commands_are_asked_for_their_switches_and_commands(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text(
+        "#!/bin/sh\necho 'usage: program [-h] [--json] {sessions,kick} ...'\n"
+        "echo '  -h, --help  show this help'\necho '  --json  for scripts'\n"
+    )
+    program.chmod(0o755)
+    assert offered(tmp_path, "mailworker-tune", "--", program=str(program)) == {"--help", "--json"}
+    assert {"sessions", "kick"} <= offered(tmp_path, "mailworker-ctl", "", program=str(program))
