@@ -108,7 +108,7 @@ def assert_stops_when_the_session_ends(box: SystemdBox) -> None:
         assert client.recv(100).endswith(b"b OK completed\r\n")
         left = time.monotonic()
     box.await_true(lambda: box.show("mailworker", "ActiveState") == "inactive", "the end")
-    assert time.monotonic() - left < 10  # worker_shutdown_timeout is 20 s, TimeoutStopSec 30 s
+    assert time.monotonic() - left < 10  # ExecStop waits 20 s, and systemd 30 s
     assert box.show("mailworker", "Result") == "success"
     assert "SIGKILL" not in box.output
     assert "[alert]" not in box.read(LOG)
@@ -153,6 +153,34 @@ def test_a_changed_binary_becomes_the_main_process_and_is_stopped_in_peace(box: 
 def test_both_masters_are_stopped_in_peace(box: SystemdBox) -> None:
     upgrade(box)
     assert_stops_when_the_session_ends(box)
+
+
+def test_a_reload_reaches_the_new_binary_while_the_old_one_still_has_sessions(box: SystemdBox) -> None:
+    with closing(box.connect(143)) as client:
+        assert client.recv(100) == GREETING
+        old, new = upgrade(box)
+        assert box.run("kill", "-QUIT", old).returncode == 0
+        box.await_true(lambda: box.show("mailworker", "MainPID") == new, "another main process")
+        begun = box.read(LOG).count("start worker processes")
+        box.systemctl("reload", "mailworker")
+        box.await_true(lambda: box.read(LOG).count("start worker processes") == begun + 1, "the reload")
+        assert box.read(f"/proc/{old}/status")
+        client.sendall(b"a NOOP\r\n")
+        assert client.recv(100) == b"a OK completed\r\n"
+
+
+def test_sessions_that_stay_are_ended_without_a_kill(boot: Boot) -> None:
+    hurry = SERVICE.read_text().replace("seq 200", "seq 5")
+    stop = re.search(r"^ExecStop=.*$", hurry, re.MULTILINE)
+    assert stop is not None
+    box = boot(hurry=f"[Service]\nExecStop=\n{stop[0]}\n")
+    box.systemctl("start", "mailworker")
+    with closing(box.connect(143)) as client:
+        assert client.recv(100) == GREETING
+        box.systemctl("stop", "mailworker")
+    assert box.show("mailworker", "Result") == "success"
+    assert "SIGKILL" not in box.output
+    assert "[alert]" not in box.read(LOG)
 
 
 def test_only_the_main_process_is_heard(box: SystemdBox) -> None:
