@@ -84,6 +84,7 @@ setup(
     packages=find_packages(include=["mailworker", "mailworker.*"]),
     package_data={
         "mailworker": ["py.typed"],
+        "mailworker.reference": ["entries/*.md"],
         "mailworker.status": ["*.html"],
         "mailworker.native": ["*/*.c", "*/*.cdef", "*/*.h", "*/*.pyi"],
     },

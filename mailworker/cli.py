@@ -34,6 +34,7 @@ Options:
   -e filename   : set error log file (default: {ERROR_LOG})
   -c filename   : set configuration file (default: {CONFIGURATION})
   -g directives : set global directives out of configuration file
+  --explain name: explain a directive, a variable, or why a session ended
 """
 
 _FLAGS = "?hvVtTq"
@@ -67,6 +68,8 @@ class Options:
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what `argv` (the program's name first; None for the process's own) asks; returns the exit code."""
     arguments = sys.argv if argv is None else argv
+    if arguments[1:2] == ["--explain"]:
+        return _explain(arguments[2:])
     try:
         options = parse(arguments[1:])
     except UsageError as error:
@@ -97,6 +100,20 @@ def _obey(arguments: Sequence[str], options: Options) -> int:
     if "s" in options.parameters:
         return start.send_signal(invocation, COMMANDS[options.parameters["s"]])
     return start.start(invocation)
+
+
+def _explain(names: Sequence[str]) -> int:
+    from mailworker.reference.explain import UnknownName, explain  # noqa: PLC0415 - no worker needs its memory
+
+    if not names:
+        start.say('option "--explain" requires name')
+        return 1
+    try:
+        print("\n".join(map(explain, names)), end="")
+    except UnknownName as error:
+        start.say(str(error))
+        return 1
+    return 0
 
 
 def parse(arguments: Sequence[str]) -> Options:

@@ -39,16 +39,17 @@ class ConfigError(MailworkerError):
     """The administrator's configuration cannot be used.
 
     `where` is the text nginx appends after " in ": "FILE:LINE", "command line", or None for errors that
-    nginx reports without a position.
+    nginx reports without a position. `hint` stands behind all that nginx says: what may have been meant.
     """
 
-    def __init__(self, message: str, where: str | None = None) -> None:
+    def __init__(self, message: str, where: str | None = None, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.where = where
+        self.hint = hint
 
     def __str__(self) -> str:
-        return self.message if self.where is None else f"{self.message} in {self.where}"
+        return f"{self.message if self.where is None else f'{self.message} in {self.where}'}{self.hint}"
 
 
 class UnreadableError(ConfigError):

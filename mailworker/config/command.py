@@ -8,6 +8,7 @@ from typing import Final
 
 from mailworker.config.drafts import Context
 from mailworker.config.lexer import Ending, Statement
+from mailworker.config.nearest import did_you_mean
 from mailworker.config.tree import Parser
 
 Setter = Callable[[Parser], None]
@@ -62,7 +63,7 @@ class CommandTable:
         name = statement.words[0]
         rows = self._commands.get(name)
         if rows is None:
-            raise parser.error(f'unknown directive "{name}"')
+            raise parser.error(f'unknown directive "{name}"', self._hint(parser.scope.context, name))
         row = next((row for row in rows if parser.scope.context in row.contexts), None)
         if row is None:
             raise parser.error(f'"{name}" directive is not allowed here')
@@ -73,3 +74,8 @@ class CommandTable:
         if not row.arity.allows(len(statement.words) - 1):
             raise parser.error(f'invalid number of arguments in "{name}" directive')
         return row
+
+    def _hint(self, context: Context, name: str) -> str:
+        """What may have been meant by a name: rather a directive that may stand here than another one."""
+        here = [known for known, rows in self._commands.items() if any(context in row.contexts for row in rows)]
+        return did_you_mean(name, here) or did_you_mean(name, self._commands)

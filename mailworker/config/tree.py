@@ -68,9 +68,9 @@ class Parser:
         """The present position as messages give it, None outside of all text."""
         return self._lexers[-1].where if self._lexers else None
 
-    def error(self, message: str) -> ConfigError:
+    def error(self, message: str, hint: str = "") -> ConfigError:
         """An error at the present position, for the caller to raise."""
-        return ConfigError(_clipped(message), self.where)
+        return ConfigError(_clipped(message), self.where, hint)
 
     def system_error(self, call: str, name: str, error: OSError) -> ConfigError:
         """A failed system call on a file, in nginx's words."""

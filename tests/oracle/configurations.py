@@ -302,6 +302,7 @@ NEWER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "proxy_protocol x;": (('emerg: invalid value "x" in c.conf:7',), "nginx 1.31.4"),
     "ssl_certificate_compression on;": ((), "nginx 1.29.1"),
     "pop3_client_buffer 4k;": ((), "mailworker alone"),
+    "lisen 143;": (('emerg: unknown directive "lisen" in c.conf:7, did you mean "listen"?',), "mailworker alone"),
     "server_name a; server_name b;": ((), "nginx's http module"),
     "server_name a .b *.c d.* '';": ((), "nginx's http module"),
     "server_name *a;": (('emerg: server name "*a" is invalid in c.conf:7',), "nginx's http module"),

@@ -24,6 +24,7 @@ MODULE = next(
 NGINX = shutil.which("nginx", path="/usr/sbin:/sbin:/usr/local/sbin:/usr/bin")
 
 _LINE = re.compile(r"^(?:nginx:|\S+ \S+) \[(emerg|warn|crit)\] (?:\d+#\d+: )?(.*)$", re.DOTALL)
+_HINT = re.compile(r', did you mean "[^"]*"\?\Z')
 
 
 def write(case: Case, folder: Path) -> None:
@@ -60,6 +61,11 @@ def mailworker_verdict(case: Case, folder: Path) -> list[str]:
     except ConfigError as error:
         verdict.append(f"{'crit' if isinstance(error, UnreadableError) else 'emerg'}: {error}")
     return [line.replace(f"{folder}/", "") for line in verdict]
+
+
+def without_hint(verdict: Sequence[str]) -> list[str]:
+    """A verdict of ours without what it says behind nginx's words: what may have been meant."""
+    return [_HINT.sub("", line) for line in verdict]
 
 
 def _split_lines(output: str) -> Sequence[str]:

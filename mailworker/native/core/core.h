@@ -176,6 +176,7 @@ extern PyTypeObject tally_type;
 /* limits.c */
 
 extern PyTypeObject limits_type;
+
 /* rows.c */
 
 struct rows;

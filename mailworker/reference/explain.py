@@ -1,0 +1,65 @@
+"""`mailworker --explain NAME`: what the manual says of a directive, a variable, or the end of a session."""
+
+from __future__ import annotations
+
+import re
+from textwrap import fill, indent
+
+from mailworker.config.nearest import did_you_mean
+from mailworker.reference.entries import VARIABLES, read_pages
+from mailworker.reference.names import Described, describe
+
+_LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
+_WIDTH = 78
+
+
+class UnknownName(Exception):
+    """Nothing is called so; the text says what may have been meant."""
+
+
+def explain(name: str) -> str:
+    """The entries of a name. A variable may stand without its `$`. Raises UnknownName."""
+    described = list(describe(read_pages()))
+    found = [each for each in described if each.entry.name == name] or [
+        each for each in described if each.page.name == VARIABLES and _is_called(each.entry.name, name)
+    ]
+    if not found:
+        kind = "variable" if name.startswith("$") else "directive"
+        known = [each.entry.name for each in described]
+        raise UnknownName(f'unknown {kind} "{name}"{did_you_mean(name, known)}')
+    return "\n".join(map(_text, found))
+
+
+def _is_called(variable: str, name: str) -> bool:
+    """Whether `name` is the variable, or one of a family such as `$imap_id_NAME`."""
+    called = "$" + name.removeprefix("$")
+    family = variable.removesuffix("NAME")
+    return called == variable or (family != variable and called.startswith(family) and called != family)
+
+
+def _text(described: Described) -> str:
+    entry = described.entry
+    title = f"{entry.name} ({entry.context})" if entry.context else entry.name
+    facts = [*described.facts, *([("nginx", entry.nginx)] if entry.nginx else [])]
+    parts = [title, "\n".join(_fact(name, value) for name, value in facts)]
+    parts += [_paragraph(each) for each in re.split(r"\n\n+", _LINK.sub(r"\1", entry.meaning))]
+    if entry.example:
+        parts += ["  Example:", indent(entry.example.rstrip("\n"), "    ")]
+    return "\n\n".join(parts) + "\n"
+
+
+def _fact(name: str, value: str) -> str:
+    indentation = " " * 12
+    text = fill(value, _WIDTH, initial_indent=indentation, subsequent_indent=indentation, break_on_hyphens=False)
+    return f"  {f'{name}:':<10}{text.lstrip()}"
+
+
+def _paragraph(text: str) -> str:
+    if text.startswith("|"):  # a table
+        return "\n".join(_row(line) for line in text.splitlines() if not re.fullmatch(r"[|: -]+", line))
+    return fill(text, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _row(line: str) -> str:
+    first, *rest = (cell.strip() for cell in line.strip("|").split("|"))
+    return f"    {first:<20}{' '.join(rest)}"

@@ -1,0 +1,94 @@
+"""Entries beside what the program itself knows of their names: where a directive may stand, what holds without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mailworker.config.command import Command
+from mailworker.config.drafts import Context
+from mailworker.config.load import directives
+from mailworker.mail.end import End
+from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.reference.entries import ENDS, VARIABLES, Entry, Page
+from mailworker.variables.table import TABLE
+
+FAMILIES: Final = ("$proxy_protocol_tlv_NAME", "$imap_id_NAME", "$auth_http_NAME")
+"""Variables that are many, by the letters that they begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An entry with the facts about its name, each of which has a title."""
+
+    entry: Entry
+    page: Page
+    facts: tuple[tuple[str, str], ...]
+
+
+def describe(pages: Iterable[Page]) -> Iterator[Described]:
+    """All entries with their facts, in their order. Raises LookupError for one of a name that is not there."""
+    commands = directives(PROTOCOLS)
+    ends = {end.word: end for end in End}
+    for page in pages:
+        for entry in page.entries:
+            if page.name == ENDS:
+                facts = _facts_of_end(ends[entry.name])
+            elif page.name == VARIABLES:
+                facts = (("Since", entry.since),)
+            else:
+                facts = _facts_of_directive(entry, rows_of(entry, page.entries, commands))
+            yield Described(entry, page, facts)
+
+
+def rows_of(entry: Entry, entries: Iterable[Entry], commands: Iterable[Command]) -> Sequence[Command]:
+    """The rows that an entry is about: those of its block, or those that no entry with a block is about.
+
+    Raises LookupError where there is none.
+    """
+    named = [command for command in commands if command.name == entry.name]
+    if entry.context:
+        rows = [row for row in named if row.contexts == Context[entry.context.upper()]]
+    else:
+        others = {Context[each.context.upper()] for each in entries if each.name == entry.name and each.context}
+        rows = [row for row in named if row.contexts not in others | _apart(row)]
+    if not rows:
+        raise LookupError(f"there is no directive {entry.name} for the entry of this name")
+    return rows
+
+
+def _apart(row: Command) -> set[Context]:
+    """Directives of `status` are called as others are that mean something else, but for what may stand anywhere."""
+    return {Context.STATUS} if row.contexts == Context.STATUS else set()
+
+
+def all_names() -> list[str]:
+    """What must have an entry: directives, once for `status` and once for all other blocks, variables, ends."""
+    rows = directives(PROTOCOLS)
+    names = {row.name for row in rows if row.contexts != Context.STATUS}
+    names |= {f"{row.name} (status)" for row in rows if row.contexts == Context.STATUS}
+    return sorted([*names, *(f"${name}" for name in TABLE), *FAMILIES, *(end.word for end in End)])
+
+
+def _facts_of_directive(entry: Entry, rows: Sequence[Command]) -> tuple[tuple[str, str], ...]:
+    blocks = Context(0)
+    for row in rows:
+        blocks |= row.contexts
+    defaults = [f"{row.name} {row.default};" for row in rows if row.default]
+    return (
+        *(("Syntax", syntax) for syntax in entry.syntax),
+        ("Default", defaults[0] if defaults else "none"),
+        ("Context", _blocks(blocks)),
+        ("Since", entry.since),
+    )
+
+
+def _blocks(blocks: Context) -> str:
+    if blocks == Context.ANY:
+        return "any block"
+    return ", ".join(name.lower() for name, block in Context.__members__.items() if block & blocks and name != "ANY")
+
+
+def _facts_of_end(end: End) -> tuple[tuple[str, str], ...]:
+    return ("Status", str(end.status)), ("Letters", end.pair)
