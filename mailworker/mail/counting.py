@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import product
+from time import time
 from typing import Final, NamedTuple, Protocol
 
 from mailworker.config.auth_http import AuthHttpSettings
@@ -13,9 +14,9 @@ from mailworker.config.source import ByBackendSettings
 from mailworker.config.source import LoginSource as SourceSettings
 from mailworker.errors import PeerError, TimedOut, TlsError
 from mailworker.event.tally import Tally
-from mailworker.mail.end import End
+from mailworker.mail.end import USUAL, End
 from mailworker.model import METHOD_NAMES, AuthMethod
-from mailworker.shm.counters import Counters
+from mailworker.shm.counters import LATEST, Counters
 from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_response import Accepted, Rejected
 
@@ -25,10 +26,14 @@ LATENCY: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0
 DURATION: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 14400.0, 43200.0, 86400.0)
 """The same for what lasts."""
 
+LATEST_END: Final = f"{LATEST} end"
+"""The family of words for the last end that was not usual: see `latest_end`."""
+
 BY_BACKEND: Final = "upstream"
 """The source that is the backend itself."""
 
 METHODS: Final[Mapping[AuthMethod, str]] = {method: names.directive for method, names in METHOD_NAMES.items()}
+_ENDS: Final = tuple(End)
 RESULTS: Final = ("ok", "failed", "wait", "error", "timeout")
 VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 DIRECTIONS: Final = ("client_in", "client_out", "upstream_in", "upstream_out")
@@ -107,6 +112,15 @@ def word(family: str, *labels: str) -> str:
     return "\0".join((family, *labels))
 
 
+def latest_end(value: int) -> tuple[int, End] | None:
+    """What a word of LATEST_END tells: when that was, in seconds since 1970, and why; None for nothing yet.
+
+    Whatever a worker in the wrong hands has written there tells something.
+    """
+    seconds, number = divmod(value, len(_ENDS))
+    return (seconds, _ENDS[number]) if seconds else None
+
+
 def reloads(succeeded: bool) -> str:
     """The master's word for those that have succeeded, or failed."""
     return word("reloads", "success" if succeeded else "failure")
@@ -136,6 +150,7 @@ def _of_server(settings: Served) -> Iterable[str]:
     for family in ("accepted", "arrived", "moved", "logins"):
         yield word(family, *mine)
     yield from (word("ended", *mine, end.word) for end in End)
+    yield word(LATEST_END, *mine)
     yield from (word("bytes", *mine, direction) for direction in DIRECTIONS)
     yield from (word("handshakes", *mine, *each) for each in product(VERSIONS, ("no", "yes")))
     yield from (word("handshake_failures", *mine, fault) for fault in FAULTS)
@@ -152,7 +167,8 @@ class Counted:
 
     __slots__ = (
         "_arrived", "_auth", "_auth_seconds", "_by_backend", "_bytes", "_ended", "_faults", "_gain",
-        "_handshakes", "_login_seconds", "_logins", "_moved", "_observe", "_session_seconds", "_tally", "accept",
+        "_handshakes", "_latest", "_login_seconds", "_logins", "_moved", "_observe", "_odd", "_row", "_session_seconds",
+        "_tally", "accept",
     )  # fmt: skip
 
     def __init__(self, counters: Counters, settings: Served) -> None:
@@ -166,6 +182,8 @@ class Counted:
         )
         self.accept: Callable[[], None] = partial(tally.add, accepted)
         self._ended = {end.word: place(word("ended", *mine, end.word)) for end in End}
+        self._row, self._latest = counters.row, place(word(LATEST_END, *mine))
+        self._odd = {end.word: number for number, end in enumerate(_ENDS) if end not in USUAL}
         self._bytes = place(word("bytes", *mine, DIRECTIONS[0]))
         self._handshakes = {
             (version, resumed == "yes"): (
@@ -229,7 +247,10 @@ class Counted:
             self._gain(place, client.received, client.sent)
         else:
             self._gain(place, client.received, client.sent, backend.received, backend.sent)
-        ended = self._ended[record.reason.word]
+        reason = record.reason.word
+        ended, odd = self._ended[reason], self._odd.get(reason)
+        if odd is not None:
+            self._row[self._latest] = int(time()) * len(_ENDS) + odd
         if began is None:
             self._tally.add(ended)
         else:

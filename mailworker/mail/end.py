@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class End(Enum):
@@ -115,6 +115,10 @@ class End(Enum):
         self.word = word
         self.status = status
         self.pair = pair
+
+
+USUAL: Final = frozenset({End.CLIENT_CLOSED, End.BACKEND_CLOSED, End.QUIT, End.NO_BYTES, End.CLIENT_LEFT})
+"""Ends that nobody has to look at."""
 
 
 class Farewell(NamedTuple):

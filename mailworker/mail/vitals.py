@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from time import time
 from typing import Final, Protocol
 
 from mailworker.config.ssl import SslSettings
@@ -19,6 +20,7 @@ LAG: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 CONNECTIONS: Final = "worker_connections"
 MEMORY: Final = "worker_memory"
+STARTED: Final = "worker_started"
 LOOKUPS: Final = "tls_cache"
 LOOP_LAG: Final = "loop_lag"
 
@@ -44,7 +46,7 @@ class Cache(Protocol):
 
 def words_of_workers(servers: Sequence[Watched]) -> tuple[str, ...]:
     """The names of all words that workers of these servers write: what they count, and what they tell of themselves."""
-    found = [*words(servers), word(CONNECTIONS), word(MEMORY), *histogram(LOOP_LAG, LAG)]
+    found = [*words(servers), word(STARTED), word(CONNECTIONS), word(MEMORY), *histogram(LOOP_LAG, LAG)]
     for name in dict.fromkeys(map(shared_cache, servers)):
         if name is not None:
             found += (word(LOOKUPS, name, result) for result in CacheLookups._fields)
@@ -93,6 +95,7 @@ class Vitals(Timed):
         self._open = True
         self._statm = _open()
         self.awake = False
+        self._row[counters.place(word(STARTED))] = int(time())
         self.look()
 
     def wake(self) -> None:

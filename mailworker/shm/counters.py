@@ -7,7 +7,6 @@ import os
 import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from operator import add
 from typing import Any, Final, NamedTuple
 
 from mailworker.native.mapping import map_shared
@@ -17,6 +16,9 @@ from mailworker.shm.shared import Shared, Writer
 
 USE: Final = "status"
 """The directive that counters are for."""
+
+LATEST: Final = "latest"
+"""What the name of a word begins with of which the greatest number counts, in whichever row it is, and not the sum."""
 
 MOST: Final = 1 << 62
 """What nobody can have counted: somebody else has written that."""
@@ -55,11 +57,12 @@ class Reading(NamedTuple):
 class _Plan:
     """Where everything is, counted in words: header, who has which row, the sums, and the rows."""
 
-    __slots__ = ("first", "marks", "places", "retired", "roster", "size", "stride", "words")
+    __slots__ = ("first", "latest", "marks", "places", "retired", "roster", "size", "stride", "words")
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = words
         self.places = {name: place for place, name in enumerate(words)}
+        self.latest = [place for name, place in self.places.items() if name.startswith(LATEST)]
         self.stride = -len(words) // _LINE * -_LINE
         self.marks = _HEADER
         self.roster = self.marks + ROWS
@@ -69,6 +72,15 @@ class _Plan:
 
     def row(self, number: int) -> int:
         return self.first + number * self.stride
+
+    def join(self, rows: Sequence[Sequence[int]]) -> list[int]:
+        """What several rows, or sums of them, come to."""
+        values = [*map(sum, zip(*rows, strict=True))]
+        if max(values, default=0) >= MOST:
+            values = [min(value, MOST - 1) for value in values]
+        for place in self.latest:
+            values[place] = max(row[place] for row in rows)
+        return values
 
 
 class Counters(Shared):
@@ -150,7 +162,7 @@ class Counters(Shared):
         self._sequence += 1
         own, sums = (view[start : start + plan.stride] for start in (plan.row(row), plan.retired))
         view[_SEQUENCE] = self._sequence
-        sums[:] = _words(map(_added, sums.tolist(), own.tolist()))
+        sums[:] = _words(plan.join([[*map(_clipped, each.tolist())] for each in (sums, own)]))
         own[:] = _words([0] * plan.stride)
         view[plan.marks + row] = 0
         self._sequence += 1
@@ -159,7 +171,7 @@ class Counters(Shared):
     def add(self, name: str, amount: int = 1) -> None:
         """Count something that the master has done, by the master alone."""
         view, place = self._view(), self._plan.retired + self.place(name)
-        view[place] = _added(view[place], amount)
+        view[place] = _joined(name, view[place], amount)
 
     def post(self, entries: Mapping[int, int]) -> None:
         """What the master says of the processes that have rows, of up to 62 bits each; by the master alone."""
@@ -217,7 +229,7 @@ class Counters(Shared):
             for found, values in ((totals, sums.totals), (living, sums.living)):
                 for name, value in zip(each.plan.words, values, strict=True):
                     if name in found:
-                        found[name] = _added(found[name], value)
+                        found[name] = _joined(name, found[name], value)
             rows += sums.rows
         return Reading(totals, living, rows)
 
@@ -309,21 +321,17 @@ def _read_once(plan: _Plan, view: memoryview) -> _Sums:
 
     numbers = [number for number, mark in enumerate(view[plan.marks : plan.marks + ROWS].tolist()) if mark]
     rows = [words(plan.row(number)) for number in numbers]
-    living = _bounded(map(sum, zip(*rows, strict=True))) if rows else [0] * len(plan.words)
-    return _Sums(_bounded(map(add, words(plan.retired), living)), living, numbers)
-
-
-def _bounded(sums: Iterable[int]) -> list[int]:
-    values = [*sums]
-    return values if max(values, default=0) < MOST else [min(value, MOST - 1) for value in values]
+    living = plan.join(rows) if rows else [0] * len(plan.words)
+    return _Sums(plan.join([words(plan.retired), living]), living, numbers)
 
 
 def _clipped(value: int) -> int:
     return value if value < MOST else 0
 
 
-def _added(one: int, other: int) -> int:
-    return min(_clipped(one) + _clipped(other), MOST - 1)
+def _joined(name: str, one: int, other: int) -> int:
+    one, other = _clipped(one), _clipped(other)
+    return max(one, other) if name.startswith(LATEST) else min(one + other, MOST - 1)
 
 
 def _words(values: Iterable[int]) -> memoryview:

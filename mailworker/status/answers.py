@@ -9,6 +9,7 @@ from typing import Any, Final
 from mailworker import __version__
 from mailworker.config.status import StatusSettings
 from mailworker.mail.client.access import Access
+from mailworker.mail.counting import LATEST_END, Label, latest_end
 from mailworker.model import Address
 from mailworker.status.metrics import Metrics
 from mailworker.status.page import Page, render
@@ -93,6 +94,7 @@ def tree(snapshot: Snapshot) -> dict[str, Any]:
             "accepted": snapshot.words.get(("accepted", *each), 0),
             "logins": snapshot.words.get(("logins", *each), 0),
             "sessions": _of(snapshot, "ended", *each),
+            "last_end_to_look_at": _latest(snapshot, each),
             "bytes": _of(snapshot, "bytes", *each),
             "tls": {
                 "handshakes": _of(snapshot, "handshakes", *each),
@@ -114,6 +116,7 @@ def tree(snapshot: Snapshot) -> dict[str, Any]:
                 "pid": each.process.pid,
                 "serves": each.process.serves,
                 "leaving": each.process.leaving,
+                "started": each.started,
                 "cpu": each.cpu,
                 "connections": each.connections,
                 "memory": each.memory,
@@ -133,6 +136,11 @@ def tree(snapshot: Snapshot) -> dict[str, Any]:
         "tls_session_caches": _of(snapshot, "tls_cache"),
         "logs": {"lines": _of(snapshot, "log_lines"), "dropped": _of(snapshot, "log_dropped")},
     }
+
+
+def _latest(snapshot: Snapshot, server: Label) -> dict[str, Any] | None:
+    found = latest_end(snapshot.words.get((LATEST_END, *server), 0))
+    return None if found is None else {"time": found[0], "end": found[1].word}
 
 
 def _of(snapshot: Snapshot, family: str, *labels: str) -> dict[str, Any]:

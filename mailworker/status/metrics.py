@@ -109,6 +109,7 @@ class Metrics:
     def _workers(self, snapshot: Snapshot) -> Iterator[Metric]:
         seconds = self._core.CounterMetricFamily(_PREFIX + "worker_cpu_seconds", "Processor time.", labels=("worker",))
         memory = self._gauge("worker_resident_memory_bytes", "Memory, shared parts of it too.", ("worker",))
+        started = self._gauge("worker_start_time_seconds", "When it began, since 1970.", ("worker",))
         connections = self._gauge("worker_connections", "Connections in use, of worker_connections_limit.", ("worker",))
         for each in snapshot.workers:
             if each.process.leaving:
@@ -116,9 +117,10 @@ class Metrics:
             name = [str(each.process.number)]
             if each.cpu is not None:
                 seconds.add_metric(name, each.cpu)
+            started.add_metric(name, each.started)
             memory.add_metric(name, each.memory)
             connections.add_metric(name, each.connections)
-        yield from (seconds, memory, connections)
+        yield from (seconds, started, memory, connections)
 
     def _gauge(self, name: str, text: str, labels: Sequence[str]) -> Any:
         return self._core.GaugeMetricFamily(_PREFIX + name, text, labels=labels)

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from mailworker import __version__
-from mailworker.mail.counting import DURATION, LATENCY
+from mailworker.mail.counting import DURATION, LATENCY, LATEST_END, Label, latest_end
+from mailworker.mail.end import USUAL
 from mailworker.mail.vitals import LAG
 from mailworker.status.snapshot import Snapshot
 
 _DAY: Final = 86400
 # Days that a certificate is valid: below them it should have been renewed, and is about to end.
 _SOON, _LATE = 21, 7
-# Ends of sessions that nobody has to look at.
-_USUAL: Final = frozenset({"client_closed", "upstream_closed", "quit", "no_bytes", "client_left"})
+_USUAL: Final = frozenset(end.word for end in USUAL)
 _MOST_ENDS: Final = 3
 # The part of worker_connections from which on there are few left.
 _FULL: Final = 0.9
@@ -108,11 +108,11 @@ def _tables(snapshot: Snapshot) -> Iterable[str]:
 
 _SERVERS: Final = (
     *("-Server", "-Protocol", "Before login", "Logged in", "Clients", "Logins", "Handshakes", "Failed", "Received"),
-    *("Sent", "-Ends to look at"),
+    *("Sent", "-Ends to look at", "-The last of them"),
 )
 _SOURCES: Final = ("-Source", "-Protocol", "OK", "Refused", "Told to wait", "Error", "Timeout")
 _TIMES: Final = ("-What took it", "-Of", "Count", "Half", "95 %", "99 %")
-_WORKERS: Final = ("-Worker", "Process", "-State", "Connections", "Memory", "Processor time")
+_WORKERS: Final = ("-Worker", "Process", "-State", "-Since", "Connections", "Memory", "Processor time")
 _CACHES: Final = ("-TLS session cache", "Found", "Missed")
 _LOGS: Final = ("-Access log", "Lines", "Lost")
 _CERTIFICATES: Final = ("-Name", "-Server", "-Serial number", "Days left")
@@ -129,7 +129,13 @@ def _servers(snapshot: Snapshot) -> Iterable[Sequence[str]]:
             *(f"{sum(_below(snapshot, name, *each).values()):,}" for name in ("handshakes", "handshake_failures")),
             *(_size(traffic[direction]) for direction in ("client_in", "client_out")),
             ", ".join(odd) or "none",
+            _last(snapshot, each),
         )
+
+
+def _last(snapshot: Snapshot, server: Label) -> str:
+    found = latest_end(snapshot.words.get((LATEST_END, *server), 0))
+    return "-" if found is None else f"{found[1].word} {_ago(snapshot.now - found[0])} ago"
 
 
 def _sources(snapshot: Snapshot) -> Iterable[Sequence[str]]:
@@ -164,7 +170,8 @@ def _workers(snapshot: Snapshot) -> Iterable[Sequence[str]]:
         cpu = "unknown" if each.cpu is None else f"{each.cpu:,.1f} s"
         used = f"{each.connections:,} of {snapshot.limit:,}"
         kind = "warn" if each.connections > _FULL * snapshot.limit else "good"
-        yield str(process.number), str(process.pid), state, f"\0{kind} {used}", _size(each.memory), cpu
+        since = f"{_ago(snapshot.now - each.started)} ago" if each.started else "-"
+        yield str(process.number), str(process.pid), state, since, f"\0{kind} {used}", _size(each.memory), cpu
 
 
 def _caches(snapshot: Snapshot) -> Iterable[Sequence[str]]:

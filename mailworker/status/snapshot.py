@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mailworker.mail.counting import DURATION, Label, word
-from mailworker.mail.vitals import CONNECTIONS, MEMORY
+from mailworker.mail.vitals import CONNECTIONS, MEMORY, STARTED
 from mailworker.shm.counters import Counters
 from mailworker.status.standing import Posted, Said, posted
 
@@ -30,10 +30,14 @@ class Sessions(NamedTuple):
 
 
 class WorkerState(NamedTuple):
-    """A worker: `cpu` is in seconds, None where the system does not tell; `memory` in bytes, 0 where it does not."""
+    """A worker: `cpu` is in seconds, None where the system does not tell; `memory` in bytes, 0 where it does not.
+
+    `started` is when it began to serve, in seconds since 1970, 0 before.
+    """
 
     process: Posted
     cpu: float | None
+    started: int = 0
     connections: int = 0
     memory: int = 0
 
@@ -128,7 +132,7 @@ def _sessions(living: Counter[tuple[str, ...]], labels: Iterable[Label]) -> dict
 
 
 def _worker(process: Posted, counters: Counters) -> WorkerState:
-    found = (counters.word_of(process.row, word(name)) for name in (CONNECTIONS, MEMORY))
+    found = (counters.word_of(process.row, word(name)) for name in (STARTED, CONNECTIONS, MEMORY))
     return WorkerState(process, _cpu(process.pid), *found)
 
 

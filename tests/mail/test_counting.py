@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,8 +11,19 @@ import pytest
 
 from mailworker.config.source import ByBackendSettings
 from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut, TlsError
-from mailworker.mail.counting import DURATION, FAULTS, LATENCY, fault_of, label, source, word, words
-from mailworker.mail.end import End
+from mailworker.mail.counting import (
+    DURATION,
+    FAULTS,
+    LATENCY,
+    LATEST_END,
+    fault_of,
+    label,
+    latest_end,
+    source,
+    word,
+    words,
+)
+from mailworker.mail.end import USUAL, End
 from mailworker.model import Starttls
 from tests.mail import client_ends, server_ends
 from tests.mail.cases import IMAP, Case, all_protocols
@@ -44,6 +56,10 @@ def test_each_session_is_counted_once_at_each_end(
         proxy.service_is_idle()
     totals = {tuple(name.split("\0")): value for name, value in proxy.counters.read().totals.items() if value}
     assert {name[-1]: value for name, value in totals.items() if name[0] == "ended"} == {reason.word: 1}
+
+    found = latest_end(next((value for name, value in totals.items() if name[0] == LATEST_END), 0))
+    assert (found is None) == (reason in USUAL)
+    assert found is None or (found[1] is reason and abs(time.time() - found[0]) < 60)
 
     def total(family: str) -> int:
         return sum(value for name, value in totals.items() if name[0] == family)

@@ -12,7 +12,7 @@ import pytest
 from mailworker.config.zones import SharedZone
 from mailworker.process.handover.zones import VARIABLE, Handover, take_over
 from mailworker.shm import counters as module
-from mailworker.shm.counters import MOST, ROWS, USE, Counters
+from mailworker.shm.counters import LATEST, MOST, ROWS, USE, Counters
 from mailworker.shm.zones import Zones
 
 WORDS = ("accepted", "ended", "bytes")
@@ -284,3 +284,19 @@ def test_memory_is_taken_for_rows_that_are_written_alone() -> None:
     zone.read()
     assert zone.descriptor is not None
     assert os.fstat(zone.descriptor).st_blocks * 512 < 3 * 8 * len(words) + (64 << 10)
+
+
+def test_of_latest_words_the_greatest_number_counts_whoever_has_ended() -> None:
+    name = f"{LATEST} end"
+    zone = counters((*WORDS, name))
+    for row, amount in ((0, 5), (1, 9), (2, 7)):
+        in_child(lambda row=row, amount=amount: count(zone, row, **{name: amount, "ended": amount}))  # type: ignore[misc]
+    assert zone.read().totals[name] == 9
+    zone.free(1)
+    zone.free(0)
+    assert zone.read().totals == {"accepted": 0, "ended": 21, "bytes": 0, name: 9}
+    assert zone.read().living[name] == 7
+    zone.free(2)
+    following = counters((name, *WORDS))
+    following.follow(zone)
+    assert following.read().totals[name] == 9

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import random
 import re
+import time
 from base64 import b64encode
 from dataclasses import replace
 from hashlib import sha256
@@ -9,6 +11,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from mailworker.mail.counting import LATEST_END
+from mailworker.mail.end import End
 from mailworker.status.page import Page, _ago, _size, render
 from mailworker.status.snapshot import CertificateState
 from tests.status.stage import IMAP, SMTP, Scene
@@ -67,12 +71,23 @@ def test_a_snapshot_is_whole_without_scripts(scene: Scene) -> None:
     rows = {(row[0], row[1]): row for row in outline.cells if len(row) > 1}
     assert rows["in", "imap"] == [
         *("in", "imap", "201", "0", "1,234", "0", "0", "0", "5.0 MB", "0 B"),
-        "30 upstream_connect, 3 auth_error",
+        *("30 upstream_connect, 3 auth_error", "-"),
     ]
-    assert rows[SMTP.server, "smtp"][-1] == "none"
+    assert rows[SMTP.server, "smtp"][-2:] == ["none", "-"]
     assert rows["http", "imap"] == ["http", "imap", "0", "7", "0", "0", "0"]
     assert rows["decision", "http"] == ["decision", "http", "100", "< 10 ms", "< 500 ms", "> 60 s"]
     assert rows["0", str(scene.processes[0].pid)][2] == "serving"
+
+
+def test_the_last_end_that_somebody_has_to_look_at_is_told_with_its_time(scene: Scene) -> None:
+    ends = [*End]
+    for ago, end in ((300, End.AUTH_ERROR), (100, End.BACKEND_TIMEOUT)):
+        scene.count(ago, LATEST_END, *IMAP, amount=int(time.time() - ago) * len(ends) + ends.index(end))
+    text = " ".join(Outline(render(scene.take())).texts)
+    assert re.search(r"upstream_timeout 10\d s ago", text)
+    tree = json.loads(scene.get("/status.json").content)["servers"]["in"]["imap"]
+    assert tree["last_end_to_look_at"]["end"] == "upstream_timeout"
+    assert 99 <= time.time() - tree["last_end_to_look_at"]["time"] < 110
 
 
 def test_nothing_is_loaded_from_anywhere_and_only_our_own_script_runs(scene: Scene) -> None:

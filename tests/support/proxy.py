@@ -17,9 +17,9 @@ from mailworker.event.loop import Loop
 from mailworker.mail.record import EndListener, SessionRecord
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
-from mailworker.mail.vitals import CONNECTIONS, LOOP_LAG, MEMORY, words_of_workers
+from mailworker.mail.vitals import CONNECTIONS, LOOP_LAG, MEMORY, STARTED, words_of_workers
 from mailworker.model import InetAddress
-from mailworker.shm.counters import Counters
+from mailworker.shm.counters import LATEST, Counters
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 from tests.support.lines import Lines
@@ -113,7 +113,7 @@ class Proxy:
         totals = {
             name: value
             for name, value in self.counters.read().totals.items()
-            if not name.startswith((CONNECTIONS, MEMORY, LOOP_LAG))
+            if not name.startswith((CONNECTIONS, LATEST, LOOP_LAG, MEMORY, STARTED))
         }
         names = {name: name.replace(f"\0{self.address[0]}:{self.address[1]}\0", "\0") for name in totals}
         return {
