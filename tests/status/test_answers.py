@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import random
 from ipaddress import ip_network
 
@@ -10,7 +9,7 @@ from mailworker.config.access import ALL, Rule
 from mailworker.config.status import StatusSettings
 from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.wire.http_request import HttpRequest
-from tests.status.stage import IMAP, PEER, Scene
+from tests.status.stage import PEER, Scene
 
 RULES = (Rule(True, ip_network("192.0.2.0/24")), Rule(True, "unix:"), Rule(False, ALL))
 
@@ -74,22 +73,6 @@ def test_metrics_come_in_the_format_that_is_asked_for() -> None:
     response = scene.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
     assert response.type.startswith("application/openmetrics-text; version=")
     assert response.content.endswith(b"# EOF\n")
-
-
-def test_the_tree_has_all_that_is_counted() -> None:
-    scene = Scene()
-    scene.work(0)
-    scene.count(0, "accepted", *IMAP, amount=3)
-    scene.count(0, "ended", *IMAP, "quit", amount=2)
-    scene.count(0, "auth", "imap", "http", "plain", "ok")
-    found = json.loads(scene.get("/status.json").content)
-    server = found["servers"]["in"]["imap"]
-    assert server["connections"] == {"login": 1, "relay": 0}
-    assert (server["accepted"], server["sessions"]["quit"], server["sessions"]["shutdown"]) == (3, 2, 0)
-    assert server["tls"]["handshakes"]["TLSv1.3"] == {"no": 0, "yes": 0}
-    assert found["auth"]["imap"]["http"]["plain"]["ok"] == 1
-    assert found["workers"][0]["serves"] is True
-    assert found["ready"] is True
 
 
 def test_the_page_comes_with_its_policy() -> None:

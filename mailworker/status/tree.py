@@ -1,0 +1,84 @@
+"""The numbers as a tree, for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mailworker import __version__
+from mailworker.mail.counting import LATEST_END, Label, latest_end
+from mailworker.status.snapshot import Snapshot, WorkerState
+
+# Families that are shown as they are.
+_FAMILIES = (
+    *("dropped", "auth", "auth_seconds", "handshake_seconds", "login_seconds", "session_seconds", "loop_lag"),
+    *("respawns", "tls_cache"),
+)
+
+
+def tree(snapshot: Snapshot) -> dict[str, Any]:
+    """All of them: totals since the start, and what there is now. It names nobody who logs in."""
+    servers: dict[str, dict[str, Any]] = {}
+    for each in snapshot.sessions:
+        servers.setdefault(each.server, {})[each.protocol] = _server(snapshot, each)
+    return {
+        "version": __version__,
+        "now": snapshot.now,
+        "started": snapshot.started,
+        "generation": snapshot.generation,
+        "ready": snapshot.ready,
+        "stopping": snapshot.stopping,
+        "reload": {"time": snapshot.reloaded, "successful": not snapshot.reload_failed, **_of(snapshot, "reloads")},
+        "workers": [*map(_worker, snapshot.workers)],
+        "worker_connections": snapshot.limit,
+        "certificates": [each._asdict() for each in snapshot.certificates],
+        "servers": servers,
+        "logs": {"lines": _of(snapshot, "log_lines"), "dropped": _of(snapshot, "log_dropped")},
+        **{family: _of(snapshot, family) for family in _FAMILIES},
+    }
+
+
+def _server(snapshot: Snapshot, label: Label) -> dict[str, Any]:
+    return {
+        "connections": snapshot.sessions[label]._asdict(),
+        "accepted": snapshot.words.get(("accepted", *label), 0),
+        "logins": snapshot.words.get(("logins", *label), 0),
+        "sessions": _of(snapshot, "ended", *label),
+        "last_end_to_look_at": _latest(snapshot, label),
+        "bytes": _of(snapshot, "bytes", *label),
+        "tls": {
+            "handshakes": _of(snapshot, "handshakes", *label),
+            "failures": _of(snapshot, "handshake_failures", *label),
+        },
+    }
+
+
+def _worker(worker: WorkerState) -> dict[str, Any]:
+    return {
+        "worker": worker.process.number,
+        "pid": worker.process.pid,
+        "serves": worker.process.serves,
+        "leaving": worker.process.leaving,
+        "started": worker.started,
+        "cpu": worker.cpu,
+        "connections": worker.connections,
+        "memory": worker.memory,
+    }
+
+
+def _latest(snapshot: Snapshot, server: Label) -> dict[str, Any] | None:
+    found = latest_end(snapshot.words.get((LATEST_END, *server), 0))
+    return None if found is None else {"time": found[0], "end": found[1].word}
+
+
+def _of(snapshot: Snapshot, family: str, *labels: str) -> dict[str, Any]:
+    """The numbers of a family below these labels, in objects by their other labels."""
+    found: dict[str, Any] = {}
+    for parts, value in snapshot.family(family):
+        if parts[: len(labels)] != labels:
+            continue
+        *outer, last = parts[len(labels) :]
+        place = found
+        for part in outer:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return found
