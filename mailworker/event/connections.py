@@ -1,44 +1,39 @@
-"""All connections of one worker: clients, auth services and backends."""
+"""All connections of one worker: clients, auth services and backends; native/core/connections.c counts them in C."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mailworker.errors import ConnectionLost, OutOfConnections, Party
 from mailworker.event import sockets
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
 from mailworker.model import Address, InetAddress
+from mailworker.native.core import accelerator
+
+__all__ = ["Connections"]
 
 
-class Connections:
-    """Makes streams, numbers them and counts them against `worker_connections`.
+class Counted:
+    """What connections are counted by, and made. What goes wrong has its name from Connections."""
 
-    Numbers begin at `first` and grow by `step`, so that the workers of one master never share a number.
-    `in_use` counts listeners too, as nginx does. `unused` is called whenever it has become 0.
-    """
-
-    __slots__ = ("_limit", "_next", "_step", "_unused", "in_use", "loop")
+    __slots__ = ("_next", "_step", "_unused", "in_use", "limit", "loop")
 
     def __init__(
-        self, loop: Loop, limit: int, unused: Callable[[], None] = lambda: None, first: int = 1, step: int = 1
+        self, loop: Loop, limit: int, unused: Callable[[], None] | None = None, first: int = 1, step: int = 1
     ) -> None:
         self.loop = loop
         self.in_use = 0
-        self._limit = limit
+        self.limit = limit
         self._next = first
         self._step = step
         self._unused = unused
 
-    @property
-    def free(self) -> int:
-        """How many more may be counted."""
-        return max(self._limit - self.in_use, 0)
-
     def take(self) -> int:
         """Count one connection more and give it a number; raises OutOfConnections."""
-        if self.in_use >= self._limit:
-            raise OutOfConnections(self._limit)
+        if self.in_use >= self.limit:
+            raise self._exhausted()
         self.in_use += 1
         number = self._next
         self._next += self._step
@@ -47,8 +42,12 @@ class Connections:
     def release(self) -> None:
         """Count one connection less."""
         self.in_use -= 1
-        if not self.in_use:
+        if not self.in_use and self._unused is not None:
             self._unused()
+
+    def stream(self, descriptor: int, party: Party, watched: int = 0) -> SocketStream:
+        """That of a connection that was counted; it is released when the stream is closed."""
+        return SocketStream(self.loop, descriptor, party, self.release, watched=watched)
 
     def connect(self, address: Address, party: Party) -> SocketStream:
         """Begin to connect; the stream can be used at once and reports a failure at its first use.
@@ -60,13 +59,43 @@ class Connections:
         try:
             dialled = sockets.dial(address)
             if not isinstance(dialled, int):
-                raise _failure(address, party, *dialled)
-            return SocketStream(self.loop, dialled, party, self.release)
+                raise self._failed(address, party, *dialled)
+            return self.stream(dialled, party)
         except BaseException:
             self.release()
             raise
 
+    def _exhausted(self) -> OutOfConnections:
+        raise NotImplementedError
 
-def _failure(address: Address, party: Party, call: str, number: int) -> ConnectionLost:
-    name = address.bare if party is Party.BACKEND and isinstance(address, InetAddress) else address
-    return ConnectionLost(party, f"connect() to {name}" if call == "connect()" else call, number)
+    def _failed(self, address: Address, party: Party, call: str, number: int) -> ConnectionLost:
+        raise NotImplementedError
+
+
+if accelerator is not None and not TYPE_CHECKING:
+    Counted = accelerator.Counted
+
+
+class Connections(Counted):
+    """Makes streams, numbers them and counts them against `worker_connections`.
+
+    Numbers begin at `first` and grow by `step`, so that the workers of one master never share a number.
+    `in_use` counts listeners too, as nginx does. `unused` is called whenever it has become 0.
+    """
+
+    __slots__ = ()
+
+    kind = SocketStream
+
+    @property
+    def free(self) -> int:
+        """How many more may be counted."""
+        return max(self.limit - self.in_use, 0)
+
+    def _exhausted(self) -> OutOfConnections:
+        return OutOfConnections(self.limit)
+
+    def _failed(self, address: Address, party: Party, call: str, number: int) -> ConnectionLost:
+        """The system knows at once that `address` cannot be connected to."""
+        name = address.bare if party is Party.BACKEND and isinstance(address, InetAddress) else address
+        return ConnectionLost(party, f"connect() to {name}" if call == "connect()" else call, number)

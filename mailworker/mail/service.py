@@ -17,7 +17,6 @@ from mailworker.event.listener import BoundListener, Listener, check_accepting
 from mailworker.event.loop import Loop
 from mailworker.event.plan import carry_out
 from mailworker.event.sockets import local_address
-from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.log.access import LineSink
 from mailworker.log.line import describe
@@ -42,6 +41,9 @@ from mailworker.model import Address, Level
 from mailworker.native.tls.context import Context
 from mailworker.shm.counters import Counters
 from mailworker.wire.auth_answers import Answers
+
+# Each session needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
+_CLIENT = Party.CLIENT
 
 
 class MailService:
@@ -208,7 +210,7 @@ class MailService:
         if watched and is_among(peer, watched):
             entrance = entrance.verbose()
         loop = connections.loop
-        client = Client(SocketStream(loop, descriptor, Party.CLIENT, connections.release), peer, entrance.listen)
+        client = Client(connections.stream(descriptor, _CLIENT), peer, entrance.listen)
         if entrance.has_variables:
             record: SessionRecord = FactsRecord(entrance, number, client, loop.now)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import ssl
 import threading
@@ -201,6 +202,18 @@ def thread(function: Callable[[], None]) -> Iterator[None]:
     if failures:
         raise failures[0]
     assert not running.is_alive()
+
+
+@contextmanager
+def no_more_descriptors() -> Iterator[None]:
+    """From here on this process can open no file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as lowest_free:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno(), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def read_all(stream: SocketStream, limit: int = 4096) -> bytes:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from unittest.mock import patch
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +13,7 @@ from mailworker.errors import ConnectionLost, OutOfConnections, Party
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
 from mailworker.model import InetAddress, UnixAddress
-from tests.event.bench import Bench
+from tests.event.bench import Bench, no_more_descriptors
 
 
 def _address(listening: socket.socket) -> InetAddress:
@@ -28,6 +29,13 @@ def _open_descriptors() -> int:
     return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
+def _connections(
+    bench: Bench, limit: int, unused: Callable[[], None] | None = None, first: int = 1, step: int = 1
+) -> Connections:
+    made: Connections = bench.implementation.connections.Connections(bench.loop, limit, unused, first, step)
+    return made
+
+
 async def _try(stream: SocketStream, action: str, losses: list[ConnectionLost]) -> None:
     try:
         await (stream.write(b"hello") if action == "write" else stream.read(100))
@@ -39,13 +47,13 @@ async def _try(stream: SocketStream, action: str, losses: list[ConnectionLost]) 
 
 
 def test_numbers_never_meet_those_of_another_worker(bench: Bench) -> None:
-    workers = [Connections(bench.loop, 100, first=first, step=3) for first in (1, 2, 3)]
+    workers = [_connections(bench, 100, first=first, step=3) for first in (1, 2, 3)]
     numbers = [connections.take() for connections in workers for _ in range(5)]
     assert sorted(numbers) == list(range(1, 16))
 
 
 def test_no_more_than_the_limit_are_in_use(bench: Bench) -> None:
-    connections = Connections(bench.loop, 2)
+    connections = _connections(bench, 2)
     assert [connections.take(), connections.take()] == [1, 2]
     with pytest.raises(OutOfConnections, match="2 worker_connections are not enough"):
         connections.take()
@@ -56,7 +64,7 @@ def test_no_more_than_the_limit_are_in_use(bench: Bench) -> None:
 
 def test_the_last_release_is_told_each_time(bench: Bench) -> None:
     told: list[int] = []
-    connections = Connections(bench.loop, 2, lambda: told.append(connections.in_use))
+    connections = _connections(bench, 2, lambda: told.append(connections.in_use))
     for last in (1, 2):
         connections.take()
         connections.take()
@@ -77,7 +85,7 @@ def test_a_stream_can_be_used_while_it_connects(
     listening.bind(path if family == "unix" else ("127.0.0.1", 0))
     listening.listen()
     address = UnixAddress(path) if family == "unix" else _address(listening)
-    connections = Connections(bench.loop, 10)
+    connections = _connections(bench, 10)
     received: list[bytes] = []
 
     async def client() -> None:
@@ -100,7 +108,7 @@ def test_a_stream_can_be_used_while_it_connects(
 
 @pytest.mark.parametrize(("action", "call"), [("read", "recv()"), ("write", "send()")])
 def test_a_refusal_is_met_at_the_first_use(bench: Bench, action: str, call: str) -> None:
-    connections = Connections(bench.loop, 10)
+    connections = _connections(bench, 10)
     losses: list[ConnectionLost] = []
     stream = connections.connect(_unused_address(), Party.AUTH_SERVICE)
     bench.run(_try(stream, action, losses))
@@ -116,7 +124,7 @@ def test_a_refusal_is_met_at_the_first_use(bench: Bench, action: str, call: str)
     ],
 )
 def test_a_path_that_nobody_listens_on_is_a_lost_connection_at_once(bench: Bench, path: str, number: int) -> None:
-    connections = Connections(bench.loop, 10)
+    connections = _connections(bench, 10)
     before = _open_descriptors()
     with pytest.raises(ConnectionLost) as caught:
         connections.connect(UnixAddress(path), Party.BACKEND)
@@ -129,7 +137,7 @@ def test_a_full_unix_backlog_is_a_lost_connection_at_once(bench: Bench, resource
     listening = resources.enter_context(socket.socket(socket.AF_UNIX))
     listening.bind(str(tmp_path / "socket"))
     listening.listen(0)
-    connections = Connections(bench.loop, 10)
+    connections = _connections(bench, 10)
     address = UnixAddress(str(tmp_path / "socket"))
     with pytest.raises(ConnectionLost) as caught:
         for _ in range(10):
@@ -138,11 +146,8 @@ def test_a_full_unix_backlog_is_a_lost_connection_at_once(bench: Bench, resource
 
 
 def test_want_of_descriptors_is_a_lost_connection(bench: Bench) -> None:
-    connections = Connections(bench.loop, 10)
-    with (
-        patch("mailworker.event.connections.sockets.dial", return_value=("socket()", errno.EMFILE)),
-        pytest.raises(ConnectionLost) as caught,
-    ):
+    connections = _connections(bench, 10)
+    with no_more_descriptors(), pytest.raises(ConnectionLost) as caught:
         connections.connect(InetAddress("127.0.0.1", 1), Party.BACKEND)
     assert (caught.value.call, caught.value.errno) == ("socket()", errno.EMFILE)
     assert connections.in_use == 0
@@ -151,15 +156,22 @@ def test_want_of_descriptors_is_a_lost_connection(bench: Bench) -> None:
 def test_beyond_the_limit_nothing_is_opened(bench: Bench) -> None:
     before = _open_descriptors()
     with pytest.raises(OutOfConnections):
-        Connections(bench.loop, 0).connect(_unused_address(), Party.BACKEND)
+        _connections(bench, 0).connect(_unused_address(), Party.BACKEND)
     assert _open_descriptors() == before
 
 
 def test_a_bug_on_the_way_leaves_the_count_as_it_was(bench: Bench) -> None:
-    connections = Connections(bench.loop, 10)
-    with (
-        patch("mailworker.event.connections.sockets.dial", side_effect=ZeroDivisionError),
-        pytest.raises(ZeroDivisionError),
-    ):
-        connections.connect(InetAddress("127.0.0.1", 1), Party.BACKEND)
+    connections = _connections(bench, 10)
+    with pytest.raises(AttributeError):
+        connections.connect(cast(Any, 25), Party.BACKEND)
     assert connections.in_use == 0
+
+
+def test_a_stream_that_is_closed_is_released_once(bench: Bench, pair: tuple[socket.socket, socket.socket]) -> None:
+    told: list[int] = []
+    connections = _connections(bench, 10, lambda: told.append(connections.in_use))
+    connections.take()
+    stream = connections.stream(pair[0].detach(), Party.CLIENT)
+    stream.close()
+    stream.close()
+    assert told == [0]

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import errno
-import resource
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -16,7 +15,7 @@ from mailworker.event.listener import Listener, check_accepting
 from mailworker.event.loop import Loop
 from mailworker.event.sockets import accept
 from mailworker.model import Address, InetAddress
-from tests.event.bench import Bench, Watcher, watch
+from tests.event.bench import Bench, Watcher, no_more_descriptors, watch
 
 
 class _Door:
@@ -53,18 +52,6 @@ class _FailingAccept:
     def __call__(self, listening: int) -> tuple[int, Address] | int:
         self.calls += 1
         return -self._failures.pop(0) if self._failures else accept(listening)
-
-
-@contextmanager
-def _no_more_descriptors() -> Iterator[None]:
-    """From here on this process can open no file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with socket.socket() as lowest_free:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free.fileno(), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture
@@ -289,7 +276,7 @@ def test_without_descriptors_the_loop_rests(
     it = door(1)
     connect()
     with ExitStack() as stack:
-        stack.enter_context(_no_more_descriptors())
+        stack.enter_context(no_more_descriptors())
         Listener(bench.loop, listening, it.accepted, it.failed, events).open()
         bench.loop.set_deadline(bench.alarm(stack.close), bench.loop.now + 2.5 * events.accept_mutex_delay)
         bench.loop.run()

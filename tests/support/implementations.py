@@ -12,7 +12,10 @@ from unittest.mock import patch
 from mailworker.native import core
 
 _PACKAGE = "mailworker.event"
-_MODULES = ("timers", "poller", "loop", "task", "sockets", "transport", "stream", "relay", "plan", "rows", "tally")
+_MODULES = (
+    *("timers", "poller", "loop", "task", "sockets", "transport"),
+    *("stream", "relay", "plan", "rows", "tally", "connections"),
+)
 
 
 class Implementation:
@@ -21,6 +24,7 @@ class Implementation:
     def __init__(self, name: str) -> None:
         self.name = name
         modules = {module: importlib.import_module(f"{_PACKAGE}.{module}") for module in _MODULES}
+        self.connections: ModuleType = modules["connections"]
         self.loop: ModuleType = modules["loop"]
         self.plan: ModuleType = modules["plan"]
         self.poller: ModuleType = modules["poller"]

@@ -37,7 +37,7 @@ class IdleConnections:
             connections.take()
             self._idle.pop()
             descriptor, loop = idle.descriptor, connections.loop
-            stream = SocketStream(loop, descriptor, Party.AUTH_SERVICE, connections.release, watched=READ)
+            stream = connections.stream(descriptor, Party.AUTH_SERVICE, READ)
             loop.change(descriptor, READ, stream)
             return stream
         return None

@@ -32,16 +32,16 @@
     NAME(forget)                                                                                                       \
     NAME(free)                                                                                                         \
     NAME(half_close)                                                                                                   \
-    NAME(host)                                                                                                         \
+    NAME(kind)                                                                                                         \
     NAME(park)                                                                                                         \
     NAME(path)                                                                                                         \
-    NAME(port)                                                                                                         \
     NAME(ready)                                                                                                        \
     NAME(resume)                                                                                                       \
     NAME(throw)                                                                                                        \
     NAME(timed_out)                                                                                                    \
     NAME(unwatch)                                                                                                      \
     NAME(watch)                                                                                                        \
+    NAME(_exhausted)                                                                                                   \
     NAME(_refused)
 
 #define DECLARE(name) PyObject *name;
@@ -233,11 +233,20 @@ struct stream {
 
 extern PyTypeObject stream_type;
 
+/* One of `type`, which is derived from Stream and has no fields of its own; `closed` as for the class itself, or Counted. */
+PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyObject *party, PyObject *closed,
+                     int watched);
 int stream_park(struct stream *stream, PyObject *task);
 int stream_ready(PyObject *stream, int mask);
 int stream_exchange(struct stream *stream, PyObject *limit, PyObject *steps); /* begins, as the method does */
 PySendResult stream_go_on(struct stream *stream, PyObject **result); /* with what was begun, as a coroutine */
 void stream_give_away(struct stream *stream); /* whoever calls has taken what it was made of */
+
+/* connections.c */
+
+extern PyTypeObject connections_type;
+
+int connections_release(PyObject *connections); /* one that was counted */
 
 /* plan.c */
 
@@ -248,6 +257,9 @@ int prepare_plans(void);
 /* sockets.c */
 
 int prepare_sockets(void);
+
+/* A descriptor; or -1 with what call the system refused and why, or with an exception and no call. */
+int dialled(PyObject *address, const char **call, int *number);
 extern PyMethodDef socket_functions[];
 
 /* line.c */

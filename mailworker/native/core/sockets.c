@@ -30,7 +30,7 @@ union address {
     struct sockaddr_storage largest;
 };
 
-static PyObject *inet_address, *unix_address; /* the classes of mailworker.model */
+static PyObject *inet_address; /* the class of mailworker.model */
 static PyObject *nameless; /* UnixAddress("") */
 
 /* The peer's or our own address; unix sockets have no name. */
@@ -38,19 +38,24 @@ static PyObject *new_address(const union address *address)
 {
     int is_inet = address->any.sa_family == AF_INET;
     const void *number = is_inet ? (const void *) &address->inet.sin_addr : &address->inet6.sin6_addr;
-    PyObject *fields[2], *made = NULL;
+    PyObject *host, *port, *made = NULL;
     char text[INET6_ADDRSTRLEN];
 
     if (!is_inet && address->any.sa_family != AF_INET6) {
         return Py_NewRef(nameless);
     }
-    fields[0] = PyUnicode_FromString(inet_ntop(address->any.sa_family, number, text, sizeof(text)));
-    fields[1] = PyLong_FromLong(ntohs(is_inet ? address->inet.sin_port : address->inet6.sin6_port));
-    if (fields[0] != NULL && fields[1] != NULL) {
-        made = PyObject_Vectorcall(inet_address, fields, 2, NULL);
+    host = PyUnicode_FromString(inet_ntop(address->any.sa_family, number, text, sizeof(text)));
+    port = PyLong_FromLong(ntohs(is_inet ? address->inet.sin_port : address->inet6.sin6_port));
+    if (host != NULL && port != NULL) {
+        made = ((PyTypeObject *) inet_address)->tp_alloc((PyTypeObject *) inet_address, 2); /* a named tuple, without a call of its constructor */
     }
-    Py_XDECREF(fields[0]);
-    Py_XDECREF(fields[1]);
+    if (made == NULL) {
+        Py_XDECREF(host);
+        Py_XDECREF(port);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(made, 0, host);
+    PyTuple_SET_ITEM(made, 1, port);
     return made;
 }
 
@@ -153,41 +158,48 @@ static int parse_path(union address *address, PyObject *path)
 
 static int parse(union address *address, PyObject *object)
 {
-    int is_local = Py_TYPE(object) == (PyTypeObject *) unix_address;
-    PyObject *host = PyObject_GetAttr(object, is_local ? names.path : names.host);
-    PyObject *port = host == NULL || is_local ? NULL : PyObject_GetAttr(object, names.port);
-    int length = -1;
+    PyObject *path;
+    int length;
 
-    if (host != NULL && (is_local || port != NULL)) {
-        length = is_local ? parse_path(address, host) : parse_inet(address, host, port);
+    if (Py_IS_TYPE(object, (PyTypeObject *) inet_address)) {
+        return parse_inet(address, PyTuple_GET_ITEM(object, 0), PyTuple_GET_ITEM(object, 1));
     }
-    Py_XDECREF(host);
-    Py_XDECREF(port);
+    path = PyObject_GetAttr(object, names.path);
+    length = path == NULL ? -1 : parse_path(address, path);
+    Py_XDECREF(path);
     return length;
+}
+
+int dialled(PyObject *object, const char **call, int *number)
+{
+    union address address = {0};
+    int length = parse(&address, object), fd = -1;
+
+    *call = length < 0 ? NULL : "connect()";
+    if (length > 0) {
+        fd = MAKE_SOCKET(address.any.sa_family);
+        if (fd < 0) {
+            *call = "socket()";
+        }
+    }
+    *number = errno;
+    if (fd >= 0 && connect(fd, &address.any, (socklen_t) length) < 0 && errno != EINPROGRESS) {
+        *number = errno;
+        close(fd);
+        fd = -1;
+    }
+    return fd;
 }
 
 static PyObject *sockets_dial(PyObject *Py_UNUSED(module), PyObject *object)
 {
-    union address address = {0};
-    int length = parse(&address, object);
-    int fd, error;
+    const char *call;
+    int number, fd = dialled(object, &call, &number);
 
-    if (length < 0) {
-        return NULL;
+    if (fd >= 0) {
+        return PyLong_FromLong(fd);
     }
-    if (length == 0) {
-        return Py_BuildValue("si", "connect()", errno);
-    }
-    fd = MAKE_SOCKET(address.any.sa_family);
-    if (fd < 0) {
-        return Py_BuildValue("si", "socket()", errno);
-    }
-    if (connect(fd, &address.any, (socklen_t) length) < 0 && errno != EINPROGRESS) {
-        error = errno;
-        close(fd);
-        return Py_BuildValue("si", "connect()", error);
-    }
-    return PyLong_FromLong(fd);
+    return call == NULL ? NULL : Py_BuildValue("si", call, number);
 }
 
 static PyObject *sockets_no_delay(PyObject *Py_UNUSED(module), PyObject *argument)
@@ -233,8 +245,11 @@ int prepare_sockets(void)
         return 0;
     }
     inet_address = PyObject_GetAttrString(model, "InetAddress");
-    unix_address = PyObject_GetAttrString(model, "UnixAddress");
+    nameless = PyObject_CallMethod(model, "UnixAddress", "s", "");
     Py_DECREF(model);
-    nameless = unix_address == NULL ? NULL : PyObject_CallFunction(unix_address, "s", "");
+    if (inet_address != NULL && nameless != NULL && !PyType_IsSubtype((PyTypeObject *) inet_address, &PyTuple_Type)) {
+        PyErr_SetString(PyExc_TypeError, "an InetAddress is a tuple");
+        return 0;
+    }
     return inet_address != NULL && nameless != NULL;
 }

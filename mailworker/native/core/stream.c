@@ -34,6 +34,23 @@ static int stream_init(PyObject *object, PyObject *arguments, PyObject *keywords
     return 0;
 }
 
+PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyObject *party, PyObject *closed,
+                     int watched)
+{
+    struct stream *self = (struct stream *) type->tp_alloc(type, 0);
+
+    if (self != NULL) {
+        self->descriptor = descriptor;
+        self->watched = watched;
+        self->deadline = INFINITY;
+        self->loop = (struct loop *) Py_NewRef((PyObject *) loop);
+        self->party = Py_NewRef(party);
+        self->tls = Py_NewRef(Py_None);
+        self->closed = Py_NewRef(closed);
+    }
+    return (PyObject *) self;
+}
+
 #define REFERENCES(REF) REF(outcome) REF(steps) REF(data) REF(task) REF(closed) REF(tls) REF(party) REF(loop)
 COLLECTED(stream, REFERENCES)
 
@@ -442,7 +459,8 @@ static PyObject *stream_close(PyObject *object, PyObject *Py_UNUSED(none))
     if ((!watched || loop_forget(self->loop, self->descriptor)) &&
         (tls == Py_None || done(PyObject_CallMethodNoArgs(tls, names.free)))) {
         close(self->descriptor);
-        result = PyObject_CallNoArgs(closed);
+        result = PyObject_TypeCheck(closed, &connections_type) ? none_if(connections_release(closed))
+                                                               : PyObject_CallNoArgs(closed);
     }
     Py_DECREF(tls);
     Py_DECREF(closed);

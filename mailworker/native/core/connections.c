@@ -1,0 +1,172 @@
+/*
+ * Counts connections and makes their streams: each session has three of them. What goes wrong is named in Python, by
+ * methods of the class derived from this one.
+ */
+
+#include "core.h"
+
+struct connections {
+    PyObject_HEAD
+    struct loop *loop;
+    PyObject *kind;   /* of streams: a class derived from Stream, without fields of its own */
+    PyObject *unused; /* called when the last one is released */
+    Py_ssize_t in_use;
+    Py_ssize_t limit;
+    long long next; /* number */
+    long long step;
+};
+
+static int connections_init(PyObject *object, PyObject *arguments, PyObject *keywords)
+{
+    static char *keys[] = {"loop", "limit", "unused", "first", "step", NULL};
+    struct connections *self = (struct connections *) object;
+    PyObject *loop, *unused = Py_None, *kind;
+
+    self->next = self->step = 1;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "On|OLL", keys, &loop, &self->limit, &unused, &self->next,
+                                     &self->step) ||
+        !is_loop(loop)) {
+        return -1;
+    }
+    kind = PyObject_GetAttr(object, names.kind);
+    if (kind == NULL || !PyType_Check(kind) || !PyType_IsSubtype((PyTypeObject *) kind, &stream_type)) {
+        Py_XDECREF(kind);
+        return PyErr_Occurred() ? -1 : (PyErr_SetString(PyExc_TypeError, "no kind of stream"), -1);
+    }
+    Py_XSETREF(self->kind, kind);
+    Py_XSETREF(self->loop, (struct loop *) Py_NewRef(loop));
+    Py_XSETREF(self->unused, Py_NewRef(unused));
+    return 0;
+}
+
+#define REFERENCES(REF) REF(loop) REF(kind) REF(unused)
+COLLECTED(connections, REFERENCES)
+
+/* 0 with what the class in Python raises where there may be no more. */
+static int count(struct connections *self)
+{
+    PyObject *error;
+
+    if (self->in_use < self->limit) {
+        self->in_use++;
+        self->next += self->step;
+        return 1;
+    }
+    error = PyObject_CallMethodNoArgs((PyObject *) self, names._exhausted);
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return 0;
+}
+
+int connections_release(PyObject *object)
+{
+    struct connections *self = (struct connections *) object;
+
+    self->in_use--;
+    return self->in_use || self->unused == Py_None || done(PyObject_CallNoArgs(self->unused));
+}
+
+static PyObject *take(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct connections *self = (struct connections *) object;
+
+    return count(self) ? PyLong_FromLongLong(self->next - self->step) : NULL;
+}
+
+static PyObject *release(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    return none_if(connections_release(object));
+}
+
+static PyObject *new_stream(struct connections *self, int descriptor, PyObject *party, int watched)
+{
+    return stream_new((PyTypeObject *) self->kind, self->loop, descriptor, party, (PyObject *) self, watched);
+}
+
+static PyObject *stream(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    int descriptor, watched = 0;
+
+    if (given < 2 || given > 3) {
+        return PyErr_Format(PyExc_TypeError, "%zd arguments, not 2 or 3", given);
+    }
+    if (!take_int(arguments[0], &descriptor) || (given == 3 && !take_int(arguments[2], &watched))) {
+        return NULL;
+    }
+    return new_stream((struct connections *) object, descriptor, arguments[1], watched);
+}
+
+/* Raises what the class in Python makes of a call that the system refused. */
+static PyObject *refused(struct connections *self, PyObject *address, PyObject *party, const char *call, int number)
+{
+    PyObject *error = PyObject_CallMethod((PyObject *) self, "_failed", "OOsi", address, party, call, number);
+
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+    return NULL;
+}
+
+static PyObject *dial(struct connections *self, PyObject *address, PyObject *party)
+{
+    const char *call;
+    int number, descriptor = dialled(address, &call, &number);
+
+    if (descriptor >= 0) {
+        return new_stream(self, descriptor, party, 0);
+    }
+    return call == NULL ? NULL : refused(self, address, party, call, number);
+}
+
+static PyObject *connect_to(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    struct connections *self = (struct connections *) object;
+    PyObject *made;
+
+    if (!counted(given, 2) || !count(self)) {
+        return NULL;
+    }
+    made = dial(self, arguments[0], arguments[1]);
+    if (made == NULL) {
+        PyObject *error = take_exception();
+
+        if (connections_release(object)) {
+            PyErr_SetObject((PyObject *) Py_TYPE(error), error);
+        }
+        Py_DECREF(error);
+    }
+    return made;
+}
+
+static PyMemberDef connections_members[] = {
+    {"in_use", T_PYSSIZET, offsetof(struct connections, in_use), 0, NULL},
+    {"limit", T_PYSSIZET, offsetof(struct connections, limit), READONLY, NULL},
+    {"loop", T_OBJECT_EX, offsetof(struct connections, loop), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef connections_methods[] = {
+    {"take", take, METH_NOARGS, "take(): count one more, and give it a number."},
+    {"release", release, METH_NOARGS, "release(): count one less."},
+    {"stream", FAST(stream), "stream(descriptor, party, watched=0)"},
+    {"connect", FAST(connect_to), "connect(address, party)"},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject connections_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Counted",
+    .tp_doc = "Counts connections and makes their streams.",
+    .tp_basicsize = sizeof(struct connections),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .tp_new = PyType_GenericNew,
+    .tp_init = connections_init,
+    .tp_traverse = connections_traverse,
+    .tp_clear = connections_clear,
+    .tp_dealloc = connections_dealloc,
+    .tp_members = connections_members,
+    .tp_methods = connections_methods,
+};
