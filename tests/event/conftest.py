@@ -28,6 +28,7 @@ _OF_THE_CORE = {
     "test_connections",
     "test_exchange",
     "test_loop",
+    "test_pair",
     "test_plan",
     "test_poller",
     "test_relay",

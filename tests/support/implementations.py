@@ -13,8 +13,10 @@ from mailworker.native import core
 
 _PACKAGE = "mailworker.event"
 _MODULES = (
+_MODULES = (
     *("timers", "poller", "loop", "task", "sockets", "transport"),
-    *("stream", "relay", "plan", "rows", "tally", "connections"),
+    *("stream", "relay", "plan", "rows", "tally", "connections", "pair"),
+)
 )
 
 
@@ -26,6 +28,7 @@ class Implementation:
         modules = {module: importlib.import_module(f"{_PACKAGE}.{module}") for module in _MODULES}
         self.connections: ModuleType = modules["connections"]
         self.loop: ModuleType = modules["loop"]
+        self.pair: ModuleType = modules["pair"]
         self.plan: ModuleType = modules["plan"]
         self.poller: ModuleType = modules["poller"]
         self.relay: ModuleType = modules["relay"]

@@ -68,6 +68,11 @@ int connections_release(PyObject *object)
     return self->in_use || self->unused == Py_None || done(PyObject_CallNoArgs(self->unused));
 }
 
+struct loop *connections_loop(PyObject *object)
+{
+    return ((struct connections *) object)->loop;
+}
+
 static PyObject *take(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct connections *self = (struct connections *) object;

@@ -37,6 +37,7 @@
     NAME(path)                                                                                                         \
     NAME(ready)                                                                                                        \
     NAME(resume)                                                                                                       \
+    NAME(time_out)                                                                                                     \
     NAME(throw)                                                                                                        \
     NAME(timed_out)                                                                                                    \
     NAME(unwatch)                                                                                                      \
@@ -247,6 +248,7 @@ void stream_give_away(struct stream *stream); /* whoever calls has taken what it
 extern PyTypeObject connections_type;
 
 int connections_release(PyObject *connections); /* one that was counted */
+struct loop *connections_loop(PyObject *connections);
 
 /* plan.c */
 
@@ -271,5 +273,11 @@ extern PyMethodDef line_functions[];
 extern PyTypeObject side_type, watched_type, sieve_line_type, pump_type;
 
 int side_ready(PyObject *side, int mask);
+
+/* relay/pair.c */
+
+extern PyTypeObject pair_type, terms_type;
+
+int pair_half_close(PyObject *pair);
 
 #endif

@@ -7,30 +7,10 @@
  * the relay ends with `close`: no side is ever looked at by the garbage collector, which spares each 16 bytes.
  */
 
-#include "core.h"
-
-#include "owner.h"
+#include "side.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
-
-struct side {
-    PyObject_HEAD
-    PyObject *relay; /* NULL once closed, as are `tls`, `other`, `owner` and `pending` */
-    PyObject *tls; /* owns `connection`; None where the side is plain */
-    void *connection;
-    struct side *other;
-    struct pump_object *owner; /* of the pump; NULL once closed too */
-    PyObject *pending; /* read here and not yet taken by the other side, before which nothing more is read; or NULL */
-    double active; /* when the loop last called for this side, by its clock */
-    unsigned long long received; /* bytes that came from this side's peer, before the relay too */
-    unsigned long long sent; /* bytes that it has been sent */
-    int fd;
-    unsigned char source; /* events that the direction waits for on this descriptor */
-    unsigned char sink; /* and on the other side's; where input has ended, until that side is told */
-    unsigned char watched; /* what the loop watches this descriptor for */
-    unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
-};
 
 /* A side whose pump watches what its peer says. */
 struct watched_side {
@@ -108,7 +88,11 @@ static int end(struct side *side)
     if (!say_goodbye(side)) {
         return 0;
     }
-    return !is_open(side) || side->other->ended || done(PyObject_CallMethodNoArgs(side->relay, names.half_close));
+    if (!is_open(side) || side->other->ended) {
+        return 1;
+    }
+    return PyObject_TypeCheck(side->relay, &pair_type) ? pair_half_close(side->relay)
+                                                       : done(PyObject_CallMethodNoArgs(side->relay, names.half_close));
 }
 
 static int keep(struct side *side, const char *data, size_t length)
@@ -288,6 +272,13 @@ static PyObject *ready(PyObject *object, PyObject *argument)
     return none_if(take_int(argument, &mask) && side_ready(object, mask));
 }
 
+int side_join(struct side *side, struct side *other)
+{
+    side->other = (struct side *) Py_NewRef(other);
+    other->other = (struct side *) Py_NewRef(side);
+    return guarded(side, 0, begin);
+}
+
 static PyObject *side_begin(PyObject *object, PyObject *argument)
 {
     struct side *side = (struct side *) object, *other = (struct side *) argument;
@@ -296,18 +287,15 @@ static PyObject *side_begin(PyObject *object, PyObject *argument)
         PyErr_SetString(PyExc_TypeError, "a fresh side is wanted");
         return NULL;
     }
-    side->other = (struct side *) Py_NewRef(other);
-    other->other = (struct side *) Py_NewRef(side);
-    return none_if(guarded(side, 0, begin));
+    return none_if(side_join(side, other));
 }
 
-static PyObject *side_close(PyObject *object, PyObject *Py_UNUSED(argument))
+int side_close(struct side *side)
 {
-    struct side *side = (struct side *) object;
     int fine = 1;
 
     if (!is_open(side)) {
-        Py_RETURN_NONE;
+        return 1;
     }
     if (side->watched) {
         side->watched = 0;
@@ -321,7 +309,12 @@ static PyObject *side_close(PyObject *object, PyObject *Py_UNUSED(argument))
     close(side->fd);
     side->fd = -1;
     let_go(side);
-    return none_if(fine);
+    return fine;
+}
+
+static PyObject *close_side(PyObject *object, PyObject *Py_UNUSED(argument))
+{
+    return none_if(side_close((struct side *) object));
 }
 
 static PyObject *side_closed(PyObject *object, void *Py_UNUSED(closure))
@@ -329,16 +322,11 @@ static PyObject *side_closed(PyObject *object, void *Py_UNUSED(closure))
     return PyBool_FromLong(!is_open((struct side *) object));
 }
 
-static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+PyObject *side_made(PyTypeObject *type, PyObject *relay, struct pump_object *owner, struct stream *stream,
+                    PyObject *pending)
 {
-    PyObject *relay, *owner, *pending;
-    struct stream *stream;
-    struct side *side;
+    struct side *side = (struct side *) type->tp_alloc(type, 0);
 
-    if (!PyArg_ParseTuple(arguments, "OO!O!S", &relay, &pump_type, &owner, &stream_type, &stream, &pending)) {
-        return NULL;
-    }
-    side = (struct side *) type->tp_alloc(type, 0);
     if (side == NULL) {
         return NULL;
     }
@@ -360,6 +348,17 @@ static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     return (PyObject *) side;
 }
 
+static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    PyObject *relay, *owner, *pending;
+    struct stream *stream;
+
+    if (!PyArg_ParseTuple(arguments, "OO!O!S", &relay, &pump_type, &owner, &stream_type, &stream, &pending)) {
+        return NULL;
+    }
+    return side_made(type, relay, (struct pump_object *) owner, stream, pending);
+}
+
 static void side_free(PyObject *object)
 {
     let_go((struct side *) object);
@@ -369,7 +368,7 @@ static void side_free(PyObject *object)
 static PyMethodDef side_methods[] = {
     {"begin", side_begin, METH_O, "begin(other): relay, with what was read before."},
     {"ready", ready, METH_O, "ready(mask): the loop's call."},
-    {"close", side_close, METH_NOARGS, "close(): close the connection."},
+    {"close", close_side, METH_NOARGS, "close(): close the connection."},
     {NULL, NULL, 0, NULL},
 };
 

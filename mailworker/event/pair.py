@@ -1,0 +1,117 @@
+"""Both sides of a relay: how they begin, how long they may be silent, and how they are closed.
+
+native/relay/pair.c has it in C.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailworker.event.connections import Connections
+from mailworker.event.relay import Loss, Pump, Side, WatchedSide
+from mailworker.event.stream import SocketStream
+from mailworker.event.timers import Timed
+from mailworker.native.core import accelerator
+
+__all__ = ["Pair", "Terms"]
+
+
+class Terms:
+    """What pairs have in common: who counts their connections, what moves bytes, and how long they may be silent.
+
+    A pair is overdue after `silence` seconds without a byte from either side, and after `last` seconds once one of them
+    has ended its input. `watching` moves what clients say that are watched, None where none are.
+    """
+
+    __slots__ = ("connections", "last", "pump", "silence", "watching")
+
+    def __init__(
+        self, connections: Connections, pump: Pump, silence: float, last: float, watching: Pump | None = None, /
+    ) -> None:
+        self.connections = connections
+        self.pump = pump
+        self.silence = silence
+        self.last = last
+        self.watching = watching
+
+
+class Pair(Timed):
+    """Two connections, the client's and the backend's, each with what was read from it and is still to be passed on.
+
+    The class derived from it is told what happens; see `mailworker.event.relay.Relay`, and `time_out`.
+    """
+
+    __slots__ = ("backend", "client", "terms")
+
+    def __init__(
+        self, terms: Terms, client: SocketStream, clients_words: bytes, backend: SocketStream, backends_words: bytes, /
+    ) -> None:
+        super().__init__()
+        self.terms = terms
+        if terms.watching is None:
+            self.client = Side(self, terms.pump, client, clients_words)
+        else:
+            self.client = WatchedSide(self, terms.watching, client, clients_words)
+        self.backend = Side(self, terms.pump, backend, backends_words)
+
+    def begin(self) -> None:
+        """Pass on from now on."""
+        loop = self.terms.connections.loop
+        loop.set_deadline(self, loop.now + self.terms.silence)
+        self.client.begin(self.backend)
+
+    def half_close(self) -> None:
+        """See `Relay.half_close`."""
+        self.terms.connections.loop.set_deadline(self, self._due)
+
+    def expire(self) -> None:
+        """The deadline has passed; it moved on if there was traffic meanwhile."""
+        loop, due = self.terms.connections.loop, self._due
+        if due > loop.now:
+            loop.set_deadline(self, due)
+        else:
+            self.time_out()
+
+    def close(self) -> None:
+        """Close both connections."""
+        connections = self.terms.connections
+        connections.loop.cancel_deadline(self)
+        self.client.close()
+        self.backend.close()
+        connections.release()
+        connections.release()
+
+    @property
+    def _due(self) -> float:
+        """When it is overdue if no byte comes from either side."""
+        client, backend, terms = self.client, self.backend, self.terms
+        half_closed = client.ended or backend.ended
+        return max(client.active, backend.active) + (terms.last if half_closed else terms.silence)
+
+    def time_out(self) -> None:
+        """It is overdue."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """See `Relay.finish`."""
+        raise NotImplementedError
+
+    def lose_source(self, side: Side, error: Loss) -> None:
+        """See `Relay.lose_source`."""
+        raise NotImplementedError
+
+    def lose_sink(self, side: Side, error: Loss) -> None:
+        """See `Relay.lose_sink`."""
+        raise NotImplementedError
+
+    def refuse(self) -> None:
+        """See `Relay.refuse`."""
+        raise NotImplementedError
+
+    def abort(self, bug: Exception) -> None:
+        """See `Relay.abort`."""
+        raise NotImplementedError
+
+
+if accelerator is not None and not TYPE_CHECKING:
+    Pair, Terms = accelerator.Pair, accelerator.Terms

@@ -1,0 +1,215 @@
+/* Both sides of a relay: how they begin, how long they may be silent, and how they are closed. See event/pair.py. */
+
+#include "side.h"
+
+#include <math.h>
+
+struct terms {
+    PyObject_HEAD
+    PyObject *connections;
+    struct pump_object *pump;
+    struct pump_object *watching; /* NULL where no client is watched */
+    double silence;
+    double last;
+};
+
+struct pair {
+    struct timed timed;
+    struct terms *terms;
+    struct side *client;
+    struct side *backend;
+};
+
+static PyObject *terms_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    PyObject *connections, *pump, *watching = Py_None;
+    double silence, last;
+    struct terms *self;
+
+    if (!PyArg_ParseTuple(arguments, "O!O!dd|O", &connections_type, &connections, &pump_type, &pump, &silence, &last,
+                          &watching)) {
+        return NULL;
+    }
+    if (watching != Py_None && !Py_IS_TYPE(watching, &pump_type)) {
+        return PyErr_Format(PyExc_TypeError, "no pump");
+    }
+    self = (struct terms *) type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->connections = Py_NewRef(connections);
+        self->pump = (struct pump_object *) Py_NewRef(pump);
+        self->watching = watching == Py_None ? NULL : (struct pump_object *) Py_NewRef(watching);
+        self->silence = silence;
+        self->last = last;
+    }
+    return (PyObject *) self;
+}
+
+static void terms_dealloc(PyObject *object)
+{
+    struct terms *self = (struct terms *) object;
+
+    Py_XDECREF(self->connections);
+    Py_XDECREF(self->pump);
+    Py_XDECREF(self->watching);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMemberDef terms_members[] = {
+    {"connections", T_OBJECT_EX, offsetof(struct terms, connections), READONLY, NULL},
+    {"pump", T_OBJECT_EX, offsetof(struct terms, pump), READONLY, NULL},
+    {"watching", T_OBJECT, offsetof(struct terms, watching), READONLY, NULL},
+    {"silence", T_DOUBLE, offsetof(struct terms, silence), READONLY, NULL},
+    {"last", T_DOUBLE, offsetof(struct terms, last), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyTypeObject terms_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Terms",
+    .tp_doc = "What pairs have in common.",
+    .tp_basicsize = sizeof(struct terms),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = terms_new,
+    .tp_dealloc = terms_dealloc,
+    .tp_members = terms_members,
+};
+
+static int pair_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    struct pair *self = (struct pair *) object;
+    PyObject *clients_words, *backends_words;
+    struct stream *client, *backend;
+    struct terms *terms;
+
+    if (!PyArg_ParseTuple(arguments, "O!O!SO!S", &terms_type, &terms, &stream_type, &client, &clients_words,
+                          &stream_type, &backend, &backends_words)) {
+        return -1;
+    }
+    if (self->terms != NULL) {
+        PyErr_SetString(PyExc_TypeError, "it is a pair already");
+        return -1;
+    }
+    self->terms = (struct terms *) Py_NewRef(terms);
+    self->client = (struct side *) (terms->watching == NULL
+                                        ? side_made(&side_type, object, terms->pump, client, clients_words)
+                                        : side_made(&watched_type, object, terms->watching, client, clients_words));
+    if (self->client != NULL) {
+        self->backend = (struct side *) side_made(&side_type, object, terms->pump, backend, backends_words);
+    }
+    return self->backend == NULL ? -1 : 0;
+}
+
+static void pair_dealloc(PyObject *object)
+{
+    struct pair *self = (struct pair *) object;
+
+    Py_XDECREF(self->terms);
+    Py_XDECREF(self->client);
+    Py_XDECREF(self->backend);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static struct loop *loop_of(struct pair *self)
+{
+    return connections_loop(self->terms->connections);
+}
+
+static int set_deadline(struct pair *self, double deadline)
+{
+    struct loop *loop = loop_of(self);
+
+    return timers_set(loop->timers, &self->timed, deadline, loop->now);
+}
+
+/* When it is overdue if no byte comes from either side. */
+static double due(const struct pair *self)
+{
+    int half_closed = self->client->ended || self->backend->ended;
+
+    return fmax(self->client->active, self->backend->active) +
+           (half_closed ? self->terms->last : self->terms->silence);
+}
+
+/* Whether it has both sides; a class in Python may not have called the constructor. */
+static int is_whole(struct pair *self)
+{
+    if (self->backend == NULL) {
+        PyErr_SetString(PyExc_TypeError, "no pair yet");
+    }
+    return self->backend != NULL;
+}
+
+static PyObject *begin(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct pair *self = (struct pair *) object;
+
+    return none_if(is_whole(self) && set_deadline(self, loop_of(self)->now + self->terms->silence) &&
+                   side_join(self->client, self->backend));
+}
+
+int pair_half_close(PyObject *object)
+{
+    struct pair *self = (struct pair *) object;
+
+    return is_whole(self) && set_deadline(self, due(self));
+}
+
+static PyObject *half_close(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    return none_if(pair_half_close(object));
+}
+
+static PyObject *expire(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct pair *self = (struct pair *) object;
+
+    if (!is_whole(self)) {
+        return NULL;
+    }
+    if (due(self) > loop_of(self)->now) {
+        return none_if(set_deadline(self, due(self)));
+    }
+    return PyObject_CallMethodNoArgs(object, names.time_out);
+}
+
+static PyObject *close_pair(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct pair *self = (struct pair *) object;
+    int fine;
+
+    if (!is_whole(self)) {
+        return NULL;
+    }
+    timers_cancel(&self->timed);
+    fine = side_close(self->client);
+    fine = side_close(self->backend) && fine;
+    return none_if(fine && connections_release(self->terms->connections) &&
+                   connections_release(self->terms->connections));
+}
+
+static PyMemberDef pair_members[] = {
+    {"terms", T_OBJECT_EX, offsetof(struct pair, terms), READONLY, NULL},
+    {"client", T_OBJECT_EX, offsetof(struct pair, client), READONLY, NULL},
+    {"backend", T_OBJECT_EX, offsetof(struct pair, backend), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef pair_methods[] = {
+    {"begin", begin, METH_NOARGS, "begin(): pass on from now on."},
+    {"half_close", half_close, METH_NOARGS, "half_close(): the first side has ended its input."},
+    {"expire", expire, METH_NOARGS, "expire(): the deadline has passed; it moved on if there was traffic meanwhile."},
+    {"close", close_pair, METH_NOARGS, "close(): close both connections."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject pair_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Pair",
+    .tp_doc = "Both sides of a relay.",
+    .tp_basicsize = sizeof(struct pair),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .tp_init = pair_init,
+    .tp_dealloc = pair_dealloc,
+    .tp_members = pair_members,
+    .tp_methods = pair_methods,
+};

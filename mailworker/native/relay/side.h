@@ -1,0 +1,34 @@
+/* One end of a relay; see side.c. */
+
+#ifndef MAILWORKER_SIDE_H
+#define MAILWORKER_SIDE_H
+
+#include "core.h"
+
+#include "owner.h"
+
+struct side {
+    PyObject_HEAD
+    PyObject *relay; /* NULL once closed, as are `tls`, `other`, `owner` and `pending` */
+    PyObject *tls; /* owns `connection`; None where the side is plain */
+    void *connection;
+    struct side *other;
+    struct pump_object *owner; /* of the pump; NULL once closed too */
+    PyObject *pending; /* read here and not yet taken by the other side, before which nothing more is read; or NULL */
+    double active; /* when the loop last called for this side, by its clock */
+    unsigned long long received; /* bytes that came from this side's peer, before the relay too */
+    unsigned long long sent; /* bytes that it has been sent */
+    int fd;
+    unsigned char source; /* events that the direction waits for on this descriptor */
+    unsigned char sink; /* and on the other side's; where input has ended, until that side is told */
+    unsigned char watched; /* what the loop watches this descriptor for */
+    unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
+};
+
+/* Takes the connection from a stream, with what was read there already; NULL with an exception. */
+PyObject *side_made(PyTypeObject *type, PyObject *relay, struct pump_object *owner, struct stream *stream,
+                    PyObject *pending);
+int side_join(struct side *side, struct side *other); /* relays between the two from now on */
+int side_close(struct side *side);
+
+#endif
