@@ -8,6 +8,7 @@ from mailworker.mail.admission import refusal
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import find_host
 from mailworker.mail.client.tls import certificate_refusal
+from mailworker.mail.dialogue.dialogue import AnyDialogue
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.facts import FactsRecord
 from mailworker.mail.leaving import Leaving
@@ -16,7 +17,7 @@ from mailworker.mail.record import SessionRecord, end_in_handshake, start_tls
 
 
 class Arriving(Leaving):
-    """What a session begins with: its client, the row of its protocol, a dialogue.
+    """What a session begins with: its client, and the row of its protocol.
 
     `facts` are the record where somebody asks for variables, else None.
     """
@@ -24,11 +25,13 @@ class Arriving(Leaving):
     __slots__ = ("client", "facts", "protocol")
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections) -> None:
-        server = record.entrance.server
+        super().__init__(record, client.stream, connections)
         self.client = client
+        self.protocol = PROTOCOLS[self.server.settings.protocol]
         self.facts = record if isinstance(record, FactsRecord) else None
-        self.protocol = protocol = PROTOCOLS[server.settings.protocol]
-        super().__init__(record, client.stream, protocol.dialogue(client.stream, server, record), connections)
+
+    def _new_dialogue(self) -> AnyDialogue:
+        return self.protocol.dialogue(self.stream, self.server, self.log)
 
     async def arrive(self) -> Farewell | None:
         """What may come before the greeting: a PROXY header, checks, a handshake, its host's name, a delay.
@@ -82,6 +85,7 @@ class Arriving(Leaving):
         """Go on at the server that the record has moved to."""
         self.server = server = self.log.entrance.server
         self.protocol = PROTOCOLS[server.settings.protocol]
-        earlier, self.dialogue = self.dialogue, self.protocol.dialogue(self.stream, server, self.log)
-        self.dialogue.follow(earlier)
+        earlier, self._dialogue = self._dialogue, None
+        if earlier is not None:
+            self.dialogue.follow(earlier)
         self.renew_deadline()

@@ -1,4 +1,4 @@
-"""What CAPABILITY, CAPA, AUTH and EHLO answer, made once for each server block."""
+"""What greetings say, and what CAPABILITY, CAPA, AUTH and EHLO answer, made once for each server block."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ _MECHANISMS = {method: names.sasl.encode() for method, names in METHOD_NAMES.ite
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The reply in clear, where STARTTLS may be offered or demanded, and where it is not (over TLS, or `off`)."""
+    """The reply in clear, where STARTTLS may be offered or demanded, and where it is not (over TLS, or `off`).
+
+    The greetings are what clients hear first, in clear and over TLS, None where each of them hears something else.
+    """
 
     clear: bytes
     secure: bytes
+    greeting: bytes | None = None
+    secure_greeting: bytes | None = None
 
 
 def mechanisms(auth: AuthMethod) -> list[bytes]:

@@ -25,19 +25,28 @@ _BY_BUG = Farewell(End.BUG)
 class Leaving:
     """What a session leaves by; `backend` is the connection to one while there is none but the session to close it."""
 
-    __slots__ = ("backend", "connections", "dialogue", "log", "server", "stream")
+    __slots__ = ("_dialogue", "backend", "connections", "log", "server", "stream")
 
     log: SessionRecord
 
-    def __init__(
-        self, record: SessionRecord, stream: SocketStream, dialogue: AnyDialogue, connections: Connections
-    ) -> None:
+    def __init__(self, record: SessionRecord, stream: SocketStream, connections: Connections) -> None:
         self.server = record.entrance.server
         self.stream = stream
         self.log = record
-        self.dialogue = dialogue
         self.connections = connections
         self.backend: SocketStream | None = None
+        self._dialogue: AnyDialogue | None = None
+
+    @property
+    def dialogue(self) -> AnyDialogue:
+        """What hears the client; it is made when it is needed, as most clients say nothing but a usual login."""
+        dialogue = self._dialogue
+        if dialogue is None:
+            self._dialogue = dialogue = self._new_dialogue()
+        return dialogue
+
+    def _new_dialogue(self) -> AnyDialogue:
+        raise NotImplementedError
 
     async def fail(self, error: Exception) -> None:
         """See `Chain.fail`: log why the session ends, and tell the client."""
@@ -57,7 +66,8 @@ class Leaving:
 
     async def part(self, farewell: Farewell) -> None:
         """The last link of a session without a relay."""
-        self.dialogue.start_over()
+        if self._dialogue is not None:
+            self._dialogue.start_over()
         self.close_backend()  # the client may take its time to hear its last words
         try:
             if farewell.words is not None:

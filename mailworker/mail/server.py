@@ -18,7 +18,7 @@ from mailworker.mail.counting import Counted
 from mailworker.mail.once import Once
 from mailworker.mail.proxy_pass import configured_backend
 from mailworker.mail.targets import Targets, choose_targets
-from mailworker.model import Starttls
+from mailworker.model import ProxyProtocol, Starttls
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 
@@ -41,8 +41,8 @@ class Server:
     none. `access_logs` are ready to write. `counted` counts its sessions, None where nobody does. `has_variables` tells
     whether anybody asks a session for facts, `asks_for_handshake` whether for what a handshake took, and
     `waits_for_facts` whether for times of the backend that nobody would know otherwise. `told` is what a worker's log
-    knows of its backends. `watched`: a session ends where its client asks the backend to be another user
-    (native/relay/line.c).
+    knows of its backends. `logs_in_at_once`: nothing comes before a login at a backend, and nobody looks at its steps.
+    `watched`: a session ends where its client asks the backend to be another user (native/relay/line.c).
     """
 
     __slots__ = (
@@ -56,6 +56,7 @@ class Server:
         "has_variables",
         "log",
         "login_source",
+        "logs_in_at_once",
         "settings",
         "starttls_only",
         "targets",
@@ -92,6 +93,8 @@ class Server:
         )
         self.waits_for_facts = not settings.access_log.asked.isdisjoint(WAITED_FOR)
         self.capabilities = capabilities
+        proxy, watched = settings.proxy, self.waits_for_facts or self.backend_tls is not None
+        self.logs_in_at_once = proxy.proxy_protocol is ProxyProtocol.OFF and not watched
         self.told = Once()
         self.watched = False
 

@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
-from mailworker.errors import Party, PeerError, ProtocolError, escape
-from mailworker.event import sockets
+from mailworker.errors import Party, PeerError, escape
 from mailworker.event.connections import Connections
 from mailworker.event.plan import UNKNOWN, Link, Plan
-from mailworker.event.stream import SocketStream
-from mailworker.mail.arriving import Arriving
-from mailworker.mail.backend.backend import Backend
-from mailworker.mail.backend.judgement import judgement
 from mailworker.mail.client.client import Client
-from mailworker.mail.dialogue.dialogue import StartTls
+from mailworker.mail.dialogue.dialogue import AnyDialogue, StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
+from mailworker.mail.entering import Entering
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.relay import Relays
-from mailworker.mail.targets import Target
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
@@ -27,23 +22,26 @@ from mailworker.wire.login import Login
 _IN_AUTH = "in auth state"
 
 
-class Session(Arriving):
+class Session(Entering):
     """A chain of links, see `mailworker.event.plan`; it is dropped as a whole when the relay takes over.
 
     Whatever happens, the client has left or is in a relay's hands behind the last link.
     """
 
-    __slots__ = ("_asks", "_attempts", "_began", "_login", "_relays", "_request")
+    __slots__ = ("_asks", "_attempts", "_request")
 
-    _began: float
-    _login: Login
     _request: AuthRequest
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
-        super().__init__(client, record, connections)
-        self._relays = relays
+        super().__init__(client, record, connections, relays)
         self._asks = False
         self._attempts = 0
+
+    def _new_dialogue(self) -> AnyDialogue:
+        dialogue = super()._new_dialogue()
+        if self._attempts:
+            dialogue.follow_login(self._login)
+        return dialogue
 
     def begin(self) -> Link:
         """See `Chain.begin`."""
@@ -60,7 +58,22 @@ class Session(Arriving):
 
     def _greet(self) -> Link:
         self.log.action = "sending client greeting line"
-        return self._say(self.dialogue.greeting())
+        server, stream = self.server, self.stream
+        capabilities = server.capabilities
+        greeting = capabilities.greeting if stream.tls is None else capabilities.secure_greeting
+        if greeting is None:
+            greeting = self.dialogue.greeting()
+        return Plan(stream, server.settings.dialogue.client_buffer, ((greeting, UNKNOWN),), self._greeted, self._lost)
+
+    def _greeted(self, _usual: int, words: bytes) -> Link:
+        """Let the client in at once, where its first words are the usual login, or begin a dialogue."""
+        server = self.server
+        may = server.settings.max_commands and (self.stream.tls is not None or not server.starttls_only)
+        if may and self._dialogue is None:
+            login = self.protocol.first_login(words)
+            if login is not None:
+                return self._log_in(login)
+        return self._heard(1, words)
 
     def _say(self, answer: bytes | None) -> Link:
         """Send an answer, if there is one, and hear what the client wants next."""
@@ -144,7 +157,7 @@ class Session(Arriving):
             log.debug(f"sent to {verdict.address}")
         self._login.adopt(verdict)
         try:
-            return self._enter(verdict)
+            return self.enter(verdict)
         except PeerError as error:
             return self._refused(error)
 
@@ -171,52 +184,3 @@ class Session(Arriving):
         await self.stream.write(answer)
         self.dialogue.rejected(counted=self.protocol.retries or not verdict.final)
         return self._go_on()
-
-    def _enter(self, accepted: Accepted) -> Link:
-        """Connect to the backend, log in there, and leave the rest to a relay."""
-        if self._login.password is None and self.protocol.needs_password:
-            raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
-        self._began = self.connections.loop.now
-        candidates = self.server.targets.candidates(accepted)
-        link = candidates.connect(self.connections, self.server.settings.timeout, self.log, self._connected)
-        return self._careful(link) if isinstance(link, Coroutine) else link
-
-    async def _careful(self, link: Coroutine[Any, Any, Link]) -> Link:
-        try:
-            return await link
-        except PeerError as error:
-            return self._refused(error)
-
-    def _connected(self, stream: SocketStream, target: Target) -> Link:
-        server, settings = self.server, self.server.settings
-        self.backend = self.log.backend_bytes = stream
-        stream.deadline = self.connections.loop.now + settings.timeout
-        if settings.proxy.socket_keepalive:
-            sockets.keep_alive(stream.descriptor)
-        backend = Backend(stream, self.protocol, self._login, self.client, server, self.log)
-        tls = server.backend_tls
-        peer = None if tls is None else tls.peer(target.address, target.name)
-        watch = self.facts.follow_try if server.waits_for_facts and self.facts is not None else None
-        return backend.enter(peer, self._entered, self._refused, watch)
-
-    def _entered(self, words: bytes) -> None:
-        """The relay begins, with `words` of the backend and what the client has said beyond its login."""
-        stream = self.backend
-        assert stream is not None
-        self.log.action = None
-        self.log.info("client logged in")
-        self.backend = None
-        if (counted := self.server.counted) is not None:
-            counted.log_in(self._login.method, self.connections.loop.now - self._began)
-        if self.facts is not None:
-            self.facts.log_in()
-        sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
-        self._relays.start(self.log, (self.stream, self.dialogue.take_input()), (stream, words))
-
-    def _refused(self, error: PeerError) -> Link:
-        codes = self.server.settings.proxy.pass_error_codes
-        rejected = judgement(error, self._login, self.protocol, self.log, codes=codes)
-        if rejected is None:
-            return self.fail(error)
-        self.close_backend()
-        return self._reject(rejected)

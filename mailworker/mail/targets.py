@@ -6,6 +6,7 @@ nginx takes addresses only; a server that has a resolver takes names too, with s
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from secrets import randbelow
 from typing import NamedTuple, Protocol
 
@@ -54,23 +55,27 @@ class Targets(Protocol):
 class GivenAddress:
     """One address, connected to as by nginx, which finds a failure when it reads or writes."""
 
-    __slots__ = ("_address",)
+    __slots__ = ("_address", "_target", "_text")
 
     def __init__(self, address: Address) -> None:
         self._address = address
+        self._target = Target(address)
+        self._text = address.bare if isinstance(address, InetAddress) else str(address)  # nginx: no brackets for IPv6
 
     def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
         """See `Candidates.connect`."""
-        return connected(self.dial(connections, timeout, log), Target(self._address))
+        return connected(self.dial(connections, timeout, log), self._target)
 
     def dial(self, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
         """Begin to connect. Raises ConnectionLost and OutOfConnections."""
-        address = self._address
         log.action = "connecting to upstream"
-        log.backend = address.bare if isinstance(address, InetAddress) else str(address)  # nginx: no brackets for IPv6
-        stream = connections.connect(address, _BACKEND)
+        log.backend = self._text
+        stream = connections.connect(self._address, _BACKEND)
         stream.deadline = connections.loop.now + timeout
         return stream
+
+
+_given = lru_cache(maxsize=4096)(GivenAddress)  # there are few backends and many logins
 
 
 class NamedBackend:
@@ -118,8 +123,7 @@ class AnsweredTargets:
 
     def candidates(self, accepted: Accepted) -> Candidates:
         """See `Targets.candidates`."""
-        assert not isinstance(accepted.address, BackendName | None)
-        return GivenAddress(accepted.address)
+        return _given(accepted.address)  # no name, and not None: that is what these targets are for
 
 
 class NamedTargets:
@@ -134,7 +138,7 @@ class NamedTargets:
         """See `Targets.candidates`."""
         backend = accepted.address
         assert backend is not None
-        return NamedBackend(backend, self.resolver) if isinstance(backend, BackendName) else GivenAddress(backend)
+        return NamedBackend(backend, self.resolver) if isinstance(backend, BackendName) else _given(backend)
 
 
 def _named(_settings: MailServer, resolver: Resolver | None) -> Targets | None:

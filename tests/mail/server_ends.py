@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from mailworker.config.resolver import ResolverSettings
+from mailworker.errors import ConnectionLost, Party
+from mailworker.event.connections import Connections
 from mailworker.mail.end import End
-from mailworker.model import InetAddress, UnixAddress
+from mailworker.model import Address, InetAddress, UnixAddress
 from tests.mail.cases import IMAP, POP3, SMTP
 from tests.mail.stage import AGES, BROKEN, Stage, ends_with
 from tests.mail.test_targets import connecting, fill
@@ -201,7 +203,10 @@ def connections_are_used_up(stage: Stage) -> Proxy:
 
 @ends_with(End.RESOURCES)
 def ports_are_used_up(stage: Stage) -> Proxy:
-    stage.patch.setattr("mailworker.event.connections.sockets.dial", lambda _address: ("socket()", 24))
+    def without_sockets(_connections: Connections, _address: Address, party: Party) -> None:
+        raise ConnectionLost(party, "socket()", 24)
+
+    stage.patch.setattr(Connections, "connect", without_sockets, raising=False)
     proxy = stage.proxy()
     stage.wants_in(proxy).rest()
     return proxy
@@ -212,7 +217,9 @@ def bug_in_a_dialogue(stage: Stage) -> Proxy:
     stage.patch.setattr("mailworker.mail.dialogue.imap.ImapDialogue.obey", None)
     proxy = stage.proxy()
     proxy.alerts_expected = True
-    stage.wants_in(proxy).rest()
+    client = stage.greeted(proxy)
+    client.send(b"a CAPABILITY\r\n")
+    client.rest()
     return proxy
 
 
@@ -229,7 +236,7 @@ def bug_while_a_session_is_explained(stage: Stage) -> Proxy:
 
 @ends_with(End.BUG)
 def bug_in_a_relay(stage: Stage) -> Proxy:
-    stage.patch.setattr("mailworker.mail.relay.Relay.half_close", None)
+    stage.patch.setattr("mailworker.mail.relay.Relay.finish", None)
     proxy = stage.proxy(backend=IMAP.script(hang))
     proxy.alerts_expected = True
     client = stage.relayed(proxy)

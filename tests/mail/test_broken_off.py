@@ -1,15 +1,19 @@
-"""Every usual login, broken off at every byte of each of its three peers: both engines let all hear the same."""
+"""Every usual login, broken off at every byte of each of its three peers: all of these hear the same.
+
+That is so with both engines, and without what spares a usual login a conversation.
+"""
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
 
 from mailworker.event import plan
+from mailworker.mail.protocols.table import PROTOCOLS
 from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SMTP, Case
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted
@@ -114,16 +118,25 @@ def _play(scene: Scene, login: Login) -> Sequence[tuple[object, ...]]:
     return [play.session(peer, length) for peer in PEERS for length in range(answers[peer] + 1)]
 
 
+def _by_python(patch: pytest.MonkeyPatch) -> None:
+    python = in_python().plan
+    patch.setattr(python, "Plan", plan.Plan)
+    patch.setattr("mailworker.mail.service.carry_out", python.carry_out)
+
+
+def _by_conversations(patch: pytest.MonkeyPatch) -> None:
+    for name, row in tuple(PROTOCOLS.items()):
+        patch.setitem(PROTOCOLS, name, replace(row, first_login=lambda _words: None, first_steps=lambda *_login: None))
+
+
 @pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS.keys())
-def test_a_login_that_is_broken_off_is_the_same_with_both_engines(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, login: Login
+@pytest.mark.parametrize("way", [_by_python, _by_conversations])
+def test_a_login_that_is_broken_off_is_the_same_in_another_way(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, login: Login, way: Callable[[pytest.MonkeyPatch], None]
 ) -> None:
     played = _play(scene, login)
     whole = login.case.answer
     assert whole in played[-1][0]  # type: ignore[operator]
-    python = in_python().plan
-    monkeypatch.setattr(python, "Plan", plan.Plan)
-    monkeypatch.setattr("mailworker.mail.service.carry_out", python.carry_out)
-    again = _play(scene, login)
-    for number, (ours, theirs) in enumerate(zip(played, again, strict=True)):
+    way(monkeypatch)
+    for number, (ours, theirs) in enumerate(zip(played, _play(scene, login), strict=True)):
         assert ours == theirs, number

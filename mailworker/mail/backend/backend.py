@@ -116,6 +116,13 @@ class Backend(Conversation):
             return self._introduce()
         return self._log_in() if peer is None else self._secure(peer)
 
+    def resume(self, done: Callable[[bytes], Link], failed: Callable[[PeerError], Link]) -> None:
+        """As `enter`, without TLS, where somebody else has begun to carry out the first steps of the login."""
+        self._watch = self._peer = None
+        self._entered = done
+        self.failed = failed
+        self.take_over(self._language.log_in(self, self._login), self._logged_in)
+
     async def _introduce(self) -> Link:
         """Begin with a PROXY header, if there is to be one, and see how the connection is made."""
         proxy = self.server.settings.proxy

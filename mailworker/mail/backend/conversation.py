@@ -78,20 +78,28 @@ class Conversation:
         self._done = done
         return self._follow(None)
 
+    def take_over(self, talk: Talk[ValueT], done: Callable[[ValueT], Link]) -> None:
+        """As `converse`, where somebody else has begun to carry out the first steps of that talk."""
+        self._talk = talk
+        self._done = done
+        self._steps = next(talk)
+
     def _plan(self, steps: tuple[Step, ...]) -> Link:
         self._steps = steps = steps[1:] if self.greeted and steps[0][0] is None else steps
         if self.reader.unread or self.stepwise:
             return self._go_on(self._say_all(steps))
-        return Plan(self.stream, self._limit, steps, self._heard, self._lost)
+        return Plan(self.stream, self._limit, steps, self.heard, self.lost)
 
-    def _heard(self, usual: int, data: bytes) -> Link:
+    def heard(self, usual: int, data: bytes) -> Link:
+        """A plan's call, see `Plan.then`."""
         if usual < len(self._steps) or self.log.verbose:
             return self._go_on(self._judge(self._steps, usual, data))
         self.reader.skip(usual)
         self.log.action = READING
         return self._follow(Reply(data))
 
-    def _lost(self, error: PeerError) -> Link:
+    def lost(self, error: PeerError) -> Link:
+        """A plan's call, see `Plan.lost`."""
         self._prepare_all(self._steps, self.stream.step)
         if isinstance(error, ConnectionLost) and error.call in _READS:
             self.log.action = READING

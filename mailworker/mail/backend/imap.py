@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 
+from mailworker.config.proxy import ProxySettings
 from mailworker.mail.backend.backend import Backend, needed_password
-from mailworker.mail.backend.conversation import Talk, Wanted, anything
+from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.wire.backend import (
     IMAP_COMMAND_LIMIT,
@@ -53,30 +54,51 @@ def _introduce(backend: Backend, login: Login) -> Talk[None]:
         yield ((command, answer),)
 
 
-def log_in(backend: Backend, login: Login) -> Talk[bytes]:
-    """Log in by LOGIN, or by SASL; gives the reply for the client. Raises a PeerError.
+@lru_cache(maxsize=64)  # clients have few tags and many logins
+def _password(tag: bytes) -> Wanted:
+    return Wanted(tag + b" OK", None, "password", partial(expect_imap_login, tag=tag))
+
+
+def _by_literals(login: Login) -> tuple[Step, Step, Step]:
+    tag = login.tag
+    first, second, third = imap_login(tag, login.name, needed_password(login))
+    return (first, _LOGIN), (second, _USER), (third, _password(tag))
+
+
+def _short_login(login: Login) -> tuple[Step, ...] | None:
+    """The greeting and LOGIN, None where that is too long for a command. Raises a PeerError.
 
     LOGIN has literals, as nginx's. One line takes two replies less to wait for, so a backend that decides itself, which
     nginx knows no way to ask, gets that where name and password are such as quoted strings may hold.
     """
+    tag = login.tag
+    if login.passed_on and (line := imap_login_line(tag, login.name, needed_password(login))) is not None:
+        wanted = Wanted(tag + b" OK", None, "LOGIN command", partial(expect_imap_login, tag=tag))
+        return (None, _GREETING), (line, wanted)
+    first, second, third = _by_literals(login)
+    fits = len(first[0] or b"") + len(second[0] or b"") + len(third[0] or b"") <= IMAP_COMMAND_LIMIT
+    return ((None, _GREETING), first, second, third) if fits else None
+
+
+def first_steps(proxy: ProxySettings, login: Login) -> tuple[Step, ...] | None:
+    """See `Protocol.first_steps`. Raises a PeerError."""
+    return None if proxy.imap_id or login.mechanism is not None else _short_login(login)
+
+
+def log_in(backend: Backend, login: Login) -> Talk[bytes]:
+    """Log in by LOGIN, or by SASL; gives the reply for the client. Raises a PeerError."""
     if backend.server.settings.proxy.imap_id:
         yield from _introduce(backend, login)
     if login.mechanism is not None and goes_by_sasl(login):
         reply = yield from authenticate(login, login.tag + b" AUTHENTICATE", _GO_AHEAD, (None, _GREETING))
         expect_imap_login(reply, login.tag)
         return reply.data
-    tag, secret = login.tag, needed_password(login)
-    if login.passed_on and (line := imap_login_line(tag, login.name, secret)) is not None:
-        wanted = Wanted(tag + b" OK", None, "LOGIN command", partial(expect_imap_login, tag=tag))
-        return (yield ((None, _GREETING), (line, wanted))).data
-    first, second, third = imap_login(tag, login.name, secret)
-    password = Wanted(tag + b" OK", None, "password", partial(expect_imap_login, tag=tag))
-    steps = (first, _LOGIN), (second, _USER), (third, password)
-    if len(first) + len(second) + len(third) <= IMAP_COMMAND_LIMIT:
-        return (yield ((None, _GREETING), *steps)).data
-    response = plain_response(login.name, secret)
+    steps = _short_login(login)
+    if steps is not None:
+        return (yield steps).data
+    tag, response = login.tag, plain_response(login.name, needed_password(login))
     reply = yield ((None, _GREETING), (tag + b" AUTHENTICATE PLAIN\r\n", _AUTHENTICATE))
     if reply.last_line.startswith(tag + b" "):  # it does not know PLAIN, and may take long literals
-        return (yield steps).data
+        return (yield _by_literals(login)).data
     _LOGIN.expect(reply)
-    return (yield ((response, password),)).data
+    return (yield ((response, _password(tag)),)).data

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mailworker.config.proxy import ProxySettings
 from mailworker.mail.backend.backend import Backend, needed_password
-from mailworker.mail.backend.conversation import Talk, Wanted, anything
+from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.wire.backend import (
     POP3_COMMAND_LIMIT,
@@ -42,6 +43,23 @@ def _introduce(backend: Backend) -> Talk[None]:
         yield ((b"XCLIENT %b\r\n" % attributes, _XCLIENT),)
 
 
+def _by_user(login: Login) -> tuple[Step, Step]:
+    user, password = pop3_login(login.name, needed_password(login))
+    return (user, _USER), (password, _PASSWORD)
+
+
+def _short_login(login: Login) -> tuple[Step, ...] | None:
+    """The greeting, USER and PASS, None where one of these is too long for a command. Raises a PeerError."""
+    user, password = _by_user(login)
+    fits = max(len(user[0] or b""), len(password[0] or b"")) <= POP3_COMMAND_LIMIT
+    return ((None, _GREETING), user, password) if fits else None
+
+
+def first_steps(proxy: ProxySettings, login: Login) -> tuple[Step, ...] | None:
+    """See `Protocol.first_steps`. Raises a PeerError."""
+    return None if proxy.pop3_xclient or login.mechanism is not None else _short_login(login)
+
+
 def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     """Log in by USER and PASS, or by SASL; gives the reply for the client. Raises a PeerError."""
     if backend.server.settings.proxy.pop3_xclient:
@@ -50,14 +68,12 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
         reply = yield from authenticate(login, b"AUTH", _GO_AHEAD, (None, _GREETING))
         _PASSWORD.expect(reply)
         return reply.data
-    secret = needed_password(login)
-    user, password = pop3_login(login.name, secret)
-    steps = (user, _USER), (password, _PASSWORD)
-    if max(len(user), len(password)) <= POP3_COMMAND_LIMIT:
-        return (yield ((None, _GREETING), *steps)).data
-    response = plain_response(login.name, secret)
+    steps = _short_login(login)
+    if steps is not None:
+        return (yield steps).data
+    response = plain_response(login.name, needed_password(login))
     reply = yield ((None, _GREETING), (b"AUTH PLAIN\r\n", _AUTH))
     if reply.data.startswith(b"-"):  # it does not know AUTH, and may take long lines
-        return (yield steps).data
+        return (yield _by_user(login)).data
     _GO_AHEAD.expect(reply)
     return (yield ((response, _PASSWORD),)).data

@@ -102,9 +102,12 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
     async def hold_back(self) -> None:
         """Wait for as long as the greeting has to; `over` is set where the client did not wait."""
 
-    @abstractmethod
     def greeting(self) -> bytes:
         """What is said first."""
+        said = self.server.capabilities
+        greeting = said.secure_greeting if self.secure else said.greeting
+        assert greeting is not None
+        return greeting
 
     def admit(self, command: CommandT_contra) -> None:
         """Take note of a valid command before it is obeyed. Raises TooManyCommands."""
@@ -150,6 +153,11 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         self._parser.discard()
         self._command = None
         self.start_over()
+
+    def follow_login(self, login: Login) -> None:
+        """Go on behind a login that was read without this dialogue, as the client's first command."""
+        self.commands = 1
+        self.tag = login.tag or None
 
     def follow(self, earlier: AnyDialogue) -> None:
         """Go on where another server has begun: what the client has spent of its commands and errors is spent."""

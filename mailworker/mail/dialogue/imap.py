@@ -18,6 +18,15 @@ from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 
 
+def first_login(words: bytes) -> Login | None:
+    """The usual LOGIN, where a client says nothing before it and nothing behind it."""
+    command = usual_login(words)
+    if command is None:
+        return None
+    name, password = command.arguments
+    return Login(AuthMethod.PLAIN, name, Secret(password), tag=command.tag)
+
+
 class ImapDialogue(Dialogue[ImapCommand | Continuation]):
     """See `Dialogue`. `client_id` is what the client says that it is, in its first ID; empty before that."""
 
@@ -30,13 +39,6 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
     def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
         super().__init__(client, server, log, ImapParser(server.settings.dialogue.client_buffer))
         self.client_id = b""
-
-    def greeting(self) -> bytes:
-        settings = self.server.settings.dialogue
-        if settings.greeting_capabilities:
-            listed = self.capabilities.removeprefix(b"* ").rstrip(b"\r\n")
-            return b"* OK [%b] %b" % (listed, settings.greeting.removeprefix(b"* OK "))
-        return settings.greeting
 
     def admit(self, command: ImapCommand | Continuation) -> None:
         if isinstance(command, ImapCommand):

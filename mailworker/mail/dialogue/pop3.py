@@ -37,11 +37,10 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
         self._salt: bytes | None = None
 
     def greeting(self) -> bytes:
-        greeting = self.server.settings.dialogue.greeting
-        if self.enabled(AuthMethod.APOP) or self.enabled(AuthMethod.CRAM_MD5):
-            self._salt = self.new_salt()
-            return b"%b %b\r\n" % (greeting.removesuffix(b"\r\n"), self._salt)
-        return greeting
+        if self.server.capabilities.greeting is not None:
+            return super().greeting()
+        self._salt = self.new_salt()
+        return b"%b %b\r\n" % (self.server.settings.dialogue.greeting.removesuffix(b"\r\n"), self._salt)
 
     def obey(self, command: Pop3Command) -> Move:
         if self._user is not None and command.verb not in _AFTER_USER:

@@ -43,9 +43,6 @@ class SieveDialogue(Dialogue[SieveCommand]):
     def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
         super().__init__(client, server, log, SieveParser(server.settings.dialogue.client_buffer))
 
-    def greeting(self) -> bytes:
-        return self.capabilities + b'OK "ManageSieve ready."\r\n'
-
     def obey(self, command: SieveCommand) -> Move:
         verb, arguments = command.verb, command.arguments
         if verb is _AUTHENTICATE and arguments:

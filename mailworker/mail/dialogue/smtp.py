@@ -53,10 +53,6 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         if delay:
             self.over = await self._hold_back(delay)
 
-    def greeting(self) -> bytes:
-        settings = self.server.settings
-        return b"220 %b%b" % (settings.server_name, settings.dialogue.greeting)
-
     def obey(self, command: SmtpCommand) -> Move:
         match command.verb:  # what every login says comes first: each case costs something
             case SmtpVerb.AUTH if command.arguments:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from mailworker.config.imap import ImapDraft
 from mailworker.config.settings import MailServer
 from mailworker.mail.authentication.refusals import Refusals
-from mailworker.mail.backend.imap import log_in, starttls
+from mailworker.mail.backend.imap import first_steps, log_in, starttls
 from mailworker.mail.capabilities import mechanisms
-from mailworker.mail.dialogue.imap import ImapDialogue
+from mailworker.mail.dialogue.imap import ImapDialogue, first_login
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.model import Starttls
 from mailworker.wire.backend import ImapReplyReader
@@ -29,6 +29,14 @@ def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:
     return b" ".join([b"* CAPABILITY", *words]) + b"\r\n"
 
 
+def _greeting(settings: MailServer, capabilities: bytes) -> bytes:
+    dialogue = settings.dialogue
+    if dialogue.greeting_capabilities:
+        listed = capabilities.removeprefix(b"* ").rstrip(b"\r\n")
+        return b"* OK [%b] %b" % (listed, dialogue.greeting.removeprefix(b"* OK "))
+    return dialogue.greeting
+
+
 IMAP = Protocol(
     name="imap",
     ports=(143, 993),
@@ -37,9 +45,12 @@ IMAP = Protocol(
     needs_password=True,
     tells_host=False,
     layout=_capabilities,
+    greeting=_greeting,
     dialogue=ImapDialogue,
     reply_reader=ImapReplyReader,
+    first_login=first_login,
     starttls=starttls,
+    first_steps=first_steps,
     log_in=log_in,
     refusal=imap_refusal,
     refusals=Refusals(b"[AUTHENTICATIONFAILED] ", b"[AUTHORIZATIONFAILED] ", b"[UNAVAILABLE] "),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from mailworker.config.pop3 import Pop3Draft
 from mailworker.config.settings import MailServer
 from mailworker.mail.authentication.refusals import Refusals
-from mailworker.mail.backend.pop3 import log_in, starttls
+from mailworker.mail.backend.pop3 import first_steps, log_in, starttls
 from mailworker.mail.capabilities import mechanisms
 from mailworker.mail.dialogue.pop3 import Pop3Dialogue
 from mailworker.mail.protocols.protocol import Protocol
-from mailworker.model import Starttls
+from mailworker.model import AuthMethod, Starttls
 from mailworker.wire.backend import Pop3ReplyReader
 from mailworker.wire.refusal import pop3_refusal
 
@@ -25,6 +25,11 @@ def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:
     return b"\r\n".join([*lines, b".", b""])
 
 
+def _greeting(settings: MailServer, _capabilities: bytes) -> bytes | None:
+    dialogue = settings.dialogue
+    return None if dialogue.auth & (AuthMethod.APOP | AuthMethod.CRAM_MD5) else dialogue.greeting
+
+
 POP3 = Protocol(
     name="pop3",
     ports=(110, 995),
@@ -33,9 +38,11 @@ POP3 = Protocol(
     needs_password=True,
     tells_host=False,
     layout=_capabilities,
+    greeting=_greeting,
     dialogue=Pop3Dialogue,
     reply_reader=Pop3ReplyReader,
     starttls=starttls,
+    first_steps=first_steps,
     log_in=log_in,
     refusal=pop3_refusal,
     refusals=Refusals(b"[AUTH] ", b"[AUTH] ", b"[SYS/TEMP] "),

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mailworker.config.protocol import ProtocolModule
+from mailworker.config.proxy import ProxySettings
 from mailworker.config.settings import MailServer
 from mailworker.event.stream import Stream
 from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.backend.backend import Backend
-from mailworker.mail.backend.conversation import Talk
+from mailworker.mail.backend.conversation import Step, Talk
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.dialogue.dialogue import AnyDialogue
 from mailworker.mail.server import Server
@@ -23,14 +24,21 @@ from mailworker.wire.refusal import Refusal
 _BARE = Refusals()
 
 
+def _nothing(*_asked: object) -> None:
+    """There is no such thing in this protocol."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol(ProtocolModule):
     """One row: all that is special to a protocol.
 
     `alpn` is its name in a TLS handshake, `alpn_too` are others that clients use. `needs_password` tells whether its
     backends ask for a password in any case, `tells_host` whether auth services hear the name of the client's host.
-    `layout` makes the answer to a client that asks for capabilities. `dialogue` and `reply_reader` read what client and
-    backend say. `starttls` asks a backend for TLS, `log_in` comes to the reply that tells the client it is logged in.
+    `layout` makes the answer to a client that asks for capabilities, and `greeting` with that answer what clients hear
+    first, None where each hears something else. `dialogue` and `reply_reader` read what client and backend say.
+    `first_login` is the login that a client's first words are, None where they are anything else. `starttls` asks a
+    backend for TLS, `log_in` comes to the reply that tells the client it is logged in. `first_steps` are those that
+    `log_in` begins with, where they end the login and need no answer of the backend, else None.
     `refusal` tells what a backend's no to a login is about, `refusals` are what clients hear of us.
     `retries`: a client may try again, max_errors times, whoever has refused its login, and after a failure of its
     backend. `watched`: what it says to its backend is watched, see native/relay/line.c.
@@ -45,6 +53,9 @@ class Protocol(ProtocolModule):
     starttls: Callable[[Backend, Login], Talk[None]]
     log_in: Callable[[Backend, Login], Talk[bytes]]
     refusal: Callable[[Reply], Refusal]
+    greeting: Callable[[MailServer, bytes], bytes | None] = _nothing
+    first_login: Callable[[bytes], Login | None] = _nothing
+    first_steps: Callable[[ProxySettings, Login], tuple[Step, ...] | None] = _nothing
     refusals: Refusals = _BARE
     retries: bool = False
     watched: bool = False
@@ -57,4 +68,5 @@ class Protocol(ProtocolModule):
 
     def capabilities(self, settings: MailServer) -> Capabilities:
         """What the clients of a server are told."""
-        return Capabilities(self.layout(settings, settings.starttls), self.layout(settings, Starttls.OFF))
+        clear, secure = self.layout(settings, settings.starttls), self.layout(settings, Starttls.OFF)
+        return Capabilities(clear, secure, self.greeting(settings, clear), self.greeting(settings, secure))

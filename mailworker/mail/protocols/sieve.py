@@ -37,6 +37,10 @@ def _line(*strings: bytes) -> bytes:
     return b" ".join(map(string, strings)) + b"\r\n"
 
 
+def _greeting(_settings: object, capabilities: bytes) -> bytes:
+    return capabilities + b'OK "ManageSieve ready."\r\n'
+
+
 SIEVE = Protocol(
     name="sieve",
     ports=(4190,),
@@ -45,6 +49,7 @@ SIEVE = Protocol(
     needs_password=True,
     tells_host=False,
     layout=_capabilities,
+    greeting=_greeting,
     dialogue=SieveDialogue,
     reply_reader=SieveReplyReader,
     starttls=starttls,

@@ -24,6 +24,10 @@ def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:
     return b"".join(b"250-%s\r\n" % line for line in lines[:-1]) + b"250 %s\r\n" % lines[-1]
 
 
+def _greeting(settings: MailServer, _capabilities: bytes) -> bytes:
+    return b"220 %b%b" % (settings.server_name, settings.dialogue.greeting)
+
+
 SMTP = Protocol(
     name="smtp",
     ports=(25, 465, 587),
@@ -33,6 +37,7 @@ SMTP = Protocol(
     needs_password=False,
     tells_host=True,
     layout=_capabilities,
+    greeting=_greeting,
     dialogue=SmtpDialogue,
     reply_reader=SmtpReplyReader,
     starttls=starttls,

@@ -47,7 +47,8 @@ static PyObject *new_address(const union address *address)
     host = PyUnicode_FromString(inet_ntop(address->any.sa_family, number, text, sizeof(text)));
     port = PyLong_FromLong(ntohs(is_inet ? address->inet.sin_port : address->inet6.sin6_port));
     if (host != NULL && port != NULL) {
-        made = ((PyTypeObject *) inet_address)->tp_alloc((PyTypeObject *) inet_address, 2); /* a named tuple, without a call of its constructor */
+        made = ((PyTypeObject *) inet_address)
+                   ->tp_alloc((PyTypeObject *) inet_address, 2); /* a named tuple, without a call of its constructor */
     }
     if (made == NULL) {
         Py_XDECREF(host);

@@ -126,8 +126,7 @@ static double due(const struct pair *self)
 {
     int half_closed = self->client->ended || self->backend->ended;
 
-    return fmax(self->client->active, self->backend->active) +
-           (half_closed ? self->terms->last : self->terms->silence);
+    return fmax(self->client->active, self->backend->active) + (half_closed ? self->terms->last : self->terms->silence);
 }
 
 /* Whether it has both sides; a class in Python may not have called the constructor. */

@@ -18,5 +18,6 @@ def test_starttls_is_offered_in_clear_alone(starttls: Starttls) -> None:
     def layout(_settings: MailServer, shown: Starttls) -> bytes:
         return shown.name.encode()
 
-    told = replace(IMAP, layout=layout).capabilities(mail_server("imap", starttls=starttls))
-    assert told == Capabilities(starttls.name.encode(), b"OFF")
+    row = replace(IMAP, layout=layout, greeting=lambda _settings, capabilities: b"hello " + capabilities)
+    told, clear = row.capabilities(mail_server("imap", starttls=starttls)), starttls.name.encode()
+    assert told == Capabilities(clear, b"OFF", b"hello " + clear, b"hello OFF")

@@ -1,0 +1,116 @@
+"""How sessions enter their backend: the connection, the login there, and the beginning of the relay."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from mailworker.errors import Party, PeerError, ProtocolError
+from mailworker.event import sockets
+from mailworker.event.connections import Connections
+from mailworker.event.plan import Link, Plan
+from mailworker.event.stream import SocketStream
+from mailworker.mail.arriving import Arriving
+from mailworker.mail.backend.backend import Backend
+from mailworker.mail.backend.conversation import Step
+from mailworker.mail.backend.judgement import judgement
+from mailworker.mail.client.client import Client
+from mailworker.mail.record import SessionRecord
+from mailworker.mail.relay import Relays
+from mailworker.mail.targets import Target
+from mailworker.wire.auth_response import Accepted, Rejected
+from mailworker.wire.login import Login
+
+
+class Entering(Arriving):
+    """What a session goes on by once its login is allowed.
+
+    `_began` is when that was, or when somebody was asked about the login.
+    """
+
+    __slots__ = ("_began", "_login", "_relays", "_steps")
+
+    _began: float
+    _login: Login
+    _steps: tuple[Step, ...]
+
+    def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
+        super().__init__(client, record, connections)
+        self._relays = relays
+
+    def enter(self, accepted: Accepted) -> Link:
+        """Connect to the backend, log in there, and leave the rest to a relay."""
+        if self._login.password is None and self.protocol.needs_password:
+            raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
+        self._began = self.connections.loop.now
+        candidates = self.server.targets.candidates(accepted)
+        link = candidates.connect(self.connections, self.server.settings.timeout, self.log, self._connected)
+        return link if link is None or isinstance(link, Plan) else self._careful(link)
+
+    async def _careful(self, link: Coroutine[Any, Any, Link]) -> Link:
+        try:
+            return await link
+        except PeerError as error:
+            return self._refused(error)
+
+    def _connected(self, stream: SocketStream, target: Target) -> Link:
+        server, settings = self.server, self.server.settings
+        self.backend = self.log.backend_bytes = stream
+        stream.deadline = self.connections.loop.now + settings.timeout
+        if settings.proxy.socket_keepalive:
+            sockets.keep_alive(stream.descriptor)
+        if server.logs_in_at_once:
+            steps = self.protocol.first_steps(settings.proxy, self._login)
+            if steps is not None:
+                self._steps = steps
+                return Plan(stream, settings.proxy.buffer, steps, self._answered, self._unanswered)
+        tls = server.backend_tls
+        peer = None if tls is None else tls.peer(target.address, target.name)
+        watch = self.facts.follow_try if server.waits_for_facts and self.facts is not None else None
+        return self._new_backend(stream).enter(peer, self._entered, self._refused, watch)
+
+    def _new_backend(self, stream: SocketStream) -> Backend:
+        return Backend(stream, self.protocol, self._login, self.client, self.server, self.log)
+
+    def _answered(self, usual: int, data: bytes) -> Link:
+        """The backend's words, of which the usual ones end the login; all others begin a conversation."""
+        if usual == len(self._steps) and not self.log.verbose:
+            self._entered(data)
+            return None
+        return self._backend_at_work().heard(usual, data)
+
+    def _unanswered(self, error: PeerError) -> Link:
+        return self._backend_at_work().lost(error)
+
+    def _backend_at_work(self) -> Backend:
+        assert self.backend is not None
+        backend = self._new_backend(self.backend)
+        backend.resume(self._entered, self._refused)
+        return backend
+
+    def _entered(self, words: bytes) -> None:
+        """The relay begins, with `words` of the backend and what the client has said beyond its login."""
+        stream = self.backend
+        assert stream is not None
+        self.log.action = None
+        self.log.info("client logged in")
+        self.backend = None
+        if (counted := self.server.counted) is not None:
+            counted.log_in(self._login.method, self.connections.loop.now - self._began)
+        if self.facts is not None:
+            self.facts.log_in()
+        sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
+        rest = b"" if self._dialogue is None else self._dialogue.take_input()
+        self._relays.start(self.log, (self.stream, rest), (stream, words))
+
+    def _refused(self, error: PeerError) -> Link:
+        codes = self.server.settings.proxy.pass_error_codes
+        rejected = judgement(error, self._login, self.protocol, self.log, codes=codes)
+        if rejected is None:
+            return self.fail(error)
+        self.close_backend()
+        return self._reject(rejected)
+
+    async def _reject(self, verdict: Rejected) -> Link:
+        """The backend has refused, and the client is told."""
+        raise NotImplementedError

@@ -1,0 +1,71 @@
+"""Logins that need no conversation, with a client or with a backend, and those that turn out to need one."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from mailworker.mail.backend.backend import Backend
+from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.model import AuthMethod
+from mailworker.wire.login import Login
+from mailworker.wire.secret import Secret
+from tests.mail.cases import IMAP
+from tests.mail.conftest import Scene
+from tests.support.auth import rejected
+from tests.support.settings import proxy_settings
+
+LOGINS = {
+    "usual": Login(AuthMethod.PLAIN, b"user@example.com", Secret(b"secret"), tag=b"a1"),
+    "of an old client": Login(AuthMethod.LOGIN, b"user", Secret(b""), tag=b"."),
+    "for the backend to judge": Login(AuthMethod.PLAIN, b"user", Secret(b"secret"), tag=b"a1", passed_on=True),
+    "too odd for quotes": Login(AuthMethod.PLAIN, b"us\xe9r", Secret(b"secret"), tag=b"a1", passed_on=True),
+}
+
+
+@pytest.mark.parametrize("protocol", ["imap", "pop3"])
+@pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS.keys())
+def test_first_steps_are_those_that_the_whole_login_begins_with(protocol: str, login: Login) -> None:
+    row, proxy = PROTOCOLS[protocol], proxy_settings()
+    backend = cast(Backend, SimpleNamespace(server=SimpleNamespace(settings=SimpleNamespace(proxy=proxy))))
+    first, whole = row.first_steps(proxy, login), next(row.log_in(backend, login))
+    assert first is not None
+    assert [(command, wanted[:3]) for command, wanted in first] == [(command, wanted[:3]) for command, wanted in whole]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "changes", "login"),
+    [
+        ("imap", {"imap_id": True}, {}),
+        ("pop3", {"pop3_xclient": True}, {}),
+        *((protocol, {}, {"mechanism": AuthMethod.PLAIN}) for protocol in ("imap", "pop3")),
+        *((protocol, {}, {"password": Secret(b"x" * 1100)}) for protocol in ("imap", "pop3")),
+        ("smtp", {}, {}),
+        ("sieve", {}, {}),
+    ],
+)
+def test_others_have_none(protocol: str, changes: dict[str, Any], login: dict[str, Any]) -> None:
+    asked = Login(**{"method": AuthMethod.PLAIN, "name": b"u", "password": Secret(b"p"), "tag": b"a1", **login})
+    assert PROTOCOLS[protocol].first_steps(proxy_settings(**changes), asked) is None
+
+
+def test_a_login_that_was_read_without_a_dialogue_counts_as_a_command(scene: Scene) -> None:
+    auth = scene.auth(rejected(b"wait", (b"Auth-Wait", b"1")))
+    proxy = scene.proxy("imap", auth, max_commands=1)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, b"a1 NO wait\r\n"))
+    client.send(b"a2 NOOP\r\n")
+    assert client.rest() == b"a2 BAD invalid command\r\n"
+    proxy.log.find("client sent too many commands")
+
+
+def test_where_no_command_is_allowed_a_login_is_none(scene: Scene) -> None:
+    proxy = scene.proxy("imap", scene.auth(rejected(b"asked")), max_commands=0)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login)
+    assert client.rest() == b"a1 BAD invalid command\r\n"
+    proxy.log.find("client sent too many commands")
