@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/native/*/*.cdef) mailworker/native/build.py
 C := $(wildcard mailworker/native/*/*.[ch] bench/*.c fuzz/*.c)
 
-.PHONY: help run run-auth-http test pure smoke bench lint type chaos soak fuzz dist man install install-paths uninstall deb \
+.PHONY: help run run-auth-http test pure smoke bench lint type docs chaos soak fuzz dist man install install-paths uninstall deb \
 	check-dist check-packages clean
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make bench  duels with nginx, about twelve minutes'
 	@echo 'make lint   style, types, import layers, sizes, names'
 	@echo 'make type   types alone'
+	@echo 'make docs   the documentation site, in build/site'
 	@echo 'make chaos  ten minutes of logins and relays while workers are killed and peers misbehave; figures go to docs/figures'
 	@echo 'make soak   a million sessions, one in a hundred with a fault; goes on where it was broken off'
 	@echo 'make fuzz   arbitrary bytes for every parser and for the C part, under sanitizers'
@@ -65,6 +66,11 @@ lint: $(VENV)/.lint
 
 type: $(VENV)/.lint
 	$(BIN)/mypy
+
+# What its generator prints about its own future is in docs/decisions/0036-documentation.md.
+docs: $(VENV)/.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'The site is in build/site; open build/site/index.html. Its search wants a server: $(BIN)/mkdocs serve'
 
 chaos: $(VENV)/.test
 	$(BIN)/python -m tests.long.chaos --json docs/figures/chaos.json
@@ -113,7 +119,7 @@ clean:
 	find mailworker tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp per extra says when it was installed; a change of the native part or of the dependencies installs it again.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.fuzz $(VENV)/.dist: $(VENV)/.%: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
+$(VENV)/.demo $(VENV)/.test $(VENV)/.docs $(VENV)/.fuzz $(VENV)/.dist: $(VENV)/.%: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
 	@echo 'Building mailworker and installing what it needs into $(VENV), which takes a minute...'
 	@$(INSTALL) --editable '.[$*]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""The auth service that docs/auth-service.md shows, behind the real proxy."""
+"""The auth services that docs/auth-service.md and docs/auth-protocol.md show, behind the real proxy."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.support.peer import Peer
 from tests.support.ports import Ports
 from tests.support.process import Mailworker
 
-PAGE = Path(__file__).parents[2] / "docs" / "auth-service.md"
+DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BACKEND = re.compile(r'"(\w+)": \("192\.0\.2\.\d+", \d+\)')
+BACKEND = re.compile(r'"(\w+)": \("192\.0\.2\.\d+", ("?)\d+"?\)')
 
 ACCOUNTS = {
     "alice": "secret",
@@ -117,18 +117,22 @@ def backends() -> Iterator[dict[str, ScriptedServer]]:
         server.stop()
 
 
-@pytest.fixture(scope="module")
-def program(folder: Path, backends: dict[str, ScriptedServer]) -> Path:
-    """The example as it stands on the page, but for the backends."""
-    found = EXAMPLE.search(PAGE.read_text(encoding="utf-8"))
+def write_example(page: str, path: Path, backends: dict[str, ScriptedServer]) -> Path:
+    """The example as it stands on a page, but for the backends."""
+    found = EXAMPLE.search((DOCS / page).read_text(encoding="utf-8"))
     assert found
-    path = folder / "auth_service.py"
     text, count = BACKEND.subn(
-        lambda match: f'"{match[1]}": ("127.0.0.1", {backends[match[1]].address.port})', found[1]
+        lambda match: f'"{match[1]}": ("127.0.0.1", {match[2]}{backends[match[1]].address.port}{match[2]})', found[1]
     )
     assert count == 3
     path.write_text(text, encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def program(folder: Path, backends: dict[str, ScriptedServer]) -> Path:
+    """The one that needs nothing but Python."""
+    return write_example("auth-service.md", folder / "auth_service.py", backends)
 
 
 @pytest.fixture(scope="module")
@@ -149,20 +153,37 @@ def passwords(folder: Path, program: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=[0, 4], ids=["a connection each", "kept connections"])
+def plain_command(program: Path, port: int, passwords: Path) -> list[str]:
+    return [sys.executable, str(program), "serve", str(port), str(passwords)]
+
+
+def starlette_command(program: Path, port: int, passwords: Path) -> list[str]:
+    service = ["uvicorn", "--app-dir", str(program.parent), f"{program.stem}:app", "--port", str(port)]
+    return ["env", f"AUTH_FILE={passwords}", sys.executable, "-m", *service]
+
+
+SERVICES = [
+    pytest.param("auth-service.md", plain_command, 0, id="Python, a connection each"),
+    pytest.param("auth-service.md", plain_command, 4, id="Python, kept connections"),
+    pytest.param("auth-protocol.md", starlette_command, 0, id="Starlette, a connection each"),
+    pytest.param("auth-protocol.md", starlette_command, 4, id="Starlette, kept connections"),
+]
+
+
+@pytest.fixture(scope="module", params=[each.values for each in SERVICES], ids=[each.id for each in SERVICES])
 def site(
     request: pytest.FixtureRequest,
     folder: Path,
-    program: Path,
     passwords: Path,
     backends: dict[str, ScriptedServer],
 ) -> Iterator[Site]:
     ports = Ports()
     names = ("auth", *backends)
-    text = CONFIGURATION.format(keepalive=request.param, **{name: ports[name] for name in names})
-    command = [sys.executable, str(program), "serve", str(ports["auth"]), str(passwords)]
-    service = Daemon(command, folder / "output of the service")
-    proxy = Mailworker(folder / f"prefix{request.param}", text)
+    page, command, keepalive = request.param
+    text = CONFIGURATION.format(keepalive=keepalive, **{name: ports[name] for name in names})
+    program = write_example(page, folder / f"service_{page.removesuffix('.md').replace('-', '_')}.py", backends)
+    service = Daemon(command(program, ports["auth"], passwords), folder / "output of the service")
+    proxy = Mailworker(folder / f"prefix-{page}-{keepalive}", text)
     try:
         service.await_ready(lambda: accepts(("127.0.0.1", ports["auth"])))
         proxy.start()

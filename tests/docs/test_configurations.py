@@ -19,10 +19,18 @@ from mailworker.model import InetAddress
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+# Those that show a configuration of mailworker's, and not only of other programs.
+RECIPES = [
+    path for path in sorted((ROOT / "docs" / "recipes").glob("*.md")) if path.name not in ("README.md", "kubernetes.md")
+]
+
 DOCUMENTS = (
     "README.md",
     "docs/certificates.md",
     "docs/configuration.md",
+    "docs/quick-start.md",
+    "docs/moving-from-nginx.md",
+    *(f"docs/recipes/{path.name}" for path in RECIPES),
     "docs/identity.md",
     "docs/limits.md",
     "docs/logins.md",

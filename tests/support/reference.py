@@ -34,7 +34,7 @@ def _page_of(described: Described) -> Page:
 
 def _page(page: Page, described: Iterable[Described]) -> str:
     sections = [section for each in described for section in _section(each)]
-    return "\n\n".join([f"{_MADE}\n# {page.title}", page.introduction, *sections]) + "\n"
+    return "\n\n".join([f"# {page.title}", page.introduction, *sections, _MADE])
 
 
 def _section(described: Described) -> Iterator[str]:
@@ -76,9 +76,9 @@ def _index(described: Iterable[Described]) -> str:
     pages = "\n".join(f"- [{page.title}]({page.name}.md)" for page in read_pages())
     sections = [f"## {name}\n\n{' · '.join(map(_link, found))}" for name, found in lists]
     return (
-        f"{_MADE}\n# Reference\n\n"
+        "# Reference\n\n"
         "Each directive, variable and end of a session has an entry. `mailworker --explain NAME` prints it.\n\n"
-        f"{pages}\n\n" + "\n\n".join(sections) + "\n"
+        f"{pages}\n\n" + "\n\n".join([*sections, _MADE])
     )
 
 

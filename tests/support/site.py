@@ -1,0 +1,144 @@
+"""What the documentation site needs beyond mkdocs: files outside of docs/ that pages lead to.
+
+Pages are read on code hosts as well, so they link to the README, to `conf/` and to tests by relative paths. Where the
+address of the repository is known (MAILWORKER_REPOSITORY, as in setup.py), such a link leads there; else the file
+becomes a part of the site, in `source/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
+from posixpath import normpath, relpath
+from typing import Final
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+
+ROOT: Final = Path(__file__).parents[2]
+REPOSITORY: Final = os.environ.get("MAILWORKER_REPOSITORY", "").rstrip("/")
+
+SOURCE: Final = "source"
+"""Where files outside of docs/ are in the site."""
+
+_DOCS: Final = "docs"
+# Pages of the site though they are outside of docs/.
+_PAGES: Final = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md")
+_FENCE: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_LINK: Final = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
+# How much more an entry of the reference counts than a page; and how much more than the names that begin with its own.
+_ENTRY: Final = 8
+_SHORTER: Final = 6
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add what pages lead to outside of docs/."""
+    found = {path for file in [*files.documentation_pages()] for path in _outside(file.content_string, file.src_uri)}
+    for name in _PAGES:
+        found |= {name, *_outside((ROOT / name).read_text(encoding="utf-8"), f"{SOURCE}/{name}")}
+    for path in sorted(found):
+        if path in _PAGES or not REPOSITORY:
+            files.append(_file(path, config))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let links lead to where files are in the site."""
+    page_uri = page.file.src_uri
+    if page_uri == "decisions/README.md":
+        markdown += _decisions(files)
+    return "".join(part if part.startswith("```") else _rewritten(part, page_uri) for part in _split(markdown))
+
+
+@event_priority(-100)  # when the index is written
+def on_post_build(config: MkDocsConfig) -> None:
+    """Let the search find a name's own entry before those of longer names, and variables without their `$`."""
+    path = Path(config.site_dir, "search", "search_index.json")
+    index = json.loads(path.read_text(encoding="utf-8"))
+    entries = [each for each in index["docs"] if re.match(r"reference/[\w-]+\.html#", each["location"])]
+    heights = _heights({each["title"].split(" ")[0] for each in entries})
+    for each in entries:
+        name = each["title"].split(" ")[0]
+        each["boost"] = _ENTRY * _SHORTER ** heights[name]
+        if name.startswith("$"):
+            each["text"] += f"<p>{name.removeprefix('$')}</p>"
+    path.write_text(json.dumps(index, separators=(",", ":")), encoding="utf-8")
+
+
+def _heights(names: Collection[str]) -> dict[str, int]:
+    """How often each name is the beginning of another one, one within the other: `proxy` is of `proxy_ssl`."""
+    heights: dict[str, int] = {}
+    for name in sorted(names, reverse=True):
+        longer = [heights[other] for other in heights if other.startswith(name)]
+        heights[name] = 1 + max(longer) if longer else 0
+    return heights
+
+
+def _rewritten(text: str, page_uri: str) -> str:
+    def lead(match: re.Match[str]) -> str:
+        path = target(match[2], page_uri)
+        if path is None:
+            return match[0]
+        return f"{match[1]}{_address(path, page_uri)}{match[3] or ''}{match[4]}"
+
+    return _LINK.sub(lead, text)
+
+
+def target(link: str, page_uri: str) -> str | None:
+    """The path below the root of the repository that a link of a page leads to; None where mkdocs knows the way."""
+    from_source = page_uri.startswith(f"{SOURCE}/")
+    place = page_uri.removeprefix(f"{SOURCE}/") if from_source else f"{_DOCS}/{page_uri}"
+    path = normpath(str(PurePosixPath(place).parent / link))
+    return path if from_source or not path.startswith(f"{_DOCS}/") else None
+
+
+def _address(path: str, page_uri: str) -> str:
+    if path.startswith(f"{_DOCS}/"):
+        uri = path.removeprefix(f"{_DOCS}/")
+    elif path == _DOCS:
+        uri = "README.md"
+    elif REPOSITORY and path not in _PAGES:
+        return f"{REPOSITORY}/blob/HEAD/{path}"
+    else:
+        uri = f"{SOURCE}/{path}{'/README.md' if (ROOT / path).is_dir() else ''}"
+    return relpath(uri, str(PurePosixPath(page_uri).parent))
+
+
+def _outside(text: str, page_uri: str) -> Iterator[str]:
+    for part in _split(text):
+        if not part.startswith("```"):
+            for match in _LINK.finditer(part):
+                path = target(match[2], page_uri)
+                if path is not None and not path.startswith(_DOCS):
+                    yield path
+
+
+def _split(text: str) -> Iterator[str]:
+    """Fenced blocks, and what is between them."""
+    position = 0
+    for match in _FENCE.finditer(text):
+        yield text[position : match.start()]
+        yield match[0]
+        position = match.end()
+    yield text[position:]
+
+
+def _file(path: str, config: MkDocsConfig) -> File:
+    """A file of the repository as one of the site; raises FileNotFoundError for a link that leads nowhere."""
+    if not (ROOT / path).exists():
+        raise FileNotFoundError(f"a page leads to {path}, which is not there")
+    return File.generated(
+        config, f"{SOURCE}/{path}", abs_src_path=str(ROOT / path), inclusion=InclusionLevel.NOT_IN_NAV
+    )
+
+
+def _decisions(files: Files) -> str:
+    """A list of all notes, which code hosts show as the folder's."""
+    notes = [file for file in files.documentation_pages() if file.src_uri.startswith("decisions/0")]
+    titles = {PurePosixPath(each.src_uri).name: each.content_string.partition("\n")[0] for each in notes}
+    return "\n" + "".join(f"\n- [{title.partition('. ')[2]}]({name})" for name, title in sorted(titles.items()))
