@@ -13,10 +13,8 @@ from mailworker.native import core
 
 _PACKAGE = "mailworker.event"
 _MODULES = (
-_MODULES = (
     *("timers", "poller", "loop", "task", "sockets", "transport"),
     *("stream", "relay", "plan", "rows", "tally", "connections", "pair"),
-)
 )
 
 
