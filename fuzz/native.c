@@ -382,7 +382,7 @@ static void relayed(const uint8_t *data, size_t size)
     int kind = size > 0 ? data[0] : 0, whole = kind < 16, buffer = 1, status = RELAY_MORE, rounds;
     size_t i;
 
-    demand(pump_open(&relay.pump, LARGEST_LIMIT, 0), "there is memory");
+    demand(pump_open(&relay.pump, LARGEST_LIMIT, 0, 0), "there is memory");
     open_pair(relay.source);
     open_pair(relay.sink);
     if (kind & 1) {

@@ -1,4 +1,7 @@
-"""The connection to the backend (ngx_mail_proxy_module; `proxy_socket_keepalive` is that of nginx's stream proxy)."""
+"""The connection to the backend (ngx_mail_proxy_module).
+
+`proxy_socket_keepalive` and `proxy_upload_rate` are those of nginx's stream proxy, `limit_rate` is freenginx's.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.rows import commands, frozen, merged, row
 from mailworker.config.slots import FLAG, MILLISECONDS, bitmask, member, size
 from mailworker.config.tree import Parser
-from mailworker.config.values import BUFFER, PAGE
+from mailworker.config.values import ANY, BUFFER, PAGE
 from mailworker.model import ProxyProtocol, Tlv, XclientGuard
 
 _NGINX_FIELDS: Final = (b"ADDR", b"LOGIN", b"NAME")
@@ -48,7 +51,8 @@ class ProxySettings:
     """The directives of the proxy module; `ssl` is None where backends are not asked for TLS.
 
     `backend` is that of logins whose source names none, None where there is no such one. `xclient_fields` are the
-    attributes that XCLIENT may tell, None for those that nginx has.
+    attributes that XCLIENT may tell, None for those that nginx has. `limit_rate` is in bytes a second to the client,
+    but for the first `limit_rate_after`, and `upload_rate` in those from it; 0 is no limit.
     """
 
     buffer: int
@@ -67,6 +71,9 @@ class ProxySettings:
     ssl: ProxySslSettings | None = None
     socket_keepalive: bool = False
     backend: ProxyPass | None = None
+    limit_rate: int = 0
+    limit_rate_after: int = 0
+    upload_rate: int = 0
 
 
 @dataclass(slots=True)
@@ -91,6 +98,9 @@ class ProxyDraft:
     proxy_smtp_xclient_guard: XclientGuard = row(
         BOTH, ONE, member(XclientGuard), XclientGuard.ANONYMOUS, into="xclient_guard"
     )
+    limit_rate: int = row(BOTH, ONE, size(ANY), 0)
+    limit_rate_after: int = row(BOTH, ONE, size(ANY), 0)
+    proxy_upload_rate: int = row(BOTH, ONE, size(ANY), 0)
 
 
 COMMANDS: Final = commands(ProxyDraft)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mailworker.event.connections import Connections
-from mailworker.event.relay import Loss, Pump, Side, WatchedSide
+from mailworker.event.relay import LimitedSide, Loss, Pump, Side, WatchedSide
 from mailworker.event.stream import SocketStream
 from mailworker.event.timers import Timed
 from mailworker.native.core import accelerator
@@ -19,20 +19,19 @@ __all__ = ["Pair", "Terms"]
 class Terms:
     """What pairs have in common: who counts their connections, what moves bytes, and how long they may be silent.
 
-    A pair is overdue after `silence` seconds without a byte from either side, and after `last` seconds once one of them
-    has ended its input. `watching` moves what clients say that are watched, None where none are.
+    `clients` moves what clients say, and decides of what kind their sides are, `backends` what backends say. A pair is
+    overdue after `silence` seconds without a byte from either side, and after `last` seconds once one of them has ended
+    its input.
     """
 
-    __slots__ = ("connections", "last", "pump", "silence", "watching")
+    __slots__ = ("backends", "clients", "connections", "last", "silence")
 
-    def __init__(
-        self, connections: Connections, pump: Pump, silence: float, last: float, watching: Pump | None = None, /
-    ) -> None:
+    def __init__(self, connections: Connections, clients: Pump, backends: Pump, silence: float, last: float, /) -> None:
         self.connections = connections
-        self.pump = pump
+        self.clients = clients
+        self.backends = backends
         self.silence = silence
         self.last = last
-        self.watching = watching
 
 
 class Pair(Timed):
@@ -48,11 +47,8 @@ class Pair(Timed):
     ) -> None:
         super().__init__()
         self.terms = terms
-        if terms.watching is None:
-            self.client = Side(self, terms.pump, client, clients_words)
-        else:
-            self.client = WatchedSide(self, terms.watching, client, clients_words)
-        self.backend = Side(self, terms.pump, backend, backends_words)
+        self.client = _side(self, terms.clients, client, clients_words)
+        self.backend = _side(self, terms.backends, backend, backends_words)
 
     def begin(self) -> None:
         """Pass on from now on."""
@@ -88,6 +84,10 @@ class Pair(Timed):
         half_closed = client.ended or backend.ended
         return max(client.active, backend.active) + (terms.last if half_closed else terms.silence)
 
+    def allow(self, side: Side) -> int:
+        """See `LimitedRelay.allow`: asked only where a pump is limiting."""
+        raise NotImplementedError
+
     def time_out(self) -> None:
         """It is overdue."""
         raise NotImplementedError
@@ -111,6 +111,12 @@ class Pair(Timed):
     def abort(self, bug: Exception) -> None:
         """See `Relay.abort`."""
         raise NotImplementedError
+
+
+def _side(pair: Pair, pump: Pump, stream: SocketStream, words: bytes) -> Side:
+    """A side of the kind that the pump is for."""
+    kind = LimitedSide if pump.limiting else WatchedSide if pump.watching else Side
+    return kind(pair, pump, stream, words)
 
 
 if accelerator is not None and not TYPE_CHECKING:

@@ -20,7 +20,7 @@ from mailworker.native.core.readiness import Readiness
 from mailworker.native.tls.queue import take_reasons
 from mailworker.wire.sieve_line import SieveLine
 
-__all__ = ["Loss", "Pump", "Relay", "Side", "WatchedSide", "failure"]
+__all__ = ["LimitedRelay", "LimitedSide", "Loss", "Pump", "Relay", "Side", "WatchedSide", "failure"]
 
 Loss = int | TlsError
 """What a side is lost by: an errno, 0 where OpenSSL's error queue tells, or what was told there."""
@@ -51,17 +51,27 @@ class Relay(Protocol):
         """Something was raised that should not be."""
 
 
+class LimitedRelay(Relay, Protocol):
+    """The relay of a LimitedSide."""
+
+    def allow(self, side: Side) -> int:
+        """How many bytes may be read from a LimitedSide; 0: none, and its `resume` will be called."""
+
+
 class Pump:
     """What all sides have in common that keep at most `limit` bytes each (proxy_buffer).
 
-    Those of one that is `watching` are a WatchedSide, which is of interest to the C alone.
+    Those of one that is `watching` are a WatchedSide, those of one that is `limiting` a LimitedSide, which is watched
+    too where both are given.
     """
 
-    __slots__ = ("limit", "loop")
+    __slots__ = ("limit", "limiting", "loop", "watching")
 
-    def __init__(self, loop: Loop, limit: int, watching: bool = False, /) -> None:
+    def __init__(self, loop: Loop, limit: int, watching: bool = False, limiting: bool = False, /) -> None:
         self.limit = limit
+        self.limiting = limiting
         self.loop = loop
+        self.watching = watching
 
     def close(self) -> None:
         """Give memory and descriptors back; no side may be left. In Python there are none."""
@@ -196,7 +206,7 @@ class Side:
                 if not plain:  # OpenSSL may hold more, which no poller sees
                     self._pump.loop.again(self)
                 return
-            data = self._take()
+            data = self._take(self._pump.limit)
             if data is None:
                 return
             moved += len(data)
@@ -206,10 +216,10 @@ class Side:
                 self._hand_on()  # that was all; spare the call that would say so
                 return
 
-    def _take(self) -> bytes | None:
-        """What comes next from the peer; None after the end, a loss, or where there is nothing yet."""
+    def _take(self, most: int) -> bytes | None:
+        """What comes next from the peer, at most so many bytes; None after its end, a loss, or where there is none."""
         try:
-            data = self._transport.recv(self._pump.limit)
+            data = self._transport.recv(most)
         except (ConnectionLost, TlsError) as error:
             self._relay.lose_source(self, _loss(error))
             return None
@@ -282,13 +292,52 @@ class WatchedSide(Side):
         """Whether the client may not say this, which was read before; what comes next is read on from there."""
         return self._line.refuses(data)
 
-    def _take(self) -> bytes | None:
-        data = super()._take()
-        if data is None or not self._line.refuses(data):
+    def _take(self, most: int) -> bytes | None:
+        data = super()._take(most)
+        if data is None or not (self._pump.watching and self._line.refuses(data)):
             return data
         self.received += len(data)
         self._relay.refuse()
         return None
+
+
+class LimitedSide(WatchedSide):
+    """A side from which no more is read than the relay allows; while that is nothing it waits for nothing."""
+
+    __slots__ = ("_allow", "_allowance")
+
+    def __init__(self, relay: LimitedRelay, pump: Pump, stream: SocketStream, pending: bytes, /) -> None:
+        super().__init__(relay, pump, stream, pending)
+        self._allow: Callable[[Side], int] = relay.allow
+        self._allowance = 0
+
+    def close(self) -> None:
+        """See `Side`."""
+        super().close()
+        self._allow = _nothing
+
+    def resume(self, allowance: int, /) -> None:
+        """Read on, so many bytes."""
+        self._allowance = allowance
+        self._source = READ
+        self.ready(READ)
+
+    def _take(self, most: int) -> bytes | None:
+        if not self._allowance:
+            self._allowance = self._allow(self)
+        if self._allowance < 0:
+            raise ValueError("less than nothing is allowed")
+        if not self._allowance:
+            self._source = 0
+            return None
+        data = super()._take(min(most, self._allowance))
+        if data is not None:
+            self._allowance -= len(data)
+        return data
+
+
+def _nothing(_: Side) -> int:
+    return 0
 
 
 def _shut_down(descriptor: int) -> None:
@@ -312,3 +361,4 @@ def failure(party: Party, call: str, error: Loss) -> ConnectionLost | TlsError:
 
 if accelerator is not None and not TYPE_CHECKING:
     Pump, Side, WatchedSide = accelerator.Pump, accelerator.Side, accelerator.WatchedSide
+    LimitedSide = accelerator.LimitedSide

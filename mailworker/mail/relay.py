@@ -9,14 +9,20 @@ from __future__ import annotations
 from sys import intern
 from typing import cast
 
+from mailworker.config.proxy import ProxySettings
 from mailworker.errors import Party
 from mailworker.event.connections import Connections
+from mailworker.event.loop import Loop
 from mailworker.event.pair import Pair, Terms
-from mailworker.event.relay import Loss, Pump, Side, WatchedSide, failure
+from mailworker.event.relay import LimitedSide, Loss, Pump, Side, WatchedSide, failure
 from mailworker.event.stream import SocketStream
+from mailworker.event.throttle import Throttle
 from mailworker.mail.end import End
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.server import Server
+
+Connection = tuple[SocketStream, bytes]
+"""A stream, and what was read from it and is still to be passed on."""
 
 
 class Relay(Pair):
@@ -96,52 +102,88 @@ class Relay(Pair):
         self.close()
 
 
+class LimitedRelay(Relay):
+    """One in which bytes go no faster than `limit_rate` to the client, and than `proxy_upload_rate` from it."""
+
+    __slots__ = ("_down", "_up")
+
+    def keep_rates(self, proxy: ProxySettings) -> None:
+        """To be called before it begins."""
+        loop = self.terms.connections.loop
+        self._up = _throttle(loop, self.client, proxy.upload_rate, 0)
+        self._down = _throttle(loop, self.backend, proxy.limit_rate, proxy.limit_rate_after)
+
+    def allow(self, side: Side) -> int:
+        """See `Pair.allow`."""
+        throttle = self._up if side is self.client else self._down
+        assert throttle is not None
+        return throttle.allow()
+
+    def _end(self, reason: End) -> None:
+        super()._end(reason)
+        for throttle in (self._up, self._down):
+            if throttle is not None:
+                throttle.stop()
+
+
+def _limited(server: Server, terms: Terms, client: Connection, backend: Connection) -> LimitedRelay:
+    relay = LimitedRelay(terms, *client, *backend)
+    relay.keep_rates(server.settings.proxy)
+    return relay
+
+
+def _throttle(loop: Loop, side: Side, rate: int, after: int) -> Throttle | None:
+    return Throttle(loop, cast(LimitedSide, side), rate, after) if rate else None
+
+
 class Relays:
     """All relays of a worker, and the scratch pages that they share: one for each `proxy_buffer`.
 
-    What clients of some servers say is watched, by pumps that are made when the first of them is logged in.
+    What clients of some servers say is watched, and some are slowed down, by pumps that are made when the first of them
+    is logged in.
     """
 
     __slots__ = ("_connections", "_pumps", "_terms")
 
     def __init__(self, connections: Connections, buffers: set[int]) -> None:
         self._connections = connections
-        self._pumps = {(buffer, False): self._pump(buffer) for buffer in buffers}
+        self._pumps = dict[tuple[int, bool, bool], Pump]()
         self._terms = dict[Server, Terms]()
+        for buffer in buffers:
+            self._pump(buffer)
 
-    def start(
-        self, record: SessionRecord, client: tuple[SocketStream, bytes], backend: tuple[SocketStream, bytes]
-    ) -> None:
-        """Relay between two streams; each comes with the bytes that were read from it and are still to be passed on."""
+    def start(self, record: SessionRecord, client: Connection, backend: Connection) -> None:
+        """Relay between two streams."""
         entrance = record.entrance
-        terms = self._terms.get(entrance.server) or self._agree(entrance.server)
+        server = entrance.server
+        terms = self._terms.get(server) or self._agree(server)
         record.logged_in = self._connections.loop.now
         if record.backend is not None:
             record.backend = intern(record.backend)  # thousands of idle sessions have it in common
-        relay = Relay(terms, *client, *backend)
+        relay = _limited(server, terms, client, backend) if server.limited else Relay(terms, *client, *backend)
         relay.record = record
         record.client_bytes = relay.client
         record.backend_bytes = relay.backend
         entrance.sessions.live[record] = relay
-        if terms.watching is None:
-            relay.begin()
-        else:
+        if server.watched:
             relay.start_watched()
+        else:
+            relay.begin()
 
     def _agree(self, server: Server) -> Terms:
         proxy = server.settings.proxy
-        watching = self._shared(proxy.buffer, watching=True) if server.watched else None
-        pump = self._shared(proxy.buffer)
-        self._terms[server] = terms = Terms(self._connections, pump, proxy.timeout, server.settings.timeout, watching)
+        clients = self._pump(proxy.buffer, watching=server.watched, limiting=bool(proxy.upload_rate))
+        backends = self._pump(proxy.buffer, limiting=bool(proxy.limit_rate))
+        times = proxy.timeout, server.settings.timeout
+        self._terms[server] = terms = Terms(self._connections, clients, backends, *times)
         return terms
 
-    def _shared(self, buffer: int, *, watching: bool = False) -> Pump:
-        if (buffer, watching) not in self._pumps:
-            self._pumps[buffer, watching] = self._pump(buffer, watching=watching)
-        return self._pumps[buffer, watching]
-
-    def _pump(self, buffer: int, *, watching: bool = False) -> Pump:
-        return Pump(self._connections.loop, buffer, watching)
+    def _pump(self, buffer: int, *, watching: bool = False, limiting: bool = False) -> Pump:
+        """The one that moves bytes of this kind."""
+        kind = buffer, watching, limiting
+        if kind not in self._pumps:
+            self._pumps[kind] = Pump(self._connections.loop, *kind)
+        return self._pumps[kind]
 
     def close(self) -> None:
         """Give back what relays need; none may be left."""

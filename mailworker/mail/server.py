@@ -41,8 +41,9 @@ class Server:
     none. `access_logs` are ready to write. `counted` counts its sessions, None where nobody does. `has_variables` tells
     whether anybody asks a session for facts, `asks_for_handshake` whether for what a handshake took, and
     `waits_for_facts` whether for times of the backend that nobody would know otherwise. `told` is what a worker's log
-    knows of its backends. `logs_in_at_once`: nothing comes before a login at a backend, and nobody looks at its steps.
-    `watched`: a session ends where its client asks the backend to be another user (native/relay/line.c).
+    knows of its backends. `limited` tells whether relays have a rate to keep. `logs_in_at_once`: nothing comes before a
+    login at a backend, and nobody looks at its steps. `watched`: a session ends where its client asks the backend to be
+    another user (native/relay/line.c).
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Server:
         "client_resolver",
         "counted",
         "has_variables",
+        "limited",
         "log",
         "login_source",
         "logs_in_at_once",
@@ -92,6 +94,7 @@ class Server:
             (isinstance(source, AuthHttpSettings) and source.has_variables) or chosen or bool(self.access_logs)
         )
         self.waits_for_facts = not settings.access_log.asked.isdisjoint(WAITED_FOR)
+        self.limited = bool(settings.proxy.limit_rate or settings.proxy.upload_rate)
         self.capabilities = capabilities
         proxy, watched = settings.proxy, self.waits_for_facts or self.backend_tls is not None
         self.logs_in_at_once = proxy.proxy_protocol is ProxyProtocol.OFF and not watched

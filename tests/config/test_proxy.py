@@ -68,3 +68,21 @@ def test_other_words_are_refused(load_server: LoadServer, directive: str, messag
     with pytest.raises(ConfigError) as caught:
         load_server(f"{directive};")
     assert caught.value.message == message
+
+
+def test_there_is_no_rate_by_default(load_server: LoadServer) -> None:
+    proxy = load_server("").proxy
+    assert (proxy.limit_rate, proxy.limit_rate_after, proxy.upload_rate) == (0, 0, 0)
+
+
+def test_rates_are_sizes(load_server: LoadServer) -> None:
+    proxy = load_server("limit_rate 10k; limit_rate_after 1m; proxy_upload_rate 5;").proxy
+    assert (proxy.limit_rate, proxy.limit_rate_after, proxy.upload_rate) == (10240, 1 << 20, 5)
+
+
+@pytest.mark.parametrize("directive", ["limit_rate", "limit_rate_after", "proxy_upload_rate"])
+def test_a_rate_is_given_once_and_is_a_size(load_server: LoadServer, directive: str) -> None:
+    with pytest.raises(ConfigError, match=f'"{directive}" directive invalid value'):
+        load_server(f"{directive} fast;")
+    with pytest.raises(ConfigError, match=f'"{directive}" directive is duplicate'):
+        load_server(f"{directive} 1; {directive} 1;")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import selectors
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
@@ -33,6 +33,7 @@ _OF_THE_CORE = {
     "test_poller",
     "test_relay",
     "test_relay_end",
+    "test_relay_limited",
     "test_rows",
     "test_sockets",
     "test_stream",
@@ -157,8 +158,10 @@ def make_relay(implementation: Implementation) -> Iterator[MakeRelay]:
             limit: int = CHUNK,
             pending: bytes = b"",
             refusal: Exception | None = None,
+            allowed: Sequence[int] | None = None,
         ) -> Relay:
-            relay = Relay(source, sink, limit, pending, refusal, implementation)
+            relay = Relay(source, sink, limit, pending, refusal, implementation, allowed=allowed)
+            stack.callback(relay.limiting_pump.close)
             stack.callback(relay.pump.close)  # after a bug the relay itself is in a circle with the traceback
             stack.callback(relay.close)
             return relay

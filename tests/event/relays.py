@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Sequence
 from functools import cache
 from select import select
 from typing import Any, Protocol
@@ -174,7 +175,7 @@ def _raise(bug: Exception) -> None:
 
 
 class Relay:
-    """From `source` to `sink` and back, and what was told of it."""
+    """From `source` to `sink` and back, and what was told of it; with `allowed` no more is read than this allows."""
 
     def __init__(
         self,
@@ -185,16 +186,19 @@ class Relay:
         refusal: Exception | None = None,
         implementation: Implementation = NATIVE,
         joined: bool = True,
+        allowed: Sequence[int] | None = None,
     ) -> None:
         self.poller = TurnedPoller()
         self.poller.refusal = refusal
         self.loop = turned_loop(implementation, self.poller)
         self._event = implementation.relay
         self.pump = self._event.Pump(self.loop, limit)
+        self.limiting_pump = self._event.Pump(self.loop, limit, False, True)
         self.source, self.sink = source, sink
         self.told: list[str] = []  # the names of the methods that were called
         self.failures: list[ConnectionLost | TlsError] = []
         self.bugs: list[Exception] = []
+        self.allowed = None if allowed is None else list(allowed)
         self.sides: list[Side] = [
             self._side(line, data, implementation) for line, data in ((source, pending), (sink, b""))
         ]
@@ -205,8 +209,17 @@ class Relay:
         stream = implementation.stream.SocketStream(self.loop, line.fd, Party.CLIENT, lambda: None)
         stream.tls = line.native
         stream.received = len(pending)
-        side: Side = self._event.Side(self, self.pump, stream, pending)
+        limited = self.allowed is not None and line is self.source
+        kind, pump = (self._event.LimitedSide, self.limiting_pump) if limited else (self._event.Side, self.pump)
+        side: Side = kind(self, pump, stream, pending)
         return side
+
+    def allow(self, side: Side) -> int:
+        """What `allowed` says next, and nothing behind that."""
+        assert side is self.sides[0]
+        assert self.allowed is not None
+        self.told.append("allow")
+        return self.allowed.pop(0) if self.allowed else 0
 
     @property
     def events(self) -> tuple[int, int]:
@@ -266,4 +279,5 @@ class MakeRelay(Protocol):
         limit: int = CHUNK,
         pending: bytes = b"",
         refusal: Exception | None = None,
+        allowed: Sequence[int] | None = None,
     ) -> Relay: ...

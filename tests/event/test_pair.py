@@ -45,6 +45,16 @@ def _noting(implementation: Implementation) -> Any:
     return Noting
 
 
+def _allowing(it: Implementation) -> Any:
+    class Allowing(it.pair.Pair):  # type: ignore[misc, name-defined]
+        """Allows its sides everything."""
+
+        def allow(self, side: object) -> int:
+            return 1 << 20
+
+    return Allowing
+
+
 class Stage:
     """A pair that has begun, its two peers, and what its connections are counted by."""
 
@@ -55,7 +65,7 @@ class Stage:
         self.connections: Connections = it.connections.Connections(bench.loop, 10, lambda: self.unused.append(1))
         self.pump = it.relay.Pump(bench.loop, 4096)
         resources.callback(self.pump.close)
-        self.terms = it.pair.Terms(self.connections, self.pump, SILENCE, LAST)
+        self.terms = it.pair.Terms(self.connections, self.pump, self.pump, SILENCE, LAST)
         self.client, client = self._line(resources, Party.CLIENT)
         self.backend, backend = self._line(resources, Party.BACKEND)
         self.pair: Any = _noting(it)(self.terms, client, words[0], backend, words[1])
@@ -151,19 +161,24 @@ def test_closing_gives_back_all(stage: Stage) -> None:
 def test_the_terms_tell_what_they_are(stage: Stage) -> None:
     terms = stage.pair.terms
     assert terms is stage.terms
-    assert (terms.silence, terms.last, terms.watching) == (SILENCE, LAST, None)
-    assert terms.pump is stage.pump
+    assert (terms.silence, terms.last) == (SILENCE, LAST)
+    assert terms.clients is terms.backends is stage.pump
     assert terms.connections is stage.connections
 
 
-def test_of_clients_that_are_watched_the_side_is_another(bench: Bench, resources: ExitStack) -> None:
+@pytest.mark.parametrize("watching", [False, True])
+@pytest.mark.parametrize("limiting", [False, True])
+def test_a_side_is_of_the_kind_that_its_pump_is_for(
+    bench: Bench, resources: ExitStack, watching: bool, limiting: bool
+) -> None:
     it, stage = bench.implementation, Stage(bench, resources)
-    watching = it.relay.Pump(bench.loop, 4096, True)
-    resources.callback(watching.close)
-    terms = it.pair.Terms(stage.connections, stage.pump, SILENCE, LAST, watching)
+    clients = it.relay.Pump(bench.loop, 4096, watching, limiting)
+    resources.callback(clients.close)
+    terms = it.pair.Terms(stage.connections, clients, stage.pump, SILENCE, LAST)
     lines = [stage._line(resources, party)[1] for party in (Party.CLIENT, Party.BACKEND)]
-    pair: Pair = it.pair.Pair(terms, lines[0], b"", lines[1], b"")
-    assert isinstance(pair.client, it.relay.WatchedSide)
-    assert not isinstance(pair.backend, it.relay.WatchedSide)
+    pair: Pair = _allowing(it)(terms, lines[0], b"", lines[1], b"")
+    kinds = {(False, False): it.relay.Side, (True, False): it.relay.WatchedSide}
+    assert type(pair.client) is kinds.get((watching, limiting), it.relay.LimitedSide)
+    assert type(pair.backend) is it.relay.Side
     pair.begin()
     pair.close()

@@ -29,6 +29,7 @@ TESTS = (
     "tests/event/test_task.py",
     "tests/event/test_relay.py",
     "tests/event/test_relay_end.py",
+    "tests/event/test_relay_limited.py",
     "tests/event/test_sockets.py",
     "tests/event/test_timers.py",
     "tests/mail/test_relay.py",

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CoroutineType
 
-from tests.mail.cases import Case, all_protocols
+from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted, rejected
 from tests.support.backend import hang_up
+from tests.support.settings import proxy_settings
 
 
 @contextmanager
@@ -32,6 +33,20 @@ def no_circles() -> Iterator[None]:
 
 def _is_a_sessions(thing: object) -> bool:
     return isinstance(thing, CoroutineType) or type(thing).__module__.startswith("mailworker.")
+
+
+def test_nothing_is_left_of_a_relay_that_keeps_a_rate(scene: Scene) -> None:
+    backend = scene.backend(IMAP.script())
+    settings = proxy_settings(limit_rate=100, upload_rate=100)
+    proxy = scene.proxy("imap", scene.auth(accepted(backend.address)), proxy=settings)
+    with no_circles():
+        client = scene.client(proxy)
+        client.expect(IMAP.greeting)
+        client.talk((IMAP.login, IMAP.answer))
+        client.send(bytes(1000))
+        client.skip(5)
+        client.close()
+        proxy.service_is_idle()
 
 
 @all_protocols

@@ -23,6 +23,7 @@
     NAME(abort)                                                                                                        \
     NAME(address)                                                                                                      \
     NAME(again)                                                                                                        \
+    NAME(allow)                                                                                                        \
     NAME(begin)                                                                                                        \
     NAME(change)                                                                                                       \
     NAME(close)                                                                                                        \
@@ -268,9 +269,9 @@ extern PyMethodDef socket_functions[];
 extern PyTypeObject line_type;
 extern PyMethodDef line_functions[];
 
-/* relay/side.c */
+/* relay/side.c, relay/limited.c */
 
-extern PyTypeObject side_type, watched_type, sieve_line_type, pump_type;
+extern PyTypeObject side_type, watched_type, limited_type, sieve_line_type, pump_type;
 
 int side_ready(PyObject *side, int mask);
 

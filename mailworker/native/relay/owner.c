@@ -4,14 +4,14 @@ static PyObject *pump_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
 {
     PyObject *loop;
     Py_ssize_t limit;
-    int watching = 0;
+    int watching = 0, limiting = 0;
     struct pump_object *self;
 
-    if (!PyArg_ParseTuple(arguments, "On|p", &loop, &limit, &watching) || !is_loop(loop)) {
+    if (!PyArg_ParseTuple(arguments, "On|pp", &loop, &limit, &watching, &limiting) || !is_loop(loop)) {
         return NULL;
     }
     self = (struct pump_object *) type->tp_alloc(type, 0);
-    if (self != NULL && !pump_open(&self->pump, (size_t) limit, watching)) {
+    if (self != NULL && !pump_open(&self->pump, (size_t) limit, watching, limiting)) {
         Py_CLEAR(self);
         return PyErr_NoMemory();
     }

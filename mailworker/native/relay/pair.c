@@ -7,8 +7,8 @@
 struct terms {
     PyObject_HEAD
     PyObject *connections;
-    struct pump_object *pump;
-    struct pump_object *watching; /* NULL where no client is watched */
+    struct pump_object *clients; /* moves what clients say */
+    struct pump_object *backends;
     double silence;
     double last;
 };
@@ -22,22 +22,19 @@ struct pair {
 
 static PyObject *terms_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *connections, *pump, *watching = Py_None;
+    PyObject *connections, *clients, *backends;
     double silence, last;
     struct terms *self;
 
-    if (!PyArg_ParseTuple(arguments, "O!O!dd|O", &connections_type, &connections, &pump_type, &pump, &silence, &last,
-                          &watching)) {
+    if (!PyArg_ParseTuple(arguments, "O!O!O!dd", &connections_type, &connections, &pump_type, &clients, &pump_type,
+                          &backends, &silence, &last)) {
         return NULL;
-    }
-    if (watching != Py_None && !Py_IS_TYPE(watching, &pump_type)) {
-        return PyErr_Format(PyExc_TypeError, "no pump");
     }
     self = (struct terms *) type->tp_alloc(type, 0);
     if (self != NULL) {
         self->connections = Py_NewRef(connections);
-        self->pump = (struct pump_object *) Py_NewRef(pump);
-        self->watching = watching == Py_None ? NULL : (struct pump_object *) Py_NewRef(watching);
+        self->clients = (struct pump_object *) Py_NewRef(clients);
+        self->backends = (struct pump_object *) Py_NewRef(backends);
         self->silence = silence;
         self->last = last;
     }
@@ -49,15 +46,15 @@ static void terms_dealloc(PyObject *object)
     struct terms *self = (struct terms *) object;
 
     Py_XDECREF(self->connections);
-    Py_XDECREF(self->pump);
-    Py_XDECREF(self->watching);
+    Py_XDECREF(self->clients);
+    Py_XDECREF(self->backends);
     Py_TYPE(object)->tp_free(object);
 }
 
 static PyMemberDef terms_members[] = {
     {"connections", T_OBJECT_EX, offsetof(struct terms, connections), READONLY, NULL},
-    {"pump", T_OBJECT_EX, offsetof(struct terms, pump), READONLY, NULL},
-    {"watching", T_OBJECT, offsetof(struct terms, watching), READONLY, NULL},
+    {"clients", T_OBJECT_EX, offsetof(struct terms, clients), READONLY, NULL},
+    {"backends", T_OBJECT_EX, offsetof(struct terms, backends), READONLY, NULL},
     {"silence", T_DOUBLE, offsetof(struct terms, silence), READONLY, NULL},
     {"last", T_DOUBLE, offsetof(struct terms, last), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -73,6 +70,17 @@ PyTypeObject terms_type = {
     .tp_dealloc = terms_dealloc,
     .tp_members = terms_members,
 };
+
+/* A side of the kind that the pump is for. */
+static struct side *side_of(PyObject *pair, struct pump_object *owner, struct stream *stream, PyObject *words)
+{
+    PyTypeObject *type = &side_type;
+
+    if (owner->pump.watching || owner->pump.limiting) {
+        type = owner->pump.limiting ? &limited_type : &watched_type;
+    }
+    return (struct side *) side_made(type, pair, owner, stream, words);
+}
 
 static int pair_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
@@ -90,11 +98,9 @@ static int pair_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(
         return -1;
     }
     self->terms = (struct terms *) Py_NewRef(terms);
-    self->client = (struct side *) (terms->watching == NULL
-                                        ? side_made(&side_type, object, terms->pump, client, clients_words)
-                                        : side_made(&watched_type, object, terms->watching, client, clients_words));
+    self->client = side_of(object, terms->clients, client, clients_words);
     if (self->client != NULL) {
-        self->backend = (struct side *) side_made(&side_type, object, terms->pump, backend, backends_words);
+        self->backend = side_of(object, terms->backends, backend, backends_words);
     }
     return self->backend == NULL ? -1 : 0;
 }

@@ -126,6 +126,22 @@ static size_t bulk_size(const struct channel *sink, size_t limit, size_t largest
     return size > limit ? size : limit;
 }
 
+/* As pump_move, but no more than `most`, and nothing past the line's sight. */
+static int move_limited(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line)
+{
+    size_t limit = pump->limit, size = limit > FIRST ? FIRST : limit;
+    int round = 0, status;
+
+    pump->moved = pump->length = 0;
+    do {
+        size_t left = pump->most - pump->moved;
+
+        status = copy(pump, source, sink, size < left ? size : left, pump->watching ? line : NULL);
+        size = bulk_size(sink, limit, COPIED);
+    } while (status == RELAY_MORE && ++round < ROUNDS && pump->moved < pump->most && pump->moved < BOUND);
+    return status;
+}
+
 #ifdef SPLICE_F_MOVE
 
 static ssize_t splice_bytes(int from, int to, size_t length)
@@ -205,9 +221,12 @@ static void open_pipe(struct pump *pump)
 
 #endif
 
-int pump_open(struct pump *pump, size_t limit, int watching)
+int pump_open(struct pump *pump, size_t limit, int watching, int limiting)
 {
-    *pump = (struct pump){.move = watching ? move_watched : pump_move, .limit = limit};
+    *pump = (struct pump){.move = pump_move, .limit = limit, .watching = watching, .limiting = limiting};
+    if (limiting || watching) {
+        pump->move = limiting ? move_limited : move_watched;
+    }
     pump->page = malloc(limit > SPLICED ? limit : SPLICED); /* of which only what is used becomes memory */
     if (pump->page == NULL) {
         return 0;

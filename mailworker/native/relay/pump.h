@@ -21,6 +21,9 @@ struct pump {
     size_t limit; /* bytes that a side may keep: proxy_buffer */
     unsigned char *page; /* scratch; holds nothing of worth between two calls but what is kept */
     int pipe[2]; /* empty between two calls; -1 where there is none */
+    int watching; /* whether it looks at the line of what it moves */
+    int limiting; /* whether it moves no more than `most` bytes in a call */
+    size_t most;
     size_t offset; /* where in the page, or in the data given to `flush`, the untaken bytes start */
     size_t length; /* how many bytes the sink did not take */
     size_t moved; /* how many bytes the sink took in this call */
@@ -28,8 +31,8 @@ struct pump {
     int error; /* errno where something failed; 0: OpenSSL's error queue tells */
 };
 
-/* A pump that is `watching` looks at the line of what it moves. 0: no memory. */
-int pump_open(struct pump *pump, size_t limit, int watching);
+/* 0: no memory. */
+int pump_open(struct pump *pump, size_t limit, int watching, int limiting);
 void pump_close(struct pump *pump);
 int pump_move(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line);
 int pump_flush(struct pump *pump, const struct channel *sink, const void *data, size_t length);

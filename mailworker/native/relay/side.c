@@ -12,17 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A side whose pump watches what its peer says. */
-struct watched_side {
-    struct side side;
-    struct line line;
-};
-
-static int is_open(const struct side *side)
-{
-    return side->relay != NULL;
-}
-
 static inline struct pump *pump_of(const struct side *side)
 {
     return &side->owner->pump;
@@ -159,13 +148,26 @@ static int settle_pending(struct side *side, int status)
     return settle(side, status, PyBytes_AS_STRING(side->pending));
 }
 
+/* How much of what comes next may be moved: 0 for nothing yet, -1 with an exception. */
+static int set_most(struct side *side, struct pump *pump)
+{
+    long long most = limited_allowance((struct limited_side *) side);
+
+    if (most <= 0) {
+        side->source = 0;
+        return (int) most;
+    }
+    pump->most = (size_t) most;
+    return 1;
+}
+
 /* Moves what can be moved from here to the other side, a bounded number of bytes. 0 with an exception. */
 static int forward(struct side *side)
 {
     struct side *other = side->other;
     struct pump *pump = pump_of(side);
     struct channel source, sink;
-    int status;
+    int status, allowed;
 
     if (side->ended) {
         return say_goodbye(side);
@@ -174,12 +176,18 @@ static int forward(struct side *side)
     if (status != RELAY_MORE) {
         return settle_pending(side, status);
     }
+    if (pump->limiting && (allowed = set_most(side, pump)) <= 0) {
+        return allowed == 0;
+    }
     source = channel_of(side);
     sink = channel_of(other);
     status =
         pump->move(pump, &source, &sink, &((struct watched_side *) side)->line); /* looked at where it is watched */
     other->sent += pump->moved;
     side->received += pump->moved + pump->length; /* the rest is kept, or lost with the other side */
+    if (pump->limiting) {
+        ((struct limited_side *) side)->allowance -= (long long) (pump->moved + pump->length);
+    }
     return settle(side, status, (const char *) pump->page);
 }
 
@@ -348,7 +356,7 @@ PyObject *side_made(PyTypeObject *type, PyObject *relay, struct pump_object *own
     return (PyObject *) side;
 }
 
-static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     PyObject *relay, *owner, *pending;
     struct stream *stream;
@@ -359,7 +367,7 @@ static PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     return side_made(type, relay, (struct pump_object *) owner, stream, pending);
 }
 
-static void side_free(PyObject *object)
+void side_free(PyObject *object)
 {
     let_go((struct side *) object);
     Py_TYPE(object)->tp_free(object);

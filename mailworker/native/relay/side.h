@@ -1,4 +1,4 @@
-/* One end of a relay; see side.c. */
+/* What a side is made of: see side.c, and limited.c for one that is slowed down. */
 
 #ifndef MAILWORKER_SIDE_H
 #define MAILWORKER_SIDE_H
@@ -25,10 +25,33 @@ struct side {
     unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
 };
 
+/* A side whose pump watches what its peer says. */
+struct watched_side {
+    struct side side;
+    struct line line;
+};
+
+/* A side whose pump is limiting; it is watched where the pump is watching, too. */
+struct limited_side {
+    struct watched_side watched;
+    long long allowance; /* bytes that may be read here before the relay is asked again */
+};
+
+static inline int is_open(const struct side *side)
+{
+    return side->relay != NULL;
+}
+
 /* Takes the connection from a stream, with what was read there already; NULL with an exception. */
 PyObject *side_made(PyTypeObject *type, PyObject *relay, struct pump_object *owner, struct stream *stream,
                     PyObject *pending);
 int side_join(struct side *side, struct side *other); /* relays between the two from now on */
 int side_close(struct side *side);
+
+PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords);
+void side_free(PyObject *object);
+
+/* Bytes that may be read; 0: none before `resume`, -1: an exception. */
+long long limited_allowance(struct limited_side *side);
 
 #endif

@@ -1,0 +1,60 @@
+/*
+ * A side from which no more is read than the relay allows. Where nothing is allowed the side waits for nothing, and its
+ * peer's words stay in the socket, until the relay calls `resume`.
+ */
+
+#include "core.h"
+
+#include "side.h"
+
+long long limited_allowance(struct limited_side *limited)
+{
+    struct side *side = &limited->watched.side;
+    PyObject *allowed;
+
+    if (limited->allowance > 0) {
+        return limited->allowance;
+    }
+    allowed = PyObject_CallMethodOneArg(side->relay, names.allow, (PyObject *) side);
+    if (allowed == NULL) {
+        return -1;
+    }
+    limited->allowance = PyLong_AsLongLong(allowed);
+    Py_DECREF(allowed);
+    if (limited->allowance < 0) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_ValueError, "less than nothing is allowed");
+        }
+        return -1;
+    }
+    return is_open(side) ? limited->allowance : 0;
+}
+
+static PyObject *limited_resume(PyObject *object, PyObject *argument)
+{
+    struct limited_side *limited = (struct limited_side *) object;
+    long long allowance = PyLong_AsLongLong(argument);
+
+    if (allowance == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    limited->allowance = allowance;
+    limited->watched.side.source = READ;
+    return none_if(side_ready(object, READ));
+}
+
+static PyMethodDef limited_methods[] = {
+    {"resume", limited_resume, METH_O, "resume(allowance): read on, so many bytes."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject limited_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.LimitedSide",
+    .tp_basicsize = sizeof(struct limited_side),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_base = &watched_type,
+    .tp_new = side_new,
+    .tp_dealloc = side_free,
+    .tp_methods = limited_methods,
+};
