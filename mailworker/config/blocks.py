@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mailworker.config import access, access_log, proxy, proxy_pass, realip, source, ssl, variables
+from mailworker.config import access, access_log, auth_policy, proxy, proxy_pass, realip, source, ssl, variables
 from mailworker.config.access_log import FilesDraft
 from mailworker.config.command import NONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
@@ -143,6 +143,9 @@ class _Server:
             proxy=self._proxy,
             real_ip_from=realip.freeze(*scopes),
             access=access.freeze(*scopes),
+            policy=auth_policy.freeze(
+                parser, *scopes, names.bind(), by_backend=isinstance(login_source, source.ByBackendSettings)
+            ),
             where=self._scope.opened_at,
             variables=names,
             access_log=access_log.freeze(*scopes, names),

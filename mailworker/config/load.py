@@ -11,6 +11,7 @@ from mailworker.config import (
     access,
     access_log,
     auth_http,
+    auth_policy,
     blocks,
     core,
     events,
@@ -40,7 +41,7 @@ from mailworker.variables.regex import CompileRegex, no_engine
 
 MODULES: Final = (
     *(core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables, log_format, access_log),
-    *(access, session_table, status),
+    *(access, session_table, auth_policy, status),
 )
 """Whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mailworker.config.access import Rule
 from mailworker.config.access_log import AccessLogSettings
+from mailworker.config.auth_policy import AuthPolicySettings
 from mailworker.config.core import CoreSettings
 from mailworker.config.destinations import Destination
 from mailworker.config.dialogue import DialogueSettings
@@ -36,7 +37,8 @@ class MailServer:
 
     `ssl` is None where neither a `listen ... ssl` nor `starttls` needs it. `error_log` is the server's own list,
     or the one it inherits. `server_name` is what it calls itself, `names` are what leads to it on an address that it
-    shares. `status_zone` is what its numbers are called, None for its first listen.
+    shares. `status_zone` is what its numbers are called, None for its first listen. `policy` is who is asked about
+    logins and told of them, None for nobody.
     """
 
     listens: tuple[Listen, ...]
@@ -56,6 +58,7 @@ class MailServer:
     where: str
     variables: VariablesSettings = field(default_factory=VariablesSettings)
     access: tuple[Rule, ...] = ()
+    policy: AuthPolicySettings | None = None
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     names: tuple[ServerName, ...] = ()
     status_zone: str | None = None

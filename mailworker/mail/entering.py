@@ -18,6 +18,7 @@ from mailworker.mail.client.client import Client
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.relay import Relays
 from mailworker.mail.targets import Target
+from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
@@ -28,10 +29,11 @@ class Entering(Arriving):
     `_began` is when that was, or when somebody was asked about the login.
     """
 
-    __slots__ = ("_began", "_login", "_relays", "_steps")
+    __slots__ = ("_began", "_login", "_relays", "_request", "_steps")
 
     _began: float
     _login: Login
+    _request: AuthRequest
     _steps: tuple[Step, ...]
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
@@ -97,6 +99,8 @@ class Entering(Arriving):
         self.backend = None
         if (counted := self.server.counted) is not None:
             counted.log_in(self._login.method, self.connections.loop.now - self._began)
+        if (policed := self.server.policed) is not None and self._login.passed_on:
+            policed.learn(self._request, self, None)
         if self.facts is not None:
             self.facts.log_in()
         sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
@@ -108,6 +112,8 @@ class Entering(Arriving):
         rejected = judgement(error, self._login, self.protocol, self.log, codes=codes)
         if rejected is None:
             return self.fail(error)
+        if (policed := self.server.policed) is not None and self._login.passed_on:
+            policed.learn(self._request, self, rejected)
         self.close_backend()
         return self._reject(rejected)
 

@@ -11,6 +11,7 @@ from mailworker.config.destinations import Destination
 from mailworker.config.settings import MailServer
 from mailworker.log.access_logs import AccessLogs
 from mailworker.log.log import Log
+from mailworker.mail.authentication.policed import Policed
 from mailworker.mail.authentication.source import LoginSource
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.client.host import Resolver
@@ -38,7 +39,8 @@ class Server:
     `tls` is None where no connection with a client can be encrypted, `backend_tls` where none with a backend is.
     `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
     for. `login_source` decides about logins, `targets` where they go, and `backend` where those go whose source names
-    none. `access_logs` are ready to write. `counted` counts its sessions, None where nobody does. `has_variables` tells
+    none. `policed` is the source where a policy service is asked, else None.
+    `access_logs` are ready to write. `counted` counts its sessions, None where nobody does. `has_variables` tells
     whether anybody asks a session for facts, `asks_for_handshake` whether for what a handshake took, and
     `waits_for_facts` whether for times of the backend that nobody would know otherwise. `told` is what a worker's log
     knows of its backends. `limited` tells whether relays have a rate to keep. `logs_in_at_once`: nothing comes before a
@@ -59,6 +61,7 @@ class Server:
         "log",
         "login_source",
         "logs_in_at_once",
+        "policed",
         "settings",
         "starttls_only",
         "targets",
@@ -84,6 +87,7 @@ class Server:
         self.client_resolver: Resolver | None = None
         self.counted: Counted | None = None
         self.login_source = login_source
+        self.policed = login_source if isinstance(login_source, Policed) else None
         self.targets: Targets = choose_targets(settings, None)
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)
         self.backend = None if backend is None else configured_backend(backend, variables, names=names)
@@ -91,7 +95,10 @@ class Server:
         self.access_logs = AccessLogs(settings.access_log, variables, places)
         self.asks_for_handshake = "tls_handshake_time" in settings.access_log.asked
         self.has_variables = (
-            (isinstance(source, AuthHttpSettings) and source.has_variables) or chosen or bool(self.access_logs)
+            (isinstance(source, AuthHttpSettings) and source.has_variables)
+            or chosen
+            or bool(self.access_logs)
+            or (settings.policy is not None and settings.policy.has_variables)
         )
         self.waits_for_facts = not settings.access_log.asked.isdisjoint(WAITED_FOR)
         self.limited = bool(settings.proxy.limit_rate or settings.proxy.upload_rate)

@@ -15,7 +15,6 @@ from mailworker.mail.end import End, Farewell
 from mailworker.mail.entering import Entering
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.relay import Relays
-from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
@@ -28,9 +27,7 @@ class Session(Entering):
     Whatever happens, the client has left or is in a relay's hands behind the last link.
     """
 
-    __slots__ = ("_asks", "_attempts", "_request")
-
-    _request: AuthRequest
+    __slots__ = ("_asks", "_attempts")
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
         super().__init__(client, record, connections, relays)

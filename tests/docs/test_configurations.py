@@ -62,6 +62,7 @@ mail {
 def load_text(folder: Path, text: str) -> Settings:
     path = folder / "mailworker.conf"
     path.write_text(text, encoding="utf-8")
+    (folder / "policy.nonce").write_text("any secret")
     return load(path, protocols=PROTOCOLS, prefix=folder)
 
 

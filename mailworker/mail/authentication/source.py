@@ -12,13 +12,18 @@ from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 
 
-class Applicant(Protocol):
-    """A session that waits for a verdict; `log` is told the login's name where that comes with an error."""
+class Conversing(Protocol):
+    """A session, as far as whoever writes to its log and connects on its behalf has to know it."""
 
     connections: Connections
 
     @property
     def log(self) -> SessionLog: ...
+
+
+class Applicant(Conversing, Protocol):
+    """A session that waits for a verdict; `log` is told the login's name where that comes with an error."""
+
     def judged(self, verdict: Accepted | Rejected, /) -> Link:
         """What follows from the verdict."""
 

@@ -10,6 +10,7 @@ from mailworker.config.settings import MailServer
 from mailworker.config.source import ByBackendSettings
 from mailworker.mail.authentication.auth_http import AuthHttp
 from mailworker.mail.authentication.by_backend import ByBackend
+from mailworker.mail.authentication.policed import Policed
 from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.authentication.source import LoginSource
 from mailworker.mail.authentication.user_file import UserFile, Users
@@ -51,5 +52,7 @@ LOGIN_SOURCES: tuple[Callable[[MailServer, Means], LoginSource | None], ...] = (
 
 
 def login_source(settings: MailServer, means: Means) -> LoginSource:
-    """Who decides about the logins of a server."""
-    return next(source for make in LOGIN_SOURCES if (source := make(settings, means)) is not None)
+    """Who decides about the logins of a server, behind the policy service where it has one."""
+    source = next(found for make in LOGIN_SOURCES if (found := make(settings, means)) is not None)
+    policy = settings.policy
+    return source if policy is None else Policed(source, policy, settings.variables.bind(), means.refusals)

@@ -1,0 +1,138 @@
+"""`auth_policy` and its companions, as in Dovecot: a service that is asked about logins and told of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from mailworker.config.addresses import BadAddress, Url, parse_url
+from mailworker.config.auth_http import HTTP_PORT
+from mailworker.config.command import ONE, TWO
+from mailworker.config.drafts import BOTH, Scope
+from mailworker.config.rows import Value, commands, frozen, merged, row
+from mailworker.config.slots import FLAG, MILLISECONDS, PAIRS, choice, member, once, repeated
+from mailworker.config.templates import read_value
+from mailworker.config.tree import Parser
+from mailworker.errors import ConfigError
+from mailworker.model import Address, UnixAddress
+from mailworker.variables.template import Template
+from mailworker.variables.variables import Variables
+
+
+class PolicyCheck(Enum):
+    """`auth_policy_check`: when the service is asked, with respect to whoever decides about the login."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    BOTH = "both"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthPolicySettings:
+    """The directives; `attributes` are what it is told beside Dovecot's fields, `closed` is for `auth_policy_fail`.
+
+    `nonce` makes hashes of passwords useless to who does not have it.
+    """
+
+    address: Address
+    host: bytes
+    uri: bytes
+    timeout: float
+    headers: tuple[tuple[bytes, bytes], ...]
+    nonce: bytes = field(repr=False)
+    check: PolicyCheck = PolicyCheck.BEFORE
+    report: bool = True
+    closed: bool = False
+    attributes: tuple[tuple[str, bytes | Template], ...] = ()
+
+    @property
+    def name(self) -> str:
+        return str(self.address)
+
+    @property
+    def has_variables(self) -> bool:
+        return any(isinstance(value, Template) for _, value in self.attributes)
+
+    @property
+    def asks_before(self) -> bool:
+        return self.check in {PolicyCheck.BEFORE, PolicyCheck.BOTH}
+
+    @property
+    def asks_after(self) -> bool:
+        return self.check in {PolicyCheck.AFTER, PolicyCheck.BOTH}
+
+
+def _take_url(parser: Parser) -> Url | None:
+    text = parser.words[1].removeprefix("http://")
+    if text == "off":
+        return None
+    try:
+        return parse_url(text, parser.resolve, default_port=HTTP_PORT, uri_part=True)
+    except BadAddress as reason:
+        raise parser.error(f'{reason} in auth_policy "{text}"') from reason
+
+
+def _take_nonce(parser: Parser) -> bytes:
+    name = parser.beside_configuration(parser.words[1])
+    parser.declare_secret("nonce file", name)
+    nonce = parser.read_file(name).strip()
+    if not nonce:
+        raise parser.error(f'no nonce in "{name}"')
+    return nonce
+
+
+def _take_attribute(parser: Parser) -> tuple[tuple[str, bytes | Template], ...]:
+    return ((parser.words[1], read_value(parser, parser.words[2])),)
+
+
+@dataclass(slots=True)
+class AuthPolicyDraft:
+    """`auth_policy` None where nobody is asked."""
+
+    auth_policy: Url | None = row(BOTH, ONE, Value(once(_take_url)), None, into=None, spelled="off")
+    auth_policy_header: tuple[tuple[str, str], ...] = row(BOTH, TWO, PAIRS, (), into=None)
+    auth_policy_nonce_file: bytes = row(BOTH, ONE, Value(once(_take_nonce)), b"", into="nonce", spelled="")
+    auth_policy_timeout: float = row(BOTH, ONE, MILLISECONDS, 2.0)
+    auth_policy_check: PolicyCheck = row(BOTH, ONE, member(PolicyCheck), PolicyCheck.BEFORE)
+    auth_policy_report: bool = row(BOTH, ONE, FLAG, True)
+    auth_policy_fail: bool = row(BOTH, ONE, choice({"open": False, "closed": True}), False, into="closed")
+    auth_policy_attribute: tuple[tuple[str, bytes | Template], ...] = row(
+        BOTH, TWO, Value(repeated(_take_attribute)), (), into="attributes"
+    )
+
+
+COMMANDS: Final = commands(AuthPolicyDraft)
+
+
+def freeze(
+    parser: Parser, server: Scope, mail: Scope, variables: Variables, *, by_backend: bool
+) -> AuthPolicySettings | None:
+    """The server's settings, None where nobody is asked; `by_backend`: the backend decides. Raises ConfigError."""
+    draft = merged(AuthPolicyDraft, server, mail)
+    url = draft.auth_policy
+    if url is None:
+        return None
+    if not draft.auth_policy_nonce_file:
+        raise ConfigError('"auth_policy" requires "auth_policy_nonce_file"', server.opened_at)
+    for _, value in draft.auth_policy_attribute:
+        if isinstance(value, Template):
+            variables.check(value)
+    settings = frozen(
+        AuthPolicySettings,
+        draft,
+        parser,
+        "auth_policy_",
+        address=url.addresses[0],
+        host=b"localhost" if isinstance(url.addresses[0], UnixAddress) else os.fsencode(url.host),
+        uri=os.fsencode(url.uri or "/"),
+        headers=tuple((os.fsencode(name), os.fsencode(value)) for name, value in draft.auth_policy_header),
+    )
+    if by_backend and settings.asks_after:
+        raise ConfigError(
+            f'"auth_policy_check {settings.check.value}" needs another source of logins than "auth_upstream"',
+            server.opened_at,
+        )
+    return settings

@@ -1,0 +1,208 @@
+"""A login source whose logins a policy service is asked about and told of (auth_policy)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from mailworker.config.auth_policy import AuthPolicySettings
+from mailworker.errors import PeerError, escape
+from mailworker.event.connections import Connections
+from mailworker.event.plan import Link
+from mailworker.mail.authentication.policy import PolicyService, Reports
+from mailworker.mail.authentication.refusals import Refusals
+from mailworker.mail.authentication.source import Applicant, Conversing, LoginSource
+from mailworker.mail.session_log import SessionLog
+from mailworker.model import AuthMethod
+from mailworker.variables.facts import Facts
+from mailworker.variables.variables import Variables
+from mailworker.wire.auth_policy import Decision, hashed
+from mailworker.wire.auth_request import AuthRequest
+from mailworker.wire.auth_response import Accepted, Rejected
+
+LONGEST_WAIT: Final = 60
+"""Seconds; a service that wants clients to wait for longer is not obeyed."""
+
+# With others the client sends what is another one each time, or nothing.
+_WITH_SECRET: Final = (AuthMethod.PLAIN, AuthMethod.LOGIN, AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER)
+
+
+class Policed:
+    """See `LoginSource`. `source` decides; where it leaves that to the backend, `learn` is told what came of it."""
+
+    __slots__ = (
+        *(
+            "_attributes",
+            "_held",
+            "_refusals",
+            "_settings",
+            "action",
+            "asks_after",
+            "authzid",
+            "kind",
+            "name",
+            "reports",
+        ),
+        *("service", "source", "temporary"),
+    )
+
+    def __init__(
+        self, source: LoginSource, settings: AuthPolicySettings, variables: Variables, refusals: Refusals
+    ) -> None:
+        self._attributes = [
+            (name, value if isinstance(value, bytes) else variables.bind(value)) for name, value in settings.attributes
+        ]
+        self._held = 0
+        self._refusals = refusals
+        self._settings = settings
+        self.action, self.authzid, self.kind, self.name = source.action, source.authzid, source.kind, source.name
+        self.asks_after = settings.asks_after
+        self.service = PolicyService(settings)
+        self.temporary = refusals.temporary
+        self.reports = Reports(self.service)
+        self.source = source
+
+    def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
+        """See `LoginSource.judge`."""
+        if request.login.method is AuthMethod.NONE:  # a message from a stranger is no login
+            return self.source.judge(request, applicant)
+        question = _Question(self, request, applicant)
+        return question.ask_before() if self._settings.asks_before else self.source.judge(request, question)
+
+    def close(self) -> None:
+        """See `LoginSource.close`."""
+        self.service.close()
+        self.source.close()
+
+    def learn(self, request: AuthRequest, session: Conversing, verdict: Rejected | None) -> None:
+        """The backend, which decides, has let the client in, or refused it."""
+        if request.login.method is not AuthMethod.NONE:
+            self.report(self.fields(request, session.log), session, verdict)
+
+    def fields(self, request: AuthRequest, log: SessionLog) -> dict[str, object]:
+        """What the service hears of a login, in the words of Dovecot and weakforced."""
+        login = request.login
+        secret = login.password.reveal() if login.password is not None and login.method in _WITH_SECRET else None
+        client = request.client_ip.decode()
+        fields: dict[str, object] = {
+            "login": _text(login.name),
+            "pwhash": "" if secret is None else hashed(self._settings.nonce, login.name, secret),
+            "remote": "127.0.0.1" if client == "unix:" else client,
+            "device_id": _text(login.client_id),
+            "protocol": request.protocol,
+            "session_id": log.session_id.decode(),
+            "tls": request.tls is not None,
+        }
+        if self._attributes:
+            fields["attrs"] = {name: _value(value, request.facts) for name, value in self._attributes}
+        return fields
+
+    async def allow(self, fields: dict[str, object], applicant: Applicant, *, wait: bool) -> Rejected | None:
+        """Ask whether a client may go on; gives what it is told where it may not. With `wait` it may have to wait."""
+        applicant.log.action = "in auth policy state"
+        try:
+            decision = await self.service.ask(applicant.connections, "allow", fields)
+        except PeerError as error:
+            self.service.complain(error, applicant.log)
+            decision = Decision(-1, "no answer") if self._settings.closed else Decision(0)
+        if decision.status < 0:
+            applicant.log.info(f'client login refused by policy: "{escape(decision.text)}"')
+            applicant.log.action = self.action
+            return self.temporary
+        if wait and decision.status:
+            await self._hold(applicant, min(decision.status, LONGEST_WAIT))
+        applicant.log.action = self.action
+        return None
+
+    async def _hold(self, applicant: Applicant, seconds: int) -> None:
+        """A tenth of all connections may be held back at once; others go on, and the service counts them."""
+        if self._held * 10 >= applicant.connections.limit:
+            return
+        self._held += 1
+        try:
+            await applicant.pause(seconds)
+        finally:
+            self._held -= 1
+
+    def report(
+        self, fields: dict[str, object], session: Conversing, verdict: Rejected | None, *, fail_type: str = ""
+    ) -> None:
+        """Tell what has become of a login; None: the client is logged in."""
+        if not self._settings.report:
+            return
+        if verdict is not None and not fail_type:
+            fail_type = self._fail_type(verdict)
+        outcome = {"success": verdict is None, "policy_reject": fail_type == "policy", "fail_type": fail_type}
+        self.reports.add(session.connections, fields | outcome, session.log)
+
+    def _fail_type(self, verdict: Rejected) -> str:
+        """Dovecot's word for a refusal."""
+        refusals = self._refusals
+        if verdict in {refusals.temporary, refusals.misconfigured}:
+            return "internal"
+        return "account" if verdict.code == b"535 5.7.1" else "credentials"
+
+
+class _Question:
+    """One login; an Applicant for the source that decides."""
+
+    __slots__ = ("_applicant", "_fields", "_policed", "_request", "connections")
+
+    def __init__(self, policed: Policed, request: AuthRequest, applicant: Applicant) -> None:
+        self._applicant = applicant
+        self._fields = policed.fields(request, applicant.log)
+        self._policed = policed
+        self._request = request
+        self.connections: Connections = applicant.connections
+
+    @property
+    def log(self) -> SessionLog:
+        return self._applicant.log
+
+    async def ask_before(self) -> Link:
+        """Ask the service, and then whoever decides."""
+        refused = await self._policed.allow(self._fields, self._applicant, wait=True)
+        return self._refuse(refused) if refused is not None else self._policed.source.judge(self._request, self)
+
+    def judged(self, verdict: Accepted | Rejected) -> Link:
+        """See `Applicant.judged`."""
+        if verdict.accepted:
+            if self._policed.asks_after:
+                return self._ask_after(verdict)
+            if verdict.passed_on:
+                return self._applicant.judged(verdict)
+        self._policed.report(self._fields, self._applicant, None if verdict.accepted else verdict)
+        return self._applicant.judged(verdict)
+
+    async def _ask_after(self, verdict: Accepted) -> Link:
+        refused = await self._policed.allow(self._fields, self._applicant, wait=False)
+        if refused is not None:
+            return self._refuse(refused)
+        self._policed.report(self._fields, self._applicant, None)
+        return self._applicant.judged(verdict)
+
+    def _refuse(self, refused: Rejected) -> Link:
+        self._policed.report(self._fields, self._applicant, refused, fail_type="policy")
+        return self._applicant.judged(refused)
+
+    def fail(self, error: Exception) -> Coroutine[Any, Any, None]:
+        """See `Applicant.fail`."""
+        refused = self._policed.temporary
+        self._policed.report(self._fields, self._applicant, refused, fail_type="internal")
+        return self._applicant.fail(error)
+
+    def pause(self, seconds: float) -> Awaitable[None]:
+        """See `Applicant.pause`."""
+        return self._applicant.pause(seconds)
+
+
+def _value(value: bytes | Callable[[Facts], bytes], facts: Facts | None) -> str:
+    if isinstance(value, bytes):
+        return _text(value)
+    assert facts is not None
+    return _text(value(facts))
+
+
+def _text(value: bytes) -> str:
+    """What is no UTF-8 is marked, as JSON has no other bytes."""
+    return value.decode("utf-8", "replace")
