@@ -1,4 +1,4 @@
-"""The README's first configuration in front of real Dovecot and Postfix: only addresses are replaced."""
+"""The configurations for one Dovecot and Postfix that documents show, in front of real ones: only addresses are replaced."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can listen on the ports of mail"),
 ]
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/quick-start.md", "docs/recipes/dovecot-postfix.md")
 BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORTS = {"imaps": 993, "pop3s": 995, "smtps": 465, "smtp": 587}
 
 
 class ReadmeProxy(Proxy):
-    """Serves the README's configuration on its own ports of a loopback address that nobody else has."""
+    """Serves the first configuration of a page on its own ports of a loopback address that nobody else has."""
 
-    def __init__(self, folder: Path, host: str, backends: dict[str, Address]) -> None:
+    def __init__(self, folder: Path, page: str, host: str, backends: dict[str, Address]) -> None:
         self._host = host
-        text = BLOCK.findall(README.read_text(encoding="utf-8"))[0]
+        text = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))[0]
         text, listens = re.subn(r"\blisten ", f"listen {host}:", text)
         assert listens == len(PORTS)
         for documented, (address, port) in backends.items():
@@ -48,12 +49,19 @@ class ReadmeProxy(Proxy):
         return self._host, PORTS[name]
 
 
-@pytest.fixture(scope="module")
-def clients(folder: Path, authority: CertificateAuthority, dovecot: Dovecot, postfix: Postfix) -> Iterator[Clients]:
+@pytest.fixture(scope="module", params=PAGES)
+def clients(
+    request: pytest.FixtureRequest,
+    folder: Path,
+    authority: CertificateAuthority,
+    dovecot: Dovecot,
+    postfix: Postfix,
+) -> Iterator[Clients]:
     host = f"127.{randrange(1, 255)}.{randrange(1, 255)}.{randrange(1, 255)}"
-    path = folder / "readme"
+    page = str(request.param)
+    path = folder / f"shown-by-{page.replace('/', '-')}"
     path.mkdir(mode=0o755)
-    certificate = authority.issue_server("readme", ecdsa_key(), (host,))
+    certificate = authority.issue_server(path.name, ecdsa_key(), (host,))
     (path / "cert.pem").write_bytes(certificate.certificate.read_bytes())
     (path / "cert.key").write_bytes(certificate.key.read_bytes())
     (path / "cert.key").chmod(0o600)
@@ -63,7 +71,7 @@ def clients(folder: Path, authority: CertificateAuthority, dovecot: Dovecot, pos
         "192.0.2.10:587": postfix.submission,
     }
     (path / "logs").mkdir()
-    proxy = ReadmeProxy(path, host, backends)
+    proxy = ReadmeProxy(path, page, host, backends)
     yield Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
     proxy.stop()
 

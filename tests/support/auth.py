@@ -38,6 +38,10 @@ class AuthService(ScriptedServer):
         self.requests: list[bytes] = []
         super().__init__(self._answer)
 
+    def prepare(self, *answers: bytes | Script) -> None:
+        """Give these from now on, as those that it was made with."""
+        self._answers[:] = answers
+
     def header(self, name: bytes, number: int = -1) -> bytes | None:
         """The value of a header in the request of this number, None where it is absent."""
         for line in self.requests[number].split(b"\r\n"):
