@@ -1,4 +1,4 @@
-"""The configurations for one Dovecot and Postfix that documents show, in front of real ones: only addresses are replaced."""
+"""The first configurations of these pages, in front of real Dovecot and Postfix: only addresses are replaced."""
 
 from __future__ import annotations
 
