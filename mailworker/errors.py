@@ -61,7 +61,7 @@ class StartError(MailworkerError):
 
 
 class Party(Enum):
-    """Who stands at the other end of a connection."""
+    """The party at the other end of a connection."""
 
     CLIENT = "client"
     AUTH_SERVICE = "auth http server"

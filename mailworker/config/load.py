@@ -43,7 +43,7 @@ MODULES: Final = (
     *(core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables, log_format, access_log),
     *(access, session_table, auth_policy, status),
 )
-"""Whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
+"""The modules whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 
 
 def _take_any_tls(settings: SslSettings | None, proxy_settings: ProxySslSettings | None, protocol: str) -> None:

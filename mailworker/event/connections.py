@@ -16,7 +16,7 @@ __all__ = ["Connections"]
 
 
 class Counted:
-    """What connections are counted by, and made. What goes wrong has its name from Connections."""
+    """What connections are counted by, and made. Connections names what goes wrong."""
 
     __slots__ = ("_next", "_step", "_unused", "in_use", "limit", "loop")
 

@@ -1,4 +1,4 @@
-"""The loop of a worker: wait, then call who is ready and who is due."""
+"""The loop of a worker: wait, then call the watchers of ready descriptors and the timers that are due."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a session does next, as a plan, and the engine that carries plans out; native/core/plan.c has that in C.
 
 A session is a chain of links. Most are plans: what is said to whom, and who is asked what comes next when the answer is
-there. What a plan has no words for is a coroutine. Either gives the link that follows.
+there. A step that a plan has no words for is a coroutine. Either gives the link that follows.
 """
 
 from __future__ import annotations

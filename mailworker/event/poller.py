@@ -27,7 +27,10 @@ class Handler(Protocol):
 
 
 class Poller(Protocol):
-    """Watches descriptors, level triggered. What is watched twice or not at all raises KeyError, a refusal OSError."""
+    """Watches descriptors, level triggered. A descriptor that is watched twice raises KeyError, as does an unknown one.
+
+    A refusal raises OSError.
+    """
 
     @property
     def method(self) -> str:

@@ -30,7 +30,7 @@ _BOUND: Final = 262144
 
 
 class Relay(Protocol):
-    """Who is told of what is out of the ordinary."""
+    """The relay as its sides see it: they tell it what is out of the ordinary."""
 
     def half_close(self) -> None:
         """The first side has ended its input."""

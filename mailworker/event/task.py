@@ -27,7 +27,7 @@ class Waitable(Protocol):
 
 
 class Task(Timed):
-    """Runs one coroutine, which waits by giving a Waitable. What it raises is a bug, of which the loop is told."""
+    """Runs one coroutine, which waits by giving a Waitable. An exception of it is a bug, of which the loop is told."""
 
     __slots__ = ("_coroutine", "_waits_for", "loop")
 

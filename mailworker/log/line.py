@@ -30,7 +30,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 class About(Protocol):
-    """Whose a line is, and what was being done: as nginx writes it, and as members of a JSON object."""
+    """The session of a line, and what was being done: as nginx writes it, and as members of a JSON object."""
 
     def suffix(self) -> str: ...
     def members(self) -> Mapping[str, str | bool]: ...

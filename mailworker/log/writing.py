@@ -1,4 +1,4 @@
-"""Writing the lines of access logs. What a slow, full or dead destination does not take is lost, and counted.
+"""Writing the lines of access logs. Lines that a slow, full or dead destination does not take are lost, and counted.
 
 A line that a full disk has cut is ended as soon as there is room, before any other: each line is whole, or not there.
 """

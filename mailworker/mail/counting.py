@@ -101,7 +101,7 @@ def label(settings: Served) -> Label:
 
 
 def source(settings: Served) -> str:
-    """Who decides about its logins."""
+    """The source that decides about its logins, as labels call it."""
     if isinstance(settings.source, AuthHttpSettings):
         return "http"
     return BY_BACKEND if isinstance(settings.source, ByBackendSettings) else "file"

@@ -76,10 +76,10 @@ class End(Enum):
     """The login was refused, and the client was not allowed to try again, or not once more."""
 
     AUTH_TIMEOUT = ("auth_timeout", 500, "sR")
-    """Who decides about the login let auth_http_timeout pass."""
+    """The auth service, or the backend that decides, let auth_http_timeout pass."""
 
     AUTH_ERROR = ("auth_error", 500, "SR")
-    """Who decides about the login was not reached, went away, or gave no answer that could be used."""
+    """The auth service, or the backend that decides, was not reached, went away, or gave no usable answer."""
 
     BACKEND_CONNECT = ("upstream_connect", 502, "SC")
     """No connection to the backend could be made, or its name has no address."""

@@ -138,7 +138,7 @@ class SessionRecord(SessionLog):
         return session_id(self.accepted, self.number)
 
     def end(self, reason: End) -> None:
-        """The session is over. Who says so first tells why; later calls change nothing. Raises nothing."""
+        """The session is over. The first call tells why; later ones change nothing. Raises nothing."""
         if self.reason is not None:
             return
         self.reason = reason

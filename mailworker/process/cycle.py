@@ -148,7 +148,7 @@ class Cycle:
 
     @property
     def session_table(self) -> SessionTable | None:
-        """Who is there, None where the configuration asks for no table."""
+        """The table of sessions, None where the configuration asks for none."""
         return next((zone for zone in self.zones if isinstance(zone, SessionTable)), None)
 
     @property

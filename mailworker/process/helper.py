@@ -20,7 +20,7 @@ from mailworker.process.system.callbacks import Watch
 from mailworker.process.system.titles import title_leaving_child
 
 LONGEST: Final = 1 << 18
-"""Bytes of the longest packet. What a worker sends beyond them is cut off."""
+"""Bytes of the longest packet. The rest of what a worker sends is cut off."""
 
 # Packets that are taken from one channel before others have their turn.
 _TURN: Final = 64

@@ -115,7 +115,7 @@ class Workforce:
         self._dismiss_helpers()
 
     def terminate(self) -> None:
-        """Send SIGTERM again and again, in growing intervals, and SIGKILL to whoever is deaf."""
+        """Send SIGTERM again and again, in growing intervals, and SIGKILL to those that do not obey."""
         self._wanted = False
         _Termination(self._children, self._after).insist()
 
@@ -247,7 +247,7 @@ class _Termination:
         self._delay = _FIRST_TERM_DELAY
 
     def insist(self) -> None:
-        """Send SIGTERM again and again, in growing intervals, and SIGKILL to whoever is deaf."""
+        """Send SIGTERM again and again, in growing intervals, and SIGKILL to those that do not obey."""
         late = self._delay > _LAST_TERM_DELAY
         works = any(map(_works, self._children))
         self._children.signal(signal.SIGKILL if late else signal.SIGTERM, lambda child: _works(child) or not works)

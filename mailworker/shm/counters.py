@@ -258,7 +258,7 @@ class Counters(Shared):
             self._adopt(_Former(plan, memory, file, foreign=True))
 
     def stop_publishing(self) -> None:
-        """See Shared. What is counted from now on is read all the same."""
+        """See Shared. Readers still see what is counted from now on."""
         for each in self._readable:
             if each.file is not None:
                 each.file.close()

@@ -58,7 +58,7 @@ class Publication:
             raise _closed()
         writable = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_CLOEXEC)
         try:
-            # Whoever has closed our descriptor may have given its number to another file.
+            # Other code may have closed our descriptor, and given its number to another file.
             if file_of(writable) != self._file:
                 raise _closed()
             for place, content in parts:

@@ -21,7 +21,7 @@ class State(IntEnum):
     """It is not logged in: a handshake, a greeting, commands."""
 
     AUTH = 2
-    """Whoever decides about a login is asked."""
+    """The source of logins is asked."""
 
     BACKEND = 3
     """The backend is connected to, and logged in at."""

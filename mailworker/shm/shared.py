@@ -9,7 +9,7 @@ from typing import ClassVar
 
 
 class Writer(Enum):
-    """Who writes a kind of zone. Whoever reads what another process could write takes it for hostile input."""
+    """The processes that write a kind of zone. A reader takes what another process could write for hostile input."""
 
     MASTER = auto()
     """The master alone: no worker can."""

@@ -14,7 +14,7 @@ class TlsSessions(Shared):
     A worker that somebody has taken over can write anything there. The master reads nothing of it.
 
     It has no name in any file system and no descriptor: the kernel frees it when the last process that knows it has
-    gone. Whoever keeps a part of it keeps `memory`, not a view: Python before 3.12 crashes where its collector meets
+    gone. A holder of a part of it keeps `memory`, not a view: Python before 3.12 crashes where its collector meets
     a memoryview in something that is to be freed.
     """
 

@@ -19,7 +19,7 @@ from mailworker.wire.server_name import requested_host
 
 V = TypeVar("V")
 
-# Names that a door remembers in the spellings of clients, of whom some send capitals.
+# Names that a door remembers as clients spell them; some send capitals.
 _MOST_KNOWN: Final = 1 << 14
 
 
@@ -58,7 +58,7 @@ class Room(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class Guest(Generic[V]):
-    """Whom a client has come to, by which name, and what its sessions are bound to."""
+    """The server that a client has come to, by which name, and what its sessions are bound to."""
 
     host: V
     name: bytes | None
@@ -66,7 +66,7 @@ class Guest(Generic[V]):
 
 
 class Door(Generic[V]):
-    """Who is behind an address. `context` gives the TLS context of each of them, `own_name` what it calls itself."""
+    """The servers behind an address. `context` gives the TLS context of each, `own_name` what it calls itself."""
 
     __slots__ = ("_known", "_rooms", "context", "own_name")
 
@@ -84,7 +84,7 @@ class Door(Generic[V]):
         return Visit(self, self._rooms[0].default)
 
     def receive(self, connection: TlsConnection) -> Guest[V] | None:
-        """Whom a client has come to, None where it offers protocols and none of ours."""
+        """The server that a client has come to, None where it offers protocols and none of ours."""
         asked = connection.server_name
         if len(self._rooms) > 1:
             return self._look_up(asked, connection.offers)
@@ -92,7 +92,7 @@ class Door(Generic[V]):
         return self._look_up(asked, ()) if known is None else known
 
     def find(self, name: bytes | None, offers: Sequence[bytes]) -> V | None:
-        """Who serves a client that asks for `name`, a host in lower case, and offers protocols by ALPN.
+        """The server for a client that asks for `name`, a host in lower case, and offers protocols by ALPN.
 
         None where it offers none of ours. Raises ProtocolError where a name is too hard for a regular expression.
         """

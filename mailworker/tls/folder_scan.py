@@ -88,7 +88,7 @@ class FolderScan:
         return _texts(faults)
 
     def look(self, now: float) -> Look:
-        """See what has changed; `now` is in seconds. What changes still is not read yet, nor what fits only in part."""
+        """See what has changed; `now` is in seconds. Files that still change, or fit only in part, are not read yet."""
         changes: list[Change] = []
         try:
             walk = Walk(self.folder.path, wanted)

@@ -28,5 +28,5 @@ CompileRegex = Callable[[bytes, bool], Regex]
 
 
 def no_engine(pattern: bytes, _caseless: bool) -> Regex:
-    """Who has no engine refuses every pattern, in nginx's words."""
+    """Refuse every pattern, in nginx's words, where there is no engine."""
     raise BadRegex(f'using regex "{pattern.decode(errors="surrogateescape")}" requires PCRE library')

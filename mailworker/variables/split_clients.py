@@ -39,7 +39,7 @@ class SplitClients:
         return evaluate
 
     def _bounds(self) -> Iterable[tuple[int, bytes]]:
-        """The first hash beyond each part. What completes the hundred takes the last hash too."""
+        """The first hash beyond each part. The share that completes the hundred takes the last hash, too."""
         bound = total = 0
         for share, value in self.parts:
             total = WHOLE if share is None else total + share

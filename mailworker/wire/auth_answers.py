@@ -1,6 +1,6 @@
 """Answers of auth services that were read before: what comes again needs no parser.
 
-Only bytes are remembered, and what they mean. Who asked is not, so each login is decided by the service.
+Only bytes are remembered, and what they mean, not the login that they answer: the service decides about each login.
 """
 
 from __future__ import annotations

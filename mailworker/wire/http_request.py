@@ -36,7 +36,7 @@ class HttpRequest:
 
     @property
     def host(self) -> str | None:
-        """Whom it is for, in lower case and without a port; "" where no Host was given, None for a senseless one."""
+        """The host that it is for, in lower case without a port; "" where none was given, None for a senseless one."""
         name, colon, port = self.headers.get("host", "").lower().rpartition(":")
         if not colon or "]" in port:
             name, port = name + colon + port, ""

@@ -53,7 +53,7 @@ _VERBS = {verb.value: verb for verb in ImapVerb}
 _TAG_LIMIT = 100
 _TAG = rb"[^\x00-\x20\x7f-\xff\"%%()*+\\{]{1,%d}" % _TAG_LIMIT
 _COMMAND = re.compile(rb"(%b) +([A-Za-z]+)(?: ([^\r\n]*))?\r?\n" % _TAG)
-# What is no command may come from a browser: markup in its tag is not repeated.
+# A line that is no command may come from a browser: markup in its tag is not repeated.
 _TAG_OF_NO_COMMAND = re.compile(rb"((?![^ ]*[<>])%b|) " % _TAG)
 
 # RFC 9051, 9: string = quoted / literal. nginx is wider: the end of the line also ends a quoted string, "\" hides any

@@ -23,7 +23,7 @@ class SmtpEnvelope:
 
 @dataclass(slots=True)
 class Login:
-    """Who logs in, and by what.
+    """A login: the name and the credentials.
 
     `password` is the client's digest with APOP and CRAM-MD5, and `salt` what it answers; it is a token with XOAUTH2 and
     OAUTHBEARER, None where there is none. `authzid` is the identity that the client wants to act for with PLAIN, None

@@ -62,7 +62,7 @@ def smtp_refusal(reply: Reply) -> Refusal:
 def _by_response_code(
     reply: Reply, refused: re.Match[bytes] | None, wrong: bytes, temporary: tuple[bytes, ...]
 ) -> Refusal:
-    """Who is sent to another server hears nothing of that; it could only go there past the proxy."""
+    """A client never hears that it is sent to another server: it could only go there past the proxy."""
     if refused is None or not reply.is_quotable:
         return Refusal(Reason.TEMPORARY)
     text: bytes = refused[1] or b""

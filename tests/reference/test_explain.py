@@ -20,8 +20,8 @@ timeout
   Since:    0.1.0
   nginx:    https://nginx.org/en/docs/mail/ngx_mail_core_module.html#timeout
 
-  How long a client may be silent before its login, and how long a backend may
-  take to be reached and for each answer of the login. Afterwards
+  Sets how long a client may be silent before its login, and how long a
+  backend may take to be reached and for each answer of the login. Afterwards
   `proxy_timeout` holds.
 
   Example:

@@ -132,7 +132,7 @@ def _crypt(value: bytes, _encoding: bytes) -> Stored:
 def _in_rounds(hash_: Callable[[bytes], bytes], known: bytes, work: Work) -> Stored:
     def matches(password: bytes) -> bool:
         fits = len(password) <= LONGEST_FOR_CRYPT and b"\0" not in password
-        # What cannot be right takes the time of what can.
+        # A password that cannot be right takes the time of one that can.
         return compare_digest(hash_(password if fits else b""), known) and fits
 
     return Stored(matches, work)

@@ -90,7 +90,7 @@ def _needs_esmtp(login: Login) -> bool:
 
 
 def _introduction(backend: Backend, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> list[Step]:
-    """XCLIENT, and a hello behind it. Who has yet to log in is not called by a name: backends believe it."""
+    """XCLIENT, and a hello behind it. A client that has yet to log in is not called by a name: backends believe it."""
     proxy = backend.server.settings.proxy
     name = None if by_auth else login.name
     try:

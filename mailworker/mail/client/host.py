@@ -27,7 +27,7 @@ _HOST_NAME = re.compile(rb"(?=.{1,255}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,6
 
 
 class Resolver(Protocol):
-    """Who is asked; see `mailworker.event.resolver`."""
+    """The name servers, as `mailworker.event.resolver` asks them."""
 
     async def host_name(self, connections: Connections, address: IpAddress) -> bytes: ...
     async def addresses(self, connections: Connections, name: bytes, version: int) -> frozenset[IpAddress]: ...

@@ -68,7 +68,7 @@ class Inotify:
 
 
 def is_remote(folder: str) -> bool:
-    """Whether others may write there, of whom this system hears nothing."""
+    """Whether other machines may write there, of which this system hears nothing."""
     try:
         device = Path(folder).stat().st_dev
         mounts = _MOUNTS.read_text(errors="surrogateescape").splitlines()

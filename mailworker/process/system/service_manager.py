@@ -50,7 +50,7 @@ class Turn:
 
 
 class ServiceManager:
-    """Whoever supervises us, be it nobody: then all that we say is lost.
+    """The service manager that supervises us; where there is none, all that we say is lost.
 
     A new binary is silent until its old master has given it the turn or is gone: only the main process is listened to.
     """

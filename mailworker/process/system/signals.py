@@ -31,7 +31,7 @@ _SYSTEMS = frozenset(
         signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV,
     }
 )  # fmt: skip
-# Whoever starts us may end us before we serve; a parent whose SIGCHLD is ignored never learns of its children's end.
+# Our parent may end us before we serve; a parent whose SIGCHLD is ignored never learns of its children's end.
 _NEEDED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD})
 # What would end or stop a process that does not take it yet: it waits until the process does.
 HELD = frozenset(
