@@ -22,13 +22,22 @@ class Arriving(Leaving):
     `facts` are the record where somebody asks for variables, else None.
     """
 
-    __slots__ = ("client", "facts", "protocol")
+    __slots__ = ("_client", "_peer", "facts", "protocol")
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections) -> None:
         super().__init__(record, client.stream, connections)
-        self.client = client
+        self._client: Client | None = client
+        self._peer = client.peer
         self.protocol = PROTOCOLS[self.server.settings.protocol]
         self.facts = record if isinstance(record, FactsRecord) else None
+
+    @property
+    def client(self) -> Client:
+        """Who is at the other end; it is made when somebody wants to know more than the log."""
+        client = self._client
+        if client is None:
+            self._client = client = Client(self.stream, self._peer, self.log.entrance.listen)
+        return client
 
     def _new_dialogue(self) -> AnyDialogue:
         return self.protocol.dialogue(self.stream, self.server, self.log)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from mailworker.config.listen import Listen
 from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut, TlsError
+from mailworker.event.copies import copied
 from mailworker.event.stream import SocketStream
 from mailworker.log.access import LineSink
 from mailworker.log.log import Log
@@ -118,20 +119,39 @@ class SessionRecord(SessionLog):
     entrance: Entrance
 
     def __init__(self, entrance: Entrance, number: int, client: str, accepted: float, client_bytes: Traffic) -> None:
-        # All that SessionLog sets is set here: to call it would cost each session more than this.
+        self._blank(entrance)
+        self._begin(number, client, accepted, client_bytes)
+
+    def _blank(self, entrance: Entrance) -> None:
+        """What all have in common that come in there; all that SessionLog sets is set here and in `_begin`."""
         self.entrance = entrance
-        self.number = number
-        self.client = client
         self.action = None
         self.starttls = False
         self.login = b""
         self.backend = None
-        self.accepted = accepted
         self.logged_in: float | None = None
-        self.client_bytes = client_bytes
         self.backend_bytes: Traffic | None = None
         self.reason: End | None = None
-        entrance.sessions.live[self] = None
+
+    def _begin(self, number: int, client: str, accepted: float, client_bytes: Traffic) -> None:
+        self.number = number
+        self.client = client
+        self.accepted = accepted
+        self.client_bytes = client_bytes
+        self.entrance.sessions.live[self] = None
+
+    @classmethod
+    def pattern(cls, entrance: Entrance) -> SessionRecord:
+        """What `begun` copies: the record of nobody."""
+        pattern = cls.__new__(cls)
+        pattern._blank(entrance)
+        return pattern
+
+    def begun(self, number: int, client: str, accepted: float, client_bytes: Traffic) -> SessionRecord:
+        """A record for which this one is the pattern."""
+        record = copied(self)
+        record._begin(number, client, accepted, client_bytes)
+        return record
 
     @property
     def session_id(self) -> bytes:

@@ -6,7 +6,6 @@ them holds a buffer while nothing is held up.
 
 from __future__ import annotations
 
-from sys import intern
 from typing import cast
 
 from mailworker.config.proxy import ProxySettings
@@ -158,8 +157,6 @@ class Relays:
         server = entrance.server
         terms = self._terms.get(server) or self._agree(server)
         record.logged_in = self._connections.loop.now
-        if record.backend is not None:
-            record.backend = intern(record.backend)  # thousands of idle sessions have it in common
         relay = _limited(server, terms, client, backend) if server.limited else Relay(terms, *client, *backend)
         relay.record = record
         record.client_bytes = relay.client

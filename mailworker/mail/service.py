@@ -17,13 +17,14 @@ from mailworker.event.listener import BoundListener, Listener, check_accepting
 from mailworker.event.loop import Loop
 from mailworker.event.plan import carry_out
 from mailworker.event.sockets import local_address
+from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.log.access import LineSink
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
-from mailworker.mail.client.address import is_among
+from mailworker.mail.client.address import client_ip, is_among
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import Resolver, new_resolver
 from mailworker.mail.counting import Counted, Drops
@@ -53,6 +54,7 @@ class MailService:
     """
 
     __slots__ = (
+        "_beginnings",
         "_bound",
         "_connections",
         "_counters",
@@ -68,6 +70,7 @@ class MailService:
         "_vitals",
     )
 
+    _beginnings: _Beginnings
     _connections: Connections
     _relays: Relays
     _sessions: Sessions
@@ -147,6 +150,7 @@ class MailService:
         events = self._settings.events
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
         self._relays = Relays(self._connections, {server.proxy.buffer for server in self._settings.servers})
+        self._beginnings = _Beginnings(self._connections, self._relays)
         listeners = listeners if self._drops is None else (*listeners, self._count_end)
         self._sessions = Sessions(loop, listeners, lines)
         self._connections.in_use = len(self._bound)
@@ -209,14 +213,7 @@ class MailService:
         watched = self._settings.events.debug_connection
         if watched and is_among(peer, watched):
             entrance = entrance.verbose()
-        loop = connections.loop
-        client = Client(connections.stream(descriptor, _CLIENT), peer, entrance.listen)
-        if entrance.has_variables:
-            record: SessionRecord = FactsRecord(entrance, number, client, loop.now)
-        else:
-            record = SessionRecord(entrance, number, client.ip, loop.now, client.stream)
-        session = Session(client, record, connections, self._relays)
-        Task(loop, carry_out(session)).resume()
+        self._beginnings.begin(entrance, number, connections.stream(descriptor, _CLIENT), peer)
 
     def _count_end(self, record: SessionRecord) -> None:
         counted = record.entrance.server.counted
@@ -268,6 +265,35 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     server = Server(settings, log, tls, protocol.capabilities(settings), source, places)
     server.watched = protocol.watched
     return server
+
+
+class _Beginnings:
+    """Begins sessions: of entrances that were come in by before as copies, where nobody asks for facts."""
+
+    __slots__ = ("_connections", "_patterns", "_relays")
+
+    def __init__(self, connections: Connections, relays: Relays) -> None:
+        self._connections = connections
+        self._relays = relays
+        self._patterns: dict[Entrance, Session] = {}
+
+    def begin(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address) -> None:
+        loop, pattern = self._connections.loop, self._patterns.get(entrance)
+        if pattern is None:
+            session = self._first(entrance, number, stream, peer)
+        else:
+            session = pattern.of(pattern.log.begun(number, client_ip(peer), loop.now, stream), stream, peer)
+        Task(loop, carry_out(session)).resume()
+
+    def _first(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address) -> Session:
+        connections, client = self._connections, Client(stream, peer, entrance.listen)
+        now, relays = connections.loop.now, self._relays
+        if entrance.has_variables:
+            return Session(client, FactsRecord(entrance, number, client, now), connections, relays)
+        if not entrance.watched:  # one of a single client
+            pattern = Session(client, SessionRecord.pattern(entrance), connections, relays)
+            self._patterns[entrance] = pattern.as_pattern()
+        return Session(client, SessionRecord(entrance, number, client.ip, now, stream), connections, relays)
 
 
 class _Door:

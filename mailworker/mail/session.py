@@ -7,7 +7,9 @@ from typing import Any
 
 from mailworker.errors import Party, PeerError, escape
 from mailworker.event.connections import Connections
+from mailworker.event.copies import copied
 from mailworker.event.plan import UNKNOWN, Link, Plan
+from mailworker.event.stream import SocketStream
 from mailworker.mail.client.client import Client
 from mailworker.mail.dialogue.dialogue import AnyDialogue, StartTls
 from mailworker.mail.dialogue.sasl import failure
@@ -15,10 +17,15 @@ from mailworker.mail.end import End, Farewell
 from mailworker.mail.entering import Entering
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.relay import Relays
+from mailworker.model import Address, AuthMethod
+from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
 _IN_AUTH = "in auth state"
+
+# What a request begins as about whose client nothing but its address is told.
+_PLAIN_REQUEST = AuthRequest(Login(AuthMethod.PLAIN, b""), "", 1, b"")
 
 
 class Session(Entering):
@@ -40,11 +47,25 @@ class Session(Entering):
             dialogue.follow_login(self._login)
         return dialogue
 
+    def as_pattern(self) -> Session:
+        """Forget the client, to be what `of` copies."""
+        del self.stream, self._client, self._peer
+        return self
+
+    def of(self, record: SessionRecord, stream: SocketStream, peer: Address) -> Session:
+        """A session of another client, for which this one is the pattern."""
+        session = copied(self)
+        session.log, session.stream, session._peer = record, stream, peer
+        session._client = None
+        return session
+
     def begin(self) -> Link:
         """See `Chain.begin`."""
-        self.log.connected(self.client.peer)
-        self.renew_deadline()
-        listen, entrance = self.client.listen, self.log.entrance
+        entrance = self.log.entrance
+        if entrance.log.informative:
+            self.log.connected(self._peer)
+        self.stream.deadline = self.connections.loop.now + self.server.settings.timeout
+        listen = entrance.listen
         if listen.ssl or listen.proxy_protocol or entrance.at_accept or not entrance.greets_at_once:
             return self._arrive()
         return self._greet()
@@ -124,7 +145,13 @@ class Session(Entering):
         self._attempts = attempt = self._attempts + 1
         if log.verbose:
             log.debug(f"asking {source.name}, method {login.method.name}, attempt {attempt}")
-        request = self.client.auth_request(login, attempt, self.server.settings, tells_host=self.protocol.tells_host)
+        if self._client is None and self.stream.tls is None and not self.protocol.tells_host:
+            request = copied(_PLAIN_REQUEST)
+            request.login, request.attempt = login, attempt
+            request.protocol, request.client_ip = self.server.settings.protocol, log.client.encode()
+        else:
+            tells_host = self.protocol.tells_host
+            request = self.client.auth_request(login, attempt, self.server.settings, tells_host=tells_host)
         self._request = request
         request.facts = facts = self.facts
         if facts is not None:

@@ -75,7 +75,8 @@ class GivenAddress:
         return stream
 
 
-_given = lru_cache(maxsize=4096)(GivenAddress)  # there are few backends and many logins
+# There are few backends and many logins, and thousands of idle sessions have the text in common.
+_given = lru_cache(maxsize=4096)(GivenAddress)
 
 
 class NamedBackend:
@@ -159,7 +160,7 @@ def choose_targets(settings: MailServer, resolver: Resolver | None) -> Targets:
 
 
 async def _establish(address: Address, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
-    stream = GivenAddress(address).dial(connections, timeout, log)
+    stream = _given(address).dial(connections, timeout, log)
     try:
         await stream.established()
     except BaseException:

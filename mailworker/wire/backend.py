@@ -282,7 +282,8 @@ def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes
     Raises ProtocolError(CLIENT) for a NUL, which no literal may hold (RFC 9051 section 4.3).
     """
     secret = password.reveal()
-    _refuse(_NUL, login, secret)
+    if 0 in login or 0 in secret:
+        _refuse(_NUL, login, secret)
     return b"%b LOGIN {%d}\r\n" % (tag, len(login)), b"%b {%d}\r\n" % (login, len(secret)), secret + b"\r\n"
 
 

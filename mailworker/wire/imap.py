@@ -73,13 +73,22 @@ _LOGIN = re.compile(rb"(%b) (?i:LOGIN) %b %b\r?\n" % (_TAG, _STRING_OR_ATOM, _ST
 _LITERAL = re.compile(rb"\{0*(?P<length>[0-9]{0,9})(?P<plus>\+?)\}\Z")
 
 
-def usual_login(line: bytes) -> ImapCommand | None:
-    """The LOGIN that a whole line is, as nearly all clients send it; None where ImapParser has to read it."""
+def login_words(line: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Tag, name and password of the LOGIN that a whole line is, as nearly all clients send it.
+
+    None where ImapParser has to read it.
+    """
     match = _LOGIN.fullmatch(line)
     if match is None:
         return None
     tag, quoted_name, name, quoted_password, password = match.groups()
-    return ImapCommand(tag, _LOGIN_VERB, (quoted_name or name, quoted_password or password))
+    return tag, quoted_name or name, quoted_password or password
+
+
+def usual_login(line: bytes) -> ImapCommand | None:
+    """The LOGIN that a whole line is, see `login_words`."""
+    words = login_words(line)
+    return None if words is None else ImapCommand(words[0], _LOGIN_VERB, words[1:])
 
 
 class _Draft:

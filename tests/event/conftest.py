@@ -26,6 +26,7 @@ from tests.support.settings import ssl_settings
 # Tests of what is there twice, in C and in Python. All others run on what the program uses in this process.
 _OF_THE_CORE = {
     "test_connections",
+    "test_copies",
     "test_exchange",
     "test_loop",
     "test_pair",

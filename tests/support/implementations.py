@@ -14,7 +14,7 @@ from mailworker.native import core
 _PACKAGE = "mailworker.event"
 _MODULES = (
     *("timers", "poller", "loop", "task", "sockets", "transport"),
-    *("stream", "relay", "plan", "rows", "tally", "connections", "pair"),
+    *("stream", "relay", "plan", "rows", "tally", "connections", "copies", "pair"),
 )
 
 
@@ -25,6 +25,7 @@ class Implementation:
         self.name = name
         modules = {module: importlib.import_module(f"{_PACKAGE}.{module}") for module in _MODULES}
         self.connections: ModuleType = modules["connections"]
+        self.copies: ModuleType = modules["copies"]
         self.loop: ModuleType = modules["loop"]
         self.pair: ModuleType = modules["pair"]
         self.plan: ModuleType = modules["plan"]

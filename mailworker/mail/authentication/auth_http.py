@@ -90,20 +90,20 @@ class _Question:
 
     def ask(self) -> Link:
         """The link that asks, and comes to the verdict."""
-        self._head = self._service.template.request(self._request)
-        idle = self._service.idle.take(self._applicant.connections)
+        service = self._service
+        self._head = service.template.request(self._request)
+        idle = service.idle.take(self._applicant.connections) if service.settings.keepalive else None
         self._reused = idle is not None
-        return self._say(self._dial() if idle is None else idle)
+        return self._say(idle)
 
-    def _dial(self) -> SocketStream:
-        return self._applicant.connections.connect(self._service.settings.address, _AUTH_SERVICE)
-
-    def _say(self, stream: SocketStream) -> Link:
-        self._stream = stream
-        stream.deadline = stream.loop.now + self._service.settings.timeout
-        if len(self._head) > _SEGMENT:
+    def _say(self, idle: SocketStream | None) -> Link:
+        """The link that asks on a connection that is there, or on a new one."""
+        settings, connections, head = self._service.settings, self._applicant.connections, self._head
+        self._stream = stream = connections.connect(settings.address, _AUTH_SERVICE) if idle is None else idle
+        stream.deadline = connections.loop.now + settings.timeout
+        if len(head) > _SEGMENT:
             sockets.no_delay(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
-        return Plan(stream, _READ_SIZE, ((self._head, UNKNOWN),), self._heard, self._lost)
+        return Plan(stream, _READ_SIZE, ((head, UNKNOWN),), self._heard, self._lost)
 
     def _heard(self, _usual: int, data: bytes) -> Link:
         if not data:
@@ -114,9 +114,9 @@ class _Question:
             return self._broken(error)
         if answer is None:
             return self._read_on(data)
-        if answer.body and self._service.settings.keepalive:
-            return self._finish(answer)
-        return self._settle(answer, whole=answer.body == 0)
+        if self._service.settings.keepalive:
+            return self._finish(answer) if answer.body else self._settle(answer, whole=answer.body == 0)
+        return self._settle(answer, whole=False)
 
     async def _read_on(self, data: bytes) -> Link:
         """An answer that does not come whole, or whose headers somebody asks for."""
@@ -144,10 +144,12 @@ class _Question:
         return self._settle(answer, whole=missing == 0)
 
     def _settle(self, answer: Answer, *, whole: bool) -> Link:
-        if whole and self._service.settings.keepalive:
+        if whole:
             self._service.idle.keep(self._applicant.connections, self._stream)
         self._stream.close()
-        verdict = answer.verdict if self._wait is None else _carry_over(self._wait, answer.verdict)
+        verdict = answer.verdict
+        if self._wait is not None:
+            verdict = _carry_over(self._wait, verdict)
         return self._pause(verdict) if isinstance(verdict, Wait) else self._applicant.judged(verdict)
 
     async def _pause(self, wait: Wait) -> Link:
@@ -171,7 +173,7 @@ class _Question:
             return self._applicant.fail(error)
         if self._reused and not self._stream.received:
             self._reused = False  # the service closed it when we had just begun, as it may (RFC 9112 section 9.3.1)
-            return self._say(self._dial())
+            return self._say(None)
         # As nginx reports it, which meets a refused connection when it reads.
         return self._applicant.fail(ConnectionLost(error.party, "recv()", error.errno))
 

@@ -25,6 +25,7 @@ from mailworker.wire.identity import imap_fields
 from mailworker.wire.login import Login
 
 _GREETING = Wanted(b"* OK", None, None, expect_imap_greeting)
+_GREETED: Step = None, _GREETING
 _LOGIN = Wanted(b"+", None, "LOGIN command", judged(expect_imap_continuation))
 _AUTHENTICATE = Wanted(b"+", None, "AUTHENTICATE command", anything)
 _USER = Wanted(b"+", None, "user name", judged(expect_imap_continuation))
@@ -59,25 +60,20 @@ def _password(tag: bytes) -> Wanted:
     return Wanted(tag + b" OK", None, "password", partial(expect_imap_login, tag=tag))
 
 
-def _by_literals(login: Login) -> tuple[Step, Step, Step]:
-    tag = login.tag
-    first, second, third = imap_login(tag, login.name, needed_password(login))
-    return (first, _LOGIN), (second, _USER), (third, _password(tag))
-
-
 def _short_login(login: Login) -> tuple[Step, ...] | None:
     """The greeting and LOGIN, None where that is too long for a command. Raises a PeerError.
 
     LOGIN has literals, as nginx's. One line takes two replies less to wait for, so a backend that decides itself, which
     nginx knows no way to ask, gets that where name and password are such as quoted strings may hold.
     """
-    tag = login.tag
-    if login.passed_on and (line := imap_login_line(tag, login.name, needed_password(login))) is not None:
+    tag, secret = login.tag, needed_password(login)
+    if login.passed_on and (line := imap_login_line(tag, login.name, secret)) is not None:
         wanted = Wanted(tag + b" OK", None, "LOGIN command", partial(expect_imap_login, tag=tag))
-        return (None, _GREETING), (line, wanted)
-    first, second, third = _by_literals(login)
-    fits = len(first[0] or b"") + len(second[0] or b"") + len(third[0] or b"") <= IMAP_COMMAND_LIMIT
-    return ((None, _GREETING), first, second, third) if fits else None
+        return _GREETED, (line, wanted)
+    first, second, third = imap_login(tag, login.name, secret)
+    if len(first) + len(second) + len(third) > IMAP_COMMAND_LIMIT:
+        return None
+    return _GREETED, (first, _LOGIN), (second, _USER), (third, _password(tag))
 
 
 def first_steps(proxy: ProxySettings, login: Login) -> tuple[Step, ...] | None:
@@ -96,9 +92,11 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     steps = _short_login(login)
     if steps is not None:
         return (yield steps).data
-    tag, response = login.tag, plain_response(login.name, needed_password(login))
+    tag, secret = login.tag, needed_password(login)
+    response = plain_response(login.name, secret)
     reply = yield ((None, _GREETING), (tag + b" AUTHENTICATE PLAIN\r\n", _AUTHENTICATE))
     if reply.last_line.startswith(tag + b" "):  # it does not know PLAIN, and may take long literals
-        return (yield _by_literals(login)).data
+        first, second, third = imap_login(tag, login.name, secret)
+        return (yield (first, _LOGIN), (second, _USER), (third, _password(tag))).data
     _LOGIN.expect(reply)
     return (yield ((response, _password(tag)),)).data

@@ -43,16 +43,12 @@ def _introduce(backend: Backend) -> Talk[None]:
         yield ((b"XCLIENT %b\r\n" % attributes, _XCLIENT),)
 
 
-def _by_user(login: Login) -> tuple[Step, Step]:
-    user, password = pop3_login(login.name, needed_password(login))
-    return (user, _USER), (password, _PASSWORD)
-
-
 def _short_login(login: Login) -> tuple[Step, ...] | None:
     """The greeting, USER and PASS, None where one of these is too long for a command. Raises a PeerError."""
-    user, password = _by_user(login)
-    fits = max(len(user[0] or b""), len(password[0] or b"")) <= POP3_COMMAND_LIMIT
-    return ((None, _GREETING), user, password) if fits else None
+    user, password = pop3_login(login.name, needed_password(login))
+    if len(user) > POP3_COMMAND_LIMIT or len(password) > POP3_COMMAND_LIMIT:
+        return None
+    return (None, _GREETING), (user, _USER), (password, _PASSWORD)
 
 
 def first_steps(proxy: ProxySettings, login: Login) -> tuple[Step, ...] | None:
@@ -71,9 +67,11 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     steps = _short_login(login)
     if steps is not None:
         return (yield steps).data
-    response = plain_response(login.name, needed_password(login))
+    secret = needed_password(login)
+    response = plain_response(login.name, secret)
     reply = yield ((None, _GREETING), (b"AUTH PLAIN\r\n", _AUTH))
     if reply.data.startswith(b"-"):  # it does not know AUTH, and may take long lines
-        return (yield _by_user(login)).data
+        user, password = pop3_login(login.name, secret)
+        return (yield (user, _USER), (password, _PASSWORD)).data
     _GO_AHEAD.expect(reply)
     return (yield ((response, _PASSWORD),)).data

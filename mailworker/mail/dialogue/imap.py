@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mailworker.errors import escape
+from mailworker.event.copies import copied
 from mailworker.event.stream import Stream
 from mailworker.mail.dialogue.dialogue import Dialogue, Move
 from mailworker.mail.dialogue.offer import Refused
@@ -12,19 +13,24 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
-from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb, usual_login
+from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb, login_words, usual_login
 from mailworker.wire.imap_id import by_name
 from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 
+# What a login begins as that has no more than a name and a password.
+_USUAL = Login(AuthMethod.PLAIN, b"")
+
 
 def first_login(words: bytes) -> Login | None:
     """The usual LOGIN, where a client says nothing before it and nothing behind it."""
-    command = usual_login(words)
-    if command is None:
+    found = login_words(words)
+    if found is None:
         return None
-    name, password = command.arguments
-    return Login(AuthMethod.PLAIN, name, Secret(password), tag=command.tag)
+    login = copied(_USUAL)
+    login.tag, login.name, password = found
+    login.password = Secret(password)
+    return login
 
 
 class ImapDialogue(Dialogue[ImapCommand | Continuation]):

@@ -265,6 +265,10 @@ int prepare_sockets(void);
 int dialled(PyObject *address, const char **call, int *number);
 extern PyMethodDef socket_functions[];
 
+/* copies.c */
+
+extern PyMethodDef copy_functions[];
+
 /* line.c */
 extern PyTypeObject line_type;
 extern PyMethodDef line_functions[];
