@@ -104,6 +104,15 @@ class CommandParser:
             self._refuse_line(line)
         return verb, match[2] or b"", line
 
+    def _whole_verb_line(self, words: bytes, verbs: Mapping[bytes, VerbT]) -> tuple[VerbT, bytes, bytes] | None:
+        """As `_verb_line`, of words that are one line and no more, and are not kept; None for others.
+
+        There must be nothing that came before and is still to be read.
+        """
+        match = None if self._buffer.is_filled else _VERB_LINE.fullmatch(words)
+        verb = None if match is None else verbs.get(match[1].upper())
+        return None if match is None or verb is None else (verb, match[2] or b"", words)
+
     def _refuse_line(self, line: bytes) -> NoReturn:
         """A line that is no command of the protocol. Raises InvalidCommand."""
         raise InvalidCommand(what=described(line))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
+from mailworker.wire.command import InvalidCommand
 from mailworker.wire.command_parser import CommandParser
 
 
@@ -44,9 +45,17 @@ class Pop3Parser(CommandParser):
     def next(self) -> Pop3Command | None:
         """The next command; None while it is incomplete. Raises InvalidCommand and TooLongCommand."""
         line = self._verb_line(_VERBS)
-        if line is None:
+        return None if line is None else self._command(*line)
+
+    def whole(self, words: bytes) -> Pop3Command | None:
+        """The command that `words` are, which are one line, and are not fed then; None for all else."""
+        line = self._whole_verb_line(words, _VERBS)
+        try:
+            return None if line is None else self._command(*line)
+        except InvalidCommand:
             return None
-        verb, text, whole = line
+
+    def _command(self, verb: Pop3Verb, text: bytes, whole: bytes) -> Pop3Command:
         if verb in _WITH_SPACES:
             name = text.lstrip(b" ")
             return Pop3Command(verb, (name,) if name else ())

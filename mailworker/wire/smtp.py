@@ -75,9 +75,17 @@ class SmtpParser(CommandParser):
         if self._octets:
             self._octets = self._buffer.swallow(self._octets)
         line = self._verb_line(_VERBS)
-        if line is None:
+        return None if line is None else self._command(*line)
+
+    def whole(self, words: bytes) -> SmtpCommand | None:
+        """The command that `words` are, which are one line, and are not fed then; None for all else."""
+        line = None if self._octets else self._whole_verb_line(words, _VERBS)
+        try:
+            return None if line is None else self._command(*line)
+        except InvalidCommand:
             return None
-        verb, text, whole = line
+
+    def _command(self, verb: SmtpVerb, text: bytes, whole: bytes) -> SmtpCommand:
         command = whole.rstrip(b" \r\n")
         return SmtpCommand(verb, self._split_arguments(text, whole), command, whole[len(command) :])
 

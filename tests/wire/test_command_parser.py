@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from mailworker.errors import Party
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.imap import ImapParser
-from mailworker.wire.pop3 import Pop3Parser
+from mailworker.wire.pop3 import Pop3Command, Pop3Parser
 from mailworker.wire.sieve import SieveParser
-from mailworker.wire.smtp import SmtpParser
+from mailworker.wire.smtp import SmtpCommand, SmtpParser
 from tests.wire import corpus_imap, corpus_pop3, corpus_sieve, corpus_smtp
 from tests.wire.corpus import Case, Parser, TooLong, every_chunking, run
 
@@ -157,3 +157,25 @@ def test_no_repr_shows_an_argument(parser: type[Parser]) -> None:
     }
     (command,) = run(parser(64), [line[parser]])
     assert "hunter2" not in repr(command)
+
+
+@pytest.mark.parametrize(("parser", "case"), [row for row in ROWS if row[0] in {Pop3Parser, SmtpParser}])
+def test_a_whole_line_is_the_same_command_without_being_kept(parser: type[Pop3Parser | SmtpParser], case: Case) -> None:
+    fresh = parser(case.limit)
+    command = fresh.whole(case.input)
+    assert not fresh.has_input
+    if len(case.input) > case.limit:
+        return  # more than one read brings
+    if command is not None:
+        assert run(parser(case.limit), [case.input]) == [command]
+    elif len(case.events) == 1 and case.input.count(b"\n") == 1 and case.input.endswith(b"\n"):
+        assert not isinstance(case.events[0], Pop3Command | SmtpCommand)
+
+
+@pytest.mark.parametrize(
+    ("parser", "before"), [(Pop3Parser, b"US"), (SmtpParser, b"EH"), (SmtpParser, b"BDAT 9\r\n")], ids=repr
+)
+def test_behind_what_is_still_to_be_read_no_line_is_whole(parser: type[Pop3Parser | SmtpParser], before: bytes) -> None:
+    begun = parser(4096)
+    run(begun, [before])
+    assert begun.whole(b"NOOP\r\n") is None

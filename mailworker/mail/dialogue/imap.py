@@ -52,7 +52,7 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
             self.count_command()
 
     def usual(self, words: bytes) -> ImapCommand | None:
-        return None if self._exchange is not None else usual_login(words)
+        return None if self._fed else usual_login(words)
 
     def obey(self, command: ImapCommand | Continuation) -> Move:
         if isinstance(command, Continuation):

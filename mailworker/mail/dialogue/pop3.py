@@ -25,14 +25,15 @@ _AFTER_USER = (Pop3Verb.PASS, Pop3Verb.CAPA, Pop3Verb.NOOP, Pop3Verb.QUIT)
 class Pop3Dialogue(Dialogue[Pop3Command]):
     """See `Dialogue`. `_user` is the argument of USER until PASS comes, `_salt` what the greeting offered to APOP."""
 
-    __slots__ = ("_salt", "_user")
+    __slots__ = ("_lines", "_salt", "_user")
 
     internal_error = b"-ERR internal server error\r\n"
     certificate_error = b"-ERR SSL certificate error\r\n"
     no_certificate = b"-ERR No required SSL certificate\r\n"
 
     def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
-        super().__init__(client, server, log, Pop3Parser(server.settings.dialogue.client_buffer))
+        self._lines = Pop3Parser(server.settings.dialogue.client_buffer)
+        super().__init__(client, server, log, self._lines)
         self._user: bytes | None = None
         self._salt: bytes | None = None
 
@@ -41,6 +42,9 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
             return super().greeting()
         self._salt = self.new_salt()
         return b"%b %b\r\n" % (self.server.settings.dialogue.greeting.removesuffix(b"\r\n"), self._salt)
+
+    def usual(self, words: bytes) -> Pop3Command | None:
+        return self._lines.whole(words)
 
     def obey(self, command: Pop3Command) -> Move:
         if self._user is not None and command.verb not in _AFTER_USER:

@@ -36,14 +36,15 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
     `mail` is the MAIL command as it came, None before it.
     """
 
-    __slots__ = ("esmtp", "helo", "mail")
+    __slots__ = ("_lines", "esmtp", "helo", "mail")
 
     internal_error = b"451 4.3.2 Internal server error\r\n"
     certificate_error = b"421 4.7.1 SSL certificate error\r\n"
     no_certificate = b"421 4.7.1 No required SSL certificate\r\n"
 
     def __init__(self, client: Stream, server: Server, log: SessionLog) -> None:
-        super().__init__(client, server, log, SmtpParser(server.settings.dialogue.client_buffer))
+        self._lines = SmtpParser(server.settings.dialogue.client_buffer)
+        super().__init__(client, server, log, self._lines)
         self.helo = b""
         self.esmtp = False
         self.mail: bytes | None = None
@@ -52,6 +53,9 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         delay = self.server.settings.dialogue.greeting_delay
         if delay:
             self.over = await self._hold_back(delay)
+
+    def usual(self, words: bytes) -> SmtpCommand | None:
+        return self._lines.whole(words)
 
     def obey(self, command: SmtpCommand) -> Move:
         match command.verb:  # what every login says comes first: each case costs something
