@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from binascii import b2a_base64
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Final, NamedTuple
 
 from mailworker.errors import Party, ProtocolError, escape
 from mailworker.wire.quoted import quoted
@@ -204,28 +203,57 @@ class SmtpReplyReader(ReplyReader):
         return line[3:4] != b"-"
 
 
-def expect_imap_greeting(reply: Reply) -> None:
-    """Raises InvalidReply unless the server is ready for a login; PREAUTH and BYE are not."""
-    _expect(reply.data[:4].upper() == b"* OK", reply)
+class Rule(NamedTuple):
+    """What a reply must be for a login to go on.
+
+    The usual one, which comes whole, has a last line that starts with `last`, and lines before it that start with
+    `others`, None where there are none. Behind the `tag`, letters are the same in any case. What starts with one of
+    `also` is not usual and will do. With `first` the reply's first line has to start so, and not its last one.
+    `judges`: it is the answer to a password or token.
+    """
+
+    last: bytes
+    others: bytes | None = None
+    also: tuple[bytes, ...] = ()
+    tag: bytes = b""
+    first: bool = False
+    judges: bool = False
+
+    def expect(self, reply: Reply) -> None:
+        """Raises InvalidReply for a reply that will not do, LoginRejected where it `judges`."""
+        line, length = reply.data if self.first else reply.last_line + b"\r\n", len(self.tag)
+        start = line[:length] + line[length : len(self.last)].upper()
+        if start == self.last or line.startswith(self.also):
+            return
+        text = line[:-2].removeprefix(self.tag + b" ") if self.tag and not self.also else reply.data[:-2]
+        raise (LoginRejected if self.judges else InvalidReply)(reply, text)
 
 
-def expect_imap_continuation(reply: Reply) -> None:
-    """Raises InvalidReply unless the server waits for a literal."""
-    _expect(reply.last_line.startswith(b"+"), reply)
+# PREAUTH and BYE are no greetings to log in behind.
+IMAP_GREETING: Final = Rule(b"* OK")
+
+# The server waits for a literal, or a response; it may judge what it has heard so far.
+IMAP_CONTINUATION: Final = Rule(b"+", judges=True)
+
+POP3_OK: Final = Rule(b"+OK")
+
+# The server waits for a response (RFC 5034 section 4), with or without a challenge.
+POP3_GO_AHEAD: Final = Rule(b"+ ", also=(b"+\r\n",), judges=True)
 
 
-def expect_imap_ok(reply: Reply, tag: bytes) -> None:
-    """Raises InvalidReply unless the command with `tag` succeeded; the error's text is without the tag, as nginx's."""
-    line, start = reply.last_line, tag + b" "
-    if line.startswith(start + b"OK"):
-        return
-    if not line.startswith(start) or line[len(start) :][:2].upper() != b"OK":
-        raise InvalidReply(reply, line.removeprefix(start))
+def imap_ok(tag: bytes, *, judges: bool = False) -> Rule:
+    """The command with `tag` succeeded; an error's text is without the tag, as nginx's."""
+    return Rule(tag + b" OK", tag=tag, judges=judges)
 
 
-def expect_imap_tagged(reply: Reply, tag: bytes) -> None:
-    """Raises InvalidReply unless the reply ends the command with `tag`, be it by OK, NO or BAD."""
-    _expect(reply.last_line.startswith(tag + b" "), reply)
+def imap_tagged(tag: bytes) -> Rule:
+    """The reply ends the command with `tag`, be it by OK, as usual, NO or BAD."""
+    return Rule(tag + b" OK", b"* ", also=(tag + b" ",), tag=tag)
+
+
+def smtp_code(code: bytes, *others: bytes, judges: bool = False) -> Rule:
+    """The reply begins with one of these codes, each of three digits, of which the first is the usual one."""
+    return Rule(code + b" ", code + b"-", also=(code, *others), first=True, judges=judges)
 
 
 def imap_capabilities(reply: bytes) -> frozenset[bytes] | None:
@@ -234,46 +262,9 @@ def imap_capabilities(reply: bytes) -> frozenset[bytes] | None:
     return None if listed is None else frozenset(listed[1].upper().split())
 
 
-def expect_imap_login(reply: Reply, tag: bytes) -> None:
-    """As `expect_imap_ok`, of a reply to a password or token: it raises LoginRejected."""
-    judged(partial(expect_imap_ok, tag=tag))(reply)
-
-
-def expect_pop3_ok(reply: Reply) -> None:
-    """Raises InvalidReply unless the reply is positive."""
-    _expect(reply.data[:3].upper() == b"+OK", reply)
-
-
-def expect_pop3_go_ahead(reply: Reply) -> None:
-    """Raises InvalidReply unless the server waits for a response (RFC 5034 section 4), with or without a challenge."""
-    _expect(reply.data.startswith((b"+ ", b"+\r\n")), reply)
-
-
-def expect_smtp_code(reply: Reply, *codes: bytes) -> None:
-    """Raises InvalidReply unless the reply begins with one of `codes`, each of three digits."""
-    _expect(reply.data[:3] in codes, reply)
-
-
-def judged(expect: Callable[[Reply], None]) -> Callable[[Reply], None]:
-    """As `expect`, of a reply to a password or token: it raises LoginRejected."""
-
-    def expect_verdict(reply: Reply) -> None:
-        try:
-            expect(reply)
-        except InvalidReply as error:
-            raise LoginRejected(reply, error.text) from None
-
-    return expect_verdict
-
-
 def smtp_mechanisms(reply: bytes) -> frozenset[bytes]:
     """The SASL mechanisms, in capitals, that a reply to EHLO lists; also in the form of old servers ("AUTH=")."""
     return frozenset(word for words in _MECHANISMS.findall(reply) for word in words.upper().split())
-
-
-def _expect(condition: bool, reply: Reply) -> None:
-    if not condition:
-        raise InvalidReply(reply, reply.data[:-2])
 
 
 def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes, bytes]:

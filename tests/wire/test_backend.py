@@ -12,24 +12,24 @@ from hypothesis import strategies as st
 
 from mailworker.errors import Party, ProtocolError
 from mailworker.wire.backend import (
+    IMAP_CONTINUATION,
+    IMAP_GREETING,
+    POP3_OK,
     ImapReplyReader,
     InvalidReply,
     Pop3ReplyReader,
     Reply,
     SmtpReplyReader,
     TooLongReply,
-    expect_imap_continuation,
-    expect_imap_greeting,
-    expect_imap_ok,
-    expect_imap_tagged,
-    expect_pop3_ok,
-    expect_smtp_code,
     imap_capabilities,
     imap_login,
+    imap_ok,
+    imap_tagged,
     login_responses,
     plain_response,
     pop3_login,
     smtp_auth_plain,
+    smtp_code,
     smtp_line,
 )
 from mailworker.wire.secret import Secret
@@ -118,12 +118,12 @@ def test_a_reply_of_the_limit_is_taken_with_more_behind_it(kind: type[Reader]) -
 
 
 Check = Callable[[Reply], None]
-GREETING, CONTINUATION, POP3_OK = expect_imap_greeting, expect_imap_continuation, expect_pop3_ok
-LOGIN = partial(expect_imap_ok, tag=b"a.1")
+GREETING, CONTINUATION, POSITIVE = IMAP_GREETING.expect, IMAP_CONTINUATION.expect, POP3_OK.expect
+LOGIN = imap_ok(b"a.1").expect
 
 
 def smtp(*codes: bytes) -> Check:
-    return lambda reply: expect_smtp_code(reply, *codes)
+    return smtp_code(*codes).expect
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ def smtp(*codes: bytes) -> Check:
         (LOGIN, b"a.1 Ok in\r\n"),
         (LOGIN, b"* Capability X\r\na.1 ok\r\n"),
         (LOGIN, b"* CAPABILITY X\r\n* OK y\r\na.1 OK in\r\n"),
-        (POP3_OK, b"+OK\r\n"),
-        (POP3_OK, b"+OK in\r\n"),
-        (POP3_OK, b"+Ok\r\n"),
-        (POP3_OK, b"+ok in\r\n"),
+        (POSITIVE, b"+OK\r\n"),
+        (POSITIVE, b"+OK in\r\n"),
+        (POSITIVE, b"+Ok\r\n"),
+        (POSITIVE, b"+ok in\r\n"),
         (smtp(b"220"), b"220 host\r\n"),
         (smtp(b"220", b"250"), b"250-a\r\n250 b\r\n"),
         (smtp(b"235"), b"235\r\n"),
@@ -174,10 +174,10 @@ def test_an_expected_reply_passes(check: Check, data: bytes) -> None:
         (LOGIN, b"a.1\r\n", "a.1"),
         (LOGIN, b"\r\n", ""),
         (LOGIN, b"+ a.1 OK\r\n", "+ a.1 OK"),
-        (POP3_OK, b"-ERR \xff\r\n", "-ERR \\xFF"),
-        (POP3_OK, b"+\r\n", "+"),
-        (POP3_OK, b"+O\r\n", "+O"),
-        (POP3_OK, b"\r\n", ""),
+        (POSITIVE, b"-ERR \xff\r\n", "-ERR \\xFF"),
+        (POSITIVE, b"+\r\n", "+"),
+        (POSITIVE, b"+O\r\n", "+O"),
+        (POSITIVE, b"\r\n", ""),
         (smtp(b"220"), b"421 4.3.2 later\r\n", "421 4.3.2 later"),
         (smtp(b"220", b"250"), b"550-a\r\n550 b\r\n", "550-a\\x0D\\x0A550 b"),
         (smtp(b"235"), b"\r\n", ""),
@@ -337,13 +337,13 @@ def test_a_refusal_is_known_by_its_protocol_s_words(data: bytes, refuses: bool, 
 
 @pytest.mark.parametrize("line", [b"a OK x", b"a NO x", b"a BAD x", b"* ID NIL\r\na OK x"])
 def test_a_tagged_line_ends_a_command_whatever_it_says(line: bytes) -> None:
-    expect_imap_tagged(Reply(line + b"\r\n"), b"a")
+    imap_tagged(b"a").expect(Reply(line + b"\r\n"))
 
 
 @pytest.mark.parametrize("line", [b"+ x", b"* BYE x", b"b OK x", b"aOK", b"", b"a"])
 def test_any_other_line_does_not(line: bytes) -> None:
     with pytest.raises(InvalidReply):
-        expect_imap_tagged(Reply(line + b"\r\n"), b"a")
+        imap_tagged(b"a").expect(Reply(line + b"\r\n"))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from mailworker.errors import ConnectionLost, Party, PeerError
 from mailworker.event.plan import Link, Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.session_log import SessionLog
-from mailworker.wire.backend import Reply, ReplyReader
+from mailworker.wire.backend import Reply, ReplyReader, Rule
 
 READING = "reading response from upstream"
 """What a session is doing then, for the log."""
@@ -21,16 +21,19 @@ _READS = ("recv()", "SSL_read()")
 class Wanted(NamedTuple):
     """What a reply must be for the login to go on.
 
-    The usual one, which comes whole, has a last line that starts with `last`, and lines before it that start with
-    `others`, None where there are none; keywords are in capitals. `expect` has to take it, and tells of any other
-    reply; it raises InvalidReply.
-    `command` is how the log calls what was asked, None for the greeting.
+    `last` and `others` are how the usual one looks, see `Rule`; `expect` takes it, and tells of any other reply: it
+    raises InvalidReply. `command` is how the log calls what was asked, None for the greeting.
     """
 
     last: bytes
     others: bytes | None
     command: str | None
     expect: Callable[[Reply], None]
+
+
+def wanted(rule: Rule, command: str | None) -> Wanted:
+    """What a rule says."""
+    return Wanted(rule.last, rule.others, command, rule.expect)
 
 
 Step = tuple[bytes | None, Wanted]

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from mailworker.config.proxy import ProxySettings
 from mailworker.mail.backend.backend import Backend, needed_password
-from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything
+from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.wire.backend import (
     IMAP_COMMAND_LIMIT,
-    expect_imap_continuation,
-    expect_imap_greeting,
-    expect_imap_login,
-    expect_imap_ok,
-    expect_imap_tagged,
+    IMAP_CONTINUATION,
+    IMAP_GREETING,
     imap_capabilities,
     imap_login,
     imap_login_line,
-    judged,
+    imap_ok,
+    imap_tagged,
     plain_response,
 )
 from mailworker.wire.identity import imap_fields
 from mailworker.wire.login import Login
 
-_GREETING = Wanted(b"* OK", None, None, expect_imap_greeting)
+_GREETING = wanted(IMAP_GREETING, None)
 _GREETED: Step = None, _GREETING
-_LOGIN = Wanted(b"+", None, "LOGIN command", judged(expect_imap_continuation))
-_AUTHENTICATE = Wanted(b"+", None, "AUTHENTICATE command", anything)
-_USER = Wanted(b"+", None, "user name", judged(expect_imap_continuation))
-_GO_AHEAD = Wanted(b"+", None, "AUTHENTICATE command", judged(expect_imap_continuation))
+_LOGIN = wanted(IMAP_CONTINUATION, "LOGIN command")
+_AUTHENTICATE = wanted(IMAP_CONTINUATION, "AUTHENTICATE command")._replace(expect=anything)
+_USER = wanted(IMAP_CONTINUATION, "user name")
+_GO_AHEAD = wanted(IMAP_CONTINUATION, "AUTHENTICATE command")
 
 
 def starttls(backend: Backend, login: Login) -> Talk[None]:
     """Ask by STARTTLS, with the client's tag. Raises a PeerError."""
-    wanted = Wanted(login.tag + b" OK", None, "STARTTLS", partial(expect_imap_ok, tag=login.tag))
-    yield ((None, _GREETING), (login.tag + b" STARTTLS\r\n", wanted))
+    yield ((None, _GREETING), (login.tag + b" STARTTLS\r\n", wanted(imap_ok(login.tag), "STARTTLS")))
 
 
 def _introduce(backend: Backend, login: Login) -> Talk[None]:
@@ -47,17 +44,17 @@ def _introduce(backend: Backend, login: Login) -> Talk[None]:
     greeting = b"" if backend.greeted else (yield from backend.greet(_GREETING))
     listed = imap_capabilities(greeting)
     if listed is None:
-        capability = Wanted(login.tag + b" OK", b"* ", "CAPABILITY", partial(expect_imap_tagged, tag=login.tag))
+        capability = wanted(imap_tagged(login.tag), "CAPABILITY")
         listed = imap_capabilities((yield ((login.tag + b" CAPABILITY\r\n", capability),)).data)
     if b"ID" in (listed or ()):
         command = b"%b ID %b\r\n" % (login.tag, imap_fields(backend.identity(login.client_id)))
-        answer = Wanted(login.tag + b" OK", b"* ", "ID", partial(expect_imap_tagged, tag=login.tag))
+        answer = wanted(imap_tagged(login.tag), "ID")
         yield ((command, answer),)
 
 
 @lru_cache(maxsize=64)  # clients have few tags and many logins
 def _password(tag: bytes) -> Wanted:
-    return Wanted(tag + b" OK", None, "password", partial(expect_imap_login, tag=tag))
+    return wanted(imap_ok(tag, judges=True), "password")
 
 
 def _short_login(login: Login) -> tuple[Step, ...] | None:
@@ -68,8 +65,7 @@ def _short_login(login: Login) -> tuple[Step, ...] | None:
     """
     tag, secret = login.tag, needed_password(login)
     if login.passed_on and (line := imap_login_line(tag, login.name, secret)) is not None:
-        wanted = Wanted(tag + b" OK", None, "LOGIN command", partial(expect_imap_login, tag=tag))
-        return _GREETED, (line, wanted)
+        return _GREETED, (line, wanted(imap_ok(tag, judges=True), "LOGIN command"))
     first, second, third = imap_login(tag, login.name, secret)
     if len(first) + len(second) + len(third) > IMAP_COMMAND_LIMIT:
         return None
@@ -87,7 +83,7 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
         yield from _introduce(backend, login)
     if login.mechanism is not None and goes_by_sasl(login):
         reply = yield from authenticate(login, login.tag + b" AUTHENTICATE", _GO_AHEAD, (None, _GREETING))
-        expect_imap_login(reply, login.tag)
+        imap_ok(login.tag, judges=True).expect(reply)
         return reply.data
     steps = _short_login(login)
     if steps is not None:

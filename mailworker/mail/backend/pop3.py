@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from mailworker.config.proxy import ProxySettings
 from mailworker.mail.backend.backend import Backend, needed_password
-from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything
+from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.wire.backend import (
     POP3_COMMAND_LIMIT,
-    expect_pop3_go_ahead,
-    expect_pop3_ok,
-    judged,
+    POP3_GO_AHEAD,
+    POP3_OK,
     plain_response,
     pop3_login,
 )
 from mailworker.wire.identity import dovecot_attributes
 from mailworker.wire.login import Login
 
-_GREETING = Wanted(b"+OK", None, None, expect_pop3_ok)
+_JUDGED = POP3_OK._replace(judges=True)
+_GREETING = wanted(POP3_OK, None)
 _TAKES_XCLIENT = b"+OK [XCLIENT]"
-_XCLIENT = Wanted(b"+OK", None, "XCLIENT", expect_pop3_ok)
-_STLS = Wanted(b"+OK", None, "STLS", expect_pop3_ok)
-_USER = Wanted(b"+OK", None, "user name", judged(expect_pop3_ok))
+_XCLIENT = wanted(POP3_OK, "XCLIENT")
+_STLS = wanted(POP3_OK, "STLS")
+_USER = wanted(_JUDGED, "user name")
 _AUTH = Wanted(b"+", None, "AUTH", anything)
-_PASSWORD = Wanted(b"+OK", None, "password", judged(expect_pop3_ok))
-_GO_AHEAD = Wanted(b"+ ", None, "AUTH", judged(expect_pop3_go_ahead))
+_PASSWORD = wanted(_JUDGED, "password")
+_GO_AHEAD = wanted(POP3_GO_AHEAD, "AUTH")
 
 
 def starttls(backend: Backend, _login: Login) -> Talk[None]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from mailworker.config.proxy import ProxySettings
 from mailworker.errors import ProtocolError
 from mailworker.mail.backend.backend import Backend, Unsafe
-from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything
+from mailworker.mail.backend.conversation import Step, Talk, anything, wanted
 from mailworker.mail.backend.sasl import goes_by_sasl
 from mailworker.mail.backend.smtp_auth import log_in_by_auth
 from mailworker.model import AuthMethod, Level, XclientGuard
-from mailworker.wire.backend import expect_smtp_code, smtp_line, smtp_mechanisms
+from mailworker.wire.backend import smtp_code, smtp_line, smtp_mechanisms
 from mailworker.wire.identity import smtp_attributes
 from mailworker.wire.login import Login
 from mailworker.wire.xclient import build as build_xclient
@@ -27,19 +27,14 @@ _LOGGED_IN = b"235 2.0.0 OK\r\n"
 _UNAVAILABLE = b"421 4.3.5 Service not available\r\n"
 
 
-def _wanted(code: bytes, command: str | None, *others: bytes) -> Wanted:
-    """A reply with one of the codes, of which the first is usual."""
-    return Wanted(code + b" ", code + b"-", command, lambda reply: expect_smtp_code(reply, code, *others))
-
-
-_GREETING = _wanted(b"220", None)
-_HELLO = _wanted(b"250", "HELO/EHLO")
-_STARTTLS = _wanted(b"220", "STARTTLS")
-_ANY_HELLO = Wanted(b"250 ", b"250-", "HELO/EHLO", anything)
-_XCLIENT = _wanted(b"220", "XCLIENT", b"250")
-_CLIENT_HELLO = _wanted(b"250", "client HELO/EHLO")
-_MAIL = _wanted(b"250", "MAIL FROM")
-_RCPT = Wanted(b"250 ", b"250-", "RCPT TO", anything)
+_GREETING = wanted(smtp_code(b"220"), None)
+_HELLO = wanted(smtp_code(b"250"), "HELO/EHLO")
+_STARTTLS = wanted(smtp_code(b"220"), "STARTTLS")
+_ANY_HELLO = _HELLO._replace(expect=anything)
+_XCLIENT = wanted(smtp_code(b"220", b"250"), "XCLIENT")
+_CLIENT_HELLO = wanted(smtp_code(b"250"), "client HELO/EHLO")
+_MAIL = wanted(smtp_code(b"250"), "MAIL FROM")
+_RCPT = wanted(smtp_code(b"250"), "RCPT TO")._replace(expect=anything)
 
 
 def starttls(backend: Backend, _login: Login) -> Talk[None]:

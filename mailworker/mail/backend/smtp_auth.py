@@ -6,14 +6,14 @@ from typing import Final
 
 from mailworker.errors import Party, ProtocolError
 from mailworker.mail.backend.backend import Backend, needed_password
-from mailworker.mail.backend.conversation import Talk, Wanted
+from mailworker.mail.backend.conversation import Talk, wanted
 from mailworker.mail.backend.sasl import authenticate
 from mailworker.model import METHOD_NAMES, AuthMethod
-from mailworker.wire.backend import expect_smtp_code, judged, smtp_auth_plain
+from mailworker.wire.backend import smtp_auth_plain, smtp_code
 from mailworker.wire.login import Login
 
-_GO_AHEAD: Final = Wanted(b"334 ", None, "AUTH", judged(lambda reply: expect_smtp_code(reply, b"334")))
-_YES: Final = Wanted(b"235 ", b"235-", "AUTH", judged(lambda reply: expect_smtp_code(reply, b"235")))
+_GO_AHEAD: Final = wanted(smtp_code(b"334", judges=True)._replace(others=None), "AUTH")
+_YES: Final = wanted(smtp_code(b"235", judges=True), "AUTH")
 
 
 def log_in_by_auth(backend: Backend, login: Login, offered: frozenset[bytes]) -> Talk[None]:
