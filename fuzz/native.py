@@ -9,6 +9,7 @@ from typing import Final
 NAME: Final = "native"
 _HERE = Path(__file__).parent
 _NATIVE = _HERE.parent / "mailworker" / "native"
+_OF_PYTHON: Final = ("core.h", "owner.h", "side.h")
 _FLAGS: Final = ("-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror")
 
 
@@ -23,9 +24,9 @@ def build_standalone(folder: Path, compiler: str = "cc") -> Path:
 
 
 def _compile(program: Path, *command: str) -> Path:
-    """All C files but those that need Python, by one of two headers."""
+    """All C files but those that need Python, by one of its headers."""
     files = [(path, path.read_text()) for path in sorted(_NATIVE.glob("*/*.c"))]
-    ours = [path for path, text in files if not ('#include "core.h"' in text or '#include "owner.h"' in text)]
+    ours = [path for path, text in files if not any(f'#include "{header}"' in text for header in _OF_PYTHON)]
     sources = [_HERE / "native.c", *ours]
     folders = [f"-I{_NATIVE / folder}" for folder in ("core", "relay", "tls")]
     libraries = ["-lssl", "-lcrypto"]

@@ -29,6 +29,7 @@ from mailworker.wire.sieve_line import SieveLine
 from mailworker.wire.sieve_response import SieveReplyReader, capabilities, challenge, refusal
 from mailworker.wire.smtp import SmtpParser
 from tests.config.conftest import resolve
+from tests.event.plays import check_both_engines, script_of
 from tests.wire.corpus import Parser, run
 
 Target = Callable[[bytes], None]
@@ -193,6 +194,11 @@ def _configure(data: bytes) -> None:
             return
 
 
+def _carry_out(data: bytes) -> None:
+    """Both engines let all peers hear the same, whatever the plans and the cuttings of replies."""
+    check_both_engines(script_of(data))
+
+
 TARGETS: Final[Mapping[str, Target]] = {
     "imap": _commands(ImapParser),
     "pop3": _commands(Pop3Parser),
@@ -206,5 +212,6 @@ TARGETS: Final[Mapping[str, Target]] = {
     "sieve-reply": _same_for_any_cut(_read_sieve_replies),
     "sieve-line": _watch,
     "dns": _answer,
+    "plan": _carry_out,
     "config": _configure,
 }

@@ -4,76 +4,31 @@ from __future__ import annotations
 
 import gc
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from math import inf
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut
-from mailworker.event.plan import UNKNOWN, Link, Plan
-from mailworker.event.stream import SocketStream, Step
-from mailworker.event.task import Task
+from mailworker.errors import ConnectionLost, Party, TimedOut
+from mailworker.event.plan import UNKNOWN, Link
+from mailworker.event.stream import SocketStream
 from tests.event.bench import Bell, Bench
-from tests.support.implementations import Implementation, implementations
+from tests.event.plays import (
+    COMMANDS,
+    LINES,
+    OK,
+    REPLIES,
+    Chain,
+    Script,
+    Turn,
+    carry_out,
+    check_both_engines,
+    stream_plan,
+)
 
-OK = b"OK", None
-LINES = b"OK ", b"OK-"
 Made = Callable[[SocketStream], Link]
-
-
-class Chain:
-    """Begins with `first`; `told` is what its plans and its end were told."""
-
-    def __init__(self, first: Callable[[], Link], *, bug_in_fail: bool = False) -> None:
-        self.begin = first
-        self.told: list[object] = []
-        self._bug_in_fail = bug_in_fail
-
-    async def fail(self, error: Exception) -> None:
-        self.told.append(str(error))
-        if self._bug_in_fail:
-            raise LookupError("in the end")
-
-    def then(self, follow: Link | Callable[[], Link] = None) -> Callable[[int, bytes], Link]:
-        def heard(usual: int, reply: bytes) -> Link:
-            self.told.append((usual, reply))
-            return follow() if callable(follow) else follow
-
-        return heard
-
-    def lost(self, error: PeerError) -> Link:
-        self.told.append(error)
-        return None
-
-    def plan(self, stream: SocketStream, *steps: Step, follow: Link | Callable[[], Link] = None) -> Plan:
-        return stream_plan(stream, steps, self.then(follow), self.lost)
-
-
-def stream_plan(
-    stream: SocketStream,
-    steps: tuple[Step, ...],
-    then: Callable[[int, bytes], Link],
-    lost: Callable[[PeerError], Link],
-    limit: int = 4096,
-) -> Plan:
-    return plans_of(stream)(stream, limit, steps, then, lost)
-
-
-def plans_of(stream: SocketStream) -> type[Plan]:
-    """The class of plans that goes with a stream's implementation."""
-    for it in implementations().values():
-        if isinstance(stream, it.stream.SocketStream):
-            found: type[Plan] = it.plan.Plan
-            return found
-    raise AssertionError("a stream of no implementation")
-
-
-def carry_out(bench: Bench, chain: Chain) -> Coroutine[Any, None, None]:
-    engine: Coroutine[Any, None, None] = bench.implementation.plan.carry_out(chain)
-    return engine
 
 
 Pair = tuple[socket.socket, socket.socket]
@@ -104,7 +59,7 @@ def test_an_unusual_reply_is_told_with_the_steps_before_it(bench: Bench, pair: P
 
     async def answer() -> None:
         peer.send(b"OK\r\n")
-        await bench.implementation.task.wait_for(_Turn())
+        await bench.implementation.task.wait_for(Turn())
         peer.send(reply)
 
     bench.run(carry_out(bench, chain), answer())
@@ -254,104 +209,18 @@ def test_nothing_of_a_chain_is_left_for_the_collector(bench: Bench, pair: Pair) 
 
 # Any plans, any cuttings: both engines say the same to all peers, and are told the same.
 
-COMMANDS = st.sampled_from([b"a\r\n", b"bb\r\n", b"c" * 70 + b"\r\n"])
-# With what is usual there; no part of a reply is, which would be taken for the whole.
-REPLIES = st.one_of(
-    st.tuples(st.sampled_from([b"OK\r\n", b"NO\r\n", b"\r\n", b"OK"]), st.sampled_from([OK, LINES, UNKNOWN])),
-    st.tuples(st.sampled_from([b"OK-1\r\nOK 2\r\n", b"NO-1\r\nNO 2\r\n"]), st.sampled_from([LINES, UNKNOWN])),
-)
+COMMANDS_OF_PLANS = st.sampled_from(COMMANDS)
+REPLIES_OF_PLANS = st.sampled_from(REPLIES)
 STEPS = st.lists(
-    st.tuples(COMMANDS, REPLIES, st.integers(0, 12)).map(lambda step: (step[0], *step[1], step[2])),
+    st.tuples(COMMANDS_OF_PLANS, REPLIES_OF_PLANS, st.integers(0, 12)).map(lambda step: (step[0], *step[1], step[2])),
     min_size=1,
     max_size=4,
 )
 PLANS = st.lists(st.tuples(st.integers(0, 2), STEPS), min_size=1, max_size=5)
-Script = Sequence[tuple[int, Sequence[tuple[bytes, bytes, tuple[bytes, bytes | None], int]]]]
-
-
-class _Play:
-    """What the chain of a script is `told`, and what its peers have `heard`; each reply is cut at its number."""
-
-    def __init__(self, it: Implementation, script: Script) -> None:
-        poller = it.poller.new_poller()
-        bench = Bench(poller, it)
-        pairs = [socket.socketpair() for _ in range(3)]
-        self._it = it
-        self._script = script
-        self._streams = [bench.stream(ours) for ours, _ in pairs]
-        self._peers = [bench.stream(theirs) for _, theirs in pairs]
-        self.heard = [b""] * 3
-        self._chain = Chain(lambda: self._link(0))
-        self.told = self._chain.told
-        try:
-            bench.run(carry_out(bench, self._chain), *(self._peer(number) for number in range(3)))
-        finally:
-            bench.close()
-            poller.close()
-        assert not bench.bugs
-
-    async def _peer(self, number: int) -> None:
-        for command, reply, _, cut in (step for which, steps in self._script if which == number for step in steps):
-            missing = len(command)
-            while missing:
-                said = await self._peers[number].read(missing)
-                self.heard[number] += said
-                missing -= len(said)
-            for piece in (reply[:cut], reply[cut:]):
-                await self._peers[number].write(piece)
-                await self._it.task.wait_for(_Turn())
-
-    def _link(self, number: int) -> Link:
-        if number == len(self._script):
-            return None
-        which, steps = self._script[number]
-
-        def then(usual: int, reply: bytes) -> Link:
-            self.told.append((number, usual, reply))
-            last = usual - 1 if usual == len(steps) else usual
-            return self._go_on(number, last, len(reply))
-
-        taken = tuple((command, kind) for command, _, kind, _ in steps)
-        return stream_plan(self._streams[which], taken, then, self._chain.lost)
-
-    async def _go_on(self, number: int, last: int, length: int) -> Link:
-        """What is left of the last reply, of which so many bytes are there, and the steps behind it, one by one."""
-        which, steps = self._script[number]
-        stream = self._streams[which]
-        await _skip(stream, len(steps[last][1]) - length)
-        for command, reply, _, _ in steps[last + 1 :]:
-            await stream.write(command)
-            await _skip(stream, len(reply))
-        return self._link(number + 1)
-
-
-class _Turn:
-    """Lets others have theirs: whoever can read what was just written does."""
-
-    _task: Task
-
-    def park(self, task: Task) -> None:
-        self._task = task
-        task.loop.again(self)
-
-    def ready(self, _mask: int) -> None:
-        self._task.resume()
-
-    def timed_out(self) -> None:
-        raise AssertionError("it has no deadline")
-
-
-async def _skip(stream: SocketStream, length: int) -> None:
-    while length > 0:
-        length -= len(await stream.read(length))
 
 
 @given(PLANS)
 @example([(0, [(b"a\r\n", b"OK\r\n", OK, 2), (b"a\r\n", b"OK-1\r\nOK 2\r\n", LINES, 0)])])
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_both_engines_say_the_same_whatever_the_plans_and_cuttings(script: Script) -> None:
-    played = [_Play(it, script) for it in implementations().values()]
-    for play in played:
-        assert (play.told, play.heard) == (played[0].told, played[0].heard)
-    for number, heard in enumerate(played[0].heard):
-        assert heard == b"".join(step[0] for which, steps in script if which == number for step in steps)
+    check_both_engines(script)

@@ -179,11 +179,10 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
 
     def hear(self, words: bytes) -> None:
         """Take what the client has said; raises ConnectionLost for b"", as it has left."""
-        if self._exchange is None and self._command is None:
-            self._command = self.usual(words)
-            if self._command is not None:
-                return
-        self._feed(words)
+        known = None if self._exchange or self._command else self.usual(words)
+        self._command = self._command or known
+        if known is None:
+            self._feed(words)
 
     def _feed(self, words: bytes) -> None:
         if not words:
