@@ -8,7 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mailworker.config import access, access_log, auth_policy, proxy, proxy_pass, realip, source, ssl, variables
+from mailworker.config import (
+    access,
+    access_log,
+    auth_policy,
+    limit_auth,
+    proxy,
+    proxy_pass,
+    realip,
+    source,
+    ssl,
+    variables,
+)
 from mailworker.config.access_log import FilesDraft
 from mailworker.config.command import NONE, Command
 from mailworker.config.drafts import UNSET, Context, Scope
@@ -123,16 +134,20 @@ class _Server:
         if self._proxy.backend is not None:
             proxy_pass.check(self._proxy.backend, names.bind(), resolves=bool(core.resolver.servers))
         login_source = source.freeze(parser, *scopes, names.bind(), self._proxy.backend)
+        real_ip_from, limits = realip.freeze(*scopes), limit_auth.freeze(*scopes, names.bind())
+        listens = tuple(
+            replace(each, ssl=each.ssl or tls.ssl)
+            for each in self._mail_scope.draft(AddressesDraft).listens(self._scope)
+        )
+        if not real_ip_from and any(listen.proxy_protocol for listen in listens):
+            limit_auth.warn_of_balancers(parser, limits, self._scope.opened_at)
         dialogue = parser.main.draft(ProtocolsDraft).known[self._protocol].freeze(parser, *scopes)
         source.check_methods(login_source, self._protocol, dialogue.auth, self._scope.opened_at)
         return frozen(
             MailServer,
             core,
             parser,
-            listens=tuple(
-                replace(each, ssl=each.ssl or tls.ssl)
-                for each in self._mail_scope.draft(AddressesDraft).listens(self._scope)
-            ),
+            listens=listens,
             server_name=os.fsencode(core.server_name or socket.gethostname().lower()),
             error_log=core.error_log or (),
             resolver=replace(core.resolver, timeout=core.resolver_timeout),
@@ -141,11 +156,12 @@ class _Server:
             dialogue=dialogue,
             source=login_source,
             proxy=self._proxy,
-            real_ip_from=realip.freeze(*scopes),
+            real_ip_from=real_ip_from,
             access=access.freeze(*scopes),
             policy=auth_policy.freeze(
                 parser, *scopes, names.bind(), by_backend=isinstance(login_source, source.ByBackendSettings)
             ),
+            limit_auth=limits,
             where=self._scope.opened_at,
             variables=names,
             access_log=access_log.freeze(*scopes, names),

@@ -15,6 +15,7 @@ from mailworker.config import (
     blocks,
     core,
     events,
+    limit_auth,
     listen,
     log_format,
     mail,
@@ -41,7 +42,7 @@ from mailworker.variables.regex import CompileRegex, no_engine
 
 MODULES: Final = (
     *(core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables, log_format, access_log),
-    *(access, session_table, auth_policy, status),
+    *(access, session_table, auth_policy, limit_auth, status),
 )
 """The modules whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 

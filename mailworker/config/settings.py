@@ -17,6 +17,7 @@ from mailworker.config.core import CoreSettings
 from mailworker.config.destinations import Destination
 from mailworker.config.dialogue import DialogueSettings
 from mailworker.config.events import EventsSettings
+from mailworker.config.limit_auth import LimitAuthSettings
 from mailworker.config.listen import Listen
 from mailworker.config.logs import LogTarget, StderrLog
 from mailworker.config.proxy import ProxySettings
@@ -59,6 +60,7 @@ class MailServer:
     variables: VariablesSettings = field(default_factory=VariablesSettings)
     access: tuple[Rule, ...] = ()
     policy: AuthPolicySettings | None = None
+    limit_auth: LimitAuthSettings = field(default_factory=LimitAuthSettings)
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     names: tuple[ServerName, ...] = ()
     status_zone: str | None = None

@@ -32,9 +32,9 @@ class ZonesDraft:
     zones: dict[str, SharedZone] = field(default_factory=dict)
 
 
-def declare_zone(parser: Parser, name: str, size: int, use: str) -> SharedZone:
+def declare_zone(parser: Parser, name: str, size: int, use: str, words: tuple[str, ...] = ()) -> SharedZone:
     """The zone of this name; raises ConfigError where it was declared for another use or with another size."""
-    zone = parser.main.draft(ZonesDraft).zones.setdefault(name, SharedZone(name, size, use))
+    zone = parser.main.draft(ZonesDraft).zones.setdefault(name, SharedZone(name, size, use, words))
     if zone.use != use:
         raise parser.error(f'the shared memory zone "{name}" is already declared for a different use')
     if zone.size != size:

@@ -9,6 +9,7 @@ from time import time
 from typing import Final, NamedTuple, Protocol
 
 from mailworker.config.auth_http import AuthHttpSettings
+from mailworker.config.limit_auth import LimitAuthSettings
 from mailworker.config.listen import Listen
 from mailworker.config.source import ByBackendSettings
 from mailworker.config.source import LoginSource as SourceSettings
@@ -53,6 +54,10 @@ _FAULTS: Final = {
 FAULTS: Final = (*dict.fromkeys(_FAULTS.values()), "timeout", "left", "other")
 
 
+LIMITED: Final = ("limit_rejected", "limit_delayed", "limit_dry_run", "limit_banned")
+"""Families of a zone: attempts that were refused, delayed, or would have been; connections of who is banned."""
+
+
 class Served(Protocol):
     """A `server` block: what is asked of its settings."""
 
@@ -64,6 +69,8 @@ class Served(Protocol):
     def source(self) -> SourceSettings: ...
     @property
     def status_zone(self) -> str | None: ...
+    @property
+    def limit_auth(self) -> LimitAuthSettings: ...
 
 
 class Bytes(Protocol):
@@ -142,6 +149,7 @@ def words(servers: Iterable[Served]) -> tuple[str, ...]:
     found |= dict.fromkeys((*map(reloads, (True, False)), *map(respawns, (True, False))))
     for settings in servers:
         found |= dict.fromkeys(_of_server(settings))
+        found |= dict.fromkeys(word(family, zone.zone.name) for zone in settings.limit_auth.zones for family in LIMITED)
     return tuple(found)
 
 
@@ -260,6 +268,21 @@ class Counted:
 def _by_number(places: Mapping[AuthMethod, int]) -> list[int]:
     """The same as a list, in which Python finds a member of an enum without asking it for its hash."""
     return [places.get(AuthMethod(number), 0) for number in range(max(places) + 1)]
+
+
+class CountedLimits:
+    """Counts in a worker's row what a zone of limits does."""
+
+    __slots__ = ("_places", "_tally")
+
+    def __init__(self, counters: Counters, zone: str) -> None:
+        assert counters.row is not None
+        self._tally = Tally(counters.row)
+        self._places = {family: counters.place(word(family, zone)) for family in LIMITED}
+
+    def add(self, family: str) -> None:
+        """One more of one of LIMITED."""
+        self._tally.add(self._places[family])
 
 
 class Drops:

@@ -54,6 +54,9 @@ class End(Enum):
     DENIED = ("denied", 403, "PR")
     """A rule of `deny` names the client: the connection was closed without a word."""
 
+    BANNED = ("banned", 403, "PR")
+    """Too many logins of the client's have failed, or somebody has said so: closed without a word (`ban`)."""
+
     INVALID_COMMAND = ("invalid_command", 400, "PR")
     """A command after which no other can be found (too long, too large a literal), or a login no backend may see."""
 
@@ -74,6 +77,9 @@ class End(Enum):
 
     AUTH_FAILED = ("auth_failed", 403, "PR")
     """The login was refused, and the client was not allowed to try again, or not once more."""
+
+    LIMIT_AUTH = ("limit_auth", 503, "PT")
+    """Too many logins have failed or were tried: the client was told to come again later (`limit_auth`)."""
 
     AUTH_TIMEOUT = ("auth_timeout", 500, "sR")
     """The auth service, or the backend that decides, let auth_http_timeout pass."""

@@ -10,7 +10,7 @@ from mailworker.event import sockets
 from mailworker.event.connections import Connections
 from mailworker.event.plan import Link, Plan
 from mailworker.event.stream import SocketStream
-from mailworker.mail.arriving import Arriving
+from mailworker.mail.attempting import Attempting
 from mailworker.mail.backend.backend import Backend
 from mailworker.mail.backend.conversation import Step
 from mailworker.mail.backend.judgement import judgement
@@ -23,7 +23,7 @@ from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
 
-class Entering(Arriving):
+class Entering(Attempting):
     """What a session goes on by once its login is allowed.
 
     `_began` is when that was, or when somebody was asked about the login.
@@ -101,6 +101,8 @@ class Entering(Arriving):
             counted.log_in(self._login.method, self.connections.loop.now - self._began)
         if (policed := self.server.policed) is not None and self._login.passed_on:
             policed.learn(self._request, self, None)
+        if self.attempt is not None:
+            self.succeed(self.attempt)
         if self.facts is not None:
             self.facts.log_in()
         sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply

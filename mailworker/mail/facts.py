@@ -17,6 +17,7 @@ from mailworker.mail.end import End
 from mailworker.mail.record import Entrance, SessionRecord
 from mailworker.model import Address, AuthMethod, InetAddress
 from mailworker.tls.connection import TlsConnection
+from mailworker.variables.prefix import Lengths
 from mailworker.variables.table import address_text
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.imap_id import by_name
@@ -51,7 +52,10 @@ class Rare:
     `handshake` is.
     """
 
-    __slots__ = ("client_id", "connect", "envelope", "first_byte", "handshake", "headers", "helo", "refusals", "tries")
+    __slots__ = (
+        *("client_id", "connect", "envelope", "first_byte", "handshake", "headers", "helo", "limited", "refusals"),
+        "tries",
+    )
 
     def __init__(self) -> None:
         self.client_id = b""
@@ -61,6 +65,7 @@ class Rare:
         self.handshake: float | None = None
         self.headers: Mapping[str, bytes] | None = None
         self.helo = b""
+        self.limited: tuple[bytes, bytes] | None = None
         self.refusals = 0
         self.tries: list[BackendTry] = []
 
@@ -203,6 +208,14 @@ class SessionFacts(SessionRecord):
     def auth_source(self) -> str | None:
         return self.entrance.source if self.attempts else None
 
+    @property
+    def prefix_lengths(self) -> Lengths:
+        return self.entrance.server.settings.limit_auth.prefix
+
+    @property
+    def limited(self) -> tuple[bytes, bytes] | None:
+        return None if self.rare is None else self.rare.limited
+
     def auth_header(self, name: str) -> bytes | None:
         """See `mailworker.variables.facts.Facts`."""
         rare = self.rare
@@ -277,6 +290,10 @@ class FactsRecord(SessionFacts):
         self._end_try()
         self.started = self.entrance.sessions.loop.now
         super().gave_up(error)
+
+    def limit(self, status: bytes, zone: bytes) -> None:
+        """What the limits of logins say of the attempt, and the zone that says it."""
+        self._rare().limited = status, zone
 
     def refuse(self) -> None:
         """The attempt was refused."""

@@ -12,7 +12,7 @@ from mailworker.config.settings import MailServer
 from mailworker.log.access_logs import AccessLogs
 from mailworker.log.log import Log
 from mailworker.mail.authentication.policed import Policed
-from mailworker.mail.authentication.source import LoginSource
+from mailworker.mail.authentication.source import LoginGuard, LoginSource
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.counting import Counted
@@ -39,13 +39,13 @@ class Server:
     `tls` is None where no connection with a client can be encrypted, `backend_tls` where none with a backend is.
     `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
     for. `login_source` decides about logins, `targets` where they go, and `backend` where those go whose source names
-    none. `policed` is the source where a policy service is asked, else None.
-    `access_logs` are ready to write. `counted` counts its sessions, None where nobody does. `has_variables` tells
-    whether anybody asks a session for facts, `asks_for_handshake` whether for what a handshake took, and
-    `waits_for_facts` whether for times of the backend that nobody would know otherwise. `told` is what a worker's log
-    knows of its backends. `limited` tells whether relays have a rate to keep. `logs_in_at_once`: nothing comes before a
-    login at a backend, and nobody looks at its steps. `watched`: a session ends where its client asks the backend to be
-    another user (native/relay/line.c).
+    none. `policed` is the source where a policy service is asked, else None, and `guard` limits logins, None where
+    nothing does. `access_logs` are ready to write. `counted` counts its sessions, None where nobody does.
+    `has_variables` tells whether anybody asks a session for facts, `asks_for_handshake` whether for what a handshake
+    took, and `waits_for_facts` whether for times of the backend that nobody would know otherwise. `told` is what a
+    worker's log knows of its backends. `limited` tells whether relays have a rate to keep. `logs_in_at_once`: nothing
+    comes before a login at a backend, and nobody looks at its steps. `watched`: a session ends where its client asks
+    the backend to be another user (native/relay/line.c).
     """
 
     __slots__ = (
@@ -56,6 +56,7 @@ class Server:
         "capabilities",
         "client_resolver",
         "counted",
+        "guard",
         "has_variables",
         "limited",
         "log",
@@ -86,6 +87,7 @@ class Server:
         self.starttls_only = settings.starttls is Starttls.ONLY
         self.client_resolver: Resolver | None = None
         self.counted: Counted | None = None
+        self.guard: LoginGuard | None = None
         self.login_source = login_source
         self.policed = login_source if isinstance(login_source, Policed) else None
         self.targets: Targets = choose_targets(settings, None)
@@ -99,6 +101,7 @@ class Server:
             or chosen
             or bool(self.access_logs)
             or (settings.policy is not None and settings.policy.has_variables)
+            or not all(zone.is_light for zone in settings.limit_auth.zones)
         )
         self.waits_for_facts = not settings.access_log.asked.isdisjoint(WAITED_FOR)
         self.limited = bool(settings.proxy.limit_rate or settings.proxy.upload_rate)

@@ -31,6 +31,7 @@ from mailworker.mail.counting import Counted, Drops
 from mailworker.mail.end import End
 from mailworker.mail.entrances import new_entrance
 from mailworker.mail.facts import FactsRecord
+from mailworker.mail.limits.guards import Guards, Tables, local_tables
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import EndListener, Entrance, SessionRecord, Sessions
 from mailworker.mail.relay import Relays
@@ -54,24 +55,13 @@ class MailService:
     """
 
     __slots__ = (
-        "_beginnings",
-        "_bound",
-        "_connections",
-        "_counters",
-        "_drained",
-        "_drops",
-        "_listeners",
-        "_log",
-        "_relays",
-        "_servers",
-        "_sessions",
-        "_settings",
-        "_short",
-        "_vitals",
+        *("_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_listeners", "_log"),
+        *("_relays", "_servers", "_sessions", "_settings", "_short", "_tables", "_vitals"),
     )
 
     _beginnings: _Beginnings
     _connections: Connections
+    _guards: Guards
     _relays: Relays
     _sessions: Sessions
 
@@ -98,10 +88,15 @@ class MailService:
         self._counters: Counters | None = None
         self._drops: Drops | None = None
         self._vitals: Vitals | None = None
+        self._tables = local_tables()
         self._short = False  # whether the log knows that clients have to wait or are turned away
 
-    def prepare(self) -> None:
-        """Make resolvers, and set what accepted connections inherit: else TLS logins wait 44 ms for a delayed ACK."""
+    def prepare(self, tables: Tables | None = None) -> None:
+        """Make resolvers, and set what accepted connections inherit: else TLS logins wait 44 ms for a delayed ACK.
+
+        `tables` are what others count attempts to log in by as well; without them this process counts alone.
+        """
+        self._tables = tables or self._tables
         self._make_resolvers()
         for bound in self._bound:
             if bound.socket.family != socket.AF_UNIX:
@@ -156,6 +151,9 @@ class MailService:
         self._connections.in_use = len(self._bound)
         if self._counters is not None:
             self._vitals = Vitals(self._counters, self._connections, _caches(self._servers))
+        self._guards = Guards(loop, events.worker_connections, self._tables, self._counters)
+        for server in self._servers:
+            server.guard = self._guards.of(server.settings)
         for bound in self._bound:
             listener = Listener(loop, bound.socket, self._accepted(bound), self._accept_failed, events)
             listener.open()
@@ -168,7 +166,8 @@ class MailService:
 
     def _entrance(self, endpoint: Endpoint) -> Entrance:
         servers = [self._servers[number] for number in endpoint.servers or (endpoint.server,)]
-        return new_entrance(endpoint.listen, servers, self._servers[endpoint.server], self._sessions)
+        default = self._servers[endpoint.server]
+        return new_entrance(endpoint.listen, servers, default, self._sessions, self._guards.checks)
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:
         """Accept no more, and call `done` when the last session has ended, which may be at once.

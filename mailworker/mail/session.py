@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from mailworker.errors import Party, PeerError, escape
@@ -110,6 +110,8 @@ class Session(Entering):
     def _move(self) -> Link:
         dialogue = self.dialogue
         move = dialogue.move()
+        if dialogue.missed and (refused := self.miss()) is not None:
+            return refused
         if isinstance(move, Login):
             return self._log_in(move)
         if isinstance(move, StartTls):
@@ -158,11 +160,8 @@ class Session(Entering):
             facts.attempt(login, attempt)
         self._asks = True
         self._began = self.connections.loop.now
-        return source.judge(request, self)
-
-    def pause(self, seconds: float) -> Awaitable[None]:
-        """See `Applicant.pause`."""
-        return self.dialogue.pause(seconds)
+        guard = self.server.guard
+        return source.judge(request, self) if guard is None else guard.judge(source, request, self)
 
     def judged(self, verdict: Accepted | Rejected) -> Link:
         """See `Applicant.judged`."""
@@ -180,6 +179,8 @@ class Session(Entering):
         if log.verbose:
             log.debug(f"sent to {verdict.address}")
         self._login.adopt(verdict)
+        if self.attempt is not None and not verdict.passed_on:
+            self.succeed(self.attempt)
         try:
             return self.enter(verdict)
         except PeerError as error:
@@ -187,6 +188,7 @@ class Session(Entering):
 
     def fail(self, error: Exception) -> Coroutine[Any, Any, None]:
         """See `Chain.fail`."""
+        self.forget_attempt(error)
         counted = self.server.counted
         if counted is not None and self._asks and isinstance(error, PeerError) and error.party is Party.AUTH_SERVICE:
             counted.fail_to_judge(self._login.method, error, self.connections.loop.now - self._began)
@@ -198,6 +200,9 @@ class Session(Entering):
             counted.refuse(self._login.method, wait=verdict.wait > 0)
         if self.facts is not None:
             self.facts.refuse()
+        attempt = self.settle()
+        if attempt is not None and attempt.fail(verdict, self.connections.loop.now):
+            await attempt.hold_back()
         if verdict.wait:
             await self.dialogue.pause(verdict.wait)
         self.renew_deadline()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from functools import partial
 from time import monotonic
 
+from mailworker.config.limit_auth import LimitZone
 from mailworker.config.listen import Endpoint, Listen, plan_sockets
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.zones import SharedZone
@@ -30,6 +32,8 @@ from mailworker.process.user_files import UserFiles
 from mailworker.process.watched_files import WatchedFiles
 from mailworker.shm import counters, sessions
 from mailworker.shm.counters import Counters
+from mailworker.shm.limit_table import LimitTable
+from mailworker.shm.limits import Limits
 from mailworker.shm.sessions import SessionTable
 from mailworker.shm.shared import Shared
 from mailworker.shm.ticket_keys import TicketKeys
@@ -184,7 +188,7 @@ class Cycle:
         self.log = log
         users = [self.watched.users.of(server.source) for server in self.settings.servers]
         self.service = MailService(self.settings, self.mail_listeners, self._contexts, log, server_logs, users)
-        self.service.prepare()
+        self.service.prepare(partial(_limit_table, self._zones))
 
     def test(self) -> None:
         """What `-t` does of `open`: open logs and close them again, see whether addresses can be had.
@@ -268,6 +272,11 @@ def _zones(settings: Settings) -> tuple[SharedZone, ...]:
 
 def _workers(settings: Settings) -> int:
     return settings.core.worker_processes or usable_processors()
+
+
+def _limit_table(zones: Zones | None, zone: LimitZone) -> LimitTable:
+    assert zones is not None
+    return zones.get(Limits, zone.zone).table((zone.gain, zone.period))
 
 
 def _rotate(keys: TicketKeys, lifetime: int, now: float, log: Log) -> float:

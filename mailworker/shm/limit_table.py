@@ -33,6 +33,7 @@ _UNTIL: Final = (1 << 40) - 1
 _REQUEST: Final = 1000
 _BACKWARDS: Final = 60_000
 _PENALTY_LASTS: Final = 600_000
+_EARLIEST: Final = 1 << 34
 _SPREAD: Final = 0x9E3779B97F4A7C15
 _WORD: Final = (1 << 64) - 1
 _MARK: Final = 0xFFFF
@@ -100,7 +101,7 @@ class LimitTable:
         """Let a request that was added not count."""
         entry = self._find(key)
         if entry is not None and entry.excess != _NO_EXCESS:
-            entry.set_rate(max(entry.excess - _REQUEST, 0), entry.last)
+            entry.set_rate(*self._given_back(entry.excess, entry.last))
 
     def rest(self, key: bytes, now: float, /) -> float:
         """Seconds since the last request that was added; `inf` without one."""
@@ -218,6 +219,13 @@ class LimitTable:
     def _lessened(self, excess: int, age: int) -> int:
         age = 1 if age < -_BACKWARDS else max(age, 0)
         return max(excess - self._gain * age // self._period, 0)
+
+    def _given_back(self, excess: int, last: int) -> tuple[int, int]:
+        """What is left of an excess that falls below 0 has happened before: then the next request finds it so."""
+        if excess >= _REQUEST:
+            return excess - _REQUEST, last
+        earlier = -(_REQUEST - excess) * self._period // -self._gain if self._gain else _TIME
+        return (_NO_EXCESS, last) if earlier > _EARLIEST else (0, last - earlier)
 
     def _all(self) -> Iterator[_Entry]:
         return _entries(self._words, self._sets)

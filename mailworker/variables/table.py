@@ -17,6 +17,7 @@ from typing import Final
 from mailworker import __version__
 from mailworker.model import METHOD_NAMES, MONTHS, Address, InetAddress
 from mailworker.variables.facts import Ending, Envelope, Facts, Try
+from mailworker.variables.prefix import packed_prefix, spelled_prefix
 from mailworker.variables.tls_table import TLS
 from mailworker.variables.tlv import PREFIX as TLV_PREFIX
 from mailworker.variables.tlv import tlv_variable
@@ -62,6 +63,14 @@ def _packed(facts: Facts) -> bytes:
     if facts.port is None:
         return b"unix:"
     return socket.inet_pton(socket.AF_INET6 if ":" in facts.client else socket.AF_INET, facts.client)
+
+
+def _prefix(facts: Facts) -> bytes:
+    return b"unix:" if facts.port is None else packed_prefix(facts.client, facts.prefix_lengths)
+
+
+def _spelled_prefix(facts: Facts) -> bytes:
+    return b"unix:" if facts.port is None else spelled_prefix(_prefix(facts), facts.prefix_lengths).encode()
 
 
 def _proxy_text(index: int) -> Function:
@@ -195,6 +204,8 @@ def _iso8601(_facts: Facts) -> bytes:
 
 TABLE: Final[Mapping[str, Function]] = {
     "binary_remote_addr": _packed,
+    "binary_remote_prefix": _prefix,
+    "remote_prefix": _spelled_prefix,
     "remote_addr": lambda facts: facts.client.encode(),
     "remote_port": lambda facts: _number(facts.port),
     "realip_remote_addr": lambda facts: _ip(facts.peer),
@@ -247,6 +258,8 @@ TABLE: Final[Mapping[str, Function]] = {
     "smtp_rcpt_to": _envelope(lambda envelope: envelope.rcpt),
     "imap_id": lambda facts: facts.client_id or None,
     "session_id": lambda facts: facts.session_id,
+    "limit_auth_status": lambda facts: None if facts.limited is None else facts.limited[0],
+    "limit_auth_zone": lambda facts: None if facts.limited is None else facts.limited[1],
     **TLS,
 }
 

@@ -50,6 +50,10 @@ class Variables:
         self._found: dict[str, Evaluate | None] = {}  # None while one is being made
         self.asked: set[str] = set() if asked is None else asked
 
+    def alone(self) -> Variables:
+        """The same, which collects in `asked` what it itself finds."""
+        return Variables(self._definitions, self._sets, self._elsewhere)
+
     def knows(self, name: str) -> bool:
         """Whether there is such a variable."""
         return (

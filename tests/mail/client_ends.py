@@ -6,6 +6,7 @@ from mailworker.config.access import ALL, Rule
 from mailworker.mail.end import End
 from mailworker.model import Starttls, VerifyClient
 from tests.mail.cases import IMAP, POP3, SIEVE, SMTP
+from tests.mail.limits.settings import limit, limits_of, settings
 from tests.mail.stage import AGES, Stage, ends_with
 from tests.support.auth import rejected
 from tests.support.backend import hang, hang_up
@@ -299,4 +300,22 @@ def client_does_not_wait_for_its_greeting(stage: Stage) -> Proxy:
 def client_is_named_by_deny(stage: Stage) -> Proxy:
     proxy = stage.proxy(access=(Rule(False, ALL),))
     stage.scene.client(proxy).rest()
+    return proxy
+
+
+@ends_with(End.BANNED)
+def client_is_banned(stage: Stage) -> Proxy:
+    proxy = stage.proxy(limit_auth=settings(limit(0, ban=AGES)))
+    (limited,) = limits_of(proxy)
+    limited.table.ban(b"\x7f\0\0\1", proxy._loop.now, AGES)
+    stage.scene.client(proxy).rest()
+    return proxy
+
+
+@ends_with(End.LIMIT_AUTH)
+def client_tries_too_often(stage: Stage) -> Proxy:
+    proxy = stage.proxy(limit_auth=settings(limit(0)))
+    client = stage.greeted(proxy)
+    client.send(b"a AUTHENTICATE NTLM\r\n" * 2)
+    client.rest()
     return proxy

@@ -61,6 +61,8 @@ class Session:
     auth_seconds: float | None = None
     auth_source: str | None = None
     handshake_seconds: float | None = None
+    prefix_lengths: tuple[int, int] = (32, 64)
+    limited: tuple[bytes, bytes] | None = None
     tries: Sequence[Backend] = ()
     headers: Mapping[str, bytes] = field(default_factory=dict)
     accepted: float = 1000.0

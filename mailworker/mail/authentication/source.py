@@ -34,6 +34,45 @@ class Applicant(Conversing, Protocol):
         """Wait before an answer is asked for again; raises what ends the session."""
 
 
+class Attempt(Protocol):
+    """What limits know of a login that is under way."""
+
+    def succeed(self, now: float, /) -> None:
+        """The client is who it claims to be."""
+
+    def fail(self, verdict: Rejected, now: float, /) -> bool:
+        """The client is not, if the verdict says so; gives whether it does."""
+
+    def drop(self) -> None:
+        """Nobody could tell."""
+
+    async def hold_back(self) -> None:
+        """Let the refusal wait."""
+
+
+class Limited(Conversing, Protocol):
+    """A session whose logins are limited; `attempt` is what has to be settled, None without such."""
+
+    attempt: Attempt | None
+
+    def limited(self) -> Link:
+        """Refuse the login for now, and end."""
+
+
+class LimitedApplicant(Limited, Applicant, Protocol):
+    """One that waits for a verdict."""
+
+
+class LoginGuard(Protocol):
+    """Limits the logins of a server."""
+
+    def judge(self, source: LoginSource, request: AuthRequest, applicant: LimitedApplicant, /) -> Link:
+        """Let `source` judge, now or later, or refuse."""
+
+    def miss(self, session: Limited, /) -> Link:
+        """A login was refused before anybody could judge it; gives what follows, None where that is nothing."""
+
+
 class LoginSource(Protocol):
     """Decides about the logins of a server, and says where they go.
 

@@ -13,7 +13,7 @@ from mailworker.errors import ConnectionLost, Party, ProtocolError, TimedOut, es
 from mailworker.event.stream import Stream
 from mailworker.event.task import sleep
 from mailworker.mail.dialogue.complaints import tell_departure, tell_refusal
-from mailworker.mail.dialogue.offer import Offer, Refused
+from mailworker.mail.dialogue.offer import NoLogin, Offer, Refused
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
@@ -280,6 +280,7 @@ AnyDialogue = Dialogue[NoReturn]
 
 def _refusal(dialogue: AnyDialogue, error: ProtocolError) -> bytes:
     """Tell the log why a command was not obeyed; gives the answer."""
+    dialogue.missed = isinstance(error, LoginRefused | NoLogin)
     if isinstance(error, LoginRefused):
         dialogue.log.info(str(error))
         answer, dialogue.tag = dialogue.rejection(error.verdict), None

@@ -21,13 +21,21 @@ class Refused(ProtocolError):
         super().__init__(Party.CLIENT, what)
 
 
-class Offer:
-    """What depends on the server, and on whether the connection with `client` is encrypted."""
+class NoLogin(Refused):
+    """An attempt to log in that is refused before anybody could be asked."""
 
-    __slots__ = ("client", "server")
+
+class Offer:
+    """What depends on the server, and on whether the connection with `client` is encrypted.
+
+    `missed`: a login was refused that nobody is asked about.
+    """
+
+    __slots__ = ("client", "missed", "server")
 
     def __init__(self, client: Stream, server: Server) -> None:
         self.client = client
+        self.missed = False
         self.server = server
 
     def enabled(self, method: AuthMethod) -> bool:
@@ -48,7 +56,7 @@ class Offer:
     def demand_tls(self) -> None:
         """Raises Refused for what `starttls only` allows on an encrypted connection only."""
         if self.server.starttls_only and not self.secure:
-            raise Refused("login without TLS")
+            raise NoLogin("login without TLS")
 
     def demand_starttls(self) -> None:
         """Raises Refused where STARTTLS and STLS are not offered."""

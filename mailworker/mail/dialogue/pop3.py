@@ -5,7 +5,7 @@ from __future__ import annotations
 from mailworker.event.stream import Stream
 from mailworker.mail.capabilities import mechanisms
 from mailworker.mail.dialogue.dialogue import Dialogue, Move
-from mailworker.mail.dialogue.offer import Refused
+from mailworker.mail.dialogue.offer import NoLogin, Refused
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
@@ -109,7 +109,7 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
     def _apop(self, arguments: tuple[bytes, ...]) -> Login:
         self.demand_tls()
         if not self.enabled(AuthMethod.APOP):
-            raise Refused("mechanism APOP is not enabled")
+            raise NoLogin("mechanism APOP is not enabled")
         if len(arguments) != 2:
             raise Refused("APOP with invalid arguments")
         return Login(AuthMethod.APOP, arguments[0], Secret(arguments[1]), self._salt)

@@ -6,7 +6,7 @@ from base64 import b64encode
 from contextlib import suppress
 
 from mailworker.mail.dialogue.dialogue import AnyDialogue, Exchange, LoginRefused
-from mailworker.mail.dialogue.offer import Refused
+from mailworker.mail.dialogue.offer import NoLogin
 from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand, TooLongCommand
@@ -36,9 +36,9 @@ def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Exchange:
     method = mechanism_named(arguments[0])
     initial = arguments[1] if len(arguments) > 1 else None
     if method is None:
-        raise Refused(f"mechanism{foreign_mechanism(arguments[0])} is not known")
+        raise NoLogin(f"mechanism{foreign_mechanism(arguments[0])} is not known")
     if len(arguments) > 2:
-        raise Refused(f"mechanism {METHOD_NAMES[method].sasl} with invalid arguments")
+        raise NoLogin(f"mechanism {METHOD_NAMES[method].sasl} with invalid arguments")
     return _EXCHANGES[method](dialogue, initial)
 
 
@@ -61,7 +61,7 @@ def _login(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
 def _cram_md5(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
     _demand_enabled(dialogue, AuthMethod.CRAM_MD5)
     if initial is not None:
-        raise Refused("mechanism CRAM-MD5 with an initial response")
+        raise NoLogin("mechanism CRAM-MD5 with an initial response")
     salt = dialogue.new_salt()
     name, digest = decode_cram_md5((yield b64encode(salt)))
     dialogue.log.login = name
@@ -89,7 +89,7 @@ def _oauthbearer(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
 def _demand_enabled(dialogue: AnyDialogue, method: AuthMethod) -> None:
     """Raises Refused for a mechanism that the configuration does not list."""
     if not dialogue.enabled(method):
-        raise Refused(f"mechanism {METHOD_NAMES[method].sasl} is not enabled")
+        raise NoLogin(f"mechanism {METHOD_NAMES[method].sasl} is not enabled")
 
 
 async def failure(dialogue: AnyDialogue, login: Login, verdict: Rejected) -> bytes:

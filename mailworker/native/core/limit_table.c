@@ -40,6 +40,7 @@
 #define TRIES 100
 #define BACKWARDS 60000 /* milliseconds; a clock that is further behind was set anew (nginx) */
 #define CLAIM_LASTS 1000
+#define EARLIEST (UINT64_C(1) << 34) /* milliseconds */
 #define PENALTY_LASTS 600000
 
 static int swap(uint64_t *word, uint64_t before, uint64_t after)
@@ -347,24 +348,32 @@ int64_t limit_take(struct limit_table *table, const struct limit_key *key, uint6
     return -1 - EXCESS_MAX;
 }
 
-void limit_give_back(const struct limit_key *key)
+/* What is left of an excess that falls below 0 has happened before: then the next request finds it so. */
+static uint64_t given_back(const struct limit_table *table, uint64_t tag, uint64_t rate)
+{
+    uint64_t excess = excess_of(rate), earlier;
+
+    if (excess >= REQUEST) {
+        return rate_word(tag, excess - REQUEST, last_of(rate));
+    }
+    earlier = table->gain == 0 ? TIME_MASK : ((REQUEST - excess) * table->period + table->gain - 1) / table->gain;
+    return earlier > EARLIEST ? rate_word(tag, EXCESS_NONE, last_of(rate)) : rate_word(tag, 0, last_of(rate) - earlier);
+}
+
+void limit_give_back(const struct limit_table *table, const struct limit_key *key)
 {
     int tries;
 
     for (tries = 0; tries < TRIES; tries++) {
-        uint64_t tag, rate, excess;
+        uint64_t tag, rate;
         struct limit_entry *entry = limit_find(key, &tag);
 
         if (entry == NULL) {
             return;
         }
         rate = LIMIT_LOAD(&entry->rate);
-        excess = excess_of(rate);
-        if (generation(rate) != generation(tag) || excess == EXCESS_NONE) {
-            return;
-        }
-        excess = excess > REQUEST ? excess - REQUEST : 0;
-        if (swap(&entry->rate, rate, rate_word(tag, excess, last_of(rate)))) {
+        if (generation(rate) != generation(tag) || excess_of(rate) == EXCESS_NONE ||
+            swap(&entry->rate, rate, given_back(table, tag, rate))) {
             return;
         }
     }

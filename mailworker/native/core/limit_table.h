@@ -60,7 +60,7 @@ struct limit_entry *limit_entry(struct limit_table *table, const struct limit_ke
 
 /* Adds a request: gives the excess, or -1 less that where it is above `burst`, which changes nothing. */
 int64_t limit_take(struct limit_table *table, const struct limit_key *key, uint64_t now, uint64_t burst);
-void limit_give_back(const struct limit_key *key);
+void limit_give_back(const struct limit_table *table, const struct limit_key *key);
 
 /* Milliseconds since the last request that was added, -1 where there was none. */
 int64_t limit_rest(const struct limit_key *key, uint64_t now);

@@ -118,12 +118,13 @@ static PyObject *take(PyObject *object, PyObject *const *arguments, Py_ssize_t c
 
 static PyObject *give_back(PyObject *object, PyObject *argument)
 {
+    const struct limits *self = (struct limits *) object;
     struct limit_key key;
 
-    if (!take_key((struct limits *) object, argument, &key)) {
+    if (!take_key(self, argument, &key)) {
         return NULL;
     }
-    limit_give_back(&key);
+    limit_give_back(&self->table, &key);
     return Py_NewRef(Py_None);
 }
 

@@ -1,0 +1,323 @@
+"""Limits of logins: `limit_auth` is to them what limit_req is to requests of HTTP, `auth_delay` holds refusals back.
+
+Values and errors are those of nginx's ngx_http_limit_req_module, but for a rate per hour and what failures ask for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final
+
+from mailworker.config import values
+from mailworker.config.command import ONE, ONE_OR_MORE, TWO, Arity, Command
+from mailworker.config.drafts import BOTH, Context, Scope
+from mailworker.config.networks import Network
+from mailworker.config.rows import Value, commands, merged, row
+from mailworker.config.slots import FLAG, choice, once, present, repeated
+from mailworker.config.templates import read_template
+from mailworker.config.tree import Parser
+from mailworker.config.zones import SMALLEST, SharedZone, declare_zone
+from mailworker.errors import ConfigError
+from mailworker.model import Level
+from mailworker.variables.template import Name, Template
+from mailworker.variables.variables import Variables
+
+USE: Final = "limit_auth_zone"
+
+LIGHT: Final = frozenset({"binary_remote_addr", "binary_remote_prefix", "remote_addr", "remote_user"})
+"""Variables that each session knows, without being one that is asked for variables."""
+
+REQUEST: Final = 1000
+"""What one attempt counts, as bursts, delays and rates do: in thousandths."""
+
+MOST: Final = 4000
+"""The largest burst: what is above it never runs into a limit that is worth the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitZone:
+    """`limit_auth_zone`: keys, where they are counted, and how much of an excess is gone in so many milliseconds."""
+
+    zone: SharedZone
+    key: Template
+    gain: int
+    period: int
+
+    @property
+    def is_light(self) -> bool:
+        """Whether every session knows its key, without being one that is asked for variables."""
+        return len(self.key.parts) == 1 and isinstance(self.key.parts[0], Name) and self.key.parts[0].name in LIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class LimitAuth:
+    """`limit_auth`: `burst` and `delay` are in thousandths, `delay` None without one; `ban` is in seconds, 0 for none.
+
+    `counts_all`: successful logins count as well.
+    """
+
+    zone: LimitZone
+    burst: int = 0
+    delay: int | None = 0
+    counts_all: bool = False
+    ban: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AuthDelay:
+    """`auth_delay`: refusals come after so many seconds; with a zone the next attempts have to wait, up to `most`."""
+
+    seconds: float
+    most: float
+    zone: LimitZone | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitAuthSettings:
+    """What holds in one server. `prefix` are the lengths of prefixes that make one key, of IPv4 and IPv6."""
+
+    limits: tuple[LimitAuth, ...] = ()
+    exempt: tuple[Network, ...] = ()
+    dry_run: bool = False
+    log_level: Level = Level.ERROR
+    delay: AuthDelay | None = None
+    prefix: tuple[int, int] = (32, 64)
+
+    @property
+    def zones(self) -> tuple[LimitZone, ...]:
+        """Those that the server counts in, each once."""
+        delay = () if self.delay is None or self.delay.zone is None else (self.delay.zone,)
+        return tuple(dict.fromkeys((*(limit.zone for limit in self.limits), *delay)))
+
+
+@dataclass(slots=True)
+class LimitZonesDraft:
+    """In the `mail` block, the zones by their names."""
+
+    zones: dict[str, LimitZone] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A `limit_auth` whose zone may be declared further below."""
+
+    zone: str
+    limit: LimitAuth
+
+
+@dataclass(frozen=True, slots=True)
+class _WantedDelay:
+    zone: str | None
+    seconds: float
+    most: float
+
+
+_RATE: Final = re.compile(r"rate=([0-9]+)(r/[smh])?")
+_NO_ZONE: Final = LimitZone(SharedZone("", 0, USE), Template(()), 0, 1)
+
+
+def _declare(parser: Parser) -> None:
+    directive, key, *parameters = parser.words
+    zone: tuple[str, int] | None = None
+    gain, period = REQUEST, REQUEST
+    for word in parameters:
+        if word.startswith("zone="):
+            zone = _read_zone(parser, word)
+        elif word.startswith("rate="):
+            gain, period = _read_rate(parser, word)
+        else:
+            raise parser.error(f'invalid parameter "{word}"')
+    if zone is None:
+        raise parser.error(f'"{directive}" must have "zone" parameter')
+    name, size = zone
+    known = parser.scope.draft(LimitZonesDraft).zones
+    template = read_template(parser, key)
+    shared = declare_zone(parser, name, size, USE, (key,))
+    if name in known:
+        raise parser.error(f'{directive} "{name}" is already bound to key "{known[name].zone.words[0]}"')
+    known[name] = LimitZone(shared, template, gain, period)
+
+
+def _read_zone(parser: Parser, word: str) -> tuple[str, int]:
+    name, _, text = word.removeprefix("zone=").partition(":")
+    size = values.size(text)
+    if size is None:
+        raise parser.error(f'invalid zone size "{word}"')
+    if size < SMALLEST:
+        raise parser.error(f'zone "{word}" is too small')
+    if not name:
+        raise parser.error(f'"{parser.words[0]}" must have "zone" parameter')
+    return name, size
+
+
+def _read_rate(parser: Parser, word: str) -> tuple[int, int]:
+    """As nginx has it: 1r/m are 16 thousandths in a second. Rates per hour are exact."""
+    match = _RATE.fullmatch(word)
+    number = None if match is None else values.number(match[1])
+    if match is None or not number or number > _FASTEST:
+        raise parser.error(f'invalid rate "{word}"')
+    if match[2] == "r/h":
+        return number, 3600
+    return number * REQUEST // (60 if match[2] == "r/m" else 1), REQUEST
+
+
+_FASTEST: Final = 1_000_000  # a second
+
+
+def _read_limit(parser: Parser) -> _Wanted:
+    zone, burst, delay, counts_all, ban = "", 0, 0, False, 0.0
+    for word in parser.words[1:]:
+        name, equals, value = word.partition("=")
+        if name == "zone" and equals:
+            zone = value
+        elif name == "burst" and equals:
+            burst = _read_number(parser, word, value) * REQUEST
+        elif name == "delay" and equals:
+            delay = _read_number(parser, word, value) * REQUEST
+        elif word == "nodelay":
+            delay = -1
+        elif word in ("count=failure", "count=all"):
+            counts_all = word == "count=all"
+        elif name == "ban" and equals:
+            ban = _read_time(parser, word, value)
+        else:
+            raise parser.error(f'invalid parameter "{word}"')
+    if not zone:
+        raise parser.error(f'"{parser.words[0]}" must have "zone" parameter')
+    limit = LimitAuth(_NO_ZONE, burst, None if delay < 0 else delay, counts_all, ban)
+    return _Wanted(zone, limit)
+
+
+def _read_number(parser: Parser, word: str, text: str) -> int:
+    number = values.number(text)
+    if not number or number > MOST:
+        raise parser.error(f'invalid {word.partition("=")[0]} value "{word}"')
+    return number
+
+
+def _read_time(parser: Parser, word: str, text: str) -> float:
+    seconds = values.milliseconds(text)
+    if not seconds:
+        raise parser.error(f'invalid parameter "{word}"')
+    return seconds
+
+
+def _take_limit(parser: Parser, earlier: tuple[_Wanted, ...]) -> tuple[_Wanted, ...]:
+    wanted = _read_limit(parser)
+    if any(wanted.zone == other.zone for other in present(earlier)):
+        raise parser.error(f'"{parser.words[0]}" directive is duplicate')
+    return (*present(earlier), wanted)
+
+
+def _read_delay(parser: Parser) -> _WantedDelay:
+    directive, first, *parameters = parser.words
+    seconds = values.milliseconds(first)
+    if seconds is None:
+        raise parser.error(f'"{directive}" directive invalid value')
+    most, zone = inf, None
+    for word in parameters:
+        name, equals, value = word.partition("=")
+        if name == "max" and equals:
+            most = _read_time(parser, word, value)
+        elif name == "zone" and value:
+            zone = value
+        else:
+            raise parser.error(f'invalid parameter "{word}"')
+    if most < seconds:
+        raise parser.error(f'"max" is less than the delay in "{directive}"')
+    if most < inf and zone is None:
+        raise parser.error(f'"max" needs "zone" in "{directive}"')
+    return _WantedDelay(zone, seconds, most)
+
+
+def _read_exempt(parser: Parser) -> tuple[Network, ...]:
+    return tuple(_network(parser, word) for word in parser.words[1:])
+
+
+def _network(parser: Parser, word: str) -> Network:
+    if word == "unix:":
+        return word
+    block = values.network(word)
+    if block is None:
+        raise parser.error(f'invalid parameter "{word}"')
+    network, has_host_bits = block
+    if has_host_bits:
+        parser.warn(f"low address bits of {word} are meaningless")
+    return network
+
+
+def _read_prefix(parser: Parser) -> tuple[int, int]:
+    directive, *words = parser.words
+    lengths = tuple(map(values.number, words))
+    for length, most in zip(lengths, (32, 128), strict=True):
+        if length is None or not 1 <= length <= most:
+            raise parser.error(f'"{directive}" directive invalid value')
+    return lengths  # type: ignore[return-value]
+
+
+_LEVELS: Final = {level.name.lower(): level for level in (Level.INFO, Level.NOTICE, Level.WARN, Level.ERROR)}
+_UP_TO_THREE: Final = Arity(1, 3)
+
+
+@dataclass(slots=True)
+class LimitAuthDraft:
+    """Lists are inherted only where a level has none."""
+
+    limit_auth: tuple[_Wanted, ...] = row(BOTH, ONE_OR_MORE, Value(_take_limit), ())
+    limit_auth_exempt: tuple[Network, ...] = row(BOTH, ONE_OR_MORE, Value(repeated(_read_exempt)), ())
+    limit_auth_dry_run: bool = row(BOTH, ONE, FLAG, False)
+    limit_auth_log_level: Level = row(BOTH, ONE, choice(_LEVELS), Level.ERROR)
+    auth_delay: _WantedDelay | None = row(BOTH, _UP_TO_THREE, Value(once(_read_delay)), None, spelled="0")
+
+
+@dataclass(slots=True)
+class LimitPrefixDraft:
+    """How long the prefixes are that make one key."""
+
+    limit_prefix: tuple[int, int] = row(Context.MAIL, TWO, Value(once(_read_prefix)), (32, 64), spelled="32 64")
+
+
+COMMANDS: Final = (
+    Command(USE, Context.MAIL, Arity(2, 3), _declare),
+    *commands(LimitAuthDraft),
+    *commands(LimitPrefixDraft),
+)
+
+
+_OF_CLIENT: Final = frozenset({"remote_addr", "binary_remote_addr", "binary_remote_prefix", "remote_prefix"})
+
+
+def warn_of_balancers(parser: Parser, settings: LimitAuthSettings, where: str) -> None:
+    """For servers that get PROXY headers, and believe nobody's: all clients have the address of a balancer."""
+    if any(name in _OF_CLIENT for zone in settings.zones for name in zone.key.names):
+        parser.warn_once('"limit_auth" counts all clients behind a balancer as one without "set_real_ip_from"', where)
+
+
+def freeze(server: Scope, mail: Scope, variables: Variables) -> LimitAuthSettings:
+    """What holds in a server. Raises ConfigError for a zone that nobody declares, and for unknown variables."""
+    draft, zones = merged(LimitAuthDraft, server, mail), mail.draft(LimitZonesDraft).zones
+
+    def zone(name: str) -> LimitZone:
+        found = zones.get(name)
+        if found is None:
+            raise ConfigError(f'zero size shared memory zone "{name}"', server.opened_at)
+        variables.check(found.key)
+        return found
+
+    delay = draft.auth_delay
+    limits = tuple(
+        LimitAuth(zone(each.zone), each.limit.burst, each.limit.delay, each.limit.counts_all, each.limit.ban)
+        for each in draft.limit_auth
+    )
+    return LimitAuthSettings(
+        limits,
+        draft.limit_auth_exempt,
+        draft.limit_auth_dry_run,
+        draft.limit_auth_log_level,
+        None
+        if delay is None or not delay.seconds
+        else AuthDelay(delay.seconds, delay.most, None if delay.zone is None else zone(delay.zone)),
+        merged(LimitPrefixDraft, mail).limit_prefix,
+    )

@@ -1,0 +1,55 @@
+"""How a session's attempts to log in are counted, where its server limits them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from mailworker.errors import Party, PeerError
+from mailworker.event.connections import Connections
+from mailworker.event.plan import Link
+from mailworker.mail.arriving import Arriving
+from mailworker.mail.authentication.source import Attempt
+from mailworker.mail.client.client import Client
+from mailworker.mail.end import End, Farewell
+from mailworker.mail.record import SessionRecord
+
+
+class Attempting(Arriving):
+    """A session whose logins may be limited; for `attempt` see `Limited`."""
+
+    __slots__ = ("attempt",)
+
+    def __init__(self, client: Client, record: SessionRecord, connections: Connections) -> None:
+        super().__init__(client, record, connections)
+        self.attempt: Attempt | None = None
+
+    def limited(self) -> Link:
+        """See `Limited.limited`."""
+        if self.facts is not None:
+            self.facts.refuse()
+        return self.part(Farewell(End.LIMIT_AUTH, self.dialogue.rejection(self.protocol.refusals.temporary)))
+
+    def pause(self, seconds: float) -> Awaitable[None]:
+        """See `Applicant.pause`."""
+        return self.dialogue.pause(seconds)
+
+    def miss(self) -> Link:
+        """An attempt went nowhere; gives what follows where it was one too many, else None."""
+        self.dialogue.missed = False
+        return None if self.server.guard is None else self.server.guard.miss(self)
+
+    def settle(self) -> Attempt | None:
+        """What has to be told how the attempt ends, which it is only once."""
+        attempt, self.attempt = self.attempt, None
+        return attempt
+
+    def succeed(self, attempt: Attempt) -> None:
+        """The client is who it claims to be."""
+        self.attempt = None
+        attempt.succeed(self.connections.loop.now)
+
+    def forget_attempt(self, error: Exception) -> None:
+        """Nobody has decided, which counts only if the client itself has left."""
+        attempt = self.settle()
+        if attempt is not None and not (isinstance(error, PeerError) and error.party is Party.CLIENT):
+            attempt.drop()

@@ -1,0 +1,1 @@
+"""How often clients may try to log in."""

@@ -1,0 +1,85 @@
+"""The guards of a worker's servers, made of settings and zones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from mailworker.config.limit_auth import LimitAuth, LimitAuthSettings, LimitZone
+from mailworker.config.variables import VariablesSettings
+from mailworker.event.loop import Loop
+from mailworker.mail.admission import Guarded, new_checks
+from mailworker.mail.counting import CountedLimits
+from mailworker.mail.limits.guard import Guard, Held
+from mailworker.mail.limits.limit import Limit
+from mailworker.mail.limits.shuffled import Shuffled
+from mailworker.mail.record import Checks
+from mailworker.shm.counters import Counters
+from mailworker.shm.limit_table import LimitTable
+from mailworker.shm.limits import Limits
+
+Tables = Callable[[LimitZone], LimitTable]
+"""Gives what counts in a zone."""
+
+# Of all connections of a worker, those that may be held back.
+_SHARE = 10
+
+
+def local_tables() -> Tables:
+    """Those of zones that no other process has."""
+    zones: dict[str, Limits] = {}
+
+    def table(zone: LimitZone) -> LimitTable:
+        name, shared = zone.zone.name, zone.zone
+        if name not in zones:
+            zones[name] = Limits(name, shared.size, shared.words[0])
+        return zones[name].table((zone.gain, zone.period))
+
+    return table
+
+
+class Limited(Protocol):
+    """A `server` block: what its settings say of limits."""
+
+    @property
+    def limit_auth(self) -> LimitAuthSettings: ...
+    @property
+    def variables(self) -> VariablesSettings: ...
+
+
+class Guards:
+    """Makes those of one worker, which hold back sessions together."""
+
+    __slots__ = ("_counters", "_guards", "_held", "_shuffled", "_tables")
+
+    def __init__(self, loop: Loop, connections: int, tables: Tables, counters: Counters | None) -> None:
+        """`connections` are worker_connections."""
+        self._counters = counters
+        self._guards: dict[int, Guard] = {}  # by settings of servers, which are the same objects all the time
+        self._held = Held(max(connections // _SHARE, 1))
+        self._shuffled = Shuffled(loop)
+        self._tables = tables
+
+    def checks(self, server: Guarded) -> Checks:
+        """What is asked of clients of a server that have come."""
+        guard = self._guards.get(id(server))
+        return new_checks(server) if guard is None else (*new_checks(server), *guard.checks)
+
+    def of(self, server: Limited) -> Guard | None:
+        """The guard of a server, None for one that has no limits."""
+        settings = server.limit_auth
+        delay = settings.delay
+        if not settings.limits and delay is None:
+            return None
+        limits = [self._limit(each, server) for each in settings.limits]
+        zone = None if delay is None else delay.zone
+        penalised = None if zone is None else self._limit(LimitAuth(zone), server)
+        guard = self._guards[id(server)] = Guard(settings, limits, penalised, self._shuffled, self._held)
+        return guard
+
+    def _limit(self, settings: LimitAuth, server: Limited) -> Limit:
+        zone, variables = settings.zone, server.variables.bind()
+        limit = Limit(settings, self._tables(zone), variables, server.limit_auth.prefix)
+        if self._counters is not None and self._counters.row is not None:
+            limit.counted = CountedLimits(self._counters, zone.zone.name)
+        return limit

@@ -1,0 +1,82 @@
+"""Refusals that are held back until some go at once, in any order: neither time nor order tells what they are about."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from math import ceil
+from typing import Final
+
+from mailworker.event.loop import Loop
+from mailworker.event.task import Task, wait_for
+from mailworker.event.timers import Timed
+
+TICK: Final = 0.5
+"""Seconds from one release to the next, as in Dovecot."""
+
+
+_shuffle: Final = random.SystemRandom().shuffle
+
+
+class Shuffled:
+    """The refusals of one worker that wait."""
+
+    __slots__ = ("_loop", "_shuffle", "_waiting")
+
+    def __init__(self, loop: Loop, shuffle: Callable[[list[Task]], None] = _shuffle) -> None:
+        self._loop = loop
+        self._shuffle = shuffle
+        self._waiting: dict[float, list[Task]] = {}
+
+    async def hold(self, until: float) -> None:
+        """Wait for the first release that is not before `until`, a time of the loop's clock."""
+        release = ceil(max(until, self._loop.now) / TICK) * TICK
+        if release <= self._loop.now:
+            release += TICK
+        await wait_for(_Place(self, release))
+
+    def join(self, task: Task, release: float) -> None:
+        """Let `task` wait for that release."""
+        waiting = self._waiting.get(release)
+        if waiting is None:
+            waiting = self._waiting[release] = []
+            self._loop.set_deadline(_Release(self, release), release)
+        waiting.append(task)
+
+    def release(self, release: float) -> None:
+        """Its time has come."""
+        tasks = self._waiting.pop(release)
+        self._shuffle(tasks)
+        for task in tasks:
+            task.resume()
+
+
+class _Release(Timed):
+    __slots__ = ("_release", "_shuffled")
+
+    def __init__(self, shuffled: Shuffled, release: float) -> None:
+        super().__init__()
+        self._shuffled = shuffled
+        self._release = release
+
+    def expire(self) -> None:
+        """The timer's call."""
+        self._shuffled.release(self._release)
+
+
+class _Place:
+    """See `Waitable`."""
+
+    __slots__ = ("_release", "_shuffled")
+
+    def __init__(self, shuffled: Shuffled, release: float) -> None:
+        self._shuffled = shuffled
+        self._release = release
+
+    def park(self, task: Task) -> None:
+        """The task waits for nothing but the release."""
+        task.loop.cancel_deadline(task)
+        self._shuffled.join(task, self._release)
+
+    def timed_out(self) -> None:
+        """It has no deadline."""

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from mailworker.mail.end import End
+from tests.mail.conftest import Scene
+from tests.mail.limits.settings import Mailbox, limit, limits_of, settings, zone
+from tests.support.settings import access_log
+
+
+def ban(mailbox: Mailbox, key: bytes, seconds: float = 60.0) -> None:
+    for limited in limits_of(mailbox.proxy):
+        limited.table.ban(key, mailbox.proxy._loop.now, seconds)
+
+
+def test_any_limit_that_bans_is_asked(scene: Scene) -> None:
+    first, second = limit(), limit(of=zone("$remote_addr", name="second"), ban=9.0)
+    mailbox = Mailbox(scene, settings(first, second))
+    assert not mailbox.is_banned()
+    ban(mailbox, b"127.0.0.2")
+    assert not mailbox.is_banned()
+    assert mailbox.is_banned("127.0.0.2")
+    assert mailbox.proxy.log.find("is banned") == (
+        '[info] *3 client is banned for 60s more by zone "second" while initializing session, '
+        f"client: 127.0.0.2, server: {mailbox.proxy.address[0]}:{mailbox.proxy.address[1]}"
+    )
+
+
+def test_a_key_of_several_variables_bans_as_well(scene: Scene) -> None:
+    mailbox = Mailbox(scene, settings(limit(of=zone("$protocol-$remote_addr"), ban=9.0)), access_log=access_log())
+    ban(mailbox, b"imap-127.0.0.1")
+    assert mailbox.is_banned()
+    assert mailbox.proxy.lines.expect(1) == [End.BANNED.word.encode() + b"\n"] or mailbox.proxy.lines.of()
+
+
+def test_a_dry_run_bans_nobody(scene: Scene) -> None:
+    mailbox = Mailbox(scene, settings(limit(ban=9.0), dry_run=True))
+    ban(mailbox, b"\x7f\0\0\1")
+    assert not mailbox.is_banned()
+    assert "client is banned, dry run, for 60s more" in mailbox.proxy.log.find("is banned")

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from mailworker.config.access import ALL, Rule
+from mailworker.event.loop import Loop
+from mailworker.mail.limits.guards import Guards, local_tables
+from tests.mail.limits.settings import delay, limit, settings, zone
+from tests.support.settings import mail_server
+
+
+@pytest.fixture
+def guards() -> Iterator[Guards]:
+    loop = Loop(lambda bug: None)
+    yield Guards(loop, 512, local_tables(), None)
+    loop.close()
+
+
+def test_a_server_without_limits_has_no_guard(guards: Guards) -> None:
+    server = mail_server("imap")
+    assert guards.of(server) is None
+    assert guards.checks(server) == ()
+
+
+def test_servers_of_one_zone_count_together(guards: Guards) -> None:
+    first, second = (guards.of(mail_server(name, limit_auth=settings(limit(9)))) for name in ("imap", "pop3"))
+    assert first is not None
+    assert second is not None
+    first.limits[0].table.take(b"key", 10.0, 9000)
+    assert second.limits[0].table.take(b"key", 10.0, 9000) == 1000
+
+
+def test_bans_are_asked_behind_the_rules_where_the_key_is_known_at_accept(guards: Guards) -> None:
+    rules = (Rule(False, ALL),)
+    banning, other = settings(limit(ban=9.0)), settings(limit(), limit(of=zone("$remote_user", name="user"), ban=9.0))
+    for limits, count in ((banning, 2), (other, 1), (settings(delay=delay()), 1)):
+        server = mail_server("imap", limit_auth=limits, access=rules)
+        guards.of(server)
+        assert len(guards.checks(server)) == count
+
+
+def test_servers_that_ask_the_same_have_equal_checks(guards: Guards) -> None:
+    same = settings(limit(ban=9.0))
+    servers = [mail_server("imap", limit_auth=each) for each in (same, same, replace(same, dry_run=True))]
+    for server in servers:
+        guards.of(server)
+    first, second, third = map(guards.checks, servers)
+    assert first == second != third
+    assert len({first, second, third}) == 2

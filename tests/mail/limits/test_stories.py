@@ -1,0 +1,94 @@
+"""What users of other proxies have complained of, one test each."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from tests.mail.cases import IMAP, SMTP
+from tests.mail.conftest import Scene
+from tests.mail.limits.settings import TEMPORARY, Mailbox, limit, login, settings, zone
+
+GUARDED = limit(5, ban=900.0)
+SETTLED = 2.0  # seconds
+
+
+def test_a_newsletter_sender_logs_in_for_each_mail(scene: Scene) -> None:
+    """Limits that count successes have locked such out."""
+    mailbox = Mailbox(scene, settings(GUARDED), SMTP)
+    for _ in range(60):
+        assert mailbox.try_to_log_in(b"secret") == SMTP.answer
+
+
+def test_a_webmail_is_one_address_for_all_and_is_exempt(scene: Scene) -> None:
+    webmail = "127.0.0.9"
+    mailbox = Mailbox(scene, settings(GUARDED, exempt=(ip_network(webmail),)))
+    for number in range(30):
+        wrong = mailbox.try_to_log_in(b"wrong%d" % number, source=webmail, user=b"user%d@example.com" % number)
+        assert wrong == b"a1 NO Wrong password\r\n"
+        assert mailbox.try_to_log_in(b"secret", source=webmail) == IMAP.answer
+
+
+def test_all_behind_a_docker_bridge_are_counted_apart_if_a_proxy_header_tells_who_they_are(scene: Scene) -> None:
+    """Their connections come from the address of the bridge."""
+    bridge = (ip_network("127.0.0.1"),)
+    mailbox = Mailbox(scene, settings(GUARDED), proxy_protocol=True, real_ip_from=bridge)
+
+    def attempt(address: bytes, password: bytes) -> bytes:
+        client = scene.client(mailbox.proxy)
+        client.send(b"PROXY TCP4 %b 192.0.2.1 1 2\r\n" % address)
+        client.end() if password == b"" else client.send(login(IMAP, password))
+        return client.rest() if password == b"" else client.until(IMAP.greeting) and client.until(b"\r\n")
+
+    for number in range(6):
+        attempt(b"192.0.2.7", b"guess%d" % number)
+    scene.skip(SETTLED)
+    assert attempt(b"192.0.2.7", b"another") == TEMPORARY["imap"]
+    assert attempt(b"192.0.2.7", b"") == b""
+    assert attempt(b"192.0.2.8", b"secret") == IMAP.answer
+
+
+def test_a_stranger_cannot_lock_out_the_owner_of_a_mailbox(scene: Scene) -> None:
+    """A limit by user slows down strangers alone: whoever has logged in from there before is let through."""
+    mailbox = Mailbox(scene, settings(limit(2, of=zone("$remote_user"), ban=900.0)))
+    owner, stranger = "127.0.0.7", "127.0.0.8"
+    assert mailbox.try_to_log_in(b"secret", source=owner) == IMAP.answer
+    answers = []
+    for number in range(6):
+        answers.append(mailbox.try_to_log_in(b"guess%d" % number, source=stranger))
+        scene.skip(SETTLED)
+    assert answers[3:] == [TEMPORARY["imap"]] * 3
+    assert mailbox.try_to_log_in(b"secret", source=owner) == IMAP.answer
+    assert mailbox.try_to_log_in(b"secret", source="127.0.0.9") == TEMPORARY["imap"]
+    assert mailbox.try_to_log_in(b"secret", source=stranger, user=b"other@example.com") == IMAP.answer
+
+
+def test_failures_that_never_reach_the_service_are_counted(scene: Scene) -> None:
+    mailbox = Mailbox(scene, settings(GUARDED), SMTP)
+    for _ in range(6):
+        client = mailbox.client()
+        client.send(b"AUTH NTLM\r\n")
+        assert client.until(b"\r\n") == b"500 5.5.1 Invalid command\r\n"
+    client = mailbox.client()
+    client.send(b"AUTH NTLM\r\n")
+    assert client.until(b"\r\n") == TEMPORARY["smtp"]
+    assert mailbox.is_banned()
+    assert not mailbox.asked
+
+
+def test_a_phone_with_an_old_password_counts_once_and_locks_nobody_out(scene: Scene) -> None:
+    """The others of its office are at the same address."""
+    mailbox = Mailbox(scene, settings(limit(1, ban=900.0)))
+    for _ in range(30):
+        assert mailbox.try_to_log_in(b"old") == b"a1 NO Wrong password\r\n"
+    assert mailbox.try_to_log_in(b"secret", user=b"colleague@example.com") == IMAP.answer
+
+
+def test_an_office_of_many_gets_in_at_once(scene: Scene) -> None:
+    """All its clients come back in one moment, from one address, beside a phone with an old password."""
+    mailbox = Mailbox(scene, settings(GUARDED))
+    clients = [mailbox.client() for _ in range(40)]
+    for number, client in enumerate(clients):
+        client.send(login(IMAP, b"secret" if number % 8 else b"old"))
+    answers = [client.until(b"\r\n") for client in clients]
+    assert answers.count(IMAP.answer) == 35
+    assert TEMPORARY["imap"] not in answers
