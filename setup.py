@@ -98,8 +98,8 @@ setup(
         )
     ],
     cffi_modules=["mailworker/native/build.py:ffibuilder"],
-    # No entry point: the script has something to set before the package is loaded.
-    scripts=["bin/mailworker"],
+    # No entry points: the scripts have something to set before the package is loaded.
+    scripts=["bin/mailworker", "bin/mailworker-ctl"],
     entry_points={"console_scripts": ["mailworker-tune=mailworker.tune.main:main"]},
     # Debian 12 has these versions, and mends what is found in them.
     install_requires=[

@@ -34,8 +34,9 @@ class Context(Flag):
     MAIL = auto()
     SERVER = auto()
     STATUS = auto()
+    CONTROL = auto()
 
-    ANY = MAIN | EVENTS | MAIL | SERVER | STATUS
+    ANY = MAIN | EVENTS | MAIL | SERVER | STATUS | CONTROL
 
 
 BOTH: Final = Context.MAIL | Context.SERVER

@@ -30,10 +30,20 @@ class Keepalive:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """Who may connect to a unix socket: its mode and its owner's ids, None for those of whoever makes it."""
+
+    mode: int = 0o600
+    uid: int | None = None
+    gid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Listen:
     """One address of a `listen` directive. None means: not given, so the socket keeps the system's value.
 
-    Servers that share an address have all in common but `default_server`, which one of them may have.
+    Servers that share an address have all in common but `default_server`, which one of them may have. Without `access`
+    everybody may connect who can reach a unix socket.
     """
 
     address: Address
@@ -48,6 +58,7 @@ class Listen:
     so_keepalive: Keepalive | None = None
     multipath: bool = False
     reuseport: bool = False
+    access: Access | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from mailworker.config import (
     auth_http,
     auth_policy,
     blocks,
+    control,
     core,
     events,
     limit_auth,
@@ -31,18 +32,20 @@ from mailworker.config import (
 from mailworker.config.addresses import Resolve, system_addresses
 from mailworker.config.blocks import MailBlock, OnTls
 from mailworker.config.command import Command, CommandTable
+from mailworker.config.control import ControlSettings
 from mailworker.config.logs import FileLog, LogTarget
 from mailworker.config.protocol import ProtocolModule, ProtocolsDraft
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.ssl import SslSettings
+from mailworker.config.status import StatusSettings
 from mailworker.config.tree import Parser, Warn
 from mailworker.config.zones import ZonesDraft
 from mailworker.variables.regex import CompileRegex, no_engine
 
 MODULES: Final = (
     *(core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables, log_format, access_log),
-    *(access, session_table, auth_policy, limit_auth, status),
+    *(access, session_table, auth_policy, limit_auth, status, control),
 )
 """The modules whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 
@@ -86,15 +89,14 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     handle = CommandTable(directives(protocols, on_tls)).handle
     parser = Parser(path, prefix, handle, resolve, on_warning, compile_regex)
     parser.main.draft(ProtocolsDraft).known = protocols
-    if globals_:
-        parser.parse_text(globals_)
-    parser.parse_file(str(path))
+    _read(parser, path, globals_)
     on_syntax_ok()
     core_settings = core.freeze(parser, error_log)
+    master = core_settings.master_process
     servers = _with_error_log(parser.main.draft(MailBlock).servers, core_settings.error_log)
     _warn_of_mixed_logs(parser, (core_settings.error_log, *(server.error_log for server in servers)))
-    taken = [each.address for server in servers for each in server.listens]
     events_settings = events.freeze(parser, len(listen.plan_sockets(server.listens for server in servers)))
+    shown, steered = _freeze_status(parser, servers, master=master)
     return Settings(
         path=path,
         core=core_settings,
@@ -104,9 +106,25 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
         files=tuple(parser.files.items()),
         warnings=tuple(parser.warnings),
         secrets=tuple(parser.secrets),
-        status=status.freeze(parser, taken, master=core_settings.master_process),
-        session_rows=session_table.freeze(parser, events_settings, wanted=False, master=core_settings.master_process),
+        status=shown,
+        control=steered,
+        session_rows=session_table.freeze(parser, events_settings, wanted=steered is not None, master=master),
     )
+
+
+def _read(parser: Parser, path: Path, globals_: str) -> None:
+    if globals_:
+        parser.parse_text(globals_)
+    parser.parse_file(str(path))
+
+
+def _freeze_status(
+    parser: Parser, servers: Iterable[MailServer], *, master: bool
+) -> tuple[StatusSettings | None, ControlSettings | None]:
+    taken = [each.address for server in servers for each in server.listens]
+    shown = status.freeze(parser, taken, master=master)
+    others = () if shown is None else (each.address for each in shown.listens)
+    return shown, control.freeze(parser, (*taken, *others), master=master)
 
 
 def _with_error_log(servers: Iterable[MailServer], error_log: tuple[LogTarget, ...]) -> tuple[MailServer, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from mailworker.config.access import Rule
 from mailworker.config.access_log import AccessLogSettings
 from mailworker.config.auth_policy import AuthPolicySettings
+from mailworker.config.control import ControlSettings
 from mailworker.config.core import CoreSettings
 from mailworker.config.destinations import Destination
 from mailworker.config.dialogue import DialogueSettings
@@ -79,8 +80,8 @@ class Settings:
     """A whole configuration.
 
     `files` is every file read, in order of opening, with its content, for -T. `warnings` hold their positions.
-    `status` is None where nobody asked for it. `session_rows` are those that each worker has in the session table, 0
-    where there is none.
+    `status` and `control` are None where nobody asked for them. `session_rows` are those that each worker has in the
+    session table, 0 where there is none.
     """
 
     path: Path
@@ -92,6 +93,7 @@ class Settings:
     warnings: tuple[tuple[Level, str], ...]
     secrets: tuple[SecretFile, ...] = ()
     status: StatusSettings | None = None
+    control: ControlSettings | None = None
     session_rows: int = 0
 
     @property

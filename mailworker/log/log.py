@@ -111,18 +111,26 @@ Target = tuple[Level, Sink]
 class Log:
     """Where lines of one context go.
 
-    `level` is the most verbose of the targets' levels; `informative` tells whether [info] goes anywhere, `talkative`
-    whether [debug] does, which every session asks.
+    `level` is the most verbose of the targets' levels, which `limit` changes; `informative` tells whether [info] goes
+    anywhere, `talkative` whether [debug] does, which every session asks.
     """
 
-    __slots__ = ("_builder", "_console", "_json_targets", "_targets", "informative", "level", "talkative")
+    __slots__ = (
+        "_builder", "_configured", "_console", "_json_targets", "_targets", "informative", "level", "talkative",
+    )  # fmt: skip
 
     def __init__(self, targets: Iterable[Target], console: Console | None = None, json: Iterable[Target] = ()) -> None:
         """`json` are those whose lines are JSON objects."""
-        self._targets = tuple(targets)
-        self._json_targets = tuple(json)
+        self._configured = tuple(targets), tuple(json)
         self._builder = LineBuilder()
         self._console = console
+        self.limit(None)
+
+    def limit(self, level: Level | None) -> None:
+        """Let all targets take lines of this level and graver ones; None: those that each was made for."""
+        self._targets, self._json_targets = (
+            tuple((each if level is None else level, sink) for each, sink in targets) for targets in self._configured
+        )
         self.level = max((level for level, _ in (*self._targets, *self._json_targets)), default=Level.EMERG)
         self.informative = self.level >= Level.INFO
         self.talkative = self.level >= Level.DEBUG

@@ -56,7 +56,7 @@ class MailService:
 
     __slots__ = (
         *("_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_listeners", "_log"),
-        *("_relays", "_servers", "_sessions", "_settings", "_short", "_tables", "_vitals"),
+        *("_relays", "_sessions", "_settings", "_short", "_tables", "_vitals", "servers"),
     )
 
     _beginnings: _Beginnings
@@ -79,7 +79,7 @@ class MailService:
         self._log = log
         answers = cache(Answers)
         places = {destination: place for place, destination in enumerate(settings.destinations)}
-        self._servers = [
+        self.servers = [
             _new_server(*parts, answers, places)
             for parts in zip(settings.servers, server_logs, contexts, users or [None] * len(contexts), strict=True)
         ]
@@ -109,7 +109,7 @@ class MailService:
         """
         of_backends: dict[ResolverSettings, Resolver] = {}
         of_clients: dict[ResolverSettings, Resolver] = {}
-        for server in self._servers:
+        for server in self.servers:
             settings = server.settings.resolver
             if settings.servers:
                 server.targets = choose_targets(server.settings, self._share(of_backends, settings))
@@ -126,7 +126,7 @@ class MailService:
         if counters.row is not None:
             self._counters = counters
             self._drops = Drops(counters)
-            for server in self._servers:
+            for server in self.servers:
                 server.counted = Counted(counters, server.settings)
 
     def start(
@@ -150,9 +150,9 @@ class MailService:
         self._sessions = Sessions(loop, listeners, lines)
         self._connections.in_use = len(self._bound)
         if self._counters is not None:
-            self._vitals = Vitals(self._counters, self._connections, _caches(self._servers))
+            self._vitals = Vitals(self._counters, self._connections, _caches(self.servers))
         self._guards = Guards(loop, events.worker_connections, self._tables, self._counters)
-        for server in self._servers:
+        for server in self.servers:
             server.guard = self._guards.of(server.settings)
         for bound in self._bound:
             listener = Listener(loop, bound.socket, self._accepted(bound), self._accept_failed, events)
@@ -165,8 +165,8 @@ class MailService:
         return partial(self.serve, entrances[0]) if len(entrances) == 1 else _Door(self.serve, entrances).accepted
 
     def _entrance(self, endpoint: Endpoint) -> Entrance:
-        servers = [self._servers[number] for number in endpoint.servers or (endpoint.server,)]
-        default = self._servers[endpoint.server]
+        servers = [self.servers[number] for number in endpoint.servers or (endpoint.server,)]
+        default = self.servers[endpoint.server]
         return new_entrance(endpoint.listen, servers, default, self._sessions, self._guards.checks)
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:
@@ -237,7 +237,7 @@ class MailService:
             self._relays.close()
             if self._vitals is not None:
                 self._vitals.close()
-            for server in self._servers:
+            for server in self.servers:
                 server.login_source.close()
             drained()
 

@@ -64,11 +64,16 @@ class ChildProcess(ABC):
 
     name: ClassVar[str]
 
+    asks: ClassVar[bool] = False
+    """Whether the master hears its questions."""
+
     def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
         self._cycle = cycle
         self._leaving = False
         self._log = cycle.log
-        self._logs = LogReceiver(master.link, cycle.watched.adopt, self._take_channel)
+        self._logs = LogReceiver(
+            master.link, cycle.watched.adopt, self._take_channel, self._take_answer, self._limit_logs
+        )
         self._loop = Loop(on_bug=self._log_bug)
         self._master = master
         self._number = number
@@ -99,6 +104,12 @@ class ChildProcess(ABC):
     def _take_channel(self, channel: socket.socket) -> None:
         """Hear of a worker that has begun; only helpers are told."""
         channel.close()
+
+    def _take_answer(self, number: int, words: bytes) -> None:  # noqa: B027 - most ask nothing
+        """Hear what the master says to a question; only who asks is told."""
+
+    def _limit_logs(self, level: int) -> None:
+        self._cycle.logs.limit(Level(level) if level else None)
 
     def _end(self) -> None:  # noqa: B027 - most have nothing to leave
         """End unfinished work in good order."""

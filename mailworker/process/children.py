@@ -20,7 +20,18 @@ from mailworker.process.channels import Channels, Ends, close_ends, open_channel
 from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, live
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
-from mailworker.process.link import Found, hear_of_service, open_link, send_channel, send_files, send_found
+from mailworker.process.link import (
+    Found,
+    Question,
+    call_by_signal,
+    hear_of_service,
+    hear_questions,
+    open_link,
+    send_channel,
+    send_files,
+    send_found,
+    send_level,
+)
 
 # A child that lives for fewer seconds has failed to start, whatever it says.
 _YOUNG = 1.0
@@ -100,9 +111,10 @@ class Children:
     master's alone; for `unblock` see `live`, for `daemonised` FromMaster.
     """
 
-    __slots__ = ("_channels", "_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock")
+    __slots__ = ("_asked", "_channels", "_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock")
 
     def __init__(self, unblock: Callable[[], None], leave: Callable[[], None], *, daemonised: bool) -> None:
+        self._asked: list[tuple[Child, Question]] = []
         self._channels = Channels()
         self._children: dict[int, Child] = {}
         self._daemonised = daemonised
@@ -129,7 +141,7 @@ class Children:
         """
         name, log = place.kind.name, present.log
         try:
-            link, their_link, theirs, own = _open_ends(helpers)
+            link, their_link, theirs, own = _open_ends(helpers, asks=place.kind.asks)
         except OSError as error:
             log.write(Level.ALERT, f'socketpair() failed while spawning "{name}" {describe(error)}')
             return False
@@ -170,7 +182,28 @@ class Children:
     def hear(self) -> None:
         """Learn which of them serve by now."""
         for child in self:
-            child.serves = child.serves or hear_of_service(child.link)
+            if child.place.kind.asks:
+                self._hear_questions(child)
+            else:
+                child.serves = child.serves or hear_of_service(child.link)
+
+    def take_questions(self) -> list[tuple[Child, Question]]:
+        """What they have asked since the last call."""
+        for child in self:
+            if child.place.kind.asks:
+                self._hear_questions(child)
+        asked, self._asked = self._asked, []
+        return asked
+
+    def _hear_questions(self, child: Child) -> None:
+        questions, serves = hear_questions(child.link)
+        child.serves = child.serves or serves
+        self._asked += ((child, question) for question in questions)
+
+    def limit_logs(self, level: Level | None) -> bool:
+        """Tell all the level of the error log; False where one had no room for it."""
+        left = [child for child in self if not send_level(child.link, level or 0)]
+        return not left
 
     def hand_out_logs(self, cycle: Cycle) -> None:
         """Give all the logs that `cycle` has begun anew; one that does not take them is told to open its own."""
@@ -272,11 +305,18 @@ class Children:
         return pause
 
 
-def _open_ends(helpers: Iterable[type[Helper]]) -> tuple[socket.socket, socket.socket, Ends, Ends]:
-    """A link, the master's end first, and the channels to `helpers`, theirs first. Raises OSError."""
+def _open_ends(helpers: Iterable[type[Helper]], *, asks: bool) -> tuple[socket.socket, socket.socket, Ends, Ends]:
+    """A link, the master's end first, and the channels to `helpers`, theirs first. Raises OSError.
+
+    `asks` tells whether the child will have questions.
+    """
     theirs, own = open_channels(helper.name for helper in helpers)
+    opened: tuple[socket.socket, ...] = ()
     try:
-        return (*open_link(), theirs, own)
+        opened = open_link()
+        if asks:
+            call_by_signal(opened[0])
     except OSError:
-        close_ends((*theirs.values(), *own.values()))
+        close_ends((*theirs.values(), *own.values(), *opened))
         raise
+    return (*opened, theirs, own)

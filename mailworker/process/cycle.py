@@ -121,33 +121,28 @@ class Cycle:
         """How many workers to run."""
         return _workers(self.settings)
 
-    @property
-    def _sockets(self) -> list[tuple[Endpoint, ...]]:
-        """Those of mail first, then those of the status process."""
-        return [
-            *plan_sockets(server.listens for server in self.settings.servers),
-            *((Endpoint(listen, 0),) for listen in self._status_listens),
-        ]
-
-    @property
-    def _status_listens(self) -> tuple[Listen, ...]:
-        return () if self.settings.status is None else self.settings.status.listens
+    def listeners_of(self, listens: Iterable[Listen]) -> list[BoundListener]:
+        """What listens there."""
+        return [found for listen in listens for found in self.listeners if found.address == listen.address]
 
     @property
     def status_listeners(self) -> list[BoundListener]:
         """What the status process listens on, and no worker."""
-        addresses = [listen.address for listen in self._status_listens]
-        return [listener for listener in self.listeners if listener.address in addresses]
+        return self.listeners_of(_shown_listens(self.settings))
 
     @property
     def mail_listeners(self) -> list[BoundListener]:
         """What workers listen on."""
-        addresses = [listen.address for listen in self._status_listens]
-        return [listener for listener in self.listeners if listener.address not in addresses]
+        return [listener for listener in self.listeners if listener not in self.status_listeners]
 
     @property
     def counters(self) -> Counters | None:
-        """What is counted in, None where the configuration asks for no status."""
+        """What workers and helpers count in, None where the configuration asks for no status."""
+        return None if self.settings.status is None else self.board
+
+    @property
+    def board(self) -> Counters | None:
+        """Where the master posts what there is, for the status process; None where there is no such process."""
         return next((zone for zone in self.zones if isinstance(zone, Counters)), None)
 
     @property
@@ -156,10 +151,15 @@ class Cycle:
         return next((zone for zone in self.zones if isinstance(zone, SessionTable)), None)
 
     @property
-    def certificates(self) -> list[tuple[MailServer, Certificate]]:
-        """What servers show to clients, without those of folders."""
+    def certificates(self) -> list[tuple[MailServer, Certificate, str]]:
+        """What servers show to clients, and the files of that, without those of folders."""
         servers = zip(self.settings.servers, self._contexts, strict=True)
-        return [(server, leaf) for server, tls in servers if tls.clients is not None for leaf in tls.clients.leaves]
+        return [
+            (server, leaf, path)
+            for server, tls in servers
+            if tls.clients is not None
+            for leaf, path in zip(tls.clients.leaves, tls.clients.settings.certificates, strict=True)
+        ]
 
     @property
     def zones(self) -> tuple[Shared, ...]:
@@ -181,7 +181,7 @@ class Cycle:
         """
         try:
             log, server_logs = self.logs.open(console)
-            yield from Opening(inherited, self.log, self.listeners).run(self._sockets)
+            yield from Opening(inherited, self.log, self.listeners).run(_sockets(self.settings))
         except BaseException:
             self.logs.close()
             raise
@@ -197,7 +197,7 @@ class Cycle:
         """
         try:
             self.logs.open(None)
-            rehearse(self._sockets, self.log)
+            rehearse(_sockets(self.settings), self.log)
         finally:
             self.logs.close()
 
@@ -263,11 +263,26 @@ def _zones(settings: Settings) -> tuple[SharedZone, ...]:
     if settings.status is not None:
         words = (*words_of_workers(settings.servers), *log_words(settings.destinations))
         zones.append(SharedZone(counters.USE, 0, counters.USE, words))
+    elif settings.control is not None:
+        zones.append(SharedZone(counters.USE, 0, counters.USE, words_of_workers(())))
     if settings.session_rows:
         labels = tuple("\0".join(label(server)) for server in settings.servers)
         processes = _CYCLES * _workers(settings) + _HELPERS
         zones.append(SharedZone(sessions.USE, settings.session_rows, sessions.USE, labels, processes))
     return tuple(zones)
+
+
+def _sockets(settings: Settings) -> list[tuple[Endpoint, ...]]:
+    """Those of mail first, then those of the status process."""
+    mail = plan_sockets(server.listens for server in settings.servers)
+    return [*mail, *((Endpoint(listen, 0),) for listen in _shown_listens(settings))]
+
+
+def _shown_listens(settings: Settings) -> tuple[Listen, ...]:
+    """Those of `status`, and of `control`."""
+    status, control = settings.status, settings.control
+    steered = () if control is None else (each.listen for each in control.sockets)
+    return (*(() if status is None else status.listens), *steered)
 
 
 def _workers(settings: Settings) -> int:

@@ -1,10 +1,13 @@
 """The link between the master and one of its children: that it serves goes one way, what the master opens the other.
 
+The status process asks by it too, in the name of those who have come by the control socket, and is answered.
+
 A message with files holds their names, their descriptors beside them, and how many files came before and are to come.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -22,6 +25,14 @@ PAIRS = b"pairs"
 
 # A message with a helper's end of the channel to a worker.
 _CHANNEL = b"channel"
+# A question of the status process, and the answer; both are numbered, and have words of their own behind the number.
+_QUESTION = b"question"
+_ANSWER = b"answer"
+# The level of the error log, 0 for those that the configuration has.
+_LEVEL = b"level"
+# Questions that are heard in one turn, and bytes of the longest.
+MOST_QUESTIONS = 64
+LONGEST_QUESTION = 1 << 15
 # The system's bound for one message (SCM_MAX_FD), and bytes that the names of so many files rarely have.
 _MOST = 253
 _LONGEST = 1 << 18
@@ -47,6 +58,68 @@ def hear_of_service(link: socket.socket) -> bool:
         return link.recv(len(_SERVES)) == _SERVES
     except OSError:
         return False
+
+
+class Question(NamedTuple):
+    """What somebody wants of the master; only `argument` may have NULs."""
+
+    number: int
+    command: bytes
+    argument: bytes
+
+    @property
+    def message(self) -> bytes:
+        """As it is sent."""
+        return b"%b\0%d\0%b\0%b" % (_QUESTION, self.number, self.command, self.argument)
+
+
+def ask(link: socket.socket, question: Question) -> bool:
+    """Ask the master; False where it cannot be asked now. It hears of it by SIGIO: see `call_by_signal`."""
+    try:
+        link.send(question.message)
+    except OSError:
+        return False
+    return True
+
+
+def call_by_signal(link: socket.socket) -> None:
+    """Let this process be sent SIGIO when something comes, since a master waits for signals alone. Raises OSError."""
+    fcntl.fcntl(link, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(link, fcntl.F_SETFL, fcntl.fcntl(link, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def hear_questions(link: socket.socket) -> tuple[list[Question], bool]:
+    """What a child has asked, and whether it has told that it serves. More than a turn's questions wait."""
+    questions, serves = [], False
+    for _ in range(MOST_QUESTIONS):
+        try:
+            message = link.recv(LONGEST_QUESTION)
+        except OSError:
+            break
+        if message == _SERVES:
+            serves = True
+        kind, *parts = message.split(b"\0", 3)
+        if kind == _QUESTION and len(parts) == 3 and parts[0].isdigit() and len(parts[0]) < 10:
+            questions.append(Question(int(parts[0]), *parts[1:]))
+    return questions, serves
+
+
+def answer(link: socket.socket, number: int, words: bytes) -> bool:
+    """Answer a question; False where the child has no room for it, or is gone."""
+    try:
+        link.send(b"%b\0%d\0%b" % (_ANSWER, number, words))
+    except OSError:
+        return False
+    return True
+
+
+def send_level(link: socket.socket, level: int) -> bool:
+    """Tell the level of the error log, 0 for those of the configuration; False where the child has no room for it."""
+    try:
+        link.send(b"%b\0%d" % (_LEVEL, level))
+    except OSError:
+        return False
+    return True
 
 
 def send_files(link: socket.socket, files: Mapping[Path, int]) -> bool:
@@ -108,22 +181,31 @@ def _refuse(found: Found) -> None:
     os.close(found.descriptor)
 
 
+def _pass_over(*_: object) -> None:
+    """Nobody is there for it."""
+
+
 class LogReceiver:
     """Where a child gets its files.
 
-    `adopt` gets what others have found, `adopt_channel` a helper's ends of channels.
+    `adopt` gets what others have found, `adopt_channel` a helper's ends of channels, `answered` a question's number and
+    the words of its answer, `levelled` the level of the error log.
     """
 
-    __slots__ = ("_adopt", "_adopt_channel", "_files", "_link")
+    __slots__ = ("_adopt", "_adopt_channel", "_answered", "_files", "_levelled", "_link")
 
     def __init__(
         self,
         link: socket.socket,
         adopt: Callable[[Found], object] = _refuse,
         adopt_channel: Callable[[socket.socket], None] = _refuse_channel,
+        answered: Callable[[int, bytes], None] = _pass_over,
+        levelled: Callable[[int], None] = _pass_over,
     ) -> None:
         self._adopt = adopt
         self._adopt_channel = adopt_channel
+        self._answered = answered
+        self._levelled = levelled
         self._files: dict[Path, int] = {}
         self._link = link
 
@@ -146,13 +228,20 @@ class LogReceiver:
         header, *names = message.split(b"\0")
         if header in (USERS, PAIRS):
             self._adopt(Found.of(message, *descriptors))
-            return None
-        if header == _CHANNEL:
+        elif header == _ANSWER:
+            self._answered(int(names[0]), b"\0".join(names[1:]))
+        elif header == _LEVEL:
+            self._levelled(int(names[0]))
+        elif header == _CHANNEL:
             for descriptor in descriptors:
                 channel = socket.socket(fileno=descriptor)
                 channel.setblocking(False)
                 self._adopt_channel(channel)
-            return None
+        else:
+            return self._complete(header, names, descriptors)
+        return None
+
+    def _complete(self, header: bytes, names: list[bytes], descriptors: list[int]) -> dict[Path, int] | None:
         before, left = map(int, header.split())
         if not before:
             close_all(self._files.values())  # the master could not send the rest of these

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,10 @@ _BACKLOG = 511
 _UNIX_UMASK = 0o111
 # Linux's IPPROTO_MPTCP, which Python may not name.
 _MPTCP = 262
+
+
+# What a socket is made with whose access is limited: nobody may come in before its owner and mode are set.
+_CLOSED_UMASK = 0o177
 
 
 class Opening:
@@ -83,14 +88,26 @@ class Opening:
         borrowed = inherited is not None and inherited.borrowed
         self._opened.append(BoundListener(endpoints, listening, borrowed=borrowed))
         _configure(listening, listen, self._log)
+        if not borrowed:  # else the service manager has done so
+            self._give_access(listen, fresh=inherited is None)
         return self._listen(listen)
 
+    def _give_access(self, listen: Listen, *, fresh: bool) -> None:
+        """Raises StartError, but not for a socket that was there: somebody has removed it from its folder."""
+        try:
+            _give_access(listen)
+        except StartError as error:
+            if fresh:
+                raise
+            self._log.write(Level.ALERT, f"{error}, ignored")
+
     def _bind(self, listen: Listen) -> socket.socket | None:
+        _check_folder(listen)
         bound = _new_socket(listen)
         try:
             if isinstance(listen.address, UnixAddress):
                 _remove_stale(Path(listen.address.path))
-            _bind(bound, listen.address)
+            _bind(bound, listen.address, _UNIX_UMASK if listen.access is None else _CLOSED_UMASK)
         except OSError as error:
             bound.close()
             self._only_in_use(error, f"bind() to {listen.address} failed {describe(error)}")
@@ -121,6 +138,7 @@ def rehearse(planned: Iterable[tuple[Endpoint, ...]], log: Log) -> None:
     was made here: one that is found may be bound already by somebody who will listen in a moment.
     """
     for listen, *_ in ((endpoint.listen for endpoint in endpoints) for endpoints in planned):
+        _check_folder(listen)
         with _new_socket(replace(listen, reuseport=False)) as bound:
             try:
                 _bind(bound, listen.address)
@@ -159,9 +177,9 @@ def _new_socket(listen: Listen) -> socket.socket:
     return new
 
 
-def _bind(bound: socket.socket, address: Address) -> None:
+def _bind(bound: socket.socket, address: Address, umask: int = _UNIX_UMASK) -> None:
     if isinstance(address, UnixAddress):
-        umask = os.umask(_UNIX_UMASK)
+        umask = os.umask(umask)
         try:
             bound.bind(address.path)
         finally:
@@ -201,6 +219,38 @@ def _keepalive_options(keepalive: Keepalive) -> list[tuple[int, int, int]]:
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(keepalive.on)),
         *((socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in tcp if value is not None),
     ]
+
+
+def _check_folder(listen: Listen) -> None:
+    """Raise StartError where others could put a socket of theirs in the place of one whose access is limited."""
+    if listen.access is None or not isinstance(listen.address, UnixAddress):
+        return
+    folder = Path(listen.address.path).parent
+    for each in (folder, *folder.parents):
+        try:
+            state = each.stat()
+        except OSError as error:
+            raise StartError(f'stat() "{each}" failed {describe(error)}') from None
+        owned = state.st_uid in (0, os.geteuid())
+        writable = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        sticky = each != folder and state.st_mode & stat.S_ISVTX  # as /tmp: nobody can rename what is another's
+        if not owned or (writable and not sticky):
+            raise StartError(f'{listen.address} is in the folder "{each}", which others than root and we can write')
+
+
+def _give_access(listen: Listen) -> None:
+    """Set owner and mode; raises StartError. A chmod() follows no link of others: see `_check_folder`."""
+    access = listen.access
+    if access is None or not isinstance(listen.address, UnixAddress):
+        return
+    path = listen.address.path
+    call = "chown()"
+    try:
+        os.chown(path, -1 if access.uid is None else access.uid, -1 if access.gid is None else access.gid)
+        call = "chmod()"
+        Path(path).chmod(access.mode)
+    except OSError as error:
+        raise StartError(f"{call} {listen.address} failed {describe(error)}") from None
 
 
 def _remove_stale(path: Path) -> None:

@@ -9,13 +9,13 @@ from mailworker.config.destinations import Destination, literal_paths
 from mailworker.config.logs import LogTarget
 from mailworker.log.destinations import Destinations
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
-from mailworker.model import After
+from mailworker.model import After, Level
 
 
 class Logs:
     """Nothing is open before `open`, and after `close` until files are adopted."""
 
-    __slots__ = ("_destinations", "_error_log_paths", "_error_logs", "_files", "_log", "_writing")
+    __slots__ = ("_destinations", "_error_log_paths", "_error_logs", "_files", "_log", "_opened", "_writing")
 
     _log: Log
 
@@ -25,6 +25,7 @@ class Logs:
         self._error_log_paths: frozenset[Path] = frozenset()
         self._error_logs = error_logs
         self._files = OpenFiles()
+        self._opened: tuple[Log, ...] = ()
         self._writing: Destinations | None = None
 
     def open(self, console: Console | None) -> tuple[Log, list[Log]]:
@@ -37,10 +38,21 @@ class Logs:
             return opened[targets]
 
         self._log, *server_logs = map(get, self._error_logs)
+        self._opened = (*opened.values(),)
         self._error_log_paths = frozenset(self._files.by_path)
         for path in literal_paths(self._destinations):
             self._files.open(path)
         return self._log, server_logs
+
+    def limit(self, level: Level | None) -> None:
+        """Let all error logs take lines of this level and graver ones; None: as the configuration has it."""
+        for log in self._opened:
+            log.limit(level)
+
+    @property
+    def level(self) -> Level:
+        """The most verbose level that the main error log takes."""
+        return self._log.level
 
     @property
     def files(self) -> Mapping[Path, int]:

@@ -17,7 +17,8 @@ from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
 from mailworker.process.reopening import Reopening
 from mailworker.process.status_process import StatusProcess
-from mailworker.process.system.signals import TAKEN, UNHEARD, BlockedSignals, Handler
+from mailworker.process.steering import Steering
+from mailworker.process.system.signals import TAKEN, UNHEARD, BlockedSignals, Handler, Received
 from mailworker.process.workforce import Workforce, process_of
 from mailworker.status.standing import Standing
 
@@ -28,7 +29,7 @@ _HANDOVER = 0.1
 class Master(MainProcess):
     """Has workers that serve, and is there until the last of them has gone."""
 
-    __slots__ = ("_children", "_failed", "_resting", "_signals", "_standing", "_timers", "_workforce")
+    __slots__ = ("_children", "_failed", "_resting", "_signals", "_standing", "_steering", "_timers", "_workforce")
 
     def __init__(self, origin: Origin, cycle: Cycle) -> None:
         self._failed = self._resting = False
@@ -39,6 +40,7 @@ class Master(MainProcess):
             self._signals.unblock, lambda: _leave(origin, self._reload, self._reopening), daemonised=origin.daemonised
         )
         self._workforce = Workforce(cycle, self._children, self._after)
+        self._steering = Steering(self, self._children, self._standing, self._after)
         handlers: dict[Signals, Handler] = {
             signal.SIGUSR2: (", changing binary", self._change_binary),
             signal.SIGWINCH: (", stop accepting connections", self._rest),
@@ -76,8 +78,15 @@ class Master(MainProcess):
         except Exception as bug:  # the workers need a master
             self._log_bug(bug)
 
+    def _obey(self, received: Received) -> None:
+        """A child that asks has the system send SIGIO, of which the log says nothing."""
+        if received.signal == signal.SIGIO and not received.sender:
+            self._steering.hear()
+        else:
+            super()._obey(received)
+
     def _say_what_there_is(self) -> None:
-        counters = self._cycle.counters
+        counters = self._cycle.board
         if counters is not None:
             stopping = self._resting or self._leaving is not Leaving.NO
             self._standing.publish(counters, map(process_of, self._children), stopping=stopping)
@@ -146,8 +155,8 @@ class Master(MainProcess):
             return
         if self._resting:
             self._resume()
-        if self._cycle.counters is not None and self._cycle.counters.displaced:
-            self._cycle.counters.reclaim()
+        if self._cycle.board is not None and self._cycle.board.displaced:
+            self._cycle.board.reclaim()
             self._workforce.renew(StatusProcess)
         self._origin.manager.ready(self._status)
 
@@ -159,9 +168,34 @@ class Master(MainProcess):
         else:
             super()._reconfigure()
 
+    @property
+    def cycle(self) -> Cycle:
+        """See Steered."""
+        return self._cycle
+
+    def reconfigure(self) -> str | None:
+        """See Steered."""
+        if self._leaving:
+            return "it is shutting down"
+        if self._upgrade.other_runs:
+            return "another master runs beside this one: end one of them first"
+        self._reconfigure()
+        return None
+
+    @property
+    def reloads(self) -> bool:
+        """See Steered."""
+        return self._reload is not None
+
     def _reloaded(self, new: Cycle | None) -> None:
+        failure = None if self._reload is None or new is not None else self._reload.failure
         super()._reloaded(new)
-        self._standing.reload(self._cycle.counters, succeeded=new is not None)
+        self._standing.reload(self._cycle.board, failure)
+        self._steering.reloaded()
+
+    def _abandon_reload(self) -> None:
+        super()._abandon_reload()
+        self._steering.abandoned()
 
     def _succeed(self, old: Cycle) -> None:
         self._resting = False

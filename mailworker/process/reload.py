@@ -19,10 +19,11 @@ from mailworker.process.system import pid_file
 class Reload(UnderWay[Cycle | None]):
     """Builds the successor of `old`.
 
-    `finished` gets the new cycle, or None where anything failed: then the log has said why and `old` is as it was.
+    `finished` gets the new cycle, or None where anything failed: then the log has said why and `old` is as it was, and
+    `failure` says it once more.
     """
 
-    __slots__ = ("_invocation", "_new", "_old", "_reader")
+    __slots__ = ("_invocation", "_new", "_old", "_reader", "failure")
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Reload(UnderWay[Cycle | None]):
         self._new: Cycle | None = None  # as far as it is built
         self._old = old
         self._reader: Reader[Settings] | None = None
+        self.failure: str | None = None
 
     def leave(self) -> None:
         """See UnderWay."""
@@ -50,8 +52,10 @@ class Reload(UnderWay[Cycle | None]):
             return (yield from self._build())
         except (ConfigError, StartError) as error:
             log_refusal(self._old.log, error)
+            self.failure = str(error)
         except Exception as bug:  # a reload must never end the service that runs
             self._old.log.write(Level.ALERT, describe_bug(bug))
+            self.failure = "a bug, see the error log"
         return None
 
     def _build(self) -> Generator[float, None, Cycle]:

@@ -13,10 +13,14 @@ from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.mail.counting import label
 from mailworker.model import Level
+from mailworker.process.asking import Asking
+from mailworker.process.control_desk import means
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
 from mailworker.status.answers import Answers
-from mailworker.status.server import StatusServer
+from mailworker.status.control import Control
+from mailworker.status.control_server import ControlServer
+from mailworker.status.server import Respond, StatusServer, plain
 from mailworker.status.snapshot import CertificateState, take
 from mailworker.status.standing import posted
 from mailworker.wire.http_request import parse
@@ -28,26 +32,37 @@ _LOOK_AGAIN: Final = 0.05
 class StatusProcess(Helper):
     """Wakes up when somebody asks. Workers have nothing to tell it: it reads what they count."""
 
-    __slots__ = ("_server",)
+    __slots__ = ("_asking", "_control", "_server")
 
+    _asking: Asking
+    _control: ControlServer
     _server: StatusServer
 
     name = "status process"
+    asks = True
     hears = False
     outlasts = False
 
     @classmethod
     def is_wanted(cls, cycle: Cycle) -> bool:
-        """Where there is a `status` block."""
-        return cycle.settings.status is not None
+        """Where there is a `status` block, or one of `control`."""
+        return cycle.board is not None
 
     def _listens_on(self) -> Sequence[BoundListener]:
         return self._cycle.status_listeners
 
     def _load(self) -> None:
-        settings, counters = self._cycle.settings, self._cycle.counters
-        assert settings.status is not None
+        assert self._cycle.board is not None
+        self._asking = Asking(self._master.link)
+        desk = means(self._cycle, self._cycle.board, self._loop, self._asking)
+        self._control = ControlServer(self._loop, Control(desk), self._log_bug)
+        self._server = StatusServer(self._loop, self._load_answers(), self._log_bug)
+
+    def _load_answers(self) -> Respond:
+        settings, counters = self._cycle.settings, self._cycle.board
         assert counters is not None
+        if settings.status is None:
+            return lambda *_: plain(404)
         labels = [*dict.fromkeys(map(label, settings.servers))]
         try:
             answers = Answers(
@@ -58,19 +73,32 @@ class StatusProcess(Helper):
             raise StartError(f"the status process needs what is not installed: {error}") from None
         for path in answers.paths:  # what loads something does so now: behind the fence no file is opened
             answers(parse(f"GET {path} HTTP/1.1".encode()), self._cycle.status_listeners[0].address)
-        self._server = StatusServer(self._loop, answers, self._log_bug)
+        return answers
 
     def _begin(self) -> None:
         """Of two programs, as `USR2` brings about, the new one shows it all as soon as it serves."""
-        counters = self._cycle.counters
+        counters = self._cycle.board
         assert counters is not None
         if counters.displaces:
             if not any(each.serves for each in posted(counters)):
                 self._after(_LOOK_AGAIN, self._begin)
                 return
             counters.displace()
-        listening = [listener.socket for listener in self._cycle.status_listeners]
-        self._server.open(listening, self._cycle.settings.events, self._accept_failed, lambda: counters.displaced)
+        settings = self._cycle.settings
+        shown = () if settings.status is None else settings.status.listens
+        listening = [listener.socket for listener in self._cycle.listeners_of(shown)]
+        self._server.open(listening, settings.events, self._accept_failed, lambda: counters.displaced)
+        self._control.open(self._steered(), settings.events, self._accept_failed, lambda: counters.displaced)
+
+    def _steered(self) -> list[tuple[socket.socket, bool]]:
+        """The control sockets, and whether nothing can be changed by them."""
+        control = self._cycle.settings.control
+        sockets = () if control is None else control.sockets
+        return [
+            (listener.socket, each.readonly)
+            for each in sockets
+            for listener in self._cycle.listeners_of((each.listen,))
+        ]
 
     def _accept_failed(self, error: OSError) -> None:
         self._log.write(Level.CRIT, f"accept4() failed {describe(error)}")
@@ -78,15 +106,26 @@ class StatusProcess(Helper):
     def _receive(self, packet: memoryview, channel: socket.socket) -> None:
         raise NotImplementedError("no worker has a channel to it")
 
+    def _take_answer(self, number: int, words: bytes) -> None:
+        self._asking.answered(number, words)
+
     def _finish(self, done: Callable[[], None]) -> None:
-        self._server.close(done)
+        open_ones = [self._server, self._control]
+
+        def closed() -> None:
+            open_ones.pop()
+            if not open_ones:
+                done()
+
+        self._server.close(closed)
+        self._control.close(closed)
 
 
 def _certificates(cycle: Cycle) -> list[CertificateState]:
     """Each once, however many servers of a zone show it."""
     now = round(time())
     found = {}
-    for server, leaf in cycle.certificates:
+    for server, leaf, _ in cycle.certificates:
         subject = escape(leaf.common_name or leaf.subject)
         state = CertificateState(label(server).server, subject, leaf.serial.decode(), now + leaf.seconds_left)
         found[state[:-1]] = state

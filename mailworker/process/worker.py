@@ -36,8 +36,8 @@ class Worker(ChildProcess):
         self._cycle.service.start(self._loop, self._number, self._cycle.workers, lines=self._lines())
         if core.worker_sandbox:
             sandbox.enter()
-        if self._cycle.counters is not None:
-            self._cycle.counters.serve()
+        if self._cycle.board is not None:
+            self._cycle.board.serve()
 
     def _finish(self, done: Callable[[], None]) -> None:
         timeout = self._cycle.settings.core.worker_shutdown_timeout

@@ -12,7 +12,7 @@ from mailworker.model import After, Level
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
-from mailworker.process.link import Found
+from mailworker.process.link import PAIRS, Found
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.worker import Worker
@@ -124,8 +124,9 @@ class Workforce:
         self._children.hand_out_logs(self._cycle)
 
     def hand_out(self, found: Found) -> bool:
-        """Give all workers what was found in a file; False where one has to be given it again."""
-        return self._children.hand_out(found, _works)
+        """Give all who use it what was found in a file; False where one has to be given it again."""
+        told = (Worker, StatusProcess) if found.kind == PAIRS else (Worker,)  # which shows certificates
+        return self._children.hand_out(found, lambda child: child.place.kind in told)
 
     def reap(self) -> list[Exit]:
         """Replace those that have ended but are needed; returns the children that were neither workers nor helpers."""
@@ -268,8 +269,8 @@ def process_of(child: Child) -> Process:
 def _note(ended: Exit, child: Child, present: Cycle) -> None:
     """Log that a child has ended, and count it where nobody had told it to."""
     ended.log(present.log)
-    if _works(child) and not child.leaving and present.counters is not None:
-        present.counters.add(respawns(bool(ended.signal)))
+    if _works(child) and not child.leaving and present.board is not None:
+        present.board.add(respawns(bool(ended.signal)))
 
 
 def _outlasts(child: Child) -> bool:

@@ -68,7 +68,7 @@ Respond = Callable[[HttpRequest, Address], Response]
 """The answer for whoever has sent a request."""
 
 
-class _Door(Listener):
+class Door(Listener):
     """Accepts as long as nobody else shall. All who listen on the socket are woken, as it may not be for the first."""
 
     __slots__ = ("_displaced",)
@@ -111,7 +111,7 @@ class StatusServer:
     ) -> None:
         """Begin to accept, until somebody comes while `displaced` holds: that one is another program's."""
         for each in listening:
-            listener = _Door(displaced, self._loop, each, self._accept, failed, events)
+            listener = Door(displaced, self._loop, each, self._accept, failed, events)
             listener.open()
             self._listeners.append(listener)
 

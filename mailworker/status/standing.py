@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 from time import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mailworker.mail.counting import reloads
 from mailworker.shm.counters import Counters
@@ -47,22 +47,33 @@ class Posted(NamedTuple):
 
 
 class Standing:
-    """Knows what there is to say; `generation` counts cycles from 1."""
+    """Knows what there is to say; `generation` counts cycles from 1. `failure` is why the last reload has failed."""
 
-    __slots__ = ("_failed", "_generation", "_reloaded", "_started")
+    __slots__ = ("_generation", "_reloaded", "_started", "failure")
 
     def __init__(self) -> None:
         self._started = self._reloaded = _now()
-        self._failed = False
         self._generation = 1
+        self.failure: str | None = None
 
-    def reload(self, counters: Counters | None, *, succeeded: bool) -> None:
-        """A reload has ended; `counters` are those of the cycle that serves now."""
-        self._failed = not succeeded
+    def reload(self, counters: Counters | None, failure: str | None) -> None:
+        """A reload has ended, well for None; `counters` are those of the cycle that serves now."""
+        succeeded = failure is None
+        self.failure = failure
         self._reloaded = _now()
         self._generation += succeeded
         if counters is not None:
             counters.add(reloads(succeeded))
+
+    @property
+    def last_reload(self) -> dict[str, Any]:
+        """When the configuration was read, and what came of it; the start is no reload, and went well."""
+        return {
+            "time": self._reloaded / _MICROSECONDS,
+            "started": self._started / _MICROSECONDS,
+            "generation": self._generation,
+            "error": self.failure,
+        }
 
     def publish(self, counters: Counters, processes: Iterable[Process], *, stopping: bool) -> None:
         """Say all of it."""
@@ -70,7 +81,7 @@ class Standing:
             (Said.STOPPING, stopping),
             (Said.STARTED, self._started),
             (Said.RELOADED, self._reloaded),
-            (Said.RELOAD_FAILED, self._failed),
+            (Said.RELOAD_FAILED, self.failure is not None),
             (Said.GENERATION, self._generation),
         ):
             counters.say(said, int(value))

@@ -32,6 +32,21 @@ def test_a_log_is_as_verbose_as_the_most_verbose_target(tmp_path: Path) -> None:
     assert log.verbose().talkative
 
 
+def test_a_log_can_be_limited_for_a_while(tmp_path: Path) -> None:
+    files = OpenFiles()
+    targets = [FileLog(tmp_path / "a", Level.ERROR), FileLog(tmp_path / "b", Level.INFO, json=True)]
+    log = open_logs(targets, files)
+    for level, informative, talkative in ((Level.DEBUG, True, True), (Level.ALERT, False, False), (None, True, False)):
+        log.limit(level)
+        assert (log.informative, log.talkative) == (informative, talkative)
+        for each in (Level.ALERT, Level.ERROR, Level.INFO, Level.DEBUG):
+            log.write(each, each.name)
+    files.close()
+    lines = ["ALERT", "ERROR", "INFO", "DEBUG", "ALERT", "ALERT", "ERROR", "INFO"]
+    assert [line.split()[-1] for line in (tmp_path / "a").read_text().splitlines()] == lines[:-1]
+    assert [json.loads(line)["message"] for line in (tmp_path / "b").read_text().splitlines()] == lines
+
+
 def test_logs_of_one_cycle_share_a_file(tmp_path: Path) -> None:
     files = OpenFiles()
     target = FileLog(tmp_path / "error.log", Level.ERROR)

@@ -112,7 +112,7 @@ def test_without_variables_no_session_is_asked_for_facts(
     backend = scene.backend(IMAP.script())
     auth = scene.auth(accepted(backend.address))
     server = scene.proxy("imap", auth, source=auth_http_settings(auth.address, headers=headers))
-    assert not server.service._servers[0].has_variables
+    assert not server.service.servers[0].has_variables
     client = scene.client(server)
     client.expect(IMAP.greeting)
     client.talk((IMAP.login, IMAP.answer))

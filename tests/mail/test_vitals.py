@@ -71,7 +71,7 @@ def test_what_a_shared_cache_brings_is_told(scene: Scene, resumed: bool) -> None
     settings = ssl_settings(scene.certificate, session_cache=cache, session_tickets=False)
     memory = TlsSessions("SSL", 1 << 20).memory
     proxy = scene.proxy("imap", NOWHERE, counted=True, implicit_tls=True, ssl=settings)
-    tls = proxy.service._servers[0].tls
+    tls = proxy.service.servers[0].tls
     assert tls is not None
     tls.native.use_tls_session_table(TlsSessionTable(memory, 300))
     context = client_context()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,18 +10,26 @@ from pathlib import Path
 import pytest
 
 from mailworker.process.link import (
+    MOST_QUESTIONS,
     USERS,
     Found,
     LogReceiver,
+    Question,
+    answer,
+    ask,
+    call_by_signal,
     hear_of_service,
+    hear_questions,
     open_link,
     send_channel,
     send_files,
     send_found,
+    send_level,
     tell_service,
 )
 from mailworker.process.system.inherited_state import close_all, foreign_descriptors
 from mailworker.shm.sealed import read_sealed, seal
+from tests.support.patience import PATIENCE
 
 Link = tuple[socket.socket, socket.socket]
 
@@ -174,3 +184,67 @@ def test_a_channel_comes_ready_to_be_used_and_is_closed_where_nobody_wants_it(li
             ours.send(b"unheard")
         link[1].close()
         assert not send_channel(link[0], ours)
+
+
+def test_questions_come_with_what_else_is_said(link: Link) -> None:
+    tell_service(link[1])
+    sent = [Question(7, b"kick", b"1\0002"), Question(8, b"reload", b"")]
+    assert all(ask(link[1], question) for question in sent)
+    assert hear_questions(link[0]) == (sent, True)
+    assert hear_questions(link[0]) == ([], False)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"", b"question", b"question\0", b"question\0001\0reload", b"question\0x\0reload\0", b"question\0-1\0a\0b",
+     b"question\0" + b"9" * 5000 + b"\0a\0b", b"answer\0001\0a\0b", bytes(30000)],
+)  # fmt: skip
+def test_what_is_no_question_is_passed_over(link: Link, message: bytes) -> None:
+    link[1].send(message)
+    ask(link[1], Question(1, b"reload", b""))
+    assert hear_questions(link[0]) == ([Question(1, b"reload", b"")], False)
+
+
+def test_a_child_that_asks_all_the_time_is_heard_in_turns(link: Link) -> None:
+    link[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    asked = 0
+    while ask(link[1], Question(asked, b"a", b"")):
+        asked += 1
+    heard = 0
+    while questions := hear_questions(link[0])[0]:
+        assert len(questions) <= MOST_QUESTIONS
+        heard += len(questions)
+    assert heard == asked > 0
+
+
+def test_a_question_sends_a_signal_to_whom_it_is_for(link: Link) -> None:
+    call_by_signal(link[0])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
+    try:
+        ask(link[1], Question(1, b"reload", b""))
+        received = signal.sigtimedwait({signal.SIGIO}, PATIENCE)
+        assert received is not None
+        assert received.si_pid == 0
+    finally:
+        fcntl.fcntl(link[0], fcntl.F_SETFL, os.O_NONBLOCK)
+        signal.sigtimedwait({signal.SIGIO}, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_answers_and_levels_come_where_they_belong(link: Link) -> None:
+    answers: list[tuple[int, bytes]] = []
+    levels: list[int] = []
+    receiver = LogReceiver(link[1], answered=lambda *words: answers.append(words), levelled=levels.append)
+    assert answer(link[0], 3, b"a\0b")
+    assert send_level(link[0], 8)
+    assert send_level(link[0], 0)
+    assert [receiver.take() for _ in range(3)] == [None] * 3
+    assert (answers, levels) == ([(3, b"a\0b")], [8, 0])
+
+
+def test_whoever_is_gone_or_full_is_told_nothing(link: Link) -> None:
+    while answer(link[0], 1, bytes(1000)):
+        continue
+    assert not send_level(link[0], 1)
+    link[1].close()
+    assert not answer(link[0], 1, b"")

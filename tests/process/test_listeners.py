@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import socket
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.listen import Endpoint, Keepalive, Listen
+from mailworker.config.listen import Access, Endpoint, Keepalive, Listen
 from mailworker.errors import StartError
 from mailworker.event.listener import BoundListener
 from mailworker.model import InetAddress, UnixAddress
@@ -130,6 +132,46 @@ def test_a_unix_socket_is_for_everybody_and_is_removed(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o666
     listener.remove()
     assert not path.exists()
+
+
+def test_a_unix_socket_can_be_somebodys_alone(tmp_path: Path) -> None:
+    uid, gid = (1, 2) if os.geteuid() == 0 else (os.getuid(), os.getgid())
+    listen = Listen(UnixAddress(str(tmp_path / "s")), access=Access(0o640, uid, gid))
+    (listener,) = open_all([listen])
+    state = (tmp_path / "s").stat()
+    assert (stat.S_IMODE(state.st_mode), state.st_uid, state.st_gid) == (0o640, uid, gid)
+    again = open_all([replace(listen, access=Access())], [listener])
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
+    (tmp_path / "s").unlink()
+    assert open_all([listen], again)[0].socket is listener.socket  # somebody has removed it, which ends no reload
+    listener.close()
+
+
+@pytest.mark.parametrize(("mode", "owner"), [(0o777, 0), (0o775, 0), (0o1777, 0), (0o755, 1)])
+def test_no_socket_is_somebodys_alone_in_a_folder_of_others(tmp_path: Path, mode: int, owner: int) -> None:
+    if owner and os.geteuid() != 0:
+        pytest.skip("only root can have folders of others")
+    for folder in (tmp_path / "f", tmp_path / "f" / "g"):
+        folder.mkdir()
+    (tmp_path / "f").chmod(mode)
+    os.chown(tmp_path / "f", owner or os.getuid(), -1)
+    within = [tmp_path / "f" / "s"] if mode == 0o1777 else [tmp_path / "f" / "s", tmp_path / "f" / "g" / "s"]
+    for path in within:  # who can write a folder above can put another one in its place
+        listen = Listen(UnixAddress(str(path)), access=Access())
+        refused = pytest.raises(StartError, match=r'is in the folder ".*/f", which others than root and we can write')
+        with refused:
+            open_all([listen])
+        with refused:
+            rehearse([(Endpoint(listen, 0),)], RecordedLog().log)
+    with pytest.raises(StartError, match="stat"):
+        open_all([Listen(UnixAddress(str(tmp_path / "none" / "s")), access=Access())])
+
+
+def test_a_sticky_folder_above_is_no_folder_of_others(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    (tmp_path / "f").mkdir()
+    (listener,) = open_all([Listen(UnixAddress(str(tmp_path / "f" / "s")), access=Access())])
+    listener.remove()
 
 
 def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:

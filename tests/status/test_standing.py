@@ -39,8 +39,8 @@ def test_a_process_tells_itself_that_it_serves() -> None:
 def test_reloads_are_counted_and_the_last_one_is_told_of() -> None:
     zone, standing = counters(), Standing()
     for succeeded in (True, False, False):
-        standing.reload(zone, succeeded=succeeded)
-    standing.reload(None, succeeded=True)
+        standing.reload(zone, None if succeeded else "it failed")
+    standing.reload(None, None)
     standing.publish(zone, [], stopping=False)
     assert zone.read().totals == {reloads(True): 1, reloads(False): 2}
     assert (zone.said(Said.GENERATION), zone.said(Said.RELOAD_FAILED)) == (3, 0)

@@ -21,6 +21,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "demo": "what `make run` starts",
     "tune": "how many workers",
     "cli": "switches",
+    "control": "mailworker-ctl",
     "reference": "what each name means",
     "process": "start, master, workers",
     "process.handover": "over reload and upgrade",

@@ -82,7 +82,7 @@ def test_smtp_servers_with_equal_directives_share_a_resolver() -> None:
     log = RecordedLog().log
     service = MailService(configuration(*servers), [], [ServerTls()] * 5, log, [log] * 5)
     service.prepare()
-    resolvers = [server.client_resolver for server in service._servers]
+    resolvers = [server.client_resolver for server in service.servers]
     assert resolvers[0] is resolvers[1] is not None
     assert resolvers[2] not in (None, resolvers[0])
     assert resolvers[3:] == [None, None]
@@ -95,6 +95,6 @@ def test_names_of_clients_keep_out_no_names_of_backends() -> None:
     servers = [mail_server(protocol, resolver=settings) for protocol in ("smtp", "imap")]
     service = MailService(configuration(*servers), [], [ServerTls()] * 2, log, [log] * 2)
     service.prepare()
-    smtp, imap = service._servers
+    smtp, imap = service.servers
     assert isinstance(smtp.targets, NamedTargets) and isinstance(imap.targets, NamedTargets)
     assert smtp.targets.resolver is imap.targets.resolver is not smtp.client_resolver

@@ -1,0 +1,139 @@
+"""The `control` block: unix sockets on which mailworker-ctl and its like ask and steer."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mailworker.config.addresses import BadAddress, parse_url
+from mailworker.config.command import NONE, ONE_OR_MORE, Command
+from mailworker.config.drafts import Context, Scope
+from mailworker.config.listen import Access, Listen
+from mailworker.config.rows import Value, commands, merged, row
+from mailworker.config.slots import present
+from mailworker.config.tree import Parser
+from mailworker.errors import ConfigError
+from mailworker.model import Address, UnixAddress
+
+
+@dataclass(frozen=True, slots=True)
+class ControlListen:
+    """A socket; who comes by a `readonly` one may ask and change nothing."""
+
+    listen: Listen
+    readonly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """What the status process is asked and steered by."""
+
+    sockets: tuple[ControlListen, ...]
+
+
+@dataclass(slots=True)
+class ControlBlock:
+    """Stands in the main context; `scope` None until the block was met."""
+
+    scope: Scope | None = None
+
+
+_MODE: Final = re.compile("0?[0-7]{3}")
+
+
+def _mode(parser: Parser, access: Access, word: str, value: str) -> Access:
+    if _MODE.fullmatch(value) is None:
+        raise parser.error(f'invalid mode "{word}"')
+    return replace(access, mode=int(value, 8))
+
+
+def _user(parser: Parser, access: Access, _word: str, value: str) -> Access:
+    try:
+        return replace(access, uid=pwd.getpwnam(value).pw_uid)
+    except KeyError:
+        raise parser.error(f'getpwnam("{value}") failed') from None
+
+
+def _group(parser: Parser, access: Access, _word: str, value: str) -> Access:
+    try:
+        return replace(access, gid=grp.getgrnam(value).gr_gid)
+    except KeyError:
+        raise parser.error(f'getgrnam("{value}") failed') from None
+
+
+_PARAMETERS: Final[dict[str, Callable[[Parser, Access, str, str], Access]]] = {
+    "mode": _mode,
+    "user": _user,
+    "group": _group,
+}
+
+
+def _take_listen(parser: Parser, earlier: tuple[ControlListen, ...]) -> tuple[ControlListen, ...]:
+    address = _address(parser, parser.words[1])
+    if any(each.listen.address == address for each in present(earlier)):
+        raise parser.error(f'duplicate "{address}" address and port pair')
+    access, readonly = Access(), False
+    for word in parser.words[2:]:
+        name, equals, value = word.partition("=")
+        if word == "readonly":
+            readonly = True
+        elif equals and name in _PARAMETERS:
+            access = _PARAMETERS[name](parser, access, word, value)
+        else:
+            raise parser.error(f'invalid parameter "{word}"')
+    return (*present(earlier), ControlListen(Listen(address, bind=True, access=access), readonly))
+
+
+def _address(parser: Parser, text: str) -> UnixAddress:
+    if not text.startswith("unix:"):
+        raise parser.error('only unix sockets are allowed in "control"')
+    try:
+        (address,) = parse_url(text, parser.resolve, listen=True).addresses
+    except BadAddress as reason:
+        raise parser.error(f'{reason} in "{text}" of the "listen" directive') from reason
+    assert isinstance(address, UnixAddress)
+    if not address.path.startswith("/"):
+        raise parser.error(f'the path of "{text}" is not absolute')
+    return address
+
+
+@dataclass(slots=True)
+class ControlDraft:
+    """What the block holds."""
+
+    listen: tuple[ControlListen, ...] = row(Context.CONTROL, ONE_OR_MORE, Value(_take_listen), ())
+
+
+def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> ControlSettings | None:
+    """The block's settings; `taken` are addresses that others listen on. Raises ConfigError.
+
+    There is nobody to ask without a `master`.
+    """
+    scope = parser.main.draft(ControlBlock).scope
+    if scope is None:
+        return None
+    if not master:
+        parser.warn('"control" is ignored, as "master_process" is off', scope.opened_at)
+        return None
+    sockets = merged(ControlDraft, scope).listen
+    if not sockets:
+        raise ConfigError('no "listen" is defined for control', scope.opened_at)
+    for each in sockets:
+        if each.listen.address in taken:
+            raise ConfigError(f'duplicate "{each.listen.address}" address and port pair', scope.opened_at)
+    return ControlSettings(sockets)
+
+
+def _open(parser: Parser) -> None:
+    block = parser.main.draft(ControlBlock)
+    if block.scope is not None:
+        raise parser.error('"control" directive is duplicate')
+    block.scope = Scope(Context.CONTROL, parser.scope, parser.where or "")
+    parser.parse_block(block.scope)
+
+
+COMMANDS: Final = (Command("control", Context.MAIN, NONE, _open, block=True), *commands(ControlDraft))

@@ -1,0 +1,1 @@
+"""Programs that ask and steer a mailworker that runs, by its control socket."""

@@ -1,0 +1,138 @@
+"""The other end of the control socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from mailworker.errors import MailworkerError
+
+DEFAULT: Final = Path("/run/mailworker/control.sock")
+
+VARIABLE: Final = "MAILWORKER_CONTROL"
+"""The environment variable that names another socket."""
+
+VERSION: Final = 1
+"""Of the protocol."""
+
+_SECONDS: Final = 30.0
+_PAGE: Final = 1 << 16
+
+
+class NoAnswer(MailworkerError):
+    """Nobody is there, or it speaks another protocol."""
+
+
+class Refusal(MailworkerError):
+    """It will not do what was asked for."""
+
+
+def default_path() -> Path:
+    """The socket that is meant when nobody names one."""
+    return Path(os.environ.get(VARIABLE, DEFAULT))
+
+
+class Client:
+    """A connection, made when something is asked. `seconds` is how long an answer may keep silent, None for ever."""
+
+    __slots__ = ("_data", "_path", "_seconds", "_socket", "version")
+
+    def __init__(self, path: Path, seconds: float | None = _SECONDS) -> None:
+        self._data = b""
+        self._path = path
+        self._seconds = seconds
+        self._socket: socket.socket | None = None
+        self.version = ""
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection; another question makes another one."""
+        self._data = b""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def ask(self, command: str, **keys: Any) -> Iterator[dict[str, Any]]:
+        """The lines of the answer, of which the last has "ok"; keys that are None are left out.
+
+        A process that is about to leave may have had the connection: then it is asked once more. Raises NoAnswer and
+        Refusal.
+        """
+        request = {"cmd": command, **{key: value for key, value in keys.items() if value is not None}}
+        try:
+            self._send(request)
+            line = self._line()
+        except NoAnswer:
+            self.close()
+            self._send(request)
+            line = self._line()
+        while True:
+            if "error" in line:
+                raise Refusal(str(line["error"]))
+            yield line
+            if "ok" in line:
+                return
+            line = self._line()
+
+    def last(self, command: str, **keys: Any) -> dict[str, Any]:
+        """The line that ends an answer. Raises NoAnswer and Refusal."""
+        *_, last = self.ask(command, **keys)
+        return last
+
+    def _send(self, request: Mapping[str, Any]) -> None:
+        connected = self._socket or self._connect()
+        try:
+            connected.sendall(json.dumps(request).encode() + b"\n")
+        except OSError as error:
+            raise NoAnswer(f"{self._path}: {error.strerror or error}") from None
+
+    def _connect(self) -> socket.socket:
+        self._socket = connected = socket.socket(socket.AF_UNIX)
+        # Where many wait to be accepted, a socket with Python's timeout would be refused at once.
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(_SECONDS), 0))
+        try:
+            connected.connect(os.fspath(self._path))
+            connected.settimeout(self._seconds)
+        except OSError as error:
+            self.close()
+            raise NoAnswer(f"{self._path}: {error.strerror or error}") from None
+        first = self._line()
+        if first.get("control") != VERSION:
+            self.close()
+            raise NoAnswer(f"{self._path}: {first.get('error', 'it is no control socket of this version')}")
+        self.version = str(first.get("mailworker"))
+        return connected
+
+    def _line(self) -> dict[str, Any]:
+        assert self._socket is not None
+        pieces = [self._data]
+        while b"\n" not in pieces[-1]:
+            try:
+                pieces.append(self._socket.recv(_PAGE))
+            except TimeoutError:
+                raise NoAnswer(f"{self._path}: no answer within {self._seconds:g} seconds") from None
+            except OSError as error:
+                raise NoAnswer(f"{self._path}: {error.strerror or error}") from None
+            if not pieces[-1]:
+                raise NoAnswer(f"{self._path}: the connection has ended")
+        text, _, self._data = b"".join(pieces).partition(b"\n")
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = None
+        if not isinstance(line, dict):
+            raise NoAnswer(f"{self._path}: it does not speak as a control socket does")
+        return line

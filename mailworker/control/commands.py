@@ -1,0 +1,261 @@
+"""What mailworker-ctl can be told: a table of subcommands, of one row each."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from mailworker.control.client import Client
+from mailworker.control.output import CERTIFICATES, SESSIONS, WHO, printable, table, word
+
+DONE: Final = 0
+NONE_MATCHED: Final = 1
+"""Nothing was there, or what was asked for has come to no good end."""
+USAGE: Final = 2
+"""It was not understood, or is not allowed."""
+NO_ANSWER: Final = 3
+
+Say = Callable[[str], None]
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+class Subcommand(NamedTuple):
+    """A row. `options` declares what follows its name; `run` gives the exit code."""
+
+    name: str
+    help: str
+    options: Callable[[ArgumentParser], None]
+    run: Callable[[Client, Namespace, Say], int]
+
+
+def seconds(text: str) -> int:
+    """A time as nginx has them, such as 90, 5m or 1h30m."""
+    total, number = 0, ""
+    for character in text:
+        if character.isdigit() and character.isascii():
+            number += character
+        elif character in _UNITS and number:
+            total, number = total + int(number) * _UNITS[character], ""
+        else:
+            raise ArgumentTypeError(f'invalid time "{text}"')
+    return total + int(number or 0)
+
+
+def _select(parser: ArgumentParser) -> None:
+    """The options that choose sessions, which all must hold."""
+    parser.add_argument("masks", nargs="*", metavar="MASK", help="users, as -u")
+    parser.add_argument("-u", "--user", metavar="MASK", help="name of the login; * is anything, ? one character")
+    parser.add_argument("-a", "--address", metavar="ADDR[/BITS]", help='client\'s address or block, or "unix:"')
+    parser.add_argument("-b", "--backend", metavar="UPSTREAM", help="backend, as ADDRESS:PORT or ADDRESS")
+    parser.add_argument("-p", "--protocol", help="imap, pop3, smtp or sieve")
+    parser.add_argument("-s", "--server", help="the server's status_zone, or its first listen")
+    parser.add_argument("--state", help="login, auth, upstream or relay")
+    parser.add_argument("-o", "--older", type=seconds, metavar="TIME", help="accepted so long ago, such as 90, 5m, 2h")
+    parser.add_argument("-i", "--id", help="the session's id, as logs have it")
+
+
+def _json(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="an object in each line, as the socket gives them")
+
+
+def _choices(arguments: Namespace) -> Iterator[dict[str, Any]]:
+    """The selectors, once for each user that was named."""
+    users = [*arguments.masks, *([arguments.user] if arguments.user is not None else [])]
+    for user in users or [None]:
+        yield {
+            "user": user,
+            "address": arguments.address,
+            "upstream": arguments.backend,
+            "protocol": arguments.protocol,
+            "server": arguments.server,
+            "state": arguments.state,
+            "older": arguments.older,
+            "id": arguments.id,
+        }
+
+
+def _each(client: Client, arguments: Namespace, command: str, **keys: Any) -> Iterator[dict[str, Any]]:
+    """All sessions that are meant, each once."""
+    told = set()
+    for choice in _choices(arguments):
+        for line in client.ask(command, **choice, **keys):
+            if "session" in line and line["session"]["id"] not in told:
+                told.add(line["session"]["id"])
+                yield line["session"]
+
+
+def _show(columns: Any, rows: Iterable[Mapping[str, Any]], arguments: Namespace, say: Say) -> int:
+    """Print rows; gives the exit code."""
+    shown = 0
+
+    def counted() -> Iterator[Mapping[str, Any]]:
+        nonlocal shown
+        for row in rows:
+            shown += 1
+            yield row
+
+    for text in map(json.dumps, counted()) if arguments.json else table(columns, counted()):
+        say(text)
+    return DONE if shown else NONE_MATCHED
+
+
+def _sessions_options(parser: ArgumentParser) -> None:
+    _select(parser)
+    _json(parser)
+    parser.add_argument("--limit", type=int, metavar="N", help="show no more than N")
+
+
+def _sessions(client: Client, arguments: Namespace, say: Say) -> int:
+    return _show(SESSIONS, _each(client, arguments, "sessions", limit=arguments.limit), arguments, say)
+
+
+def _who_options(parser: ArgumentParser) -> None:
+    _select(parser)
+    _json(parser)
+
+
+def _who(client: Client, arguments: Namespace, say: Say) -> int:
+    """Sessions of each user by protocol, as `doveadm who` has them; those before a login are nobody's."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for session in _each(client, arguments, "sessions"):
+        user, protocol = session["user"], session["proto"]
+        if not user:
+            continue
+        group = found.setdefault((user, protocol), {"user": user, "count": 0, "proto": protocol, "hosts": {}})
+        group["count"] += 1
+        group["hosts"][_host(session["client"])] = None
+    rows = ({**group, "hosts": [*group["hosts"]]} for _, group in sorted(found.items()))
+    return _show(WHO, rows, arguments, say)
+
+
+def _host(client: str) -> str:
+    return client if client.startswith("unix:") else client.rpartition(":")[0].strip("[]")
+
+
+def _kick_options(parser: ArgumentParser) -> None:
+    _select(parser)
+    parser.add_argument("--all", action="store_true", help="everybody, where nothing else chooses")
+    parser.add_argument("--reason", metavar="TEXT", help="why, for the log")
+    parser.add_argument("--rate", type=int, metavar="N", help="end N a second (100): their clients come back at once")
+    parser.add_argument("--dry-run", action="store_true", help="show who would be ended")
+    _json(parser)
+
+
+def _kick(client: Client, arguments: Namespace, say: Say) -> int:
+    if arguments.dry_run:
+        return _show(SESSIONS, _each(client, arguments, "kick", **_kick_keys(arguments)), arguments, say)
+    kicked = foreign = 0
+    for choice in _choices(arguments):
+        last = client.last("kick", **choice, **_kick_keys(arguments))
+        kicked += last["kicked"]
+        foreign += last["foreign"]
+    say(json.dumps({"kicked": kicked, "foreign": foreign}) if arguments.json else f"kicked {kicked} sessions")
+    if foreign and not arguments.json:
+        say(f"{foreign} sessions more belong to the program that was changed by USR2: end it, or wait for it to end")
+    return DONE if kicked else NONE_MATCHED
+
+
+def _kick_keys(arguments: Namespace) -> dict[str, Any]:
+    return {
+        "all": arguments.all or None,
+        "reason": arguments.reason,
+        "rate": arguments.rate,
+        "dry_run": arguments.dry_run or None,
+    }
+
+
+def _certificates_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--within", type=int, metavar="DAYS", help="only those that end within so many days")
+    _json(parser)
+
+
+def _certificates(client: Client, arguments: Namespace, say: Say) -> int:
+    found = (line["certificate"] for line in client.ask("certificates") if "certificate" in line)
+    most = arguments.within
+    rows = sorted((row for row in found if most is None or row["days"] < most), key=lambda row: int(row["ends"]))
+    return _show(CERTIFICATES, rows, arguments, say)
+
+
+def _reload(client: Client, arguments: Namespace, say: Say) -> int:
+    return _show_reload(client.last("reload")["reload"], arguments, say)
+
+
+def _reload_status(client: Client, arguments: Namespace, say: Say) -> int:
+    return _show_reload(client.last("reload-status")["reload"], arguments, say)
+
+
+def _show_reload(last: Mapping[str, Any], arguments: Namespace, say: Say) -> int:
+    error = last["error"]
+    if arguments.json:
+        say(json.dumps(last))
+    else:
+        when = datetime.fromtimestamp(last["time"]).astimezone().isoformat(" ", "seconds")
+        say(f"configuration {last['generation']}, last read at {when}: {'ok' if error is None else printable(error)}")
+    return DONE if error is None else NONE_MATCHED
+
+
+def _log_level_options(parser: ArgumentParser) -> None:
+    levels = ("debug", "info", "notice", "warn", "error", "crit", "alert", "emerg", "default")
+    parser.add_argument(
+        "level", nargs="?", choices=levels, help="until the next reload; default is the configuration's"
+    )
+
+
+def _log_level(client: Client, arguments: Namespace, say: Say) -> int:
+    say(word(client.last("log-level", level=arguments.level)["level"]))
+    return DONE
+
+
+def _shutdown_status(client: Client, arguments: Namespace, say: Say) -> int:
+    found = client.last("shutdown-status")["shutdown"]
+    if arguments.json:
+        say(json.dumps(found))
+        return DONE
+    say("shutting down" if found["stopping"] else "serving")
+    for worker in found["workers"]:
+        state = "leaving" if worker["leaving"] else "serving" if worker["serves"] else "starting"
+        sessions = worker.get("sessions")
+        say(f"worker {worker['worker']} (pid {worker['pid']}): {state}" + _counted(sessions))
+    return DONE
+
+
+def _counted(sessions: int | None) -> str:
+    return "" if sessions is None else f", {sessions} sessions"
+
+
+def _probe_options(parser: ArgumentParser) -> None:
+    parser.add_argument("backend", nargs="?", metavar="UPSTREAM", help="ADDRESS:PORT; without it, those of proxy_pass")
+    parser.add_argument("-s", "--server", help="connect as this server does: its status_zone, or its first listen")
+    parser.add_argument("--from", dest="sender", metavar="ADDRESS", help="sender, nobody by default")
+    parser.add_argument("--to", dest="recipient", metavar="ADDRESS", help="recipient elsewhere (probe@example.org)")
+    _json(parser)
+
+
+def _probe(client: Client, arguments: Namespace, say: Say) -> int:
+    keys = {"upstream": arguments.backend, "server": arguments.server}
+    code = DONE
+    for line in client.ask("probe-relay", **keys, **{"from": arguments.sender, "to": arguments.recipient}):
+        found = line.get("probe")
+        if found is None:
+            continue
+        if found["verdict"] != "refuses":
+            code = NONE_MATCHED
+        said = f"{found['upstream']} {found['verdict']} {found['how']}: {found['command']} -> {found['reply']}"
+        say(json.dumps(found) if arguments.json else printable(said))
+    return code
+
+
+SUBCOMMANDS: Final[tuple[Subcommand, ...]] = (
+    Subcommand("sessions", "list sessions", _sessions_options, _sessions),
+    Subcommand("who", "list users with their sessions", _who_options, _who),
+    Subcommand("kick", "end sessions", _kick_options, _kick),
+    Subcommand("certificates", "list certificates, the first to end first", _certificates_options, _certificates),
+    Subcommand("reload", "read the configuration anew, and wait for what comes of it", _json, _reload),
+    Subcommand("reload-status", "tell what came of the last reload", _json, _reload_status),
+    Subcommand("log-level", "show the level of the error log, or set it", _log_level_options, _log_level),
+    Subcommand("shutdown-status", "tell who is still there", _json, _shutdown_status),
+    Subcommand("probe-relay", "try whether a backend relays mail without a login", _probe_options, _probe),
+)

@@ -1,0 +1,69 @@
+"""mailworker-ctl: asks and steers a mailworker that runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from mailworker import __version__
+from mailworker.control.client import VARIABLE, Client, NoAnswer, Refusal, default_path
+from mailworker.control.commands import DONE, NO_ANSWER, SUBCOMMANDS, USAGE
+from mailworker.control.output import printable
+
+NAME: Final = "mailworker-ctl"
+_EPILOG: Final = f"""\
+The socket is that of a "listen" in the control block of mailworker's configuration: the one of --socket, of the
+environment variable {VARIABLE}, or {default_path()}.
+
+Exit codes: 0 done; 1 nothing matched, or it has come to no good end; 2 not understood, or refused; 3 no answer.
+
+Examples:
+  {NAME} who                                      who is logged in
+  {NAME} sessions -u '*@example.com' -o 1d        sessions of a domain that last for a day
+  {NAME} kick bob@example.com --reason 'stolen'   end all sessions of a user
+  {NAME} kick -b 192.0.2.7 --rate 20              empty a backend slowly
+  {NAME} certificates --within 14                 what ends in two weeks
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options."""
+    whole = argparse.ArgumentParser(
+        NAME, description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    whole.add_argument("-S", "--socket", type=Path, default=default_path(), metavar="PATH", help="the control socket")
+    whole.add_argument("--version", action="version", version=f"{NAME} {__version__}")
+    rows = whole.add_subparsers(dest="subcommand", required=True, metavar="COMMAND")
+    for row in SUBCOMMANDS:
+        row.options(added := rows.add_parser(row.name, help=row.help, description=f"{row.help.capitalize()}."))
+        added.set_defaults(run=row.run)
+    return whole
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit code."""
+    found = parser().parse_args(arguments)
+    slow = found.subcommand in ("kick", "reload", "probe-relay")  # they end when all is done
+    try:
+        with Client(found.socket, None if slow else 30.0) as client:
+            code: int = found.run(client, found, print)
+            sys.stdout.flush()
+    except Refusal as error:
+        _complain(str(error))
+        return USAGE
+    except NoAnswer as error:
+        _complain(str(error))
+        return NO_ANSWER
+    except BrokenPipeError:  # as of `head`
+        sys.stderr.close()
+        return DONE
+    except KeyboardInterrupt:
+        return USAGE
+    return code
+
+
+def _complain(text: str) -> None:
+    print(f"{NAME}: {printable(text)}", file=sys.stderr)

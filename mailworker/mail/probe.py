@@ -1,0 +1,194 @@
+"""Whether a backend relays mail for somebody who has not logged in: what `auth_upstream` and XCLIENT rest upon.
+
+The proxy's clients come to the backend from the proxy's address. Where the backend trusts that address, as Postfix does
+those of `mynetworks`, everybody may send mail to everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Final, NamedTuple
+
+from mailworker.config.settings import MailServer
+from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, escape
+from mailworker.event.connections import Connections
+from mailworker.event.sockets import local_address
+from mailworker.event.stream import SocketStream
+from mailworker.log.line import describe
+from mailworker.model import Address, InetAddress, ProxyProtocol
+from mailworker.tls.backend import BackendTls
+from mailworker.wire.backend import Reply, SmtpReplyReader
+from mailworker.wire.proxy_protocol import build_v1, build_v2
+from mailworker.wire.xclient import build as build_xclient
+from mailworker.wire.xclient import listed_attributes
+
+STRANGER: Final = InetAddress("192.0.2.1", 25)
+"""Who the client is said to be, where the backend is told: an address that nobody has (RFC 5737)."""
+
+RECIPIENT: Final = "probe@example.org"
+"""Somebody elsewhere."""
+
+_SECONDS: Final = 15.0
+_LIMIT: Final = 1 << 16  # bytes of a reply
+
+# What says that the address itself will not do, not who asks: RFC 3463 section 3.2, RFC 7505 section 4.2.
+_BAD_ADDRESS: Final = re.compile(rb"5\d\d[ -]5\.1\.\d|556")
+
+
+class Verdict(Enum):
+    """What a backend does for strangers."""
+
+    REFUSES = "refuses"
+    RELAYS = "relays"
+    UNCLEAR = "unclear"
+    """It was not reached, refuses for now, or refuses for another reason: ask again, or by another address."""
+
+
+class Finding(NamedTuple):
+    """`how` it was asked, what was said last, and the reply to that; both are escaped."""
+
+    how: str
+    verdict: Verdict
+    command: str
+    reply: str
+
+
+class Envelope(NamedTuple):
+    """Whom the mail would be from, "" for nobody, and to."""
+
+    sender: str = ""
+    recipient: str = RECIPIENT
+
+
+async def probe(
+    connections: Connections, address: Address, envelope: Envelope, settings: MailServer, tls: BackendTls | None
+) -> list[Finding]:
+    """Try it as the server with these `settings` connects: as the proxy itself, and by XCLIENT if the backend takes it.
+
+    No mail is sent: it ends behind RCPT.
+    """
+    plain = _Probe(connections, address, envelope, settings, tls)
+    findings = [await plain.run("as the proxy")]
+    if plain.takes_xclient:
+        by_xclient = _Probe(connections, address, envelope, settings, tls, xclient=True)
+        findings.append(await by_xclient.run(f"by XCLIENT ADDR={STRANGER.host}"))
+    return findings
+
+
+class _Probe:
+    """One connection."""
+
+    __slots__ = (
+        *("_address", "_command", "_connections", "_envelope", "_reader", "_settings", "_stream", "_tls", "_xclient"),
+        "takes_xclient",
+    )
+
+    _stream: SocketStream
+
+    def __init__(  # noqa: PLR0913 - all that a connection depends on
+        self,
+        connections: Connections,
+        address: Address,
+        envelope: Envelope,
+        settings: MailServer,
+        tls: BackendTls | None,
+        *,
+        xclient: bool = False,
+    ) -> None:
+        self._address = address
+        self._command = "connect()"
+        self._connections = connections
+        self._envelope = envelope
+        self._reader = SmtpReplyReader(_LIMIT)
+        self._settings = settings
+        self._tls = tls
+        self._xclient = xclient
+        self.takes_xclient = False
+
+    async def run(self, how: str) -> Finding:
+        """What it comes to; raises nothing that a peer is at fault for."""
+        try:
+            self._stream = self._connections.connect(self._address, Party.BACKEND)
+        except PeerError as error:
+            return self._unclear(how, error)
+        try:
+            self._stream.deadline = self._connections.loop.now + _SECONDS
+            reply = await self._ask()
+        except PeerError as error:
+            return self._unclear(how, error)
+        finally:
+            self._stream.close()
+        return Finding(how, _judge(reply), self._command, escape(reply.data.rstrip()))
+
+    def _unclear(self, how: str, error: PeerError) -> Finding:
+        number = error.errno if isinstance(error, ConnectionLost) else 0
+        reason = f"{error} {describe(OSError(number, ''))}" if number else str(error)
+        return Finding(how, Verdict.UNCLEAR, self._command, reason)
+
+    async def _ask(self) -> Reply:
+        """The reply that decides."""
+        await self._introduce()
+        hello = await self._greet()
+        self.takes_xclient = listed_attributes(hello.data) is not None
+        if self._xclient:
+            await self._claim(hello)
+        sender, recipient = self._envelope
+        reply = await self._say(f"MAIL FROM:<{sender}>")
+        if reply.data[:1] == b"2":
+            reply = await self._say(f"RCPT TO:<{recipient}>")
+        await self._stream.write(b"RSET\r\nQUIT\r\n")
+        return reply
+
+    async def _introduce(self) -> None:
+        header, local = self._settings.proxy.proxy_protocol, local_address(self._stream.descriptor)
+        if header is ProxyProtocol.V1:
+            await self._stream.write(build_v1(STRANGER, local))
+        elif header is ProxyProtocol.V2:
+            await self._stream.write(build_v2(STRANGER, local))
+
+    async def _greet(self) -> Reply:
+        """The reply to EHLO, in TLS where this is how the proxy goes there."""
+        hello = f"EHLO {self._settings.server_name.decode(errors='replace')}"
+        peer = None if self._tls is None else self._tls.peer(self._address)
+        if peer is not None and not peer.starttls:
+            await self._stream.start_tls(peer)
+        self._command = "greeting"
+        self._expect(await self._read(), b"220")
+        self._expect(reply := await self._say(hello), b"250")
+        if peer is not None and peer.starttls:
+            self._expect(await self._say("STARTTLS"), b"220")
+            await self._stream.start_tls(peer)
+            self._expect(reply := await self._say(hello), b"250")
+        return reply
+
+    async def _claim(self, hello: Reply) -> None:
+        listed, fields = listed_attributes(hello.data) or frozenset(), self._settings.proxy.xclient_fields
+        for command in build_xclient(listed if fields is None else listed & fields, STRANGER, None, b"[UNAVAILABLE]"):
+            self._expect(await self._say(command.decode().rstrip()), b"220")
+            self._expect(await self._say(f"EHLO {self._settings.server_name.decode(errors='replace')}"), b"250")
+
+    async def _say(self, command: str) -> Reply:
+        self._command = escape(command)
+        await self._stream.write(command.encode() + b"\r\n")
+        return await self._read()
+
+    async def _read(self) -> Reply:
+        while (reply := self._reader.next()) is None:
+            data = await self._stream.read(_LIMIT)
+            if not data:
+                raise ProtocolError(Party.BACKEND, "upstream closed the connection")
+            self._reader.feed(data)
+        return reply
+
+    def _expect(self, reply: Reply, code: bytes) -> None:
+        if reply.data[:3] != code:
+            raise ProtocolError(Party.BACKEND, f"upstream said {escape(reply.data.rstrip())}")
+
+
+def _judge(reply: Reply) -> Verdict:
+    if reply.data[:1] == b"2":
+        return Verdict.RELAYS
+    if reply.data[:1] == b"5" and not _BAD_ADDRESS.match(reply.last_line):
+        return Verdict.REFUSES
+    return Verdict.UNCLEAR

@@ -1,0 +1,147 @@
+"""What the status process looks up, or tries, for those who have come by the control socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from time import time
+from typing import Any, Final
+
+from mailworker.config.addresses import BadAddress
+from mailworker.config.proxy_pass import read_backend
+from mailworker.errors import escape
+from mailworker.event.connections import Connections
+from mailworker.event.loop import Loop
+from mailworker.log.log import Log
+from mailworker.mail.counting import label
+from mailworker.mail.probe import RECIPIENT, Envelope, probe
+from mailworker.mail.server import Server
+from mailworker.model import Address, BackendName, Level
+from mailworker.native.tls.certificate import Certificate
+from mailworker.native.tls.pair import other_names
+from mailworker.process.asking import Asking
+from mailworker.process.cycle import Cycle
+from mailworker.shm.counters import Counters
+from mailworker.status.control import Means
+from mailworker.status.control_server import Refused
+from mailworker.status.standing import Said, posted
+
+_DAY: Final = 86400
+_LOGIN_PROTOCOL: Final = "smtp"
+# Connections of probes at one time: one for each of them.
+_MOST_PROBES: Final = 64
+
+
+def means(cycle: Cycle, counters: Counters, loop: Loop, asking: Asking) -> Means:
+    """What the commands need."""
+    return Means(
+        sessions=None,
+        unlisted=lambda: 0,
+        ask=asking.ask,
+        certificates=partial(certificates, cycle),
+        shutdown=partial(shutdown, counters),
+        probe=partial(_probe, cycle.service.servers, Connections(loop, _MOST_PROBES)),
+        note=partial(_note, cycle.log),
+    )
+
+
+def _note(log: Log, text: str) -> bool:
+    log.write(Level.NOTICE, text)
+    return log.enabled(Level.NOTICE)
+
+
+def certificates(cycle: Cycle) -> Iterator[Mapping[str, Any]]:
+    """Those that servers show to clients, each with its file: of directives, and below folders."""
+    told = set()
+    for server, leaf, path in cycle.certificates:
+        if (label(server).server, path) not in told:
+            told.add((label(server).server, path))
+            yield _certificate(label(server).server, path, _names(leaf), time() + leaf.seconds_left, leaf)
+    for folder in cycle.watched.folders:
+        for pair in folder:
+            yield _certificate(None, pair.path, map(escape, pair.names), pair.ends, pair.leaf)
+
+
+def _certificate(
+    server: str | None, path: str, names: Iterable[str], ends: float, leaf: Certificate
+) -> Mapping[str, Any]:
+    return {
+        "server": server,
+        "names": [*names],
+        "subject": escape(leaf.subject),
+        "serial": leaf.serial.decode(),
+        "ends": round(ends),
+        "days": int((ends - time()) // _DAY),
+        "path": escape(path),
+    }
+
+
+def _names(leaf: Certificate) -> list[str]:
+    return [escape(name) for name in dict.fromkeys((leaf.common_name, *other_names(leaf))) if name]
+
+
+def shutdown(counters: Counters) -> Mapping[str, Any]:
+    """Who is still there, and who is on the way out."""
+    workers = [
+        {"worker": each.number, "pid": each.pid, "serves": each.serves, "leaving": each.leaving}
+        for each in posted(counters)
+        if each.works
+    ]
+    return {"stopping": bool(counters.said(Said.STOPPING)), "workers": workers}
+
+
+async def _probe(
+    servers: Sequence[Server], connections: Connections, found: Mapping[str, Any]
+) -> AsyncIterator[Mapping[str, Any]]:
+    """What each backend that is meant does for strangers."""
+    envelope = Envelope(_mailbox(found.get("from", "")), _mailbox(found.get("to", RECIPIENT)))
+    for server, address in _targets(servers, found.get("upstream"), found.get("server")):
+        for finding in await probe(connections, address, envelope, server.settings, server.backend_tls):
+            yield {
+                "server": label(server.settings).server,
+                "upstream": str(address),
+                "how": finding.how,
+                "verdict": finding.verdict.value,
+                "command": finding.command,
+                "reply": finding.reply,
+            }
+
+
+def _mailbox(text: str) -> str:
+    if any(character in " <>" or not 32 < ord(character) < 127 for character in text):
+        raise Refused(f'"{escape(text)}" is no address of mail')
+    return text
+
+
+def _targets(servers: Sequence[Server], name: str | None, wanted: str | None) -> list[tuple[Server, Address]]:
+    """Whose backends are tried, and which; those that are configured, unless one has a `name`. Raises Refused."""
+    candidates = [
+        server
+        for server in servers
+        if server.settings.protocol == _LOGIN_PROTOCOL and wanted in (None, label(server.settings).server)
+    ]
+    if not candidates:
+        raise Refused("there is no such SMTP server")
+    configured = [(server, address) for server in candidates for address in _addresses(server)]
+    if name is None:
+        if not configured:
+            raise Refused("no SMTP server has a backend of its own: name one")
+        return configured
+    address = _address(name)
+    mine = [server for server, each in configured if each == address]
+    return [((mine or candidates)[0], address)]
+
+
+def _addresses(server: Server) -> tuple[Address, ...]:
+    backend = server.settings.proxy.backend
+    return () if backend is None else backend.addresses
+
+
+def _address(name: str) -> Address:
+    try:
+        address = read_backend(name)
+    except BadAddress as reason:
+        raise Refused(f'{reason} in "{escape(name)}"') from None
+    if isinstance(address, BackendName):
+        raise Refused(f'"{escape(name)}" is no address')
+    return address

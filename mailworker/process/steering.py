@@ -1,0 +1,110 @@
+"""What the master does for those who have come by the control socket: the status process asks in their names.
+
+It is taken for what it is, a process without rights that strangers may have taken over: it can ask for what is written
+here, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from mailworker.model import After, Level
+from mailworker.process.children import Child, Children
+from mailworker.process.cycle import Cycle
+from mailworker.process.link import MOST_QUESTIONS, Question, answer
+from mailworker.status.standing import Standing
+
+# Seconds until children are told again what they had no room for.
+_LATER: Final = 0.05
+
+Asked = tuple[Child, Question]
+Answer = Mapping[str, Any]
+
+
+class Steered(Protocol):
+    """A master: what can be asked of it."""
+
+    @property
+    def cycle(self) -> Cycle:
+        """The one that serves."""
+
+    @property
+    def reloads(self) -> bool:
+        """Whether a reload is under way."""
+
+    def reconfigure(self) -> str | None:
+        """Begin to reload, or to do so once more; gives why that cannot be."""
+
+
+class Steering:
+    """Hears questions, and answers each of them once: at once, or when what was asked for is done."""
+
+    __slots__ = ("_after", "_children", "_commands", "_master", "_next", "_standing", "_waiting")
+
+    def __init__(self, master: Steered, children: Children, standing: Standing, after: After) -> None:
+        self._after = after
+        self._master = master
+        self._standing = standing
+        self._children = children
+        self._waiting: list[Asked] = []  # for the end of the reload that is under way
+        self._next: list[Asked] = []  # for the one behind it
+        self._commands: dict[bytes, Callable[[Asked], Answer | None]] = {
+            b"level": self._limit_logs,
+            b"reload": self._reload,
+            b"reload-status": lambda _: self._standing.last_reload,
+        }
+
+    def hear(self) -> None:
+        """Obey what children have asked for."""
+        asked = self._children.take_questions()
+        for each in asked:
+            command = self._commands.get(each[1].command)
+            found = {"error": "the master knows no such command"} if command is None else command(each)
+            if found is not None:
+                _answer(each, found)
+        if len(asked) >= MOST_QUESTIONS:  # there may be more, of which no other signal tells
+            self._after(0.0, self.hear)
+
+    def reloaded(self) -> None:
+        """A reload has ended, well or not."""
+        waiting, self._waiting, self._next = self._waiting, self._next, []
+        for each in waiting:
+            _answer(each, self._standing.last_reload)
+
+    def abandoned(self) -> None:
+        """A reload was given up, and those that were to follow."""
+        waiting, self._waiting, self._next = [*self._waiting, *self._next], [], []
+        for each in waiting:
+            _answer(each, {"error": "the reload was given up"})
+
+    def _reload(self, asked: Asked) -> Answer | None:
+        waiting = self._next if self._master.reloads else self._waiting
+        waiting.append(asked)
+        refused = self._master.reconfigure()
+        if refused is None:
+            return None
+        waiting.remove(asked)
+        return {"error": refused}
+
+    def _limit_logs(self, asked: Asked) -> Answer:
+        """An empty argument asks, 0 goes back to the configuration."""
+        logs, word = self._master.cycle.logs, asked[1].argument
+        if word:
+            try:
+                level = Level(int(word)) if int(word) else None
+            except ValueError:
+                return {"error": "there is no such level"}
+            logs.limit(level)
+            self._tell_level(level)
+        return {"level": logs.level.name.lower()}
+
+    def _tell_level(self, level: Level | None) -> None:
+        if not self._children.limit_logs(level):
+            self._after(_LATER, lambda: self._tell_level(level))
+
+
+def _answer(asked: Asked, words: Answer) -> None:
+    child, question = asked
+    answer(child.link, question.number, json.dumps(words).encode())

@@ -1,0 +1,209 @@
+"""What can be asked on the control socket: a table of commands, of one row each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from mailworker.errors import escape
+from mailworker.event.task import sleep
+from mailworker.model import Level
+from mailworker.status.control_server import Answers, Asker, Refused
+from mailworker.status.listing import SELECTORS, Listed, Selection, shown
+from mailworker.wire.control_request import Read, flag, one_of, take, text, whole
+
+RATE: Final = 100
+"""Sessions that are ended in a second, unless somebody wants it otherwise: their clients come back at once."""
+
+# Seconds between two slices of those that are ended, and until others have their turn when there are many.
+_SLICE: Final = 0.1
+_TURN: Final = 1000
+
+# Sessions in one question to the master: each has some 40 bytes.
+_AT_ONCE: Final = 500
+
+# Seconds that the master may take: what it does at once, and what it reads a configuration for.
+_SOON: Final = 10.0
+_RELOAD: Final = 300.0
+
+_LEVELS: Final = {"default": 0, **{level.name.lower(): int(level) for level in Level}}
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the commands need.
+
+    `sessions` gives all that there are, None where there is no table of them, and `unlisted` how many it had no room
+    for. `ask` asks the master by a command and an
+    argument, within so many seconds. `certificates` and `shutdown` are objects to be shown; `probe` tries backends.
+    `note` writes to the log, and gives whether that takes it.
+    """
+
+    sessions: Callable[[], Iterable[Listed]] | None
+    unlisted: Callable[[], int]
+    ask: Callable[[str, bytes, float], Awaitable[dict[str, Any]]]
+    certificates: Callable[[], Iterable[Mapping[str, Any]]]
+    shutdown: Callable[[], Mapping[str, Any]]
+    probe: Callable[[Mapping[str, Any]], AsyncIterator[Mapping[str, Any]]]
+    note: Callable[[str], bool]
+
+
+class Command(NamedTuple):
+    """A row: the keys that it takes, what it does, and whether it changes anything, so that some may not use it."""
+
+    keys: Mapping[str, Read]
+    run: Callable[[Means, Mapping[str, Any], Asker], Answers]
+    changes: bool = False
+
+
+class Control:
+    """Obeys by the table."""
+
+    __slots__ = ("_means",)
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+
+    def __call__(self, command: str, request: Mapping[str, Any], asker: Asker) -> Answers:
+        """See `Obey`."""
+        row = COMMANDS.get(command)
+        if row is None:
+            raise Refused(f'unknown command "{escape(command[:40])}"')
+        found = take(request, row.keys)
+        if row.changes and asker.readonly:
+            raise Refused("nothing can be changed by this socket")
+        return row.run(self._means, found, asker)
+
+
+async def _help(_means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answers:
+    for name, row in COMMANDS.items():
+        yield {"command": {"cmd": name, "keys": [*row.keys], "changes": row.changes}}
+    yield {"ok": True}
+
+
+def _all(means: Means) -> Iterable[Listed]:
+    if means.sessions is None:
+        raise Refused('there is no table of sessions: see "session_table"')
+    return means.sessions()
+
+
+async def _sessions(means: Means, found: Mapping[str, Any], _asker: Asker) -> Answers:
+    selection, most, number = Selection.of(found), found.get("limit"), 0
+    for turn, session in enumerate(_all(means), 1):
+        if number == most:
+            break
+        if selection.means(session):
+            number += 1
+            yield {"session": shown(session)}
+        if not turn % _TURN:
+            yield {}
+    yield {"ok": True, "count": number, "unlisted": means.unlisted()}
+
+
+async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
+    selection = Selection.of(found)
+    if not selection and not found.get("all"):
+        raise Refused('"kick" needs somebody to end: a selector, or "all"')
+    meant: list[Listed] = []
+    for turn, session in enumerate(_all(means), 1):
+        if selection.means(session):
+            meant.append(session)
+        if not turn % _TURN:
+            yield {}
+    if found.get("dry_run"):
+        for session in meant:
+            yield {"session": shown(session)}
+        yield {"ok": True, "count": len(meant)}
+        return
+    own = [session for session in meant if not session.foreign]
+    told, rate = 0, found.get("rate", RATE)
+    try:
+        for part in _slices(own, rate):
+            if told:
+                yield {"kicked": told, "of": len(own)}
+                yield {}
+                await sleep(max(_SLICE, 1 / rate))
+            await _end(means, part)
+            told += len(part)
+    finally:
+        means.note(_said(asker, told, found))
+    yield {"ok": True, "kicked": told, "foreign": len(meant) - len(own)}
+
+
+async def _end(means: Means, sessions: Sequence[Listed]) -> None:
+    for start in range(0, len(sessions), _AT_ONCE):
+        places = ((each.worker, each.number, each.id) for each in sessions[start : start + _AT_ONCE])
+        await means.ask("kick", "\n".join(" ".join(map(str, place)) for place in places).encode(), _SOON)
+
+
+def _slices(meant: Sequence[Listed], rate: int) -> Iterable[Sequence[Listed]]:
+    size = max(int(rate * _SLICE), 1)
+    return (meant[start : start + size] for start in range(0, len(meant), size))
+
+
+def _said(asker: Asker, told: int, found: Mapping[str, Any]) -> str:
+    """Whom it was about, as it was asked for: names of logins stand in the log of each login too."""
+    chosen = [f'{key} "{escape(str(found[key]))}"' for key in SELECTORS if key in found]
+    reason = f" ({escape(found['reason'])})" if "reason" in found else ""
+    return f"control: {asker} kicked {told} sessions of {', '.join(chosen) or 'all'}{reason}"
+
+
+async def _certificates(means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answers:
+    number = 0
+    for number, certificate in enumerate(means.certificates(), 1):  # noqa: B007 - it counts
+        yield {"certificate": certificate}
+    yield {"ok": True, "count": number}
+
+
+async def _reload_status(means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answers:
+    yield {"ok": True, "reload": await means.ask("reload-status", b"", _SOON)}
+
+
+async def _reload(means: Means, _found: Mapping[str, Any], asker: Asker) -> Answers:
+    means.note(f"control: {asker} reloads")
+    last = await means.ask("reload", b"", _RELOAD)
+    yield {"ok": last["error"] is None, "reload": last}
+
+
+async def _log_level(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
+    level = found.get("level")
+    if level is None:
+        yield {"ok": True, **await means.ask("level", b"", _SOON)}
+        return
+    if asker.readonly:
+        raise Refused("nothing can be changed by this socket")
+    name = Level(level).name.lower() if level else "what is configured"
+    change = f"control: {asker} sets the level of the error log to {name}"
+    noted = means.note(change)
+    answer = await means.ask("level", b"%d" % level, _SOON)
+    if not noted:  # the log takes it now
+        means.note(change)
+    yield {"ok": True, **answer}
+
+
+async def _shutdown_status(means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answers:
+    yield {"ok": True, "shutdown": means.shutdown()}
+
+
+async def _probe(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
+    means.note(f"control: {asker} probes whether a backend relays")
+    async for finding in means.probe(found):
+        yield {"probe": finding}
+        yield {}
+    yield {"ok": True}
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "help": Command({}, _help),
+    "sessions": Command({**SELECTORS, "limit": whole(0, 1 << 31)}, _sessions),
+    "kick": Command(
+        {**SELECTORS, "all": flag, "dry_run": flag, "rate": whole(1, 1_000_000), "reason": text}, _kick, changes=True
+    ),
+    "certificates": Command({}, _certificates),
+    "reload": Command({}, _reload, changes=True),
+    "reload-status": Command({}, _reload_status),
+    "log-level": Command({"level": one_of(_LEVELS)}, _log_level),
+    "shutdown-status": Command({}, _shutdown_status),
+    "probe-relay": Command({"upstream": text, "server": text, "from": text, "to": text}, _probe, changes=True),
+}

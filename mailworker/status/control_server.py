@@ -1,0 +1,234 @@
+"""A server of lines on our own loop: whoever comes asks in lines and is answered in lines, and nothing has no bound."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, Protocol
+
+from mailworker import __version__
+from mailworker.config.events import EventsSettings
+from mailworker.errors import MailworkerError, Party, PeerError
+from mailworker.event.loop import Loop
+from mailworker.event.stream import SocketStream
+from mailworker.event.task import Task, sleep
+from mailworker.model import Address
+from mailworker.status.server import Door
+from mailworker.wire.control_request import VERSION, BadControlRequest, ControlLines, parse
+
+MOST: Final = 32
+"""Connections at one time; another one takes the place of one that has asked nothing for the longest time."""
+
+IDLE: Final = 60.0
+"""Seconds that a connection may ask nothing."""
+
+SLOW: Final = 10.0
+"""Seconds that a peer may take to read what was sent to it."""
+
+# Bytes that are put together before they are sent, and others have their turn.
+_PAGE: Final = 16384
+
+# struct ucred (unix(7))
+_CREDENTIALS: Final = struct.Struct("@3i")
+
+
+class Refused(MailworkerError):
+    """What was asked for cannot be; the text is for whoever has asked."""
+
+
+class Asker(NamedTuple):
+    """Who asks: the user id, None where the system does not tell; `readonly` ones change nothing."""
+
+    uid: int | None
+    readonly: bool
+
+    def __str__(self) -> str:
+        return "uid unknown" if self.uid is None else f"uid {self.uid}"
+
+
+Answers = AsyncIterator[Mapping[str, Any]]
+"""The lines of an answer, each an object. Raises Refused and BadControlRequest instead of any of them."""
+
+
+class Obey(Protocol):
+    """Answers a command."""
+
+    def __call__(self, command: str, request: Mapping[str, Any], asker: Asker) -> Answers: ...
+
+
+class _Visit:
+    """A connection; `busy` while it has been asked and not answered, `heard` when that was last so."""
+
+    __slots__ = ("busy", "heard", "stream", "task")
+
+    task: Task
+
+    def __init__(self, stream: SocketStream, now: float) -> None:
+        self.busy = False
+        self.heard = now
+        self.stream = stream
+
+
+class ControlServer:
+    """Serves on sockets that listen. `on_bug` hears of bugs."""
+
+    __slots__ = ("_closed", "_doors", "_loop", "_obey", "_on_bug", "_visits")
+
+    def __init__(self, loop: Loop, obey: Obey, on_bug: Callable[[BaseException], None]) -> None:
+        self._closed: Callable[[], None] | None = None
+        self._doors: list[Door] = []
+        self._loop = loop
+        self._obey = obey
+        self._on_bug = on_bug
+        self._visits: dict[_Visit, None] = {}
+
+    def open(
+        self,
+        listening: Iterable[tuple[socket.socket, bool]],
+        events: EventsSettings,
+        failed: Callable[[OSError], None],
+        displaced: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Begin to accept, as StatusServer does; each socket with whether its callers may change nothing."""
+        for each, readonly in listening:
+            door = Door(displaced, self._loop, each, self._accepted(readonly), failed, events)
+            door.open()
+            self._doors.append(door)
+
+    def close(self, done: Callable[[], None]) -> None:
+        """Accept no more, and call `done` when all who have asked are answered."""
+        doors, self._doors = self._doors, []
+        for door in doors:
+            door.close()
+        self._closed = done
+        for visit in [visit for visit in self._visits if not visit.busy]:
+            visit.task.cancel()
+        self._end_if_idle()
+
+    def _accepted(self, readonly: bool) -> Callable[[int, Address], None]:
+        return lambda descriptor, _peer: self._accept(descriptor, readonly=readonly)
+
+    def _accept(self, descriptor: int, *, readonly: bool) -> None:
+        if len(self._visits) >= MOST:
+            idle = min((visit for visit in self._visits if not visit.busy), key=lambda each: each.heard, default=None)
+            if idle is None:
+                with suppress(OSError):
+                    os.write(descriptor, _line({"error": "too many connections"}))
+                os.close(descriptor)
+                return
+            idle.task.cancel()
+        asker = Asker(_user_of(descriptor), readonly)
+        visit = _Visit(SocketStream(self._loop, descriptor, Party.CLIENT, lambda: self._leave(visit)), self._loop.now)
+        self._visits[visit] = None
+        visit.task = Task(self._loop, self._serve(visit, asker))
+        visit.task.resume()
+
+    def _leave(self, visit: _Visit) -> None:
+        self._visits.pop(visit, None)
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._closed is not None and not self._visits:
+            done, self._closed = self._closed, None
+            done()
+
+    async def _serve(self, visit: _Visit, asker: Asker) -> None:
+        try:
+            with suppress(PeerError):
+                await self._converse(visit, asker)
+        finally:
+            visit.stream.close()
+
+    async def _converse(self, visit: _Visit, asker: Asker) -> None:
+        stream, lines = visit.stream, ControlLines()
+        await _Page(stream, self._loop).send({"mailworker": __version__, "control": VERSION})
+        open_ended = True
+        while open_ended:
+            stream.deadline = self._loop.now + IDLE
+            data = await stream.read(lines.room)
+            lines.feed(data)
+            visit.busy = True
+            open_ended = bool(data) and await self._answer_all(stream, lines, asker)
+            if not data and (rest := lines.rest()):
+                await self._answer(stream, rest, asker)
+            visit.busy = False
+            visit.heard = self._loop.now
+            if self._closed is not None:
+                return
+
+    async def _answer_all(self, stream: SocketStream, lines: ControlLines, asker: Asker) -> bool:
+        """Answer all lines that are whole; False where one is too long, behind which no other can be found."""
+        try:
+            while (line := lines.next()) is not None:
+                if line.strip():
+                    await self._answer(stream, line, asker)
+        except BadControlRequest as bad:
+            await _Page(stream, self._loop).send({"error": str(bad)})
+            return False
+        return True
+
+    async def _answer(self, stream: SocketStream, line: bytes, asker: Asker) -> None:
+        page = _Page(stream, self._loop)
+        try:
+            command, request = parse(line)
+            async for each in self._obey(command, request, asker):
+                await page.add(each)
+            await page.flush()
+        except (BadControlRequest, Refused) as error:
+            await page.send({"error": str(error)})
+        except PeerError:
+            raise
+        except Exception as bug:
+            self._on_bug(bug)
+            await page.send({"error": "a bug, see the error log"})
+
+
+class _Page:
+    """Lines that are sent together."""
+
+    __slots__ = ("_length", "_lines", "_loop", "_stream")
+
+    def __init__(self, stream: SocketStream, loop: Loop) -> None:
+        self._length = 0
+        self._lines: list[bytes] = []
+        self._loop = loop
+        self._stream = stream
+
+    async def add(self, line: Mapping[str, Any]) -> None:
+        """One more; an empty one has what is there sent, and the peer told nothing."""
+        if line:
+            self._lines.append(_line(line))
+            self._length += len(self._lines[-1])
+        if self._length >= _PAGE or not line:
+            await self.flush()
+            await sleep(0.0)  # others have their turn, however fast this peer reads
+
+    async def send(self, line: Mapping[str, Any]) -> None:
+        """One more, and all of them at once."""
+        await self.add(line)
+        await self.flush()
+
+    async def flush(self) -> None:
+        data, self._lines, self._length = b"".join(self._lines), [], 0
+        self._stream.deadline = self._loop.now + SLOW
+        await self._stream.write(data)
+
+
+def _line(words: Mapping[str, Any]) -> bytes:
+    return json.dumps(words).encode() + b"\n"
+
+
+def _user_of(descriptor: int) -> int | None:
+    """The user id of the process that has connected."""
+    if not hasattr(socket, "SO_PEERCRED"):  # macOS
+        return None
+    with socket.socket(fileno=os.dup(descriptor)) as same:
+        try:
+            found = same.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            return int(_CREDENTIALS.unpack(found)[1])
+        except OSError:
+            return None

@@ -1,0 +1,143 @@
+"""Sessions as they are told of, and which of them are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, Final, Protocol
+
+from mailworker.model import unmapped
+from mailworker.wire import control_request as request
+from mailworker.wire.control_request import Mask, Read
+
+
+class Listed(Protocol):
+    """A session, as the session table has it; see `mailworker.shm.session_row.SessionRow`."""
+
+    @property
+    def worker(self) -> int: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def foreign(self) -> bool: ...
+    @property
+    def state(self) -> IntEnum: ...
+    @property
+    def server(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def client(self) -> str: ...
+    @property
+    def client_port(self) -> int: ...
+    @property
+    def backend(self) -> str | None: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def shortened(self) -> bool: ...
+    @property
+    def age(self) -> int: ...
+    @property
+    def idle(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def sent(self) -> int: ...
+    @property
+    def name(self) -> bytes: ...
+    def is_of(self, user: bytes) -> bool: ...
+
+
+def shown(session: Listed) -> dict[str, Any]:
+    """A session as it is told of; ages in seconds."""
+    client = f"[{session.client}]" if ":" in session.client.removeprefix("unix:") else session.client
+    return {
+        "id": session.id,
+        "user": session.user,
+        "proto": session.protocol,
+        "client": f"{client}:{session.client_port}" if session.client_port else client,
+        "server": session.server,
+        "upstream": session.backend,
+        "state": session.state.name.lower(),
+        "age": session.age,
+        "idle": session.idle,
+        "in": session.received,
+        "out": session.sent,
+        **({"foreign": True} if session.foreign else {}),
+    }
+
+
+SELECTORS: Final[Mapping[str, Read]] = {
+    "user": request.mask,
+    "address": request.network,
+    "upstream": request.text,
+    "protocol": request.text,
+    "server": request.text,
+    "state": request.text,
+    "older": request.whole(0, 1 << 31),
+    "id": request.text,
+}
+"""The keys that choose among sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Those sessions that all of `tests` hold for."""
+
+    tests: tuple[Callable[[Listed], bool], ...]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Selection:
+        """What the keys of a request mean."""
+        return cls(tuple(_TESTS[key](found[key]) for key in SELECTORS if key in found))
+
+    def __bool__(self) -> bool:
+        return bool(self.tests)
+
+    def means(self, session: Listed) -> bool:
+        """Whether that one is among them."""
+        return all(test(session) for test in self.tests)
+
+
+def _by_user(mask: Mask) -> Callable[[Listed], bool]:
+    whole = str(mask).encode()
+
+    def test(session: Listed) -> bool:
+        if session.shortened:
+            return session.is_of(whole) or ("*" in str(mask) and mask.fits(session.user))
+        return bool(session.name) and mask.fits(session.name.decode(errors="surrogateescape"))
+
+    return test
+
+
+def _by_address(network: IPv4Network | IPv6Network | str) -> Callable[[Listed], bool]:
+    if isinstance(network, str):
+        return lambda session: session.client == network
+    return lambda session: session.client != "unix:" and unmapped(session.client) in network
+
+
+def _by_backend(name: str) -> Callable[[Listed], bool]:
+    host = name.removeprefix("[").removesuffix("]")
+    return lambda session: session.backend is not None and (session.backend == name or _host(session.backend) == host)
+
+
+def _host(address: str) -> str:
+    """An address without its port and brackets."""
+    return address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+
+
+_TESTS: Final[Mapping[str, Callable[[Any], Callable[[Listed], bool]]]] = {
+    "user": _by_user,
+    "address": _by_address,
+    "upstream": _by_backend,
+    "protocol": lambda word: lambda session: session.protocol == word,
+    "server": lambda word: lambda session: session.server == word,
+    "state": lambda word: lambda session: session.state.name.lower() == word,
+    "older": lambda seconds: lambda session: session.age >= seconds,
+    "id": lambda word: lambda session: session.id == word,
+}

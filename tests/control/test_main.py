@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mailworker import __version__
+from mailworker.control.main import main
+from tests.control.conftest import Server
+
+SCRIPT = Path(__file__).resolve().parents[2] / "bin" / "mailworker-ctl"
+
+
+def test_exit_codes_tell_what_came_of_it(scripted: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(scripted([{"ok": True, "level": "info"}], [{"ok": True, "count": 0}], [{"error": "no\x1b"}]).path)
+    assert main(["-S", path, "log-level"]) == 0
+    assert capsys.readouterr().out == "info\n"
+    assert main(["-S", path, "sessions"]) == 1
+    assert main(["-S", path, "kick"]) == 2
+    assert capsys.readouterr().err == "mailworker-ctl: no\\x1B\n"
+    assert main(["-S", f"{path}.none", "sessions"]) == 3
+    assert capsys.readouterr().err == f"mailworker-ctl: {path}.none: No such file or directory\n"
+
+
+@pytest.mark.parametrize("line", ["", "nothing", "sessions --nothing", "log-level loud", "kick --rate x", "kick -o x"])
+def test_what_is_not_understood_is_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2
+    assert "usage: mailworker-ctl" in capsys.readouterr().err
+
+
+def test_the_script_runs_from_the_source_tree(scripted: Server) -> None:
+    path = scripted([{"ok": True, "level": "info"}]).path
+    ran = subprocess.run([sys.executable, str(SCRIPT), "-S", str(path), "log-level"], capture_output=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"info\n", b"")
+    ran = subprocess.run([sys.executable, str(SCRIPT), "--version"], capture_output=True, check=False)
+    assert ran.stdout.decode() == f"mailworker-ctl {__version__}\n"
+
+
+def test_the_help_tells_of_exit_codes_and_gives_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert "Exit codes: 0 done; 1 nothing matched" in text
+    assert "mailworker-ctl kick bob@example.com --reason 'stolen'" in text
+
+
+def test_a_reader_that_leaves_early_is_no_fault(scripted: Server) -> None:
+    row = {"id": "x" * 60, "user": "bob", "proto": "imap", "client": "a:1", "server": "in", "upstream": None,
+           "state": "login", "age": 5, "idle": 1, "in": 10, "out": 2000}  # fmt: skip
+    path = scripted([*[{"session": {**row, "id": str(number)}} for number in range(20000)], {"ok": True}]).path
+    command = f"{sys.executable} {SCRIPT} -S {path} sessions | head -1"
+    ran = subprocess.run(command, shell=True, capture_output=True, check=False)
+    assert ran.stdout.startswith(b"id")
+    assert ran.stderr == b""

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from mailworker.log.log import Log
+from mailworker.model import Level
+from mailworker.process.children import Child, Children, Place
+from mailworker.process.cycle import Cycle
+from mailworker.process.link import LogReceiver, Question, open_link
+from mailworker.process.status_process import StatusProcess
+from mailworker.process.steering import Steering
+from mailworker.status.standing import Standing
+
+
+class Logs:
+    def __init__(self) -> None:
+        self.log = Log([(Level.ERROR, cast("Any", None))])
+
+    @property
+    def level(self) -> Level:
+        return self.log.level
+
+    def limit(self, level: Level | None) -> None:
+        self.log.limit(level)
+
+
+class Master:
+    """One that does nothing but remember."""
+
+    def __init__(self) -> None:
+        self.cycle = cast("Cycle", self)
+        self.logs = Logs()
+        self.later: list[Callable[[], None]] = []
+        self.levels: list[Level | None] = []
+        self.questions: list[Question] = []
+        self.refused: str | None = None
+        self.reloads = False
+        self.room = True
+        self.begun = 0
+        link, self._theirs = open_link()
+        self.child = Child(1, Place(StatusProcess, 0), self.cycle, 0.0, link, 0)
+        self._answers: list[tuple[int, Any]] = []
+        self._receiver = LogReceiver(
+            self._theirs, answered=lambda number, words: self._answers.append((number, json.loads(words)))
+        )
+        self.standing = Standing()
+        children = cast("Children", self)
+        self.steering = Steering(self, children, self.standing, lambda seconds, action: self.later.append(action))
+
+    def take_questions(self) -> list[tuple[Child, Question]]:
+        questions, self.questions = self.questions, []
+        return [(self.child, question) for question in questions]
+
+    def limit_logs(self, level: Level | None) -> bool:
+        self.levels.append(level)
+        return self.room
+
+    def reconfigure(self) -> str | None:
+        self.begun += self.refused is None
+        self.reloads = self.refused is None
+        return self.refused
+
+    def ask(self, *questions: Question) -> list[tuple[int, Any]]:
+        """Let these be heard; gives the answers that have come since."""
+        self.questions += questions
+        self.steering.hear()
+        return self.answers()
+
+    def answers(self) -> list[tuple[int, Any]]:
+        while self._receiver.waits:
+            self._receiver.take()
+        answers, self._answers = self._answers, []
+        return answers
+
+    def close(self) -> None:
+        for end in (self.child.link, self._theirs):
+            end.close()
+
+
+@pytest.fixture
+def master() -> Iterator[Master]:
+    master = Master()
+    yield master
+    master.close()
+
+
+def test_what_it_does_not_know_is_refused(master: Master) -> None:
+    assert master.ask(Question(1, b"exec", b"/bin/sh")) == [(1, {"error": "the master knows no such command"})]
+
+
+def test_the_level_of_all_logs_is_set_and_told(master: Master) -> None:
+    assert master.ask(Question(1, b"level", b"")) == [(1, {"level": "error"})]
+    assert master.ask(Question(2, b"level", b"8")) == [(2, {"level": "debug"})]
+    assert master.ask(Question(3, b"level", b"0")) == [(3, {"level": "error"})]
+    assert master.levels == [Level.DEBUG, None]
+
+
+@pytest.mark.parametrize("word", [b"9", b"-1", b"debug", b"1.0", b"\xff", b"9" * 5000])
+def test_a_level_that_is_none_is_refused(master: Master, word: bytes) -> None:
+    assert master.ask(Question(1, b"level", word)) == [(1, {"error": "there is no such level"})]
+    assert master.levels == []
+
+
+def test_a_child_without_room_is_told_later(master: Master) -> None:
+    master.room = False
+    master.ask(Question(1, b"level", b"8"))
+    master.room = True
+    master.later.pop()()
+    assert master.levels == [Level.DEBUG, Level.DEBUG]
+    assert master.later == []
+
+
+def test_a_reload_is_answered_when_it_has_ended(master: Master) -> None:
+    assert master.ask(Question(1, b"reload", b"")) == []
+    master.standing.reload(None, None)
+    master.steering.reloaded()
+    assert master.answers() == [(1, master.standing.last_reload)]
+    assert master.standing.last_reload["generation"] == 2
+    assert master.ask(Question(2, b"reload-status", b"")) == [(2, master.standing.last_reload)]
+
+
+def test_a_reload_that_fails_tells_why(master: Master) -> None:
+    master.ask(Question(1, b"reload", b""))
+    master.standing.reload(None, "unknown directive")
+    master.steering.reloaded()
+    ((_, answer),) = master.answers()
+    assert (answer["error"], answer["generation"]) == ("unknown directive", 1)
+
+
+def test_whoever_asks_during_a_reload_waits_for_the_next_one(master: Master) -> None:
+    master.ask(Question(1, b"reload", b""))
+    master.ask(Question(2, b"reload", b""))
+    master.steering.reloaded()
+    assert [number for number, _ in master.answers()] == [1]
+    master.steering.reloaded()
+    assert [number for number, _ in master.answers()] == [2]
+    assert master.begun == 2
+
+
+def test_a_reload_that_cannot_begin_or_is_given_up_is_told_of(master: Master) -> None:
+    master.refused = "it is shutting down"
+    assert master.ask(Question(1, b"reload", b"")) == [(1, {"error": "it is shutting down"})]
+    master.refused = None
+    master.ask(Question(2, b"reload", b""), Question(3, b"reload", b""))
+    master.steering.abandoned()
+    assert master.answers() == [(number, {"error": "the reload was given up"}) for number in (2, 3)]
+    master.steering.reloaded()
+    assert master.answers() == []
+
+
+def test_a_child_that_asks_all_the_time_leaves_others_their_turn(master: Master) -> None:
+    master.ask(*(Question(number, b"level", b"") for number in range(64)))
+    assert master.later == [master.steering.hear]
+
+
+def test_a_child_that_is_gone_is_answered_nothing(master: Master) -> None:
+    master.child.link.shutdown(socket.SHUT_RDWR)
+    assert master.ask(Question(1, b"level", b"")) == []

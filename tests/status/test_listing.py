@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mailworker.status.listing import SELECTORS, Selection, shown
+from mailworker.wire.control_request import take
+from tests.status.sessions import Session, State
+
+
+def means(session: Session, **keys: Any) -> bool:
+    return Selection.of(take(keys, SELECTORS)).means(session)
+
+
+def test_a_session_is_told_of_in_the_order_of_the_columns() -> None:
+    assert shown(Session(7)) == {
+        "id": "id7",
+        "user": "bob@example.com",
+        "proto": "imap",
+        "client": "192.0.2.1:4711",
+        "server": "in",
+        "upstream": "198.51.100.1:143",
+        "state": "relay",
+        "age": 60,
+        "idle": 5,
+        "in": 100,
+        "out": 200,
+    }
+
+
+def test_clients_are_written_as_addresses_are() -> None:
+    assert shown(Session(client="2001:db8::1"))["client"] == "[2001:db8::1]:4711"
+    assert shown(Session(client="unix:", client_port=0))["client"] == "unix:"
+    assert shown(Session(foreign=True))["foreign"] is True
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "meant"),
+    [
+        ("user", "BOB@*", True),
+        ("user", "alice", False),
+        ("address", "192.0.2.0/24", True),
+        ("address", "192.0.2.2", False),
+        ("address", "2001:db8::/32", False),
+        ("address", "unix:", False),
+        ("upstream", "198.51.100.1:143", True),
+        ("upstream", "198.51.100.1", True),
+        ("upstream", "198.51.100.1:993", False),
+        ("upstream", "198.51.100.10", False),
+        ("protocol", "imap", True),
+        ("protocol", "pop3", False),
+        ("server", "in", True),
+        ("server", "out", False),
+        ("state", "relay", True),
+        ("state", "login", False),
+        ("older", 60, True),
+        ("older", 61, False),
+        ("id", "id0", True),
+        ("id", "id", False),
+    ],
+)
+def test_each_selector_chooses(key: str, value: Any, meant: bool) -> None:
+    assert means(Session(), **{key: value}) is meant
+
+
+def test_all_selectors_must_hold() -> None:
+    assert means(Session(), user="bob*", protocol="imap")
+    assert not means(Session(), user="bob*", protocol="pop3")
+
+
+def test_without_selectors_everybody_is_meant_and_whoever_asks_can_tell() -> None:
+    assert not Selection.of({})
+    assert Selection.of(take({"user": "*"}, SELECTORS))
+    assert means(Session())
+
+
+def test_who_has_not_logged_in_is_nobodys_session() -> None:
+    session = Session(user="", backend=None, state=State.LOGIN)
+    assert not means(session, user="*")
+    assert not means(session, upstream="198.51.100.1")
+    assert means(session, address="192.0.2.1")
+
+
+def test_ipv6_is_meant_with_and_without_brackets_and_ipv4_in_it_as_ipv4() -> None:
+    session = Session(backend="[2001:db8::2]:143", client="::ffff:192.0.2.1")
+    assert means(session, upstream="[2001:db8::2]:143")
+    assert means(session, upstream="[2001:db8::2]")
+    assert means(session, upstream="2001:db8::2")
+    assert means(session, address="192.0.2.1")
+
+
+def test_a_unix_socket_is_a_client_too() -> None:
+    session = Session(client="unix:", client_port=0, backend="unix:")
+    assert means(session, address="unix:")
+    assert means(session, upstream="unix:")
+    assert not means(session, address="0.0.0.0/0")
+
+
+def test_a_name_that_was_shortened_is_found_whole_and_by_its_ends() -> None:
+    whole = "a-very-long-name-of-somebody-at-this-place@example.com"
+    session = Session(user="a-very-long-name...ace@example.com", shortened=True, whole=whole.encode())
+    assert means(session, user=whole)
+    assert means(session, user="*@example.com")
+    assert means(session, user="a-very*")
+    assert not means(session, user=session.user)
+    assert not means(session, user=whole.replace("some", "any"))
