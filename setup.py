@@ -99,7 +99,7 @@ setup(
     ],
     cffi_modules=["mailworker/native/build.py:ffibuilder"],
     # No entry points: the scripts have something to set before the package is loaded.
-    scripts=["bin/mailworker", "bin/mailworker-ctl"],
+    scripts=["bin/mailworker", "bin/mailworker-ctl", "bin/mailworker-top"],
     entry_points={"console_scripts": ["mailworker-tune=mailworker.tune.main:main"]},
     # Debian 12 has these versions, and mends what is found in them.
     install_requires=[
@@ -116,9 +116,10 @@ setup(
         "dist": ["build", "check-wheel-contents", "pyroma", "twine"],
         "docs": ["mkdocs>=1.6,<2", "mkdocs-material>=9.7,<10"],
         "demo": ["cryptography>=42", "twisted>=26.4"],
+        "top": ["textual>=1.0"],
         "fuzz": ["mailworker-proxy[test]", "atheris>=2.3"],
         "test": [
-            "mailworker-proxy[demo,docs]",
+            "mailworker-proxy[demo,docs,top]",
             "dnspython>=2.3",
             "hypothesis>=6.80",
             "managesieve>=0.8",

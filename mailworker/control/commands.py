@@ -44,7 +44,7 @@ def seconds(text: str) -> int:
     return total + int(number or 0)
 
 
-def _select(parser: ArgumentParser) -> None:
+def select(parser: ArgumentParser) -> None:
     """The options that choose sessions, which all must hold."""
     parser.add_argument("masks", nargs="*", metavar="MASK", help="users, as -u")
     parser.add_argument("-u", "--user", metavar="MASK", help="name of the login; * is anything, ? one character")
@@ -61,7 +61,7 @@ def _json(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="an object in each line, as the socket gives them")
 
 
-def _choices(arguments: Namespace) -> Iterator[dict[str, Any]]:
+def choices(arguments: Namespace) -> Iterator[dict[str, Any]]:
     """The selectors, once for each user that was named."""
     users = [*arguments.masks, *([arguments.user] if arguments.user is not None else [])]
     for user in users or [None]:
@@ -80,7 +80,7 @@ def _choices(arguments: Namespace) -> Iterator[dict[str, Any]]:
 def _each(client: Client, arguments: Namespace, command: str, **keys: Any) -> Iterator[dict[str, Any]]:
     """All sessions that are meant, each once."""
     told = set()
-    for choice in _choices(arguments):
+    for choice in choices(arguments):
         for line in client.ask(command, **choice, **keys):
             if "session" in line and line["session"]["id"] not in told:
                 told.add(line["session"]["id"])
@@ -103,7 +103,7 @@ def _show(columns: Any, rows: Iterable[Mapping[str, Any]], arguments: Namespace,
 
 
 def _sessions_options(parser: ArgumentParser) -> None:
-    _select(parser)
+    select(parser)
     _json(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="show no more than N")
 
@@ -113,7 +113,7 @@ def _sessions(client: Client, arguments: Namespace, say: Say) -> int:
 
 
 def _who_options(parser: ArgumentParser) -> None:
-    _select(parser)
+    select(parser)
     _json(parser)
 
 
@@ -136,7 +136,7 @@ def _host(client: str) -> str:
 
 
 def _kick_options(parser: ArgumentParser) -> None:
-    _select(parser)
+    select(parser)
     parser.add_argument("--all", action="store_true", help="everybody, where nothing else chooses")
     parser.add_argument("--reason", metavar="TEXT", help="why, for the log")
     parser.add_argument("--rate", type=int, metavar="N", help="end N a second (100): their clients come back at once")
@@ -148,7 +148,7 @@ def _kick(client: Client, arguments: Namespace, say: Say) -> int:
     if arguments.dry_run:
         return _show(SESSIONS, _each(client, arguments, "kick", **_kick_keys(arguments)), arguments, say)
     kicked = foreign = 0
-    for choice in _choices(arguments):
+    for choice in choices(arguments):
         last = client.last("kick", **choice, **_kick_keys(arguments))
         kicked += last["kicked"]
         foreign += last["foreign"]

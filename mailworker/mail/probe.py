@@ -10,7 +10,7 @@ import re
 from enum import Enum
 from typing import Final, NamedTuple
 
-from mailworker.config.settings import MailServer
+from mailworker.config.proxy import ProxySettings
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, escape
 from mailworker.event.connections import Connections
 from mailworker.event.sockets import local_address
@@ -54,6 +54,14 @@ class Finding(NamedTuple):
     reply: str
 
 
+class Manner(NamedTuple):
+    """How a server goes to its backends: what it calls itself, and what it says before a login."""
+
+    server_name: bytes
+    proxy: ProxySettings
+    tls: BackendTls | None = None
+
+
 class Envelope(NamedTuple):
     """Whom the mail would be from, "" for nobody, and to."""
 
@@ -61,17 +69,12 @@ class Envelope(NamedTuple):
     recipient: str = RECIPIENT
 
 
-async def probe(
-    connections: Connections, address: Address, envelope: Envelope, settings: MailServer, tls: BackendTls | None
-) -> list[Finding]:
-    """Try it as the server with these `settings` connects: as the proxy itself, and by XCLIENT if the backend takes it.
-
-    No mail is sent: it ends behind RCPT.
-    """
-    plain = _Probe(connections, address, envelope, settings, tls)
+async def probe(connections: Connections, address: Address, envelope: Envelope, manner: Manner) -> list[Finding]:
+    """Try it as the proxy itself, and by XCLIENT if the backend takes it. No mail is sent: it ends behind RCPT."""
+    plain = _Probe(connections, address, envelope, manner)
     findings = [await plain.run("as the proxy")]
     if plain.takes_xclient:
-        by_xclient = _Probe(connections, address, envelope, settings, tls, xclient=True)
+        by_xclient = _Probe(connections, address, envelope, manner, xclient=True)
         findings.append(await by_xclient.run(f"by XCLIENT ADDR={STRANGER.host}"))
     return findings
 
@@ -80,29 +83,21 @@ class _Probe:
     """One connection."""
 
     __slots__ = (
-        *("_address", "_command", "_connections", "_envelope", "_reader", "_settings", "_stream", "_tls", "_xclient"),
+        *("_address", "_command", "_connections", "_envelope", "_manner", "_reader", "_stream", "_xclient"),
         "takes_xclient",
     )
 
     _stream: SocketStream
 
-    def __init__(  # noqa: PLR0913 - all that a connection depends on
-        self,
-        connections: Connections,
-        address: Address,
-        envelope: Envelope,
-        settings: MailServer,
-        tls: BackendTls | None,
-        *,
-        xclient: bool = False,
+    def __init__(
+        self, connections: Connections, address: Address, envelope: Envelope, manner: Manner, *, xclient: bool = False
     ) -> None:
         self._address = address
         self._command = "connect()"
         self._connections = connections
         self._envelope = envelope
+        self._manner = manner
         self._reader = SmtpReplyReader(_LIMIT)
-        self._settings = settings
-        self._tls = tls
         self._xclient = xclient
         self.takes_xclient = False
 
@@ -141,7 +136,7 @@ class _Probe:
         return reply
 
     async def _introduce(self) -> None:
-        header, local = self._settings.proxy.proxy_protocol, local_address(self._stream.descriptor)
+        header, local = self._manner.proxy.proxy_protocol, local_address(self._stream.descriptor)
         if header is ProxyProtocol.V1:
             await self._stream.write(build_v1(STRANGER, local))
         elif header is ProxyProtocol.V2:
@@ -149,8 +144,9 @@ class _Probe:
 
     async def _greet(self) -> Reply:
         """The reply to EHLO, in TLS where this is how the proxy goes there."""
-        hello = f"EHLO {self._settings.server_name.decode(errors='replace')}"
-        peer = None if self._tls is None else self._tls.peer(self._address)
+        hello = f"EHLO {self._manner.server_name.decode(errors='replace')}"
+        tls = self._manner.tls
+        peer = None if tls is None else tls.peer(self._address)
         if peer is not None and not peer.starttls:
             await self._stream.start_tls(peer)
         self._command = "greeting"
@@ -163,10 +159,10 @@ class _Probe:
         return reply
 
     async def _claim(self, hello: Reply) -> None:
-        listed, fields = listed_attributes(hello.data) or frozenset(), self._settings.proxy.xclient_fields
+        listed, fields = listed_attributes(hello.data) or frozenset(), self._manner.proxy.xclient_fields
         for command in build_xclient(listed if fields is None else listed & fields, STRANGER, None, b"[UNAVAILABLE]"):
             self._expect(await self._say(command.decode().rstrip()), b"220")
-            self._expect(await self._say(f"EHLO {self._settings.server_name.decode(errors='replace')}"), b"250")
+            self._expect(await self._say(f"EHLO {self._manner.server_name.decode(errors='replace')}"), b"250")
 
     async def _say(self, command: str) -> Reply:
         self._command = escape(command)

@@ -10,10 +10,10 @@ from typing import Any
 from mailworker.errors import MailworkerError
 from mailworker.event.task import Task, wait_for
 from mailworker.process.link import Question, ask
-from mailworker.status.control_server import Refused
+from mailworker.status.control_server import Denied
 
 
-class _Silent(Refused):
+class _Silent(Denied):
     """The master has not answered in time."""
 
 
@@ -55,18 +55,18 @@ class Asking:
         self._replies: dict[int, _Reply] = {}
 
     async def ask(self, command: str, argument: bytes, seconds: float) -> dict[str, Any]:
-        """The master's answer. Raises Refused, with the master's words or after that time."""
+        """The master's answer. Raises Denied, with the master's words or after that time."""
         number = next(self._numbers)
         self._replies[number] = reply = _Reply(seconds)
         try:
             if not ask(self._link, Question(number, command.encode(), argument)):
-                raise Refused("the master has too much to do")
+                raise Denied("the master has too much to do")
             await wait_for(reply)
         finally:
             del self._replies[number]
         words: dict[str, Any] = reply.words
         if words.get("error") is not None and len(words) == 1:
-            raise Refused(words["error"])
+            raise Denied(words["error"])
         return words
 
     def answered(self, number: int, words: bytes) -> None:

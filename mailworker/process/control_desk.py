@@ -14,7 +14,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.log.log import Log
 from mailworker.mail.counting import label
-from mailworker.mail.probe import RECIPIENT, Envelope, probe
+from mailworker.mail.probe import RECIPIENT, Envelope, Manner, probe
 from mailworker.mail.server import Server
 from mailworker.model import Address, BackendName, Level
 from mailworker.native.tls.certificate import Certificate
@@ -23,7 +23,7 @@ from mailworker.process.asking import Asking
 from mailworker.process.cycle import Cycle
 from mailworker.shm.counters import Counters
 from mailworker.status.control import Means
-from mailworker.status.control_server import Refused
+from mailworker.status.control_server import Denied
 from mailworker.status.standing import Said, posted
 
 _DAY: Final = 86400
@@ -96,7 +96,8 @@ async def _probe(
     """What each backend that is meant does for strangers."""
     envelope = Envelope(_mailbox(found.get("from", "")), _mailbox(found.get("to", RECIPIENT)))
     for server, address in _targets(servers, found.get("upstream"), found.get("server")):
-        for finding in await probe(connections, address, envelope, server.settings, server.backend_tls):
+        manner = Manner(server.settings.server_name, server.settings.proxy, server.backend_tls)
+        for finding in await probe(connections, address, envelope, manner):
             yield {
                 "server": label(server.settings).server,
                 "upstream": str(address),
@@ -109,23 +110,23 @@ async def _probe(
 
 def _mailbox(text: str) -> str:
     if any(character in " <>" or not 32 < ord(character) < 127 for character in text):
-        raise Refused(f'"{escape(text)}" is no address of mail')
+        raise Denied(f'"{escape(text)}" is no address of mail')
     return text
 
 
 def _targets(servers: Sequence[Server], name: str | None, wanted: str | None) -> list[tuple[Server, Address]]:
-    """Whose backends are tried, and which; those that are configured, unless one has a `name`. Raises Refused."""
+    """Whose backends are tried, and which; those that are configured, unless one has a `name`. Raises Denied."""
     candidates = [
         server
         for server in servers
         if server.settings.protocol == _LOGIN_PROTOCOL and wanted in (None, label(server.settings).server)
     ]
     if not candidates:
-        raise Refused("there is no such SMTP server")
+        raise Denied("there is no such SMTP server")
     configured = [(server, address) for server in candidates for address in _addresses(server)]
     if name is None:
         if not configured:
-            raise Refused("no SMTP server has a backend of its own: name one")
+            raise Denied("no SMTP server has a backend of its own: name one")
         return configured
     address = _address(name)
     mine = [server for server, each in configured if each == address]
@@ -141,7 +142,7 @@ def _address(name: str) -> Address:
     try:
         address = read_backend(name)
     except BadAddress as reason:
-        raise Refused(f'{reason} in "{escape(name)}"') from None
+        raise Denied(f'{reason} in "{escape(name)}"') from None
     if isinstance(address, BackendName):
-        raise Refused(f'"{escape(name)}" is no address')
+        raise Denied(f'"{escape(name)}" is no address')
     return address

@@ -30,7 +30,7 @@ VARIABLES: Final = "variables"
 
 PAGES: Final = (
     *("core", "events", "mail", "authentication", "backends", "backend-tls", "tls", "protocols", "making-variables"),
-    *("limits", "logs", "status"),
+    *("limits", "logs", "status", "control"),
     *(VARIABLES, ENDS),
 )
 """The files of `entries/`, in the order of the manual: those of directives, and two more."""

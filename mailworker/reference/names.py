@@ -17,6 +17,9 @@ from mailworker.variables.table import TABLE
 FAMILIES: Final = ("$proxy_protocol_tlv_NAME", "$imap_id_NAME", "$auth_http_NAME")
 """Variables that are many, by the letters that they begin with."""
 
+# Blocks whose directives are called as those of others are.
+_APART: Final = {Context.STATUS: "status", Context.CONTROL: "control"}
+
 
 @dataclass(frozen=True, slots=True)
 class Described:
@@ -59,15 +62,15 @@ def rows_of(entry: Entry, entries: Iterable[Entry], commands: Iterable[Command])
 
 
 def _apart(row: Command) -> set[Context]:
-    """Directives of `status` are called as others are that mean something else, but for what may stand anywhere."""
-    return {Context.STATUS} if row.contexts == Context.STATUS else set()
+    """Directives of `status` and `control` are called as others are that mean something else, but for `include`."""
+    return {row.contexts} if row.contexts in _APART else set()
 
 
 def all_names() -> list[str]:
-    """What must have an entry: directives, once for `status` and once for all other blocks, variables, ends."""
+    """What must have an entry: directives, once for each block of _APART and once for all others, variables, ends."""
     rows = directives(PROTOCOLS)
-    names = {row.name for row in rows if row.contexts != Context.STATUS}
-    names |= {f"{row.name} (status)" for row in rows if row.contexts == Context.STATUS}
+    names = {row.name for row in rows if row.contexts not in _APART}
+    names |= {f"{row.name} ({_APART[row.contexts]})" for row in rows if row.contexts in _APART}
     return sorted([*names, *(f"${name}" for name in TABLE), *FAMILIES, *(end.word for end in End)])
 
 

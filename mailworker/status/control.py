@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from mailworker.errors import escape
 from mailworker.event.task import sleep
 from mailworker.model import Level
-from mailworker.status.control_server import Answers, Asker, Refused
+from mailworker.status.control_server import Answers, Asker, Denied
 from mailworker.status.listing import SELECTORS, Listed, Selection, shown
 from mailworker.wire.control_request import Read, flag, one_of, take, text, whole
 
@@ -69,10 +69,10 @@ class Control:
         """See `Obey`."""
         row = COMMANDS.get(command)
         if row is None:
-            raise Refused(f'unknown command "{escape(command[:40])}"')
+            raise Denied(f'unknown command "{escape(command[:40])}"')
         found = take(request, row.keys)
         if row.changes and asker.readonly:
-            raise Refused("nothing can be changed by this socket")
+            raise Denied("nothing can be changed by this socket")
         return row.run(self._means, found, asker)
 
 
@@ -84,7 +84,7 @@ async def _help(_means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answ
 
 def _all(means: Means) -> Iterable[Listed]:
     if means.sessions is None:
-        raise Refused('there is no table of sessions: see "session_table"')
+        raise Denied('there is no table of sessions: see "session_table"')
     return means.sessions()
 
 
@@ -104,7 +104,7 @@ async def _sessions(means: Means, found: Mapping[str, Any], _asker: Asker) -> An
 async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
     selection = Selection.of(found)
     if not selection and not found.get("all"):
-        raise Refused('"kick" needs somebody to end: a selector, or "all"')
+        raise Denied('"kick" needs somebody to end: a selector, or "all"')
     meant: list[Listed] = []
     for turn, session in enumerate(_all(means), 1):
         if selection.means(session):
@@ -172,7 +172,7 @@ async def _log_level(means: Means, found: Mapping[str, Any], asker: Asker) -> An
         yield {"ok": True, **await means.ask("level", b"", _SOON)}
         return
     if asker.readonly:
-        raise Refused("nothing can be changed by this socket")
+        raise Denied("nothing can be changed by this socket")
     name = Level(level).name.lower() if level else "what is configured"
     change = f"control: {asker} sets the level of the error log to {name}"
     noted = means.note(change)

@@ -36,7 +36,7 @@ _PAGE: Final = 16384
 _CREDENTIALS: Final = struct.Struct("@3i")
 
 
-class Refused(MailworkerError):
+class Denied(MailworkerError):
     """What was asked for cannot be; the text is for whoever has asked."""
 
 
@@ -51,7 +51,7 @@ class Asker(NamedTuple):
 
 
 Answers = AsyncIterator[Mapping[str, Any]]
-"""The lines of an answer, each an object. Raises Refused and BadControlRequest instead of any of them."""
+"""The lines of an answer, each an object. Raises Denied and BadControlRequest instead of any of them."""
 
 
 class Obey(Protocol):
@@ -178,7 +178,7 @@ class ControlServer:
             async for each in self._obey(command, request, asker):
                 await page.add(each)
             await page.flush()
-        except (BadControlRequest, Refused) as error:
+        except (BadControlRequest, Denied) as error:
             await page.send({"error": str(error)})
         except PeerError:
             raise

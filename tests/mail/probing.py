@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from mailworker.config.settings import MailServer
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.event.task import Task
-from mailworker.mail.probe import Envelope, Finding, probe
+from mailworker.mail.probe import Envelope, Finding, Manner, probe
 from mailworker.model import Address
 from mailworker.tls.backend import BackendTls
-from tests.support.settings import mail_server
+from tests.support.settings import SERVER_NAME, proxy_settings
 
 
 def findings(
-    address: Address,
-    envelope: Envelope | None = None,
-    settings: MailServer | None = None,
-    tls: BackendTls | None = None,
+    address: Address, envelope: Envelope | None = None, tls: BackendTls | None = None, **proxy: Any
 ) -> list[Finding]:
-    """What a probe of that backend comes to."""
+    """What a probe of that backend comes to, for a server with these fields of ProxySettings changed."""
+    manner = Manner(SERVER_NAME, proxy_settings(**proxy), tls)
     bugs: list[BaseException] = []
     loop, found = Loop(bugs.append), []
     connections = Connections(loop, 10)
 
     async def run() -> None:
-        found.extend(await probe(connections, address, envelope or Envelope(), settings or mail_server("smtp"), tls))
+        found.extend(await probe(connections, address, envelope or Envelope(), manner))
         loop.stop()
 
     task: Any = Task(loop, run())

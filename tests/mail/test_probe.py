@@ -15,7 +15,7 @@ from tests.support.backend import Script, ScriptedServer, conversation, hang, ha
 from tests.support.certificates import Certificate
 from tests.support.peer import Peer
 from tests.support.ports import Ports
-from tests.support.settings import mail_server, proxy_settings, proxy_ssl_settings
+from tests.support.settings import proxy_ssl_settings
 
 GREETING, HELLO, OK = b"220 hi\r\n", b"250 me\r\n", b"250 2.1.0 Ok\r\n"
 REFUSED = b"554 5.7.1 <probe@example.org>: Relay access denied\r\n"
@@ -112,7 +112,11 @@ def test_where_xclient_is_taken_a_stranger_is_claimed_too_but_never_a_login(stag
             conversation(GREETING, hello, GREETING, hello, OK, OK),
         )
     )
-    server = stage.server(next(conversations))
+
+    def script(peer: Peer) -> None:
+        next(conversations)(peer)
+
+    server = stage.server(script)
     plain, claimed = findings(server.address)
     assert (plain.how, plain.verdict) == ("as the proxy", Verdict.REFUSES)
     assert (claimed.how, claimed.verdict) == ("by XCLIENT ADDR=192.0.2.1", Verdict.RELAYS)
@@ -124,8 +128,7 @@ def test_where_xclient_is_taken_a_stranger_is_claimed_too_but_never_a_login(stag
 @pytest.mark.parametrize("version", [ProxyProtocol.V1, ProxyProtocol.V2])
 def test_a_proxy_header_names_a_stranger(stage: Stage, version: ProxyProtocol) -> None:
     server = stage.server(conversation(GREETING, HELLO, OK, REFUSED))
-    settings = mail_server("smtp", proxy=proxy_settings(proxy_protocol=version))
-    assert findings(server.address, settings=settings)[0].verdict is Verdict.REFUSES
+    assert findings(server.address, proxy_protocol=version)[0].verdict is Verdict.REFUSES
     header = server.heard().partition(b"EHLO")[0]
     assert (b"192.0.2.1" if version is ProxyProtocol.V1 else bytes((192, 0, 2, 1))) in header
 

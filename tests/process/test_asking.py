@@ -11,7 +11,7 @@ from mailworker.event.loop import Loop
 from mailworker.event.task import Task
 from mailworker.process.asking import Asking
 from mailworker.process.link import Question, answer, hear_questions, open_link
-from mailworker.status.control_server import Refused
+from mailworker.status.control_server import Denied
 
 Link = tuple[socket.socket, socket.socket]
 
@@ -42,7 +42,7 @@ class Helper:
         async def run() -> None:
             try:
                 self.answers.append(await self.asking.ask(command, argument, seconds))
-            except Refused as error:
+            except Denied as error:
                 self.answers.append(str(error))
             self.loop.stop()
 

@@ -127,7 +127,7 @@ def test_an_example_loads(page: Page, entry: Entry, tmp_path: Path) -> None:
 
 def surrounded(example: str, row: Command) -> str:
     """A configuration with an example in the innermost block that its directive may stand in."""
-    main = events = mail = server = status = ""
+    main = events = mail = server = shown = ""
     if Context.SERVER in row.contexts and row.contexts != Context.ANY:
         server = example
     elif Context.MAIL in row.contexts and row.contexts != Context.ANY:
@@ -135,11 +135,13 @@ def surrounded(example: str, row: Command) -> str:
     elif row.contexts == Context.EVENTS:
         events = example
     elif row.contexts == Context.STATUS:
-        status = f"status {{ {example} }}"
+        shown = f"status {{ {example} }}"
+    elif row.contexts == Context.CONTROL:
+        shown = f"control {{ {example} }}"
     else:
         main = example
     listen = "" if "listen " in server else "listen 143;"
-    blocks = [main, status]
+    blocks = [main, shown]
     if row.name != "events":
         blocks.append(f"events {{ {events} }}")
     if row.name != "mail":

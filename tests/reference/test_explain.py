@@ -42,8 +42,9 @@ def test_every_name_is_explained_in_lines_for_a_terminal(name: str) -> None:
 
 
 def test_what_has_several_meanings_has_each_of_them_explained() -> None:
-    assert explain("listen").count("\n  Syntax:") == 2
+    assert explain("listen").count("\n  Syntax:") == 3
     assert "listen (status)" in explain("listen")
+    assert "listen (control)" in explain("listen")
     assert "Letters:  cD" in explain("proxy_timeout")
 
 

@@ -9,7 +9,7 @@ from mailworker.event.loop import Loop
 from mailworker.event.task import Task
 from mailworker.status import control as module
 from mailworker.status.control import COMMANDS, Control, Means
-from mailworker.status.control_server import Asker, Refused
+from mailworker.status.control_server import Asker, Denied
 from mailworker.status.listing import shown
 from mailworker.wire.control_request import BadControlRequest
 from tests.status.sessions import Session, State
@@ -126,7 +126,7 @@ def test_a_list_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("command", ["sessions", "kick"])
 def test_without_a_table_there_is_nobody_to_be_told_of(command: str) -> None:
-    with pytest.raises(Refused, match="session_table"):
+    with pytest.raises(Denied, match="session_table"):
         Desk().obey(command, user="x")
 
 
@@ -140,7 +140,7 @@ def test_exactly_those_that_were_chosen_are_kicked() -> None:
 def test_a_kick_needs_somebody() -> None:
     desk = Desk(PEOPLE)
     for keys in ({}, {"all": False}, {"reason": "x"}, {"dry_run": True}):
-        with pytest.raises(Refused, match="needs somebody to end"):
+        with pytest.raises(Denied, match="needs somebody to end"):
             desk.obey("kick", **keys)
     assert not desk.asked
     assert not desk.notes
@@ -213,7 +213,7 @@ def test_text_of_an_asker_forges_no_line_of_the_log() -> None:
 @pytest.mark.parametrize("command", [name for name, row in COMMANDS.items() if row.changes])
 def test_a_readonly_socket_changes_nothing(command: str) -> None:
     desk = Desk(PEOPLE)
-    with pytest.raises(Refused, match="nothing can be changed"):
+    with pytest.raises(Denied, match="nothing can be changed"):
         desk.obey(command, READER)
     assert not desk.asked
     assert not desk.notes
@@ -223,7 +223,7 @@ def test_a_readonly_socket_may_ask_for_the_level_and_not_set_it() -> None:
     desk = Desk()
     assert desk.obey("log-level", READER) == [{"ok": True, "level": "debug"}]
     assert desk.asked == [("level", b"")]
-    with pytest.raises(Refused, match="nothing can be changed"):
+    with pytest.raises(Denied, match="nothing can be changed"):
         desk.obey("log-level", READER, level="debug")
 
 
@@ -252,14 +252,14 @@ def test_what_else_there_is_can_be_asked_for() -> None:
     desk = Desk()
     assert desk.obey("certificates", READER) == [{"certificate": {"days": 5}}, {"ok": True, "count": 1}]
     assert desk.obey("shutdown-status", READER)[-1]["shutdown"] == {"stopping": False, "workers": []}
-    assert desk.obey("probe-relay", upstream="x") == [{"probe": {"found": {"upstream": "x"}}}, {"ok": True}]
+    assert desk.obey("probe-relay", to="x") == [{"probe": {"found": {"to": "x"}}}, {"ok": True}]
     told = [line["command"]["cmd"] for line in desk.obey("help", READER)[:-1]]
     assert told == [*COMMANDS]
 
 
 @pytest.mark.parametrize("command", ["", "nothing", "SESSIONS", "x" * 4000])
 def test_an_unknown_command_is_refused(command: str) -> None:
-    with pytest.raises(Refused, match="unknown command"):
+    with pytest.raises(Denied, match="unknown command"):
         Desk().obey(command)
 
 

@@ -19,7 +19,7 @@ from mailworker.event.poller import READ
 from mailworker.event.task import sleep
 from mailworker.process.system.callbacks import Alarm, Watch
 from mailworker.status import control_server as module
-from mailworker.status.control_server import MOST, Answers, Asker, ControlServer, Refused
+from mailworker.status.control_server import MOST, Answers, Asker, ControlServer, Denied
 from mailworker.wire.control_request import LIMIT
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
@@ -55,7 +55,7 @@ class Served:
         if command == "bug":
             raise ZeroDivisionError
         if command == "refused":
-            raise Refused("no")
+            raise Denied("no")
         return self.answers(command, request)
 
     async def answers(self, command: str, request: Mapping[str, Any]) -> Answers:
@@ -68,7 +68,7 @@ class Served:
             if command == "late bug":
                 raise ZeroDivisionError
             if command == "late refusal":
-                raise Refused("no more")
+                raise Denied("no more")
             if command == "lost":
                 raise ProtocolError(Party.BACKEND, "gone")
             yield {"ok": True}

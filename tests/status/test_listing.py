@@ -78,22 +78,22 @@ def test_without_selectors_everybody_is_meant_and_whoever_asks_can_tell() -> Non
 def test_who_has_not_logged_in_is_nobodys_session() -> None:
     session = Session(user="", backend=None, state=State.LOGIN)
     assert not means(session, user="*")
-    assert not means(session, upstream="198.51.100.1")
+    assert not means(session, **{"upstream": "198.51.100.1"})
     assert means(session, address="192.0.2.1")
 
 
 def test_ipv6_is_meant_with_and_without_brackets_and_ipv4_in_it_as_ipv4() -> None:
     session = Session(backend="[2001:db8::2]:143", client="::ffff:192.0.2.1")
-    assert means(session, upstream="[2001:db8::2]:143")
-    assert means(session, upstream="[2001:db8::2]")
-    assert means(session, upstream="2001:db8::2")
+    assert means(session, **{"upstream": "[2001:db8::2]:143"})
+    assert means(session, **{"upstream": "[2001:db8::2]"})
+    assert means(session, **{"upstream": "2001:db8::2"})
     assert means(session, address="192.0.2.1")
 
 
 def test_a_unix_socket_is_a_client_too() -> None:
     session = Session(client="unix:", client_port=0, backend="unix:")
     assert means(session, address="unix:")
-    assert means(session, upstream="unix:")
+    assert means(session, **{"upstream": "unix:"})
     assert not means(session, address="0.0.0.0/0")
 
 

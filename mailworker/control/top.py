@@ -1,0 +1,173 @@
+"""mailworker-top: the sessions of a mailworker that runs, live in a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from rich.text import Text
+from textual import work
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.coordinate import Coordinate
+from textual.widgets import DataTable, Footer, Input, Static
+
+from mailworker import __version__
+from mailworker.control.client import Client, default_path
+from mailworker.control.commands import choices, select
+from mailworker.control.output import SESSIONS
+from mailworker.control.people import KEYS, Row, Source, View
+
+NAME: Final = "mailworker-top"
+_SECONDS: Final = 2.0
+
+
+class Top(App[None]):
+    """A table that is asked for anew every few seconds."""
+
+    CSS = "#filter { display: none; } #filter.shown { display: block; } #state { height: 1; }"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "Quit"),
+        Binding("/", "filter", "Filter"),
+        Binding("escape", "unfilter", "All", show=False),
+        Binding("<,less_than_sign", "sort(-1)", "Sort left"),
+        Binding(">,greater_than_sign", "sort(1)", "Sort right"),
+        Binding("r", "reverse", "Reverse"),
+        Binding("p", "pause", "Pause"),
+    ]
+
+    def __init__(self, source: Source, seconds: float = _SECONDS) -> None:
+        super().__init__()
+        self.source = source
+        self.view = View()
+        self.paused = False
+        self._seconds = seconds
+
+    def compose(self) -> ComposeResult:
+        """See App."""
+        yield Static(id="state", markup=False)
+        yield Input(placeholder="words that a line must hold", id="filter")
+        yield DataTable(cursor_type="row", zebra_stripes=True)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """See App."""
+        self._table.focus()
+        self._headings()
+        self.ask()
+        self.set_interval(self._seconds, self._ask_again)
+
+    @property
+    def _table(self) -> DataTable[Any]:
+        return self.query_one(DataTable)
+
+    def _ask_again(self) -> None:
+        if not self.paused:
+            self.ask()
+
+    @work(thread=True, exclusive=True)
+    def ask(self) -> None:
+        """Ask for all sessions, while keys are heard."""
+        self.source.refresh()
+        self.call_from_thread(self.show)
+
+    def show(self) -> None:
+        """Show what there is; whoever is looked at stays in view."""
+        table, rows = self._table, self.view.of(self.source.rows)
+        looked_at = self._looked_at
+        table.clear()
+        for row in rows:
+            table.add_row(*(Text(cell, justify=_side(number)) for number, cell in enumerate(self.view.cells(row))))
+        place = next((number for number, row in enumerate(rows) if row["id"] == looked_at), None)
+        if place is not None:
+            table.move_cursor(row=place)
+        self.query_one("#state", Static).update(self._state(rows))
+
+    @property
+    def _looked_at(self) -> str | None:
+        table = self._table
+        if not table.row_count:
+            return None
+        return str(table.get_cell_at(Coordinate(table.cursor_row, KEYS.index("id"))))
+
+    def _state(self, rows: Sequence[Row]) -> str:
+        if self.source.error:
+            return f"no answer: {self.source.error}"
+        relayed = sum(row["state"] == "relay" for row in self.source.rows)
+        paused = ", paused" if self.paused else ""
+        return f"{self.source.count} sessions, {relayed} relayed, {len(rows)} shown{paused}"
+
+    def _headings(self) -> None:
+        table = self._table
+        table.clear(columns=True)
+        for column in SESSIONS:
+            mark = ("v" if self.view.reverse else "^") if column.key == self.view.key else ""
+            table.add_column(f"{column.heading}{mark}", key=column.key)
+
+    def _look(self, view: View) -> None:
+        self.view = view
+        self._headings()
+        self.show()
+
+    def action_sort(self, step: int) -> None:
+        """Order by the column beside the present one."""
+        self._look(self.view.moved(step))
+
+    def action_reverse(self) -> None:
+        """Order the other way round."""
+        self._look(self.view.by(self.view.key))
+
+    def action_pause(self) -> None:
+        """Ask no more, or again."""
+        self.paused = not self.paused
+        self.show()
+
+    def action_filter(self) -> None:
+        """Ask for words."""
+        field = self.query_one("#filter", Input)
+        field.add_class("shown")
+        field.focus()
+
+    def action_unfilter(self) -> None:
+        """Show all again."""
+        field = self.query_one("#filter", Input)
+        field.value = ""
+        field.remove_class("shown")
+        self._table.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Words are typed."""
+        self._look(self.view.filtered(event.value))
+
+    def on_input_submitted(self, _event: Input.Submitted) -> None:
+        """They are complete."""
+        self._table.focus()
+
+    def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
+        """A heading was clicked."""
+        self._look(self.view.by(str(event.column_key.value)))
+
+
+def _side(number: int) -> Any:
+    return "right" if SESSIONS[number].right else "left"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show it until somebody quits; returns the exit code."""
+    parser = argparse.ArgumentParser(NAME, description=__doc__)
+    parser.add_argument("-S", "--socket", type=Path, default=default_path(), metavar="PATH", help="the control socket")
+    parser.add_argument("-d", "--delay", type=float, default=_SECONDS, metavar="SECONDS", help="between two looks (2)")
+    parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")
+    select(parser)
+    found = parser.parse_args(arguments)
+    if len(selectors := [*choices(found)]) > 1:
+        parser.error("one MASK is enough")
+    if not sys.stdout.isatty():
+        parser.error("it needs a terminal")
+    with Client(found.socket) as client:
+        Top(Source(client, selectors[0]), max(found.delay, 0.1)).run()
+    return 0

@@ -1,0 +1,157 @@
+"""The table in a terminal that is none."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Static
+
+from mailworker.control.client import Client
+from mailworker.control.people import Source
+from mailworker.control.top import Top, main
+from tests.control.conftest import Server
+from tests.control.test_people import ROWS
+from tests.support.patience import PATIENCE
+
+SCRIPT = Path(__file__).resolve().parents[2] / "bin" / "mailworker-top"
+ANSWER = [*({"session": row} for row in ROWS), {"ok": True, "count": 3, "unlisted": 0}]
+
+Act = Callable[[Top, Pilot[None]], Awaitable[None]]
+
+
+def play(server: Server, act: Act, *answers: Any, seconds: float = PATIENCE) -> None:
+    """Show what is answered, and let somebody press keys."""
+
+    async def run() -> None:
+        with Client(scripted.path) as client:
+            top = Top(Source(client, {}), seconds)
+            async with top.run_test(size=(120, 20)) as pilot:
+                await settled(top, pilot, lambda: "sessions" in state(top) or "no answer" in state(top))
+                await act(top, pilot)
+
+    scripted = server(*(answers or [ANSWER]))
+    asyncio.run(asyncio.wait_for(run(), PATIENCE))
+
+
+async def settled(top: Top, pilot: Pilot[None], condition: Callable[[], bool]) -> None:
+    """Until it holds, which `play` gives some time."""
+    while not condition():
+        await pilot.pause(0.01)
+
+
+def state(top: Top) -> str:
+    return str(top.query_one("#state", Static).render())
+
+
+def ids(top: Top) -> list[str]:
+    table: DataTable[Any] = top.query_one(DataTable)
+    return [str(table.get_row_at(number)[0]) for number in range(table.row_count)]
+
+
+def headings(top: Top) -> list[str]:
+    table: DataTable[Any] = top.query_one(DataTable)
+    return [str(column.label) for column in table.ordered_columns]
+
+
+def test_sessions_are_shown_with_the_oldest_first(scripted: Server) -> None:
+    async def act(top: Top, pilot: Pilot[None]) -> None:
+        assert ids(top) == ["b", "a", "c"]
+        assert state(top) == "3 sessions, 1 relayed, 3 shown"
+        assert headings(top)[7] == "agev"
+
+    play(scripted, act)
+
+
+def test_keys_and_headings_order_it(scripted: Server) -> None:
+    async def act(top: Top, pilot: Pilot[None]) -> None:
+        await pilot.press("r")
+        assert ids(top) == ["c", "a", "b"]
+        assert headings(top)[7] == "age^"
+        await pilot.press("greater_than_sign", "greater_than_sign")
+        assert top.view.key == "in"
+        assert ids(top) == ["b", "a", "c"]
+        await pilot.press("less_than_sign")
+        assert top.view.key == "idle"
+        await pilot.click(DataTable, offset=(5, 0))
+        assert top.view.key == "user"
+        assert ids(top) == ["c", "b", "a"]
+
+    play(scripted, act)
+
+
+def test_words_filter_it_as_they_are_typed(scripted: Server) -> None:
+    async def act(top: Top, pilot: Pilot[None]) -> None:
+        await pilot.press("/", *"bob")
+        assert ids(top) == ["a"]
+        assert state(top) == "3 sessions, 1 relayed, 1 shown"
+        await pilot.press("enter", "r")
+        assert ids(top) == ["a"]
+        await pilot.press("escape")
+        assert len(ids(top)) == 3
+
+    play(scripted, act)
+
+
+def test_it_is_asked_for_again_and_whoever_is_looked_at_stays_so(scripted: Server) -> None:
+    newer = {**ROWS[0], "id": "d", "age": 70}
+
+    async def act(top: Top, pilot: Pilot[None]) -> None:
+        await pilot.press("down")
+        await settled(top, pilot, lambda: ids(top)[0] == "d")
+        table: DataTable[Any] = top.query_one(DataTable)
+        assert str(table.get_row_at(table.cursor_row)[0]) == "a"
+
+    play(scripted, act, ANSWER, [{"session": newer}, *ANSWER], *[[{"session": newer}, *ANSWER]] * 100, seconds=0.2)
+
+
+def test_a_pause_lets_it_be(scripted: Server) -> None:
+    async def act(top: Top, pilot: Pilot[None]) -> None:
+        await pilot.press("p")
+        assert state(top).endswith(", paused")
+        await pilot.press("p")
+        assert not top.paused
+
+    play(scripted, act)
+
+
+def test_where_nobody_answers_that_is_shown(scripted: Server) -> None:
+    async def act(top: Top, pilot: Pilot[None]) -> None:
+        assert state(top) == "no answer: there is no table"
+
+    play(scripted, act, [{"error": "there is no table"}])
+
+
+def test_what_sessions_are_called_is_no_markup(scripted: Server) -> None:
+    async def act(top: Top, pilot: Pilot[None]) -> None:
+        table: DataTable[Any] = top.query_one(DataTable)
+        assert str(table.get_row_at(0)[1]) == r"[red]b\x1B[/red]"
+
+    play(scripted, act, [{"session": {**ROWS[0], "user": "[red]b\x1b[/red]"}}, {"ok": True, "count": 1, "unlisted": 0}])
+
+
+def test_it_quits(scripted: Server) -> None:
+    async def act(top: Top, pilot: Pilot[None]) -> None:
+        await pilot.press("q")
+        await settled(top, pilot, lambda: not top.is_running)
+
+    play(scripted, act)
+
+
+@pytest.mark.parametrize("line", ["a b", "", "-o x"])
+def test_what_is_not_understood_and_what_is_no_terminal_is_refused(line: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2
+
+
+def test_the_script_runs_from_the_source_tree() -> None:
+    ran = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, check=False, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "live in a terminal" in " ".join(ran.stdout.split())
