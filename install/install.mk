@@ -33,7 +33,7 @@ install: man
 	$(PYTHON) setup.py --quiet build --build-base build/install --build-lib build/install/lib
 	install -d $(addprefix $(DESTDIR),$(HOME_OF_PROGRAM)/bin $(SBINDIR) $(SYSCONFDIR)/mailworker $(UNITDIR) $(LOGDIR) \
 		$(MANDIR)/man5 $(MANDIR)/man8 $(SYSCONFDIR)/logrotate.d $(DATADIR)/bash-completion/completions \
-		$(ZSHDIR) $(DATADIR)/fish/vendor_completions.d $(DATADIR)/doc/mailworker/examples)
+		$(ZSHDIR) $(DATADIR)/fish/vendor_completions.d $(DATADIR)/mailworker)
 	rm -rf $(DESTDIR)$(HOME_OF_PROGRAM)/mailworker
 	cp -R build/install/lib/mailworker $(DESTDIR)$(HOME_OF_PROGRAM)/
 	cd $(DESTDIR)$(HOME_OF_PROGRAM)/mailworker && rm -rf demo native/build.py native/relay native/*/*.[ch] native/*/*.cdef native/*/*.pyi
@@ -59,7 +59,7 @@ install: man
 	install -m 644 install/completion/_mailworker $(DESTDIR)$(ZSHDIR)/_mailworker
 	install -m 644 install/completion/mailworker.fish $(DESTDIR)$(DATADIR)/fish/vendor_completions.d/mailworker.fish
 	install -m 644 install/one-server.conf conf/mailworker.full.conf conf/mailworker.socket conf/mailworker.rules.yml \
-		conf/mailworker.grafana.json $(DESTDIR)$(DATADIR)/doc/mailworker/examples
+		conf/mailworker.grafana.json $(DESTDIR)$(DATADIR)/mailworker
 
 # What only the installed program knows: where all is found that no switch and no directive names.
 install-paths:
@@ -74,7 +74,7 @@ install-paths:
 		mailworker/paths.py >$(DESTDIR)$(HOME_OF_PROGRAM)/mailworker/paths.py
 
 uninstall:
-	rm -rf $(DESTDIR)$(HOME_OF_PROGRAM) $(DESTDIR)$(DATADIR)/doc/mailworker $(DESTDIR)$(UNITDIR)/mailworker.service
+	rm -rf $(DESTDIR)$(HOME_OF_PROGRAM) $(DESTDIR)$(DATADIR)/mailworker $(DESTDIR)$(UNITDIR)/mailworker.service
 	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(PROGRAMS))
 	rm -f $(DESTDIR)$(MANDIR)/man5/mailworker.conf.5 $(DESTDIR)$(MANDIR)/man8/mailworker.8 \
 		$(DESTDIR)$(MANDIR)/man8/mailworker-*.8 $(DESTDIR)$(SYSCONFDIR)/logrotate.d/mailworker

@@ -8,8 +8,8 @@ _mailworker() {
     -p) _filedir -d ;;
     -c) _filedir conf ;;
     -e) _filedir ;;
-    -g | -h | -\? | -v) ;;
-    *) COMPREPLY=($(compgen -W '-h -v -V -t -T -q -s -p -e -c -g' -- "$cur")) ;;
+    -g | --explain | -h | -\? | -v) ;;
+    *) COMPREPLY=($(compgen -W '-h -v -V -t -T -q -s -p -e -c -g --explain' -- "$cur")) ;;
     esac
 } && complete -F _mailworker mailworker
 

@@ -25,6 +25,10 @@ def test_the_package_has_our_version() -> None:
     assert text("debian/changelog").startswith(f"mailworker ({mailworker.__version__}) ")
 
 
+def test_what_people_type_names_our_version() -> None:
+    assert set(re.findall(r"mailworker_([\d.]+)_", text("docs/install.md"))) == {mailworker.__version__}
+
+
 def test_the_package_needs_what_setup_py_needs() -> None:
     required = re.search(r"install_requires=\[(.*?)\]", text("setup.py"), re.DOTALL)
     assert required is not None

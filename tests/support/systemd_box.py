@@ -42,21 +42,25 @@ class SystemdBox:
     """
 
     def __init__(self, folder: Path, etc: Mapping[str, str]) -> None:
-        if os.geteuid() != 0:
-            raise ServerUnavailable("only root can mount")
         systemd = find_program("systemd", "/lib/systemd")
-        self._folder = folder
-        self._group = _new_control_group(folder)
         _install(folder, etc)
         python = "/usr" if sys.base_prefix == "/usr" else sys.base_prefix
         packages = next(path for path in sys.path if path.endswith("site-packages"))
+        self._boot(folder, [str(ROOT), packages, python, systemd], ENVIRONMENT)
+
+    def _boot(self, folder: Path, what: list[str], environment: Mapping[str, str]) -> None:
+        if os.geteuid() != 0:
+            raise ServerUnavailable("only root can mount")
+        self._folder = folder
+        self._environment = environment
+        self._group = _new_control_group(folder)
         enter = ["unshare", "--pid", "--mount", "--cgroup", "--ipc", "--uts", "--net", "--fork", "--kill-child=KILL"]
-        make = ["sh", str(SCRIPT), str(folder), str(ROOT), packages, python]
-        run = [systemd, "--system", "--unit=basic.target", "--log-target=kmsg", "--show-status=no"]
+        make = ["sh", str(SCRIPT), str(folder)]
+        run = [*what, "--system", "--unit=basic.target", "--log-target=kmsg", "--show-status=no"]
         with (folder / "output").open("wb") as output:
             self._process = subprocess.Popen(
                 ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(self._group), *enter, *make, *run],
-                env=ENVIRONMENT,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -91,7 +95,7 @@ class SystemdBox:
         """Run a program in the box to its end."""
         enter = ["nsenter", f"--target={self._first.pid}", "--all", "--"]
         return subprocess.run(
-            [*enter, *command], env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE, check=False
+            [*enter, *command], env=self._environment, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
 
     def succeeds(self, *command: str) -> bool:
@@ -120,25 +124,14 @@ class SystemdBox:
 
     def connect(self, port: int, host: str = "127.0.0.1") -> socket.socket:
         """A connection to a port of the box."""
-        made: list[socket.socket] = []
-
-        def make() -> None:
-            libc = ctypes.CDLL(None, use_errno=True)
-            with Path(f"/proc/{self._first.pid}/ns/net").open() as namespace:
-                if libc.setns(namespace.fileno(), _NEW_NETWORK) != 0:
-                    return
-            made.append(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
-
-        entering = threading.Thread(target=make)  # which alone enters the namespace, and ends there
-        entering.start()
-        entering.join()
-        made[0].settimeout(PATIENCE)
+        made = socket_in_network(self._first.pid, socket.AF_INET6 if ":" in host else socket.AF_INET)
+        made.settimeout(PATIENCE)
         try:
-            made[0].connect((host, port))
+            made.connect((host, port))
         except OSError as error:
-            made[0].close()
+            made.close()
             raise AssertionError(f"{host}:{port}: {error}\n{self.story}") from error
-        return made[0]
+        return made
 
     def await_true(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until `condition` holds; tells all if it does not."""
@@ -158,6 +151,23 @@ class SystemdBox:
         wait_until(lambda: "populated 0" in (self._group / "cgroup.events").read_text(), "the box's end")
         for group in sorted(self._group.glob("**/"), reverse=True):
             group.rmdir()
+
+
+def socket_in_network(pid: int, family: socket.AddressFamily) -> socket.socket:
+    """A new socket in the network of a process, to which it belongs for good."""
+    made: list[socket.socket] = []
+
+    def make() -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        with Path(f"/proc/{pid}/ns/net").open() as namespace:
+            if libc.setns(namespace.fileno(), _NEW_NETWORK) != 0:
+                return
+        made.append(socket.socket(family))
+
+    entering = threading.Thread(target=make)  # which alone enters the namespace, and ends there
+    entering.start()
+    entering.join()
+    return made[0]
 
 
 def _new_control_group(folder: Path) -> Path:
