@@ -155,6 +155,11 @@ def test_links_of_the_site_lead_to_what_is_there(site: Path) -> None:
     assert len(pages) > 60
 
 
+def test_every_link_of_a_list_has_a_text(site: Path) -> None:
+    empty = re.compile(r"<li><a [^>]*>\s*</a>")
+    assert [str(path) for path in site.rglob("*.html") if empty.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     loaded = re.compile(
         r'<(?:script|img|iframe)[^>]+src="(?:https?:)?//|<link[^>]+"stylesheet"[^>]+href="(?:https?:)?//'

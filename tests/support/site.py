@@ -31,6 +31,7 @@ _DOCS: Final = "docs"
 _PAGES: Final = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md")
 _FENCE: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
+_NUMBER: Final = re.compile(r"^# (?:Decision )?(?:[0-9]+[.:]? )?")
 # How much more an entry of the reference counts than a page; and how much more than the names that begin with its own.
 _ENTRY: Final = 8
 _SHORTER: Final = 6
@@ -50,6 +51,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Let links lead to where files are in the site."""
     page_uri = page.file.src_uri
+    if page_uri == "reference/README.md":
+        page.meta["search"] = {"exclude": True}  # it has all names and tells nothing of them
     if page_uri == "decisions/README.md":
         markdown += _decisions(files)
     return "".join(part if part.startswith("```") else _rewritten(part, page_uri) for part in _split(markdown))
@@ -141,4 +144,4 @@ def _decisions(files: Files) -> str:
     """A list of all notes, which code hosts show as the folder's."""
     notes = [file for file in files.documentation_pages() if file.src_uri.startswith("decisions/0")]
     titles = {PurePosixPath(each.src_uri).name: each.content_string.partition("\n")[0] for each in notes}
-    return "\n" + "".join(f"\n- [{title.partition('. ')[2]}]({name})" for name, title in sorted(titles.items()))
+    return "\n" + "".join(f"\n- [{_NUMBER.sub('', title)}]({name})" for name, title in sorted(titles.items()))
