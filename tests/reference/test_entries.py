@@ -24,7 +24,13 @@ OF_DIRECTIVES = [
 ]
 
 # Files that are read while a configuration is.
-READ_AT_ONCE = {"mail.pass": b"secret", "proxy.pass": b"secret", "current.key": bytes(80), "previous.key": bytes(80)}
+READ_AT_ONCE = {
+    "mail.pass": b"secret",
+    "policy.nonce": b"secret",
+    "proxy.pass": b"secret",
+    "current.key": bytes(80),
+    "previous.key": bytes(80),
+}
 
 TEXT = """\
 # Title
