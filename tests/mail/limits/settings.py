@@ -97,7 +97,7 @@ class Mailbox:
 
 def limits_of(proxy: Proxy) -> tuple[Limit, ...]:
     """Those of its server."""
-    guard = proxy.service._servers[0].guard
+    guard = proxy.service.servers[0].guard
     assert isinstance(guard, Guard)
     return guard.limits
 

@@ -293,14 +293,14 @@ def test_a_full_zone_is_told_and_lets_nobody_in_without_a_word(scene: Scene) -> 
 
 def test_without_limits_there_is_no_guard(scene: Scene) -> None:
     proxy = scene.proxy("imap", scene.auth(rejected(b"no")))
-    assert proxy.service._servers[0].guard is None
-    assert not proxy.service._servers[0].has_variables
+    assert proxy.service.servers[0].guard is None
+    assert not proxy.service.servers[0].has_variables
 
 
 @pytest.mark.parametrize(("key", "asks"), [("$remote_addr", False), ("$remote_addr$protocol", True)])
 def test_only_keys_that_not_every_session_knows_ask_for_variables(scene: Scene, key: str, asks: bool) -> None:
     mailbox = Mailbox(scene, settings(limit(0, of=zone(key))))
-    assert mailbox.proxy.service._servers[0].has_variables is asks
+    assert mailbox.proxy.service.servers[0].has_variables is asks
     assert guess(mailbox, 1) == [WRONG]
     scene.skip(ALL_SETTLED)
     assert guess(mailbox, 1) == [TEMPORARY["imap"]]
