@@ -17,7 +17,6 @@ from mailworker.process.link import (
     Question,
     answer,
     ask,
-    call_by_signal,
     hear_of_service,
     hear_questions,
     open_link,
