@@ -44,9 +44,8 @@ class Destinations:
         return self._losses
 
     def send(self, destination: int, path: bytes, line: bytes) -> None:
-        """See `LineSink.send`; the line is written at once."""
-        self.take(destination, path, line)
-        self.pause()
+        """See `LineSink.send`; the line is written at once, unless it is to be collected."""
+        self._writers[destination].write(path, line)
 
     def take(self, destination: int, path: bytes, line: bytes) -> None:
         """Take a line; raises IndexError where there is no such destination."""

@@ -18,6 +18,9 @@ _METHODS = {method: (names.sasl or names.directive.upper()).encode() for method,
 # Dovecot's names of the services; filters know no smtp-login.
 _SERVICES = {"smtp": b"submission-login"}
 
+# No client is to be banned for what others have failed in: filters look for no word of this.
+_FOR_NOW = b"Disconnected: temporary failure"
+
 # What a login may not bring with it: the end of its field, of its line, or a part that filters look for.
 _NOT_PLAIN = re.compile(rb'["\\<>()\x00-\x1f\x7f-\xff]')
 
@@ -51,6 +54,8 @@ def _message(facts: Facts) -> bytes:
     if facts.event == "login":
         return b"Login"
     logged_in = bool(facts.tries) and facts.tries[-1].login is not None
+    if facts.event == "failure" and facts.refused_for_now:
+        return _FOR_NOW
     if facts.refusals and not logged_in:
         return b"Aborted login (auth failed, %d attempts in %d secs)" % (facts.refusals, facts.seconds)
     if not facts.attempts:

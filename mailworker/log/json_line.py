@@ -8,45 +8,52 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from mailworker.model import METHOD_NAMES, InetAddress
+from mailworker.model import InetAddress
 from mailworker.native.core.line import Line, Slot
 from mailworker.variables.escapes import valid_json
 from mailworker.variables.facts import Certificate, Facts, Tls
 from mailworker.variables.render import Render
-from mailworker.variables.table import address_text, iso8601_ms, status
-
-_METHODS: Final = {None: None} | {method: names.directive for method, names in METHOD_NAMES.items()}
+from mailworker.variables.source import Kind, Source, asked, at
+from mailworker.variables.table import SOURCES, address_text, iso8601_offset, iso8601_second
 
 _UNAVAILABLE: Final = b"[UNAVAILABLE]"
 
 
-def _string(name: str) -> Slot:
-    return Slot(b'"%b":"' % name.encode(), b'",', None, valid_json)
+def _string(name: str, source: Source | None = None) -> Slot:
+    return Slot(b'"%b":"' % name.encode(), b'",', None, valid_json, source)
 
 
-def _number(name: str) -> Slot:
-    return Slot(b'"%b":' % name.encode(), b",")
+def _number(name: str, source: Source | None = None) -> Slot:
+    return Slot(b'"%b":' % name.encode(), b",", None, None, source)
 
 
-# Members that are put together elsewhere.
-_MEMBERS: Final = Slot(b"", b",")
+def _members(function: Callable[[Facts], bytes | None], when: str) -> Slot:
+    """Members that few sessions have: those with something at `when`."""
+    return Slot(b"", b",", source=asked(function, when=when))
 
-_text = Line(
-    (
-        Slot(b'{"time_iso8601_ms":"', b'",'),
-        *(_string("log_event"), _string("session_id"), _number("connection"), _MEMBERS, _string("remote_addr")),
-        *(_number("remote_port"), _string("server_addr"), _number("server_port"), _MEMBERS),
-        *(_string("auth_user"), _string("remote_user"), _number("auth_attempts"), _string("auth_method")),
-        *(_string("auth_source"), _number("auth_time"), _MEMBERS, Slot(b"")),
-        *(_string("session_end"), _string("session_state"), _number("status"), _number("session_time")),
-        *(_number("bytes_received"), Slot(b'"bytes_sent":')),
-    ),
-    b"}\n",
-).text
 
-_backends = Line(
+def _strings(*names: str) -> Iterable[Slot]:
+    return (_string(name, SOURCES[name]) for name in names)
+
+
+def _numbers(*names: str) -> Iterable[Slot]:
+    return (_number(name, SOURCES[name]) for name in names)
+
+
+def _of_only_backend(name: str, kind: Kind, *paths: str) -> Slot:
+    """The usual case: one was tried, and the session is logged in there."""
+    return _number(name, Source(kind, paths, None, "logged_in", "rare.tries"))
+
+
+def _local_host(facts: Facts) -> str | None:
+    local = facts.local
+    return local.host if isinstance(local, InetAddress) else None
+
+
+_backends: Final = Line(
     (
         *(_string("upstream_addr"), _number("upstream_bytes_received"), _number("upstream_bytes_sent")),
         *(_number("upstream_session_time"), _number("upstream_connect_time"), _number("upstream_first_byte_time")),
@@ -54,48 +61,6 @@ _backends = Line(
     ),
     b"",
 ).text
-
-
-def json_line(_dated: bool) -> Render:
-    """What writes the lines of a server, each with its LF."""
-    same: list[bytes] = []  # what is the same in all lines of a worker, put together when the first is written
-
-    def render(facts: Facts) -> bytes:
-        if not same:
-            same.append(_constant(facts))
-        entrance, client, ending = facts.entrance, facts.client_bytes, facts.reason
-        local, sessions = entrance.local or facts.local, entrance.sessions
-        inet = local if isinstance(local, InetAddress) else None
-        now = sessions.loop.now
-        attempts, auth = facts.attempts, facts.auth_ms
-        return _text(
-            iso8601_ms(),
-            facts.event or "",
-            sessions.identify(facts.accepted, facts.number),
-            facts.number,
-            same[0],
-            facts.client,
-            facts.port,
-            None if inet is None else inet.host,
-            None if inet is None else inet.port,
-            None if facts.who is None and client.tls is None else _of_client(facts),
-            facts.auth_user if attempts else None,
-            facts.login if attempts else None,
-            attempts or None,
-            _METHODS[facts.method],
-            entrance.source if attempts else None,
-            None if auth is None else auth / 1000,
-            None if facts.rare is None else _of_login(facts),
-            _of_backends(facts, now),
-            None if ending is None else ending.word,
-            None if ending is None else ending.pair,
-            (status(facts) or b"0") if ending is None else ending.status,
-            now - facts.accepted,
-            client.received,
-            client.sent,
-        )
-
-    return render
 
 
 def _constant(facts: Facts) -> bytes:
@@ -108,16 +73,19 @@ def _constant(facts: Facts) -> bytes:
 
 
 def _of_client(facts: Facts) -> bytes | None:
-    """What the connection with the client has more than others: a PROXY header, a name, TLS."""
+    """What few clients have: a PROXY header, a name."""
     parts: list[bytes] = []
     if facts.proxy_texts is not None:
         _add_proxy_header(parts, facts, facts.proxy_texts)
     if facts.host != _UNAVAILABLE:
         parts.append(b'"remote_host":"%b"' % valid_json(facts.host))
-    tls = facts.client_bytes.tls
-    if tls is not None:
-        _add_tls(parts, facts, tls)
     return b",".join(parts) or None
+
+
+def _of_tls(facts: Facts) -> bytes:
+    parts: list[bytes] = []
+    _add_tls(parts, facts, facts.client_bytes.tls)
+    return b",".join(parts)
 
 
 def _add_proxy_header(parts: list[bytes], facts: Facts, texts: tuple[bytes, bytes, bytes, bytes]) -> None:
@@ -168,13 +136,8 @@ def _of_login(facts: Facts) -> bytes | None:
     return b",".join(parts) or None
 
 
-def _of_backends(facts: Facts, now: float) -> bytes | None:
-    """What is told of those that were tried, which most sessions have one of, where they are logged in."""
-    since, login, traffic = facts.logged_in, facts.login_ms, facts.backend_bytes
-    if facts.rare is None and since is not None and login is not None and traffic is not None:
-        seconds = login / 1000
-        lasted = seconds + (now - since)
-        return _backends(address_text(facts.backend), traffic.received, traffic.sent, lasted, None, None, seconds)
+def _of_backends(facts: Facts) -> bytes | None:
+    """What is told of those that were tried."""
     tries = facts.tries
     if not tries:
         return None
@@ -186,3 +149,36 @@ def _add_texts(parts: list[bytes], **texts: bytes | None) -> None:
     for name, text in texts.items():
         if text is not None:
             parts.append(b'"%b":"%b"' % (name.encode(), valid_json(text)))
+
+
+_FORM: Final = (
+    Slot(b'{"time_iso8601_ms":"', source=Source(Kind.SECOND, (), iso8601_second)),
+    Slot(b".", source=Source(Kind.MILLISECOND)),
+    Slot(b"", b'",', source=Source(Kind.SECOND, (), iso8601_offset)),
+    *(*_strings("log_event", "session_id"), *_numbers("connection")),
+    Slot(b"", b",", source=Source(Kind.ONCE, (), _constant)),
+    *(*_strings("remote_addr"), _number("remote_port", at("port"))),
+    _string("server_addr", at("entrance.local.host", _local_host, when="entrance.port")),
+    _number("server_port", at("entrance.port")),
+    *(_members(_of_client, "who"), _members(_of_tls, "client_bytes.tls")),
+    *(*_strings("auth_user", "remote_user"), _number("auth_attempts", at("attempts", when="attempts"))),
+    *(*_strings("auth_method", "auth_source"), *_numbers("auth_time")),
+    _members(_of_login, "rare"),
+    _string("upstream_addr", Source(Kind.APPLIED, ("backend",), address_text, "logged_in", "rare.tries")),
+    _of_only_backend("upstream_bytes_received", Kind.AT, "backend_bytes.received"),
+    _of_only_backend("upstream_bytes_sent", Kind.AT, "backend_bytes.sent"),
+    _of_only_backend("upstream_session_time", Kind.DIFFERENCE, "entrance.sessions.loop.now", "logged_in", "login_ms"),
+    _of_only_backend("upstream_connect_time", Kind.AT, "rare.connect"),
+    _of_only_backend("upstream_first_byte_time", Kind.AT, "rare.first_byte"),
+    _of_only_backend("upstream_login_time", Kind.THOUSANDTH, "login_ms"),
+    Slot(b"", source=Source(Kind.ASKED, (), _of_backends, "rare.tries")),
+    Slot(b"", source=Source(Kind.ASKED, (), _of_backends, "started", "rare.tries")),
+    *_strings("session_end", "session_state"),
+    *_numbers("status", "session_time", "bytes_received"),
+    Slot(b'"bytes_sent":', source=SOURCES["bytes_sent"]),
+)
+
+
+def json_line(_dated: bool) -> Render:
+    """What writes the lines of a server, each with its LF."""
+    return Line(_FORM, b"}\n").of

@@ -39,6 +39,9 @@ class Writer(Protocol):
     def pause(self) -> None:
         """No more lines are at hand: write what need not wait for more."""
 
+    def write(self, path: bytes, line: bytes) -> None:
+        """Take a line behind which none is at hand."""
+
     def end_files(self) -> None:
         """Write all that there is: the files are about to be begun anew, or the process ends."""
 
@@ -60,7 +63,7 @@ class Appender:
         if self._full_second and int(time.time()) == self._full_second:
             self._lose(lines, OSError(errno.ENOSPC, ""))
             return
-        left = memoryview(self._rest + data)
+        left = memoryview(self._rest + data) if self._rest else data
         try:
             while left:
                 left = left[os.write(self._sink.descriptor, left) :]
@@ -98,11 +101,12 @@ class Appender:
 class FileWriter:
     """A file; what `buffer`, `flush` and `gzip` ask is done here. Without a buffer, lines at hand go by one write."""
 
-    __slots__ = ("_after", "_appender", "_flush_awaited", "_lines", "_settings", "_size")
+    __slots__ = ("_after", "_appender", "_at_once", "_flush_awaited", "_lines", "_settings", "_size")
 
     def __init__(self, settings: AccessLogFile, sink: FileSink, losses: Losses, after: After) -> None:
         self._after = after
         self._appender = Appender(sink, losses, whole=settings.gzip is not None)
+        self._at_once = not settings.buffer and settings.gzip is None
         self._flush_awaited = False
         self._lines: list[bytes] = []
         self._settings = settings
@@ -117,6 +121,14 @@ class FileWriter:
         self._size += len(line)
         if buffer and self._size > buffer:
             self._flush()
+
+    def write(self, path: bytes, line: bytes) -> None:
+        """See `Writer`."""
+        if self._at_once:
+            self._appender.append(line, 1)
+        else:
+            self.take(path, line)
+            self.pause()
 
     def pause(self) -> None:
         """See `Writer`."""
@@ -165,6 +177,10 @@ class SyslogWriter:
 
     def pause(self) -> None:
         """Nothing waits."""
+
+    def write(self, path: bytes, line: bytes) -> None:
+        """See `Writer`."""
+        self.take(path, line)
 
     def end_files(self) -> None:
         """There are none."""

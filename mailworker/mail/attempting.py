@@ -25,9 +25,10 @@ class Attempting(Arriving):
 
     def limited(self) -> Link:
         """See `Limited.limited`."""
+        rejected = self.protocol.refusals.temporary
         if self.facts is not None:
-            self.facts.refuse()
-        return self.part(Farewell(End.LIMIT_AUTH, self.dialogue.rejection(self.protocol.refusals.temporary)))
+            self.facts.refuse(rejected)
+        return self.part(Farewell(End.LIMIT_AUTH, self.dialogue.rejection(rejected)))
 
     def pause(self, seconds: float) -> Awaitable[None]:
         """See `Applicant.pause`."""

@@ -54,7 +54,7 @@ class Rare:
 
     __slots__ = (
         *("client_id", "connect", "envelope", "first_byte", "handshake", "headers", "helo", "limited", "refusals"),
-        "tries",
+        *("refused_for_now", "tries"),
     )
 
     def __init__(self) -> None:
@@ -67,6 +67,7 @@ class Rare:
         self.helo = b""
         self.limited: tuple[bytes, bytes] | None = None
         self.refusals = 0
+        self.refused_for_now = False
         self.tries: list[BackendTry] = []
 
 
@@ -185,6 +186,10 @@ class SessionFacts(SessionRecord):
         return 0 if self.rare is None else self.rare.refusals
 
     @property
+    def refused_for_now(self) -> bool:
+        return self.rare is not None and self.rare.refused_for_now
+
+    @property
     def received(self) -> int:
         return self.client_bytes.received
 
@@ -295,10 +300,13 @@ class FactsRecord(SessionFacts):
         """What the limits of logins say of the attempt, and the zone that says it."""
         self._rare().limited = status, zone
 
-    def refuse(self) -> None:
+    def refuse(self, rejected: Rejected) -> None:
         """The attempt was refused."""
         self._end_try()
-        self._rare().refusals += 1
+        rare = self._rare()
+        rare.refused_for_now = rejected.temporary
+        if not rejected.temporary:
+            rare.refusals += 1
         logs = self.entrance.server.access_logs.at_failure
         if logs:
             self.report("failure", logs)

@@ -15,7 +15,7 @@ from mailworker.log.log import Log
 from mailworker.mail.backend.backend import TlsRefused
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
-from mailworker.mail.session_id import session_id
+from mailworker.mail.session_id import identifier
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, InetAddress
 from mailworker.tls.door import Door
@@ -155,7 +155,7 @@ class SessionRecord(SessionLog):
 
     @property
     def session_id(self) -> bytes:
-        return session_id(self.accepted, self.number)
+        return self.entrance.sessions.identify(self.accepted, self.number)
 
     def end(self, reason: End) -> None:
         """The session is over. The first call tells why; later ones change nothing. Raises nothing."""
@@ -215,7 +215,7 @@ class Sessions:
     __slots__ = ("identify", "lines", "listeners", "live", "loop")
 
     def __init__(self, loop: facts.Clock, listeners: Sequence[EndListener] = (), lines: LineSink | None = None) -> None:
-        self.identify = session_id
+        self.identify = identifier()
         self.loop = loop
         self.listeners = tuple(listeners)
         self.lines = lines

@@ -199,7 +199,7 @@ class Session(Entering):
         if (counted := self.server.counted) is not None:
             counted.refuse(self._login.method, wait=verdict.wait > 0)
         if self.facts is not None:
-            self.facts.refuse()
+            self.facts.refuse(verdict)
         attempt = self.settle()
         if attempt is not None and attempt.fail(verdict, self.connections.loop.now):
             await attempt.hold_back()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from binascii import b2a_base64
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mailworker.native.core import accelerator
@@ -25,9 +27,12 @@ def _process() -> tuple[float, int]:
     return _known
 
 
-def packed_id(milliseconds: float, process: int, number: int, /) -> bytes:
-    """16 letters, digits, "-" and "_": 6 bytes of the time in ms, 2 of the process, 4 of the connection's number."""
-    time_, process_, number_ = int(milliseconds) & 0xFFFFFFFFFFFF, process & 0xFFFF, number & 0xFFFFFFFF
+def packed_id(began: float, process: int, accepted: float, number: int, /) -> bytes:
+    """16 letters, digits, "-" and "_": 6 bytes of the time in ms, 2 of the process, 4 of the connection's number.
+
+    `accepted` is in seconds since `began`, which is a time in ms.
+    """
+    time_, process_, number_ = int(began + accepted * 1000) & 0xFFFFFFFFFFFF, process & 0xFFFF, number & 0xFFFFFFFF
     packed = (time_ << 48 | process_ << 32 | number_).to_bytes(12, "big")
     return b2a_base64(packed, newline=False).translate(_URL_SAFE)
 
@@ -36,7 +41,11 @@ if accelerator is not None and not TYPE_CHECKING:
     packed_id = accelerator.packed_id
 
 
+def identifier() -> Callable[[float, int], bytes]:
+    """What gives the id of a session of this process, see `session_id`, without a call of Python."""
+    return partial(packed_id, *(_known or _process()))
+
+
 def session_id(accepted: float, number: int) -> bytes:
-    """See `packed_id`; `accepted` is a time of the loop's clock."""
-    epoch, process = _known or _process()
-    return packed_id(epoch + accepted * 1000, process, number)
+    """What a session is called that was accepted then, by the loop's clock; see `packed_id`."""
+    return packed_id(*(_known or _process()), accepted, number)

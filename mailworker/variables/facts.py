@@ -152,14 +152,14 @@ class Facts(Protocol):
 
     `event` is what a line is written about: "login", "failure" or "end", None where none is. `reason` is None as long
     as the session lives. `seconds` is the time since accept, `auth_seconds` what the decision about the last attempt
-    took, `handshake_seconds` the client's handshake. `refusals` counts refused attempts. `tries` are the backends that
-    were tried.
+    took, `handshake_seconds` the client's handshake. `refusals` counts refused attempts but for those that were refused
+    for now, of which `refused_for_now` tells whether the last one was. `tries` are the backends that were tried.
 
     What stands in most lines is an attribute of the session itself: `accepted` is a time of the loop's clock, `login`
     the user of an attempt, `auth_ms` what the decision about it took, `login_ms` the login at the `backend`, which it
-    was over at `logged_in`; `backend_bytes` counts what was said there. `rare` is None for a session that has one
-    backend at most, and nothing of which most have nothing, and `who` for one whose client has neither a name nor sent
-    a PROXY header.
+    was over at `logged_in`, and `started` then while it is not over; `backend_bytes` counts what was said there. `rare`
+    is None for a session that has one backend at most, and nothing of which most have nothing, and `who` for one whose
+    client has neither a name nor sent a PROXY header.
     """
 
     @property
@@ -199,6 +199,8 @@ class Facts(Protocol):
     @property
     def refusals(self) -> int: ...
     @property
+    def refused_for_now(self) -> bool: ...
+    @property
     def helo(self) -> bytes | None: ...
     @property
     def envelope(self) -> Envelope | None: ...
@@ -228,6 +230,8 @@ class Facts(Protocol):
     def login_ms(self) -> int | None: ...
     @property
     def logged_in(self) -> float | None: ...
+    @property
+    def started(self) -> float | None: ...
     @property
     def backend_bytes(self) -> Traffic | None: ...
     @property

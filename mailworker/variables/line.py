@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 from mailworker.variables.facts import Facts
 from mailworker.variables.render import Render
-
-Value = bytes | str | int | float | None
-"""Text of our own is a `str`, of others it is bytes; a number with a fraction has three decimals."""
+from mailworker.variables.source import Source, Value, asked, finder
 
 _PLAIN: Final = re.compile(rb"[!#$&-\[\]-~]*")
 
@@ -20,22 +19,24 @@ class Slot(NamedTuple):
 
     Without that, all of it is left out. `written` tells how bytes are written that are not all plain, None for as they
     are. Plain are the visible characters of ASCII but for those that one or the other form of output changes: quote,
-    backslash and percent sign.
+    backslash and percent sign. `source` tells where the value lies; of a line all slots have one, or none has.
     """
 
     before: bytes
     after: bytes = b""
     absent: bytes | None = None
     written: Callable[[bytes], bytes] | None = None
+    source: Source | None = None
 
 
 class Line:
     """What stands around values; `last` is what follows all of them."""
 
-    __slots__ = ("_last", "_slots")
+    __slots__ = ("_find", "_last", "_slots")
 
     def __init__(self, slots: Sequence[Slot], last: bytes, /) -> None:
         self._slots = tuple(slots)
+        self._find = tuple(finder(slot.source) for slot in self._slots if slot.source is not None)
         self._last = last
 
     def text(self, *values: Value) -> bytes:
@@ -43,6 +44,11 @@ class Line:
         if len(values) != len(self._slots):
             raise TypeError(f"{len(self._slots)} arguments, not {len(values)}")
         return b"".join([*map(_filled, self._slots, values), self._last])
+
+    def of(self, session: Any, /) -> bytes:
+        """The same with the values of a session, each from its source."""
+        now = time.time()
+        return self.text(*(find(session, now) for find in self._find))
 
 
 def _filled(slot: Slot, value: Value) -> bytes:
@@ -69,31 +75,22 @@ MakeLine = Callable[[Sequence[Slot], bytes], Line]
 class Part(NamedTuple):
     """A value in a text: what stands there where there is none, and how it is written, see `Slot`.
 
-    `inline` is an expression of `facts` that takes the place of the function.
+    `source` takes the place of the function.
     """
 
     evaluate: Callable[[Facts], bytes | None]
     absent: bytes = b""
     written: Callable[[bytes], bytes] | None = None
-    inline: str | None = None
+    source: Source | None = None
 
 
-NOTHING: Final[Mapping[str, object]] = {}
-
-
-def composed(parts: Sequence[bytes | Part], known: Mapping[str, object] = NOTHING, make: MakeLine = Line) -> Render:
-    """The function that gives what literals and values come to, side by side; `known` is what `inline` may use.
-
-    It is one expression, see `joined`.
-    """
-    names, slots, values, literal = dict(known), list[Slot](), list[str](), b""
+def composed(parts: Sequence[bytes | Part], make: MakeLine = Line) -> Render:
+    """The function that gives what literals and values come to, side by side."""
+    slots, literal = list[Slot](), b""
     for part in parts:
         if isinstance(part, bytes):
             literal += part
             continue
-        values.append(part.inline or f"value{len(slots)}(facts)")
-        names[f"value{len(slots)}"] = part.evaluate
-        slots.append(Slot(literal, b"", part.absent, part.written))
+        slots.append(Slot(literal, b"", part.absent, part.written, part.source or asked(part.evaluate)))
         literal = b""
-    names["text"] = make(slots, literal).text
-    return cast("Render", eval(f"lambda facts: text({', '.join(f'({value})' for value in values)})", names))
+    return make(slots, literal).of

@@ -10,14 +10,14 @@ import re
 import socket
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
 from mailworker import __version__
-from mailworker.model import METHOD_NAMES, MONTHS, Address, InetAddress
+from mailworker.model import METHOD_NAMES, MONTHS, Address, AuthMethod, InetAddress
 from mailworker.variables.facts import Ending, Envelope, Facts, Try
 from mailworker.variables.prefix import packed_prefix, spelled_prefix
+from mailworker.variables.source import Kind, Source, at
 from mailworker.variables.tls_table import TLS
 from mailworker.variables.tlv import PREFIX as TLV_PREFIX
 from mailworker.variables.tlv import tlv_variable
@@ -118,13 +118,13 @@ def _of_end(read: Callable[[Ending], bytes]) -> Function:
     return lambda facts: None if facts.reason is None else read(facts.reason)
 
 
-_STATUS: Final = {"login": b"200", "failure": b"403"}
-
-
 def status(facts: Facts) -> bytes | None:
     """In the sense of nginx's stream module: how the session has ended, or what became of a login; None before both."""
-    ending = facts.reason
-    return _STATUS.get(facts.event or "") if ending is None else b"%d" % ending.status
+    if facts.reason is not None:
+        return b"%d" % facts.reason.status
+    if facts.event == "failure":
+        return b"503" if facts.refused_for_now else b"403"
+    return b"200" if facts.event == "login" else None
 
 
 @lru_cache(maxsize=4096)  # there are few backends and many logins
@@ -154,52 +154,35 @@ def _of_tries(read: Callable[[Try], bytes | None]) -> Function:
 _all_addresses: Final = _of_tries(lambda each: each.address)
 
 
-def _addresses(facts: Facts) -> bytes | None:
-    if facts.rare is not None:
-        return _all_addresses(facts)
-    return None if facts.backend is None else address_text(facts.backend)
+# In a quiet hour each line has a second of its own: strftime() and datetime would take six times as long.
+def common_time(second: int) -> str:
+    """The local time at a second since the epoch in the Common Log Format, whatever the locale."""
+    year, month, day, hour, minute, seconds = time.localtime(second)[:6]
+    offset = _offset(second, "")
+    return f"{day:02}/{MONTHS[month - 1]}/{year:04}:{hour:02}:{minute:02}:{seconds:02} {offset}"
 
 
-class _Second:
-    """The last second that anybody asked for: in the Common Log Format, whatever the locale, and in ISO 8601."""
-
-    __slots__ = ("begin", "end", "iso", "local", "offset")
-
-    def __init__(self) -> None:
-        self.begin = self.end = 0.0
-        self.iso = self.local = self.offset = ""
-
-    def at(self, now: float) -> _Second:
-        """Itself, of another second."""
-        self.begin = float(int(now))
-        self.end = self.begin + 1
-        moment = datetime.fromtimestamp(int(now)).astimezone()
-        text = moment.isoformat(timespec="seconds")
-        self.local = f"{moment:%d}/{MONTHS[moment.month - 1]}/{moment:%Y:%H:%M:%S %z}"
-        self.iso, self.offset = text[:_SECONDS], text[_SECONDS:]
-        return self
+def iso8601_second(second: int) -> str:
+    """The same in ISO 8601, without the offset."""
+    year, month, day, hour, minute, seconds = time.localtime(second)[:6]
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{seconds:02}"
 
 
-_SECONDS: Final = len("2026-11-29T07:15:52")
-_second: Final = _Second()
+def iso8601_offset(second: int) -> str:
+    """What follows it."""
+    return _offset(second, ":")
 
 
-def _now() -> _Second:
+def _offset(second: int, between: str) -> str:
+    minutes = time.localtime(second).tm_gmtoff // 60
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{between}{abs(minutes) % 60:02}"
+
+
+def _iso8601(*, milliseconds: bool) -> bytes:
     now = time.time()
-    return _second if _second.begin <= now < _second.end else _second.at(now)
-
-
-def iso8601_ms() -> str:
-    """The time, to the millisecond, with its offset."""
-    now, second = time.time(), _second
-    if not second.begin <= now < second.end:
-        second.at(now)
-    return f"{second.iso}.{int((now - second.begin) * 1000):03}{second.offset}"
-
-
-def _iso8601(_facts: Facts) -> bytes:
-    second = _now()
-    return (second.iso + second.offset).encode()
+    second = int(now)
+    fraction = f".{int((now - second) * 1000):03}" if milliseconds else ""
+    return f"{iso8601_second(second)}{fraction}{iso8601_offset(second)}".encode()
 
 
 TABLE: Final[Mapping[str, Function]] = {
@@ -224,9 +207,9 @@ TABLE: Final[Mapping[str, Function]] = {
     "nginx_version": lambda facts: _VERSION,
     "mailworker_version": lambda facts: _VERSION,
     "msec": lambda facts: b"%.3f" % time.time(),
-    "time_local": lambda facts: _now().local.encode(),
-    "time_iso8601": _iso8601,
-    "time_iso8601_ms": lambda facts: iso8601_ms().encode(),
+    "time_local": lambda facts: common_time(int(time.time())).encode(),
+    "time_iso8601": lambda facts: _iso8601(milliseconds=False),
+    "time_iso8601_ms": lambda facts: _iso8601(milliseconds=True),
     "log_event": lambda facts: None if facts.event is None else facts.event.encode(),
     "status": status,
     "session_end": _of_end(lambda ending: ending.word.encode()),
@@ -238,7 +221,7 @@ TABLE: Final[Mapping[str, Function]] = {
     "tls_handshake_time": lambda facts: _time(facts.handshake_seconds),
     "auth_time": lambda facts: _time(facts.auth_seconds),
     "auth_source": lambda facts: None if facts.auth_source is None else facts.auth_source.encode(),
-    "upstream_addr": _addresses,
+    "upstream_addr": _all_addresses,
     "upstream_connect_time": _of_tries(lambda each: _time(each.connect)),
     "upstream_first_byte_time": _of_tries(lambda each: _time(each.first_byte)),
     "upstream_login_time": _of_tries(lambda each: _time(each.login)),
@@ -263,48 +246,47 @@ TABLE: Final[Mapping[str, Function]] = {
     **TLS,
 }
 
-_ENDS: Final[Mapping[str | None, int | None]] = {"login": 200, "failure": 403}
-_WORDS: Final = {None: None} | {method: names.directive for method, names in METHOD_NAMES.items()}
+WORDS: Final = tuple(
+    METHOD_NAMES[AuthMethod(bit)].directive if bit in METHOD_NAMES else None for bit in range(max(METHOD_NAMES) + 1)
+)
+"""What the methods are called, each at its number."""
 
+USER: Final = at("login", when="attempts")
+METHOD: Final = Source(Kind.ITEM, ("method",), WORDS)
+SESSION_ID: Final = Source(Kind.RESULT, ("entrance.sessions.identify", "accepted", "number"))
+SESSION_TIME: Final = Source(Kind.DIFFERENCE, ("entrance.sessions.loop.now", "accepted"))
+STATUS: Final = at("reason.status", status)
 
-INLINE: Final[Mapping[str, str]] = {
-    "remote_addr": "facts.client",
-    "remote_port": "'' if facts.port is None else facts.port",
-    "server_port": "'' if facts.entrance.port is None else facts.entrance.port",
-    "protocol": "facts.entrance.protocol",
-    "connection": "facts.number",
-    "time_local": "(second if second.begin <= (now := time()) < second.end else second.at(now)).local",
-    "log_event": "facts.event",
-    "status": "ends.get(facts.event) if facts.reason is None else facts.reason.status",
-    "session_end": "None if facts.reason is None else facts.reason.word",
-    "session_state": "None if facts.reason is None else facts.reason.pair",
-    "session_id": "facts.entrance.sessions.identify(facts.accepted, facts.number)",
-    "session_time": "facts.entrance.sessions.loop.now - facts.accepted",
-    "bytes_received": "facts.client_bytes.received",
-    "bytes_sent": "facts.client_bytes.sent",
-    "auth_method": "words[facts.method]",
-    "auth_attempts": "facts.attempts",
-    "ssl_protocol": "None if facts.client_bytes.tls is None else facts.client_bytes.tls.protocol",
-    "ssl_session_reused": ("None if facts.client_bytes.tls is None else 'r' if facts.client_bytes.tls.reused else '.'"),
-    "upstream_login_time": (
-        "times(facts) if facts.rare is not None else None if facts.login_ms is None else facts.login_ms / 1000"
-    ),
+# Sessions that have tried several backends are asked by what stands in TABLE.
+_SEVERAL: Final = "rare.tries"
+
+SOURCES: Final[Mapping[str, Source]] = {
+    "remote_addr": at("client"),
+    "remote_port": at("port", TABLE["remote_port"]),
+    "server_port": at("entrance.port", TABLE["server_port"]),
+    "protocol": at("entrance.protocol"),
+    "connection": at("number"),
+    "time_local": Source(Kind.SECOND, (), common_time),
+    "log_event": at("event"),
+    "status": STATUS,
+    "session_end": at("reason.word"),
+    "session_state": at("reason.pair"),
+    "session_id": SESSION_ID,
+    "session_time": SESSION_TIME,
+    "bytes_received": at("client_bytes.received"),
+    "bytes_sent": at("client_bytes.sent"),
+    "remote_user": USER,
+    "auth_user": at("auth_user"),
+    "auth_method": METHOD,
+    "auth_attempts": at("attempts"),
+    "auth_source": at("entrance.source", when="attempts"),
+    "auth_time": Source(Kind.THOUSANDTH, ("auth_ms",)),
+    "ssl_protocol": at("client_bytes.tls.protocol"),
+    "ssl_cipher": at("client_bytes.tls.cipher"),
+    "ssl_session_reused": Source(Kind.ITEM, ("client_bytes.tls.reused",), (".", "r")),
+    "upstream_addr": Source(Kind.APPLIED, ("backend",), address_text, "", _SEVERAL, _all_addresses),
+    "upstream_login_time": Source(Kind.THOUSANDTH, ("login_ms",), None, "", _SEVERAL, TABLE["upstream_login_time"]),
 }
-"""What stands in most lines, as an expression of `facts` and INLINE_NAMES: a value of a line.
-
-It comes to what the row in TABLE gives, at a tenth of what calling that takes.
+"""Where that lies which stands in most lines: what is found comes to what the row in TABLE gives, at a tenth of what
+calling that takes.
 """
-
-
-def _login_times(facts: Facts) -> str | None:
-    text = TABLE["upstream_login_time"](facts)
-    return None if text is None else text.decode()
-
-
-INLINE_NAMES: Final[Mapping[str, object]] = {
-    "ends": _ENDS,
-    "second": _second,
-    "time": time.time,
-    "times": _login_times,
-    "words": _WORDS,
-}

@@ -10,7 +10,7 @@ from mailworker.variables.escapes import NONE, Escape
 from mailworker.variables.facts import Facts
 from mailworker.variables.line import Line, MakeLine, Part, composed
 from mailworker.variables.render import Render
-from mailworker.variables.table import INLINE, INLINE_NAMES, builtin
+from mailworker.variables.table import SOURCES, builtin
 from mailworker.variables.template import Name, Template
 
 Evaluate = Callable[[Facts], bytes | None]
@@ -91,11 +91,11 @@ class Variables:
             part if isinstance(part, bytes) else self._part(part.name, template.where, escape)
             for part in template.parts
         )
-        return composed([*parts], INLINE_NAMES, make)
+        return composed([*parts], make)
 
     def _part(self, name: str, where: str | None, escape: Escape) -> Part:
-        inline = None if self._setting(name) is not None or name in self._definitions else INLINE.get(name)
-        return Part(self.find(name, where), escape.absent, None if escape is NONE else escape.value, inline)
+        source = None if self._setting(name) is not None or name in self._definitions else SOURCES.get(name)
+        return Part(self.find(name, where), escape.absent, None if escape is NONE else escape.value, source)
 
     def client_says(self, template: Template) -> str | None:
         """The first variable in it that holds more than what the configuration itself says, None without one.

@@ -110,7 +110,7 @@ class Rejected:
     `text` is one line for the client, without tag or code; SMTP clients see `code` before it. `wait` is seconds
     to hold the reply back before the session goes on; 0 sends it now and closes. `login` is for the log. `sasl` is
     the last challenge of XOAUTH2 and OAUTHBEARER, in base64 (freenginx's Auth-Error-SASL); None for no challenge.
-    `final` is False where the session goes on without a wait, too.
+    `final` is False where the session goes on without a wait, too. `for_now`: a backend has said that this may change.
     """
 
     accepted: ClassVar[Literal[False]] = False
@@ -121,6 +121,12 @@ class Rejected:
     login: bytes | None = None
     sasl: bytes | None = None
     final: bool = True
+    for_now: bool = False
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it is for now alone, and not the password's fault; what is ours has SMTP's code in all protocols."""
+        return self.for_now or self.code.startswith(b"4")
 
 
 @dataclass(frozen=True, slots=True)

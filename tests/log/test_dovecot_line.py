@@ -56,6 +56,7 @@ def test_a_refused_login_is_told_as_dovecot_tells_it() -> None:
         ({"event": "end"}, b"Aborted login (no auth attempts in 0 secs)"),
         ({**FAILED, "event": "end", "reason": End.CLIENT_LEFT}, b"Aborted login (auth failed, 2 attempts in 3 secs)"),
         ({**FAILED, "tries": [Backend()], "reason": End.CLIENT_CLOSED}, b"Disconnected: client_closed"),
+        ({**FAILED, "refused_for_now": True}, b"Disconnected: temporary failure"),
         ({"attempts": 1, "reason": End.AUTH_ERROR}, b"Disconnected: auth_error"),
     ],
 )
@@ -113,6 +114,7 @@ def test_fail2ban_takes_no_good_session_and_those_without_a_login_only_if_told_s
         write(**{**FAILED, "refusals": 0, "remote_user": user, "event": "end", "reason": End.CLIENT_CLOSED})
         for user in FORGED
     )
+    good += write(**{**FAILED, "refused_for_now": True})
     scan = write(event="end", reason=End.CLIENT_LEFT)
     assert banned(good + scan) == []
     assert banned(good + scan, "aggressive") == ["198.51.100.7"]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.mail import session_id as module
-from mailworker.mail.session_id import packed_id, session_id
+from mailworker.mail.session_id import identifier, packed_id, session_id
 from mailworker.native import core
 from tests.support.implementations import without_c
 
@@ -25,17 +25,22 @@ def test_a_session_id_is_16_characters_of_time_process_and_connection() -> None:
     assert urlsafe_b64decode(second)[6:8] == urlsafe_b64decode(first)[6:8]
 
 
-@given(st.floats(0, 2**52), st.integers(0, 2**70), st.integers(0, 2**70))
-def test_both_ways_to_pack_an_id_give_the_same(milliseconds: float, process: int, number: int) -> None:
-    time_, process_, number_ = int(milliseconds) & 0xFFFFFFFFFFFF, process & 0xFFFF, number & 0xFFFFFFFF
+def test_what_gives_ids_without_a_call_of_python_gives_the_same() -> None:
+    assert identifier()(1.5, 7) == session_id(1.5, 7)
+
+
+@given(st.floats(0, 2**52), st.integers(0, 2**70), st.floats(0, 2**33), st.integers(0, 2**70))
+def test_both_ways_to_pack_an_id_give_the_same(began: float, process: int, accepted: float, number: int) -> None:
+    milliseconds = int(began + accepted * 1000)
+    time_, process_, number_ = milliseconds & 0xFFFFFFFFFFFF, process & 0xFFFF, number & 0xFFFFFFFF
     expected = time_.to_bytes(6, "big") + process_.to_bytes(2, "big") + number_.to_bytes(4, "big")
     for pack in (packed_id, PYTHON):
-        assert urlsafe_b64decode(pack(milliseconds, process, number)) == expected
+        assert urlsafe_b64decode(pack(began, process, accepted, number)) == expected
 
 
 if core.accelerator is not None:  # Python needs no such test of its own functions
 
     def test_what_is_no_number_is_refused() -> None:
-        for arguments in ((), (1.0, 1), ("", 1, 1), (1.0, "", 1), (1.0, 1, "")):
+        for arguments in ((), (1.0, 1), ("", 1, 1.0, 1), (1.0, "", 1.0, 1), (1.0, 1, "", 1), (1.0, 1, 1.0, "")):
             with pytest.raises(TypeError):
                 packed_id(*arguments)

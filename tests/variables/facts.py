@@ -48,6 +48,7 @@ class Session:
     method: AuthMethod | None = None
     attempts: int = 0
     refusals: int = 0
+    refused_for_now: bool = False
     helo: bytes | None = None
     envelope: Envelope | None = None
     client_id: bytes = b""
@@ -118,10 +119,17 @@ class Session:
         return self.tries[-1].address.decode() if self.tries else None
 
     @property
-    def rare(self) -> object | None:
-        """Something, where there is more than one backend, or what most have nothing of."""
-        some = len(self.tries) > 1 or self.helo or self.envelope
-        return [] if some else None
+    def started(self) -> float | None:
+        """When the login at the last backend began, where it is not over."""
+        return self.accepted if self.tries and self.logged_in is None else None
+
+    @property
+    def rare(self) -> Any:
+        """What few sessions have."""
+        last = self.tries[-1] if self.tries else Backend(connect=None, first_byte=None)
+        over = self.tries if len(self.tries) > 1 or self.logged_in is None else ()
+        some = over or self.helo or self.envelope or last.connect or last.first_byte
+        return SimpleNamespace(tries=over, connect=last.connect, first_byte=last.first_byte) if some else None
 
     def auth_header(self, name: str) -> bytes | None:
         """See `mailworker.variables.facts.Facts`."""

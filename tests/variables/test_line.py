@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mailworker.variables.escapes import default
 from mailworker.variables.line import Part, composed
+from mailworker.variables.source import at
 from tests.variables.facts import Session
 
 
@@ -17,9 +18,9 @@ def test_a_value_is_written_and_one_that_is_absent_is_not() -> None:
     assert composed(parts)(Session()) == b"\\x0A - \xff%"
 
 
-def test_an_expression_takes_the_place_of_a_function() -> None:
+def test_a_source_takes_the_place_of_a_function() -> None:
     def never(_: object) -> bytes:
         raise AssertionError
 
-    parts: list[bytes | Part] = [Part(never, b"-", None, "facts.number + more"), b"|", Part(never, b"-", None, "None")]
-    assert composed(parts, {"more": 1})(Session(number=7)) == b"8|-"
+    parts: list[bytes | Part] = [Part(never, b"-", None, at("number")), b"|", Part(never, b"-", None, at("method"))]
+    assert composed(parts)(Session(number=7)) == b"7|-"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +15,9 @@ import pytest
 from mailworker import __version__
 from mailworker.mail.end import End
 from mailworker.model import AuthMethod, UnixAddress
-from mailworker.variables.line import Part, composed
-from mailworker.variables.table import INLINE, INLINE_NAMES, TABLE, builtin
+from mailworker.native.core import line as native
+from mailworker.variables.line import Line, MakeLine, Part, composed
+from mailworker.variables.table import SOURCES, TABLE, builtin, common_time, iso8601_offset, iso8601_second
 from tests.variables.facts import Backend, Session
 
 CERTIFICATE = SimpleNamespace(
@@ -58,7 +61,7 @@ FULL = Session(
     received=1000,
     sent=2000,
     seconds=61.25,
-    auth_seconds=0.0125,
+    auth_seconds=0.013,
     auth_source="http",
     handshake_seconds=0.5,
     tries=(Backend(),),
@@ -162,10 +165,16 @@ def test_before_the_end_the_status_is_that_of_what_has_happened(event: str | Non
     assert TABLE["status"](Session(event=event)) == status
 
 
-@pytest.mark.parametrize("name", INLINE)
+def test_what_is_refused_for_now_has_a_status_of_its_own() -> None:
+    assert TABLE["status"](Session(event="failure", refused_for_now=True)) == b"503"
+    assert TABLE["status"](Session(event="end", refused_for_now=True, reason=End.QUIT)) == b"200"
+
+
+@pytest.mark.parametrize("make", [Line, native.Line], ids=["Python", "here"])
+@pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("session", [FULL, Session(), UNIX, Session(event="failure"), Session(tries=2 * (Backend(),))])
-def test_an_expression_comes_to_what_the_function_does(name: str, session: Session) -> None:
-    text = composed([Part(TABLE[name], b"-", None, INLINE[name])], INLINE_NAMES)(session)
+def test_what_lies_at_a_source_is_what_the_function_gives(name: str, session: Session, make: MakeLine) -> None:
+    text = composed([Part(TABLE[name], b"-", None, SOURCES[name])], make)(session)
     value = TABLE[name](session)
     assert text == (b"-" if value is None else value)
 
@@ -231,3 +240,17 @@ def test_the_time_is_told_in_each_form(name: str, form: bytes) -> None:
 
 def test_the_process_is_the_worker_that_is_asked() -> None:
     assert TABLE["pid"](Session()) == b"%d" % os.getpid()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "America/St_Johns", "Europe/Berlin"])
+def test_times_are_local_and_tell_their_offset(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for second in (0, 1_764_400_552, 1_782_000_000):
+            local = datetime.fromtimestamp(second).astimezone()
+            assert common_time(second) == local.strftime("%d/%b/%Y:%H:%M:%S %z")
+            assert iso8601_second(second) + iso8601_offset(second) == local.isoformat(timespec="seconds")
+    finally:
+        monkeypatch.undo()
+        time.tzset()

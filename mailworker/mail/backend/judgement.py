@@ -53,4 +53,4 @@ def _is_translated(error: PeerError, login: Login, codes: bool) -> bool:
 
 def _told(error: LoginRejected, words: Words) -> Rejected:
     rejected = words.refusals.of(words.refusal(error.reply)) if error.reply.is_text else words.refusals.wrong
-    return replace(rejected, sasl=error.challenge)
+    return replace(rejected, sasl=error.challenge, for_now=error.reply.refuses_for_now)

@@ -1,10 +1,11 @@
 /* Lines of access logs, and what sessions are called in them; variables/line.py and mail/session_id.py say what is meant. */
 
-#include "core.h"
+#include "source.h"
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #define USUAL_LENGTH 1024 /* a longer line needs memory of its own */
 
@@ -15,13 +16,14 @@ struct text {
     char usual[USUAL_LENGTH];
 };
 
-/* A value of a line: what stands around it, instead of it, and what writes bytes that are not plain; see `fields`. */
-enum { BEFORE, AFTER, ABSENT, WRITTEN, FIELDS };
+/* A value of a line: what stands around it, instead of it, what writes bytes that are not plain, and where it lies. */
+enum { BEFORE, AFTER, ABSENT, WRITTEN, SOURCE, FIELDS };
 
 struct line {
     PyObject_HEAD
     PyObject *parts; /* a tuple of tuples of FIELDS */
     PyObject *last;
+    struct source *sources; /* of the parts; NULL where these have none */
 };
 
 static char *enlarge(struct text *text, size_t length)
@@ -149,10 +151,16 @@ static int add_real(struct text *text, double value)
 /* Visible ASCII without what one or the other form of output changes. */
 static int is_plain(const unsigned char *bytes, Py_ssize_t length)
 {
+    static const unsigned char plain[256] = {
+        ['!'] = 1,
+        ['#' ... '$'] = 1,
+        ['&' ... '['] = 1,
+        [']' ... '~'] = 1,
+    };
     Py_ssize_t i;
 
     for (i = 0; i < length; i++) {
-        if (bytes[i] <= ' ' || bytes[i] > '~' || bytes[i] == '%' || bytes[i] == '"' || bytes[i] == '\\') {
+        if (!plain[bytes[i]]) {
             return 0;
         }
     }
@@ -183,42 +191,87 @@ static int add_value(struct text *text, PyObject *value, PyObject *written)
     return 0;
 }
 
+/* Writes a value, and what stands around it or instead of it; None is no value. */
 static int add_part(struct text *text, PyObject *part, PyObject *value)
 {
-    if (value == Py_None) {
-        value = PyTuple_GET_ITEM(part, ABSENT);
-        if (value == Py_None) {
-            return 1;
-        }
-        return add_bytes(text, PyTuple_GET_ITEM(part, BEFORE)) && add_bytes(text, value) &&
+    PyObject *after = PyTuple_GET_ITEM(part, AFTER);
+
+    if (value == Py_None && PyTuple_GET_ITEM(part, ABSENT) == Py_None) {
+        return 1;
+    }
+    return add_bytes(text, PyTuple_GET_ITEM(part, BEFORE)) &&
+           (value == Py_None ? add_bytes(text, PyTuple_GET_ITEM(part, ABSENT))
+                             : add_value(text, value, PyTuple_GET_ITEM(part, WRITTEN))) &&
+           (PyBytes_GET_SIZE(after) == 0 || add_bytes(text, after));
+}
+
+/* The same with what its source finds. */
+static int add_found(struct text *text, PyObject *part, enum found found, const struct value *value)
+{
+    if (found == REAL) {
+        return add_bytes(text, PyTuple_GET_ITEM(part, BEFORE)) && add_real(text, value->real) &&
                add_bytes(text, PyTuple_GET_ITEM(part, AFTER));
     }
-    return add_bytes(text, PyTuple_GET_ITEM(part, BEFORE)) && add_value(text, value, PyTuple_GET_ITEM(part, WRITTEN)) &&
-           add_bytes(text, PyTuple_GET_ITEM(part, AFTER));
+    return found != FAILED && add_part(text, part, found == NOTHING ? Py_None : value->object);
+}
+
+static void begin(struct text *text)
+{
+    text->bytes = text->usual;
+    text->length = 0;
+    text->size = sizeof(text->usual);
+}
+
+/* The bytes of a line whose parts are written; NULL where one of them could not be. */
+static PyObject *finish(struct text *text, struct line *line, int went_well)
+{
+    PyObject *result = NULL;
+
+    if (went_well && add_bytes(text, line->last)) {
+        result = PyBytes_FromStringAndSize(text->bytes, (Py_ssize_t) text->length);
+    }
+    if (text->bytes != text->usual) {
+        PyMem_Free(text->bytes);
+    }
+    return result;
 }
 
 static PyObject *line_text(struct line *self, PyObject *const *values, Py_ssize_t count)
 {
     struct text text; /* 1 KB is not to be set to 0 */
-    PyObject *result = NULL;
     Py_ssize_t i = 0;
 
     if (!counted(count, PyTuple_GET_SIZE(self->parts))) {
         return NULL;
     }
-    text.bytes = text.usual;
-    text.length = 0;
-    text.size = sizeof(text.usual);
+    begin(&text);
     while (i < count && add_part(&text, PyTuple_GET_ITEM(self->parts, i), values[i])) {
         i++;
     }
-    if (i == count && add_bytes(&text, self->last)) {
-        result = PyBytes_FromStringAndSize(text.bytes, (Py_ssize_t) text.length);
+    return finish(&text, self, i == count);
+}
+
+static PyObject *line_of(struct line *self, PyObject *session)
+{
+    struct text text;
+    struct timespec now;
+    struct value value;
+    Py_ssize_t i, count = PyTuple_GET_SIZE(self->parts);
+    int went_well = 1;
+
+    if (self->sources == NULL && count > 0) {
+        PyErr_SetString(PyExc_TypeError, "a value has no source");
+        return NULL;
     }
-    if (text.bytes != text.usual) {
-        PyMem_Free(text.bytes);
+    (void) clock_gettime(CLOCK_REALTIME, &now);
+    begin(&text);
+    for (i = 0; i < count && went_well; i++) {
+        enum found found = source_value(self->sources, i, session, &now, &value);
+
+        went_well = add_found(&text, PyTuple_GET_ITEM(self->parts, i), found, &value);
+        Py_XDECREF(value.object);
     }
-    return result;
+    return finish(&text, self, went_well);
 }
 
 static int is_part(PyObject *part)
@@ -251,14 +304,49 @@ static PyObject *line_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     }
     self->parts = parts;
     self->last = Py_NewRef(last);
+    self->sources = NULL;
+    if (PyTuple_GET_SIZE(parts) > 0 && PyTuple_GET_ITEM(PyTuple_GET_ITEM(parts, 0), SOURCE) != Py_None) {
+        self->sources = sources_new(parts, SOURCE);
+        if (self->sources == NULL) {
+            Py_CLEAR(self);
+        }
+    }
     return (PyObject *) self;
 }
 
-#define REFERENCES(DO) DO(parts) DO(last)
-COLLECTED(line, REFERENCES)
+static int line_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct line *self = (struct line *) object;
+
+    Py_VISIT(self->parts);
+    Py_VISIT(self->last);
+    return self->sources == NULL ? 0 : sources_traverse(self->sources, PyTuple_GET_SIZE(self->parts), visit, arg);
+}
+
+static int line_clear(PyObject *object)
+{
+    struct line *self = (struct line *) object;
+    struct source *sources = self->sources;
+
+    self->sources = NULL;
+    if (sources != NULL) {
+        sources_free(sources, PyTuple_GET_SIZE(self->parts));
+    }
+    Py_CLEAR(self->parts);
+    Py_CLEAR(self->last);
+    return 0;
+}
+
+static void line_dealloc(PyObject *object)
+{
+    PyObject_GC_UnTrack(object);
+    (void) line_clear(object);
+    Py_TYPE(object)->tp_free(object);
+}
 
 static PyMethodDef line_methods[] = {
     {"text", FAST(line_text), "text(*values): the bytes of the line."},
+    {"of", (PyCFunction) line_of, METH_O, "of(session): the bytes of the line, each value from its source."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -282,19 +370,20 @@ static PyObject *packed_id(PyObject *Py_UNUSED(module), PyObject *const *argumen
     char id[16];
     uint64_t time, parts[2]; /* the first and the last 6 bytes */
     unsigned long long process, number;
-    double milliseconds;
+    double began, accepted;
     int i;
 
-    if (!counted(count, 3)) {
+    if (!counted(count, 4)) {
         return NULL;
     }
-    milliseconds = PyFloat_AsDouble(arguments[0]);
+    began = PyFloat_AsDouble(arguments[0]);
     process = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLongLongMask(arguments[1]);
-    number = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLongLongMask(arguments[2]);
+    accepted = PyErr_Occurred() ? 0 : PyFloat_AsDouble(arguments[2]);
+    number = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLongLongMask(arguments[3]);
     if (PyErr_Occurred()) {
         return NULL;
     }
-    time = (uint64_t) (int64_t) milliseconds;
+    time = (uint64_t) (int64_t) (began + accepted * 1000);
     parts[0] = time & 0xFFFFFFFFFFFF;
     parts[1] = (process & 0xFFFF) << 32 | (number & 0xFFFFFFFF);
     for (i = 0; i < 16; i++) {
@@ -304,6 +393,6 @@ static PyObject *packed_id(PyObject *Py_UNUSED(module), PyObject *const *argumen
 }
 
 PyMethodDef line_functions[] = {
-    {"packed_id", FAST(packed_id), "packed_id(milliseconds, process, number): what a session is called."},
+    {"packed_id", FAST(packed_id), "packed_id(began, process, accepted, number): what a session is called."},
     {NULL, NULL, 0, NULL},
 };

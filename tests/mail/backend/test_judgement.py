@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from mailworker.config.access_log import AccessLogSettings, On
+from mailworker.config.log_format import SpecialFormat
 from mailworker.config.source import ByBackendSettings
 from mailworker.model import AuthMethod
 from tests.mail.cases import IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.mail.deciding import BEFORE, COMMANDS, TEMPORARY, WRONG, YES, Stage, accepting, answer, refusing
-from tests.support.auth import accepted
+from tests.support.auth import accepted, rejected
 from tests.support.backend import Script, conversation, echo, hang_up
 from tests.support.peer import Peer
-from tests.support.settings import NOWHERE, dialogue_settings, proxy_pass, proxy_settings
+from tests.support.settings import NOWHERE, access_log, dialogue_settings, proxy_pass, proxy_settings
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,50 @@ def test_with_codes_a_login_that_the_service_took_may_be_tried_again(
     client.expect(case.greeting)
     client.talk((case.login, heard), case.noop, (case.login, answer(case)), (b"x\r\n", b"x\r\n"))
     assert "[error]" in proxy.log.find("upstream sent invalid response")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "reply", "status", "banned"),
+    [
+        ("imap", b"a1 NO [UNAVAILABLE] away\r\n", 503, False),
+        ("imap", b"a1 NO [INUSE] Locked\r\n", 503, False),
+        ("imap", b"* BYE later\r\n", 503, False),
+        ("imap", b"a1 NO no\r\n", 403, True),
+        ("pop3", b"-ERR [SYS/TEMP] later\r\n", 503, False),
+        ("pop3", b"-ERR [IN-USE] Locked\r\n", 503, False),
+        ("pop3", b"-ERR no\r\n", 403, True),
+        ("smtp", b"454 4.7.0 later\r\n", 503, False),
+        ("smtp", b"421 4.3.2 Closing\r\n", 503, False),
+        ("smtp", b"535 5.7.8 Unknown user\r\n", 403, True),
+    ],
+)
+def test_a_refusal_for_now_is_told_apart_in_access_logs(
+    scene: Scene, protocol: str, reply: bytes, status: int, banned: bool
+) -> None:
+    backend = scene.backend(refusing(protocol, reply))
+    logs = access_log(b"$log_event $status", On.FAILURE).logs + access_log(SpecialFormat.DOVECOT, On.FAILURE).logs
+    settings = proxy_settings(backend=proxy_pass(backend.address))
+    log = AccessLogSettings(logs)
+    proxy = scene.proxy(protocol, NOWHERE, source=ByBackendSettings(), proxy=settings, access_log=log)
+    client = scene.client(proxy)
+    case = {"imap": IMAP, "pop3": POP3, "smtp": SMTP}[protocol]
+    client.expect(case.greeting)
+    client.send(case.login)
+    line, as_dovecot = proxy.lines.expect(2)
+    assert line == b"failure %d\n" % status
+    assert (b"(auth failed, 1 attempts in 0 secs)" in as_dovecot) == banned
+
+
+@all_protocols
+def test_an_auth_service_may_refuse_for_now(scene: Scene, case: Case) -> None:
+    answers = [rejected(b"later", (b"Auth-Error-Code", code), (b"Auth-Wait", b"1")) for code in (b"454 4.7.0", b"535")]
+    proxy = scene.proxy(case.protocol, scene.auth(*answers), access_log=access_log(b"$status", On.FAILURE))
+    client = scene.client(proxy)
+    client.expect(case.greeting)
+    client.send(case.login)
+    proxy.lines.expect(1)
+    client.send(case.login)
+    assert proxy.lines.expect(2) == [b"503\n", b"403\n"]
 
 
 @all_protocols

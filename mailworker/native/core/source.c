@@ -1,0 +1,405 @@
+/* Where the values of lines lie in a session; variables/source.py says what is meant. */
+
+#include "source.h"
+
+#define STEPS 4
+#define PATHS 3
+
+/* An attribute: in an object of the `type` that was met last, NULL for none so far, it lies at `slot`, if that is not 0. */
+struct step {
+    PyObject *name;
+    PyTypeObject *type;
+    Py_ssize_t slot;
+};
+
+struct path {
+    int length;
+    struct step steps[STEPS];
+};
+
+typedef enum found (*finder)(struct source *source, PyObject *session, const struct timespec *now, struct value *value);
+
+struct source {
+    finder find;
+    struct path paths[PATHS], when, unless;
+    int count;           /* of paths */
+    int alike;           /* whether the source before has the same conditions */
+    PyObject *argument;  /* both belong to the tuple that this was made of */
+    PyObject *otherwise; /* None for nothing */
+    PyObject *kept;      /* what came out once, NULL before */
+    time_t second;       /* in which that was */
+};
+
+/* Of a tuple in variables/source.py. */
+enum { KIND, WAYS, ARGUMENT, WHEN, UNLESS, OTHERWISE, FIELDS };
+
+/* Looks up how to read the attribute of an object of another type than the last. */
+static void learn(struct step *step, PyTypeObject *type)
+{
+    PyObject *found = PyObject_GetAttr((PyObject *) type, step->name);
+
+    Py_XSETREF(step->type, (PyTypeObject *) Py_NewRef(type));
+    step->slot = 0;
+    if (found == NULL) {
+        PyErr_Clear();
+    } else if (Py_IS_TYPE(found, &PyMemberDescr_Type) && PyType_IsSubtype(type, PyDescr_TYPE(found)) &&
+               ((PyMemberDescrObject *) found)->d_member->type == T_OBJECT_EX) {
+        step->slot = ((PyMemberDescrObject *) found)->d_member->offset;
+    }
+    Py_XDECREF(found);
+}
+
+/* What lies at the end of a path: None where it ends before. */
+static PyObject *follow(struct path *path, PyObject *session)
+{
+    PyObject *here = session, *next, *owned = NULL; /* what no slot on the way keeps */
+    int i;
+
+    for (i = 0; i < path->length && here != Py_None; i++) {
+        struct step *step = &path->steps[i];
+
+        if (step->type != Py_TYPE(here)) {
+            learn(step, Py_TYPE(here));
+        }
+        next = step->slot == 0 ? NULL : *(PyObject **) ((char *) here + step->slot);
+        if (next == NULL) {
+            next = PyObject_GetAttr(here, step->name);
+            Py_XSETREF(owned, next);
+            if (next == NULL) {
+                return NULL;
+            }
+        }
+        here = next;
+    }
+    if (here != owned) {
+        Py_INCREF(here);
+        Py_XDECREF(owned);
+    }
+    return here;
+}
+
+/* Whether there is something at the end of a path; -1 with an exception. */
+static int has(struct path *path, PyObject *session)
+{
+    PyObject *value = follow(path, session);
+    int found = value == Py_None ? 0 : value == NULL ? -1 : PyObject_IsTrue(value);
+
+    Py_XDECREF(value);
+    return found;
+}
+
+/* What a function gave. */
+static enum found given(struct value *value, PyObject *object)
+{
+    value->object = object;
+    return object == NULL ? FAILED : object == Py_None ? NOTHING : OBJECT;
+}
+
+static enum found find_at(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
+                          struct value *value)
+{
+    return given(value, follow(&source->paths[0], session));
+}
+
+/* A number at the end of a path. */
+static enum found number_at(struct path *path, PyObject *session, double *number)
+{
+    PyObject *object = follow(path, session);
+    enum found found = object == NULL ? FAILED : object == Py_None ? NOTHING : REAL;
+
+    if (found == REAL) {
+        *number = PyFloat_AsDouble(object);
+        if (*number == -1.0 && PyErr_Occurred()) {
+            found = FAILED;
+        }
+    }
+    Py_XDECREF(object);
+    return found;
+}
+
+static enum found find_thousandth(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
+                                  struct value *value)
+{
+    enum found found = number_at(&source->paths[0], session, &value->real);
+
+    value->real /= 1000;
+    return found;
+}
+
+static enum found find_difference(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
+                                  struct value *value)
+{
+    double numbers[PATHS] = {0};
+    enum found found = REAL;
+    int i;
+
+    for (i = 0; i < source->count && found == REAL; i++) {
+        found = number_at(&source->paths[i], session, &numbers[i]);
+    }
+    value->real = numbers[0] - numbers[1] + numbers[2] / 1000;
+    return found;
+}
+
+static PyObject *item_of(struct source *source, PyObject *number)
+{
+    Py_ssize_t index = PyLong_AsSsize_t(number);
+
+    if (index == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (index < 0 || index >= PyTuple_GET_SIZE(source->argument)) {
+        PyErr_SetString(PyExc_IndexError, "there is no such item");
+        return NULL;
+    }
+    return Py_NewRef(PyTuple_GET_ITEM(source->argument, index));
+}
+
+static PyObject *apply(struct source *source, PyObject *argument)
+{
+    return PyObject_CallOneArg(source->argument, argument);
+}
+
+static enum found made_of(PyObject *(*make)(struct source *, PyObject *), struct source *source, PyObject *session,
+                          struct value *value)
+{
+    PyObject *object = follow(&source->paths[0], session), *made;
+
+    if (object == NULL || object == Py_None) {
+        return given(value, object);
+    }
+    made = make(source, object);
+    Py_DECREF(object);
+    return given(value, made);
+}
+
+static enum found find_item(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
+                            struct value *value)
+{
+    return made_of(item_of, source, session, value);
+}
+
+static enum found find_applied(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
+                               struct value *value)
+{
+    return made_of(apply, source, session, value);
+}
+
+static enum found find_result(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
+                              struct value *value)
+{
+    PyObject *values[PATHS] = {NULL}, *result = NULL;
+    int i = 0;
+
+    while (i < source->count && (values[i] = follow(&source->paths[i], session)) != NULL) {
+        i++;
+    }
+    if (i == source->count) {
+        result = PyObject_Vectorcall(values[0], values + 1, (size_t) i - 1, NULL);
+    }
+    while (i > 0) {
+        Py_DECREF(values[--i]);
+    }
+    return given(value, result);
+}
+
+static enum found find_asked(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
+                             struct value *value)
+{
+    return given(value, apply(source, session));
+}
+
+static enum found find_once(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
+                            struct value *value)
+{
+    if (source->kept == NULL) {
+        source->kept = apply(source, session);
+    }
+    return given(value, Py_XNewRef(source->kept));
+}
+
+static enum found find_second(struct source *source, PyObject *Py_UNUSED(session), const struct timespec *now,
+                              struct value *value)
+{
+    if (source->kept == NULL || source->second != now->tv_sec) {
+        PyObject *second = PyLong_FromLongLong((long long) now->tv_sec);
+        PyObject *made = second == NULL ? NULL : apply(source, second);
+
+        Py_XDECREF(second);
+        Py_XSETREF(source->kept, made);
+        source->second = now->tv_sec;
+    }
+    return given(value, Py_XNewRef(source->kept));
+}
+
+static enum found find_millisecond(struct source *Py_UNUSED(source), PyObject *Py_UNUSED(session),
+                                   const struct timespec *now, struct value *value)
+{
+    int milliseconds = (int) (now->tv_nsec / 1000000);
+    const char digits[3] = {(char) ('0' + milliseconds / 100), (char) ('0' + milliseconds / 10 % 10),
+                            (char) ('0' + milliseconds % 10)};
+
+    return given(value, PyBytes_FromStringAndSize(digits, sizeof(digits)));
+}
+
+/* In the order of `Kind`. */
+static const finder finders[] = {
+    find_at,      find_thousandth, find_difference, find_item,   find_result,
+    find_applied, find_asked,      find_once,       find_second, find_millisecond,
+};
+
+enum found source_value(struct source *sources, Py_ssize_t index, PyObject *session, const struct timespec *now,
+                        struct value *value)
+{
+    struct source *source = &sources[index];
+    enum found found;
+
+    value->object = NULL;
+    if (!source->alike) {
+        value->wanted = source->when.length == 0 ? 1 : has(&source->when, session);
+        value->barred = value->wanted > 0 && source->unless.length > 0 ? has(&source->unless, session) : 0;
+    }
+    if (value->wanted < 0 || value->barred < 0) {
+        return FAILED;
+    }
+    if (!value->wanted) {
+        return NOTHING;
+    }
+    found = value->barred ? NOTHING : source->find(source, session, now, value);
+    if (found != NOTHING || source->otherwise == Py_None) {
+        return found;
+    }
+    Py_XDECREF(value->object);
+    return given(value, PyObject_CallOneArg(source->otherwise, session));
+}
+
+static int take_path(struct path *path, PyObject *text)
+{
+    PyObject *dot = PyUnicode_FromString("."), *names = dot == NULL ? NULL : PyUnicode_Split(text, dot, -1);
+    Py_ssize_t i, count = names == NULL ? STEPS + 1 : PyList_GET_SIZE(names);
+
+    for (i = 0; i < count && count <= STEPS; i++) {
+        path->steps[i].name = Py_NewRef(PyList_GET_ITEM(names, i));
+        PyUnicode_InternInPlace(&path->steps[i].name);
+        path->length++;
+    }
+    if (count > STEPS && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_ValueError, "a path has too many steps");
+    }
+    Py_XDECREF(dot);
+    Py_XDECREF(names);
+    return count <= STEPS;
+}
+
+/* A path that need not be there. */
+static int take_condition(struct path *path, PyObject *text)
+{
+    return PyUnicode_Check(text) && PyUnicode_GET_LENGTH(text) == 0 ? 1 : take_path(path, text);
+}
+
+static int take_source(struct source *source, PyObject *description)
+{
+    PyObject *ways;
+    int kind;
+
+    if (!PyTuple_Check(description) || PyTuple_GET_SIZE(description) != FIELDS ||
+        !PyTuple_Check(PyTuple_GET_ITEM(description, WAYS))) {
+        PyErr_SetString(PyExc_TypeError, "no source of a value");
+        return 0;
+    }
+    ways = PyTuple_GET_ITEM(description, WAYS);
+    source->argument = PyTuple_GET_ITEM(description, ARGUMENT);
+    source->otherwise = PyTuple_GET_ITEM(description, OTHERWISE);
+    if (!take_int(PyTuple_GET_ITEM(description, KIND), &kind)) {
+        return 0;
+    }
+    if (kind < 0 || kind >= (int) (sizeof(finders) / sizeof(finders[0])) || PyTuple_GET_SIZE(ways) > PATHS ||
+        (finders[kind] == find_result && PyTuple_GET_SIZE(ways) == 0) ||
+        (finders[kind] == find_item && !PyTuple_Check(source->argument))) {
+        PyErr_SetString(PyExc_ValueError, "no source of a value");
+        return 0;
+    }
+    source->find = finders[kind];
+    while (source->count < (int) PyTuple_GET_SIZE(ways)) {
+        if (!take_path(&source->paths[source->count], PyTuple_GET_ITEM(ways, source->count))) {
+            return 0;
+        }
+        source->count++;
+    }
+    return take_condition(&source->when, PyTuple_GET_ITEM(description, WHEN)) &&
+           take_condition(&source->unless, PyTuple_GET_ITEM(description, UNLESS));
+}
+
+/* Whether two sources have the same conditions; the names in them are interned. */
+static int are_alike(const struct source *one, const struct source *other)
+{
+    const struct path *ones[] = {&one->when, &one->unless}, *others[] = {&other->when, &other->unless};
+    int i, j;
+
+    for (i = 0; i < 2; i++) {
+        for (j = 0; j < STEPS; j++) {
+            if (ones[i]->steps[j].name != others[i]->steps[j].name) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+struct source *sources_new(PyObject *parts, Py_ssize_t place)
+{
+    Py_ssize_t i, count = PyTuple_GET_SIZE(parts);
+    struct source *sources = PyMem_Calloc((size_t) count + 1, sizeof(*sources));
+
+    if (sources == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    for (i = 0; i < count; i++) {
+        if (!take_source(&sources[i], PyTuple_GET_ITEM(PyTuple_GET_ITEM(parts, i), place))) {
+            sources_free(sources, count);
+            return NULL;
+        }
+        sources[i].alike = i > 0 && are_alike(&sources[i - 1], &sources[i]);
+    }
+    return sources;
+}
+
+#define PATHS_OF(source)                                                                                               \
+    {&(source)->paths[0], &(source)->paths[1], &(source)->paths[2], &(source)->when, &(source)->unless}
+
+void sources_free(struct source *sources, Py_ssize_t count)
+{
+    Py_ssize_t i;
+    int j, k;
+
+    for (i = 0; sources != NULL && i < count; i++) {
+        struct path *paths[] = PATHS_OF(&sources[i]);
+
+        for (j = 0; j < PATHS + 2; j++) {
+            for (k = 0; k < STEPS; k++) {
+                Py_XDECREF(paths[j]->steps[k].name);
+                Py_XDECREF(paths[j]->steps[k].type);
+            }
+        }
+        Py_XDECREF(sources[i].kept);
+    }
+    PyMem_Free(sources);
+}
+
+int sources_traverse(struct source *sources, Py_ssize_t count, visitproc visit, void *arg)
+{
+    Py_ssize_t i;
+    int j, k;
+
+    for (i = 0; sources != NULL && i < count; i++) {
+        struct path *paths[] = PATHS_OF(&sources[i]);
+
+        for (j = 0; j < PATHS + 2; j++) {
+            for (k = 0; k < STEPS; k++) {
+                Py_VISIT(paths[j]->steps[k].type);
+            }
+        }
+        Py_VISIT(sources[i].kept);
+    }
+    return 0;
+}

@@ -1,0 +1,176 @@
+"""Where values of lines lie in a session: what Python finds there, and what C does."""
+
+from __future__ import annotations
+
+import re
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mailworker.native.core import accelerator
+from mailworker.native.core import line as native
+from mailworker.variables.line import Line as PythonLine
+from mailworker.variables.line import Slot
+from mailworker.variables.source import Kind, Source, asked, at
+
+each = pytest.mark.parametrize("make", [native.Line, PythonLine], ids=["here", "Python"])
+
+
+class Slotted:
+    """Attributes of such are read without Python, as those of sessions."""
+
+    __slots__ = ("child", "empty", "ms", "name", "since", "unset")
+
+    def __init__(self, child: object = None) -> None:
+        self.child = child
+        self.empty = 0
+        self.ms = 1500
+        self.name = b"slot"
+        self.since = 2.0
+
+
+def written(make: Any, *sources: Source, session: object = None) -> bytes:
+    line: bytes = make([Slot(b"", b",", b"-", None, source) for source in sources], b"").of(session or Slotted())
+    return line
+
+
+@each
+@pytest.mark.parametrize("wrap", [lambda fields: SimpleNamespace(**fields), lambda fields: Slotted(fields["name"])])
+def test_a_path_leads_through_attributes_of_any_kind(make: Any, wrap: Any) -> None:
+    assert written(make, at("child.name"), session=Slotted(SimpleNamespace(name="x"))) == b"x,"
+    inner = wrap({"name": b"inner", "child": b"inner"})
+    path = "child.name" if isinstance(inner, SimpleNamespace) else "child.child"
+    assert written(make, at(path), at("name"), session=Slotted(inner)) == b"inner,slot,"
+
+
+@each
+def test_one_path_may_meet_objects_of_several_types(make: Any) -> None:
+    line = make([Slot(b"", b"", b"-", None, at("child.name"))], b"")
+    sessions = [Slotted(child) for child in (Slotted(), SimpleNamespace(name=1), None, Slotted())]
+    assert [line.of(session) for session in sessions] == [b"slot", b"1", b"-", b"slot"]
+
+
+@each
+def test_where_a_path_ends_early_there_is_no_value(make: Any) -> None:
+    sources = at("child.name"), Source(Kind.THOUSANDTH, ("child",)), Source(Kind.DIFFERENCE, ("since", "child"))
+    assert (
+        written(make, *sources, Source(Kind.ITEM, ("child",), ("a",)), Source(Kind.APPLIED, ("child",), len))
+        == b"-,-,-,-,-,"
+    )
+
+
+@each
+def test_what_is_not_found_is_asked_for_elsewhere(make: Any) -> None:
+    assert written(make, at("child.name", lambda session: session.name)) == b"slot,"
+
+
+@each
+def test_an_attribute_that_is_not_there_is_an_error(make: Any) -> None:
+    for path in ("nowhere", "unset", "name.nowhere"):
+        with pytest.raises(AttributeError):
+            written(make, at(path))
+
+
+@each
+def test_numbers_are_made_of_numbers(make: Any) -> None:
+    sources = (
+        Source(Kind.THOUSANDTH, ("ms",)),
+        Source(Kind.DIFFERENCE, ("ms", "since")),
+        Source(Kind.DIFFERENCE, ("since", "since", "ms")),
+        Source(Kind.ITEM, ("empty",), ("first", "second")),
+    )
+    assert written(make, *sources) == b"1.500,1498.000,1.500,first,"
+
+
+@each
+def test_functions_get_a_value_several_or_the_session(make: Any) -> None:
+    session = Slotted(lambda ms, name: b"%d %b" % (ms, name))
+    sources = (
+        Source(Kind.RESULT, ("child", "ms", "name")),
+        Source(Kind.APPLIED, ("name",), bytes.upper),
+        asked(lambda session: session.ms + 1),
+    )
+    assert written(make, *sources, session=session) == b"1500 slot,SLOT,1501,"
+
+
+@each
+def test_what_a_function_raises_comes_out(make: Any) -> None:
+    def fail(_: object) -> bytes:
+        raise LookupError
+
+    for source in (asked(fail), at("child", fail), Source(Kind.SECOND, (), fail), Source(Kind.ONCE, (), fail)):
+        with pytest.raises(LookupError):
+            written(make, source)
+
+
+@each
+def test_conditions_keep_a_value_or_have_another_asked(make: Any) -> None:
+    def other(_: object) -> bytes:
+        return b"other"
+
+    sources = (
+        Source(Kind.AT, ("name",), None, "ms"),
+        Source(Kind.AT, ("name",), None, "empty", "", other),
+        Source(Kind.AT, ("name",), None, "child.name", "", other),
+        Source(Kind.AT, ("name",), None, "", "ms", other),
+        Source(Kind.AT, ("ms",), None, "", "ms", other),
+        Source(Kind.AT, ("name",), None, "ms", "empty", other),
+        Source(Kind.AT, ("name",), None, "ms", "ms"),
+    )
+    assert written(make, *sources) == b"slot,-,-,other,other,slot,-,"
+
+
+@each
+def test_what_is_the_same_in_all_lines_is_asked_once(make: Any) -> None:
+    numbers = iter(range(9))
+    line = make([Slot(b"", b"", None, None, Source(Kind.ONCE, (), lambda session: next(numbers)))], b"")
+    assert [line.of(1), line.of(2)] == [b"0", b"0"]
+
+
+@each
+def test_a_second_is_asked_for_once_and_has_its_milliseconds(make: Any) -> None:
+    seconds: list[int] = []
+
+    def told(second: int) -> int:
+        seconds.append(second)
+        return second
+
+    sources = Source(Kind.SECOND, (), told), Source(Kind.MILLISECOND)
+    line = make([Slot(b"", b".", None, None, source) for source in sources], b"")
+    before = time.time()
+    found = [line.of(None) for _ in range(50)]
+    after = time.time()
+    assert len(seconds) == len(set(seconds)) <= after - before + 2
+    for text in found:
+        assert re.fullmatch(rb"\d{10}\.\d{3}\.", text)
+        assert int(before * 1000) <= int(text.replace(b".", b"")) <= after * 1000
+
+
+@each
+def test_a_line_without_sources_is_of_no_session(make: Any) -> None:
+    with pytest.raises(TypeError):
+        make([Slot(b"")], b"").of(None)
+    assert make([], b"end").of(None) == b"end"
+
+
+if accelerator is not None:  # Python does not look at what a source is made of
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            b"", (), (10, (), None, "", "", None), (-1, (), None, "", "", None),
+            (0, ("a.b.c.d.e",), None, "", "", None), (0, ("a", "b", "c", "d"), None, "", "", None),
+            (0, (b"a",), None, "", "", None),
+            (0, None, None, "", "", None), ("", (), None, "", "", None), (3, ("a",), [], "", "", None),
+            (4, (), None, "", "", None), (0, ("a",), None, None, "", None), (0, ("a",), None, "", b"", None),
+        ],
+    )  # fmt: skip
+    def test_what_is_no_source_is_refused(source: Any) -> None:
+        good = Slot(b"", b"", None, None, at("a"))
+        for slots in ([Slot(b"", b"", None, None, source)], [good, Slot(b"", b"", None, None, source)]):
+            with pytest.raises((TypeError, ValueError)):
+                native.Line(slots, b"")
+        with pytest.raises(TypeError):
+            native.Line([good, Slot(b"")], b"")
