@@ -69,6 +69,8 @@ def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) ->
     text, ports = arena.configuration(setup_for(server, name, EXTRAS.get((server, way), "")))
     report = folder / "callgrind"
     command = [
+        # Else dictionaries have other collisions in each run, which is worth some thousand instructions.
+        *("env", "PYTHONHASHSEED=0"),
         *(valgrind, "--tool=callgrind", f"--callgrind-out-file={folder / 'profile'}", f"--log-file={report}"),
         *COMMANDS[server](folder, f"master_process off;\n{text}"),
     ]

@@ -63,13 +63,15 @@ class Appender:
         if self._full_second and int(time.time()) == self._full_second:
             self._lose(lines, OSError(errno.ENOSPC, ""))
             return
-        left = memoryview(self._rest + data) if self._rest else data
+        left = self._rest + data
         try:
-            while left:
-                left = left[os.write(self._sink.descriptor, left) :]
+            written = os.write(self._sink.descriptor, left)
+            while written < len(left):
+                left = left[written:]
+                written = os.write(self._sink.descriptor, left)
         except OSError as error:
             self._full_second = int(time.time()) if error.errno == errno.ENOSPC else 0
-            self._lose(self._keep(bytes(left), data, lines), error)
+            self._lose(self._keep(left, data, lines), error)
         else:
             self._rest = b""
 

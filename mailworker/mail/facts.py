@@ -313,15 +313,14 @@ class FactsRecord(SessionFacts):
 
     def log_in(self) -> None:
         """The backend has said yes, and the rest is a relay's: keep no more than it takes."""
-        entrance = self.entrance
-        assert self.started is not None
-        self.login_ms = int((entrance.sessions.loop.now - self.started) * 1000 + 0.5)
+        entrance, started, who = self.entrance, self.started, self.who
+        assert started is not None
+        assert who is not None
+        self.login_ms = int((entrance.sessions.loop.now - started) * 1000 + 0.5)
         logs = entrance.server.access_logs.at_login
         if logs:
             self.report("login", logs)
         self.started = None
-        who = self.who
-        assert who is not None
         plain = who.proxy_header is None and who.host is UNAVAILABLE and self.port is not None
         self.who = None if plain else _Who(who.peer, who.host, who.proxy_header)
 

@@ -191,3 +191,17 @@ def test_a_syslog_server_that_has_no_room_loses_the_line(tmp_path: Path, losses:
     writer.pause()
     writer.end_files()
     assert log.lines == ["[alert] send() to syslog failed (2: No such file or directory), 1 line lost"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "written"), [({}, b"a\nb\n"), ({"buffer": 1 << 16}, b""), ({"buffer": 3}, b"a\n")]
+)
+def test_a_line_behind_which_none_is_at_hand_is_written_at_once_unless_it_is_to_be_collected(
+    sink: FileSink, losses: Losses, settings: dict[str, int], written: bytes
+) -> None:
+    writer = FileWriter(AccessLogFile(sink.path, **settings), sink, losses, never)
+    for line in (b"a\n", b"b\n"):
+        writer.write(b"", line)
+    assert sink.path.read_bytes() == written
+    writer.end_files()
+    assert sink.path.read_bytes() == b"a\nb\n"
