@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Iterable
 from time import monotonic
 from typing import Any, Final
@@ -41,6 +42,11 @@ class Limits(Shared):
     def table(self, pace: tuple[int, int]) -> LimitTable:
         """What counts in it; see LimitTable for the pace."""
         return LimitTable(self.memory, self._secret, pace)
+
+    @property
+    def dropped(self) -> int:
+        """How many entries that still counted had to make room for others, if no worker writes what is not so."""
+        return int.from_bytes(self.memory[:8], sys.byteorder)
 
     def contents(self) -> Iterable[bytes | memoryview]:
         """See Shared: the key, the secret, the memory."""

@@ -29,6 +29,10 @@ _COUNTERS: Final[Sequence[tuple[str, str, str, Sequence[str]]]] = (
     ("handshakes", "tls_handshakes", "Handshakes with clients.", ("server", "protocol", "version", "resumed")),
     ("handshake_failures", "tls_handshake_failures", "Those that failed.", ("server", "protocol", "reason")),
     ("tls_cache", "tls_session_cache_lookups", "Sessions that were asked for by their ids.", ("zone", "result")),
+    ("limit_rejected", "limit_rejected", "Logins that a limit has refused.", ("zone",)),
+    ("limit_delayed", "limit_delayed", "Logins that a limit has delayed.", ("zone",)),
+    ("limit_dry_run", "limit_dry_run", "What a limit would have done, but for its dry run.", ("zone",)),
+    ("limit_banned", "limit_banned", "Connections of who is banned.", ("zone",)),
     ("log_lines", "log_lines", "Lines that the log writer has taken.", ("log",)),
     ("log_dropped", "log_dropped", "Lines of access logs that were lost.", ("log",)),
     ("auth", "auth_requests", "Decisions about logins.", ("protocol", "source", "method", "result")),
@@ -81,6 +85,7 @@ class Metrics:
             for state, value in living._asdict().items():
                 sessions.add_metric([*each, state], value)
         yield sessions
+        yield from self._limits(snapshot)
         for family, name, text, labels in _COUNTERS:
             counter = self._core.CounterMetricFamily(_PREFIX + name, text, labels=labels)
             for parts, value in snapshot.family(family):
@@ -88,6 +93,20 @@ class Metrics:
             yield counter
         for family, name, text, labels, bounds in _HISTOGRAMS:
             yield self._histogram(_PREFIX + name, text, labels, bounds, snapshot.family(family))
+
+    def _limits(self, snapshot: Snapshot) -> Iterator[Metric]:
+        entries = self._gauge("limit_zone_entries", "Keys in a zone of limits.", ("zone",))
+        room = self._gauge("limit_zone_capacity", "How many keys there is room for.", ("zone",))
+        bans = self._gauge("bans", "Keys that are banned.", ("zone",))
+        exhausted = self._core.CounterMetricFamily(
+            _PREFIX + "limit_zone_exhausted", "Keys that still counted and had to make room.", labels=("zone",)
+        )
+        for zone in snapshot.limits:
+            entries.add_metric([zone.zone], zone.entries)
+            room.add_metric([zone.zone], zone.room)
+            bans.add_metric([zone.zone], zone.bans)
+            exhausted.add_metric([zone.zone], zone.dropped)
+        yield from (entries, room, bans, exhausted)
 
     def _process(self, snapshot: Snapshot) -> Iterator[Metric]:
         info = self._core.InfoMetricFamily(_PREFIX + "build", "What runs.")

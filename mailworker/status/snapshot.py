@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mailworker.mail.counting import DURATION, Label, word
+from mailworker.mail.limits.zones import ZoneUse
 from mailworker.mail.vitals import CONNECTIONS, MEMORY, STARTED
 from mailworker.shm.counters import Counters
 from mailworker.status.standing import Posted, Said, posted
@@ -66,6 +67,7 @@ class Snapshot:
     sessions: Mapping[Label, Sessions]
     limit: int
     certificates: Sequence[CertificateState] = ()
+    limits: Sequence[ZoneUse] = ()
 
     @property
     def ready(self) -> bool:
@@ -87,14 +89,15 @@ class Snapshot:
         return ((parts[1:], value) for parts, value in self.words.items() if parts[0] == name)
 
 
-def take(
+def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
     counters: Counters,
     labels: Sequence[Label],
     limit: int,
     certificates: Sequence[CertificateState] = (),
     clock: Callable[[], float] = time.time,
+    limits: Callable[[], Sequence[ZoneUse]] = tuple,
 ) -> Snapshot:
-    """All that there is; `labels` are those of the servers, `limit` is worker_connections."""
+    """All that there is; `labels` are those of the servers, `limit` is worker_connections, `limits` gives the zones."""
     reading = counters.read()
     living = Counter({tuple(name.split("\0")): value for name, value in reading.living.items()})
     return Snapshot(
@@ -109,6 +112,7 @@ def take(
         _sessions(living, labels),
         limit,
         certificates,
+        limits(),
     )
 
 

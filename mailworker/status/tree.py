@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mailworker import __version__
-from mailworker.mail.counting import LATEST_END, Label, latest_end
+from mailworker.mail.counting import LATEST_END, LIMITED, Label, latest_end
+from mailworker.mail.limits.zones import ZoneUse
 from mailworker.status.snapshot import Snapshot, WorkerState
 
 # Families that are shown as they are.
@@ -32,9 +33,15 @@ def tree(snapshot: Snapshot) -> dict[str, Any]:
         "worker_connections": snapshot.limit,
         "certificates": [each._asdict() for each in snapshot.certificates],
         "servers": servers,
+        "limits": {zone.zone: _zone(snapshot, zone) for zone in snapshot.limits},
         "logs": {"lines": _of(snapshot, "log_lines"), "dropped": _of(snapshot, "log_dropped")},
         **{family: _of(snapshot, family) for family in _FAMILIES},
     }
+
+
+def _zone(snapshot: Snapshot, zone: ZoneUse) -> dict[str, Any]:
+    counts = {family: snapshot.words.get((family, zone.zone), 0) for family in LIMITED}
+    return {**zone._asdict(), **{family.removeprefix("limit_"): value for family, value in counts.items()}}
 
 
 def _server(snapshot: Snapshot, label: Label) -> dict[str, Any]:

@@ -1,0 +1,145 @@
+"""What an operator sees of the zones of limits, and changes in them; any process that has the zones can do it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import NamedTuple, Protocol
+
+from mailworker.config.limit_auth import LimitAuthSettings, LimitZone
+from mailworker.errors import escape
+from mailworker.shm.limit_table import LimitTable
+from mailworker.shm.limits import Limits
+from mailworker.variables.prefix import Lengths, packed_prefix, spelled_prefix
+from mailworker.variables.template import Name
+
+MOST: int = 10_000
+"""Bans that are listed at most."""
+
+
+class ZoneUse(NamedTuple):
+    """`room` is how many entries there can be; `dropped` counts those that still counted and had to make room."""
+
+    zone: str
+    key: str
+    entries: int
+    bans: int
+    room: int
+    dropped: int
+
+
+class ZoneBan(NamedTuple):
+    """A key that is banned for `seconds` yet, as people write it; `whole` tells whether it is all of the key."""
+
+    zone: str
+    key: str
+    seconds: float
+    whole: bool
+
+
+class Server(Protocol):
+    """A `server` block: what its settings say of limits."""
+
+    @property
+    def limit_auth(self) -> LimitAuthSettings: ...
+
+
+class LimitZones:
+    """The zones of one configuration."""
+
+    __slots__ = ("_clock", "_zones")
+
+    def __init__(
+        self,
+        servers: Iterable[Server],
+        find: Callable[[LimitZone], Limits],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`find` gives the memory of a zone. `clock` is the monotonic one, in seconds."""
+        self._clock = clock
+        self._zones: dict[str, _Zone] = {}
+        for server in servers:
+            for zone in server.limit_auth.zones:
+                if zone.zone.name not in self._zones:
+                    self._zones[zone.zone.name] = _Zone(zone, find(zone), server.limit_auth.prefix)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called."""
+        return tuple(self._zones)
+
+    def usage(self) -> list[ZoneUse]:
+        """How full each is."""
+        return [zone.usage(self._clock()) for zone in self._zones.values()]
+
+    def bans(self, most: int = MOST) -> list[ZoneBan]:
+        """Who is banned, of each zone at most so many."""
+        return [ban for zone in self._zones.values() for ban in zone.bans(self._clock(), most)]
+
+    def ban(self, key: str, seconds: float, zone: str | None = None) -> list[str]:
+        """Ban a key, as people write it, in one zone or in all that it can be a key of; gives their names."""
+        return self._change(key, zone, lambda each, packed: each.table.ban(packed, self._clock(), seconds))
+
+    def unban(self, key: str, zone: str | None = None) -> list[str]:
+        """Lift bans of a key, and forget what it had come to; gives the zones that had one."""
+
+        def lift(each: _Zone, packed: bytes) -> bool:
+            banned = each.table.banned(packed, self._clock()) > 0
+            if banned:
+                each.table.ban(packed, self._clock(), 0)
+                while each.table.take(packed, self._clock(), 0) < 0:
+                    each.table.give_back(packed)
+                each.table.give_back(packed)
+            return banned
+
+        return self._change(key, zone, lift)
+
+    def _change(self, key: str, zone: str | None, change: Callable[[_Zone, bytes], bool]) -> list[str]:
+        chosen = self._zones.values() if zone is None else [self._zones[zone]] if zone in self._zones else []
+        return [each.name for each in chosen if (packed := each.read(key)) is not None and change(each, packed)]
+
+
+class _Zone:
+    """One zone, with the way in which its keys are written."""
+
+    __slots__ = ("_key", "_lengths", "_memory", "_zone", "name", "table")
+
+    def __init__(self, zone: LimitZone, memory: Limits, lengths: Lengths) -> None:
+        only = zone.key.parts[0] if len(zone.key.parts) == 1 else None
+        self._key = only.name if isinstance(only, Name) else ""
+        self._lengths = lengths
+        self._memory = memory
+        self._zone = zone
+        self.name = zone.zone.name
+        self.table: LimitTable = memory.table((zone.gain, zone.period))
+
+    def usage(self, now: float) -> ZoneUse:
+        entries, bans, room = self.table.usage(now)
+        return ZoneUse(self.name, self._zone.zone.words[0], entries, bans, room, self._memory.dropped)
+
+    def bans(self, now: float, most: int) -> list[ZoneBan]:
+        found = self.table.bans(now, most)
+        return [ZoneBan(self.name, self._spell(key), left, whole) for key, whole, left in found]
+
+    def read(self, text: str) -> bytes | None:
+        """The key that people write so; None for an address where a key has to be one and this is none."""
+        if self._key not in _PACKED:
+            return text.encode(errors="surrogateescape")
+        if text == "unix:":
+            return text.encode()
+        try:
+            host = str(ipaddress.ip_network(text, strict=False).network_address)
+        except ValueError:
+            return None
+        return packed_prefix(host, self._lengths if self._key == _PREFIX else _WHOLE)
+
+    def _spell(self, key: bytes) -> str:
+        if self._key in _PACKED and len(key) in range(1, 17) and key != b"unix:":
+            return spelled_prefix(key, self._lengths if self._key == _PREFIX else _WHOLE)
+        return escape(key)
+
+
+_PREFIX = "binary_remote_prefix"
+_PACKED = frozenset({_PREFIX, "binary_remote_addr"})
+_WHOLE: Lengths = (32, 128)

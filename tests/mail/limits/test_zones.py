@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+
+from mailworker.config.limit_auth import LimitZone
+from mailworker.mail.limits.zones import LimitZones, ZoneBan, ZoneUse
+from mailworker.shm.limits import Limits
+from tests.mail.limits.settings import SIZE, limit, settings, zone
+from tests.support.settings import mail_server
+
+PREFIX, ADDRESS = zone(name="prefix"), zone("$remote_addr", name="address")
+PACKED, USER = zone("$binary_remote_addr", name="packed"), zone("$remote_user", name="user")
+
+
+class Bench:
+    """Zones with memory, and a clock."""
+
+    def __init__(self, *zones: LimitZone) -> None:
+        self.now = 100.0
+        self.memory = {each.zone.name: Limits(each.zone.name, SIZE, each.zone.words[0]) for each in zones}
+        limits = settings(*(limit(of=each) for each in zones), prefix=(32, 64))
+        self.zones = LimitZones(
+            [mail_server("imap", limit_auth=limits), mail_server("pop3", limit_auth=limits)],
+            lambda zone: self.memory[zone.zone.name],
+            lambda: self.now,
+        )
+
+
+@pytest.mark.parametrize(
+    ("key", "spelled"),
+    [
+        ("192.0.2.7", ["192.0.2.7"] * 3),
+        ("2001:db8:1:2::7", ["2001:db8:1:2::/64", "2001:db8:1:2::7", "2001:db8:1:2::7"]),
+        ("unix:", ["unix:"] * 3),
+    ],
+)
+def test_an_address_is_banned_in_each_form_that_keys_have(key: str, spelled: list[str]) -> None:
+    bench = Bench(PREFIX, ADDRESS, PACKED)
+    assert bench.zones.ban(key, 60.0) == ["prefix", "address", "packed"]
+    bench.now += 10.0
+    assert bench.zones.bans() == [
+        ZoneBan(name, each, 50.0, whole=True)
+        for name, each in zip(("prefix", "address", "packed"), spelled, strict=True)
+    ]
+    assert bench.zones.unban(key, "address") == ["address"]
+    assert bench.zones.unban(key) == ["prefix", "packed"]
+    assert bench.zones.unban(key) == []
+    assert bench.zones.bans() == []
+
+
+def test_what_is_listed_can_be_lifted() -> None:
+    bench = Bench(PREFIX, USER)
+    bench.zones.ban("2001:db8::1", 60.0, "prefix")
+    bench.zones.ban("user@example.com", 60.0, "user")
+    for ban in bench.zones.bans():
+        assert bench.zones.unban(ban.key, ban.zone) == [ban.zone]
+
+
+def test_a_user_is_no_key_of_addresses() -> None:
+    bench = Bench(PREFIX, USER)
+    assert bench.zones.ban("user@example.com", 60.0) == ["user"]
+    assert bench.zones.ban("nobody", 60.0, "prefix") == []
+    assert bench.zones.ban("192.0.2.7", 60.0, "elsewhere") == []
+
+
+def test_lifting_a_ban_lets_a_client_begin_anew() -> None:
+    bench = Bench(ADDRESS)
+    table = bench.memory["address"].table((100, 1000))
+    for _ in range(20):
+        table.take(b"192.0.2.7", bench.now, 99_000)
+    bench.zones.ban("192.0.2.7", 60.0)
+    bench.zones.unban("192.0.2.7")
+    assert table.take(b"192.0.2.7", bench.now, 0) == 0
+
+
+def test_usage_tells_how_full_zones_are() -> None:
+    bench = Bench(PREFIX, USER)
+    bench.zones.ban("192.0.2.7", 60.0, "prefix")
+    table = bench.memory["user"].table((1, 1_000_000))
+    for number in range(3000):
+        for _ in range(2):
+            table.take(b"%d" % number, bench.now, 9000)
+    prefix, user = bench.zones.usage()
+    assert prefix == ZoneUse("prefix", "$binary_remote_prefix", 1, 1, prefix.room, 0)
+    assert (user.entries, user.bans, user.dropped) == (user.room, 0, table.dropped)
+    assert bench.zones.names == ("prefix", "user")
+
+
+def test_whatever_is_in_a_zone_it_can_be_listed() -> None:
+    bench = Bench(PREFIX, USER)
+    for memory in bench.memory.values():
+        for place in range(64, len(memory.memory) - 8):
+            memory.memory[place] = place * 7 % 256
+    for ban in bench.zones.bans():
+        assert ban.key.isprintable()
+    assert len(bench.zones.bans(3)) <= 6
+    assert all(use.entries <= use.room for use in bench.zones.usage())
