@@ -34,7 +34,8 @@ Options:
   -e filename   : set error log file (default: {ERROR_LOG})
   -c filename   : set configuration file (default: {CONFIGURATION})
   -g directives : set global directives out of configuration file
-  --explain name: explain a directive, a variable, or why a session ended
+  --explain name: explain a directive, a variable, or why a session ended;
+                  without a name: list all names
 """
 
 _FLAGS = "?hvVtTq"
@@ -103,13 +104,10 @@ def _obey(arguments: Sequence[str], options: Options) -> int:
 
 
 def _explain(names: Sequence[str]) -> int:
-    from mailworker.reference.explain import UnknownName, explain  # noqa: PLC0415 - no worker needs its memory
+    from mailworker.reference.explain import UnknownName, explain, names_of_all  # noqa: PLC0415 - no worker needs it
 
-    if not names:
-        start.say('option "--explain" requires name')
-        return 1
     try:
-        print("\n".join(map(explain, names)), end="")
+        print("\n".join(map(explain, names) if names else names_of_all()), end="" if names else "\n")
     except UnknownName as error:
         start.say(str(error))
         return 1

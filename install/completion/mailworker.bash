@@ -8,7 +8,8 @@ _mailworker() {
     -p) _filedir -d ;;
     -c) _filedir conf ;;
     -e) _filedir ;;
-    -g | --explain | -h | -\? | -v) ;;
+    --explain) COMPREPLY=($(compgen -W "$("$1" --explain 2>/dev/null | tr -d '$')" -- "$cur")) ;;
+    -g | -h | -\? | -v) ;;
     *) COMPREPLY=($(compgen -W '-h -v -V -t -T -q -s -p -e -c -g --explain' -- "$cur")) ;;
     esac
 } && complete -F _mailworker mailworker

@@ -11,5 +11,5 @@ complete -c mailworker -s s -x -a 'stop quit reopen reload' -d 'Send a signal to
 complete -c mailworker -s p -x -a '(__fish_complete_directories)' -d 'Folder of relative file names'
 complete -c mailworker -s e -r -F -d 'Error log'
 complete -c mailworker -s c -r -F -d 'Configuration'
-complete -c mailworker -l explain -x -d 'Explain a directive, a variable or an end'
 complete -c mailworker -s g -x -d 'Directives of the main context'
+complete -c mailworker -l explain -x -a '(mailworker --explain 2>/dev/null | tr -d \$)' -d 'Explain a name of the configuration'

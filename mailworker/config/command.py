@@ -8,8 +8,8 @@ from typing import Final
 
 from mailworker.config.drafts import Context
 from mailworker.config.lexer import Ending, Statement
-from mailworker.config.nearest import did_you_mean
 from mailworker.config.tree import Parser
+from mailworker.variables.nearest import did_you_mean
 
 Setter = Callable[[Parser], None]
 """Takes the directive that the parser stands on; raises ConfigError."""

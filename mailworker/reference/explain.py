@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from textwrap import fill, indent
 
-from mailworker.config.nearest import did_you_mean
 from mailworker.reference.entries import VARIABLES, read_pages
 from mailworker.reference.names import Described, describe
+from mailworker.variables.nearest import did_you_mean
 
 _LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
 _WIDTH = 78
@@ -15,6 +15,11 @@ _WIDTH = 78
 
 class UnknownName(Exception):
     """Nothing is called so; the text says what may have been meant."""
+
+
+def names_of_all() -> list[str]:
+    """All that can be explained, in the order of the alphabet."""
+    return sorted({entry.name for page in read_pages() for entry in page.entries})
 
 
 def explain(name: str) -> str:

@@ -9,8 +9,9 @@ from mailworker.errors import ConfigError
 from mailworker.variables.escapes import NONE, Escape
 from mailworker.variables.facts import Facts
 from mailworker.variables.line import Line, MakeLine, Part, composed
+from mailworker.variables.nearest import did_you_mean
 from mailworker.variables.render import Render
-from mailworker.variables.table import SOURCES, builtin
+from mailworker.variables.table import SOURCES, TABLE, builtin
 from mailworker.variables.template import Name, Template
 
 Evaluate = Callable[[Facts], bytes | None]
@@ -151,4 +152,5 @@ class Variables:
             return function
         if name in self._elsewhere:
             return lambda facts: None
-        raise ConfigError(f'unknown "{name}" variable', where)
+        known = (*TABLE, *self._definitions, *(name for name, _ in self._sets))
+        raise ConfigError(f'unknown "{name}" variable', where, did_you_mean(name, known))

@@ -61,3 +61,32 @@ def test_warnings_before_an_error_are_reported(load_text: Load, tmp_path: Path) 
             on_warning=lambda level, message: warnings.append((level, message)),
         )
     assert warnings == [(Level.WARN, f'duplicate value "plain" in {tmp_path}/mailworker.conf:1')]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "events {}\nmail {\n server {\n lisen 143;\n }\n}",
+            'unknown directive "lisen" in {path}:4, did you mean "listen"?',
+        ),
+        ("worker_proceses 2;", 'unknown directive "worker_proceses" in {path}:1, did you mean "worker_processes"?'),
+        ("events { multiaccept on; }", 'unknown directive "multiaccept" in {path}:1, did you mean "multi_accept"?'),
+        ("timout 1s;", 'unknown directive "timout" in {path}:1, did you mean "timeout"?'),
+        ("location / {}", 'unknown directive "location" in {path}:1'),
+        (
+            "events {}\nmail { auth_http 127.0.0.1:9; server { listen 143; set $a $remote_usr; } }",
+            'unknown "remote_usr" variable in {path}:2, did you mean "remote_user"?',
+        ),
+        (
+            "events {}\nmail { auth_http 127.0.0.1:9; server { listen 143; set $office a; set $a $ofice; } }",
+            'unknown "ofice" variable in {path}:2, did you mean "office"?',
+        ),
+    ],
+)
+def test_an_unknown_name_leads_to_one_that_may_stand_there(
+    load_text: Load, tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(text)
+    assert str(caught.value) == message.format(path=f"{tmp_path}/mailworker.conf")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mailworker import cli
+from tests.support.process import BINARY
 
 SCRIPT = Path(__file__).parents[2] / "install" / "completion" / "mailworker.bash"
 LIBRARY = Path("/usr/share/bash-completion/bash_completion")
@@ -54,6 +56,17 @@ def test_the_word_behind_a_switch(tmp_path: Path, words: tuple[str, ...], expect
     (tmp_path / "b.log").touch()
     (tmp_path / "folder").mkdir()
     assert offered(tmp_path, "mailworker", *words) == expected
+
+
+def test_names_of_the_configuration_can_be_explained(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {BINARY} "$@"\n')
+    program.chmod(0o755)
+    names = offered(tmp_path, "mailworker", "--explain", "proxy_t", program=str(program))
+    assert "proxy_timeout" in names
+    assert all(name.startswith("proxy_t") for name in names)
+    variables = offered(tmp_path, "mailworker", "--explain", "remote_user", program=str(program))
+    assert variables == {"remote_user", "remote_user_local", "remote_user_domain"}
 
 
 def test_other_commands_are_asked_for_their_switches_and_commands(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ _VERSION = re.compile(r"(version: NAME/)\S+")
 # What is compiled in differs; the usage's second line is indented by the name's length, its last one is ours alone.
 _DEFAULT = re.compile(r"\(default: \S+\)")
 _INDENT = re.compile(r"^ +(?=\[)", re.MULTILINE)
-_EXPLAIN = re.compile(r"^  --explain .*\n", re.MULTILINE)
+_EXPLAIN = re.compile(r"^  --explain .*\n +without .*\n", re.MULTILINE)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -74,7 +74,7 @@ def _index(described: Iterable[Described]) -> str:
         ("Why sessions end", [each for each in known if each.page.name == ENDS]),
     ]
     pages = "\n".join(f"- [{page.title}]({page.name}.md)" for page in read_pages())
-    sections = [f"## {name}\n\n{' · '.join(map(_link, found))}" for name, found in lists]
+    sections = [f"## {name}\n\n" + " ·\n".join(map(_link, found)) for name, found in lists]
     return (
         "# Reference\n\n"
         "Each directive, variable and end of a session has an entry. `mailworker --explain NAME` prints it.\n\n"
