@@ -84,7 +84,7 @@ def test_an_id_is_what_logs_call_the_session(table: Table) -> None:
     from mailworker.mail.session_id import packed_id  # noqa: PLC0415 - of a higher layer
 
     row = begin(table, number=77)
-    assert table.found(row).id.encode() == packed_id(BEGAN + 990.5 * 1000, PROCESS, 77)
+    assert table.found(row).id.encode() == packed_id(BEGAN, PROCESS, 990.5, 77)
 
 
 def test_a_refused_client_is_before_its_login_again(table: Table) -> None:
