@@ -46,10 +46,10 @@ class Chain(Protocol):
         """The last link, where `error` was raised by another."""
 
 
-async def carry_out(chain: Chain) -> None:
-    """Go through all links of a session."""
+async def carry_out(chain: Chain, first: Callable[[], Link] | None = None, /) -> None:
+    """Go through all links of a session; `first` gives the first one in the place of its `begin`."""
     try:
-        link = chain.begin()
+        link = chain.begin() if first is None else first()
         while link is not None:
             link = await (_exchange(link) if isinstance(link, Plan) else link)
     except Exception as error:

@@ -97,6 +97,13 @@ class Entrance:
         self.at_accept: Checks = ()
         self.in_tls: Checks = ()
 
+    @property
+    def has_lobby(self) -> bool:
+        """Whether clients are greeted at once and alike, and nothing is asked or told of them before they speak."""
+        plain = not (self.listen.ssl or self.listen.proxy_protocol or self.at_accept or self.has_variables)
+        at_once = self.greets_at_once and self.server.capabilities.greeting is not None
+        return plain and at_once and not self.log.informative
+
     def verbose(self) -> Entrance:
         """The same for a client of `debug_connection`."""
         entrance = Entrance(self.listen, self.server, self.log.verbose(), self.sessions)

@@ -11,9 +11,10 @@ from mailworker.config.destinations import Destination
 from mailworker.config.listen import Endpoint
 from mailworker.config.resolver import ResolverSettings
 from mailworker.config.settings import MailServer, Settings
-from mailworker.errors import OutOfConnections, Party
+from mailworker.errors import OutOfConnections, Party, PeerError
 from mailworker.event.connections import Connections
 from mailworker.event.listener import BoundListener, Listener, check_accepting
+from mailworker.event.lobby import Guest, Lobby
 from mailworker.event.loop import Loop
 from mailworker.event.plan import carry_out
 from mailworker.event.sockets import local_address
@@ -162,7 +163,14 @@ class MailService:
     def _accepted(self, bound: BoundListener) -> Callable[[int, Address], None]:
         """What is called with each connection of a listening socket."""
         entrances = [self._entrance(endpoint) for endpoint in bound.endpoints]
-        return partial(self.serve, entrances[0]) if len(entrances) == 1 else _Door(self.serve, entrances).accepted
+        if len(entrances) > 1:
+            return _Door(self.serve, entrances).accepted
+        entrance, serve = entrances[0], partial(self.serve, entrances[0])
+        if self._settings.events.debug_connection or not entrance.has_lobby:
+            return serve
+        counted = entrance.server.counted
+        count = _nothing if counted is None else counted.accept
+        return self._beginnings.lobby(entrance, partial(self._notice, count), serve).accepted
 
     def _entrance(self, endpoint: Endpoint) -> Entrance:
         servers = [self.servers[number] for number in endpoint.servers or (endpoint.server,)]
@@ -189,6 +197,7 @@ class MailService:
 
     def abandon(self) -> None:
         """The process is about to end, and with it all sessions that are left."""
+        self._beginnings.open_records()
         self._sessions.end_all(End.SHUTDOWN)
         if self._vitals is not None:
             self._vitals.close()
@@ -204,15 +213,19 @@ class MailService:
             if self._drops is not None:
                 self._drops.drop("worker_connections")
             return
-        self._short = False
-        if (counted := entrance.server.counted) is not None:
-            counted.accept()
-        if self._vitals is not None and not self._vitals.awake:
-            self._vitals.wake()
+        counted = entrance.server.counted
+        self._notice(_nothing if counted is None else counted.accept)
         watched = self._settings.events.debug_connection
         if watched and is_among(peer, watched):
             entrance = entrance.verbose()
         self._beginnings.begin(entrance, number, connections.stream(descriptor, _CLIENT), peer)
+
+    def _notice(self, count: Callable[[], None]) -> None:
+        """A client was accepted and counted."""
+        self._short = False
+        count()
+        if self._vitals is not None and not self._vitals.awake:
+            self._vitals.wake()
 
     def _count_end(self, record: SessionRecord) -> None:
         counted = record.entrance.server.counted
@@ -266,27 +279,54 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     return server
 
 
+def _nothing() -> None:
+    """Nobody counts."""
+
+
 class _Beginnings:
     """Begins sessions: of entrances that were come in by before as copies, where nobody asks for facts."""
 
-    __slots__ = ("_connections", "_patterns", "_relays")
+    __slots__ = ("_connections", "_lobbies", "_patterns", "_relays")
 
     def __init__(self, connections: Connections, relays: Relays) -> None:
         self._connections = connections
+        self._lobbies: list[tuple[Entrance, Lobby]] = []
         self._relays = relays
         self._patterns: dict[Entrance, Session] = {}
 
     def begin(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address) -> None:
-        loop, pattern = self._connections.loop, self._patterns.get(entrance)
-        if pattern is None:
-            session = self._first(entrance, number, stream, peer)
-        else:
-            session = pattern.of(pattern.log.begun(number, client_ip(peer), loop.now, stream), stream, peer)
-        Task(loop, carry_out(session)).resume()
+        """A session from its very beginning."""
+        loop = self._connections.loop
+        Task(loop, carry_out(self._session(entrance, number, stream, peer, loop.now))).resume()
 
-    def _first(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address) -> Session:
-        connections, client = self._connections, Client(stream, peer, entrance.listen)
-        now, relays = connections.loop.now, self._relays
+    def lobby(self, entrance: Entrance, noticed: Callable[[], None], full: Callable[[int, Address], None]) -> Lobby:
+        """Where clients of the entrance are greeted, and begin their sessions by their first words."""
+        server, left = entrance.server, partial(self._begin_with, entrance)
+        settings, greeting = server.settings, server.capabilities.greeting
+        assert greeting is not None
+        limit, timeout = settings.dialogue.client_buffer, settings.timeout
+        lobby = Lobby(self._connections, _CLIENT, greeting, limit, timeout, left, noticed, full)
+        self._lobbies.append((entrance, lobby))
+        return lobby
+
+    def _begin_with(self, entrance: Entrance, guest: Guest, heard: bytes | PeerError) -> None:
+        session = self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
+        Task(self._connections.loop, carry_out(session, partial(session.begin_with, heard))).resume()
+
+    def open_records(self) -> None:
+        """Those of clients that have not said anything."""
+        for entrance, lobby in self._lobbies:
+            for guest in lobby.guests:
+                self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
+
+    def _session(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
+        pattern = self._patterns.get(entrance)
+        if pattern is None:
+            return self._first(entrance, number, stream, peer, now)
+        return pattern.of(pattern.log.begun(number, client_ip(peer), now, stream), stream, peer)
+
+    def _first(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
+        connections, client, relays = self._connections, Client(stream, peer, entrance.listen), self._relays
         if entrance.has_variables:
             return Session(client, FactsRecord(entrance, number, client, now), connections, relays)
         if not entrance.watched:  # one of a single client

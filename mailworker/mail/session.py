@@ -22,6 +22,7 @@ from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
+_GREETING = "sending client greeting line"
 _IN_AUTH = "in auth state"
 
 # What a request begins as about whose client nothing but its address is told.
@@ -74,8 +75,15 @@ class Session(Entering):
         farewell = await self.arrive()
         return self._greet() if farewell is None else self.part(farewell)
 
+    def begin_with(self, heard: bytes | PeerError) -> Link:
+        """As `begin`, where the client has been greeted, and has said its first words or failed to."""
+        if isinstance(heard, bytes):
+            return self._greeted(1, heard)
+        self.log.action = _GREETING
+        return self._lost(heard)
+
     def _greet(self) -> Link:
-        self.log.action = "sending client greeting line"
+        self.log.action = _GREETING
         server, stream = self.server, self.stream
         capabilities = server.capabilities
         greeting = capabilities.greeting if stream.tls is None else capabilities.secure_greeting

@@ -28,6 +28,7 @@ _OF_THE_CORE = {
     "test_connections",
     "test_copies",
     "test_exchange",
+    "test_lobby",
     "test_loop",
     "test_pair",
     "test_plan",

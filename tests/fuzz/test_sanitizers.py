@@ -22,6 +22,7 @@ TESTS = (
     "tests/tls/test_sessions.py",
     "tests/event/test_connections.py",
     "tests/event/test_copies.py",
+    "tests/event/test_lobby.py",
     "tests/event/test_pair.py",
     "tests/event/test_plan.py",
     "tests/event/test_exchange.py",

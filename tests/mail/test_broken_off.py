@@ -9,33 +9,49 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
+from mailworker.config.source import ByBackendSettings
 from mailworker.event import plan
 from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.mail.record import Entrance
 from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SMTP, Case
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted
 from tests.support.backend import ScriptedServer
 from tests.support.implementations import in_python
 from tests.support.peer import Peer
+from tests.support.settings import auth_http_settings, proxy_pass, proxy_settings
+from tests.tls.peers import client_context
 
 USER, PASSWORD = b64encode(b"user@example.com") + b"\r\n", b64encode(b"secret") + b"\r\n"
+END, CONNECTED = b"\r\n\r\n", " connected to "
+CLOSE_NOTIFY = b"\x17\x03\x03\x00\x13"  # a record of TLS 1.3 with an alert
 EHLO = b"EHLO client\r\n"
 PEERS = ("client", "auth service", "backend")
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a client says, each time when it has heard a whole line."""
+    """What a client says, each time when it has heard a whole line, by TLS or in clear.
+
+    `kept`: connections with the auth service are kept open. `judged`: the backend is asked, and not that service.
+    """
 
     case: Case
     says: tuple[bytes, ...]
+    tls: bool = False
+    kept: bool = False
+    judged: bool = False
 
 
 # Who has said EHLO is introduced by it once more.
 INTRODUCED = replace(SMTP, backend=(*SMTP.backend, b"250-backend\r\n250 HELP\r\n"))
+
+# Who decides itself about a password gets it in one line.
+JUDGING = replace(IMAP, backend=(IMAP.backend[0], IMAP.answer))
 
 LOGINS = {
     "imap LOGIN": Login(IMAP, (IMAP.login,)),
@@ -45,6 +61,9 @@ LOGINS = {
     "pop3 PLAIN": Login(POP3, (AUTH_PLAIN,)),
     "smtp PLAIN": Login(INTRODUCED, (EHLO, AUTH_PLAIN)),
     "smtp LOGIN": Login(INTRODUCED, (EHLO, b"AUTH LOGIN\r\n", USER, PASSWORD)),
+    "imap LOGIN by TLS": Login(IMAP, (IMAP.login,), tls=True),
+    "imap LOGIN by a kept connection": Login(IMAP, (IMAP.login,), kept=True),
+    "imap LOGIN that the backend judges": Login(JUDGING, (IMAP.login,), judged=True),
 }
 
 
@@ -59,14 +78,24 @@ class Play:
         self._backend: ScriptedServer = scene.backend(self._be_backend)
         self._answer = accepted(self._backend.address)
         self._auth = scene.auth(self._be_auth_service)
-        self._proxy = scene.proxy(login.case.protocol, self._auth)
+        changes: dict[str, Any] = {}
+        if login.kept:
+            self._answer = self._answer.replace(b"HTTP/1.0", b"HTTP/1.1").replace(END, b"\r\nContent-Length: 0" + END)
+            changes["source"] = auth_http_settings(self._auth.address, keepalive=1)
+        if login.judged:
+            changes["source"] = ByBackendSettings()
+            changes["proxy"] = proxy_settings(backend=proxy_pass(self._backend.address))
+        if login.tls:
+            self._proxy = scene.tls_proxy(login.case.protocol, self._auth, implicit_tls=True, **changes)
+        else:
+            self._proxy = scene.proxy(login.case.protocol, self._auth, **changes)
 
     @property
     def lengths(self) -> dict[str, int]:
         """What each peer sends in a whole login."""
         return {
             "client": len(b"".join(self._login.says)),
-            "auth service": len(self._answer),
+            "auth service": 0 if self._login.judged else len(self._answer),
             "backend": len(b"".join(self._login.case.backend)),
         }
 
@@ -75,6 +104,8 @@ class Play:
         self.broken, self.length, self._sent = broken, length, 0
         before = len(self._proxy.log.lines), len(self._auth.requests), len(self._backend.peers)
         client = self._scene.client(self._proxy)
+        if self._login.tls:
+            client.start_tls(client_context())
         client.line()
         for words in self._login.says:
             if not self._send("client", client, words) or not client.line():
@@ -83,9 +114,11 @@ class Play:
         client.rest()
         client.close()
         self._proxy.service_is_idle()
-        lines = tuple(map(_without_numbers, self._proxy.log.lines[before[0] :]))
+        # Who connects is told of where the log is to tell it.
+        lines = tuple(_without_numbers(line) for line in self._proxy.log.lines[before[0] :] if CONNECTED not in line)
         backends = tuple(self._backend.heard(number) for number in range(before[2], len(self._backend.peers)))
-        return client.received, tuple(self._auth.requests[before[1] :]), backends, lines
+        heard = client.received.partition(CLOSE_NOTIFY)[0]  # which is as it came: nobody reads TLS any more
+        return heard, tuple(self._auth.requests[before[1] :]), backends, lines
 
     def _send(self, name: str, peer: Peer, words: bytes) -> bool:
         """Whether the peer goes on."""
@@ -129,8 +162,13 @@ def _by_conversations(patch: pytest.MonkeyPatch) -> None:
         patch.setitem(PROTOCOLS, name, replace(row, first_login=lambda _words: None, first_steps=lambda *_login: None))
 
 
+def _by_a_lobby(patch: pytest.MonkeyPatch) -> None:
+    """As where the log tells nobody who connects: clients wait for their sessions until they speak."""
+    patch.setattr(Entrance, "has_lobby", property(lambda entrance: not entrance.listen.ssl))
+
+
 @pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS.keys())
-@pytest.mark.parametrize("way", [_by_python, _by_conversations])
+@pytest.mark.parametrize("way", [_by_python, _by_conversations, _by_a_lobby])
 def test_a_login_that_is_broken_off_is_the_same_in_another_way(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, login: Login, way: Callable[[pytest.MonkeyPatch], None]
 ) -> None:

@@ -14,7 +14,7 @@ from mailworker.native import core
 _PACKAGE = "mailworker.event"
 _MODULES = (
     *("timers", "poller", "loop", "task", "sockets", "transport"),
-    *("stream", "relay", "plan", "rows", "tally", "connections", "copies", "pair"),
+    *("stream", "relay", "plan", "rows", "tally", "connections", "copies", "lobby", "pair"),
 )
 
 
@@ -26,6 +26,7 @@ class Implementation:
         modules = {module: importlib.import_module(f"{_PACKAGE}.{module}") for module in _MODULES}
         self.connections: ModuleType = modules["connections"]
         self.copies: ModuleType = modules["copies"]
+        self.lobby: ModuleType = modules["lobby"]
         self.loop: ModuleType = modules["loop"]
         self.pair: ModuleType = modules["pair"]
         self.plan: ModuleType = modules["plan"]

@@ -73,11 +73,23 @@ struct loop *connections_loop(PyObject *object)
     return ((struct connections *) object)->loop;
 }
 
-static PyObject *take(PyObject *object, PyObject *Py_UNUSED(none))
+int connections_free(PyObject *object)
+{
+    return ((struct connections *) object)->in_use < ((struct connections *) object)->limit;
+}
+
+long long connections_take(PyObject *object)
 {
     struct connections *self = (struct connections *) object;
 
-    return count(self) ? PyLong_FromLongLong(self->next - self->step) : NULL;
+    return count(self) ? self->next - self->step : -1;
+}
+
+static PyObject *take(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    long long number = connections_take(object);
+
+    return number < 0 ? NULL : PyLong_FromLongLong(number);
 }
 
 static PyObject *release(PyObject *object, PyObject *Py_UNUSED(none))
@@ -88,6 +100,11 @@ static PyObject *release(PyObject *object, PyObject *Py_UNUSED(none))
 static PyObject *new_stream(struct connections *self, int descriptor, PyObject *party, int watched)
 {
     return stream_new((PyTypeObject *) self->kind, self->loop, descriptor, party, (PyObject *) self, watched);
+}
+
+PyObject *connections_stream(PyObject *object, int descriptor, PyObject *party)
+{
+    return new_stream((struct connections *) object, descriptor, party, 0);
 }
 
 static PyObject *stream(PyObject *object, PyObject *const *arguments, Py_ssize_t given)

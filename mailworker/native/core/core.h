@@ -250,12 +250,20 @@ extern PyTypeObject connections_type;
 
 int connections_release(PyObject *connections); /* one that was counted */
 struct loop *connections_loop(PyObject *connections);
+int connections_free(PyObject *connections);       /* whether there may be one more */
+long long connections_take(PyObject *connections); /* its number; -1 with an exception */
+PyObject *connections_stream(PyObject *connections, int descriptor, PyObject *party); /* of one that was counted */
+
+/* lobby.c */
+
+extern PyTypeObject guest_type, lobby_type;
 
 /* plan.c */
 
 extern PyTypeObject engine_type;
 
 int prepare_plans(void);
+int is_peer_error(void); /* whether the exception that was raised is a PeerError */
 
 /* sockets.c */
 

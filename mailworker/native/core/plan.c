@@ -10,6 +10,7 @@
 struct engine {
     PyObject_HEAD
     PyObject *chain; /* NULL at the end */
+    PyObject *first; /* what gives the first link; NULL for the chain's begin() */
     PyObject *link;  /* NULL before the first, and where none is left */
     char begun;
     char waits;   /* whether the plan at hand has been begun */
@@ -27,19 +28,25 @@ int prepare_plans(void)
     return peer_error != NULL;
 }
 
+int is_peer_error(void)
+{
+    return PyErr_ExceptionMatches(peer_error);
+}
+
 static int engine_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     struct engine *self = (struct engine *) object;
-    PyObject *chain;
+    PyObject *chain, *first = Py_None;
 
-    if (!PyArg_ParseTuple(arguments, "O", &chain)) {
+    if (!PyArg_ParseTuple(arguments, "O|O", &chain, &first)) {
         return -1;
     }
     Py_XSETREF(self->chain, Py_NewRef(chain));
+    Py_XSETREF(self->first, first == Py_None ? NULL : Py_NewRef(first));
     return 0;
 }
 
-#define REFERENCES(REF) REF(chain) REF(link)
+#define REFERENCES(REF) REF(chain) REF(first) REF(link)
 COLLECTED(engine, REFERENCES)
 
 static int is_plan(PyObject *link)
@@ -82,7 +89,7 @@ static int lose(struct engine *self)
 {
     PyObject *error, *link;
 
-    if (!PyErr_ExceptionMatches(peer_error)) {
+    if (!is_peer_error()) {
         return 0;
     }
     error = take_exception();
@@ -135,9 +142,11 @@ static PySendResult go_on(struct engine *self, PyObject **result)
 
     if (!self->begun) {
         self->begun = 1;
-        if (!follow(self, PyObject_CallMethodNoArgs(self->chain, names.begin))) {
+        if (!follow(self, self->first == NULL ? PyObject_CallMethodNoArgs(self->chain, names.begin)
+                                              : PyObject_CallNoArgs(self->first))) {
             status = PYGEN_ERROR;
         }
+        Py_CLEAR(self->first);
     }
     for (;;) {
         if (status == PYGEN_ERROR && !fail(self)) {
@@ -246,7 +255,7 @@ static PyAsyncMethods engine_async = {.am_await = engine_self, .am_send = engine
 PyTypeObject engine_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.carry_out",
-    .tp_doc = "carry_out(chain): go through all links of a session.",
+    .tp_doc = "carry_out(chain, first=None): go through all links of a session.",
     .tp_basicsize = sizeof(struct engine),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = PyType_GenericNew,

@@ -1,0 +1,93 @@
+"""Clients that were accepted and hear a greeting, until they say something; native/core/lobby.c has it in C.
+
+Nothing of a session exists before: who connects and is silent costs a stream, and no object of a session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mailworker.errors import Party, PeerError
+from mailworker.event.connections import Connections
+from mailworker.event.plan import UNKNOWN
+from mailworker.event.stream import SocketStream
+from mailworker.event.task import Task
+from mailworker.model import Address
+from mailworker.native.core import accelerator
+
+__all__ = ["Guest", "Lobby"]
+
+
+class Guest:
+    """A client that was accepted, as a connection with this number, at this time of the loop's clock."""
+
+    __slots__ = ("accepted", "number", "peer", "stream")
+
+    def __init__(self, stream: SocketStream, number: int, peer: Address, accepted: float) -> None:
+        self.stream = stream
+        self.number = number
+        self.peer = peer
+        self.accepted = accepted
+
+
+Left = Callable[[Guest, bytes | PeerError], None]
+"""Takes what a guest has said first, b"" where it has left, or what went wrong with its connection."""
+
+
+class Lobby:
+    """Greets all who come; `left` goes on with each when it has spoken, or `timeout` seconds have passed.
+
+    What it says first has at most `limit` bytes. `noticed` is called for each that is counted, `full` with what the
+    listener gave where there may be no more connections. `guests` are those who have not spoken.
+    """
+
+    __slots__ = ("_connections", "_full", "_left", "_limit", "_noticed", "_party", "_steps", "_timeout", "guests")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - made once for each entrance
+        self,
+        connections: Connections,
+        party: Party,
+        greeting: bytes,
+        limit: int,
+        timeout: float,
+        left: Left,
+        noticed: Callable[[], None],
+        full: Callable[[int, Address], None],
+        /,
+    ) -> None:
+        self._connections = connections
+        self._party = party
+        self._steps = ((greeting, UNKNOWN),)
+        self._limit = limit
+        self._timeout = timeout
+        self._left = left
+        self._noticed = noticed
+        self._full = full
+        self.guests = set[Guest]()
+
+    def accepted(self, descriptor: int, peer: Address, /) -> None:
+        """The listener's call."""
+        connections = self._connections
+        if connections.in_use >= connections.limit:
+            self._full(descriptor, peer)
+            return
+        now = connections.loop.now
+        guest = Guest(connections.stream(descriptor, self._party), connections.take(), peer, now)
+        guest.stream.deadline = now + self._timeout
+        self.guests.add(guest)
+        self._noticed()
+        Task(connections.loop, self._receive(guest)).resume()
+
+    async def _receive(self, guest: Guest) -> None:
+        heard: bytes | PeerError
+        try:
+            _, heard = await guest.stream.exchange(self._limit, self._steps)
+        except PeerError as error:
+            heard = error
+        self.guests.remove(guest)
+        self._left(guest, heard)
+
+
+if accelerator is not None and not TYPE_CHECKING:
+    Guest, Lobby = accelerator.Guest, accelerator.Lobby

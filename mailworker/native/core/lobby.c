@@ -1,0 +1,225 @@
+/*
+ * Clients that were accepted and hear a greeting, until they say something; see event/lobby.py. A guest stands in the
+ * place of the task that waits for its stream.
+ */
+
+#include "core.h"
+
+struct lobby {
+    PyObject_HEAD
+    PyObject *connections;
+    PyObject *party;
+    PyObject *steps; /* of the one exchange that all have */
+    PyObject *limit;
+    double timeout;
+    PyObject *left;
+    PyObject *noticed;
+    PyObject *full;
+    PyObject *guests; /* a set */
+};
+
+struct guest {
+    struct timed timed;
+    struct lobby *lobby; /* NULL once it has left */
+    struct stream *stream;
+    PyObject *peer;
+    long long number;
+    double accepted;
+};
+
+static void guest_dealloc(PyObject *object)
+{
+    struct guest *self = (struct guest *) object;
+
+    Py_XDECREF(self->lobby);
+    Py_XDECREF(self->stream);
+    Py_XDECREF(self->peer);
+    Py_TYPE(object)->tp_free(object);
+}
+
+/* Hands on a guest with what it has said, or an exception; both are the caller's no more. */
+static int leave(struct guest *self, PyObject *heard)
+{
+    struct lobby *lobby = self->lobby;
+    int fine;
+
+    if (heard == NULL) {
+        return 0;
+    }
+    self->lobby = NULL;
+    timers_cancel(&self->timed);
+    fine = lobby == NULL || PySet_Discard(lobby->guests, (PyObject *) self) >= 0;
+    if (fine && lobby != NULL) {
+        PyObject *arguments[] = {(PyObject *) self, heard};
+
+        fine = done(PyObject_Vectorcall(lobby->left, arguments, 2, NULL));
+    }
+    Py_DECREF(heard);
+    Py_XDECREF(lobby);
+    return fine;
+}
+
+/* The exception that was raised, where it is a peer's fault. */
+static PyObject *fault(void)
+{
+    return is_peer_error() ? take_exception() : NULL;
+}
+
+/* Goes on with the exchange: waits, or leaves. */
+static int go_on(struct guest *self)
+{
+    PyObject *result = NULL;
+    PySendResult status = stream_go_on(self->stream, &result);
+
+    if (status == PYGEN_ERROR) {
+        return leave(self, fault());
+    }
+    if (status == PYGEN_RETURN) {
+        PyObject *words = Py_NewRef(PyTuple_GET_ITEM(result, 1));
+
+        Py_DECREF(result);
+        return leave(self, words);
+    }
+    Py_DECREF(result);
+    return stream_park(self->stream, (PyObject *) self);
+}
+
+static PyObject *guest_resume(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    struct guest *self = (struct guest *) object;
+
+    if (given > 1) {
+        return PyErr_Format(PyExc_TypeError, "%zd arguments, not 1", given);
+    }
+    return none_if(given == 1 && arguments[0] != Py_None ? leave(self, Py_NewRef(arguments[0])) : go_on(self));
+}
+
+static PyObject *guest_expire(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct guest *self = (struct guest *) object;
+
+    return none_if(leave(self, PyObject_CallMethodNoArgs((PyObject *) self->stream, names.timed_out)));
+}
+
+static PyMemberDef guest_members[] = {
+    {"stream", T_OBJECT_EX, offsetof(struct guest, stream), READONLY, NULL},
+    {"peer", T_OBJECT_EX, offsetof(struct guest, peer), READONLY, NULL},
+    {"number", T_LONGLONG, offsetof(struct guest, number), READONLY, NULL},
+    {"accepted", T_DOUBLE, offsetof(struct guest, accepted), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef guest_methods[] = {
+    {"resume", FAST(guest_resume), "resume(error=None): the stream's call."},
+    {"expire", guest_expire, METH_NOARGS, "expire(): the deadline has passed."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject guest_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Guest",
+    .tp_doc = "A client that was accepted.",
+    .tp_basicsize = sizeof(struct guest),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = guest_dealloc,
+    .tp_members = guest_members,
+    .tp_methods = guest_methods,
+};
+
+static int lobby_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    struct lobby *self = (struct lobby *) object;
+    PyObject *connections, *party, *greeting, *limit, *left, *noticed, *full;
+
+    if (!PyArg_ParseTuple(arguments, "O!OSO!dOOO", &connections_type, &connections, &party, &greeting, &PyLong_Type,
+                          &limit, &self->timeout, &left, &noticed, &full)) {
+        return -1;
+    }
+    Py_XSETREF(self->connections, Py_NewRef(connections));
+    Py_XSETREF(self->party, Py_NewRef(party));
+    Py_XSETREF(self->steps, Py_BuildValue("((O(yO)))", greeting, "\n", Py_None));
+    Py_XSETREF(self->limit, Py_NewRef(limit));
+    Py_XSETREF(self->left, Py_NewRef(left));
+    Py_XSETREF(self->noticed, Py_NewRef(noticed));
+    Py_XSETREF(self->full, Py_NewRef(full));
+    Py_XSETREF(self->guests, PySet_New(NULL));
+    return self->steps == NULL || self->guests == NULL ? -1 : 0;
+}
+
+#define REFERENCES(REF) REF(connections) REF(party) REF(steps) REF(limit) REF(left) REF(noticed) REF(full) REF(guests)
+COLLECTED(lobby, REFERENCES)
+
+/* A new guest, which is counted; NULL with an exception. The descriptor is closed with its stream. */
+static struct guest *receive(struct lobby *self, PyObject *descriptor, PyObject *peer)
+{
+    struct loop *loop = connections_loop(self->connections);
+    struct guest *guest;
+    int fd;
+
+    if (!take_int(descriptor, &fd)) {
+        return NULL;
+    }
+    guest = (struct guest *) guest_type.tp_alloc(&guest_type, 0);
+    if (guest == NULL) {
+        return NULL;
+    }
+    guest->timed.deadline = Py_HUGE_VAL;
+    guest->number = connections_take(self->connections);
+    guest->stream = guest->number < 0 ? NULL : (struct stream *) connections_stream(self->connections, fd, self->party);
+    if (guest->stream == NULL) {
+        Py_DECREF(guest);
+        return NULL;
+    }
+    guest->lobby = (struct lobby *) Py_NewRef(self);
+    guest->peer = Py_NewRef(peer);
+    guest->accepted = loop->now;
+    guest->stream->deadline = loop->now + self->timeout;
+    return guest;
+}
+
+static PyObject *accepted(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    struct lobby *self = (struct lobby *) object;
+    struct guest *guest;
+    int fine;
+
+    if (!counted(given, 2)) {
+        return NULL;
+    }
+    if (!connections_free(self->connections)) {
+        return PyObject_Vectorcall(self->full, arguments, 2, NULL);
+    }
+    guest = receive(self, arguments[0], arguments[1]);
+    if (guest == NULL) {
+        return NULL;
+    }
+    fine = PySet_Add(self->guests, (PyObject *) guest) == 0 && done(PyObject_CallNoArgs(self->noticed)) &&
+           stream_exchange(guest->stream, self->limit, self->steps) && go_on(guest);
+    Py_DECREF(guest);
+    return none_if(fine);
+}
+
+static PyMemberDef lobby_members[] = {
+    {"guests", T_OBJECT_EX, offsetof(struct lobby, guests), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef lobby_methods[] = {
+    {"accepted", FAST(accepted), "accepted(descriptor, peer): the listener's call."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject lobby_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Lobby",
+    .tp_doc = "Greets all who come.",
+    .tp_basicsize = sizeof(struct lobby),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = PyType_GenericNew,
+    .tp_init = lobby_init,
+    .tp_traverse = lobby_traverse,
+    .tp_clear = lobby_clear,
+    .tp_dealloc = lobby_dealloc,
+    .tp_members = lobby_members,
+    .tp_methods = lobby_methods,
+};

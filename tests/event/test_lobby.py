@@ -1,0 +1,198 @@
+"""Clients that were accepted and hear a greeting, until they say something."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut
+from mailworker.event.connections import Connections
+from mailworker.event.lobby import Guest, Lobby
+from mailworker.model import Address, InetAddress
+from tests.event.bench import Bench
+
+GREETING = b"* OK ready\r\n"
+PEER = InetAddress("192.0.2.1", 4242)
+TIMEOUT = 60.0
+LIMIT = 16
+
+
+class Stage:
+    """A lobby; what it has handed on, and with which it turned away."""
+
+    def __init__(self, bench: Bench, resources: ExitStack, most: int = 10) -> None:
+        it = bench.implementation
+        self.loop = bench.loop
+        self._resources = resources
+        self.connections: Connections = it.connections.Connections(bench.loop, most)
+        self.left: list[tuple[Guest, bytes | PeerError]] = []
+        self.full: list[tuple[int, Address]] = []
+        self.noticed = 0
+        self.action: Callable[[], None] = lambda: None
+        self.lobby: Lobby = it.lobby.Lobby(
+            self.connections, Party.CLIENT, GREETING, LIMIT, TIMEOUT, self._leave, self._notice, self._turn_away
+        )
+        resources.callback(self._close)
+
+    def comes(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.settimeout(10.0)
+        self._resources.enter_context(theirs)
+        self.lobby.accepted(ours.detach(), PEER)
+        return theirs
+
+    def serve(self) -> None:
+        self.loop.poller.dispatch(self.loop, 1.0)
+
+    def _leave(self, guest: Guest, heard: bytes | PeerError) -> None:
+        assert guest not in self.lobby.guests
+        self.left.append((guest, heard))
+        self.action()
+
+    def _notice(self) -> None:
+        self.noticed += 1
+        assert self.connections.in_use
+
+    def _turn_away(self, descriptor: int, peer: Address) -> None:
+        self.full.append((descriptor, peer))
+        socket.socket(fileno=descriptor).close()
+
+    def _close(self) -> None:
+        for guest in (*self.lobby.guests, *(guest for guest, _ in self.left)):
+            guest.stream.close()
+
+
+@pytest.fixture
+def stage(bench: Bench, resources: ExitStack) -> Stage:
+    return Stage(bench, resources)
+
+
+def test_who_comes_is_greeted_and_handed_on_with_its_first_words(stage: Stage) -> None:
+    began = stage.loop.now
+    client = stage.comes()
+    assert client.recv(100) == GREETING
+    assert [stage.lobby.guests, stage.left] != [set(), []]
+    client.send(b"a NOOP\r\n")
+    stage.serve()
+    ((guest, heard),) = stage.left
+    assert heard == b"a NOOP\r\n"
+    assert (guest.number, guest.peer, guest.accepted) == (1, PEER, began)
+    assert guest.stream.deadline == began + TIMEOUT
+    assert (guest.stream.received, guest.stream.sent) == (8, len(GREETING))
+    assert stage.lobby.guests == set()
+
+
+def test_each_has_a_number_and_is_noticed(stage: Stage) -> None:
+    clients = [stage.comes() for _ in range(3)]
+    assert stage.noticed == len(stage.lobby.guests) == 3
+    for client in clients:
+        client.send(b"x")
+    while len(stage.left) < 3:
+        stage.serve()
+    assert sorted(guest.number for guest, _ in stage.left) == [1, 2, 3]
+
+
+def test_no_more_is_read_than_the_limit(stage: Stage) -> None:
+    stage.comes().send(b"y" * 20)
+    stage.serve()
+    assert [heard for _, heard in stage.left] == [b"y" * LIMIT]
+
+
+def test_who_leaves_has_said_nothing(stage: Stage) -> None:
+    stage.comes().shutdown(socket.SHUT_WR)
+    stage.serve()
+    assert [heard for _, heard in stage.left] == [b""]
+
+
+def test_who_is_silent_for_too_long_times_out(stage: Stage) -> None:
+    stage.comes()
+    stage.loop.timers.expire(stage.loop.now + TIMEOUT - 1.0)
+    assert stage.left == []
+    stage.loop.timers.expire(stage.loop.now + TIMEOUT + 1.0)
+    ((guest, heard),) = stage.left
+    assert isinstance(heard, TimedOut)
+    assert heard.party is Party.CLIENT
+    guest.stream.close()
+    assert stage.connections.in_use == 0
+
+
+def test_who_is_gone_at_once_is_lost(bench: Bench, stage: Stage, listening: socket.socket) -> None:
+    client = socket.create_connection(listening.getsockname())
+    listening.setblocking(True)
+    ours = listening.accept()[0]
+    ours.setblocking(False)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    stage.lobby.accepted(ours.detach(), PEER)
+    ((_, heard),) = stage.left
+    assert isinstance(heard, ConnectionLost)
+    assert (heard.call, heard.errno) == ("send()", errno.ECONNRESET)
+    assert not bench.bugs
+
+
+def test_beyond_the_limit_the_listener_s_gift_is_handed_back(bench: Bench, resources: ExitStack) -> None:
+    stage = Stage(bench, resources, most=1)
+    stage.comes()
+    assert stage.comes().recv(10) == b""
+    assert [peer for _, peer in stage.full] == [PEER]
+    assert (stage.noticed, stage.connections.in_use) == (1, 1)
+
+
+def test_a_greeting_that_finds_no_room_goes_on_later(bench: Bench, stage: Stage, resources: ExitStack) -> None:
+    ours, theirs = socket.socketpair()
+    resources.enter_context(theirs)
+    ours.setblocking(False)
+    filled = 0
+    try:
+        while True:
+            filled += ours.send(b"z" * 4096)
+    except BlockingIOError:
+        pass
+    stage.lobby.accepted(ours.detach(), PEER)
+    assert stage.left == []
+    while filled:
+        filled -= len(theirs.recv(min(filled, 65536)))
+    stage.serve()
+    theirs.settimeout(10.0)
+    assert theirs.recv(100) == GREETING
+    theirs.send(b"hello")
+    stage.serve()
+    assert [heard for _, heard in stage.left] == [b"hello"]
+
+
+def test_a_bug_behind_it_is_the_loop_s(bench: Bench, stage: Stage) -> None:
+    def break_down() -> None:
+        bench.loop.stop()
+        raise LookupError("behind the lobby")
+
+    stage.action = break_down
+    stage.comes().send(b"x")
+    bench.loop.run()
+    assert [str(bug) for bug in bench.bugs] == ["behind the lobby"]
+
+
+def test_nothing_is_left_of_a_lobby(bench: Bench, resources: ExitStack) -> None:
+    stages: list[Any] = [Stage(bench, resources)]
+    stages[0].comes().send(b"x")
+    stages[0].serve()
+    guest = stages[0].left[0][0]
+    guest.stream.close()
+    before = _streams(bench)
+    for _ in range(10):
+        stages[0].comes().send(b"x")
+        stages[0].serve()
+        stages[0].left.pop()[0].stream.close()
+    assert _streams(bench) == before
+
+
+def _streams(bench: Bench) -> int:
+    gc.collect()
+    return sum(isinstance(each, bench.implementation.stream.SocketStream) for each in gc.get_objects())
