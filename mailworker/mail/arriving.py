@@ -50,6 +50,8 @@ class Arriving(Leaving):
         trusted = self.server.settings.real_ip_from
         if self.client.listen.proxy_protocol and not await self.client.read_proxy_header(trusted, self.log):
             return Farewell(End.PROXY_PROTOCOL)
+        if self.client.listen.proxy_protocol and self.facts is not None:
+            self.facts.learn(self.client)
         checks = self.log.entrance.at_accept
         if checks and (reason := refusal(checks, self.client.address, self.log)) is not None:
             return Farewell(reason)
@@ -61,6 +63,8 @@ class Arriving(Leaving):
         resolver = self.server.client_resolver
         if resolver is not None:
             self.client.host = await find_host(resolver, self.connections, self.client.address, self.log)
+            if self.facts is not None:
+                self.facts.learn(self.client)
             self.renew_deadline()  # that time was ours
         await self.dialogue.hold_back()
         return None if self.dialogue.over is None else Farewell(self.dialogue.over, b"")

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from mailworker.errors import PeerError
+from mailworker.event.copies import copied
 from mailworker.event.poller import READ, WRITE
 from mailworker.event.sockets import local_address
 from mailworker.event.stream import SocketStream
 from mailworker.log.access_logs import ReadyLog, write_lines
+from mailworker.mail.client.address import client_ip
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.end import End
-from mailworker.mail.record import Entrance, SessionRecord
+from mailworker.mail.record import Entrance, SessionRecord, Traffic
 from mailworker.model import Address, AuthMethod, InetAddress
 from mailworker.tls.connection import TlsConnection
 from mailworker.variables.prefix import Lengths
@@ -84,17 +86,33 @@ class SessionFacts(SessionRecord):
 
     def __init__(self, entrance: Entrance, number: int, client: Client, accepted: float) -> None:
         SessionRecord.__init__(self, entrance, number, client.ip, accepted, client.stream)
-        address = client.address
-        self.who: Client | _Who | None = client
+        self._come(client.address)
+
+    def _blank(self, entrance: Entrance) -> None:
+        SessionRecord._blank(self, entrance)
+        self.who: Client | _Who | None = None
         self.attempts = 0
         self.auth_ms: int | None = None
         self.auth_user: bytes | None = None
         self.event: str | None = None
         self.login_ms: int | None = None
         self.method: AuthMethod | None = None
-        self.port = address.port if isinstance(address, InetAddress) else None
+        self.port: int | None = None
         self.rare: Rare | None = None
         self.started: float | None = None
+
+    def _come(self, peer: Address) -> None:
+        if isinstance(peer, InetAddress):
+            self.port = peer.port
+        else:
+            self.who = _Who(peer, UNAVAILABLE, None)
+
+    def begun(self, number: int, peer: Address, accepted: float, client_bytes: Traffic) -> SessionRecord:
+        """See `SessionRecord`."""
+        record = copied(self)
+        record._begin(number, client_ip(peer), accepted, client_bytes)
+        record._come(peer)
+        return record
 
     def _last_try(self, rare: Rare | None) -> BackendTry:
         now, login, traffic = self.entrance.sessions.loop.now, self.login_ms, self.backend_bytes
@@ -237,6 +255,10 @@ class FactsRecord(SessionFacts):
         self.client = client
         self.port = port
 
+    def learn(self, client: Client) -> None:
+        """There may be more to tell of the client than where it is: its name, a PROXY header."""
+        self.who = client
+
     def shaken_hands(self, seconds: float) -> None:
         """The client's handshake is over."""
         if self.entrance.server.asks_for_handshake:
@@ -315,14 +337,14 @@ class FactsRecord(SessionFacts):
         """The backend has said yes, and the rest is a relay's: keep no more than it takes."""
         entrance, started, who = self.entrance, self.started, self.who
         assert started is not None
-        assert who is not None
         self.login_ms = int((entrance.sessions.loop.now - started) * 1000 + 0.5)
         logs = entrance.server.access_logs.at_login
         if logs:
             self.report("login", logs)
         self.started = None
-        plain = who.proxy_header is None and who.host is UNAVAILABLE and self.port is not None
-        self.who = None if plain else _Who(who.peer, who.host, who.proxy_header)
+        if who is not None:
+            plain = who.proxy_header is None and who.host is UNAVAILABLE and self.port is not None
+            self.who = None if plain else _Who(who.peer, who.host, who.proxy_header)
 
     def end(self, reason: End) -> None:
         """See `SessionRecord`."""

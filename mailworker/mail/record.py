@@ -13,6 +13,7 @@ from mailworker.event.stream import SocketStream
 from mailworker.log.access import LineSink
 from mailworker.log.log import Log
 from mailworker.mail.backend.backend import TlsRefused
+from mailworker.mail.client.address import client_ip
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_id import identifier
@@ -154,10 +155,10 @@ class SessionRecord(SessionLog):
         pattern._blank(entrance)
         return pattern
 
-    def begun(self, number: int, client: str, accepted: float, client_bytes: Traffic) -> SessionRecord:
+    def begun(self, number: int, peer: Address, accepted: float, client_bytes: Traffic) -> SessionRecord:
         """A record for which this one is the pattern."""
         record = copied(self)
-        record._begin(number, client, accepted, client_bytes)
+        record._begin(number, client_ip(peer), accepted, client_bytes)
         return record
 
     @property

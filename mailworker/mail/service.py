@@ -9,7 +9,6 @@ from functools import cache, partial
 
 from mailworker.config.destinations import Destination
 from mailworker.config.listen import Endpoint
-from mailworker.config.resolver import ResolverSettings
 from mailworker.config.settings import MailServer, Settings
 from mailworker.errors import OutOfConnections, Party, PeerError
 from mailworker.event.connections import Connections
@@ -25,9 +24,9 @@ from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
-from mailworker.mail.client.address import client_ip, is_among
+from mailworker.mail.client.address import is_among
 from mailworker.mail.client.client import Client
-from mailworker.mail.client.host import Resolver, new_resolver
+from mailworker.mail.client.host import new_resolver
 from mailworker.mail.counting import Counted, Drops
 from mailworker.mail.end import End
 from mailworker.mail.entrances import new_entrance
@@ -98,29 +97,10 @@ class MailService:
         `tables` are what others count attempts to log in by as well; without them this process counts alone.
         """
         self._tables = tables or self._tables
-        self._make_resolvers()
+        _make_resolvers(self.servers, self._log)
         for bound in self._bound:
             if bound.socket.family != socket.AF_UNIX:
                 bound.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def _make_resolvers(self) -> None:
-        """Two for each `resolver` directive, so that strangers who connect keep out no name of a backend.
-
-        Others are told of a client's name in some protocols only.
-        """
-        of_backends: dict[ResolverSettings, Resolver] = {}
-        of_clients: dict[ResolverSettings, Resolver] = {}
-        for server in self.servers:
-            settings = server.settings.resolver
-            if settings.servers:
-                server.targets = choose_targets(server.settings, self._share(of_backends, settings))
-                if PROTOCOLS[server.settings.protocol].tells_host:
-                    server.client_resolver = self._share(of_clients, settings)
-
-    def _share(self, resolvers: dict[ResolverSettings, Resolver], settings: ResolverSettings) -> Resolver:
-        if settings not in resolvers:
-            resolvers[settings] = new_resolver(settings, self._log)
-        return resolvers[settings]
 
     def count(self, counters: Counters) -> None:
         """Count in the row of `counters` what happens; to be called before `start`."""
@@ -255,6 +235,21 @@ class MailService:
             drained()
 
 
+def _make_resolvers(servers: Iterable[Server], log: Log) -> None:
+    """Two for each `resolver` directive, so that strangers who connect keep out no name of a backend.
+
+    Others are told of a client's name in some protocols only.
+    """
+    of_backends = cache(partial(new_resolver, log=log))
+    of_clients = cache(partial(new_resolver, log=log))
+    for server in servers:
+        settings = server.settings.resolver
+        if settings.servers:
+            server.targets = choose_targets(server.settings, of_backends(settings))
+            if PROTOCOLS[server.settings.protocol].tells_host:
+                server.client_resolver = of_clients(settings)
+
+
 def _caches(servers: Iterable[Server]) -> dict[str, list[Context]]:
     """TLS contexts by the names of their shared session caches, each once."""
     found: dict[str, dict[Context, None]] = {}
@@ -284,7 +279,7 @@ def _nothing() -> None:
 
 
 class _Beginnings:
-    """Begins sessions: of entrances that were come in by before as copies, where nobody asks for facts."""
+    """Begins sessions: of entrances that were come in by before as copies."""
 
     __slots__ = ("_connections", "_lobbies", "_patterns", "_relays")
 
@@ -323,15 +318,16 @@ class _Beginnings:
         pattern = self._patterns.get(entrance)
         if pattern is None:
             return self._first(entrance, number, stream, peer, now)
-        return pattern.of(pattern.log.begun(number, client_ip(peer), now, stream), stream, peer)
+        return pattern.of(pattern.log.begun(number, peer, now, stream), stream, peer)
 
     def _first(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
         connections, client, relays = self._connections, Client(stream, peer, entrance.listen), self._relays
+        if not entrance.watched:  # one of a single client
+            kind = FactsRecord if entrance.has_variables else SessionRecord
+            pattern = Session(client, kind.pattern(entrance), connections, relays)
+            self._patterns[entrance] = pattern.as_pattern()
         if entrance.has_variables:
             return Session(client, FactsRecord(entrance, number, client, now), connections, relays)
-        if not entrance.watched:  # one of a single client
-            pattern = Session(client, SessionRecord.pattern(entrance), connections, relays)
-            self._patterns[entrance] = pattern.as_pattern()
         return Session(client, SessionRecord(entrance, number, client.ip, now, stream), connections, relays)
 
 

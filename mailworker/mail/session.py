@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 from mailworker.errors import Party, PeerError, escape
 from mailworker.event.connections import Connections
@@ -15,6 +15,7 @@ from mailworker.mail.dialogue.dialogue import AnyDialogue, StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.entering import Entering
+from mailworker.mail.facts import FactsRecord
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.relay import Relays
 from mailworker.model import Address, AuthMethod
@@ -58,6 +59,8 @@ class Session(Entering):
         session = copied(self)
         session.log, session.stream, session._peer = record, stream, peer
         session._client = None
+        if session.facts is not None:
+            session.facts = cast(FactsRecord, record)
         return session
 
     def begin(self) -> Link:
