@@ -15,8 +15,8 @@ from mailworker.variables.render import Render
 
 _METHODS = {method: (names.sasl or names.directive.upper()).encode() for method, names in METHOD_NAMES.items()}
 
-# Dovecot's names of the services; filters know no smtp-login.
-_SERVICES = {"smtp": b"submission-login"}
+# Dovecot's names of the services; filters know no smtp-login and no sieve-login.
+_SERVICES = {"smtp": b"submission-login", "sieve": b"managesieve-login"}
 
 # No client is to be banned for what others have failed in: filters look for no word of this.
 _FOR_NOW = b"Disconnected: temporary failure"

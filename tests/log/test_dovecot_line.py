@@ -94,7 +94,7 @@ def banned(tmp_path: Path) -> Any:
     return find
 
 
-@pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp"])
+@pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp", "sieve"])
 @pytest.mark.parametrize("client", ["198.51.100.7", "2001:db8::7"])
 def test_fail2ban_takes_refused_logins(banned: Any, protocol: str, client: str) -> None:
     lines = write(**{**FAILED, "protocol": protocol, "client": client})

@@ -266,3 +266,23 @@ def test_without_an_access_log_no_record_has_room_for_facts(scene: Scene) -> Non
     log_in(scene, proxy)
     assert not isinstance(proxy.ended[0], FactsRecord)
     assert proxy.lines.sent == []
+
+
+def test_each_session_tells_of_its_own_client(scene: Scene) -> None:
+    backend = scene.backend(IMAP.script(echo))
+    text = b"$remote_addr:$remote_port $proxy_protocol_addr $realip_remote_port $auth_attempts"
+    for behind in (False, True):
+        proxy = scene.proxy("imap", scene.auth_for(backend), proxy_protocol=behind, access_log=access_log(text))
+        expected: list[bytes] = []
+        for number in range(3):
+            client = scene.client(proxy)
+            if behind:
+                client.send(b"PROXY TCP4 192.0.2.%d 198.51.100.1 %d 143\r\n" % (number, 4000 + number))
+            client.expect(IMAP.greeting)
+            if number == 1:
+                client.talk((IMAP.login, IMAP.answer))
+            client.send(b"a LOGOUT\r\n") if number != 1 else client.end()
+            port = client.address[1]
+            told = b"192.0.2.%d" % number if behind else b"-"
+            expected.append(b"127.0.0.1:%d %b %d %d\n" % (port, told, port, number == 1))
+            assert proxy.lines.expect(number + 1) == expected
