@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from mailworker.control.client import Client
-from mailworker.control.output import CERTIFICATES, SESSIONS, WHO, printable, table, word
+from mailworker.control.output import BANS, CERTIFICATES, LIMITS, SESSIONS, WHO, printable, table, word
 
 DONE: Final = 0
 NONE_MATCHED: Final = 1
@@ -248,10 +248,62 @@ def _probe(client: Client, arguments: Namespace, say: Say) -> int:
     return code
 
 
+def _limits(client: Client, arguments: Namespace, say: Say) -> int:
+    found = (line["limit"] for line in client.ask("limits") if "limit" in line)
+    return _show(LIMITS, found, arguments, say)
+
+
+def _zone_option(parser: ArgumentParser) -> None:
+    parser.add_argument("-z", "--zone", metavar="NAME", help="in this zone only")
+    _json(parser)
+
+
+def _bans(client: Client, arguments: Namespace, say: Say) -> int:
+    found = (line["ban"] for line in client.ask("bans", zone=arguments.zone) if "ban" in line)
+    return _show(BANS, found, arguments, say)
+
+
+def _ban_options(parser: ArgumentParser) -> None:
+    _key(parser)
+    parser.add_argument("time", type=seconds, metavar="TIME", help="for how long, such as 90, 15m, 2h, 1d")
+    _zone_option(parser)
+
+
+def _key(parser: ArgumentParser) -> None:
+    parser.add_argument("key", metavar="KEY", help="an address, a network, or whatever the zone has keys of")
+
+
+def _ban(client: Client, arguments: Namespace, say: Say) -> int:
+    last = client.last("ban", key=arguments.key, seconds=arguments.time, zone=arguments.zone)
+    return _show_zones(last, "banned", arguments, say)
+
+
+def _unban_options(parser: ArgumentParser) -> None:
+    _key(parser)
+    _zone_option(parser)
+
+
+def _unban(client: Client, arguments: Namespace, say: Say) -> int:
+    return _show_zones(client.last("unban", key=arguments.key, zone=arguments.zone), "no longer banned", arguments, say)
+
+
+def _show_zones(last: Mapping[str, Any], what: str, arguments: Namespace, say: Say) -> int:
+    zones = last["zones"]
+    if arguments.json:
+        say(json.dumps({"zones": zones}))
+    elif zones:
+        say(f"{printable(arguments.key)} is {what} in {', '.join(map(printable, zones))}")
+    return DONE if zones else NONE_MATCHED
+
+
 SUBCOMMANDS: Final[tuple[Subcommand, ...]] = (
     Subcommand("sessions", "list sessions", _sessions_options, _sessions),
     Subcommand("who", "list users with their sessions", _who_options, _who),
     Subcommand("kick", "end sessions", _kick_options, _kick),
+    Subcommand("limits", "tell how full the zones of limits are", _json, _limits),
+    Subcommand("bans", "list who is banned", _zone_option, _bans),
+    Subcommand("ban", "refuse a client, or whatever zones have keys of, for a time", _ban_options, _ban),
+    Subcommand("unban", "lift a ban", _unban_options, _unban),
     Subcommand("certificates", "list certificates, the first to end first", _certificates_options, _certificates),
     Subcommand("reload", "read the configuration anew, and wait for what comes of it", _json, _reload),
     Subcommand("reload-status", "tell what came of the last reload", _json, _reload_status),

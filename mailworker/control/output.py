@@ -93,3 +93,18 @@ WHO: Final = (
     Column("proto", "proto", word),
     Column("(ips)", "hosts", lambda hosts: word(f"({' '.join(hosts)})")),
 )
+
+LIMITS: Final = (
+    Column("zone", "zone", word),
+    Column("key", "key", word),
+    Column("entries", "entries", word, right=True),
+    Column("room", "room", word, right=True),
+    Column("bans", "bans", word, right=True),
+    Column("dropped", "dropped", word, right=True),
+)
+
+BANS: Final = (
+    Column("zone", "zone", word),
+    Column("key", "key", word),
+    Column("for", "seconds", duration, right=True),
+)

@@ -14,6 +14,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.log.log import Log
 from mailworker.mail.counting import label
+from mailworker.mail.limits.zones import LimitZones
 from mailworker.mail.probe import RECIPIENT, Envelope, Manner, probe
 from mailworker.mail.server import Server
 from mailworker.model import Address, BackendName, Level
@@ -22,6 +23,7 @@ from mailworker.native.tls.pair import other_names
 from mailworker.process.asking import Asking
 from mailworker.process.cycle import Cycle
 from mailworker.shm.counters import Counters
+from mailworker.shm.limits import Limits
 from mailworker.status.control import Means
 from mailworker.status.control_server import Denied
 from mailworker.status.standing import Said, posted
@@ -42,7 +44,14 @@ def means(cycle: Cycle, counters: Counters, loop: Loop, asking: Asking) -> Means
         shutdown=partial(shutdown, counters),
         probe=partial(_probe, cycle.service.servers, Connections(loop, _MOST_PROBES)),
         note=partial(_note, cycle.log),
+        limits=limit_zones(cycle),
     )
+
+
+def limit_zones(cycle: Cycle) -> LimitZones:
+    """The zones of limits, to look at and to change."""
+    zones = {zone.name: zone for zone in cycle.zones if isinstance(zone, Limits)}
+    return LimitZones(cycle.settings.servers, lambda zone: zones[zone.zone.name])
 
 
 def _note(log: Log, text: str) -> bool:

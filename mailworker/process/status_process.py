@@ -12,13 +12,11 @@ from mailworker.errors import StartError, escape
 from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.mail.counting import label
-from mailworker.mail.limits.zones import LimitZones
 from mailworker.model import Level
 from mailworker.process.asking import Asking
-from mailworker.process.control_desk import means
+from mailworker.process.control_desk import limit_zones, means
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
-from mailworker.shm.limits import Limits
 from mailworker.status.answers import Answers
 from mailworker.status.control import Control
 from mailworker.status.control_server import ControlServer
@@ -128,12 +126,6 @@ class StatusProcess(Helper):
 
         self._server.close(closed)
         self._control.close(closed)
-
-
-def limit_zones(cycle: Cycle) -> LimitZones:
-    """The zones of limits, to look at and to change."""
-    zones = {zone.name: zone for zone in cycle.zones if isinstance(zone, Limits)}
-    return LimitZones(cycle.settings.servers, lambda zone: zones[zone.zone.name])
 
 
 def _certificates(cycle: Cycle) -> list[CertificateState]:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from mailworker.errors import escape
 from mailworker.event.task import sleep
+from mailworker.mail.limits.zones import MOST, LimitZones
 from mailworker.model import Level
 from mailworker.status.control_server import Answers, Asker, Denied
 from mailworker.status.listing import SELECTORS, Listed, Selection, shown
@@ -27,6 +28,9 @@ _AT_ONCE: Final = 500
 _SOON: Final = 10.0
 _RELOAD: Final = 300.0
 
+# Seconds that somebody can be banned for: ten years.
+_LONGEST_BAN: Final = 10 * 365 * 86400
+
 _LEVELS: Final = {"default": 0, **{level.name.lower(): int(level) for level in Level}}
 
 
@@ -37,7 +41,7 @@ class Means:
     `sessions` gives all that there are, None where there is no table of them, and `unlisted` how many it had no room
     for. `ask` asks the master by a command and an
     argument, within so many seconds. `certificates` and `shutdown` are objects to be shown; `probe` tries backends.
-    `note` writes to the log, and gives whether that takes it.
+    `note` writes to the log, and gives whether that takes it. `limits` are the zones of limits.
     """
 
     sessions: Callable[[], Iterable[Listed]] | None
@@ -47,6 +51,7 @@ class Means:
     shutdown: Callable[[], Mapping[str, Any]]
     probe: Callable[[Mapping[str, Any]], AsyncIterator[Mapping[str, Any]]]
     note: Callable[[str], bool]
+    limits: LimitZones
 
 
 class Command(NamedTuple):
@@ -194,12 +199,60 @@ async def _probe(means: Means, found: Mapping[str, Any], asker: Asker) -> Answer
     yield {"ok": True}
 
 
+async def _limits(means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answers:
+    usage = means.limits.usage()
+    for zone in usage:
+        yield {"limit": zone._asdict()}
+    yield {"ok": True, "count": len(usage)}
+
+
+async def _bans(means: Means, found: Mapping[str, Any], _asker: Asker) -> Answers:
+    zone = _zone(means, found)
+    bans = [ban for ban in means.limits.bans(found.get("limit", MOST)) if zone in {None, ban.zone}]
+    for turn, ban in enumerate(bans, 1):
+        yield {"ban": ban._asdict()}
+        if not turn % _TURN:
+            yield {}
+    yield {"ok": True, "count": len(bans)}
+
+
+async def _ban(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
+    key, seconds, zone = found.get("key"), found.get("seconds"), _zone(means, found)
+    if key is None or seconds is None:
+        raise Denied('"ban" needs "key" and "seconds"')
+    zones = means.limits.ban(key, seconds, zone)
+    if zones:
+        means.note(f'control: {asker} banned "{escape(key)}" for {seconds}s in {", ".join(zones)}')
+    yield {"ok": True, "zones": zones}
+
+
+async def _unban(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
+    key, zone = found.get("key"), _zone(means, found)
+    if key is None:
+        raise Denied('"unban" needs "key"')
+    zones = means.limits.unban(key, zone)
+    if zones:
+        means.note(f'control: {asker} lifted the ban of "{escape(key)}" in {", ".join(zones)}')
+    yield {"ok": True, "zones": zones}
+
+
+def _zone(means: Means, found: Mapping[str, Any]) -> str | None:
+    zone: str | None = found.get("zone")
+    if zone is not None and zone not in means.limits.names:
+        raise Denied(f'there is no zone "{escape(zone)}"')
+    return zone
+
+
 COMMANDS: Final[Mapping[str, Command]] = {
     "help": Command({}, _help),
     "sessions": Command({**SELECTORS, "limit": whole(0, 1 << 31)}, _sessions),
     "kick": Command(
         {**SELECTORS, "all": flag, "dry_run": flag, "rate": whole(1, 1_000_000), "reason": text}, _kick, changes=True
     ),
+    "limits": Command({}, _limits),
+    "bans": Command({"zone": text, "limit": whole(0, MOST)}, _bans),
+    "ban": Command({"key": text, "zone": text, "seconds": whole(1, _LONGEST_BAN)}, _ban, changes=True),
+    "unban": Command({"key": text, "zone": text}, _unban, changes=True),
     "certificates": Command({}, _certificates),
     "reload": Command({}, _reload, changes=True),
     "reload-status": Command({}, _reload_status),

@@ -187,3 +187,32 @@ def test_other_times_are_none(text: str) -> None:
 def test_each_subcommand_stands_in_the_help() -> None:
     text = " ".join(parser().format_help().split())
     assert all(row.name in text and row.help in text for row in SUBCOMMANDS)
+
+
+BAN = {"zone": "fail", "key": "192.0.2.7", "seconds": 890.5, "whole": True}
+LIMIT = {"zone": "fail", "key": "$remote_addr", "entries": 3, "bans": 1, "room": 900, "dropped": 0}
+
+
+def test_bans_and_limits_are_tables(scripted: Server) -> None:
+    ran = Ran(scripted, "bans -z fail", [{"ban": BAN}, NOTHING])
+    assert ran.lines == ["zone  key           for", "fail  192.0.2.7  14m50s"]
+    assert ran.requests == [{"cmd": "bans", "zone": "fail"}]
+    ran = Ran(scripted, "limits", [{"limit": LIMIT}, NOTHING])
+    assert ran.lines == [
+        "zone  key           entries  room  bans  dropped",
+        "fail  $remote_addr        3   900     1        0",
+    ]
+    assert Ran(scripted, "bans", [NOTHING]).code == 1
+
+
+def test_a_ban_has_a_time(scripted: Server) -> None:
+    ran = Ran(scripted, "ban 192.0.2.7 15m", [{"ok": True, "zones": ["fail", "user"]}])
+    assert (ran.lines, ran.code) == (["192.0.2.7 is banned in fail, user"], 0)
+    assert ran.requests == [{"cmd": "ban", "key": "192.0.2.7", "seconds": 900}]
+
+
+def test_lifting_a_ban_that_is_not_there_matches_nothing(scripted: Server) -> None:
+    ran = Ran(scripted, "unban 192.0.2.7 -z fail", [{"ok": True, "zones": []}])
+    assert (ran.lines, ran.code) == ([], 1)
+    ran = Ran(scripted, "unban 192.0.2.7 --json", [{"ok": True, "zones": ["fail"]}])
+    assert ([json.loads(line) for line in ran.lines], ran.code) == ([{"zones": ["fail"]}], 0)

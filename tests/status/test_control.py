@@ -7,11 +7,14 @@ import pytest
 
 from mailworker.event.loop import Loop
 from mailworker.event.task import Task
+from mailworker.mail.limits.zones import LimitZones
 from mailworker.status import control as module
 from mailworker.status.control import COMMANDS, Control, Means
 from mailworker.status.control_server import Asker, Denied
 from mailworker.status.listing import shown
 from mailworker.wire.control_request import BadControlRequest
+from tests.mail.limits.test_zones import PREFIX, USER
+from tests.mail.limits.test_zones import Bench as Zones
 from tests.status.sessions import Session, State
 
 ROOT = Asker(0, False)
@@ -24,7 +27,7 @@ class Desk:
 
     made: ClassVar[list[Desk]] = []
 
-    def __init__(self, sessions: Sequence[Session] | None = None) -> None:
+    def __init__(self, sessions: Sequence[Session] | None = None, limits: LimitZones | None = None) -> None:
         self.all = sessions
         self.asked: list[tuple[str, bytes]] = []
         self.times: list[float] = []
@@ -43,6 +46,7 @@ class Desk:
                 lambda: {"stopping": False, "workers": []},
                 self.probe,
                 self.note,
+                limits or Zones().zones,
             )
         )
 
@@ -270,3 +274,41 @@ def test_unknown_keys_are_refused_by_all_commands(command: str) -> None:
         desk.obey(command, usr="bob")
     assert not desk.asked
     assert not desk.notes
+
+
+def test_who_is_banned_is_listed_and_can_be_changed() -> None:
+    desk = Desk(limits=Zones(PREFIX, USER).zones)
+    assert desk.obey("ban", key="2001:db8::7", seconds=60) == [{"ok": True, "zones": ["prefix", "user"]}]
+    assert desk.obey("ban", key="192.0.2.7", seconds=60, zone="prefix") == [{"ok": True, "zones": ["prefix"]}]
+    lines = desk.obey("bans", READER, zone="prefix")
+    assert {line["ban"]["key"] for line in lines[:-1]} == {"192.0.2.7", "2001:db8::/64"}
+    assert lines[-1] == {"ok": True, "count": 2}
+    assert desk.obey("unban", key="192.0.2.7") == [{"ok": True, "zones": ["prefix"]}]
+    assert desk.obey("unban", key="192.0.2.7") == [{"ok": True, "zones": []}]
+    assert desk.obey("bans")[-1]["count"] == 2
+    assert desk.notes == [
+        'control: uid 0 banned "2001:db8::7" for 60s in prefix, user',
+        'control: uid 0 banned "192.0.2.7" for 60s in prefix',
+        'control: uid 0 lifted the ban of "192.0.2.7" in prefix',
+    ]
+
+
+def test_limits_tell_how_full_they_are() -> None:
+    lines = Desk(limits=Zones(PREFIX).zones).obey("limits", READER)
+    assert lines[0]["limit"]["zone"] == "prefix"
+    assert lines[1:] == [{"ok": True, "count": 1}]
+
+
+@pytest.mark.parametrize(
+    ("command", "keys", "reason"),
+    [
+        ("ban", {"key": "x"}, "needs"),
+        ("ban", {"seconds": 5}, "needs"),
+        ("unban", {}, "needs"),
+        ("bans", {"zone": "x"}, 'there is no zone "x"'),
+        ("ban", {"key": "x", "seconds": 5, "zone": "x"}, 'there is no zone "x"'),
+    ],
+)
+def test_bans_need_what_they_are_about(command: str, keys: Mapping[str, Any], reason: str) -> None:
+    with pytest.raises(Denied, match=reason):
+        Desk(limits=Zones(PREFIX).zones).obey(command, **keys)
