@@ -69,7 +69,7 @@ type: $(VENV)/.lint
 
 # What its generator prints about its own future is in docs/decisions/0036-documentation.md.
 docs: $(VENV)/.docs
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo 'The site is in build/site; open build/site/index.html. Its search wants a server: $(BIN)/mkdocs serve'
 
 chaos: $(VENV)/.test
