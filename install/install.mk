@@ -20,6 +20,8 @@ BYTECODE ?= yes
 
 HOME_OF_PROGRAM = $(LIBDIR)/mailworker
 PROGRAMS := $(notdir $(wildcard bin/*))
+# Whoever may connect to the control socket may run it.
+FOR_USERS := mailworker-top
 DEBIAN_LIBRARIES := python3-cffi python3-cryptography python3-daemon python3-markdown-it python3-openssl \
 	python3-prometheus-client python3-psutil python3-setproctitle python3-setuptools
 
@@ -31,8 +33,8 @@ install: man
 	@$(PYTHON) -c 'import cffi, cryptography, daemon, OpenSSL, prometheus_client, psutil, setproctitle, setuptools' || \
 		{ echo 'Please install what is missing; Debian: apt install $(DEBIAN_LIBRARIES)' >&2; exit 1; }
 	$(PYTHON) setup.py --quiet build --build-base build/install --build-lib build/install/lib
-	install -d $(addprefix $(DESTDIR),$(HOME_OF_PROGRAM)/bin $(SBINDIR) $(SYSCONFDIR)/mailworker $(UNITDIR) $(LOGDIR) \
-		$(MANDIR)/man5 $(MANDIR)/man8 $(SYSCONFDIR)/logrotate.d $(DATADIR)/bash-completion/completions \
+	install -d $(addprefix $(DESTDIR),$(HOME_OF_PROGRAM)/bin $(SBINDIR) $(BINDIR) $(SYSCONFDIR)/mailworker $(UNITDIR) $(LOGDIR) \
+		$(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8 $(SYSCONFDIR)/logrotate.d $(DATADIR)/bash-completion/completions \
 		$(ZSHDIR) $(DATADIR)/fish/vendor_completions.d $(DATADIR)/mailworker)
 	rm -rf $(DESTDIR)$(HOME_OF_PROGRAM)/mailworker
 	cp -R build/install/lib/mailworker $(DESTDIR)$(HOME_OF_PROGRAM)/
@@ -43,8 +45,10 @@ install: man
 	for program in $(PROGRAMS); do \
 		sed "1s#.*#\#!$$(command -v $(PYTHON))#" bin/$$program >$(DESTDIR)$(HOME_OF_PROGRAM)/bin/$$program; \
 		chmod 755 $(DESTDIR)$(HOME_OF_PROGRAM)/bin/$$program; \
-		ln -sfn $(HOME_OF_PROGRAM)/bin/$$program $(DESTDIR)$(SBINDIR)/$$program; done
+		case $$program in $(FOR_USERS)) folder=$(BINDIR) ;; *) folder=$(SBINDIR) ;; esac; \
+		ln -sfn $(HOME_OF_PROGRAM)/bin/$$program $(DESTDIR)$$folder/$$program; done
 	$(if $(BYTECODE),$(PYTHON) -m compileall -q -s '$(DESTDIR)' $(DESTDIR)$(HOME_OF_PROGRAM)/mailworker)
+	install -m 644 build/man/*.1 $(DESTDIR)$(MANDIR)/man1
 	install -m 644 build/man/*.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 644 build/man/*.8 $(DESTDIR)$(MANDIR)/man8
 	[ -e $(DESTDIR)$(SYSCONFDIR)/mailworker/mailworker.conf ] || \
@@ -75,8 +79,8 @@ install-paths:
 
 uninstall:
 	rm -rf $(DESTDIR)$(HOME_OF_PROGRAM) $(DESTDIR)$(DATADIR)/mailworker $(DESTDIR)$(UNITDIR)/mailworker.service
-	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(PROGRAMS))
-	rm -f $(DESTDIR)$(MANDIR)/man5/mailworker.conf.5 $(DESTDIR)$(MANDIR)/man8/mailworker.8 \
+	rm -f $(addprefix $(DESTDIR)$(SBINDIR)/,$(PROGRAMS)) $(addprefix $(DESTDIR)$(BINDIR)/,$(FOR_USERS))
+	rm -f $(DESTDIR)$(MANDIR)/man1/mailworker-top.1 $(DESTDIR)$(MANDIR)/man5/mailworker.conf.5 $(DESTDIR)$(MANDIR)/man8/mailworker.8 \
 		$(DESTDIR)$(MANDIR)/man8/mailworker-*.8 $(DESTDIR)$(SYSCONFDIR)/logrotate.d/mailworker
 	rm -f $(addprefix $(DESTDIR)$(DATADIR)/bash-completion/completions/,$(PROGRAMS)) \
 		$(DESTDIR)$(ZSHDIR)/_mailworker \

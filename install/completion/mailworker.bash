@@ -16,14 +16,17 @@ _mailworker() {
 
 # The others have a --help that tells their switches and commands.
 _mailworker_by_help() {
-    local cur prev
+    local cur prev words cword commands word command=
     _init_completion || return
+    commands=$("$1" --help 2>/dev/null | sed -n '/^  COMMAND/,/^$/s/^    \([a-z][a-z-]*\)\( .*\|$\)/\1/p')
+    for word in "${words[@]:1:cword-1}"; do
+        [[ $'\n'$commands$'\n' != *$'\n'$word$'\n'* ]] || command=$word
+    done
     if [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W "$(_parse_help "$1")" -- "$cur"))
-        return
+        COMPREPLY=($(compgen -W "$("$1" $command --help 2>/dev/null | _parse_help -)" -- "$cur"))
+    elif [[ -n $commands && -z $command && $prev != -S ]]; then
+        COMPREPLY=($(compgen -W "$commands" -- "$cur"))
+    else
+        _filedir
     fi
-    local commands
-    commands=$("$1" --help 2>/dev/null | sed -n 's/^[^{]*{\([a-z0-9,_-]*\)}.*/\1/p' | head -n 1)
-    [[ -z $commands ]] || COMPREPLY=($(compgen -W "${commands//,/ }" -- "$cur"))
-    _filedir
 } && complete -F _mailworker_by_help mailworker-ctl mailworker-top mailworker-tune

@@ -11,7 +11,8 @@ import pytest
 from mailworker import cli
 from tests.support.process import BINARY
 
-SCRIPT = Path(__file__).parents[2] / "install" / "completion" / "mailworker.bash"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "install" / "completion" / "mailworker.bash"
 LIBRARY = Path("/usr/share/bash-completion/bash_completion")
 
 pytestmark = pytest.mark.skipif(not LIBRARY.exists(), reason="bash-completion is not installed")
@@ -69,12 +70,13 @@ def test_names_of_the_configuration_can_be_explained(tmp_path: Path) -> None:
     assert variables == {"remote_user", "remote_user_local", "remote_user_domain"}
 
 
-def test_other_commands_are_asked_for_their_switches_and_commands(tmp_path: Path) -> None:
+def test_commands_are_asked_for_their_switches_and_commands(tmp_path: Path) -> None:
     program = tmp_path / "program"
-    program.write_text(
-        "#!/bin/sh\necho 'usage: program [-h] [--json] {sessions,kick} ...'\n"
-        "echo '  -h, --help  show this help'\necho '  --json  for scripts'\n"
-    )
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/bin/mailworker-ctl "$@"\n')
     program.chmod(0o755)
-    assert offered(tmp_path, "mailworker-tune", "--", program=str(program)) == {"--help", "--json"}
-    assert {"sessions", "kick"} <= offered(tmp_path, "mailworker-ctl", "", program=str(program))
+    commands = offered(tmp_path, "mailworker-ctl", "", program=str(program))
+    assert {"sessions", "who", "kick", "reload", "reload-status"} <= commands
+    assert offered(tmp_path, "mailworker-ctl", "ki", program=str(program)) == {"kick"}
+    assert {"--socket", "--version"} <= offered(tmp_path, "mailworker-ctl", "-", program=str(program))
+    switches = offered(tmp_path, "mailworker-ctl", "kick", "--r", program=str(program))
+    assert switches == {"--reason", "--rate"}
