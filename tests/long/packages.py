@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -369,6 +370,7 @@ KINDS: dict[str, Callable[[Shop], None]] = {
 
 def main(kinds: list[str]) -> int:
     """Try each of `kinds`, all without any; returns the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # servers are ended then, too
     roots = BareRoots(Path(os.environ.get("MAILWORKER_ROOTS", ROOT / "build" / "roots")))
     with TemporaryDirectory(prefix="mailworker-packages-") as name:
         folder = Path(name)

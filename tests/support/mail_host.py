@@ -42,7 +42,8 @@ class MailHost:
         )
         ports = {name: self._ports[name] for name in Postfix.PORTS}
         self._postfix = Postfix(folder / "postfix", mail, [self.account], self._dovecot.sasl, ports, certificate)
-        self._network = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep infinity"], stdout=-1)
+        # It ends with its standard input, so with us, however we end.
+        self._network = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; read end"], stdin=-1, stdout=-1)
         assert self._network.stdout is not None
         self._network.stdout.readline()
 
@@ -62,10 +63,7 @@ class MailHost:
             self._listeners = [self._listen(port, server) for port, server in servers.items()]
 
     def stop(self) -> None:
-        self._network.kill()
-        self._network.wait()
-        if self._network.stdout is not None:
-            self._network.stdout.close()
+        self._network.communicate()
         for listener in getattr(self, "_listeners", []):
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
