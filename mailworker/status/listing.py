@@ -63,7 +63,7 @@ def shown(session: Listed) -> dict[str, Any]:
         "client": f"{client}:{session.client_port}" if session.client_port else client,
         "server": session.server,
         "upstream": session.backend,
-        "state": session.state.name.lower(),
+        "state": _state(session),
         "age": session.age,
         "idle": session.idle,
         "in": session.received,
@@ -104,6 +104,12 @@ class Selection:
         return all(test(session) for test in self.tests)
 
 
+def _state(session: Listed) -> str:
+    """The session's, in which a backend has nginx's name."""
+    name = session.state.name.lower()
+    return "upstream" if name == "backend" else name
+
+
 def _by_user(mask: Mask) -> Callable[[Listed], bool]:
     whole = str(mask).encode()
 
@@ -137,7 +143,7 @@ _TESTS: Final[Mapping[str, Callable[[Any], Callable[[Listed], bool]]]] = {
     "upstream": _by_backend,
     "protocol": lambda word: lambda session: session.protocol == word,
     "server": lambda word: lambda session: session.server == word,
-    "state": lambda word: lambda session: session.state.name.lower() == word,
+    "state": lambda word: lambda session: _state(session) == word,
     "older": lambda seconds: lambda session: session.age >= seconds,
     "id": lambda word: lambda session: session.id == word,
 }
