@@ -13,6 +13,7 @@ from mailworker.config import (
     access_log,
     auth_policy,
     limit_auth,
+    limit_conn,
     proxy,
     proxy_pass,
     realip,
@@ -162,6 +163,7 @@ class _Server:
                 parser, *scopes, names.bind(), by_backend=isinstance(login_source, source.ByBackendSettings)
             ),
             limit_auth=limits,
+            limit_conn=limit_conn.freeze(*scopes, names),
             where=self._scope.opened_at,
             variables=names,
             access_log=access_log.freeze(*scopes, names),

@@ -17,6 +17,7 @@ from mailworker.config import (
     core,
     events,
     limit_auth,
+    limit_conn,
     listen,
     log_format,
     mail,
@@ -45,7 +46,7 @@ from mailworker.variables.regex import CompileRegex, no_engine
 
 MODULES: Final = (
     *(core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables, log_format, access_log),
-    *(access, session_table, auth_policy, limit_auth, status, control),
+    *(access, session_table, auth_policy, limit_auth, limit_conn, status, control),
 )
 """The modules whose COMMANDS a configuration may hold, but for blocks and the protocols' own."""
 

@@ -19,6 +19,7 @@ from mailworker.config.destinations import Destination
 from mailworker.config.dialogue import DialogueSettings
 from mailworker.config.events import EventsSettings
 from mailworker.config.limit_auth import LimitAuthSettings
+from mailworker.config.limit_conn import LimitConnSettings
 from mailworker.config.listen import Listen
 from mailworker.config.logs import LogTarget, StderrLog
 from mailworker.config.proxy import ProxySettings
@@ -62,6 +63,7 @@ class MailServer:
     access: tuple[Rule, ...] = ()
     policy: AuthPolicySettings | None = None
     limit_auth: LimitAuthSettings = field(default_factory=LimitAuthSettings)
+    limit_conn: LimitConnSettings = field(default_factory=LimitConnSettings)
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     names: tuple[ServerName, ...] = ()
     status_zone: str | None = None

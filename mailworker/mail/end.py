@@ -87,6 +87,9 @@ class End(Enum):
     AUTH_ERROR = ("auth_error", 500, "SR")
     """The auth service, or the backend that decides, was not reached, went away, or gave no usable answer."""
 
+    LIMIT_CONN = ("limit_conn", 503, "PQ")
+    """There were as many connections of its kind as `limit_conn` allows: closed without a word, or told so at login."""
+
     BACKEND_CONNECT = ("upstream_connect", 502, "SC")
     """No connection to the backend could be made, or its name has no address."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from mailworker.errors import Party, PeerError, ProtocolError
 from mailworker.event import sockets
@@ -15,12 +15,17 @@ from mailworker.mail.backend.backend import Backend
 from mailworker.mail.backend.conversation import Step
 from mailworker.mail.backend.judgement import judgement
 from mailworker.mail.client.client import Client
+from mailworker.mail.dialogue.sasl import failure
+from mailworker.mail.end import End, Farewell
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.relay import Relays
 from mailworker.mail.targets import Target
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
+
+IN_AUTH: Final = "in auth state"
+"""What a session is doing while its client logs in."""
 
 
 class Entering(Attempting):
@@ -77,8 +82,7 @@ class Entering(Attempting):
     def _answered(self, usual: int, data: bytes) -> Link:
         """The backend's words, of which the usual ones end the login; all others begin a conversation."""
         if usual == len(self._steps) and not self.log.verbose:
-            self._entered(data)
-            return None
+            return self._entered(data)
         return self._backend_at_work().heard(usual, data)
 
     def _unanswered(self, error: PeerError) -> Link:
@@ -90,24 +94,36 @@ class Entering(Attempting):
         backend.resume(self._entered, self._refused)
         return backend
 
-    def _entered(self, words: bytes) -> None:
+    @property
+    def admitted(self) -> bool:
+        """Whether one more connection may be logged in, of a client that is who it claims to be."""
+        limits = self.log.entrance.sessions.limits
+        if limits is None:
+            return True
+        mine = limits.get(self.server)
+        return mine is None or mine.admits(self.log)
+
+    def _entered(self, words: bytes) -> Link:
         """The relay begins, with `words` of the backend and what the client has said beyond its login."""
         stream = self.backend
         assert stream is not None
+        if (policed := self.server.policed) is not None and self._login.passed_on:
+            policed.learn(self._request, self, None)
+        if self.attempt is not None:
+            self.succeed(self.attempt)
+        if self._login.passed_on and not self.admitted:
+            return self.turn_away()
         self.log.action = None
         self.log.info("client logged in")
         self.backend = None
         if (counted := self.server.counted) is not None:
             counted.log_in(self._login.method, self.connections.loop.now - self._began)
-        if (policed := self.server.policed) is not None and self._login.passed_on:
-            policed.learn(self._request, self, None)
-        if self.attempt is not None:
-            self.succeed(self.attempt)
         if self.facts is not None:
             self.facts.log_in()
         sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
         rest = b"" if self._dialogue is None else self._dialogue.take_input()
         self._relays.start(self.log, (self.stream, rest), (stream, words))
+        return None
 
     def _refused(self, error: PeerError) -> Link:
         codes = self.server.settings.proxy.pass_error_codes
@@ -122,3 +138,14 @@ class Entering(Attempting):
     async def _reject(self, verdict: Rejected) -> Link:
         """The backend has refused, and the client is told."""
         raise NotImplementedError
+
+    async def turn_away(self) -> Link:
+        """There are as many connections as there may be: tell the client so, and end."""
+        crowded = self.protocol.refusals.crowded
+        self.close_backend()
+        if self.facts is not None:
+            self.facts.refuse(crowded)
+        self.renew_deadline()
+        self.log.action = IN_AUTH
+        answer = await failure(self.dialogue, self._login, crowded)
+        return self.part(Farewell(End.LIMIT_CONN, answer))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from mailworker.errors import PeerError
@@ -47,6 +47,7 @@ class _Who(NamedTuple):
     proxy_header: ProxyHeader | None
 
 
+@dataclass(slots=True)
 class Rare:
     """What most sessions do not have: it would be too much for each of thousands that are relayed.
 
@@ -54,23 +55,18 @@ class Rare:
     `handshake` is.
     """
 
-    __slots__ = (
-        *("client_id", "connect", "envelope", "first_byte", "handshake", "headers", "helo", "limited", "refusals"),
-        *("refused_for_now", "tries"),
-    )
-
-    def __init__(self) -> None:
-        self.client_id = b""
-        self.connect: float | None = None
-        self.envelope: SmtpEnvelope | None = None
-        self.first_byte: float | None = None
-        self.handshake: float | None = None
-        self.headers: Mapping[str, bytes] | None = None
-        self.helo = b""
-        self.limited: tuple[bytes, bytes] | None = None
-        self.refusals = 0
-        self.refused_for_now = False
-        self.tries: list[BackendTry] = []
+    client_id: bytes = b""
+    connect: float | None = None
+    envelope: SmtpEnvelope | None = None
+    limit_conn: bytes | None = None
+    first_byte: float | None = None
+    handshake: float | None = None
+    headers: Mapping[str, bytes] | None = None
+    helo: bytes = b""
+    limited: tuple[bytes, bytes] | None = None
+    refusals: int = 0
+    refused_for_now: bool = False
+    tries: list[BackendTry] = field(default_factory=list)
 
 
 class SessionFacts(SessionRecord):
@@ -239,6 +235,12 @@ class SessionFacts(SessionRecord):
     def limited(self) -> tuple[bytes, bytes] | None:
         return None if self.rare is None else self.rare.limited
 
+    @property
+    def limit_conn_status(self) -> bytes | None:
+        settings = self.entrance.server.settings.limit_conn
+        rejected = None if self.rare is None else self.rare.limit_conn
+        return rejected or (b"PASSED" if settings.limits else None)
+
     def auth_header(self, name: str) -> bytes | None:
         """See `mailworker.variables.facts.Facts`."""
         rare = self.rare
@@ -317,6 +319,10 @@ class FactsRecord(SessionFacts):
         self._end_try()
         self.started = self.entrance.sessions.loop.now
         super().gave_up(error)
+
+    def limit_connections(self, status: bytes) -> None:
+        """There are too many connections already."""
+        self._rare().limit_conn = status
 
     def limit(self, status: bytes, zone: bytes) -> None:
         """What the limits of logins say of the attempt, and the zone that says it."""

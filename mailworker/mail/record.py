@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from mailworker.config.listen import Listen
@@ -49,6 +49,13 @@ class Check(Protocol):
 
 
 Checks = tuple[Check, ...]
+
+
+class Admission(Protocol):
+    """What is asked of clients whose login is right; see `mailworker.mail.limit_conn`."""
+
+    def admits(self, record: SessionRecord) -> bool:
+        """Whether one more may be logged in; if not, the record's log has been told."""
 
 
 class Entrance:
@@ -218,12 +225,14 @@ class Sessions:
     """Those of one worker that have not ended, with the relay of each that is logged in, and who hears of ends.
 
     `lines` takes what the access logs say, None where there are none. `identify` gives what a session is called.
+    `limits` are those of connections, None where no server has any.
     """
 
-    __slots__ = ("identify", "lines", "listeners", "live", "loop")
+    __slots__ = ("identify", "limits", "lines", "listeners", "live", "loop")
 
     def __init__(self, loop: facts.Clock, listeners: Sequence[EndListener] = (), lines: LineSink | None = None) -> None:
         self.identify = identifier()
+        self.limits: Mapping[Server, Admission] | None = None
         self.loop = loop
         self.listeners = tuple(listeners)
         self.lines = lines

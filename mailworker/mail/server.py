@@ -102,6 +102,7 @@ class Server:
             or bool(self.access_logs)
             or (settings.policy is not None and settings.policy.has_variables)
             or not all(zone.is_light for zone in settings.limit_auth.zones)
+            or settings.limit_conn.has_variables
         )
         self.waits_for_facts = not settings.access_log.asked.isdisjoint(WAITED_FOR)
         self.limited = bool(settings.proxy.limit_rate or settings.proxy.upload_rate)

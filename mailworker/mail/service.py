@@ -22,6 +22,7 @@ from mailworker.event.task import Task
 from mailworker.log.access import LineSink
 from mailworker.log.line import describe
 from mailworker.log.log import Log
+from mailworker.mail.admission import Guarded
 from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
@@ -31,9 +32,10 @@ from mailworker.mail.counting import Counted, Drops
 from mailworker.mail.end import End
 from mailworker.mail.entrances import new_entrance
 from mailworker.mail.facts import FactsRecord
+from mailworker.mail.limit_conn import ConnLimits, Held
 from mailworker.mail.limits.guards import Guards, Tables, local_tables
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.mail.record import EndListener, Entrance, SessionRecord, Sessions
+from mailworker.mail.record import Checks, EndListener, Entrance, SessionRecord, Sessions
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
@@ -41,6 +43,7 @@ from mailworker.mail.targets import choose_targets
 from mailworker.mail.vitals import Vitals, shared_cache
 from mailworker.model import Address, Level
 from mailworker.native.tls.context import Context
+from mailworker.shm.conn_table import ConnTable
 from mailworker.shm.counters import Counters
 from mailworker.wire.auth_answers import Answers
 
@@ -55,8 +58,8 @@ class MailService:
     """
 
     __slots__ = (
-        *("_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_listeners", "_log"),
-        *("_relays", "_sessions", "_settings", "_short", "_tables", "_vitals", "servers"),
+        *("_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_held", "_limits"),
+        *("_listeners", "_log", "_relays", "_sessions", "_settings", "_short", "_tables", "_vitals", "servers"),
     )
 
     _beginnings: _Beginnings
@@ -83,6 +86,8 @@ class MailService:
             _new_server(*parts, answers, places)
             for parts in zip(settings.servers, server_logs, contexts, users or [None] * len(contexts), strict=True)
         ]
+        self._held = Held()
+        self._limits: dict[Server, ConnLimits] = {}
         self._listeners: list[Listener] = []
         self._drained: Callable[[], None] | None = None
         self._counters: Counters | None = None
@@ -110,6 +115,13 @@ class MailService:
             for server in self.servers:
                 server.counted = Counted(counters, server.settings)
 
+    def limit_connections(self, tables: Mapping[str, ConnTable]) -> None:
+        """Count connections in these tables, by the names of their zones; to be called before `start`."""
+        for server in self.servers:
+            settings = server.settings
+            if settings.limit_conn.limits:
+                self._limits[server] = ConnLimits(settings.limit_conn, tables, settings.variables.bind(), self._held)
+
     def start(
         self,
         loop: Loop,
@@ -128,7 +140,8 @@ class MailService:
         self._relays = Relays(self._connections, {server.proxy.buffer for server in self._settings.servers})
         self._beginnings = _Beginnings(self._connections, self._relays)
         listeners = listeners if self._drops is None else (*listeners, self._count_end)
-        self._sessions = Sessions(loop, listeners, lines)
+        self._sessions = Sessions(loop, (*listeners, self._held.end) if self._limits else listeners, lines)
+        self._sessions.limits = self._limits or None
         self._connections.in_use = len(self._bound)
         if self._counters is not None:
             self._vitals = Vitals(self._counters, self._connections, _caches(self.servers))
@@ -155,7 +168,12 @@ class MailService:
     def _entrance(self, endpoint: Endpoint) -> Entrance:
         servers = [self.servers[number] for number in endpoint.servers or (endpoint.server,)]
         default = self.servers[endpoint.server]
-        return new_entrance(endpoint.listen, servers, default, self._sessions, self._guards.checks)
+        return new_entrance(endpoint.listen, servers, default, self._sessions, self._checks)
+
+    def _checks(self, settings: Guarded) -> Checks:
+        """What is asked of clients that have come to a server."""
+        mine = (each for server, each in self._limits.items() if server.settings is settings and each.asks_at_accept)
+        return (*self._guards.checks(settings), *mine)
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:
         """Accept no more, and call `done` when the last session has ended, which may be at once.

@@ -14,7 +14,7 @@ from mailworker.mail.client.client import Client
 from mailworker.mail.dialogue.dialogue import AnyDialogue, StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
-from mailworker.mail.entering import Entering
+from mailworker.mail.entering import IN_AUTH, Entering
 from mailworker.mail.facts import FactsRecord
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.relay import Relays
@@ -24,8 +24,6 @@ from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
 _GREETING = "sending client greeting line"
-_IN_AUTH = "in auth state"
-
 # What a request begins as about whose client nothing but its address is told.
 _PLAIN_REQUEST = AuthRequest(Login(AuthMethod.PLAIN, b""), "", 1, b"")
 
@@ -109,13 +107,13 @@ class Session(Entering):
         return Plan(self.stream, self.dialogue.room, ((answer, UNKNOWN),), self._heard, self._lost)
 
     def _heard(self, _usual: int, words: bytes) -> Link:
-        self.log.action = _IN_AUTH
+        self.log.action = IN_AUTH
         self.dialogue.hear(words)
         return self._move()
 
     def _lost(self, error: PeerError) -> Link:
         if self.stream.sent:  # at least the greeting
-            self.log.action = _IN_AUTH
+            self.log.action = IN_AUTH
         return self.fail(error)
 
     def _move(self) -> Link:
@@ -146,7 +144,7 @@ class Session(Entering):
         farewell = await self.shake_hands(more=self.dialogue.greets_again)
         if farewell is not None:
             return self.part(farewell)
-        self.log.action = _IN_AUTH
+        self.log.action = IN_AUTH
         return self._say(self.dialogue.greeting() if self.dialogue.greets_again else None)
 
     def _log_in(self, login: Login) -> Link:
@@ -192,6 +190,8 @@ class Session(Entering):
         self._login.adopt(verdict)
         if self.attempt is not None and not verdict.passed_on:
             self.succeed(self.attempt)
+        if not (verdict.passed_on or self.admitted):
+            return self.turn_away()
         try:
             return self.enter(verdict)
         except PeerError as error:
@@ -217,7 +217,7 @@ class Session(Entering):
         if verdict.wait:
             await self.dialogue.pause(verdict.wait)
         self.renew_deadline()
-        self.log.action = _IN_AUTH
+        self.log.action = IN_AUTH
         answer = await failure(self.dialogue, self._login, verdict)
         if verdict.final and not (verdict.wait or self.protocol.retries):
             return self.part(Farewell(End.AUTH_FAILED, answer))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 
@@ -30,7 +31,7 @@ from mailworker.process.system.processors import usable_processors
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.process.user_files import UserFiles
 from mailworker.process.watched_files import WatchedFiles
-from mailworker.shm import counters, sessions
+from mailworker.shm import conns, counters, sessions
 from mailworker.shm.counters import Counters
 from mailworker.shm.limit_table import LimitTable
 from mailworker.shm.limits import Limits
@@ -45,6 +46,8 @@ _PUBLISH_AGAIN = 10.0
 # have clients still, and helpers, which have rows that stay empty.
 _CYCLES = 4
 _HELPERS = 8
+# The same for journals of `limit_conn`, which take no memory before they are written.
+_GENERATIONS = 32
 
 
 class Cycle:
@@ -259,7 +262,7 @@ def _remove(listeners: Iterable[BoundListener], *, shared: bool) -> None:
 
 def _zones(settings: Settings) -> tuple[SharedZone, ...]:
     """Those that directives declare, and those that are there without a name."""
-    zones = [*settings.zones]
+    zones = [_shared(zone, settings) for zone in settings.zones]
     if settings.status is not None:
         words = (*words_of_workers(settings.servers), *log_words(settings.destinations))
         zones.append(SharedZone(counters.USE, 0, counters.USE, words))
@@ -283,6 +286,14 @@ def _shown_listens(settings: Settings) -> tuple[Listen, ...]:
     status, control = settings.status, settings.control
     steered = () if control is None else (each.listen for each in control.sockets)
     return (*(() if status is None else status.listens), *steered)
+
+
+def _shared(zone: SharedZone, settings: Settings) -> SharedZone:
+    """A zone with what its kind has to know of processes."""
+    if zone.use != conns.USE:
+        return zone
+    places = str(settings.events.worker_connections)
+    return replace(zone, words=(*zone.words, places), workers=_GENERATIONS * _workers(settings) + _HELPERS)
 
 
 def _workers(settings: Settings) -> int:

@@ -16,6 +16,7 @@ from mailworker.process.main_process import MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.system.callbacks import Watch
 from mailworker.process.system.signals import HELD, PASSED_OVER, UNHEARD, BlockedSignals, SignalSocket
+from mailworker.shm.conns import tables
 
 # What it writes of zones that have rows.
 _ROW = 0
@@ -59,6 +60,7 @@ class SingleProcess(MainProcess):
     def _start(self, cycle: Cycle) -> None:
         cycle.claim(_ROW)
         lines = cycle.logs.write_access_logs(self._after) if cycle.settings.destinations else None
+        cycle.service.limit_connections(tables(cycle.zones))
         cycle.service.start(self._loop, 0, 1, lines=lines)
 
     def _take_signals(self) -> None:

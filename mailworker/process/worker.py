@@ -12,6 +12,7 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.log_counts import count_handing
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.system import identity, sandbox
+from mailworker.shm.conns import tables
 
 
 class Worker(ChildProcess):
@@ -33,6 +34,7 @@ class Worker(ChildProcess):
             listener.close()
         if self._cycle.counters is not None:
             self._cycle.service.count(self._cycle.counters)
+        self._cycle.service.limit_connections(tables(self._cycle.zones))
         self._cycle.service.start(self._loop, self._number, self._cycle.workers, lines=self._lines())
         if core.worker_sandbox:
             sandbox.enter()

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from mailworker.config.zones import SharedZone
-from mailworker.shm import counters, limits, sessions
+from mailworker.shm import conns, counters, limits, sessions
+from mailworker.shm.conns import Conns
 from mailworker.shm.counters import Counters
 from mailworker.shm.limits import Limits
 from mailworker.shm.sessions import SessionTable
@@ -17,6 +18,7 @@ from mailworker.shm.tls_sessions import TlsSessions
 KINDS: Final[dict[str, tuple[Callable[[SharedZone], Shared], ...]]] = {
     "ssl_session_cache": (lambda zone: TlsSessions(zone.name, zone.size), lambda zone: TicketKeys(zone.name)),
     counters.USE: (lambda zone: Counters(zone.name, zone.words),),
+    conns.USE: (lambda zone: Conns(zone.name, zone.size, zone.words[0], zone.workers, int(zone.words[1])),),
     limits.USE: (lambda zone: Limits(zone.name, zone.size, zone.words[0]),),
     sessions.USE: (lambda zone: SessionTable(zone.name, zone.size, zone.workers, _pairs(zone.words)),),
 }

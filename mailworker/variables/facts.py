@@ -249,6 +249,10 @@ class Facts(Protocol):
     @property
     def auth_source(self) -> str | None: ...
     @property
+    def limit_conn_status(self) -> bytes | None:
+        """What `limit_conn` has said, None where there is none."""
+
+    @property
     def handshake_seconds(self) -> float | None: ...
     @property
     def prefix_lengths(self) -> tuple[int, int]: ...

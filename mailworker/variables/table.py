@@ -221,6 +221,7 @@ TABLE: Final[Mapping[str, Function]] = {
     "tls_handshake_time": lambda facts: _time(facts.handshake_seconds),
     "auth_time": lambda facts: _time(facts.auth_seconds),
     "auth_source": lambda facts: None if facts.auth_source is None else facts.auth_source.encode(),
+    "limit_conn_status": lambda facts: facts.limit_conn_status,
     "upstream_addr": _all_addresses,
     "upstream_connect_time": _of_tries(lambda each: _time(each.connect)),
     "upstream_first_byte_time": _of_tries(lambda each: _time(each.first_byte)),

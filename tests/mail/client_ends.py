@@ -6,6 +6,7 @@ from mailworker.config.access import ALL, Rule
 from mailworker.mail.end import End
 from mailworker.model import Starttls, VerifyClient
 from tests.mail.cases import IMAP, POP3, SIEVE, SMTP
+from tests.mail.crowds import limits
 from tests.mail.limits.settings import limit, limits_of, settings
 from tests.mail.stage import AGES, Stage, ends_with
 from tests.support.auth import rejected
@@ -318,4 +319,12 @@ def client_tries_too_often(stage: Stage) -> Proxy:
     client = stage.greeted(proxy)
     client.send(b"a AUTHENTICATE NTLM\r\n" * 2)
     client.rest()
+    return proxy
+
+
+@ends_with(End.LIMIT_CONN)
+def client_is_one_too_many(stage: Stage) -> Proxy:
+    proxy = stage.proxy(limit_conn=limits(("a", "$remote_addr", 1)))
+    proxy.conns["a"].hold(b"127.0.0.1", 1)
+    stage.scene.client(proxy).rest()
     return proxy

@@ -7,7 +7,7 @@ import pytest
 from mailworker.mail.end import End, Farewell
 
 # What may stand in HAProxy's pair, and nginx's statuses, stream's and 408.
-FIRST, SECOND = set("CScsPRIK-"), set("RCHDT-")
+FIRST, SECOND = set("CScsPRIK-"), set("RCHDTQ-")
 STATUSES = {200, 400, 403, 408, 500, 502, 503}
 
 

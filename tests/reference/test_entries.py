@@ -136,7 +136,8 @@ def surrounded(example: str, row: Command) -> str:
     if example.startswith("mail {"):
         return f"events {{}} {example}"
     main = events = mail = server = shown = ""
-    if Context.SERVER in row.contexts and row.contexts != Context.ANY:
+    declares = re.search(r"^limit_\w+_zone ", example, re.MULTILINE)  # which stands in mail alone
+    if Context.SERVER in row.contexts and row.contexts != Context.ANY and not declares:
         server = example
     elif Context.MAIL in row.contexts and row.contexts != Context.ANY:
         mail = example

@@ -19,6 +19,7 @@ from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.mail.vitals import CONNECTIONS, LOOP_LAG, MEMORY, STARTED, words_of_workers
 from mailworker.model import InetAddress
+from mailworker.shm.conn_table import ConnTable
 from mailworker.shm.counters import LATEST, Counters
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
@@ -104,6 +105,9 @@ class Proxy:
             self.counters.stop_publishing()
             self.counters.claim(0)
             self.service.count(self.counters)
+        zones = [limit.zone for limit in server.limit_conn.limits]
+        self.conns = {zone.name: ConnTable(bytearray(zone.zone.size), bytes(16), bytearray(8 * 512)) for zone in zones}
+        self.service.limit_connections(self.conns)
         self.service.start(self._loop, 0, 1, (*listeners, self.ended.append), self.lines)
         self._thread = threading.Thread(target=self._loop.run, daemon=True)
         self._thread.start()

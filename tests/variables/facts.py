@@ -61,6 +61,7 @@ class Session:
     seconds: float = 0.0
     auth_seconds: float | None = None
     auth_source: str | None = None
+    limit_conn_status: bytes | None = None
     handshake_seconds: float | None = None
     prefix_lengths: tuple[int, int] = (32, 64)
     limited: tuple[bytes, bytes] | None = None

@@ -196,7 +196,15 @@ def test_nothing_is_known_before_the_login() -> None:
     login = {"remote_user", "remote_user_local", "remote_user_domain", "auth_user", "auth_method"}
     backend = {name for name in TABLE if name.startswith("upstream_")}
     end = {"log_event", "session_end", "session_state", "status"}
-    login |= {"auth_time", "auth_source", "tls_handshake_time", "smtp_helo", "smtp_mail_from", "smtp_rcpt_to"}
+    login |= {
+        "auth_time",
+        "auth_source",
+        "limit_conn_status",
+        "tls_handshake_time",
+        "smtp_helo",
+        "smtp_mail_from",
+        "smtp_rcpt_to",
+    }
     assert absent == tls | proxy | login | backend | end | {"imap_id", "limit_auth_status", "limit_auth_zone"}
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.refusal import Reason, Refusal
+
+# As in freenginx.
+_CROWDED: Final = b"Too many connections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +30,14 @@ class Refusals:
     wrong: Rejected = field(init=False)
     temporary: Rejected = field(init=False)
     misconfigured: Rejected = field(init=False)
+    crowded: Rejected = field(init=False)
 
     def __post_init__(self) -> None:
         wrong = Rejected(self.wrong_code + self.wrong_text, code=b"535 5.7.8", final=False)
         object.__setattr__(self, "wrong", wrong)
         object.__setattr__(self, "temporary", self._outage(self.temporary_code))
+        crowded = Rejected(self.temporary_code + _CROWDED, code=b"454 4.7.0")
+        object.__setattr__(self, "crowded", crowded)
         code = self.temporary_code if self.misconfigured_code is None else self.misconfigured_code
         object.__setattr__(self, "misconfigured", self._outage(code))
 

@@ -35,7 +35,8 @@ def _auth_http(settings: MailServer, means: Means) -> LoginSource | None:
     if not isinstance(settings.source, AuthHttpSettings):
         return None
     answers = means.answers(names=bool(settings.resolver.servers), nameless=settings.proxy.backend is not None)
-    told = [name.removeprefix(HEADER_PREFIX) for name in settings.access_log.asked if name.startswith(HEADER_PREFIX)]
+    asked = settings.access_log.asked.union(*(limit.asked for limit in settings.limit_conn.limits))
+    told = [name.removeprefix(HEADER_PREFIX) for name in asked if name.startswith(HEADER_PREFIX)]
     return AuthHttp(settings.source, answers, settings.variables.bind(), told)
 
 

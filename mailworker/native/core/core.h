@@ -179,6 +179,9 @@ extern PyTypeObject tally_type;
 
 extern PyTypeObject limits_type;
 
+/* conns.c */
+extern PyTypeObject conns_type;
+
 /* rows.c */
 
 struct rows;

@@ -1,0 +1,144 @@
+"""`limit_conn_zone`, `limit_conn` and their companions (ngx_stream_limit_conn_module, freenginx's for mail)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mailworker.config import values
+from mailworker.config.command import ONE, TWO, Command
+from mailworker.config.drafts import BOTH, Context, Scope
+from mailworker.config.rows import Value, commands, merged, row
+from mailworker.config.slots import FLAG, choice, present
+from mailworker.config.templates import read_template
+from mailworker.config.tree import Parser
+from mailworker.config.variables import VariablesSettings
+from mailworker.config.zones import SMALLEST, SharedZone, declare_zone
+from mailworker.errors import ConfigError
+from mailworker.model import Level
+from mailworker.variables.template import Name, Template
+
+USE: Final = "limit_conn_zone"
+
+MOST: Final = 65535
+"""Connections."""
+
+LIGHT: Final = frozenset({"binary_remote_addr", "remote_addr", "remote_user"})
+"""Variables that any session can tell, be it asked for others or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnZone:
+    """What counts connections by `key`, which is spelled as `text`, and the memory for it."""
+
+    zone: SharedZone
+    key: Template
+    text: str
+
+    @property
+    def name(self) -> str:
+        return self.zone.name
+
+    @property
+    def light(self) -> str | None:
+        """The one variable that its key is, if that is one of LIGHT."""
+        (part,) = self.key.parts if len(self.key.parts) == 1 else (b"",)
+        return part.name if isinstance(part, Name) and part.name in LIGHT else None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnLimit:
+    """`limit_conn`: no more than `most` connections of each key of a zone. `asked` is what its key is made of."""
+
+    zone: ConnZone
+    most: int
+    asked: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitConnSettings:
+    """All of them for a server."""
+
+    limits: tuple[ConnLimit, ...] = ()
+    log_level: Level = Level.ERROR
+    dry_run: bool = False
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether sessions must keep what variables ask of them."""
+        return any(limit.zone.light is None for limit in self.limits)
+
+
+@dataclass(slots=True)
+class ConnZonesDraft:
+    """In the `mail` block, the zones by their names."""
+
+    zones: dict[str, ConnZone] = field(default_factory=dict)
+
+
+def _take_limit(parser: Parser, earlier: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    _, name, word = parser.words
+    limits = present(earlier)
+    if any(name == known for known, _ in limits):
+        raise parser.error('"limit_conn" directive is duplicate')
+    most = values.number(word)
+    if not most:
+        raise parser.error(f'invalid number of connections "{word}"')
+    if most > MOST:
+        raise parser.error("connection limit must be less 65536")
+    return (*limits, (name, most))
+
+
+_LEVELS: Final[Mapping[str, Level]] = {
+    level.name.lower(): level for level in (Level.INFO, Level.NOTICE, Level.WARN, Level.ERROR)
+}
+
+
+@dataclass(slots=True)
+class LimitConnDraft:
+    """A block with a `limit_conn` of its own inherits none."""
+
+    limit_conn: tuple[tuple[str, int], ...] = row(BOTH, TWO, Value(_take_limit), ())
+    limit_conn_log_level: Level = row(BOTH, ONE, choice(_LEVELS), Level.ERROR)
+    limit_conn_dry_run: bool = row(BOTH, ONE, FLAG, False)
+
+
+def freeze(server: Scope, mail: Scope, variables: VariablesSettings) -> LimitConnSettings:
+    """What holds for a server. Raises ConfigError for zones that nothing declares, as nginx does at the end of all."""
+    draft, zones = merged(LimitConnDraft, server, mail), mail.draft(ConnZonesDraft).zones
+    limits = []
+    for name, most in draft.limit_conn:
+        if name not in zones:
+            raise ConfigError(f'zero size shared memory zone "{name}"')
+        fresh = variables.bind()
+        fresh.check(zones[name].key)
+        limits.append(ConnLimit(zones[name], most, frozenset(fresh.asked)))
+    return LimitConnSettings(tuple(limits), draft.limit_conn_log_level, draft.limit_conn_dry_run)
+
+
+def _declare(parser: Parser) -> None:
+    directive, text, word = parser.words
+    key = read_template(parser, text)
+    name, size = _name_and_size(parser, word)
+    zones = parser.scope.draft(ConnZonesDraft).zones
+    if name in zones:
+        raise parser.error(f'{directive} "{name}" is already bound to key "{zones[name].text}"')
+    zones[name] = ConnZone(declare_zone(parser, name, size, USE, (text,)), key, text)
+
+
+def _name_and_size(parser: Parser, word: str) -> tuple[str, int]:
+    if not word.startswith("zone="):
+        raise parser.error(f'invalid parameter "{word}"')
+    name, colon, size_text = word.removeprefix("zone=").partition(":")
+    size = values.size(size_text)
+    if not colon or size is None:
+        raise parser.error(f'invalid zone size "{word}"')
+    if size < SMALLEST:
+        raise parser.error(f'zone "{word}" is too small')
+    if not name:
+        raise parser.error(f'"{parser.words[0]}" must have "zone" parameter')
+    return name, size
+
+
+COMMANDS: Final = (Command("limit_conn_zone", Context.MAIL, TWO, _declare), *commands(LimitConnDraft))

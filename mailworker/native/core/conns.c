@@ -1,0 +1,331 @@
+/*
+ * How many connections there are by keys, counted by many processes at once; see shm/conn_table.py.
+ *
+ * A count is one word, of a key's tag and the number, so each change is one exchange, and a process that is killed
+ * leaves nothing half done. Two processes may give one key two words at the same moment: a key's count is the sum of its
+ * words, and who adds one looks at the sum behind it, and takes back what was too much. So of any number that add at
+ * once the last one sees all others, and the limit is never exceeded.
+ */
+
+#include "core.h"
+
+#include "siphash.h"
+
+#define WAYS 8                      /* words of a set: one line of the cache */
+#define COUNT_BITS 20
+#define COUNT_MASK ((UINT64_C(1) << COUNT_BITS) - 1)
+#define TRIES 1000
+
+#define OVER (-1)
+#define FULL (-2)
+
+struct conns {
+    PyObject_HEAD
+    Py_buffer memory, journal; /* their obj is NULL before there are any */
+    uint64_t *counts, *held;
+    size_t sets, places, used, free;
+    uint32_t *unused; /* places of the journal that were given back */
+    uint64_t secret[2];
+};
+
+struct sets {
+    uint64_t *words[2];
+};
+
+static uint64_t load(const uint64_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+}
+
+static int swap(uint64_t *word, uint64_t before, uint64_t after)
+{
+    return __atomic_compare_exchange_n(word, &before, after, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static uint64_t tag_of(uint64_t hash)
+{
+    uint64_t tag = hash & ~COUNT_MASK;
+
+    return tag != 0 ? tag : COUNT_MASK + 1;
+}
+
+static struct sets sets_of(const struct conns *self, uint64_t hash)
+{
+    size_t home = hash % self->sets;
+    size_t away = (size_t) ((hash * UINT64_C(0x9E3779B97F4A7C15)) >> 32) % (self->sets - 1);
+
+    return (struct sets){{self->counts + home * WAYS, self->counts + (home + 1 + away) % self->sets * WAYS}};
+}
+
+static uint64_t *word_at(const struct sets *sets, size_t place)
+{
+    return sets->words[place / WAYS] + place % WAYS;
+}
+
+static uint64_t sum(const struct sets *sets, uint64_t tag)
+{
+    uint64_t total = 0;
+    size_t place;
+
+    for (place = 0; place < 2 * WAYS; place++) {
+        uint64_t word = load(word_at(sets, place));
+
+        if ((word & ~COUNT_MASK) == tag) {
+            total += word & COUNT_MASK;
+        }
+    }
+    return total;
+}
+
+/* A word of the tag, or else a free one; NULL where there is neither. */
+static uint64_t *find(const struct sets *sets, uint64_t tag, uint64_t *found)
+{
+    uint64_t *vacant = NULL;
+    size_t place;
+
+    for (place = 0; place < 2 * WAYS; place++) {
+        uint64_t word = load(word_at(sets, place));
+
+        if ((word & COUNT_MASK) == 0) {
+            if (vacant == NULL) {
+                vacant = word_at(sets, place);
+                *found = word;
+            }
+        } else if ((word & ~COUNT_MASK) == tag) {
+            *found = word;
+            return word_at(sets, place);
+        }
+    }
+    return vacant;
+}
+
+static void release(const struct conns *self, uint64_t hash)
+{
+    struct sets sets = sets_of(self, hash);
+    uint64_t tag = tag_of(hash);
+    int tries;
+
+    for (tries = 0; tries < TRIES; tries++) {
+        uint64_t found, *word = find(&sets, tag, &found);
+
+        if (word == NULL || (found & ~COUNT_MASK) != tag || (found & COUNT_MASK) == 0) {
+            return; /* somebody has written there who should not */
+        }
+        if (swap(word, found, (found & COUNT_MASK) == 1 ? 0 : found - 1)) {
+            return;
+        }
+    }
+}
+
+static int add(const struct conns *self, uint64_t hash, uint64_t most)
+{
+    struct sets sets = sets_of(self, hash);
+    uint64_t tag = tag_of(hash);
+    int tries;
+
+    for (tries = 0; tries < TRIES; tries++) {
+        uint64_t found, *word;
+
+        if (sum(&sets, tag) >= most) {
+            return OVER;
+        }
+        word = find(&sets, tag, &found);
+        if (word == NULL) {
+            return FULL;
+        }
+        if (swap(word, found, (found & COUNT_MASK) == 0 ? tag | 1 : found + 1)) {
+            if (sum(&sets, tag) <= most) {
+                return 0;
+            }
+            release(self, hash);
+            return OVER;
+        }
+    }
+    return OVER;
+}
+
+/* A place of the journal for one connection more; `places` where there is none. */
+static size_t place_for(struct conns *self)
+{
+    if (self->free > 0) {
+        return self->unused[--self->free];
+    }
+    return self->used < self->places ? self->used++ : self->places;
+}
+
+/* What is written first can be found by the master, should this process be killed. */
+static PyObject *hold(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct conns *self = (struct conns *) object;
+    unsigned long long most;
+    uint64_t hash;
+    size_t place;
+    int result;
+
+    if (!counted(count, 2)) {
+        return NULL;
+    }
+    most = PyLong_AsUnsignedLongLong(arguments[1]);
+    if (most == (unsigned long long) -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (!PyBytes_Check(arguments[0])) {
+        return PyErr_Format(PyExc_TypeError, "a key is bytes");
+    }
+    hash = siphash_2_4(self->secret[0], self->secret[1], PyBytes_AS_STRING(arguments[0]),
+                       (size_t) PyBytes_GET_SIZE(arguments[0]));
+    hash += hash == 0;
+    place = place_for(self);
+    if (place == self->places) {
+        return PyLong_FromLong(FULL);
+    }
+    __atomic_store_n(&self->held[place], hash, __ATOMIC_SEQ_CST);
+    result = add(self, hash, most);
+    if (result < 0) {
+        __atomic_store_n(&self->held[place], 0, __ATOMIC_SEQ_CST);
+        self->unused[self->free++] = (uint32_t) place;
+        return PyLong_FromLong(result);
+    }
+    return PyLong_FromSize_t(place);
+}
+
+static PyObject *let_go(PyObject *object, PyObject *argument)
+{
+    struct conns *self = (struct conns *) object;
+    size_t place = PyLong_AsSize_t(argument);
+    uint64_t hash;
+
+    if (place == (size_t) -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    hash = place < self->used ? load(&self->held[place]) : 0;
+    if (hash == 0) {
+        return PyErr_Format(PyExc_IndexError, "nothing is held there");
+    }
+    release(self, hash);
+    __atomic_store_n(&self->held[place], 0, __ATOMIC_SEQ_CST);
+    self->unused[self->free++] = (uint32_t) place;
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *let_all_go(PyObject *object, PyObject *argument)
+{
+    struct conns *self = (struct conns *) object;
+    Py_buffer journal;
+    size_t place, count = 0;
+
+    if (PyObject_GetBuffer(argument, &journal, PyBUF_WRITABLE) < 0) {
+        return NULL;
+    }
+    for (place = 0; place < (size_t) journal.len / sizeof(uint64_t); place++) {
+        uint64_t *word = (uint64_t *) journal.buf + place;
+
+        if (*word != 0) {
+            release(self, *word);
+            *word = 0;
+            count++;
+        }
+    }
+    PyBuffer_Release(&journal);
+    return PyLong_FromSize_t(count);
+}
+
+static PyObject *count_of(PyObject *object, PyObject *argument)
+{
+    struct conns *self = (struct conns *) object;
+    uint64_t hash;
+    struct sets sets;
+
+    if (!PyBytes_Check(argument)) {
+        return PyErr_Format(PyExc_TypeError, "a key is bytes");
+    }
+    hash =
+        siphash_2_4(self->secret[0], self->secret[1], PyBytes_AS_STRING(argument), (size_t) PyBytes_GET_SIZE(argument));
+    hash += hash == 0;
+    sets = sets_of(self, hash);
+    return PyLong_FromUnsignedLongLong(sum(&sets, tag_of(hash)));
+}
+
+static PyObject *usage(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct conns *self = (struct conns *) object;
+    size_t place, keys = 0;
+    uint64_t connections = 0;
+
+    for (place = 0; place < self->sets * WAYS; place++) {
+        uint64_t count = load(&self->counts[place]) & COUNT_MASK;
+
+        keys += count != 0;
+        connections += count;
+    }
+    return Py_BuildValue("nKn", (Py_ssize_t) keys, (unsigned long long) connections, (Py_ssize_t) (self->sets * WAYS));
+}
+
+static int take_memory(PyObject *memory, Py_buffer *buffer)
+{
+    PyBuffer_Release(buffer);
+    return PyObject_GetBuffer(memory, buffer, PyBUF_WRITABLE) == 0 && (uintptr_t) buffer->buf % sizeof(uint64_t) == 0;
+}
+
+static int conns_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    struct conns *self = (struct conns *) object;
+    PyObject *memory, *journal;
+    const char *secret;
+    Py_ssize_t length;
+
+    if (!PyArg_ParseTuple(arguments, "Oy#O", &memory, &secret, &length, &journal)) {
+        return -1;
+    }
+    if (!take_memory(memory, &self->memory) || !take_memory(journal, &self->journal) ||
+        length != sizeof(self->secret) || self->memory.len < (Py_ssize_t) (2 * WAYS * sizeof(uint64_t))) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_ValueError, "no memory that will do, or no secret");
+        }
+        return -1;
+    }
+    memcpy(self->secret, secret, sizeof(self->secret));
+    self->counts = self->memory.buf;
+    self->held = self->journal.buf;
+    self->sets = (size_t) self->memory.len / (WAYS * sizeof(uint64_t));
+    self->places = (size_t) self->journal.len / sizeof(uint64_t);
+    self->used = self->free = 0;
+    PyMem_Free(self->unused);
+    self->unused = PyMem_Malloc((self->places + 1) * sizeof(uint32_t));
+    if (self->unused == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+static void conns_dealloc(PyObject *object)
+{
+    struct conns *self = (struct conns *) object;
+
+    PyBuffer_Release(&self->memory);
+    PyBuffer_Release(&self->journal);
+    PyMem_Free(self->unused);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static PyMethodDef conns_methods[] = {
+    {"hold", FAST(hold), "hold(key, most): one connection more; its place, or less than 0."},
+    {"let_go", let_go, METH_O, "let_go(place): one less."},
+    {"let_all_go", let_all_go, METH_O, "let_all_go(journal): all that another process has held."},
+    {"count", count_of, METH_O, "count(key): how many there are."},
+    {"usage", usage, METH_NOARGS, "usage(): keys, connections, and for how many keys there is room."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject conns_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.ConnTable",
+    .tp_doc = "Counts of connections by keys, in memory that processes share.",
+    .tp_basicsize = sizeof(struct conns),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_init = conns_init,
+    .tp_dealloc = conns_dealloc,
+    .tp_methods = conns_methods,
+};

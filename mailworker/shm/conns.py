@@ -1,0 +1,134 @@
+"""The zones of `limit_conn_zone`: how many connections there are by a key, which all workers count together."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from typing import Any, Final
+
+from mailworker.errors import StartError
+from mailworker.native.mapping import map_shared
+from mailworker.shm.anonymous import anonymous
+from mailworker.shm.conn_table import SECRET_SIZE, WORD, ConnTable
+from mailworker.shm.memory_file import MemoryFile
+from mailworker.shm.shared import Shared, Writer
+
+USE: Final = "limit_conn_zone"
+"""The directive that they are for."""
+
+_PAGE: Final = 4096
+
+
+class Conns(Shared):
+    """Counts, and a journal for each process that counts, of as many connections as it may have.
+
+    Counts go on in the same memory over a reload and in another binary, as former workers go on there, too. Each zone
+    has journals of its own, since only the master whose children they are needs these. A worker that somebody has taken
+    over can write anything there: it can keep others out, as it could by connections of its own.
+    """
+
+    __slots__ = ("_file", "_journals", "_memory", "_places", "_row", "_secret", "key", "size")
+
+    kind = "conns"
+    layout = 1
+    writer = Writer.ALL
+
+    def __init__(self, name: str, size: int, key: str, processes: int, places: int) -> None:
+        """`size` in bytes is that of the counts, `places` the connections of a process. Raises StartError."""
+        super().__init__(name)
+        self.key = key
+        self.size = size
+        self._places = places
+        self._row: int | None = None
+        self._secret = secrets.token_bytes(SECRET_SIZE)
+        self._file: MemoryFile | None = None
+        self._memory: Any
+        try:
+            self._file = MemoryFile.new(f"{self.kind} {name}", size)
+            self._memory = map_shared(self._file.descriptor, size)
+        except OSError:
+            self._file = None
+            self._memory = anonymous(size)
+        self._journals = anonymous(max(processes * self._stride, _PAGE))
+
+    @property
+    def _stride(self) -> int:
+        return -(-self._places * WORD // _PAGE) * _PAGE
+
+    def table(self) -> ConnTable:
+        """What counts for this process."""
+        return ConnTable(self._memory, self._secret, self._own if self._row is None else self._journal(self._row))
+
+    @property
+    def _own(self) -> bytearray:
+        """A journal that nobody else can read: what is held is not taken back should this process be killed."""
+        return bytearray(self._places * WORD)
+
+    def claim(self, row: int) -> None:
+        """See Shared."""
+        if (row + 1) * self._stride <= len(self._journals):
+            self._row = row
+
+    def free(self, row: int) -> None:
+        """See Shared: what the process has held counts no more."""
+        if (row + 1) * self._stride <= len(self._journals):
+            self.table().let_all_go(self._journal(row))
+
+    @property
+    def descriptor(self) -> int | None:
+        """See Shared."""
+        return None if self._file is None else self._file.descriptor
+
+    @property
+    def lent(self) -> tuple[int, ...]:
+        """See Shared: workers of another binary count in the same memory."""
+        return () if self._file is None else (self._file.descriptor,)
+
+    def follow(self, former: Shared) -> None:
+        """See Shared. A zone of another size begins anew. Raises StartError where the key has become another one."""
+        assert isinstance(former, Conns)
+        if former.key != self.key:
+            raise StartError(
+                f'{USE} "{self.name}" uses the "{self.key}" key while previously it used the "{former.key}" key'
+            )
+        if former.size == self.size:
+            self._memory, self._secret = former._memory, former._secret
+            self._file = None if former._file is None else former._file.copy()
+
+    def contents(self) -> Iterable[bytes]:
+        """See Shared: where the counts are that are lent."""
+        if self._file is not None:
+            yield json.dumps([self._file.descriptor, self.size, self.key, self._secret.hex()]).encode()
+
+    def take_over(self, contents: bytes) -> None:
+        """See Shared."""
+        if not contents:
+            return
+        descriptor, size, key, secret = json.loads(contents)
+        if (size, key) != (self.size, self.key):
+            return
+        try:
+            file = MemoryFile(os.dup(descriptor))
+            if os.fstat(descriptor).st_size < size:
+                return
+            memory = map_shared(descriptor, size)
+        except OSError:
+            return  # counts begin anew
+        self._file, self._memory, self._secret = file, memory, bytes.fromhex(secret)
+
+    def stop_publishing(self) -> None:
+        """See Shared. What is mapped is counted in all the same."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def _journal(self, row: int) -> memoryview:
+        start = row * self._stride
+        return memoryview(self._journals)[start : start + self._places * WORD]
+
+
+def tables(zones: Iterable[Shared]) -> dict[str, ConnTable]:
+    """What a worker counts in, by the names of its zones."""
+    return {zone.name: zone.table() for zone in zones if isinstance(zone, Conns)}
