@@ -77,6 +77,13 @@ class PeerError(MailworkerError):
         self.party = party
 
 
+class Kicked(PeerError):
+    """Somebody has ended the session, which is for it as if its client had gone; the text says who and why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(Party.CLIENT, why)
+
+
 class ProtocolError(PeerError):
     """A peer sent what its protocol does not allow."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mailworker.event.connections import Connections
-from mailworker.event.relay import LimitedSide, Loss, Pump, Side, WatchedSide
+from mailworker.event.relay import LimitedSide, ListedSide, Loss, Pump, Side, WatchedSide
 from mailworker.event.stream import SocketStream
 from mailworker.event.timers import Timed
 from mailworker.native.core import accelerator
@@ -115,7 +115,8 @@ class Pair(Timed):
 
 def _side(pair: Pair, pump: Pump, stream: SocketStream, words: bytes) -> Side:
     """A side of the kind that the pump is for."""
-    kind = LimitedSide if pump.limiting else WatchedSide if pump.watching else Side
+    plain = Side if pump.rows is None else ListedSide
+    kind = LimitedSide if pump.limiting else WatchedSide if pump.watching else plain
     return kind(pair, pump, stream, words)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from mailworker.errors import ConnectionLost, Party, TlsError
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ, WRITE
+from mailworker.event.rows import NO_ROW, Rows
 from mailworker.event.stream import SocketStream
 from mailworker.event.transport import Plain, Transport
 from mailworker.native.core import accelerator
@@ -20,7 +21,7 @@ from mailworker.native.core.readiness import Readiness
 from mailworker.native.tls.queue import take_reasons
 from mailworker.wire.sieve_line import SieveLine
 
-__all__ = ["LimitedRelay", "LimitedSide", "Loss", "Pump", "Relay", "Side", "WatchedSide", "failure"]
+__all__ = ["LimitedRelay", "LimitedSide", "ListedSide", "Loss", "Pump", "Relay", "Side", "WatchedSide", "failure"]
 
 Loss = int | TlsError
 """What a side is lost by: an errno, 0 where OpenSSL's error queue tells, or what was told there."""
@@ -62,15 +63,18 @@ class Pump:
     """What all sides have in common that keep at most `limit` bytes each (proxy_buffer).
 
     Those of one that is `watching` are a WatchedSide, those of one that is `limiting` a LimitedSide, which is watched
-    too where both are given.
+    too where both are given. With `rows`, which are those of the session table, all are a ListedSide.
     """
 
-    __slots__ = ("limit", "limiting", "loop", "watching")
+    __slots__ = ("limit", "limiting", "loop", "rows", "watching")
 
-    def __init__(self, loop: Loop, limit: int, watching: bool = False, limiting: bool = False, /) -> None:
+    def __init__(
+        self, loop: Loop, limit: int, watching: bool = False, limiting: bool = False, rows: Rows | None = None, /
+    ) -> None:
         self.limit = limit
         self.limiting = limiting
         self.loop = loop
+        self.rows = rows
         self.watching = watching
 
     def close(self) -> None:
@@ -87,22 +91,9 @@ class Side:
     """
 
     __slots__ = (
-        "_pump",
-        "_relay",
-        "_sink",
-        "_source",
-        "_transport",
-        "_watched",
-        "active",
-        "closed",
-        "descriptor",
-        "ended",
-        "other",
-        "pending",
-        "received",
-        "sent",
-        "tls",
-    )
+        "_pump", "_relay", "_sink", "_source", "_transport", "_watched", "active", "closed", "descriptor", "ended",
+        "other", "pending", "received", "sent", "tls",
+    )  # fmt: skip
 
     other: Side
     """The other end, once they are joined and until this one is closed."""
@@ -161,6 +152,8 @@ class Side:
     def _begin_both(self) -> None:
         other = self.other
         self.active = self._pump.loop.now
+        if isinstance(self, ListedSide) and self._pump.rows is not None:
+            self._pump.rows.relay(self.row, self.active)
         for side in (self, other):  # from now on the loop calls the sides, not the streams that had the descriptors
             if side._watched:
                 self._pump.loop.change(side.descriptor, side._watched, side)
@@ -180,6 +173,7 @@ class Side:
 
     def _watch_both(self, other: Side) -> None:
         if not self.closed:
+            _note(self, other)
             self._watch()
             other._watch()
 
@@ -279,7 +273,17 @@ class Side:
         return self.ended > 0 and not self._sink
 
 
-class WatchedSide(Side):
+class ListedSide(Side):
+    """A client's side, which writes into the `row` of its session what it has moved, see `Rows.note`."""
+
+    __slots__ = ("row",)
+
+    def __init__(self, relay: Relay, pump: Pump, stream: SocketStream, pending: bytes, /) -> None:
+        super().__init__(relay, pump, stream, pending)
+        self.row = NO_ROW
+
+
+class WatchedSide(ListedSide):
     """The side of a ManageSieve client: see wire/sieve_line.py."""
 
     __slots__ = ("_line",)
@@ -340,6 +344,14 @@ def _nothing(_: Side) -> int:
     return 0
 
 
+def _note(side: Side, other: Side) -> None:
+    """Let others know what the session has moved, where somebody asks for that."""
+    client = side if isinstance(side, ListedSide) and side._pump.rows is not None else other
+    rows = client._pump.rows
+    if rows is not None and isinstance(client, ListedSide):
+        rows.note(client.row, client.received, client.sent, side.active)
+
+
 def _shut_down(descriptor: int) -> None:
     same = socket.socket(fileno=descriptor)
     try:
@@ -361,4 +373,4 @@ def failure(party: Party, call: str, error: Loss) -> ConnectionLost | TlsError:
 
 if accelerator is not None and not TYPE_CHECKING:
     Pump, Side, WatchedSide = accelerator.Pump, accelerator.Side, accelerator.WatchedSide
-    LimitedSide = accelerator.LimitedSide
+    LimitedSide, ListedSide = accelerator.LimitedSide, accelerator.ListedSide

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mailworker.native.core import accelerator
 from mailworker.shm.session_row import (
+    KEYS,
     LAYOUT,
     LONGEST_NAME,
     ROW,
-    SHORTENED,
     UNIX,
     WORDS,
     Fields,
     State,
     checksum,
-    shorten,
+    keep,
 )
 from mailworker.shm.sessions import UNLISTED, USED
 
@@ -51,10 +51,11 @@ class Rows:
         self._free: list[int] = []
         self._owners: list[Any] = []
 
-    def open(  # noqa: PLR0913, PLR0917 - one call of C for all that is known at accept
-        self, owner: object, number: int, accepted: float, server: int, host: str, port: int, /
-    ) -> int:
-        """Begin a row of `owner`, the connection's `number`; gives it, NO_ROW where all are taken."""
+    def open(self, owner: object, number: int, accepted: float, server: int, client: object, /) -> int:
+        """Begin a row of `owner`, the connection's `number`; gives it, NO_ROW where all are taken.
+
+        `client` is an InetAddress, or anything for a client of a unix socket.
+        """
         if self._free:
             row = self._free.pop()
         elif len(self._owners) < len(self._rows) // ROW:
@@ -67,7 +68,7 @@ class Rows:
         self._owners[row] = owner
         milliseconds = int(self._began + accepted * 1000) & 0xFFFFFFFFFFFF
         packed = milliseconds << 48 | (self._process & 0xFFFF) << 32 | (number & _MASK)
-        seconds = int(accepted)
+        seconds, (address, port) = int(accepted), _packed(client)
         self._write(
             row,
             _EMPTY._replace(
@@ -77,7 +78,7 @@ class Rows:
                 client_port=port,
                 mark=State.LOGIN,
                 id=packed.to_bytes(12, "big"),
-                client=_packed(host),
+                client=address,
             ),
         )
         return row
@@ -86,9 +87,10 @@ class Rows:
         """Whose row it is, None where it is nobody's."""
         return self._owners[row] if 0 <= row < len(self._owners) else None
 
-    def move(self, row: int, host: str, port: int, /) -> None:
-        """The client is somewhere else, as a balancer tells."""
-        self._change(row, client=_packed(host), client_port=port)
+    def move(self, row: int, client: object, /) -> None:
+        """The client is somewhere else, as a balancer tells; see `open`."""
+        address, port = _packed(client)
+        self._change(row, client=address, client_port=port)
 
     def serve(self, row: int, server: int, /) -> None:
         """Another server of the address serves it."""
@@ -103,16 +105,17 @@ class Rows:
         self._change(row, mark=State.LOGIN, active=int(now))
 
     def dial(self, row: int, address: object, now: float, /) -> None:
-        """A backend is connected to, which is an InetAddress or has no port."""
-        host, port = address if isinstance(address, tuple) else ("", 0)
-        mark = State.BACKEND if isinstance(address, tuple) else State.BACKEND | UNIX
-        self._change(row, mark=mark, active=int(now), backend=_packed(host), backend_port=port)
+        """A backend is connected to: an InetAddress, None where that is not known yet, anything for a unix socket."""
+        backend, port = _packed(address)
+        unix = address is not None and not isinstance(address, tuple)
+        mark = State.BACKEND | UNIX if unix else State.BACKEND
+        self._change(row, mark=mark, active=int(now), backend=backend, backend_port=port)
 
-    def relay(self, row: int, name: bytes, now: float, /) -> None:
-        """The session is logged in, by that name."""
+    def relay(self, row: int, now: float, /) -> None:
+        """The session is logged in."""
         if row != NO_ROW:
             mark = State.RELAY | (self._read(row).mark & UNIX)
-            self._change(row, mark=mark, active=int(now), logged_in=int(now), **_named(name))
+            self._change(row, mark=mark, active=int(now), logged_in=int(now))
 
     def note(self, row: int, received: int, sent: int, now: float, /) -> None:
         """So many bytes have come from the client and were sent to it; most of these calls write nothing."""
@@ -125,7 +128,9 @@ class Rows:
 
     def key(self, row: int, place: int, key: int, /) -> None:
         """Keep what a limit counts the session by, at one of KEYS places."""
-        self._change(row, **{("key", "key2", "key3", "key4")[place]: key})
+        if row != NO_ROW and place not in range(KEYS):
+            raise IndexError(place)
+        self._change(row, **{f"key{place}": key})
 
     def close(self, row: int, /) -> None:
         """The session has ended, with a row or with NO_ROW."""
@@ -161,19 +166,21 @@ class Rows:
 
 
 def _named(name: bytes) -> dict[str, Any]:
-    if len(name) > LONGEST_NAME:
-        return {"length": SHORTENED, "name": shorten(name)}
-    return {"length": len(name), "name": name}
+    length, kept = keep(name)
+    return {"length": length, "name": kept}
 
 
-def _packed(host: str) -> bytes:
-    """Zeros for what is no address."""
+def _packed(address: object) -> tuple[bytes, int]:
+    """Zeros for what is no address of IP."""
+    if not isinstance(address, tuple):
+        return bytes(16), 0
+    host, port = address
     try:
         if ":" in host:
-            return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
-        return bytes(10) + b"\xff\xff" + socket.inet_pton(socket.AF_INET, host)
+            return socket.inet_pton(socket.AF_INET6, host.partition("%")[0]), port
+        return bytes(10) + b"\xff\xff" + socket.inet_pton(socket.AF_INET, host), port
     except OSError:
-        return bytes(16)
+        return bytes(16), port
 
 
 if accelerator is not None and not TYPE_CHECKING:

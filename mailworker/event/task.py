@@ -55,6 +55,12 @@ class Task(Timed):
         if self._waits_for is not None:
             self.resume(self._waits_for.timed_out())
 
+    def interrupt(self, error: MailworkerError) -> None:
+        """Raise `error` where the coroutine waits, as if the time there had passed; it may go on all the same."""
+        if self._waits_for is not None:
+            self._waits_for.timed_out()
+            self.resume(error)
+
     def cancel(self) -> None:
         """End the coroutine where it waits."""
         self.loop.cancel_deadline(self)

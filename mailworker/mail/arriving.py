@@ -48,10 +48,13 @@ class Arriving(Leaving):
         Gives why the session ends there, None where it does not.
         """
         trusted = self.server.settings.real_ip_from
-        if self.client.listen.proxy_protocol and not await self.client.read_proxy_header(trusted, self.log):
-            return Farewell(End.PROXY_PROTOCOL)
-        if self.client.listen.proxy_protocol and self.facts is not None:
-            self.facts.learn(self.client)
+        if self.client.listen.proxy_protocol:
+            if not await self.client.read_proxy_header(trusted, self.log):
+                return Farewell(End.PROXY_PROTOCOL)
+            if self.facts is not None:
+                self.facts.learn(self.client)
+            if (rows := self.server.rows) is not None:
+                rows.move(self.log.row, self.client.address)
         checks = self.log.entrance.at_accept
         if checks and (reason := refusal(checks, self.client.address, self.log)) is not None:
             return Farewell(reason)
@@ -68,6 +71,12 @@ class Arriving(Leaving):
             self.renew_deadline()  # that time was ours
         await self.dialogue.hold_back()
         return None if self.dialogue.over is None else Farewell(self.dialogue.over, b"")
+
+    def rename(self, login: bytes) -> None:
+        """Whoever has decided about a login gives it another name."""
+        self.log.login = login
+        if (rows := self.server.rows) is not None:
+            rows.ask(self.log.row, login, self.connections.loop.now)
 
     async def shake_hands(self, *, more: bool = False) -> Farewell | None:
         """Make the connection a TLS one; the session ends where that fails, or the client's certificate will not do.
@@ -101,4 +110,6 @@ class Arriving(Leaving):
         earlier, self._dialogue = self._dialogue, None
         if earlier is not None:
             self.dialogue.follow(earlier)
+        if server.rows is not None:
+            server.rows.serve(self.log.row, server.number)
         self.renew_deadline()

@@ -114,6 +114,9 @@ class End(Enum):
     SHUTDOWN = ("shutdown", 503, "K-")
     """The worker ended first: worker_shutdown_timeout, or a fast shutdown."""
 
+    KICKED = ("kicked", 403, "K-")
+    """Whoever administers the proxy has ended the session."""
+
     RESOURCES = ("resources", 500, "R-")
     """worker_connections, descriptors, ports or memory were used up."""
 

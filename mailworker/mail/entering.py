@@ -52,7 +52,11 @@ class Entering(Attempting):
         self._began = self.connections.loop.now
         candidates = self.server.targets.candidates(accepted)
         link = candidates.connect(self.connections, self.server.settings.timeout, self.log, self._connected)
-        return link if link is None or isinstance(link, Plan) else self._careful(link)
+        if link is None or isinstance(link, Plan):
+            return link
+        if (rows := self.server.rows) is not None and self.backend is None:
+            rows.dial(self.log.row, None, self._began)
+        return self._careful(link)
 
     async def _careful(self, link: Coroutine[Any, Any, Link]) -> Link:
         try:
@@ -63,7 +67,10 @@ class Entering(Attempting):
     def _connected(self, stream: SocketStream, target: Target) -> Link:
         server, settings = self.server, self.server.settings
         self.backend = self.log.backend_bytes = stream
-        stream.deadline = self.connections.loop.now + settings.timeout
+        now = self.connections.loop.now
+        stream.deadline = now + settings.timeout
+        if (rows := server.rows) is not None:
+            rows.dial(self.log.row, target.address, now)
         if settings.proxy.socket_keepalive:
             sockets.keep_alive(stream.descriptor)
         if server.logs_in_at_once:

@@ -398,3 +398,9 @@ class FactsRecord(SessionFacts):
 
 # How a session may end that is a null session if the client has sent nothing.
 _SILENT: Final = (End.NO_BYTES, End.CLIENT_LEFT, End.CLIENT_TIMEOUT, End.TLS_TIMEOUT, End.SHUTDOWN)
+
+
+class ListedFacts(FactsRecord):
+    """The same of a session that may have a row in the session table."""
+
+    __slots__ = ("row", "task")

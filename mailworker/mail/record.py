@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from mailworker.config.listen import Listen
-from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut, TlsError
+from mailworker.errors import (
+    ConnectionLost,
+    Kicked,
+    OutOfConnections,
+    Party,
+    PeerError,
+    ProtocolError,
+    TimedOut,
+    TlsError,
+)
 from mailworker.event.copies import copied
+from mailworker.event.rows import NO_ROW, Rows
 from mailworker.event.stream import SocketStream
+from mailworker.event.task import Task
 from mailworker.log.access import LineSink
 from mailworker.log.log import Log
 from mailworker.mail.backend.backend import TlsRefused
@@ -36,6 +47,9 @@ class Relayed(Protocol):
 
     def cut(self) -> None:
         """End it now, and its record with it."""
+
+    def kick(self, why: str) -> None:
+        """The same because somebody wants it so; `why` is for the log."""
 
 
 class Check(Protocol):
@@ -107,10 +121,10 @@ class Entrance:
 
     @property
     def has_lobby(self) -> bool:
-        """Whether clients are greeted at once and alike, and nothing is asked or told of them before they speak."""
+        """Whether clients are greeted at once and alike, and nobody asks or is told of them before they speak."""
         plain = not (self.listen.ssl or self.listen.proxy_protocol or self.at_accept or self.has_variables)
         at_once = self.greets_at_once and self.server.capabilities.greeting is not None
-        return plain and at_once and not self.log.informative
+        return plain and at_once and not self.log.informative and self.server.rows is None
 
     def verbose(self) -> Entrance:
         """The same for a client of `debug_connection`."""
@@ -126,12 +140,15 @@ class SessionRecord(SessionLog):
 
     `accepted` and `logged_in` are times of the loop's clock in seconds, None where it was not logged in. `client_bytes`
     and `backend_bytes` count what came from each and was sent to it, None for a backend that was not connected to.
-    `reason` is None as long as the session lives.
+    `reason` is None as long as the session lives. `row` is the session's in the session table, where there is one;
+    there `task` is what it runs in before its relay.
     """
 
     __slots__ = ("accepted", "backend_bytes", "client_bytes", "logged_in", "reason")
 
     entrance: Entrance
+    row: int = NO_ROW
+    task: Task | None = None
 
     def __init__(self, entrance: Entrance, number: int, client: str, accepted: float, client_bytes: Traffic) -> None:
         self._blank(entrance)
@@ -177,13 +194,22 @@ class SessionRecord(SessionLog):
         if self.reason is not None:
             return
         self.reason = reason
-        sessions = self.entrance.sessions
+        sessions, rows = self.entrance.sessions, self.entrance.server.rows
         del sessions.live[self]
+        if rows is not None:
+            rows.close(self.row)
+            self.task = None  # type: ignore[misc] # they know each other
         for listener in sessions.listeners:
             try:
                 listener(self)
             except Exception as bug:
                 self.bug(bug)
+
+
+class ListedRecord(SessionRecord):
+    """The record of a session that may have a row."""
+
+    __slots__ = ("row", "task")
 
 
 async def start_tls(client: SocketStream, record: SessionRecord, *, more: bool = False) -> None:
@@ -244,6 +270,20 @@ class Sessions:
             if relay is not None:
                 relay.cut()
 
+    def kick(self, rows: Rows, sessions: Iterable[tuple[int, str]], why: str) -> None:
+        """End some, whatever they are doing, each by its row and by what it is called: who has the row by now stays.
+
+        `why` is for the log.
+        """
+        for row, name in sessions:
+            record = rows.owner(row)
+            if record is not None and record.session_id == name.encode():
+                relay = self.live.get(record)
+                if relay is not None:
+                    relay.kick(why)
+                elif record.task is not None:
+                    record.task.interrupt(Kicked(why))
+
     def end_all(self, reason: End) -> None:
         """Whatever they are doing, the process ends now: only their records do."""
         for record in tuple(self.live):
@@ -277,6 +317,8 @@ def end_by(error: Exception, client: SocketStream, backend: SocketStream | None)
 
 def end_in_handshake(error: PeerError, client: SocketStream) -> End:
     """What `error` means that ends a client's handshake."""
+    if isinstance(error, Kicked):
+        return End.KICKED
     if isinstance(error, TimedOut):
         return End.TLS_TIMEOUT
     heard = client.received or client.tls is None or client.tls.received
@@ -284,6 +326,8 @@ def end_in_handshake(error: PeerError, client: SocketStream) -> End:
 
 
 def _end_by_client(error: PeerError, client: SocketStream) -> End:
+    if isinstance(error, Kicked):
+        return End.KICKED
     if isinstance(error, TimedOut):
         return End.CLIENT_TIMEOUT
     if isinstance(error, ProtocolError):

@@ -13,7 +13,8 @@ from mailworker.errors import Party
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.event.pair import Pair, Terms
-from mailworker.event.relay import LimitedSide, Loss, Pump, Side, WatchedSide, failure
+from mailworker.event.relay import LimitedSide, ListedSide, Loss, Pump, Side, WatchedSide, failure
+from mailworker.event.rows import Rows
 from mailworker.event.stream import SocketStream
 from mailworker.event.throttle import Throttle
 from mailworker.mail.end import End
@@ -83,6 +84,12 @@ class Relay(Pair):
         self.record.info("shutdown timeout")
         self._end(End.SHUTDOWN)
 
+    def kick(self, why: str) -> None:
+        """End now: somebody wants it so."""
+        self.record.action = "proxying"
+        self.record.info(why)
+        self._end(End.KICKED)
+
     def refuse(self) -> None:
         """A side's call: the client has said what would make it another user at the backend, or hide it from us."""
         self.record.action = "proxying"
@@ -139,17 +146,18 @@ class Relays:
     """All relays of a worker, and the scratch pages that they share: one for each `proxy_buffer`.
 
     What clients of some servers say is watched, and some are slowed down, by pumps that are made when the first of them
-    is logged in.
+    is logged in. `rows` are those of the session table, None where there is none.
     """
 
-    __slots__ = ("_connections", "_pumps", "_terms")
+    __slots__ = ("_connections", "_pumps", "_rows", "_terms")
 
-    def __init__(self, connections: Connections, buffers: set[int]) -> None:
+    def __init__(self, connections: Connections, buffers: set[int], rows: Rows | None = None) -> None:
         self._connections = connections
-        self._pumps = dict[tuple[int, bool, bool], Pump]()
+        self._pumps = dict[tuple[int, bool, bool, Rows | None], Pump]()
+        self._rows = rows
         self._terms = dict[Server, Terms]()
         for buffer in buffers:
-            self._pump(buffer)
+            self._pump(buffer, rows=rows)
 
     def start(self, record: SessionRecord, client: Connection, backend: Connection) -> None:
         """Relay between two streams."""
@@ -162,6 +170,9 @@ class Relays:
         record.client_bytes = relay.client
         record.backend_bytes = relay.backend
         entrance.sessions.live[record] = relay
+        if self._rows is not None:
+            cast(ListedSide, relay.client).row = record.row
+            record.task = None  # type: ignore[misc] # of a class that has it
         if server.watched:
             relay.start_watched()
         else:
@@ -169,15 +180,15 @@ class Relays:
 
     def _agree(self, server: Server) -> Terms:
         proxy = server.settings.proxy
-        clients = self._pump(proxy.buffer, watching=server.watched, limiting=bool(proxy.upload_rate))
+        clients = self._pump(proxy.buffer, watching=server.watched, limiting=bool(proxy.upload_rate), rows=self._rows)
         backends = self._pump(proxy.buffer, limiting=bool(proxy.limit_rate))
         times = proxy.timeout, server.settings.timeout
         self._terms[server] = terms = Terms(self._connections, clients, backends, *times)
         return terms
 
-    def _pump(self, buffer: int, *, watching: bool = False, limiting: bool = False) -> Pump:
+    def _pump(self, buffer: int, *, watching: bool = False, limiting: bool = False, rows: Rows | None = None) -> Pump:
         """The one that moves bytes of this kind."""
-        kind = buffer, watching, limiting
+        kind = buffer, watching, limiting, rows
         if kind not in self._pumps:
             self._pumps[kind] = Pump(self._connections.loop, *kind)
         return self._pumps[kind]

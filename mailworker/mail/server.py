@@ -9,6 +9,7 @@ from mailworker.config.access_log import WAITED_FOR
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.destinations import Destination
 from mailworker.config.settings import MailServer
+from mailworker.event.rows import Rows
 from mailworker.log.access_logs import AccessLogs
 from mailworker.log.log import Log
 from mailworker.mail.authentication.policed import Policed
@@ -40,7 +41,8 @@ class Server:
     `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
     for. `login_source` decides about logins, `targets` where they go, and `backend` where those go whose source names
     none. `policed` is the source where a policy service is asked, else None, and `guard` limits logins, None where
-    nothing does. `access_logs` are ready to write. `counted` counts its sessions, None where nobody does.
+    nothing does. `access_logs` are ready to write. `counted` counts its sessions, None where nobody does. `rows` are
+    the worker's part of the session table, None where there is none; the server is called `number` there.
     `has_variables` tells whether anybody asks a session for facts, `asks_for_handshake` whether for what a handshake
     took, and `waits_for_facts` whether for times of the backend that nobody would know otherwise. `told` is what a
     worker's log knows of its backends. `limited` tells whether relays have a rate to keep. `logs_in_at_once`: nothing
@@ -62,7 +64,9 @@ class Server:
         "log",
         "login_source",
         "logs_in_at_once",
+        "number",
         "policed",
+        "rows",
         "settings",
         "starttls_only",
         "targets",
@@ -88,6 +92,8 @@ class Server:
         self.client_resolver: Resolver | None = None
         self.counted: Counted | None = None
         self.guard: LoginGuard | None = None
+        self.number = 0
+        self.rows: Rows | None = None
         self.login_source = login_source
         self.policed = login_source if isinstance(login_source, Policed) else None
         self.targets: Targets = choose_targets(settings, None)

@@ -16,6 +16,7 @@ from mailworker.event.listener import BoundListener, Listener, check_accepting
 from mailworker.event.lobby import Guest, Lobby
 from mailworker.event.loop import Loop
 from mailworker.event.plan import carry_out
+from mailworker.event.rows import Rows
 from mailworker.event.sockets import local_address
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
@@ -31,20 +32,22 @@ from mailworker.mail.client.host import new_resolver
 from mailworker.mail.counting import Counted, Drops
 from mailworker.mail.end import End
 from mailworker.mail.entrances import new_entrance
-from mailworker.mail.facts import FactsRecord
+from mailworker.mail.facts import FactsRecord, ListedFacts
 from mailworker.mail.limit_conn import ConnLimits, Held
 from mailworker.mail.limits.guards import Guards, Tables, local_tables
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.mail.record import Checks, EndListener, Entrance, SessionRecord, Sessions
+from mailworker.mail.record import Checks, EndListener, Entrance, ListedRecord, SessionRecord, Sessions
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
+from mailworker.mail.session_id import clock_and_process
 from mailworker.mail.targets import choose_targets
 from mailworker.mail.vitals import Vitals, shared_cache
 from mailworker.model import Address, Level
 from mailworker.native.tls.context import Context
 from mailworker.shm.conn_table import ConnTable
 from mailworker.shm.counters import Counters
+from mailworker.shm.sessions import SessionTable
 from mailworker.wire.auth_answers import Answers
 
 # Each session needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
@@ -58,9 +61,9 @@ class MailService:
     """
 
     __slots__ = (
-        *("_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_held", "_limits"),
-        *("_listeners", "_log", "_relays", "_sessions", "_settings", "_short", "_tables", "_vitals", "servers"),
-    )
+        "_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_held", "_limits",
+        "_listeners", "_log", "_relays", "_rows", "_sessions", "_settings", "_short", "_tables", "_vitals", "servers",
+    )  # fmt: skip
 
     _beginnings: _Beginnings
     _connections: Connections
@@ -93,6 +96,7 @@ class MailService:
         self._counters: Counters | None = None
         self._drops: Drops | None = None
         self._vitals: Vitals | None = None
+        self._rows: Rows | None = None
         self._tables = local_tables()
         self._short = False  # whether the log knows that clients have to wait or are turned away
 
@@ -122,6 +126,13 @@ class MailService:
             if settings.limit_conn.limits:
                 self._limits[server] = ConnLimits(settings.limit_conn, tables, settings.variables.bind(), self._held)
 
+    def enlist(self, table: SessionTable) -> None:
+        """Write this process's rows of `table`; to be called before `start`."""
+        if table.own is not None:
+            self._rows = rows = Rows(*table.own, *clock_and_process())
+            for number, server in enumerate(self.servers):
+                server.number, server.rows = number, rows
+
     def start(
         self,
         loop: Loop,
@@ -137,7 +148,8 @@ class MailService:
         check_accepting()
         events = self._settings.events
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
-        self._relays = Relays(self._connections, {server.proxy.buffer for server in self._settings.servers})
+        buffers = {server.proxy.buffer for server in self._settings.servers}
+        self._relays = Relays(self._connections, buffers, self._rows)
         self._beginnings = _Beginnings(self._connections, self._relays)
         listeners = listeners if self._drops is None else (*listeners, self._count_end)
         self._sessions = Sessions(loop, (*listeners, self._held.end) if self._limits else listeners, lines)
@@ -192,6 +204,11 @@ class MailService:
     def cut(self) -> None:
         """worker_shutdown_timeout: end the sessions that are relayed."""
         self._sessions.cut()
+
+    def kick(self, sessions: Iterable[tuple[int, str]], why: str) -> None:
+        """See `Sessions.kick`."""
+        if self._rows is not None:
+            self._sessions.kick(self._rows, sessions, why)
 
     def abandon(self) -> None:
         """The process is about to end, and with it all sessions that are left."""
@@ -310,7 +327,13 @@ class _Beginnings:
     def begin(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address) -> None:
         """A session from its very beginning."""
         loop = self._connections.loop
-        Task(loop, carry_out(self._session(entrance, number, stream, peer, loop.now))).resume()
+        session = self._session(entrance, number, stream, peer, loop.now)
+        task = Task(loop, carry_out(session))
+        if (rows := entrance.server.rows) is not None:
+            record = session.log
+            row = rows.open(record, number, loop.now, entrance.server.number, peer)
+            record.row, record.task = row, task  # type: ignore[misc] # of a class that has them
+        task.resume()
 
     def lobby(self, entrance: Entrance, noticed: Callable[[], None], full: Callable[[int, Address], None]) -> Lobby:
         """Where clients of the entrance are greeted, and begin their sessions by their first words."""
@@ -340,13 +363,15 @@ class _Beginnings:
 
     def _first(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
         connections, client, relays = self._connections, Client(stream, peer, entrance.listen), self._relays
+        listed = entrance.server.rows is not None
+        plain, facts = (ListedRecord, ListedFacts) if listed else (SessionRecord, FactsRecord)
+        kind = facts if entrance.has_variables else plain
         if not entrance.watched:  # one of a single client
-            kind = FactsRecord if entrance.has_variables else SessionRecord
             pattern = Session(client, kind.pattern(entrance), connections, relays)
             self._patterns[entrance] = pattern.as_pattern()
         if entrance.has_variables:
-            return Session(client, FactsRecord(entrance, number, client, now), connections, relays)
-        return Session(client, SessionRecord(entrance, number, client.ip, now, stream), connections, relays)
+            return Session(client, facts(entrance, number, client, now), connections, relays)
+        return Session(client, plain(entrance, number, client.ip, now, stream), connections, relays)
 
 
 class _Door:

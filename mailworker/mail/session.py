@@ -168,7 +168,9 @@ class Session(Entering):
         if facts is not None:
             facts.attempt(login, attempt)
         self._asks = True
-        self._began = self.connections.loop.now
+        self._began = now = self.connections.loop.now
+        if (rows := self.server.rows) is not None:
+            rows.ask(log.row, login.name, now)
         guard = self.server.guard
         return source.judge(request, self) if guard is None else guard.judge(source, request, self)
 
@@ -179,7 +181,7 @@ class Session(Entering):
         if (counted := self.server.counted) is not None:
             counted.judge(self._login.method, verdict, self.connections.loop.now - self._began)
         if verdict.login is not None:
-            log.login = verdict.login
+            self.rename(verdict.login)
         if self.facts is not None:
             verdict = self.facts.settle(verdict, self._request.answer, self._began)
         if not verdict.accepted:
@@ -209,6 +211,8 @@ class Session(Entering):
         """Tell the client, which may try again if it had to wait; else the session ends."""
         if (counted := self.server.counted) is not None:
             counted.refuse(self._login.method, wait=verdict.wait > 0)
+        if (rows := self.server.rows) is not None:
+            rows.reject(self.log.row, self.connections.loop.now)
         if self.facts is not None:
             self.facts.refuse(verdict)
         attempt = self.settle()

@@ -41,6 +41,11 @@ if accelerator is not None and not TYPE_CHECKING:
     packed_id = accelerator.packed_id
 
 
+def clock_and_process() -> tuple[float, int]:
+    """What this process's ids are made of: see `packed_id`, which adds what a loop's clock shows."""
+    return _known or _process()
+
+
 def identifier() -> Callable[[float, int], bytes]:
     """What gives the id of a session of this process, see `session_id`, without a call of Python."""
     return partial(packed_id, *(_known or _process()))

@@ -18,7 +18,7 @@ from mailworker.event.poller import READ
 from mailworker.model import Level
 from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import LogReceiver, tell_service
+from mailworker.process.link import Kick, LogReceiver, tell_service
 from mailworker.process.system.callbacks import Alarm, Watch
 from mailworker.process.system.signals import PASSED_OVER, UNHEARD, Handler, SignalSocket
 from mailworker.process.system.titles import title_child, title_leaving_child
@@ -72,7 +72,7 @@ class ChildProcess(ABC):
         self._leaving = False
         self._log = cycle.log
         self._logs = LogReceiver(
-            master.link, cycle.watched.adopt, self._take_channel, self._take_answer, self._limit_logs
+            master.link, cycle.watched.adopt, self._take_channel, self._take_answer, self._limit_logs, self._kick
         )
         self._loop = Loop(on_bug=self._log_bug)
         self._master = master
@@ -110,6 +110,9 @@ class ChildProcess(ABC):
 
     def _limit_logs(self, level: int) -> None:
         self._cycle.logs.limit(Level(level) if level else None)
+
+    def _kick(self, kick: Kick) -> None:  # noqa: B027 - only workers have sessions
+        """End sessions."""
 
     def _end(self) -> None:  # noqa: B027 - most have nothing to leave
         """End unfinished work in good order."""

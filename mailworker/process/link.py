@@ -8,13 +8,14 @@ A message with files holds their names, their descriptors beside them, and how m
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mailworker.process.system.inherited_state import close_all
 
@@ -22,6 +23,10 @@ _SERVES = b"serves"
 USERS = b"users"
 PAIRS = b"pairs"
 """What was found in a file of users, or below a folder of certificates; messages with it begin so, others do not."""
+
+_KICK = b"kick"
+MOST_KICKED: Final = 64
+"""Sessions that one message ends at most, so that a worker ends no more of them in a round of its loop."""
 
 # A message with a helper's end of the channel to a worker.
 _CHANNEL = b"channel"
@@ -164,6 +169,35 @@ def send_found(link: socket.socket, found: Found) -> bool:
     return True
 
 
+class Kick(NamedTuple):
+    """Sessions that a worker is to end, each by its row and what it is called; `why` is for the log."""
+
+    sessions: tuple[tuple[int, str], ...]
+    why: str
+
+    @property
+    def message(self) -> bytes:
+        """What goes over the link."""
+        return b"%b\0%b" % (_KICK, json.dumps([self.sessions, self.why]).encode())
+
+    @classmethod
+    def of(cls, message: bytes) -> Kick:
+        """What a message told."""
+        sessions, why = json.loads(message.partition(b"\0")[2])
+        return cls(tuple((row, name) for row, name in sessions), why)
+
+
+def send_kick(link: socket.socket, kick: Kick) -> bool:
+    """Send a worker which sessions it is to end; False where it has no room for the message yet."""
+    try:
+        link.send(kick.message)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # it is gone, and they with it
+    return True
+
+
 def send_channel(link: socket.socket, end: socket.socket) -> bool:
     """Send a helper its end of the channel to a worker; False where it has no room for it yet, or is gone."""
     try:
@@ -189,24 +223,26 @@ class LogReceiver:
     """Where a child gets its files.
 
     `adopt` gets what others have found, `adopt_channel` a helper's ends of channels, `answered` a question's number and
-    the words of its answer, `levelled` the level of the error log.
+    the words of its answer, `levelled` the level of the error log, `kick` sessions to be ended.
     """
 
-    __slots__ = ("_adopt", "_adopt_channel", "_answered", "_files", "_levelled", "_link")
+    __slots__ = ("_adopt", "_adopt_channel", "_answered", "_files", "_kick", "_levelled", "_link")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - one for each kind of message
         self,
         link: socket.socket,
         adopt: Callable[[Found], object] = _refuse,
         adopt_channel: Callable[[socket.socket], None] = _refuse_channel,
         answered: Callable[[int, bytes], None] = _pass_over,
         levelled: Callable[[int], None] = _pass_over,
+        kick: Callable[[Kick], None] = _pass_over,
     ) -> None:
         self._adopt = adopt
         self._adopt_channel = adopt_channel
         self._answered = answered
         self._levelled = levelled
         self._files: dict[Path, int] = {}
+        self._kick = kick
         self._link = link
 
     @property
@@ -230,6 +266,8 @@ class LogReceiver:
             self._adopt(Found.of(message, *descriptors))
         elif header == _ANSWER:
             self._answered(int(names[0]), b"\0".join(names[1:]))
+        elif header == _KICK:
+            self._kick(Kick.of(message))
         elif header == _LEVEL:
             self._levelled(int(names[0]))
         elif header == _CHANNEL:

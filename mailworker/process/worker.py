@@ -9,6 +9,7 @@ from mailworker.log.handing import HandingSink
 from mailworker.log.losses import Losses
 from mailworker.process.child_process import ChildProcess, FromMaster
 from mailworker.process.cycle import Cycle
+from mailworker.process.link import Kick
 from mailworker.process.log_counts import count_handing
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.system import identity, sandbox
@@ -35,6 +36,8 @@ class Worker(ChildProcess):
         if self._cycle.counters is not None:
             self._cycle.service.count(self._cycle.counters)
         self._cycle.service.limit_connections(tables(self._cycle.zones))
+        if self._cycle.session_table is not None:
+            self._cycle.service.enlist(self._cycle.session_table)
         self._cycle.service.start(self._loop, self._number, self._cycle.workers, lines=self._lines())
         if core.worker_sandbox:
             sandbox.enter()
@@ -56,6 +59,9 @@ class Worker(ChildProcess):
             return None
         count_handing(self._cycle.counters, self._losses)
         return HandingSink(channel, len(self._cycle.settings.destinations), self._losses)
+
+    def _kick(self, kick: Kick) -> None:
+        self._cycle.service.kick(kick.sessions, kick.why)
 
     def _end(self) -> None:
         self._cycle.service.abandon()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -12,7 +13,8 @@ from mailworker.model import After, Level
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
-from mailworker.process.link import PAIRS, Found
+from mailworker.process.kicking import Kicking
+from mailworker.process.link import PAIRS, Found, Kick, send_kick
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.worker import Worker
@@ -39,11 +41,11 @@ class Workforce:
     """Places of workers and helpers, each kept filled with a process of the present cycle while that is wanted.
 
     Whether the cycle serves is up to the workers: a helper that fails keeps nobody from anything.
-    `after(seconds, action)` arranges for a call later.
+    `after(seconds, action)` arranges for a call later. `kicking` ends sessions, those of former cycles too.
     """
 
     __slots__ = (
-        "_after", "_children", "_cycle", "_failed", "_postponed", "_refusals", "_wanted", "_workers",
+        "_after", "_children", "_cycle", "_failed", "_postponed", "_refusals", "_wanted", "_workers", "kicking",
     )  # fmt: skip
 
     def __init__(self, cycle: Cycle, children: Children, after: After) -> None:
@@ -51,10 +53,10 @@ class Workforce:
         self._children = children
         self._cycle = cycle
         self._failed: set[Place] = set()  # those that no process of this cycle can fill
-        self._postponed = False
+        self._postponed = self._wanted = False
         self._refusals = 0  # how often in a row the system has let us start no process
-        self._wanted = False
         self._workers = cycle.workers
+        self.kicking = Kicking(partial(_send_kick, children), after)
 
     def __len__(self) -> int:
         """How many processes run, leaving ones included."""
@@ -259,6 +261,11 @@ class _Termination:
 def _works(child: Child) -> bool:
     """Whether it is a worker, not a helper."""
     return child.place.kind is Worker
+
+
+def _send_kick(children: Children, row: int, kick: Kick) -> bool:
+    """Whether the worker that writes that row of shared zones got it, or is gone."""
+    return all(send_kick(child.link, kick) for child in children if child.row == row and _works(child))
 
 
 def process_of(child: Child) -> Process:

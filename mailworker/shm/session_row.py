@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from binascii import b2a_base64
@@ -43,7 +44,7 @@ ROW: Final = 160
 
 LONGEST_NAME: Final = 40
 SHORTENED: Final = 255
-"""Bytes of a login's name, and what stands for the length of a longer one, see `shorten`."""
+"""Bytes of a login's name, and what stands for the length of a longer one, see `keep`."""
 
 KEYS: Final = 4
 """Words of 64 bits that `limit_conn` may keep in a row; 0 is none."""
@@ -62,6 +63,8 @@ SEED: Final = 0x6D61696C
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 _NONE: Final = bytes(16)
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+# See wire/confidential.py.
+_SEPARATORS: Final = re.compile(rb"[\0\1]")
 _MOST: Final = 1 << 62
 _PART: Final = 16  # bytes of a long name's beginning, and of its end
 _STATES: Final = {int(state): state for state in State}
@@ -89,10 +92,10 @@ class Fields(NamedTuple):
     id: bytes
     client: bytes
     backend: bytes
-    key: int
+    key0: int
+    key1: int
     key2: int
     key3: int
-    key4: int
     name: bytes
 
 
@@ -134,13 +137,22 @@ class SessionRow:
 
     def is_of(self, user: bytes) -> bool:
         """Whether it is that user's, told by the whole name however long."""
-        long = len(user) > LONGEST_NAME
-        return self.shortened == long and self.name == (shorten(user) if long else user)
+        length, name = keep(user)
+        return self.shortened == (length == SHORTENED) and self.name == name
 
 
-def shorten(name: bytes) -> bytes:
-    """What a row holds of a name that is too long: its beginning and end, and what tells it from others."""
-    return name[:_PART] + name[-_PART:] + blake2b(name, digest_size=LONGEST_NAME - 2 * _PART).digest()
+def keep(name: bytes) -> tuple[int, bytes]:
+    """What a row holds of a login's name, and what it says of the length.
+
+    One that is too long has its beginning and end there, and what tells it from others. One with a separator is a
+    response to another mechanism than the client has named, in which a secret may follow: all up to it is kept.
+    """
+    found = _SEPARATORS.search(name)
+    if found is not None:
+        name = name[: found.start()] + b"..."
+    if len(name) <= LONGEST_NAME:
+        return len(name), name
+    return SHORTENED, name[:_PART] + name[-_PART:] + blake2b(name, digest_size=LONGEST_NAME - 2 * _PART).digest()
 
 
 def checksum(words: Sequence[int]) -> int:
@@ -188,7 +200,7 @@ def parse(
         received if received < _MOST else 0,
         sent if sent < _MOST else 0,
         name,
-        (fields.key, fields.key2, fields.key3, fields.key4),
+        (fields.key0, fields.key1, fields.key2, fields.key3),
     )
 
 

@@ -7,6 +7,7 @@ from mailworker.errors import ConnectionLost, Party
 from mailworker.event.connections import Connections
 from mailworker.mail.end import End
 from mailworker.model import Address, InetAddress, UnixAddress
+from mailworker.shm.session_row import State
 from tests.mail.cases import IMAP, POP3, SMTP
 from tests.mail.stage import AGES, BROKEN, Stage, ends_with
 from tests.mail.test_targets import connecting, fill
@@ -190,6 +191,61 @@ def process_ends_while_a_relay_is_there(stage: Stage) -> Proxy:
     proxy.call(proxy.service.abandon)
     client.talk((b"one\r\n", b"one\r\n"))
     client.end()
+    return proxy
+
+
+def _kick(proxy: Proxy) -> None:
+    (row,) = proxy.table.rows()
+    proxy.call(lambda: proxy.service.kick([(row.number, row.id)], "kicked by uid 0: moved"))
+
+
+@ends_with(End.KICKED)
+def administrator_ends_a_relay(stage: Stage) -> Proxy:
+    proxy = stage.proxy(backend=IMAP.script(hang), rows=4)
+    client = stage.relayed(proxy)
+    _kick(proxy)
+    client.rest()
+    proxy.log.find("kicked by uid 0: moved while proxying, client: 127.0.0.1")
+    return proxy
+
+
+@ends_with(End.KICKED)
+def administrator_ends_a_session_that_was_greeted(stage: Stage) -> Proxy:
+    proxy = stage.proxy(rows=4)
+    client = stage.greeted(proxy)
+    _kick(proxy)
+    assert not client.rest()
+    proxy.log.find("kicked by uid 0: moved while in auth state, client: 127.0.0.1")
+    return proxy
+
+
+@ends_with(End.KICKED)
+def administrator_ends_a_session_that_waits_for_a_decision(stage: Stage) -> Proxy:
+    proxy = stage.scene.proxy("imap", stage.scene.auth(hang), rows=4)
+    client = stage.wants_in(proxy)
+    proxy.await_row(lambda row: row.state is State.AUTH)
+    _kick(proxy)
+    assert not client.rest()
+    return proxy
+
+
+@ends_with(End.KICKED)
+def administrator_ends_a_session_that_waits_for_its_backend(stage: Stage) -> Proxy:
+    proxy = stage.proxy(backend=hang, rows=4)
+    client = stage.wants_in(proxy)
+    proxy.await_row(lambda row: row.state is State.BACKEND)
+    _kick(proxy)
+    assert not client.rest()
+    return proxy
+
+
+@ends_with(End.KICKED)
+def administrator_ends_a_session_in_its_handshake(stage: Stage) -> Proxy:
+    proxy = stage.tls(rows=4)
+    client = stage.scene.client(proxy)
+    proxy.await_row(lambda row: row.state is State.LOGIN)
+    _kick(proxy)
+    assert not client.rest()
     return proxy
 
 

@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.shm.session_row import LAYOUT, MARK_AT, ROW, UNIX, WORDS, Fields, State, checksum, parse, shorten
+from mailworker.shm.session_row import (
+    LAYOUT,
+    MARK_AT,
+    ROW,
+    SHORTENED,
+    UNIX,
+    WORDS,
+    Fields,
+    State,
+    checksum,
+    keep,
+    parse,
+)
 
 SERVERS = (("imap.example", "imap"),)
 NOW = 5000
@@ -28,10 +40,10 @@ WHOLE = Fields(
     id=bytes(range(12)),
     client=bytes(10) + b"\xff\xff\xc0\x00\x02\x01",
     backend=bytes(15) + b"\x01",
-    key=1,
-    key2=2,
-    key3=3,
-    key4=4,
+    key0=1,
+    key1=2,
+    key2=3,
+    key3=4,
     name=b"jane",
 )
 
@@ -135,5 +147,6 @@ def test_garbage_is_a_row_or_none(data: bytes, whole: bool) -> None:
 
 def test_a_shortened_name_tells_users_apart() -> None:
     one, other = (b"a" * 16 + middle + b"@mail.example.com"[-16:] for middle in (b"b" * 20, b"c" * 20))
-    assert shorten(one) != shorten(other)
-    assert len(shorten(one)) == 40
+    assert keep(one) != keep(other)
+    assert keep(one)[0] == SHORTENED
+    assert len(keep(one)[1]) == 40

@@ -21,6 +21,9 @@ from mailworker.mail.vitals import CONNECTIONS, LOOP_LAG, MEMORY, STARTED, words
 from mailworker.model import InetAddress
 from mailworker.shm.conn_table import ConnTable
 from mailworker.shm.counters import LATEST, Counters
+from mailworker.shm.session_row import SessionRow
+from mailworker.shm.sessions import SessionTable
+from mailworker.shm.zones import SharedT
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 from tests.support.lines import Lines
@@ -55,6 +58,13 @@ class _Wire:
         self._theirs.close()
 
 
+def _claimed(zone: SharedT) -> SharedT:
+    """A zone as a worker has it."""
+    zone.stop_publishing()
+    zone.claim(0)
+    return zone
+
+
 class Proxy:
     """A worker's service for one server block on a port of 127.0.0.1 that the kernel chose.
 
@@ -76,10 +86,10 @@ class Proxy:
         debug_connection: tuple[Network, ...] = (),
         listeners: Sequence[EndListener] = (),
         counted: bool = False,
+        rows: int = 0,
     ) -> None:
         self.ended: list[SessionRecord] = []
-        self.log = RecordedLog()
-        self.lines = Lines()
+        self.log, self.lines = RecordedLog(), Lines()
         self.bugs: list[Exception] = []
         self.alerts_expected = False
         self._listening = socket.create_server(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0), family=family)
@@ -101,13 +111,14 @@ class Proxy:
         self._wire = _Wire(self._loop)
         self.service.prepare()
         if counted:
-            self.counters = Counters("status", words_of_workers(settings.servers))
-            self.counters.stop_publishing()
-            self.counters.claim(0)
+            self.counters = _claimed(Counters("status", words_of_workers(settings.servers)))
             self.service.count(self.counters)
         zones = [limit.zone for limit in server.limit_conn.limits]
         self.conns = {zone.name: ConnTable(bytearray(zone.zone.size), bytes(16), bytearray(8 * 512)) for zone in zones}
         self.service.limit_connections(self.conns)
+        if rows:
+            self.table = _claimed(SessionTable("sessions", rows, 1, [(server.protocol, server.protocol)]))
+            self.service.enlist(self.table)
         self.service.start(self._loop, 0, 1, (*listeners, self.ended.append), self.lines)
         self._thread = threading.Thread(target=self._loop.run, daemon=True)
         self._thread.start()
@@ -125,6 +136,16 @@ class Proxy:
             for name, value in totals.items()
             if value and "_seconds\0" not in name and not name.startswith(without or "\0")
         }
+
+    def await_row(self, holds: Callable[[SessionRow], bool]) -> SessionRow:
+        """The first session for which that holds."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            for row in self.table.rows():
+                if holds(row):
+                    return row
+            time.sleep(0.002)
+        raise AssertionError([*self.table.rows()])
 
     @property
     def address(self) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from mailworker.config.auth_http import AuthHttpSettings
-from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError
+from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, TimedOut
 from mailworker.event import sockets
 from mailworker.event.plan import UNKNOWN, Link, Plan
 from mailworker.event.stream import SocketStream
@@ -137,7 +137,7 @@ class _Question:
     async def _finish(self, answer: Answer) -> Link:
         """Read what is left of a response whose verdict is known, where its connection can be used again."""
         missing = answer.body if self._service.settings.keepalive else None
-        with suppress(PeerError):
+        with suppress(ConnectionLost, TimedOut):
             while missing:
                 data = await self._stream.read(min(missing, _READ_SIZE))
                 missing = missing - len(data) if data else None

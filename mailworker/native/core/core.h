@@ -191,7 +191,8 @@ extern PyTypeObject rows_type;
 /* Whether somebody has that row. */
 int rows_has(const struct rows *rows, Py_ssize_t number);
 
-/* Bytes from the client and to it, of a row that somebody has. */
+/* For a row that somebody has: the relay begins, and bytes from the client and to it. */
+void rows_relay(struct rows *rows, Py_ssize_t number, double now);
 void rows_note(struct rows *rows, Py_ssize_t number, uint64_t received, uint64_t sent, double now);
 
 /* task.c */
@@ -286,7 +287,7 @@ extern PyMethodDef line_functions[];
 
 /* relay/side.c, relay/limited.c */
 
-extern PyTypeObject side_type, watched_type, limited_type, sieve_line_type, pump_type;
+extern PyTypeObject side_type, listed_type, watched_type, limited_type, sieve_line_type, pump_type;
 
 int side_ready(PyObject *side, int mask);
 

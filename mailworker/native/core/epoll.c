@@ -274,7 +274,7 @@ static int call_ready(PyObject *handler, uint32_t mask)
     if (type == &stream_type || type->tp_base == &stream_type) {
         return stream_ready(handler, (int) mask);
     }
-    if (type == &watched_type || type == &limited_type) {
+    if (type == &listed_type || type == &watched_type || type == &limited_type) {
         return side_ready(handler, (int) mask);
     }
     number = PyLong_FromLong((long) mask);

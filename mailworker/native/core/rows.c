@@ -121,28 +121,54 @@ static int take_seconds(PyObject *argument, uint32_t *seconds)
     return !(value == -1.0 && PyErr_Occurred());
 }
 
-static int take_port(PyObject *argument, uint16_t *port)
+static int take_short(PyObject *argument, uint16_t *number)
 {
     int value;
 
     if (!take_int(argument, &value)) {
         return 0;
     }
-    *port = (uint16_t) value;
+    *number = (uint16_t) value;
+    return 1;
+}
+
+/* The usual form of an address of IPv4; inet_pton() takes three times as long, and has the last word about others. */
+static int put_usual(const char *host, unsigned char *address)
+{
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        unsigned int number = (unsigned int) *host++ - '0';
+
+        if (number > 9) {
+            return 0;
+        }
+        while (number > 0 && number < 100 && *host >= '0' && *host <= '9') {
+            number = 10 * number + (unsigned int) *host++ - '0';
+        }
+        if (number > 255 || *host++ != (i < 3 ? '.' : '\0')) {
+            return 0;
+        }
+        address[i] = (unsigned char) number;
+    }
     return 1;
 }
 
 /* Zeros for what is no address. */
-static int take_address(PyObject *argument, unsigned char *address)
+static int put_address(PyObject *text, unsigned char *address)
 {
     static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     char bare[INET6_ADDRSTRLEN];
-    const char *host = PyUnicode_AsUTF8(argument);
+    const char *host = PyUnicode_AsUTF8(text);
     size_t length;
     int fine;
 
     if (host == NULL) {
         return 0;
+    }
+    memcpy(address, mapped, sizeof(mapped));
+    if (put_usual(host, address + sizeof(mapped))) {
+        return 1;
     }
     if (strchr(host, ':') != NULL) {
         length = strcspn(host, "%");
@@ -151,7 +177,6 @@ static int take_address(PyObject *argument, unsigned char *address)
         bare[length] = '\0';
         fine = inet_pton(AF_INET6, bare, address);
     } else {
-        memcpy(address, mapped, sizeof(mapped));
         fine = inet_pton(AF_INET, host, address + sizeof(mapped));
     }
     if (fine != 1) {
@@ -160,38 +185,58 @@ static int take_address(PyObject *argument, unsigned char *address)
     return 1;
 }
 
+/* That and the port of an InetAddress; zeros for anything else. */
+static int take_address(PyObject *argument, unsigned char *address, uint16_t *port)
+{
+    if (PyTuple_Check(argument) && PyTuple_GET_SIZE(argument) == 2) {
+        return put_address(PyTuple_GET_ITEM(argument, 0), address) && take_short(PyTuple_GET_ITEM(argument, 1), port);
+    }
+    memset(address, 0, sizeof(struct in6_addr));
+    *port = 0;
+    return 1;
+}
+
 struct name {
     const char *bytes;
     size_t length;
-    uint8_t told;
-    PyObject *shortened;
+    int told;
+    PyObject *kept;
 };
 
-/* Where it is too long, Python shortens it. */
-static int take_name(PyObject *argument, struct name *name)
+/* Python decides what is kept of one that is no usual one. */
+static int take_unusual(PyObject *argument, struct name *name)
 {
-    PyObject *module;
+    PyObject *module = PyImport_ImportModule("mailworker.shm.session_row");
     char *bytes;
     Py_ssize_t length;
 
-    name->shortened = NULL;
+    name->kept = module == NULL ? NULL : PyObject_CallMethod(module, "keep", "O", argument);
+    Py_XDECREF(module);
+    if (name->kept == NULL || !PyArg_ParseTuple(name->kept, "iy#", &name->told, &bytes, &length)) {
+        Py_CLEAR(name->kept);
+        return 0;
+    }
+    name->bytes = bytes;
+    name->length = (size_t) (length < LONGEST_NAME ? length : LONGEST_NAME);
+    return 1;
+}
+
+static int take_name(PyObject *argument, struct name *name)
+{
+    char *bytes;
+    Py_ssize_t length;
+
+    name->kept = NULL;
     if (PyBytes_AsStringAndSize(argument, &bytes, &length) < 0) {
         return 0;
     }
-    name->told = (uint8_t) length;
-    if (length > LONGEST_NAME) {
-        module = PyImport_ImportModule("mailworker.shm.session_row");
-        name->shortened = module == NULL ? NULL : PyObject_CallMethod(module, "shorten", "O", argument);
-        Py_XDECREF(module);
-        if (name->shortened == NULL || PyBytes_AsStringAndSize(name->shortened, &bytes, &length) < 0) {
-            Py_CLEAR(name->shortened);
-            return 0;
-        }
-        length = length < LONGEST_NAME ? length : LONGEST_NAME;
-        name->told = SHORTENED;
+    if (length > LONGEST_NAME || memchr(bytes, 0, (size_t) length) != NULL ||
+        memchr(bytes, 1, (size_t) length) != NULL) {
+        return take_unusual(argument, name);
     }
     name->bytes = bytes;
     name->length = (size_t) length;
+    name->told = (int) length;
     return 1;
 }
 
@@ -199,8 +244,8 @@ static void put_name(struct row *row, struct name *name)
 {
     memset(row->name, 0, sizeof(row->name));
     memcpy(row->name, name->bytes, name->length);
-    row->length = name->told;
-    Py_CLEAR(name->shortened);
+    row->length = (uint8_t) name->told;
+    Py_CLEAR(name->kept);
 }
 
 static int enlarge(struct rows *self)
@@ -260,12 +305,12 @@ static PyObject *rows_open(PyObject *object, PyObject *const *arguments, Py_ssiz
     Py_ssize_t number;
     double accepted;
 
-    if (!counted(count, 6)) {
+    if (!counted(count, 5)) {
         return NULL;
     }
     accepted = PyFloat_AsDouble(arguments[2]);
-    if ((accepted == -1.0 && PyErr_Occurred()) || !take_port(arguments[3], &fresh.server) ||
-        !take_address(arguments[4], fresh.client) || !take_port(arguments[5], &fresh.client_port)) {
+    if ((accepted == -1.0 && PyErr_Occurred()) || !take_short(arguments[3], &fresh.server) ||
+        !take_address(arguments[4], fresh.client, &fresh.client_port)) {
         return NULL;
     }
     put_id(fresh.id, (uint64_t) (int64_t) (self->began + accepted * 1000), self->process,
@@ -301,11 +346,11 @@ static PyObject *rows_owner(PyObject *object, PyObject *argument)
 
 static PyObject *rows_move(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
-    struct row *row = find_first((struct rows *) object, arguments, count, 3);
+    struct row *row = find_first((struct rows *) object, arguments, count, 2);
     unsigned char client[16];
     uint16_t port;
 
-    if (row != NULL && take_address(arguments[1], client) && take_port(arguments[2], &port)) {
+    if (row != NULL && take_address(arguments[1], client, &port)) {
         begin(row);
         memcpy(row->client, client, sizeof(client));
         row->client_port = port;
@@ -319,7 +364,7 @@ static PyObject *rows_serve(PyObject *object, PyObject *const *arguments, Py_ssi
     struct row *row = find_first((struct rows *) object, arguments, count, 2);
     uint16_t server;
 
-    if (row != NULL && take_port(arguments[1], &server)) {
+    if (row != NULL && take_short(arguments[1], &server)) {
         begin(row)->server = server;
         finish(row);
     }
@@ -357,38 +402,44 @@ static PyObject *rows_reject(PyObject *object, PyObject *const *arguments, Py_ss
 static PyObject *rows_dial(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct row *row = find_first((struct rows *) object, arguments, count, 3);
-    unsigned char backend[16] = {0};
-    uint16_t port = 0;
+    unsigned char backend[16];
+    uint16_t port;
     uint32_t now;
-    int inet;
+    int unix_socket;
 
-    if (row == NULL || !take_seconds(arguments[2], &now)) {
+    if (row == NULL || !take_seconds(arguments[2], &now) || !take_address(arguments[1], backend, &port)) {
         return nothing();
     }
-    inet = PyTuple_Check(arguments[1]) && PyTuple_GET_SIZE(arguments[1]) == 2;
-    if (inet && (!take_address(PyTuple_GET_ITEM(arguments[1], 0), backend) ||
-                 !take_port(PyTuple_GET_ITEM(arguments[1], 1), &port))) {
-        return NULL;
-    }
+    unix_socket = arguments[1] != Py_None && !PyTuple_Check(arguments[1]);
     memcpy(begin(row)->backend, backend, sizeof(backend));
     row->backend_port = port;
-    row->mark = (uint8_t) (BACKEND | (inet ? 0 : UNIX));
+    row->mark = (uint8_t) (BACKEND | (unix_socket ? UNIX : 0));
     row->active = now;
     finish(row);
     return nothing();
 }
 
-static PyObject *rows_relay(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+void rows_relay(struct rows *self, Py_ssize_t number, double now)
 {
-    struct row *row = find_first((struct rows *) object, arguments, count, 3);
-    struct name name;
-    uint32_t now;
+    struct row *row = begin(at(self, number));
 
-    if (row != NULL && take_seconds(arguments[2], &now) && take_name(arguments[1], &name)) {
-        put_name(begin(row), &name);
-        row->mark = (uint8_t) (RELAY | (row->mark & UNIX));
-        row->active = row->logged_in = now;
-        finish(row);
+    row->mark = (uint8_t) (RELAY | (row->mark & UNIX));
+    row->active = row->logged_in = (uint32_t) (int64_t) now;
+    finish(row);
+}
+
+static PyObject *relay(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct rows *self = (struct rows *) object;
+    Py_ssize_t number;
+    double now;
+
+    if (!counted(count, 2) || find(self, arguments[0], &number) == NULL) {
+        return nothing();
+    }
+    now = PyFloat_AsDouble(arguments[1]);
+    if (!PyErr_Occurred()) {
+        rows_relay(self, number, now);
     }
     return nothing();
 }
@@ -529,14 +580,14 @@ static PyObject *rows_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
 }
 
 static PyMethodDef rows_methods[] = {
-    {"open", FAST(rows_open), "open(owner, number, accepted, server, host, port): begin a row, give it."},
+    {"open", FAST(rows_open), "open(owner, number, accepted, server, client): begin a row, give it."},
     {"owner", rows_owner, METH_O, "owner(row): whose it is, or None."},
-    {"move", FAST(rows_move), "move(row, host, port): the client is somewhere else."},
+    {"move", FAST(rows_move), "move(row, client): the client is somewhere else."},
     {"serve", FAST(rows_serve), "serve(row, server): another server serves it."},
     {"ask", FAST(rows_ask), "ask(row, name, now): somebody is asked about a login."},
     {"reject", FAST(rows_reject), "reject(row, now): it was refused."},
     {"dial", FAST(rows_dial), "dial(row, address, now): a backend is connected to."},
-    {"relay", FAST(rows_relay), "relay(row, name, now): the session is logged in."},
+    {"relay", FAST(relay), "relay(row, now): the session is logged in."},
     {"note", FAST(note), "note(row, received, sent, now): bytes of a relay."},
     {"key", FAST(rows_key), "key(row, place, key): keep what a limit counts by."},
     {"close", rows_close, METH_O, "close(row): the session has ended."},

@@ -103,6 +103,22 @@ static PyObject *expire(PyObject *object, PyObject *Py_UNUSED(none))
     return none_if(fine);
 }
 
+static PyObject *interrupt(PyObject *object, PyObject *error)
+{
+    struct task *self = (struct task *) object;
+    PyObject *instead;
+
+    if (self->waits_for == NULL) {
+        Py_RETURN_NONE;
+    }
+    instead = PyObject_CallMethodNoArgs(self->waits_for, names.timed_out);
+    if (instead == NULL) {
+        return NULL;
+    }
+    Py_DECREF(instead);
+    return none_if(task_resume(self, error));
+}
+
 static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct task *self = (struct task *) object;
@@ -119,6 +135,7 @@ static PyMemberDef task_members[] = {
 static PyMethodDef task_methods[] = {
     {"resume", FAST(resume), "resume(error=None)"},
     {"expire", expire, METH_NOARGS, "The deadline has passed."},
+    {"interrupt", interrupt, METH_O, "interrupt(error): raise it where the coroutine waits."},
     {"cancel", cancel, METH_NOARGS, "End the coroutine where it waits."},
     {NULL, NULL, 0, NULL},
 };

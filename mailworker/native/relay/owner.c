@@ -2,12 +2,16 @@
 
 static PyObject *pump_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *loop;
+    PyObject *loop, *rows = Py_None;
     Py_ssize_t limit;
     int watching = 0, limiting = 0;
     struct pump_object *self;
 
-    if (!PyArg_ParseTuple(arguments, "On|pp", &loop, &limit, &watching, &limiting) || !is_loop(loop)) {
+    if (!PyArg_ParseTuple(arguments, "On|ppO", &loop, &limit, &watching, &limiting, &rows) || !is_loop(loop)) {
+        return NULL;
+    }
+    if (rows != Py_None && !PyObject_TypeCheck(rows, &rows_type)) {
+        PyErr_SetString(PyExc_TypeError, "rows are wanted");
         return NULL;
     }
     self = (struct pump_object *) type->tp_alloc(type, 0);
@@ -17,6 +21,7 @@ static PyObject *pump_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     }
     if (self != NULL) {
         self->loop = (struct loop *) Py_NewRef(loop);
+        self->rows = rows == Py_None ? NULL : (struct rows *) Py_NewRef(rows);
     }
     return (PyObject *) self;
 }
@@ -27,6 +32,7 @@ static PyObject *close_pump(PyObject *object, PyObject *Py_UNUSED(none))
 
     pump_close(&self->pump);
     Py_CLEAR(self->loop);
+    Py_CLEAR(self->rows);
     Py_RETURN_NONE;
 }
 

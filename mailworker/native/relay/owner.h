@@ -8,4 +8,5 @@ struct pump_object {
     PyObject_HEAD
     struct pump pump;
     struct loop *loop;
+    struct rows *rows; /* what clients' sides are listed in, or NULL */
 };

@@ -74,7 +74,7 @@ PyTypeObject terms_type = {
 /* A side of the kind that the pump is for. */
 static struct side *side_of(PyObject *pair, struct pump_object *owner, struct stream *stream, PyObject *words)
 {
-    PyTypeObject *type = &side_type;
+    PyTypeObject *type = owner->rows == NULL ? &side_type : &listed_type;
 
     if (owner->pump.watching || owner->pump.limiting) {
         type = owner->pump.limiting ? &limited_type : &watched_type;

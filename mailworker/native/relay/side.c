@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define NO_ROW (-1)
+
 static inline struct pump *pump_of(const struct side *side)
 {
     return &side->owner->pump;
@@ -97,7 +99,7 @@ static int keep(struct side *side, const char *data, size_t length)
 static int settle(struct side *side, int status, const char *data)
 {
     const struct pump *pump = pump_of(side);
-    unsigned char wanted = (unsigned char) pump->want;
+    unsigned char wanted = (unsigned char) pump->want & (READ | WRITE);
 
     switch (status) {
     case RELAY_MORE: /* OpenSSL may hold more, which no selector sees */
@@ -191,12 +193,35 @@ static int forward(struct side *side)
     return settle(side, status, (const char *) pump->page);
 }
 
+/* The row of a client's side, where somebody lists sessions; NO_ROW where there is none. */
+static int row_of(const struct side *side)
+{
+    const struct rows *rows = side->owner->rows;
+    int row = side->listed ? ((const struct watched_side *) side)->row : NO_ROW;
+
+    return rows != NULL && rows_has(rows, row) ? row : NO_ROW;
+}
+
+/* Lets others know what the session has moved. */
+static void note(const struct side *side)
+{
+    const struct side *client = side->listed ? side : side->other;
+    int row = row_of(client);
+
+    if (row != NO_ROW) {
+        rows_note(client->owner->rows, row, client->received, client->sent, side->active);
+    }
+}
+
 /* `side` is ready for `mask`. */
 static int serve(struct side *side, struct side *other, int mask)
 {
     touch(side);
     if (((mask & other->sink) && !forward(other)) || (is_open(side) && (mask & side->source) && !forward(side))) {
         return 0;
+    }
+    if (is_open(side)) {
+        note(side);
     }
     return !is_open(side) || (watch(side) && watch(other));
 }
@@ -223,6 +248,9 @@ static int take_over(struct side *side)
 static int begin(struct side *side, struct side *other, int Py_UNUSED(mask))
 {
     touch(side);
+    if (row_of(side) != NO_ROW) {
+        rows_relay(side->owner->rows, row_of(side), side->active);
+    }
     if (!take_over(side) || !take_over(other) || !begin_direction(side) || (is_open(side) && !begin_direction(other))) {
         return 0;
     }
@@ -420,6 +448,38 @@ static PyObject *watched_refuses(PyObject *object, PyObject *argument)
     return PyBool_FromLong(line_refuses(&((struct watched_side *) object)->line, data, (size_t) length));
 }
 
+static PyObject *get_row(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(((struct watched_side *) object)->row);
+}
+
+static int set_row(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
+{
+    struct watched_side *self = (struct watched_side *) object;
+
+    if (value == NULL || !take_int(value, &self->row)) {
+        return -1;
+    }
+    self->side.listed = self->row >= 0;
+    return 0;
+}
+
+static PyGetSetDef listed_properties[] = {
+    {"row", get_row, set_row, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyTypeObject listed_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.ListedSide",
+    .tp_basicsize = offsetof(struct watched_side, line),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .tp_base = &side_type,
+    .tp_new = side_new,
+    .tp_dealloc = side_free,
+    .tp_getset = listed_properties,
+};
+
 static PyMethodDef watched_methods[] = {
     {"refuses", watched_refuses, METH_O, "refuses(data): whether the peer may not say this; what follows is read on."},
     {NULL, NULL, 0, NULL},
@@ -430,7 +490,7 @@ PyTypeObject watched_type = {
     .tp_name = "mailworker.native.core._core.WatchedSide",
     .tp_basicsize = sizeof(struct watched_side),
     .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_base = &side_type,
+    .tp_base = &listed_type,
     .tp_new = side_new,
     .tp_dealloc = side_free,
     .tp_methods = watched_methods,

@@ -19,15 +19,17 @@ struct side {
     unsigned long long received; /* bytes that came from this side's peer, before the relay too */
     unsigned long long sent; /* bytes that it has been sent */
     int fd;
-    unsigned char source; /* events that the direction waits for on this descriptor */
-    unsigned char sink; /* and on the other side's; where input has ended, until that side is told */
+    unsigned char source : 4; /* events that the direction waits for on this descriptor */
+    unsigned char sink : 4; /* and on the other side's; where input has ended, until that side is told */
+    unsigned char listed; /* whether it is a watched_side whose row says what it has moved */
     unsigned char watched; /* what the loop watches this descriptor for */
     unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
 };
 
-/* A side whose pump watches what its peer says. */
+/* A side whose pump watches what its peer says, or one that is listed, which ends before `line`. */
 struct watched_side {
     struct side side;
+    int row; /* of the session table */
     struct line line;
 };
 
