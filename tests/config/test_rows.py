@@ -31,7 +31,7 @@ WITHOUT_DEFAULT = {
     "smtp_capabilities",
     *("proxy_ssl_certificate", "proxy_ssl_certificate_key", "proxy_ssl_password_file", "proxy_ssl_name"),
     *("proxy_ssl_trusted_certificate", "proxy_ssl_crl", "proxy_ssl_conf_command", "set", "proxy_pass"),
-    *("allow", "deny", "status_zone"),
+    *("allow", "deny", "session_table", "status_zone"),
     *("limit_auth", "limit_auth_exempt", "limit_auth_zone"),
 }
 # The main context's, and that of `mail`, which is the main context's; that of `mail`, and of `status`: the host's name.
