@@ -54,6 +54,13 @@ from mailworker.wire.auth_answers import Answers
 _CLIENT = Party.CLIENT
 
 
+Accepted = Callable[[int, Address], None]
+"""Takes a connection's descriptor, and its peer's address."""
+
+Notice = Callable[[Counted | None], None]
+"""Hears that a client was accepted at a server that counts so."""
+
+
 class MailService:
     """Made by the master, run by each worker.
 
@@ -150,7 +157,8 @@ class MailService:
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
         buffers = {server.proxy.buffer for server in self._settings.servers}
         self._relays = Relays(self._connections, buffers, self._rows)
-        self._beginnings = _Beginnings(self._connections, self._relays)
+        at_once = bool(events.debug_connection or self._settings.session_rows)
+        self._beginnings = _Beginnings(self._connections, self._relays, at_once=at_once)
         listeners = listeners if self._drops is None else (*listeners, self._count_end)
         self._sessions = Sessions(loop, (*listeners, self._held.end) if self._limits else listeners, lines)
         self._sessions.limits = self._limits or None
@@ -165,17 +173,12 @@ class MailService:
             listener.open()
             self._listeners.append(listener)
 
-    def _accepted(self, bound: BoundListener) -> Callable[[int, Address], None]:
+    def _accepted(self, bound: BoundListener) -> Accepted:
         """What is called with each connection of a listening socket."""
         entrances = [self._entrance(endpoint) for endpoint in bound.endpoints]
         if len(entrances) > 1:
             return _Door(self.serve, entrances).accepted
-        entrance, serve = entrances[0], partial(self.serve, entrances[0])
-        if self._settings.events.debug_connection or not entrance.has_lobby:
-            return serve
-        counted = entrance.server.counted
-        count = _nothing if counted is None else counted.accept
-        return self._beginnings.lobby(entrance, partial(self._notice, count), serve).accepted
+        return self._beginnings.accepted(entrances[0], self._notice, partial(self.serve, entrances[0]))
 
     def _entrance(self, endpoint: Endpoint) -> Entrance:
         servers = [self.servers[number] for number in endpoint.servers or (endpoint.server,)]
@@ -228,17 +231,16 @@ class MailService:
             if self._drops is not None:
                 self._drops.drop("worker_connections")
             return
-        counted = entrance.server.counted
-        self._notice(_nothing if counted is None else counted.accept)
+        self._notice(entrance.server.counted)
         watched = self._settings.events.debug_connection
         if watched and is_among(peer, watched):
             entrance = entrance.verbose()
         self._beginnings.begin(entrance, number, connections.stream(descriptor, _CLIENT), peer)
 
-    def _notice(self, count: Callable[[], None]) -> None:
-        """A client was accepted and counted."""
+    def _notice(self, counted: Counted | None) -> None:
         self._short = False
-        count()
+        if counted is not None:
+            counted.accept()
         if self._vitals is not None and not self._vitals.awake:
             self._vitals.wake()
 
@@ -309,16 +311,16 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     return server
 
 
-def _nothing() -> None:
-    """Nobody counts."""
-
-
 class _Beginnings:
-    """Begins sessions: of entrances that were come in by before as copies."""
+    """Begins sessions: of entrances that were come in by before as copies.
 
-    __slots__ = ("_connections", "_lobbies", "_patterns", "_relays")
+    `at_once`: somebody wants to know of clients before they speak.
+    """
 
-    def __init__(self, connections: Connections, relays: Relays) -> None:
+    __slots__ = ("_at_once", "_connections", "_lobbies", "_patterns", "_relays")
+
+    def __init__(self, connections: Connections, relays: Relays, *, at_once: bool) -> None:
+        self._at_once = at_once
         self._connections = connections
         self._lobbies: list[tuple[Entrance, Lobby]] = []
         self._relays = relays
@@ -335,25 +337,28 @@ class _Beginnings:
             record.row, record.task = row, task  # type: ignore[misc] # of a class that has them
         task.resume()
 
-    def lobby(self, entrance: Entrance, noticed: Callable[[], None], full: Callable[[int, Address], None]) -> Lobby:
-        """Where clients of the entrance are greeted, and begin their sessions by their first words."""
+    def accepted(self, entrance: Entrance, notice: Notice, serve: Accepted) -> Accepted:
+        """What is called with each client: by a lobby they begin their sessions by their first words."""
+        if self._at_once or not entrance.has_lobby:
+            return serve
         server, left = entrance.server, partial(self._begin_with, entrance)
         settings, greeting = server.settings, server.capabilities.greeting
         assert greeting is not None
-        limit, timeout = settings.dialogue.client_buffer, settings.timeout
-        lobby = Lobby(self._connections, _CLIENT, greeting, limit, timeout, left, noticed, full)
+        limit, timeout, noticed = settings.dialogue.client_buffer, settings.timeout, partial(notice, server.counted)
+        lobby = Lobby(self._connections, _CLIENT, greeting, limit, timeout, left, noticed, serve)
         self._lobbies.append((entrance, lobby))
-        return lobby
+        return lobby.accepted
 
     def _begin_with(self, entrance: Entrance, guest: Guest, heard: bytes | PeerError) -> None:
         session = self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
         Task(self._connections.loop, carry_out(session, partial(session.begin_with, heard))).resume()
 
     def open_records(self) -> None:
-        """Those of clients that have not said anything."""
+        """Those of clients that have not said anything, and will not be heard."""
         for entrance, lobby in self._lobbies:
             for guest in lobby.guests:
                 self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
+                guest.stream.close()
 
     def _session(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
         pattern = self._patterns.get(entrance)

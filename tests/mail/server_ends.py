@@ -6,6 +6,7 @@ from mailworker.config.resolver import ResolverSettings
 from mailworker.errors import ConnectionLost, Party
 from mailworker.event.connections import Connections
 from mailworker.mail.end import End
+from mailworker.mail.record import Entrance
 from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.shm.session_row import State
 from tests.mail.cases import IMAP, POP3, SMTP
@@ -181,6 +182,16 @@ def process_ends(stage: Stage) -> Proxy:
     proxy.call(proxy.service.abandon)
     client.talk(IMAP.noop)  # the process has not ended after all
     client.close()
+    return proxy
+
+
+@ends_with(End.SHUTDOWN)
+def process_ends_before_a_client_has_spoken(stage: Stage) -> Proxy:
+    stage.patch.setattr(Entrance, "has_lobby", True)
+    proxy = stage.proxy()
+    client = stage.greeted(proxy)
+    proxy.call(proxy.service.abandon)
+    assert client.rest() == b""
     return proxy
 
 
