@@ -140,6 +140,7 @@ def _kick_options(parser: ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="everybody, where nothing else chooses")
     parser.add_argument("--reason", metavar="TEXT", help="why, for the log")
     parser.add_argument("--rate", type=int, metavar="N", help="end N a second (100): their clients come back at once")
+    parser.add_argument("--ban", type=seconds, metavar="TIME", help="let their users not log in again for so long")
     parser.add_argument("--dry-run", action="store_true", help="show who would be ended")
     _json(parser)
 
@@ -163,6 +164,7 @@ def _kick_keys(arguments: Namespace) -> dict[str, Any]:
         "all": arguments.all or None,
         "reason": arguments.reason,
         "rate": arguments.rate,
+        "ban": arguments.ban,
         "dry_run": arguments.dry_run or None,
     }
 

@@ -116,6 +116,8 @@ async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers
             meant.append(session)
         if not turn % _TURN:
             yield {}
+    if "ban" in found and not found.get("dry_run"):
+        _ban_users(means, found, meant, asker)
     if found.get("dry_run"):
         for session in meant:
             yield {"session": shown(session)}
@@ -134,6 +136,20 @@ async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers
     finally:
         means.note(_said(asker, told, found))
     yield {"ok": True, "kicked": told, "foreign": len(meant) - len(own)}
+
+
+def _ban_users(means: Means, found: Mapping[str, Any], meant: Iterable[Listed], asker: Asker) -> None:
+    """Let those whose sessions end not log in again for a while. A name that was shortened is not known."""
+    users = {each.name.decode(errors="surrogateescape"): None for each in meant if each.name and not each.shortened}
+    mask = found.get("user")
+    if mask is not None and mask.is_name:
+        users[str(mask)] = None  # as whom somebody may be about to log in
+    if not users:
+        raise Denied('"ban" needs users: nobody who is meant is logged in')
+    zones = dict.fromkeys(zone for user in users for zone in means.limits.ban(user, found["ban"]))
+    if not zones:
+        raise Denied('"ban" needs a zone of "limit_auth" whose key is the user')
+    means.note(f"control: {asker} banned {len(users)} users for {found['ban']}s in {', '.join(zones)}")
 
 
 async def _end(means: Means, sessions: Sequence[Listed]) -> None:
@@ -247,7 +263,16 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "help": Command({}, _help),
     "sessions": Command({**SELECTORS, "limit": whole(0, 1 << 31)}, _sessions),
     "kick": Command(
-        {**SELECTORS, "all": flag, "dry_run": flag, "rate": whole(1, 1_000_000), "reason": text}, _kick, changes=True
+        {
+            **SELECTORS,
+            "all": flag,
+            "dry_run": flag,
+            "rate": whole(1, 1_000_000),
+            "reason": text,
+            "ban": whole(1, _LONGEST_BAN),
+        },
+        _kick,
+        changes=True,
     ),
     "limits": Command({}, _limits),
     "bans": Command({"zone": text, "limit": whole(0, MOST)}, _bans),

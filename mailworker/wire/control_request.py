@@ -163,6 +163,11 @@ class Mask:
     def __str__(self) -> str:
         return self._text
 
+    @property
+    def is_name(self) -> bool:
+        """Whether it stands for one name alone."""
+        return "*" not in self._text and "?" not in self._text
+
     def fits(self, name: str) -> bool:
         """Whether it stands for that name."""
         return self._match(name) is not None

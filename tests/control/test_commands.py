@@ -83,10 +83,12 @@ def test_who_may_be_nobody(scripted: Server) -> None:
 
 
 def test_kicks_are_counted(scripted: Server) -> None:
-    line = "kick bob alice --reason stolen --rate 5"
+    line = "kick bob alice --reason stolen --rate 5 --ban 5m"
     answers = [[{"kicked": 1, "of": 2}, {"ok": True, "kicked": number, "foreign": 0}] for number in (2, 1)]
     ran = Ran(scripted, line, *answers)
-    assert ran.requests == [{"cmd": "kick", "user": user, "reason": "stolen", "rate": 5} for user in ("bob", "alice")]
+    assert ran.requests == [
+        {"cmd": "kick", "user": user, "reason": "stolen", "rate": 5, "ban": 300} for user in ("bob", "alice")
+    ]
     assert (ran.lines, ran.code) == (["kicked 3 sessions"], 0)
 
 

@@ -312,3 +312,40 @@ def test_limits_tell_how_full_they_are() -> None:
 def test_bans_need_what_they_are_about(command: str, keys: Mapping[str, Any], reason: str) -> None:
     with pytest.raises(Denied, match=reason):
         Desk(limits=Zones(PREFIX).zones).obey(command, **keys)
+
+
+def test_users_whose_sessions_end_can_be_kept_out_for_a_while() -> None:
+    desk = Desk(PEOPLE, Zones(PREFIX, USER).zones)
+    assert desk.obey("kick", user="*", ban=300, reason="stolen")[-1]["kicked"] == 3
+    assert {line["ban"]["key"] for line in desk.obey("bans")[:-1]} == {"alice", "bob@example.com"}
+    assert desk.notes == [
+        "control: uid 0 banned 2 users for 300s in user",
+        'control: uid 0 kicked 3 sessions of user "*" (stolen)',
+    ]
+
+
+def test_a_user_is_kept_out_who_has_no_session_yet() -> None:
+    desk = Desk([], Zones(USER).zones)
+    assert desk.obey("kick", user="bob", ban=60) == [{"ok": True, "kicked": 0, "foreign": 0}]
+    assert [line["ban"]["key"] for line in desk.obey("bans")[:-1]] == ["bob"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "keys", "reason"),
+    [
+        (USER, {"state": "login"}, "nobody who is meant is logged in"),
+        (PREFIX, {"user": "bob*"}, "whose key is the user"),
+    ],
+)
+def test_where_nobody_can_be_kept_out_nobody_is_kicked(zone: Any, keys: Mapping[str, Any], reason: str) -> None:
+    desk = Desk(PEOPLE, Zones(zone).zones)
+    with pytest.raises(Denied, match=reason):
+        desk.obey("kick", ban=60, **keys)
+    assert not desk.asked
+    assert not desk.notes
+
+
+def test_a_dry_run_bans_nobody() -> None:
+    desk = Desk(PEOPLE, Zones(USER).zones)
+    desk.obey("kick", user="*", ban=300, dry_run=True)
+    assert desk.obey("bans")[-1]["count"] == 0
