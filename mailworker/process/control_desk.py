@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from time import time
@@ -24,6 +25,7 @@ from mailworker.process.asking import Asking
 from mailworker.process.cycle import Cycle
 from mailworker.shm.counters import Counters
 from mailworker.shm.limits import Limits
+from mailworker.shm.sessions import SessionTable
 from mailworker.status.control import Means
 from mailworker.status.control_server import Denied
 from mailworker.status.standing import Said, posted
@@ -36,12 +38,13 @@ _MOST_PROBES: Final = 64
 
 def means(cycle: Cycle, counters: Counters, loop: Loop, asking: Asking) -> Means:
     """What the commands need."""
+    table = cycle.session_table
     return Means(
-        sessions=None,
-        unlisted=lambda: 0,
+        sessions=None if table is None else table.rows,
+        unlisted=lambda: 0 if table is None else table.unlisted,
         ask=asking.ask,
         certificates=partial(certificates, cycle),
-        shutdown=partial(shutdown, counters),
+        shutdown=partial(shutdown, counters, table),
         probe=partial(_probe, cycle.service.servers, Connections(loop, _MOST_PROBES)),
         note=partial(_note, cycle.log),
         limits=limit_zones(cycle),
@@ -89,10 +92,17 @@ def _names(leaf: Certificate) -> list[str]:
     return [escape(name) for name in dict.fromkeys((leaf.common_name, *other_names(leaf))) if name]
 
 
-def shutdown(counters: Counters) -> Mapping[str, Any]:
-    """Who is still there, and who is on the way out."""
+def shutdown(counters: Counters, table: SessionTable | None) -> Mapping[str, Any]:
+    """Who is still there, and who is on the way out; with their sessions where there is a table of them."""
+    sessions = Counter(session.worker for session in (() if table is None else table.rows()) if not session.foreign)
     workers = [
-        {"worker": each.number, "pid": each.pid, "serves": each.serves, "leaving": each.leaving}
+        {
+            "worker": each.number,
+            "pid": each.pid,
+            "serves": each.serves,
+            "leaving": each.leaving,
+            **({} if table is None else {"sessions": sessions[each.row]}),
+        }
         for each in posted(counters)
         if each.works
     ]

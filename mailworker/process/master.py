@@ -40,7 +40,7 @@ class Master(MainProcess):
             self._signals.unblock, lambda: _leave(origin, self._reload, self._reopening), daemonised=origin.daemonised
         )
         self._workforce = Workforce(cycle, self._children, self._after)
-        self._steering = Steering(self, self._children, self._standing, self._after)
+        self._steering = Steering(self, self._children, self._workforce.kicking, self._standing, self._after)
         handlers: dict[Signals, Handler] = {
             signal.SIGUSR2: (", changing binary", self._change_binary),
             signal.SIGWINCH: (", stop accepting connections", self._rest),

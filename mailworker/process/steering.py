@@ -7,17 +7,24 @@ here, and for nothing else.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from mailworker.model import After, Level
 from mailworker.process.children import Child, Children
 from mailworker.process.cycle import Cycle
+from mailworker.process.kicking import Chosen, Kicking
 from mailworker.process.link import MOST_QUESTIONS, Question, answer
 from mailworker.status.standing import Standing
 
 # Seconds until children are told again what they had no room for.
 _LATER: Final = 0.05
+
+# Sessions a second.
+_AT_ONCE: Final = 1e6
+# A worker's row and one of its own, and the session's id.
+_SESSION: Final = re.compile(rb"([0-9]{1,9}) ([0-9]{1,9}) ([A-Za-z0-9_-]{1,64})")
 
 Asked = tuple[Child, Question]
 Answer = Mapping[str, Any]
@@ -41,16 +48,18 @@ class Steered(Protocol):
 class Steering:
     """Hears questions, and answers each of them once: at once, or when what was asked for is done."""
 
-    __slots__ = ("_after", "_children", "_commands", "_master", "_next", "_standing", "_waiting")
+    __slots__ = ("_after", "_children", "_commands", "_kicking", "_master", "_next", "_standing", "_waiting")
 
-    def __init__(self, master: Steered, children: Children, standing: Standing, after: After) -> None:
+    def __init__(self, master: Steered, children: Children, kicking: Kicking, standing: Standing, after: After) -> None:
         self._after = after
+        self._kicking = kicking
         self._master = master
         self._standing = standing
         self._children = children
         self._waiting: list[Asked] = []  # for the end of the reload that is under way
         self._next: list[Asked] = []  # for the one behind it
         self._commands: dict[bytes, Callable[[Asked], Answer | None]] = {
+            b"kick": self._kick,
             b"level": self._limit_logs,
             b"reload": self._reload,
             b"reload-status": lambda _: self._standing.last_reload,
@@ -87,6 +96,18 @@ class Steering:
             return None
         waiting.remove(asked)
         return {"error": refused}
+
+    def _kick(self, asked: Asked) -> Answer:
+        """Whoever asks spreads them in time."""
+        why, *lines = asked[1].argument.split(b"\n")
+        matches = [*map(_SESSION.fullmatch, lines)]
+        text = why.decode(errors="replace")
+        if not text.isprintable() or not all(matches):
+            return {"error": "that is no list of sessions"}
+        chosen = [Chosen(int(match[1]), int(match[2]), match[3].decode()) for match in matches if match]
+        if not self._kicking.kick(chosen, text, _AT_ONCE):
+            return {"error": "too many sessions wait for their end"}
+        return {"told": len(chosen)}
 
     def _limit_logs(self, asked: Asked) -> Answer:
         """An empty argument asks, 0 goes back to the configuration."""

@@ -125,13 +125,14 @@ async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers
         return
     own = [session for session in meant if not session.foreign]
     told, rate = 0, found.get("rate", RATE)
+    why = f"kicked by {asker}{_reason(found)}"
     try:
         for part in _slices(own, rate):
             if told:
                 yield {"kicked": told, "of": len(own)}
                 yield {}
                 await sleep(max(_SLICE, 1 / rate))
-            await _end(means, part)
+            await _end(means, part, why)
             told += len(part)
     finally:
         means.note(_said(asker, told, found))
@@ -152,10 +153,11 @@ def _ban_users(means: Means, found: Mapping[str, Any], meant: Iterable[Listed], 
     means.note(f"control: {asker} banned {len(users)} users for {found['ban']}s in {', '.join(zones)}")
 
 
-async def _end(means: Means, sessions: Sequence[Listed]) -> None:
+async def _end(means: Means, sessions: Sequence[Listed], why: str) -> None:
     for start in range(0, len(sessions), _AT_ONCE):
-        places = ((each.worker, each.number, each.id) for each in sessions[start : start + _AT_ONCE])
-        await means.ask("kick", "\n".join(" ".join(map(str, place)) for place in places).encode(), _SOON)
+        part = sessions[start : start + _AT_ONCE]
+        lines = (why, *(f"{each.worker} {each.number} {each.id}" for each in part))
+        await means.ask("kick", "\n".join(lines).encode(), _SOON)
 
 
 def _slices(meant: Sequence[Listed], rate: int) -> Iterable[Sequence[Listed]]:
@@ -166,8 +168,11 @@ def _slices(meant: Sequence[Listed], rate: int) -> Iterable[Sequence[Listed]]:
 def _said(asker: Asker, told: int, found: Mapping[str, Any]) -> str:
     """Whom it was about, as it was asked for: names of logins stand in the log of each login too."""
     chosen = [f'{key} "{escape(str(found[key]))}"' for key in SELECTORS if key in found]
-    reason = f" ({escape(found['reason'])})" if "reason" in found else ""
-    return f"control: {asker} kicked {told} sessions of {', '.join(chosen) or 'all'}{reason}"
+    return f"control: {asker} kicked {told} sessions of {', '.join(chosen) or 'all'}{_reason(found)}"
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    return f" ({escape(found['reason'])})" if "reason" in found else ""
 
 
 async def _certificates(means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answers:

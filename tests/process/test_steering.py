@@ -11,7 +11,8 @@ from mailworker.log.log import Log
 from mailworker.model import Level
 from mailworker.process.children import Child, Children, Place
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import LogReceiver, Question, open_link
+from mailworker.process.kicking import Kicking
+from mailworker.process.link import Kick, LogReceiver, Question, open_link
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.steering import Steering
 from mailworker.status.standing import Standing
@@ -50,11 +51,19 @@ class Master:
         )
         self.standing = Standing()
         children = cast("Children", self)
-        self.steering = Steering(self, children, self.standing, lambda seconds, action: self.later.append(action))
+        self.kicks: list[tuple[int, Kick]] = []
+        kicking = Kicking(self.kick, lambda seconds, action: self.later.append(action))
+        self.steering = Steering(
+            self, children, kicking, self.standing, lambda seconds, action: self.later.append(action)
+        )
 
     def take_questions(self) -> list[tuple[Child, Question]]:
         questions, self.questions = self.questions, []
         return [(self.child, question) for question in questions]
+
+    def kick(self, worker: int, kick: Kick) -> bool:
+        self.kicks.append((worker, kick))
+        return self.room
 
     def limit_logs(self, level: Level | None) -> bool:
         self.levels.append(level)
@@ -161,3 +170,20 @@ def test_a_child_that_asks_all_the_time_leaves_others_their_turn(master: Master)
 def test_a_child_that_is_gone_is_answered_nothing(master: Master) -> None:
     master.child.link.shutdown(socket.SHUT_RDWR)
     assert master.ask(Question(1, b"level", b"")) == []
+
+
+def test_sessions_that_are_to_end_go_to_their_workers(master: Master) -> None:
+    places = "kicked by uid 0 (gestohlen: ü)\n1 5 a-_Z\n2 6 b\n1 7 c".encode()
+    assert master.ask(Question(1, b"kick", places)) == [(1, {"told": 3})]
+    why = "kicked by uid 0 (gestohlen: ü)"
+    assert master.kicks == [(1, Kick(((5, "a-_Z"), (7, "c")), why)), (2, Kick(((6, "b"),), why))]
+
+
+@pytest.mark.parametrize(
+    "places",
+    [b"x\n", b"x\n1 2", b"x\n1 2 a b", b"x\n-1 2 a", b"x\n1 2 \xff", b"x\n1 2 a;b", b"x\n" + b"9" * 20 + b" 2 a",
+     b"a\x1b[m\n1 2 a", b"x\n1 2 a\n"],
+)  # fmt: skip
+def test_what_names_no_sessions_ends_none(master: Master, places: bytes) -> None:
+    assert master.ask(Question(1, b"kick", places)) == [(1, {"error": "that is no list of sessions"})]
+    assert master.kicks == []

@@ -1,0 +1,255 @@
+"""Sessions of real clients, before login, in it, and relayed: listed, and ended by the control socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.process.steered import Steered
+from tests.support.auth import AuthService, accepted
+from tests.support.backend import ScriptedServer, conversation, echo
+from tests.support.daemon import wait_until
+from tests.support.peer import Peer
+from tests.support.process import configuration
+
+GREETING = b"* OK IMAP4 ready\r\n"
+OK = b"a1 OK Logged in\r\n"
+LETS_IN = conversation(b"* OK backend\r\n", b"+ go\r\n", b"+ go\r\n", OK, then=echo)
+HANGS = conversation(b"* OK backend\r\n")
+
+
+class Kicked(Steered):
+    """One whose sessions come and go."""
+
+    port: int
+    backend: ScriptedServer
+    clients: list[Peer]
+
+    def connect(self) -> Peer:
+        client = Peer.connect(("127.0.0.1", self.port))
+        self.clients.append(client)
+        client.expect(GREETING)
+        return client
+
+    def log_in(self, user: str) -> Peer:
+        client = self.connect()
+        client.talk((b"a1 LOGIN %b secret\r\n" % user.encode(), OK))
+        return client
+
+    def hang(self, user: str) -> Peer:
+        """A client whose login the backend has not answered."""
+        self.backend.script = HANGS
+        client = self.connect()
+        client.send(b"a1 LOGIN %b secret\r\n" % user.encode())
+        self.await_sessions(1, state="upstream")
+        self.backend.script = LETS_IN
+        return client
+
+    def sessions(self, **keys: Any) -> list[Any]:
+        *lines, last = self.ask("sessions", **keys)
+        assert last == {"ok": True, "count": len(lines), "unlisted": 0}
+        return [line["session"] for line in lines]
+
+    def await_sessions(self, number: int, **keys: Any) -> list[Any]:
+        self.await_true(lambda: len(self.sessions(**keys)) == number, f"{number} sessions")
+        return self.sessions(**keys)
+
+    def leaving(self) -> list[Any]:
+        """Workers on the way out."""
+        workers = self.last("shutdown-status")["shutdown"]["workers"]
+        return [each for each in workers if each["leaving"]]
+
+    def await_ends(self, number: int) -> list[str]:
+        """Why sessions have ended, when so many have."""
+        log = self.folder / "logs" / "access.log"
+        self.await_true(lambda: len(log.read_text().splitlines()) >= number, f"{number} lines")
+        return log.read_text().split()
+
+
+@pytest.fixture
+def backend() -> Iterator[ScriptedServer]:
+    server = ScriptedServer(LETS_IN)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def kicked(folder: Path, port: int, backend: ScriptedServer) -> Iterator[Kicked]:
+    (folder / "control").mkdir(mode=0o755)
+    service = AuthService(accepted(backend.address))
+    proxy = Kicked(folder, "")
+    proxy.port, proxy.backend, proxy.clients = port, backend, []
+    proxy.configure(
+        configuration(
+            port,
+            main=f"worker_processes 2; {proxy.block}",
+            mail="log_format ends $session_end; access_log logs/access.log ends;",
+            server=f"auth_http {service.address}/;",
+        )
+    )
+    proxy.start()
+    proxy.await_workers(2)
+    proxy.await_true(proxy.path.exists, "the socket")
+    yield proxy
+    for client in proxy.clients:
+        client.close()
+    proxy.stop()
+    service.stop()
+
+
+def is_alive(client: Peer) -> bool:
+    client.send(b"x NOOP\r\n")
+    return bool(client.line())
+
+
+def test_sessions_are_listed_before_login_in_it_and_relayed(kicked: Kicked) -> None:
+    kicked.hang("slow@example.com")
+    before, inside = kicked.connect(), kicked.log_in("bob@example.com")
+    by_state = {each["state"]: each for each in kicked.await_sessions(3)}
+    assert {*by_state} == {"login", "upstream", "relay"}
+    assert by_state["login"]["client"] == f"127.0.0.1:{before.address[1]}"
+    relay = by_state["relay"]
+    assert relay["client"] == f"127.0.0.1:{inside.address[1]}"
+    assert (relay["user"], relay["proto"], relay["server"]) == ("bob@example.com", "imap", f"127.0.0.1:{kicked.port}")
+    assert relay["upstream"] == str(kicked.backend.address)
+    assert [each["id"] for each in kicked.sessions(id=relay["id"])] == [relay["id"]]
+    ran = kicked.ctl("sessions", "bob*", "--json")
+    assert json.loads(ran.stdout)["id"] == relay["id"]
+    assert kicked.ctl("who", "bob*").stdout.splitlines()[1].split() == ["bob@example.com", "1", "imap", "(127.0.0.1)"]
+
+
+def test_exactly_one_users_sessions_end_in_whatever_state(kicked: Kicked) -> None:
+    bobs = [kicked.hang("Bob@example.com"), *(kicked.log_in("bob@example.com") for _ in range(4))]
+    others = [kicked.connect(), *(kicked.log_in(f"{name}@example.com") for name in ("alice", "bobby", "b"))]
+    assert kicked.ctl("kick", "bob@example.com", "--dry-run").stdout.count("bob@example.com") >= 4
+    assert len(kicked.sessions()) == 9
+    ran = kicked.ctl("kick", "bob@example.com", "--reason", "password stolen")
+    assert (ran.returncode, ran.stdout) == (0, "kicked 5 sessions\n")
+    for client in bobs:
+        client.rest()
+    assert all(map(is_alive, others))
+    kicked.await_sessions(4)
+    assert kicked.await_ends(5) == ["kicked"] * 5
+    kicked.await_line(
+        r'\[notice\] .* control: uid \d+ kicked 5 sessions of user "bob@example.com" \(password stolen\)$'
+    )
+    kicked.await_line(r"\[info\] .*kicked by uid \d+ \(password stolen\)", 5)
+    assert kicked.ctl("kick", "bob@example.com").returncode == 1
+
+
+def test_sessions_before_their_login_end_too(kicked: Kicked) -> None:
+    clients = [kicked.connect() for _ in range(3)]
+    inside = kicked.log_in("alice")
+    kicked.await_sessions(4)
+    assert kicked.last("kick", state="login")["kicked"] == 3
+    for client in clients:
+        client.rest()
+    assert is_alive(inside)
+    assert kicked.await_ends(3) == ["kicked"] * 3
+
+
+def test_a_rate_spreads_the_ends(kicked: Kicked) -> None:
+    clients = [kicked.log_in(f"user{number}") for number in range(8)]
+    kicked.await_sessions(8)
+    ends: list[float] = []
+
+    def wait_for(client: Peer) -> None:
+        client.rest()
+        ends.append(time.monotonic())
+
+    threads = [threading.Thread(target=wait_for, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    lines = kicked.ask("kick", user="user*", rate=10)
+    assert lines[-1] == {"ok": True, "kicked": 8, "foreign": 0}
+    assert [line["kicked"] for line in lines[:-1]] == [*range(1, 8)]
+    for thread in threads:
+        thread.join()
+    assert max(ends) - min(ends) >= 0.6
+
+
+def test_without_a_choice_nobody_ends(kicked: Kicked) -> None:
+    client = kicked.log_in("bob")
+    for arguments in ((), ("--reason", "x"), ("--rate", "5"), ("--dry-run",)):
+        assert kicked.ctl("kick", *arguments).returncode == 2
+    assert "error" in kicked.last("kick", usr="bob")
+    assert is_alive(client)
+    assert kicked.ctl("kick", "--all").stdout == "kicked 1 sessions\n"
+
+
+def test_sessions_of_a_former_cycle_are_listed_and_end_too(kicked: Kicked) -> None:
+    former = kicked.log_in("bob")
+    assert kicked.last("reload")["ok"]
+    kicked.await_true(lambda: len(kicked.leaving()) == 1, "the worker that has a session still")
+    later = kicked.log_in("bob")
+    assert len(kicked.await_sessions(2, user="bob")) == 2
+    assert [each["sessions"] for each in kicked.leaving()] == [1]
+    assert kicked.last("kick", user="bob")["kicked"] == 2
+    former.rest()
+    later.rest()
+
+
+def test_sessions_of_a_program_before_are_listed_and_left_to_it(kicked: Kicked) -> None:
+    former = kicked.log_in("bob")
+    old, _ = kicked.upgrade()
+    kicked.await_true(lambda: any(each.get("foreign") for each in kicked.sessions()), "the list of the new one")
+    os.kill(old, signal.SIGQUIT)
+    kicked.await_line(rf" {old}#{old}: worker process \d+ exited with code 0")
+    later = kicked.log_in("bob")
+    kicked.await_sessions(2, user="bob")
+    assert kicked.last("kick", user="bob") == {"ok": True, "kicked": 1, "foreign": 1}
+    later.rest()
+    assert is_alive(former)
+    former.close()
+    wait_until(lambda: not psutil.pid_exists(old) or psutil.Process(old).status() == psutil.STATUS_ZOMBIE, "its end")
+
+
+def test_every_session_that_lives_at_both_ends_of_a_list_is_listed_once(kicked: Kicked) -> None:
+    held = [kicked.connect() for _ in range(60)]
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            with socket.create_connection(("127.0.0.1", kicked.port)) as client:
+                client.recv(100)
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        kicked.await_true(lambda: len(kicked.sessions()) >= 60, "all of them")
+        for _ in range(30):
+            found = Counter(line["session"]["client"] for line in kicked.ask("sessions")[:-1])
+            assert all(found[f"127.0.0.1:{client.address[1]}"] == 1 for client in held)
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert re.fullmatch(r"kicked \d+ sessions\n", kicked.ctl("kick", "-a", "127.0.0.0/8", "--rate", "100000").stdout)
+    for client in held:
+        client.rest()
+
+
+def test_a_kick_that_its_asker_leaves_ends_no_more_sessions(kicked: Kicked) -> None:
+    for number in range(6):
+        kicked.log_in(f"user{number}")
+    with socket.socket(socket.AF_UNIX) as asker:
+        asker.connect(str(kicked.path))
+        asker.sendall(b'{"cmd":"kick","user":"user*","rate":2}\n')
+        heard = b""
+        while b'"kicked": 1' not in heard:
+            heard += asker.recv(4096)
+    kicked.await_line(r"control: uid \d+ kicked [12] sessions of user")
+    assert len(kicked.sessions()) >= 3
