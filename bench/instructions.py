@@ -24,10 +24,10 @@ NAMES = (
     *("imap-login", "pop3-login", "smtp-login", "imap-keepalive"),
     *("imap-login-auth-upstream", "pop3-login-auth-upstream", "smtp-login-auth-upstream"),
     *("imap-login-access-combined", "imap-login-access-json"),
-    "sieve-login",
+    *("sieve-login", "imap-login-limits"),
 )
 # What a measure is compared with where nginx has no such thing.
-OTHERS = {"sieve-login": ("mailworker", "imap-login")}
+OTHERS = {"sieve-login": ("mailworker", "imap-login"), "imap-login-limits": ("mailworker", "imap-login")}
 LINE = "{:<26} {:>10} {:>12} {:>6}"
 COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"nginx": nginx_command, "mailworker": mailworker_command}
 
@@ -36,6 +36,10 @@ EXTRAS = {
     ("mailworker", "keepalive"): KEEPALIVE,
     ("mailworker", "login-access-combined"): "access_log access.log combined;",
     ("mailworker", "login-access-json"): "access_log access.log json;",
+    ("mailworker", "login-limits"): (
+        "limit_auth_zone $binary_remote_prefix zone=fail:8m rate=6r/m; limit_auth zone=fail burst=100 nodelay ban=15m; "
+        "auth_delay 2s max=15s zone=fail; limit_auth_exempt 10.0.0.0/8;"
+    ),
 }
 
 

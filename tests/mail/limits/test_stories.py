@@ -92,3 +92,21 @@ def test_an_office_of_many_gets_in_at_once(scene: Scene) -> None:
     answers = [client.until(b"\r\n") for client in clients]
     assert answers.count(IMAP.answer) == 35
     assert TEMPORARY["imap"] not in answers
+
+
+def test_of_a_dictionary_hardly_a_word_reaches_the_service(scene: Scene) -> None:
+    """Ten minutes of two connections a second from an address, by the proxy's clock; honest clients go on meanwhile."""
+    mailbox = Mailbox(scene, settings(GUARDED), timeout=3600.0)
+    attempts = closed = 0
+    while attempts < 1200:
+        for _ in range(10):
+            attempts += 1
+            client = scene.client(mailbox.proxy, source="127.0.0.8")
+            client.send(login(IMAP, b"word%d" % attempts))
+            closed += not client.rest()
+        scene.skip(5.0)
+        if attempts % 200 == 0:
+            assert mailbox.try_to_log_in(b"secret", source="127.0.0.9") == IMAP.answer
+    honest = attempts // 200
+    assert (mailbox.asked - honest) / attempts <= 0.01
+    assert closed > 1150
