@@ -401,6 +401,6 @@ _SILENT: Final = (End.NO_BYTES, End.CLIENT_LEFT, End.CLIENT_TIMEOUT, End.TLS_TIM
 
 
 class ListedFacts(FactsRecord):
-    """The same of a session that may have a row in the session table."""
+    """The same of a session in the session table."""
 
     __slots__ = ("row", "task")

@@ -61,11 +61,8 @@ Notice = Callable[[Counted | None], None]
 """Hears that a client was accepted at a server that counts so."""
 
 
-class MailService:
-    """Made by the master, run by each worker.
-
-    `contexts`, `server_logs` and `users` go with `settings.servers`; `log` is the main one.
-    """
+class _Prepared:
+    """What the master makes of a service, and what each worker adds before it starts."""
 
     __slots__ = (
         "_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_held", "_limits",
@@ -139,6 +136,15 @@ class MailService:
             self._rows = rows = Rows(*table.own, *clock_and_process())
             for number, server in enumerate(self.servers):
                 server.number, server.rows = number, rows
+
+
+class MailService(_Prepared):
+    """Made by the master, run by each worker.
+
+    `contexts`, `server_logs` and `users` go with `settings.servers`; `log` is the main one.
+    """
+
+    __slots__ = ()
 
     def start(
         self,

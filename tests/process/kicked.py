@@ -30,7 +30,7 @@ class Kicked(Mailworker):
         folder = Path(f"/proc/{self.pid if master is None else master}/fd")
         found: list[SessionRow] = []
         for link in sorted(folder.iterdir(), key=lambda link: int(link.name)):
-            if str(link.readlink()).startswith("/memfd:sessions"):
+            if _target(link).startswith("/memfd:sessions"):
                 descriptor = os.open(link, os.O_RDWR)
                 try:
                     size = os.fstat(descriptor).st_size
@@ -58,6 +58,14 @@ class Kicked(Mailworker):
         new = self.folder / f"{_FILE}.new"
         new.write_text(json.dumps([chosen, rate]))
         new.rename(self.folder / _FILE)
+
+
+def _target(link: Path) -> str:
+    """Empty where the master has closed it meanwhile."""
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:
+        return ""
 
 
 def _size(workers: int, rows: int) -> int:
