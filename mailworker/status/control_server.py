@@ -29,6 +29,9 @@ IDLE: Final = 60.0
 SLOW: Final = 10.0
 """Seconds that a peer may take to read what was sent to it."""
 
+GRACE: Final = 1.0
+"""Seconds that whoever has asked nothing yet may stay when the server is to end."""
+
 # Bytes that are put together before they are sent, and others have their turn.
 _PAGE: Final = 16384
 
@@ -61,14 +64,14 @@ class Obey(Protocol):
 
 
 class _Visit:
-    """A connection; `busy` while it has been asked and not answered, `heard` when that was last so."""
+    """A connection; `busy` while it has been asked and not answered, `heard` when that was last so, `asked` if ever."""
 
-    __slots__ = ("busy", "heard", "stream", "task")
+    __slots__ = ("asked", "busy", "heard", "stream", "task")
 
     task: Task
 
     def __init__(self, stream: SocketStream, now: float) -> None:
-        self.busy = False
+        self.asked = self.busy = False
         self.heard = now
         self.stream = stream
 
@@ -106,7 +109,10 @@ class ControlServer:
             door.close()
         self._closed = done
         for visit in [visit for visit in self._visits if not visit.busy]:
-            visit.task.cancel()
+            if visit.asked:
+                visit.task.cancel()
+            else:  # what it has come to ask may be on its way
+                self._loop.set_deadline(visit.task, self._loop.now + GRACE)
         self._end_if_idle()
 
     def _accepted(self, readonly: bool) -> Callable[[int, Address], None]:
@@ -151,7 +157,7 @@ class ControlServer:
             stream.deadline = self._loop.now + IDLE
             data = await stream.read(lines.room)
             lines.feed(data)
-            visit.busy = True
+            visit.asked = visit.busy = True
             open_ended = bool(data) and await self._answer_all(stream, lines, asker)
             if not data and (rest := lines.rest()):
                 await self._answer(stream, rest, asker)

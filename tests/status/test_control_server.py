@@ -262,6 +262,21 @@ def test_the_end_waits_for_those_who_are_answered_and_for_no_others(tmp_path: Pa
         assert rest(busy).endswith(b'{"ok": true}\n')
 
 
+def test_whoever_has_come_to_ask_something_is_answered_at_the_end_too(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    with served.connect() as late:
+        late.recv(1)
+        served.loop.set_deadline(Alarm(lambda: served.server.close(served.finish)), served.loop.now)
+        served.waker.send(b"x")
+        wait_until(lambda: not served.server._doors, "the end of listening")
+        late.sendall(request("a"))
+        assert rest(late).endswith(b'{"ok": true}\n')
+    assert served.done.wait(PATIENCE)
+    served.thread.join(PATIENCE)
+    for each in (served.loop, served.waker, served.woken, served.listening):
+        each.close()
+
+
 def test_a_peer_error_of_an_answer_ends_the_connection(served: Served) -> None:
     assert served.ask(request("lost") + request("a"))[:1] == [GREETING]
     assert served.bugs == []
