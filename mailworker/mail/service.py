@@ -338,9 +338,8 @@ class _Beginnings:
         session = self._session(entrance, number, stream, peer, loop.now)
         task = Task(loop, carry_out(session))
         if (rows := entrance.server.rows) is not None:
-            record = session.log
-            row = rows.open(record, number, loop.now, entrance.server.number, peer)
-            record.row, record.task = row, task  # type: ignore[misc] # of a class that has them
+            row = rows.open(session.log, number, loop.now, entrance.server.number, peer)
+            session.log.row, session.log.task = row, task  # type: ignore[misc] # of a class that has them
         task.resume()
 
     def accepted(self, entrance: Entrance, notice: Notice, serve: Accepted) -> Accepted:
