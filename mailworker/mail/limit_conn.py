@@ -47,22 +47,14 @@ _AT_ACCEPT: Final = frozenset({
 class Held:
     """What the sessions of a worker are counted by: tables, and places in their journals."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("places",)
 
     def __init__(self) -> None:
-        self._places: dict[SessionRecord, tuple[tuple[ConnTable, int], ...]] = {}
-
-    def holds(self, record: SessionRecord, table: ConnTable) -> bool:
-        """Whether a session is counted in a table."""
-        return any(held is table for held, _ in self._places.get(record, ()))
-
-    def add(self, record: SessionRecord, taken: tuple[tuple[ConnTable, int], ...]) -> None:
-        """Count a session until it ends."""
-        self._places[record] = self._places.get(record, ()) + taken
+        self.places: dict[SessionRecord, tuple[tuple[ConnTable, int], ...]] = {}
 
     def end(self, record: SessionRecord) -> None:
         """A session has ended."""
-        for table, place in self._places.pop(record, ()):
+        for table, place in self.places.pop(record, ()):
             table.let_go(place)
 
 
@@ -125,19 +117,23 @@ class ConnLimits:
         return self._admits(record, self._at_login)
 
     def _admits(self, record: SessionRecord, limits: tuple[_Limit, ...]) -> bool:
-        taken: tuple[tuple[ConnTable, int], ...] = ()
+        places = self._held.places
+        before = places.get(record, ())
+        taken = before
         for limit in limits:
             key = limit.key(record)
-            if not key or self._is_too_long(key, limit, record) or self._held.holds(record, limit.table):
+            if not key or (len(key) > _LONGEST_KEY and self._leaves_out(key, limit, record)):
+                continue
+            if before and any(table is limit.table for table, _ in before):
                 continue
             place = limit.table.hold(key, limit.most)
             if place < 0:
-                for table, held in taken:
+                for table, held in taken[len(before) :]:
                     table.let_go(held)
                 return self._refuse(place, limit, record)
             taken = (*taken, (limit.table, place))
-        if taken:
-            self._held.add(record, taken)
+        if taken is not before:
+            places[record] = taken
         return True
 
     def _refuse(self, result: int, limit: _Limit, record: SessionRecord) -> bool:
@@ -159,8 +155,6 @@ class ConnLimits:
             record.write(Level.ALERT, f'limit_conn_zone "{limit.name}" is full')
 
     @staticmethod
-    def _is_too_long(key: bytes, limit: _Limit, record: SessionRecord) -> bool:
-        if len(key) <= _LONGEST_KEY:
-            return False
+    def _leaves_out(key: bytes, limit: _Limit, record: SessionRecord) -> bool:
         record.error(f'the value of the "{limit.spelled}" key is more than 255 bytes: "{escape(key)}"')
         return True
