@@ -57,9 +57,6 @@ _CLIENT = Party.CLIENT
 Accepted = Callable[[int, Address], None]
 """Takes a connection's descriptor, and its peer's address."""
 
-Notice = Callable[[Counted | None], None]
-"""Hears that a client was accepted at a server that counts so."""
-
 
 class _Prepared:
     """What the master makes of a service, and what each worker adds before it starts."""
@@ -342,7 +339,7 @@ class _Beginnings:
             session.log.row, session.log.task = row, task  # type: ignore[misc] # of a class that has them
         task.resume()
 
-    def accepted(self, entrance: Entrance, notice: Notice, serve: Accepted) -> Accepted:
+    def accepted(self, entrance: Entrance, notice: Callable[[Counted | None], None], serve: Accepted) -> Accepted:
         """What is called with each client: by a lobby they begin their sessions by their first words."""
         if self._at_once or not entrance.has_lobby:
             return serve
