@@ -94,7 +94,7 @@ class AuthPolicyDraft:
 
     auth_policy: Url | None = row(BOTH, ONE, Value(once(_take_url)), None, into=None, spelled="off")
     auth_policy_header: tuple[tuple[str, str], ...] = row(BOTH, TWO, PAIRS, (), into=None)
-    auth_policy_nonce_file: bytes = row(BOTH, ONE, Value(once(_take_nonce)), b"", into="nonce", spelled="")
+    auth_policy_nonce_file: bytes | None = row(BOTH, ONE, Value(once(_take_nonce)), None, into="nonce")
     auth_policy_timeout: float = row(BOTH, ONE, MILLISECONDS, 2.0)
     auth_policy_check: PolicyCheck = row(BOTH, ONE, member(PolicyCheck), PolicyCheck.BEFORE)
     auth_policy_report: bool = row(BOTH, ONE, FLAG, True)

@@ -32,7 +32,8 @@ WITHOUT_DEFAULT = {
     *("proxy_ssl_certificate", "proxy_ssl_certificate_key", "proxy_ssl_password_file", "proxy_ssl_name"),
     *("proxy_ssl_trusted_certificate", "proxy_ssl_crl", "proxy_ssl_conf_command", "set", "proxy_pass"),
     *("allow", "deny", "session_table", "status_zone"),
-    *("limit_auth", "limit_auth_exempt", "limit_auth_zone"),
+    *("auth_policy_attribute", "auth_policy_header", "auth_policy_nonce_file"),
+    *("limit_auth", "limit_auth_exempt", "limit_auth_zone", "limit_conn", "limit_conn_zone"),
 }
 # The main context's, and that of `mail`, which is the main context's; that of `mail`, and of `status`: the host's name.
 TWO_FOLD = {"error_log", "server_name"}

@@ -12,7 +12,9 @@ PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "mailworker").rglob("*.py")))
 
 # What is refused, up to a value: the words in the sources between the values.
-_REFUSAL = re.compile(r"""(?<!Tls)(?:Refused|_refused|tell_refusal)\((?:self, )?f?"([^"{]*)(?:\{[^}]*\}([^"{]*))?""")
+_REFUSAL = re.compile(
+    r"""(?<!Tls)(?:NoLogin|Refused|_refused|tell_refusal)\((?:self, )?f?"([^"{]*)(?:\{[^}]*\}([^"{]*))?"""
+)
 REFUSALS = sorted({part.strip() for parts in _REFUSAL.findall(SOURCES) for part in parts if part.strip()})
 
 # What the page quotes and the program writes.
