@@ -21,6 +21,7 @@ _DAY: Final = 86400
 _SOON, _LATE = 21, 7
 _USUAL: Final = frozenset(end.word for end in USUAL)
 _MOST_ENDS: Final = 3
+_RESUMED: Final = {"no": "in full", "yes": "resumed"}
 # The part of worker_connections from which on there are few left.
 _FULL: Final = 0.9
 
@@ -156,8 +157,10 @@ def _times(snapshot: Snapshot) -> Iterable[Sequence[str]]:
         ("loop_lag", "wait for a worker", LAG),
     ):
         found: dict[str, dict[str, int]] = {}
-        for parts, value in snapshot.family(family):
-            found.setdefault(" ".join(parts[:-1]), {})[parts[-1]] = value
+        for (*names, bucket), value in snapshot.family(family):
+            if family == "handshake_seconds":
+                names[-1] = _RESUMED[names[-1]]
+            found.setdefault(" ".join(names), {})[bucket] = value
         for name, buckets in found.items():
             count = sum(value for bucket, value in buckets.items() if bucket != "sum")
             yield (text, name, f"{count:,}", *(_quantile(buckets, bounds, count, part) for part in (0.5, 0.95, 0.99)))

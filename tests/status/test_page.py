@@ -75,6 +75,7 @@ def test_a_snapshot_is_whole_without_scripts(scene: Scene) -> None:
     assert rows[SMTP.server, "smtp"][-2:] == ["none", "-"]
     assert rows["http", "imap"] == ["http", "imap", "0", "7", "0", "0", "0"]
     assert rows["decision", "http"] == ["decision", "http", "100", "< 10 ms", "< 500 ms", "> 60 s"]
+    assert rows["handshake", "imap in full"][2:] == rows["handshake", "imap resumed"][2:] == ["0", "-", "-", "-"]
     assert rows["0", str(scene.processes[0].pid)][2] == "serving"
 
 
