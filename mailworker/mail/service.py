@@ -160,7 +160,7 @@ class MailService(_Prepared):
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
         buffers = {server.proxy.buffer for server in self._settings.servers}
         self._relays = Relays(self._connections, buffers, self._rows)
-        at_once = bool(events.debug_connection or self._settings.session_rows)
+        at_once = bool(events.debug_connection) or self._rows is not None
         self._beginnings = _Beginnings(self._connections, self._relays, at_once=at_once)
         listeners = listeners if self._drops is None else (*listeners, self._count_end)
         self._sessions = Sessions(loop, (*listeners, self._held.end) if self._limits else listeners, lines)

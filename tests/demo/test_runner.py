@@ -263,4 +263,4 @@ def test_a_bad_configuration_is_one_line(stopped: Demo) -> None:
     stopped.start()
     assert stopped.wait() == 1
     assert stopped.errors.startswith('demo: unknown directive "mial" in ')
-    assert stopped.errors.endswith("conf/mailworker.conf:3\n")
+    assert stopped.errors.endswith('conf/mailworker.conf:3, did you mean "mail"?\n')

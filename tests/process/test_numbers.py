@@ -61,12 +61,13 @@ AT_THEIR_SMALLEST = AT_THEIR_LARGEST - {
 
 def text(context: Context, directive: str, tls: str = "", listen: str = "listen 127.0.0.1:$port") -> str:
     """A configuration with one directive more, in the outermost block that it may stand in, or in a server."""
-    blocks = (Context.MAIN, Context.EVENTS, Context.SERVER, Context.MAIL, Context.STATUS)
+    blocks = (Context.MAIN, Context.EVENTS, Context.SERVER, Context.MAIL, Context.STATUS, Context.CONTROL)
     place = next(block for block in blocks if block in context)
-    main, events, server, mail, status = (f"{directive};" if block is place else "" for block in blocks)
+    main, events, server, mail, status, control = (f"{directive};" if block is place else "" for block in blocks)
     listens = "" if server.startswith("listen ") else f"{listen};"
     return (
         f"{main} events {{ {events} }} {f'status {{ {status} }}' if status else ''}\n"
+        f"{f'control {{ {control} }}' if control else ''}\n"
         f"mail {{ auth_http 127.0.0.1:9; {tls} {mail} server {{ {listens} protocol imap; {server} }} }}"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from typing import cast
 
@@ -18,6 +18,7 @@ from mailworker.mail.service import MailService
 from mailworker.process.child_process import FromMaster
 from mailworker.process.cycle import Cycle
 from mailworker.process.worker import Worker
+from mailworker.shm.conn_table import ConnTable
 from tests.process.conftest import Install
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
@@ -134,6 +135,9 @@ def test_a_worker_is_called_one_when_all_is_open_that_it_needs(monkeypatch: pyte
     steps: list[str] = []
 
     class Service:
+        def limit_connections(self, tables: Mapping[str, ConnTable]) -> None:
+            assert not tables
+
         def start(self, loop: Loop, number: int, workers: int, lines: LineSink | None) -> None:
             steps.append("service")
             loop.stop()
