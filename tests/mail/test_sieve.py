@@ -65,8 +65,8 @@ def test_it_ends_so_however_the_command_is_cut(scene: Scene, tls: bool) -> None:
     client, backend, _ = relayed(scene, tls=tls)
     with suppress(ConnectionError, ssl.SSLError):  # it ends before the last byte
         client.send_slowly(b'NOOP "x"\r\n' + U)
-    heard = backend.heard().removeprefix(SIEVE.commands + b'NOOP "x"\r\n')
-    assert b"UNAUTHENTICAT".startswith(heard)
+    # A backend that still answers when it is left may not hear the last bytes.
+    assert (SIEVE.commands + b'NOOP "x"\r\nUNAUTHENTICAT').startswith(backend.heard())
 
 
 def test_what_came_with_the_login_is_watched_too(scene: Scene) -> None:
