@@ -348,7 +348,7 @@ def _note(side: Side, other: Side) -> None:
     """Let others know what the session has moved, where somebody asks for that."""
     client = side if isinstance(side, ListedSide) and side._pump.rows is not None else other
     rows = client._pump.rows
-    if rows is not None and isinstance(client, ListedSide):
+    if rows is not None and isinstance(client, ListedSide) and rows.owner(client.row) is not None:
         rows.note(client.row, client.received, client.sent, side.active)
 
 
