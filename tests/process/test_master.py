@@ -203,10 +203,10 @@ def test_a_killed_worker_is_replaced(running: Mailworker, port: int) -> None:
 def test_a_start_where_no_worker_can_begin_fails_and_none_is_started_again(install: Install, port: int) -> None:
     mailworker = install(configuration(port, main="working_directory /nowhere;"))
     mailworker.alerts.append("cannot be respawned$")
-    mailworker.start()
-    mailworker.await_line(r"\[emerg\] .*: chdir\(\"/nowhere\"\) failed \(2: No such file or directory\)$")
-    mailworker.await_line(r"\[alert\] .* worker process \d+ exited with fatal code 2 and cannot be respawned$")
+    mailworker.launch()
     assert mailworker.await_exit() == 1
+    assert mailworker.lines(r"\[emerg\] .*: chdir\(\"/nowhere\"\) failed \(2: No such file or directory\)$")
+    assert mailworker.lines(r"\[alert\] .* worker process \d+ exited with fatal code 2 and cannot be respawned$")
     assert mailworker.lines(r"\[emerg\] .*: no worker process could start$")
     assert not mailworker.pid_file.exists()
     assert len(mailworker.lines("start worker process ")) == 1

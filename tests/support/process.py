@@ -77,8 +77,8 @@ class Mailworker:
         self.await_true(lambda: written_pid(self.pid_file) is not None, "start")
         self.await_true(lambda: bool(self.workers()), "the first worker")
 
-    def start(self) -> None:
-        """Start in the foreground and wait until workers have been started."""
+    def launch(self) -> None:
+        """Start in the foreground, and wait for nothing."""
         with (self.folder / "output").open("wb") as output:
             self._process = subprocess.Popen(
                 self.command("-g", "daemon off;", *self._arguments),
@@ -86,7 +86,12 @@ class Mailworker:
                 stdout=output,
                 stderr=output,
             )
+
+    def start(self) -> None:
+        """Start in the foreground and wait until workers have been started."""
+        self.launch()
         process = self._process
+        assert process is not None
         wait_until(lambda: process.poll() is not None or written_pid(self.pid_file) == process.pid, "start")
         assert process.poll() is None, self.output
 
