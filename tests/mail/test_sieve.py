@@ -65,7 +65,7 @@ def test_it_ends_so_however_the_command_is_cut(scene: Scene, tls: bool) -> None:
     client, backend, _ = relayed(scene, tls=tls)
     with suppress(ConnectionError, ssl.SSLError):  # it ends before the last byte
         client.send_slowly(b'NOOP "x"\r\n' + U)
-    # A backend that still answers when it is left may not hear the last bytes.
+    # Bytes that are read together with the end of the refused command are not passed on either.
     assert (SIEVE.commands + b'NOOP "x"\r\nUNAUTHENTICAT').startswith(backend.heard())
 
 

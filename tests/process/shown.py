@@ -39,16 +39,6 @@ class Shown(Mailworker):
             if sample.name == f"mailworker_{name}" and labels.items() <= sample.labels.items()
         )
 
-    def processes(self, master: int = 0) -> list[psutil.Process]:
-        found = []
-        for child in psutil.Process(master or self.pid).children():
-            try:
-                if " ".join(child.cmdline()).startswith("mailworker: status process"):
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found
-
     def await_process(self, without: int = 0) -> psutil.Process:
-        self.await_true(lambda: any(each.pid != without for each in self.processes()), "a status process")
-        return next(each for each in self.processes() if each.pid != without)
+        self.await_true(lambda: any(each.pid != without for each in self.status_processes()), "a status process")
+        return next(each for each in self.status_processes() if each.pid != without)

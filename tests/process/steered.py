@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tests.support.patience import PATIENCE
 from tests.support.process import BINARY, Mailworker
 
@@ -48,13 +46,3 @@ class Steered(Mailworker):
         """Call mailworker-ctl and wait for it."""
         command = [sys.executable, str(CTL), "--socket", str(self.path), *arguments]
         return subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False, text=True)
-
-    def status_processes(self, master: int = 0) -> list[psutil.Process]:
-        found = []
-        for child in psutil.Process(master or self.pid).children():
-            try:
-                if " ".join(child.cmdline()).startswith("mailworker: status process"):
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found

@@ -193,7 +193,7 @@ def test_no_request_is_refused_and_no_total_falls_over_reloads(start: Start, por
             (shown.folder / "conf" / "mailworker.conf").write_text(text.replace("mail {", f"mail {{ {server}", 1))
             shown.signal(signal.SIGHUP)
             await_generation(shown, number + 2)
-            shown.await_true(lambda: len(shown.processes()) == 1, "the end of the former status process")
+            shown.await_true(lambda: len(shown.status_processes()) == 1, "the end of the former status process")
         over.set()
         asker.join()
         assert failures == []

@@ -117,6 +117,17 @@ class Mailworker:
         children = psutil.Process(self.pid if master is None else master).children()
         return [child for child in children if is_worker(child)]
 
+    def status_processes(self, master: int = 0) -> list[psutil.Process]:
+        """The helpers of this master that show and steer it, 0 for the one in the pid file."""
+        found = []
+        for child in psutil.Process(master or self.pid).children():
+            try:
+                if " ".join(child.cmdline()).startswith("mailworker: status process"):
+                    found.append(child)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
     def signal(self, number: Signals) -> None:
         """Send a signal to the master."""
         os.kill(self.pid, number)
