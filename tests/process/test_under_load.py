@@ -13,7 +13,7 @@ from tests.process.conftest import Install
 from tests.support.daemon import wait_until
 from tests.support.load import Load
 from tests.support.patience import PATIENCE
-from tests.support.process import configuration, refuses
+from tests.support.process import configuration, established, refuses
 
 # MAILWORKER_RELOADS=200 is the long form.
 RELOADS = int(os.environ.get("MAILWORKER_RELOADS", "20"))
@@ -155,12 +155,3 @@ def test_when_the_master_is_killed_sessions_end_in_peace_and_a_new_start_succeed
         load.finish()
         assert psutil.wait_procs(workers, timeout=PATIENCE)[1] == []
         assert not mailworker.lines("Address already in use")
-
-
-def established(pid: int, port: int) -> list[int]:
-    """Ports of the clients that this process has accepted on `port`."""
-    return [
-        connection.raddr.port
-        for connection in psutil.Process(pid).net_connections("tcp")
-        if connection.status == psutil.CONN_ESTABLISHED and connection.laddr.port == port
-    ]

@@ -252,3 +252,12 @@ def refuses(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(PATIENCE)
         return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def established(pid: int, port: int) -> list[int]:
+    """Ports of the clients that this process has accepted on `port`."""
+    return [
+        connection.raddr.port
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_ESTABLISHED and connection.laddr.port == port
+    ]
