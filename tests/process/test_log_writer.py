@@ -14,11 +14,10 @@ import psutil
 import pytest
 
 from tests.process.logged import Logged, log_format, read
-from tests.process.test_under_load import established
 from tests.support.daemon import wait_until
 from tests.support.load import Load
 from tests.support.patience import PATIENCE
-from tests.support.process import configuration, greeting
+from tests.support.process import configuration, established, greeting
 
 GREETING = b"* OK IMAP4 ready\r\n"
 
