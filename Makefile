@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/native/*/*.cdef) mailworker/native/build.py
 C := $(wildcard mailworker/native/*/*.[ch] bench/*.c fuzz/*.c)
 
-.PHONY: help run run-auth-http test pure smoke bench lint type docs chaos soak fuzz dist man install install-paths uninstall deb \
+.PHONY: help run run-auth-http test pure again smoke bench lint type docs chaos soak fuzz dist man install install-paths uninstall deb \
 	check-dist check-packages clean
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make run-auth-http  the same with an HTTP service that decides about logins'
 	@echo 'make test   all tests'
 	@echo 'make pure   the tests of the event core and of sessions without its C, about a minute'
+	@echo 'make again  the few tests that have just failed, each alone'
 	@echo 'make smoke  install and serve with every Python that is here'
 	@echo 'make bench  duels with nginx, about twelve minutes'
 	@echo 'make lint   style, types, import layers, sizes, names'
@@ -46,6 +47,9 @@ test: $(VENV)/.test
 
 pure: $(VENV)/.test
 	MAILWORKER_PURE=1 $(BIN)/python -m pytest --numprocesses auto tests/event tests/mail
+
+again: $(VENV)/.test
+	$(BIN)/python -m tests.support.again
 
 smoke: $(VENV)/.test $(VENV)/.dist
 	$(BIN)/python -m tests.long.smoke
