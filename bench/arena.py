@@ -65,7 +65,9 @@ def setup_for(server: str, name: str, extra: str = "") -> Setup:
     """How `server` is set up for the measure `name`, where one login is looked into."""
     ours = server == "mailworker"
     protocols = WITH_SIEVE if ours and name.startswith("sieve-") else PROTOCOLS
-    return Setup(extra=extra, by_backend=ours and name.endswith("-auth-upstream"), protocols=protocols)
+    certificate = "rsa" if name.endswith("-rsa") else "ecdsa"
+    by_backend = ours and name.endswith("-auth-upstream")
+    return Setup(certificate=certificate, extra=extra, by_backend=by_backend, protocols=protocols)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.arena import Arena, setup_for
-from bench.logins import KEEPALIVE
+from bench.logins import KEEPALIVE, kind_of
 from bench.programs import Load
 from tests.oracle.proxies import mailworker_command
 from tests.support.daemon import Daemon, accepts, find_program
@@ -25,6 +25,7 @@ NAMES = (
     *("imap-login-auth-upstream", "pop3-login-auth-upstream", "smtp-login-auth-upstream"),
     *("imap-login-access-combined", "imap-login-access-json"),
     *("sieve-login", "imap-login-limits"),
+    *("imaps-tls13", "imaps-tls12-rsa", "imaps-tls12-id", "imaps-tls13-id", "imaps-tls12-ticket", "imaps-tls13-ticket"),
 )
 # What a measure is compared with where nginx has no such thing.
 OTHERS = {"sieve-login": ("mailworker", "imap-login"), "imap-login-limits": ("mailworker", "imap-login")}
@@ -69,8 +70,9 @@ def _of_one_login(valgrind: str, arena: Arena, server: str, name: str) -> int:
 def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) -> int:
     """The instructions of a server from its start to its end."""
     folder = arena.new_folder(server)
-    protocol, _, way = name.partition("-")
-    text, ports = arena.configuration(setup_for(server, name, EXTRAS.get((server, way), "")))
+    kind = kind_of(name)
+    extra = kind.extra or EXTRAS.get((server, name.partition("-")[2]), "")
+    text, ports = arena.configuration(setup_for(server, name, extra))
     report = folder / "callgrind"
     command = [
         # Else dictionaries have other collisions in each run, which is worth some thousand instructions.
@@ -78,11 +80,11 @@ def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) ->
         *(valgrind, "--tool=callgrind", f"--callgrind-out-file={folder / 'profile'}", f"--log-file={report}"),
         *COMMANDS[server](folder, f"master_process off;\n{text}"),
     ]
-    port = ports[protocol, False]
+    port = ports[kind.protocol, bool(kind.version)]
     daemon = Daemon(command, folder / "output")
     try:
         daemon.await_ready(lambda: accepts(("127.0.0.1", port)), START_TIMEOUT)
-        arena.clients.run(Load(port, protocol, count=logins))
+        arena.clients.run(Load(port, kind.protocol, count=logins, version=kind.version, resume=kind.resume))
     finally:
         daemon.stop()
     collected = re.search(r"Collected : (\d+)", report.read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 from bench.arena import PROTOCOLS, WITH_SIEVE, Arena, Duel, Running, Setup, alternate
@@ -17,6 +18,25 @@ SLOW_LOGINS = 25  # of a round where each takes 44 ms with nginx
 CACHE = "ssl_session_tickets off; ssl_session_cache shared:bench:10m;"
 TICKETS = "ssl_session_tickets on;"
 KEEPALIVE = "auth_http_keepalive 16;"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the name of a measure says of its logins, as "imaps-tls12-id" does; `extra` is what both servers need."""
+
+    protocol: str
+    version: str = ""
+    resume: bool = False
+    extra: str = ""
+
+
+def kind_of(name: str) -> Kind:
+    protocol, _, way = name.partition("-")
+    if not way.startswith("tls"):
+        return Kind(protocol)
+    version, _, how = way.partition("-")
+    extra = {"id": CACHE, "ticket": TICKETS}.get(how, "")
+    return Kind(protocol.removesuffix("s"), f"TLSv1.{version[-1]}", bool(extra), extra)
 
 
 def cost(server: Running, protocol: str, version: str = "", *, resume: bool = False) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.arena import Arena, Running, setup_for
+from bench.logins import Kind, kind_of
 from tests.support.daemon import find_program, wait_until
 
 LOGINS = 200
@@ -16,7 +17,7 @@ TITLE = "system calls for each of {} logins, {}"
 
 
 def profile(names: Sequence[str]) -> None:
-    """Print what one login of each named measure calls, PROTOCOL-login (-auth-upstream) or PROTOCOLs-tls13.
+    """Print what one login of each named measure calls, PROTOCOL-login (-auth-upstream) or PROTOCOLs-tls13 (-id).
 
     Raises ServerUnavailable.
     """
@@ -25,18 +26,17 @@ def profile(names: Sequence[str]) -> None:
         arena = Arena(Path(folder))
         try:
             for name in names or ("imap-login",):
-                protocol, _, way = name.partition("-")
-                version = "" if way.startswith("login") else "TLSv1.3"
+                kind = kind_of(name)
                 for server in ("nginx", "mailworker"):
-                    with arena.running(server, setup_for(server, name)) as running:
-                        print(_count(strace, running, protocol.removesuffix("s") if version else protocol, version))
+                    with arena.running(server, setup_for(server, name, kind.extra)) as running:
+                        print(_count(strace, running, kind))
         finally:
             arena.close()
 
 
-def _count(strace: str, server: Running, protocol: str, version: str) -> str:
+def _count(strace: str, server: Running, kind: Kind) -> str:
     output = server.folder / "strace"
-    load = server.load(protocol, version, count=LOGINS, at_once=1)
+    load = server.load(kind.protocol, kind.version, count=LOGINS, at_once=1, resume=kind.resume)
     server.clients.run(load)
     command = [strace, "-f", "-q", "-o", str(output), "-p", str(server.tree.workers[0])]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as tracer:

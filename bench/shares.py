@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.arena import Arena, Running, Setup
+from bench.arena import Arena, Running, setup_for
+from bench.logins import Kind, kind_of
 from tests.support.daemon import find_program
 
 LOGINS = 5000
@@ -28,7 +29,7 @@ LINE = "{:<16} {:<10}" + " {:>8}" * (len(PARTS) + 1)
 
 
 def print_shares(names: Sequence[str]) -> None:
-    """Print microseconds for each login of `names`, PROTOCOL-login or PROTOCOLs-tls13, by part.
+    """Print microseconds for each login of `names`, PROTOCOL-login or PROTOCOLs-tls13 (-id), by part.
 
     Raises ServerUnavailable.
     """
@@ -38,19 +39,18 @@ def print_shares(names: Sequence[str]) -> None:
         arena = Arena(Path(folder))
         try:
             for name in names or ("imap-login", "imaps-tls13"):
+                kind = kind_of(name)
                 for server in ("nginx", "mailworker"):
-                    with arena.running(server, Setup()) as running:
-                        parts = _sample(perf, running, name)
+                    with arena.running(server, setup_for(server, name, kind.extra)) as running:
+                        parts = _sample(perf, running, kind)
                     figures = [f"{value:.0f}" for value in (*parts.values(), sum(parts.values()))]
                     print(LINE.format(name, server, *figures), flush=True)
         finally:
             arena.close()
 
 
-def _sample(perf: str, server: Running, name: str) -> dict[str, float]:
-    protocol, _, way = name.partition("-")
-    version = "" if way == "login" else "TLSv1.3"
-    load = server.load(protocol.removesuffix("s") if version else protocol, version, count=LOGINS, at_once=AT_ONCE)
+def _sample(perf: str, server: Running, kind: Kind) -> dict[str, float]:
+    load = server.load(kind.protocol, kind.version, count=LOGINS, at_once=AT_ONCE, resume=kind.resume)
     server.clients.run(load)
     data = str(server.folder / "perf.data")
     attach = ["-q", "-e", "cpu-clock", "-F", str(RATE), "-o", data, "-p", str(server.tree.workers[0])]

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from bench import instructions
-from bench.__main__ import main
-from bench.instructions import FEW, MANY, count_instructions
+from bench.__main__ import all_measures, main
+from bench.instructions import FEW, MANY, NAMES, count_instructions
+from bench.logins import CACHE, TICKETS, Kind, kind_of
 
 
 class _NoArena:
@@ -34,3 +35,21 @@ def test_start_and_end_do_not_count(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(instructions, "_of_all", run)
     count_instructions(["pop3-login"])
     assert capsys.readouterr().out.splitlines()[1].split() == ["pop3-login", "200", "500", "2.5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("imap-login-access-json", Kind("imap")),
+        ("imaps-tls13", Kind("imap", "TLSv1.3")),
+        ("imaps-tls12-rsa", Kind("imap", "TLSv1.2")),
+        ("pop3s-tls12-id", Kind("pop3", "TLSv1.2", resume=True, extra=CACHE)),
+        ("smtps-tls13-ticket", Kind("smtp", "TLSv1.3", resume=True, extra=TICKETS)),
+    ],
+)
+def test_a_name_tells_what_its_logins_are_like(name: str, kind: Kind) -> None:
+    assert kind_of(name) == kind
+
+
+def test_logins_by_tls_are_measures_of_time_too() -> None:
+    assert {name for name in NAMES if kind_of(name).version} <= all_measures().keys()

@@ -25,11 +25,11 @@ def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no measure is named imap-logout" in capsys.readouterr().err
 
 
-def test_instructions_are_those_of_a_plain_login(capsys: pytest.CaptureFixture[str]) -> None:
+def test_instructions_are_those_of_a_login(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
-        main(["--instructions", "imaps-tls13"])
+        main(["--instructions", "imaps-wall"])
     assert raised.value.code == 2
-    assert "no measure is named imaps-tls13" in capsys.readouterr().err
+    assert "no measure is named imaps-wall" in capsys.readouterr().err
 
 
 def test_what_cannot_be_measured_is_told_and_fails(
