@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 from mailworker.errors import ConnectionLost, OutOfConnections, Party
@@ -49,8 +50,10 @@ class Counted:
         """That of a connection that was counted; it is released when the stream is closed."""
         return SocketStream(self.loop, descriptor, party, self.release, watched=watched)
 
-    def connect(self, address: Address, party: Party) -> SocketStream:
+    def connect(self, address: Address, party: Party, timeout: float = inf, /) -> SocketStream:
         """Begin to connect; the stream can be used at once and reports a failure at its first use.
+
+        Its deadline comes in `timeout` seconds.
 
         So a peer that refuses is met by "recv() failed (111: Connection refused)", as in nginx. Raises
         ConnectionLost where the system knows at once, and OutOfConnections.
@@ -60,7 +63,9 @@ class Counted:
             dialled = sockets.dial(address)
             if not isinstance(dialled, int):
                 raise self._failed(address, party, *dialled)
-            return self.stream(dialled, party)
+            stream = self.stream(dialled, party)
+            stream.deadline = self.loop.now + timeout
+            return stream
         except BaseException:
             self.release()
             raise

@@ -51,18 +51,19 @@ async def carry_out(chain: Chain, first: Callable[[], Link] | None = None, /) ->
     try:
         link = chain.begin() if first is None else first()
         while link is not None:
-            link = await (_exchange(link) if isinstance(link, Plan) else link)
+            link = await (_exchange(link) if isinstance(link, tuple) else link)
     except Exception as error:
         await chain.fail(error)
 
 
 async def _exchange(plan: Plan) -> Link:
+    stream, limit, steps, then, lost = plan
     try:
-        usual, reply = await plan.stream.exchange(plan.limit, plan.steps)
+        usual, reply = await stream.exchange(limit, steps)
     except PeerError as error:
-        return plan.lost(error)
-    return plan.then(usual, reply)
+        return lost(error)
+    return then(usual, reply)
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    carry_out = accelerator.carry_out
+    Plan, carry_out = accelerator.plan, accelerator.carry_out

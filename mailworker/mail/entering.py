@@ -52,7 +52,7 @@ class Entering(Attempting):
         self._began = self.connections.loop.now
         candidates = self.server.targets.candidates(accepted)
         link = candidates.connect(self.connections, self.server.settings.timeout, self.log, self._connected)
-        if link is None or isinstance(link, Plan):
+        if link is None or isinstance(link, tuple):
             return link
         if (rows := self.server.rows) is not None and self.backend is None:
             rows.dial(self.log.row, None, self._began)
@@ -67,10 +67,8 @@ class Entering(Attempting):
     def _connected(self, stream: SocketStream, target: Target) -> Link:
         server, settings = self.server, self.server.settings
         self.backend = self.log.backend_bytes = stream
-        now = self.connections.loop.now
-        stream.deadline = now + settings.timeout
         if (rows := server.rows) is not None:
-            rows.dial(self.log.row, target.address, now)
+            rows.dial(self.log.row, target.address, self.connections.loop.now)
         if settings.proxy.socket_keepalive:
             sockets.keep_alive(stream.descriptor)
         if server.logs_in_at_once:
@@ -88,7 +86,7 @@ class Entering(Attempting):
 
     def _answered(self, usual: int, data: bytes) -> Link:
         """The backend's words, of which the usual ones end the login; all others begin a conversation."""
-        if usual == len(self._steps) and not self.log.verbose:
+        if usual == len(self._steps) and not self.log.entrance.log.talkative:
             return self._entered(data)
         return self._backend_at_work().heard(usual, data)
 
@@ -129,7 +127,7 @@ class Entering(Attempting):
             self.facts.log_in()
         sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
         rest = b"" if self._dialogue is None else self._dialogue.take_input()
-        self._relays.start(self.log, (self.stream, rest), (stream, words))
+        self._relays.start(self.log, self.stream, rest, stream, words)
         return None
 
     def _refused(self, error: PeerError) -> Link:

@@ -12,6 +12,7 @@ from mailworker.config.settings import MailServer
 from mailworker.event.rows import Rows
 from mailworker.log.access_logs import AccessLogs
 from mailworker.log.log import Log
+from mailworker.mail.authentication.auth_http import AuthHttp
 from mailworker.mail.authentication.policed import Policed
 from mailworker.mail.authentication.source import LoginGuard, LoginSource
 from mailworker.mail.capabilities import Capabilities
@@ -40,14 +41,15 @@ class Server:
     `tls` is None where no connection with a client can be encrypted, `backend_tls` where none with a backend is.
     `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
     for. `login_source` decides about logins, `targets` where they go, and `backend` where those go whose source names
-    none. `policed` is the source where a policy service is asked, else None, and `guard` limits logins, None where
-    nothing does. `access_logs` are ready to write. `counted` counts its sessions, None where nobody does. `rows` are
-    the worker's part of the session table, None where there is none; the server is called `number` there.
-    `has_variables` tells whether anybody asks a session for facts, `asks_for_handshake` whether for what a handshake
-    took, and `waits_for_facts` whether for times of the backend that nobody would know otherwise. `told` is what a
-    worker's log knows of its backends. `limited` tells whether relays have a rate to keep. `logs_in_at_once`: nothing
-    comes before a login at a backend, and nobody looks at its steps. `watched`: a session ends where its client asks
-    the backend to be another user (native/relay/line.c).
+    none. `plain_source` is that source where it may be asked plainly, see AuthHttp, else None. `policed` is the source
+    where a policy service is asked, else None, and `guard` limits logins, None where nothing does. `access_logs` are
+    ready to write. `counted` counts its sessions, None where nobody does. `rows` are the worker's part of the session
+    table, None where there is none; the server is called `number` there. `has_variables` tells whether anybody asks a
+    session for facts, `asks_for_handshake` whether for what a handshake took, and `waits_for_facts` whether for times
+    of the backend that nobody would know otherwise. `told` is what a worker's log knows of its backends. `limited`
+    tells whether relays have a rate to keep. `logs_in_at_once`: nothing comes before a login at a backend, and nobody
+    looks at its steps. `watched`: a session ends where its client asks the backend to be another user
+    (native/relay/line.c).
     """
 
     __slots__ = (
@@ -65,6 +67,7 @@ class Server:
         "login_source",
         "logs_in_at_once",
         "number",
+        "plain_source",
         "policed",
         "rows",
         "settings",
@@ -95,6 +98,7 @@ class Server:
         self.number = 0
         self.rows: Rows | None = None
         self.login_source = login_source
+        self.plain_source: AuthHttp | None = None
         self.policed = login_source if isinstance(login_source, Policed) else None
         self.targets: Targets = choose_targets(settings, None)
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)

@@ -24,6 +24,7 @@ from mailworker.log.access import LineSink
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.mail.admission import Guarded
+from mailworker.mail.authentication.auth_http import AuthHttp
 from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
@@ -311,6 +312,8 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers))
     server = Server(settings, log, tls, protocol.capabilities(settings), source, places)
     server.watched = protocol.watched
+    if isinstance(source, AuthHttp) and not protocol.tells_host:
+        server.plain_source = source
     return server
 
 

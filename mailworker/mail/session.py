@@ -18,14 +18,11 @@ from mailworker.mail.entering import IN_AUTH, Entering
 from mailworker.mail.facts import FactsRecord
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.relay import Relays
-from mailworker.model import Address, AuthMethod
-from mailworker.wire.auth_request import AuthRequest
+from mailworker.model import Address
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
 _GREETING = "sending client greeting line"
-# What a request begins as about whose client nothing but its address is told.
-_PLAIN_REQUEST = AuthRequest(Login(AuthMethod.PLAIN, b""), "", 1, b"")
 
 
 class Session(Entering):
@@ -149,29 +146,27 @@ class Session(Entering):
 
     def _log_in(self, login: Login) -> Link:
         """Let a client in, if whoever decides says so: our source, or the backend."""
-        source, log = self.server.login_source, self.log
+        server, log = self.server, self.log
+        source = server.login_source
         self._login = login
         log.action = source.action
         log.login = login.name
         self._attempts = attempt = self._attempts + 1
-        if log.verbose:
+        if log.entrance.log.talkative:
             log.debug(f"asking {source.name}, method {login.method.name}, attempt {attempt}")
-        if self._client is None and self.stream.tls is None and not self.protocol.tells_host:
-            request = copied(_PLAIN_REQUEST)
-            request.login, request.attempt = login, attempt
-            request.protocol, request.client_ip = self.server.settings.protocol, log.client.encode()
-        else:
-            tells_host = self.protocol.tells_host
-            request = self.client.auth_request(login, attempt, self.server.settings, tells_host=tells_host)
-        self._request = request
-        request.facts = facts = self.facts
-        if facts is not None:
-            facts.attempt(login, attempt)
         self._asks = True
         self._began = now = self.connections.loop.now
-        if (rows := self.server.rows) is not None:
+        if (rows := server.rows) is not None:
             rows.ask(log.row, login.name, now)
-        guard = self.server.guard
+        guard, facts = server.guard, self.facts
+        plain = guard is None and facts is None and self._client is None and self.stream.tls is None
+        if plain and server.plain_source is not None:
+            return server.plain_source.judge_plainly((login, server.settings.protocol, attempt, log.client), self)
+        request = self.client.auth_request(login, attempt, server.settings, tells_host=self.protocol.tells_host)
+        self._request = request
+        request.facts = facts
+        if facts is not None:
+            facts.attempt(login, attempt)
         return source.judge(request, self) if guard is None else guard.judge(source, request, self)
 
     def judged(self, verdict: Accepted | Rejected) -> Link:
@@ -187,12 +182,12 @@ class Session(Entering):
         if not verdict.accepted:
             log.info(f'client login failed: "{escape(verdict.text)}"')
             return self._reject(verdict)
-        if log.verbose:
+        if log.entrance.log.talkative:
             log.debug(f"sent to {verdict.address}")
         self._login.adopt(verdict)
         if self.attempt is not None and not verdict.passed_on:
             self.succeed(self.attempt)
-        if not (verdict.passed_on or self.admitted):
+        if log.entrance.sessions.limits is not None and not (verdict.passed_on or self.admitted):
             return self.turn_away()
         try:
             return self.enter(verdict)

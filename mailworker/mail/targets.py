@@ -34,12 +34,14 @@ Connected = Callable[[SocketStream, Target], Link]
 # Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
 _BACKEND = Party.BACKEND
 
+_CONNECTING = "connecting to upstream"
+
 
 class Candidates(Protocol):
     """What a login may go to."""
 
     def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
-        """What leads to a connection, made or under way within `timeout` in seconds.
+        """What leads to a connection, made or under way within `timeout` in seconds, which it then has once more.
 
         Raises a PeerError, and OutOfConnections.
         """
@@ -53,26 +55,20 @@ class Targets(Protocol):
 
 
 class GivenAddress:
-    """One address, connected to as by nginx, which finds a failure when it reads or writes."""
+    """One address, connected to as by nginx, which finds a failure when it reads or writes; `text` is for the log."""
 
-    __slots__ = ("_address", "_target", "_text")
+    __slots__ = ("_address", "_target", "text")
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._target = Target(address)
-        self._text = address.bare if isinstance(address, InetAddress) else str(address)  # nginx: no brackets for IPv6
+        self.text = address.bare if isinstance(address, InetAddress) else str(address)  # nginx: no brackets for IPv6
 
     def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
         """See `Candidates.connect`."""
-        return connected(self.dial(connections, timeout, log), self._target)
-
-    def dial(self, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
-        """Begin to connect. Raises ConnectionLost and OutOfConnections."""
-        log.action = "connecting to upstream"
-        log.backend = self._text
-        stream = connections.connect(self._address, _BACKEND)
-        stream.deadline = connections.loop.now + timeout
-        return stream
+        log.action = _CONNECTING
+        log.backend = self.text
+        return connected(connections.connect(self._address, _BACKEND, timeout), self._target)
 
 
 # There are few backends and many logins, and thousands of idle sessions have the text in common.
@@ -101,8 +97,12 @@ class NamedBackend:
             except (ConnectionLost, TimedOut) as error:
                 log.gave_up(error)
             else:
-                return connected(stream, Target(address, self._backend.name))
-        return connected(await _establish(last, connections, seconds, log), Target(last, self._backend.name))
+                return self._connected(stream, address, timeout, connected)
+        return self._connected(await _establish(last, connections, seconds, log), last, timeout, connected)
+
+    def _connected(self, stream: SocketStream, address: Address, timeout: float, connected: Connected) -> Link:
+        stream.deadline = stream.loop.now + timeout
+        return connected(stream, Target(address, self._backend.name))
 
     async def _addresses(self, connections: Connections, log: SessionLog) -> list[InetAddress]:
         backend = self._backend
@@ -160,7 +160,9 @@ def choose_targets(settings: MailServer, resolver: Resolver | None) -> Targets:
 
 
 async def _establish(address: Address, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
-    stream = _given(address).dial(connections, timeout, log)
+    log.action = _CONNECTING
+    log.backend = _given(address).text
+    stream = connections.connect(address, _BACKEND, timeout)
     try:
         await stream.established()
     except BaseException:

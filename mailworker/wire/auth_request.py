@@ -11,14 +11,12 @@ from mailworker.errors import Party, ProtocolError
 from mailworker.model import METHOD_NAMES
 from mailworker.variables.escapes import Escape
 from mailworker.variables.facts import Facts
+from mailworker.variables.line import Line, MakeLine, Slot
 from mailworker.variables.render import Render, joined
 from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import ProxyHeader
 
-# The lines that few values can stand in, with the beginning of the one that follows.
-_METHOD_LINES = {
-    method: b"Auth-Method: %b\r\nAuth-User: " % names.auth_http.encode() for method, names in METHOD_NAMES.items()
-}
+_METHODS = {method: names.auth_http.encode() for method, names in METHOD_NAMES.items()}
 
 # nginx: NGX_ESCAPE_MAIL_AUTH; and DEL, which no header may hold (RFC 9110 section 5.5)
 _ESCAPED_BYTES = re.compile(rb"[\0-\x20%\x7f]")
@@ -79,47 +77,62 @@ class AuthHttpTemplate:
     """Builds the requests of one server; what never changes is put together once.
 
     `uri`, `host` and `headers` are the fields of AuthHttpSettings, which hold no line ends; a value of `headers` with
-    variables is a function. With `keepalive` the service is asked to leave the connection open, by HTTP/1.1.
+    variables is a function. With `keepalive` the service is asked to leave the connection open, by HTTP/1.1. `make`
+    makes the line that values are put into.
     """
 
-    __slots__ = ("_head", "_render_tail", "_tail")
+    __slots__ = ("_render_tail", "_text")
 
     def __init__(
-        self, uri: bytes, host: bytes, headers: tuple[tuple[bytes, bytes | Render], ...], *, keepalive: bool = False
+        self,
+        uri: bytes,
+        host: bytes,
+        headers: tuple[tuple[bytes, bytes | Render], ...],
+        *,
+        keepalive: bool = False,
+        make: MakeLine = Line,
     ) -> None:
-        self._head = b"GET %b HTTP/1.%d\r\nHost: %b\r\n" % (uri, keepalive, host)
+        head = b"GET %b HTTP/1.%d\r\nHost: %b\r\n" % (uri, keepalive, host)
         parts: list[bytes | Render] = [part for name, value in headers for part in (b"%b: " % name, value, b"\r\n")]
         literals = [part for part in parts if isinstance(part, bytes)]
-        self._tail = b"".join(literals) + b"\r\n"
-        self._render_tail = None if len(literals) == len(parts) else joined([*parts, b"\r\n"])
+        constant = len(literals) == len(parts)
+        self._render_tail = None if constant else joined([*parts, b"\r\n"])
+        slots = (
+            Slot(head + b"Auth-Method: "),
+            Slot(b"\r\nAuth-User: ", written=_escape),
+            Slot(b"\r\nAuth-Pass: ", absent=b"", written=_escape),
+            Slot(b"\r\nAuth-Salt: "),
+            Slot(b"\r\nAuth-Protocol: "),
+            Slot(b"\r\nAuth-Login-Attempt: "),
+            Slot(b"\r\nClient-IP: ", b"\r\n"),
+            Slot(b"Auth-Authzid: ", b"\r\n", written=_escape),
+            Slot(b""),
+        )
+        self._text = make(slots, b"".join(literals) + b"\r\n" if constant else b"").text
 
     def request(self, request: AuthRequest) -> bytes:
         """The whole request.
 
         Raises ProtocolError(CLIENT) where a text that goes out unescaped would end its header line.
         """
-        login = request.login
-        name, password = login.name, b"" if login.password is None else login.password.reveal()
-        if _ESCAPED_BYTES.search(name + password) is not None:
-            name, password = _escape(name), _escape(password)
-        return b"".join(
-            (
-                self._head,
-                _METHOD_LINES[login.method],
-                name,
-                b"\r\nAuth-Pass: ",
-                password,
-                b"" if login.salt is None else b"\r\nAuth-Salt: " + login.salt,
-                b"\r\nAuth-Protocol: ",
-                request.protocol.encode(),
-                b"\r\nAuth-Login-Attempt: ",
-                b"1" if request.attempt == 1 else b"%d" % request.attempt,  # which costs more than all parts together
-                b"\r\nClient-IP: ",
-                request.client_ip,
-                b"\r\n",
-                _optional_headers(request),
-                self._tail if self._render_tail is None else self._render_tail(_facts(request)),
-            )
+        rest = _optional_headers(request)
+        if self._render_tail is not None:
+            rest += self._render_tail(_facts(request))
+        return self.of(request.login, request.protocol, request.attempt, request.client_ip.decode(), rest)
+
+    def of(self, login: Login, protocol: str, attempt: int, client_ip: str, rest: bytes = b"") -> bytes:
+        """The request about a login of whose client nothing but its address is told; `rest` are more headers."""
+        password = login.password
+        return self._text(
+            _METHODS[login.method],
+            login.name,
+            None if password is None else password.reveal(),
+            login.salt,
+            protocol,
+            attempt,
+            client_ip,
+            login.authzid,
+            rest,
         )
 
 
@@ -131,7 +144,7 @@ def _facts(request: AuthRequest) -> Facts:
 
 def _optional_headers(request: AuthRequest) -> bytes:
     login = request.login
-    headers = b"" if login.authzid is None else b"Auth-Authzid: %b\r\n" % _escape(login.authzid)
+    headers = b""
     if request.client_host is not None:
         headers += _header(b"Client-Host", request.client_host)
     if request.proxy_protocol is not None and request.proxy_protocol.texts is not None:

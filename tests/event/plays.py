@@ -63,11 +63,11 @@ def stream_plan(
     return plans_of(stream)(stream, limit, steps, then, lost)
 
 
-def plans_of(stream: SocketStream) -> type[Plan]:
-    """The class of plans that goes with a stream's implementation."""
+def plans_of(stream: SocketStream) -> Callable[..., Plan]:
+    """What makes plans that goes with a stream's implementation."""
     for it in implementations().values():
         if isinstance(stream, it.stream.SocketStream):
-            found: type[Plan] = it.plan.Plan
+            found: Callable[..., Plan] = it.plan.Plan
             return found
     raise AssertionError("a stream of no implementation")
 

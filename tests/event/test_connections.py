@@ -3,7 +3,8 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -114,6 +115,14 @@ def test_a_refusal_is_met_at_the_first_use(bench: Bench, action: str, call: str)
     bench.run(_try(stream, action, losses))
     assert [(loss.party, loss.call, loss.errno) for loss in losses] == [(Party.AUTH_SERVICE, call, errno.ECONNREFUSED)]
     assert connections.in_use == 0
+
+
+@pytest.mark.parametrize(("timeout", "deadline"), [((), inf), ((7.5,), 7.5), ((3,), 3.0)])
+def test_a_stream_has_so_many_seconds_from_the_beginning(
+    bench: Bench, timeout: tuple[float, ...], deadline: float
+) -> None:
+    with closing(_connections(bench, 1).connect(_unused_address(), Party.BACKEND, *timeout)) as stream:
+        assert stream.deadline == bench.loop.now + deadline
 
 
 @pytest.mark.parametrize(

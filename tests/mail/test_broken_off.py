@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from mailworker.config.source import ByBackendSettings
-from mailworker.event import plan
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Entrance
 from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SMTP, Case
@@ -152,9 +151,7 @@ def _play(scene: Scene, login: Login) -> Sequence[tuple[object, ...]]:
 
 
 def _by_python(patch: pytest.MonkeyPatch) -> None:
-    python = in_python().plan
-    patch.setattr(python, "Plan", plan.Plan)
-    patch.setattr("mailworker.mail.service.carry_out", python.carry_out)
+    patch.setattr("mailworker.mail.service.carry_out", in_python().plan.carry_out)
 
 
 def _by_conversations(patch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from mailworker.errors import Party, ProtocolError
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import AuthMethod
+from mailworker.native.core import line
 from mailworker.wire.auth_request import AuthHttpTemplate, AuthRequest, ClientCertificate, TlsFacts
 from mailworker.wire.login import Login, SmtpEnvelope
 from mailworker.wire.proxy_protocol import ProxyHeader, ProxyTexts
 from mailworker.wire.secret import Secret
 
-TEMPLATE = AuthHttpTemplate(b"/auth?x=1", b"auth.example", ((b"X-Key", b"a b%"), (b"X-Two", b"")))
+MADE_OF = b"/auth?x=1", b"auth.example", ((b"X-Key", b"a b%"), (b"X-Two", b""))
+TEMPLATE, TEMPLATE_IN_C = AuthHttpTemplate(*MADE_OF), AuthHttpTemplate(*MADE_OF, make=line.Line)
 HEAD = b"GET /auth?x=1 HTTP/1.0\r\nHost: auth.example\r\n"
 TAIL = b"X-Key: a b%\r\nX-Two: \r\n\r\n"
 LOGIN = Login(AuthMethod.PLAIN, b"user", Secret(b"secret"))
@@ -30,6 +32,7 @@ def request_of(**changes: Any) -> AuthRequest:
 def request_body(request: AuthRequest) -> bytes:
     """What stands between the parts that every request of the server has."""
     text = TEMPLATE.request(request)
+    assert text == TEMPLATE_IN_C.request(request)
     assert text.startswith(HEAD)
     assert text.endswith(TAIL)
     return text[len(HEAD) : -len(TAIL)]
@@ -45,6 +48,10 @@ def test_a_request_is_nginx_byte_for_byte() -> None:
         )
         + TAIL
     )
+
+
+def test_a_client_of_which_nothing_is_told_needs_no_request_to_be_asked_about() -> None:
+    assert TEMPLATE.of(LOGIN, "imap", 1, "192.0.2.1") == TEMPLATE.request(IMAP_LOGIN)
 
 
 def test_the_identity_to_act_for_is_escaped_and_told_only_where_there_is_one() -> None:

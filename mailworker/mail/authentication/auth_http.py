@@ -12,6 +12,7 @@ from dataclasses import replace
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, TimedOut
 from mailworker.event import sockets
+from mailworker.event.copies import copied
 from mailworker.event.plan import UNKNOWN, Link, Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.authentication.idle import IdleConnections
@@ -23,6 +24,7 @@ from mailworker.variables.variables import Variables
 from mailworker.wire.auth_answers import Answer, Answers
 from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest
 from mailworker.wire.auth_response import InvalidResponse, Rejected, Verdict, Wait
+from mailworker.wire.login import Login
 
 # Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
 _AUTH_SERVICE = Party.AUTH_SERVICE
@@ -33,11 +35,14 @@ _SEGMENT = 1200
 # A service that answers WAIT for ever would hold the session for ever; nginx asks it for ever.
 _MOST_WAITS = 100
 
+About = tuple[Login, str, int, str]
+"""A login, the protocol, the number of the attempt, and the client's address without its port."""
+
 
 class AuthHttp:
     """See `LoginSource`."""
 
-    __slots__ = ("action", "answers", "authzid", "idle", "name", "settings", "template", "told")
+    __slots__ = ("_question", "action", "answers", "authzid", "idle", "name", "settings", "template", "told")
 
     kind = "http"
 
@@ -57,15 +62,28 @@ class AuthHttp:
         self.told = told
         self.idle = IdleConnections(settings.keepalive)
         self.template = AuthHttpTemplate(
-            settings.uri, settings.host, _bound(settings.headers, variables), keepalive=settings.keepalive > 0
+            settings.uri,
+            settings.host,
+            _bound(settings.headers, variables),
+            keepalive=settings.keepalive > 0,
+            make=Line,
         )
         self.name = settings.name
         self.action = "in http auth state"
         self.authzid = settings.authzid
+        self._question = _Question(self)
 
     def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
         """See `LoginSource.judge`."""
-        return _Question(self, request, applicant).ask()
+        question = copied(self._question)
+        question.applicant = applicant
+        return question.ask(request)
+
+    def judge_plainly(self, about: About, applicant: Applicant) -> Link:
+        """As `judge`, where no more is told about the client, and nobody asks for headers of the answer."""
+        question = copied(self._question)
+        question.applicant, question.about = applicant, about
+        return question.say(self.template.of(*about))
 
     def close(self) -> None:
         """See `LoginSource.close`."""
@@ -73,50 +91,69 @@ class AuthHttp:
 
 
 class _Question:
-    """One login that the service is asked about, as often as it says WAIT."""
+    """One login of the `applicant` that the service is asked about, as often as it says WAIT.
 
-    __slots__ = ("_applicant", "_asked", "_head", "_request", "_reused", "_service", "_stream", "_wait", "_waits")
+    What it begins with it has of a pattern. `about` is what a request is made of, where the login was asked about
+    plainly.
+    """
 
+    __slots__ = (
+        *("_asked", "_head", "_request", "_reused", "_service", "_stream", "_wait", "_waits", "about", "applicant"),
+    )
+
+    _asked: AuthRequest
     _head: bytes
-    _reused: bool
     _stream: SocketStream
+    about: About
+    applicant: Applicant
 
-    def __init__(self, service: AuthHttp, request: AuthRequest, applicant: Applicant) -> None:
+    def __init__(self, service: AuthHttp) -> None:
         self._service = service
-        self._asked = self._request = request
-        self._applicant = applicant
+        self._request: AuthRequest | None = None  # until it is needed, where the login was asked about plainly
+        self._reused = False
         self._wait: Wait | None = None  # the last one
         self._waits = 0
 
-    def ask(self) -> Link:
+    def ask(self, request: AuthRequest) -> Link:
         """The link that asks, and comes to the verdict."""
-        service = self._service
-        self._head = service.template.request(self._request)
-        idle = service.idle.take(self._applicant.connections) if service.settings.keepalive else None
-        self._reused = idle is not None
-        return self._say(idle)
+        self._asked = request
+        return self._ask(request)
 
-    def _say(self, idle: SocketStream | None) -> Link:
-        """The link that asks on a connection that is there, or on a new one."""
-        settings, connections, head = self._service.settings, self._applicant.connections, self._head
-        self._stream = stream = connections.connect(settings.address, _AUTH_SERVICE) if idle is None else idle
-        stream.deadline = connections.loop.now + settings.timeout
+    def _ask(self, request: AuthRequest) -> Link:
+        self._request = request
+        return self.say(self._service.template.request(request))
+
+    def say(self, head: bytes) -> Link:
+        """As `ask`, by these words."""
+        self._head = head
+        settings, connections = self._service.settings, self.applicant.connections
+        if settings.keepalive and (idle := self._service.idle.take(connections)) is not None:
+            self._reused = True
+            idle.deadline = connections.loop.now + settings.timeout
+            return self._say(head, idle)
+        return self._say(head, self._connect())
+
+    def _connect(self) -> SocketStream:
+        settings = self._service.settings
+        return self.applicant.connections.connect(settings.address, _AUTH_SERVICE, settings.timeout)
+
+    def _say(self, head: bytes, stream: SocketStream) -> Link:
+        self._stream = stream
         if len(head) > _SEGMENT:
             sockets.no_delay(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
         return Plan(stream, _READ_SIZE, ((head, UNKNOWN),), self._heard, self._lost)
 
     def _heard(self, _usual: int, data: bytes) -> Link:
-        if not data:
-            return self._lost(ConnectionLost(_AUTH_SERVICE, "recv()", 0))
+        service = self._service
         try:
-            answer = None if self._service.told else self._service.answers.read(data)
+            answer = None if service.told else service.answers.read(data)
         except InvalidResponse as error:
             return self._broken(error)
         if answer is None:
-            return self._read_on(data)
-        if self._service.settings.keepalive:
-            return self._finish(answer) if answer.body else self._settle(answer, whole=answer.body == 0)
-        return self._settle(answer, whole=False)
+            return self._read_on(data) if data else self._lost(ConnectionLost(_AUTH_SERVICE, "recv()", 0))
+        if service.settings.keepalive:
+            return self._finish(answer) if answer.body else self._settle(answer.verdict, whole=answer.body == 0)
+        return self._settle(answer.verdict)
 
     async def _read_on(self, data: bytes) -> Link:
         """An answer that does not come whole, or whose headers somebody asks for."""
@@ -141,41 +178,39 @@ class _Question:
             while missing:
                 data = await self._stream.read(min(missing, _READ_SIZE))
                 missing = missing - len(data) if data else None
-        return self._settle(answer, whole=missing == 0)
+        return self._settle(answer.verdict, whole=missing == 0)
 
-    def _settle(self, answer: Answer, *, whole: bool) -> Link:
+    def _settle(self, verdict: Verdict, *, whole: bool = False) -> Link:
         if whole:
-            self._service.idle.keep(self._applicant.connections, self._stream)
+            self._service.idle.keep(self.applicant.connections, self._stream)
         self._stream.close()
-        verdict = answer.verdict
         if self._wait is not None:
             verdict = _carry_over(self._wait, verdict)
-        return self._pause(verdict) if isinstance(verdict, Wait) else self._applicant.judged(verdict)
+        return self._pause(verdict) if isinstance(verdict, Wait) else self.applicant.judged(verdict)
 
     async def _pause(self, wait: Wait) -> Link:
         self._waits += 1
         if self._waits > _MOST_WAITS:
             raise ProtocolError(_AUTH_SERVICE, "sent WAIT too many times")
-        await self._applicant.pause(wait.seconds)
-        self._request = _as_told(self._request, wait)
+        await self.applicant.pause(wait.seconds)
         self._wait = wait
-        return self.ask()
+        return self._ask(_as_told(self._request or _request(*self.about), wait))
 
     def _broken(self, error: PeerError) -> Link:
         self._stream.close()
         if isinstance(error, InvalidResponse) and error.login is not None:
-            self._applicant.log.login = error.login
-        return self._applicant.fail(error)
+            self.applicant.log.login = error.login
+        return self.applicant.fail(error)
 
     def _lost(self, error: PeerError) -> Link:
         self._stream.close()
         if not isinstance(error, ConnectionLost):
-            return self._applicant.fail(error)
+            return self.applicant.fail(error)
         if self._reused and not self._stream.received:
             self._reused = False  # the service closed it when we had just begun, as it may (RFC 9112 section 9.3.1)
-            return self._say(None)
+            return self._say(self._head, self._connect())
         # As nginx reports it, which meets a refused connection when it reads.
-        return self._applicant.fail(ConnectionLost(error.party, "recv()", error.errno))
+        return self.applicant.fail(ConnectionLost(error.party, "recv()", error.errno))
 
 
 def _bound(
@@ -188,6 +223,10 @@ def _bound(
         (name, value if isinstance(value, bytes) else variables.bind(value, HEADER_VALUE, Line))
         for name, value in headers
     )
+
+
+def _request(login: Login, protocol: str, attempt: int, client_ip: str) -> AuthRequest:
+    return AuthRequest(login, protocol, attempt, client_ip.encode())
 
 
 def _as_told(request: AuthRequest, wait: Wait) -> AuthRequest:

@@ -5,6 +5,8 @@
 
 #include "core.h"
 
+#include <math.h>
+
 struct connections {
     PyObject_HEAD
     struct loop *loop;
@@ -146,13 +148,22 @@ static PyObject *dial(struct connections *self, PyObject *address, PyObject *par
 static PyObject *connect_to(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
 {
     struct connections *self = (struct connections *) object;
+    double timeout = INFINITY;
     PyObject *made;
 
-    if (!counted(given, 2) || !count(self)) {
+    if (given < 2 || given > 3) {
+        return PyErr_Format(PyExc_TypeError, "%zd arguments, not 2 or 3", given);
+    }
+    if (given == 3 && (timeout = PyFloat_AsDouble(arguments[2])) == -1.0 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (!count(self)) {
         return NULL;
     }
     made = dial(self, arguments[0], arguments[1]);
-    if (made == NULL) {
+    if (made != NULL) {
+        ((struct stream *) made)->deadline = self->loop->now + timeout;
+    } else {
         PyObject *error = take_exception();
 
         if (connections_release(object)) {
@@ -174,7 +185,7 @@ static PyMethodDef connections_methods[] = {
     {"take", take, METH_NOARGS, "take(): count one more, and give it a number."},
     {"release", release, METH_NOARGS, "release(): count one less."},
     {"stream", FAST(stream), "stream(descriptor, party, watched=0)"},
-    {"connect", FAST(connect_to), "connect(address, party)"},
+    {"connect", FAST(connect_to), "connect(address, party, timeout=inf)"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -265,6 +265,7 @@ extern PyTypeObject guest_type, lobby_type;
 /* plan.c */
 
 extern PyTypeObject engine_type;
+extern PyMethodDef plan_functions[];
 
 int prepare_plans(void);
 int is_peer_error(void); /* whether the exception that was raised is a PeerError */

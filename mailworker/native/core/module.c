@@ -101,7 +101,8 @@ PyMODINIT_FUNC PyInit__core(void)
 
     if (module != NULL &&
         (!add_types(module) || PyModule_AddFunctions(module, socket_functions) < 0 ||
-         PyModule_AddFunctions(module, line_functions) < 0 || PyModule_AddFunctions(module, copy_functions) < 0)) {
+         PyModule_AddFunctions(module, line_functions) < 0 || PyModule_AddFunctions(module, copy_functions) < 0 ||
+         PyModule_AddFunctions(module, plan_functions) < 0)) {
         Py_CLEAR(module);
     }
     return module;

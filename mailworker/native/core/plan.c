@@ -49,6 +49,23 @@ static int engine_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSE
 #define REFERENCES(REF) REF(chain) REF(first) REF(link)
 COLLECTED(engine, REFERENCES)
 
+/* A plan is a tuple, which needs no class of its own here. */
+static PyObject *plan(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    PyObject *made = counted(given, PLAN_FIELDS) ? PyTuple_New(PLAN_FIELDS) : NULL;
+    Py_ssize_t i;
+
+    for (i = 0; made != NULL && i < PLAN_FIELDS; i++) {
+        PyTuple_SET_ITEM(made, i, Py_NewRef(arguments[i]));
+    }
+    return made;
+}
+
+PyMethodDef plan_functions[] = {
+    {"plan", FAST(plan), "plan(stream, limit, steps, then, lost): see Plan."},
+    {NULL, NULL, 0, NULL},
+};
+
 static int is_plan(PyObject *link)
 {
     return PyTuple_Check(link) && PyTuple_GET_SIZE(link) == PLAN_FIELDS &&

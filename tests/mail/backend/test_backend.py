@@ -7,7 +7,6 @@ from typing import cast
 import pytest
 
 from mailworker.errors import Party, PeerError, ProtocolError
-from mailworker.event.plan import Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.authentication.by_backend import ByBackend
 from mailworker.mail.backend.backend import Backend
@@ -65,7 +64,7 @@ class Steps:
             cast(TlsPeer, peer), heard.append, heard.append
         )
         while link is not None:
-            assert not isinstance(link, Plan)
+            assert not isinstance(link, tuple)
             link = run(link)
         (outcome,) = heard
         return outcome
