@@ -24,23 +24,30 @@ NAMES = (
     *("imap-login", "pop3-login", "smtp-login", "imap-keepalive"),
     *("imap-login-auth-upstream", "pop3-login-auth-upstream", "smtp-login-auth-upstream"),
     *("imap-login-access-combined", "imap-login-access-json"),
-    *("sieve-login", "imap-login-limits"),
+    *("sieve-login", "imap-login-limit-auth", "imap-login-limit-conn", "imap-login-limits"),
     *("imaps-tls13", "imaps-tls12-rsa", "imaps-tls12-id", "imaps-tls13-id", "imaps-tls12-ticket", "imaps-tls13-ticket"),
 )
 # What a measure is compared with where nginx has no such thing.
-OTHERS = {"sieve-login": ("mailworker", "imap-login"), "imap-login-limits": ("mailworker", "imap-login")}
+OTHERS = dict.fromkeys(
+    ("sieve-login", "imap-login-limit-auth", "imap-login-limit-conn", "imap-login-limits"), ("mailworker", "imap-login")
+)
 LINE = "{:<26} {:>10} {:>12} {:>6}"
 COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"nginx": nginx_command, "mailworker": mailworker_command}
+
+LIMIT_AUTH = (
+    "limit_auth_zone $binary_remote_prefix zone=fail:8m rate=6r/m; limit_auth zone=fail burst=100 nodelay ban=15m; "
+    "auth_delay 2s max=15s zone=fail; limit_auth_exempt 10.0.0.0/8;"
+)
+LIMIT_CONN = "limit_conn_zone $remote_user zone=user:10m; limit_conn user 40;"
 
 # What the server has more than others while a measure runs; nginx knows none of it.
 EXTRAS = {
     ("mailworker", "keepalive"): KEEPALIVE,
     ("mailworker", "login-access-combined"): "access_log access.log combined;",
     ("mailworker", "login-access-json"): "access_log access.log json;",
-    ("mailworker", "login-limits"): (
-        "limit_auth_zone $binary_remote_prefix zone=fail:8m rate=6r/m; limit_auth zone=fail burst=100 nodelay ban=15m; "
-        "auth_delay 2s max=15s zone=fail; limit_auth_exempt 10.0.0.0/8;"
-    ),
+    ("mailworker", "login-limit-auth"): LIMIT_AUTH,
+    ("mailworker", "login-limit-conn"): LIMIT_CONN,
+    ("mailworker", "login-limits"): f"{LIMIT_AUTH} {LIMIT_CONN}",
 }
 
 

@@ -24,6 +24,8 @@ USE: Final = "limit_conn_zone"
 MOST: Final = 65535
 """Connections."""
 
+_MOST_LIMITS: Final = 64  # of a server; native/core/gate.c has a bit for each
+
 LIGHT: Final = frozenset({"binary_remote_addr", "remote_addr", "remote_user"})
 """Variables that any session can tell, be it asked for others or not."""
 
@@ -82,6 +84,8 @@ def _take_limit(parser: Parser, earlier: tuple[tuple[str, int], ...]) -> tuple[t
     limits = present(earlier)
     if any(name == known for known, _ in limits):
         raise parser.error('"limit_conn" directive is duplicate')
+    if len(limits) == _MOST_LIMITS:
+        raise parser.error('too many "limit_conn" directives')
     most = values.number(word)
     if not most:
         raise parser.error(f'invalid number of connections "{word}"')

@@ -6,14 +6,14 @@ Nothing of a session exists before: who connects and is silent costs a stream, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mailworker.errors import Party, PeerError
 from mailworker.event.connections import Connections
 from mailworker.event.plan import UNKNOWN
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
-from mailworker.model import Address
+from mailworker.model import Address, InetAddress
 from mailworker.native.core import accelerator
 
 __all__ = ["Guest", "Lobby"]
@@ -31,6 +31,13 @@ class Guest:
         self.accepted = accepted
 
 
+class Check(Protocol):
+    """Something that is asked of all who come; see `mailworker.shm.attempts` and `mailworker.shm.gate`."""
+
+    def passes(self, client: str, number: int, now: float, /) -> bool:
+        """Whether a client of this address, or "unix:", may stay whose connection has that number."""
+
+
 Left = Callable[[Guest, bytes | PeerError], None]
 """Takes what a guest has said first, b"" where it has left, or what went wrong with its connection."""
 
@@ -39,10 +46,14 @@ class Lobby:
     """Greets all who come; `left` goes on with each when it has spoken, or `timeout` seconds have passed.
 
     What it says first has at most `limit` bytes. `noticed` is called for each that is counted, `full` with what the
-    listener gave where there may be no more connections. `guests` are those who have not spoken.
+    listener gave where there may be no more connections. `guests` are those who have not spoken. Who does not pass all
+    of `checks` is handed to `stopped` before any word is said.
     """
 
-    __slots__ = ("_connections", "_full", "_left", "_limit", "_noticed", "_party", "_steps", "_timeout", "guests")
+    __slots__ = (
+        "_checks", "_connections", "_full", "_left", "_limit", "_noticed", "_party", "_steps", "_stopped", "_timeout",
+        "guests",
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0913, PLR0917 - made once for each entrance
         self,
@@ -54,6 +65,8 @@ class Lobby:
         left: Left,
         noticed: Callable[[], None],
         full: Callable[[int, Address], None],
+        checks: tuple[Check, ...] = (),
+        stopped: Callable[[Guest], None] = lambda _: None,
         /,
     ) -> None:
         self._connections = connections
@@ -64,6 +77,8 @@ class Lobby:
         self._left = left
         self._noticed = noticed
         self._full = full
+        self._checks = checks
+        self._stopped = stopped
         self.guests = set[Guest]()
 
     def accepted(self, descriptor: int, peer: Address, /) -> None:
@@ -75,8 +90,12 @@ class Lobby:
         now = connections.loop.now
         guest = Guest(connections.stream(descriptor, self._party), connections.take(), peer, now)
         guest.stream.deadline = now + self._timeout
-        self.guests.add(guest)
         self._noticed()
+        client = peer.host if isinstance(peer, InetAddress) else "unix:"
+        if not all(check.passes(client, guest.number, now) for check in self._checks):
+            self._stopped(guest)
+            return
+        self.guests.add(guest)
         Task(connections.loop, self._receive(guest)).resume()
 
     async def _receive(self, guest: Guest) -> None:

@@ -28,6 +28,15 @@ class AccessCheck(Access):
 
     __slots__ = ()
 
+    @property
+    def quick(self) -> AccessCheck:
+        """See `Check`."""
+        return self
+
+    def passes(self, client: str, _number: int, _now: float) -> bool:
+        """See `mailworker.event.lobby.Check`."""
+        return self.allows_host(client)
+
     def refusal(self, client: Address, record: SessionRecord) -> End | None:
         """See `Check.refusal`."""
         if self.allows(client):

@@ -8,10 +8,12 @@ from mailworker.errors import Party, PeerError
 from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
 from mailworker.mail.arriving import Arriving
-from mailworker.mail.authentication.source import Attempt
 from mailworker.mail.client.client import Client
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.record import SessionRecord
+from mailworker.shm.attempts import Attempt
+from mailworker.wire.auth_response import Rejected
+from mailworker.wire.login import Login
 
 
 class Attempting(Arriving):
@@ -44,10 +46,13 @@ class Attempting(Arriving):
         attempt, self.attempt = self.attempt, None
         return attempt
 
-    def succeed(self, attempt: Attempt) -> None:
-        """The client is who it claims to be."""
-        self.attempt = None
-        attempt.succeed(self.connections.loop.now)
+    async def fail_attempt(self, login: Login, verdict: Rejected) -> None:
+        """The login is refused: count it, and let the refusal wait if it has to."""
+        attempt, guard = self.settle(), self.server.guard
+        if attempt is None or guard is None:
+            return
+        if guard.fail(attempt, login, verdict, self.connections.loop.now):
+            await guard.hold_back(attempt.asked)
 
     def forget_attempt(self, error: Exception) -> None:
         """Nobody has decided, which counts only if the client itself has left."""

@@ -99,24 +99,11 @@ class Entering(Attempting):
         backend.resume(self._entered, self._refused)
         return backend
 
-    @property
-    def admitted(self) -> bool:
-        """Whether one more connection may be logged in, of a client that is who it claims to be."""
-        limits = self.log.entrance.sessions.limits
-        if limits is None:
-            return True
-        mine = limits.get(self.server)
-        return mine is None or mine.admits(self.log)
-
     def _entered(self, words: bytes) -> Link:
         """The relay begins, with `words` of the backend and what the client has said beyond its login."""
         stream = self.backend
         assert stream is not None
-        if (policed := self.server.policed) is not None and self._login.passed_on:
-            policed.learn(self._request, self, None)
-        if self.attempt is not None:
-            self.succeed(self.attempt)
-        if self._login.passed_on and not self.admitted:
+        if self._login.passed_on and not self._let_in():
             return self.turn_away()
         self.log.action = None
         self.log.info("client logged in")
@@ -129,6 +116,15 @@ class Entering(Attempting):
         rest = b"" if self._dialogue is None else self._dialogue.take_input()
         self._relays.start(self.log, self.stream, rest, stream, words)
         return None
+
+    def _let_in(self) -> bool:
+        """The backend has decided; gives whether there may be one more connection."""
+        server = self.server
+        if server.policed is not None:
+            server.policed.learn(self._request, self, None)
+        if (attempt := self.settle()) is not None:
+            attempt.succeed(self.connections.loop.now)
+        return server.limits is None or server.limits.admits(self.log)
 
     def _refused(self, error: PeerError) -> Link:
         codes = self.server.settings.proxy.pass_error_codes

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 
 from mailworker.config.listen import Listen
 from mailworker.config.server_name import NameTable
+from mailworker.event.sockets import local_address
 from mailworker.mail.admission import Guarded, new_checks
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Checks, Entrance, Sessions
 from mailworker.mail.server import Server
+from mailworker.model import Address
 from mailworker.tls.context import TlsContext
 from mailworker.tls.door import Door, Room
 
@@ -67,3 +69,19 @@ def _context(entrance: Entrance) -> TlsContext:
     context = entrance.server.tls
     assert context is not None
     return context
+
+
+class ByAddress:
+    """Sends the connections of one listening socket to the right entrance."""
+
+    __slots__ = ("_by_address", "_default", "_serve")
+
+    def __init__(self, serve: Callable[[Entrance, int, Address], None], entrances: Sequence[Entrance]) -> None:
+        self._serve = serve
+        self._default = entrances[0]
+        self._by_address = {entrance.name: entrance for entrance in entrances[1:]}
+
+    def accepted(self, descriptor: int, peer: Address) -> None:
+        """The listener's call."""
+        entrance = self._by_address.get(str(local_address(descriptor)), self._default)
+        self._serve(entrance, descriptor, peer)

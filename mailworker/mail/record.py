@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from mailworker.config.listen import Listen
@@ -18,6 +18,7 @@ from mailworker.errors import (
     TlsError,
 )
 from mailworker.event.copies import copied
+from mailworker.event.lobby import Check as Quick
 from mailworker.event.rows import NO_ROW, Rows
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
@@ -55,21 +56,18 @@ class Relayed(Protocol):
 class Check(Protocol):
     """One thing that is asked of clients before they are served; see `mailworker.mail.admission`.
 
-    Those of two servers are equal if they have the same answer for every client.
+    Those of two servers are equal if they have the same answer for every client. `quick` is what a lobby asks in its
+    place, None where only a session can be asked about.
     """
+
+    @property
+    def quick(self) -> Quick | None: ...
 
     def refusal(self, client: Address, record: SessionRecord) -> End | None:
         """Why the client is not served, after telling the record's log; None where it is. Raises nothing."""
 
 
 Checks = tuple[Check, ...]
-
-
-class Admission(Protocol):
-    """What is asked of clients whose login is right; see `mailworker.mail.limit_conn`."""
-
-    def admits(self, record: SessionRecord) -> bool:
-        """Whether one more may be logged in; if not, the record's log has been told."""
 
 
 class Entrance:
@@ -121,8 +119,9 @@ class Entrance:
 
     @property
     def has_lobby(self) -> bool:
-        """Whether clients are greeted at once and alike, and nobody asks or is told of them before they speak."""
-        plain = not (self.listen.ssl or self.listen.proxy_protocol or self.at_accept or self.has_variables)
+        """Whether clients are greeted at once and alike, and before they speak no more is asked than a lobby can."""
+        asked = all(check.quick is not None for check in self.at_accept)
+        plain = asked and not (self.listen.ssl or self.listen.proxy_protocol or self.has_variables)
         at_once = self.greets_at_once and self.server.capabilities.greeting is not None
         return plain and at_once and not self.log.informative and self.server.rows is None
 
@@ -251,14 +250,12 @@ class Sessions:
     """Those of one worker that have not ended, with the relay of each that is logged in, and who hears of ends.
 
     `lines` takes what the access logs say, None where there are none. `identify` gives what a session is called.
-    `limits` are those of connections, None where no server has any.
     """
 
-    __slots__ = ("identify", "limits", "lines", "listeners", "live", "loop")
+    __slots__ = ("identify", "lines", "listeners", "live", "loop")
 
     def __init__(self, loop: facts.Clock, listeners: Sequence[EndListener] = (), lines: LineSink | None = None) -> None:
         self.identify = identifier()
-        self.limits: Mapping[Server, Admission] | None = None
         self.loop = loop
         self.listeners = tuple(listeners)
         self.lines = lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from mailworker.config.access_log import WAITED_FOR
 from mailworker.config.auth_http import AuthHttpSettings
@@ -20,12 +20,20 @@ from mailworker.mail.client.host import Resolver
 from mailworker.mail.counting import Counted
 from mailworker.mail.once import Once
 from mailworker.mail.proxy_pass import configured_backend
+from mailworker.mail.session_log import SessionLog
 from mailworker.mail.targets import Targets, choose_targets
 from mailworker.model import ProxyProtocol, Starttls
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 
 _NO_PLACES: Final[Mapping[Destination, int]] = {}
+
+
+class Admission(Protocol):
+    """What is asked of clients whose login is right; see `mailworker.mail.limit_conn`."""
+
+    def admits(self, record: SessionLog, /) -> bool:
+        """Whether one more may be logged in; if not, the record's log has been told."""
 
 
 class ServerTls(NamedTuple):
@@ -42,14 +50,14 @@ class Server:
     `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
     for. `login_source` decides about logins, `targets` where they go, and `backend` where those go whose source names
     none. `plain_source` is that source where it may be asked plainly, see AuthHttp, else None. `policed` is the source
-    where a policy service is asked, else None, and `guard` limits logins, None where nothing does. `access_logs` are
-    ready to write. `counted` counts its sessions, None where nobody does. `rows` are the worker's part of the session
-    table, None where there is none; the server is called `number` there. `has_variables` tells whether anybody asks a
-    session for facts, `asks_for_handshake` whether for what a handshake took, and `waits_for_facts` whether for times
-    of the backend that nobody would know otherwise. `told` is what a worker's log knows of its backends. `limited`
-    tells whether relays have a rate to keep. `logs_in_at_once`: nothing comes before a login at a backend, and nobody
-    looks at its steps. `watched`: a session ends where its client asks the backend to be another user
-    (native/relay/line.c).
+    where a policy service is asked, else None, and `guard` limits logins, `limits` connections, None where nothing
+    does. `access_logs` are ready to write. `counted` counts its sessions, None where nobody does. `rows` are the
+    worker's part of the session table, None where there is none; the server is called `number` there. `has_variables`
+    tells whether anybody asks a session for facts, `asks_for_handshake` whether for what a handshake took, and
+    `waits_for_facts` whether for times of the backend that nobody would know otherwise. `told` is what a worker's log
+    knows of its backends. `limited` tells whether relays have a rate to keep. `logs_in_at_once`: nothing comes before
+    a login at a backend, and nobody looks at its steps. `watched`: a session ends where its client asks the backend to
+    be another user (native/relay/line.c).
     """
 
     __slots__ = (
@@ -63,6 +71,7 @@ class Server:
         "guard",
         "has_variables",
         "limited",
+        "limits",
         "log",
         "login_source",
         "logs_in_at_once",
@@ -95,6 +104,7 @@ class Server:
         self.client_resolver: Resolver | None = None
         self.counted: Counted | None = None
         self.guard: LoginGuard | None = None
+        self.limits: Admission | None = None
         self.number = 0
         self.rows: Rows | None = None
         self.login_source = login_source

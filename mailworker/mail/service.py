@@ -17,7 +17,6 @@ from mailworker.event.lobby import Guest, Lobby
 from mailworker.event.loop import Loop
 from mailworker.event.plan import carry_out
 from mailworker.event.rows import Rows
-from mailworker.event.sockets import local_address
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.log.access import LineSink
@@ -32,9 +31,9 @@ from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import new_resolver
 from mailworker.mail.counting import Counted, Drops
 from mailworker.mail.end import End
-from mailworker.mail.entrances import new_entrance
+from mailworker.mail.entrances import ByAddress, new_entrance
 from mailworker.mail.facts import FactsRecord, ListedFacts
-from mailworker.mail.limit_conn import ConnLimits, Held
+from mailworker.mail.limit_conn import ConnLimits
 from mailworker.mail.limits.guards import Guards, Tables, local_tables
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Checks, EndListener, Entrance, ListedRecord, SessionRecord, Sessions
@@ -48,6 +47,7 @@ from mailworker.model import Address, Level
 from mailworker.native.tls.context import Context
 from mailworker.shm.conn_table import ConnTable
 from mailworker.shm.counters import Counters
+from mailworker.shm.gate import Holdings
 from mailworker.shm.sessions import SessionTable
 from mailworker.wire.auth_answers import Answers
 
@@ -63,8 +63,8 @@ class _Prepared:
     """What the master makes of a service, and what each worker adds before it starts."""
 
     __slots__ = (
-        "_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_held", "_limits",
-        "_listeners", "_log", "_relays", "_rows", "_sessions", "_settings", "_short", "_tables", "_vitals", "servers",
+        "_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_held", "_listeners",
+         "_log", "_relays", "_rows", "_sessions", "_settings", "_short", "_tables", "_vitals", "servers",
     )  # fmt: skip
 
     _beginnings: _Beginnings
@@ -91,8 +91,7 @@ class _Prepared:
             _new_server(*parts, answers, places)
             for parts in zip(settings.servers, server_logs, contexts, users or [None] * len(contexts), strict=True)
         ]
-        self._held = Held()
-        self._limits: dict[Server, ConnLimits] = {}
+        self._held: Holdings | None = None
         self._listeners: list[Listener] = []
         self._drained: Callable[[], None] | None = None
         self._counters: Counters | None = None
@@ -123,10 +122,12 @@ class _Prepared:
 
     def limit_connections(self, tables: Mapping[str, ConnTable]) -> None:
         """Count connections in these tables, by the names of their zones; to be called before `start`."""
-        for server in self.servers:
+        limited = [server for server in self.servers if server.settings.limit_conn.limits]
+        holdings = Holdings(tuple(tables.values()))
+        for server in limited:
             settings = server.settings
-            if settings.limit_conn.limits:
-                self._limits[server] = ConnLimits(settings.limit_conn, tables, settings.variables.bind(), self._held)
+            server.limits = ConnLimits(settings.limit_conn, list(tables), settings.variables.bind(), holdings)
+        self._held = holdings if limited else None
 
     def enlist(self, table: SessionTable) -> None:
         """Write this process's rows of `table`; to be called before `start`."""
@@ -164,14 +165,15 @@ class MailService(_Prepared):
         at_once = bool(events.debug_connection) or self._rows is not None
         self._beginnings = _Beginnings(self._connections, self._relays, at_once=at_once)
         listeners = listeners if self._drops is None else (*listeners, self._count_end)
-        self._sessions = Sessions(loop, (*listeners, self._held.end) if self._limits else listeners, lines)
-        self._sessions.limits = self._limits or None
+        self._sessions = Sessions(loop, listeners if self._held is None else (*listeners, self._held.end), lines)
         self._connections.in_use = len(self._bound)
         if self._counters is not None:
             self._vitals = Vitals(self._counters, self._connections, _caches(self.servers))
         self._guards = Guards(loop, events.worker_connections, self._tables, self._counters)
         for server in self.servers:
-            server.guard = self._guards.of(server.settings)
+            server.guard = self._guards.of(server.settings, noted=server.has_variables)
+            if server.policed is not None:
+                server.policed.held = self._guards.held
         for bound in self._bound:
             listener = Listener(loop, bound.socket, self._accepted(bound), self._accept_failed, events)
             listener.open()
@@ -181,7 +183,7 @@ class MailService(_Prepared):
         """What is called with each connection of a listening socket."""
         entrances = [self._entrance(endpoint) for endpoint in bound.endpoints]
         if len(entrances) > 1:
-            return _Door(self.serve, entrances).accepted
+            return ByAddress(self.serve, entrances).accepted
         return self._beginnings.accepted(entrances[0], self._notice, partial(self.serve, entrances[0]))
 
     def _entrance(self, endpoint: Endpoint) -> Entrance:
@@ -191,7 +193,8 @@ class MailService(_Prepared):
 
     def _checks(self, settings: Guarded) -> Checks:
         """What is asked of clients that have come to a server."""
-        mine = (each for server, each in self._limits.items() if server.settings is settings and each.asks_at_accept)
+        limits = (server.limits for server in self.servers if server.settings is settings)
+        mine = (each for each in limits if isinstance(each, ConnLimits) and each.asks_at_accept)
         return (*self._guards.checks(settings), *mine)
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:
@@ -350,13 +353,19 @@ class _Beginnings:
         settings, greeting = server.settings, server.capabilities.greeting
         assert greeting is not None
         limit, timeout, noticed = settings.dialogue.client_buffer, settings.timeout, partial(notice, server.counted)
-        lobby = Lobby(self._connections, _CLIENT, greeting, limit, timeout, left, noticed, serve)
+        checks = tuple(check.quick for check in entrance.at_accept if check.quick is not None)
+        stopped = partial(self._begin_carefully, entrance)
+        lobby = Lobby(self._connections, _CLIENT, greeting, limit, timeout, left, noticed, serve, checks, stopped)
         self._lobbies.append((entrance, lobby))
         return lobby.accepted
 
     def _begin_with(self, entrance: Entrance, guest: Guest, heard: bytes | PeerError) -> None:
         session = self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
         Task(self._connections.loop, carry_out(session, partial(session.begin_with, heard))).resume()
+
+    def _begin_carefully(self, entrance: Entrance, guest: Guest) -> None:
+        """Who does not pass a check begins a session, which asks all of them again, and tells the log."""
+        self.begin(entrance, guest.number, guest.stream, guest.peer)
 
     def open_records(self) -> None:
         """Those of clients that have not said anything, and will not be heard."""
@@ -382,19 +391,3 @@ class _Beginnings:
         if entrance.has_variables:
             return Session(client, facts(entrance, number, client, now), connections, relays)
         return Session(client, plain(entrance, number, client.ip, now, stream), connections, relays)
-
-
-class _Door:
-    """Sends the connections of one listening socket to the right entrance."""
-
-    __slots__ = ("_by_address", "_default", "_serve")
-
-    def __init__(self, serve: Callable[[Entrance, int, Address], None], entrances: Sequence[Entrance]) -> None:
-        self._serve = serve
-        self._default = entrances[0]
-        self._by_address = {entrance.name: entrance for entrance in entrances[1:]}
-
-    def accepted(self, descriptor: int, peer: Address) -> None:
-        """The listener's call."""
-        entrance = self._by_address.get(str(local_address(descriptor)), self._default)
-        self._serve(entrance, descriptor, peer)

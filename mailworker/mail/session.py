@@ -185,10 +185,12 @@ class Session(Entering):
         if log.entrance.log.talkative:
             log.debug(f"sent to {verdict.address}")
         self._login.adopt(verdict)
-        if self.attempt is not None and not verdict.passed_on:
-            self.succeed(self.attempt)
-        if log.entrance.sessions.limits is not None and not (verdict.passed_on or self.admitted):
-            return self.turn_away()
+        if not verdict.passed_on:
+            if (attempt := self.attempt) is not None:
+                self.attempt = None
+                attempt.succeed(self.connections.loop.now)
+            if (limits := self.server.limits) is not None and not limits.admits(log):
+                return self.turn_away()
         try:
             return self.enter(verdict)
         except PeerError as error:
@@ -210,9 +212,7 @@ class Session(Entering):
             rows.reject(self.log.row, self.connections.loop.now)
         if self.facts is not None:
             self.facts.refuse(verdict)
-        attempt = self.settle()
-        if attempt is not None and attempt.fail(verdict, self.connections.loop.now):
-            await attempt.hold_back()
+        await self.fail_attempt(self._login, verdict)
         if verdict.wait:
             await self.dialogue.pause(verdict.wait)
         self.renew_deadline()

@@ -70,6 +70,7 @@ def test_a_limit_knows_what_its_key_is_made_of(load_text: Load) -> None:
         ("limit_conn user 0;", 'invalid number of connections "0"'),
         ("limit_conn user many;", 'invalid number of connections "many"'),
         ("limit_conn user 65536;", "connection limit must be less 65536"),
+        ("".join(f"limit_conn zone{number} 1;" for number in range(65)), 'too many "limit_conn" directives'),
         ("limit_conn other 1;", 'zero size shared memory zone "other"'),
         ("limit_conn_log_level alert;", 'invalid value "alert"'),
         ("limit_conn_zone $remote_user zone=user:1m;", 'limit_conn_zone "user" is already bound to key "$remote_user"'),

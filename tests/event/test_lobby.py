@@ -14,8 +14,14 @@ import pytest
 
 from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut
 from mailworker.event.connections import Connections
-from mailworker.event.lobby import Guest, Lobby
-from mailworker.model import Address, InetAddress
+from mailworker.event.lobby import Check, Guest, Lobby
+from mailworker.model import Address, InetAddress, UnixAddress
+from mailworker.shm.attempts import NONE, Attempts, Rule
+from mailworker.shm.conn_table import ConnTable
+from mailworker.shm.gate import Gate, Holdings
+from mailworker.shm.gate import Rule as GateRule
+from mailworker.shm.keys import KEYS
+from mailworker.shm.limit_table import HEADER_SIZE, SET_SIZE, LimitTable
 from tests.event.bench import Bench
 
 GREETING = b"* OK ready\r\n"
@@ -27,26 +33,28 @@ LIMIT = 16
 class Stage:
     """A lobby; what it has handed on, and with which it turned away."""
 
-    def __init__(self, bench: Bench, resources: ExitStack, most: int = 10) -> None:
+    def __init__(self, bench: Bench, resources: ExitStack, most: int = 10, checks: tuple[Check, ...] = ()) -> None:
         it = bench.implementation
         self.loop = bench.loop
         self._resources = resources
         self.connections: Connections = it.connections.Connections(bench.loop, most)
         self.left: list[tuple[Guest, bytes | PeerError]] = []
         self.full: list[tuple[int, Address]] = []
+        self.stopped: list[Guest] = []
         self.noticed = 0
         self.action: Callable[[], None] = lambda: None
         self.lobby: Lobby = it.lobby.Lobby(
-            self.connections, Party.CLIENT, GREETING, LIMIT, TIMEOUT, self._leave, self._notice, self._turn_away
-        )
+            self.connections, Party.CLIENT, GREETING, LIMIT, TIMEOUT, self._leave, self._notice, self._turn_away,
+            checks, self.stopped.append,
+        )  # fmt: skip
         resources.callback(self._close)
 
-    def comes(self) -> socket.socket:
+    def comes(self, peer: Address = PEER) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.settimeout(10.0)
         self._resources.enter_context(theirs)
-        self.lobby.accepted(ours.detach(), PEER)
+        self.lobby.accepted(ours.detach(), peer)
         return theirs
 
     def serve(self) -> None:
@@ -66,7 +74,7 @@ class Stage:
         socket.socket(fileno=descriptor).close()
 
     def _close(self) -> None:
-        for guest in (*self.lobby.guests, *(guest for guest, _ in self.left)):
+        for guest in (*self.lobby.guests, *self.stopped, *(guest for guest, _ in self.left)):
             guest.stream.close()
 
 
@@ -144,6 +152,65 @@ def test_beyond_the_limit_the_listener_s_gift_is_handed_back(bench: Bench, resou
     assert stage.comes().recv(10) == b""
     assert [peer for _, peer in stage.full] == [PEER]
     assert (stage.noticed, stage.connections.in_use) == (1, 1)
+
+
+class Asked:
+    """A check that lets in all but some, and remembers who was asked about."""
+
+    def __init__(self, *refused: int) -> None:
+        self.asked: list[tuple[str, int, float]] = []
+        self._refused = refused
+
+    def passes(self, client: str, number: int, now: float) -> bool:
+        self.asked.append((client, number, now))
+        return number not in self._refused
+
+
+def test_who_passes_not_all_checks_is_handed_on_before_any_word(bench: Bench, resources: ExitStack) -> None:
+    first, second = Asked(2), Asked(3)
+    stage = Stage(bench, resources, checks=(first, second))
+    clients = [stage.comes(peer) for peer in (PEER, UnixAddress(""), PEER)]
+    assert clients[0].recv(100) == GREETING
+    assert [(guest.number, guest.peer) for guest in stage.stopped] == [(2, UnixAddress("")), (3, PEER)]
+    assert [(guest.stream.sent, guest.accepted) for guest in stage.stopped] == [(0, stage.loop.now)] * 2
+    assert (len(stage.lobby.guests), stage.noticed, stage.connections.in_use) == (1, 3, 3)
+    assert first.asked == [(PEER.host, 1, stage.loop.now), ("unix:", 2, stage.loop.now), (PEER.host, 3, stage.loop.now)]
+    assert [number for _, number, _ in second.asked] == [1, 3]
+    clients[0].send(b"x")
+    stage.serve()
+    assert len(stage.left) == 1
+
+
+def test_limits_are_asked_without_a_session(bench: Bench, resources: ExitStack) -> None:
+    """What C knows as well, it asks by itself."""
+    address, held = 1 + KEYS.index("remote_addr"), Holdings((ConnTable(bytearray(640), bytes(16), bytearray(80)),))
+    table = LimitTable(bytearray(HEADER_SIZE + 2 * SET_SIZE), bytes(32), (100, 1000))
+    bans = Attempts((Rule(table, address, 0, NONE, True, False, False, 100, 1000),), (32, 64), (), NONE, None)
+    stage = Stage(bench, resources, checks=(bans, Gate(held, (GateRule(0, address, 2),))))
+    clients = [stage.comes() for _ in range(3)]
+    table.ban(b"192.0.2.2", stage.loop.now, 60.0)
+    clients += [stage.comes(InetAddress(f"192.0.2.{number}", 1)) for number in (2, 3)]
+    assert [guest.number for guest in stage.stopped] == [3, 4]
+    assert len(held) == len(stage.lobby.guests) == 3
+    for number in (0, 1, 4):
+        assert clients[number].recv(100) == GREETING
+
+
+@pytest.mark.parametrize("answer", [LookupError("in a check"), 0])
+def test_a_check_that_breaks_down_is_the_listener_s_bug(bench: Bench, resources: ExitStack, answer: object) -> None:
+    class Broken:
+        def passes(self, *_: object) -> bool:
+            if isinstance(answer, Exception):
+                raise answer
+            return bool(answer)
+
+    stage = Stage(bench, resources, checks=(Broken(),))
+    if isinstance(answer, Exception):
+        with pytest.raises(LookupError, match="in a check"):
+            stage.comes()
+    else:
+        stage.comes()
+    assert (len(stage.stopped), stage.lobby.guests) == (not isinstance(answer, Exception), set())
 
 
 def test_a_greeting_that_finds_no_room_goes_on_later(bench: Bench, stage: Stage, resources: ExitStack) -> None:

@@ -78,6 +78,8 @@ def test_the_first_check_that_refuses_ends_the_session(scene: Scene) -> None:
     asked: list[str] = []
 
     class Asked:
+        quick = None
+
         def __init__(self, name: str, reason: End | None) -> None:
             self._name, self._reason = name, reason
 

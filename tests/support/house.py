@@ -57,7 +57,7 @@ GROUND: Final[Mapping[str, str]] = {
     **dict.fromkeys(("process.kicking", "process.user_files", "process.watched_files"), "process.cycle"),
     **dict.fromkeys(("mail.capabilities", "mail.counting", "mail.proxy_pass"), "mail.server"),
     **dict.fromkeys(("mail.targets", "mail.vitals"), "mail.server"),
-    **dict.fromkeys(("mail.end", "mail.once", "mail.session_id", "mail.session_log"), "mail.client"),
+    **dict.fromkeys(("mail.end", "mail.held", "mail.once", "mail.session_id", "mail.session_log"), "mail.client"),
 }
 
 _WIDTH, _HEIGHT, _GAP, _FLOOR, _MARGIN = 196, 52, 24, 100, 24

@@ -12,6 +12,7 @@ from mailworker.event.plan import Link
 from mailworker.mail.authentication.policy import PolicyService, Reports
 from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.authentication.source import Applicant, Conversing, LoginSource
+from mailworker.mail.held import Held
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
 from mailworker.variables.facts import Facts
@@ -28,17 +29,20 @@ _WITH_SECRET: Final = (AuthMethod.PLAIN, AuthMethod.LOGIN, AuthMethod.XOAUTH2, A
 
 
 class Policed:
-    """See `LoginSource`. `source` decides; where it leaves that to the backend, `learn` is told what came of it."""
+    """See `LoginSource`. `source` decides; where it leaves that to the backend, `learn` is told what came of it.
+
+    `held` is what the worker holds back.
+    """
 
     __slots__ = (
         *(
             "_attributes",
-            "_held",
             "_refusals",
             "_settings",
             "action",
             "asks_after",
             "authzid",
+            "held",
             "kind",
             "name",
             "reports",
@@ -52,7 +56,7 @@ class Policed:
         self._attributes = [
             (name, value if isinstance(value, bytes) else variables.bind(value)) for name, value in settings.attributes
         ]
-        self._held = 0
+        self.held = Held(1)
         self._refusals = refusals
         self._settings = settings
         self.action, self.authzid, self.kind, self.name = source.action, source.authzid, source.kind, source.name
@@ -115,14 +119,10 @@ class Policed:
         return None
 
     async def _hold(self, applicant: Applicant, seconds: int) -> None:
-        """A tenth of all connections may be held back at once; others go on, and the service counts them."""
-        if self._held * 10 >= applicant.connections.limit:
-            return
-        self._held += 1
-        try:
-            await applicant.pause(seconds)
-        finally:
-            self._held -= 1
+        """What may be held back at once is bounded, for whatever reason; others go on, and the service counts them."""
+        if not self.held.full:
+            with self.held:
+                await applicant.pause(seconds)
 
     def report(
         self, fields: dict[str, object], session: Conversing, verdict: Rejected | None, *, fail_type: str = ""

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
 from mailworker.mail.session_log import SessionLog
+from mailworker.shm.attempts import Attempt
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
+from mailworker.wire.login import Login
 
 
 class Conversing(Protocol):
@@ -34,22 +36,6 @@ class Applicant(Conversing, Protocol):
         """Wait before an answer is asked for again; raises what ends the session."""
 
 
-class Attempt(Protocol):
-    """What limits know of a login that is under way."""
-
-    def succeed(self, now: float, /) -> None:
-        """The client is who it claims to be."""
-
-    def fail(self, verdict: Rejected, now: float, /) -> bool:
-        """The client is not, if the verdict says so; gives whether it does."""
-
-    def drop(self) -> None:
-        """Nobody could tell."""
-
-    async def hold_back(self) -> None:
-        """Let the refusal wait."""
-
-
 class Limited(Conversing, Protocol):
     """A session whose logins are limited; `attempt` is what has to be settled, None without such."""
 
@@ -71,6 +57,15 @@ class LoginGuard(Protocol):
 
     def miss(self, session: Limited, /) -> Link:
         """A login was refused before anybody could judge it; gives what follows, None where that is nothing."""
+
+    def fail(self, attempt: Attempt, login: Login, verdict: Rejected, now: float, /) -> bool:
+        """The client is not who it claims to be, if the verdict says so; gives whether it does."""
+
+    async def hold_back(self, asked: float, /) -> None:
+        """Let a refusal wait, of an attempt about which somebody was asked at that time.
+
+        Who floods us with them hears them at once, and is counted.
+        """
 
 
 class LoginSource(Protocol):

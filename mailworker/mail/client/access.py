@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from mailworker.config.access import ALL, Rule
-from mailworker.model import Address, UnixAddress
+from mailworker.model import Address, InetAddress
 
 _MAPPED: Final = 0xFFFF  # what stands before an IPv4 address in an IPv6 one
 
@@ -35,9 +35,13 @@ class Access:
 
     def allows(self, client: Address) -> bool:
         """Whether the client is let in; one whose IPv6 address is mapped from IPv4 is judged by that, as in nginx."""
-        if isinstance(client, UnixAddress):
+        return self.allows_host(client.host if isinstance(client, InetAddress) else "unix:")
+
+    def allows_host(self, host: str) -> bool:
+        """The same of an address without a port, or "unix:"."""
+        if host == "unix:":
             return self._unix
-        ip = ip_address(client.host)
+        ip = ip_address(host)
         number = int(ip)
         if ip.version == 4:
             return self._ipv4.allow(number)

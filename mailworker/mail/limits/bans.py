@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from mailworker.errors import PeerError
 from mailworker.mail.end import End
 from mailworker.mail.facts import FactsRecord
-from mailworker.mail.limits.exempt import Exempt
 from mailworker.mail.limits.limit import Limit
 from mailworker.mail.record import SessionRecord
 from mailworker.model import Address
+from mailworker.shm.attempts import Attempts
 
 
 class BanCheck:
-    """See `mailworker.mail.record.Check`."""
+    """See `mailworker.mail.record.Check`. `quick` is what a lobby asks, None where it cannot."""
 
-    __slots__ = ("_dry_run", "_exempt", "_limits", "_same")
+    __slots__ = ("_attempts", "_dry_run", "_given", "_limits", "_same", "quick")
 
-    def __init__(self, limits: Iterable[Limit], exempt: Exempt | None, *, dry_run: bool, same: object) -> None:
-        """`same` are equal for checks with the same answers."""
-        self._limits = tuple(limits)
-        self._exempt = exempt
+    def __init__(self, limits: Sequence[Limit], attempts: Attempts, *, dry_run: bool, same: object) -> None:
+        """`limits` are all of `attempts`; `same` are equal for checks with the same answers."""
+        self._limits = limits
+        self._attempts = attempts
+        self._given = [limit for limit in limits if limit.key is not None]
         self._dry_run = dry_run
         self._same = same
+        self.quick = None if any(_asks(limit) for limit in self._given) else attempts
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BanCheck) and self._same == other._same
@@ -33,18 +35,12 @@ class BanCheck:
 
     def refusal(self, client: Address, record: SessionRecord) -> End | None:
         """See `Check.refusal`."""
-        if self._exempt is not None and self._exempt.holds(record.client):
-            return None
         now = record.entrance.sessions.loop.now
-        for limit in self._limits:
-            try:
-                key = limit.key(record)
-            except PeerError:
-                continue  # a regular expression takes too long for it, which the login will say
-            left = limit.table.banned(key, now) if key else 0.0
-            if left:
-                return self._refuse(limit, left, record)
-        return None
+        banned = self._attempts.banned(record.client, now, tuple(_key(limit, record) for limit in self._given))
+        if banned is None:
+            return None
+        place, left = banned
+        return self._refuse(self._limits[place], left, record)
 
     def _refuse(self, limit: Limit, left: float, record: SessionRecord) -> End | None:
         if isinstance(record, FactsRecord):
@@ -53,3 +49,17 @@ class BanCheck:
         dry_run = ", dry run," if self._dry_run else ""
         record.info(f'client is banned{dry_run} for {left:.0f}s more by zone "{limit.name}"')
         return None if self._dry_run else End.BANNED
+
+
+def _asks(limit: Limit) -> bool:
+    """Whether a limit bans by a key that a session has to tell, and can at accept."""
+    return limit.key is not None and limit.at_accept and bool(limit.settings.ban)
+
+
+def _key(limit: Limit, record: SessionRecord) -> bytes:
+    if limit.key is None or not _asks(limit):
+        return b""
+    try:
+        return limit.key(record)
+    except PeerError:
+        return b""  # a regular expression takes too long for it, which the login will say

@@ -10,7 +10,8 @@ from mailworker.config.variables import VariablesSettings
 from mailworker.event.loop import Loop
 from mailworker.mail.admission import Guarded, new_checks
 from mailworker.mail.counting import CountedLimits
-from mailworker.mail.limits.guard import Guard, Held
+from mailworker.mail.held import SHARE, Held
+from mailworker.mail.limits.guard import Guard
 from mailworker.mail.limits.limit import Limit
 from mailworker.mail.limits.shuffled import Shuffled
 from mailworker.mail.record import Checks
@@ -20,9 +21,6 @@ from mailworker.shm.limits import Limits
 
 Tables = Callable[[LimitZone], LimitTable]
 """Gives what counts in a zone."""
-
-# Of all connections of a worker, those that may be held back.
-_SHARE = 10
 
 
 def local_tables() -> Tables:
@@ -50,13 +48,13 @@ class Limited(Protocol):
 class Guards:
     """Makes those of one worker, which hold back sessions together."""
 
-    __slots__ = ("_counters", "_guards", "_held", "_shuffled", "_tables")
+    __slots__ = ("_counters", "_guards", "_shuffled", "_tables", "held")
 
     def __init__(self, loop: Loop, connections: int, tables: Tables, counters: Counters | None) -> None:
         """`connections` are worker_connections."""
         self._counters = counters
         self._guards: dict[int, Guard] = {}  # by settings of servers, which are the same objects all the time
-        self._held = Held(max(connections // _SHARE, 1))
+        self.held = Held(max(connections // SHARE, 1))
         self._shuffled = Shuffled(loop)
         self._tables = tables
 
@@ -65,21 +63,22 @@ class Guards:
         guard = self._guards.get(id(server))
         return new_checks(server) if guard is None else (*new_checks(server), *guard.checks)
 
-    def of(self, server: Limited) -> Guard | None:
-        """The guard of a server, None for one that has no limits."""
+    def of(self, server: Limited, *, noted: bool = True) -> Guard | None:
+        """The guard of a server, None for one that has no limits; `noted` as for a Guard."""
         settings = server.limit_auth
         delay = settings.delay
         if not settings.limits and delay is None:
             return None
         limits = [self._limit(each, server) for each in settings.limits]
         zone = None if delay is None else delay.zone
-        penalised = None if zone is None else self._limit(LimitAuth(zone), server)
-        guard = self._guards[id(server)] = Guard(settings, limits, penalised, self._shuffled, self._held)
+        if zone is not None and all(limit.settings.zone != zone for limit in limits):
+            limits.append(self._limit(LimitAuth(zone), server, counts=False))
+        guard = self._guards[id(server)] = Guard(settings, limits, self._shuffled, self.held, noted=noted)
         return guard
 
-    def _limit(self, settings: LimitAuth, server: Limited) -> Limit:
+    def _limit(self, settings: LimitAuth, server: Limited, *, counts: bool = True) -> Limit:
         zone, variables = settings.zone, server.variables.bind()
-        limit = Limit(settings, self._tables(zone), variables, server.limit_auth.prefix)
+        limit = Limit(settings, self._tables(zone), variables, counts=counts)
         if self._counters is not None and self._counters.row is not None:
             limit.counted = CountedLimits(self._counters, zone.zone.name)
         return limit

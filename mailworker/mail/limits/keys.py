@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from mailworker.config.limit_auth import LimitZone
 from mailworker.mail.facts import SessionFacts
 from mailworker.mail.record import SessionRecord
-from mailworker.variables.prefix import Lengths, packed_prefix
+from mailworker.shm.keys import GIVEN, KEYS
 from mailworker.variables.template import Name
 from mailworker.variables.variables import Variables
 
 Key = Callable[[SessionRecord], bytes]
 """What a session is counted by; nothing where it is not counted."""
-
-UNIX: Final = "unix:"
-"""The address of clients that have none."""
-
-_Light = Callable[[SessionRecord, Lengths], bytes]
-
-
-def _packed(record: SessionRecord, _lengths: Lengths) -> bytes:
-    client = record.client
-    if client == UNIX:
-        return client.encode()
-    return socket.inet_pton(socket.AF_INET6 if ":" in client else socket.AF_INET, client)
-
-
-def _prefix(record: SessionRecord, lengths: Lengths) -> bytes:
-    client = record.client
-    return client.encode() if client == UNIX else packed_prefix(client, lengths)
-
-
-_LIGHT: Final[Mapping[str, _Light]] = {
-    "binary_remote_addr": _packed,
-    "binary_remote_prefix": _prefix,
-    "remote_addr": lambda record, _lengths: record.client.encode(),
-    "remote_user": lambda record, _lengths: record.login,
-}
 
 _OF_CLIENT: Final = frozenset({"remote_addr", "binary_remote_addr", "binary_remote_prefix", "remote_prefix"})
 
@@ -50,12 +24,14 @@ _AT_ACCEPT: Final = _OF_CLIENT | {
 }
 
 
-def key_of(zone: LimitZone, variables: Variables, lengths: Lengths) -> Key:
-    """The function that gives the key."""
-    part = zone.key.parts[0] if zone.key.parts else b""
-    if zone.is_light and isinstance(part, Name):
-        light = _LIGHT[part.name]
-        return lambda record: light(record, lengths)
+def number_of(zone: LimitZone) -> int:
+    """That of a key which every session knows, or GIVEN."""
+    part = zone.key.parts[0] if zone.is_light else b""
+    return 1 + KEYS.index(part.name) if isinstance(part, Name) else GIVEN
+
+
+def rendered(zone: LimitZone, variables: Variables) -> Key:
+    """The function that gives a key of any variables."""
     render = variables.bind(zone.key)
 
     def read(record: SessionRecord) -> bytes:

@@ -16,8 +16,8 @@
 #define COUNT_MASK ((UINT64_C(1) << COUNT_BITS) - 1)
 #define TRIES 1000
 
-#define OVER (-1)
-#define FULL (-2)
+#define OVER CONNS_OVER
+#define FULL CONNS_FULL
 
 struct conns {
     PyObject_HEAD
@@ -153,14 +153,55 @@ static size_t place_for(struct conns *self)
     return self->used < self->places ? self->used++ : self->places;
 }
 
+static uint64_t hash_of(const struct conns *self, const void *key, size_t length)
+{
+    uint64_t hash = siphash_2_4(self->secret[0], self->secret[1], key, length);
+
+    return hash + (hash == 0);
+}
+
 /* What is written first can be found by the master, should this process be killed. */
-static PyObject *hold(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+Py_ssize_t conns_hold(PyObject *object, const void *key, size_t length, uint64_t most)
 {
     struct conns *self = (struct conns *) object;
-    unsigned long long most;
-    uint64_t hash;
-    size_t place;
+    uint64_t hash = hash_of(self, key, length);
+    size_t place = place_for(self);
     int result;
+
+    if (place == self->places) {
+        return FULL;
+    }
+    __atomic_store_n(&self->held[place], hash, __ATOMIC_SEQ_CST);
+    result = add(self, hash, most);
+    if (result < 0) {
+        __atomic_store_n(&self->held[place], 0, __ATOMIC_SEQ_CST);
+        self->unused[self->free++] = (uint32_t) place;
+        return result;
+    }
+    return (Py_ssize_t) place;
+}
+
+static int give_up(struct conns *self, size_t place)
+{
+    uint64_t hash = place < self->used ? load(&self->held[place]) : 0;
+
+    if (hash == 0) {
+        return 0;
+    }
+    release(self, hash);
+    __atomic_store_n(&self->held[place], 0, __ATOMIC_SEQ_CST);
+    self->unused[self->free++] = (uint32_t) place;
+    return 1;
+}
+
+void conns_let_go(PyObject *object, size_t place)
+{
+    (void) give_up((struct conns *) object, place);
+}
+
+static PyObject *hold(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    unsigned long long most;
 
     if (!counted(count, 2)) {
         return NULL;
@@ -172,39 +213,20 @@ static PyObject *hold(PyObject *object, PyObject *const *arguments, Py_ssize_t c
     if (!PyBytes_Check(arguments[0])) {
         return PyErr_Format(PyExc_TypeError, "a key is bytes");
     }
-    hash = siphash_2_4(self->secret[0], self->secret[1], PyBytes_AS_STRING(arguments[0]),
-                       (size_t) PyBytes_GET_SIZE(arguments[0]));
-    hash += hash == 0;
-    place = place_for(self);
-    if (place == self->places) {
-        return PyLong_FromLong(FULL);
-    }
-    __atomic_store_n(&self->held[place], hash, __ATOMIC_SEQ_CST);
-    result = add(self, hash, most);
-    if (result < 0) {
-        __atomic_store_n(&self->held[place], 0, __ATOMIC_SEQ_CST);
-        self->unused[self->free++] = (uint32_t) place;
-        return PyLong_FromLong(result);
-    }
-    return PyLong_FromSize_t(place);
+    return PyLong_FromSsize_t(
+        conns_hold(object, PyBytes_AS_STRING(arguments[0]), (size_t) PyBytes_GET_SIZE(arguments[0]), most));
 }
 
 static PyObject *let_go(PyObject *object, PyObject *argument)
 {
-    struct conns *self = (struct conns *) object;
     size_t place = PyLong_AsSize_t(argument);
-    uint64_t hash;
 
     if (place == (size_t) -1 && PyErr_Occurred()) {
         return NULL;
     }
-    hash = place < self->used ? load(&self->held[place]) : 0;
-    if (hash == 0) {
+    if (!give_up((struct conns *) object, place)) {
         return PyErr_Format(PyExc_IndexError, "nothing is held there");
     }
-    release(self, hash);
-    __atomic_store_n(&self->held[place], 0, __ATOMIC_SEQ_CST);
-    self->unused[self->free++] = (uint32_t) place;
     return Py_NewRef(Py_None);
 }
 
@@ -239,9 +261,7 @@ static PyObject *count_of(PyObject *object, PyObject *argument)
     if (!PyBytes_Check(argument)) {
         return PyErr_Format(PyExc_TypeError, "a key is bytes");
     }
-    hash =
-        siphash_2_4(self->secret[0], self->secret[1], PyBytes_AS_STRING(argument), (size_t) PyBytes_GET_SIZE(argument));
-    hash += hash == 0;
+    hash = hash_of(self, PyBytes_AS_STRING(argument), (size_t) PyBytes_GET_SIZE(argument));
     sets = sets_of(self, hash);
     return PyLong_FromUnsignedLongLong(sum(&sets, tag_of(hash)));
 }

@@ -34,7 +34,9 @@
     NAME(free)                                                                                                         \
     NAME(half_close)                                                                                                   \
     NAME(kind)                                                                                                         \
+    NAME(number)                                                                                                       \
     NAME(park)                                                                                                         \
+    NAME(passes)                                                                                                       \
     NAME(path)                                                                                                         \
     NAME(ready)                                                                                                        \
     NAME(resume)                                                                                                       \
@@ -49,6 +51,7 @@
 #define DECLARE(name) PyObject *name;
 extern struct names {
     NAMES(DECLARE)
+    PyObject *no_address; /* "unix:" */
 } names;
 #undef DECLARE
 
@@ -179,8 +182,30 @@ extern PyTypeObject tally_type;
 
 extern PyTypeObject limits_type;
 
+struct limit_table *limits_table(PyObject *limits);
+
+/* attempts.c */
+
+extern PyTypeObject attempt_type, attempts_type;
+
+/* Whether the client may come in, which Attempts.passes() tells; -1 with an exception. */
+int attempts_pass(PyObject *attempts, PyObject *client, double now);
+
+/* gate.c */
+
+extern PyTypeObject holdings_type, gate_type;
+
+/* The same of Gate.passes(), for the connection of that number. */
+int gate_passes(PyObject *gate, PyObject *client, PyObject *number);
+
 /* conns.c */
 extern PyTypeObject conns_type;
+
+/* One connection more of a key: its place in the journal, or one of these. */
+#define CONNS_OVER (-1)
+#define CONNS_FULL (-2)
+Py_ssize_t conns_hold(PyObject *conns, const void *key, size_t length, uint64_t most);
+void conns_let_go(PyObject *conns, size_t place); /* of what is held; else nothing happens */
 
 /* rows.c */
 

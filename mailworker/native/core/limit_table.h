@@ -84,6 +84,12 @@ int limit_is_entry(uint64_t tag);
 
 #define LIMIT_LOAD(word) __atomic_load_n(word, __ATOMIC_SEQ_CST)
 
+/* Seconds, which may be any number. */
+static inline uint64_t limit_milliseconds(double seconds)
+{
+    return seconds > 0.0 ? (uint64_t) ((seconds < 1e12 ? seconds : 1e12) * 1000.0 + 0.5) : 0;
+}
+
 /* Goes on with the entries of another table. */
 void limit_adopt(struct limit_table *table, const struct limit_set *sets, size_t size, uint64_t now);
 

@@ -6,7 +6,6 @@
 #include <math.h>
 
 #define MILLISECONDS 1000.0
-#define LATEST 1e12 /* seconds */
 
 struct limits {
     PyObject_HEAD
@@ -21,7 +20,7 @@ static int take_seconds(PyObject *argument, uint64_t *milliseconds)
     if (seconds == -1.0 && PyErr_Occurred()) {
         return 0;
     }
-    *milliseconds = seconds > 0.0 ? (uint64_t) (fmin(seconds, LATEST) * MILLISECONDS + 0.5) : 0;
+    *milliseconds = limit_milliseconds(seconds);
     return 1;
 }
 
@@ -58,6 +57,11 @@ static int take_secret(struct limit_table *table, PyObject *secret)
     }
     memcpy(table->secret, PyBytes_AS_STRING(secret), sizeof(table->secret));
     return 1;
+}
+
+struct limit_table *limits_table(PyObject *object)
+{
+    return &((struct limits *) object)->table;
 }
 
 /* How many sets there are in so many bytes. */

@@ -15,6 +15,8 @@ struct lobby {
     PyObject *left;
     PyObject *noticed;
     PyObject *full;
+    PyObject *checks;  /* a tuple */
+    PyObject *stopped;
     PyObject *guests; /* a set */
 };
 
@@ -129,12 +131,14 @@ PyTypeObject guest_type = {
 static int lobby_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     struct lobby *self = (struct lobby *) object;
-    PyObject *connections, *party, *greeting, *limit, *left, *noticed, *full;
+    PyObject *connections, *party, *greeting, *limit, *left, *noticed, *full, *checks = NULL, *stopped = Py_None;
 
-    if (!PyArg_ParseTuple(arguments, "O!OSO!dOOO", &connections_type, &connections, &party, &greeting, &PyLong_Type,
-                          &limit, &self->timeout, &left, &noticed, &full)) {
+    if (!PyArg_ParseTuple(arguments, "O!OSO!dOOO|O!O", &connections_type, &connections, &party, &greeting, &PyLong_Type,
+                          &limit, &self->timeout, &left, &noticed, &full, &PyTuple_Type, &checks, &stopped)) {
         return -1;
     }
+    Py_XSETREF(self->checks, checks == NULL ? PyTuple_New(0) : Py_NewRef(checks));
+    Py_XSETREF(self->stopped, Py_NewRef(stopped));
     Py_XSETREF(self->connections, Py_NewRef(connections));
     Py_XSETREF(self->party, Py_NewRef(party));
     Py_XSETREF(self->steps, Py_BuildValue("((O(yO)))", greeting, "\n", Py_None));
@@ -143,10 +147,12 @@ static int lobby_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED
     Py_XSETREF(self->noticed, Py_NewRef(noticed));
     Py_XSETREF(self->full, Py_NewRef(full));
     Py_XSETREF(self->guests, PySet_New(NULL));
-    return self->steps == NULL || self->guests == NULL ? -1 : 0;
+    return self->steps == NULL || self->guests == NULL || self->checks == NULL ? -1 : 0;
 }
 
-#define REFERENCES(REF) REF(connections) REF(party) REF(steps) REF(limit) REF(left) REF(noticed) REF(full) REF(guests)
+#define REFERENCES(REF)                                                                                                \
+    REF(connections)                                                                                                   \
+    REF(party) REF(steps) REF(limit) REF(left) REF(noticed) REF(full) REF(checks) REF(stopped) REF(guests)
 COLLECTED(lobby, REFERENCES)
 
 /* A new guest, which is counted; NULL with an exception. The descriptor is closed with its stream. */
@@ -177,6 +183,53 @@ static struct guest *receive(struct lobby *self, PyObject *descriptor, PyObject 
     return guest;
 }
 
+/* Whether a guest passes one check; -1 with an exception. */
+static int passes(PyObject *check, PyObject *client, PyObject *number, double now)
+{
+    PyObject *arguments[] = {check, client, number, NULL}, *result;
+    int passing;
+
+    if (Py_IS_TYPE(check, &attempts_type)) {
+        return attempts_pass(check, client, now);
+    }
+    if (Py_IS_TYPE(check, &gate_type)) {
+        return gate_passes(check, client, number);
+    }
+    arguments[3] = PyFloat_FromDouble(now);
+    result = arguments[3] == NULL ? NULL : PyObject_VectorcallMethod(names.passes, arguments, 4, NULL);
+    passing = result == NULL ? -1 : PyObject_IsTrue(result);
+    Py_XDECREF(arguments[3]);
+    Py_XDECREF(result);
+    return passing;
+}
+
+static int passes_all(const struct lobby *self, const struct guest *guest)
+{
+    PyObject *number = PyLong_FromLongLong(guest->number);
+    PyObject *client = PyTuple_Check(guest->peer) ? PyTuple_GET_ITEM(guest->peer, 0) : names.no_address;
+    int passing = number == NULL ? -1 : 1;
+    Py_ssize_t i;
+
+    for (i = 0; passing == 1 && i < PyTuple_GET_SIZE(self->checks); i++) {
+        passing = passes(PyTuple_GET_ITEM(self->checks, i), client, number, guest->accepted);
+    }
+    Py_XDECREF(number);
+    return passing;
+}
+
+/* Greets a guest, or hands it on to whoever tells it why not. */
+static int receive_or_stop(struct lobby *self, struct guest *guest)
+{
+    int passing = PyTuple_GET_SIZE(self->checks) == 0 ? 1 : passes_all(self, guest);
+
+    if (passing < 1) {
+        Py_CLEAR(guest->lobby);
+        return passing == 0 && done(PyObject_CallOneArg(self->stopped, (PyObject *) guest));
+    }
+    return PySet_Add(self->guests, (PyObject *) guest) == 0 &&
+           stream_exchange(guest->stream, self->limit, self->steps) && go_on(guest);
+}
+
 static PyObject *accepted(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
 {
     struct lobby *self = (struct lobby *) object;
@@ -193,8 +246,7 @@ static PyObject *accepted(PyObject *object, PyObject *const *arguments, Py_ssize
     if (guest == NULL) {
         return NULL;
     }
-    fine = PySet_Add(self->guests, (PyObject *) guest) == 0 && done(PyObject_CallNoArgs(self->noticed)) &&
-           stream_exchange(guest->stream, self->limit, self->steps) && go_on(guest);
+    fine = done(PyObject_CallNoArgs(self->noticed)) && receive_or_stop(self, guest);
     Py_DECREF(guest);
     return none_if(fine);
 }

@@ -69,16 +69,16 @@ static struct PyModuleDef definition = {
 #define MAKE(name) (names.name = PyUnicode_InternFromString(#name)) != NULL &&
 static int make_names(void)
 {
-    return NAMES(MAKE) 1;
+    return NAMES(MAKE)(names.no_address = PyUnicode_InternFromString("unix:")) != NULL;
 }
 
 static int add_types(PyObject *module)
 {
     PyTypeObject *types[] = {
-        &timed_type,  &timers_type, &loop_type,        &task_type,    &stream_type,     &line_type,
-        &engine_type, &pump_type,   &side_type,        &watched_type, &sieve_line_type, &tally_type,
-        &limits_type, &rows_type,   &connections_type, &terms_type,   &pair_type,       &limited_type,
-        &guest_type,  &lobby_type,  &conns_type,       &listed_type,
+        &timed_type,       &timers_type,  &loop_type,     &task_type,       &stream_type, &line_type,   &engine_type,
+        &pump_type,        &side_type,    &watched_type,  &sieve_line_type, &tally_type,  &limits_type, &rows_type,
+        &connections_type, &terms_type,   &pair_type,     &limited_type,    &guest_type,  &lobby_type,  &conns_type,
+        &listed_type,      &attempt_type, &attempts_type, &holdings_type,   &gate_type,
 #ifdef __linux__
         &epoll_type,
 #endif

@@ -2,17 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.config.limit_auth import LIGHT
-from mailworker.mail.limits.keys import _LIGHT, asked, key_of, known_at_accept, tells_the_client
+from mailworker.mail.limits.keys import asked, known_at_accept, number_of, rendered, tells_the_client
 from mailworker.mail.record import SessionRecord
-from mailworker.variables.table import TABLE
+from mailworker.shm.keys import GIVEN, KEYS
 from mailworker.variables.template import parse
 from mailworker.variables.variables import Variables
 from tests.mail.limits.settings import zone
-from tests.variables.facts import Session
-
-LENGTHS = (24, 48)
-NONE = Variables({})
 
 
 class Record(SessionRecord):
@@ -21,14 +16,6 @@ class Record(SessionRecord):
     def __init__(self, client: str, login: bytes = b"") -> None:
         self.client = client
         self.login = login
-
-
-def test_what_every_session_knows_is_what_variables_say() -> None:
-    assert _LIGHT.keys() == LIGHT
-    for host, port in (("192.0.2.7", 1), ("2001:db8::7", 1), ("unix:", None)):
-        for name, light in _LIGHT.items():
-            facts = Session(client=host, port=port, remote_user=b"user", attempts=1, prefix_lengths=LENGTHS)
-            assert light(Record(host, b"user"), LENGTHS) == (TABLE[name](facts) or b""), name
 
 
 @pytest.mark.parametrize(
@@ -53,6 +40,13 @@ def test_a_key_tells_what_it_is_made_of(key: str, at_accept: bool, of_client: bo
     assert not variables.asked
 
 
-def test_a_light_key_needs_no_facts() -> None:
-    assert key_of(zone("$binary_remote_prefix"), NONE, LENGTHS)(Record("192.0.2.7")) == b"\xc0\0\2"
-    assert key_of(zone("$remote_user"), NONE, LENGTHS)(Record("192.0.2.7", b"user")) == b"user"
+@pytest.mark.parametrize(("key", "number"), [(f"${name}", 1 + place) for place, name in enumerate(KEYS)])
+def test_a_key_of_one_variable_that_all_sessions_know_has_a_number(key: str, number: int) -> None:
+    assert number_of(zone(key)) == number
+    assert number_of(zone(f"{key}x")) == GIVEN
+
+
+def test_other_keys_are_rendered() -> None:
+    assert number_of(zone("$protocol")) == GIVEN
+    with pytest.raises(AssertionError):
+        rendered(zone("$protocol"), Variables({}))(Record("192.0.2.7"))

@@ -6,10 +6,10 @@ from mailworker.config.limit_auth import LimitAuth
 from mailworker.mail.limits.guards import local_tables
 from mailworker.mail.limits.limit import Limit
 from mailworker.model import Level
+from mailworker.shm.attempts import NONE
 from mailworker.variables.variables import Variables
 from tests.mail.limits.settings import limit, zone
 from tests.mail.limits.test_keys import Record
-from tests.shm.limits import NginxLimit
 
 
 class Told(Record):
@@ -24,31 +24,7 @@ class Told(Record):
 
 
 def new(settings: LimitAuth) -> Limit:
-    return Limit(settings, local_tables()(settings.zone), Variables({}), (32, 64))
-
-
-def nginx_wait(excess: int, delay: int, rate: int) -> float:
-    """ngx_http_limit_req_account"""
-    return 0.0 if excess <= delay else (excess - delay) * 1000 // rate / 1000
-
-
-@pytest.mark.parametrize(("burst", "delay", "rate"), [(5, 0, 100), (5, 2, 100), (3, 0, 1000), (20, 8, 16)])
-def test_delays_are_those_of_nginx_where_all_attempts_count(burst: int, delay: int, rate: int) -> None:
-    limited = new(limit(burst, delay=delay, counts_all=True, of=zone(gain=rate)))
-    nginx, now = NginxLimit(rate), 10_000
-    record = Told("192.0.2.7")
-    for step in (0, 0, 0, 10, 400, 0, 0, 90_000, 0, 0, 0, 0, 0, 3_000):
-        now += step
-        excess = limited.take(b"key", record, now / 1000)
-        assert excess == nginx.take(now, burst * 1000)
-        if excess >= 0:
-            assert limited.wait(excess) == nginx_wait(excess, delay * 1000, rate)
-
-
-def test_an_attempt_is_no_failure_yet() -> None:
-    limited, record = new(limit(5, delay=0)), Told("192.0.2.7")
-    waits = [limited.wait(limited.take(b"key", record, 10.0)) for _ in range(4)]
-    assert waits == [0.0, 0.0, 10.0, 20.0]
+    return Limit(settings, local_tables()(settings.zone), Variables({}))
 
 
 def test_a_ban_is_told_once() -> None:
@@ -56,8 +32,7 @@ def test_a_ban_is_told_once() -> None:
     for _ in range(3):
         limited.ban(b"key", record, 10.0, Level.NOTICE)
     assert record.lines == ['[notice] banned for 90s by zone "fail"']
-    assert limited.take(b"key", record, 99.0) < 0
-    assert limited.take(b"key", record, 100.0) == 0
+    assert limited.table.banned(b"key", 99.0) == 1.0
 
 
 def test_a_limit_without_ban_bans_nobody() -> None:
@@ -67,22 +42,22 @@ def test_a_limit_without_ban_bans_nobody() -> None:
     assert limited.table.banned(b"key", 10.0) == 0.0
 
 
-def test_only_keys_without_the_client_s_address_trust_clients() -> None:
-    by_user, by_client = new(limit(of=zone("$remote_user"))), new(limit(of=zone("$remote_addr")))
-    home, elsewhere = Told("192.0.2.7", b"user"), Told("192.0.2.8", b"user")
-    for limited in (by_user, by_client):
-        limited.trust(b"user", home, 10.0)
-    assert by_user.is_trusted(b"user", home, 20.0)
-    assert not by_user.is_trusted(b"user", elsewhere, 20.0)
-    assert not by_user.is_trusted(b"other", home, 20.0)
-    assert not by_user.is_trusted(b"user", home, 31 * 86400.0)
-    assert not by_client.is_trusted(b"user", home, 20.0)
+@pytest.mark.parametrize(("key", "trusts"), [("$remote_user", True), ("$remote_addr", False)])
+def test_only_keys_without_the_client_s_address_trust_clients(key: str, trusts: bool) -> None:
+    assert new(limit(of=zone(key))).rule.trusts is trusts
+
+
+def test_what_is_there_for_penalties_alone_counts_nothing() -> None:
+    settings = limit(3)
+    assert Limit(settings, local_tables()(settings.zone), Variables({}), counts=False).rule.burst == NONE
+    assert new(settings).rule.burst == 3000
 
 
 def test_a_full_zone_is_told_now_and_then() -> None:
     limited, record = new(limit(9, of=zone(gain=1))), Told("192.0.2.7")
     for number in range(6000):
         for _ in range(2):
-            limited.take(b"%d" % number, record, 10.0 + number / 400)
+            limited.table.take(b"%d" % number, 10.0 + number / 400, 9000)
+        limited.complain(record, 10.0 + number / 400)
     assert len(record.lines) == 2
     assert all('limit_auth_zone "fail" is full' in line for line in record.lines)

@@ -1,0 +1,851 @@
+/*
+ * Attempts to log in, as the limits of a server count them; see shm/attempts.py. The keys of an attempt are hashed
+ * once, and no object is made on the way of most logins but the attempt.
+ */
+
+#include "client.h"
+#include "limit_table.h"
+
+#define NONE (-1)
+#define TRUSTED 2592000000u /* milliseconds */
+#define UNSETTLED 1000
+#define REQUEST 1000
+#define MILLISECONDS 1000.0
+#define FAMILIES 2
+#define ADDRESS_SIZE 16
+
+struct rule {
+    PyObject *limits;
+    struct limit_table *table;
+    int number; /* of its key */
+    int bans, counts_all, trusts;
+    long long burst, delay;
+    unsigned long long gain, period;
+    uint64_t dropped; /* as far as it is known */
+};
+
+/* Networks of one length, in order. */
+struct group {
+    int bits;
+    size_t first, count;
+};
+
+struct exempt {
+    unsigned char (*networks)[ADDRESS_SIZE];
+    struct group groups[FAMILIES][8 * ADDRESS_SIZE + 1];
+    size_t used[FAMILIES];
+    int is_unix;
+};
+
+struct attempts {
+    PyObject_HEAD
+    struct rule *rules;
+    Py_ssize_t count;
+    Py_ssize_t penalised;
+    PyObject *penalties;
+    int lengths[2];
+    struct exempt exempt;
+};
+
+/* What an attempt is counted by. */
+struct mine {
+    struct limit_key key; /* of length 0: it is not counted */
+    unsigned char room[ADDRESS_SIZE];
+    int taken;
+};
+
+struct attempt {
+    PyObject_VAR_HEAD struct attempts *all;
+    PyObject *client, *login, *given; /* keys are there */
+    double asked, wait;
+    Py_ssize_t over, full;
+    long long excess;
+    long level; /* of the penalty, before it has waited */
+    char plain;
+    struct mine mine[];
+};
+
+/* Rules and networks. */
+
+static int take_rule(PyObject *argument, struct rule *rule)
+{
+    PyObject *limits;
+
+    if (!PyTuple_Check(argument) ||
+        !PyArg_ParseTuple(argument, "O!iLLpppKK", &limits_type, &limits, &rule->number, &rule->burst, &rule->delay,
+                          &rule->bans, &rule->counts_all, &rule->trusts, &rule->gain, &rule->period)) {
+        return PyErr_Occurred() ? 0 : (PyErr_SetString(PyExc_TypeError, "a rule is a tuple"), 0);
+    }
+    if (rule->gain == 0 || rule->number < KEY_GIVEN || rule->number > KEY_USER) {
+        PyErr_SetString(PyExc_ValueError, "a rule has no rate, or no such key");
+        return 0;
+    }
+    rule->limits = Py_NewRef(limits);
+    rule->table = limits_table(limits);
+    rule->dropped = rule->table->dropped;
+    return 1;
+}
+
+static int take_rules(struct attempts *self, PyObject *rules)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(rules);
+
+    self->rules = PyMem_Calloc((size_t) count + 1, sizeof(struct rule));
+    if (self->rules == NULL) {
+        return done(PyErr_NoMemory());
+    }
+    for (self->count = 0; self->count < count; self->count++) {
+        if (!take_rule(PyTuple_GET_ITEM(rules, self->count), &self->rules[self->count])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int compare(const void *one, const void *other)
+{
+    return memcmp(one, other, ADDRESS_SIZE);
+}
+
+static int family_of(size_t size)
+{
+    return size == ADDRESS_SIZE;
+}
+
+/* Puts a network behind those of its family and length, if these are it. */
+static int take_network(struct exempt *exempt, PyObject *argument, int family, int bits, size_t *count)
+{
+    const char *packed;
+    Py_ssize_t size;
+    int length;
+
+    if (!PyTuple_Check(argument) || !PyArg_ParseTuple(argument, "y#i", &packed, &size, &length)) {
+        return PyErr_Occurred() ? 0 : (PyErr_SetString(PyExc_TypeError, "a network is a tuple"), 0);
+    }
+    if ((size != 0 && size != 4 && size != ADDRESS_SIZE) || length < 0 || length > 8 * size) {
+        PyErr_SetString(PyExc_ValueError, "no such network");
+        return 0;
+    }
+    exempt->is_unix |= size == 0;
+    if (size != 0 && family_of((size_t) size) == family && length == bits) {
+        memcpy(exempt->networks[(*count)++], packed, (size_t) size);
+    }
+    return 1;
+}
+
+static int take_group(struct exempt *exempt, PyObject *networks, int family, int bits, size_t *count)
+{
+    struct group group = {bits, *count, 0};
+    Py_ssize_t i;
+
+    for (i = 0; i < PyTuple_GET_SIZE(networks); i++) {
+        if (!take_network(exempt, PyTuple_GET_ITEM(networks, i), family, bits, count)) {
+            return 0;
+        }
+    }
+    group.count = *count - group.first;
+    if (group.count != 0) {
+        qsort(exempt->networks[group.first], group.count, ADDRESS_SIZE, compare);
+        exempt->groups[family][exempt->used[family]++] = group;
+    }
+    return 1;
+}
+
+static int take_exempt(struct exempt *exempt, PyObject *networks)
+{
+    size_t count = 0;
+    int family, bits;
+
+    exempt->networks = PyMem_Calloc((size_t) PyTuple_GET_SIZE(networks) + 1, ADDRESS_SIZE);
+    if (exempt->networks == NULL) {
+        return done(PyErr_NoMemory());
+    }
+    for (family = 0; family < FAMILIES; family++) {
+        for (bits = 0; bits <= 8 * ADDRESS_SIZE; bits++) {
+            if (!take_group(exempt, networks, family, bits, &count)) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+static int is_exempt(const struct exempt *exempt, const struct client *client)
+{
+    struct client whole = *client;
+    size_t i;
+    int family;
+
+    if (client->is_unix) {
+        return exempt->is_unix;
+    }
+    client_unmap(&whole);
+    family = family_of(whole.size);
+    for (i = 0; i < exempt->used[family]; i++) {
+        const struct group *group = &exempt->groups[family][i];
+        struct client cut = whole;
+        const int lengths[2] = {group->bits, group->bits};
+
+        (void) client_cut(&cut, lengths);
+        memset(cut.address + cut.size, 0, ADDRESS_SIZE - cut.size);
+        if (bsearch(cut.address, exempt->networks[group->first], group->count, ADDRESS_SIZE, compare) != NULL) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void drop_rules(struct attempts *self)
+{
+    while (self->count > 0) {
+        Py_DECREF(self->rules[--self->count].limits);
+    }
+    PyMem_Free(self->rules);
+    PyMem_Free(self->exempt.networks);
+    self->rules = NULL;
+    memset(&self->exempt, 0, sizeof(self->exempt));
+}
+
+static int attempts_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    struct attempts *self = (struct attempts *) object;
+    PyObject *rules, *lengths, *exempt, *penalties;
+
+    if (!PyArg_ParseTuple(arguments, "O!OO!nO", &PyTuple_Type, &rules, &lengths, &PyTuple_Type, &exempt,
+                          &self->penalised, &penalties)) {
+        return -1;
+    }
+    drop_rules(self);
+    Py_XSETREF(self->penalties, Py_NewRef(penalties));
+    if (!take_lengths(lengths, self->lengths) || !take_rules(self, rules) || !take_exempt(&self->exempt, exempt)) {
+        return -1;
+    }
+    if (self->penalised < NONE || self->penalised >= self->count) {
+        PyErr_SetString(PyExc_ValueError, "no such rule");
+        return -1;
+    }
+    return 0;
+}
+
+static void attempts_dealloc(PyObject *object)
+{
+    struct attempts *self = (struct attempts *) object;
+
+    drop_rules(self);
+    Py_XDECREF(self->penalties);
+    Py_TYPE(object)->tp_free(object);
+}
+
+/* Who is banned. */
+
+static int take_given(PyObject *given, Py_ssize_t *next, struct key *key)
+{
+    PyObject *bytes = given != NULL && *next < PyTuple_GET_SIZE(given) ? PyTuple_GET_ITEM(given, *next) : NULL;
+
+    ++*next;
+    *key = (struct key){"", 0};
+    if (bytes != NULL && !PyBytes_Check(bytes)) {
+        PyErr_SetString(PyExc_TypeError, "a key is bytes");
+        return 0;
+    }
+    if (bytes != NULL) {
+        *key = (struct key){PyBytes_AS_STRING(bytes), (size_t) PyBytes_GET_SIZE(bytes)};
+    }
+    return 1;
+}
+
+static uint64_t banned_by(const struct limit_key *key, uint64_t now)
+{
+    uint64_t tag;
+    struct limit_entry *entry = limit_find(key, &tag);
+
+    return entry == NULL ? 0 : limit_banned(entry, tag, now);
+}
+
+/* The place of the rule that bans, for so many milliseconds yet; or the number of rules, or NONE with an exception. */
+static Py_ssize_t banning(const struct attempts *self, PyObject *text, PyObject *given, double seconds, uint64_t *left)
+{
+    struct client client;
+    uint64_t now = limit_milliseconds(seconds);
+    Py_ssize_t place, next = 0;
+
+    if (!client_read(text, &client)) {
+        return NONE;
+    }
+    if (is_exempt(&self->exempt, &client)) {
+        return self->count;
+    }
+    for (place = 0; place < self->count; place++) {
+        const struct rule *rule = &self->rules[place];
+        unsigned char room[ADDRESS_SIZE];
+        struct key text_of_key = {"", 0};
+        struct limit_key key;
+
+        if (rule->number == KEY_GIVEN) {
+            if (!take_given(given, &next, &text_of_key)) {
+                return NONE;
+            }
+        } else if (rule->bans && rule->number != KEY_USER) {
+            text_of_key = client_key(&client, rule->number, NULL, self->lengths, room);
+        }
+        if (rule->bans && text_of_key.length != 0) {
+            limit_key(rule->table, text_of_key.text, text_of_key.length, &key);
+            *left = banned_by(&key, now);
+            if (*left != 0) {
+                return place;
+            }
+        }
+    }
+    return self->count;
+}
+
+int attempts_pass(PyObject *object, PyObject *client, double now)
+{
+    const struct attempts *self = (struct attempts *) object;
+    uint64_t left;
+    Py_ssize_t place = banning(self, client, NULL, now, &left);
+
+    return place < 0 ? -1 : place == self->count;
+}
+
+static int take_now(PyObject *argument, double *now)
+{
+    *now = PyFloat_AsDouble(argument);
+    return *now != -1.0 || !PyErr_Occurred();
+}
+
+static PyObject *passes(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    double now;
+    int passing;
+
+    if (!counted(given, 3) || !take_now(arguments[2], &now)) {
+        return NULL;
+    }
+    passing = attempts_pass(object, arguments[0], now);
+    return passing < 0 ? NULL : PyBool_FromLong(passing);
+}
+
+/* The keys that a caller may give. */
+static int take_keys(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t least, PyObject **keys)
+{
+    *keys = given > least ? arguments[least] : NULL;
+    if (given < least || given > least + 1 || (*keys != NULL && !PyTuple_Check(*keys))) {
+        PyErr_SetString(PyExc_TypeError, "a client, what it is counted by, the time, and a tuple of keys");
+        return 0;
+    }
+    return 1;
+}
+
+static PyObject *banned(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    const struct attempts *self = (struct attempts *) object;
+    PyObject *keys;
+    Py_ssize_t place;
+    uint64_t left = 0;
+    double now;
+
+    if (!take_keys(arguments, given, 2, &keys) || !take_now(arguments[1], &now)) {
+        return NULL;
+    }
+    place = banning(self, arguments[0], keys, now, &left);
+    if (place < 0) {
+        return NULL;
+    }
+    return place == self->count ? Py_NewRef(Py_None) : Py_BuildValue("nd", place, (double) left / MILLISECONDS);
+}
+
+/* An attempt. */
+
+static void attempt_dealloc(PyObject *object)
+{
+    struct attempt *self = (struct attempt *) object;
+
+    Py_XDECREF(self->all);
+    Py_XDECREF(self->client);
+    Py_XDECREF(self->login);
+    Py_XDECREF(self->given);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static int hash_keys(struct attempt *self, const struct client *client)
+{
+    const struct attempts *all = self->all;
+    Py_ssize_t place, next = 0;
+
+    for (place = 0; place < all->count; place++) {
+        const struct rule *rule = &all->rules[place];
+        struct mine *mine = &self->mine[place];
+        struct key key;
+
+        if (rule->number != KEY_GIVEN) {
+            key = client_key(client, rule->number, self->login, all->lengths, mine->room);
+        } else if (!take_given(self->given, &next, &key)) {
+            return 0;
+        }
+        if (key.length != 0) {
+            limit_key(rule->table, key.text, key.length, &mine->key);
+        }
+    }
+    return 1;
+}
+
+/* The entry that says of a client that it has logged in by a key: the client's network behind the key. */
+static int find_trust(const struct attempt *self, Py_ssize_t place, struct limit_key *key, unsigned char **text)
+{
+    static const int lengths[2] = {32, 64};
+    const struct limit_key *by = &self->mine[place].key;
+    unsigned char room[ADDRESS_SIZE];
+    struct client client;
+    struct key network;
+
+    *text = PyMem_Malloc(by->length + 2 + ADDRESS_SIZE);
+    if (*text == NULL) {
+        return done(PyErr_NoMemory());
+    }
+    if (!client_read(self->client, &client)) {
+        PyMem_Free(*text);
+        return 0;
+    }
+    network = client_key(&client, KEY_PREFIX, NULL, lengths, room);
+    (*text)[0] = (*text)[by->length + 1] = 0;
+    memcpy(*text + 1, by->text, by->length);
+    memcpy(*text + by->length + 2, network.text, network.length);
+    limit_key(self->all->rules[place].table, *text, by->length + 2 + network.length, key);
+    return 1;
+}
+
+static int is_trusted(const struct attempt *self, Py_ssize_t place, uint64_t now, int *trusted)
+{
+    struct limit_key key;
+    struct limit_entry *entry;
+    unsigned char *text;
+    uint64_t tag;
+
+    if (!find_trust(self, place, &key, &text)) {
+        return 0;
+    }
+    entry = limit_find(&key, &tag);
+    if (entry != NULL) {
+        struct limit_penalty found = limit_penalty(entry, tag, now);
+
+        *trusted = found.level > 0 && found.age < TRUSTED;
+    }
+    PyMem_Free(text);
+    return 1;
+}
+
+static int set_trust(const struct attempt *self, Py_ssize_t place, uint64_t now)
+{
+    struct limit_key key;
+    struct limit_entry *entry;
+    unsigned char *text;
+    uint64_t tag;
+
+    if (!find_trust(self, place, &key, &text)) {
+        return 0;
+    }
+    entry = limit_entry(self->all->rules[place].table, &key, now, &tag);
+    if (entry != NULL) {
+        limit_set_penalty(entry, tag, 1, now);
+    }
+    PyMem_Free(text);
+    return 1;
+}
+
+static int64_t take(struct attempt *self, Py_ssize_t place, uint64_t now)
+{
+    struct rule *rule = &self->all->rules[place];
+    struct mine *mine = &self->mine[place];
+    int64_t excess;
+
+    if (rule->bans && banned_by(&mine->key, now) != 0) {
+        return -1 - rule->burst - REQUEST;
+    }
+    excess = limit_take(rule->table, &mine->key, now, (uint64_t) rule->burst);
+    mine->taken = excess >= 0;
+    if (rule->table->dropped != rule->dropped) {
+        rule->dropped = rule->table->dropped;
+        self->full = place;
+    }
+    return excess;
+}
+
+/* Seconds for which an attempt is delayed; where only failures count, those before it decide. */
+static double delay_of(const struct rule *rule, int64_t excess)
+{
+    int64_t above = excess - rule->delay - (rule->counts_all ? 0 : REQUEST);
+
+    return rule->delay == NONE || above <= 0 ? 0.0
+                                             : (double) ((uint64_t) above * rule->period / rule->gain) / MILLISECONDS;
+}
+
+static void drop_all(struct attempt *self)
+{
+    Py_ssize_t place;
+
+    for (place = 0; place < self->all->count; place++) {
+        const struct rule *rule = &self->all->rules[place];
+
+        if (self->mine[place].taken && !rule->counts_all) {
+            limit_give_back(rule->table, &self->mine[place].key);
+        }
+        self->mine[place].taken = 0;
+    }
+}
+
+/* What a number that penalties have given is; -1 with an exception. */
+static long level_from(PyObject *result)
+{
+    long level = result == NULL ? -1 : PyLong_AsLong(result);
+
+    Py_XDECREF(result);
+    return level;
+}
+
+/* The penalty that there is; -1 with an exception. */
+static long level_now(const struct attempt *self, uint64_t now)
+{
+    const struct attempts *all = self->all;
+    const struct limit_key *key;
+    struct limit_penalty found = {0, 0};
+    struct limit_entry *entry;
+    uint64_t tag;
+
+    if (all->penalised == NONE || all->penalties == Py_None || self->mine[all->penalised].key.length == 0) {
+        return 0;
+    }
+    key = &self->mine[all->penalised].key;
+    entry = limit_find(key, &tag);
+    if (entry != NULL) {
+        found = limit_penalty(entry, tag, now);
+    }
+    return found.level == 0
+               ? 0
+               : level_from(PyObject_CallMethod(all->penalties, "level", "Kd", (unsigned long long) found.level,
+                                                (double) found.age / MILLISECONDS));
+}
+
+/* Seconds for which the penalty lets the attempt wait; less than 0 with an exception. */
+static double penalty_of(struct attempt *self, uint64_t now)
+{
+    PyObject *seconds;
+    double wait;
+
+    self->level = level_now(self, now);
+    if (self->level <= 0) {
+        return self->level == 0 ? 0.0 : -1.0;
+    }
+    seconds = PyObject_CallMethod(self->all->penalties, "seconds", "l", self->level);
+    wait = seconds == NULL ? -1.0 : PyFloat_AsDouble(seconds);
+    Py_XDECREF(seconds);
+    return wait;
+}
+
+/* One rule; 0 where it refuses, -1 with an exception. */
+static int pass_rule(struct attempt *self, Py_ssize_t place, uint64_t now)
+{
+    const struct rule *rule = &self->all->rules[place];
+    int trusted = 0;
+    int64_t excess;
+    double wait;
+
+    if (rule->burst == NONE || self->mine[place].key.length == 0) {
+        return 1;
+    }
+    if (rule->trusts && !is_trusted(self, place, now, &trusted)) {
+        return -1;
+    }
+    if (trusted) {
+        return 1;
+    }
+    excess = take(self, place, now);
+    if (excess < 0) {
+        drop_all(self);
+        self->over = place;
+        self->excess = -1 - excess;
+        self->wait = -1.0;
+        return 0;
+    }
+    wait = delay_of(rule, excess);
+    if (wait > self->wait) {
+        self->over = place;
+        self->excess = excess;
+        self->wait = wait;
+    }
+    return 1;
+}
+
+static int try(struct attempt *self, double seconds)
+{
+    uint64_t now = limit_milliseconds(seconds);
+    Py_ssize_t place;
+    double wait;
+    int passed;
+
+    self->asked = seconds;
+    self->wait = 0.0;
+    self->over = self->full = NONE;
+    self->excess = 0;
+    self->plain = 0;
+    for (place = 0; place < self->all->count; place++) {
+        passed = pass_rule(self, place, now);
+        if (passed != 1) {
+            return passed == 0;
+        }
+    }
+    wait = penalty_of(self, now);
+    if (wait < 0.0) {
+        return 0;
+    }
+    if (wait > self->wait) {
+        self->over = NONE;
+        self->wait = wait;
+    }
+    self->plain = self->wait == 0.0 && self->full == NONE;
+    return 1;
+}
+
+static PyObject *enter_again(PyObject *object, PyObject *argument)
+{
+    struct attempt *self = (struct attempt *) object;
+    double now;
+
+    return take_now(argument, &now) && try(self, now) ? PyFloat_FromDouble(self->wait) : NULL;
+}
+
+static PyObject *enter(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    struct attempts *self = (struct attempts *) object;
+    struct attempt *attempt;
+    struct client client;
+    PyObject *keys;
+    double now;
+
+    if (!take_keys(arguments, given, 3, &keys) || !take_now(arguments[2], &now) ||
+        !client_read(arguments[0], &client)) {
+        return NULL;
+    }
+    if (!PyBytes_Check(arguments[1])) {
+        return PyErr_Format(PyExc_TypeError, "a login is bytes");
+    }
+    if (is_exempt(&self->exempt, &client)) {
+        return Py_NewRef(Py_None);
+    }
+    attempt = (struct attempt *) attempt_type.tp_alloc(&attempt_type, self->count);
+    if (attempt == NULL) {
+        return NULL;
+    }
+    attempt->all = (struct attempts *) Py_NewRef(self);
+    attempt->client = Py_NewRef(arguments[0]);
+    attempt->login = Py_NewRef(arguments[1]);
+    attempt->given = Py_XNewRef(keys);
+    if (!hash_keys(attempt, &client) || !try(attempt, now)) {
+        Py_CLEAR(attempt);
+    }
+    return (PyObject *) attempt;
+}
+
+static int take_place(const struct attempt *self, PyObject *argument, Py_ssize_t *place)
+{
+    *place = PyLong_AsSsize_t(argument);
+    if (*place >= 0 && *place < self->all->count) {
+        return 1;
+    }
+    if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_IndexError, "no such rule");
+    }
+    return 0;
+}
+
+static PyObject *key_at(PyObject *object, PyObject *argument)
+{
+    const struct attempt *self = (struct attempt *) object;
+    Py_ssize_t place;
+
+    if (!take_place(self, argument, &place)) {
+        return NULL;
+    }
+    return PyBytes_FromStringAndSize((const char *) self->mine[place].key.text,
+                                     (Py_ssize_t) self->mine[place].key.length);
+}
+
+static PyObject *may_settle(PyObject *object, PyObject *argument)
+{
+    const struct attempt *self = (struct attempt *) object;
+    double now;
+    int64_t rest;
+
+    if (!take_now(argument, &now)) {
+        return NULL;
+    }
+    if (self->over == NONE || self->all->rules[self->over].counts_all) {
+        return Py_NewRef(Py_False);
+    }
+    rest = limit_rest(&self->mine[self->over].key, limit_milliseconds(now));
+    return PyBool_FromLong(rest >= 0 && rest < UNSETTLED);
+}
+
+static PyObject *drop(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    drop_all((struct attempt *) object);
+    return Py_NewRef(Py_None);
+}
+
+static void forgive(const struct attempt *self, Py_ssize_t place, uint64_t now)
+{
+    uint64_t tag;
+    struct limit_entry *entry = self->mine[place].key.length == 0 ? NULL : limit_find(&self->mine[place].key, &tag);
+
+    if (entry != NULL && limit_penalty(entry, tag, now).level != 0) {
+        limit_set_penalty(entry, tag, 0, now);
+    }
+}
+
+static PyObject *succeed(PyObject *object, PyObject *argument)
+{
+    struct attempt *self = (struct attempt *) object;
+    const struct attempts *all = self->all;
+    Py_ssize_t place;
+    uint64_t now;
+    double seconds;
+
+    if (!take_now(argument, &seconds)) {
+        return NULL;
+    }
+    now = limit_milliseconds(seconds);
+    drop_all(self);
+    for (place = 0; place < all->count; place++) {
+        const struct rule *rule = &all->rules[place];
+
+        if (rule->trusts && rule->burst != NONE && self->mine[place].key.length != 0 && !set_trust(self, place, now)) {
+            return NULL;
+        }
+    }
+    if (all->penalised != NONE) {
+        forgive(self, all->penalised, now);
+    }
+    return Py_NewRef(Py_None);
+}
+
+/* Whether what the client has said is known there; from now on it is. */
+static int repeats_at(const struct attempt *self, Py_ssize_t place, PyObject *what)
+{
+    return PyBytes_GET_SIZE(what) != 0 && limit_repeats(self->all->rules[place].table, &self->mine[place].key,
+                                                        PyBytes_AS_STRING(what), (size_t) PyBytes_GET_SIZE(what));
+}
+
+/* `asked` tells whether it is known not to be the same again. */
+static int punish(struct attempt *self, PyObject *what, uint64_t now, int asked)
+{
+    const struct attempts *all = self->all;
+    Py_ssize_t place = all->penalised;
+    const struct limit_key *key;
+    struct limit_entry *entry;
+    uint64_t tag;
+    long level;
+
+    if (place == NONE || all->penalties == Py_None || self->mine[place].key.length == 0) {
+        return 1;
+    }
+    if (!asked && repeats_at(self, place, what)) {
+        return 1;
+    }
+    key = &self->mine[place].key;
+    level = level_now(self, now);
+    if (level >= 0) {
+        level =
+            level_from(PyObject_CallMethod(all->penalties, "raised", "l", level > self->level ? level : self->level));
+    }
+    if (level < 0) {
+        return 0;
+    }
+    entry = limit_entry(all->rules[place].table, key, now, &tag);
+    if (entry != NULL) {
+        limit_set_penalty(entry, tag, (uint64_t) level, now);
+    }
+    if (!asked) {
+        (void) repeats_at(self, place, what); /* before that there may have been no entry to remember it */
+    }
+    return 1;
+}
+
+static PyObject *fail(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    struct attempt *self = (struct attempt *) object;
+    int asked = 0, repeated = 0;
+    Py_ssize_t place;
+    double now;
+
+    if (!counted(given, 2) || !take_now(arguments[1], &now)) {
+        return NULL;
+    }
+    if (!PyBytes_Check(arguments[0])) {
+        return PyErr_Format(PyExc_TypeError, "what a client has said is bytes");
+    }
+    for (place = 0; place < self->all->count; place++) {
+        const struct rule *rule = &self->all->rules[place];
+        int again = self->mine[place].taken && repeats_at(self, place, arguments[0]);
+
+        if (again && !rule->counts_all) {
+            limit_give_back(rule->table, &self->mine[place].key);
+        }
+        if (place == self->all->penalised) {
+            asked = self->mine[place].taken;
+            repeated = again;
+        }
+        self->mine[place].taken = 0;
+    }
+    return none_if(repeated || punish(self, arguments[0], limit_milliseconds(now), asked));
+}
+
+static PyMemberDef attempt_members[] = {
+    {"asked", T_DOUBLE, offsetof(struct attempt, asked), 0, NULL},
+    {"wait", T_DOUBLE, offsetof(struct attempt, wait), READONLY, NULL},
+    {"over", T_PYSSIZET, offsetof(struct attempt, over), READONLY, NULL},
+    {"full", T_PYSSIZET, offsetof(struct attempt, full), READONLY, NULL},
+    {"excess", T_LONGLONG, offsetof(struct attempt, excess), READONLY, NULL},
+    {"plain", T_BOOL, offsetof(struct attempt, plain), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef attempt_methods[] = {
+    {"enter", enter_again, METH_O, "enter(now): be counted once more; gives the seconds to wait."},
+    {"key", key_at, METH_O, "key(place): that of a rule."},
+    {"may_settle", may_settle, METH_O, "may_settle(now): whether others may be under way that do not count."},
+    {"drop", drop, METH_NOARGS, "drop(): it shall not count."},
+    {"succeed", succeed, METH_O, "succeed(now): the client is who it claims to be."},
+    {"fail", FAST(fail), "fail(what, now): it is not."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject attempt_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Attempt",
+    .tp_doc = "One attempt to log in.",
+    .tp_basicsize = offsetof(struct attempt, mine),
+    .tp_itemsize = sizeof(struct mine),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = attempt_dealloc,
+    .tp_members = attempt_members,
+    .tp_methods = attempt_methods,
+};
+
+static PyMethodDef attempts_methods[] = {
+    {"enter", FAST(enter), "enter(client, login, now, keys=()): count one; None where there is no limit."},
+    {"banned", FAST(banned), "banned(client, now, keys=()): the rule that bans, and for how many seconds, or None."},
+    {"passes", FAST(passes), "passes(client, number, now): whether nothing bans the client."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject attempts_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Attempts",
+    .tp_doc = "Attempts to log in at a server.",
+    .tp_basicsize = sizeof(struct attempts),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_new = PyType_GenericNew,
+    .tp_init = attempts_init,
+    .tp_dealloc = attempts_dealloc,
+    .tp_methods = attempts_methods,
+};

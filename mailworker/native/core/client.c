@@ -1,0 +1,85 @@
+/* By what clients are counted; see client.h. */
+
+#include "client.h"
+
+#include <arpa/inet.h>
+
+#define IPV4_SIZE 4
+#define IPV6_SIZE 16
+#define MAPPED_SIZE 12
+
+static const unsigned char mapped[MAPPED_SIZE] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+int client_read(PyObject *text, struct client *client)
+{
+    Py_ssize_t length;
+
+    client->text = PyUnicode_Check(text) ? PyUnicode_AsUTF8AndSize(text, &length) : NULL;
+    if (client->text == NULL) {
+        return PyErr_Occurred() ? 0 : (PyErr_SetString(PyExc_TypeError, "a client is a str"), 0);
+    }
+    client->length = (size_t) length;
+    memset(client->address, 0, sizeof(client->address));
+    client->is_unix = strcmp(client->text, "unix:") == 0;
+    client->size = client->is_unix ? 0 : strchr(client->text, ':') != NULL ? IPV6_SIZE : IPV4_SIZE;
+    if (client->size == 0 ||
+        inet_pton(client->size == IPV4_SIZE ? AF_INET : AF_INET6, client->text, client->address) == 1) {
+        return 1;
+    }
+    PyErr_SetString(PyExc_OSError, "illegal IP address string");
+    return 0;
+}
+
+void client_unmap(struct client *client)
+{
+    if (client->size == IPV6_SIZE && memcmp(client->address, mapped, MAPPED_SIZE) == 0) {
+        memmove(client->address, client->address + MAPPED_SIZE, IPV4_SIZE);
+        client->size = IPV4_SIZE;
+    }
+}
+
+size_t client_cut(struct client *client, const int lengths[2])
+{
+    size_t bits, whole;
+
+    client_unmap(client);
+    bits = (size_t) lengths[client->size == IPV6_SIZE];
+    whole = bits / 8;
+    if (whole >= client->size) {
+        return client->size;
+    }
+    client->address[whole] &= (unsigned char) (0xFF00 >> bits % 8);
+    memset(client->address + whole + 1, 0, client->size - whole - 1);
+    return whole + (bits % 8 != 0);
+}
+
+struct key client_key(const struct client *client, int number, PyObject *login, const int lengths[2],
+                      unsigned char *room)
+{
+    struct client copy;
+
+    if (number == KEY_USER) {
+        return (struct key){PyBytes_AS_STRING(login), (size_t) PyBytes_GET_SIZE(login)};
+    }
+    if (client->is_unix || number == KEY_TEXT) {
+        return (struct key){client->text, client->length};
+    }
+    copy = *client;
+    if (number == KEY_PREFIX) {
+        copy.size = client_cut(&copy, lengths);
+    }
+    memcpy(room, copy.address, sizeof(copy.address));
+    return (struct key){room, copy.size};
+}
+
+int take_lengths(PyObject *argument, int lengths[2])
+{
+    if (!PyArg_ParseTuple(argument, "ii", &lengths[0], &lengths[1])) {
+        return 0;
+    }
+    if (lengths[0] < 0 || lengths[0] > 8 * IPV4_SIZE || lengths[1] < 0 || lengths[1] > 8 * IPV6_SIZE) {
+        PyErr_SetString(PyExc_ValueError, "no such prefix");
+        return 0;
+    }
+    return 1;
+}

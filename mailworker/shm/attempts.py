@@ -1,0 +1,296 @@
+"""Attempts to log in, as the limits of a server count them; native/core/attempts.c has it in C.
+
+What most logins need of limits are three calls: whether the client is banned, that it tries, and that it was right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from mailworker.native.core import accelerator
+from mailworker.shm.keys import GIVEN, UNIX, USER, key
+from mailworker.shm.limit_table import LimitTable
+from mailworker.variables.prefix import DEFAULT_LENGTHS, Lengths, packed_prefix
+
+__all__ = ["Attempt", "Attempts"]
+
+NONE: Final = -1
+"""A place where there is none, and a burst or a delay without a limit."""
+
+# Seconds for which a client that has logged in as a user is not taken for a stranger.
+_TRUSTED: Final = 30 * 86400.0
+# Seconds that an attempt is under way at most, while its failure or success may still free a place.
+_UNSETTLED: Final = 1.0
+_REQUEST: Final = 1000
+_WHOLE: Final = (32, 128)
+
+
+class Rule(NamedTuple):
+    """One limit. `number` is that of its key, see `mailworker.shm.keys`.
+
+    `burst` and `delay` are in thousandths; a burst of NONE counts nothing, a delay of NONE delays nobody. `bans`: who
+    is banned is refused. `counts_all`: what was right counts as well. `trusts`: clients that were in before are let
+    through. `gain` and `period` are the table's pace.
+    """
+
+    table: LimitTable
+    number: int
+    burst: int
+    delay: int
+    bans: bool
+    counts_all: bool
+    trusts: bool
+    gain: int
+    period: int
+
+
+class Penalties(Protocol):
+    """How long the next attempts have to wait; see `mailworker.mail.limits.delay`."""
+
+    def level(self, level: int, age: float, /) -> int: ...
+    def seconds(self, level: int, /) -> float: ...
+    def raised(self, level: int, /) -> int: ...
+
+
+class Attempts:
+    """Those of one server.
+
+    A client is its address without a port, or "unix:". `keys` are those of rules with the number GIVEN, in their order;
+    empty ones are not counted.
+    """
+
+    __slots__ = ("_dropped", "_exempt", "_lengths", "_penalised", "_penalties", "_rules", "_unix")
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        lengths: Lengths,
+        exempt: Iterable[tuple[bytes, int]],
+        penalised: int,
+        penalties: Penalties | None,
+        /,
+    ) -> None:
+        """`exempt` are networks: their first address and their length in bits, and (b"", 0) for unix sockets.
+
+        `penalised` is the rule whose table has the penalties, NONE without such. Raises ValueError for what will not
+        do.
+        """
+        self._rules = tuple(rules)
+        if not all(rule.gain > 0 and GIVEN <= rule.number <= USER for rule in self._rules):
+            raise ValueError("a rule has no rate, or no such key")
+        if not NONE <= penalised < len(self._rules):
+            raise ValueError("no such rule")
+        self._lengths = lengths
+        networks = tuple(exempt)
+        self._exempt = _by_shift(networks)
+        self._unix = (b"", 0) in networks
+        self._penalised = penalised
+        self._penalties = penalties
+        self._dropped = [rule.table.dropped for rule in self._rules]
+
+    def enter(self, client: str, login: bytes, now: float, keys: Sequence[bytes] = (), /) -> Attempt | None:
+        """Count an attempt, by all limits or by none; None for a client that is in no limit."""
+        if self._is_exempt(client):
+            return None
+        attempt = Attempt.__new__(Attempt)
+        attempt._begin(self, client, login, keys)
+        attempt.enter(now)
+        return attempt
+
+    def banned(self, client: str, now: float, keys: Sequence[bytes] = (), /) -> tuple[int, float] | None:
+        """The rule by which a client is banned that has said nothing yet, and for how many seconds; None for others."""
+        if self._is_exempt(client):
+            return None
+        given = iter(keys)
+        for place, rule in enumerate(self._rules):
+            text = b""
+            if rule.number == GIVEN:
+                text = next(given, b"")
+            elif rule.bans and rule.number != USER:
+                text = key(rule.number, client, b"", self._lengths)
+            left = rule.table.banned(text, now) if rule.bans and text else 0.0
+            if left:
+                return place, left
+        return None
+
+    def passes(self, client: str, _number: int, now: float, /) -> bool:
+        """See `mailworker.event.lobby.Check`."""
+        return self.banned(client, now) is None
+
+    def _is_exempt(self, client: str) -> bool:
+        if client == UNIX:
+            return self._unix
+        packed = packed_prefix(client, _WHOLE)
+        number = int.from_bytes(packed, "big")
+        return any(number >> shift in numbers for shift, numbers in self._exempt[len(packed)])
+
+
+class Attempt:
+    """One attempt to log in, from the limits to what becomes of it.
+
+    `asked` is when somebody is asked about it. `wait` are the seconds that it has to wait, less than 0 for one that is
+    refused; `over` is the place of the rule that says so, NONE for a penalty, and `excess` what it has come to there.
+    `full` is the place of a rule whose table had no room for another key, NONE without such. `plain`: there is nothing
+    to wait for and nothing to tell.
+    """
+
+    __slots__ = (
+        "_all", "_client", "_keys", "_level", "_login", "_taken", "asked", "excess", "full", "over", "plain", "wait",
+    )  # fmt: skip
+
+    _all: Attempts
+    _client: str
+    _keys: list[bytes]
+    _level: int  # of the penalty, before it has waited
+    _login: bytes
+    _taken: list[bool]
+    asked: float
+    excess: int
+    full: int
+    over: int
+    plain: bool
+    wait: float
+
+    def _begin(self, attempts: Attempts, client: str, login: bytes, keys: Sequence[bytes]) -> None:
+        given = iter(keys)
+        self._all = attempts
+        self._client = client
+        self._login = login
+        self._keys = [
+            next(given, b"") if rule.number == GIVEN else key(rule.number, client, login, attempts._lengths)
+            for rule in attempts._rules
+        ]
+        self._taken = [False] * len(self._keys)
+        self._level = 0
+
+    def enter(self, now: float, /) -> float:
+        """Be counted once more, where it was refused; gives `wait`."""
+        self.asked, self.wait, self.over, self.excess, self.full, self.plain = now, 0.0, NONE, 0, NONE, False
+        for place, rule in enumerate(self._all._rules):
+            if rule.burst == NONE or not self._keys[place] or (rule.trusts and self._is_trusted(place, now)):
+                continue
+            excess = self._take(place, now)
+            if excess < 0:
+                self.drop()
+                self.over, self.excess, self.wait = place, -1 - excess, -1.0
+                return -1.0
+            if (wait := _wait(rule, excess)) > self.wait:
+                self.over, self.excess, self.wait = place, excess, wait
+        if (wait := self._penalty(now)) > self.wait:
+            self.over, self.wait = NONE, wait
+        self.plain = self.wait == 0.0 and self.full == NONE
+        return self.wait
+
+    def key(self, place: int, /) -> bytes:
+        """The key of the rule at that place."""
+        return self._keys[place]
+
+    def may_settle(self, now: float, /) -> bool:
+        """Whether others may be under way that do not count in the end, and keep this one out."""
+        if self.over == NONE:
+            return False
+        rule = self._all._rules[self.over]
+        return not rule.counts_all and rule.table.rest(self._keys[self.over], now) < _UNSETTLED
+
+    def drop(self) -> None:
+        """It shall not count: nobody has decided about it, or it was none."""
+        for place, taken in enumerate(self._taken):
+            rule = self._all._rules[place]
+            if taken and not rule.counts_all:
+                rule.table.give_back(self._keys[place])
+            self._taken[place] = False
+
+    def succeed(self, now: float, /) -> None:
+        """The client is who it claims to be."""
+        self.drop()
+        for place, rule in enumerate(self._all._rules):
+            if rule.trusts and rule.burst != NONE and self._keys[place]:
+                rule.table.punish(self._trust(place), now, 1)
+        penalised = self._all._penalised
+        if penalised != NONE and self._keys[penalised]:
+            table = self._all._rules[penalised].table
+            if table.penalty(self._keys[penalised], now)[0]:
+                table.punish(self._keys[penalised], now, 0)
+
+    def fail(self, what: bytes, now: float, /) -> None:
+        """The client is not. `what` it has said is free if it is the same again; b"" is always another."""
+        repeated: dict[int, bool] = {}
+        for place, rule in enumerate(self._all._rules):
+            if self._taken[place]:
+                repeated[place] = again = bool(what) and rule.table.repeats(self._keys[place], what)
+                if again and not rule.counts_all:
+                    rule.table.give_back(self._keys[place])
+            self._taken[place] = False
+        self._punish(what, now, repeated.get(self._all._penalised))
+
+    def _take(self, place: int, now: float) -> int:
+        """See `LimitTable.take`. One that is banned is not counted."""
+        rule, text = self._all._rules[place], self._keys[place]
+        if rule.bans and rule.table.banned(text, now):
+            return -1 - rule.burst - _REQUEST
+        excess = rule.table.take(text, now, rule.burst)
+        self._taken[place] = excess >= 0
+        if rule.table.dropped != self._all._dropped[place]:
+            self._all._dropped[place] = rule.table.dropped
+            self.full = place
+        return excess
+
+    def _is_trusted(self, place: int, now: float) -> bool:
+        level, age = self._all._rules[place].table.penalty(self._trust(place), now)
+        return level > 0 and age < _TRUSTED
+
+    def _trust(self, place: int) -> bytes:
+        """The key of another entry: the client's network behind the key."""
+        client = self._client
+        network = client.encode() if client == UNIX else packed_prefix(client, DEFAULT_LENGTHS)
+        return b"\0%b\0%b" % (self._keys[place], network)
+
+    def _penalty(self, now: float) -> float:
+        self._level = level = self._level_now(now)
+        penalties = self._all._penalties
+        return penalties.seconds(level) if level and penalties is not None else 0.0
+
+    def _level_now(self, now: float) -> int:
+        penalised, penalties = self._all._penalised, self._all._penalties
+        if penalised == NONE or penalties is None or not self._keys[penalised]:
+            return 0
+        level, age = self._all._rules[penalised].table.penalty(self._keys[penalised], now)
+        return penalties.level(level, age) if level else 0
+
+    def _punish(self, what: bytes, now: float, again: bool | None) -> None:
+        """`again`: whether it is known to be the same again, None where nobody has asked."""
+        penalised, penalties = self._all._penalised, self._all._penalties
+        if penalised == NONE or penalties is None or again or not self._keys[penalised]:
+            return
+        table, text = self._all._rules[penalised].table, self._keys[penalised]
+        if again is None and what and table.repeats(text, what):
+            return
+        table.punish(text, now, penalties.raised(max(self._level, self._level_now(now))))
+        if again is None and what:
+            table.repeats(text, what)  # before that there may have been no entry to remember it
+
+
+def _by_shift(networks: Iterable[tuple[bytes, int]]) -> dict[int, list[tuple[int, set[int]]]]:
+    """As few steps as can be for each client, whatever the number of networks; by the bytes of an address."""
+    found: dict[int, dict[int, set[int]]] = {4: {}, 16: {}}
+    for packed, length in networks:
+        if packed:
+            shift = 8 * len(packed) - length
+            found[len(packed)].setdefault(shift, set()).add(int.from_bytes(packed, "big") >> shift)
+    return {size: list(shifts.items()) for size, shifts in found.items()}
+
+
+def _wait(rule: Rule, excess: int) -> float:
+    """Seconds for which an attempt is delayed that has come to this excess.
+
+    Where only failures count, those before it decide: it is none yet.
+    """
+    if rule.delay == NONE:
+        return 0.0
+    above = excess - rule.delay - (0 if rule.counts_all else _REQUEST)
+    return above * rule.period // rule.gain / 1000 if above > 0 else 0.0
+
+
+if accelerator is not None and not TYPE_CHECKING:
+    Attempt, Attempts = accelerator.Attempt, accelerator.Attempts

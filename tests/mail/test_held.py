@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from mailworker.mail.held import Held
+
+
+def test_as_many_are_held_back_as_may_be() -> None:
+    held = Held(2)
+    with held:
+        assert not held.full
+        with held:
+            assert held.full
+        assert not held.full
+    assert held.now == 0

@@ -1,0 +1,298 @@
+"""Attempts to log in, as the limits of a server count them: both implementations."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailworker.mail.client.address import is_inside
+from mailworker.mail.limits.delay import Penalty
+from mailworker.shm import attempts
+from mailworker.shm.attempts import NONE, Attempt, Attempts, Rule
+from mailworker.shm.keys import GIVEN, KEYS, UNIX
+from mailworker.shm.limit_table import LimitTable
+from tests.shm.limits import IMPLEMENTATIONS as TABLES
+from tests.shm.limits import SECRET, SIZE, NginxLimit
+from tests.support.implementations import without_c
+
+KINDS: dict[str, type[Attempts]] = {"C": Attempts, "Python": without_c(attempts).Attempts}
+ADDRESS, PREFIX, TEXT, USER = range(1, 1 + len(KEYS))
+CLIENT, OTHER = "192.0.2.7", "192.0.2.8"
+ALICE = b"alice"
+
+
+class Counting:
+    """Attempts over tables of their own; each rule's memory is at its place."""
+
+    def __init__(self, kind: str, *rules: dict[str, Any], exempt: Sequence[str] = (), penalised: int = NONE) -> None:
+        self.memories = [bytearray(SIZE) for _ in rules]
+        self.rules = [self._rule(kind, number, **each) for number, each in enumerate(rules)]
+        penalties = None if penalised == NONE else Penalty(2, 15)
+        self.attempts = KINDS[kind](tuple(self.rules), (32, 64), tuple(map(packed, exempt)), penalised, penalties)
+
+    def _rule(
+        self, kind: str, place: int, number: int = PREFIX, burst: int = 2000, delay: int = NONE, *, bans: bool = False,
+        counts_all: bool = False, trusts: bool = False, gain: int = 100,
+    ) -> Rule:  # fmt: skip
+        table: LimitTable = TABLES[kind](self.memories[place], SECRET, (gain, 1000))
+        return Rule(table, number, burst, delay, bans, counts_all, trusts, gain, 1000)
+
+    def enter(self, now: float, client: str = CLIENT, login: bytes = ALICE, keys: tuple[bytes, ...] = ()) -> Attempt:
+        attempt = self.attempts.enter(client, login, now, keys)
+        assert attempt is not None
+        return attempt
+
+
+def packed(network: str) -> tuple[bytes, int]:
+    if network == UNIX:
+        return b"", 0
+    found = ip_network(network)
+    return found.network_address.packed, found.prefixlen
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_an_attempt_counts_until_it_is_settled(kind: str) -> None:
+    counting = Counting(kind, {})
+    first, second, third = (counting.enter(10.0) for _ in range(3))
+    assert [each.wait for each in (first, second, third)] == [0.0] * 3
+    assert all(each.plain and (each.over, each.full) == (NONE, NONE) for each in (first, second, third))
+    fourth = counting.enter(10.0)
+    assert (fourth.wait, fourth.over, fourth.excess, fourth.plain) == (-1.0, 0, 3000, False)
+    assert fourth.key(0) == bytes((192, 0, 2, 7))
+    assert fourth.may_settle(10.5)
+    assert not fourth.may_settle(11.1)
+    first.succeed(10.0)
+    assert fourth.enter(10.0) == 0.0
+    second.drop()
+    third.fail(b"alice\0guess", 10.0)
+    third.drop()
+    assert [counting.enter(10.0).wait for _ in range(2)] == [0.0, -1.0]
+
+
+def test_the_same_failure_again_is_free(kind: str) -> None:
+    counting = Counting(kind, {"burst": 1000})
+    for _ in range(9):
+        attempt = counting.enter(10.0)
+        assert attempt.wait == 0.0
+        attempt.fail(b"alice\0old", 10.0)
+    counting.enter(10.0).fail(b"alice\0new", 10.0)
+    assert counting.enter(10.0).wait == -1.0
+
+
+@pytest.mark.parametrize(("burst", "delay", "rate"), [(5, 0, 100), (5, 2, 100), (3, 0, 1000), (20, 8, 16)])
+def test_delays_are_those_of_nginx_where_all_attempts_count(kind: str, burst: int, delay: int, rate: int) -> None:
+    counting = Counting(kind, {"burst": burst * 1000, "delay": delay * 1000, "counts_all": True, "gain": rate})
+    nginx, now = NginxLimit(rate), 10_000
+    for step in (0, 0, 0, 10, 400, 0, 0, 90_000, 0, 0, 0, 0, 0, 3_000):
+        now += step
+        excess, attempt = nginx.take(now, burst * 1000), counting.enter(now / 1000)
+        above = excess - delay * 1000
+        assert attempt.wait == (-1.0 if excess < 0 else above * 1000 // rate / 1000 if above > 0 else 0.0)
+        if attempt.wait:
+            assert attempt.excess == (excess if excess >= 0 else -1 - excess)
+
+
+def test_an_attempt_is_no_failure_yet(kind: str) -> None:
+    counting = Counting(kind, {"burst": 5000, "delay": 0})
+    assert [counting.enter(10.0).wait for _ in range(4)] == [0.0, 0.0, 10.0, 20.0]
+
+
+def test_all_rules_count_or_none(kind: str) -> None:
+    counting = Counting(kind, {"burst": 9000}, {"number": USER, "burst": 0})
+    counting.enter(10.0)
+    for _ in range(20):
+        assert (counting.enter(10.0).over, counting.enter(10.0, login=b"").wait) == (1, 0.0)
+        counting.enter(10.0, login=b"").drop()
+        counting.attempts.enter(CLIENT, b"", 10.0).drop()  # type: ignore[union-attr]
+        for memory in counting.memories[:1]:
+            memory[:] = bytes(SIZE)
+
+
+def test_who_is_banned_is_not_counted(kind: str) -> None:
+    counting = Counting(kind, {"bans": True})
+    counting.rules[0].table.ban(bytes((192, 0, 2, 7)), 10.0, 60.0)
+    assert counting.attempts.banned(CLIENT, 20.0) == (0, 50.0)
+    assert counting.attempts.banned(OTHER, 20.0) is None
+    assert not counting.attempts.passes(CLIENT, 1, 69.9)
+    assert counting.attempts.passes(CLIENT, 1, 70.0)
+    assert counting.enter(20.0).wait == -1.0
+    assert counting.enter(70.0).wait == 0.0
+
+
+def test_only_what_bans_by_what_is_known_at_accept_is_asked_there(kind: str) -> None:
+    counting = Counting(kind, {}, {"number": USER, "bans": True}, {"number": GIVEN, "bans": True})
+    for rule, text in zip(counting.rules, (bytes((192, 0, 2, 7)), ALICE, b"given"), strict=True):
+        rule.table.ban(text, 10.0, 60.0)
+    assert counting.attempts.banned(CLIENT, 20.0) is None
+    assert counting.attempts.banned(CLIENT, 20.0, (b"other",)) is None
+    assert counting.attempts.banned(CLIENT, 20.0, (b"given",)) == (2, 50.0)
+
+
+def test_only_clients_that_have_logged_in_by_a_key_are_trusted(kind: str) -> None:
+    counting = Counting(kind, {"number": USER, "burst": 0, "trusts": True})
+    counting.enter(10.0).succeed(10.0)
+    counting.enter(10.0, client=OTHER).fail(b"alice\0guess", 10.0)
+    assert counting.enter(11.0, client=OTHER).wait == -1.0
+    assert counting.enter(11.0).wait == 0.0
+    assert counting.enter(11.0, login=b"bob").wait == 0.0
+    assert counting.enter(11.0, login=b"bob").wait == -1.0
+    late = 31 * 86400.0
+    counting.enter(late, client=OTHER)
+    assert counting.enter(late).wait == -1.0
+
+
+def test_who_is_trusted_gives_nothing_back_that_it_has_not_taken(kind: str) -> None:
+    """Else an owner who logs in every minute gives strangers as many guesses."""
+    counting = Counting(kind, {"number": USER, "burst": 0, "trusts": True})
+    counting.enter(10.0).succeed(10.0)
+    counting.enter(10.0, client=OTHER).fail(b"alice\0guess", 10.0)
+    for _ in range(5):
+        counting.enter(10.0).succeed(10.0)
+        counting.enter(10.0).drop()
+    assert counting.enter(10.0, client=OTHER).wait == -1.0
+
+
+def test_penalties_are_dovecot_s_and_end_with_a_success(kind: str) -> None:
+    counting = Counting(kind, {"burst": NONE}, penalised=0)
+    now = 10.0
+    for number, seconds in enumerate((0.0, 4.0, 8.0, 15.0, 15.0)):
+        attempt = counting.enter(now)
+        assert (attempt.wait, attempt.over) == (seconds, NONE)
+        now += seconds
+        attempt.fail(b"alice\0%d" % number, now)
+    counting.enter(now).fail(b"alice\0004", now)
+    assert counting.enter(now).wait == 15.0
+    assert counting.enter(now, client=OTHER).wait == 0.0
+    counting.enter(now).succeed(now)
+    assert counting.enter(now).plain
+
+
+def test_parallel_attempts_raise_the_penalty_too(kind: str) -> None:
+    counting = Counting(kind, {"burst": NONE}, penalised=0)
+    for number, attempt in enumerate([counting.enter(10.0) for _ in range(3)]):
+        attempt.fail(b"alice\0%d" % number, 10.0)
+    assert counting.enter(10.0).wait == 15.0
+
+
+def test_a_full_table_is_told(kind: str) -> None:
+    counting = Counting(kind, {"gain": 1})
+    found = {
+        attempt.full
+        for number in range(2000)
+        for attempt in [counting.enter(10.0 + number / 1000, client=f"10.0.{number // 250}.{number % 250}")] * 1
+    }
+    assert NONE in found
+    for number in range(2000):
+        for _ in range(2):
+            found.add(counting.enter(20.0, client=f"10.1.{number // 250}.{number % 250}").full)
+    assert found == {NONE, 0}
+
+
+@pytest.mark.parametrize(
+    ("client", "exempt"),
+    [
+        *(("10.255.0.1", True), ("11.0.0.1", False), ("192.0.2.7", True), ("192.0.2.8", False), ("192.0.2.31", True)),
+        *(("2001:db8:ffff::1", True), ("2001:db9::1", False), ("::1", True), ("::ffff:10.0.0.1", True)),
+        *(("0.0.0.0", True), ("0.0.0.1", False), (UNIX, True)),
+    ],
+)
+def test_networks_may_be_exempt(kind: str, client: str, exempt: bool) -> None:
+    networks = ("10.0.0.0/8", "192.0.2.7", "192.0.2.16/28", "2001:db8::/32", "::1", "0.0.0.0/32", UNIX)
+    counting = Counting(kind, {"bans": True}, exempt=networks)
+    assert (counting.attempts.enter(client, ALICE, 10.0) is None) is exempt
+    assert Counting(kind, {}).attempts.enter(client, ALICE, 10.0) is not None
+
+
+@given(st.ip_addresses(), st.lists(st.integers(0, 32), max_size=4))
+def test_exempt_networks_are_asked_as_every_other_list_of_networks(address: object, lengths: list[int]) -> None:
+    networks = tuple(ip_network(f"{address}/{length}", strict=False) for length in lengths)
+    for kind in KINDS:
+        counting = Counting(kind, {}, exempt=tuple(map(str, networks)))
+        for host in (str(address), "192.0.2.1", "2001:db8::1"):
+            exempt = counting.attempts.enter(host, ALICE, 10.0) is None
+            assert exempt is is_inside(host, networks)
+
+
+def test_both_implementations_do_the_same() -> None:
+    rules: tuple[dict[str, Any], ...] = (
+        {"bans": True, "delay": 1000, "burst": 3000},
+        {"number": USER, "burst": 2000, "trusts": True},
+        {"number": GIVEN, "burst": 4000, "counts_all": True},
+        {"number": ADDRESS, "burst": 9000},
+        {"number": TEXT, "burst": NONE},
+    )
+    seen: dict[str, list[object]] = {name: [] for name in KINDS}
+    left = {}
+    for name in KINDS:
+        for penalised in (0, 4):
+            counting = Counting(name, *rules, penalised=penalised, exempt=("198.51.100.0/24",))
+            _live(counting, random.Random(penalised), seen[name])
+            tables = [rule.table for rule in counting.rules]
+            left[name, penalised] = [(table.usage(1500.0), sorted(table.bans(1500.0, 99))) for table in tables]
+    assert seen["C"] == seen["Python"]
+    for penalised in (0, 4):
+        assert left["C", penalised] == left["Python", penalised]
+
+
+def _live(counting: Counting, chance: random.Random, seen: list[object]) -> None:
+    """A few clients that try, succeed, fail and leave at any times."""
+    clients = ("192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "::ffff:192.0.2.1", "198.51.100.9", UNIX)
+    now, open_attempts = 1000.0, list[Attempt]()
+    for _ in range(600):
+        now += chance.choice((0.0, 0.001, 0.5, 7.0))
+        client, login = chance.choice(clients), b"user%d" % chance.randrange(3)
+        attempt = counting.attempts.enter(client, login, now, (chance.choice((b"", b"some", b"other")),))
+        seen.append(counting.attempts.banned(client, now, (b"",)))
+        if attempt is not None:
+            seen.append([getattr(attempt, name) for name in ("asked", "wait", "over", "excess", "full", "plain")])
+            seen.append([attempt.key(place) for place in range(5)])
+            seen.append(attempt.may_settle(now))
+            if attempt.over != NONE and chance.random() < 0.1:
+                counting.rules[0].table.ban(attempt.key(0), now, 3.0)
+            open_attempts.append(attempt)
+        while open_attempts and chance.random() < 0.6:
+            settled = open_attempts.pop(chance.randrange(len(open_attempts)))
+            end = chance.randrange(4)
+            if end == 0:
+                settled.succeed(now)
+            elif end == 1:
+                settled.drop()
+            else:
+                settled.fail(chance.choice((b"", b"%d" % chance.randrange(6))), now)
+
+
+@pytest.mark.parametrize(
+    ("rules", "penalised"),
+    [([{"gain": 0}], NONE), ([{"number": 5}], NONE), ([{"number": -1}], NONE), ([{}], 1), ([{}], -2)],
+)
+def test_what_will_not_do_is_refused(kind: str, rules: list[dict[str, Any]], penalised: int) -> None:
+    with pytest.raises(ValueError, match="no "):
+        Counting(kind, *rules, penalised=penalised)
+
+
+def test_what_is_no_address_is_no_client(kind: str) -> None:
+    counting = Counting(kind, {"bans": True})
+    with pytest.raises(OSError, match="illegal IP address"):
+        counting.attempts.enter("nobody", ALICE, 10.0)
+    with pytest.raises(OSError, match="illegal IP address"):
+        counting.attempts.banned("1.2.3.4.5", 10.0)
+
+
+def test_nothing_is_left_of_an_attempt() -> None:
+    """Attempts know what they are attempts of, and not the other way round."""
+    counting = Counting("C", {"number": GIVEN})
+    keys = (b"key" * 100,)
+    for _ in range(3):
+        counting.enter(10.0, keys=keys).fail(b"x", 10.0)
+    del counting.attempts
+    assert counting.rules[0].table.rest(keys[0], 10.0) == 0.0
