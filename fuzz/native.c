@@ -279,14 +279,18 @@ static void rubbish_sessions(const uint8_t *data, size_t size)
     SSL_SESSION_free(session);
 }
 
-/* A relay from one pair to another; each step of the script feeds, drains, moves or ends. */
+/*
+ * A relay from one pair to another; each step of the script feeds, drains, moves or ends. The first byte says which side
+ * is within TLS, whether the pump is limited, and whether it watches the line.
+ */
 
 struct relay {
     int source[2], sink[2];
     SSL *ours[2], *theirs[2]; /* of the source and of the sink, NULL where they are plain */
     struct pump pump;
+    struct line line; /* of what is moved, where the pump is watching */
     size_t kept_length, fed, drained;
-    int ended;
+    int ended, refused;
 };
 
 static unsigned char kept[LARGEST], bytes[MOST];
@@ -343,7 +347,23 @@ static struct channel channel(int fd, SSL *connection)
     return (struct channel){connection == NULL ? &plain_transport : &tls_transport, connection, fd};
 }
 
-static int move(struct relay *relay, size_t limit)
+/* As the pump does it, which may be limited to so many bytes. Where it is watching, what is relayed may be refused. */
+static int pump_some(struct relay *relay, const struct channel *source, const struct channel *sink, size_t most)
+{
+    struct pump *pump = &relay->pump;
+    int status;
+
+    pump->most = most;
+    status = pump->move(pump, source, sink, &relay->line);
+    if (pump->limiting) {
+        demand(pump->moved + (status == RELAY_SINK_BLOCKED ? pump->length : 0) <= most, "no more is read than may be");
+    }
+    relay->refused = status == RELAY_REFUSED;
+    demand(pump->watching || !relay->refused, "nobody watches, and it is refused");
+    return status;
+}
+
+static int move(struct relay *relay, size_t limit, size_t most)
 {
     struct pump *pump = &relay->pump;
     const struct channel source = channel(relay->source[OURS], relay->ours[0]);
@@ -358,7 +378,7 @@ static int move(struct relay *relay, size_t limit)
         return status;
     }
     pump->limit = limit;
-    status = pump_move(pump, &source, &sink, NULL);
+    status = pump_some(relay, &source, &sink, most);
     if (status == RELAY_SINK_BLOCKED) {
         demand(pump->offset + pump->length <= LARGEST, "what is kept lies in the page");
         memcpy(kept, pump->page + pump->offset, pump->length);
@@ -382,7 +402,7 @@ static void relayed(const uint8_t *data, size_t size)
     int kind = size > 0 ? data[0] : 0, whole = kind < 16, buffer = 1, status = RELAY_MORE, rounds;
     size_t i;
 
-    demand(pump_open(&relay.pump, LARGEST_LIMIT, 0, 0), "there is memory");
+    demand(pump_open(&relay.pump, LARGEST_LIMIT, (kind & 8) != 0, (kind & 4) != 0), "there is memory");
     open_pair(relay.source);
     open_pair(relay.sink);
     if (kind & 1) {
@@ -392,7 +412,7 @@ static void relayed(const uint8_t *data, size_t size)
         relay.ours[1] = secure(relay.sink, &relay.theirs[1], whole);
     }
     setsockopt(relay.sink[OURS], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-    for (i = 1; i + 1 < size; i += 2) {
+    for (i = 1; i + 1 < size && !relay.refused; i += 2) {
         switch (data[i] % 5) {
         case 0:
         case 1:
@@ -402,7 +422,7 @@ static void relayed(const uint8_t *data, size_t size)
             drain_some(&relay, 1 + data[i + 1] * 64u);
             break;
         case 3:
-            move(&relay, 1 + data[i + 1] * 64u);
+            move(&relay, 1 + data[i + 1] * 64u, 1 + (data[i + 1] * 241u) % 65521u);
             break;
         default:
             if (data[i + 1] == 0) {
@@ -411,14 +431,14 @@ static void relayed(const uint8_t *data, size_t size)
         }
     }
     end(&relay);
-    for (rounds = 0; rounds < 100000 && (status != RELAY_END || relay.kept_length > 0); rounds++) {
-        status = move(&relay, MOST);
+    for (rounds = 0; rounds < 100000 && !relay.refused && (status != RELAY_END || relay.kept_length > 0); rounds++) {
+        status = move(&relay, MOST, MOST);
         demand(status != RELAY_SOURCE_FAILED && status != RELAY_SINK_FAILED, "nothing fails");
         drain_some(&relay, MOST);
     }
     while (drain_some(&relay, MOST)) {
     }
-    demand(relay.drained == relay.fed, "all bytes arrive");
+    demand(relay.drained == relay.fed || relay.refused, "all bytes arrive");
     for (i = 0; i < 2; i++) {
         if (relay.ours[i] != NULL) {
             SSL_free(relay.theirs[i]);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from math import inf
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from mailworker.variables.template import parse
 from mailworker.wire.auth_policy import hashed
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
+from tests.mail.limits.settings import delay, login
+from tests.mail.limits.settings import settings as limit_settings
 from tests.mail.test_record import record_of
 from tests.support.auth import accepted, rejected
 from tests.support.backend import conversation, hang
@@ -146,6 +149,29 @@ def test_no_more_than_a_tenth_of_all_connections_wait(police: Police) -> None:
         police.service.wait(number)
     clients[2].expect(IMAP.answer)
     assert all(client.is_silent() for client in clients[:2])
+
+
+def test_who_waits_for_it_is_counted_with_those_whom_limits_hold_back(police: Police) -> None:
+    """All of a worker together are a tenth."""
+    backend = police.scene.backend(IMAP.script())
+    auth = police.scene.auth(rejected(b"no"), rejected(b"no"), accepted(backend.address))
+    proxy = police.scene.proxy(
+        "imap", auth, policy=police.settings(), limit_auth=limit_settings(delay=delay(30.0, inf)), worker_connections=20
+    )
+    police.says(0)
+    refused = [police.scene.client(proxy) for _ in range(2)]
+    for number, client in enumerate(refused, 1):
+        client.expect(IMAP.greeting)
+        client.send(login(IMAP, b"guess%d" % number))
+        police.service.wait(2 * number)
+    assert all(client.is_silent() for client in refused)
+    police.says(1000)
+    third = police.scene.client(proxy)
+    third.expect(IMAP.greeting)
+    third.talk((IMAP.login, IMAP.answer))
+    police.scene.skip(31.0)
+    for client in refused:
+        client.expect(b"a1 NO no\r\n")
 
 
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
