@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from bench.arena import Arena, setup_for
@@ -19,19 +20,22 @@ from tests.support.daemon import Daemon, accepts, find_program
 from tests.support.nginx import nginx_command
 
 FEW, MANY = 100, 400
-START_TIMEOUT = 300.0  # seconds: under valgrind everything takes some fifty times as long
+TIMEOUT = 300.0  # seconds to start, and to end: under valgrind everything takes some fifty times as long
 NAMES = (
     *("imap-login", "pop3-login", "smtp-login", "imap-keepalive"),
     *("imap-login-auth-upstream", "pop3-login-auth-upstream", "smtp-login-auth-upstream"),
     *("imap-login-access-combined", "imap-login-access-json"),
     *("sieve-login", "imap-login-limit-auth", "imap-login-limit-conn", "imap-login-limits"),
+    *("imap-login-status", "imap-login-sessions", "imap-login-control"),
     *("imaps-tls13", "imaps-tls12-rsa", "imaps-tls12-id", "imaps-tls13-id", "imaps-tls12-ticket", "imaps-tls13-ticket"),
 )
-# What a measure is compared with where nginx has no such thing.
-OTHERS = dict.fromkeys(
-    ("sieve-login", "imap-login-limit-auth", "imap-login-limit-conn", "imap-login-limits"), ("mailworker", "imap-login")
+# Measures that nginx has no such thing for: they are compared with a plain login of our own.
+OWN = (
+    *("sieve-login", "imap-login-limit-auth", "imap-login-limit-conn", "imap-login-limits"),
+    *("imap-login-status", "imap-login-sessions", "imap-login-control"),
 )
-LINE = "{:<26} {:>10} {:>12} {:>6}"
+OTHERS = dict.fromkeys(OWN, ("mailworker", "imap-login"))
+LINE = "{:<26} {:>10} {:>12} {:>6} {:>8}"
 COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"nginx": nginx_command, "mailworker": mailworker_command}
 
 LIMIT_AUTH = (
@@ -50,6 +54,15 @@ EXTRAS = {
     ("mailworker", "login-limits"): f"{LIMIT_AUTH} {LIMIT_CONN}",
 }
 
+# The same for the main context, with a master and a worker, as else nothing is counted or listed. That alone takes a
+# hundred instructions less.
+ALONE = "master_process off;"
+MAINS = {
+    "login-status": "status {{ listen unix:{folder}/status; }}",
+    "login-sessions": "session_table 1024;",
+    "login-control": "status {{ listen unix:{folder}/status; }} control {{ listen unix:{folder}/control; }}",
+}
+
 
 def count_instructions(names: Sequence[str]) -> None:
     """Print what one login takes for each of `names`, which are of NAMES; for all without one.
@@ -57,14 +70,15 @@ def count_instructions(names: Sequence[str]) -> None:
     Raises ServerUnavailable.
     """
     valgrind = find_program("valgrind")
-    print(LINE.format("instructions", *COMMANDS, "ratio"))
+    counted = cache(_of_one_login)  # several measures have the same rival
+    print(LINE.format("instructions", *COMMANDS, "ratio", "more"))
     with tempfile.TemporaryDirectory() as folder:
         arena = Arena(Path(folder))
         try:
             for name in names or NAMES:
-                theirs = _of_one_login(valgrind, arena, *OTHERS.get(name, ("nginx", name)))
-                ours = _of_one_login(valgrind, arena, "mailworker", name)
-                print(LINE.format(name, theirs, ours, f"{ours / theirs:.1f}"), flush=True)
+                theirs = counted(valgrind, arena, *OTHERS.get(name, ("nginx", name)))
+                ours = counted(valgrind, arena, "mailworker", name)
+                print(LINE.format(name, theirs, ours, f"{ours / theirs:.1f}", ours - theirs), flush=True)
         finally:
             arena.close()
 
@@ -75,25 +89,31 @@ def _of_one_login(valgrind: str, arena: Arena, server: str, name: str) -> int:
 
 
 def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) -> int:
-    """The instructions of a server from its start to its end."""
+    """The instructions of all processes of a server from its start to its end."""
     folder = arena.new_folder(server)
     kind = kind_of(name)
-    extra = kind.extra or EXTRAS.get((server, name.partition("-")[2]), "")
+    way = name.partition("-")[2]
+    extra = kind.extra or EXTRAS.get((server, way), "")
     text, ports = arena.configuration(setup_for(server, name, extra))
-    report = folder / "callgrind"
+    main = MAINS.get(way, ALONE).format(folder=folder)
     command = [
         # Else dictionaries have other collisions in each run, which is worth some thousand instructions.
         *("env", "PYTHONHASHSEED=0"),
-        *(valgrind, "--tool=callgrind", f"--callgrind-out-file={folder / 'profile'}", f"--log-file={report}"),
-        *COMMANDS[server](folder, f"master_process off;\n{text}"),
+        # Workers could not write the profile, as they are somebody else.
+        *(valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={folder / 'report'}.%p"),
+        *COMMANDS[server](folder, f"{main}\n{text}"),
     ]
     port = ports[kind.protocol, bool(kind.version)]
     daemon = Daemon(command, folder / "output")
     try:
-        daemon.await_ready(lambda: accepts(("127.0.0.1", port)), START_TIMEOUT)
+        daemon.await_ready(lambda: accepts(("127.0.0.1", port)), TIMEOUT)
         arena.clients.run(Load(port, kind.protocol, count=logins, version=kind.version, resume=kind.resume))
     finally:
-        daemon.stop()
-    collected = re.search(r"Collected : (\d+)", report.read_text())
-    assert collected is not None
-    return int(collected[1])
+        daemon.stop(TIMEOUT)
+    return sum(map(_collected, folder.glob("report.*")))
+
+
+def _collected(report: Path) -> int:
+    found = re.search(r"Collected : (\d+)", report.read_text())
+    assert found is not None
+    return int(found[1])

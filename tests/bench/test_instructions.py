@@ -34,7 +34,7 @@ def test_start_and_end_do_not_count(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(instructions, "Arena", _NoArena)
     monkeypatch.setattr(instructions, "_of_all", run)
     count_instructions(["pop3-login"])
-    assert capsys.readouterr().out.splitlines()[1].split() == ["pop3-login", "200", "500", "2.5"]
+    assert capsys.readouterr().out.splitlines()[1].split() == ["pop3-login", "200", "500", "2.5", "300"]
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,20 @@ def test_a_name_tells_what_its_logins_are_like(name: str, kind: Kind) -> None:
 
 def test_logins_by_tls_are_measures_of_time_too() -> None:
     assert {name for name in NAMES if kind_of(name).version} <= all_measures().keys()
+
+
+def test_a_rival_of_several_measures_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs: list[str] = []
+
+    def run(_valgrind: str, _arena: object, _server: str, name: str, logins: int) -> int:
+        runs.append(name)
+        return logins * (100 if name == "imap-login" else 110)
+
+    monkeypatch.setattr(instructions, "find_program", lambda name: name)
+    monkeypatch.setattr(instructions, "Arena", _NoArena)
+    monkeypatch.setattr(instructions, "_of_all", run)
+    count_instructions(["imap-login-status", "imap-login-control"])
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]] == ["10", "10"]
+    assert runs.count("imap-login") == 2

@@ -89,11 +89,11 @@ class Daemon:
         if self._process.poll() is not None:
             raise RuntimeError(f"{self._process.args!r} ended: {self.output.read_text(errors='replace')}")
 
-    def stop(self) -> int:
-        """Ask the server to end, force it after STOP_TIMEOUT seconds, and return its exit code."""
+    def stop(self, timeout: float = STOP_TIMEOUT) -> int:
+        """Ask the server to end, force it after `timeout` seconds, and return its exit code."""
         self._process.terminate()
         try:
-            return self._process.wait(STOP_TIMEOUT)
+            return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             return self._process.wait()
