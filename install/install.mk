@@ -64,6 +64,8 @@ install: man
 	install -m 644 install/completion/mailworker.fish $(DESTDIR)$(DATADIR)/fish/vendor_completions.d/mailworker.fish
 	install -m 644 install/one-server.conf conf/mailworker.full.conf conf/mailworker.socket conf/mailworker.rules.yml \
 		conf/mailworker.grafana.json $(DESTDIR)$(DATADIR)/mailworker
+	cp -R conf/fail2ban conf/crowdsec $(DESTDIR)$(DATADIR)/mailworker
+	chmod -R u=rwX,go=rX $(DESTDIR)$(DATADIR)/mailworker/fail2ban $(DESTDIR)$(DATADIR)/mailworker/crowdsec
 
 # What only the installed program knows: where all is found that no switch and no directive names.
 install-paths:

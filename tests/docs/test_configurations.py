@@ -26,6 +26,7 @@ RECIPES = [
 
 DOCUMENTS = (
     "README.md",
+    "docs/abuse.md",
     "docs/certificates.md",
     "docs/configuration.md",
     "docs/quick-start.md",

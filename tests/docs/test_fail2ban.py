@@ -1,4 +1,4 @@
-"""The jail in conf/fail2ban, read by fail2ban itself."""
+"""The jails in conf/fail2ban, read by fail2ban itself; tests/process/test_limits.py has the filter read a log."""
 
 from __future__ import annotations
 
@@ -10,24 +10,34 @@ from pathlib import Path
 from tests.support.daemon import find_program
 
 ROOT = Path(__file__).resolve().parents[2]
-JAIL = ROOT / "conf" / "fail2ban" / "mailworker.conf"
-SHIPPED = Path("/etc/fail2ban")
+SHIPPED = ROOT / "conf" / "fail2ban"
+JAIL = SHIPPED / "jail.d" / "mailworker.conf"
+DEBIAN = Path("/etc/fail2ban")
+PORTS = "imap,imaps,pop3,pop3s,smtp,submission,submissions,sieve"
 
 
-def test_fail2ban_takes_the_jail(tmp_path: Path) -> None:
+def test_fail2ban_takes_the_jails(tmp_path: Path) -> None:
     program = find_program("fail2ban-client")
-    folder, log = tmp_path / "fail2ban", tmp_path / "failures.log"
-    shutil.copytree(SHIPPED, folder)
+    folder, failures, errors = tmp_path / "fail2ban", tmp_path / "failures.log", tmp_path / "error.log"
+    shutil.copytree(DEBIAN, folder)
     for other in (folder / "jail.d").iterdir():
         other.unlink()
-    log.touch()
+    shutil.copytree(SHIPPED, folder, dirs_exist_ok=True)
+    failures.touch()
+    errors.touch()
     text = JAIL.read_text()
     assert "access_log /var/log/mailworker/failures.log dovecot on=failure;" in text
+    assert text.count("enabled  = false\n") == 1
+    text = text.replace("enabled  = false\n", "enabled  = true\naction   = mailworker\n")
     (folder / "jail.d" / JAIL.name).write_text(text.replace("/var/log/mailworker", str(tmp_path)))
     dumped = subprocess.run([program, "-c", str(folder), "-d"], check=True, capture_output=True, text=True).stdout
     commands = [ast.literal_eval(line) for line in dumped.splitlines() if line.startswith("[")]
-    assert ["add", "mailworker", "auto"] in commands
-    assert ["set", "mailworker", "addlogpath", str(log), "head"] in commands
-    assert ["start", "mailworker"] in commands
-    (ports,) = [each for each in commands if each[:2] == ["multi-set", "mailworker"] and each[2] == "action"]
-    assert ["port", "imap,imaps,pop3,pop3s,smtp,submission,submissions,sieve"] in ports[4]
+    for jail, log in (("mailworker", failures), ("mailworker-bans", errors)):
+        assert ["add", jail, "auto"] in commands
+        assert ["set", jail, "addlogpath", str(log), "head"] in commands
+        assert ["start", jail] in commands
+    actions = {command[1]: command for command in commands if command[0] == "multi-set" and command[2] == "action"}
+    assert ["port", PORTS] in actions["mailworker"][4]
+    assert ["actionban", "mailworker-ctl ban <ip> <bantime>"] in actions["mailworker-bans"][4]
+    (expression,) = [each[3] for each in commands if each[:3] == ["set", "mailworker-bans", "addfailregex"]]
+    assert 'by zone "(?:fail)"' in expression

@@ -153,7 +153,8 @@ def test_a_variable_is_found_without_its_dollar_unless_it_is_another_name_or_a_w
     [
         ("certbot", "recipes/certificates.html"),
         ("logrotate", "recipes/logrotate.html"),
-        ("fail2ban", "logs.html#fail2ban"),
+        ("fail2ban", "abuse.html#fail2ban"),
+        ("crowdsec", "abuse.html#crowdsec"),
         ("kubernetes", "recipes/kubernetes.html"),
         ("outlook", "troubleshooting.html"),
         ("oauth", "recipes/oauth2.html"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 
 from tests.process.steered import Steered
 from tests.support.auth import AuthService, rejected
+from tests.support.daemon import find_program
 from tests.support.peer import Peer
 from tests.support.process import configuration
 
+FILTER = Path(__file__).parents[2] / "conf" / "fail2ban" / "filter.d" / "mailworker-bans.conf"
 GREETING = b"* OK IMAP4 ready\r\n"
 LIMITS = """
     limit_auth_zone $binary_remote_prefix zone=fail:{size} rate=1r/h;
@@ -80,6 +83,8 @@ def test_workers_count_together(start: Start, port: int, service: AuthService) -
     assert (use["zone"], use["entries"], use["bans"], use["dropped"]) == ("fail", 1, 1, 0)
     assert steered.ctl("bans").stdout.split()[3:5] == ["fail", "127.0.0.1"]
     steered.await_line('banned for 3600s by zone "fail"')
+    command = [find_program("fail2ban-regex"), "--out", "ip", str(steered.error_log), f'{FILTER}[zones="fail"]']
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() == ["127.0.0.1"]
 
 
 def test_bans_outlast_killed_workers_reloads_and_another_binary(start: Start, port: int, service: AuthService) -> None:
