@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from mailworker.errors import Party, PeerError
 from mailworker.event.connections import Connections
 from mailworker.event.plan import UNKNOWN
+from mailworker.event.rows import NO_ROW, Rows
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.model import Address, InetAddress
@@ -20,15 +21,25 @@ __all__ = ["Guest", "Lobby"]
 
 
 class Guest:
-    """A client that was accepted, as a connection with this number, at this time of the loop's clock."""
+    """A client that was accepted, as a connection with this number, at this time of the loop's clock.
 
-    __slots__ = ("accepted", "number", "peer", "stream")
+    `row` is its own in the session table, NO_ROW where it has none.
+    """
+
+    __slots__ = ("accepted", "number", "peer", "row", "stream", "task")
+
+    task: Task
 
     def __init__(self, stream: SocketStream, number: int, peer: Address, accepted: float) -> None:
         self.stream = stream
         self.number = number
         self.peer = peer
+        self.row = NO_ROW
         self.accepted = accepted
+
+    def interrupt(self, error: PeerError, /) -> None:
+        """Let it leave with this error; nothing happens where it has left already."""
+        self.task.interrupt(error)
 
 
 class Check(Protocol):
@@ -47,11 +58,13 @@ class Lobby:
 
     What it says first has at most `limit` bytes. `noticed` is called for each that is counted, `full` with what the
     listener gave where there may be no more connections. `guests` are those who have not spoken. Who does not pass all
-    of `checks` is handed to `stopped` before any word is said.
+    of `checks` is handed to `stopped` before any word is said. All others have a row in `rows`, where there are any, as
+    a session of the server of that number there.
     """
 
     __slots__ = (
-        "_checks", "_connections", "_full", "_left", "_limit", "_noticed", "_party", "_steps", "_stopped", "_timeout",
+        "_checks", "_connections", "_full", "_left", "_limit", "_noticed", "_party", "_rows", "_server", "_steps",
+        "_stopped", "_timeout",
         "guests",
     )  # fmt: skip
 
@@ -67,6 +80,8 @@ class Lobby:
         full: Callable[[int, Address], None],
         checks: tuple[Check, ...] = (),
         stopped: Callable[[Guest], None] = lambda _: None,
+        rows: Rows | None = None,
+        server: int = 0,
         /,
     ) -> None:
         self._connections = connections
@@ -79,6 +94,8 @@ class Lobby:
         self._full = full
         self._checks = checks
         self._stopped = stopped
+        self._rows = rows
+        self._server = server
         self.guests = set[Guest]()
 
     def accepted(self, descriptor: int, peer: Address, /) -> None:
@@ -95,8 +112,11 @@ class Lobby:
         if not all(check.passes(client, guest.number, now) for check in self._checks):
             self._stopped(guest)
             return
+        if self._rows is not None:
+            guest.row = self._rows.open(guest, guest.number, now, self._server, peer)
         self.guests.add(guest)
-        Task(connections.loop, self._receive(guest)).resume()
+        guest.task = Task(connections.loop, self._receive(guest))
+        guest.task.resume()
 
     async def _receive(self, guest: Guest) -> None:
         heard: bytes | PeerError

@@ -87,6 +87,12 @@ class Rows:
         """Whose row it is, None where it is nobody's."""
         return self._owners[row] if 0 <= row < len(self._owners) else None
 
+    def pass_on(self, row: int, owner: object, /) -> None:
+        """It is another owner's from now on; nothing is written."""
+        if row != NO_ROW:
+            self._read(row)
+            self._owners[row] = owner
+
     def move(self, row: int, client: object, /) -> None:
         """The client is somewhere else, as a balancer tells; see `open`."""
         address, port = _packed(client)

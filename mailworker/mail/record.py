@@ -19,6 +19,7 @@ from mailworker.errors import (
 )
 from mailworker.event.copies import copied
 from mailworker.event.lobby import Check as Quick
+from mailworker.event.lobby import Guest
 from mailworker.event.rows import NO_ROW, Rows
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
@@ -123,7 +124,7 @@ class Entrance:
         asked = all(check.quick is not None for check in self.at_accept)
         plain = asked and not (self.listen.ssl or self.listen.proxy_protocol or self.has_variables)
         at_once = self.greets_at_once and self.server.capabilities.greeting is not None
-        return plain and at_once and not self.log.informative and self.server.rows is None
+        return plain and at_once and not self.log.informative
 
     def verbose(self) -> Entrance:
         """The same for a client of `debug_connection`."""
@@ -183,6 +184,10 @@ class SessionRecord(SessionLog):
         record = copied(self)
         record._begin(number, client_ip(peer), accepted, client_bytes)
         return record
+
+    def take_row(self, row: int, task: Task | None = None) -> None:
+        """The session has this row, and runs in `task`: only where there are rows."""
+        self.row, self.task = row, task  # type: ignore[misc] # of a class that has them
 
     @property
     def session_id(self) -> bytes:
@@ -273,13 +278,14 @@ class Sessions:
         `why` is for the log.
         """
         for row, name in sessions:
-            record = rows.owner(row)
-            if record is not None and record.session_id == name.encode():
-                relay = self.live.get(record)
-                if relay is not None:
-                    relay.kick(why)
-                elif record.task is not None:
-                    record.task.interrupt(Kicked(why))
+            owner = rows.owner(row)
+            if owner is None or self.identify(owner.accepted, owner.number) != name.encode():
+                continue
+            relay, waiting = self.live.get(owner), owner if isinstance(owner, Guest) else owner.task
+            if relay is not None:
+                relay.kick(why)
+            elif waiting is not None:
+                waiting.interrupt(Kicked(why))
 
     def end_all(self, reason: End) -> None:
         """Whatever they are doing, the process ends now: only their records do."""

@@ -162,8 +162,7 @@ class MailService(_Prepared):
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
         buffers = {server.proxy.buffer for server in self._settings.servers}
         self._relays = Relays(self._connections, buffers, self._rows)
-        at_once = bool(events.debug_connection) or self._rows is not None
-        self._beginnings = _Beginnings(self._connections, self._relays, at_once=at_once)
+        self._beginnings = _Beginnings(self._connections, self._relays, at_once=bool(events.debug_connection))
         listeners = listeners if self._drops is None else (*listeners, self._count_end)
         self._sessions = Sessions(loop, listeners if self._held is None else (*listeners, self._held.end), lines)
         self._connections.in_use = len(self._bound)
@@ -341,27 +340,30 @@ class _Beginnings:
         session = self._session(entrance, number, stream, peer, loop.now)
         task = Task(loop, carry_out(session))
         if (rows := entrance.server.rows) is not None:
-            row = rows.open(session.log, number, loop.now, entrance.server.number, peer)
-            session.log.row, session.log.task = row, task  # type: ignore[misc] # of a class that has them
+            session.log.take_row(rows.open(session.log, number, loop.now, entrance.server.number, peer), task)
         task.resume()
 
     def accepted(self, entrance: Entrance, notice: Callable[[Counted | None], None], serve: Accepted) -> Accepted:
         """What is called with each client: by a lobby they begin their sessions by their first words."""
         if self._at_once or not entrance.has_lobby:
             return serve
-        server, left = entrance.server, partial(self._begin_with, entrance)
-        settings, greeting = server.settings, server.capabilities.greeting
+        server, greeting = entrance.server, entrance.server.capabilities.greeting
         assert greeting is not None
-        limit, timeout, noticed = settings.dialogue.client_buffer, settings.timeout, partial(notice, server.counted)
+        limit, timeout = server.settings.dialogue.client_buffer, server.settings.timeout
+        calls = partial(self._begin_with, entrance), partial(notice, server.counted), serve
         checks = tuple(check.quick for check in entrance.at_accept if check.quick is not None)
-        stopped = partial(self._begin_carefully, entrance)
-        lobby = Lobby(self._connections, _CLIENT, greeting, limit, timeout, left, noticed, serve, checks, stopped)
+        rest = checks, partial(self._begin_carefully, entrance), server.rows, server.number
+        lobby = Lobby(self._connections, _CLIENT, greeting, limit, timeout, *calls, *rest)
         self._lobbies.append((entrance, lobby))
         return lobby.accepted
 
     def _begin_with(self, entrance: Entrance, guest: Guest, heard: bytes | PeerError) -> None:
         session = self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
-        Task(self._connections.loop, carry_out(session, partial(session.begin_with, heard))).resume()
+        task = Task(self._connections.loop, carry_out(session, partial(session.begin_with, heard)))
+        if (rows := entrance.server.rows) is not None:
+            rows.pass_on(guest.row, session.log)
+            session.log.take_row(guest.row, task)
+        task.resume()
 
     def _begin_carefully(self, entrance: Entrance, guest: Guest) -> None:
         """Who does not pass a check begins a session, which asks all of them again, and tells the log."""
@@ -371,7 +373,9 @@ class _Beginnings:
         """Those of clients that have not said anything, and will not be heard."""
         for entrance, lobby in self._lobbies:
             for guest in lobby.guests:
-                self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
+                session = self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
+                if entrance.server.rows is not None:
+                    session.log.take_row(guest.row)
                 guest.stream.close()
 
     def _session(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
@@ -382,8 +386,7 @@ class _Beginnings:
 
     def _first(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
         connections, client, relays = self._connections, Client(stream, peer, entrance.listen), self._relays
-        listed = entrance.server.rows is not None
-        plain, facts = (ListedRecord, ListedFacts) if listed else (SessionRecord, FactsRecord)
+        plain, facts = (SessionRecord, FactsRecord) if entrance.server.rows is None else (ListedRecord, ListedFacts)
         kind = facts if entrance.has_variables else plain
         if not entrance.watched:  # one of a single client
             pattern = Session(client, kind.pattern(entrance), connections, relays)

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut
+from mailworker.errors import ConnectionLost, Kicked, Party, PeerError, TimedOut
 from mailworker.event.connections import Connections
 from mailworker.event.lobby import Check, Guest, Lobby
+from mailworker.event.rows import NO_ROW, Rows
 from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.shm.attempts import NONE, Attempts, Rule
 from mailworker.shm.conn_table import ConnTable
@@ -22,18 +23,23 @@ from mailworker.shm.gate import Gate, Holdings
 from mailworker.shm.gate import Rule as GateRule
 from mailworker.shm.keys import KEYS
 from mailworker.shm.limit_table import HEADER_SIZE, SET_SIZE, LimitTable
+from mailworker.shm.session_row import ROW, State, parse
+from mailworker.shm.sessions import HEAD, UNLISTED
 from tests.event.bench import Bench
 
 GREETING = b"* OK ready\r\n"
 PEER = InetAddress("192.0.2.1", 4242)
 TIMEOUT = 60.0
 LIMIT = 16
+SERVER = 1
 
 
 class Stage:
     """A lobby; what it has handed on, and with which it turned away."""
 
-    def __init__(self, bench: Bench, resources: ExitStack, most: int = 10, checks: tuple[Check, ...] = ()) -> None:
+    def __init__(
+        self, bench: Bench, resources: ExitStack, most: int = 10, checks: tuple[Check, ...] = (), rows: int = 0
+    ) -> None:
         it = bench.implementation
         self.loop = bench.loop
         self._resources = resources
@@ -43,9 +49,12 @@ class Stage:
         self.stopped: list[Guest] = []
         self.noticed = 0
         self.action: Callable[[], None] = lambda: None
+        self.head, self.memory = bytearray(HEAD), bytearray(rows * ROW)
+        memories = memoryview(self.head), memoryview(self.memory)
+        self.rows: Rows | None = it.rows.Rows(*memories, 0.0, 1) if rows else None
         self.lobby: Lobby = it.lobby.Lobby(
             self.connections, Party.CLIENT, GREETING, LIMIT, TIMEOUT, self._leave, self._notice, self._turn_away,
-            checks, self.stopped.append,
+            checks, self.stopped.append, self.rows, SERVER,
         )  # fmt: skip
         resources.callback(self._close)
 
@@ -211,6 +220,48 @@ def test_a_check_that_breaks_down_is_the_listener_s_bug(bench: Bench, resources:
     else:
         stage.comes()
     assert (len(stage.stopped), stage.lobby.guests) == (not isinstance(answer, Exception), set())
+
+
+def test_each_has_a_row_that_is_its_own_until_it_is_passed_on(bench: Bench, resources: ExitStack) -> None:
+    stage = Stage(bench, resources, rows=1)
+    assert stage.rows is not None
+    client = stage.comes()
+    (guest,) = stage.lobby.guests
+    assert guest.row == 0
+    assert stage.rows.owner(0) is guest
+    found = parse(bytes(stage.memory), (0, 0), [("", ""), ("here", "imap")], int(stage.loop.now), foreign=False)
+    assert found is not None
+    assert (found.client, found.client_port, found.server, found.state) == (*PEER, "here", State.LOGIN)
+    client.send(b"x")
+    stage.serve()
+    session = object()
+    stage.rows.pass_on(guest.row, session)
+    assert stage.rows.owner(0) is session
+
+
+def test_who_finds_no_row_is_greeted_all_the_same(bench: Bench, resources: ExitStack) -> None:
+    stage = Stage(bench, resources, rows=1)
+    clients = [stage.comes() for _ in range(2)]
+    assert [client.recv(100) for client in clients] == [GREETING] * 2
+    assert sorted(guest.row for guest in stage.lobby.guests) == [NO_ROW, 0]
+    assert memoryview(stage.head).cast("Q")[UNLISTED] == 1
+
+
+def test_without_rows_a_guest_has_none(stage: Stage) -> None:
+    stage.comes()
+    assert [guest.row for guest in stage.lobby.guests] == [NO_ROW]
+
+
+def test_who_is_interrupted_leaves_with_the_error_and_only_once(bench: Bench, stage: Stage) -> None:
+    client = stage.comes()
+    (guest,) = stage.lobby.guests
+    error = Kicked("kicked")
+    guest.interrupt(error)
+    guest.interrupt(error)
+    assert stage.left == [(guest, error)]
+    client.send(b"x")
+    guest.stream.close()
+    assert not bench.bugs
 
 
 def test_a_greeting_that_finds_no_room_goes_on_later(bench: Bench, stage: Stage, resources: ExitStack) -> None:

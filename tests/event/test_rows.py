@@ -192,6 +192,7 @@ def test_sessions_beyond_the_rows_are_counted_and_not_listed(table: Table) -> No
         lambda: table.rows.key(NO_ROW, 0, 1),
         lambda: table.rows.move(NO_ROW, None),
         lambda: table.rows.serve(NO_ROW, 1),
+        lambda: table.rows.pass_on(NO_ROW, Owner()),
         lambda: table.rows.owner(NO_ROW),
     ]
     assert [call() for call in calls] == [None] * len(calls)
@@ -212,6 +213,7 @@ def test_a_row_that_nobody_has_is_left_alone(table: Table, row: int) -> None:
         lambda: table.rows.relay(row, 1.0),
         lambda: table.rows.note(row, 1, 1, 1.0),
         lambda: table.rows.close(row),
+        lambda: table.rows.pass_on(row, Owner()),
     ]
     for call in calls:
         with pytest.raises(IndexError):
@@ -230,6 +232,16 @@ def test_a_row_knows_its_owner_until_it_is_closed(table: Table) -> None:
     gc.collect()
     assert gone() is None
     assert table.rows.owner(row) is None
+
+
+def test_a_row_that_is_passed_on_has_another_owner(table: Table) -> None:
+    row = begin(table)
+    before, gone = bytes(table.memory), weakref.ref(table.rows.owner(row))
+    owner = Owner()
+    table.rows.pass_on(row, owner)
+    gc.collect()
+    assert (table.rows.owner(row), gone()) == (owner, None)
+    assert bytes(table.memory) == before
 
 
 def test_what_others_write_into_rows_misleads_nobody_about_their_places(table: Table) -> None:

@@ -213,6 +213,12 @@ struct rows;
 
 extern PyTypeObject rows_type;
 
+#define NO_ROW (-1)
+
+/* Begins a row of `owner` as open() does; gives it, NO_ROW where all are taken or with an exception. */
+Py_ssize_t rows_begin(struct rows *rows, PyObject *owner, long long number, double accepted, uint16_t server,
+                      PyObject *client);
+
 /* Whether somebody has that row. */
 int rows_has(const struct rows *rows, Py_ssize_t number);
 

@@ -18,6 +18,8 @@ struct lobby {
     PyObject *checks;  /* a tuple */
     PyObject *stopped;
     PyObject *guests; /* a set */
+    struct rows *rows; /* NULL: nobody lists guests */
+    uint16_t server;   /* its number there */
 };
 
 struct guest {
@@ -27,6 +29,7 @@ struct guest {
     PyObject *peer;
     long long number;
     double accepted;
+    Py_ssize_t row;
 };
 
 static void guest_dealloc(PyObject *object)
@@ -103,17 +106,31 @@ static PyObject *guest_expire(PyObject *object, PyObject *Py_UNUSED(none))
     return none_if(leave(self, PyObject_CallMethodNoArgs((PyObject *) self->stream, names.timed_out)));
 }
 
+static PyObject *guest_interrupt(PyObject *object, PyObject *error)
+{
+    struct guest *self = (struct guest *) object;
+    PyObject *instead;
+
+    if (self->lobby == NULL) {
+        Py_RETURN_NONE;
+    }
+    instead = PyObject_CallMethodNoArgs((PyObject *) self->stream, names.timed_out);
+    return instead == NULL ? NULL : (Py_DECREF(instead), none_if(leave(self, Py_NewRef(error))));
+}
+
 static PyMemberDef guest_members[] = {
     {"stream", T_OBJECT_EX, offsetof(struct guest, stream), READONLY, NULL},
     {"peer", T_OBJECT_EX, offsetof(struct guest, peer), READONLY, NULL},
     {"number", T_LONGLONG, offsetof(struct guest, number), READONLY, NULL},
     {"accepted", T_DOUBLE, offsetof(struct guest, accepted), READONLY, NULL},
+    {"row", T_PYSSIZET, offsetof(struct guest, row), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyMethodDef guest_methods[] = {
     {"resume", FAST(guest_resume), "resume(error=None): the stream's call."},
     {"expire", guest_expire, METH_NOARGS, "expire(): the deadline has passed."},
+    {"interrupt", guest_interrupt, METH_O, "interrupt(error): let it leave with this error."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -132,9 +149,15 @@ static int lobby_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED
 {
     struct lobby *self = (struct lobby *) object;
     PyObject *connections, *party, *greeting, *limit, *left, *noticed, *full, *checks = NULL, *stopped = Py_None;
+    PyObject *rows = Py_None;
 
-    if (!PyArg_ParseTuple(arguments, "O!OSO!dOOO|O!O", &connections_type, &connections, &party, &greeting, &PyLong_Type,
-                          &limit, &self->timeout, &left, &noticed, &full, &PyTuple_Type, &checks, &stopped)) {
+    if (!PyArg_ParseTuple(arguments, "O!OSO!dOOO|O!OOH", &connections_type, &connections, &party, &greeting,
+                          &PyLong_Type, &limit, &self->timeout, &left, &noticed, &full, &PyTuple_Type, &checks,
+                          &stopped, &rows, &self->server)) {
+        return -1;
+    }
+    if (rows != Py_None && !PyObject_TypeCheck(rows, &rows_type)) {
+        PyErr_SetString(PyExc_TypeError, "rows are wanted");
         return -1;
     }
     Py_XSETREF(self->checks, checks == NULL ? PyTuple_New(0) : Py_NewRef(checks));
@@ -147,12 +170,13 @@ static int lobby_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED
     Py_XSETREF(self->noticed, Py_NewRef(noticed));
     Py_XSETREF(self->full, Py_NewRef(full));
     Py_XSETREF(self->guests, PySet_New(NULL));
+    Py_XSETREF(self->rows, rows == Py_None ? NULL : (struct rows *) Py_NewRef(rows));
     return self->steps == NULL || self->guests == NULL || self->checks == NULL ? -1 : 0;
 }
 
 #define REFERENCES(REF)                                                                                                \
     REF(connections)                                                                                                   \
-    REF(party) REF(steps) REF(limit) REF(left) REF(noticed) REF(full) REF(checks) REF(stopped) REF(guests)
+    REF(party) REF(steps) REF(limit) REF(left) REF(noticed) REF(full) REF(checks) REF(stopped) REF(guests) REF(rows)
 COLLECTED(lobby, REFERENCES)
 
 /* A new guest, which is counted; NULL with an exception. The descriptor is closed with its stream. */
@@ -170,6 +194,7 @@ static struct guest *receive(struct lobby *self, PyObject *descriptor, PyObject 
         return NULL;
     }
     guest->timed.deadline = Py_HUGE_VAL;
+    guest->row = NO_ROW;
     guest->number = connections_take(self->connections);
     guest->stream = guest->number < 0 ? NULL : (struct stream *) connections_stream(self->connections, fd, self->party);
     if (guest->stream == NULL) {
@@ -181,6 +206,16 @@ static struct guest *receive(struct lobby *self, PyObject *descriptor, PyObject 
     guest->accepted = loop->now;
     guest->stream->deadline = loop->now + self->timeout;
     return guest;
+}
+
+/* Lists a guest where somebody wants it so. */
+static int list(const struct lobby *self, struct guest *guest)
+{
+    if (self->rows == NULL) {
+        return 1;
+    }
+    guest->row = rows_begin(self->rows, (PyObject *) guest, guest->number, guest->accepted, self->server, guest->peer);
+    return !(guest->row == NO_ROW && PyErr_Occurred());
 }
 
 /* Whether a guest passes one check; -1 with an exception. */
@@ -226,7 +261,7 @@ static int receive_or_stop(struct lobby *self, struct guest *guest)
         Py_CLEAR(guest->lobby);
         return passing == 0 && done(PyObject_CallOneArg(self->stopped, (PyObject *) guest));
     }
-    return PySet_Add(self->guests, (PyObject *) guest) == 0 &&
+    return list(self, guest) && PySet_Add(self->guests, (PyObject *) guest) == 0 &&
            stream_exchange(guest->stream, self->limit, self->steps) && go_on(guest);
 }
 

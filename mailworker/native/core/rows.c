@@ -6,7 +6,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#define NO_ROW (-1)
 #define LONGEST_NAME 40
 #define SHORTENED 255
 #define UNIX 0x80
@@ -298,36 +297,45 @@ static void put_id(unsigned char *id, uint64_t time, uint64_t process, uint64_t 
     }
 }
 
+Py_ssize_t rows_begin(struct rows *self, PyObject *owner, long long number, double accepted, uint16_t server,
+                      PyObject *client)
+{
+    struct row fresh = {.mark = LOGIN, .server = server}, *row;
+    Py_ssize_t place;
+
+    if (!take_address(client, fresh.client, &fresh.client_port)) {
+        return NO_ROW;
+    }
+    place = take_free(self);
+    if (place == NO_ROW) {
+        return NO_ROW;
+    }
+    put_id(fresh.id, (uint64_t) (int64_t) (self->began + accepted * 1000), self->process, (uint64_t) number);
+    fresh.active = fresh.accepted = (uint32_t) (int64_t) accepted;
+    self->owners[place] = Py_NewRef(owner);
+    row = begin(at(self, place));
+    memcpy(&row->received, &fresh.received, sizeof(fresh) - offsetof(struct row, received));
+    finish(row);
+    return place;
+}
+
 static PyObject *rows_open(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
-    struct rows *self = (struct rows *) object;
-    struct row fresh = {.mark = LOGIN}, *row;
-    Py_ssize_t number;
+    unsigned long long number;
+    Py_ssize_t place;
+    uint16_t server;
     double accepted;
 
     if (!counted(count, 5)) {
         return NULL;
     }
-    accepted = PyFloat_AsDouble(arguments[2]);
-    if ((accepted == -1.0 && PyErr_Occurred()) || !take_short(arguments[3], &fresh.server) ||
-        !take_address(arguments[4], fresh.client, &fresh.client_port)) {
+    number = PyLong_AsUnsignedLongLongMask(arguments[1]);
+    accepted = PyErr_Occurred() ? 0 : PyFloat_AsDouble(arguments[2]);
+    if (PyErr_Occurred() || !take_short(arguments[3], &server)) {
         return NULL;
     }
-    put_id(fresh.id, (uint64_t) (int64_t) (self->began + accepted * 1000), self->process,
-           PyLong_AsUnsignedLongLongMask(arguments[1]));
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    number = take_free(self);
-    if (number == NO_ROW) {
-        return PyErr_Occurred() ? NULL : PyLong_FromLong(NO_ROW);
-    }
-    fresh.active = fresh.accepted = (uint32_t) (int64_t) accepted;
-    self->owners[number] = Py_NewRef(arguments[0]);
-    row = begin(at(self, number));
-    memcpy(&row->received, &fresh.received, sizeof(fresh) - offsetof(struct row, received));
-    finish(row);
-    return PyLong_FromSsize_t(number);
+    place = rows_begin((struct rows *) object, arguments[0], (long long) number, accepted, server, arguments[4]);
+    return place == NO_ROW && PyErr_Occurred() ? NULL : PyLong_FromSsize_t(place);
 }
 
 static PyObject *rows_owner(PyObject *object, PyObject *argument)
@@ -342,6 +350,17 @@ static PyObject *rows_owner(PyObject *object, PyObject *argument)
         Py_RETURN_NONE;
     }
     return Py_NewRef(self->owners[number]);
+}
+
+static PyObject *rows_pass_on(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct rows *self = (struct rows *) object;
+    Py_ssize_t number;
+
+    if (counted(count, 2) && find(self, arguments[0], &number) != NULL) {
+        Py_SETREF(self->owners[number], Py_NewRef(arguments[1]));
+    }
+    return nothing();
 }
 
 static PyObject *rows_move(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
@@ -582,6 +601,7 @@ static PyObject *rows_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
 static PyMethodDef rows_methods[] = {
     {"open", FAST(rows_open), "open(owner, number, accepted, server, client): begin a row, give it."},
     {"owner", rows_owner, METH_O, "owner(row): whose it is, or None."},
+    {"pass_on", FAST(rows_pass_on), "pass_on(row, owner): it is another owner's from now on."},
     {"move", FAST(rows_move), "move(row, client): the client is somewhere else."},
     {"serve", FAST(rows_serve), "serve(row, server): another server serves it."},
     {"ask", FAST(rows_ask), "ask(row, name, now): somebody is asked about a login."},
