@@ -7,10 +7,13 @@ one login takes is the difference.
 from __future__ import annotations
 
 import re
+import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+
+import psutil
 
 from bench.arena import Arena, setup_for
 from bench.logins import KEEPALIVE, kind_of
@@ -89,18 +92,19 @@ def _of_one_login(valgrind: str, arena: Arena, server: str, name: str) -> int:
 
 
 def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) -> int:
-    """The instructions of all processes of a server from its start to its end."""
+    """The instructions of whatever serves, from the start of the server to its end."""
     folder = arena.new_folder(server)
     kind = kind_of(name)
     way = name.partition("-")[2]
     extra = kind.extra or EXTRAS.get((server, way), "")
     text, ports = arena.configuration(setup_for(server, name, extra))
+    report = folder / "report"
     main = MAINS.get(way, ALONE).format(folder=folder)
     command = [
         # Else dictionaries have other collisions in each run, which is worth some thousand instructions.
         *("env", "PYTHONHASHSEED=0"),
         # Workers could not write the profile, as they are somebody else.
-        *(valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={folder / 'report'}.%p"),
+        *(valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={report}.%p"),
         *COMMANDS[server](folder, f"{main}\n{text}"),
     ]
     port = ports[kind.protocol, bool(kind.version)]
@@ -108,12 +112,15 @@ def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) ->
     try:
         daemon.await_ready(lambda: accepts(("127.0.0.1", port)), TIMEOUT)
         arena.clients.run(Load(port, kind.protocol, count=logins, version=kind.version, resume=kind.resume))
+        serving = _serving(daemon.pid)
     finally:
-        daemon.stop(TIMEOUT)
-    return sum(map(_collected, folder.glob("report.*")))
+        daemon.stop(TIMEOUT, signal.SIGQUIT)  # by which a slow process is not killed, and tells what it has counted
+    collected = re.search(r"Collected : (\d+)", Path(f"{report}.{serving}").read_text())
+    assert collected is not None
+    return int(collected[1])
 
 
-def _collected(report: Path) -> int:
-    found = re.search(r"Collected : (\d+)", report.read_text())
-    assert found is not None
-    return int(found[1])
+def _serving(server: int) -> int:
+    """The process that serves: a worker begins behind helpers, whose beginning is another one each time."""
+    children = psutil.Process(server).children()
+    return max(children, key=psutil.Process.create_time).pid if children else server

@@ -89,9 +89,9 @@ class Daemon:
         if self._process.poll() is not None:
             raise RuntimeError(f"{self._process.args!r} ended: {self.output.read_text(errors='replace')}")
 
-    def stop(self, timeout: float = STOP_TIMEOUT) -> int:
+    def stop(self, timeout: float = STOP_TIMEOUT, ask_by: signal.Signals = signal.SIGTERM) -> int:
         """Ask the server to end, force it after `timeout` seconds, and return its exit code."""
-        self._process.terminate()
+        self._process.send_signal(ask_by)
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
