@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mailworker.native.core import accelerator
 
@@ -11,6 +11,15 @@ __all__ = ["Tally"]
 
 _MICROSECONDS: Final = 1_000_000
 _WRAP: Final = (1 << 64) - 1
+
+
+class Connection(Protocol):
+    """What is asked of one whose bytes are counted."""
+
+    @property
+    def received(self) -> int: ...
+    @property
+    def sent(self) -> int: ...
 
 
 class Tally:
@@ -33,6 +42,12 @@ class Tally:
         """Add these to as many words from `place` on."""
         for index, amount in enumerate(amounts):
             self._gain(place + index, amount)
+
+    def flow(self, place: int, /, *connections: Connection | None) -> None:
+        """Add what each has received, and what it has sent, to two words, from `place` on; None has moved nothing."""
+        for index, connection in enumerate(connections):
+            if connection is not None:
+                self.gain(place + 2 * index, connection.received, connection.sent)
 
     def observe(self, place: int, bounds: tuple[float, ...], seconds: float, /, *also: int) -> None:
         """Sort a time into a histogram: buckets from `place` on, one beyond the last of `bounds`, and the sum.

@@ -14,7 +14,7 @@ from mailworker.config.listen import Listen
 from mailworker.config.source import ByBackendSettings
 from mailworker.config.source import LoginSource as SourceSettings
 from mailworker.errors import PeerError, TimedOut, TlsError
-from mailworker.event.tally import Tally
+from mailworker.event.tally import Connection, Tally
 from mailworker.mail.end import USUAL, End
 from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.shm.counters import LATEST, Counters
@@ -73,15 +73,6 @@ class Served(Protocol):
     def limit_auth(self) -> LimitAuthSettings: ...
 
 
-class Bytes(Protocol):
-    """Those of a connection."""
-
-    @property
-    def received(self) -> int: ...
-    @property
-    def sent(self) -> int: ...
-
-
 class Ended(Protocol):
     """A session that has ended: what is asked of its `SessionRecord`."""
 
@@ -90,9 +81,9 @@ class Ended(Protocol):
     @property
     def logged_in(self) -> float | None: ...
     @property
-    def client_bytes(self) -> Bytes: ...
+    def client_bytes(self) -> Connection: ...
     @property
-    def backend_bytes(self) -> Bytes | None: ...
+    def backend_bytes(self) -> Connection | None: ...
 
 
 class Label(NamedTuple):
@@ -174,7 +165,7 @@ class Counted:
     """Counts the sessions of one server in a worker's row. `accept` is called with nothing when a client has come."""
 
     __slots__ = (
-        "_arrived", "_auth", "_auth_seconds", "_by_backend", "_bytes", "_ended", "_faults", "_gain",
+        "_arrived", "_auth", "_auth_seconds", "_by_backend", "_bytes", "_ended", "_faults", "_flow",
         "_handshakes", "_latest", "_login_seconds", "_logins", "_moved", "_observe", "_odd", "_row", "_session_seconds",
         "_tally", "accept",
     )  # fmt: skip
@@ -183,7 +174,7 @@ class Counted:
         """`counters` has a row for this process."""
         assert counters.row is not None
         self._tally = tally = Tally(counters.row)
-        self._gain, self._observe = tally.gain, tally.observe  # which each login calls
+        self._flow, self._observe = tally.flow, tally.observe  # which each login calls
         place, mine, judge, protocol = counters.place, label(settings), source(settings), settings.protocol
         accepted, self._arrived, self._moved, self._logins = (
             place(word(family, *mine)) for family in ("accepted", "arrived", "moved", "logins")
@@ -250,12 +241,8 @@ class Counted:
     def end(self, record: Ended, now: float) -> None:
         """A session has ended."""
         assert record.reason is not None
-        place, client, backend, began = self._bytes, record.client_bytes, record.backend_bytes, record.logged_in
-        if backend is None:
-            self._gain(place, client.received, client.sent)
-        else:
-            self._gain(place, client.received, client.sent, backend.received, backend.sent)
-        reason = record.reason.word
+        self._flow(self._bytes, record.client_bytes, record.backend_bytes)
+        reason, began = record.reason.word, record.logged_in
         ended, odd = self._ended[reason], self._odd.get(reason)
         if odd is not None:
             self._row[self._latest] = int(time()) * len(_ENDS) + odd

@@ -198,11 +198,13 @@ class SessionRecord(SessionLog):
         if self.reason is not None:
             return
         self.reason = reason
-        sessions, rows = self.entrance.sessions, self.entrance.server.rows
+        sessions, server = self.entrance.sessions, self.entrance.server
         del sessions.live[self]
-        if rows is not None:
+        if (rows := server.rows) is not None:
             rows.close(self.row)
             self.task = None  # type: ignore[misc] # they know each other
+        if (counted := server.counted) is not None:
+            counted.end(self, sessions.loop.now)
         for listener in sessions.listeners:
             try:
                 listener(self)

@@ -163,7 +163,6 @@ class MailService(_Prepared):
         buffers = {server.proxy.buffer for server in self._settings.servers}
         self._relays = Relays(self._connections, buffers, self._rows)
         self._beginnings = _Beginnings(self._connections, self._relays, at_once=bool(events.debug_connection))
-        listeners = listeners if self._drops is None else (*listeners, self._count_end)
         self._sessions = Sessions(loop, listeners if self._held is None else (*listeners, self._held.end), lines)
         self._connections.in_use = len(self._bound)
         if self._counters is not None:
@@ -249,11 +248,6 @@ class MailService(_Prepared):
             counted.accept()
         if self._vitals is not None and not self._vitals.awake:
             self._vitals.wake()
-
-    def _count_end(self, record: SessionRecord) -> None:
-        counted = record.entrance.server.counted
-        assert counted is not None
-        counted.end(record, self._connections.loop.now)
 
     def _accept_failed(self, error: OSError) -> None:
         self._complain(Level.CRIT, f"accept4() failed {describe(error)}")

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import socket
 from math import inf, nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailworker.event.stream import SocketStream
 from mailworker.event.tally import Tally
+from tests.event.bench import Bench
 from tests.support.implementations import Implementation
 
 BOUNDS = (0.001, 0.5, 2.0)
@@ -33,6 +36,42 @@ def test_each_word_is_counted_apart(kind: type[Tally]) -> None:
     tally.gain(4)
     tally.gain(4, 5)
     assert words.tolist() == [1, 0, 0, 2, 15, 0, 1 << 40, 1]
+
+
+class Moved(NamedTuple):
+    """A connection."""
+
+    received: int
+    sent: int
+
+
+def test_bytes_of_connections_are_added(kind: type[Tally]) -> None:
+    words = row()
+    tally = kind(words)
+    tally.flow(1, Moved(5, 6), None, Moved(7, 1 << 40))
+    tally.flow(1, Moved(1, 1))
+    tally.flow(0)
+    assert words.tolist() == [0, 6, 7, 0, 0, 7, 1 << 40, 0]
+    with pytest.raises(AttributeError):
+        tally.flow(0, "no connection")  # type: ignore[arg-type]
+    with pytest.raises(IndexError):
+        tally.flow(WORDS - 1, Moved(1, 1))
+
+
+def test_bytes_of_a_stream_are_added(bench: Bench) -> None:
+    async def talk(stream: SocketStream) -> None:
+        assert await stream.read(10) == b"hello"
+        await stream.write(b"hi")
+
+    words = row()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(b"hello")
+        stream = bench.stream(ours)
+        bench.run(talk(stream))
+        bench.implementation.tally.Tally(words).flow(0, stream)
+        stream.close()
+    assert words.tolist()[:2] == [5, 2]
 
 
 @pytest.mark.parametrize("place", [-1, WORDS, 1 << 40])

@@ -39,7 +39,9 @@
     NAME(passes)                                                                                                       \
     NAME(path)                                                                                                         \
     NAME(ready)                                                                                                        \
+    NAME(received)                                                                                                     \
     NAME(resume)                                                                                                       \
+    NAME(sent)                                                                                                         \
     NAME(time_out)                                                                                                     \
     NAME(throw)                                                                                                        \
     NAME(timed_out)                                                                                                    \
@@ -322,6 +324,7 @@ extern PyMethodDef line_functions[];
 extern PyTypeObject side_type, listed_type, watched_type, limited_type, sieve_line_type, pump_type;
 
 int side_ready(PyObject *side, int mask);
+void side_moved(PyObject *side, unsigned long long *received, unsigned long long *sent);
 
 /* relay/pair.c */
 

@@ -78,6 +78,55 @@ static PyObject *gain(PyObject *object, PyObject *const *arguments, Py_ssize_t c
     return none_if(1);
 }
 
+/* What one attribute of a connection counts. */
+static int attribute(PyObject *connection, PyObject *name, unsigned long long *bytes)
+{
+    PyObject *number = PyObject_GetAttr(connection, name);
+
+    *bytes = number == NULL ? 0 : PyLong_AsUnsignedLongLongMask(number);
+    Py_XDECREF(number);
+    return !PyErr_Occurred();
+}
+
+static int bytes_of(PyObject *connection, unsigned long long *received, unsigned long long *sent)
+{
+    if (PyObject_TypeCheck(connection, &stream_type)) {
+        *received = ((struct stream *) connection)->received;
+        *sent = ((struct stream *) connection)->sent;
+        return 1;
+    }
+    if (PyObject_TypeCheck(connection, &side_type)) {
+        side_moved(connection, received, sent);
+        return 1;
+    }
+    return attribute(connection, names.received, received) && attribute(connection, names.sent, sent);
+}
+
+static PyObject *flow(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct tally *self = (struct tally *) object;
+    unsigned long long received, sent;
+    Py_ssize_t place, i;
+
+    if (count < 1) {
+        (void) counted(count, 1);
+        return NULL;
+    }
+    if (!take_place(arguments[0], &place)) {
+        return NULL;
+    }
+    for (i = 1; i < count; i++, place += 2) {
+        if (arguments[i] == Py_None) {
+            continue;
+        }
+        if (!bytes_of(arguments[i], &received, &sent) || !gain_one(self, place, received) ||
+            !gain_one(self, place + 1, sent)) {
+            return NULL;
+        }
+    }
+    return none_if(1);
+}
+
 /* The first of `bounds` that is no less than `seconds`, their number where there is none; -1 with an exception. */
 static Py_ssize_t bucket_of(PyObject *bounds, double seconds)
 {
@@ -135,6 +184,7 @@ static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_
 static PyMethodDef tally_methods[] = {
     {"add", add, METH_O, "add(place): one more."},
     {"gain", FAST(gain), "gain(place, *amounts): add these to as many words."},
+    {"flow", FAST(flow), "flow(place, *connections): add what they have received and sent."},
     {"observe", FAST(observe), "observe(place, bounds, seconds, *also): sort a time into a histogram."},
     {NULL, NULL, 0, NULL},
 };

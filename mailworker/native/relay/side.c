@@ -326,6 +326,12 @@ static PyObject *side_begin(PyObject *object, PyObject *argument)
     return none_if(side_join(side, other));
 }
 
+void side_moved(PyObject *object, unsigned long long *received, unsigned long long *sent)
+{
+    *received = ((struct side *) object)->received;
+    *sent = ((struct side *) object)->sent;
+}
+
 int side_close(struct side *side)
 {
     int fine = 1;
