@@ -7,7 +7,6 @@ import socket
 import struct
 from binascii import b2a_base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -102,8 +101,7 @@ class Fields(NamedTuple):
 assert LAYOUT.size == WORDS.size == ROW
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRow:
+class SessionRow(NamedTuple):
     """A session that lives. Text is escaped and can be shown; no number is one that cannot be.
 
     `worker`, `number` and `id` are what the master ends it by; `id` is what logs call it. `foreign` ones belong to
