@@ -26,6 +26,7 @@ DESCRIPTORS = 20_000
 _PAUSE = 0.02  # seconds; a server that ran less than that ago may not be done yet
 
 CONFIGURATION = """\
+{main}
 worker_processes {workers};
 worker_rlimit_nofile {descriptors};
 error_log error.log error;
@@ -46,7 +47,9 @@ mail {{
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How both servers are set up; `extra` are directives for the block `mail`; a `site` replaces its servers.
+    """How both servers are set up; `main` are directives for the main context, `extra` for the block `mail`.
+
+    A `site` replaces its servers.
 
     `by_backend`: backends decide about logins and nobody asks the auth service, which nginx cannot do.
     """
@@ -55,6 +58,7 @@ class Setup:
     connections: int = 1024
     buffer: str = "4k"
     certificate: str = "ecdsa"
+    main: str = ""
     extra: str = ""
     site: Site | None = None
     by_backend: bool = False
@@ -188,6 +192,7 @@ class Arena:
         ]
         certificate = self.certificates[setup.certificate]
         text = CONFIGURATION.format(
+            main=setup.main,
             workers=setup.workers,
             descriptors=DESCRIPTORS,
             connections=setup.connections,

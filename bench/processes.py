@@ -40,7 +40,12 @@ class Tree:
 
     def pss(self) -> int:
         """Bytes of memory, what several processes share counted once."""
-        return sum(_field(PROC / str(pid) / "smaps_rollup", "Pss") for pid in self.pids) * 1024
+        return sum(map(pss, self.pids))
+
+
+def pss(pid: int) -> int:
+    """Bytes of one process's memory, and its part of what it shares."""
+    return _field(PROC / str(pid) / "smaps_rollup", "Pss") * 1024
 
 
 def slab() -> int:
