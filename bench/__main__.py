@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench import logins, memory, names, operation, relays, sites, status
+from bench import attack, logins, memory, names, operation, relays, sites, status
 from bench.arena import Arena
 from bench.instructions import NAMES, count_instructions
 from bench.measure import Measure, summarise
@@ -28,7 +28,7 @@ LINE = "{:<20} {:>10} {:>10} {:>6}  {:<4} {:<14} {}"
 
 
 def all_measures() -> dict[str, Measure]:
-    modules = (logins, relays, memory, operation, sites, names, status)
+    modules = (logins, relays, memory, operation, sites, names, status, attack)
     return {measure.name: measure for module in modules for measure in module.measures()}
 
 

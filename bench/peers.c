@@ -1,6 +1,7 @@
 /*
  * The peers of a proxy that is measured, in one process: an auth service and backends for IMAP, POP3, SMTP and ManageSieve that
- * take every login. Prints their four ports on one line, and ends when standard input does.
+ * take every login, but for those by a password that begins with "word-". Prints their five ports on one line, and ends
+ * when standard input does.
  *
  * After its login an IMAP client may say "TAG NOOP", or ask "TAG BULK n" and gets n megabytes of nothing, for ever if n
  * is 0.
@@ -123,6 +124,11 @@ static int answer_auth(struct peer *peer)
 
     if (protocol == NULL) {
         return 0;
+    }
+    if (strstr(peer->text, "\nAuth-Pass: word-") != NULL) {
+        snprintf(reply, sizeof reply, "HTTP/1.%d 200 OK\r\n%sAuth-Status: Wrong password\r\n\r\n", keep,
+                 keep ? "Content-Length: 0\r\n" : "");
+        return say(peer, reply) && keep;
     }
     for (kind = IMAP; kind < SIEVE && strncmp(protocol + 16, names[kind], 4) != 0; kind++) {
     }

@@ -3,13 +3,15 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as bench
-from bench import logins, memory, names, operation, relays, sites, status
+from bench import attack, logins, memory, names, operation, relays, sites, status
 from bench.__main__ import all_measures, main
 from tests.support.daemon import ServerUnavailable
 
 
 def test_every_measure_has_a_name_of_its_own() -> None:
-    count = sum(len(list(module.measures())) for module in (logins, relays, memory, operation, sites, names, status))
+    count = sum(
+        len(list(module.measures())) for module in (logins, relays, memory, operation, sites, names, status, attack)
+    )
     assert len(all_measures()) == count
 
 

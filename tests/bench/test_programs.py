@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from bench.arena import PROTOCOLS, Arena, Setup
+from bench.attack import LIMITS, Crowd, Pace, Paced, Siege
 from bench.logins import CACHE, TICKETS
-from bench.programs import Load, Outcome
+from bench.programs import Load, Outcome, build
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +50,14 @@ def test_cpu_time_is_that_of_all_processes(arena: Arena) -> None:
         assert len(server.tree.workers) == 2
         assert server.cpu_of(server.load(count=20)) > 0
         assert server.tree.pss() > 0
+
+
+def test_clients_come_at_a_pace_and_tell_what_has_become_of_them(arena: Arena) -> None:
+    assert Paced.read("9 1 2 3 3 0.500 1.250\n") == Paced(9, 1, 2, 3, 3, 0.5, 1.25)
+    program = build("paced", arena.new_folder("paced"))
+    with arena.running("mailworker", Setup(extra=LIMITS)) as server:
+        siege = Siege(server, program)
+        assert siege.honest(0.2, attacked=False) > 0.0
+        made = Crowd(program, server.port("imap", tls=False), Pace("word-", 200, 0.3, 2, 1)).outcome()
+    assert (made.came, made.let_in, made.wrong + made.later + made.closed) == (60, 0, 60)
+    assert 12 <= made.wrong < 60
