@@ -43,8 +43,8 @@ class Paced:
 
     @classmethod
     def read(cls, line: str) -> Paced:
-        *counts, median, p99 = line.split()
-        return cls(*map(int, counts), float(median), float(p99))
+        came, let_in, wrong, later, closed, median, p99 = line.split()
+        return cls(int(came), int(let_in), int(wrong), int(later), int(closed), float(median), float(p99))
 
 
 @dataclass(frozen=True, slots=True)

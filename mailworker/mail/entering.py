@@ -103,8 +103,11 @@ class Entering(Attempting):
         """The relay begins, with `words` of the backend and what the client has said beyond its login."""
         stream = self.backend
         assert stream is not None
-        if self._login.passed_on and not self._let_in():
-            return self.turn_away()
+        if self._login.passed_on:  # who decides has decided only now
+            if self.server.policed is not None:
+                self.server.policed.learn(self._request, self, None)
+            if not self.let_in():
+                return self.turn_away()
         self.log.action = None
         self.log.info("client logged in")
         self.backend = None
@@ -117,14 +120,13 @@ class Entering(Attempting):
         self._relays.start(self.log, self.stream, rest, stream, words)
         return None
 
-    def _let_in(self) -> bool:
-        """The backend has decided; gives whether there may be one more connection."""
-        server = self.server
-        if server.policed is not None:
-            server.policed.learn(self._request, self, None)
-        if (attempt := self.settle()) is not None:
+    def let_in(self) -> bool:
+        """The client is who it claims to be; gives whether there may be one more connection."""
+        attempt, limits = self.attempt, self.server.limits
+        if attempt is not None:
+            self.attempt = None
             attempt.succeed(self.connections.loop.now)
-        return server.limits is None or server.limits.admits(self.log)
+        return limits is None or limits.admits(self.log)
 
     def _refused(self, error: PeerError) -> Link:
         codes = self.server.settings.proxy.pass_error_codes

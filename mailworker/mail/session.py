@@ -158,16 +158,20 @@ class Session(Entering):
         self._began = now = self.connections.loop.now
         if (rows := server.rows) is not None:
             rows.ask(log.row, login.name, now)
-        guard, facts = server.guard, self.facts
-        plain = guard is None and facts is None and self._client is None and self.stream.tls is None
-        if plain and server.plain_source is not None:
-            return server.plain_source.judge_plainly((login, server.settings.protocol, attempt, log.client), self)
+        return self.ask() if server.guard is None else server.guard.enter(login, self)
+
+    def ask(self) -> Link:
+        """See `LimitedApplicant.ask`."""
+        server, login, attempt, facts = self.server, self._login, self._attempts, self.facts
+        plain_source = server.plain_source
+        if plain_source is not None and facts is None and self._client is None and self.stream.tls is None:
+            return plain_source.judge_plainly((login, server.settings.protocol, attempt, self.log.client), self)
         request = self.client.auth_request(login, attempt, server.settings, tells_host=self.protocol.tells_host)
         self._request = request
         request.facts = facts
         if facts is not None:
             facts.attempt(login, attempt)
-        return source.judge(request, self) if guard is None else guard.judge(source, request, self)
+        return server.login_source.judge(request, self)
 
     def judged(self, verdict: Accepted | Rejected) -> Link:
         """See `Applicant.judged`."""
@@ -185,12 +189,9 @@ class Session(Entering):
         if log.entrance.log.talkative:
             log.debug(f"sent to {verdict.address}")
         self._login.adopt(verdict)
-        if not verdict.passed_on:
-            if (attempt := self.attempt) is not None:
-                self.attempt = None
-                attempt.succeed(self.connections.loop.now)
-            if (limits := self.server.limits) is not None and not limits.admits(log):
-                return self.turn_away()
+        limited = self.attempt is not None or self.server.limits is not None
+        if limited and not verdict.passed_on and not self.let_in():
+            return self.turn_away()
         try:
             return self.enter(verdict)
         except PeerError as error:

@@ -48,12 +48,15 @@ class Limited(Conversing, Protocol):
 class LimitedApplicant(Limited, Applicant, Protocol):
     """One that waits for a verdict."""
 
+    def ask(self) -> Link:
+        """Let whoever decides about logins judge the one at hand."""
+
 
 class LoginGuard(Protocol):
     """Limits the logins of a server."""
 
-    def judge(self, source: LoginSource, request: AuthRequest, applicant: LimitedApplicant, /) -> Link:
-        """Let `source` judge, now or later, or refuse."""
+    def enter(self, login: Login, applicant: LimitedApplicant, /) -> Link:
+        """Let the applicant ask about a login, now or later, or refuse it."""
 
     def miss(self, session: Limited, /) -> Link:
         """A login was refused before anybody could judge it; gives what follows, None where that is nothing."""

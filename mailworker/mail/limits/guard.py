@@ -8,7 +8,7 @@ from typing import Final
 from mailworker.config.limit_auth import REQUEST, AuthDelay, LimitAuthSettings
 from mailworker.config.networks import Network
 from mailworker.event.plan import Link
-from mailworker.mail.authentication.source import Limited, LimitedApplicant, LoginSource
+from mailworker.mail.authentication.source import Limited, LimitedApplicant
 from mailworker.mail.facts import FactsRecord
 from mailworker.mail.held import Held
 from mailworker.mail.limits.bans import BanCheck
@@ -19,7 +19,6 @@ from mailworker.mail.record import Checks, SessionRecord
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod, Level
 from mailworker.shm.attempts import NONE, Attempt, Attempts
-from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.login import Login
 
@@ -78,18 +77,18 @@ class Guard:
         check = BanCheck(self.limits, attempts, dry_run=settings.dry_run, same=same)
         self.checks: Checks = (check,) if banning else ()
 
-    def judge(self, source: LoginSource, request: AuthRequest, session: LimitedApplicant) -> Link:
-        """Ask `source`, if the limits allow it."""
-        if request.login.method is not _NONE:
+    def enter(self, login: Login, session: LimitedApplicant) -> Link:
+        """See `LoginGuard.enter`."""
+        if login.method is not _NONE:
             log, now = session.log, session.connections.loop.now
             attempt = self._enter(now, log) if self._given else self._attempts.enter(log.client, log.login, now)
             if attempt is not None:
                 if not attempt.plain:
-                    return self._hold(attempt, source, request, session)
+                    return self._hold(attempt, session)
                 if self._zone is not None:
                     _note(session, b"PASSED", self._zone)
                 session.attempt = attempt
-        return source.judge(request, session)
+        return session.ask()
 
     def miss(self, session: Limited) -> Link:
         """See `LoginGuard.miss`."""
@@ -118,9 +117,7 @@ class Guard:
         keys = tuple(key(_record(log)) for key in self._given)
         return self._attempts.enter(log.client, log.login, now, keys)
 
-    async def _hold(
-        self, attempt: Attempt, source: LoginSource, request: AuthRequest, session: LimitedApplicant
-    ) -> Link:
+    async def _hold(self, attempt: Attempt, session: LimitedApplicant) -> Link:
         """An attempt has to wait, or is over a limit: maybe only until others that are under way have succeeded."""
         loop = session.connections.loop
         patience = loop.now + _PATIENCE
@@ -143,7 +140,7 @@ class Guard:
             return refused
         session.attempt = attempt
         attempt.asked = loop.now
-        return source.judge(request, session)
+        return session.ask()
 
     async def _delay(self, attempt: Attempt, session: LimitedApplicant) -> Link:
         """Wait before the source is asked; None where it is asked then."""
