@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import sqlite3
+import signal
 import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
-from tests.support.daemon import ServerUnavailable, find_program
+from tests.support.daemon import Daemon, ServerUnavailable, find_program
 from tests.support.overlay import SERVERS
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
@@ -37,30 +40,33 @@ prometheus: {enabled: false}
 """)
 
 
-class Decision(NamedTuple):
+_DECISION = re.compile(r"\) (?P<scenario>\S+) by ip \S+ : 4h ban on Ip (?P<address>[0-9a-f.:]+)")
+
+
+class Ban(NamedTuple):
     """What a bouncer hears of."""
 
     scenario: str
-    kind: str
-    scope: str
-    value: str
+    address: str
 
 
 class Crowdsec:
     """An installation whose configuration is `shipped`, a folder laid out as /etc/crowdsec, beside Debian's.
 
+    `moved` are paths of it and what takes their place. It reads what is written to its logs, which exist, from now on.
     Raises ServerUnavailable where the package is not unpacked.
     """
 
-    def __init__(self, folder: Path, shipped: Path) -> None:
+    def __init__(self, folder: Path, shipped: Path, moved: Mapping[str, Path]) -> None:
         packages = os.environ.get(SERVERS, "")
         if not packages:
             raise ServerUnavailable(f"{SERVERS} is not set, see CONTRIBUTING.md")
         self._programs = f"{packages}/usr/bin"
-        self._database = folder / "data" / "crowdsec.db"
-        self._database.parent.mkdir(parents=True)
         etc, debian, hub = folder / "etc", Path(packages, "etc/crowdsec"), Path(packages, "usr/share/crowdsec/hub")
+        (folder / "data").mkdir(parents=True)
         shutil.copytree(shipped, etc)
+        for path in (etc / "acquis.d").iterdir():
+            path.write_text(_replaced(path.read_text(), moved))
         for name in HUB:
             stage = etc / Path(name).parents[1]
             stage.mkdir(exist_ok=True)
@@ -69,26 +75,43 @@ class Crowdsec:
         for name in (*(f"patterns/{name}" for name in PATTERNS), "profiles.yaml", "simulation.yaml"):
             shutil.copy(debian / name, etc / name)
         (etc / "credentials.yaml").touch()
-        self._folder, self._ports = folder, Ports()
+        self._ports = Ports()
         self._configuration = folder / "config.yaml"
-        text = CONFIGURATION.substitute(folder=folder, hub=hub, port=self._ports["api"])
-        self._configuration.write_text(text)
+        self._configuration.write_text(CONFIGURATION.substitute(folder=folder, hub=hub, port=self._ports["api"]))
         credentials = ("--password", "secret", "--force", "--file", str(etc / "credentials.yaml"))
-        self._run("cscli", "machines", "add", "test", *credentials)
-
-    def read(self, log: Path, kind: str) -> set[Decision]:
-        """What it decides about a whole log whose label `type` is `kind`; time is that of the lines."""
-        self._run("crowdsec", "-no-capi", "-dsn", f"file://{log}", "-type", kind)
-        database = sqlite3.connect(self._database)
+        added = self._command("cscli", "machines", "add", "test", *credentials)
+        subprocess.run(added, capture_output=True, timeout=PATIENCE, check=True)
+        self._daemon = Daemon(self._command("crowdsec", "-no-capi"), folder / "output")
         try:
-            return {Decision(*row) for row in database.execute("SELECT scenario, type, scope, value FROM decisions")}
-        finally:
-            database.close()
+            self._daemon.await_ready(lambda: set(moved.values()) <= set(self._open_files()))
+        except BaseException:
+            self.stop()
+            raise
 
-    def close(self) -> None:
+    def bans(self) -> set[Ban]:
+        """What it has decided until now."""
+        return {Ban(found["scenario"], found["address"]) for found in _DECISION.finditer(self._output())}
+
+    def stop(self) -> None:
+        """End it, which it has been seen not to do by itself."""
+        os.kill(self._daemon.pid, signal.SIGKILL)
+        self._daemon.stop()
         self._ports.close()
 
-    def _run(self, program: str, *arguments: str) -> None:
-        command = [find_program(program, self._programs), "-c", str(self._configuration), *arguments]
-        done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+    def _open_files(self) -> Iterator[Path]:
+        for descriptor in Path(f"/proc/{self._daemon.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                yield descriptor.readlink()
+
+    def _output(self) -> str:
+        return self._daemon.output.read_text(errors="replace")
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        return [find_program(program, self._programs), "-c", str(self._configuration), *arguments]
+
+
+def _replaced(text: str, moved: Mapping[str, Path]) -> str:
+    for shipped, path in moved.items():
+        assert f"  - {shipped}\n" in text
+        text = text.replace(f"  - {shipped}\n", f"  - {path}\n")
+    return text
