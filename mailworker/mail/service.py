@@ -344,10 +344,10 @@ class _Beginnings:
         server, greeting = entrance.server, entrance.server.capabilities.greeting
         assert greeting is not None
         limit, timeout = server.settings.dialogue.client_buffer, server.settings.timeout
-        calls = partial(self._begin_with, entrance), partial(notice, server.counted), serve
         checks = tuple(check.quick for check in entrance.at_accept if check.quick is not None)
-        rest = checks, partial(self._begin_carefully, entrance), server.rows, server.number
-        lobby = Lobby(self._connections, _CLIENT, greeting, limit, timeout, *calls, *rest)
+        left, stopped = partial(self._begin_with, entrance), partial(self._begin_carefully, entrance)
+        calls = left, partial(notice, server.counted), serve, checks, stopped
+        lobby = Lobby(self._connections, _CLIENT, greeting, limit, timeout, *calls, server.rows, server.number)
         self._lobbies.append((entrance, lobby))
         return lobby.accepted
 

@@ -271,7 +271,7 @@ def connections_are_used_up(stage: Stage) -> Proxy:
 
 @ends_with(End.RESOURCES)
 def ports_are_used_up(stage: Stage) -> Proxy:
-    def without_sockets(_connections: Connections, _address: Address, party: Party) -> None:
+    def without_sockets(_connections: Connections, _address: Address, party: Party, _timeout: float) -> None:
         raise ConnectionLost(party, "socket()", 24)
 
     stage.patch.setattr(Connections, "connect", without_sockets, raising=False)
