@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from mailworker.errors import Party, PeerError
 from mailworker.event.connections import Connections
-from mailworker.event.plan import UNKNOWN
 from mailworker.event.rows import NO_ROW, Rows
-from mailworker.event.stream import SocketStream
+from mailworker.event.stream import SocketStream, Step
 from mailworker.event.task import Task
 from mailworker.model import Address, InetAddress
 from mailworker.native.core import accelerator
@@ -56,10 +55,11 @@ Left = Callable[[Guest, bytes | PeerError], None]
 class Lobby:
     """Greets all who come; `left` goes on with each when it has spoken, or `timeout` seconds have passed.
 
-    What it says first has at most `limit` bytes. `noticed` is called for each that is counted, `full` with what the
-    listener gave where there may be no more connections. `guests` are those who have not spoken. Who does not pass all
-    of `checks` is handed to `stopped` before any word is said. All others have a row in `rows`, where there are any, as
-    a session of the server of that number there.
+    `step` is the greeting, and Choices where some words have answers, see `SocketStream.heard`. What it says then has
+    at most `limit` bytes. `noticed` is called for each that is counted, `full` with what the listener gave where there
+    may be no more connections. `guests` are those who have not said anything else. Who does not pass all of `checks` is
+    handed to `stopped` before any word is said. All others have a row in `rows`, where there are any, as a session of
+    the server of that number there.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class Lobby:
         self,
         connections: Connections,
         party: Party,
-        greeting: bytes,
+        step: Step,
         limit: int,
         timeout: float,
         left: Left,
@@ -86,7 +86,7 @@ class Lobby:
     ) -> None:
         self._connections = connections
         self._party = party
-        self._steps = ((greeting, UNKNOWN),)
+        self._steps = (step,)
         self._limit = limit
         self._timeout = timeout
         self._left = left

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mailworker.errors import ConnectionLost, Party, TimedOut, TlsError
 from mailworker.event import sockets
+from mailworker.event.choice import Choices, chosen
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ, WRITE
 from mailworker.event.task import Task
@@ -21,7 +22,8 @@ from mailworker.native.core import accelerator
 from mailworker.native.core.readiness import Readiness
 from mailworker.tls.connection import TlsConnection
 
-# A command, None where something is read first, and how the last and the other lines of its reply start.
+# A command, None where something is read first, and how the last and the other lines of its reply start. In the place
+# of the others may stand Choices: no reply is usual then, and those that are chosen have their own answers.
 Step = tuple[bytes | None, tuple[Any, ...]]
 
 # Bytes of one read at most: a stream that waits holds no buffer.
@@ -74,6 +76,7 @@ class Connection:
         "_transport",
         "deadline",
         "descriptor",
+        "heard",
         "loop",
         "party",
         "received",
@@ -93,6 +96,7 @@ class Connection:
         self._tls: TlsConnection | None = None
         self.deadline = inf
         self.descriptor = descriptor
+        self.heard: bytes | None = None  # the choices of its last exchange
         self.loop = loop
         self.party = party
         self.received = self.sent = 0
@@ -152,15 +156,28 @@ class Connection:
     async def exchange(self, limit: int, steps: tuple[Step, ...]) -> tuple[int, bytes]:
         """Say each command as soon as the reply to the one before has come whole, in one read, and as usual.
 
-        Gives how many replies were usual, and the last one that was read. `step` is the one at hand.
+        Gives how many replies were usual, and the last one that was read. `step` is the one at hand, and `heard` what
+        the peer has chosen to say, see `Choice`, None where that is nothing.
         """
+        self.heard = None
         for self.step, (command, (last, others, *_)) in enumerate(steps):
             if command is not None:
                 await self.write(command)
             reply = await self.read(limit)
+            if isinstance(others, tuple):
+                return self.step, await self._serve(limit, others, reply)
             if not _is_whole(reply, last, others):
                 return self.step, reply
         return len(steps), reply
+
+    async def _serve(self, limit: int, choices: Choices, words: bytes) -> bytes:
+        """Answer what is among the choices; gives what is not."""
+        while (choice := chosen(choices, words)) is not None:
+            self.heard = words if self.heard is None else self.heard + words
+            choices = choice.choices
+            await self.write(choice.answer)
+            words = await self.read(limit)
+        return words
 
     def park(self, task: Task) -> None:
         """The task's call: see Waitable."""

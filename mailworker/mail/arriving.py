@@ -14,6 +14,9 @@ from mailworker.mail.facts import FactsRecord
 from mailworker.mail.leaving import Leaving
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import SessionRecord, end_in_handshake, start_tls
+from mailworker.model import VerifyClient
+
+_OFF = VerifyClient.OFF  # each handshake asks, and Python 3.11 takes long to find a member
 
 
 class Arriving(Leaving):
@@ -69,6 +72,9 @@ class Arriving(Leaving):
             if self.facts is not None:
                 self.facts.learn(self.client)
             self.renew_deadline()  # that time was ours
+        return await self._hold_back() if self.server.settings.dialogue.greeting_delay else None
+
+    async def _hold_back(self) -> Farewell | None:
         await self.dialogue.hold_back()
         return None if self.dialogue.over is None else Farewell(self.dialogue.over, b"")
 
@@ -101,6 +107,8 @@ class Arriving(Leaving):
         assert context is not None
         if self.log.verbose:
             self.log.debug(f"{tls.protocol} with {tls.cipher}{', resumed' if tls.reused else ''}")
+        if context.settings.verify_client is _OFF:
+            return None
         return certificate_refusal(tls, context.settings, self.dialogue, self.log)
 
     def _change_server(self) -> None:

@@ -15,6 +15,7 @@ from mailworker.mail.backend.backend import Backend
 from mailworker.mail.backend.conversation import Step
 from mailworker.mail.backend.judgement import judgement
 from mailworker.mail.client.client import Client
+from mailworker.mail.dialogue.dialogue import AnyDialogue, catch_up
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.record import SessionRecord
@@ -31,10 +32,10 @@ IN_AUTH: Final = "in auth state"
 class Entering(Attempting):
     """What a session goes on by once its login is allowed.
 
-    `_began` is when that was, or when somebody was asked about the login.
+    `_began` is when that was, or when somebody was asked about the login, and `_attempts` how often that was done.
     """
 
-    __slots__ = ("_began", "_login", "_relays", "_request", "_steps")
+    __slots__ = ("_attempts", "_began", "_login", "_relays", "_request", "_steps")
 
     _began: float
     _login: Login
@@ -43,7 +44,16 @@ class Entering(Attempting):
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
         super().__init__(client, record, connections)
+        self._attempts = 0
         self._relays = relays
+
+    def _new_dialogue(self) -> AnyDialogue:
+        dialogue, heard = super()._new_dialogue(), self.stream.heard
+        if self._attempts:
+            dialogue.follow_login(self._login, heard)
+        elif heard is not None:
+            catch_up(dialogue, heard)
+        return dialogue
 
     def enter(self, accepted: Accepted) -> Link:
         """Connect to the backend, log in there, and leave the rest to a relay."""

@@ -15,7 +15,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.listener import BoundListener, Listener, check_accepting
 from mailworker.event.lobby import Guest, Lobby
 from mailworker.event.loop import Loop
-from mailworker.event.plan import carry_out
+from mailworker.event.plan import UNKNOWN, carry_out
 from mailworker.event.rows import Rows
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
@@ -341,13 +341,13 @@ class _Beginnings:
         """What is called with each client: by a lobby they begin their sessions by their first words."""
         if self._at_once or not entrance.has_lobby:
             return serve
-        server, greeting = entrance.server, entrance.server.capabilities.greeting
-        assert greeting is not None
+        server, said = entrance.server, entrance.server.capabilities
+        step = said.greeting, said.opening or UNKNOWN
         limit, timeout = server.settings.dialogue.client_buffer, server.settings.timeout
         checks = tuple(check.quick for check in entrance.at_accept if check.quick is not None)
         left, stopped = partial(self._begin_with, entrance), partial(self._begin_carefully, entrance)
         calls = left, partial(notice, server.counted), serve, checks, stopped
-        lobby = Lobby(self._connections, _CLIENT, greeting, limit, timeout, *calls, server.rows, server.number)
+        lobby = Lobby(self._connections, _CLIENT, step, limit, timeout, *calls, server.rows, server.number)
         self._lobbies.append((entrance, lobby))
         return lobby.accepted
 

@@ -11,7 +11,7 @@ from mailworker.event.copies import copied
 from mailworker.event.plan import UNKNOWN, Link, Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.client.client import Client
-from mailworker.mail.dialogue.dialogue import AnyDialogue, StartTls
+from mailworker.mail.dialogue.dialogue import StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.entering import IN_AUTH, Entering
@@ -31,18 +31,11 @@ class Session(Entering):
     Whatever happens, the client has left or is in a relay's hands behind the last link.
     """
 
-    __slots__ = ("_asks", "_attempts")
+    __slots__ = ("_asks",)
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
         super().__init__(client, record, connections, relays)
         self._asks = False
-        self._attempts = 0
-
-    def _new_dialogue(self) -> AnyDialogue:
-        dialogue = super()._new_dialogue()
-        if self._attempts:
-            dialogue.follow_login(self._login)
-        return dialogue
 
     def as_pattern(self) -> Session:
         """Forget the client, to be what `of` copies."""
@@ -83,18 +76,21 @@ class Session(Entering):
     def _greet(self) -> Link:
         self.log.action = _GREETING
         server, stream = self.server, self.stream
-        capabilities = server.capabilities
-        greeting = capabilities.greeting if stream.tls is None else capabilities.secure_greeting
+        said = server.capabilities
+        greeting, opening = said.greeting, said.opening
+        if stream.tls is not None:
+            greeting, opening = said.secure_greeting, said.secure_opening
         if greeting is None:
             greeting = self.dialogue.greeting()
-        return Plan(stream, server.settings.dialogue.client_buffer, ((greeting, UNKNOWN),), self._greeted, self._lost)
+        steps = ((greeting, opening if opening is not None and self._dialogue is None else UNKNOWN),)
+        return Plan(stream, server.settings.dialogue.client_buffer, steps, self._greeted, self._lost)
 
     def _greeted(self, _usual: int, words: bytes) -> Link:
-        """Let the client in at once, where its first words are the usual login, or begin a dialogue."""
-        server = self.server
-        may = server.settings.max_commands and (self.stream.tls is not None or not server.starttls_only)
-        if may and self._dialogue is None:
-            login = self.protocol.first_login(words)
+        """Let the client in at once, where its words are a usual login, or begin a dialogue."""
+        said, stream = self.server.capabilities, self.stream
+        opening = said.opening if stream.tls is None else said.secure_opening
+        if opening is not None and self._dialogue is None:
+            login = self.protocol.first_login(stream.heard, words)
             if login is not None:
                 return self._log_in(login)
         return self._heard(1, words)

@@ -25,6 +25,7 @@ from tests.support.settings import ssl_settings
 
 # Tests of what is there twice, in C and in Python. All others run on what the program uses in this process.
 _OF_THE_CORE = {
+    "test_choice",
     "test_connections",
     "test_copies",
     "test_exchange",

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mailworker.errors import ConnectionLost, Kicked, Party, PeerError, TimedOut
+from mailworker.event.choice import NOTHING, Choice
 from mailworker.event.connections import Connections
 from mailworker.event.lobby import Check, Guest, Lobby
 from mailworker.event.rows import NO_ROW, Rows
@@ -28,6 +29,7 @@ from mailworker.shm.sessions import HEAD, UNLISTED
 from tests.event.bench import Bench
 
 GREETING = b"* OK ready\r\n"
+STEP = GREETING, (b"\n", (Choice(b"HI", NOTHING, b"hi\r\n", ()),))
 PEER = InetAddress("192.0.2.1", 4242)
 TIMEOUT = 60.0
 LIMIT = 16
@@ -53,7 +55,7 @@ class Stage:
         memories = memoryview(self.head), memoryview(self.memory)
         self.rows: Rows | None = it.rows.Rows(*memories, 0.0, 1) if rows else None
         self.lobby: Lobby = it.lobby.Lobby(
-            self.connections, Party.CLIENT, GREETING, LIMIT, TIMEOUT, self._leave, self._notice, self._turn_away,
+            self.connections, Party.CLIENT, STEP, LIMIT, TIMEOUT, self._leave, self._notice, self._turn_away,
             checks, self.stopped.append, self.rows, SERVER,
         )  # fmt: skip
         resources.callback(self._close)
@@ -105,6 +107,19 @@ def test_who_comes_is_greeted_and_handed_on_with_its_first_words(stage: Stage) -
     assert guest.stream.deadline == began + TIMEOUT
     assert (guest.stream.received, guest.stream.sent) == (8, len(GREETING))
     assert stage.lobby.guests == set()
+
+
+def test_who_says_what_is_usual_is_answered_and_stays(stage: Stage) -> None:
+    client = stage.comes()
+    assert client.recv(100) == GREETING
+    client.send(b"hi\r\n")
+    stage.serve()
+    assert client.recv(100) == b"hi\r\n"
+    assert stage.left == []
+    client.send(b"hi\r\n")
+    stage.serve()
+    ((guest, heard),) = stage.left
+    assert (guest.stream.heard, heard) == (b"hi\r\n", b"hi\r\n")
 
 
 def test_each_has_a_number_and_is_noticed(stage: Stage) -> None:

@@ -58,9 +58,12 @@ LOGINS = {
     "imap PLAIN with a response": Login(IMAP, (b"a1 AUTHENTICATE PLAIN " + CREDENTIALS + b"\r\n",)),
     "pop3 USER": Login(POP3, (b"USER user@example.com\r\n", b"PASS secret\r\n")),
     "pop3 PLAIN": Login(POP3, (AUTH_PLAIN,)),
+    "pop3 PLAIN behind CAPA": Login(POP3, (b"CAPA\r\n", b"AUTH PLAIN\r\n", CREDENTIALS + b"\r\n")),
     "smtp PLAIN": Login(INTRODUCED, (EHLO, AUTH_PLAIN)),
+    "smtp PLAIN behind a challenge": Login(INTRODUCED, (EHLO, b"AUTH PLAIN\r\n", CREDENTIALS + b"\r\n")),
     "smtp LOGIN": Login(INTRODUCED, (EHLO, b"AUTH LOGIN\r\n", USER, PASSWORD)),
     "imap LOGIN by TLS": Login(IMAP, (IMAP.login,), tls=True),
+    "pop3 USER by TLS": Login(POP3, (b"USER user@example.com\r\n", b"PASS secret\r\n"), tls=True),
     "imap LOGIN by a kept connection": Login(IMAP, (IMAP.login,), kept=True),
     "imap LOGIN that the backend judges": Login(JUDGING, (IMAP.login,), judged=True),
 }
@@ -156,7 +159,8 @@ def _by_python(patch: pytest.MonkeyPatch) -> None:
 
 def _by_conversations(patch: pytest.MonkeyPatch) -> None:
     for name, row in tuple(PROTOCOLS.items()):
-        patch.setitem(PROTOCOLS, name, replace(row, first_login=lambda _words: None, first_steps=lambda *_login: None))
+        none: dict[str, Any] = dict.fromkeys(("opening", "first_login", "first_steps"), lambda *_asked: None)
+        patch.setitem(PROTOCOLS, name, replace(row, **none))
 
 
 def _by_a_lobby(patch: pytest.MonkeyPatch) -> None:

@@ -30,10 +30,8 @@ class Answers(Protocol):
 def certificate_refusal(
     tls: TlsConnection, settings: SslSettings, answers: Answers, log: SessionLog
 ) -> Farewell | None:
-    """How a client without an acceptable certificate is sent away; None for all others."""
+    """How a client without an acceptable certificate is sent away; None for all others, if they are asked for one."""
     mode = settings.verify_client
-    if mode is VerifyClient.OFF:
-        return None
     code, text = tls.verify_result
     if code and not (mode is VerifyClient.OPTIONAL_NO_CA and code in _UNKNOWN_ISSUER):
         log.info(f"client SSL certificate verify error: ({code}:{text})")

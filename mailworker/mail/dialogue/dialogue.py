@@ -154,9 +154,9 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         self._command = None
         self.start_over()
 
-    def follow_login(self, login: Login) -> None:
-        """Go on behind a login that was read without this dialogue, as the client's first command."""
-        self.commands = 1
+    def follow_login(self, login: Login, heard: bytes | None) -> None:
+        """Go on behind a login that was read without this dialogue, as the command behind what was `heard` before."""
+        self.commands = 1 if heard is None else heard.count(b"\n") + 1
         self.tag = login.tag or None
 
     def follow(self, earlier: AnyDialogue) -> None:
@@ -276,6 +276,13 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
 
 AnyDialogue = Dialogue[NoReturn]
 """That of any protocol, whose commands are its own business."""
+
+
+def catch_up(dialogue: AnyDialogue, heard: bytes) -> None:
+    """Take note of what a client has said of an opening, and has had its answers to, without its dialogue."""
+    for line in heard.split(b"\n")[:-1]:
+        dialogue.hear(line + b"\n")
+        dialogue.move()
 
 
 def _refusal(dialogue: AnyDialogue, error: ProtocolError) -> bytes:

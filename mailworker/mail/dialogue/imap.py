@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 from mailworker.errors import escape
-from mailworker.event.copies import copied
 from mailworker.event.stream import Stream
 from mailworker.mail.dialogue.dialogue import Dialogue, Move
 from mailworker.mail.dialogue.offer import Refused
-from mailworker.mail.dialogue.sasl import exchange
+from mailworker.mail.dialogue.sasl import exchange, usual_login
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
-from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb, login_words, usual_login
+from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb, login_words
+from mailworker.wire.imap import usual_login as usual_command
 from mailworker.wire.imap_id import by_name
 from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 
-# What a login begins as that has no more than a name and a password.
-_USUAL = Login(AuthMethod.PLAIN, b"")
 
-
-def first_login(words: bytes) -> Login | None:
-    """The usual LOGIN, where a client says nothing before it and nothing behind it."""
+def first_login(_heard: bytes | None, words: bytes) -> Login | None:
+    """See `Protocol.first_login`: the usual LOGIN, where a client says nothing before it and nothing behind it."""
     found = login_words(words)
     if found is None:
         return None
-    login = copied(_USUAL)
-    login.tag, login.name, password = found
-    login.password = Secret(password)
+    login = usual_login(*found[1:])
+    login.tag = found[0]
     return login
 
 
@@ -52,7 +48,7 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
             self.count_command()
 
     def usual(self, words: bytes) -> ImapCommand | None:
-        return None if self._fed else usual_login(words)
+        return None if self._fed else usual_command(words)
 
     def obey(self, command: ImapCommand | Continuation) -> Move:
         if isinstance(command, Continuation):

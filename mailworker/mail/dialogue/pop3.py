@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+from mailworker.event.choice import NOTHING, WORD, Choice, Choices
 from mailworker.event.stream import Stream
 from mailworker.mail.capabilities import mechanisms
 from mailworker.mail.dialogue.dialogue import Dialogue, Move
 from mailworker.mail.dialogue.offer import NoLogin, Refused
-from mailworker.mail.dialogue.sasl import exchange
+from mailworker.mail.dialogue.sasl import by_plain, exchange, usual_login
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
@@ -20,6 +23,33 @@ _OK = b"+OK\r\n"
 
 # What PASS may be put off by: after USER, nginx knows these and no others.
 _AFTER_USER = (Pop3Verb.PASS, Pop3Verb.CAPA, Pop3Verb.NOOP, Pop3Verb.QUIT)
+
+
+# A login by USER and PASS, or by the response of PLAIN, at once or behind a challenge.
+_USUAL = re.compile(
+    rb"(?:(?i:CAPA)\r\n)?"
+    rb"(?:(?i:USER) ([!-~]+)\r\n(?i:PASS) ([^ \r\n][^\r\n]*)|(?i:AUTH PLAIN)(?: |\r\n)([^ \r\n]+))\r?\n"
+)
+
+
+def opening(capabilities: bytes) -> Choices:
+    """See `Protocol.opening`."""
+    user = Choice(b"USER ", WORD, _OK, ())
+    plain = Choice(b"AUTH PLAIN", NOTHING, _challenge(b""), ())
+    return user, plain, Choice(b"CAPA", NOTHING, capabilities, (user, plain))
+
+
+def first_login(heard: bytes | None, words: bytes) -> Login | None:
+    """See `Protocol.first_login`."""
+    found = _USUAL.fullmatch(words if heard is None else heard + words)
+    if found is None or words.find(b"\n") < len(words) - 1:
+        return None
+    name, password, response = found.groups()
+    return by_plain(response) if name is None else usual_login(name, password)
+
+
+def _challenge(text: bytes) -> bytes:
+    return b"+ %b\r\n" % text
 
 
 class Pop3Dialogue(Dialogue[Pop3Command]):
@@ -74,7 +104,7 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
         return b"-ERR %b\r\n" % verdict.text
 
     def challenge(self, text: bytes) -> bytes:
-        return b"+ %b\r\n" % text
+        return _challenge(text)
 
     def start_over(self) -> None:
         super().start_over()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from base64 import b64encode
 from contextlib import suppress
 
+from mailworker.errors import ProtocolError
+from mailworker.event.copies import copied
 from mailworker.mail.dialogue.dialogue import AnyDialogue, Exchange, LoginRefused
 from mailworker.mail.dialogue.offer import NoLogin
 from mailworker.model import METHOD_NAMES, AuthMethod
@@ -25,6 +27,7 @@ from mailworker.wire.sasl import (
     foreign_mechanism,
     mechanism_named,
 )
+from mailworker.wire.secret import Secret
 
 
 def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Exchange:
@@ -42,10 +45,43 @@ def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Exchange:
     return _EXCHANGES[method](dialogue, initial)
 
 
+def by_plain(response: bytes) -> Login | None:
+    """The login by a response of PLAIN in which a client acts for itself; None for any other."""
+    try:
+        authzid, name, password = decode_plain(response)
+    except ProtocolError:
+        return None
+    return _copy(_BY_PLAIN, name, password) if authzid in (b"", name) else None
+
+
+def by_login(name: bytes, password: bytes) -> Login | None:
+    """The login by two responses of LOGIN; None where one of them is none."""
+    try:
+        return _copy(_BY_LOGIN, decode_login(name), decode_password(password))
+    except ProtocolError:
+        return None
+
+
+def usual_login(name: bytes, password: bytes) -> Login:
+    """The login by a name and a password as they are."""
+    return _copy(_BY_PLAIN, name, Secret(password))
+
+
+# What logins begin as that have no more than a name and a password.
+_BY_PLAIN, _BY_LOGIN = Login(AuthMethod.PLAIN, b""), Login(AuthMethod.LOGIN, b"")
+
+
+def _copy(pattern: Login, name: bytes, password: Secret) -> Login:
+    login = copied(pattern)
+    login.name, login.password = name, password
+    return login
+
+
 def _plain(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
-    authzid, name, password = decode_plain((yield b"") if initial is None else initial)
-    if authzid in (b"", name):
-        return Login(AuthMethod.PLAIN, name, password)
+    response = (yield b"") if initial is None else initial
+    if (login := by_plain(response)) is not None:
+        return login
+    authzid, name, password = decode_plain(response)
     if dialogue.server.login_source.authzid:
         return Login(AuthMethod.PLAIN, name, password, authzid=authzid)
     dialogue.log.login = name

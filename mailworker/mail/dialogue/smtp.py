@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from time import monotonic
 
 from mailworker.errors import TimedOut, escape
+from mailworker.event.choice import BASE64, NOTHING, WORD, Choice, Choices
 from mailworker.event.stream import Stream
 from mailworker.mail.dialogue.complaints import tell_refusal
 from mailworker.mail.dialogue.dialogue import Dialogue, Move
 from mailworker.mail.dialogue.offer import Refused
-from mailworker.mail.dialogue.sasl import exchange
+from mailworker.mail.dialogue.sasl import by_login, by_plain, exchange
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
@@ -17,6 +19,7 @@ from mailworker.model import AuthMethod
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.confidential import without_secrets
 from mailworker.wire.login import Login, SmtpEnvelope
+from mailworker.wire.sasl import PASSWORD_PROMPT, USERNAME_PROMPT
 from mailworker.wire.smtp import SmtpCommand, SmtpParser, SmtpVerb
 
 _OK = b"250 2.0.0 OK\r\n"
@@ -27,6 +30,37 @@ _TOO_EARLY = b"503 5.5.0 Improper use of SMTP command pipelining\r\n"
 
 # Bytes of a line that a client sends before its greeting, for the log.
 _EARLY_SIZE = 4096
+
+
+# EHLO, and a login by the response of PLAIN, at once or behind a challenge, or by those of LOGIN.
+_USUAL = re.compile(
+    rb"(?i:EHLO) ([!-~]+)\r\n"
+    rb"(?i:AUTH) (?:(?i:PLAIN)(?: |\r\n)([^ \r\n]+)|(?i:LOGIN)\r\n([^ \r\n]+)\r\n([^ \r\n]+))\r?\n"
+)
+
+
+def opening(capabilities: bytes) -> Choices:
+    """See `Protocol.opening`."""
+    name = Choice(b"", BASE64, _challenge(PASSWORD_PROMPT), ())
+    login = Choice(b"AUTH LOGIN", NOTHING, _challenge(USERNAME_PROMPT), (name,))
+    plain = Choice(b"AUTH PLAIN", NOTHING, _challenge(b""), ())
+    return (Choice(b"EHLO ", WORD, capabilities, (plain, login)),)
+
+
+def first_login(heard: bytes | None, words: bytes) -> Login | None:
+    """See `Protocol.first_login`."""
+    found = None if heard is None else _USUAL.fullmatch(heard + words)
+    if found is None or words.find(b"\n") < len(words) - 1:
+        return None
+    helo, response, name, password = found.groups()
+    login = by_login(name, password) if response is None else by_plain(response)
+    if login is not None:
+        login.helo, login.esmtp = helo, True
+    return login
+
+
+def _challenge(text: bytes) -> bytes:
+    return b"334 %b\r\n" % text
 
 
 class SmtpDialogue(Dialogue[SmtpCommand]):
@@ -81,11 +115,15 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         return b"%b %b\r\n" % (verdict.code, verdict.text)
 
     def challenge(self, text: bytes) -> bytes:
-        return b"334 %b\r\n" % text
+        return _challenge(text)
 
     def as_told(self, login: Login) -> Login:
         login.helo, login.esmtp = self.helo, self.esmtp
         return login
+
+    def follow_login(self, login: Login, heard: bytes | None) -> None:
+        super().follow_login(login, heard)
+        self.helo, self.esmtp = login.helo, login.esmtp
 
     def begin_tls(self) -> None:
         super().begin_tls()

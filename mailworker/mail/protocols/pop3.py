@@ -7,7 +7,7 @@ from mailworker.config.settings import MailServer
 from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.backend.pop3 import first_steps, log_in, starttls
 from mailworker.mail.capabilities import mechanisms
-from mailworker.mail.dialogue.pop3 import Pop3Dialogue
+from mailworker.mail.dialogue.pop3 import Pop3Dialogue, first_login, opening
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.model import AuthMethod, Starttls
 from mailworker.wire.backend import Pop3ReplyReader
@@ -41,6 +41,8 @@ POP3 = Protocol(
     greeting=_greeting,
     dialogue=Pop3Dialogue,
     reply_reader=Pop3ReplyReader,
+    opening=opening,
+    first_login=first_login,
     starttls=starttls,
     first_steps=first_steps,
     log_in=log_in,

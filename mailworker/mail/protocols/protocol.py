@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from mailworker.config.protocol import ProtocolModule
 from mailworker.config.proxy import ProxySettings
 from mailworker.config.settings import MailServer
+from mailworker.event.choice import Choices
+from mailworker.event.plan import UNKNOWN
 from mailworker.event.stream import Stream
 from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.backend.backend import Backend
 from mailworker.mail.backend.conversation import Step, Talk
-from mailworker.mail.capabilities import Capabilities
+from mailworker.mail.capabilities import Capabilities, Opening
 from mailworker.mail.dialogue.dialogue import AnyDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
@@ -22,6 +24,9 @@ from mailworker.wire.login import Login
 from mailworker.wire.refusal import Refusal
 
 _BARE = Refusals()
+
+# Commands of the longest login by an opening, with what logs in: EHLO, AUTH LOGIN, a name and a password.
+_MOST_COMMANDS = 4
 
 
 def _nothing(*_asked: object) -> None:
@@ -36,9 +41,10 @@ class Protocol(ProtocolModule):
     backends ask for a password in any case, `tells_host` whether auth services hear the name of the client's host.
     `layout` makes the answer to a client that asks for capabilities, and `greeting` with that answer what clients hear
     first, None where each hears something else. `dialogue` and `reply_reader` read what client and backend say.
-    `first_login` is the login that a client's first words are, None where they are anything else. `starttls` asks a
-    backend for TLS, `log_in` comes to the reply that tells the client it is logged in. `first_steps` are those that
-    `log_in` begins with, where they end the login and need no answer of the backend, else None.
+    `opening` gives what usual clients say before they log in, and hear, where capabilities are told by that answer.
+    `first_login` is the login that words are, behind what was heard of an opening; None where they are anything else.
+    `starttls` asks a backend for TLS, `log_in` comes to the reply that tells the client it is logged in. `first_steps`
+    are those that `log_in` begins with, where they end the login and need no answer of the backend, else None.
     `refusal` tells what a backend's no to a login is about, `refusals` are what clients hear of us.
     `retries`: a client may try again, max_errors times, whoever has refused its login, and after a failure of its
     backend. `watched`: what it says to its backend is watched, see native/relay/line.c.
@@ -54,7 +60,8 @@ class Protocol(ProtocolModule):
     log_in: Callable[[Backend, Login], Talk[bytes]]
     refusal: Callable[[Reply], Refusal]
     greeting: Callable[[MailServer, bytes], bytes | None] = _nothing
-    first_login: Callable[[bytes], Login | None] = _nothing
+    opening: Callable[[bytes], Choices | None] = _nothing
+    first_login: Callable[[bytes | None, bytes], Login | None] = _nothing
     first_steps: Callable[[ProxySettings, Login], tuple[Step, ...] | None] = _nothing
     refusals: Refusals = _BARE
     retries: bool = False
@@ -69,4 +76,16 @@ class Protocol(ProtocolModule):
     def capabilities(self, settings: MailServer) -> Capabilities:
         """What the clients of a server are told."""
         clear, secure = self.layout(settings, settings.starttls), self.layout(settings, Starttls.OFF)
-        return Capabilities(clear, secure, self.greeting(settings, clear), self.greeting(settings, secure))
+        greetings = self.greeting(settings, clear), self.greeting(settings, secure)
+        by_dialogue = settings.max_commands < _MOST_COMMANDS
+        return Capabilities(
+            clear,
+            secure,
+            *greetings,
+            opening=None if by_dialogue or settings.starttls is Starttls.ONLY else self._opening(clear),
+            secure_opening=None if by_dialogue else self._opening(secure),
+        )
+
+    def _opening(self, capabilities: bytes) -> Opening:
+        choices = self.opening(capabilities)
+        return (UNKNOWN[0], choices) if choices else UNKNOWN

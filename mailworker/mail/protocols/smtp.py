@@ -7,7 +7,7 @@ from mailworker.config.smtp import SmtpDraft
 from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.backend.smtp import log_in, starttls
 from mailworker.mail.capabilities import mechanisms
-from mailworker.mail.dialogue.smtp import SmtpDialogue
+from mailworker.mail.dialogue.smtp import SmtpDialogue, first_login, opening
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.model import Starttls
 from mailworker.wire.backend import SmtpReplyReader
@@ -40,6 +40,8 @@ SMTP = Protocol(
     greeting=_greeting,
     dialogue=SmtpDialogue,
     reply_reader=SmtpReplyReader,
+    opening=opening,
+    first_login=first_login,
     starttls=starttls,
     log_in=log_in,
     refusal=smtp_refusal,

@@ -268,6 +268,8 @@ struct stream {
     Py_ssize_t offset;
     PyObject *steps;   /* of an exchange, and the one at hand */
     Py_ssize_t step;
+    PyObject *choices; /* lines that the peer may say now, in the steps; NULL for none */
+    PyObject *heard;   /* the lines that it has chosen; NULL for none */
 };
 
 extern PyTypeObject stream_type;

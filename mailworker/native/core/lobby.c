@@ -148,12 +148,12 @@ PyTypeObject guest_type = {
 static int lobby_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     struct lobby *self = (struct lobby *) object;
-    PyObject *connections, *party, *greeting, *limit, *left, *noticed, *full, *checks = NULL, *stopped = Py_None;
+    PyObject *connections, *party, *step, *limit, *left, *noticed, *full, *checks = NULL, *stopped = Py_None;
     PyObject *rows = Py_None;
 
-    if (!PyArg_ParseTuple(arguments, "O!OSO!dOOO|O!OOH", &connections_type, &connections, &party, &greeting,
-                          &PyLong_Type, &limit, &self->timeout, &left, &noticed, &full, &PyTuple_Type, &checks,
-                          &stopped, &rows, &self->server)) {
+    if (!PyArg_ParseTuple(arguments, "O!OOO!dOOO|O!OOH", &connections_type, &connections, &party, &step, &PyLong_Type,
+                          &limit, &self->timeout, &left, &noticed, &full, &PyTuple_Type, &checks, &stopped, &rows,
+                          &self->server)) {
         return -1;
     }
     if (rows != Py_None && !PyObject_TypeCheck(rows, &rows_type)) {
@@ -164,7 +164,7 @@ static int lobby_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED
     Py_XSETREF(self->stopped, Py_NewRef(stopped));
     Py_XSETREF(self->connections, Py_NewRef(connections));
     Py_XSETREF(self->party, Py_NewRef(party));
-    Py_XSETREF(self->steps, Py_BuildValue("((O(yO)))", greeting, "\n", Py_None));
+    Py_XSETREF(self->steps, PyTuple_Pack(1, step));
     Py_XSETREF(self->limit, Py_NewRef(limit));
     Py_XSETREF(self->left, Py_NewRef(left));
     Py_XSETREF(self->noticed, Py_NewRef(noticed));

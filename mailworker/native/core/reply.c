@@ -1,4 +1,4 @@
-/* A backend's reply as it usually comes: whole, in one read. */
+/* Replies of backends and lines of clients as they usually come: whole, in one read. */
 
 #include "reply.h"
 
@@ -40,4 +40,63 @@ int reply_is_whole(const char *text, size_t length, const char *last, size_t las
         }
     }
     return 1;
+}
+
+static int is_base64(const char *text, size_t length)
+{
+    size_t i, padding = 0;
+
+    if (length == 0 || length % 4 != 0) {
+        return 0;
+    }
+    while (padding < 2 && text[length - 1 - padding] == '=') {
+        padding++;
+    }
+    for (i = 0; i < length - padding; i++) {
+        char byte = text[i];
+
+        if (!((byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') ||
+              byte == '+' || byte == '/')) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int is_word(const char *text, size_t length)
+{
+    size_t i;
+
+    for (i = 0; i < length; i++) {
+        if (text[i] < '!' || text[i] > '~') {
+            return 0;
+        }
+    }
+    return length > 0;
+}
+
+int line_fits(const char *text, size_t length, const char *start, size_t start_length, enum argument argument)
+{
+    size_t i;
+
+    if (length < start_length + 2 || memcmp(text + length - 2, "\r\n", 2) != 0) {
+        return 0;
+    }
+    for (i = 0; i < start_length; i++) {
+        char byte = text[i] >= 'a' && text[i] <= 'z' ? (char) (text[i] - ('a' - 'A')) : text[i];
+
+        if (byte != start[i]) {
+            return 0;
+        }
+    }
+    text += start_length;
+    length -= start_length + 2;
+    switch (argument) {
+    case WORD:
+        return is_word(text, length);
+    case BASE64:
+        return is_base64(text, length);
+    default:
+        return length == 0;
+    }
 }

@@ -51,7 +51,7 @@ PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyOb
     return (PyObject *) self;
 }
 
-#define REFERENCES(REF) REF(outcome) REF(steps) REF(data) REF(task) REF(closed) REF(tls) REF(party) REF(loop)
+#define REFERENCES(REF) REF(outcome) REF(steps) REF(heard) REF(data) REF(task) REF(closed) REF(tls) REF(party) REF(loop)
 COLLECTED(stream, REFERENCES)
 
 /*
@@ -156,14 +156,54 @@ static int is_expected(PyObject *reply, PyObject *step)
                           others == Py_None ? 0 : (size_t) PyBytes_GET_SIZE(others));
 }
 
-static void begin_step(struct stream *self, Py_ssize_t step)
+/* Says a command, unless it is None, and then reads. */
+static void say(struct stream *self, PyObject *command)
 {
-    PyObject *command = PyTuple_GET_ITEM(PyTuple_GET_ITEM(self->steps, step), 0);
-
-    self->step = step;
     self->offset = 0;
     self->waited = 0;
     Py_XSETREF(self->data, command == Py_None ? NULL : Py_NewRef(command));
+}
+
+static void begin_step(struct stream *self, Py_ssize_t number)
+{
+    PyObject *step = PyTuple_GET_ITEM(self->steps, number);
+    PyObject *others = PyTuple_GET_ITEM(PyTuple_GET_ITEM(step, 1), 1);
+
+    self->step = number;
+    self->choices = PyTuple_Check(others) ? others : NULL;
+    say(self, PyTuple_GET_ITEM(step, 0));
+}
+
+/* The fields of a Choice, see event/choice.py. */
+enum { START, ARGUMENT, ANSWER, CHOICES, CHOICE_FIELDS };
+
+static PyObject *chosen(PyObject *choices, PyObject *words)
+{
+    Py_ssize_t i;
+
+    for (i = 0; i < PyTuple_GET_SIZE(choices); i++) {
+        PyObject *choice = PyTuple_GET_ITEM(choices, i), *start = PyTuple_GET_ITEM(choice, START);
+
+        if (line_fits(PyBytes_AS_STRING(words), (size_t) PyBytes_GET_SIZE(words), PyBytes_AS_STRING(start),
+                      (size_t) PyBytes_GET_SIZE(start),
+                      (enum argument) PyLong_AsLong(PyTuple_GET_ITEM(choice, ARGUMENT)))) {
+            return choice;
+        }
+    }
+    return NULL;
+}
+
+/* Keeps what the peer has said, which is the caller's no more, and goes on with the answer to it. */
+static int serve(struct stream *self, PyObject *choice, PyObject *words)
+{
+    if (self->heard == NULL) {
+        self->heard = words;
+    } else {
+        PyBytes_ConcatAndDel(&self->heard, words);
+    }
+    self->choices = PyTuple_GET_ITEM(choice, CHOICES);
+    say(self, PyTuple_GET_ITEM(choice, ANSWER));
+    return self->heard != NULL;
 }
 
 static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
@@ -171,7 +211,7 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
     PySendResult status;
 
     for (;;) {
-        PyObject *reply = NULL;
+        PyObject *reply = NULL, *choice;
         int usual;
 
         if (self->data != NULL) {
@@ -186,9 +226,17 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
             *result = reply;
             return status;
         }
-        usual = is_expected(reply, PyTuple_GET_ITEM(self->steps, self->step));
+        choice = self->choices == NULL ? NULL : chosen(self->choices, reply);
+        if (choice != NULL) {
+            if (!serve(self, choice, reply)) {
+                return PYGEN_ERROR;
+            }
+            continue;
+        }
+        usual = self->choices == NULL && is_expected(reply, PyTuple_GET_ITEM(self->steps, self->step));
         if (!usual || self->step + 1 == PyTuple_GET_SIZE(self->steps)) {
             *result = Py_BuildValue("nN", self->step + usual, reply);
+            self->choices = NULL;
             Py_CLEAR(self->steps);
             return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
         }
@@ -267,7 +315,27 @@ static int is_bytes_or_none(PyObject *object)
     return object == Py_None || PyBytes_Check(object);
 }
 
-/* Whether it is (command or None, (last, others or None, ...)). */
+/* Whether it is a tuple of tuples as Choice is. */
+static int are_choices(PyObject *choices)
+{
+    Py_ssize_t i;
+
+    if (!PyTuple_Check(choices)) {
+        return 0;
+    }
+    for (i = 0; i < PyTuple_GET_SIZE(choices); i++) {
+        PyObject *choice = PyTuple_GET_ITEM(choices, i);
+
+        if (!PyTuple_Check(choice) || PyTuple_GET_SIZE(choice) != CHOICE_FIELDS ||
+            !PyBytes_Check(PyTuple_GET_ITEM(choice, START)) || !PyLong_Check(PyTuple_GET_ITEM(choice, ARGUMENT)) ||
+            !PyBytes_Check(PyTuple_GET_ITEM(choice, ANSWER)) || !are_choices(PyTuple_GET_ITEM(choice, CHOICES))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Whether it is (command or None, (last, others or None, ...)), or has choices in the place of others. */
 static int is_step(PyObject *step)
 {
     PyObject *wanted;
@@ -277,7 +345,7 @@ static int is_step(PyObject *step)
     }
     wanted = PyTuple_GET_ITEM(step, 1);
     return PyTuple_Check(wanted) && PyTuple_GET_SIZE(wanted) >= 2 && PyBytes_Check(PyTuple_GET_ITEM(wanted, 0)) &&
-           is_bytes_or_none(PyTuple_GET_ITEM(wanted, 1));
+           (is_bytes_or_none(PyTuple_GET_ITEM(wanted, 1)) || are_choices(PyTuple_GET_ITEM(wanted, 1)));
 }
 
 int stream_exchange(struct stream *self, PyObject *limit, PyObject *steps)
@@ -296,6 +364,7 @@ int stream_exchange(struct stream *self, PyObject *limit, PyObject *steps)
         return 0;
     }
     Py_DECREF(begun);
+    Py_CLEAR(self->heard);
     Py_XSETREF(self->steps, Py_NewRef(steps));
     begin_step(self, 0);
     return 1;
@@ -505,6 +574,7 @@ static PyMemberDef stream_members[] = {
     {"received", T_ULONGLONG, offsetof(struct stream, received), 0, NULL},
     {"sent", T_ULONGLONG, offsetof(struct stream, sent), 0, NULL},
     {"step", T_PYSSIZET, offsetof(struct stream, step), READONLY, NULL},
+    {"heard", T_OBJECT, offsetof(struct stream, heard), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from mailworker.config.settings import MailServer
+from mailworker.event.plan import UNKNOWN
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.protocols.imap import IMAP
+from mailworker.mail.protocols.smtp import SMTP
 from mailworker.model import Starttls
 from tests.support.settings import mail_server
 
@@ -20,4 +22,11 @@ def test_starttls_is_offered_in_clear_alone(starttls: Starttls) -> None:
 
     row = replace(IMAP, layout=layout, greeting=lambda _settings, capabilities: b"hello " + capabilities)
     told, clear = row.capabilities(mail_server("imap", starttls=starttls)), starttls.name.encode()
-    assert told == Capabilities(clear, b"OFF", b"hello " + clear, b"hello OFF")
+    opening = None if starttls is Starttls.ONLY else UNKNOWN
+    assert told == Capabilities(clear, b"OFF", b"hello " + clear, b"hello OFF", opening, UNKNOWN)
+
+
+@pytest.mark.parametrize(("most", "known"), [(3, False), (4, True)])
+def test_who_may_say_less_than_an_opening_has_a_dialogue(most: int, known: bool) -> None:
+    told = SMTP.capabilities(mail_server("smtp", max_commands=most))
+    assert ((told.opening is not None), (told.secure_opening is not None)) == (known, known)
