@@ -5,7 +5,12 @@ PYTHON ?= python3
 VENV ?= .venv
 
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Installs us with the extras of a stamp, or with $(EXTRAS). pip would make bytecode by one processor, of the tests of each
+# package, too.
+define INSTALL
+@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[$(or $(EXTRAS),$*)]'
+@$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib || true
+endef
 NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/native/*/*.cdef) mailworker/native/build.py
 C := $(wildcard mailworker/native/*/*.[ch] bench/*.c fuzz/*.c)
 
@@ -125,12 +130,13 @@ clean:
 # One stamp per extra says when it was installed; a change of the native part or of the dependencies installs it again.
 $(VENV)/.demo $(VENV)/.test $(VENV)/.docs $(VENV)/.fuzz $(VENV)/.dist: $(VENV)/.%: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
 	@echo 'Building mailworker and installing what it needs into $(VENV), which takes a minute...'
-	@$(INSTALL) --editable '.[$*]'
+	$(INSTALL)
 	@touch $@
 
 # Types of the tests need what the tests need.
+$(VENV)/.lint: EXTRAS = lint,test
 $(VENV)/.lint: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
-	$(INSTALL) --editable '.[lint,test]'
+	$(INSTALL)
 	@touch $@
 
 $(VENV)/.created:

@@ -3,9 +3,12 @@
 import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 VERSION = "0.1.0"
 
@@ -25,6 +28,24 @@ NATIVE = Path("mailworker", "native")
 CORE = sorted(str(path) for folder in ("core", "relay") for path in (NATIVE / folder).glob("*.c"))
 if sys.platform != "linux":
     CORE.remove(str(NATIVE / "core" / "epoll.c"))
+
+
+class BuildExtensions(build_ext):
+    """Compiles the files of an extension at the same time, one for each processor."""
+
+    def build_extension(self, ext: Extension) -> None:
+        compile_all = self.compiler.compile
+
+        def compile_each(sources: list[str], **options: Any) -> list[str]:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                done = list(pool.map(lambda source: compile_all([source], **options), sources))
+            return [name for names in done for name in names]
+
+        self.compiler.compile = compile_each
+        try:
+            super().build_extension(ext)
+        finally:
+            self.compiler.compile = compile_all
 
 
 def description() -> str:
@@ -97,6 +118,7 @@ setup(
             extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
         )
     ],
+    cmdclass={"build_ext": BuildExtensions},
     cffi_modules=["mailworker/native/build.py:ffibuilder"],
     # No entry points: the scripts have something to set before the package is loaded.
     scripts=["bin/mailworker", "bin/mailworker-ctl", "bin/mailworker-top"],
