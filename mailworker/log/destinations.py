@@ -20,7 +20,7 @@ class Destinations:
     It is a `LineSink` too, of a process that writes by itself and waits for its disk, like nginx.
     """
 
-    __slots__ = ("_losses", "_waiting", "_writers")
+    __slots__ = ("_losses", "_waiting", "_write", "_writers")
 
     def __init__(
         self, settings: Sequence[Destination], files: Callable[[Path], FileSink], log: Log, after: After
@@ -28,6 +28,7 @@ class Destinations:
         self._losses: list[Losses] = []
         self._waiting: dict[Writer, None] = {}  # those that have got lines since the last pause
         self._writers = [self._writer(destination, files, log, after) for destination in settings]
+        self._write = [writer.write for writer in self._writers]
 
     def __len__(self) -> int:
         return len(self._writers)
@@ -45,7 +46,7 @@ class Destinations:
 
     def send(self, destination: int, path: bytes, line: bytes) -> None:
         """See `LineSink.send`; the line is written at once, unless it is to be collected."""
-        self._writers[destination].write(path, line)
+        self._write[destination](path, line)
 
     def take(self, destination: int, path: bytes, line: bytes) -> None:
         """Take a line; raises IndexError where there is no such destination."""

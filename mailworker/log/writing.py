@@ -6,7 +6,6 @@ A line that a full disk has cut is ended as soon as there is room, before any ot
 from __future__ import annotations
 
 import errno
-import os
 import time
 import zlib
 from typing import Protocol
@@ -17,6 +16,7 @@ from mailworker.log.line import describe
 from mailworker.log.losses import Losses
 from mailworker.log.sinks import FileSink, SyslogSink
 from mailworker.model import After
+from mailworker.native.core.written import written
 
 _GZIP = 16 + zlib.MAX_WBITS  # zlib.h: with gzip's header
 
@@ -58,22 +58,40 @@ class Appender:
         self._sink = sink
         self._whole = whole
 
+    def append_line(self, line: bytes) -> None:
+        """Write one line."""
+        if self._rest or self._full_second:
+            self.append(line, 1)
+            return
+        try:
+            taken = written(self._sink.descriptor, line)
+        except OSError as error:
+            self._fail(error, line, line, 1)
+        else:
+            if taken < len(line):
+                self._write(line[taken:], line, 1)
+
     def append(self, data: bytes, lines: int) -> None:
         """Write so many lines. When the disk is full, the rest of the second passes without another try."""
         if self._full_second and int(time.time()) == self._full_second:
             self._lose(lines, OSError(errno.ENOSPC, ""))
             return
-        left = self._rest + data
+        self._write(self._rest + data, data, lines)
+
+    def _write(self, left: bytes, data: bytes, lines: int) -> None:
         try:
-            written = os.write(self._sink.descriptor, left)
-            while written < len(left):
-                left = left[written:]
-                written = os.write(self._sink.descriptor, left)
+            taken = written(self._sink.descriptor, left)
+            while taken < len(left):
+                left = left[taken:]
+                taken = written(self._sink.descriptor, left)
         except OSError as error:
-            self._full_second = int(time.time()) if error.errno == errno.ENOSPC else 0
-            self._lose(self._keep(left, data, lines), error)
+            self._fail(error, left, data, lines)
         else:
-            self._rest = b""
+            self._full_second, self._rest = 0, b""
+
+    def _fail(self, error: OSError, left: bytes, data: bytes, lines: int) -> None:
+        self._full_second = int(time.time()) if error.errno == errno.ENOSPC else 0
+        self._lose(self._keep(left, data, lines), error)
 
     def end_file(self) -> None:
         """The file is about to be another one: what is cut may stay so."""
@@ -127,7 +145,7 @@ class FileWriter:
     def write(self, path: bytes, line: bytes) -> None:
         """See `Writer`."""
         if self._at_once:
-            self._appender.append(line, 1)
+            self._appender.append_line(line)
         else:
             self.take(path, line)
             self.pause()

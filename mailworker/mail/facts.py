@@ -1,4 +1,7 @@
-"""What a session knows, for variables: kept where the configuration asks for some, and for no other session."""
+"""What a session knows, for variables: kept where the configuration asks for some, and for no other session.
+
+native/core/record.c has in C what each login does.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from mailworker.event.copies import copied
 from mailworker.event.poller import READ, WRITE
 from mailworker.event.sockets import local_address
 from mailworker.event.stream import SocketStream
+from mailworker.log.access import LineSink
 from mailworker.log.access_logs import ReadyLog, write_lines
 from mailworker.mail.client.address import client_ip
 from mailworker.mail.client.client import Client
@@ -18,6 +22,7 @@ from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.end import End
 from mailworker.mail.record import Entrance, SessionRecord, Traffic
 from mailworker.model import Address, AuthMethod, InetAddress
+from mailworker.native.core import accelerator
 from mailworker.tls.connection import TlsConnection
 from mailworker.variables.prefix import Lengths
 from mailworker.variables.table import address_text
@@ -272,8 +277,11 @@ class FactsRecord(SessionFacts):
         self.auth_user = login.name
         self.method = login.method
         if login.helo or login.client_id or login.envelope is not None:
-            rare = self._rare()
-            rare.helo, rare.client_id, rare.envelope = login.helo, login.client_id, login.envelope
+            self._introduce(login)
+
+    def _introduce(self, login: Login) -> None:
+        rare = self._rare()
+        rare.helo, rare.client_id, rare.envelope = login.helo, login.client_id, login.envelope
 
     def settle(
         self, verdict: Accepted | Rejected, headers: Mapping[str, bytes] | None, began: float
@@ -286,15 +294,23 @@ class FactsRecord(SessionFacts):
         now = entrance.sessions.loop.now
         self.auth_ms = int((now - began) * 1000 + 0.5)
         if headers is not None:
-            self._rare().headers = headers
+            self._keep_headers(headers)
         if not verdict.accepted:
             return verdict
-        choose = entrance.server.backend
-        if verdict.address is None and choose is not None:
-            self.action = "choosing upstream"
-            verdict = replace(verdict, address=choose(self))
+        if verdict.address is None and entrance.server.backend is not None:
+            verdict = self._choose(verdict)
         self.started = now
         return verdict
+
+    def _keep_headers(self, headers: Mapping[str, bytes]) -> None:
+        self._rare().headers = headers
+
+    def _choose(self, verdict: Accepted) -> Accepted:
+        """Let the configuration name a backend."""
+        choose = self.entrance.server.backend
+        assert choose is not None
+        self.action = "choosing upstream"
+        return replace(verdict, address=choose(self))
 
     async def follow_try(self, stream: SocketStream) -> None:
         """There is a connection, made or under way: wait for what is asked for. Raises TimedOut."""
@@ -341,24 +357,33 @@ class FactsRecord(SessionFacts):
 
     def log_in(self) -> None:
         """The backend has said yes, and the rest is a relay's: keep no more than it takes."""
-        entrance, started, who = self.entrance, self.started, self.who
+        entrance, started = self.entrance, self.started
         assert started is not None
         self.login_ms = int((entrance.sessions.loop.now - started) * 1000 + 0.5)
         logs = entrance.server.access_logs.at_login
         if logs:
             self.report("login", logs)
         self.started = None
-        if who is not None:
-            plain = who.proxy_header is None and who.host is UNAVAILABLE and self.port is not None
-            self.who = None if plain else _Who(who.peer, who.host, who.proxy_header)
+        if self.who is not None:
+            self._keep_who()
+
+    def _keep_who(self) -> None:
+        who = self.who
+        assert who is not None
+        plain = who.proxy_header is None and who.host is UNAVAILABLE and self.port is not None
+        self.who = None if plain else _Who(who.peer, who.host, who.proxy_header)
 
     def end(self, reason: End) -> None:
         """See `SessionRecord`."""
         if self.reason is None:
             SessionRecord.end(self, reason)
             logs = self.entrance.server.access_logs.at_end
-            if logs and (self.client_bytes.received or not (reason in _SILENT and self._is_null)):
+            if logs and (self.client_bytes.received or self._is_told(reason)):
                 self.report("end", logs)
+
+    def _is_told(self, reason: End) -> bool:
+        """Whether a session without a byte from its client has a line."""
+        return not (reason in _SILENT and self._is_null)
 
     def report(self, event: str, logs: tuple[ReadyLog, ...]) -> None:
         """Write what these logs say about something that happens to the session. Raises nothing."""
@@ -368,10 +393,19 @@ class FactsRecord(SessionFacts):
         self.event = event
         try:
             write_lines(logs, self, lines)
-        except PeerError as error:  # a variable whose regular expression takes too long for what the client has sent
+        except Exception as error:
+            self._misreport(error)
+
+    def _write_line(self, log: ReadyLog, lines: LineSink) -> None:
+        write_lines((log,), self, lines)
+
+    def _misreport(self, error: Exception) -> None:
+        if isinstance(
+            error, PeerError
+        ):  # a variable whose regular expression takes too long for what clients have sent
             self.info(str(error))
-        except Exception as bug:
-            self.bug(bug)
+        else:
+            self.bug(error)
 
     @property
     def _is_null(self) -> bool:
@@ -398,6 +432,10 @@ class FactsRecord(SessionFacts):
 
 # How a session may end that is a null session if the client has sent nothing.
 _SILENT: Final = (End.NO_BYTES, End.CLIENT_LEFT, End.CLIENT_TIMEOUT, End.TLS_TIMEOUT, End.SHUTDOWN)
+
+
+if accelerator is not None:
+    accelerator.note_facts(FactsRecord)
 
 
 class ListedFacts(FactsRecord):

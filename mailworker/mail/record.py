@@ -1,4 +1,7 @@
-"""What is known of a session from accept to its end, the one way in which it ends, and which end an error means."""
+"""What is known of a session from accept to its end, the one way in which it ends, and which end an error means.
+
+native/core/record.c has in C what each session does.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,7 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_id import identifier
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, InetAddress
+from mailworker.native.core import accelerator
 from mailworker.tls.door import Door
 from mailworker.variables import facts
 from mailworker.wire.backend import InvalidReply
@@ -122,7 +126,7 @@ class Entrance:
     def has_lobby(self) -> bool:
         """Whether clients are greeted at once and alike, and before they speak no more is asked than a lobby can."""
         asked = all(check.quick is not None for check in self.at_accept)
-        plain = asked and not (self.listen.ssl or self.listen.proxy_protocol or self.has_variables)
+        plain = asked and not (self.listen.ssl or self.listen.proxy_protocol)
         at_once = self.greets_at_once and self.server.capabilities.greeting is not None
         return plain and at_once and not self.log.informative
 
@@ -201,8 +205,7 @@ class SessionRecord(SessionLog):
         sessions, server = self.entrance.sessions, self.entrance.server
         del sessions.live[self]
         if (rows := server.rows) is not None:
-            rows.close(self.row)
-            self.task = None  # type: ignore[misc] # they know each other
+            self._leave_row(rows)
         if (counted := server.counted) is not None:
             counted.end(self, sessions.loop.now)
         for listener in sessions.listeners:
@@ -210,6 +213,14 @@ class SessionRecord(SessionLog):
                 listener(self)
             except Exception as bug:
                 self.bug(bug)
+
+    def _leave_row(self, rows: Rows) -> None:
+        rows.close(self.row)
+        self.task = None  # type: ignore[misc] # they know each other
+
+
+if accelerator is not None:
+    accelerator.note_records(SessionRecord)
 
 
 class ListedRecord(SessionRecord):

@@ -15,6 +15,7 @@ from mailworker.config.destinations import AccessLogPattern
 from mailworker.config.log_format import COMBINED, SpecialFormat
 from mailworker.mail.end import End
 from mailworker.mail.facts import FactsRecord
+from mailworker.mail.record import Entrance
 from mailworker.model import Starttls
 from mailworker.variables.template import parse
 from tests.mail import client_ends, server_ends
@@ -173,6 +174,29 @@ def test_sessions_without_a_byte_are_not_logged(scene: Scene) -> None:
     client.send(b"a LOGOUT\r\n")
     client.rest()
     assert proxy.lines.expect(1) == [b"quit\n"]
+
+
+def test_a_client_whose_session_begins_with_its_words_has_the_line_of_any_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = b"$log_event $status $session_end $remote_user $auth_method $bytes_received $bytes_sent"
+    heard: list[list[bytes]] = []
+    for lobby in (False, True):
+        monkeypatch.setattr(Entrance, "has_lobby", lobby)
+        backend = scene.backend(IMAP.script(echo))
+        settings = access_log(text, null_sessions=True)
+        proxy = scene.proxy("imap", scene.auth_for(backend), access_log=settings)
+        assert bool(proxy.service._beginnings._lobbies) is (lobby and proxy.service._rows is None)
+        log_in(scene, proxy)
+        for words in (b"", b"a LOGOUT\r\n", b"a NOOP\r\n"):
+            client = scene.client(proxy)
+            client.expect(IMAP.greeting)
+            client.send(words) if words else client.end()
+            client.end() if b"NOOP" in words else client.rest()
+            proxy.service_is_idle()
+        heard.append(proxy.lines.expect(4))
+    assert heard[0] == heard[1]
+    assert [line.split()[2] for line in heard[0]] == [b"client_closed", b"no_bytes", b"quit", b"client_left"]
 
 
 def test_a_condition_decides_whether_there_is_a_line(scene: Scene) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,13 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.config.variables import VariablesSettings
-from mailworker.model import Starttls
+from mailworker.event.rows import NO_ROW
+from mailworker.log.access_logs import ReadyLog
+from mailworker.mail.end import End
+from mailworker.model import Address, AuthMethod, InetAddress, Starttls, UnixAddress
 from mailworker.variables.map import Map
 from mailworker.variables.template import parse
 from mailworker.variables.variables import Definition, Variables
 from mailworker.wire.auth_request import HEADER_VALUE
+from mailworker.wire.auth_response import Accepted, Rejected
+from mailworker.wire.login import Login, SmtpEnvelope
 from tests.mail.cases import IMAP, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
+from tests.mail.noted import CLASSES, Bytes, Classes, Entrance, noted
 from tests.support.auth import AuthService, accepted, rejected
 from tests.support.proxy import Proxy
 from tests.support.settings import auth_http_settings
@@ -117,3 +124,126 @@ def test_without_variables_no_session_is_asked_for_facts(
     client.expect(IMAP.greeting)
     client.talk((IMAP.login, IMAP.answer))
     assert header(auth.requests[0] + b"X: $y\r\n" * (not headers), b"X") == b"$y"
+
+
+both = pytest.mark.parametrize("classes", CLASSES.values(), ids=CLASSES.keys())
+PEER, CONNECTION = InetAddress("192.0.2.1", 4711), Bytes(5)
+
+
+def begun(classes: Classes, entrance: Entrance, peer: Address = PEER, connection: Bytes = CONNECTION) -> Any:
+    """A record of session 7, accepted at 1.0."""
+    return classes.Facts.pattern(entrance).begun(7, peer, 1.0, connection)
+
+
+@both
+def test_a_record_begins_as_its_pattern_with_its_own_client(classes: Classes) -> None:
+    entrance = Entrance()
+    record, other = begun(classes, entrance), begun(classes, entrance, UnixAddress("/s"))
+    kept = noted(record)
+    assert {name: kept[name] for name in ("number", "client", "port", "accepted", "client_bytes")} == {
+        "number": 7, "client": "192.0.2.1", "port": 4711, "accepted": 1.0, "client_bytes": CONNECTION,
+    }  # fmt: skip
+    assert (other.client, other.port, other.peer) == ("unix:", None, UnixAddress("/s"))
+    assert entrance.sessions.live == {record: None, other: None}
+
+
+@both
+def test_a_login_is_noted_step_by_step(classes: Classes) -> None:
+    entrance = Entrance([ReadyLog(3, lambda facts: f"{facts.auth_ms} {facts.login_ms}\n".encode(), None, None)])
+    record, clock = begun(classes, entrance), entrance.sessions.loop
+    record.attempt(Login(AuthMethod.CRAM_MD5, b"user"), 2)
+    assert (record.attempts, record.auth_user, record.method, record.rare) == (2, b"user", AuthMethod.CRAM_MD5, None)
+    clock.now = 1.2504
+    verdict = Accepted(PEER)
+    assert record.settle(verdict, None, 1.0) is verdict
+    assert (record.auth_ms, record.started) == (250, 1.2504)
+    clock.now = 3.2514
+    record.log_in()
+    assert (record.login_ms, record.started, record.event) == (2001, None, "login")
+    record.end(End.CLIENT_CLOSED)
+    record.end(End.BUG)
+    assert (record.reason, record.event) == (End.CLIENT_CLOSED, "end")
+    assert entrance.lines.sent == 2 * [(3, b"", b"250 2001\n")]
+    assert (entrance.sessions.live, entrance.heard) == ({}, [record])
+
+
+@both
+def test_what_few_sessions_have_is_noted_too(classes: Classes) -> None:
+    record = begun(classes, Entrance(backend=lambda facts: PEER))
+    record.attempt(Login(AuthMethod.NONE, b"", envelope=SmtpEnvelope(b"MAIL", b"RCPT"), helo=b"client"), 1)
+    assert (record.helo, record.envelope, record.client_id) == (b"client", SmtpEnvelope(b"MAIL", b"RCPT"), b"")
+    record.attempt(Login(AuthMethod.PLAIN, b"user", client_id=b'("a" "b")'), 2)
+    assert (record.helo, record.envelope, record.client_id) == (b"", None, b'("a" "b")')
+    assert record.settle(Accepted(None), {"x": b"y"}, 0.0) == Accepted(PEER)
+    assert (record.auth_header("x"), record.action) == (b"y", "choosing upstream")
+    elsewhere = Accepted(InetAddress("192.0.2.2", 143))
+    assert record.settle(elsewhere, None, 0.0) is elsewhere
+
+
+@both
+def test_a_refusal_begins_no_login_at_a_backend(classes: Classes) -> None:
+    record = begun(classes, Entrance(backend=lambda facts: PEER))
+    refusal = Rejected(b"no")
+    assert record.settle(refusal, None, -0.5) is refusal
+    assert (record.auth_ms, record.started) == (500, None)
+
+
+@both
+@pytest.mark.parametrize(
+    ("received", "reason", "told"),
+    [(0, End.NO_BYTES, False), (0, End.SHUTDOWN, False), (0, End.DENIED, True), (1, End.NO_BYTES, True)],
+)
+def test_who_has_said_nothing_has_no_line_at_a_usual_end(
+    classes: Classes, received: int, reason: End, told: bool
+) -> None:
+    entrance = Entrance([ReadyLog(0, lambda facts: b"x\n", None, None)])
+    begun(classes, entrance, connection=Bytes(received)).end(reason)
+    assert len(entrance.lines.sent) == told
+
+
+@both
+def test_conditions_and_paths_of_logs_are_asked(classes: Classes) -> None:
+    def line(facts: object) -> bytes:
+        return b"x\n"
+
+    logs = [
+        ReadyLog(0, line, lambda facts: b"0", None),
+        ReadyLog(1, line, lambda facts: b"1", None),
+        ReadyLog(2, line, None, lambda facts: b"path"),
+    ]
+    entrance = Entrance(logs)
+    begun(classes, entrance).end(End.QUIT)
+    assert entrance.lines.sent == [(1, b"", b"x\n"), (2, b"path", b"x\n")]
+
+
+@both
+def test_what_fails_while_a_line_is_made_is_logged_and_ends_nothing(classes: Classes) -> None:
+    def broken(facts: object) -> bytes:
+        raise ValueError("broken")
+
+    entrance = Entrance([ReadyLog(0, broken, None, None)])
+    record = begun(classes, entrance)
+    entrance.sessions.listeners = (broken, entrance.heard.append)
+    record.end(End.QUIT)
+    assert [re.sub(r" \(.*", "", line) for line in entrance.written] == 2 * ["bug: ValueError('broken')"]
+    assert entrance.heard == [record]
+
+
+@both
+def test_who_counts_a_servers_sessions_hears_of_the_end_once_and_when_it_was(classes: Classes) -> None:
+    heard: list[tuple[object, float]] = []
+    counted = SimpleNamespace(end=lambda record, now: heard.append((record.reason, now)))
+    record = classes.Record.pattern(Entrance(counted=counted)).begun(7, PEER, 1.0, CONNECTION)
+    record.entrance.sessions.loop.now = 2.5
+    record.end(End.QUIT)
+    record.end(End.KICKED)
+    assert heard == [(End.QUIT, 2.5)]
+
+
+@both
+def test_a_row_is_given_back_at_the_end(classes: Classes) -> None:
+    closed: list[int] = []
+    record = classes.Record.pattern(Entrance(rows=SimpleNamespace(close=closed.append)))
+    with pytest.raises(AttributeError):  # a record that has none
+        record.begun(7, PEER, 1.0, CONNECTION).end(End.QUIT)
+    assert closed == [NO_ROW]

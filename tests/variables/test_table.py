@@ -17,7 +17,7 @@ from mailworker.mail.end import End
 from mailworker.model import AuthMethod, UnixAddress
 from mailworker.native.core import line as native
 from mailworker.variables.line import Line, MakeLine, Part, composed
-from mailworker.variables.table import SOURCES, TABLE, builtin, common_time, iso8601_offset, iso8601_second
+from mailworker.variables.table import SOURCES, TABLE, _minute, builtin, common_time, iso8601_offset, iso8601_second
 from tests.variables.facts import Backend, Session
 
 CERTIFICATE = SimpleNamespace(
@@ -254,6 +254,7 @@ def test_the_process_is_the_worker_that_is_asked() -> None:
 def test_times_are_local_and_tell_their_offset(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", zone)
     time.tzset()
+    _minute.cache_clear()
     try:
         for second in (0, 1_764_400_552, 1_782_000_000):
             local = datetime.fromtimestamp(second).astimezone()
@@ -262,3 +263,4 @@ def test_times_are_local_and_tell_their_offset(zone: str, monkeypatch: pytest.Mo
     finally:
         monkeypatch.undo()
         time.tzset()
+        _minute.cache_clear()

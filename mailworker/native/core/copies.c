@@ -14,7 +14,7 @@ static int has_slots_alone(PyTypeObject *type)
     return type == &PyBaseObject_Type;
 }
 
-static PyObject *copied(PyObject *Py_UNUSED(module), PyObject *pattern)
+PyObject *copied(PyObject *Py_UNUSED(module), PyObject *pattern)
 {
     PyTypeObject *type = Py_TYPE(pattern);
     Py_ssize_t offset;

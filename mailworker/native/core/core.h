@@ -315,11 +315,17 @@ extern PyMethodDef socket_functions[];
 
 /* copies.c */
 
+PyObject *copied(PyObject *module, PyObject *pattern); /* the function in Python; `module` is of no matter */
 extern PyMethodDef copy_functions[];
 
 /* line.c */
 extern PyTypeObject line_type;
 extern PyMethodDef line_functions[];
+
+/* record.c */
+
+int prepare_records(void);
+extern PyMethodDef record_functions[];
 
 /* relay/side.c, relay/limited.c */
 

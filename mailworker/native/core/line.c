@@ -208,8 +208,9 @@ static int add_part(struct text *text, PyObject *part, PyObject *value)
 /* The same with what its source finds. */
 static int add_found(struct text *text, PyObject *part, enum found found, const struct value *value)
 {
-    if (found == REAL) {
-        return add_bytes(text, PyTuple_GET_ITEM(part, BEFORE)) && add_real(text, value->real) &&
+    if (found == REAL || found == WHOLE) {
+        return add_bytes(text, PyTuple_GET_ITEM(part, BEFORE)) &&
+               (found == REAL ? add_real(text, value->real) : add_digits(text, value->whole)) &&
                add_bytes(text, PyTuple_GET_ITEM(part, AFTER));
     }
     return found != FAILED && add_part(text, part, found == NOTHING ? Py_None : value->object);
@@ -255,6 +256,7 @@ static PyObject *line_of(struct line *self, PyObject *session)
 {
     struct text text;
     struct timespec now;
+    struct conditions conditions;
     struct value value;
     Py_ssize_t i, count = PyTuple_GET_SIZE(self->parts);
     int went_well = 1;
@@ -266,7 +268,7 @@ static PyObject *line_of(struct line *self, PyObject *session)
     (void) clock_gettime(CLOCK_REALTIME, &now);
     begin(&text);
     for (i = 0; i < count && went_well; i++) {
-        enum found found = source_value(self->sources, i, session, &now, &value);
+        enum found found = source_value(self->sources, i, session, &now, &conditions, &value);
 
         went_well = add_found(&text, PyTuple_GET_ITEM(self->parts, i), found, &value);
         Py_XDECREF(value.object);

@@ -96,13 +96,14 @@ static int add_types(PyObject *module)
 
 PyMODINIT_FUNC PyInit__core(void)
 {
-    PyObject *module =
-        make_names() && prepare_loop() && prepare_plans() && prepare_sockets() ? PyModule_Create(&definition) : NULL;
+    PyObject *module = make_names() && prepare_loop() && prepare_plans() && prepare_sockets() && prepare_records()
+                           ? PyModule_Create(&definition)
+                           : NULL;
 
     if (module != NULL &&
         (!add_types(module) || PyModule_AddFunctions(module, socket_functions) < 0 ||
          PyModule_AddFunctions(module, line_functions) < 0 || PyModule_AddFunctions(module, copy_functions) < 0 ||
-         PyModule_AddFunctions(module, plan_functions) < 0)) {
+         PyModule_AddFunctions(module, plan_functions) < 0 || PyModule_AddFunctions(module, record_functions) < 0)) {
         Py_CLEAR(module);
     }
     return module;

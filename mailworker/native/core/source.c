@@ -2,20 +2,7 @@
 
 #include "source.h"
 
-#define STEPS 4
 #define PATHS 3
-
-/* An attribute: in an object of the `type` that was met last, NULL for none so far, it lies at `slot`, if that is not 0. */
-struct step {
-    PyObject *name;
-    PyTypeObject *type;
-    Py_ssize_t slot;
-};
-
-struct path {
-    int length;
-    struct step steps[STEPS];
-};
 
 typedef enum found (*finder)(struct source *source, PyObject *session, const struct timespec *now, struct value *value);
 
@@ -33,55 +20,10 @@ struct source {
 /* Of a tuple in variables/source.py. */
 enum { KIND, WAYS, ARGUMENT, WHEN, UNLESS, OTHERWISE, FIELDS };
 
-/* Looks up how to read the attribute of an object of another type than the last. */
-static void learn(struct step *step, PyTypeObject *type)
-{
-    PyObject *found = PyObject_GetAttr((PyObject *) type, step->name);
-
-    Py_XSETREF(step->type, (PyTypeObject *) Py_NewRef(type));
-    step->slot = 0;
-    if (found == NULL) {
-        PyErr_Clear();
-    } else if (Py_IS_TYPE(found, &PyMemberDescr_Type) && PyType_IsSubtype(type, PyDescr_TYPE(found)) &&
-               ((PyMemberDescrObject *) found)->d_member->type == T_OBJECT_EX) {
-        step->slot = ((PyMemberDescrObject *) found)->d_member->offset;
-    }
-    Py_XDECREF(found);
-}
-
-/* What lies at the end of a path: None where it ends before. */
-static PyObject *follow(struct path *path, PyObject *session)
-{
-    PyObject *here = session, *next, *owned = NULL; /* what no slot on the way keeps */
-    int i;
-
-    for (i = 0; i < path->length && here != Py_None; i++) {
-        struct step *step = &path->steps[i];
-
-        if (step->type != Py_TYPE(here)) {
-            learn(step, Py_TYPE(here));
-        }
-        next = step->slot == 0 ? NULL : *(PyObject **) ((char *) here + step->slot);
-        if (next == NULL) {
-            next = PyObject_GetAttr(here, step->name);
-            Py_XSETREF(owned, next);
-            if (next == NULL) {
-                return NULL;
-            }
-        }
-        here = next;
-    }
-    if (here != owned) {
-        Py_INCREF(here);
-        Py_XDECREF(owned);
-    }
-    return here;
-}
-
 /* Whether there is something at the end of a path; -1 with an exception. */
 static int has(struct path *path, PyObject *session)
 {
-    PyObject *value = follow(path, session);
+    PyObject *value = path_follow(path, session);
     int found = value == Py_None ? 0 : value == NULL ? -1 : PyObject_IsTrue(value);
 
     Py_XDECREF(value);
@@ -98,29 +40,13 @@ static enum found given(struct value *value, PyObject *object)
 static enum found find_at(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
                           struct value *value)
 {
-    return given(value, follow(&source->paths[0], session));
-}
-
-/* A number at the end of a path. */
-static enum found number_at(struct path *path, PyObject *session, double *number)
-{
-    PyObject *object = follow(path, session);
-    enum found found = object == NULL ? FAILED : object == Py_None ? NOTHING : REAL;
-
-    if (found == REAL) {
-        *number = PyFloat_AsDouble(object);
-        if (*number == -1.0 && PyErr_Occurred()) {
-            found = FAILED;
-        }
-    }
-    Py_XDECREF(object);
-    return found;
+    return path_read(&source->paths[0], session, value);
 }
 
 static enum found find_thousandth(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
                                   struct value *value)
 {
-    enum found found = number_at(&source->paths[0], session, &value->real);
+    enum found found = path_number(&source->paths[0], session, &value->real);
 
     value->real /= 1000;
     return found;
@@ -134,7 +60,7 @@ static enum found find_difference(struct source *source, PyObject *session, cons
     int i;
 
     for (i = 0; i < source->count && found == REAL; i++) {
-        found = number_at(&source->paths[i], session, &numbers[i]);
+        found = path_number(&source->paths[i], session, &numbers[i]);
     }
     value->real = numbers[0] - numbers[1] + numbers[2] / 1000;
     return found;
@@ -162,7 +88,7 @@ static PyObject *apply(struct source *source, PyObject *argument)
 static enum found made_of(PyObject *(*make)(struct source *, PyObject *), struct source *source, PyObject *session,
                           struct value *value)
 {
-    PyObject *object = follow(&source->paths[0], session), *made;
+    PyObject *object = path_follow(&source->paths[0], session), *made;
 
     if (object == NULL || object == Py_None) {
         return given(value, object);
@@ -190,7 +116,7 @@ static enum found find_result(struct source *source, PyObject *session, const st
     PyObject *values[PATHS] = {NULL}, *result = NULL;
     int i = 0;
 
-    while (i < source->count && (values[i] = follow(&source->paths[i], session)) != NULL) {
+    while (i < source->count && (values[i] = path_follow(&source->paths[i], session)) != NULL) {
         i++;
     }
     if (i == source->count) {
@@ -248,23 +174,23 @@ static const finder finders[] = {
 };
 
 enum found source_value(struct source *sources, Py_ssize_t index, PyObject *session, const struct timespec *now,
-                        struct value *value)
+                        struct conditions *conditions, struct value *value)
 {
     struct source *source = &sources[index];
     enum found found;
 
     value->object = NULL;
     if (!source->alike) {
-        value->wanted = source->when.length == 0 ? 1 : has(&source->when, session);
-        value->barred = value->wanted > 0 && source->unless.length > 0 ? has(&source->unless, session) : 0;
+        conditions->wanted = source->when.length == 0 ? 1 : has(&source->when, session);
+        conditions->barred = conditions->wanted > 0 && source->unless.length > 0 ? has(&source->unless, session) : 0;
     }
-    if (value->wanted < 0 || value->barred < 0) {
+    if (conditions->wanted < 0 || conditions->barred < 0) {
         return FAILED;
     }
-    if (!value->wanted) {
+    if (!conditions->wanted) {
         return NOTHING;
     }
-    found = value->barred ? NOTHING : source->find(source, session, now, value);
+    found = conditions->barred ? NOTHING : source->find(source, session, now, value);
     if (found != NOTHING || source->otherwise == Py_None) {
         return found;
     }
@@ -272,28 +198,10 @@ enum found source_value(struct source *sources, Py_ssize_t index, PyObject *sess
     return given(value, PyObject_CallOneArg(source->otherwise, session));
 }
 
-static int take_path(struct path *path, PyObject *text)
-{
-    PyObject *dot = PyUnicode_FromString("."), *names = dot == NULL ? NULL : PyUnicode_Split(text, dot, -1);
-    Py_ssize_t i, count = names == NULL ? STEPS + 1 : PyList_GET_SIZE(names);
-
-    for (i = 0; i < count && count <= STEPS; i++) {
-        path->steps[i].name = Py_NewRef(PyList_GET_ITEM(names, i));
-        PyUnicode_InternInPlace(&path->steps[i].name);
-        path->length++;
-    }
-    if (count > STEPS && !PyErr_Occurred()) {
-        PyErr_SetString(PyExc_ValueError, "a path has too many steps");
-    }
-    Py_XDECREF(dot);
-    Py_XDECREF(names);
-    return count <= STEPS;
-}
-
 /* A path that need not be there. */
 static int take_condition(struct path *path, PyObject *text)
 {
-    return PyUnicode_Check(text) && PyUnicode_GET_LENGTH(text) == 0 ? 1 : take_path(path, text);
+    return PyUnicode_Check(text) && PyUnicode_GET_LENGTH(text) == 0 ? 1 : path_take(path, text);
 }
 
 static int take_source(struct source *source, PyObject *description)
@@ -320,7 +228,7 @@ static int take_source(struct source *source, PyObject *description)
     }
     source->find = finders[kind];
     while (source->count < (int) PyTuple_GET_SIZE(ways)) {
-        if (!take_path(&source->paths[source->count], PyTuple_GET_ITEM(ways, source->count))) {
+        if (!path_take(&source->paths[source->count], PyTuple_GET_ITEM(ways, source->count))) {
             return 0;
         }
         source->count++;

@@ -3,7 +3,7 @@
 #ifndef MAILWORKER_SOURCE_H
 #define MAILWORKER_SOURCE_H
 
-#include "core.h"
+#include "path.h"
 
 #include <time.h>
 
@@ -14,17 +14,13 @@ struct source *sources_new(PyObject *parts, Py_ssize_t place);
 void sources_free(struct source *sources, Py_ssize_t count);
 int sources_traverse(struct source *sources, Py_ssize_t count, visitproc visit, void *arg);
 
-/* What a value is: an object, or a number with a fraction. With an exception it FAILED. */
-enum found { FAILED, NOTHING, OBJECT, REAL };
-
-struct value {
-    PyObject *object; /* the caller's, NULL where there is none */
-    double real;
-    int wanted, barred; /* by the conditions of the source that was asked last */
+/* Whether the source that was asked last is wanted, and barred, by its conditions. */
+struct conditions {
+    int wanted, barred;
 };
 
-/* The sources of a line are asked in their order, and find the last one's answer in `value`. */
+/* The sources of a line are asked in their order, and find the last one's conditions. */
 enum found source_value(struct source *sources, Py_ssize_t index, PyObject *session, const struct timespec *now,
-                        struct value *value);
+                        struct conditions *conditions, struct value *value);
 
 #endif

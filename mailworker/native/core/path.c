@@ -1,0 +1,119 @@
+/* Ways from a session to what it knows, by the slots of its classes. */
+
+#include "path.h"
+
+void step_learn(struct step *step, PyTypeObject *type)
+{
+    PyObject *found = PyObject_GetAttr((PyObject *) type, step->name);
+
+    Py_XSETREF(step->type, (PyTypeObject *) Py_NewRef(type));
+    step->slot = 0;
+    if (found == NULL) {
+        PyErr_Clear();
+    } else if (Py_IS_TYPE(found, &PyMemberDescr_Type) && PyType_IsSubtype(type, PyDescr_TYPE(found))) {
+        const PyMemberDef *member = ((PyMemberDescrObject *) found)->d_member;
+
+        if (member->type == T_OBJECT_EX || member->type == T_ULONGLONG || member->type == T_DOUBLE) {
+            step->slot = member->offset;
+            step->kind = member->type;
+        }
+    }
+    Py_XDECREF(found);
+}
+
+/* What lies at the end of some steps; `owned` is what has to be dropped when that is no longer needed, or NULL. */
+static inline PyObject *walk(struct path *path, int length, PyObject *object, PyObject **owned)
+{
+    PyObject *here = object, *next, **place;
+    int i;
+
+    *owned = NULL;
+    for (i = 0; i < length && here != Py_None; i++) {
+        place = step_place(&path->steps[i], here, T_OBJECT_EX);
+        next = place == NULL ? NULL : *place;
+        if (next == NULL) {
+            next = PyObject_GetAttr(here, path->steps[i].name);
+            Py_XSETREF(*owned, next);
+            if (next == NULL) {
+                return NULL;
+            }
+        }
+        here = next;
+    }
+    return here;
+}
+
+PyObject *path_follow(struct path *path, PyObject *object)
+{
+    PyObject *owned, *here = walk(path, path->length, object, &owned);
+
+    if (here != owned) {
+        Py_INCREF(here);
+        Py_XDECREF(owned);
+    }
+    return here;
+}
+
+enum found path_read(struct path *path, PyObject *object, struct value *value)
+{
+    PyObject *owned, *here = walk(path, path->length - 1, object, &owned);
+    struct step *last = &path->steps[path->length - 1];
+    enum found found = OBJECT;
+    void *place;
+
+    value->object = NULL;
+    if (here == NULL) {
+        return FAILED;
+    }
+    if (here == Py_None) {
+        found = NOTHING;
+    } else if ((place = step_place(last, here, T_OBJECT_EX)) != NULL && *(PyObject **) place != NULL) {
+        value->object = Py_NewRef(*(PyObject **) place);
+    } else if ((place = step_place(last, here, T_ULONGLONG)) != NULL) {
+        value->whole = *(unsigned long long *) place;
+        found = WHOLE;
+    } else if ((place = step_place(last, here, T_DOUBLE)) != NULL) {
+        value->real = *(double *) place;
+        found = REAL;
+    } else {
+        value->object = PyObject_GetAttr(here, last->name);
+    }
+    Py_XDECREF(owned);
+    return found != OBJECT ? found : value->object == NULL ? FAILED : value->object == Py_None ? NOTHING : OBJECT;
+}
+
+enum found path_number(struct path *path, PyObject *object, double *number)
+{
+    struct value value;
+    enum found found = path_read(path, object, &value);
+
+    if (found == OBJECT) {
+        *number = PyFloat_AsDouble(value.object);
+        found = *number == -1.0 && PyErr_Occurred() ? FAILED : REAL;
+    } else if (found == WHOLE) {
+        *number = (double) value.whole;
+        found = REAL;
+    } else if (found == REAL) {
+        *number = value.real;
+    }
+    Py_XDECREF(value.object);
+    return found;
+}
+
+int path_take(struct path *path, PyObject *text)
+{
+    PyObject *dot = PyUnicode_FromString("."), *names = dot == NULL ? NULL : PyUnicode_Split(text, dot, -1);
+    Py_ssize_t i, count = names == NULL ? STEPS + 1 : PyList_GET_SIZE(names);
+
+    for (i = 0; i < count && count <= STEPS; i++) {
+        path->steps[i].name = Py_NewRef(PyList_GET_ITEM(names, i));
+        PyUnicode_InternInPlace(&path->steps[i].name);
+        path->length++;
+    }
+    if (count > STEPS && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_ValueError, "a path has too many steps");
+    }
+    Py_XDECREF(dot);
+    Py_XDECREF(names);
+    return count <= STEPS;
+}

@@ -1,0 +1,518 @@
+/*
+ * What happens to sessions, as their records note it: methods of classes that Python defines, see mail/record.py and
+ * mail/facts.py. What few sessions do is left to methods in Python.
+ */
+
+#include "path.h"
+
+/* Fields of records and of logins, and ways to what sessions have in common. */
+#define FIELDS(FIELD)                                                                                                  \
+    FIELD(accepted)                                                                                                    \
+    FIELD(attempts)                                                                                                    \
+    FIELD(auth_ms)                                                                                                     \
+    FIELD(auth_user)                                                                                                   \
+    FIELD(client)                                                                                                      \
+    FIELD(client_bytes)                                                                                                \
+    FIELD(event)                                                                                                       \
+    FIELD(login_ms)                                                                                                    \
+    FIELD(method)                                                                                                      \
+    FIELD(number)                                                                                                      \
+    FIELD(port)                                                                                                        \
+    FIELD(reason)                                                                                                      \
+    FIELD(started)
+
+#define WAYS(WAY)                                                                                                      \
+    WAY(accepted_address, "address")                                                                                   \
+    WAY(at_end, "entrance.server.access_logs.at_end")                                                                  \
+    WAY(at_login, "entrance.server.access_logs.at_login")                                                              \
+    WAY(choice, "entrance.server.backend")                                                                             \
+    WAY(client_id, "client_id")                                                                                        \
+    WAY(client_method, "method")                                                                                       \
+    WAY(client_name, "name")                                                                                           \
+    WAY(counted, "entrance.server.counted")                                                                            \
+    WAY(ended, "reason")                                                                                               \
+    WAY(envelope, "envelope")                                                                                          \
+    WAY(helo, "helo")                                                                                                  \
+    WAY(is_accepted, "accepted")                                                                                       \
+    WAY(lines, "entrance.sessions.lines")                                                                              \
+    WAY(listeners, "entrance.sessions.listeners")                                                                      \
+    WAY(live, "entrance.sessions.live")                                                                                \
+    WAY(now, "entrance.sessions.loop.now")                                                                             \
+    WAY(received, "client_bytes.received")                                                                             \
+    WAY(rows, "entrance.server.rows")                                                                                  \
+    WAY(since, "started")                                                                                              \
+    WAY(who, "who")
+
+#define WORDS(WORD)                                                                                                    \
+    WORD(_come)                                                                                                        \
+    WORD(_choose)                                                                                                      \
+    WORD(_introduce)                                                                                                   \
+    WORD(_is_told)                                                                                                     \
+    WORD(_keep_headers)                                                                                                \
+    WORD(_keep_who)                                                                                                    \
+    WORD(_leave_row)                                                                                                   \
+    WORD(_misreport)                                                                                                   \
+    WORD(_write_line)                                                                                                  \
+    WORD(bug)                                                                                                          \
+    WORD(end)                                                                                                          \
+    WORD(login)                                                                                                        \
+    WORD(send)
+
+#define FIELD_OF(name) struct step name;
+static struct {
+    FIELDS(FIELD_OF)
+} fields;
+
+#define WAY_OF(name, text) struct path name;
+static struct {
+    WAYS(WAY_OF)
+} ways;
+
+#define WORD_OF(word) PyObject *word;
+static struct {
+    WORDS(WORD_OF)
+} words;
+
+static PyObject *unix_client, *no_path;
+
+static int take_way(struct path *path, const char *text)
+{
+    PyObject *names = PyUnicode_FromString(text);
+    int taken = names != NULL && path_take(path, names);
+
+    Py_XDECREF(names);
+    return taken;
+}
+
+#define MAKE_FIELD(field) (fields.field.name = PyUnicode_InternFromString(#field)) != NULL &&
+#define MAKE_WAY(way, text) take_way(&ways.way, text) &&
+#define MAKE_WORD(word) (words.word = PyUnicode_InternFromString(#word)) != NULL &&
+
+int prepare_records(void)
+{
+    unix_client = PyUnicode_InternFromString("unix:");
+    no_path = PyBytes_FromStringAndSize(NULL, 0);
+    return FIELDS(MAKE_FIELD) WAYS(MAKE_WAY) WORDS(MAKE_WORD) unix_client != NULL && no_path != NULL;
+}
+
+/* Lets a field hold an object, of which it takes the reference; that may be NULL, with an exception. */
+static int give(PyObject *record, struct step *field, PyObject *value)
+{
+    PyObject **place;
+    int given;
+
+    if (value == NULL) {
+        return 0;
+    }
+    place = step_place(field, record, T_OBJECT_EX);
+    if (place != NULL) {
+        Py_XSETREF(*place, value);
+        return 1;
+    }
+    given = PyObject_SetAttr(record, field->name, value) == 0;
+    Py_DECREF(value);
+    return given;
+}
+
+static int set(PyObject *record, struct step *field, PyObject *value)
+{
+    return give(record, field, Py_NewRef(value));
+}
+
+/* Whether there is something at the end of a path: not None, 0 or what is empty; -1 with an exception. */
+static int has(PyObject *object, struct path *path)
+{
+    struct value value;
+    int there;
+
+    switch (path_read(path, object, &value)) {
+    case FAILED:
+        return -1;
+    case WHOLE:
+        return value.whole != 0;
+    case REAL:
+        return value.real != 0;
+    case NOTHING:
+        there = 0;
+        break;
+    default:
+        there = PyObject_IsTrue(value.object);
+    }
+    Py_XDECREF(value.object);
+    return there;
+}
+
+/* Whether there is None at the end of a path; -1 with an exception. */
+static int lacks(PyObject *object, struct path *path)
+{
+    PyObject *value = path_follow(path, object);
+
+    Py_XDECREF(value); /* which the path keeps */
+    return value == NULL ? -1 : value == Py_None;
+}
+
+static int take_real(PyObject *object, double *value)
+{
+    *value = PyFloat_AsDouble(object);
+    return !(*value == -1.0 && PyErr_Occurred());
+}
+
+/* A number at the end of a path. */
+static int take_number(struct path *path, PyObject *object, double *number)
+{
+    enum found found = path_number(path, object, number);
+
+    if (found == NOTHING) {
+        PyErr_SetString(PyExc_TypeError, "a number is wanted");
+    }
+    return found == REAL;
+}
+
+/* As Python's int(). */
+static PyObject *in_milliseconds(double seconds)
+{
+    return PyLong_FromDouble(seconds * 1000 + 0.5);
+}
+
+static PyObject *call(PyObject *object, PyObject *method, PyObject *argument)
+{
+    return PyObject_CallMethodOneArg(object, method, argument);
+}
+
+/* Whether an address is that of a socket with a port: InetAddress of model.py. */
+static int has_port(PyObject *address)
+{
+    return PyTuple_Check(address) && PyTuple_GET_SIZE(address) == 2;
+}
+
+/* A record that begins as its pattern: its number, peer, time and connection. */
+static PyObject *begun_as(PyObject *pattern, PyObject *const *arguments, Py_ssize_t given)
+{
+    PyObject *record, *live, *peer;
+    int fine;
+
+    if (!counted(given, 4) || (record = copied(NULL, pattern)) == NULL) {
+        return NULL;
+    }
+    peer = arguments[1];
+    live = path_follow(&ways.live, record);
+    fine = live != NULL && set(record, &fields.number, arguments[0]) &&
+           set(record, &fields.client, has_port(peer) ? PyTuple_GET_ITEM(peer, 0) : unix_client) &&
+           set(record, &fields.accepted, arguments[2]) && set(record, &fields.client_bytes, arguments[3]) &&
+           PyObject_SetItem(live, record, Py_None) == 0;
+    Py_XDECREF(live);
+    if (!fine) {
+        Py_CLEAR(record);
+    }
+    return record;
+}
+
+static PyObject *begun(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
+{
+    return begun_as(self, arguments, given);
+}
+
+static PyObject *facts_begun(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
+{
+    PyObject *record = begun_as(self, arguments, given);
+
+    if (record != NULL && !(has_port(arguments[1]) ? set(record, &fields.port, PyTuple_GET_ITEM(arguments[1], 1))
+                                                   : done(call(record, words._come, arguments[1])))) {
+        Py_CLEAR(record);
+    }
+    return record;
+}
+
+/* Tells those who want to know of ends; what one raises is a bug. */
+static int tell_listeners(PyObject *self)
+{
+    PyObject *listeners = path_follow(&ways.listeners, self);
+    Py_ssize_t i;
+    int fine = listeners != NULL;
+
+    for (i = 0; fine && i < PyTuple_GET_SIZE(listeners); i++) {
+        if (!done(PyObject_CallOneArg(PyTuple_GET_ITEM(listeners, i), self))) {
+            fine = PyErr_ExceptionMatches(PyExc_Exception);
+            if (fine) {
+                PyObject *error = take_exception();
+
+                fine = done(call(self, words.bug, error));
+                Py_DECREF(error);
+            }
+        }
+    }
+    Py_XDECREF(listeners);
+    return fine;
+}
+
+/* What counts the sessions of the server, if anything does, hears of this end. */
+static int count_end(PyObject *self)
+{
+    PyObject *counted = path_follow(&ways.counted, self), *now = path_follow(&ways.now, self);
+    PyObject *arguments[] = {counted, self, now};
+    int fine = counted != NULL && now != NULL &&
+               (counted == Py_None || done(PyObject_VectorcallMethod(words.end, arguments, 3, NULL)));
+
+    Py_XDECREF(counted);
+    Py_XDECREF(now);
+    return fine;
+}
+
+/* The first call counts: 1 where this is one, 0 where not; -1 with an exception. */
+static int end_once(PyObject *self, PyObject *reason)
+{
+    PyObject *live, *rows;
+    int lives = lacks(self, &ways.ended), fine;
+
+    if (lives <= 0) {
+        return lives;
+    }
+    live = path_follow(&ways.live, self);
+    rows = path_follow(&ways.rows, self);
+    fine = live != NULL && rows != NULL && set(self, &fields.reason, reason) && PyObject_DelItem(live, self) == 0 &&
+           (rows == Py_None || done(call(self, words._leave_row, rows))) && count_end(self) && tell_listeners(self);
+    Py_XDECREF(live);
+    Py_XDECREF(rows);
+    return fine ? 1 : -1;
+}
+
+static PyObject *end(PyObject *self, PyObject *reason)
+{
+    return none_if(end_once(self, reason) >= 0);
+}
+
+/* Hands over one line: `log` is a ReadyLog. */
+static int write_line(PyObject *self, PyObject *lines, PyObject *log)
+{
+    PyObject *line;
+    int written;
+
+    if (PyTuple_GET_ITEM(log, 2) != Py_None || PyTuple_GET_ITEM(log, 3) != Py_None) {
+        PyObject *arguments[] = {self, log, lines};
+
+        return done(PyObject_VectorcallMethod(words._write_line, arguments, 3, NULL));
+    }
+    line = PyObject_CallOneArg(PyTuple_GET_ITEM(log, 1), self);
+    if (line == NULL) {
+        return 0;
+    }
+    {
+        PyObject *arguments[] = {lines, PyTuple_GET_ITEM(log, 0), no_path, line};
+
+        written = done(PyObject_VectorcallMethod(words.send, arguments, 4, NULL));
+    }
+    Py_DECREF(line);
+    return written;
+}
+
+static int write_lines(PyObject *self, PyObject *lines, PyObject *logs)
+{
+    Py_ssize_t i;
+
+    for (i = 0; i < PyTuple_GET_SIZE(logs); i++) {
+        PyObject *log = PyTuple_GET_ITEM(logs, i);
+
+        if (!PyTuple_Check(log) || PyTuple_GET_SIZE(log) != 4) {
+            PyErr_SetString(PyExc_TypeError, "no log");
+            return 0;
+        }
+        if (!write_line(self, lines, log)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Writes about an event; what goes wrong with a line is logged. */
+static int report_to(PyObject *self, PyObject *event, PyObject *logs)
+{
+    PyObject *lines = path_follow(&ways.lines, self);
+    int fine = lines != NULL && (lines == Py_None || set(self, &fields.event, event));
+
+    if (fine && lines != Py_None && !write_lines(self, lines, logs)) {
+        fine = PyErr_ExceptionMatches(PyExc_Exception);
+        if (fine) {
+            PyObject *error = take_exception();
+
+            fine = done(call(self, words._misreport, error));
+            Py_DECREF(error);
+        }
+    }
+    Py_XDECREF(lines);
+    return fine;
+}
+
+/* The same for the logs at the end of a path, if there are any. */
+static int report_at(PyObject *self, PyObject *event, struct path *path)
+{
+    PyObject *logs = path_follow(path, self);
+    int fine = logs != NULL && (PyTuple_GET_SIZE(logs) == 0 || report_to(self, event, logs));
+
+    Py_XDECREF(logs);
+    return fine;
+}
+
+/* Whether the end of a session has lines: the method in Python is asked about those without a byte. */
+static int is_told(PyObject *self, PyObject *reason)
+{
+    int heard = has(self, &ways.received), told;
+    PyObject *answer;
+
+    if (heard != 0) {
+        return heard;
+    }
+    answer = call(self, words._is_told, reason);
+    told = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
+    return told;
+}
+
+static PyObject *facts_end(PyObject *self, PyObject *reason)
+{
+    int state = end_once(self, reason);
+
+    if (state > 0) {
+        state = is_told(self, reason);
+    }
+    return none_if(state > 0 ? report_at(self, words.end, &ways.at_end) : state == 0);
+}
+
+static PyObject *report(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
+{
+    if (!counted(given, 2)) {
+        return NULL;
+    }
+    if (!PyTuple_Check(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "logs are no tuple");
+        return NULL;
+    }
+    return none_if(report_to(self, arguments[0], arguments[1]));
+}
+
+static PyObject *attempt(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
+{
+    PyObject *login;
+    int more, plain;
+
+    if (!counted(given, 2)) {
+        return NULL;
+    }
+    login = arguments[0];
+    if (!set(self, &fields.attempts, arguments[1]) ||
+        !give(self, &fields.auth_user, path_follow(&ways.client_name, login)) ||
+        !give(self, &fields.method, path_follow(&ways.client_method, login))) {
+        return NULL;
+    }
+    more = has(login, &ways.helo);
+    more = more == 0 ? has(login, &ways.client_id) : more;
+    plain = more == 0 ? lacks(login, &ways.envelope) : !more;
+    if (more < 0 || plain < 0) {
+        return NULL;
+    }
+    return none_if(plain || done(call(self, words._introduce, login)));
+}
+
+/* Whether the configuration has to choose a backend for a verdict; -1 with an exception. */
+static int is_to_choose(PyObject *self, PyObject *verdict)
+{
+    int nowhere = lacks(self, &ways.choice);
+
+    return nowhere == 0 ? lacks(verdict, &ways.accepted_address) : nowhere < 0 ? -1 : 0;
+}
+
+static PyObject *settle(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
+{
+    PyObject *verdict, *headers, *chosen;
+    double now, began;
+    int accepted, choose;
+
+    if (!counted(given, 3) || !take_number(&ways.now, self, &now) || !take_real(arguments[2], &began) ||
+        !give(self, &fields.auth_ms, in_milliseconds(now - began))) {
+        return NULL;
+    }
+    verdict = arguments[0];
+    headers = arguments[1];
+    if (headers != Py_None && !done(call(self, words._keep_headers, headers))) {
+        return NULL;
+    }
+    accepted = has(verdict, &ways.is_accepted);
+    choose = accepted > 0 ? is_to_choose(self, verdict) : accepted;
+    if (choose < 0) {
+        return NULL;
+    }
+    if (!accepted) {
+        return Py_NewRef(verdict);
+    }
+    chosen = choose ? call(self, words._choose, verdict) : Py_NewRef(verdict);
+    if (chosen != NULL && !give(self, &fields.started, PyFloat_FromDouble(now))) {
+        Py_CLEAR(chosen);
+    }
+    return chosen;
+}
+
+static PyObject *log_in(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    double now, started;
+    int nobody;
+
+    if (!take_number(&ways.since, self, &started) || !take_number(&ways.now, self, &now) ||
+        !give(self, &fields.login_ms, in_milliseconds(now - started)) ||
+        !report_at(self, words.login, &ways.at_login) || !set(self, &fields.started, Py_None)) {
+        return NULL;
+    }
+    nobody = lacks(self, &ways.who);
+    return nobody < 0 ? NULL : none_if(nobody || done(PyObject_CallMethodNoArgs(self, words._keep_who)));
+}
+
+static PyMethodDef record_methods[] = {
+    {"begun", FAST(begun), "begun(number, peer, accepted, client_bytes): a record for which this one is the pattern."},
+    {"end", end, METH_O, "end(reason): the session is over."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef facts_methods[] = {
+    {"attempt", FAST(attempt), "attempt(login, number): an attempt to log in begins."},
+    {"begun", FAST(facts_begun), "begun(number, peer, accepted, client_bytes): see SessionRecord."},
+    {"end", facts_end, METH_O, "end(reason): see SessionRecord."},
+    {"log_in", log_in, METH_NOARGS, "log_in(): the backend has said yes."},
+    {"report", FAST(report), "report(event, logs): write what these logs say."},
+    {"settle", FAST(settle), "settle(verdict, headers, began): the attempt is decided."},
+    {NULL, NULL, 0, NULL},
+};
+
+/* Puts methods in the place of those that a class has. */
+static PyObject *take_over(PyObject *type, PyMethodDef *methods)
+{
+    PyMethodDef *method;
+
+    if (!PyType_Check(type)) {
+        PyErr_SetString(PyExc_TypeError, "no class");
+        return NULL;
+    }
+    for (method = methods; method->ml_name != NULL; method++) {
+        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *) type, method);
+
+        if (descriptor == NULL || PyObject_SetAttrString(type, method->ml_name, descriptor) < 0) {
+            Py_XDECREF(descriptor);
+            return NULL;
+        }
+        Py_DECREF(descriptor);
+    }
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *note_records(PyObject *Py_UNUSED(module), PyObject *type)
+{
+    return take_over(type, record_methods);
+}
+
+static PyObject *note_facts(PyObject *Py_UNUSED(module), PyObject *type)
+{
+    return take_over(type, facts_methods);
+}
+
+PyMethodDef record_functions[] = {
+    {"note_records", note_records, METH_O, "note_records(type): C in the place of what that class does often."},
+    {"note_facts", note_facts, METH_O, "note_facts(type): the same for one whose objects are asked for facts."},
+    {NULL, NULL, 0, NULL},
+};

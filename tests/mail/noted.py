@@ -1,0 +1,79 @@
+"""Records whose session never was, by the classes of the program and by those in Python alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from mailworker.mail import facts, record
+from tests.support.implementations import without_c
+
+FIELDS = (
+    *("accepted", "attempts", "auth_ms", "auth_user", "backend", "client", "client_bytes", "event", "login_ms"),
+    *("method", "number", "port", "reason", "started"),
+)
+
+
+class Classes:
+    """`Record` and `Facts`."""
+
+    def __init__(self, *, plain: bool) -> None:
+        records: Any = without_c(record) if plain else record
+        with patch.dict(sys.modules, {record.__name__: records}):
+            told: Any = without_c(facts) if plain else facts
+        self.Record = records.SessionRecord
+        self.Facts = told.FactsRecord
+
+
+CLASSES = {"as the program has them": Classes(plain=False), "in Python": Classes(plain=True)}
+
+
+class Bytes:
+    """A connection."""
+
+    def __init__(self, received: int) -> None:
+        self.received = received
+        self.tls = None
+
+
+class Lines:
+    """A sink."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, bytes, bytes]] = []
+
+    def send(self, destination: int, path: bytes, line: bytes) -> None:
+        self.sent.append((destination, path, line))
+
+
+class Entrance:
+    """Where all come in, at a time that tests set; `logs` are those of each event."""
+
+    def __init__(
+        self, logs: Sequence[object] = (), backend: object = None, rows: object = None, counted: object = None
+    ) -> None:
+        self.heard: list[object] = []
+        self.lines = Lines()
+        self.log = SimpleNamespace(informative=False, enabled=lambda level: True, write=self._write)
+        self.name = "127.0.0.1:143"
+        self.sessions = SimpleNamespace(
+            live={}, lines=self.lines, listeners=(self.heard.append,), loop=SimpleNamespace(now=0.0)
+        )
+        logs = tuple(logs)
+        access_logs = SimpleNamespace(at_end=logs, at_failure=logs, at_login=logs, null_sessions=False)
+        settings = SimpleNamespace(access_log=SimpleNamespace(asked=()))
+        self.server = SimpleNamespace(
+            access_logs=access_logs, backend=backend, counted=counted, rows=rows, settings=settings
+        )
+        self.written: list[str] = []
+
+    def _write(self, level: object, message: str, number: int, about: object) -> None:
+        self.written.append(message)
+
+
+def noted(each: Any) -> dict[str, object]:
+    """What a record of facts holds."""
+    return {name: getattr(each, name) for name in FIELDS}
