@@ -122,13 +122,11 @@ class Listener(Timed):
         for _ in range(self._at_once):
             if self._descriptor < 0:
                 return  # closed in this very round
-            accepted = sockets.accept(self._descriptor)
-            if not isinstance(accepted, int):
-                self._accepted(*accepted)
-            elif accepted in sockets.WOULD_BLOCK:  # another process was faster
+            failure = sockets.hand_on(self._descriptor, self._accepted)
+            if failure in sockets.WOULD_BLOCK:  # another process was faster
                 return
-            elif -accepted not in _GONE:
-                self._rest(OSError(-accepted, os.strerror(-accepted)))
+            if failure and -failure not in _GONE:
+                self._rest(OSError(-failure, os.strerror(-failure)))
                 return
 
     def expire(self) -> None:

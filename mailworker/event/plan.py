@@ -42,14 +42,17 @@ class Chain(Protocol):
     def begin(self) -> Link:
         """The first link."""
 
+    def begin_with(self, heard: bytes | PeerError, /) -> Link:
+        """The first one where something was heard before: what a peer said first, or what went wrong with it."""
+
     def fail(self, error: Exception, /) -> Coroutine[Any, Any, None]:
         """The last link, where `error` was raised by another."""
 
 
-async def carry_out(chain: Chain, first: Callable[[], Link] | None = None, /) -> None:
-    """Go through all links of a session; `first` gives the first one in the place of its `begin`."""
+async def carry_out(chain: Chain, heard: bytes | PeerError | None = None, /) -> None:
+    """Go through all links of a session, which has `heard` something before unless that is None."""
     try:
-        link = chain.begin() if first is None else first()
+        link = chain.begin() if heard is None else chain.begin_with(heard)
         while link is not None:
             link = await (_exchange(link) if isinstance(link, tuple) else link)
     except Exception as error:

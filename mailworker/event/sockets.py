@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EAFNOSUPPORT, EAGAIN, EBADF, EINPROGRESS, ENAMETOOLONG, EWOULDBLOCK
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.native.core import accelerator
 
-__all__ = ["WOULD_BLOCK", "accept", "dial", "keep_alive", "local_address", "no_delay", "peek"]
+__all__ = ["WOULD_BLOCK", "accept", "dial", "hand_on", "keep_alive", "local_address", "no_delay", "peek"]
 
 WOULD_BLOCK: Final = (-EAGAIN, -EWOULDBLOCK)
 """What a call gives that would have to wait."""
@@ -54,6 +54,15 @@ def accept(listening: int) -> tuple[int, Address] | int:
         return _failure(error)
     connection.setblocking(False)
     return connection.detach(), _address(peer)
+
+
+def hand_on(listening: int, accepted: Callable[[int, Address], None]) -> int:
+    """As `accept`, for whoever takes both; gives 0 then."""
+    connection = accept(listening)
+    if isinstance(connection, int):
+        return connection
+    accepted(*connection)
+    return 0
 
 
 def local_address(descriptor: int) -> Address:
@@ -123,4 +132,4 @@ def _failure(error: OSError) -> int:
 
 if accelerator is not None and not TYPE_CHECKING:
     accept, dial, local_address = accelerator.accept, accelerator.dial, accelerator.local_address
-    no_delay, peek = accelerator.no_delay, accelerator.peek
+    hand_on, no_delay, peek = accelerator.hand_on, accelerator.no_delay, accelerator.peek

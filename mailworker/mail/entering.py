@@ -32,10 +32,13 @@ IN_AUTH: Final = "in auth state"
 class Entering(Attempting):
     """What a session goes on by once its login is allowed.
 
-    `_began` is when that was, or when somebody was asked about the login, and `_attempts` how often that was done.
+    `_attempts` counts how often somebody was asked about it, `_asks` tells whether somebody is asked now, and `_began`
+    when that began, or the login at the backend. `_quiet`: nobody else wants to know what becomes of it.
+    `_plain_source` can be asked about it plainly, if it is in clear; None where somebody else reads the request or
+    what is answered.
     """
 
-    __slots__ = ("_attempts", "_began", "_login", "_relays", "_request", "_steps")
+    __slots__ = ("_asks", "_attempts", "_began", "_login", "_plain_source", "_quiet", "_relays", "_request", "_steps")
 
     _began: float
     _login: Login
@@ -44,8 +47,43 @@ class Entering(Attempting):
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
         super().__init__(client, record, connections)
+        self._asks = False
         self._attempts = 0
         self._relays = relays
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """Who wants to know of the session."""
+        server, facts = self.server, self.facts
+        asking = facts, server.guard, server.limits, server.policed, server.counted, server.rows
+        self._plain_source = server.plain_source if facts is None else None
+        self._quiet = all(each is None for each in asking)
+
+    def _change_server(self) -> None:
+        super()._change_server()
+        self._look_around()
+
+    def ask(self) -> Link:
+        """See `LimitedApplicant.ask`."""
+        server, login, attempt = self.server, self._login, self._attempts
+        if self._plain_source is not None and self._client is None and self.stream.tls is None:
+            return self._plain_source.judge_plainly((login, server.settings.protocol, attempt, self.log.client), self)
+        request = self.client.auth_request(login, attempt, server.settings, tells_host=self.protocol.tells_host)
+        self._request = request
+        request.facts = facts = self.facts
+        if facts is not None:
+            facts.attempt(login, attempt)
+        return server.login_source.judge(request, self)
+
+    def judged(self, verdict: Accepted | Rejected) -> Link:
+        """See `Applicant.judged`."""
+        raise NotImplementedError
+
+    def _begin_to_ask(self) -> None:
+        self._asks = True
+        self._began = now = self.connections.loop.now
+        if (rows := self.server.rows) is not None:
+            rows.ask(self.log.row, self._login.name, now)
 
     def _new_dialogue(self) -> AnyDialogue:
         dialogue, heard = super()._new_dialogue(), self.stream.heard
@@ -59,12 +97,14 @@ class Entering(Attempting):
         """Connect to the backend, log in there, and leave the rest to a relay."""
         if self._login.password is None and self.protocol.needs_password:
             raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
-        self._began = self.connections.loop.now
-        candidates = self.server.targets.candidates(accepted)
-        link = candidates.connect(self.connections, self.server.settings.timeout, self.log, self._connected)
-        if link is None or isinstance(link, tuple):
+        server = self.server
+        if not self._quiet:
+            self._began = self.connections.loop.now
+        candidates = server.targets.candidates(accepted)
+        link = candidates.connect(self.connections, server.settings.timeout, self.log, self._connected)
+        if isinstance(link, tuple) or link is None:
             return link
-        if (rows := self.server.rows) is not None and self.backend is None:
+        if (rows := server.rows) is not None and self.backend is None:
             rows.dial(self.log.row, None, self._began)
         return self._careful(link)
 
@@ -111,24 +151,30 @@ class Entering(Attempting):
 
     def _entered(self, words: bytes) -> Link:
         """The relay begins, with `words` of the backend and what the client has said beyond its login."""
-        stream = self.backend
+        log, stream = self.log, self.backend
         assert stream is not None
-        if self._login.passed_on:  # who decides has decided only now
+        if self._login.passed_on and not self._quiet:  # who decides has decided only now
             if self.server.policed is not None:
                 self.server.policed.learn(self._request, self, None)
             if not self.let_in():
                 return self.turn_away()
-        self.log.action = None
-        self.log.info("client logged in")
+        log.action = None
+        if log.entrance.log.informative:
+            log.info("client logged in")
         self.backend = None
+        if not self._quiet:
+            self._tell()
+        sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
+        rest = b"" if self._dialogue is None else self._dialogue.take_input()
+        self._relays.start(log, self.stream, rest, stream, words)
+        return None
+
+    def _tell(self) -> None:
+        """The client is logged in."""
         if (counted := self.server.counted) is not None:
             counted.log_in(self._login.method, self.connections.loop.now - self._began)
         if self.facts is not None:
             self.facts.log_in()
-        sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
-        rest = b"" if self._dialogue is None else self._dialogue.take_input()
-        self._relays.start(self.log, self.stream, rest, stream, words)
-        return None
 
     def let_in(self) -> bool:
         """The client is who it claims to be; gives whether there may be one more connection."""

@@ -186,7 +186,11 @@ class SessionRecord(SessionLog):
     def begun(self, number: int, peer: Address, accepted: float, client_bytes: Traffic) -> SessionRecord:
         """A record for which this one is the pattern."""
         record = copied(self)
-        record._begin(number, client_ip(peer), accepted, client_bytes)
+        record.number = number
+        record.client = peer.host if isinstance(peer, InetAddress) else client_ip(peer)  # spares a call
+        record.accepted = accepted
+        record.client_bytes = client_bytes
+        record.entrance.sessions.live[record] = None
         return record
 
     def take_row(self, row: int, task: Task | None = None) -> None:

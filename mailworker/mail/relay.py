@@ -45,8 +45,10 @@ class Relay(Pair):
 
     def finish(self) -> None:
         """A side's call: both are done."""
-        self.record.action = None
-        self.record.info("proxied session done")
+        record = self.record
+        record.action = None
+        if record.entrance.log.informative:
+            record.info("proxied session done")
         self._end(_BY_CLIENT if self.client.ended == 1 else _BY_BACKEND)
 
     def lose_source(self, side: Side, error: Loss) -> None:
@@ -136,6 +138,10 @@ def _throttle(loop: Loop, side: Side, rate: int, after: int) -> Throttle | None:
     return Throttle(loop, cast(LimitedSide, side), rate, after) if rate else None
 
 
+_Agreed = tuple[Terms, type[Relay], bool]
+"""What relays of a server have in common, of what class they are, and whether they may just begin."""
+
+
 class Relays:
     """All relays of a worker, and the scratch pages that they share: one for each `proxy_buffer`.
 
@@ -143,13 +149,13 @@ class Relays:
     is logged in. `rows` are those of the session table, None where there is none.
     """
 
-    __slots__ = ("_connections", "_pumps", "_rows", "_terms")
+    __slots__ = ("_agreed", "_connections", "_pumps", "_rows")
 
     def __init__(self, connections: Connections, buffers: set[int], rows: Rows | None = None) -> None:
         self._connections = connections
         self._pumps = dict[tuple[int, bool, bool, Rows | None], Pump]()
         self._rows = rows
-        self._terms = dict[Server, Terms]()
+        self._agreed = dict[Server, _Agreed]()
         for buffer in buffers:
             self._pump(buffer, rows=rows)
 
@@ -163,18 +169,23 @@ class Relays:
     ) -> None:
         """Relay between two streams, with what was read from each and is still to be passed on."""
         entrance = record.entrance
-        server = entrance.server
-        terms = self._terms.get(server) or self._agree(server)
+        terms, kind, plain = self._agreed.get(entrance.server) or self._agree(entrance.server)
         record.logged_in = self._connections.loop.now
-        kind = LimitedRelay if server.limited else Relay
         relay = kind(terms, client, clients_words, backend, backends_words)
-        if isinstance(relay, LimitedRelay):
-            relay.keep_rates(server.settings.proxy)
         relay.record = record
         record.client_bytes = relay.client
         record.backend_bytes = relay.backend
         entrance.sessions.live[record] = relay
+        if plain:
+            relay.begin()
+        else:
+            self._begin_watched(relay, entrance.server)
+
+    def _begin_watched(self, relay: Relay, server: Server) -> None:
+        if isinstance(relay, LimitedRelay):
+            relay.keep_rates(server.settings.proxy)
         if self._rows is not None:
+            record = relay.record
             cast(ListedSide, relay.client).row = record.row
             record.task = None  # type: ignore[misc] # of a class that has it
         if server.watched:
@@ -182,13 +193,14 @@ class Relays:
         else:
             relay.begin()
 
-    def _agree(self, server: Server) -> Terms:
+    def _agree(self, server: Server) -> _Agreed:
         proxy = server.settings.proxy
         clients = self._pump(proxy.buffer, watching=server.watched, limiting=bool(proxy.upload_rate), rows=self._rows)
         backends = self._pump(proxy.buffer, limiting=bool(proxy.limit_rate))
         times = proxy.timeout, server.settings.timeout
-        self._terms[server] = terms = Terms(self._connections, clients, backends, *times)
-        return terms
+        terms, kind = Terms(self._connections, clients, backends, *times), LimitedRelay if server.limited else Relay
+        self._agreed[server] = agreed = terms, kind, not (server.limited or server.watched) and self._rows is None
+        return agreed
 
     def _pump(self, buffer: int, *, watching: bool = False, limiting: bool = False, rows: Rows | None = None) -> Pump:
         """The one that moves bytes of this kind."""

@@ -23,7 +23,6 @@ from mailworker.log.access import LineSink
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.mail.admission import Guarded
-from mailworker.mail.authentication.auth_http import AuthHttp
 from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
@@ -308,8 +307,8 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers))
     server = Server(settings, log, tls, protocol.capabilities(settings), source, places)
     server.watched = protocol.watched
-    if isinstance(source, AuthHttp) and not protocol.tells_host:
-        server.plain_source = source
+    if protocol.tells_host:
+        server.plain_source = None
     return server
 
 
@@ -353,7 +352,7 @@ class _Beginnings:
 
     def _begin_with(self, entrance: Entrance, guest: Guest, heard: bytes | PeerError) -> None:
         session = self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
-        task = Task(self._connections.loop, carry_out(session, partial(session.begin_with, heard)))
+        task = Task(self._connections.loop, carry_out(session, heard))
         if (rows := entrance.server.rows) is not None:
             rows.pass_on(guest.row, session.log)
             session.log.take_row(guest.row, task)
@@ -376,7 +375,7 @@ class _Beginnings:
         pattern = self._patterns.get(entrance)
         if pattern is None:
             return self._first(entrance, number, stream, peer, now)
-        return pattern.of(pattern.log.begun(number, peer, now, stream), stream, peer)
+        return pattern.of(number, stream, peer, now)
 
     def _first(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
         connections, client, relays = self._connections, Client(stream, peer, entrance.listen), self._relays

@@ -6,18 +6,14 @@ from collections.abc import Coroutine
 from typing import Any, cast
 
 from mailworker.errors import Party, PeerError, escape
-from mailworker.event.connections import Connections
 from mailworker.event.copies import copied
 from mailworker.event.plan import UNKNOWN, Link, Plan
 from mailworker.event.stream import SocketStream
-from mailworker.mail.client.client import Client
 from mailworker.mail.dialogue.dialogue import StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.entering import IN_AUTH, Entering
 from mailworker.mail.facts import FactsRecord
-from mailworker.mail.record import SessionRecord
-from mailworker.mail.relay import Relays
 from mailworker.model import Address
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
@@ -31,22 +27,19 @@ class Session(Entering):
     Whatever happens, the client has left or is in a relay's hands behind the last link.
     """
 
-    __slots__ = ("_asks",)
-
-    def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
-        super().__init__(client, record, connections, relays)
-        self._asks = False
+    __slots__ = ()
 
     def as_pattern(self) -> Session:
         """Forget the client, to be what `of` copies."""
-        del self.stream, self._client, self._peer
+        del self.stream, self._peer
+        self._client = None
         return self
 
-    def of(self, record: SessionRecord, stream: SocketStream, peer: Address) -> Session:
+    def of(self, number: int, stream: SocketStream, peer: Address, accepted: float) -> Session:
         """A session of another client, for which this one is the pattern."""
         session = copied(self)
-        session.log, session.stream, session._peer = record, stream, peer
-        session._client = None
+        session.log = record = self.log.begun(number, peer, accepted, stream)
+        session.stream, session._peer = stream, peer
         if session.facts is not None:
             session.facts = cast(FactsRecord, record)
         return session
@@ -67,7 +60,7 @@ class Session(Entering):
         return self._greet() if farewell is None else self.part(farewell)
 
     def begin_with(self, heard: bytes | PeerError) -> Link:
-        """As `begin`, where the client has been greeted, and has said its first words or failed to."""
+        """See `Chain.begin_with`: the client has been greeted, and has said its first words or failed to."""
         if isinstance(heard, bytes):
             return self._greeted(1, heard)
         self.log.action = _GREETING
@@ -142,39 +135,23 @@ class Session(Entering):
 
     def _log_in(self, login: Login) -> Link:
         """Let a client in, if whoever decides says so: our source, or the backend."""
-        server, log = self.server, self.log
-        source = server.login_source
+        source, log = self.server.login_source, self.log
         self._login = login
         log.action = source.action
         log.login = login.name
         self._attempts = attempt = self._attempts + 1
         if log.entrance.log.talkative:
             log.debug(f"asking {source.name}, method {login.method.name}, attempt {attempt}")
-        self._asks = True
-        self._began = now = self.connections.loop.now
-        if (rows := server.rows) is not None:
-            rows.ask(log.row, login.name, now)
-        return self.ask() if server.guard is None else server.guard.enter(login, self)
-
-    def ask(self) -> Link:
-        """See `LimitedApplicant.ask`."""
-        server, login, attempt, facts = self.server, self._login, self._attempts, self.facts
-        plain_source = server.plain_source
-        if plain_source is not None and facts is None and self._client is None and self.stream.tls is None:
-            return plain_source.judge_plainly((login, server.settings.protocol, attempt, self.log.client), self)
-        request = self.client.auth_request(login, attempt, server.settings, tells_host=self.protocol.tells_host)
-        self._request = request
-        request.facts = facts
-        if facts is not None:
-            facts.attempt(login, attempt)
-        return server.login_source.judge(request, self)
+        if not self._quiet:
+            self._begin_to_ask()
+        guard = self.server.guard
+        return self.ask() if guard is None else guard.enter(login, self)
 
     def judged(self, verdict: Accepted | Rejected) -> Link:
         """See `Applicant.judged`."""
         log = self.log
-        self._asks = False
-        if (counted := self.server.counted) is not None:
-            counted.judge(self._login.method, verdict, self.connections.loop.now - self._began)
+        if not self._quiet:
+            self._count(verdict)
         if verdict.login is not None:
             self.rename(verdict.login)
         if self.facts is not None:
@@ -185,13 +162,17 @@ class Session(Entering):
         if log.entrance.log.talkative:
             log.debug(f"sent to {verdict.address}")
         self._login.adopt(verdict)
-        limited = self.attempt is not None or self.server.limits is not None
-        if limited and not verdict.passed_on and not self.let_in():
+        if not (self._quiet or verdict.passed_on or self.let_in()):
             return self.turn_away()
         try:
             return self.enter(verdict)
         except PeerError as error:
             return self._refused(error)
+
+    def _count(self, verdict: Accepted | Rejected) -> None:
+        self._asks = False
+        if (counted := self.server.counted) is not None:
+            counted.judge(self._login.method, verdict, self.connections.loop.now - self._began)
 
     def fail(self, error: Exception) -> Coroutine[Any, Any, None]:
         """See `Chain.fail`."""

@@ -13,7 +13,7 @@ from mailworker.errors import StartError
 from mailworker.event import sockets
 from mailworker.event.listener import Listener, check_accepting
 from mailworker.event.loop import Loop
-from mailworker.event.sockets import accept
+from mailworker.event.sockets import hand_on
 from mailworker.model import Address, InetAddress
 from tests.event.bench import Bench, Watcher, no_more_descriptors, watch
 
@@ -43,15 +43,15 @@ class _Door:
 
 
 class _FailingAccept:
-    """Stands in for accept: the first calls fail."""
+    """Stands in for hand_on: the first calls fail."""
 
     def __init__(self, *failures: int) -> None:
         self._failures = list(failures)
         self.calls = 0
 
-    def __call__(self, listening: int) -> tuple[int, Address] | int:
+    def __call__(self, listening: int, accepted: Callable[[int, Address], None]) -> int:
         self.calls += 1
-        return -self._failures.pop(0) if self._failures else accept(listening)
+        return -self._failures.pop(0) if self._failures else hand_on(listening, accepted)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def connect(listening: socket.socket, resources: ExitStack) -> Callable[[], sock
 def fail_accept(monkeypatch: pytest.MonkeyPatch) -> FailAccept:
     def fail(*failures: int) -> _FailingAccept:
         failing = _FailingAccept(*failures)
-        monkeypatch.setattr("mailworker.event.listener.sockets.accept", failing)
+        monkeypatch.setattr("mailworker.event.listener.sockets.hand_on", failing)
         return failing
 
     return fail

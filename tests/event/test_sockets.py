@@ -55,7 +55,7 @@ def test_a_read_is_cut_at_the_page(sockets: ModuleType) -> None:
         assert sockets.peek(ours.fileno(), 1 << 30) == b"abc"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.255.10.99", "::1"])
 def test_both_ends_of_a_connection_know_each_other(sockets: ModuleType, host: str) -> None:
     with _listening(InetAddress(host, 0)) as listening:
         address = InetAddress(host, listening.getsockname()[1])
@@ -71,6 +71,32 @@ def test_both_ends_of_a_connection_know_each_other(sockets: ModuleType, host: st
             assert not os.get_blocking(descriptor)
             assert not os.get_inheritable(descriptor)
             os.close(descriptor)
+
+
+def test_a_connection_is_handed_on_with_its_address(sockets: ModuleType) -> None:
+    handed = list[tuple[int, Address]]()
+    with _listening(InetAddress("127.0.0.1", 0)) as listening:
+        assert sockets.hand_on(listening.fileno(), lambda *both: handed.append(both)) == -errno.EAGAIN
+        theirs = sockets.dial(InetAddress(*listening.getsockname()))
+        assert sockets.hand_on(listening.fileno(), lambda *both: handed.append(both)) == 0
+        ((ours, peer),) = handed
+        assert peer == sockets.local_address(theirs)
+        assert not os.get_blocking(ours)
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_what_takes_a_connection_may_raise(sockets: ModuleType) -> None:
+    with _listening(InetAddress("127.0.0.1", 0)) as listening:
+        theirs = sockets.dial(InetAddress(*listening.getsockname()))
+
+        def refuse(ours: int, _peer: Address) -> None:
+            os.close(ours)
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            sockets.hand_on(listening.fileno(), refuse)
+        os.close(theirs)
 
 
 def test_unix_sockets_have_no_names(sockets: ModuleType, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ class _Question:
 
     _asked: AuthRequest
     _head: bytes
+    _reused: bool
     _stream: SocketStream
     about: About
     applicant: Applicant
@@ -110,7 +111,6 @@ class _Question:
     def __init__(self, service: AuthHttp) -> None:
         self._service = service
         self._request: AuthRequest | None = None  # until it is needed, where the login was asked about plainly
-        self._reused = False
         self._wait: Wait | None = None  # the last one
         self._waits = 0
 
@@ -123,21 +123,16 @@ class _Question:
         self._request = request
         return self.say(self._service.template.request(request))
 
-    def say(self, head: bytes) -> Link:
-        """As `ask`, by these words."""
+    def say(self, head: bytes, *, anew: bool = False) -> Link:
+        """As `ask`, by these words; `anew`: by a connection of its own in any case."""
         self._head = head
         settings, connections = self._service.settings, self.applicant.connections
-        if settings.keepalive and (idle := self._service.idle.take(connections)) is not None:
-            self._reused = True
-            idle.deadline = connections.loop.now + settings.timeout
-            return self._say(head, idle)
-        return self._say(head, self._connect())
-
-    def _connect(self) -> SocketStream:
-        settings = self._service.settings
-        return self.applicant.connections.connect(settings.address, _AUTH_SERVICE, settings.timeout)
-
-    def _say(self, head: bytes, stream: SocketStream) -> Link:
+        stream = self._service.idle.take(connections) if settings.keepalive and not anew else None
+        self._reused = stream is not None
+        if stream is None:
+            stream = connections.connect(settings.address, _AUTH_SERVICE, settings.timeout)
+        else:
+            stream.deadline = connections.loop.now + settings.timeout
         self._stream = stream
         if len(head) > _SEGMENT:
             sockets.no_delay(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
@@ -207,8 +202,8 @@ class _Question:
         if not isinstance(error, ConnectionLost):
             return self.applicant.fail(error)
         if self._reused and not self._stream.received:
-            self._reused = False  # the service closed it when we had just begun, as it may (RFC 9112 section 9.3.1)
-            return self._say(self._head, self._connect())
+            # The service closed it when we had just begun, as it may (RFC 9112 section 9.3.1).
+            return self.say(self._head, anew=True)
         # As nginx reports it, which meets a refused connection when it reads.
         return self.applicant.fail(ConnectionLost(error.party, "recv()", error.errno))
 

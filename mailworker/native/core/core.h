@@ -25,6 +25,7 @@
     NAME(again)                                                                                                        \
     NAME(allow)                                                                                                        \
     NAME(begin)                                                                                                        \
+    NAME(begin_with)                                                                                                   \
     NAME(change)                                                                                                       \
     NAME(close)                                                                                                        \
     NAME(expire)                                                                                                       \

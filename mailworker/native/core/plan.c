@@ -10,7 +10,7 @@
 struct engine {
     PyObject_HEAD
     PyObject *chain; /* NULL at the end */
-    PyObject *first; /* what gives the first link; NULL for the chain's begin() */
+    PyObject *heard; /* before the first link; NULL for nothing */
     PyObject *link;  /* NULL before the first, and where none is left */
     char begun;
     char waits;   /* whether the plan at hand has been begun */
@@ -33,20 +33,23 @@ int is_peer_error(void)
     return PyErr_ExceptionMatches(peer_error);
 }
 
-static int engine_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+static PyObject *engine_made(PyObject *type, PyObject *const *arguments, size_t flags, PyObject *keywords)
 {
-    struct engine *self = (struct engine *) object;
-    PyObject *chain, *first = Py_None;
+    Py_ssize_t given = PyVectorcall_NARGS(flags);
+    struct engine *self;
 
-    if (!PyArg_ParseTuple(arguments, "O|O", &chain, &first)) {
-        return -1;
+    if (given < 1 || given > 2 || keywords != NULL) {
+        return PyErr_Format(PyExc_TypeError, "carry_out(chain, heard=None)");
     }
-    Py_XSETREF(self->chain, Py_NewRef(chain));
-    Py_XSETREF(self->first, first == Py_None ? NULL : Py_NewRef(first));
-    return 0;
+    self = (struct engine *) engine_type.tp_alloc((PyTypeObject *) type, 0);
+    if (self != NULL) {
+        self->chain = Py_NewRef(arguments[0]);
+        self->heard = given < 2 || arguments[1] == Py_None ? NULL : Py_NewRef(arguments[1]);
+    }
+    return (PyObject *) self;
 }
 
-#define REFERENCES(REF) REF(chain) REF(first) REF(link)
+#define REFERENCES(REF) REF(chain) REF(heard) REF(link)
 COLLECTED(engine, REFERENCES)
 
 /* A plan is a tuple, which needs no class of its own here. */
@@ -118,8 +121,8 @@ static int lose(struct engine *self)
 /* What follows from what was heard: how many replies were usual, and the last one. */
 static int answer(struct engine *self, PyObject *heard)
 {
-    PyObject *plan = Py_NewRef(self->link);
-    int fine = follow(self, PyObject_Call(PyTuple_GET_ITEM(plan, 3), heard, NULL));
+    PyObject *plan = Py_NewRef(self->link), *both[] = {PyTuple_GET_ITEM(heard, 0), PyTuple_GET_ITEM(heard, 1)};
+    int fine = follow(self, PyObject_Vectorcall(PyTuple_GET_ITEM(plan, 3), both, 2, NULL));
 
     Py_DECREF(plan);
     Py_DECREF(heard);
@@ -159,11 +162,12 @@ static PySendResult go_on(struct engine *self, PyObject **result)
 
     if (!self->begun) {
         self->begun = 1;
-        if (!follow(self, self->first == NULL ? PyObject_CallMethodNoArgs(self->chain, names.begin)
-                                              : PyObject_CallNoArgs(self->first))) {
+        if (!follow(self, self->heard == NULL
+                              ? PyObject_CallMethodNoArgs(self->chain, names.begin)
+                              : PyObject_CallMethodOneArg(self->chain, names.begin_with, self->heard))) {
             status = PYGEN_ERROR;
         }
-        Py_CLEAR(self->first);
+        Py_CLEAR(self->heard);
     }
     for (;;) {
         if (status == PYGEN_ERROR && !fail(self)) {
@@ -272,11 +276,10 @@ static PyAsyncMethods engine_async = {.am_await = engine_self, .am_send = engine
 PyTypeObject engine_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.carry_out",
-    .tp_doc = "carry_out(chain, first=None): go through all links of a session.",
+    .tp_doc = "carry_out(chain, heard=None): go through all links of a session.",
     .tp_basicsize = sizeof(struct engine),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .tp_new = PyType_GenericNew,
-    .tp_init = engine_init,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, /* but by the next */
+    .tp_vectorcall = engine_made,
     .tp_traverse = engine_traverse,
     .tp_clear = engine_clear,
     .tp_dealloc = engine_dealloc,

@@ -33,18 +33,42 @@ union address {
 static PyObject *inet_address; /* the class of mailworker.model */
 static PyObject *nameless; /* UnixAddress("") */
 
+/* The text of an address. That of IPv4 is written here, as inet_ntop() needs a thousand instructions for it. */
+static PyObject *host_text(int family, const void *number)
+{
+    char text[INET6_ADDRSTRLEN];
+    char *at = text;
+    int i;
+
+    if (family != AF_INET) {
+        return PyUnicode_FromString(inet_ntop(family, number, text, sizeof(text)));
+    }
+    for (i = 0; i < 4; i++) {
+        unsigned int byte = ((const unsigned char *) number)[i];
+
+        if (byte >= 100) {
+            *at++ = (char) ('0' + byte / 100);
+        }
+        if (byte >= 10) {
+            *at++ = (char) ('0' + byte / 10 % 10);
+        }
+        *at++ = (char) ('0' + byte % 10);
+        *at++ = '.';
+    }
+    return PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, text, at - text - 1);
+}
+
 /* The peer's or our own address; unix sockets have no name. */
 static PyObject *new_address(const union address *address)
 {
     int is_inet = address->any.sa_family == AF_INET;
     const void *number = is_inet ? (const void *) &address->inet.sin_addr : &address->inet6.sin6_addr;
     PyObject *host, *port, *made = NULL;
-    char text[INET6_ADDRSTRLEN];
 
     if (!is_inet && address->any.sa_family != AF_INET6) {
         return Py_NewRef(nameless);
     }
-    host = PyUnicode_FromString(inet_ntop(address->any.sa_family, number, text, sizeof(text)));
+    host = host_text(address->any.sa_family, number);
     port = PyLong_FromLong(ntohs(is_inet ? address->inet.sin_port : address->inet6.sin6_port));
     if (host != NULL && port != NULL) {
         made = ((PyTypeObject *) inet_address)
@@ -98,6 +122,29 @@ static PyObject *sockets_accept(PyObject *Py_UNUSED(module), PyObject *argument)
     }
     fd = accepted(fd, &address.any, &length);
     return fd < 0 ? PyLong_FromLong(-(long) errno) : Py_BuildValue("iN", fd, new_address(&address));
+}
+
+/* The same, handed on at once: a client more needs no tuple of both. */
+static PyObject *sockets_hand_on(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    union address address = {0};
+    socklen_t length = sizeof(address);
+    PyObject *both[2];
+    int fd, fine;
+
+    if (!counted(given, 2) || !take_int(arguments[0], &fd)) {
+        return NULL;
+    }
+    fd = accepted(fd, &address.any, &length);
+    if (fd < 0) {
+        return PyLong_FromLong(-(long) errno);
+    }
+    both[0] = PyLong_FromLong(fd);
+    both[1] = new_address(&address);
+    fine = both[0] != NULL && both[1] != NULL && done(PyObject_Vectorcall(arguments[1], both, 2, NULL));
+    Py_XDECREF(both[0]);
+    Py_XDECREF(both[1]);
+    return fine ? PyLong_FromLong(0) : NULL;
 }
 
 static PyObject *sockets_local_address(PyObject *Py_UNUSED(module), PyObject *argument)
@@ -249,6 +296,7 @@ static PyObject *sockets_written(PyObject *Py_UNUSED(module), PyObject *const *a
 
 PyMethodDef socket_functions[] = {
     {"accept", sockets_accept, METH_O, "accept(listening): a descriptor and the peer's address."},
+    {"hand_on", FAST(sockets_hand_on), "hand_on(listening, accepted): as accept, to what takes both."},
     {"local_address", sockets_local_address, METH_O, "local_address(descriptor): where a connection was made to."},
     {"dial", sockets_dial, METH_O, "dial(address): a descriptor whose connection is made or under way."},
     {"no_delay", sockets_no_delay, METH_O, "no_delay(descriptor): TCP_NODELAY."},

@@ -2,18 +2,25 @@
 
 #include "core.h"
 
-static int task_init(PyObject *object, PyObject *arguments, PyObject *keywords)
-{
-    static char *keys[] = {"loop", "coroutine", NULL};
-    struct task *self = (struct task *) object;
-    PyObject *loop, *coroutine;
+#include <math.h>
 
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OO", keys, &loop, &coroutine) || !is_loop(loop)) {
-        return -1;
+static PyObject *task_made(PyObject *type, PyObject *const *arguments, size_t flags, PyObject *keywords)
+{
+    struct task *self;
+
+    if (keywords != NULL) {
+        return PyErr_Format(PyExc_TypeError, "Task(loop, coroutine)");
     }
-    Py_XSETREF(self->loop, (struct loop *) Py_NewRef(loop));
-    Py_XSETREF(self->coroutine, Py_NewRef(coroutine));
-    return 0;
+    if (!counted(PyVectorcall_NARGS(flags), 2) || !is_loop(arguments[0])) {
+        return NULL;
+    }
+    self = (struct task *) task_type.tp_alloc((PyTypeObject *) type, 0);
+    if (self != NULL) {
+        self->timed.deadline = INFINITY;
+        self->loop = (struct loop *) Py_NewRef(arguments[0]);
+        self->coroutine = Py_NewRef(arguments[1]);
+    }
+    return (PyObject *) self;
 }
 
 #define REFERENCES(REF) REF(loop) REF(coroutine) REF(waits_for)
@@ -145,8 +152,8 @@ PyTypeObject task_type = {
     .tp_name = "mailworker.native.core._core.Task",
     .tp_doc = "Runs one coroutine.",
     .tp_basicsize = sizeof(struct task),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .tp_init = task_init,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, /* but by the next */
+    .tp_vectorcall = task_made,
     .tp_traverse = task_traverse,
     .tp_clear = task_clear,
     .tp_dealloc = task_dealloc,
