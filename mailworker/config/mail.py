@@ -15,7 +15,7 @@ from mailworker.config.protocol import ProtocolsDraft
 from mailworker.config.resolver import RESOLVER, ResolverSettings
 from mailworker.config.rows import Value, commands, row
 from mailworker.config.server_name import take_server_name
-from mailworker.config.slots import MILLISECONDS, number
+from mailworker.config.slots import FLAG, MILLISECONDS, number
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
 
@@ -40,6 +40,7 @@ class MailCoreDraft:
     timeout: float = row(BOTH, ONE, MILLISECONDS, 60.0)
     max_errors: int = row(BOTH, ONE, number(ANY), 5)
     max_commands: int = row(BOTH, ONE, number(ANY), 1000)
+    deny_reply: bool = row(BOTH, ONE, FLAG, False)
     error_log: tuple[LogTarget, ...] | None = row(BOTH, ONE_OR_MORE, ERROR_LOGS, None)
     resolver: ResolverSettings = row(BOTH, ONE_OR_MORE, RESOLVER, ResolverSettings(), spelled="off")
     resolver_timeout: float = row(BOTH, ONE, MILLISECONDS, 30.0, into=None)

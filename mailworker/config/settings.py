@@ -41,7 +41,7 @@ class MailServer:
     `ssl` is None where neither a `listen ... ssl` nor `starttls` needs it. `error_log` is the server's own list,
     or the one it inherits. `server_name` is what it calls itself, `names` are what leads to it on an address that it
     shares. `status_zone` is what its numbers are called, None for its first listen. `policy` is who is asked about
-    logins and told of them, None for nobody.
+    logins and told of them, None for nobody. `deny_reply`: whom nobody lets in is told that there is no service.
     """
 
     listens: tuple[Listen, ...]
@@ -67,6 +67,7 @@ class MailServer:
     access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     names: tuple[ServerName, ...] = ()
     status_zone: str | None = None
+    deny_reply: bool = False
 
     @property
     def only_judge(self) -> Address | None:

@@ -60,7 +60,7 @@ class Arriving(Leaving):
                 rows.move(self.log.row, self.client.address)
         checks = self.log.entrance.at_accept
         if checks and (reason := refusal(checks, self.client.address, self.log)) is not None:
-            return Farewell(reason)
+            return Farewell(reason, self._denial)
         if self.client.listen.ssl:
             self.log.action = "SSL handshaking"
             farewell = await self.shake_hands(more=self.log.entrance.greets_at_once)
@@ -77,6 +77,12 @@ class Arriving(Leaving):
     async def _hold_back(self) -> Farewell | None:
         await self.dialogue.hold_back()
         return None if self.dialogue.over is None else Farewell(self.dialogue.over, b"")
+
+    @property
+    def _denial(self) -> bytes | None:
+        """What a client hears that a check refuses: nothing, unless `deny_reply` says otherwise, and it can be told."""
+        tells = self.server.settings.deny_reply and (self.stream.tls is not None or not self.client.listen.ssl)
+        return self.protocol.refusals.denial if tells else None
 
     def rename(self, login: bytes) -> None:
         """Whoever has decided about a login gives it another name."""
@@ -101,7 +107,7 @@ class Arriving(Leaving):
             self.facts.shaken_hands(self.connections.loop.now - began)
         checks = self.log.entrance.in_tls
         if checks and (reason := refusal(checks, self.client.address, self.log)) is not None:
-            return Farewell(reason, b"")
+            return Farewell(reason, self._denial or b"")
         tls, context = self.stream.tls, self.server.tls
         assert tls is not None
         assert context is not None

@@ -22,7 +22,7 @@ def test_defaults_are_nginx_s(load_server: LoadServer, monkeypatch: pytest.Monke
     server = load_server("")
     assert (server.protocol, server.server_name, server.ssl) == ("imap", b"mail.example.com", None)
     assert (server.timeout, server.max_errors, server.max_commands, server.real_ip_from) == (60.0, 5, 1000, ())
-    assert (server.resolver.servers, server.resolver.timeout) == ((), 30.0)
+    assert (server.resolver.servers, server.resolver.timeout, server.deny_reply) == ((), 30.0, False)
     assert server.listens == (Listen(InetAddress("0.0.0.0", 143)),)
     assert (source_of(server).uri, source_of(server).timeout, source_of(server).headers) == (b"/", 60.0, ())
     assert (server.proxy.timeout, server.proxy.xclient, server.proxy.proxy_protocol) == (
@@ -52,7 +52,7 @@ def test_dialogue_defaults(
 def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
     server = load_server(
         """
-        protocol smtp; timeout 5s; server_name mx; max_errors 0; max_commands 7;
+        protocol smtp; timeout 5s; server_name mx; max_errors 0; max_commands 7; deny_reply on;
         resolver 127.0.0.1 [::1]:99 valid=1m ipv6=off;
         resolver_timeout 2s; smtp_auth cram-md5 none; smtp_auth EXTERNAL; smtp_capabilities A 'B 1';
         smtp_capabilities A; smtp_client_buffer 8k; smtp_greeting_delay 100ms;
@@ -65,6 +65,7 @@ def test_values_of_every_module_are_taken(load_server: LoadServer) -> None:
         """
     )
     assert (server.timeout, server.server_name, server.max_errors, server.max_commands) == (5.0, b"mx", 0, 7)
+    assert server.deny_reply
     assert server.resolver.servers == (InetAddress("127.0.0.1", 53), InetAddress("::1", 99))
     assert (server.resolver.valid, server.resolver.ipv6, server.resolver.timeout) == (60.0, False, 2.0)
     assert server.dialogue.auth == AuthMethod.CRAM_MD5 | AuthMethod.NONE | AuthMethod.EXTERNAL

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from typing import Any
+
+import pytest
 
 from mailworker.config.access import ALL, Rule
 from mailworker.mail.admission import new_checks, refusal
 from mailworker.mail.end import End
 from mailworker.model import InetAddress
-from tests.mail.cases import IMAP, SMTP, Case, all_protocols
+from tests.mail.cases import IMAP, SMTP, WITH_SIEVE, Case, all_protocols
 from tests.mail.conftest import Scene
+from tests.mail.crowds import limits
+from tests.mail.limits.settings import limit, limits_of, settings, zone
 from tests.mail.test_record import record_of
 from tests.support.auth import accepted
 from tests.support.backend import hang
@@ -36,6 +41,36 @@ def test_who_is_denied_is_told_nothing(scene: Scene, case: Case) -> None:
     assert proxy.log.find("forbidden").startswith(FORBIDDEN.format(1, "127.0.0.1"))
     record = record_of(proxy)
     assert (record.reason, record.client_bytes.sent) == (End.DENIED, 0)
+
+
+DENIALS = {
+    "imap": b"* BYE [UNAVAILABLE] Service not available\r\n",
+    "pop3": b"-ERR [SYS/TEMP] Service not available\r\n",
+    "smtp": b"421 4.7.0 Service not available\r\n",
+    "sieve": b'BYE (TRYLATER) "Service not available"\r\n',
+}
+
+
+@pytest.mark.parametrize("case", WITH_SIEVE, ids=lambda case: case.protocol)
+def test_deny_reply_tells_whom_nobody_lets_in_that_there_is_no_service(scene: Scene, case: Case) -> None:
+    """Be it for a rule, a ban or a limit: what it is, strangers need not know."""
+    kept_out: dict[str, Any] = {
+        "access": NOBODY,
+        "limit_auth": settings(limit(0, of=zone("$remote_addr"), ban=900.0)),
+        "limit_conn": limits(("a", "$remote_addr", 1)),
+    }
+    for name, value in kept_out.items():
+        proxy = scene.proxy(case.protocol, scene.auth(hang), deny_reply=True, **{name: value})
+        if name == "limit_auth":
+            limits_of(proxy)[0].table.ban(b"127.0.0.1", proxy._loop.now, 900)
+        elif name == "limit_conn":
+            scene.client(proxy).expect(case.greeting)
+        assert scene.client(proxy).rest() == DENIALS[case.protocol]
+
+
+def test_deny_reply_makes_nobody_shake_hands(scene: Scene) -> None:
+    proxy = scene.tls_proxy("imap", scene.auth(hang), implicit_tls=True, access=NOBODY, deny_reply=True)
+    assert scene.client(proxy).rest() == b""
 
 
 @all_protocols

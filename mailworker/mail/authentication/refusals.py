@@ -18,7 +18,7 @@ class Refusals:
 
     A client that hears a bare refusal asks its user for another password, so what is not the password's fault must not
     be one. After all of them it may try again. `misconfigured_code` says that this will not help; None where there is
-    no such code, and the temporary one has to do.
+    no such code, and the temporary one has to do. `denial` is what a client hears that nobody lets in (`deny_reply`).
     """
 
     wrong_code: bytes = b""
@@ -27,6 +27,7 @@ class Refusals:
     wrong_text: bytes = b"Authentication failed"
     temporary_text: bytes = b"Temporary authentication failure"
     misconfigured_code: bytes | None = None
+    denial: bytes = b""
     wrong: Rejected = field(init=False)
     temporary: Rejected = field(init=False)
     misconfigured: Rejected = field(init=False)

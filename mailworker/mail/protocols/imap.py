@@ -53,5 +53,10 @@ IMAP = Protocol(
     first_steps=first_steps,
     log_in=log_in,
     refusal=imap_refusal,
-    refusals=Refusals(b"[AUTHENTICATIONFAILED] ", b"[AUTHORIZATIONFAILED] ", b"[UNAVAILABLE] "),
+    refusals=Refusals(
+        b"[AUTHENTICATIONFAILED] ",
+        b"[AUTHORIZATIONFAILED] ",
+        b"[UNAVAILABLE] ",
+        denial=b"* BYE [UNAVAILABLE] Service not available\r\n",
+    ),
 )

@@ -47,5 +47,5 @@ POP3 = Protocol(
     first_steps=first_steps,
     log_in=log_in,
     refusal=pop3_refusal,
-    refusals=Refusals(b"[AUTH] ", b"[AUTH] ", b"[SYS/TEMP] "),
+    refusals=Refusals(b"[AUTH] ", b"[AUTH] ", b"[SYS/TEMP] ", denial=b"-ERR [SYS/TEMP] Service not available\r\n"),
 )

@@ -60,6 +60,7 @@ SIEVE = Protocol(
         wrong_text=b"Authentication failed.",
         temporary_text=b"Account is temporarily unavailable.",
         misconfigured_code=b"(TRYLATER/NORETRY) ",
+        denial=b'BYE (TRYLATER) "Service not available"\r\n',
     ),
     retries=True,
     watched=True,

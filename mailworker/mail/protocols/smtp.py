@@ -45,5 +45,5 @@ SMTP = Protocol(
     starttls=starttls,
     log_in=log_in,
     refusal=smtp_refusal,
-    refusals=Refusals(wrong_text=b"Authentication credentials invalid"),
+    refusals=Refusals(wrong_text=b"Authentication credentials invalid", denial=b"421 4.7.0 Service not available\r\n"),
 )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
-from tests.mail.cases import IMAP, SMTP
+import pytest
+
+from mailworker.model import AuthMethod
+from tests.mail.cases import IMAP, SMTP, WITH_SIEVE, Case
 from tests.mail.conftest import Scene
 from tests.mail.limits.settings import TEMPORARY, Mailbox, limit, login, settings, zone
+from tests.support.settings import dialogue_settings
 
 GUARDED = limit(5, ban=900.0)
 SETTLED = 2.0  # seconds
@@ -73,6 +77,33 @@ def test_failures_that_never_reach_the_service_are_counted(scene: Scene) -> None
     assert client.until(b"\r\n") == TEMPORARY["smtp"]
     assert mailbox.is_banned()
     assert not mailbox.asked
+
+
+@pytest.mark.parametrize("case", WITH_SIEVE, ids=lambda case: case.protocol)
+def test_a_limit_by_address_has_its_effect_in_each_protocol(scene: Scene, case: Case) -> None:
+    """One had none on IMAP for a year."""
+    mailbox = Mailbox(scene, settings(GUARDED), case)
+    for number in range(6):
+        assert mailbox.try_to_log_in(b"guess%d" % number) != TEMPORARY[case.protocol]
+    scene.skip(SETTLED)
+    assert mailbox.try_to_log_in(b"another") == TEMPORARY[case.protocol]
+    assert mailbox.is_banned()
+    assert mailbox.asked == 6
+
+
+def test_who_brings_mail_to_port_25_needs_no_login_and_is_in_no_limit(scene: Scene) -> None:
+    """An address that has guessed too often may still deliver, unless it is banned."""
+    methods = dialogue_settings("smtp", auth=AuthMethod.NONE | AuthMethod.PLAIN)
+    mailbox = Mailbox(scene, settings(limit(1)), SMTP, dialogue=methods)
+    for number in range(2):
+        mailbox.try_to_log_in(b"guess%d" % number)
+    scene.skip(SETTLED)
+    assert mailbox.try_to_log_in(b"another") == TEMPORARY["smtp"]
+    for _ in range(6):
+        client = mailbox.client()
+        client.send(b"HELO a\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.com>\r\n")
+        assert b"535 5.7.0 Wrong password\r\n" in client.rest()  # which the service has said
+    assert mailbox.asked == 8
 
 
 def test_a_phone_with_an_old_password_counts_once_and_locks_nobody_out(scene: Scene) -> None:
