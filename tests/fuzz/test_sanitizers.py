@@ -36,6 +36,8 @@ TESTS = (
     "tests/event/test_relay_limited.py",
     "tests/event/test_sockets.py",
     "tests/event/test_timers.py",
+    "tests/shm/test_attempts.py",
+    "tests/shm/test_gate.py",
     "tests/mail/test_entering.py",
     "tests/mail/test_relay.py",
     "tests/mail/test_sieve.py",
