@@ -13,7 +13,7 @@ from mailworker.mail.record import SessionRecord
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, Level
 from mailworker.shm.conn_table import FULL
-from mailworker.shm.gate import TOO_LONG, Gate, Holdings, Rule
+from mailworker.shm.gate import TOO_LONG, Gate, Holdings, Rule, Slow
 from mailworker.shm.keys import GIVEN, KEYS, key
 from mailworker.variables.variables import Variables
 
@@ -62,29 +62,34 @@ class _Gate:
 
     __slots__ = ("given", "limits", "native")
 
-    def __init__(self, limits: Sequence[ConnLimit], zones: Sequence[str], variables: Variables, held: Holdings) -> None:
+    def __init__(
+        self, limits: Sequence[ConnLimit], zones: Sequence[str], variables: Variables, held: Holdings, slow: Slow
+    ) -> None:
         self.limits = [_Limit(each, variables) for each in limits]
         self.given = [limit.key for limit in self.limits if limit.key is not None]
         rules = [
             Rule(zones.index(each.zone.name), limit.number, each.most)
             for each, limit in zip(limits, self.limits, strict=True)
         ]
-        self.native = Gate(held, tuple(rules))
+        self.native = Gate(held, tuple(rules), slow)
 
 
 class ConnLimits:
     """Those of one server. What is known at accept is limited there, and the rest when a login is right.
 
-    `quick` is what a lobby asks at accept, None where it cannot.
+    `at_login` asks about logins, None where nothing is limited there. `quick` is what a lobby asks at accept, None
+    where it cannot.
     """
 
-    __slots__ = ("_at_accept", "_at_login", "_settings", "asks_at_accept", "quick")
+    __slots__ = ("_at_accept", "_at_login", "_settings", "asks_at_accept", "at_login", "quick")
 
     def __init__(self, settings: LimitConnSettings, zones: Sequence[str], variables: Variables, held: Holdings) -> None:
         """`zones` are the names of what is held, in its order."""
         early = [each for each in settings.limits if each.asked <= _AT_ACCEPT]
         late = [each for each in settings.limits if not each.asked <= _AT_ACCEPT]
-        self._at_accept, self._at_login = (_Gate(limits, zones, variables, held) for limits in (early, late))
+        self._at_accept = _Gate(early, zones, variables, held, lambda _: False)
+        self._at_login = _Gate(late, zones, variables, held, self._admits_slowly)
+        self.at_login = self._at_login.native if late else None
         self._settings = settings
         self.asks_at_accept = bool(early)
         self.quick = None if self._at_accept.given else self._at_accept.native
@@ -99,13 +104,8 @@ class ConnLimits:
         """See `Check.refusal`."""
         return None if self._admits(self._at_accept, record) else End.LIMIT_CONN
 
-    def admits(self, record: SessionLog) -> bool:
-        """See `mailworker.mail.server.Admission`."""
-        gate = self._at_login
-        if gate.given:
-            return self._admits(gate, record)
-        refusal = gate.native.refusal(record.number, record.client, record.login)
-        return refusal is None or self._admits(gate, record)
+    def _admits_slowly(self, record: SessionLog) -> bool:
+        return self._admits(self._at_login, record)
 
     def _admits(self, gate: _Gate, record: SessionLog) -> bool:
         keys = tuple(key(record) for key in gate.given)

@@ -62,8 +62,8 @@ class _Prepared:
     """What the master makes of a service, and what each worker adds before it starts."""
 
     __slots__ = (
-        "_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_held", "_listeners",
-         "_log", "_relays", "_rows", "_sessions", "_settings", "_short", "_tables", "_vitals", "servers",
+        "_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_held", "_limits",
+        "_listeners", "_log", "_relays", "_rows", "_sessions", "_settings", "_short", "_tables", "_vitals", "servers",
     )  # fmt: skip
 
     _beginnings: _Beginnings
@@ -91,6 +91,7 @@ class _Prepared:
             for parts in zip(settings.servers, server_logs, contexts, users or [None] * len(contexts), strict=True)
         ]
         self._held: Holdings | None = None
+        self._limits: list[tuple[Server, ConnLimits]] = []
         self._listeners: list[Listener] = []
         self._drained: Callable[[], None] | None = None
         self._counters: Counters | None = None
@@ -125,7 +126,9 @@ class _Prepared:
         holdings = Holdings(tuple(tables.values()))
         for server in limited:
             settings = server.settings
-            server.limits = ConnLimits(settings.limit_conn, list(tables), settings.variables.bind(), holdings)
+            limits = ConnLimits(settings.limit_conn, list(tables), settings.variables.bind(), holdings)
+            self._limits.append((server, limits))
+            server.limits = limits.at_login
         self._held = holdings if limited else None
 
     def enlist(self, table: SessionTable) -> None:
@@ -190,8 +193,7 @@ class MailService(_Prepared):
 
     def _checks(self, settings: Guarded) -> Checks:
         """What is asked of clients that have come to a server."""
-        limits = (server.limits for server in self.servers if server.settings is settings)
-        mine = (each for each in limits if isinstance(each, ConnLimits) and each.asks_at_accept)
+        mine = (each for server, each in self._limits if server.settings is settings and each.asks_at_accept)
         return (*self._guards.checks(settings), *mine)
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from mailworker.native.core import accelerator
 from mailworker.shm.conn_table import ConnTable
@@ -32,6 +32,19 @@ class Numbered(Protocol):
     def number(self) -> int: ...
 
 
+class Visitor(Numbered, Protocol):
+    """A session that wants to come in."""
+
+    @property
+    def client(self) -> str: ...
+    @property
+    def login(self) -> bytes: ...
+
+
+Slow = Callable[[Any], bool]
+"""Whether a session may come in that needs more than a gate knows, or has been refused."""
+
+
 class Holdings:
     """What the connections of a worker are counted by: tables, and places in their journals."""
 
@@ -57,12 +70,14 @@ class Gate:
     `keys` are those of rules with the number GIVEN, in their order; empty ones are not counted.
     """
 
-    __slots__ = ("_held", "_rules")
+    __slots__ = ("_gives", "_held", "_rules", "_slow")
 
-    def __init__(self, held: Holdings, rules: Sequence[Rule], /) -> None:
+    def __init__(self, held: Holdings, rules: Sequence[Rule], slow: Slow, /) -> None:
         """Raises ValueError for what will not do."""
         self._held = held
         self._rules = tuple(rules)
+        self._gives = any(rule.number == GIVEN for rule in self._rules)
+        self._slow = slow
         if not all(0 <= rule.table < len(held._tables) and GIVEN <= rule.number <= USER for rule in self._rules):
             raise ValueError("no such table, or no such key")
 
@@ -91,6 +106,12 @@ class Gate:
         if taken:
             places[number] = taken
         return None
+
+    def admits(self, session: Visitor, /) -> bool:
+        """Count a session, which may come in; where that is not plain, `slow` says whether."""
+        if self._gives or self.refusal(session.number, session.client, session.login) is not None:
+            return self._slow(session)
+        return True
 
     def passes(self, client: str, number: int, _now: float, /) -> bool:
         """See `mailworker.event.lobby.Check`."""

@@ -10,7 +10,7 @@ import pytest
 
 from mailworker.shm import gate
 from mailworker.shm.conn_table import FULL, OVER
-from mailworker.shm.gate import TOO_LONG, Gate, Rule
+from mailworker.shm.gate import TOO_LONG, Gate, Rule, Slow
 from mailworker.shm.keys import GIVEN, KEYS, UNIX
 from tests.shm.test_conn_table import IMPLEMENTATIONS as TABLES
 from tests.shm.test_conn_table import SECRET
@@ -33,8 +33,8 @@ class House:
         self._kind = KINDS[kind]
         self.held = self._kind.Holdings(tuple(self.tables))
 
-    def gate(self, *rules: tuple[int, int, int]) -> Gate:
-        made: Gate = self._kind.Gate(self.held, tuple(Rule(*rule) for rule in rules))
+    def gate(self, *rules: tuple[int, int, int], slow: Slow = lambda _: False) -> Gate:
+        made: Gate = self._kind.Gate(self.held, tuple(Rule(*rule) for rule in rules), slow)
         return made
 
     def end(self, number: int) -> None:
@@ -116,6 +116,32 @@ def test_too_long_a_key_is_told_and_can_be_left_out(kind: str) -> None:
     assert gate.refusal(1, CLIENT, b"user", keys, 1) is None
     assert gate.refusal(2, CLIENT, b"user", (b"x" * 255,)) == (1, OVER)
     assert house.counts == [0, 1]
+
+
+def test_a_session_is_asked_about_at_once_or_slowly(kind: str) -> None:
+    house, asked = House(kind), list[int]()
+
+    def slow(session: SimpleNamespace) -> bool:
+        asked.append(session.number)
+        return bool(session.number % 2)
+
+    def session(number: int) -> Any:
+        return SimpleNamespace(number=number, client=CLIENT, login=b"user")
+
+    quick, given = house.gate((0, USER, 2), slow=slow), house.gate((1, GIVEN, 2), slow=slow)
+    assert [quick.admits(session(number)) for number in range(4)] == [True, True, False, True]
+    assert [given.admits(session(number)) for number in (4, 5)] == [False, True]
+    assert (asked, house.counts) == ([2, 3, 4, 5], [2, 0])
+
+
+@pytest.mark.parametrize("lacking", ["number", "client", "login"])
+def test_what_is_no_session_is_not_admitted(kind: str, lacking: str) -> None:
+    parts = {"number": 1, "client": CLIENT, "login": b"user"}
+    del parts[lacking]
+    house = House(kind)
+    with pytest.raises(AttributeError, match=lacking):
+        house.gate((0, USER, 2), (1, TEXT, 1)).admits(SimpleNamespace(**parts))
+    assert house.counts == [0, 0]
 
 
 def test_a_full_table_lets_nobody_in(kind: str) -> None:

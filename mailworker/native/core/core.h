@@ -27,6 +27,7 @@
     NAME(begin)                                                                                                        \
     NAME(begin_with)                                                                                                   \
     NAME(change)                                                                                                       \
+    NAME(client)                                                                                                       \
     NAME(close)                                                                                                        \
     NAME(expire)                                                                                                       \
     NAME(fail)                                                                                                         \
@@ -35,6 +36,7 @@
     NAME(free)                                                                                                         \
     NAME(half_close)                                                                                                   \
     NAME(kind)                                                                                                         \
+    NAME(login)                                                                                                        \
     NAME(number)                                                                                                       \
     NAME(park)                                                                                                         \
     NAME(passes)                                                                                                       \

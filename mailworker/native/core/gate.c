@@ -26,6 +26,8 @@ struct rule {
 struct gate {
     PyObject_HEAD
     struct holdings *held;
+    PyObject *slow; /* see Gate.admits() */
+    int gives;      /* whether keys have to be given */
     Py_ssize_t count;
     struct rule rules[MOST_RULES];
 };
@@ -131,9 +133,9 @@ static int take_rule(const struct holdings *held, PyObject *argument, struct rul
 static int gate_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     struct gate *self = (struct gate *) object;
-    PyObject *held, *rules;
+    PyObject *held, *rules, *slow;
 
-    if (!PyArg_ParseTuple(arguments, "O!O!", &holdings_type, &held, &PyTuple_Type, &rules)) {
+    if (!PyArg_ParseTuple(arguments, "O!O!O", &holdings_type, &held, &PyTuple_Type, &rules, &slow)) {
         return -1;
     }
     if (PyTuple_GET_SIZE(rules) > MOST_RULES) {
@@ -141,22 +143,24 @@ static int gate_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(
         return -1;
     }
     Py_XSETREF(self->held, (struct holdings *) Py_NewRef(held));
+    Py_XSETREF(self->slow, Py_NewRef(slow));
+    self->gives = 0;
     for (self->count = 0; self->count < PyTuple_GET_SIZE(rules); self->count++) {
         if (!take_rule(self->held, PyTuple_GET_ITEM(rules, self->count), &self->rules[self->count])) {
             return -1;
         }
+        self->gives |= self->rules[self->count].number == KEY_GIVEN;
     }
     return 0;
 }
 
-static void gate_dealloc(PyObject *object)
-{
-    Py_XDECREF(((struct gate *) object)->held);
-    Py_TYPE(object)->tp_free(object);
-}
+#define REFERENCES(REF) REF(held) REF(slow)
+COLLECTED(gate, REFERENCES)
 
 /* Who wants to come in, by what it is counted, and where it has been counted. */
 struct visit {
+    PyObject *text; /* of the client, which is read when a key asks for it */
+    int is_read;
     struct client client;
     PyObject *login, *given;
     Py_ssize_t next; /* of given */
@@ -166,8 +170,10 @@ struct visit {
     struct place places[MOST_RULES];
 };
 
-static void begin(struct visit *visit, PyObject *login, PyObject *given, unsigned long long without)
+static void begin(struct visit *visit, PyObject *client, PyObject *login, PyObject *given, unsigned long long without)
 {
+    visit->text = client;
+    visit->is_read = 0;
     visit->login = login;
     visit->given = given;
     visit->without = without;
@@ -194,6 +200,10 @@ static int key_of(struct visit *visit, const struct rule *rule, unsigned char *r
 
     *key = (struct key){"", 0};
     if (rule->number != KEY_GIVEN) {
+        if (rule->number != KEY_USER && !visit->is_read && !client_read(visit->text, &visit->client)) {
+            return 0;
+        }
+        visit->is_read |= rule->number != KEY_USER;
         *key = client_key(&visit->client, rule->number, visit->login, whole, room);
         return 1;
     }
@@ -283,8 +293,8 @@ int gate_passes(PyObject *object, PyObject *client, PyObject *number)
     PyObject *nobody = PyBytes_FromStringAndSize(NULL, 0);
     Py_ssize_t why, place = -1;
 
-    begin(&visit, nobody, NULL, 0);
-    if (nobody != NULL && client_read(client, &visit.client)) {
+    begin(&visit, client, nobody, NULL, 0);
+    if (nobody != NULL) {
         place = visit_all(self, &visit, number, &why);
     }
     Py_XDECREF(nobody);
@@ -304,9 +314,9 @@ static int take_rest(struct visit *visit, PyObject *const *arguments, Py_ssize_t
         PyErr_SetString(PyExc_TypeError, "a number, a client, a login, a tuple of keys, and bits");
         return 0;
     }
-    begin(visit, arguments[2], given > 3 ? arguments[3] : NULL,
+    begin(visit, arguments[1], arguments[2], given > 3 ? arguments[3] : NULL,
           given > 4 ? PyLong_AsUnsignedLongLong(arguments[4]) : 0);
-    return !PyErr_Occurred() && client_read(arguments[1], &visit->client);
+    return !PyErr_Occurred();
 }
 
 static PyObject *refusal(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
@@ -325,7 +335,39 @@ static PyObject *refusal(PyObject *object, PyObject *const *arguments, Py_ssize_
     return place == self->count ? Py_NewRef(Py_None) : Py_BuildValue("nn", place, why);
 }
 
+/* Whether a session is in by what it tells itself; -1 with an exception. */
+static int admit(const struct gate *self, PyObject *session)
+{
+    PyObject *number = PyObject_GetAttr(session, names.number), *client = PyObject_GetAttr(session, names.client);
+    PyObject *login = PyObject_GetAttr(session, names.login);
+    struct visit visit;
+    Py_ssize_t why, place = -1;
+
+    if (login != NULL && !PyBytes_Check(login)) {
+        PyErr_SetString(PyExc_TypeError, "a login is bytes");
+    } else if (number != NULL && client != NULL && login != NULL) {
+        begin(&visit, client, login, NULL, 0);
+        place = visit_all(self, &visit, number, &why);
+    }
+    Py_XDECREF(number);
+    Py_XDECREF(client);
+    Py_XDECREF(login);
+    return place < 0 ? -1 : place == self->count;
+}
+
+static PyObject *admits(PyObject *object, PyObject *session)
+{
+    const struct gate *self = (struct gate *) object;
+    int admitted = self->gives ? 0 : admit(self, session);
+
+    if (admitted < 0) {
+        return NULL;
+    }
+    return admitted ? Py_NewRef(Py_True) : PyObject_CallOneArg(self->slow, session);
+}
+
 static PyMethodDef gate_methods[] = {
+    {"admits", admits, METH_O, "admits(session): whether it is in, or what `slow` says of it."},
     {"refusal", FAST(refusal), "refusal(number, client, login, keys=(), without=0): None, or which rule, and why."},
     {"passes", FAST(passes), "passes(client, number, now): whether a client that has come is in."},
     {NULL, NULL, 0, NULL},
@@ -336,7 +378,9 @@ PyTypeObject gate_type = {
     .tp_name = "mailworker.native.core._core.Gate",
     .tp_doc = "Lets connections in by limits.",
     .tp_basicsize = sizeof(struct gate),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_traverse = gate_traverse,
+    .tp_clear = gate_clear,
     .tp_new = PyType_GenericNew,
     .tp_init = gate_init,
     .tp_dealloc = gate_dealloc,
