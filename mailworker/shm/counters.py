@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from mailworker.native.mapping import map_shared
-from mailworker.shm.anonymous import anonymous
-from mailworker.shm.memory_file import MemoryFile
-from mailworker.shm.shared import Shared, Writer
+from mailworker.shm.lent import Lent, Readable
+from mailworker.shm.shared import Writer
 
 USE: Final = "status"
 """The directive that counters are for."""
@@ -83,7 +79,7 @@ class _Plan:
         return values
 
 
-class Counters(Shared):
+class Counters(Lent[_Plan]):
     """Words of 64 bits; `words` names those of a row. `claim` gives a process its row, in which it alone counts.
 
     A word is written in one step, by a memoryview: whoever reads it finds the number before or after. A worker that
@@ -94,7 +90,7 @@ class Counters(Shared):
     in memory, another binary begins at 0.
     """
 
-    __slots__ = ("_file", "_formers", "_memory", "_plan", "_row", "_sequence", "row")
+    __slots__ = ("_row", "_sequence", "row")
 
     kind = "counters"
     layout = 1
@@ -102,39 +98,15 @@ class Counters(Shared):
 
     def __init__(self, name: str, words: Sequence[str]) -> None:
         """Raises StartError where the system has no memory."""
-        super().__init__(name)
+        super().__init__(name, _Plan(words))
         self.row: memoryview | None = None
         self._row: int | None = None
-        self._plan = plan = _Plan(words)
         self._sequence = 0
-        self._formers: list[_Former] = []
-        self._file: MemoryFile | None = None
-        self._memory: Any
-        try:
-            self._file = MemoryFile.new(f"{self.kind} {name}", plan.size)
-            self._memory = map_shared(self._file.descriptor, plan.size)
-        except OSError:
-            self._file = None
-            self._memory = anonymous(plan.size)
 
     @property
     def words(self) -> Sequence[str]:
         """The names."""
         return self._plan.words
-
-    @property
-    def descriptor(self) -> int | None:
-        """See Shared."""
-        return None if self._file is None else self._file.descriptor
-
-    @property
-    def lent(self) -> tuple[int, ...]:
-        """See Shared: another binary reads these counters where they are, as workers go on in them."""
-        return tuple(each.file.descriptor for each in self._readable if each.file is not None)
-
-    @property
-    def _readable(self) -> tuple[_Former, ...]:
-        return (_Former(self._plan, self._memory, self._file, foreign=False), *self._formers)
 
     def place(self, name: str) -> int:
         """Where the word of that name is in a row. Raises KeyError."""
@@ -233,39 +205,12 @@ class Counters(Shared):
             rows += sums.rows
         return Reading(totals, living, rows)
 
-    def follow(self, former: Shared) -> None:
-        """See Shared. Former counters in which nobody counts any more are added to these."""
-        assert isinstance(former, Counters)
-        for each in former._readable:
-            self._adopt(each if each.file is None else each.copy())
+    @classmethod
+    def _planned(cls, words: list[Any]) -> _Plan:
+        return _Plan(words)
 
-    def contents(self) -> Iterable[bytes]:
-        """See Shared: how the counters are to be read that are lent."""
-        lent = ((each.file.descriptor, each.plan.words) for each in self._readable if each.file is not None)
-        return (json.dumps([*lent]).encode(),)
-
-    def take_over(self, contents: bytes) -> None:
-        """See Shared. The copy is the old master's; what it lends, others have written."""
-        for descriptor, words in json.loads(contents or b"[]"):
-            plan = _Plan(words)
-            try:
-                file = MemoryFile(os.dup(descriptor))
-                if os.fstat(descriptor).st_size < plan.size:
-                    continue
-                memory = map_shared(descriptor, plan.size)
-            except OSError:
-                continue  # there is nothing to go on with
-            self._adopt(_Former(plan, memory, file, foreign=True))
-
-    def stop_publishing(self) -> None:
-        """See Shared. Readers still see what is counted from now on."""
-        for each in self._readable:
-            if each.file is not None:
-                each.file.close()
-        self._file = None
-        self._formers = [each._replace(file=None) for each in self._formers]
-
-    def _adopt(self, former: _Former) -> None:
+    def _adopt(self, former: Readable[_Plan]) -> None:
+        """See Lent: counters in which nobody counts any more are added to these."""
         sums = _read(former.plan, former.memory)
         if sums.rows:
             self._formers.append(former)
@@ -276,20 +221,6 @@ class Counters(Shared):
 
     def _view(self) -> memoryview:
         return memoryview(self._memory).cast("Q")
-
-
-class _Former(NamedTuple):
-    """Counters to be read; `file` None cannot be lent. `foreign` ones are another program's."""
-
-    plan: _Plan
-    memory: Any
-    file: MemoryFile | None
-    foreign: bool
-
-    def copy(self) -> _Former:
-        """The same with a file of its own."""
-        assert self.file is not None
-        return self._replace(file=self.file.copy())
 
 
 class _Sums(NamedTuple):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
-from mailworker.native.mapping import map_shared
-from mailworker.shm.anonymous import anonymous
-from mailworker.shm.memory_file import MemoryFile
+from mailworker.shm.lent import Lent, Readable
 from mailworker.shm.session_row import ROW, SessionRow, parse
-from mailworker.shm.shared import Shared, Writer
+from mailworker.shm.shared import Writer
 
 USE: Final = "session_table"
 """The directive that the table is for."""
@@ -43,6 +39,10 @@ class _Plan(NamedTuple):
     servers: Names
 
     @property
+    def words(self) -> tuple[int, int, Names]:
+        return self.workers, self.rows, self.servers
+
+    @property
     def stride(self) -> int:
         return -self.rows * ROW // _PAGE * -_PAGE
 
@@ -62,7 +62,7 @@ class _Plan(NamedTuple):
         return slice(start, start + self.rows * ROW)
 
 
-class SessionTable(Shared):
+class SessionTable(Lent[_Plan]):
     """Rows of sessions, `rows` for each of as many `workers` as there may be at one time; `servers` are theirs.
 
     A session keeps its row from accept to its end, so whoever reads the table finds each session that is there all the
@@ -73,41 +73,30 @@ class SessionTable(Shared):
     as well.
     """
 
-    __slots__ = ("_file", "_formers", "_memory", "_plan", "_worker")
+    __slots__ = ("_worker",)
 
     kind = "sessions"
-    layout = 1
+    layout = 2
     writer = Writer.ROW
 
     def __init__(self, name: str, rows: int, workers: int, servers: Sequence[tuple[str, str]]) -> None:
         """Raises StartError where the system has no memory."""
-        super().__init__(name)
-        self._plan = plan = _Plan(workers, rows, tuple(servers))
-        self._formers: list[_Former] = []
+        super().__init__(name, _Plan(workers, rows, tuple(servers)))
         self._worker: int | None = None
-        self._file: MemoryFile | None = None
-        self._memory: Any
-        try:
-            self._file = MemoryFile.new(f"{self.kind} {name}", plan.size)
-            self._memory = map_shared(self._file.descriptor, plan.size)
-        except OSError:
-            self._file = None
-            self._memory = anonymous(plan.size)
 
     def rows(self) -> Iterator[SessionRow]:
         """All sessions, as long as the caller goes on; each row as it is when its turn comes."""
         for each in self._readable:
-            yield from each.rows()
+            yield from _Table(each).rows()
 
     @property
     def unlisted(self) -> int:
         """How many sessions there are beside those that have rows."""
-        return sum(each.unlisted for each in self._readable)
+        return sum(_Table(each).unlisted for each in self._readable)
 
     def keys(self, worker: int) -> Iterator[tuple[int, ...]]:
         """What `limit_conn` keeps in the rows of one worker, before they are freed."""
-        own = _Former(self._plan, self._memory, None, foreign=False)
-        return (row.keys for row in own.rows_of(worker, monotonic()))
+        return (row.keys for row in _Table(self._readable[0]).rows_of(worker, monotonic()))
 
     @property
     def own(self) -> tuple[memoryview, memoryview] | None:
@@ -135,85 +124,50 @@ class SessionTable(Shared):
             start = plan.all_rows(row).start
             memoryview(self._memory)[start : start + used] = bytes(used)
 
-    @property
-    def descriptor(self) -> int | None:
-        """See Shared."""
-        return None if self._file is None else self._file.descriptor
+    @classmethod
+    def _planned(cls, words: list[Any]) -> _Plan:
+        workers, rows, servers = words
+        return _Plan(workers, rows, tuple((label, protocol) for label, protocol in servers))
 
-    @property
-    def lent(self) -> tuple[int, ...]:
-        """See Shared: another binary reads the table where it is, as workers go on in it."""
-        return tuple(each.file.descriptor for each in self._readable if each.file is not None)
-
-    def follow(self, former: Shared) -> None:
-        """See Shared."""
-        assert isinstance(former, SessionTable)
-        for each in former._readable:
-            if each.is_used:
-                self._formers.append(each if each.file is None else each._replace(file=each.file.copy()))
-
-    def contents(self) -> Iterable[bytes]:
-        """See Shared: how the tables are to be read that are lent."""
-        lent = ((each.file.descriptor, *each.plan) for each in self._readable if each.file is not None)
-        return (json.dumps([*lent]).encode(),)
-
-    def take_over(self, contents: bytes) -> None:
-        """See Shared. The copy is the old master's; what it lends, others have written."""
-        for descriptor, workers, rows, servers in json.loads(contents or b"[]"):
-            plan = _Plan(workers, rows, tuple((label, protocol) for label, protocol in servers))
-            try:
-                file = MemoryFile(os.dup(descriptor))
-                if os.fstat(descriptor).st_size < plan.size:
-                    continue
-                memory = map_shared(descriptor, plan.size)
-            except OSError:
-                continue  # there is nothing to be read
-            self._formers.append(_Former(plan, memory, file, foreign=True))
-
-    def stop_publishing(self) -> None:
-        """See Shared. What is there is read all the same."""
-        for each in self._readable:
-            if each.file is not None:
-                each.file.close()
-        self._file = None
-        self._formers = [each._replace(file=None) for each in self._formers]
-
-    @property
-    def _readable(self) -> tuple[_Former, ...]:
-        return (_Former(self._plan, self._memory, self._file, foreign=False), *self._formers)
+    def _adopt(self, former: Readable[_Plan]) -> None:
+        """See Lent: another program may list sessions later."""
+        if former.foreign or _Table(former).is_used:
+            self._formers.append(former)
 
     def _head(self, worker: int) -> memoryview:
         return memoryview(self._memory)[self._plan.head(worker)].cast("Q")
 
 
-class _Former(NamedTuple):
-    """A table to be read; `file` None cannot be lent. `foreign` ones are another program's."""
+class _Table:
+    """Reads what is in a table."""
 
-    plan: _Plan
-    memory: Any
-    file: MemoryFile | None
-    foreign: bool
+    __slots__ = ("_foreign", "_memory", "_plan")
+
+    def __init__(self, readable: Readable[_Plan]) -> None:
+        self._foreign = readable.foreign
+        self._memory = memoryview(readable.memory)
+        self._plan = readable.plan
 
     def rows(self) -> Iterator[SessionRow]:
-        for worker in range(self.plan.workers):
+        for worker in range(self._plan.workers):
             if self._word(worker, CLAIMED):
                 yield from self.rows_of(worker, monotonic())
 
     @property
     def is_used(self) -> bool:
-        return any(self._word(worker, CLAIMED) for worker in range(self.plan.workers))
+        return any(self._word(worker, CLAIMED) for worker in range(self._plan.workers))
 
     @property
     def unlisted(self) -> int:
         most = 1 << 32  # what is beyond can only have been written by somebody else
-        counts = (self._word(worker, UNLISTED) for worker in range(self.plan.workers))
+        counts = (self._word(worker, UNLISTED) for worker in range(self._plan.workers))
         return sum(count for count in counts if count < most)
 
     def rows_of(self, worker: int, now: float) -> Iterator[SessionRow]:
         """Those of one worker. What is being written is looked at again when its writer has had time to go on."""
-        view = memoryview(self.memory)[self.plan.all_rows(worker)]
+        view = self._memory[self._plan.all_rows(worker)]
         words = view.cast("I")
-        numbers: Iterable[int] = range(min(self._word(worker, USED), self.plan.rows))
+        numbers: Iterable[int] = range(min(self._word(worker, USED), self._plan.rows))
         for _ in range(_TRIES):
             late: list[int] = []
             for number in numbers:
@@ -222,11 +176,11 @@ class _Former(NamedTuple):
                 if before & 1 or before != words[number * _WORDS]:
                     late.append(number)
                     continue
-                row = parse(data, (worker, number), self.plan.servers, int(now), foreign=self.foreign)
+                row = parse(data, (worker, number), self._plan.servers, int(now), foreign=self._foreign)
                 if row is not None:
                     yield row
             numbers = late
 
     def _word(self, worker: int, place: int) -> int:
-        head = memoryview(self.memory)[self.plan.head(worker)].cast("Q")
+        head = self._memory[self._plan.head(worker)].cast("Q")
         return head[place]

@@ -226,7 +226,7 @@ def test_another_binary_reads_the_same_memory() -> None:
 def test_what_is_no_table_is_not_taken_over() -> None:
     heir = new_table()
     reading, writing = os.pipe()
-    heir.take_over(b"[[%d, 4, 8, []], [99999, 4, 8, []]]" % reading)
+    heir.take_over(b"[[%d, [4, 8, []]], [99999, [4, 8, []]]]" % reading)
     os.close(reading)
     os.close(writing)
     heir.take_over(b"")

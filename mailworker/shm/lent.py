@@ -1,0 +1,122 @@
+"""Zones that another program reads where they are, by descriptors, as those who write them go on there."""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar
+
+from mailworker.native.mapping import map_shared
+from mailworker.shm.anonymous import anonymous
+from mailworker.shm.memory_file import MemoryFile
+from mailworker.shm.shared import Shared
+
+
+class Plan(Protocol):
+    """Where everything is in a memory."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def words(self) -> Iterable[Any]:
+        """What another program makes the plan of, as JSON has it."""
+
+
+PlanT = TypeVar("PlanT", bound=Plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Readable(Generic[PlanT]):
+    """A memory to be read; `file` None cannot be lent. `foreign` ones are another program's."""
+
+    plan: PlanT
+    memory: Any
+    file: MemoryFile | None
+    foreign: bool
+
+    def copy(self) -> Readable[PlanT]:
+        """The same with a file of its own, if it has one."""
+        return self if self.file is None else replace(self, file=self.file.copy())
+
+
+class Lent(Shared, Generic[PlanT]):
+    """Has a memory of its own, and reads those of former zones beside it: of former cycles, and of another program.
+
+    Where the system has no files in memory, nothing is lent.
+    """
+
+    __slots__ = ("_file", "_formers", "_memory", "_plan")
+
+    def __init__(self, name: str, plan: PlanT) -> None:
+        """Raises StartError where the system has no memory."""
+        super().__init__(name)
+        self._plan = plan
+        self._formers: list[Readable[PlanT]] = []
+        self._file: MemoryFile | None = None
+        self._memory: Any
+        try:
+            self._file = MemoryFile.new(f"{self.kind} {name}", plan.size)
+            self._memory = map_shared(self._file.descriptor, plan.size)
+        except OSError:
+            self._file = None
+            self._memory = anonymous(plan.size)
+
+    @classmethod
+    @abstractmethod
+    def _planned(cls, words: list[Any]) -> PlanT:
+        """The plan that has these words, which are JSON's."""
+
+    @abstractmethod
+    def _adopt(self, former: Readable[PlanT]) -> None:
+        """Read that one as well from now on, if there is anything in it."""
+
+    @property
+    def descriptor(self) -> int | None:
+        """See Shared."""
+        return None if self._file is None else self._file.descriptor
+
+    @property
+    def lent(self) -> tuple[int, ...]:
+        """See Shared."""
+        return tuple(each.file.descriptor for each in self._readable if each.file is not None)
+
+    @property
+    def _readable(self) -> tuple[Readable[PlanT], ...]:
+        return (Readable(self._plan, self._memory, self._file, foreign=False), *self._formers)
+
+    def follow(self, former: Shared) -> None:
+        """See Shared."""
+        assert isinstance(former, type(self))
+        for each in former._readable:
+            self._adopt(each.copy())
+
+    def contents(self) -> Iterable[bytes]:
+        """See Shared: how the memories are to be read that are lent."""
+        lent = ((each.file.descriptor, [*each.plan.words]) for each in self._readable if each.file is not None)
+        return (json.dumps([*lent]).encode(),)
+
+    def take_over(self, contents: bytes) -> None:
+        """See Shared. The copy is the old master's; what it lends, others have written."""
+        for descriptor, words in json.loads(contents or b"[]"):
+            plan = self._planned(words)
+            try:
+                file = MemoryFile(os.dup(descriptor))
+                if os.fstat(descriptor).st_size < plan.size:
+                    continue
+                memory = map_shared(descriptor, plan.size)
+            except OSError:
+                continue  # there is nothing to go on with
+            self._adopt(Readable(plan, memory, file, foreign=True))
+
+    def stop_publishing(self) -> None:
+        """See Shared. What is written from now on is read all the same."""
+        for each in self._readable:
+            if each.file is not None:
+                each.file.close()
+        self._file = None
+        self._formers = [replace(each, file=None) for each in self._formers]
