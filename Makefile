@@ -119,7 +119,7 @@ check-dist: $(VENV)/.dist
 	$(BIN)/check-wheel-contents build/check-dist/*.whl
 	$(BIN)/pyroma --min 10 .
 
-check-packages: $(VENV)/.test
+check-packages: $(VENV)/.test $(VENV)/.dist
 	$(BIN)/python -m tests.long.packages
 
 clean:
