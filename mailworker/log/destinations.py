@@ -10,7 +10,7 @@ from mailworker.log.log import Log
 from mailworker.log.losses import Losses
 from mailworker.log.patterns import PatternWriter
 from mailworker.log.sinks import FileSink
-from mailworker.log.writing import FileWriter, SyslogWriter, Writer
+from mailworker.log.writing import Appender, FileWriter, SyslogWriter, Writer
 from mailworker.model import After, Level
 
 
@@ -20,7 +20,7 @@ class Destinations:
     It is a `LineSink` too, of a process that writes by itself and waits for its disk, like nginx.
     """
 
-    __slots__ = ("_losses", "_waiting", "_write", "_writers")
+    __slots__ = ("_appenders", "_losses", "_waiting", "_writers", "direct")
 
     def __init__(
         self, settings: Sequence[Destination], files: Callable[[Path], FileSink], log: Log, after: After
@@ -28,7 +28,8 @@ class Destinations:
         self._losses: list[Losses] = []
         self._waiting: dict[Writer, None] = {}  # those that have got lines since the last pause
         self._writers = [self._writer(destination, files, log, after) for destination in settings]
-        self._write = [writer.write for writer in self._writers]
+        self._appenders = [_appender(writer) for writer in self._writers]
+        self.direct = tuple(None if each is None else each.direct for each in self._appenders)
 
     def __len__(self) -> int:
         return len(self._writers)
@@ -46,7 +47,13 @@ class Destinations:
 
     def send(self, destination: int, path: bytes, line: bytes) -> None:
         """See `LineSink.send`; the line is written at once, unless it is to be collected."""
-        self._write[destination](path, line)
+        self._writers[destination].write(path, line)
+
+    def delay(self, destination: int, line: bytes, taken: int, error: OSError | None) -> None:
+        """See `LineSink.delay`."""
+        appender = self._appenders[destination]
+        assert appender is not None
+        appender.delay(line, taken, error)
 
     def take(self, destination: int, path: bytes, line: bytes) -> None:
         """Take a line; raises IndexError where there is no such destination."""
@@ -80,3 +87,7 @@ class Destinations:
         if isinstance(destination, AccessLogPattern):
             return PatternWriter(destination, losses)
         return SyslogWriter(destination, losses)
+
+
+def _appender(writer: Writer) -> Appender | None:
+    return writer.appender if isinstance(writer, FileWriter) else None

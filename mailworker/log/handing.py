@@ -8,7 +8,7 @@ from typing import Final
 
 from mailworker.log.line import describe
 from mailworker.log.losses import Losses
-from mailworker.native.core.written import written
+from mailworker.native.core.written import Direct, written
 
 # The index of the destination, and bytes of the path.
 _HEADER: Final = Struct("=HH")
@@ -17,23 +17,31 @@ _HEADER: Final = Struct("=HH")
 class HandingSink:
     """A `LineSink` that hands lines to the log writer: the system keeps them from then on, whoever dies."""
 
-    __slots__ = ("_channel", "_descriptor", "_headers", "_losses")
+    __slots__ = ("_channel", "_headers", "_losses", "descriptor", "direct")
 
     def __init__(self, channel: socket.socket, destinations: int, losses: Losses) -> None:
         self._channel = channel
-        self._descriptor = channel.fileno()
         self._headers = [_HEADER.pack(index, 0) for index in range(destinations)]
         self._losses = losses
+        self.descriptor = channel.fileno()
+        self.direct = tuple(Direct(self, header) for header in self._headers)
 
     def send(self, destination: int, path: bytes, line: bytes) -> None:
         """See `LineSink.send`."""
         try:
             if path:
-                written(self._descriptor, _HEADER.pack(destination, min(len(path), 0xFFFF)) + path + line)
+                written(self.descriptor, _HEADER.pack(destination, min(len(path), 0xFFFF)) + path + line)
             else:
-                written(self._descriptor, self._headers[destination] + line)
+                written(self.descriptor, self._headers[destination] + line)
         except OSError as error:
-            self._losses.add(1, f"write() to log writer failed {describe(error)}")
+            self._lose(error)
+
+    def delay(self, destination: int, line: bytes, taken: int, error: OSError | None) -> None:
+        """See `LineSink.delay`: a packet is taken whole or not at all."""
+        self._lose(error or OSError())
+
+    def _lose(self, error: OSError) -> None:
+        self._losses.add(1, f"write() to log writer failed {describe(error)}")
 
 
 def unpack(packet: memoryview) -> tuple[int, bytes, bytes] | None:

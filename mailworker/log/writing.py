@@ -16,7 +16,7 @@ from mailworker.log.line import describe
 from mailworker.log.losses import Losses
 from mailworker.log.sinks import FileSink, SyslogSink
 from mailworker.model import After
-from mailworker.native.core.written import written
+from mailworker.native.core.written import Direct, written
 
 _GZIP = 16 + zlib.MAX_WBITS  # zlib.h: with gzip's header
 
@@ -47,9 +47,12 @@ class Writer(Protocol):
 
 
 class Appender:
-    """Appends to a file whatever it takes without a wait. `whole` tells that data is worth nothing without its end."""
+    """Appends to a file whatever it takes without a wait. `whole` tells that data is worth nothing without its end.
 
-    __slots__ = ("_full_second", "_losses", "_rest", "_sink", "_whole")
+    `direct` appends a line behind which nothing is at hand; of one that is not taken whole `delay` has to be told.
+    """
+
+    __slots__ = ("_full_second", "_losses", "_rest", "_sink", "_whole", "direct")
 
     def __init__(self, sink: Opened, losses: Losses, *, whole: bool = False) -> None:
         self._full_second = 0
@@ -57,19 +60,14 @@ class Appender:
         self._rest = b""  # of what was cut
         self._sink = sink
         self._whole = whole
+        self.direct = Direct(sink)
 
-    def append_line(self, line: bytes) -> None:
-        """Write one line."""
-        if self._rest or self._full_second:
-            self.append(line, 1)
-            return
-        try:
-            taken = written(self._sink.descriptor, line)
-        except OSError as error:
-            self._fail(error, line, line, 1)
+    def delay(self, line: bytes, taken: int, error: OSError | None) -> None:
+        """See `LineSink.delay`."""
+        if error is None:
+            self._write(line[taken:], line, 1)
         else:
-            if taken < len(line):
-                self._write(line[taken:], line, 1)
+            self._fail(error, line[taken:], line, 1)
 
     def append(self, data: bytes, lines: int) -> None:
         """Write so many lines. When the disk is full, the rest of the second passes without another try."""
@@ -88,10 +86,12 @@ class Appender:
             self._fail(error, left, data, lines)
         else:
             self._full_second, self._rest = 0, b""
+            self.direct.held = False
 
     def _fail(self, error: OSError, left: bytes, data: bytes, lines: int) -> None:
         self._full_second = int(time.time()) if error.errno == errno.ENOSPC else 0
         self._lose(self._keep(left, data, lines), error)
+        self.direct.held = bool(self._full_second or self._rest)
 
     def end_file(self) -> None:
         """The file is about to be another one: what is cut may stay so."""
@@ -100,6 +100,7 @@ class Appender:
         if self._rest:
             self._losses.add(1, f'write() to "{self._sink.path}" was incomplete')
             self._rest = b""
+            self.direct.held = bool(self._full_second)
 
     def _keep(self, left: bytes, data: bytes, lines: int) -> int:
         """Keep the rest of what is begun; returns how many lines are lost."""
@@ -132,6 +133,11 @@ class FileWriter:
         self._settings = settings
         self._size = 0
 
+    @property
+    def appender(self) -> Appender | None:
+        """What writes lines at once, None where they are collected."""
+        return self._appender if self._at_once else None
+
     def take(self, path: bytes, line: bytes) -> None:
         """See `Writer`. A line that does not fit into the buffer goes by itself, as in nginx."""
         buffer = self._settings.buffer
@@ -145,7 +151,7 @@ class FileWriter:
     def write(self, path: bytes, line: bytes) -> None:
         """See `Writer`."""
         if self._at_once:
-            self._appender.append_line(line)
+            self._appender.append(line, 1)
         else:
             self.take(path, line)
             self.pause()

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 from mailworker.mail import facts, record
 from tests.support.implementations import without_c
+from tests.support.lines import Lines
 
 FIELDS = (
     *("accepted", "attempts", "auth_ms", "auth_user", "backend", "client", "client_bytes", "event", "login_ms"),
@@ -37,16 +38,6 @@ class Bytes:
     def __init__(self, received: int) -> None:
         self.received = received
         self.tls = None
-
-
-class Lines:
-    """A sink."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[int, bytes, bytes]] = []
-
-    def send(self, destination: int, path: bytes, line: bytes) -> None:
-        self.sent.append((destination, path, line))
 
 
 class Entrance:

@@ -230,20 +230,19 @@ def test_what_fails_while_a_line_is_made_is_logged_and_ends_nothing(classes: Cla
 
 
 @both
-def test_who_counts_a_servers_sessions_hears_of_the_end_once_and_when_it_was(classes: Classes) -> None:
-    heard: list[tuple[object, float]] = []
-    counted = SimpleNamespace(end=lambda record, now: heard.append((record.reason, now)))
-    record = classes.Record.pattern(Entrance(counted=counted)).begun(7, PEER, 1.0, CONNECTION)
-    record.entrance.sessions.loop.now = 2.5
-    record.end(End.QUIT)
-    record.end(End.KICKED)
-    assert heard == [(End.QUIT, 2.5)]
-
-
-@both
 def test_a_row_is_given_back_at_the_end(classes: Classes) -> None:
     closed: list[int] = []
     record = classes.Record.pattern(Entrance(rows=SimpleNamespace(close=closed.append)))
     with pytest.raises(AttributeError):  # a record that has none
         record.begun(7, PEER, 1.0, CONNECTION).end(End.QUIT)
     assert closed == [NO_ROW]
+
+
+@both
+def test_an_end_is_counted_at_its_time(classes: Classes) -> None:
+    counted: list[tuple[object, float]] = []
+    entrance = Entrance(counted=SimpleNamespace(end=lambda record, now: counted.append((record, now))))
+    record = begun(classes, entrance)
+    entrance.sessions.loop.now = 2.5
+    record.end(End.QUIT)
+    assert counted == [(record, 2.5)]

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import time
 
+from mailworker.native.core.written import Direct
 from tests.support.patience import PATIENCE
 
 
 class Lines:
     """See `mailworker.log.access.LineSink`. `sent` are destinations, paths and lines."""
 
+    direct: tuple[Direct | None, ...] = ()
+
     def __init__(self) -> None:
         self.sent: list[tuple[int, bytes, bytes]] = []
 
     def send(self, destination: int, path: bytes, line: bytes) -> None:
         self.sent.append((destination, path, line))
+
+    def delay(self, destination: int, line: bytes, taken: int, error: OSError | None) -> None:
+        """Nothing is written directly."""
+        raise AssertionError(destination, line, taken, error)
 
     def of(self, destination: int = 0) -> list[bytes]:
         """The lines of one destination."""

@@ -330,6 +330,16 @@ extern PyMethodDef line_functions[];
 int prepare_records(void);
 extern PyMethodDef record_functions[];
 
+/* written.c */
+
+extern PyTypeObject direct_type;
+
+int prepare_writing(void);
+int is_direct(PyObject *object); /* whether it is a Direct that is not held */
+Py_ssize_t direct_write(PyObject *direct,
+                        PyObject *line); /* bytes of the line that are written; -1 with an exception */
+extern PyMethodDef writing_functions[];
+
 /* relay/side.c, relay/limited.c */
 
 extern PyTypeObject side_type, listed_type, watched_type, limited_type, sieve_line_type, pump_type;

@@ -75,10 +75,10 @@ static int make_names(void)
 static int add_types(PyObject *module)
 {
     PyTypeObject *types[] = {
-        &timed_type,       &timers_type,  &loop_type,     &task_type,       &stream_type, &line_type,   &engine_type,
-        &pump_type,        &side_type,    &watched_type,  &sieve_line_type, &tally_type,  &limits_type, &rows_type,
-        &connections_type, &terms_type,   &pair_type,     &limited_type,    &guest_type,  &lobby_type,  &conns_type,
-        &listed_type,      &attempt_type, &attempts_type, &holdings_type,   &gate_type,
+        &timed_type,       &timers_type, &loop_type,    &task_type,       &stream_type,   &line_type,   &engine_type,
+        &pump_type,        &side_type,   &watched_type, &sieve_line_type, &tally_type,    &limits_type, &rows_type,
+        &connections_type, &terms_type,  &pair_type,    &limited_type,    &guest_type,    &lobby_type,  &conns_type,
+        &listed_type,      &direct_type, &attempt_type, &attempts_type,   &holdings_type, &gate_type,
 #ifdef __linux__
         &epoll_type,
 #endif
@@ -96,14 +96,16 @@ static int add_types(PyObject *module)
 
 PyMODINIT_FUNC PyInit__core(void)
 {
-    PyObject *module = make_names() && prepare_loop() && prepare_plans() && prepare_sockets() && prepare_records()
-                           ? PyModule_Create(&definition)
-                           : NULL;
+    PyObject *module =
+        make_names() && prepare_loop() && prepare_plans() && prepare_sockets() && prepare_records() && prepare_writing()
+            ? PyModule_Create(&definition)
+            : NULL;
 
     if (module != NULL &&
         (!add_types(module) || PyModule_AddFunctions(module, socket_functions) < 0 ||
          PyModule_AddFunctions(module, line_functions) < 0 || PyModule_AddFunctions(module, copy_functions) < 0 ||
-         PyModule_AddFunctions(module, plan_functions) < 0 || PyModule_AddFunctions(module, record_functions) < 0)) {
+         PyModule_AddFunctions(module, plan_functions) < 0 || PyModule_AddFunctions(module, record_functions) < 0 ||
+         PyModule_AddFunctions(module, writing_functions) < 0)) {
         Py_CLEAR(module);
     }
     return module;

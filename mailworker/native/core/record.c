@@ -30,6 +30,7 @@
     WAY(client_method, "method")                                                                                       \
     WAY(client_name, "name")                                                                                           \
     WAY(counted, "entrance.server.counted")                                                                            \
+    WAY(direct, "entrance.sessions.lines.direct")                                                                      \
     WAY(ended, "reason")                                                                                               \
     WAY(envelope, "envelope")                                                                                          \
     WAY(helo, "helo")                                                                                                  \
@@ -54,6 +55,7 @@
     WORD(_misreport)                                                                                                   \
     WORD(_write_line)                                                                                                  \
     WORD(bug)                                                                                                          \
+    WORD(delay)                                                                                                        \
     WORD(end)                                                                                                          \
     WORD(login)                                                                                                        \
     WORD(send)
@@ -245,40 +247,83 @@ static int tell_listeners(PyObject *self)
     return fine;
 }
 
-/* What counts the sessions of the server, if anything does, hears of this end. */
-static int count_end(PyObject *self)
+/* Tells those who keep a row of the session or count it, where somebody does. */
+static int tell_server(PyObject *self)
 {
-    PyObject *counted = path_follow(&ways.counted, self), *now = path_follow(&ways.now, self);
-    PyObject *arguments[] = {counted, self, now};
-    int fine = counted != NULL && now != NULL &&
-               (counted == Py_None || done(PyObject_VectorcallMethod(words.end, arguments, 3, NULL)));
+    PyObject *rows = path_follow(&ways.rows, self), *server_counts = path_follow(&ways.counted, self), *time;
+    int fine = rows != NULL && server_counts != NULL && (rows == Py_None || done(call(self, words._leave_row, rows)));
+    double now;
 
-    Py_XDECREF(counted);
-    Py_XDECREF(now);
+    if (fine && server_counts != Py_None) {
+        time = take_number(&ways.now, self, &now) ? PyFloat_FromDouble(now) : NULL;
+        fine = time != NULL;
+        if (fine) {
+            PyObject *arguments[] = {server_counts, self, time};
+
+            fine = done(PyObject_VectorcallMethod(words.end, arguments, 3, NULL));
+            Py_DECREF(time);
+        }
+    }
+    Py_XDECREF(rows);
+    Py_XDECREF(server_counts);
     return fine;
 }
 
 /* The first call counts: 1 where this is one, 0 where not; -1 with an exception. */
 static int end_once(PyObject *self, PyObject *reason)
 {
-    PyObject *live, *rows;
+    PyObject *live;
     int lives = lacks(self, &ways.ended), fine;
 
     if (lives <= 0) {
         return lives;
     }
     live = path_follow(&ways.live, self);
-    rows = path_follow(&ways.rows, self);
-    fine = live != NULL && rows != NULL && set(self, &fields.reason, reason) && PyObject_DelItem(live, self) == 0 &&
-           (rows == Py_None || done(call(self, words._leave_row, rows))) && count_end(self) && tell_listeners(self);
+    fine = live != NULL && set(self, &fields.reason, reason) && PyObject_DelItem(live, self) == 0 &&
+           tell_server(self) && tell_listeners(self);
     Py_XDECREF(live);
-    Py_XDECREF(rows);
     return fine ? 1 : -1;
 }
 
 static PyObject *end(PyObject *self, PyObject *reason)
 {
     return none_if(end_once(self, reason) >= 0);
+}
+
+/* Tells the sink how many bytes of a line were written, or the exception that there is. */
+static int delay(PyObject *lines, PyObject *destination, PyObject *line, Py_ssize_t taken)
+{
+    PyObject *error = taken < 0 ? take_exception() : Py_NewRef(Py_None);
+    PyObject *length = PyLong_FromSsize_t(taken < 0 ? 0 : taken);
+    PyObject *arguments[] = {lines, destination, line, length, error};
+    int fine = length != NULL && done(PyObject_VectorcallMethod(words.delay, arguments, 5, NULL));
+
+    Py_XDECREF(length);
+    Py_DECREF(error);
+    return fine;
+}
+
+/* Writes a line by what the sink has for its destination, if there is anything that may be used now; else by the sink. */
+static int hand_over(PyObject *self, PyObject *lines, PyObject *destination, PyObject *line)
+{
+    PyObject *ways_out = path_follow(&ways.direct, self);
+    PyObject *arguments[] = {lines, destination, no_path, line};
+    Py_ssize_t index = PyLong_AsSsize_t(destination), taken;
+    int fine;
+
+    if (ways_out == NULL || (index == -1 && PyErr_Occurred())) {
+        Py_XDECREF(ways_out);
+        return 0;
+    }
+    if (PyTuple_Check(ways_out) && index >= 0 && index < PyTuple_GET_SIZE(ways_out) && PyBytes_Check(line) &&
+        is_direct(PyTuple_GET_ITEM(ways_out, index))) {
+        taken = direct_write(PyTuple_GET_ITEM(ways_out, index), line);
+        fine = taken == PyBytes_GET_SIZE(line) || delay(lines, destination, line, taken);
+    } else {
+        fine = done(PyObject_VectorcallMethod(words.send, arguments, 4, NULL));
+    }
+    Py_DECREF(ways_out);
+    return fine;
 }
 
 /* Hands over one line: `log` is a ReadyLog. */
@@ -293,15 +338,8 @@ static int write_line(PyObject *self, PyObject *lines, PyObject *log)
         return done(PyObject_VectorcallMethod(words._write_line, arguments, 3, NULL));
     }
     line = PyObject_CallOneArg(PyTuple_GET_ITEM(log, 1), self);
-    if (line == NULL) {
-        return 0;
-    }
-    {
-        PyObject *arguments[] = {lines, PyTuple_GET_ITEM(log, 0), no_path, line};
-
-        written = done(PyObject_VectorcallMethod(words.send, arguments, 4, NULL));
-    }
-    Py_DECREF(line);
+    written = line != NULL && hand_over(self, lines, PyTuple_GET_ITEM(log, 0), line);
+    Py_XDECREF(line);
     return written;
 }
 

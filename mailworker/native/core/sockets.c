@@ -276,24 +276,6 @@ static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *arguments)
     return result < 0 ? PyLong_FromLong(-(long) errno) : PyBytes_FromStringAndSize(page, result);
 }
 
-static PyObject *sockets_written(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
-{
-    ssize_t result;
-    int fd;
-
-    if (!counted(given, 2) || !take_int(arguments[0], &fd)) {
-        return NULL;
-    }
-    if (!PyBytes_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "bytes are wanted");
-        return NULL;
-    }
-    do {
-        result = write(fd, PyBytes_AS_STRING(arguments[1]), (size_t) PyBytes_GET_SIZE(arguments[1]));
-    } while (result < 0 && errno == EINTR);
-    return result < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromSsize_t(result);
-}
-
 PyMethodDef socket_functions[] = {
     {"accept", sockets_accept, METH_O, "accept(listening): a descriptor and the peer's address."},
     {"hand_on", FAST(sockets_hand_on), "hand_on(listening, accepted): as accept, to what takes both."},
@@ -301,7 +283,6 @@ PyMethodDef socket_functions[] = {
     {"dial", sockets_dial, METH_O, "dial(address): a descriptor whose connection is made or under way."},
     {"no_delay", sockets_no_delay, METH_O, "no_delay(descriptor): TCP_NODELAY."},
     {"peek", sockets_peek, METH_VARARGS, "peek(descriptor, limit): bytes that stay to be read."},
-    {"written", FAST(sockets_written), "written(descriptor, data): how many bytes the system has taken."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,0 +1,140 @@
+/* What writes to files and channels by one call of the system; see written.py. */
+
+#include "path.h"
+
+#include <errno.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct direct {
+    PyObject_HEAD
+    PyObject *sink; /* has the descriptor */
+    PyObject *head; /* bytes before each line */
+    char held;
+};
+
+static struct step descriptor;
+
+int prepare_writing(void)
+{
+    return (descriptor.name = PyUnicode_InternFromString("descriptor")) != NULL;
+}
+
+static PyObject *written(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    ssize_t result;
+    int fd;
+
+    if (!counted(given, 2) || !take_int(arguments[0], &fd)) {
+        return NULL;
+    }
+    if (!PyBytes_Check(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "bytes are wanted");
+        return NULL;
+    }
+    do {
+        result = write(fd, PyBytes_AS_STRING(arguments[1]), (size_t) PyBytes_GET_SIZE(arguments[1]));
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromSsize_t(result);
+}
+
+static int direct_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    struct direct *self = (struct direct *) object;
+    PyObject *sink, *head = NULL;
+
+    if (!PyArg_ParseTuple(arguments, "O|S", &sink, &head)) {
+        return -1;
+    }
+    Py_XSETREF(self->sink, Py_NewRef(sink));
+    Py_XSETREF(self->head, head == NULL ? PyBytes_FromStringAndSize(NULL, 0) : Py_NewRef(head));
+    return self->head == NULL ? -1 : 0;
+}
+
+#define REFERENCES(REF) REF(sink) REF(head)
+COLLECTED(direct, REFERENCES)
+
+static int take_descriptor(struct direct *self, int *fd)
+{
+    PyObject **place = step_place(&descriptor, self->sink, T_OBJECT_EX), *number;
+    int taken;
+
+    if (place != NULL && *place != NULL) {
+        return take_int(*place, fd);
+    }
+    number = PyObject_GetAttr(self->sink, descriptor.name);
+    taken = number != NULL && take_int(number, fd);
+    Py_XDECREF(number);
+    return taken;
+}
+
+Py_ssize_t direct_write(PyObject *object, PyObject *line)
+{
+    struct direct *self = (struct direct *) object;
+    Py_ssize_t head = PyBytes_GET_SIZE(self->head);
+    struct iovec parts[] = {
+        {PyBytes_AS_STRING(self->head), (size_t) head},
+        {PyBytes_AS_STRING(line), (size_t) PyBytes_GET_SIZE(line)},
+    };
+    ssize_t result;
+    int fd;
+
+    if (!take_descriptor(self, &fd)) {
+        return -1;
+    }
+    do {
+        result = writev(fd, parts, 2);
+    } while (result < 0 && errno == EINTR);
+    if (result < 0) {
+        (void) PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    return (Py_ssize_t) result > head ? (Py_ssize_t) result - head : 0;
+}
+
+int is_direct(PyObject *object)
+{
+    return Py_IS_TYPE(object, &direct_type) && !((struct direct *) object)->held;
+}
+
+static PyObject *write_one(PyObject *object, PyObject *line)
+{
+    Py_ssize_t taken;
+
+    if (!PyBytes_Check(line)) {
+        PyErr_SetString(PyExc_TypeError, "bytes are wanted");
+        return NULL;
+    }
+    taken = direct_write(object, line);
+    return taken < 0 ? NULL : PyLong_FromSsize_t(taken);
+}
+
+static PyMemberDef direct_members[] = {
+    {"held", T_BOOL, offsetof(struct direct, held), 0, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef direct_methods[] = {
+    {"write", write_one, METH_O, "write(line): how many bytes of it the system has taken."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject direct_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Direct",
+    .tp_doc = "Writes lines by one call each.",
+    .tp_basicsize = sizeof(struct direct),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = PyType_GenericNew,
+    .tp_init = direct_init,
+    .tp_traverse = direct_traverse,
+    .tp_clear = direct_clear,
+    .tp_dealloc = direct_dealloc,
+    .tp_members = direct_members,
+    .tp_methods = direct_methods,
+};
+
+PyMethodDef writing_functions[] = {
+    {"written", FAST(written), "written(descriptor, data): how many bytes the system has taken."},
+    {NULL, NULL, 0, NULL},
+};
