@@ -14,6 +14,7 @@ from typing import Final
 
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, ProtocolError
+from mailworker.mail.dialogue import imap
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.native.core import accelerator
 from mailworker.wire import sasl
@@ -21,7 +22,7 @@ from mailworker.wire.auth_response import AuthResponseParser
 from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, ReplyReader, SmtpReplyReader, TooLongReply
 from mailworker.wire.confidential import without_response, without_secrets
 from mailworker.wire.dns import Query, Question, RecordType, to_name
-from mailworker.wire.imap import ImapParser
+from mailworker.wire.imap import ImapParser, login_words
 from mailworker.wire.pop3 import Pop3Parser
 from mailworker.wire.proxy_protocol import parse
 from mailworker.wire.sieve import SieveParser
@@ -194,6 +195,12 @@ def _configure(data: bytes) -> None:
             return
 
 
+def _take_words(data: bytes) -> None:
+    """The usual LOGIN has the same words in C."""
+    for line in (data, b"a LOGIN " + data, data + b"\r\n"):
+        assert imap.login_words(line) == login_words(line)
+
+
 def _carry_out(data: bytes) -> None:
     """Both engines let all peers hear the same, whatever the plans and the cuttings of replies."""
     check_both_engines(script_of(data))
@@ -213,5 +220,6 @@ TARGETS: Final[Mapping[str, Target]] = {
     "sieve-line": _watch,
     "dns": _answer,
     "plan": _carry_out,
+    "login": _take_words,
     "config": _configure,
 }

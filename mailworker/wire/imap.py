@@ -76,7 +76,7 @@ _LITERAL = re.compile(rb"\{0*(?P<length>[0-9]{0,9})(?P<plus>\+?)\}\Z")
 def login_words(line: bytes) -> tuple[bytes, bytes, bytes] | None:
     """Tag, name and password of the LOGIN that a whole line is, as nearly all clients send it.
 
-    None where ImapParser has to read it.
+    None where ImapParser has to read it. native/core/words.c has it in C, since each login pays for it.
     """
     match = _LOGIN.fullmatch(line)
     if match is None:

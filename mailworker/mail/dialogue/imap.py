@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mailworker.errors import escape
 from mailworker.event.stream import Stream
 from mailworker.mail.dialogue.dialogue import Dialogue, Move
@@ -11,12 +13,18 @@ from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
+from mailworker.native.core import accelerator
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.imap import Continuation, ImapCommand, ImapParser, ImapVerb, login_words
 from mailworker.wire.imap import usual_login as usual_command
 from mailworker.wire.imap_id import by_name
 from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
+
+__all__ = ["ImapDialogue", "first_login", "login_words"]
+
+if accelerator is not None and not TYPE_CHECKING:
+    login_words = accelerator.login_words
 
 
 def first_login(_heard: bytes | None, words: bytes) -> Login | None:

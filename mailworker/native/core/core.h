@@ -321,6 +321,9 @@ extern PyMethodDef socket_functions[];
 PyObject *copied(PyObject *module, PyObject *pattern); /* the function in Python; `module` is of no matter */
 extern PyMethodDef copy_functions[];
 
+/* words.c */
+extern PyMethodDef word_functions[];
+
 /* line.c */
 extern PyTypeObject line_type;
 extern PyMethodDef line_functions[];

@@ -94,6 +94,22 @@ static int add_types(PyObject *module)
     return 1;
 }
 
+static int add_functions(PyObject *module)
+{
+    PyMethodDef *functions[] = {
+        copy_functions,   line_functions, plan_functions,    record_functions,
+        socket_functions, word_functions, writing_functions,
+    };
+    size_t i;
+
+    for (i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+        if (PyModule_AddFunctions(module, functions[i]) < 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 PyMODINIT_FUNC PyInit__core(void)
 {
     PyObject *module =
@@ -101,11 +117,7 @@ PyMODINIT_FUNC PyInit__core(void)
             ? PyModule_Create(&definition)
             : NULL;
 
-    if (module != NULL &&
-        (!add_types(module) || PyModule_AddFunctions(module, socket_functions) < 0 ||
-         PyModule_AddFunctions(module, line_functions) < 0 || PyModule_AddFunctions(module, copy_functions) < 0 ||
-         PyModule_AddFunctions(module, plan_functions) < 0 || PyModule_AddFunctions(module, record_functions) < 0 ||
-         PyModule_AddFunctions(module, writing_functions) < 0)) {
+    if (module != NULL && !(add_types(module) && add_functions(module))) {
         Py_CLEAR(module);
     }
     return module;
