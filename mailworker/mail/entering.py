@@ -12,7 +12,7 @@ from mailworker.event.plan import Link, Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.attempting import Attempting
 from mailworker.mail.backend.backend import Backend
-from mailworker.mail.backend.conversation import Step
+from mailworker.mail.backend.conversation import READING, Step
 from mailworker.mail.backend.judgement import judgement
 from mailworker.mail.client.client import Client
 from mailworker.mail.dialogue.dialogue import AnyDialogue, catch_up
@@ -38,12 +38,15 @@ class Entering(Attempting):
     what is answered.
     """
 
-    __slots__ = ("_asks", "_attempts", "_began", "_login", "_plain_source", "_quiet", "_relays", "_request", "_steps")
+    __slots__ = (
+        "_asks", "_attempts", "_began", "_login", "_plain_source", "_quiet", "_relays", "_request", "_steps", "_told",
+    )  # fmt: skip
 
     _began: float
     _login: Login
     _request: AuthRequest
     _steps: tuple[Step, ...]
+    _told: bytes | None  # by the backend, in reply to the first steps
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
         super().__init__(client, record, connections)
@@ -122,9 +125,10 @@ class Entering(Attempting):
         if settings.proxy.socket_keepalive:
             sockets.keep_alive(stream.descriptor)
         if server.logs_in_at_once:
-            steps = self.protocol.first_steps(settings.proxy, self._login)
+            steps = self.protocol.first_steps(self, self._login)
             if steps is not None:
                 self._steps = steps
+                self._told = None
                 return Plan(stream, settings.proxy.buffer, steps, self._answered, self._unanswered)
         tls = server.backend_tls
         peer = None if tls is None else tls.peer(target.address, target.name)
@@ -136,9 +140,28 @@ class Entering(Attempting):
 
     def _answered(self, usual: int, data: bytes) -> Link:
         """The backend's words, of which the usual ones end the login; all others begin a conversation."""
-        if usual == len(self._steps) and not self.log.entrance.log.talkative:
+        if usual < len(self._steps) or self.log.entrance.log.talkative:
+            return self._backend_at_work().heard(usual, data)
+        if self.protocol.last_steps is None:
             return self._entered(data)
-        return self._backend_at_work().heard(usual, data)
+        return self._go_further(data) if self._told is None else self._entered(self.protocol.welcome)
+
+    def _go_further(self, told: bytes) -> Link:
+        """The steps that end the login, which the reply to the first ones tells."""
+        protocol, proxy = self.protocol, self.server.settings.proxy
+        assert protocol.last_steps is not None
+        assert self.backend is not None
+        self.log.action = READING
+        try:
+            steps = protocol.last_steps(self, self._login, told)
+        except PeerError as error:
+            return self._refused(error)
+        if steps is None:
+            return self._backend_at_work().heard(len(self._steps), told)
+        if not steps:
+            return self._entered(protocol.welcome)
+        self._told, self._steps = told, steps
+        return Plan(self.backend, proxy.buffer, steps, self._answered, self._unanswered)
 
     def _unanswered(self, error: PeerError) -> Link:
         return self._backend_at_work().lost(error)
@@ -146,7 +169,7 @@ class Entering(Attempting):
     def _backend_at_work(self) -> Backend:
         assert self.backend is not None
         backend = self._new_backend(self.backend)
-        backend.resume(self._entered, self._refused)
+        backend.resume(self._entered, self._refused, self._told)
         return backend
 
     def _entered(self, words: bytes) -> Link:

@@ -37,6 +37,7 @@ class Login:
     """What a client says, each time when it has heard a whole line, by TLS or in clear.
 
     `kept`: connections with the auth service are kept open. `judged`: the backend is asked, and not that service.
+    `proxy` are settings of what is said to the backend.
     """
 
     case: Case
@@ -44,10 +45,18 @@ class Login:
     tls: bool = False
     kept: bool = False
     judged: bool = False
+    proxy: tuple[tuple[str, object], ...] = ()
 
 
 # Who has said EHLO is introduced by it once more.
 INTRODUCED = replace(SMTP, backend=(*SMTP.backend, b"250-backend\r\n250 HELP\r\n"))
+
+# At these clients log in by AUTH, also behind XCLIENT; and this one is told nothing of them.
+OFFER = b"250-backend\r\n250 AUTH PLAIN LOGIN\r\n"
+LISTING = b"250-backend\r\n250-XCLIENT ADDR\r\n250 AUTH PLAIN\r\n"
+TAKING = replace(SMTP, backend=(SMTP.backend[0], OFFER, b"235 welcome\r\n"))
+TRUSTING = replace(SMTP, backend=(SMTP.backend[0], LISTING, SMTP.backend[2], OFFER, b"235 welcome\r\n"))
+SIMPLE = replace(SMTP, backend=(SMTP.backend[0], b"250 backend\r\n"))
 
 # Who decides itself about a password gets it in one line.
 JUDGING = replace(IMAP, backend=(IMAP.backend[0], IMAP.answer))
@@ -62,6 +71,10 @@ LOGINS = {
     "smtp PLAIN": Login(INTRODUCED, (EHLO, AUTH_PLAIN)),
     "smtp PLAIN behind a challenge": Login(INTRODUCED, (EHLO, b"AUTH PLAIN\r\n", CREDENTIALS + b"\r\n")),
     "smtp LOGIN": Login(INTRODUCED, (EHLO, b"AUTH LOGIN\r\n", USER, PASSWORD)),
+    "smtp at a backend with AUTH": Login(TAKING, (EHLO, AUTH_PLAIN), proxy=(("smtp_auth", True), ("xclient", False))),
+    "smtp at a backend with both": Login(TRUSTING, (EHLO, AUTH_PLAIN), proxy=(("smtp_auth", True),)),
+    "smtp at a backend without either": Login(SIMPLE, (EHLO, AUTH_PLAIN)),
+    "smtp that the backend judges": Login(TAKING, (EHLO, AUTH_PLAIN), judged=True),
     "imap LOGIN by TLS": Login(IMAP, (IMAP.login,), tls=True),
     "pop3 USER by TLS": Login(POP3, (b"USER user@example.com\r\n", b"PASS secret\r\n"), tls=True),
     "imap LOGIN by a kept connection": Login(IMAP, (IMAP.login,), kept=True),
@@ -86,7 +99,9 @@ class Play:
             changes["source"] = auth_http_settings(self._auth.address, keepalive=1)
         if login.judged:
             changes["source"] = ByBackendSettings()
-            changes["proxy"] = proxy_settings(backend=proxy_pass(self._backend.address))
+            changes["proxy"] = proxy_settings(backend=proxy_pass(self._backend.address), **dict(login.proxy))
+        elif login.proxy:
+            changes["proxy"] = proxy_settings(**dict(login.proxy))
         if login.tls:
             self._proxy = scene.tls_proxy(login.case.protocol, self._auth, implicit_tls=True, **changes)
         else:

@@ -15,7 +15,7 @@ from mailworker.wire.secret import Secret
 from tests.mail.cases import IMAP
 from tests.mail.conftest import Scene
 from tests.support.auth import rejected
-from tests.support.settings import proxy_settings
+from tests.support.settings import mail_server, proxy_settings
 
 LOGINS = {
     "usual": Login(AuthMethod.PLAIN, b"user@example.com", Secret(b"secret"), tag=b"a1"),
@@ -25,12 +25,12 @@ LOGINS = {
 }
 
 
-@pytest.mark.parametrize("protocol", ["imap", "pop3"])
+@pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp"])
 @pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS.keys())
 def test_first_steps_are_those_that_the_whole_login_begins_with(protocol: str, login: Login) -> None:
-    row, proxy = PROTOCOLS[protocol], proxy_settings()
-    backend = cast(Backend, SimpleNamespace(server=SimpleNamespace(settings=SimpleNamespace(proxy=proxy))))
-    first, whole = row.first_steps(proxy, login), next(row.log_in(backend, login))
+    row, settings = PROTOCOLS[protocol], mail_server(protocol)
+    backend = cast(Backend, SimpleNamespace(server=SimpleNamespace(settings=settings)))
+    first, whole = row.first_steps(backend, login), next(row.log_in(backend, login))
     assert first is not None
     assert [(command, wanted[:3]) for command, wanted in first] == [(command, wanted[:3]) for command, wanted in whole]
 
@@ -42,21 +42,23 @@ def test_first_steps_are_those_that_the_whole_login_begins_with(protocol: str, l
         ("pop3", {"pop3_xclient": True}, {}),
         *((protocol, {}, {"mechanism": AuthMethod.PLAIN}) for protocol in ("imap", "pop3")),
         *((protocol, {}, {"password": Secret(b"x" * 1100)}) for protocol in ("imap", "pop3")),
-        ("smtp", {}, {}),
+        ("smtp", {"xclient": False}, {}),
         ("sieve", {}, {}),
     ],
 )
 def test_others_have_none(protocol: str, changes: dict[str, Any], login: dict[str, Any]) -> None:
     asked = Login(**{"method": AuthMethod.PLAIN, "name": b"u", "password": Secret(b"p"), "tag": b"a1", **login})
-    assert PROTOCOLS[protocol].first_steps(proxy_settings(**changes), asked) is None
+    settings = mail_server(protocol, proxy=proxy_settings(**changes))
+    place = cast(Backend, SimpleNamespace(server=SimpleNamespace(settings=settings)))
+    assert PROTOCOLS[protocol].first_steps(place, asked) is None
 
 
 def test_a_login_that_was_read_without_a_dialogue_counts_as_a_command(scene: Scene) -> None:
     auth = scene.auth(rejected(b"wait", (b"Auth-Wait", b"1")))
-    proxy = scene.proxy("imap", auth, max_commands=1)
+    proxy = scene.proxy("imap", auth, max_commands=4)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
-    client.talk((IMAP.login, b"a1 NO wait\r\n"))
+    client.talk((IMAP.login, b"a1 NO wait\r\n"), *[(b"a NOOP\r\n", b"a OK completed\r\n")] * 3)
     client.send(b"a2 NOOP\r\n")
     assert client.rest() == b"a2 BAD invalid command\r\n"
     proxy.log.find("client sent too many commands")

@@ -56,6 +56,22 @@ def needed_password(login: Login) -> Secret:
     return login.password
 
 
+class Place(Protocol):
+    """Where a login at a backend happens: in a conversation with it, or before there is one."""
+
+    @property
+    def client(self) -> Client: ...
+    @property
+    def log(self) -> SessionLog: ...
+    @property
+    def server(self) -> Server: ...
+
+
+def identity(place: Place, client_id: bytes = b"") -> Identity:
+    """Who the client is; `client_id` is what it has sent in ID. Raises ProtocolError for proxies in a circle."""
+    return place.client.identity(place.log.session_id, hops_left(client_id))
+
+
 class Language(Protocol):
     """What a protocol has for its backends; see the table of protocols."""
 
@@ -116,12 +132,17 @@ class Backend(Conversation):
             return self._introduce()
         return self._log_in() if peer is None else self._secure(peer)
 
-    def resume(self, done: Callable[[bytes], Link], failed: Callable[[PeerError], Link]) -> None:
-        """As `enter`, without TLS, where somebody else has begun to carry out the first steps of the login."""
+    def resume(
+        self, done: Callable[[bytes], Link], failed: Callable[[PeerError], Link], reply: bytes | None = None
+    ) -> None:
+        """As `enter`, without TLS, where somebody else has begun to carry out the first steps of the login.
+
+        With their last `reply` those that follow it.
+        """
         self._watch = self._peer = None
         self._entered = done
         self.failed = failed
-        self.take_over(self._language.log_in(self, self._login), self._logged_in)
+        self.take_over(self._language.log_in(self, self._login), self._logged_in, reply)
 
     async def _introduce(self) -> Link:
         """Begin with a PROXY header, if there is to be one, and see how the connection is made."""
@@ -183,7 +204,3 @@ class Backend(Conversation):
             self.greeting = (yield ((None, wanted),)).data
             self.greeted = True
         return self.greeting
-
-    def identity(self, client_id: bytes = b"") -> Identity:
-        """Who the client is; `client_id` is what it has sent in ID. Raises ProtocolError for proxies in a circle."""
-        return self.client.identity(self.log.session_id, hops_left(client_id))

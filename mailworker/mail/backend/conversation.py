@@ -52,6 +52,11 @@ def anything(_reply: Reply) -> None:
     """The caller knows more of what the reply must be, or it is the client's to judge."""
 
 
+def sending(wanted: Wanted) -> str:
+    """What a session is doing until it has the reply, for the log."""
+    return f"sending {wanted.command} to upstream"
+
+
 class Conversation:
     """With the backend of `stream`, whose replies `reader` cuts out; none is longer than `limit` (`proxy_buffer`).
 
@@ -81,11 +86,17 @@ class Conversation:
         self._done = done
         return self._follow(None)
 
-    def take_over(self, talk: Talk[ValueT], done: Callable[[ValueT], Link]) -> None:
-        """As `converse`, where somebody else has begun to carry out the first steps of that talk."""
+    def take_over(self, talk: Talk[ValueT], done: Callable[[ValueT], Link], reply: bytes | None) -> None:
+        """As `converse`, where somebody else has begun to carry out the first steps of that talk.
+
+        With the last usual `reply` to them, to carry out those behind it.
+        """
         self._talk = talk
         self._done = done
         self._steps = next(talk)
+        if reply is not None:
+            self.reader.skip(len(self._steps))
+            self._steps = talk.send(Reply(reply))
 
     def _plan(self, steps: tuple[Step, ...]) -> Link:
         self._steps = steps = steps[1:] if self.greeted and steps[0][0] is None else steps
@@ -157,7 +168,7 @@ class Conversation:
     def prepare(self, wanted: Wanted) -> None:
         """What goes wrong from now on belongs to this command."""
         if wanted.command is not None:
-            self.log.action = f"sending {wanted.command} to upstream"
+            self.log.action = sending(wanted)
             if self.log.verbose:
                 self.log.debug("login goes on")
 

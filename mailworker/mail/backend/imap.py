@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from mailworker.config.proxy import ProxySettings
-from mailworker.mail.backend.backend import Backend, needed_password
+from mailworker.mail.backend.backend import Backend, Place, identity, needed_password
 from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.wire.backend import (
@@ -47,7 +46,7 @@ def _introduce(backend: Backend, login: Login) -> Talk[None]:
         capability = wanted(imap_tagged(login.tag), "CAPABILITY")
         listed = imap_capabilities((yield ((login.tag + b" CAPABILITY\r\n", capability),)).data)
     if b"ID" in (listed or ()):
-        command = b"%b ID %b\r\n" % (login.tag, imap_fields(backend.identity(login.client_id)))
+        command = b"%b ID %b\r\n" % (login.tag, imap_fields(identity(backend, login.client_id)))
         answer = wanted(imap_tagged(login.tag), "ID")
         yield ((command, answer),)
 
@@ -72,9 +71,9 @@ def _short_login(login: Login) -> tuple[Step, ...] | None:
     return _GREETED, (first, _LOGIN), (second, _USER), (third, _password(tag))
 
 
-def first_steps(proxy: ProxySettings, login: Login) -> tuple[Step, ...] | None:
+def first_steps(place: Place, login: Login) -> tuple[Step, ...] | None:
     """See `Protocol.first_steps`. Raises a PeerError."""
-    return None if proxy.imap_id or login.mechanism is not None else _short_login(login)
+    return None if place.server.settings.proxy.imap_id or login.mechanism is not None else _short_login(login)
 
 
 def log_in(backend: Backend, login: Login) -> Talk[bytes]:

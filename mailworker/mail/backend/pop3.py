@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mailworker.config.proxy import ProxySettings
-from mailworker.mail.backend.backend import Backend, needed_password
+from mailworker.mail.backend.backend import Backend, Place, identity, needed_password
 from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.wire.backend import (
@@ -38,7 +37,7 @@ def _introduce(backend: Backend) -> Talk[None]:
     """Tell by XCLIENT who the client is, where the greeting lists that."""
     if not (yield from backend.greet(_GREETING)).upper().startswith(_TAKES_XCLIENT):
         return
-    attributes = dovecot_attributes(backend.identity())
+    attributes = dovecot_attributes(identity(backend))
     if attributes:
         yield ((b"XCLIENT %b\r\n" % attributes, _XCLIENT),)
 
@@ -51,9 +50,9 @@ def _short_login(login: Login) -> tuple[Step, ...] | None:
     return (None, _GREETING), (user, _USER), (password, _PASSWORD)
 
 
-def first_steps(proxy: ProxySettings, login: Login) -> tuple[Step, ...] | None:
+def first_steps(place: Place, login: Login) -> tuple[Step, ...] | None:
     """See `Protocol.first_steps`. Raises a PeerError."""
-    return None if proxy.pop3_xclient or login.mechanism is not None else _short_login(login)
+    return None if place.server.settings.proxy.pop3_xclient or login.mechanism is not None else _short_login(login)
 
 
 def log_in(backend: Backend, login: Login) -> Talk[bytes]:

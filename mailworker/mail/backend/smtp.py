@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from mailworker.config.proxy import ProxySettings
 from mailworker.errors import ProtocolError
-from mailworker.mail.backend.backend import Backend, Unsafe
-from mailworker.mail.backend.conversation import Step, Talk, anything, wanted
+from mailworker.mail.backend.backend import Backend, Place, Unsafe, identity
+from mailworker.mail.backend.conversation import Step, Talk, anything, sending, wanted
 from mailworker.mail.backend.sasl import goes_by_sasl
-from mailworker.mail.backend.smtp_auth import log_in_by_auth
+from mailworker.mail.backend.smtp_auth import log_in_by_auth, usual_auth
 from mailworker.model import AuthMethod, Level, XclientGuard
 from mailworker.wire.backend import smtp_code, smtp_line, smtp_mechanisms
 from mailworker.wire.identity import smtp_attributes
-from mailworker.wire.login import Login
+from mailworker.wire.login import Login, SmtpEnvelope
 from mailworker.wire.xclient import build as build_xclient
 from mailworker.wire.xclient import listed_attributes
 
@@ -23,11 +24,14 @@ _EXPOSED = (
 )
 _UNTOLD = 'upstream lists no LOGIN for XCLIENT and "proxy_smtp_auth" is off: it is not told who has logged in'
 
-_LOGGED_IN = b"235 2.0.0 OK\r\n"
+LOGGED_IN = b"235 2.0.0 OK\r\n"
+"""What clients hear in the place of what the backend has said."""
+
 _UNAVAILABLE = b"421 4.3.5 Service not available\r\n"
 
 
 _GREETING = wanted(smtp_code(b"220"), None)
+_GREETED: Step = None, _GREETING
 _HELLO = wanted(smtp_code(b"250"), "HELO/EHLO")
 _STARTTLS = wanted(smtp_code(b"220"), "STARTTLS")
 _ANY_HELLO = _HELLO._replace(expect=anything)
@@ -48,26 +52,49 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
 
     Raises a PeerError.
     """
-    proxy, envelope = backend.server.settings.proxy, login.envelope
-    by_auth = _goes_by_auth(proxy, login)
+    by_auth = _goes_by_auth(backend.server.settings.proxy, login)
     heard = yield from _say_hello(backend, login)
-    listed = listed_attributes(heard)
-    if listed is not None and proxy.xclient_fields is not None:
-        listed &= proxy.xclient_fields
-    _guard(listed, backend, login, by_auth=by_auth)
-    steps = _introduction(backend, login, listed, by_auth=by_auth) if proxy.xclient and listed else []
-    if proxy.xclient and proxy.pass_helo and login.helo and not steps:
-        steps.append((_hello(login.helo, esmtp=login.esmtp or _needs_esmtp(login)), _CLIENT_HELLO))
-    if envelope is not None:
-        steps += (smtp_line(envelope.mail), _MAIL), (smtp_line(envelope.rcpt), _RCPT)
-        return (yield tuple(steps)).data
+    steps = _introduction(backend, login, heard, by_auth=by_auth)
+    if login.envelope is not None:
+        return (yield (*steps, *_envelope(login.envelope))).data
     if steps:
-        again = yield tuple(steps)
+        again = yield steps
         if by_auth and steps[-1][1] is _CLIENT_HELLO and (login.esmtp or _needs_esmtp(login)):
             heard = again.data
     if by_auth:
         yield from log_in_by_auth(backend, login, smtp_mechanisms(heard))
-    return _LOGGED_IN
+    return LOGGED_IN
+
+
+def first_steps(place: Place, login: Login) -> tuple[Step, ...] | None:
+    """See `Protocol.first_steps`: the greeting and EHLO, None where nobody says that. Raises a PeerError."""
+    settings, name = place.server.settings, login.helo
+    proxy = settings.proxy
+    if not (proxy.xclient or login.esmtp or _needs_esmtp(login)):
+        return None
+    if proxy.pass_helo and name and not proxy.xclient:
+        return _GREETED, (_hello(name, esmtp=True), _HELLO)
+    return _GREETED, _own_hello(settings.server_name)
+
+
+def last_steps(place: Place, login: Login, heard: bytes) -> tuple[Step, ...] | None:
+    """See `Protocol.last_steps`. Raises a PeerError."""
+    by_auth = _goes_by_auth(place.server.settings.proxy, login)
+    if login.envelope is not None:
+        return None
+    steps = _introduction(place, login, heard, by_auth=by_auth)
+    if not by_auth:
+        return steps
+    return None if steps else usual_auth(place, login, smtp_mechanisms(heard))
+
+
+@lru_cache(maxsize=64)  # as many as there are servers with names of their own
+def _own_hello(name: bytes) -> Step:
+    return _hello(name, esmtp=True), _HELLO
+
+
+def _envelope(envelope: SmtpEnvelope) -> tuple[Step, ...]:
+    return (smtp_line(envelope.mail), _MAIL), (smtp_line(envelope.rcpt), _RCPT)
 
 
 def _goes_by_auth(proxy: ProxySettings, login: Login) -> bool:
@@ -84,25 +111,40 @@ def _needs_esmtp(login: Login) -> bool:
     return login.passed_on or goes_by_sasl(login)
 
 
-def _introduction(backend: Backend, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> list[Step]:
-    """XCLIENT, and a hello behind it. A client that has yet to log in is not called by a name: backends believe it."""
-    proxy = backend.server.settings.proxy
-    name = None if by_auth else login.name
+def _introduction(place: Place, login: Login, heard: bytes, *, by_auth: bool) -> tuple[Step, ...]:
+    """What tells a backend that has answered EHLO so who the client is.
+
+    That is XCLIENT, and a hello behind it. Raises a PeerError.
+    """
+    proxy, listed = place.server.settings.proxy, listed_attributes(heard)
+    if listed is not None and proxy.xclient_fields is not None:
+        listed &= proxy.xclient_fields
+    _guard(listed, place, login, by_auth=by_auth)
+    if not proxy.xclient:
+        return ()
+    steps = _xclient(place, login, listed, by_auth=by_auth) if listed else ()
+    esmtp = login.esmtp or _needs_esmtp(login)
+    if steps:
+        hello = login.helo or (place.server.settings.server_name if _needs_esmtp(login) else b"")
+    else:
+        hello = login.helo if proxy.pass_helo else b""
+    return (*steps, (_hello(hello, esmtp=esmtp), _CLIENT_HELLO)) if hello else steps
+
+
+def _xclient(place: Place, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> tuple[Step, ...]:
+    """A client that has yet to log in is not called by a name: backends believe it."""
+    name, client = None if by_auth else login.name, place.client
     try:
-        more = {} if proxy.xclient_fields is None else _identity(backend, login)
-        commands = build_xclient(listed, backend.client.address, name, backend.client.host, more)
+        more = {} if place.server.settings.proxy.xclient_fields is None else _identity(place, login)
+        commands = build_xclient(listed, client.address, name, client.host, more)
     except ProtocolError:
-        backend.prepare(_XCLIENT)
+        place.log.action = sending(_XCLIENT)
         raise
-    steps: list[Step] = [(command, _XCLIENT) for command in commands]
-    hello = login.helo or (backend.server.settings.server_name if _needs_esmtp(login) else b"")
-    if hello and steps:
-        steps.append((_hello(hello, esmtp=login.esmtp or _needs_esmtp(login)), _CLIENT_HELLO))
-    return steps
+    return tuple([(command, _XCLIENT) for command in commands])
 
 
-def _identity(backend: Backend, login: Login) -> Mapping[bytes, bytes]:
-    return smtp_attributes(backend.identity(), login.helo, esmtp=login.esmtp)
+def _identity(place: Place, login: Login) -> Mapping[bytes, bytes]:
+    return smtp_attributes(identity(place), login.helo, esmtp=login.esmtp)
 
 
 def _hello(name: bytes, *, esmtp: bool) -> bytes:
@@ -114,18 +156,18 @@ def _say_hello(backend: Backend, login: Login) -> Talk[bytes]:
     """Wait for the greeting and say hello; gives the reply to EHLO, nothing where that was not said."""
     settings = backend.server.settings
     proxy, name = settings.proxy, settings.server_name
-    esmtp = proxy.xclient or login.esmtp or _needs_esmtp(login)
+    steps = first_steps(backend, login)
+    if steps is not None:
+        return (yield steps).data
     if proxy.pass_helo and login.helo and not proxy.xclient:
         name = login.helo
-    hello = (_hello(name, esmtp=esmtp), _HELLO)
-    if esmtp:
-        return (yield ((None, _GREETING), hello)).data
+    hello = (_hello(name, esmtp=False), _HELLO)
     if not _is_guarded(proxy.xclient_guard, login):
-        yield ((None, _GREETING), hello)
+        yield (_GREETED, hello)
         return b""
     # The client may say EHLO later, and so may we; a backend without ESMTP has no XCLIENT either.
     asking = (_hello(name, esmtp=True), _ANY_HELLO)
-    heard = (yield ((None, _GREETING), asking)).data
+    heard = (yield (_GREETED, asking)).data
     if listed_attributes(heard) is None:
         yield (hello,)
     return heard
@@ -142,12 +184,12 @@ def _is_guarded(guard: XclientGuard, login: Login) -> bool:
             return False
 
 
-def _guard(listed: frozenset[bytes] | None, backend: Backend, login: Login, *, by_auth: bool) -> None:
+def _guard(listed: frozenset[bytes] | None, place: Place, login: Login, *, by_auth: bool) -> None:
     """Tell the log, once for each backend, of what should not be so. Raises Unsafe where the session must not go on.
 
     Where ADDR is listed and sent, the backend judges by the client's own address who may use XCLIENT.
     """
-    log, told, proxy = backend.log, backend.server.told, backend.server.settings.proxy
+    log, told, proxy = place.log, place.server.told, place.server.settings.proxy
     if listed is not None and not (proxy.xclient and b"ADDR" in listed):
         if _is_guarded(proxy.xclient_guard, login):
             raise Unsafe(_EXPOSED, _UNAVAILABLE, known=not told.is_new((Unsafe, log.backend)))

@@ -5,32 +5,44 @@ from __future__ import annotations
 from typing import Final
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.mail.backend.backend import Backend, needed_password
-from mailworker.mail.backend.conversation import Talk, wanted
+from mailworker.mail.backend.backend import Backend, Place, needed_password
+from mailworker.mail.backend.conversation import Step, Talk, wanted
 from mailworker.mail.backend.sasl import authenticate
 from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.wire.backend import smtp_auth_plain, smtp_code
 from mailworker.wire.login import Login
 
 _GO_AHEAD: Final = wanted(smtp_code(b"334", judges=True)._replace(others=None), "AUTH")
+_PLAIN: Final = None, AuthMethod.PLAIN
 _YES: Final = wanted(smtp_code(b"235", judges=True), "AUTH")
+
+
+def usual_auth(place: Place, login: Login, offered: frozenset[bytes]) -> tuple[Step, ...] | None:
+    """The steps of AUTH PLAIN, where that is the login's mechanism, or it has none and nothing else is `offered`.
+
+    A backend that offers nothing is sent PLAIN all the same, as by nginx, unless its word is to decide. Raises a
+    PeerError.
+    """
+    place.log.action = "sending AUTH to upstream"
+    named = login.mechanism
+    if named not in _PLAIN or not (b"PLAIN" in offered or not (offered or named or login.passed_on)):
+        return None
+    lines = smtp_auth_plain(login.name, needed_password(login), login.master)
+    return tuple(zip(lines, (_GO_AHEAD, _YES)[-len(lines) :], strict=True))
 
 
 def log_in_by_auth(backend: Backend, login: Login, offered: frozenset[bytes]) -> Talk[None]:
     """Log in by the login's mechanism, or by PLAIN, or by LOGIN where PLAIN is not among those `offered`.
 
-    A backend that offers nothing is sent PLAIN all the same, as by nginx, unless its word is to decide.
     Raises LoginRejected for its no, and another PeerError where it cannot tell.
     """
-    backend.log.action = "sending AUTH to upstream"
-    named = login.mechanism
-    mechanism = named or (AuthMethod.LOGIN if b"LOGIN" in offered and b"PLAIN" not in offered else AuthMethod.PLAIN)
+    steps = usual_auth(backend, login, offered)
+    if steps is not None:
+        yield steps
+        return
+    mechanism = login.mechanism or (AuthMethod.LOGIN if b"LOGIN" in offered else AuthMethod.PLAIN)
     name = str(METHOD_NAMES[mechanism].sasl)
-    if name.encode() not in offered and (offered or named or login.passed_on):
+    if name.encode() not in offered:
         raise ProtocolError(Party.BACKEND, f"upstream does not offer AUTH {name}")
-    if mechanism is AuthMethod.PLAIN:
-        lines = smtp_auth_plain(login.name, needed_password(login), login.master)
-        yield tuple(zip(lines, (_GO_AHEAD, _YES)[-len(lines) :], strict=True))
-    else:
-        login.mechanism = mechanism
-        _YES.expect((yield from authenticate(login, b"AUTH", _GO_AHEAD)))
+    login.mechanism = mechanism
+    _YES.expect((yield from authenticate(login, b"AUTH", _GO_AHEAD)))

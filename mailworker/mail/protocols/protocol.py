@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mailworker.config.protocol import ProtocolModule
-from mailworker.config.proxy import ProxySettings
 from mailworker.config.settings import MailServer
 from mailworker.event.choice import Choices
 from mailworker.event.plan import UNKNOWN
 from mailworker.event.stream import Stream
 from mailworker.mail.authentication.refusals import Refusals
-from mailworker.mail.backend.backend import Backend
+from mailworker.mail.backend.backend import Backend, Place
 from mailworker.mail.backend.conversation import Step, Talk
 from mailworker.mail.capabilities import Capabilities, Opening
 from mailworker.mail.dialogue.dialogue import AnyDialogue
@@ -44,7 +43,9 @@ class Protocol(ProtocolModule):
     `opening` gives what usual clients say before they log in, and hear, where capabilities are told by that answer.
     `first_login` is the login that words are, behind what was heard of an opening; None where they are anything else.
     `starttls` asks a backend for TLS, `log_in` comes to the reply that tells the client it is logged in. `first_steps`
-    are those that `log_in` begins with, where they end the login and need no answer of the backend, else None.
+    are those that `log_in` begins with, where they need no answer of the backend, else None. They end the login, unless
+    there are `last_steps`: those behind the reply to the first ones, which end it and are none where that reply does;
+    None where more has to be heard before. Then `welcome` is what the client hears, and not the backend's last reply.
     `refusal` tells what a backend's no to a login is about, `refusals` are what clients hear of us.
     `retries`: a client may try again, max_errors times, whoever has refused its login, and after a failure of its
     backend. `watched`: what it says to its backend is watched, see native/relay/line.c.
@@ -62,7 +63,9 @@ class Protocol(ProtocolModule):
     greeting: Callable[[MailServer, bytes], bytes | None] = _nothing
     opening: Callable[[bytes], Choices | None] = _nothing
     first_login: Callable[[bytes | None, bytes], Login | None] = _nothing
-    first_steps: Callable[[ProxySettings, Login], tuple[Step, ...] | None] = _nothing
+    first_steps: Callable[[Place, Login], tuple[Step, ...] | None] = _nothing
+    last_steps: Callable[[Place, Login, bytes], tuple[Step, ...] | None] | None = None
+    welcome: bytes = b""
     refusals: Refusals = _BARE
     retries: bool = False
     watched: bool = False
