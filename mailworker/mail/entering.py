@@ -127,8 +127,7 @@ class Entering(Attempting):
         if server.logs_in_at_once:
             steps = self.protocol.first_steps(self, self._login)
             if steps is not None:
-                self._steps = steps
-                self._told = None
+                self._steps, self._told = steps, None
                 return Plan(stream, settings.proxy.buffer, steps, self._answered, self._unanswered)
         tls = server.backend_tls
         peer = None if tls is None else tls.peer(target.address, target.name)
@@ -149,8 +148,7 @@ class Entering(Attempting):
     def _go_further(self, told: bytes) -> Link:
         """The steps that end the login, which the reply to the first ones tells."""
         protocol, proxy = self.protocol, self.server.settings.proxy
-        assert protocol.last_steps is not None
-        assert self.backend is not None
+        assert protocol.last_steps is not None and self.backend is not None
         self.log.action = READING
         try:
             steps = protocol.last_steps(self, self._login, told)
