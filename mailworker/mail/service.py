@@ -27,7 +27,7 @@ from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
 from mailworker.mail.client.client import Client
-from mailworker.mail.client.host import new_resolver
+from mailworker.mail.client.host import UNAVAILABLE, new_resolver
 from mailworker.mail.counting import Counted, Drops
 from mailworker.mail.end import End
 from mailworker.mail.entrances import ByAddress, new_entrance
@@ -309,8 +309,8 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers))
     server = Server(settings, log, tls, protocol.capabilities(settings), source, places)
     server.watched = protocol.watched
-    if protocol.tells_host:
-        server.plain_source = None
+    if protocol.tells_host and server.plain_source is not None:
+        server.plain_source.tell_host(UNAVAILABLE)
     return server
 
 

@@ -146,7 +146,7 @@ def _optional_headers(request: AuthRequest) -> bytes:
     login = request.login
     headers = b""
     if request.client_host is not None:
-        headers += _header(b"Client-Host", request.client_host)
+        headers += client_host(request.client_host)
     if request.proxy_protocol is not None and request.proxy_protocol.texts is not None:
         headers += (
             b"Proxy-Protocol-Addr: %b\r\nProxy-Protocol-Port: %b\r\n"
@@ -159,6 +159,11 @@ def _optional_headers(request: AuthRequest) -> bytes:
     if request.tls is not None:
         headers += _tls_headers(request.tls)
     return headers
+
+
+def client_host(name: bytes) -> bytes:
+    """The header that tells the name of the client's host."""
+    return _header(b"Client-Host", name)
 
 
 def _tls_headers(tls: TlsFacts) -> bytes:

@@ -22,7 +22,7 @@ from mailworker.variables.render import Render
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 from mailworker.wire.auth_answers import Answer, Answers
-from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest
+from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest, client_host
 from mailworker.wire.auth_response import InvalidResponse, Rejected, Verdict, Wait
 from mailworker.wire.login import Login
 
@@ -42,7 +42,21 @@ About = tuple[Login, str, int, str]
 class AuthHttp:
     """See `LoginSource`."""
 
-    __slots__ = ("_question", "action", "answers", "authzid", "idle", "name", "settings", "template", "told")
+    __slots__ = (
+        *(
+            "_host",
+            "_more",
+            "_question",
+            "action",
+            "answers",
+            "authzid",
+            "idle",
+            "name",
+            "settings",
+            "template",
+            "told",
+        ),
+    )
 
     kind = "http"
 
@@ -72,6 +86,12 @@ class AuthHttp:
         self.action = "in http auth state"
         self.authzid = settings.authzid
         self._question = _Question(self)
+        self._host: bytes | None = None
+        self._more = b""
+
+    def tell_host(self, name: bytes) -> None:
+        """Give plain requests this name of the client's host."""
+        self._host, self._more = name, client_host(name)
 
     def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
         """See `LoginSource.judge`."""
@@ -81,9 +101,15 @@ class AuthHttp:
 
     def judge_plainly(self, about: About, applicant: Applicant) -> Link:
         """As `judge`, where no more is told about the client, and nobody asks for headers of the answer."""
+        if about[0].envelope is not None:
+            return self.judge(self.request(*about), applicant)
         question = copied(self._question)
         question.applicant, question.about = applicant, about
-        return question.say(self.template.of(*about))
+        return question.say(self.template.of(*about, self._more))
+
+    def request(self, login: Login, protocol: str, attempt: int, client_ip: str) -> AuthRequest:
+        """What a plain question is about."""
+        return AuthRequest(login, protocol, attempt, client_ip.encode(), self._host)
 
     def close(self) -> None:
         """See `LoginSource.close`."""
@@ -189,7 +215,7 @@ class _Question:
             raise ProtocolError(_AUTH_SERVICE, "sent WAIT too many times")
         await self.applicant.pause(wait.seconds)
         self._wait = wait
-        return self._ask(_as_told(self._request or _request(*self.about), wait))
+        return self._ask(_as_told(self._request or self._service.request(*self.about), wait))
 
     def _broken(self, error: PeerError) -> Link:
         self._stream.close()
@@ -218,10 +244,6 @@ def _bound(
         (name, value if isinstance(value, bytes) else variables.bind(value, HEADER_VALUE, Line))
         for name, value in headers
     )
-
-
-def _request(login: Login, protocol: str, attempt: int, client_ip: str) -> AuthRequest:
-    return AuthRequest(login, protocol, attempt, client_ip.encode())
 
 
 def _as_told(request: AuthRequest, wait: Wait) -> AuthRequest:
