@@ -164,7 +164,7 @@ _FORM: Final = (
     *(*_strings("auth_user", "remote_user"), _number("auth_attempts", at("attempts", when="attempts"))),
     *(*_strings("auth_method", "auth_source"), *_numbers("auth_time")),
     _members(_of_login, "rare"),
-    _string("upstream_addr", Source(Kind.APPLIED, ("backend",), address_text, "logged_in", "rare.tries")),
+    _string("upstream_addr", Source(Kind.SPELLED, ("backend",), address_text, "logged_in", "rare.tries")),
     _of_only_backend("upstream_bytes_received", Kind.AT, "backend_bytes.received"),
     _of_only_backend("upstream_bytes_sent", Kind.AT, "backend_bytes.sent"),
     _of_only_backend("upstream_session_time", Kind.DIFFERENCE, "entrance.sessions.loop.now", "logged_in", "login_ms"),

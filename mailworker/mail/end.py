@@ -114,7 +114,7 @@ class End(Enum):
     SHUTDOWN = ("shutdown", 503, "K-")
     """The worker ended first: worker_shutdown_timeout, or a fast shutdown."""
 
-    KICKED = ("kicked", 403, "K-")
+    KICKED = ("kicked", 503, "K-")
     """Whoever administers the proxy has ended the session."""
 
     RESOURCES = ("resources", 500, "R-")

@@ -59,7 +59,7 @@ class Entering(Attempting):
         """Who wants to know of the session."""
         server, facts = self.server, self.facts
         asking = facts, server.guard, server.limits, server.policed, server.counted, server.rows
-        self._plain_source = server.plain_source if facts is None else None
+        self._plain_source = server.plain_source
         self._quiet = all(each is None for each in asking)
 
     def _change_server(self) -> None:
@@ -68,14 +68,14 @@ class Entering(Attempting):
 
     def ask(self) -> Link:
         """See `LimitedApplicant.ask`."""
-        server, login, attempt = self.server, self._login, self._attempts
+        server, login, attempt, facts = self.server, self._login, self._attempts, self.facts
+        if facts is not None:
+            facts.attempt(login, attempt)
         if self._plain_source is not None and self._client is None and self.stream.tls is None:
             return self._plain_source.judge_plainly((login, server.settings.protocol, attempt, self.log.client), self)
         request = self.client.auth_request(login, attempt, server.settings, tells_host=self.protocol.tells_host)
         self._request = request
-        request.facts = facts = self.facts
-        if facts is not None:
-            facts.attempt(login, attempt)
+        request.facts = facts
         return server.login_source.judge(request, self)
 
     def judged(self, verdict: Accepted | Rejected) -> Link:

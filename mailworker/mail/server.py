@@ -108,7 +108,7 @@ class Server:
         self.number = 0
         self.rows: Rows | None = None
         self.login_source = login_source
-        self.plain_source = login_source if isinstance(login_source, AuthHttp) else None
+        self.plain_source = login_source if isinstance(login_source, AuthHttp) and login_source.is_plain else None
         self.policed = login_source if isinstance(login_source, Policed) else None
         self.targets: Targets = choose_targets(settings, None)
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)

@@ -155,7 +155,8 @@ class Session(Entering):
         if verdict.login is not None:
             self.rename(verdict.login)
         if self.facts is not None:
-            verdict = self.facts.settle(verdict, self._request.answer, self._began)
+            headers = None if self._plain_source is not None else self._request.answer
+            verdict = self.facts.settle(verdict, headers, self._began)
         if not verdict.accepted:
             log.info(f'client login failed: "{escape(verdict.text)}"')
             return self._reject(verdict)

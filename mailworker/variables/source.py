@@ -33,8 +33,8 @@ class Kind(IntEnum):
     """What the argument has there, a tuple."""
     RESULT = 4
     """What the function at the first comes to for the others."""
-    APPLIED = 5
-    """What the argument, a function, comes to for it."""
+    SPELLED = 5
+    """The text there; of one with two colons, or other characters than those of ASCII, what the argument comes to."""
     ASKED = 6
     """What the argument comes to for the session itself."""
     ONCE = 7
@@ -138,10 +138,6 @@ def _item(source: Source) -> Find:
     return _of_value(source, table.__getitem__)
 
 
-def _applied(source: Source) -> Find:
-    return _of_value(source, source.argument)
-
-
 def _of_value(source: Source, function: Any) -> Find:
     follow = _follow(source.paths[0])
 
@@ -150,6 +146,16 @@ def _of_value(source: Source, function: Any) -> Find:
         return None if value is None else function(value)
 
     return find
+
+
+def _spelled(source: Source) -> Find:
+    spell: Any = source.argument
+
+    def spelled(text: Any) -> Any:
+        usual = isinstance(text, str) and text.isascii() and text.count(":") < 2
+        return text if usual else spell(text)
+
+    return _of_value(source, spelled)
 
 
 def _asked(source: Source) -> Find:
@@ -188,5 +194,5 @@ def _millisecond(source: Source) -> Find:
 
 
 _FINDERS: Final[Sequence[Callable[[Source], Find]]] = (
-    *(_at, _thousandth, _difference, _item, _result, _applied, _asked, _once, _second, _millisecond),
+    *(_at, _thousandth, _difference, _item, _result, _spelled, _asked, _once, _second, _millisecond),
 )

@@ -118,13 +118,19 @@ def _of_end(read: Callable[[Ending], bytes]) -> Function:
     return lambda facts: None if facts.reason is None else read(facts.reason)
 
 
+_STATUSES: Final = {"failure": b"403", "login": b"200"}
+_STATUS_503: Final = b"503"
+
+
 def status(facts: Facts) -> bytes | None:
-    """In the sense of nginx's stream module: how the session has ended, or what became of a login; None before both."""
-    if facts.reason is not None:
-        return b"%d" % facts.reason.status
-    if facts.event == "failure":
-        return b"503" if facts.refused_for_now else b"403"
-    return b"200" if facts.event == "login" else None
+    """In the sense of nginx's stream module: how the session has ended, or what became of a login; None before both.
+
+    A session that ends with a refusal for now has failed by no fault of its client.
+    """
+    reason = facts.reason
+    if reason is None:
+        return _STATUS_503 if facts.event == "failure" and facts.refused_for_now else _STATUSES.get(facts.event or "")
+    return _STATUS_503 if reason.word == "auth_failed" and facts.refused_for_now else b"%d" % reason.status
 
 
 @lru_cache(maxsize=4096)  # there are few backends and many logins
@@ -267,7 +273,7 @@ USER: Final = at("login", when="attempts")
 METHOD: Final = Source(Kind.ITEM, ("method",), WORDS)
 SESSION_ID: Final = Source(Kind.RESULT, ("entrance.sessions.identify", "accepted", "number"))
 SESSION_TIME: Final = Source(Kind.DIFFERENCE, ("entrance.sessions.loop.now", "accepted"))
-STATUS: Final = at("reason.status", status)
+STATUS: Final = Source(Kind.AT, ("reason.status",), None, "", "rare.refused_for_now", status)
 
 # Sessions that have tried several backends are asked by what stands in TABLE.
 _SEVERAL: Final = "rare.tries"
@@ -296,7 +302,7 @@ SOURCES: Final[Mapping[str, Source]] = {
     "ssl_protocol": at("client_bytes.tls.protocol"),
     "ssl_cipher": at("client_bytes.tls.cipher"),
     "ssl_session_reused": Source(Kind.ITEM, ("client_bytes.tls.reused",), (".", "r")),
-    "upstream_addr": Source(Kind.APPLIED, ("backend",), address_text, "", _SEVERAL, _all_addresses),
+    "upstream_addr": Source(Kind.SPELLED, ("backend",), address_text, "", _SEVERAL, _all_addresses),
     "upstream_login_time": Source(Kind.THOUSANDTH, ("login_ms",), None, "", _SEVERAL, TABLE["upstream_login_time"]),
 }
 """Where that lies which stands in most lines: what is found comes to what the row in TABLE gives, at a tenth of what

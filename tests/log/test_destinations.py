@@ -61,3 +61,12 @@ def test_the_end_tells_of_all_that_was_lost(destinations: Destinations, log: Rec
 
 def test_the_folders_are_those_of_patterns(destinations: Destinations) -> None:
     assert len(destinations.folders) == 1
+
+
+def test_lines_go_directly_to_files_without_a_buffer_alone(destinations: Destinations, tmp_path: Path) -> None:
+    direct, *others = destinations.direct
+    assert direct is not None
+    assert others == [None, None, None]
+    assert direct.write(b"one\n") == 4
+    destinations.delay(0, b"two\n", 0, None)
+    assert (tmp_path / "at once").read_bytes() == b"one\ntwo\n"

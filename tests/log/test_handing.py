@@ -49,6 +49,17 @@ def test_lines_beyond_what_the_system_keeps_are_lost_and_counted(pair: Pair) -> 
     assert [unpack(memoryview(pair[1].recv(100))) for _ in range(sent - 1)][-1] == (0, b"", b"%d\n" % (sent - 2))
 
 
+def test_what_goes_directly_arrives_as_what_is_sent(pair: Pair) -> None:
+    losses = new_losses()
+    sink = HandingSink(pair[0], 2, losses)
+    way = sink.direct[1]
+    assert way is not None
+    assert way.write(b"line\n") == 5
+    assert unpack(memoryview(pair[1].recv(1 << 17))) == (1, b"", b"line\n")
+    sink.delay(1, b"line\n", 0, OSError(11, ""))
+    assert losses.total == 1
+
+
 def test_a_reader_that_has_gone_costs_lines_alone(pair: Pair) -> None:
     losses = new_losses()
     pair[1].close()

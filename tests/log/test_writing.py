@@ -107,6 +107,27 @@ def test_when_the_disk_is_full_nobody_tries_again_in_the_same_second(
     assert disk.calls == 2
 
 
+def test_what_is_written_directly_and_cut_is_ended_before_any_other(
+    sink: FileSink, losses: Losses, disk: Disk, seconds: list[float]
+) -> None:
+    appender = Appender(sink, losses)
+    assert appender.direct.write(b"one\n") == 4
+    assert not appender.direct.held
+    WRITE(sink.descriptor, b"tw")  # all that there was room for
+    disk.room = 0
+    appender.delay(b"two\n", 2, None)
+    assert appender.direct.held
+    appender.append(b"lost\n", 1)
+    seconds[0] += 1
+    disk.room = 1 << 20
+    appender.append(b"three\n", 1)
+    assert not appender.direct.held
+    appender.delay(b"lost\n", 0, OSError(errno.ENOSPC, ""))
+    assert appender.direct.held
+    assert sink.path.read_bytes() == b"one\ntwo\nthree\n"
+    assert losses.total == 2
+
+
 def test_other_failures_are_tried_again_at_once(sink: FileSink, losses: Losses, disk: Disk) -> None:
     appender = Appender(sink, losses)
     disk.room, disk.number = 0, errno.EAGAIN

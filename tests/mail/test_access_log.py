@@ -16,7 +16,7 @@ from mailworker.config.log_format import COMBINED, SpecialFormat
 from mailworker.mail.end import End
 from mailworker.mail.facts import FactsRecord
 from mailworker.mail.record import Entrance
-from mailworker.model import Starttls
+from mailworker.model import Starttls, UnixAddress
 from mailworker.variables.template import parse
 from tests.mail import client_ends, server_ends
 from tests.mail.cases import AUTH_PLAIN, IMAP, SMTP, Case, all_protocols
@@ -150,6 +150,31 @@ def test_a_line_may_be_written_at_login_and_at_each_refusal(scene: Scene) -> Non
     assert proxy.lines.expect(3) == lines
     client.end()
     assert proxy.lines.expect(4)[3] == lines[2].replace(b"login", b"end")
+
+
+@all_protocols
+@pytest.mark.parametrize(
+    ("answer", "lines"),
+    [
+        (rejected(b"no"), [b"failure 403 -", b"end 403 auth_failed"]),
+        (rejected(b"later", (b"Auth-Error-Code", b"451 4.3.0")), [b"failure 503 -", b"end 503 auth_failed"]),
+        (b"HTTP/1.0 503 Down\r\n\r\n", [b"end 500 auth_error"]),
+        (accepted(UnixAddress("/nowhere")), [b"end 502 upstream_connect"]),
+        (b"", [b"end 400 client_left"]),
+    ],
+    ids=["wrong", "for now", "no answer", "no backend", "client gone"],
+)
+def test_the_status_tells_at_whom_a_login_has_failed(
+    scene: Scene, case: Case, answer: bytes, lines: list[bytes]
+) -> None:
+    auth = scene.auth(answer or hang)
+    text = b"$log_event $status $session_end"
+    proxy = scene.proxy(case.protocol, auth, access_log=access_log(text, On.ALL))
+    client = scene.client(proxy)
+    client.expect(case.greeting)
+    client.send(case.login if answer else case.login[:3])
+    client.rest() if answer else client.end()
+    assert proxy.lines.expect(len(lines)) == [line + b"\n" for line in lines]
 
 
 @pytest.mark.parametrize("on", [On.LOGIN, On.FAILURE])

@@ -129,8 +129,11 @@ class Session:
         """What few sessions have."""
         last = self.tries[-1] if self.tries else Backend(connect=None, first_byte=None)
         over = self.tries if len(self.tries) > 1 or self.logged_in is None else ()
-        some = over or self.helo or self.envelope or last.connect or last.first_byte
-        return SimpleNamespace(tries=over, connect=last.connect, first_byte=last.first_byte) if some else None
+        some = over or self.helo or self.envelope or last.connect or last.first_byte or self.refused_for_now
+        if not some:
+            return None
+        times = {"connect": last.connect, "first_byte": last.first_byte}
+        return SimpleNamespace(tries=over, refused_for_now=self.refused_for_now, **times)
 
     def auth_header(self, name: str) -> bytes | None:
         """See `mailworker.variables.facts.Facts`."""

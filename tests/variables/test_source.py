@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from mailworker.event.loop import Loop
+from mailworker.mail.end import End
 from mailworker.native.core import accelerator
 from mailworker.native.core import line as native
 from mailworker.variables.line import Line as PythonLine
 from mailworker.variables.line import Slot
 from mailworker.variables.source import Kind, Source, asked, at
+from mailworker.variables.table import address_text
 
 each = pytest.mark.parametrize("make", [native.Line, PythonLine], ids=["here", "Python"])
 
@@ -23,11 +26,11 @@ class Slotted:
 
     __slots__ = ("child", "empty", "ms", "name", "since", "unset")
 
-    def __init__(self, child: object = None) -> None:
+    def __init__(self, child: object = None, name: object = b"slot") -> None:
         self.child = child
         self.empty = 0
         self.ms = 1500
-        self.name = b"slot"
+        self.name = name
         self.since = 2.0
 
 
@@ -56,7 +59,7 @@ def test_one_path_may_meet_objects_of_several_types(make: Any) -> None:
 def test_where_a_path_ends_early_there_is_no_value(make: Any) -> None:
     sources = at("child.name"), Source(Kind.THOUSANDTH, ("child",)), Source(Kind.DIFFERENCE, ("since", "child"))
     assert (
-        written(make, *sources, Source(Kind.ITEM, ("child",), ("a",)), Source(Kind.APPLIED, ("child",), len))
+        written(make, *sources, Source(Kind.ITEM, ("child",), ("a",)), Source(Kind.SPELLED, ("child",), len))
         == b"-,-,-,-,-,"
     )
 
@@ -89,10 +92,35 @@ def test_functions_get_a_value_several_or_the_session(make: Any) -> None:
     session = Slotted(lambda ms, name: b"%d %b" % (ms, name))
     sources = (
         Source(Kind.RESULT, ("child", "ms", "name")),
-        Source(Kind.APPLIED, ("name",), bytes.upper),
+        Source(Kind.SPELLED, ("name",), bytes.upper),
         asked(lambda session: session.ms + 1),
     )
     assert written(make, *sources, session=session) == b"1500 slot,SLOT,1501,"
+
+
+@each
+def test_backends_are_spelled_as_they_are_called_but_for_colons_in_their_host(make: Any) -> None:
+    for text in ("192.0.2.1:143", "unix:/s", "", "::1:143", "unix:/a:b", "unix:/\u00e9"):
+        spelled = written(make, Source(Kind.SPELLED, ("name",), address_text), session=Slotted(None, name=text))
+        assert spelled == address_text(text) + b","
+
+
+@each
+def test_members_of_an_enum_are_told_apart(make: Any) -> None:
+    line = make([Slot(b"", b"", None, None, at("child.word"))], b"")
+    for end in (End.QUIT, End.QUIT, End.NO_BYTES, End.BUG, End.BUG):
+        assert line.of(Slotted(end)) == end.word.encode()
+
+
+@each
+def test_numbers_of_objects_in_c_are_numbers(make: Any) -> None:
+    sources = at("child.now"), Source(Kind.DIFFERENCE, ("child.now", "child.now", "child.now"))
+    loop = Loop(lambda bug: None)
+    loop.now = 1500.25
+    try:
+        assert written(make, *sources, session=Slotted(loop)) == b"1500.250,1.500,"
+    finally:
+        loop.close()
 
 
 @each

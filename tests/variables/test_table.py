@@ -160,6 +160,9 @@ def test_each_backend_that_was_tried_has_an_item() -> None:
     assert TABLE["upstream_bytes_sent"](session) == b"100, 100"
 
 
+FOR_NOW = Session(event="end", refused_for_now=True, reason=End.AUTH_FAILED)
+
+
 @pytest.mark.parametrize(("event", "status"), [("login", b"200"), ("failure", b"403"), (None, None)])
 def test_before_the_end_the_status_is_that_of_what_has_happened(event: str | None, status: bytes | None) -> None:
     assert TABLE["status"](Session(event=event)) == status
@@ -168,11 +171,15 @@ def test_before_the_end_the_status_is_that_of_what_has_happened(event: str | Non
 def test_what_is_refused_for_now_has_a_status_of_its_own() -> None:
     assert TABLE["status"](Session(event="failure", refused_for_now=True)) == b"503"
     assert TABLE["status"](Session(event="end", refused_for_now=True, reason=End.QUIT)) == b"200"
+    assert TABLE["status"](Session(event="end", refused_for_now=True, reason=End.AUTH_FAILED)) == b"503"
+    assert TABLE["status"](Session(event="end", reason=End.AUTH_FAILED)) == b"403"
 
 
 @pytest.mark.parametrize("make", [Line, native.Line], ids=["Python", "here"])
 @pytest.mark.parametrize("name", SOURCES)
-@pytest.mark.parametrize("session", [FULL, Session(), UNIX, Session(event="failure"), Session(tries=2 * (Backend(),))])
+@pytest.mark.parametrize(
+    "session", [FULL, Session(), UNIX, Session(event="failure"), Session(tries=2 * (Backend(),)), FOR_NOW]
+)
 def test_what_lies_at_a_source_is_what_the_function_gives(name: str, session: Session, make: MakeLine) -> None:
     text = composed([Part(TABLE[name], b"-", None, SOURCES[name])], make)(session)
     value = TABLE[name](session)

@@ -99,6 +99,11 @@ class AuthHttp:
         question.applicant = applicant
         return question.ask(request)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether no variables of the session are told, and nobody asks for headers of the answer."""
+        return not (self.settings.has_variables or self.told)
+
     def judge_plainly(self, about: About, applicant: Applicant) -> Link:
         """As `judge`, where no more is told about the client, and nobody asks for headers of the answer."""
         if about[0].envelope is not None:

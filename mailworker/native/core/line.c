@@ -19,10 +19,23 @@ struct text {
 /* A value of a line: what stands around it, instead of it, what writes bytes that are not plain, and where it lies. */
 enum { BEFORE, AFTER, ABSENT, WRITTEN, SOURCE, FIELDS };
 
+/* Bytes that an object keeps, which lives as long as the line. */
+struct bytes {
+    const char *start; /* NULL for none */
+    size_t length;
+};
+
+struct part {
+    struct bytes before, after, absent;
+    PyObject *written; /* NULL for none */
+};
+
 struct line {
     PyObject_HEAD
-    PyObject *parts; /* a tuple of tuples of FIELDS */
+    PyObject *given; /* a tuple of tuples of FIELDS, which keep what stands in the parts */
     PyObject *last;
+    Py_ssize_t count;
+    struct part *parts;
     struct source *sources; /* of the parts; NULL where these have none */
 };
 
@@ -170,7 +183,7 @@ static int is_plain(const unsigned char *bytes, Py_ssize_t length)
 static int add_value(struct text *text, PyObject *value, PyObject *written)
 {
     if (PyBytes_Check(value)) {
-        if (written == Py_None || is_plain((const unsigned char *) PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))) {
+        if (written == NULL || is_plain((const unsigned char *) PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))) {
             return add_bytes(text, value);
         }
         return add_result(text, PyObject_CallOneArg(written, value));
@@ -191,29 +204,39 @@ static int add_value(struct text *text, PyObject *value, PyObject *written)
     return 0;
 }
 
-/* Writes a value, and what stands around it or instead of it; None is no value. */
-static int add_part(struct text *text, PyObject *part, PyObject *value)
+static inline int add_kept(struct text *text, const struct bytes *bytes)
 {
-    PyObject *after = PyTuple_GET_ITEM(part, AFTER);
-
-    if (value == Py_None && PyTuple_GET_ITEM(part, ABSENT) == Py_None) {
-        return 1;
-    }
-    return add_bytes(text, PyTuple_GET_ITEM(part, BEFORE)) &&
-           (value == Py_None ? add_bytes(text, PyTuple_GET_ITEM(part, ABSENT))
-                             : add_value(text, value, PyTuple_GET_ITEM(part, WRITTEN))) &&
-           (PyBytes_GET_SIZE(after) == 0 || add_bytes(text, after));
+    return add(text, bytes->start, bytes->length);
 }
 
-/* The same with what its source finds. */
-static int add_found(struct text *text, PyObject *part, enum found found, const struct value *value)
+/* Writes a value that is there, and what stands around it. */
+static inline int add_there(struct text *text, const struct part *part, PyObject *value)
 {
-    if (found == REAL || found == WHOLE) {
-        return add_bytes(text, PyTuple_GET_ITEM(part, BEFORE)) &&
+    return add_kept(text, &part->before) && add_value(text, value, part->written) && add_kept(text, &part->after);
+}
+
+/* Writes what stands instead of a value, if anything does. */
+static inline int add_absent(struct text *text, const struct part *part)
+{
+    return part->absent.start == NULL ||
+           (add_kept(text, &part->before) && add_kept(text, &part->absent) && add_kept(text, &part->after));
+}
+
+/* Writes what the source of a part has found. */
+static int add_found(struct text *text, const struct part *part, enum found found, const struct value *value)
+{
+    switch (found) {
+    case FAILED:
+        return 0;
+    case NOTHING:
+        return add_absent(text, part);
+    case OBJECT:
+        return add_there(text, part, value->object);
+    default:
+        return add_kept(text, &part->before) &&
                (found == REAL ? add_real(text, value->real) : add_digits(text, value->whole)) &&
-               add_bytes(text, PyTuple_GET_ITEM(part, AFTER));
+               add_kept(text, &part->after);
     }
-    return found != FAILED && add_part(text, part, found == NOTHING ? Py_None : value->object);
 }
 
 static void begin(struct text *text)
@@ -242,11 +265,12 @@ static PyObject *line_text(struct line *self, PyObject *const *values, Py_ssize_
     struct text text; /* 1 KB is not to be set to 0 */
     Py_ssize_t i = 0;
 
-    if (!counted(count, PyTuple_GET_SIZE(self->parts))) {
+    if (!counted(count, self->count)) {
         return NULL;
     }
     begin(&text);
-    while (i < count && add_part(&text, PyTuple_GET_ITEM(self->parts, i), values[i])) {
+    while (i < count &&
+           (values[i] == Py_None ? add_absent(&text, &self->parts[i]) : add_there(&text, &self->parts[i], values[i]))) {
         i++;
     }
     return finish(&text, self, i == count);
@@ -258,19 +282,19 @@ static PyObject *line_of(struct line *self, PyObject *session)
     struct timespec now;
     struct conditions conditions;
     struct value value;
-    Py_ssize_t i, count = PyTuple_GET_SIZE(self->parts);
+    Py_ssize_t i;
     int went_well = 1;
 
-    if (self->sources == NULL && count > 0) {
+    if (self->sources == NULL && self->count > 0) {
         PyErr_SetString(PyExc_TypeError, "a value has no source");
         return NULL;
     }
     (void) clock_gettime(CLOCK_REALTIME, &now);
     begin(&text);
-    for (i = 0; i < count && went_well; i++) {
+    for (i = 0; i < self->count && went_well; i++) {
         enum found found = source_value(self->sources, i, session, &now, &conditions, &value);
 
-        went_well = add_found(&text, PyTuple_GET_ITEM(self->parts, i), found, &value);
+        went_well = add_found(&text, &self->parts[i], found, &value);
         Py_XDECREF(value.object);
     }
     return finish(&text, self, went_well);
@@ -283,32 +307,63 @@ static int is_part(PyObject *part)
            (PyTuple_GET_ITEM(part, ABSENT) == Py_None || PyBytes_Check(PyTuple_GET_ITEM(part, ABSENT)));
 }
 
-static PyObject *line_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(names))
+static struct bytes kept(PyObject *bytes)
 {
-    PyObject *given, *last, *parts;
-    struct line *self;
+    struct bytes found = {NULL, 0};
+
+    if (bytes != Py_None) {
+        found.start = PyBytes_AS_STRING(bytes);
+        found.length = (size_t) PyBytes_GET_SIZE(bytes);
+    }
+    return found;
+}
+
+/* Takes the parts of a line from what was given. */
+static int take_parts(struct line *self)
+{
     Py_ssize_t i;
 
-    if (!PyArg_ParseTuple(arguments, "OS", &given, &last) || (parts = PySequence_Tuple(given)) == NULL) {
-        return NULL;
+    self->parts = PyMem_Calloc((size_t) self->count + 1, sizeof(*self->parts));
+    if (self->parts == NULL) {
+        PyErr_NoMemory();
+        return 0;
     }
-    for (i = 0; i < PyTuple_GET_SIZE(parts); i++) {
-        if (!is_part(PyTuple_GET_ITEM(parts, i))) {
+    for (i = 0; i < self->count; i++) {
+        PyObject *fields = PyTuple_GET_ITEM(self->given, i);
+        struct part *part = &self->parts[i];
+
+        if (!is_part(fields)) {
             PyErr_SetString(PyExc_TypeError, "no part of a line");
-            Py_DECREF(parts);
-            return NULL;
+            return 0;
         }
+        part->before = kept(PyTuple_GET_ITEM(fields, BEFORE));
+        part->after = kept(PyTuple_GET_ITEM(fields, AFTER));
+        part->absent = kept(PyTuple_GET_ITEM(fields, ABSENT));
+        part->written = PyTuple_GET_ITEM(fields, WRITTEN) == Py_None ? NULL : PyTuple_GET_ITEM(fields, WRITTEN);
+    }
+    return 1;
+}
+
+static PyObject *line_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(names))
+{
+    PyObject *given, *last;
+    struct line *self;
+
+    if (!PyArg_ParseTuple(arguments, "OS", &given, &last) || (given = PySequence_Tuple(given)) == NULL) {
+        return NULL;
     }
     self = (struct line *) type->tp_alloc(type, 0);
     if (self == NULL) {
-        Py_DECREF(parts);
+        Py_DECREF(given);
         return NULL;
     }
-    self->parts = parts;
+    self->given = given;
     self->last = Py_NewRef(last);
-    self->sources = NULL;
-    if (PyTuple_GET_SIZE(parts) > 0 && PyTuple_GET_ITEM(PyTuple_GET_ITEM(parts, 0), SOURCE) != Py_None) {
-        self->sources = sources_new(parts, SOURCE);
+    self->count = PyTuple_GET_SIZE(given);
+    if (!take_parts(self)) {
+        Py_CLEAR(self);
+    } else if (self->count > 0 && PyTuple_GET_ITEM(PyTuple_GET_ITEM(given, 0), SOURCE) != Py_None) {
+        self->sources = sources_new(given, SOURCE);
         if (self->sources == NULL) {
             Py_CLEAR(self);
         }
@@ -320,9 +375,9 @@ static int line_traverse(PyObject *object, visitproc visit, void *arg)
 {
     struct line *self = (struct line *) object;
 
-    Py_VISIT(self->parts);
+    Py_VISIT(self->given);
     Py_VISIT(self->last);
-    return self->sources == NULL ? 0 : sources_traverse(self->sources, PyTuple_GET_SIZE(self->parts), visit, arg);
+    return self->sources == NULL ? 0 : sources_traverse(self->sources, self->count, visit, arg);
 }
 
 static int line_clear(PyObject *object)
@@ -332,9 +387,12 @@ static int line_clear(PyObject *object)
 
     self->sources = NULL;
     if (sources != NULL) {
-        sources_free(sources, PyTuple_GET_SIZE(self->parts));
+        sources_free(sources, self->count);
     }
-    Py_CLEAR(self->parts);
+    PyMem_Free(self->parts);
+    self->parts = NULL;
+    self->count = 0;
+    Py_CLEAR(self->given);
     Py_CLEAR(self->last);
     return 0;
 }

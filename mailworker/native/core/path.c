@@ -8,6 +8,8 @@ void step_learn(struct step *step, PyTypeObject *type)
 
     Py_XSETREF(step->type, (PyTypeObject *) Py_NewRef(type));
     step->slot = 0;
+    step->last = NULL;
+    step->constant = PyObject_HasAttrString((PyObject *) type, "_member_map_");
     if (found == NULL) {
         PyErr_Clear();
     } else if (Py_IS_TYPE(found, &PyMemberDescr_Type) && PyType_IsSubtype(type, PyDescr_TYPE(found))) {
@@ -21,6 +23,29 @@ void step_learn(struct step *step, PyTypeObject *type)
     Py_XDECREF(found);
 }
 
+void step_free(struct step *step)
+{
+    Py_CLEAR(step->name);
+    Py_CLEAR(step->type);
+    Py_CLEAR(step->constant_value);
+}
+
+/* An attribute that lies in no slot. */
+static PyObject *look_up(struct step *step, PyObject *object)
+{
+    PyObject *value;
+
+    if (step->constant && step->last == object) {
+        return Py_NewRef(step->constant_value);
+    }
+    value = PyObject_GetAttr(object, step->name);
+    if (step->constant && value != NULL) {
+        Py_XSETREF(step->constant_value, Py_NewRef(value));
+        step->last = object; /* its type keeps it */
+    }
+    return value;
+}
+
 /* What lies at the end of some steps; `owned` is what has to be dropped when that is no longer needed, or NULL. */
 static inline PyObject *walk(struct path *path, int length, PyObject *object, PyObject **owned)
 {
@@ -32,7 +57,7 @@ static inline PyObject *walk(struct path *path, int length, PyObject *object, Py
         place = step_place(&path->steps[i], here, T_OBJECT_EX);
         next = place == NULL ? NULL : *place;
         if (next == NULL) {
-            next = PyObject_GetAttr(here, path->steps[i].name);
+            next = look_up(&path->steps[i], here);
             Py_XSETREF(*owned, next);
             if (next == NULL) {
                 return NULL;
@@ -76,7 +101,7 @@ enum found path_read(struct path *path, PyObject *object, struct value *value)
         value->real = *(double *) place;
         found = REAL;
     } else {
-        value->object = PyObject_GetAttr(here, last->name);
+        value->object = look_up(last, here);
     }
     Py_XDECREF(owned);
     return found != OBJECT ? found : value->object == NULL ? FAILED : value->object == Py_None ? NOTHING : OBJECT;

@@ -13,6 +13,9 @@ struct step {
     PyTypeObject *type;
     Py_ssize_t slot;
     int kind; /* of structmember.h: T_OBJECT_EX, T_ULONGLONG or T_DOUBLE */
+    int constant;      /* whether the type is an Enum, whose members have the same attributes for ever */
+    PyObject *last;    /* a member of it, and what it has */
+    PyObject *constant_value;
 };
 
 struct path {
@@ -22,6 +25,9 @@ struct path {
 
 /* Looks up how to read the attribute of an object of another type than the last. */
 void step_learn(struct step *step, PyTypeObject *type);
+
+/* Drops what is kept. */
+void step_free(struct step *step);
 
 /* Where the attribute lies in an object, if it is of that kind; else NULL. */
 static inline void *step_place(struct step *step, PyObject *object, int kind)

@@ -2,6 +2,8 @@
 
 #include "source.h"
 
+#include <string.h>
+
 #define PATHS 3
 
 typedef enum found (*finder)(struct source *source, PyObject *session, const struct timespec *now, struct value *value);
@@ -104,10 +106,19 @@ static enum found find_item(struct source *source, PyObject *session, const stru
     return made_of(item_of, source, session, value);
 }
 
-static enum found find_applied(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
+/* Few backends are spelled otherwise than they are called: those with a colon in their host. */
+static PyObject *spell(struct source *source, PyObject *text)
+{
+    const char *bytes = PyUnicode_Check(text) && PyUnicode_IS_COMPACT_ASCII(text) ? PyUnicode_DATA(text) : "::";
+    const char *colon = strchr(bytes, ':');
+
+    return colon != NULL && strchr(colon + 1, ':') != NULL ? apply(source, text) : Py_NewRef(text);
+}
+
+static enum found find_spelled(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
                                struct value *value)
 {
-    return made_of(apply, source, session, value);
+    return made_of(spell, source, session, value);
 }
 
 static enum found find_result(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
@@ -170,7 +181,7 @@ static enum found find_millisecond(struct source *Py_UNUSED(source), PyObject *P
 /* In the order of `Kind`. */
 static const finder finders[] = {
     find_at,      find_thousandth, find_difference, find_item,   find_result,
-    find_applied, find_asked,      find_once,       find_second, find_millisecond,
+    find_spelled, find_asked,      find_once,       find_second, find_millisecond,
 };
 
 enum found source_value(struct source *sources, Py_ssize_t index, PyObject *session, const struct timespec *now,
@@ -285,8 +296,7 @@ void sources_free(struct source *sources, Py_ssize_t count)
 
         for (j = 0; j < PATHS + 2; j++) {
             for (k = 0; k < STEPS; k++) {
-                Py_XDECREF(paths[j]->steps[k].name);
-                Py_XDECREF(paths[j]->steps[k].type);
+                step_free(&paths[j]->steps[k]);
             }
         }
         Py_XDECREF(sources[i].kept);
