@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from mailworker.errors import Party, PeerError
 from mailworker.event.connections import Connections
+from mailworker.event.poller import READ
 from mailworker.event.rows import NO_ROW, Rows
-from mailworker.event.stream import SocketStream, Step
+from mailworker.event.stream import SocketStream, Step, TlsContext
 from mailworker.event.task import Task
 from mailworker.model import Address, InetAddress
 from mailworker.native.core import accelerator
@@ -22,10 +23,10 @@ __all__ = ["Guest", "Lobby"]
 class Guest:
     """A client that was accepted, as a connection with this number, at this time of the loop's clock.
 
-    `row` is its own in the session table, NO_ROW where it has none.
+    `row` is its own in the session table, NO_ROW where it has none. `shaking`: a handshake is not done.
     """
 
-    __slots__ = ("accepted", "number", "peer", "row", "stream", "task")
+    __slots__ = ("accepted", "number", "peer", "row", "shaking", "stream", "task")
 
     task: Task
 
@@ -35,6 +36,7 @@ class Guest:
         self.peer = peer
         self.row = NO_ROW
         self.accepted = accepted
+        self.shaking = False  # whether a handshake is not done
 
     def interrupt(self, error: PeerError, /) -> None:
         """Let it leave with this error; nothing happens where it has left already."""
@@ -63,9 +65,8 @@ class Lobby:
     """
 
     __slots__ = (
-        "_checks", "_connections", "_full", "_left", "_limit", "_noticed", "_party", "_rows", "_server", "_steps",
-        "_stopped", "_timeout",
-        "guests",
+        "_checks", "_connections", "_context", "_full", "_left", "_limit", "_noticed", "_party", "_rows",
+        "_server", "_shaken", "_steps", "_stopped", "_timeout", "guests",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0913, PLR0917 - made once for each entrance
@@ -97,6 +98,14 @@ class Lobby:
         self._rows = rows
         self._server = server
         self.guests = set[Guest]()
+        self._context: TlsContext | None = None
+
+    def shake_hands(self, context: TlsContext, shaken: Callable[[Guest], None] | None, /) -> None:
+        """Shake hands with all who come from now on, before the greeting.
+
+        `shaken` is called with each that has done so, where anybody wants to know; who leaves before is `shaking`.
+        """
+        self._context, self._shaken = context, shaken
 
     def accepted(self, descriptor: int, peer: Address, /) -> None:
         """The listener's call."""
@@ -121,11 +130,23 @@ class Lobby:
     async def _receive(self, guest: Guest) -> None:
         heard: bytes | PeerError
         try:
+            await self._meet(guest)
             _, heard = await guest.stream.exchange(self._limit, self._steps)
         except PeerError as error:
             heard = error
         self.guests.remove(guest)
         self._left(guest, heard)
+
+    async def _meet(self, guest: Guest) -> None:
+        """The handshake, which the client begins, if there is one."""
+        if self._context is None:
+            return
+        guest.shaking = True
+        await guest.stream.wait(READ)
+        await guest.stream.start_tls(self._context, more=True)
+        guest.shaking = False
+        if self._shaken is not None:
+            self._shaken(guest)
 
 
 if accelerator is not None and not TYPE_CHECKING:

@@ -26,6 +26,9 @@ from mailworker.tls.connection import TlsConnection
 # of the others may stand Choices: no reply is usual then, and those that are chosen have their own answers.
 Step = tuple[bytes | None, tuple[Any, ...]]
 
+Agreement = tuple[bytes, bytes, bytes | None]
+"""What a handshake has come to: the version, OpenSSL's name of the cipher, and whom the client has asked for by SNI."""
+
 # Bytes of one read at most: a stream that waits holds no buffer.
 _PAGE_SIZE = 4096
 
@@ -40,12 +43,15 @@ class Stream(Protocol):
     """What dialogues are written against.
 
     `deadline` is the monotonic time in seconds after which waiting raises TimedOut; `inf` waits for ever.
-    `tls` is the TLS connection once there is one. Failures are raised as ConnectionLost or TlsError with the
-    stream's party.
+    `tls` is the TLS connection once there is one, `secure` tells whether there is. Failures are raised as
+    ConnectionLost or TlsError with the stream's party.
     """
 
     deadline: float
     tls: TlsConnection | None
+
+    @property
+    def secure(self) -> bool: ...
 
     def read(self, limit: int) -> Awaitable[bytes]:
         """Up to `limit` bytes, at least one; b"" once the peer has ended its side."""
@@ -113,6 +119,17 @@ class Connection:
     def tls(self, tls: TlsConnection | None) -> None:
         self._tls = tls
         self._transport = self._plain if tls is None else tls
+
+    @property
+    def secure(self) -> bool:
+        """Whether there is a TLS connection; whoever asks for it makes its object, where C has begun it."""
+        return self._tls is not None
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """What was agreed on in the handshake, None without TLS."""
+        tls = self._tls
+        return None if tls is None else (tls.protocol.encode(), tls.cipher.encode(), tls.server_name)
 
     async def read(self, limit: int) -> bytes:
         """See `Stream.read`. It waits first, so that other streams get their turn."""
@@ -301,8 +318,8 @@ class SocketStream(Connection):
         """The poller will not watch the descriptor."""
         return ConnectionLost(self.party, f"{self.loop.method}()", error.errno or 0)
 
-    def _failed(self, call: str, error: int) -> ConnectionLost | TlsError:
-        """The C's call: what a step came to; `error` is an errno, 0 where OpenSSL's error queue tells."""
+    def _failed(self, call: str, error: int | None) -> ConnectionLost | TlsError:
+        """The C's call: what a step came to; for `error` see `TlsConnection.failure`."""
         if self.tls is not None:
             return self.tls.failure(call, error)
-        return ConnectionLost(self.party, call, error)
+        return ConnectionLost(self.party, call, error or 0)

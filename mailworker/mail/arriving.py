@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mailworker.errors import PeerError
 from mailworker.event.connections import Connections
+from mailworker.event.plan import Link
 from mailworker.mail.admission import refusal
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import find_host
@@ -17,6 +18,8 @@ from mailworker.mail.record import SessionRecord, end_in_handshake, start_tls
 from mailworker.model import VerifyClient
 
 _OFF = VerifyClient.OFF  # each handshake asks, and Python 3.11 takes long to find a member
+
+SHAKING_HANDS = "SSL handshaking"
 
 
 class Arriving(Leaving):
@@ -62,7 +65,7 @@ class Arriving(Leaving):
         if checks and (reason := refusal(checks, self.client.address, self.log)) is not None:
             return Farewell(reason, self._denial)
         if self.client.listen.ssl:
-            self.log.action = "SSL handshaking"
+            self.log.action = SHAKING_HANDS
             farewell = await self.shake_hands(more=self.log.entrance.greets_at_once)
             if farewell is not None:
                 return farewell
@@ -99,8 +102,7 @@ class Arriving(Leaving):
         try:
             await start_tls(self.stream, self.log, more=more)
         except PeerError as error:
-            self.log.fault(error)
-            return Farewell(end_in_handshake(error, self.stream))
+            return self._unshaken(error)
         if self.log.entrance.server is not self.server:
             self._change_server()
         if self.facts is not None:
@@ -116,6 +118,17 @@ class Arriving(Leaving):
         if context.settings.verify_client is _OFF:
             return None
         return certificate_refusal(tls, context.settings, self.dialogue, self.log)
+
+    def refuse(self, error: PeerError) -> Link:
+        """End a session whose client has failed to shake hands before."""
+        if (counted := self.server.counted) is not None:
+            counted.fail_handshake(error)
+        return self.part(self._unshaken(error))
+
+    def _unshaken(self, error: PeerError) -> Farewell:
+        """How the session ends, which the log is told."""
+        self.log.fault(error)
+        return Farewell(end_in_handshake(error, self.stream))
 
     def _change_server(self) -> None:
         """Go on at the server that the record has moved to."""

@@ -14,11 +14,13 @@ from mailworker.config.listen import Listen
 from mailworker.config.source import ByBackendSettings
 from mailworker.config.source import LoginSource as SourceSettings
 from mailworker.errors import PeerError, TimedOut, TlsError
+from mailworker.event.lobby import Guest
 from mailworker.event.tally import Connection, Tally
 from mailworker.mail.end import USUAL, End
 from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.shm.counters import LATEST, Counters
 from mailworker.tls.connection import TlsConnection
+from mailworker.variables.facts import Clock
 from mailworker.wire.auth_response import Accepted, Rejected
 
 LATENCY: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -211,6 +213,12 @@ class Counted:
         places = self._handshakes.get((tls.protocol, tls.reused))
         if places is not None:
             self._observe(places[0], LATENCY, seconds, places[1])
+
+    def welcome(self, clock: Clock, guest: Guest) -> None:
+        """The same, of a client that has no session yet; it began when the client was accepted."""
+        tls = guest.stream.tls
+        assert tls is not None
+        self.shake_hands(tls, clock.now - guest.accepted)
 
     def fail_handshake(self, error: PeerError) -> None:
         """A handshake with a client has failed."""

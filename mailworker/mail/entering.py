@@ -34,7 +34,7 @@ class Entering(Attempting):
 
     `_attempts` counts how often somebody was asked about it, `_asks` tells whether somebody is asked now, and `_began`
     when that began, or the login at the backend. `_quiet`: nobody else wants to know what becomes of it.
-    `_plain_source` can be asked about it plainly, if it is in clear; None where somebody else reads the request or
+    `_plain_source` can be asked about it plainly; None where somebody else reads the request or
     what is answered.
     """
 
@@ -71,8 +71,11 @@ class Entering(Attempting):
         server, login, attempt, facts = self.server, self._login, self._attempts, self.facts
         if facts is not None:
             facts.attempt(login, attempt)
-        if self._plain_source is not None and self._client is None and self.stream.tls is None:
-            return self._plain_source.judge_plainly((login, server.settings.protocol, attempt, self.log.client), self)
+        source = self._plain_source
+        if source is not None and self._client is None:
+            agreement = self.stream.agreement
+            tls = None if agreement is None else server.agreements.facts(agreement)
+            return source.judge_plainly((login, server.settings.protocol, attempt, self.log.client), tls, self)
         request = self.client.auth_request(login, attempt, server.settings, tells_host=self.protocol.tells_host)
         self._request = request
         request.facts = facts

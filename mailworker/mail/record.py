@@ -29,6 +29,7 @@ from mailworker.event.task import Task
 from mailworker.log.access import LineSink
 from mailworker.log.log import Log
 from mailworker.mail.backend.backend import TlsRefused
+from mailworker.mail.capabilities import Opening
 from mailworker.mail.client.address import client_ip
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
@@ -126,9 +127,27 @@ class Entrance:
     def has_lobby(self) -> bool:
         """Whether clients are greeted at once and alike, and before they speak no more is asked than a lobby can."""
         asked = all(check.quick is not None for check in self.at_accept)
-        plain = asked and not (self.listen.ssl or self.listen.proxy_protocol)
-        at_once = self.greets_at_once and self.server.capabilities.greeting is not None
+        plain = asked and not self.listen.proxy_protocol
+        at_once = self.greets_at_once and self.greeting is not None and (not self.listen.ssl or self._shakes_alike)
         return plain and at_once and not self.log.informative
+
+    @property
+    def greeting(self) -> bytes | None:
+        """What clients hear first, None where not all hear the same."""
+        capabilities = self.server.capabilities
+        return capabilities.secure_greeting if self.listen.ssl else capabilities.greeting
+
+    @property
+    def opening(self) -> Opening | None:
+        """What they may say to that, see `Capabilities`."""
+        said = self.server.capabilities
+        return said.secure_opening if self.listen.ssl else said.opening
+
+    @property
+    def _shakes_alike(self) -> bool:
+        """Whether handshakes ask for no certificate and lead to no other server, and nobody asks how long they take."""
+        asks = self.server.asks_for_certificates or self.server.asks_for_handshake
+        return self.server.tls is not None and self.door is None and not asks
 
     def verbose(self) -> Entrance:
         """The same for a client of `debug_connection`."""

@@ -17,12 +17,13 @@ from mailworker.mail.authentication.policed import Policed
 from mailworker.mail.authentication.source import LoginGuard, LoginSource
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.client.host import Resolver
+from mailworker.mail.client.tls import Agreements
 from mailworker.mail.counting import Counted
 from mailworker.mail.once import Once
 from mailworker.mail.proxy_pass import configured_backend
 from mailworker.mail.session_log import SessionLog
 from mailworker.mail.targets import Targets, choose_targets
-from mailworker.model import ProxyProtocol, Starttls
+from mailworker.model import ProxyProtocol, Starttls, VerifyClient
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 
@@ -55,13 +56,14 @@ class Server:
     worker's part of the session table, None where there is none; the server is called `number` there. `has_variables`
     tells whether anybody asks a session for facts, `asks_for_handshake` whether for what a handshake took, and
     `waits_for_facts` whether for times of the backend that nobody would know otherwise. `told` is what a worker's log
-    knows of its backends. `limited` tells whether relays have a rate to keep. `logs_in_at_once`: nothing comes before
-    a login at a backend, and nobody looks at its steps. `watched`: a session ends where its client asks the backend to
-    be another user (native/relay/line.c).
+    knows of its backends, `agreements` what handshakes came to. `limited` tells whether relays have a rate to keep.
+    `logs_in_at_once`: nothing comes before a login at a backend, and nobody looks at its steps. `watched`: a session
+    ends where its client asks the backend to be another user (native/relay/line.c).
     """
 
     __slots__ = (
         "access_logs",
+        "agreements",
         "asks_for_handshake",
         "backend",
         "backend_tls",
@@ -109,6 +111,7 @@ class Server:
         self.rows: Rows | None = None
         self.login_source = login_source
         self.plain_source = login_source if isinstance(login_source, AuthHttp) and login_source.is_plain else None
+        self.agreements = Agreements()
         self.policed = login_source if isinstance(login_source, Policed) else None
         self.targets: Targets = choose_targets(settings, None)
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)
@@ -131,6 +134,12 @@ class Server:
         self.logs_in_at_once = proxy.proxy_protocol is ProxyProtocol.OFF and not watched
         self.told = Once()
         self.watched = False
+
+    @property
+    def asks_for_certificates(self) -> bool:
+        """Whether handshakes ask clients for theirs."""
+        ssl = self.settings.ssl
+        return ssl is not None and ssl.verify_client is not VerifyClient.OFF
 
     @property
     def greets_at_once(self) -> bool:

@@ -23,6 +23,7 @@ from mailworker.log.access import LineSink
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.mail.admission import Guarded
+from mailworker.mail.arriving import SHAKING_HANDS
 from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
@@ -309,8 +310,10 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers))
     server = Server(settings, log, tls, protocol.capabilities(settings), source, places)
     server.watched = protocol.watched
-    if protocol.tells_host and server.plain_source is not None:
+    if server.plain_source is not None and protocol.tells_host:
         server.plain_source.tell_host(UNAVAILABLE)
+    if server.asks_for_certificates:
+        server.plain_source = None
     return server
 
 
@@ -342,18 +345,25 @@ class _Beginnings:
         """What is called with each client: by a lobby they begin their sessions by their first words."""
         if self._at_once or not entrance.has_lobby:
             return serve
-        server, said = entrance.server, entrance.server.capabilities
-        step = said.greeting, said.opening or UNKNOWN
+        server, opening = entrance.server, entrance.opening
+        assert entrance.greeting is not None
+        step = entrance.greeting, opening or UNKNOWN
         limit, timeout = server.settings.dialogue.client_buffer, server.settings.timeout
         checks = tuple(check.quick for check in entrance.at_accept if check.quick is not None)
         left, stopped = partial(self._begin_with, entrance), partial(self._begin_carefully, entrance)
         calls = left, partial(notice, server.counted), serve, checks, stopped
         lobby = Lobby(self._connections, _CLIENT, step, limit, timeout, *calls, server.rows, server.number)
+        if entrance.listen.ssl:
+            assert server.tls is not None
+            shaken = None if server.counted is None else partial(server.counted.welcome, self._connections.loop)
+            lobby.shake_hands(server.tls, shaken)
         self._lobbies.append((entrance, lobby))
         return lobby.accepted
 
     def _begin_with(self, entrance: Entrance, guest: Guest, heard: bytes | PeerError) -> None:
         session = self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
+        if guest.shaking:
+            session.log.action = SHAKING_HANDS
         task = Task(self._connections.loop, carry_out(session, heard))
         if (rows := entrance.server.rows) is not None:
             rows.pass_on(guest.row, session.log)

@@ -9,6 +9,7 @@ from mailworker.errors import Party, PeerError, escape
 from mailworker.event.copies import copied
 from mailworker.event.plan import UNKNOWN, Link, Plan
 from mailworker.event.stream import SocketStream
+from mailworker.mail.arriving import SHAKING_HANDS
 from mailworker.mail.dialogue.dialogue import StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
@@ -63,6 +64,8 @@ class Session(Entering):
         """See `Chain.begin_with`: the client has been greeted, and has said its first words or failed to."""
         if isinstance(heard, bytes):
             return self._greeted(1, heard)
+        if self.log.action == SHAKING_HANDS:
+            return self.refuse(heard)
         self.log.action = _GREETING
         return self._lost(heard)
 
@@ -71,7 +74,7 @@ class Session(Entering):
         server, stream = self.server, self.stream
         said = server.capabilities
         greeting, opening = said.greeting, said.opening
-        if stream.tls is not None:
+        if stream.secure:
             greeting, opening = said.secure_greeting, said.secure_opening
         if greeting is None:
             greeting = self.dialogue.greeting()
@@ -81,7 +84,7 @@ class Session(Entering):
     def _greeted(self, _usual: int, words: bytes) -> Link:
         """Let the client in at once, where its words are a usual login, or begin a dialogue."""
         said, stream = self.server.capabilities, self.stream
-        opening = said.opening if stream.tls is None else said.secure_opening
+        opening = said.secure_opening if stream.secure else said.opening
         if opening is not None and self._dialogue is None:
             login = self.protocol.first_login(stream.heard, words)
             if login is not None:

@@ -29,6 +29,15 @@ class TlsConnection(Connection):
         self._broken = False  # OpenSSL forbids a close_notify after a fatal error
         self.party = party
 
+    @classmethod
+    def adopted(cls, context: Context, address: int) -> TlsConnection:
+        """That of a client whose SSL, at `address`, C has made in `context`; it is freed with this object."""
+        connection = cls.__new__(cls)
+        connection.adopt(context, address)
+        connection._broken = False
+        connection.party = Party.CLIENT
+        return connection
+
     def handshake(self, *, more: bool = False) -> Readiness | None:
         """Shake hands; None once it is done.
 
@@ -41,8 +50,7 @@ class TlsConnection(Connection):
         if result > 0:
             return None
         if result == 0:
-            self._broken = True
-            raise ConnectionLost(self.party, "SSL_do_handshake()", 0)
+            raise self.failure("SSL_do_handshake()", None)
         return self._wait(result, "SSL_do_handshake()")
 
     def recv(self, limit: int) -> bytes | Readiness:
@@ -80,7 +88,12 @@ class TlsConnection(Connection):
             return readiness
         raise self.failure(call, steps.last_errno() if result == Io.SYSTEM else 0)
 
-    def failure(self, call: str, error: int) -> ConnectionLost | TlsError:
-        """What a step of `call` came to: `error` is an errno, 0 where OpenSSL's error queue tells what happened."""
+    def failure(self, call: str, error: int | None) -> ConnectionLost | TlsError:
+        """What a step of `call` came to.
+
+        `error` is an errno, 0 where OpenSSL's error queue tells what happened, None where the peer has left.
+        """
         self._broken = True
-        return ConnectionLost(self.party, call, error) if error else TlsError(self.party, call, take_reasons())
+        if error == 0:
+            return TlsError(self.party, call, take_reasons())
+        return ConnectionLost(self.party, call, error or 0)

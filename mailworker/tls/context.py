@@ -98,6 +98,15 @@ class TlsContext:
         """A connection with a client, that is to shake hands; see `Connection`."""
         return TlsConnection(self.native, descriptor)
 
+    @property
+    def address(self) -> int:
+        """Where the SSL_CTX is, for C that makes connections by itself."""
+        return self.native.address
+
+    def adopt(self, address: int) -> TlsConnection:
+        """The connection that C has made of this context."""
+        return TlsConnection.adopted(self.native, address)
+
     def identity_of(self, name: bytes | None) -> bytes:
         """What sessions of a client that asks for `name` are bound to; None for none."""
         return hashlib.sha256(self._identity + (name or b"")).digest()[:_IDENTITY_SIZE]

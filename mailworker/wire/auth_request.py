@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from mailworker.errors import Party, ProtocolError
@@ -43,7 +43,8 @@ class TlsFacts:
     """How the client's connection is encrypted.
 
     `server_name` is the host that the client has asked for, in lower case, None where it has asked for none. `verify`
-    is "NONE", "SUCCESS" or "FAILED:reason", None with `ssl_verify_client off`.
+    is "NONE", "SUCCESS" or "FAILED:reason", None with `ssl_verify_client off`. `headers` are those of all this, where
+    they were made before: b"" where not.
     """
 
     protocol: bytes
@@ -51,6 +52,7 @@ class TlsFacts:
     verify: bytes | None = None
     certificate: ClientCertificate | None = None
     server_name: bytes | None = None
+    headers: bytes = field(default=b"", compare=False)
 
 
 @dataclass(slots=True)
@@ -157,7 +159,7 @@ def _optional_headers(request: AuthRequest) -> bytes:
         headers += _header(b"Auth-SMTP-From", login.envelope.mail)
         headers += _header(b"Auth-SMTP-To", login.envelope.rcpt)
     if request.tls is not None:
-        headers += _tls_headers(request.tls)
+        headers += request.tls.headers or tls_headers(request.tls)
     return headers
 
 
@@ -166,7 +168,11 @@ def client_host(name: bytes) -> bytes:
     return _header(b"Client-Host", name)
 
 
-def _tls_headers(tls: TlsFacts) -> bytes:
+def tls_headers(tls: TlsFacts) -> bytes:
+    """The header lines with how the connection is encrypted.
+
+    Raises ProtocolError(CLIENT) where a text of a certificate would end its line.
+    """
     headers = b"Auth-SSL: on\r\nAuth-SSL-Protocol: %b\r\nAuth-SSL-Cipher: %b\r\n" % (tls.protocol, tls.cipher)
     if tls.server_name is not None:
         headers += _header(b"Auth-SSL-Server-Name", _escape(tls.server_name))

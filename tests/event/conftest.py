@@ -30,6 +30,7 @@ _OF_THE_CORE = {
     "test_copies",
     "test_exchange",
     "test_lobby",
+    "test_lobby_tls",
     "test_loop",
     "test_pair",
     "test_plan",

@@ -44,7 +44,7 @@ class Stage:
     ) -> None:
         it = bench.implementation
         self.loop = bench.loop
-        self._resources = resources
+        self.resources = resources
         self.connections: Connections = it.connections.Connections(bench.loop, most)
         self.left: list[tuple[Guest, bytes | PeerError]] = []
         self.full: list[tuple[int, Address]] = []
@@ -64,7 +64,7 @@ class Stage:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.settimeout(10.0)
-        self._resources.enter_context(theirs)
+        self.resources.enter_context(theirs)
         self.lobby.accepted(ours.detach(), peer)
         return theirs
 

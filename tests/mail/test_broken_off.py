@@ -6,8 +6,10 @@ That is so with both engines, and without what spares a usual login a conversati
 from __future__ import annotations
 
 import re
+import ssl
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,6 +118,18 @@ class Play:
             "backend": len(b"".join(self._login.case.backend)),
         }
 
+    def handshake(self, words: bytes) -> tuple[object, ...]:
+        """As `session`, of a client that says `words` in the place of a handshake."""
+        before = len(self._proxy.log.lines)
+        client = self._scene.client(self._proxy)
+        client.send(words)
+        client.end()
+        client.rest()
+        client.close()
+        self._proxy.service_is_idle()
+        lines = (_without_numbers(line) for line in self._proxy.log.lines[before:] if CONNECTED not in line)
+        return bool(client.received), tuple(lines)
+
     def session(self, broken: str, length: int) -> tuple[object, ...]:
         """What each peer has heard, and what the log tells."""
         self.broken, self.length, self._sent = broken, length, 0
@@ -180,7 +194,7 @@ def _by_conversations(patch: pytest.MonkeyPatch) -> None:
 
 def _by_a_lobby(patch: pytest.MonkeyPatch) -> None:
     """As where the log tells nobody who connects: clients wait for their sessions until they speak."""
-    patch.setattr(Entrance, "has_lobby", property(lambda entrance: not entrance.listen.ssl))
+    patch.setattr(Entrance, "has_lobby", property(lambda _entrance: True))
 
 
 @pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS.keys())
@@ -194,3 +208,24 @@ def test_a_login_that_is_broken_off_is_the_same_in_another_way(
     way(monkeypatch)
     for number, (ours, theirs) in enumerate(zip(played, _play(scene, login), strict=True)):
         assert ours == theirs, number
+
+
+def test_a_handshake_that_is_broken_off_is_the_same_with_a_lobby(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    login, (hello, finished) = LOGINS["imap LOGIN by TLS"], _flights()
+    lengths = (0, 1, 4, 5, 6, 9, 44, len(hello) - 1, len(hello))
+    said = [*(hello[:length] for length in lengths), hello + finished, hello[:5] + b"\0" * 512, IMAP.login * 2]
+    plainly = Play(scene, login)
+    without = [plainly.handshake(words) for words in said]
+    _by_a_lobby(monkeypatch)
+    greeted = Play(scene, login)
+    for words, heard in zip(said, without, strict=True):
+        assert greeted.handshake(words) == heard, words
+
+
+def _flights() -> tuple[bytes, bytes]:
+    """A client's first words, and what it answers to the server of another connection."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context().wrap_bio(incoming, outgoing)
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read(), b"\x14\x03\x03\x00\x01\x01\x17\x03\x03\x00\x35" + b"\0" * 0x35

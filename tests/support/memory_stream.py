@@ -8,7 +8,7 @@ from math import inf
 from typing import TypeVar
 
 from mailworker.errors import Party, PeerError, TimedOut
-from mailworker.event.stream import TlsContext
+from mailworker.event.stream import Agreement, TlsContext
 from mailworker.event.task import Pause
 from mailworker.native.tls.certificate import Certificate
 from mailworker.tls.connection import TlsConnection
@@ -66,6 +66,15 @@ class MemoryStream:
         self.closed = False
         self.write_error: PeerError | None = None
         self.handshake_error: PeerError | None = None
+
+    @property
+    def secure(self) -> bool:
+        return self.tls is not None
+
+    @property
+    def agreement(self) -> Agreement | None:
+        tls = self.tls
+        return None if tls is None else (tls.protocol.encode(), tls.cipher.encode(), tls.server_name)
 
     @property
     def output(self) -> bytes:

@@ -22,7 +22,7 @@ from mailworker.variables.render import Render
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 from mailworker.wire.auth_answers import Answer, Answers
-from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest, client_host
+from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest, TlsFacts, client_host
 from mailworker.wire.auth_response import InvalidResponse, Rejected, Verdict, Wait
 from mailworker.wire.login import Login
 
@@ -104,17 +104,23 @@ class AuthHttp:
         """Whether no variables of the session are told, and nobody asks for headers of the answer."""
         return not (self.settings.has_variables or self.told)
 
-    def judge_plainly(self, about: About, applicant: Applicant) -> Link:
-        """As `judge`, where no more is told about the client, and nobody asks for headers of the answer."""
+    def judge_plainly(self, about: About, tls: TlsFacts | None, applicant: Applicant) -> Link:
+        """As `judge`, where no more is told about the client, and nobody asks for headers of the answer.
+
+        `tls` has its headers with it.
+        """
         if about[0].envelope is not None:
-            return self.judge(self.request(*about), applicant)
+            return self.judge(self.request(*about, tls), applicant)
         question = copied(self._question)
         question.applicant, question.about = applicant, about
-        return question.say(self.template.of(*about, self._more))
+        if tls is None:
+            return question.say(self.template.of(*about, self._more))
+        question.tls = tls
+        return question.say(self.template.of(*about, self._more + tls.headers))
 
-    def request(self, login: Login, protocol: str, attempt: int, client_ip: str) -> AuthRequest:
+    def request(self, login: Login, protocol: str, attempt: int, client_ip: str, tls: TlsFacts | None) -> AuthRequest:
         """What a plain question is about."""
-        return AuthRequest(login, protocol, attempt, client_ip.encode(), self._host)
+        return AuthRequest(login, protocol, attempt, client_ip.encode(), self._host, tls=tls)
 
     def close(self) -> None:
         """See `LoginSource.close`."""
@@ -124,12 +130,13 @@ class AuthHttp:
 class _Question:
     """One login of the `applicant` that the service is asked about, as often as it says WAIT.
 
-    What it begins with it has of a pattern. `about` is what a request is made of, where the login was asked about
-    plainly.
+    What it begins with it has of a pattern. `about` and `tls` are what a request is made of, where the login was asked
+    about plainly.
     """
 
     __slots__ = (
         *("_asked", "_head", "_request", "_reused", "_service", "_stream", "_wait", "_waits", "about", "applicant"),
+        "tls",
     )
 
     _asked: AuthRequest
@@ -144,6 +151,7 @@ class _Question:
         self._request: AuthRequest | None = None  # until it is needed, where the login was asked about plainly
         self._wait: Wait | None = None  # the last one
         self._waits = 0
+        self.tls: TlsFacts | None = None
 
     def ask(self, request: AuthRequest) -> Link:
         """The link that asks, and comes to the verdict."""
@@ -220,7 +228,7 @@ class _Question:
             raise ProtocolError(_AUTH_SERVICE, "sent WAIT too many times")
         await self.applicant.pause(wait.seconds)
         self._wait = wait
-        return self._ask(_as_told(self._request or self._service.request(*self.about), wait))
+        return self._ask(_as_told(self._request or self._service.request(*self.about, self.tls), wait))
 
     def _broken(self, error: PeerError) -> Link:
         self._stream.close()

@@ -14,7 +14,6 @@ from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.client.tls import tls_facts, tls_tlvs
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, InetAddress, ProxyProtocol, Tlv
-from mailworker.tls.connection import TlsConnection
 from mailworker.wire.auth_request import AuthRequest, TlsFacts
 from mailworker.wire.identity import Identity, host_name
 from mailworker.wire.login import Login
@@ -81,7 +80,6 @@ class Client:
 
     def auth_request(self, login: Login, attempt: int, settings: MailServer, *, tells_host: bool) -> AuthRequest:
         """What the auth service is asked."""
-        tls = self.stream.tls
         return AuthRequest(
             login,
             settings.protocol,
@@ -89,12 +87,12 @@ class Client:
             self.ip.encode(),
             self.host if tells_host else None,
             self.proxy_header,
-            None if tls is None else self._tls_facts(tls, settings),
+            self._tls_facts(settings),
         )
 
-    def _tls_facts(self, tls: TlsConnection, settings: MailServer) -> TlsFacts | None:
-        if settings.ssl is None:
+    def _tls_facts(self, settings: MailServer) -> TlsFacts | None:
+        tls, source = self.stream.tls, settings.source
+        if settings.ssl is None or tls is None:
             return None
-        source = settings.source
         pass_certificate = isinstance(source, AuthHttpSettings) and source.pass_client_cert
         return tls_facts(tls, settings.ssl, pass_certificate=pass_certificate)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import replace
+from typing import Final, Protocol
 
 from mailworker.config.ssl import SslSettings
+from mailworker.event.stream import Agreement
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import VerifyClient
 from mailworker.tls.connection import TlsConnection
-from mailworker.wire.auth_request import ClientCertificate, TlsFacts
+from mailworker.wire.auth_request import ClientCertificate, TlsFacts, tls_headers
 from mailworker.wire.proxy_protocol import TlsTlvs
 from mailworker.wire.server_name import requested_host
 
 # OpenSSL's codes for a chain that ends in nobody we know, which `optional_no_ca` leaves to the auth service:
 # self-signed leaf, self-signed in the chain, issuer not found locally, leaf not verifiable, untrusted.
 _UNKNOWN_ISSUER = frozenset({18, 19, 20, 21, 27})
+
+# Agreements that are remembered; a thousand bytes each at most.
+_MOST_KNOWN: Final = 256
 
 
 class Answers(Protocol):
@@ -42,6 +47,28 @@ def certificate_refusal(
         tls.drop_session()
         return Farewell(End.CERT_MISSING, answers.no_certificate)
     return None
+
+
+class Agreements:
+    """The Auth-SSL-* values where clients need no certificate, with their headers, by what a handshake has come to.
+
+    Few differ, but for names that clients make up: so not all are remembered.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[Agreement, TlsFacts] = {}
+
+    def facts(self, agreement: Agreement) -> TlsFacts:
+        known = self._known.get(agreement)
+        if known is None:
+            protocol, cipher, name = agreement
+            facts = TlsFacts(protocol, cipher, server_name=requested_host(name))
+            known = replace(facts, headers=tls_headers(facts))
+            if len(self._known) < _MOST_KNOWN:
+                self._known[agreement] = known
+        return known
 
 
 def tls_facts(tls: TlsConnection, settings: SslSettings, *, pass_certificate: bool) -> TlsFacts:

@@ -45,7 +45,7 @@ class Offer:
     @property
     def secure(self) -> bool:
         """Whether the connection is encrypted."""
-        return self.client.tls is not None
+        return self.client.secure
 
     @property
     def capabilities(self) -> bytes:

@@ -22,6 +22,7 @@
 #define NAMES(NAME)                                                                                                    \
     NAME(abort)                                                                                                        \
     NAME(address)                                                                                                      \
+    NAME(adopt)                                                                                                        \
     NAME(again)                                                                                                        \
     NAME(allow)                                                                                                        \
     NAME(begin)                                                                                                        \
@@ -85,7 +86,10 @@ static inline PyObject *none_if(int went_well)
 /* What the collector asks of an object that holds REFERENCES to others, and how that ends. */
 #define VISIT(name) Py_VISIT(self->name);
 #define CLEAR(name) Py_CLEAR(self->name);
-#define COLLECTED(type, REFERENCES)                                                                                    \
+#define COLLECTED(type, REFERENCES) COLLECTED_BEHIND(type, REFERENCES, (void) 0)
+
+/* The same, with something to do while the references are there still. */
+#define COLLECTED_BEHIND(type, REFERENCES, STEP)                                                                       \
     static int type##_traverse(PyObject *object, visitproc visit, void *arg)                                           \
     {                                                                                                                  \
         struct type *self = (struct type *) object;                                                                    \
@@ -95,6 +99,7 @@ static inline PyObject *none_if(int went_well)
     static int type##_clear(PyObject *object)                                                                          \
     {                                                                                                                  \
         struct type *self = (struct type *) object;                                                                    \
+        STEP;                                                                                                          \
         REFERENCES(CLEAR)                                                                                              \
         return 0;                                                                                                      \
     }                                                                                                                  \
@@ -113,8 +118,15 @@ int take_int(PyObject *argument, int *value);
 /* The exception that has been raised, as one object that is the caller's: no longer raised, with its traceback. */
 PyObject *take_exception(void);
 
-/* The SSL that `tls` has; NULL for None, or with an exception. */
+/* The SSL that `tls` has, or the SSL_CTX of a context; NULL for None, or with an exception. */
 void *connection_of(PyObject *tls);
+
+/*
+ * A connection by TLS that C has begun is bare: an SSL, and in the place of its object of Python the context, which makes
+ * that object when somebody asks.
+ */
+PyObject *dressed(PyObject *context, void *connection);
+int tls_free(PyObject *tls, void *connection, int bare);
 
 /* timers.c */
 
@@ -256,6 +268,8 @@ struct stream {
     PyObject *party;
     PyObject *tls;    /* None without TLS */
     void *connection; /* the SSL in it */
+    char bare;        /* whether `tls` is the context */
+    char more;        /* of a handshake: something is written next */
     PyObject *closed; /* NULL once it is closed or given away */
     PyObject *task;   /* that waits; NULL or None where none does */
     unsigned long long received; /* bytes that were read, in TLS those of its data */
@@ -285,6 +299,9 @@ int stream_ready(PyObject *stream, int mask);
 int stream_exchange(struct stream *stream, PyObject *limit, PyObject *steps); /* begins, as the method does */
 PySendResult stream_go_on(struct stream *stream, PyObject **result); /* with what was begun, as a coroutine */
 void stream_give_away(struct stream *stream); /* whoever calls has taken what it was made of */
+
+/* Begins to shake hands in a context with that SSL_CTX, to be gone on with as an action; `more`: a write follows. */
+int stream_shake_hands(struct stream *stream, PyObject *context, void *native, int more);
 
 /* connections.c */
 

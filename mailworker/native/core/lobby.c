@@ -20,6 +20,11 @@ struct lobby {
     PyObject *guests; /* a set */
     struct rows *rows; /* NULL: nobody lists guests */
     uint16_t server;   /* its number there */
+
+    /* Where all shake hands first; else these are NULL. */
+    PyObject *context;
+    void *native; /* its SSL_CTX */
+    PyObject *shaken; /* None where nobody wants to know */
 };
 
 struct guest {
@@ -30,6 +35,7 @@ struct guest {
     long long number;
     double accepted;
     Py_ssize_t row;
+    char shaking; /* whether the handshake is not done */
 };
 
 static void guest_dealloc(PyObject *object)
@@ -42,7 +48,7 @@ static void guest_dealloc(PyObject *object)
     Py_TYPE(object)->tp_free(object);
 }
 
-/* Hands on a guest with what it has said, or an exception; both are the caller's no more. */
+/* Hands on a guest with what it has said, or an exception, which is the caller's no more. */
 static int leave(struct guest *self, PyObject *heard)
 {
     struct lobby *lobby = self->lobby;
@@ -70,7 +76,21 @@ static PyObject *fault(void)
     return is_peer_error() ? take_exception() : NULL;
 }
 
-/* Goes on with the exchange: waits, or leaves. */
+static int greet(struct guest *self)
+{
+    return stream_exchange(self->stream, self->lobby->limit, self->lobby->steps);
+}
+
+/* Behind the handshake. */
+static int greet_securely(struct guest *self)
+{
+    PyObject *shaken = self->lobby->shaken;
+
+    self->shaking = 0;
+    return (shaken == Py_None || done(PyObject_CallOneArg(shaken, (PyObject *) self))) && greet(self);
+}
+
+/* Goes on with the handshake and the exchange: waits, or leaves. */
 static int go_on(struct guest *self)
 {
     PyObject *result = NULL;
@@ -78,6 +98,10 @@ static int go_on(struct guest *self)
 
     if (status == PYGEN_ERROR) {
         return leave(self, fault());
+    }
+    if (status == PYGEN_RETURN && self->shaking) {
+        Py_DECREF(result);
+        return greet_securely(self) && go_on(self);
     }
     if (status == PYGEN_RETURN) {
         PyObject *words = Py_NewRef(PyTuple_GET_ITEM(result, 1));
@@ -124,6 +148,7 @@ static PyMemberDef guest_members[] = {
     {"number", T_LONGLONG, offsetof(struct guest, number), READONLY, NULL},
     {"accepted", T_DOUBLE, offsetof(struct guest, accepted), READONLY, NULL},
     {"row", T_PYSSIZET, offsetof(struct guest, row), READONLY, NULL},
+    {"shaking", T_BOOL, offsetof(struct guest, shaking), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -176,7 +201,10 @@ static int lobby_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED
 
 #define REFERENCES(REF)                                                                                                \
     REF(connections)                                                                                                   \
-    REF(party) REF(steps) REF(limit) REF(left) REF(noticed) REF(full) REF(checks) REF(stopped) REF(guests) REF(rows)
+    REF(party)                                                                                                         \
+    REF(steps)                                                                                                         \
+    REF(limit) REF(left) REF(noticed) REF(full) REF(checks) REF(stopped) REF(guests) REF(rows) REF(context)            \
+        REF(shaken)
 COLLECTED(lobby, REFERENCES)
 
 /* A new guest, which is counted; NULL with an exception. The descriptor is closed with its stream. */
@@ -252,17 +280,33 @@ static int passes_all(const struct lobby *self, const struct guest *guest)
     return passing;
 }
 
+/* The first step of a guest; 0 where there is no memory for a handshake, -1 with an exception. */
+static int begin(const struct lobby *self, struct guest *guest)
+{
+    if (self->context == NULL) {
+        return greet(guest) ? 1 : -1;
+    }
+    if (stream_shake_hands(guest->stream, self->context, self->native, 1)) {
+        guest->shaking = 1;
+        return 1;
+    }
+    PyErr_Clear();
+    return 0;
+}
+
 /* Greets a guest, or hands it on to whoever tells it why not. */
 static int receive_or_stop(struct lobby *self, struct guest *guest)
 {
     int passing = PyTuple_GET_SIZE(self->checks) == 0 ? 1 : passes_all(self, guest);
 
+    if (passing == 1) {
+        passing = begin(self, guest);
+    }
     if (passing < 1) {
         Py_CLEAR(guest->lobby);
         return passing == 0 && done(PyObject_CallOneArg(self->stopped, (PyObject *) guest));
     }
-    return list(self, guest) && PySet_Add(self->guests, (PyObject *) guest) == 0 &&
-           stream_exchange(guest->stream, self->limit, self->steps) && go_on(guest);
+    return list(self, guest) && PySet_Add(self->guests, (PyObject *) guest) == 0 && go_on(guest);
 }
 
 static PyObject *accepted(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
@@ -286,6 +330,22 @@ static PyObject *accepted(PyObject *object, PyObject *const *arguments, Py_ssize
     return none_if(fine);
 }
 
+static PyObject *shake_hands(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    struct lobby *self = (struct lobby *) object;
+
+    if (!counted(given, 2)) {
+        return NULL;
+    }
+    self->native = connection_of(arguments[0]);
+    if (self->native == NULL) {
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_ValueError, "no context");
+    }
+    Py_XSETREF(self->context, Py_NewRef(arguments[0]));
+    Py_XSETREF(self->shaken, Py_NewRef(arguments[1]));
+    Py_RETURN_NONE;
+}
+
 static PyMemberDef lobby_members[] = {
     {"guests", T_OBJECT_EX, offsetof(struct lobby, guests), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
@@ -293,6 +353,7 @@ static PyMemberDef lobby_members[] = {
 
 static PyMethodDef lobby_methods[] = {
     {"accepted", FAST(accepted), "accepted(descriptor, peer): the listener's call."},
+    {"shake_hands", FAST(shake_hands), "shake_hands(context, shaken): with all who come from now on."},
     {NULL, NULL, 0, NULL},
 };
 

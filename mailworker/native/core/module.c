@@ -48,6 +48,27 @@ void *connection_of(PyObject *tls)
     return connection;
 }
 
+PyObject *dressed(PyObject *context, void *connection)
+{
+    PyObject *address = PyLong_FromVoidPtr(connection), *tls;
+
+    if (address == NULL) {
+        return NULL;
+    }
+    tls = PyObject_CallMethodOneArg(context, names.adopt, address);
+    Py_DECREF(address);
+    return tls;
+}
+
+int tls_free(PyObject *tls, void *connection, int bare)
+{
+    if (bare) {
+        tls_transport->end(connection);
+        return 1;
+    }
+    return tls == Py_None || done(PyObject_CallMethodNoArgs(tls, names.free));
+}
+
 static PyObject *use_tls(PyObject *Py_UNUSED(module), PyObject *address)
 {
     tls_transport = PyLong_AsVoidPtr(address);

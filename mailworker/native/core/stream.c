@@ -51,8 +51,18 @@ PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyOb
     return (PyObject *) self;
 }
 
+/* A bare connection has no other owner. */
+static void forget_tls(struct stream *self)
+{
+    if (self->bare) {
+        self->bare = 0;
+        tls_transport->end(self->connection);
+        self->connection = NULL;
+    }
+}
+
 #define REFERENCES(REF) REF(outcome) REF(steps) REF(heard) REF(data) REF(task) REF(closed) REF(tls) REF(party) REF(loop)
-COLLECTED(stream, REFERENCES)
+COLLECTED_BEHIND(stream, REFERENCES, forget_tls(self))
 
 /*
  * Actions: a method begins one and gives the stream itself, to be awaited. The stream then goes on with it, as often as
@@ -144,6 +154,26 @@ static PySendResult go_on_writing(struct stream *self, PyObject **result)
     Py_CLEAR(self->data);
     *result = Py_NewRef(Py_None);
     return PYGEN_RETURN;
+}
+
+static PySendResult go_on_shaking_hands(struct stream *self, PyObject **result)
+{
+    int outcome;
+
+    if (!self->waited) { /* for the client, which speaks first */
+        self->waited = 1;
+        return wait_for(self, READ, result);
+    }
+    outcome = tls_transport->shake_hands(self->connection, self->more);
+    if (outcome > 0) {
+        *result = Py_NewRef(Py_None);
+        return PYGEN_RETURN;
+    }
+    if (outcome == 0) {
+        raise_error(PyObject_CallMethod((PyObject *) self, "_failed", "sO", "SSL_do_handshake()", Py_None));
+        return PYGEN_ERROR;
+    }
+    return stopped(self, "SSL_do_handshake()", outcome, result);
 }
 
 static int is_expected(PyObject *reply, PyObject *step)
@@ -249,6 +279,24 @@ static void begin(struct stream *self, PySendResult (*action)(struct stream *sel
 {
     self->action = action;
     Py_CLEAR(self->outcome);
+}
+
+int stream_shake_hands(struct stream *self, PyObject *context, void *native, int more)
+{
+    void *connection = tls_transport->begin(native, self->descriptor);
+
+    if (connection == NULL) {
+        PyErr_NoMemory();
+        return 0;
+    }
+    forget_tls(self);
+    Py_SETREF(self->tls, Py_NewRef(context));
+    self->connection = connection;
+    self->bare = 1;
+    self->more = (char) more;
+    self->waited = 0;
+    begin(self, go_on_shaking_hands);
+    return 1;
 }
 
 static PySendResult go_on_waiting(struct stream *self, PyObject **result)
@@ -498,13 +546,31 @@ void stream_give_away(struct stream *self)
     Py_CLEAR(self->closed);
     Py_SETREF(self->tls, Py_NewRef(Py_None));
     self->connection = NULL;
+    self->bare = 0;
     self->watched = 0;
+}
+
+static PyObject *get_tls(PyObject *object, void *Py_UNUSED(closure))
+{
+    struct stream *self = (struct stream *) object;
+    PyObject *tls;
+
+    if (self->bare) {
+        tls = dressed(self->tls, self->connection);
+        if (tls == NULL) {
+            return NULL;
+        }
+        self->bare = 0;
+        Py_SETREF(self->tls, tls);
+    }
+    return Py_NewRef(self->tls);
 }
 
 static PyObject *stream_hand_over(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct stream *self = (struct stream *) object;
-    PyObject *given = Py_BuildValue("iOi", self->descriptor, self->tls, self->watched);
+    PyObject *tls = get_tls(object, NULL);
+    PyObject *given = tls == NULL ? NULL : Py_BuildValue("iNi", self->descriptor, tls, self->watched);
 
     if (given != NULL) {
         stream_give_away(self);
@@ -516,7 +582,8 @@ static PyObject *stream_close(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct stream *self = (struct stream *) object;
     PyObject *closed = self->closed, *tls = self->tls, *result = NULL;
-    int watched = self->watched;
+    void *connection = self->connection;
+    int watched = self->watched, bare = self->bare;
 
     if (closed == NULL) {
         Py_RETURN_NONE;
@@ -524,9 +591,9 @@ static PyObject *stream_close(PyObject *object, PyObject *Py_UNUSED(none))
     self->closed = NULL;
     self->tls = Py_NewRef(Py_None);
     self->connection = NULL;
+    self->bare = 0;
     self->watched = 0;
-    if ((!watched || loop_forget(self->loop, self->descriptor)) &&
-        (tls == Py_None || done(PyObject_CallMethodNoArgs(tls, names.free)))) {
+    if ((!watched || loop_forget(self->loop, self->descriptor)) && tls_free(tls, connection, bare)) {
         close(self->descriptor);
         result = PyObject_TypeCheck(closed, &connections_type) ? none_if(connections_release(closed))
                                                                : PyObject_CallNoArgs(closed);
@@ -534,11 +601,6 @@ static PyObject *stream_close(PyObject *object, PyObject *Py_UNUSED(none))
     Py_DECREF(tls);
     Py_DECREF(closed);
     return result;
-}
-
-static PyObject *get_tls(PyObject *object, void *Py_UNUSED(closure))
-{
-    return Py_NewRef(((struct stream *) object)->tls);
 }
 
 static int set_tls(PyObject *object, PyObject *tls, void *Py_UNUSED(closure))
@@ -549,13 +611,33 @@ static int set_tls(PyObject *object, PyObject *tls, void *Py_UNUSED(closure))
     if (tls == NULL || PyErr_Occurred()) {
         return -1;
     }
+    forget_tls(self);
     self->connection = connection;
     Py_SETREF(self->tls, Py_NewRef(tls));
     return 0;
 }
 
+static PyObject *get_secure(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((struct stream *) object)->connection != NULL);
+}
+
+static PyObject *get_agreement(PyObject *object, void *Py_UNUSED(closure))
+{
+    const struct stream *self = (struct stream *) object;
+    struct agreement agreement;
+
+    if (self->connection == NULL) {
+        Py_RETURN_NONE;
+    }
+    tls_transport->describe(self->connection, &agreement);
+    return Py_BuildValue("yyy", agreement.protocol, agreement.cipher, agreement.server_name);
+}
+
 static PyGetSetDef stream_properties[] = {
     {"tls", get_tls, set_tls, "None without TLS.", NULL},
+    {"secure", get_secure, NULL, "Whether there is TLS.", NULL},
+    {"agreement", get_agreement, NULL, "What was agreed on, None without TLS.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -12,6 +12,13 @@
 
 #include "events.h"
 
+/* What a handshake has come to; the texts are the connection's. */
+struct agreement {
+    const char *protocol;
+    const char *cipher;
+    const char *server_name; /* as the client has sent it, NULL where it has sent none */
+};
+
 struct transport {
     const char *reading; /* the call's name where it fails, as nginx logs it */
     const char *writing;
@@ -20,6 +27,12 @@ struct transport {
     int (*has_input)(void *connection); /* bytes that no selector sees; they need not be data */
     int (*is_drained)(void *connection); /* whether a read that came short took all there was */
     int (*say_goodbye)(void *connection); /* before the FIN: 1 once that is sent, 0 where the peer is gone */
+
+    /* Of TLS alone: */
+    void *(*begin)(void *context, int fd); /* a connection of an SSL_CTX, NULL without memory */
+    int (*shake_hands)(void *connection, int more); /* see connection_handshake() of tls/openssl.c */
+    void (*describe)(const void *connection, struct agreement *agreement);
+    void (*end)(void *connection); /* gives its memory back */
 };
 
 /* One end of a connection, for as long as a step takes. */

@@ -284,6 +284,10 @@ static int guarded(struct side *side, int mask, int (*steps)(struct side *side, 
 /* Ends the circle of both sides and the relay. */
 static void let_go(struct side *side)
 {
+    if (side->bare) {
+        side->bare = 0;
+        tls_transport->end(side->connection);
+    }
     Py_CLEAR(side->relay);
     Py_CLEAR(side->tls);
     Py_CLEAR(side->other);
@@ -345,8 +349,9 @@ int side_close(struct side *side)
     }
     if (side->connection != NULL) {
         (void) tls_transport->say_goodbye(side->connection); /* if the peer takes it at once */
+        fine = tls_free(side->tls, side->connection, side->bare) && fine;
+        side->bare = 0;
         side->connection = NULL;
-        fine = done(PyObject_CallMethodNoArgs(side->tls, names.free)) && fine;
     }
     close(side->fd);
     side->fd = -1;
@@ -357,6 +362,26 @@ int side_close(struct side *side)
 static PyObject *close_side(PyObject *object, PyObject *Py_UNUSED(argument))
 {
     return none_if(side_close((struct side *) object));
+}
+
+static PyObject *side_tls(PyObject *object, void *Py_UNUSED(closure))
+{
+    struct side *side = (struct side *) object;
+    PyObject *tls;
+
+    if (side->tls == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "tls");
+        return NULL;
+    }
+    if (side->bare) {
+        tls = dressed(side->tls, side->connection);
+        if (tls == NULL) {
+            return NULL;
+        }
+        side->bare = 0;
+        Py_SETREF(side->tls, tls);
+    }
+    return Py_NewRef(side->tls);
 }
 
 static PyObject *side_closed(PyObject *object, void *Py_UNUSED(closure))
@@ -375,6 +400,7 @@ PyObject *side_made(PyTypeObject *type, PyObject *relay, struct pump_object *own
     side->relay = Py_NewRef(relay);
     side->tls = Py_NewRef(stream->tls);
     side->connection = stream->connection;
+    side->bare = stream->bare != 0;
     side->owner = (struct pump_object *) Py_NewRef(owner);
     side->received = stream->received;
     side->sent = stream->sent;
@@ -422,12 +448,12 @@ static PyMemberDef side_members[] = {
     {"pending", T_OBJECT, offsetof(struct side, pending), READONLY, NULL},
     {"received", T_ULONGLONG, offsetof(struct side, received), READONLY, NULL},
     {"sent", T_ULONGLONG, offsetof(struct side, sent), READONLY, NULL},
-    {"tls", T_OBJECT_EX, offsetof(struct side, tls), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyGetSetDef side_properties[] = {
     {"closed", side_closed, NULL, NULL, NULL},
+    {"tls", side_tls, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

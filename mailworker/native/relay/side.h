@@ -10,7 +10,7 @@
 struct side {
     PyObject_HEAD
     PyObject *relay; /* NULL once closed, as are `tls`, `other`, `owner` and `pending` */
-    PyObject *tls; /* owns `connection`; None where the side is plain */
+    PyObject *tls; /* owns `connection`, but for a `bare` one; None where the side is plain */
     void *connection;
     struct side *other;
     struct pump_object *owner; /* of the pump; NULL once closed too */
@@ -21,7 +21,8 @@ struct side {
     int fd;
     unsigned char source : 4; /* events that the direction waits for on this descriptor */
     unsigned char sink : 4; /* and on the other side's; where input has ended, until that side is told */
-    unsigned char listed; /* whether it is a watched_side whose row says what it has moved */
+    unsigned char listed : 1; /* whether it is a watched_side whose row says what it has moved */
+    unsigned char bare : 1; /* whether `tls` is the context, see dressed() */
     unsigned char watched; /* what the loop watches this descriptor for */
     unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
 };

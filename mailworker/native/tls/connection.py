@@ -82,6 +82,11 @@ class Connection:
             raise OpenSslError("SSL_new", take_reasons())
         self.handle: Handle = ffi.gc(pointer, lib.connection_free)
 
+    def adopt(self, context: Context, address: int) -> None:
+        """Be the connection whose SSL is at `address` and of that context, in the place of a new one."""
+        self._context = context
+        self.handle = ffi.gc(ffi.cast("SSL *", address), lib.connection_free)
+
     @property
     def address(self) -> int:
         """Where the SSL is, for C that is no part of this binding."""

@@ -52,6 +52,11 @@ class Context:
         self._kept: list[object] = [self._policy]  # what C points to
         self.pointer: CData = ffi.gc(checked("context_new", self._policy, client), lib.SSL_CTX_free)
 
+    @property
+    def address(self) -> int:
+        """Where the SSL_CTX is, for C that is no part of this binding."""
+        return int(ffi.cast("uintptr_t", self.pointer))
+
     def allow_versions(self, names: Iterable[str]) -> None:
         """Switch off all protocol versions but those; names that the library does not know are ignored."""
         for version in _VERSION_OPTIONS.keys() - set(names):

@@ -373,6 +373,28 @@ static int tls_say_goodbye(void *connection)
     return connection_close_notify(connection);
 }
 
+static void *tls_begin(void *context, int fd)
+{
+    return connection_new(context, fd, 0);
+}
+
+static int tls_shake_hands(void *connection, int more)
+{
+    return connection_handshake(connection, more);
+}
+
+static void tls_describe(const void *connection, struct agreement *agreement)
+{
+    agreement->protocol = SSL_get_version(connection);
+    agreement->cipher = SSL_get_cipher_name(connection);
+    agreement->server_name = connection_name(connection);
+}
+
+static void tls_end(void *connection)
+{
+    connection_free(connection);
+}
+
 const struct transport tls_transport = {
     .reading = "SSL_read()",
     .writing = "SSL_write()",
@@ -381,6 +403,10 @@ const struct transport tls_transport = {
     .has_input = tls_has_input,
     .is_drained = tls_is_drained,
     .say_goodbye = tls_say_goodbye,
+    .begin = tls_begin,
+    .shake_hands = tls_shake_hands,
+    .describe = tls_describe,
+    .end = tls_end,
 };
 
 const void *transport_of_tls(void)
