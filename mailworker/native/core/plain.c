@@ -24,11 +24,12 @@ static ssize_t plain_read(int fd, void *connection, void *page, size_t limit)
     return outcome(result, READ);
 }
 
-static ssize_t plain_write(int fd, void *connection, const void *data, size_t length)
+static ssize_t plain_write(int fd, void *connection, const void *data, size_t length, int more)
 {
     ssize_t result;
 
     (void) connection;
+    (void) more;
     do {
         result = send(fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (result < 0 && errno == EINTR);
@@ -39,6 +40,11 @@ static int plain_has_input(void *connection)
 {
     (void) connection;
     return 0;
+}
+
+static void plain_push(int fd)
+{
+    (void) fd;
 }
 
 static int plain_is_fine(void *connection)
@@ -55,4 +61,5 @@ const struct transport plain_transport = {
     .has_input = plain_has_input,
     .is_drained = plain_is_fine,
     .say_goodbye = plain_is_fine,
+    .push = plain_push,
 };

@@ -143,7 +143,7 @@ static PySendResult go_on_writing(struct stream *self, PyObject **result)
 
     while ((left = PyBytes_GET_SIZE(self->data) - self->offset) > 0) {
         ssize_t sent = transport->write(self->descriptor, self->connection,
-                                        PyBytes_AS_STRING(self->data) + self->offset, (size_t) left);
+                                        PyBytes_AS_STRING(self->data) + self->offset, (size_t) left, 0);
 
         if (sent < 0) {
             return stopped(self, transport->writing, sent, result);

@@ -23,10 +23,11 @@ struct transport {
     const char *reading; /* the call's name where it fails, as nginx logs it */
     const char *writing;
     ssize_t (*read)(int fd, void *connection, void *page, size_t limit);
-    ssize_t (*write)(int fd, void *connection, const void *data, size_t length);
+    ssize_t (*write)(int fd, void *connection, const void *data, size_t length, int more); /* `more`: see push */
     int (*has_input)(void *connection); /* bytes that no selector sees; they need not be data */
     int (*is_drained)(void *connection); /* whether a read that came short took all there was */
     int (*say_goodbye)(void *connection); /* before the FIN: 1 once that is sent, 0 where the peer is gone */
+    void (*push)(int fd); /* sends what was written with `more`, of which parts of segments may wait for more */
 
     /* Of TLS alone: */
     void *(*begin)(void *context, int fd); /* a connection of an SSL_CTX, NULL without memory */

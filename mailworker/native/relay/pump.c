@@ -45,13 +45,14 @@ static int no_input(struct pump *pump, ssize_t result)
     return result == 0 ? RELAY_END : stopped(pump, result, RELAY_SOURCE_BLOCKED, RELAY_SOURCE_FAILED);
 }
 
-/* Writes until all is taken. RELAY_MORE: it was. */
-static int drain(struct pump *pump, const struct channel *sink, const unsigned char *data, size_t length)
+/* Writes until all is taken; `more`: something follows. RELAY_MORE: it was. */
+static int drain(struct pump *pump, const struct channel *sink, const unsigned char *data, size_t length, int more)
 {
+    pump->held = more;
     pump->offset = 0;
     pump->length = length;
     while (pump->length > 0) {
-        ssize_t result = sink->transport->write(sink->fd, sink->connection, data + pump->offset, pump->length);
+        ssize_t result = sink->transport->write(sink->fd, sink->connection, data + pump->offset, pump->length, more);
 
         if (result < 0) {
             return stopped(pump, result, RELAY_SINK_BLOCKED, RELAY_SINK_FAILED);
@@ -77,10 +78,20 @@ static inline int copy(struct pump *pump, const struct channel *source, const st
         pump->length = (size_t) result;
         return RELAY_REFUSED;
     }
-    status = drain(pump, sink, pump->page, (size_t) result);
+    status = drain(pump, sink, pump->page, (size_t) result, (size_t) result == size);
     if (status == RELAY_MORE && (size_t) result < size && source->transport->is_drained(source->connection)) {
         pump->want = READ; /* spare the call that would say so */
         return RELAY_SOURCE_BLOCKED;
+    }
+    return status;
+}
+
+/* At the end of a call: what is said next may take its time. */
+static int finish(struct pump *pump, const struct channel *sink, int status)
+{
+    if (pump->held) {
+        pump->held = 0;
+        sink->transport->push(sink->fd);
     }
     return status;
 }
@@ -92,8 +103,11 @@ static int move_copied(struct pump *pump, const struct channel *source, const st
 
 static int move_watched(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line)
 {
+    int status;
+
     pump->moved = pump->length = 0;
-    return copy(pump, source, sink, pump->limit > FIRST ? FIRST : pump->limit, line);
+    status = copy(pump, source, sink, pump->limit > FIRST ? FIRST : pump->limit, line);
+    return finish(pump, sink, status);
 }
 
 /* Bytes that the socket certainly takes, 0 where that is not known. */
@@ -139,7 +153,7 @@ static int move_limited(struct pump *pump, const struct channel *source, const s
         status = copy(pump, source, sink, size < left ? size : left, pump->watching ? line : NULL);
         size = bulk_size(sink, limit, COPIED);
     } while (status == RELAY_MORE && ++round < ROUNDS && pump->moved < pump->most && pump->moved < BOUND);
-    return status;
+    return finish(pump, sink, status);
 }
 
 #ifdef SPLICE_F_MOVE
@@ -248,7 +262,7 @@ void pump_close(struct pump *pump)
 int pump_flush(struct pump *pump, const struct channel *sink, const void *data, size_t length)
 {
     pump->moved = 0;
-    return drain(pump, sink, data, length);
+    return drain(pump, sink, data, length, 0);
 }
 
 int pump_move(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line)
@@ -267,5 +281,5 @@ int pump_move(struct pump *pump, const struct channel *source, const struct chan
             status = move_copied(pump, source, sink, bulk_size(sink, limit, COPIED));
         }
     }
-    return status;
+    return finish(pump, sink, status);
 }

@@ -26,6 +26,7 @@ struct pump {
     size_t most;
     size_t offset; /* where in the page, or in the data given to `flush`, the untaken bytes start */
     size_t length; /* how many bytes the sink did not take */
+    int held; /* whether a part of a segment may wait in the sink's socket for what comes next */
     size_t moved; /* how many bytes the sink took in this call */
     int want; /* READ or WRITE where something blocked */
     int error; /* errno where something failed; 0: OpenSSL's error queue tells */

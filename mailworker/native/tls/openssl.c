@@ -9,6 +9,9 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #ifndef OPENSSL_NO_ENGINE
 #include <openssl/engine.h>
@@ -346,15 +349,27 @@ static ssize_t tls_read(int fd, void *connection, void *page, size_t limit)
     return length;
 }
 
-static ssize_t tls_write(int fd, void *connection, const void *data, size_t length)
+static ssize_t tls_write(int fd, void *connection, const void *data, size_t length, int more)
 {
     int result;
 
     (void) fd;
-    link_more(connection, length > SSL3_RT_MAX_PLAIN_LENGTH); /* partial writes are of one record */
+    link_more(connection, more || length > SSL3_RT_MAX_PLAIN_LENGTH); /* partial writes are of one record */
     result = connection_write(connection, data, clamped(length));
     link_more(connection, 0);
     return result;
+}
+
+/* Whoever ends corking, which did not begin, sends what there is, as far as the socket's own TCP_NODELAY says. */
+static void tls_push(int fd)
+{
+#ifdef TCP_CORK
+    int off = 0;
+
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
+#else
+    (void) fd;
+#endif
 }
 
 static int tls_has_input(void *connection)
@@ -403,6 +418,7 @@ const struct transport tls_transport = {
     .has_input = tls_has_input,
     .is_drained = tls_is_drained,
     .say_goodbye = tls_say_goodbye,
+    .push = tls_push,
     .begin = tls_begin,
     .shake_hands = tls_shake_hands,
     .describe = tls_describe,
