@@ -7,7 +7,9 @@ import os
 import random
 import socket
 import struct
+import sys
 import weakref
+from fcntl import ioctl
 from select import select
 
 import pytest
@@ -20,9 +22,10 @@ from tests.event.relays import CHUNK, Line, MakeLine, MakeRelay, Relay
 from tests.support.implementations import Implementation
 
 BOUND = 262144  # of pump.c
-COPIED = 65536
+FIRST, COPIED = 16384, 65536
 MEGABYTES = 4
 WAIT_LIMIT = 10.0
+_SIOCOUTQNSD = 0x894B  # linux/sockios.h
 
 
 COMBINATIONS = [(False, False), (True, False), (False, True), (True, True)]
@@ -158,6 +161,26 @@ def test_bulk_goes_in_chunks_as_large_as_the_sink_has_room_for(make_line: MakeLi
     fill(source)
     relay.sides[0].ready(READ)
     assert received(sink) > 64 * 1000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells what a socket has not sent")
+@pytest.mark.parametrize(("limit", "size"), [(CHUNK, CHUNK), (COPIED, FIRST)])
+def test_a_chunk_that_was_held_back_for_the_next_one_is_sent_where_none_comes(
+    make_line: MakeLine, make_relay: MakeRelay, limit: int, size: int
+) -> None:
+    source, sink = make_line(tls=False, tcp=True), make_line(tls=True, tcp=True)
+    relay = make_relay(source, sink, limit=limit)
+    with socket.fromfd(sink.fd, socket.AF_INET, socket.SOCK_STREAM) as same:
+        same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as accepted connections have
+    assert source.peer_sends(memoryview(bytes(size))) == size
+    relay.sides[0].ready(READ)
+    assert unsent(sink) == 0
+    assert relay.sides[1].sent == size
+
+
+def unsent(line: Line) -> int:
+    """How many bytes are in our socket of which the network has not seen anything."""
+    return int.from_bytes(ioctl(line.fd, _SIOCOUTQNSD, bytes(4)), sys.byteorder)
 
 
 def fill(line: Line) -> int:

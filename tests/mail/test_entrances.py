@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,13 +10,16 @@ import pytest
 from mailworker.config.access import ALL, Rule
 from mailworker.config.listen import Listen
 from mailworker.config.server_name import ServerName
+from mailworker.log.log import Log
 from mailworker.mail.admission import new_checks
 from mailworker.mail.entrances import new_entrance
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Entrance, Sessions
 from mailworker.mail.server import Server, ServerTls
-from mailworker.model import InetAddress
+from mailworker.model import InetAddress, Starttls, VerifyClient
 from mailworker.tls.context import TlsContext
 from mailworker.variables.template import parse
+from tests.mail.dialogue.dialogues import source_for
 from tests.mail.test_server import server
 from tests.support.certificates import self_signed
 from tests.support.settings import auth_http_settings, mail_server, ssl_settings
@@ -131,3 +135,27 @@ def test_what_servers_ask_for_is_asked_when_it_is_known_which_one_it_is(
     assert (entrance.in_tls, other.in_tls) == expected
     assert entrance.verbose().at_accept == entrance.at_accept
     assert other.verbose().in_tls == other.in_tls
+
+
+def quiet(context: TlsContext, name: bytes = b"a", **changes: Any) -> Server:
+    """A server by TLS as it is configured, whose log tells nobody who connects."""
+    ssl = changes.pop("ssl", context.settings)
+    settings = mail_server("imap", names=(ServerName(name),), ssl=ssl, **changes)
+    return Server(settings, Log([]), ServerTls(context), PROTOCOLS["imap"].capabilities(settings), source_for(settings))
+
+
+def test_who_shows_a_certificate_or_chooses_a_server_comes_in_by_no_lobby(context: TlsContext) -> None:
+    listen = Listen(LISTEN.address, ssl=True)
+    alone, other = quiet(context), quiet(context, b"b")
+    asking = quiet(context, ssl=replace(context.settings, verify_client=VerifyClient.OPTIONAL))
+    assert new_entrance(listen, [alone], alone, Sessions(CLOCK)).has_lobby
+    assert not new_entrance(listen, [alone, other], alone, Sessions(CLOCK)).has_lobby
+    assert not new_entrance(listen, [asking], asking, Sessions(CLOCK)).has_lobby
+
+
+def test_in_a_lobby_by_tls_clients_hear_what_is_said_in_tls(context: TlsContext) -> None:
+    alone = quiet(context, starttls=Starttls.ONLY)
+    clear, tls = (new_entrance(Listen(LISTEN.address, ssl=on), [alone], alone, Sessions(CLOCK)) for on in (False, True))
+    assert (tls.greeting, tls.opening) == (alone.capabilities.secure_greeting, alone.capabilities.secure_opening)
+    assert (clear.greeting, clear.opening) == (alone.capabilities.greeting, None)
+    assert tls.opening is not None

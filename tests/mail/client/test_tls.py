@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from mailworker.mail.client.tls import Agreements
 from mailworker.model import Starttls, VerifyClient
+from mailworker.wire.auth_request import tls_headers
 from tests.mail.cases import IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import AuthService
@@ -142,3 +145,16 @@ def test_a_client_that_speaks_another_protocol_is_refused(scene: Scene) -> None:
     line = proxy.log.find("SSL_do_handshake() failed")
     assert line.startswith("[info] *1 SSL_do_handshake() failed (SSL: error:")
     assert "no application protocol) while SSL handshaking, client: 127.0.0.1, server: " in line
+
+
+def test_what_is_told_of_an_agreement_is_made_once_and_remembered_within_bounds() -> None:
+    agreements, names = Agreements(), [b"Mail.example.com", None, b"not a host"]
+    told = [agreements.facts((b"TLSv1.3", b"TLS_AES_256_GCM_SHA384", name)) for name in names]
+    assert [facts.server_name for facts in told] == [b"mail.example.com", None, None]
+    assert [facts.headers for facts in told] == [tls_headers(replace(facts, headers=b"")) for facts in told]
+    assert agreements.facts((b"TLSv1.3", b"TLS_AES_256_GCM_SHA384", None)) is told[1]
+    for number in range(1000):  # of a client that makes names up
+        agreements.facts((b"TLSv1.3", b"TLS_AES_256_GCM_SHA384", b"a%d" % number))
+    assert len(agreements._known) == 256
+    late = (b"TLSv1.2", b"ECDHE-ECDSA-AES256-GCM-SHA384", None)
+    assert agreements.facts(late) == agreements.facts(late)
