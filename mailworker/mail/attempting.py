@@ -17,9 +17,11 @@ from mailworker.wire.login import Login
 
 
 class Attempting(Arriving):
-    """A session whose logins may be limited; for `attempt` see `Limited`."""
+    """A session whose logins may be limited; for `attempt` see `Limited`. `limited_here`: its server has limits."""
 
-    __slots__ = ("attempt",)
+    __slots__ = ("attempt", "limited_here")
+
+    limited_here: bool
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections) -> None:
         super().__init__(client, record, connections)
@@ -40,6 +42,14 @@ class Attempting(Arriving):
         """An attempt went nowhere; gives what follows where it was one too many, else None."""
         self.dialogue.missed = False
         return None if self.server.guard is None else self.server.guard.miss(self)
+
+    def let_in(self) -> bool:
+        """The client is who it claims to be; gives whether there may be one more connection."""
+        attempt, limits, log = self.attempt, self.server.limits, self.log
+        if attempt is not None:
+            self.attempt = None
+            attempt.succeed(self.connections.loop)
+        return limits is None or limits.admits(log, log.number, log.client, log.login)
 
     def settle(self) -> Attempt | None:
         """What has to be told how the attempt ends, which it is only once."""

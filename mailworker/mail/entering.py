@@ -58,9 +58,10 @@ class Entering(Attempting):
     def _look_around(self) -> None:
         """Who wants to know of the session."""
         server, facts = self.server, self.facts
-        asking = facts, server.guard, server.limits, server.policed, server.counted, server.rows
+        asking = facts, server.policed, server.counted, server.rows
         self._plain_source = server.plain_source
         self._quiet = all(each is None for each in asking)
+        self.limited_here = server.guard is not None or server.limits is not None
 
     def _change_server(self) -> None:
         super()._change_server()
@@ -177,7 +178,7 @@ class Entering(Attempting):
         """The relay begins, with `words` of the backend and what the client has said beyond its login."""
         log, stream = self.log, self.backend
         assert stream is not None
-        if self._login.passed_on and not self._quiet:  # who decides has decided only now
+        if self._login.passed_on and (self.limited_here or not self._quiet):  # who decides has decided only now
             if self.server.policed is not None:
                 self.server.policed.learn(self._request, self, None)
             if not self.let_in():
@@ -199,14 +200,6 @@ class Entering(Attempting):
             counted.log_in(self._login.method, self.connections.loop.now - self._began)
         if self.facts is not None:
             self.facts.log_in()
-
-    def let_in(self) -> bool:
-        """The client is who it claims to be; gives whether there may be one more connection."""
-        attempt, limits = self.attempt, self.server.limits
-        if attempt is not None:
-            self.attempt = None
-            attempt.succeed(self.connections.loop.now)
-        return limits is None or limits.admits(self.log)
 
     def _refused(self, error: PeerError) -> Link:
         codes = self.server.settings.proxy.pass_error_codes

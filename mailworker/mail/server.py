@@ -33,8 +33,8 @@ _NO_PLACES: Final[Mapping[Destination, int]] = {}
 class Admission(Protocol):
     """What is asked of clients whose login is right; see `mailworker.mail.limit_conn`."""
 
-    def admits(self, record: SessionLog, /) -> bool:
-        """Whether one more may be logged in; if not, the record's log has been told."""
+    def admits(self, record: SessionLog, number: int, client: str, login: bytes, /) -> bool:
+        """Whether one more may be logged in; if not, the record's log has been told. All but it are its own fields."""
 
 
 class ServerTls(NamedTuple):

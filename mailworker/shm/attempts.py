@@ -53,6 +53,13 @@ class Penalties(Protocol):
     def raised(self, level: int, /) -> int: ...
 
 
+class Clock(Protocol):
+    """The loop, as far as it tells the time."""
+
+    @property
+    def now(self) -> float: ...
+
+
 class Attempts:
     """Those of one server.
 
@@ -131,12 +138,23 @@ class Attempt:
 
     `asked` is when somebody is asked about it. `wait` are the seconds that it has to wait, less than 0 for one that is
     refused; `over` is the place of the rule that says so, NONE for a penalty, and `excess` what it has come to there.
-    `full` is the place of a rule whose table had no room for another key, NONE without such. `plain`: there is nothing
-    to wait for and nothing to tell.
+    `full` is the place of a rule whose table had no room for another key, NONE without such. It is true where there is
+    nothing to wait for and nothing to tell.
     """
 
     __slots__ = (
-        "_all", "_client", "_keys", "_level", "_login", "_taken", "asked", "excess", "full", "over", "plain", "wait",
+        "_all",
+        "_client",
+        "_keys",
+        "_level",
+        "_login",
+        "_plain",
+        "_taken",
+        "asked",
+        "excess",
+        "full",
+        "over",
+        "wait",
     )  # fmt: skip
 
     _all: Attempts
@@ -144,12 +162,12 @@ class Attempt:
     _keys: list[bytes]
     _level: int  # of the penalty, before it has waited
     _login: bytes
+    _plain: bool
     _taken: list[bool]
     asked: float
     excess: int
     full: int
     over: int
-    plain: bool
     wait: float
 
     def _begin(self, attempts: Attempts, client: str, login: bytes, keys: Sequence[bytes]) -> None:
@@ -164,9 +182,12 @@ class Attempt:
         self._taken = [False] * len(self._keys)
         self._level = 0
 
+    def __bool__(self) -> bool:
+        return self._plain
+
     def enter(self, now: float, /) -> float:
         """Be counted once more, where it was refused; gives `wait`."""
-        self.asked, self.wait, self.over, self.excess, self.full, self.plain = now, 0.0, NONE, 0, NONE, False
+        self.asked, self.wait, self.over, self.excess, self.full, self._plain = now, 0.0, NONE, 0, NONE, False
         for place, rule in enumerate(self._all._rules):
             if rule.burst == NONE or not self._keys[place] or (rule.trusts and self._is_trusted(place, now)):
                 continue
@@ -179,7 +200,7 @@ class Attempt:
                 self.over, self.excess, self.wait = place, excess, wait
         if (wait := self._penalty(now)) > self.wait:
             self.over, self.wait = NONE, wait
-        self.plain = self.wait == 0.0 and self.full == NONE
+        self._plain = self.wait == 0.0 and self.full == NONE
         return self.wait
 
     def key(self, place: int, /) -> bytes:
@@ -201,9 +222,10 @@ class Attempt:
                 rule.table.give_back(self._keys[place])
             self._taken[place] = False
 
-    def succeed(self, now: float, /) -> None:
+    def succeed(self, clock: Clock, /) -> None:
         """The client is who it claims to be."""
         self.drop()
+        now = clock.now
         for place, rule in enumerate(self._all._rules):
             if rule.trusts and rule.burst != NONE and self._keys[place]:
                 rule.table.punish(self._trust(place), now, 1)

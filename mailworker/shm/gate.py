@@ -32,15 +32,6 @@ class Numbered(Protocol):
     def number(self) -> int: ...
 
 
-class Visitor(Numbered, Protocol):
-    """A session that wants to come in."""
-
-    @property
-    def client(self) -> str: ...
-    @property
-    def login(self) -> bytes: ...
-
-
 Slow = Callable[[Any], bool]
 """Whether a session may come in that needs more than a gate knows, or has been refused."""
 
@@ -107,9 +98,9 @@ class Gate:
             places[number] = taken
         return None
 
-    def admits(self, session: Visitor, /) -> bool:
+    def admits(self, session: object, number: int, client: str, login: bytes, /) -> bool:
         """Count a session, which may come in; where that is not plain, `slow` says whether."""
-        if self._gives or self.refusal(session.number, session.client, session.login) is not None:
+        if self._gives or self.refusal(number, client, login) is not None:
             return self._slow(session)
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from ipaddress import ip_network
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,6 +52,11 @@ class Counting:
         return attempt
 
 
+def at(now: float) -> Any:
+    """A clock."""
+    return SimpleNamespace(now=now)
+
+
 def packed(network: str) -> tuple[bytes, int]:
     if network == UNIX:
         return b"", 0
@@ -67,13 +73,13 @@ def test_an_attempt_counts_until_it_is_settled(kind: str) -> None:
     counting = Counting(kind, {})
     first, second, third = (counting.enter(10.0) for _ in range(3))
     assert [each.wait for each in (first, second, third)] == [0.0] * 3
-    assert all(each.plain and (each.over, each.full) == (NONE, NONE) for each in (first, second, third))
+    assert all(each and (each.over, each.full) == (NONE, NONE) for each in (first, second, third))
     fourth = counting.enter(10.0)
-    assert (fourth.wait, fourth.over, fourth.excess, fourth.plain) == (-1.0, 0, 3000, False)
+    assert (fourth.wait, fourth.over, fourth.excess, bool(fourth)) == (-1.0, 0, 3000, False)
     assert fourth.key(0) == bytes((192, 0, 2, 7))
     assert fourth.may_settle(10.5)
     assert not fourth.may_settle(11.1)
-    first.succeed(10.0)
+    first.succeed(at(10.0))
     assert fourth.enter(10.0) == 0.0
     second.drop()
     third.fail(b"alice\0guess", 10.0)
@@ -142,7 +148,7 @@ def test_only_what_bans_by_what_is_known_at_accept_is_asked_there(kind: str) -> 
 
 def test_only_clients_that_have_logged_in_by_a_key_are_trusted(kind: str) -> None:
     counting = Counting(kind, {"number": USER, "burst": 0, "trusts": True})
-    counting.enter(10.0).succeed(10.0)
+    counting.enter(10.0).succeed(at(10.0))
     counting.enter(10.0, client=OTHER).fail(b"alice\0guess", 10.0)
     assert counting.enter(11.0, client=OTHER).wait == -1.0
     assert counting.enter(11.0).wait == 0.0
@@ -156,10 +162,10 @@ def test_only_clients_that_have_logged_in_by_a_key_are_trusted(kind: str) -> Non
 def test_who_is_trusted_gives_nothing_back_that_it_has_not_taken(kind: str) -> None:
     """Else an owner who logs in every minute gives strangers as many guesses."""
     counting = Counting(kind, {"number": USER, "burst": 0, "trusts": True})
-    counting.enter(10.0).succeed(10.0)
+    counting.enter(10.0).succeed(at(10.0))
     counting.enter(10.0, client=OTHER).fail(b"alice\0guess", 10.0)
     for _ in range(5):
-        counting.enter(10.0).succeed(10.0)
+        counting.enter(10.0).succeed(at(10.0))
         counting.enter(10.0).drop()
     assert counting.enter(10.0, client=OTHER).wait == -1.0
 
@@ -175,8 +181,8 @@ def test_penalties_are_dovecot_s_and_end_with_a_success(kind: str) -> None:
     counting.enter(now).fail(b"alice\0004", now)
     assert counting.enter(now).wait == 15.0
     assert counting.enter(now, client=OTHER).wait == 0.0
-    counting.enter(now).succeed(now)
-    assert counting.enter(now).plain
+    counting.enter(now).succeed(at(now))
+    assert counting.enter(now)
 
 
 def test_parallel_attempts_raise_the_penalty_too(kind: str) -> None:
@@ -250,7 +256,8 @@ def _live(counting: Counting, chance: random.Random, seen: list[object]) -> None
         attempt = counting.attempts.enter(client, login, now, (chance.choice((b"", b"some", b"other")),))
         seen.append(counting.attempts.banned(client, now, (b"",)))
         if attempt is not None:
-            seen.append([getattr(attempt, name) for name in ("asked", "wait", "over", "excess", "full", "plain")])
+            seen.append([getattr(attempt, name) for name in ("asked", "wait", "over", "excess", "full")])
+            seen.append(bool(attempt))
             seen.append([attempt.key(place) for place in range(5)])
             seen.append(attempt.may_settle(now))
             if attempt.over != NONE and chance.random() < 0.1:
@@ -260,7 +267,7 @@ def _live(counting: Counting, chance: random.Random, seen: list[object]) -> None
             settled = open_attempts.pop(chance.randrange(len(open_attempts)))
             end = chance.randrange(4)
             if end == 0:
-                settled.succeed(now)
+                settled.succeed(at(now))
             elif end == 1:
                 settled.drop()
             else:

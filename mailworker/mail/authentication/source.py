@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
 from mailworker.mail.session_log import SessionLog
-from mailworker.shm.attempts import Attempt
+from mailworker.shm.attempts import Attempt, Attempts
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
@@ -55,8 +55,15 @@ class LimitedApplicant(Limited, Applicant, Protocol):
 class LoginGuard(Protocol):
     """Limits the logins of a server."""
 
+    @property
+    def quick(self) -> Attempts | None:
+        """What counts most attempts, as `enter` does with all; None where it needs more than an address and a name."""
+
     def enter(self, login: Login, applicant: LimitedApplicant, /) -> Link:
         """Let the applicant ask about a login, now or later, or refuse it."""
+
+    def go_on(self, attempt: Attempt | None, applicant: LimitedApplicant, /) -> Link:
+        """The same of an attempt that has been counted, None for a client that is in no limit."""
 
     def miss(self, session: Limited, /) -> Link:
         """A login was refused before anybody could judge it; gives what follows, None where that is nothing."""

@@ -22,8 +22,6 @@ from mailworker.shm.attempts import NONE, Attempt, Attempts
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.login import Login
 
-_NONE: Final = AuthMethod.NONE
-
 # Seconds between two looks whether attempts of the same key have been settled, and for how long at most.
 _LOOK_AGAIN: Final = 0.1
 _PATIENCE: Final = 5.0
@@ -36,7 +34,7 @@ class Guard:
     """Made in a worker that serves, for each server that has limits.
 
     `checks` are what it asks at accept. `limits` are the rules of `attempts`, of which the last may be one that counts
-    nothing, but has what `auth_delay` keeps.
+    nothing, but has what `auth_delay` keeps. `quick` is asked about most attempts, None where it knows not all.
     """
 
     __slots__ = (
@@ -50,6 +48,7 @@ class Guard:
         "_zone",
         "checks",
         "limits",
+        "quick",
     )
 
     def __init__(
@@ -76,18 +75,22 @@ class Guard:
         same = (banning, settings.exempt, settings.dry_run, settings.prefix)
         check = BanCheck(self.limits, attempts, dry_run=settings.dry_run, same=same)
         self.checks: Checks = (check,) if banning else ()
+        self.quick = None if self._given or self._zone is not None else attempts
 
     def enter(self, login: Login, session: LimitedApplicant) -> Link:
         """See `LoginGuard.enter`."""
-        if login.method is not _NONE:
-            log, now = session.log, session.connections.loop.now
-            attempt = self._enter(now, log) if self._given else self._attempts.enter(log.client, log.login, now)
-            if attempt is not None:
-                if not attempt.plain:
-                    return self._hold(attempt, session)
-                if self._zone is not None:
-                    _note(session, b"PASSED", self._zone)
-                session.attempt = attempt
+        if login.method is AuthMethod.NONE:
+            return session.ask()
+        return self.go_on(self._enter(session.connections.loop.now, session.log), session)
+
+    def go_on(self, attempt: Attempt | None, session: LimitedApplicant) -> Link:
+        """See `LoginGuard.go_on`."""
+        if attempt is not None:
+            if not attempt:
+                return self._hold(attempt, session)
+            if self._zone is not None:
+                _note(session, b"PASSED", self._zone)
+            session.attempt = attempt
         return session.ask()
 
     def miss(self, session: Limited) -> Link:

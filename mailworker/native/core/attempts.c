@@ -61,7 +61,7 @@ struct attempt {
     Py_ssize_t over, full;
     long long excess;
     long level; /* of the penalty, before it has waited */
-    char plain;
+    int plain;  /* there is nothing to wait for, and nothing to tell */
     struct mine mine[];
 };
 
@@ -272,9 +272,6 @@ static Py_ssize_t banning(const struct attempts *self, PyObject *text, PyObject 
     if (!client_read(text, &client)) {
         return NONE;
     }
-    if (is_exempt(&self->exempt, &client)) {
-        return self->count;
-    }
     for (place = 0; place < self->count; place++) {
         const struct rule *rule = &self->rules[place];
         unsigned char room[ADDRESS_SIZE];
@@ -292,7 +289,7 @@ static Py_ssize_t banning(const struct attempts *self, PyObject *text, PyObject 
             limit_key(rule->table, text_of_key.text, text_of_key.length, &key);
             *left = banned_by(&key, now);
             if (*left != 0) {
-                return place;
+                return is_exempt(&self->exempt, &client) ? self->count : place;
             }
         }
     }
@@ -692,40 +689,52 @@ static PyObject *drop(PyObject *object, PyObject *Py_UNUSED(none))
     return Py_NewRef(Py_None);
 }
 
-static void forgive(const struct attempt *self, Py_ssize_t place, uint64_t now)
+/* The time, which hardly any success needs to know. */
+static int ask_clock(PyObject *clock, uint64_t *now)
 {
-    uint64_t tag;
-    struct limit_entry *entry = self->mine[place].key.length == 0 ? NULL : limit_find(&self->mine[place].key, &tag);
+    PyObject *time = PyObject_GetAttrString(clock, "now");
+    double seconds;
+    int taken = time != NULL && take_now(time, &seconds);
 
-    if (entry != NULL && limit_penalty(entry, tag, now).level != 0) {
-        limit_set_penalty(entry, tag, 0, now);
+    Py_XDECREF(time);
+    if (taken) {
+        *now = limit_milliseconds(seconds);
     }
+    return taken;
 }
 
-static PyObject *succeed(PyObject *object, PyObject *argument)
+static int forgive(const struct attempt *self, Py_ssize_t place, PyObject *clock)
+{
+    uint64_t tag, now;
+    struct limit_entry *entry = self->mine[place].key.length == 0 ? NULL : limit_find(&self->mine[place].key, &tag);
+
+    if (entry == NULL || limit_penalty(entry, tag, 0).level == 0) {
+        return 1;
+    }
+    if (!ask_clock(clock, &now)) {
+        return 0;
+    }
+    limit_set_penalty(entry, tag, 0, now);
+    return 1;
+}
+
+static PyObject *succeed(PyObject *object, PyObject *clock)
 {
     struct attempt *self = (struct attempt *) object;
     const struct attempts *all = self->all;
     Py_ssize_t place;
     uint64_t now;
-    double seconds;
 
-    if (!take_now(argument, &seconds)) {
-        return NULL;
-    }
-    now = limit_milliseconds(seconds);
     drop_all(self);
     for (place = 0; place < all->count; place++) {
         const struct rule *rule = &all->rules[place];
 
-        if (rule->trusts && rule->burst != NONE && self->mine[place].key.length != 0 && !set_trust(self, place, now)) {
+        if (rule->trusts && rule->burst != NONE && self->mine[place].key.length != 0 &&
+            !(ask_clock(clock, &now) && set_trust(self, place, now))) {
             return NULL;
         }
     }
-    if (all->penalised != NONE) {
-        forgive(self, all->penalised, now);
-    }
-    return Py_NewRef(Py_None);
+    return none_if(all->penalised == NONE || forgive(self, all->penalised, clock));
 }
 
 /* Whether what the client has said is known there; from now on it is. */
@@ -799,13 +808,19 @@ static PyObject *fail(PyObject *object, PyObject *const *arguments, Py_ssize_t g
     return none_if(repeated || punish(self, arguments[0], limit_milliseconds(now), asked));
 }
 
+static int is_plain(PyObject *object)
+{
+    return ((struct attempt *) object)->plain;
+}
+
+static PyNumberMethods attempt_number = {.nb_bool = is_plain};
+
 static PyMemberDef attempt_members[] = {
     {"asked", T_DOUBLE, offsetof(struct attempt, asked), 0, NULL},
     {"wait", T_DOUBLE, offsetof(struct attempt, wait), READONLY, NULL},
     {"over", T_PYSSIZET, offsetof(struct attempt, over), READONLY, NULL},
     {"full", T_PYSSIZET, offsetof(struct attempt, full), READONLY, NULL},
     {"excess", T_LONGLONG, offsetof(struct attempt, excess), READONLY, NULL},
-    {"plain", T_BOOL, offsetof(struct attempt, plain), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -814,7 +829,7 @@ static PyMethodDef attempt_methods[] = {
     {"key", key_at, METH_O, "key(place): that of a rule."},
     {"may_settle", may_settle, METH_O, "may_settle(now): whether others may be under way that do not count."},
     {"drop", drop, METH_NOARGS, "drop(): it shall not count."},
-    {"succeed", succeed, METH_O, "succeed(now): the client is who it claims to be."},
+    {"succeed", succeed, METH_O, "succeed(clock): the client is who it claims to be."},
     {"fail", FAST(fail), "fail(what, now): it is not."},
     {NULL, NULL, 0, NULL},
 };
@@ -827,6 +842,7 @@ PyTypeObject attempt_type = {
     .tp_itemsize = sizeof(struct mine),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_dealloc = attempt_dealloc,
+    .tp_as_number = &attempt_number,
     .tp_members = attempt_members,
     .tp_methods = attempt_methods,
 };

@@ -10,6 +10,30 @@
 
 static const unsigned char mapped[MAPPED_SIZE] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
+/* An IPv4 address as everybody writes it; 0 for any other text, which may be an address all the same. */
+static int read_ipv4(const char *text, size_t length, unsigned char *address)
+{
+    const char *end = text + length;
+    int part;
+
+    for (part = 0; part < IPV4_SIZE; part++) {
+        unsigned int number = 0;
+        const char *first = text;
+
+        while (text < end && *text >= '0' && *text <= '9' && text - first < 3) {
+            number = number * 10 + (unsigned int) (*text++ - '0');
+        }
+        if (text == first || number > UINT8_MAX || (*first == '0' && text - first > 1)) {
+            return 0;
+        }
+        address[part] = (unsigned char) number;
+        if (part < IPV4_SIZE - 1 && (text == end || *text++ != '.')) {
+            return 0;
+        }
+    }
+    return text == end;
+}
+
 int client_read(PyObject *text, struct client *client)
 {
     Py_ssize_t length;
@@ -20,6 +44,11 @@ int client_read(PyObject *text, struct client *client)
     }
     client->length = (size_t) length;
     memset(client->address, 0, sizeof(client->address));
+    client->size = IPV4_SIZE;
+    client->is_unix = 0;
+    if (read_ipv4(client->text, client->length, client->address)) {
+        return 1;
+    }
     client->is_unix = strcmp(client->text, "unix:") == 0;
     client->size = client->is_unix ? 0 : strchr(client->text, ':') != NULL ? IPV6_SIZE : IPV4_SIZE;
     if (client->size == 0 ||

@@ -57,21 +57,17 @@ static struct sets sets_of(const struct conns *self, uint64_t hash)
     return (struct sets){{self->counts + home * WAYS, self->counts + (home + 1 + away) % self->sets * WAYS}};
 }
 
-static uint64_t *word_at(const struct sets *sets, size_t place)
-{
-    return sets->words[place / WAYS] + place % WAYS;
-}
-
+/* The count of a tag, of which no other bits than those of its number differ. */
 static uint64_t sum(const struct sets *sets, uint64_t tag)
 {
     uint64_t total = 0;
-    size_t place;
+    size_t set, way;
 
-    for (place = 0; place < 2 * WAYS; place++) {
-        uint64_t word = load(word_at(sets, place));
+    for (set = 0; set < 2; set++) {
+        for (way = 0; way < WAYS; way++) {
+            uint64_t count = load(sets->words[set] + way) ^ tag;
 
-        if ((word & ~COUNT_MASK) == tag) {
-            total += word & COUNT_MASK;
+            total += count <= COUNT_MASK ? count : 0;
         }
     }
     return total;
@@ -81,19 +77,21 @@ static uint64_t sum(const struct sets *sets, uint64_t tag)
 static uint64_t *find(const struct sets *sets, uint64_t tag, uint64_t *found)
 {
     uint64_t *vacant = NULL;
-    size_t place;
+    size_t set, way;
 
-    for (place = 0; place < 2 * WAYS; place++) {
-        uint64_t word = load(word_at(sets, place));
+    for (set = 0; set < 2; set++) {
+        for (way = 0; way < WAYS; way++) {
+            uint64_t *place = sets->words[set] + way, word = load(place);
 
-        if ((word & COUNT_MASK) == 0) {
-            if (vacant == NULL) {
-                vacant = word_at(sets, place);
+            if ((word & COUNT_MASK) == 0) {
+                if (vacant == NULL) {
+                    vacant = place;
+                    *found = word;
+                }
+            } else if ((word ^ tag) <= COUNT_MASK) {
                 *found = word;
+                return place;
             }
-        } else if ((word & ~COUNT_MASK) == tag) {
-            *found = word;
-            return word_at(sets, place);
         }
     }
     return vacant;
@@ -106,7 +104,7 @@ static void release(const struct conns *self, uint64_t hash)
     int tries;
 
     for (tries = 0; tries < TRIES; tries++) {
-        uint64_t found, *word = find(&sets, tag, &found);
+        uint64_t found = 0, *word = find(&sets, tag, &found);
 
         if (word == NULL || (found & ~COUNT_MASK) != tag || (found & COUNT_MASK) == 0) {
             return; /* somebody has written there who should not */
@@ -124,7 +122,7 @@ static int add(const struct conns *self, uint64_t hash, uint64_t most)
     int tries;
 
     for (tries = 0; tries < TRIES; tries++) {
-        uint64_t found, *word;
+        uint64_t found = 0, *word;
 
         if (sum(&sets, tag) >= most) {
             return OVER;

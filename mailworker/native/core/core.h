@@ -28,7 +28,6 @@
     NAME(begin)                                                                                                        \
     NAME(begin_with)                                                                                                   \
     NAME(change)                                                                                                       \
-    NAME(client)                                                                                                       \
     NAME(close)                                                                                                        \
     NAME(expire)                                                                                                       \
     NAME(fail)                                                                                                         \
@@ -37,7 +36,6 @@
     NAME(free)                                                                                                         \
     NAME(half_close)                                                                                                   \
     NAME(kind)                                                                                                         \
-    NAME(login)                                                                                                        \
     NAME(number)                                                                                                       \
     NAME(park)                                                                                                         \
     NAME(passes)                                                                                                       \

@@ -335,39 +335,30 @@ static PyObject *refusal(PyObject *object, PyObject *const *arguments, Py_ssize_
     return place == self->count ? Py_NewRef(Py_None) : Py_BuildValue("nn", place, why);
 }
 
-/* Whether a session is in by what it tells itself; -1 with an exception. */
-static int admit(const struct gate *self, PyObject *session)
+static PyObject *admits(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
 {
-    PyObject *number = PyObject_GetAttr(session, names.number), *client = PyObject_GetAttr(session, names.client);
-    PyObject *login = PyObject_GetAttr(session, names.login);
+    const struct gate *self = (struct gate *) object;
     struct visit visit;
     Py_ssize_t why, place = -1;
 
-    if (login != NULL && !PyBytes_Check(login)) {
-        PyErr_SetString(PyExc_TypeError, "a login is bytes");
-    } else if (number != NULL && client != NULL && login != NULL) {
-        begin(&visit, client, login, NULL, 0);
-        place = visit_all(self, &visit, number, &why);
-    }
-    Py_XDECREF(number);
-    Py_XDECREF(client);
-    Py_XDECREF(login);
-    return place < 0 ? -1 : place == self->count;
-}
-
-static PyObject *admits(PyObject *object, PyObject *session)
-{
-    const struct gate *self = (struct gate *) object;
-    int admitted = self->gives ? 0 : admit(self, session);
-
-    if (admitted < 0) {
+    if (!counted(given, 4)) {
         return NULL;
     }
-    return admitted ? Py_NewRef(Py_True) : PyObject_CallOneArg(self->slow, session);
+    if (!PyBytes_Check(arguments[3])) {
+        return PyErr_Format(PyExc_TypeError, "a login is bytes");
+    }
+    if (!self->gives) {
+        begin(&visit, arguments[2], arguments[3], NULL, 0);
+        place = visit_all(self, &visit, arguments[1], &why);
+        if (place < 0) {
+            return NULL;
+        }
+    }
+    return place == self->count ? Py_NewRef(Py_True) : PyObject_CallOneArg(self->slow, arguments[0]);
 }
 
 static PyMethodDef gate_methods[] = {
-    {"admits", admits, METH_O, "admits(session): whether it is in, or what `slow` says of it."},
+    {"admits", FAST(admits), "admits(session, number, client, login): whether it is in, or what `slow` says of it."},
     {"refusal", FAST(refusal), "refusal(number, client, login, keys=(), without=0): None, or which rule, and why."},
     {"passes", FAST(passes), "passes(client, number, now): whether a client that has come is in."},
     {NULL, NULL, 0, NULL},
