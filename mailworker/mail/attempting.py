@@ -48,7 +48,7 @@ class Attempting(Arriving):
         attempt, limits, log = self.attempt, self.server.limits, self.log
         if attempt is not None:
             self.attempt = None
-            attempt.succeed(self.connections.loop)
+            attempt.succeed()
         return limits is None or limits.admits(log, log.number, log.client, log.login)
 
     def settle(self) -> Attempt | None:

@@ -151,7 +151,7 @@ class Session(Entering):
         if self.limited_here and (guard := self.server.guard) is not None:
             if guard.quick is None or login.method is _NONE:
                 return guard.enter(login, self)
-            if not (entered := guard.quick.enter(log.client, login.name, self.connections.loop.now)):
+            if not (entered := guard.quick.enter(log.client, login.name)):
                 return guard.go_on(entered, self)
             self.attempt = entered
         return self.ask()

@@ -67,15 +67,16 @@ class Attempts:
     empty ones are not counted.
     """
 
-    __slots__ = ("_dropped", "_exempt", "_lengths", "_penalised", "_penalties", "_rules", "_unix")
+    __slots__ = ("_clock", "_dropped", "_exempt", "_lengths", "_penalised", "_penalties", "_rules", "_unix")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - made once for each server
         self,
         rules: Sequence[Rule],
         lengths: Lengths,
         exempt: Iterable[tuple[bytes, int]],
         penalised: int,
         penalties: Penalties | None,
+        clock: Clock,
         /,
     ) -> None:
         """`exempt` are networks: their first address and their length in bits, and (b"", 0) for unix sockets.
@@ -94,15 +95,16 @@ class Attempts:
         self._unix = (b"", 0) in networks
         self._penalised = penalised
         self._penalties = penalties
+        self._clock = clock
         self._dropped = [rule.table.dropped for rule in self._rules]
 
-    def enter(self, client: str, login: bytes, now: float, keys: Sequence[bytes] = (), /) -> Attempt | None:
+    def enter(self, client: str, login: bytes, keys: Sequence[bytes] = (), /) -> Attempt | None:
         """Count an attempt, by all limits or by none; None for a client that is in no limit."""
         if self._is_exempt(client):
             return None
         attempt = Attempt.__new__(Attempt)
         attempt._begin(self, client, login, keys)
-        attempt.enter(now)
+        attempt.enter(self._clock.now)
         return attempt
 
     def banned(self, client: str, now: float, keys: Sequence[bytes] = (), /) -> tuple[int, float] | None:
@@ -222,10 +224,10 @@ class Attempt:
                 rule.table.give_back(self._keys[place])
             self._taken[place] = False
 
-    def succeed(self, clock: Clock, /) -> None:
+    def succeed(self) -> None:
         """The client is who it claims to be."""
         self.drop()
-        now = clock.now
+        now = self._all._clock.now
         for place, rule in enumerate(self._all._rules):
             if rule.trusts and rule.burst != NONE and self._keys[place]:
                 rule.table.punish(self._trust(place), now, 1)

@@ -209,7 +209,9 @@ def test_limits_are_asked_without_a_session(bench: Bench, resources: ExitStack) 
     """What C knows as well, it asks by itself."""
     address, held = 1 + KEYS.index("remote_addr"), Holdings((ConnTable(bytearray(640), bytes(16), bytearray(80)),))
     table = LimitTable(bytearray(HEADER_SIZE + 2 * SET_SIZE), bytes(32), (100, 1000))
-    bans = Attempts((Rule(table, address, 0, NONE, True, False, False, 100, 1000),), (32, 64), (), NONE, None)
+    bans = Attempts(
+        (Rule(table, address, 0, NONE, True, False, False, 100, 1000),), (32, 64), (), NONE, None, bench.loop
+    )
     stage = Stage(bench, resources, checks=(bans, Gate(held, (GateRule(0, address, 2),), lambda _: False)))
     clients = [stage.comes() for _ in range(3)]
     table.ban(b"192.0.2.2", stage.loop.now, 60.0)

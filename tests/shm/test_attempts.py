@@ -36,8 +36,11 @@ class Counting:
     ) -> None:
         self.memories = [bytearray(size) for _ in rules]
         self.rules = [self._rule(kind, number, **each) for number, each in enumerate(rules)]
+        self.clock = SimpleNamespace(now=10.0)
         penalties = None if penalised == NONE else Penalty(2, 15)
-        self.attempts = KINDS[kind](tuple(self.rules), (32, 64), tuple(map(packed, exempt)), penalised, penalties)
+        self.attempts = KINDS[kind](
+            tuple(self.rules), (32, 64), tuple(map(packed, exempt)), penalised, penalties, self.clock
+        )
 
     def _rule(
         self, kind: str, place: int, number: int = PREFIX, burst: int = 2000, delay: int = NONE, *, bans: bool = False,
@@ -47,14 +50,10 @@ class Counting:
         return Rule(table, number, burst, delay, bans, counts_all, trusts, gain, 1000)
 
     def enter(self, now: float, client: str = CLIENT, login: bytes = ALICE, keys: tuple[bytes, ...] = ()) -> Attempt:
-        attempt = self.attempts.enter(client, login, now, keys)
+        self.clock.now = now
+        attempt = self.attempts.enter(client, login, keys)
         assert attempt is not None
         return attempt
-
-
-def at(now: float) -> Any:
-    """A clock."""
-    return SimpleNamespace(now=now)
 
 
 def packed(network: str) -> tuple[bytes, int]:
@@ -79,7 +78,7 @@ def test_an_attempt_counts_until_it_is_settled(kind: str) -> None:
     assert fourth.key(0) == bytes((192, 0, 2, 7))
     assert fourth.may_settle(10.5)
     assert not fourth.may_settle(11.1)
-    first.succeed(at(10.0))
+    first.succeed()
     assert fourth.enter(10.0) == 0.0
     second.drop()
     third.fail(b"alice\0guess", 10.0)
@@ -121,7 +120,7 @@ def test_all_rules_count_or_none(kind: str) -> None:
     for _ in range(20):
         assert (counting.enter(10.0).over, counting.enter(10.0, login=b"").wait) == (1, 0.0)
         counting.enter(10.0, login=b"").drop()
-        counting.attempts.enter(CLIENT, b"", 10.0).drop()  # type: ignore[union-attr]
+        counting.attempts.enter(CLIENT, b"").drop()  # type: ignore[union-attr]
         for memory in counting.memories[:1]:
             memory[:] = bytes(SIZE)
 
@@ -148,7 +147,7 @@ def test_only_what_bans_by_what_is_known_at_accept_is_asked_there(kind: str) -> 
 
 def test_only_clients_that_have_logged_in_by_a_key_are_trusted(kind: str) -> None:
     counting = Counting(kind, {"number": USER, "burst": 0, "trusts": True})
-    counting.enter(10.0).succeed(at(10.0))
+    counting.enter(10.0).succeed()
     counting.enter(10.0, client=OTHER).fail(b"alice\0guess", 10.0)
     assert counting.enter(11.0, client=OTHER).wait == -1.0
     assert counting.enter(11.0).wait == 0.0
@@ -162,10 +161,10 @@ def test_only_clients_that_have_logged_in_by_a_key_are_trusted(kind: str) -> Non
 def test_who_is_trusted_gives_nothing_back_that_it_has_not_taken(kind: str) -> None:
     """Else an owner who logs in every minute gives strangers as many guesses."""
     counting = Counting(kind, {"number": USER, "burst": 0, "trusts": True})
-    counting.enter(10.0).succeed(at(10.0))
+    counting.enter(10.0).succeed()
     counting.enter(10.0, client=OTHER).fail(b"alice\0guess", 10.0)
     for _ in range(5):
-        counting.enter(10.0).succeed(at(10.0))
+        counting.enter(10.0).succeed()
         counting.enter(10.0).drop()
     assert counting.enter(10.0, client=OTHER).wait == -1.0
 
@@ -181,7 +180,7 @@ def test_penalties_are_dovecot_s_and_end_with_a_success(kind: str) -> None:
     counting.enter(now).fail(b"alice\0004", now)
     assert counting.enter(now).wait == 15.0
     assert counting.enter(now, client=OTHER).wait == 0.0
-    counting.enter(now).succeed(at(now))
+    counting.enter(now).succeed()
     assert counting.enter(now)
 
 
@@ -210,8 +209,8 @@ def test_a_full_table_is_told(kind: str) -> None:
 def test_networks_may_be_exempt(kind: str, client: str, exempt: bool) -> None:
     networks = ("10.0.0.0/8", "192.0.2.7", "192.0.2.16/28", "2001:db8::/32", "::1", "0.0.0.0/32", UNIX)
     counting = Counting(kind, {"bans": True}, exempt=networks)
-    assert (counting.attempts.enter(client, ALICE, 10.0) is None) is exempt
-    assert Counting(kind, {}).attempts.enter(client, ALICE, 10.0) is not None
+    assert (counting.attempts.enter(client, ALICE) is None) is exempt
+    assert Counting(kind, {}).attempts.enter(client, ALICE) is not None
 
 
 @settings(max_examples=40)
@@ -221,7 +220,7 @@ def test_exempt_networks_are_asked_as_every_other_list_of_networks(address: obje
     for kind in KINDS:
         counting = Counting(kind, {}, exempt=tuple(map(str, networks)))
         for host in (str(address), "192.0.2.1", "2001:db8::1"):
-            exempt = counting.attempts.enter(host, ALICE, 10.0) is None
+            exempt = counting.attempts.enter(host, ALICE) is None
             assert exempt is is_inside(host, networks)
 
 
@@ -253,7 +252,8 @@ def _live(counting: Counting, chance: random.Random, seen: list[object]) -> None
     for _ in range(300):
         now += chance.choice((0.0, 0.001, 0.5, 7.0))
         client, login = chance.choice(clients), b"user%d" % chance.randrange(3)
-        attempt = counting.attempts.enter(client, login, now, (chance.choice((b"", b"some", b"other")),))
+        counting.clock.now = now
+        attempt = counting.attempts.enter(client, login, (chance.choice((b"", b"some", b"other")),))
         seen.append(counting.attempts.banned(client, now, (b"",)))
         if attempt is not None:
             seen.append([getattr(attempt, name) for name in ("asked", "wait", "over", "excess", "full")])
@@ -267,7 +267,7 @@ def _live(counting: Counting, chance: random.Random, seen: list[object]) -> None
             settled = open_attempts.pop(chance.randrange(len(open_attempts)))
             end = chance.randrange(4)
             if end == 0:
-                settled.succeed(at(now))
+                settled.succeed()
             elif end == 1:
                 settled.drop()
             else:
@@ -286,7 +286,7 @@ def test_what_will_not_do_is_refused(kind: str, rules: list[dict[str, Any]], pen
 def test_what_is_no_address_is_no_client(kind: str) -> None:
     counting = Counting(kind, {"bans": True})
     with pytest.raises(OSError, match="illegal IP address"):
-        counting.attempts.enter("nobody", ALICE, 10.0)
+        counting.attempts.enter("nobody", ALICE)
     with pytest.raises(OSError, match="illegal IP address"):
         counting.attempts.banned("1.2.3.4.5", 10.0)
 

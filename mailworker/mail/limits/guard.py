@@ -70,6 +70,7 @@ class Guard:
             tuple(map(_packed, settings.exempt)),
             _penalised(delay, self.limits),
             None if delay is None or delay.zone is None else Penalty(delay.seconds, delay.most),
+            shuffled.loop,
         )
         banning = tuple(limit.settings.zone for limit in self.limits if limit.at_accept and limit.settings.ban)
         same = (banning, settings.exempt, settings.dry_run, settings.prefix)
@@ -81,7 +82,7 @@ class Guard:
         """See `LoginGuard.enter`."""
         if login.method is AuthMethod.NONE:
             return session.ask()
-        return self.go_on(self._enter(session.connections.loop.now, session.log), session)
+        return self.go_on(self._enter(session.log), session)
 
     def go_on(self, attempt: Attempt | None, session: LimitedApplicant) -> Link:
         """See `LoginGuard.go_on`."""
@@ -95,8 +96,7 @@ class Guard:
 
     def miss(self, session: Limited) -> Link:
         """See `LoginGuard.miss`."""
-        now = session.connections.loop.now
-        attempt = self._enter(now, session.log)
+        attempt = self._enter(session.log)
         if attempt is None:
             return None
         self._complain(attempt, session)
@@ -116,9 +116,9 @@ class Guard:
             with self._held:
                 await self._shuffled.hold(asked + self._seconds)
 
-    def _enter(self, now: float, log: SessionLog) -> Attempt | None:
+    def _enter(self, log: SessionLog) -> Attempt | None:
         keys = tuple(key(_record(log)) for key in self._given)
-        return self._attempts.enter(log.client, log.login, now, keys)
+        return self._attempts.enter(log.client, log.login, keys)
 
     async def _hold(self, attempt: Attempt, session: LimitedApplicant) -> Link:
         """An attempt has to wait, or is over a limit: maybe only until others that are under way have succeeded."""

@@ -19,19 +19,19 @@ _shuffle: Final = random.SystemRandom().shuffle
 
 
 class Shuffled:
-    """The refusals of one worker that wait."""
+    """The refusals of one worker that wait, by the clock of `loop`."""
 
-    __slots__ = ("_loop", "_shuffle", "_waiting")
+    __slots__ = ("_shuffle", "_waiting", "loop")
 
     def __init__(self, loop: Loop, shuffle: Callable[[list[Task]], None] = _shuffle) -> None:
-        self._loop = loop
+        self.loop = loop
         self._shuffle = shuffle
         self._waiting: dict[float, list[Task]] = {}
 
     async def hold(self, until: float) -> None:
         """Wait for the first release that is not before `until`, a time of the loop's clock."""
-        release = ceil(max(until, self._loop.now) / TICK) * TICK
-        if release <= self._loop.now:
+        release = ceil(max(until, self.loop.now) / TICK) * TICK
+        if release <= self.loop.now:
             release += TICK
         await wait_for(_Place(self, release))
 
@@ -40,7 +40,7 @@ class Shuffled:
         waiting = self._waiting.get(release)
         if waiting is None:
             waiting = self._waiting[release] = []
-            self._loop.set_deadline(_Release(self, release), release)
+            self.loop.set_deadline(_Release(self, release), release)
         waiting.append(task)
 
     def release(self, release: float) -> None:

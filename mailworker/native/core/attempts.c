@@ -43,6 +43,7 @@ struct attempts {
     Py_ssize_t count;
     Py_ssize_t penalised;
     PyObject *penalties;
+    PyObject *clock; /* the loop, or what else has the time as its `now` */
     int lengths[2];
     struct exempt exempt;
 };
@@ -209,14 +210,15 @@ static void drop_rules(struct attempts *self)
 static int attempts_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     struct attempts *self = (struct attempts *) object;
-    PyObject *rules, *lengths, *exempt, *penalties;
+    PyObject *rules, *lengths, *exempt, *penalties, *clock;
 
-    if (!PyArg_ParseTuple(arguments, "O!OO!nO", &PyTuple_Type, &rules, &lengths, &PyTuple_Type, &exempt,
-                          &self->penalised, &penalties)) {
+    if (!PyArg_ParseTuple(arguments, "O!OO!nOO", &PyTuple_Type, &rules, &lengths, &PyTuple_Type, &exempt,
+                          &self->penalised, &penalties, &clock)) {
         return -1;
     }
     drop_rules(self);
     Py_XSETREF(self->penalties, Py_NewRef(penalties));
+    Py_XSETREF(self->clock, Py_NewRef(clock));
     if (!take_lengths(lengths, self->lengths) || !take_rules(self, rules) || !take_exempt(&self->exempt, exempt)) {
         return -1;
     }
@@ -227,12 +229,31 @@ static int attempts_init(PyObject *object, PyObject *arguments, PyObject *Py_UNU
     return 0;
 }
 
+static int attempts_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct attempts *self = (struct attempts *) object;
+
+    Py_VISIT(self->penalties);
+    Py_VISIT(self->clock);
+    return 0;
+}
+
+static int attempts_clear(PyObject *object)
+{
+    struct attempts *self = (struct attempts *) object;
+
+    Py_CLEAR(self->penalties);
+    Py_CLEAR(self->clock);
+    return 0;
+}
+
 static void attempts_dealloc(PyObject *object)
 {
     struct attempts *self = (struct attempts *) object;
 
+    PyObject_GC_UnTrack(object);
     drop_rules(self);
-    Py_XDECREF(self->penalties);
+    (void) attempts_clear(object);
     Py_TYPE(object)->tp_free(object);
 }
 
@@ -309,6 +330,22 @@ static int take_now(PyObject *argument, double *now)
 {
     *now = PyFloat_AsDouble(argument);
     return *now != -1.0 || !PyErr_Occurred();
+}
+
+/* The time in seconds; 0 with an exception. */
+static int ask_clock(const struct attempts *self, double *now)
+{
+    PyObject *time;
+    int taken;
+
+    if (PyObject_TypeCheck(self->clock, &loop_type)) {
+        *now = ((struct loop *) self->clock)->now;
+        return 1;
+    }
+    time = PyObject_GetAttrString(self->clock, "now");
+    taken = time != NULL && take_now(time, now);
+    Py_XDECREF(time);
+    return taken;
 }
 
 static PyObject *passes(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
@@ -619,8 +656,7 @@ static PyObject *enter(PyObject *object, PyObject *const *arguments, Py_ssize_t 
     PyObject *keys;
     double now;
 
-    if (!take_keys(arguments, given, 3, &keys) || !take_now(arguments[2], &now) ||
-        !client_read(arguments[0], &client)) {
+    if (!take_keys(arguments, given, 2, &keys) || !ask_clock(self, &now) || !client_read(arguments[0], &client)) {
         return NULL;
     }
     if (!PyBytes_Check(arguments[1])) {
@@ -689,52 +725,40 @@ static PyObject *drop(PyObject *object, PyObject *Py_UNUSED(none))
     return Py_NewRef(Py_None);
 }
 
-/* The time, which hardly any success needs to know. */
-static int ask_clock(PyObject *clock, uint64_t *now)
+static void forgive(const struct attempt *self, Py_ssize_t place, uint64_t now)
 {
-    PyObject *time = PyObject_GetAttrString(clock, "now");
-    double seconds;
-    int taken = time != NULL && take_now(time, &seconds);
-
-    Py_XDECREF(time);
-    if (taken) {
-        *now = limit_milliseconds(seconds);
-    }
-    return taken;
-}
-
-static int forgive(const struct attempt *self, Py_ssize_t place, PyObject *clock)
-{
-    uint64_t tag, now;
+    uint64_t tag;
     struct limit_entry *entry = self->mine[place].key.length == 0 ? NULL : limit_find(&self->mine[place].key, &tag);
 
-    if (entry == NULL || limit_penalty(entry, tag, 0).level == 0) {
-        return 1;
+    if (entry != NULL && limit_penalty(entry, tag, now).level != 0) {
+        limit_set_penalty(entry, tag, 0, now);
     }
-    if (!ask_clock(clock, &now)) {
-        return 0;
-    }
-    limit_set_penalty(entry, tag, 0, now);
-    return 1;
 }
 
-static PyObject *succeed(PyObject *object, PyObject *clock)
+static PyObject *succeed(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct attempt *self = (struct attempt *) object;
     const struct attempts *all = self->all;
     Py_ssize_t place;
     uint64_t now;
+    double seconds;
 
+    if (!ask_clock(all, &seconds)) {
+        return NULL;
+    }
+    now = limit_milliseconds(seconds);
     drop_all(self);
     for (place = 0; place < all->count; place++) {
         const struct rule *rule = &all->rules[place];
 
-        if (rule->trusts && rule->burst != NONE && self->mine[place].key.length != 0 &&
-            !(ask_clock(clock, &now) && set_trust(self, place, now))) {
+        if (rule->trusts && rule->burst != NONE && self->mine[place].key.length != 0 && !set_trust(self, place, now)) {
             return NULL;
         }
     }
-    return none_if(all->penalised == NONE || forgive(self, all->penalised, clock));
+    if (all->penalised != NONE) {
+        forgive(self, all->penalised, now);
+    }
+    return Py_NewRef(Py_None);
 }
 
 /* Whether what the client has said is known there; from now on it is. */
@@ -829,7 +853,7 @@ static PyMethodDef attempt_methods[] = {
     {"key", key_at, METH_O, "key(place): that of a rule."},
     {"may_settle", may_settle, METH_O, "may_settle(now): whether others may be under way that do not count."},
     {"drop", drop, METH_NOARGS, "drop(): it shall not count."},
-    {"succeed", succeed, METH_O, "succeed(clock): the client is who it claims to be."},
+    {"succeed", succeed, METH_NOARGS, "succeed(): the client is who it claims to be."},
     {"fail", FAST(fail), "fail(what, now): it is not."},
     {NULL, NULL, 0, NULL},
 };
@@ -848,7 +872,7 @@ PyTypeObject attempt_type = {
 };
 
 static PyMethodDef attempts_methods[] = {
-    {"enter", FAST(enter), "enter(client, login, now, keys=()): count one; None where there is no limit."},
+    {"enter", FAST(enter), "enter(client, login, keys=()): count one; None where there is no limit."},
     {"banned", FAST(banned), "banned(client, now, keys=()): the rule that bans, and for how many seconds, or None."},
     {"passes", FAST(passes), "passes(client, number, now): whether nothing bans the client."},
     {NULL, NULL, 0, NULL},
@@ -859,7 +883,9 @@ PyTypeObject attempts_type = {
     .tp_name = "mailworker.native.core._core.Attempts",
     .tp_doc = "Attempts to log in at a server.",
     .tp_basicsize = sizeof(struct attempts),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_traverse = attempts_traverse,
+    .tp_clear = attempts_clear,
     .tp_new = PyType_GenericNew,
     .tp_init = attempts_init,
     .tp_dealloc = attempts_dealloc,
