@@ -17,9 +17,9 @@ __all__ = ["Connections"]
 
 
 class Counted:
-    """What connections are counted by, and made. Connections names what goes wrong."""
+    """What connections are counted by, and made. Connections names what goes wrong. `next` is the next one's number."""
 
-    __slots__ = ("_next", "_step", "_unused", "in_use", "limit", "loop")
+    __slots__ = ("_step", "_unused", "in_use", "limit", "loop", "next")
 
     def __init__(
         self, loop: Loop, limit: int, unused: Callable[[], None] | None = None, first: int = 1, step: int = 1
@@ -27,7 +27,7 @@ class Counted:
         self.loop = loop
         self.in_use = 0
         self.limit = limit
-        self._next = first
+        self.next = first
         self._step = step
         self._unused = unused
 
@@ -36,8 +36,8 @@ class Counted:
         if self.in_use >= self.limit:
             raise self._exhausted()
         self.in_use += 1
-        number = self._next
-        self._next += self._step
+        number = self.next
+        self.next += self._step
         return number
 
     def release(self) -> None:

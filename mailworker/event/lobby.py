@@ -58,10 +58,10 @@ class Lobby:
     """Greets all who come; `left` goes on with each when it has spoken, or `timeout` seconds have passed.
 
     `step` is the greeting, and Choices where some words have answers, see `SocketStream.heard`. What it says then has
-    at most `limit` bytes. `noticed` is called for each that is counted, `full` with what the listener gave where there
-    may be no more connections. `guests` are those who have not said anything else. Who does not pass all of `checks` is
-    handed to `stopped` before any word is said. All others have a row in `rows`, where there are any, as a session of
-    the server of that number there.
+    at most `limit` bytes. `noticed`, if any, is called for each that is counted, `full` with what the listener gave
+    where there may be no more connections. `guests` are those who have not said anything else. Who does not pass all of
+    `checks` is handed to `stopped` before any word is said. All others have a row in `rows`, where there are any, as a
+    session of the server of that number there.
     """
 
     __slots__ = (
@@ -77,7 +77,7 @@ class Lobby:
         limit: int,
         timeout: float,
         left: Left,
-        noticed: Callable[[], None],
+        noticed: Callable[[], None] | None,
         full: Callable[[int, Address], None],
         checks: tuple[Check, ...] = (),
         stopped: Callable[[Guest], None] = lambda _: None,
@@ -116,7 +116,8 @@ class Lobby:
         now = connections.loop.now
         guest = Guest(connections.stream(descriptor, self._party), connections.take(), peer, now)
         guest.stream.deadline = now + self._timeout
-        self._noticed()
+        if self._noticed is not None:
+            self._noticed()
         client = peer.host if isinstance(peer, InetAddress) else "unix:"
         if not all(check.passes(client, guest.number, now) for check in self._checks):
             self._stopped(guest)

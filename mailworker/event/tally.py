@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable
+from math import inf
+from time import time
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from mailworker.event.loop import LoopState
+from mailworker.event.timers import Timed
 from mailworker.native.core import accelerator
 
-__all__ = ["Tally"]
+__all__ = ["Places", "SessionTally", "Tally"]
 
 _MICROSECONDS: Final = 1_000_000
 _WRAP: Final = (1 << 64) - 1
@@ -20,6 +25,26 @@ class Connection(Protocol):
     def received(self) -> int: ...
     @property
     def sent(self) -> int: ...
+
+
+class Reason(Protocol):
+    """Why a session has ended."""
+
+    @property
+    def number(self) -> int: ...
+
+
+class Ended(Protocol):
+    """A session that has ended, and was logged in at that time of the loop's clock; None where it was not."""
+
+    @property
+    def reason(self) -> Reason | None: ...
+    @property
+    def logged_in(self) -> float | None: ...
+    @property
+    def client_bytes(self) -> Connection: ...
+    @property
+    def backend_bytes(self) -> Connection | None: ...
 
 
 class Tally:
@@ -69,5 +94,76 @@ class Tally:
         self._words[place] = (self._words[place] + amount) & _WRAP
 
 
+class Places(NamedTuple):
+    """Where a SessionTally counts: the first word of what has several, in their order.
+
+    `allowed` are words by the number of a login's method, `ended` by the number of an end; `odd` tells which of these
+    ends somebody should look at. `latency` and `duration` are bounds. `by_backend`: a login is allowed when it is done.
+    """
+
+    accepted: int
+    logins: int
+    bytes: int
+    latest: int
+    auth_seconds: int
+    login_seconds: int
+    session_seconds: int
+    allowed: tuple[int, ...]
+    ended: tuple[int, ...]
+    odd: tuple[bool, ...]
+    latency: tuple[float, ...]
+    duration: tuple[float, ...]
+    by_backend: bool
+
+
+class SessionTally(Tally):
+    """Counts what every session does, each time by one call. Times are those of the loop's clock, up to now.
+
+    `alarm` is set while there are clients: `wake` is called for one that comes while it is not.
+    """
+
+    __slots__ = ("_alarm", "_loop", "_places", "_wake")
+
+    def __init__(
+        self, row: memoryview, loop: LoopState, places: Places, alarm: Timed, wake: Callable[[], None], /
+    ) -> None:
+        super().__init__(row)
+        self._alarm = alarm
+        self._loop = loop
+        self._places = places
+        self._wake = wake
+
+    def arrive(self) -> None:
+        """A client has come."""
+        self.add(self._places.accepted)
+        if self._alarm.deadline == inf:
+            self._wake()
+
+    def allow(self, method: int, began: float, /) -> None:
+        """Somebody who was asked then has allowed a login; a backend that decides by itself does so later."""
+        places = self._places
+        if not places.by_backend:
+            self.observe(places.auth_seconds, places.latency, self._loop.now - began, places.allowed[method])
+
+    def log_in(self, method: int, began: float, /) -> None:
+        """A client is logged in at a backend that was connected to then."""
+        places = self._places
+        self.observe(places.login_seconds, places.latency, self._loop.now - began, places.logins)
+        if places.by_backend:
+            self.add(places.allowed[method])
+
+    def end(self, session: Ended, /) -> None:
+        """A session has ended; an odd end is told of in one word, with the time."""
+        places, logged_in = self._places, session.logged_in
+        assert session.reason is not None
+        number = session.reason.number
+        self.add(places.ended[number])
+        if places.odd[number]:
+            self._words[places.latest] = int(time()) * len(places.ended) + number
+        self.flow(places.bytes, session.client_bytes, session.backend_bytes)
+        if logged_in is not None:
+            self.observe(places.session_seconds, places.duration, self._loop.now - logged_in)
+
+
 if accelerator is not None and not TYPE_CHECKING:
-    Tally = accelerator.Tally
+    SessionTally, Tally = accelerator.SessionTally, accelerator.Tally

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
-from time import time
 from typing import Final, NamedTuple, Protocol
 
 from mailworker.config.auth_http import AuthHttpSettings
@@ -15,13 +13,14 @@ from mailworker.config.source import ByBackendSettings
 from mailworker.config.source import LoginSource as SourceSettings
 from mailworker.errors import PeerError, TimedOut, TlsError
 from mailworker.event.lobby import Guest
-from mailworker.event.tally import Connection, Tally
+from mailworker.event.loop import LoopState
+from mailworker.event.tally import Places, SessionTally, Tally
+from mailworker.event.timers import Timed
 from mailworker.mail.end import USUAL, End
 from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.shm.counters import LATEST, Counters
 from mailworker.tls.connection import TlsConnection
 from mailworker.variables.facts import Clock
-from mailworker.wire.auth_response import Accepted, Rejected
 
 LATENCY: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of a histogram's buckets, in seconds."""
@@ -73,19 +72,6 @@ class Served(Protocol):
     def status_zone(self) -> str | None: ...
     @property
     def limit_auth(self) -> LimitAuthSettings: ...
-
-
-class Ended(Protocol):
-    """A session that has ended: what is asked of its `SessionRecord`."""
-
-    @property
-    def reason(self) -> End | None: ...
-    @property
-    def logged_in(self) -> float | None: ...
-    @property
-    def client_bytes(self) -> Connection: ...
-    @property
-    def backend_bytes(self) -> Connection | None: ...
 
 
 class Label(NamedTuple):
@@ -163,29 +149,26 @@ def _of_server(settings: Served) -> Iterable[str]:
     yield from histogram("session_seconds", DURATION, *mine)
 
 
-class Counted:
-    """Counts the sessions of one server in a worker's row. `accept` is called with nothing when a client has come."""
+class Alarm(Timed):
+    """What is set while a worker has clients; see `mailworker.mail.vitals`."""
 
-    __slots__ = (
-        "_arrived", "_auth", "_auth_seconds", "_by_backend", "_bytes", "_ended", "_faults", "_flow",
-        "_handshakes", "_latest", "_login_seconds", "_logins", "_moved", "_observe", "_odd", "_row", "_session_seconds",
-        "_tally", "accept",
-    )  # fmt: skip
+    __slots__ = ()
 
-    def __init__(self, counters: Counters, settings: Served) -> None:
+    def wake(self) -> None:
+        """There is a client, and no deadline yet."""
+        raise NotImplementedError
+
+
+class Counted(SessionTally):
+    """Counts the sessions of one server in a worker's row."""
+
+    __slots__ = ("_arrived", "_auth", "_auth_seconds", "_by_backend", "_faults", "_handshakes", "_moved")
+
+    def __init__(self, counters: Counters, settings: Served, loop: LoopState, alarm: Alarm) -> None:
         """`counters` has a row for this process."""
         assert counters.row is not None
-        self._tally = tally = Tally(counters.row)
-        self._flow, self._observe = tally.flow, tally.observe  # which each login calls
         place, mine, judge, protocol = counters.place, label(settings), source(settings), settings.protocol
-        accepted, self._arrived, self._moved, self._logins = (
-            place(word(family, *mine)) for family in ("accepted", "arrived", "moved", "logins")
-        )
-        self.accept: Callable[[], None] = partial(tally.add, accepted)
-        self._ended = {end.word: place(word("ended", *mine, end.word)) for end in End}
-        self._row, self._latest = counters.row, place(word(LATEST_END, *mine))
-        self._odd = {end.word: number for number, end in enumerate(_ENDS) if end not in USUAL}
-        self._bytes = place(word("bytes", *mine, DIRECTIONS[0]))
+        self._arrived, self._moved = (place(word(family, *mine)) for family in ("arrived", "moved"))
         self._handshakes = {
             (version, resumed == "yes"): (
                 place(word("handshake_seconds", protocol, resumed, repr(LATENCY[0]))),
@@ -200,19 +183,33 @@ class Counted:
             for result in RESULTS
         }
         self._auth_seconds = place(word("auth_seconds", judge, repr(LATENCY[0])))
-        self._login_seconds = place(word("login_seconds", protocol, repr(LATENCY[0])))
-        self._session_seconds = place(word("session_seconds", *mine, repr(DURATION[0])))
+        places = Places(
+            accepted=place(word("accepted", *mine)),
+            logins=place(word("logins", *mine)),
+            bytes=place(word("bytes", *mine, DIRECTIONS[0])),
+            latest=place(word(LATEST_END, *mine)),
+            auth_seconds=self._auth_seconds,
+            login_seconds=place(word("login_seconds", protocol, repr(LATENCY[0]))),
+            session_seconds=place(word("session_seconds", *mine, repr(DURATION[0]))),
+            allowed=tuple(self._auth["ok"]),
+            ended=tuple(place(word("ended", *mine, end.word)) for end in _ENDS),
+            odd=tuple(end not in USUAL for end in _ENDS),
+            latency=LATENCY,
+            duration=DURATION,
+            by_backend=self._by_backend,
+        )
+        super().__init__(counters.row, loop, places, alarm, alarm.wake)
 
     def move(self, there: Counted) -> None:
         """A client has asked for another server, and goes on there."""
-        self._tally.add(self._moved)
-        self._tally.add(there._arrived)
+        self.add(self._moved)
+        there.add(there._arrived)
 
     def shake_hands(self, tls: TlsConnection, seconds: float) -> None:
         """A handshake with a client has ended well."""
         places = self._handshakes.get((tls.protocol, tls.reused))
         if places is not None:
-            self._observe(places[0], LATENCY, seconds, places[1])
+            self.observe(places[0], LATENCY, seconds, places[1])
 
     def welcome(self, clock: Clock, guest: Guest) -> None:
         """The same, of a client that has no session yet; it began when the client was accepted."""
@@ -222,42 +219,23 @@ class Counted:
 
     def fail_handshake(self, error: PeerError) -> None:
         """A handshake with a client has failed."""
-        self._tally.add(self._faults[fault_of(error)])
+        self.add(self._faults[fault_of(error)])
 
-    def judge(self, method: AuthMethod, verdict: Accepted | Rejected, seconds: float) -> None:
-        """Somebody has decided about a login; a backend that does so by itself will do it later."""
+    def reject(self, method: AuthMethod, *, wait: bool, seconds: float) -> None:
+        """Somebody has refused a login; a backend that does so by itself will do it later."""
         if not self._by_backend:
-            result = "ok" if verdict.accepted else "wait" if verdict.wait else "failed"
-            self._observe(self._auth_seconds, LATENCY, seconds, self._auth[result][method])
+            result = "wait" if wait else "failed"
+            self.observe(self._auth_seconds, LATENCY, seconds, self._auth[result][method])
 
     def fail_to_judge(self, method: AuthMethod, error: Exception, seconds: float) -> None:
         """Nobody could decide about a login."""
         place = self._auth["timeout" if isinstance(error, TimedOut) else "error"][method]
-        self._observe(self._auth_seconds, LATENCY, seconds, place)
+        self.observe(self._auth_seconds, LATENCY, seconds, place)
 
     def refuse(self, method: AuthMethod, *, wait: bool) -> None:
         """A login is refused; what others than the backend decide has been counted already."""
         if self._by_backend:
-            self._tally.add(self._auth["wait" if wait else "failed"][method])
-
-    def log_in(self, method: AuthMethod, seconds: float) -> None:
-        """A client is logged in, which has taken that long at the backend."""
-        self._observe(self._login_seconds, LATENCY, seconds, self._logins)
-        if self._by_backend:
-            self._tally.add(self._auth["ok"][method])
-
-    def end(self, record: Ended, now: float) -> None:
-        """A session has ended."""
-        assert record.reason is not None
-        self._flow(self._bytes, record.client_bytes, record.backend_bytes)
-        reason, began = record.reason.word, record.logged_in
-        ended, odd = self._ended[reason], self._odd.get(reason)
-        if odd is not None:
-            self._row[self._latest] = int(time()) * len(_ENDS) + odd
-        if began is None:
-            self._tally.add(ended)
-        else:
-            self._observe(self._session_seconds, DURATION, now - began, ended)
+            self.add(self._auth["wait" if wait else "failed"][method])
 
 
 def _by_number(places: Mapping[AuthMethod, int]) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class End(Enum):
-    """Each with its word, with a status in the sense of nginx's stream module, and with HAProxy's two letters.
+    """Each with its number from 0 on, word, status in the sense of nginx's stream module, and HAProxy's letters.
 
     The first letter tells who or why, the second when: see "Session state at disconnection" in HAProxy's manual.
     """
@@ -124,6 +124,7 @@ class End(Enum):
     """An exception that nobody expected; the log has it at [alert]."""
 
     def __init__(self, word: str, status: int, pair: str) -> None:
+        self.number = len(type(self).__members__)
         self.word = word
         self.status = status
         self.pair = pair

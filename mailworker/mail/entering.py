@@ -197,7 +197,7 @@ class Entering(Attempting):
     def _tell(self) -> None:
         """The client is logged in."""
         if (counted := self.server.counted) is not None:
-            counted.log_in(self._login.method, self.connections.loop.now - self._began)
+            counted.log_in(self._login.method, self._began)
         if self.facts is not None:
             self.facts.log_in()
 

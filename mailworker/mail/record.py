@@ -230,7 +230,7 @@ class SessionRecord(SessionLog):
         if (rows := server.rows) is not None:
             self._leave_row(rows)
         if (counted := server.counted) is not None:
-            counted.end(self, sessions.loop.now)
+            counted.end(self)
         for listener in sessions.listeners:
             try:
                 listener(self)

@@ -100,7 +100,7 @@ class _Prepared:
         self._vitals: Vitals | None = None
         self._rows: Rows | None = None
         self._tables = local_tables()
-        self._short = False  # whether the log knows that clients have to wait or are turned away
+        self._short = 0  # the next connection's number when the log was told that clients wait or are turned away
 
     def prepare(self, tables: Tables | None = None) -> None:
         """Make resolvers, and set what accepted connections inherit: else TLS logins wait 44 ms for a delayed ACK.
@@ -118,8 +118,6 @@ class _Prepared:
         if counters.row is not None:
             self._counters = counters
             self._drops = Drops(counters)
-            for server in self.servers:
-                server.counted = Counted(counters, server.settings)
 
     def limit_connections(self, tables: Mapping[str, ConnTable]) -> None:
         """Count connections in these tables, by the names of their zones; to be called before `start`."""
@@ -169,7 +167,9 @@ class MailService(_Prepared):
         self._sessions = Sessions(loop, listeners if self._held is None else (*listeners, self._held.end), lines)
         self._connections.in_use = len(self._bound)
         if self._counters is not None:
-            self._vitals = Vitals(self._counters, self._connections, _caches(self.servers))
+            self._vitals = vitals = Vitals(self._counters, self._connections, _caches(self.servers))
+            for server in self.servers:
+                server.counted = Counted(self._counters, server.settings, loop, vitals)
         self._guards = Guards(loop, events.worker_connections, self._tables, self._counters)
         for server in self.servers:
             server.guard = self._guards.of(server.settings, noted=server.has_variables)
@@ -185,7 +185,7 @@ class MailService(_Prepared):
         entrances = [self._entrance(endpoint) for endpoint in bound.endpoints]
         if len(entrances) > 1:
             return ByAddress(self.serve, entrances).accepted
-        return self._beginnings.accepted(entrances[0], self._notice, partial(self.serve, entrances[0]))
+        return self._beginnings.accepted(entrances[0], partial(self.serve, entrances[0]))
 
     def _entrance(self, endpoint: Endpoint) -> Entrance:
         servers = [self.servers[number] for number in endpoint.servers or (endpoint.server,)]
@@ -238,18 +238,12 @@ class MailService(_Prepared):
             if self._drops is not None:
                 self._drops.drop("worker_connections")
             return
-        self._notice(entrance.server.counted)
+        if (counted := entrance.server.counted) is not None:
+            counted.arrive()
         watched = self._settings.events.debug_connection
         if watched and is_among(peer, watched):
             entrance = entrance.verbose()
         self._beginnings.begin(entrance, number, connections.stream(descriptor, _CLIENT), peer)
-
-    def _notice(self, counted: Counted | None) -> None:
-        self._short = False
-        if counted is not None:
-            counted.accept()
-        if self._vitals is not None and not self._vitals.awake:
-            self._vitals.wake()
 
     def _accept_failed(self, error: OSError) -> None:
         self._complain(Level.CRIT, f"accept4() failed {describe(error)}")
@@ -257,10 +251,10 @@ class MailService(_Prepared):
             self._drops.drop("system")
 
     def _complain(self, level: Level, message: str) -> None:
-        """Log once what is used up, until another client can be served: thousands of clients may be turned away."""
-        if not self._short:
+        """Log once what is used up, until another connection is made: thousands of clients may be turned away."""
+        if self._short != self._connections.next:
             self._log.write(level, message)
-        self._short = True
+        self._short = self._connections.next
 
     def _unused(self) -> None:
         drained = self._drained
@@ -341,7 +335,7 @@ class _Beginnings:
             session.log.take_row(rows.open(session.log, number, loop.now, entrance.server.number, peer), task)
         task.resume()
 
-    def accepted(self, entrance: Entrance, notice: Callable[[Counted | None], None], serve: Accepted) -> Accepted:
+    def accepted(self, entrance: Entrance, serve: Accepted) -> Accepted:
         """What is called with each client: by a lobby they begin their sessions by their first words."""
         if self._at_once or not entrance.has_lobby:
             return serve
@@ -351,7 +345,7 @@ class _Beginnings:
         limit, timeout = server.settings.dialogue.client_buffer, server.settings.timeout
         checks = tuple(check.quick for check in entrance.at_accept if check.quick is not None)
         left, stopped = partial(self._begin_with, entrance), partial(self._begin_carefully, entrance)
-        calls = left, partial(notice, server.counted), serve, checks, stopped
+        calls = left, None if server.counted is None else server.counted.arrive, serve, checks, stopped
         lobby = Lobby(self._connections, _CLIENT, step, limit, timeout, *calls, server.rows, server.number)
         if entrance.listen.ssl:
             assert server.tls is not None

@@ -182,7 +182,11 @@ class Session(Entering):
     def _count(self, verdict: Accepted | Rejected) -> None:
         self._asks = False
         if (counted := self.server.counted) is not None:
-            counted.judge(self._login.method, verdict, self.connections.loop.now - self._began)
+            if verdict.accepted:
+                counted.allow(self._login.method, self._began)
+            else:
+                seconds = self.connections.loop.now - self._began
+                counted.reject(self._login.method, wait=verdict.wait > 0, seconds=seconds)
 
     def fail(self, error: Exception) -> Coroutine[Any, Any, None]:
         """See `Chain.fail`."""

@@ -10,8 +10,7 @@ from typing import Final, Protocol
 from mailworker.config.ssl import SslSettings
 from mailworker.event.connections import Connections
 from mailworker.event.tally import Tally
-from mailworker.event.timers import Timed
-from mailworker.mail.counting import Served, histogram, word, words
+from mailworker.mail.counting import Alarm, Served, histogram, word, words
 from mailworker.native.tls.context import CacheLookups
 from mailworker.shm.counters import Counters
 
@@ -59,7 +58,7 @@ def shared_cache(settings: Watched) -> str | None:
     return None if zone is None else zone.name
 
 
-class Vitals(Timed):
+class Vitals(Alarm):
     """Looks once a second as long as there are clients, and once more when the last one has left.
 
     A worker without clients sleeps: `wake` is for whoever accepts one. `caches` are TLS contexts by the names of their
@@ -77,7 +76,6 @@ class Vitals(Timed):
         "_statm",
         "_tally",
         "_unoccupied",
-        "awake",
     )
 
     def __init__(self, counters: Counters, connections: Connections, caches: Mapping[str, Sequence[Cache]]) -> None:
@@ -94,22 +92,20 @@ class Vitals(Timed):
         self._caches = [(counters.place(word(LOOKUPS, name, "hit")), caches[name]) for name in caches]
         self._open = True
         self._statm = _open()
-        self.awake = False
         self._row[counters.place(word(STARTED))] = int(time())
         self.look()
 
     def wake(self) -> None:
-        """There is a client."""
-        self.awake = True
-        loop = self._connections.loop
-        loop.set_deadline(self, loop.now + _PERIOD)
-        self._due = self.bucket  # timers are exact to 10 ms, which is no lag
+        """There is a client, and no deadline yet."""
+        if self._open:
+            loop = self._connections.loop
+            loop.set_deadline(self, loop.now + _PERIOD)
+            self._due = self.bucket  # timers are exact to 10 ms, which is no lag
 
     def expire(self) -> None:
         """The loop's call. How late it comes tells how long all others have to wait that are due, or ready."""
         self._tally.observe(self._lag, LAG, self._connections.loop.clock() - self._due)
         self.look()
-        self.awake = False
         if self._connections.in_use > self._unoccupied:
             self.wake()
 

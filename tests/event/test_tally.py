@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from math import inf, nan
 from typing import Any, NamedTuple
 
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.event.stream import SocketStream
-from mailworker.event.tally import Tally
+from mailworker.event.tally import Places, SessionTally, Tally
+from mailworker.event.timers import Timed
 from tests.event.bench import Bench
 from tests.support.implementations import Implementation
 
@@ -156,3 +158,80 @@ def test_what_is_no_number_is_refused(kind: type[Tally], method: str, arguments:
 def test_what_nobody_may_write_is_no_row(kind: type[Tally]) -> None:
     with pytest.raises((BufferError, TypeError)):
         kind(memoryview(bytes(8)).cast("Q")).add(0)
+
+
+class Reason(NamedTuple):
+    """An end."""
+
+    number: int
+
+
+class Session(NamedTuple):
+    """One that has ended."""
+
+    reason: Reason
+    client_bytes: Moved
+    backend_bytes: Moved | None
+    logged_in: float | None
+
+
+# Where a SessionTally counts: words of one each, two histograms of two bounds, and a word for each method and end.
+PLACES = Places(0, 1, 2, 6, 7, 11, 15, (19, 20, 21), (22, 23), (False, True), (0.5, 2.0), (60.0, 3600.0), False)
+SIZE = 24
+
+
+def counted(bench: Bench, *, by_backend: bool = False) -> tuple[SessionTally, memoryview, Timed, list[float]]:
+    """What counts, its words, its alarm, and when this was set off."""
+    words, alarm, woken = memoryview(bytearray(8 * SIZE)).cast("Q"), bench.alarm(lambda: None), list[float]()
+
+    def wake() -> None:
+        woken.append(bench.loop.now)
+        bench.loop.set_deadline(alarm, bench.loop.now + 1.0)
+
+    places = PLACES._replace(by_backend=by_backend)
+    return bench.implementation.tally.SessionTally(words, bench.loop, places, alarm, wake), words, alarm, woken
+
+
+def found(words: memoryview) -> dict[int, int]:
+    return {place: value for place, value in enumerate(words.tolist()) if value}
+
+
+@pytest.mark.parametrize("by_backend", [False, True])
+def test_a_session_is_counted_by_four_calls(bench: Bench, by_backend: bool) -> None:
+    tally, words, _, _ = counted(bench, by_backend=by_backend)
+    tally.arrive()
+    tally.allow(2, bench.loop.now - 1.0)
+    assert found(words) == ({0: 1} if by_backend else {0: 1, 8: 1, 10: 1_000_000, 21: 1})
+    tally.log_in(2, bench.loop.now - 3.0)
+    tally.end(Session(Reason(0), Moved(1, 2), Moved(3, 4), bench.loop.now - 4000.0))
+    judged = {} if by_backend else {8: 1, 10: 1_000_000}
+    moved = {2: 1, 3: 2, 4: 3, 5: 4}
+    assert found(words) == {0: 1, 1: 1, **moved, **judged, 13: 1, 14: 3_000_000, 17: 1, 18: 4_000_000_000, 21: 1, 22: 1}
+
+
+def test_a_session_that_was_never_logged_in_has_no_time_and_an_odd_end_tells_when(bench: Bench) -> None:
+    tally, words, _, _ = counted(bench)
+    tally.end(Session(Reason(1), Moved(1, 2), None, None))
+    seconds, number = divmod(words[6], 2)
+    assert number == 1
+    assert abs(seconds - time.time()) < 60
+    assert {**found(words), 6: 0} == {2: 1, 3: 2, 6: 0, 23: 1}
+
+
+def test_only_a_client_that_comes_while_nobody_is_there_wakes_it(bench: Bench) -> None:
+    tally, words, alarm, woken = counted(bench)
+    tally.arrive()
+    tally.arrive()
+    assert len(woken) == 1
+    bench.loop.cancel_deadline(alarm)
+    tally.arrive()
+    assert (len(woken), words[0]) == (2, 3)
+
+
+def test_a_number_that_is_none_is_an_error(bench: Bench) -> None:
+    tally, words, _, _ = counted(bench)
+    with pytest.raises(IndexError):
+        tally.allow(3, bench.loop.now)
+    with pytest.raises(IndexError):
+        tally.end(Session(Reason(2), Moved(1, 2), None, None))
+    assert words[2] == 0

@@ -52,8 +52,7 @@ def test_a_worker_without_clients_does_not_look(scene: Scene) -> None:
     wait_until(lambda: looks(proxy) > 0 and now(proxy, CONNECTIONS) == 1, "the last look")
     vitals = proxy.service._vitals
     assert vitals is not None
-    wait_until(lambda: not vitals.awake, "rest")
-    assert vitals.deadline == float("inf")
+    wait_until(lambda: vitals.deadline == float("inf"), "rest")
 
 
 def test_a_blocked_loop_is_late(scene: Scene) -> None:

@@ -178,6 +178,7 @@ static PyMemberDef connections_members[] = {
     {"in_use", T_PYSSIZET, offsetof(struct connections, in_use), 0, NULL},
     {"limit", T_PYSSIZET, offsetof(struct connections, limit), READONLY, NULL},
     {"loop", T_OBJECT_EX, offsetof(struct connections, loop), READONLY, NULL},
+    {"next", T_LONGLONG, offsetof(struct connections, next), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -25,9 +25,11 @@
     NAME(adopt)                                                                                                        \
     NAME(again)                                                                                                        \
     NAME(allow)                                                                                                        \
+    NAME(backend_bytes)                                                                                                \
     NAME(begin)                                                                                                        \
     NAME(begin_with)                                                                                                   \
     NAME(change)                                                                                                       \
+    NAME(client_bytes)                                                                                                 \
     NAME(close)                                                                                                        \
     NAME(expire)                                                                                                       \
     NAME(fail)                                                                                                         \
@@ -37,10 +39,12 @@
     NAME(half_close)                                                                                                   \
     NAME(kind)                                                                                                         \
     NAME(number)                                                                                                       \
+    NAME(logged_in)                                                                                                    \
     NAME(park)                                                                                                         \
     NAME(passes)                                                                                                       \
     NAME(path)                                                                                                         \
     NAME(ready)                                                                                                        \
+    NAME(reason)                                                                                                       \
     NAME(received)                                                                                                     \
     NAME(resume)                                                                                                       \
     NAME(sent)                                                                                                         \
@@ -191,7 +195,7 @@ int epoll_drop(struct epoll *epoll, int fd);
 
 /* tally.c */
 
-extern PyTypeObject tally_type;
+extern PyTypeObject tally_type, session_tally_type;
 
 /* limits.c */
 

@@ -325,7 +325,7 @@ static PyObject *accepted(PyObject *object, PyObject *const *arguments, Py_ssize
     if (guest == NULL) {
         return NULL;
     }
-    fine = done(PyObject_CallNoArgs(self->noticed)) && receive_or_stop(self, guest);
+    fine = (self->noticed == Py_None || done(PyObject_CallNoArgs(self->noticed))) && receive_or_stop(self, guest);
     Py_DECREF(guest);
     return none_if(fine);
 }

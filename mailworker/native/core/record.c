@@ -250,20 +250,10 @@ static int tell_listeners(PyObject *self)
 /* Tells those who keep a row of the session or count it, where somebody does. */
 static int tell_server(PyObject *self)
 {
-    PyObject *rows = path_follow(&ways.rows, self), *server_counts = path_follow(&ways.counted, self), *time;
-    int fine = rows != NULL && server_counts != NULL && (rows == Py_None || done(call(self, words._leave_row, rows)));
-    double now;
+    PyObject *rows = path_follow(&ways.rows, self), *server_counts = path_follow(&ways.counted, self);
+    int fine = rows != NULL && server_counts != NULL && (rows == Py_None || done(call(self, words._leave_row, rows))) &&
+               (server_counts == Py_None || done(PyObject_CallMethodOneArg(server_counts, words.end, self)));
 
-    if (fine && server_counts != Py_None) {
-        time = take_number(&ways.now, self, &now) ? PyFloat_FromDouble(now) : NULL;
-        fine = time != NULL;
-        if (fine) {
-            PyObject *arguments[] = {server_counts, self, time};
-
-            fine = done(PyObject_VectorcallMethod(words.end, arguments, 3, NULL));
-            Py_DECREF(time);
-        }
-    }
     Py_XDECREF(rows);
     Py_XDECREF(server_counts);
     return fine;

@@ -3,6 +3,7 @@
 #include "core.h"
 
 #include <stdint.h>
+#include <time.h>
 
 #define MICROSECONDS 1e6
 #define LONGEST 1e12 /* seconds */
@@ -102,10 +103,17 @@ static int bytes_of(PyObject *connection, unsigned long long *received, unsigned
     return attribute(connection, names.received, received) && attribute(connection, names.sent, sent);
 }
 
+static int move(struct tally *self, Py_ssize_t place, PyObject *connection)
+{
+    unsigned long long received, sent;
+
+    return connection == Py_None || (bytes_of(connection, &received, &sent) && gain_one(self, place, received) &&
+                                     gain_one(self, place + 1, sent));
+}
+
 static PyObject *flow(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct tally *self = (struct tally *) object;
-    unsigned long long received, sent;
     Py_ssize_t place, i;
 
     if (count < 1) {
@@ -116,11 +124,7 @@ static PyObject *flow(PyObject *object, PyObject *const *arguments, Py_ssize_t c
         return NULL;
     }
     for (i = 1; i < count; i++, place += 2) {
-        if (arguments[i] == Py_None) {
-            continue;
-        }
-        if (!bytes_of(arguments[i], &received, &sent) || !gain_one(self, place, received) ||
-            !gain_one(self, place + 1, sent)) {
+        if (!move(self, place, arguments[i])) {
             return NULL;
         }
     }
@@ -146,10 +150,21 @@ static Py_ssize_t bucket_of(PyObject *bounds, double seconds)
     return i;
 }
 
+/* Sorts a time into a histogram. */
+static int sort(struct tally *self, Py_ssize_t place, PyObject *bounds, double seconds)
+{
+    Py_ssize_t bucket;
+
+    seconds = seconds > 0.0 && seconds < LONGEST ? seconds : 0.0;
+    bucket = bucket_of(bounds, seconds);
+    return bucket >= 0 && gain_one(self, place + bucket, 1) &&
+           gain_one(self, place + PyTuple_GET_SIZE(bounds) + 1, (uint64_t) (seconds * MICROSECONDS));
+}
+
 static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct tally *self = (struct tally *) object;
-    Py_ssize_t place, bucket, i;
+    Py_ssize_t place, i;
     double seconds;
 
     if (count < 3) {
@@ -167,10 +182,7 @@ static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_
     if (seconds == -1.0 && PyErr_Occurred()) {
         return NULL;
     }
-    seconds = seconds > 0.0 && seconds < LONGEST ? seconds : 0.0;
-    bucket = bucket_of(arguments[1], seconds);
-    if (bucket < 0 || !gain_one(self, place + bucket, 1) ||
-        !gain_one(self, place + PyTuple_GET_SIZE(arguments[1]) + 1, (uint64_t) (seconds * MICROSECONDS))) {
+    if (!sort(self, place, arguments[1], seconds)) {
         return NULL;
     }
     for (i = 3; i < count; i++) {
@@ -194,9 +206,211 @@ PyTypeObject tally_type = {
     .tp_name = "mailworker.native.core._core.Tally",
     .tp_doc = "Counts in words that other processes read.",
     .tp_basicsize = sizeof(struct tally),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .tp_new = PyType_GenericNew,
     .tp_init = tally_init,
     .tp_dealloc = tally_dealloc,
     .tp_methods = tally_methods,
+};
+
+/* Counts what sessions do, see SessionTally: words and bounds are those of Places. */
+struct session_tally {
+    struct tally tally;
+    struct loop *loop;
+    Py_ssize_t accepted, logins, bytes, latest, auth_seconds, login_seconds, session_seconds;
+    PyObject *allowed, *ended, *odd, *latency, *duration; /* tuples */
+    int by_backend;
+    struct timed *alarm;
+    PyObject *wake;
+};
+
+static int session_tally_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    struct session_tally *self = (struct session_tally *) object;
+    PyObject *row, *loop, *places, *alarm, *wake, *allowed, *ended, *odd, *latency, *duration;
+    int fine;
+
+    if (!PyArg_ParseTuple(arguments, "OOO!O!O", &row, &loop, &PyTuple_Type, &places, &timed_type, &alarm, &wake) ||
+        !is_loop(loop) ||
+        !PyArg_ParseTuple(places, "nnnnnnnO!O!O!O!O!p", &self->accepted, &self->logins, &self->bytes, &self->latest,
+                          &self->auth_seconds, &self->login_seconds, &self->session_seconds, &PyTuple_Type, &allowed,
+                          &PyTuple_Type, &ended, &PyTuple_Type, &odd, &PyTuple_Type, &latency, &PyTuple_Type, &duration,
+                          &self->by_backend)) {
+        return -1;
+    }
+    arguments = PyTuple_Pack(1, row);
+    fine = arguments != NULL && tally_init(object, arguments, NULL) == 0;
+    Py_XDECREF(arguments);
+    Py_XSETREF(self->loop, (struct loop *) Py_NewRef(loop));
+    Py_XSETREF(self->allowed, Py_NewRef(allowed));
+    Py_XSETREF(self->ended, Py_NewRef(ended));
+    Py_XSETREF(self->odd, Py_NewRef(odd));
+    Py_XSETREF(self->latency, Py_NewRef(latency));
+    Py_XSETREF(self->duration, Py_NewRef(duration));
+    Py_XSETREF(self->alarm, (struct timed *) Py_NewRef(alarm));
+    Py_XSETREF(self->wake, Py_NewRef(wake));
+    return fine ? 0 : -1;
+}
+
+static int session_tally_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct session_tally *self = (struct session_tally *) object;
+
+    Py_VISIT(self->loop);
+    Py_VISIT(self->alarm);
+    Py_VISIT(self->wake);
+    return 0;
+}
+
+static int session_tally_clear(PyObject *object)
+{
+    struct session_tally *self = (struct session_tally *) object;
+
+    Py_CLEAR(self->loop);
+    Py_CLEAR(self->alarm);
+    Py_CLEAR(self->wake);
+    return 0;
+}
+
+static void session_tally_dealloc(PyObject *object)
+{
+    struct session_tally *self = (struct session_tally *) object;
+
+    PyObject_GC_UnTrack(object);
+    (void) session_tally_clear(object);
+    Py_XDECREF(self->allowed);
+    Py_XDECREF(self->ended);
+    Py_XDECREF(self->odd);
+    Py_XDECREF(self->latency);
+    Py_XDECREF(self->duration);
+    tally_dealloc(object);
+}
+
+/* The word that stands in a tuple at a place. */
+static int gain_at(struct session_tally *self, PyObject *places, Py_ssize_t number)
+{
+    Py_ssize_t place;
+
+    if (number < 0 || number >= PyTuple_GET_SIZE(places)) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_IndexError, "no such number");
+        }
+        return 0;
+    }
+    return take_place(PyTuple_GET_ITEM(places, number), &place) && gain_one(&self->tally, place, 1);
+}
+
+/* A time that began then sorted into a histogram. */
+static int sort_from(struct session_tally *self, Py_ssize_t place, PyObject *bounds, PyObject *began)
+{
+    double from = PyFloat_AsDouble(began);
+
+    return !(from == -1.0 && PyErr_Occurred()) && sort(&self->tally, place, bounds, self->loop->now - from);
+}
+
+static PyObject *arrive(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct session_tally *self = (struct session_tally *) object;
+
+    return none_if(gain_one(&self->tally, self->accepted, 1) &&
+                   (self->alarm->deadline < Py_HUGE_VAL || done(PyObject_CallNoArgs(self->wake))));
+}
+
+static PyObject *allow(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct session_tally *self = (struct session_tally *) object;
+
+    return none_if(counted(count, 2) &&
+                   (self->by_backend || (sort_from(self, self->auth_seconds, self->latency, arguments[1]) &&
+                                         gain_at(self, self->allowed, PyLong_AsSsize_t(arguments[0])))));
+}
+
+static PyObject *log_in(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+{
+    struct session_tally *self = (struct session_tally *) object;
+
+    return none_if(counted(count, 2) && sort_from(self, self->login_seconds, self->latency, arguments[1]) &&
+                   gain_one(&self->tally, self->logins, 1) &&
+                   (!self->by_backend || gain_at(self, self->allowed, PyLong_AsSsize_t(arguments[0]))));
+}
+
+/* The end in one number, with the time, where it is one that somebody should look at. */
+static int tell_odd(struct session_tally *self, Py_ssize_t number)
+{
+    uint64_t latest, *row = self->tally.row.buf;
+
+    if (PyTuple_GET_ITEM(self->odd, number) != Py_True) {
+        return 1;
+    }
+    latest = (uint64_t) time(NULL) * (uint64_t) PyTuple_GET_SIZE(self->ended) + (uint64_t) number;
+    if (!gain_one(&self->tally, self->latest, 0)) {
+        return 0;
+    }
+    __atomic_store_n(row + self->latest, latest, __ATOMIC_RELAXED);
+    return 1;
+}
+
+/* The number of a session's End; -1 with an exception. */
+static Py_ssize_t number_of(PyObject *session)
+{
+    PyObject *reason = PyObject_GetAttr(session, names.reason);
+    PyObject *number = reason == NULL ? NULL : PyObject_GetAttr(reason, names.number);
+    Py_ssize_t value = number == NULL ? -1 : PyLong_AsSsize_t(number);
+
+    Py_XDECREF(reason);
+    Py_XDECREF(number);
+    return value;
+}
+
+/* What an attribute that is a connection has moved. */
+static int move_of(struct session_tally *self, Py_ssize_t place, PyObject *session, PyObject *name)
+{
+    PyObject *connection = PyObject_GetAttr(session, name);
+    int fine = connection != NULL && move(&self->tally, place, connection);
+
+    Py_XDECREF(connection);
+    return fine;
+}
+
+static int last(struct session_tally *self, PyObject *session)
+{
+    PyObject *logged_in = PyObject_GetAttr(session, names.logged_in);
+    int fine = logged_in != NULL &&
+               (logged_in == Py_None || sort_from(self, self->session_seconds, self->duration, logged_in));
+
+    Py_XDECREF(logged_in);
+    return fine;
+}
+
+static PyObject *end(PyObject *object, PyObject *session)
+{
+    struct session_tally *self = (struct session_tally *) object;
+    Py_ssize_t number = number_of(session);
+
+    return none_if(gain_at(self, self->ended, number) && tell_odd(self, number) &&
+                   move_of(self, self->bytes, session, names.client_bytes) &&
+                   move_of(self, self->bytes + 2, session, names.backend_bytes) && last(self, session));
+}
+
+static PyMethodDef session_tally_methods[] = {
+    {"arrive", arrive, METH_NOARGS, "arrive(): a client has come."},
+    {"allow", FAST(allow), "allow(method, began): a login is allowed."},
+    {"log_in", FAST(log_in), "log_in(method, began): a client is logged in."},
+    {"end", end, METH_O, "end(session): it has ended."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject session_tally_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.SessionTally",
+    .tp_doc = "Counts what every session does.",
+    .tp_basicsize = sizeof(struct session_tally),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .tp_base = &tally_type,
+    .tp_new = PyType_GenericNew,
+    .tp_init = session_tally_init,
+    .tp_traverse = session_tally_traverse,
+    .tp_clear = session_tally_clear,
+    .tp_dealloc = session_tally_dealloc,
+    .tp_methods = session_tally_methods,
 };
