@@ -13,7 +13,7 @@ from mailworker.errors import Party
 from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.event.pair import Pair, Terms
-from mailworker.event.relay import LimitedSide, ListedSide, Loss, Pump, Side, WatchedSide, failure
+from mailworker.event.relay import LimitedSide, Loss, Pump, Side, WatchedSide, failure
 from mailworker.event.rows import Rows
 from mailworker.event.stream import SocketStream
 from mailworker.event.throttle import Throttle
@@ -186,7 +186,7 @@ class Relays:
             relay.keep_rates(server.settings.proxy)
         if self._rows is not None:
             record = relay.record
-            cast(ListedSide, relay.client).row = record.row
+            relay.client.row = record.row  # type: ignore[attr-defined] # a ListedSide, where there are rows
             record.task = None  # type: ignore[misc] # of a class that has it
         if server.watched:
             relay.start_watched()
