@@ -34,6 +34,7 @@ NAMES = (
 )
 # Measures that nginx has no such thing for: they are compared with a plain login of our own.
 OWN = (
+    *("imap-login-access-combined", "imap-login-access-json"),
     *("sieve-login", "imap-login-limit-auth", "imap-login-limit-conn", "imap-login-limits"),
     *("imap-login-status", "imap-login-sessions", "imap-login-control"),
 )

@@ -47,11 +47,18 @@ def sessions(protocol: str, version: str, arena: Arena) -> Duel:
 def sieve_sessions(arena: Arena) -> Duel:
     """Our own IMAP stands where nginx does."""
     setup = Setup(connections=CONNECTIONS, protocols=WITH_SIEVE)
-    sizes = []
-    for protocol in WITH_SIEVE:
-        with arena.running("mailworker", setup) as server:
-            sizes.append(session_size(server, protocol, ""))
-    return Duel(sizes[:1], sizes[1:])
+    return Duel(*([_own_size(arena, setup, protocol)] for protocol in WITH_SIEVE))
+
+
+def logged_sessions(arena: Arena) -> Duel:
+    """Our own without a log stands where nginx does."""
+    extras = "", "access_log access.log json;"
+    return Duel(*([_own_size(arena, Setup(connections=CONNECTIONS, extra=extra), "imap")] for extra in extras))
+
+
+def _own_size(arena: Arena, setup: Setup, protocol: str) -> float:
+    with arena.running("mailworker", setup) as server:
+        return session_size(server, protocol, "")
 
 
 def empty_size(server: Running) -> float:
@@ -91,6 +98,13 @@ def measures() -> Iterator[Measure]:
         "KB",
         Goal(0.8, "figure"),
         sieve_sessions,
+    )
+    yield Measure(
+        "imap-idle-access",
+        f"memory per idle IMAP session with an access log, of {SESSIONS} (nginx: mailworker without)",
+        "KB",
+        Goal(0.9, "figure"),
+        logged_sessions,
     )
     yield Measure(
         "kernel-idle",

@@ -158,7 +158,7 @@ _FORM: Final = (
     *(*_strings("log_event", "session_id"), *_numbers("connection")),
     Slot(b"", b",", source=Source(Kind.ONCE, (), _constant)),
     *(*_strings("remote_addr"), _number("remote_port", at("port"))),
-    _string("server_addr", at("entrance.local.host", _local_host, when="entrance.port")),
+    _string("server_addr", at("entrance.host", _local_host, when="entrance.port")),
     _number("server_port", at("entrance.port")),
     *(_members(_of_client, "who"), _members(_of_tls, "client_bytes.tls")),
     *(*_strings("auth_user", "remote_user"), _number("auth_attempts", at("attempts", when="attempts"))),

@@ -33,7 +33,7 @@ class Entering(Attempting):
     """What a session goes on by once its login is allowed.
 
     `_attempts` counts how often somebody was asked about it, `_asks` tells whether somebody is asked now, and `_began`
-    when that began, or the login at the backend. `_quiet`: nobody else wants to know what becomes of it.
+    when that began, or the login at the backend. `_quiet`: nobody but `facts` wants to know what becomes of it.
     `_plain_source` can be asked about it plainly; None where somebody else reads the request or
     what is answered.
     """
@@ -57,10 +57,9 @@ class Entering(Attempting):
 
     def _look_around(self) -> None:
         """Who wants to know of the session."""
-        server, facts = self.server, self.facts
-        asking = facts, server.policed, server.counted, server.rows
+        server = self.server
         self._plain_source = server.plain_source
-        self._quiet = all(each is None for each in asking)
+        self._quiet = all(each is None for each in (server.policed, server.counted, server.rows))
         self.limited_here = server.guard is not None or server.limits is not None
 
     def _change_server(self) -> None:
@@ -71,6 +70,8 @@ class Entering(Attempting):
         """See `LimitedApplicant.ask`."""
         server, login, attempt, facts = self.server, self._login, self._attempts, self.facts
         if facts is not None:
+            if self._quiet:
+                self._began = self.connections.loop.now
             facts.attempt(login, attempt)
         source = self._plain_source
         if source is not None and self._client is None:
@@ -178,28 +179,24 @@ class Entering(Attempting):
         """The relay begins, with `words` of the backend and what the client has said beyond its login."""
         log, stream = self.log, self.backend
         assert stream is not None
+        server = self.server
         if self._login.passed_on and (self.limited_here or not self._quiet):  # who decides has decided only now
-            if self.server.policed is not None:
-                self.server.policed.learn(self._request, self, None)
+            if server.policed is not None:
+                server.policed.learn(self._request, self, None)
             if not self.let_in():
                 return self.turn_away()
         log.action = None
         if log.entrance.log.informative:
             log.info("client logged in")
         self.backend = None
-        if not self._quiet:
-            self._tell()
+        if (counted := server.counted) is not None:
+            counted.log_in(self._login.method, self._began)
+        if self.facts is not None:
+            self.facts.log_in()
         sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
         rest = b"" if self._dialogue is None else self._dialogue.take_input()
         self._relays.start(log, self.stream, rest, stream, words)
         return None
-
-    def _tell(self) -> None:
-        """The client is logged in."""
-        if (counted := self.server.counted) is not None:
-            counted.log_in(self._login.method, self._began)
-        if self.facts is not None:
-            self.facts.log_in()
 
     def _refused(self, error: PeerError) -> Link:
         codes = self.server.settings.proxy.pass_error_codes

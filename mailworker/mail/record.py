@@ -82,9 +82,9 @@ class Entrance:
     `door` leads to those servers of the address that clients ask for in a TLS handshake, None where nothing is to be
     chosen there. `greets_at_once` tells whether none of all these servers lets a client wait for its greeting.
     `has_variables` tells whether any of them asks for facts. `port` is that of the `listen`, None for a unix socket;
-    `protocol` is what clients speak, `local` the address that they connect to, None where it may be any,
-    and `source` who decides about logins. `at_accept` is what is asked about a client that has come, `in_tls` about one
-    whose handshake has led to this server.
+    `protocol` is what clients speak, `local` the address that they connect to, None where it may be any, `host` the
+    same without its port, and `source` who decides about logins. `at_accept` is what is asked about a client that has
+    come, `in_tls` about one whose handshake has led to this server.
     """
 
     __slots__ = (
@@ -93,6 +93,7 @@ class Entrance:
             "door",
             "greets_at_once",
             "has_variables",
+            "host",
             "in_tls",
             "listen",
             "local",
@@ -112,6 +113,7 @@ class Entrance:
         inet = listen.address if isinstance(listen.address, InetAddress) else None
         self.port = None if inet is None else inet.port
         self.local = None if inet is not None and inet.host in _ANY else listen.address
+        self.host = None if inet is None or self.local is None else inet.host
         self.server = server
         self.log = log
         self.sessions = sessions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +15,12 @@ from hypothesis import strategies as st
 from mailworker.config.variables import VariablesSettings
 from mailworker.event.rows import NO_ROW
 from mailworker.log.access_logs import ReadyLog
+from mailworker.log.handing import HandingSink, unpack
+from mailworker.log.losses import Losses
 from mailworker.mail.end import End
 from mailworker.model import Address, AuthMethod, InetAddress, Starttls, UnixAddress
+from mailworker.native.core.line import Line
+from mailworker.variables.line import Part, composed
 from mailworker.variables.map import Map
 from mailworker.variables.template import parse
 from mailworker.variables.variables import Definition, Variables
@@ -27,6 +32,7 @@ from tests.mail.conftest import Scene
 from tests.mail.noted import CLASSES, Bytes, Classes, Entrance, noted
 from tests.support.auth import AuthService, accepted, rejected
 from tests.support.proxy import Proxy
+from tests.support.recorded_log import RecordedLog
 from tests.support.settings import auth_http_settings
 from tests.tls.peers import client_context
 from tests.variables.facts import Session
@@ -246,3 +252,27 @@ def test_an_end_is_counted_at_its_time(classes: Classes) -> None:
     entrance.sessions.loop.now = 2.5
     record.end(End.QUIT)
     assert counted == [(record, 2.5)]
+
+
+@both
+def test_a_line_goes_directly_where_the_sink_has_a_way_that_is_not_held(classes: Classes) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        losses = Losses(RecordedLog().log, lambda seconds, action: None)
+        lines = HandingSink(ours, 1, losses)
+        entrance = Entrance(
+            [ReadyLog(0, composed([b"x", Part(lambda facts: b"%d" % facts.number), b"\n"], Line), None, None)]
+        )
+        entrance.sessions.lines = lines
+        for held in (False, True):
+            way = lines.direct[0]
+            assert way is not None
+            way.held = held
+            begun(classes, entrance).end(End.QUIT)
+            assert unpack(memoryview(theirs.recv(100))) == (0, b"", b"x7\n")
+        theirs.close()
+        for _ in range(2):
+            begun(classes, entrance).end(End.QUIT)
+            way.held = False
+        assert losses.total == 2
+    assert not entrance.written

@@ -79,8 +79,14 @@ class Session:
         """What the session has in common with others, and the time."""
         loop = SimpleNamespace(now=self.accepted + self.seconds)
         sessions = SimpleNamespace(loop=loop, identify=lambda accepted, number: self.session_id)
+        host = self.local.host if isinstance(self.local, InetAddress) else None
         return SimpleNamespace(
-            local=self.local, source=self.auth_source, port=self.local_port, protocol=self.protocol, sessions=sessions
+            host=host,
+            local=self.local,
+            source=self.auth_source,
+            port=self.local_port,
+            protocol=self.protocol,
+            sessions=sessions,
         )
 
     @property

@@ -344,7 +344,15 @@ extern PyMethodDef copy_functions[];
 extern PyMethodDef word_functions[];
 
 /* line.c */
+
 extern PyTypeObject line_type;
+
+/* The Line whose method `of` a function is; NULL where it is another one. */
+PyObject *line_behind(PyObject *function);
+
+/* Writes the line of a session: 1 where it is taken whole; 0 with it, and how many bytes were taken or an error. */
+int line_write(PyObject *line, PyObject *session, PyObject *direct, PyObject **rest, Py_ssize_t *taken,
+               PyObject **error);
 extern PyMethodDef line_functions[];
 
 /* record.c */
@@ -358,8 +366,8 @@ extern PyTypeObject direct_type;
 
 int prepare_writing(void);
 int is_direct(PyObject *object); /* whether it is a Direct that is not held */
-Py_ssize_t direct_write(PyObject *direct,
-                        PyObject *line); /* bytes of the line that are written; -1 with an exception */
+/* How many bytes of a line are written; -1 with an exception. */
+Py_ssize_t direct_write(PyObject *direct, const char *line, size_t length);
 extern PyMethodDef writing_functions[];
 
 /* relay/side.c, relay/limited.c */

@@ -137,13 +137,15 @@ static int add_integer(struct text *text, PyObject *value)
 /* With three decimals, rounded as Python does: where a half is too near to tell, Python does it. */
 static int add_real(struct text *text, double value)
 {
-    double scaled = value * 1000, whole = floor(scaled), rest = scaled - whole;
+    double scaled = value * 1000, rest;
     unsigned long long number;
     char *decimals, *written;
     int went_well;
 
-    if (!signbit(value) && value < 1e6 && fabs(rest - 0.5) > 1e-6) {
-        number = (unsigned long long) whole + (rest > 0.5);
+    number = value > 0 && value < 1e6 ? (unsigned long long) scaled : 0;
+    rest = signbit(value) ? -1 : scaled - (double) number;
+    if (rest >= 0 && rest < 1 && fabs(rest - 0.5) > 1e-6) {
+        number += rest > 0.5;
         if (!add_digits(text, number / 1000) || (decimals = make_room(text, 4)) == NULL) {
             return 0;
         }
@@ -276,9 +278,9 @@ static PyObject *line_text(struct line *self, PyObject *const *values, Py_ssize_
     return finish(&text, self, i == count);
 }
 
-static PyObject *line_of(struct line *self, PyObject *session)
+/* Writes the parts of a line with what is found in a session. */
+static int compose(struct text *text, struct line *self, PyObject *session)
 {
-    struct text text;
     struct timespec now;
     struct conditions conditions;
     struct value value;
@@ -287,17 +289,58 @@ static PyObject *line_of(struct line *self, PyObject *session)
 
     if (self->sources == NULL && self->count > 0) {
         PyErr_SetString(PyExc_TypeError, "a value has no source");
-        return NULL;
+        return 0;
     }
     (void) clock_gettime(CLOCK_REALTIME, &now);
-    begin(&text);
     for (i = 0; i < self->count && went_well; i++) {
         enum found found = source_value(self->sources, i, session, &now, &conditions, &value);
 
-        went_well = add_found(&text, &self->parts[i], found, &value);
+        went_well = add_found(text, &self->parts[i], found, &value);
         Py_XDECREF(value.object);
     }
-    return finish(&text, self, went_well);
+    return went_well;
+}
+
+static PyObject *line_of(struct line *self, PyObject *session)
+{
+    struct text text;
+
+    begin(&text);
+    return finish(&text, self, compose(&text, self, session));
+}
+
+PyObject *line_behind(PyObject *function)
+{
+    int is_of = PyCFunction_CheckExact(function) && PyCFunction_GET_FUNCTION(function) == (PyCFunction) line_of;
+
+    return is_of ? PyCFunction_GET_SELF(function) : NULL;
+}
+
+int line_write(PyObject *line, PyObject *session, PyObject *direct, PyObject **rest, Py_ssize_t *taken,
+               PyObject **error)
+{
+    struct line *self = (struct line *) line;
+    struct text text;
+    int whole = 0;
+
+    *rest = *error = NULL;
+    *taken = 0;
+    begin(&text);
+    if (compose(&text, self, session) && add_bytes(&text, self->last)) {
+        *taken = direct_write(direct, text.bytes, text.length);
+        whole = *taken == (Py_ssize_t) text.length;
+        if (*taken < 0) {
+            *error = take_exception();
+            *taken = 0;
+        }
+        if (!whole) {
+            *rest = PyBytes_FromStringAndSize(text.bytes, (Py_ssize_t) text.length);
+        }
+    }
+    if (text.bytes != text.usual) {
+        PyMem_Free(text.bytes);
+    }
+    return whole;
 }
 
 static int is_part(PyObject *part)

@@ -280,57 +280,67 @@ static PyObject *end(PyObject *self, PyObject *reason)
     return none_if(end_once(self, reason) >= 0);
 }
 
-/* Tells the sink how many bytes of a line were written, or the exception that there is. */
-static int delay(PyObject *lines, PyObject *destination, PyObject *line, Py_ssize_t taken)
+/* What writes the lines of a destination, borrowed from the sink; NULL where that is the sink itself, or now. */
+static PyObject *direct_way(PyObject *self, PyObject *destination)
 {
-    PyObject *error = taken < 0 ? take_exception() : Py_NewRef(Py_None);
-    PyObject *length = PyLong_FromSsize_t(taken < 0 ? 0 : taken);
-    PyObject *arguments[] = {lines, destination, line, length, error};
-    int fine = length != NULL && done(PyObject_VectorcallMethod(words.delay, arguments, 5, NULL));
+    PyObject *directs = path_follow(&ways.direct, self), *direct = NULL;
+    Py_ssize_t index = PyLong_AsSsize_t(destination);
 
-    Py_XDECREF(length);
-    Py_DECREF(error);
+    if (directs != NULL && PyTuple_Check(directs) && index >= 0 && index < PyTuple_GET_SIZE(directs) &&
+        is_direct(PyTuple_GET_ITEM(directs, index))) {
+        direct = PyTuple_GET_ITEM(directs, index);
+    }
+    Py_XDECREF(directs); /* which the sink keeps */
+    return direct;
+}
+
+/* Writes a line directly; what is not taken is the sink's. */
+static int write_directly(PyObject *self, PyObject *lines, PyObject *destination, PyObject *line, PyObject *direct)
+{
+    PyObject *rest, *error, *length;
+    Py_ssize_t taken;
+    int fine = line_write(line, self, direct, &rest, &taken, &error);
+
+    if (!fine && rest != NULL) {
+        length = PyLong_FromSsize_t(taken);
+        if (length != NULL) {
+            PyObject *arguments[] = {lines, destination, rest, length, error == NULL ? Py_None : error};
+
+            fine = done(PyObject_VectorcallMethod(words.delay, arguments, 5, NULL));
+            Py_DECREF(length);
+        }
+    }
+    Py_XDECREF(rest);
+    Py_XDECREF(error);
     return fine;
 }
 
-/* Writes a line by what the sink has for its destination, if there is anything that may be used now; else by the sink. */
-static int hand_over(PyObject *self, PyObject *lines, PyObject *destination, PyObject *line)
+static int send_line(PyObject *self, PyObject *lines, PyObject *destination, PyObject *make)
 {
-    PyObject *ways_out = path_follow(&ways.direct, self);
+    PyObject *line = PyObject_CallOneArg(make, self);
     PyObject *arguments[] = {lines, destination, no_path, line};
-    Py_ssize_t index = PyLong_AsSsize_t(destination), taken;
-    int fine;
+    int sent = line != NULL && done(PyObject_VectorcallMethod(words.send, arguments, 4, NULL));
 
-    if (ways_out == NULL || (index == -1 && PyErr_Occurred())) {
-        Py_XDECREF(ways_out);
-        return 0;
-    }
-    if (PyTuple_Check(ways_out) && index >= 0 && index < PyTuple_GET_SIZE(ways_out) && PyBytes_Check(line) &&
-        is_direct(PyTuple_GET_ITEM(ways_out, index))) {
-        taken = direct_write(PyTuple_GET_ITEM(ways_out, index), line);
-        fine = taken == PyBytes_GET_SIZE(line) || delay(lines, destination, line, taken);
-    } else {
-        fine = done(PyObject_VectorcallMethod(words.send, arguments, 4, NULL));
-    }
-    Py_DECREF(ways_out);
-    return fine;
+    Py_XDECREF(line);
+    return sent;
 }
 
 /* Hands over one line: `log` is a ReadyLog. */
 static int write_line(PyObject *self, PyObject *lines, PyObject *log)
 {
-    PyObject *line;
-    int written;
+    PyObject *destination = PyTuple_GET_ITEM(log, 0), *make = PyTuple_GET_ITEM(log, 1), *line, *direct;
 
     if (PyTuple_GET_ITEM(log, 2) != Py_None || PyTuple_GET_ITEM(log, 3) != Py_None) {
         PyObject *arguments[] = {self, log, lines};
 
         return done(PyObject_VectorcallMethod(words._write_line, arguments, 3, NULL));
     }
-    line = PyObject_CallOneArg(PyTuple_GET_ITEM(log, 1), self);
-    written = line != NULL && hand_over(self, lines, PyTuple_GET_ITEM(log, 0), line);
-    Py_XDECREF(line);
-    return written;
+    line = line_behind(make);
+    direct = line == NULL ? NULL : direct_way(self, destination);
+    if (direct != NULL) {
+        return write_directly(self, lines, destination, line, direct);
+    }
+    return PyErr_Occurred() == NULL && send_line(self, lines, destination, make);
 }
 
 static int write_lines(PyObject *self, PyObject *lines, PyObject *logs)

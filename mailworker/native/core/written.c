@@ -68,13 +68,13 @@ static int take_descriptor(struct direct *self, int *fd)
     return taken;
 }
 
-Py_ssize_t direct_write(PyObject *object, PyObject *line)
+Py_ssize_t direct_write(PyObject *object, const char *line, size_t length)
 {
     struct direct *self = (struct direct *) object;
     Py_ssize_t head = PyBytes_GET_SIZE(self->head);
     struct iovec parts[] = {
         {PyBytes_AS_STRING(self->head), (size_t) head},
-        {PyBytes_AS_STRING(line), (size_t) PyBytes_GET_SIZE(line)},
+        {(char *) line, length},
     };
     ssize_t result;
     int fd;
@@ -105,7 +105,7 @@ static PyObject *write_one(PyObject *object, PyObject *line)
         PyErr_SetString(PyExc_TypeError, "bytes are wanted");
         return NULL;
     }
-    taken = direct_write(object, line);
+    taken = direct_write(object, PyBytes_AS_STRING(line), (size_t) PyBytes_GET_SIZE(line));
     return taken < 0 ? NULL : PyLong_FromSsize_t(taken);
 }
 
