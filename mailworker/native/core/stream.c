@@ -236,6 +236,21 @@ static int serve(struct stream *self, PyObject *choice, PyObject *words)
     return self->heard != NULL;
 }
 
+/* Two objects, which are the caller's no more, as a tuple; NULL with an exception, and where the first is that. */
+static PyObject *both(PyObject *first, PyObject *second)
+{
+    PyObject *made = first == NULL ? NULL : PyTuple_New(2);
+
+    if (made == NULL) {
+        Py_XDECREF(first);
+        Py_DECREF(second);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(made, 0, first);
+    PyTuple_SET_ITEM(made, 1, second);
+    return made;
+}
+
 static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
 {
     PySendResult status;
@@ -265,7 +280,7 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
         }
         usual = self->choices == NULL && is_expected(reply, PyTuple_GET_ITEM(self->steps, self->step));
         if (!usual || self->step + 1 == PyTuple_GET_SIZE(self->steps)) {
-            *result = Py_BuildValue("nN", self->step + usual, reply);
+            *result = both(PyLong_FromSsize_t(self->step + usual), reply);
             self->choices = NULL;
             Py_CLEAR(self->steps);
             return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
