@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mailworker.model import InetAddress, UnixAddress
-from tests.mail.cases import IMAP, Case, all_protocols
+from tests.mail.cases import IMAP, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.mail.failures import AGES, log_in, says
 from tests.support.auth import accepted, rejected, response, wait
@@ -92,6 +92,12 @@ def test_waiting_for_ever_is_not_waited_for(scene: Scene, monkeypatch: pytest.Mo
     heard, line = log_in(scene, IMAP, auth=auth)
     assert heard == IMAP.error
     assert line == f"[error] auth http server {auth.address} sent WAIT too many times while in http auth state"
+
+
+def test_who_is_asked_plainly_about_smtp_hears_of_the_host_each_time(scene: Scene) -> None:
+    auth = scene.auth(wait(b"1"), rejected(b"no"))
+    log_in(scene, SMTP, auth=auth)
+    assert [b"\r\nClient-Host: [UNAVAILABLE]\r\n" in request for request in auth.requests] == [True, True]
 
 
 @pytest.mark.parametrize("last", [b"", b"again"], ids=["replaced", "replaced again"])
