@@ -1,7 +1,7 @@
 /*
  * Any bytes for the C of mailworker/native. The first byte chooses: raw bytes for a handshake and what follows it,
  * rubbish in the memory of the session cache, a relay whose both ends do as the bytes say, or what may be a backend's
- * reply. What comes out of a relay or of the cache must be what went in; for all else the sanitizers watch.
+ * reply or a client's line. What comes out of a relay or of the cache must be what went in; for all else the sanitizers watch.
  *
  * A full handshake takes OpenSSL longer than all else together, so it is not made where another will do.
  *
@@ -504,6 +504,25 @@ static void reply(const uint8_t *data, size_t size)
     free(text);
 }
 
+/* The first byte says how long the start of a line is that stands behind it, and the argument; then the line comes. */
+static void said(const uint8_t *data, size_t size)
+{
+    size_t start = size > 0 ? data[0] % 8 : 0, length;
+    char *text;
+
+    if (size < 1 + start) {
+        return;
+    }
+    length = size - 1 - start;
+    text = malloc(length + (length == 0)); /* where its bounds are watched */
+    demand(text != NULL, "out of memory");
+    memcpy(text, data + 1 + start, length);
+    if (line_fits(text, length, (const char *) data + 1, start, (enum argument)(data[0] / 8 % 3))) {
+        demand(length >= start + 2 && memchr(text + start, '\n', length - start) == text + length - 1, "one line");
+    }
+    free(text);
+}
+
 /* What a client says after its login, whole and cut where the first byte says, must come to the same. */
 static void watched(const uint8_t *data, size_t size)
 {
@@ -531,6 +550,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (data[0] == 0xFF) {
         reply(data + 1, size - 1);
+        return 0;
+    }
+    if (data[0] == 0xFD) {
+        said(data + 1, size - 1);
         return 0;
     }
     if (data[0] == 0xFE) {
