@@ -199,12 +199,8 @@ static int lobby_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED
     return self->steps == NULL || self->guests == NULL || self->checks == NULL ? -1 : 0;
 }
 
-#define REFERENCES(REF)                                                                                                \
-    REF(connections)                                                                                                   \
-    REF(party)                                                                                                         \
-    REF(steps)                                                                                                         \
-    REF(limit) REF(left) REF(noticed) REF(full) REF(checks) REF(stopped) REF(guests) REF(rows) REF(context)            \
-        REF(shaken)
+#define GIVEN(REF) REF(connections) REF(party) REF(limit) REF(left) REF(noticed) REF(full) REF(checks) REF(stopped)
+#define REFERENCES(REF) GIVEN(REF) REF(steps) REF(guests) REF(rows) REF(context) REF(shaken)
 COLLECTED(lobby, REFERENCES)
 
 /* A new guest, which is counted; NULL with an exception. The descriptor is closed with its stream. */
