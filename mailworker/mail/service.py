@@ -347,8 +347,7 @@ class _Beginnings:
         left, stopped = partial(self._begin_with, entrance), partial(self._begin_carefully, entrance)
         calls = left, None if server.counted is None else server.counted.arrive, serve, checks, stopped
         lobby = Lobby(self._connections, _CLIENT, step, limit, timeout, *calls, server.rows, server.number)
-        if entrance.listen.ssl:
-            assert server.tls is not None
+        if entrance.listen.ssl and server.tls is not None:
             shaken = None if server.counted is None else partial(server.counted.welcome, self._connections.loop)
             lobby.shake_hands(server.tls, shaken)
         self._lobbies.append((entrance, lobby))
