@@ -24,17 +24,24 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from mailworker import __version__
+from tests.long.shop import (
+    BUILD,
+    DOWNLOADED,
+    PACKAGE,
+    QUICK_START,
+    ROOT,
+    Shop,
+    commands,
+    fetch_packages,
+    fetch_wheels,
+)
 from tests.support import container
-from tests.support.bare_root import BareBox, BareRoots, booted, in_root, run
+from tests.support.bare_root import BareBox, BareRoots, booted, run
 from tests.support.certificates import self_signed
 from tests.support.daemon import wait_until
 from tests.support.mail_host import MailHost
 from tests.support.patience import PATIENCE
 
-ROOT = Path(__file__).resolve().parents[2]
-INSTALL = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
-QUICK_START = (ROOT / "docs" / "quick-start.md").read_text(encoding="utf-8")
-PACKAGE = f"mailworker_{__version__}_amd64.deb"
 LATER = f"{__version__}.1"
 SECONDS, LINES = 60, 10
 PID_FILE = "/run/mailworker/mailworker.pid"
@@ -42,41 +49,6 @@ PID_FILE = "/run/mailworker/mailworker.pid"
 _KEPT = re.compile(
     r"/(proc|sys|dev|run|tmp|old)(/|$)|/var/(cache|log|tmp)/|/var/lib/(apt|dpkg|systemd|ucf|python)/|/root/"
 )
-BUILD = (
-    "apt-get -q update; apt-get -qy install --no-install-recommends build-essential; cd /src; apt-get -qy build-dep ./"
-)
-
-
-class Shop:
-    """Where packages are made and bare systems are kept; `folder` is for what is thrown away."""
-
-    def __init__(self, folder: Path, roots: BareRoots, host: MailHost) -> None:
-        self.folder = folder
-        self.roots = roots
-        self.host = host
-        self.source = folder / "source"
-        _copy_source(self.source)
-
-    def build(self, suite: str) -> Path:
-        """The Debian package of a suite, by the commands of docs/install.md."""
-        root = self.folder / f"{suite}-build" / "root"
-        self.roots.unpack(suite, root, added="build", script=BUILD, source=self.source)
-        shutil.copytree(self.source, root / "src")
-        *_, make = commands("## Debian").splitlines()
-        in_root(root, "sh", "-exc", f"cd /src; {make}")
-        package = self.folder / suite / PACKAGE
-        package.parent.mkdir()
-        shutil.copy(root / "src" / "dist" / PACKAGE, package)
-        shutil.rmtree(root)
-        return package
-
-
-def commands(heading: str, number: int = 0, page: str = INSTALL) -> str:
-    """What a page has people type below a heading."""
-    _, _, section = page.partition(f"\n{heading}\n")
-    section, *_ = re.split(r"^## ", section, maxsplit=1, flags=re.MULTILINE)
-    blocks: list[str] = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    return blocks[number]
 
 
 def try_deb(shop: Shop, suite: str) -> None:
@@ -87,7 +59,7 @@ def try_deb(shop: Shop, suite: str) -> None:
     typed = commands("## Debian", 1)
     assert len(typed.splitlines()) <= LINES
     shutil.copy(package, folder / "root" / "etc" / PACKAGE)
-    _fetch(folder / "root", f"/etc/{PACKAGE}", "ssl-cert", "curl", "logrotate")
+    fetch_packages(folder / "root", f"/etc/{PACKAGE}", "ssl-cert", "curl", "logrotate")
     with booted(folder) as box:
         shop.host.join(box.pid)
         box.shell("apt-get -qy install --no-install-recommends ssl-cert curl logrotate")  # stay when ours is purged
@@ -115,7 +87,7 @@ def try_make_install(shop: Shop) -> None:
     folder = shop.folder / "make-box"
     shop.roots.unpack("bookworm", folder / "root", added="build", script=BUILD, source=shop.source)
     shutil.copytree(shop.source, folder / "root" / "src")
-    _fetch(folder / "root", "curl", "openssl", *commands("## make install").replace("\\\n", "").split()[2:])
+    fetch_packages(folder / "root", "curl", "openssl", *commands("## make install").replace("\\\n", "").split()[2:])
     with booted(folder) as box:
         shop.host.join(box.pid)
         box.shell(commands("## make install") + "apt install -y curl openssl")
@@ -139,18 +111,16 @@ def try_pip(shop: Shop, archive: str) -> None:
     """A source archive or a wheel, by docs/quick-start.md word for word, but for the address and the user."""
     folder = shop.folder / f"{archive}-box"
     shop.roots.unpack("bookworm", folder / "root", added="build", script=BUILD, source=shop.source)
-    wheels = folder / "root" / "wheels"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    caller = dict(os.environ)
-    run(sys.executable, "-m", "build", f"--{archive}", "--outdir", wheels / "ours", shop.source, environment=caller)
-    (made,) = (wheels / "ours").iterdir()
-    run(*pip, "download", "--dest", wheels, made, "setuptools>=64", "cffi", "wheel", environment=caller)
+    ours = folder / "root" / "wheels" / "ours"
+    run(sys.executable, "-m", "build", f"--{archive}", "--outdir", ours, shop.source, environment=dict(os.environ))
+    (made,) = ours.iterdir()
+    fetch_wheels(folder / "root", made)
     if archive == "sdist":
         run("tar", "--extract", "--file", made, "--directory", folder / "root")
     else:
         shutil.copytree(shop.source / "conf", folder / "root" / "mailworker" / "conf")
     (source,) = (path for path in (folder / "root").glob("mailworker*"))
-    _fetch(folder / "root", "curl", "openssl", "python3-venv")
+    fetch_packages(folder / "root", "curl", "openssl", "python3-venv")
     with booted(folder) as box:
         shop.host.join(box.pid)
         box.shell("apt-get -qy install --no-install-recommends curl openssl python3-venv")
@@ -158,8 +128,7 @@ def try_pip(shop: Shop, archive: str) -> None:
         typed = commands("## 1. Install", page=QUICK_START)
         typed = typed if archive == "sdist" else typed.replace("install .", f"install /wheels/ours/{made.name}")
         begun = time.monotonic()
-        variables = ["PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels"]
-        box.shell(typed + commands("## 2. A certificate", page=QUICK_START), f"/{source.name}", variables=variables)
+        box.shell(typed + commands("## 2. A certificate", page=QUICK_START), f"/{source.name}", variables=DOWNLOADED)
         configuration = re.findall(r"^```nginx\n(.*?)^```$", QUICK_START, re.MULTILINE | re.DOTALL)[0]
         (box.root / "etc/mailworker/mailworker.conf").write_text(configuration.replace("192.0.2.10", "192.0.2.7"))
         box.shell(
@@ -220,21 +189,26 @@ def try_clone(shop: Shop) -> None:
     print(f"clone: to first mail in {time.monotonic() - begun:.0f} s", flush=True)
 
 
-def _copy_source(target: Path) -> None:
-    """What git knows of the tree, as it stands."""
-    target.mkdir(parents=True)
-    names = run("git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    for name in names:
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
-
-
-def _fetch(root: Path, *packages: str) -> None:
-    """Put packages where apt finds them, as a box has no way to a mirror; those of a Debian package's needs, too."""
-    command = ["apt-get", "-qy", "--download-only", "install", *packages]
-    in_root(root, "sh", "-ec", 'apt-get -q update; "$@"', "sh", *command)
-    (root / "etc/apt/apt.conf.d/90box").write_text('APT::Get::Assume-Yes "true";\n')  # nobody is there to be asked
+def try_clone_in_bare_root(shop: Shop) -> None:
+    """The same in a bare Debian that has a compiler, by docs/quick-start.md word for word, but for the repository."""
+    folder = shop.folder / "clone-box"
+    shop.roots.unpack("bookworm", folder / "root", added="build", script=BUILD, source=shop.source)
+    run("git", "clone", "--quiet", "--bare", ROOT, folder / "root" / "mailworker.git")
+    fetch_wheels(folder / "root", f"{shop.source}[demo]")
+    fetch_packages(folder / "root", "curl", "git", "python3-venv")
+    typed = commands("## Look at it first", page=QUICK_START)
+    for shown, meant in (("<this repository>", "/mailworker.git"), ("make run\n", "make run >/root/output 2>&1 &\n")):
+        assert shown in typed
+        typed = typed.replace(shown, meant)
+    with booted(folder) as box:
+        box.shell("apt-get -qy install --no-install-recommends curl git python3-venv")
+        begun = time.monotonic()
+        box.shell(typed, variables=[*DOWNLOADED, "HOME=/root"])
+        wait_until(lambda: "curl -k" in box.read("/root/output"), "the demo", timeout=300)
+        line = re.search(r"curl -k.*imaps:.*", box.read("/root/output"))
+        assert line is not None, box.read("/root/output")
+        assert "Subject:" in box.shell(line[0])
+        print(f"clone in a bare Debian: to first mail in {time.monotonic() - begun:.0f} s", flush=True)
 
 
 def _files(box: BareBox) -> set[str]:
@@ -372,6 +346,7 @@ KINDS: dict[str, Callable[[Shop], None]] = {
     "wheel": lambda shop: try_pip(shop, "wheel"),
     "container": try_container,
     "clone": try_clone,
+    "clone-bookworm": try_clone_in_bare_root,
 }
 
 
