@@ -17,7 +17,7 @@ from mailworker.model import Address
 
 
 class Guarded(Protocol):
-    """A `server` block: what its settings say about whom it serves."""
+    """A `server` block: which clients it serves."""
 
     @property
     def access(self) -> tuple[Rule, ...]: ...

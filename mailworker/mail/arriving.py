@@ -39,7 +39,7 @@ class Arriving(Leaving):
 
     @property
     def client(self) -> Client:
-        """Who is at the other end; it is made when somebody wants to know more than the log."""
+        """The client; it is made when more is needed than the log needs."""
         client = self._client
         if client is None:
             self._client = client = Client(self.stream, self._peer, self.log.entrance.listen)
@@ -88,7 +88,7 @@ class Arriving(Leaving):
         return self.protocol.refusals.denial if tells else None
 
     def rename(self, login: bytes) -> None:
-        """Whoever has decided about a login gives it another name."""
+        """The source of logins has given the login another name."""
         self.log.login = login
         if (rows := self.server.rows) is not None:
             rows.ask(self.log.row, login, self.connections.loop.now)

@@ -201,7 +201,7 @@ class Counted(SessionTally):
         super().__init__(counters.row, loop, places, alarm, alarm.wake)
 
     def move(self, there: Counted) -> None:
-        """A client has asked for another server, and goes on there."""
+        """A client has asked for another server, and continues there."""
         self.add(self._moved)
         there.add(there._arrived)
 

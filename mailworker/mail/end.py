@@ -115,7 +115,7 @@ class End(Enum):
     """The worker ended first: worker_shutdown_timeout, or a fast shutdown."""
 
     KICKED = ("kicked", 503, "K-")
-    """Whoever administers the proxy has ended the session."""
+    """An administrator has ended the session."""
 
     RESOURCES = ("resources", 500, "R-")
     """worker_connections, descriptors, ports or memory were used up."""
@@ -135,7 +135,7 @@ USUAL: Final = frozenset({End.CLIENT_CLOSED, End.BACKEND_CLOSED, End.QUIT, End.N
 
 
 class Farewell(NamedTuple):
-    """Why a session ends before its relay, and what the client is told; None where it is not there to be told."""
+    """Why a session ends before its relay, and the reply to the client; None if there is nobody to reply to."""
 
     reason: End
     words: bytes | None = None

@@ -39,7 +39,7 @@ class Leaving:
 
     @property
     def dialogue(self) -> AnyDialogue:
-        """What hears the client; it is made when it is needed, as most clients say nothing but a usual login."""
+        """The conversation with the client; it is made when it is needed, as most clients only send a usual login."""
         dialogue = self._dialogue
         if dialogue is None:
             self._dialogue = dialogue = self._new_dialogue()
@@ -95,7 +95,7 @@ class Leaving:
 
 
 def _blame(error: PeerError, dialogue: AnyDialogue, server: Server, log: SessionLog) -> bytes | None:
-    """Log what a peer did wrong; gives what the client is told, None where it is not there to be told."""
+    """Log what a peer did wrong; gives the reply to the client, None if there is nobody to reply to."""
     if isinstance(error, Unsafe):
         log.write(Level.INFO if error.known else Level.ERROR, str(error))
         return error.answer

@@ -1,4 +1,4 @@
-"""What the log need hear only once."""
+"""Messages that are logged only once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a backend relays mail for somebody who has not logged in: what `auth_upstream` and XCLIENT rest upon.
+"""Tests whether a backend relays mail without a login, on which the safety of `auth_upstream` and XCLIENT depends.
 
 The proxy's clients come to the backend from the proxy's address. Where the backend trusts that address, as Postfix does
 those of `mynetworks`, everybody may send mail to everywhere.
@@ -24,7 +24,7 @@ from mailworker.wire.xclient import build as build_xclient
 from mailworker.wire.xclient import listed_attributes
 
 STRANGER: Final = InetAddress("192.0.2.1", 25)
-"""Who the client is said to be, where the backend is told: an address that nobody has (RFC 5737)."""
+"""The client's address in the test, which nobody has (RFC 5737)."""
 
 RECIPIENT: Final = "probe@example.org"
 """Somebody elsewhere."""
@@ -63,7 +63,7 @@ class Manner(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """Whom the mail would be from, "" for nobody, and to."""
+    """Sender, "" for the null sender, and recipient of the mail."""
 
     sender: str = ""
     recipient: str = RECIPIENT

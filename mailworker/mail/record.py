@@ -77,7 +77,7 @@ Checks = tuple[Check, ...]
 
 
 class Entrance:
-    """Where clients come in: a `listen`, its name in the log, the server, the log, and who has come in.
+    """Where clients connect: a `listen`, its name in the log, the server, the log, and the clients.
 
     `door` leads to those servers of the address that clients ask for in a TLS handshake, None where nothing is to be
     chosen there. `greets_at_once` tells whether none of all these servers lets a client wait for its greeting.

@@ -269,7 +269,7 @@ class MailService(_Prepared):
 
 
 def _make_resolvers(servers: Iterable[Server], log: Log) -> None:
-    """Two for each `resolver` directive, so that strangers who connect keep out no name of a backend.
+    """Two for each `resolver` directive, so that lookups for strangers never crowd out the name of a backend.
 
     Others are told of a client's name in some protocols only.
     """
@@ -364,7 +364,7 @@ class _Beginnings:
         task.resume()
 
     def _begin_carefully(self, entrance: Entrance, guest: Guest) -> None:
-        """Who does not pass a check begins a session, which asks all of them again, and tells the log."""
+        """A client that does not pass a check gets a session, which repeats all checks and writes to the log."""
         self.begin(entrance, guest.number, guest.stream, guest.peer)
 
     def open_records(self) -> None:

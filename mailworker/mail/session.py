@@ -93,7 +93,7 @@ class Session(Entering):
         return self._heard(1, words)
 
     def _say(self, answer: bytes | None) -> Link:
-        """Send an answer, if there is one, and hear what the client wants next."""
+        """Send an answer, if there is one, and read the client's next command."""
         return Plan(self.stream, self.dialogue.room, ((answer, UNKNOWN),), self._heard, self._lost)
 
     def _heard(self, _usual: int, words: bytes) -> Link:
@@ -138,7 +138,7 @@ class Session(Entering):
         return self._say(self.dialogue.greeting() if self.dialogue.greets_again else None)
 
     def _log_in(self, login: Login) -> Link:
-        """Let a client in, if whoever decides says so: our source, or the backend."""
+        """Let a client in if the source of logins or the backend says so."""
         source, log = self.server.login_source, self.log
         self._login = login
         log.action = source.action

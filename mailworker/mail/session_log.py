@@ -75,7 +75,7 @@ class SessionLog:
             log.write(Level.INFO, f"client {peer} connected to {self.entrance.name}", self.number)
 
     def come_from(self, client: str, port: int | None) -> None:
-        """Somebody who is believed says where the client is: its address, and its port where it has one."""
+        """A trusted peer has named the client's address, and its port if there is one."""
         self.client = client
 
     @property
@@ -84,7 +84,7 @@ class SessionLog:
         return self.entrance.log.talkative
 
     def debug(self, message: str) -> None:
-        """Log at [debug] what the session does, for whoever looks for a fault; never a secret."""
+        """Log at [debug] what the session does, for debugging; never a secret."""
         self.write(Level.DEBUG, message)
 
     def info(self, message: str) -> None:

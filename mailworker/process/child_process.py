@@ -55,7 +55,7 @@ class FromMaster:
 
 
 class ChildProcess(ABC):
-    """Does its task for one cycle until it is told to leave; `number` counts those of a kind from 0.
+    """Does its task for one cycle until it is asked to exit; `number` counts those of a kind from 0.
 
     `name` is what the log and `ps` call it.
     """
@@ -65,7 +65,7 @@ class ChildProcess(ABC):
     name: ClassVar[str]
 
     asks: ClassVar[bool] = False
-    """Whether the master hears its questions."""
+    """Whether the master receives its questions."""
 
     def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
         self._cycle = cycle

@@ -1,4 +1,4 @@
-"""What the status process looks up, or tries, for those who have come by the control socket."""
+"""What the status process looks up or tests for clients of the control socket."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _names(leaf: Certificate) -> list[str]:
 
 
 def shutdown(counters: Counters, table: SessionTable | None) -> Mapping[str, Any]:
-    """Who is still there, and who is on the way out; with their sessions where there is a table of them."""
+    """The workers that serve and those that shut down, with their sessions if there is a table of them."""
     sessions = Counter(session.worker for session in (() if table is None else table.rows()) if not session.foreign)
     workers = [
         {

@@ -1,4 +1,4 @@
-"""Ending sessions of workers, a bounded number of them a second: who is sent away comes back at once."""
+"""Ends sessions of workers, a bounded number per second, because their clients reconnect at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The logs of a cycle: files that the master opens, and who writes access logs."""
+"""The logs of a cycle: files that the master opens, and the writer of access logs."""
 
 from __future__ import annotations
 

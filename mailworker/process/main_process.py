@@ -36,7 +36,7 @@ class Leaving(IntEnum):
 
 
 class MainProcess(ABC):
-    """Runs until it is told to leave; a reload puts a new cycle in the place of the old one.
+    """Runs until it is asked to exit; a reload replaces the old cycle by a new one.
 
     `handlers` are signals that mean something else, or more, to a subclass.
     """

@@ -15,7 +15,7 @@ from mailworker.process.system.service_manager import ServiceManager
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`daemonised` tells whether the process has left the terminal of whoever started it, or its old master has.
+    """`daemonised` tells whether the process, or its old master, has left the terminal of its parent.
 
     `foreign` are descriptors that it has inherited and knows nothing of.
     """

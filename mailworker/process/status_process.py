@@ -1,4 +1,4 @@
-"""The status process: the helper that shows what is counted, to whom the configuration allows it."""
+"""The status process: the helper that shows metrics to clients that the configuration allows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the master does for those who have come by the control socket: the status process asks in their names.
+"""What the master does for clients of the control socket, on whose behalf the status process asks.
 
 It is taken for what it is, a process without rights that strangers may have taken over: it can ask for what is written
 here, and for nothing else.
@@ -46,7 +46,7 @@ class Steered(Protocol):
 
 
 class Steering:
-    """Hears questions, and answers each of them once: at once, or when what was asked for is done."""
+    """Receives questions, and answers each of them once: at once, or when the task is done."""
 
     __slots__ = ("_after", "_children", "_commands", "_kicking", "_master", "_next", "_standing", "_waiting")
 

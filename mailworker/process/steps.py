@@ -75,7 +75,7 @@ class UnderWay(ABC, Generic[T]):
 
 
 def at_once(steps: Generator[object, None, T]) -> T:
-    """What steps come to for somebody who need not let others have their turn."""
+    """The result of steps, for callers that need not let others have their turn."""
     while True:
         try:
             next(steps)

@@ -10,7 +10,7 @@ from mailworker.process.user_files import UserFiles
 
 
 class WatchedFiles:
-    """As they were read; `link` is where the master hears of those that have changed."""
+    """As they were read; `link` tells the master which have changed."""
 
     __slots__ = ("folders", "link", "users")
 

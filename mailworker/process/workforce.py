@@ -240,7 +240,7 @@ class Workforce:
 
 
 class _Termination:
-    """Ends all of them, the workers first: helpers hear their last words, and are dismissed then."""
+    """Ends all of them, the workers first: helpers receive their last messages, and end then."""
 
     __slots__ = ("_after", "_children", "_delay")
 

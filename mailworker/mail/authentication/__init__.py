@@ -1,1 +1,1 @@
-"""Who decides about a login."""
+"""The sources that decide about logins."""

@@ -29,7 +29,7 @@ _WITH_SECRET: Final = (AuthMethod.PLAIN, AuthMethod.LOGIN, AuthMethod.XOAUTH2, A
 
 
 class Policed:
-    """See `LoginSource`. `source` decides; where it leaves that to the backend, `learn` is told what came of it.
+    """See `LoginSource`. `source` decides; if it leaves that to the backend, `learn` gets the result.
 
     `held` is what the worker holds back.
     """
@@ -84,7 +84,7 @@ class Policed:
             self.report(self.fields(request, session.log), session, verdict)
 
     def fields(self, request: AuthRequest, log: SessionLog) -> dict[str, object]:
-        """What the service hears of a login, in the words of Dovecot and weakforced."""
+        """The attributes of a login that the service gets, with the names of Dovecot and weakforced."""
         login = request.login
         secret = login.password.reveal() if login.password is not None and login.method in _WITH_SECRET else None
         client = request.client_ip.decode()
@@ -102,7 +102,7 @@ class Policed:
         return fields
 
     async def allow(self, fields: dict[str, object], applicant: Applicant, *, wait: bool) -> Rejected | None:
-        """Ask whether a client may go on; gives what it is told where it may not. With `wait` it may have to wait."""
+        """Ask whether a client may continue; gives the reply if it may not. With `wait` it may have to wait."""
         applicant.log.action = "in auth policy state"
         try:
             decision = await self.service.ask(applicant.connections, "allow", fields)
@@ -160,7 +160,7 @@ class _Question:
         return self._applicant.log
 
     async def ask_before(self) -> Link:
-        """Ask the service, and then whoever decides."""
+        """Ask the service, and then the source of logins."""
         refused = await self._policed.allow(self._fields, self._applicant, wait=True)
         return self._refuse(refused) if refused is not None else self._policed.source.judge(self._request, self)
 

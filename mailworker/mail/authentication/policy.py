@@ -144,7 +144,7 @@ class Reports:
         self._lose(count, log)
 
     def _lose(self, count: int, log: SessionLog | None) -> None:
-        """The log hears of each time that the number has doubled."""
+        """Logged each time that the number has doubled."""
         before, self.lost = self.lost, self.lost + count
         if log is not None and self.lost.bit_length() > before.bit_length():
             log.error(f"auth policy server {self._service.name} was not told of {self.lost} logins")

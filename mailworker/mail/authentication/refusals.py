@@ -1,4 +1,4 @@
-"""What clients hear of us, and not of an auth service."""
+"""Refusals that are our own, and not an auth service's."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Refusals:
         return Rejected(response_code + self.temporary_text, code=b"454 4.7.0", final=False)
 
     def of(self, refusal: Refusal) -> Rejected:
-        """What a client hears where a backend has refused."""
+        """The reply to a client if a backend has refused."""
         if refusal.reason is Reason.LOGIN:
             return self.wrong
         if refusal.reason is Reason.TEMPORARY:

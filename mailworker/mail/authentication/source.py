@@ -1,4 +1,4 @@
-"""Who decides about a login: the interface, of which auth_http is the first implementation."""
+"""The interface of what decides about logins; auth_http is the first implementation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mailworker.wire.login import Login
 
 
 class Conversing(Protocol):
-    """A session, as far as whoever writes to its log and connects on its behalf has to know it."""
+    """The part of a session that is needed to write to its log and to connect on its behalf."""
 
     connections: Connections
 
@@ -24,7 +24,7 @@ class Conversing(Protocol):
 
 
 class Applicant(Conversing, Protocol):
-    """A session that waits for a verdict; `log` is told the login's name where that comes with an error."""
+    """A session that waits for a verdict; `log` gets the login's name if that comes with an error."""
 
     def judged(self, verdict: Accepted | Rejected, /) -> Link:
         """What follows from the verdict."""
@@ -49,7 +49,7 @@ class LimitedApplicant(Limited, Applicant, Protocol):
     """One that waits for a verdict."""
 
     def ask(self) -> Link:
-        """Let whoever decides about logins judge the one at hand."""
+        """Let the source of logins decide about the login at hand."""
 
 
 class LoginGuard(Protocol):
@@ -69,7 +69,7 @@ class LoginGuard(Protocol):
         """A login was refused before anybody could judge it; gives what follows, None where that is nothing."""
 
     def fail(self, attempt: Attempt, login: Login, verdict: Rejected, now: float, /) -> bool:
-        """The client is not who it claims to be, if the verdict says so; gives whether it does."""
+        """Refuse the client if the verdict says so; gives whether it does."""
 
     async def hold_back(self, asked: float, /) -> None:
         """Let a refusal wait, of an attempt about which somebody was asked at that time.
@@ -91,7 +91,7 @@ class LoginSource(Protocol):
     authzid: bool
 
     def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
-        """What leads to a verdict on `request`, of which the applicant is told.
+        """What leads to a verdict on `request`, which the applicant gets.
 
         Raises a PeerError of Party.AUTH_SERVICE where there is none, or lets the applicant fail by it.
         """

@@ -53,7 +53,7 @@ LOGIN_SOURCES: tuple[Callable[[MailServer, Means], LoginSource | None], ...] = (
 
 
 def login_source(settings: MailServer, means: Means) -> LoginSource:
-    """Who decides about the logins of a server, behind the policy service where it has one."""
+    """The source of logins of a server, after its policy service, if it has one."""
     source = next(found for make in LOGIN_SOURCES if (found := make(settings, means)) is not None)
     policy = settings.policy
     return source if policy is None else Policed(source, policy, settings.variables.bind(), means.refusals)

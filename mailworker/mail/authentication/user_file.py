@@ -91,7 +91,7 @@ class UserFile:
         return Accepted(address, name, None if password is None else Secret(password))
 
     def _refuse_for_now(self, log: SessionLog, user: User, reason: str) -> Rejected:
-        """It is no fault of the client's; the log hears of it once for each line of the file."""
+        """It is not the client's fault, and is logged once for each line of the file."""
         if self._told.is_new((user.row.name, user.line, reason)):
             where = f"{self._users.path}:{user.line}"
             log.error(f'user "{escape(user.row.name)}" cannot log in: {reason} in {where}')

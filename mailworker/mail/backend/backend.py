@@ -38,7 +38,7 @@ class Misconfigured(ProtocolError):
 
 
 class Unsafe(ProtocolError):
-    """Through the backend a client could do what it must not; `answer` is what the client is told before it has to go.
+    """The backend would let the client do what it must not; `answer` is the reply before the connection is closed.
 
     `known`: the log tells of that backend already.
     """
@@ -68,7 +68,7 @@ class Place(Protocol):
 
 
 def identity(place: Place, client_id: bytes = b"") -> Identity:
-    """Who the client is; `client_id` is what it has sent in ID. Raises ProtocolError for proxies in a circle."""
+    """The client's identity; `client_id` is what it has sent in ID. Raises ProtocolError for a loop of proxies."""
     return place.client.identity(place.log.session_id, hops_left(client_id))
 
 

@@ -35,7 +35,7 @@ def starttls(backend: Backend, login: Login) -> Talk[None]:
 
 
 def _introduce(backend: Backend, login: Login) -> Talk[None]:
-    """Tell by ID who the client is, where the backend lists it; its answer does not matter.
+    """Send the client's identity by ID if the backend lists it; its answer does not matter.
 
     What was listed before TLS does not count behind it, so the backend is asked there, as where its greeting lists
     nothing.

@@ -1,4 +1,4 @@
-"""What becomes of a client whom a backend that decides about logins has not let in."""
+"""What happens to a client that was refused by a backend that decides about logins."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Words(Protocol):
 
 
 def judgement(error: PeerError, login: Login, words: Words, log: SessionLog, *, codes: bool) -> Rejected | None:
-    """Log why it is not let in; gives what it is told, and its session goes on.
+    """Log why the client is refused; gives the reply, and the session continues.
 
     None where the session ends: by a fault of the client's, where the backend is not safe, and where another has judged
     the login, unless the protocol's clients may try again then, too, or the configuration has `codes` passed on
@@ -47,7 +47,7 @@ def judgement(error: PeerError, login: Login, words: Words, log: SessionLog, *, 
 
 
 def _is_translated(error: PeerError, login: Login, codes: bool) -> bool:
-    """What a sender without a login hears of its recipient is the backend's own reply."""
+    """A sender without a login gets the backend's own reply about its recipient."""
     return codes and login.envelope is None and error.party is Party.BACKEND
 
 

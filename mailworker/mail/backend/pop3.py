@@ -34,7 +34,7 @@ def starttls(backend: Backend, _login: Login) -> Talk[None]:
 
 
 def _introduce(backend: Backend) -> Talk[None]:
-    """Tell by XCLIENT who the client is, where the greeting lists that."""
+    """Send the client's identity by XCLIENT if the greeting lists it."""
     if not (yield from backend.greet(_GREETING)).upper().startswith(_TAKES_XCLIENT):
         return
     attributes = dovecot_attributes(identity(backend))

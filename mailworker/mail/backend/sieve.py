@@ -69,7 +69,7 @@ def _response(login: Login, *, by_token: bool) -> bytes:
 
 @lru_cache(maxsize=64)  # there are few backends and many logins
 def _obstacle(greeting: bytes, mechanism: bytes) -> str | None:
-    """Why nobody is told a password there, who cannot use it. Cyrus lists no mechanisms where it wants TLS."""
+    """Why this backend gets no password: it cannot use one. Cyrus lists no mechanisms if it requires TLS."""
     reply = Reply(greeting)
     expect_list(reply)
     listed = capabilities(reply)

@@ -1,1 +1,1 @@
-"""Who is at the other end of a session: its address, its name, what its TLS says of it."""
+"""The client of a session: its address, its name and its TLS."""

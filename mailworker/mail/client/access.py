@@ -1,4 +1,4 @@
-"""Whom the rules of `allow` and `deny` let in (ngx_stream_access_handler)."""
+"""The rules of `allow` and `deny` (ngx_stream_access_handler)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAPPED: Final = 0xFFFF  # what stands before an IPv4 address in an IPv6 one
 
 
 class Access:
-    """Rules, of which the first that fits a client counts; whom none fits is let in.
+    """Rules, the first of which that matches a client decides; if none matches, the client may connect.
 
     Thousands of rules cost no more than a few, as long as their blocks have a few lengths. Two are equal if their
     rules are.

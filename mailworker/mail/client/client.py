@@ -1,4 +1,4 @@
-"""Who is at the other end of a session, and what auth services and backends are told of it."""
+"""The client of a session, and what auth services and backends learn about it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Client:
         return True
 
     def proxy_protocol(self, settings: ProxySettings, log: SessionLog) -> bytes:
-        """The header that tells a backend who the client is; `log` knows what the session is called."""
+        """The PROXY header that names the client to a backend; `log` knows the session's id."""
         local = local_address(self.stream.descriptor)
         if settings.proxy_protocol is ProxyProtocol.V1:
             return build_v1(self.address, local)
@@ -67,7 +67,7 @@ class Client:
         return build_v2(self.address, local, None if tls is None else tls_tlvs(tls), unique_id=unique_id, told=told)
 
     def identity(self, session: bytes, hops: int) -> Identity:
-        """What a backend that believes us is told by ID or XCLIENT; `session` is the session's id."""
+        """The attributes of ID or XCLIENT for a backend that trusts us; `session` is the session's id."""
         tls = self.stream.tls
         return Identity(
             self.address,

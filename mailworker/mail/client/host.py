@@ -39,7 +39,7 @@ def new_resolver(settings: ResolverSettings, log: Log) -> Resolver:
 
 
 async def find_host(resolver: Resolver, connections: Connections, address: Address, log: SessionLog) -> bytes:
-    """What auth services and backends are told as the name of the client at `address` (ngx_mail_smtp_handler.c).
+    """The host name of the client at `address`, for auth services and backends (ngx_mail_smtp_handler.c).
 
     Why there is none goes to `log`.
     """

@@ -1,4 +1,4 @@
-"""What a client's TLS connection tells: whether its certificate will do, and what others hear of it."""
+"""A client's TLS connection: whether its certificate is accepted, and what others learn about it."""
 
 from __future__ import annotations
 

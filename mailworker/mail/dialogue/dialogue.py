@@ -44,7 +44,7 @@ Exchange = Generator[bytes, bytes, Login]
 
 
 class LoginRefused(ProtocolError):
-    """A login that no auth service has to be asked about: the client hears `verdict` and may try again."""
+    """A login that is refused without asking the auth service: the client gets `verdict` and may try again."""
 
     def __init__(self, message: str, verdict: Rejected) -> None:
         super().__init__(Party.CLIENT, message)
@@ -141,7 +141,7 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         """A SASL challenge as it is sent."""
 
     def as_told(self, login: Login) -> Login:
-        """The login, with what else of the conversation its backend is told."""
+        """The login, with the other parts of the conversation that its backend gets."""
         return login
 
     def start_over(self) -> None:
@@ -169,7 +169,7 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
 
     @property
     def room(self) -> int:
-        """How many bytes `hear` takes now."""
+        """The number of bytes that `hear` accepts now."""
         return min(self._parser.room, _READ_SIZE)
 
     @property

@@ -1,4 +1,4 @@
-"""Who is banned is refused at accept, where the key is known by then."""
+"""Refuses banned clients at accept, if the key is known by then."""
 
 from __future__ import annotations
 

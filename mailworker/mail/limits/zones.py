@@ -74,7 +74,7 @@ class LimitZones:
         return [zone.usage(self._clock()) for zone in self._zones.values()]
 
     def bans(self, most: int = MOST) -> list[ZoneBan]:
-        """Who is banned, of each zone at most so many."""
+        """The bans, at most `most` of each zone."""
         return [ban for zone in self._zones.values() for ban in zone.bans(self._clock(), most)]
 
     def ban(self, key: str, seconds: float, zone: str | None = None) -> list[str]:

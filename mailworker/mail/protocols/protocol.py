@@ -77,7 +77,7 @@ class Protocol(ProtocolModule):
         return self.alpn, *self.alpn_too
 
     def capabilities(self, settings: MailServer) -> Capabilities:
-        """What the clients of a server are told."""
+        """The replies to the clients of a server."""
         clear, secure = self.layout(settings, settings.starttls), self.layout(settings, Starttls.OFF)
         greetings = self.greeting(settings, clear), self.greeting(settings, secure)
         by_dialogue = settings.max_commands < _MOST_COMMANDS
