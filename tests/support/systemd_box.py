@@ -86,7 +86,7 @@ class SystemdBox:
         return (self._folder / "output").read_text(errors="replace")
 
     def read(self, path: str) -> str:
-        """The text of a file in the box; nothing where there is none, nor where it is of a process that ends just now."""
+        """The text of a file in the box; nothing if there is none, or if its process has just ended."""
         with suppress(FileNotFoundError, ProcessLookupError):
             return (self.root / path.removeprefix("/")).read_text(errors="replace")
         return ""
