@@ -304,10 +304,10 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers))
     server = Server(settings, log, tls, protocol.capabilities(settings), source, places)
     server.watched = protocol.watched
-    if server.plain_source is not None and protocol.tells_host:
-        server.plain_source.tell_host(UNAVAILABLE)
     if server.asks_for_certificates:
         server.plain_source = None
+    elif server.plain_source is not None and protocol.tells_host:
+        server.plain_source.tell_host(UNAVAILABLE)
     return server
 
 
@@ -339,9 +339,8 @@ class _Beginnings:
         """What is called with each client: by a lobby they begin their sessions by their first words."""
         if self._at_once or not entrance.has_lobby:
             return serve
-        server, opening = entrance.server, entrance.opening
         assert entrance.greeting is not None
-        step = entrance.greeting, opening or UNKNOWN
+        server, step = entrance.server, (entrance.greeting, entrance.opening or UNKNOWN)
         limit, timeout = server.settings.dialogue.client_buffer, server.settings.timeout
         checks = tuple(check.quick for check in entrance.at_accept if check.quick is not None)
         left, stopped = partial(self._begin_with, entrance), partial(self._begin_carefully, entrance)
