@@ -149,7 +149,7 @@ def _ban_users(means: Means, found: Mapping[str, Any], meant: Iterable[Listed], 
         raise Denied('"ban" needs users: nobody who is meant is logged in')
     zones = dict.fromkeys(zone for user in users for zone in means.limits.ban(user, found["ban"]))
     if not zones:
-        raise Denied('"ban" needs a zone of "limit_auth" whose key is the user')
+        raise Denied('"ban" needs a zone of "limit_auth" with "ban=" whose key is the user')
     means.note(f"control: {asker} banned {len(users)} users for {found['ban']}s in {', '.join(zones)}")
 
 
@@ -242,8 +242,9 @@ async def _ban(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
     if key is None or seconds is None:
         raise Denied('"ban" needs "key" and "seconds"')
     zones = means.limits.ban(key, seconds, zone)
-    if zones:
-        means.note(f'control: {asker} banned "{escape(key)}" for {seconds}s in {", ".join(zones)}')
+    if not zones:
+        raise Denied('"ban" needs a zone of "limit_auth" with "ban=" that has such keys')
+    means.note(f'control: {asker} banned "{escape(key)}" for {seconds}s in {", ".join(zones)}')
     yield {"ok": True, "zones": zones}
 
 

@@ -304,6 +304,7 @@ def test_limits_tell_how_full_they_are() -> None:
     [
         ("ban", {"key": "x"}, "needs"),
         ("ban", {"seconds": 5}, "needs"),
+        ("ban", {"key": "192.0.2.0/24", "seconds": 5}, 'needs a zone of "limit_auth" with "ban=" that has such keys'),
         ("unban", {}, "needs"),
         ("bans", {"zone": "x"}, 'there is no zone "x"'),
         ("ban", {"key": "x", "seconds": 5, "zone": "x"}, 'there is no zone "x"'),

@@ -48,7 +48,7 @@ class Server(Protocol):
 class LimitZones:
     """The zones of one configuration."""
 
-    __slots__ = ("_clock", "_zones")
+    __slots__ = ("_banning", "_clock", "_zones")
 
     def __init__(
         self,
@@ -59,7 +59,9 @@ class LimitZones:
         """`find` gives the memory of a zone. `clock` is the monotonic one, in seconds."""
         self._clock = clock
         self._zones: dict[str, _Zone] = {}
+        self._banning: set[str] = set()
         for server in servers:
+            self._banning |= {limit.zone.zone.name for limit in server.limit_auth.limits if limit.ban}
             for zone in server.limit_auth.zones:
                 if zone.zone.name not in self._zones:
                     self._zones[zone.zone.name] = _Zone(zone, find(zone), server.limit_auth.prefix)
@@ -78,8 +80,15 @@ class LimitZones:
         return [ban for zone in self._zones.values() for ban in zone.bans(self._clock(), most)]
 
     def ban(self, key: str, seconds: float, zone: str | None = None) -> list[str]:
-        """Ban a key, as people write it, in one zone or in all that it can be a key of; gives their names."""
-        return self._change(key, zone, lambda each, packed: each.table.ban(packed, self._clock(), seconds))
+        """Ban a key, as people write it, in one zone or in all that it can be a key of; gives their names.
+
+        Zones without a `limit_auth` that has `ban=` are left out: no server looks for bans there.
+        """
+
+        def ban(each: _Zone, packed: bytes) -> bool:
+            return each.name in self._banning and each.table.ban(packed, self._clock(), seconds)
+
+        return self._change(key, zone, ban)
 
     def unban(self, key: str, zone: str | None = None) -> list[str]:
         """Lift bans of a key, and forget what it had come to; gives the zones that had one."""
@@ -123,16 +132,23 @@ class _Zone:
         return [ZoneBan(self.name, self._spell(key), left, whole) for key, whole, left in found]
 
     def read(self, text: str) -> bytes | None:
-        """The key that people write so; None for an address where a key has to be one and this is none."""
-        if self._key not in _PACKED:
+        """The key that people write as `text`.
+
+        None where keys are addresses and this is none, or a network of another length than those that are counted.
+        """
+        if self._key not in _ADDRESSES:
             return text.encode(errors="surrogateescape")
         if text == "unix:":
             return text.encode()
         try:
-            host = str(ipaddress.ip_network(text, strict=False).network_address)
+            network = ipaddress.ip_network(text, strict=False)
         except ValueError:
             return None
-        return packed_prefix(host, self._lengths if self._key == _PREFIX else _WHOLE)
+        lengths = self._lengths if self._key == _PREFIX else _WHOLE
+        if network.prefixlen not in {network.max_prefixlen, lengths[network.version == 6]}:
+            return None
+        host = str(network.network_address)
+        return packed_prefix(host, lengths) if self._key in _PACKED else host.encode()
 
     def _spell(self, key: bytes) -> str:
         if self._key in _PACKED and len(key) in range(1, 17) and key != b"unix:":
@@ -142,4 +158,5 @@ class _Zone:
 
 _PREFIX = "binary_remote_prefix"
 _PACKED = frozenset({_PREFIX, "binary_remote_addr"})
+_ADDRESSES = _PACKED | {"remote_addr"}
 _WHOLE: Lengths = (32, 128)

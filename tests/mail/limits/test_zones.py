@@ -15,10 +15,10 @@ PACKED, USER = zone("$binary_remote_addr", name="packed"), zone("$remote_user", 
 class Bench:
     """Zones with memory, and a clock."""
 
-    def __init__(self, *zones: LimitZone) -> None:
+    def __init__(self, *zones: LimitZone, ban: float = 60.0) -> None:
         self.now = 100.0
         self.memory = {each.zone.name: Limits(each.zone.name, SIZE, each.zone.words[0]) for each in zones}
-        limits = settings(*(limit(of=each) for each in zones), prefix=(32, 64))
+        limits = settings(*(limit(of=each, ban=ban) for each in zones), prefix=(32, 64))
         self.zones = LimitZones(
             [mail_server("imap", limit_auth=limits), mail_server("pop3", limit_auth=limits)],
             lambda zone: self.memory[zone.zone.name],
@@ -61,6 +61,26 @@ def test_a_user_is_no_key_of_addresses() -> None:
     assert bench.zones.ban("user@example.com", 60.0) == ["user"]
     assert bench.zones.ban("nobody", 60.0, "prefix") == []
     assert bench.zones.ban("192.0.2.7", 60.0, "elsewhere") == []
+
+
+@pytest.mark.parametrize(
+    ("network", "zones"),
+    [
+        ("2001:db8::/64", ["prefix"]),
+        ("2001:db8::/48", []),
+        ("192.0.2.0/24", []),
+        ("192.0.2.0/32", ["prefix", "address"]),
+    ],
+)
+def test_a_network_is_banned_where_it_is_counted_as_one_key(network: str, zones: list[str]) -> None:
+    assert Bench(PREFIX, ADDRESS).zones.ban(network, 60.0) == zones
+
+
+def test_nobody_is_banned_where_no_server_looks_for_bans() -> None:
+    bench = Bench(PREFIX, USER, ban=0.0)
+    assert bench.zones.ban("192.0.2.7", 60.0) == []
+    assert bench.zones.ban("192.0.2.7", 60.0, "prefix") == []
+    assert bench.zones.bans() == []
 
 
 def test_lifting_a_ban_lets_a_client_begin_anew() -> None:
