@@ -61,6 +61,26 @@ def test_bytes_of_a_line_give_no_more_time(scene: Scene, case: Case) -> None:
     assert proxy.log.find("timed out").startswith(TIMED_OUT)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "lines"),
+    [
+        ("pop3", [b"USER bob\r\n"]),
+        ("smtp", [b"EHLO me\r\n", b"AUTH LOGIN\r\n", b"Ym9i\r\n"]),
+    ],
+)
+def test_the_log_names_who_was_about_to_log_in(scene: Scene, protocol: str, lines: list[bytes]) -> None:
+    proxy = scene.proxy(protocol, scene.auth(hang_up), timeout=TIMEOUT)
+    client = scene.client(proxy)
+    client.line()
+    for line in lines:
+        client.send(line)
+        while client.line()[3:4] == b"-":
+            pass
+    scene.skip(MOST)
+    assert is_cut_off(scene, client)
+    assert proxy.log.find("timed out").endswith(', login: "bob"')
+
+
 def test_a_client_that_reads_nothing_is_cut_off(scene: Scene) -> None:
     proxy = scene.proxy("smtp", scene.auth(hang_up), timeout=TIMEOUT, send_buffer=4096)
     client = scene.client(proxy, receive_buffer=4096)
