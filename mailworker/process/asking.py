@@ -18,7 +18,7 @@ class _Silent(Denied):
 
 
 class _Reply:
-    """What a task waits for."""
+    """The master's reply to one question; the task that asked waits for it."""
 
     __slots__ = ("_seconds", "_task", "words")
 
@@ -45,7 +45,7 @@ class _Reply:
 
 
 class Asking:
-    """Numbers questions, and gives each its answer."""
+    """Numbers questions, and hands each answer to the task that asked."""
 
     __slots__ = ("_link", "_numbers", "_replies")
 
@@ -55,7 +55,7 @@ class Asking:
         self._replies: dict[int, _Reply] = {}
 
     async def ask(self, command: str, argument: bytes, seconds: float) -> dict[str, Any]:
-        """The master's answer. Raises Denied, with the master's words or after that time."""
+        """The master's answer. Raises Denied, with the master's words, or when `seconds` have passed."""
         number = next(self._numbers)
         self._replies[number] = reply = _Reply(seconds)
         try:
@@ -70,7 +70,7 @@ class Asking:
         return words
 
     def answered(self, number: int, words: bytes) -> None:
-        """The link's call."""
+        """Take the answer to a question; the link calls this."""
         reply = self._replies.get(number)
         if reply is not None:
             reply.come(json.loads(words))

@@ -1,4 +1,4 @@
-"""Exceptions that nobody expected, for the log."""
+"""Descriptions of unexpected exceptions, for the log."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 def describe_bug(bug: BaseException) -> str:
-    """An unexpected exception in one line, where it happened first: records are short, and cut at their end."""
+    """Describe an unexpected exception in one line, innermost frame first: records are short, and cut at their end."""
     frames = reversed(traceback.extract_tb(bug.__traceback__))
     places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}()" for frame in frames]
     return f"{type(bug).__name__}: {bug} in {' < '.join(places)}"
 
 
 def log_unraisable(on_bug: Callable[[BaseException], None]) -> None:
-    """Give `on_bug` the exceptions that nobody can catch: those of OpenSSL's callbacks and of destructors."""
+    """Give `on_bug` the exceptions that no code can catch: those of OpenSSL's callbacks and of destructors."""
 
     def report(unraisable: sys.UnraisableHookArgs) -> None:
         on_bug(unraisable.exc_value or RuntimeError(unraisable.err_msg or "no details"))

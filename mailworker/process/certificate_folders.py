@@ -1,4 +1,4 @@
-"""The folders of `ssl_certificate_directory`: the master reads them, workers have what it found."""
+"""The folders of `ssl_certificate_directory`: the master reads them and passes the result on to the workers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from mailworker.tls.folder_scan import Change, FolderScan
 
 
 class CertificateFolders:
-    """What is below each folder that a configuration names."""
+    """The certificates below each folder that a configuration names."""
 
     __slots__ = ("_beside", "_contexts", "scans")
 
     def __init__(self) -> None:
         self.scans: dict[str, FolderScan] = {}
-        self._beside: dict[str, set[str]] = {}  # those that a server has as well
+        self._beside: dict[str, set[str]] = {}  # other folders of the same server
         self._contexts: dict[str, dict[str, Context]] = {}  # of servers that use a folder, one for each list of ciphers
 
     def __iter__(self) -> Iterator[Folder]:
@@ -36,10 +36,10 @@ class CertificateFolders:
     def read(
         self, servers: Iterable[SslSettings | None], warn: Warn, earlier: CertificateFolders | None = None
     ) -> Generator[float, None, None]:
-        """Read all folders of `servers` that were not read yet; warnings go to `warn`.
+        """Read the folders of `servers` that have not been read yet; warnings go to `warn`.
 
-        What `earlier` ones have read, and is the same, is theirs. Yields seconds to be resumed after. Raises
-        ConfigError.
+        Takes from `earlier` what has not changed since it was read there. Yields the seconds to wait before it is
+        resumed. Raises ConfigError.
         """
         pauses = Pauses()
         for settings in servers:
@@ -58,7 +58,7 @@ class CertificateFolders:
                 self.scans[path] = scan
 
     def of(self, settings: SslSettings) -> tuple[Folder, ...]:
-        """Those of a server, which were read. Raises ConfigError where two of them have certificates for one name."""
+        """The folders of a server, all read. Raises ConfigError where two of them have certificates for one name."""
         folders = tuple(self.scans[path].folder for path in settings.certificate_directories)
         for number, folder in enumerate(folders):
             others = folders[:number]
@@ -71,7 +71,7 @@ class CertificateFolders:
         return folders
 
     def use(self, context: Context, settings: SslSettings, warn: Warn) -> None:
-        """Let those pairs alone be in the server's folders which its context takes."""
+        """Remove from the server's folders the pairs that its context does not accept."""
         for path in settings.certificate_directories:
             contexts = self._contexts.setdefault(path, {})
             if settings.ciphers in contexts:
@@ -83,10 +83,10 @@ class CertificateFolders:
                 warn(Level.WARN, fault)
 
     def adopt(self, path: str, descriptor: int) -> bool:
-        """Go on with what another process has found below a folder; the descriptor of it is closed. Raises OSError.
+        """Take over what another process has found below a folder, and close its descriptor. Raises OSError.
 
-        Gives whether there are other certificates than before: else the folder is none of these, or it is a file that
-        nothing could be made of.
+        Returns whether the certificates have changed. They have not if the folder is none of these, or if the only
+        changes are files that no pair could be made of.
         """
         changes: list[Change] = pickle.loads(bytes(read_sealed(descriptor)))
         scan = self.scans.get(path)
@@ -97,7 +97,7 @@ class CertificateFolders:
         return any(change.pairs or change.stamp is None for change in changes)
 
     def _fault(self, path: str, pair: NamedPair) -> str | None:
-        """Why a pair that has come below a folder cannot be used there."""
+        """Why a pair that was added below a folder cannot be used there."""
         for name in pair.names:
             for other in self._beside.get(path, ()):
                 if name in self.scans[other].folder:
@@ -118,6 +118,6 @@ def _built(folder: Folder, change: Change) -> Sequence[NamedPair]:
     for data in change.pairs:
         try:
             pairs.append(folder.build(data))
-        except BadPair:  # which whoever read it has built
+        except BadPair:  # the process that read it has built it
             continue
     return pairs

@@ -1,7 +1,7 @@
 """Channels between workers and helpers: a pair of sockets for each, through which they send each other packets.
 
-The master opens them, and keeps the helper's end for as long as the worker lives: what lies in it when a helper dies is
-for the next one.
+The master opens them, and keeps the helper's end for as long as the worker lives: when a helper dies, its successor
+gets the packets that are still in there.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Final
 
 from mailworker.process.cycle import Cycle
 
-# Bytes that a worker may be ahead of a helper, with what the kernel adds: some 6,000 packets of 300 bytes. The system
-# lets root have that; for others it has a bound of its own.
+# The bytes that a worker may be ahead of a helper, with the kernel's overhead: some 6,000 packets of 300 bytes. Root
+# may have that much; for other users the kernel's own limit holds.
 _AHEAD: Final = 4 << 20
 
 _SO_SNDBUFFORCE: Final = 32  # asm-generic/socket.h; Python has no name for it
 
 Ends = dict[str, socket.socket]
-"""One worker's ends of its channels, or the other ones, by the names of the helpers."""
+"""One worker's ends of its channels, or the helpers' ends, by the names of the helpers."""
 
 
 def open_channels(helpers: Iterable[str]) -> tuple[Ends, Ends]:
-    """The helpers' ends of a worker's channels, and its own; nobody ever waits at either. Raises OSError."""
+    """The helpers' ends of a worker's channels, and the worker's own; all are non-blocking. Raises OSError."""
     theirs: Ends = {}
     own: Ends = {}
     try:
@@ -41,9 +41,9 @@ def open_channels(helpers: Iterable[str]) -> tuple[Ends, Ends]:
 
 
 def receive(end: socket.socket, buffer: bytearray | memoryview, flags: int = 0) -> int:
-    """Bytes of a packet that were put into `buffer`, 0 when the other end has gone. Raises OSError.
+    """Receive a packet into `buffer`; returns its bytes, 0 when the other end has been closed. Raises OSError.
 
-    Of an end that has gone with answers unread, the system tells once, and before it gives what had been sent.
+    If the other end was closed with unread data, the system reports ECONNRESET once, before the data that it had sent.
     """
     try:
         return end.recv_into(buffer, 0, flags)
@@ -52,7 +52,7 @@ def receive(end: socket.socket, buffer: bytearray | memoryview, flags: int = 0) 
 
 
 def close_ends(ends: Iterable[socket.socket]) -> None:
-    """Give them back."""
+    """Close these ends."""
     for end in ends:
         end.close()
 
@@ -67,7 +67,7 @@ def _widen(end: socket.socket) -> None:
 
 @dataclass(slots=True)
 class _Kept:
-    """A helper's end; `given` tells whether the helper that runs has it too, `over` that the worker has ended."""
+    """A helper's end; `given` tells whether the running helper has it too, `over` that the worker has ended."""
 
     cycle: Cycle
     worker: int
@@ -78,7 +78,7 @@ class _Kept:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing lies in it."""
+        """Whether no packet is left in it."""
         try:
             return not receive(self.end, bytearray(1), socket.MSG_PEEK)
         except OSError:
@@ -94,21 +94,21 @@ class Channels:
         self._kept: list[_Kept] = []
 
     def keep(self, cycle: Cycle, worker: int, ends: Mapping[str, socket.socket]) -> None:
-        """Keep those of a worker that has begun."""
+        """Keep the ends of a worker that has started."""
         self._kept.extend(_Kept(cycle, worker, helper, end) for helper, end in ends.items())
 
     def of(self, cycle: Cycle, helper: str) -> tuple[socket.socket, ...]:
-        """What a helper that is about to be forked inherits."""
+        """The ends that a helper which is about to be forked inherits."""
         return tuple(kept.end for kept in self._kept if kept.cycle is cycle and kept.helper == helper)
 
     def given(self, cycle: Cycle, helper: str) -> None:
-        """A helper has been forked, with all that there are."""
+        """Note that a helper has been forked, and has inherited all its ends."""
         for kept in self._kept:
             if kept.cycle is cycle and kept.helper == helper:
                 kept.given = True
 
     def give(self, cycle: Cycle, helper: str, send: Callable[[socket.socket], bool]) -> bool:
-        """Send the helper that runs what it has not got; False where it has no room for one yet."""
+        """Send the running helper the ends that it lacks; False where it has no room for one yet."""
         for kept in self._kept:
             if kept.cycle is cycle and kept.helper == helper and not kept.given:
                 kept.given = send(kept.end)
@@ -117,25 +117,25 @@ class Channels:
         return True
 
     def end(self, worker: int) -> None:
-        """A worker has ended: its channels go when all that lies in them has been taken."""
+        """Note that a worker has ended: its channels are closed when all packets in them have been taken."""
         for kept in self._kept:
             kept.over = kept.over or kept.worker == worker
         self.sweep()
 
     def sweep(self) -> None:
-        """Give back those of workers that have ended in which nothing is left."""
+        """Close the channels of ended workers in which nothing is left."""
         for kept in [kept for kept in self._kept if kept.over and kept.is_empty]:
             self._kept.remove(kept)
             kept.end.close()
 
     def drop(self, cycle: Cycle, helper: str) -> None:
-        """The helper of this name has ended, and gets no successor."""
+        """Close the channels of ended workers to a helper that has ended and gets no successor."""
         for kept in [kept for kept in self._kept if kept.over and kept.cycle is cycle and kept.helper == helper]:
             self._kept.remove(kept)
             kept.end.close()
 
     def close(self, but: Iterable[socket.socket] = ()) -> None:
-        """Give all back, as a child that has inherited them, but for some."""
+        """Close all ends but some, in a child that has inherited them."""
         remaining = set(map(socket.socket.fileno, but))
         for kept in self._kept:
             if kept.end.fileno() not in remaining:

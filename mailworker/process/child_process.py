@@ -27,23 +27,23 @@ from mailworker.process.system.titles import title_child, title_leaving_child
 FATAL = 2
 _FAILED = 1
 
-# What only a master can obey.
+# Signals that only a master can obey.
 _PASSED_OVER = (signal.SIGHUP, signal.SIGIO, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 
-# How many objects may come to be before the collector looks for circles. Sessions leave none, so it should not look
-# whenever some ten clients more are there, as is its default (700).
+# New objects after which the collector looks for reference cycles. Sessions leave none, so it should not look for every
+# ten new clients or so, as it would by default (700).
 _NEW_OBJECTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class FromMaster:
-    """What a child has of its master.
+    """What a child gets from its master.
 
-    `pipe` is the reading end of one that only the master could write to: it ends when the master does. `link` brings
-    log files that the master has opened, and is where the child says that it serves. `row` is what it may write of
-    each zone that has rows. Only a child that is `daemonised` obeys SIGWINCH, which terminals send to all that run in
-    them. `channels` are a worker's, by the names of the helpers at their other ends; `workers` are a helper's, one for
-    each worker that there is.
+    `pipe` is the reading end of a pipe that only the master can write to: it ends when the master does. `link` brings
+    log files that the master has opened, and the child tells by it that it serves. `row` is the one that it may write
+    in each zone that has rows. Only a child that is `daemonised` obeys SIGWINCH, as a terminal sends that to all its
+    processes. `channels` are a worker's, by the names of the helpers at their other ends. `workers` are a helper's, one
+    for each worker that runs.
     """
 
     pipe: int
@@ -55,7 +55,7 @@ class FromMaster:
 
 
 class ChildProcess(ABC):
-    """Does its task for one cycle until it is asked to exit; `number` counts those of a kind from 0.
+    """Does its task for one cycle until it is asked to exit; `number` counts the children of a kind from 0.
 
     `name` is what the log and `ps` call it.
     """
@@ -65,7 +65,7 @@ class ChildProcess(ABC):
     name: ClassVar[str]
 
     asks: ClassVar[bool] = False
-    """Whether the master receives its questions."""
+    """Whether the master takes questions from it."""
 
     def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
         self._cycle = cycle
@@ -90,23 +90,23 @@ class ChildProcess(ABC):
 
     @classmethod
     def files(cls, cycle: Cycle) -> Mapping[Path, int]:
-        """The log files that it writes, by their paths."""
+        """The log files that this kind of child writes, by their paths."""
         return cycle.logs.error_log_files
 
     @abstractmethod
     def _start(self) -> None:
-        """Take on user and limits, and begin the task. Raises StartError where another process would fail as well."""
+        """Take on user and limits, and begin the task. Raises StartError where a successor would fail as well."""
 
     @abstractmethod
     def _finish(self, done: Callable[[], None]) -> None:
-        """Take on nothing more, and call `done` when all is finished, which may be at once."""
+        """Accept no more work, and call `done` when all is finished, which may be at once."""
 
     def _take_channel(self, channel: socket.socket) -> None:
-        """Hear of a worker that has begun; only helpers are told."""
+        """Take the channel of a worker that has started; only helpers get it."""
         channel.close()
 
     def _take_answer(self, number: int, words: bytes) -> None:  # noqa: B027 - most ask nothing
-        """Hear what the master says to a question; only who asks is told."""
+        """Take the master's answer to a question; only children that ask get one."""
 
     def _limit_logs(self, level: int) -> None:
         self._cycle.logs.limit(Level(level) if level else None)
@@ -123,7 +123,7 @@ class ChildProcess(ABC):
 
     def run(self) -> int:
         """Do the task, and return the process's exit code."""
-        gc.freeze()  # what the master made stays shared: a collection here would touch, so copy, all of it
+        gc.freeze()  # a collection would write to the objects shared with the master, and so copy them all
         gc.set_threshold(_NEW_OBJECTS)
         log_unraisable(self._log_bug)
         try:
@@ -137,7 +137,7 @@ class ChildProcess(ABC):
         self._loop.watch(self._master.pipe, READ, Watch(self._miss_master))
         self._loop.watch(self._master.link.fileno(), READ, Watch(self._take_logs))
         tell_service(self._master.link)
-        title_child(self.name)  # as in nginx when all is prepared: who sees the title finds all open that will be
+        title_child(self.name)  # as in nginx when all is prepared: by the time the title is seen, everything is open
         self._loop.run()
         self._end()
         self._log.write(Level.NOTICE, "exiting")
@@ -177,15 +177,15 @@ class ChildProcess(ABC):
             self._cycle.logs.adopt(files)
 
     def _reopen_logs(self) -> None:
-        """Somebody has told us alone, or the master could not hand us its files."""
+        """Reopen our own files: SIGUSR1 was sent to us alone, or the master could not hand us its files."""
         self._log.write(Level.NOTICE, "reopening logs")
         self._cycle.logs.reopen()
 
 
 def live(kind: type[ChildProcess], number: int, cycle: Cycle, master: FromMaster, unblock: Callable[[], None]) -> int:
-    """What a fresh child does; `unblock` lets the signals through that the master keeps blocked.
+    """The life of a fresh child; `unblock` lets the signals through that the master keeps blocked.
 
-    Never raises: an exception here would go on in the master's frames. Returns the exit code.
+    Never raises: an exception here would run on into the master's frames. Returns the exit code.
     """
     try:
         child = kind(cycle, number, master)

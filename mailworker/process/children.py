@@ -33,17 +33,17 @@ from mailworker.process.link import (
     send_level,
 )
 
-# A child that lives for fewer seconds has failed to start, whatever it says.
+# A child that lived for fewer seconds has failed to start, whatever its exit code.
 _YOUNG = 1.0
 # Seconds that pass before a child which died young is replaced: none at first, doubling up to the last.
 _FIRST_PAUSE = 0.25
 _LAST_PAUSE = 30.0
-# Seconds between two tries to tell a helper of a worker.
+# Seconds between two tries to send a helper the channel of a worker.
 _LATER = 1.0
 
 
 class Place(NamedTuple):
-    """What is to run, and which one of its kind, from 0."""
+    """The kind of process to run, and its number among that kind, from 0."""
 
     kind: type[ChildProcess]
     number: int
@@ -53,9 +53,9 @@ class Place(NamedTuple):
 class Child:
     """A process that runs.
 
-    `started` is in seconds of the monotonic clock; `link` is where it gets its logs and
-    has told whether it `serves`. `row` is what it writes of shared zones, and nobody else while it runs: places are not
-    enough, as the workers of two cycles have the same ones.
+    `started` is in seconds of the monotonic clock. By `link` it gets its logs, and tells whether it `serves`. `row` is
+    the row of shared zones that it alone writes while it runs. Places would not do, as the workers of two cycles have
+    the same ones.
     """
 
     pid: int
@@ -68,13 +68,13 @@ class Child:
     serves: bool = False
 
     def stays_in(self, cycle: Cycle) -> bool:
-        """Whether it works for that cycle, and nobody has told it to go."""
+        """Whether it works for that cycle, and has not been told to go."""
         return self.cycle is cycle and not self.leaving
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a child ended: its exit code, or the signal that killed it. `child` is None for others than these."""
+    """How a child ended: its exit code, or the signal that killed it. `child` is None for an unknown process."""
 
     pid: int
     child: Child | None
@@ -84,12 +84,12 @@ class Exit:
 
     @property
     def fatal(self) -> bool:
-        """Whether another one would meet the same fate."""
+        """Whether a successor would meet the same fate."""
         return self.code == FATAL
 
     @property
     def from_outside(self) -> bool:
-        """Whether somebody ended it: by SIGKILL, which the kernel sends without memory, or by asking it to go."""
+        """Whether it was ended from outside: by a request to exit, or by SIGKILL, as from the OOM killer."""
         return self.signal == Signals.SIGKILL or self.code == 0
 
     def log(self, log: Log) -> None:
@@ -105,9 +105,9 @@ class Exit:
 
 
 class Children:
-    """All that run, of the present cycle and of those before it.
+    """All children that run, of the present cycle and of former ones.
 
-    A pipe that nobody ever writes to tells them when the master is gone. `leave` gives back, in a child, what is the
+    They have a pipe that is never written to: it ends when the master is gone. `leave` closes, in a child, what is the
     master's alone; for `unblock` see `live`, for `daemonised` FromMaster.
     """
 
@@ -130,14 +130,14 @@ class Children:
         return len(self._children)
 
     def fill(self, place: Place, cycle: Cycle) -> bool:
-        """Whether one of them runs in that place, and is to stay there."""
+        """Whether a child runs in that place, and is to stay there."""
         return any(child.place == place and child.stays_in(cycle) for child in self)
 
     def spawn(self, cycle: Cycle, place: Place, present: Cycle, helpers: Collection[type[Helper]] = ()) -> bool:
-        """Start a child of `cycle` in that place; False where the system does not allow it, which the log tells.
+        """Start a child of `cycle` in that place; False, with a log line, where the system does not allow it.
 
         A worker gets a channel to each of `helpers`, a helper those of all workers of the cycle. `present` is the cycle
-        that serves, and has logs: `cycle` may be a former one, which has given its own back.
+        that serves, and has logs: `cycle` may be a former one, which has closed its own.
         """
         name, log = place.kind.name, present.log
         try:
@@ -170,7 +170,7 @@ class Children:
         return True
 
     def give_channels(self, after: After) -> None:
-        """Give helpers their ends of the channels to workers that began after them, later where one has no room yet."""
+        """Give helpers the channels to workers that started after them; try again later where one has no room yet."""
         given = [
             self._channels.give(child.cycle, child.place.kind.name, partial(send_channel, child.link))
             for child in self
@@ -180,7 +180,7 @@ class Children:
             after(_LATER, lambda: self.give_channels(after))
 
     def hear(self) -> None:
-        """Learn which of them serve by now."""
+        """Learn which children serve by now."""
         for child in self:
             if child.place.kind.asks:
                 self._hear_questions(child)
@@ -188,7 +188,7 @@ class Children:
                 child.serves = child.serves or hear_of_service(child.link)
 
     def take_questions(self) -> list[tuple[Child, Question]]:
-        """What they have asked since the last call."""
+        """The questions that children have asked since the last call."""
         for child in self:
             if child.place.kind.asks:
                 self._hear_questions(child)
@@ -201,19 +201,19 @@ class Children:
         self._asked += ((child, question) for question in questions)
 
     def limit_logs(self, level: Level | None) -> bool:
-        """Tell all the level of the error log; False where one had no room for it."""
+        """Send all children the level of the error log; False where one had no room for it."""
         left = [child for child in self if not send_level(child.link, level or 0)]
         return not left
 
     def hand_out_logs(self, cycle: Cycle) -> None:
-        """Give all the logs that `cycle` has begun anew; one that does not take them is told to open its own."""
+        """Give children the log files that `cycle` has reopened; one that has no room is told to open its own."""
         for child in self:
             if not send_files(child.link, child.place.kind.files(cycle)):
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, Signals.SIGUSR1)
 
     def hand_out(self, found: Found, only: Callable[[Child], bool]) -> bool:
-        """Give those that `only` holds for what was found; False where one has no room for it yet."""
+        """Give what was found to those that `only` holds for; False where one has no room for it yet."""
         left = [child for child in self if only(child) and not send_found(child.link, found)]
         return not left
 
@@ -225,7 +225,7 @@ class Children:
                     os.kill(child.pid, number)
 
     def shut_down(self, only: Callable[[Child], bool]) -> list[Child]:
-        """Tell those that `only` holds for to finish what they do and go; each is told once. Returns who was told."""
+        """Tell those that `only` holds for to finish and exit; each is told once. Returns those that were told."""
         told = [child for child in self if only(child) and not child.leaving]
         for child in told:
             child.leaving = True
@@ -233,7 +233,7 @@ class Children:
         return told
 
     def forget(self, children: Iterable[Child], log: Log) -> None:
-        """Wait no more for those of `children` that cannot even be killed, as a dead disk holds them."""
+        """Stop waiting for those of `children` that even SIGKILL does not end, as a dead disk holds them."""
         for child in children:
             if self._children.get(child.pid) is child:
                 log.write(Level.ALERT, f"{child.place.kind.name} {child.pid} could not be killed")
@@ -248,7 +248,7 @@ class Children:
             self._channels.drop(child.cycle, child.place.kind.name)
 
     def reap(self) -> Iterator[Exit]:
-        """All children that have ended, among them those of others, which fall to process 1."""
+        """All children that have ended. If we are process 1, orphans of other processes are among them."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -259,7 +259,7 @@ class Children:
             signalled = os.WIFSIGNALED(status)
             child = self._children.pop(pid, None)
             if child is not None:
-                child.serves = child.serves or hear_of_service(child.link)  # which it said before it ended
+                child.serves = child.serves or hear_of_service(child.link)  # it may have said so before it ended
                 self._release(child)
             yield Exit(
                 pid,
@@ -275,23 +275,23 @@ class Children:
         os.close(write)
         self._leave()
         for other in self:
-            other.link.close()  # nobody but the master has anything to give them
+            other.link.close()  # only the master writes to them
         workers = self._channels.of(cycle, place.kind.name)
         self._channels.close(but=workers)
         master = FromMaster(read, link, row, self._daemonised, channels, workers)
         return live(place.kind, place.number, cycle, master, self._unblock)
 
     def close(self) -> None:
-        """Give the pipe back: to those that still run, the master is gone."""
+        """Close the pipe: children that still run take the master for gone."""
         self._channels.close()
         for descriptor in self._pipe:
             os.close(descriptor)
 
     def pause(self, ended: Exit, now: float) -> float:
-        """Seconds to wait before a child is replaced: the more, the oftener its place has failed soon after the start.
+        """Seconds to wait before a child is replaced: more, the more often its place has failed soon after the start.
 
-        One that somebody else has ended did not fail: it is replaced at once, however often. But what does not even
-        let it begin to serve, as a control group without memory would, is not asked again at once.
+        A child that was ended from outside did not fail: it is replaced at once, however often. But where something
+        does not even let it begin to serve, such as a control group without memory, there is a pause first.
         """
         child = ended.child
         assert child is not None, "only those are replaced"
@@ -306,7 +306,7 @@ class Children:
 
 
 def _open_ends(helpers: Iterable[type[Helper]], *, asks: bool) -> tuple[socket.socket, socket.socket, Ends, Ends]:
-    """A link, the master's end first, and the channels to `helpers`, theirs first. Raises OSError.
+    """A link, the master's end first, and the channels to `helpers`, the helpers' ends first. Raises OSError.
 
     `asks` tells whether the child will have questions.
     """

@@ -32,12 +32,12 @@ from mailworker.status.standing import Said, posted
 
 _DAY: Final = 86400
 _LOGIN_PROTOCOL: Final = "smtp"
-# Connections of probes at one time: one for each of them.
+# Connections that probes may have open at one time.
 _MOST_PROBES: Final = 64
 
 
 def means(cycle: Cycle, counters: Counters, loop: Loop, asking: Asking) -> Means:
-    """What the commands need."""
+    """What the commands of the control socket work with."""
     table = cycle.session_table
     return Means(
         sessions=None if table is None else table.rows,
@@ -52,7 +52,7 @@ def means(cycle: Cycle, counters: Counters, loop: Loop, asking: Asking) -> Means
 
 
 def limit_zones(cycle: Cycle) -> LimitZones:
-    """The zones of limits, to look at and to change."""
+    """The zones of limits, to be shown and changed."""
     zones = {zone.name: zone for zone in cycle.zones if isinstance(zone, Limits)}
     return LimitZones(cycle.settings.servers, lambda zone: zones[zone.zone.name])
 
@@ -63,7 +63,7 @@ def _note(log: Log, text: str) -> bool:
 
 
 def certificates(cycle: Cycle) -> Iterator[Mapping[str, Any]]:
-    """Those that servers show to clients, each with its file: of directives, and below folders."""
+    """The certificates that servers show to clients, each with its file: of directives, and below folders."""
     told = set()
     for server, leaf, path in cycle.certificates:
         if (label(server).server, path) not in told:
@@ -93,7 +93,7 @@ def _names(leaf: Certificate) -> list[str]:
 
 
 def shutdown(counters: Counters, table: SessionTable | None) -> Mapping[str, Any]:
-    """The workers that serve and those that shut down, with their sessions if there is a table of them."""
+    """The workers that serve and those that shut down, with their sessions if there is a session table."""
     sessions = Counter(session.worker for session in (() if table is None else table.rows()) if not session.foreign)
     workers = [
         {
@@ -112,7 +112,7 @@ def shutdown(counters: Counters, table: SessionTable | None) -> Mapping[str, Any
 async def _probe(
     servers: Sequence[Server], connections: Connections, found: Mapping[str, Any]
 ) -> AsyncIterator[Mapping[str, Any]]:
-    """What each backend that is meant does for strangers."""
+    """What each chosen backend lets clients without a login do."""
     envelope = Envelope(_mailbox(found.get("from", "")), _mailbox(found.get("to", RECIPIENT)))
     for server, address in _targets(servers, found.get("upstream"), found.get("server")):
         manner = Manner(server.settings.server_name, server.settings.proxy, server.backend_tls)
@@ -134,7 +134,7 @@ def _mailbox(text: str) -> str:
 
 
 def _targets(servers: Sequence[Server], name: str | None, wanted: str | None) -> list[tuple[Server, Address]]:
-    """Whose backends are tried, and which; those that are configured, unless one has a `name`. Raises Denied."""
+    """The SMTP servers and backends to probe: the configured backends, or the one called `name`. Raises Denied."""
     candidates = [
         server
         for server in servers

@@ -43,10 +43,10 @@ from mailworker.shm.zones import Zones
 # Seconds after which ticket keys that could not be published are tried again.
 _PUBLISH_AGAIN = 10.0
 # Processes that may have rows in the session table at one time: workers of the present cycle and of former ones that
-# have clients still, and helpers, which have rows that stay empty.
+# still have clients, and helpers, whose rows stay empty.
 _CYCLES = 4
 _HELPERS = 8
-# The same for journals of `limit_conn`, which take no memory before they are written.
+# The same for journals of `limit_conn`, which take up no memory before they are written.
 _GENERATIONS = 32
 
 
@@ -91,9 +91,9 @@ class Cycle:
 
     @classmethod
     def follow(cls, previous: Cycle, invocation: Invocation, settings: Settings) -> Generator[float, None, Cycle]:
-        """What `load` makes, of settings that somebody has read and warned of; what `previous` has in zones is kept.
+        """Build what `load` builds, from settings already read and warned of; zones that `previous` has are kept.
 
-        Yields seconds to be resumed after. Raises as `load` does.
+        Yields the seconds to wait before it is resumed. Raises as `load` does.
         """
         folders, servers = CertificateFolders(), settings.servers
         yield from folders.read((server.ssl for server in servers), lambda *_: None, previous.watched.folders)
@@ -115,7 +115,7 @@ class Cycle:
         return cycle
 
     def redirect_stderr(self) -> None:
-        """Let what the interpreter itself has to say end up in the log, unless somebody wants it on stderr."""
+        """Let the interpreter's own messages end up in the log, unless the configuration logs to stderr."""
         if not self.settings.logs_to_stderr:
             redirect_stderr(self.log)
 
@@ -125,27 +125,27 @@ class Cycle:
         return _workers(self.settings)
 
     def listeners_of(self, listens: Iterable[Listen]) -> list[BoundListener]:
-        """What listens there."""
+        """The listeners for these addresses."""
         return [found for listen in listens for found in self.listeners if found.address == listen.address]
 
     @property
     def status_listeners(self) -> list[BoundListener]:
-        """What the status process listens on, and no worker."""
+        """The listeners of the status process, which no worker serves."""
         return self.listeners_of(_shown_listens(self.settings))
 
     @property
     def mail_listeners(self) -> list[BoundListener]:
-        """What workers listen on."""
+        """The listeners of the workers."""
         return [listener for listener in self.listeners if listener not in self.status_listeners]
 
     @property
     def counters(self) -> Counters | None:
-        """What workers and helpers count in, None where the configuration asks for no status."""
+        """The counters of workers and helpers, None where the configuration asks for no status."""
         return None if self.settings.status is None else self.board
 
     @property
     def board(self) -> Counters | None:
-        """Where the master posts what there is, for the status process; None where there is no such process."""
+        """Where the master posts its processes for the status process; None where there is no such process."""
         return next((zone for zone in self.zones if isinstance(zone, Counters)), None)
 
     @property
@@ -155,7 +155,7 @@ class Cycle:
 
     @property
     def certificates(self) -> list[tuple[MailServer, Certificate, str]]:
-        """What servers show to clients, and the files of that, without those of folders."""
+        """The certificates that servers show to clients, with their files, without those of folders."""
         servers = zip(self.settings.servers, self._contexts, strict=True)
         return [
             (server, leaf, path)
@@ -166,12 +166,12 @@ class Cycle:
 
     @property
     def zones(self) -> tuple[Shared, ...]:
-        """What this configuration's processes share by name."""
+        """The zones that this configuration's processes share by name."""
         return tuple(self._zones)
 
     @property
     def descriptors(self) -> list[int]:
-        """What a daemon must keep open."""
+        """The descriptors that a daemon must keep open."""
         listening = (listener.socket.fileno() for listener in self.listeners)
         return [*self.logs.descriptors, *listening, *self._zones.descriptors]
 
@@ -180,7 +180,8 @@ class Cycle:
     ) -> Generator[float, None, None]:
         """Open logs and listeners, taking over those that are `inherited`, and make the service.
 
-        Yields seconds to be resumed after. Raises StartError; then, and when it is abandoned, nothing stays open.
+        Yields the seconds to wait before it is resumed. Raises StartError; then, and when it is abandoned, nothing
+        stays open.
         """
         try:
             log, server_logs = self.logs.open(console)
@@ -194,7 +195,7 @@ class Cycle:
         self.service.prepare(partial(_limit_table, self._zones))
 
     def test(self) -> None:
-        """What `-t` does of `open`: open logs and close them again, see whether addresses can be had.
+        """Do for `-t` what `open` does, and undo it: open logs and close them again, see whether addresses can be had.
 
         Raises StartError.
         """
@@ -205,7 +206,7 @@ class Cycle:
             self.logs.close()
 
     def rotate_ticket_keys(self) -> float | None:
-        """Renew those shared ticket keys that have served their time, or make them; by the master only.
+        """Make the shared ticket keys, or renew those that have served their time; only the master calls this.
 
         Returns the seconds until the next are due, None where there are no such keys.
         """
@@ -215,38 +216,38 @@ class Cycle:
         )
 
     def claim(self, row: int) -> None:
-        """Write that row of what is shared, as no other process does from now on."""
+        """Write that row of the shared zones, as no other process does from now on."""
         for zone in self.zones:
             zone.claim(row)
 
     def free(self, row: int) -> None:
-        """See what becomes of that row: the process that wrote it has ended."""
+        """Let the zones clean up that row: the process that wrote it has ended."""
         for zone in self.zones:
             zone.free(row)
 
     def stop_publishing(self) -> None:
-        """A child gives back what the master writes its shared zones by, and hears of changed files."""
+        """In a child, close what only the master needs: to write its shared zones, and to hear of changed files."""
         self.watched.leave()
         for zone in self.zones:
             zone.stop_publishing()
 
     def remove_listeners(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
-        """Listen no more, but where `survivor` does so on the same socket.
+        """Close the listeners, but not those that `survivor` has on the same socket.
 
         `shared` tells that another master may listen on them as well: then unix sockets stay in their folders.
         """
         kept = set() if survivor is None else {listener.address for listener in survivor.listeners}
         _remove((listener for listener in self.listeners if listener.address not in kept), shared=shared)
-        self.listeners = []  # by the time of another call the addresses may be somebody else's
+        self.listeners = []  # at the next call another process may have the addresses
 
     def remove_mail_listeners(self, *, shared: bool = False) -> None:
-        """Let nobody log in any more; what is shown of it goes on. For `shared` see `remove_listeners`."""
+        """Accept no more mail clients; status and control go on. For `shared` see `remove_listeners`."""
         staying = self.status_listeners
         _remove((listener for listener in self.listeners if listener not in staying), shared=shared)
         self.listeners = staying
 
     def close(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
-        """Give back all that `survivor` does not share; for `shared` see `remove_listeners`."""
+        """Close all that `survivor` does not share; for `shared` see `remove_listeners`."""
         self.remove_listeners(survivor, shared=shared)
         self.logs.close()
         self._zones.stop_publishing(None if survivor is None else survivor._zones)
@@ -261,7 +262,7 @@ def _remove(listeners: Iterable[BoundListener], *, shared: bool) -> None:
 
 
 def _zones(settings: Settings) -> tuple[SharedZone, ...]:
-    """Those that directives declare, and those that are there without a name."""
+    """The zones that directives declare, and those that exist without a name."""
     zones = [_shared(zone, settings) for zone in settings.zones]
     if settings.status is not None:
         words = (*words_of_workers(settings.servers), *log_words(settings.destinations))
@@ -276,20 +277,20 @@ def _zones(settings: Settings) -> tuple[SharedZone, ...]:
 
 
 def _sockets(settings: Settings) -> list[tuple[Endpoint, ...]]:
-    """Those of mail first, then those of the status process."""
+    """The sockets of mail first, then those of the status process."""
     mail = plan_sockets(server.listens for server in settings.servers)
     return [*mail, *((Endpoint(listen, 0),) for listen in _shown_listens(settings))]
 
 
 def _shown_listens(settings: Settings) -> tuple[Listen, ...]:
-    """Those of `status`, and of `control`."""
+    """The addresses of `status` and of `control`."""
     status, control = settings.status, settings.control
     steered = () if control is None else (each.listen for each in control.sockets)
     return (*(() if status is None else status.listens), *steered)
 
 
 def _shared(zone: SharedZone, settings: Settings) -> SharedZone:
-    """A zone with what its kind has to know of processes."""
+    """A zone with what its kind must know about processes."""
     if zone.use != conns.USE:
         return zone
     places = str(settings.events.worker_connections)

@@ -1,4 +1,4 @@
-"""What `-t` warns of and nginx does not look for. None of it fails the test."""
+"""Warnings of `-t` that nginx does not give. None of them fails the test."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mailworker.tls.folder import Folder, NamedPair
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _DAY: Final = 86400  # seconds
-# A certificate that its program renews is renewed earlier than so long before its end.
+# A program that renews certificates does so earlier than this before their end.
 _NOTICE: Final = 7 * _DAY
 
 
 def doubts(settings: Settings, folders: Iterable[Folder] = ()) -> Iterator[str]:
-    """One warning after the other; `folders` are those of certificates that `settings` name."""
+    """The warnings, one after the other; `folders` are those of certificates that `settings` name."""
     yield from _of_certificates(settings.servers)
     yield from of_secrets(settings.secrets)
     for folder in folders:
@@ -39,7 +39,7 @@ def _of_certificates(servers: tuple[MailServer, ...]) -> Iterator[str]:
 
 
 def of_pairs(pairs: Iterable[NamedPair], now: float) -> Iterator[str]:
-    """Certificates of a folder that are not valid, or not for long, and keys that others may read."""
+    """Certificates of a folder that are not valid, or not for long, and keys that other users may read."""
     for pair in pairs:
         moment = datetime.fromtimestamp(pair.begins if now < pair.begins else pair.ends, timezone.utc)
         if now < pair.begins:
@@ -53,7 +53,7 @@ def of_pairs(pairs: Iterable[NamedPair], now: float) -> Iterator[str]:
 
 
 def of_secrets(files: Iterable[SecretFile]) -> Iterator[str]:
-    """Those that others than their owner may read or write."""
+    """Secret files that users other than their owner may read or write."""
     for file in files:
         try:
             mode = Path(file.path).stat().st_mode

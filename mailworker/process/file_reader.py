@@ -1,7 +1,7 @@
-"""The child of the master that looks at files of users and of certificates, and reads what has changed.
+"""The child of the master that checks files of users and of certificates, and reads those that have changed.
 
-To look at a file may take as long as a dead disk likes, so it is none of the master's business. Whatever this child
-finds or meets it tells the master, who has a log and gives it to the workers.
+With a dead disk such a check may take for ever, so the master does not do it itself. This child tells the master
+whatever it finds; the master writes the log, and gives the contents to the workers.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from mailworker.shm.sealed import seal
 from mailworker.tls.folder_scan import Change, FolderScan
 
 LONGEST: Final = 8192
-"""Bytes of a message."""
+"""Bytes of the longest message."""
 
-# Seconds between looks at the files.
+# Seconds between checks of the files.
 _PAUSE: Final = 1.0
-# Seconds that a file must stay as it is before it is read: somebody may be writing it.
+# Seconds that a file must stay unchanged before it is read: it may still be being written.
 _STILL: Final = 0.1
-# Seconds between looks at folders of which the system tells what changes: what a link leads to may not be among it.
+# Seconds between checks of folders that inotify watches: it may not report changes behind symbolic links.
 _LONG_PAUSE: Final = 60.0
-# Where it does not, looks take at most this part of the time.
+# Without inotify, checks take at most this part of the time.
 _SHARE: Final = 0.1
-# Certificates that are told at once: a worker takes some 0.2 ms for each, and serves nobody meanwhile.
+# Certificates in one message: a worker takes some 0.2 ms for each, and serves no client meanwhile.
 _AT_ONCE: Final = 50
 
 
 class FileReader:
-    """Lives as long as there is somebody at the other end of `link`.
+    """Lives as long as the other end of `link` is open.
 
     `stamps` are those of the files of users, `scans` the folders by their paths, both as the master has read them.
     """
@@ -47,18 +47,18 @@ class FileReader:
     __slots__ = ("_due", "_inotify", "_link", "_read", "_rested", "_scans", "_seen", "_settled", "_stirred")
 
     def __init__(self, link: socket.socket, stamps: Mapping[str, Stamp], scans: Mapping[str, FolderScan]) -> None:
-        self._due = 0.0  # when the folders are to be looked at
+        self._due = 0.0  # # when the folders are to be checked
         self._inotify = Inotify()
         self._link = link
         self._read = dict(stamps)
-        self._rested = 0.0  # when they may be looked at again: next to them something may change all the time
+        self._rested = 0.0  # # when they may be checked again: files beside the certificates may change all the time
         self._scans = scans
         self._seen = dict(stamps)
         self._settled = True
-        self._stirred = False  # whether something has changed there since
+        self._stirred = False  # # whether something has changed there since the last check
 
     def run(self) -> None:
-        """Look until it is over."""
+        """Check the files until the link is closed."""
         while not self._is_over():
             unsettled = [path for path in self._read if not self._look(path)]
             self._settled = not unsettled
@@ -66,7 +66,7 @@ class FileReader:
                 self._look_at_folders()
 
     def _is_over(self) -> bool:
-        """Wait; whether the master has gone, or cares for another cycle."""
+        """Wait; returns whether the master has gone, or watches another cycle by now."""
         waiting: list[socket.socket | int] = [self._link]
         if self._settled and not self._stirred and self._inotify.descriptor >= 0:
             waiting.append(self._inotify.descriptor)
@@ -79,7 +79,7 @@ class FileReader:
         return self._link in readable
 
     def _look(self, path: str) -> bool:
-        """Read a file of users that is another one, if it is so for a while; False where that is still to be seen."""
+        """Read a file of users that has changed and stayed so for a while; False where that is still to be seen."""
         now = stamp(path)
         still, self._seen[path] = now == self._seen[path], now
         if now == self._read[path]:
@@ -112,7 +112,7 @@ class FileReader:
         self._settled = self._settled and settled
 
     def _watch(self, path: str, scan: FolderScan) -> bool:
-        """Hear of changes from now on; False where the system does not tell of all of them."""
+        """Watch the folder from now on; False where inotify does not report all of its changes."""
         real = os.path.realpath(path)
         told = not is_remote(real)
         for folder in (os.path.split(real)[0], *sorted(scan.watched)):

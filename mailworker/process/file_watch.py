@@ -1,7 +1,7 @@
-"""Files of users, and certificates, that change while they serve.
+"""Files of users, and certificates, that change while they are served.
 
-A child looks at them, as the user that the master is, and reads them again when they are others: see `file_reader`. The
-master and its workers get memory that nobody can change.
+A child, with the master's user, checks them and reads those that have changed: see `file_reader`. The master and its
+workers get the contents in memory that no process can change.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from mailworker.process.link import Found
 from mailworker.process.system.inherited_state import close_all_but
 from mailworker.process.system.titles import title_file_reader
 
-# Seconds between looks at what the child has told, and until workers are given again what they had no room for.
+# Seconds between looks at the child's messages, and until workers that had no room are given them again.
 _PAUSE: Final = 0.5
 _SHORT_PAUSE: Final = 0.05
-# Seconds until a child is replaced that has ended, doubling up to the last.
+# Seconds until a child that has ended is replaced, doubling up to the last.
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
 
 HandOut = Callable[[Found], bool]
-"""Gives all workers what was found; False where one has to be given it later."""
+"""Gives all workers what was found; False where one of them has to be given it later."""
 
 
 class FileWatch(Timed):
-    """Keeps users and certificates of a cycle as their files have them; a cycle without such files costs nothing.
+    """Keeps a cycle's users and certificates up to date with their files; a cycle without such files costs nothing.
 
-    For `expire_after` see TicketRotation; `hand_out` gives to workers what has changed.
+    For `expire_after` see TicketRotation; `hand_out` gives changes to the workers.
     """
 
     __slots__ = ("_cycle", "_expire_after", "_fresh", "_hand_out", "_pid", "_retry")
@@ -46,20 +46,20 @@ class FileWatch(Timed):
         super().__init__()
         self._cycle: Cycle | None = None
         self._expire_after = expire_after
-        self._fresh: list[Found] = []  # what some worker has not been given yet, in its order
+        self._fresh: list[Found] = []  # not given to all workers yet, oldest first
         self._hand_out = hand_out
         self._pid: int | None = None
         self._retry = _FIRST_RETRY
 
     def follow(self, cycle: Cycle) -> None:
-        """Care for this cycle from now on, and for the one before no more."""
+        """Watch the files of this cycle from now on, and no longer those of the one before."""
         self.close()
         self._cycle = cycle
         if cycle.watched:
             self._start(cycle)
 
     def expire(self) -> None:
-        """Hear what the child has found, and pass it on."""
+        """Take what the child has found, and pass it on."""
         cycle = self._cycle
         if cycle is None:
             return
@@ -100,7 +100,7 @@ class FileWatch(Timed):
         self._expire_after(self, _PAUSE)
 
     def _end_child(self, cycle: Cycle) -> None:
-        """It ends by itself when nobody listens, and is put to rest by us or by the master."""
+        """Close its link, by which it ends by itself; we reap it here, or the master does later."""
         cycle.watched.leave()
         if self._pid is not None:
             with suppress(ChildProcessError):
@@ -135,15 +135,15 @@ class FileWatch(Timed):
 
 
 def _live(link: socket.socket, cycle: Cycle) -> int:
-    """The child's life; returns its exit code. It has nothing but the link, and ends with that."""
+    """The child's life; returns its exit code. It has no descriptor but the link, and ends when that is closed."""
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # sent to the master's whole group; the master says when it is over
+            signal.signal(number, signal.SIG_IGN)  # may be sent to the master's whole group; the master ends this
         gc.freeze()  # a collection would copy all that is shared with the master
         title_file_reader()
         close_all_but(link.fileno())
         FileReader(link, cycle.watched.users.stamps, cycle.watched.folders.scans).run()
-    except BaseException:  # it must not go on in the master's frames, which starts another one
+    except BaseException:  # must not run on into the master's frames; the master starts another child
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""A helper process: beside the workers of a cycle, it does for them what may block, as an unprivileged user too."""
+"""A helper process: it does for the workers of a cycle what may block, and runs as their unprivileged user."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from mailworker.process.system.titles import title_leaving_child
 LONGEST: Final = 1 << 18
 """Bytes of the longest packet. The rest of what a worker sends is cut off."""
 
-# Packets that are taken from one channel before others have their turn.
+# Packets that are taken from one channel before the other channels have their turn.
 _TURN: Final = 64
-# Seconds that it waits for the workers' last words when all processes are ended at once, as by a terminal.
+# Seconds that it waits for the workers' last packets when all processes are ended at once, as by a terminal.
 _LAST_WORDS: Final = 1.0
 
 
 class Helper(ChildProcess):
     """Takes packets from the workers of its cycle, and ends after the last of them.
 
-    What workers send is hostile input: one of them may be in the wrong hands.
+    The packets are hostile input: an attacker may have taken over a worker.
     """
 
     __slots__ = ("_buffer", "_channels", "_outlives")
@@ -40,7 +40,7 @@ class Helper(ChildProcess):
     """Whether workers have channels to it."""
 
     outlasts: ClassVar[bool] = True
-    """Whether workers of a former cycle need it: else it leaves when those of the next one serve."""
+    """Whether workers of a former cycle still need it: if not, it leaves when those of the next one serve."""
 
     def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
         super().__init__(cycle, number, master)
@@ -52,33 +52,33 @@ class Helper(ChildProcess):
     @classmethod
     @abstractmethod
     def is_wanted(cls, cycle: Cycle) -> bool:
-        """Whether a cycle needs one."""
+        """Whether a cycle needs this helper."""
 
     @abstractmethod
     def _receive(self, packet: memoryview, channel: socket.socket) -> None:
-        """A worker has sent this, which is good until the method returns; `channel` may be answered by."""
+        """Take a worker's packet, which is valid until this returns; an answer may be sent by `channel`."""
 
     def _pause(self) -> None:
-        """One worker's packets have been taken, as far as it was its turn."""
+        """Called when one worker's packets have been taken, or a turn of them."""
 
     def _load(self) -> None:
         """Load code, which the helper's own user may not be able to read; raises StartError."""
 
     def _prepare(self) -> None:
-        """Open what the task takes, before the fence; raises StartError."""
+        """Open what the task needs, before the sandbox; raises StartError."""
 
     def _listens_on(self) -> Sequence[BoundListener]:
-        """What it keeps of the cycle's listeners."""
+        """The cycle's listeners that it keeps open."""
         return ()
 
     def _begin(self) -> None:
-        """Begin the task, behind the fence."""
+        """Begin the task, inside the sandbox."""
 
     def _close(self) -> None:
-        """All that the workers have sent was taken: leave in order."""
+        """Leave in order: all packets of the workers have been taken."""
 
     def _fence(self) -> None:
-        """`worker_sandbox on`; raises StartError."""
+        """Enter the sandbox of `worker_sandbox on`; raises StartError."""
         sandbox.enter()
 
     def _start(self) -> None:
@@ -117,7 +117,7 @@ class Helper(ChildProcess):
         self._take(channel)
 
     def _take(self, channel: socket.socket) -> bool:
-        """Take packets; gives whether there may be more."""
+        """Take packets; returns whether there may be more."""
         try:
             for _ in range(_TURN):
                 length = receive(channel, self._buffer)
@@ -135,7 +135,7 @@ class Helper(ChildProcess):
         return True
 
     def _forget(self, channel: socket.socket) -> None:
-        """The worker has gone."""
+        """Drop the channel of a worker that has gone."""
         self._loop.forget(channel.fileno())
         channel.close()
         del self._channels[channel]
@@ -147,7 +147,7 @@ class Helper(ChildProcess):
         self._after(_LAST_WORDS, self._loop.stop)
 
     def _miss_master(self) -> None:
-        """Workers without a master finish what there is, and as long as they do there is something to help with."""
+        """Stay while there are workers: without a master they finish their sessions, and still need help."""
         self._loop.unwatch(self._master.pipe)
         self._log.write(Level.ALERT, "master process is gone, shutting down")
         title_leaving_child(self.name)

@@ -10,7 +10,7 @@ from mailworker.model import After
 from mailworker.process.link import MOST_KICKED, Kick
 
 MOST_WAITING: Final = 1 << 20
-"""Sessions that may wait for their end; further ones are refused."""
+"""Sessions that may wait to be ended; more are refused."""
 
 DEFAULT_RATE: Final = 100.0
 """Sessions a second."""
@@ -19,7 +19,7 @@ _TICK: Final = 0.1  # seconds
 
 
 class Chosen(NamedTuple):
-    """A session as a SessionRow names it: whose row, which one, and what the session is called."""
+    """A session as a SessionRow names it: the row of its worker, its number there, and its id."""
 
     worker: int
     number: int
@@ -27,7 +27,7 @@ class Chosen(NamedTuple):
 
 
 class Kicking:
-    """`send(worker, kick)` hands a message to the worker that has these rows; it is False where that has no room yet.
+    """`send(worker, kick)` sends a message to the worker with this row; it returns False where that has no room yet.
 
     `after(seconds, action)` arranges for a call later.
     """
@@ -40,9 +40,9 @@ class Kicking:
         self.waiting = 0
 
     def kick(self, chosen: Iterable[Chosen], why: str, rate: float = DEFAULT_RATE) -> bool:
-        """End these, `rate` of them a second, which is more than 0; `why` is for the log, and already fit for it.
+        """End these, `rate` of them a second, which is more than 0; `why` is for the log, and already escaped.
 
-        False where too many wait. One that has ended by then is left alone, and so is the one that has its row.
+        False where too many wait. If a session has ended by then, its successor in the row is left alone.
         """
         queue = deque(chosen)
         if self.waiting + len(queue) > MOST_WAITING:
@@ -52,7 +52,7 @@ class Kicking:
         return True
 
     def _go_on(self, run: _Run) -> None:
-        """Send what is due; whoever has no room is asked again later."""
+        """Send the messages that are due; a worker that has no room gets its message later."""
         pause = max(_TICK, 1 / run.rate)
         due = min(len(run.queue), max(int(run.rate * pause), 1))
         by_worker: defaultdict[int, list[Chosen]] = defaultdict(list)

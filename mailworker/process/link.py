@@ -1,8 +1,8 @@
-"""The link between the master and one of its children: that it serves goes one way, what the master opens the other.
+"""The link between the master and a child: the child tells that it serves, the master sends what it has opened.
 
-The status process asks by it too, in the name of those who have come by the control socket, and is answered.
-
-A message with files holds their names, their descriptors beside them, and how many files came before and are to come.
+The status process also sends questions by it, on behalf of clients of the control socket, and gets the answers. A
+message with files holds their names, has their descriptors beside it, and says how many files came before and are to
+come.
 """
 
 from __future__ import annotations
@@ -22,29 +22,30 @@ from mailworker.process.system.inherited_state import close_all
 _SERVES = b"serves"
 USERS = b"users"
 PAIRS = b"pairs"
-"""What was found in a file of users, or below a folder of certificates; messages with it begin so, others do not."""
+"""Beginnings of messages with what was found in a file of users, or below a folder of certificates."""
 
 _KICK = b"kick"
 MOST_KICKED: Final = 64
-"""Sessions that one message ends at most, so that a worker ends no more of them in a round of its loop."""
+"""Sessions that one message ends at most, so that a worker ends no more in one round of its loop."""
 
 # A message with a helper's end of the channel to a worker.
 _CHANNEL = b"channel"
-# A question of the status process, and the answer; both are numbered, and have words of their own behind the number.
+# A question of the status process, and the answer. Both are numbered; behind the number each has a layout of its own.
 _QUESTION = b"question"
 _ANSWER = b"answer"
-# The level of the error log, 0 for those that the configuration has.
+# The level of the error log, 0 for the levels of the configuration.
 _LEVEL = b"level"
-# Questions that are heard in one turn, and bytes of the longest.
+# Questions that are received in one turn, and bytes of the longest.
 MOST_QUESTIONS = 64
 LONGEST_QUESTION = 1 << 15
-# The system's bound for one message (SCM_MAX_FD), and bytes that the names of so many files rarely have.
+# The system's limit of descriptors in one message (SCM_MAX_FD), and bytes that the names of so many files rarely
+# exceed.
 _MOST = 253
 _LONGEST = 1 << 18
 
 
 def open_link() -> tuple[socket.socket, socket.socket]:
-    """The master's end and a worker's; nobody ever waits at either. Raises OSError."""
+    """The master's end and a child's; both are non-blocking. Raises OSError."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     ours.setblocking(False)
     theirs.setblocking(False)
@@ -58,7 +59,7 @@ def tell_service(link: socket.socket) -> None:
 
 
 def hear_of_service(link: socket.socket) -> bool:
-    """Whether the worker at the other end has told that it serves since the last call."""
+    """Whether the worker at the other end has told since the last call that it serves."""
     try:
         return link.recv(len(_SERVES)) == _SERVES
     except OSError:
@@ -66,7 +67,7 @@ def hear_of_service(link: socket.socket) -> bool:
 
 
 class Question(NamedTuple):
-    """What somebody wants of the master; only `argument` may have NULs."""
+    """A question to the master; only `argument` may contain NUL."""
 
     number: int
     command: bytes
@@ -74,12 +75,12 @@ class Question(NamedTuple):
 
     @property
     def message(self) -> bytes:
-        """As it is sent."""
+        """The question as it is sent."""
         return b"%b\0%d\0%b\0%b" % (_QUESTION, self.number, self.command, self.argument)
 
 
 def ask(link: socket.socket, question: Question) -> bool:
-    """Ask the master; False where it cannot be asked now. It hears of it by SIGIO: see `call_by_signal`."""
+    """Ask the master; False where it cannot be asked now. It is notified by SIGIO: see `call_by_signal`."""
     try:
         link.send(question.message)
     except OSError:
@@ -88,13 +89,13 @@ def ask(link: socket.socket, question: Question) -> bool:
 
 
 def call_by_signal(link: socket.socket) -> None:
-    """Let this process be sent SIGIO when something comes, since a master waits for signals alone. Raises OSError."""
+    """Have this process sent SIGIO when a message comes, as a master waits for signals alone. Raises OSError."""
     fcntl.fcntl(link, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(link, fcntl.F_SETFL, fcntl.fcntl(link, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 def hear_questions(link: socket.socket) -> tuple[list[Question], bool]:
-    """What a child has asked, and whether it has told that it serves. More than a turn's questions wait."""
+    """The questions of a child, and whether it has told that it serves. Questions beyond a turn's stay queued."""
     questions, serves = [], False
     for _ in range(MOST_QUESTIONS):
         try:
@@ -119,7 +120,7 @@ def answer(link: socket.socket, number: int, words: bytes) -> bool:
 
 
 def send_level(link: socket.socket, level: int) -> bool:
-    """Tell the level of the error log, 0 for those of the configuration; False where the child has no room for it."""
+    """Send the level of the error log, 0 for those of the configuration; False where the child has no room for it."""
     try:
         link.send(b"%b\0%d" % (_LEVEL, level))
     except OSError:
@@ -128,7 +129,7 @@ def send_level(link: socket.socket, level: int) -> bool:
 
 
 def send_files(link: socket.socket, files: Mapping[Path, int]) -> bool:
-    """Send descriptors of `files`; False where the worker cannot get them: it has not taken many others, or is gone."""
+    """Send the descriptors of `files`; False where the worker's queue is full, or the worker is gone."""
     for start in range(0, max(len(files), 1), _MOST):
         part = dict(islice(files.items(), start, start + _MOST))
         header = b"%d %d" % (start, len(files) - start - len(part))
@@ -140,7 +141,7 @@ def send_files(link: socket.socket, files: Mapping[Path, int]) -> bool:
 
 
 class Found(NamedTuple):
-    """What was found at a path, in a file in memory; `kind` is USERS or PAIRS."""
+    """The content found at a path, in a memory file; `kind` is USERS or PAIRS."""
 
     kind: bytes
     path: str
@@ -148,12 +149,12 @@ class Found(NamedTuple):
 
     @property
     def message(self) -> bytes:
-        """What goes with the descriptor."""
+        """The message that goes with the descriptor."""
         return b"%b\0%b" % (self.kind, os.fsencode(self.path))
 
     @classmethod
     def of(cls, message: bytes, descriptor: int) -> Found:
-        """What a message told."""
+        """Read such a message."""
         kind, _, path = message.partition(b"\0")
         return cls(kind, os.fsdecode(path), descriptor)
 
@@ -170,31 +171,31 @@ def send_found(link: socket.socket, found: Found) -> bool:
 
 
 class Kick(NamedTuple):
-    """Sessions that a worker is to end, each by its row and what it is called; `why` is for the log."""
+    """Sessions for a worker to end, each by its row and id; `why` is for the log."""
 
     sessions: tuple[tuple[int, str], ...]
     why: str
 
     @property
     def message(self) -> bytes:
-        """What goes over the link."""
+        """The message as it is sent."""
         return b"%b\0%b" % (_KICK, json.dumps([self.sessions, self.why]).encode())
 
     @classmethod
     def of(cls, message: bytes) -> Kick:
-        """What a message told."""
+        """Read such a message."""
         sessions, why = json.loads(message.partition(b"\0")[2])
         return cls(tuple((row, name) for row, name in sessions), why)
 
 
 def send_kick(link: socket.socket, kick: Kick) -> bool:
-    """Send a worker which sessions it is to end; False where it has no room for the message yet."""
+    """Tell a worker which sessions to end; False where it has no room for the message yet."""
     try:
         link.send(kick.message)
     except BlockingIOError:
         return False
     except OSError:
-        return True  # it is gone, and they with it
+        return True  # it is gone, and its sessions with it
     return True
 
 
@@ -216,14 +217,14 @@ def _refuse(found: Found) -> None:
 
 
 def _pass_over(*_: object) -> None:
-    """Nobody is there for it."""
+    """Ignore a message that this process has no use for."""
 
 
 class LogReceiver:
-    """Where a child gets its files.
+    """A child's end of the link, which receives files and other messages.
 
-    `adopt` gets what others have found, `adopt_channel` a helper's ends of channels, `answered` a question's number and
-    the words of its answer, `levelled` the level of the error log, `kick` sessions to be ended.
+    `adopt` gets what was found in files, `adopt_channel` a helper's ends of channels, `answered` a question's number
+    and the text of its answer, `levelled` the level of the error log, `kick` the sessions to end.
     """
 
     __slots__ = ("_adopt", "_adopt_channel", "_answered", "_files", "_kick", "_levelled", "_link")

@@ -17,19 +17,19 @@ from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import Address, Level, UnixAddress
 
-# nginx's: how often an address in use is tried, and how many seconds pass in between.
+# nginx's: how often bind() to an address in use is tried, and the seconds between two tries.
 _TRIES = 5
 _PAUSE = 0.5
 # nginx's NGX_LISTEN_BACKLOG on Linux; elsewhere it leaves the choice to the system.
 _BACKLOG = 511
-# Everybody may connect who can reach the socket, which its folder decides. So the mode is 0666, from the beginning: a
-# chmod() behind bind() would follow a link that has taken the socket's place.
+# All users may connect that can reach the socket, which its folder decides. So the mode is 0666 from the beginning: a
+# chmod() after bind() would follow a link that has taken the socket's place.
 _UNIX_UMASK = 0o111
 # Linux's IPPROTO_MPTCP, which Python may not name.
 _MPTCP = 262
 
 
-# What a socket is made with whose access is limited: nobody may come in before its owner and mode are set.
+# For a socket whose access is limited: nobody may connect before its owner and mode are set.
 _CLOSED_UMASK = 0o177
 
 
@@ -50,7 +50,7 @@ class Opening:
     def run(self, planned: Sequence[tuple[Endpoint, ...]]) -> Generator[float, None, None]:
         """Open all `planned` sockets.
 
-        A generator, so that a running master need not sleep: it yields seconds to be resumed after. Raises
+        A generator, so that a running master need not sleep: it yields the seconds to wait before it is resumed. Raises
         StartError; then, and when it is abandoned, what it opened is closed again.
         """
         try:
@@ -93,7 +93,7 @@ class Opening:
         return self._listen(listen)
 
     def _give_access(self, listen: Listen, *, fresh: bool) -> None:
-        """Raises StartError, but not for a socket that was there: somebody has removed it from its folder."""
+        """Raises StartError for a new socket only: an inherited one may have been removed from its folder."""
         try:
             _give_access(listen)
         except StartError as error:
@@ -132,10 +132,10 @@ class Opening:
 
 
 def rehearse(planned: Iterable[tuple[Endpoint, ...]], log: Log) -> None:
-    """What `-t` does with `planned`: each address that is free is bound and at once given up; raises StartError.
+    """For `-t`, bind each address of `planned` that is free, and close it at once; raises StartError.
 
-    Nobody may notice. So nothing listens, no `reuseport` joins those who do, and a unix socket is removed only if it
-    was made here: one that is found may be bound already by somebody who will listen in a moment.
+    No other process may notice. So nothing listens, `reuseport` is not set, and a unix socket is removed only if it was
+    made here: one that is found may have been bound by a process that will listen in a moment.
     """
     for listen, *_ in ((endpoint.listen for endpoint in endpoints) for endpoints in planned):
         _check_folder(listen)
@@ -152,7 +152,7 @@ def rehearse(planned: Iterable[tuple[Endpoint, ...]], log: Log) -> None:
 
 
 def _new_socket(listen: Listen) -> socket.socket:
-    """A socket as `listen` wants it, not bound yet; raises StartError."""
+    """A socket as `listen` demands it, not bound yet; raises StartError."""
     address = listen.address
     protocol = 0
     if isinstance(address, UnixAddress):
@@ -189,7 +189,7 @@ def _bind(bound: socket.socket, address: Address, umask: int = _UNIX_UMASK) -> N
 
 
 def _configure(listening: socket.socket, listen: Listen, log: Log) -> None:
-    """Set what may change from one cycle to the next; nginx ignores what the system refuses, and so do we."""
+    """Set the options that may change from one cycle to the next; as in nginx, refused ones are ignored."""
     for level, name, value in _options(listen):
         try:
             listening.setsockopt(level, name, value)
@@ -222,7 +222,7 @@ def _keepalive_options(keepalive: Keepalive) -> list[tuple[int, int, int]]:
 
 
 def _check_folder(listen: Listen) -> None:
-    """Raise StartError where others could put a socket of theirs in the place of one whose access is limited."""
+    """Raise StartError where other users could replace a socket whose access is limited by one of theirs."""
     if listen.access is None or not isinstance(listen.address, UnixAddress):
         return
     folder = Path(listen.address.path).parent
@@ -233,13 +233,13 @@ def _check_folder(listen: Listen) -> None:
             raise StartError(f'stat() "{each}" failed {describe(error)}') from None
         owned = state.st_uid in (0, os.geteuid())
         writable = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        sticky = each != folder and state.st_mode & stat.S_ISVTX  # as /tmp: nobody can rename what is another's
+        sticky = each != folder and state.st_mode & stat.S_ISVTX  # as in /tmp: users can rename only what is theirs
         if not owned or (writable and not sticky):
             raise StartError(f'{listen.address} is in the folder "{each}", which others than root and we can write')
 
 
 def _give_access(listen: Listen) -> None:
-    """Set owner and mode; raises StartError. A chmod() follows no link of others: see `_check_folder`."""
+    """Set owner and mode; raises StartError. The chmod() follows no link of another user: see `_check_folder`."""
     access = listen.access
     if access is None or not isinstance(listen.address, UnixAddress):
         return
@@ -254,7 +254,7 @@ def _give_access(listen: Listen) -> None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Delete a unix socket that nobody listens to: its owner was killed before it could."""
+    """Delete a unix socket that no process listens on: its owner was killed before it could."""
     if not path.is_socket() or path.is_symlink() or _is_bound(path):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -264,7 +264,7 @@ def _remove_stale(path: Path) -> None:
 
 
 def _is_bound(path: Path) -> bool:
-    """Whether Linux knows of a socket that was bound here: it may be about to listen, and refuses until it does."""
+    """Whether Linux knows a socket bound here: it may be about to listen, and refuses connections until then."""
     try:
         rows = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()
     except OSError:

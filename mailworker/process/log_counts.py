@@ -1,4 +1,4 @@
-"""What is counted of the lines of access logs."""
+"""Counters for the lines of access logs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WRITTEN: Final = "log_lines"
 DROPPED: Final = "log_dropped"
 
 HANDING: Final = "log writer"
-"""What lines are counted under that have not come as far as to a log."""
+"""The log that lines are counted under which were lost before their log was known."""
 
 
 def log_words(destinations: Sequence[Destination]) -> Iterable[str]:
@@ -29,13 +29,13 @@ def log_words(destinations: Sequence[Destination]) -> Iterable[str]:
 
 
 def count_handing(counters: Counters | None, losses: Losses) -> None:
-    """Count what a process loses of all logs on the way to the log writer, or there before it knows the log."""
+    """Count the lines of all logs that a process loses on the way to the log writer, or before it knows their log."""
     if counters is not None and counters.row is not None:
         losses.told = partial(Tally(counters.row).gain, counters.place(word(DROPPED, HANDING)))
 
 
 def count_losses(counters: Counters | None, destinations: Sequence[Destination], losses: Sequence[Losses]) -> None:
-    """Count what the log writer loses of each log."""
+    """Count the lines that the log writer loses, for each log."""
     if counters is not None and counters.row is not None:
         tally = Tally(counters.row)
         for destination, lost in zip(destinations, losses, strict=True):
@@ -43,7 +43,7 @@ def count_losses(counters: Counters | None, destinations: Sequence[Destination],
 
 
 def line_counts(counters: Counters | None, destinations: Sequence[Destination]) -> list[Callable[[], None]]:
-    """What the log writer calls for each line, by the number of its log; it may be lost later."""
+    """The functions that the log writer calls for each line, by the number of its log; the line may still be lost."""
     if counters is None or counters.row is None:
         return [_nobody] * len(destinations)
     tally = Tally(counters.row)
@@ -55,7 +55,7 @@ def _nobody() -> None:
 
 
 def _name(destination: Destination) -> str:
-    """What tells a log from others: its path, with variables as they stand in it, or its syslog server."""
+    """The name of a log: its path, with variables as written there, or its syslog server."""
     if isinstance(destination, AccessLogFile):
         return str(destination.path)
     if isinstance(destination, AccessLogPattern):

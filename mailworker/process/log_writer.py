@@ -16,7 +16,7 @@ from mailworker.process.system import sandbox
 
 
 class LogWriter(Helper):
-    """Writes what workers hand over; they hand over what it takes, and lose the rest."""
+    """Writes the lines that workers hand over; workers drop what it has no room for."""
 
     __slots__ = ("_counts", "_destinations", "_refused")
 
@@ -28,12 +28,12 @@ class LogWriter(Helper):
 
     @classmethod
     def is_wanted(cls, cycle: Cycle) -> bool:
-        """Where there is an access log."""
+        """Whether there is an access log."""
         return bool(cycle.settings.destinations)
 
     @classmethod
     def files(cls, cycle: Cycle) -> Mapping[Path, int]:
-        """Those of access logs too."""
+        """The files of all logs, with the access logs."""
         return cycle.logs.files
 
     def _prepare(self) -> None:

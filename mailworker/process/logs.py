@@ -29,7 +29,7 @@ class Logs:
         self._writing: Destinations | None = None
 
     def open(self, console: Console | None) -> tuple[Log, list[Log]]:
-        """Open all files; returns the main log and each server's, of which equal ones are one. Raises StartError."""
+        """Open all files; returns the main log and each server's, one Log for equal ones. Raises StartError."""
         opened: dict[tuple[LogTarget, ...], Log] = {}
 
         def get(targets: tuple[LogTarget, ...]) -> Log:
@@ -45,7 +45,7 @@ class Logs:
         return self._log, server_logs
 
     def limit(self, level: Level | None) -> None:
-        """Let all error logs take lines of this level and graver ones; None: as the configuration has it."""
+        """Let all error logs take lines of this level and above; None goes back to the configuration."""
         for log in self._opened:
             log.limit(level)
 
@@ -61,35 +61,35 @@ class Logs:
 
     @property
     def error_log_files(self) -> Mapping[Path, int]:
-        """Those of error logs."""
+        """The descriptors of the error logs."""
         return {path: descriptor for path, descriptor in self.files.items() if path in self._error_log_paths}
 
     @property
     def descriptors(self) -> list[int]:
-        """What a daemon must keep open."""
+        """The descriptors that a daemon must keep open."""
         return self._files.descriptors
 
     def write_access_logs(self, after: After) -> Destinations:
-        """What writes the access logs from now on, in the process that does so; `after` arranges for a call later."""
+        """The destinations of access logs, in the process that writes them; `after` arranges for a call later."""
         self._writing = Destinations(self._destinations, self._files.open, self._log, after)
         return self._writing
 
     def leave_access_logs(self) -> None:
-        """In a process that does not write them: give them back."""
+        """Close the access logs, in a process that does not write them."""
         self._files.close_all_but(self._error_log_paths)
 
     def reopen(self, owner: int | None = None) -> None:
-        """Begin the files anew; `owner` is the user id that workers have."""
+        """Open the files again; `owner` is the user id of the workers."""
         self._end_files()
         self._files.reopen(self._log, owner)
 
     def adopt(self, descriptors: Mapping[Path, int]) -> None:
-        """Go on in files that the master has begun anew."""
+        """Continue in files that the master has opened again."""
         self._end_files()
         self._files.adopt(self._log, descriptors)
 
     def close(self) -> None:
-        """Give the files back; nothing can be logged after that."""
+        """Close the files; nothing can be logged after that."""
         if self._writing is not None:
             self._writing.close()
         self._files.close()

@@ -28,7 +28,7 @@ from mailworker.process.ticket_rotation import TicketRotation
 
 
 class Leaving(IntEnum):
-    """How far a process is on its way out; it never turns back."""
+    """How far a process is in leaving; it never turns back."""
 
     NO = 0
     GRACEFULLY = 1
@@ -38,7 +38,7 @@ class Leaving(IntEnum):
 class MainProcess(ABC):
     """Runs until it is asked to exit; a reload replaces the old cycle by a new one.
 
-    `handlers` are signals that mean something else, or more, to a subclass.
+    `handlers` are signals that have another meaning, or an additional one, in a subclass.
     """
 
     __slots__ = (
@@ -97,38 +97,38 @@ class MainProcess(ABC):
     @property
     @abstractmethod
     def _status(self) -> str:
-        """What there is, for people."""
+        """A status line for people."""
 
     @abstractmethod
     def hold_signals(self) -> None:
-        """Keep signals until `run` can obey them. Call this before others can learn our process id."""
+        """Hold signals back until `run` can obey them. Call this before other processes can learn our process id."""
 
     @abstractmethod
     def _serve(self) -> int:
-        """Serve until the end, and give the exit code."""
+        """Serve until the end, and return the exit code."""
 
     @abstractmethod
     def _end_sessions(self) -> None:
-        """Let them finish; after that `_serve` returns."""
+        """Let sessions finish; after that `_serve` returns."""
 
     @abstractmethod
     def _end(self) -> None:
-        """Make `_serve` return as soon as may be."""
+        """Make `_serve` return as soon as possible."""
 
     @abstractmethod
     def _succeed(self, old: Cycle) -> None:
-        """Serve the new cycle, and no more of `old` than its sessions."""
+        """Serve the new cycle, and of `old` nothing but its sessions."""
 
     @abstractmethod
     def _begin_logs_anew(self) -> None:
-        """Open the cycle's log files again, for all who write them."""
+        """Open the cycle's log files again, for all processes that write them."""
 
     @abstractmethod
     def _expire_after(self, timed: Timed, seconds: float) -> None:
-        """Let `timed` expire then, instead of whenever it would have."""
+        """Let `timed` expire after these seconds, instead of its former deadline."""
 
     def _hand_out(self, found: Found) -> bool:
-        """See FileWatch; who serves by itself has it already."""
+        """See FileWatch; a process that serves by itself has it already."""
         return True
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
@@ -152,7 +152,7 @@ class MainProcess(ABC):
             self._end()
 
     def _shut_down(self) -> None:
-        """End sessions, after shutdown_delay where nobody else serves; told once more, at once."""
+        """End sessions, after shutdown_delay where no other master serves; a second signal ends them at once."""
         first = self._leave(Leaving.GRACEFULLY) and not self._upgrade.other_runs
         delay = self._cycle.settings.core.shutdown_delay if first else 0.0
         if delay:
@@ -165,7 +165,7 @@ class MainProcess(ABC):
             self._end_sessions()
 
     def _leave(self, leaving: Leaving) -> bool:
-        """Announce that we leave; False where we are as far already."""
+        """Announce that we leave; False where we are that far already."""
         if self._leaving >= leaving:
             return False
         self._leaving = leaving
@@ -187,7 +187,7 @@ class MainProcess(ABC):
         self._reload.run()
 
     def _reloaded(self, new: Cycle | None) -> None:
-        """A reload has ended; `new` is None if it failed, and then all stays as it is."""
+        """Finish a reload; `new` is None if it failed, and then all stays as it is."""
         self._reload = None
         if new is None:
             self._origin.manager.ready(REFUSED)
@@ -217,7 +217,7 @@ class MainProcess(ABC):
     # Logs
 
     def _reopen_logs(self) -> None:
-        self._reopen_again = self._reload is not None  # which may have opened its logs already
+        self._reopen_again = self._reload is not None  # the reload may have opened its logs already
         if self._reopening is not None:
             self._reopening_again = True  # the files may have been moved since they were tried
             return
@@ -225,7 +225,7 @@ class MainProcess(ABC):
         self._reopening.run()
 
     def _reopened(self, error: StartError | None) -> None:
-        """The log files can be opened, or stay as they are because of `error`."""
+        """Reopen the log files, which can be opened now, or leave them as they are because of `error`."""
         self._reopening = None
         if error is None:
             self._begin_logs_anew()

@@ -22,12 +22,12 @@ from mailworker.process.system.signals import TAKEN, UNHEARD, BlockedSignals, Ha
 from mailworker.process.workforce import Workforce, process_of
 from mailworker.status.standing import Standing
 
-# nginx's, in seconds: what new workers get to start before the old ones stop to accept.
+# nginx's, in seconds: the time that new workers get to start before the old ones stop accepting.
 _HANDOVER = 0.1
 
 
 class Master(MainProcess):
-    """Has workers that serve, and is there until the last of them has gone."""
+    """Runs the workers that serve, and stays until the last of them has gone."""
 
     __slots__ = ("_children", "_failed", "_resting", "_signals", "_standing", "_steering", "_timers", "_workforce")
 
@@ -68,7 +68,7 @@ class Master(MainProcess):
         return int(self._failed)
 
     def _obey_next(self) -> None:
-        """Wait for a signal, or until something is due."""
+        """Wait for a signal, or until a timer is due."""
         self._say_what_there_is()
         received = self._signals.wait(self._timers.delay(monotonic()))
         try:
@@ -79,7 +79,7 @@ class Master(MainProcess):
             self._log_bug(bug)
 
     def _obey(self, received: Received) -> None:
-        """A child that asks has the system send SIGIO, of which the log says nothing."""
+        """Obey a signal; the log does not mention SIGIO, which the system sends when a child asks."""
         if received.signal == signal.SIGIO and not received.sender:
             self._steering.hear()
         else:
@@ -92,14 +92,14 @@ class Master(MainProcess):
             self._standing.publish(counters, map(process_of, self._children), stopping=stopping)
 
     def _started(self) -> None:
-        """There is a worker that serves, or there will be none: then there is nothing to stay for."""
+        """Report that a worker serves, or leave if none of them will."""
         self._failed = self._workforce.hopeless
         if self._failed:
             self._origin.fail(self._cycle.log, "no worker process could start")
             self._terminate()
         else:
             self._origin.starter.serves()
-            if self._reload is None:  # else its end is reported
+            if self._reload is None:  # else the end of the reload is reported
                 self._origin.manager.ready(self._status)
 
     def _meaning(self, number: Signals) -> Handler:
@@ -150,7 +150,7 @@ class Master(MainProcess):
             self._upgrade.start(self._cycle)
 
     def _go_on_alone(self) -> None:
-        """The new binary has ended: whatever it was to take over is ours again."""
+        """The new binary has ended: take back what it was to take over."""
         if self._leaving:
             return
         if self._resting:
@@ -210,7 +210,7 @@ class Master(MainProcess):
 
 
 def _leave(origin: Origin, *under_way: Reload | Reopening | None) -> None:
-    """Close, in a worker, what only the master may have."""
+    """Close, in a child, what only the master may have."""
     origin.leave()
     for each in under_way:
         if each is not None:

@@ -1,4 +1,4 @@
-"""What a start, or a reload, tells the log."""
+"""What a start or a reload writes to the log."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _UNTRUSTED = (
 
 
 def log_event_method(log: Log) -> None:
-    """How workers will wait: nginx's `using the "epoll" event method`."""
+    """Log how workers will wait: nginx's `using the "epoll" event method`."""
     log.write(Level.NOTICE, f'using the "{event_method()}" event method')
 
 
 def log_system(log: Log) -> None:
-    """The version, the system, and its limits."""
+    """Log the version, the system, and its limits."""
     system = os.uname()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     log.write(Level.NOTICE, f"mailworker/{__version__}")
@@ -34,13 +34,13 @@ def log_system(log: Log) -> None:
 
 
 def log_trust(log: Log, settings: Settings) -> None:
-    """A reminder of what `-t` cannot test: whether backends that decide about SMTP logins trust our address."""
+    """Log a reminder of what `-t` cannot test: whether backends that decide about SMTP logins trust our address."""
     if any(isinstance(server.source, ByBackendSettings) and server.protocol == "smtp" for server in settings.servers):
         log.write(Level.NOTICE, _UNTRUSTED)
 
 
 def log_refusal(log: Log, error: ConfigError | StartError) -> None:
-    """Why there will be no start, or no reload."""
+    """Log why there will be no start, or no reload."""
     log.write(Level.CRIT if isinstance(error, UnreadableError) else Level.EMERG, str(error))
 
 

@@ -17,7 +17,7 @@ from mailworker.process.system.service_manager import ServiceManager
 class Origin:
     """`daemonised` tells whether the process, or its old master, has left the terminal of its parent.
 
-    `foreign` are descriptors that it has inherited and knows nothing of.
+    `foreign` are descriptors that it has inherited without knowing what they are.
     """
 
     invocation: Invocation
@@ -28,12 +28,12 @@ class Origin:
     foreign: tuple[int, ...] = ()
 
     def serve(self, status: str) -> None:
-        """Tell the processes that wait for it that we serve; people read `status`."""
+        """Tell the waiting processes that we serve; `status` is for people."""
         self.manager.ready(status)
         self.starter.serves()
 
     def fail(self, log: Log, reason: str) -> None:
-        """Tell the log, and the processes that wait, that we shall never serve."""
+        """Tell the log, and the waiting processes, that we shall never serve."""
         log.write(Level.EMERG, reason)
         self.starter.fails(f"[emerg] {reason}, the error log says more")
 

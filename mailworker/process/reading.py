@@ -1,7 +1,7 @@
 """Reading a configuration, or opening logs, in a process of its own, as a name server or a mount may keep it waiting.
 
-A name server that is silent costs `getaddrinfo` half a minute, a dead mount whatever opens a file there. The master has
-signals to obey, workers to replace and a watchdog to feed, so it forks somebody who waits in its place.
+A name server that is silent keeps `getaddrinfo` waiting for half a minute, a dead mount keeps any open() waiting. The
+master has signals to obey, workers to replace and a watchdog to feed, so it forks a child that waits in its place.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from mailworker.process.tls_contexts import TlsContexts
 from mailworker.process.user_files import UserFiles
 
 DEADLINE: Final = 60.0
-"""Seconds: some more than the system's resolver takes to give a name up."""
+"""Seconds: some more than the system's resolver takes to give up a name."""
 
-# Seconds between looks at what the child has told: it says nothing that could not wait so long.
+# Seconds between looks at the child's messages: none of them is more urgent.
 _PAUSE = 0.01
 
-# Seconds in which a child that is done, or killed, should be gone; one that waits for a dead disk is left to itself.
+# Seconds in which a child that is done, or killed, should exit. One that waits for a dead disk is left alone.
 _LONGEST_END = 1.0
 
 _READING = "reading a file"
 
-# What the child tells: what it is about to do, what to log, and at last what it has found or why there is nothing.
+# Messages of the child: its next step, a line for the log, and at last its result, or why there is none.
 Told = str | tuple[Level, str] | Settings | None | ConfigError | StartError
 Tell = Callable[[Told], None]
 Found = TypeVar("Found", bound=Settings | None)
@@ -55,7 +55,7 @@ Found = TypeVar("Found", bound=Settings | None)
 
 @dataclass(frozen=True, slots=True)
 class Errand(Generic[Found]):
-    """What the child is to find, and the log's words: what it is `doing`, what it `does`, and what is `undone`."""
+    """The child's task, and words for the log: what it is `doing`, what it `does`, and what is `undone`."""
 
     find: Callable[[Tell], Found]
     doing: str
@@ -64,18 +64,18 @@ class Errand(Generic[Found]):
 
 
 def read_configuration(invocation: Invocation) -> Errand[Settings]:
-    """The settings, when all that they name has been tried: files, certificates, logs and names."""
+    """Read the settings and try all that they name: files, certificates, logs and names."""
     find = partial(_read_and_try, invocation)
     return Errand(find, "reading the configuration", "reads the configuration", "configuration could not be read")
 
 
 def open_logs_first(paths: Iterable[Path]) -> Errand[None]:
-    """Whether log files can be opened is for the master to see, but it will not have to wait for them."""
+    """Open log files once, so that the master, which reports failures itself, does not have to wait for them."""
     return Errand(partial(_open_logs, tuple(paths)), "reopening logs", "reopens logs", "logs could not be reopened")
 
 
 class Reader(Generic[Found]):
-    """The child, and the pipe that it tells us by."""
+    """The child, and the pipe that its messages come by."""
 
     __slots__ = ("_complete", "_data", "_errand", "_pid", "_pipe")
 
@@ -100,10 +100,11 @@ class Reader(Generic[Found]):
         os.set_blocking(self._pipe, False)
 
     def read(self, log: Log) -> Generator[float, None, Found]:
-        """What the child has found.
+        """The child's result.
 
-        Yields seconds to be resumed after. Warnings go to `log`. Raises ConfigError and StartError, the latter after
-        DEADLINE seconds too. A child that is left behind, by an error or since this was closed, is killed.
+        Yields the seconds to wait before it is resumed. Warnings go to `log`. Raises ConfigError and StartError, the
+        latter after DEADLINE seconds too. A child that is still running then, after an error or after this was closed,
+        is killed.
         """
         until = monotonic() + DEADLINE
         try:
@@ -117,12 +118,12 @@ class Reader(Generic[Found]):
         return self._result(log)
 
     def leave(self) -> None:
-        """In another child of the master: what this one tells is not for us."""
+        """Close the pipe, in another child of the master."""
         if self._pipe >= 0:
             os.close(self._pipe)
 
     def _listen(self) -> bool:
-        """Take what the child has told; gives whether that is all, as it has closed its end."""
+        """Take the child's messages; returns whether that is all, as it has closed its end."""
         with suppress(BlockingIOError):
             while data := os.read(self._pipe, 1 << 16):
                 self._data += data
@@ -130,21 +131,21 @@ class Reader(Generic[Found]):
         return self._complete
 
     def _close(self) -> None:
-        """Listen no more, and let the child end."""
-        if not self._listen():  # while it has its end open it lives, and nobody else has its process id
+        """Close the pipe, and let the child end."""
+        if not self._listen():  # while its end is open it lives, so its process id is still its own
             os.kill(self._pid, signal.SIGKILL)
         os.close(self._pipe)
         self._pipe = -1
 
     def _reaped(self) -> bool:
-        """Whether the child is gone, put to rest by us or by the master."""
+        """Whether the child is gone, reaped by us or by the master."""
         try:
             return os.waitpid(self._pid, os.WNOHANG)[0] != 0
         except ChildProcessError:
             return True
 
     def _result(self, log: Log) -> Found:
-        """What the child found out. Raises ConfigError and StartError."""
+        """The result among the child's messages. Raises ConfigError and StartError."""
         step = self._errand.doing
         for told in self._told():
             if isinstance(told, str):
@@ -162,14 +163,14 @@ class Reader(Generic[Found]):
     def _told(self) -> list[str | tuple[Level, str] | ConfigError | StartError | Found]:
         told: list[str | tuple[Level, str] | ConfigError | StartError | Found] = []
         stream = io.BytesIO(self._data)
-        with suppress(EOFError, pickle.UnpicklingError):  # the last of it may be on its way still
+        with suppress(EOFError, pickle.UnpicklingError):  # the last message may be incomplete
             while True:
                 told.append(pickle.load(stream))
         return told
 
 
 def _live(errand: Errand[Found], pipe: int) -> int:
-    """The child's life; returns its exit code. It has nothing but the pipe, and cannot stay for ever."""
+    """The child's life; returns its exit code. It has no descriptor but the pipe, and SIGALRM ends it in time."""
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -180,7 +181,7 @@ def _live(errand: Errand[Found], pipe: int) -> int:
         close_all_but(pipe)
         with os.fdopen(pipe, "wb") as stream:
             _tell_all(errand, partial(_write, stream))
-    except BaseException:  # it must not go on in the master's frames, which learns that nothing more will come
+    except BaseException:  # must not run on into the master's frames; the master learns that no more messages come
         return 1
     return 0
 
@@ -226,7 +227,7 @@ def _read(invocation: Invocation, tell: Tell) -> Settings:
 
 
 def _try_paths(settings: Settings, tell: Tell) -> None:
-    """Touch what the master will open: whatever waits, waits here."""
+    """Open what the master will open: if that has to wait, it waits here."""
     files = OpenFiles()
     try:
         for targets in {settings.core.error_log, *(server.error_log for server in settings.servers)}:
@@ -248,7 +249,7 @@ def _open_logs(paths: Iterable[Path], tell: Tell) -> None:
     try:
         for path in paths:
             tell(f'opening "{path}"')
-            with suppress(StartError):  # which the master will meet, and tell of
+            with suppress(StartError):  # the master will meet it, too, and report it
                 files.open(path)
     finally:
         files.close()

@@ -19,8 +19,8 @@ from mailworker.process.system import pid_file
 class Reload(UnderWay[Cycle | None]):
     """Builds the successor of `old`.
 
-    `finished` gets the new cycle, or None where anything failed: then the log has said why and `old` is as it was, and
-    `failure` says it once more.
+    `finished` gets the new cycle, or None where anything failed. Then the log tells why, `failure` repeats it, and
+    `old` is as it was.
     """
 
     __slots__ = ("_invocation", "_new", "_old", "_reader", "failure")

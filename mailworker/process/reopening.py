@@ -1,4 +1,4 @@
-"""Logs that are about to be begun anew: another process opens them first, as the main one must not wait for them."""
+"""Reopening logs: a child opens them first, so that the main process does not have to wait for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mailworker.process.steps import UnderWay
 class Reopening(UnderWay[StartError | None]):
     """Tries the log files of `cycle`.
 
-    `finished` gets None when the files can be opened without a wait, or else why they should stay as they are.
+    `finished` gets None when the files can be opened without waiting, or else the reason to leave them as they are.
     """
 
     __slots__ = ("_cycle", "_reader")
@@ -41,7 +41,7 @@ class Reopening(UnderWay[StartError | None]):
             return None
         try:
             self._reader = Reader(open_logs_first(files))
-        except StartError as error:  # logs are rotated where the system is short of processes too
+        except StartError as error:  # logs are rotated even where the system can start no more processes
             log.write(Level.ALERT, str(error))
             return None
         try:

@@ -1,4 +1,4 @@
-"""`master_process off`: one process is master and worker at once, to look into."""
+"""`master_process off`: one process is master and worker at once, for debugging."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mailworker.process.system.callbacks import Watch
 from mailworker.process.system.signals import HELD, PASSED_OVER, UNHEARD, BlockedSignals, SignalSocket
 from mailworker.shm.conns import tables
 
-# What it writes of zones that have rows.
+# The row that it writes in zones that have rows.
 _ROW = 0
 
 
@@ -31,7 +31,7 @@ class SingleProcess(MainProcess):
         self._loop = Loop(on_bug=self._log_bug)
         self._retiring: list[Cycle] = []
         self._signals = SignalSocket()
-        # There is no other binary to change to without a master, nor a worker to add or to take.
+        # Without a master the binary cannot be changed, and there are no workers to add or remove.
         refused = dict.fromkeys((signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU), PASSED_OVER)
         super().__init__(origin, cycle, {**refused, signal.SIGWINCH: UNHEARD})
 

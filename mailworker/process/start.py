@@ -1,4 +1,4 @@
-"""What can be done with mailworker from the command line: start it, test its configuration, signal it."""
+"""The actions of the command line: start mailworker, test its configuration, signal it."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ _FAILURE = 1
 
 
 def start(invocation: Invocation) -> int:
-    """Run mailworker; returns the exit code when it has ended, or never where the parent of a daemon exits."""
-    process = _prepare(invocation)  # no variable here knows the cycle, which lasts no longer than to the first reload
+    """Run mailworker; returns the exit code at its end, and never in the parent of a daemon, which exits."""
+    process = _prepare(invocation)  # no variable here refers to the cycle, which must be freed after the first reload
     if process is None:
         return _FAILURE
     try:
         return process.run()
     finally:
-        # Python before 3.12 crashes where it breaks up circles with a memoryview in them, and it does so at its end.
+        # Python before 3.12 crashes where it collects reference cycles with a memoryview in them, as it does at its
+        # end.
         gc.freeze()
 
 
 def _prepare(invocation: Invocation) -> Master | SingleProcess | None:
-    """Do all that comes before the service begins; None where something failed, which the log tells."""
+    """Do all that comes before the service begins; None where something failed, which is logged."""
     foreign = foreign_descriptors(os.environ)
     console = Console()
     files = OpenFiles()
@@ -94,7 +95,7 @@ def _take_office(origin: Origin, cycle: Cycle, console: Console) -> Master | Sin
 def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
     """Check the configuration and all that it names, and report on stderr; `dump` prints every file on stdout.
 
-    `quiet` leaves out that all is well. Returns the exit code.
+    `quiet` leaves out the lines that say that all is well. Returns the exit code.
     """
     files = OpenFiles()
     log = open_early_log(invocation.error_log, Level.INFO, files, Console())

@@ -25,12 +25,12 @@ from mailworker.status.snapshot import CertificateState, take
 from mailworker.status.standing import posted
 from mailworker.wire.http_request import parse
 
-# Seconds between two looks whether a worker of a new program serves.
+# Seconds between two checks whether a worker of a new program serves.
 _LOOK_AGAIN: Final = 0.05
 
 
 class StatusProcess(Helper):
-    """Wakes up when somebody asks. Workers have nothing to tell it: it reads what they count."""
+    """Wakes up when a client asks. Workers tell it nothing: it reads their counters."""
 
     __slots__ = ("_asking", "_control", "_server")
 
@@ -45,7 +45,7 @@ class StatusProcess(Helper):
 
     @classmethod
     def is_wanted(cls, cycle: Cycle) -> bool:
-        """Where there is a `status` block, or one of `control`."""
+        """Whether there is a `status` block or a `control` block."""
         return cycle.board is not None
 
     def _listens_on(self) -> Sequence[BoundListener]:
@@ -78,12 +78,12 @@ class StatusProcess(Helper):
             )
         except ImportError as error:
             raise StartError(f"the status process needs what is not installed: {error}") from None
-        for path in answers.paths:  # what loads something does so now: behind the fence no file is opened
+        for path in answers.paths:  # answers that load modules do so now: inside the sandbox no file can be opened
             answers(parse(f"GET {path} HTTP/1.1".encode()), self._cycle.status_listeners[0].address)
         return answers
 
     def _begin(self) -> None:
-        """Of two programs, as `USR2` brings about, the new one shows it all as soon as it serves."""
+        """Begin to serve. Of two programs, as after SIGUSR2, the new one answers once a worker of it serves."""
         counters = self._cycle.board
         assert counters is not None
         if counters.displaces:
@@ -98,7 +98,7 @@ class StatusProcess(Helper):
         self._control.open(self._steered(), settings.events, self._accept_failed, lambda: counters.displaced)
 
     def _steered(self) -> list[tuple[socket.socket, bool]]:
-        """The control sockets, and whether nothing can be changed by them."""
+        """The control sockets, each with whether it is read-only."""
         control = self._cycle.settings.control
         sockets = () if control is None else control.sockets
         return [
@@ -129,7 +129,7 @@ class StatusProcess(Helper):
 
 
 def _certificates(cycle: Cycle) -> list[CertificateState]:
-    """Each once, however many servers of a zone show it."""
+    """Each certificate once, however many servers of a zone show it."""
     now = round(time())
     found = {}
     for server, leaf, _ in cycle.certificates:

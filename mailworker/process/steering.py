@@ -1,7 +1,7 @@
-"""What the master does for clients of the control socket, on whose behalf the status process asks.
+"""The commands of the control socket that the master executes; the status process forwards them.
 
-It is taken for what it is, a process without rights that strangers may have taken over: it can ask for what is written
-here, and for nothing else.
+The status process has no privileges, and an attacker may have taken it over: it can have done what is written here, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mailworker.process.kicking import Chosen, Kicking
 from mailworker.process.link import MOST_QUESTIONS, Question, answer
 from mailworker.status.standing import Standing
 
-# Seconds until children are told again what they had no room for.
+# Seconds until a message is sent again to children that had no room for it.
 _LATER: Final = 0.05
 
 # Sessions a second.
 _AT_ONCE: Final = 1e6
-# A worker's row and one of its own, and the session's id.
+# The row of the worker, the row of the session there, and the session's id.
 _SESSION: Final = re.compile(rb"([0-9]{1,9}) ([0-9]{1,9}) ([A-Za-z0-9_-]{1,64})")
 
 Asked = tuple[Child, Question]
@@ -31,22 +31,22 @@ Answer = Mapping[str, Any]
 
 
 class Steered(Protocol):
-    """A master: what can be asked of it."""
+    """What Steering needs of a master."""
 
     @property
     def cycle(self) -> Cycle:
-        """The one that serves."""
+        """The cycle that serves."""
 
     @property
     def reloads(self) -> bool:
         """Whether a reload is under way."""
 
     def reconfigure(self) -> str | None:
-        """Begin to reload, or to do so once more; gives why that cannot be."""
+        """Begin to reload, or queue one more reload; returns why that is impossible, else None."""
 
 
 class Steering:
-    """Receives questions, and answers each of them once: at once, or when the task is done."""
+    """Receives questions, and answers each of them once: immediately, or when the task is done."""
 
     __slots__ = ("_after", "_children", "_commands", "_kicking", "_master", "_next", "_standing", "_waiting")
 
@@ -57,7 +57,7 @@ class Steering:
         self._standing = standing
         self._children = children
         self._waiting: list[Asked] = []  # for the end of the reload that is under way
-        self._next: list[Asked] = []  # for the one behind it
+        self._next: list[Asked] = []  # for the end of the next reload
         self._commands: dict[bytes, Callable[[Asked], Answer | None]] = {
             b"kick": self._kick,
             b"level": self._limit_logs,
@@ -66,24 +66,24 @@ class Steering:
         }
 
     def hear(self) -> None:
-        """Obey what children have asked for."""
+        """Execute what children have asked for."""
         asked = self._children.take_questions()
         for each in asked:
             command = self._commands.get(each[1].command)
             found = {"error": "the master knows no such command"} if command is None else command(each)
             if found is not None:
                 _answer(each, found)
-        if len(asked) >= MOST_QUESTIONS:  # there may be more, of which no other signal tells
+        if len(asked) >= MOST_QUESTIONS:  # there may be more, and no other signal will announce them
             self._after(0.0, self.hear)
 
     def reloaded(self) -> None:
-        """A reload has ended, well or not."""
+        """Answer those that wait for this reload, which has ended, with success or not."""
         waiting, self._waiting, self._next = self._waiting, self._next, []
         for each in waiting:
             _answer(each, self._standing.last_reload)
 
     def abandoned(self) -> None:
-        """A reload was given up, and those that were to follow."""
+        """Answer all that wait: the reload was given up, and those that were to follow."""
         waiting, self._waiting, self._next = [*self._waiting, *self._next], [], []
         for each in waiting:
             _answer(each, {"error": "the reload was given up"})
@@ -98,7 +98,7 @@ class Steering:
         return {"error": refused}
 
     def _kick(self, asked: Asked) -> Answer:
-        """Whoever asks spreads them in time."""
+        """Kick sessions at once; the status process spreads its requests in time."""
         why, *lines = asked[1].argument.split(b"\n")
         matches = [*map(_SESSION.fullmatch, lines)]
         text = why.decode(errors="replace")
@@ -110,7 +110,7 @@ class Steering:
         return {"told": len(chosen)}
 
     def _limit_logs(self, asked: Asked) -> Answer:
-        """An empty argument asks, 0 goes back to the configuration."""
+        """Set the log level. An empty argument only asks for it, 0 goes back to the configuration."""
         logs, word = self._master.cycle.logs, asked[1].argument
         if word:
             try:

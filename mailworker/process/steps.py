@@ -1,4 +1,4 @@
-"""Work in steps: generators of seconds to be resumed after, so that others of the process have their turn."""
+"""Work in steps: generators that yield the seconds to wait, so that the process can do other work in between."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mailworker.model import After
 
 T = TypeVar("T")
 
-# Seconds of work after which others have their turn.
+# Seconds of work after which other work has its turn.
 _TURN = 0.05
 
 
 class Pauses:
-    """Those of one piece of work; the first is due a turn from now."""
+    """The pauses of one piece of work; the first is due a turn from now."""
 
     __slots__ = ("_next",)
 
@@ -24,7 +24,7 @@ class Pauses:
         self._next = monotonic() + _TURN
 
     def due(self) -> Iterator[float]:
-        """A step, if a pause is due; what is behind it counts from its end."""
+        """Yield once, if a pause is due; the next turn is counted from the end of the pause."""
         if monotonic() >= self._next:
             yield 0.0
             self._next = monotonic() + _TURN
@@ -33,7 +33,7 @@ class Pauses:
 class UnderWay(ABC, Generic[T]):
     """A task in steps.
 
-    `after(seconds, action)` arranges for a call later; `finished` gets what the steps come to.
+    `after(seconds, action)` arranges for a call later; `finished` gets the result of the steps.
     """
 
     __slots__ = ("_after", "_finished", "_steps")
@@ -56,11 +56,11 @@ class UnderWay(ABC, Generic[T]):
 
     @abstractmethod
     def leave(self) -> None:
-        """In a child of the master that is started meanwhile: give back what only the master goes on with."""
+        """In a child of the master that is forked meanwhile: close what only the master goes on with."""
 
     @abstractmethod
     def _work(self) -> Generator[float, None, T]:
-        """The steps; what they raise ends the task without `finished`."""
+        """The steps; an exception ends the task, and `finished` is not called."""
 
     def _go_on(self) -> None:
         if self._steps is None:
@@ -75,7 +75,7 @@ class UnderWay(ABC, Generic[T]):
 
 
 def at_once(steps: Generator[object, None, T]) -> T:
-    """The result of steps, for callers that need not let others have their turn."""
+    """The result of steps, for callers that may block."""
     while True:
         try:
             next(steps)

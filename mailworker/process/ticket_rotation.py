@@ -1,4 +1,4 @@
-"""New ticket keys in time."""
+"""Rotation of ticket keys."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from mailworker.process.cycle import Cycle
 class TicketRotation(Timed):
     """Rotates the ticket keys that a cycle's workers share; this process is their only writer.
 
-    `expire_after(timed, seconds)` arranges for `timed` to expire then, instead of whenever it would have: so nothing
-    that waits holds a cycle that was replaced, with its zones.
+    `expire_after(timed, seconds)` arranges for `timed` to expire then, instead of at its former deadline. So no timer
+    keeps a replaced cycle, with its zones, in memory.
     """
 
     __slots__ = ("_cycle", "_expire_after")
@@ -23,7 +23,7 @@ class TicketRotation(Timed):
         self._cycle: Cycle | None = None
 
     def follow(self, cycle: Cycle) -> None:
-        """Care for this cycle from now on, and for the one before no more."""
+        """Rotate the keys of this cycle from now on, and no longer those of the one before."""
         self._cycle = cycle
         self.expire()
 

@@ -1,4 +1,4 @@
-"""The TLS contexts of a configuration, and what they share by zones."""
+"""The TLS contexts of a configuration, and the zones that they share."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from mailworker.tls.context import TlsContext
 
 
 class TlsContexts:
-    """The contexts of each server that was added, in turn; equal servers share them."""
+    """The contexts of each server that was added, in that order; equal servers share them."""
 
     __slots__ = ("_backends", "_built", "_conf_prefix", "_of_servers", "_warn", "folders")
 
     def __init__(self, conf_prefix: Path, warn: Warn, folders: CertificateFolders | None = None) -> None:
         """`conf_prefix`: see `TlsContext.build`; `warn` gets warnings.
 
-        Folders of certificates that `folders` does not have yet are read when a server is added that has them.
+        Folders of certificates that are not in `folders` yet are read when a server that uses them is added.
         """
         self._built: dict[tuple[SslSettings, tuple[bytes, ...]], TlsContext] = {}
         self._conf_prefix = conf_prefix
@@ -51,8 +51,8 @@ class TlsContexts:
     def share(self, zones: Zones) -> dict[TicketKeys, int]:
         """Join the contexts to their zones.
 
-        Returns the ticket keys that are there, which are still to be rotated, and for how many seconds each serves:
-        the longest timeout of the servers that use the zone.
+        Returns the ticket keys, which are still to be rotated, each with the seconds that it serves: the longest
+        timeout of the servers that use the zone.
         """
         lifetimes: dict[TicketKeys, int] = {}
         for context in self._built.values():
@@ -66,7 +66,7 @@ class TlsContexts:
     def _get(self, settings: SslSettings, alpn: tuple[bytes, ...]) -> TlsContext:
         context = self._built.get((settings, alpn))
         if context is None:
-            at_once(self.folders.read([settings], self._warn))  # whoever has others to think of has read them
+            at_once(self.folders.read([settings], self._warn))  # a master, which may not block, has read them before
             folders = self.folders.of(settings)
             context = TlsContext.build(settings, *alpn, conf_prefix=self._conf_prefix, folders=folders)
             self.folders.use(context.native, settings, self._warn)

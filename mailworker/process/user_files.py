@@ -1,4 +1,4 @@
-"""The files of `auth_user_file`: the master reads them, and the workers share what it has read."""
+"""The files of `auth_user_file`: the master reads them, and the workers share the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mailworker.shm.sealed import read_sealed, seal
 
 
 class Stamp(NamedTuple):
-    """What a file has that is another one when its content is. All None for one that is not there."""
+    """The attributes of a file that differ when its content does. All are None for a file that does not exist."""
 
     device: int | None = None
     inode: int | None = None
@@ -36,9 +36,9 @@ class UserFiles:
 
     @classmethod
     def read(cls, sources: Iterable[LoginSource], warn: Warn) -> Generator[float, None, UserFiles]:
-        """Read all files of `sources`, those of servers; lines that are broken are told to `warn`.
+        """Read the files of all `sources`, one source per server; broken lines are reported to `warn`.
 
-        Yields seconds to be resumed after. Raises ConfigError where a file cannot be read.
+        Yields the seconds to wait before it is resumed. Raises ConfigError where a file cannot be read.
         """
         files = cls()
         for path in {source.path for source in sources if isinstance(source, UserFileSettings)}:
@@ -56,9 +56,9 @@ class UserFiles:
         return self.users[path].table.count
 
     def adopt(self, path: str, descriptor: int) -> bool:
-        """Go on with what another process has found in a file; the descriptor of it is closed. Raises OSError.
+        """Take over what another process has found in a file, and close its descriptor. Raises OSError.
 
-        Gives whether the file is one of these: workers of a former cycle hear of others too.
+        Returns whether the file is one of these: workers of a former cycle get others too.
         """
         memory = read_sealed(descriptor)
         if path not in self.users:
@@ -68,7 +68,7 @@ class UserFiles:
 
 
 def read_users(path: str, warn: Warn) -> Generator[float, None, bytes]:
-    """What a UserTable is made of; for the rest see `UserFiles.read`."""
+    """The content that a UserTable is made of; for the rest see `UserFiles.read`."""
     try:
         text = Path(path).read_bytes()
     except OSError as error:

@@ -10,7 +10,7 @@ from mailworker.process.user_files import UserFiles
 
 
 class WatchedFiles:
-    """As they were read; `link` tells the master which have changed."""
+    """These files as they were read; `link` brings the master the changes."""
 
     __slots__ = ("folders", "link", "users")
 
@@ -24,15 +24,15 @@ class WatchedFiles:
         return bool(self.users.users or self.folders.scans)
 
     def leave(self) -> None:
-        """Hear no more of changes, as a worker that has the master's end."""
+        """Close the master's end of the link, in a worker that has inherited it."""
         if self.link is not None:
             self.link.close()
             self.link = None
 
     def adopt(self, found: Found) -> str:
-        """Go on with what another process has found; the descriptor of it is closed. Raises OSError.
+        """Take over what another process has found, and close its descriptor. Raises OSError.
 
-        Gives what there is to be told of it.
+        Returns the line for the log, empty if there is none.
         """
         kind, path, descriptor = found
         if not (self.folders if kind == PAIRS else self.users).adopt(path, descriptor):

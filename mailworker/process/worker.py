@@ -1,4 +1,4 @@
-"""The worker, which serves clients."""
+"""The worker process, which serves clients."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Worker(ChildProcess):
             listener.close()
 
     def _lines(self) -> LineSink | None:
-        """What hands lines of access logs to the log writer, None where there is none."""
+        """The sink that hands lines of access logs to the log writer, None where there is no log writer."""
         channel = self._master.channels.get(LogWriter.name)
         if channel is None:
             return None

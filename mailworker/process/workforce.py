@@ -20,27 +20,27 @@ from mailworker.process.status_process import StatusProcess
 from mailworker.process.worker import Worker
 from mailworker.status.standing import Process
 
-# nginx's, in seconds: after the first SIGTERM, doubling; past the last one SIGKILL follows.
+# nginx's, in seconds: the delay after the first SIGTERM, doubling up to the last; then SIGKILL follows.
 _FIRST_TERM_DELAY = 0.05
 _LAST_TERM_DELAY = 1.0
-# Seconds between two tries where the system lets us start no process: doubling up to the last.
+# Seconds between two tries where the system refuses to start a process: doubling up to the last.
 _FIRST_RETRY = 0.25
 _LAST_RETRY = 8.0
-# Seconds between two looks whether new workers serve: doubling up to the last.
+# Seconds between two checks whether new workers serve: doubling up to the last.
 _FIRST_LOOK = 0.01
 _LAST_LOOK = 1.0
 
-# Seconds that a helper may take to finish, after the last worker.
+# Seconds that a helper may take to finish after the last worker.
 _LONGEST_END = 5.0
 
 HELPERS: Final[tuple[type[Helper], ...]] = (LogWriter, StatusProcess)
-"""What a cycle has one process of, if it wants it; it starts before the workers, and leaves after the last of them."""
+"""A cycle has one process of each, if it needs it: started before the workers, ended after the last of them."""
 
 
 class Workforce:
     """Places of workers and helpers, each kept filled with a process of the present cycle while that is wanted.
 
-    Whether the cycle serves is up to the workers: a helper that fails keeps nobody from anything.
+    Whether the cycle serves depends on the workers alone: a helper that fails does not stop anything.
     `after(seconds, action)` arranges for a call later. `kicking` ends sessions, those of former cycles too.
     """
 
@@ -52,9 +52,9 @@ class Workforce:
         self._after = after
         self._children = children
         self._cycle = cycle
-        self._failed: set[Place] = set()  # those that no process of this cycle can fill
+        self._failed: set[Place] = set()  # places that no process of this cycle can fill
         self._postponed = self._wanted = False
-        self._refusals = 0  # how often in a row the system has let us start no process
+        self._refusals = 0  # how often in a row the system has refused to start a process
         self._workers = cycle.workers
         self.kicking = Kicking(partial(_send_kick, children), after)
 
@@ -64,7 +64,7 @@ class Workforce:
 
     @property
     def status(self) -> str:
-        """What there is, for people."""
+        """A status line for people."""
         return f"Serving with {self._workers} worker processes"
 
     @property
@@ -80,7 +80,7 @@ class Workforce:
         self._fill_all()
 
     def follow(self, cycle: Cycle) -> None:
-        """Work for another cycle, with as many workers as it wants; the old ones are not told yet."""
+        """Work for another cycle, with as many workers as it demands; the old ones are not told yet."""
         self._cycle = cycle
         self._workers = cycle.workers
         self.start()
@@ -102,11 +102,11 @@ class Workforce:
         self._when(self._is_complete, self._dismiss_former)
 
     def when_serving(self, action: Callable[[], None]) -> None:
-        """Call `action` when the first worker serves, or when it is sure that there will be none."""
+        """Call `action` when the first worker serves, or when it is certain that none will."""
         self._when(lambda: bool(self._serving()) or self.hopeless, action)
 
     def renew(self, helper: type[Helper]) -> None:
-        """Put another process in the place of the one that runs."""
+        """Replace the running helper of this kind."""
         self._children.shut_down(lambda child: child.place.kind is helper)
         self._fill(Place(helper, 0), self._cycle)
 
@@ -117,7 +117,7 @@ class Workforce:
         self._dismiss_helpers()
 
     def terminate(self) -> None:
-        """Send SIGTERM again and again, in growing intervals, and SIGKILL to those that do not obey."""
+        """Send SIGTERM repeatedly, at growing intervals, and at last SIGKILL."""
         self._wanted = False
         _Termination(self._children, self._after).insist()
 
@@ -126,12 +126,12 @@ class Workforce:
         self._children.hand_out_logs(self._cycle)
 
     def hand_out(self, found: Found) -> bool:
-        """Give all who use it what was found in a file; False where one has to be given it again."""
-        told = (Worker, StatusProcess) if found.kind == PAIRS else (Worker,)  # which shows certificates
+        """Give what was found in a file to the processes that use it; False where one has to be given it again."""
+        told = (Worker, StatusProcess) if found.kind == PAIRS else (Worker,)  # the status process shows certificates
         return self._children.hand_out(found, lambda child: child.place.kind in told)
 
     def reap(self) -> list[Exit]:
-        """Replace those that have ended but are needed; returns the children that were neither workers nor helpers."""
+        """Replace the processes that have ended but are needed; returns those that were neither workers nor helpers."""
         others = []
         for ended in self._children.reap():
             child = ended.child
@@ -145,11 +145,11 @@ class Workforce:
         return others
 
     def close(self) -> None:
-        """Give back what belongs to none of them."""
+        """Close what the children share."""
         self._children.close()
 
     def _is_needed(self, child: Child) -> bool:
-        """Whether one that has ended is to be replaced; former cycles need helpers as long as they have workers."""
+        """Whether a process that has ended is to be replaced; former cycles need helpers while they have workers."""
         return not child.leaving and (child.cycle is self._cycle or _outlasts(child))
 
     @property
@@ -161,9 +161,9 @@ class Workforce:
         self._dismiss_helpers()
 
     def _dismiss_helpers(self) -> None:
-        """Tell helpers to finish whose cycle has no workers any more, and will have none."""
+        """Tell those helpers to finish whose cycle has no workers and will have none."""
         told = self._children.shut_down(lambda child: not _works(child) and not self._has_workers(child.cycle))
-        if told:  # a disk that is dead keeps none of them, nor us
+        if told:  # a dead disk must keep neither them nor us
             self._after(_LONGEST_END, lambda: self._children.signal(signal.SIGKILL, lambda child: child in told))
             self._after(_LONGEST_END + _LAST_TERM_DELAY, lambda: self._children.forget(told, self._cycle.log))
 
@@ -174,16 +174,16 @@ class Workforce:
         )
 
     def _serving(self) -> set[Place]:
-        """The workers' places that have one which serves."""
+        """The places with a worker that serves."""
         return {each.place for each in self._children if _works(each) and each.serves and each.stays_in(self._cycle)}
 
     def _is_complete(self) -> bool:
-        """Whether all places are filled that can be, and not one of them only in name."""
+        """Whether all places that can be filled have a worker that serves."""
         serving = self._serving()
         return bool(serving) and (serving | self._failed).issuperset(self._places_of_workers)
 
     def _when(self, holds: Callable[[], bool], action: Callable[[], None], pause: float = _FIRST_LOOK) -> None:
-        """Call `action` as soon as `holds` does, if workers are still wanted then."""
+        """Call `action` as soon as `holds` returns true, if workers are still wanted then."""
         if not self._wanted:
             return
         self._children.hear()
@@ -240,7 +240,7 @@ class Workforce:
 
 
 class _Termination:
-    """Ends all of them, the workers first: helpers receive their last messages, and end then."""
+    """Ends all processes, the workers first: helpers take their last messages, and are ended then."""
 
     __slots__ = ("_after", "_children", "_delay")
 
@@ -250,7 +250,7 @@ class _Termination:
         self._delay = _FIRST_TERM_DELAY
 
     def insist(self) -> None:
-        """Send SIGTERM again and again, in growing intervals, and SIGKILL to those that do not obey."""
+        """Send SIGTERM repeatedly, at growing intervals, and at last SIGKILL."""
         late = self._delay > _LAST_TERM_DELAY
         works = any(map(_works, self._children))
         self._children.signal(signal.SIGKILL if late else signal.SIGTERM, lambda child: _works(child) or not works)
@@ -264,27 +264,27 @@ def _works(child: Child) -> bool:
 
 
 def _send_kick(children: Children, row: int, kick: Kick) -> bool:
-    """Whether the worker that writes that row of shared zones got it, or is gone."""
+    """Whether the worker that writes that row of shared zones has got the message, or is gone."""
     return all(send_kick(child.link, kick) for child in children if child.row == row and _works(child))
 
 
 def process_of(child: Child) -> Process:
-    """What is shown of a child."""
+    """What the status process shows of a child."""
     return Process(child.pid, child.row, child.place.number, _works(child), child.leaving)
 
 
 def _note(ended: Exit, child: Child, present: Cycle) -> None:
-    """Log that a child has ended, and count it where nobody had told it to."""
+    """Log that a child has ended, and count it if it had not been told to."""
     ended.log(present.log)
     if _works(child) and not child.leaving and present.board is not None:
         present.board.add(respawns(bool(ended.signal)))
 
 
 def _outlasts(child: Child) -> bool:
-    """Whether it is a helper that a former cycle needs as long as it has workers."""
+    """Whether it is a helper that a former cycle needs while it has workers."""
     return issubclass(child.place.kind, Helper) and child.place.kind.outlasts
 
 
 def _helpers(cycle: Cycle) -> list[type[Helper]]:
-    """Those that a cycle wants."""
+    """The helpers that a cycle needs."""
     return [helper for helper in HELPERS if helper.is_wanted(cycle)]

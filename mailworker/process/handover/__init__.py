@@ -1,1 +1,1 @@
-"""What a program is given by the one before it, or by a service manager."""
+"""What a process is given by the one before it, or by a service manager."""

@@ -1,4 +1,4 @@
-"""Listening sockets that a parent hands down: an old master that changes its binary, or a service manager."""
+"""Listening sockets that a parent hands down: an old master on a change of binary, or a service manager."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VARIABLE = "MAILWORKER"
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """Sockets to be taken over by the first cycle, and whether they are those of an old master.
+    """Sockets for the first cycle to take over, and whether they come from an old master.
 
     For `zones` see `zone_handover.take_over`.
     """
@@ -34,7 +34,7 @@ class Inheritance:
 
     @classmethod
     def receive(cls, environment: MutableMapping[str, str], log: Log) -> Inheritance:
-        """Take over what `environment` announces; the announcement is removed, as it is meant for us alone."""
+        """Take over what `environment` announces, and remove the announcement, as it is meant for us alone."""
         passed = passed_descriptors(environment)
         for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
             environment.pop(name, None)
@@ -50,7 +50,7 @@ class Inheritance:
         return cls(tuple(_listeners(passed, log, borrowed=True)))
 
     def close_unused(self, used: Iterable[BoundListener], log: Log) -> None:
-        """Close the sockets that are not among `used`. A unix socket stays in its folder: others may go on with it."""
+        """Close the sockets that are not among `used`. A unix socket stays in its folder: others may use it."""
         kept = {listener.address for listener in used}
         for listener in self.listeners:
             if listener.address not in kept:
@@ -64,7 +64,7 @@ def announce(listeners: Iterable[BoundListener]) -> str:
 
 
 def _descriptors(value: str, log: Log) -> list[int]:
-    """The numbers in VARIABLE, each of them ended by a semicolon or a colon; what follows a bad one is ignored."""
+    """The numbers in VARIABLE, each ended by a semicolon or a colon; all after a bad one are ignored."""
     numbers: list[int] = []
     *ended, rest = re.split("[:;]", value)
     for text in ended:

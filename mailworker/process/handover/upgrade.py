@@ -24,7 +24,7 @@ from mailworker.process.system.signals import HELD
 class Upgrade:
     """Knows the other master: the new binary that we started, or the old one that started us.
 
-    While it runs there is no third one, and unix sockets and the pid file's name are not ours alone.
+    While it runs no third one is started, and unix sockets and the pid file's name are not ours alone.
     """
 
     __slots__ = ("_new", "_old", "_turn")
@@ -75,7 +75,7 @@ class Upgrade:
             cycle.log.write(Level.ALERT, str(error))
 
     def take_back(self, pid: int, cycle: Cycle) -> bool:
-        """Whether the process `pid`, which has ended, was the new binary; then we are the only master again."""
+        """Whether the process `pid`, which has ended, was the new binary; if so, we are the only master again."""
         if pid != self._new:
             return False
         self._new = None
@@ -88,7 +88,7 @@ class Upgrade:
         return True
 
     def announce_leaving(self, manager: ServiceManager) -> None:
-        """Say that we leave; where another master runs, the service goes on, and the new one of both is in charge."""
+        """Report that we leave; where another master runs, the service goes on, and the newer one is in charge."""
         if self._new is not None and self._turn is not None:
             manager.hand_over(self._new)
             self._turn.give()
@@ -102,13 +102,13 @@ class Upgrade:
 
 
 def old_pid_file(cycle: Cycle) -> Path:
-    """Where the process id of a master is found whose successor has started."""
+    """The pid file of a master whose successor has started."""
     pid = cycle.settings.core.pid
     return pid.with_name(f"{pid.name}.oldbin")
 
 
 def new_environment(cycle: Cycle, current: Mapping[str, str]) -> dict[str, str]:
-    """What the new binary gets: what `env` leaves, the sockets, and where to report to."""
+    """The new binary's environment: the variables that `env` keeps, the sockets, and where to report readiness."""
     environment = worker_environment(cycle.settings.core.env, current)
     environment[inheritance.VARIABLE] = inheritance.announce(cycle.listeners)
     environment.update({name: current[name] for name in service_manager.VARIABLES if name in current})
@@ -117,7 +117,7 @@ def new_environment(cycle: Cycle, current: Mapping[str, str]) -> dict[str, str]:
 
 
 def _spawn(binary: str, cycle: Cycle, environment: Mapping[str, str]) -> int:
-    """Run the command line that we were started by, with the sockets and copies of the zones; raises OSError."""
+    """Run our own command line again, with the sockets and copies of the zones; raises OSError."""
     sockets = [listener.socket for listener in cycle.listeners]
     handover = Handover(cycle.zones)
     if handover.failure is not None:

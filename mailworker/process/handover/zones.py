@@ -1,6 +1,6 @@
-"""What processes share by name goes along to a new binary, whatever kind it is of.
+"""Shared zones, of any kind, handed over to a new binary.
 
-It gets a copy, not the memory itself: ticket keys have one writer, the master, and there are two masters for a while.
+It gets copies, not the memory itself: ticket keys have one writer, the master, and there are two masters for a while.
 What only the master may write is copied from its own memory.
 """
 
@@ -17,7 +17,7 @@ from mailworker.shm.shared import Shared
 
 # The environment variable that names the descriptors, each ended by a semicolon.
 VARIABLE = "MAILWORKER_ZONES"
-# What a copy begins with; another layout of what follows it wants another mark, so that no version misreads it.
+# The beginning of a copy. A change of the layout behind it needs another mark, so that no version misreads it.
 _MARK = "mailworker zone 3"
 
 
@@ -27,7 +27,7 @@ class Handover:
     __slots__ = ("_descriptors", "_lent", "failure")
 
     def __init__(self, zones: Iterable[Shared]) -> None:
-        """`failure` says what kept one from being copied: it will begin anew, and nothing else."""
+        """`failure` tells why a zone could not be copied: that zone alone will begin empty."""
         self._descriptors: list[int] = []
         self._lent: list[int] = []
         self.failure: str | None = None
@@ -42,9 +42,9 @@ class Handover:
 
     @contextmanager
     def announced(self) -> Iterator[dict[str, str]]:
-        """The environment's part that tells of the copies, which can be inherited and exist until the end.
+        """The environment variable that announces the copies, which are inheritable until the end.
 
-        What zones lend comes after them: whoever gets it closes it by then, as it is no copy.
+        Descriptors that zones lend come after them: the new binary closes those by itself, as they are no copies.
         """
         told = (*self._descriptors, *self._lent)
         try:
@@ -59,7 +59,7 @@ class Handover:
 
 
 def take_over(value: str, zones: Iterable[Shared]) -> None:
-    """Let those of `zones` go on whose copy, of the same label, `value` announces; all copies are given back."""
+    """Fill each of `zones` from the copy of the same label that `value` announces; all copies are closed."""
     wanted = {_label(zone): zone for zone in zones}
     for text in value.split(";"):
         descriptor = number(text)
