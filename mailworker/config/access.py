@@ -1,4 +1,4 @@
-"""`allow` and `deny` (ngx_stream_access_module): who is let in."""
+"""`allow` and `deny` (ngx_stream_access_module): the clients that may connect."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Rule:
 
 @dataclass(slots=True)
 class AccessDraft:
-    """The rules of a block in their order; one that has any inherits none."""
+    """The rules of a block in their order; a block that has any inherits none."""
 
     rules: tuple[Rule, ...] = inherited(())
 
 
 def freeze(*scopes: Scope) -> tuple[Rule, ...]:
-    """The rules that hold, of the innermost one of `scopes` that has any; the first that fits a client counts."""
+    """The rules of the innermost one of `scopes` that has any; the first rule that matches a client decides."""
     return merged(AccessDraft, *scopes).rules
 
 

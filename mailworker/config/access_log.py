@@ -1,6 +1,6 @@
 """`access_log` and `log_null_sessions`, by the grammar of nginx's http module (ngx_http_log_set_log).
 
-Its own are `on=`, which says when a line is written, and that a `log_format` may take the place of a built-in one.
+Beyond that grammar there are `on=`, which tells when a line is written, and a `log_format` may replace a built-in one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mailworker.variables.template import Template
 
 
 class On(Flag):
-    """When a line is written: once a login has succeeded, once one was refused, once a session has ended."""
+    """When a line is written: after a successful login, after a refused one, at the end of a session."""
 
     LOGIN = auto()
     FAILURE = auto()
@@ -37,7 +37,7 @@ class On(Flag):
 
 @dataclass(frozen=True, slots=True)
 class AccessLog:
-    """One of the logs of a server. No line is written where what `condition` comes to is empty or "0"."""
+    """One of a server's logs. No line is written where the value of `condition` is empty or "0"."""
 
     destination: Destination
     format: LogFormat
@@ -47,9 +47,9 @@ class AccessLog:
 
 @dataclass(frozen=True, slots=True)
 class AccessLogSettings:
-    """`null_sessions` tells whether those without a byte from the client are logged.
+    """`null_sessions` tells whether sessions without a byte from the client are logged.
 
-    `asked` are the names of what sessions are asked for, however often.
+    `asked` are the names of the variables that sessions must know.
     """
 
     logs: tuple[AccessLog, ...] = ()
@@ -59,7 +59,7 @@ class AccessLogSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Log:
-    """One as it is written; a later one may say how the file of an earlier one is written to."""
+    """A log as written in the configuration; a later directive may set the parameters of an earlier one's file."""
 
     destination: Destination
     format: str
@@ -69,7 +69,7 @@ class _Log:
 
 @dataclass(slots=True)
 class LogsDraft:
-    """In a block that has any `access_log`, those that it has; `off` outweighs them."""
+    """The logs of a block that has any `access_log`; `off` outweighs them."""
 
     logs: list[_Log] = field(default_factory=list)
     off: bool = False
@@ -77,7 +77,7 @@ class LogsDraft:
 
 @dataclass(slots=True)
 class FilesDraft:
-    """In the `mail` block, how each file is written to, with the position of the directive that is to blame."""
+    """In the `mail` block, the parameters of each file, and the position of the directive that set them."""
 
     files: dict[Path, AccessLogFile] = field(default_factory=dict)
     where: dict[Path, str | None] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class NullSessionsDraft:
 
 
 def freeze(server: Scope, mail: Scope, names: VariablesSettings) -> AccessLogSettings:
-    """The logs of a server, whose `names` stand for something. Raises ConfigError for others, in unused formats too."""
+    """The logs of a server, whose variables are `names`. Raises ConfigError for unknown ones, in unused formats too."""
     found = next((scope.draft(LogsDraft) for scope in (server, mail) if scope.has(LogsDraft)), LogsDraft())
     null_sessions = merged(NullSessionsDraft, server, mail).log_null_sessions
     for format_ in mail.draft(LogFormatsDraft).formats.values():
@@ -107,7 +107,7 @@ def freeze(server: Scope, mail: Scope, names: VariablesSettings) -> AccessLogSet
 
 
 WAITED_FOR: Final = ("upstream_connect_time", "upstream_first_byte_time")
-"""Variables that nobody would know if they were not asked for."""
+"""Variables that a session measures only if they are asked for."""
 
 
 def _templates(log: AccessLog) -> Iterable[Template]:
@@ -161,7 +161,7 @@ def _destination(parser: Parser, name: str) -> Destination:
 
 
 def _pattern(parser: Parser, path: str) -> AccessLogPattern:
-    """A path with variables: the folder is what stands before the name that holds the first of them."""
+    """A path with variables: the folder is the part before the first name that contains one."""
     literal = path[: path.index("$")]
     folder = literal.rpartition("/")[0]
     below = read_template(parser, path[len(folder) + 1 :])
@@ -172,7 +172,7 @@ def _pattern(parser: Parser, path: str) -> AccessLogPattern:
 
 
 class _Parameters:
-    """Those met so far."""
+    """The parameters read so far."""
 
     __slots__ = ("_buffer", "_flush", "_gzip", "_parser", "condition", "on")
 
@@ -195,7 +195,7 @@ class _Parameters:
             raise self._parser.error(f'invalid parameter "{word}"')
 
     def buffered(self, destination: Destination, files: dict[Path, AccessLogFile]) -> Destination:
-        """How the destination is written to, which all logs of one file have in common. Raises ConfigError."""
+        """The destination with its buffer parameters, which all logs of one file share. Raises ConfigError."""
         name = self._parser.words[1]
         if self._flush is not None and not self._buffer:
             raise self._parser.error(f'no buffer is defined for access_log "{name}"')

@@ -11,7 +11,7 @@ from typing import Final
 from mailworker.model import Address, InetAddress, UnixAddress
 
 Resolve = Callable[[str], Sequence[str]]
-"""A host name -> its numeric addresses, IPv4 and IPv6; raises OSError or UnicodeError where there are none."""
+"""Maps a host name to its numeric addresses, IPv4 and IPv6; raises OSError or UnicodeError where there are none."""
 
 LONGEST_UNIX_PATH: Final = 107  # bytes that fit into sockaddr_un before its NUL
 _HIGHEST_PORT: Final = 65535
@@ -63,7 +63,7 @@ def parse_url(
 
 
 def ipv4_text(text: str) -> str | None:
-    """The address in its usual spelling, or None; as nginx, an empty octet is 0 and the broadcast address none."""
+    """The address in its usual spelling, or None; as in nginx an empty octet is 0, and 255.255.255.255 invalid."""
     match = _IPV4.fullmatch(text)
     if match is None or any(len(octet.lstrip("0")) > 3 for octet in match.groups()):
         return None

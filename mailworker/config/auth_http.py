@@ -27,9 +27,9 @@ Headers = tuple[tuple[bytes, bytes | Template], ...]
 class AuthHttpSettings:
     """`auth_http` and its companions.
 
-    `host` is what goes into the Host header, `uri` the request's target, `name` the peer as nginx logs it.
-    `keepalive` is how many idle connections a worker keeps open, 0 for HTTP/1.0 and a connection for each request.
-    `authzid` says that the service is told whom clients of PLAIN want to act for.
+    `host` is the value of the Host header, `uri` the request's target, `name` the peer as nginx logs it.
+    `keepalive` is the number of idle connections that a worker keeps open; 0 means HTTP/1.0 and one connection for each
+    request. With `authzid` the service is told the authorization identity of PLAIN.
     """
 
     address: Address
@@ -54,7 +54,7 @@ HTTP_PORT: Final = 80
 
 
 def _take_url(parser: Parser, _: object) -> Url:
-    """May be repeated, the last one wins."""
+    """The directive may be repeated, the last one wins."""
     text = parser.words[1].removeprefix("http://")
     try:
         return parse_url(text, parser.resolve, default_port=HTTP_PORT, uri_part=True)
@@ -70,7 +70,7 @@ class _Header:
 
 
 def _headers(parser: Parser, headers: tuple[_Header, ...], variables: Variables) -> Headers:
-    """Headers with their variables; nginx has none here, so a name that is none stays as it is, with a warning."""
+    """Headers with their variables. nginx has none here, so an unknown name is sent as it stands, with a warning."""
 
     def known(name: str) -> bool:
         if not variables.knows(name):
@@ -90,7 +90,7 @@ _HEADERS: Final = Value(repeated(lambda parser: (_Header(parser.words[1], parser
 
 @dataclass(slots=True)
 class AuthHttpDraft:
-    """`auth_http` None where no block has one."""
+    """`auth_http` is None where no block has one."""
 
     auth_http: Url | None = row(BOTH, ONE, Value(_take_url), None, into=None)
     auth_http_timeout: float = row(BOTH, ONE, MILLISECONDS, 60.0)

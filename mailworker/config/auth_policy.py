@@ -1,4 +1,4 @@
-"""`auth_policy` and its companions, as in Dovecot: a service that is asked about logins and told of them."""
+"""`auth_policy` and its companions, as in Dovecot: a service that is asked about logins and gets reports of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mailworker.variables.variables import Variables
 
 
 class PolicyCheck(Enum):
-    """`auth_policy_check`: when the service is asked, with respect to whoever decides about the login."""
+    """`auth_policy_check`: whether the service is asked before or after the source that decides about the login."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -32,9 +32,9 @@ class PolicyCheck(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AuthPolicySettings:
-    """The directives; `attributes` are what it is told beside Dovecot's fields, `closed` is for `auth_policy_fail`.
+    """The directives; `attributes` go to the service beside Dovecot's fields, `closed` is for `auth_policy_fail`.
 
-    `nonce` makes hashes of passwords useless to who does not have it.
+    Without `nonce` the hashes of passwords are useless.
     """
 
     address: Address
@@ -90,7 +90,7 @@ def _take_attribute(parser: Parser) -> tuple[tuple[str, bytes | Template], ...]:
 
 @dataclass(slots=True)
 class AuthPolicyDraft:
-    """`auth_policy` None where nobody is asked."""
+    """`auth_policy` is None where no service is asked."""
 
     auth_policy: Url | None = row(BOTH, ONE, Value(once(_take_url)), None, into=None, spelled="off")
     auth_policy_header: tuple[tuple[str, str], ...] = row(BOTH, TWO, PAIRS, (), into=None)
@@ -110,7 +110,7 @@ COMMANDS: Final = commands(AuthPolicyDraft)
 def freeze(
     parser: Parser, server: Scope, mail: Scope, variables: Variables, *, by_backend: bool
 ) -> AuthPolicySettings | None:
-    """The server's settings, None where nobody is asked; `by_backend`: the backend decides. Raises ConfigError."""
+    """The server's settings, None without a service; `by_backend`: the backend decides. Raises ConfigError."""
     draft = merged(AuthPolicyDraft, server, mail)
     url = draft.auth_policy
     if url is None:

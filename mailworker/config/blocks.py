@@ -1,4 +1,4 @@
-"""The `mail` and `server` blocks, and what becomes of them at the end of `mail` (ngx_mail_block)."""
+"""The `mail` and `server` blocks, and their merging at the end of `mail` (ngx_mail_block)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ServersDraft:
 
 @dataclass(slots=True)
 class MailBlock:
-    """In the main context, the `mail` block, the servers it came to, and where it names each file of an access log."""
+    """In the main context, the `mail` block, the resulting servers, and where each access log's file is named."""
 
     met: bool = False
     servers: tuple[MailServer, ...] = ()
@@ -58,7 +58,7 @@ class MailBlock:
 
 
 def commands(on_tls: OnTls) -> tuple[Command, ...]:
-    """The rows; `on_tls` gets the TLS settings of each server, which are whole, before its other modules are read."""
+    """The rows; `on_tls` gets the complete TLS settings of each server before its other modules are merged."""
     return (
         Command("mail", Context.MAIN, NONE, lambda parser: _open_mail(parser, on_tls), block=True),
         Command("server", Context.MAIL, NONE, _open_server, block=True),
@@ -104,7 +104,7 @@ def _freeze(parser: Parser, mail_scope: Scope, on_tls: OnTls) -> tuple[MailServe
 
 
 class _Server:
-    """A `server` block, whose modules are merged one by one in the order of the methods; each raises ConfigError."""
+    """A `server` block. Its modules are merged one by one in the order of the methods; each raises ConfigError."""
 
     __slots__ = ("_core", "_mail_scope", "_protocol", "_proxy", "_scope", "_tls", "_tls_settings")
 
@@ -128,7 +128,7 @@ class _Server:
         on_tls(self._tls_settings, self._proxy.ssl, self._protocol)
 
     def freeze(self, parser: Parser) -> MailServer:
-        """The server. Where its error log is that of the main context it is empty, for that may follow after `mail`."""
+        """The server. `error_log` stays empty where it is the main context's, as that may follow after `mail`."""
         scopes = self._scope, self._mail_scope
         core, tls = self._core, self._tls
         names = variables.freeze(*scopes)

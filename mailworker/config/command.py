@@ -1,4 +1,4 @@
-"""A directive is a row: its name, where it may stand, how many words it takes, and what it does (ngx_conf_handler)."""
+"""A directive as a row: its name, its contexts, its number of words, and its setter (ngx_conf_handler)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mailworker.config.tree import Parser
 from mailworker.variables.nearest import did_you_mean
 
 Setter = Callable[[Parser], None]
-"""Takes the directive that the parser stands on; raises ConfigError."""
+"""Takes the parser's present directive; raises ConfigError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arity:
-    """How many arguments a directive takes; `most` None is no limit."""
+    """How many arguments a directive takes; `most` None means no limit."""
 
     least: int
     most: int | None
@@ -36,7 +36,7 @@ ONE_OR_MORE: Final = Arity(1, None)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One row. A `block` is opened by its setter. `default` is what holds without the directive, in its own words."""
+    """One row. The setter opens a `block`. `default` is the value without the directive, as it would be written."""
 
     name: str
     contexts: Context
@@ -47,7 +47,7 @@ class Command:
 
 
 class CommandTable:
-    """All rows, and the checks that hold for each of them."""
+    """All rows, and the checks that are the same for each of them."""
 
     def __init__(self, commands: Iterable[Command]) -> None:
         self._commands: dict[str, list[Command]] = {}
@@ -76,6 +76,6 @@ class CommandTable:
         return row
 
     def _hint(self, context: Context, name: str) -> str:
-        """What may have been meant by a name: rather a directive that may stand here than another one."""
+        """A similar name that may have been meant: preferably a directive that is allowed here."""
         here = [known for known, rows in self._commands.items() if any(context in row.contexts for row in rows)]
         return did_you_mean(name, here) or did_you_mean(name, self._commands)

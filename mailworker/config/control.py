@@ -1,4 +1,4 @@
-"""The `control` block: unix sockets on which mailworker-ctl and its like ask and steer."""
+"""The `control` block: unix sockets on which mailworker-ctl and similar clients ask and steer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mailworker.model import Address, UnixAddress
 
 @dataclass(frozen=True, slots=True)
 class ControlListen:
-    """A socket; who comes by a `readonly` one may ask and change nothing."""
+    """A socket; clients of a `readonly` one may ask, but change nothing."""
 
     listen: Listen
     readonly: bool = False
@@ -30,14 +30,14 @@ class ControlListen:
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
-    """What the status process is asked and steered by."""
+    """The control sockets of the status process."""
 
     sockets: tuple[ControlListen, ...]
 
 
 @dataclass(slots=True)
 class ControlBlock:
-    """Stands in the main context; `scope` None until the block was met."""
+    """The block in the main context; `scope` is None until it has been met."""
 
     scope: Scope | None = None
 
@@ -103,15 +103,15 @@ def _address(parser: Parser, text: str) -> UnixAddress:
 
 @dataclass(slots=True)
 class ControlDraft:
-    """What the block holds."""
+    """The contents of the block."""
 
     listen: tuple[ControlListen, ...] = row(Context.CONTROL, ONE_OR_MORE, Value(_take_listen), ())
 
 
 def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> ControlSettings | None:
-    """The block's settings; `taken` are addresses that others listen on. Raises ConfigError.
+    """The block's settings; `taken` are addresses that other listeners have. Raises ConfigError.
 
-    There is nobody to ask without a `master`.
+    Without a `master` there is no process to control.
     """
     scope = parser.main.draft(ControlBlock).scope
     if scope is None:

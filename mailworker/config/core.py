@@ -1,4 +1,4 @@
-"""Directives of the main context (ngx_core_module, ngx_errlog_module and the modules that a mail proxy can ignore)."""
+"""Directives of the main context (ngx_core_module, ngx_errlog_module and modules without meaning for a mail proxy)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mailworker.model import Level
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`user`, looked up: what a worker becomes when the master is root."""
+    """`user`, looked up: the identity of workers when the master is root."""
 
     name: str
     uid: int
@@ -55,11 +55,11 @@ class CoreSettings:
 
 
 ERROR_LOG: Final = Path(paths.ERROR_LOG)
-WORKERS: Final = values.Bounds(0, 1024)  # NGX_MAX_PROCESSES: nginx takes more in its configuration and starts no more
+WORKERS: Final = values.Bounds(0, 1024)  # NGX_MAX_PROCESSES: nginx accepts more, but does not start them
 
 
 def _read_user(parser: Parser) -> User | None:
-    """UNSET, as without the directive, where the master may not change its user."""
+    """The user; UNSET, as without the directive, where the master may not change its user."""
     if os.geteuid() != 0:
         parser.warn(
             'the "user" directive makes sense only if the master process runs with super-user privileges, ignored'
@@ -86,7 +86,7 @@ def _read_workers(parser: Parser) -> int | None:
 
 
 def _take_priority(parser: Parser, earlier: int) -> int:
-    """A number that may have a sign; after 0 nginx sees no repetition."""
+    """A number that may have a sign; as in nginx, after 0 a repetition is not noticed."""
     if earlier not in (UNSET, 0):
         raise parser.error('"worker_priority" directive is duplicate')
     word = parser.words[1]
@@ -97,7 +97,7 @@ def _take_priority(parser: Parser, earlier: int) -> int:
 
 
 def _file(default: str) -> str:
-    """A row: a file below the prefix, where an empty word is the default."""
+    """A row for a file below the prefix; an empty word means the default."""
     value = replace(STRING, freeze=lambda parser, name: Path(parser.below_prefix(name or default)))
     return row(Context.MAIN, ONE, value, default)
 
@@ -109,9 +109,9 @@ _DEBUG_POINTS: Final = choice({"stop": "stop", "abort": "abort"})
 
 @dataclass(slots=True)
 class CoreDraft:
-    """`worker_processes` None is `auto`; `user` None is nobody's identity but the caller's.
+    """`worker_processes` None is `auto`; `user` None keeps the caller's identity.
 
-    Those that reach no settings have no meaning for a mail proxy.
+    Directives without a settings field have no meaning for a mail proxy.
     """
 
     daemon: bool = row(Context.MAIN, ONE, FLAG, True)

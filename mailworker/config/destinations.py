@@ -1,4 +1,4 @@
-"""Where lines of access logs go."""
+"""The destinations of access logs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mailworker.variables.template import Template
 class AccessLogFile:
     """`access_log PATH [buffer=] [flush=] [gzip=]`; `path` is absolute and literal.
 
-    `buffer` is bytes, 0 where each line is written at once. `flush_ms` is how long a line may stay in the buffer, None
-    for any time. `gzip` is the level of compression, None for none.
+    `buffer` is in bytes, 0 where each line is written at once. `flush_ms` is how long a line may stay in the buffer,
+    None for any time. `gzip` is the level of compression, None for none.
     """
 
     path: Path
@@ -26,10 +26,10 @@ class AccessLogFile:
 
 @dataclass(frozen=True, slots=True)
 class AccessLogPattern:
-    """`access_log PATH` with variables: `folder` is absolute and literal, `below` is what follows its "/".
+    """`access_log PATH` with variables: `folder` is absolute and literal, `below` is the rest after its "/".
 
-    Clients decide about values. No value may hold "/" or NUL, or begin with a dot; so what `below` comes to has as many
-    names as `depth` says, none of them empty, and none that begins with a dot.
+    Clients can choose values of variables. So no value may hold "/" or NUL, or begin with a dot: the resulting path
+    below `folder` has `depth` names, none of which is empty or begins with a dot.
     """
 
     folder: Path
@@ -37,7 +37,7 @@ class AccessLogPattern:
 
     @property
     def depth(self) -> int:
-        """How many names there are between slashes."""
+        """The number of names between slashes."""
         return 1 + sum(part.count(b"/") for part in self.below.parts if isinstance(part, bytes))
 
 
@@ -45,5 +45,5 @@ Destination = AccessLogFile | AccessLogPattern | SyslogServer
 
 
 def literal_paths(destinations: Iterable[Destination]) -> list[Path]:
-    """Those of files that the master opens."""
+    """The paths of the files that the master opens."""
     return [destination.path for destination in destinations if isinstance(destination, AccessLogFile)]

@@ -1,4 +1,4 @@
-"""What the three protocols' modules have in common: their drafts, frozen, are DialogueSettings."""
+"""The part that all protocols' modules share: their drafts, frozen, are DialogueSettings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mailworker.model import METHOD_NAMES, AuthMethod
 
 @dataclass(frozen=True, slots=True)
 class DialogueSettings:
-    """What the client's dialogue needs of the server's own protocol module.
+    """The settings that a client's dialogue needs from the server's protocol module.
 
-    `capabilities` are the configured words, `auth` the methods enabled, `client_buffer` bytes. `greeting` is the first
-    line, in SMTP what follows the server's name in it. `greeting_delay` is SMTP's, 0 elsewhere;
-    `greeting_capabilities`, whether the greeting tells them, is IMAP's, and so is `identity`, what ID is answered.
+    `capabilities` are the configured words, `auth` the enabled methods, `client_buffer` is in bytes. `greeting` is the
+    first line, in SMTP the part after the server's name. `greeting_delay` is SMTP's, 0 elsewhere. IMAP alone has
+    `greeting_capabilities`, whether the greeting lists them, and `identity`, the answer to ID.
     """
 
     auth: AuthMethod
@@ -37,15 +37,15 @@ CAPABILITIES: Final = replace(WORDS, freeze=lambda _, words: tuple(map(os.fsenco
 """Words of a reply."""
 
 
-# Short enough for a line of every protocol (RFC 5321, 4.5.3.1.5). What begins with "[" is a code to clients of IMAP and
-# POP3, and to other proxies: behind `+OK [XCLIENT]` they would send XCLIENT.
+# Short enough for a line of every protocol (RFC 5321, 4.5.3.1.5). A "[" at the beginning would be a response code to
+# clients of IMAP and POP3, and to other proxies: behind `+OK [XCLIENT]` they would send XCLIENT.
 _GREETING: Final = re.compile(rb"(?!\[)[!-~](?:[ -~]{0,255}[!-~])?")
 
 
 def greeting(form: bytes, unsuitable: bytes = b"") -> Value[bytes]:
-    """The text of a greeting, in one word without the bytes `unsuitable`; it is not to be taken for anything else.
+    """The text of a greeting, one argument without the bytes `unsuitable`, that cannot be mistaken for anything else.
 
-    Frozen it stands in its `form`, as clients read it.
+    Frozen, it is put into `form`, as it is sent to clients.
     """
 
     def read(parser: Parser) -> bytes:
@@ -62,6 +62,6 @@ SASL: Final = reduce(or_, (method for method, names in METHOD_NAMES.items() if n
 
 
 def auth_methods(methods: AuthMethod) -> Value[tuple[AuthMethod, ...]]:
-    """Some of `methods`."""
+    """A directive that takes some of `methods`."""
     table = {names.directive: method for method, names in METHOD_NAMES.items() if method in methods}
     return replace(bitmask(table), freeze=lambda _, chosen: reduce(or_, chosen, AuthMethod(0)))

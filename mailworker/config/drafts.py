@@ -1,6 +1,6 @@
-"""Settings while a configuration is being read: one draft for each module and block, whose fields start UNSET.
+"""Settings while a configuration is being read: one draft for each module and block, whose fields begin as UNSET.
 
-The types of its fields are those of a draft with nothing UNSET, which is what merging gives.
+The field types are those of a draft without UNSET, as merging returns it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class _Unset(Enum):
 
 
 UNSET: Final[Any] = _Unset.UNSET
-"""The value of a directive that was not given; Any, since it stands where any type may."""
+"""The value of a directive that was not given. It is Any, since it may stand in for any type."""
 
 
 class Draft(Protocol):
@@ -40,7 +40,7 @@ class Context(Flag):
 
 
 BOTH: Final = Context.MAIL | Context.SERVER
-"""Where the mail modules' directives stand: a server inherits those of `mail`."""
+"""The contexts of the mail modules' directives: a server inherits those of `mail`."""
 
 
 class Scope:
@@ -55,13 +55,13 @@ class Scope:
         self._drafts: dict[type[object], object] = {}
 
     def draft(self, kind: type[D]) -> D:
-        """The block's draft of `kind`, made when first asked for."""
+        """The block's draft of `kind`, made when it is first asked for."""
         if kind not in self._drafts:
             self._drafts[kind] = kind()
         return cast("D", self._drafts[kind])
 
     def has(self, kind: type[object]) -> bool:
-        """Whether anything has asked for a draft of `kind`."""
+        """Whether there is a draft of `kind`, as it has been asked for."""
         return kind in self._drafts
 
     def outer(self, kind: type[D]) -> D:

@@ -29,7 +29,7 @@ class EventsSettings:
     debug_connection: tuple[IPv4Network | IPv6Network | str, ...]
 
 
-# The one that workers use. nginx too is built without `poll` and `select` where there is a better one.
+# The method that workers use. nginx too is built without `poll` and `select` where there is a better one.
 _BEST: Final = selectors.DefaultSelector.__name__.removesuffix("Selector").lower()
 METHOD: Final = {"devpoll": "/dev/poll"}.get(_BEST, _BEST)
 
@@ -50,9 +50,9 @@ def _read_method(parser: Parser) -> str:
 
 @dataclass(slots=True)
 class EventsDraft:
-    """What the block holds; `use` None is `METHOD`, the only one that it may name.
+    """The contents of the block; `use` None is `METHOD`, the only method that it may name.
 
-    The last two have no meaning for a mail proxy.
+    The last two directives have no meaning for a mail proxy.
     """
 
     worker_connections: int = row(Context.EVENTS, ONE, Value(once(_read_connections)), 512)
@@ -67,7 +67,7 @@ class EventsDraft:
 
 @dataclass(slots=True)
 class EventsBlock:
-    """Stands in the main context; `scope` None until the block was met."""
+    """The block in the main context; `scope` is None until it has been met."""
 
     scope: Scope | None = None
 

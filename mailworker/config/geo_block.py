@@ -14,7 +14,7 @@ from mailworker.variables.variables import Definition
 
 
 def read_geo(parser: Parser) -> tuple[str, Definition]:
-    """The variable that a block makes, and what decides about it. Raises ConfigError."""
+    """The variable that a block defines, and its definition. Raises ConfigError."""
     *source, made = parser.words[1:]
     asked = variable_name(parser, source[0]) if source else "remote_addr"
     template = Template((Name(asked, f"${asked}".encode()),), parser.where)
@@ -25,7 +25,7 @@ def read_geo(parser: Parser) -> tuple[str, Definition]:
 
 
 class _Entries:
-    """The entries met so far. Networks are kept by IP version, length of prefix and bits."""
+    """The entries read so far. Networks are kept by IP version, prefix length and bits."""
 
     __slots__ = ("_networks", "_ranges")
 
@@ -34,7 +34,7 @@ class _Entries:
         self._networks: dict[int, dict[int, dict[int, bytes]]] = {4: {}, 6: {}}
 
     def definition(self, source: Template) -> Definition:
-        """What the block comes to."""
+        """The definition that the entries make up."""
         if self._ranges is not None:
             return self._ranges.definition(source)
         return Geo(source, self._networks[4], self._networks[6])
@@ -47,7 +47,7 @@ class _Entries:
                 raise parser.error('the "ranges" directive must be the first directive inside "geo" block')
             self._ranges = self._ranges or Ranges()
         elif words == ["volatile"]:
-            pass  # no value is kept
+            pass  # values are never cached
         elif len(words) != 2:
             raise parser.error("invalid number of the geo parameters")
         elif words[0] == "include":
@@ -80,7 +80,7 @@ class _Entries:
 
 def _network(parser: Parser, word: str) -> tuple[int, int, int]:
     """IP version, length of the prefix and its bits."""
-    if word == "255.255.255.255":  # no address for nginx's readers, and what all that is none is taken for
+    if word == "255.255.255.255":  # invalid for nginx's readers, and their value for all that is invalid
         return 4, 32, NOWHERE
     found = values.network(word)
     if found is None:

@@ -1,6 +1,6 @@
 """The entries of a `geo` block with `ranges` (ngx_stream_geo_range): IPv4 addresses from one to another.
 
-As nginx does, a range is cut at each /16, so its messages speak of the pieces.
+As in nginx, a range is cut at each /16, so messages name the pieces.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BLOCK = 0x10000
 
 
 class Ranges:
-    """The ranges met so far: pieces in their order, by the first half of their addresses."""
+    """The ranges read so far: pieces in their order, by the upper 16 bits of their addresses."""
 
     __slots__ = ("_blocks", "_default")
 
@@ -28,7 +28,7 @@ class Ranges:
         self._blocks: dict[int, list[_Piece]] = {}
 
     def definition(self, source: Template) -> GeoRanges:
-        """What the block comes to."""
+        """The definition that the entries make up."""
         pieces = list(chain.from_iterable(self._blocks[block] for block in sorted(self._blocks)))
         return GeoRanges(
             source,
@@ -54,7 +54,7 @@ class Ranges:
                 self._add(parser, (first, last, os.fsencode(value)))
 
     def _delete(self, first: int, last: int) -> bool:
-        """Whether there was just that."""
+        """Delete a piece; returns whether there was exactly that one."""
         pieces = self._blocks.get(first // _BLOCK, [])
         index = next((index for index, piece in enumerate(pieces) if piece[:2] == (first, last)), None)
         if index is not None:
@@ -62,7 +62,7 @@ class Ranges:
         return index is not None
 
     def _add(self, parser: Parser, new: _Piece) -> None:
-        """Add a piece beside others or into one, which is what remains around it."""
+        """Add a piece between others, or inside one, of which the rest then remains around it."""
         pieces = self._blocks.setdefault(new[0] // _BLOCK, [])
         index = next((index for index, piece in enumerate(pieces) if piece[1] >= new[0]), len(pieces))
         if index == len(pieces) or pieces[index][0] > new[1]:

@@ -9,7 +9,7 @@ from typing import Final
 
 _MAGIC = re.compile(rb"[*?\[]")
 _MEMBER = rb"(?:\[:[a-z]+:\]|\\[\s\S]|\[(?!:[a-z]+:\])|[^]\\[])"
-# What a "!" or "^" negates; a "]" that comes first is a member.
+# A bracket expression: a leading "!" or "^" negates it, and a "]" that comes first is a member.
 _BRACKET = re.compile(rb"\[([!^]|(?![!^]))((?:\]|%b)%b*)\]" % (_MEMBER, _MEMBER))
 _NOTHING: Final = b"(?!)"  # matches no name
 _CLASS = re.compile(rb"\[:([a-z]+):\]")
@@ -35,7 +35,7 @@ def has_magic(pattern: str) -> bool:
 
 
 def glob(pattern: str) -> list[str]:
-    """Names that match an absolute `pattern`; a name that cannot be looked at is no match."""
+    """The names that match an absolute `pattern`; a name that cannot be examined does not match."""
     found = [b"/"]
     *folders, last = os.fsencode(pattern).lstrip(b"/").split(b"/")
     for component in folders:
@@ -63,7 +63,7 @@ def _entries(folder: bytes) -> list[bytes]:
 
 
 def _shown(name: bytes, component: bytes) -> bool:
-    """A leading dot must be spelled out."""
+    """Whether a name with a leading dot may match: the pattern must spell the dot out."""
     return not name.startswith(b".") or component.startswith((b".", b"\\."))
 
 
@@ -111,7 +111,7 @@ def _bracket_pattern(bracket: re.Match[bytes]) -> bytes:
 
 
 def _member(content: bytes, position: int) -> tuple[bytes, int]:
-    """The byte at `position`, which a backslash may hide, and the position after it."""
+    """The byte at `position`, which may be escaped by a backslash, and the position after it."""
     if content[position : position + 1] == b"\\" and position + 1 < len(content):
         position += 1
     return content[position : position + 1], position + 1

@@ -21,7 +21,7 @@ from mailworker.model import AuthMethod
 
 _Words = tuple[str, ...]
 
-# RFC 2971, 3.3: so many pairs of a name and a value, none of them twice, and so many bytes.
+# RFC 2971, 3.3: the greatest number of pairs of name and value, no name twice, and the longest names and values.
 _MOST_PAIRS: Final = 30
 _ID_NAME: Final = re.compile(r"[ -~]{1,30}")
 _ID_VALUE: Final = re.compile(r"[ -~]{0,1024}")
@@ -44,7 +44,7 @@ def _read_id(parser: Parser) -> _Words:
 
 
 def _freeze_id(_: Parser, words: _Words) -> bytes:
-    """The argument of an answer to ID."""
+    """The argument of the answer to ID."""
     strings = (re.sub(rb'["\\]', rb"\\\g<0>", os.fsencode(word)) for word in words)
     return b"(%b)" % b" ".join(b'"%b"' % string for string in strings) if words else b"NIL"
 

@@ -1,7 +1,7 @@
-"""Text of a configuration -> statements, by the rules of nginx's tokenizer (ngx_conf_read_token).
+"""Splits the text of a configuration into statements, by the rules of nginx's tokenizer (ngx_conf_read_token).
 
-A statement is a row of words ended by ";" or "{", a "}" on its own, or the end of the text. Positions are lines
-counted from 1 by line feeds; a statement stands on the line of the byte that ended it.
+A statement is a row of words ended by ";" or "{", a "}" on its own, or the end of the text. Positions are lines counted
+from 1 by line feeds; a statement is on the line of the byte that ended it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ BUFFER_SIZE: Final = 4096  # bytes, nginx's read buffer: a word and the byte aft
 
 _GAP = re.compile(rb"[ \t\r\n]*")
 _COMMENT = re.compile(rb"#[^\n]*")
-# A backslash hides the byte after it; "{" does not end a word straight after "$".
+# A backslash escapes the byte after it; "{" directly after "$" does not end a word.
 _BARE_WORD = re.compile(rb"[^ \t\r\n;{\\$]*(?:(?:\\[\s\S]|\$\{*)[^ \t\r\n;{\\$]*)*")
 _QUOTED = {
     b'"': re.compile(rb'[^"\\]*(?:\\[\s\S][^"\\]*)*'),
     b"'": re.compile(rb"[^'\\]*(?:\\[\s\S][^'\\]*)*"),
 }
-# Two words as most are, which nearly all lines of a long `map` are made of.
+# Two ordinary words: nearly all lines of a long `map` look like this.
 _WORD = rb"[ \t\r\n]*([^ \t\r\n;{}\"'#\\$][^ \t\r\n;{\\$]*)"
 _TWO_WORDS = re.compile(_WORD + rb"[ \t\r\n]" + _WORD + rb";")
 _ESCAPE = re.compile(rb"\\([\"'\\trn])")
@@ -41,9 +41,9 @@ class Ending(Enum):
 
 
 class Statement(NamedTuple):
-    """Words and what ended them; there are no words before "}" and the end of the text.
+    """Words and what ended them; before "}" and the end of the text there are no words.
 
-    Bytes of a word that are no text of the file system's encoding are kept as surrogate escapes.
+    Bytes that are invalid in the file system's encoding are kept as surrogate escapes.
     """
 
     words: list[str]
@@ -71,7 +71,7 @@ class Lexer:
         return ConfigError(message, self.where)
 
     def next(self) -> Statement:
-        """The next statement; raises ConfigError where the text is none."""
+        """The next statement; raises ConfigError for invalid text."""
         plain = _TWO_WORDS.match(self._data, self._position)
         if plain is not None and plain.end() - plain.start() < BUFFER_SIZE:
             self._advance_to(plain.end())
@@ -138,7 +138,7 @@ class Lexer:
         return match.end() if match else start
 
     def _check_length(self, start: int, needed: int, quote: bytes | None = None) -> None:
-        """Refuse a word whose byte number `needed` lies beyond what nginx's buffer can hold from `start` on."""
+        """Refuse a word if its byte number `needed` does not fit into nginx's buffer, which begins at `start`."""
         limit = start + BUFFER_SIZE
         if self.name is None or needed < limit or len(self._data) <= limit:
             return

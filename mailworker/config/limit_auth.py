@@ -1,6 +1,6 @@
-"""Limits of logins: `limit_auth` is to them what limit_req is to requests of HTTP, `auth_delay` holds refusals back.
+"""Limits of logins: `limit_auth` does for them what limit_req does for HTTP requests, `auth_delay` delays refusals.
 
-Values and errors are those of nginx's ngx_http_limit_req_module, but for a rate per hour and what failures ask for.
+Values and errors are those of nginx's ngx_http_limit_req_module, except for rates per hour and what failed logins need.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from mailworker.variables.variables import Variables
 USE: Final = "limit_auth_zone"
 
 LIGHT: Final = frozenset({"binary_remote_addr", "binary_remote_prefix", "remote_addr", "remote_user"})
-"""Variables that each session knows, without being one that is asked for variables."""
+"""Variables that every session knows, even one that evaluates no variables."""
 
 REQUEST: Final = 1000
-"""What one attempt counts, as bursts, delays and rates do: in thousandths."""
+"""One attempt, in the thousandths that bursts, delays and rates are counted in."""
 
 MOST: Final = 4000
-"""The largest burst: what is above it never runs into a limit that is worth the name."""
+"""The largest burst: a larger one would hardly limit anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitZone:
-    """`limit_auth_zone`: keys, where they are counted, and how much of an excess is gone in so many milliseconds."""
+    """`limit_auth_zone`: the key, its counters' memory, and the `gain` by which an excess shrinks in `period` ms."""
 
     zone: SharedZone
     key: Template
@@ -47,7 +47,7 @@ class LimitZone:
 
     @property
     def is_light(self) -> bool:
-        """Whether every session knows its key, without being one that is asked for variables."""
+        """Whether every session knows its key, even one that evaluates no variables."""
         return len(self.key.parts) == 1 and isinstance(self.key.parts[0], Name) and self.key.parts[0].name in LIGHT
 
 
@@ -67,7 +67,7 @@ class LimitAuth:
 
 @dataclass(frozen=True, slots=True)
 class AuthDelay:
-    """`auth_delay`: refusals come after so many seconds; with a zone the next attempts have to wait, up to `most`."""
+    """`auth_delay`: the delay of refusals in seconds; with a zone, further attempts wait as well, up to `most`."""
 
     seconds: float
     most: float
@@ -76,7 +76,7 @@ class AuthDelay:
 
 @dataclass(frozen=True, slots=True)
 class LimitAuthSettings:
-    """What holds in one server. `prefix` are the lengths of prefixes that make one key, of IPv4 and IPv6."""
+    """The settings of one server. `prefix` are the prefix lengths that make one key, of IPv4 and IPv6."""
 
     limits: tuple[LimitAuth, ...] = ()
     exempt: tuple[Network, ...] = ()
@@ -87,7 +87,7 @@ class LimitAuthSettings:
 
     @property
     def zones(self) -> tuple[LimitZone, ...]:
-        """Those that the server counts in, each once."""
+        """The zones that the server counts in, each once."""
         delay = () if self.delay is None or self.delay.zone is None else (self.delay.zone,)
         return tuple(dict.fromkeys((*(limit.zone for limit in self.limits), *delay)))
 
@@ -153,7 +153,7 @@ def _read_zone(parser: Parser, word: str) -> tuple[str, int]:
 
 
 def _read_rate(parser: Parser, word: str) -> tuple[int, int]:
-    """As nginx has it: 1r/m are 16 thousandths in a second. Rates per hour are exact."""
+    """As in nginx 1r/m is 16 thousandths a second. Rates per hour are exact."""
     match = _RATE.fullmatch(word)
     number = None if match is None else values.number(match[1])
     if match is None or not number or number > _FASTEST:
@@ -263,7 +263,7 @@ _UP_TO_THREE: Final = Arity(1, 3)
 
 @dataclass(slots=True)
 class LimitAuthDraft:
-    """Lists are inherted only where a level has none."""
+    """A block that has a list of its own inherits none."""
 
     limit_auth: tuple[_Wanted, ...] = row(BOTH, ONE_OR_MORE, Value(_take_limit), ())
     limit_auth_exempt: tuple[Network, ...] = row(BOTH, ONE_OR_MORE, Value(repeated(_read_exempt)), ())
@@ -274,7 +274,7 @@ class LimitAuthDraft:
 
 @dataclass(slots=True)
 class LimitPrefixDraft:
-    """How long the prefixes are that make one key."""
+    """The lengths of the prefixes that make one key."""
 
     limit_prefix: tuple[int, int] = row(Context.MAIL, TWO, Value(once(_read_prefix)), (32, 64), spelled="32 64")
 
@@ -290,13 +290,13 @@ _OF_CLIENT: Final = frozenset({"remote_addr", "binary_remote_addr", "binary_remo
 
 
 def warn_of_balancers(parser: Parser, settings: LimitAuthSettings, where: str) -> None:
-    """For servers that get PROXY headers, and believe nobody's: all clients have the address of a balancer."""
+    """Warn for servers that get PROXY headers, but trust no peer: all clients have the address of the balancer."""
     if any(name in _OF_CLIENT for zone in settings.zones for name in zone.key.names):
         parser.warn_once('"limit_auth" counts all clients behind a balancer as one without "set_real_ip_from"', where)
 
 
 def freeze(server: Scope, mail: Scope, variables: Variables) -> LimitAuthSettings:
-    """What holds in a server. Raises ConfigError for a zone that nobody declares, and for unknown variables."""
+    """The limits of a server. Raises ConfigError for a zone that is not declared, and for unknown variables."""
     draft, zones = merged(LimitAuthDraft, server, mail), mail.draft(LimitZonesDraft).zones
 
     def zone(name: str) -> LimitZone:

@@ -22,17 +22,17 @@ from mailworker.variables.template import Name, Template
 USE: Final = "limit_conn_zone"
 
 MOST: Final = 65535
-"""Connections."""
+"""The largest number of connections."""
 
 _MOST_LIMITS: Final = 64  # of a server; native/core/gate.c has a bit for each
 
 LIGHT: Final = frozenset({"binary_remote_addr", "remote_addr", "remote_user"})
-"""Variables that any session can tell, be it asked for others or not."""
+"""Variables that every session knows, even one that evaluates no variables."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnZone:
-    """What counts connections by `key`, which is spelled as `text`, and the memory for it."""
+    """A zone that counts connections by `key`, which is spelled as `text`."""
 
     zone: SharedZone
     key: Template
@@ -44,14 +44,14 @@ class ConnZone:
 
     @property
     def light(self) -> str | None:
-        """The one variable that its key is, if that is one of LIGHT."""
+        """The one variable that makes up its key, if that is one of LIGHT."""
         (part,) = self.key.parts if len(self.key.parts) == 1 else (b"",)
         return part.name if isinstance(part, Name) and part.name in LIGHT else None
 
 
 @dataclass(frozen=True, slots=True)
 class ConnLimit:
-    """`limit_conn`: no more than `most` connections of each key of a zone. `asked` is what its key is made of."""
+    """`limit_conn`: at most `most` connections of each key of a zone. `asked` are the variables in its key."""
 
     zone: ConnZone
     most: int
@@ -60,7 +60,7 @@ class ConnLimit:
 
 @dataclass(frozen=True, slots=True)
 class LimitConnSettings:
-    """All of them for a server."""
+    """The connection limits of a server."""
 
     limits: tuple[ConnLimit, ...] = ()
     log_level: Level = Level.ERROR
@@ -68,7 +68,7 @@ class LimitConnSettings:
 
     @property
     def has_variables(self) -> bool:
-        """Whether sessions must keep what variables ask of them."""
+        """Whether sessions must keep the values that variables need."""
         return any(limit.zone.light is None for limit in self.limits)
 
 
@@ -109,7 +109,7 @@ class LimitConnDraft:
 
 
 def freeze(server: Scope, mail: Scope, variables: VariablesSettings) -> LimitConnSettings:
-    """What holds for a server. Raises ConfigError for zones that nothing declares, as nginx does at the end of all."""
+    """The limits of a server. Raises ConfigError for an undeclared zone; as in nginx, that has no position."""
     draft, zones = merged(LimitConnDraft, server, mail), mail.draft(ConnZonesDraft).zones
     limits = []
     for name, most in draft.limit_conn:

@@ -1,4 +1,4 @@
-"""`listen ADDRESS [PARAMETERS]` (ngx_mail_core_listen, `reuseport` as Angie has it, sharing as nginx's http)."""
+"""`listen ADDRESS [PARAMETERS]` (ngx_mail_core_listen; `reuseport` as in Angie, sharing as in nginx's http)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Keepalive:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may connect to a unix socket: its mode and its owner's ids, None for those of whoever makes it."""
+    """Who may connect to a unix socket: its mode and its owner's ids, None for those of the process that makes it."""
 
     mode: int = 0o600
     uid: int | None = None
@@ -42,8 +42,8 @@ class Access:
 class Listen:
     """One address of a `listen` directive. None means: not given, so the socket keeps the system's value.
 
-    Servers that share an address have all in common but `default_server`, which one of them may have. Without `access`
-    everybody may connect who can reach a unix socket.
+    Servers that share an address share all options but `default_server`, which one of them may have. Without `access`
+    all users may connect that can reach a unix socket.
     """
 
     address: Address
@@ -65,7 +65,7 @@ class Listen:
 class Endpoint:
     """One address of a `listen` directive; `server` is the index of its server in `Settings.servers`.
 
-    Where several servers share it that is the default one; `servers` are all of them in their order, () for one.
+    Where several servers share it, that is the default one; `servers` are all of them in their order, () for one.
     """
 
     listen: Listen
@@ -78,14 +78,14 @@ _WILDCARDS: Final = ("0.0.0.0", "::")
 
 @dataclass(slots=True)
 class SharedAddress:
-    """An address and the servers that listen on it, in their order; `listen` has the options of all of them."""
+    """An address and the servers that listen on it, in their order; `listen` combines the options of all of them."""
 
     listen: Listen
     servers: list[Scope]
     default: Scope
 
     def of(self, server: Scope) -> Listen:
-        """What one of the servers has of it."""
+        """The address as one of the servers has it."""
         return replace(self.listen, default_server=self.listen.default_server and server is self.default)
 
     def join(self, parser: Parser, listen: Listen) -> None:
@@ -111,20 +111,20 @@ class SharedAddress:
 
 @dataclass(slots=True)
 class AddressesDraft:
-    """In the `mail` block, every address that any server of it listens on."""
+    """In the `mail` block, every address that one of its servers listens on."""
 
     shared: dict[Address, SharedAddress] = field(default_factory=dict)
 
     def listens(self, server: Scope) -> tuple[Listen, ...]:
-        """Those of a server, with what it shares with others."""
+        """The listens of a server, with the options that other servers have given."""
         found = (self.shared[listen.address] for listen in server.draft(ListenDraft).listen)
         return tuple(each.of(server) for each in found)
 
 
 def plan_sockets(servers: Iterable[Iterable[Listen]]) -> list[tuple[Endpoint, ...]]:
-    """The sockets that the listens of `servers` need, each as its endpoints, of which it is bound to the first.
+    """The sockets that the listens of `servers` need, each with its endpoints, of which it is bound to the first.
 
-    As in nginx a wildcard takes in all addresses of its port and family that do not ask for a socket of their own.
+    As in nginx, a wildcard covers all addresses of its port and family that do not ask for a socket of their own.
     """
     addresses: dict[Address, list[tuple[int, Listen]]] = {}
     for number, listens in enumerate(servers):
@@ -210,7 +210,7 @@ _SWITCHES: Final[dict[str, Callable[[Listen], Listen]]] = {
 
 
 class _Parameter(NamedTuple):
-    """`NAME=VALUE` of a listen, `word` being all of it."""
+    """`NAME=VALUE` of a listen; `word` is both together."""
 
     parser: Parser
     listen: Listen
@@ -219,7 +219,7 @@ class _Parameter(NamedTuple):
 
 
 def _bounded(value: int | None) -> int | None:
-    """The value if a system call can be given it, which takes an int."""
+    """The value if it fits into the int of a system call, else None."""
     return value if value is not None and values.C_INT.allow(value) else None
 
 
@@ -245,7 +245,7 @@ def _sndbuf(parameter: _Parameter) -> Listen:
 
 
 def _ipv6only(parameter: _Parameter) -> Listen:
-    """`on` or `off`; nginx knows the parameter by "ipv6only=o"."""
+    """`on` or `off`; as in nginx, the parameter begins with "ipv6only=o"."""
     value = parameter.value
     if not value.startswith("o"):
         raise parameter.parser.error(f'invalid parameter "{parameter.word}"')
@@ -286,7 +286,7 @@ _PARAMETERS: Final[dict[str, Callable[[_Parameter], Listen]]] = {
 
 @dataclass(slots=True)
 class ListenDraft:
-    """A server's own listens."""
+    """The listens of one server."""
 
     listen: tuple[Listen, ...] = row(Context.SERVER, ONE_OR_MORE, Value(_take_listen), ())
 

@@ -27,7 +27,7 @@ class TextFormat:
 
 
 class SpecialFormat(Enum):
-    """What no template can say: keys that are left out, words that depend on what has happened."""
+    """Formats that no template can express: they leave out keys, and choose words by what has happened."""
 
     JSON = "json"
     DOVECOT = "dovecot"
@@ -49,7 +49,7 @@ BUILT_IN: Final[dict[str, LogFormat]] = {
     "json": SpecialFormat.JSON,
     "dovecot": SpecialFormat.DOVECOT,
 }
-"""What there is without a `log_format`; one of the same name takes its place."""
+"""The formats that exist without a `log_format`; one of the same name replaces them."""
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class LogFormatsDraft:
 
 
 def find_format(mail: Scope, name: str) -> LogFormat | None:
-    """The format of a name, in any case of letters; None where there is none so far."""
+    """The format of this name, in any case; None where there is none so far."""
     known: Iterable[tuple[str, LogFormat]] = chain(mail.draft(LogFormatsDraft).formats.items(), BUILT_IN.items())
     return next((each for own, each in known if same_word(own, name)), None)
 
@@ -84,7 +84,7 @@ _VARIABLE = re.compile(rb"\$(?:(\{)([A-Za-z0-9_]*)(\}?)|([A-Za-z0-9_]*))")
 
 
 def _parts(parser: Parser, word: bytes) -> Iterator[bytes | Name]:
-    """Unlike in other texts, what a digit begins is a name too, and a fault is told by the rest of the word."""
+    """Split a word. Unlike elsewhere, names may begin with a digit, and errors quote the rest of the word."""
     position = 0
     for match in _VARIABLE.finditer(word):
         bracket, inner, closed, plain = match.groups()

@@ -80,7 +80,7 @@ def _target(parser: Parser) -> LogTarget:
 
 def _buffer_size(parser: Parser, text: str) -> int:
     buffer = size(text)
-    # Room for the heading with which nginx marks the ring: a name, a position and two numbers.
+    # Room for the header that nginx marks the ring with: a name, a position and two numbers.
     if buffer is None or buffer < 51 + len(parser.where or ""):
         raise parser.error(f'invalid buffer size "{text}"')
     return buffer
@@ -96,7 +96,7 @@ def _how(parser: Parser) -> tuple[Level, bool]:
 
 
 def _level(parser: Parser, words: Sequence[str]) -> Level:
-    """The level; parts of the debug log may be named one by one, and stand for all of it."""
+    """The level; parts of the debug log may be named one by one, and each turns on all of it."""
     level: Level | None = None
     debug_parts = False
     for word in words:
@@ -112,4 +112,4 @@ def _level(parser: Parser, words: Sequence[str]) -> Level:
 
 
 ERROR_LOGS: Final = Value(repeated(lambda parser: (_target(parser),)))
-"""Targets, one a directive."""
+"""Log targets, one for each directive."""

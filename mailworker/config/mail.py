@@ -1,6 +1,6 @@
-"""Directives of the mail core module (ngx_mail_core_module) but for `listen` and the blocks themselves.
+"""Directives of the mail core module (ngx_mail_core_module), except for `listen` and the blocks themselves.
 
-`max_commands` is freenginx's.
+`max_commands` is from freenginx.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mailworker.config.values import ANY
 
 
 def _take_protocol(parser: Parser, _: object) -> str:
-    """In lower case only; may be repeated, the last one wins."""
+    """The name is in lower case only. The directive may be repeated, the last one wins."""
     name = parser.words[1]
     if name not in parser.main.draft(ProtocolsDraft).known:
         raise parser.error(f'unknown protocol "{name}"')
@@ -30,9 +30,9 @@ def _take_protocol(parser: Parser, _: object) -> str:
 
 @dataclass(slots=True)
 class MailCoreDraft:
-    """`protocol` may also come from the port of a `listen`; None where neither tells it.
+    """`protocol` may also come from the port of a `listen`; it is None where neither tells it.
 
-    `error_log` None is the main context's, `server_name` empty is the host's name.
+    `error_log` None means that of the main context, an empty `server_name` the host's name.
     """
 
     protocol: str | None = row(Context.SERVER, ONE, Value(_take_protocol), None)

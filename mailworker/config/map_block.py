@@ -14,7 +14,7 @@ from mailworker.variables.variables import Definition
 
 
 def read_map(parser: Parser) -> tuple[str, Definition]:
-    """The variable that a block makes, and what decides about it. Raises ConfigError."""
+    """The variable that a block defines, and its definition. Raises ConfigError."""
     source = read_template(parser, parser.words[1])
     name = new_variable(parser, parser.words[2])
     entries = _Entries()
@@ -34,7 +34,7 @@ K = TypeVar("K")
 
 
 class _Entries:
-    """The entries met so far."""
+    """The entries read so far."""
 
     __slots__ = ("_values", "default", "exact", "heads", "hostnames", "regexes", "tails")
 
@@ -45,7 +45,7 @@ class _Entries:
         self.heads: dict[bytes, Value] = {}
         self.tails: dict[bytes, Value] = {}
         self.regexes: list[tuple[Regex, Value]] = []
-        self._values: dict[str, Value] = {}  # equal ones are kept once
+        self._values: dict[str, Value] = {}  # equal values are kept once
 
     def take(self, parser: Parser) -> None:
         """Read one entry. Raises ConfigError."""
@@ -83,7 +83,7 @@ class _Entries:
                 raise parser.error(f'conflicting parameter "{os.fsdecode(lower)}"')
 
     def _add_key(self, key: bytes, value: Value) -> bool:
-        """Add a key, or a mask where these are allowed; whether it was free."""
+        """Add a key, or a mask where masks are allowed; returns whether it was new."""
         fixed = mask(key) if self.hostnames else None
         if fixed is None:
             return _claim(self.exact, key.decode("latin-1"), value)

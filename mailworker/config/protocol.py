@@ -1,4 +1,4 @@
-"""What a configuration has to know of the protocols that can be served."""
+"""What a configuration needs to know about each protocol that can be served."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class ProtocolModule:
     """A protocol's part in a configuration.
 
     `name` is the word of `protocol`, Auth-Protocol and MailServer. A `listen` on one of `ports` gives a server this
-    protocol. The rows of `directives` are its own; their names begin with the protocol's, and they come to `settings`.
+    protocol. `directives` are its own rows; their names begin with the protocol's name, and `settings` is their frozen
+    form.
     """
 
     name: str
@@ -27,11 +28,11 @@ class ProtocolModule:
 
     @property
     def commands(self) -> tuple[Command, ...]:
-        """The directives of its own."""
+        """The protocol's own directives."""
         return commands(self.directives)
 
     def freeze(self, parser: Parser, server: Scope, mail: Scope) -> DialogueSettings:
-        """What its directives come to in a `server` and its `mail`; raises ConfigError."""
+        """The settings of its directives in a `server` and its `mail`; raises ConfigError."""
         return frozen(self.settings, merged(self.directives, server, mail), parser, f"{self.name}_")
 
 

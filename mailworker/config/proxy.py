@@ -1,6 +1,6 @@
 """The connection to the backend (ngx_mail_proxy_module).
 
-`proxy_socket_keepalive` and `proxy_upload_rate` are those of nginx's stream proxy, `limit_rate` is freenginx's.
+`proxy_socket_keepalive` and `proxy_upload_rate` are from nginx's stream proxy, `limit_rate` is from freenginx.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mailworker.model import ProxyProtocol, Tlv, XclientGuard
 _NGINX_FIELDS: Final = (b"ADDR", b"LOGIN", b"NAME")
 _MORE_FIELDS: Final = tuple(b"HELO PROTO PORT DESTADDR DESTPORT DESTNAME SESSION TTL CLIENT-TRANSPORT".split())
 
-# Version 2 has told these since it came; what says more of the client than its connection does is asked for by name.
+# The TLVs sent by default. Those that tell more about a client than its connection does must be asked for by name.
 _TLVS_OF_TLS: Final = tuple(each for each in Tlv if each is not Tlv.UNIQUE_ID)
 TLVS_OF_TLS: Final = reduce(or_, _TLVS_OF_TLS)
 
@@ -34,7 +34,7 @@ def _freeze_fields(_: Parser, fields: tuple[bytes, ...]) -> frozenset[bytes] | N
 
 
 def _freeze_tlvs(parser: Parser, tlvs: tuple[Tlv, ...]) -> Tlv:
-    """`off` stands alone."""
+    """Combine the TLVs; `off` must stand alone."""
     if Tlv(0) in tlvs and len(tlvs) > 1:
         raise parser.error('"proxy_protocol_tlv" has "off" beside other values')
     return reduce(or_, tlvs)
@@ -50,9 +50,9 @@ _TLVS: Final = replace(bitmask({"off": Tlv(0), **{str(each.name).lower(): each f
 class ProxySettings:
     """The directives of the proxy module; `ssl` is None where backends are not asked for TLS.
 
-    `backend` is that of logins whose source names none, None where there is no such one. `xclient_fields` are the
-    attributes that XCLIENT may tell, None for those that nginx has. `limit_rate` is in bytes a second to the client,
-    but for the first `limit_rate_after`, and `upload_rate` in those from it; 0 is no limit.
+    `backend` serves logins whose source names none; it is None where that cannot happen. `xclient_fields` are the
+    attributes that XCLIENT may send, None for nginx's. `limit_rate` is in bytes a second to the client, after the first
+    `limit_rate_after` bytes, and `upload_rate` is in bytes a second from it; 0 is no limit.
     """
 
     buffer: int
@@ -78,7 +78,7 @@ class ProxySettings:
 
 @dataclass(slots=True)
 class ProxyDraft:
-    """As in nginx `proxy` has no effect: a mail proxy always proxies."""
+    """As in nginx, `proxy` has no effect: a mail proxy always proxies."""
 
     proxy: bool = row(BOTH, ONE, FLAG, False, into=None)
     proxy_pass: ProxyPass | None = row(BOTH, ONE, PROXY_PASS, None, into="backend")

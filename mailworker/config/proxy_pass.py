@@ -1,6 +1,6 @@
 """`proxy_pass`: the backend of logins whose source names none (nginx's stream proxy module).
 
-`proxy_pass` says where passwords go, so no word of a client's may get into it.
+It decides where passwords go, so no text of a client may get into it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mailworker.variables.variables import Variables
 
 @dataclass(frozen=True, slots=True)
 class ProxyPass:
-    """`addresses` are those that the word has or its host had at the start; of a word with variables there are none."""
+    """`addresses` are those in the word, or of its host at the start; a word with variables has none."""
 
     template: Template
     addresses: tuple[Address, ...] = ()
@@ -43,7 +43,7 @@ PROXY_PASS = Value(once(_take), spell=lambda proxy_pass: str(proxy_pass.template
 
 
 def read_backend(text: str) -> Address | BackendName:
-    """The backend that a variable's value names: an address, or a name to be looked up. Raises BadAddress."""
+    """The backend that a variable's value names: an address, or a name to be resolved. Raises BadAddress."""
     names: list[str] = []
 
     def remember(host: str) -> list[str]:
@@ -65,7 +65,7 @@ def _check_port(port: int, addresses: tuple[Address, ...]) -> None:
 
 
 def check(proxy_pass: ProxyPass, variables: Variables, *, resolves: bool) -> None:
-    """Refuse a backend that clients could choose, and one that nobody can reach; raises ConfigError.
+    """Refuse a backend that clients could choose, or that cannot be reached; raises ConfigError.
 
     `resolves` tells whether the server has a `resolver`.
     """
@@ -82,7 +82,7 @@ def check(proxy_pass: ProxyPass, variables: Variables, *, resolves: bool) -> Non
 
 def _check_outcome(text: str, where: str | None, resolves: bool) -> None:
     if not text:
-        return  # this is for no backend at all
+        return  # empty: there is no backend
     try:
         backend = read_backend(text)
     except BadAddress as reason:

@@ -1,8 +1,8 @@
 """The proxy_ssl* directives: backends over TLS. nginx has them for HTTP and streams, and none for mail.
 
-They mean what they mean there, but for `proxy_ssl starttls`, `proxy_ssl_ecdh_curve`, which is `ssl_ecdh_curve`, and the
-name that a certificate must have: without `proxy_ssl_name` it is what the auth service calls the backend, by name or
-address.
+They mean the same as there, except for `proxy_ssl starttls`, for `proxy_ssl_ecdh_curve`, which works like
+`ssl_ecdh_curve`, and for the name that a certificate must have: without `proxy_ssl_name` it is the name or address that
+the auth service gives for the backend.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from mailworker.errors import ConfigError
 class ProxySslSettings:
     """The proxy_ssl* directives, for backends over TLS.
 
-    With `starttls` the backend is asked for TLS in its protocol's words. `certificate` and `certificate_key` are as in
-    SslSettings, None where no backend gets one. `name` is whom a backend's certificate has to be issued to, None for
-    what the auth service calls it, a name or an address; `server_name` tells whether it is asked for by its name (SNI).
+    With `starttls` the proxy asks for TLS by the protocol's own command. `certificate` and `certificate_key` are as in
+    SslSettings, None where backends get none. A backend's certificate must be issued to `name`; None is the name or
+    address that the auth service gives for it. `server_name` tells whether the name is sent (SNI).
     """
 
     starttls: bool

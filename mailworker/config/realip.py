@@ -1,4 +1,4 @@
-"""Peers whose PROXY header is believed (ngx_mail_realip_module)."""
+"""Peers whose PROXY header is trusted (ngx_mail_realip_module)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailworker.config.rows import commands, merged, row
 
 @dataclass(slots=True)
 class RealipDraft:
-    """Blocks of addresses."""
+    """Networks of trusted peers."""
 
     set_real_ip_from: tuple[Network, ...] = row(BOTH, ONE, NETWORKS, ())
 

@@ -15,7 +15,7 @@ from mailworker.model import InetAddress
 
 @dataclass(frozen=True, slots=True)
 class ResolverSettings:
-    """`resolver`: `servers` is empty for `resolver off` and where none is set; `valid` None honours TTLs."""
+    """`resolver`: `servers` is empty for `resolver off` and by default; `valid` None uses the TTLs of answers."""
 
     servers: tuple[InetAddress, ...] = ()
     valid: float | None = None
@@ -63,7 +63,7 @@ def _name_servers(parser: Parser, word: str) -> tuple[InetAddress, ...]:
     except BadAddress as reason:
         raise parser.error(f'{reason} in resolver "{word}"') from reason
     servers = tuple(address for address in addresses if isinstance(address, InetAddress))
-    if not servers:  # a unix domain socket, which nginx takes and then cannot use
+    if not servers:  # a unix socket: nginx accepts it, but cannot use it
         raise parser.error(f'invalid host in resolver "{word}"')
     return servers
 

@@ -1,10 +1,10 @@
-"""A directive is a row of its module's draft, from which all else is made: what may stand where, drafts, defaults.
+"""Directives as rows of their module's draft, which gives their contexts, words and defaults.
 
     @dataclass(slots=True)
     class ProxyDraft:
         proxy_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
 
-The directive's name is the field's. The module's frozen settings have a field for it, too, and `frozen` fills it.
+The directive's name is the field's. The module's frozen settings have a field for it, too, which `frozen` fills.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def _as_it_is(_: Parser, value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Value(Generic[V]):
-    """What a directive's words stand for.
+    """How a directive's words are read.
 
-    `take` gives the block's new value from the parser's words and the value that the block has so far, UNSET without
-    one. `spell` is the way back: the words of a default. `freeze` makes what the settings hold out of what the draft
-    holds. `take` and `freeze` raise ConfigError.
+    `take` returns the block's new value, from the parser's words and the value so far, which is UNSET without one.
+    `spell` is the reverse: it writes a default as words. `freeze` turns the draft's value into that of the settings.
+    `take` and `freeze` raise ConfigError.
     """
 
     take: Callable[[Parser, V], V]
@@ -74,15 +74,15 @@ def row(  # noqa: PLR0913 - the columns of a table
 ) -> V | W:
     """A draft's field that a directive of the same name sets.
 
-    `into` is the settings' field that takes the value if it is not called as the directive, None if none does.
-    `spelled` is the default as it is told to people where it is found out later, or by the system.
+    `into` is the settings' field for the value, if its name differs from the directive's, None if there is none.
+    `spelled` is the default as documentation tells it, where that is computed later, or by the system.
     """
     each = _Row(contexts, arity, value, default, into, spelled)
     return cast("V | W", field(default=UNSET, metadata={_DEFAULT: default, _ROW: each}))
 
 
 def inherited(default: V) -> V:
-    """A draft's field that directives set beside their own, and that is merged like theirs."""
+    """A draft's field that is set by other directives, and merged like theirs."""
     return cast("V", field(default=UNSET, metadata={_DEFAULT: default}))
 
 
@@ -104,10 +104,10 @@ def merged(kind: type[D], *scopes: Scope) -> D:
 
 
 def frozen(settings: type[S], draft: Draft, parser: Parser, prefix: str = "", **computed: object) -> S:
-    """The settings that a merged draft comes to; raises ConfigError.
+    """The settings that a merged draft makes up; raises ConfigError.
 
-    A directive's field has its name without `prefix`, if the row names no other. `computed` fields need more than one
-    value of the draft, or come from elsewhere.
+    A directive's field has its name without `prefix`, unless the row names another. `computed` fields need more than
+    one value of the draft, or come from elsewhere.
     """
     values = computed.copy()
     for name, each in _rows(type(draft)):

@@ -1,4 +1,4 @@
-"""`server_name` in a `server` block (ngx_http_core_server_name), and which server a client's name leads to."""
+"""`server_name` in a `server` block (ngx_http_core_server_name), and the choice of a server by the client's name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CAPITAL: Final = re.compile(r"[A-Z]")
 
 @dataclass(frozen=True, slots=True)
 class ServerName:
-    """A word of `server_name`: `text` in lower case, a name or a mask; with a `regex` the expression that it was."""
+    """A word of `server_name`: `text` in lower case, a name or a mask. With a `regex` it is that as text."""
 
     text: bytes
     regex: Regex | None = None
@@ -32,14 +32,14 @@ class ServerName:
 
 @dataclass(slots=True)
 class NamesDraft:
-    """In a `server` block, the names that lead to it; `plain` is the first that is no mask, in its own spelling."""
+    """The names of a `server` block; `plain` is the first that is no mask, in its own spelling."""
 
     names: list[ServerName] = field(default_factory=list)
     plain: str = ""
 
 
 def take_server_name(parser: Parser, earlier: str) -> str:
-    """The name that greets. In `mail` there is one and it selects nothing; a `server` may have many as in nginx's http.
+    """Take the name for greetings. `mail` has one, which selects nothing; a `server` may have many, as in nginx's http.
 
     Raises ConfigError.
     """
@@ -80,7 +80,7 @@ def _hostname() -> str:
 
 
 class Added(Enum):
-    """What became of a name: one that is there already, by a mask that means the same too, is left out."""
+    """The result of adding a name; a name in CONFLICT exists already, perhaps through an equivalent mask."""
 
     DONE = auto()
     CONFLICT = auto()
@@ -88,7 +88,7 @@ class Added(Enum):
 
 
 class NameTable(Generic[V]):
-    """What names lead to: exact ones before the longest mask "*.example.com", that before the longest "www.example.*".
+    """A table by name: exact names precede the longest mask "*.example.com", that precedes the longest "www.example.*".
 
     Regular expressions come last, in their order.
     """
@@ -97,14 +97,14 @@ class NameTable(Generic[V]):
 
     def __init__(self) -> None:
         self._exact: dict[bytes, V] = {}
-        self._heads: dict[bytes, V] = {}  # what follows "*."
-        self._tails: dict[bytes, V] = {}  # what precedes ".*"
+        self._heads: dict[bytes, V] = {}  # the part after "*."
+        self._tails: dict[bytes, V] = {}  # the part before ".*"
         self._longest_head = self._longest_tail = 0
         self._passed_over: set[bytes] = set()
         self._regexes: list[tuple[Regex, V]] = []
 
     def add(self, name: ServerName, value: V) -> Added:
-        """Let a name lead to `value`."""
+        """Map a name to `value`."""
         if name.regex is not None:
             self._regexes.append((name.regex, value))
             return Added.DONE
@@ -113,7 +113,7 @@ class NameTable(Generic[V]):
         return Added.DONE if self._claim(name.text, value) else Added.CONFLICT
 
     def find(self, name: bytes) -> V | None:
-        """What a name in lower case leads to, None for nothing.
+        """The value of a name in lower case, None for none.
 
         Raises ProtocolError where an expression would take too long.
         """
@@ -143,11 +143,11 @@ class NameTable(Generic[V]):
             return False
         if part in self._heads:
             if start == DOT:
-                self._passed_over.add(part)  # nginx has noted the name before it sees that the mask is there already
+                self._passed_over.add(part)  # nginx notes the name before it sees that the mask exists
             return False
         self._longest_head = max(self._longest_head, len(part))
         self._heads[part] = value
-        return start != DOT or _put(self._exact, part, value)  # ".example.com" stands for the name itself too
+        return start != DOT or _put(self._exact, part, value)  # ".example.com" is the name itself too
 
 
 def _put(table: dict[bytes, V], key: bytes, value: V) -> bool:

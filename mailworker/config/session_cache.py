@@ -39,7 +39,7 @@ SHARED_ONLY: Final = SessionCacheKind("shared only")
 
 
 def read_session_cache(parser: Parser) -> tuple[SessionCacheKind | None, SharedZone | None]:
-    """The kind and the zone that the directive's words name, None where they name none."""
+    """The kind and the zone that the directive's words name, each None where they name none."""
     kind: SessionCacheKind | None = None
     zone: SharedZone | None = None
     for word in parser.words[1:]:
@@ -56,7 +56,7 @@ def read_session_cache(parser: Parser) -> tuple[SessionCacheKind | None, SharedZ
 
 
 def freeze_session_cache(kind: SessionCacheKind, zone: SharedZone | None) -> SessionCache:
-    """`off` and `none` hide a zone."""
+    """The cache that a merged block has; `off` and `none` override a zone."""
     if kind == OFF:
         return SessionCache(off=True)
     if kind == NONE:

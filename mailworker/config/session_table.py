@@ -1,4 +1,4 @@
-"""`session_table`: how many sessions of each worker other processes can see."""
+"""`session_table`: how many sessions of each worker are visible to other processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mailworker.config.tree import Parser
 OFF: Final = "off"
 
 MOST: Final = 1 << 20
-"""Rows of a worker."""
+"""The most rows of a worker."""
 
 
 def _read(parser: Parser) -> int:
@@ -29,7 +29,7 @@ def _read(parser: Parser) -> int:
 
 @dataclass(slots=True)
 class SessionTableDraft:
-    """0 is `off`; None is half of `worker_connections` where somebody asks for the table, else 0."""
+    """0 is `off`; None is half of `worker_connections` where another directive needs the table, else 0."""
 
     session_table: int | None = row(Context.MAIN, ONE, Value(once(_read)), None)
 
@@ -37,7 +37,7 @@ class SessionTableDraft:
 def freeze(parser: Parser, events: EventsSettings, *, wanted: bool, master: bool) -> int:
     """Rows of each worker, 0 for no table. `wanted` tells whether another directive needs one.
 
-    There is nobody to read it without a `master`.
+    Without a `master` no process would read it.
     """
     rows = merged(SessionTableDraft, parser.main).session_table
     if not master:

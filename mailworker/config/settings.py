@@ -38,10 +38,10 @@ from mailworker.model import Address, Level, Starttls
 class MailServer:
     """One `server` block, merged with its `mail` block.
 
-    `ssl` is None where neither a `listen ... ssl` nor `starttls` needs it. `error_log` is the server's own list,
-    or the one it inherits. `server_name` is what it calls itself, `names` are what leads to it on an address that it
-    shares. `status_zone` is what its numbers are called, None for its first listen. `policy` is who is asked about
-    logins and told of them, None for nobody. `deny_reply`: whom nobody lets in is told that there is no service.
+    `ssl` is None where neither a `listen ... ssl` nor `starttls` needs it. `error_log` is the server's own list, or the
+    one that it inherits. `server_name` is the name that it greets with, `names` select it on an address that servers
+    share. `status_zone` labels its counters, None for its first listen. `policy` is the service asked about logins,
+    None for none. With `deny_reply` denied clients are told that there is no service.
     """
 
     listens: tuple[Listen, ...]
@@ -82,9 +82,9 @@ class MailServer:
 class Settings:
     """A whole configuration.
 
-    `files` is every file read, in order of opening, with its content, for -T. `warnings` hold their positions.
-    `status` and `control` are None where nobody asked for them. `session_rows` are those that each worker has in the
-    session table, 0 where there is none.
+    `files` is every file read, in the order of opening, with its content, for -T. `warnings` include their positions.
+    `status` and `control` are None where they are not configured. `session_rows` are the rows of each worker in the
+    session table, 0 without one.
     """
 
     path: Path
@@ -101,7 +101,7 @@ class Settings:
 
     @property
     def destinations(self) -> tuple[Destination, ...]:
-        """Where lines of access logs go, each once."""
+        """The destinations of access logs, each once."""
         return tuple(dict.fromkeys(log.destination for server in self.servers for log in server.access_log.logs))
 
     @property

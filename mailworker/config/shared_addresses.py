@@ -1,4 +1,4 @@
-"""Servers that share an address: what they have in common, and which of their names count (ngx_http_server_names)."""
+"""Servers that share an address: their common options, and which of their names count (ngx_http_server_names)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NAMELESS: Final = (ServerName(b""),)
 
 
 class Sharer(Protocol):
-    """What is to be known of a server."""
+    """What is needed of a server here."""
 
     @property
     def listens(self) -> tuple[Listen, ...]: ...
@@ -31,7 +31,7 @@ class Sharer(Protocol):
 
 
 def share_tls(mail: Scope) -> None:
-    """Ask for TLS in each server whose address another one has asked for it on."""
+    """Turn TLS on in each server that shares an address for which another one has asked for it."""
     for address in mail.draft(AddressesDraft).shared.values():
         if len(address.servers) == 1:
             continue
@@ -49,7 +49,7 @@ def _ask_for_tls(server: Scope) -> None:
 
 
 def check_names(parser: Parser, servers: Sequence[Sharer]) -> None:
-    """Warn of names that count for nothing, as another server has them. Raises ConfigError."""
+    """Warn of names that have no effect, as another server has them. Raises ConfigError."""
     for endpoints in plan_sockets(server.listens for server in servers):
         for endpoint in (*endpoints[1:], endpoints[0]):
             if endpoint.servers:

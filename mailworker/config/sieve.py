@@ -16,14 +16,14 @@ from mailworker.config.tree import Parser
 from mailworker.config.values import BUFFER
 from mailworker.model import AuthMethod
 
-# A token of 16,384 bytes and the command that it stands in.
+# Room for a token of 16,384 bytes and the command around it.
 _CLIENT_BUFFER: Final = 20480
 
-# The capabilities that every server has (RFC 5804 section 1.7), in the order in which all clients take them; the
-# configured others stand before VERSION, so do SASL and STARTTLS.
+# The capabilities that every server has (RFC 5804 section 1.7), in the order that all clients accept; the configured
+# others stand before VERSION, and so do SASL and STARTTLS.
 _REQUIRED: Final = {"IMPLEMENTATION": "mailworker", "SIEVE": "", "VERSION": "1.0"}
 
-# Why a name is none to configure.
+# Why a name cannot be configured.
 _NOT_CONFIGURED: Final = {
     "SASL": '"sieve_auth" sets it',
     "STARTTLS": '"starttls" sets it',
@@ -36,7 +36,7 @@ _VALUE_LIMIT: Final = 1024
 
 
 def _take_capabilities(parser: Parser) -> tuple[str, ...]:
-    """Names, each with a value behind a space where it has one."""
+    """Names, each followed by a space and its value where it has one."""
     for word in parser.words[1:]:
         match = _CAPABILITY.fullmatch(word)
         if match is None:
@@ -49,7 +49,7 @@ def _take_capabilities(parser: Parser) -> tuple[str, ...]:
 
 
 def _freeze_capabilities(parser: Parser, words: tuple[str, ...]) -> tuple[bytes, ...]:
-    """Each with its value, in order."""
+    """The capabilities with their values, in order."""
     given = dict[str, str]()
     for word in words:
         name, _, value = word.partition(" ")

@@ -17,7 +17,7 @@ E = TypeVar("E", bound=Enum)
 
 
 def once(read: Callable[[Parser], V]) -> Callable[[Parser, object], V]:
-    """`read`, but refuse a directive that its block has already seen."""
+    """`read`, but refuse a directive that was already given in its block."""
 
     def take(parser: Parser, earlier: object) -> V:
         if earlier is not UNSET:
@@ -28,12 +28,12 @@ def once(read: Callable[[Parser], V]) -> Callable[[Parser, object], V]:
 
 
 def repeated(read: Callable[[Parser], tuple[V, ...]]) -> Callable[[Parser, tuple[V, ...]], tuple[V, ...]]:
-    """Add what `read` gives to what the block has so far."""
+    """Add the result of `read` to the values of the block so far."""
     return lambda parser, earlier: present(earlier) + read(parser)
 
 
 def present(earlier: tuple[V, ...]) -> tuple[V, ...]:
-    """What the block has so far."""
+    """The values of the block so far."""
     return () if earlier is UNSET else earlier
 
 
@@ -93,12 +93,12 @@ def number(bounds: Bounds) -> Value[int]:
 
 
 def size(bounds: Bounds) -> Value[int]:
-    """Bytes."""
+    """A size in bytes."""
     return Value(once(lambda parser: within(parser, _read(parser, values.size), bounds)), values.spell_size)
 
 
 def offset(bounds: Bounds) -> Value[int]:
-    """Bytes, gigabytes allowed."""
+    """A size in bytes that may be given in gigabytes."""
     return Value(once(lambda parser: within(parser, _read(parser, values.offset), bounds)), values.spell_size)
 
 

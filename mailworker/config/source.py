@@ -1,4 +1,4 @@
-"""Who decides about a server's logins: `auth_http`, `auth_user_file` or `auth_upstream`. nginx has the first only."""
+"""What decides about a server's logins: `auth_http`, as in nginx, `auth_user_file` or `auth_upstream`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _take_path(parser: Parser) -> str:
 
 @dataclass(slots=True)
 class SourceDraft:
-    """`auth_user_file` None where no block has one."""
+    """`auth_user_file` is None where no block has one."""
 
     auth_user_file: str | None = row(BOTH, ONE, Value(once(_take_path)), None, into=None)
     auth_upstream: bool = row(BOTH, ONE, FLAG, False, into=None)
@@ -51,7 +51,7 @@ COMMANDS: Final = commands(SourceDraft)
 
 _PASSWORDS: Final = AuthMethod.PLAIN | AuthMethod.LOGIN
 
-# What each can judge: a file has passwords, and a backend gets what the client has sent.
+# The methods that each can verify: a file holds passwords, and a backend gets what the client has sent.
 _KNOWN: Final[dict[type[object], tuple[str, AuthMethod]]] = {
     UserFileSettings: ("auth_user_file", _PASSWORDS | AuthMethod.CRAM_MD5 | AuthMethod.APOP),
     ByBackendSettings: ("auth_upstream", _PASSWORDS | AuthMethod.XOAUTH2 | AuthMethod.OAUTHBEARER),
@@ -61,7 +61,7 @@ _KNOWN: Final[dict[type[object], tuple[str, AuthMethod]]] = {
 def freeze(parser: Parser, server: Scope, mail: Scope, variables: Variables, backend: ProxyPass | None) -> LoginSource:
     """The server's own source, or else the one that it inherits; raises ConfigError for none, and for two at once.
 
-    `variables` are those of the server, `backend` is what `proxy_pass` says.
+    `variables` are those of the server, `backend` is that of `proxy_pass`.
     """
     draft = merged(SourceDraft, server, mail)
     for scope in (server, mail):
@@ -83,7 +83,7 @@ def freeze(parser: Parser, server: Scope, mail: Scope, variables: Variables, bac
 
 
 def check_methods(source: LoginSource, protocol: str, methods: AuthMethod, where: str) -> None:
-    """Raises ConfigError for a way to log in that `source` knows nothing of."""
+    """Raises ConfigError for a login method that `source` cannot verify."""
     if type(source) not in _KNOWN:
         return
     name, known = _KNOWN[type(source)]

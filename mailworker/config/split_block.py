@@ -10,12 +10,12 @@ from mailworker.config.tree import Parser
 from mailworker.variables.split_clients import WHOLE, SplitClients
 from mailworker.variables.variables import Definition
 
-# nginx: ngx_atofp with two places behind the point
+# As nginx's ngx_atofp with two decimal places.
 _PERCENT = re.compile(r"([0-9]*)(?:\.([0-9]{0,2}))?%")
 
 
 def read_split_clients(parser: Parser) -> tuple[str, Definition]:
-    """The variable that a block makes, and what decides about it. Raises ConfigError."""
+    """The variable that a block defines, and its definition. Raises ConfigError."""
     source = read_template(parser, parser.words[1])
     name = new_variable(parser, parser.words[2])
     parts: list[tuple[int | None, bytes]] = []
@@ -36,7 +36,7 @@ def read_split_clients(parser: Parser) -> tuple[str, Definition]:
 
 
 def _share(parser: Parser, word: str) -> int:
-    """Hundredths of one per cent, never 0."""
+    """A share in hundredths of one per cent, never 0."""
     match = _PERCENT.fullmatch(word)
     share = int((match[1] + (match[2] or "").ljust(2, "0"))[-10:] or "0") if match else 0
     if match is None or share == 0 or len(match[1].lstrip("0")) > 5:

@@ -1,4 +1,4 @@
-"""The directives of the ssl module (ngx_mail_ssl_module). `mailworker.tls` makes contexts of what is read here."""
+"""The directives of the ssl module (ngx_mail_ssl_module). `mailworker.tls` makes contexts from them."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from mailworker.model import Starttls, VerifyClient
 class SslSettings:
     """The directives of the ssl module.
 
-    File names are absolute, and so are those of folders, each of which is there once. Certificates
-    may be "data:PEM", keys also "engine:NAME:ID" and "store:URI".
+    Names of files and folders are absolute; each folder is listed once. Certificates may be "data:PEM", keys also
+    "engine:NAME:ID" and "store:URI".
     `passwords` is the content of ssl_password_file, None where there is none.
     `session_cache` without any part set is `none`: sessions get an id, but nothing is stored.
     """
@@ -72,7 +72,7 @@ _STARTTLS: Final = member(Starttls)
 
 
 def _take_ssl(parser: Parser, earlier: bool) -> bool:
-    """Obsolete: nginx took this directive up to version 1.25.0."""
+    """Take the obsolete directive, which nginx had up to version 1.25.0."""
     on = FLAG.take(parser, earlier)
     parser.warn('the "ssl" directive is deprecated, use the "listen ... ssl" directive instead')
     draft = parser.scope.draft(SslDraft)
@@ -109,7 +109,7 @@ def _take_session_cache(parser: Parser, earlier: SessionCacheKind) -> SessionCac
 class SslDraft:
     """`asked_at` is the position of the directive that asked for TLS, `listen` whether it was a listen.
 
-    Values are frozen in this order: the files of ticket keys are read last, as in nginx.
+    The values are frozen in this order: as in nginx, the files of ticket keys are read last.
     """
 
     listen: bool = inherited(False)

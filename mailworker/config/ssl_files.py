@@ -1,4 +1,4 @@
-"""Files that ssl directives name: full names, and the contents that are read with the configuration."""
+"""Files that ssl directives name: full names, and contents that are read along with the configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TICKET_KEY_SIZES: Final = (48, 80)  # bytes, for AES-128 and AES-256
 _DATA: Final = "data:"
 _FILE_STORE: Final = "store:file:"
 
-# Those commands of SSL_CONF_cmd(3), in lower case, whose value is a file or a folder.
+# The commands of SSL_CONF_cmd(3), in lower case, whose value is a file or a folder.
 _FILE_COMMANDS: Final = frozenset(
     {
         "certificate",
@@ -41,7 +41,7 @@ def certificate_name(parser: Parser, name: str) -> str:
 
 
 def key_name(parser: Parser, name: str) -> str:
-    """The absolute name of a private key's file, or the word itself for a key from elsewhere."""
+    """The absolute name of a private key's file, or the word itself for a key that is not in a file."""
     full = name if name.startswith((_DATA, "engine:", "store:")) else parser.beside_configuration(name)
     file = full.removeprefix(_FILE_STORE)
     if file.startswith("/"):
@@ -50,7 +50,7 @@ def key_name(parser: Parser, name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """How messages name a certificate or key: of "data:" they leave out the data, in which a key may be."""
+    """A certificate or key as messages name it: the data of "data:" is left out, as it may hold a key."""
     return _DATA if name.startswith(_DATA) else name
 
 
@@ -105,7 +105,7 @@ PASSWORDS: Final = Value(once(_read_passwords))
 TICKET_KEYS: Final = replace(
     WORDS, freeze=lambda parser, names: tuple(_read_ticket_key(parser, name) for name in names)
 )
-"""The contents of files, which are read when the server is whole."""
+"""The contents of key files, which are read when the server is complete."""
 
 CONF_COMMANDS: Final = replace(
     PAIRS, freeze=lambda parser, pairs: tuple((name, _full_value(parser, name, value)) for name, value in pairs)

@@ -1,4 +1,4 @@
-"""The `status` block, in which `listen` is as in nginx's http, and `status_zone` as in Angie."""
+"""The `status` block; its `listen` is that of nginx's http, `status_zone` that of Angie."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEFAULT_LISTEN: Final = InetAddress("127.0.0.1", 9143)
 
 @dataclass(frozen=True, slots=True)
 class StatusSettings:
-    """What the status process listens on, by which names it may be called, in lower case, and whom it answers."""
+    """The addresses of the status process, the host names that it accepts, in lower case, and its access rules."""
 
     listens: tuple[Listen, ...]
     names: tuple[str, ...]
@@ -34,7 +34,7 @@ class StatusSettings:
 
 @dataclass(slots=True)
 class StatusBlock:
-    """Stands in the main context; `scope` None until the block was met."""
+    """The block in the main context; `scope` is None until it has been met."""
 
     scope: Scope | None = None
 
@@ -59,7 +59,7 @@ def _take_names(parser: Parser, earlier: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class StatusDraft:
-    """What the block holds, but for its rules; without a `server_name` it is called by the host's name."""
+    """The contents of the block, except for its rules; without a `server_name` the name is the host's."""
 
     listen: tuple[Listen, ...] = row(Context.STATUS, ONE, Value(_take_listen), (), spelled=str(DEFAULT_LISTEN))
     server_name: tuple[str, ...] = row(Context.STATUS, ONE_OR_MORE, Value(_take_names), ())
@@ -77,7 +77,7 @@ def _take_zone(parser: Parser, earlier: str) -> str:
 
 @dataclass(slots=True)
 class StatusZoneDraft:
-    """What the numbers of a server are called; None: its first `listen`."""
+    """The label of a server's counters; None means its first `listen`."""
 
     status_zone: str | None = row(Context.SERVER, ONE, Value(_take_zone), None)
 

@@ -1,4 +1,4 @@
-"""What follows `syslog:` where a log is named (ngx_syslog_process_conf)."""
+"""The parameters of `syslog:` in a log's name (ngx_syslog_process_conf)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TAG = re.compile(r"[0-9A-Za-z_]*")
 class SyslogServer(NamedTuple):
     """`server` is (host, port) for UDP or a path for a datagram unix socket; `facility` is the RFC 5424 number.
 
-    Each line of an access log is sent with `severity`, each of an error log with its own, as by nginx.
+    Lines of access logs are sent with `severity`; as in nginx, lines of error logs have their own.
     """
 
     server: tuple[str, int] | str
@@ -42,7 +42,7 @@ def read_syslog(parser: Parser, text: str) -> SyslogServer:
 
 
 class _Parameters:
-    """Those met so far."""
+    """The parameters read so far."""
 
     def __init__(self, parser: Parser) -> None:
         self._parser = parser

@@ -10,7 +10,7 @@ from mailworker.variables.template import BadTemplate, Template, parse
 
 
 def read_template(parser: Parser, word: str) -> Template:
-    """A word taken apart. Raises ConfigError; what its names stand for shows at the end of the `mail` block."""
+    """The parts of a word. Raises ConfigError; unknown names show at the end of the `mail` block only."""
     try:
         return parse(os.fsencode(word), parser.where)
     except BadTemplate as reason:
@@ -18,7 +18,7 @@ def read_template(parser: Parser, word: str) -> Template:
 
 
 def read_value(parser: Parser, word: str) -> bytes | Template:
-    """A word that seldom holds $names: the plain text where it holds none. Raises ConfigError."""
+    """The plain text of a word without $names, which is the usual case, or else its template. Raises ConfigError."""
     return read_template(parser, word) if "$" in word else os.fsencode(word)
 
 
@@ -30,7 +30,7 @@ def variable_name(parser: Parser, word: str) -> str:
 
 
 def new_variable(parser: Parser, word: str) -> str:
-    """The name of a variable that the configuration makes. Raises ConfigError where each session has it already."""
+    """The name of a variable that the configuration defines. Raises ConfigError for the name of a built-in one."""
     name = variable_name(parser, word)
     if builtin(name) is not None:
         raise parser.error(f'the duplicate "{name}" variable')

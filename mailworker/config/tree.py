@@ -17,7 +17,7 @@ from mailworker.errors import ConfigError, UnreadableError
 from mailworker.model import Level
 from mailworker.variables.regex import CompileRegex, no_engine
 
-DEEPEST_INCLUDE: Final = 64  # files open at once; nginx stops where its descriptors end
+DEEPEST_INCLUDE: Final = 64  # files open at once; nginx stops where it runs out of descriptors
 
 LONGEST_MESSAGE: Final = 1024  # bytes without the position, as in nginx
 
@@ -27,7 +27,7 @@ Warn = Callable[[Level, str], None]
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A file that holds a secret: `kind` is how messages call it, `path` is absolute."""
+    """A file that holds a secret: messages call it by `kind`, `path` is absolute."""
 
     kind: str
     path: str
@@ -36,9 +36,9 @@ class SecretFile:
 class Parser:
     """Reads a configuration and hands every directive to `handle`.
 
-    While it does, `words` are those of the directive and `scope` is the block around it: `main` is the outermost block.
-    What the setter of a directive needs to know of the world stands here. `files` collects each file read, for -T,
-    `secrets` the files of `declare_secret`.
+    Meanwhile `words` are those of the directive and `scope` is the block around it; `main` is the outermost block.
+    Setters get from here all that they need beside their words. `files` collects each file read, for -T, `secrets` the
+    files of `declare_secret`.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a configuration may ask of the world
@@ -65,7 +65,7 @@ class Parser:
 
     @property
     def where(self) -> str | None:
-        """The present position as messages give it, None outside of all text."""
+        """The present position as messages give it, None outside of any text."""
         return self._lexers[-1].where if self._lexers else None
 
     def error(self, message: str, hint: str = "") -> ConfigError:
@@ -77,12 +77,12 @@ class Parser:
         return self.error(f'{call} "{name}" failed ({error.errno}: {os.strerror(error.errno or 0)})')
 
     def warn(self, message: str, where: str | None = None) -> None:
-        """Report a warning with its position, the present one by default, or none outside of all text."""
+        """Report a warning with its position, by default the present one, or none outside of any text."""
         where = where or self.where
         self._warn(_clipped(message) if where is None else f"{_clipped(message)} in {where}")
 
     def warn_of_all(self, message: str) -> None:
-        """Report a warning that no place in a file is to blame for."""
+        """Report a warning that belongs to no position in a file."""
         self._warn(_clipped(message))
 
     def _warn(self, text: str) -> None:
@@ -90,7 +90,7 @@ class Parser:
         self._on_warning(Level.WARN, text)
 
     def warn_once(self, message: str, where: str | None) -> None:
-        """Warn of what several servers have inherited."""
+        """Report a warning once, though several servers have inherited its cause."""
         if (Level.WARN, f"{_clipped(message)} in {where}") not in self.warnings:
             self.warn(message, where)
 
@@ -103,7 +103,7 @@ class Parser:
         return _absolute(self._prefix, name)
 
     def declare_secret(self, kind: str, name: str) -> None:
-        """Let `-t` warn where others may read the file `name`; every directive that names a secret declares it."""
+        """Let `-t` warn if other users may read the file `name`; each directive that names a secret calls this."""
         self.secrets[SecretFile(kind, name)] = None
 
     def read_file(self, name: str) -> bytes:
@@ -141,7 +141,7 @@ class Parser:
         self._lexers.pop()
 
     def parse_block(self, scope: Scope) -> None:
-        """Parse up to the "}" of the block that the present directive opened; errors stand where parsing stops."""
+        """Parse up to the "}" of the block that the present directive opened; errors tell where parsing stopped."""
         outer, self.scope = self.scope, scope
         while (statement := self._lexers[-1].next()).ending is not Ending.BLOCK_DONE:
             if statement.ending is Ending.FILE_DONE:
@@ -150,7 +150,7 @@ class Parser:
         self.scope = outer
 
     def parse_entries(self, take: Callable[[Parser], None]) -> None:
-        """Parse up to the "}" of the present block, which holds no directives: `take` is called for each entry."""
+        """Parse up to the "}" of a block that holds no directives: `take` is called for each entry."""
 
         def handle(parser: Parser, statement: Statement) -> None:
             if statement.ending is Ending.BLOCK_START:
@@ -163,13 +163,13 @@ class Parser:
         self._handle = outer
 
     def include(self) -> None:
-        """`include MASK`: every match in byte order; a mask that matches nothing is no error."""
+        """`include MASK`: every match in byte order; a mask without matches is no error."""
         name = self.beside_configuration(self.words[1])
         for match in glob(name) if has_magic(name) else [name]:
             self.parse_file(match)
 
     def _read_configuration(self, name: str) -> bytes:
-        """A file's content. As for nginx, a file without a size, such as a pipe or a device, is empty."""
+        """A file's content. As in nginx, a file without a size, such as a pipe or a device, is empty."""
         try:
             with Path(name).open("rb", buffering=0) as file:
                 return file.readall() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""

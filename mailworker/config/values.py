@@ -1,4 +1,4 @@
-"""Words -> values, by nginx's rules. Every function gives None for a word that is no such value."""
+"""Turns words into values, by nginx's rules. Every function returns None for a word that is no such value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGEST: Final = 2**63 - 1  # what nginx's integers can hold on 64-bit systems
 
 
 class Bounds(NamedTuple):
-    """What a number or a size may be, both ends included."""
+    """The range of a number or a size, both ends included."""
 
     least: int
     most: int
@@ -26,8 +26,8 @@ class Bounds(NamedTuple):
         return self.least <= value <= self.most
 
 
-ANY: Final = Bounds(0, LARGEST)  # nothing but ourselves counts with it
-C_INT: Final = Bounds(0, 2**31 - 1)  # what a system call or a library takes as an int; nginx gives it the low 32 bits
+ANY: Final = Bounds(0, LARGEST)  # for values that only this program uses
+C_INT: Final = Bounds(0, 2**31 - 1)  # for ints of system calls and libraries; nginx passes the low 32 bits
 BUFFER: Final = C_INT  # bytes that one connection may take
 
 _DIGITS = re.compile(r"[0-9]+")
@@ -51,7 +51,7 @@ _UNITS = {
 }
 # unit: the shortest time that is spelled with it, in milliseconds
 _SPELLED = {"h": 7_200_000, "m": 120_000, "s": 1000, "ms": 1}
-_FIRST_OF_MILLISECONDS: Final = 3  # such times know no years and months
+_FIRST_OF_MILLISECONDS: Final = 3  # such times have no years and months
 _LAST: Final = 9
 
 
@@ -87,7 +87,7 @@ def _scaled(match: re.Match[str] | None) -> int | None:
 
 
 def milliseconds(word: str) -> float | None:
-    """Seconds, from a time that may go down to "ms" and knows no years and months."""
+    """Seconds, from a time in "w" to "ms", without years and months."""
     value = _time(word, _FIRST_OF_MILLISECONDS - 1, _UNITS["ms"][0])
     return None if value is None or value > LARGEST else value / 1000
 
@@ -125,7 +125,7 @@ def spell_size(value: int) -> str:
 
 
 def spell_time(seconds: float) -> str:
-    """A time as nginx's documentation gives it: 60s is no 1m, 86400s are 24h."""
+    """A time as nginx's documentation writes it: 60s is not 1m, 86400s are 24h."""
     total = round(seconds * 1000)
     if not total:
         return "0"

@@ -1,4 +1,4 @@
-"""`map`, `geo`, `split_clients` and `set`: variables that a configuration makes (nginx's stream modules)."""
+"""`map`, `geo`, `split_clients` and `set`: variables that a configuration defines (nginx's stream modules)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mailworker.variables.variables import Definition, Variables
 
 @dataclass(frozen=True, slots=True)
 class VariablesSettings:
-    """The variables that all servers of a `mail` block have in common, and the `set`s of one server.
+    """The variables that all servers of a `mail` block share, and the `set`s of one server.
 
     `elsewhere` are the names that any server sets.
     """
@@ -32,13 +32,13 @@ class VariablesSettings:
     elsewhere: frozenset[str] = frozenset()
 
     def bind(self) -> Variables:
-        """What the names of the server stand for."""
+        """The server's variables, ready to be looked up."""
         return Variables(self.definitions, self.sets, self.elsewhere)
 
 
 @dataclass(slots=True)
 class DefinitionsDraft:
-    """In the `mail` block, the variables that it makes, and the names that its servers `set`."""
+    """In the `mail` block, the variables that it defines, and the names that its servers `set`."""
 
     definitions: dict[str, Definition] = field(default_factory=dict)
     set_names: set[str] = field(default_factory=set)
@@ -46,7 +46,7 @@ class DefinitionsDraft:
 
 @dataclass(slots=True)
 class MapHashDraft:
-    """Sizes of nginx's hash tables, which nothing here needs."""
+    """Sizes of nginx's hash tables, which have no effect here."""
 
     map_hash_max_size: int = row(Context.MAIL, ONE, number(ANY), 2048, into=None)
     map_hash_bucket_size: int = row(Context.MAIL, ONE, number(ANY), 64, into=None)
@@ -60,7 +60,7 @@ class SetsDraft:
 
 
 def freeze(server: Scope, mail: Scope) -> VariablesSettings:
-    """What the names of a server stand for. Raises ConfigError for names that stand for nothing."""
+    """A server's variables. Raises ConfigError for names that are not defined."""
     made = mail.draft(DefinitionsDraft)
     settings = VariablesSettings(made.definitions, tuple(server.draft(SetsDraft).sets), frozenset(made.set_names))
     variables = settings.bind()
@@ -70,7 +70,7 @@ def freeze(server: Scope, mail: Scope) -> VariablesSettings:
 
 
 def _define(read: Callable[[Parser], tuple[str, Definition]]) -> Callable[[Parser], None]:
-    """A setter of a block that makes a variable; of several that make the same one the last counts."""
+    """A setter of a block that defines a variable; of several for the same one the last counts."""
 
     def define(parser: Parser) -> None:
         name, definition = read(parser)

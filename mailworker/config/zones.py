@@ -12,7 +12,7 @@ from mailworker.config.values import PAGE
 class SharedZone:
     """A name, a size in bytes, and the directive that declares the zone and so decides what it holds.
 
-    `words` are the names of what is in it, and `workers` how many share it, where the configuration decides that.
+    `words` name its contents, and `workers` is how many processes share it, where the configuration decides that.
     """
 
     name: str
