@@ -1,1 +1,1 @@
-"""Programs that ask and steer a mailworker that runs, by its control socket."""
+"""Programs that query and steer a running mailworker by its control socket."""

@@ -1,4 +1,4 @@
-"""The other end of the control socket."""
+"""The client's end of the control socket."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ VARIABLE: Final = "MAILWORKER_CONTROL"
 """The environment variable that names another socket."""
 
 VERSION: Final = 1
-"""Of the protocol."""
+"""The version of the protocol."""
 
 _SECONDS: Final = 30.0
 _PAGE: Final = 1 << 16
 
 
 class NoAnswer(MailworkerError):
-    """Nobody is there, or it speaks another protocol."""
+    """No server listens there, or it speaks another protocol."""
 
 
 class Refusal(MailworkerError):
-    """It will not do what was asked for."""
+    """The server refuses the request."""
 
 
 def default_path() -> Path:
-    """The socket that is meant when nobody names one."""
+    """The socket for calls that name none."""
     return Path(os.environ.get(VARIABLE, DEFAULT))
 
 
 class Client:
-    """A connection, made when something is asked. `seconds` is how long an answer may keep silent, None for ever."""
+    """A connection, made at the first request. `seconds` is the longest wait for a line, None for ever."""
 
     __slots__ = ("_data", "_path", "_seconds", "_socket", "version")
 
@@ -59,7 +59,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connection; another question makes another one."""
+        """Close the connection; the next request makes another one."""
         self._data = b""
         if self._socket is not None:
             self._socket.close()
@@ -68,8 +68,8 @@ class Client:
     def ask(self, command: str, **keys: Any) -> Iterator[dict[str, Any]]:
         """The lines of the answer, of which the last has "ok"; keys that are None are left out.
 
-        A process that is about to leave may have had the connection: then it is asked once more. Raises NoAnswer and
-        Refusal.
+        If the connection belonged to a process that was about to leave, the request is sent once more. Raises NoAnswer
+        and Refusal.
         """
         request = {"cmd": command, **{key: value for key, value in keys.items() if value is not None}}
         try:
@@ -88,7 +88,7 @@ class Client:
             line = self._line()
 
     def last(self, command: str, **keys: Any) -> dict[str, Any]:
-        """The line that ends an answer. Raises NoAnswer and Refusal."""
+        """The last line of an answer. Raises NoAnswer and Refusal."""
         *_, last = self.ask(command, **keys)
         return last
 
@@ -101,7 +101,7 @@ class Client:
 
     def _connect(self) -> socket.socket:
         self._socket = connected = socket.socket(socket.AF_UNIX)
-        # Where many wait to be accepted, a socket with Python's timeout would be refused at once.
+        # With Python's timeout, connect() would fail at once where the queue of connections is full.
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(_SECONDS), 0))
         try:
             connected.connect(os.fspath(self._path))

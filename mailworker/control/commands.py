@@ -1,4 +1,4 @@
-"""What mailworker-ctl can be told: a table of subcommands, of one row each."""
+"""The subcommands of mailworker-ctl: a table with a row for each."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mailworker.control.output import BANS, CERTIFICATES, LIMITS, SESSIONS, WHO,
 
 DONE: Final = 0
 NONE_MATCHED: Final = 1
-"""Nothing was there, or what was asked for has come to no good end."""
+"""Nothing matched, or the command has failed."""
 USAGE: Final = 2
-"""It was not understood, or is not allowed."""
+"""The command line was wrong, or the command is not allowed."""
 NO_ANSWER: Final = 3
 
 Say = Callable[[str], None]
@@ -23,7 +23,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 class Subcommand(NamedTuple):
-    """A row. `options` declares what follows its name; `run` gives the exit code."""
+    """A row. `options` declares its arguments; `run` returns the exit code."""
 
     name: str
     help: str
@@ -32,7 +32,7 @@ class Subcommand(NamedTuple):
 
 
 def seconds(text: str) -> int:
-    """A time as nginx has them, such as 90, 5m or 1h30m."""
+    """A time as in nginx, such as 90, 5m or 1h30m."""
     total, number = 0, ""
     for character in text:
         if character.isdigit() and character.isascii():
@@ -45,7 +45,7 @@ def seconds(text: str) -> int:
 
 
 def select(parser: ArgumentParser) -> None:
-    """The options that choose sessions, which all must hold."""
+    """The options that select sessions; all of them must match."""
     parser.add_argument("masks", nargs="*", metavar="MASK", help="users, as -u")
     parser.add_argument("-u", "--user", metavar="MASK", help="name of the login; * is anything, ? one character")
     parser.add_argument("-a", "--address", metavar="ADDR[/BITS]", help='client\'s address or block, or "unix:"')
@@ -78,7 +78,7 @@ def choices(arguments: Namespace) -> Iterator[dict[str, Any]]:
 
 
 def _each(client: Client, arguments: Namespace, command: str, **keys: Any) -> Iterator[dict[str, Any]]:
-    """All sessions that are meant, each once."""
+    """All selected sessions, each once."""
     told = set()
     for choice in choices(arguments):
         for line in client.ask(command, **choice, **keys):
@@ -88,7 +88,7 @@ def _each(client: Client, arguments: Namespace, command: str, **keys: Any) -> It
 
 
 def _show(columns: Any, rows: Iterable[Mapping[str, Any]], arguments: Namespace, say: Say) -> int:
-    """Print rows; gives the exit code."""
+    """Print rows; returns the exit code."""
     shown = 0
 
     def counted() -> Iterator[Mapping[str, Any]]:
@@ -118,7 +118,7 @@ def _who_options(parser: ArgumentParser) -> None:
 
 
 def _who(client: Client, arguments: Namespace, say: Say) -> int:
-    """Sessions of each user by protocol, as `doveadm who` has them; those before a login are nobody's."""
+    """Sessions of each user by protocol, as in `doveadm who`; those without a login are left out."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for session in _each(client, arguments, "sessions"):
         user, protocol = session["user"], session["proto"]

@@ -30,7 +30,7 @@ Examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """All options."""
+    """The parser of all options."""
     whole = argparse.ArgumentParser(
         NAME, description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -44,9 +44,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; returns the exit code."""
+    """Run the command line; returns the exit code."""
     found = parser().parse_args(arguments)
-    slow = found.subcommand in ("kick", "reload", "probe-relay")  # they end when all is done
+    slow = found.subcommand in ("kick", "reload", "probe-relay")  # they last until all is done
     try:
         with Client(found.socket, None if slow else 30.0) as client:
             code: int = found.run(client, found, print)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NoAnswer as error:
         _complain(str(error))
         return NO_ANSWER
-    except BrokenPipeError:  # as of `head`
+    except BrokenPipeError:  # as by `head`
         sys.stderr.close()
         return DONE
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Text for people: what the server says is shown so that no terminal is told anything by it."""
+"""Text for people: the server's text is escaped, so that it cannot control a terminal."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Final, NamedTuple
 
 from mailworker.errors import escape_character
 
-# Rows that decide how wide columns are: those behind them are shown as they come.
+# Rows that decide about the widths of columns: later rows do not change them.
 _LOOKED_AT: Final = 256
 _UNITS: Final = ("", "K", "M", "G", "T", "P")
 
 
 class Column(NamedTuple):
-    """A heading, the key of its value, how that is spelled, and whether it stands to the right."""
+    """A heading, the key of its value, the function that spells it, and whether it is aligned to the right."""
 
     heading: str
     key: str
@@ -23,17 +23,17 @@ class Column(NamedTuple):
 
 
 def printable(text: str) -> str:
-    r"""The text, in which everything that cannot be seen is \xXX."""
+    r"""The text, with every unprintable character as \xXX."""
     return text if text.isprintable() else "".join(c if c.isprintable() else escape_character(c) for c in text)
 
 
 def word(value: Any) -> str:
-    """A text, "-" for nothing."""
+    """A text, "-" if it is empty."""
     return "-" if value is None or value == "" else printable(str(value))
 
 
 def duration(seconds: float) -> str:
-    """In the two largest units."""
+    """A duration in its two largest units."""
     whole = int(seconds)
     for size, unit, smaller, rest in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= size:
@@ -51,7 +51,7 @@ def size(number: float) -> str:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Lines, with headings; nothing where there are no rows."""
+    """The lines of a table with headings; none where there are no rows."""
     texts = ([column.spell(row.get(column.key)) for column in columns] for row in rows)
     first = [*islice(texts, _LOOKED_AT)]
     if not first:

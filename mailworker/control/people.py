@@ -1,4 +1,4 @@
-"""Which rows of a live table are shown, and in which order: what has nothing to do with a terminal."""
+"""The rows of a live table and their order: the part that is independent of a terminal."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from mailworker.control.output import SESSIONS, printable
 Row = Mapping[str, Any]
 
 KEYS: Final = tuple(column.key for column in SESSIONS)
-"""By what rows are ordered, from left to right."""
+"""The columns that rows can be sorted by, from left to right."""
 
-# Columns whose largest values are looked for.
+# Columns that are sorted from the largest value down.
 _LARGEST_FIRST: Final = frozenset({"age", "idle", "in", "out"})
 
 MOST: Final = 10_000
-"""Sessions that are asked for: a terminal shows no more."""
+"""Sessions to ask for at most: no terminal shows more."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What somebody looks at: `words` are those that a row must hold, each anywhere in it."""
+    """What the user has chosen to see: each of `words` must occur somewhere in a row."""
 
     key: str = "age"
     reverse: bool = True
     words: tuple[str, ...] = ()
 
     def by(self, key: str) -> View:
-        """Ordered by another column, or by the same one the other way round."""
+        """Sorted by another column, or by the same one in reverse."""
         reverse = not self.reverse if key == self.key else key in _LARGEST_FIRST
         return replace(self, key=key, reverse=reverse)
 
     def moved(self, step: int) -> View:
-        """Ordered by the column that is so many to the right."""
+        """Sorted by the column that is `step` to the right."""
         return self.by(KEYS[(KEYS.index(self.key) + step) % len(KEYS)])
 
     def filtered(self, text: str) -> View:
-        """Only rows that hold all words of a text."""
+        """Only rows that contain all words of a text."""
         return replace(self, words=tuple(text.lower().split()))
 
     def of(self, rows: Iterable[Row]) -> list[Row]:
-        """What is to be seen of them."""
+        """The rows to show, in order."""
         found = [row for row in rows if all(any(word in text for text in _texts(row)) for word in self.words)]
         return sorted(found, key=lambda row: _order(row[self.key]), reverse=self.reverse)
 
@@ -57,14 +57,14 @@ def _texts(row: Row) -> list[str]:
 
 
 def _order(value: Any) -> tuple[int, float, str]:
-    """Numbers by their size, texts by their letters, and what is not there first."""
+    """Missing values first, then numbers by size, then texts alphabetically."""
     if value is None:
         return (0, 0.0, "")
     return (1, float(value), "") if isinstance(value, int | float) else (2, 0.0, str(value).lower())
 
 
 class Source:
-    """Where rows come from. `error` is why there are none, or only old ones."""
+    """The source of rows. `error` is why there are none, or only old ones."""
 
     __slots__ = ("_client", "_selectors", "count", "error", "rows")
 
@@ -76,10 +76,10 @@ class Source:
         self.rows: list[Row] = []
 
     def refresh(self) -> None:
-        """Ask again; what was there stays where nobody answers."""
+        """Ask again; without an answer the old rows stay."""
         try:
             *lines, last = self._client.ask("sessions", limit=MOST, **self._selectors)
-        except Exception as error:  # whatever it is, the next look may find it mended
+        except Exception as error:  # whatever it is, the next try may succeed
             self._client.close()
             self.error = printable(str(error))
             return

@@ -26,7 +26,7 @@ _SECONDS: Final = 2.0
 
 
 class Top(App[None]):
-    """A table that is asked for anew every few seconds."""
+    """A table that is fetched again every few seconds."""
 
     CSS = "#filter { display: none; } #filter.shown { display: block; } #state { height: 1; }"
     ENABLE_COMMAND_PALETTE = False
@@ -71,12 +71,12 @@ class Top(App[None]):
 
     @work(thread=True, exclusive=True)
     def ask(self) -> None:
-        """Ask for all sessions, while keys are heard."""
+        """Ask for all sessions in a thread, while keys are handled."""
         self.source.refresh()
         self.call_from_thread(self.show)
 
     def show(self) -> None:
-        """Show what there is; whoever is looked at stays in view."""
+        """Show the rows; the cursor stays on its session."""
         table, rows = self._table, self.view.of(self.source.rows)
         looked_at = self._looked_at
         table.clear()
@@ -114,20 +114,20 @@ class Top(App[None]):
         self.show()
 
     def action_sort(self, step: int) -> None:
-        """Order by the column beside the present one."""
+        """Sort by the column `step` to the right."""
         self._look(self.view.moved(step))
 
     def action_reverse(self) -> None:
-        """Order the other way round."""
+        """Reverse the order."""
         self._look(self.view.by(self.view.key))
 
     def action_pause(self) -> None:
-        """Ask no more, or again."""
+        """Stop refreshing, or resume."""
         self.paused = not self.paused
         self.show()
 
     def action_filter(self) -> None:
-        """Ask for words."""
+        """Show the filter's input."""
         field = self.query_one("#filter", Input)
         field.add_class("shown")
         field.focus()
@@ -140,15 +140,15 @@ class Top(App[None]):
         self._table.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Words are typed."""
+        """Filter by the words typed so far."""
         self._look(self.view.filtered(event.value))
 
     def on_input_submitted(self, _event: Input.Submitted) -> None:
-        """They are complete."""
+        """Return to the table: the words are complete."""
         self._table.focus()
 
     def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
-        """A heading was clicked."""
+        """Sort by the heading that was clicked."""
         self._look(self.view.by(str(event.column_key.value)))
 
 
@@ -157,7 +157,7 @@ def _side(number: int) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Show it until somebody quits; returns the exit code."""
+    """Run until the user quits; returns the exit code."""
     parser = argparse.ArgumentParser(NAME, description=__doc__)
     parser.add_argument("-S", "--socket", type=Path, default=default_path(), metavar="PATH", help="the control socket")
     parser.add_argument("-d", "--delay", type=float, default=_SECONDS, metavar="SECONDS", help="between two looks (2)")

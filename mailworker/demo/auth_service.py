@@ -66,7 +66,7 @@ def _verified(request: Request) -> bool:
 
 
 def _refusal(attempt: bytes) -> dict[bytes, bytes]:
-    """Each failure makes the client wait a second longer."""
+    """The answer to a failed login; each failure makes the client wait a second longer."""
     refusal = {b"Auth-Status": b"Invalid login or password"}
     if attempt.isdigit() and int(attempt) <= _MAX_ATTEMPTS:
         refusal[b"Auth-Wait"] = b"%d" % max(int(attempt), 1)

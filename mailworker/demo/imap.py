@@ -144,7 +144,7 @@ class _Inbox:
         deleted = [number for number, message in enumerate(self._messages, 1) if "\\Deleted" in message.flags]
         for number in reversed(deleted):
             self._mailbox.remove(self._messages.pop(number - 1))
-        # Each EXPUNGE response renumbers what follows it, so the highest number is told first.
+        # Each EXPUNGE response renumbers the messages after it, so the highest number comes first.
         return deleted[::-1]
 
     def fetch(self, messages: imap4.MessageSet, uid: bool) -> list[tuple[int, _StoredMessage]]:

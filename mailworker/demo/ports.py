@@ -1,4 +1,4 @@
-"""Which ports of the demo somebody else has."""
+"""The ports of the demo that another process has taken."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def _addresses(servers: Iterable[MailServer]) -> Iterator[InetAddress]:
 
 
 def backends(server: MailServer) -> tuple[Address, ...]:
-    """Where `proxy_pass` sends the logins of a server; nowhere where there is none, or it has variables."""
+    """Where `proxy_pass` sends a server's logins; empty without one, or where it has variables."""
     backend = server.proxy.backend
     return () if backend is None else backend.addresses
 
 
 def _is_taken(address: InetAddress) -> bool:
-    """Whether somebody listens there; what else may be wrong with an address is told by who listens there."""
+    """Whether the address is in use; other errors are left to the process that will listen there."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         with socket.socket(family) as probe:

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Demo:
-    """The mailbox, and the auth service if there is one, in this process; the proxy in its own."""
+    """The mailbox and, if configured, the auth service run in this process, the proxy in its own."""
 
     def __init__(self, reactor: Any, prefix: Path, settings: Settings) -> None:
         self._reactor = reactor
@@ -60,10 +60,10 @@ class Demo:
         self._exit_code = 0
 
     def listen(self) -> None:
-        """Opens the mailbox where `proxy_pass` leads, and the auth service where `auth_http` does.
+        """Opens the mailbox at the addresses of `proxy_pass`, and the auth service at those of `auth_http`.
 
-        Backends that only the auth service knows have ports of the kernel's choice. Raises StartError where one of
-        them cannot listen at its address.
+        Backends that only the auth service knows get ports from the kernel. Raises StartError where one of them cannot
+        listen at its address.
         """
         mailbox = sample_mailbox()
         factories = {"imap": ImapFactory(mailbox), "pop3": Pop3Factory(mailbox), "smtp": SmtpFactory(mailbox)}
@@ -87,7 +87,7 @@ class Demo:
         return self._exit_code
 
     def _anywhere(self, factory: Any) -> tuple[str, int]:
-        """Host and port."""
+        """Listen on any port; returns host and port."""
         port = self._reactor.listenTCP(0, factory, interface=_LOOPBACK)
         return _LOOPBACK, port.getHost().port
 

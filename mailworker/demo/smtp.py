@@ -1,7 +1,7 @@
 """The demo's SMTP backend: twisted.mail's server, which puts every message into a `Mailbox`.
 
-It believes XCLIENT and lets in who does not log in: like any backend of a mail proxy it must be reachable by the proxy
-alone.
+It trusts XCLIENT and accepts clients without a login: like any backend of a mail proxy, it must be reachable for the
+proxy alone.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class _SmtpServer(smtp.ESMTP):
             self.sendCode(535, b"5.7.8 Authentication credentials invalid")
 
     def ext_XCLIENT(self, rest: bytes) -> None:
-        """Takes over what the proxy knows of its client, and starts the session anew."""
+        """Takes over the proxy's data about its client, and starts the session anew."""
         given = [word.partition(b"=") for word in rest.split()]
         if not given or any(name.upper() not in _ATTRIBUTES or not value for name, _, value in given):
             self.sendCode(501, b"5.5.4 Bad XCLIENT command")
@@ -86,7 +86,7 @@ class _SmtpServer(smtp.ESMTP):
         return lambda: _Delivery(self._mailbox)
 
     def receivedHeader(self, helo: tuple[bytes | None, bytes], origin: object, recipients: Sequence[object]) -> bytes:
-        """The trace line (RFC 5321 section 4.4); it names the client that XCLIENT told of."""
+        """The trace line (RFC 5321 section 4.4); it names the client of XCLIENT."""
         name, peer = helo
         address = self._client.get(b"ADDR", peer)
         login = self._client.get(b"LOGIN")
@@ -100,7 +100,7 @@ class _SmtpServer(smtp.ESMTP):
 
 
 def _credentials(response: bytes) -> tuple[bytes, bytes]:
-    """Name and password; both empty where they cannot be read, which nobody has."""
+    """Name and password; both are empty where the response is invalid, and match no user."""
     try:
         _, user, password = b64decode(response, validate=True).split(b"\0")
     except ValueError:

@@ -74,7 +74,7 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a child ended: its exit code, or the signal that killed it. `child` is None for an unknown process."""
+    """How a child ended: its exit code, or the signal that killed it. `child` is None for other processes."""
 
     pid: int
     child: Child | None

@@ -47,15 +47,15 @@ class FileReader:
     __slots__ = ("_due", "_inotify", "_link", "_read", "_rested", "_scans", "_seen", "_settled", "_stirred")
 
     def __init__(self, link: socket.socket, stamps: Mapping[str, Stamp], scans: Mapping[str, FolderScan]) -> None:
-        self._due = 0.0  # # when the folders are to be checked
+        self._due = 0.0  # when the folders are to be checked
         self._inotify = Inotify()
         self._link = link
         self._read = dict(stamps)
-        self._rested = 0.0  # # when they may be checked again: files beside the certificates may change all the time
+        self._rested = 0.0  # when they may be checked again: files beside the certificates may change all the time
         self._scans = scans
         self._seen = dict(stamps)
         self._settled = True
-        self._stirred = False  # # whether something has changed there since the last check
+        self._stirred = False  # whether something has changed there since the last check
 
     def run(self) -> None:
         """Check the files until the link is closed."""

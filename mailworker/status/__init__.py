@@ -1,1 +1,1 @@
-"""What the status process serves."""
+"""The pages and commands that the status process serves."""

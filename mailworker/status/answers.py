@@ -1,4 +1,4 @@
-"""What the status process answers to whom."""
+"""The status process's answers to HTTP requests, and who gets them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOCAL: Final = ("localhost", "")
 
 
 class Answers:
-    """Made before the fence: it loads all that it will need."""
+    """Made before the sandbox: it loads all that it will need."""
 
     __slots__ = ("_access", "_metrics", "_page", "_pages", "_settings", "_take")
 
@@ -43,7 +43,7 @@ class Answers:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Where there is something."""
+        """The paths that have a page."""
         return tuple(self._pages)
 
     def __call__(self, request: HttpRequest, peer: Address) -> Response:
@@ -73,7 +73,7 @@ class Answers:
         return Response(200, json.dumps(tree(self._take())).encode(), "application/json")
 
     def _health(self, _: HttpRequest) -> Response:
-        """Alive as long as a worker is, whatever backends do: an orchestrator that restarts proxies helps none."""
+        """Healthy as long as a worker serves, whatever backends do: restarting proxies does not mend backends."""
         alive = any(each.process.serves for each in self._take().workers)
         return plain(200, "ok") if alive else plain(503, "no workers")
 

@@ -1,4 +1,4 @@
-"""What can be asked on the control socket: a table of commands, of one row each."""
+"""The commands of the control socket: a table with a row for each."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mailworker.status.listing import SELECTORS, Listed, Selection, shown
 from mailworker.wire.control_request import Read, flag, one_of, take, text, whole
 
 RATE: Final = 100
-"""Sessions that are ended in a second, unless somebody wants it otherwise: their clients come back at once."""
+"""Sessions that are ended per second by default: their clients reconnect at once."""
 
-# Seconds between two slices of those that are ended, and until others have their turn when there are many.
+# Seconds between two slices of sessions to end, and the sessions after which other tasks have their turn.
 _SLICE: Final = 0.1
 _TURN: Final = 1000
 
-# Sessions in one question to the master: each has some 40 bytes.
+# Sessions in one request to the master: each has some 40 bytes.
 _AT_ONCE: Final = 500
 
-# Seconds that the master may take: what it does at once, and what it reads a configuration for.
+# Seconds that the master may take: for quick commands, and for reading a configuration.
 _SOON: Final = 10.0
 _RELOAD: Final = 300.0
 
-# Seconds that somebody can be banned for: ten years.
+# The longest ban in seconds: ten years.
 _LONGEST_BAN: Final = 10 * 365 * 86400
 
 _LEVELS: Final = {"default": 0, **{level.name.lower(): int(level) for level in Level}}
@@ -36,12 +36,12 @@ _LEVELS: Final = {"default": 0, **{level.name.lower(): int(level) for level in L
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the commands need.
+    """What the commands work with.
 
-    `sessions` gives all that there are, None where there is no table of them, and `unlisted` how many it had no room
-    for. `ask` asks the master by a command and an
-    argument, within so many seconds. `certificates` and `shutdown` are objects to be shown; `probe` tries backends.
-    `note` writes to the log, and gives whether that takes it. `limits` are the zones of limits.
+    `sessions` returns all sessions, None where there is no table of them, and `unlisted` how many did not fit into it.
+    `ask` sends the master a command and an argument, and waits for so many seconds. `certificates` and `shutdown` are
+    objects to show; `probe` tries backends. `note` writes to the log, and returns whether its level admits that.
+    `limits` are the zones of limits.
     """
 
     sessions: Callable[[], Iterable[Listed]] | None
@@ -55,7 +55,7 @@ class Means:
 
 
 class Command(NamedTuple):
-    """A row: the keys that it takes, what it does, and whether it changes anything, so that some may not use it."""
+    """A row: the keys that it takes, its function, and whether it changes anything, which `readonly` sockets refuse."""
 
     keys: Mapping[str, Read]
     run: Callable[[Means, Mapping[str, Any], Asker], Answers]
@@ -63,7 +63,7 @@ class Command(NamedTuple):
 
 
 class Control:
-    """Obeys by the table."""
+    """Runs the commands of the table."""
 
     __slots__ = ("_means",)
 
@@ -140,11 +140,11 @@ async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers
 
 
 def _ban_users(means: Means, found: Mapping[str, Any], meant: Iterable[Listed], asker: Asker) -> None:
-    """Let those whose sessions end not log in again for a while. A name that was shortened is not known."""
+    """Ban the users whose sessions end from logging in, for a while. Users whose names were shortened are not known."""
     users = {each.name.decode(errors="surrogateescape"): None for each in meant if each.name and not each.shortened}
     mask = found.get("user")
     if mask is not None and mask.is_name:
-        users[str(mask)] = None  # as whom somebody may be about to log in
+        users[str(mask)] = None  # a session of this user may be about to log in
     if not users:
         raise Denied('"ban" needs users: nobody who is meant is logged in')
     zones = dict.fromkeys(zone for user in users for zone in means.limits.ban(user, found["ban"]))
@@ -166,7 +166,7 @@ def _slices(meant: Sequence[Listed], rate: int) -> Iterable[Sequence[Listed]]:
 
 
 def _said(asker: Asker, told: int, found: Mapping[str, Any]) -> str:
-    """Whom it was about, as it was asked for: names of logins stand in the log of each login too."""
+    """The selectors for the log, as they were given: each login is logged with its name as well."""
     chosen = [f'{key} "{escape(str(found[key]))}"' for key in SELECTORS if key in found]
     return f"control: {asker} kicked {told} sessions of {', '.join(chosen) or 'all'}{_reason(found)}"
 
@@ -203,7 +203,7 @@ async def _log_level(means: Means, found: Mapping[str, Any], asker: Asker) -> An
     change = f"control: {asker} sets the level of the error log to {name}"
     noted = means.note(change)
     answer = await means.ask("level", b"%d" % level, _SOON)
-    if not noted:  # the log takes it now
+    if not noted:  # the new level admits it
         means.note(change)
     yield {"ok": True, **answer}
 

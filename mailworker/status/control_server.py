@@ -1,4 +1,4 @@
-"""A server of lines on our own loop: whoever comes asks in lines and is answered in lines, and nothing has no bound."""
+"""A server of lines on our own loop: clients send requests in lines and get answers in lines; everything is bounded."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from mailworker.status.server import Door
 from mailworker.wire.control_request import VERSION, BadControlRequest, ControlLines, parse
 
 MOST: Final = 32
-"""Connections at one time; another one takes the place of one that has asked nothing for the longest time."""
+"""Connections at one time; a further one replaces the one that has been idle for the longest time."""
 
 IDLE: Final = 60.0
-"""Seconds that a connection may ask nothing."""
+"""Seconds that a connection may be idle."""
 
 SLOW: Final = 10.0
 """Seconds that a peer may take to read what was sent to it."""
 
 GRACE: Final = 1.0
-"""Seconds that whoever has asked nothing yet may stay when the server is to end."""
+"""Seconds that a client which has not asked anything yet may stay when the server is closing."""
 
-# Bytes that are put together before they are sent, and others have their turn.
+# Bytes that are collected before they are sent and other tasks have their turn.
 _PAGE: Final = 16384
 
 # struct ucred (unix(7))
@@ -40,11 +40,11 @@ _CREDENTIALS: Final = struct.Struct("@3i")
 
 
 class Denied(MailworkerError):
-    """What was asked for cannot be; the text is for whoever has asked."""
+    """A request that cannot be fulfilled; the text is for the client."""
 
 
 class Asker(NamedTuple):
-    """Who asks: the user id, None where the system does not tell; `readonly` ones change nothing."""
+    """The client: its user id, None where the system does not tell it; a `readonly` one changes nothing."""
 
     uid: int | None
     readonly: bool
@@ -54,7 +54,7 @@ class Asker(NamedTuple):
 
 
 Answers = AsyncIterator[Mapping[str, Any]]
-"""The lines of an answer, each an object. Raises Denied and BadControlRequest instead of any of them."""
+"""The lines of an answer, each an object. It may raise Denied and BadControlRequest instead of any line."""
 
 
 class Obey(Protocol):
@@ -64,7 +64,7 @@ class Obey(Protocol):
 
 
 class _Visit:
-    """A connection; `busy` while it has been asked and not answered, `heard` when that was last so, `asked` if ever."""
+    """A connection: `busy` while a request is unanswered, `heard` when that was last so, `asked` if there was any."""
 
     __slots__ = ("asked", "busy", "heard", "stream", "task")
 
@@ -77,7 +77,7 @@ class _Visit:
 
 
 class ControlServer:
-    """Serves on sockets that listen. `on_bug` hears of bugs."""
+    """Serves on listening sockets. `on_bug` gets unexpected exceptions."""
 
     __slots__ = ("_closed", "_doors", "_loop", "_obey", "_on_bug", "_visits")
 
@@ -96,14 +96,14 @@ class ControlServer:
         failed: Callable[[OSError], None],
         displaced: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Begin to accept, as StatusServer does; each socket with whether its callers may change nothing."""
+        """Begin to accept, as StatusServer does; each socket comes with whether its clients are readonly."""
         for each, readonly in listening:
             door = Door(displaced, self._loop, each, self._accepted(readonly), failed, events)
             door.open()
             self._doors.append(door)
 
     def close(self, done: Callable[[], None]) -> None:
-        """Accept no more, and call `done` when all who have asked are answered."""
+        """Accept no more, and call `done` when all requests are answered."""
         doors, self._doors = self._doors, []
         for door in doors:
             door.close()
@@ -111,7 +111,7 @@ class ControlServer:
         for visit in [visit for visit in self._visits if not visit.busy]:
             if visit.asked:
                 visit.task.cancel()
-            else:  # what it has come to ask may be on its way
+            else:  # its request may be on its way
                 self._loop.set_deadline(visit.task, self._loop.now + GRACE)
         self._end_if_idle()
 
@@ -167,7 +167,7 @@ class ControlServer:
                 return
 
     async def _answer_all(self, stream: SocketStream, lines: ControlLines, asker: Asker) -> bool:
-        """Answer all lines that are whole; False where one is too long, behind which no other can be found."""
+        """Answer all complete lines; False where one is too long, as the next line cannot be found then."""
         try:
             while (line := lines.next()) is not None:
                 if line.strip():
@@ -205,16 +205,16 @@ class _Page:
         self._stream = stream
 
     async def add(self, line: Mapping[str, Any]) -> None:
-        """One more; an empty one has what is there sent, and the peer told nothing."""
+        """Add a line; an empty one sends the lines collected so far, and is not sent itself."""
         if line:
             self._lines.append(_line(line))
             self._length += len(self._lines[-1])
         if self._length >= _PAGE or not line:
             await self.flush()
-            await sleep(0.0)  # others have their turn, however fast this peer reads
+            await sleep(0.0)  # other tasks have their turn, however fast this peer reads
 
     async def send(self, line: Mapping[str, Any]) -> None:
-        """One more, and all of them at once."""
+        """Add a line, and send all of them at once."""
         await self.add(line)
         await self.flush()
 

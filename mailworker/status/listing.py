@@ -1,4 +1,4 @@
-"""Sessions as they are told of, and which of them are meant."""
+"""Sessions as the control socket shows them, and their selection."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Listed(Protocol):
 
 
 def shown(session: Listed) -> dict[str, Any]:
-    """A session as it is told of; ages in seconds."""
+    """A session as clients get it; ages are in seconds."""
     client = f"[{session.client}]" if ":" in session.client.removeprefix("unix:") else session.client
     return {
         "id": session.id,
@@ -82,30 +82,30 @@ SELECTORS: Final[Mapping[str, Read]] = {
     "older": request.whole(0, 1 << 31),
     "id": request.text,
 }
-"""The keys that choose among sessions."""
+"""The keys that select sessions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Those sessions that all of `tests` hold for."""
+    """The sessions for which all `tests` hold."""
 
     tests: tuple[Callable[[Listed], bool], ...]
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Selection:
-        """What the keys of a request mean."""
+        """The selection that the keys of a request make."""
         return cls(tuple(_TESTS[key](found[key]) for key in SELECTORS if key in found))
 
     def __bool__(self) -> bool:
         return bool(self.tests)
 
     def means(self, session: Listed) -> bool:
-        """Whether that one is among them."""
+        """Whether the session is selected."""
         return all(test(session) for test in self.tests)
 
 
 def _state(session: Listed) -> str:
-    """The session's, in which a backend has nginx's name."""
+    """The session's state; that of a backend has nginx's name."""
     name = session.state.name.lower()
     return "upstream" if name == "backend" else name
 

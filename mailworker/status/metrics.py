@@ -1,4 +1,4 @@
-"""The numbers as Prometheus and OpenMetrics write them. prometheus_client is imported where it is needed alone."""
+"""The counters in the formats of Prometheus and OpenMetrics. prometheus_client is imported only where it is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "mailworker_"
 
-# A family of words, its metric, what it says, and its labels.
+# A family of words, its metric, its help text, and its labels.
 _COUNTERS: Final[Sequence[tuple[str, str, str, Sequence[str]]]] = (
     ("reloads", "config_reloads", "Reloads of the configuration.", ("result",)),
     ("respawns", "worker_respawns", "Workers that were replaced, by how they ended.", ("reason",)),
@@ -50,7 +50,7 @@ _HISTOGRAMS: Final[Sequence[tuple[str, str, str, Sequence[str], Sequence[float]]
 
 
 class Metrics:
-    """Renders what `take` gives, at any time."""
+    """Renders the snapshot that `take` returns, each time anew."""
 
     __slots__ = ("_choose", "_core", "_registry", "_take")
 
@@ -70,7 +70,7 @@ class Metrics:
         return encode(self._registry), kind
 
     def collect(self) -> Iterator[Metric]:
-        """The registry's call."""
+        """The registry calls this for all metrics."""
         snapshot = self._take()
         yield from self._process(snapshot)
         yield from self._workers(snapshot)

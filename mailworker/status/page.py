@@ -1,4 +1,4 @@
-"""The page for people: a snapshot that is whole without scripts, and is asked for again by one where there are any."""
+"""The page for people: a complete snapshot without scripts; with scripts it is fetched again and again."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from mailworker.mail.vitals import LAG
 from mailworker.status.snapshot import Snapshot
 
 _DAY: Final = 86400
-# Days that a certificate is valid: below them it should have been renewed, and is about to end.
+# Days that a certificate is still valid: it should have been renewed, or is about to expire.
 _SOON, _LATE = 21, 7
 _USUAL: Final = frozenset(end.word for end in USUAL)
 _MOST_ENDS: Final = 3
 _RESUMED: Final = {"no": "in full", "yes": "resumed"}
-# The part of worker_connections from which on there are few left.
+# The used part of worker_connections above which a worker is nearly full.
 _FULL: Final = 0.9
 
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
 class Page:
-    """Loads what it is made of, and then needs no file any more."""
+    """Loads its template, and needs no file after that."""
 
     __slots__ = ("_after", "_before", "policy")
 
@@ -43,7 +43,7 @@ class Page:
         )  # fmt: skip
 
     def render(self, snapshot: Snapshot) -> str:
-        """All of it; `policy` is its Content-Security-Policy."""
+        """The whole page; `policy` is its Content-Security-Policy."""
         return f"{self._before}{render(snapshot)}{self._after}"
 
 
@@ -54,7 +54,7 @@ def _hash(text: str, tag: str) -> str:
 
 
 def render(snapshot: Snapshot) -> str:
-    """What changes of the page."""
+    """The part of the page that changes."""
     return "\n".join((_head(snapshot), _tiles(snapshot), *_tables(snapshot)))
 
 
@@ -197,7 +197,7 @@ def _certificates(snapshot: Snapshot) -> Iterable[Sequence[str]]:
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns of text begin with "-"; a cell that begins with NUL and a class is marked so."""
+    """A table. Headings of text columns begin with "-"; a cell that begins with NUL and a class is marked by it."""
     head = "".join(f'<th scope="col"{_kind(column)}>{escape(column.removeprefix("-"))}</th>' for column in columns)
     body = "".join(f"<tr>{_row(columns, row)}</tr>" for row in rows)
     return f"<h2>{escape(title)}</h2>\n<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -228,7 +228,7 @@ def _marked(kind: str, text: str) -> str:
 
 
 def _below(snapshot: Snapshot, family: str, server: str, protocol: str) -> Mapping[str, int]:
-    """The numbers of a server by their last label; those that differ before it are added up."""
+    """The counters of a server by their last label, summed up over the labels before it."""
     found: dict[str, int] = {}
     for parts, value in snapshot.family(family):
         if parts[:2] == (server, protocol):
@@ -237,7 +237,7 @@ def _below(snapshot: Snapshot, family: str, server: str, protocol: str) -> Mappi
 
 
 def _quantile(buckets: Mapping[str, int], bounds: Sequence[float], count: int, part: float) -> str:
-    """The bound below which that part of all times is."""
+    """The bound below which that part of all times lies."""
     if not count:
         return "-"
     total = 0
@@ -249,7 +249,7 @@ def _quantile(buckets: Mapping[str, int], bounds: Sequence[float], count: int, p
 
 
 def _ago(seconds: float) -> str:
-    """A length of time, in its largest unit."""
+    """A duration, in its largest unit."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     for unit, size in (("days", _DAY), ("hours", 3600), ("minutes", 60)):

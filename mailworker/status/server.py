@@ -1,4 +1,4 @@
-"""A small HTTP server on our own loop: one answer for each connection, no threads, and nothing without a bound."""
+"""A small HTTP server on our own loop: one answer for each connection, no threads, and everything is bounded."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from mailworker.model import Address
 from mailworker.wire.http_request import BadRequest, HttpRequest, HttpRequestParser
 
 MOST: Final = 64
-"""Connections at one time; another one takes the place of the oldest."""
+"""Connections at one time; a further one replaces the oldest."""
 
 SECONDS: Final = 5.0
-"""How long a connection lasts, however slow its peer is."""
+"""The longest life of a connection, however slow its peer is."""
 
-# Bytes that are heard, and dropped, of whoever goes on talking after its answer: else the system would reset it.
+# Bytes that are read and discarded after the answer: without that the system would reset the connection.
 _DEAF: Final = 1 << 16
 
-# A page that a stranger shows can neither be framed nor guessed at, and loads nothing from anywhere else.
+# Other sites can neither frame nor load the pages, and browsers do not guess their types.
 _ALWAYS: Final = (
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
@@ -42,7 +42,7 @@ _ALWAYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; `headers` are those that others do not have."""
+    """An answer; `headers` are those beside the usual ones."""
 
     status: int
     content: bytes
@@ -50,7 +50,7 @@ class Response:
     headers: tuple[tuple[str, str], ...] = field(default=())
 
     def encode(self, *, head: bool) -> bytes:
-        """As it is sent; `head` without the content."""
+        """The answer as it is sent; `head` leaves the content out."""
         pairs = (("Content-Type", self.type), ("Content-Length", str(len(self.content))), *_ALWAYS, *self.headers)
         lines = [
             f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}",
@@ -60,16 +60,16 @@ class Response:
 
 
 def plain(status: int, text: str | None = None) -> Response:
-    """A line of text, the status's own phrase for None."""
+    """A line of text; None is the status's own phrase."""
     return Response(status, f"{HTTPStatus(status).phrase if text is None else text}\n".encode())
 
 
 Respond = Callable[[HttpRequest, Address], Response]
-"""The answer for whoever has sent a request."""
+"""Answers a request from an address."""
 
 
 class Door(Listener):
-    """Accepts as long as nobody else shall. All who listen on the socket are woken, as it may not be for the first."""
+    """Accepts until another program serves. All listeners of the socket are woken, as the client may be for another."""
 
     __slots__ = ("_displaced",)
 
@@ -90,7 +90,7 @@ class Door(Listener):
 
 
 class StatusServer:
-    """Serves on sockets that listen. `failed` hears of an accept that the system has refused, `on_bug` of bugs."""
+    """Serves on listening sockets. `failed` gets refused accepts, `on_bug` unexpected exceptions."""
 
     __slots__ = ("_closed", "_listeners", "_loop", "_on_bug", "_respond", "_tasks")
 
@@ -109,14 +109,14 @@ class StatusServer:
         failed: Callable[[OSError], None],
         displaced: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Begin to accept, until somebody comes while `displaced` holds: that one is another program's."""
+        """Begin to accept, until a client comes while `displaced` returns true: another program serves that one."""
         for each in listening:
             listener = Door(displaced, self._loop, each, self._accept, failed, events)
             listener.open()
             self._listeners.append(listener)
 
     def close(self, done: Callable[[], None]) -> None:
-        """Accept no more, and call `done` when all who have come are answered."""
+        """Accept no more, and call `done` when all clients are answered."""
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener.close()
@@ -173,7 +173,7 @@ class StatusServer:
 
 
 async def _hear_out(stream: SocketStream) -> None:
-    """End our side, and take what comes until the peer ends its own."""
+    """End our side, and discard what comes until the peer ends its own."""
     with suppress(OSError), socket.socket(fileno=os.dup(stream.descriptor)) as same:
         same.shutdown(socket.SHUT_WR)
     left = _DEAF

@@ -1,4 +1,4 @@
-"""What there is at one time, read from the counters: what all ways of showing it are made from."""
+"""The state at one time, read from the counters: all pages and formats are made from it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from mailworker.status.standing import Posted, Said, posted
 
 MICROSECONDS = 1_000_000
 
-# Families that tell how many sessions have begun, and whether they add to them.
+# Families that count sessions that have begun, and their signs in the sum.
 _BEGUN = (("accepted", 1), ("arrived", 1), ("moved", -1))
 
 Words = Mapping[tuple[str, ...], int]
-"""Numbers by the parts of their names: a family and labels."""
+"""Counters by the parts of their names: a family and labels."""
 
 
 class Sessions(NamedTuple):
-    """Those that live: before they are logged in, and after it."""
+    """The open sessions: before their login, and after it."""
 
     login: int
     relay: int
 
 
 class WorkerState(NamedTuple):
-    """A worker: `cpu` is in seconds, None where the system does not tell; `memory` in bytes, 0 where it does not.
+    """A worker: `cpu` is in seconds, None where the system does not tell it; `memory` is in bytes, 0 where it does not.
 
-    `started` is when it began to serve, in seconds since 1970, 0 before.
+    `started` is when it began to serve, in seconds since 1970, 0 before that.
     """
 
     process: Posted
@@ -44,7 +44,7 @@ class WorkerState(NamedTuple):
 
 
 class CertificateState(NamedTuple):
-    """What a server shows to clients; `expires` is in seconds since 1970."""
+    """A certificate that a server shows to clients; `expires` is in seconds since 1970."""
 
     server: str
     subject: str
@@ -76,16 +76,16 @@ class Snapshot:
 
     @property
     def serving(self) -> int:
-        """Workers that accept."""
+        """The number of workers that accept."""
         return sum(each.process.serves and not each.process.leaving for each in self.workers)
 
     @property
     def draining(self) -> int:
-        """Workers that finish what they have."""
+        """The number of workers that finish their sessions."""
         return sum(each.process.leaving for each in self.workers)
 
     def family(self, name: str) -> Iterator[tuple[tuple[str, ...], int]]:
-        """The labels and numbers of one."""
+        """The labels and values of one family."""
         return ((parts[1:], value) for parts, value in self.words.items() if parts[0] == name)
 
 
@@ -97,7 +97,7 @@ def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
     clock: Callable[[], float] = time.time,
     limits: Callable[[], Sequence[ZoneUse]] = tuple,
 ) -> Snapshot:
-    """All that there is; `labels` are those of the servers, `limit` is worker_connections, `limits` gives the zones."""
+    """Take a snapshot. `labels` are those of the servers, `limit` is worker_connections, `limits` returns the zones."""
     reading = counters.read()
     living = Counter({tuple(name.split("\0")): value for name, value in reading.living.items()})
     return Snapshot(
@@ -117,7 +117,7 @@ def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
 
 
 def _sessions(living: Counter[tuple[str, ...]], labels: Iterable[Label]) -> dict[Label, Sessions]:
-    """What workers that live have begun, without what they have ended: nothing is left of one that was killed."""
+    """The sessions that living workers have begun and not ended: a killed worker has left none."""
     ended: Counter[Label] = Counter()
     relays: Counter[Label] = Counter()
     buckets = {*map(repr, DURATION), "+Inf"}
@@ -141,7 +141,7 @@ def _worker(process: Posted, counters: Counters) -> WorkerState:
 
 
 def _cpu(pid: int) -> float | None:
-    """Seconds of all its processors' time. The kernel has a clock for each process, which everybody may read."""
+    """Seconds of processor time. The kernel has a clock for each process, which every user may read."""
     try:
         return time.clock_gettime(~pid << 3 | 2)  # CPUCLOCK_SCHED, as clock_getcpuclockid(3) has it
     except (OSError, OverflowError):

@@ -1,4 +1,4 @@
-"""What the master says of itself and of its processes, for whoever shows it."""
+"""What the master tells of itself and its processes, for the status process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Process(NamedTuple):
 
 
 class Posted(NamedTuple):
-    """What was posted of a process, and whether it serves."""
+    """The entry of a process, and whether it serves."""
 
     pid: int
     row: int
@@ -47,7 +47,7 @@ class Posted(NamedTuple):
 
 
 class Standing:
-    """Knows what there is to say; `generation` counts cycles from 1. `failure` is why the last reload has failed."""
+    """The master's state; `generation` counts cycles from 1, `failure` is why the last reload has failed."""
 
     __slots__ = ("_generation", "_reloaded", "_started", "failure")
 
@@ -57,7 +57,7 @@ class Standing:
         self.failure: str | None = None
 
     def reload(self, counters: Counters | None, failure: str | None) -> None:
-        """A reload has ended, well for None; `counters` are those of the cycle that serves now."""
+        """Note the end of a reload, with success if `failure` is None; `counters` are those of the serving cycle."""
         succeeded = failure is None
         self.failure = failure
         self._reloaded = _now()
@@ -67,7 +67,7 @@ class Standing:
 
     @property
     def last_reload(self) -> dict[str, Any]:
-        """When the configuration was read, and what came of it; the start is no reload, and went well."""
+        """When the configuration was read, and the result; the start is no reload, and counts as success."""
         return {
             "time": self._reloaded / _MICROSECONDS,
             "started": self._started / _MICROSECONDS,
@@ -76,7 +76,7 @@ class Standing:
         }
 
     def publish(self, counters: Counters, processes: Iterable[Process], *, stopping: bool) -> None:
-        """Say all of it."""
+        """Write all of it to the counters."""
         for said, value in (
             (Said.STOPPING, stopping),
             (Said.STARTED, self._started),

@@ -1,4 +1,4 @@
-"""The numbers as a tree, for programs."""
+"""The counters as a tree, for programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mailworker.mail.counting import LATEST_END, LIMITED, Label, latest_end
 from mailworker.mail.limits.zones import ZoneUse
 from mailworker.status.snapshot import Snapshot, WorkerState
 
-# Families that are shown as they are.
+# Families that are shown unchanged.
 _FAMILIES = (
     *("dropped", "auth", "auth_seconds", "handshake_seconds", "login_seconds", "session_seconds", "loop_lag"),
     *("respawns", "tls_cache"),
@@ -17,7 +17,7 @@ _FAMILIES = (
 
 
 def tree(snapshot: Snapshot) -> dict[str, Any]:
-    """All of them: totals since the start, and what there is now. It names nobody who logs in."""
+    """The whole tree: totals since the start, and the present state. It contains no names of users."""
     servers: dict[str, dict[str, Any]] = {}
     for each in snapshot.sessions:
         servers.setdefault(each.server, {})[each.protocol] = _server(snapshot, each)
@@ -78,7 +78,7 @@ def _latest(snapshot: Snapshot, server: Label) -> dict[str, Any] | None:
 
 
 def _of(snapshot: Snapshot, family: str, *labels: str) -> dict[str, Any]:
-    """The numbers of a family below these labels, in objects by their other labels."""
+    """The counters of a family below these labels, as objects nested by the remaining labels."""
     found: dict[str, Any] = {}
     for parts, value in snapshot.family(family):
         if parts[: len(labels)] != labels:

@@ -1,4 +1,4 @@
-"""What the measurements say about the configuration."""
+"""The configuration that the measurements suggest."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from mailworker.tune.load import Kind
 from mailworker.tune.trial import Result
 
-# Of the best potential: more workers that bring less than the rest are not worth their memory.
+# Part of the best potential: more workers that add less than the rest are not worth their memory.
 _ENOUGH = 0.95
-# Of the descriptors that a worker may have: logs, listeners, the selector and the like take the others.
+# Of a worker's descriptors: logs, listeners, the selector and others take these.
 _SPARE = 64
-# What a client takes: its own connection, and one to its auth service or backend.
+# A client's connections: its own, and one to its auth service or backend.
 _CONNECTIONS_OF_CLIENT = 2
-_MOST_CLIENTS = 32768  # of a worker; more need another design of the machine, not another number
+_MOST_CLIENTS = 32768  # of a worker; more clients need another design of the machine, not another number
 _SESSIONS_PER_MEGABYTE = 6000
 _LARGEST_ZONE = 256  # megabytes
-# Of the handshakes that a machine can do: those that are full, in its busiest minutes. The others resume.
+# Part of the handshakes that a machine can do: the full ones in its busiest minutes. The others resume.
 _BUSY = 0.25
 
 
@@ -42,9 +42,9 @@ class Advice:
 
 
 def advise(results: Sequence[Result], *, processors: int, descriptors: int, session_timeout: int) -> Advice:
-    """What to configure on a machine with so many `processors` and with `descriptors` for each process.
+    """What to configure on a machine with that many `processors` and with `descriptors` for each process.
 
-    `session_timeout` is in seconds. Handshakes and logins decide about the workers: relaying is what the kernel does.
+    `session_timeout` is in seconds. Handshakes and logins decide about the workers, as the kernel does the relaying.
     """
     kinds = {result.kind for result in results} - {Kind.RELAYED_BYTES}
     workers = max((_enough(results, kind) for kind in kinds), default=1)
@@ -58,7 +58,7 @@ def advise(results: Sequence[Result], *, processors: int, descriptors: int, sess
 
 
 def _enough(results: Sequence[Result], kind: Kind) -> int:
-    """The fewest workers that do nearly as well as the best number of them."""
+    """The fewest workers that are nearly as good as the best number."""
     of_kind = [result for result in results if result.kind is kind]
     best = max(result.potential for result in of_kind)
     return min(result.workers for result in of_kind if result.potential >= best * _ENOUGH)

@@ -1,6 +1,6 @@
-"""A process that puts load on a mailworker: clients, and the auth service and the backend that they are sent to.
+"""A process that puts load on a mailworker: clients, and the auth service and the backend that these are sent to.
 
-Several of these share the ports of auth service and backend, so that neither holds the workers back. Called as
+Several such processes share the ports of auth service and backend, so that neither slows the workers down. Called as
 
     python -m mailworker.tune.load KIND PORT AUTH_PORT BACKEND_PORT SECONDS CLIENTS
 
@@ -21,7 +21,7 @@ from time import monotonic
 
 _PIECE = 65536
 _BLOCK = b"x" * _PIECE
-_INTERVAL = 0.02  # seconds between two looks whether anything has been done
+_INTERVAL = 0.02  # seconds between two checks whether anything has been done
 _PATIENCE = 20.0  # seconds until something must have been done
 
 
@@ -34,7 +34,7 @@ class Kind(Enum):
 
 
 class Load:
-    """The three roles, in one event loop; `done` counts in the unit of `kind`."""
+    """The three roles in one event loop; `done` counts in the unit of `kind`."""
 
     def __init__(self, kind: Kind, port: int, auth_port: int, backend_port: int) -> None:
         self.done = 0
@@ -50,7 +50,7 @@ class Load:
         await asyncio.start_server(_guarded(self._serve_mailbox), "127.0.0.1", self._backend_port, reuse_port=True)
 
     async def run(self, seconds: float, clients: int) -> float:
-        """Let so many clients work for so long, and until something is done; they do not stop then. Gives the rate."""
+        """Let the clients work for that time, and on until something is done. They do not stop. Returns the rate."""
         client = {
             Kind.HANDSHAKES: self._shake_hands,
             Kind.LOGINS: self._log_in,
@@ -111,7 +111,7 @@ Role = Callable[[StreamReader, StreamWriter], Awaitable[None]]
 
 
 def _guarded(role: Role) -> Role:
-    """A role whose peer may leave at any time."""
+    """Wrap a role so that its peer may leave at any time."""
 
     async def play(reader: StreamReader, writer: StreamWriter) -> None:
         with suppress(OSError, EOFError):
@@ -133,7 +133,7 @@ async def _main(kind: Kind, ports: list[int], seconds: float, clients: int) -> N
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     print(await asyncio.wait_for(load.run(seconds, clients), seconds + _PATIENCE), flush=True)
-    os._exit(0)  # hundreds of sessions are open that nobody waits for
+    os._exit(0)  # hundreds of open sessions need not be closed
 
 
 if __name__ == "__main__":

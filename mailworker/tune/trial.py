@@ -1,4 +1,4 @@
-"""One trial: a mailworker with so many workers, and what it does under load."""
+"""One trial: a mailworker with a number of workers, and its rate under load."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ sys.exit(main())
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What `workers` workers did: `rate` per second, in `processor` seconds of the processors' time per second."""
+    """What `workers` workers did: `rate` per second, at `processor` seconds of processor time per second."""
 
     kind: Kind
     workers: int
@@ -41,20 +41,20 @@ class Result:
 
     @property
     def capacity(self) -> float:
-        """What is done in a second of a processor's time."""
+        """The amount done in a second of processor time."""
         return self.rate / self.processor if self.processor else 0.0
 
     @property
     def potential(self) -> float:
-        """What the workers would do per second if no clients took processors from them, each with one of its own."""
+        """The rate if clients took no processor time, and each worker had a processor of its own."""
         return self.capacity * self.workers
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How it is measured: for so many `seconds`, with so many `loads`, processes that put load on mailworker.
+    """How to measure: for that many `seconds`, with that many `loads`, processes that put load on mailworker.
 
-    Where nothing is done in the time, it takes until something is.
+    If nothing is done in that time, it lasts until something is.
 
     `ssl` None leaves handshakes out.
     """
@@ -66,7 +66,7 @@ class Trial:
 
     @property
     def kinds(self) -> list[Kind]:
-        """What can be measured."""
+        """The kinds that can be measured."""
         return [kind for kind in Kind if kind is not Kind.HANDSHAKES or self.ssl is not None]
 
     def run(self, kind: Kind, workers: int) -> Result:
@@ -105,7 +105,7 @@ class Trial:
 
 
 def _directives(tls: SslSettings | None, folder: Path) -> str:
-    """What of the TLS settings decides how much work a full handshake is."""
+    """The TLS settings that decide how much work a full handshake is."""
     if tls is None:
         return ""
     lines = [f"ssl_certificate {_quoted(name)};" for name in tls.certificates]
@@ -126,7 +126,7 @@ def _quoted(value: str | Path) -> str:
 
 @contextmanager
 def _running(folder: Path, configuration: str, port: int) -> Iterator[psutil.Process]:
-    """A mailworker that accepts on `port`; raises StartError with what it has to say."""
+    """A mailworker that accepts on `port`; raises StartError with its output."""
     path = folder / "mailworker.conf"
     path.write_text(configuration)
     command = [sys.executable, "-c", _START, "-p", str(folder), "-c", str(path), "-e", "stderr"]
@@ -179,14 +179,14 @@ def _hear(load: subprocess.Popen[bytes]) -> bytes:
 
 
 def _processor_time(master: psutil.Process) -> float:
-    """Seconds that the workers have computed."""
+    """Seconds of processor time that the workers have used."""
     times = [worker.cpu_times() for worker in master.children()]
     return float(sum(each.user + each.system for each in times))
 
 
 @contextmanager
 def _reserved_port() -> Iterator[int]:
-    """A port that is kept bound: nobody else gets it from the system, yet a server with SO_REUSEADDR may listen."""
+    """A port that is kept bound: the system gives it to no other process, yet a server with SO_REUSEADDR may listen."""
     with socket.socket() as reservation:
         reservation.bind(("127.0.0.1", 0))
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

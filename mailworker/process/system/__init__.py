@@ -1,1 +1,1 @@
-"""What the processes ask of the operating system, a module for each thing."""
+"""What the processes need from the operating system, one module for each subject."""

@@ -17,7 +17,7 @@ class Alarm(Timed):
         self._action = action
 
     def expire(self) -> None:
-        """The deadline has passed."""
+        """Call the action: the deadline has passed."""
         self._action()
 
 
@@ -30,5 +30,5 @@ class Watch:
         self._action = action
 
     def ready(self, mask: int) -> None:
-        """The selector's call."""
+        """Call the action; the selector calls this."""
         self._action()

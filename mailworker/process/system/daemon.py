@@ -1,4 +1,4 @@
-"""Leaving the terminal: becoming a daemon, telling the parent that it serves, leading stderr into the log."""
+"""Leaving the terminal: becoming a daemon, reporting to the parent, redirecting stderr into the log."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.process.system.inherited_state import UMASK
 
-# What a daemon says to the process that waits for it; anything else is a text for stderr, nothing that it has died.
+# What a daemon writes to its waiting parent. Other messages are text for stderr, an empty one means that it has died.
 _SERVES = b"\0"
 _FAILED = b"\1"
 
 
 class Starter:
-    """The process that has started a daemon and exits when it hears how that went; nobody for other processes."""
+    """The parent that has started a daemon and waits to exit with the result; without a pipe, calls have no effect."""
 
     __slots__ = ("_pipe",)
 
@@ -29,15 +29,15 @@ class Starter:
         self._pipe = pipe
 
     def serves(self) -> None:
-        """The daemon serves: exit with code 0."""
+        """The daemon serves: let the parent exit with code 0."""
         self._tell(_SERVES)
 
     def fails(self, reason: str = "") -> None:
-        """The daemon ends without having served: print `reason`, unless it has been printed, and exit with code 1."""
+        """The daemon ends without having served: let the parent print `reason`, if there is any, and exit with 1."""
         self._tell(reason.encode() or _FAILED)
 
     def leave(self) -> None:
-        """Let the daemon do the talking: for its children."""
+        """Close our end, in a child of the daemon: only the daemon reports."""
         if self._pipe is not None:
             os.close(self._pipe)
             self._pipe = None
@@ -50,7 +50,7 @@ class Starter:
 
 
 def become_daemon(descriptors: Iterable[int]) -> Starter:
-    """Detach from whoever started us; the parent waits for what the Starter is told. Raises StartError.
+    """Detach from the terminal; the parent waits for the Starter's report. Raises StartError.
 
     The working directory stays, as do `descriptors` and stderr; stdin and stdout become /dev/null, all other
     descriptors are closed.
@@ -82,7 +82,7 @@ def become_daemon(descriptors: Iterable[int]) -> Starter:
 
 
 def wait_for_daemon(pipe: int) -> int:
-    """Hear how the start of the daemon went; returns the exit code."""
+    """Wait for the daemon's report; returns the exit code."""
     with os.fdopen(pipe, "rb") as reading:
         message = reading.read()
     if message == _SERVES:
@@ -94,7 +94,7 @@ def wait_for_daemon(pipe: int) -> int:
 
 
 def redirect_stderr(log: Log) -> None:
-    """Let stderr end up in the log's first file, unless the log is on stderr anyway."""
+    """Let stderr end up in the log's first file, unless the log goes to stderr anyway."""
     sys.stderr.flush()
     if log.descriptor is not None:
         os.dup2(log.descriptor, 2)

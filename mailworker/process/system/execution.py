@@ -1,4 +1,4 @@
-"""Executing a program in a child, also where a container's filter of system calls refuses the usual way."""
+"""Executing a program in a child, even where a container's seccomp filter refuses posix_spawn(3)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Collection, Mapping
 
-# What a filter of system calls says of those that it does not let through.
+# The errors by which a seccomp filter refuses system calls.
 _REFUSED = (errno.EPERM, errno.ENOSYS)
 
 
@@ -16,10 +16,10 @@ def execute(
 ) -> int:
     """Execute `program` in a child that has these signals blocked and no others; returns its process id.
 
-    Raises OSError. Without more ado, signals that are blocked here would stay so.
+    Raises OSError. Signals that are blocked here would otherwise stay blocked.
 
-    posix_spawn(3) of glibc makes a child by clone3(2), for which it takes no EPERM: older containers give it. fork(2)
-    does without.
+    posix_spawn(3) of glibc makes a child by clone3(2) and does not cope with EPERM, which older containers return for
+    it. fork(2) does not need clone3(2).
     """
     try:
         return os.posix_spawn(program, arguments, environment, setsigmask=blocked)
@@ -32,7 +32,7 @@ def execute(
 def _fork(
     program: str, arguments: list[str], environment: Mapping[str, str], blocked: Collection[signal.Signals]
 ) -> int:
-    """As `execute`; the child tells by a pipe, which closes when it executes, what it has failed with."""
+    """Like `execute`. By a pipe, which exec closes, the child reports the error with which it has failed."""
     reading, writing = os.pipe()
     try:
         pid = os.fork()

@@ -1,4 +1,4 @@
-"""What a worker gives up for good: Linux's prctl(2), where there is one."""
+"""Privileges that a worker gives up for good, by Linux's prctl(2) where there is one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def harden(log: Log, *, core_dumps: bool) -> None:
-    """Rule out that what is executed has more rights than we, and that others of our user look into our memory.
+    """Keep programs that we execute from gaining privileges, and other processes of our user from reading our memory.
 
-    `core_dumps` says that the administrator wants core files, which the second would prevent; after a change of the
-    user they must even be allowed. A refusal is logged at [alert].
+    `core_dumps` tells that the administrator wants core files, which the second step would prevent; after a change of
+    the user they must even be allowed. A refusal is logged at [alert].
     """
     _set(_PR_SET_NO_NEW_PRIVS, 1, "PR_SET_NO_NEW_PRIVS", log)
     _set(_PR_SET_DUMPABLE, int(core_dumps), "PR_SET_DUMPABLE", log)

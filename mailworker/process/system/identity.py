@@ -1,4 +1,4 @@
-"""A worker's user and what it may do: limits, priority, processors, folder, environment."""
+"""A worker's user, limits, priority, processors, folder and environment."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from mailworker.process.system.processors import allowed_processors
 def assume(core: CoreSettings, number: int | None, log: Log) -> None:
     """Turn the calling process into worker `number` (from 0), in nginx's order, with no way back.
 
-    `number` None is a helper, which has no priority and no processors of its own, like nginx's.
+    `number` None is a helper, which like nginx's has no priority and no processors of its own.
 
-    What only makes it slower or smaller than asked is logged at [alert]; raises StartError where going on would be
-    wrong: as the wrong user or in the wrong folder.
+    Failures that only make it slower or smaller than configured are logged at [alert]; raises StartError where it must
+    not go on: as the wrong user or in the wrong folder.
     """
     _set_environment(core.env)
     if number is not None:
@@ -44,7 +44,7 @@ def assume(core: CoreSettings, number: int | None, log: Log) -> None:
 
 
 def worker_environment(env: tuple[str, ...], current: Mapping[str, str]) -> dict[str, str]:
-    """What `env` directives leave of the environment: TZ, the names given, and the values given."""
+    """The environment that `env` directives leave: TZ, the variables named, and the values given."""
     kept = {}
     for entry in ("TZ", *env):
         name, equals, value = entry.partition("=")
@@ -58,8 +58,8 @@ def worker_environment(env: tuple[str, ...], current: Mapping[str, str]) -> dict
 def processors_of_worker(affinity: CpuAffinity, number: int, usable: list[int]) -> list[int]:
     """Numbers of the processors that worker `number` (from 0) is bound to.
 
-    `auto` deals them out one by one, of the mask or else of `usable`; otherwise each worker has its mask and the
-    last mask serves all that are left over.
+    `auto` assigns them one by one, from the mask or else from `usable`; otherwise each worker has its mask and the last
+    mask serves all remaining workers.
     """
     if affinity.auto:
         processors = _members(affinity.masks[0]) if affinity.masks else usable
@@ -96,7 +96,7 @@ def _set_limit(limit: int, name: str, value: int | None, log: Log) -> None:
 def _bind_to_processors(affinity: CpuAffinity, number: int, log: Log) -> None:
     process = psutil.Process()
     if not hasattr(process, "cpu_affinity"):
-        return  # the directive has been warned about
+        return  # a warning has been given for the directive
     processors = processors_of_worker(affinity, number, allowed_processors())
     try:
         process.cpu_affinity(processors)
@@ -105,7 +105,7 @@ def _bind_to_processors(affinity: CpuAffinity, number: int, log: Log) -> None:
 
 
 def _become(user: User) -> None:
-    """Give up root: group, supplementary groups, user. Each must succeed, or root's rights would stay."""
+    """Give up root: group, supplementary groups, user. Each step must succeed, or privileges of root would remain."""
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
         (f"setgid({user.gid})", lambda: os.setgid(user.gid)),
         (f"initgroups({user.name}, {user.gid})", lambda: os.initgroups(user.name, user.gid)),

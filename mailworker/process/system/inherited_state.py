@@ -1,4 +1,4 @@
-"""What a process inherits from its parent, brought in order once, before anything else is done.
+"""What a process inherits from its parent, set right once before anything else is done.
 
 Workers, helpers and the next binary inherit what `settle` sets, and each new binary calls it again.
 
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from mailworker.process.system import signals
 
-# Files and folders that are made without a mode of their own, be it by a library, are writable for their owner alone.
+# Files and folders made without an explicit mode, for example by a library, are writable for their owner alone.
 UMASK = 0o022
 _STANDARD = (0, 1, 2)
 _MOST_PASSED = 1 << 16
@@ -34,15 +34,15 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 
 def settle() -> None:
-    """Bring in order what this process has inherited; to be called before anything is opened or written."""
-    sys.dont_write_bytecode = True  # what root leaves behind for the next start is for an installation to decide
+    """Set right what this process has inherited; call this before anything is opened or written."""
+    sys.dont_write_bytecode = True  # the installation decides whether root's bytecode is kept
     os.umask(os.umask(UMASK) | UMASK)
     _open_standard_streams()
     signals.settle()
 
 
 def foreign_descriptors(environment: Mapping[str, str]) -> tuple[int, ...]:
-    """Descriptors that are open though nobody announced them to us; to be asked for before we open any ourselves."""
+    """Open descriptors that were not announced to us; call this before we open any ourselves."""
     ours = {*_STANDARD, *_announced(environment)}
     with suppress(OSError):
         opened = (int(path.name) for path in _DESCRIPTORS.iterdir())
@@ -51,41 +51,41 @@ def foreign_descriptors(environment: Mapping[str, str]) -> tuple[int, ...]:
 
 
 def number(text: str) -> int | None:
-    """The number that a variable of the environment holds; None where it holds none, or a senseless one."""
+    """The number in a variable of the environment; None where there is none, or one out of range."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else None
 
 
 def passed_descriptors(environment: Mapping[str, str]) -> range:
-    """What a service manager passes to this very process (sd_listen_fds(3))."""
+    """The descriptors that a service manager passes to this very process (sd_listen_fds(3))."""
     count = number(environment.get("LISTEN_FDS", "")) if environment.get("LISTEN_PID") == str(os.getpid()) else None
     return range(_FIRST_PASSED, _FIRST_PASSED + min(count or 0, _MOST_PASSED))
 
 
 def close_all(descriptors: Iterable[int]) -> None:
-    """Close what is still open of `descriptors`."""
+    """Close those of `descriptors` that are still open."""
     for number in descriptors:
         with suppress(OSError):
             os.close(number)
 
 
 def close_all_but(descriptor: int) -> None:
-    """Close all that a fork has left open, but for the standard streams and `descriptor`."""
+    """Close all descriptors that a fork has left open, except the standard streams and `descriptor`."""
     os.closerange(max(_STANDARD) + 1, descriptor)
     os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _announced(environment: Mapping[str, str]) -> set[int]:
-    """What another master or a service manager says that it passes; any number in these variables is spared."""
+    """The descriptors that another master or a service manager announces; any number in these variables counts."""
     values = (environment.get(name, "") for name in ("MAILWORKER", "MAILWORKER_TURN", "MAILWORKER_ZONES"))
     numbers = (number(text) for value in values for text in re.findall(r"[0-9]+", value))
     return {found for found in numbers if found is not None} | set(passed_descriptors(environment))
 
 
 def _open_standard_streams() -> None:
-    """Put /dev/null in the place of those that are closed; it can be inherited, as they are."""
+    """Open /dev/null in place of closed standard streams; like these it can be inherited."""
     for number in _STANDARD:
         if not _is_open(number):
-            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
             os.set_inheritable(opened, True)
     sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)

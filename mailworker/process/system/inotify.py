@@ -1,4 +1,4 @@
-"""Folders whose entries change, as Linux tells (inotify(7)); elsewhere, and on file systems of others, nobody does."""
+"""Changes in folders, reported by Linux's inotify(7); other systems and network file systems report none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MASK: Final = (
     _CLOSE_WRITE | _ATTRIB | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF | _ONLYDIR
 )
 
-# Where others than this system write as well.
+# File systems that other machines can write to as well.
 _REMOTE: Final = (
     "9p",
     "afs",
@@ -36,7 +36,7 @@ _MOUNTS: Final = Path("/proc/self/mountinfo")
 
 
 class Inotify:
-    """Tells by its `descriptor`, -1 where there is no such thing, that something has changed in a folder."""
+    """Its `descriptor` becomes readable when something has changed in a folder; -1 where there is no inotify."""
 
     __slots__ = ("_library", "descriptor")
 
@@ -48,27 +48,27 @@ class Inotify:
             self.descriptor = self._library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def watch(self, folder: str) -> bool:
-        """Hear of a folder, again too; whether that can be relied on."""
+        """Watch a folder, or watch it again; returns whether its changes will be reported."""
         if self.descriptor < 0:
             return False
         watched: int = self._library.inotify_add_watch(self.descriptor, os.fsencode(folder), _MASK)
         return watched >= 0
 
     def drain(self) -> None:
-        """Take what was told; that it was something is all that is to be known."""
+        """Discard the events: it is enough to know that there were some."""
         with suppress(BlockingIOError):
             while os.read(self.descriptor, 1 << 16):
                 pass
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop watching."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
 
 def is_remote(folder: str) -> bool:
-    """Whether other machines may write there, of which this system hears nothing."""
+    """Whether other machines may write there, whose changes this system does not report."""
     try:
         device = Path(folder).stat().st_dev
         mounts = _MOUNTS.read_text(errors="surrogateescape").splitlines()

@@ -1,4 +1,4 @@
-"""The pid file: how `-s` and service managers find the master."""
+"""The pid file, by which `-s` and service managers find the master."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from mailworker.errors import StartError
 from mailworker.log.line import describe
 
 _MODE = 0o644
-# Longest text of a process id with its line end that nginx reads.
+# The longest text of a process id that nginx reads, with its line end.
 _MAX_TEXT = 22
 
 
 def write(path: Path) -> None:
-    """Put our process id into `path`; raises StartError.
+    """Write our process id to `path`; raises StartError.
 
-    The file appears whole or not at all, and a symbolic link at `path` is replaced, not followed.
+    The file appears complete or not at all, and a symbolic link at `path` is replaced, not followed.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         with suppress(FileNotFoundError):
-            temporary.unlink()  # left by a process of the same id that was killed here
+            temporary.unlink()  # left by a killed process that had the same id
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
         try:
             os.write(descriptor, b"%d\n" % os.getpid())
@@ -34,7 +34,7 @@ def write(path: Path) -> None:
 
 
 def check(path: Path) -> None:
-    """See for `-t` that `path` can be written, creating it empty if it is missing; raises StartError."""
+    """Check for `-t` that `path` can be written, creating it empty if it is missing; raises StartError."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE))
     except OSError as error:
@@ -46,7 +46,7 @@ def remove(path: Path) -> None:
     try:
         ours = read(path) == os.getpid()
     except StartError:
-        return  # gone already, or somebody else's
+        return  # gone already, or another process's
     if ours:
         try:
             path.unlink()

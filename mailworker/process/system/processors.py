@@ -1,4 +1,4 @@
-"""How many processors we may use: `worker_processes auto`."""
+"""The number of processors for `worker_processes auto`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psutil
 
 
 def usable_processors() -> int:
-    """Processors of our affinity mask, or fewer where a control group allows less time; at least 1."""
+    """Processors in our affinity mask, or fewer where a control group allows less time; at least 1."""
     return max(1, ceil(min(cgroup_quota(), float(len(allowed_processors())))))
 
 
@@ -24,7 +24,7 @@ def allowed_processors() -> list[int]:
 
 
 def cgroup_quota(root: Path = Path("/")) -> float:
-    """Processors' worth of time that our control groups, and those around them, grant; `inf` without a limit.
+    """The processors' worth of time that our control groups and their parents grant; `inf` without a limit.
 
     `root` is where /proc and /sys are found.
     """
@@ -44,7 +44,7 @@ def cgroup_quota(root: Path = Path("/")) -> float:
 
 
 def _with_parents(path: str) -> Iterator[str]:
-    """A group and all above it. In a container the outer part of the path may not be visible: those are skipped."""
+    """A group and all above it. In a container the outer part of the path may be invisible: such groups are skipped."""
     group = Path(path.strip("/"))
     yield str(group)
     yield from (str(parent) for parent in group.parents)

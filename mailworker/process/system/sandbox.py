@@ -1,8 +1,7 @@
-"""`worker_sandbox on`: a fence around a worker, of Linux's seccomp(2) and, where the kernel has it, Landlock.
+"""`worker_sandbox on`: a sandbox for a worker, by Linux's seccomp(2) and, where the kernel has it, Landlock.
 
-A worker then has the system calls that serving takes and no others: no program can be executed, no process made,
-looked into or signalled, no file opened. Logs that begin anew come from the master. What is refused fails with EPERM or
-EACCES.
+A worker then has only the system calls that it needs to serve: it can execute no program, make no process, look into or
+signal none, and open no file. Reopened logs come from the master. Refused calls fail with EPERM or EACCES.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from mailworker.log.line import describe
 from mailworker.log.patterns import FILE_FLAGS, FOLDER_FLAGS
 from mailworker.process.system.hardening import LIBC
 
-# linux/audit.h, and which column of the table below a machine has.
+# linux/audit.h, and the machine's column in the table below.
 _MACHINES: Final = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
-# System calls that have no way of doing harm, by their numbers on x86_64 and on aarch64; the frequent ones first.
+# System calls that can do no harm, by their numbers on x86_64 and on aarch64; the frequent ones first.
 _CALLS: Final = {
     "epoll_wait": (232, None), "epoll_pwait": (281, 22), "epoll_pwait2": (441, 441), "epoll_ctl": (233, 21),
     "recvfrom": (45, 207), "sendto": (44, 206), "read": (0, 63), "write": (1, 64), "accept4": (288, 242),
@@ -55,7 +54,7 @@ class _Test:
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """A system call that is harmless where all `tests` hold; one of several that are for the same call is enough."""
+    """A system call that is harmless where all `tests` hold; one matching condition of a call is enough."""
 
     numbers: tuple[int, int]
     tests: tuple[_Test, ...]
@@ -63,16 +62,16 @@ class _Condition:
 
 _ALL: Final = 0xFFFFFFFF
 _PROT_EXEC: Final = 4
-# linux/fcntl.h and asm-generic/fcntl.h, which have other values, or no such thing, on systems without a fence.
+# linux/fcntl.h and asm-generic/fcntl.h: systems without this sandbox have other values, or none.
 _F_DUPFD, _F_GETFD, _F_SETFD, _F_GETFL, _F_SETFL = range(5)
 _F_DUPFD_CLOEXEC, _F_SETPIPE_SZ, _F_GETPIPE_SZ = 1030, 1031, 1032
 _O_ASYNC: Final = 0o20000
-_O_LARGEFILE: Final = getattr(os, "O_LARGEFILE", 0)  # which a C library may add to what it is asked for
-# asm-generic/ioctls.h: what a blocking socket becomes another kind by, and what is closed when a program is executed.
-# Not among them: FIOASYNC, FIOSETOWN and SIOCSPGRP, which would have the kernel send signals for us.
+_O_LARGEFILE: Final = getattr(os, "O_LARGEFILE", 0)  # a C library may add it to the flags
+# asm-generic/ioctls.h: non-blocking mode, and close-on-exec. Left out are FIOASYNC, FIOSETOWN and SIOCSPGRP, by which
+# the kernel would send signals for us.
 _FIONBIO, _FIOCLEX = 0x5421, 0x5451
 _FCNTL: Final = (72, 25)
-# Neither F_SETOWN, F_SETOWN_EX, F_SETSIG, F_SETLEASE nor F_NOTIFY, for the same reason.
+# Left out for the same reason: F_SETOWN, F_SETOWN_EX, F_SETSIG, F_SETLEASE and F_NOTIFY.
 _FCNTL_COMMANDS: Final = (
     _F_DUPFD, _F_GETFD, _F_SETFD, _F_GETFL, _F_DUPFD_CLOEXEC, _F_SETPIPE_SZ, _F_GETPIPE_SZ,
 )  # fmt: skip
@@ -84,7 +83,7 @@ _CONDITIONS: Final = (
     _Condition((10, 226), (_Test(2, _PROT_EXEC, (0,)),)),  # mprotect
     _Condition((16, 29), (_Test(1, _ALL, (_FIONBIO, _FIOCLEX)),)),  # ioctl
 )
-# Opening files to append to them, and folders on the way to these, by no link: openat, below what Landlock permits.
+# openat, without following links: files to append to, and folders on the way to them, below what Landlock permits.
 _APPENDING: Final = (
     _Condition((257, 56), (_Test(2, _ALL, (_O_LARGEFILE | FILE_FLAGS, FILE_FLAGS)),)),
     _Condition((257, 56), (_Test(2, _ALL, (_O_LARGEFILE | FOLDER_FLAGS, FOLDER_FLAGS)),)),
@@ -105,17 +104,17 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PATH_BENEATH: Final = 1
 _WRITE_FILE, _MAKE_REGULAR = 1 << 1, 1 << 8
 _VERSION_FLAG: Final = 1
-# From version 6 on: signals to processes outside, also those that the kernel sends for us.
+# From version 6 on: signals to processes outside the sandbox, even those that the kernel sends for us.
 _SCOPED_VERSION, _SCOPE_SIGNAL = 6, 1 << 1
-# How many rights over files each version knows of.
+# How many access rights for files each version knows.
 _RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
 _MOST_RIGHTS: Final = 16
 
 
 def enter(folders: Sequence[int] = ()) -> None:
-    """Fence in the calling process for good; PR_SET_NO_NEW_PRIVS must be set. Raises StartError.
+    """Sandbox the calling process for good; PR_SET_NO_NEW_PRIVS must be set. Raises StartError.
 
-    `folders` are descriptors of those below which it may make files and append to them.
+    `folders` are descriptors of the folders below which it may create files and append to them.
     """
     if LIBC is None or platform.machine() not in _MACHINES:
         raise StartError(f"worker_sandbox is not supported on {platform.system()} on {platform.machine()}")
@@ -135,7 +134,7 @@ def _seccomp(libc: ctypes.CDLL, architecture: int, column: int, conditions: Sequ
 
 
 def _program(architecture: int, column: int, conditions: Sequence[_Condition]) -> Iterable[bytes]:
-    """A filter for Linux's classic packet machine."""
+    """A filter program for Linux's classic BPF."""
     yield from (_step(_LOAD, _ARCHITECTURE), _step(_IF_EQUAL, architecture, 1), _step(_RETURN, _KILL))
     yield _step(_LOAD, _NUMBER)
     for numbers in _CALLS.values():
@@ -155,7 +154,7 @@ def _conditional(condition: _Condition, column: int) -> Iterable[bytes]:
 
 
 def _tested(test: _Test, rest: int) -> Iterable[bytes]:
-    """Go on behind this where the test holds, or else behind `rest` steps more."""
+    """Continue with the next step where the test holds, or else skip `rest` more steps."""
     yield _step(_LOAD, _ARGUMENTS + 8 * test.argument)  # the lower half, as these machines are little-endian
     yield _step(_AND, test.mask)
     *others, last = test.values
@@ -165,14 +164,14 @@ def _tested(test: _Test, rest: int) -> Iterable[bytes]:
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """struct sock_filter; the last two say how many steps are left out."""
+    """struct sock_filter; the last two are the numbers of steps to skip."""
     return struct.pack("@HBBI", code, if_true, if_false, value)
 
 
 def _landlock(libc: ctypes.CDLL, folders: Sequence[int] = ()) -> None:
-    """Permit no access to files but below `folders`, whatever seccomp lets through.
+    """Permit access to files below `folders` only, whatever seccomp lets through.
 
-    A kernel without Landlock has a fence less.
+    A kernel without Landlock has the seccomp filter alone.
     """
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
     if version < 1:
@@ -194,7 +193,7 @@ def _landlock(libc: ctypes.CDLL, folders: Sequence[int] = ()) -> None:
 
 
 def _ruleset(version: int) -> bytes:
-    """struct landlock_ruleset_attr: rights over files, over the network, and what ends at the fence."""
+    """struct landlock_ruleset_attr: rights for files, for the network, and what is confined to the sandbox."""
     files = (1 << _RIGHTS.get(version, _MOST_RIGHTS)) - 1
     return struct.pack("@Q", files) if version < _SCOPED_VERSION else struct.pack("@QQQ", files, 0, _SCOPE_SIGNAL)
 

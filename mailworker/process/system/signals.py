@@ -1,7 +1,7 @@
-"""Signals, taken where it suits us: a handler never does more than wake somebody.
+"""Signals, taken when it suits us: a handler never does more than wake the process.
 
-The master has nothing else to wait for, so it keeps its signals blocked and fetches them one by one; that tells it
-who sent them, and none can interrupt it. A worker waits on descriptors: there a socket becomes readable.
+The master waits for signals alone, so it keeps them blocked and fetches them one by one; so it learns who sent them,
+and none can interrupt it. A worker waits for descriptors: there a socket becomes readable.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from signal import Signals
 from types import FrameType
 from typing import Final
 
-# What `-s` can ask of a master.
+# The commands of `-s`.
 COMMANDS = {
     "stop": signal.SIGTERM,
     "quit": signal.SIGQUIT,
@@ -24,30 +24,30 @@ COMMANDS = {
 }
 
 
-# What the system does by itself is right: end a process for a fault of its own or for good, stop it, let it go on.
+# The system's default action is right: end a faulty or killed process, stop it, let it continue.
 _SYSTEMS = frozenset(
     {
         signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGCONT,
         signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV,
     }
 )  # fmt: skip
-# Our parent may end us before we serve; a parent whose SIGCHLD is ignored never learns of its children's end.
+# Our parent may end us before we serve; a parent that ignores SIGCHLD never learns that its children have ended.
 _NEEDED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD})
-# What would end or stop a process that does not take it yet: it waits until the process does.
+# Signals that would end or stop a process that does not take them yet: they wait until it does.
 HELD = frozenset(
     {
         signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
         signal.SIGTTIN, signal.SIGTTOU, signal.SIGALRM, signal.SIGIO,
     }
 )  # fmt: skip
-# What a master obeys.
+# The signals that a master obeys.
 TAKEN = _NEEDED | HELD
 
 
 def settle() -> None:
-    """Set the disposition of every signal and the mask, whatever they were, until somebody takes signals as he likes.
+    """Set the disposition of every signal and the mask, whatever they were, until the process installs its handlers.
 
-    A signal that no process of ours has a use for is ignored. nginx does that with SIGPIPE and SIGSYS alone, and ends
+    A signal that our processes have no use for is ignored. nginx does that with SIGPIPE and SIGSYS alone, and is ended
     by SIGVTALRM, SIGPROF, SIGPWR, SIGXCPU and others.
     """
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
@@ -57,11 +57,11 @@ def settle() -> None:
 
 
 Handler = tuple[str, Callable[[], None]]
-"""What the log says of a signal, after what came, and what is done."""
+"""The end of the log line for a signal, and the action."""
 
 
 def _ignore() -> None:
-    """Nothing is to be done."""
+    """Do nothing."""
 
 
 UNHEARD: Final[Handler] = ("", _ignore)
@@ -70,7 +70,7 @@ PASSED_OVER: Final[Handler] = (", ignoring", _ignore)
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A signal that came. `sender` is a process id, 0 where the system does not tell."""
+    """A signal that was received. `sender` is a process id, 0 where the system does not tell it."""
 
     signal: Signals
     sender: int = 0
@@ -82,7 +82,7 @@ class Received:
 
 
 class BlockedSignals:
-    """Signals that wait until they are asked for."""
+    """Signals that stay pending until they are fetched."""
 
     __slots__ = ("_signals",)
 
@@ -90,11 +90,11 @@ class BlockedSignals:
         self._signals = frozenset(signals)
 
     def block(self) -> None:
-        """Hold all of them back from now on."""
+        """Block all of them from now on."""
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
     def unblock(self) -> None:
-        """Let them act again, in a child too: blocked signals are inherited."""
+        """Deliver them again, in a child too: the mask is inherited."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
 
     def wait(self, timeout: float | None) -> Received | None:
@@ -103,10 +103,10 @@ class BlockedSignals:
 
 
 def _wait_by_alarm(signals: frozenset[Signals], timeout: float) -> Received | None:
-    """The next of `signals`; None after `timeout` seconds, whose end is a signal as well.
+    """The next of `signals`; None after `timeout` seconds, whose end is announced by a signal as well.
 
-    signal.sigtimedwait is no choice: macOS has none, and where a process is stopped and goes on after the timeout,
-    CPython returns what lay in memory as a number of a signal.
+    signal.sigtimedwait cannot be used: macOS lacks it, and where a process is stopped and continues after the timeout,
+    CPython returns uninitialised memory as a signal number.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
     signal.setitimer(signal.ITIMER_REAL, max(timeout, 0.001))  # 0 would mean: no alarm
@@ -114,7 +114,7 @@ def _wait_by_alarm(signals: frozenset[Signals], timeout: float) -> Received | No
     signal.setitimer(signal.ITIMER_REAL, 0)
     of_timer = received.signal == signal.SIGALRM and not received.sender
     if not of_timer and signal.SIGALRM in signal.sigpending():
-        _fetch({signal.SIGALRM})  # the timer's end came in between
+        _fetch({signal.SIGALRM})  # the timer has expired in between
     return None if of_timer else received
 
 
@@ -146,18 +146,18 @@ class SignalSocket:
         return self._receiving.fileno()
 
     def read(self) -> list[Received]:
-        """All that came since the last call."""
+        """All signals received since the last call."""
         try:
             return [Received(Signals(number)) for number in self._receiving.recv(4096)]
         except BlockingIOError:
             return []
 
     def close(self) -> None:
-        """Give the sockets back; signals go on being caught, but nobody is told."""
+        """Close the sockets; signals are still caught, but not reported."""
         signal.set_wakeup_fd(-1)
         self._receiving.close()
         self._sending.close()
 
 
 def _only_wake(number: int, frame: FrameType | None) -> None:
-    """The interpreter has written the signal's number to the wakeup descriptor already."""
+    """Do nothing: the interpreter has already written the signal's number to the wakeup descriptor."""

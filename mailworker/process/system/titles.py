@@ -1,4 +1,4 @@
-"""What `ps` shows, nginx's titles with our name."""
+"""The titles that `ps` shows: nginx's, with our name."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from setproctitle import getproctitle, setproctitle
 
 
 def find_title() -> None:
-    """Find the place of the title in memory, which is next to the environment: before that is changed."""
+    """Find the title's memory, which adjoins the environment; call this before the environment is changed."""
     getproctitle()
 
 
 def title_master(arguments: Sequence[str]) -> None:
-    """The master, with the command line it was started by."""
+    """The master, with the command line that started it."""
     setproctitle(f"mailworker: master process {' '.join(arguments)}")
 
 
 def title_child(name: str) -> None:
-    """A child of the master that does its task, as a "worker process" that accepts connections."""
+    """A child of the master that does its task, such as a "worker process" that accepts connections."""
     setproctitle(f"mailworker: {name}")
 
 
@@ -28,7 +28,7 @@ def title_leaving_child(name: str) -> None:
 
 
 def title_file_reader() -> None:
-    """The process that looks whether files of users and certificates have changed."""
+    """The process that checks whether files of users and certificates have changed."""
     setproctitle("mailworker: file reader")
 
 
