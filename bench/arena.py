@@ -23,7 +23,7 @@ WITH_SIEVE = ("imap", "sieve")
 SERVERS: dict[str, Start] = {"nginx": nginx, "mailworker": mailworker}
 # Two descriptors for each of 8,000 sessions in a worker, one in the clients' process and one in the backends'.
 DESCRIPTORS = 20_000
-_PAUSE = 0.02  # seconds; a server that ran less than that ago may not be done yet
+_PAUSE = 0.02  # seconds; a server that was running less than that ago may not be done yet
 
 CONFIGURATION = """\
 {main}
@@ -47,11 +47,11 @@ mail {{
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How both servers are set up; `main` are directives for the main context, `extra` for the block `mail`.
+    """The setup of both servers; `main` are directives for the main context, `extra` for the block `mail`.
 
     A `site` replaces its servers.
 
-    `by_backend`: backends decide about logins and nobody asks the auth service, which nginx cannot do.
+    `by_backend`: backends decide about logins without an auth service, which nginx cannot do.
     """
 
     workers: int = 1
@@ -66,7 +66,7 @@ class Setup:
 
 
 def setup_for(server: str, name: str, extra: str = "") -> Setup:
-    """How `server` is set up for the measure `name`, where one login is looked into."""
+    """The setup of `server` for the measure `name`, where single logins are examined."""
     ours = server == "mailworker"
     protocols = WITH_SIEVE if ours and name.startswith("sieve-") else PROTOCOLS
     certificate = "rsa" if name.endswith("-rsa") else "ecdsa"
@@ -82,21 +82,21 @@ class Site:
     tls: bool
 
     def blocks(self, port: int) -> str:
-        """Each has a loopback address of its own, of which the first is 127.0.0.1."""
+        """The blocks, each with a loopback address of its own, the first with 127.0.0.1."""
         hosts = (f"127.{number // 250}.{number % 250}.1" for number in range(self.servers))
         return "\n".join(server_block("imap", port, tls=self.tls, host=host) for host in hosts)
 
 
 @dataclass(frozen=True, slots=True)
 class Duel:
-    """What was measured of both, round by round: of nginx, or another rival, and of mailworker."""
+    """The figures of both, round by round: of nginx, or another rival, and of mailworker."""
 
     theirs: list[float]
     ours: list[float]
 
 
 class Server:
-    """A running server: its ports by protocol and whether by TLS, its processes, and the clients that visit it."""
+    """A running server: its ports by protocol and by whether they use TLS, its processes, and its clients."""
 
     def __init__(self, server: Proxy, workers: int, ports: Mapping[tuple[str, bool], int], clients: Clients) -> None:
         self.clients = clients
@@ -106,7 +106,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The master's."""
+        """The master's process id."""
         return self._server.pid
 
     def port(self, protocol: str, *, tls: bool) -> int:
@@ -117,13 +117,13 @@ class Server:
         return Load(self.port(protocol, tls=bool(version)), protocol, version=version, **details)  # type: ignore[arg-type]
 
     def cpu_of(self, load: Load) -> int:
-        """Nanoseconds of CPU that clients cost this server, from the first connection to the last one's end."""
+        """Nanoseconds of CPU that the server needs for clients, from the first connection to the last one's end."""
         before = self.tree.cpu()
         self.clients.run(load)
         return self.settled_cpu() - before
 
     def settled_cpu(self) -> int:
-        """Nanoseconds of CPU so far, once the server has nothing to do any more."""
+        """Nanoseconds of CPU so far, once the server is idle."""
         latest, cpu = -1, self.tree.cpu()
         while cpu != latest:
             time.sleep(_PAUSE)
@@ -176,7 +176,7 @@ class Arena:
         self._stack.close()
 
     def start_peers(self) -> Program:
-        """An auth service and backends; the line they print has the service's port first."""
+        """Start an auth service and backends; the line that they print begins with the service's port."""
         return self._stack.enter_context(Program([str(self._peers)]))
 
     def configuration(self, setup: Setup) -> tuple[str, dict[tuple[str, bool], int]]:
@@ -243,13 +243,13 @@ def alternate(theirs: Visited, ours: Visited, measure: Callable[[Visited], float
 
 
 def server_block(protocol: str, port: int, *, tls: bool, host: str = "127.0.0.1", backend: int | None = None) -> str:
-    """`backend` is the port of one that decides about logins; None where the auth service does."""
+    """A `server` block. `backend` is the port of a backend that decides about logins, None for the auth service."""
     source = "" if backend is None else f" auth_upstream on; proxy_pass 127.0.0.1:{backend};"
     return f"    server {{ listen {host}:{port}{' ssl' if tls else ''}; protocol {protocol};{source} }}"
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process and those it starts have DESCRIPTORS descriptors; raises ServerUnavailable."""
+    """Let this process and its children have DESCRIPTORS descriptors; raises ServerUnavailable."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= DESCRIPTORS:
         return

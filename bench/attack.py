@@ -1,4 +1,4 @@
-"""What honest clients notice of an attack by a dictionary, and how much of it comes as far as the auth service."""
+"""What honest clients notice of a dictionary attack, and how much of the attack reaches the auth service."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from bench.arena import Arena, Duel, Running, Setup
 from bench.measure import Goal, Measure
 from bench.programs import TIMEOUT, build
 
-# Ten minutes of two connections a second from each of 1,000 addresses, with rate=6r/m burst=5 ban=15m: all times are
-# shorter by SCALE, and there are as many addresses less, so the server sees as many connections a second.
+# Ten minutes of two connections a second from each of 1,000 addresses, with rate=6r/m burst=5 ban=15m. All times are
+# divided by SCALE, and so is the number of addresses, so the server sees as many connections a second.
 SCALE = 20
 ADDRESSES = 1000 // SCALE
 PACE = 2 * 1000  # connections a second
@@ -31,7 +31,7 @@ MOST_GUESSES = 0.01  # of all connections
 
 @dataclass(frozen=True, slots=True)
 class Paced:
-    """What became of clients of paced.c; times are milliseconds."""
+    """The results of the clients of paced.c; times are milliseconds."""
 
     came: int
     let_in: int
@@ -49,7 +49,7 @@ class Paced:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Who comes: `word` and `net` as in paced.c, `rate` a second, for so many seconds, from so many addresses."""
+    """Clients at a pace: `word` and `net` as in paced.c, `rate` a second, for `seconds`, from so many addresses."""
 
     word: str
     rate: float
@@ -67,7 +67,7 @@ class Pace:
 
 
 class Crowd:
-    """Clients that come at a pace; begun when it is made."""
+    """Clients that come at a pace, from the moment this is made."""
 
     def __init__(self, program: Path, port: int, pace: Pace) -> None:
         numbers = (pace.rate, pace.seconds, pace.addresses, pace.net)
@@ -75,13 +75,13 @@ class Crowd:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def outcome(self) -> Paced:
-        """Once all have left."""
+        """The result, once all have left."""
         output, _ = self._process.communicate(timeout=TIMEOUT)
         return Paced.read(output)
 
 
 class Siege:
-    """A server, its honest clients, and those that guess."""
+    """A server with its honest clients and its attackers."""
 
     def __init__(self, server: Running, program: Path) -> None:
         self._program = program
@@ -89,7 +89,7 @@ class Siege:
         self.guesses = self.attempts = 0
 
     def honest(self, seconds: float, *, attacked: bool) -> float:
-        """Milliseconds in which 99 of 100 honest clients are logged in."""
+        """Milliseconds in which 99 of 100 honest clients have logged in."""
         attack = Crowd(self._program, self._port, Pace.attack(seconds)) if attacked else None
         honest = Crowd(self._program, self._port, Pace.honest(seconds)).outcome()
         if honest.let_in != honest.came:
@@ -102,7 +102,7 @@ class Siege:
 
 
 def honest_p99(arena: Arena) -> Duel:
-    """Of the quiet server, and of the same one beside the attack. Raises RuntimeError where too many guesses pass."""
+    """The quiet server and the same one under attack. Raises RuntimeError where too many guesses pass."""
     program = build("paced", arena.new_folder("paced"))
     with arena.running("mailworker", Setup(connections=8192, extra=LIMITS)) as server:
         siege = Siege(server, program)

@@ -1,8 +1,8 @@
-"""The bytecodes and calls of Python that a login takes, phase by phase, counted by a tracer in a single process.
+"""The bytecodes and Python calls of a login, phase by phase, counted by a tracer in a single process.
 
     python -m bench.bytecodes [NAME...]
 
-Names are those of `--instructions`. What C does takes none; a phase goes from one of FIRST to the next one.
+Names are those of `--instructions`. Work in C counts for nothing. A phase lasts from one function of FIRST to the next.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.oracle.proxies import mailworker_command
 from tests.support.daemon import Daemon, accepts
 
 LOGINS: Final = 100
-# Of these nobody counts anything: what is remembered for later logins has yet to be made.
+# Logins that are not counted: they fill the caches for later logins.
 WARMING: Final = 20
 
 # The functions that phases begin with, by module and name.
@@ -47,7 +47,7 @@ LINE: Final = "{:<12} {:<38} {:>9.1f} {:>7.1f}"
 
 
 class Tracer:
-    """Counts by phases; `counts` are bytecodes and calls of each."""
+    """Counts by phase; `counts` are the bytecodes and calls of each."""
 
     def __init__(self) -> None:
         self.counts = Counter[tuple[str, str]]()
@@ -68,7 +68,7 @@ class Tracer:
 
 
 def serve(report: str, command: Sequence[str]) -> None:
-    """Be the server that `command` starts, and leave in the file `report` what was counted of all it did."""
+    """Run the server that `command` starts, and write the counts of all its work to the file `report`."""
     tracer = Tracer()
 
     def leave() -> None:
@@ -83,7 +83,7 @@ def serve(report: str, command: Sequence[str]) -> None:
 
 
 def count(arena: Arena, name: str, logins: int) -> Counter[tuple[str, str]]:
-    """What a server takes from its start to its end, with so many logins."""
+    """The counts of a server from its start to its end, with so many logins."""
     folder = arena.new_folder("mailworker")
     protocol, _, way = name.partition("-")
     text, ports = arena.configuration(setup_for("mailworker", name, EXTRAS.get(("mailworker", way), "")))
@@ -100,7 +100,7 @@ def count(arena: Arena, name: str, logins: int) -> Counter[tuple[str, str]]:
 
 
 def print_tables(names: Sequence[str]) -> None:
-    """Print what one login takes for each of `names`. Raises ServerUnavailable."""
+    """Print the counts of one login for each of `names`. Raises ServerUnavailable."""
     with tempfile.TemporaryDirectory() as folder:
         arena = Arena(Path(folder))
         try:

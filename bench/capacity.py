@@ -1,8 +1,8 @@
-"""What one large host carries, worked out from the measured costs, and a simulation that checks it.
+"""The capacity of one large host, calculated from the measured costs, and a simulation that checks it.
 
     python -m bench.capacity
 
-Takes the costs from bench/results.json and puts its tables into docs/capacity.md.
+Takes the costs from bench/results.json and writes its tables to docs/capacity.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.results import Row
 PAGE = ROOT / "docs" / "capacity.md"
 
 
-# The rows that the fields of Costs are.
+# The rows for the fields of Costs.
 MEASURES = (
     "imap-login",
     "imaps-tls13",
@@ -35,7 +35,7 @@ MEASURES = (
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Measured: microseconds of CPU for a login and for a relayed megabyte, kilobytes for an idle session."""
+    """Measured costs: microseconds of CPU for a login and for a relayed megabyte, kilobytes for an idle session."""
 
     login: float
     full: float  # handshake included, as in `resumed`
@@ -53,7 +53,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One processor for each worker; `ports` is how many connections one address can make to one backend."""
+    """One processor for each worker; `ports` is the number of connections from one address to one backend."""
 
     workers: int = 64
     memory: float = 256e9  # bytes
@@ -63,7 +63,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Who uses it. `minutes` is how long a session lasts, `bits` what it transfers per second on average."""
+    """The users. `minutes` is the length of a session, `bits` its average transfer per second."""
 
     mailboxes: int = 1_000_000
     sessions_each: float = 1.5
@@ -78,22 +78,22 @@ class Population:
 
     @property
     def logins(self) -> float:
-        """Per second."""
+        """Logins per second."""
         return self.sessions / self.minutes / 60
 
 
 def idle_sessions(costs: Costs, host: Host, *, tls: bool) -> float:
-    """How many fit into nine tenths of the memory."""
+    """How many idle sessions fit into nine tenths of the memory."""
     return host.memory * 0.9 / 1024 / ((costs.session_tls if tls else costs.session) + costs.kernel)
 
 
 def logins_per_second(cost: float, host: Host) -> float:
-    """With all workers busy all the time; `cost` in microseconds."""
+    """Logins per second with all workers busy all the time; `cost` is in microseconds."""
     return host.workers * 1e6 / cost
 
 
 def gigabits_per_second(cost: float, host: Host) -> float:
-    """With all workers busy all the time; `cost` in microseconds for a megabyte (2**20 bytes)."""
+    """Gigabits per second with all workers busy all the time; `cost` is in microseconds per megabyte (2**20 bytes)."""
     return host.workers * 1e6 / cost * (1 << 20) * 8 / 1e9
 
 
@@ -127,7 +127,7 @@ def mean_login(costs: Costs, population: Population) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of a simulation: the part of the workers' time that was used, and milliseconds that logins waited."""
+    """The result of a simulation: the used part of the workers' time, and the milliseconds that logins waited."""
 
     used: float
     median: float
@@ -135,7 +135,7 @@ class Outcome:
 
 
 def simulate(costs: Costs, host: Host, population: Population, share: float, logins: int) -> Outcome:
-    """Let clients come at random, at `share` of what the workers can do; whichever is free takes the next one."""
+    """Let clients come at random, at `share` of the workers' capacity; the first free worker takes the next client."""
     random = Random(1)
     rate = share * logins_per_second(mean_login(costs, population), host)
     free = [0.0] * host.workers  # when each worker will be

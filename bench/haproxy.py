@@ -1,4 +1,4 @@
-"""HAProxy as a rival for what it does as well: TLS to the client, plain to the backend, and bytes between them."""
+"""HAProxy as a rival where both do the same: TLS to the client, plain to the backend, and bytes between them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ backend backends
 
 @contextmanager
 def haproxy(arena: Arena) -> Iterator[Server]:
-    """One thread of it in front of the IMAP backend, in TCP mode. Raises ServerUnavailable."""
+    """Run one thread of HAProxy in front of the IMAP backend, in TCP mode. Raises ServerUnavailable."""
     folder = arena.new_folder("haproxy")
     certificate, port = arena.certificates["ecdsa"], arena.ports["haproxy"]
     pem, file = folder / "server.pem", folder / "haproxy.cfg"

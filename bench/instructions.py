@@ -1,7 +1,7 @@
-"""The instructions of a login in user space, counted by valgrind's callgrind.
+"""The user-space instructions of a login, counted by valgrind's callgrind.
 
-Unlike time they are nearly the same in every run. A server is started twice and serves two counts of logins: what
-one login takes is the difference.
+Unlike time, they are nearly the same in every run. A server is started twice and serves two numbers of logins; the cost
+of one login is the difference.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NAMES = (
     *("imap-login-status", "imap-login-sessions", "imap-login-control"),
     *("imaps-tls13", "imaps-tls12-rsa", "imaps-tls12-id", "imaps-tls13-id", "imaps-tls12-ticket", "imaps-tls13-ticket"),
 )
-# Measures that nginx has no such thing for: they are compared with a plain login of our own.
+# Measures that nginx has no counterpart for: they are compared with a plain login of our own.
 OWN = (
     *("imap-login-access-combined", "imap-login-access-json"),
     *("sieve-login", "imap-login-limit-auth", "imap-login-limit-conn", "imap-login-limits"),
@@ -48,7 +48,7 @@ LIMIT_AUTH = (
 )
 LIMIT_CONN = "limit_conn_zone $remote_user zone=user:10m; limit_conn user 40;"
 
-# What the server has more than others while a measure runs; nginx knows none of it.
+# Additional directives of the server while a measure runs; nginx has none of them.
 EXTRAS = {
     ("mailworker", "keepalive"): KEEPALIVE,
     ("mailworker", "login-access-combined"): "access_log access.log combined;",
@@ -58,8 +58,8 @@ EXTRAS = {
     ("mailworker", "login-limits"): f"{LIMIT_AUTH} {LIMIT_CONN}",
 }
 
-# The same for the main context, with a master and a worker, as else nothing is counted or listed. That alone takes a
-# hundred instructions less.
+# The same for the main context, with a master and a worker, as a single process counts and lists nothing. That change
+# alone takes a hundred instructions less.
 ALONE = "master_process off;"
 MAINS = {
     "login-status": "status {{ listen unix:{folder}/status; }}",
@@ -69,7 +69,7 @@ MAINS = {
 
 
 def count_instructions(names: Sequence[str]) -> None:
-    """Print what one login takes for each of `names`, which are of NAMES; for all without one.
+    """Print the instructions of one login for each of `names`, which are from NAMES; for all of NAMES without one.
 
     Raises ServerUnavailable.
     """
@@ -93,7 +93,7 @@ def _of_one_login(valgrind: str, arena: Arena, server: str, name: str) -> int:
 
 
 def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) -> int:
-    """The instructions of whatever serves, from the start of the server to its end."""
+    """The instructions of the process that serves, from the start of the server to its end."""
     folder = arena.new_folder(server)
     kind = kind_of(name)
     way = name.partition("-")[2]
@@ -102,9 +102,9 @@ def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) ->
     report = folder / "report"
     main = MAINS.get(way, ALONE).format(folder=folder)
     command = [
-        # Else dictionaries have other collisions in each run, which is worth some thousand instructions.
+        # Otherwise dictionaries have different collisions in each run, which changes the count by some thousand.
         *("env", "PYTHONHASHSEED=0"),
-        # Workers could not write the profile, as they are somebody else.
+        # Workers could not write the profile, as they have another user.
         *(valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={report}.%p"),
         *COMMANDS[server](folder, f"{main}\n{text}"),
     ]
@@ -115,13 +115,13 @@ def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) ->
         arena.clients.run(Load(port, kind.protocol, count=logins, version=kind.version, resume=kind.resume))
         serving = _serving(daemon.pid)
     finally:
-        daemon.stop(TIMEOUT, signal.SIGQUIT)  # by which a slow process is not killed, and tells what it has counted
+        daemon.stop(TIMEOUT, signal.SIGQUIT)  # on SIGQUIT a slow process is not killed, and reports its count
     collected = re.search(r"Collected : (\d+)", Path(f"{report}.{serving}").read_text())
     assert collected is not None
     return int(collected[1])
 
 
 def _serving(server: int) -> int:
-    """The process that serves: a worker begins behind helpers, whose beginning is another one each time."""
+    """The process that serves: a worker starts after the helpers, whose start varies from run to run."""
     children = psutil.Process(server).children()
     return max(children, key=psutil.Process.create_time).pid if children else server

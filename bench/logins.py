@@ -1,4 +1,4 @@
-"""What a login costs: CPU time, and the time that the client waits."""
+"""The costs of a login: CPU time, and the time that the client waits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEEPALIVE = "auth_http_keepalive 16;"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What the name of a measure says of its logins, as "imaps-tls12-id" does; `extra` is what both servers need."""
+    """The logins that a measure's name describes, such as "imaps-tls12-id"; `extra` is what both servers need."""
 
     protocol: str
     version: str = ""
@@ -51,12 +51,12 @@ def plain(protocol: str, arena: Arena) -> Duel:
 
 
 def shaken(protocol: str, version: str, certificate: str, arena: Arena) -> Duel:
-    """With a full handshake."""
+    """Logins with a full handshake."""
     return arena.duel(Setup(certificate=certificate), lambda server: cost(server, protocol, version), ROUNDS)
 
 
 def resumed(protocol: str, version: str, extra: str, arena: Arena) -> Duel:
-    """With a session that may be the other worker's."""
+    """Logins that resume a session, perhaps one of the other worker."""
     setup = Setup(workers=2, extra=extra)
     return arena.duel(setup, lambda server: cost(server, protocol, version, resume=True), ROUNDS)
 
@@ -71,20 +71,20 @@ def wall_time(protocol: str, arena: Arena) -> Duel:
 
 
 def keepalive(arena: Arena) -> Duel:
-    """nginx does not know auth_http_keepalive: its figure is that of a login without."""
+    """Logins with auth_http_keepalive. nginx lacks that: its figure is that of a login without."""
     kept = Setup(extra=KEEPALIVE)
     with arena.running("nginx", Setup()) as theirs, arena.running("mailworker", kept) as ours:
         return alternate(theirs, ours, lambda server: cost(server, "imap"), ROUNDS)
 
 
 def judged_by_backend(protocol: str, arena: Arena) -> Duel:
-    """nginx does not know auth_upstream: its figure is that of a login that an auth service decides about."""
+    """Logins with auth_upstream. nginx lacks that: its figure is that of a login by an auth service."""
     with arena.running("nginx", Setup()) as theirs, arena.running("mailworker", Setup(by_backend=True)) as ours:
         return alternate(theirs, ours, lambda server: cost(server, protocol), ROUNDS)
 
 
 def sieve(arena: Arena) -> Duel:
-    """Our own IMAP stands where nginx does."""
+    """ManageSieve logins; our own IMAP takes nginx's place."""
     with arena.running("mailworker", Setup(protocols=WITH_SIEVE)) as server:
         pairs = [(cost(server, "imap"), cost(server, "sieve")) for _ in range(ROUNDS + 1)][1:]
     return Duel([pair[0] for pair in pairs], [pair[1] for pair in pairs])

@@ -1,4 +1,4 @@
-"""A measure, its goal, and what came out."""
+"""A measure, its goal, and its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.arena import Arena, Duel
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is to be reached: by the ratio mailworker / rival, or by mailworker's own figure."""
+    """What is to be reached: a bound of the ratio mailworker / rival, or of mailworker's own figure."""
 
     bound: float
     of: str = "ratio"  # or "figure"

@@ -1,4 +1,4 @@
-"""What a server and its idle sessions take of memory."""
+"""The memory of a server and of its idle sessions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.measure import Goal, Measure
 from bench.processes import slab
 
 ROUNDS = 3
-ROUNDS_OF_SESSIONS = 1  # thousands of sessions are a sample of their own: figures of rounds differ by less than 1%
+ROUNDS_OF_SESSIONS = 1  # thousands of sessions are a sample of their own: rounds differ by less than 1%
 SESSIONS = 5000
 CONNECTIONS = 20_000
 AT_ONCE = 32
@@ -21,7 +21,7 @@ FURTHER = 2  # workers
 
 def session_size(server: Running, protocol: str, version: str) -> float:
     """Kilobytes (of 1024 bytes) of one idle session that is logged in."""
-    server.clients.run(server.load(protocol, version, count=AT_ONCE))  # what the first session brings stays
+    server.clients.run(server.load(protocol, version, count=AT_ONCE))  # memory of the first sessions is kept
     server.settled_cpu()
     before = server.tree.pss()
     with server.clients.stay(server.load(protocol, version, mode="idle", count=SESSIONS, at_once=AT_ONCE)):
@@ -30,7 +30,7 @@ def session_size(server: Running, protocol: str, version: str) -> float:
 
 
 def kernel_size(server: Running) -> float:
-    """Kilobytes of kernel memory for the two connections of one idle session; its peers have as much for theirs."""
+    """Kilobytes of kernel memory for the two connections of one idle session; its peers need as much for their ends."""
     server.clients.run(server.load(count=AT_ONCE))
     server.settled_cpu()
     before = slab()
@@ -45,13 +45,13 @@ def sessions(protocol: str, version: str, arena: Arena) -> Duel:
 
 
 def sieve_sessions(arena: Arena) -> Duel:
-    """Our own IMAP stands where nginx does."""
+    """Idle ManageSieve sessions; our own IMAP takes nginx's place."""
     setup = Setup(connections=CONNECTIONS, protocols=WITH_SIEVE)
     return Duel(*([_own_size(arena, setup, protocol)] for protocol in WITH_SIEVE))
 
 
 def logged_sessions(arena: Arena) -> Duel:
-    """Our own without a log stands where nginx does."""
+    """Idle sessions with an access log; mailworker without one takes nginx's place."""
     extras = "", "access_log access.log json;"
     return Duel(*([_own_size(arena, Setup(connections=CONNECTIONS, extra=extra), "imap")] for extra in extras))
 

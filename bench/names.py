@@ -1,6 +1,6 @@
-"""What certificates of thousands of names cost: their test, start and memory, the choice of one, and a handshake.
+"""The costs of certificates for thousands of names: test, start, memory, the choice of one, and a handshake.
 
-nginx has nothing of the kind for mail, so its column is empty.
+nginx has no counterpart for mail, so its column is empty.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from tests.tls.peers import Pair, client_context
 NAMES = 10_000
 CHOICES = 50_000
 HANDSHAKES = 400
-HOT = 100  # names that clients come to
+HOT = 100  # names that clients ask for
 ROUNDS = 3
-_SETTLED = 5.0  # seconds, in which whoever watches the folder has looked at it once
+_SETTLED = 5.0  # seconds in which the file reader has checked the folder once
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Certificates of `NAMES` names, of two each, and of one."""
+    """Certificates of `NAMES` names, two in each, and a folder with one certificate."""
 
     many: Path
     one: Path
@@ -52,7 +52,7 @@ class Folders:
 
 
 def make_folders(folder: Path) -> Folders:
-    """In certbot's layout but for its links; ECDSA keys and an intermediate behind each certificate."""
+    """Write the folders in certbot's layout without its links; ECDSA keys, an intermediate behind each certificate."""
     key = generate_private_key(SECP256R1())
     chain = _certificate("Intermediate", (), key, key)
     for number in range(NAMES):
@@ -86,7 +86,7 @@ def _certificate(
 
 
 class Samples:
-    """The folders, which all rows share, and what is measured of them."""
+    """The folders, which all rows share, and the figures of each row."""
 
     def __init__(self) -> None:
         self._folders: Folders | None = None
@@ -101,7 +101,7 @@ class Samples:
         return self._repeat(arena, lambda folder, folders: test_seconds(_command(arena, folder, folders.many)))
 
     def start(self, arena: Arena) -> Duel:
-        """Seconds of CPU until it serves, more than with one name."""
+        """Seconds of CPU until it serves, beyond those with one name."""
         return self._repeat(arena, lambda folder, folders: _start(arena, folder, folders)[0])
 
     def memory(self, arena: Arena) -> Duel:
@@ -109,7 +109,7 @@ class Samples:
         return self._repeat(arena, lambda folder, folders: _start(arena, folder, folders)[1])
 
     def choice(self, arena: Arena) -> Duel:
-        """Microseconds from a name to its pairs, wildcards among them."""
+        """Microseconds to find the pairs of a name, wildcards among them."""
         folder = _scan(self.folders(arena).many).folder
         names = [name for number in range(NAMES) for name in (b"imap%d.example" % number, b"a.b%d.example" % number)]
 
@@ -122,7 +122,7 @@ class Samples:
         return self._repeat(arena, choose)
 
     def handshake(self, arena: Arena) -> Duel:
-        """How many times the server's CPU of a handshake with one certificate, by the median of many."""
+        """The server's CPU for a handshake, as a multiple of that with one certificate; medians of many."""
         folders = self.folders(arena)
         plain = TlsContext.build(ssl_settings(folders.default), b"imap")
         settings = ssl_settings(folders.default, certificate_directories=(str(folders.many),))
@@ -131,7 +131,7 @@ class Samples:
         door = Door([room], lambda host: host, lambda host: b"")
         duel = Duel([0.0], [])
         names = [f"mail{number * 7919 % NAMES}.example" for number in range(HOT)]
-        for name in names:  # a key's first signature takes longer, however few there are
+        for name in names:  # a key's first signature takes longer, however few keys there are
             _server_seconds(door.visit(), name)
         for _ in range(ROUNDS):
             one, many = [], []
@@ -164,7 +164,7 @@ def _command(arena: Arena, folder: Path, certificates: Path) -> list[str]:
 
 
 def _start(arena: Arena, folder: Path, folders: Folders) -> tuple[float, float]:
-    """What many names cost more than one: seconds of CPU of a start, and kilobytes for each of them."""
+    """What many names cost beyond one: seconds of CPU of a start, and kilobytes for each name."""
     cpu, memory = [], []
     for certificates in (folders.one, folders.many):
         place = folder / certificates.name
@@ -182,7 +182,7 @@ def _start(arena: Arena, folder: Path, folders: Folders) -> tuple[float, float]:
 
 
 def _server_seconds(context: object, name: str) -> float:
-    """CPU of our steps of one handshake."""
+    """CPU of the server's steps of one handshake."""
     pair = Pair(context, client_context(), server_name=name)  # type: ignore[arg-type]
     seconds, ours, theirs = 0.0, False, False
     try:

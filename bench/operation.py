@@ -1,4 +1,4 @@
-"""How a server scales, idles, starts, reloads and tests."""
+"""How a server scales with workers, idles, starts, reloads and tests its configuration."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CONNECTIONS = 20_000
 MINUTE = 60.0
 SERVERS = 1000
 TIMEOUT = 20.0
-# The server's part is the private key's, some 15 times the client's.
+# The server's part is the private key operation, some 15 times the client's work.
 LIGHT = "AES128-GCM-SHA256"
 
 
 def handshake_scaling(arena: Arena, rate: Callable[[Running], float]) -> Duel:
-    """How many times the handshakes of one worker two workers make in the same time."""
+    """The handshakes of two workers as a multiple of those of one in the same time."""
     extra = f"ssl_ciphers {LIGHT}; ssl_session_cache off; ssl_session_tickets off;"
     duel = Duel([], [])
     with ExitStack() as stack:
@@ -55,7 +55,7 @@ def wall_rate(server: Running) -> float:
 
 
 def cpu_rate(server: Running) -> float:
-    """Handshakes in the time that the busiest worker runs for one second."""
+    """Handshakes in the time in which the busiest worker uses one second of CPU."""
     before = server.tree.cpu_of_workers()
     server.clients.run(_handshakes(server))
     return HANDSHAKES / max(b - a for a, b in zip(before, server.tree.cpu_of_workers(), strict=True)) * 1e9
@@ -66,7 +66,7 @@ def _handshakes(server: Running) -> Load:
 
 
 def crowded_login(arena: Arena) -> Duel:
-    """How many times the CPU of a login at an empty server one costs among idle sessions."""
+    """The CPU of a login among idle sessions, as a multiple of that at an empty server."""
 
     def measure(server: Running) -> float:
         empty = cost(server, "imap")
@@ -79,7 +79,7 @@ def crowded_login(arena: Arena) -> Duel:
 
 
 def idle_minute(arena: Arena) -> Duel:
-    """Milliseconds of CPU; both servers are watched in the same minute."""
+    """Milliseconds of CPU in a minute; both servers are watched in the same minute."""
     setup = Setup(connections=CONNECTIONS)
     with ExitStack() as stack:
         servers = [stack.enter_context(arena.running(name, setup)) for name in ("nginx", "mailworker")]

@@ -1,4 +1,4 @@
-"""What single parts take, in CPU time of this process.
+"""The CPU time of single parts, measured in this process.
 
     python -m bench.parts [PART...]
 
@@ -43,7 +43,7 @@ LEAST: Final = 0.01  # seconds of one round
 NAMES: Final = 100_000
 
 Row = tuple[str, float]
-"""What was done, and microseconds of CPU for it."""
+"""What was done, and the microseconds of CPU for it."""
 
 ANSWER: Final = b"HTTP/1.0 200 OK\r\n%bAuth-Status: OK\r\nAuth-Server: 192.0.2.10\r\nAuth-Port: 143\r\n\r\n"
 OTHERS: Final = (
@@ -52,7 +52,7 @@ OTHERS: Final = (
 LOGIN: Final = b'a1 LOGIN "user@example.com" "secret"\r\n'
 LINE: Final = b"." * 150 + b"\n"
 
-# A hash that no password has costs what any other does.
+# Checking a hash that matches no password costs as much as checking any other.
 PASSWORDS: Final = {
     "SSHA256": b"{SSHA256}" + b64encode(bytes(36)),
     "MD5-CRYPT": b"$1$saltsalt$" + b"." * 22,

@@ -1,4 +1,4 @@
-"""What /proc tells of a server: CPU time and memory of all its processes."""
+"""CPU time and memory of all processes of a server, from /proc."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ class Tree:
         return [self._master.pid, *self.workers]
 
     def cpu(self) -> int:
-        """Nanoseconds that all processes ran so far."""
+        """Nanoseconds of CPU of all processes so far."""
         return sum(map(_cpu, self.pids))
 
     def cpu_of_master(self) -> int:
-        """The same of the master alone."""
+        """Nanoseconds of CPU of the master alone."""
         return _cpu(self._master.pid)
 
     def cpu_of_workers(self) -> list[int]:
-        """The same of each worker."""
+        """Nanoseconds of CPU of each worker."""
         return list(map(_cpu, self.workers))
 
     def pss(self) -> int:
-        """Bytes of memory, what several processes share counted once."""
+        """Bytes of memory; shared memory is counted once."""
         return sum(map(pss, self.pids))
 
 
 def pss(pid: int) -> int:
-    """Bytes of one process's memory, and its part of what it shares."""
+    """Bytes of one process's memory, with its part of shared memory."""
     return _field(PROC / str(pid) / "smaps_rollup", "Pss") * 1024
 
 
 def slab() -> int:
-    """Kilobytes that the kernel uses for objects such as sockets, for all processes together."""
+    """Kilobytes of the kernel's slab, which holds objects such as sockets, for all processes together."""
     return _field(PROC / "meminfo", "Slab")
 
 

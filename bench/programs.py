@@ -1,4 +1,4 @@
-"""The C programs that load a proxy: its peers and its clients."""
+"""The C programs that put load on a proxy: its peers and its clients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.daemon import ServerUnavailable
 HERE = Path(__file__).parent
 FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
 LIBRARIES = ("-lssl", "-lcrypto")
-TIMEOUT = 320.0  # seconds; the programs themselves give up before
+TIMEOUT = 320.0  # seconds; the programs themselves give up earlier
 
 
 def build(name: str, folder: Path) -> Path:
@@ -31,7 +31,7 @@ def build(name: str, folder: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What clients do; see client.c."""
+    """The work of clients; see client.c."""
 
     port: int
     protocol: str = "imap"
@@ -52,7 +52,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What clients found: how many logged in and how many resumed a session, microseconds, and seconds for all."""
+    """The result of clients: numbers of logins and of resumed sessions, microseconds, and seconds for all of them."""
 
     logins: int
     resumed: int
@@ -89,13 +89,13 @@ class Program:
 
 
 class Clients:
-    """Starts clients of the program `client`."""
+    """Runs clients by the program `client`."""
 
     def __init__(self, program: Path) -> None:
         self._program = str(program)
 
     def run(self, load: Load) -> Outcome:
-        """Let all come and go."""
+        """Let all clients come and leave."""
         command = [self._program, *load.arguments()]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT, check=True)
         outcome = Outcome.read(done.stdout)
@@ -104,5 +104,5 @@ class Clients:
         return outcome
 
     def stay(self, load: Load) -> Program:
-        """Let all come, and stay until the program is stopped."""
+        """Let all clients come, and stay until the program is stopped."""
         return Program([self._program, *load.arguments()])

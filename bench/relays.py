@@ -1,4 +1,4 @@
-"""What relaying costs, and what it costs others."""
+"""The costs of relaying, also for other sessions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TALKING = 16  # at once
 LINES_ROUNDS = 5
 LINES = 300_000
 WRITERS = 2  # one after the other
-COMMANDS = 500  # of each, beside which its login does not count for much
+COMMANDS = 500  # of each talker, so that its login hardly counts
 
 
 def cost(server: Server, version: str) -> float:
@@ -50,7 +50,7 @@ def dialogue(version: str, arena: Arena) -> Duel:
 
 
 def lines_cost(server: Running, version: str) -> float:
-    """Milliseconds of CPU for an upload of LINES lines of 8 bytes, each a write of its own: PHPMailer sends so."""
+    """Milliseconds of CPU for an upload of LINES lines of 8 bytes, each written on its own, as PHPMailer does."""
     load = server.load("imap", version, mode="lines", count=WRITERS, at_once=1, amount=LINES)
     return server.cpu_of(load) / 1e6 / WRITERS
 
@@ -60,7 +60,7 @@ def lines(version: str, arena: Arena) -> Duel:
 
 
 def fairness(arena: Arena) -> Duel:
-    """Milliseconds that 99 of 100 logins take at most while downloads keep the worker busy."""
+    """Milliseconds in which 99 of 100 logins are done while downloads keep the worker busy."""
 
     def measure(server: Running) -> float:
         crowd = server.load("imap", mode="bulk", count=CROWD, at_once=CROWD)

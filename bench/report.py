@@ -23,7 +23,7 @@ COLOURS = {True: "#2b8a3e", False: "#c92a2a"}
 
 
 def table(machine: Mapping[str, str], rows: Mapping[str, Row]) -> Iterator[str]:
-    """Lines of Markdown."""
+    """The table as lines of Markdown."""
     yield (
         f"{machine['date']}, {machine['processors']}, {machine['system']}, nginx {machine['nginx']}, "
         f"Python {machine['python']}, {machine['openssl']}.\n"
@@ -65,7 +65,7 @@ def _bar(top: int, name: str, row: Row) -> Iterator[str]:
 
 
 def position(ratio: float) -> float:
-    """Where a ratio stands in the plot; what is beyond an end stands there."""
+    """The place of a ratio in the plot; a ratio beyond an end is put there."""
     low, high = DECADES
     share = math.log(min(max(ratio, low), high) / low) / math.log(high / low)
     return round(LEFT + WIDTH * share, 1)

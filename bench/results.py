@@ -1,4 +1,4 @@
-"""What was measured, in a JSON file: the machine, and one row for each measure."""
+"""The figures in a JSON file: the machine, and one row for each measure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 class Results:
-    """The rows of one file, which is written anew with each of them; without a file nothing is kept."""
+    """The rows of one file, which is rewritten with each new row; without a file nothing is kept."""
 
     def __init__(self, file: Path | None, rows: dict[str, Row]) -> None:
         self._file = file
@@ -40,7 +40,7 @@ class Results:
 
 
 def machine() -> dict[str, str]:
-    """Where and when this runs."""
+    """The machine, the date and the versions of this run."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"^model name\s*: (.*)$", cpuinfo, re.MULTILINE)
     return {
@@ -54,7 +54,7 @@ def machine() -> dict[str, str]:
 
 
 def nginx_version() -> str:
-    """Empty where it is not installed."""
+    """nginx's version, empty where it is not installed."""
     try:
         command = [find_program("nginx"), "-v"]
     except ServerUnavailable:

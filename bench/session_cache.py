@@ -2,8 +2,8 @@
 
     python -m bench.session_cache [--json]
 
-Clients of Python's ssl module shake hands with a context of mailworker in the same process, tickets off. Every
-session is stored first, then each is asked for once. Takes a minute. `bench.tls_session_table` tells what it costs.
+Clients of Python's ssl module shake hands with a context of mailworker in the same process, without tickets. All
+sessions are stored first, then each is asked for once. Takes a minute. For the costs see `bench.tls_session_table`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def client_context(version: ssl.TLSVersion) -> ssl.SSLContext:
 def shake_hands(
     server_context: TlsContext, client_context: ssl.SSLContext, session: ssl.SSLSession | None = None
 ) -> tuple[ssl.SSLSession | None, bool]:
-    """The session that the client may resume, and whether it resumed one."""
+    """Shake hands; returns the session that the client may resume, and whether it has resumed one."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
@@ -75,7 +75,7 @@ def shake_hands(
 
 
 def count_room(version: str, count: int, certificate: Certificate) -> Figures:
-    """What a resumption stores, which in TLS 1.3 is another session, is taken out again."""
+    """Count the sessions that are resumed. A resumption in TLS 1.3 stores another session, which is removed again."""
     zone = TlsSessions("SSL", MEGABYTE)
     client = client_context(VERSIONS[version])
     server = context_over(zone, certificate)

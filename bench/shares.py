@@ -1,6 +1,6 @@
-"""Where the CPU time of a login goes: the kernel, OpenSSL, the interpreter; sampled by perf.
+"""The shares of a login's CPU time: the kernel, OpenSSL, the interpreter; sampled by perf.
 
-The sampling costs something itself, so the sums are above what the measures say; the shares are what counts.
+Sampling has a cost of its own, so the sums are above the figures of the measures; only the shares matter.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.support.daemon import find_program
 LOGINS = 5000
 AT_ONCE = 16
 RATE = 4000  # samples in a second
-# How the names of files begin that a part consists of; everything else is "other".
+# The beginnings of names of files that make up a part; everything else is "other".
 PARTS = {
     "kernel": ("[kernel",),
     "openssl": ("libcrypto.", "libssl."),
@@ -62,7 +62,7 @@ def _sample(perf: str, server: Running, kind: Kind) -> dict[str, float]:
 
 
 def by_part(report: Iterable[str]) -> dict[str, float]:
-    """Microseconds of a login, by part, from lines with a percentage, a number of samples and a file's name."""
+    """Microseconds of a login by part, from lines with a percentage, a number of samples and a file name."""
     parts = dict.fromkeys(PARTS, 0.0)
     for line in report:
         match line.split():

@@ -1,4 +1,4 @@
-"""What many servers cost: their test, start, reload and memory, plain and with one certificate for all."""
+"""The costs of many servers: test, start, reload and memory, plain and with one certificate for all."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sample(arena: Arena, name: str, site: Site) -> Figures:
 
 
 def test_seconds(command: Sequence[str]) -> float:
-    """CPU, which other work on the machine does not change."""
+    """Seconds of CPU of `-t`; other work on the machine does not change them."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([*command, "-t"], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -49,7 +49,7 @@ def test_seconds(command: Sequence[str]) -> float:
 
 
 def _reload(server: Running) -> None:
-    """Let it read its configuration again, and wait until only new workers are left and all is quiet."""
+    """Make the server read its configuration again, and wait until only new workers are left and all is quiet."""
     former = set(server.tree.workers)
     os.kill(server.pid, signal.SIGHUP)
     wait_until(lambda: bool(server.tree.workers) and former.isdisjoint(server.tree.workers), "the reload", TIMEOUT)
@@ -57,7 +57,7 @@ def _reload(server: Running) -> None:
 
 
 class Samples:
-    """The rounds of each site, which four rows read, are run once."""
+    """The rounds of each site, which are run once for the four rows that use them."""
 
     def __init__(self) -> None:
         self._rounds: dict[Site, list[tuple[Figures, Figures]]] = {}
@@ -73,7 +73,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure of the samples: what it is, and its goals for one server, for many in clear and for many by TLS."""
+    """A figure of the samples, its title, and its goals for one server, for many without TLS and for many with it."""
 
     figure: str
     title: str
@@ -81,7 +81,7 @@ class Row:
     single: Goal
     plain: Goal
     tls: Goal
-    largest: Goal | None = None  # by TLS, of the largest size, where nginx takes most
+    largest: Goal | None = None  # with TLS, for the largest size, where nginx takes most
 
     def goal(self, site: Site) -> Goal:
         if site.servers == 1:

@@ -1,6 +1,6 @@
-"""What seeing and steering cost: rows of sessions, a list of 50,000, and /metrics of a large host.
+"""The costs of status and control: rows of sessions, a list of 50,000, and /metrics of a large host.
 
-nginx has nothing of the kind for mail: where its column is not empty, mailworker without it stands there.
+nginx has no counterpart for mail: where its column is filled, that is mailworker without the feature.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ WORKERS = 64
 SERVERS = 20
 SCRAPES = 20
 LISTED = 50_000
-ROWS = 10_000  # of each process that the sessions are said to be in
+ROWS = 10_000  # of each process that seems to have the sessions
 LISTS = 5
 PAIRS = 5
 LOGINS = 2000
 _PAGE = 4096
-_LINE = 64  # bytes: what belongs to another worker is in another one
+_LINE = 64  # bytes of a cache line: rows of different workers never share one
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def shown(arena: Arena, workers: int = 1, site: Site | None = None) -> Iterator[
 
 
 def ask(path: Path, request: bytes, last: Callable[[bytes], bool]) -> bytes:
-    """What is answered, up to where it is the `last` of it or the end."""
+    """The answer, up to a part for which `last` returns true, or to the end."""
     parts = []
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
@@ -80,15 +80,15 @@ def scrape(page: Path) -> bytes:
 
 
 def sessions(control: Path) -> int:
-    """How many are listed."""
+    """The number of sessions listed."""
     answer = ask(control, b'{"cmd":"sessions"}\n', lambda part: b'{"ok"' in part)
     return answer.count(b'{"session"')
 
 
 def fill(server: Running) -> None:
-    """Say in a server's table that there are LISTED sessions, in the place of workers that it does not have.
+    """Fill a server's session table with LISTED rows, in the names of workers that do not exist.
 
-    So many real ones take 200,000 descriptors, and more memory of the kernel than most machines have for them.
+    As many real sessions would take 200,000 descriptors, and more kernel memory than most machines have for them.
     """
     target = _table_of(server.pid)
     workers, table = 0, SessionTable("bench", ROWS, 1, [("", "")])
@@ -114,7 +114,7 @@ def _fill(table: SessionTable, worker: int) -> None:
 
 
 def _copy(table: SessionTable, target: int) -> None:
-    """What is not 0."""
+    """Copy all that is not 0."""
     assert table.descriptor is not None
     for place in range(0, _size(table), _PAGE):
         page = os.pread(table.descriptor, _PAGE, place)
@@ -129,7 +129,7 @@ def _size(table: SessionTable) -> int:
 
 
 def _table_of(master: int) -> int:
-    """A descriptor for the memory of its session table."""
+    """A descriptor for the memory of the master's session table."""
     paths = (PROC / str(master) / "fd").iterdir()
     return os.open(next(path for path in paths if "memfd:sessions" in str(path.readlink())), os.O_RDWR)
 
@@ -149,7 +149,7 @@ def list_seconds(arena: Arena) -> Duel:
 
 @contextmanager
 def listing(control: Path) -> Iterator[None]:
-    """Somebody lists all sessions again and again."""
+    """List all sessions again and again meanwhile."""
     done = threading.Event()
 
     def go_on() -> None:
@@ -166,7 +166,7 @@ def listing(control: Path) -> Iterator[None]:
 
 
 def crowded_p99(arena: Arena) -> Duel:
-    """Milliseconds from connect() to the login, alone and while all sessions are listed."""
+    """Milliseconds from connect() to the login, alone and while all sessions are being listed."""
     duel = Duel([], [])
     with shown(arena) as it:
         fill(it.server)
@@ -190,14 +190,14 @@ def listed_session(arena: Arena) -> Duel:
 
 @contextmanager
 def large(arena: Arena) -> Iterator[Shown]:
-    """WORKERS and SERVERS, once all count."""
+    """A server with WORKERS workers and SERVERS servers, once all workers count."""
     with shown(arena, WORKERS, Site(SERVERS, tls=False)) as it:
         wait_until(lambda: b'worker="%d"' % (WORKERS - 1) in scrape(it.page), "a metric of each worker")
         yield it
 
 
 def scrape_time(arena: Arena) -> Duel:
-    """Milliseconds until the whole answer is there."""
+    """Milliseconds until the whole answer has come."""
     duel = Duel([0.0], [])
     with large(arena) as it:
         for _ in range(SCRAPES):
@@ -208,7 +208,7 @@ def scrape_time(arena: Arena) -> Duel:
 
 
 def status_size(arena: Arena) -> Duel:
-    """Megabytes of the status process, when it has shown all there is."""
+    """Megabytes of the status process, once it has shown everything."""
     with large(arena) as it:
         fill(it.server)
         sessions(it.control)

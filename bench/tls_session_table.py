@@ -1,10 +1,10 @@
-"""What the shared session cache costs and holds.
+"""The costs and the room of the shared session cache.
 
     python -m bench.tls_session_table [--json]
 
-Stores sessions of the size that OpenSSL 3 encodes TLS 1.3 with ALPN in, 158 bytes, in a zone of 10 MB and tells at
-several fills the CPU time of one more store and of one lookup. Then stores sessions in zones of 1 MB and counts how
-many of them come back. Runs for a few seconds.
+Stores sessions of 158 bytes, the size of TLS 1.3 with ALPN in the encoding of OpenSSL 3, in a zone of 10 MB, and shows
+the CPU time of one more store and of one lookup at several fills. Then stores sessions in zones of 1 MB and counts
+those that can be found again. Runs for a few seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mailworker.shm.tls_sessions import TlsSessions
 MEGABYTE = 1 << 20
 COST_ZONE = 10 * MEGABYTE
 TIMEOUT = 300  # seconds
-FILLS = (0, 10_000, 20_000, 40_000, 60_000, 120_000)  # sessions stored before; the last is twice what there is room for
+FILLS = (0, 10_000, 20_000, 40_000, 60_000, 120_000)  # sessions stored before; the last number is twice the room
 SAMPLE = 1000  # sessions for one figure
 ROUNDS = 12  # the best one counts
 COUNTED = ((150, 4000), (150, 6000), (158, 4000), (158, 6000), (158, 8000), (190, 4000), (1200, 700))  # bytes, sessions
@@ -30,7 +30,7 @@ Session = tuple[bytes, bytes]
 
 
 def make_sessions(count: int, size: int, random: Random) -> list[Session]:
-    """Ids, and sessions of `size` bytes that contain them where OpenSSL puts them."""
+    """Ids, and sessions of `size` bytes that contain them at OpenSSL's place."""
     ids = [random.randbytes(32) for _ in range(count)]
     return [(identity, random.randbytes(16) + identity + random.randbytes(size - 48)) for identity in ids]
 

@@ -1,1 +1,1 @@
-"""Arbitrary bytes for every parser, led by the coverage they reach; and for the C of mailworker/native."""
+"""Arbitrary bytes for every parser, guided by coverage, and for the C of mailworker/native."""

@@ -2,8 +2,8 @@
 
     python -m fuzz [--runs 2000000] [--json FILE] [TARGET...]
 
-Begins with the inputs of fuzz/corpus, and leaves there those that reach more. FILE holds how much was done; a run that
-was broken off goes on with the target that it was at. Needs the extra `fuzz`, and clang for the target `native`.
+Begins with the inputs of fuzz/corpus, and adds those that reach more. FILE holds the figures; an interrupted run is
+resumed with the target that it was at. Needs the extra `fuzz`, and clang for the target `native`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ NAMES = (*TARGETS, native.NAME)
 
 
 class Broken(Exception):
-    """A target has raised; the text is what the fuzzer says of it."""
+    """A target has raised an exception; the text is the fuzzer's report."""
 
 
 def fuzz(target: str, runs: int, seconds: int | None = None) -> dict[str, float]:
-    """Give the target so many inputs, or as many as fit into some seconds; raises Broken."""
+    """Run the target with so many inputs, or as many as the seconds allow; raises Broken."""
     with TemporaryDirectory(prefix=f"fuzz-{target}-") as name:
         folder = Path(name)
         corpus.unpack(target, folder / "corpus")
@@ -63,7 +63,7 @@ def _command(target: str, folder: Path) -> list[str]:
 
 
 def _program(target: str, folder: Path) -> Path:
-    """A program that libFuzzer can start once more, as it does to merge."""
+    """A program for the target that libFuzzer can start again, as it does to merge."""
     program = folder / target
     lines = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from fuzz.atheris_run import main; main({target!r})"
     program.write_text(f"#!{sys.executable}\n{lines}\n")
@@ -72,7 +72,7 @@ def _program(target: str, folder: Path) -> Path:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    """What the fuzzer says; its progress is shown while it runs."""
+    """The fuzzer's output; its progress is shown while it runs."""
     lines = []
     with subprocess.Popen(
         command,
@@ -97,7 +97,7 @@ def _run(command: list[str], folder: Path) -> str:
     return output
 
 
-# A Python that is fuzzed frees nothing at its end.
+# A Python process that is fuzzed does not free its memory at its end.
 _ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
 
 

@@ -11,6 +11,6 @@ with atheris.instrument_imports(include=["mailworker"]):
 
 
 def main(target: str) -> None:
-    """Never returns; the program's arguments are libFuzzer's."""
+    """Run the fuzzer and never return; the program's arguments are libFuzzer's."""
     atheris.Setup(sys.argv, TARGETS[target])
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""The inputs that reach each part of a target: a line for each of them in corpus/TARGET.txt."""
+"""The inputs that reach each part of a target: one per line in corpus/TARGET.txt."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(target: str, inputs: Iterable[bytes]) -> None:
 
 
 def unpack(target: str, folder: Path) -> None:
-    """One file for each input, as fuzzers want it."""
+    """Write one file for each input, as fuzzers need it."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(read(target)):
         (folder / f"{number:05}").write_bytes(data)

@@ -1,4 +1,4 @@
-"""Words that a target knows, which chance would be long in finding."""
+"""Words that a target knows, which random bytes would rarely hit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def write(target: str, path: Path) -> bool:
-    """A dictionary as libFuzzer reads it; False where there are no words."""
+    """Write a dictionary for libFuzzer; False where there are no words."""
     words = WORDS.get(target, ())
     path.write_text("".join('"' + "".join(f"\\x{ord(byte):02x}" for byte in word) + '"\n' for word in words))
     return bool(words)

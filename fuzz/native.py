@@ -24,7 +24,7 @@ def build_standalone(folder: Path, compiler: str = "cc") -> Path:
 
 
 def _compile(program: Path, *command: str) -> Path:
-    """All C files but those that need Python, by one of its headers."""
+    """Compile all C files except those that need Python, recognised by its headers."""
     files = [(path, path.read_text()) for path in sorted(_NATIVE.glob("*/*.c"))]
     ours = [path for path, text in files if not any(f'#include "{header}"' in text for header in _OF_PYTHON)]
     sources = [_HERE / "native.c", *ours]

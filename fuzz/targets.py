@@ -1,7 +1,7 @@
-"""What is fuzzed: each target takes any bytes, and raises nothing unless mailworker has a bug.
+"""The fuzz targets: each takes any bytes, and raises an exception only if mailworker has a bug.
 
-A reader of a stream must tell the same, whole or in pieces, of what it is given; the one error that its protocol has
-counts as something told.
+A reader of a stream must report the same for its input, whether it comes whole or in pieces; a ProtocolError counts as
+part of the report.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.wire.corpus import Parser, run
 
 Target = Callable[[bytes], None]
 
-# Small, so that bytes reach them.
+# Small limits, so that inputs reach them.
 _COMMAND_LIMIT = 96
 _REPLY_LIMIT = 128
 _RESPONSES = 2
@@ -43,7 +43,7 @@ _BYTE_BY_BYTE = 0.05
 
 
 def _cuts(data: bytes) -> Iterator[list[bytes]]:
-    """In pieces that depend on nothing but the data; a few are cut into single bytes, which takes long."""
+    """Cut the data in pieces that depend on the data alone; a few are cut into single bytes, which takes long."""
     choose = Random(data)
     if choose.random() < _BYTE_BY_BYTE:
         yield [data[i : i + 1] for i in range(len(data))]
@@ -66,7 +66,7 @@ def _commands(make: Callable[[int], Parser]) -> Target:
 
 
 def _read_proxy_header(pieces: Iterable[bytes]) -> object:
-    """The text of an error quotes all that has come so far, so it depends on the pieces."""
+    """The party to blame for an error, not its text: that quotes all received bytes, so it depends on the pieces."""
     received = b""
     for piece in pieces:
         received += piece
@@ -114,7 +114,7 @@ def _read_all_replies(pieces: Iterable[bytes]) -> object:
 
 
 def _read_sieve_replies(pieces: Iterable[bytes]) -> object:
-    """What is too long is known sooner or later, as the pieces come; so is the text of that error."""
+    """TooLongReply is reported as None: when it is raised, and with which text, depends on the pieces."""
     reader, replies = SieveReplyReader(_REPLY_LIMIT), list[object]()
     try:
         for piece in pieces:
@@ -127,7 +127,7 @@ def _read_sieve_replies(pieces: Iterable[bytes]) -> object:
 
 
 def _watch(data: bytes) -> None:
-    """A client that is logged in: the C and its Python original take and refuse the same."""
+    """Watch the lines of a logged-in client: the C and its Python original accept and refuse the same."""
     make = SieveLine if accelerator is None else accelerator.SieveLine
     whole = SieveLine().refuses(data)
     assert make().refuses(data) is whole, data
@@ -171,7 +171,7 @@ _BEFORE_SECRETS: Final = (b" LOGIN u ", b"\tlogin {9}\r\n", b"\nAUTH\tPLAIN ", b
 
 
 def _conceal(data: bytes) -> None:
-    """Nothing behind any bytes, and a word that a secret may follow or a line's end, is shown."""
+    """A secret must never be shown after a word that announces one or a line's end, whatever stands before that."""
     if _SECRET in data:
         return
     for before in _BEFORE_SECRETS:
@@ -183,7 +183,7 @@ def _conceal(data: bytes) -> None:
 
 
 def _configure(data: bytes) -> None:
-    """Includes are left out: they would read what happens to lie around."""
+    """Load a configuration. Includes are left out: they would read any files that exist."""
     if b"include" in data:
         return
     with tempfile.NamedTemporaryFile() as file:
@@ -196,13 +196,13 @@ def _configure(data: bytes) -> None:
 
 
 def _take_words(data: bytes) -> None:
-    """The usual LOGIN has the same words in C."""
+    """C and Python find the same words in the usual LOGIN."""
     for line in (data, b"a LOGIN " + data, data + b"\r\n"):
         assert imap.login_words(line) == login_words(line)
 
 
 def _carry_out(data: bytes) -> None:
-    """Both engines let all peers hear the same, whatever the plans and the cuttings of replies."""
+    """With both engines all peers receive the same, whatever the plans and the pieces of replies."""
     check_both_engines(script_of(data))
 
 
