@@ -17,7 +17,7 @@ TITLE = "system calls for each of {} logins, {}"
 
 
 def profile(names: Sequence[str]) -> None:
-    """Print the system calls of a login of each named measure, PROTOCOL-login (-auth-upstream) or PROTOCOLs-tls13 (-id).
+    """Print the system calls of a login for each of `names`, PROTOCOL-login (-auth-upstream) or PROTOCOLs-tls13 (-id).
 
     Raises ServerUnavailable.
     """

@@ -1,7 +1,7 @@
-"""Runs the tests that failed in the last run of pytest once more, each alone: `python -m tests.support.again`.
+"""Runs the tests that failed in the last run of pytest again, each alone: `python -m tests.support.again`.
 
-A test that fails beside others and passes alone has lost a race, its own or the product's. It is named here, and has to
-be mended, but does not stop a release: docs/decisions/0046-raced-tests.md says why.
+A test that fails among others and passes alone has lost a race, of its own or of the product. It is named here, and
+must be fixed, but does not stop a release: docs/decisions/0046-raced-tests.md tells why.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 FEW = 5
-"""So many tests may have lost a race. Failures of more tests have a common cause, which a second run must not hide."""
+"""The most tests that may have lost a race. More failures have a common cause, which a second run must not hide."""
 
 LAST_FAILED = Path(".pytest_cache/v/cache/lastfailed")
 
 
 def main() -> int:
-    """0 if there were few failures and each of the tests passes alone, else 1."""
+    """Return 0 if there were few failures and each of the tests passes alone, else 1."""
     failed = sorted(json.loads(LAST_FAILED.read_text())) if LAST_FAILED.exists() else []
     if not 0 < len(failed) <= FEW:
         print(f"{len(failed)} tests failed, which is not between 1 and {FEW}", file=sys.stderr)

@@ -14,7 +14,7 @@ def response(*headers: tuple[bytes, bytes], status: bytes = b"HTTP/1.0 200 OK") 
 
 
 def accepted(backend: Address, *headers: tuple[bytes, bytes]) -> bytes:
-    """Sends the client to `backend`."""
+    """A response that sends the client to `backend`."""
     if isinstance(backend, InetAddress):
         server = (b"Auth-Server", backend.host.encode()), (b"Auth-Port", b"%d" % backend.port)
     else:
@@ -31,7 +31,7 @@ def wait(seconds: bytes, *headers: tuple[bytes, bytes]) -> bytes:
 
 
 class AuthService(ScriptedServer):
-    """Gives its `answers` one after the other, the last one for ever; `requests` is what was asked."""
+    """Gives its `answers` one after the other, the last one for ever; `requests` are the requests received."""
 
     def __init__(self, *answers: bytes | Script) -> None:
         self._answers = list(answers)
@@ -39,7 +39,7 @@ class AuthService(ScriptedServer):
         super().__init__(self._answer)
 
     def prepare(self, *answers: bytes | Script) -> None:
-        """Give these from now on, as those that it was made with."""
+        """Replace the remaining answers."""
         self._answers[:] = answers
 
     def header(self, name: bytes, number: int = -1) -> bytes | None:

@@ -1,4 +1,4 @@
-"""An auth_http service for tests: knows accounts, can be told to answer otherwise, remembers every request."""
+"""An auth_http service for tests: it knows accounts, can be given other answers, and records every request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEADER_END = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class AuthRequest:
-    """What the proxy asked, byte for byte."""
+    """A request of the proxy, byte for byte."""
 
     raw: bytes
 
@@ -46,7 +46,7 @@ def reply(*headers: tuple[str, str]) -> bytes:
 
 
 def accept(backend: Address, password: str | None = None, user: str | None = None) -> bytes:
-    """Sends the client to `backend`; `password` and `user` replace those that the client gave."""
+    """A response that sends the client to `backend`; `password` and `user` replace those that the client gave."""
     headers = [("Auth-Status", "OK"), ("Auth-Server", backend[0]), ("Auth-Port", str(backend[1]))]
     if user is not None:
         headers.append(("Auth-User", user))
@@ -56,7 +56,7 @@ def accept(backend: Address, password: str | None = None, user: str | None = Non
 
 
 def reject(text: str = "Invalid login or password", wait: int = 0, code: str = "") -> bytes:
-    """Refuses the login; `wait` is Auth-Wait in seconds, 0 leaves it out, as "" does with Auth-Error-Code."""
+    """A response that refuses the login; `wait` is Auth-Wait in seconds, `code` Auth-Error-Code; 0 and "" omit them."""
     headers = [("Auth-Status", text)]
     if wait:
         headers.append(("Auth-Wait", str(wait)))
@@ -83,30 +83,30 @@ class AuthService:
         return int(self._server.server_address[1])
 
     def route(self, path: str, backends: Mapping[str, Address]) -> None:
-        """Logins asked for at `path` go to the backend of their protocol, if it is among `backends`."""
+        """Send logins requested at `path` to the backend of their protocol, if it is among `backends`."""
         self._routes.update({(path, protocol): backend for protocol, backend in backends.items()})
 
     @contextmanager
     def moved(self, login: str, backends: Mapping[str, Address]) -> Iterator[None]:
-        """Meanwhile `login` goes to the backends that `backends` has for its protocols, wherever the path leads."""
+        """Meanwhile send `login` to the backends that `backends` has for its protocols, whatever the path."""
         before = self._moved.get(login, {})
         self._moved[login] = backends
         yield
         self._moved[login] = before
 
     def script(self, login: str, answer: Answer) -> None:
-        """From now on `answer` replies to everything about `login`."""
+        """Let `answer` reply to all requests for `login` from now on."""
         self._scripts[login] = answer
 
     def forget(self, login: str) -> None:
-        """Nothing replies to what is about `login` but the service itself."""
+        """Let the service itself reply to requests for `login` again."""
         self._scripts.pop(login, None)
 
     def requests_of(self, login: str) -> list[AuthRequest]:
         return [request for request in self.requests if request.header("Auth-User") == login]
 
     def backend(self, request: AuthRequest) -> Address:
-        """Where `request` is to be sent by its user, or else by its path and protocol."""
+        """The backend for a request: by its user, or else by its path and protocol."""
         protocol = request.header("Auth-Protocol")
         moved = self._moved.get(request.header("Auth-User"), {})
         return moved[protocol] if protocol in moved else self._routes[request.path, protocol]
@@ -138,7 +138,7 @@ class AuthService:
 
 
 def _proof(method: str, salt: str, password: str) -> str:
-    """What a client that knows `password` sends: RFC 1939 section 7 for APOP, RFC 2195 for CRAM-MD5."""
+    """The response of a client that knows `password`: RFC 1939 section 7 for APOP, RFC 2195 for CRAM-MD5."""
     if method == "apop":
         return hashlib.md5(f"{salt}{password}".encode()).hexdigest()
     if method == "cram-md5":

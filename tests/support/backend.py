@@ -1,4 +1,4 @@
-"""Servers behind the proxy that follow a script, be it a good one or a bad one."""
+"""Servers behind the proxy that follow a script, well-behaved or not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Script = Callable[[Peer], None]
 
 
 class ScriptedServer:
-    """Carries out `script` on each connection, in a thread of its own; `peers` are all that came."""
+    """Runs `script` on each connection, in a thread of its own; `peers` are all connections so far."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
@@ -27,13 +27,13 @@ class ScriptedServer:
         self._threads[0].start()
 
     def peer(self, number: int = 0) -> Peer:
-        """The connection of this number, from 0, which may still be on its way."""
+        """The connection of this number, from 0; waits until it has come."""
         with self._arrived:
             assert self._arrived.wait_for(lambda: len(self.peers) > number, PATIENCE)
             return self.peers[number]
 
     def heard(self, number: int = 0) -> bytes:
-        """All that the connection of this number has brought, once its script has ended."""
+        """All that the connection of this number has received, once its script has ended."""
         peer = self.peer(number)
         self._threads[number + 1].join(PATIENCE)
         return peer.received
@@ -58,7 +58,7 @@ class ScriptedServer:
             peer = Peer(connected)
             thread = threading.Thread(target=self._follow, args=(peer,), daemon=True)
             with self._arrived:
-                self.peers.append(peer)  # before anybody can have heard of it
+                self.peers.append(peer)  # before anything can depend on it
                 self._threads.append(thread)
                 thread.start()
                 self._arrived.notify_all()
@@ -67,13 +67,13 @@ class ScriptedServer:
         try:
             self.script(peer)
         except OSError:
-            return  # the proxy went away first, which the test looks at from the other side
+            return  # the proxy has closed first; the test checks that from the other side
         finally:
             peer.close()
 
 
 def conversation(*replies: bytes, then: Script | None = None) -> Script:
-    """Say the first of `replies`, and each other one after a line; then do `then`, or wait for the end."""
+    """Send the first of `replies`, and each other one after a line; then run `then`, or wait for the end."""
 
     def follow(peer: Peer) -> None:
         peer.send(replies[0])
@@ -87,20 +87,20 @@ def conversation(*replies: bytes, then: Script | None = None) -> Script:
 
 
 def hang(peer: Peer) -> None:
-    """Say nothing until the other side has gone."""
+    """Send nothing until the other side has closed."""
     peer.rest()
 
 
 def hang_up(peer: Peer) -> None:
-    """Say nothing and go."""
+    """Send nothing and close."""
 
 
 def reset(peer: Peer) -> None:
-    """Say nothing and reset the connection."""
+    """Send nothing and reset the connection."""
     peer.reset()
 
 
 def echo(peer: Peer) -> None:
-    """Give each line back, and close when the other side has ended."""
+    """Send each line back, and close when the other side has ended."""
     while line := peer.line():
         peer.send(line)

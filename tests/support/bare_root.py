@@ -1,6 +1,6 @@
 """Bare Debian systems, made by debootstrap and kept as archives, and a systemd that runs in one.
 
-Where Debian's packages come from, apt is asked.
+Debian's packages come from the mirror that apt uses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.systemd_box import SystemdBox
 
-# A systemd in a folder that begins as bare as Debian's smallest installation.
+# Packages for a systemd in a root that begins as bare as Debian's smallest installation.
 INCLUDED = ("systemd", "systemd-sysv", "iproute2", "util-linux")
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -23,22 +23,22 @@ ENVIRONMENT = {
     "SYSTEMD_GENERATOR_PATH": "/nonexistent",
     "container": "test",
 }
-# In it nothing is started that could meet something of this machine, as it has processes of its own only.
+# A process namespace of its own: nothing started there can meet processes of this machine.
 _ENTER = ("unshare", "--pid", "--mount", "--ipc", "--uts", "--fork", "--kill-child=KILL")
 _MOUNT = 'mount -t proc proc "$0/proc" && cp -L /etc/resolv.conf "$0/etc/resolv.conf" && exec chroot "$0" "$@"'
 
 
 class BareRoots:
-    """Archives in `folder`, by suite and what has been added."""
+    """Archives in `folder`, by suite and addition."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def unpack(self, suite: str, root: Path, *, added: str = "", script: str = "", source: Path | None = None) -> None:
-        """Make `root`: a suite to which `script` has added something that is called `added`, in reach of `source`.
+        """Make `root`: a suite to which `script` has added something called `added`, with access to `source`.
 
-        What has been made before comes out of its archive. Raises CalledProcessError.
+        A root made before is unpacked from its archive. Raises CalledProcessError.
         """
         archive = self._folder / f"{suite}{added and '-'}{added}.tar"
         root.mkdir(parents=True)
@@ -60,14 +60,14 @@ class BareRoots:
 
 
 class BareBox(SystemdBox):
-    """systemd as process 1 of `folder`/root, which is on its own network, but for what is led into that."""
+    """systemd as process 1 of `folder`/root, in a network of its own with only the links that are added to it."""
 
     def __init__(self, folder: Path) -> None:
         self._boot(folder, ["", "", "/usr", "/lib/systemd/systemd"], ENVIRONMENT)
 
     @property
     def pid(self) -> int:
-        """Process 1, as it is called outside."""
+        """The box's process 1, by its process id outside."""
         return self._first.pid
 
     @property
@@ -75,7 +75,7 @@ class BareBox(SystemdBox):
         return self.output + self.run("journalctl", "--no-pager", "--lines=100").stdout
 
     def shell(self, script: str, folder: str = "/root", *, variables: Sequence[str] = ()) -> str:
-        """Type lines, each of which must succeed; returns what is shown. Raises AssertionError."""
+        """Run lines of shell, each of which must succeed; returns their output. Raises AssertionError."""
         enter = ["nsenter", f"--target={self.pid}", "--all", "--", "env", f"--chdir={folder}", *variables]
         done = subprocess.run(
             [*enter, "sh", "-ex"], input=script, env=ENVIRONMENT, capture_output=True, text=True, check=False
@@ -86,7 +86,7 @@ class BareBox(SystemdBox):
 
 @contextmanager
 def booted(folder: Path) -> Iterator[BareBox]:
-    """A box that is ended."""
+    """A box that is stopped at the end."""
     box = BareBox(folder)
     try:
         yield box
@@ -95,12 +95,12 @@ def booted(folder: Path) -> Iterator[BareBox]:
 
 
 def in_root(root: Path, *command: str | Path) -> str:
-    """Run a program in a root with this machine's network, for apt; returns what it prints."""
+    """Run a program in a root with this machine's network, for apt; returns its output."""
     return run(*_ENTER, "sh", "-c", _MOUNT, root, *command)
 
 
 def run(*command: str | Path, environment: dict[str, str] | None = None, folder: Path | None = None) -> str:
-    """Raises CalledProcessError, which tells what was said."""
+    """Run a program; returns its output. Raises CalledProcessError, which shows the output."""
     try:
         done = subprocess.run(
             command, env=ENVIRONMENT | (environment or {}), cwd=folder, capture_output=True, text=True, check=True
@@ -112,7 +112,7 @@ def run(*command: str | Path, environment: dict[str, str] | None = None, folder:
 
 
 def mirror() -> str:
-    """Where apt takes Debian's own packages from."""
+    """The mirror that apt takes Debian's own packages from."""
     lines = run("apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)", "Created-By: Packages")
     (found, *_) = [line.split()[-1] for line in lines.splitlines() if line.startswith("Debian Debian ")]
     return found

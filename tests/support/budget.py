@@ -1,7 +1,7 @@
-"""Small rooms: no module over 400 lines, no class over 200, no function over 50.
+"""Size budgets: no module over 400 lines, no class over 200, no function over 50.
 
-`python -m tests.support.budget` names every one that is larger and exits with 1 if there is any. A room that must be
-larger carries its reason in EXCEPTIONS.
+`python -m tests.support.budget` names every one that is larger and exits with 1 if there is any. EXCEPTIONS has the
+reasons of those that must be larger.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FUNCTION = 50
 
 FOLDERS = ("mailworker", "tests", "bench")
 
-# "path" or "path:name" -> why it is larger.
+# "path" or "path:name" -> the reason why it is larger.
 EXCEPTIONS: dict[str, str] = {
     "mailworker/mail/facts.py": "the record of sessions that are listed derives from the one of facts",
     "tests/oracle/difference_table.py": "one table, of a row for each difference from nginx",
@@ -25,7 +25,7 @@ EXCEPTIONS: dict[str, str] = {
 
 
 def oversized(path: str, source: str) -> Iterator[str]:
-    """Describe each room of `source` that is over its budget."""
+    """Describe each module, class and function of `source` that is over its budget."""
     yield from _check(path, 1, "module", len(source.splitlines()), MODULE)
     for node in ast.walk(ast.parse(source, path)):
         if isinstance(node, ast.ClassDef):

@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 VALIDITY = timedelta(days=2)
 RSA_BITS = 2048
 
-# RFC 5280, section 4.2.1, demands it and the identifiers of keys; clients of Python 3.13 check them.
+# RFC 5280, section 4.2.1, demands this and key identifiers; clients of Python 3.13 check them.
 _OF_AN_AUTHORITY = x509.KeyUsage(
     digital_signature=False,
     content_commitment=False,
@@ -38,7 +38,7 @@ PrivateKey = RSAPrivateKey | EllipticCurvePrivateKey
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Two PEM files."""
+    """The PEM files of a certificate and its key."""
 
     certificate: Path
     key: Path
@@ -75,13 +75,13 @@ class CertificateAuthority:
     def issue_client(
         self, file_name: str, key: PrivateKey, name: str, *, validity: timedelta = VALIDITY
     ) -> Certificate:
-        """A client's certificate with `name` as its common name; a negative `validity` is over."""
+        """A client's certificate with `name` as its common name; with a negative `validity` it has expired."""
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
         builder = _builder(_distinguished_name(name), self._name, key, validity)
         return self._write(file_name, key, builder.add_extension(usage, critical=False))
 
     def issue_revocation_list(self, file_name: str, *revoked: Certificate) -> Path:
-        """A list of certificates of this authority that are not to be trusted any more."""
+        """A revocation list with these certificates of this authority."""
         now = datetime.now(timezone.utc)
         builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
         builder = builder.last_update(now - VALIDITY).next_update(now + VALIDITY)
@@ -104,7 +104,7 @@ class CertificateAuthority:
 
 
 def self_signed(folder: Path, file_name: str, subject: str) -> Certificate:
-    """A certificate that vouches for itself; `subject` is written as `openssl req -subj` takes it."""
+    """A self-signed certificate; `subject` is written as for `openssl req -subj`."""
     issued = Certificate(folder / f"{file_name}.crt", folder / f"{file_name}.key")
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8"]
     command += ["-subj", subject, "-keyout", str(issued.key), "-out", str(issued.certificate)]

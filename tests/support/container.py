@@ -1,7 +1,7 @@
-"""Containerfile without an engine: its steps are run in bare roots, and what it describes in namespaces.
+"""Containerfile without an engine: its steps run in bare roots, and the container in namespaces.
 
-Only what our file uses is known. What is run has a root that cannot be written to, a network and processes of its own,
-and no capability at all.
+Only the instructions that our file uses are supported. The container has a read-only root, a network and processes of
+its own, and no capabilities.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ exec chroot "$0" setpriv "--reuid=${USER%:*}" "--regid=${USER#*:}" "$@"
 
 @dataclass(slots=True)
 class Image:
-    """A root, and what the file says besides."""
+    """A root, and the other instructions of the file."""
 
     root: Path
     folder: str = "/"
     words: dict[str, str] = field(default_factory=dict)
 
     def command(self, name: str) -> list[str]:
-        """The words of ENTRYPOINT and the like, in JSON."""
+        """The words of an instruction in JSON form, such as ENTRYPOINT."""
         found: list[str] = json.loads(self.words[name][self.words[name].index("[") :])
         return found
 
 
 def build(file: Path, context: Path, folder: Path, unpack: Callable[[str, Path], None]) -> Image:
-    """Run the steps; `unpack` makes a root of a suite. Returns the last image. Raises CalledProcessError."""
+    """Run the steps; `unpack` makes the root of a suite. Returns the last image. Raises CalledProcessError."""
     images: dict[str, Image] = {}
     image = Image(folder)
     for name, words in _instructions(file.read_text(encoding="utf-8")):
@@ -91,7 +91,7 @@ def _copy(words: str, context: Path, images: dict[str, Image], image: Image) -> 
 
 
 class Container:
-    """What an image starts; `pid` is its first process, as it is called outside."""
+    """A container started from an image; `pid` is its first process, by its id outside."""
 
     def __init__(self, image: Image, output: Path) -> None:
         self._image = image
@@ -114,13 +114,13 @@ class Container:
         return "start worker processes" in self.output.read_text()
 
     def is_healthy(self) -> bool:
-        """What the health check says."""
+        """The result of the health check."""
         enter = ["nsenter", f"--target={self.pid}", "--net", "--mount", "--root", "--wd"]
         check = self._image.command("HEALTHCHECK")
         return subprocess.run([*enter, *check], env=ENVIRONMENT, capture_output=True, check=False).returncode == 0
 
     def stop(self) -> int:
-        """As an engine does it, by STOPSIGNAL; returns the exit code."""
+        """Stop it as an engine does, by STOPSIGNAL; returns the exit code."""
         name = self._image.words["STOPSIGNAL"].removeprefix("SIG")
         subprocess.run(["kill", f"-{name}", str(self.pid)], check=True)
         return self._process.wait(timeout=60)
@@ -132,7 +132,7 @@ class Container:
 
 @contextmanager
 def running(image: Image, output: Path) -> Iterator[Container]:
-    """A container that is ended."""
+    """A container that is killed at the end."""
     container = Container(image, output)
     try:
         yield container

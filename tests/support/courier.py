@@ -23,7 +23,7 @@ daemons=2
 DEBUG_LOGIN=0
 """
 
-# What its scripts read from /etc/courier/imapd. It looks for new mail every IMAP_IDLE_TIMEOUT seconds.
+# The environment that its scripts read from /etc/courier/imapd. It looks for new mail every IMAP_IDLE_TIMEOUT seconds.
 ENVIRONMENT = (
     "PATH=/usr/bin:/bin",
     "IMAP_CAPABILITY=IMAP4rev1 UIDPLUS CHILDREN NAMESPACE SORT QUOTA IDLE",
@@ -32,7 +32,7 @@ ENVIRONMENT = (
 
 
 class Courier:
-    """Serves the maildirs of `accounts` at ports of 127.0.0.1, by names "imap" and "pop3".
+    """Serves the maildirs of `accounts` at the ports "imap" and "pop3" of 127.0.0.1.
 
     Raises ServerUnavailable as Overlay does.
     """
@@ -61,7 +61,7 @@ class Courier:
         self._daemons.close()
 
     def _configure(self, accounts: Iterable[Account]) -> None:
-        """Passwords go into a database, which Courier's own tool makes."""
+        """Configure it; passwords go into a database, which Courier's own tool makes."""
         path = self._overlay.etc / "courier"
         path.mkdir()
         (path / "authdaemonrc").write_text(AUTH_CONFIGURATION)

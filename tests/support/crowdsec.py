@@ -1,4 +1,4 @@
-"""A private CrowdSec, from the package that .ci/servers unpacks: what it makes of a log, without a network."""
+"""A private CrowdSec, from the package that .ci/servers unpacks: its decisions about a log, without a network."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.support.overlay import SERVERS
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 
-# Of the hub that Debian ships: what each installation has in front of other parsers and behind them.
+# Parsers of Debian's hub that each installation has before and after other parsers.
 HUB = ("parsers/s00-raw/crowdsecurity/syslog-logs.yaml", "parsers/s02-enrich/crowdsecurity/dateparse-enrich.yaml")
-# Those that the above ask for. Reading all of them takes seconds.
+# The patterns that those parsers need. Reading all patterns takes seconds.
 PATTERNS = ("linux-syslog", "nginx")
 
 CONFIGURATION = Template("""\
@@ -44,7 +44,7 @@ _DECISION = re.compile(r"\) (?P<scenario>\S+) by ip \S+ : 4h ban on Ip (?P<addre
 
 
 class Ban(NamedTuple):
-    """What a bouncer hears of."""
+    """A decision as bouncers get it."""
 
     scenario: str
     address: str
@@ -53,7 +53,7 @@ class Ban(NamedTuple):
 class Crowdsec:
     """An installation whose configuration is `shipped`, a folder laid out as /etc/crowdsec, beside Debian's.
 
-    `moved` are paths of it and what takes their place. It reads what is written to its logs, which exist, from now on.
+    `moved` maps paths of it to their replacements. It reads what is written from now on to its logs, which must exist.
     Raises ServerUnavailable where the package is not unpacked.
     """
 
@@ -89,11 +89,11 @@ class Crowdsec:
             raise
 
     def bans(self) -> set[Ban]:
-        """What it has decided until now."""
+        """Its decisions so far."""
         return {Ban(found["scenario"], found["address"]) for found in _DECISION.finditer(self._output())}
 
     def stop(self) -> None:
-        """End it, which it has been seen not to do by itself."""
+        """Kill it, as it has been seen not to stop by itself."""
         os.kill(self._daemon.pid, signal.SIGKILL)
         self._daemon.stop()
         self._ports.close()

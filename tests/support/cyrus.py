@@ -10,7 +10,7 @@ from tests.support.daemon import Address, Daemon, greets, mail_owner
 from tests.support.mailbox import Account
 from tests.support.overlay import Overlay, create_owned
 
-# It looks for new mail every `imapidlepoll` seconds; a mailbox is made when its owner logs in.
+# It looks for new mail every `imapidlepoll` seconds; a mailbox is made at the first login of its owner.
 CONFIGURATION = Template("""\
 configdirectory: $folder/state
 proc_path: $folder/state/proc
@@ -55,7 +55,7 @@ chown "$2" "$1"
 
 
 class Cyrus:
-    """Keeps mailboxes for `accounts`, whose maildirs it does not look at.
+    """Keeps mailboxes for `accounts`, but does not use their maildirs.
 
     `ports` names a port of 127.0.0.1 for each of PORTS. Raises ServerUnavailable as Overlay does.
     """

@@ -25,7 +25,7 @@ class ServerUnavailable(Exception):
 
 
 def find_program(name: str, *folders: str) -> str:
-    """Path of a program in PATH, /usr/sbin or `folders`; raises ServerUnavailable where there is none."""
+    """The path of a program in PATH, /usr/sbin or `folders`; raises ServerUnavailable where there is none."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", *folders])
     program = shutil.which(name, path=path)
     if program is None:
@@ -34,7 +34,7 @@ def find_program(name: str, *folders: str) -> str:
 
 
 def mail_owner() -> pwd.struct_passwd:
-    """Who owns the mailboxes: an unprivileged user if the tests run as root (mail servers refuse root), else we."""
+    """The owner of the mailboxes: an unprivileged user if we are root, which mail servers refuse, else our own."""
     return pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
 
 
@@ -48,7 +48,7 @@ def wait_until(condition: Callable[[], bool], what: str, timeout: float = PATIEN
 
 
 def accepts(address: Address) -> bool:
-    """Whether somebody listens at `address`."""
+    """Whether a server listens at `address`."""
     try:
         socket.create_connection(address, timeout=PATIENCE).close()
     except ConnectionRefusedError:
@@ -57,7 +57,7 @@ def accepts(address: Address) -> bool:
 
 
 def greets(address: Address) -> bool:
-    """Whether somebody at `address` sends a greeting."""
+    """Whether a server at `address` sends a greeting."""
     try:
         with socket.create_connection(address, timeout=PATIENCE) as connection:
             return bool(connection.recv(1))
@@ -66,7 +66,7 @@ def greets(address: Address) -> bool:
 
 
 class Daemon:
-    """One server in the foreground of its own session, so that stopping it reaches its children and nobody else."""
+    """One server in the foreground, in a session of its own, so that stop() reaches its children and nothing else."""
 
     def __init__(self, command: Sequence[str], output: Path) -> None:
         self.output = output
@@ -80,7 +80,7 @@ class Daemon:
         return self._process.pid
 
     def await_ready(self, ready: Callable[[], bool], timeout: float = PATIENCE) -> None:
-        """Wait until `ready` holds, for `timeout` seconds; raises RuntimeError with the server's output if it ends."""
+        """Wait up to `timeout` seconds for `ready`; raises RuntimeError with the server's output if the server ends."""
 
         def ready_or_ended() -> bool:
             return self._process.poll() is not None or ready()

@@ -1,4 +1,4 @@
-"""A private Dovecot: IMAP, POP3 and ManageSieve, all with STARTTLS, and the SASL service that Postfix asks.
+"""A private Dovecot: IMAP, POP3 and ManageSieve, all with STARTTLS, and the SASL service for Postfix.
 
 IMAP and POP3 are also served over TLS.
 """
@@ -112,9 +112,9 @@ service managesieve-login {
 
 @dataclass(frozen=True, slots=True)
 class DovecotTls:
-    """Whom Dovecot gives which certificate: `named` who asks for `name` by SNI, `certificate` everybody else.
+    """Dovecot's certificates: `named` for clients that ask for `name` by SNI, `certificate` for all others.
 
-    If it is `demanding`, it lets nobody log in whose own certificate is not of `authority`, a file.
+    If it is `demanding`, clients can log in only with a certificate of `authority`, a file.
     """
 
     certificate: Certificate
@@ -127,8 +127,8 @@ class DovecotTls:
 class Dovecot:
     """Serves the maildirs `mail/LOGIN` of `accounts`.
 
-    `ports` names a port of 127.0.0.1 for each of PORTS; those of haproxy expect a PROXY protocol header. `more` is put
-    behind the configuration. The log tells each step of a handshake. Raises ServerUnavailable where Dovecot is not
+    `ports` names a port of 127.0.0.1 for each of PORTS; those of haproxy expect a PROXY protocol header. `more` is
+    appended to the configuration. The log shows each step of a handshake. Raises ServerUnavailable where Dovecot is not
     installed.
     """
 
@@ -177,7 +177,7 @@ class Dovecot:
 
 
 def _identity() -> dict[str, str]:
-    """Users of Dovecot's processes: its package's own if we are root, else all are we."""
+    """The users of Dovecot's processes: its package's own if we are root, else our own."""
     owner = mail_owner()
     internal, login = ("dovecot", "dovenull") if os.geteuid() == 0 else (owner.pw_name, owner.pw_name)
     group = internal if os.geteuid() == 0 else getgrgid(owner.pw_gid).gr_name
@@ -198,7 +198,7 @@ def _tls_values(tls: DovecotTls) -> dict[str, str]:
 
 
 def _refuse_bad_configuration(program: str, configuration: Path) -> None:
-    """Tell another major version, whose configuration has another syntax, from a failure to start."""
+    """Distinguish another major version, whose configuration has another syntax, from a failure to start."""
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     if not version.startswith("2.3."):
         raise ServerUnavailable(f"Dovecot 2.3 is needed for {configuration.name}, this is {version.strip()}")

@@ -1,4 +1,4 @@
-"""What an engine for regular expressions without a bound never comes to an end with."""
+"""Patterns that a regular expression engine without a limit never finishes."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tests.support.daemon import Address, Daemon, accepts, greets, mail_owner
 from tests.support.mailbox import DOMAIN, Account
 from tests.support.overlay import Overlay, create_owned
 
-# Lookups give back what they have found, which Exim trusts; what a client has said it does not.
+# Exim trusts the results of lookups, but not text of clients.
 CONFIGURATION = Template("""\
 primary_hostname = exim.example.test
 spool_directory = $folder/spool
@@ -68,12 +68,12 @@ login:
 class Exim:
     """Delivers to the accounts' maildirs under `mail`.
 
-    `ports` names a port of 127.0.0.1 for each of smtp, submission (from who has logged in only) and smtp_haproxy
+    `ports` names a port of 127.0.0.1 for each of smtp, submission (takes mail after a login only) and smtp_haproxy
     (expects a PROXY protocol header). Raises ServerUnavailable as Overlay does.
     """
 
     def __init__(self, folder: Path, mail: Path, accounts: Iterable[Account], ports: Mapping[str, int]) -> None:
-        # The name is compiled in.
+        # This user name is compiled in.
         overlay = Overlay(folder, ["Debian-exim"])
         self.smtp: Address = ("127.0.0.1", ports["smtp"])
         self.submission: Address = ("127.0.0.1", ports["submission"])

@@ -1,4 +1,4 @@
-"""A TCP proxy that spoils what passes it: put it before mailworker, its auth service or its backend."""
+"""A TCP proxy that injects faults: put it before mailworker, its auth service or its backend."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Ending(Enum):
-    """What becomes of a connection, once one of its directions has passed on its share of bytes."""
+    """How a connection ends, once one of its directions has passed on its share of bytes."""
 
     CLOSE = auto()  # both sides find the end of the stream
     RESET = auto()  # both sides find a RST
-    STALL = auto()  # nothing more is read, so that the sender's buffers fill up
-    BLACKHOLE = auto()  # all is taken and nothing passed on, not even the end
+    STALL = auto()  # nothing more is read, so the sender's buffers fill up
+    BLACKHOLE = auto()  # everything is read and nothing passed on, not even the end
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to the bytes of one direction; by default they pass as they come.
+    """What happens to the bytes of one direction; by default they pass unchanged.
 
-    They pass in pieces of at most `piece` bytes, each `delay` seconds late; `ending` comes behind `after` bytes, which
+    They pass in pieces of at most `piece` bytes, each `delay` seconds late. `ending` comes after `after` bytes, which
     may be none.
     """
 
@@ -43,18 +43,18 @@ GOOD = Fault()
 
 
 def drip(delay: float) -> Fault:
-    """One byte after the other, with `delay` seconds between them."""
+    """One byte after another, with `delay` seconds between them."""
     return Fault(delay=delay, piece=1)
 
 
 def cut(after: int, ending: Ending = Ending.CLOSE) -> Fault:
-    """`ending` behind exactly `after` bytes."""
+    """`ending` after exactly `after` bytes."""
     return Fault(ending=ending, after=after)
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Those of one connection: `up` is towards the target, `down` is from there."""
+    """The faults of one connection: `up` is towards the target, `down` is from there."""
 
     up: Fault = GOOD
     down: Fault = GOOD
@@ -63,7 +63,7 @@ class Faults:
 class FaultProxy:
     """Passes connections on to `target`, from a port of 127.0.0.1 that the kernel chose, in a thread of its own.
 
-    `faults` is called for each connection with its number, from 0, in that thread; it may be replaced at any time.
+    That thread calls `faults` for each connection with its number, from 0; it may be replaced at any time.
     """
 
     def __init__(self, target: InetAddress, faults: Callable[[int], Faults] | Faults | None = None) -> None:
@@ -81,7 +81,7 @@ class FaultProxy:
         self._thread.start()
 
     def reset(self) -> None:
-        """Reset all connections there are."""
+        """Reset all open connections."""
         self._loop.call_soon_threadsafe(self._reset_all)
 
     def stop(self) -> None:
@@ -100,7 +100,7 @@ class FaultProxy:
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task).close()  # which has not happened yet if it never began
+        self._tasks.pop(task).close()  # a task that never began has not closed it
 
     async def _serve(self, connected: socket.socket, faults: Faults) -> None:
         client = await asyncio.open_connection(sock=connected)
@@ -108,7 +108,7 @@ class FaultProxy:
             target = await asyncio.open_connection(self._target.host, self._target.port)
             await self._carry(_Connection(client, target), faults)
         except OSError:
-            _close(client[1], reset=True)  # as if nobody listened here
+            _close(client[1], reset=True)  # as if nothing listened here
         finally:
             _close(client[1])
 
@@ -135,7 +135,7 @@ class FaultProxy:
 
 
 def always(faults: Faults) -> Callable[[int], Faults]:
-    """The same for every connection."""
+    """The same faults for every connection."""
     return lambda _number: faults
 
 
@@ -167,7 +167,7 @@ class _Connection:
             elif sink.can_write_eof():
                 sink.write_eof()
         except OSError:
-            self.close(reset=True)  # one side has reset its connection, so the other side gets to know
+            self.close(reset=True)  # one side has reset its connection, so the other side is reset, too
 
     async def _finish(self, source: asyncio.StreamReader, ending: Ending | None) -> None:
         match ending:
@@ -181,7 +181,7 @@ class _Connection:
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, fault: Fault) -> bool:
-    """Pass on what may pass; whether the fault's ending has come, rather than the end of the stream."""
+    """Pass on what may pass; returns whether the fault's ending has come, rather than the end of the stream."""
     left = fault.after
     while fault.ending is None or left > 0:
         data = await source.read(fault.piece if fault.ending is None else min(fault.piece, left))
@@ -195,7 +195,7 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter, fault:
 
 
 def _close(writer: asyncio.StreamWriter, *, reset: bool = False) -> None:
-    """Close at once; what is still to be written is dropped, as its reader has not taken it for long."""
+    """Close at once; unwritten data is dropped, as its reader has not taken it for long."""
     if reset and not writer.transport.is_closing():
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     writer.transport.abort()

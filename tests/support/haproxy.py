@@ -49,7 +49,7 @@ class Haproxy:
 
 
 class HaproxyBehind:
-    """Reads PROXY headers at `address`, checks their sums, and passes what follows on to `target`.
+    """Reads PROXY headers at `address`, verifies their checksums, and passes the rest on to `target`.
 
     `told` has a line for each connection: the client's address, the server name of the header and the unique id, "-"
     for none. Raises ServerUnavailable without haproxy.

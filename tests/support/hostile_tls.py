@@ -1,4 +1,4 @@
-"""A TLS client that says what no honest one says, as fast as OpenSSL can seal it."""
+"""A TLS client that sends what no honest one sends, as fast as OpenSSL can encrypt it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _load() -> ctypes.CDLL:
 
 
 class HostileClient:
-    """Has shaken hands over a socket, which it lets block. What it seals is given back and not sent."""
+    """Does a handshake over a socket, which it makes blocking. Encrypted records are returned, not sent."""
 
     def __init__(self, connected: socket.socket, *, tls_1_3: bool = True) -> None:
         connected.setblocking(True)
@@ -46,18 +46,18 @@ class HostileClient:
         library.SSL_set0_wbio(self._connection, self._sealed)
 
     def read(self) -> bytes:
-        """What the server says next, b"" where it says nothing more."""
+        """The next data of the server, b"" where there is no more."""
         page = ctypes.create_string_buffer(4096)
         length = self._library.SSL_read(self._connection, page, len(page))
         return page.raw[: max(length, 0)]
 
     def data(self, content: bytes) -> bytes:
-        """A record of data."""
+        """A record of application data."""
         self._library.SSL_write(self._connection, content, len(content))
         return self._taken()
 
     def key_updates(self, count: int, *, requested: bool = False) -> bytes:
-        """As many KeyUpdate records (RFC 8446 section 4.6.3), which may want one of the server's in return."""
+        """As many KeyUpdate records (RFC 8446 section 4.6.3); with `requested` each demands one in return."""
         library, connection, kind = self._library, self._connection, int(requested)
         for _ in range(count):
             if library.SSL_key_update(connection, kind) != 1 or library.SSL_do_handshake(connection) != 1:
@@ -71,6 +71,6 @@ class HostileClient:
         return page.raw[:length]
 
     def close(self) -> None:
-        """Give OpenSSL's memory back; the socket stays the caller's."""
+        """Free OpenSSL's memory; the socket stays open."""
         self._library.SSL_free(self._connection)
         self._library.SSL_CTX_free(self._context)

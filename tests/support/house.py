@@ -1,6 +1,6 @@
-"""The picture of the house: folders as rooms, imports as arrows, read from the code.
+"""The picture of the architecture: folders as rooms, imports as arrows, read from the code.
 
-`python -m tests.support.house` draws it anew into docs/house.svg.
+`python -m tests.support.house` draws it again into docs/house.svg.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PICTURE = ROOT / "docs" / "house.svg"
 
 PACKAGE: Final = "mailworker"
-# What each room is for, in the order of the plan from left to right; what is not named here has no room of its own.
+# The purpose of each room, in the order of the plan from left to right; other folders have no room of their own.
 ROOMS: Final[Mapping[str, str]] = {
     "demo": "what `make run` starts",
     "tune": "how many workers",
@@ -47,7 +47,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "errors": "who is at fault",
 }
 
-# Modules that stand on the ground of a folder, below its inner rooms -> the room that they make together.
+# Modules directly in a folder, beside its inner rooms -> the room that they make up together.
 GROUND: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("process.bug", "process.doubts", "process.invocation", "process.link", "process.listeners"), "process.cycle"
@@ -66,7 +66,7 @@ Imports = dict[str, set[str]]
 
 
 def read_imports() -> Imports:
-    """Which rooms each room imports from."""
+    """The rooms that each room imports from."""
     graph = grimp.build_graph(PACKAGE)
     imports: Imports = {}
     for module in graph.modules:
@@ -77,7 +77,7 @@ def read_imports() -> Imports:
 
 
 def floors(imports: Imports) -> dict[str, int]:
-    """The floor of each room, 0 on the ground: above all that it imports. Raises ValueError for a circle."""
+    """The floor of each room, 0 on the ground: above all that it imports. Raises ValueError for a cycle."""
     found: dict[str, int] = {}
 
     def climb(room: str, way: tuple[str, ...]) -> int:
@@ -118,7 +118,7 @@ def draw() -> str:
 
 
 def _room(module: str) -> str:
-    """The room that a module belongs to, the innermost; "" for the package itself."""
+    """The innermost room that a module belongs to; "" for the package itself."""
     name = module.removeprefix(PACKAGE).removeprefix(".")
     while name and name not in ROOMS and name not in GROUND:
         name = name.rpartition(".")[0]
@@ -126,7 +126,7 @@ def _room(module: str) -> str:
 
 
 def _direct(imports: Imports, room: str) -> Iterable[str]:
-    """The rooms that `room` imports from, but those that lie below another of them: that arrow is there already."""
+    """The rooms that `room` imports from, except those below another of them: arrows lead there already."""
     return [below for below in imports[room] if not any(below in _all_below(imports, other) for other in imports[room])]
 
 
@@ -136,7 +136,7 @@ def _all_below(imports: Imports, room: str) -> set[str]:
 
 
 def _count_lines() -> dict[str, int]:
-    """Lines of Python and C in each room, without the rooms inside it."""
+    """The lines of Python and C in each room, without its inner rooms."""
     lines = dict.fromkeys(ROOMS, 0)
     for path in sorted((ROOT / PACKAGE).rglob("*")):
         if path.suffix in (".py", ".c", ".h"):

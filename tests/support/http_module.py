@@ -1,4 +1,4 @@
-"""A real nginx with its http module: the oracle of servers told apart by names, as its mail module has none."""
+"""A real nginx with its http module: the oracle for servers chosen by name, which its mail module lacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def configuration(http: str) -> str:
 
 @contextmanager
 def serving(folder: Path, http: str, port: int) -> Iterator[None]:
-    """An nginx whose `http` block this is, as soon as it listens on `port`."""
+    """An nginx with this `http` block, once it listens on `port`."""
     daemon = Daemon(_command(folder, http, "-g", "daemon off; master_process off;"), folder / "output")
     try:
         daemon.await_ready(lambda: accepts(("127.0.0.1", port)))
@@ -30,7 +30,7 @@ def serving(folder: Path, http: str, port: int) -> Iterator[None]:
 
 
 def verdict(folder: Path, http: str) -> list[str]:
-    """What `nginx -t` says of an `http` block, but for times and processes: "[level] message in nginx.conf:LINE"."""
+    """The output of `nginx -t` for an `http` block, without times and pids: "[level] message in nginx.conf:LINE"."""
     said = subprocess.run(_command(folder, http, "-t"), capture_output=True, check=False, timeout=PATIENCE)
     lines = said.stderr.decode(errors="surrogateescape").splitlines()
     texts = [

@@ -1,4 +1,4 @@
-"""`mailworker.event` twice in one process: as it was imported, which is with its C, and in Python alone."""
+"""`mailworker.event` twice in one process: as imported, so with its C, and in Python alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MODULES = (
 
 
 class Implementation:
-    """The modules of the event core, which know each other and none of another implementation."""
+    """The modules of the event core, which refer to each other and to no other implementation."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -41,12 +41,12 @@ class Implementation:
 
 
 NATIVE = Implementation("Python" if core.accelerator is None else "C")
-"""What the program uses in this process."""
+"""The implementation that the program uses in this process."""
 
 
 @cache
 def in_python() -> Implementation:
-    """The one without C."""
+    """The implementation without C."""
     if core.accelerator is None:
         return NATIVE
     loaded = {name: module for name, module in sys.modules.items() if name.startswith(_PACKAGE)}
@@ -66,12 +66,12 @@ def in_python() -> Implementation:
 
 
 def implementations() -> dict[str, Implementation]:
-    """All of them by name."""
+    """All implementations by name."""
     return {each.name: each for each in (NATIVE, in_python())}
 
 
 def without_c(module: ModuleType) -> ModuleType:
-    """The same module once more, in Python alone; for one that no other has to know."""
+    """The same module again, in Python alone; for a module that no other one refers to."""
     spec = module.__spec__
     assert spec is not None
     assert spec.loader is not None

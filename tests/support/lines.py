@@ -1,4 +1,4 @@
-"""A sink of access logs that keeps what it is handed."""
+"""A sink of access logs that keeps its lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Lines:
         self.sent.append((destination, path, line))
 
     def delay(self, destination: int, line: bytes, taken: int, error: OSError | None) -> None:
-        """Nothing is written directly."""
+        """Fail: no line is written directly here."""
         raise AssertionError(destination, line, taken, error)
 
     def of(self, destination: int = 0) -> list[bytes]:
@@ -28,7 +28,7 @@ class Lines:
         return [line for number, _, line in self.sent if number == destination]
 
     def expect(self, count: int) -> list[bytes]:
-        """Wait until there are so many lines, and no more."""
+        """Wait until there are exactly so many lines."""
         end = time.monotonic() + PATIENCE
         while len(self.sent) < count:
             assert time.monotonic() < end, self.sent

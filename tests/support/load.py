@@ -1,4 +1,4 @@
-"""Clients that log in all the time and clients that stay: what an operator must not disturb."""
+"""Clients that log in all the time and clients that stay connected, none of which an operator may disturb."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PAUSE = 0.02
 class Load:
     """POP3 logins one after another and `relays` long-lived sessions on `port`, from `start` to `stop`.
 
-    `failures` tells what any client met that it should not have; `logins` and `exchanges` count what went well.
+    `failures` are what clients met and should not have met; `logins` and `exchanges` count successes.
     """
 
     def __init__(self, port: int, *, relays: int = 4) -> None:
@@ -38,11 +38,11 @@ class Load:
 
     @property
     def server(self) -> str:
-        """Directives of a `server` block that sends its clients to us."""
+        """Directives for a `server` block that sends its clients to this load."""
         return f"protocol pop3; auth_http {self._auth_service.address}/;"
 
     def start(self) -> None:
-        """Begin, and wait until all are at it."""
+        """Begin, and wait until all clients are at work."""
         for thread in self._threads:
             thread.start()
         self.await_logins(2)
@@ -53,12 +53,12 @@ class Load:
         self._await(lambda: self.logins >= goal, f"{count} logins")
 
     def await_exchanges(self, count: int) -> None:
-        """Wait until those who stay have got `count` more answers."""
+        """Wait until clients that stay have got `count` more answers."""
         goal = self.exchanges + count
         self._await(lambda: self.exchanges >= goal, f"{count} exchanges")
 
     def finish(self) -> None:
-        """End all sessions in order."""
+        """End all sessions in good order."""
         self._over.set()
         for thread in self._threads:
             thread.join()

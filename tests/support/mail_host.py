@@ -1,4 +1,4 @@
-"""A machine with a real Dovecot and Postfix, that boxes with a network of their own reach by an address."""
+"""A machine with a real Dovecot and Postfix, which boxes with networks of their own reach by an address."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BOX = "192.0.2.1"
 class MailHost:
     """Serves the mailbox of anna@example.test, whose password is `secret`, by IMAP, POP3 and submission.
 
-    The servers listen on this machine's loopback address; their ports at HOST are in a network of its own.
+    The servers listen on this machine's loopback address; their ports at HOST are in a separate network.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class MailHost:
         )
         ports = {name: self._ports[name] for name in Postfix.PORTS}
         self._postfix = Postfix(folder / "postfix", mail, [self.account], self._dovecot.sasl, ports, certificate)
-        # It ends with its standard input, so with us, however we end.
+        # It ends with its standard input, and so with us, however we end.
         self._network = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; read end"], stdin=-1, stdout=-1)
         assert self._network.stdout is not None
         self._network.stdout.readline()
@@ -51,7 +51,7 @@ class MailHost:
         self.account.deliver(make_message(subject))
 
     def join(self, pid: int) -> None:
-        """Be reached from the network of a process, which has no other."""
+        """Make this host reachable from the network of a process, which has no other."""
         ours, theirs = self._network.pid, pid
         _ip(ours, "link", "add", f"box{pid}", "type", "veth", "peer", "name", "eth0", "netns", str(theirs))
         _ip(ours, "address", "replace", f"{HOST}/24", "dev", f"box{pid}")

@@ -1,4 +1,4 @@
-"""Accounts and their maildirs, shared by the mail servers under the proxy."""
+"""Accounts and their maildirs, shared by the mail servers behind the proxy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Account:
         return read_maildir(self.maildir)
 
     def arrivals(self) -> int:
-        """How many messages were delivered and not yet looked at."""
+        """The number of messages that were delivered and not yet looked at."""
         return sum(1 for _ in (self.maildir / "new").iterdir())
 
 
@@ -46,7 +46,7 @@ def read_maildir(maildir: Path) -> list[bytes]:
 
 
 def create_account(root: Path, name: str, password: str | None = None) -> Account:
-    """Create an empty maildir under `root`; None draws a password."""
+    """Create an empty maildir under `root`; with `password` None a random one is made."""
     login = f"{name}@{DOMAIN}"
     account = Account(login, password or secrets.token_hex(), root / login)
     owner = mail_owner()

@@ -19,7 +19,7 @@ CLIENT_TIMED_OUT = TimedOut(Party.CLIENT)
 
 
 class MemoryTls(TlsConnection):
-    """What was agreed on in a handshake that never took place; no step of it can be taken."""
+    """The result of a handshake that never took place; its steps cannot be performed."""
 
     def __init__(self, verify_result: tuple[int, str] = (0, "ok"), peer_certificate: Certificate | None = None) -> None:
         self._verify_result = verify_result
@@ -50,7 +50,7 @@ class MemoryTls(TlsConnection):
 class MemoryStream:
     """A `mailworker.event.stream.Stream` whose peer sends `script`.
 
-    A step of the script is a chunk that arrives at once, of which a read gives no more than its limit, or an error
+    A step of the script is a chunk that arrives at once, of which a read returns no more than its limit, or an error
     that a read raises: CLIENT_TIMED_OUT, a ConnectionLost. b"" and the script's end are the end of the peer's side.
     `writes` is what was written, write by write; `deadlines` holds the deadline at each read and peek.
     A write raises `write_error` and a handshake `handshake_error`, unless it is None. Over TLS from the first byte:
@@ -83,11 +83,11 @@ class MemoryStream:
 
     @property
     def unread(self) -> bytes:
-        """What of the script nobody has read, errors left out."""
+        """The part of the script that has not been read, without errors."""
         return b"".join(step for step in self._script if isinstance(step, bytes))
 
     def then(self, *steps: bytes | PeerError) -> None:
-        """Let the script go on."""
+        """Append steps to the script."""
         self._script.extend(steps)
 
     async def read(self, limit: int) -> bytes:
@@ -134,7 +134,7 @@ class MemoryStream:
 
 
 def run(awaitable: Awaitable[_Result]) -> _Result:
-    """Run a coroutine that waits for memory streams only, to its result; pauses are over at once."""
+    """Run a coroutine that waits for memory streams only; returns its result. Pauses are skipped."""
     coroutine = awaitable.__await__()
     try:
         while isinstance(waits_for := coroutine.send(None), Pause):

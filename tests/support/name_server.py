@@ -24,7 +24,7 @@ Answer = Callable[[dns.message.Message], list[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One query that came: `source` is the port it came from."""
+    """A query received: `source` is the port that it came from."""
 
     question: str
     transport: str
@@ -33,9 +33,9 @@ class Asked:
 
 
 class NameServer:
-    """Answers "NAME TYPE" by `answers`, others with NXDOMAIN; `asked` is what was asked.
+    """Answers "NAME TYPE" by `answers`, other queries with NXDOMAIN; `asked` are the queries received.
 
-    A connection ends with its answers, but stays open where there is none.
+    A connection is closed after its answers, but stays open where there is none.
     """
 
     def __init__(self, answers: dict[str, Answer]) -> None:
@@ -49,13 +49,13 @@ class NameServer:
 
     @property
     def questions(self) -> list[str]:
-        """What was asked, TCP marked."""
+        """The questions received, those by TCP marked."""
         return [asked.question + (" by TCP" if asked.transport == "tcp" else "") for asked in self.asked]
 
     def stop(self) -> None:
         for listening in (self._datagrams, self._listening):
             with suppress(OSError):
-                listening.shutdown(socket.SHUT_RDWR)  # wakes who waits for it
+                listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for it
         for thread in self._threads:
             thread.join(PATIENCE)
             assert not thread.is_alive()
@@ -65,7 +65,7 @@ class NameServer:
     def _serve_udp(self) -> None:
         while True:
             wire, source = self._datagrams.recvfrom(65535)
-            if not wire:  # what shutdown() leaves
+            if not wire:  # the result of shutdown()
                 return
             for answer in self._answer(wire, "udp", source[1]):
                 with suppress(BrokenPipeError):  # it was stopped meanwhile
@@ -83,7 +83,7 @@ class NameServer:
                 answers = self._answer(connected.recv(length), "tcp", source[1])
                 for answer in answers:
                     connected.sendall(answer)
-                if not answers:  # silent, not gone: the client ends it
+                if not answers:  # silent, but still open: the client closes it
                     connected.recv(1)
 
     def _answer(self, wire: bytes, transport: str, source: int) -> list[bytes]:
@@ -125,7 +125,7 @@ def silence(query: dns.message.Message) -> list[bytes]:
 
 
 def closing(query: dns.message.Message) -> list[bytes]:
-    """The end of the connection, by TCP, in place of an answer."""
+    """Close the connection, by TCP, instead of answering."""
     raise ConnectionResetError
 
 
@@ -133,7 +133,7 @@ truncated = records(flags=dns.flags.TC)
 
 
 def in_turn(*answers: Answer) -> Answer:
-    """One answer after the other, the last one for ever."""
+    """One answer after another, the last one for ever."""
     left = list(answers)
 
     def answer(query: dns.message.Message) -> list[bytes]:
@@ -147,7 +147,7 @@ def _type(query: dns.message.Message) -> str:
 
 
 def _bind() -> tuple[socket.socket, socket.socket]:
-    """A port that is free for both, which the kernel promises for one only."""
+    """A port that is free for both UDP and TCP, which the kernel promises for one only."""
     while True:
         listening = socket.create_server(("127.0.0.1", 0))
         datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

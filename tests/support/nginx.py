@@ -1,4 +1,4 @@
-"""A private nginx with its mail module: the oracle that the proxy is held against."""
+"""A private nginx with its mail module: the oracle that the proxy is compared with."""
 
 from __future__ import annotations
 

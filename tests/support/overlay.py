@@ -1,4 +1,4 @@
-"""Programs of packages that are unpacked, not installed, as Debian has room for one mail server of a kind only."""
+"""Programs of packages that are unpacked, not installed, as Debian allows one mail server only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.daemon import ServerUnavailable, mail_owner
 
 SERVERS = "MAILWORKER_SERVERS"
 
-# In a namespace of its own, so that nobody else sees the mounts and the last process that ends takes them along.
+# In a mount namespace of its own: other processes do not see the mounts, and they end with the last process.
 ENTER = """\
 mount -t overlay -o "lowerdir=$1/usr:/usr" overlay /usr
 mount -t overlay -o "lowerdir=$2/etc:/etc" overlay /etc
@@ -22,11 +22,11 @@ exec "$@"
 
 
 class Overlay:
-    """What lies over the system's files for the programs of one server.
+    """The overlay of the system's files for the programs of one server.
 
     They see the unpacked packages over /usr, `folder`/etc over /etc and `folder`/run as /run. Each of `users` is
-    mail_owner() by another name, for them alone. Raises ServerUnavailable without root or where .ci/servers has not
-    unpacked the packages.
+    mail_owner() is known to them by the names `users`, too. Raises ServerUnavailable without root or where .ci/servers
+    has not unpacked the packages.
     """
 
     def __init__(self, folder: Path, users: Iterable[str] = ()) -> None:
@@ -48,16 +48,16 @@ class Overlay:
         self._enter = ["unshare", "--mount", "sh", "-ec", ENTER, "sh", packages, str(folder)]
 
     def command(self, *command: str) -> list[str]:
-        """The command line that runs `command`, for which /etc stays as it is now."""
+        """The command line that runs `command`, with /etc as it is now."""
         return [*self._enter, *command]
 
     def execute(self, *command: str, data: str = "") -> None:
-        """Run `command`, with `data` as its standard input, to its end; raises CalledProcessError if it fails."""
+        """Run `command` to its end, with `data` as its standard input; raises CalledProcessError if it fails."""
         subprocess.run(self.command(*command), input=data, text=True, capture_output=True, check=True)
 
 
 def create_owned(*folders: Path) -> None:
-    """Create folders that belong to mail_owner()."""
+    """Create folders owned by mail_owner()."""
     owner = mail_owner()
     for folder in folders:
         folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""One end of a connection in a test: it reads what it expects, and remembers every byte."""
+"""One end of a connection in a test: it reads what it expects, and records every byte."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from select import select
 from tests.support.patience import PATIENCE
 
 _PIECE = 65536
-_DATA_SEGMENTS = 152  # where Linux's struct tcp_info has tcpi_data_segs_in
+_DATA_SEGMENTS = 152  # the offset of tcpi_data_segs_in in Linux's struct tcp_info
 _WAITING = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Peer:
-    """`received` is all that came, in TLS what it was before."""
+    """`received` are all bytes received, with TLS in clear."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -52,12 +52,12 @@ class Peer:
 
     @property
     def unread(self) -> int:
-        """How many bytes have come that nobody has asked for."""
+        """The number of received bytes that have not been asked for."""
         return len(self._unread)
 
     @property
     def segments(self) -> int:
-        """How many segments with data have come; whether they have been read does not matter."""
+        """The number of segments with data that have come, whether or not they have been read."""
         info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _DATA_SEGMENTS + 4)
         return int.from_bytes(info[_DATA_SEGMENTS:], sys.byteorder)
 
@@ -65,24 +65,24 @@ class Peer:
         self._socket.sendall(data)
 
     def send_slowly(self, data: bytes) -> None:
-        """Each byte in a segment of its own."""
+        """Send each byte in a segment of its own."""
         for i in range(len(data)):
             self.send(data[i : i + 1])
 
     def expect(self, data: bytes) -> None:
-        """Exactly `data` comes next."""
+        """Assert that exactly `data` comes next."""
         heard = self.skip(len(data))
         assert heard == data, f"{heard!r} instead of {data!r}"
 
     def skip(self, length: int) -> bytes:
-        """The next `length` bytes, or less where the other side closes before."""
+        """The next `length` bytes, or fewer where the other side closes before that."""
         while len(self._unread) < length and self._receive():
             pass
         taken, self._unread = self._unread[:length], self._unread[length:]
         return taken
 
     def until(self, end: bytes) -> bytes:
-        """What comes up to and with `end`, or less where the other side closes before."""
+        """The bytes up to and including `end`, or fewer where the other side closes before that."""
         while end not in self._unread and self._receive():
             pass
         head, found, self._unread = self._unread.partition(end)
@@ -93,14 +93,14 @@ class Peer:
         return self.until(b"\n")
 
     def one_line(self) -> bytes:
-        """A line, taking no byte of what comes behind it, which may be TLS."""
+        """A line, without reading any byte after it, which may be TLS."""
         line = b""
         while not line.endswith(b"\n"):
             line += self._socket.recv(1)
         return line
 
     def rest(self) -> bytes:
-        """All that comes until the other side closes, or resets."""
+        """All bytes until the other side closes or resets."""
         while self._receive():
             pass
         rest, self._unread = self._unread, b""
@@ -119,7 +119,7 @@ class Peer:
             self._socket.settimeout(PATIENCE)
 
     def talk(self, *turns: tuple[bytes, bytes]) -> None:
-        """Say and hear."""
+        """Send each text, and expect the answer beside it."""
         for said, heard in turns:
             self.send(said)
             self.expect(heard)
@@ -136,7 +136,7 @@ class Peer:
         return bytes(received)
 
     def stream(self, pieces: Iterator[bytes], length: int, take: Callable[[bytes], None], most: int = _PIECE) -> None:
-        """Send `pieces`, and give `take` the next `length` bytes, at most `most` at once, both at the same time."""
+        """Send `pieces`, and pass the next `length` bytes to `take`, at most `most` at once, both at the same time."""
         unsent = next(pieces, b"")
         if early := self._unread[:length]:
             self._unread = self._unread[length:]
@@ -150,7 +150,7 @@ class Peer:
                     if unsent:
                         unsent = unsent[self._socket.send(unsent) :] or next(pieces, b"")
                 with suppress(*_WAITING):
-                    while length:  # up to the end of what TLS has decrypted, which no select sees
+                    while length:  # up to the end of the decrypted data, which select() does not see
                         piece = self._socket.recv(min(most, length))
                         assert piece, "the other side has closed"
                         length -= len(piece)
@@ -159,7 +159,7 @@ class Peer:
             self._socket.settimeout(PATIENCE)
 
     def send_what_fits(self, data: bytes, seconds: float) -> int:
-        """Send `data` again and again until nothing has been taken for this time; how many bytes were."""
+        """Send `data` repeatedly until nothing has been taken for this time; returns the number of bytes taken."""
         sent = 0
         self._socket.setblocking(False)
         while select([], [self._socket], [], seconds)[1]:
@@ -178,7 +178,7 @@ class Peer:
         return encrypted
 
     def end(self) -> None:
-        """End our side: a FIN, unless the other side has reset the connection already."""
+        """End our side with a FIN, unless the other side has already reset the connection."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
@@ -186,12 +186,12 @@ class Peer:
         self._socket.close()
 
     def reset(self) -> None:
-        """Close without any courtesy: a RST."""
+        """Close with a RST."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
     def give_up(self) -> None:
-        """From another thread: let whoever reads here find the end."""
+        """From another thread, let a read here find the end."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 

@@ -1,4 +1,4 @@
-"""A policy service that speaks weakforced's JSON over HTTP, and answers what a test says."""
+"""A policy service that speaks weakforced's JSON over HTTP, and gives the answers of a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from tests.support.backend import ScriptedServer
 from tests.support.peer import Peer
 
-# What weakforced demands of each command (wforce_api).
+# The fields that weakforced demands for each command (wforce_api).
 _REQUIRED: Mapping[str, Mapping[str, type]] = {
     "allow": {"login": str, "pwhash": str, "remote": str},
     "report": {"login": str, "pwhash": str, "remote": str, "success": bool},
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
 
 
 Say = Callable[[str, dict[str, Any]], Any]
-"""Gives what is said of a command and its fields: an object for JSON, or the bytes of a whole response."""
+"""Answers a command with its fields: an object for JSON, or the bytes of a whole response."""
 
 
 def response(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
@@ -40,12 +40,12 @@ def response(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
 
 
 def permit(command: str, _: dict[str, Any]) -> Any:
-    """What weakforced says where it has nothing against a login."""
+    """The answer of weakforced to a login that it permits."""
     return {"status": 0, "msg": "", "r_attrs": {}} if command == "allow" else {"status": "ok"}
 
 
 class PolicyService(ScriptedServer):
-    """`asked` is what was asked; its connections stay open, as weakforced's do."""
+    """`asked` are the requests received; connections stay open, as those of weakforced do."""
 
     def __init__(self, say: Say = permit) -> None:
         self.asked: list[Asked] = []
@@ -54,7 +54,7 @@ class PolicyService(ScriptedServer):
         super().__init__(self._serve)
 
     def commands(self, count: int) -> list[str]:
-        """What has come, as soon as it is this much."""
+        """The commands received, once there are so many."""
         return [asked.command for asked in self.wait(count)]
 
     def wait(self, count: int) -> list[Asked]:

@@ -8,7 +8,7 @@ import socket
 class Ports(dict[str, int]):
     """Ports of `host` by name; a name that is asked for the first time gets a free one.
 
-    Each is kept bound: the kernel then gives it to nobody else, yet lets a server with SO_REUSEADDR listen on it.
+    Each is kept bound: the kernel then gives it to no other process, yet lets a server with SO_REUSEADDR listen on it.
     """
 
     def __init__(self, host: str = "127.0.0.1") -> None:
@@ -25,6 +25,6 @@ class Ports(dict[str, int]):
         return self[name]
 
     def close(self) -> None:
-        """Give all ports back."""
+        """Release all ports."""
         for reservation in self._reservations:
             reservation.close()

@@ -93,11 +93,10 @@ postlog unix-dgram n - n - 1 postlogd
 class Postfix:
     """Delivers to the accounts' maildirs under `mail`.
 
-    `ports` names a port of 127.0.0.1 for each of PORTS: smtp (takes mail for the accounts from anybody), submission
-    (only from who has logged in, by AUTH or by XCLIENT), smtps and submissions (the same over TLS), smtp_haproxy
-    (expects a PROXY protocol header), trusting (takes mail of this machine to anywhere, without AUTH) and login_only
-    (as submission, but it offers no PLAIN). `sasl` is
-    Dovecot's service for AUTH, `certificate` what clients get. Raises
+    `ports` names a port of 127.0.0.1 for each of PORTS: smtp (takes mail for the accounts from any client), submission
+    (only after a login, by AUTH or by XCLIENT), smtps and submissions (the same over TLS), smtp_haproxy (expects a
+    PROXY protocol header), trusting (takes mail of this machine to anywhere, without AUTH) and login_only (like
+    submission, but it offers no PLAIN). `sasl` is Dovecot's service for AUTH, `certificate` what clients get. Raises
     ServerUnavailable without Postfix or without root, which its master needs.
     """
 
@@ -161,14 +160,14 @@ class Postfix:
 
 
 def _create_folders(folder: Path, configuration: Path) -> None:
-    """Postfix insists on root's ownership of all but its data folder."""
+    """Create its folders; Postfix demands that root owns all but its data folder."""
     for path in (folder, configuration, folder / "queue", folder / "data"):
         path.mkdir(mode=0o755)
     shutil.chown(folder / "data", "postfix")
 
 
 def _master(configuration: Path) -> str:
-    """Postfix's master process; started directly it stays in our foreground."""
+    """Postfix's master process; started directly, it stays in our foreground."""
     query = [find_program("postconf"), "-h", "-c", str(configuration), "daemon_directory"]
     folder = subprocess.run(query, check=True, capture_output=True, text=True).stdout.strip()
     return find_program("master", folder)

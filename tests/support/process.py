@@ -39,7 +39,7 @@ def configuration(port: int, *, main: str = "", events: str = "", mail: str = ""
 class Mailworker:
     """One installation: `folder` is its prefix.
 
-    `alerts` are patterns of [alert] lines that the test provokes; any other one fails `stop`.
+    `alerts` are patterns of [alert] lines that the test provokes; any other alert makes `stop` fail.
     """
 
     def __init__(self, folder: Path, text: str, *arguments: str) -> None:
@@ -72,13 +72,13 @@ class Mailworker:
         return subprocess.run(self.command(*arguments), capture_output=True, timeout=PATIENCE, check=False)
 
     def start_daemon(self) -> None:
-        """Start in the background and wait for the first worker."""
+        """Start in the background, and wait for the first worker."""
         assert self.run(*self._arguments).returncode == 0, self.error_log.read_text()
         self.await_true(lambda: written_pid(self.pid_file) is not None, "start")
         self.await_true(lambda: bool(self.workers()), "the first worker")
 
     def launch(self) -> None:
-        """Start in the foreground, and wait for nothing."""
+        """Start in the foreground without waiting."""
         with (self.folder / "output").open("wb") as output:
             self._process = subprocess.Popen(
                 self.command("-g", "daemon off;", *self._arguments),
@@ -97,7 +97,7 @@ class Mailworker:
 
     @property
     def output(self) -> str:
-        """What the binary printed."""
+        """The output of the binary."""
         return (self.folder / "output").read_text()
 
     @property
@@ -109,16 +109,16 @@ class Mailworker:
 
     @property
     def old_pid_file(self) -> Path:
-        """Where the process id of a master is found that has changed its binary."""
+        """The pid file of a master that has changed its binary."""
         return self.pid_file.with_name(f"{self.pid_file.name}.oldbin")
 
     def workers(self, master: int | None = None) -> list[psutil.Process]:
-        """The running workers of this master, None for the one in the pid file."""
+        """The running workers of `master`, None for the one in the pid file."""
         children = psutil.Process(self.pid if master is None else master).children()
         return [child for child in children if is_worker(child)]
 
     def status_processes(self, master: int = 0) -> list[psutil.Process]:
-        """The helpers of this master that show and steer it, 0 for the one in the pid file."""
+        """The status processes of `master`, 0 for the one in the pid file."""
         found = []
         for child in psutil.Process(master or self.pid).children():
             try:
@@ -135,7 +135,7 @@ class Mailworker:
     def upgrade(self) -> tuple[int, int]:
         """Let the master change its binary; returns the process ids of the old master and of the new one.
 
-        In between nobody has the pid file's name: that it is back says, as in nginx, that the new master is ready.
+        Meanwhile the pid file is renamed: when it is back, the new master is ready, as in nginx.
         """
         old = self.pid
         self.signal(signal.SIGUSR2)
@@ -144,7 +144,7 @@ class Mailworker:
         return old, self.pid
 
     def lines(self, pattern: str) -> list[str]:
-        """Lines of the error log that `pattern`, a regular expression, is found in."""
+        """The lines of the error log that contain a match of `pattern`, a regular expression."""
         return [line for line in self.error_log.read_text().splitlines() if re.search(pattern, line)]
 
     def await_line(self, pattern: str, count: int = 1) -> str:
@@ -153,7 +153,7 @@ class Mailworker:
         return self.lines(pattern)[-1]
 
     def await_true(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until `condition` holds; shows the log if it does not."""
+        """Wait until `condition` returns true; shows the log if it does not."""
         try:
             wait_until(condition, what, PATIENCE)
         except TimeoutError as error:
@@ -177,7 +177,7 @@ class Mailworker:
         return self._process.wait(PATIENCE)
 
     def stop(self) -> None:
-        """End whatever still runs; fails if the log holds an alert that nobody expected."""
+        """Stop all that still runs; fails if the log has an unexpected alert."""
         process, self._process = self._process, None
         self._stop_masters()
         if process is not None and process.poll() is None:
@@ -194,7 +194,7 @@ class Mailworker:
             assert not unexpected, "\n".join(unexpected)
 
     def _stop_masters(self) -> None:
-        """Stop those masters that are not our children: daemons, and new binaries whose old master has gone."""
+        """Stop the masters that are not our children: daemons, and new binaries whose old master has gone."""
         masters = [master for path in (self.pid_file, self.old_pid_file) if (master := self._master(path))]
         family = [process for master in masters for process in (master, *master.children(recursive=True))]
         for master in masters:
@@ -203,7 +203,7 @@ class Mailworker:
         _kill(psutil.wait_procs(family, timeout=PATIENCE)[1])
 
     def _master(self, pid_file: Path) -> psutil.Process | None:
-        """The running process that a pid file names, if it is one of this folder."""
+        """The running process that a pid file names, if it belongs to this folder."""
         pid = written_pid(pid_file)
         if pid is not None:
             with suppress(psutil.Error):
@@ -215,7 +215,7 @@ class Mailworker:
 def written_pid(pid_file: Path) -> int | None:
     """The process id in a pid file; None where there is none, or no file.
 
-    Anything else than a positive number is none: kill(2) takes 0 and -1 for all processes there are.
+    Only a positive number counts: kill(2) takes 0 and -1 for groups of processes.
     """
     with suppress(FileNotFoundError, ValueError):
         pid = int(pid_file.read_text())
@@ -230,25 +230,25 @@ def _kill(processes: list[psutil.Process]) -> None:
 
 
 def is_worker(process: psutil.Process) -> bool:
-    """Whether this is a worker that runs, be it on its way out."""
+    """Whether this is a running worker, even one that is shutting down."""
     with suppress(psutil.NoSuchProcess):
         return title(process).startswith("mailworker: worker process")
     return False
 
 
 def title(process: psutil.Process) -> str:
-    """What `ps` shows of a process."""
+    """The title that `ps` shows of a process."""
     return " ".join(process.cmdline()).rstrip()
 
 
 def greeting(port: int, timeout: float = PATIENCE) -> bytes:
-    """What a client of 127.0.0.1:`port` is greeted with."""
+    """The greeting for a client of 127.0.0.1:`port`."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as client:
         return client.recv(4096)
 
 
 def refuses(port: int) -> bool:
-    """Whether nobody listens on `port` of 127.0.0.1."""
+    """Whether no server listens on `port` of 127.0.0.1."""
     with socket.socket() as probe:
         probe.settimeout(PATIENCE)
         return probe.connect_ex(("127.0.0.1", port)) != 0

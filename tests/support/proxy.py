@@ -68,9 +68,8 @@ def _claimed(zone: SharedT) -> SharedT:
 class Proxy:
     """A worker's service for one server block on a port of 127.0.0.1 that the kernel chose.
 
-    `ended` are the records of sessions that have ended, of which other `listeners` hear too; `lines` takes what access
-    logs say. `stop` demands that all
-    sessions have ended, each once, and that nothing went wrong inside.
+    `ended` are the records of ended sessions, which other `listeners` get too; `lines` takes the lines of access logs.
+    `stop` asserts that all sessions have ended, each once, and that there was no error inside.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class Proxy:
         self.alerts_expected = False
         self._listening = socket.create_server(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0), family=family)
         self._listening.setblocking(False)
-        if send_buffer is not None:  # what is accepted inherits it
+        if send_buffer is not None:  # accepted connections inherit it
             self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         listen = Listen(InetAddress(*self.address), ssl=implicit_tls, proxy_protocol=proxy_protocol)
         settings = configuration(
@@ -124,7 +123,7 @@ class Proxy:
         self._thread.start()
 
     def counts(self, *without: str) -> dict[str, int]:
-        """What is counted, each by its words without those of the server; only what is not 0, no times, no vitals."""
+        """The counters that are not 0, by their labels without those of the server; without times and vitals."""
         totals = {
             name: value
             for name, value in self.counters.read().totals.items()
@@ -138,7 +137,7 @@ class Proxy:
         }
 
     def await_row(self, holds: Callable[[SessionRow], bool]) -> SessionRow:
-        """The first session for which that holds."""
+        """The first session for which `holds` returns true."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             for row in self.table.rows():

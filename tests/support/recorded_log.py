@@ -10,7 +10,7 @@ from mailworker.log.log import Log
 from mailworker.model import Level
 from tests.support.patience import PATIENCE
 
-# Time, level and process; the rest is what tests are about.
+# Time, level and process; tests are about the rest.
 _LINE = re.compile(r"\S+ \S+ (\[\w+\]) \d+#\d+: (.*)\n")
 
 
@@ -32,7 +32,7 @@ class RecordedLog:
             self._changed.notify_all()
 
     def find(self, text: str, seconds: float = PATIENCE) -> str:
-        """The first line with `text` in it, which may still be on its way."""
+        """The first line that contains `text`; waits until it has come."""
         end = time.monotonic() + seconds
         with self._changed:
             while True:

@@ -1,6 +1,6 @@
-"""The pages of docs/reference, made of the entries in mailworker/reference and of what the program knows of them.
+"""The pages of docs/reference, made from the entries in mailworker/reference and from the program itself.
 
-`python -m tests.support.reference` writes them anew.
+`python -m tests.support.reference` writes them again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CODE: Final = frozenset({"Syntax", "Default", "Context", "Letters"})
 
 
 def render() -> dict[str, str]:
-    """Each page by the name of its file."""
+    """Each page by its file name."""
     described = list(describe(read_pages()))
     pages = {f"{page.name}.md": _page(page, list(group)) for page, group in groupby(described, _page_of)}
     return {"README.md": _index(described), **pages}
@@ -60,7 +60,7 @@ def _spelled(name: str, value: str) -> str:
 
 
 def _nginx_name(address: str) -> str:
-    """The module that an address of nginx's manual is about."""
+    """The nginx module that a page of nginx's manual describes."""
     module = re.search(r"([^/]+)\.html", address)
     assert module
     return module[1]

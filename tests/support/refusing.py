@@ -1,7 +1,7 @@
-"""Executes a program that the kernel refuses system calls, as sandboxes do.
+"""Executes a program for which the kernel refuses system calls, as sandboxes do.
 
-`python -m tests.support.refusing NUMBERS ERROR PROGRAM...`: NUMBERS are the calls', with commas, see `numbers`; ERROR
-is one of errno(3). PROGRAM and all that it starts get the error wherever they make one of the calls.
+`python -m tests.support.refusing NUMBERS ERROR PROGRAM...`: NUMBERS are those of the calls, separated by commas, see
+`numbers`; ERROR is a name from errno(3). PROGRAM and all its children get the error for each of these calls.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _DEFINED = re.compile(r"^#define __NR_(\w+) (\d+)$", re.MULTILINE)
 
 @cache
 def numbers() -> dict[str, int]:
-    """The system calls of this machine by their names, as the C compiler finds them."""
+    """The system calls of this machine by name, as the C compiler knows them."""
     command = ["cc", "-E", "-dM", "-include", "sys/syscall.h", "-x", "c", os.devnull]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return {name: int(number) for name, number in _DEFINED.findall(found)}
 
 
 def refuse(calls: list[int], error: int) -> None:
-    """Have the kernel refuse this process, and all that come of it, system calls; raises OSError."""
+    """Have the kernel refuse system calls of this process and all its children; raises OSError."""
     steps = [(_LOAD, 0, 0, 0)]  # the number of the call
     for number in calls:
         steps += [(_IF_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE | error)]

@@ -21,14 +21,14 @@ from tests.support.recorded_log import RecordedLog
 
 Result = TypeVar("Result")
 
-# A client, and what leads from it to its name.
+# A client, and the records that lead from it to its name.
 CLIENT = "192.0.2.1"
 PTR = "1.2.0.192.in-addr.arpa"
 POINTER = records((PTR, 60, "PTR", "mail.example."))
 
 
 class Watchdog(Timed):
-    """Ends a loop that does not end by itself."""
+    """Stops a loop that does not end by itself."""
 
     def __init__(self, loop: Loop) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Watchdog(Timed):
 
 
 class ResolverBench:
-    """Runs what a worker would, in a loop of its own; nothing may be left of a lookup when it has ended."""
+    """Runs a worker's lookups in a loop of its own, and asserts that they leave nothing behind."""
 
     def __init__(self) -> None:
         self.log = RecordedLog()
@@ -66,7 +66,7 @@ class ResolverBench:
         return sorted(map(str, found))
 
     def run(self, work: Callable[[Connections], Coroutine[Any, None, Result]]) -> Result:
-        """The result of a coroutine, or what it raises of our own."""
+        """The result of a coroutine; raises its errors of our own classes."""
         results: list[Result] = []
         errors: list[Exception] = []
         loop = Loop(errors.append)

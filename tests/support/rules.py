@@ -1,6 +1,6 @@
-"""Three rules that no other tool knows: tests mirror the package, few modules know all settings, a word has its place.
+"""Three rules that other tools lack: tests mirror the package, few modules know all settings, words have their place.
 
-`python -m tests.support.rules` names every place that breaks one and exits with 1 if there is any.
+`python -m tests.support.rules` names every violation and exits with 1 if there is any.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ UNTESTED: dict[str, str] = {
     "mailworker/variables/regex.py": "an interface; native/test_regex.py",
 }
 
-# The modules that import `config.settings` are fewer than that. All others get the settings that they read.
+# Fewer modules than this import `config.settings`. All others get the settings that they need.
 READERS_OF_SETTINGS = 25
 
-# An identifier that says `upstream` -> the directive, variable or log line that has this word, which is nginx's. In
-# code, the server behind the proxy is a backend.
+# An identifier with `upstream` -> the directive, variable or log line with this word of nginx's. In code, the server
+# behind the proxy is a backend.
 WORDS_OF_NGINX: dict[str, str] = {
     "test_upstream_stands_only_where_nginx_has_it": "the rule itself",
     "auth_upstream": "the directive, which is called as nginx's are",
@@ -35,7 +35,7 @@ WORDS_OF_NGINX: dict[str, str] = {
 
 
 def without_test(paths: Collection[str], untested: Mapping[str, str]) -> Iterator[str]:
-    """Name modules of the package among `paths` that no test is named after, and exceptions that are none."""
+    """Name modules of the package among `paths` that no test is named after, and needless exceptions."""
     for path in sorted(paths):
         test = test_of(path)
         if test is None:
@@ -49,7 +49,7 @@ def without_test(paths: Collection[str], untested: Mapping[str, str]) -> Iterato
 
 
 def test_of(path: str) -> str | None:
-    """Where the test of a module is; None for what is no module of the package, and for a package's face."""
+    """The path of a module's test; None for files outside the package and for an `__init__.py`."""
     module = PurePath(path)
     if module.parts[0] != PACKAGE or module.name == "__init__.py":
         return None
@@ -81,7 +81,7 @@ def _reads_settings(source: str) -> bool:
 
 
 def misplaced_words(path: str, source: str, allowed: Collection[str]) -> Iterator[str]:
-    """Name each identifier of `source`, and each part of its path, that says `upstream` and is not allowed to."""
+    """Name each identifier of `source`, and each part of its path, that contains `upstream` and may not."""
     places = {(1, part) for part in PurePath(path).parts} | set(_identifiers(source))
     for line, identifier in sorted(places):
         if "upstream" in identifier.lower() and identifier not in allowed:
@@ -89,7 +89,7 @@ def misplaced_words(path: str, source: str, allowed: Collection[str]) -> Iterato
 
 
 def _identifiers(source: str) -> Iterator[tuple[int, str]]:
-    """With their lines; keyword arguments, attributes and what imports are called belong to them."""
+    """The identifiers with their lines, among them keyword arguments, attributes and names of imports."""
     for node in ast.walk(ast.parse(source)):
         for name, value in ast.iter_fields(node):
             if name in {"id", "attr", "arg", "name", "asname", "module", "rest", "names"}:

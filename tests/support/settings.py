@@ -110,7 +110,7 @@ _CORE = CoreSettings(
     shutdown_delay=0.0,
     timer_resolution=None,
 )
-# Where nothing ever listens.
+# An address where nothing ever listens.
 NOWHERE = InetAddress("127.0.0.1", 1)
 
 
@@ -181,7 +181,7 @@ def configuration(
 
 
 def access_log(form: bytes | LogFormat = b"$session_end", on: On = On.END, **changes: Any) -> AccessLogSettings:
-    """One log with a format, or a text for one; `changes` are fields of AccessLog or AccessLogSettings."""
+    """One log with a format, or with a text as its format; `changes` are fields of AccessLog or AccessLogSettings."""
     text = TextFormat(parse(form), DEFAULT) if isinstance(form, bytes) else form
     settings = {name: changes.pop(name) for name in tuple(changes) if name in AccessLogSettings.__slots__}
     log = AccessLog(changes.pop("destination", AccessLogFile(Path("/a"))), text, on=on, **changes)

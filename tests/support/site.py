@@ -1,8 +1,8 @@
-"""What the documentation site needs beyond mkdocs: files outside of docs/ that pages lead to.
+"""What the documentation site needs beyond mkdocs: files outside of docs/ that pages link to.
 
-Pages are read on code hosts as well, so they link to the README, to `conf/` and to tests by relative paths. Where the
-address of the repository is known (MAILWORKER_REPOSITORY, as in setup.py), such a link leads there; else the file
-becomes a part of the site, in `source/`.
+Pages are read on code hosts as well, so they link to the README, to `conf/` and to tests by relative paths. If the
+address of the repository is known (MAILWORKER_REPOSITORY, as in setup.py), such links lead there; otherwise the files
+become part of the site, in `source/`.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ ROOT: Final = Path(__file__).parents[2]
 REPOSITORY: Final = os.environ.get("MAILWORKER_REPOSITORY", "").rstrip("/")
 
 SOURCE: Final = "source"
-"""Where files outside of docs/ are in the site."""
+"""The place of files outside of docs/ in the site."""
 
 _DOCS: Final = "docs"
-# Pages of the site though they are outside of docs/.
+# Pages of the site that are outside of docs/.
 _PAGES: Final = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md")
 _FENCE: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
 _NUMBER: Final = re.compile(r"^# (?:Decision )?(?:[0-9]+[.:]? )?")
-# How much more an entry of the reference counts than a page; and how much more than the names that begin with its own.
+# Weights in the search: of an entry of the reference against a page, and against longer names that begin with its name.
 _ENTRY: Final = 8
 _SHORTER: Final = 6
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add what pages lead to outside of docs/."""
+    """Add the files outside of docs/ that pages link to."""
     found = {path for file in [*files.documentation_pages()] for path in _outside(file.content_string, file.src_uri)}
     for name in _PAGES:
         found |= {name, *_outside((ROOT / name).read_text(encoding="utf-8"), f"{SOURCE}/{name}")}
@@ -49,10 +49,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links lead to where files are in the site."""
+    """Change links to the places of files in the site."""
     page_uri = page.file.src_uri
     if page_uri == "reference/README.md":
-        page.meta["search"] = {"exclude": True}  # it has all names and tells nothing of them
+        page.meta["search"] = {"exclude": True}  # it lists all names without describing them
     if page_uri == "decisions/README.md":
         markdown += _decisions(files)
     return "".join(part if part.startswith("```") else _rewritten(part, page_uri) for part in _split(markdown))
@@ -74,7 +74,7 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 
 def _heights(names: Collection[str]) -> dict[str, int]:
-    """How often each name is the beginning of another one, one within the other: `proxy` is of `proxy_ssl`."""
+    """How often each name is the beginning of longer ones, nested: `proxy` of `proxy_ssl`, that of `proxy_ssl_name`."""
     heights: dict[str, int] = {}
     for name in sorted(names, reverse=True):
         longer = [heights[other] for other in heights if other.startswith(name)]
@@ -93,7 +93,7 @@ def _rewritten(text: str, page_uri: str) -> str:
 
 
 def target(link: str, page_uri: str) -> str | None:
-    """The path below the root of the repository that a link of a page leads to; None where mkdocs knows the way."""
+    """The path in the repository that a page's link leads to; None where mkdocs resolves it."""
     from_source = page_uri.startswith(f"{SOURCE}/")
     place = page_uri.removeprefix(f"{SOURCE}/") if from_source else f"{_DOCS}/{page_uri}"
     path = normpath(str(PurePosixPath(place).parent / link))
@@ -122,7 +122,7 @@ def _outside(text: str, page_uri: str) -> Iterator[str]:
 
 
 def _split(text: str) -> Iterator[str]:
-    """Fenced blocks, and what is between them."""
+    """Fenced blocks, and the text between them."""
     position = 0
     for match in _FENCE.finditer(text):
         yield text[position : match.start()]
@@ -132,7 +132,7 @@ def _split(text: str) -> Iterator[str]:
 
 
 def _file(path: str, config: MkDocsConfig) -> File:
-    """A file of the repository as one of the site; raises FileNotFoundError for a link that leads nowhere."""
+    """A file of the repository as a file of the site; raises FileNotFoundError for a broken link."""
     if not (ROOT / path).exists():
         raise FileNotFoundError(f"a page leads to {path}, which is not there")
     return File.generated(
@@ -141,7 +141,7 @@ def _file(path: str, config: MkDocsConfig) -> File:
 
 
 def _decisions(files: Files) -> str:
-    """A list of all notes, which code hosts show as the folder's."""
+    """A list of all notes, which code hosts show as the folder's listing."""
     notes = [file for file in files.documentation_pages() if file.src_uri.startswith("decisions/0")]
     titles = {PurePosixPath(each.src_uri).name: each.content_string.partition("\n")[0] for each in notes}
     return "\n" + "".join(f"\n- [{_NUMBER.sub('', title)}]({name})" for name, title in sorted(titles.items()))

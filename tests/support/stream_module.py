@@ -1,4 +1,4 @@
-"""A real nginx with its stream module: the oracle of variables, which nginx's mail module does not have."""
+"""A real nginx with its stream module: the oracle for variables, which nginx's mail module lacks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.patience import PATIENCE
 
 STREAM_MODULES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/lib64/nginx/modules/ngx_stream_module.so")
 
-_END = b"\x1e"  # RS, which no text of a test holds
+_END = b"\x1e"  # RS, which no text of a test contains
 _TIME_AND_PROCESS = re.compile(r"^(?:nginx: |[0-9/]+ [0-9:]+ )(\[\w+\]) (?:\d+#\d+: )?(.*)$")
 
 
 def answers(folder: Path, block: str, texts: Sequence[str], escape: str = "none") -> list[bytes]:
-    """What nginx writes for each of `texts`, which hold variables of the stream `block`, into one line of its log."""
+    """What nginx writes to its log for each of `texts`, which use variables of the stream `block`."""
     lines = "\n".join(f'"{text}\x1e"' for text in texts)
     log = folder / "answers"
     serving = f'access_log {log} answers; return "";'
@@ -31,9 +31,9 @@ def answers(folder: Path, block: str, texts: Sequence[str], escape: str = "none"
 
 
 def answers_to(folder: Path, block: str, text: str, clients: Sequence[bytes]) -> list[bytes]:
-    """What nginx says for `text` to each of the clients, whose addresses a PROXY header gives.
+    """What nginx returns for `text` to each of the clients, whose addresses are sent in PROXY headers.
 
-    It takes for an address whatever is made of dots, colons and hexadecimal digits.
+    It accepts as an address any text of dots, colons and hexadecimal digits.
     """
     with _serving(folder, block, f'return "{text}";', "proxy_protocol") as gate:
         return [_ask(gate, b"PROXY TCP4 %b 192.0.2.1 1 2\r\n" % client) for client in clients]
@@ -41,7 +41,7 @@ def answers_to(folder: Path, block: str, text: str, clients: Sequence[bytes]) ->
 
 @contextmanager
 def _serving(folder: Path, block: str, serving: str, *parameters: str) -> Iterator[Path]:
-    """An nginx whose only server does what `serving` says, at the unix socket that this gives."""
+    """An nginx whose only server executes `serving`, at the unix socket that this yields."""
     gate = folder / "gate"
     configuration = f"""
         events {{ worker_connections 64; }}
@@ -62,7 +62,7 @@ def _serving(folder: Path, block: str, serving: str, *parameters: str) -> Iterat
 
 
 def _served(gate: Path) -> bool:
-    """Whether somebody listens there, who then has served us."""
+    """Whether nginx listens there; if so, it has served this connection."""
     try:
         _ask(gate, b"PROXY UNKNOWN\r\n")
     except (FileNotFoundError, ConnectionRefusedError):
@@ -71,7 +71,7 @@ def _served(gate: Path) -> bool:
 
 
 def _ask(gate: Path, sent: bytes) -> bytes:
-    """All that is said at a socket to who says `sent`."""
+    """All data received from a socket after `sent` is sent."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(PATIENCE)
         client.connect(str(gate))
@@ -83,7 +83,7 @@ def _ask(gate: Path, sent: bytes) -> bytes:
 
 
 def verdict(folder: Path, configuration: str) -> list[str]:
-    """What `nginx -t` says of a configuration, but for times and processes: "[level] message in nginx.conf:LINE"."""
+    """The output of `nginx -t` for a configuration, without times and pids: "[level] message in nginx.conf:LINE"."""
     command = _command(folder, configuration, "-t")
     said = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
     found = [_TIME_AND_PROCESS.match(line) for line in said.stderr.decode(errors="surrogateescape").splitlines()]

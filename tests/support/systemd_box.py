@@ -1,6 +1,6 @@
-"""A real systemd as process 1 of namespaces of its own, for units that are tried.
+"""A real systemd as process 1 of its own namespaces, for tests of units.
 
-It shares neither files nor processes, ports and control groups with the machine: see systemd_box.sh.
+It shares no files, processes, ports or control groups with the machine: see systemd_box.sh.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.patience import PATIENCE
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_suffix(".sh")
 PROGRAM = "/opt/mailworker/bin/mailworker"
-# Only these units exist beside those that are tried: the distribution's would prepare a whole machine.
+# Only these units exist beside the tested ones: the distribution's units would set up a whole machine.
 TARGETS = ("basic", "multi-user", "network-online", "nss-lookup", "shutdown", "sockets", "sysinit", "timers")
 ENVIRONMENT = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -36,9 +36,9 @@ _NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 
 
 class SystemdBox:
-    """`folder` is one of the test's own; `etc` are texts of files by their paths in /etc.
+    """`folder` belongs to the test alone; `etc` maps paths in /etc to texts of files.
 
-    The checkout is installed in /opt/mailworker. Raises ServerUnavailable where there is no such thing.
+    The checkout is installed in /opt/mailworker. Raises ServerUnavailable where systemd or a privilege is missing.
     """
 
     def __init__(self, folder: Path, etc: Mapping[str, str]) -> None:
@@ -69,12 +69,12 @@ class SystemdBox:
 
     @property
     def root(self) -> Path:
-        """Its files, as they are seen from here."""
+        """The box's files, as seen from outside."""
         return Path(f"/proc/{self._first.pid}/root")
 
     @property
     def _first(self) -> psutil.Process:
-        """Process 1."""
+        """The box's process 1."""
         children = psutil.Process(self._process.pid).children()
         if not children:
             raise AssertionError(f"systemd has ended: {self.output}")
@@ -82,11 +82,11 @@ class SystemdBox:
 
     @property
     def output(self) -> str:
-        """What systemd has said."""
+        """The output of systemd."""
         return (self._folder / "output").read_text(errors="replace")
 
     def read(self, path: str) -> str:
-        """The text of a file in the box; nothing if there is none, or if its process has just ended."""
+        """The text of a file in the box; empty if there is none, or if its process has just ended."""
         with suppress(FileNotFoundError, ProcessLookupError):
             return (self.root / path.removeprefix("/")).read_text(errors="replace")
         return ""
@@ -99,7 +99,7 @@ class SystemdBox:
         )
 
     def succeeds(self, *command: str) -> bool:
-        """Whether a program in the box ends well."""
+        """Whether a program in the box succeeds."""
         return not self._starting and self.run(*command).returncode == 0
 
     @property
@@ -108,7 +108,7 @@ class SystemdBox:
         return not children or children[0].name() != "systemd"
 
     def systemctl(self, *arguments: str) -> str:
-        """Let systemctl do something, which must succeed; returns what it prints."""
+        """Run systemctl, which must succeed; returns its output."""
         done = self.run("systemctl", "--no-pager", *arguments)
         assert done.returncode == 0, f"{done.stderr}\n{self.story}"
         return done.stdout.strip()
@@ -119,7 +119,7 @@ class SystemdBox:
 
     @property
     def story(self) -> str:
-        """All that was said in there."""
+        """All output and logs of the box."""
         return "\n".join((self.output, self.read("/var/log/unit.log"), self.read("/var/log/mailworker/error.log")))
 
     def connect(self, port: int, host: str = "127.0.0.1") -> socket.socket:
@@ -134,7 +134,7 @@ class SystemdBox:
         return made
 
     def await_true(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until `condition` holds; tells all if it does not."""
+        """Wait until `condition` returns true; shows all logs if it does not."""
         self._await(condition, what)
 
     def _await(self, condition: Callable[[], bool], what: str) -> None:
@@ -146,7 +146,7 @@ class SystemdBox:
 
     def stop(self) -> None:
         """End all in the box at once."""
-        self._process.kill()  # and with it process 1, and with that all others
+        self._process.kill()  # with it process 1 ends, and with that all others
         self._process.wait()
         wait_until(lambda: "populated 0" in (self._group / "cgroup.events").read_text(), "the box's end")
         for group in sorted(self._group.glob("**/"), reverse=True):
@@ -154,7 +154,7 @@ class SystemdBox:
 
 
 def socket_in_network(pid: int, family: socket.AddressFamily) -> socket.socket:
-    """A new socket in the network of a process, to which it belongs for good."""
+    """A new socket in the network of a process; it stays in there."""
     made: list[socket.socket] = []
 
     def make() -> None:
@@ -164,14 +164,14 @@ def socket_in_network(pid: int, family: socket.AddressFamily) -> socket.socket:
                 return
         made.append(socket.socket(family))
 
-    entering = threading.Thread(target=make)  # which alone enters the namespace, and ends there
+    entering = threading.Thread(target=make)  # only this thread enters the namespace
     entering.start()
     entering.join()
     return made[0]
 
 
 def _new_control_group(folder: Path) -> Path:
-    """One below ours in the unified hierarchy; raises ServerUnavailable where that is not mounted."""
+    """A control group below ours in the unified hierarchy; raises ServerUnavailable where that is not mounted."""
     lines = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
     mount = next((place for _, place, kind, *_ in lines if kind == "cgroup2"), None)
     if mount is None:
@@ -186,7 +186,7 @@ def _new_control_group(folder: Path) -> Path:
 
 
 def _install(folder: Path, etc: Mapping[str, str]) -> None:
-    """What the README's commands install, from the checkout and the libraries that run the tests."""
+    """Install what the README's commands install, from the checkout and the libraries that run the tests."""
     units = {f"systemd/system/{name}.target": f"[Unit]\nDescription={name}\n" for name in TARGETS}
     for name, text in {**units, **etc}.items():
         path = folder / "etc" / name

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# The first test fails in its first run, and passes in any other if it `recovers`.
+# The first test fails in its first run, and passes in later ones if it `recovers`.
 RACED = """
 from pathlib import Path
 import pytest

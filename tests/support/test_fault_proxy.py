@@ -1,4 +1,4 @@
-"""The fault proxy spoils exactly what it is told to."""
+"""The fault proxy injects exactly the faults that it is given."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_delay_makes_bytes_late(spoil: Spoil, connect: Connect) -> None:
 def test_dripped_bytes_come_one_by_one(spoil: Spoil) -> None:
     with raw(spoil(Faults(down=drip(0.1)))) as client:
         client.sendall(LINE)
-        received = b"".join(client.recv(100) for _ in range(3))  # who is late finds two bytes at once
+        received = b"".join(client.recv(100) for _ in range(3))  # a slow reader finds two bytes at once
         assert received == LINE[: len(received)] != LINE
 
 

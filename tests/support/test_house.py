@@ -8,7 +8,7 @@ from tests.support.house import PICTURE, ROOMS, draw, floors, read_imports
 
 
 def without_sizes(picture: str) -> str:
-    """Lines of code come and go; rooms and arrows are what the picture is for."""
+    """The picture without numbers of lines, which change often; it is about rooms and arrows."""
     return re.sub(r", [0-9]+</text>", "</text>", picture)
 
 

@@ -1,4 +1,4 @@
-"""The pages of docs/reference are those that the entries make."""
+"""The pages of docs/reference are those made from the entries."""
 
 from __future__ import annotations
 
