@@ -1,13 +1,14 @@
 /*
- * Mail clients for a proxy that is measured.
+ * Mail clients that put load on a proxy under measurement.
  *
  *     client MODE PORT PROTOCOL COUNT AT_ONCE VERSION RESUME AMOUNT CIPHERS QUICK
  *
  * MODE is login (log in and leave), greet (leave after the greeting), idle (log in and stay), bulk (log in and
- * download AMOUNT megabytes by IMAP, without end if 0), dialogue (log in and say AMOUNT times NOOP by IMAP) or lines
- * (log in and upload AMOUNT lines of 8 bytes by IMAP, each by a write of its own). VERSION is 0 for no TLS, 12 or 13. RESUME 1: all offer sessions that AT_ONCE earlier, uncounted clients brought. QUICK 1:
+ * download AMOUNT megabytes by IMAP, without end if 0), dialogue (log in and send NOOP AMOUNT times by IMAP) or lines
+ * (log in and upload AMOUNT lines of 8 bytes by IMAP, each by a write of its own). VERSION is 0 for no TLS, 12 or 13.
+ * With RESUME 1 all clients offer sessions that AT_ONCE earlier, uncounted clients have got. With QUICK 1 they
  * acknowledge at once, so that a server with Nagle's algorithm does not wait. CIPHERS is for TLS 1.2, "-" for OpenSSL's
- * own.
+ * default.
  *
  * Prints, at the end or, for clients that stay, once all are logged in: how many logged in, how many of them
  * resumed a session, the median and the 99th percentile of the time from connect() to the login in microseconds,
@@ -33,7 +34,7 @@
 #define LIMIT 300 /* seconds after which the whole program fails */
 
 struct step {
-    const char *expected; /* how the last line of an answer begins */
+    const char *expected; /* the beginning of the last line of an answer */
     const char *reply;    /* NULL: logged in */
 };
 
@@ -114,7 +115,7 @@ static void offer_session(SSL *tls)
         return;
     }
     SSL_set_session(tls, sessions[session_count - 1]);
-    if (options.version == 13) { /* a session serves once; the server gives another */
+    if (options.version == 13) { /* a session can be used once; the server sends another */
         SSL_SESSION_free(sessions[--session_count]);
     }
 }
@@ -171,7 +172,7 @@ static void say(const struct client *client, const char *text)
     acknowledge(client);
 }
 
-/* Bytes received, -1: none now. */
+/* Returns the bytes received, -1 if there are none now. */
 static int receive(const struct client *client, void *data, int limit)
 {
     int got;
@@ -225,7 +226,7 @@ static int stays(void)
     return options.mode == IDLE || (options.mode == BULK && options.amount == 0);
 }
 
-/* Writes as many lines as the connection takes; then one answer is left to be read. */
+/* Writes as many lines as the connection takes; after the last one the answer is still to be read. */
 static void write_lines(struct client *client)
 {
     static const char line[] = "abcdef\r\n";
@@ -286,7 +287,7 @@ static void log_in(struct client *client)
     }
 }
 
-/* Whether the client still talks. */
+/* Returns whether the client's dialogue goes on. */
 static int take_line(struct client *client, const char *line)
 {
     const char *expected = client->step->expected;
@@ -381,7 +382,7 @@ static void ask(struct client *client)
     if (got < 0) {
         return;
     }
-    if (client->text[got - 1] != '\n') { /* answers of one line, which no one splits */
+    if (client->text[got - 1] != '\n') { /* answers are single lines, and are not split */
         errno = 0;
         fail("an answer is no line");
     }

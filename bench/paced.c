@@ -1,13 +1,13 @@
 /*
- * IMAP clients that come at a fixed pace, whatever becomes of those before them.
+ * IMAP clients that come at a fixed pace, whatever happens to earlier ones.
  *
  *     paced PORT WORD RATE SECONDS ADDRESSES FIRST
  *
  * RATE clients come in a second, from ADDRESSES loopback addresses in turn, of which the first is 127.FIRST.0.1. Each
- * logs in by the password WORD; where that ends with "-", by another one each time.
+ * logs in with the password WORD; if that ends with "-", with a different one each time.
  *
- * Prints how many came, how many were let in, were told of a wrong password, were told to come later, and were closed
- * without a greeting, and the median and the 99th percentile of the time from connect() to the login, in milliseconds.
+ * Prints how many clients came, logged in, had a wrong password, were told to come later, and were closed without a
+ * greeting, and the median and the 99th percentile of the time from connect() to the login, in milliseconds.
  */
 
 #define _GNU_SOURCE
@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LIMIT 20 /* seconds for those that are under way when no more come */
+#define LIMIT 20 /* seconds for open connections once no more come */
 
 struct client {
     int fd;
@@ -116,7 +116,7 @@ static void log_in(struct client *client)
     }
     client->greeted = 1;
     client->used = 0;
-    (void) send(client->fd, command, strlen(command), MSG_NOSIGNAL); /* a ban may have come first */
+    (void) send(client->fd, command, strlen(command), MSG_NOSIGNAL); /* a ban may have closed it already */
 }
 
 static void hear(struct client *client)

@@ -1,10 +1,9 @@
 /*
- * The peers of a proxy that is measured, in one process: an auth service and backends for IMAP, POP3, SMTP and ManageSieve that
- * take every login, but for those by a password that begins with "word-". Prints their five ports on one line, and ends
- * when standard input does.
+ * The peers of a proxy under measurement, in one process: an auth service and backends for IMAP, POP3, SMTP and
+ * ManageSieve. They accept every login, except with a password that begins with "word-". Prints their five ports on one
+ * line, and ends when standard input does.
  *
- * After its login an IMAP client may say "TAG NOOP", or ask "TAG BULK n" and gets n megabytes of nothing, for ever if n
- * is 0.
+ * After its login an IMAP client may send "TAG NOOP", or "TAG BULK n" for n megabytes of filler, without end if n is 0.
  */
 
 #define _GNU_SOURCE
@@ -28,11 +27,11 @@ struct peer {
     int listening;
     int step;             /* of the login */
     int endless;          /* whether the bulk never ends */
-    unsigned long long sink; /* bytes to be taken before the next line */
+    unsigned long long sink; /* bytes to be discarded before the next line */
     unsigned long long bulk; /* bytes still to be sent */
     size_t used;
     char tag[32];
-    char text[1500]; /* what is not answered yet */
+    char text[1500]; /* received and not answered yet */
 };
 
 static int epoll;
@@ -115,7 +114,7 @@ static void accept_all(const struct peer *listener)
     }
 }
 
-/* 0: the peer is done with. */
+/* Returns 0 if the peer is finished. */
 static int answer_auth(struct peer *peer)
 {
     char reply[256];
@@ -191,7 +190,7 @@ static int answer_line(struct peer *peer, const char *line, size_t length)
     return peer->kind == POP3 ? say(peer, "+OK\r\n") : answer_smtp(peer, line);
 }
 
-/* Takes bytes that are no lines, and answers after the last of them. */
+/* Discards bytes that are not commands, and answers after the last of them. */
 static int swallow(struct peer *peer, size_t length)
 {
     peer->sink -= length < peer->sink ? length : peer->sink;

@@ -1,12 +1,13 @@
 /*
- * Any bytes for the C of mailworker/native. The first byte chooses: raw bytes for a handshake and what follows it,
- * rubbish in the memory of the session cache, a relay whose both ends do as the bytes say, or what may be a backend's
- * reply or a client's line. What comes out of a relay or of the cache must be what went in; for all else the sanitizers watch.
+ * Arbitrary bytes for the C of mailworker/native. The first byte selects the test: raw bytes for a handshake and after
+ * it, garbage in the memory of the session cache, a relay both of whose ends follow the bytes, or text that may be a
+ * backend's reply or a client's line. The output of a relay or of the cache must be its input; everything else is left
+ * to the sanitizers.
  *
- * A full handshake takes OpenSSL longer than all else together, so it is not made where another will do.
+ * A full handshake takes longer than everything else together, so it is made only where a shorter one does not do.
  *
- * With libFuzzer this is its target. Without, -DSTANDALONE makes a program that takes files, and changes each of them
- * in as many ways as its first argument says.
+ * With libFuzzer this is its target. Without it, -DSTANDALONE makes a program that takes files, and mutates each of
+ * them as many times as its first argument tells.
  */
 
 #include "openssl.h"
@@ -26,18 +27,18 @@
 
 #define CHUNK 256
 #define MOST 16384          /* bytes that are fed, drained and moved at once */
-#define UNDER_WAY 65536     /* bytes that may be */
-#define LARGEST_LIMIT 65536 /* that a pump is made for */
-#define LARGEST 262144      /* that it may keep: what it splices at once */
+#define UNDER_WAY 65536     /* bytes that may be in transit */
+#define LARGEST_LIMIT 65536 /* the largest limit that a pump gets */
+#define LARGEST 262144      /* bytes that it may hold: those of one splice */
 #define ID_SIZE 32
-#define PERIOD (256 * 251) /* bytes after which what is relayed begins anew */
+#define PERIOD (256 * 251) /* bytes after which the relayed pattern repeats */
 #define LIFETIME 604800    /* seconds that sessions live, longer than any run */
 #define OURS 0
 #define PEER 1
 
 static SSL_CTX *server, *client;
 static struct slot_set sets[3], known_sets[3];
-static SSL_SESSION *known_session; /* what the known sets hold */
+static SSL_SESSION *known_session; /* the session in the known sets */
 static unsigned char pattern[PERIOD + MOST];
 static struct tls_session_table table = {.sets = sets, .count = 3};
 static struct tls_policy policy = {.protocols = "\4imap", .protocols_length = 5};
@@ -51,7 +52,7 @@ static void demand(int holds, const char *what)
     }
 }
 
-/* What Python offers to C. */
+/* Functions that Python offers to C. */
 
 void refresh_ticket_keys(void *ticket_keys_)
 {
@@ -86,7 +87,7 @@ static void close_pair(int pair[2])
     close(pair[PEER]);
 }
 
-/* Both sides in turn, until both are done or one has failed. */
+/* Runs both sides in turn, until both are done or one has failed. */
 static int shake_hands(SSL *ours, SSL *theirs)
 {
     int steps, ours_done = 0, theirs_done = 0;
@@ -118,7 +119,7 @@ static SSL *connect_to(int fd, int version)
     return peer;
 }
 
-/* The extension server_name as it is, where its bounds are watched. */
+/* The raw server_name extension, in memory whose bounds are watched. */
 static void asked_name(const uint8_t *data, size_t size)
 {
     unsigned char *extension = malloc(size + (size == 0));
@@ -134,7 +135,7 @@ static void asked_name(const uint8_t *data, size_t size)
     free(extension);
 }
 
-/* The client has said whom it wants: another context, the same one, or nobody. */
+/* Chooses by the client's server name: another context, the same one, or none. */
 static SSL *choose(SSL *ours, uint8_t how)
 {
     const unsigned char *offers;
@@ -191,7 +192,7 @@ static void raw_bytes(const uint8_t *data, size_t size)
     close_pair(pair);
 }
 
-/* What another process may do to the memory that it shares with us: the input's bytes, each where two others say. */
+/* Writes to shared memory as another process may: each input byte at a place that two others give. */
 static void scribble(const uint8_t *data, size_t size)
 {
     unsigned char *memory = (unsigned char *) sets;
@@ -201,7 +202,7 @@ static void scribble(const uint8_t *data, size_t size)
     }
 }
 
-/* A session comes back whole, or not at all. */
+/* A session must be found complete, or not at all. */
 static void rubbish_in_the_table(const uint8_t *data, size_t size)
 {
     unsigned char session[SESSION_SIZE_MAX], found[SESSION_SIZE_MAX];
@@ -212,7 +213,7 @@ static void rubbish_in_the_table(const uint8_t *data, size_t size)
     for (i = 0; i < length; i++) {
         session[i] = (unsigned char) (i * 31);
     }
-    if (length >= 100) { /* else a session without its id in it */
+    if (length >= 100) { /* otherwise a session that does not contain its id */
         memcpy(session + length / 2, id, ID_SIZE);
     }
     memset(sets, 0, sizeof(sets));
@@ -227,7 +228,7 @@ static void rubbish_in_the_table(const uint8_t *data, size_t size)
     demand(table_load(&table, id, ID_SIZE, found, sizeof(found), table_now()) == -1, "what is removed is gone");
 }
 
-/* The table holds the input in the session's place, or is scribbled on. */
+/* Puts the input in the session's place in the table, or scribbles on the table. */
 static void spoil(const SSL_SESSION *session, const uint8_t *data, size_t size)
 {
     unsigned int length;
@@ -240,7 +241,7 @@ static void spoil(const SSL_SESSION *session, const uint8_t *data, size_t size)
     }
 }
 
-/* One handshake of TLS 1.2 without tickets, which offers `session` and `protocols`; the client's session after it. */
+/* One handshake of TLS 1.2 without tickets, offering `session` and `protocols`; returns the client's new session. */
 static SSL_SESSION *meet(SSL_SESSION *session, const uint8_t *protocols, size_t size)
 {
     int pair[2];
@@ -268,7 +269,7 @@ static SSL_SESSION *meet(SSL_SESSION *session, const uint8_t *protocols, size_t 
     return found;
 }
 
-/* A session is in the table; then this is spoilt, and the client offers the session and whatever else it may. */
+/* Stores a session in the table and spoils the table; then the client offers the session and anything else. */
 static void rubbish_sessions(const uint8_t *data, size_t size)
 {
     SSL_SESSION *session = SSL_SESSION_dup(known_session);
@@ -280,22 +281,22 @@ static void rubbish_sessions(const uint8_t *data, size_t size)
 }
 
 /*
- * A relay from one pair to another; each step of the script feeds, drains, moves or ends. The first byte says which side
- * is within TLS, whether the pump is limited, and whether it watches the line.
+ * A relay from one pair to another; each step of the script feeds, drains, moves or ends. The first byte tells which
+ * sides use TLS, whether the pump is limited, and whether it watches lines.
  */
 
 struct relay {
     int source[2], sink[2];
     SSL *ours[2], *theirs[2]; /* of the source and of the sink, NULL where they are plain */
     struct pump pump;
-    struct line line; /* of what is moved, where the pump is watching */
+    struct line line; /* of the moved bytes, where the pump watches lines */
     size_t kept_length, fed, drained;
     int ended, refused;
 };
 
 static unsigned char kept[LARGEST], bytes[MOST];
 
-/* By a whole handshake of TLS 1.3, or by a session of TLS 1.2. */
+/* By a full handshake of TLS 1.3, or by resuming a session of TLS 1.2. */
 static SSL *secure(int pair[2], SSL **theirs, int whole)
 {
     SSL *ours = connection_new(server, pair[OURS], 0);
@@ -318,7 +319,7 @@ static void feed(struct relay *relay, size_t length)
     const unsigned char *next = pattern + relay->fed % PERIOD;
     ssize_t taken;
 
-    if (relay->ended || relay->fed - relay->drained > UNDER_WAY) { /* TLS wants what it could not write once more */
+    if (relay->ended || relay->fed - relay->drained > UNDER_WAY) { /* TLS demands a retry with the same bytes */
         return;
     }
     taken = relay->theirs[0] != NULL ? SSL_write(relay->theirs[0], next, (int) length)
@@ -347,7 +348,7 @@ static struct channel channel(int fd, SSL *connection)
     return (struct channel){connection == NULL ? &plain_transport : &tls_transport, connection, fd};
 }
 
-/* As the pump does it, which may be limited to so many bytes. Where it is watching, what is relayed may be refused. */
+/* Runs the pump, perhaps limited to `most` bytes. Where it watches lines, it may refuse the bytes. */
 static int pump_some(struct relay *relay, const struct channel *source, const struct channel *sink, size_t most)
 {
     struct pump *pump = &relay->pump;
@@ -456,7 +457,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
     (void) argc;
     (void) argv;
-    signal(SIGPIPE, SIG_IGN); /* as in every process of ours: a client that has ended may want to say so again */
+    signal(SIGPIPE, SIG_IGN); /* as in all our processes: TLS may still write to a client that has closed */
     memset(&ticket_keys[0], 1, sizeof(ticket_keys[0]));
     memset(&ticket_keys[1], 2, sizeof(ticket_keys[1]));
     ticket_keys[0].size = 32;
@@ -484,7 +485,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
-/* The first two bytes say how long the beginnings of lines are that stand behind them; then the reply comes. */
+/* The first two bytes are the lengths of two beginnings of lines, which follow; then the reply comes. */
 static void reply(const uint8_t *data, size_t size)
 {
     size_t last = size > 0 ? data[0] % 8 : 0, others = size > 1 ? data[1] % 8 : 0, length;
@@ -494,7 +495,7 @@ static void reply(const uint8_t *data, size_t size)
         return;
     }
     length = size - 2 - last - others;
-    text = malloc(length + (length == 0)); /* where its bounds are watched */
+    text = malloc(length + (length == 0)); /* memory whose bounds are watched */
     demand(text != NULL, "out of memory");
     memcpy(text, data + 2 + last + others, length);
     if (reply_is_whole(text, length, (const char *) data + 2, last, others ? (const char *) data + 2 + last : NULL,
@@ -504,7 +505,7 @@ static void reply(const uint8_t *data, size_t size)
     free(text);
 }
 
-/* The first byte says how long the start of a line is that stands behind it, and the argument; then the line comes. */
+/* The first byte is the length of a line's beginning, which follows it, and the argument; then the line comes. */
 static void said(const uint8_t *data, size_t size)
 {
     size_t start = size > 0 ? data[0] % 8 : 0, length;
@@ -514,7 +515,7 @@ static void said(const uint8_t *data, size_t size)
         return;
     }
     length = size - 1 - start;
-    text = malloc(length + (length == 0)); /* where its bounds are watched */
+    text = malloc(length + (length == 0)); /* memory whose bounds are watched */
     demand(text != NULL, "out of memory");
     memcpy(text, data + 1 + start, length);
     if (line_fits(text, length, (const char *) data + 1, start, (enum argument)(data[0] / 8 % 3))) {
@@ -523,7 +524,7 @@ static void said(const uint8_t *data, size_t size)
     free(text);
 }
 
-/* What a client says after its login, whole and cut where the first byte says, must come to the same. */
+/* A client's text after its login must be judged the same, whole and cut where the first byte tells. */
 static void watched(const uint8_t *data, size_t size)
 {
     struct line whole = {0}, cut = {0};
@@ -534,7 +535,7 @@ static void watched(const uint8_t *data, size_t size)
     if (size < 1) {
         return;
     }
-    text = malloc(size); /* where its bounds are watched */
+    text = malloc(size); /* memory whose bounds are watched */
     demand(text != NULL, "out of memory");
     memcpy(text, data, size);
     refused = line_refuses(&whole, text, size);
@@ -579,7 +580,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifdef STANDALONE
 
-/* Changes one to four bytes, or the length. */
+/* Mutates one to four bytes, or the length. */
 static size_t change(uint8_t *data, size_t size)
 {
     int i, changes = 1 + rand() % 4;

@@ -158,7 +158,7 @@ class ChildProcess(ABC):
             handler()
 
     def _miss_master(self) -> None:
-        """Without a master nobody could stop or replace us: finish what there is, and free the ports."""
+        """Finish our sessions and free the ports: without a master, nothing would stop or replace us."""
         self._loop.unwatch(self._master.pipe)
         self._log.write(Level.ALERT, "master process is gone, shutting down")
         self._shut_down()

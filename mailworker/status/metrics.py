@@ -56,7 +56,7 @@ class Metrics:
 
     def __init__(self, take: Callable[[], Snapshot]) -> None:
         """Raises ImportError without the library."""
-        from prometheus_client import CollectorRegistry, core, exposition  # noqa: PLC0415 - 14 MB that nobody else needs
+        from prometheus_client import CollectorRegistry, core, exposition  # noqa: PLC0415 - 14 MB, needed only here
 
         self._choose = exposition.choose_encoder
         self._core: Any = core

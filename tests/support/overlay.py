@@ -1,4 +1,4 @@
-"""Programs of packages that are unpacked, not installed, as Debian allows one mail server only."""
+"""Programs of packages that are unpacked, not installed, as Debian allows only one mail server of a kind."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ exec "$@"
 class Overlay:
     """The overlay of the system's files for the programs of one server.
 
-    They see the unpacked packages over /usr, `folder`/etc over /etc and `folder`/run as /run. Each of `users` is
-    mail_owner() is known to them by the names `users`, too. Raises ServerUnavailable without root or where .ci/servers
-    has not unpacked the packages.
+    They see the unpacked packages over /usr, `folder`/etc over /etc and `folder`/run as /run. mail_owner()
+    has the names `users` as well, for them alone. Raises ServerUnavailable without root or where .ci/servers has not
+    unpacked the packages.
     """
 
     def __init__(self, folder: Path, users: Iterable[str] = ()) -> None:

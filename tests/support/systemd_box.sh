@@ -1,11 +1,11 @@
 #!/bin/sh
-# Runs in fresh namespaces (mount, process, cgroup, network): makes a root of its own in memory and executes what it is
-# told to there. Nothing of the machine can be written to: what is bound into the root is read-only.
+# Runs in fresh namespaces (mount, process, cgroup, network): makes a root in memory and executes COMMAND there. The
+# machine's files cannot be written to: those bound into the root are read-only.
 #
 #     systemd_box.sh FOLDER CHECKOUT PACKAGES PYTHON COMMAND...
 #
-# FOLDER is replaced in this namespace alone; what is in FOLDER/etc is copied to /etc. Without a CHECKOUT, FOLDER/root is
-# a whole system, and is written to.
+# FOLDER is replaced in this namespace alone; the files of FOLDER/etc are copied to /etc. Without a CHECKOUT,
+# FOLDER/root is a whole system, and is written to.
 set -eu
 folder=$1 checkout=$2 packages=$3 python=$4
 shift 4
@@ -77,5 +77,5 @@ if [ "$python" != /usr ]; then
     echo /opt/python/lib >etc/ld.so.conf # its own library, not Debian's of the same name
     ldconfig
 fi
-# No clock, module or restart of the machine, whatever a service may try.
+# No service may set the clock, load modules or restart the machine.
 exec setpriv --bounding-set=-sys_time,-sys_module,-sys_rawio,-sys_boot,-syslog "$@"
