@@ -1,4 +1,4 @@
-"""Where nginx and mailworker meet: the same configuration, peers, clients and certificates for both."""
+"""The common setting of nginx and mailworker: the same configuration, peers, clients and certificates for both."""
 
 from __future__ import annotations
 

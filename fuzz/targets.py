@@ -171,7 +171,7 @@ _BEFORE_SECRETS: Final = (b" LOGIN u ", b"\tlogin {9}\r\n", b"\nAUTH\tPLAIN ", b
 
 
 def _conceal(data: bytes) -> None:
-    """A secret must never be shown after a word that announces one or a line's end, whatever stands before that."""
+    """A secret after a line's end, or after a word that announces one, is never shown, whatever precedes that."""
     if _SECRET in data:
         return
     for before in _BEFORE_SECRETS:

@@ -1,6 +1,6 @@
 """`access_log` and `log_null_sessions`, by the grammar of nginx's http module (ngx_http_log_set_log).
 
-Beyond that grammar there are `on=`, which tells when a line is written, and a `log_format` may replace a built-in one.
+Beyond that grammar, `on=` tells when a line is written, and a `log_format` may replace a built-in one.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ OnTls = Callable[[SslSettings | None, ProxySslSettings | None, str], None]
 
 @dataclass(slots=True)
 class ServersDraft:
-    """In the `mail` block, the `server` blocks met so far."""
+    """In the `mail` block, the `server` blocks read so far."""
 
     scopes: list[Scope] = field(default_factory=list)
 

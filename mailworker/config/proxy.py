@@ -24,7 +24,7 @@ from mailworker.model import ProxyProtocol, Tlv, XclientGuard
 _NGINX_FIELDS: Final = (b"ADDR", b"LOGIN", b"NAME")
 _MORE_FIELDS: Final = tuple(b"HELO PROTO PORT DESTADDR DESTPORT DESTNAME SESSION TTL CLIENT-TRANSPORT".split())
 
-# The TLVs sent by default. Those that tell more about a client than its connection does must be asked for by name.
+# Version 2 has always sent these. TLVs that tell more about a client than its connection does are asked for by name.
 _TLVS_OF_TLS: Final = tuple(each for each in Tlv if each is not Tlv.UNIQUE_ID)
 TLVS_OF_TLS: Final = reduce(or_, _TLVS_OF_TLS)
 

@@ -180,8 +180,7 @@ class Cycle:
     ) -> Generator[float, None, None]:
         """Open logs and listeners, taking over those that are `inherited`, and make the service.
 
-        Yields the seconds to wait before it is resumed. Raises StartError; then, and when it is abandoned, nothing
-        stays open.
+        Yields the seconds to wait. Raises StartError; then, and when it is abandoned, nothing stays open.
         """
         try:
             log, server_logs = self.logs.open(console)

@@ -51,7 +51,7 @@ def line_counts(counters: Counters | None, destinations: Sequence[Destination]) 
 
 
 def _nobody() -> None:
-    """Nothing is counted."""
+    """Count nothing."""
 
 
 def _name(destination: Destination) -> str:

@@ -56,7 +56,7 @@ class UnderWay(ABC, Generic[T]):
 
     @abstractmethod
     def leave(self) -> None:
-        """In a child of the master that is forked meanwhile: close what only the master goes on with."""
+        """In a child of the master that is forked meanwhile, close what only the master uses."""
 
     @abstractmethod
     def _work(self) -> Generator[float, None, T]:

@@ -122,7 +122,7 @@ class Workforce:
         _Termination(self._children, self._after).insist()
 
     def hand_out_logs(self) -> None:
-        """Give all processes the log files that the cycle has begun anew."""
+        """Give all processes the log files that the cycle has reopened."""
         self._children.hand_out_logs(self._cycle)
 
     def hand_out(self, found: Found) -> bool:

@@ -2,7 +2,7 @@
 
 Workers, helpers and the next binary inherit what `settle` sets, and each new binary calls it again.
 
-| What | What becomes of it |
+| Inherited | Afterwards |
 |---|---|
 | dispositions and mask of signals | those of `signals.settle`: SIG_IGN and blocked signals survive exec |
 | umask | UMASK at the least; a daemon has UMASK, as nginx's does not care for what is inherited either |
