@@ -1,1 +1,1 @@
-"""The event loop on selectors: who waits for which descriptor, and until when."""
+"""The event loop: it watches descriptors and deadlines, and calls their handlers."""

@@ -1,6 +1,6 @@
-"""Lines that peers usually say, and what they hear; native/core/reply.c and stream.c have it in C.
+"""Lines that peers usually send, and the answers to them; native/core/reply.c and stream.c have it in C.
 
-A peer that says such a line gets its answer without a call of anybody, and is heard further.
+A peer that sends such a line gets its answer without a call of the session, and its next line is read.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import re
 from typing import Final, NamedTuple
 
 NOTHING: Final = 0
-"""The argument of a line that ends behind its start."""
+"""The kind of a line that has no argument: it ends behind its start."""
 WORD: Final = 1
-"""One word, of printable ASCII."""
+"""The kind of an argument that is one word of printable ASCII."""
 BASE64: Final = 2
-"""One word in base64, with its padding."""
+"""The kind of an argument that is one word in base64, with its padding."""
 
 _ARGUMENTS = (
     re.compile(rb"\r\n"),
@@ -25,8 +25,8 @@ _ARGUMENTS = (
 class Choice(NamedTuple):
     """A line that comes whole, in one read and alone.
 
-    It begins with `start`, which is in capitals and may come in any case, and ends behind an argument of the kind
-    `argument`. `answer` is said to it, and `choices` are the lines that may come then.
+    It begins with `start`, which is in capitals here and may come in any case, and ends behind an argument of the kind
+    `argument`. `answer` is the reply to it, and `choices` are the lines that may come next.
     """
 
     start: bytes
@@ -36,11 +36,11 @@ class Choice(NamedTuple):
 
 
 Choices = tuple[Choice, ...]
-"""Of which the first counts that fits; none where whatever comes is for the caller."""
+"""The first one that fits counts; an empty tuple leaves whatever comes to the caller."""
 
 
 def chosen(choices: Choices, words: bytes) -> Choice | None:
-    """The choice that a peer has made by its `words`; None for no such line."""
+    """The choice that fits what a peer has sent; None where none does."""
     return next((choice for choice in choices if _fits(words, choice)), None)
 
 

@@ -17,7 +17,7 @@ __all__ = ["Connections"]
 
 
 class Counted:
-    """What connections are counted by, and made. Connections names what goes wrong. `next` is the next one's number."""
+    """Makes and counts connections; Connections makes the errors. `next` is the number of the next connection."""
 
     __slots__ = ("_step", "_unused", "in_use", "limit", "loop", "next")
 
@@ -32,7 +32,7 @@ class Counted:
         self._unused = unused
 
     def take(self) -> int:
-        """Count one connection more and give it a number; raises OutOfConnections."""
+        """Count one more connection and give its number; raises OutOfConnections."""
         if self.in_use >= self.limit:
             raise self._exhausted()
         self.in_use += 1
@@ -41,21 +41,21 @@ class Counted:
         return number
 
     def release(self) -> None:
-        """Count one connection less."""
+        """Count one connection fewer."""
         self.in_use -= 1
         if not self.in_use and self._unused is not None:
             self._unused()
 
     def stream(self, descriptor: int, party: Party, watched: int = 0) -> SocketStream:
-        """That of a connection that was counted; it is released when the stream is closed."""
+        """The stream of a connection that was counted; closing the stream releases the connection."""
         return SocketStream(self.loop, descriptor, party, self.release, watched=watched)
 
     def connect(self, address: Address, party: Party, timeout: float = inf, /) -> SocketStream:
         """Begin to connect; the stream can be used at once and reports a failure at its first use.
 
-        Its deadline comes in `timeout` seconds.
+        The stream's deadline is in `timeout` seconds.
 
-        So a peer that refuses is met by "recv() failed (111: Connection refused)", as in nginx. Raises
+        So a refused connection is reported as "recv() failed (111: Connection refused)", as in nginx. Raises
         ConnectionLost where the system knows at once, and OutOfConnections.
         """
         self.take()
@@ -94,7 +94,7 @@ class Connections(Counted):
 
     @property
     def free(self) -> int:
-        """How many more may be counted."""
+        """How many more connections there may be."""
         return max(self.limit - self.in_use, 0)
 
     def _exhausted(self) -> OutOfConnections:

@@ -1,7 +1,7 @@
-"""Objects that begin as others of their class; native/core/copies.c has it in C.
+"""Copies of pattern objects, in place of constructors; native/core/copies.c has it in C.
 
-What exists for each session has many fields that begin alike. A copy is made in a few instructions, where a constructor
-in Python takes some hundred for each field.
+Objects that exist for each session have many fields with the same first values. A copy takes a few instructions, where
+a constructor in Python takes some hundred for each field.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ObjectT = TypeVar("ObjectT")
 
 
 def copied(pattern: ObjectT, /) -> ObjectT:
-    """A new object of the same class, whose fields hold the same objects; those that `pattern` lacks are lacking.
+    """A new object of the same class, whose fields hold the same objects; fields that `pattern` lacks stay unset.
 
     All fields have to be slots: raises TypeError for another class.
     """

@@ -1,4 +1,4 @@
-"""Datagrams to a name server: queries share a socket for a short time, then another one is opened."""
+"""DNS queries to a name server over UDP: queries share a socket for a short time, then another one is opened."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mailworker.model import InetAddress
 from mailworker.wire.dns import Answer, Query, Question, id_of
 
 MOST_SOCKETS: Final = 8
-"""Open at once for one name server."""
+"""Sockets that may be open at once for one name server."""
 
-# Bounds of one socket: whoever finds out its port has little time, and few queries, to forge an answer.
+# Bounds of one socket: an attacker who finds out its port has little time, and few queries, to forge an answer.
 MOST_QUERIES: Final = 64
 _LONGEST_USE: Final = 1.0  # seconds
 
@@ -29,9 +29,9 @@ _AT_ONCE: Final = 16
 
 
 class Datagrams:
-    """Puts queries to one name server.
+    """Sends queries to one name server.
 
-    A query uses the newest socket. A new one is opened when that has put MOST_QUERIES, or is a second old, as long as
+    A query uses the newest socket. A new one is opened when that has sent MOST_QUERIES, or is a second old, as long as
     there are fewer than MOST_SOCKETS. A socket is closed when no query waits for an answer there, so a lone query has a
     port of its own. `failed` is called once when a socket fails, however many queries wait there.
     """
@@ -55,11 +55,11 @@ class Datagrams:
         return await carrier.ask(question, until)
 
     def lost(self, error: ConnectionLost) -> None:
-        """A socket's call: it has failed."""
+        """Called by a socket that has failed."""
         self._failed(error)
 
     def release(self) -> None:
-        """A socket's call: it is closed."""
+        """Called by a socket that was closed."""
         self._open -= 1
 
     def _new_socket(self, loop: Loop) -> _Socket:
@@ -74,7 +74,7 @@ class Datagrams:
 
 
 class _Pending:
-    """A query that waits for its answer, but not beyond `until`."""
+    """A query that waits for its answer, until `until` at most."""
 
     __slots__ = ("answer", "query", "task", "until")
 
@@ -85,17 +85,17 @@ class _Pending:
         self.until = until
 
     def park(self, task: Task) -> None:
-        """The task's call: see Waitable."""
+        """See Waitable."""
         self.task = task
         task.loop.set_deadline(task, self.until)
 
     def timed_out(self) -> TimedOut:
-        """The task's call: no answer has come."""
+        """No answer has come in time."""
         return TimedOut(Party.RESOLVER)
 
 
 class _Socket:
-    """A connected socket, so that none but the server's datagrams reach it, and the queries that wait there."""
+    """A socket with the queries that wait there; it is connected, so that only the server's datagrams reach it."""
 
     __slots__ = ("_datagrams", "_loop", "_put", "_socket", "_until", "_waiting", "closed")
 
@@ -118,7 +118,7 @@ class _Socket:
 
     @property
     def used_up(self) -> bool:
-        """Whether another socket should put the next query."""
+        """Whether another socket should send the next query."""
         return self._put >= MOST_QUERIES or self._loop.now >= self._until
 
     async def ask(self, question: Question, until: float) -> tuple[Query, Answer]:
@@ -136,7 +136,7 @@ class _Socket:
         return query, pending.answer
 
     def ready(self, mask: int) -> None:
-        """The selector's call: datagrams have come, or the error that the last one met."""
+        """Called by the poller: datagrams have come, or an error of an earlier one."""
         for _ in range(_AT_ONCE):
             if self.closed:
                 return
@@ -167,12 +167,12 @@ class _Socket:
         try:
             self._socket.send(query.to_wire())
         except BlockingIOError:
-            return  # as if it were lost on its way
+            return  # as if the datagram were lost on its way
         except OSError as error:
             raise self._fail("send()", error) from None
 
     def _fail(self, call: str, error: OSError) -> ConnectionLost:
-        """End all queries that wait here; gives the error for one that does not wait yet."""
+        """End all queries that wait here; gives the error for the query that is just being sent."""
         waiting, self._waiting = self._waiting, {}
         self._close()
         lost = ConnectionLost(Party.RESOLVER, call, error.errno or 0)

@@ -19,18 +19,18 @@ from mailworker.event.timers import Timed
 from mailworker.log.line import describe
 from mailworker.model import Address, UnixAddress
 
-# The peer went away between its connect and our accept; see accept(2), "Error handling".
+# The peer disconnected between its connect and our accept; see accept(2), "Error handling".
 _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINTR)
-# What a sandbox says of a call that it does not let through.
+# The errors of a call that a sandbox refuses.
 _REFUSED = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 
 
 class BoundListener:
-    """A listening socket and who is reached through it.
+    """A listening socket and the endpoints that are reached through it.
 
-    `endpoints` has more than one member where a wildcard address serves others of its port, too: these are told
-    apart by the local address of a connection. The first one is the address that is bound. A `borrowed` socket
-    belongs to a service manager, which goes on with it after us.
+    `endpoints` has more than one member where a wildcard address also serves other addresses of its port: the local
+    address of a connection tells them apart. The first one is the address that is bound. A `borrowed` socket
+    belongs to a service manager, which keeps it after us.
     """
 
     __slots__ = ("borrowed", "endpoints", "socket")
@@ -46,7 +46,7 @@ class BoundListener:
         return self.endpoints[0].listen.address
 
     def close(self) -> None:
-        """Close the socket in this process; others may go on listening."""
+        """Close the socket in this process; other processes may go on listening."""
         self.socket.close()
 
     def remove(self) -> None:
@@ -58,9 +58,9 @@ class BoundListener:
 
 
 def check_accepting() -> None:
-    """Raise StartError where the system lets us accept nothing at all, so that clients would wait in vain.
+    """Raise StartError where a sandbox refuses accept(), so that clients would wait in vain.
 
-    A socket that does not listen is refused with EINVAL, if the call comes as far as that.
+    The probe does not listen: without a sandbox, the call fails with EINVAL.
     """
     with socket.socket() as probe:
         accepted = sockets.accept(probe.fileno())
@@ -69,10 +69,10 @@ def check_accepting() -> None:
 
 
 class Listener(Timed):
-    """Accepts on one listening socket, which may be shared with other processes.
+    """Accepts connections on one listening socket, which may be shared with other processes.
 
     `accepted` gets each connection's descriptor, non-blocking, and its peer's address. `failed` gets
-    the OSError of an accept that failed for want of descriptors or memory; then nothing is accepted for
+    the OSError of an accept that failed, such as for lack of descriptors or memory; then nothing is accepted for
     accept_mutex_delay.
     """
 
@@ -102,7 +102,7 @@ class Listener(Timed):
         self._descriptor = descriptor
 
     def watch(self, descriptor: int) -> None:
-        """Be called when somebody comes, of all processes that watch this one at least."""
+        """Watch for connections; of all processes that watch the socket, at least one is called for each."""
         self._loop.watch_exclusive(descriptor, self)
 
     def close(self) -> None:
@@ -113,12 +113,12 @@ class Listener(Timed):
             self._descriptor = -1
 
     def drain(self, most: int) -> None:
-        """Accept those who wait already, up to `most`: the system resets them when nobody has the socket any more."""
+        """Accept up to `most` connections that wait already: the kernel resets them once no process has the socket."""
         self._at_once = most
         self.ready(READ)
 
     def ready(self, mask: int) -> None:
-        """The selector's call: connections may be waiting."""
+        """Called by the poller: connections may be waiting."""
         for _ in range(self._at_once):
             if self._descriptor < 0:
                 return  # closed in this very round

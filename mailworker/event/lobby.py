@@ -1,6 +1,6 @@
-"""Clients that were accepted and hear a greeting, until they say something; native/core/lobby.c has it in C.
+"""Clients from accept and greeting until they first send something; native/core/lobby.c has it in C.
 
-Nothing of a session exists before: who connects and is silent costs a stream, and no object of a session.
+The session does not exist before that: a client that connects and is silent costs only a stream.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ __all__ = ["Guest", "Lobby"]
 
 
 class Guest:
-    """A client that was accepted, as a connection with this number, at this time of the loop's clock.
+    """An accepted client: its stream, its connection's number, and when it was accepted by the loop's clock.
 
-    `row` is its own in the session table, NO_ROW where it has none. `shaking`: a handshake is not done.
+    `row` is its row of the session table, NO_ROW where it has none. `shaking`: its TLS handshake is under way.
     """
 
     __slots__ = ("accepted", "number", "peer", "row", "shaking", "stream", "task")
@@ -39,29 +39,29 @@ class Guest:
         self.shaking = False  # whether a handshake is not done
 
     def interrupt(self, error: PeerError, /) -> None:
-        """Let it leave with this error; nothing happens where it has left already."""
+        """Make the guest leave with this error; does nothing where it has left already."""
         self.task.interrupt(error)
 
 
 class Check(Protocol):
-    """Something that is asked of all who come; see `mailworker.shm.attempts` and `mailworker.shm.gate`."""
+    """A check of every client that connects; see `mailworker.shm.attempts` and `mailworker.shm.gate`."""
 
     def passes(self, client: str, number: int, now: float, /) -> bool:
-        """Whether a client of this address, or "unix:", may stay whose connection has that number."""
+        """Whether the client may stay; `client` is its address or "unix:", `number` its connection's number."""
 
 
 Left = Callable[[Guest, bytes | PeerError], None]
-"""Takes what a guest has said first, b"" where it has left, or what went wrong with its connection."""
+"""Takes what a guest has sent first, b"" where it has closed, or the error of its connection."""
 
 
 class Lobby:
-    """Greets all who come; `left` goes on with each when it has spoken, or `timeout` seconds have passed.
+    """Greets all clients; `left` goes on with each when it has spoken, or `timeout` seconds have passed.
 
-    `step` is the greeting, and Choices where some words have answers, see `SocketStream.heard`. What it says then has
-    at most `limit` bytes. `noticed`, if any, is called for each that is counted, `full` with what the listener gave
-    where there may be no more connections. `guests` are those who have not said anything else. Who does not pass all of
-    `checks` is handed to `stopped` before any word is said. All others have a row in `rows`, where there are any, as a
-    session of the server of that number there.
+    `step` is the greeting, with Choices where some lines have answers, see `SocketStream.heard`. A client's first words
+    have at most `limit` bytes. `noticed`, if any, is called for each connection that is counted; `full` takes what the
+    listener gave where worker_connections are used up. `guests` are the clients that have not left. A client that fails
+    one of `checks` is passed to `stopped` before the greeting. All others get a row in `rows`, if there are any, as
+    sessions of the server with number `server` there.
     """
 
     __slots__ = (
@@ -101,14 +101,14 @@ class Lobby:
         self._context: TlsContext | None = None
 
     def shake_hands(self, context: TlsContext, shaken: Callable[[Guest], None] | None, /) -> None:
-        """Shake hands with all who come from now on, before the greeting.
+        """Do a TLS handshake with all clients that connect from now on, before the greeting.
 
-        `shaken` is called with each that has done so, where anybody wants to know; who leaves before is `shaking`.
+        `shaken`, if any, is called with each guest after it. A guest that leaves before is still `shaking`.
         """
         self._context, self._shaken = context, shaken
 
     def accepted(self, descriptor: int, peer: Address, /) -> None:
-        """The listener's call."""
+        """Called by the listener for each connection."""
         connections = self._connections
         if connections.in_use >= connections.limit:
             self._full(descriptor, peer)
@@ -139,7 +139,7 @@ class Lobby:
         self._left(guest, heard)
 
     async def _meet(self, guest: Guest) -> None:
-        """The handshake, which the client begins, if there is one."""
+        """Do the handshake, which the client begins, if there is one."""
         if self._context is None:
             return
         guest.shaking = True

@@ -1,4 +1,4 @@
-"""A lookup that all share who ask the same question at the same time, and a cache of answers."""
+"""A DNS lookup that all tasks with the same question share, and a cache of answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Records = tuple[bytes, ...]
 
 
 class Lookup:
-    """Finds the answer to one question, in a task of its own, until it has ended or nobody waits for it any more."""
+    """Finds the answer to one question in a task of its own, which is cancelled when no task waits for it any more."""
 
     __slots__ = ("_outcome", "_task", "_waiting")
 
@@ -26,12 +26,12 @@ class Lookup:
         self._waiting: dict[_Waiter, None] = {}
 
     def begin(self, loop: Loop, work: Coroutine[Any, None, None]) -> None:
-        """Start `work`, which calls `end`; it is closed as soon as nobody waits for the answer."""
+        """Start `work`, which calls `end`; it is closed as soon as no task waits for the answer."""
         self._task = Task(loop, work)
         self._task.resume()
 
     def end(self, outcome: Records | NotResolved) -> None:
-        """Tell all who wait."""
+        """Resume all tasks that wait."""
         self._outcome = outcome
         waiting, self._waiting = self._waiting, {}
         for waiter in waiting:
@@ -59,7 +59,7 @@ class Lookup:
 
 
 class _Waiter:
-    """One who waits for a lookup, but not beyond `deadline`."""
+    """A task that waits for a lookup, until `deadline` at most."""
 
     __slots__ = ("_deadline", "task")
 
@@ -68,17 +68,17 @@ class _Waiter:
         self.task: Task | None = None
 
     def park(self, task: Task) -> None:
-        """The task's call: see Waitable."""
+        """See Waitable."""
         self.task = task
         task.loop.set_deadline(task, self._deadline)
 
     def timed_out(self) -> NotResolved:
-        """The task's call: it has waited long enough."""
+        """The deadline has passed."""
         return NotResolved(errno.ETIMEDOUT, "Operation timed out")
 
 
 class Cache:
-    """Answers to at most `size` questions, with at most `most_records` records, until they expire; the oldest go."""
+    """Keeps answers until they expire: at most `size`, with at most `most_records` records. The oldest go first."""
 
     __slots__ = ("_entries", "_most_records", "_records", "_size")
 

@@ -15,10 +15,10 @@ __all__ = ["Handler", "Loop", "LoopState"]
 
 
 class LoopState:
-    """What all that runs on a loop reads of it; native/core/loop.c has it as a struct.
+    """The fields of a loop that streams, tasks and pollers read; native/core/loop.c has it as a struct.
 
-    `now` is what `clock` said, in seconds, when the present round began. `urgent` tells the poller not to wait again by
-    itself. `on_bug` gets every exception that a task did not expect.
+    `now` is the time of `clock`, in seconds, when the present round began. `urgent` tells the poller not to wait again
+    by itself. `on_bug` gets every exception that a task did not expect.
     """
 
     __slots__ = ("clock", "now", "on_bug", "poller", "timers", "urgent")
@@ -52,7 +52,7 @@ class Loop(LoopState):
 
     def __init__(self, on_bug: Callable[[Exception], None], poller: Poller | None = None) -> None:
         super().__init__(new_poller() if poller is None else poller, monotonic, on_bug)
-        # Methods of the poller and of the timers, without a call in between.
+        # Methods of the poller and of the timers, bound here to spare a call.
         self.watch = self.poller.watch
         self.watch_exclusive = self.poller.watch_exclusive
         self.change = self.poller.change
@@ -68,7 +68,7 @@ class Loop(LoopState):
         return self.poller.method
 
     def again(self, handler: Handler) -> None:
-        """Call `handler.ready` in the next round as if its descriptor were readable: it has input of its own."""
+        """Call `handler.ready` in the next round as if its descriptor were readable: its TLS holds input already."""
         self._again.append(handler)
         self.urgent = True
 
@@ -77,7 +77,7 @@ class Loop(LoopState):
         self.timers.set(timed, deadline, self.now)
 
     def run(self) -> None:
-        """Serve until `stop` is called. After a bug in a handler, what is ready is reported again to all others."""
+        """Serve until `stop` is called. After a bug in a handler, the other ready descriptors are reported again."""
         self.now = self.clock()
         while not self._stopped:
             try:
@@ -96,9 +96,9 @@ class Loop(LoopState):
             timers.expire(self.now)
 
     def stop(self) -> None:
-        """Let `run` return after the present round."""
+        """Make `run` return after the present round."""
         self._stopped = self.urgent = True
 
     def close(self) -> None:
-        """Give the poller's descriptor back; the loop cannot be used any more."""
+        """Close the poller's descriptor; the loop cannot be used any more."""
         self.poller.close()

@@ -1,4 +1,4 @@
-"""Both sides of a relay: how they begin, how long they may be silent, and how they are closed.
+"""Both sides of a relay: how they begin, how long they may be idle, and how they are closed.
 
 native/relay/pair.c has it in C.
 """
@@ -17,11 +17,11 @@ __all__ = ["Pair", "Terms"]
 
 
 class Terms:
-    """What pairs have in common: who counts their connections, what moves bytes, and how long they may be silent.
+    """What pairs have in common: the counter of their connections, the pumps, and how long they may be idle.
 
-    `clients` moves what clients say, and decides of what kind their sides are, `backends` what backends say. A pair is
-    overdue after `silence` seconds without a byte from either side, and after `last` seconds once one of them has ended
-    its input.
+    `clients` is the pump of the clients' sides, `backends` that of the backends'; each decides the kind of its sides. A
+    pair is overdue after `silence` seconds without a byte from either side, and after `last` seconds once one of them
+    has ended its input.
     """
 
     __slots__ = ("backends", "clients", "connections", "last", "silence")
@@ -35,9 +35,9 @@ class Terms:
 
 
 class Pair(Timed):
-    """Two connections, the client's and the backend's, each with what was read from it and is still to be passed on.
+    """Two connections, the client's and the backend's, each with bytes that were read and are still to be passed on.
 
-    The class derived from it is told what happens; see `mailworker.event.relay.Relay`, and `time_out`.
+    A derived class defines what happens then; see `mailworker.event.relay.Relay`, and `time_out`.
     """
 
     __slots__ = ("backend", "client", "terms")
@@ -51,7 +51,7 @@ class Pair(Timed):
         self.backend = _side(self, terms.backends, backend, backends_words)
 
     def begin(self) -> None:
-        """Pass on from now on."""
+        """Begin to relay."""
         loop = self.terms.connections.loop
         loop.set_deadline(self, loop.now + self.terms.silence)
         self.client.begin(self.backend)
@@ -79,17 +79,17 @@ class Pair(Timed):
 
     @property
     def _due(self) -> float:
-        """When it is overdue if no byte comes from either side."""
+        """When the pair is overdue if no byte comes from either side."""
         client, backend, terms = self.client, self.backend, self.terms
         half_closed = client.ended or backend.ended
         return max(client.active, backend.active) + (terms.last if half_closed else terms.silence)
 
     def allow(self, side: Side) -> int:
-        """See `LimitedRelay.allow`: asked only where a pump is limiting."""
+        """See `LimitedRelay.allow`: called only where a pump is limiting."""
         raise NotImplementedError
 
     def time_out(self) -> None:
-        """It is overdue."""
+        """The pair is overdue."""
         raise NotImplementedError
 
     def finish(self) -> None:
@@ -114,7 +114,7 @@ class Pair(Timed):
 
 
 def _side(pair: Pair, pump: Pump, stream: SocketStream, words: bytes) -> Side:
-    """A side of the kind that the pump is for."""
+    """A side of the pump's kind."""
     plain = Side if pump.rows is None else ListedSide
     kind = LimitedSide if pump.limiting else WatchedSide if pump.watching else plain
     return kind(pair, pump, stream, words)

@@ -1,7 +1,7 @@
-"""What a session does next, as a plan, and the engine that carries plans out; native/core/plan.c has that in C.
+"""Plans, the steps of a session, and the engine that carries them out; native/core/plan.c has that in C.
 
-A session is a chain of links. Most are plans: what is said to whom, and who is asked what comes next when the answer is
-there. A step that a plan has no words for is a coroutine. Either gives the link that follows.
+A session is a chain of links. Most links are plans: what is sent to which peer, and which function is called with the
+reply. A link that cannot be written as a plan is a coroutine. Either gives the next link.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from mailworker.native.core import accelerator
 
 
 class Plan(NamedTuple):
-    """Say something to a peer, hear it out, and ask what comes next.
+    """Send commands to a peer, read its replies, and call a function that gives the next link.
 
     Each step is a command, None where the peer begins, and how a usual reply to it looks; see `SocketStream.exchange`.
-    `then` gets how many replies were usual, and the last one; `lost` what went wrong instead. No read is of more than
-    `limit` bytes.
+    `then` gets how many replies were usual, and the last one; `lost` gets the error where the exchange failed. No read
+    is of more than `limit` bytes.
     """
 
     stream: SocketStream
@@ -30,27 +30,27 @@ class Plan(NamedTuple):
 
 
 Link = Plan | Coroutine[Any, Any, "Link"] | None
-"""What a session does next; None where it has ended, or goes on without this engine."""
+"""The next step of a session; None where it has ended, or goes on without this engine."""
 
 UNKNOWN = b"\n", None
-"""How no reply looks: whatever one read brings is for `then`."""
+"""A pattern that no reply fits: whatever the first read gives goes to `then`."""
 
 
 class Chain(Protocol):
-    """A session, for the engine."""
+    """A session as the engine sees it."""
 
     def begin(self) -> Link:
         """The first link."""
 
     def begin_with(self, heard: bytes | PeerError, /) -> Link:
-        """The first one where something was heard before: what a peer said first, or what went wrong with it."""
+        """The first link where a peer has spoken before: what it sent first, or the error that reading it raised."""
 
     def fail(self, error: Exception, /) -> Coroutine[Any, Any, None]:
-        """The last link, where `error` was raised by another."""
+        """The last link, after another link has raised `error`."""
 
 
 async def carry_out(chain: Chain, heard: bytes | PeerError | None = None, /) -> None:
-    """Go through all links of a session, which has `heard` something before unless that is None."""
+    """Carry out all links of a session; `heard` is what its peer has sent before, None for nothing."""
     try:
         link = chain.begin() if heard is None else chain.begin_with(heard)
         while link is not None:

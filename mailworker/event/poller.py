@@ -1,4 +1,4 @@
-"""Waiting for descriptors: the one interface that the loop knows, epoll's, and what is made of any selector of Python.
+"""Waiting for descriptors: the interface that the loop uses, epoll, and an adapter for any selector of Python.
 
 native/core/epoll.c has Epoll in C: a login registers three descriptors and wakes some eight times.
 """
@@ -20,16 +20,16 @@ __all__ = ["READ", "WRITE", "Epoll", "Handler", "Poller", "SelectorPoller", "new
 
 
 class Handler(Protocol):
-    """What a descriptor is watched for."""
+    """The object that is called when a watched descriptor is ready."""
 
     def ready(self, mask: int) -> None:
         """The descriptor may be read from (READ) or written to (WRITE); a call on it may still block."""
 
 
 class Poller(Protocol):
-    """Watches descriptors, level triggered. A descriptor that is watched twice raises KeyError, as does an unknown one.
+    """Watches descriptors, level triggered. Watching a descriptor twice raises KeyError, as does an unknown one.
 
-    A refusal raises OSError.
+    A refusal by the system raises OSError.
     """
 
     @property
@@ -37,34 +37,34 @@ class Poller(Protocol):
         """Its name, as the `use` directive spells it."""
 
     def watch(self, descriptor: int, events: int, handler: Handler, /) -> None:
-        """Call `handler.ready` when the descriptor, not watched so far, is ready for events."""
+        """Call `handler.ready` when the descriptor, not watched so far, is ready for `events`."""
 
     def watch_exclusive(self, descriptor: int, handler: Handler, /) -> None:
         """Watch a listening socket that other processes watch too, waking as few of them as the system can."""
 
     def change(self, descriptor: int, events: int, handler: Handler, /) -> None:
-        """Wait for other events on a watched descriptor, or call another handler."""
+        """Watch a descriptor, watched already, for other events or with another handler."""
 
     def unwatch(self, descriptor: int, /) -> None:
-        """Wait for a watched descriptor no longer."""
+        """Stop watching a descriptor."""
 
     def forget(self, descriptor: int, /) -> None:
-        """Wait no longer for a watched descriptor that is about to be closed."""
+        """Stop watching a descriptor that is about to be closed."""
 
     def dispatch(self, loop: LoopState, timeout: float | None, /) -> None:
-        """Wait up to `timeout` seconds (None: for ever), set `loop.now`, and call the handlers of what is ready.
+        """Wait up to `timeout` seconds (None: for ever), set `loop.now`, and call the handlers of ready descriptors.
 
-        It may wait again by itself, as long as nothing of `loop.timers` is due and `loop.urgent` is false, and it may
-        end early after a signal. An exception of a handler is raised at once; descriptors that had no turn are still
-        ready in the next round.
+        It may wait again by itself, as long as nothing of `loop.timers` is due and `loop.urgent` is false. It may
+        return early after a signal. An exception of a handler is raised at once; descriptors that had no turn are
+        reported again in the next round.
         """
 
     def close(self) -> None:
-        """Watch no more; may be called again."""
+        """Stop watching all descriptors; may be called again."""
 
 
 class SelectorPoller:
-    """A poller of any `selectors.BaseSelector`, whose keys have the handler as data. It waits once."""
+    """A poller over any `selectors.BaseSelector`, whose keys have the handler as data. `dispatch` waits once."""
 
     __slots__ = ("_selector",)
 
@@ -100,7 +100,7 @@ class SelectorPoller:
 
 
 class Epoll:
-    """The poller of Linux. An event of a watch that has ended since, or began in this very round, calls nobody."""
+    """The poller of Linux. An event is dropped if its watch has ended since, or began in this very round."""
 
     __slots__ = ("_epoll", "_handlers", "_round", "_watched")
 
@@ -110,7 +110,7 @@ class Epoll:
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._round = 0
-        self._watched: dict[int, tuple[int, int]] = {}  # for which events, and since which round
+        self._watched: dict[int, tuple[int, int]] = {}  # the events, and the round in which watching began
 
     def watch(self, descriptor: int, events: int, handler: Handler, /) -> None:
         self._add(descriptor, events, _bits(events), handler)
@@ -166,7 +166,7 @@ def _bits(events: int) -> int:
 
 def _mask(bits: int) -> int:
     if bits & (select.EPOLLHUP | select.EPOLLERR):
-        return READ | WRITE  # the next call on the descriptor tells which
+        return READ | WRITE  # the next call on the descriptor gives the error
     return (READ if bits & select.EPOLLIN else 0) | (WRITE if bits & select.EPOLLOUT else 0)
 
 
@@ -175,5 +175,5 @@ if accelerator is not None and sys.platform == "linux" and not TYPE_CHECKING:
 
 
 def new_poller() -> Poller:
-    """The best one of this system."""
+    """The best poller of this system."""
     return Epoll() if sys.platform == "linux" else SelectorPoller(selectors.DefaultSelector())

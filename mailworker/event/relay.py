@@ -1,6 +1,6 @@
-"""One end of a relay, and the direction that begins there; native/relay/ has it in C.
+"""One side of a relay, and the direction that begins there; native/relay/ has it in C.
 
-A side holds no buffer while the other one takes all that its peer says.
+A side holds no buffer while the other side's peer takes everything at once.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from mailworker.wire.sieve_line import SieveLine
 __all__ = ["LimitedRelay", "LimitedSide", "ListedSide", "Loss", "Pump", "Relay", "Side", "WatchedSide", "failure"]
 
 Loss = int | TlsError
-"""What a side is lost by: an errno, 0 where OpenSSL's error queue tells, or what was told there."""
+"""Why a side was lost: an errno, 0 where OpenSSL's error queue has the reason, or the TlsError made from that."""
 
-# Bytes that one call moves, and little more: a bulk download never starves other sessions.
+# About how many bytes one call moves at most: a bulk download never starves other sessions.
 _BOUND: Final = 262144
 
 
 class Relay(Protocol):
-    """The relay as its sides see it: they tell it what is out of the ordinary."""
+    """The relay as its sides see it: they report ends and failures to it."""
 
     def half_close(self) -> None:
         """The first side has ended its input."""
 
     def finish(self) -> None:
-        """Both sides have and were told so, or the one that has not is gone."""
+        """Both sides have ended their input, and both ends were passed on; or the peer of one side is gone."""
 
     def lose_source(self, side: Side, error: Loss) -> None:
         """Reading from `side` failed."""
@@ -46,24 +46,24 @@ class Relay(Protocol):
         """Writing to `side` failed."""
 
     def refuse(self) -> None:
-        """A side that is watched has said what is not handed on."""
+        """A watched side has sent what must not be passed on."""
 
     def abort(self, bug: Exception) -> None:
-        """Something was raised that should not be."""
+        """An unexpected exception was raised."""
 
 
 class LimitedRelay(Relay, Protocol):
     """The relay of a LimitedSide."""
 
     def allow(self, side: Side) -> int:
-        """How many bytes may be read from a LimitedSide; 0: none, and its `resume` will be called."""
+        """How many bytes may be read from a LimitedSide; after 0 its `resume` will be called."""
 
 
 class Pump:
-    """What all sides have in common that keep at most `limit` bytes each (proxy_buffer).
+    """What sides have in common that keep at most `limit` bytes each (proxy_buffer).
 
-    Those of one that is `watching` are a WatchedSide, those of one that is `limiting` a LimitedSide, which is watched
-    too where both are given. With `rows`, which are those of the session table, all are a ListedSide.
+    With `watching` each side is a WatchedSide. With `limiting` it is a LimitedSide, which is watched too where both are
+    given. With `rows`, the session table's, every side is a ListedSide.
     """
 
     __slots__ = ("limit", "limiting", "loop", "rows", "watching")
@@ -78,16 +78,16 @@ class Pump:
         self.watching = watching
 
     def close(self) -> None:
-        """Give memory and descriptors back; no side may be left. In Python there are none."""
+        """Free memory and descriptors; no side may be left. In Python there is nothing to free."""
 
 
 class Side:
     """Holds a connection and, while the other side takes no more, what was read from it.
 
     The relay must close both sides in the end, or nothing of it is ever freed. `active` is when the loop last called
-    for this side, by its clock. `ended` is 0 while more input may come, 1 where it has ended first, 2 where the other
-    side's had ended before. `received` and `sent` count bytes of data. What is `pending` was read here and not yet
-    taken by the other side, before which nothing more is read.
+    this side, by its clock. `ended` is 0 while more input may come, 1 where this side's input has ended first, 2 where
+    the other side's had ended before. `received` and `sent` count bytes of data. `pending` was read here and not yet
+    taken by the other side; nothing more is read before that.
     """
 
     __slots__ = (
@@ -96,15 +96,15 @@ class Side:
     )  # fmt: skip
 
     other: Side
-    """The other end, once they are joined and until this one is closed."""
+    """The other side, once they are joined and until this one is closed."""
 
     def __init__(self, relay: Relay, pump: Pump, stream: SocketStream, pending: bytes, /) -> None:
-        """Take over what `stream` is made of; `pending` was read there already."""
+        """Take over the connection of `stream`; `pending` was read there already."""
         self.descriptor, self.tls, self._watched = stream.hand_over()
         self._pump = pump
         self._relay = relay
         self._sink = WRITE if pending else 0  # events that the direction waits for on the other side's descriptor
-        self._source = 0 if pending else READ  # and on this one
+        self._source = 0 if pending else READ  # and on this side's
         self._transport: Transport = Plain(self.descriptor) if self.tls is None else self.tls
         self.active = 0.0
         self.closed = False
@@ -114,19 +114,19 @@ class Side:
         self.sent = stream.sent
 
     def begin(self, other: Side) -> None:
-        """Relay between this side and `other`, beginning with what was read before."""
+        """Relay between this side and `other`, beginning with the bytes that were read before."""
         if not isinstance(other, Side) or hasattr(self, "other") or hasattr(other, "other"):
             raise TypeError("a fresh side is wanted")
         self.other, other.other = other, self
         self._guarded(self._begin_both)
 
     def ready(self, mask: int) -> None:
-        """The poller's call."""
+        """Called by the poller."""
         if not self.closed and not self.other.closed:
             self._guarded(lambda: self._serve(mask))
 
     def close(self) -> None:
-        """Close the connection; over TLS with a goodbye if the peer takes it at once."""
+        """Close the connection; over TLS after a close_notify, if the peer takes it at once."""
         if self.closed:
             return
         self.closed = True
@@ -140,7 +140,7 @@ class Side:
             os.close(self.descriptor)
             if hasattr(self, "other"):  # it may be closed before they are joined
                 del self.other
-            del self._relay, self._transport, self.tls  # which made a circle
+            del self._relay, self._transport, self.tls  # breaks reference cycles
 
     def _guarded(self, step: Callable[[], None]) -> None:
         relay = self._relay
@@ -178,7 +178,7 @@ class Side:
             other._watch()
 
     def _watch(self) -> None:
-        """Wait for this direction's input, and for room for the other's output."""
+        """Watch for this direction's input, and for room for the other direction's output."""
         loop, events = self._pump.loop, self._source | self.other._sink
         if events != self._watched:
             if not events:
@@ -190,7 +190,7 @@ class Side:
             self._watched = events
 
     def _forward(self) -> None:
-        """Move what can be moved from here to the other side, a bounded number of bytes."""
+        """Move a bounded number of bytes from here to the other side."""
         if self.ended:
             self._say_goodbye()
             return
@@ -211,7 +211,7 @@ class Side:
                 return
 
     def _take(self, most: int) -> bytes | None:
-        """What comes next from the peer, at most so many bytes; None after its end, a loss, or where there is none."""
+        """The peer's next bytes, `most` at most; None after its end or a loss, or where there is nothing to read."""
         try:
             data = self._transport.recv(most)
         except (ConnectionLost, TlsError) as error:
@@ -226,7 +226,7 @@ class Side:
         return None
 
     def _hand_on(self) -> bool:
-        """Let the other side's peer have what is pending; False where it does not take all, or is lost."""
+        """Send what is pending to the other side's peer; False where it does not take all, or is lost."""
         while self.pending:
             try:
                 sent = self.other._transport.send(self.pending)
@@ -249,14 +249,14 @@ class Side:
             self._relay.half_close()
 
     def _say_goodbye(self) -> None:
-        """Again and again after the end of input, until the other side is told."""
+        """Pass on the end of input; called again until the other side's peer has got it."""
         if not self._end_output() or (self._is_over and self.other._is_over):
             self._relay.finish()
 
     def _end_output(self) -> bool:
-        """FIN to the other side, whose peer may go on to send; over TLS after a close_notify, which may need room.
+        """Send FIN to the other side's peer, which may go on to send; over TLS after a close_notify, which may wait.
 
-        Where this is all that was left to do, `close` follows at once. False where the peer is gone.
+        Where nothing else is left to do, there is no FIN, as `close` follows at once. False where the peer is gone.
         """
         other = self.other
         try:
@@ -269,12 +269,12 @@ class Side:
 
     @property
     def _is_over(self) -> bool:
-        """Whether no more input comes, and the other side has been told."""
+        """Whether no more input comes, and the other side's peer knows."""
         return self.ended > 0 and not self._sink
 
 
 class ListedSide(Side):
-    """A client's side, which writes into the `row` of its session what it has moved, see `Rows.note`."""
+    """A client's side, which writes its byte counts into the `row` of its session, see `Rows.note`."""
 
     __slots__ = ("row",)
 
@@ -293,7 +293,7 @@ class WatchedSide(ListedSide):
         self._line = SieveLine()
 
     def refuses(self, data: bytes, /) -> bool:
-        """Whether the client may not say this, which was read before; what comes next is read on from there."""
+        """Whether the client may not send `data`, which was read before; the next bytes continue its last line."""
         return self._line.refuses(data)
 
     def _take(self, most: int) -> bytes | None:
@@ -306,7 +306,7 @@ class WatchedSide(ListedSide):
 
 
 class LimitedSide(WatchedSide):
-    """A side from which no more is read than the relay allows; while that is nothing it waits for nothing."""
+    """A side from which no more is read than the relay allows; while it allows nothing, the side is not watched."""
 
     __slots__ = ("_allow", "_allowance")
 
@@ -321,7 +321,7 @@ class LimitedSide(WatchedSide):
         self._allow = _nothing
 
     def resume(self, allowance: int, /) -> None:
-        """Read on, so many bytes."""
+        """Go on, and read up to `allowance` bytes."""
         self._allowance = allowance
         self._source = READ
         self.ready(READ)
@@ -345,7 +345,7 @@ def _nothing(_: Side) -> int:
 
 
 def _note(side: Side, other: Side) -> None:
-    """Let others know what the session has moved, where somebody asks for that."""
+    """Write the byte counts into the session's row, where it has one."""
     client = side if isinstance(side, ListedSide) and side._pump.rows is not None else other
     rows = client._pump.rows
     if rows is not None and isinstance(client, ListedSide) and rows.owner(client.row) is not None:
@@ -365,7 +365,7 @@ def _loss(error: ConnectionLost | TlsError) -> Loss:
 
 
 def failure(party: Party, call: str, error: Loss) -> ConnectionLost | TlsError:
-    """What a relay was told of, named after the party and the call."""
+    """The exception for a loss that a side has reported, with the party and the call."""
     if isinstance(error, TlsError):
         return TlsError(party, call, error.reasons)
     return ConnectionLost(party, call, error) if error else TlsError(party, call, take_reasons())

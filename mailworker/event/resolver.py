@@ -1,4 +1,4 @@
-"""Asking name servers without blocking (nginx's ngx_resolver)."""
+"""A non-blocking DNS resolver (nginx's ngx_resolver)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Unusable(MailworkerError):
 class Resolver:
     """Asks the servers of one `resolver` directive in turn.
 
-    Made by the master and used by one worker: what was found is kept, for its TTL or the time that `valid=` says.
+    The master makes it, and one worker uses it. Answers are cached for their TTL or the time of `valid=`.
     A question that is under way is not asked again. Faults of servers go to `log`.
     """
 
@@ -65,7 +65,7 @@ class Resolver:
         self._lookups: dict[Question, Lookup] = {}
         self._datagrams = {server: self._new_datagrams(server) for server in settings.servers}
         self._streams = 0
-        # So that each server gets its chance within the timeout, and the first one a second.
+        # So each server is asked once within the timeout, and the first one a second time.
         self._interval = min(_RESEND_INTERVAL, settings.timeout / (len(settings.servers) + 1))
         self._turn = 0
 
@@ -81,9 +81,9 @@ class Resolver:
         return records[0]
 
     async def addresses(self, connections: Connections, name: bytes, version: int) -> frozenset[IpAddress]:
-        """The addresses of `name`, a host's name that DNS can hold, in IP `version`.
+        """The addresses of `name`, a host name that DNS can hold, in IP `version`.
 
-        Where there are none of these or the directive excludes them, those of the other version. Raises NotResolved.
+        Where there are none, or the directive excludes them, those of the other version. Raises NotResolved.
         """
         deadline = self._deadline(connections)
         for type_ in self._types(version):
@@ -116,7 +116,7 @@ class Resolver:
         return await lookup.result(deadline)
 
     async def _run(self, connections: Connections, question: Question, lookup: Lookup) -> None:
-        """A lookup's task; a bug that ends it is nobody's answer."""
+        """A lookup's task; after a bug the outcome is a server failure."""
         outcome: Records | NotResolved = NotResolved(Rcode.SERVER_FAILURE, dns.describe(Rcode.SERVER_FAILURE))
         try:
             outcome = await self._look_up(connections, question)
@@ -129,7 +129,7 @@ class Resolver:
     async def _look_up(self, connections: Connections, question: Question) -> Records:
         answer = await self._ask(connections, question)
         aliases, ttl = answer.aliases, answer.ttl
-        while not answer.records and answer.aliases:  # the server leaves the rest of the way to us
+        while not answer.records and answer.aliases:  # the server has not followed all aliases
             if aliases >= dns.MOST_ALIASES:
                 raise HostNotFound
             answer = await self._ask(connections, Question(answer.canonical, question.type))
@@ -140,7 +140,7 @@ class Resolver:
         return answer.records
 
     async def _ask(self, connections: Connections, question: Question) -> Answer:
-        """Ask one server after another until one answers; raises NotResolved where it says that there is nothing."""
+        """Ask one server after another until one answers; raises NotResolved where the answer is an error."""
         loop = connections.loop
         failures = 0
         rotation = self._rotation()
@@ -160,7 +160,7 @@ class Resolver:
     async def _exchange(
         self, connections: Connections, question: Question, server: InetAddress, until: float
     ) -> Answer:
-        """One server's answer, by TCP where it does not fit a datagram.
+        """One server's answer, over TCP where it does not fit a datagram.
 
         Raises TimedOut, and ConnectionLost and _Unusable, which are logged.
         """
@@ -190,7 +190,7 @@ class Resolver:
             stream.close()
 
     def _rotation(self) -> Iterator[InetAddress]:
-        """All servers, again and again; each lookup begins with another one."""
+        """All servers in an endless cycle; each lookup begins with another one."""
         servers, turn = self._settings.servers, self._turn
         self._turn = (turn + 1) % len(servers)
         return cycle(servers[turn:] + servers[:turn])
@@ -206,7 +206,7 @@ class Resolver:
 
 
 async def _converse(stream: Stream, query: Query, until: float) -> Answer:
-    """An answer by TCP, where each message follows its length (RFC 7766 section 8)."""
+    """An answer over TCP, where each message follows its length (RFC 7766 section 8)."""
     stream.deadline = until
     message = query.to_wire()
     await stream.write(len(message).to_bytes(2, "big") + message)
@@ -228,7 +228,7 @@ async def _read_exactly(stream: Stream, length: int) -> bytes:
 
 
 def _usable(answer: Answer, query: Query) -> Answer:
-    """As nginx: a server that has not understood the question has not answered it."""
+    """The answer, unless its RCODE says that the server did not understand the question, as in nginx."""
     if answer.rcode == Rcode.FORMAT_ERROR or answer.rcode > Rcode.REFUSED:
         raise _Unusable(f"DNS error ({answer.rcode}: {dns.describe(answer.rcode)}), query id:{query.id}")
     return answer

@@ -23,18 +23,18 @@ from mailworker.shm.sessions import UNLISTED, USED
 __all__ = ["NO_ROW", "Rows"]
 
 NO_ROW: Final = -1
-"""The row of a session that has none: what is written there is left out."""
+"""The row of a session that has none: writing to it does nothing."""
 
 _EMPTY: Final = Fields(*(0,) * 12, *(bytes(12), bytes(16), bytes(16)), *(0,) * 4, bytes(LONGEST_NAME))
 _MASK: Final = 0xFFFFFFFF
 _WRAP: Final = (1 << 64) - 1
 _WORDS: Final = ROW // 4
-# Bytes after which a relay writes what it has moved, be it within a second.
+# Bytes after which a relay writes its byte counts, even within a second.
 _STEP: Final = 1 << 20
 
 
 class Rows:
-    """Writes rows, of which it is the only writer, and knows whose they are; what it decides by is its own memory.
+    """Writes rows, of which it is the only writer, and knows their owners from memory of its own, not shared memory.
 
     Times are seconds of the loop's clock. Raises IndexError for a row that is not there.
     """
@@ -42,7 +42,7 @@ class Rows:
     __slots__ = ("_began", "_free", "_head", "_owners", "_process", "_rows", "_words")
 
     def __init__(self, head: memoryview, rows: memoryview, began: float, process: int, /) -> None:
-        """`head` and `rows` are those of `SessionTable.own`. `began`, in ms, and `process` are what ids are made of."""
+        """`head` and `rows` are those of `SessionTable.own`. `began`, in ms, and `process` are parts of session ids."""
         self._head = head.cast("Q")
         self._rows = rows
         self._words = rows.cast("I")
@@ -52,9 +52,9 @@ class Rows:
         self._owners: list[Any] = []
 
     def open(self, owner: object, number: int, accepted: float, server: int, client: object, /) -> int:
-        """Begin a row of `owner`, the connection's `number`; gives it, NO_ROW where all are taken.
+        """Begin a row for `owner`, connection `number`; gives the row, NO_ROW where all are taken.
 
-        `client` is an InetAddress, or anything for a client of a unix socket.
+        `client` is an InetAddress, or anything else for a client of a unix socket.
         """
         if self._free:
             row = self._free.pop()
@@ -84,26 +84,26 @@ class Rows:
         return row
 
     def owner(self, row: int, /) -> Any:
-        """Whose row it is, None where it is nobody's."""
+        """The owner of a row, None where it has none."""
         return self._owners[row] if 0 <= row < len(self._owners) else None
 
     def pass_on(self, row: int, owner: object, /) -> None:
-        """It is another owner's from now on; nothing is written."""
+        """Give the row another owner; nothing is written."""
         if row != NO_ROW:
             self._read(row)
             self._owners[row] = owner
 
     def move(self, row: int, client: object, /) -> None:
-        """The client is somewhere else, as a balancer tells; see `open`."""
+        """Write another address of the client, which a balancer in front has sent; see `open`."""
         address, port = _packed(client)
         self._change(row, client=address, client_port=port)
 
     def serve(self, row: int, server: int, /) -> None:
-        """Another server of the address serves it."""
+        """Write another server, which serves the session from now on."""
         self._change(row, server=server)
 
     def ask(self, row: int, name: bytes, now: float, /) -> None:
-        """Somebody is asked about a login of that name."""
+        """A login with user `name` is being checked."""
         self._change(row, mark=State.AUTH, active=int(now), **_named(name))
 
     def reject(self, row: int, now: float, /) -> None:
@@ -111,7 +111,7 @@ class Rows:
         self._change(row, mark=State.LOGIN, active=int(now))
 
     def dial(self, row: int, address: object, now: float, /) -> None:
-        """A backend is connected to: an InetAddress, None where that is not known yet, anything for a unix socket."""
+        """Connecting to a backend: an InetAddress, None where it is not known yet, anything else for a unix socket."""
         backend, port = _packed(address)
         unix = address is not None and not isinstance(address, tuple)
         mark = State.BACKEND | UNIX if unix else State.BACKEND
@@ -124,7 +124,7 @@ class Rows:
             self._change(row, mark=mark, active=int(now), logged_in=int(now))
 
     def note(self, row: int, received: int, sent: int, now: float, /) -> None:
-        """So many bytes have come from the client and were sent to it; most of these calls write nothing."""
+        """Write how many bytes were received from the client and sent to it; most of these calls write nothing."""
         if row == NO_ROW:
             return
         known, seconds = self._read(row), int(now)
@@ -133,7 +133,7 @@ class Rows:
             self._change(row, received=received, sent=sent, active=seconds)
 
     def key(self, row: int, place: int, key: int, /) -> None:
-        """Keep what a limit counts the session by, at one of KEYS places."""
+        """Write the key by which a limit counts the session, at one of KEYS places."""
         if row != NO_ROW and place not in range(KEYS):
             raise IndexError(place)
         self._change(row, **{f"key{place}": key})
@@ -161,7 +161,7 @@ class Rows:
             self._write(row, self._read(row)._replace(**changes))
 
     def _write(self, row: int, fields: Fields) -> None:
-        """Under a number that is odd meanwhile."""
+        """Write a whole row; its sequence number is odd meanwhile."""
         place = row * _WORDS
         number = self._words[place]
         data = LAYOUT.pack(*fields)
@@ -177,7 +177,7 @@ def _named(name: bytes) -> dict[str, Any]:
 
 
 def _packed(address: object) -> tuple[bytes, int]:
-    """Zeros for what is no address of IP."""
+    """An address of 16 bytes and a port; zeros for what is no IP address."""
     if not isinstance(address, tuple):
         return bytes(16), 0
     host, port = address

@@ -1,6 +1,6 @@
-"""Stream sockets by their descriptors, which never block; native/core/sockets.c has the functions in C.
+"""Non-blocking stream sockets by their descriptors; native/core/sockets.c has the functions in C.
 
-A function gives -errno, a negative number, where its call fails, so that what would block raises no exception.
+A function whose system call fails gives -errno, a negative number, so that a call that would block raises no exception.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from mailworker.native.core import accelerator
 __all__ = ["WOULD_BLOCK", "accept", "dial", "hand_on", "keep_alive", "local_address", "no_delay", "peek"]
 
 WOULD_BLOCK: Final = (-EAGAIN, -EWOULDBLOCK)
-"""What a call gives that would have to wait."""
+"""The results of a call that would block."""
 
-# Bytes of one look at most.
+# Most bytes of one peek.
 _PAGE_SIZE: Final = 4096
 
 _NAMELESS: Final = UnixAddress("")
@@ -28,9 +28,9 @@ _NAMELESS: Final = UnixAddress("")
 
 @contextmanager
 def _socket(descriptor: int) -> Iterator[socket.socket]:
-    """A socket of Python over a descriptor that stays the caller's; raises OSError.
+    """A Python socket over a descriptor that stays the caller's; raises OSError.
 
-    Its family is of no consequence for the calls here, and is not asked for, which spares three calls of the system.
+    Its family does not matter to the calls here, so it is not asked for, which spares three system calls.
     """
     if descriptor < 0:
         raise OSError(EBADF, os.strerror(EBADF))
@@ -46,7 +46,7 @@ def _address(name: Any) -> Address:
 
 
 def accept(listening: int) -> tuple[int, Address] | int:
-    """A connection's descriptor, and who made it; clients of a unix socket have no name."""
+    """A connection's descriptor and its peer's address; clients of a unix socket have no name."""
     try:
         with _socket(listening) as listener:
             connection, peer = listener.accept()
@@ -57,7 +57,7 @@ def accept(listening: int) -> tuple[int, Address] | int:
 
 
 def hand_on(listening: int, accepted: Callable[[int, Address], None]) -> int:
-    """As `accept`, for whoever takes both; gives 0 then."""
+    """Accept a connection and call `accepted` with its descriptor and its peer's address; gives 0 then."""
     connection = accept(listening)
     if isinstance(connection, int):
         return connection
@@ -66,7 +66,7 @@ def hand_on(listening: int, accepted: Callable[[int, Address], None]) -> int:
 
 
 def local_address(descriptor: int) -> Address:
-    """Where a connection was made to; a unix socket's path is not told, nor what nobody knows any more."""
+    """The local address of a connection; it has no name for a unix socket, and where the system does not know it."""
     try:
         with _socket(descriptor) as connection:
             return _address(connection.getsockname())
@@ -75,7 +75,7 @@ def local_address(descriptor: int) -> Address:
 
 
 def dial(address: Address) -> int | tuple[str, int]:
-    """A descriptor whose connection to `address` is made or under way; else the call that failed, and its errno."""
+    """A descriptor that is connected or connecting to `address`; else the call that failed, and its errno."""
     family, name = _destination(address)
     if family is None:
         return "connect()", EAFNOSUPPORT
@@ -89,7 +89,7 @@ def dial(address: Address) -> int | tuple[str, int]:
             connection.connect(name)
         except OSError as error:
             if error.errno != EINPROGRESS:
-                return "connect()", error.errno or ENAMETOOLONG  # Python measures the path itself, and has no number
+                return "connect()", error.errno or ENAMETOOLONG  # Python checks a path's length itself, without errno
         return connection.detach()
 
 
@@ -106,13 +106,13 @@ def _destination(address: Address) -> tuple[socket.AddressFamily | None, Any]:
 
 
 def no_delay(descriptor: int) -> None:
-    """Do not wait for acknowledgments of what was sent (TCP_NODELAY), where there is such a thing."""
+    """Set TCP_NODELAY where the socket has it: data is sent without waiting for acknowledgments."""
     with suppress(OSError), _socket(descriptor) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def keep_alive(descriptor: int) -> None:
-    """Let the kernel see whether a silent peer is still there (SO_KEEPALIVE)."""
+    """Set SO_KEEPALIVE: the kernel checks whether a silent peer is still there."""
     with suppress(OSError), _socket(descriptor) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 

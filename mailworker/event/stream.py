@@ -1,6 +1,6 @@
 """A byte stream to a peer that a coroutine reads from and writes to as if it blocked.
 
-native/core/stream.c has in C what a connection does when nothing goes wrong.
+native/core/stream.c does in C what a connection does as long as nothing fails.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from mailworker.native.core import accelerator
 from mailworker.native.core.readiness import Readiness
 from mailworker.tls.connection import TlsConnection
 
-# A command, None where something is read first, and how the last and the other lines of its reply start. In the place
-# of the others may stand Choices: no reply is usual then, and those that are chosen have their own answers.
+# A command, None where something is read first, and how the last and the other lines of its reply start. Choices may
+# stand in place of the latter: then no reply counts as usual, and lines that fit a choice get its answer.
 Step = tuple[bytes | None, tuple[Any, ...]]
 
 Agreement = tuple[bytes, bytes, bytes | None]
-"""What a handshake has come to: the version, OpenSSL's name of the cipher, and whom the client has asked for by SNI."""
+"""The result of a handshake: the version, OpenSSL's name of the cipher, and the name that the client sent by SNI."""
 
-# Bytes of one read at most: a stream that waits holds no buffer.
+# Most bytes of one read: a stream that waits holds no buffer.
 _PAGE_SIZE = 4096
 
 
@@ -40,7 +40,7 @@ class TlsContext(Protocol):
 
 
 class Stream(Protocol):
-    """What dialogues are written against.
+    """The interface through which protocol code talks to a peer.
 
     `deadline` is the monotonic time in seconds after which waiting raises TimedOut; `inf` waits for ever.
     `tls` is the TLS connection once there is one, `secure` tells whether there is. Failures are raised as
@@ -57,15 +57,15 @@ class Stream(Protocol):
         """Up to `limit` bytes, at least one; b"" once the peer has ended its side."""
 
     def write(self, data: bytes) -> Awaitable[None]:
-        """Hand over all of `data` to the system."""
+        """Pass all of `data` to the kernel."""
 
     def peek(self, limit: int) -> Awaitable[bytes]:
-        """As `read`, but what is given stays to be read; only before TLS."""
+        """As `read`, but the bytes stay to be read; only before TLS."""
 
     async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:
-        """Shake hands; no byte may have been read beyond what was before TLS.
+        """Do the TLS handshake; none of its bytes may have been read before.
 
-        `more` promises a `write` right after, with which the last bytes of the handshake may go.
+        `more` promises a `write` right after it, so the last bytes of the handshake may be sent with that.
         """
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class Stream(Protocol):
 
 
 class Connection:
-    """What a SocketStream is made of: its descriptor, what it waits for, and how bytes come and go."""
+    """The part of a SocketStream that native/core/stream.c has in C: its descriptor, its waiting, and its transport."""
 
     __slots__ = (
         "_closed",
@@ -102,13 +102,13 @@ class Connection:
         self._tls: TlsConnection | None = None
         self.deadline = inf
         self.descriptor = descriptor
-        self.heard: bytes | None = None  # the choices of its last exchange
+        self.heard: bytes | None = None  # the lines that fitted a choice in the last exchange
         self.loop = loop
         self.party = party
         self.received = self.sent = 0
         self.step = 0
-        self.task: Task | None = None  # that waits
-        self.watched = watched  # what the poller watches for; 0: it is not registered
+        self.task: Task | None = None  # the task that waits
+        self.watched = watched  # the events that the poller watches for; 0: the descriptor is not registered
 
     @property
     def tls(self) -> TlsConnection | None:
@@ -122,17 +122,17 @@ class Connection:
 
     @property
     def secure(self) -> bool:
-        """Whether there is a TLS connection; whoever asks for it makes its object, where C has begun it."""
+        """Whether there is a TLS connection; in C, unlike `tls`, this does not make its Python object."""
         return self._tls is not None
 
     @property
     def agreement(self) -> Agreement | None:
-        """What was agreed on in the handshake, None without TLS."""
+        """The result of the handshake, None without TLS."""
         tls = self._tls
         return None if tls is None else (tls.protocol.encode(), tls.cipher.encode(), tls.server_name)
 
     async def read(self, limit: int) -> bytes:
-        """See `Stream.read`. It waits first, so that other streams get their turn."""
+        """See `Stream.read`. It waits before it reads, so that other streams get their turn."""
         if not self._transport.pending():
             self._watch(READ)
             await self
@@ -167,14 +167,14 @@ class Connection:
         self.watched = events
 
     def __await__(self) -> Generator[Connection, None, None]:
-        """Until the descriptor is ready."""
+        """Suspend the running task until the descriptor is ready."""
         yield self
 
     async def exchange(self, limit: int, steps: tuple[Step, ...]) -> tuple[int, bytes]:
-        """Say each command as soon as the reply to the one before has come whole, in one read, and as usual.
+        """Send each command as soon as the reply to the one before has come whole, in one read, and as usual.
 
-        Gives how many replies were usual, and the last one that was read. `step` is the one at hand, and `heard` what
-        the peer has chosen to say, see `Choice`, None where that is nothing.
+        Gives how many replies were usual, and the last one that was read. `step` is the index of the present step, and
+        `heard` holds the lines of the peer that fitted a Choice, None where there were none.
         """
         self.heard = None
         for self.step, (command, (last, others, *_)) in enumerate(steps):
@@ -188,7 +188,7 @@ class Connection:
         return len(steps), reply
 
     async def _serve(self, limit: int, choices: Choices, words: bytes) -> bytes:
-        """Answer what is among the choices; gives what is not."""
+        """Answer lines that fit a choice; gives the first bytes that do not."""
         while (choice := chosen(choices, words)) is not None:
             self.heard = words if self.heard is None else self.heard + words
             choices = choice.choices
@@ -197,7 +197,7 @@ class Connection:
         return words
 
     def park(self, task: Task) -> None:
-        """The task's call: see Waitable."""
+        """See Waitable."""
         self.task = task
         if self.deadline == inf:
             self.loop.cancel_deadline(task)
@@ -205,7 +205,7 @@ class Connection:
             self.loop.set_deadline(task, self.deadline)
 
     def ready(self, mask: int) -> None:
-        """The poller's call."""
+        """Called by the poller."""
         if not self.watched:
             return  # closed in this very round
         if self.task is None:
@@ -216,11 +216,11 @@ class Connection:
             task.resume()
 
     def timed_out(self) -> TimedOut:
-        """The task's call; what goes wrong has its name from SocketStream."""
+        """See Waitable; SocketStream makes the error."""
         raise NotImplementedError
 
     def hand_over(self) -> tuple[int, TlsConnection | None, int]:
-        """Give away the descriptor, the TLS connection, and what the descriptor is watched for."""
+        """Give away the descriptor, the TLS connection, and the events that the descriptor is watched for."""
         given = self.descriptor, self.tls, self.watched
         self._closed = self.tls = None
         self.watched = 0
@@ -242,7 +242,7 @@ class Connection:
 
 
 def _is_whole(reply: bytes, last: bytes, others: bytes | None) -> bool:
-    """Whether it is one whole reply: its last line starts with `last`, those before with `others`."""
+    """Whether `reply` is one whole reply: its last line starts with `last`, the lines before with `others`."""
     lines = reply.split(b"\n")
     if lines.pop() or not lines or not all(line.endswith(b"\r") for line in lines):
         return False
@@ -283,7 +283,7 @@ class SocketStream(Connection):
 
     @property
     def connected(self) -> bool:
-        """Whether the connection was made and stands."""
+        """Whether the socket is connected."""
         same = socket.socket(fileno=self.descriptor)
         try:
             same.getpeername()
@@ -298,28 +298,28 @@ class SocketStream(Connection):
         self.tls = tls = context.connection(self.descriptor)
         while True:
             want = tls.handshake(more=more)
-            self.tls = tls  # once more: where a server was chosen it is another of OpenSSL's connections
+            self.tls = tls  # once more: choosing a server by SNI may have replaced the SSL object within it
             if want is None:
                 return
             await self.wait(want)
 
     async def end_tls(self) -> None:
-        """Say goodbye in TLS and wait for the peer's, as long as `deadline` allows; nothing to do without TLS."""
+        """Send close_notify and wait for the peer's, as long as `deadline` allows; does nothing without TLS."""
         if self.tls is not None:
             while (want := self.tls.shutdown()) is not None:
                 await self.wait(want)
 
     def timed_out(self) -> TimedOut:
-        """The task's call: `deadline` has passed."""
+        """See Waitable: `deadline` has passed."""
         self.task = None
         return TimedOut(self.party)
 
     def _refused(self, error: OSError) -> ConnectionLost:
-        """The poller will not watch the descriptor."""
+        """The error of a descriptor that the poller refuses to watch."""
         return ConnectionLost(self.party, f"{self.loop.method}()", error.errno or 0)
 
     def _failed(self, call: str, error: int | None) -> ConnectionLost | TlsError:
-        """The C's call: what a step came to; for `error` see `TlsConnection.failure`."""
+        """Called by the C code: the error of a step that failed; for `error` see `TlsConnection.failure`."""
         if self.tls is not None:
             return self.tls.failure(call, error)
         return ConnectionLost(self.party, call, error or 0)

@@ -1,4 +1,4 @@
-"""Counting in words of 64 bits that other processes read; native/core/tally.c has it in C."""
+"""Counters in words of 64 bits that other processes read; native/core/tally.c has it in C."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WRAP: Final = (1 << 64) - 1
 
 
 class Connection(Protocol):
-    """What is asked of one whose bytes are counted."""
+    """Byte counters of a connection."""
 
     @property
     def received(self) -> int: ...
@@ -28,14 +28,14 @@ class Connection(Protocol):
 
 
 class Reason(Protocol):
-    """Why a session has ended."""
+    """Why a session has ended, as a number."""
 
     @property
     def number(self) -> int: ...
 
 
 class Ended(Protocol):
-    """A session that has ended, and was logged in at that time of the loop's clock; None where it was not."""
+    """A session that has ended; it logged in at `logged_in`, a time of the loop's clock, None where it did not."""
 
     @property
     def reason(self) -> Reason | None: ...
@@ -48,9 +48,9 @@ class Ended(Protocol):
 
 
 class Tally:
-    """Counts in a row of words, of which it is the only writer; each is written in one step, so nobody reads a half.
+    """Counts in a row of words, of which it is the only writer; each write is atomic, so no reader sees half a word.
 
-    Raises IndexError for a place that is not there; a word that is full begins anew.
+    Raises IndexError for a place that is not there; a word wraps around to 0.
     """
 
     __slots__ = ("_words",)
@@ -60,27 +60,26 @@ class Tally:
         self._words = row
 
     def add(self, place: int, /) -> None:
-        """One more."""
+        """Add one to a word."""
         self._gain(place, 1)
 
     def gain(self, place: int, /, *amounts: int) -> None:
-        """Add these to as many words from `place` on."""
+        """Add `amounts` to as many words from `place` on."""
         for index, amount in enumerate(amounts):
             self._gain(place + index, amount)
 
     def flow(self, place: int, /, *connections: Connection | None) -> None:
-        """Add what each has received, and what it has sent, to two words, from `place` on; None has moved nothing."""
+        """Add each connection's `received` and `sent` to two words each, from `place` on; None has moved nothing."""
         for index, connection in enumerate(connections):
             if connection is not None:
                 self.gain(place + 2 * index, connection.received, connection.sent)
 
     def observe(self, place: int, bounds: tuple[float, ...], seconds: float, /, *also: int) -> None:
-        """Sort a time into a histogram: buckets from `place` on, one beyond the last of `bounds`, and the sum.
+        """Count a time in a histogram: buckets from `place` on, one beyond the last of `bounds`, and the sum.
 
-        Words at `also` get one more.
+        Words at `also` are increased by one.
 
-        A bucket holds what is not above its bound; the sum is in microseconds. What is less than 0, or no time, counts
-        as 0.
+        A bucket counts times up to its bound; the sum is in microseconds. A time below 0, too long or NaN counts as 0.
         """
         seconds = max(seconds, 0.0) if seconds < 1e12 else 0.0
         self._gain(place + bisect_left(bounds, seconds), 1)
@@ -95,10 +94,11 @@ class Tally:
 
 
 class Places(NamedTuple):
-    """Where a SessionTally counts: the first word of what has several, in their order.
+    """The places of words where a SessionTally counts; for histograms and byte counts, the first of several words.
 
-    `allowed` are words by the number of a login's method, `ended` by the number of an end; `odd` tells which of these
-    ends somebody should look at. `latency` and `duration` are bounds. `by_backend`: a login is allowed when it is done.
+    `allowed` has a word for each number of an AuthMethod, `ended` for each number of a reason; `odd` tells which of
+    these reasons an administrator should look at. `latency` and `duration` are bounds of histograms. `by_backend`: the
+    backend decides about logins, so one is allowed when the session is logged in.
     """
 
     accepted: int
@@ -117,9 +117,9 @@ class Places(NamedTuple):
 
 
 class SessionTally(Tally):
-    """Counts what every session does, each time by one call. Times are those of the loop's clock, up to now.
+    """Counts the events of sessions, one call for each. Durations end now; `began` is a time of the loop's clock.
 
-    `alarm` is set while there are clients: `wake` is called for one that comes while it is not.
+    `alarm` is set while there are clients: `wake` is called for a client that comes while it is not.
     """
 
     __slots__ = ("_alarm", "_loop", "_places", "_wake")
@@ -134,26 +134,26 @@ class SessionTally(Tally):
         self._wake = wake
 
     def arrive(self) -> None:
-        """A client has come."""
+        """A client has connected."""
         self.add(self._places.accepted)
         if self._alarm.deadline == inf:
             self._wake()
 
     def allow(self, method: int, began: float, /) -> None:
-        """Somebody who was asked then has allowed a login; a backend that decides by itself does so later."""
+        """A login was allowed by the auth service that was asked at `began`; does nothing where the backend decides."""
         places = self._places
         if not places.by_backend:
             self.observe(places.auth_seconds, places.latency, self._loop.now - began, places.allowed[method])
 
     def log_in(self, method: int, began: float, /) -> None:
-        """A client is logged in at a backend that was connected to then."""
+        """A client is logged in at a backend; connecting to that began at `began`."""
         places = self._places
         self.observe(places.login_seconds, places.latency, self._loop.now - began, places.logins)
         if places.by_backend:
             self.add(places.allowed[method])
 
     def end(self, session: Ended, /) -> None:
-        """A session has ended; an odd end is told of in one word, with the time."""
+        """A session has ended; the latest odd reason is kept in one word, with the time."""
         places, logged_in = self._places, session.logged_in
         assert session.reason is not None
         number = session.reason.number

@@ -17,28 +17,28 @@ __all__ = ["Pause", "Task", "Waitable", "sleep", "wait_for"]
 
 
 class Waitable(Protocol):
-    """What a coroutine can wait for: a stream, a pause."""
+    """An object that a coroutine can wait for: a stream, a pause."""
 
     def park(self, task: Task) -> None:
         """Arrange for `task.resume` to be called, and set the task's deadline, `inf` for none; raises nothing."""
 
     def timed_out(self) -> MailworkerError | None:
-        """The deadline passed: the error to raise in the coroutine, None to resume it normally."""
+        """Called when the deadline has passed: the error to raise in the coroutine, None to resume it normally."""
 
 
 class Task(Timed):
-    """Runs one coroutine, which waits by giving a Waitable. An exception of it is a bug, of which the loop is told."""
+    """Runs one coroutine, which waits by yielding a Waitable. An exception of it is a bug, passed to `loop.on_bug`."""
 
     __slots__ = ("_coroutine", "_waits_for", "loop")
 
     def __init__(self, loop: Loop, coroutine: Coroutine[Any, None, None]) -> None:
         super().__init__()
         self._coroutine = coroutine
-        self._waits_for: Waitable | None = None  # while it runs
+        self._waits_for: Waitable | None = None  # None while the coroutine runs
         self.loop = loop
 
     def resume(self, error: MailworkerError | None = None) -> None:
-        """Go on where the coroutine waits, by raising `error` there if there is one."""
+        """Resume the coroutine where it waits, by raising `error` there if one is given."""
         self._waits_for = None
         try:
             waitable: Any = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
@@ -56,7 +56,7 @@ class Task(Timed):
             self.resume(self._waits_for.timed_out())
 
     def interrupt(self, error: MailworkerError) -> None:
-        """Raise `error` where the coroutine waits, as if the time there had passed; it may go on all the same."""
+        """Raise `error` where the coroutine waits, as if its deadline had passed; it may go on all the same."""
         if self._waits_for is not None:
             self._waits_for.timed_out()
             self.resume(error)
@@ -93,11 +93,11 @@ class Pause:
         self._seconds = seconds
 
     def park(self, task: Task) -> None:
-        """Resume `task` when the time is over."""
+        """Resume `task` when the time has passed."""
         task.loop.set_deadline(task, task.loop.now + self._seconds)
 
     def timed_out(self) -> None:
-        """The time is over, which is no error."""
+        """The time has passed, which is no error."""
 
 
 async def sleep(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""How fast bytes may be read from one side of a relay: a leaky bucket."""
+"""A rate limit for one side of a relay: a leaky bucket."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from mailworker.event.loop import Loop
 from mailworker.event.relay import LimitedSide
 from mailworker.event.timers import Timed
 
-# Seconds of the rate: what may be read at once at the beginning and after each wait, and what is kept for who has said
-# nothing for a while or was called late.
+# Seconds of the rate: what may be read at once at the beginning and after each wait, and what is kept for a side that
+# was silent for a while or was called late.
 _STEP: Final = 0.0625
 _KEPT: Final = 0.25
 
 
 class Throttle(Timed):
-    """Allows `rate` bytes a second, and the first `after` bytes at once; `side` is whom it lets go on."""
+    """Allows `side` to read `rate` bytes a second, and the first `after` bytes at once."""
 
     __slots__ = ("_credit", "_loop", "_rate", "_side", "_since")
 
@@ -28,14 +28,14 @@ class Throttle(Timed):
         self._since = loop.now
 
     def allow(self) -> int:
-        """How many bytes may be read now; 0 means none, and that the side's `resume` will be called."""
+        """How many bytes may be read now; after 0 the side's `resume` will be called."""
         loop, rate = self._loop, self._rate
         now = loop.now
         wanted = max(rate * _STEP, 1.0)
-        most = max(rate * _KEPT, 2.0)  # of a slow one a byte is not lost by being late for it
+        most = max(rate * _KEPT, 2.0)  # at a low rate, a late call loses no byte
         self._credit = max(self._credit, min(self._credit + (now - self._since) * rate, most))
         self._since = now
-        if self._credit < wanted:  # in tiny pieces all would take too many calls
+        if self._credit < wanted:  # tiny pieces would take too many calls
             loop.set_deadline(self, now + (wanted - self._credit) / rate)
             return 0
         allowed = int(self._credit)
@@ -49,5 +49,5 @@ class Throttle(Timed):
             self._side.resume(allowed)
 
     def stop(self) -> None:
-        """The relay ends."""
+        """Stop waiting: the relay has ended."""
         self._loop.cancel_deadline(self)

@@ -1,8 +1,8 @@
-"""Deadlines of many sessions, cheap to set, to move and to drop; native/core/timers.c has them in C.
+"""Deadlines of many sessions, cheap to set, to move and to cancel; native/core/timers.c has them in C.
 
-Deadlines that are due together share a bucket. Buckets are wider the further away they are, so ten thousand sessions
-with a timeout of 24 hours need a handful of them. Moving a deadline further away touches nothing: when its bucket is
-due, it is filed again. Nothing ever expires early.
+Deadlines that are due at about the same time share a bucket. Buckets are wider the further away they are, so ten
+thousand sessions with a timeout of 24 hours need a handful of them. Moving a deadline further away leaves its bucket as
+it is: when that is due, the deadline moves to another bucket. Nothing ever expires early.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _LONGEST_DELAY: Final = 24 * 3600.0
 
 
 class Timed:
-    """Something with a deadline.
+    """An object with a deadline.
 
-    `deadline` is in seconds of the monotonic clock and `bucket` the time when its bucket is due; `inf` is none.
+    `deadline` is in seconds of the monotonic clock, `inf` for none. `bucket` is when its bucket is due, `inf` for none.
     """
 
     __slots__ = ("bucket", "deadline")
@@ -38,18 +38,18 @@ class Timed:
 class Timers:
     """All deadlines of one loop. Raises ValueError for a time that is not finite.
 
-    Before `first`, a monotonic time, there is nothing to expire; `inf` is for never.
+    Nothing expires before `first`, a monotonic time; `inf` where no deadline is set.
     """
 
     __slots__ = ("_due", "_members", "first")
 
     def __init__(self) -> None:
-        self._due: list[float] = []  # when buckets are due, the first one first
+        self._due: list[float] = []  # when buckets are due, in ascending order
         self._members: dict[float, set[Timed]] = {}
         self.first = inf
 
     def set(self, timed: Timed, deadline: float, now: float) -> None:
-        """Expire `timed` at `deadline` instead of whenever it would have."""
+        """Set or move the deadline of `timed`."""
         _check(deadline, now)
         timed.deadline = deadline
         early = timed.bucket - deadline  # otherwise its bucket is due before the deadline, or soon enough after it
@@ -70,7 +70,7 @@ class Timers:
         return min(max(self.first - now, 0.0), _LONGEST_DELAY) if self._due else None
 
     def expire(self, now: float) -> None:
-        """Expire all whose deadline is `now` or earlier."""
+        """Expire all objects whose deadline is `now` or earlier."""
         _check(now)
         while self.first <= now:
             members = self._members[self._due[0]]
@@ -87,7 +87,7 @@ class Timers:
 
     def _enter(self, timed: Timed, now: float) -> None:
         width = _width(timed.deadline - now)
-        # Rounding may put it a little below, and what is too far away to be rounded stays as it is.
+        # Rounding may give a time just before the deadline; a deadline too far away to be rounded stays as it is.
         due = max(ceil(timed.deadline / width) * width, timed.deadline)
         if due not in self._members:
             self._members[due] = set()
@@ -97,7 +97,7 @@ class Timers:
         timed.bucket = due
 
     def _leave(self, timed: Timed) -> None:
-        # An emptied bucket stays until it comes first: the next session with the same timeout will want it.
+        # An empty bucket stays until it comes first: the next session with the same timeout will use it.
         if timed.bucket < inf:
             self._members[timed.bucket].discard(timed)
             timed.bucket = inf
@@ -108,7 +108,7 @@ class Timers:
 
 
 def _width(delay: float) -> float:
-    """Width in seconds of the bucket for a delay in seconds: what a deadline may be overrun by."""
+    """Width in seconds of the bucket for a delay in seconds, by which a deadline may be overrun."""
     if delay < 2.0:
         return 0.01
     if delay < 120.0:

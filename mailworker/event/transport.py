@@ -1,6 +1,6 @@
-"""How bytes come and go, in steps that never wait: plain, or by TLS (`mailworker.tls.connection.TlsConnection`).
+"""Transports: non-blocking reading and writing, plain or over TLS (`mailworker.tls.connection.TlsConnection`).
 
-Streams and relays know no more of either than this. native/core/transport.h is the same for C.
+Streams and relays use only this interface of either. native/core/transport.h is its counterpart in C.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Plain", "Transport"]
 
 
 class Transport(Protocol):
-    """A step that cannot go on gives what its socket must be ready for. It raises ConnectionLost or TlsError."""
+    """A call that would block gives what its socket must be ready for. Failures raise ConnectionLost or TlsError."""
 
     def recv(self, limit: int) -> bytes | Readiness:
         """Up to `limit` bytes, b"" at the end of what the peer sends."""
@@ -24,14 +24,14 @@ class Transport(Protocol):
         """How many bytes of `data` were taken; after a Readiness, the next call must start with the same bytes."""
 
     def pending(self) -> bool:
-        """Whether there is input that no poller sees; it need not be data."""
+        """Whether the transport has buffered input that no poller sees; it need not be data."""
 
     def close_notify(self) -> Readiness | None:
-        """End our side as far as the transport does it: None once that is done, or the peer is gone."""
+        """Send close_notify where the transport has one: None once that is done, or the peer is gone."""
 
 
 class Plain:
-    """The transport of a bare socket, whose descriptor stays the caller's."""
+    """The transport of a socket without TLS, whose descriptor stays the caller's."""
 
     __slots__ = ("_descriptor", "_party")
 
@@ -59,4 +59,4 @@ class Plain:
         return False
 
     def close_notify(self) -> None:
-        """A bare socket says no more than its FIN."""
+        """Does nothing: without TLS, the FIN alone ends our side."""
