@@ -1,4 +1,4 @@
-"""Memory without a name that all processes write which are forked from the one that makes it."""
+"""Anonymous shared memory: the process that makes it and all that it forks later can write it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mailworker.errors import StartError
 
 
 def anonymous(size: int) -> mmap.mmap:
-    """`size` zeros; raises StartError where the system has no such memory."""
+    """`size` zero bytes; raises StartError where the system has no such memory."""
     try:
         memory = mmap.mmap(-1, size)
     except OSError as error:

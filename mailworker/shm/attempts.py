@@ -1,6 +1,6 @@
 """Attempts to log in, as the limits of a server count them; native/core/attempts.c has it in C.
 
-What most logins need of limits are three calls: whether the client is banned, that it tries, and that it was right.
+Most logins make three calls: `banned` at connect, `enter` before the login is checked, and `succeed` after it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from mailworker.variables.prefix import DEFAULT_LENGTHS, Lengths, packed_prefix
 __all__ = ["Attempt", "Attempts"]
 
 NONE: Final = -1
-"""A place where there is none, and a burst or a delay without a limit."""
+"""A place that does not exist, or a burst or a delay without a limit."""
 
-# Seconds for which a client that has logged in as a user is not taken for a stranger.
+# Seconds for which a client that has logged in as a user is trusted for that user.
 _TRUSTED: Final = 30 * 86400.0
-# Seconds that an attempt is under way at most, while its failure or success may still free a place.
+# Seconds within which an attempt is assumed to be under way, so that its outcome may still free a place.
 _UNSETTLED: Final = 1.0
 _REQUEST: Final = 1000
 _WHOLE: Final = (32, 128)
@@ -29,9 +29,9 @@ _WHOLE: Final = (32, 128)
 class Rule(NamedTuple):
     """One limit. `number` is that of its key, see `mailworker.shm.keys`.
 
-    `burst` and `delay` are in thousandths; a burst of NONE counts nothing, a delay of NONE delays nobody. `bans`: who
-    is banned is refused. `counts_all`: what was right counts as well. `trusts`: clients that were in before are let
-    through. `gain` and `period` are the table's pace.
+    `burst` and `delay` are in thousandths; a burst of NONE counts nothing, a delay of NONE delays no attempt. `bans`:
+    attempts of a banned key are refused. `counts_all`: successful attempts count as well. `trusts`: clients that have
+    logged in before are not counted. `gain` and `period` are the table's pace.
     """
 
     table: LimitTable
@@ -46,7 +46,7 @@ class Rule(NamedTuple):
 
 
 class Penalties(Protocol):
-    """How long the next attempts have to wait; see `mailworker.mail.limits.delay`."""
+    """The delays after failed attempts; see `mailworker.mail.limits.delay`."""
 
     def level(self, level: int, age: float, /) -> int: ...
     def seconds(self, level: int, /) -> float: ...
@@ -54,17 +54,17 @@ class Penalties(Protocol):
 
 
 class Clock(Protocol):
-    """The loop, as far as it tells the time."""
+    """The loop's clock."""
 
     @property
     def now(self) -> float: ...
 
 
 class Attempts:
-    """Those of one server.
+    """The attempts at one server.
 
-    A client is its address without a port, or "unix:". `keys` are those of rules with the number GIVEN, in their order;
-    empty ones are not counted.
+    `client` is an address without a port, or "unix:". `keys` are the keys of the rules with the number GIVEN, in their
+    order; empty ones are not counted.
     """
 
     __slots__ = ("_clock", "_dropped", "_exempt", "_lengths", "_penalised", "_penalties", "_rules", "_unix")
@@ -81,8 +81,8 @@ class Attempts:
     ) -> None:
         """`exempt` are networks: their first address and their length in bits, and (b"", 0) for unix sockets.
 
-        `penalised` is the rule whose table has the penalties, NONE without such. Raises ValueError for what will not
-        do.
+        `penalised` is the place of the rule whose table has the penalties, NONE for no penalties. Raises ValueError for
+        invalid arguments.
         """
         self._rules = tuple(rules)
         if not all(rule.gain > 0 and GIVEN <= rule.number <= USER for rule in self._rules):
@@ -99,7 +99,7 @@ class Attempts:
         self._dropped = [rule.table.dropped for rule in self._rules]
 
     def enter(self, client: str, login: bytes, keys: Sequence[bytes] = (), /) -> Attempt | None:
-        """Count an attempt, by all limits or by none; None for a client that is in no limit."""
+        """Count an attempt, by all limits or by none; None for a client that is exempt."""
         if self._is_exempt(client):
             return None
         attempt = Attempt.__new__(Attempt)
@@ -108,7 +108,7 @@ class Attempts:
         return attempt
 
     def banned(self, client: str, now: float, keys: Sequence[bytes] = (), /) -> tuple[int, float] | None:
-        """The rule by which a client is banned that has said nothing yet, and for how many seconds; None for others."""
+        """The rule by which a client that just connected is banned, and for how many seconds; None for no ban."""
         if self._is_exempt(client):
             return None
         given = iter(keys)
@@ -136,12 +136,12 @@ class Attempts:
 
 
 class Attempt:
-    """One attempt to log in, from the limits to what becomes of it.
+    """One attempt to log in, from the limits to its outcome.
 
-    `asked` is when somebody is asked about it. `wait` are the seconds that it has to wait, less than 0 for one that is
-    refused; `over` is the place of the rule that says so, NONE for a penalty, and `excess` what it has come to there.
-    `full` is the place of a rule whose table had no room for another key, NONE without such. It is true where there is
-    nothing to wait for and nothing to tell.
+    `asked` is when the source of logins is asked. `wait` is the seconds that it has to wait, less than 0 if refused;
+    `over` is the place of the rule that delays or refuses it, NONE for a penalty, and `excess` its excess there. `full`
+    is the place of a rule whose table had no room for another key, NONE for no such rule. An attempt is true where
+    there is nothing to wait for and nothing to log.
     """
 
     __slots__ = (
@@ -162,7 +162,7 @@ class Attempt:
     _all: Attempts
     _client: str
     _keys: list[bytes]
-    _level: int  # of the penalty, before it has waited
+    _level: int  # of the penalty, before the attempt has waited
     _login: bytes
     _plain: bool
     _taken: list[bool]
@@ -188,7 +188,7 @@ class Attempt:
         return self._plain
 
     def enter(self, now: float, /) -> float:
-        """Be counted once more, where it was refused; gives `wait`."""
+        """Count the attempt, again where it was refused before; gives `wait`."""
         self.asked, self.wait, self.over, self.excess, self.full, self._plain = now, 0.0, NONE, 0, NONE, False
         for place, rule in enumerate(self._all._rules):
             if rule.burst == NONE or not self._keys[place] or (rule.trusts and self._is_trusted(place, now)):
@@ -206,18 +206,18 @@ class Attempt:
         return self.wait
 
     def key(self, place: int, /) -> bytes:
-        """The key of the rule at that place."""
+        """The key of the rule at `place`."""
         return self._keys[place]
 
     def may_settle(self, now: float, /) -> bool:
-        """Whether others may be under way that do not count in the end, and keep this one out."""
+        """Whether attempts under way may keep this one out and not count in the end."""
         if self.over == NONE:
             return False
         rule = self._all._rules[self.over]
         return not rule.counts_all and rule.table.rest(self._keys[self.over], now) < _UNSETTLED
 
     def drop(self) -> None:
-        """It shall not count: nobody has decided about it, or it was none."""
+        """Uncount the attempt, which ended without a decision or was no attempt."""
         for place, taken in enumerate(self._taken):
             rule = self._all._rules[place]
             if taken and not rule.counts_all:
@@ -225,7 +225,7 @@ class Attempt:
             self._taken[place] = False
 
     def succeed(self) -> None:
-        """The client is who it claims to be."""
+        """The login has succeeded: uncount it, trust the client from now on, and end a penalty."""
         self.drop()
         now = self._all._clock.now
         for place, rule in enumerate(self._all._rules):
@@ -238,7 +238,7 @@ class Attempt:
                 table.punish(self._keys[penalised], now, 0)
 
     def fail(self, what: bytes, now: float, /) -> None:
-        """The client is not. `what` it has said is free if it is the same again; b"" is always another."""
+        """The login has failed. Credentials `what` that were tried before do not count again; b"" always counts."""
         repeated: dict[int, bool] = {}
         for place, rule in enumerate(self._all._rules):
             if self._taken[place]:
@@ -249,7 +249,7 @@ class Attempt:
         self._punish(what, now, repeated.get(self._all._penalised))
 
     def _take(self, place: int, now: float) -> int:
-        """See `LimitTable.take`. One that is banned is not counted."""
+        """See `LimitTable.take`. An attempt with a banned key is not counted."""
         rule, text = self._all._rules[place], self._keys[place]
         if rule.bans and rule.table.banned(text, now):
             return -1 - rule.burst - _REQUEST
@@ -265,7 +265,7 @@ class Attempt:
         return level > 0 and age < _TRUSTED
 
     def _trust(self, place: int) -> bytes:
-        """The key of another entry: the client's network behind the key."""
+        """The key of the entry for trust: the client's network after the rule's key."""
         client = self._client
         network = client.encode() if client == UNIX else packed_prefix(client, DEFAULT_LENGTHS)
         return b"\0%b\0%b" % (self._keys[place], network)
@@ -283,7 +283,7 @@ class Attempt:
         return penalties.level(level, age) if level else 0
 
     def _punish(self, what: bytes, now: float, again: bool | None) -> None:
-        """`again`: whether it is known to be the same again, None where nobody has asked."""
+        """`again`: whether `what` is known to be a repetition, None where that was not checked."""
         penalised, penalties = self._all._penalised, self._all._penalties
         if penalised == NONE or penalties is None or again or not self._keys[penalised]:
             return
@@ -292,11 +292,11 @@ class Attempt:
             return
         table.punish(text, now, penalties.raised(max(self._level, self._level_now(now))))
         if again is None and what:
-            table.repeats(text, what)  # before that there may have been no entry to remember it
+            table.repeats(text, what)  # once more, as the entry may not have existed before
 
 
 def _by_shift(networks: Iterable[tuple[bytes, int]]) -> dict[int, list[tuple[int, set[int]]]]:
-    """As few steps as can be for each client, whatever the number of networks; by the bytes of an address."""
+    """Networks by address size and prefix length, so that a look-up takes one step for each length."""
     found: dict[int, dict[int, set[int]]] = {4: {}, 16: {}}
     for packed, length in networks:
         if packed:
@@ -306,9 +306,9 @@ def _by_shift(networks: Iterable[tuple[bytes, int]]) -> dict[int, list[tuple[int
 
 
 def _wait(rule: Rule, excess: int) -> float:
-    """Seconds for which an attempt is delayed that has come to this excess.
+    """Seconds by which an attempt with this excess is delayed.
 
-    Where only failures count, those before it decide: it is none yet.
+    Where only failures count, only those before it decide, as it has not failed yet.
     """
     if rule.delay == NONE:
         return 0.0

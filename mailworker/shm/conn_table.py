@@ -1,4 +1,4 @@
-"""How many connections there are by keys; native/core/conns.c has it in C, for many processes that count at once."""
+"""Counts of connections by key; native/core/conns.c has it in C, for many processes that count at once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["FULL", "OVER", "ConnTable"]
 SECRET_SIZE: Final = 16  # bytes
 WORD: Final = 8
 OVER: Final = -1
-"""There are as many connections as there may be."""
+"""The result where the key has as many connections as it may have."""
 FULL: Final = -2
-"""There is no room for another key, or for another connection."""
+"""The result where there is no room for another key, or for another connection."""
 
 _WAYS: Final = 8
 _COUNT_BITS: Final = 20
@@ -24,19 +24,19 @@ _SPREAD: Final = 0x9E3779B97F4A7C15
 
 
 class ConnTable:
-    """Counts of keys, in memory that other tables see too. A count takes 8 bytes, and a connection 8 of the journal.
+    """Connection counts in shared memory. A key's count takes 8 bytes, and a connection 8 bytes of the journal.
 
-    What this process holds stands in its `journal`, which is written before anything is counted, and cleared after it
-    is no more: so whoever finds the journal of a process that was killed can take back what it has held. Killed within
-    a step, a count may be too low by one, until it is 0 again; it is never too high.
+    The connections of this process stand in its `journal`. That is written before a connection is counted, and cleared
+    after it is uncounted, so the master can uncount the connections of a process that was killed. If it was killed
+    within a step, a count may be too low by one until it is 0 again; it is never too high.
 
-    What is in the memory may be anything. This table, unlike the one in C, must be the only one that writes.
+    The memory may hold anything. This table, unlike the one in C, must be its only writer.
     """
 
     __slots__ = ("_counts", "_free", "_held", "_secret", "_sets", "_used")
 
     def __init__(self, memory: Any, secret: bytes, journal: Any, /) -> None:
-        """Raises ValueError for what will not do; `secret` has SECRET_SIZE bytes."""
+        """Raises ValueError for invalid arguments; `secret` has SECRET_SIZE bytes."""
         self._counts = memoryview(memory).cast("B").cast("Q")
         self._held = memoryview(journal).cast("B").cast("Q")
         self._secret = secret
@@ -47,7 +47,7 @@ class ConnTable:
         self._free: list[int] = []
 
     def hold(self, key: bytes, most: int, /) -> int:
-        """Count one connection more, if there are less than `most`: gives its place in the journal, or OVER or FULL."""
+        """Count a connection if the key has fewer than `most`: gives its place in the journal, or OVER or FULL."""
         hashed = self._hash(key)
         if self._free:
             place = self._free.pop()
@@ -65,7 +65,7 @@ class ConnTable:
         return place
 
     def let_go(self, place: int, /) -> None:
-        """Count one less. Raises IndexError where nothing is held."""
+        """Uncount the connection at `place` of the journal. Raises IndexError where there is none."""
         hashed = self._held[place] if 0 <= place < self._used else 0
         if not hashed:
             raise IndexError("nothing is held there")
@@ -74,7 +74,7 @@ class ConnTable:
         self._free.append(place)
 
     def let_all_go(self, journal: Any, /) -> int:
-        """Count less all that a process has held, of which this was the journal; gives how many."""
+        """Uncount all connections in the journal of another process; gives how many."""
         words, count = memoryview(journal).cast("B").cast("Q"), 0
         for place, hashed in enumerate(words):
             if hashed:
@@ -107,7 +107,7 @@ class ConnTable:
         return sum(word & _COUNT_MASK for word in words if word & ~_COUNT_MASK == tag)
 
     def _find(self, places: list[int], tag: int) -> int | None:
-        """The place of a word of the tag, or else of a free one."""
+        """The place of the word with the tag, else of a free word; None where there is neither."""
         vacant = None
         for place in places:
             word = self._counts[place]

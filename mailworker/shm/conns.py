@@ -1,4 +1,4 @@
-"""The zones of `limit_conn_zone`: how many connections there are by a key, which all workers count together."""
+"""The zones of `limit_conn_zone`: counts of connections by a key, which all workers share."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mailworker.shm.memory_file import MemoryFile
 from mailworker.shm.shared import Shared, Writer
 
 USE: Final = "limit_conn_zone"
-"""The directive that they are for."""
+"""The directive that makes these zones."""
 
 _PAGE: Final = 4096
 
 
 class Conns(Shared):
-    """Counts, and a journal for each process that counts, of as many connections as it may have.
+    """Counts, and a journal for each process, with a place for each connection that it may have.
 
-    Counts go on in the same memory over a reload and in another binary, as former workers go on there, too. Each zone
-    has journals of its own, since only the master whose children they are needs these. A worker that somebody has taken
-    over can write anything there: it can keep others out, as it could by connections of its own.
+    The counts stay in the same memory over a reload and a binary upgrade, as former workers go on counting there. The
+    journals are new, since only the master of the processes reads them. A compromised worker can write anything there:
+    it can keep clients out, as it could by opening connections.
     """
 
     __slots__ = ("_file", "_journals", "_memory", "_places", "_row", "_secret", "key", "size")
@@ -36,7 +36,7 @@ class Conns(Shared):
     writer = Writer.ALL
 
     def __init__(self, name: str, size: int, key: str, processes: int, places: int) -> None:
-        """`size` in bytes is that of the counts, `places` the connections of a process. Raises StartError."""
+        """`size` is that of the counts in bytes, `places` the connections of a process. Raises StartError."""
         super().__init__(name)
         self.key = key
         self.size = size
@@ -58,12 +58,12 @@ class Conns(Shared):
         return -(-self._places * WORD // _PAGE) * _PAGE
 
     def table(self) -> ConnTable:
-        """What counts for this process."""
+        """The table by which this process counts."""
         return ConnTable(self._memory, self._secret, self._own if self._row is None else self._journal(self._row))
 
     @property
     def _own(self) -> bytearray:
-        """A journal that nobody else can read: what is held is not taken back should this process be killed."""
+        """A private journal: its connections stay counted if this process is killed."""
         return bytearray(self._places * WORD)
 
     def claim(self, row: int) -> None:
@@ -72,7 +72,7 @@ class Conns(Shared):
             self._row = row
 
     def free(self, row: int) -> None:
-        """See Shared: what the process has held counts no more."""
+        """See Shared: the connections of the process are uncounted."""
         if (row + 1) * self._stride <= len(self._journals):
             self.table().let_all_go(self._journal(row))
 
@@ -87,7 +87,7 @@ class Conns(Shared):
         return () if self._file is None else (self._file.descriptor,)
 
     def follow(self, former: Shared) -> None:
-        """See Shared. A zone of another size begins anew. Raises StartError where the key has become another one."""
+        """See Shared. A zone of another size begins at 0. Raises StartError where the key has changed."""
         assert isinstance(former, Conns)
         if former.key != self.key:
             raise StartError(
@@ -98,7 +98,7 @@ class Conns(Shared):
             self._file = None if former._file is None else former._file.copy()
 
     def contents(self) -> Iterable[bytes]:
-        """See Shared: where the counts are that are lent."""
+        """See Shared: how to find the counts in the lent descriptor."""
         if self._file is not None:
             yield json.dumps([self._file.descriptor, self.size, self.key, self._secret.hex()]).encode()
 
@@ -115,11 +115,11 @@ class Conns(Shared):
                 return
             memory = map_shared(descriptor, size)
         except OSError:
-            return  # counts begin anew
+            return  # counts begin at 0
         self._file, self._memory, self._secret = file, memory, bytes.fromhex(secret)
 
     def stop_publishing(self) -> None:
-        """See Shared. What is mapped is counted in all the same."""
+        """See Shared. The memory stays mapped, and counting goes on there."""
         if self._file is not None:
             self._file.close()
         self._file = None
@@ -130,5 +130,5 @@ class Conns(Shared):
 
 
 def tables(zones: Iterable[Shared]) -> dict[str, ConnTable]:
-    """What a worker counts in, by the names of its zones."""
+    """The tables of a worker, by the names of their zones."""
     return {zone.name: zone.table() for zone in zones if isinstance(zone, Conns)}

@@ -1,4 +1,4 @@
-"""What processes count: each in a row of its own, and the master sums up the rows of those that have ended."""
+"""Counters of processes: each counts in a row of its own, and the master adds up the rows of those that have ended."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ USE: Final = "status"
 """The directive that counters are for."""
 
 LATEST: Final = "latest"
-"""What the name of a word begins with of which the greatest number counts, in whichever row it is, and not the sum."""
+"""The prefix of the names of words whose total is the maximum of all rows, and not the sum."""
 
 MOST: Final = 1 << 62
-"""What nobody can have counted: somebody else has written that."""
+"""A bound that no counter reaches: a greater value was not counted, but written by a compromised worker."""
 
 ROWS: Final = 1024
-"""Workers and helpers of all cycles that count at one time; what others do is not counted."""
+"""Rows for workers and helpers of all cycles at one time; a process without a row does not count."""
 
-# What a process writes beside its row.
+# The marks that a process writes beside its row.
 CLAIMED: Final = 1
 SERVES: Final = 2
 
 _WORD: Final = 8  # bytes
-_LINE: Final = 8  # words: a row begins where a line of the processor's cache does
-# The header: a number that is odd while the master sums up, whether another program shows what is counted here, and
-# what the master says of itself.
+_LINE: Final = 8  # words: a row begins at a cache line
+# The header: a sequence number that is odd while the master adds up, whether another program shows these counters, and
+# words of the master.
 _HEADER: Final = 64
 _SEQUENCE: Final = 0
 _DISPLACED: Final = 1
 _MASTER: Final = 2
-# Tries to read between two changes, and seconds between them.
+# Attempts to read without a change in between, and seconds between them.
 _TRIES: Final = 10
 _PAUSE: Final = 0.001
 
 
 class Reading(NamedTuple):
-    """What was read at one time, by the names of the words.
+    """All counters at one time, by the names of their words.
 
-    `totals` are all that was ever counted, `living` the part of those who count now; `rows` are theirs.
+    `totals` are of all processes there ever were, `living` of those that count now; `rows` are the rows of the latter.
     """
 
     totals: dict[str, int]
@@ -51,7 +51,7 @@ class Reading(NamedTuple):
 
 
 class _Plan:
-    """Where everything is, counted in words: header, who has which row, the sums, and the rows."""
+    """The layout, in words: header, marks, the master's entries for the rows, the sums, and the rows."""
 
     __slots__ = ("first", "latest", "marks", "places", "retired", "roster", "size", "stride", "words")
 
@@ -70,7 +70,7 @@ class _Plan:
         return self.first + number * self.stride
 
     def join(self, rows: Sequence[Sequence[int]]) -> list[int]:
-        """What several rows, or sums of them, come to."""
+        """The totals of several rows, or of sums of them."""
         values = [*map(sum, zip(*rows, strict=True))]
         if max(values, default=0) >= MOST:
             values = [min(value, MOST - 1) for value in values]
@@ -82,12 +82,12 @@ class _Plan:
 class Counters(Lent[_Plan]):
     """Words of 64 bits; `words` names those of a row. `claim` gives a process its row, in which it alone counts.
 
-    A word is written in one step, by a memoryview: whoever reads it finds the number before or after. A worker that
-    somebody has taken over can write anything anywhere, so each number is one that can be, or else 0.
+    A word is written in one step, by a memoryview, so a reader finds the number before or after. A compromised worker
+    can write anything anywhere, so a number that cannot be is read as 0.
 
-    Where the words become others, by a reload or another binary, there are counters for the new ones; those who have
-    rows in the former ones go on there, and these are read as well. Where the master ends, or the system has no files
-    in memory, another binary begins at 0.
+    Where a reload or another binary has other words, there are new counters for these. Processes with rows in the
+    former counters go on there, and these are read as well. Where the master ends, or the system has no memfd, another
+    binary begins at 0.
     """
 
     __slots__ = ("_row", "_sequence", "row")
@@ -105,11 +105,11 @@ class Counters(Lent[_Plan]):
 
     @property
     def words(self) -> Sequence[str]:
-        """The names."""
+        """The names of a row's words."""
         return self._plan.words
 
     def place(self, name: str) -> int:
-        """Where the word of that name is in a row. Raises KeyError."""
+        """The place in a row of the word `name`. Raises KeyError."""
         return self._plan.places[name]
 
     def claim(self, row: int) -> None:
@@ -122,12 +122,12 @@ class Counters(Lent[_Plan]):
             self._row = row
 
     def serve(self) -> None:
-        """Tell that the process that has claimed a row does what it is there for."""
+        """Mark the row that this process has claimed: the process has started and does its work."""
         if self._row is not None:
             self._view()[self._plan.marks + self._row] = SERVES
 
     def free(self, row: int) -> None:
-        """See Shared: what was counted is added to the sums."""
+        """See Shared: the row is added to the sums."""
         view, plan = self._view(), self._plan
         if row >= ROWS or not view[plan.marks + row]:
             return
@@ -141,12 +141,12 @@ class Counters(Lent[_Plan]):
         view[_SEQUENCE] = self._sequence
 
     def add(self, name: str, amount: int = 1) -> None:
-        """Count something that the master has done, by the master alone."""
+        """Count an event of the master; called by the master alone."""
         view, place = self._view(), self._plan.retired + self.place(name)
         view[place] = _joined(name, view[place], amount)
 
     def post(self, entries: Mapping[int, int]) -> None:
-        """What the master says of the processes that have rows, of up to 62 bits each; by the master alone."""
+        """Write the master's entries for the processes that have rows, up to 62 bits each; by the master alone."""
         roster = [0] * ROWS
         for row, entry in entries.items():
             if row < ROWS:
@@ -155,45 +155,45 @@ class Counters(Lent[_Plan]):
         self._view()[start : start + ROWS] = _words(roster)
 
     def posted(self) -> dict[int, tuple[int, bool]]:
-        """What the master has said of them, by their rows, and whether each does what it is there for."""
+        """The master's entries by row, and whether each process has called `serve`."""
         view, plan = self._view(), self._plan
         roster, marks = (view[start : start + ROWS].tolist() for start in (plan.roster, plan.marks))
         return {row: (_clipped(entry), marks[row] == SERVES) for row, entry in enumerate(roster) if entry}
 
     def word_of(self, row: int, name: str) -> int:
-        """What a process has written in its row, whatever it is."""
+        """A word that a process has written in its row."""
         return _clipped(self._view()[self._plan.row(row) + self.place(name)])
 
     @property
     def displaces(self) -> bool:
-        """Whether another program counts, and has shown, what is shown here too."""
+        """Whether another binary has shown counters that this one now shows too."""
         return any(former.foreign for former in self._formers)
 
     def displace(self) -> None:
-        """Tell that program to show it no more."""
+        """Tell the other binary to stop showing them."""
         for former in self._formers:
             if former.foreign:
                 memoryview(former.memory).cast("Q")[_DISPLACED] = 1
 
     @property
     def displaced(self) -> bool:
-        """Whether another program has told us so."""
+        """Whether another binary has told us to stop showing these counters."""
         return self._view()[_DISPLACED] == 1
 
     def reclaim(self) -> None:
-        """The other program has ended; by the master alone."""
+        """The other binary has ended; called by the master alone."""
         self._view()[_DISPLACED] = 0
 
     def say(self, number: int, value: int) -> None:
-        """What the master says of itself, from 0 on; by the master alone."""
+        """Write word `number`, from 0 on, of the master; called by the master alone."""
         self._view()[_MASTER + number] = value
 
     def said(self, number: int) -> int:
-        """What the master has said of itself."""
+        """Word `number` of the master."""
         return _clipped(self._view()[_MASTER + number])
 
     def read(self) -> Reading:
-        """All that there is, former counters included."""
+        """All counters, former ones included."""
         totals, living = dict.fromkeys(self.words, 0), dict.fromkeys(self.words, 0)
         rows: list[int] = []
         for each in self._readable:
@@ -210,7 +210,7 @@ class Counters(Lent[_Plan]):
         return _Plan(words)
 
     def _adopt(self, former: Readable[_Plan]) -> None:
-        """See Lent: counters in which nobody counts any more are added to these."""
+        """See Lent: former counters in which no process counts any more are added to these."""
         sums = _read(former.plan, former.memory)
         if sums.rows:
             self._formers.append(former)
@@ -224,7 +224,7 @@ class Counters(Lent[_Plan]):
 
 
 class _Sums(NamedTuple):
-    """See Reading; in the order of the words."""
+    """As Reading, with values in the order of the words."""
 
     totals: list[int]
     living: list[int]
@@ -232,7 +232,7 @@ class _Sums(NamedTuple):
 
 
 def _read(plan: _Plan, memory: Any) -> _Sums:
-    """What there is between two changes of the master; one that was killed may never end its own."""
+    """The counters between two changes by the master; a master that was killed may have left a change unfinished."""
     view = memoryview(memory).cast("Q")
     for _ in range(_TRIES):
         for _ in range(_TRIES):

@@ -1,4 +1,4 @@
-"""Connections that are let in by the limits of a server; native/core/gate.c has it in C."""
+"""The check of connections against a server's `limit_conn`; native/core/gate.c has it in C."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mailworker.shm.keys import GIVEN, USER, key
 __all__ = ["Gate", "Holdings"]
 
 TOO_LONG: Final = -3
-"""What becomes of a connection whose key is too long to be counted, beside OVER and FULL of a ConnTable."""
+"""The result for a key that is too long to be counted, beside OVER and FULL of a ConnTable."""
 
 _LONGEST_KEY: Final = 255  # bytes (nginx)
 
 
 class Rule(NamedTuple):
-    """One limit. `table` is the place of its table in what is held, `number` that of its key."""
+    """One limit. `table` is the index of its table in Holdings, `number` that of its key (`mailworker.shm.keys`)."""
 
     table: int
     number: int
@@ -26,18 +26,18 @@ class Rule(NamedTuple):
 
 
 class Numbered(Protocol):
-    """A session: its connection has a number that no other has."""
+    """A session, with the unique number of its connection."""
 
     @property
     def number(self) -> int: ...
 
 
 Slow = Callable[[Any], bool]
-"""Whether a session may come in that needs more than a gate knows, or has been refused."""
+"""Tells whether a session may go on that was refused, or whose keys a gate does not know."""
 
 
 class Holdings:
-    """What the connections of a worker are counted by: tables, and places in their journals."""
+    """The counted connections of a worker: the tables, and each connection's places in their journals."""
 
     __slots__ = ("_places", "_tables")
 
@@ -46,25 +46,25 @@ class Holdings:
         self._tables = tuple(tables)
 
     def end(self, session: Numbered, /) -> None:
-        """A session has ended."""
+        """Uncount a session that has ended."""
         for table, place in self._places.pop(session.number, ()):
             self._tables[table].let_go(place)
 
     def __len__(self) -> int:
-        """How many connections are counted by anything."""
+        """How many connections are counted in some table."""
         return len(self._places)
 
 
 class Gate:
-    """What lets connections in, by all limits or by none. A connection is counted once in each table.
+    """Counts connections by all limits or by none. A connection is counted once in each table.
 
-    `keys` are those of rules with the number GIVEN, in their order; empty ones are not counted.
+    `keys` are the keys of the rules with the number GIVEN, in their order; empty ones are not counted.
     """
 
     __slots__ = ("_gives", "_held", "_rules", "_slow")
 
     def __init__(self, held: Holdings, rules: Sequence[Rule], slow: Slow, /) -> None:
-        """Raises ValueError for what will not do."""
+        """Raises ValueError for invalid rules."""
         self._held = held
         self._rules = tuple(rules)
         self._gives = any(rule.number == GIVEN for rule in self._rules)
@@ -75,9 +75,9 @@ class Gate:
     def refusal(
         self, number: int, client: str, login: bytes, keys: Sequence[bytes] = (), without: int = 0, /
     ) -> tuple[int, int] | None:
-        """Count the connection of that number; None where it is in, else by which rule it is not, and why.
+        """Count connection `number`; None where it is counted, else the place of the rule that refuses it, and why.
 
-        Rules whose bits are set in `without` are left out.
+        Rules whose bits are set in `without` are skipped.
         """
         places = self._held._places
         before = taken = places.get(number, ())
@@ -99,7 +99,7 @@ class Gate:
         return None
 
     def admits(self, session: object, number: int, client: str, login: bytes, /) -> bool:
-        """Count a session, which may come in; where that is not plain, `slow` says whether."""
+        """Count a session and tell whether it may go on; where a gate cannot tell or refuses, `slow` decides."""
         if self._gives or self.refusal(number, client, login) is not None:
             return self._slow(session)
         return True

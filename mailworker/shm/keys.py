@@ -1,4 +1,4 @@
-"""By what clients are counted that every session knows: four variables, which native/core/client.c knows as well."""
+"""Keys of limits that every session knows: four variables; native/core/client.c has them in C."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Final
 from mailworker.variables.prefix import Lengths, packed_prefix
 
 GIVEN: Final = 0
-"""The number of a key that whoever counts has to give; those of KEYS have the numbers behind it."""
+"""The number of a key that the caller has to give; the numbers of KEYS follow."""
 
 KEYS: Final = ("binary_remote_addr", "binary_remote_prefix", "remote_addr", "remote_user")
-"""Variables, in the order of their numbers."""
+"""The variables, in the order of their numbers."""
 
 USER: Final = 1 + KEYS.index("remote_user")
-"""The number of the only one that is not known at accept."""
+"""The number of `remote_user`, the only variable that is not known at accept."""
 
 UNIX: Final = "unix:"
-"""The address of clients that have none."""
+"""The address of clients of a unix socket."""
 
 
 def key(number: int, client: str, login: bytes, lengths: Lengths) -> bytes:
-    """The value of one of KEYS; nothing where it is not counted. `lengths` are those of prefixes."""
+    """The value of one of KEYS; empty where there is nothing to count. `lengths` are the lengths of prefixes."""
     if number == USER:
         return login
     if client == UNIX or KEYS[number - 1] == "remote_addr":

@@ -1,4 +1,4 @@
-"""Zones that another program reads where they are, by descriptors, as those who write them go on there."""
+"""Zones that a new binary reads in place, by descriptors, as the old binary's processes go on writing them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mailworker.shm.shared import Shared
 
 
 class Plan(Protocol):
-    """Where everything is in a memory."""
+    """The layout of a memory."""
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """The size in bytes."""
 
     @property
     def words(self) -> Iterable[Any]:
-        """What another program makes the plan of, as JSON has it."""
+        """Values from which another binary makes the plan; they pass as JSON."""
 
 
 PlanT = TypeVar("PlanT", bound=Plan)
@@ -32,7 +32,7 @@ PlanT = TypeVar("PlanT", bound=Plan)
 
 @dataclass(frozen=True, slots=True)
 class Readable(Generic[PlanT]):
-    """A memory to be read; `file` None cannot be lent. `foreign` ones are another program's."""
+    """A memory to be read; with `file` None it cannot be lent. `foreign`: another binary's processes write it."""
 
     plan: PlanT
     memory: Any
@@ -40,14 +40,14 @@ class Readable(Generic[PlanT]):
     foreign: bool
 
     def copy(self) -> Readable[PlanT]:
-        """The same with a file of its own, if it has one."""
+        """The same memory, with a descriptor of its own for the file, if there is one."""
         return self if self.file is None else replace(self, file=self.file.copy())
 
 
 class Lent(Shared, Generic[PlanT]):
-    """Has a memory of its own, and reads those of former zones beside it: of former cycles, and of another program.
+    """Has a memory of its own, and also reads those of former zones: of former cycles, and of another binary.
 
-    Where the system has no files in memory, nothing is lent.
+    Where the system has no memfd, nothing is lent.
     """
 
     __slots__ = ("_file", "_formers", "_memory", "_plan")
@@ -69,11 +69,11 @@ class Lent(Shared, Generic[PlanT]):
     @classmethod
     @abstractmethod
     def _planned(cls, words: list[Any]) -> PlanT:
-        """The plan that has these words, which are JSON's."""
+        """The plan with these words, which come from JSON."""
 
     @abstractmethod
     def _adopt(self, former: Readable[PlanT]) -> None:
-        """Read that one as well from now on, if there is anything in it."""
+        """Read `former` as well from now on, if it is in use."""
 
     @property
     def descriptor(self) -> int | None:
@@ -96,12 +96,12 @@ class Lent(Shared, Generic[PlanT]):
             self._adopt(each.copy())
 
     def contents(self) -> Iterable[bytes]:
-        """See Shared: how the memories are to be read that are lent."""
+        """See Shared: the descriptors and plans of the memories that are lent."""
         lent = ((each.file.descriptor, [*each.plan.words]) for each in self._readable if each.file is not None)
         return (json.dumps([*lent]).encode(),)
 
     def take_over(self, contents: bytes) -> None:
-        """See Shared. The copy is the old master's; what it lends, others have written."""
+        """See Shared. The copy comes from the old master; the memories that it lends are written by its workers."""
         for descriptor, words in json.loads(contents or b"[]"):
             plan = self._planned(words)
             try:
@@ -110,11 +110,11 @@ class Lent(Shared, Generic[PlanT]):
                     continue
                 memory = map_shared(descriptor, plan.size)
             except OSError:
-                continue  # there is nothing to go on with
+                continue  # the memory cannot be used
             self._adopt(Readable(plan, memory, file, foreign=True))
 
     def stop_publishing(self) -> None:
-        """See Shared. What is written from now on is read all the same."""
+        """See Shared. The memories stay mapped and can still be read."""
         for each in self._readable:
             if each.file is not None:
                 each.file.close()

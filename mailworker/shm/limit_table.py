@@ -13,13 +13,13 @@ from mailworker.shm.siphash import siphash
 __all__ = ["LimitTable"]
 
 SECRET_SIZE: Final = 32  # bytes
-HEADER_SIZE: Final = 64  # bytes, of which the first word counts entries that had to go
+HEADER_SIZE: Final = 64  # bytes, of which the first word counts evicted entries
 ENTRY_SIZE: Final = 96  # bytes
 SLOTS: Final = 8
 SET_SIZE: Final = 8 + SLOTS * ENTRY_SIZE
 
 EXCESS_MAX: Final = 0x7FFFFE
-"""Thousandths of a request."""
+"""The greatest excess, in thousandths of a request."""
 
 _NO_EXCESS: Final = EXCESS_MAX + 1
 _ENTRY_WORDS, _SET_WORDS, _HEADER_WORDS = ENTRY_SIZE // 8, SET_SIZE // 8, HEADER_SIZE // 8
@@ -40,7 +40,7 @@ _MARK: Final = 0xFFFF
 
 
 class Ban(NamedTuple):
-    """A key that is banned for so many seconds yet: `whole` tells whether `key` is all of it, and not garbage."""
+    """A banned key, with the seconds `left`; `whole` tells whether `key` is complete and matches its hash."""
 
     key: bytes
     whole: bool
@@ -48,7 +48,7 @@ class Ban(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """How many entries there are, how many of them are bans, and for how many there is room."""
+    """The number of entries, how many of them are bans, and for how many there is room."""
 
     entries: int
     bans: int
@@ -56,22 +56,22 @@ class Usage(NamedTuple):
 
 
 class LimitTable:
-    """What is known of keys, in memory that other tables see too; times are seconds of the monotonic clock.
+    """Entries for keys, in shared memory; times are seconds of the monotonic clock.
 
     An excess is in thousandths of a request, as in nginx's limit_req, and falls by `gain / period` in a millisecond.
-    An entry takes 97 bytes. Where there is no room, an idle entry goes, or else the one of the longest rest, a ban
-    last; `dropped` counts those that were not idle.
+    An entry takes 97 bytes. Where there is no room, an idle entry is evicted, else the one that was unused for longest,
+    and banned keys last; `dropped` counts evicted entries that were not idle.
 
-    What is in the memory may be anything. This table, unlike the one in C, must be the only one that writes; layout and
-    meaning are the same, see native/core/limit_table.c.
+    The memory may hold anything. This table, unlike the one in C, must be its only writer; layout and meaning are the
+    same, see native/core/limit_table.c.
     """
 
     __slots__ = ("_gain", "_marks", "_memory", "_period", "_secret", "_sets", "_words", "dropped")
 
     def __init__(self, memory: Any, secret: bytes, pace: tuple[int, int], /) -> None:
-        """`memory` is zeros, or what another table has left; `secret` has SECRET_SIZE bytes. `pace`: gain and period.
+        """`memory` is zeros, or was another table's; `secret` has SECRET_SIZE bytes. `pace`: gain and period.
 
-        Raises ValueError for what will not do.
+        Raises ValueError for invalid arguments.
         """
         self._gain, self._period = pace
         self._memory = memory
@@ -83,7 +83,7 @@ class LimitTable:
         self.dropped = 0
 
     def take(self, key: bytes, now: float, burst: int, /) -> int:
-        """Add a request; gives the excess with it. Where that is above `burst`, it adds none and gives -1 less that."""
+        """Add a request; gives the new excess. Where that is above `burst`, adds nothing and gives -1 - excess."""
         entry, time = self._entry(key, now), _milliseconds(now)
         excess, last = entry.excess, entry.last
         if excess == _NO_EXCESS:
@@ -98,7 +98,7 @@ class LimitTable:
         return excess
 
     def give_back(self, key: bytes, /) -> None:
-        """Let a request that was added not count."""
+        """Take back a request that was added."""
         entry = self._find(key)
         if entry is not None and entry.excess != _NO_EXCESS:
             entry.set_rate(*self._given_back(entry.excess, entry.last))
@@ -111,7 +111,7 @@ class LimitTable:
         return _age(entry.last, _milliseconds(now)) / 1000
 
     def repeats(self, key: bytes, what: bytes, /) -> bool:
-        """Whether `what` is one of the last four of this key; from now on it is. Only 16 bits of a hash are kept."""
+        """Whether `what` is among the last four of this key, then add it. Only 16 bits of a hash are kept."""
         entry = self._find(key)
         if entry is None:
             return False
@@ -124,36 +124,36 @@ class LimitTable:
         return False
 
     def ban(self, key: bytes, now: float, seconds: float, /) -> bool:
-        """Ban a key, or lift its ban by 0; whether there is an entry of it."""
+        """Ban a key, or lift its ban by 0 seconds; gives whether it has an entry."""
         entry = self._entry(key, now) if seconds > 0 else self._find(key)
         if entry is not None:
             entry.ban_until(_milliseconds(now) + _milliseconds(seconds) if seconds > 0 else 0)
         return entry is not None
 
     def banned(self, key: bytes, now: float, /) -> float:
-        """Seconds that its ban goes on for, 0.0 without one."""
+        """Seconds that the key's ban still lasts, 0.0 without one."""
         entry = self._find(key)
         return 0.0 if entry is None else entry.left(_milliseconds(now)) / 1000
 
     def penalty(self, key: bytes, now: float, /) -> tuple[int, float]:
-        """The level that was set, and its age in seconds."""
+        """The level of the key's penalty, and its age in seconds."""
         entry = self._find(key)
         level, when = (0, 0) if entry is None else entry.penalty
         return level, 0.0 if entry is None else _age(when, _milliseconds(now)) / 1000
 
     def punish(self, key: bytes, now: float, level: int, /) -> None:
-        """Set the level, of up to 255."""
+        """Set the level of the key's penalty, up to 255."""
         entry = self._entry(key, now) if level else self._find(key)
         if entry is not None:
             entry.punish(min(level, 255), _milliseconds(now))
 
     def usage(self, now: float, /) -> tuple[int, int, int]:
-        """What there is, see Usage."""
+        """See Usage."""
         found = [entry.left(_milliseconds(now)) > 0 for entry in self._all() if entry.hash]
         return len(found), sum(found), self._sets * SLOTS
 
     def bans(self, now: float, most: int, /) -> list[tuple[bytes, bool, float]]:
-        """At most so many of the keys that are banned, see Ban."""
+        """At most `most` of the banned keys, see Ban."""
         found: list[tuple[bytes, bool, float]] = []
         for entry in self._all():
             left = entry.left(_milliseconds(now)) if entry.hash else 0
@@ -164,7 +164,7 @@ class LimitTable:
         return found
 
     def adopt(self, memory: Any, now: float, /) -> None:
-        """Go on with the entries of another table that has the same secret; idle ones are left behind."""
+        """Copy the entries of another table with the same secret, except idle ones."""
         if len(memory) < HEADER_SIZE + SET_SIZE:
             return
         words = memoryview(memory)[: len(memory) // 8 * 8].cast("Q")
@@ -221,7 +221,7 @@ class LimitTable:
         return max(excess - self._gain * age // self._period, 0)
 
     def _given_back(self, excess: int, last: int) -> tuple[int, int]:
-        """What is left of an excess that falls below 0 has happened before: then the next request finds it so."""
+        """The excess and time with one request less. Below 0 the time moves back, so the next request finds it so."""
         if excess >= _REQUEST:
             return excess - _REQUEST, last
         earlier = -(_REQUEST - excess) * self._period // -self._gain if self._gain else _TIME
@@ -232,7 +232,7 @@ class LimitTable:
 
 
 class _Bid:
-    """Who makes room for another: the highest."""
+    """Ranks of entries for eviction: the highest goes first."""
 
     BANNED = 1 << 48
     COUNTS = 2 << 48
@@ -251,14 +251,14 @@ def _entries(words: memoryview, sets: int) -> Iterator[_Entry]:
 
 @dataclass(slots=True)
 class _Entry:
-    """Words from `start` on; a word of another generation than the tag's says nothing."""
+    """Words from `start` on; a word of another generation than the tag's is ignored."""
 
     words: memoryview
     start: int
 
     @property
     def hash(self) -> int:
-        """0 where there is no entry."""
+        """The key's hash, 0 where there is no entry."""
         tag = self.words[self.start]
         return 0 if tag & _CLAIMED else tag >> _HASH_SHIFT
 
@@ -275,7 +275,7 @@ class _Entry:
         return self._field(_BAN, 4, 40)
 
     def left(self, time: int) -> int:
-        """Milliseconds that a ban goes on for."""
+        """Milliseconds that a ban still lasts."""
         return max(self.until - time, 0)
 
     @property
@@ -308,7 +308,7 @@ class _Entry:
         self._set(_PENALTY, (time & _TIME) << 12 | level << 4)
 
     def begin(self, wanted: int, time: int) -> None:
-        """Belong to another key, of which nothing is known."""
+        """Begin anew as the entry of another key."""
         following = (self.words[self.start] + 1) & _GENERATION
         self.words[self.start] = wanted << _HASH_SHIFT | following
         self.set_rate(_NO_EXCESS, time)
@@ -335,7 +335,7 @@ def _between(then: int, now: int) -> int:
 
 
 def _age(then: int, now: int) -> int:
-    """As `_between`, but what is of the future is older than all else."""
+    """As `_between`, but a time in the future counts as older than all others."""
     age = _between(then, now)
     return age if age >= 0 else _TIME if age < -_BACKWARDS else 0
 

@@ -1,4 +1,4 @@
-"""The zones of limits: what is known of keys, which all workers count together."""
+"""The zones of `limit_auth_zone`: entries for keys, which all workers share."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mailworker.shm.limit_table import SECRET_SIZE, LimitTable
 from mailworker.shm.shared import Shared, Writer
 
 USE: Final = "limit_auth_zone"
-"""The directive that they are for."""
+"""The directive that makes these zones."""
 
 
 class Limits(Shared):
     """Memory for a LimitTable; `key` is how its keys are spelled in the configuration.
 
-    A worker that somebody has taken over can write anything there: it can ban whom it wants, and let its own friends
-    try more passwords, as it could ask the auth service itself. The secret is made at the first start. It goes on with
-    the zone, and without one what is kept of passwords says nothing.
+    A compromised worker can write anything there: it can ban any client, and let some try more passwords, as it could
+    ask the auth service itself. The secret is made at the first start and stays with the zone; without it, the hashes
+    of tried passwords reveal nothing.
     """
 
     __slots__ = ("_secret", "key", "memory", "size")
@@ -40,12 +40,12 @@ class Limits(Shared):
         self._secret = secrets.token_bytes(SECRET_SIZE)
 
     def table(self, pace: tuple[int, int]) -> LimitTable:
-        """What counts in it; see LimitTable for the pace."""
+        """A table over the memory; see LimitTable for `pace`."""
         return LimitTable(self.memory, self._secret, pace)
 
     @property
     def dropped(self) -> int:
-        """How many entries that still counted had to make room for others, if no worker writes what is not so."""
+        """How many entries were evicted that still counted; a compromised worker could write another number."""
         return int.from_bytes(self.memory[:8], sys.byteorder)
 
     def contents(self) -> Iterable[bytes | memoryview]:
@@ -54,7 +54,7 @@ class Limits(Shared):
         return (len(key).to_bytes(4, "little"), key, self._secret, memoryview(self.memory))
 
     def follow(self, former: Shared) -> None:
-        """See Shared. Raises StartError where the keys have become others, as nginx refuses to reload then."""
+        """See Shared. Raises StartError where the key has changed, as nginx refuses such a reload."""
         assert isinstance(former, Limits)
         if former.key != self.key:
             raise StartError(
@@ -69,7 +69,7 @@ class Limits(Shared):
             self._adopt(contents[start : start + SECRET_SIZE], contents[start + SECRET_SIZE :])
 
     def _adopt(self, secret: bytes, memory: Any) -> None:
-        """Go on with what another zone knows; its table may be larger or smaller."""
+        """Take over the entries of another zone; its table may be larger or smaller."""
         self._secret = secret
         if len(memory) == self.size:
             self.memory[:] = memory
@@ -77,5 +77,5 @@ class Limits(Shared):
             self.table(_SLOW).adopt(memory, monotonic())
 
 
-# A pace at which nothing is idle that had an excess.
+# A pace at which no entry with an excess is idle.
 _SLOW: Final = (1, 1_000_000)

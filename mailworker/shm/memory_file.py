@@ -1,4 +1,4 @@
-"""Files in memory that processes map for writing, and that another binary is lent."""
+"""Files in memory (memfd) that processes map for writing, and that are lent to another binary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailworker.shm.publication import close_file, file_of
 
 
 class MemoryFile:
-    """A descriptor that this object closes, at the latest when nobody knows it any more."""
+    """A descriptor that this object closes, at the latest when the object is freed."""
 
     __slots__ = ("__weakref__", "_close", "descriptor")
 
@@ -22,15 +22,15 @@ class MemoryFile:
 
     @classmethod
     def new(cls, name: str, size: int) -> MemoryFile:
-        """One of that size for good, full of zeros, which take no memory. Raises OSError."""
+        """A file of a fixed size, sparse and full of zeros. Raises OSError."""
         return cls(_make(name, size))
 
     def copy(self) -> MemoryFile:
-        """The same file by a descriptor of its own. Raises OSError."""
+        """The same file with a descriptor of its own. Raises OSError."""
         return MemoryFile(os.dup(self.descriptor))
 
     def close(self) -> None:
-        """Give the descriptor back; what is mapped stays."""
+        """Close the descriptor; mappings stay."""
         self._close()
 
 

@@ -15,20 +15,20 @@ from mailworker.shm.sealed import make_file
 
 
 class Publication:
-    """Zeros at first; what is published is seen by all processes that are forked later.
+    """Memory, zeros at first; all processes that are forked later see what is published there.
 
-    No process has it mapped for writing, so those that are forked inherit nothing that they would have to give up. It
-    is a file in memory that belongs to this process's user, who alone may open it, and is opened for writing only
-    while something is published. `memory` is a buffer.
+    No process has it mapped for writing, so forked processes inherit nothing that they would have to give up. It is a
+    file in memory (memfd) that only this process's user may open. It is opened for writing only while something is
+    published. `memory` is a buffer.
 
-    A system without such files, or one that refuses them, gives memory that those who are forked could write as well;
-    `failure` then says why, else it is None.
+    Where the system lacks or refuses such files, forked processes could write the memory as well; `failure` then says
+    why, else it is None.
     """
 
     __slots__ = ("__weakref__", "_close", "_descriptor", "_file", "failure", "memory")
 
     def __init__(self, name: str, size: int) -> None:
-        """`name` is what the kernel calls it in its lists, `size` is in bytes. Raises StartError without memory."""
+        """`name` is shown in /proc/PID/maps, `size` is in bytes. Raises StartError without memory."""
         self.failure: str | None = None
         self.memory: Any
         self._descriptor: int | None = None
@@ -45,11 +45,11 @@ class Publication:
 
     @property
     def descriptor(self) -> int | None:
-        """What must stay open to publish, None where nothing must."""
+        """The descriptor that must stay open to publish, None where there is none."""
         return self._descriptor
 
     def publish(self, parts: Iterable[tuple[int, bytes]]) -> None:
-        """Write each content at its place, counted in bytes, one after the other; raises OSError."""
+        """Write each content at its place, in bytes, in the order of `parts`; raises OSError."""
         if self.failure is not None:
             for place, content in parts:
                 self.memory[place : place + len(content)] = content
@@ -67,7 +67,7 @@ class Publication:
             os.close(writable)
 
     def stop(self) -> None:
-        """Publish nothing more: `memory` stays as it is, and the file's descriptor is given back."""
+        """Publish nothing more: `memory` stays as it is, and the file's descriptor is closed."""
         if self._descriptor is not None:
             self._close()
             self._descriptor = None
@@ -78,13 +78,13 @@ def _closed() -> OSError:
 
 
 def file_of(descriptor: int) -> tuple[int, int]:
-    """What tells a file from all others."""
+    """The device and inode of a file, which tell it from all others."""
     found = os.fstat(descriptor)
     return found.st_dev, found.st_ino
 
 
 def close_file(descriptor: int, file: tuple[int, int]) -> None:
-    """Close what is ours; a number that is somebody else's by now stays open."""
+    """Close a descriptor, unless its number belongs to another file by now."""
     with suppress(OSError):
         if file_of(descriptor) == file:
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Files in memory, to be mapped by whoever gets the descriptor: nobody can change their size, or even their content."""
+"""Sealed files in memory (memfd), which other processes map: their size, or even their content, cannot change."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mailworker.native.mapping import map_read_only
 
 
 def seal(name: str, content: bytes) -> int:
-    """A descriptor, open for reading, of a file in memory that nobody can change; for the rest see `make_file`."""
+    """A read-only descriptor of a file in memory that no process can change; see `make_file`."""
     return make_file(name, partial(_write, content), sealed=True)
 
 
 def make_file(name: str, fill: Callable[[int], object], *, sealed: bool) -> int:
-    """A descriptor, open for reading, of a file in memory; `name` is what the kernel calls it. Raises OSError.
+    """A read-only descriptor of a file in memory; `name` is shown in /proc/PID/maps. Raises OSError.
 
-    It keeps the size that `fill` gives it by a descriptor for writing; if it is `sealed`, its content as well.
+    `fill` gets a descriptor for writing. Afterwards the size is fixed, and with `sealed` the content as well.
     """
     if not hasattr(os, "memfd_create"):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -30,7 +30,7 @@ def make_file(name: str, fill: Callable[[int], object], *, sealed: bool) -> int:
         fill(writable)
         seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
         fcntl.fcntl(writable, fcntl.F_ADD_SEALS, seals | fcntl.F_SEAL_WRITE if sealed else seals)
-        # Kernels before 6.7 map such a file only where it is open for reading alone.
+        # Kernels before 6.7 map a write-sealed file only through a read-only descriptor.
         return os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(writable)

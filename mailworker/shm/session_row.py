@@ -1,4 +1,4 @@
-"""A row of the session table: where everything is in its 160 bytes, and what a reader makes of them."""
+"""A row of the session table: the layout of its 160 bytes, and how a reader parses them."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from mailworker.errors import escape
 
 
 class State(IntEnum):
-    """What a session is at. Somebody who has written another number has not written a row."""
+    """The stage of a session. A row with another number is not valid."""
 
     LOGIN = 1
-    """It is not logged in: a handshake, a greeting, commands."""
+    """The session is not logged in: a handshake, a greeting, commands."""
 
     AUTH = 2
-    """The source of logins is asked."""
+    """The auth service, or another source of logins, is asked."""
 
     BACKEND = 3
-    """The backend is connected to, and logged in at."""
+    """The session is connecting to the backend and logging in there."""
 
     RELAY = 4
-    """It is logged in."""
+    """The session is logged in."""
 
     @property
     def word(self) -> str:
-        """What people read."""
+        """The name of the state as it is shown."""
         return "upstream" if self is State.BACKEND else self.name.lower()
 
 
 UNIX: Final = 0x80
-"""Beside a state: the backend is a unix socket."""
+"""A flag beside the state: the backend is a unix socket."""
 
 ROW: Final = 160
-"""Bytes; native/core/rows.c has the same layout."""
+"""Bytes of a row; native/core/rows.c has the same layout."""
 
 LONGEST_NAME: Final = 40
 SHORTENED: Final = 255
-"""Bytes of a login's name, and what stands for the length of a longer one, see `keep`."""
+"""The most bytes of a user name that are kept whole, and the length that marks a longer name, see `keep`."""
 
 KEYS: Final = 4
-"""Words of 64 bits that `limit_conn` may keep in a row; 0 is none."""
+"""Words of 64 bits for keys of `limit_conn` in a row; 0 is no key."""
 
 LAYOUT: Final = struct.Struct("=IIQQIIIHHHBB12s16s16s4Q40s")
 WORDS: Final = struct.Struct("=40I")
 SUMMED_FROM: Final = 2
-"""The word behind number and sum."""
+"""The first word that the checksum covers, after number and sum."""
 
 MARK_AT: Final = 42
-"""The byte of the state."""
+"""The offset of the byte with the state."""
 
 SEED: Final = 0x6D61696C
-"""What a sum begins with, so that zeros are no row."""
+"""The start value of a checksum, so that zeros are no valid row."""
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 _NONE: Final = bytes(16)
@@ -70,10 +70,10 @@ _STATES: Final = {int(state): state for state in State}
 
 
 class Fields(NamedTuple):
-    """What stands in a row, in this order.
+    """The fields of a row, in this order.
 
-    `number` is odd while the row is being written. Times are in seconds of the monotonic clock; `logged_in` 0 is not.
-    `mark` is the state, and UNIX. Addresses of IPv4 are mapped into IPv6, and zeros where there is none.
+    `number` is odd while the row is being written. Times are in seconds of the monotonic clock; `logged_in` is 0 before
+    login. `mark` is the state, and UNIX. Addresses of IPv4 are mapped into IPv6, and are zeros where there is none.
     """
 
     number: int
@@ -102,14 +102,14 @@ assert LAYOUT.size == WORDS.size == ROW
 
 
 class SessionRow(NamedTuple):
-    """A session that lives. Text is escaped and can be shown; no number is one that cannot be.
+    """A session that is open. Text is escaped and can be shown; no number is impossible.
 
-    `worker`, `number` and `id` are what the master ends it by; `id` is what logs call it. `foreign` ones belong to
-    another program (`USR2`), whose master is not ours. `server` is the server's `status_zone` or first `listen`.
+    The master ends a session by `worker`, `number` and `id`; logs name it by `id`. `foreign` ones belong to
+    another binary (`USR2`), whose master is not ours. `server` is the server's `status_zone` or first `listen`.
 
     `client` is an address without `client_port`, "unix:" with 0 for a client of a unix socket; `backend` is an address
-    with its port, None before there is one. `user` is empty before a login; one that is `shortened` is not whole.
-    Ages are in seconds: since it was accepted, was logged in (None: is not), and since something happened. `received`
+    with its port, None before there is one. `user` is empty before a login; with `shortened` it is not whole.
+    Ages are in seconds: since accept, since login (None before it), and since the last activity. `received`
     are bytes from the client, `sent` those to it: they lag up to a second, or a megabyte, behind. `name` alone is raw.
     """
 
@@ -134,16 +134,16 @@ class SessionRow(NamedTuple):
     keys: tuple[int, ...]
 
     def is_of(self, user: bytes) -> bool:
-        """Whether it is that user's, told by the whole name however long."""
+        """Whether it is a session of `user`, compared by the whole name even where that is long."""
         length, name = keep(user)
         return self.shortened == (length == SHORTENED) and self.name == name
 
 
 def keep(name: bytes) -> tuple[int, bytes]:
-    """What a row holds of a login's name, and what it says of the length.
+    """The length and the name that a row keeps for a user name.
 
-    One that is too long has its beginning and end there, and what tells it from others. One with a separator is a
-    response to another mechanism than the client has named, in which a secret may follow: all up to it is kept.
+    A name that is too long is kept as its beginning, its end and a hash. A name with a separator is a response to
+    another mechanism than the client has named, in which a secret may follow: only the part before it is kept.
     """
     found = _SEPARATORS.search(name)
     if found is not None:
@@ -154,16 +154,16 @@ def keep(name: bytes) -> tuple[int, bytes]:
 
 
 def checksum(words: Sequence[int]) -> int:
-    """Of the words of a row."""
+    """The checksum of the words of a row."""
     return (SEED + sum(words[SUMMED_FROM:])) & 0xFFFFFFFF
 
 
 def parse(
     data: bytes, place: tuple[int, int], servers: Sequence[tuple[str, str]], now: int, *, foreign: bool
 ) -> SessionRow | None:
-    """The session in a row that was read as a whole; None where there is none, or where it can be no row.
+    """The session in a row that was read as a whole; None where there is none, or where the row is not valid.
 
-    `place` is whose row it is, and which. `now` is the monotonic clock's time.
+    `place` is the row's worker and its number. `now` is the monotonic clock's time.
     """
     if not data[MARK_AT]:
         return None
@@ -203,7 +203,7 @@ def parse(
 
 
 def _address(packed: bytes) -> str:
-    """Empty where there is none."""
+    """The address as text, empty where there is none."""
     if packed == _NONE:
         return ""
     if packed[:12] == _MAPPED:

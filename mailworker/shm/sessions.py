@@ -1,4 +1,4 @@
-"""The session table: who is there, in rows that each worker writes for its own sessions."""
+"""The session table: the open sessions, in rows that each worker writes for its own sessions."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ USE: Final = "session_table"
 """The directive that the table is for."""
 
 HEAD: Final = 64
-"""Bytes of what is said of a worker's rows as a whole, in words of 64 bits: see these places."""
+"""Bytes of the head of a worker's rows, in words of 64 bits, at the following places."""
 
 CLAIMED: Final = 0
 USED: Final = 1
 """How many rows, from the first on, have ever had a session."""
 UNLISTED: Final = 2
-"""Sessions that have no row."""
+"""How many sessions have no row."""
 
 Names = tuple[tuple[str, str], ...]
-"""What servers are called in a table, and their protocols, by their numbers."""
+"""The names of servers in a table, and their protocols, by their numbers."""
 
-# Looks at a row that is being written, before it is left out: its writer may have been killed.
+# Attempts to read a row that is being written, before it is skipped: its writer may have been killed.
 _TRIES: Final = 3
 _PAGE: Final = 4096
 _WORDS: Final = ROW // 4
 
 
 class _Plan(NamedTuple):
-    """Where everything is, in bytes: heads of all workers, then their rows."""
+    """The layout, in bytes: heads of all workers, then their rows."""
 
     workers: int
     rows: int
@@ -63,14 +63,14 @@ class _Plan(NamedTuple):
 
 
 class SessionTable(Lent[_Plan]):
-    """Rows of sessions, `rows` for each of as many `workers` as there may be at one time; `servers` are theirs.
+    """Rows of sessions: `rows` for each of at most `workers` at one time; `servers` are the servers of sessions.
 
-    A session keeps its row from accept to its end, so whoever reads the table finds each session that is there all the
-    while, and finds it once. A worker in the wrong hands can write anything anywhere: readers find sessions then that
-    are none, but do nothing else and take no longer than for a full table.
+    A session keeps its row from accept to its end, so a reader finds each session that lasts all the while, and finds
+    it once. A compromised worker can write anything anywhere: readers may then find sessions that do not exist, but
+    nothing else happens, and they take no longer than for a full table.
 
-    Where rows or servers become others, by a reload or another binary, workers go on in the former table, which is read
-    as well.
+    Where a reload or another binary changes the rows or servers, workers go on in the former table, which is read as
+    well.
     """
 
     __slots__ = ("_worker",)
@@ -85,22 +85,22 @@ class SessionTable(Lent[_Plan]):
         self._worker: int | None = None
 
     def rows(self) -> Iterator[SessionRow]:
-        """All sessions, as long as the caller goes on; each row as it is when its turn comes."""
+        """All sessions; each row is read when the caller asks for it."""
         for each in self._readable:
             yield from _Table(each).rows()
 
     @property
     def unlisted(self) -> int:
-        """How many sessions there are beside those that have rows."""
+        """How many sessions have no row."""
         return sum(_Table(each).unlisted for each in self._readable)
 
     def keys(self, worker: int) -> Iterator[tuple[int, ...]]:
-        """What `limit_conn` keeps in the rows of one worker, before they are freed."""
+        """The keys of `limit_conn` in the rows of one worker, before these are freed."""
         return (row.keys for row in _Table(self._readable[0]).rows_of(worker, monotonic()))
 
     @property
     def own(self) -> tuple[memoryview, memoryview] | None:
-        """What this process writes: the head of its rows, and these; None where it has none."""
+        """The memory that this process writes: the head of its rows, and the rows; None where it has none."""
         if self._worker is None:
             return None
         memory, plan = memoryview(self._memory), self._plan
@@ -115,7 +115,7 @@ class SessionTable(Lent[_Plan]):
             self._worker = row
 
     def free(self, row: int) -> None:
-        """See Shared: its sessions have ended with it."""
+        """See Shared: the sessions of the process have ended with it."""
         plan = self._plan
         if row < plan.workers:
             head = self._head(row)
@@ -130,7 +130,7 @@ class SessionTable(Lent[_Plan]):
         return _Plan(workers, rows, tuple((label, protocol) for label, protocol in servers))
 
     def _adopt(self, former: Readable[_Plan]) -> None:
-        """See Lent: another program may list sessions later."""
+        """See Lent: another binary may list sessions later."""
         if former.foreign or _Table(former).is_used:
             self._formers.append(former)
 
@@ -139,7 +139,7 @@ class SessionTable(Lent[_Plan]):
 
 
 class _Table:
-    """Reads what is in a table."""
+    """Reads a table."""
 
     __slots__ = ("_foreign", "_memory", "_plan")
 
@@ -159,12 +159,12 @@ class _Table:
 
     @property
     def unlisted(self) -> int:
-        most = 1 << 32  # what is beyond can only have been written by somebody else
+        most = 1 << 32  # only a compromised worker writes more
         counts = (self._word(worker, UNLISTED) for worker in range(self._plan.workers))
         return sum(count for count in counts if count < most)
 
     def rows_of(self, worker: int, now: float) -> Iterator[SessionRow]:
-        """Those of one worker. What is being written is looked at again when its writer has had time to go on."""
+        """The sessions of one worker. A row that is being written is read again after the others."""
         view = self._memory[self._plan.all_rows(worker)]
         words = view.cast("I")
         numbers: Iterable[int] = range(min(self._word(worker, USED), self._plan.rows))

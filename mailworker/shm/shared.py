@@ -1,4 +1,4 @@
-"""What processes share by name, whatever kind it is of."""
+"""The base of all kinds of named memory that processes share."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ class Writer(Enum):
     MASTER = auto()
     """The master alone: no worker can."""
     ROW = auto()
-    """Each worker writes the row that it has claimed, and the master those that are nobody's."""
+    """Each worker writes the row that it has claimed, and the master the rows that no worker has."""
     ALL = auto()
     """Every worker writes everywhere."""
 
 
 class Shared(ABC):
-    """Made by the master. It goes on under its name when a reload wants it again, and in a new binary as a copy.
+    """A part of a zone, made by the master. A reload that wants the same keeps it, and a new binary gets a copy.
 
-    `kind` and `name` tell it from all others; `layout` is a number that becomes another one with the meaning of its
-    bytes.
+    `kind` and `name` tell it from all others; `layout` is a version number that changes when the meaning of its bytes
+    does.
     """
 
     __slots__ = ("name",)
@@ -37,12 +37,12 @@ class Shared(ABC):
 
     @property
     def descriptor(self) -> int | None:
-        """What the master must keep open; None where there is no such thing."""
+        """The descriptor that the master must keep open; None where there is none."""
         return None
 
     @abstractmethod
     def contents(self) -> Iterable[bytes | memoryview]:
-        """The parts of a copy; none where there is nothing to go on with."""
+        """The parts of a copy; none where there is nothing to copy."""
 
     @property
     def lent(self) -> tuple[int, ...]:
@@ -50,18 +50,18 @@ class Shared(ABC):
         return ()
 
     def follow(self, former: Shared) -> None:
-        """Go on where one of the same kind and name ends, which another layout or size has replaced by a reload."""
+        """Take over from `former`, of the same kind and name, which this one of another size replaces at a reload."""
         self.take_over(b"".join(former.contents()))
 
     @abstractmethod
     def take_over(self, contents: bytes) -> None:
-        """Go on with a copy of the same kind, layout and name; one that cannot be used is left alone."""
+        """Go on with a copy of the same kind, layout and name; a copy that cannot be used is ignored."""
 
     def claim(self, row: int) -> None:  # noqa: B027 - most kinds have no rows
-        """From now on `row` is written by this process, and by no other. A kind that has not so many leaves it out."""
+        """Let this process alone write `row` from now on. A kind that has fewer rows ignores it."""
 
     def free(self, row: int) -> None:  # noqa: B027
-        """The process that wrote `row` has ended, be it halfway: the master folds or drops what is there."""
+        """The process that wrote `row` has ended, maybe within a write: the master adds up or drops the row."""
 
     def stop_publishing(self) -> None:  # noqa: B027
-        """Give back what only a master writes by: for processes that are none, or have no use for it any more."""
+        """Close descriptors that only a master needs: for other processes, and where they are out of use."""

@@ -33,11 +33,11 @@ class _KeySet(NamedTuple):
 
 
 class TicketKeys(Shared):
-    """Three keys of a zone; the first seals tickets, all open them (`native.ticket_keys`).
+    """Three keys of a zone; the first encrypts tickets, all decrypt them (`native.tls.ticket_keys`).
 
-    The master decides by what its own memory says of keys and times. It publishes the keys, and its workers read them
-    and can't write them. There are two banks for them, and a sequence number says which one counts: the other bank is
-    filled before it counts on, so whoever reads finds whole keys wherever the writer stands, or was killed.
+    The master keeps keys and times in its own memory and decides by these. It publishes the keys; its workers read
+    them and can't write them. There are two banks, and a sequence number says which one counts. The other bank is
+    filled before the number changes, so a reader finds whole keys wherever the writer is, or was killed.
 
     `seen` is the sequence number of the keys that `read` gives. `failure` says why workers can write the keys after
     all, None where they can't.
@@ -62,7 +62,7 @@ class TicketKeys(Shared):
 
     @property
     def memory(self) -> Any:
-        """Begins with the sequence number, of 64 bits, which becomes another one with the keys."""
+        """The memory, which begins with the sequence number, of 64 bits; it changes with the keys."""
         return self._publication.memory
 
     @property
@@ -82,8 +82,8 @@ class TicketKeys(Shared):
     def rotate(self, now: float, lifetime: float) -> float:
         """Make the keys, or put the next in place of the current one if that has served for its `lifetime`, in seconds.
 
-        `now` is of the monotonic clock. Returns when to call again, on the same clock. To be called by the master
-        alone, who is the only one to publish. Those that are forked from it have keys to fall back on.
+        `now` is of the monotonic clock. Returns when to call again, on the same clock. Only the master calls this, as
+        it alone publishes. Processes that are forked from it have its keys to fall back on.
         Raises OSError where the keys cannot be published; the next call tries again.
         """
         known, lifetime = self._known, max(lifetime, _SHORTEST_LIFETIME)
@@ -99,11 +99,11 @@ class TicketKeys(Shared):
         self._publication.stop()
 
     def contents(self) -> Iterable[bytes]:
-        """What the next master goes on with: it is told by this one's own memory."""
+        """The copy for the next master, made from this one's own memory."""
         return () if self._known is None else (_COPY.pack(self._known.rotated, b"".join(self._known.keys)),)
 
     def take_over(self, contents: bytes) -> None:
-        """Go on with the keys of the master before; what cannot be from it, or is from the future, is left alone."""
+        """Go on with the keys of the former master; a copy that is not valid, or from the future, is ignored."""
         if len(contents) != _COPY.size:
             return
         rotated, joined = _COPY.unpack(contents)
@@ -121,7 +121,7 @@ class TicketKeys(Shared):
             (
                 (_bank_start(sequence), _BANK.pack(_checksum(sequence, joined), joined)),
                 (0, _SEQUENCE.pack(sequence)),
-                (_bank_start(sequence + 1), bytes(_BANK.size)),  # a key that is out of use shall be nowhere in memory
+                (_bank_start(sequence + 1), bytes(_BANK.size)),  # no key that is out of use stays in memory
             )
         )
         self._sequence = self.seen = sequence
@@ -132,7 +132,7 @@ class TicketKeys(Shared):
         return sequence
 
     def _read_again(self) -> None:
-        """Take the keys of now; after failing, which takes a writer faster than this reader, the old ones stay."""
+        """Read the present keys; the old ones stay if this fails, which takes a writer faster than this reader."""
         for _ in range(_ATTEMPTS):
             sequence = self._published_sequence()
             checksum, joined = _BANK.unpack_from(self.memory, _bank_start(sequence))

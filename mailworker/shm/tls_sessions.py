@@ -1,4 +1,4 @@
-"""Memory for the TLS sessions of all workers."""
+"""Shared memory for the TLS session cache of all workers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mailworker.shm.shared import Shared, Writer
 
 
 class TlsSessions(Shared):
-    """TLS sessions, in memory that the process which makes it and all that it forks later write; zeros at first.
+    """TLS sessions in memory that this process and all that it forks later can write; zeros at first.
 
-    A worker that somebody has taken over can write anything there. The master reads nothing of it.
+    A compromised worker can write anything there. The master reads nothing of it.
 
-    It has no name in any file system and no descriptor: the kernel frees it when the last process that knows it has
-    gone. A holder of a part of it keeps `memory`, not a view: Python before 3.12 crashes where its collector meets
-    a memoryview in something that is to be freed.
+    It has no name in any file system and no descriptor: the kernel frees it when the last process that has mapped it
+    has ended. An object that uses it keeps `memory`, not a view: Python before 3.12 crashes where its garbage collector
+    meets a memoryview in an object that is to be freed.
     """
 
     __slots__ = ("memory", "size")
@@ -35,6 +35,6 @@ class TlsSessions(Shared):
         return (memoryview(self.memory),)
 
     def take_over(self, contents: bytes) -> None:
-        """See Shared; a copy of another size is of no use."""
+        """See Shared; a copy of another size is ignored."""
         if len(contents) == self.size:
             self.memory[:] = contents

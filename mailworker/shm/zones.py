@@ -1,4 +1,4 @@
-"""The zones of a configuration, and what is in each kind of them."""
+"""The zones of a configuration, and the parts of each kind of zone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS: Final[dict[str, tuple[Callable[[SharedZone], Shared], ...]]] = {
     limits.USE: (lambda zone: Limits(zone.name, zone.size, zone.words[0]),),
     sessions.USE: (lambda zone: SessionTable(zone.name, zone.size, zone.workers, _pairs(zone.words)),),
 }
-"""What makes the parts of a zone, by what it is declared for. Another kind is a class of its own and a row here."""
+"""Functions that make the parts of a zone, by the directive of the zone. A new kind needs a class and a row here."""
 
 SharedT = TypeVar("SharedT", bound=Shared)
 
@@ -31,8 +31,8 @@ class Zones:
     """The zones of one configuration, each with all its parts.
 
     A zone that the previous configuration had for the same use, under the same name and of the same size, is kept with
-    all that is in it. One of another size is a new one, which takes over what its kind can use; workers of the previous
-    configuration go on with theirs.
+    its contents. A zone of another size is new, and takes over what its kind can use; workers of the previous
+    configuration go on with the former one.
     """
 
     __slots__ = ("_zones",)
@@ -49,7 +49,7 @@ class Zones:
             yield from parts
 
     def get(self, kind: type[SharedT], zone: SharedZone) -> SharedT:
-        """The part of that kind; raises KeyError for a zone that is not of this configuration."""
+        """The part of a zone that is a `kind`; raises KeyError for a zone that is not of this configuration."""
         for part in self._zones[zone]:
             if isinstance(part, kind):
                 return part
@@ -57,11 +57,11 @@ class Zones:
 
     @property
     def descriptors(self) -> list[int]:
-        """What a master must keep open."""
+        """The descriptors that a master must keep open."""
         return [part.descriptor for part in self if part.descriptor is not None]
 
     def stop_publishing(self, survivor: Zones | None = None) -> None:
-        """What only a master does is done no more, but for what `survivor` has in common with these."""
+        """Call `stop_publishing` of all parts, except zones that `survivor` has in common with these."""
         kept = {} if survivor is None else survivor._zones
         for zone, parts in self._zones.items():
             if zone not in kept:
