@@ -1,4 +1,4 @@
-"""The command line: nginx's switches, its words, its exit codes."""
+"""The command line, with nginx's switches, messages and exit codes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Options:
 
 _FLAGS = "?hvVtTq"
 
-# What each switch with a parameter requires, as nginx names it.
+# What each switch with a parameter requires, in nginx's words.
 _PARAMETERS = {
     "c": "file name",
     "e": "file name",
@@ -51,12 +51,12 @@ _PARAMETERS = {
 
 
 class UsageError(Exception):
-    """The command line makes no sense; the text is nginx's."""
+    """The command line is not valid; the text is nginx's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The switches given, by their letters."""
+    """The switches that were given, by their letters."""
 
     flags: frozenset[str]
     parameters: Mapping[str, str]
@@ -67,7 +67,7 @@ class Options:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what `argv` (the program's name first; None for the process's own) asks; returns the exit code."""
+    """Run the command line `argv`, with the program's name first, None for the process's own; gives the exit code."""
     arguments = sys.argv if argv is None else argv
     if arguments[1:2] == ["--explain"]:
         return _explain(arguments[2:])
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StartError as error:  # of a process that is its own worker
         start.say(f"[emerg] {error}")
         return 1
-    except OSError as error:  # of a call that we cannot do without: a sandbox may refuse any
+    except OSError as error:  # of a call that we need: a sandbox may refuse any call
         start.say(f"[emerg] {describe_bug(error)}")
         return 1
 
@@ -115,7 +115,7 @@ def _explain(names: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Read the switches as nginx does: bundled, with parameters glued or apart. Raises UsageError."""
+    """Parse the switches as nginx does: bundled, with parameters attached or separate. Raises UsageError."""
     flags: set[str] = set()
     parameters: dict[str, str] = {}
     remaining = iter(arguments)
@@ -141,7 +141,7 @@ def _parameter(letter: str, value: str | None) -> str:
 
 
 def _invocation(arguments: Sequence[str], options: Options) -> Invocation:
-    """Raises OSError where a relative prefix has nothing to be relative to: the working directory was removed."""
+    """Raises OSError where the prefix is relative and the working directory was removed."""
     given = options.parameters
     prefix = Path(given.get("p", PREFIX)).absolute()
     error_log = given.get("e", ERROR_LOG)

@@ -1,6 +1,6 @@
-"""What can go wrong, named by the party at fault.
+"""All exceptions of mailworker, named by the party at fault.
 
-Every error that a session can meet is one of these. Anything else that is raised is a bug of mailworker:
+Every error that a session can meet is one of these. Any other exception is a bug of mailworker:
 it is logged at [alert] and ends the session it was raised in.
 """
 
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from enum import Enum
 
-# Characters of a value that are worth escaping, which costs time: a record of the log has no more bytes.
+# Most characters of a value that are escaped, as escaping costs time: a log record has no more bytes.
 LONGEST_VALUE = 2048
 
 
 def escape(value: bytes | str) -> str:
-    r"""A value that somebody else chose, fit for a message: what could forge or disturb a log's record becomes \xXX.
+    r"""An untrusted value, fit for a message: characters that could forge or disturb a log record become \xXX.
 
-    That is what nobody can see or print, such as control bytes and marks that turn the direction of a text, what could
-    end a quoted value, and what was no UTF-8. More than LONGEST_VALUE characters are not looked at.
+    These are unprintable ones, such as control characters and marks that turn the direction of a text, those that could
+    end a quoted value, and bytes that are no UTF-8. Anything after LONGEST_VALUE characters is cut off.
     """
     text = (value if isinstance(value, str) else value.decode("utf-8", "surrogateescape"))[:LONGEST_VALUE]
     if text.isprintable() and '"' not in text and "\\" not in text:
@@ -53,7 +53,7 @@ class ConfigError(MailworkerError):
 
 
 class UnreadableError(ConfigError):
-    """The configuration file can be opened and not read: no file but a folder. nginx logs this alone at [crit]."""
+    """The configuration file can be opened but not read, as it is a folder. nginx logs only this error at [crit]."""
 
 
 class StartError(MailworkerError):
@@ -70,7 +70,7 @@ class Party(Enum):
 
 
 class PeerError(MailworkerError):
-    """A peer broke a rule, went away or let its time pass; the session ends, the worker goes on."""
+    """A peer broke a rule, closed its connection or timed out; the session ends, the worker goes on."""
 
     def __init__(self, party: Party, message: str) -> None:
         super().__init__(message)
@@ -78,7 +78,7 @@ class PeerError(MailworkerError):
 
 
 class Kicked(PeerError):
-    """Somebody has ended the session, which is for it as if its client had gone; the text says who and why."""
+    """A control command has ended the session, as if its client had closed; the text says who and why."""
 
     def __init__(self, why: str) -> None:
         super().__init__(Party.CLIENT, why)
@@ -109,7 +109,7 @@ class ConnectionLost(PeerError):
 
     @property
     def in_handshake(self) -> bool:
-        """Whether it was lost while TLS was begun."""
+        """Whether the connection was lost in the TLS handshake."""
         return self.call == "SSL_do_handshake()"
 
 
@@ -123,14 +123,14 @@ class TlsError(PeerError):
 
 
 class OutOfConnections(MailworkerError):
-    """`worker_connections` is used up; nobody's fault but the administrator's."""
+    """All `worker_connections` are in use; no peer is at fault."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} worker_connections are not enough")
 
 
 class NotResolved(PeerError):
-    """No name server has told what was asked.
+    """A DNS question has no usable answer.
 
     `code` is the RCODE of the answer (RFC 1035 section 4.1.1), ETIMEDOUT where none came in time; `reason` is nginx's
     text for it.
@@ -142,7 +142,7 @@ class NotResolved(PeerError):
 
 
 class HostNotFound(NotResolved):
-    """A name server knows that there is no such name, or nothing of what was asked for."""
+    """A name server says that there is no such name, or no record of the type that was asked for."""
 
     def __init__(self) -> None:
         super().__init__(3, "Host not found")

@@ -1,4 +1,4 @@
-"""The words that all of mailworker shares: addresses, ways to log in, severities."""
+"""Types that all of mailworker shares: addresses, authentication methods, severities."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from enum import Enum, IntEnum, IntFlag
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
-# A host's name (RFC 1123 section 2.1), underscores allowed as they are in use; no top-level domain begins with a digit,
-# so nothing that was meant as an address is one.
+# A host name (RFC 1123 section 2.1), with underscores, as they are in use; no top-level domain begins with a digit, so
+# a mistyped address is no host name.
 _LABEL = rb"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rb"(?=.{1,253}\Z)(?:%b\.)*(?=[A-Za-z])%b" % (_LABEL, _LABEL))
 
 After = Callable[[float, Callable[[], None]], None]
-"""Arranges for a call after so many seconds."""
+"""Calls a function after a number of seconds."""
 
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-"""As logs name them; strftime would speak the locale's language."""
+"""The names of months in logs; strftime would use the locale's language."""
 
 
 class Level(IntEnum):
-    """Severities of the error log, nginx's numbers: a log takes its level and all below it."""
+    """Severities of the error log, nginx's numbers: a log takes its level and all lower numbers."""
 
     EMERG = 1
     ALERT = 2
@@ -35,9 +35,9 @@ class Level(IntEnum):
 
 
 class AuthMethod(IntFlag):
-    """Ways to log in, those of imap_auth, pop3_auth and smtp_auth; see METHOD_NAMES."""
+    """Authentication methods, those of imap_auth, pop3_auth and smtp_auth; see METHOD_NAMES."""
 
-    __hash__ = int.__hash__  # Flag's is written in Python, and every login looks some up
+    __hash__ = int.__hash__  # Flag's own is in Python, and every login looks up some methods
 
     PLAIN = 1
     LOGIN = 2
@@ -51,7 +51,7 @@ class AuthMethod(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class MethodNames:
-    """What a way to log in is called: by directives, by SASL (None for what is no mechanism), and in Auth-Method."""
+    """The names of a method: in directives, in SASL (None if it is no mechanism), and in Auth-Method."""
 
     directive: str
     sasl: str | None
@@ -97,7 +97,7 @@ class ProxyProtocol(Enum):
 
 
 class Tlv(IntFlag):
-    """`proxy_protocol_tlv`, what a PROXY header of version 2 tells beside addresses; nginx's names of them."""
+    """`proxy_protocol_tlv`: the TLVs of a PROXY header of version 2, by nginx's names."""
 
     ALPN = 1
     AUTHORITY = 2
@@ -110,7 +110,7 @@ class Tlv(IntFlag):
 
 
 class XclientGuard(Enum):
-    """`proxy_smtp_xclient_guard`: whose sessions end where they could claim a login at the backend by an XCLIENT."""
+    """`proxy_smtp_xclient_guard`: which sessions end on an XCLIENT that could claim a login at the backend."""
 
     OFF = "off"
     ANONYMOUS = "anonymous"
@@ -139,7 +139,7 @@ class InetAddress(NamedTuple):
 
     @property
     def bare(self) -> str:
-        """As nginx names backends: without brackets."""
+        """nginx's spelling of backends: without brackets."""
         return f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
@@ -150,14 +150,14 @@ Address = UnixAddress | InetAddress
 
 
 def unmapped(host: str) -> IPv4Address | IPv6Address:
-    """A numeric address; one mapped from IPv4, as of a client of an IPv6 socket, is that. Raises ValueError."""
+    """A numeric address; an IPv4-mapped IPv6 address becomes the IPv4 address. Raises ValueError."""
     ip = ip_address(host)
     return ip if ip.version == 4 else ip.ipv4_mapped or ip
 
 
 @dataclass(frozen=True, slots=True)
 class BackendName:
-    """A backend whose address is still to be looked up; `name` is in lower case."""
+    """A backend whose address is yet to be resolved; `name` is in lower case."""
 
     name: str
     port: int
@@ -167,5 +167,5 @@ class BackendName:
 
 
 def is_host_name(text: bytes) -> bool:
-    """Whether it may be a host's name, and cannot have been meant as an address."""
+    """Whether `text` may be a host name, and is no mistyped address."""
     return _HOST_NAME.fullmatch(text) is not None

@@ -1,16 +1,16 @@
-"""Where all is found that switches and directives do not name: what nginx's `configure` is told.
+"""Default paths and user, where switches and directives name none: the options of nginx's `configure`.
 
-`make install` writes these lines anew, as distributions have places and a user of their own.
+`make install` rewrites these lines, as distributions have their own paths and user.
 """
 
 from typing import Final
 
 PREFIX: Final = "/usr/local/mailworker"
-# Below the prefix, where they are not absolute.
+# Relative paths start at the prefix.
 CONFIGURATION: Final = "conf/mailworker.conf"
 ERROR_LOG: Final = "logs/error.log"
 PID: Final = "logs/mailworker.pid"
 LOCK: Final = "logs/mailworker.lock"
-# Who workers of a master that is root are; of the groups the first that there is.
+# User and group of the workers of a master that is root; the first existing group counts.
 USER: Final = "nobody"
 GROUPS: Final = ("nobody", "nogroup")

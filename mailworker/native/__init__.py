@@ -1,5 +1,5 @@
-"""The only C of mailworker, and the modules that give it types and errors.
+"""All C code of mailworker, and the modules that give it types and errors.
 
-`core` and `relay` hold modules of Python's own C interface. `tls` is a cffi binding to the system's OpenSSL, and holds
-the relay's pump and the call of `mapping` as well. Nothing outside this package imports a compiled module.
+`core` and `relay` are written against CPython's C API. `tls` is a cffi binding to the system's OpenSSL, and holds the
+calls of `mapping` as well. Nothing outside this package imports a compiled module.
 """

@@ -1,6 +1,6 @@
-"""How the compiled module for OpenSSL is built: read by setup.py, and run by hand to build it in place.
+"""Builds the compiled module for OpenSSL: setup.py reads this, and running it builds the module in place.
 
-MAILWORKER_WERROR=1 turns the compiler's warnings into errors. CFLAGS and LDFLAGS are honoured, for sanitizers too.
+MAILWORKER_WERROR=1 turns the compiler's warnings into errors. CFLAGS and LDFLAGS are honoured, also for sanitizers.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-ini
 
 FOLDERS = ("core", "tls")
 
-# What cffi reads: every name that Python uses.
+# The declarations that cffi reads: every name that Python uses.
 HEADERS = ("tls/openssl.cdef", "core/events.h", "tls/native.h")
 
-# What its sources include beside that.
+# Headers that the sources include beside these.
 INCLUDED = ("tls/openssl.h", "core/sending.h", "core/siphash.h", "core/transport.h")
 
 SOURCES = ("openssl", "hello", "link", "pair", "resumption", "tls_session_table")
 
-# What cffi generates, and thereby every function that Python calls, sees the headers through this.
+# The beginning of the C file that cffi generates: it declares every function that Python calls.
 PREAMBLE = """
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "openssl.h"
@@ -48,7 +48,7 @@ PREAMBLE = """
 
 
 def compiler_settings() -> dict[str, Any]:
-    """Where OpenSSL is, by pkg-config where that is installed, and the flags for the compiler."""
+    """The paths of OpenSSL, by pkg-config where that is installed, and the flags for the compiler."""
     try:
         found: dict[str, Any] = flags_from_pkgconfig(["openssl"])
     except PkgConfigError:
@@ -77,7 +77,7 @@ def make_builder() -> FFI:
 
 
 def build_in_place() -> Path:
-    """Compile, and put the module where it belongs, in place of any that setup.py has left there by another name."""
+    """Compile the module and install it here; a module under another name, from setup.py, is removed."""
     with TemporaryDirectory() as folder:
         compiled = Path(ffibuilder.compile(tmpdir=folder))
         target = HERE / "tls" / compiled.name

@@ -1,4 +1,4 @@
-"""crypt(3) of the system, which knows the hashes of passwords; Python has none since 3.13."""
+"""The system's crypt(3), which hashes passwords; Python has none since 3.13."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import ctypes
 from contextlib import suppress
 from typing import Final
 
-# glibc's struct crypt_data is the largest; others take the beginning of it.
+# Bytes of glibc's struct crypt_data, which is the largest; other libraries use less.
 _DATA_SIZE: Final = 1 << 18
 
-# libxcrypt's and glibc's, libxcrypt's without what glibc had once, and a C library that has it all in one (musl).
+# libxcrypt or glibc; libxcrypt without compatibility with glibc; and a C library that has crypt itself (musl).
 _LIBRARIES: Final = ("libcrypt.so.1", "libcrypt.so.2", None)
 
 
 class Crypt:
-    """The function, with memory of its own: one call at a time.
+    """The function crypt_r with one buffer, so for one call at a time.
 
     `available` tells whether the system has it.
     """
@@ -30,7 +30,7 @@ class Crypt:
         return self._crypt_r is not None
 
     def hash(self, password: bytes, setting: bytes) -> bytes | None:
-        """The hash of a password, neither with a NUL, by a hash or its beginning; None for a `setting` of no method."""
+        """The hash of a password by `setting`, a hash or its beginning, both without NUL; None if that is unknown."""
         if self._crypt_r is None:
             return None
         if not len(self._data):

@@ -1,4 +1,4 @@
-"""Mapping a file. Python's own mmap keeps a descriptor of the file open as long as the mapping lives."""
+"""Mapping of files without keeping a descriptor open, as Python's own mmap does while the mapping lives."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from mailworker.native.tls._native import ffi, lib
 
 
 def map_read_only(descriptor: int, size: int) -> Any:
-    """A buffer over the first `size` bytes of a file, which changes with them; `descriptor` may be closed afterwards.
+    """A buffer over the first `size` bytes of a file; it shows later changes, and `descriptor` may be closed.
 
-    If `descriptor` is open for reading alone, no process that inherits the mapping can make it writable.
+    If `descriptor` is read-only, no process that inherits the mapping can make it writable.
     Raises OSError.
     """
     return _map(descriptor, size, lib.PROT_READ)
 
 
 def map_shared(descriptor: int, size: int) -> Any:
-    """The same as a buffer to be written: all processes that map the file see what one of them writes."""
+    """As `map_read_only`, but writable: all processes that map the file see what one of them writes."""
     return _map(descriptor, size, lib.PROT_READ | lib.PROT_WRITE)
 
 

@@ -1,6 +1,6 @@
-"""Regular expressions by the system's PCRE2, nginx's own engine, with a bound on what a match may cost.
+"""Regular expressions by the system's PCRE2, nginx's own engine, with a bound on the cost of a match.
 
-The library is loaded when the first expression is compiled, so nobody needs it who has none.
+The library is loaded when the first expression is compiled, so a configuration without expressions does not need it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from mailworker.errors import Party, ProtocolError
 from mailworker.variables.regex import BadRegex, Captures, no_engine
 
 LONGEST_SUBJECT: Final = 512
-"""Bytes: what is longer is no name of a user, a host or an address."""
+"""Bytes: a longer subject is no name of a user, a host or an address."""
 
 STEPS: Final = 500_000
-"""What all places of a subject together may cost, in PCRE2's steps of 10 ns or so; decision 23 has the figures."""
+"""The cost limit for a whole subject, in PCRE2's steps of about 10 ns; decision 23 has the figures."""
 
-_MEMORY: Final = 1024  # KiB for what is still to be tried
+_MEMORY: Final = 1024  # KiB for backtracking
 
 _NAMES: Final = ("libpcre2-8.so.0", "libpcre2-8.so", "libpcre2-8.dylib", "/opt/homebrew/lib/libpcre2-8.dylib")
 
@@ -51,7 +51,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, ...]]] = {
 
 
 class Regex:
-    """A compiled expression. It may be sent to another process, which compiles it anew."""
+    """A compiled expression. It can be pickled to another process, which compiles it again."""
 
     __slots__ = (
         "__weakref__",
@@ -91,7 +91,7 @@ class Regex:
         length, library = len(subject), self._library
         if length > LONGEST_SUBJECT:
             raise ProtocolError(Party.CLIENT, f'client sent {length} bytes, too many for regex "{self}"')
-        # The limit holds for each place that a match may start at, of which an anchored expression has one.
+        # The limit is for each place where a match may start; an anchored expression has only one.
         library.set_match_limit(self._context, STEPS if self._anchored else STEPS // (length + 1))
         result = library.match(self._code, subject, length, 0, 0, self._data, self._context)
         if result == _NO_MATCH:
@@ -109,7 +109,7 @@ class Regex:
 
 
 class _Library:
-    """PCRE2's functions without prefix and suffix, called as they are."""
+    """PCRE2's functions, under their names without prefix and suffix."""
 
     __slots__ = (*_SIGNATURES, "_handle")
 
@@ -123,7 +123,7 @@ class _Library:
 
 @lru_cache(maxsize=1)
 def _opened() -> Any:
-    """The library, a `_Library`; None where there is none."""
+    """The library, a `_Library`; None where it is not installed."""
     for name in _NAMES:
         try:
             return _Library(ctypes.CDLL(name))
@@ -162,7 +162,7 @@ def _info(library: Any, code: int, what: int) -> int:
 
 
 def _groups(library: Any, code: int) -> dict[str, int]:
-    """The named groups' numbers: each entry of PCRE2's table is two bytes of number and a name that NUL ends."""
+    """The numbers of the named groups: an entry of PCRE2's table is a number of two bytes and a name with a NUL."""
     size, count = _info(library, code, _INFO_NAMEENTRYSIZE), _info(library, code, _INFO_NAMECOUNT)
     start = POINTER(c_ubyte)()
     library.pattern_info(code, _INFO_NAMETABLE, byref(start))

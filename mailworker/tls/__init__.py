@@ -1,1 +1,1 @@
-"""TLS as the ssl module of nginx has it: contexts from settings, connections over sockets."""
+"""TLS as in nginx's ssl module: contexts from settings, connections over sockets."""

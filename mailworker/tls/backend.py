@@ -1,4 +1,4 @@
-"""TLS to backends: what a server's proxy_ssl* directives make of it."""
+"""TLS to backends, as a server's proxy_ssl* directives configure it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mailworker.tls.loading import (
     use_certificate,
 )
 
-# One for each backend: who has more of them shakes hands with some in full.
+# One session for each backend: with more backends, some handshakes are full ones.
 _MOST_SESSIONS: Final = 1024
 
 
 class BackendTls:
     """What the TLS connections to the backends of one server have in common.
 
-    Made once in the master, used by every worker, each of which resumes its own sessions.
+    The master makes it once, and every worker uses it and resumes its own sessions.
     """
 
     __slots__ = ("native", "sessions", "settings")
@@ -39,7 +39,7 @@ class BackendTls:
     def __init__(self, settings: ProxySslSettings, native: Context) -> None:
         self.settings = settings
         self.native = native
-        self.sessions: OrderedDict[tuple[Address, str | None], Session] = OrderedDict()  # of an address and a name
+        self.sessions: OrderedDict[tuple[Address, str | None], Session] = OrderedDict()  # by address and name
 
     @classmethod
     def build(cls, settings: ProxySslSettings, *, conf_prefix: Path | None = None) -> BackendTls:
@@ -60,12 +60,12 @@ class BackendTls:
         return cls(settings, native)
 
     def peer(self, address: Address, name: str | None = None) -> TlsPeer:
-        """The one at `address`; `name` is how the auth service calls it, None where it does not."""
+        """The backend at `address`; `name` is its name from the auth service, None where that gives none."""
         return TlsPeer(self, address, self.settings.name or name)
 
 
 class TlsPeer:
-    """A backend that is spoken to over TLS."""
+    """A backend that is connected to over TLS."""
 
     __slots__ = ("_address", "_name", "_tls")
 
@@ -76,23 +76,23 @@ class TlsPeer:
 
     @property
     def starttls(self) -> bool:
-        """Whether it has to be asked for TLS in clear."""
+        """Whether TLS has to be begun by STARTTLS, or the protocol's command for it."""
         return self._tls.settings.starttls
 
     def connection(self, descriptor: int) -> TlsConnection:
-        """A connection that is to shake hands, as the client; see `Connection`."""
+        """A connection whose handshake we begin, as the client; see `Connection`."""
         tls = self._tls
         connection = TlsConnection(tls.native, descriptor, Party.BACKEND)
         name = self._name
         if tls.settings.server_name and name is not None and not is_address(name):
-            connection.ask_for(os.fsencode(name))  # nobody may be asked for by an address (RFC 6066 section 3)
+            connection.ask_for(os.fsencode(name))  # SNI must not hold an address (RFC 6066 section 3)
         session = tls.sessions.get((self._address, name))
         if session is not None:
             connection.resume(session)
         return connection
 
     def refusal(self, connection: TlsConnection) -> str | None:
-        """After the handshake: why no password may go there, in nginx's words; None where it may."""
+        """After the handshake: why no password may be sent there, in nginx's words; None where it may."""
         if not self._tls.settings.verify:
             return None
         code, text = connection.verify_result
@@ -105,7 +105,7 @@ class TlsPeer:
         return None
 
     def remember(self, connection: TlsConnection) -> None:
-        """Let later connections resume what this one has agreed on."""
+        """Keep the session of this connection, so that later connections resume it."""
         sessions = self._tls.sessions
         session = connection.session if self._tls.settings.session_reuse else None
         if session is not None:

@@ -1,6 +1,6 @@
-"""What is wrong with a certificate that OpenSSL loads without complaint; nginx finds none of it.
+"""Checks of certificates for faults that OpenSSL and nginx do not report.
 
-cryptography and pyOpenSSL, which bring an OpenSSL of their own, are imported by this module alone: only `-t` needs it.
+Only this module imports cryptography and pyOpenSSL, which bring an OpenSSL of their own; only `-t` needs it.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from mailworker.config.settings import MailServer
 from mailworker.config.ssl_files import shown
 from mailworker.errors import escape
 
-# So long before its end a certificate should have been renewed.
+# A certificate should have been renewed this long before it expires.
 _NOTICE = timedelta(days=30)
 # The least bits that NIST SP 800-57 (part 1, table 2) allows, those of 112 bits of security.
 _LEAST_BITS = 2048
 _LEAST_CURVE_BITS = 224
-# Debian 12's cryptography (38) loads no more than one at a time.
+# Debian 12's cryptography (38) loads only one certificate at a time.
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, ..._LOCALLY and UNABLE_TO_VERIFY_LEAF_SIGNATURE.
 _NO_ISSUER = (2, 20, 21)
 
 
 def check_servers(servers: Iterable[MailServer], now: datetime | None = None) -> list[str]:
-    """Warnings about all certificates that `servers` use, each once; `now` None is the present."""
+    """Warnings about all certificates that `servers` use, each once; with `now` None, as of the present."""
     examiner = _Examiner(datetime.now(timezone.utc) if now is None else now)
-    uses: dict[tuple[str, bytes | None], None] = {}  # of a certificate, by a server's name or for backends
+    uses: dict[tuple[str, bytes | None], None] = {}  # a certificate, and its server's name or None for backends
     for server in servers:
         if server.ssl is not None:
             uses.update(dict.fromkeys((source, server.server_name) for source in server.ssl.certificates))
@@ -47,7 +47,7 @@ def check_servers(servers: Iterable[MailServer], now: datetime | None = None) ->
 
 @dataclass(frozen=True, slots=True)
 class _Findings:
-    """What there is to say of a certificate's file: `names` are those that its certificate is for."""
+    """The faults in a certificate file; `names` are the names that its certificate is for."""
 
     of_leaf: tuple[str, ...]
     of_chain: tuple[str, ...]
@@ -65,7 +65,7 @@ class _Examiner:
         self._examined: dict[str, _Findings | str] = {}
 
     def warnings(self, source: str, server_name: bytes | None) -> Iterator[str]:
-        """Of a file that clients of a server get; None: that backends get, whose wishes are theirs to know."""
+        """Warnings about a file; `server_name` None: it is sent to backends, whose requirements we do not know."""
         found = self._findings(source)
         faults = [found] if isinstance(found, str) else _faults(found, server_name)
         yield from (f'certificate "{shown(source)}" {fault}' for fault in faults)
@@ -127,7 +127,7 @@ def _faults_of_leaf(leaf: x509.Certificate, now: datetime) -> Iterator[str]:
 
 
 def _time(text: bytes | None) -> datetime:
-    """Of ASN.1, as pyOpenSSL gives it: 20260131120000Z."""
+    """A time of ASN.1, as pyOpenSSL gives it: 20260131120000Z."""
     if text is None:
         raise ValueError("it does not say how long it is valid")
     return datetime.strptime(text.decode(), "%Y%m%d%H%M%SZ").replace(tzinfo=timezone.utc)
@@ -140,13 +140,13 @@ def _key_faults(leaf: x509.Certificate) -> Iterator[str]:
     elif isinstance(key, RSAPublicKey | DSAPublicKey):
         weak = key.key_size < _LEAST_BITS
     else:
-        return  # the others have one size, which is good
+        return  # other kinds of keys have one size, which is strong
     if weak:
         yield f"has a weak key of {key.key_size} bits"
 
 
 def _known_roots() -> crypto.X509Store:
-    """Those of this system."""
+    """The root certificates of this system."""
     roots = crypto.X509Store()
     paths = get_default_verify_paths()
     if paths.cafile or paths.capath:
@@ -177,7 +177,7 @@ def _addresses(names: x509.SubjectAlternativeName) -> list[str]:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """RFC 6125 (section 6.4.3): an asterisk stands for the whole first label."""
+    """Whether `pattern` matches: an asterisk stands for the whole first label (RFC 6125 section 6.4.3)."""
     pattern, name = pattern.lower(), name.lower()
     if pattern.startswith("*."):
         return name.partition(".")[2] == pattern[2:]

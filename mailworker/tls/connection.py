@@ -1,4 +1,4 @@
-"""One TLS connection over a non-blocking socket: steps that never wait, and what was agreed on."""
+"""A TLS connection over a non-blocking socket: steps that never wait, and the results of the handshake."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from mailworker.native.tls.context import Context
 from mailworker.native.tls.page import PAGE, PAGE_SIZE, PAGE_VIEW
 from mailworker.native.tls.queue import take_reasons
 
-# What a step gives that has to wait.
+# The results of a step that has to wait.
 _WAITS = {-READ: READ, -WRITE: WRITE}
 
 
 class TlsConnection(Connection):
     """Our side of a TLS connection.
 
-    A step that cannot go on returns what the socket must be ready for, and is then to be called again with the same
-    arguments. It raises TlsError where OpenSSL refuses what the peer sent, and ConnectionLost where the system failed.
+    A step that cannot go on returns what the socket must be ready for; then the caller repeats it with the same
+    arguments. It raises TlsError where OpenSSL refuses what the peer sent, ConnectionLost where a system call fails.
     """
 
     __slots__ = ("_broken", "party")
 
     def __init__(self, context: Context, fd: int, party: Party = Party.CLIENT, *, chooses: bool = False) -> None:
-        """`fd` stays the caller's, who closes it after `free`; for `chooses` see `Connection`."""
+        """`fd` stays the caller's, which closes it after `free`; for `chooses` see `Connection`."""
         super().__init__(context, fd, chooses=chooses)
         self._broken = False  # OpenSSL forbids a close_notify after a fatal error
         self.party = party
 
     @classmethod
     def adopted(cls, context: Context, address: int) -> TlsConnection:
-        """That of a client whose SSL, at `address`, C has made in `context`; it is freed with this object."""
+        """A client's connection whose SSL, at `address`, C has made of `context`; the SSL is freed with this object."""
         connection = cls.__new__(cls)
         connection.adopt(context, address)
         connection._broken = False
@@ -39,10 +39,10 @@ class TlsConnection(Connection):
         return connection
 
     def handshake(self, *, more: bool = False) -> Readiness | None:
-        """Shake hands; None once it is done.
+        """Do the handshake; None once it is done.
 
-        `more` promises a `send` right after, with which the last bytes of the handshake may go. Raises ConnectionLost
-        with errno 0 where the peer closes in between, which nginx logs as "peer closed connection in SSL handshake".
+        `more` promises a `send` right after it, so the last bytes of the handshake may be sent with that. Raises
+        ConnectionLost with errno 0 where the peer closes within it, nginx's "peer closed connection in SSL handshake".
         """
         return self._shaken(steps.handshake(self.handle, more))
 
@@ -72,8 +72,8 @@ class TlsConnection(Connection):
     def shutdown(self) -> Readiness | None:
         """End both sides: None once both have sent close_notify, or the peer is gone.
 
-        READ means that ours is sent: waiting for the peer's is a courtesy that wants a time limit. What else
-        the peer sends raises TlsError.
+        READ means that ours is sent: waiting for the peer's is optional and needs a time limit. Other data of the peer
+        raises TlsError.
         """
         return None if self._broken else self._farewell(steps.shutdown(self.handle))
 
@@ -89,9 +89,9 @@ class TlsConnection(Connection):
         raise self.failure(call, steps.last_errno() if result == Io.SYSTEM else 0)
 
     def failure(self, call: str, error: int | None) -> ConnectionLost | TlsError:
-        """What a step of `call` came to.
+        """The exception for a step of `call` that failed.
 
-        `error` is an errno, 0 where OpenSSL's error queue tells what happened, None where the peer has left.
+        `error` is an errno, 0 where OpenSSL's error queue has the reason, None where the peer has closed.
         """
         self._broken = True
         if error == 0:

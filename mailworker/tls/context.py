@@ -1,4 +1,4 @@
-"""A server's TLS context, made from its ssl_* directives in nginx's order and with nginx's words for what fails."""
+"""A server's TLS context, made from its ssl_* directives in nginx's order, with nginx's error messages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _IDENTITY_SIZE = 20
 class TlsContext:
     """What the TLS connections of one server have in common; made once in the master, used by every worker.
 
-    A shared session cache caches nothing before `share`: its zone is made when all of the configuration is read.
+    A shared session cache caches nothing before `share`: its zone is made after the whole configuration is read.
     `leaves` are the certificates that directives name, not those of folders. `warnings` are texts to be logged at
     [warn].
     """
@@ -65,9 +65,9 @@ class TlsContext:
     ) -> TlsContext:
         """Apply all of `settings`, in the order of nginx's mail ssl module.
 
-        `alpn` are the protocol's names in ALPN; a client that offers others only is refused with the fatal alert 120.
-        `folders` are those of the settings, read. `conf_prefix` is the folder that relative files of ssl_conf_command
-        start from, None: the working folder. Raises ConfigError, which never repeats the content of a data: value.
+        `alpn` are the protocol's names in ALPN; a client that offers only others is refused with the fatal alert 120.
+        `folders` are the settings' certificate folders, read. `conf_prefix` is the folder where relative files of
+        ssl_conf_command start, None: the working folder. Raises ConfigError, which never repeats a data: value.
         """
         with failure():
             native = Context(*alpn)
@@ -91,32 +91,32 @@ class TlsContext:
 
     @property
     def chooses(self) -> bool:
-        """Whether a client's name matters even where there is no other server."""
+        """Whether the client's SNI matters even where the address has no other server."""
         return self.settings.reject_handshake or bool(self._folders)
 
     def connection(self, descriptor: int) -> TlsConnection:
-        """A connection with a client, that is to shake hands; see `Connection`."""
+        """A client's connection before its handshake; see `Connection`."""
         return TlsConnection(self.native, descriptor)
 
     @property
     def address(self) -> int:
-        """Where the SSL_CTX is, for C that makes connections by itself."""
+        """The address of the SSL_CTX, for C code that makes connections by itself."""
         return self.native.address
 
     def adopt(self, address: int) -> TlsConnection:
-        """The connection that C has made of this context."""
+        """The connection whose SSL, at `address`, C has made of this context."""
         return TlsConnection.adopted(self.native, address)
 
     def identity_of(self, name: bytes | None) -> bytes:
-        """What sessions of a client that asks for `name` are bound to; None for none."""
+        """The session id context for a client that asks for `name`, None for no name."""
         return hashlib.sha256(self._identity + (name or b"")).digest()[:_IDENTITY_SIZE]
 
     def admit(self, connection: TlsConnection, name: bytes | None, own_name: bytes, identity: bytes) -> None:
-        """Let a connection that chooses go on here, for a client that asks for `name`; `identity` is that of the name.
+        """Let a connection that chooses go on with this context; `identity` is `identity_of(name)`.
 
-        Of the folders it shows what they have for that name, else the context's certificate, else, where there is none,
-        what they have for the server's `own_name`. All these names are in lower case.
-        Its sessions resume under that name alone, whatever else servers have in common. Raises OpenSslError.
+        It presents the folders' certificates for the SNI `name`, else the context's certificate, else, where there is
+        none, the folders' certificates for the server's `own_name`. All these names are in lower case.
+        Its sessions resume under `name` alone, whatever else servers have in common. Raises OpenSslError.
         """
         connection.follow(self.native)
         connection.bind_sessions(identity)
@@ -127,7 +127,7 @@ class TlsContext:
             connection.refuse(Alert.UNRECOGNIZED_NAME)
 
     def knows(self, name: bytes | None) -> bool:
-        """Whether there is a certificate of this name in a folder."""
+        """Whether a folder has a certificate for `name`."""
         return name is not None and bool(find_pairs(self._folders, name))
 
     def _pairs(self, name: bytes | None, own_name: bytes) -> tuple[NamedPair, ...]:
@@ -137,7 +137,7 @@ class TlsContext:
         return find_pairs(self._folders, own_name)
 
     def share(self, sessions: TlsSessionTable, ticket_keys: TicketKeySource) -> None:
-        """Let other processes resume what this one began: for contexts whose session cache is `shared:`.
+        """Share sessions with other processes: for contexts whose session cache is `shared:`.
 
         `ticket_keys` are for servers that have no key files.
         """
@@ -147,11 +147,11 @@ class TlsContext:
 
 
 class _Identity:
-    """What sessions of a server are bound to: its certificates and ciphers, and all that decides whom it trusts.
+    """The session id context of a server: a hash of its certificates, ciphers and all rules of client verification.
 
-    nginx counts neither the verify mode and depth nor trusted certificates, revocation lists and ssl_conf_command; here
-    a session that was made under other rules never resumes, be it another server's or from before a reload. A
-    directive that has a say in that belongs here; ciphers do by their @SECLEVEL.
+    nginx leaves out the verify mode and depth, trusted certificates, revocation lists and ssl_conf_command. Here a
+    session that was made under other rules never resumes, neither at another server nor after a reload. So every
+    directive that affects verification belongs here; ciphers do so by their @SECLEVEL.
     """
 
     __slots__ = ("_hash",)
@@ -160,11 +160,11 @@ class _Identity:
         self._hash = hashlib.sha256(b"MAIL")
 
     def add(self, kind: str, content: bytes) -> None:
-        """Bind to one more fact."""
+        """Add a setting to the hash."""
         self._hash.update(hashlib.sha256(os.fsencode(kind) + b"\0" + content).digest())
 
     def digest(self) -> bytes:
-        """20 bytes: every stored session repeats them, and they only need to differ."""
+        """20 bytes, not more, as every stored session repeats them, and they only need to differ."""
         return self._hash.digest()[:_IDENTITY_SIZE]
 
 

@@ -1,4 +1,4 @@
-"""Several servers behind one address: a client's first message tells which one it wants, by name and by protocol."""
+"""Several servers at one address: the ClientHello tells which one a client wants, by SNI and ALPN."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mailworker.wire.server_name import requested_host
 
 V = TypeVar("V")
 
-# Names that a door remembers as clients spell them; some send capitals.
+# Names that a door remembers in the clients' spelling; some clients send capitals.
 _MOST_KNOWN: Final = 1 << 14
 
 
 class ChoosingConnection(TlsConnection):
-    """One whose context is chosen when the client has said what it wants.
+    """A connection whose context is chosen after the ClientHello.
 
     `choose` is called once, and may use `follow`, `use_pairs`, `bind_sessions` and `refuse`.
     """
@@ -49,7 +49,7 @@ class ChoosingConnection(TlsConnection):
 
 @dataclass(frozen=True, slots=True)
 class Room(Generic[V]):
-    """The servers of one protocol: what a name leads to, and what all others do. `alpn` are the protocol's names."""
+    """The servers of one protocol: by name, and the default for all other names. `alpn` are the protocol's names."""
 
     alpn: tuple[bytes, ...]
     names: NameTable[V]
@@ -58,7 +58,7 @@ class Room(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class Guest(Generic[V]):
-    """The server that a client has come to, by which name, and what its sessions are bound to."""
+    """The server that a client has chosen, the name that it asked for, and the session id context for these."""
 
     host: V
     name: bytes | None
@@ -66,25 +66,25 @@ class Guest(Generic[V]):
 
 
 class Door(Generic[V]):
-    """The servers behind an address. `context` gives the TLS context of each, `own_name` what it calls itself."""
+    """The servers at an address. `context` gives the TLS context of a server, `own_name` its `server_name`."""
 
     __slots__ = ("_known", "_rooms", "context", "own_name")
 
     def __init__(
         self, rooms: Sequence[Room[V]], context: Callable[[V], TlsContext], own_name: Callable[[V], bytes]
     ) -> None:
-        """The first of `rooms` is the default one's."""
-        self._known: dict[bytes | None, Guest[V]] = {}  # by what clients send, where it is a name that there is
+        """The first of `rooms` has the default server."""
+        self._known: dict[bytes | None, Guest[V]] = {}  # by the SNI as clients send it, for names that exist
         self._rooms = rooms
         self.context = context
         self.own_name = own_name
 
     def visit(self) -> Visit[V]:
-        """For one connection."""
+        """The TLS settings of one connection, before its server is chosen."""
         return Visit(self, self._rooms[0].default)
 
     def receive(self, connection: TlsConnection) -> Guest[V] | None:
-        """The server that a client has come to, None where it offers protocols and none of ours."""
+        """The server that a client has chosen, None where it offers protocols and none of ours."""
         asked = connection.server_name
         if len(self._rooms) > 1:
             return self._look_up(asked, connection.offers)
@@ -92,9 +92,9 @@ class Door(Generic[V]):
         return self._look_up(asked, ()) if known is None else known
 
     def find(self, name: bytes | None, offers: Sequence[bytes]) -> V | None:
-        """The server for a client that asks for `name`, a host in lower case, and offers protocols by ALPN.
+        """The server for a client that asks for `name`, a host in lower case, and `offers` protocols by ALPN.
 
-        None where it offers none of ours. Raises ProtocolError where a name is too hard for a regular expression.
+        None where it offers none of ours. Raises ProtocolError where matching a regular expression takes too long.
         """
         room = self._room(offers)
         if room is None or name is None:
@@ -124,7 +124,7 @@ class Door(Generic[V]):
 
 
 class Visit(Generic[V]):
-    """What a stream shakes hands by; `host` is whom the client has come to, the default one until it has said so."""
+    """Makes the TLS connection of a stream; `host` is the client's server, the default one until it has chosen."""
 
     __slots__ = ("_door", "host")
 
@@ -133,7 +133,7 @@ class Visit(Generic[V]):
         self.host = host
 
     def connection(self, descriptor: int) -> TlsConnection:
-        """A connection that is to shake hands."""
+        """A client's connection before its handshake."""
         return ChoosingConnection(self._door.context(self.host).native, descriptor, self._choose)
 
     def _choose(self, connection: TlsConnection) -> None:

@@ -1,4 +1,4 @@
-"""A folder of certificates as it is used: names, and the pairs that there are for each."""
+"""A folder of certificates in memory: names, and the pairs of certificate and key for each."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _WILDCARD: Final = b"*."
 
 
 class BadPair(MailworkerError):
-    """Why a certificate cannot be used."""
+    """A certificate cannot be used; the text says why."""
 
 
 class NamedPair(Pair):
-    """A pair of files; `names` are in lower case. `begins` and `ends` are seconds since the epoch."""
+    """A certificate and key from files; `names` are in lower case. `begins` and `ends` are seconds since the epoch."""
 
     __slots__ = ("begins", "ends", "key_path", "kind", "names", "path")
 
@@ -39,19 +39,19 @@ class NamedPair(Pair):
 
 
 def _names(leaf: Certificate) -> tuple[bytes, ...]:
-    """Its common name and its other names, as far as they are those of hosts."""
+    """The common name and alternative names of a certificate, as far as they are host names."""
     names = dict.fromkeys(name.lower() for name in (leaf.common_name, *other_names(leaf)))
     return tuple(name for name in names if is_host_name(name.removeprefix(_WILDCARD)))
 
 
 class Folder:
-    """The pairs below a folder; a unit is what is read together, see `folder_units`."""
+    """The pairs below a folder; a unit is a set of files that are read together, see `folder_units`."""
 
     __slots__ = ("_chains", "_named", "_units", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._chains: dict[bytes, Certificate] = {}  # intermediates, which thousands of pairs have in common
+        self._chains: dict[bytes, Certificate] = {}  # intermediates, which thousands of pairs share
         self._named: dict[bytes, tuple[NamedPair, ...]] = {}
         self._units: dict[str, tuple[NamedPair, ...]] = {}
 
@@ -65,30 +65,30 @@ class Folder:
         return name in self._named
 
     def find(self, name: bytes) -> tuple[NamedPair, ...]:
-        """The pairs of a name in lower case or of a wildcard, one of each kind of key."""
+        """The pairs for a name in lower case or a wildcard, one for each kind of key."""
         pairs = self._named.get(name, ())
         return pairs if len(pairs) < 2 else _latest(pairs)
 
     def unit(self, unit: str) -> tuple[NamedPair, ...]:
-        """What a unit has."""
+        """The pairs of a unit."""
         return self._units.get(unit, ())
 
     def build(self, data: PairData) -> NamedPair:
-        """A pair that another process has read, to be put; raises BadPair."""
+        """A pair for `put` that another process has read; raises BadPair."""
         try:
             return self.complete(Loaded(data, certificate_from(data.leaf), key_from(data.label, data.key)))
         except OpenSslError as error:
             raise BadPair(f"cannot be used ({error.call}() failed)") from None
 
     def complete(self, loaded: Loaded) -> NamedPair:
-        """A pair that was read, to be put; raises BadPair."""
+        """A pair for `put` that this process has read; raises BadPair."""
         try:
             return NamedPair(loaded, [self._intermediate(der) for der in loaded.data.chain])
         except OpenSslError as error:
             raise BadPair(f"cannot be used ({error.call}() failed)") from None
 
     def put(self, unit: str, pairs: Iterable[NamedPair]) -> None:
-        """Let these be what a unit has; none removes it."""
+        """Replace the pairs of a unit; no pairs remove it."""
         for pair in self._units.pop(unit, ()):
             for name in pair.names:
                 left = tuple(each for each in self._named[name] if each is not pair)
@@ -104,7 +104,7 @@ class Folder:
                 self._named[name] = (*self._named.get(name, ()), pair)
 
     def doubles(self) -> Iterator[str]:
-        """Warnings of certificates that are not used for all of their names, as there is another one of their kind."""
+        """Warnings about certificates that are not used for some of their names, as a newer one with such a key is."""
         told: set[tuple[str, str]] = set()
         for name, pairs in self._named.items():
             if len(pairs) < 2:
@@ -127,7 +127,7 @@ class Folder:
 
 
 def _latest(pairs: Iterable[NamedPair]) -> tuple[NamedPair, ...]:
-    """Of each kind of key the one whose validity began last: the one valid longer would be the old one."""
+    """For each kind of key the pair whose validity began last: the one that ends later may be the older one."""
     found: dict[int, NamedPair] = {}
     for pair in pairs:
         other = found.get(pair.kind)
@@ -137,7 +137,7 @@ def _latest(pairs: Iterable[NamedPair]) -> tuple[NamedPair, ...]:
 
 
 def find_pairs(folders: Iterable[Folder], name: bytes) -> tuple[NamedPair, ...]:
-    """The pairs of a name in lower case: its own, or those of a wildcard for its first label (RFC 6125)."""
+    """The pairs for a name in lower case: its own, or those of a wildcard for its first label (RFC 6125)."""
     for asked in (name, b"*" + name[name.find(b".") :] if b"." in name else b""):
         for folder in folders:
             pairs = folder.find(asked)

@@ -1,4 +1,4 @@
-"""Which files below a folder of certificates are read: those that only root and the folder's owner could put there."""
+"""The files of a certificate folder that are safe to read: only root or the folder's owner can have put them there."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Final, NamedTuple
 from mailworker.errors import MailworkerError, escape
 
 LONGEST: Final = 1 << 20
-"""Bytes: what is longer is no certificate and no key."""
+"""Bytes: a longer file is no certificate and no key."""
 
 SUFFIXES: Final = (".pem", ".crt", ".cer", ".cert", ".key")
 
-_MOST_LINKS: Final = 40  # the system's own bound (path_resolution(7))
+_MOST_LINKS: Final = 40  # the kernel's own bound (path_resolution(7))
 
 
 class Unfit(MailworkerError):
-    """Why a file is left out; the text begins with what the file is."""
+    """A file is left out; the text says why, and continues a sentence that begins with the file."""
 
 
 class File(NamedTuple):
-    """A file: `path` is where it was found, `real` where its links lead. The rest changes with its content."""
+    """A file: `path` is where it was found, `real` is that with links resolved. The rest changes with its content."""
 
     path: str
     real: str
@@ -33,14 +33,14 @@ class File(NamedTuple):
 
 
 Wanted = Callable[[list[str]], list[str]]
-"""Which of a folder's files, by their names, are of use."""
+"""Selects from the names of a folder's files those to be read."""
 
 
 class Walk:
-    """One look at all that is below a folder.
+    """One scan of all that is below a folder.
 
-    `files` are by the folders that they were found in. `folders` are real ones, whose entries may change. `faults`
-    tells by a path why what is there was left out, `unread` are the folders among these.
+    `files` are keyed by the folders in which they were found. `folders` are the real folders, to be watched for
+    changes. `faults` gives the reason for each path that was left out; `unread` are those that could not be read.
     """
 
     __slots__ = ("_real", "_trusted", "_walked", "_wanted", "faults", "files", "folders", "unread")
@@ -51,7 +51,7 @@ class Walk:
         self.files: dict[str, list[File]] = {}
         self.folders: set[str] = set()
         self.unread: list[str] = []
-        self._real: dict[str, str] = {"": ""}  # where the ways of links lead, as far as they were followed
+        self._real: dict[str, str] = {"": ""}  # paths that were resolved, with their real paths
         self._walked: set[str] = set()
         self._wanted = wanted
         real = os.path.realpath(root)
@@ -73,7 +73,7 @@ class Walk:
             except Unfit as fault:
                 self.faults[found] = str(fault)
             except OSError as error:
-                if not isinstance(error, FileNotFoundError):  # it was there a moment ago
+                if not isinstance(error, FileNotFoundError):  # it was removed meanwhile
                     self.faults[found] = f"could not be read ({error.errno}: {error.strerror})"
                     self.unread.append(found)
 
@@ -91,7 +91,7 @@ class Walk:
             self._walk(found, real)
 
     def _follow(self, path: str, links: int) -> str:
-        """Where a path leads, links and all. Raises Unfit for one that others could have laid, and OSError."""
+        """The real path of `path`. Raises Unfit for a link that other users could have made, and OSError."""
         known = self._real.get(path)
         if known is not None:
             return known
@@ -120,7 +120,7 @@ class Walk:
 
 
 def _split(path: str) -> tuple[str, str]:
-    """A path's folder, "" for the root, and the last part of it."""
+    """The folder of a path, "" for the root, and the path's last part."""
     above, _, name = path.rpartition("/")
     return above, name
 
@@ -134,7 +134,7 @@ def _file(path: str, real: str, info: os.stat_result) -> File:
 
 
 def read(file: File) -> bytes:
-    """The content. Raises OSError, and Unfit where something else is there by now."""
+    """The content. Raises OSError, and Unfit where the path has become something else."""
     descriptor = os.open(file.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         size = _file(file.path, file.real, os.fstat(descriptor)).size

@@ -1,4 +1,4 @@
-"""A folder of certificates as it is read: at first all of it, later what has changed."""
+"""Reading a folder of certificates: at first all of it, later only what has changed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mailworker.tls.folder_files import File, Walk
 from mailworker.tls.folder_units import Loaded, PairData, pairs_of, units, wanted
 
 GRACE: Final = 1.0
-"""Seconds in which a certificate may be there without its key, or be gone: one file is written after the other."""
+"""Seconds for which a certificate may lack its key, or be missing, as files are written one after the other."""
 
 Check = Callable[[NamedPair], str | None]
-"""Why a pair cannot be used where it would be, None where it can."""
+"""Gives the reason why a pair cannot be used by its servers, None where it can."""
 
 
 class Change(NamedTuple):
-    """What a unit has from now on: those that were read, and of those it had the paths of those that it keeps.
+    """The new pairs of a unit: `pairs` were read, and `kept` are the paths of former pairs that stay.
 
-    `stamp` is what its files looked like, None where there are none any more.
+    `stamp` is a hash of its files' names, sizes and times, None where there are no files any more.
     """
 
     unit: str
@@ -31,7 +31,7 @@ class Change(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What has changed, what there is to be told, and whether all that was seen is read."""
+    """The changes, the texts to be logged, and whether all changes that were seen have been read."""
 
     changes: list[Change]
     told: list[str]
@@ -39,7 +39,7 @@ class Look(NamedTuple):
 
 
 class FolderScan:
-    """Reads a folder. `check` is asked about each pair; `watched` are the folders whose entries count."""
+    """Reads a folder. `check` is called for each pair; `watched` are the folders to be watched for changes."""
 
     __slots__ = ("_doubles", "_failing", "_missed", "_read", "_seen", "_told", "check", "folder", "watched")
 
@@ -47,15 +47,17 @@ class FolderScan:
         self.check: Check = lambda pair: None
         self.folder = Folder(path)
         self.watched: set[str] = set()
-        self._failing: dict[str, tuple[int, float]] = {}  # since when
-        self._missed: dict[str, float] = {}  # since when
+        self._failing: dict[str, tuple[int, float]] = {}  # units with faults: their stamp, and since when
+        self._missed: dict[str, float] = {}  # units without files: since when
         self._read: dict[str, int] = {}  # stamps of units: hashes, as the files' names would take a kilobyte for each
         self._seen: dict[str, int] = {}
-        self._told: dict[str, str] = {}  # what was wrong at the last look
+        self._told: dict[str, str] = {}  # the faults at the last look
         self._doubles: set[str] = set()
 
     def load(self, earlier: FolderScan | None) -> Generator[str, None, None]:
-        """Read all of it, but what an `earlier` scan has read and is the same; gives warnings, and "" in between.
+        """Read the folder, except units that an `earlier` scan has and that are unchanged; gives warnings.
+
+        It also gives "" after each unit, so that the caller can do other work in between.
 
         Raises OSError where the folder cannot be read.
         """
@@ -77,7 +79,7 @@ class FolderScan:
         yield from self._tell_doubles()
 
     def sift(self, check: Check) -> list[str]:
-        """Drop what `check` has something against; gives what that is."""
+        """Drop the pairs that `check` refuses; gives texts with the reasons."""
         faults: dict[str, str] = {}
         for unit in self._read:
             pairs = self.folder.unit(unit)
@@ -88,7 +90,7 @@ class FolderScan:
         return _texts(faults)
 
     def look(self, now: float) -> Look:
-        """See what has changed; `now` is in seconds. Files that still change, or fit only in part, are not read yet."""
+        """Find changes; `now` is in seconds. Files that still change, or that do not match yet, are read later."""
         changes: list[Change] = []
         try:
             walk = Walk(self.folder.path, wanted)
@@ -119,7 +121,7 @@ class FolderScan:
         return Look(changes, told, settled)
 
     def note(self, change: Change, pairs: Sequence[NamedPair]) -> None:
-        """Take over a change; `pairs` are what its data have come to."""
+        """Apply a change; `pairs` are made from its data."""
         kept = [pair for pair in self.folder.unit(change.unit) if pair.path in change.kept]
         self.folder.put(change.unit, (*pairs, *kept))
         if change.stamp is not None:
@@ -129,7 +131,7 @@ class FolderScan:
             self._seen.pop(change.unit, None)
 
     def _drop(self, unit: str, now: float, changes: list[Change]) -> bool:
-        """Drop a unit whose files are gone; False where they may come back: who replaces some may remove them first."""
+        """Drop a unit whose files are gone; False where it is too early, as files may be removed to be replaced."""
         if now - self._missed.setdefault(unit, now) < GRACE:
             return False
         changes.append(Change(unit, None, (), ()))
@@ -139,7 +141,7 @@ class FolderScan:
     def _renew(
         self, unit: str, files: tuple[File, ...], now: float, changes: list[Change], faults: dict[str, str]
     ) -> bool:
-        """Read a unit that has changed; False where it is to be read once more."""
+        """Read a unit that has changed; False where it has to be read again later."""
         pairs, loaded, wrong = self._load(files)
         if wrong:
             stamp = hash(files)
@@ -158,7 +160,7 @@ class FolderScan:
         return True
 
     def _load(self, files: tuple[File, ...]) -> tuple[list[NamedPair], list[Loaded], dict[str, str]]:
-        """The pairs that can be used, and what is wrong with others."""
+        """The pairs that can be used, and the faults of others."""
         found = pairs_of(files)
         pairs, loaded = [], []
         for each in found.pairs:
@@ -175,7 +177,7 @@ class FolderScan:
         return pairs, loaded, found.faults
 
     def _tell(self, faults: dict[str, str]) -> list[str]:
-        """Texts of what is wrong and was not so at the last look."""
+        """Texts of faults that are new since the last look."""
         fresh = {path: fault for path, fault in faults.items() if self._told.get(path) != fault}
         self._told = faults
         return _texts(fresh)

@@ -1,4 +1,4 @@
-"""What belongs together in a folder of certificates, and the pairs that it makes."""
+"""Units, the files of a certificate folder that belong together, and the pairs of certificate and key in them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mailworker.native.tls.pair import KEY_FORMS, certificate_from, key_from, ma
 from mailworker.native.tls.queue import OpenSslError
 from mailworker.tls.folder_files import File, Unfit, read
 
-# What files are called by their part and not by their name: certbot, acme.sh, cert-manager.
+# File names that tell a file's role and not its host: certbot, acme.sh, cert-manager.
 _ROLES: Final = frozenset(
     ("ca", "cert", "certificate", "chain", "fullchain", "bundle", "key", "privkey", "private", "tls")
 )
-# Those that a server with the whole chain in another file does not need.
+# Roles that are not needed where another file has the full chain.
 _SPARE: Final = frozenset(["ca", "cert", "chain"])
-# More files than this must tell by their names what belongs together.
+# In a larger unit, files are paired only by their names.
 _MOST: Final = 64
 
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s(.*?)-----END \1-----", re.DOTALL)
@@ -28,7 +28,7 @@ _CERTIFICATE: Final = (b"CERTIFICATE", b"X509 CERTIFICATE")
 
 
 class PairData(NamedTuple):
-    """A certificate, what is sent after it, and its key, in DER; `label` is PEM's for the key. None of it is shown."""
+    """A certificate, its chain and its key, in DER; `label` is the key's PEM label. `repr` shows only the path."""
 
     path: str
     key_path: str
@@ -42,7 +42,7 @@ class PairData(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A pair that was read: `data` for other processes, and what it has come to in this one."""
+    """A pair that was read: `data` for other processes, and OpenSSL's objects in this one."""
 
     data: PairData
     leaf: Certificate
@@ -50,14 +50,14 @@ class Loaded(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a unit's files come to; `faults` tell by a path what is wrong there."""
+    """The pairs in a unit's files; `faults` gives the reason for each path that cannot be used."""
 
     pairs: list[Loaded]
     faults: dict[str, str]
 
 
 def units(files: Mapping[str, Sequence[File]]) -> dict[str, tuple[File, ...]]:
-    """The files that may belong together, by a name of theirs: "NAME.crt" and "NAME.key", or a whole folder."""
+    """The units, by their names: files that may belong together, as "NAME.crt" and "NAME.key", or a whole folder."""
     found: dict[str, tuple[File, ...]] = {}
     for folder, members in files.items():
         if any(_role(file.path) in _ROLES for file in members):
@@ -79,7 +79,7 @@ def _by_stem(folder: str, files: Sequence[File]) -> dict[str, tuple[File, ...]]:
 
 
 def wanted(names: list[str]) -> list[str]:
-    """Of a folder's files those that are of use: `fullchain` has what certbot and acme.sh put into others too."""
+    """The files of a folder to be read: beside a `fullchain`, certbot's and acme.sh's other certificates are spare."""
     roles = [_role(name) for name in names]
     if "fullchain" not in roles:
         return names
@@ -91,12 +91,12 @@ def _stem(file: File) -> str:
 
 
 def _role(name: str) -> str:
-    """certbot's archive numbers them."""
+    """The role in a file name, without the number of certbot's archive."""
     return name.rpartition("/")[2].rpartition(".")[0].rstrip("0123456789").lower()
 
 
 class _Contents:
-    """What a unit's files hold."""
+    """The certificates and keys in a unit's files."""
 
     __slots__ = ("certificates", "faults", "keys")
 
@@ -111,7 +111,7 @@ class _Contents:
                 self.faults[file.path] = str(fault)
             except OSError as error:
                 self.faults[file.path] = f"could not be read ({error.errno}: {error.strerror})"
-            except (OpenSslError, NotBase64):  # whose texts may quote what is in there
+            except (OpenSslError, NotBase64):  # whose texts may quote the content
                 self.faults[file.path] = "holds a broken certificate or key"
 
     def _take(self, file: File, content: bytes) -> None:
@@ -130,7 +130,7 @@ class _Contents:
 
 
 def pairs_of(files: Sequence[File]) -> Found:
-    """The pairs that the files of a unit make: what belongs together is what fits, whatever it is called."""
+    """The pairs in the files of a unit: certificates and keys that match, whatever their names."""
     if len(files) > _MOST:
         names = {
             file.path: "cannot be told from the others of its folder: NAME.crt goes with NAME.key" for file in files

@@ -1,4 +1,4 @@
-"""What contexts are made of: certificates, keys, authorities, commands; what fails is told in nginx's words."""
+"""Loading the parts of contexts: certificates, keys, authorities, commands; errors have nginx's words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mailworker.native.tls.version import running_with
 _ENGINE = "engine:"
 _STORE = "store:"
 
-# Hybrids of a curve and ML-KEM, and that alone.
+# Groups of ML-KEM, alone or as a hybrid with a curve.
 _POST_QUANTUM = re.compile(r"\b[A-Za-z0-9_]*ML-?KEM[0-9]+\b", re.IGNORECASE)
 
 
@@ -32,7 +32,7 @@ def _because(error: OpenSslError) -> str:
 
 @contextmanager
 def failure() -> Iterator[None]:
-    """Name the call that has failed."""
+    """Raise ConfigError with the OpenSSL call that has failed."""
     try:
         yield
     except OpenSslError as error:
@@ -41,7 +41,7 @@ def failure() -> Iterator[None]:
 
 @contextmanager
 def failure_of(*values: str) -> Iterator[None]:
-    """And what it was called with."""
+    """As `failure`, with the arguments of the call."""
     try:
         yield
     except OpenSslError as error:
@@ -51,7 +51,7 @@ def failure_of(*values: str) -> Iterator[None]:
 
 @contextmanager
 def failure_to_load(what: str, source: str) -> Iterator[None]:
-    """Name what cannot be loaded."""
+    """As `failure`, with what cannot be loaded."""
     try:
         yield
     except OpenSslError as error:
@@ -59,7 +59,7 @@ def failure_to_load(what: str, source: str) -> Iterator[None]:
 
 
 def load_key(source: str, passwords: Sequence[bytes] | None) -> Key:
-    """The private key of a file, a "data:" value, an engine or a store."""
+    """The private key from a file, a "data:" value, an engine or a store."""
     if source.startswith(_ENGINE):
         return _load_engine_key(source)
     with failure_to_load("certificate key", source):
@@ -80,7 +80,7 @@ def _load_engine_key(source: str) -> Key:
 
 
 def authorities(source: str | None) -> tuple[Certificate, ...]:
-    """The certificates of a file; none without one."""
+    """The certificates in a file; none without a file."""
     if not source:
         return ()
     with failure_to_load("certificate", source):
@@ -88,7 +88,7 @@ def authorities(source: str | None) -> tuple[Certificate, ...]:
 
 
 def use_certificate(native: Context, certificate: str, key: str, passwords: Sequence[bytes] | None) -> Certificate:
-    """Let `native` show a certificate with its chain; gives the certificate."""
+    """Let `native` present a certificate with its chain; gives the certificate."""
     with failure_to_load("certificate", certificate):
         leaf, *chain = load_certificates(certificate)
     with failure_of(certificate):
@@ -100,7 +100,7 @@ def use_certificate(native: Context, certificate: str, key: str, passwords: Sequ
 
 
 def trust(native: Context, source: str | None) -> tuple[Certificate, ...]:
-    """Let chains end in the certificates of a file; gives them."""
+    """Trust the certificates in a file; gives them."""
     trusted = authorities(source)
     for authority in trusted:
         with failure_of(source or ""):
@@ -109,7 +109,7 @@ def trust(native: Context, source: str | None) -> tuple[Certificate, ...]:
 
 
 def revoke(native: Context, source: str | None) -> tuple[RevocationList, ...]:
-    """Heed the revocation lists of a file; gives them."""
+    """Check the revocation lists in a file; gives them."""
     if not source:
         return ()
     with failure_to_load("CRL", source):
@@ -121,7 +121,7 @@ def revoke(native: Context, source: str | None) -> tuple[RevocationList, ...]:
 
 
 def set_groups(native: Context, groups: str) -> None:
-    """The groups for key exchange, `auto` for those of the library; one that it lacks is named with its version."""
+    """Set the groups for key exchange, `auto` for OpenSSL's; an error names a group that this OpenSSL lacks."""
     if groups == "auto":
         return
     try:
@@ -146,9 +146,9 @@ def _has_group(name: str) -> bool:
 def run_conf_commands(
     native: Context, conf_commands: Sequence[tuple[str, str]], conf_prefix: Path | None
 ) -> list[tuple[str, str, bytes]]:
-    """Apply ssl_conf_command, or what a client has in its place; for `conf_prefix` see `TlsContext.build`.
+    """Apply ssl_conf_command or proxy_ssl_conf_command; for `conf_prefix` see `TlsContext.build`.
 
-    Gives the commands with their final values, and what is in the file or folder that a value names.
+    Gives the commands with their final values, and a hash of the file or folder that a value names.
     """
     done: list[tuple[str, str, bytes]] = []
     if not conf_commands:
@@ -164,7 +164,7 @@ def run_conf_commands(
 
 
 def _content(path: Path) -> bytes:
-    """What is in a file, or in all files of a folder; what cannot be read is OpenSSL's to judge."""
+    """A hash of a file, or the hashes of all files in a folder; b"" where OpenSSL has to report an unreadable file."""
     if path.is_dir():
         return b"".join(b"%b\0%b\0" % (os.fsencode(each.name), _content(each)) for each in sorted(path.iterdir()))
     try:

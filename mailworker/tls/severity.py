@@ -1,4 +1,4 @@
-"""How grave a TLS failure is for the log: peers break rules all day long, anything else deserves a look."""
+"""The log level of a TLS failure: peers often break rules, but any other failure deserves attention."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _PEER_REASONS = frozenset(
         297,  # no suitable digest algorithm
         298,  # record too small
         310,  # missing psk kex modes extension
-        313,  # record layer failure: from OpenSSL 3.2 on it follows whatever is wrong with a record
+        313,  # record layer failure: from OpenSSL 3.2 on it follows any error in a record
         335,  # renegotiate ext too long
         336,  # renegotiation encoding err
         337,  # renegotiation mismatch
@@ -94,11 +94,11 @@ _PEER_REASONS = frozenset(
     }
 )
 _FIRST_ALERT = 1000  # reasons from here on are alerts that the peer sent
-_REASON_BITS = 0xFFF  # of an error number, in OpenSSL 1.1.1 as in 3
+_REASON_BITS = 0xFFF  # the reason in an error number, in OpenSSL 1.1.1 and 3
 
 
 def severity(error: TlsError) -> Level:
-    """INFO for what a peer brought about, else CRIT; nginx looks at the last reason too."""
+    """INFO for a failure that a peer caused, else CRIT; like nginx, it looks at the last reason."""
     if not error.reasons:
         return Level.INFO
     _, number, library, *_ = error.reasons[-1].split(":")

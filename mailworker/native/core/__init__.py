@@ -1,6 +1,6 @@
-"""What sessions run on, in C: `accelerator` has the types and functions that `event/` takes in place of its own.
+"""The event core in C: `accelerator` has types and functions that replace those of `event/` and other packages.
 
-There is none with MAILWORKER_PURE in the environment, or where the module was not built.
+It is None with MAILWORKER_PURE in the environment, or where the module was not built.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The types and functions of `event/` in C; those in Python have the types and say what they mean."""
+"""The types and functions of `event/` in C; their counterparts in Python have the type hints and docstrings."""
 
 from typing import Any
 
 def use_tls(address: int, /) -> None:
-    """Where the transport of TLS is, for streams and sides that have a TLS connection."""
+    """Set the address of the TLS transport, for streams and sides that have a TLS connection."""
 
 def __getattr__(name: str) -> Any: ...

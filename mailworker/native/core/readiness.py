@@ -1,4 +1,4 @@
-"""What a descriptor is watched for, and what a step that cannot go on has to wait for; events.h has it for C."""
+"""The events for which descriptors are watched and non-blocking steps wait; events.h has them for C."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 
 class Readiness(IntEnum):
-    """What a descriptor is ready for, in the numbers of selectors."""
+    """An event of a descriptor, with the numbers of Python's selectors."""
 
     READ = EVENT_READ
     WRITE = EVENT_WRITE

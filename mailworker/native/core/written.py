@@ -1,4 +1,4 @@
-"""Writing by one call of the system, in C where that was built."""
+"""Writing by one system call, in C where the C module was built."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["Direct", "written"]
 
 
 class Sink(Protocol):
-    """An open file, or a channel; another one may come in its place."""
+    """An open file, or a channel; its descriptor may change."""
 
     @property
     def descriptor(self) -> int: ...
 
 
 def written(descriptor: int, data: bytes, /) -> int:
-    """How many bytes of `data` one call of the system has taken. Raises OSError."""
+    """Write by one system call; gives how many bytes of `data` it has taken. Raises OSError."""
     return os.write(descriptor, data)
 
 
 class Direct:
-    """Writes lines to a sink, each behind `head`. While it is `held` nobody is to write by it."""
+    """Writes lines to a sink, each after `head`. While it is `held` it must not be used."""
 
     __slots__ = ("_head", "_sink", "held")
 
@@ -33,7 +33,7 @@ class Direct:
         self.held = False
 
     def write(self, line: bytes, /) -> int:
-        """How many bytes of `line` the system has taken. Raises OSError."""
+        """Write a line; gives how many bytes of `line` the system has taken. Raises OSError."""
         return max(written(self._sink.descriptor, self._head + line) - len(self._head), 0)
 
 

@@ -1,4 +1,4 @@
-"""The compiled module as mypy sees it: what of cffi's FFI is used here, and C itself as Any."""
+"""Types of the compiled module: the part of cffi's FFI that is used here, and C itself as Any."""
 
 from collections.abc import Callable
 from mmap import mmap

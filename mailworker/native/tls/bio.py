@@ -1,4 +1,4 @@
-"""OpenSSL's byte streams: what PEM is read from and texts are written to."""
+"""OpenSSL's byte streams (BIO), from which PEM is read and to which texts are written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DATA = "data:"
 
 
 class Writer(Protocol):
-    """Writes to a BIO; 0 or less is a failure."""
+    """A function that writes to a BIO; its result is 0 or less where it fails."""
 
     def __call__(self, bio: CData, /) -> int: ...
 
@@ -26,7 +26,7 @@ class Writer(Protocol):
 def opened(source: str) -> Iterator[CData]:
     """A BIO over a file, or over the text after "data:"; raises OpenSslError."""
     if source.startswith(DATA):
-        content = os.fsencode(source[len(DATA) :])  # stays here while the BIO points to it
+        content = os.fsencode(source[len(DATA) :])  # must live while the BIO points to it
         bio = checked("BIO_new_mem_buf", content, len(content))
     else:
         bio = checked("BIO_new_file", os.fsencode(source), b"r")
@@ -56,7 +56,7 @@ def read_all(bio: CData, *calls: str) -> list[Any]:
 
 
 def written(write: Writer) -> bytes:
-    """What `write` writes to a BIO."""
+    """The bytes that `write` writes to a BIO."""
     bio = checked("BIO_new", lib.BIO_s_mem())
     try:
         write(bio)

@@ -1,4 +1,4 @@
-"""X.509 certificates and revocation lists, and the facts of a certificate in nginx's spelling."""
+"""X.509 certificates and revocation lists, with a certificate's properties in nginx's spelling."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 _SHA1_SIZE = 20
 _DAY = 86400
 
-# The names that haproxy and nginx have for kinds of keys, unlike OpenSSL's own ("rsaEncryption").
+# haproxy's and nginx's names for kinds of keys; OpenSSL's own differ ("rsaEncryption").
 _KEY_NAMES = {lib.EVP_PKEY_RSA: b"RSA", lib.EVP_PKEY_DSA: b"DSA", lib.EVP_PKEY_EC: b"EC"}
 
 
 class Certificate:
-    """An X.509 certificate. Takes over the reference that it is given."""
+    """An X.509 certificate. Takes over the reference `pointer`."""
 
     __slots__ = ("pointer",)
 
@@ -30,7 +30,7 @@ class Certificate:
 
     @property
     def subject(self) -> bytes:
-        """The subject's name as RFC 2253 writes it."""
+        """The subject's name in the form of RFC 2253."""
         name = lib.X509_get_subject_name(self.pointer)
         return written(lambda bio: lib.X509_NAME_print_ex(bio, name, 0, lib.XN_FLAG_RFC2253))
 
@@ -51,7 +51,7 @@ class Certificate:
 
     @property
     def key_algorithm(self) -> bytes:
-        """The kind of key and its bits, as in "RSA2048" and "EC256"; kinds of one size by their name alone."""
+        """The kind of key and its bits, as in "RSA2048" and "EC256"; only the name for kinds with one size."""
         key = lib.X509_get0_pubkey(self.pointer)
         kind = lib.EVP_PKEY_base_id(key)
         name = _KEY_NAMES.get(kind)
@@ -59,12 +59,12 @@ class Certificate:
 
     @property
     def key_kind(self) -> int:
-        """OpenSSL's number of the kind of key: a server shows one certificate of each."""
+        """OpenSSL's number for the kind of key: a server presents one certificate of each kind."""
         return int(lib.EVP_PKEY_base_id(lib.X509_get0_pubkey(self.pointer)))
 
     @property
     def issuer(self) -> bytes:
-        """The issuer's name as RFC 2253 writes it."""
+        """The issuer's name in the form of RFC 2253."""
         name = lib.X509_get_issuer_name(self.pointer)
         return written(lambda bio: lib.X509_NAME_print_ex(bio, name, 0, lib.XN_FLAG_RFC2253))
 
@@ -76,22 +76,22 @@ class Certificate:
 
     @property
     def not_before(self) -> bytes:
-        """When it begins to be valid, as in "Nov 29 07:15:52 2026 GMT"."""
+        """The start of the validity, as in "Nov 29 07:15:52 2026 GMT"."""
         return written(lambda bio: lib.ASN1_TIME_print(bio, lib.X509_get0_notBefore(self.pointer)))
 
     @property
     def not_after(self) -> bytes:
-        """When it ceases to be valid."""
+        """The end of the validity, in the same form."""
         return written(lambda bio: lib.ASN1_TIME_print(bio, lib.X509_get0_notAfter(self.pointer)))
 
     @property
     def seconds_before(self) -> int:
-        """How long it is not valid yet, negative once it is; raises OpenSslError where it tells no time."""
+        """Seconds until it becomes valid, negative after that; raises OpenSslError where it has no such time."""
         return _seconds_until(lib.X509_get0_notBefore(self.pointer))
 
     @property
     def seconds_left(self) -> int:
-        """How long it is still valid, negative once it is not; raises OpenSslError where it tells no time."""
+        """Seconds until it expires, negative after that; raises OpenSslError where it has no such time."""
         return _seconds_until(lib.X509_get0_notAfter(self.pointer))
 
     @property
@@ -113,14 +113,14 @@ class Certificate:
 
     @property
     def trusted_der(self) -> bytes:
-        """The certificate in OpenSSL's trusted form: in DER, with the uses that it is trusted and rejected for."""
+        """The certificate in OpenSSL's trusted form: in DER, with its trusted and rejected uses."""
         size = lib.i2d_X509_AUX(self.pointer, ffi.NULL)
         encoded = ffi.new("unsigned char[]", max(size, 1))
         size = lib.i2d_X509_AUX(self.pointer, ffi.new("unsigned char **", encoded))
         return bytes(ffi.buffer(encoded, max(size, 0)))
 
     def is_for(self, name: str) -> bool:
-        """Whether it was issued to a host's `name` or IP address (RFC 6125)."""
+        """Whether it was issued to `name`, a host name or an IP address (RFC 6125)."""
         if is_address(name):
             return bool(lib.X509_check_ip_asc(self.pointer, name.encode(), 0) == 1)
         host = os.fsencode(name)
@@ -128,7 +128,7 @@ class Certificate:
 
 
 class RevocationList:
-    """A certificate revocation list. Takes over the reference that it is given."""
+    """A certificate revocation list. Takes over the reference `pointer`."""
 
     __slots__ = ("pointer",)
 
@@ -148,7 +148,7 @@ def _seconds_until(moment: CData) -> int:
 
 
 def is_address(name: str) -> bool:
-    """Whether it is an IP address rather than a host's name."""
+    """Whether `name` is an IP address rather than a host name."""
     try:
         ip_address(name)
     except ValueError:

@@ -20,9 +20,9 @@ class ConfCommands:
     __slots__ = ("_context", "_pointer")
 
     def __init__(self, context: Context) -> None:
-        self._context = context  # what C points to
+        self._context = context  # C points to it
         self._pointer: CData = ffi.gc(checked("SSL_CONF_CTX_new"), lib.SSL_CONF_CTX_free)
-        # As in nginx a server may be told what only clients heed, and the other way round.
+        # As in nginx, servers accept commands that only affect clients, and the other way round.
         flags = lib.SSL_CONF_FLAG_FILE | lib.SSL_CONF_FLAG_SERVER | lib.SSL_CONF_FLAG_CLIENT
         flags |= lib.SSL_CONF_FLAG_CERTIFICATE | lib.SSL_CONF_FLAG_SHOW_ERRORS
         lib.SSL_CONF_CTX_set_flags(self._pointer, flags)

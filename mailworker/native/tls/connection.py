@@ -1,4 +1,4 @@
-"""The SSL of OpenSSL: our side of one TLS connection over a non-blocking socket."""
+"""OpenSSL's SSL: our side of one TLS connection over a non-blocking socket."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Session: TypeAlias = "CData"
 class Io(IntEnum):
     """Why a step failed. SYSTEM: see `last_errno`; TLS: the reasons are in OpenSSL's error queue.
 
-    HELLO: a handshake that `chooses` waits for the choice.
+    HELLO: the handshake of a connection that `chooses` waits for the choice.
     """
 
     SYSTEM = lib.IO_SYSTEM
@@ -31,15 +31,15 @@ class Io(IntEnum):
 
 
 class Alert(IntEnum):
-    """Why a handshake is refused (RFC 8446 section 6)."""
+    """The alert by which a handshake is refused (RFC 8446 section 6)."""
 
     INTERNAL_ERROR = 80
     UNRECOGNIZED_NAME = 112
     NO_APPLICATION_PROTOCOL = 120
 
 
-# The steps of a connection, see openssl.c: called as they are, because every login takes a dozen of them. What is
-# negative is an `Io`, -READ or -WRITE.
+# The steps of a connection, see openssl.c; called directly, because every login takes a dozen of them. A negative
+# result is an `Io`, -READ or -WRITE.
 handshake: Callable[[Handle, bool], int] = lib.connection_handshake
 read: Callable[[Handle, CData, int], int] = lib.connection_read
 write: Callable[[Handle, bytes, int], int] = lib.connection_write
@@ -47,10 +47,10 @@ close_notify: Callable[[Handle], int] = lib.connection_close_notify
 shutdown: Callable[[Handle], int] = lib.connection_shutdown
 
 TRANSPORT = int(ffi.cast("uintptr_t", lib.transport_of_tls()))
-"""Where the steps are for C that is no part of this binding: see native/core/transport.h."""
+"""The address of the table of steps for C outside this binding: see native/core/transport.h."""
 
 
-# By the kind of signature, and, in TLS 1.3, by the digest which curve an ECDSA key has.
+# Names by the kind of signature. In TLS 1.3 the digest of ECDSA tells the curve of the key.
 _SIGNATURES = {
     lib.EVP_PKEY_RSA: b"rsa_pkcs1_",
     lib.EVP_PKEY_RSA_PSS: b"rsa_pss_rsae_",
@@ -61,20 +61,20 @@ _CURVES = {b"sha256": b"secp256r1_", b"sha384": b"secp384r1_", b"sha512": b"secp
 
 
 def last_errno() -> int:
-    """The system's error number of the last step."""
+    """The errno of the last step."""
     return ffi.errno
 
 
 class Connection:
-    """One TLS connection, and what was agreed on."""
+    """One TLS connection, and the results of its handshake."""
 
     __slots__ = ("_context", "handle")
 
     def __init__(self, context: Context, fd: int, *, chooses: bool = False) -> None:
-        """`fd` stays the caller's, who closes it after `free`; raises OpenSslError.
+        """`fd` stays the caller's, which closes it after `free`; raises OpenSslError.
 
-        With `chooses` a server's handshake stops once, with Io.HELLO, when the client has said whom it wants: then
-        `server_name` and `offers` are there, and `follow`, `use_pair` and `refuse` have their time.
+        With `chooses` a server's handshake stops once, with Io.HELLO, after the ClientHello: then `server_name` and
+        `offers` are known, and `follow`, `use_pairs`, `bind_sessions` and `refuse` may be called.
         """
         self._context = context  # its policy must outlive the callbacks
         pointer = lib.connection_new(context.pointer, fd, chooses)
@@ -83,31 +83,31 @@ class Connection:
         self.handle: Handle = ffi.gc(pointer, lib.connection_free)
 
     def adopt(self, context: Context, address: int) -> None:
-        """Be the connection whose SSL is at `address` and of that context, in the place of a new one."""
+        """Initialise with the SSL at `address`, which belongs to `context`, in place of `__init__`."""
         self._context = context
         self.handle = ffi.gc(ffi.cast("SSL *", address), lib.connection_free)
 
     @property
     def address(self) -> int:
-        """Where the SSL is, for C that is no part of this binding."""
+        """The address of the SSL, for C outside this binding."""
         return int(ffi.cast("uintptr_t", self.handle))
 
     def pending(self) -> bool:
-        """Whether bytes wait inside of OpenSSL, decrypted or not; they need not be a whole record."""
+        """Whether OpenSSL holds bytes to be read, decrypted or not; they need not be a whole record."""
         return bool(lib.SSL_has_pending(self.handle))
 
     @property
     def received(self) -> int:
-        """Bytes that came from the peer, those of the handshake and encrypted ones."""
+        """Bytes that came from the peer: the encrypted ones, with those of the handshake."""
         return int(lib.BIO_number_read(lib.SSL_get_rbio(self.handle)))
 
     def free(self) -> None:
-        """Give the memory back; nothing else may be called afterwards."""
+        """Free the memory; nothing else may be called afterwards."""
         ffi.release(self.handle)
 
     @property
     def protocol(self) -> str:
-        """The version, as in "TLSv1.3"."""
+        """The protocol version, as in "TLSv1.3"."""
         return _text(lib.SSL_get_version(self.handle))
 
     @property
@@ -117,8 +117,8 @@ class Connection:
 
     @property
     def curve(self) -> bytes | None:
-        """The group of the key exchange, as in "X25519"; one without a name by its number. None where there is none."""
-        if lib.SSL_get_session(self.handle) == ffi.NULL:  # OpenSSL would look into it without asking
+        """The group of the key exchange, as in "X25519", or its number if it has no name; None for no group."""
+        if lib.SSL_get_session(self.handle) == ffi.NULL:  # OpenSSL would use it without a check
             return None
         nid = lib.SSL_get_negotiated_group(self.handle)
         if nid & lib.TLSEXT_nid_unknown:
@@ -127,9 +127,9 @@ class Connection:
 
     @property
     def signature_scheme(self) -> bytes | None:
-        """What our side has signed the handshake with, by its name in TLS 1.3 (RFC 8446 section 4.2.3).
+        """The scheme by which our side has signed the handshake, by its name in TLS 1.3 (RFC 8446 section 4.2.3).
 
-        None where it has signed nothing: a session was resumed.
+        None where nothing was signed, as a session was resumed.
         """
         digest, kind = ffi.new("int *"), ffi.new("int *")
         signed = lib.SSL_get_signature_nid(self.handle, digest) and lib.SSL_get_signature_type_nid(self.handle, kind)
@@ -143,7 +143,7 @@ class Connection:
 
     @property
     def session_id(self) -> bytes | None:
-        """The session's number in lower case hexadecimal digits, None where there is no session."""
+        """The session id in lower case hexadecimal digits, None where there is no session."""
         session = lib.SSL_get_session(self.handle)
         if session == ffi.NULL:
             return None
@@ -165,7 +165,7 @@ class Connection:
 
     @property
     def verify_result(self) -> tuple[int, str]:
-        """OpenSSL's code and text for the client's chain; code 0 also where no certificate was sent."""
+        """OpenSSL's code and text for the peer's chain; code 0 also where no certificate was sent."""
         code = lib.SSL_get_verify_result(self.handle)
         return code, _text(lib.X509_verify_cert_error_string(code))
 
@@ -184,16 +184,16 @@ class Connection:
 
     @property
     def server_name(self) -> bytes | None:
-        """The name that this client has asked for by SNI (RFC 6066 section 3), None where it did not.
+        """The name that this client has sent by SNI (RFC 6066 section 3), None where it sent none.
 
-        It is as the client sent it; OpenSSL would tell that of the session which was resumed.
+        It is spelled as the client sent it. OpenSSL's own function would give the name of a resumed session.
         """
         name = lib.connection_name(self.handle)
         return ffi.string(name) if name else None
 
     @property
     def offers(self) -> tuple[bytes, ...]:
-        """The protocols that the client offers by ALPN, at most some 255 bytes of them; before a choice alone."""
+        """The protocols that the client offers by ALPN, about 255 bytes at most; known only until the choice."""
         start = ffi.new("unsigned char const **")
         length = lib.connection_offers(self.handle, start)
         listed = bytes(ffi.buffer(start[0], length))
@@ -215,31 +215,31 @@ class Connection:
         self._context = context
 
     def use_pairs(self, pairs: Sequence[Pair]) -> None:
-        """Show one of these certificates in place of the context's; raises OpenSslError."""
+        """Present one of these certificates in place of the context's; raises OpenSslError."""
         for number, pair in enumerate(pairs):
             if lib.connection_use_pair(self.handle, number == 0, pair.native) != 1:
                 raise OpenSslError("SSL_use_cert_and_key", take_reasons())
 
     def bind_sessions(self, identity: bytes) -> None:
-        """Resume, and begin, sessions of that identity (at most 32 bytes) and no other; raises OpenSslError."""
+        """Set the session id context, at most 32 bytes: only sessions with it resume; raises OpenSslError."""
         if lib.SSL_set_session_id_context(self.handle, identity, len(identity)) != 1:
             raise OpenSslError("SSL_set_session_id_context", take_reasons())
 
     def refuse(self, alert: Alert) -> None:
-        """Let the handshake end with a fatal alert."""
+        """Make the handshake end with a fatal alert."""
         lib.connection_refuse(self.handle, alert)
 
     def ask_for(self, name: bytes) -> None:
-        """A client's: tell the server by SNI which name it is wanted by; before the handshake."""
+        """For clients: set the name to be sent by SNI; before the handshake."""
         checked("SSL_set_tlsext_host_name", self.handle, name)
 
     def resume(self, session: Session) -> None:
-        """A client's: offer to go on with an earlier session; before the handshake."""
+        """For clients: offer to resume an earlier session; before the handshake."""
         checked("SSL_set_session", self.handle, session)
 
     @property
     def session(self) -> Session | None:
-        """What a client can resume later, None where there is no such thing (yet: TLS 1.3 sends it with data)."""
+        """The session that a client can resume later, None where there is none; in TLS 1.3 it comes with data."""
         pointer = lib.SSL_get1_session(self.handle)
         if pointer == ffi.NULL:
             return None
@@ -247,7 +247,7 @@ class Connection:
         return session if lib.SSL_SESSION_is_resumable(session) else None
 
     def drop_session(self) -> None:
-        """Let no later connection resume this session from a cache: its certificate was refused."""
+        """Remove the session from all caches, as its certificate was refused."""
         session = lib.SSL_get_session(self.handle)
         if session != ffi.NULL:
             self._context.drop_session(session)

@@ -1,4 +1,4 @@
-"""An SSL_CTX of OpenSSL, one method per thing that nginx sets on it."""
+"""OpenSSL's SSL_CTX, with one method for each setting that nginx makes on it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _VERSION_OPTIONS = {
 
 
 class CacheLookups(NamedTuple):
-    """How often sessions were asked for in a `TlsSessionTable`: found there, and not."""
+    """How many look-ups of sessions in a `TlsSessionTable` have succeeded and failed."""
 
     hit: int
     miss: int
@@ -36,51 +36,50 @@ class CacheLookups(NamedTuple):
 class Context:
     """What the connections of a server, or those of a client to its servers, have in common.
 
-    It starts with no compression, no renegotiation, no early data, no automatic chains, a missing close_notify
-    taken as an end, and buffers only for connections that are in the middle of something. Methods raise
-    OpenSslError.
+    It starts with no compression, no renegotiation, no early data and no automatic chains. A missing close_notify
+    counts as a normal end, and idle connections have no buffers. Methods raise OpenSslError.
     """
 
     __slots__ = ("_kept", "_policy", "pointer")
 
     def __init__(self, *protocols: bytes, client: bool = False) -> None:
-        """`protocols` are those that a server's clients may offer by ALPN, any of them; none if ALPN is ignored."""
+        """`protocols` are a server's names in ALPN, of which clients may choose any; none if ALPN is ignored."""
         listed = b"".join(b"%c%b" % (len(protocol), protocol) for protocol in protocols if protocol)
         self._policy = ffi.new("struct tls_policy *")
         ffi.memmove(self._policy.protocols, listed, len(listed))
         self._policy.protocols_length = len(listed)
-        self._kept: list[object] = [self._policy]  # what C points to
+        self._kept: list[object] = [self._policy]  # objects that C points to
         self.pointer: CData = ffi.gc(checked("context_new", self._policy, client), lib.SSL_CTX_free)
 
     @property
     def address(self) -> int:
-        """Where the SSL_CTX is, for C that is no part of this binding."""
+        """The address of the SSL_CTX, for C outside this binding."""
         return int(ffi.cast("uintptr_t", self.pointer))
 
     def allow_versions(self, names: Iterable[str]) -> None:
-        """Switch off all protocol versions but those; names that the library does not know are ignored."""
+        """Disable all protocol versions except `names`; names that the library does not know are ignored."""
         for version in _VERSION_OPTIONS.keys() - set(names):
             lib.SSL_CTX_set_options(self.pointer, _VERSION_OPTIONS[version])
 
     def set_ciphers(self, ciphers: str, *, prefer_own_order: bool) -> None:
-        """The cipher list for versions up to TLS 1.2."""
+        """Set the cipher list for versions up to TLS 1.2."""
         checked("SSL_CTX_set_cipher_list", self.pointer, os.fsencode(ciphers))
         if prefer_own_order:
             lib.SSL_CTX_set_options(self.pointer, lib.SSL_OP_CIPHER_SERVER_PREFERENCE)
 
     def use_certificate(self, leaf: Certificate, chain: Sequence[Certificate]) -> None:
-        """Add a certificate for its type of key, with the intermediates that are sent after it."""
+        """Set the certificate for its type of key, with the intermediates that are sent after it."""
         checked("SSL_CTX_use_certificate", self.pointer, leaf.pointer)
         lib.SSL_CTX_clear_chain_certs(self.pointer)
         for intermediate in chain:
             checked("SSL_CTX_add1_chain_cert", self.pointer, intermediate.pointer)
 
     def use_key(self, key: Key) -> None:
-        """Add the key of the certificate of its type."""
+        """Set the key of the certificate with this type of key."""
         checked("SSL_CTX_use_PrivateKey", self.pointer, key.pointer)
 
     def compress_certificates(self, *, on: bool) -> None:
-        """RFC 8879; raises NotSupported where it is wanted and the library lacks it."""
+        """Switch certificate compression (RFC 8879); raises NotSupported where it is `on` and the library lacks it."""
         lib.ERR_clear_error()
         result = lib.context_compress_certificates(self.pointer, on)
         if result < 0:
@@ -89,11 +88,11 @@ class Context:
             raise OpenSslError("SSL_CTX_compress_certs", take_reasons())
 
     def verify_peer(self, depth: int) -> None:
-        """Check the chain of the peer's certificate, which clients are asked for; the result stops no handshake."""
+        """Check the peer's certificate, which clients are asked for; the handshake goes on whatever the result is."""
         lib.context_verify_peer(self.pointer, depth)
 
     def trust(self, authority: Certificate) -> None:
-        """Let chains end in `authority`."""
+        """Trust `authority` as the end of chains."""
         checked("X509_STORE_add_cert", lib.SSL_CTX_get_cert_store(self.pointer), authority.pointer)
 
     def name_authority(self, authority: Certificate) -> None:
@@ -107,17 +106,17 @@ class Context:
         checked("X509_STORE_set_flags", store, lib.X509_V_FLAG_CRL_CHECK | lib.X509_V_FLAG_CRL_CHECK_ALL)
 
     def set_dh_parameters(self, path: str) -> None:
-        """The group for finite field Diffie-Hellman, from a PEM file."""
+        """Set the group for finite field Diffie-Hellman, from a PEM file."""
         with opened(path) as bio:
             parameters = checked("PEM_read_bio_DHparams", bio, ffi.NULL, ffi.NULL, ffi.NULL)
         checked("SSL_CTX_set_tmp_dh", self.pointer, ffi.gc(parameters, lib.DH_free))
 
     def set_curves(self, curves: str) -> None:
-        """The groups for key exchange, in order of preference, colons between."""
+        """Set the groups for key exchange, in order of preference, separated by colons."""
         checked("SSL_CTX_set1_curves_list", self.pointer, os.fsencode(curves))
 
     def set_session_identity(self, identity: bytes, timeout: int) -> None:
-        """Sessions resume only under the `identity` (at most 32 bytes) they began with, and for `timeout` seconds."""
+        """Set the session id context `identity` (at most 32 bytes), and for how many seconds sessions may resume."""
         checked("SSL_CTX_set_session_id_context", self.pointer, identity, len(identity))
         lib.SSL_CTX_set_timeout(self.pointer, timeout)
 
@@ -148,28 +147,28 @@ class Context:
 
     @property
     def lookups(self) -> CacheLookups:
-        """Those of this process, since it was forked from one that has served nobody."""
+        """The look-ups of this process; the master that it was forked from has none."""
         return CacheLookups(self._policy.sessions_found, self._policy.sessions_missed)
 
     def refuse_tickets(self) -> None:
-        """Give no session tickets; TLS 1.3 then names a stored session, one where OpenSSL would store two."""
+        """Give no session tickets; in TLS 1.3, store one session in their place, where OpenSSL would store two."""
         lib.SSL_CTX_set_options(self.pointer, lib.SSL_OP_NO_TICKET)
         lib.SSL_CTX_set_num_tickets(self.pointer, 1)
 
     def use_ticket_keys(self, keys: Sequence[bytes]) -> None:
-        """Keys of 48 or 80 bytes in nginx's layout; the first encrypts, all decrypt."""
+        """Set keys of 48 or 80 bytes in nginx's layout; the first encrypts, all decrypt."""
         ticket_keys = TicketKeys(self._policy)
         ticket_keys.set(keys)
         self._kept.append(ticket_keys)
         lib.context_use_ticket_keys(self.pointer)
 
     def follow_ticket_keys(self, source: TicketKeySource) -> None:
-        """Use the keys that `source` holds whenever a ticket is sealed or opened."""
+        """Use the keys that `source` has at the time when a ticket is encrypted or decrypted."""
         ticket_keys = TicketKeys(self._policy, source)
         self._policy.ticket_key_source = handle = ffi.new_handle(ticket_keys)
         self._kept.append(handle)
         lib.context_use_ticket_keys(self.pointer)
 
     def drop_session(self, session: CData) -> None:
-        """Take a session out of all caches."""
+        """Remove a session from all caches."""
         lib.context_drop_session(self.pointer, session)

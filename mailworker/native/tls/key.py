@@ -1,4 +1,4 @@
-"""Private keys: from PEM, from an engine, from a provider's store."""
+"""Private keys from PEM, an engine, or a provider's store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NotSupported(MailworkerError):
 
 
 class Key:
-    """A private key. Takes over the reference that it is given."""
+    """A private key. Takes over the reference `pointer`."""
 
     __slots__ = ("pointer",)
 
@@ -31,7 +31,7 @@ class Key:
 
 @contextmanager
 def _c_string(password: bytes | None) -> Iterator[CData]:
-    """`password` for OpenSSL's own password callback; NULL makes that ask at the terminal, as nginx does."""
+    """`password` for OpenSSL's default password callback; NULL makes it ask at the terminal, as in nginx."""
     if password is None:
         yield ffi.NULL
         return
@@ -45,7 +45,7 @@ def _c_string(password: bytes | None) -> Iterator[CData]:
 def load_key(source: str, passwords: Sequence[bytes] | None) -> Key:
     """The key of a PEM file or of "data:PEM"; `passwords` are tried in turn, None asks at the terminal.
 
-    Raises OpenSslError, with what the last password gave.
+    Raises OpenSslError, with the reasons for the last password.
     """
     with opened(source) as bio:
         for password in passwords or (None,):

@@ -1,4 +1,4 @@
-"""A certificate with its key, ready to be shown by connections of any context."""
+"""A certificate with its key, for connections of any context."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mailworker.native.tls._native import CData
 
 KEY_FORMS: Final = {b"PRIVATE KEY": lib.KEY_PKCS8, b"RSA PRIVATE KEY": lib.KEY_RSA, b"EC PRIVATE KEY": lib.KEY_EC}
-"""What PEM calls private keys that need no password."""
+"""The PEM labels of private keys without a password."""
 
 
 class Pair:
@@ -28,7 +28,7 @@ class Pair:
     __slots__ = ("_chain", "key", "leaf", "native")
 
     def __init__(self, leaf: Certificate, key: Key, chain: Sequence[Certificate]) -> None:
-        """The key is to be that of the leaf: connections take no other. Raises OpenSslError."""
+        """The key must be that of the leaf: connections accept no other. Raises OpenSslError."""
         self.leaf = leaf
         self.key = key
         self._chain: CData = ffi.NULL
@@ -40,7 +40,7 @@ class Pair:
         self.native: CData = ffi.new("struct pair *", (leaf.pointer, key.pointer, self._chain))
 
     def check_for(self, context: Context) -> None:
-        """Raises OpenSslError where connections of that context take no such pair, as its security level may say."""
+        """Raises OpenSslError where connections of `context` refuse the pair, for example by its security level."""
         if not lib.context_takes_pair(context.pointer, self.native):
             raise OpenSslError("SSL_use_cert_and_key", take_reasons())
 
@@ -64,12 +64,12 @@ def key_from(label: bytes, der: bytes) -> Key:
 
 
 def matches(certificate: Certificate, key: Key) -> bool:
-    """Whether they belong together."""
+    """Whether `key` is the private key of `certificate`."""
     matching = bool(lib.X509_check_private_key(certificate.pointer, key.pointer) == 1)
     lib.ERR_clear_error()
     return matching
 
 
 def other_names(certificate: Certificate) -> list[bytes]:
-    """The names of hosts among the subject's alternative names, as they stand there."""
+    """The host names among the subject alternative names, unchanged."""
     return written(lambda bio: lib.certificate_names(bio, certificate.pointer)).split(b"\n")[:-1]

@@ -1,4 +1,4 @@
-"""OpenSSL's error queue, and the one way in which OpenSSL is called where a failure is not part of the dialogue."""
+"""OpenSSL's error queue, and how OpenSSL's functions are called apart from a connection's steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TEXT_SIZE = 256
 
 
 class OpenSslError(MailworkerError):
-    """`call` of OpenSSL failed; `reasons` is its error queue, oldest first, as nginx prints it."""
+    """OpenSSL's function `call` failed; `reasons` is the error queue, oldest first, as nginx prints it."""
 
     def __init__(self, call: str, reasons: tuple[str, ...]) -> None:
         super().__init__(f"{call}() failed")
@@ -21,7 +21,7 @@ class OpenSslError(MailworkerError):
 
 
 def take_reasons() -> tuple[str, ...]:
-    """Empty the error queue: "error:CODE:LIBRARY::REASON", with ":DATA" where OpenSSL tells more."""
+    """Empty the error queue; gives texts "error:CODE:LIBRARY::REASON", with ":DATA" where OpenSSL has data."""
     data, flags = ffi.new("char const **"), ffi.new("int *")
     text = ffi.new("char[]", _TEXT_SIZE)
     reasons = []

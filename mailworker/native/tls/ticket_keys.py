@@ -1,4 +1,4 @@
-"""The keys that session tickets are sealed with."""
+"""The keys by which session tickets are encrypted."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ _AES_128_SIZE = 16
 
 
 class TicketKeySource(Protocol):
-    """Where keys are that change while connections are served.
+    """A source of keys that change while connections are served.
 
-    Nothing here may raise: if it does, Python's `sys.unraisablehook` tells, and the keys stay as they were.
+    Its methods must not raise: an exception goes to Python's `sys.unraisablehook`, and the keys stay as they were.
     """
 
     @property
     def memory(self) -> Any:
-        """A buffer that begins with a number of 64 bits, which becomes another one with the keys."""
+        """A buffer that begins with a sequence number of 64 bits, which changes with the keys."""
 
     @property
     def seen(self) -> int:
-        """The number that the keys had which `read` has given."""
+        """The sequence number of the keys that `read` has given."""
 
     def read(self) -> tuple[bytes, ...]:
-        """The keys of now, in the layout of `TicketKeys.set`; the same object as before if they are the same."""
+        """The present keys, in the layout of `TicketKeys.set`; the same object as long as they are unchanged."""
 
 
 class TicketKeys:
-    """The table in which the ticket-key callback of one context looks."""
+    """The table of keys that the ticket-key callback of one context uses."""
 
     __slots__ = ("_keys", "_policy", "_sequence", "_source", "_table")
 
     def __init__(self, policy: CData, source: TicketKeySource | None = None) -> None:
-        """`source`, if there is one, is asked again whenever its keys have become others."""
+        """`source`, if there is one, is read again whenever its keys have changed."""
         self._policy = policy
         self._source = source
         self._keys: Sequence[bytes] = ()
@@ -50,7 +50,7 @@ class TicketKeys:
             self.refresh()
 
     def set(self, keys: Sequence[bytes]) -> None:
-        """Keys of 48 or 80 bytes in the layout of nginx's files; the first encrypts, all decrypt."""
+        """Set keys of 48 or 80 bytes in the layout of nginx's files; the first encrypts, all decrypt."""
         table = ffi.new("struct ticket_key[]", len(keys))
         size_of_table = ffi.sizeof(table)
         cleansed = ffi.gc(table, lambda start: lib.OPENSSL_cleanse(start, size_of_table))
@@ -62,11 +62,11 @@ class TicketKeys:
             ffi.memmove(entry.hmac, second if size == _AES_128_SIZE else first, size)
         self._policy.ticket_keys = table
         self._policy.ticket_key_count = len(keys)
-        self._table = cleansed  # what C points to; the one before is wiped
+        self._table = cleansed  # C points to it; the former table is wiped
         self._keys = keys
 
     def refresh(self) -> None:
-        """Take over what the source holds now."""
+        """Take over the source's present keys."""
         source = self._source
         if source is not None:
             if (keys := source.read()) is not self._keys:
@@ -76,6 +76,6 @@ class TicketKeys:
 
 @ffi.def_extern()
 def refresh_ticket_keys(ticket_keys: CData) -> None:
-    """C: a ticket is about to be sealed or opened."""
+    """Called by C before a ticket is encrypted or decrypted with changed keys."""
     keys: TicketKeys = ffi.from_handle(ticket_keys)
     keys.refresh()

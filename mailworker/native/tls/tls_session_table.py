@@ -1,4 +1,4 @@
-"""The session cache that all workers share, in memory that they share; how it works is told in tls_session_table.c."""
+"""The TLS session cache in shared memory, for all workers; tls_session_table.c describes how it works."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from mailworker.native.tls._native import CData
 
 LARGEST_SESSION: int = lib.SESSION_SIZE_MAX  # bytes
-CELL_SIZE: int = lib.CELL_SIZE  # bytes: a session of up to 20 more, its id among them, takes one cell
+CELL_SIZE: int = lib.CELL_SIZE  # bytes: a session of up to 20 bytes more, with its id, takes one cell
 SET_SIZE: int = ffi.sizeof("struct slot_set")  # bytes
 
 
 class TlsSessionTable:
-    """TLS sessions by their ids. They are secrets.
+    """TLS sessions, which are secrets, by their ids.
 
     Tables over one memory, in any process, see each other's sessions; each gives its own timeout to those it stores.
-    A session may be lost at any time, but what `get` returns was stored whole under that id. OpenSSL's callbacks use
-    the table without a step in Python (`Context.use_tls_session_table`); its methods are for everybody else.
+    A session may be lost at any time, but a session that `get` returns was stored whole under that id. OpenSSL's
+    callbacks use the table without Python (`Context.use_tls_session_table`); its methods are for other callers.
     """
 
     __slots__ = ("_clock", "_memory", "pointer")
@@ -30,10 +30,10 @@ class TlsSessionTable:
     def __init__(
         self, memory: mmap, timeout: int, clock: Callable[[], float] = time.monotonic, *, start: int = 0
     ) -> None:
-        """`timeout` is in seconds; `clock`, of the methods alone, counts seconds, alike in all processes.
+        """`timeout` is in seconds; `clock`, which only the methods use, counts seconds, alike in all processes.
 
-        From its byte `start` on `memory` is zeros, or what other tables have left there. Raises ValueError where that
-        is too small.
+        The table is in `memory` from byte `start` on: zeros, or the contents of other tables. Raises ValueError where
+        that is too small.
         """
         size = len(memory) - start
         if size < 2 * SET_SIZE:
@@ -45,11 +45,11 @@ class TlsSessionTable:
         self.pointer: CData = ffi.new("struct tls_session_table *", (sets, size // SET_SIZE, lifetime))
 
     def new(self, session_id: bytes, session: bytes) -> None:
-        """Store a session in place of an earlier one of its id; one of more than LARGEST_SESSION bytes is not."""
+        """Store a session in place of an earlier one with this id, unless it has more than LARGEST_SESSION bytes."""
         lib.table_store(self.pointer, session_id, len(session_id), session, len(session), self._now())
 
     def get(self, session_id: bytes) -> bytes | None:
-        """The session stored last under that id, None if it is lost or its timeout has passed."""
+        """The latest session with this id, None if it is lost or its timeout has passed."""
         session = ffi.new("unsigned char[]", LARGEST_SESSION)
         length = lib.table_load(self.pointer, session_id, len(session_id), session, LARGEST_SESSION, self._now())
         return bytes(ffi.buffer(session, length)) if length >= 0 else None

@@ -1,4 +1,4 @@
-"""Which OpenSSL this is."""
+"""The versions of OpenSSL, as compiled and as loaded."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from mailworker.native.tls._native import ffi, lib
 
 
 def built_with() -> str:
-    """The library whose headers the native part was compiled with: "OpenSSL 3.0.17 1 Jul 2025"."""
+    """The version whose headers the native code was compiled with: "OpenSSL 3.0.17 1 Jul 2025"."""
     return ffi.string(lib.OPENSSL_VERSION_TEXT).decode()
 
 
 def running_with() -> str:
-    """The library that is loaded."""
+    """The version of the library that is loaded."""
     return ffi.string(lib.OpenSSL_version(lib.OPENSSL_VERSION)).decode()
