@@ -1,6 +1,6 @@
 /*
- * A side from which no more is read than the relay allows. Where nothing is allowed the side waits for nothing, and its
- * peer's words stay in the socket, until the relay calls `resume`.
+ * A side from which no more is read than the relay allows. Where nothing is allowed, the side is not watched, and its
+ * peer's data stays in the socket, until the relay calls `resume`.
  */
 
 #include "core.h"

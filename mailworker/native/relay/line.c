@@ -1,13 +1,12 @@
 /*
- * What a ManageSieve client says once it is logged in (RFC 5804), watched so that it stays the user that it is:
- * UNAUTHENTICATE would let it log in as another one, at the backend alone, and STARTTLS would hide it from us. Neither
- * is handed on whole, and scripts and names may hold both words.
+ * Watches the commands of a ManageSieve client after login (RFC 5804), so that it stays the same user: UNAUTHENTICATE
+ * would let it log in as another user, which only the backend would know, and STARTTLS would hide its commands from us.
+ * Neither command is passed on whole; scripts and names may hold both words.
  *
  * Servers differ in what they take for a string. Cyrus reads no literal of a command that it does not know, or that has
- * something wrong before it: its bytes are commands then. So a literal is believed only where RFC 5804 has one, in a
- * command without fault, and quotation marks only where they are closed on their line; what is not so is refused. Lines
- * that are no command of RFC 5804 are handed on if they hold neither word, and no literal. wire/sieve_line.py is the
- * same in Python.
+ * an error before it: it takes the literal's bytes for commands. So a literal is accepted only where RFC 5804 has one,
+ * in a valid command, and a quoted string only if it is closed on its line; all else is refused. Lines that are no
+ * command of RFC 5804 are passed on if they hold neither word, and no literal. wire/sieve_line.py has it in Python.
  */
 
 #include "line.h"
@@ -24,11 +23,11 @@ enum state {
     LINE_WILD, /* a line that is no command of RFC 5804 */
     LINE_WILD_QUOTED,
     LINE_WILD_ESCAPED,
-    LINE_QUOTED, /* from here on, the two words are fine */
-    LINE_ESCAPED, /* behind a backslash */
+    LINE_QUOTED, /* from here on, the two words are allowed */
+    LINE_ESCAPED, /* after a backslash */
     LINE_SIZE, /* digits of a literal */
     LINE_PLUS,
-    LINE_BRACE, /* behind "}", then CR */
+    LINE_BRACE, /* after "}", then CR */
     LINE_SIZE_CR,
     LINE_NAME, /* a literal that is no script */
     LINE_SCRIPT
@@ -38,10 +37,10 @@ enum state {
 #define SIZE_LIMIT 0xffffffffU
 #define SIZE_DIGITS 10
 
-/* In the place of an argument's number, behind one that is no string. */
+/* Stands in place of an argument's number, after an argument that is no string. */
 #define NO_LITERAL 255
 
-/* Which arguments may be literals, and which of them, the last, is a script. */
+/* How many arguments of a command may be literals, and which of them, the last, is a script; 0 for none. */
 static const struct command {
     const char *word;
     unsigned char literals;
@@ -61,13 +60,13 @@ static unsigned char upper(unsigned char byte)
     return byte >= 'a' && byte <= 'z' ? (unsigned char) (byte - 'a' + 'A') : byte;
 }
 
-/* NUL is no letter, though words end with it. */
+/* NUL is no letter, though it ends the words. */
 static int is_next(const char *word, unsigned char letters, unsigned char byte)
 {
     return byte != '\0' && upper(byte) == (unsigned char) word[letters];
 }
 
-/* How many letters of `word` have been read last, after one more that comes behind `letters` of them. */
+/* How many letters of `word` were read last, where `byte` comes after `letters` of them. */
 static unsigned char read_on(const char *word, unsigned char letters, unsigned char byte)
 {
     unsigned char fewer;
@@ -84,7 +83,7 @@ static unsigned char read_on(const char *word, unsigned char letters, unsigned c
     return 0;
 }
 
-/* Reads a byte that is not in a string. Whether it completes one of the words. */
+/* Reads a byte that is not in a string; gives whether it completes one of the words. */
 static int is_forbidden(struct line *line, unsigned char byte)
 {
     line->unauthenticate = read_on(unauthenticate, line->unauthenticate, byte);
@@ -92,7 +91,7 @@ static int is_forbidden(struct line *line, unsigned char byte)
     return line->unauthenticate == sizeof unauthenticate - 1 || line->starttls == sizeof starttls - 1;
 }
 
-/* Reads a byte of a string; whether it is valid UTF-8 (RFC 3629) so far. */
+/* Reads a byte of a string; gives whether the string is valid UTF-8 (RFC 3629) so far. */
 static int is_utf8(struct line *line, unsigned char byte)
 {
     int valid;
@@ -155,7 +154,7 @@ static int go_wild(struct line *line, unsigned char byte)
     }
 }
 
-/* Behind a word, an atom or a string. */
+/* After a word, an atom or a string. */
 static int go_on(struct line *line, unsigned char byte)
 {
     if (byte != ' ') {
@@ -216,8 +215,8 @@ static int read_argument(struct line *line, unsigned char byte)
 }
 
 /*
- * Servers that want ASCII, as Cyrus does, read what comes behind another byte, or a fault, as commands. So the words
- * are looked for from there on.
+ * Servers that accept only ASCII, as Cyrus does, take what comes after another byte, or an error, for commands. So the
+ * words are searched for from there on.
  */
 static int read_quoted(struct line *line, unsigned char byte)
 {
@@ -285,7 +284,7 @@ static int read_name(struct line *line, unsigned char byte)
     return line->due == 0;
 }
 
-/* A byte of a script that a server may read as commands: it holds neither word, nor what may be a literal. */
+/* Reads a byte of a script that a server may take for commands: it must hold neither word, nor a possible literal. */
 static int read_script(struct line *line, unsigned char byte)
 {
     if (is_forbidden(line, byte) || (line->due && byte == '}')) {

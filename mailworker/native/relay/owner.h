@@ -1,4 +1,4 @@
-/* The pump as Python has it, with the loop of all sides that it serves. */
+/* The Python object of a pump, with the loop of all sides that it serves. */
 
 #include "core.h"
 
@@ -8,5 +8,5 @@ struct pump_object {
     PyObject_HEAD
     struct pump pump;
     struct loop *loop;
-    struct rows *rows; /* what clients' sides are listed in, or NULL */
+    struct rows *rows; /* of the session table, for clients' sides, or NULL */
 };

@@ -1,4 +1,4 @@
-/* Both sides of a relay: how they begin, how long they may be silent, and how they are closed. See event/pair.py. */
+/* Both sides of a relay: how they begin, how long they may be idle, and how they are closed. See event/pair.py. */
 
 #include "side.h"
 
@@ -7,7 +7,7 @@
 struct terms {
     PyObject_HEAD
     PyObject *connections;
-    struct pump_object *clients; /* moves what clients say */
+    struct pump_object *clients; /* moves the bytes of clients */
     struct pump_object *backends;
     double silence;
     double last;
@@ -71,7 +71,7 @@ PyTypeObject terms_type = {
     .tp_members = terms_members,
 };
 
-/* A side of the kind that the pump is for. */
+/* A side of the pump's kind. */
 static struct side *side_of(PyObject *pair, struct pump_object *owner, struct stream *stream, PyObject *words)
 {
     PyTypeObject *type = owner->rows == NULL ? &side_type : &listed_type;
@@ -82,7 +82,7 @@ static struct side *side_of(PyObject *pair, struct pump_object *owner, struct st
     return (struct side *) side_made(type, pair, owner, stream, words);
 }
 
-/* Whether they are what the constructor takes; parsing them by a format takes ten times as long. */
+/* Whether the arguments have the right types; parsing them by a format takes ten times as long. */
 static int is_made_of(PyObject *arguments)
 {
     PyObject **given = ((PyTupleObject *) arguments)->ob_item;
@@ -136,7 +136,7 @@ static int set_deadline(struct pair *self, double deadline)
     return timers_set(loop->timers, &self->timed, deadline, loop->now);
 }
 
-/* When it is overdue if no byte comes from either side. */
+/* When the pair is overdue if no byte comes from either side. */
 static double due(const struct pair *self)
 {
     int half_closed = self->client->ended || self->backend->ended;
@@ -144,7 +144,7 @@ static double due(const struct pair *self)
     return fmax(self->client->active, self->backend->active) + (half_closed ? self->terms->last : self->terms->silence);
 }
 
-/* Whether it has both sides; a class in Python may not have called the constructor. */
+/* Whether the pair has both sides; a derived class in Python may not have called the constructor. */
 static int is_whole(struct pair *self)
 {
     if (self->backend == NULL) {

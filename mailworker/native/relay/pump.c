@@ -1,9 +1,9 @@
 /*
  * The inner step of the relay: from one side to the other, plain or TLS, without an allocation. side.c decides
- * who is read, and keeps bytes that were not taken.
+ * which side is read, and keeps bytes that were not taken.
  *
- * A dialogue gets by with one small chunk. Where that was not all there is, it is bulk: then chunks are as large as the
- * sink has room for, so that nothing of them has to be kept, and are spliced where both sides are plain.
+ * A dialogue needs only one small chunk. Where more follows, it is bulk data: then chunks are as large as the sink has
+ * room for, so that nothing of them has to be kept, and are spliced where both sides are plain.
  */
 
 #define _GNU_SOURCE
@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* One call moves little more than this many bytes and chunks: a bulk download never starves other sessions. */
+/* One call moves about this many bytes and chunks at most: a bulk download never starves other sessions. */
 #define BOUND 262144
 #define ROUNDS 64
 
@@ -28,7 +28,7 @@
 #define COPIED 65536
 #define SPLICED 262144
 
-/* Sorts a result that is no number of bytes: `blocked` or `failed`, with the details in the pump. */
+/* The status of a result that is no number of bytes: `blocked` or `failed`, with the details in the pump. */
 static int stopped(struct pump *pump, ssize_t result, int blocked, int failed)
 {
     if (result == -READ || result == -WRITE) {
@@ -39,13 +39,13 @@ static int stopped(struct pump *pump, ssize_t result, int blocked, int failed)
     return failed;
 }
 
-/* After input that was no bytes. */
+/* The status of a read that gave no bytes. */
 static int no_input(struct pump *pump, ssize_t result)
 {
     return result == 0 ? RELAY_END : stopped(pump, result, RELAY_SOURCE_BLOCKED, RELAY_SOURCE_FAILED);
 }
 
-/* Writes until all is taken; `more`: something follows. RELAY_MORE: it was. */
+/* Writes until all is taken, which is RELAY_MORE; `more`: something follows. */
 static int drain(struct pump *pump, const struct channel *sink, const unsigned char *data, size_t length, int more)
 {
     pump->held = more;
@@ -64,7 +64,7 @@ static int drain(struct pump *pump, const struct channel *sink, const unsigned c
     return RELAY_MORE;
 }
 
-/* `line` is NULL where nobody watches what is said. */
+/* `line` is NULL where the source is not watched. */
 static inline int copy(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size,
                        struct line *line)
 {
@@ -86,7 +86,7 @@ static inline int copy(struct pump *pump, const struct channel *source, const st
     return status;
 }
 
-/* At the end of a call: what is said next may take its time. */
+/* At the end of a call: send what was held back, as the next bytes may come late. */
 static int finish(struct pump *pump, const struct channel *sink, int status)
 {
     if (pump->held) {
@@ -110,7 +110,7 @@ static int move_watched(struct pump *pump, const struct channel *source, const s
     return finish(pump, sink, status);
 }
 
-/* Bytes that the socket certainly takes, 0 where that is not known. */
+/* Bytes for which the socket surely has room, 0 where that is not known. */
 static size_t room(int fd)
 {
 #ifdef SO_MEMINFO
@@ -129,7 +129,7 @@ static size_t room(int fd)
 #endif
 }
 
-/* As much as the sink has room for, at most `largest`; `limit` may be kept, so that much is always fine. */
+/* As much as the sink has room for, at most `largest`, but never below `limit`, which a side may keep. */
 static size_t bulk_size(const struct channel *sink, size_t limit, size_t largest)
 {
     size_t size = limit < largest ? room(sink->fd) : 0;
@@ -140,7 +140,7 @@ static size_t bulk_size(const struct channel *sink, size_t limit, size_t largest
     return size > limit ? size : limit;
 }
 
-/* As pump_move, but no more than `most`, and nothing past the line's sight. */
+/* As the others, but no more than `most` bytes, and never by splice, which would bypass the line. */
 static int move_limited(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line)
 {
     size_t limit = pump->limit, size = limit > FIRST ? FIRST : limit;
@@ -215,9 +215,9 @@ static int move_spliced(struct pump *pump, const struct channel *source, const s
 static void open_pipe(struct pump *pump)
 {
     if (pipe2(pump->pipe, O_NONBLOCK | O_CLOEXEC) != 0) {
-        pump->pipe[0] = pump->pipe[1] = -1; /* copying does as well */
+        pump->pipe[0] = pump->pipe[1] = -1; /* copying works as well */
     } else {
-        fcntl(pump->pipe[1], F_SETPIPE_SZ, SPLICED); /* else it holds less, which does as well */
+        fcntl(pump->pipe[1], F_SETPIPE_SZ, SPLICED); /* else it holds less, which works as well */
     }
 }
 

@@ -1,4 +1,4 @@
-/* What a relay moves bytes with; one pump serves all that have `loop` and `limit` in common. */
+/* The buffers by which relays move bytes; one pump serves all relays of a loop that have `limit` in common. */
 
 #ifndef MAILWORKER_PUMP_H
 #define MAILWORKER_PUMP_H
@@ -7,21 +7,21 @@
 #include "transport.h"
 
 enum relay_status {
-    RELAY_MORE, /* the bound is reached; call again, the source may hold more that no selector sees */
-    RELAY_SOURCE_BLOCKED, /* all is handed on; wait for `want` on the source */
+    RELAY_MORE, /* the bound is reached; call again, as the source may hold more that no poller sees */
+    RELAY_SOURCE_BLOCKED, /* all is passed on; wait for `want` on the source */
     RELAY_SINK_BLOCKED, /* the sink did not take all; wait for `want` on the sink */
-    RELAY_END, /* all is handed on and the source has ended */
+    RELAY_END, /* all is passed on and the source has ended */
     RELAY_SOURCE_FAILED,
     RELAY_SINK_FAILED,
-    RELAY_REFUSED /* the source has said what is not handed on */
+    RELAY_REFUSED /* the source has sent what must not be passed on */
 };
 
 struct pump {
     int (*move)(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line);
     size_t limit; /* bytes that a side may keep: proxy_buffer */
-    unsigned char *page; /* scratch; holds nothing of worth between two calls but what is kept */
+    unsigned char *page; /* scratch; between two calls, only the untaken bytes in it matter */
     int pipe[2]; /* empty between two calls; -1 where there is none */
-    int watching; /* whether it looks at the line of what it moves */
+    int watching; /* whether it watches the bytes that it moves, by a line */
     int limiting; /* whether it moves no more than `most` bytes in a call */
     size_t most;
     size_t offset; /* where in the page, or in the data given to `flush`, the untaken bytes start */

@@ -1,10 +1,10 @@
 /*
- * One end of a relay, and the direction that begins there. A wake-up moves bytes by pump.c, keeps what is not taken,
- * tells the loop what the side waits for, and the relay what is out of the ordinary: so a line from one side to the
- * other costs no Python.
+ * One side of a relay, and the direction that begins there. A wake-up moves bytes by pump.c, keeps what is not taken,
+ * and tells the loop what the side waits for. The relay is called only for ends and failures, so passing a line from
+ * one side to the other runs no Python code.
  *
- * A side belongs to a relay, an object of Python that is told of ends, failures and bugs. The circle of both sides and
- * the relay ends with `close`: no side is ever looked at by the garbage collector, which spares each 16 bytes.
+ * A side belongs to a relay, a Python object that is told of ends, failures and bugs. `close` breaks the reference
+ * cycle of both sides and the relay. So sides take no part in garbage collection, which spares 16 bytes for each.
  */
 
 #include "side.h"
@@ -29,7 +29,7 @@ static void touch(struct side *side)
     side->active = side->owner->loop->now;
 }
 
-/* Watches the descriptor for what is now waited for: this direction's input, room for the other's output. */
+/* Watches the descriptor for this direction's input, and for room for the other direction's output. */
 static int watch(struct side *side)
 {
     int events = side->source | side->other->sink;
@@ -44,15 +44,15 @@ static int watch(struct side *side)
     return 1;
 }
 
-/* Whether no more input comes, and the other side has been told. */
+/* Whether no more input comes, and the other side's peer knows. */
 static int is_over(const struct side *side)
 {
     return side->ended && side->sink == 0;
 }
 
 /*
- * FIN to the other side, whose peer may go on to send; over TLS after a close_notify, for which its socket may have no
- * room yet. Where this is all that was left to do, `close` follows at once. 0 where the peer is gone.
+ * Sends FIN to the other side's peer, which may go on to send; over TLS after a close_notify, for which its socket may
+ * have no room yet. Where nothing else is left to do, `close` follows at once, without FIN. 0 where the peer is gone.
  */
 static int end_output(struct side *side)
 {
@@ -63,7 +63,7 @@ static int end_output(struct side *side)
     return result != IO_TLS && (side->sink || is_over(other) || shutdown(other->fd, SHUT_WR) == 0);
 }
 
-/* Again and again after the end of input, until the other side is told. */
+/* Passes on the end of input; called again until the other side's peer has got it. */
 static int say_goodbye(struct side *side)
 {
     if (!end_output(side) || (is_over(side) && is_over(side->other))) {
@@ -95,14 +95,14 @@ static int keep(struct side *side, const char *data, size_t length)
     return side->pending != NULL;
 }
 
-/* After a step that came to `status`; `data` is where the step's bytes are. */
+/* Acts on the `status` of a step; `data` points to the step's bytes. */
 static int settle(struct side *side, int status, const char *data)
 {
     const struct pump *pump = pump_of(side);
     unsigned char wanted = (unsigned char) pump->want & (READ | WRITE);
 
     switch (status) {
-    case RELAY_MORE: /* OpenSSL may hold more, which no selector sees */
+    case RELAY_MORE: /* OpenSSL may hold more, which no poller sees */
         return side->connection == NULL ||
                done(PyObject_CallMethodOneArg((PyObject *) side->owner->loop, names.again, (PyObject *) side));
     case RELAY_SOURCE_BLOCKED:
@@ -123,7 +123,7 @@ static int settle(struct side *side, int status, const char *data)
     }
 }
 
-/* Hands on what is pending. RELAY_MORE: nothing of it is left. */
+/* Passes on what is pending. RELAY_MORE: nothing of it is left. */
 static int flush(struct side *side)
 {
     struct side *other = side->other;
@@ -150,7 +150,7 @@ static int settle_pending(struct side *side, int status)
     return settle(side, status, PyBytes_AS_STRING(side->pending));
 }
 
-/* How much of what comes next may be moved: 0 for nothing yet, -1 with an exception. */
+/* How many bytes may be moved next: 0 for none yet, -1 with an exception. */
 static int set_most(struct side *side, struct pump *pump)
 {
     long long most = limited_allowance((struct limited_side *) side);
@@ -163,7 +163,7 @@ static int set_most(struct side *side, struct pump *pump)
     return 1;
 }
 
-/* Moves what can be moved from here to the other side, a bounded number of bytes. 0 with an exception. */
+/* Moves a bounded number of bytes from here to the other side. 0 with an exception. */
 static int forward(struct side *side)
 {
     struct side *other = side->other;
@@ -184,7 +184,7 @@ static int forward(struct side *side)
     source = channel_of(side);
     sink = channel_of(other);
     status =
-        pump->move(pump, &source, &sink, &((struct watched_side *) side)->line); /* looked at where it is watched */
+        pump->move(pump, &source, &sink, &((struct watched_side *) side)->line); /* used where the pump is watching */
     other->sent += pump->moved;
     side->received += pump->moved + pump->length; /* the rest is kept, or lost with the other side */
     if (pump->limiting) {
@@ -193,7 +193,7 @@ static int forward(struct side *side)
     return settle(side, status, (const char *) pump->page);
 }
 
-/* The row of a client's side, where somebody lists sessions; NO_ROW where there is none. */
+/* The row of a client's side in the session table; NO_ROW where there is none. */
 static int row_of(const struct side *side)
 {
     const struct rows *rows = side->owner->rows;
@@ -202,7 +202,7 @@ static int row_of(const struct side *side)
     return rows != NULL && rows_has(rows, row) ? row : NO_ROW;
 }
 
-/* Lets others know what the session has moved. */
+/* Writes the byte counts into the session's row. */
 static void note(const struct side *side)
 {
     const struct side *client = side->listed ? side : side->other;
@@ -226,7 +226,7 @@ static int serve(struct side *side, struct side *other, int mask)
     return !is_open(side) || (watch(side) && watch(other));
 }
 
-/* Hands on what is at hand and what no selector sees; a plain side's selector will tell of all else. */
+/* Passes on what was read before and what no poller sees; the poller reports all other input. */
 static int begin_direction(struct side *side)
 {
     int status;
@@ -257,7 +257,7 @@ static int begin(struct side *side, struct side *other, int Py_UNUSED(mask))
     return !is_open(side) || (watch(side) && watch(other));
 }
 
-/* What a call of the loop comes to: a bug ends the relay, and is nobody else's business. */
+/* The outcome of a call by the loop: a bug ends this relay, and nothing else. */
 static int outcome(PyObject *relay, int fine)
 {
     if (!fine && PyErr_ExceptionMatches(PyExc_Exception)) {
@@ -269,7 +269,7 @@ static int outcome(PyObject *relay, int fine)
     return fine;
 }
 
-/* Runs `steps` for both sides of a relay that may close itself meanwhile. */
+/* Runs `steps` for both sides of a relay, which may close itself meanwhile. */
 static int guarded(struct side *side, int mask, int (*steps)(struct side *side, struct side *other, int mask))
 {
     struct side *other = (struct side *) Py_NewRef(side->other);
@@ -281,7 +281,7 @@ static int guarded(struct side *side, int mask, int (*steps)(struct side *side, 
     return fine;
 }
 
-/* Ends the circle of both sides and the relay. */
+/* Breaks the reference cycle of both sides and the relay. */
 static void let_go(struct side *side)
 {
     if (side->bare) {
@@ -528,7 +528,7 @@ PyTypeObject watched_type = {
     .tp_methods = watched_methods,
 };
 
-/* A line by itself, as tests look at it. */
+/* A line by itself, for tests. */
 struct line_object {
     PyObject_HEAD
     struct line line;

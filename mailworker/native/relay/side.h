@@ -1,4 +1,4 @@
-/* What a side is made of: see side.c, and limited.c for one that is slowed down. */
+/* The fields of a side: see side.c, and limited.c for a side with a rate limit. */
 
 #ifndef MAILWORKER_SIDE_H
 #define MAILWORKER_SIDE_H
@@ -10,24 +10,24 @@
 struct side {
     PyObject_HEAD
     PyObject *relay; /* NULL once closed, as are `tls`, `other`, `owner` and `pending` */
-    PyObject *tls; /* owns `connection`, but for a `bare` one; None where the side is plain */
+    PyObject *tls; /* owns `connection`, unless it is `bare`; None where the side is plain */
     void *connection;
     struct side *other;
     struct pump_object *owner; /* of the pump; NULL once closed too */
-    PyObject *pending; /* read here and not yet taken by the other side, before which nothing more is read; or NULL */
-    double active; /* when the loop last called for this side, by its clock */
+    PyObject *pending; /* read here and not yet taken by the other side; nothing more is read before; or NULL */
+    double active; /* when the loop last called this side, by its clock */
     unsigned long long received; /* bytes that came from this side's peer, before the relay too */
-    unsigned long long sent; /* bytes that it has been sent */
+    unsigned long long sent; /* bytes that were sent to it */
     int fd;
     unsigned char source : 4; /* events that the direction waits for on this descriptor */
-    unsigned char sink : 4; /* and on the other side's; where input has ended, until that side is told */
-    unsigned char listed : 1; /* whether it is a watched_side whose row says what it has moved */
+    unsigned char sink : 4; /* and on the other side's; after the end of input, until that is passed on */
+    unsigned char listed : 1; /* whether it is a watched_side with a row for its byte counts */
     unsigned char bare : 1; /* whether `tls` is the context, see dressed() */
-    unsigned char watched; /* what the loop watches this descriptor for */
+    unsigned char watched; /* events that the loop watches this descriptor for */
     unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
 };
 
-/* A side whose pump watches what its peer says, or one that is listed, which ends before `line`. */
+/* A side whose pump is watching, or a listed side, whose struct ends before `line`. */
 struct watched_side {
     struct side side;
     int row; /* of the session table */
@@ -45,10 +45,10 @@ static inline int is_open(const struct side *side)
     return side->relay != NULL;
 }
 
-/* Takes the connection from a stream, with what was read there already; NULL with an exception. */
+/* Takes the connection of a stream, with the bytes that were read already; NULL with an exception. */
 PyObject *side_made(PyTypeObject *type, PyObject *relay, struct pump_object *owner, struct stream *stream,
                     PyObject *pending);
-int side_join(struct side *side, struct side *other); /* relays between the two from now on */
+int side_join(struct side *side, struct side *other); /* begins to relay between the two */
 int side_close(struct side *side);
 
 PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords);

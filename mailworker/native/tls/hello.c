@@ -1,18 +1,18 @@
 /*
- * What a client says before anything is agreed on: whom it asks for (RFC 6066 section 3) and which protocols it offers
- * (RFC 7301). OpenSSL tells at this point alone early enough: afterwards it looks for the session that the client would
- * resume, and picks the version.
+ * The ClientHello: the server name that it asks for (RFC 6066 section 3) and the protocols that it offers (RFC 7301).
+ * Only OpenSSL's callback for it comes early enough: afterwards OpenSSL looks up the session to be resumed, and picks
+ * the version.
  *
- * Where a listening address has several servers, the handshake stops here. What was read so far is kept, and read once
- * more by a connection of the chosen server's own context: so all that counts is that context's, and nothing has to be
- * carried over from one to the other, which is what such choices were broken by (CVE-2025-23419).
+ * Where a listening address has several servers, the handshake stops here. The bytes read so far are kept, and a new
+ * connection of the chosen server's own context reads them again. So only that context counts, and no state is carried
+ * over from one context to another, which is where such choices had flaws (CVE-2025-23419).
  */
 
 #include "openssl.h"
 
 #include <string.h>
 
-#define OFFERS_SIZE 255 /* bytes; a client that offers more is heard no further */
+#define OFFERS_SIZE 255 /* bytes; what a client offers beyond that is ignored */
 
 enum state {
     ASKING,
@@ -24,7 +24,7 @@ enum state {
 struct choice {
     enum state state;
     int alert; /* for REFUSED */
-    unsigned char *bytes; /* all that the client has sent, until a choice is made */
+    unsigned char *bytes; /* all that the client has sent, until the choice */
     size_t length, replayed;
     int replaying;
     int offers_length;
@@ -97,7 +97,7 @@ static size_t number_at(const unsigned char *start)
     return (size_t) start[0] << 8 | start[1];
 }
 
-/* A list that must hold one name of the one type that there is: OpenSSL refuses all that this gives -1 for. */
+/* The extension is a list that must hold one name, of the only type there is; OpenSSL refuses all other lists, too. */
 int hello_name(const unsigned char *extension, size_t size, const unsigned char **name)
 {
     size_t length;
@@ -124,7 +124,7 @@ static int name_of(SSL *connection, const unsigned char **name)
     return hello_name(extension, size, name);
 }
 
-/* Whole names as far as there is room; each is read only as far as it goes. */
+/* Takes whole names as far as there is room; no length in the extension is trusted. */
 static void take_offers(SSL *connection, struct choice *choice)
 {
     const unsigned char *extension;
@@ -159,7 +159,7 @@ static int keep_name(struct hello *hello, const unsigned char *name, int length)
     return 1;
 }
 
-/* It comes again for a ClientHello that is read once more, and for the one after a HelloRetryRequest. */
+/* The callback is called again for a ClientHello that is replayed, and for the one after a HelloRetryRequest. */
 static int is_another(const struct hello *hello, const unsigned char *name, int length)
 {
     return length != hello->name_length || (length > 0 && memcmp(name, hello->name, (size_t) length) != 0);
@@ -190,7 +190,7 @@ int take_hello(SSL *connection, int *alert, void *arg)
         *alert = choice->alert;
         return SSL_CLIENT_HELLO_ERROR;
     }
-    if (choice->state == CHOOSING) { /* whoever was to choose has left it as it is */
+    if (choice->state == CHOOSING) { /* the caller has not changed it */
         choice->state = CHOSEN;
         return SSL_CLIENT_HELLO_SUCCESS;
     }

@@ -1,13 +1,13 @@
 /*
  * The BIO between a connection and its socket.
  *
- * OpenSSL's own writes the parts of a handshake one by one: in TLS 1.3 a server flight, each ticket, the greeting. This
- * one holds back what a step of the handshake writes, so that one call of the system sends all of it, the end of the
- * handshake together with the greeting.
+ * OpenSSL's own BIO writes the parts of a handshake one by one: in TLS 1.3 a server flight, each ticket, the greeting.
+ * This one holds back what a step of the handshake writes. Then one system call sends all of it, and the end of the
+ * handshake goes together with the greeting.
  *
- * OpenSSL reads on as long as records bring no data, such as KeyUpdate (RFC 8446 section 4.6.3) or a handshake that
- * TLS 1.2 would begin anew, and each of them costs work. So a step gets no more bytes than STEP, whatever the socket has,
- * and other connections get their turn. A peer that sends too many bytes without data loses its connection.
+ * OpenSSL reads on as long as records bring no data, such as KeyUpdate (RFC 8446 section 4.6.3) or a renegotiation of
+ * TLS 1.2, and each of them costs work. So a step gets at most STEP bytes, whatever the socket has, and other
+ * connections get their turn. A peer that sends too many bytes without data loses its connection.
  */
 
 #include "openssl.h"
@@ -18,7 +18,7 @@
 #include <sys/uio.h>
 
 #ifndef BIO_FLAGS_IN_EOF
-#define BIO_FLAGS_IN_EOF 0x800 /* OpenSSL 1.1.1 does not ask */
+#define BIO_FLAGS_IN_EOF 0x800 /* OpenSSL 1.1.1 does not use it */
 #endif
 
 #define STEP 32768 /* bytes; the longest record takes two reads, so it is never interrupted */
@@ -31,15 +31,15 @@ struct link {
     int drained; /* whether the last read took all that the socket had */
     int more; /* whether the step writes more than this record: the kernel need not send a part of a segment */
     int left; /* bytes that this step may still read; 0 or less after its last read */
-    int barren; /* bytes read since there was data, or since the handshake began */
+    int barren; /* bytes read since the last data, or since the handshake began */
     int barren_limit;
-    size_t length; /* of what is held back */
+    size_t length; /* of the bytes that are held back */
     unsigned char *held;
     struct hello hello;
-    int is_over; /* whether the next read comes to `end`, which came behind data: 0, IO_SYSTEM or IO_TLS */
+    int is_over; /* whether the next read gives `end`, which came after data: 0, IO_SYSTEM or IO_TLS */
     int end;
     int system_error;
-    unsigned long error; /* the first of OpenSSL's queue, and what it tells besides */
+    unsigned long error; /* the first of OpenSSL's queue, and its data */
     char *detail;
 };
 
@@ -56,7 +56,7 @@ static int hold(struct link *link, const char *data, int length)
     return length;
 }
 
-/* Drops held bytes that were sent. Returns how many of `sent` bytes went beyond them, -1 where some are left. */
+/* Drops held bytes that were sent. Returns how many of `sent` bytes are beyond them, -1 where some of them are left. */
 static ssize_t release(struct link *link, ssize_t sent)
 {
     ssize_t beyond = sent - (ssize_t) link->length;
@@ -72,7 +72,7 @@ static ssize_t release(struct link *link, ssize_t sent)
     return beyond;
 }
 
-/* Sends what was held back, then `data`. Returns how many bytes of `data` were sent, -1 with errno. */
+/* Sends the held bytes, then `data`. Returns how many bytes of `data` were sent, -1 with errno. */
 static ssize_t send_all(struct link *link, const void *data, size_t length)
 {
     struct iovec parts[] = {{link->held, link->length}, {(void *) data, length}};
@@ -121,7 +121,7 @@ static int link_read(BIO *bio, char *page, int limit)
     ssize_t received;
 
     BIO_clear_retry_flags(bio);
-    if (link->holding && link->length > 0) { /* the peer cannot answer what it has not got */
+    if (link->holding && link->length > 0) { /* the peer cannot answer bytes that were not sent */
         BIO_set_retry_read(bio);
         return -1;
     }
@@ -181,7 +181,7 @@ static int link_destroy(BIO *bio)
     return 1;
 }
 
-/* Made once in a process, and there as long as it is. */
+/* Made once in a process, and never freed. */
 static const BIO_METHOD *link_method(void)
 {
     static BIO_METHOD *method;
@@ -249,7 +249,7 @@ int link_drained(const SSL *connection)
     return link->drained;
 }
 
-/* SSL_in_init() would not do: it holds inside of a KeyUpdate as well. */
+/* SSL_in_init() is of no use here: it is true within a KeyUpdate as well. */
 static int barren_reason(const SSL *connection, const struct link *link)
 {
     if (link->barren_limit == BARREN_HANDSHAKE) {

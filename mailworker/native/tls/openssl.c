@@ -1,6 +1,6 @@
 /*
- * What must be C around OpenSSL: the context with its callbacks, and the steps of a connection, each of which
- * clears OpenSSL's error queue, calls, and reads the outcome before anything else can touch it.
+ * The parts of the binding that must be C: the context with its callbacks, and the steps of a connection. Each step
+ * clears OpenSSL's error queue, calls OpenSSL, and reads the outcome before any other code can change the queue.
  */
 
 #define OPENSSL_SUPPRESS_DEPRECATED
@@ -40,7 +40,7 @@ static int select_protocol(SSL *connection, const unsigned char **selected, unsi
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* The handshake goes on whatever the chain is worth: the session judges it, in the words of its protocol or the log. */
+/* The handshake goes on whatever the result: the session refuses a bad chain, in its protocol and in the log. */
 static int accept_any_chain(int verified, X509_STORE_CTX *chain)
 {
     (void) verified;
@@ -64,9 +64,9 @@ SSL_CTX *context_new(struct tls_policy *policy, int client)
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
-    SSL_CTX_set_read_ahead(context, 1); /* a record, or several, by one call of the system */
+    SSL_CTX_set_read_ahead(context, 1); /* a record, or several, by one system call */
     SSL_CTX_set_max_early_data(context, 0);
-    /* 0 is the library's own range: what is offered follows from ssl_protocols, not from the system's openssl.cnf */
+    /* 0 is the library's own range: ssl_protocols decides about versions, not the system's openssl.cnf */
     if (SSL_CTX_set_min_proto_version(context, 0) != 1 || SSL_CTX_set_max_proto_version(context, 0) != 1) {
         SSL_CTX_free(context);
         return NULL;
@@ -80,7 +80,7 @@ void context_verify_peer(SSL_CTX *context, int depth)
     SSL_CTX_set_verify_depth(context, depth);
 }
 
-/* 1: done, 0: failed, -1: this OpenSSL knows no certificate compression (RFC 8879). */
+/* 1: done, 0: failed, -1: this OpenSSL has no certificate compression (RFC 8879). */
 int context_compress_certificates(SSL_CTX *context, int on)
 {
 #ifdef SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
@@ -146,7 +146,7 @@ SSL *connection_new(SSL_CTX *context, int fd, int chooses)
     return connection;
 }
 
-/* For OpenSSL a session is bad, and leaves all caches, if its connection ends without close_notify: they often do. */
+/* OpenSSL drops a session from all caches if its connection ends without close_notify, as many do: prevent that. */
 void connection_free(SSL *connection)
 {
     link_flush(connection);
@@ -155,8 +155,8 @@ void connection_free(SSL *connection)
 }
 
 /*
- * As in nginx, an empty error queue means that the peer went away, whatever name OpenSSL has for it. From OpenSSL 3.2
- * on the queue tells of failures of the system too.
+ * As in nginx, an empty error queue means that the peer has closed, whatever OpenSSL calls it. From OpenSSL 3.2 on the
+ * queue also has failures of system calls.
  */
 static int outcome(const SSL *connection, int result)
 {
@@ -182,14 +182,14 @@ static int outcome(const SSL *connection, int result)
 static void empty_key(EVP_PKEY *key)
 {
     ERR_set_mark();
-    EVP_PKEY_set_type(key, EVP_PKEY_NONE); /* frees what is inside, and fails, for there is no such type */
+    EVP_PKEY_set_type(key, EVP_PKEY_NONE); /* frees the contents, and fails, as there is no such type */
     ERR_pop_to_mark();
     EVP_PKEY_free(key);
 }
 
 /*
  * OpenSSL keeps the ephemeral keys of a TLS 1.3 handshake, our private one among them, as long as the connection lives.
- * Nothing needs them any more, they are half a kilobyte, and with them all that was said could be read.
+ * They are of no use any more, take half a kilobyte, and would let an attacker decrypt the whole connection.
  */
 static void forget_key_exchange(SSL *connection)
 {
@@ -223,8 +223,8 @@ static int shake_hands(SSL *connection)
 }
 
 /*
- * 1 once the handshake is done, 0 when the peer left before. `more`: the caller writes next, and the end of the
- * handshake may go with that.
+ * 1 once the handshake is done, 0 where the peer has closed before. `more`: the caller writes next, and the end of the
+ * handshake may be sent with that.
  */
 int connection_handshake(SSL *connection, int more)
 {
@@ -232,7 +232,7 @@ int connection_handshake(SSL *connection, int more)
 
     ERR_clear_error();
     errno = 0;
-    flushed = link_flush(connection); /* what did not go at the last time */
+    flushed = link_flush(connection); /* bytes that the last call could not send */
     if (flushed != 1) {
         return flushed;
     }
@@ -278,7 +278,7 @@ int connection_write(SSL *connection, const void *data, int length)
 
     ERR_clear_error();
     errno = 0;
-    if (!link_begin_step(connection)) { /* in the middle of a KeyUpdate OpenSSL reads its rest first */
+    if (!link_begin_step(connection)) { /* within a KeyUpdate OpenSSL reads its rest first */
         return IO_TLS;
     }
     result = SSL_write(connection, data, length);
@@ -289,24 +289,24 @@ int connection_write(SSL *connection, const void *data, int length)
     return IO_SYSTEM;
 }
 
-/* 1 once our close_notify is sent, 0 when the peer is gone. What the peer still sends stays to be read. */
+/* 1 once our close_notify is sent, 0 where the peer is gone. The peer's further data can still be read. */
 int connection_close_notify(SSL *connection)
 {
     int result;
 
     if (SSL_in_init(connection)) {
-        return 1; /* OpenSSL cannot say close_notify inside a handshake, nor after a fatal error */
+        return 1; /* OpenSSL cannot send close_notify within a handshake, nor after a fatal error */
     }
     ERR_clear_error();
     errno = 0;
-    if (!link_begin_step(connection)) { /* once ours is sent, it looks for the peer's */
+    if (!link_begin_step(connection)) { /* once ours is sent, it reads the peer's */
         return IO_TLS;
     }
     result = SSL_shutdown(connection);
     return result >= 0 ? 1 : outcome(connection, result);
 }
 
-/* 1 once both sides said close_notify, 0 when the peer is gone; else what to wait for. */
+/* 1 once both sides have sent close_notify, 0 where the peer is gone; else what to wait for. */
 int connection_shutdown(SSL *connection)
 {
     int result = connection_close_notify(connection);
@@ -315,7 +315,7 @@ int connection_shutdown(SSL *connection)
         return result;
     }
     errno = 0;
-    result = SSL_shutdown(connection); /* ours is sent; this looks for the peer's */
+    result = SSL_shutdown(connection); /* ours is sent; this reads the peer's */
     if (result == 1) {
         return 1;
     }
@@ -329,7 +329,7 @@ static int clamped(size_t length)
     return length > INT_MAX ? INT_MAX : (int) length;
 }
 
-/* Takes all records that OpenSSL has read already, not one: some clients write one for each line. */
+/* Takes all records that OpenSSL has read already, not only one: some clients write one record for each line. */
 static ssize_t tls_read(int fd, void *connection, void *page, size_t limit)
 {
     int size = clamped(limit), length = connection_read(connection, page, size), more = length;
@@ -354,13 +354,13 @@ static ssize_t tls_write(int fd, void *connection, const void *data, size_t leng
     int result;
 
     (void) fd;
-    link_more(connection, more || length > SSL3_RT_MAX_PLAIN_LENGTH); /* partial writes are of one record */
+    link_more(connection, more || length > SSL3_RT_MAX_PLAIN_LENGTH); /* a partial write is of one record */
     result = connection_write(connection, data, clamped(length));
     link_more(connection, 0);
     return result;
 }
 
-/* Whoever ends corking, which did not begin, sends what there is, as far as the socket's own TCP_NODELAY says. */
+/* Clearing TCP_CORK, even where it was not set, sends what was held back, as the socket's own TCP_NODELAY allows. */
 static void tls_push(int fd)
 {
 #ifdef TCP_CORK
@@ -377,7 +377,7 @@ static int tls_has_input(void *connection)
     return SSL_has_pending(connection) || link_is_over(connection);
 }
 
-/* A part of a record may be left in OpenSSL too. */
+/* OpenSSL may also hold a part of a record. */
 static int tls_is_drained(void *connection)
 {
     return link_drained(connection) && !tls_has_input(connection);

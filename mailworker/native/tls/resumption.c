@@ -1,6 +1,6 @@
 /*
- * What lets a session be resumed: tickets sealed with keys that several processes share, the session cache that
- * they share, and the bound on how long resuming may go on. Called by OpenSSL from inside handshakes.
+ * Resumption of sessions: tickets encrypted with keys that several processes share, the session cache that they share,
+ * and the bound on how long resuming may go on. OpenSSL calls these functions from inside handshakes.
  */
 
 #define OPENSSL_SUPPRESS_DEPRECATED
@@ -30,7 +30,7 @@ static struct tls_policy *policy_of(const SSL *connection)
     return SSL_CTX_get_app_data(SSL_get_SSL_CTX(connection));
 }
 
-/* Whether it claims a beginning that no server can have given it, but for a clock that was set back a little. */
+/* Whether the session's start is in the future, by more than a clock that was set back a little explains. */
 static int is_from_future(const SSL_SESSION *session)
 {
     return (long) SSL_SESSION_get_time(session) - CLOCK_SLACK > (long) time(NULL);
@@ -38,7 +38,7 @@ static int is_from_future(const SSL_SESSION *session)
 
 /*
  * TLS 1.3 issues a new session at each resumption, with a fresh creation time and an unchanged timeout: a client
- * could resume for ever. As in nginx, what is left of the first session's lifetime is all that its heirs get.
+ * could resume for ever. As in nginx, a resumed session gets only what is left of the first session's lifetime.
  */
 void bound_lifetime(const SSL *connection, int where, int result)
 {
@@ -57,7 +57,7 @@ void bound_lifetime(const SSL *connection, int where, int result)
     if (timeout > longest) {
         timeout = longest;
     }
-    if (age >= timeout || is_from_future(session)) { /* an id context that no server has: never to be resumed */
+    if (age >= timeout || is_from_future(session)) { /* an id context that no server has: it never resumes */
         SSL_SESSION_set1_id_context(session, (const unsigned char *) "", 0);
     } else if (age >= 0) {
         SSL_SESSION_set_time(session, now);
@@ -103,7 +103,7 @@ static int seal_ticket(const struct ticket_key *key, unsigned char *name, unsign
     return 1;
 }
 
-/* 0: not our key, so a full handshake; 1: good; 2: good, and the client gets a new ticket. */
+/* 0: not our key, so a full handshake; 1: valid; 2: valid, and the client gets a new ticket. */
 static int open_ticket(SSL *connection, const struct tls_policy *policy, const unsigned char *name,
                        const unsigned char *iv, EVP_CIPHER_CTX *cipher, MAC_CTX *mac)
 {
@@ -146,8 +146,8 @@ void context_use_ticket_keys(SSL_CTX *context)
 }
 
 /*
- * Any worker may have stored it, so it is believed no further than it could have been stored by this server: a session
- * from the future would never end, and neither would one with a timeout of its own.
+ * Any worker may have stored it, a compromised one among them, so only times are accepted that this server could have
+ * stored: a session from the future would never end, nor would one with a longer timeout.
  */
 static int bound_stored_session(const SSL *connection, SSL_SESSION *session)
 {
@@ -169,7 +169,7 @@ static int remember_session(SSL *connection, SSL_SESSION *session)
     unsigned int id_length;
     int length;
 
-    /* With tickets on, TLS 1.3 resumes from the ticket alone, yet OpenSSL offers the session to the cache too. */
+    /* With tickets on, TLS 1.3 resumes only from the ticket, yet OpenSSL also offers the session to the cache. */
     if (SSL_version(connection) == TLS1_3_VERSION && !(SSL_get_options(connection) & SSL_OP_NO_TICKET)) {
         return 0;
     }
@@ -195,7 +195,7 @@ static SSL_SESSION *recall_session(SSL *connection, const unsigned char *id, int
     *copy = 0;
     length = table_load(policy->sessions, id, id_length, encoded, SESSION_SIZE_MAX, table_now());
     if (length > 0) {
-        ERR_set_mark(); /* a broken session is a miss, no failure of the handshake */
+        ERR_set_mark(); /* a broken session is a miss, and does not fail the handshake */
         session = d2i_SSL_SESSION(NULL, &start, length);
         ERR_pop_to_mark();
         OPENSSL_cleanse(encoded, sizeof(encoded));
@@ -220,8 +220,8 @@ static void forget_session(SSL_CTX *context, SSL_SESSION *session)
 }
 
 /*
- * OpenSSL tells of bad sessions as it tells of those that its own cache has no room for any more. With that cache on,
- * neither leaves the store, or few would stay there; what must go is dropped by name.
+ * OpenSSL's callback is the same for bad sessions and for those that its own cache has no room for. With that cache on,
+ * neither is removed from the store, or few would stay there; context_drop_session removes bad ones.
  */
 void context_use_sessions(SSL_CTX *context)
 {

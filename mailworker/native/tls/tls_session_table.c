@@ -5,14 +5,14 @@
  *
  *     checksum, 8 bytes | length of the text, 2 | where the id was cut out of the text, 2 | text
  *
- * and takes one slot. What is longer, a session with a client's certificate, goes on in the two sets after those.
+ * and takes one slot. A longer record, of a session with a client's certificate, goes on in the two sets after those.
  *
- * OpenSSL's encoding of a session contains the id; it is cut out, because whoever looks the session up brings it along.
- * The checksum covers the id, the expiry and the record: a slot that was half written, by a process that was killed or
- * by two at once, is no session, and neither is one of another id with the same tag.
+ * OpenSSL's encoding of a session contains the id; it is cut out, because a look-up has it anyway. The checksum covers
+ * the id, the expiry and the record. So a slot that was half written, by a process that was killed or by two at once,
+ * is no session, and neither is a slot of another id with the same tag.
  *
- * A worker that somebody has taken over can write anything here, with checksums that are right: no bound is taken from
- * the table unchecked, and what claims to be stored in the future is given up before all else that is in use.
+ * A compromised worker can write anything here, with valid checksums. So no bound is taken from the table unchecked,
+ * and sessions that claim to be stored in the future are replaced before all others that are in use.
  */
 
 #include "openssl.h"
@@ -24,7 +24,7 @@
 
 #include <openssl/crypto.h>
 
-#define TICKS 8 /* in a second: fine enough to tell the oldest, and 32 bits of them are 17 years */
+#define TICKS 8 /* in a second: fine enough to find the oldest, and 32 bits of them are 17 years */
 #define LATEST UINT32_MAX
 #define ID_NOT_FOUND 0xFFFF
 #define HEADER_SIZE 12
@@ -35,7 +35,7 @@ struct key {
     uint64_t low, high;
 };
 
-/* Where the parts of a record can be, one after the other, and what its checksum is keyed with. */
+/* Where the parts of a record can be, one after the other, and the key of its checksum. */
 struct route {
     uint32_t first, apart, number;
     uint64_t id_hash;
@@ -63,7 +63,7 @@ int slot_find(const struct slot_set *set, uint32_t tag)
     return -1;
 }
 
-/* Clocks of processors may differ a little; 0 for a time that cannot be. */
+/* When a slot was stored, 0 for an impossible time; the clocks of processors may differ a little. */
 static uint32_t time_stored(const struct slot_set *set, int slot, uint32_t now)
 {
     uint32_t stored = set->stored[slot];
@@ -110,7 +110,7 @@ void slot_fill(struct slot_set *set, int slot, uint32_t tag, uint32_t expiry, ui
     set->tags[slot] = tag;
 }
 
-/* The ids of stored sessions are OpenSSL's random numbers, so nobody can fill a set by choosing ids. */
+/* The ids of stored sessions are OpenSSL's random numbers, so no client can fill a set by choosing ids. */
 static struct route route_of(const struct tls_session_table *table, const unsigned char *id, int id_length)
 {
     uint64_t where = siphash(0, 1, id, (size_t) id_length);
@@ -138,7 +138,7 @@ static int find(const struct place *place, struct slot_set **set)
     return slot >= 0 ? slot : slot_find(*set = place->sets[1], place->tag);
 }
 
-/* The slot that has this tag already, or else the better of what the two sets offer. */
+/* The slot that has this tag already, or else the better offer of the two sets. */
 static int take(const struct place *place, uint32_t now, struct slot_set **set)
 {
     struct slot_offer here, there;
@@ -163,7 +163,7 @@ static uint64_t checksum(const struct route *route, uint32_t expiry, uint16_t le
     return siphash(route->id_hash, (uint64_t) expiry << 32 | (uint32_t) length << 16 | cut, text, length);
 }
 
-/* Where the id is in a session; ID_NOT_FOUND where it is not. */
+/* The offset of the id in a session; ID_NOT_FOUND where it is not there. */
 static uint16_t find_id(const unsigned char *id, int id_length, const unsigned char *session, int length)
 {
     int at;
@@ -214,7 +214,7 @@ void table_store(const struct tls_session_table *table, const unsigned char *id,
     OPENSSL_cleanse(record, size);
 }
 
-/* Copies the record's cells; what is judged afterwards is the copy, which nobody changes. 0: lost, or expired. */
+/* Copies the record's cells; only the copy, which no process changes, is checked afterwards. 0: lost, or expired. */
 static size_t collect(const struct tls_session_table *table, struct route route, uint32_t now, uint32_t *expiry,
                       unsigned char *record)
 {
@@ -233,7 +233,7 @@ static size_t collect(const struct tls_session_table *table, struct route route,
         if (collected == 0) {
             *expiry = set->expiries[slot];
         }
-        atomic_signal_fence(memory_order_seq_cst); /* the compiler must not look at the slot again */
+        atomic_signal_fence(memory_order_seq_cst); /* the compiler must not read the slot again */
         collected += CELL_SIZE;
         memcpy(&length, record + 8, 2);
         size = HEADER_SIZE + (size_t) length;
