@@ -1,6 +1,6 @@
 /*
  * Attempts to log in, as the limits of a server count them; see shm/attempts.py. The keys of an attempt are hashed
- * once, and no object is made on the way of most logins but the attempt.
+ * once, and most logins make no other object than the attempt.
  */
 
 #include "client.h"
@@ -21,10 +21,10 @@ struct rule {
     int bans, counts_all, trusts;
     long long burst, delay;
     unsigned long long gain, period;
-    uint64_t dropped; /* as far as it is known */
+    uint64_t dropped; /* the table's count when it was last read */
 };
 
-/* Networks of one length, in order. */
+/* Networks of one prefix length, in order. */
 struct group {
     int bits;
     size_t first, count;
@@ -43,12 +43,12 @@ struct attempts {
     Py_ssize_t count;
     Py_ssize_t penalised;
     PyObject *penalties;
-    PyObject *clock; /* the loop, or what else has the time as its `now` */
+    PyObject *clock; /* the loop, or another object with the time as `now` */
     int lengths[2];
     struct exempt exempt;
 };
 
-/* What an attempt is counted by. */
+/* A key by which an attempt is counted. */
 struct mine {
     struct limit_key key; /* of length 0: it is not counted */
     unsigned char room[ADDRESS_SIZE];
@@ -57,12 +57,12 @@ struct mine {
 
 struct attempt {
     PyObject_VAR_HEAD struct attempts *all;
-    PyObject *client, *login, *given; /* keys are there */
+    PyObject *client, *login, *given; /* the keys point into these */
     double asked, wait;
     Py_ssize_t over, full;
     long long excess;
-    long level; /* of the penalty, before it has waited */
-    int plain;  /* there is nothing to wait for, and nothing to tell */
+    long level; /* of the penalty, before the attempt has waited */
+    int plain;  /* there is nothing to wait for, and nothing to log */
     struct mine mine[];
 };
 
@@ -113,7 +113,7 @@ static int family_of(size_t size)
     return size == ADDRESS_SIZE;
 }
 
-/* Puts a network behind those of its family and length, if these are it. */
+/* Adds a network to the exempt ones, if it has this family and prefix length. */
 static int take_network(struct exempt *exempt, PyObject *argument, int family, int bits, size_t *count)
 {
     const char *packed;
@@ -257,7 +257,7 @@ static void attempts_dealloc(PyObject *object)
     Py_TYPE(object)->tp_free(object);
 }
 
-/* Who is banned. */
+/* Bans. */
 
 static int take_given(PyObject *given, Py_ssize_t *next, struct key *key)
 {
@@ -283,7 +283,7 @@ static uint64_t banned_by(const struct limit_key *key, uint64_t now)
     return entry == NULL ? 0 : limit_banned(entry, tag, now);
 }
 
-/* The place of the rule that bans, for so many milliseconds yet; or the number of rules, or NONE with an exception. */
+/* The place of the rule that bans, with the milliseconds left; or the number of rules, or NONE with an exception. */
 static Py_ssize_t banning(const struct attempts *self, PyObject *text, PyObject *given, double seconds, uint64_t *left)
 {
     struct client client;
@@ -360,7 +360,7 @@ static PyObject *passes(PyObject *object, PyObject *const *arguments, Py_ssize_t
     return passing < 0 ? NULL : PyBool_FromLong(passing);
 }
 
-/* The keys that a caller may give. */
+/* Takes the optional argument with given keys. */
 static int take_keys(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t least, PyObject **keys)
 {
     *keys = given > least ? arguments[least] : NULL;
@@ -424,7 +424,7 @@ static int hash_keys(struct attempt *self, const struct client *client)
     return 1;
 }
 
-/* The entry that says of a client that it has logged in by a key: the client's network behind the key. */
+/* The key of the entry for trust, which says that the client has logged in: its network after the rule's key. */
 static int find_trust(const struct attempt *self, Py_ssize_t place, struct limit_key *key, unsigned char **text)
 {
     static const int lengths[2] = {32, 64};
@@ -505,7 +505,7 @@ static int64_t take(struct attempt *self, Py_ssize_t place, uint64_t now)
     return excess;
 }
 
-/* Seconds for which an attempt is delayed; where only failures count, those before it decide. */
+/* Seconds by which an attempt is delayed; where only failures count, only those before it decide. */
 static double delay_of(const struct rule *rule, int64_t excess)
 {
     int64_t above = excess - rule->delay - (rule->counts_all ? 0 : REQUEST);
@@ -528,7 +528,7 @@ static void drop_all(struct attempt *self)
     }
 }
 
-/* What a number that penalties have given is; -1 with an exception. */
+/* The level in a result of the penalties' methods; -1 with an exception. */
 static long level_from(PyObject *result)
 {
     long level = result == NULL ? -1 : PyLong_AsLong(result);
@@ -537,7 +537,7 @@ static long level_from(PyObject *result)
     return level;
 }
 
-/* The penalty that there is; -1 with an exception. */
+/* The present level of the penalty; -1 with an exception. */
 static long level_now(const struct attempt *self, uint64_t now)
 {
     const struct attempts *all = self->all;
@@ -560,7 +560,7 @@ static long level_now(const struct attempt *self, uint64_t now)
                                                 (double) found.age / MILLISECONDS));
 }
 
-/* Seconds for which the penalty lets the attempt wait; less than 0 with an exception. */
+/* Seconds for which the penalty makes the attempt wait; less than 0 with an exception. */
 static double penalty_of(struct attempt *self, uint64_t now)
 {
     PyObject *seconds;
@@ -576,7 +576,7 @@ static double penalty_of(struct attempt *self, uint64_t now)
     return wait;
 }
 
-/* One rule; 0 where it refuses, -1 with an exception. */
+/* Counts the attempt by one rule; 0 where it refuses, -1 with an exception. */
 static int pass_rule(struct attempt *self, Py_ssize_t place, uint64_t now)
 {
     const struct rule *rule = &self->all->rules[place];
@@ -761,14 +761,14 @@ static PyObject *succeed(PyObject *object, PyObject *Py_UNUSED(none))
     return Py_NewRef(Py_None);
 }
 
-/* Whether what the client has said is known there; from now on it is. */
+/* Whether these credentials were tried with the key before; they are remembered from now on. */
 static int repeats_at(const struct attempt *self, Py_ssize_t place, PyObject *what)
 {
     return PyBytes_GET_SIZE(what) != 0 && limit_repeats(self->all->rules[place].table, &self->mine[place].key,
                                                         PyBytes_AS_STRING(what), (size_t) PyBytes_GET_SIZE(what));
 }
 
-/* `asked` tells whether it is known not to be the same again. */
+/* `asked`: it is already known that `what` is no repetition. */
 static int punish(struct attempt *self, PyObject *what, uint64_t now, int asked)
 {
     const struct attempts *all = self->all;
@@ -798,7 +798,7 @@ static int punish(struct attempt *self, PyObject *what, uint64_t now, int asked)
         limit_set_penalty(entry, tag, (uint64_t) level, now);
     }
     if (!asked) {
-        (void) repeats_at(self, place, what); /* before that there may have been no entry to remember it */
+        (void) repeats_at(self, place, what); /* once more, as the entry may not have existed before */
     }
     return 1;
 }

@@ -1,4 +1,4 @@
-/* By what clients are counted; see client.h. */
+/* Keys by which clients are counted; see client.h. */
 
 #include "client.h"
 
@@ -10,7 +10,7 @@
 
 static const unsigned char mapped[MAPPED_SIZE] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-/* An IPv4 address as everybody writes it; 0 for any other text, which may be an address all the same. */
+/* Reads an IPv4 address in its usual form; 0 for any other text, which may still be an address. */
 static int read_ipv4(const char *text, size_t length, unsigned char *address)
 {
     const char *end = text + length;

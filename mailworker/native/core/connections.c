@@ -1,6 +1,6 @@
 /*
- * Counts connections and makes their streams: each session has three of them. What goes wrong is named in Python, by
- * methods of the class derived from this one.
+ * Counts connections and makes their streams: each session has three of them. Errors are made in Python, by methods of
+ * the class derived from this one.
  */
 
 #include "core.h"
@@ -14,7 +14,7 @@ struct connections {
     PyObject *unused; /* called when the last one is released */
     Py_ssize_t in_use;
     Py_ssize_t limit;
-    long long next; /* number */
+    long long next; /* the number of the next connection */
     long long step;
 };
 
@@ -44,7 +44,7 @@ static int connections_init(PyObject *object, PyObject *arguments, PyObject *key
 #define REFERENCES(REF) REF(loop) REF(kind) REF(unused)
 COLLECTED(connections, REFERENCES)
 
-/* 0 with what the class in Python raises where there may be no more. */
+/* Counts one more connection; 0 with the exception of the class in Python where there may be no more. */
 static int count(struct connections *self)
 {
     PyObject *error;
@@ -122,7 +122,7 @@ static PyObject *stream(PyObject *object, PyObject *const *arguments, Py_ssize_t
     return new_stream((struct connections *) object, descriptor, arguments[1], watched);
 }
 
-/* Raises what the class in Python makes of a call that the system refused. */
+/* Raises the exception that the class in Python makes for a system call that failed. */
 static PyObject *refused(struct connections *self, PyObject *address, PyObject *party, const char *call, int number)
 {
     PyObject *error = PyObject_CallMethod((PyObject *) self, "_failed", "OOsi", address, party, call, number);

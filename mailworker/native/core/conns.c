@@ -1,17 +1,17 @@
 /*
- * How many connections there are by keys, counted by many processes at once; see shm/conn_table.py.
+ * Counts of connections by key, for many processes that count at once; see shm/conn_table.py.
  *
- * A count is one word, of a key's tag and the number, so each change is one exchange, and a process that is killed
- * leaves nothing half done. Two processes may give one key two words at the same moment: a key's count is the sum of its
- * words, and who adds one looks at the sum behind it, and takes back what was too much. So of any number that add at
- * once the last one sees all others, and the limit is never exceeded.
+ * A count is one word with a key's tag and the number. So each change is one compare-and-exchange, and a process that
+ * is killed leaves nothing half done. Two processes may give one key two words at the same moment: a key's count is the
+ * sum of its words. A process that has added one reads the sum afterwards, and takes its one back if that is too much.
+ * So of all that add at once the last one sees all others, and the limit is never exceeded.
  */
 
 #include "core.h"
 
 #include "siphash.h"
 
-#define WAYS 8                      /* words of a set: one line of the cache */
+#define WAYS 8                      /* words of a set: one cache line */
 #define COUNT_BITS 20
 #define COUNT_MASK ((UINT64_C(1) << COUNT_BITS) - 1)
 #define TRIES 1000
@@ -57,7 +57,7 @@ static struct sets sets_of(const struct conns *self, uint64_t hash)
     return (struct sets){{self->counts + home * WAYS, self->counts + (home + 1 + away) % self->sets * WAYS}};
 }
 
-/* The count of a tag, of which no other bits than those of its number differ. */
+/* The count of a tag: the sum of all words that have it. */
 static uint64_t sum(const struct sets *sets, uint64_t tag)
 {
     uint64_t total = 0;
@@ -73,7 +73,7 @@ static uint64_t sum(const struct sets *sets, uint64_t tag)
     return total;
 }
 
-/* A word of the tag, or else a free one; NULL where there is neither. */
+/* A word with the tag, or else a free one; NULL where there is neither. */
 static uint64_t *find(const struct sets *sets, uint64_t tag, uint64_t *found)
 {
     uint64_t *vacant = NULL;
@@ -107,7 +107,7 @@ static void release(const struct conns *self, uint64_t hash)
         uint64_t found = 0, *word = find(&sets, tag, &found);
 
         if (word == NULL || (found & ~COUNT_MASK) != tag || (found & COUNT_MASK) == 0) {
-            return; /* somebody has written there who should not */
+            return; /* a compromised worker has written there */
         }
         if (swap(word, found, (found & COUNT_MASK) == 1 ? 0 : found - 1)) {
             return;
@@ -142,7 +142,7 @@ static int add(const struct conns *self, uint64_t hash, uint64_t most)
     return OVER;
 }
 
-/* A place of the journal for one connection more; `places` where there is none. */
+/* A free place of the journal; `places` where there is none. */
 static size_t place_for(struct conns *self)
 {
     if (self->free > 0) {
@@ -158,7 +158,7 @@ static uint64_t hash_of(const struct conns *self, const void *key, size_t length
     return hash + (hash == 0);
 }
 
-/* What is written first can be found by the master, should this process be killed. */
+/* The journal is written first, so that the master finds the connection if this process is killed. */
 Py_ssize_t conns_hold(PyObject *object, const void *key, size_t length, uint64_t most)
 {
     struct conns *self = (struct conns *) object;

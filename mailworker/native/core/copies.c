@@ -1,8 +1,8 @@
-/* Objects that begin as others of their class; see event/copies.py. */
+/* Copies of pattern objects; see event/copies.py. */
 
 #include "core.h"
 
-/* Whether all that its objects have are slots of classes in Python: references, one behind the other. */
+/* Whether objects of the type hold nothing but slots of Python classes: references, one after the other. */
 static int has_slots_alone(PyTypeObject *type)
 {
     if (type->tp_itemsize != 0 || type->tp_dictoffset != 0 || type->tp_weaklistoffset != 0) {

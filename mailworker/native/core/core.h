@@ -1,9 +1,9 @@
 /*
- * What the files of the module _core share: its objects as structs, and what each file offers to the others. An object
- * of the loop's own is called as a function; whatever else stands in its place, as in tests and with other selectors, by
- * its methods.
+ * Declarations that the files of the module _core share: its objects as structs, and the functions of each file. The
+ * loop's own objects are called by C functions, and any others in their place, as in tests or with other selectors, by
+ * Python methods.
  *
- * Functions that give an int give 0 where they leave an exception, unless they say something else.
+ * Functions that give an int give 0 with an exception, unless a comment says something else.
  */
 
 #ifndef MAILWORKER_CORE_H
@@ -18,7 +18,7 @@
 
 #include "transport.h"
 
-/* module.c: names of attributes, each made once. */
+/* module.c: names of attributes, made once. */
 #define NAMES(NAME)                                                                                                    \
     NAME(abort)                                                                                                        \
     NAME(address)                                                                                                      \
@@ -70,14 +70,14 @@ static inline const struct transport *transport_of(const void *connection)
     return connection == NULL ? &plain_transport : tls_transport;
 }
 
-/* Drops what a method gave; 0 where it raised. */
+/* Drops the result of a method; 0 where it raised. */
 static inline int done(PyObject *result)
 {
     Py_XDECREF(result);
     return result != NULL;
 }
 
-/* What a method gives: None, or NULL with the exception that is there. */
+/* The result of a method: None, or NULL with the exception that was raised. */
 static inline PyObject *none_if(int went_well)
 {
     return went_well ? Py_NewRef(Py_None) : NULL;
@@ -85,12 +85,12 @@ static inline PyObject *none_if(int went_well)
 
 #define FAST(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL
 
-/* What the collector asks of an object that holds REFERENCES to others, and how that ends. */
+/* The slots tp_traverse, tp_clear and tp_dealloc of an object that holds REFERENCES to others. */
 #define VISIT(name) Py_VISIT(self->name);
 #define CLEAR(name) Py_CLEAR(self->name);
 #define COLLECTED(type, REFERENCES) COLLECTED_BEHIND(type, REFERENCES, (void) 0)
 
-/* The same, with something to do while the references are there still. */
+/* The same, with a STEP that runs before the references are cleared. */
 #define COLLECTED_BEHIND(type, REFERENCES, STEP)                                                                       \
     static int type##_traverse(PyObject *object, visitproc visit, void *arg)                                           \
     {                                                                                                                  \
@@ -117,15 +117,15 @@ int counted(Py_ssize_t given, Py_ssize_t wanted);
 
 int take_int(PyObject *argument, int *value);
 
-/* The exception that has been raised, as one object that is the caller's: no longer raised, with its traceback. */
+/* Takes the raised exception, as an object with its traceback; the reference is the caller's. */
 PyObject *take_exception(void);
 
-/* The SSL that `tls` has, or the SSL_CTX of a context; NULL for None, or with an exception. */
+/* The SSL of a TLS connection, or the SSL_CTX of a context; NULL for None, or with an exception. */
 void *connection_of(PyObject *tls);
 
 /*
- * A connection by TLS that C has begun is bare: an SSL, and in the place of its object of Python the context, which makes
- * that object when somebody asks.
+ * A TLS connection that C has begun is bare: it has an SSL, and in place of its Python object the context, which makes
+ * that object when Python code asks for it.
  */
 PyObject *dressed(PyObject *context, void *connection);
 int tls_free(PyObject *tls, void *connection, int bare);
@@ -134,13 +134,13 @@ int tls_free(PyObject *tls, void *connection, int bare);
 
 struct bucket;
 
-/* Something with a deadline, and where it is filed. */
+/* An object with a deadline, and its bucket. */
 struct timed {
     PyObject_HEAD
     double deadline;       /* seconds of the monotonic clock; infinity for none */
-    struct bucket *bucket; /* NULL: it is filed nowhere */
+    struct bucket *bucket; /* NULL: it is in none */
     struct timed *next;    /* in that bucket */
-    struct timed **link;   /* what points to this one there */
+    struct timed **link;   /* the pointer to this one there */
 };
 
 struct timers {
@@ -153,17 +153,17 @@ struct timers {
 
 extern PyTypeObject timed_type, timers_type;
 
-/* Moves the deadline, a finite time, from wherever it was. */
+/* Sets or moves the deadline, a finite time. */
 int timers_set(struct timers *timers, struct timed *timed, double deadline, double now);
 void timers_cancel(struct timed *timed);
 double timers_delay(struct timers *timers, double now); /* seconds, infinity where nothing is set */
 
 /* loop.c */
 
-/* What all that runs on a loop reads of it; event/loop.py derives the loop from it. */
+/* The fields of a loop that streams, tasks and pollers read; event/loop.py derives the loop from it. */
 struct loop {
     PyObject_HEAD
-    double now;    /* when the round began */
+    double now;    /* when the present round began */
     char urgent;   /* whether a round is due without waiting */
     PyObject *clock;
     PyObject *poller; /* see event/poller.py */
@@ -173,13 +173,13 @@ struct loop {
 
 extern PyTypeObject loop_type;
 
-/* Watches for `events` what was watched for `watched` so far; 0 is not at all. */
+/* Watches for `events` a descriptor that was watched for `watched` so far; 0 is not at all. */
 int loop_watch(struct loop *loop, int fd, int watched, int events, PyObject *handler);
-int loop_forget(struct loop *loop, int fd); /* no longer watches what is closed at once */
+int loop_forget(struct loop *loop, int fd); /* stops watching a descriptor that is closed right after */
 int loop_note_time(struct loop *loop);
 int prepare_loop(void);
 
-/* Whether it is a loop; else an exception says so. */
+/* Whether it is a loop; else with an exception. */
 int is_loop(PyObject *object);
 
 /* epoll.c (Linux) */
@@ -207,24 +207,24 @@ struct limit_table *limits_table(PyObject *limits);
 
 extern PyTypeObject attempt_type, attempts_type;
 
-/* Whether the client may come in, which Attempts.passes() tells; -1 with an exception. */
+/* Attempts.passes(): whether the client is not banned; -1 with an exception. */
 int attempts_pass(PyObject *attempts, PyObject *client, double now);
 
 /* gate.c */
 
 extern PyTypeObject holdings_type, gate_type;
 
-/* The same of Gate.passes(), for the connection of that number. */
+/* Gate.passes(): whether the connection with this number is counted; -1 with an exception. */
 int gate_passes(PyObject *gate, PyObject *client, PyObject *number);
 
 /* conns.c */
 extern PyTypeObject conns_type;
 
-/* One connection more of a key: its place in the journal, or one of these. */
+/* Counts one more connection of a key: gives its place in the journal, or one of these. */
 #define CONNS_OVER (-1)
 #define CONNS_FULL (-2)
 Py_ssize_t conns_hold(PyObject *conns, const void *key, size_t length, uint64_t most);
-void conns_let_go(PyObject *conns, size_t place); /* of what is held; else nothing happens */
+void conns_let_go(PyObject *conns, size_t place); /* does nothing for a place without a connection */
 
 /* rows.c */
 
@@ -234,14 +234,14 @@ extern PyTypeObject rows_type;
 
 #define NO_ROW (-1)
 
-/* Begins a row of `owner` as open() does; gives it, NO_ROW where all are taken or with an exception. */
+/* Begins a row for `owner` as open() does; gives the row, NO_ROW where all are taken or with an exception. */
 Py_ssize_t rows_begin(struct rows *rows, PyObject *owner, long long number, double accepted, uint16_t server,
                       PyObject *client);
 
-/* Whether somebody has that row. */
+/* Whether the row has an owner. */
 int rows_has(const struct rows *rows, Py_ssize_t number);
 
-/* For a row that somebody has: the relay begins, and bytes from the client and to it. */
+/* Rows.relay() and Rows.note(), for a row that has an owner. */
 void rows_relay(struct rows *rows, Py_ssize_t number, double now);
 void rows_note(struct rows *rows, Py_ssize_t number, uint64_t received, uint64_t sent, double now);
 
@@ -256,7 +256,7 @@ struct task {
 
 extern PyTypeObject task_type;
 
-int task_resume(struct task *task, PyObject *error); /* NULL, or an error to be raised where it waits */
+int task_resume(struct task *task, PyObject *error); /* `error` is raised where it waits, unless NULL */
 
 /* stream.c */
 
@@ -265,55 +265,55 @@ struct stream {
     PyObject_HEAD
     double deadline;
     int descriptor;
-    int watched; /* what the poller watches for; 0: it is not registered */
+    int watched; /* the events that the poller watches for; 0: it is not registered */
     struct loop *loop;
     PyObject *party;
     PyObject *tls;    /* None without TLS */
     void *connection; /* the SSL in it */
     char bare;        /* whether `tls` is the context */
-    char more;        /* of a handshake: something is written next */
+    char more;        /* of a handshake: a write follows */
     PyObject *closed; /* NULL once it is closed or given away */
-    PyObject *task;   /* that waits; NULL or None where none does */
-    unsigned long long received; /* bytes that were read, in TLS those of its data */
+    PyObject *task;   /* the task that waits; NULL or None for none */
+    unsigned long long received; /* bytes of data that were read */
     unsigned long long sent;
 
-    /* Of the action under way. */
+    /* The state of the action under way. */
     PySendResult (*action)(struct stream *self, PyObject **result);
     PyObject *outcome; /* for the task that is being resumed */
     Py_ssize_t limit;  /* bytes of one read */
     int events;        /* of an action that only waits */
     int waited;        /* whether it has waited */
-    PyObject *data;    /* to be written, and how much of it the system has taken */
+    PyObject *data;    /* to be written, and how much of it was written */
     Py_ssize_t offset;
-    PyObject *steps;   /* of an exchange, and the one at hand */
+    PyObject *steps;   /* of an exchange, and the index of the present one */
     Py_ssize_t step;
-    PyObject *choices; /* lines that the peer may say now, in the steps; NULL for none */
-    PyObject *heard;   /* the lines that it has chosen; NULL for none */
+    PyObject *choices; /* lines that the peer may send now, borrowed from the steps; NULL for none */
+    PyObject *heard;   /* the lines that fitted a choice; NULL for none */
 };
 
 extern PyTypeObject stream_type;
 
-/* One of `type`, which is derived from Stream and has no fields of its own; `closed` as for the class itself, or Counted. */
+/* Makes a stream of `type`, a class derived from Stream without fields; `closed` is as for Stream, or a Counted. */
 PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyObject *party, PyObject *closed,
                      int watched);
 int stream_park(struct stream *stream, PyObject *task);
 int stream_ready(PyObject *stream, int mask);
-int stream_exchange(struct stream *stream, PyObject *limit, PyObject *steps); /* begins, as the method does */
-PySendResult stream_go_on(struct stream *stream, PyObject **result); /* with what was begun, as a coroutine */
-void stream_give_away(struct stream *stream); /* whoever calls has taken what it was made of */
+int stream_exchange(struct stream *stream, PyObject *limit, PyObject *steps); /* begins one, as the method does */
+PySendResult stream_go_on(struct stream *stream, PyObject **result); /* continues the action, as a coroutine's send */
+void stream_give_away(struct stream *stream); /* the caller has taken its descriptor and TLS */
 
-/* Begins to shake hands in a context with that SSL_CTX, to be gone on with as an action; `more`: a write follows. */
+/* Begins a handshake by the context with SSL_CTX `native`, as an action; `more`: a write follows. */
 int stream_shake_hands(struct stream *stream, PyObject *context, void *native, int more);
 
 /* connections.c */
 
 extern PyTypeObject connections_type;
 
-int connections_release(PyObject *connections); /* one that was counted */
+int connections_release(PyObject *connections); /* uncounts one */
 struct loop *connections_loop(PyObject *connections);
-int connections_free(PyObject *connections);       /* whether there may be one more */
-long long connections_take(PyObject *connections); /* its number; -1 with an exception */
-PyObject *connections_stream(PyObject *connections, int descriptor, PyObject *party); /* of one that was counted */
+int connections_free(PyObject *connections);       /* whether there may be another one */
+long long connections_take(PyObject *connections); /* counts one and gives its number; -1 with an exception */
+PyObject *connections_stream(PyObject *connections, int descriptor, PyObject *party); /* for one that was counted */
 
 /* lobby.c */
 
@@ -331,13 +331,13 @@ int is_peer_error(void); /* whether the exception that was raised is a PeerError
 
 int prepare_sockets(void);
 
-/* A descriptor; or -1 with what call the system refused and why, or with an exception and no call. */
+/* A descriptor; or -1, with the call that failed and its errno, or with an exception and no call. */
 int dialled(PyObject *address, const char **call, int *number);
 extern PyMethodDef socket_functions[];
 
 /* copies.c */
 
-PyObject *copied(PyObject *module, PyObject *pattern); /* the function in Python; `module` is of no matter */
+PyObject *copied(PyObject *module, PyObject *pattern); /* the function in Python; `module` is not used */
 extern PyMethodDef copy_functions[];
 
 /* words.c */
@@ -347,10 +347,10 @@ extern PyMethodDef word_functions[];
 
 extern PyTypeObject line_type;
 
-/* The Line whose method `of` a function is; NULL where it is another one. */
+/* The Line whose method `of` a function is; NULL for any other function. */
 PyObject *line_behind(PyObject *function);
 
-/* Writes the line of a session: 1 where it is taken whole; 0 with it, and how many bytes were taken or an error. */
+/* Writes the line of a session: 1 if it is written whole; 0 with the line, and how many bytes were, or an error. */
 int line_write(PyObject *line, PyObject *session, PyObject *direct, PyObject **rest, Py_ssize_t *taken,
                PyObject **error);
 extern PyMethodDef line_functions[];
@@ -366,7 +366,7 @@ extern PyTypeObject direct_type;
 
 int prepare_writing(void);
 int is_direct(PyObject *object); /* whether it is a Direct that is not held */
-/* How many bytes of a line are written; -1 with an exception. */
+/* Writes a line; gives how many of its bytes were written, -1 with an exception. */
 Py_ssize_t direct_write(PyObject *direct, const char *line, size_t length);
 extern PyMethodDef writing_functions[];
 

@@ -1,6 +1,6 @@
 /*
- * epoll (Linux). An array holds what descriptors are watched for, where Python's own selectors keep one or two objects
- * for each. `dispatch` calls handlers itself, so a round of the loop makes no objects for ready descriptors.
+ * epoll (Linux). An array holds the events and handlers of descriptors, where Python's own selectors keep one or two
+ * objects for each. `dispatch` calls handlers itself, so a round of the loop makes no objects for ready descriptors.
  */
 
 #include "core.h"
@@ -35,7 +35,7 @@ static int system_error(void)
     return 0;
 }
 
-/* What a descriptor is watched for; NULL with an exception if it is not. */
+/* The watch of a descriptor; NULL with an exception if it has none. */
 static struct watch *find(struct epoll *self, int fd)
 {
     if (fd < 0 || fd >= self->size || self->watches[fd].handler == NULL) {
@@ -199,7 +199,7 @@ static int take_timeout(PyObject *argument, double *seconds)
     return !(*seconds == -1.0 && PyErr_Occurred());
 }
 
-/* They never end early; -1 for ever. */
+/* Rounded up, so that waiting never ends early; -1 for ever. */
 static int milliseconds_of(double seconds)
 {
     double milliseconds = ceil(seconds * 1e3);
@@ -210,7 +210,7 @@ static int milliseconds_of(double seconds)
     return milliseconds > 0.0 ? milliseconds < INT_MAX ? (int) milliseconds : INT_MAX : 0;
 }
 
-/* Whether another thread may want the interpreter's lock. mailworker's processes have one thread, and keep the lock. */
+/* Whether another thread may want the GIL. mailworker's processes have one thread, and keep the GIL. */
 static int has_threads(void)
 {
     return PyThreadState_Next(PyInterpreterState_ThreadHead(PyInterpreterState_Get())) != NULL;
@@ -229,7 +229,7 @@ static int wait_for(int fd, struct epoll_event *events, int milliseconds)
     return count;
 }
 
-/* How many events there are: none after a signal too, whose handler may have changed what there is to wait for. */
+/* The number of events: also 0 after a signal, whose handler may have changed what there is to wait for. */
 static int await_events(struct epoll *self, int milliseconds, struct epoll_event *events)
 {
     int count = wait_for(self->fd, events, milliseconds);
@@ -243,12 +243,12 @@ static int await_events(struct epoll *self, int milliseconds, struct epoll_event
 static uint32_t selector_mask(uint32_t bits)
 {
     if (bits & (EPOLLHUP | EPOLLERR)) {
-        return READ | WRITE; /* the next call on the descriptor tells which */
+        return READ | WRITE; /* the next call on the descriptor gives the error */
     }
     return (bits & EPOLLIN ? READ : 0U) | (bits & EPOLLOUT ? WRITE : 0U);
 }
 
-/* The watch that an event belongs to, and what its handler is ready for; NULL if the watch has ended since. */
+/* The watch that an event belongs to, and its events as `mask`; NULL if the watch has ended since. */
 static struct watch *meant(struct epoll *self, const struct epoll_event *event, uint32_t *mask)
 {
     uint32_t fd = (uint32_t) event->data.u64;
@@ -261,7 +261,7 @@ static struct watch *meant(struct epoll *self, const struct epoll_event *event, 
     return *mask ? watch : NULL;
 }
 
-/* A handler of ours is called as a function, whatever a class derived from it in Python defines. */
+/* Handlers of our types are called by C functions, whatever a class derived from them in Python defines. */
 static int call_ready(PyObject *handler, uint32_t mask)
 {
     PyTypeObject *type = Py_TYPE(handler);
@@ -283,7 +283,7 @@ static int call_ready(PyObject *handler, uint32_t mask)
     return fine;
 }
 
-/* Waits once, notes the time and calls the handlers of ready descriptors. */
+/* Waits once, reads the clock and calls the handlers of ready descriptors. */
 static int serve_round(struct epoll *self, struct loop *loop, double seconds)
 {
     struct epoll_event events[EVENTS_PER_CALL];

@@ -1,4 +1,4 @@
-/* Connections that are let in by the limits of a server; see shm/gate.py. */
+/* The check of connections against a server's limit_conn; see shm/gate.py. */
 
 #include "client.h"
 
@@ -14,7 +14,7 @@ struct place {
 struct holdings {
     PyObject_HEAD
     PyObject *tables; /* a tuple */
-    PyObject *places; /* by numbers of connections: bytes, which are structs of places */
+    PyObject *places; /* by numbers of connections: bytes, which hold structs of places */
 };
 
 struct rule {
@@ -27,7 +27,7 @@ struct gate {
     PyObject_HEAD
     struct holdings *held;
     PyObject *slow; /* see Gate.admits() */
-    int gives;      /* whether keys have to be given */
+    int gives;      /* whether a rule has KEY_GIVEN */
     Py_ssize_t count;
     struct rule rules[MOST_RULES];
 };
@@ -157,13 +157,13 @@ static int gate_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(
 #define REFERENCES(REF) REF(held) REF(slow)
 COLLECTED(gate, REFERENCES)
 
-/* Who wants to come in, by what it is counted, and where it has been counted. */
+/* A connection to be counted, its keys, and the places where it was counted. */
 struct visit {
-    PyObject *text; /* of the client, which is read when a key asks for it */
+    PyObject *text; /* the client's address, which is parsed when a key needs it */
     int is_read;
     struct client client;
     PyObject *login, *given;
-    Py_ssize_t next; /* of given */
+    Py_ssize_t next; /* the next one in `given` */
     unsigned long long without;
     const struct place *before;
     size_t counted, taken;
@@ -220,7 +220,7 @@ static int key_of(struct visit *visit, const struct rule *rule, unsigned char *r
     return 1;
 }
 
-/* 0 where it is counted or need not be, less for why it is not; 1 with an exception. */
+/* 0 where the connection is counted or need not be, less than 0 for why it is not; 1 with an exception. */
 static Py_ssize_t pass_rule(const struct gate *self, struct visit *visit, Py_ssize_t place)
 {
     const struct rule *rule = &self->rules[place];
@@ -262,7 +262,7 @@ static int keep(const struct gate *self, const struct visit *visit, PyObject *nu
     return kept;
 }
 
-/* The rule that refuses, or the number of rules; -1 with an exception. */
+/* The place of the rule that refuses, or the number of rules; -1 with an exception. */
 static Py_ssize_t visit_all(const struct gate *self, struct visit *visit, PyObject *number, Py_ssize_t *why)
 {
     PyObject *before = PyDict_GetItemWithError(self->held->places, number);

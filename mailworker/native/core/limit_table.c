@@ -1,18 +1,17 @@
 /*
  * Limits by their keys, without a lock: a process may be killed between any two instructions, and all others go on.
  *
- * A key's hash names two sets of slots, its entry is in one of them. Every word of an entry is changed as a whole by
- * compare-and-exchange, and has the generation of the key that the entry belongs to: where a key makes room for
- * another, whoever still counts for the first fails, and looks again.
+ * A key's hash names two sets of slots; its entry is in one of them. Every word of an entry is changed as a whole by
+ * compare-and-exchange, and has the generation of the key that the entry belongs to. Where a key is evicted for another
+ * one, a process that still counts for the first fails, and looks it up again.
  *
- * Two processes that make an entry of one key at once must not make two. A slot is claimed first, and the entry is
- * there only when the claim is committed in the `turn` of the set at home, which has not changed since the key was
- * looked for there. A process that is killed in between leaves a claim, which ends soon, or a committed entry, which
- * whoever finds it completes.
+ * Two processes that make an entry for one key at once must not make two. A slot is claimed first. The entry exists
+ * once the claim is committed in the `turn` of the home set, if that has not changed since the key was searched there.
+ * A process that is killed in between leaves a claim, which soon expires, or a committed entry, which the next process
+ * that finds it completes.
  *
- * A worker that somebody has taken over can write anything here: each field is one that can be, no number of tries is
- * without an end, and whoever gets no entry takes that for a limit that is exceeded. What claims to be of the future
- * makes room first.
+ * A compromised worker can write anything here. So any value of a field is safe, the number of attempts is bounded, and
+ * a process that gets no entry takes the limit for exceeded. Entries with times in the future are evicted first.
  */
 
 #include "limit_table.h"
@@ -38,7 +37,7 @@
 
 #define REQUEST 1000 /* thousandths */
 #define TRIES 100
-#define BACKWARDS 60000 /* milliseconds; a clock that is further behind was set anew (nginx) */
+#define BACKWARDS 60000 /* milliseconds; a clock that is further back was reset (nginx) */
 #define CLAIM_LASTS 1000
 #define EARLIEST (UINT64_C(1) << 34) /* milliseconds */
 #define PENALTY_LASTS 600000
@@ -61,7 +60,7 @@ static int64_t between(uint64_t then, uint64_t now)
     return apart >> (TIME_BITS - 1) ? (int64_t) apart - (int64_t) (TIME_MASK + 1) : (int64_t) apart;
 }
 
-/* As an age: what comes from the future is older than all else. */
+/* As an age: a time in the future counts as older than all others. */
 static uint64_t age_of(uint64_t then, uint64_t now)
 {
     int64_t age = between(then, now);
@@ -133,7 +132,7 @@ static struct limit_entry *find(const struct limit_key *key, uint64_t turn, uint
             if (!is_committed(turn, place, found)) {
                 continue;
             }
-            (void) swap(&entry->tag, found, found & ~(uint64_t) CLAIMED); /* somebody else may have completed it */
+            (void) swap(&entry->tag, found, found & ~(uint64_t) CLAIMED); /* another process may have completed it */
         }
         *tag = found & ~(uint64_t) CLAIMED;
         return entry;
@@ -146,7 +145,7 @@ struct limit_entry *limit_find(const struct limit_key *key, uint64_t *tag)
     return find(key, LIMIT_LOAD(&key->sets[0]->turn), tag);
 }
 
-/* What a request is charged with that nobody has made for so long. */
+/* What is left of an excess after `age` milliseconds without a request. */
 static uint64_t lessened(const struct limit_table *table, uint64_t excess, int64_t age)
 {
     uint64_t fall;
@@ -182,8 +181,8 @@ struct limit_penalty limit_penalty(const struct limit_entry *entry, uint64_t tag
 }
 
 /*
- * Who makes room for another: free slots, idle entries and those of the longest rest first, bans last, of which the
- * one that ends next. The higher a bid, the better; 0 for a slot that nobody can have.
+ * The order of eviction: free slots, idle entries, those that were unused for longest, and bans last, of which the one
+ * that ends next. The slot with the highest bid goes first; 0 is a slot that cannot be taken.
  */
 #define BID_FREE 4
 #define BID_IDLE 3
@@ -223,7 +222,7 @@ struct offer {
     uint64_t tag, rate, bid;
 };
 
-/* The slot that has to make room; of free ones that of the set which has more of them. */
+/* The slot to be taken; of free ones, one in the set that has more of them. */
 static struct offer choose(const struct limit_table *table, const struct limit_key *key, uint64_t now)
 {
     struct offer best[2] = {{0}, {0}};
@@ -253,7 +252,7 @@ static void write_text(struct limit_entry *entry, const struct limit_key *key)
     memcpy(entry->text + 1, key->text, length);
 }
 
-/* Makes an entry, unless others have made one in this set since `turn`: then NULL. */
+/* Makes an entry; NULL where another process has made one in this set since `turn`. */
 static struct limit_entry *make(struct limit_table *table, const struct limit_key *key, uint64_t turn, uint64_t now,
                                 uint64_t *tag)
 {
@@ -266,10 +265,10 @@ static struct limit_entry *make(struct limit_table *table, const struct limit_ke
         !swap(&entry->tag, offer.tag, mine)) {
         return NULL;
     }
-    __atomic_store_n(&entry->ban, next, __ATOMIC_SEQ_CST); /* a generation comes back */
+    __atomic_store_n(&entry->ban, next, __ATOMIC_SEQ_CST); /* as generations repeat */
     __atomic_store_n(&entry->penalty, next, __ATOMIC_SEQ_CST);
     __atomic_store_n(&entry->seen, 0, __ATOMIC_SEQ_CST);
-    if (committed < PLACES) { /* after the next turn nobody could complete it */
+    if (committed < PLACES) { /* after the next turn it could not be completed */
         uint64_t earlier = LIMIT_LOAD(&entry_at(key, committed)->tag);
 
         if ((earlier & CLAIMED) && is_committed(turn, committed, earlier)) {
@@ -323,7 +322,7 @@ int64_t limit_take(struct limit_table *table, const struct limit_key *key, uint6
         }
         rate = LIMIT_LOAD(&entry->rate);
         if (generation(rate) != generation(tag)) {
-            if (LIMIT_LOAD(&entry->tag) == tag) { /* somebody is about to have the slot, or was killed then */
+            if (LIMIT_LOAD(&entry->tag) == tag) { /* another process is taking the slot, or was killed then */
                 (void) swap(&entry->rate, rate, rate_word(tag, EXCESS_NONE, now));
             }
             continue;
@@ -335,7 +334,7 @@ int64_t limit_take(struct limit_table *table, const struct limit_key *key, uint6
             excess = 0;
             last = now;
         } else {
-            /* As in nginx: what has fallen below 0 is lost. */
+            /* As in nginx, an excess never falls below 0. */
             excess = lessened(table, excess + REQUEST, age);
         }
         if (excess > burst || excess > EXCESS_MAX) {
@@ -348,7 +347,7 @@ int64_t limit_take(struct limit_table *table, const struct limit_key *key, uint6
     return -1 - EXCESS_MAX;
 }
 
-/* What is left of an excess that falls below 0 has happened before: then the next request finds it so. */
+/* The word with one request less. Below 0 the time moves back, so the next request finds it so. */
 static uint64_t given_back(const struct limit_table *table, uint64_t tag, uint64_t rate)
 {
     uint64_t excess = excess_of(rate), earlier;
@@ -435,14 +434,14 @@ void limit_set_penalty(struct limit_entry *entry, uint64_t tag, uint64_t level, 
 {
     uint64_t word = LIMIT_LOAD(&entry->penalty);
 
-    if (LIMIT_LOAD(&entry->tag) == tag) { /* of two that fail at once, one counts */
+    if (LIMIT_LOAD(&entry->tag) == tag) { /* of two processes at once, one succeeds */
         (void) swap(&entry->penalty, word,
                     (now & TIME_MASK) << WHEN_SHIFT | (level < LEVEL_MAX ? level : LEVEL_MAX) << LEVEL_SHIFT |
                         generation(tag));
     }
 }
 
-/* What counts no more is left behind. Others may go on with the former table, and nobody else with this one. */
+/* Copies an entry unless it is idle. Other processes may still use the former table, but none this one. */
 static void adopt(struct limit_table *table, const struct limit_entry *other, uint64_t now)
 {
     struct limit_entry copy = *other, *former = &copy, *entry;

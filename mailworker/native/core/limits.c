@@ -1,4 +1,4 @@
-/* Requests, failures and bans by keys that all workers count; see shm/limit_table.py. */
+/* Requests, failures and bans by key, which all workers count; see shm/limit_table.py. */
 
 #include "core.h"
 #include "limit_table.h"
@@ -9,7 +9,7 @@
 
 struct limits {
     PyObject_HEAD
-    Py_buffer memory; /* its obj is NULL before there is one */
+    Py_buffer memory; /* its obj is NULL until there is one */
     struct limit_table table;
 };
 
@@ -42,7 +42,7 @@ static int take_key(const struct limits *self, PyObject *argument, struct limit_
     return 1;
 }
 
-/* The arguments that most methods have: a key and the time. */
+/* Takes the arguments of most methods: a key and the time. */
 static int take_two(const struct limits *self, PyObject *const *arguments, Py_ssize_t count, Py_ssize_t wanted,
                     struct limit_key *key, uint64_t *now)
 {
@@ -64,7 +64,7 @@ struct limit_table *limits_table(PyObject *object)
     return &((struct limits *) object)->table;
 }
 
-/* How many sets there are in so many bytes. */
+/* The number of sets in a memory of `bytes`. */
 static size_t sets_in(Py_ssize_t bytes)
 {
     return ((size_t) bytes - sizeof(struct limit_header)) / sizeof(struct limit_set);
@@ -276,7 +276,7 @@ struct listing {
     Py_ssize_t most;
 };
 
-/* The key of an entry as it has it, with whether that is all of it; others may have written anything there. */
+/* Whether the text of an entry is the whole key; other processes may have written anything there. */
 static int is_whole(const struct limits *self, const unsigned char *text, uint64_t tag)
 {
     struct limit_key key;

@@ -1,4 +1,4 @@
-/* Lines of access logs, and what sessions are called in them; variables/line.py and mail/session_id.py say what is meant. */
+/* Lines of access logs, and session ids; variables/line.py and mail/session_id.py have the same in Python. */
 
 #include "source.h"
 
@@ -9,17 +9,17 @@
 
 #define USUAL_LENGTH 1024 /* a longer line needs memory of its own */
 
-/* What is written so far. */
+/* The text that was written so far. */
 struct text {
     char *bytes;
     size_t length, size;
     char usual[USUAL_LENGTH];
 };
 
-/* A value of a line: what stands around it, instead of it, what writes bytes that are not plain, and where it lies. */
+/* A value of a line: text around it and instead of it, the function that escapes other bytes, and its source. */
 enum { BEFORE, AFTER, ABSENT, WRITTEN, SOURCE, FIELDS };
 
-/* Bytes that an object keeps, which lives as long as the line. */
+/* Bytes of an object that lives as long as the line. */
 struct bytes {
     const char *start; /* NULL for none */
     size_t length;
@@ -32,11 +32,11 @@ struct part {
 
 struct line {
     PyObject_HEAD
-    PyObject *given; /* a tuple of tuples of FIELDS, which keep what stands in the parts */
+    PyObject *given; /* a tuple of tuples of FIELDS, which own the objects in the parts */
     PyObject *last;
     Py_ssize_t count;
     struct part *parts;
-    struct source *sources; /* of the parts; NULL where these have none */
+    struct source *sources; /* of the parts; NULL where they have none */
 };
 
 static char *enlarge(struct text *text, size_t length)
@@ -61,7 +61,7 @@ static inline char *make_room(struct text *text, size_t length)
     return length > text->size - text->length ? enlarge(text, length) : text->bytes + text->length;
 }
 
-/* Most are so short that a call of memcpy() would take longer than the copy; those of a fixed length are no calls. */
+/* Most texts are so short that calling memcpy() takes longer than the copy; with a fixed length it is no call. */
 static inline void copy(char *to, const char *from, size_t length)
 {
     if (length > 16) {
@@ -95,7 +95,7 @@ static inline int add_bytes(struct text *text, PyObject *bytes)
     return add(text, PyBytes_AS_STRING(bytes), (size_t) PyBytes_GET_SIZE(bytes));
 }
 
-/* What a call gave, which is dropped: bytes, or NULL with an exception. */
+/* Adds the result of a call, and drops it: bytes, or NULL with an exception. */
 static int add_result(struct text *text, PyObject *bytes)
 {
     int went_well = bytes != NULL && PyBytes_Check(bytes) && add_bytes(text, bytes);
@@ -134,7 +134,7 @@ static int add_integer(struct text *text, PyObject *value)
     return went_well;
 }
 
-/* With three decimals, rounded as Python does: where a half is too near to tell, Python does it. */
+/* Adds a number with three decimals, rounded as Python does; where it is too near a half, Python rounds it. */
 static int add_real(struct text *text, double value)
 {
     double scaled = value * 1000, rest;
@@ -163,7 +163,7 @@ static int add_real(struct text *text, double value)
     return went_well;
 }
 
-/* Visible ASCII without what one or the other form of output changes. */
+/* Whether all bytes are visible ASCII that no form of output escapes. */
 static int is_plain(const unsigned char *bytes, Py_ssize_t length)
 {
     static const unsigned char plain[256] = {
@@ -211,20 +211,20 @@ static inline int add_kept(struct text *text, const struct bytes *bytes)
     return add(text, bytes->start, bytes->length);
 }
 
-/* Writes a value that is there, and what stands around it. */
+/* Writes a value that is not empty, and the text around it. */
 static inline int add_there(struct text *text, const struct part *part, PyObject *value)
 {
     return add_kept(text, &part->before) && add_value(text, value, part->written) && add_kept(text, &part->after);
 }
 
-/* Writes what stands instead of a value, if anything does. */
+/* Writes the text that stands instead of a value, if there is one. */
 static inline int add_absent(struct text *text, const struct part *part)
 {
     return part->absent.start == NULL ||
            (add_kept(text, &part->before) && add_kept(text, &part->absent) && add_kept(text, &part->after));
 }
 
-/* Writes what the source of a part has found. */
+/* Writes the value that the source of a part has found. */
 static int add_found(struct text *text, const struct part *part, enum found found, const struct value *value)
 {
     switch (found) {
@@ -248,7 +248,7 @@ static void begin(struct text *text)
     text->size = sizeof(text->usual);
 }
 
-/* The bytes of a line whose parts are written; NULL where one of them could not be. */
+/* The bytes of a line after its parts were written; NULL where one of them failed. */
 static PyObject *finish(struct text *text, struct line *line, int went_well)
 {
     PyObject *result = NULL;
@@ -264,7 +264,7 @@ static PyObject *finish(struct text *text, struct line *line, int went_well)
 
 static PyObject *line_text(struct line *self, PyObject *const *values, Py_ssize_t count)
 {
-    struct text text; /* 1 KB is not to be set to 0 */
+    struct text text; /* not initialised, which would set 1 KB to 0 */
     Py_ssize_t i = 0;
 
     if (!counted(count, self->count)) {
@@ -278,7 +278,7 @@ static PyObject *line_text(struct line *self, PyObject *const *values, Py_ssize_
     return finish(&text, self, i == count);
 }
 
-/* Writes the parts of a line with what is found in a session. */
+/* Writes the parts of a line with the values of a session. */
 static int compose(struct text *text, struct line *self, PyObject *session)
 {
     struct timespec now;
@@ -361,7 +361,7 @@ static struct bytes kept(PyObject *bytes)
     return found;
 }
 
-/* Takes the parts of a line from what was given. */
+/* Takes the parts of a line from its argument. */
 static int take_parts(struct line *self)
 {
     Py_ssize_t i;

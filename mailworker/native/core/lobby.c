@@ -1,6 +1,6 @@
 /*
- * Clients that were accepted and hear a greeting, until they say something; see event/lobby.py. A guest stands in the
- * place of the task that waits for its stream.
+ * Clients from accept and greeting until they first send something; see event/lobby.py. A guest takes the place of the
+ * task that waits for its stream.
  */
 
 #include "core.h"
@@ -9,7 +9,7 @@ struct lobby {
     PyObject_HEAD
     PyObject *connections;
     PyObject *party;
-    PyObject *steps; /* of the one exchange that all have */
+    PyObject *steps; /* of the only exchange of each guest */
     PyObject *limit;
     double timeout;
     PyObject *left;
@@ -18,13 +18,13 @@ struct lobby {
     PyObject *checks;  /* a tuple */
     PyObject *stopped;
     PyObject *guests; /* a set */
-    struct rows *rows; /* NULL: nobody lists guests */
+    struct rows *rows; /* NULL: there is no session table */
     uint16_t server;   /* its number there */
 
-    /* Where all shake hands first; else these are NULL. */
+    /* For a handshake before the greeting; without one these are NULL. */
     PyObject *context;
     void *native; /* its SSL_CTX */
-    PyObject *shaken; /* None where nobody wants to know */
+    PyObject *shaken; /* called after the handshake, or None */
 };
 
 struct guest {
@@ -35,7 +35,7 @@ struct guest {
     long long number;
     double accepted;
     Py_ssize_t row;
-    char shaking; /* whether the handshake is not done */
+    char shaking; /* whether the handshake is under way */
 };
 
 static void guest_dealloc(PyObject *object)
@@ -48,7 +48,7 @@ static void guest_dealloc(PyObject *object)
     Py_TYPE(object)->tp_free(object);
 }
 
-/* Hands on a guest with what it has said, or an exception, which is the caller's no more. */
+/* Passes on a guest with its first words, or an exception; steals the reference to `heard`. */
 static int leave(struct guest *self, PyObject *heard)
 {
     struct lobby *lobby = self->lobby;
@@ -70,7 +70,7 @@ static int leave(struct guest *self, PyObject *heard)
     return fine;
 }
 
-/* The exception that was raised, where it is a peer's fault. */
+/* Takes the raised exception if it is a PeerError. */
 static PyObject *fault(void)
 {
     return is_peer_error() ? take_exception() : NULL;
@@ -81,7 +81,7 @@ static int greet(struct guest *self)
     return stream_exchange(self->stream, self->lobby->limit, self->lobby->steps);
 }
 
-/* Behind the handshake. */
+/* After the handshake. */
 static int greet_securely(struct guest *self)
 {
     PyObject *shaken = self->lobby->shaken;
@@ -232,7 +232,7 @@ static struct guest *receive(struct lobby *self, PyObject *descriptor, PyObject 
     return guest;
 }
 
-/* Lists a guest where somebody wants it so. */
+/* Begins the guest's row in the session table, if there is one. */
 static int list(const struct lobby *self, struct guest *guest)
 {
     if (self->rows == NULL) {
@@ -290,7 +290,7 @@ static int begin(const struct lobby *self, struct guest *guest)
     return 0;
 }
 
-/* Greets a guest, or hands it on to whoever tells it why not. */
+/* Greets a guest, or passes it to `stopped`. */
 static int receive_or_stop(struct lobby *self, struct guest *guest)
 {
     int passing = PyTuple_GET_SIZE(self->checks) == 0 ? 1 : passes_all(self, guest);

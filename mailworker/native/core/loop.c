@@ -1,4 +1,4 @@
-/* What all that runs on a loop reads of it, and how it reaches the poller. */
+/* The fields of a loop that streams, tasks and pollers read, and the calls of its poller. */
 
 #include "core.h"
 
@@ -30,7 +30,7 @@ int loop_note_time(struct loop *loop)
     struct timespec time;
     PyObject *now;
 
-    if (loop->clock == monotonic) { /* as time.monotonic() makes a number of it */
+    if (loop->clock == monotonic) { /* computed as in time.monotonic() */
         clock_gettime(CLOCK_MONOTONIC, &time);
         loop->now = (double) ((long long) time.tv_sec * 1000000000 + time.tv_nsec) / 1e9;
         return 1;

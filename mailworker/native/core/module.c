@@ -1,4 +1,4 @@
-/* The module _core: what sessions run on. event/ has each of its types and functions in Python too; see README there. */
+/* The module _core: the event core in C. event/ and other packages have its types and functions in Python, too. */
 
 #include "core.h"
 

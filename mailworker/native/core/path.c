@@ -1,4 +1,4 @@
-/* Ways from a session to what it knows, by the slots of its classes. */
+/* Paths of attributes from a session to a value, read by the slots of their classes. */
 
 #include "path.h"
 
@@ -30,7 +30,7 @@ void step_free(struct step *step)
     Py_CLEAR(step->constant_value);
 }
 
-/* An attribute that lies in no slot. */
+/* Reads an attribute that is not in a slot. */
 static PyObject *look_up(struct step *step, PyObject *object)
 {
     PyObject *value;
@@ -46,7 +46,7 @@ static PyObject *look_up(struct step *step, PyObject *object)
     return value;
 }
 
-/* What lies at the end of some steps; `owned` is what has to be dropped when that is no longer needed, or NULL. */
+/* The object at the end of some steps; `owned` has to be dropped when that is no longer needed, unless NULL. */
 static inline PyObject *walk(struct path *path, int length, PyObject *object, PyObject **owned)
 {
     PyObject *here = object, *next, **place;

@@ -1,4 +1,4 @@
-/* Ways from a session to what it knows, by the slots of its classes. */
+/* Paths of attributes from a session to a value, read by the slots of their classes. */
 
 #ifndef MAILWORKER_PATH_H
 #define MAILWORKER_PATH_H
@@ -7,14 +7,14 @@
 
 #define STEPS 4
 
-/* An attribute: in objects of the `type` that was met last it lies at `slot`, as `kind` says; 0 for somewhere else. */
+/* An attribute: in objects of the last `type` it is at offset `slot`, as `kind` says; 0 for elsewhere. */
 struct step {
     PyObject *name;
     PyTypeObject *type;
     Py_ssize_t slot;
     int kind; /* of structmember.h: T_OBJECT_EX, T_ULONGLONG or T_DOUBLE */
     int constant;      /* whether the type is an Enum, whose members have the same attributes for ever */
-    PyObject *last;    /* a member of it, and what it has */
+    PyObject *last;    /* a member of it, and its attribute */
     PyObject *constant_value;
 };
 
@@ -23,13 +23,13 @@ struct path {
     struct step steps[STEPS];
 };
 
-/* Looks up how to read the attribute of an object of another type than the last. */
+/* Looks up how to read the attribute in objects of another type. */
 void step_learn(struct step *step, PyTypeObject *type);
 
-/* Drops what is kept. */
+/* Drops the references that the step holds. */
 void step_free(struct step *step);
 
-/* Where the attribute lies in an object, if it is of that kind; else NULL. */
+/* The address of the attribute in an object, if it is of that kind; else NULL. */
 static inline void *step_place(struct step *step, PyObject *object, int kind)
 {
     if (step->type != Py_TYPE(object)) {
@@ -38,16 +38,16 @@ static inline void *step_place(struct step *step, PyObject *object, int kind)
     return step->slot == 0 || step->kind != kind ? NULL : (char *) object + step->slot;
 }
 
-/* A path of a text with dots between names. */
+/* Parses a path from a text with dots between names. */
 int path_take(struct path *path, PyObject *text);
 
-/* What lies at the end of a path: None where it ends before. */
+/* The object at the end of a path: None where the path ends before. */
 PyObject *path_follow(struct path *path, PyObject *object);
 
-/* With an exception it FAILED; NOTHING is None. */
+/* The kinds of results; FAILED is with an exception, NOTHING is None. */
 enum found { FAILED, NOTHING, OBJECT, REAL, WHOLE };
 
-/* What lies at the end of a path: an object, which is the caller's, or a number of an object in C. */
+/* The value at the end of a path: a new reference to an object, or a number from a C struct. */
 struct value {
     PyObject *object; /* NULL where there is none */
     double real;
@@ -56,7 +56,7 @@ struct value {
 
 enum found path_read(struct path *path, PyObject *object, struct value *value);
 
-/* The same as a number, which it has to be. */
+/* The value at the end of a path as a number, which it has to be. */
 enum found path_number(struct path *path, PyObject *object, double *number);
 
 #endif

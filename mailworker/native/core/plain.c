@@ -1,4 +1,4 @@
-/* The transport of a bare socket. */
+/* The transport of a socket without TLS. */
 
 #include "sending.h"
 #include "transport.h"

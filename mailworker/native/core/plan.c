@@ -1,6 +1,6 @@
 /*
- * Goes through the links of a session, as carry_out() of event/plan.py does. It stands in a coroutine's place: a task
- * sends to it, and it waits for what a plan's stream or a coroutine waits for.
+ * Carries out the links of a session, as carry_out() of event/plan.py does. It takes the place of a coroutine: a task
+ * sends to it, and it waits for whatever a plan's stream or a link's coroutine waits for.
  */
 
 #include "core.h"
@@ -10,10 +10,10 @@
 struct engine {
     PyObject_HEAD
     PyObject *chain; /* NULL at the end */
-    PyObject *heard; /* before the first link; NULL for nothing */
-    PyObject *link;  /* NULL before the first, and where none is left */
+    PyObject *heard; /* see carry_out(); NULL for nothing */
+    PyObject *link;  /* NULL before the first, and after the last */
     char begun;
-    char waits;   /* whether the plan at hand has been begun */
+    char waits;   /* whether the present plan has been begun */
     char failing; /* whether this is the last link */
 };
 
@@ -52,7 +52,7 @@ static PyObject *engine_made(PyObject *type, PyObject *const *arguments, size_t 
 #define REFERENCES(REF) REF(chain) REF(heard) REF(link)
 COLLECTED(engine, REFERENCES)
 
-/* A plan is a tuple, which needs no class of its own here. */
+/* Makes a plan: a tuple, which needs no class of its own here. */
 static PyObject *plan(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
     PyObject *made = counted(given, PLAN_FIELDS) ? PyTuple_New(PLAN_FIELDS) : NULL;
@@ -75,7 +75,7 @@ static int is_plan(PyObject *link)
            PyObject_TypeCheck(PyTuple_GET_ITEM(link, 0), &stream_type);
 }
 
-/* Takes what follows, which is the caller's no more; 0 where it is an exception. */
+/* Takes the next link, whose reference it steals; 0 where that is NULL with an exception. */
 static int follow(struct engine *self, PyObject *link)
 {
     if (link == NULL) {
@@ -89,7 +89,7 @@ static int follow(struct engine *self, PyObject *link)
     return 1;
 }
 
-/* The link that an exception leads to, unless it ends the process, or the last link has raised it. */
+/* Takes the chain's last link after an exception, unless that ends the process or comes from the last link itself. */
 static int fail(struct engine *self)
 {
     PyObject *error, *link;
@@ -104,7 +104,7 @@ static int fail(struct engine *self)
     return follow(self, link);
 }
 
-/* What follows from an exception that ended a plan's exchange. */
+/* Takes the next link after an exception in a plan's exchange. */
 static int lose(struct engine *self)
 {
     PyObject *error, *link;
@@ -118,7 +118,7 @@ static int lose(struct engine *self)
     return follow(self, link);
 }
 
-/* What follows from what was heard: how many replies were usual, and the last one. */
+/* Takes the next link after an exchange; `heard` is how many replies were usual, and the last one. */
 static int answer(struct engine *self, PyObject *heard)
 {
     PyObject *plan = Py_NewRef(self->link), *both[] = {PyTuple_GET_ITEM(heard, 0), PyTuple_GET_ITEM(heard, 1)};
@@ -129,7 +129,7 @@ static int answer(struct engine *self, PyObject *heard)
     return fine;
 }
 
-/* These give PYGEN_NEXT where the task has to wait, PYGEN_RETURN where there is a new link, or an exception. */
+/* The next functions give PYGEN_NEXT where the task has to wait, PYGEN_RETURN where there is a new link, or fail. */
 
 static PySendResult exchange(struct engine *self, PyObject **result)
 {
@@ -189,7 +189,7 @@ static PySendResult engine_send(PyObject *object, PyObject *Py_UNUSED(value), Py
     return go_on((struct engine *) object, result);
 }
 
-/* What a method or an iterator gives for the same. */
+/* The result of a method or an iterator for such a status. */
 static PyObject *given(PySendResult status, PyObject *result)
 {
     if (status == PYGEN_RETURN) {
@@ -212,7 +212,7 @@ static PyObject *engine_go_on(PyObject *object, PyObject *Py_UNUSED(none))
     return engine_next(object);
 }
 
-/* Takes the value that a coroutine has returned out of its StopIteration. */
+/* Takes the return value of a coroutine from its StopIteration. */
 static PyObject *returned(void)
 {
     PyObject *stop = take_exception(), *value = PyObject_GetAttrString(stop, "value");
@@ -278,7 +278,7 @@ PyTypeObject engine_type = {
     .tp_name = "mailworker.native.core._core.carry_out",
     .tp_doc = "carry_out(chain, heard=None): go through all links of a session.",
     .tp_basicsize = sizeof(struct engine),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, /* but by the next */
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, /* but by the next slot */
     .tp_vectorcall = engine_made,
     .tp_traverse = engine_traverse,
     .tp_clear = engine_clear,

@@ -1,11 +1,11 @@
 /*
- * What happens to sessions, as their records note it: methods of classes that Python defines, see mail/record.py and
- * mail/facts.py. What few sessions do is left to methods in Python.
+ * The events of sessions, which their records note: methods for classes that Python defines, see mail/record.py and
+ * mail/facts.py. Rare events are left to methods in Python.
  */
 
 #include "path.h"
 
-/* Fields of records and of logins, and ways to what sessions have in common. */
+/* Fields of records and of logins, and paths to what sessions have in common. */
 #define FIELDS(FIELD)                                                                                                  \
     FIELD(accepted)                                                                                                    \
     FIELD(attempts)                                                                                                    \
@@ -97,7 +97,7 @@ int prepare_records(void)
     return FIELDS(MAKE_FIELD) WAYS(MAKE_WAY) WORDS(MAKE_WORD) unix_client != NULL && no_path != NULL;
 }
 
-/* Lets a field hold an object, of which it takes the reference; that may be NULL, with an exception. */
+/* Sets a field to an object, whose reference it steals; that may be NULL, with an exception. */
 static int give(PyObject *record, struct step *field, PyObject *value)
 {
     PyObject **place;
@@ -121,7 +121,7 @@ static int set(PyObject *record, struct step *field, PyObject *value)
     return give(record, field, Py_NewRef(value));
 }
 
-/* Whether there is something at the end of a path: not None, 0 or what is empty; -1 with an exception. */
+/* Whether the value at the end of a path is true in Python; -1 with an exception. */
 static int has(PyObject *object, struct path *path)
 {
     struct value value;
@@ -144,12 +144,12 @@ static int has(PyObject *object, struct path *path)
     return there;
 }
 
-/* Whether there is None at the end of a path; -1 with an exception. */
+/* Whether the value at the end of a path is None; -1 with an exception. */
 static int lacks(PyObject *object, struct path *path)
 {
     PyObject *value = path_follow(path, object);
 
-    Py_XDECREF(value); /* which the path keeps */
+    Py_XDECREF(value); /* the session still owns it */
     return value == NULL ? -1 : value == Py_None;
 }
 
@@ -159,7 +159,7 @@ static int take_real(PyObject *object, double *value)
     return !(*value == -1.0 && PyErr_Occurred());
 }
 
-/* A number at the end of a path. */
+/* Takes the number at the end of a path. */
 static int take_number(struct path *path, PyObject *object, double *number)
 {
     enum found found = path_number(path, object, number);
@@ -170,7 +170,7 @@ static int take_number(struct path *path, PyObject *object, double *number)
     return found == REAL;
 }
 
-/* As Python's int(). */
+/* Truncated, as by Python's int(). */
 static PyObject *in_milliseconds(double seconds)
 {
     return PyLong_FromDouble(seconds * 1000 + 0.5);
@@ -181,13 +181,13 @@ static PyObject *call(PyObject *object, PyObject *method, PyObject *argument)
     return PyObject_CallMethodOneArg(object, method, argument);
 }
 
-/* Whether an address is that of a socket with a port: InetAddress of model.py. */
+/* Whether an address has a port: it is an InetAddress of model.py. */
 static int has_port(PyObject *address)
 {
     return PyTuple_Check(address) && PyTuple_GET_SIZE(address) == 2;
 }
 
-/* A record that begins as its pattern: its number, peer, time and connection. */
+/* A copy of a pattern record, with its own number, peer, time and connection. */
 static PyObject *begun_as(PyObject *pattern, PyObject *const *arguments, Py_ssize_t given)
 {
     PyObject *record, *live, *peer;
@@ -225,7 +225,7 @@ static PyObject *facts_begun(PyObject *self, PyObject *const *arguments, Py_ssiz
     return record;
 }
 
-/* Tells those who want to know of ends; what one raises is a bug. */
+/* Calls the listeners for the end of sessions; an exception of one is a bug. */
 static int tell_listeners(PyObject *self)
 {
     PyObject *listeners = path_follow(&ways.listeners, self);
@@ -247,7 +247,7 @@ static int tell_listeners(PyObject *self)
     return fine;
 }
 
-/* Tells those who keep a row of the session or count it, where somebody does. */
+/* Tells the session table and the server's counters of the end, where there are any. */
 static int tell_server(PyObject *self)
 {
     PyObject *rows = path_follow(&ways.rows, self), *server_counts = path_follow(&ways.counted, self);
@@ -259,7 +259,7 @@ static int tell_server(PyObject *self)
     return fine;
 }
 
-/* The first call counts: 1 where this is one, 0 where not; -1 with an exception. */
+/* Ends the session unless it has ended: 1 where this call did, 0 where not; -1 with an exception. */
 static int end_once(PyObject *self, PyObject *reason)
 {
     PyObject *live;
@@ -280,7 +280,7 @@ static PyObject *end(PyObject *self, PyObject *reason)
     return none_if(end_once(self, reason) >= 0);
 }
 
-/* What writes the lines of a destination, borrowed from the sink; NULL where that is the sink itself, or now. */
+/* The Direct of a destination, borrowed from the sink; NULL where the sink itself has to write, if only now. */
 static PyObject *direct_way(PyObject *self, PyObject *destination)
 {
     PyObject *directs = path_follow(&ways.direct, self), *direct = NULL;
@@ -290,11 +290,11 @@ static PyObject *direct_way(PyObject *self, PyObject *destination)
         is_direct(PyTuple_GET_ITEM(directs, index))) {
         direct = PyTuple_GET_ITEM(directs, index);
     }
-    Py_XDECREF(directs); /* which the sink keeps */
+    Py_XDECREF(directs); /* the sink still owns it */
     return direct;
 }
 
-/* Writes a line directly; what is not taken is the sink's. */
+/* Writes a line directly; the sink gets what could not be written. */
 static int write_directly(PyObject *self, PyObject *lines, PyObject *destination, PyObject *line, PyObject *direct)
 {
     PyObject *rest, *error, *length;
@@ -325,7 +325,7 @@ static int send_line(PyObject *self, PyObject *lines, PyObject *destination, PyO
     return sent;
 }
 
-/* Hands over one line: `log` is a ReadyLog. */
+/* Writes one line: `log` is a ReadyLog. */
 static int write_line(PyObject *self, PyObject *lines, PyObject *log)
 {
     PyObject *destination = PyTuple_GET_ITEM(log, 0), *make = PyTuple_GET_ITEM(log, 1), *line, *direct;
@@ -361,7 +361,7 @@ static int write_lines(PyObject *self, PyObject *lines, PyObject *logs)
     return 1;
 }
 
-/* Writes about an event; what goes wrong with a line is logged. */
+/* Writes the lines about an event; an error while writing a line is logged. */
 static int report_to(PyObject *self, PyObject *event, PyObject *logs)
 {
     PyObject *lines = path_follow(&ways.lines, self);
@@ -380,7 +380,7 @@ static int report_to(PyObject *self, PyObject *event, PyObject *logs)
     return fine;
 }
 
-/* The same for the logs at the end of a path, if there are any. */
+/* The same, for the logs at the end of a path, if there are any. */
 static int report_at(PyObject *self, PyObject *event, struct path *path)
 {
     PyObject *logs = path_follow(path, self);
@@ -390,7 +390,7 @@ static int report_at(PyObject *self, PyObject *event, struct path *path)
     return fine;
 }
 
-/* Whether the end of a session has lines: the method in Python is asked about those without a byte. */
+/* Whether the end of a session is logged: for sessions without a byte, the method in Python decides. */
 static int is_told(PyObject *self, PyObject *reason)
 {
     int heard = has(self, &ways.received), told;
@@ -518,7 +518,7 @@ static PyMethodDef facts_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Puts methods in the place of those that a class has. */
+/* Replaces methods of a class. */
 static PyObject *take_over(PyObject *type, PyMethodDef *methods)
 {
     PyMethodDef *method;

@@ -1,10 +1,10 @@
-/* Replies of backends and lines of clients as they usually come: whole, in one read. */
+/* Replies of backends and lines of clients in their usual form: whole, in one read. */
 
 #include "reply.h"
 
 #include <string.h>
 
-/* Whether the line that ends at `*end`, CRLF included, starts with `prefix`; moves `*end` to where it starts. */
+/* Whether the line that ends at `*end`, CRLF included, starts with `prefix`; moves `*end` to the line's start. */
 static int take_line(const char *text, size_t *end, const char *prefix, size_t length)
 {
     size_t start, stop;

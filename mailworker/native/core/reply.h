@@ -1,14 +1,14 @@
 #include <stddef.h>
 
 /*
- * Whether `text` is all lines of one reply and nothing else, each with its CRLF: the last starts with `last`, those
- * before it with `others`, and with NULL there are none.
+ * Whether `text` is exactly one reply, each line with its CRLF: the last line starts with `last`, the lines before it
+ * with `others`; NULL allows no lines before it.
  */
 int reply_is_whole(const char *text, size_t length, const char *last, size_t last_length, const char *others,
                    size_t others_length);
 
-/* What stands behind the start of a line; see event/choice.py. */
+/* What follows the start of a line; see event/choice.py. */
 enum argument { NO_ARGUMENT, WORD, BASE64 };
 
-/* Whether `text` is one line, with its CRLF: `start`, in capitals that stand for any letters, and such an argument. */
+/* Whether `text` is one line, with its CRLF: `start`, given in capitals and in any case there, and such an argument. */
 int line_fits(const char *text, size_t length, const char *start, size_t start_length, enum argument argument);

@@ -1,4 +1,4 @@
-/* A worker's rows of the session table; event/rows.py says what is meant, shm/session_row.py where everything is. */
+/* A worker's rows of the session table; event/rows.py describes the methods, shm/session_row.py the layout. */
 
 #include "core.h"
 
@@ -17,7 +17,7 @@ enum { CLAIMED, USED, UNLISTED, HEAD };
 
 struct row {
     uint32_t number, sum;
-    uint64_t received, sent; /* all is summed from here on */
+    uint64_t received, sent; /* the checksum starts here */
     uint32_t active, logged_in, accepted;
     uint16_t server, client_port, backend_port;
     uint8_t mark, length;
@@ -32,8 +32,8 @@ struct rows {
     PyObject_HEAD
     Py_buffer head_memory, memory;
     double began;
-    PyObject **owners; /* of as many rows as have been used; NULL for a free one */
-    uint32_t *unused;  /* a stack of those that are free again */
+    PyObject **owners; /* of all rows that were ever used; NULL for a free one */
+    uint32_t *unused;  /* a stack of rows that are free again */
     Py_ssize_t used, free, size;
     uint64_t process;
 };
@@ -43,7 +43,7 @@ static uint64_t *head_of(const struct rows *self)
     return self->head_memory.buf;
 }
 
-/* One store, which no reader sees half of. */
+/* Writes a word of the head in one store, so that no reader sees half of it. */
 static void say(const struct rows *self, int place, uint64_t value)
 {
     __atomic_store_n(head_of(self) + place, value, __ATOMIC_RELAXED);
@@ -63,7 +63,7 @@ static struct row *begin(struct row *row)
 
 typedef uint32_t four __attribute__((vector_size(16)));
 
-/* Of 38 words. */
+/* The checksum of 38 words. */
 static uint32_t sum_of(const struct row *row)
 {
     const char *from = (const char *) &row->received;
@@ -85,7 +85,7 @@ static void finish(struct row *row)
     __atomic_store_n(&row->number, (row->number | 1) + 1, __ATOMIC_RELEASE);
 }
 
-/* The row that an argument means; NULL for NO_ROW, or with an exception. */
+/* The row with the number in an argument; NULL for NO_ROW, or with an exception. */
 static struct row *find(const struct rows *self, PyObject *argument, Py_ssize_t *number)
 {
     *number = PyLong_AsSsize_t(argument);
@@ -99,7 +99,7 @@ static struct row *find(const struct rows *self, PyObject *argument, Py_ssize_t 
     return at(self, *number);
 }
 
-/* That of the first of `count` arguments. */
+/* The same for the first of `count` arguments. */
 static struct row *find_first(const struct rows *self, PyObject *const *arguments, Py_ssize_t count, Py_ssize_t wanted)
 {
     Py_ssize_t number;
@@ -131,7 +131,7 @@ static int take_short(PyObject *argument, uint16_t *number)
     return 1;
 }
 
-/* The usual form of an address of IPv4; inet_pton() takes three times as long, and has the last word about others. */
+/* Parses the usual form of an IPv4 address; inet_pton() takes three times as long, and decides about other forms. */
 static int put_usual(const char *host, unsigned char *address)
 {
     int i;
@@ -153,7 +153,7 @@ static int put_usual(const char *host, unsigned char *address)
     return 1;
 }
 
-/* Zeros for what is no address. */
+/* Packs an IP address; zeros for other texts. */
 static int put_address(PyObject *text, unsigned char *address)
 {
     static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -184,7 +184,7 @@ static int put_address(PyObject *text, unsigned char *address)
     return 1;
 }
 
-/* That and the port of an InetAddress; zeros for anything else. */
+/* Packs the address and the port of an InetAddress; zeros for anything else. */
 static int take_address(PyObject *argument, unsigned char *address, uint16_t *port)
 {
     if (PyTuple_Check(argument) && PyTuple_GET_SIZE(argument) == 2) {
@@ -202,7 +202,7 @@ struct name {
     PyObject *kept;
 };
 
-/* Python decides what is kept of one that is no usual one. */
+/* For a name that is long or has a separator, Python's keep() decides. */
 static int take_unusual(PyObject *argument, struct name *name)
 {
     PyObject *module = PyImport_ImportModule("mailworker.shm.session_row");
@@ -266,7 +266,7 @@ static int enlarge(struct rows *self)
     return 0;
 }
 
-/* A row that is nobody's; NO_ROW where there is none, with an exception or without. */
+/* Takes a free row; NO_ROW where there is none, with an exception or without. */
 static Py_ssize_t take_free(struct rows *self)
 {
     if (self->free > 0) {

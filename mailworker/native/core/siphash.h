@@ -1,4 +1,4 @@
-/* SipHash-2-4 on a little-endian machine; others get another hash that is as good, for nobody else reads it. */
+/* SipHash-2-4 on little-endian machines; others get another hash that is as good, as it never leaves the machine. */
 
 #ifndef MAILWORKER_SIPHASH_H
 #define MAILWORKER_SIPHASH_H

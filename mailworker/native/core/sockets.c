@@ -1,7 +1,7 @@
 /*
- * Sockets by their descriptors, which never block. A connection needs one object less than with Python's own sockets,
- * and a call that would block raises no exception. Calls keep the interpreter's lock, since mailworker's processes have
- * one thread. event/sockets.py tells what a failed call gives.
+ * Non-blocking sockets by their descriptors. A connection needs one object less than with Python's own sockets, and a
+ * call that would block raises no exception. Calls keep the GIL, since mailworker's processes have one thread.
+ * event/sockets.py describes the results of failed calls.
  */
 
 #ifdef __linux__
@@ -20,7 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define PAGE_SIZE 4096 /* bytes of one look at most */
+#define PAGE_SIZE 4096 /* most bytes of one peek */
 
 union address {
     struct sockaddr any;
@@ -33,7 +33,7 @@ union address {
 static PyObject *inet_address; /* the class of mailworker.model */
 static PyObject *nameless; /* UnixAddress("") */
 
-/* The text of an address. That of IPv4 is written here, as inet_ntop() needs a thousand instructions for it. */
+/* The text of an address. IPv4 is formatted here, as inet_ntop() needs a thousand instructions for it. */
 static PyObject *host_text(int family, const void *number)
 {
     char text[INET6_ADDRSTRLEN];
@@ -58,7 +58,7 @@ static PyObject *host_text(int family, const void *number)
     return PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, text, at - text - 1);
 }
 
-/* The peer's or our own address; unix sockets have no name. */
+/* The object for a peer's or our own address; unix sockets have no name. */
 static PyObject *new_address(const union address *address)
 {
     int is_inet = address->any.sa_family == AF_INET;
@@ -99,7 +99,7 @@ static int prepared(int fd)
 #ifdef SOCK_NONBLOCK
 #define MAKE_SOCKET(family) socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
 
-/* A sandbox may know no accept4(), or have left it out. */
+/* A sandbox may lack or refuse accept4(). */
 static int accepted(int listening, struct sockaddr *address, socklen_t *length)
 {
     int fd = accept4(listening, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -124,7 +124,7 @@ static PyObject *sockets_accept(PyObject *Py_UNUSED(module), PyObject *argument)
     return fd < 0 ? PyLong_FromLong(-(long) errno) : Py_BuildValue("iN", fd, new_address(&address));
 }
 
-/* The same, handed on at once: a client more needs no tuple of both. */
+/* Accepts and calls a function at once, which spares a tuple of descriptor and address. */
 static PyObject *sockets_hand_on(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
     union address address = {0};

@@ -1,4 +1,4 @@
-/* Where the values of lines lie in a session; variables/source.py says what is meant. */
+/* The sources of a line's values in a session; variables/source.py describes them. */
 
 #include "source.h"
 
@@ -12,17 +12,17 @@ struct source {
     finder find;
     struct path paths[PATHS], when, unless;
     int count;           /* of paths */
-    int alike;           /* whether the source before has the same conditions */
-    PyObject *argument;  /* both belong to the tuple that this was made of */
+    int alike;           /* whether the previous source has the same conditions */
+    PyObject *argument;  /* both are borrowed from the tuple that this was made of */
     PyObject *otherwise; /* None for nothing */
-    PyObject *kept;      /* what came out once, NULL before */
-    time_t second;       /* in which that was */
+    PyObject *kept;      /* the cached value, NULL before there is one */
+    time_t second;       /* the second of the cached value */
 };
 
-/* Of a tuple in variables/source.py. */
+/* The fields of a tuple in variables/source.py. */
 enum { KIND, WAYS, ARGUMENT, WHEN, UNLESS, OTHERWISE, FIELDS };
 
-/* Whether there is something at the end of a path; -1 with an exception. */
+/* Whether the value at the end of a path is true in Python; -1 with an exception. */
 static int has(struct path *path, PyObject *session)
 {
     PyObject *value = path_follow(path, session);
@@ -32,7 +32,7 @@ static int has(struct path *path, PyObject *session)
     return found;
 }
 
-/* What a function gave. */
+/* The result of a function, whose reference it steals. */
 static enum found given(struct value *value, PyObject *object)
 {
     value->object = object;
@@ -106,7 +106,7 @@ static enum found find_item(struct source *source, PyObject *session, const stru
     return made_of(item_of, source, session, value);
 }
 
-/* Few backends are spelled otherwise than they are called: those with a colon in their host. */
+/* Only backends with a colon in their host are spelled in another way. */
 static PyObject *spell(struct source *source, PyObject *text)
 {
     const char *bytes = PyUnicode_Check(text) && PyUnicode_IS_COMPACT_ASCII(text) ? PyUnicode_DATA(text) : "::";
@@ -209,7 +209,7 @@ enum found source_value(struct source *sources, Py_ssize_t index, PyObject *sess
     return given(value, PyObject_CallOneArg(source->otherwise, session));
 }
 
-/* A path that need not be there. */
+/* Takes an optional path. */
 static int take_condition(struct path *path, PyObject *text)
 {
     return PyUnicode_Check(text) && PyUnicode_GET_LENGTH(text) == 0 ? 1 : path_take(path, text);

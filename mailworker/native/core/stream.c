@@ -1,6 +1,6 @@
 /*
- * A descriptor that a task reads from and writes to as if it blocked, plain or by TLS. It is its own awaitable, since a
- * task waits for one thing at a time. What goes wrong is named in Python, by methods of the class derived from Stream.
+ * A descriptor that a task reads from and writes to as if it blocked, plain or over TLS. It is its own awaitable, since
+ * a task waits for one thing at a time. Errors are made in Python, by methods of the class derived from Stream.
  */
 
 #include "core.h"
@@ -11,7 +11,7 @@
 #include <math.h>
 #include <unistd.h>
 
-/* Bytes of one read at most, which are on the stack: a stream that waits holds no buffer. */
+/* Most bytes of one read, in a buffer on the stack: a stream that waits holds no buffer. */
 #define PAGE_SIZE 4096
 
 static int stream_init(PyObject *object, PyObject *arguments, PyObject *keywords)
@@ -51,7 +51,7 @@ PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyOb
     return (PyObject *) self;
 }
 
-/* A bare connection has no other owner. */
+/* Frees a bare connection, as it has no other owner. */
 static void forget_tls(struct stream *self)
 {
     if (self->bare) {
@@ -65,11 +65,11 @@ static void forget_tls(struct stream *self)
 COLLECTED_BEHIND(stream, REFERENCES, forget_tls(self))
 
 /*
- * Actions: a method begins one and gives the stream itself, to be awaited. The stream then goes on with it, as often as
- * it has to wait.
+ * Actions: a method begins one and gives the stream itself, to be awaited. The stream then continues the action after
+ * each wait.
  */
 
-/* Raises `error`, which a method of Python has made; NULL where that method raised something itself. */
+/* Raises `error`, which a Python method has made; NULL where that method has raised an exception itself. */
 static void raise_error(PyObject *error)
 {
     if (error != NULL) {
@@ -78,7 +78,7 @@ static void raise_error(PyObject *error)
     }
 }
 
-/* Replaces the poller's error by the one that the class in Python makes of it. */
+/* Replaces the poller's exception by the one that the class in Python makes of it. */
 static void refuse_watch(struct stream *self)
 {
     PyObject *error;
@@ -104,7 +104,7 @@ static PySendResult wait_for(struct stream *self, int events, PyObject **result)
     return PYGEN_NEXT;
 }
 
-/* After a step that came to `outcome`: waits, or raises what Python makes of a failure. */
+/* After a step with this `outcome`: waits, or raises the exception that Python makes for a failure. */
 static PySendResult stopped(struct stream *self, const char *call, ssize_t outcome, PyObject **result)
 {
     if (outcome == -READ || outcome == -WRITE) {
@@ -114,7 +114,7 @@ static PySendResult stopped(struct stream *self, const char *call, ssize_t outco
     return PYGEN_ERROR;
 }
 
-/* A read waits first, so that other streams get their turn. */
+/* It waits before it reads, so that other streams get their turn. */
 static PySendResult go_on_reading(struct stream *self, PyObject **result)
 {
     const struct transport *transport = transport_of(self->connection);
@@ -160,7 +160,7 @@ static PySendResult go_on_shaking_hands(struct stream *self, PyObject **result)
 {
     int outcome;
 
-    if (!self->waited) { /* for the client, which speaks first */
+    if (!self->waited) { /* for the ClientHello */
         self->waited = 1;
         return wait_for(self, READ, result);
     }
@@ -186,7 +186,7 @@ static int is_expected(PyObject *reply, PyObject *step)
                           others == Py_None ? 0 : (size_t) PyBytes_GET_SIZE(others));
 }
 
-/* Says a command, unless it is None, and then reads. */
+/* Begins to write a command, unless it is None, and then to read. */
 static void say(struct stream *self, PyObject *command)
 {
     self->offset = 0;
@@ -223,7 +223,7 @@ static PyObject *chosen(PyObject *choices, PyObject *words)
     return NULL;
 }
 
-/* Keeps what the peer has said, which is the caller's no more, and goes on with the answer to it. */
+/* Appends the peer's words to `heard`, steals their reference, and goes on with the answer to them. */
 static int serve(struct stream *self, PyObject *choice, PyObject *words)
 {
     if (self->heard == NULL) {
@@ -236,7 +236,7 @@ static int serve(struct stream *self, PyObject *choice, PyObject *words)
     return self->heard != NULL;
 }
 
-/* Two objects, which are the caller's no more, as a tuple; NULL with an exception, and where the first is that. */
+/* A tuple of two objects, whose references it steals; NULL with an exception, also where the first is NULL. */
 static PyObject *both(PyObject *first, PyObject *second)
 {
     PyObject *made = first == NULL ? NULL : PyTuple_New(2);
@@ -378,7 +378,7 @@ static int is_bytes_or_none(PyObject *object)
     return object == Py_None || PyBytes_Check(object);
 }
 
-/* Whether it is a tuple of tuples as Choice is. */
+/* Whether it is a tuple of tuples with the fields of Choice. */
 static int are_choices(PyObject *choices)
 {
     Py_ssize_t i;
@@ -398,7 +398,7 @@ static int are_choices(PyObject *choices)
     return 1;
 }
 
-/* Whether it is (command or None, (last, others or None, ...)), or has choices in the place of others. */
+/* Whether it is (command or None, (last, others or None, ...)), or has choices in place of others. */
 static int is_step(PyObject *step)
 {
     PyObject *wanted;
@@ -521,7 +521,7 @@ int stream_ready(PyObject *object, int Py_UNUSED(mask))
     if (!self->watched) {
         return 1; /* closed in this very round */
     }
-    if (self->task == NULL || self->task == Py_None) { /* nobody waits */
+    if (self->task == NULL || self->task == Py_None) { /* no task waits */
         int watched = self->watched;
 
         self->watched = 0;
@@ -542,7 +542,7 @@ int stream_ready(PyObject *object, int Py_UNUSED(mask))
     return 1;
 }
 
-/* The methods for Python; a wait is for nothing but readiness, and what was not asked for is ignored. */
+/* The methods for Python; a wait only ends by readiness, and a value that is sent is ignored. */
 
 static PyObject *park(PyObject *object, PyObject *task)
 {

@@ -1,4 +1,4 @@
-/* Counting in words that other processes read; see event/tally.py. */
+/* Counters in words that other processes read; see event/tally.py. */
 
 #include "core.h"
 
@@ -10,7 +10,7 @@
 
 struct tally {
     PyObject_HEAD
-    Py_buffer row; /* its obj is NULL before there is one */
+    Py_buffer row; /* its obj is NULL until there is one */
 };
 
 static int tally_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
@@ -37,7 +37,7 @@ static int take_place(PyObject *argument, Py_ssize_t *place)
     return !(*place == -1 && PyErr_Occurred());
 }
 
-/* Adds in one store, which no reader sees half of. */
+/* Adds in one store, so that no reader sees half of it. */
 static int gain_one(struct tally *self, Py_ssize_t place, uint64_t amount)
 {
     uint64_t *word;
@@ -79,7 +79,7 @@ static PyObject *gain(PyObject *object, PyObject *const *arguments, Py_ssize_t c
     return none_if(1);
 }
 
-/* What one attribute of a connection counts. */
+/* Takes a byte counter of a connection, by its attribute's name. */
 static int attribute(PyObject *connection, PyObject *name, unsigned long long *bytes)
 {
     PyObject *number = PyObject_GetAttr(connection, name);
@@ -131,7 +131,7 @@ static PyObject *flow(PyObject *object, PyObject *const *arguments, Py_ssize_t c
     return none_if(1);
 }
 
-/* The first of `bounds` that is no less than `seconds`, their number where there is none; -1 with an exception. */
+/* The index of the first of `bounds` not below `seconds`, their number if there is none; -1 with an exception. */
 static Py_ssize_t bucket_of(PyObject *bounds, double seconds)
 {
     Py_ssize_t i, size = PyTuple_GET_SIZE(bounds);
@@ -150,7 +150,7 @@ static Py_ssize_t bucket_of(PyObject *bounds, double seconds)
     return i;
 }
 
-/* Sorts a time into a histogram. */
+/* Counts a time in a histogram. */
 static int sort(struct tally *self, Py_ssize_t place, PyObject *bounds, double seconds)
 {
     Py_ssize_t bucket;
@@ -213,7 +213,7 @@ PyTypeObject tally_type = {
     .tp_methods = tally_methods,
 };
 
-/* Counts what sessions do, see SessionTally: words and bounds are those of Places. */
+/* Counts the events of sessions, see SessionTally: words and bounds are those of Places. */
 struct session_tally {
     struct tally tally;
     struct loop *loop;
@@ -286,7 +286,7 @@ static void session_tally_dealloc(PyObject *object)
     tally_dealloc(object);
 }
 
-/* The word that stands in a tuple at a place. */
+/* Adds one to the word whose place is entry `number` of a tuple. */
 static int gain_at(struct session_tally *self, PyObject *places, Py_ssize_t number)
 {
     Py_ssize_t place;
@@ -300,7 +300,7 @@ static int gain_at(struct session_tally *self, PyObject *places, Py_ssize_t numb
     return take_place(PyTuple_GET_ITEM(places, number), &place) && gain_one(&self->tally, place, 1);
 }
 
-/* A time that began then sorted into a histogram. */
+/* Counts the time since `began` in a histogram. */
 static int sort_from(struct session_tally *self, Py_ssize_t place, PyObject *bounds, PyObject *began)
 {
     double from = PyFloat_AsDouble(began);
@@ -334,7 +334,7 @@ static PyObject *log_in(PyObject *object, PyObject *const *arguments, Py_ssize_t
                    (!self->by_backend || gain_at(self, self->allowed, PyLong_AsSsize_t(arguments[0]))));
 }
 
-/* The end in one number, with the time, where it is one that somebody should look at. */
+/* Keeps the reason in one word, with the time, if an administrator should look at it. */
 static int tell_odd(struct session_tally *self, Py_ssize_t number)
 {
     uint64_t latest, *row = self->tally.row.buf;
@@ -350,7 +350,7 @@ static int tell_odd(struct session_tally *self, Py_ssize_t number)
     return 1;
 }
 
-/* The number of a session's End; -1 with an exception. */
+/* The number of a session's reason; -1 with an exception. */
 static Py_ssize_t number_of(PyObject *session)
 {
     PyObject *reason = PyObject_GetAttr(session, names.reason);
@@ -362,7 +362,7 @@ static Py_ssize_t number_of(PyObject *session)
     return value;
 }
 
-/* What an attribute that is a connection has moved. */
+/* Adds the byte counts of a session's connection, by its attribute's name. */
 static int move_of(struct session_tally *self, Py_ssize_t place, PyObject *session, PyObject *name)
 {
     PyObject *connection = PyObject_GetAttr(session, name);

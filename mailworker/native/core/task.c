@@ -1,4 +1,4 @@
-/* A task runs a coroutine. Every wake-up resumes one, which in Python cost more than most decisions of a session. */
+/* A task runs a coroutine. Every wake-up resumes one, which in Python costs more than most steps of a session. */
 
 #include "core.h"
 
@@ -26,7 +26,7 @@ static PyObject *task_made(PyObject *type, PyObject *const *arguments, size_t fl
 #define REFERENCES(REF) REF(loop) REF(coroutine) REF(waits_for)
 COLLECTED(task, REFERENCES)
 
-/* Tells the loop of the exception that was raised, unless it is one that ends the process. */
+/* Passes the raised exception to the loop's on_bug, unless it ends the process. */
 static int report_bug(struct task *self)
 {
     PyObject *bug;
@@ -42,7 +42,7 @@ static int report_bug(struct task *self)
     return told;
 }
 
-/* Raises `error` where the coroutine waits; gives what it then waits for. */
+/* Raises `error` where the coroutine waits; gives what it waits for next. */
 static PySendResult throw_into(PyObject *coroutine, PyObject *error, PyObject **result)
 {
     *result = PyObject_CallMethodOneArg(coroutine, names.throw, error);
@@ -152,7 +152,7 @@ PyTypeObject task_type = {
     .tp_name = "mailworker.native.core._core.Task",
     .tp_doc = "Runs one coroutine.",
     .tp_basicsize = sizeof(struct task),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, /* but by the next */
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, /* but by the next slot */
     .tp_vectorcall = task_made,
     .tp_traverse = task_traverse,
     .tp_clear = task_clear,

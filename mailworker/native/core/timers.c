@@ -1,9 +1,9 @@
 /*
- * Deadlines of many sessions, cheap to set, to move and to drop.
+ * Deadlines of many sessions, cheap to set, to move and to cancel.
  *
- * Deadlines that are due together share a bucket. Buckets are wider the further away they are, so ten thousand sessions
- * with a timeout of 24 hours need a handful of them. Moving a deadline further away touches nothing: when its bucket
- * is due, it is filed again. Nothing ever expires early.
+ * Deadlines that are due at about the same time share a bucket. Buckets are wider the further away they are, so ten
+ * thousand sessions with a timeout of 24 hours need a handful of them. Moving a deadline further away leaves its bucket
+ * as it is: when that is due, the deadline moves to another bucket. Nothing ever expires early.
  */
 
 #include "core.h"
@@ -56,7 +56,7 @@ PyTypeObject timed_type = {
 /* Seconds: selectors count milliseconds in 31 bits, which a timeout of a month exceeds. */
 #define LONGEST_DELAY (24 * 3600.0)
 
-/* Width in seconds of the bucket for a delay in seconds: what a deadline may be overrun by. */
+/* Width in seconds of the bucket for a delay in seconds, by which a deadline may be overrun. */
 static double width(double delay)
 {
     if (delay < 2.0) {
@@ -73,7 +73,7 @@ static void note_first(struct timers *self)
     self->first = self->count > 0 ? self->buckets[self->count - 1]->due : INFINITY;
 }
 
-/* The place of the bucket that is due at that time, or the place where it belongs. */
+/* The index of the bucket that is due at that time, or where it has to be inserted. */
 static Py_ssize_t find(const struct timers *self, double due)
 {
     Py_ssize_t low = 0, high = self->count;
@@ -131,7 +131,7 @@ static struct bucket *add_bucket(struct timers *self, Py_ssize_t place, double d
 static int enter(struct timers *self, struct timed *timed, double now)
 {
     double step = width(timed->deadline - now);
-    double due = fmax(ceil(timed->deadline / step) * step, timed->deadline); /* rounding may put it a little below */
+    double due = fmax(ceil(timed->deadline / step) * step, timed->deadline); /* rounding may give a time just before */
     Py_ssize_t place = find(self, due);
     struct bucket *bucket =
         place < self->count && self->buckets[place]->due == due ? self->buckets[place] : add_bucket(self, place, due);
@@ -150,10 +150,10 @@ static int enter(struct timers *self, struct timed *timed, double now)
     return 1;
 }
 
-/* Takes it from its bucket. 1 if it was in one: the bucket's reference is then the caller's. */
+/* Removes it from its bucket. 1 if it was in one: the bucket's reference is then the caller's. */
 static int leave(struct timed *timed)
 {
-    /* An emptied bucket stays until it comes first: the next session with the same timeout will want it. */
+    /* An empty bucket stays until it comes first: the next session with the same timeout will use it. */
     if (timed->bucket == NULL) {
         return 0;
     }
@@ -173,7 +173,7 @@ static void drop_first(struct timers *self)
 
 int timers_set(struct timers *timers, struct timed *timed, double deadline, double now)
 {
-    /* Unless it is early, its bucket is due before the deadline, or soon enough after it. */
+    /* Unless this is positive, its bucket is due before the deadline, or soon enough after it. */
     double early = (timed->bucket == NULL ? (double) INFINITY : timed->bucket->due) - deadline;
     int was_filed;
 
@@ -259,7 +259,7 @@ static PyObject *delay(PyObject *object, PyObject *argument)
     return isinf(seconds) ? Py_NewRef(Py_None) : PyFloat_FromDouble(seconds);
 }
 
-/* Expires the first one of a bucket that is due, or files it again if its deadline has moved. */
+/* Expires the first object of a bucket that is due, or moves it to another bucket if its deadline has moved. */
 static int expire_or_wait_on(struct timers *self, struct timed *timed, double now)
 {
     int went_well;

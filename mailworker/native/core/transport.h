@@ -1,7 +1,7 @@
 /*
- * How bytes come and go: plain.c has it for a bare socket, tls/openssl.c for TLS. Streams and relays know no more of
- * either than this table. The steps never wait; events.h says what they come to. `connection` is the SSL, NULL where it
- * is plain.
+ * Transports read and write bytes: plain.c has the one for sockets without TLS, tls/openssl.c that for TLS. Streams and
+ * relays use only this table of either. The steps never wait; events.h has their results. `connection` is the SSL, NULL
+ * without TLS.
  */
 
 #ifndef MAILWORKER_TRANSPORT_H
@@ -12,31 +12,31 @@
 
 #include "events.h"
 
-/* What a handshake has come to; the texts are the connection's. */
+/* The result of a handshake; the connection owns the texts. */
 struct agreement {
     const char *protocol;
     const char *cipher;
-    const char *server_name; /* as the client has sent it, NULL where it has sent none */
+    const char *server_name; /* the SNI as the client has sent it, NULL for none */
 };
 
 struct transport {
-    const char *reading; /* the call's name where it fails, as nginx logs it */
+    const char *reading; /* the names of the calls, as nginx logs their failures */
     const char *writing;
     ssize_t (*read)(int fd, void *connection, void *page, size_t limit);
     ssize_t (*write)(int fd, void *connection, const void *data, size_t length, int more); /* `more`: see push */
-    int (*has_input)(void *connection); /* bytes that no selector sees; they need not be data */
-    int (*is_drained)(void *connection); /* whether a read that came short took all there was */
-    int (*say_goodbye)(void *connection); /* before the FIN: 1 once that is sent, 0 where the peer is gone */
-    void (*push)(int fd); /* sends what was written with `more`, of which parts of segments may wait for more */
+    int (*has_input)(void *connection); /* whether there are bytes that no poller sees; they need not be data */
+    int (*is_drained)(void *connection); /* whether a short read has taken all there was */
+    int (*say_goodbye)(void *connection); /* close_notify, before FIN: 1 once it is sent, 0: the peer is gone */
+    void (*push)(int fd); /* sends partial segments that were held back after a write with `more` */
 
-    /* Of TLS alone: */
-    void *(*begin)(void *context, int fd); /* a connection of an SSL_CTX, NULL without memory */
+    /* Only for TLS: */
+    void *(*begin)(void *context, int fd); /* makes a connection of an SSL_CTX, NULL without memory */
     int (*shake_hands)(void *connection, int more); /* see connection_handshake() of tls/openssl.c */
     void (*describe)(const void *connection, struct agreement *agreement);
-    void (*end)(void *connection); /* gives its memory back */
+    void (*end)(void *connection); /* frees it */
 };
 
-/* One end of a connection, for as long as a step takes. */
+/* A connection, for the duration of a step. */
 struct channel {
     const struct transport *transport;
     void *connection;

@@ -1,4 +1,4 @@
-/* The words of a usual LOGIN of IMAP. login_words() of wire/imap.py tells by an expression what they may be. */
+/* The words of a usual LOGIN of IMAP. login_words() of wire/imap.py has the same as a regular expression. */
 
 #include "core.h"
 
@@ -13,7 +13,7 @@ struct word {
     Py_ssize_t length;
 };
 
-/* What is still to be read. */
+/* The rest of the line, which is still to be read. */
 struct rest {
     const char *at, *end;
 };
@@ -23,7 +23,7 @@ static int is_next(const struct rest *rest, char byte)
     return rest->at < rest->end && *rest->at == byte;
 }
 
-/* Takes all bytes up to one of the three; whether there are any. */
+/* Takes all bytes up to one of three characters; gives whether there are any. */
 static int take_until(struct rest *rest, struct word *word, char first, char second, char third)
 {
     word->bytes = rest->at;
@@ -58,7 +58,7 @@ static int take_verb(struct rest *rest)
     return found;
 }
 
-/* A quoted string without quotes and backslashes in it, or an atom. */
+/* Takes a quoted string without quotes and backslashes in it, or an atom. */
 static int take_string(struct rest *rest, struct word *word)
 {
     if (!is_next(rest, '"')) {

@@ -1,4 +1,4 @@
-/* What writes to files and channels by one call of the system; see written.py. */
+/* Writing to files and channels by one system call; see written.py. */
 
 #include "path.h"
 
