@@ -9,7 +9,7 @@ import re
 from typing import Final, NamedTuple
 
 NOTHING: Final = 0
-"""The kind of a line that has no argument: it ends behind its start."""
+"""The kind of a line that has no argument: it ends after its start."""
 WORD: Final = 1
 """The kind of an argument that is one word of printable ASCII."""
 BASE64: Final = 2
@@ -25,7 +25,7 @@ _ARGUMENTS = (
 class Choice(NamedTuple):
     """A line that comes whole, in one read and alone.
 
-    It begins with `start`, which is in capitals here and may come in any case, and ends behind an argument of the kind
+    It begins with `start`, which is in capitals here and may come in any case, and ends after an argument of the kind
     `argument`. `answer` is the reply to it, and `choices` are the lines that may come next.
     """
 

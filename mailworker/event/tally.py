@@ -140,7 +140,7 @@ class SessionTally(Tally):
             self._wake()
 
     def allow(self, method: int, began: float, /) -> None:
-        """A login was allowed by the auth service that was asked at `began`; does nothing where the backend decides."""
+        """The source of logins, asked at `began`, has allowed a login; does nothing where the backend decides."""
         places = self._places
         if not places.by_backend:
             self.observe(places.auth_seconds, places.latency, self._loop.now - began, places.allowed[method])

@@ -217,7 +217,7 @@ class Attempt:
         return not rule.counts_all and rule.table.rest(self._keys[self.over], now) < _UNSETTLED
 
     def drop(self) -> None:
-        """Uncount the attempt, which ended without a decision or was no attempt."""
+        """Take the attempt back, as it ended without a decision or was none; limits that count all keep it."""
         for place, taken in enumerate(self._taken):
             rule = self._all._rules[place]
             if taken and not rule.counts_all:
@@ -225,7 +225,7 @@ class Attempt:
             self._taken[place] = False
 
     def succeed(self) -> None:
-        """The login has succeeded: uncount it, trust the client from now on, and end a penalty."""
+        """The login has succeeded: take the attempt back, trust the client from now on, and end a penalty."""
         self.drop()
         now = self._all._clock.now
         for place, rule in enumerate(self._all._rules):

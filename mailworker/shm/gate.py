@@ -33,7 +33,7 @@ class Numbered(Protocol):
 
 
 Slow = Callable[[Any], bool]
-"""Tells whether a session may go on that was refused, or whose keys a gate does not know."""
+"""Tells whether a session may go on that a gate has refused, or whose keys it does not know."""
 
 
 class Holdings:

@@ -50,7 +50,7 @@ class Shared(ABC):
         return ()
 
     def follow(self, former: Shared) -> None:
-        """Take over from `former`, of the same kind and name, which this one of another size replaces at a reload."""
+        """Take over from `former`, which this one, of another layout or size, replaces at a reload."""
         self.take_over(b"".join(former.contents()))
 
     @abstractmethod

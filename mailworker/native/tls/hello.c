@@ -124,7 +124,7 @@ static int name_of(SSL *connection, const unsigned char **name)
     return hello_name(extension, size, name);
 }
 
-/* Takes whole names as far as there is room; no length in the extension is trusted. */
+/* Takes whole names as far as there is room, and none beyond the end of the extension. */
 static void take_offers(SSL *connection, struct choice *choice)
 {
     const unsigned char *extension;
