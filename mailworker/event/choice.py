@@ -1,6 +1,6 @@
 """Lines that peers usually send, and the answers to them; native/core/reply.c and stream.c have it in C.
 
-A peer that sends such a line gets its answer without a call of the session, and its next line is read.
+A peer that sends such a line gets its answer without a call of the session; then its next line is read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Copies of pattern objects, in place of constructors; native/core/copies.c has it in C.
 
 Objects that exist for each session have many fields with the same first values. A copy takes a few instructions, where
-a constructor in Python takes some hundred for each field.
+a constructor in Python takes some hundred instructions for each field.
 """
 
 from __future__ import annotations

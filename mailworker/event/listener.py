@@ -121,7 +121,7 @@ class Listener(Timed):
         """Called by the poller: connections may be waiting."""
         for _ in range(self._at_once):
             if self._descriptor < 0:
-                return  # closed in this very round
+                return  # closed in the present round
             failure = sockets.hand_on(self._descriptor, self._accepted)
             if failure in sockets.WOULD_BLOCK:  # another process was faster
                 return

@@ -100,7 +100,7 @@ class SelectorPoller:
 
 
 class Epoll:
-    """The poller of Linux. An event is dropped if its watch has ended since, or began in this very round."""
+    """The poller of Linux. An event is dropped if its watch has ended since, or began in the present round."""
 
     __slots__ = ("_epoll", "_handlers", "_round", "_watched")
 

@@ -207,7 +207,7 @@ class Connection:
     def ready(self, mask: int) -> None:
         """Called by the poller."""
         if not self.watched:
-            return  # closed in this very round
+            return  # closed in the present round
         if self.task is None:
             self.watched = 0
             self.loop.unwatch(self.descriptor)

@@ -68,7 +68,7 @@ int64_t limit_rest(const struct limit_key *key, uint64_t now);
 /* Milliseconds that a ban still lasts. */
 uint64_t limit_banned(const struct limit_entry *entry, uint64_t tag, uint64_t now);
 
-/* Whether one of the last four has the same mark; else adds this one. */
+/* Whether `what` is among the last four of the key, by a mark; else adds it. */
 int limit_repeats(const struct limit_table *table, const struct limit_key *key, const void *what, size_t length);
 
 /* Fields of the penalty's word; 0 where its generation is not the tag's. */

@@ -13,7 +13,7 @@ struct step {
     PyTypeObject *type;
     Py_ssize_t slot;
     int kind; /* of structmember.h: T_OBJECT_EX, T_ULONGLONG or T_DOUBLE */
-    int constant;      /* whether the type is an Enum, whose members have the same attributes for ever */
+    int constant;      /* whether the type is an Enum, whose members' attributes never change */
     PyObject *last;    /* a member of it, and its attribute */
     PyObject *constant_value;
 };

@@ -519,7 +519,7 @@ int stream_ready(PyObject *object, int Py_UNUSED(mask))
     PySendResult status;
 
     if (!self->watched) {
-        return 1; /* closed in this very round */
+        return 1; /* closed in the present round */
     }
     if (self->task == NULL || self->task == Py_None) { /* no task waits */
         int watched = self->watched;

@@ -241,7 +241,7 @@ int pump_open(struct pump *pump, size_t limit, int watching, int limiting)
     if (limiting || watching) {
         pump->move = limiting ? move_limited : move_watched;
     }
-    pump->page = malloc(limit > SPLICED ? limit : SPLICED); /* of which only what is used becomes memory */
+    pump->page = malloc(limit > SPLICED ? limit : SPLICED); /* untouched pages of it take no memory */
     if (pump->page == NULL) {
         return 0;
     }

@@ -300,7 +300,7 @@ int side_ready(PyObject *object, int mask)
     struct side *side = (struct side *) object;
 
     if (side->other == NULL || !is_open(side->other)) {
-        return 1; /* closed in this very round */
+        return 1; /* closed in the present round */
     }
     return guarded(side, mask, serve);
 }
