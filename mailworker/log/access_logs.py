@@ -1,4 +1,4 @@
-"""The access logs of a server, made ready to write: what is asked of a session is bound once."""
+"""The access logs of a server, made ready to write: the variables of their formats are bound once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mailworker.variables.variables import Variables
 
 
 class ReadyLog(NamedTuple):
-    """One log; `condition` and `path` are None where there is none, or it is literal."""
+    """One log; `condition` is None if it has none, `path` is None if the path is literal."""
 
     destination: int
     line: Render
@@ -29,9 +29,9 @@ class ReadyLog(NamedTuple):
 
 
 class AccessLogs:
-    """Those of one server, by what they tell of. `places` are those of the cycle's destinations, which sinks know.
+    """The access logs of one server, by what they log. `places` are the indexes of the cycle's destinations in sinks.
 
-    `null_sessions` tells whether sessions without a byte from the client have lines.
+    `null_sessions` tells whether sessions without a byte from the client are logged.
     """
 
     __slots__ = ("at_end", "at_failure", "at_login", "null_sessions")
@@ -48,7 +48,7 @@ class AccessLogs:
 
 
 def write_lines(logs: tuple[ReadyLog, ...], facts: Facts, sink: LineSink) -> None:
-    """Write about what has happened to a session. Raises ProtocolError as variables do."""
+    """Write the lines of a session to these logs. Raises ProtocolError as variables do."""
     for destination, line, condition, path in logs:
         if condition is None or condition(facts) not in _NO:
             sink.send(destination, b"" if path is None else path(facts), line(facts))

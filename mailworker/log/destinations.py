@@ -1,4 +1,4 @@
-"""All destinations of the access logs of a cycle, open to be written."""
+"""All destinations of a cycle's access logs, open for writing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mailworker.model import After, Level
 
 
 class Destinations:
-    """Writes lines where they belong. `files` gives the files of literal paths, which the master has opened.
+    """Writes each line to its destination. `files` gives the files of literal paths, which the master has opened.
 
-    It is a `LineSink` too, of a process that writes by itself and waits for its disk, like nginx.
+    It is also the `LineSink` of a process that writes its own lines and waits for the disk, like nginx.
     """
 
     __slots__ = ("_appenders", "_losses", "_waiting", "_writers", "direct")
@@ -26,7 +26,7 @@ class Destinations:
         self, settings: Sequence[Destination], files: Callable[[Path], FileSink], log: Log, after: After
     ) -> None:
         self._losses: list[Losses] = []
-        self._waiting: dict[Writer, None] = {}  # those that have got lines since the last pause
+        self._waiting: dict[Writer, None] = {}  # writers that have taken lines since the last pause
         self._writers = [self._writer(destination, files, log, after) for destination in settings]
         self._appenders = [_appender(writer) for writer in self._writers]
         self.direct = tuple(None if each is None else each.direct for each in self._appenders)
@@ -42,11 +42,11 @@ class Destinations:
 
     @property
     def losses(self) -> Sequence[Losses]:
-        """What each has lost."""
+        """The lost lines of each destination."""
         return self._losses
 
     def send(self, destination: int, path: bytes, line: bytes) -> None:
-        """See `LineSink.send`; the line is written at once, unless it is to be collected."""
+        """See `LineSink.send`; the line is written at once, unless the destination has a buffer."""
         self._writers[destination].write(path, line)
 
     def delay(self, destination: int, line: bytes, taken: int, error: OSError | None) -> None:
@@ -62,18 +62,18 @@ class Destinations:
         self._waiting[writer] = None
 
     def pause(self) -> None:
-        """No more lines are at hand: write those that need not wait for more."""
+        """Write the lines that need not wait for more, as no more are at hand."""
         for writer in self._waiting:
             writer.pause()
         self._waiting.clear()
 
     def end_files(self) -> None:
-        """Write all that there is, as the files are about to be begun anew."""
+        """Write all pending lines, as the files are about to be reopened."""
         for writer in self._writers:
             writer.end_files()
 
     def close(self) -> None:
-        """Write all that there is, and say what was lost, before the process ends."""
+        """Write all pending lines, and log how many were lost, before the process ends."""
         self.end_files()
         for losses in self._losses:
             losses.say()

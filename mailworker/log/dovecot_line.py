@@ -18,15 +18,15 @@ _METHODS = {method: (names.sasl or names.directive.upper()).encode() for method,
 # Dovecot's names of the services; filters know no smtp-login and no sieve-login.
 _SERVICES = {"smtp": b"submission-login", "sieve": b"managesieve-login"}
 
-# No client is to be banned for what others have failed in: filters look for no word of this.
+# A client must not be banned for a failure of the backend or the auth service: no filter matches this text.
 _FOR_NOW = b"Disconnected: temporary failure"
 
-# What a login may not bring with it: the end of its field, of its line, or a part that filters look for.
+# Bytes that a login name must not contain: they end its field or its line, or filters match them.
 _NOT_PLAIN = re.compile(rb'["\\<>()\x00-\x1f\x7f-\xff]')
 
 
 def dovecot_line(dated: bool) -> Render:
-    """What writes lines; those that are `dated` begin as syslog would make them begin, tag included."""
+    """The function that renders lines; if `dated`, they begin with a timestamp and tag, as syslog would add them."""
     if not dated:
         return _line
     host, stamp = socket.gethostname().lower(), Stamp(syslog_time)

@@ -1,4 +1,4 @@
-"""Lines on their way from a worker to the log writer: packets of a channel."""
+"""Sending lines from a worker to the log writer, as packets of a channel."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mailworker.log.line import describe
 from mailworker.log.losses import Losses
 from mailworker.native.core.written import Direct, written
 
-# The index of the destination, and bytes of the path.
+# The index of the destination, and the length of the path in bytes.
 _HEADER: Final = Struct("=HH")
 
 
 class HandingSink:
-    """A `LineSink` that hands lines to the log writer: the system keeps them from then on, whoever dies."""
+    """A `LineSink` that hands lines to the log writer: the kernel keeps a line from then on, even if a process dies."""
 
     __slots__ = ("_channel", "_headers", "_losses", "descriptor", "direct")
 
@@ -45,7 +45,7 @@ class HandingSink:
 
 
 def unpack(packet: memoryview) -> tuple[int, bytes, bytes] | None:
-    """What was sent: destination, path and line. None for what no sink makes."""
+    """The destination, path and line of a packet; None for a packet that no sink sends."""
     if len(packet) < _HEADER.size:
         return None
     destination, length = _HEADER.unpack_from(packet)

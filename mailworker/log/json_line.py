@@ -1,7 +1,7 @@
-"""The built-in format `json`: an object of what is known of a session, by the names of the variables.
+"""The built-in format `json`: one object for a session, whose members have the names of variables.
 
-What is not known is left out. Of a backend that was tried after others only the address tells of these, so that numbers
-are numbers always.
+Unknown values are left out. If several backends were tried, only the address lists all of them; the other members
+describe the last one, so that numbers are always numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _number(name: str, source: Source | None = None) -> Slot:
 
 
 def _members(function: Callable[[Facts], bytes | None], when: str) -> Slot:
-    """Members that few sessions have: those with something at `when`."""
+    """Members that few sessions have: those where the attribute `when` is set."""
     return Slot(b"", b",", source=asked(function, when=when))
 
 
@@ -44,7 +44,7 @@ def _numbers(*names: str) -> Iterable[Slot]:
 
 
 def _of_only_backend(name: str, kind: Kind, *paths: str) -> Slot:
-    """The usual case: one was tried, and the session is logged in there."""
+    """A member for the usual case: one backend was tried, and the session is logged in there."""
     return _number(name, Source(kind, paths, None, "logged_in", "rare.tries"))
 
 
@@ -73,7 +73,7 @@ def _constant(facts: Facts) -> bytes:
 
 
 def _of_client(facts: Facts) -> bytes | None:
-    """What few clients have: a PROXY header, a name."""
+    """The members that few clients have: a PROXY header, a host name."""
     parts: list[bytes] = []
     if facts.proxy_texts is not None:
         _add_proxy_header(parts, facts, facts.proxy_texts)
@@ -127,7 +127,7 @@ def _add_certificate(parts: list[bytes], tls: Tls, certificate: Certificate) -> 
 
 
 def _of_login(facts: Facts) -> bytes | None:
-    """What the login of most sessions does not have: words of SMTP clients."""
+    """The members that most logins lack: what SMTP clients have said."""
     parts: list[bytes] = []
     if facts.attempts and facts.helo:
         parts.append(b'"smtp_helo":"%b"' % valid_json(facts.helo))
@@ -137,7 +137,7 @@ def _of_login(facts: Facts) -> bytes | None:
 
 
 def _of_backends(facts: Facts) -> bytes | None:
-    """What is told of those that were tried."""
+    """The members about the backends that were tried."""
     tries = facts.tries
     if not tries:
         return None
@@ -180,5 +180,5 @@ _FORM: Final = (
 
 
 def json_line(_dated: bool) -> Render:
-    """What writes the lines of a server, each with its LF."""
+    """The function that renders the lines of a server, each with its LF."""
     return Line(_FORM, b"}\n").of

@@ -13,7 +13,7 @@ from mailworker.errors import escape_character
 from mailworker.log.stamp import Stamp, error_log_time, iso8601_time
 from mailworker.model import Level
 
-# Bytes of the longest record, its LF included; nginx's NGX_MAX_ERROR_STR.
+# Size of the longest record in bytes, with its LF; nginx's NGX_MAX_ERROR_STR.
 MAX_LINE = 2048
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -30,14 +30,14 @@ def _escape(match: re.Match[str]) -> str:
 
 
 class About(Protocol):
-    """The session of a line, and what was being done: as nginx writes it, and as members of a JSON object."""
+    """The session of a line and its current action, as nginx's text and as members of a JSON object."""
 
     def suffix(self) -> str: ...
     def members(self) -> Mapping[str, str | bool]: ...
 
 
 class LineBuilder:
-    """Builds lines."""
+    """Builds lines of the error log."""
 
     __slots__ = ("_json_stamp", "_stamp")
 
@@ -61,7 +61,7 @@ class LineBuilder:
         return record + b"\n"
 
     def build_json(self, level: Level, message: str, connection: int | None, about: About | None) -> bytes:
-        """One record with its LF, a JSON object of what nginx's lines have; what the line has not is left out."""
+        """One record with its LF: a JSON object with the parts of nginx's lines; absent parts are left out."""
         members: dict[str, str | int | bool] = {
             "time": self._json_stamp.text(),
             "level": level.name.lower(),

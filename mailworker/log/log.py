@@ -15,7 +15,7 @@ from mailworker.model import Level
 
 
 class Console:
-    """Copies lines of [warn] and graver to stderr, for the person who watches the start."""
+    """Copies lines of level [warn] and more severe ones to stderr, for the person who watches the start."""
 
     __slots__ = ("_open",)
 
@@ -32,12 +32,12 @@ class Console:
             )
 
     def close(self) -> None:
-        """The start is over, or stderr belongs to somebody else."""
+        """Stop copying: the start is over, or stderr is now used for something else."""
         self._open = False
 
 
 class OpenFiles:
-    """What the logs of one cycle have open: each file once, and the sockets to syslog servers."""
+    """The open files of one cycle's logs, each file once, and the sockets to syslog servers."""
 
     __slots__ = ("_files", "_syslogs")
 
@@ -58,12 +58,12 @@ class OpenFiles:
         return self._syslogs[-1]
 
     def reopen(self, log: Log, owner: int | None = None) -> None:
-        """Begin anew all files, which have been moved away; one that cannot be opened is complained about and kept."""
+        """Reopen all files, which have been moved away; if one cannot be opened, log that and keep the old one."""
         for sink in self._files.values():
             _reopen(sink, log, owner)
 
     def adopt(self, log: Log, descriptors: Mapping[Path, int]) -> None:
-        """Go on in files that another process has opened. Reopen our other files, and close what is no log of ours."""
+        """Use files that another process has opened. Reopen our other files, and close those that are not our logs."""
         for path, sink in self._files.items():
             if path in descriptors:
                 sink.adopt(descriptors[path])
@@ -78,7 +78,7 @@ class OpenFiles:
             self._files.pop(path).close()
 
     def close(self) -> None:
-        """Close all; what is still written to the files is lost, until they are adopted."""
+        """Close all files; lines that are written after that are lost, until files are adopted."""
         for sink in self._sinks():
             sink.close()
 
@@ -89,7 +89,7 @@ class OpenFiles:
 
     @property
     def descriptors(self) -> list[int]:
-        """What a daemon must keep open."""
+        """The descriptors that a daemon must keep open."""
         numbers = [sink.descriptor for sink in self._sinks()]
         return [number for number in numbers if number is not None and number >= 0]
 
@@ -105,14 +105,14 @@ def _reopen(sink: FileSink, log: Log, owner: int | None = None) -> None:
 
 
 Target = tuple[Level, Sink]
-"""The most verbose level that goes somewhere, and where."""
+"""The most verbose level that a sink takes, and the sink."""
 
 
 class Log:
-    """Where lines of one context go.
+    """The log of one configuration context.
 
-    `level` is the most verbose of the targets' levels, which `limit` changes; `informative` tells whether [info] goes
-    anywhere, `talkative` whether [debug] does, which every session asks.
+    `level` is the most verbose of the targets' levels, which `limit` changes. `informative` tells whether any target
+    takes [info], `talkative` whether any takes [debug]; every session reads both.
     """
 
     __slots__ = (
@@ -120,14 +120,14 @@ class Log:
     )  # fmt: skip
 
     def __init__(self, targets: Iterable[Target], console: Console | None = None, json: Iterable[Target] = ()) -> None:
-        """`json` are those whose lines are JSON objects."""
+        """`json` are the targets whose lines are JSON objects."""
         self._configured = tuple(targets), tuple(json)
         self._builder = LineBuilder()
         self._console = console
         self.limit(None)
 
     def limit(self, level: Level | None) -> None:
-        """Let all targets take lines of this level and graver ones; None: those that each was made for."""
+        """Let all targets take lines of this level and more severe ones; None restores each target's own level."""
         self._targets, self._json_targets = (
             tuple((each if level is None else level, sink) for each, sink in targets) for targets in self._configured
         )
@@ -146,18 +146,18 @@ class Log:
         return None
 
     def verbose(self) -> Log:
-        """A log of the same targets that takes all there is, whatever their levels (debug_connection)."""
+        """A log with the same targets that takes lines of all levels (debug_connection)."""
         text, json = ([(Level.DEBUG, sink) for _, sink in each] for each in (self._targets, self._json_targets))
         return Log(text, json=json)
 
     def enabled(self, level: Level) -> bool:
-        """Whether a line of this level goes anywhere; spares callers from composing it."""
+        """Whether any target takes lines of this level; if not, callers need not compose them."""
         return level <= self.level
 
     def write(self, level: Level, message: str, connection: int | None = None, about: About | None = None) -> None:
-        """Log one line. `connection` is the connection's number, None for lines that belong to none.
+        """Log one line. `connection` is the connection's number, None for lines that belong to no connection.
 
-        Untrusted parts of `message` must have been through `escape`.
+        Untrusted parts of `message` must have been escaped with `escape`.
         """
         if level > self.level:
             return
@@ -171,7 +171,7 @@ class Log:
 
 
 def _hand_out(targets: Iterable[Target], level: Level, line: bytes) -> bool:
-    """Give a line to those that take its level; returns whether stderr is one of them."""
+    """Give a line to the targets that take its level; returns whether stderr is one of them."""
     on_stderr = False
     for most_verbose, sink in targets:
         if level <= most_verbose:
@@ -181,7 +181,7 @@ def _hand_out(targets: Iterable[Target], level: Level, line: bytes) -> bool:
 
 
 def open_logs(targets: Iterable[LogTarget], files: OpenFiles, console: Console | None = None) -> Log:
-    """Open what an `error_log` list names; raises StartError."""
+    """Open the targets that an `error_log` list names; raises StartError."""
     text, json = list[Target](), list[Target]()
     for target in targets:
         (json if target.json else text).append((target.level, _open_sink(target, files)))

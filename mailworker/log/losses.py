@@ -1,4 +1,4 @@
-"""Saying that lines are lost, without filling another log with it."""
+"""Reporting that lines are lost, without flooding another log."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mailworker.log.log import Log
 from mailworker.model import After, Level
 
 PAUSE: Final = 60.0
-"""Seconds between two lines about the same log; nginx's."""
+"""Seconds between two reports about the same log, as in nginx."""
 
 
 class Losses:
-    """Counts the lines that a log has lost, and says it at once, then once a minute while it goes on.
+    """Counts the lines that a log has lost. Reports the first loss at once, and further ones once a minute.
 
-    `after(seconds, action)` arranges for a call later. `told` is called with how many lines each time.
+    `after(seconds, action)` arranges for a later call. `told` is called with the number of lines each time.
     """
 
     __slots__ = ("_after", "_level", "_log", "_quiet", "_reason", "_unsaid", "told", "total")
@@ -31,7 +31,7 @@ class Losses:
         self.total = 0
 
     def add(self, lines: int, reason: str) -> None:
-        """So many are lost; `reason` is nginx's text of what has failed."""
+        """Count lost lines; `reason` is nginx's text of the call that failed."""
         self.total += lines
         self.told(lines)
         self._unsaid += lines
@@ -42,7 +42,7 @@ class Losses:
             self._after(PAUSE, self._again)
 
     def say(self) -> None:
-        """Say what has not been said yet, as somebody who is about to end."""
+        """Report at once the losses that are not reported yet, as the process is about to end."""
         if self._unsaid:
             lines = "1 line" if self._unsaid == 1 else f"{self._unsaid} lines"
             self._unsaid = 0
@@ -56,4 +56,4 @@ class Losses:
 
 
 def _nobody(lines: int) -> None:
-    """Nobody counts them."""
+    """Do nothing: no counter is kept of lost lines."""

@@ -1,4 +1,4 @@
-"""Opening log files. A user who may write to a folder on the way must not lead root to another file."""
+"""Opening log files. A user who may write to a folder of the path must not make root open another file."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections import deque
 from contextlib import closing, suppress
 from pathlib import Path, PurePath
 
-# A log belongs to its owner, others may read it; nginx's NGX_FILE_DEFAULT_ACCESS.
+# The owner may write, all may read; nginx's NGX_FILE_DEFAULT_ACCESS.
 MODE = 0o644
-# O_NONBLOCK means nothing to a file, but a FIFO or terminal that nobody reads must not hold a worker.
+# O_NONBLOCK has no effect on a file, but a FIFO or terminal without a reader must not block a worker.
 FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-# Linux's, for a whole path.
+# Linux's limit for a whole path.
 _MOST_LINKS = 40
 
 
 def open_log(path: Path) -> int:
     """Open a log to append to it; raises OSError.
 
-    A symbolic link is followed only if root or we made it: others could aim it at any file.
+    A symbolic link is followed only if it belongs to root or to us: another user could point it at any file.
     """
     if os.geteuid() == 0 and hasattr(os, "O_PATH"):
         with closing(_Walk()) as walk:
@@ -32,7 +32,7 @@ def open_log(path: Path) -> int:
 def give_log(descriptor: int, owner: int) -> None:
     """Make a log the file of another user; raises OSError.
 
-    A file with other names is left alone: it may have been linked from a folder where it means something else.
+    A file with several hard links is left alone: in another folder it may be something else than a log.
     """
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_uid != owner and status.st_nlink == 1:
@@ -40,9 +40,10 @@ def give_log(descriptor: int, owner: int) -> None:
 
 
 class _Walk:
-    """Goes along a path name by name, as the kernel does, but looks at each link that it holds before it follows it.
+    """Walks a path name by name, as the kernel does, but opens each link and checks it before following it.
 
-    Between the look at a path and its opening, a user who may write to a folder can put a link there.
+    If the path were checked first and opened afterwards, a user with write access to a folder could put a link there
+    in between.
     """
 
     __slots__ = ("_folder", "_links", "_names")
@@ -69,7 +70,7 @@ class _Walk:
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
 
     def _pass(self, name: str) -> int | None:
-        """Go on behind a folder or a link; returns the log where a link of /proc leads to it at once."""
+        """Enter a folder or follow a link; returns the log if a link of /proc leads directly to it."""
         entry = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder)
         try:
             status = os.fstat(entry)

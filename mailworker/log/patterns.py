@@ -1,4 +1,4 @@
-"""Access logs whose names clients have chosen in part: one file for each name, below one folder and nowhere else."""
+"""Access logs whose file names contain variables, which clients may choose: all files are below one folder."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mailworker.log.opening import FLAGS, MODE
 from mailworker.log.writing import Appender
 
 MOST: Final = 64
-"""Files that are kept open, those that were written to last; as nginx's open_log_file_cache keeps some."""
+"""The number of files kept open, those written to last, like nginx's open_log_file_cache."""
 
-_VALID: Final = 60.0  # seconds after which the name is looked up again; nginx's
+_VALID: Final = 60.0  # seconds after which the name is looked up again, as in nginx
 FOLDER_FLAGS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS: Final = FLAGS | os.O_NOFOLLOW
-"""What folders and files are opened with, and nothing else is."""
+"""The flags for opening folders and files below the root, and for nothing else."""
 
 
 class _Named:
-    """An open file of that name."""
+    """An open file with its name."""
 
     __slots__ = ("appender", "descriptor", "opened", "path")
 
@@ -41,7 +41,7 @@ class _Named:
 
 
 class PatternWriter:
-    """Opens files as the user that the process is, by names alone: no link is followed, no folder left or made."""
+    """Opens files with the rights of the process. It follows no link, leaves no folder by ".." and creates none."""
 
     __slots__ = ("_depth", "_files", "_folder", "_lines", "_losses", "_path")
 
@@ -52,7 +52,7 @@ class PatternWriter:
         self._losses = losses
         self._path = settings.folder
         self._folder: int | None = None
-        with suppress(OSError):  # which each line meets, and tells of
+        with suppress(OSError):  # each line fails in the same way, and reports it
             self._folder = _open_root(settings.folder)
 
     @property
@@ -84,7 +84,7 @@ class PatternWriter:
             self._files.popitem()[1].close()
 
     def _file(self, path: bytes, lines: int) -> _Named | None:
-        """The file of that name, open; None where there can be none, and so many lines are lost."""
+        """The open file of that name; None if it cannot be opened, and then `lines` lines are lost."""
         file = self._files.pop(path, None)
         if file is not None and time.monotonic() >= file.opened + _VALID:
             file.close()
@@ -124,5 +124,5 @@ class PatternWriter:
 
 
 def _open_root(folder: Path) -> int:
-    """The literal folder, which may be reached by links: the administrator names it. Raises OSError."""
+    """Open the literal folder. Its path may contain links, as the administrator names it. Raises OSError."""
     return os.open(folder, FOLDER_FLAGS & ~os.O_NOFOLLOW)

@@ -1,4 +1,4 @@
-"""Where lines go. A sink never blocks and never raises once it is open: a record that cannot be taken is lost."""
+"""Sinks of log lines. An open sink never blocks and never raises: a record that it cannot take is lost."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Sink(Protocol):
 
 
 class FileSink:
-    """A file, to be shared by all logs that name it."""
+    """A file, shared by all logs that name it."""
 
     __slots__ = ("_full_second", "descriptor", "path")
 
@@ -37,7 +37,7 @@ class FileSink:
         self._full_second = 0
 
     def write(self, level: Level, line: bytes) -> None:
-        """Append the record. When the disk is full, the rest of the second passes without another try, as in nginx."""
+        """Append the record. When the disk is full, nothing is tried for the rest of the second, as in nginx."""
         if self._full_second and int(time.time()) == self._full_second:
             return
         try:
@@ -46,9 +46,9 @@ class FileSink:
             self._full_second = int(time.time()) if error.errno == errno.ENOSPC else 0
 
     def reopen(self, owner: int | None) -> None:
-        """Go on in whatever file now has this path; raises StartError and keeps the old one.
+        """Open the file that now has this path; if that fails, raises StartError and keeps the old one.
 
-        `owner` is the user id that must be able to reopen it later, None for whoever opens it now.
+        `owner` is the user id that must be able to reopen it later, None for the user that opens it now.
         """
         descriptor = _open(self.path)
         if owner is not None:
@@ -56,15 +56,15 @@ class FileSink:
         self.adopt(descriptor)
 
     def adopt(self, descriptor: int) -> None:
-        """Go on in the file that somebody has opened for us."""
+        """Use the file that another process has opened for us."""
         self.close()
         self.descriptor = descriptor
 
     def close(self) -> None:
-        """Give the descriptor back; what is written after that is lost."""
+        """Close the descriptor; records that are written after that are lost."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
-        self.descriptor = -1  # the number may soon be somebody else's
+        self.descriptor = -1  # the number may soon be reused
 
 
 class StderrSink:
@@ -75,14 +75,14 @@ class StderrSink:
     def write(self, level: Level, line: bytes) -> None:
         """Write the record if the stream takes it at once.
 
-        The process that started us shares the stream, so we cannot make it non-blocking. A pipe that is ready takes
-        PIPE_BUF bytes (4096), more than any record has.
+        The process that started us shares the stream, so we cannot make it non-blocking. A pipe that polls as ready
+        takes PIPE_BUF bytes (4096), which is more than the longest record.
         """
         try:
             if select.select([], [2], [], 0)[1]:
                 os.write(2, line)
         except OSError:
-            return  # closed: there is nowhere left to tell
+            return  # closed: there is no place left to report it
 
 
 class SyslogSink:
@@ -101,7 +101,7 @@ class SyslogSink:
     )
 
     def __init__(self, server: tuple[str, int] | str, facility: int, tag: str, nohostname: bool) -> None:
-        """Raises StartError where the server's name cannot be resolved."""
+        """Raises StartError if the server's name cannot be resolved."""
         self._family, self._address = _resolve(server)
         self._facility = facility
         self._name = f"{tag}: " if nohostname else f"{socket.gethostname().lower()} {tag}: "
@@ -113,7 +113,7 @@ class SyslogSink:
         self.send(level, line)
 
     def send(self, level: Level, line: bytes) -> OSError | None:
-        """As `write`; returns why it was not sent. After a failure the next record finds a new socket."""
+        """As `write`; returns the error if it was not sent. After a failure the next record opens a new socket."""
         priority = self._facility * 8 + level - Level.EMERG
         datagram = f"<{priority}>{self._stamp.text()} {self._name}".encode() + line[:-1]
         try:
@@ -129,11 +129,11 @@ class SyslogSink:
 
     @property
     def descriptor(self) -> int | None:
-        """The socket's, None while there is none."""
+        """The descriptor of the socket, None while there is none."""
         return None if self._socket is None else self._socket.fileno()
 
     def close(self) -> None:
-        """Give the socket back; another record would open it again."""
+        """Close the socket; the next record would open another one."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -150,12 +150,12 @@ class SyslogSink:
 
 
 class MemorySink:
-    """A ring of `size` bytes with the newest records, for a debugger. It takes no memory before it is written to."""
+    """A ring buffer of `size` bytes with the newest records, for a debugger. It uses no memory before the first one."""
 
     __slots__ = ("_position", "ring")
 
     def __init__(self, size: int) -> None:
-        """Raises StartError where the system has not so much memory; the call is the one that nginx names."""
+        """Raises StartError if there is not enough memory; its text names the call that nginx names."""
         try:
             self.ring = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except OSError as error:
@@ -163,7 +163,7 @@ class MemorySink:
         self._position = 0
 
     def write(self, level: Level, line: bytes) -> None:
-        """Store the record over the oldest ones."""
+        """Store the record in place of the oldest ones."""
         line = line[-len(self.ring) :]
         first = line[: len(self.ring) - self._position]
         self.ring[self._position : self._position + len(first)] = first

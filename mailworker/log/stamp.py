@@ -1,4 +1,4 @@
-"""The time of day as lines of logs have it."""
+"""Timestamps of log lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mailworker.model import MONTHS
 
 
 class Stamp:
-    """The present second, written by `form` once for all lines that it has."""
+    """The current second, formatted by `form` once for all lines of that second."""
 
     __slots__ = ("_form", "_second", "_text")
 
@@ -19,7 +19,7 @@ class Stamp:
         self._text = ""
 
     def text(self) -> str:
-        """The local time."""
+        """The formatted local time."""
         second = int(time.time())
         if second != self._second:
             self._second = second
@@ -28,16 +28,16 @@ class Stamp:
 
 
 def error_log_time(local: time.struct_time) -> str:
-    """That of nginx's error log."""
+    """The time in the format of nginx's error log."""
     return time.strftime("%Y/%m/%d %H:%M:%S", local)
 
 
 def iso8601_time(local: time.struct_time) -> str:
-    """RFC 3339's, which is nginx's $time_iso8601."""
+    """The time in the format of RFC 3339, which is nginx's $time_iso8601."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z", local)
     return f"{stamp[:-2]}:{stamp[-2:]}"
 
 
 def syslog_time(local: time.struct_time) -> str:
-    """That of RFC 3164 (section 4.1.2)."""
+    """The time in the format of RFC 3164 (section 4.1.2)."""
     return f"{MONTHS[local.tm_mon - 1]} {local.tm_mday:2d} {time.strftime('%H:%M:%S', local)}"

@@ -1,6 +1,6 @@
-"""Writing the lines of access logs. Lines that a slow, full or dead destination does not take are lost, and counted.
+"""Writing the lines of access logs. If a destination is slow, full or dead, lines are lost, and counted.
 
-A line that a full disk has cut is ended as soon as there is room, before any other: each line is whole, or not there.
+A line that a full disk has cut is completed as soon as there is room, before any other: no line stays incomplete.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _GZIP = 16 + zlib.MAX_WBITS  # zlib.h: with gzip's header
 
 
 class Opened(Protocol):
-    """An open file; another one may come to have its path."""
+    """An open file; its path may come to name another file."""
 
     @property
     def descriptor(self) -> int: ...
@@ -37,19 +37,19 @@ class Writer(Protocol):
         """Take a line, which ends in LF; for `path` see `LineSink.send`."""
 
     def pause(self) -> None:
-        """No more lines are at hand: write what need not wait for more."""
+        """Write the lines that need not wait for more, as no more are at hand."""
 
     def write(self, path: bytes, line: bytes) -> None:
-        """Take a line behind which none is at hand."""
+        """Take a line when no other line follows at once."""
 
     def end_files(self) -> None:
-        """Write all that there is: the files are about to be begun anew, or the process ends."""
+        """Write all pending lines: the files are about to be reopened, or the process ends."""
 
 
 class Appender:
-    """Appends to a file whatever it takes without a wait. `whole` tells that data is worth nothing without its end.
+    """Appends to a file without waiting for it. `whole` tells that data is useless without its end.
 
-    `direct` appends a line behind which nothing is at hand; of one that is not taken whole `delay` has to be told.
+    `direct` appends a line when no other follows at once; a line not taken whole must be reported to `delay`.
     """
 
     __slots__ = ("_full_second", "_losses", "_rest", "_sink", "_whole", "direct")
@@ -57,7 +57,7 @@ class Appender:
     def __init__(self, sink: Opened, losses: Losses, *, whole: bool = False) -> None:
         self._full_second = 0
         self._losses = losses
-        self._rest = b""  # of what was cut
+        self._rest = b""  # the unwritten end of a cut line
         self._sink = sink
         self._whole = whole
         self.direct = Direct(sink)
@@ -70,7 +70,7 @@ class Appender:
             self._fail(error, line[taken:], line, 1)
 
     def append(self, data: bytes, lines: int) -> None:
-        """Write so many lines. When the disk is full, the rest of the second passes without another try."""
+        """Write `data`, which has `lines` lines. When the disk is full, nothing is tried for the rest of the second."""
         if self._full_second and int(time.time()) == self._full_second:
             self._lose(lines, OSError(errno.ENOSPC, ""))
             return
@@ -94,7 +94,7 @@ class Appender:
         self.direct.held = bool(self._full_second or self._rest)
 
     def end_file(self) -> None:
-        """The file is about to be another one: what is cut may stay so."""
+        """Drop the rest of a cut line, as the file is about to be replaced."""
         if self._rest:
             self.append(b"", 0)
         if self._rest:
@@ -103,7 +103,7 @@ class Appender:
             self.direct.held = bool(self._full_second)
 
     def _keep(self, left: bytes, data: bytes, lines: int) -> int:
-        """Keep the rest of what is begun; returns how many lines are lost."""
+        """Keep the rest of a line that was begun; returns how many lines are lost."""
         if len(left) >= len(data):  # nothing of them was written
             self._rest = left[: len(left) - len(data)]
             return lines
@@ -120,7 +120,7 @@ class Appender:
 
 
 class FileWriter:
-    """A file; what `buffer`, `flush` and `gzip` ask is done here. Without a buffer, lines at hand go by one write."""
+    """A file with its `buffer`, `flush` and `gzip`. Without a buffer, all lines at hand are written by one call."""
 
     __slots__ = ("_after", "_appender", "_at_once", "_flush_awaited", "_lines", "_settings", "_size")
 
@@ -135,11 +135,11 @@ class FileWriter:
 
     @property
     def appender(self) -> Appender | None:
-        """What writes lines at once, None where they are collected."""
+        """The appender for lines that are written at once, None if there is a buffer."""
         return self._appender if self._at_once else None
 
     def take(self, path: bytes, line: bytes) -> None:
-        """See `Writer`. A line that does not fit into the buffer goes by itself, as in nginx."""
+        """See `Writer`. A line that does not fit into the buffer is written alone, as in nginx."""
         buffer = self._settings.buffer
         if buffer and self._size + len(line) > buffer:
             self._flush()
@@ -179,14 +179,14 @@ class FileWriter:
         data, lines = b"".join(self._lines), len(self._lines)
         self._lines.clear()
         self._size = 0
-        if self._settings.gzip is not None:  # a member of its own, so that zcat can read all that is there
+        if self._settings.gzip is not None:  # a gzip member of its own, so that zcat can read the whole file
             packing = zlib.compressobj(self._settings.gzip, wbits=_GZIP)
             data = packing.compress(data) + packing.flush()
         self._appender.append(data, lines)
 
 
 class SyslogWriter:
-    """A syslog server, by a socket that never waits."""
+    """A syslog server, reached through a non-blocking socket."""
 
     __slots__ = ("_losses", "_severity", "_sink")
 
@@ -202,11 +202,11 @@ class SyslogWriter:
             self._losses.add(1, f"send() to syslog failed {describe(error)}")
 
     def pause(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no line is pending."""
 
     def write(self, path: bytes, line: bytes) -> None:
         """See `Writer`."""
         self.take(path, line)
 
     def end_files(self) -> None:
-        """There are none."""
+        """Do nothing: there are no files."""
