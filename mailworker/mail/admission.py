@@ -1,7 +1,7 @@
-"""What is asked of clients before they are served: a row for each check.
+"""The checks that clients must pass before they are served: a row for each check.
 
-It is asked at accept, once a PROXY header has told who the client is; where the name that a client asks for in TLS
-decides about its server, it is asked as soon as that is known.
+They run at accept, or after a PROXY header has named the client. Where the name that a client sends in TLS selects its
+server, they run as soon as that is known.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _by_rules(settings: Guarded) -> AccessCheck | None:
 
 
 CHECKS: Final[tuple[Callable[[Guarded], Check | None], ...]] = (_by_rules,)
-"""What makes a server's checks in the order in which they are asked; it gives None where a server asks for none."""
+"""The factories of a server's checks, in the order in which these run; one gives None if the server needs no check."""
 
 
 def new_checks(settings: Guarded) -> Checks:
@@ -59,7 +59,7 @@ def new_checks(settings: Guarded) -> Checks:
 
 
 def refusal(checks: Checks, client: Address, record: SessionRecord) -> End | None:
-    """Why a client is not served, which the log has been told; None where it is."""
+    """Run the checks. Gives why the client is not served, after logging it; None if it is served."""
     action, record.action = record.action, "initializing session"  # nginx's word in its stream module
     for check in checks:
         reason = check.refusal(client, record)

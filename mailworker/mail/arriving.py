@@ -1,4 +1,4 @@
-"""How sessions begin, before anything is said."""
+"""The beginning of a session, up to the greeting."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import SessionRecord, end_in_handshake, start_tls
 from mailworker.model import VerifyClient
 
-_OFF = VerifyClient.OFF  # each handshake asks, and Python 3.11 takes long to find a member
+_OFF = VerifyClient.OFF  # each handshake needs it, and Python 3.11 takes long to find a member
 
 SHAKING_HANDS = "SSL handshaking"
 
 
 class Arriving(Leaving):
-    """What a session begins with: its client, and the row of its protocol.
+    """A session at its beginning: its client, and the row of its protocol.
 
-    `facts` are the record where somebody asks for variables, else None.
+    `facts` is the record where the configuration uses variables, else None.
     """
 
     __slots__ = ("_client", "_peer", "facts", "protocol")
@@ -39,7 +39,7 @@ class Arriving(Leaving):
 
     @property
     def client(self) -> Client:
-        """The client; it is made when more is needed than the log needs."""
+        """The client; it is made when more than the log's data is needed."""
         client = self._client
         if client is None:
             self._client = client = Client(self.stream, self._peer, self.log.entrance.listen)
@@ -49,9 +49,9 @@ class Arriving(Leaving):
         return self.protocol.dialogue(self.stream, self.server, self.log)
 
     async def arrive(self) -> Farewell | None:
-        """What may come before the greeting: a PROXY header, checks, a handshake, its host's name, a delay.
+        """Do what comes before the greeting: a PROXY header, checks, a handshake, the lookup of its host name, a delay.
 
-        Gives why the session ends there, None where it does not.
+        Gives why the session ends there, None if it goes on.
         """
         trusted = self.server.settings.real_ip_from
         if self.client.listen.proxy_protocol:
@@ -74,7 +74,7 @@ class Arriving(Leaving):
             self.client.host = await find_host(resolver, self.connections, self.client.address, self.log)
             if self.facts is not None:
                 self.facts.learn(self.client)
-            self.renew_deadline()  # that time was ours
+            self.renew_deadline()  # the client must not pay for our lookup
         return await self._hold_back() if self.server.settings.dialogue.greeting_delay else None
 
     async def _hold_back(self) -> Farewell | None:
@@ -83,20 +83,20 @@ class Arriving(Leaving):
 
     @property
     def _denial(self) -> bytes | None:
-        """What a client hears that a check refuses: nothing, unless `deny_reply` says otherwise, and it can be told."""
+        """The reply to a client that a check refuses: None without `deny_reply`, or before the handshake of TLS."""
         tells = self.server.settings.deny_reply and (self.stream.tls is not None or not self.client.listen.ssl)
         return self.protocol.refusals.denial if tells else None
 
     def rename(self, login: bytes) -> None:
-        """The source of logins has given the login another name."""
+        """Replace the login's name by the one that the source of logins has given."""
         self.log.login = login
         if (rows := self.server.rows) is not None:
             rows.ask(self.log.row, login, self.connections.loop.now)
 
     async def shake_hands(self, *, more: bool = False) -> Farewell | None:
-        """Make the connection a TLS one; the session ends where that fails, or the client's certificate will not do.
+        """Do the TLS handshake; the session ends if it fails, or if the client's certificate is not acceptable.
 
-        `more`: something is written next in any case.
+        `more`: we write next in any case.
         """
         began = self.connections.loop.now
         try:
@@ -120,18 +120,18 @@ class Arriving(Leaving):
         return certificate_refusal(tls, context.settings, self.dialogue, self.log)
 
     def refuse(self, error: PeerError) -> Link:
-        """End a session whose client has failed to shake hands before."""
+        """End a session whose client has failed in the handshake before the session began."""
         if (counted := self.server.counted) is not None:
             counted.fail_handshake(error)
         return self.part(self._unshaken(error))
 
     def _unshaken(self, error: PeerError) -> Farewell:
-        """How the session ends, which the log is told."""
+        """Log why the handshake failed; gives how the session ends."""
         self.log.fault(error)
         return Farewell(end_in_handshake(error, self.stream))
 
     def _change_server(self) -> None:
-        """Go on at the server that the record has moved to."""
+        """Continue on the server that the record has moved to."""
         self.server = server = self.log.entrance.server
         self.protocol = PROTOCOLS[server.settings.protocol]
         earlier, self._dialogue = self._dialogue, None

@@ -1,4 +1,4 @@
-"""How a session's attempts to log in are counted, where its server limits them."""
+"""Counting a session's login attempts, where its server limits them."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Attempting(Arriving):
         return self.dialogue.pause(seconds)
 
     def miss(self) -> Link:
-        """An attempt went nowhere; gives what follows where it was one too many, else None."""
+        """Count an attempt refused without a verdict; gives the next link if it was one too many, else None."""
         self.dialogue.missed = False
         return None if self.server.guard is None else self.server.guard.miss(self)
 
     def let_in(self) -> bool:
-        """The client is who it claims to be; gives whether there may be one more connection."""
+        """Count the attempt as a success; gives whether `limit_conn` allows one more connection."""
         attempt, limits, log = self.attempt, self.server.limits, self.log
         if attempt is not None:
             self.attempt = None
@@ -52,12 +52,12 @@ class Attempting(Arriving):
         return limits is None or limits.admits(log, log.number, log.client, log.login)
 
     def settle(self) -> Attempt | None:
-        """What has to be told how the attempt ends, which it is only once."""
+        """The attempt whose result must be reported; it is given only once, so it is reported only once."""
         attempt, self.attempt = self.attempt, None
         return attempt
 
     async def fail_attempt(self, login: Login, verdict: Rejected) -> None:
-        """The login is refused: count it, and let the refusal wait if it has to."""
+        """Count a refused login, and delay the refusal if necessary."""
         attempt, guard = self.settle(), self.server.guard
         if attempt is None or guard is None:
             return
@@ -65,7 +65,7 @@ class Attempting(Arriving):
             await guard.hold_back(attempt.asked)
 
     def forget_attempt(self, error: Exception) -> None:
-        """Nobody has decided, which counts only if the client itself has left."""
+        """Drop an attempt without a verdict; it still counts if the client itself has left."""
         attempt = self.settle()
         if attempt is not None and not (isinstance(error, PeerError) and error.party is Party.CLIENT):
             attempt.drop()

@@ -1,4 +1,4 @@
-"""What greetings say, and what CAPABILITY, CAPA, AUTH and EHLO answer, made once for each server block."""
+"""The greetings and the replies to CAPABILITY, CAPA, AUTH and EHLO, made once for each server block."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from mailworker.event.choice import Choices
 from mailworker.model import METHOD_NAMES, AuthMethod
 
 Opening = tuple[bytes, Choices | None]
-"""How a dialogue usually begins, as a plan's step hears it."""
+"""The usual beginning of a dialogue, for a step of a plan: our first bytes, and the choices of what follows."""
 
 _MECHANISMS = {method: names.sasl.encode() for method, names in METHOD_NAMES.items() if names.sasl}
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The reply in clear, where STARTTLS may be offered or demanded, and where it is not (over TLS, or `off`).
+    """The replies that list capabilities: `clear` with STARTTLS offered or demanded, `secure` without (TLS, or `off`).
 
-    The greetings are what clients hear first, in clear and over TLS, None where each of them hears something else. The
-    openings are what usual clients say to that and hear, up to the words that log in; None where no login is taken
-    without a dialogue.
+    The greetings are for clients in clear and over TLS, None if each client gets another one. The openings are what
+    usual clients send after that, with the replies, up to the bytes that log in; None if no login is accepted without a
+    dialogue.
     """
 
     clear: bytes

@@ -1,4 +1,4 @@
-"""What is counted of sessions: the names of the words in a row of counters, and who counts in them."""
+"""Counters of sessions: the names of the words in a row of counters, and the classes that count in them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LATENCY: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0
 """Upper bounds of a histogram's buckets, in seconds."""
 
 DURATION: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 14400.0, 43200.0, 86400.0)
-"""The same for what lasts."""
+"""Upper bounds of the buckets for the duration of sessions, in seconds."""
 
 LATEST_END: Final = f"{LATEST} end"
 """The family of words for the last end that was not usual: see `latest_end`."""
 
 BY_BACKEND: Final = "upstream"
-"""The source that is the backend itself."""
+"""The label of the login source that is the backend itself."""
 
 METHODS: Final[Mapping[AuthMethod, str]] = {method: names.directive for method, names in METHOD_NAMES.items()}
 _ENDS: Final = tuple(End)
@@ -41,7 +41,7 @@ VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 DIRECTIONS: Final = ("client_in", "client_out", "upstream_in", "upstream_out")
 DROPPED: Final = ("worker_connections", "system")
 
-# A part of OpenSSL's error, and what it is called: reasons have one word in all versions.
+# A part of OpenSSL's error text, and our label for it, as the texts differ between versions.
 _FAULTS: Final = {
     "unsupported protocol": "no_common_protocol",
     "no protocols available": "no_common_protocol",
@@ -56,11 +56,11 @@ FAULTS: Final = (*dict.fromkeys(_FAULTS.values()), "timeout", "left", "other")
 
 
 LIMITED: Final = ("limit_rejected", "limit_delayed", "limit_dry_run", "limit_banned")
-"""Families of a zone: attempts that were refused, delayed, or would have been; connections of who is banned."""
+"""Families of a zone: attempts that were refused, delayed, or would have been; connections of banned clients."""
 
 
 class Served(Protocol):
-    """A `server` block: what is asked of its settings."""
+    """The settings of a `server` block that are needed here."""
 
     @property
     def listens(self) -> tuple[Listen, ...]: ...
@@ -75,45 +75,45 @@ class Served(Protocol):
 
 
 class Label(NamedTuple):
-    """What tells a server's sessions from those of others."""
+    """The labels of a server's sessions."""
 
     server: str
     protocol: str
 
 
 def label(settings: Served) -> Label:
-    """A server's, by its `status_zone` or its first `listen`."""
+    """The labels of a server: its `status_zone`, or else its first `listen`, and its protocol."""
     return Label(settings.status_zone or str(settings.listens[0].address), settings.protocol)
 
 
 def source(settings: Served) -> str:
-    """The source that decides about its logins, as labels call it."""
+    """The label of the source that decides about a server's logins."""
     if isinstance(settings.source, AuthHttpSettings):
         return "http"
     return BY_BACKEND if isinstance(settings.source, ByBackendSettings) else "file"
 
 
 def word(family: str, *labels: str) -> str:
-    """The name of a word."""
+    """The name of a counter's word."""
     return "\0".join((family, *labels))
 
 
 def latest_end(value: int) -> tuple[int, End] | None:
-    """What a word of LATEST_END tells: when that was, in seconds since 1970, and why; None for nothing yet.
+    """Decode a word of LATEST_END: the time in seconds since 1970, and the end; None if there was none yet.
 
-    Whatever a worker in the wrong hands has written there tells something.
+    Any value can be decoded, as a compromised worker may have written it.
     """
     seconds, number = divmod(value, len(_ENDS))
     return (seconds, _ENDS[number]) if seconds else None
 
 
 def reloads(succeeded: bool) -> str:
-    """The master's word for those that have succeeded, or failed."""
+    """The master's word for reloads that have succeeded, or failed."""
     return word("reloads", "success" if succeeded else "failure")
 
 
 def respawns(by_signal: bool) -> str:
-    """The master's word for workers that were replaced, as a signal has ended them or they themselves."""
+    """The master's word for workers that were replaced after a signal has killed them, or after they have exited."""
     return word("respawns", "signal" if by_signal else "exit")
 
 
@@ -150,12 +150,12 @@ def _of_server(settings: Served) -> Iterable[str]:
 
 
 class Alarm(Timed):
-    """What is set while a worker has clients; see `mailworker.mail.vitals`."""
+    """The timer that is set while a worker has clients; see `mailworker.mail.vitals`."""
 
     __slots__ = ()
 
     def wake(self) -> None:
-        """There is a client, and no deadline yet."""
+        """Set a deadline, as there is a client and no deadline yet."""
         raise NotImplementedError
 
 
@@ -165,7 +165,7 @@ class Counted(SessionTally):
     __slots__ = ("_arrived", "_auth", "_auth_seconds", "_by_backend", "_faults", "_handshakes", "_moved")
 
     def __init__(self, counters: Counters, settings: Served, loop: LoopState, alarm: Alarm) -> None:
-        """`counters` has a row for this process."""
+        """`counters` must have a row for this process."""
         assert counters.row is not None
         place, mine, judge, protocol = counters.place, label(settings), source(settings), settings.protocol
         self._arrived, self._moved = (place(word(family, *mine)) for family in ("arrived", "moved"))
@@ -201,50 +201,50 @@ class Counted(SessionTally):
         super().__init__(counters.row, loop, places, alarm, alarm.wake)
 
     def move(self, there: Counted) -> None:
-        """A client has asked for another server, and continues there."""
+        """Count a client that has asked for another server and continues there."""
         self.add(self._moved)
         there.add(there._arrived)
 
     def shake_hands(self, tls: TlsConnection, seconds: float) -> None:
-        """A handshake with a client has ended well."""
+        """Count a successful handshake with a client."""
         places = self._handshakes.get((tls.protocol, tls.reused))
         if places is not None:
             self.observe(places[0], LATENCY, seconds, places[1])
 
     def welcome(self, clock: Clock, guest: Guest) -> None:
-        """The same, of a client that has no session yet; it began when the client was accepted."""
+        """Count the handshake of a client that has no session yet; it began when the client was accepted."""
         tls = guest.stream.tls
         assert tls is not None
         self.shake_hands(tls, clock.now - guest.accepted)
 
     def fail_handshake(self, error: PeerError) -> None:
-        """A handshake with a client has failed."""
+        """Count a failed handshake with a client."""
         self.add(self._faults[fault_of(error)])
 
     def reject(self, method: AuthMethod, *, wait: bool, seconds: float) -> None:
-        """Somebody has refused a login; a backend that does so by itself will do it later."""
+        """Count a login that the source has refused; refusals by the backend are counted by `refuse`."""
         if not self._by_backend:
             result = "wait" if wait else "failed"
             self.observe(self._auth_seconds, LATENCY, seconds, self._auth[result][method])
 
     def fail_to_judge(self, method: AuthMethod, error: Exception, seconds: float) -> None:
-        """Nobody could decide about a login."""
+        """Count a login that got no verdict."""
         place = self._auth["timeout" if isinstance(error, TimedOut) else "error"][method]
         self.observe(self._auth_seconds, LATENCY, seconds, place)
 
     def refuse(self, method: AuthMethod, *, wait: bool) -> None:
-        """A login is refused; what others than the backend decide has been counted already."""
+        """Count a refused login if the backend decides; `reject` has counted the refusals of other sources."""
         if self._by_backend:
             self.add(self._auth["wait" if wait else "failed"][method])
 
 
 def _by_number(places: Mapping[AuthMethod, int]) -> list[int]:
-    """The same as a list, in which Python finds a member of an enum without asking it for its hash."""
+    """The mapping as a list: indexing it avoids the slow hash of an enum's member."""
     return [places.get(AuthMethod(number), 0) for number in range(max(places) + 1)]
 
 
 class CountedLimits:
-    """Counts in a worker's row what a zone of limits does."""
+    """Counts the effects of a limit zone in a worker's row."""
 
     __slots__ = ("_places", "_tally")
 
@@ -254,7 +254,7 @@ class CountedLimits:
         self._places = {family: counters.place(word(family, zone)) for family in LIMITED}
 
     def add(self, family: str) -> None:
-        """One more of one of LIMITED."""
+        """Count one more of `family`, one of LIMITED."""
         self._tally.add(self._places[family])
 
 
@@ -269,7 +269,7 @@ class Drops:
         self._places = {reason: counters.place(word("dropped", reason)) for reason in DROPPED}
 
     def drop(self, reason: str) -> None:
-        """One of DROPPED."""
+        """Count a client; `reason` is one of DROPPED."""
         self._tally.add(self._places[reason])
 
 

@@ -1,4 +1,4 @@
-"""Why a session ended: a closed set."""
+"""The reasons for which a session may end."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Final, NamedTuple
 
 
 class End(Enum):
-    """Each with its number from 0 on, word, status in the sense of nginx's stream module, and HAProxy's letters.
+    """A reason: its number from 0 on, its word, its status as in nginx's stream module, and HAProxy's two letters.
 
-    The first letter tells who or why, the second when: see "Session state at disconnection" in HAProxy's manual.
+    The first letter is the party or cause, the second the state: see "Session state at disconnection" in HAProxy's
+    manual.
     """
 
     CLIENT_CLOSED = ("client_closed", 200, "--")
-    """Logged in; the client was the first to end its side, and all was handed on."""
+    """Logged in; the client closed its side first, and all data was forwarded."""
 
     BACKEND_CLOSED = ("upstream_closed", 200, "--")
-    """Logged in; the backend was the first to end its side, and all was handed on."""
+    """Logged in; the backend closed its side first, and all data was forwarded."""
 
     CLIENT_RESET = ("client_reset", 200, "CD")
     """Logged in; reading from the client or writing to it failed."""
@@ -25,40 +26,40 @@ class End(Enum):
     """Logged in; reading from the backend or writing to it failed."""
 
     PROXY_TIMEOUT = ("proxy_timeout", 200, "cD")
-    """Logged in; no byte came from either side for proxy_timeout, or, once one had ended its side, for timeout."""
+    """Logged in; no byte came from either side for proxy_timeout or, after one side was closed, for timeout."""
 
     FORBIDDEN_COMMAND = ("forbidden_command", 403, "PD")
-    """Logged in; the client has sent what would make it another user at the backend: ManageSieve's UNAUTHENTICATE."""
+    """Logged in; the client sent a command that would change its user at the backend: ManageSieve's UNAUTHENTICATE."""
 
     QUIT = ("quit", 200, "--")
-    """The client took its leave before it was logged in: LOGOUT or QUIT."""
+    """The client sent LOGOUT or QUIT before it was logged in."""
 
     NO_BYTES = ("no_bytes", 400, "CR")
-    """The client left without a byte: nothing came but maybe a PROXY header, or a handshake that ended well."""
+    """The client left without sending a byte, except perhaps a PROXY header and a successful handshake."""
 
     CLIENT_LEFT = ("client_left", 400, "CR")
-    """The client left before it was logged in, or the connection to it failed."""
+    """The client left before it was logged in, or its connection failed."""
 
     CLIENT_TIMEOUT = ("client_timeout", 408, "cR")
-    """The client, not yet logged in, let timeout pass."""
+    """The client was not logged in and sent nothing for timeout."""
 
     TLS_FAILED = ("tls_failed", 400, "PH")
     """The client's handshake failed, or the client left in it."""
 
     TLS_TIMEOUT = ("tls_timeout", 400, "cH")
-    """The client let timeout pass in its handshake."""
+    """The client did not finish its handshake within timeout."""
 
     PROXY_PROTOCOL = ("proxy_protocol", 400, "PR")
-    """There was no PROXY header, or a broken one, where one has to be."""
+    """The PROXY header that is required was missing or broken."""
 
     DENIED = ("denied", 403, "PR")
-    """A rule of `deny` names the client: the connection was closed without a word."""
+    """A `deny` rule matches the client: the connection was closed without a reply."""
 
     BANNED = ("banned", 403, "PR")
-    """Too many logins of the client's have failed, or somebody has said so: closed without a word (`ban`)."""
+    """The client is banned, after too many failed logins or by an administrator: closed without a reply (`ban`)."""
 
     INVALID_COMMAND = ("invalid_command", 400, "PR")
-    """A command after which no other can be found (too long, too large a literal), or a login no backend may see."""
+    """A command whose end cannot be found (too long, too large a literal), or a login that no backend may get."""
 
     CERT_REFUSED = ("cert_refused", 403, "PR")
     """ssl_verify_client: the client's certificate was not verified."""
@@ -73,22 +74,22 @@ class End(Enum):
     """The client has sent more than max_commands commands."""
 
     PREGREET = ("pregreet", 403, "PR")
-    """The client spoke before its greeting, which smtp_greeting_delay holds back."""
+    """The client sent something before the greeting, which smtp_greeting_delay delays."""
 
     AUTH_FAILED = ("auth_failed", 403, "PR")
-    """The login was refused, and the client was not allowed to try again, or not once more."""
+    """The login was refused, and the client may not try again, or has tried too often."""
 
     LIMIT_AUTH = ("limit_auth", 503, "PT")
-    """Too many logins have failed or were tried: the client was told to come again later (`limit_auth`)."""
+    """Too many logins were tried or have failed: the client was told to try again later (`limit_auth`)."""
 
     AUTH_TIMEOUT = ("auth_timeout", 500, "sR")
-    """The auth service, or the backend that decides, let auth_http_timeout pass."""
+    """The auth service, or the backend that decides, did not answer within auth_http_timeout."""
 
     AUTH_ERROR = ("auth_error", 500, "SR")
-    """The auth service, or the backend that decides, was not reached, went away, or gave no usable answer."""
+    """The auth service, or the backend that decides, was not reached, closed early, or gave no usable answer."""
 
     LIMIT_CONN = ("limit_conn", 503, "PQ")
-    """There were as many connections of its kind as `limit_conn` allows: closed without a word, or told so at login."""
+    """`limit_conn` allows no more connections: closed without a reply at accept, or refused at login."""
 
     BACKEND_CONNECT = ("upstream_connect", 502, "SC")
     """No connection to the backend could be made, or its name has no address."""
@@ -97,22 +98,22 @@ class End(Enum):
     """The connection to the backend was not made in time."""
 
     BACKEND_TLS = ("upstream_tls", 502, "SH")
-    """The handshake with the backend failed, or its certificate will not do."""
+    """The handshake with the backend failed, or its certificate was not accepted."""
 
     BACKEND_TIMEOUT = ("upstream_timeout", 502, "sH")
-    """The backend was reached and then let timeout pass in the login."""
+    """The backend was reached, but did not answer within timeout during the login."""
 
     BACKEND_AUTH = ("upstream_auth", 502, "SH")
-    """The backend refused a command of the login for good: NO, -ERR, 5yz."""
+    """The backend refused a command of the login permanently: NO, -ERR, 5yz."""
 
     BACKEND_TEMP = ("upstream_temp", 502, "SH")
-    """The backend refused for now: 4yz, BYE, or a response code that says so (RFC 5530, RFC 3206)."""
+    """The backend refused temporarily: 4yz, BYE, or a response code that says so (RFC 5530, RFC 3206)."""
 
     BACKEND_PROTOCOL = ("upstream_protocol", 502, "SH")
-    """In the login the backend went away, said what its protocol has no place for, or offers clients too much."""
+    """During the login the backend closed, sent an invalid reply, or offered clients too much."""
 
     SHUTDOWN = ("shutdown", 503, "K-")
-    """The worker ended first: worker_shutdown_timeout, or a fast shutdown."""
+    """The worker ended before the session: worker_shutdown_timeout, or a fast shutdown."""
 
     KICKED = ("kicked", 503, "K-")
     """An administrator has ended the session."""
@@ -121,7 +122,7 @@ class End(Enum):
     """worker_connections, descriptors, ports or memory were used up."""
 
     BUG = ("bug", 500, "I-")
-    """An exception that nobody expected; the log has it at [alert]."""
+    """An unexpected exception, which is logged at [alert]."""
 
     def __init__(self, word: str, status: int, pair: str) -> None:
         self.number = len(type(self).__members__)
@@ -131,11 +132,11 @@ class End(Enum):
 
 
 USUAL: Final = frozenset({End.CLIENT_CLOSED, End.BACKEND_CLOSED, End.QUIT, End.NO_BYTES, End.CLIENT_LEFT})
-"""Ends that nobody has to look at."""
+"""Ends that need no attention."""
 
 
 class Farewell(NamedTuple):
-    """Why a session ends before its relay, and the reply to the client; None if there is nobody to reply to."""
+    """Why a session ends before its relay, and the reply to the client, None if it can get none."""
 
     reason: End
     words: bytes | None = None

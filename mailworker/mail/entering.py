@@ -1,4 +1,4 @@
-"""How sessions enter their backend: the connection, the login there, and the beginning of the relay."""
+"""The way of a session into its backend: the connection, the login there, and the start of the relay."""
 
 from __future__ import annotations
 
@@ -26,16 +26,15 @@ from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
 IN_AUTH: Final = "in auth state"
-"""What a session is doing while its client logs in."""
+"""The action of a session while its client logs in."""
 
 
 class Entering(Attempting):
-    """What a session goes on by once its login is allowed.
+    """A session that logs in to its backend once its login is allowed.
 
-    `_attempts` counts how often somebody was asked about it, `_asks` tells whether somebody is asked now, and `_began`
-    when that began, or the login at the backend. `_quiet`: nobody but `facts` wants to know what becomes of it.
-    `_plain_source` can be asked about it plainly; None where somebody else reads the request or
-    what is answered.
+    `_attempts` counts how often the login source was asked, `_asks` tells whether it is being asked now, and `_began`
+    when that began, or the login at the backend. `_quiet`: the server has no policy service, counters or session table
+    that need the results. `_plain_source` is the source if plain questions are enough for it, else None.
     """
 
     __slots__ = (
@@ -46,7 +45,7 @@ class Entering(Attempting):
     _login: Login
     _request: AuthRequest
     _steps: tuple[Step, ...]
-    _told: bytes | None  # by the backend, in reply to the first steps
+    _told: bytes | None  # the backend's reply to the first steps
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
         super().__init__(client, record, connections)
@@ -56,7 +55,7 @@ class Entering(Attempting):
         self._look_around()
 
     def _look_around(self) -> None:
-        """Who wants to know of the session."""
+        """Note which parts of the server need the results of the session."""
         server = self.server
         self._plain_source = server.plain_source
         self._quiet = all(each is None for each in (server.policed, server.counted, server.rows))
@@ -143,7 +142,7 @@ class Entering(Attempting):
         return Backend(stream, self.protocol, self._login, self.client, self.server, self.log)
 
     def _answered(self, usual: int, data: bytes) -> Link:
-        """The backend's words, of which the usual ones end the login; all others begin a conversation."""
+        """Take the backend's replies: after usual ones the login is done, others start a conversation."""
         if usual < len(self._steps) or self.log.entrance.log.talkative:
             return self._backend_at_work().heard(usual, data)
         if self.protocol.last_steps is None:
@@ -151,7 +150,7 @@ class Entering(Attempting):
         return self._go_further(data) if self._told is None else self._entered(self.protocol.welcome)
 
     def _go_further(self, told: bytes) -> Link:
-        """The steps that end the login, which the reply to the first ones tells."""
+        """Plan the last steps of the login, which depend on the reply to the first ones."""
         protocol, proxy = self.protocol, self.server.settings.proxy
         assert protocol.last_steps is not None and self.backend is not None
         self.log.action = READING
@@ -176,11 +175,11 @@ class Entering(Attempting):
         return backend
 
     def _entered(self, words: bytes) -> Link:
-        """The relay begins, with `words` of the backend and what the client has said beyond its login."""
+        """Start the relay, with `words` from the backend and the bytes that the client has sent after its login."""
         log, stream = self.log, self.backend
         assert stream is not None
         server = self.server
-        if self._login.passed_on and (self.limited_here or not self._quiet):  # who decides has decided only now
+        if self._login.passed_on and (self.limited_here or not self._quiet):  # the backend has decided only now
             if server.policed is not None:
                 server.policed.learn(self._request, self, None)
             if not self.let_in():
@@ -209,11 +208,11 @@ class Entering(Attempting):
         return self._reject(rejected)
 
     async def _reject(self, verdict: Rejected) -> Link:
-        """The backend has refused, and the client is told."""
+        """Tell the client that the backend has refused."""
         raise NotImplementedError
 
     async def turn_away(self) -> Link:
-        """There are as many connections as there may be: tell the client so, and end."""
+        """Tell the client that `limit_conn` allows no more connections, and end the session."""
         crowded = self.protocol.refusals.crowded
         self.close_backend()
         if self.facts is not None:

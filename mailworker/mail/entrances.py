@@ -1,4 +1,4 @@
-"""Where the clients of an address come in, and the door to its other servers."""
+"""The entrance for the clients of an address, and the door to its other servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def new_entrance(
     sessions: Sessions,
     checks_of: Callable[[Guarded], Checks] = new_checks,
 ) -> Entrance:
-    """That of `default`. Without TLS it serves all; with it clients come to the one of `servers` that they ask for."""
+    """Make the entrance of `default`. It serves all clients without TLS; in TLS, clients select one of `servers`."""
     entrances = {server: Entrance(listen, server, server.log, sessions) for server in servers}
     entrance = entrances[default]
     entrance.at_accept = checks_of(default.settings)
@@ -40,9 +40,9 @@ def new_entrance(
 
 
 def _ask_in_tls(default: Entrance, behind: Sequence[Entrance], checks_of: Callable[[Guarded], Checks]) -> None:
-    """Let servers ask behind the handshake where they ask for other things than `default`.
+    """Run a server's checks after the handshake if they differ from those of `default`.
 
-    Where all clients begin by a handshake nothing is asked before: each has to do with its own server alone.
+    Where all clients begin with a handshake, no checks run before it: only the selected server's checks count.
     """
     checks = {each: checks_of(each.server.settings) for each in behind}
     others = [each for each in behind if checks[each] != default.at_accept]
@@ -57,7 +57,7 @@ def _room(protocol: str, entrances: Sequence[Entrance], default: Entrance) -> Ro
     inside = [each for each in entrances if each.server.settings.protocol == protocol]
     for each in inside:
         for name in each.server.settings.names:
-            names.add(name, each)  # of those that conflict the first counts, as the configuration was told
+            names.add(name, each)  # the first of conflicting names counts, as the configuration has warned
     return Room(PROTOCOLS[protocol].all_alpn, names, default if default in inside else inside[0])
 
 
@@ -82,6 +82,6 @@ class ByAddress:
         self._by_address = {entrance.name: entrance for entrance in entrances[1:]}
 
     def accepted(self, descriptor: int, peer: Address) -> None:
-        """The listener's call."""
+        """The listener's call for each connection."""
         entrance = self._by_address.get(str(local_address(descriptor)), self._default)
         self._serve(entrance, descriptor, peer)

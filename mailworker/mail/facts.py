@@ -1,6 +1,6 @@
-"""What a session knows, for variables: kept where the configuration asks for some, and for no other session.
+"""The data of a session for variables; it is kept only where the configuration uses such variables.
 
-native/core/record.c has in C what each login does.
+native/core/record.c implements in C the parts that run for each login.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class BackendTry(NamedTuple):
 
 
 class _Who(NamedTuple):
-    """What is kept of a `Client` whose session is relayed."""
+    """The part of a `Client` that is kept while its session is relayed."""
 
     peer: Address
     host: bytes
@@ -54,10 +54,10 @@ class _Who(NamedTuple):
 
 @dataclass(slots=True)
 class Rare:
-    """What most sessions do not have: it would be too much for each of thousands that are relayed.
+    """Data that most sessions do not have: its fields would take too much memory in thousands of relayed sessions.
 
-    `tries` are those that are over. `connect` and `first_byte` belong to the last one; they are in seconds, as
-    `handshake` is.
+    `tries` are the finished ones. `connect` and `first_byte` belong to the last one; they are in seconds, like
+    `handshake`.
     """
 
     client_id: bytes = b""
@@ -75,10 +75,10 @@ class Rare:
 
 
 class SessionFacts(SessionRecord):
-    """A record that can tell what variables ask, see `mailworker.variables.facts.Facts`.
+    """A record that gives variables their values, see `mailworker.variables.facts.Facts`.
 
-    `auth_ms` is what the decision about the last attempt took, `login_ms` the login at the backend: in whole numbers,
-    which take no memory as long as they are small. `started` is when that login began, None before and after it.
+    `auth_ms` is the time of the decision about the last attempt, `login_ms` that of the login at the backend. They are
+    integers, as small ones take no memory. `started` is when that login began, None before and after it.
     """
 
     __slots__ = (
@@ -253,7 +253,7 @@ class SessionFacts(SessionRecord):
 
 
 class FactsRecord(SessionFacts):
-    """The record of a session whose facts somebody asks for: told what happens, it writes what access logs say."""
+    """The record of a session whose facts are used: it is told of each event, and writes the access logs."""
 
     __slots__ = ()
 
@@ -263,16 +263,16 @@ class FactsRecord(SessionFacts):
         self.port = port
 
     def learn(self, client: Client) -> None:
-        """There may be more to tell of the client than where it is: its name, a PROXY header."""
+        """Keep what is known about the client besides its address: its name, a PROXY header."""
         self.who = client
 
     def shaken_hands(self, seconds: float) -> None:
-        """The client's handshake is over."""
+        """Note the duration of the client's handshake."""
         if self.entrance.server.asks_for_handshake:
             self._rare().handshake = seconds
 
     def attempt(self, login: Login, number: int) -> None:
-        """An attempt to log in begins, the `number`-th."""
+        """Note that the `number`-th attempt to log in begins."""
         self.attempts = number
         self.auth_user = login.name
         self.method = login.method
@@ -286,9 +286,9 @@ class FactsRecord(SessionFacts):
     def settle(
         self, verdict: Accepted | Rejected, headers: Mapping[str, bytes] | None, began: float
     ) -> Accepted | Rejected:
-        """The attempt that `began` then is decided; gives the verdict with a backend if it names none.
+        """Note the verdict on the attempt that `began` then; gives it, with a backend added if it names none.
 
-        `headers` are those of the answer that are asked for. Raises ProtocolError where there is no backend.
+        `headers` are the headers of the answer that variables use. Raises ProtocolError if there is no backend.
         """
         entrance = self.entrance
         now = entrance.sessions.loop.now
@@ -306,14 +306,14 @@ class FactsRecord(SessionFacts):
         self._rare().headers = headers
 
     def _choose(self, verdict: Accepted) -> Accepted:
-        """Let the configuration name a backend."""
+        """Add the backend that the configuration names."""
         choose = self.entrance.server.backend
         assert choose is not None
         self.action = "choosing upstream"
         return replace(verdict, address=choose(self))
 
     async def follow_try(self, stream: SocketStream) -> None:
-        """There is a connection, made or under way: wait for what is asked for. Raises TimedOut."""
+        """Wait for those times of a connection, made or pending, that variables use. Raises TimedOut."""
         server, loop, rare, started = self.entrance.server, self.entrance.sessions.loop, self._rare(), self.started
         assert started is not None
         asked = server.settings.access_log.asked
@@ -337,15 +337,15 @@ class FactsRecord(SessionFacts):
         super().gave_up(error)
 
     def limit_connections(self, status: bytes) -> None:
-        """There are too many connections already."""
+        """Note the result of `limit_conn`."""
         self._rare().limit_conn = status
 
     def limit(self, status: bytes, zone: bytes) -> None:
-        """What the limits of logins say of the attempt, and the zone that says it."""
+        """Note the result of `limit_auth` for the attempt, and its zone."""
         self._rare().limited = status, zone
 
     def refuse(self, rejected: Rejected) -> None:
-        """The attempt was refused."""
+        """Note that the attempt was refused."""
         self._end_try()
         rare = self._rare()
         rare.refused_for_now = rejected.temporary
@@ -356,7 +356,7 @@ class FactsRecord(SessionFacts):
             self.report("failure", logs)
 
     def log_in(self) -> None:
-        """The backend has said yes, and the rest is a relay's: keep no more than it takes."""
+        """Note that the client is logged in, and drop what the relay does not need."""
         entrance, started = self.entrance, self.started
         assert started is not None
         self.login_ms = int((entrance.sessions.loop.now - started) * 1000 + 0.5)
@@ -382,11 +382,11 @@ class FactsRecord(SessionFacts):
                 self.report("end", logs)
 
     def _is_told(self, reason: End) -> bool:
-        """Whether a session without a byte from its client has a line."""
+        """Whether the session is logged; one without a byte from its client may not be."""
         return not (reason in _SILENT and self._is_null)
 
     def report(self, event: str, logs: tuple[ReadyLog, ...]) -> None:
-        """Write what these logs say about something that happens to the session. Raises nothing."""
+        """Write the lines of these logs about an event of the session. Raises nothing."""
         lines = self.entrance.sessions.lines
         if lines is None:
             return
@@ -400,16 +400,14 @@ class FactsRecord(SessionFacts):
         write_lines((log,), self, lines)
 
     def _misreport(self, error: Exception) -> None:
-        if isinstance(
-            error, PeerError
-        ):  # a variable whose regular expression takes too long for what clients have sent
+        if isinstance(error, PeerError):  # a variable's regular expression takes too long for the client's data
             self.info(str(error))
         else:
             self.bug(error)
 
     @property
     def _is_null(self) -> bool:
-        """Whether that the client has not sent a byte is of no interest."""
+        """Whether a session without a byte from its client need not be logged."""
         stream = self.client_bytes
         if self.entrance.server.access_logs.null_sessions:
             return False
@@ -422,7 +420,7 @@ class FactsRecord(SessionFacts):
         return rare
 
     def _end_try(self) -> None:
-        """A backend is done with, if there was one."""
+        """Finish the current try of a backend, if there is one."""
         if self.started is not None:
             rare = self._rare()
             rare.tries.append(self._last_try(rare))
@@ -430,7 +428,7 @@ class FactsRecord(SessionFacts):
             self.started = self.backend_bytes = None
 
 
-# How a session may end that is a null session if the client has sent nothing.
+# The ends that make a session a null session if the client has sent nothing.
 _SILENT: Final = (End.NO_BYTES, End.CLIENT_LEFT, End.CLIENT_TIMEOUT, End.TLS_TIMEOUT, End.SHUTDOWN)
 
 
@@ -439,6 +437,6 @@ if accelerator is not None:
 
 
 class ListedFacts(FactsRecord):
-    """The same of a session in the session table."""
+    """The FactsRecord of a session in the session table."""
 
     __slots__ = ("row", "task")

@@ -1,15 +1,15 @@
-"""How many sessions wait because somebody limits or delays them."""
+"""The number of sessions that wait because of a limit or a delay."""
 
 from __future__ import annotations
 
 from typing import Final
 
 SHARE: Final = 10
-"""Of all connections of a worker, those that may be held back at once."""
+"""One in this many of a worker's connections may be held back at the same time."""
 
 
 class Held:
-    """How many sessions of a worker are held back, of `most`: more would keep others out."""
+    """The number of a worker's sessions that are held back, at most `most`, so that others still get in."""
 
     __slots__ = ("most", "now")
 

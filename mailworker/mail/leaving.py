@@ -1,4 +1,4 @@
-"""How sessions end before their relay."""
+"""The end of a session before its relay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BY_BUG = Farewell(End.BUG)
 
 
 class Leaving:
-    """What a session leaves by; `backend` is the connection to one while there is none but the session to close it."""
+    """The part of a session that ends it; `backend` is the backend's connection while the session must close it."""
 
     __slots__ = ("_dialogue", "backend", "connections", "log", "server", "stream")
 
@@ -39,7 +39,7 @@ class Leaving:
 
     @property
     def dialogue(self) -> AnyDialogue:
-        """The conversation with the client; it is made when it is needed, as most clients only send a usual login."""
+        """The dialogue with the client; it is made when it is needed, as most clients only send a usual login."""
         dialogue = self._dialogue
         if dialogue is None:
             self._dialogue = dialogue = self._new_dialogue()
@@ -68,12 +68,12 @@ class Leaving:
         """The last link of a session without a relay."""
         if self._dialogue is not None:
             self._dialogue.start_over()
-        self.close_backend()  # the client may take its time to hear its last words
+        self.close_backend()  # the client may take long to read the last reply
         try:
             if farewell.words is not None:
                 await self._take_leave(farewell.words)
         except PeerError as error:
-            self.log.fault(error)  # the client did not even wait for our goodbye
+            self.log.fault(error)  # the client did not even wait for our last reply
         finally:
             self.log.end(farewell.reason)
             self.stream.close()
@@ -82,7 +82,7 @@ class Leaving:
         self.renew_deadline()
         await self.stream.write(last_words)
         self.stream.deadline = self.connections.loop.now + _GOODBYE_TIMEOUT
-        with suppress(TimedOut, ConnectionLost):  # it need not answer our goodbye
+        with suppress(TimedOut, ConnectionLost):  # it need not answer our close_notify
             await self.stream.end_tls()
 
     def close_backend(self) -> None:
@@ -95,7 +95,7 @@ class Leaving:
 
 
 def _blame(error: PeerError, dialogue: AnyDialogue, server: Server, log: SessionLog) -> bytes | None:
-    """Log what a peer did wrong; gives the reply to the client, None if there is nobody to reply to."""
+    """Log a peer's error; gives the reply to the client, None if it can get none."""
     if isinstance(error, Unsafe):
         log.write(Level.INFO if error.known else Level.ERROR, str(error))
         return error.answer
@@ -106,5 +106,5 @@ def _blame(error: PeerError, dialogue: AnyDialogue, server: Server, log: Session
     log.fault(error, server.login_source.name)
     if error.party is not Party.CLIENT:
         return dialogue.internal_error
-    refused = isinstance(error, ProtocolError)  # a login that no backend may see
+    refused = isinstance(error, ProtocolError)  # a login that no backend may get
     return dialogue.invalid() if refused else None

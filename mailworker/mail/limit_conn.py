@@ -1,4 +1,4 @@
-"""How many connections there may be by keys of `limit_conn`: those of each server, counted by all workers together."""
+"""The limits of `limit_conn`: connections of each server by keys, counted by all workers together."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mailworker.shm.keys import GIVEN, KEYS, key
 from mailworker.variables.variables import Variables
 
 Key = Callable[[SessionLog], bytes]
-"""What a session is counted by; nothing where it is not counted."""
+"""Gives the key by which a session is counted; empty if it is not counted."""
 
-# Seconds in which a worker tells once that a zone is full.
+# Seconds between two log lines of a worker that a zone is full.
 _TELL_AGAIN: Final = 10.0
 
 _AT_ACCEPT: Final = frozenset({
@@ -31,7 +31,7 @@ _AT_ACCEPT: Final = frozenset({
 
 
 class _Limit:
-    """`key` is None where every session knows it, and `number` says which it is."""
+    """One limit; `key` is None for a key that every session has, and then `number` identifies it."""
 
     __slots__ = ("key", "name", "number", "spelled", "told")
 
@@ -58,7 +58,7 @@ def _rendered(limit: ConnLimit, variables: Variables) -> Key:
 
 
 class _Gate:
-    """Some limits of a server."""
+    """The limits of a server that apply at accept, or at login."""
 
     __slots__ = ("given", "limits", "native")
 
@@ -75,16 +75,16 @@ class _Gate:
 
 
 class ConnLimits:
-    """Those of one server. What is known at accept is limited there, and the rest when a login is right.
+    """The limits of one server. Keys that are known at accept are limited there, the others after a successful login.
 
-    `at_login` asks about logins, None where nothing is limited there. `quick` is what a lobby asks at accept, None
-    where it cannot.
+    `at_login` checks logins, None if nothing is limited there. `quick` is the check for a lobby at accept, None if a
+    lobby cannot check.
     """
 
     __slots__ = ("_at_accept", "_at_login", "_settings", "asks_at_accept", "at_login", "quick")
 
     def __init__(self, settings: LimitConnSettings, zones: Sequence[str], variables: Variables, held: Holdings) -> None:
-        """`zones` are the names of what is held, in its order."""
+        """`zones` are the names of the zones in `held`, in the same order."""
         early = [each for each in settings.limits if each.asked <= _AT_ACCEPT]
         late = [each for each in settings.limits if not each.asked <= _AT_ACCEPT]
         self._at_accept = _Gate(early, zones, variables, held, lambda _: False)
@@ -121,7 +121,7 @@ class ConnLimits:
         return True
 
     def _refuse(self, result: int, limit: _Limit, record: SessionLog) -> bool:
-        """Give whether the client may go on all the same."""
+        """Log that a limit refuses the client; gives whether it may go on nevertheless."""
         dry_run = self._settings.dry_run
         if result == FULL:
             self._complain(limit, record)

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 
 class Once:
-    """Remembers what was told, so many things at most; the oldest of them will be told again."""
+    """Remembers which messages were logged, up to a limit; beyond it, the oldest are forgotten and logged again."""
 
     __slots__ = ("_limit", "_told")
 
@@ -15,7 +15,7 @@ class Once:
         self._told: dict[Hashable, None] = {}
 
     def is_new(self, what: Hashable) -> bool:
-        """Whether `what` has not been told yet; from now on it has."""
+        """Whether `what` has not been logged yet; from now on it counts as logged."""
         if what in self._told:
             return False
         if len(self._told) >= self._limit:

@@ -1,7 +1,7 @@
 """Tests whether a backend relays mail without a login, on which the safety of `auth_upstream` and XCLIENT depends.
 
-The proxy's clients come to the backend from the proxy's address. Where the backend trusts that address, as Postfix does
-those of `mynetworks`, everybody may send mail to everywhere.
+For the backend, the proxy's clients come from the proxy's address. If the backend trusts that address, as Postfix
+trusts those of `mynetworks`, any client can send mail to any recipient.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from mailworker.wire.xclient import build as build_xclient
 from mailworker.wire.xclient import listed_attributes
 
 STRANGER: Final = InetAddress("192.0.2.1", 25)
-"""The client's address in the test, which nobody has (RFC 5737)."""
+"""The client's address in the test, which is reserved for documentation (RFC 5737)."""
 
 RECIPIENT: Final = "probe@example.org"
-"""Somebody elsewhere."""
+"""A recipient in a foreign domain."""
 
 _SECONDS: Final = 15.0
 _LIMIT: Final = 1 << 16  # bytes of a reply
 
-# What says that the address itself will not do, not who asks: RFC 3463 section 3.2, RFC 7505 section 4.2.
+# Replies that reject the address itself, and not the sender: RFC 3463 section 3.2, RFC 7505 section 4.2.
 _BAD_ADDRESS: Final = re.compile(rb"5\d\d[ -]5\.1\.\d|556")
 
 
 class Verdict(Enum):
-    """What a backend does for strangers."""
+    """The backend's behaviour towards strangers."""
 
     REFUSES = "refuses"
     RELAYS = "relays"
     UNCLEAR = "unclear"
-    """It was not reached, refuses for now, or refuses for another reason: ask again, or by another address."""
+    """It was not reached, or refuses temporarily or for another reason: test again, or with another address."""
 
 
 class Finding(NamedTuple):
-    """`how` it was asked, what was said last, and the reply to that; both are escaped."""
+    """The result of one test: `how` it was done, the last command, and the reply to it; both are escaped."""
 
     how: str
     verdict: Verdict
@@ -55,7 +55,7 @@ class Finding(NamedTuple):
 
 
 class Manner(NamedTuple):
-    """How a server goes to its backends: what it calls itself, and what it says before a login."""
+    """How a server connects to its backends: its own name, and what it sends before a login."""
 
     server_name: bytes
     proxy: ProxySettings
@@ -63,14 +63,14 @@ class Manner(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """Sender, "" for the null sender, and recipient of the mail."""
+    """The sender, "" for the null sender, and the recipient of the mail."""
 
     sender: str = ""
     recipient: str = RECIPIENT
 
 
 async def probe(connections: Connections, address: Address, envelope: Envelope, manner: Manner) -> list[Finding]:
-    """Try it as the proxy itself, and by XCLIENT if the backend takes it. No mail is sent: it ends behind RCPT."""
+    """Test as the proxy itself, and with XCLIENT if the backend supports it. No mail is sent: it ends after RCPT."""
     plain = _Probe(connections, address, envelope, manner)
     findings = [await plain.run("as the proxy")]
     if plain.takes_xclient:
@@ -102,7 +102,7 @@ class _Probe:
         self.takes_xclient = False
 
     async def run(self, how: str) -> Finding:
-        """What it comes to; raises nothing that a peer is at fault for."""
+        """Run the test; gives its result, and raises no PeerError."""
         try:
             self._stream = self._connections.connect(self._address, Party.BACKEND)
         except PeerError as error:
@@ -122,7 +122,7 @@ class _Probe:
         return Finding(how, Verdict.UNCLEAR, self._command, reason)
 
     async def _ask(self) -> Reply:
-        """The reply that decides."""
+        """Send the envelope; gives the reply that decides."""
         await self._introduce()
         hello = await self._greet()
         self.takes_xclient = listed_attributes(hello.data) is not None
@@ -143,7 +143,7 @@ class _Probe:
             await self._stream.write(build_v2(STRANGER, local))
 
     async def _greet(self) -> Reply:
-        """The reply to EHLO, in TLS where this is how the proxy goes there."""
+        """Send EHLO, in TLS if the proxy uses TLS for this backend; gives the reply."""
         hello = f"EHLO {self._manner.server_name.decode(errors='replace')}"
         tls = self._manner.tls
         peer = None if tls is None else tls.peer(self._address)

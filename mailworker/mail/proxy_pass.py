@@ -14,16 +14,16 @@ from mailworker.variables.facts import Facts
 from mailworker.variables.variables import Variables
 
 Choose = Callable[[Facts], Address | BackendName]
-"""The backend for a session. Raises ProtocolError where a variable came to none."""
+"""Gives the backend for a session. Raises ProtocolError if the value of a variable is no backend."""
 
 
 def configured_backend(proxy_pass: ProxyPass, variables: Variables, *, names: bool) -> Choose:
-    """The function that names it; `names` tells whether there is a resolver for backends that have names."""
+    """The function that chooses the backend; `names` tells whether there is a resolver for backends' names."""
     addresses = proxy_pass.addresses
     if len(addresses) > 1:
         return lambda _facts: choice(addresses)
     if addresses:
-        only = addresses[0]  # chance costs system calls
+        only = addresses[0]  # a random choice costs system calls
         return lambda _facts: only
     render = variables.bind(proxy_pass.template)
 
@@ -41,7 +41,7 @@ def configured_backend(proxy_pass: ProxyPass, variables: Variables, *, names: bo
 
 @lru_cache(maxsize=4096)  # there are few backends and many logins
 def _read(text: bytes) -> Address | BackendName | str:
-    """The backend, or what is wrong with it."""
+    """The backend, or an error text."""
     try:
         return read_backend(text.decode(errors="surrogateescape"))
     except BadAddress as reason:

@@ -1,6 +1,6 @@
-"""What is known of a session from accept to its end, the one way in which it ends, and which end an error means.
+"""The record of a session from accept to its end, how a session ends, and which end an error means.
 
-native/core/record.c has in C what each session does.
+native/core/record.c implements in C what each session needs.
 """
 
 from __future__ import annotations
@@ -43,48 +43,48 @@ from mailworker.wire.backend import InvalidReply
 
 
 class Traffic(facts.Traffic, Protocol):
-    """A connection, whose bytes are counted, in TLS those of its data."""
+    """A connection with byte counters; in TLS they count application data."""
 
     @property
     def descriptor(self) -> int: ...
 
 
 class Relayed(Protocol):
-    """A session that is logged in; see `mailworker.mail.relay`."""
+    """A session in its relay; see `mailworker.mail.relay`."""
 
     def cut(self) -> None:
-        """End it now, and its record with it."""
+        """End the relay now, and its record, too."""
 
     def kick(self, why: str) -> None:
-        """The same because somebody wants it so; `why` is for the log."""
+        """As `cut`, at an administrator's request; `why` is for the log."""
 
 
 class Check(Protocol):
-    """One thing that is asked of clients before they are served; see `mailworker.mail.admission`.
+    """A check that clients must pass before they are served; see `mailworker.mail.admission`.
 
-    Those of two servers are equal if they have the same answer for every client. `quick` is what a lobby asks in its
-    place, None where only a session can be asked about.
+    The checks of two servers are equal if they give the same answer for every client. `quick` is the check that a lobby
+    does instead, None if only a session can be checked.
     """
 
     @property
     def quick(self) -> Quick | None: ...
 
     def refusal(self, client: Address, record: SessionRecord) -> End | None:
-        """Why the client is not served, after telling the record's log; None where it is. Raises nothing."""
+        """Why the client is not served, after logging it; None if it is served. Raises nothing."""
 
 
 Checks = tuple[Check, ...]
 
 
 class Entrance:
-    """Where clients connect: a `listen`, its name in the log, the server, the log, and the clients.
+    """The entrance of clients: a `listen`, its name in the log, its server, its log, and its sessions.
 
-    `door` leads to those servers of the address that clients ask for in a TLS handshake, None where nothing is to be
-    chosen there. `greets_at_once` tells whether none of all these servers lets a client wait for its greeting.
-    `has_variables` tells whether any of them asks for facts. `port` is that of the `listen`, None for a unix socket;
-    `protocol` is what clients speak, `local` the address that they connect to, None where it may be any, `host` the
-    same without its port, and `source` who decides about logins. `at_accept` is what is asked about a client that has
-    come, `in_tls` about one whose handshake has led to this server.
+    `door` leads to the servers of the address that clients select in a TLS handshake, None if there is only one.
+    `greets_at_once` tells whether none of these servers delays its greeting, `has_variables` whether any of them uses
+    facts. `port` is the port of the `listen`, None for a unix socket; `protocol` is the mail protocol, `local` the
+    address that clients connect to, None for a wildcard, `host` that address without its port, and `source` the login
+    source. `at_accept` are the checks for a client at accept, `in_tls` those for one whose handshake has selected this
+    server.
     """
 
     __slots__ = (
@@ -127,7 +127,7 @@ class Entrance:
 
     @property
     def has_lobby(self) -> bool:
-        """Whether clients are greeted at once and alike, and before they speak no more is asked than a lobby can."""
+        """Whether all clients get the same greeting at once, and a lobby can do all checks before it."""
         asked = all(check.quick is not None for check in self.at_accept)
         plain = asked and not self.listen.proxy_protocol
         at_once = self.greets_at_once and self.greeting is not None and (not self.listen.ssl or self._shakes_alike)
@@ -135,24 +135,24 @@ class Entrance:
 
     @property
     def greeting(self) -> bytes | None:
-        """What clients hear first, None where not all hear the same."""
+        """The greeting, None if not all clients get the same one."""
         capabilities = self.server.capabilities
         return capabilities.secure_greeting if self.listen.ssl else capabilities.greeting
 
     @property
     def opening(self) -> Opening | None:
-        """What they may say to that, see `Capabilities`."""
+        """The usual commands after the greeting, see `Capabilities`."""
         said = self.server.capabilities
         return said.secure_opening if self.listen.ssl else said.opening
 
     @property
     def _shakes_alike(self) -> bool:
-        """Whether handshakes ask for no certificate and lead to no other server, and nobody asks how long they take."""
+        """Whether handshakes need no certificate, select no other server, and no variable uses their duration."""
         asks = self.server.asks_for_certificates or self.server.asks_for_handshake
         return self.server.tls is not None and self.door is None and not asks
 
     def verbose(self) -> Entrance:
-        """The same for a client of `debug_connection`."""
+        """A copy of the entrance for clients of `debug_connection`."""
         entrance = Entrance(self.listen, self.server, self.log.verbose(), self.sessions)
         entrance.door, entrance.greets_at_once, entrance.watched = self.door, self.greets_at_once, True
         entrance.has_variables = self.has_variables
@@ -161,12 +161,12 @@ class Entrance:
 
 
 class SessionRecord(SessionLog):
-    """Made at accept; it says what the log does, and holds what others want to know when the session has ended.
+    """The record of a session, made at accept: its log, and the data that is used when it has ended.
 
-    `accepted` and `logged_in` are times of the loop's clock in seconds, None where it was not logged in. `client_bytes`
-    and `backend_bytes` count what came from each and was sent to it, None for a backend that was not connected to.
-    `reason` is None as long as the session lives. `row` is the session's in the session table, where there is one;
-    there `task` is what it runs in before its relay.
+    `accepted` and `logged_in` are times of the loop's clock in seconds, None if it was not logged in. `client_bytes`
+    and `backend_bytes` count the bytes received from and sent to each, None if no backend was connected. `reason` is
+    None as long as the session lives. `row` is the session's row in the session table, if there is one; then `task`
+    runs the session before its relay.
     """
 
     __slots__ = ("accepted", "backend_bytes", "client_bytes", "logged_in", "reason")
@@ -180,7 +180,7 @@ class SessionRecord(SessionLog):
         self._begin(number, client, accepted, client_bytes)
 
     def _blank(self, entrance: Entrance) -> None:
-        """What all have in common that come in there; all that SessionLog sets is set here and in `_begin`."""
+        """Set what all sessions of an entrance have in common; this and `_begin` set all fields of SessionLog."""
         self.entrance = entrance
         self.action = None
         self.starttls = False
@@ -199,23 +199,23 @@ class SessionRecord(SessionLog):
 
     @classmethod
     def pattern(cls, entrance: Entrance) -> SessionRecord:
-        """What `begun` copies: the record of nobody."""
+        """A record without a client, which `begun` copies."""
         pattern = cls.__new__(cls)
         pattern._blank(entrance)
         return pattern
 
     def begun(self, number: int, peer: Address, accepted: float, client_bytes: Traffic) -> SessionRecord:
-        """A record for which this one is the pattern."""
+        """A new record, copied from this pattern."""
         record = copied(self)
         record.number = number
-        record.client = peer.host if isinstance(peer, InetAddress) else client_ip(peer)  # spares a call
+        record.client = peer.host if isinstance(peer, InetAddress) else client_ip(peer)  # saves a call
         record.accepted = accepted
         record.client_bytes = client_bytes
         record.entrance.sessions.live[record] = None
         return record
 
     def take_row(self, row: int, task: Task | None = None) -> None:
-        """The session has this row, and runs in `task`: only where there are rows."""
+        """Note the session's row and task; only called if there is a session table."""
         self.row, self.task = row, task  # type: ignore[misc] # of a class that has them
 
     @property
@@ -223,7 +223,7 @@ class SessionRecord(SessionLog):
         return self.entrance.sessions.identify(self.accepted, self.number)
 
     def end(self, reason: End) -> None:
-        """The session is over. The first call tells why; later ones change nothing. Raises nothing."""
+        """End the session. The first call sets the reason; later ones change nothing. Raises nothing."""
         if self.reason is not None:
             return
         self.reason = reason
@@ -249,13 +249,13 @@ if accelerator is not None:
 
 
 class ListedRecord(SessionRecord):
-    """The record of a session that may have a row."""
+    """The record of a session that may have a row in the session table."""
 
     __slots__ = ("row", "task")
 
 
 async def start_tls(client: SocketStream, record: SessionRecord, *, more: bool = False) -> None:
-    """Shake hands, and move the record to the server that the client has asked for; for `more` see `Stream.start_tls`.
+    """Do the handshake, and move the record to the server that the client selects; `more`: see `Stream.start_tls`.
 
     Raises a PeerError.
     """
@@ -286,13 +286,13 @@ async def _start_tls(client: SocketStream, record: SessionRecord, *, more: bool)
 
 
 EndListener = Callable[[SessionRecord], None]
-"""Called once with the record of each session that has ended; what it raises is logged as a bug."""
+"""Called once with the record of each session that has ended; an exception in it is logged as a bug."""
 
 
 class Sessions:
-    """Those of one worker that have not ended, with the relay of each that is logged in, and who hears of ends.
+    """The live sessions of one worker, with the relay of each that is logged in, and the listeners for their ends.
 
-    `lines` takes what the access logs say, None where there are none. `identify` gives what a session is called.
+    `lines` takes access log lines, None if there are no access logs. `identify` gives the id of a session.
     """
 
     __slots__ = ("identify", "lines", "listeners", "live", "loop")
@@ -305,13 +305,13 @@ class Sessions:
         self.live: dict[SessionRecord, Relayed | None] = {}  # half the size of a set of records and one of relays
 
     def cut(self) -> None:
-        """End those that are relayed."""
+        """End the sessions that are in a relay."""
         for relay in tuple(self.live.values()):
             if relay is not None:
                 relay.cut()
 
     def kick(self, rows: Rows, sessions: Iterable[tuple[int, str]], why: str) -> None:
-        """End some, whatever they are doing, each by its row and by what it is called: who has the row by now stays.
+        """End the sessions with these rows and ids, in any state; a session that has reused a row is left alone.
 
         `why` is for the log.
         """
@@ -326,7 +326,7 @@ class Sessions:
                 waiting.interrupt(Kicked(why))
 
     def end_all(self, reason: End) -> None:
-        """Whatever they are doing, the process ends now: only their records do."""
+        """End the records only, as the process ends now."""
         for record in tuple(self.live):
             record.end(reason)
 
@@ -337,12 +337,12 @@ _USED_UP = frozenset(
     {errno.EADDRNOTAVAIL, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}
 )
 
-# What a connection that was made fails with; all else tells that it was not made.
+# The errors of an established connection; all others mean that it was not established.
 _BROKEN = frozenset({0, errno.ECONNRESET, errno.EPIPE})
 
 
 def end_by(error: Exception, client: SocketStream, backend: SocketStream | None) -> End:
-    """What `error` means that ends a session before its relay; `backend` is None until there is a connection."""
+    """The End for an error that ends a session before its relay; `backend` is None until there is a connection."""
     if isinstance(error, OutOfConnections | MemoryError):
         return End.RESOURCES
     if not isinstance(error, PeerError):
@@ -357,7 +357,7 @@ def end_by(error: Exception, client: SocketStream, backend: SocketStream | None)
 
 
 def end_in_handshake(error: PeerError, client: SocketStream) -> End:
-    """What `error` means that ends a client's handshake."""
+    """The End for an error that ends a client's handshake."""
     if isinstance(error, Kicked):
         return End.KICKED
     if isinstance(error, TimedOut):

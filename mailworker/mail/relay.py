@@ -1,7 +1,7 @@
-"""Bytes between a client that is logged in and its backend.
+"""The relay of bytes between a client that is logged in and its backend.
 
-The session's coroutine is gone by now. Two `Side`s and a `Relay` are all that is left of it, and none of
-them holds a buffer while nothing is held up.
+The session's coroutine no longer exists. Only two `Side`s and a `Relay` are left of it, and they have no buffer unless
+the receiver is slow.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BY_CLIENT, _BY_BACKEND = End.CLIENT_CLOSED, End.BACKEND_CLOSED
 
 
 class Relay(Pair):
-    """Ends when both sides have ended their input, when one is lost, or after a time without a byte from either.
+    """A relay; it ends when both sides have ended their input, when one is lost, or after a time without a byte.
 
     That time is proxy_timeout; once one side has ended its input, the other has `timeout` to follow.
     """
@@ -36,7 +36,7 @@ class Relay(Pair):
     record: SessionRecord
 
     def start_watched(self) -> None:
-        """As `begin`, unless what was read before the relay was there already ends it."""
+        """As `begin`, unless bytes that were read before the relay existed already end it."""
         client = cast(WatchedSide, self.client)
         if client.pending and client.refuses(client.pending):
             self.refuse()
@@ -44,7 +44,7 @@ class Relay(Pair):
             self.begin()
 
     def finish(self) -> None:
-        """A side's call: both are done."""
+        """Called by a side when both sides are done."""
         record = self.record
         record.action = None
         if record.entrance.log.informative:
@@ -52,7 +52,7 @@ class Relay(Pair):
         self._end(_BY_CLIENT if self.client.ended == 1 else _BY_BACKEND)
 
     def lose_source(self, side: Side, error: Loss) -> None:
-        """Reading from `side` failed, which is of no interest once the other side has said all it had to say."""
+        """Handle a failed read from `side`, which does not matter if the other side has ended its input."""
         if side.other.ended:
             self.finish()
             return
@@ -62,7 +62,7 @@ class Relay(Pair):
         self._end(self._reset(side))
 
     def lose_sink(self, side: Side, error: Loss) -> None:
-        """Writing to `side` failed."""
+        """Handle a failed write to `side`."""
         self._blame(side, "sending to", "send()" if side.tls is None else "SSL_write()", error)
         self._end(self._reset(side))
 
@@ -87,19 +87,19 @@ class Relay(Pair):
         self._end(End.SHUTDOWN)
 
     def kick(self, why: str) -> None:
-        """End now: somebody wants it so."""
+        """End now, at an administrator's request."""
         self.record.action = "proxying"
         self.record.info(why)
         self._end(End.KICKED)
 
     def refuse(self) -> None:
-        """A side's call: the client has said what would make it another user at the backend, or hide it from us."""
+        """Called by a side: the client sent a command that would change its user at the backend, or could hide one."""
         self.record.action = "proxying"
         self.record.info("client sent a command that is not proxied")
         self._end(End.FORBIDDEN_COMMAND)
 
     def abort(self, bug: Exception) -> None:
-        """End because of a bug, which is nobody else's business."""
+        """End because of a bug; other sessions go on."""
         self.record.action = "proxying"
         self.record.bug(bug)
         if not self.backend.closed:
@@ -111,12 +111,12 @@ class Relay(Pair):
 
 
 class LimitedRelay(Relay):
-    """One in which bytes go no faster than `limit_rate` to the client, and than `proxy_upload_rate` from it."""
+    """A relay with rate limits: `limit_rate` to the client, and `proxy_upload_rate` from it."""
 
     __slots__ = ("_down", "_up")
 
     def keep_rates(self, proxy: ProxySettings) -> None:
-        """To be called before it begins."""
+        """Set the rates; to be called before the relay begins."""
         loop = self.terms.connections.loop
         self._up = _throttle(loop, self.client, proxy.upload_rate, 0)
         self._down = _throttle(loop, self.backend, proxy.limit_rate, proxy.limit_rate_after)
@@ -139,14 +139,14 @@ def _throttle(loop: Loop, side: Side, rate: int, after: int) -> Throttle | None:
 
 
 _Agreed = tuple[Terms, type[Relay], bool]
-"""What relays of a server have in common, of what class they are, and whether they may just begin."""
+"""The terms that relays of a server share, their class, and whether they may begin without `start_watched`."""
 
 
 class Relays:
     """All relays of a worker, and the scratch pages that they share: one for each `proxy_buffer`.
 
-    What clients of some servers say is watched, and some are slowed down, by pumps that are made when the first of them
-    is logged in. `rows` are those of the session table, None where there is none.
+    Some servers' clients are watched, and some have a limited rate. The pumps for them are made when the first such
+    client is logged in. `rows` are the rows of the session table, None if there is none.
     """
 
     __slots__ = ("_agreed", "_connections", "_pumps", "_rows")
@@ -167,7 +167,7 @@ class Relays:
         backend: SocketStream,
         backends_words: bytes,
     ) -> None:
-        """Relay between two streams, with what was read from each and is still to be passed on."""
+        """Relay between two streams; the bytes that were already read from each are passed on first."""
         entrance = record.entrance
         terms, kind, plain = self._agreed.get(entrance.server) or self._agree(entrance.server)
         record.logged_in = self._connections.loop.now
@@ -203,13 +203,13 @@ class Relays:
         return agreed
 
     def _pump(self, buffer: int, *, watching: bool = False, limiting: bool = False, rows: Rows | None = None) -> Pump:
-        """The one that moves bytes of this kind."""
+        """The pump for relays of this kind."""
         kind = buffer, watching, limiting, rows
         if kind not in self._pumps:
             self._pumps[kind] = Pump(self._connections.loop, *kind)
         return self._pumps[kind]
 
     def close(self) -> None:
-        """Give back what relays need; none may be left."""
+        """Free the resources of relays; no relay may be left."""
         for pump in self._pumps.values():
             pump.close()

@@ -1,4 +1,4 @@
-"""A server block, ready to serve: what all its sessions share."""
+"""A `server` block, ready to serve: the objects that all its sessions share."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ _NO_PLACES: Final[Mapping[Destination, int]] = {}
 
 
 class Admission(Protocol):
-    """What is asked of clients whose login is right; see `mailworker.mail.limit_conn`."""
+    """The check for clients after a successful login; see `mailworker.mail.limit_conn`."""
 
     def admits(self, record: SessionLog, number: int, client: str, login: bytes, /) -> bool:
-        """Whether one more may be logged in; if not, the record's log has been told. All but it are its own fields."""
+        """Whether one more client may log in; if not, that is logged. The other arguments are fields of `record`."""
 
 
 class ServerTls(NamedTuple):
-    """What encrypts a server's connections: with clients, and with backends; None for neither."""
+    """The TLS contexts of a server's connections with clients, and with backends; None where TLS is not used."""
 
     clients: TlsContext | None = None
     backends: BackendTls | None = None
 
 
 class Server:
-    """Made by the master before it forks.
+    """A `server` block, made by the master before it forks.
 
-    `tls` is None where no connection with a client can be encrypted, `backend_tls` where none with a backend is.
-    `starttls_only` tells whether logging in demands TLS. `client_resolver` is None where clients' names are not asked
-    for. `login_source` decides about logins, `targets` where they go, and `backend` where those go whose source names
-    none. `plain_source` is that source where it may be asked plainly, see AuthHttp, else None. `policed` is the source
-    where a policy service is asked, else None, and `guard` limits logins, `limits` connections, None where nothing
-    does. `access_logs` are ready to write. `counted` counts its sessions, None where nobody does. `rows` are the
-    worker's part of the session table, None where there is none; the server is called `number` there. `has_variables`
-    tells whether anybody asks a session for facts, `asks_for_handshake` whether for what a handshake took, and
-    `waits_for_facts` whether for times of the backend that nobody would know otherwise. `told` is what a worker's log
-    knows of its backends, `agreements` what handshakes came to. `limited` tells whether relays have a rate to keep.
-    `logs_in_at_once`: nothing comes before a login at a backend, and nobody looks at its steps. `watched`: a session
-    ends where its client asks the backend to be another user (native/relay/line.c).
+    `tls` is None if no connection with a client can be encrypted, `backend_tls` if none with a backend is.
+    `starttls_only` tells whether a login needs TLS. `client_resolver` is None if clients' names are not looked up.
+    `login_source` decides about logins, `targets` chooses their backends, and `backend` is used if the source names
+    none. `plain_source` is the source if it may be asked plainly, see AuthHttp, else None. `policed` is the source if a
+    policy service is asked, else None. `guard` limits logins and `limits` connections, None without limits.
+    `access_logs` are ready to write. `counted` counts the server's sessions, None without counters. `rows` are the
+    worker's rows of the session table, None if there is none; `number` is the server's number there. `has_variables`
+    tells whether variables use facts of sessions, `asks_for_handshake` whether they use the handshake's duration, and
+    `waits_for_facts` whether they use times of the backend that are not measured otherwise. `told` remembers which
+    faults of backends were logged, `agreements` the results of handshakes. `limited` tells whether relays have a rate
+    limit. `logs_in_at_once`: nothing precedes a login to a backend, and its steps need not be seen one by one.
+    `watched`: a session ends if its client sends a command to change its user at the backend (native/relay/line.c).
     """
 
     __slots__ = (
@@ -137,11 +137,11 @@ class Server:
 
     @property
     def asks_for_certificates(self) -> bool:
-        """Whether handshakes ask clients for theirs."""
+        """Whether handshakes ask clients for a certificate."""
         ssl = self.settings.ssl
         return ssl is not None and ssl.verify_client is not VerifyClient.OFF
 
     @property
     def greets_at_once(self) -> bool:
-        """Whether no client has to wait for its greeting."""
+        """Whether no client has to wait for the greeting."""
         return self.client_resolver is None and not self.settings.dialogue.greeting_delay

@@ -1,4 +1,4 @@
-"""The mail service of a worker: listeners in, sessions out."""
+"""The mail service of a worker: it accepts connections and begins sessions."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ _CLIENT = Party.CLIENT
 
 
 Accepted = Callable[[int, Address], None]
-"""Takes a connection's descriptor, and its peer's address."""
+"""Called with a connection's descriptor, and its peer's address."""
 
 
 class _Prepared:
-    """What the master makes of a service, and what each worker adds before it starts."""
+    """The part of the service that the master makes, and that each worker completes before it starts."""
 
     __slots__ = (
         "_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_held", "_limits",
@@ -100,12 +100,12 @@ class _Prepared:
         self._vitals: Vitals | None = None
         self._rows: Rows | None = None
         self._tables = local_tables()
-        self._short = 0  # the next connection's number when the log was told that clients wait or are turned away
+        self._short = 0  # the next connection's number when a shortage was last logged
 
     def prepare(self, tables: Tables | None = None) -> None:
-        """Make resolvers, and set what accepted connections inherit: else TLS logins wait 44 ms for a delayed ACK.
+        """Make resolvers, and set the options that accepted sockets inherit: else TLS logins wait 44 ms for an ACK.
 
-        `tables` are what others count attempts to log in by as well; without them this process counts alone.
+        `tables` count the login attempts of all workers; without them this process counts alone.
         """
         self._tables = tables or self._tables
         _make_resolvers(self.servers, self._log)
@@ -114,7 +114,7 @@ class _Prepared:
                 bound.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def count(self, counters: Counters) -> None:
-        """Count in the row of `counters` what happens; to be called before `start`."""
+        """Count events in the row of `counters`; to be called before `start`."""
         if counters.row is not None:
             self._counters = counters
             self._drops = Drops(counters)
@@ -139,9 +139,9 @@ class _Prepared:
 
 
 class MailService(_Prepared):
-    """Made by the master, run by each worker.
+    """The mail service, made by the master and run by each worker.
 
-    `contexts`, `server_logs` and `users` go with `settings.servers`; `log` is the main one.
+    `contexts`, `server_logs` and `users` correspond to `settings.servers`; `log` is the main log.
     """
 
     __slots__ = ()
@@ -154,9 +154,9 @@ class MailService(_Prepared):
         listeners: Sequence[EndListener] = (),
         lines: LineSink | None = None,
     ) -> None:
-        """Begin to accept, as worker `number` (from 0) of `workers`. Raises StartError where that cannot be.
+        """Begin to accept, as worker `number` (from 0) of `workers`. Raises StartError if that fails.
 
-        `listeners` hear of each session that has ended. `lines` takes those of access logs.
+        `listeners` are called for each session that has ended. `lines` takes the lines of access logs.
         """
         check_accepting()
         events = self._settings.events
@@ -181,7 +181,7 @@ class MailService(_Prepared):
             self._listeners.append(listener)
 
     def _accepted(self, bound: BoundListener) -> Accepted:
-        """What is called with each connection of a listening socket."""
+        """The function to call with each connection of a listening socket."""
         entrances = [self._entrance(endpoint) for endpoint in bound.endpoints]
         if len(entrances) > 1:
             return ByAddress(self.serve, entrances).accepted
@@ -193,14 +193,14 @@ class MailService(_Prepared):
         return new_entrance(endpoint.listen, servers, default, self._sessions, self._checks)
 
     def _checks(self, settings: Guarded) -> Checks:
-        """What is asked of clients that have come to a server."""
+        """The checks for clients that have reached a server."""
         mine = (each for server, each in self._limits if server.settings is settings and each.asks_at_accept)
         return (*self._guards.checks(settings), *mine)
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:
-        """Accept no more, and call `done` when the last session has ended, which may be at once.
+        """Stop accepting, and call `done` when the last session has ended, which may be at once.
 
-        Clients that wait to be accepted are served still, as far as there are connections for them and their backends.
+        Clients in the listen queue are still served, as far as there are connections for them and their backends.
         """
         self._drained = done
         listeners, self._listeners = self._listeners, []
@@ -212,7 +212,7 @@ class MailService(_Prepared):
             self._unused()
 
     def cut(self) -> None:
-        """worker_shutdown_timeout: end the sessions that are relayed."""
+        """End the sessions that are in a relay, after worker_shutdown_timeout."""
         self._sessions.cut()
 
     def kick(self, sessions: Iterable[tuple[int, str]], why: str) -> None:
@@ -221,7 +221,7 @@ class MailService(_Prepared):
             self._sessions.kick(self._rows, sessions, why)
 
     def abandon(self) -> None:
-        """The process is about to end, and with it all sessions that are left."""
+        """End the records of the remaining sessions, as the process is about to end."""
         self._beginnings.open_records()
         self._sessions.end_all(End.SHUTDOWN)
         if self._vitals is not None:
@@ -251,7 +251,7 @@ class MailService(_Prepared):
             self._drops.drop("system")
 
     def _complain(self, level: Level, message: str) -> None:
-        """Log once what is used up, until another connection is made: thousands of clients may be turned away."""
+        """Log a shortage once, until another connection is made: thousands of clients may be turned away."""
         if self._short != self._connections.next:
             self._log.write(level, message)
         self._short = self._connections.next
@@ -269,9 +269,9 @@ class MailService(_Prepared):
 
 
 def _make_resolvers(servers: Iterable[Server], log: Log) -> None:
-    """Two for each `resolver` directive, so that lookups for strangers never crowd out the name of a backend.
+    """Make two resolvers for each `resolver` directive, so that lookups of clients never delay those of backends.
 
-    Others are told of a client's name in some protocols only.
+    A client's name is looked up only in the protocols that send it to the auth service or the backend.
     """
     of_backends = cache(partial(new_resolver, log=log))
     of_clients = cache(partial(new_resolver, log=log))
@@ -284,7 +284,7 @@ def _make_resolvers(servers: Iterable[Server], log: Log) -> None:
 
 
 def _caches(servers: Iterable[Server]) -> dict[str, list[Context]]:
-    """TLS contexts by the names of their shared session caches, each once."""
+    """The TLS contexts by the names of their shared session caches, each context once."""
     found: dict[str, dict[Context, None]] = {}
     for server in servers:
         if server.tls is not None and (name := shared_cache(server.settings)) is not None:
@@ -312,9 +312,9 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
 
 
 class _Beginnings:
-    """Begins sessions: of entrances that were come in by before as copies.
+    """Begins sessions: for entrances that clients have used before, as copies.
 
-    `at_once`: somebody wants to know of clients before they speak.
+    `at_once`: sessions begin at accept, as `debug_connection` needs, and not with the client's first bytes.
     """
 
     __slots__ = ("_at_once", "_connections", "_lobbies", "_patterns", "_relays")
@@ -327,7 +327,7 @@ class _Beginnings:
         self._patterns: dict[Entrance, Session] = {}
 
     def begin(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address) -> None:
-        """A session from its very beginning."""
+        """Begin a session at accept."""
         loop = self._connections.loop
         session = self._session(entrance, number, stream, peer, loop.now)
         task = Task(loop, carry_out(session))
@@ -336,7 +336,7 @@ class _Beginnings:
         task.resume()
 
     def accepted(self, entrance: Entrance, serve: Accepted) -> Accepted:
-        """What is called with each client: by a lobby they begin their sessions by their first words."""
+        """The function to call with each client: a lobby begins sessions when clients have sent their first bytes."""
         if self._at_once or not entrance.has_lobby:
             return serve
         assert entrance.greeting is not None
@@ -363,11 +363,11 @@ class _Beginnings:
         task.resume()
 
     def _begin_carefully(self, entrance: Entrance, guest: Guest) -> None:
-        """A client that does not pass a check gets a session, which repeats all checks and writes to the log."""
+        """Begin a session for a client that fails a check: it repeats all checks, and logs the result."""
         self.begin(entrance, guest.number, guest.stream, guest.peer)
 
     def open_records(self) -> None:
-        """Those of clients that have not said anything, and will not be heard."""
+        """Make records for the lobby's clients, which have sent nothing and will not be served."""
         for entrance, lobby in self._lobbies:
             for guest in lobby.guests:
                 session = self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
@@ -385,7 +385,7 @@ class _Beginnings:
         connections, client, relays = self._connections, Client(stream, peer, entrance.listen), self._relays
         plain, facts = (SessionRecord, FactsRecord) if entrance.server.rows is None else (ListedRecord, ListedFacts)
         kind = facts if entrance.has_variables else plain
-        if not entrance.watched:  # one of a single client
+        if not entrance.watched:  # this entrance belongs to a single client
             pattern = Session(client, kind.pattern(entrance), connections, relays)
             self._patterns[entrance] = pattern.as_pattern()
         if entrance.has_variables:

@@ -1,4 +1,4 @@
-"""One client, from accept to relay."""
+"""The session of one client, from accept to relay."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
 _GREETING = "sending client greeting line"
-_NONE = AuthMethod.NONE  # which Python 3.11 takes some 850 instructions to find in its enum
+_NONE = AuthMethod.NONE  # Python 3.11 takes some 850 instructions to find a member in its enum
 
 
 class Session(Entering):
     """A chain of links, see `mailworker.event.plan`; it is dropped as a whole when the relay takes over.
 
-    Whatever happens, the client has left or is in a relay's hands behind the last link.
+    After the last link, the client has always left or been handed to a relay.
     """
 
     __slots__ = ()
 
     def as_pattern(self) -> Session:
-        """Forget the client, to be what `of` copies."""
+        """Drop the client, and become the pattern that `of` copies."""
         del self.stream, self._peer
         self._client = None
         return self
 
     def of(self, number: int, stream: SocketStream, peer: Address, accepted: float) -> Session:
-        """A session of another client, for which this one is the pattern."""
+        """A session of another client, copied from this pattern."""
         session = copied(self)
         session.log = record = self.log.begun(number, peer, accepted, stream)
         session.stream, session._peer = stream, peer
@@ -62,7 +62,7 @@ class Session(Entering):
         return self._greet() if farewell is None else self.part(farewell)
 
     def begin_with(self, heard: bytes | PeerError) -> Link:
-        """See `Chain.begin_with`: the client has been greeted, and has said its first words or failed to."""
+        """See `Chain.begin_with`: the client has got its greeting, and has sent its first bytes or failed."""
         if isinstance(heard, bytes):
             return self._greeted(1, heard)
         if self.log.action == SHAKING_HANDS:
@@ -83,7 +83,7 @@ class Session(Entering):
         return Plan(stream, server.settings.dialogue.client_buffer, steps, self._greeted, self._lost)
 
     def _greeted(self, _usual: int, words: bytes) -> Link:
-        """Let the client in at once, where its words are a usual login, or begin a dialogue."""
+        """Log the client in at once if its bytes are a usual login, else begin a dialogue."""
         said, stream = self.server.capabilities, self.stream
         opening = said.secure_opening if stream.secure else said.opening
         if opening is not None and self._dialogue is None:
@@ -118,7 +118,7 @@ class Session(Entering):
         return self._answer(move) if move is not None and (dialogue.has_input or dialogue.over) else self._say(move)
 
     async def _answer(self, answer: bytes) -> Link:
-        """Send an answer behind which nothing is read: the client has said more already, or may say no more."""
+        """Send an answer without reading after it: the client has sent more already, or may send no more."""
         await self.stream.write(answer)
         return self._go_on()
 
@@ -138,7 +138,7 @@ class Session(Entering):
         return self._say(self.dialogue.greeting() if self.dialogue.greets_again else None)
 
     def _log_in(self, login: Login) -> Link:
-        """Let a client in if the source of logins or the backend says so."""
+        """Ask the login source about a login, unless the limits refuse it."""
         source, log = self.server.login_source, self.log
         self._login = login
         log.action = source.action
@@ -197,7 +197,7 @@ class Session(Entering):
         return super().fail(error)
 
     async def _reject(self, verdict: Rejected) -> Link:
-        """Tell the client, which may try again if it had to wait; else the session ends."""
+        """Send the refusal to the client. It may try again if the refusal was delayed; else the session ends."""
         if (counted := self.server.counted) is not None:
             counted.refuse(self._login.method, wait=verdict.wait > 0)
         if (rows := self.server.rows) is not None:

@@ -1,4 +1,4 @@
-"""What a session is called in the logs of mailworker, the auth service and the backend; native/core/line.c packs it."""
+"""The id of a session for the logs of mailworker, the auth service and the backend; native/core/line.c packs it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _known: tuple[float, int] | None = None
 
 
 def _process() -> tuple[float, int]:
-    """When the loop's clock began, in ms of the time, and this process.
+    """The start of the loop's clock, in ms since the epoch, and the id of this process.
 
-    Looked up once, as a session's id must not change; a worker is the first to ask.
+    It is computed once, as a session's id must not change; the first call is in a worker.
     """
     global _known  # noqa: PLW0603 - a cached function would take a third of all that an id takes
     _known = (time.time() - time.monotonic()) * 1000, os.getpid()
@@ -42,15 +42,15 @@ if accelerator is not None and not TYPE_CHECKING:
 
 
 def clock_and_process() -> tuple[float, int]:
-    """What this process's ids are made of: see `packed_id`, which adds what a loop's clock shows."""
+    """The first two arguments of `packed_id` for this process."""
     return _known or _process()
 
 
 def identifier() -> Callable[[float, int], bytes]:
-    """What gives the id of a session of this process, see `session_id`, without a call of Python."""
+    """The function that gives the id of a session of this process, see `session_id`, without running Python code."""
     return partial(packed_id, *(_known or _process()))
 
 
 def session_id(accepted: float, number: int) -> bytes:
-    """What a session is called that was accepted then, by the loop's clock; see `packed_id`."""
+    """The id of a session by the time of its accept, in the loop's clock, and its number; see `packed_id`."""
     return packed_id(*(_known or _process()), accepted, number)

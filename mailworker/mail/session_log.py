@@ -1,4 +1,4 @@
-"""The error log as one session writes to it: each line tells whose session it is and what it was doing."""
+"""The error log of one session: each line names the client and the session's current action."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mailworker.model import Address, Level
 from mailworker.tls.severity import severity
 from mailworker.wire.confidential import without_response
 
-# Characters of a message, so that what says whose session it is fits into the record behind it.
+# The most characters of a message, so that the suffix about the session still fits into the record.
 _MESSAGE_LIMIT = 700
 
-# Why connect() fails while the network or the peer is down (nginx); all else is graver.
+# The errors of connect() while the network or the peer is down (nginx); all others are logged at a higher level.
 _UNREACHABLE = frozenset(
     {
         errno.EAGAIN,
@@ -36,7 +36,7 @@ _TIMED_OUT = " (110: Connection timed out)"
 
 
 class Origin(Protocol):
-    """Where sessions come from: what they have in common."""
+    """The entrance of sessions: the data that they have in common."""
 
     @property
     def log(self) -> Log: ...
@@ -48,8 +48,8 @@ class Origin(Protocol):
 class SessionLog:
     """Adds nginx's suffix to messages: `[ while ACTION], client: ..., server: ...[, login: "..."][, upstream: ...]`.
 
-    `number` is the connection's, `client` its address without a port. `action` is what the session is doing, None where
-    nginx names nothing.
+    `number` is the connection's, `client` its address without a port. `action` is what the session is doing, None if
+    nginx has no text for it.
     """
 
     __slots__ = ("action", "backend", "client", "entrance", "login", "number", "starttls")
@@ -65,26 +65,26 @@ class SessionLog:
 
     @property
     def session_id(self) -> bytes:
-        """What the session is called elsewhere, empty where it is not known since when it exists."""
+        """The session's id, empty if its time of accept is unknown."""
         return b""
 
     def connected(self, peer: Address) -> None:
-        """The one line without a suffix."""
+        """Log the connection, in the only line without a suffix."""
         log = self.entrance.log
         if log.informative:
             log.write(Level.INFO, f"client {peer} connected to {self.entrance.name}", self.number)
 
     def come_from(self, client: str, port: int | None) -> None:
-        """A trusted peer has named the client's address, and its port if there is one."""
+        """Set the client's address that a trusted peer has sent, and its port if there is one."""
         self.client = client
 
     @property
     def verbose(self) -> bool:
-        """Whether `debug` writes anything, which spares callers from composing it."""
+        """Whether `debug` writes anything; if not, callers need not compose the message."""
         return self.entrance.log.talkative
 
     def debug(self, message: str) -> None:
-        """Log at [debug] what the session does, for debugging; never a secret."""
+        """Log at [debug]; the message must contain no secret."""
         self.write(Level.DEBUG, message)
 
     def info(self, message: str) -> None:
@@ -97,30 +97,30 @@ class SessionLog:
         self.write(Level.ERROR, message)
 
     def write(self, level: Level, message: str) -> None:
-        """Log `message`, whose untrusted parts are escaped already."""
+        """Log `message`, whose untrusted parts must be escaped already."""
         log = self.entrance.log
         if log.enabled(level):
             log.write(level, message[:_MESSAGE_LIMIT], self.number, self)
 
     def fault(self, error: PeerError, peer: str = "") -> None:
-        """Log what a peer did wrong; `peer` is the auth service's name."""
+        """Log a peer's error; `peer` is the auth service's name."""
         level, message = _DESCRIBE[error.party](error, peer)
         if message:
             self.write(level, message)
 
     def gave_up(self, error: PeerError) -> None:
-        """A backend could not be connected to, and another one is tried."""
+        """Note that the connection to a backend failed, and that another one is tried."""
         self.fault(error)
 
     def greeted(self) -> None:
-        """The backend has begun to speak within TLS."""
+        """Note that the backend's first bytes have come within TLS."""
 
     def bug(self, bug: Exception) -> None:
-        """Log what should never have been raised, with the place it came from."""
+        """Log an unexpected exception, with the place where it was raised."""
         self.write(Level.ALERT, f"bug: {escape(repr(bug))} {_raised_in(bug)}")
 
     def members(self) -> dict[str, str | bool]:
-        """What the suffix says, for lines that are JSON."""
+        """The data of the suffix, for lines in JSON."""
         members: dict[str, str | bool] = {"client": self.client, "server": self.entrance.name}
         if self.action:
             members["action"] = self.action
@@ -133,7 +133,7 @@ class SessionLog:
         return members
 
     def suffix(self) -> str:
-        """What nginx says of the session, behind each message."""
+        """The text about the session that nginx adds to each message."""
         parts = [f" while {self.action}"] if self.action else []
         parts.append(f", client: {self.client}")
         if self.starttls:
@@ -157,7 +157,7 @@ def _describe_client(error: PeerError, _peer: str) -> tuple[Level, str]:
     if isinstance(error, TimedOut):
         return Level.INFO, f"client timed out{_TIMED_OUT}"
     if isinstance(error, ConnectionLost) and not error.errno:
-        # nginx says nothing of clients that just leave.
+        # nginx has no text for clients that just leave.
         return Level.INFO, _SHAKEN_OFF if error.in_handshake else ""
     return severity(error) if isinstance(error, TlsError) else Level.INFO, _describe(error)
 

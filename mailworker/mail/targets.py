@@ -1,6 +1,6 @@
-"""Where logins go: the choice of a backend, and the connection to it.
+"""The choice of a backend for a login, and the connection to it.
 
-nginx takes addresses only; a server that has a resolver takes names too, with several addresses or few.
+nginx accepts only addresses. A server that has a resolver also accepts names, which may have several addresses.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from mailworker.wire.auth_response import Accepted
 
 
 class Target(NamedTuple):
-    """Where a connection was made to; `name` is what the address was found by, None where it was given."""
+    """The peer of a connection; `name` is the name that was resolved to the address, None if the address was given."""
 
     address: Address
     name: str | None = None
 
 
 Connected = Callable[[SocketStream, Target], Link]
-"""Gets a connection, and gives the link that follows."""
+"""Called with a connection; gives the link that follows."""
 
 # Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
 _BACKEND = Party.BACKEND
@@ -38,10 +38,10 @@ _CONNECTING = "connecting to upstream"
 
 
 class Candidates(Protocol):
-    """What a login may go to."""
+    """The addresses that a login may be sent to."""
 
     def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
-        """What leads to a connection, made or under way within `timeout` in seconds, which it then has once more.
+        """The link that connects, within `timeout` in seconds; a pending connection gets `timeout` once more.
 
         Raises a PeerError, and OutOfConnections.
         """
@@ -51,11 +51,11 @@ class Targets(Protocol):
     """Chooses the backends for the logins of a server."""
 
     def candidates(self, accepted: Accepted) -> Candidates:
-        """Where a login that was accepted may go."""
+        """The candidates for an accepted login."""
 
 
 class GivenAddress:
-    """One address, connected to as by nginx, which finds a failure when it reads or writes; `text` is for the log."""
+    """One address. As in nginx, a failed connect() is noticed at the first read or write; `text` is for the log."""
 
     __slots__ = ("_address", "_target", "text")
 
@@ -71,12 +71,12 @@ class GivenAddress:
         return connected(connections.connect(self._address, _BACKEND, timeout), self._target)
 
 
-# There are few backends and many logins, and thousands of idle sessions have the text in common.
+# There are few backends and many logins, and thousands of idle sessions share the text.
 _given = lru_cache(maxsize=4096)(GivenAddress)
 
 
 class NamedBackend:
-    """All addresses of a name; which comes first is chance."""
+    """All addresses of a name, in random order."""
 
     __slots__ = ("_backend", "_resolver")
 
@@ -85,9 +85,9 @@ class NamedBackend:
         self._resolver = resolver
 
     async def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
-        """A connection to the first address that takes one; each has its part of `timeout`.
+        """Connect to the first address that accepts; each gets its part of `timeout`.
 
-        Why one of them did not is logged, but for the last.
+        Each failure is logged, except that of the last address.
         """
         *others, last = await self._addresses(connections, log)
         seconds = timeout / (len(others) + 1)
@@ -124,7 +124,7 @@ class AnsweredTargets:
 
     def candidates(self, accepted: Accepted) -> Candidates:
         """See `Targets.candidates`."""
-        return _given(accepted.address)  # no name, and not None: that is what these targets are for
+        return _given(accepted.address)  # neither a name nor None, as these targets are only used for addresses
 
 
 class NamedTargets:
@@ -151,11 +151,11 @@ def _answered(_settings: MailServer, _resolver: Resolver | None) -> Targets:
 
 
 TARGETS: tuple[Callable[[MailServer, Resolver | None], Targets | None], ...] = (_named, _answered)
-"""Each makes the choice of a server, or gives None where its settings ask for another; the first made counts."""
+"""Each makes the Targets of a server, or gives None if the settings need another kind; the first one made is used."""
 
 
 def choose_targets(settings: MailServer, resolver: Resolver | None) -> Targets:
-    """Where the logins of a server go; `resolver` is None where backends have no names."""
+    """The Targets of a server; `resolver` is None if backends have no names."""
     return next(targets for make in TARGETS if (targets := make(settings, resolver)) is not None)
 
 

@@ -1,4 +1,4 @@
-"""What a worker tells of itself while it has clients: how late its loop is, what it holds, what TLS caches bring."""
+"""A worker's own figures while it has clients: the lag of its loop, its memory and connections, its TLS caches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mailworker.native.tls.context import CacheLookups
 from mailworker.shm.counters import Counters
 
 LAG: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
-"""Upper bounds of the buckets of how late a loop is, in seconds."""
+"""Upper bounds of the histogram's buckets for the lag of the loop, in seconds."""
 
 CONNECTIONS: Final = "worker_connections"
 MEMORY: Final = "worker_memory"
@@ -23,28 +23,28 @@ STARTED: Final = "worker_started"
 LOOKUPS: Final = "tls_cache"
 LOOP_LAG: Final = "loop_lag"
 
-# Seconds between two looks, and what the system tells of a process's memory: a file that stays open behind the fence.
+# Seconds between two samples, and the system's file about a process's memory, which stays open inside the sandbox.
 _PERIOD: Final = 1.0
 _STATM: Final = "/proc/self/statm"
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Watched(Served, Protocol):
-    """A `server` block: what is asked of its settings."""
+    """The settings of a `server` block that are needed here."""
 
     @property
     def ssl(self) -> SslSettings | None: ...
 
 
 class Cache(Protocol):
-    """A TLS context whose session cache has a name: what is asked of it."""
+    """The part of a TLS context with a named session cache that is needed here."""
 
     @property
     def lookups(self) -> CacheLookups: ...
 
 
 def words_of_workers(servers: Sequence[Watched]) -> tuple[str, ...]:
-    """The names of all words that workers of these servers write: what they count, and what they tell of themselves."""
+    """The names of all words that workers of these servers write: counters of sessions, and their own figures."""
     found = [*words(servers), word(STARTED), word(CONNECTIONS), word(MEMORY), *histogram(LOOP_LAG, LAG)]
     for name in dict.fromkeys(map(shared_cache, servers)):
         if name is not None:
@@ -53,16 +53,16 @@ def words_of_workers(servers: Sequence[Watched]) -> tuple[str, ...]:
 
 
 def shared_cache(settings: Watched) -> str | None:
-    """The name of the TLS session cache that a server shares with all workers, None where there is none."""
+    """The name of the TLS session cache that a server shares with all workers, None if there is none."""
     zone = None if settings.ssl is None else settings.ssl.session_cache.shared
     return None if zone is None else zone.name
 
 
 class Vitals(Alarm):
-    """Looks once a second as long as there are clients, and once more when the last one has left.
+    """Samples the figures once a second as long as there are clients, and once more when the last one has left.
 
-    A worker without clients sleeps: `wake` is for whoever accepts one. `caches` are TLS contexts by the names of their
-    session caches, of which several contexts may have the same.
+    A worker without clients sleeps; `wake` must be called when one is accepted. `caches` are TLS contexts by the names
+    of their session caches; several contexts may share a cache.
     """
 
     __slots__ = (
@@ -79,7 +79,7 @@ class Vitals(Alarm):
     )
 
     def __init__(self, counters: Counters, connections: Connections, caches: Mapping[str, Sequence[Cache]]) -> None:
-        """`counters` has a row for this process, and `connections` counts listeners alone yet."""
+        """`counters` must have a row for this process, and `connections` must count only listeners so far."""
         super().__init__()
         assert counters.row is not None
         self._row = counters.row
@@ -96,21 +96,21 @@ class Vitals(Alarm):
         self.look()
 
     def wake(self) -> None:
-        """There is a client, and no deadline yet."""
+        """Set a deadline, as there is a client and no deadline yet."""
         if self._open:
             loop = self._connections.loop
             loop.set_deadline(self, loop.now + _PERIOD)
             self._due = self.bucket  # timers are exact to 10 ms, which is no lag
 
     def expire(self) -> None:
-        """The loop's call. How late it comes tells how long all others have to wait that are due, or ready."""
+        """The loop's call. Its delay shows how long other timers and ready descriptors have to wait."""
         self._tally.observe(self._lag, LAG, self._connections.loop.clock() - self._due)
         self.look()
         if self._connections.in_use > self._unoccupied:
             self.wake()
 
     def close(self) -> None:
-        """Look for the last time, before the process ends; later calls do nothing."""
+        """Take a last sample before the process ends; later calls do nothing."""
         self._connections.loop.cancel_deadline(self)
         if self._open:
             self.look()
@@ -119,7 +119,7 @@ class Vitals(Alarm):
                 os.close(self._statm)
 
     def look(self) -> None:
-        """Tell what is now."""
+        """Write the current figures."""
         connections, memory = self._places
         self._row[connections] = max(self._connections.in_use, 0)
         self._row[memory] = _resident(self._statm)
@@ -136,7 +136,7 @@ def _open() -> int | None:
 
 
 def _resident(statm: int | None) -> int:
-    """Bytes of memory that is there, 0 where the system does not tell."""
+    """The resident memory in bytes, 0 if the system does not report it."""
     if statm is None:
         return 0
     os.lseek(statm, 0, os.SEEK_SET)

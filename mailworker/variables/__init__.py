@@ -1,1 +1,1 @@
-"""$names of a session: where their values come from, and texts that hold them."""
+"""Variables ($names) of a session: the sources of their values, and texts that contain them."""

@@ -1,4 +1,4 @@
-"""How a value that somebody else chose is written into a line: the bytes of nginx's `escape=` of `log_format`."""
+"""Escaping of untrusted values in a line: nginx's `escape=` of `log_format`, byte for byte."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _JSON_SHORT: Final = {
 
 
 class Escape(NamedTuple):
-    """A form of output: what becomes of a value, and what stands where there is none.
+    """A form of output: the function that escapes a value, and the text for an absent one.
 
-    A value stays as it is that is all plain, see `Slot`.
+    A value that is all plain, see `Slot`, is not changed.
     """
 
     value: Callable[[bytes], bytes]
@@ -33,23 +33,23 @@ class Escape(NamedTuple):
 
 
 def default(value: bytes) -> bytes:
-    r"""Quote, backslash and what is no printable ASCII as \xHH."""
+    r"""Write quote, backslash and all bytes that are not printable ASCII as \xHH."""
     if _NOT_PLAIN.search(value) is None:
         return value
     return _NOT_PLAIN.sub(lambda match: _HEX[match[0][0]], value)
 
 
 def json(value: bytes) -> bytes:
-    """Fit for a string of JSON, as far as nginx goes: bytes from 128 on stay, so what is no UTF-8 is no JSON."""
+    """Escape for a JSON string as nginx does: bytes from 128 on stay, so text that is not UTF-8 gives invalid JSON."""
     if _NOT_JSON.search(value) is None:
         return value
     return _NOT_JSON.sub(_json_character, value)
 
 
 def valid_json(value: bytes) -> bytes:
-    r"""Fit for a string of JSON that can be taken back to its bytes: in UTF-8, but for bytes that are none.
+    r"""Escape for a JSON string from which the bytes can be restored: text is UTF-8, other bytes are escaped.
 
-    Such a byte is \u00XX, from \u0080 to \u00FF, by which no character is ever written.
+    Such a byte becomes \u00XX, from \u0080 to \u00FF; no character is ever written in this way.
     """
     if _NOT_PLAIN.search(value) is None:
         return value
@@ -79,4 +79,4 @@ JSON: Final = Escape(json, b"")
 NONE: Final = Escape(_unchanged, b"")
 
 ESCAPES: Final = {"default": DEFAULT, "json": JSON, "none": NONE}
-"""By the words of `escape=`."""
+"""The forms of output by the words of `escape=`."""

@@ -1,4 +1,4 @@
-"""What variables ask of a session."""
+"""The interface of a session for variables."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Tls(Protocol):
 
 
 class Envelope(Protocol):
-    """What an SMTP client says that need not log in: command lines, see `mailworker.wire.login.SmtpEnvelope`."""
+    """The command lines of an SMTP client without a login, see `mailworker.wire.login.SmtpEnvelope`."""
 
     @property
     def mail(self) -> bytes: ...
@@ -64,7 +64,7 @@ class Envelope(Protocol):
 
 
 class Traffic(Protocol):
-    """A connection: bytes of data, and TLS."""
+    """A connection: its byte counters, and its TLS."""
 
     @property
     def received(self) -> int: ...
@@ -75,24 +75,24 @@ class Traffic(Protocol):
 
 
 class Clock(Protocol):
-    """What time it is, in seconds of the loop's clock."""
+    """The loop's clock, in seconds."""
 
     @property
     def now(self) -> float: ...
 
 
 class Sessions(Protocol):
-    """Those of a worker."""
+    """The sessions of a worker."""
 
     @property
     def loop(self) -> Clock: ...
     @property
     def identify(self) -> Callable[[float, int], bytes]:
-        """What a session is called that was accepted then, by its number."""
+        """The function that gives a session's id from its time of accept and its number."""
 
 
 class Entrance(Protocol):
-    """Where clients come in: `local` is None where it may be any, `port` for a unix socket; `source` decides."""
+    """The entrance of clients: `local` is None for a wildcard, `port` for a unix socket; `source` decides on logins."""
 
     @property
     def local(self) -> Address | None: ...
@@ -119,9 +119,9 @@ class Ending(Protocol):
 
 
 class Try(Protocol):
-    """What a backend that was tried has come to: times in seconds since it was begun, None for what it did not reach.
+    """A try of a backend: times in seconds since its beginning, None for states that it did not reach.
 
-    `first_byte` is its greeting, `login` its OK, `session` the end. `received` and `sent` are bytes of data.
+    `first_byte` is the time of its greeting, `login` of its OK, `session` of the end. `received` and `sent` are bytes.
     """
 
     @property
@@ -141,25 +141,25 @@ class Try(Protocol):
 
 
 class Facts(Protocol):
-    """A session, at the moment that it is asked.
+    """A session at the moment when a variable is evaluated.
 
-    `number` is the connection's. `peer` is who connected; `client` is the client's address without its `port`, "unix:"
-    and None for one of a unix socket. `local` is where it connected to, at `local_port`.
-    `proxy_texts` are source, its port, destination, its port of a PROXY header, `proxy_tlvs` what follows them in
-    version 2. `auth_user` is the login as the client sent it, `remote_user` as the auth service gave it back; all None,
-    with `method` and `helo`, before an attempt. `client_id` is what an IMAP client has sent in ID, empty without one,
-    and `client_id_fields` are its values by names in small letters.
+    `number` is the connection's. `peer` is the connection's remote address; `client` is the client's address without
+    its `port`: for a unix socket they are "unix:" and None. `local` is the address that it connected to, at
+    `local_port`. `proxy_texts` are source, its port, destination and its port from a PROXY header, `proxy_tlvs` the
+    bytes after them in version 2. `auth_user` is the login as the client sent it, `remote_user` as the auth service
+    returned it; they, `method` and `helo` are None before an attempt. `client_id` is an IMAP client's ID, empty without
+    one, and `client_id_fields` are its values by names in lower case.
 
-    `event` is what a line is written about: "login", "failure" or "end", None where none is. `reason` is None as long
-    as the session lives. `seconds` is the time since accept, `auth_seconds` what the decision about the last attempt
-    took, `handshake_seconds` the client's handshake. `refusals` counts refused attempts but for those that were refused
-    for now, of which `refused_for_now` tells whether the last one was. `tries` are the backends that were tried.
+    `event` is the subject of a log line: "login", "failure" or "end", else None. `reason` is None as long as the
+    session lives. `seconds` is the time since accept, `auth_seconds` the time of the decision about the last attempt,
+    `handshake_seconds` that of the client's handshake. `refusals` counts refused attempts except temporary refusals;
+    `refused_for_now` tells whether the last one was temporary. `tries` are the backends that were tried.
 
-    What stands in most lines is an attribute of the session itself: `accepted` is a time of the loop's clock, `login`
-    the user of an attempt, `auth_ms` what the decision about it took, `login_ms` the login at the `backend`, which it
-    was over at `logged_in`, and `started` then while it is not over; `backend_bytes` counts what was said there. `rare`
-    is None for a session that has one backend at most, and nothing of which most have nothing, and `who` for one whose
-    client has neither a name nor sent a PROXY header.
+    The data of most lines are attributes of the session itself: `accepted` is a time of the loop's clock, `login` the
+    user of an attempt, `auth_ms` the time of the decision about it, `login_ms` that of the login at the `backend`,
+    which ended at `logged_in`; `started` is its beginning as long as it lasts. `backend_bytes` counts the bytes of the
+    backend's connection. `rare` is None for a session with at most one backend and without any uncommon data, and `who`
+    is None for a session whose client has no host name and has sent no PROXY header.
     """
 
     @property
@@ -250,7 +250,7 @@ class Facts(Protocol):
     def auth_source(self) -> str | None: ...
     @property
     def limit_conn_status(self) -> bytes | None:
-        """What `limit_conn` has said, None where there is none."""
+        """The result of `limit_conn`, None if there is none."""
 
     @property
     def handshake_seconds(self) -> float | None: ...

@@ -1,4 +1,4 @@
-"""`geo`: the network that an address lies in decides about the value of a variable (ngx_stream_geo_module)."""
+"""`geo`: a variable whose value depends on the network of an address (ngx_stream_geo_module)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from mailworker.variables.template import Template
 from mailworker.variables.variables import Evaluate, Variables
 
 NOWHERE: Final = 0xFFFFFFFF
-"""What is no address is looked for as 255.255.255.255."""
+"""A text that is no address is looked up as 255.255.255.255."""
 
 Networks = Mapping[int, Mapping[int, bytes]]
-"""Length of a prefix -> its bits -> value."""
+"""Prefix length -> bits of the prefix -> value."""
 
 # nginx: four runs of digits, which may be empty
 _IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
@@ -57,7 +57,7 @@ class Geo:
 
 @dataclass(frozen=True, slots=True)
 class GeoRanges:
-    """A `geo` block with `ranges`, of IPv4 alone: `starts` are in order, each range goes to its end in `ends`."""
+    """A `geo` block with `ranges`, only for IPv4: `starts` are sorted, and `ends` has the end of each range."""
 
     source: Template
     starts: tuple[int, ...] = ()
@@ -85,7 +85,7 @@ class GeoRanges:
 
 
 def read_address(text: bytes) -> tuple[int, bool]:
-    """An address as a number, and whether it is IPv6; one that is mapped from IPv4 counts as that."""
+    """An address as a number, and whether it is IPv6; an IPv4-mapped address counts as IPv4."""
     match = _IPV4.fullmatch(text)
     if match is not None:
         octets = [int(digits.lstrip(b"0")[:4] or b"0") for digits in match.groups()]

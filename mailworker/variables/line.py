@@ -1,4 +1,4 @@
-"""Literals and values side by side, as bytes; native/core/line.c has `Line` in C, for those who write many."""
+"""Lines of literals and values, as bytes; native/core/line.c implements `Line` in C, for callers with many lines."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _PLAIN: Final = re.compile(rb"[!#$&-\[\]-~]*")
 
 
 class Slot(NamedTuple):
-    """Where a value goes: what stands before and after it, and what takes its place where there is none.
+    """The place of a value: the text before and after it, and the text for an absent value.
 
-    Without that, all of it is left out. `written` tells how bytes are written that are not all plain, None for as they
-    are. Plain are the visible characters of ASCII but for those that one or the other form of output changes: quote,
-    backslash and percent sign. `source` tells where the value lies; of a line all slots have one, or none has.
+    If that is None, an absent value leaves out the whole slot. `written` escapes values that are not all plain, None
+    leaves them as they are. Plain characters are visible ASCII except those that a form of output changes: quote,
+    backslash and percent sign. `source` tells where the value is found; in a line all slots have one, or none has.
     """
 
     before: bytes
@@ -30,7 +30,7 @@ class Slot(NamedTuple):
 
 
 class Line:
-    """What stands around values; `last` is what follows all of them."""
+    """The literals around values; `last` is the text after the last value."""
 
     __slots__ = ("_find", "_last", "_slots")
 
@@ -40,13 +40,13 @@ class Line:
         self._last = last
 
     def text(self, *values: Value) -> bytes:
-        """The bytes of the line. Raises TypeError unless there is a value for each place."""
+        """The bytes of the line. Raises TypeError unless there is a value for each slot."""
         if len(values) != len(self._slots):
             raise TypeError(f"{len(self._slots)} arguments, not {len(values)}")
         return b"".join([*map(_filled, self._slots, values), self._last])
 
     def of(self, session: Any, /) -> bytes:
-        """The same with the values of a session, each from its source."""
+        """The line with the values of a session, each from its source."""
         now = time.time()
         return self.text(*(find(session, now) for find in self._find))
 
@@ -69,13 +69,13 @@ def _text(value: Value, written: Callable[[bytes], bytes] | None) -> bytes:
 
 
 MakeLine = Callable[[Sequence[Slot], bytes], Line]
-"""`Line`, or the one in C."""
+"""`Line`, or its implementation in C."""
 
 
 class Part(NamedTuple):
-    """A value in a text: what stands there where there is none, and how it is written, see `Slot`.
+    """A value in a text: its function, the text for an absent value, and the escaping, see `Slot`.
 
-    `source` takes the place of the function.
+    If there is a `source`, it is used instead of the function.
     """
 
     evaluate: Callable[[Facts], bytes | None]
@@ -85,7 +85,7 @@ class Part(NamedTuple):
 
 
 def composed(parts: Sequence[bytes | Part], make: MakeLine = Line) -> Render:
-    """The function that gives what literals and values come to, side by side."""
+    """The function that joins literals and values to one text."""
     slots, literal = list[Slot](), b""
     for part in parts:
         if isinstance(part, bytes):

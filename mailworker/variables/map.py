@@ -1,4 +1,4 @@
-"""`map`: a text decides about the value of a variable (ngx_stream_map_module, ngx_map_find)."""
+"""`map`: a variable whose value depends on a text (ngx_stream_map_module, ngx_map_find)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mailworker.variables.template import Name, Template
 from mailworker.variables.variables import Evaluate, Variables
 
 Value = bytes | Template
-"""A text, a Template only where it holds variables."""
+"""A text, or a Template if it contains variables."""
 
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A `map` block. Keys are in lower case, as texts are when they are looked for.
+    """A `map` block. Keys are in lower case, and texts are converted to lower case for the lookup.
 
-    Those of `exact` are Latin-1 text: comparing such keys writes to none of them, not even a count of references, so
-    the memory of a long `map` stays that of all workers together.
-    `heads` are what follows "*." in a mask, `tails` what precedes ".*"; ".example.com" stands in `heads` and `exact`.
-    With `hostnames` a dot at the end of a text counts for nothing.
+    The keys of `exact` are Latin-1 text: comparing them writes to no key, not even to its reference count, so all
+    workers keep sharing the memory of a long `map`.
+    `heads` has the text after "*." in masks, `tails` the text before ".*"; ".example.com" is in `heads` and `exact`.
+    With `hostnames`, a dot at the end of a text is ignored.
 
-    What takes a look at all entries is done once, for a long `map` may be bound by thousands of servers.
+    Work on all entries is done once, as thousands of servers may bind a long `map`.
     """
 
     source: Template
@@ -36,8 +36,8 @@ class Map:
     heads: Mapping[bytes, Value] = field(default_factory=dict)
     tails: Mapping[bytes, Value] = field(default_factory=dict)
     regexes: tuple[tuple[Regex, Value], ...] = ()
-    _values: tuple[Value, ...] = field(init=False, repr=False)  # of the three tables, each once
-    _templates: tuple[Template, ...] = field(init=False, repr=False)  # among these
+    _values: tuple[Value, ...] = field(init=False, repr=False)  # the values of the three tables, each once
+    _templates: tuple[Template, ...] = field(init=False, repr=False)  # those of `_values` that are templates
     _longest_head: int = field(init=False, repr=False)
     _longest_tail: int = field(init=False, repr=False)
 
@@ -72,7 +72,7 @@ class Map:
         return evaluate
 
     def _otherwise(self, variables: Variables) -> Callable[[bytes, Facts], Value]:
-        """What decides about a text that is no key: masks, then regular expressions, then the default."""
+        """The lookup of a text that is no exact key: masks, then regular expressions, then the default."""
         heads, tails, default = self.heads, self.tails, self.default
         regexes = [(regex, _captured(value, regex, variables)) for regex, value in self.regexes]
         if not (heads or tails or regexes):
@@ -98,7 +98,7 @@ class Map:
 
 
 def _captured(value: Value, regex: Regex, variables: Variables) -> Callable[[Facts, Captures], bytes]:
-    """The value of a regular expression, which may hold what its groups took: they live no longer than that."""
+    """The value for a regular expression, which may contain its captures; these exist only during the lookup."""
     if isinstance(value, bytes):
         return lambda facts, captures: value
     names = {str(number): number for number in range(1, 10)} | regex.groups
@@ -130,5 +130,5 @@ def _piece(
 
 
 def _taken(captures: Captures, number: int) -> bytes:
-    """What a group took; nothing where there is no such group, as in nginx."""
+    """The text of a capture; empty if there is no such group, as in nginx."""
     return (captures[number] or b"") if number < len(captures) else b""

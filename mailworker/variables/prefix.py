@@ -1,4 +1,4 @@
-"""Prefixes of addresses: those that one network has, as keys."""
+"""Address prefixes as keys: all addresses of one network have the same key."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from ipaddress import ip_network
 from typing import Final
 
 Lengths = tuple[int, int]
-"""Bits of IPv4 and of IPv6 addresses."""
+"""Prefix lengths, in bits, of IPv4 and of IPv6 addresses."""
 
 DEFAULT_LENGTHS: Final[Lengths] = (32, 64)
 
-_MAPPED: Final = bytes(10) + b"\xff\xff"  # what stands before an IPv4 address in an IPv6 one
+_MAPPED: Final = bytes(10) + b"\xff\xff"  # the prefix of an IPv4-mapped IPv6 address
 _IPV4_BYTES: Final = 4
 
 
 def packed_prefix(host: str, lengths: Lengths) -> bytes:
-    """The bytes of a prefix; one of an IPv6 address that is mapped from IPv4 is IPv4's."""
+    """The bytes of a prefix; an IPv4-mapped IPv6 address has an IPv4 prefix."""
     if ":" in host:
         packed, length = socket.inet_pton(socket.AF_INET6, host), lengths[1]
         if packed.startswith(_MAPPED):
@@ -28,7 +28,7 @@ def packed_prefix(host: str, lengths: Lengths) -> bytes:
 
 
 def spelled_prefix(packed: bytes, lengths: Lengths) -> str:
-    """The network that such bytes are."""
+    """The network for the bytes of a prefix, as text."""
     ipv4 = len(packed) <= _IPV4_BYTES
     length = lengths[0 if ipv4 else 1]
     family, size = (socket.AF_INET, _IPV4_BYTES) if ipv4 else (socket.AF_INET6, 16)

@@ -1,4 +1,4 @@
-"""What a regular expression is to those who use one; `mailworker.native.regex` is the engine."""
+"""The interface of regular expressions; `mailworker.native.regex` is the engine."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 Captures = Sequence[bytes | None]
-"""What the groups of a regular expression took; the first is the whole match, None is a group that took no part."""
+"""The captures of a regular expression: the first is the whole match, None is a group that did not match."""
 
 
 class Regex(Protocol):
-    """Compiled. `groups` has the numbers of those groups that have names."""
+    """A compiled regular expression. `groups` maps the names of groups to their numbers."""
 
     @property
     def groups(self) -> dict[str, int]: ...
 
     def search(self, subject: bytes) -> Captures | None:
-        """The first match, None without one. Raises ProtocolError where the subject would take too long."""
+        """The first match, None without one. Raises ProtocolError if the subject takes too long."""
 
 
 class BadRegex(ValueError):
-    """The text is no regular expression, or there is no engine; the message is nginx's."""
+    """The text is not a valid regular expression, or there is no engine; the message is nginx's."""
 
 
 CompileRegex = Callable[[bytes, bool], Regex]
-"""A pattern, and whether the case of letters counts for nothing -> what it compiles to; raises BadRegex."""
+"""Compiles a pattern; the second argument tells whether to ignore case. Raises BadRegex."""
 
 
 def no_engine(pattern: bytes, _caseless: bool) -> Regex:
-    """Refuse every pattern, in nginx's words, where there is no engine."""
+    """Refuse every pattern with nginx's message, as there is no engine."""
     raise BadRegex(f'using regex "{pattern.decode(errors="surrogateescape")}" requires PCRE library')

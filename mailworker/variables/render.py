@@ -1,4 +1,4 @@
-"""Functions that give a text, made of literals and of functions that give values."""
+"""Functions that render a text from literals and from functions that give values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import cast
 from mailworker.variables.facts import Facts
 
 Render = Callable[[Facts], bytes]
-"""The text that a template comes to. Raises ProtocolError where a regular expression takes too long."""
+"""Renders the text of a template. Raises ProtocolError if a regular expression takes too long."""
 
 
 def joined(parts: Sequence[bytes | Render]) -> Render:
-    """The function that gives what literals and functions come to, side by side.
+    """The function that joins literals and the values of functions.
 
-    It is one expression, made as `collections.namedtuple` makes its methods: a loop over functions takes the
-    interpreter several times as long. Nothing in its text comes from the configuration.
+    It is compiled from the text of one expression, as `collections.namedtuple` makes its methods: a loop over functions
+    takes the interpreter several times as long. Nothing in that text comes from the configuration.
     """
     if len(parts) == 1 and not isinstance(parts[0], bytes):
         return parts[0]

@@ -1,6 +1,6 @@
-"""Where the values of lines lie in a session, told so that C can read them without a call of Python.
+"""The places of a line's values in a session, described so that C can read them without running Python code.
 
-native/core/source.c reads them for `Line` in C; `finder` does it here.
+native/core/source.c reads them for `Line` in C; `finder` does the same in Python.
 """
 
 from __future__ import annotations
@@ -11,45 +11,45 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 Value = bytes | str | int | float | None
-"""Text of our own is a `str`, of others it is bytes; a number with a fraction has three decimals."""
+"""Our own text is `str`, foreign text is bytes; a float is written with three decimals."""
 
 Asked = Callable[[Any], Value]
-"""A function of the session."""
+"""A function that computes a value from the session."""
 
 Find = Callable[[Any, float], Value]
-"""Gives a value of a session, at a time in seconds since the epoch."""
+"""Gives a value of a session at a time in seconds since the epoch."""
 
 
 class Kind(IntEnum):
-    """What is made of what lies at the end of the paths; native/core/source.c has them in the same order."""
+    """How a value is made from the objects at the paths; native/core/source.c has the kinds in the same order."""
 
     AT = 0
-    """Nothing else."""
+    """The object itself."""
     THOUSANDTH = 1
-    """Seconds, of ms."""
+    """Milliseconds, as seconds."""
     DIFFERENCE = 2
-    """The first less the second, and the thousandths of the third if there is one."""
+    """The first minus the second, in seconds, plus the third in ms, if there is one."""
     ITEM = 3
-    """What the argument has there, a tuple."""
+    """The item of the argument, a tuple, at the index that is found at the path."""
     RESULT = 4
-    """What the function at the first comes to for the others."""
+    """The result of the function at the first path, called with the others."""
     SPELLED = 5
-    """The text there; of one with two colons, or other characters than those of ASCII, what the argument comes to."""
+    """The text there; if it has two colons or is not ASCII, the result of the argument, a function, for it."""
     ASKED = 6
-    """What the argument comes to for the session itself."""
+    """The result of the argument, a function, for the session."""
     ONCE = 7
-    """The same, asked for the first session alone."""
+    """As ASKED, but called only for the first session."""
     SECOND = 8
-    """What the argument comes to for the second, asked once in each."""
+    """The result of the argument, a function, for the current second; called once in each second."""
     MILLISECOND = 9
-    """The three digits behind it."""
+    """The milliseconds of the current second, three digits."""
 
 
 class Source(NamedTuple):
-    """A path is a name of an attribute, or several with dots between; None on the way is no value.
+    """The source of a value. A path is one attribute name, or several with dots between; None in it means no value.
 
-    There is none either where at `when` is nothing, 0 or what is empty. `otherwise` is asked where no value is found
-    at the end of the paths, and where there is anything at `unless`.
+    There is no value either if the object at `when` is None, 0 or empty. `otherwise` is called if the paths give no
+    value, and if the object at `unless` is true.
     """
 
     kind: Kind
@@ -66,7 +66,7 @@ def at(path: str, otherwise: Asked | None = None, *, when: str = "") -> Source:
 
 
 def asked(function: Asked, *, when: str = "") -> Source:
-    """What a function of the session says."""
+    """The result of a function of the session."""
     return Source(Kind.ASKED, (), function, when)
 
 

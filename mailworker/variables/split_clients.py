@@ -1,4 +1,4 @@
-"""`split_clients`: parts of a hundred, told apart by the hash of a text (ngx_stream_split_clients_module)."""
+"""`split_clients`: percentages, selected by the hash of a text (ngx_stream_split_clients_module)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailworker.variables.template import Template
 from mailworker.variables.variables import Evaluate, Variables
 
 WHOLE: Final = 10_000
-"""A hundred per cent: shares are counted in hundredths of one per cent."""
+"""A hundred per cent: shares are in hundredths of one per cent."""
 
 _MULTIPLIER: Final = 0x5BD1E995
 _WORD: Final = 0xFFFFFFFF
@@ -39,7 +39,7 @@ class SplitClients:
         return evaluate
 
     def _bounds(self) -> Iterable[tuple[int, bytes]]:
-        """The first hash beyond each part. The share that completes the hundred takes the last hash, too."""
+        """The first hash beyond each part. The share that completes 100% includes the last hash, too."""
         bound = total = 0
         for share, value in self.parts:
             total = WHOLE if share is None else total + share
@@ -48,7 +48,7 @@ class SplitClients:
 
 
 def murmur_hash2(data: bytes) -> int:
-    """The 32 bit of MurmurHash2 with seed 0 (ngx_murmur_hash2)."""
+    """The 32-bit MurmurHash2 with seed 0 (ngx_murmur_hash2)."""
     value = len(data) & _WORD
     whole = len(data) & ~3
     for start in range(0, whole, 4):

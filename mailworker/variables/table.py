@@ -1,6 +1,6 @@
-"""The variables that every session has: a row each, with nginx's name and value where nginx has one.
+"""The built-in variables: a row for each, with nginx's name and value if nginx has the variable.
 
-None is what nginx calls not found: `-` or nothing in a line, nothing anywhere else.
+None means nginx's "not found": it is written as `-` or nothing in a line, and as nothing elsewhere.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mailworker.variables.tlv import tlv_variable
 Function = Callable[[Facts], bytes | None]
 
 HEADER_PREFIX: Final = "auth_http_"
-"""Of the variables that are headers of the auth service's answer."""
+"""The prefix of variables that are headers of the auth service's answer."""
 
 _PASSWORD: Final = "auth_pass"
 _CLIENT_ID: Final = "imap_id_"
@@ -34,7 +34,7 @@ _VERSION: Final = __version__.encode()
 
 
 def builtin(name: str) -> Function | None:
-    """The row of a name in lower case, None where there is none."""
+    """The row of a name in lower case, None if there is none."""
     function = TABLE.get(name)
     if function is not None:
         return function
@@ -82,13 +82,13 @@ def _proxy_text(index: int) -> Function:
 
 
 def _local_part(facts: Facts) -> bytes | None:
-    """Before the last "@"; all of a login that has none."""
+    """The part of a login before the last "@"; the whole login if it has none."""
     user = facts.remote_user
     return user if user is None or b"@" not in user else user.rpartition(b"@")[0]
 
 
 def _domain(facts: Facts) -> bytes | None:
-    """Behind the last "@"."""
+    """The part of a login after the last "@"."""
     user = facts.remote_user
     return None if user is None else user.rpartition(b"@")[2] if b"@" in user else b""
 
@@ -101,7 +101,7 @@ def _method(facts: Facts) -> bytes | None:
 
 
 def _client_id(field: str) -> Function:
-    """What an IMAP client has sent in ID under a name, where "_" stands for what no variable's name may hold."""
+    """The value of a field of an IMAP client's ID; "_" stands for characters that variable names cannot have."""
 
     def read(facts: Facts) -> bytes | None:
         fields = facts.client_id_fields.items()
@@ -123,9 +123,9 @@ _STATUS_503: Final = b"503"
 
 
 def status(facts: Facts) -> bytes | None:
-    """In the sense of nginx's stream module: how the session has ended, or what became of a login; None before both.
+    """The status, as in nginx's stream module, of the session's end, or of a login; None before both.
 
-    A session that ends with a refusal for now has failed by no fault of its client.
+    A session that ends with a temporary refusal has 503, as its client is not at fault.
     """
     reason = facts.reason
     if reason is None:
@@ -135,7 +135,7 @@ def status(facts: Facts) -> bytes | None:
 
 @lru_cache(maxsize=4096)  # there are few backends and many logins
 def address_text(backend: str | None) -> bytes:
-    """A backend as nginx spells addresses: what the log leaves out are the brackets of IPv6."""
+    """A backend's address in nginx's notation, with the brackets of IPv6, which the error log omits."""
     host, _, port = (backend or "").rpartition(":")
     bare = ":" in host and not host.startswith(("unix:", "["))
     return (f"[{host}]:{port}" if bare else backend or "").encode(errors="surrogateescape")
@@ -146,7 +146,7 @@ def _time(seconds: float | None) -> bytes | None:
 
 
 def _of_tries(read: Callable[[Try], bytes | None]) -> Function:
-    """One item for each backend that was tried."""
+    """The function that lists a value for each backend that was tried."""
 
     def read_all(facts: Facts) -> bytes | None:
         tries = facts.tries
@@ -160,12 +160,12 @@ def _of_tries(read: Callable[[Try], bytes | None]) -> Function:
 _all_addresses: Final = _of_tries(lambda each: each.address)
 
 
-# In a quiet hour each line has a second of its own. The offset of no zone has had seconds since 1972.
+# Minutes are cached, as in a quiet hour each line has another second. No zone's offset has had seconds since 1972.
 @lru_cache(maxsize=2)
 def _minute(number: int) -> tuple[str, str, str, str]:
-    """The minute that begins so many after the epoch: in the Common Log Format, and what follows its seconds.
+    """The parts of a local time before and after its seconds, in the Common Log Format and in ISO 8601.
 
-    Both in ISO 8601 as well.
+    `number` counts minutes since the epoch.
     """
     begin = time.localtime(number * 60)
     year, month, day, hour, minute = begin[:5]
@@ -186,12 +186,12 @@ def common_time(second: int) -> str:
 
 
 def iso8601_second(second: int) -> str:
-    """The same in ISO 8601, without the offset."""
+    """The local time at a second since the epoch in ISO 8601, without the offset."""
     return f"{_minute(second // 60)[2]}{second % 60:02}"
 
 
 def iso8601_offset(second: int) -> str:
-    """What follows it."""
+    """The offset of the local time in ISO 8601."""
     return _minute(second // 60)[3]
 
 
@@ -267,7 +267,7 @@ TABLE: Final[Mapping[str, Function]] = {
 WORDS: Final = tuple(
     METHOD_NAMES[AuthMethod(bit)].directive if bit in METHOD_NAMES else None for bit in range(max(METHOD_NAMES) + 1)
 )
-"""What the methods are called, each at its number."""
+"""The names of the methods, each at its number."""
 
 USER: Final = at("login", when="attempts")
 METHOD: Final = Source(Kind.ITEM, ("method",), WORDS)
@@ -275,7 +275,7 @@ SESSION_ID: Final = Source(Kind.RESULT, ("entrance.sessions.identify", "accepted
 SESSION_TIME: Final = Source(Kind.DIFFERENCE, ("entrance.sessions.loop.now", "accepted"))
 STATUS: Final = Source(Kind.AT, ("reason.status",), None, "", "rare.refused_for_now", status)
 
-# Sessions that have tried several backends are asked by what stands in TABLE.
+# For sessions that have tried several backends, the functions in TABLE are called.
 _SEVERAL: Final = "rare.tries"
 
 SOURCES: Final[Mapping[str, Source]] = {
@@ -305,6 +305,6 @@ SOURCES: Final[Mapping[str, Source]] = {
     "upstream_addr": Source(Kind.SPELLED, ("backend",), address_text, "", _SEVERAL, _all_addresses),
     "upstream_login_time": Source(Kind.THOUSANDTH, ("login_ms",), None, "", _SEVERAL, TABLE["upstream_login_time"]),
 }
-"""Where that lies which stands in most lines: what is found comes to what the row in TABLE gives, at a tenth of what
-calling that takes.
+"""The sources of the values of most lines. They give the same values as the rows in TABLE, in a tenth of the time of
+calling those.
 """

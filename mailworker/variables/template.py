@@ -1,4 +1,4 @@
-"""Texts with $names in them, taken apart once, when the configuration is read (ngx_stream_compile_complex_value)."""
+"""Texts with $names, parsed once when the configuration is read (ngx_stream_compile_complex_value)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _NAME = re.compile(rb"[A-Za-z0-9_]*")
 
 
 class BadTemplate(ValueError):
-    """The text is no template; the message is nginx's."""
+    """The text is not a valid template; the message is nginx's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A variable in a text: its name in lower case, as nginx compares names, and how it is written there."""
+    """A variable in a text: its name in lower case, as nginx compares names, and its original spelling."""
 
     name: str
     written: bytes
@@ -23,29 +23,29 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What a text is made of. `where` is its position, None where it has none."""
+    """The parts of a text. `where` is its position in the configuration, None if it has none."""
 
     parts: tuple[bytes | Name, ...]
     where: str | None = None
 
     @property
     def names(self) -> Iterator[str]:
-        """The variables that it holds, as often as it holds them."""
+        """The variables in the text, each as often as it occurs."""
         return (part.name for part in self.parts if isinstance(part, Name))
 
     @property
     def constant(self) -> bytes | None:
-        """The text of a template without variables, None where there are some."""
+        """The text of a template without variables, None if there are variables."""
         return None if any(self.names) else b"".join(part for part in self.parts if isinstance(part, bytes))
 
 
 def parse(text: bytes, where: str | None = None) -> Template:
-    """Take a text apart; raises BadTemplate."""
+    """Parse a text; raises BadTemplate."""
     return Template(tuple(merged(_parts(text, _refuse))), where)
 
 
 def parse_leniently(text: bytes, known: Callable[[str], bool], where: str | None = None) -> Template:
-    """Take a text apart whose $ was never more than a byte: what names no variable is `known` stays as it is."""
+    """Parse a text in which $ used to be literal: a name that is not `known` stays as it is."""
 
     def parts() -> Iterator[bytes | Name]:
         for part in _parts(text, lambda message: None):
@@ -86,7 +86,7 @@ def _parts(text: bytes, object_to: Callable[[str], None]) -> Iterator[bytes | Na
 
 
 def merged(parts: Iterator[bytes | Name]) -> Iterator[bytes | Name]:
-    """Literals that follow each other as one, and no empty ones."""
+    """The parts with adjacent literals joined, and without empty ones."""
     literal = b""
     for part in parts:
         if isinstance(part, bytes):

@@ -1,4 +1,4 @@
-"""The variables of nginx's ssl modules: how a client's connection is encrypted, and who its certificate says it is."""
+"""The variables of nginx's ssl modules: the encryption of a client's connection, and the client's certificate."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ TLS: Final[Mapping[str, Function]] = {
     "ssl_client_v_start": _of_certificate(lambda certificate: certificate.not_before),
     "ssl_client_v_end": _of_certificate(lambda certificate: certificate.not_after),
     "ssl_client_v_remain": _of_certificate(lambda certificate: b"%d" % max(certificate.seconds_left // _DAY, 0)),
-    # each line but the first begins with a tab, so that it may stand in a header of HTTP
+    # each line but the first begins with a tab, so that the value can be used in an HTTP header
     "ssl_client_cert": _of_certificate(lambda certificate: certificate.pem[:-1].replace(b"\n", b"\n\t")),
     "ssl_client_raw_cert": _of_certificate(lambda certificate: certificate.pem),
     "ssl_client_escaped_cert": _of_certificate(lambda certificate: quote_from_bytes(certificate.pem, safe="").encode()),

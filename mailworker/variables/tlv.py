@@ -1,4 +1,4 @@
-"""What a PROXY header of version 2 says beside addresses (ngx_proxy_protocol_get_tlv; specification, section 2.2)."""
+"""The TLVs of a version 2 PROXY header (ngx_proxy_protocol_get_tlv; specification, section 2.2)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ PREFIX: Final = "proxy_protocol_tlv_"
 _KINDS: Final = {"alpn": 0x01, "authority": 0x02, "unique_id": 0x05, "ssl": 0x20, "netns": 0x30}
 _OF_SSL: Final = {"version": 0x21, "cn": 0x22, "cipher": 0x23, "sig_alg": 0x24, "key_alg": 0x25}
 _SSL: Final = _KINDS["ssl"]
-_SSL_START: Final = 5  # bytes: what the client has presented, and the result of verifying it
+_SSL_START: Final = 5  # bytes: the client's flags, and the result of verifying its certificate
 _HEAD: Final = 3
 _HIGHEST: Final = 0xFF
 
 
 def tlv_variable(name: str) -> TlvVariable | None:
-    """What reads the value that follows PREFIX in a variable's name; None where there is no such one."""
+    """The reader of the TLV whose name follows PREFIX in a variable's name; None if there is no such TLV."""
     within_ssl = name.startswith("ssl_")
     rest = name.removeprefix("ssl_")
     if within_ssl and rest == "verify":
@@ -37,7 +37,7 @@ def _number(digits: str) -> int | None:
 
 
 class TlvVariable:
-    """One of them: `kind` is its number, None for the result of verifying the client's certificate."""
+    """Reads one TLV: `kind` is its number, None for the result of verifying the client's certificate."""
 
     __slots__ = ("_kind", "_within_ssl")
 
@@ -46,7 +46,7 @@ class TlvVariable:
         self._kind = kind
 
     def __call__(self, facts: Facts) -> bytes | None:
-        """The value, None where the header has none."""
+        """The value, None if the header has none."""
         values: bytes | None = facts.proxy_tlvs
         if self._within_ssl:
             values = _find(values, _SSL)
@@ -60,7 +60,7 @@ class TlvVariable:
 
 
 def _find(values: bytes | None, kind: int) -> bytes | None:
-    """The first of a kind; None where there is none, or one before it does not end."""
+    """The first value of a kind; None if there is none, or if one before it is truncated."""
     position = 0
     while values is not None and position + _HEAD <= len(values):
         start = position + _HEAD

@@ -1,4 +1,4 @@
-"""Names -> functions of a session: a template becomes one function, which does nothing but what the text needs."""
+"""Binding of variables: a template becomes one function of a session, which evaluates only what the text needs."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from mailworker.variables.table import SOURCES, TABLE, builtin
 from mailworker.variables.template import Name, Template
 
 Evaluate = Callable[[Facts], bytes | None]
-"""The value of a variable, None where the session has none."""
+"""Gives the value of a variable, None if the session has none."""
 
 
 class Definition(Protocol):
-    """A variable that the configuration makes: by `map`, `geo` or `split_clients`."""
+    """A variable that the configuration defines by `map`, `geo` or `split_clients`."""
 
     def bind(self, variables: Variables) -> Evaluate:
-        """The function that gives its value. Raises ConfigError."""
+        """The function that evaluates the variable. Raises ConfigError."""
 
     def outcomes(self) -> Iterable[bytes | Template]:
-        """All that it may come to."""
+        """All possible values of the variable."""
 
 
 class Variables:
-    """What the names of one `server` stand for: its `set`s, the definitions of `mail`, and what every session has.
+    """The variables of one `server`: its `set`s, the definitions of `mail`, and the built-in ones.
 
-    A `set` sees those before it, so a variable may be set anew from what it was. Values are not kept: a session may
-    try to log in as one user and then as another, and `map` must not answer for the first again.
+    A `set` sees those before it, so a variable may be set again from its earlier value. Values are not cached: a
+    session may try to log in as one user and then as another, and `map` must not give the first one's value again.
 
-    `elsewhere` are names that other servers set: here they have no value, as in nginx. `asked` collects what sessions
-    are asked for, by whatever has been found so far.
+    `elsewhere` are names that other servers set: here they have no value, as in nginx. `asked` collects the built-in
+    variables that the variables found so far depend on.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class Variables:
         self._definitions = definitions
         self._sets = sets
         self._elsewhere = elsewhere
-        self._found: dict[str, Evaluate | None] = {}  # None while one is being made
+        self._found: dict[str, Evaluate | None] = {}  # None while a function is being made
         self.asked: set[str] = set() if asked is None else asked
 
     def alone(self) -> Variables:
-        """The same, which collects in `asked` what it itself finds."""
+        """A copy, whose `asked` collects only what the copy itself finds."""
         return Variables(self._definitions, self._sets, self._elsewhere)
 
     def knows(self, name: str) -> bool:
-        """Whether there is such a variable."""
+        """Whether there is a variable of that name."""
         return (
             name in self._definitions
             or builtin(name) is not None
@@ -65,7 +65,7 @@ class Variables:
         )
 
     def find(self, name: str, where: str | None = None) -> Evaluate:
-        """The function of a variable. Raises ConfigError for an unknown one, and where it is made of itself."""
+        """The function of a variable. Raises ConfigError if it is unknown, or depends on itself."""
         if name not in self._found:
             self._found[name] = None
             self._found[name] = self._make(name, where)
@@ -75,12 +75,12 @@ class Variables:
         return found
 
     def check(self, template: Template) -> None:
-        """Raises ConfigError as `find` does for the names that a text holds."""
+        """Check the names in a text. Raises ConfigError as `find` does."""
         for name in template.names:
             self.find(name, template.where)
 
     def bind(self, template: Template, escape: Escape = NONE, make: MakeLine = Line) -> Render:
-        """The function that gives the text, by a line of `make`. Raises ConfigError as `find` does."""
+        """The function that renders the text, with a line made by `make`. Raises ConfigError as `find` does."""
         constant = template.constant
         if constant is not None:
             return lambda facts: constant
@@ -99,9 +99,9 @@ class Variables:
         return Part(self.find(name, where), escape.absent, None if escape is NONE else escape.value, source)
 
     def client_says(self, template: Template) -> str | None:
-        """The first variable in it that holds more than what the configuration itself says, None without one.
+        """The first variable in it whose value is not only text of the configuration, None without one.
 
-        Such a one is all that sessions bring with them, and what a regular expression took out of it.
+        Such are the built-in variables, and captures of regular expressions from them.
         """
         for name in template.names:
             view, outcomes = self._outcomes(name)
@@ -110,7 +110,7 @@ class Variables:
         return None
 
     def possible(self, name: str) -> set[bytes]:
-        """The texts without variables that a variable of the configuration may come to."""
+        """The constant texts among the possible values of a variable of the configuration."""
         view, outcomes = self._outcomes(name)
         texts: set[bytes] = set()
         for each in outcomes or ():
@@ -121,7 +121,7 @@ class Variables:
         return texts
 
     def _outcomes(self, name: str) -> tuple[Variables, Iterable[bytes | Template] | None]:
-        """What a variable may come to, and what the names in that stand for; None where sessions say it."""
+        """The possible values of a variable, None for a built-in one; and the variables that their names refer to."""
         earlier = self._setting(name)
         if earlier is not None:
             view, template = earlier
@@ -131,7 +131,7 @@ class Variables:
         return self, None if definition is None else definition.outcomes()
 
     def _setting(self, name: str) -> tuple[Variables, Template] | None:
-        """The last `set` of a variable, and what names stand for before it."""
+        """The last `set` of a variable, and the variables as they are before it."""
         for index in reversed(range(len(self._sets))):
             if self._sets[index][0] == name:
                 earlier = Variables(self._definitions, self._sets[:index], self._elsewhere, self.asked)

@@ -1,1 +1,1 @@
-"""Bytes to meaning and back, without a socket, a clock or a file: the protocols as they go over the wire."""
+"""Parsers and builders of the protocols on the wire, which use no socket, no clock and no file."""

@@ -1,6 +1,6 @@
-"""Answers of auth services that were read before: what comes again needs no parser.
+"""A cache of parsed answers of auth services: an answer with the same bytes is not parsed again.
 
-Only bytes are remembered, and what they mean, not the login that they answer: the service decides about each login.
+Only the bytes and their meaning are cached, not the login: the service still decides about each login.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from typing import NamedTuple
 from mailworker.wire.auth_response import KNOWN_HEADERS, AuthResponseParser, Verdict
 
 MOST_ANSWERS = 1000
-"""Answers that are remembered at once; then all are forgotten."""
+"""The most answers in the cache; when it is full, it is emptied."""
 
 _BLANK_LINE = b"\r\n\r\n"
 _DATE = b"\r\nDate: "
 _DATE_LENGTH = 29  # RFC 9110 section 5.6.7, IMF-fixdate
 _NUL, _LF, _CR = 0x00, 0x0A, 0x0D
 
-# A valid line whose name begins with another letter than all that are looked at; see AuthResponseParser.
+# A valid line whose name begins with another letter than all known headers; see AuthResponseParser.
 _UNREAD = re.compile(
     rb"\n[^\W_%b][a-z0-9-]*:[^\r\n\0]*\r(?=\n)" % bytes(sorted({name[0] for name in KNOWN_HEADERS})), re.IGNORECASE
 )
 
 
 class Answer(NamedTuple):
-    """A verdict, and the bytes of the body behind it, None where its connection cannot be used again."""
+    """A verdict, and the length of the body after it, None if the connection cannot be used again."""
 
     verdict: Verdict
     body: int | None
 
 
 class Answers:
-    """Reads answers that come whole; `names` and `nameless` are those of AuthResponseParser."""
+    """Reads complete answers; `names` and `nameless` are those of AuthResponseParser."""
 
     __slots__ = ("_known", "_nameless", "_names")
 
@@ -42,7 +42,7 @@ class Answers:
         self._known: dict[bytes, Answer] = {}
 
     def read(self, data: bytes) -> Answer | None:
-        """What was received, `body` being the bytes that are still to come; None where it has no whole header.
+        """The answer in `data`, its `body` being the bytes that are still to come; None if the header is incomplete.
 
         Raises InvalidResponse.
         """
@@ -59,15 +59,15 @@ class Answers:
         return Answer(answer.verdict, missing if missing >= 0 else None)
 
     def parser(self) -> AuthResponseParser:
-        """What reads an answer that does not come whole."""
+        """A parser for an answer that does not come whole."""
         return AuthResponseParser(names=self._names, nameless=self._nameless)
 
     def _recall(self, data: bytes) -> Answer | None:
-        """Look for the headers that count alone, and parse them where they are new."""
+        """Look up the relevant headers alone, and parse them if they are new."""
         counting = _UNREAD.sub(b"", data)
         answer = self._known.get(counting)
         if answer is not None:
-            self._remember(_without_date(data), answer)  # the others may be the same next time, too
+            self._remember(_without_date(data), answer)  # the other headers may be the same next time, too
             return answer
         parser = self.parser()
         parser.feed(data)
@@ -86,7 +86,7 @@ class Answers:
 
 
 def _without_date(data: bytes) -> bytes:
-    """A header without its Date, which no answer has in common with another; as it is where that is a broken one."""
+    """A header without its Date, which differs in each answer; unchanged if its Date is broken."""
     before, date, behind = data.partition(_DATE)
     if date:
         value, crlf, after = behind.partition(b"\r\n")

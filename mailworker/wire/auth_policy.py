@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 from mailworker.errors import Party, ProtocolError
 
 LIMIT: Final = 8192
-"""Bytes of a response's head, and of its body."""
+"""The most bytes of a response's head, and of its body."""
 
-_TRUNCATED: Final = 12  # bits of a hash: too few to guess the password by, enough to know it again (Dovecot)
+_TRUNCATED: Final = 12  # bits of a hash: too few to guess the password from, enough to recognize it (Dovecot)
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([0-9]) ([0-9]{3})(?: .*)?")
 _LENGTH: Final = re.compile(rb"[0-9]{1,5}")
@@ -21,14 +21,14 @@ _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,4})(?:;[^\r\n]*)?\r\n")
 
 
 class Decision(NamedTuple):
-    """`status` is -1 for no, 0 for yes, and more for so many seconds of waiting before; `text` says why."""
+    """A decision: `status` is -1 for no, 0 for yes, or the seconds of a delay; `text` is the reason."""
 
     status: int
     text: str = ""
 
 
 def hashed(nonce: bytes, login: bytes, password: bytes) -> str:
-    """A password as the service knows it: the first 12 bits of a hash, as Dovecot spells them."""
+    """The hash of a password for the service: its first 12 bits, in Dovecot's notation."""
     digest = hashlib.sha256(nonce + login + b"\0" + password).digest()
     return f"{int.from_bytes(digest[:2], 'big') >> (16 - _TRUNCATED):04x}"
 
@@ -51,7 +51,7 @@ class PolicyTemplate:
 
 
 class PolicyReader:
-    """Reads one response. `reusable` tells behind it whether its connection can be used for another one."""
+    """Reads one response. After it, `reusable` tells whether its connection can be used for another request."""
 
     __slots__ = ("_body", "_chunked", "_data", "_ended", "_in_body", "_length", "reusable")
 
@@ -61,16 +61,16 @@ class PolicyReader:
         self._data = b""
         self._ended = False
         self._in_body = False
-        self._length: int | None = None  # None: up to the end of the connection
+        self._length: int | None = None  # None: the body ends with the connection
         self.reusable = False
 
     def feed(self, data: bytes) -> None:
-        """More of the response; b"" is its end."""
+        """Take more bytes of the response; b"" is the end of the connection."""
         self._data += data
         self._ended = self._ended or not data
 
     def next(self) -> Decision | None:
-        """The decision, None where more has to come. Raises ProtocolError for what is none."""
+        """The decision, None if more bytes are needed. Raises ProtocolError for an invalid response."""
         if not self._in_body and not self._read_head():
             if self._ended:
                 raise _error("sent no whole response")

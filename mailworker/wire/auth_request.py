@@ -1,4 +1,4 @@
-"""The auth_http protocol, one way: a login goes out as an HTTP request, nginx's byte for byte."""
+"""Requests of the auth_http protocol: a login as an HTTP request, byte for byte as in nginx."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mailworker.wire.proxy_protocol import ProxyHeader
 
 _METHODS = {method: names.auth_http.encode() for method, names in METHOD_NAMES.items()}
 
-# nginx: NGX_ESCAPE_MAIL_AUTH; and DEL, which no header may hold (RFC 9110 section 5.5)
+# nginx: NGX_ESCAPE_MAIL_AUTH; and DEL, which no header may contain (RFC 9110 section 5.5)
 _ESCAPED_BYTES = re.compile(rb"[\0-\x20%\x7f]")
 
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
@@ -40,11 +40,11 @@ class ClientCertificate:
 
 @dataclass(frozen=True, slots=True)
 class TlsFacts:
-    """How the client's connection is encrypted.
+    """The data about the TLS of the client's connection.
 
-    `server_name` is the host that the client has asked for, in lower case, None where it has asked for none. `verify`
-    is "NONE", "SUCCESS" or "FAILED:reason", None with `ssl_verify_client off`. `headers` are those of all this, where
-    they were made before: b"" where not.
+    `server_name` is the host that the client has asked for, in lower case, None if it has asked for none. `verify`
+    is "NONE", "SUCCESS" or "FAILED:reason", None with `ssl_verify_client off`. `headers` are the header lines for all
+    this if they were made before, else b"".
     """
 
     protocol: bytes
@@ -59,9 +59,9 @@ class TlsFacts:
 class AuthRequest:
     """One attempt to log in.
 
-    `attempt` counts from 1. `client_ip` is "unix:" for clients of a unix socket. `client_host` is None where the
-    protocol tells nobody of it, `tls` where the connection is plain. `facts` are what variables ask of the session,
-    None where nothing has variables. `answer` takes those headers of the answer that they are asked for.
+    `attempt` counts from 1. `client_ip` is "unix:" for clients of a unix socket. `client_host` is None if the protocol
+    does not send it, `tls` if the connection is not encrypted. `facts` is the session for variables, None without
+    variables. `answer` takes the headers of the answer that variables use.
     """
 
     login: Login
@@ -76,11 +76,11 @@ class AuthRequest:
 
 
 class AuthHttpTemplate:
-    """Builds the requests of one server; what never changes is put together once.
+    """Builds the requests of one server; the constant parts are joined once.
 
-    `uri`, `host` and `headers` are the fields of AuthHttpSettings, which hold no line ends; a value of `headers` with
-    variables is a function. With `keepalive` the service is asked to leave the connection open, by HTTP/1.1. `make`
-    makes the line that values are put into.
+    `uri`, `host` and `headers` are the fields of AuthHttpSettings, which contain no line ends; a value of `headers`
+    with variables is a function. With `keepalive` the request is HTTP/1.1 and asks to keep the connection open. `make`
+    makes the line into which values are put.
     """
 
     __slots__ = ("_render_tail", "_text")
@@ -115,7 +115,7 @@ class AuthHttpTemplate:
     def request(self, request: AuthRequest) -> bytes:
         """The whole request.
 
-        Raises ProtocolError(CLIENT) where a text that goes out unescaped would end its header line.
+        Raises ProtocolError(CLIENT) if a text that is sent unescaped would end its header line.
         """
         rest = _optional_headers(request)
         if self._render_tail is not None:
@@ -123,7 +123,7 @@ class AuthHttpTemplate:
         return self.of(request.login, request.protocol, request.attempt, request.client_ip.decode(), rest)
 
     def of(self, login: Login, protocol: str, attempt: int, client_ip: str, rest: bytes = b"") -> bytes:
-        """The request about a login of whose client nothing but its address is told; `rest` are more headers."""
+        """The request for a login that contains only the client's address; `rest` are more headers."""
         password = login.password
         return self._text(
             _METHODS[login.method],
@@ -164,14 +164,14 @@ def _optional_headers(request: AuthRequest) -> bytes:
 
 
 def client_host(name: bytes) -> bytes:
-    """The header that tells the name of the client's host."""
+    """The header line with the name of the client's host."""
     return _header(b"Client-Host", name)
 
 
 def tls_headers(tls: TlsFacts) -> bytes:
-    """The header lines with how the connection is encrypted.
+    """The header lines about the TLS of the connection.
 
-    Raises ProtocolError(CLIENT) where a text of a certificate would end its line.
+    Raises ProtocolError(CLIENT) if a text of a certificate would end its line.
     """
     headers = b"Auth-SSL: on\r\nAuth-SSL-Protocol: %b\r\nAuth-SSL-Cipher: %b\r\n" % (tls.protocol, tls.cipher)
     if tls.server_name is not None:
@@ -202,4 +202,4 @@ def _escape(value: bytes) -> bytes:
 
 
 HEADER_VALUE: Final = Escape(_escape, b"")
-"""What a variable's value in `auth_http_header` is written by: as Auth-User is."""
+"""The escaping of a variable's value in `auth_http_header`, the same as for Auth-User."""

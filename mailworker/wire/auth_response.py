@@ -1,7 +1,7 @@
-"""The auth_http protocol, the other way: the verdict on a login comes back in response headers.
+"""Responses of the auth_http protocol: the verdict on a login is in the response headers.
 
-They are read as nginx reads them (ngx_mail_auth_http_module.c), except where nginx would let somebody in without a
-clear yes: OK needs an HTTP status of 2xx, and Auth-Status must be there. A refusal is one with any HTTP status.
+They are read as in nginx (ngx_mail_auth_http_module.c), except where nginx would accept a login without a clear yes:
+OK needs an HTTP status of 2xx, and Auth-Status must be present. A refusal is valid with any HTTP status.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from mailworker.model import METHOD_NAMES, Address, AuthMethod, BackendName, Ine
 from mailworker.wire.secret import Secret
 
 RESPONSE_HEADER_LIMIT = 32768
-"""Bytes of status line and headers together. nginx has 1024, which a long error text or a token can exceed."""
+"""The most bytes of status line and headers. nginx has 1024, which a long error text or a token can exceed."""
 
 DEFAULT_ERROR_CODE = b"535 5.7.0"
-"""What SMTP clients see where the service sent no usable Auth-Error-Code (nginx)."""
+"""The code for SMTP clients if the service sent no usable Auth-Error-Code (nginx)."""
 
 WAIT_WITHOUT_TIME = 1
-"""Seconds to a retry where WAIT came without a positive Auth-Wait; nginx retries at once and for ever."""
+"""Seconds until a retry if WAIT came without a positive Auth-Wait; nginx retries at once and for ever."""
 
 # RFC 9112 section 4, any version number
 _STATUS_LINE = re.compile(rb"HTTP/([0-9.]+) +([1-5][0-9][0-9])(?: [^\r\0]*)?")
 
-# RFC 9112 section 6.3: whatever Content-Length says, there is no body behind these.
+# RFC 9112 section 6.3: these have no body, even with a Content-Length.
 _WITHOUT_BODY = (b"204", b"304")
 
-# nginx: a name without a colon is a header with an empty value; no value holds CR or NUL
+# nginx: a name without a colon is a header with an empty value; no value contains CR or NUL
 _NAME = re.compile(rb"[a-z0-9][a-z0-9-]*")
 _CR, _NUL = 0x0D, 0x00
 
@@ -54,14 +54,14 @@ KNOWN_HEADERS = frozenset(
         b"transfer-encoding",
     )
 )
-"""Headers that are looked at, which spares their names the check."""
+"""The headers that are used; their names need no check."""
 
 _MECHANISMS = {
     METHOD_NAMES[method].directive.encode(): method
     for method in (AuthMethod.PLAIN, AuthMethod.LOGIN, AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER)
 }
 
-# Headers that decide whether a connection can be used again: one that is repeated is a list, RFC 9110 section 5.3.
+# Headers that decide whether a connection can be used again; if repeated, they form a list (RFC 9110 section 5.3).
 _FRAMING = (b"connection", b"content-length", b"transfer-encoding")
 _LENGTH_DIGITS = 5
 
@@ -70,10 +70,10 @@ _IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
 
 _PORT = re.compile(rb"0*([1-9][0-9]{0,4})")
 
-# More than nine digits are no waiting time but a mistake of the service.
+# A number of more than nine digits is no waiting time but an error of the service.
 _WAIT = re.compile(rb"0*([0-9]{1,9})")
 
-# Seconds. No client waits for longer, and whoever only stays connected should not for years.
+# Seconds. No client waits longer, and a client that just stays connected must not do so for years.
 _LONGEST_WAIT = 3600
 
 # RFC 5321 section 4.2: a negative reply's code, then what may follow it on the line
@@ -86,11 +86,11 @@ _CONTROL_TO_SPACE = bytes(0x20 if byte < 0x20 or byte == 0x7F else byte for byte
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The client may log in at `address`, None for the one that `proxy_pass` names.
+    """The client may log in to the backend at `address`, None for the one that `proxy_pass` names.
 
     None leaves login or password as the client sent it. `passed_on`: the backend decides whether they are right, so it
-    gets them as they are, by the client's own mechanism where that has no password. `mechanism` and `master` are those
-    of `Login`.
+    gets them unchanged, by the client's own mechanism if that has no password. `mechanism` and `master` are those of
+    `Login`.
     """
 
     accepted: ClassVar[Literal[True]] = True
@@ -107,10 +107,10 @@ class Accepted:
 class Rejected:
     """The client may not log in.
 
-    `text` is one line for the client, without tag or code; SMTP clients see `code` before it. `wait` is seconds
-    to hold the reply back before the session goes on; 0 sends it now and closes. `login` is for the log. `sasl` is
+    `text` is one line for the client, without tag or code; SMTP clients see `code` before it. `wait` is the delay of
+    the reply in seconds, after which the session goes on; 0 sends it now and closes. `login` is for the log. `sasl` is
     the last challenge of XOAUTH2 and OAUTHBEARER, in base64 (freenginx's Auth-Error-SASL); None for no challenge.
-    `final` is False where the session goes on without a wait, too. `for_now`: a backend has said that this may change.
+    `final` is False if the session goes on without a delay, too. `for_now`: a backend's refusal is temporary.
     """
 
     accepted: ClassVar[Literal[False]] = False
@@ -125,13 +125,13 @@ class Rejected:
 
     @property
     def temporary(self) -> bool:
-        """Whether it is for now alone, and not the password's fault; what is ours has SMTP's code in all protocols."""
+        """Whether the refusal is temporary, and not about the password; our own have SMTP codes in all protocols."""
         return self.for_now or self.code.startswith(b"4")
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Ask again after `seconds`, at least 1, with `login` and `password` where they are not None."""
+    """The source must be asked again after `seconds`, at least 1, with `login` and `password` unless they are None."""
 
     seconds: int
     login: bytes | None = None
@@ -142,9 +142,9 @@ Verdict = Accepted | Rejected | Wait
 
 
 class InvalidResponse(ProtocolError):
-    """What a response did wrong; the text continues "auth http server ADDRESS ".
+    """The error in a response; its text continues "auth http server ADDRESS ".
 
-    `login` is the Auth-User that came before that, for the log.
+    `login` is the Auth-User that came before the error, for the log.
     """
 
     def __init__(self, message: str, login: bytes | None = None) -> None:
@@ -153,10 +153,10 @@ class InvalidResponse(ProtocolError):
 
 
 class AuthResponseParser:
-    """Reads one response up to its blank line; what a body says is never looked at.
+    """Reads one response up to its blank line; a body is never read.
 
-    `names` tells whether Auth-Server may be a host's name, which nginx takes for an invalid address; `nameless` whether
-    there may be neither Auth-Server nor Auth-Port.
+    `names` tells whether Auth-Server may be a host name, which is an invalid address for nginx; `nameless` whether
+    Auth-Server and Auth-Port may both be absent.
     """
 
     __slots__ = (
@@ -175,7 +175,7 @@ class AuthResponseParser:
         self._names = names
         self._nameless = nameless
         self._buffer = b""
-        self._length = 0  # of the lines that were taken
+        self._length = 0  # of the lines read so far
         self._fields: dict[bytes, bytes] | None = None
         self._persistent = False
         self._code = b""
@@ -205,20 +205,20 @@ class AuthResponseParser:
 
     @property
     def left(self) -> int:
-        """After the verdict: bytes that came behind the header."""
+        """After the verdict: the number of bytes received after the header."""
         return len(self._buffer)
 
     def headers(self, names: Collection[str]) -> Mapping[str, bytes]:
-        """After the verdict: those of the headers that have one of `names`, in lower case with "_" for "-"."""
+        """After the verdict: the headers with one of `names`, in lower case with "_" for "-"."""
         if not names or self._fields is None:
             return _NOTHING
         told = ((name.decode().replace("-", "_"), value) for name, value in self._fields.items())
         return {name: value for name, value in told if name in names}
 
     def missing(self) -> int | None:
-        """After the verdict: bytes of the body that are still to come before the connection can be used again.
+        """After the verdict: bytes of the body that must still be read before the connection can be used again.
 
-        None where it cannot be: the service says so, has sent too much, or does not say where its response ends.
+        None if it cannot be: the service closes it, has sent too much, or does not tell where its response ends.
         """
         fields = self._fields
         if not fields or not self._persistent or b"transfer-encoding" in fields:
@@ -253,7 +253,7 @@ class AuthResponseParser:
             raise InvalidResponse("sent too large response header")
 
     def _judge(self, fields: dict[bytes, bytes]) -> Verdict:
-        """The verdict of a whole header. One that is not a success can only say no, or to ask again."""
+        """The verdict of a complete header. Without a 2xx status it can only be a refusal, or WAIT."""
         if self._code[:1] != b"2" and not _refuses(self._statuses):
             raise InvalidResponse(f"sent invalid response with HTTP status {self._code.decode()}")
         return _verdict(self._statuses, fields, names=self._names, nameless=self._nameless)
@@ -274,7 +274,7 @@ class AuthResponseParser:
 
 @lru_cache(maxsize=64)  # a service has few status lines
 def _http_status(line: bytes) -> tuple[bytes, bool]:
-    """The code of a status line, which comes without its end, and whether the connection may stay open.
+    """The code of a status line, which is given without its end, and whether the connection may stay open.
 
     Raises InvalidResponse.
     """
@@ -286,12 +286,12 @@ def _http_status(line: bytes) -> tuple[bytes, bool]:
 
 
 def _refuses(statuses: list[bytes]) -> bool:
-    """Whether Auth-Status says anything but OK, which leaves out an empty one."""
+    """Whether Auth-Status has another value than OK; an empty one is ignored."""
     return any(status not in (b"OK", b"") for status in statuses)
 
 
 def _verdict(statuses: list[bytes], fields: dict[bytes, bytes], *, names: bool, nameless: bool) -> Verdict:
-    """In the order of nginx: a refusal outweighs WAIT, WAIT outweighs OK, wherever they stand."""
+    """The verdict in nginx's order: a refusal overrides WAIT, WAIT overrides OK, in any order of the headers."""
     if statuses == [b"OK"]:
         return _accepted(fields, names, nameless)
     refusals = [status for status in statuses if status not in (b"OK", b"WAIT")]
@@ -314,9 +314,9 @@ def _accepted(fields: dict[bytes, bytes], names: bool, nameless: bool) -> Accept
 
 
 def _way_in(fields: dict[bytes, bytes]) -> tuple[AuthMethod | None, bytes | None]:
-    """How the backend is logged in at: the mechanism, and who acts for the login.
+    """How to log in to the backend: the mechanism, and the user that acts for the login.
 
-    Auth-Method is the request's too, and a service may repeat it: only `none` has a meaning here.
+    Auth-Method is also a header of the request, and a service may repeat it: only `none` has a meaning here.
     """
     if fields.get(b"auth-method", b"").lower() == b"none":
         return AuthMethod.NONE, None
@@ -376,7 +376,7 @@ def _host_and_port(server: bytes, port: bytes, names: bool) -> InetAddress | Bac
 
 
 def _ipv4(text: bytes) -> str | None:
-    """An address as nginx reads it: the highest one is none."""
+    """An IPv4 address as nginx reads it, which does not accept the highest one."""
     match = _IPV4.fullmatch(text)
     octets = [int(digits.lstrip(b"0")[:4] or b"0") for digits in match.groups()] if match else [256]
     return None if max(octets) > 255 or min(octets) == 255 else ".".join(map(str, octets))

@@ -1,8 +1,8 @@
 """A backend's replies during login, and the commands that log in.
 
-nginx (ngx_mail_proxy_module.c) takes whatever one read brings as a reply. Here lines decide: a reply has the same
-end however the network cuts it, and bytes behind the last one are kept for the client. Keywords are the same in any
-case (RFC 9051 section 9, RFC 1939 section 3, RFC 5321 section 2.4); a tag is not.
+nginx (ngx_mail_proxy_module.c) takes the bytes of one read as a reply. Here lines decide: the end of a reply does not
+depend on how the network splits it, and bytes after the last one are kept for the client. Keywords are case-insensitive
+(RFC 9051 section 9, RFC 1939 section 3, RFC 5321 section 2.4); a tag is not.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _LINE = re.compile(rb"[\x20-\x7e]*\r\n")
 _NUL = re.compile(rb"\0")
 _MECHANISMS = re.compile(rb"\n250[- ]AUTH[ =]([^\r\n]*)\r", re.IGNORECASE)
 _IMAP_CAPABILITIES = re.compile(rb"(?:\* OK \[|(?:[^\r\n]*\r\n)*?\* )CAPABILITY ([^]\r\n]*)", re.IGNORECASE)
-# Control bytes, but for tabs and CRLF.
+# Control bytes, except tabs and CRLF.
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
 
 IMAP_COMMAND_LIMIT = 1000
-"""Bytes of one command with its literals, as RFC 2683 section 3.2.1.5 advises for lines: Dovecot takes 1,024."""
+"""Most bytes of one command with its literals, as RFC 2683 section 3.2.1.5 advises for lines; Dovecot takes 1,024."""
 
 POP3_COMMAND_LIMIT = 255
-"""Bytes of one command with its CRLF (RFC 2449 section 4; Dovecot takes 1,024)."""
+"""Most bytes of one command with its CRLF (RFC 2449 section 4; Dovecot takes 1,024)."""
 
-# Bytes of a line with its CRLF: a command of SMTP with an initial response (RFC 5321 section 4.5.3.1.4; Postfix takes
-# 2,048), and a response behind a go-ahead (RFC 4954 section 4; Postfix, smtpd_sasl_response_limit).
+# Most bytes of a line with its CRLF: an SMTP command with an initial response (RFC 5321 section 4.5.3.1.4; Postfix
+# takes 2,048), and a response after a go-ahead (RFC 4954 section 4; Postfix, smtpd_sasl_response_limit).
 _SMTP_COMMAND_LIMIT = 512
 _RESPONSE_LIMIT = 12288
 
@@ -61,22 +61,22 @@ class Reply:
 
     @property
     def is_text(self) -> bool:
-        """Whether it is lines of text, which can be quoted to a client; one that is empty says nothing."""
+        """Whether the reply is lines of text, which can be quoted to a client; an empty one is not."""
         return not self.data.isspace() and _NO_TEXT.search(self.data) is None
 
     @property
     def is_quotable(self) -> bool:
-        """Whether a client may read it: text that sends it nowhere else, past the proxy and with its password."""
+        """Whether a client may get it: text without a referral, as clients would follow that past the proxy."""
         return self.is_text and _REFERRAL.search(self.data) is None
 
     @property
     def refuses(self) -> bool:
-        """Whether it says no in its protocol's words: NO, BYE, -ERR, a code of 4 or 5."""
+        """Whether it is a refusal of its protocol: NO, BYE, -ERR, or a code that begins with 4 or 5."""
         return _REFUSAL.match(self.last_line) is not None
 
     @property
     def refuses_for_now(self) -> bool:
-        """Whether the same may be allowed later."""
+        """Whether the refusal is temporary."""
         return _REFUSAL_FOR_NOW.match(self.last_line) is not None
 
     @property
@@ -86,7 +86,7 @@ class Reply:
 
 
 class InvalidReply(ProtocolError):
-    """The backend refused, or answered what its protocol has no place for; `reply` can be passed on."""
+    """The backend refused, or sent a reply that its protocol does not allow; `reply` can be passed on."""
 
     def __init__(self, reply: Reply, text: bytes) -> None:
         super().__init__(Party.BACKEND, f'upstream sent invalid response: "{escape(text)}"')
@@ -95,9 +95,9 @@ class InvalidReply(ProtocolError):
 
 
 class LoginRejected(InvalidReply):
-    """The backend has judged a login, and does not want it.
+    """The backend has refused a login after checking it.
 
-    `challenge` is what XOAUTH2 and OAUTHBEARER give as the reason, in base64, None for no reason.
+    `challenge` is the reason that XOAUTH2 and OAUTHBEARER give, in base64, None for no reason.
     """
 
     def __init__(self, reply: Reply, text: bytes, challenge: bytes | None = None) -> None:
@@ -106,7 +106,7 @@ class LoginRejected(InvalidReply):
 
 
 class TooLongReply(ProtocolError):
-    """A reply does not fit `proxy_buffer`; `text` is what fits."""
+    """A reply does not fit into `proxy_buffer`; `text` is the part that fits."""
 
     def __init__(self, text: bytes) -> None:
         super().__init__(Party.BACKEND, f'upstream sent too long response line: "{escape(text)}"')
@@ -114,9 +114,9 @@ class TooLongReply(ProtocolError):
 
 
 class ReplyReader(ABC):
-    """Cuts what a backend sends into replies of at most `limit` bytes (`proxy_buffer`).
+    """Splits the bytes of a backend into replies of at most `limit` bytes (`proxy_buffer`).
 
-    `unread` are the bytes behind the last reply.
+    `unread` are the bytes after the last reply.
     """
 
     __slots__ = ("_limit", "_replies", "_scanned", "unread")
@@ -133,19 +133,19 @@ class ReplyReader(ABC):
 
     @property
     def begun(self) -> bool:
-        """Whether there was a reply."""
+        """Whether there has been a reply."""
         return self._replies > 0
 
     def renew(self) -> bool:
-        """TLS begins; gives whether the greeting has come, and does not come again."""
+        """Start over for TLS; gives whether the greeting has come, and does not come again."""
         return self._replies > 0
 
     def skip(self, replies: int) -> None:
-        """So many replies were read, and found whole, by somebody else."""
+        """Count complete replies that were read without this reader."""
         self._replies += replies
 
     def next(self) -> Reply | None:
-        """The next whole reply, None where more bytes are needed. Raises TooLongReply."""
+        """The next complete reply, None if more bytes are needed. Raises TooLongReply."""
         buffer = self.unread
         if not buffer:
             return None
@@ -160,7 +160,7 @@ class ReplyReader(ABC):
         return None
 
     def rest(self) -> bytes:
-        """Take all bytes behind the last reply."""
+        """Take all bytes after the last reply."""
         return self._take(len(self.unread))
 
     def _take(self, length: int) -> bytes:
@@ -171,13 +171,13 @@ class ReplyReader(ABC):
 
     @abstractmethod
     def _is_last(self, line: bytes) -> bool:
-        """Whether a reply ends with `line`, which is without CRLF."""
+        """Whether a reply ends with `line`, which is given without CRLF."""
 
 
 class ImapReplyReader(ReplyReader):
-    """The greeting is one line; a later reply goes up to its tagged line or continuation request.
+    """Reads IMAP replies: the greeting is one line; later ones end with a tagged line or a continuation request.
 
-    `* BYE` ends a reply too: nothing comes behind it (RFC 9051 section 7.1.5).
+    `* BYE` ends a reply, too: nothing comes after it (RFC 9051 section 7.1.5).
     """
 
     __slots__ = ()
@@ -187,7 +187,7 @@ class ImapReplyReader(ReplyReader):
 
 
 class Pop3ReplyReader(ReplyReader):
-    """Every line is a reply: the login has no multi-line ones."""
+    """Reads POP3 replies: each line is one, as a login has no multi-line replies."""
 
     __slots__ = ()
 
@@ -196,7 +196,7 @@ class Pop3ReplyReader(ReplyReader):
 
 
 class SmtpReplyReader(ReplyReader):
-    """A reply goes up to the first line that has no hyphen behind its code (RFC 5321 section 4.2.1)."""
+    """Reads SMTP replies: one ends with the first line without a hyphen after its code (RFC 5321 section 4.2.1)."""
 
     __slots__ = ()
 
@@ -205,12 +205,12 @@ class SmtpReplyReader(ReplyReader):
 
 
 class Rule(NamedTuple):
-    """What a reply must be for a login to go on.
+    """The form of the reply that a login needs to go on.
 
-    The usual one, which comes whole, has a last line that starts with `last`, and lines before it that start with
-    `others`, None where there are none. Behind the `tag`, letters are the same in any case. What starts with one of
-    `also` is not usual and will do. With `first` the reply's first line has to start so, and not its last one.
-    `judges`: it is the answer to a password or token.
+    The usual reply, which comes in one piece, has a last line that starts with `last`, and lines before it that start
+    with `others`, None if there are none. Letters after the `tag` are case-insensitive. A reply that starts with one of
+    `also` is unusual, but valid. With `first`, this applies to the reply's first line, and not to its last one.
+    `judges`: the reply answers a password or token.
     """
 
     last: bytes
@@ -221,7 +221,7 @@ class Rule(NamedTuple):
     judges: bool = False
 
     def expect(self, reply: Reply) -> None:
-        """Raises InvalidReply for a reply that will not do, LoginRejected where it `judges`."""
+        """Check a reply. Raises InvalidReply if it has another form, or LoginRejected if the rule `judges`."""
         line, length = reply.data if self.first else reply.last_line + b"\r\n", len(self.tag)
         start = line[:length] + line[length : len(self.last)].upper()
         if start == self.last or line.startswith(self.also):
@@ -230,10 +230,10 @@ class Rule(NamedTuple):
         raise (LoginRejected if self.judges else InvalidReply)(reply, text)
 
 
-# PREAUTH and BYE are no greetings to log in behind.
+# After a greeting of PREAUTH or BYE no login is possible.
 IMAP_GREETING: Final = Rule(b"* OK")
 
-# The server waits for a literal, or a response; it may judge what it has heard so far.
+# The server waits for a literal, or a response; it may refuse the login already here.
 IMAP_CONTINUATION: Final = Rule(b"+", judges=True)
 
 POP3_OK: Final = Rule(b"+OK")
@@ -243,22 +243,22 @@ POP3_GO_AHEAD: Final = Rule(b"+ ", also=(b"+\r\n",), judges=True)
 
 
 def imap_ok(tag: bytes, *, judges: bool = False) -> Rule:
-    """The command with `tag` succeeded; an error's text is without the tag, as nginx's."""
+    """The rule that the command with `tag` succeeds; an error's text is without the tag, as in nginx."""
     return Rule(tag + b" OK", tag=tag, judges=judges)
 
 
 def imap_tagged(tag: bytes) -> Rule:
-    """The reply ends the command with `tag`, be it by OK, as usual, NO or BAD."""
+    """The rule that the reply ends the command with `tag`: with OK, which is usual, NO or BAD."""
     return Rule(tag + b" OK", b"* ", also=(tag + b" ",), tag=tag)
 
 
 def smtp_code(code: bytes, *others: bytes, judges: bool = False) -> Rule:
-    """The reply begins with one of these codes, each of three digits, of which the first is the usual one."""
+    """The rule that the reply begins with one of these codes of three digits; the first one is the usual one."""
     return Rule(code + b" ", code + b"-", also=(code, *others), first=True, judges=judges)
 
 
 def imap_capabilities(reply: bytes) -> frozenset[bytes] | None:
-    """What a backend lists, in capitals, in the code of its greeting or in answer to CAPABILITY; None for no list."""
+    """The capabilities, in capitals, in the code of a greeting or the answer to CAPABILITY; None for no list."""
     listed = _IMAP_CAPABILITIES.match(reply)
     return None if listed is None else frozenset(listed[1].upper().split())
 
@@ -272,7 +272,7 @@ def _mechanisms(reply: bytes) -> frozenset[bytes]:
     return frozenset(word for words in _MECHANISMS.findall(reply) for word in words.upper().split())
 
 
-# A backend says the same to every login.
+# A backend sends the same reply to every login.
 _remembered = lru_cache(maxsize=64)(_mechanisms)
 _MEMORABLE = 1024
 
@@ -280,7 +280,7 @@ _MEMORABLE = 1024
 def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes, bytes]:
     """LOGIN with literals, in the three pieces that a continuation request separates.
 
-    Raises ProtocolError(CLIENT) for a NUL, which no literal may hold (RFC 9051 section 4.3).
+    Raises ProtocolError(CLIENT) for a NUL, which no literal may contain (RFC 9051 section 4.3).
     """
     secret = password.reveal()
     if 0 in login or 0 in secret:
@@ -289,7 +289,7 @@ def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes
 
 
 def imap_login_line(tag: bytes, login: bytes, password: Secret) -> bytes | None:
-    """LOGIN with quoted strings; None for what these may not hold (RFC 9051 section 9), or is too long for them."""
+    """LOGIN with quoted strings; None if these may not contain a byte (RFC 9051 section 9), or the line is too long."""
     line = b"%b LOGIN %b %b\r\n" % (tag, quoted(login), quoted(password.reveal()))
     return line if _LINE.fullmatch(line) and len(line) <= IMAP_COMMAND_LIMIT else None
 
@@ -297,8 +297,8 @@ def imap_login_line(tag: bytes, login: bytes, password: Secret) -> bytes | None:
 def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:
     """USER and PASS.
 
-    Raises ProtocolError(CLIENT) for CR, LF and NUL: what stands behind them would run as a command. Both are
-    checked before the first can be sent.
+    Raises ProtocolError(CLIENT) for CR, LF and NUL: the text after them would run as a command. Both are checked
+    before the first one can be sent.
     """
     secret = password.reveal()
     _refuse(_LINE_BREAKERS, login, secret)
@@ -306,17 +306,17 @@ def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:
 
 
 def smtp_auth_plain(login: bytes, password: Secret, master: bytes | None = None) -> tuple[bytes, ...]:
-    """AUTH PLAIN (RFC 4616, RFC 4954): one line, or two where a response needs its own; see `plain_response`."""
+    """AUTH PLAIN (RFC 4616, RFC 4954): one line, or two if the response is too long for it; see `plain_response`."""
     response = plain_response(login, password, master)
     whole = b"AUTH PLAIN %b" % response
     return (whole,) if len(whole) <= _SMTP_COMMAND_LIMIT else (b"AUTH PLAIN\r\n", response)
 
 
 def plain_response(login: bytes, password: Secret, master: bytes | None = None) -> bytes:
-    """The response of PLAIN (RFC 4616) as a line of its own: a login, or that of a `master` who acts for `login`.
+    """The response of PLAIN (RFC 4616) as a line: for `login`, or for a `master` who acts for `login`.
 
-    Without a master there is no authorization identity: some servers refuse any. Raises ProtocolError(CLIENT) for a
-    NUL, which separates the fields, and for what no line may hold.
+    Without a master there is no authorization identity, as some servers refuse any. Raises ProtocolError(CLIENT) for a
+    NUL, which separates the fields, and if the line gets too long.
     """
     secret = password.reveal()
     _refuse(_NUL, login, secret)
@@ -325,7 +325,7 @@ def plain_response(login: bytes, password: Secret, master: bytes | None = None) 
 
 
 def login_responses(login: bytes, password: Secret) -> tuple[bytes, bytes]:
-    """The two responses of LOGIN, which may hold any bytes. Raises ProtocolError(CLIENT) for what no line may hold."""
+    """The two responses of LOGIN, for any bytes. Raises ProtocolError(CLIENT) if a line gets too long."""
     return _response(login), _response(password.reveal())
 
 
@@ -337,7 +337,7 @@ def _response(text: bytes) -> bytes:
 
 
 def smtp_line(line: bytes) -> bytes:
-    """A command that holds what the client said: EHLO, HELO, MAIL, RCPT; `line` is without its end.
+    """A command with the client's own text: EHLO, HELO, MAIL, RCPT; `line` is given without its end.
 
     Raises ProtocolError(CLIENT) for CR, LF and NUL.
     """

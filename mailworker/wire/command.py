@@ -1,4 +1,4 @@
-"""How a client's command can be wrong, the same for every protocol."""
+"""The errors in a client's commands, the same for every protocol."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from mailworker.wire.confidential import INVALID
 
 
 class InvalidCommand(ProtocolError):
-    """A whole line that is no command of the protocol; the line is skipped and the parser goes on with the next.
+    """A complete line that is no command of the protocol; the parser skips it and goes on with the next one.
 
     `tag` is IMAP's: empty for a line that starts with a space, None where there is no usable tag (and in POP3
-    and SMTP). `close` says that the client is already sending data that would be read as commands. `what` tells
-    the log what it was, without a word of the client's own (see `mailworker.wire.confidential.described`).
+    and SMTP). `close` says that the client is already sending data that would be read as commands. `what` describes
+    the line for the log, without the client's own words (see `mailworker.wire.confidential.described`).
     """
 
     def __init__(self, tag: bytes | None = None, *, close: bool = False, what: str = INVALID) -> None:
@@ -22,9 +22,9 @@ class InvalidCommand(ProtocolError):
 
 
 class TooLongCommand(ProtocolError):
-    """The client's buffer is full and holds no complete command; the session has to end.
+    """The client's buffer is full and contains no complete command; the session has to end.
 
-    `buffer` is all of it, for the log line; `tag` is IMAP's, as in `InvalidCommand`.
+    `buffer` is its content, for the log line; `tag` is IMAP's, as in `InvalidCommand`.
     """
 
     def __init__(self, buffer: bytes, tag: bytes | None = None) -> None:

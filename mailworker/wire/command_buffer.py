@@ -1,4 +1,4 @@
-"""The bytes of a client that no command has used up yet."""
+"""The buffer for bytes of a client that no command has consumed yet."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ _LF = 0x0A
 
 
 class CommandBuffer:
-    """Input up to a limit, taken from the front line by line.
+    """A buffer for input up to a limit, from which lines are taken.
 
-    What was taken keeps its room until `release`, so the limit bounds a command that spans several lines. What is
-    released makes room at once, so pipelined commands may add up to more than the limit. Searching never looks at
-    a byte twice: n bytes cost O(n) however they arrive. What one read brings is kept as it came, as most reads hold
-    whole commands; only what is cut becomes a bytearray, which grows without copying.
+    Taken lines keep their room until `release`, so the limit applies to a command that spans several lines. Released
+    lines make room at once, so pipelined commands may have more bytes than the limit. A search never examines a byte
+    twice: n bytes cost O(n), however they arrive. The bytes of one read are kept as they came, as most reads contain
+    complete commands; only incomplete ones are copied to a bytearray, which grows without copying.
     """
 
     __slots__ = ("_bytes", "_limit", "_searched", "_taken")
@@ -24,17 +24,17 @@ class CommandBuffer:
 
     @property
     def room(self) -> int:
-        """How many bytes `feed` takes now; 0 after `line` gave None means that no line can ever fit."""
+        """The number of bytes that `feed` takes now; 0 after `line` gave None means that no line can ever fit."""
         return self._limit - len(self._bytes)
 
     @property
     def is_filled(self) -> bool:
-        """Whether it holds anything."""
+        """Whether it contains any bytes."""
         return len(self._bytes) > 0
 
     @property
     def content(self) -> bytes:
-        """Everything held: the unfinished command and what follows it."""
+        """All bytes in the buffer: the unfinished command and the bytes after it."""
         return bytes(self._bytes)
 
     def feed(self, data: bytes) -> None:
@@ -62,7 +62,7 @@ class CommandBuffer:
 
     @property
     def remaining(self) -> int:
-        """How many bytes can follow what was taken, in the same command."""
+        """The number of bytes that the current command may still have."""
         return self._limit - self._taken
 
     def literal(self, length: int) -> bytes | None:
@@ -75,14 +75,14 @@ class CommandBuffer:
         return bytes(self._bytes[start:end])
 
     def swallow(self, length: int) -> int:
-        """Drop up to `length` bytes, when nothing is taken; how many of them are still to come."""
+        """Drop up to `length` bytes, when nothing is taken; gives how many of them are still to come."""
         missing = max(0, length - len(self._bytes))
         self._bytes = self._bytes[length:]
         self._searched = 0
         return missing
 
     def release(self) -> None:
-        """The command is complete: free the room of what was taken."""
+        """End the command: free the room of the taken lines."""
         self._bytes = self._bytes[self._taken :]
         self._taken = self._searched = 0
 

@@ -1,4 +1,4 @@
-"""What the parsers of commands have in common."""
+"""The base class of the command parsers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.command_buffer import CommandBuffer
 from mailworker.wire.confidential import described
 
-# POP3 (RFC 1939, 3) and SMTP (RFC 5321, 2.4) as nginx reads them: letters, then what follows the first space.
-# CR is optional before LF and stands nowhere else; every other byte, NUL too, is data.
+# POP3 (RFC 1939, 3) and SMTP (RFC 5321, 2.4) as nginx reads them: letters, then the text after the first space.
+# CR is optional before LF and allowed nowhere else; every other byte, NUL too, is data.
 _VERB_LINE = re.compile(rb"([A-Za-z]+)(?: ([^\r\n]*))?\r?\n")
 
 VerbT = TypeVar("VerbT")
@@ -44,12 +44,12 @@ class CommandParser:
 
     @property
     def room(self) -> int:
-        """How many bytes may be fed now; never 0 after `next` or `next_response` gave None."""
+        """The number of bytes that may be fed now; never 0 after `next` or `next_response` gave None."""
         return self._buffer.room
 
     @property
     def has_input(self) -> bool:
-        """Whether it holds bytes that no command has used up."""
+        """Whether it has bytes that no command has consumed."""
         return self._buffer.is_filled
 
     def feed(self, data: bytes) -> None:
@@ -59,7 +59,7 @@ class CommandParser:
     def next_response(self) -> bytes | None:
         """The next line's first word, as the answer to a SASL challenge; None while the line is incomplete.
 
-        Further words are ignored as nginx does; more of them than a command may have make the line invalid.
+        Further words are ignored, as in nginx; if there are more than a command may have, the line is invalid.
         """
         line = self._single_line()
         if line is None:
@@ -71,12 +71,12 @@ class CommandParser:
         return response
 
     def discard(self) -> None:
-        """Forget all unread input: plaintext sent behind STARTTLS must not count as sent inside TLS."""
+        """Forget all unread input: plaintext after STARTTLS must not be read as if it came inside TLS."""
         self._buffer.clear()
         self._tag = None
 
     def rest(self) -> bytes:
-        """Take everything unread, for the backend of a client that has logged in."""
+        """Take all unread bytes, for the backend of a client that has logged in."""
         rest = self._buffer.content
         self._buffer.clear()
         return rest
@@ -91,7 +91,7 @@ class CommandParser:
         return line
 
     def _verb_line(self, verbs: Mapping[bytes, VerbT]) -> tuple[VerbT, bytes, bytes] | None:
-        """The next line of POP3 or SMTP: its verb, which is one of `verbs`, what follows the verb, and all of it.
+        """The next line of POP3 or SMTP: its verb, which is one of `verbs`, the text after it, and the whole line.
 
         None while it is incomplete.
         """
@@ -105,20 +105,20 @@ class CommandParser:
         return verb, match[2] or b"", line
 
     def _whole_verb_line(self, words: bytes, verbs: Mapping[bytes, VerbT]) -> tuple[VerbT, bytes, bytes] | None:
-        """As `_verb_line`, of words that are one line and no more, and are not kept; None for others.
+        """As `_verb_line`, for `words` that are exactly one line, without buffering them; None for other words.
 
-        There must be nothing that came before and is still to be read.
+        The buffer must be empty.
         """
         match = None if self._buffer.is_filled else _VERB_LINE.fullmatch(words)
         verb = None if match is None else verbs.get(match[1].upper())
         return None if match is None or verb is None else (verb, match[2] or b"", words)
 
     def _refuse_line(self, line: bytes) -> NoReturn:
-        """A line that is no command of the protocol. Raises InvalidCommand."""
+        """Refuse a line that is no command of the protocol. Raises InvalidCommand."""
         raise InvalidCommand(what=described(line))
 
     def _split_arguments(self, text: bytes, line: bytes = b"") -> tuple[bytes, ...]:
-        """The words of `text`, the end of `line`. Raises InvalidCommand where they are too many."""
+        """The words of `text`, the end of `line`. Raises InvalidCommand if there are too many."""
         words = split_words(text)
         if len(words) > self.maximum_arguments:
             raise InvalidCommand(self._tag, what=described(line))

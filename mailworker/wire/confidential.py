@@ -1,26 +1,26 @@
-"""What a log may show of bytes that a client has sent and nobody has understood: they may hold a password."""
+"""The part of an unknown command that may be logged: the client's bytes may contain a password."""
 
 from __future__ import annotations
 
 import re
 
 _BLANKS = rb"[ \t]*(?:[^ \t\r\n]{1,64}[ \t]+)?"  # IMAP has a tag before its commands
-# What is likely to come to a port by mistake, or too long, and is known to hold no secret.
+# Bytes that often come by mistake, or in too long commands, and are known to contain no secret.
 _HARMLESS = (
     rb"PROXY|CAPABILITY|LOGOUT|NOOP|STARTTLS|ID|CAPA|QUIT|STLS|HELO|EHLO|MAIL|RCPT|RSET|HELP|VRFY|EXPN|DATA|BDAT|RETR"
 )
-# What a secret may follow: those of mail, and a request of HTTP, whose target may hold one.
+# Words after which a secret may follow: mail commands, and an HTTP request, whose target may contain one.
 _SECRETIVE = rb"LOGIN|AUTHENTICATE|AUTH|USER|PASS|APOP|GET|HEAD|POST|PUT|OPTIONS|CONNECT"
 
 _COMMAND = re.compile(rb"%b(?:%b|%b)(?![A-Za-z0-9])" % (_BLANKS, _HARMLESS, _SECRETIVE), re.IGNORECASE)
 _SECRETIVE_WORD = re.compile(rb"(?<![A-Za-z0-9])(?:%b)(?![A-Za-z0-9])" % _SECRETIVE, re.IGNORECASE)
 # The record that a handshake begins with (RFC 8446, 5.1).
 _TLS = re.compile(rb"\x16\x03[\x00-\x04]")
-# No name holds these, but the responses of PLAIN (NUL) and XOAUTH2 do, in which a secret follows.
+# No name contains these, but the responses of PLAIN (NUL) and XOAUTH2 do, with a secret after them.
 _SEPARATORS = re.compile(rb"[\0\1]")
 
 INVALID = "invalid command"
-"""What the log says of a line that nobody can name."""
+"""The description of an unknown line in the log."""
 
 WORDS = frozenset(
     b"APOP APPEND AUTH AUTHENTICATE BDAT CAPA CAPABILITY CHECK CLOSE COMPRESS COPY CREATE DATA DELE DELETE EHLO "
@@ -29,15 +29,15 @@ WORDS = frozenset(
     b"RSET SAML SEARCH SELECT SEND SOML STARTTLS STAT STATUS STLS STORE SUBSCRIBE TOP TURN UID UIDL UNAUTHENTICATE "
     b"UNSELECT UNSUBSCRIBE USER UTF8 VRFY XCLIENT XFORWARD XLIST XTND".split()
 )
-"""Commands that the log may name; no other word of a line that is no command here."""
+"""Commands of other protocols or states that may be logged; no other word of an invalid line may be."""
 
 _FIRST_WORDS = re.compile(rb"[ \t]*([^ \t\r\n]{1,100})(?:[ \t]+([^ \t\r\n]{1,20}))?")
 _HTTP = re.compile(rb"[A-Z]{3,10} [^ ]+ HTTP/[0-9.]+\r?\n")  # RFC 9112, 3
-_PROXY = re.compile(rb"PROXY |\0\r\n\Z")  # version 1, and the third line of what version 2 begins with
+_PROXY = re.compile(rb"PROXY |\0\r\n\Z")  # version 1, and the third line of the version 2 signature
 
 
 def described(line: bytes) -> str:
-    """What a client's line is that is no command here, for the log: no word of it is the client's own choice."""
+    """Describe a client's invalid line for the log, without any word that the client has chosen."""
     if _TLS.match(line):
         return "TLS handshake in place of a command"
     if _HTTP.fullmatch(line):
@@ -51,7 +51,7 @@ def described(line: bytes) -> str:
 
 
 def without_secrets(data: bytes) -> bytes:
-    """All up to the first word that a secret may follow, or the first line that is no command; then "..."."""
+    """The bytes up to the first word that a secret may follow, or the first line that is no command; then "..."."""
     shown = b""
     for line in data.splitlines(keepends=True):
         kept = _harmless_part(line)
@@ -62,7 +62,7 @@ def without_secrets(data: bytes) -> bytes:
 
 
 def without_response(name: bytes) -> bytes:
-    """A login name; of a response to another mechanism than the client has named, all up to the secret in it."""
+    """A login name up to a secret in it: it may be the response to another mechanism than the client has named."""
     match = _SEPARATORS.search(name)
     return name if match is None else name[: match.start()] + b"..."
 

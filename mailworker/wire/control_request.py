@@ -1,4 +1,4 @@
-"""Requests on the control socket: a JSON object in a line, of which every key is known."""
+"""Requests on the control socket: one JSON object in each line, without unknown keys."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final
 
 LIMIT: Final = 4096
-"""Bytes of the longest line, its end included."""
+"""The most bytes of a line, with its end."""
 
 VERSION: Final = 1
-"""Of the protocol: another one where a program that speaks this one would go wrong."""
+"""The protocol's version; it changes if a program for the current version would no longer work."""
 
 LONGEST_TEXT: Final = 256
-"""Characters of a text at most."""
+"""The most characters of a text."""
 
 _COMMAND: Final = "cmd"
 
 Read = Callable[[Any], Any]
-"""Gives what the value of a key means. Raises BadControlRequest."""
+"""Converts the value of a key. Raises BadControlRequest."""
 
 
 class BadControlRequest(Exception):
-    """The text is for whoever has asked."""
+    """The request is invalid; the text is the reply to its sender."""
 
 
 class ControlLines:
-    """Cuts what comes into lines."""
+    """Splits the received bytes into lines."""
 
     __slots__ = ("_data",)
 
@@ -37,15 +37,15 @@ class ControlLines:
 
     @property
     def room(self) -> int:
-        """How many bytes it takes."""
+        """The number of bytes that `feed` takes."""
         return LIMIT - len(self._data)
 
     def feed(self, data: bytes) -> None:
-        """Take what has come."""
+        """Take received bytes."""
         self._data += data
 
     def next(self) -> bytes | None:
-        """The next line without its end, None where more is needed. Raises BadControlRequest for one too long."""
+        """The next line without its end, None if more bytes are needed. Raises BadControlRequest if it is too long."""
         line, end, rest = self._data.partition(b"\n")
         if end:
             self._data = rest
@@ -55,7 +55,7 @@ class ControlLines:
         return None
 
     def rest(self) -> bytes:
-        """What came last, where nothing more will come: its line needs no end."""
+        """The last bytes at the end of input: the last line needs no line end."""
         data, self._data = self._data, b""
         return data
 
@@ -77,7 +77,7 @@ def parse(line: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def take(request: Mapping[str, Any], keys: Mapping[str, Read]) -> dict[str, Any]:
-    """What the keys of a request mean. Raises BadControlRequest, also for keys that the command does not know."""
+    """The converted values of a request's keys. Raises BadControlRequest, also for unknown keys."""
     found = {}
     for key, value in request.items():
         if key not in keys:
@@ -101,14 +101,14 @@ def _no_constant(name: str) -> Any:
 
 
 def flag(value: Any) -> bool:
-    """true or false."""
+    """A boolean: true or false."""
     if not isinstance(value, bool):
         raise BadControlRequest("is true or false")
     return value
 
 
 def text(value: Any) -> str:
-    """A text, not empty, of one line."""
+    """A text of one line, not empty."""
     if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_TEXT or not value.isprintable():
         raise BadControlRequest(f"is a text of 1 to {LONGEST_TEXT} characters that can be printed")
     return value
@@ -126,7 +126,7 @@ def whole(least: int, most: int) -> Read:
 
 
 def one_of(words: Mapping[str, Any]) -> Read:
-    """What one of these words stands for."""
+    """One of these words, converted to its value."""
 
     def read(value: Any) -> Any:
         if not isinstance(value, str) or value not in words:
@@ -137,7 +137,7 @@ def one_of(words: Mapping[str, Any]) -> Read:
 
 
 def network(value: Any) -> IPv4Network | IPv6Network | str:
-    """An address, a block of them, or "unix:". Bits of a host do not matter."""
+    """An address, a network, or "unix:". Host bits are ignored."""
     if value == "unix:":
         return "unix:"
     try:
@@ -147,7 +147,7 @@ def network(value: Any) -> IPv4Network | IPv6Network | str:
 
 
 class Mask:
-    """A text in which `*` is anything and `?` is one character; capitals do not matter."""
+    """A pattern in which `*` matches any text and `?` one character; it ignores case."""
 
     __slots__ = ("_match", "_text")
 
@@ -155,7 +155,7 @@ class Mask:
         self._text = value
         parts = [re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", value)]
         first, *others = parts
-        # What is found first for a part in the middle is right for it, so that no way is tried twice (as fnmatch does).
+        # The first match of a part in the middle is always right, so there is no backtracking (as in fnmatch).
         middle = (f"(?=(?P<m{number}>.*?{part}))(?P=m{number})" for number, part in enumerate(others[:-1]))
         pattern = first + "".join(middle) + "".join(f".*{last}" for last in others[-1:])
         self._match = re.compile(rf"(?:{pattern})\Z", re.DOTALL | re.IGNORECASE).match
@@ -165,11 +165,11 @@ class Mask:
 
     @property
     def is_name(self) -> bool:
-        """Whether it stands for one name alone."""
+        """Whether it matches only one name."""
         return "*" not in self._text and "?" not in self._text
 
     def fits(self, name: str) -> bool:
-        """Whether it stands for that name."""
+        """Whether it matches that name."""
         return self._match(name) is not None
 
 

@@ -1,7 +1,7 @@
-"""DNS messages (RFC 1035): a question, and what a name server says to it.
+"""DNS messages (RFC 1035): a question, and a name server's answer.
 
-Only the answer section is read, and of it only what a name's addresses and an address's name are made of. A name is
-held as it goes over the wire, without compression and in lower case, so equal names are equal bytes.
+Only the answer section is read, and only the records for a name's addresses and an address's name. A name is stored in
+wire format, without compression and in lower case, so equal names are equal bytes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mailworker.errors import MailworkerError, Party, ProtocolError
 MOST_ALIASES: Final = 50
 """CNAME records followed from one name (nginx: NGX_RESOLVER_MAX_RECURSION)."""
 
-# What is read of one answer, so that the worst one takes some 2 ms. One datagram holds 30 records and 250 labels.
+# Limits for one answer, so that the worst one takes some 2 ms. One datagram holds 30 records and 250 labels.
 _MOST_RECORDS = 256
 _MOST_LABELS = 2048
 
-# Bytes of a name and of a label (RFC 1035 section 2.3.4), and the first byte of a pointer (section 4.1.4).
+# Most bytes of a name and of a label (RFC 1035 section 2.3.4), and the first byte of a pointer (section 4.1.4).
 _LONGEST_NAME = 255
 _LONGEST_LABEL = 63
 _POINTER = 0xC0
@@ -41,24 +41,24 @@ _TYPE_AND_CLASS = struct.Struct("!2H")
 _INTERNET = 1
 _CNAME = 5
 
-# RFC 2181 section 8: a TTL with its highest bit set is to be taken for 0.
+# RFC 2181 section 8: a TTL with its highest bit set is treated as 0.
 _LONGEST_TTL = 0x7FFFFFFF
 
 
 class RecordType(IntEnum):
-    """What can be asked for (RFC 1035 section 3.2.2, RFC 3596 section 2.1)."""
+    """The record types of queries (RFC 1035 section 3.2.2, RFC 3596 section 2.1)."""
 
     A = 1
     PTR = 12
     AAAA = 28
 
 
-# Bytes of an address.
+# Length of an address in bytes.
 _LENGTHS = {RecordType.A: 4, RecordType.AAAA: 16}
 
 
 class Rcode(IntEnum):
-    """How a server answers (RFC 1035 section 4.1.1)."""
+    """The response codes of answers (RFC 1035 section 4.1.1)."""
 
     NO_ERROR = 0
     FORMAT_ERROR = 1
@@ -68,7 +68,7 @@ class Rcode(IntEnum):
     REFUSED = 5
 
 
-# nginx's words (ngx_resolver_strerror).
+# nginx's texts (ngx_resolver_strerror).
 _DESCRIPTIONS: dict[int, str] = {
     Rcode.FORMAT_ERROR: "Format error",
     Rcode.SERVER_FAILURE: "Server failure",
@@ -79,12 +79,12 @@ _DESCRIPTIONS: dict[int, str] = {
 
 
 def describe(rcode: int) -> str:
-    """What nginx logs for an answer's code."""
+    """nginx's text for a response code."""
     return _DESCRIPTIONS.get(rcode, "Unknown error")
 
 
 def to_name(text: bytes) -> bytes:
-    """The absolute name that `text` spells, without its last dot; raises NoName where DNS has no such name."""
+    """The wire format of the name `text`, which has no final dot; raises NoName if it is no valid DNS name."""
     labels = text.lower().split(b".")
     name = b"".join(bytes([len(label) & 0xFF]) + label for label in labels) + b"\0"
     if len(name) > _LONGEST_NAME or not all(1 <= len(label) <= _LONGEST_LABEL for label in labels):
@@ -93,12 +93,12 @@ def to_name(text: bytes) -> bytes:
 
 
 class NoName(MailworkerError):
-    """The text is no name that DNS can hold."""
+    """The text is no valid DNS name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`name` is made by `to_name`, or an answer's."""
+    """A question; its `name` is from `to_name`, or from an answer."""
 
     name: bytes
     type: RecordType
@@ -110,10 +110,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server says.
+    """A server's answer.
 
-    `records` are addresses as they go over the wire, or a name in lower case without its last dot. `aliases` CNAME
-    records were followed, to `canonical`. `ttl` is the seconds that all of it may be kept.
+    `records` are addresses in wire format, or a name in lower case without its final dot. `aliases` is the number of
+    CNAME records that lead to `canonical`. `ttl` is the seconds for which the answer may be cached.
     """
 
     rcode: int
@@ -126,7 +126,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question as it is put to one server once; `id`, of 16 bits, should be one that nobody can guess."""
+    """A question that is sent once to one server; `id`, of 16 bits, must not be predictable."""
 
     id: int
     question: Question
@@ -136,7 +136,7 @@ class Query:
         return _HEADER.pack(self.id, _RECURSION_DESIRED, 1, 0, 0, 0) + self.question.to_wire()
 
     def read(self, message: bytes) -> Answer | None:
-        """The answer in `message`; None for whatever is no answer to this query, or is broken."""
+        """The answer in `message`; None if it does not answer this query, or is broken."""
         try:
             return self._read(message)
         except ProtocolError:
@@ -162,14 +162,14 @@ class Query:
 
 
 def id_of(message: bytes) -> int:
-    """The ID of the query that `message` may be an answer to; -1 where it is too short to have one."""
+    """The query ID in `message`; -1 if it is too short to have one."""
     return int.from_bytes(message[:2], "big") if len(message) >= _HEADER.size else -1
 
 
 class _Section:
-    """An answer section: the records of the type that was asked for and the aliases, by their owners.
+    """An answer section: the records of the queried type and the aliases, by their owners.
 
-    An address has one name, the first, as a name has one alias: the others are not worth the time to read them.
+    Only the first name of an address and the first alias of a name count: others are not worth the time to read them.
     """
 
     __slots__ = ("_aliases", "_names", "_records")
@@ -191,7 +191,7 @@ class _Section:
                 self._records.setdefault(owner, []).append((message[place:end], ttl))
 
     def answer(self, name: bytes) -> Answer:
-        """What is said about `name`."""
+        """The answer for `name`."""
         aliases, ttl = 0, _LONGEST_TTL
         while name not in self._records and name in self._aliases and aliases < MOST_ALIASES:
             name, alias_ttl = self._aliases[name]
@@ -203,7 +203,7 @@ class _Section:
         return Answer(Rcode.NO_ERROR, False, name, aliases, values, ttl)
 
     def _headers(self, message: bytes, place: int, count: int) -> Iterator[tuple[bytes, int, int, int, int]]:
-        """Owner, type, TTL, and place and end of the data of each record. Foreign classes have type 0."""
+        """Owner, type, TTL, and start and end of the data of each record. Records of other classes have type 0."""
         for _ in range(count):
             if self._names.exhausted:
                 return
@@ -219,7 +219,7 @@ class _Section:
             place = end
 
     def _name(self, place: int, end: int) -> bytes:
-        """The name that is all of a record's data."""
+        """The name that fills a record's data."""
         name, after = self._names.read(place)
         if after != end:
             raise _broken()
@@ -238,11 +238,11 @@ class _Names:
 
     @property
     def exhausted(self) -> bool:
-        """Whether so many labels and pointers have been read that the rest is not worth it."""
+        """Whether the limit of labels and pointers is reached, so that the rest is not read."""
         return self._labels >= _MOST_LABELS
 
     def read(self, start: int) -> tuple[bytes, int]:
-        """The name that begins at `start`, and where what stands there ends."""
+        """The name that begins at `start`, and the end of its bytes there."""
         known, message = self._known, self._message
         places = self._way(start)
         self._labels += len(places)
@@ -261,7 +261,7 @@ class _Names:
         return known[start]
 
     def _way(self, start: int) -> list[int]:
-        """Where the labels and pointers of a name stand, up to its end or to one that is known; pointers go back."""
+        """The places of a name's labels and pointers, up to its end or to a known one; pointers must go back."""
         known, message = self._known, self._message
         places: list[int] = []
         place = earliest = start
@@ -283,14 +283,14 @@ class _Names:
 
 
 def _target(message: bytes, place: int) -> int:
-    """Where the pointer at `place` leads to."""
+    """The target of the pointer at `place`."""
     if message[place] < _POINTER or place + 2 > len(message):
         raise _broken()
     return (message[place] & ~_POINTER) << 8 | message[place + 1]
 
 
 def _text(name: bytes) -> bytes:
-    """The labels of a name with dots between them."""
+    """The text of a name: its labels with dots between them."""
     labels, place = [], 0
     while length := name[place]:
         labels.append(name[place + 1 : place + 1 + length])

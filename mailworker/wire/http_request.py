@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import unquote
 
 LIMIT: Final = 8192
-"""Bytes of the longest head."""
+"""The most bytes of a head."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VERSION = re.compile(r"HTTP/1\.[0-9]")
@@ -18,7 +18,7 @@ _ADDRESS = re.compile(r"\[[0-9A-Fa-f:.]+\]|[0-9.]+")
 
 
 class BadRequest(Exception):
-    """It gets the answer of this HTTP status."""
+    """The request is invalid, and is answered with this HTTP status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -27,7 +27,7 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """`path` is decoded; names of `headers` are in lower case. Where one came more than once, commas join it."""
+    """A request: `path` is decoded; names of `headers` are in lower case, repeated values are joined by commas."""
 
     method: str
     path: str
@@ -36,7 +36,7 @@ class HttpRequest:
 
     @property
     def host(self) -> str | None:
-        """The host that it is for, in lower case without a port; "" where none was given, None for a senseless one."""
+        """The requested host, in lower case without a port; "" if none was given, None if it is invalid."""
         name, colon, port = self.headers.get("host", "").lower().rpartition(":")
         if not colon or "]" in port:
             name, port = name + colon + port, ""
@@ -44,12 +44,12 @@ class HttpRequest:
 
     @property
     def names_address(self) -> bool:
-        """Whether Host is an address: no name of a stranger's leads here then (DNS rebinding)."""
+        """Whether Host is an address, so that the request does not come by a foreign name (DNS rebinding)."""
         return self.host is not None and _ADDRESS.fullmatch(self.host) is not None
 
 
 class HttpRequestParser:
-    """Takes what comes, in any pieces."""
+    """Parses a request that may come in pieces."""
 
     __slots__ = ("_data",)
 
@@ -58,11 +58,11 @@ class HttpRequestParser:
 
     @property
     def room(self) -> int:
-        """How many bytes it takes."""
+        """The number of bytes that `feed` takes."""
         return LIMIT + 1 - len(self._data)
 
     def feed(self, data: bytes) -> HttpRequest | None:
-        """The request as soon as its head is whole, else None. Raises BadRequest."""
+        """The request as soon as its head is complete, else None. Raises BadRequest."""
         self._data += data
         end = self._data.find(b"\r\n\r\n")
         if end >= 0 and end + 4 <= LIMIT:
@@ -73,7 +73,7 @@ class HttpRequestParser:
 
 
 def parse(head: bytes) -> HttpRequest:
-    """What a head says, without the empty line. Raises BadRequest."""
+    """Parse a head, which is given without the empty line. Raises BadRequest."""
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ")
     if len(words) != 3 or not _TOKEN.fullmatch(words[0]) or not _VERSION.fullmatch(words[2]):

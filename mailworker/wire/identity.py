@@ -1,8 +1,8 @@
-"""Who a client is, in the words of backends that believe the proxy.
+"""The identity of a client, for backends that trust the proxy.
 
-ID of IMAP and XCLIENT of POP3 and ManageSieve have Dovecot's names (imap-proxy.c, pop3-proxy.c), XCLIENT of SMTP has
-Postfix's and Dovecot's (XCLIENT_README, submission-proxy.c). A value that a client chose is written so that it ends
-nothing, or it is left out.
+ID of IMAP and XCLIENT of POP3 and ManageSieve use Dovecot's names (imap-proxy.c, pop3-proxy.c), XCLIENT of SMTP uses
+Postfix's and Dovecot's (XCLIENT_README, submission-proxy.c). A value that a client chose is escaped so that it cannot
+end its field or line, or it is left out.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from mailworker.model import Address, InetAddress, unmapped
 from mailworker.wire import imap_id
 
 MOST_HOPS: Final = 7
-"""Proxies that a login may pass, the first one included (Dovecot: LOGIN_PROXY_TTL)."""
+"""The most proxies that a login may pass, with the first one (Dovecot: LOGIN_PROXY_TTL)."""
 
 HOPS: Final = b"x-proxy-ttl"
 
-# Dovecot takes no other bytes, and of PROXY's AUTHORITY no two dots in a row either.
+# Dovecot accepts no other bytes, and in PROXY's AUTHORITY no two dots in a row.
 _HOST_NAME = re.compile(rb"(?!.*\.\.)[A-Za-z0-9._:-]{1,255}", re.DOTALL)
 _NUMBER = re.compile(rb"[0-9]{1,3}")
 
 _UNAVAILABLE: Final = b"[UNAVAILABLE]"
-# Octets of a value of XCLIENT (XCLIENT_README).
+# Most octets of a value in XCLIENT (XCLIENT_README).
 _LONGEST_VALUE: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A client, as its session tells of it.
+    """The identity of a session's client.
 
-    `address` is the client's, `local` where it connected to; either may be a unix socket, of which nothing is told.
-    `session` is the session's id, `hops` how many proxies may follow, `secure` whether the client's connection is
-    encrypted, and `server_name` the name that it asked for (SNI), None where there is none that a host can have.
+    `address` is the client's, `local` the one that it connected to; a unix socket's address is not sent. `session` is
+    the session's id, `hops` the number of proxies that may follow, `secure` whether the client's connection is
+    encrypted, and `server_name` the name that it asked for (SNI), None if that is no valid host name.
     """
 
     address: Address
@@ -48,14 +48,14 @@ class Identity:
 
 
 def host_name(name: bytes | None) -> bytes | None:
-    """The name that a client asked for, None for one that no host can have."""
+    """The name that a client asked for, None if it is no valid host name."""
     return name if name is not None and _HOST_NAME.fullmatch(name) else None
 
 
 def hops_left(client_id: bytes) -> int:
-    """How many proxies may follow, by what a client has sent in ID: its word can only shorten the way.
+    """The number of proxies that may follow, by a client's ID, which can only lower the number.
 
-    Raises ProtocolError where there may be none: proxies lead to each other in a circle.
+    Raises ProtocolError if it is zero: the proxies form a loop.
     """
     told = imap_id.by_name(client_id).get(HOPS, b"") if client_id else b""
     left = min(int(told) if _NUMBER.fullmatch(told) else MOST_HOPS, MOST_HOPS) - 1
@@ -80,9 +80,9 @@ def _imap_fields(identity: Identity) -> Iterable[tuple[bytes, bytes]]:
 
 
 def dovecot_attributes(identity: Identity) -> bytes:
-    """What follows XCLIENT in POP3 and ManageSieve, nothing for a client of a unix socket: Dovecot demands an address.
+    """The arguments of XCLIENT in POP3 and ManageSieve; empty for a unix socket, as Dovecot demands an address.
 
-    There is no encoding as in SMTP, and no value that needs one.
+    They are not encoded as in SMTP, and no value needs that.
     """
     if not isinstance(identity.address, InetAddress):
         return b""
@@ -100,7 +100,7 @@ def _dovecot_attributes(identity: Identity) -> Iterable[tuple[bytes, bytes]]:
 
 
 def smtp_attributes(identity: Identity, helo: bytes, *, esmtp: bool) -> Mapping[bytes, bytes]:
-    """What XCLIENT of SMTP may tell beside address, login and name; values are not encoded yet.
+    """The attributes of SMTP's XCLIENT besides address, login and name; values are not encoded yet.
 
     `helo` is the argument of the client's HELO or EHLO, empty without one, and `esmtp` whether it said EHLO.
     """
@@ -119,7 +119,7 @@ def smtp_attributes(identity: Identity, helo: bytes, *, esmtp: bool) -> Mapping[
 
 
 def smtp_address(address: Address) -> bytes:
-    """Clients of a unix socket have none; Postfix refuses nginx's "unix:"."""
+    """The address for XCLIENT. Clients of a unix socket have none, as Postfix refuses nginx's "unix:"."""
     if not isinstance(address, InetAddress):
         return _UNAVAILABLE
     return (b"IPV6:" if address.is_ipv6 else b"") + address.host.encode()

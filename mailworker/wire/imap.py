@@ -29,7 +29,7 @@ class ImapVerb(Enum):
 
 @dataclass(slots=True)
 class ImapCommand:
-    """One command, its quoted strings and literals decoded; that of ID has one argument, as `imap_id.write` has it."""
+    """One command, with decoded quoted strings and literals; ID has one argument, in the form of `imap_id.write`."""
 
     tag: bytes
     verb: ImapVerb
@@ -53,12 +53,12 @@ _VERBS = {verb.value: verb for verb in ImapVerb}
 _TAG_LIMIT = 100
 _TAG = rb"[^\x00-\x20\x7f-\xff\"%%()*+\\{]{1,%d}" % _TAG_LIMIT
 _COMMAND = re.compile(rb"(%b) +([A-Za-z]+)(?: ([^\r\n]*))?\r?\n" % _TAG)
-# A line that is no command may come from a browser: markup in its tag is not repeated.
+# A line that is no command may come from a browser: the reply must not repeat markup in its tag.
 _TAG_OF_NO_COMMAND = re.compile(rb"((?![^ ]*[<>])%b|) " % _TAG)
 
-# RFC 9051, 9: string = quoted / literal. nginx is wider: the end of the line also ends a quoted string, "\" hides any
-# byte but CR and LF, a literal's length may be empty (0), and an atom is whatever starts neither of the two.
-# Ten digits or more fit no buffer.
+# RFC 9051, 9: string = quoted / literal. nginx accepts more: the end of the line also ends a quoted string, "\" escapes
+# any byte except CR and LF, a literal's length may be empty (0), and an atom may begin with any byte that starts
+# neither of the two. A length of ten digits or more fits no buffer.
 _ARGUMENT = re.compile(
     rb' *(?:"(?P<quoted>[^"\\]*(?:\\.[^"\\]*)*)(?:"|\Z)'
     rb"|\{0*(?P<length>[0-9]{0,9})(?P<plus>\+?)\}\Z"
@@ -66,7 +66,7 @@ _ARGUMENT = re.compile(
     rb"|\Z)",
     re.DOTALL,
 )
-# The usual LOGIN: a subset of the above read in one go, because every login pays for it, and for no backreference.
+# The usual LOGIN: a subset of that grammar, parsed by one match without backreferences, as each login takes this time.
 _STRING_OR_ATOM = rb'(?:"([^"\\\r\n]+)"|([^ "{\r\n][^ \r\n]*))'
 _LOGIN = re.compile(rb"(%b) (?i:LOGIN) %b %b\r?\n" % (_TAG, _STRING_OR_ATOM, _STRING_OR_ATOM))
 
@@ -74,9 +74,9 @@ _LITERAL = re.compile(rb"\{0*(?P<length>[0-9]{0,9})(?P<plus>\+?)\}\Z")
 
 
 def login_words(line: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """Tag, name and password of the LOGIN that a whole line is, as nearly all clients send it.
+    """Tag, name and password of a complete line that is a LOGIN in the form that nearly all clients send.
 
-    None where ImapParser has to read it. native/core/words.c has it in C, since each login pays for it.
+    None if ImapParser has to parse it. native/core/words.c implements it in C, as each login takes this time.
     """
     match = _LOGIN.fullmatch(line)
     if match is None:
@@ -86,13 +86,13 @@ def login_words(line: bytes) -> tuple[bytes, bytes, bytes] | None:
 
 
 def usual_login(line: bytes) -> ImapCommand | None:
-    """The LOGIN that a whole line is, see `login_words`."""
+    """The command of a complete line that is a usual LOGIN, see `login_words`."""
     words = login_words(line)
     return None if words is None else ImapCommand(words[0], _LOGIN_VERB, words[1:])
 
 
 class _Draft:
-    """A command whose arguments are still being read; `literal` is how many bytes of one are due, None if none."""
+    """A command whose arguments are being read; `literal` is the length of a literal that is due, None if none is."""
 
     __slots__ = ("arguments", "literal", "tag", "verb")
 
@@ -114,9 +114,9 @@ class _Draft:
 
 
 class _Refused:
-    """A command that is invalid and not at its end: `due` bytes of a literal are to be swallowed.
+    """An invalid command that has not ended: `due` bytes of a literal must be skipped.
 
-    With the line behind them, it may be as long as `remaining` says. `what` it is goes to the log.
+    With the line after them, it may have `remaining` bytes. `what` describes the command for the log.
     """
 
     __slots__ = ("due", "remaining", "what")
@@ -146,8 +146,8 @@ class ImapParser(CommandParser):
     def next(self) -> _Event:
         """The next command, or Continuation; None while more input is needed.
 
-        Raises TooLongCommand, and InvalidCommand: at once for a literal that waits to be asked for or cannot fit the
-        buffer, and behind those that the client sends unasked.
+        Raises TooLongCommand, and InvalidCommand: at once for a synchronizing literal or one that cannot fit into the
+        buffer, and after the end of non-synchronizing ones.
         """
         while True:
             draft = self._draft
@@ -201,7 +201,7 @@ class ImapParser(CommandParser):
         return self._parse_arguments(draft, text, line)
 
     def _parse_id(self, draft: _Draft, text: bytes, line: bytes) -> _Event:
-        """Texts and literals take turns in the draft's arguments."""
+        """Parse an ID; texts and literals alternate in the draft's arguments."""
         literal = _LITERAL.search(text)
         if literal is not None:
             draft.arguments.append(text[: literal.start()])
@@ -241,9 +241,9 @@ class ImapParser(CommandParser):
         return command
 
     def _refuse(self, line: bytes) -> _Event:
-        """Raise InvalidCommand, or give None where "{N+}" ends the line: N bytes follow unasked, and are no commands.
+        """Raise InvalidCommand, or give None if "{N+}" ends the line: the N bytes that follow are no commands.
 
-        They are swallowed as far as they and what came before would have fitted the buffer.
+        They are skipped if they and the bytes before them would have fitted into the buffer.
         """
         draft = self._draft
         remaining = draft.remaining - len(line) if isinstance(draft, _Refused) else self._buffer.remaining
@@ -263,7 +263,7 @@ class ImapParser(CommandParser):
     def _too_long(self) -> TooLongCommand:
         content = self._buffer.content
         if isinstance(self._draft, _Refused):
-            content = b"..."  # the end of a command whose beginning is forgotten; it may hold a password
+            content = b"..."  # the end of a command whose beginning is dropped; it may contain a password
         elif self._draft is None:
             self._tag = _tag_of(content)
         return TooLongCommand(content, self._tag)

@@ -1,4 +1,4 @@
-"""IMAP's ID (RFC 2971): how clients and servers say who they are."""
+"""IMAP's ID (RFC 2971), by which clients and servers identify themselves."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _STRING = rb'"(?:[^"\\]|\\.)*"'
 _PARAMETERS = re.compile(rb"(?i: *(?:NIL|\((?: *%b +(?:%b|NIL))* *\)) *)" % (_STRING, _STRING), re.DOTALL)
 _PAIR = re.compile(rb'"((?:[^"\\]|\\.)*)" +(?:"((?:[^"\\]|\\.)*)"|(?i:NIL))', re.DOTALL)
 
-# What stands for a literal in the text around it: a line that is read has no LF.
+# The placeholder of a literal in the text around it; it contains LF, which a line cannot.
 _LITERAL: Final = b'"\n"'
 _MARK: Final = b"\n"
 
 
 def read(texts: Iterable[bytes], literals: Iterable[bytes] = ()) -> Fields | None:
-    """The fields of a command's argument, none for NIL; None where it is no such argument.
+    """The fields of a command's argument, empty for NIL; None if it is invalid.
 
-    `texts` are what stands before, between and behind `literals`.
+    `texts` are the parts before, between and after `literals`.
     """
     text = _LITERAL.join(texts)
     if _PARAMETERS.fullmatch(text) is None:
@@ -43,7 +43,7 @@ def _pairs(text: bytes) -> Iterable[tuple[bytes, bytes | None]]:
 
 
 def write(fields: Fields) -> bytes:
-    """The fields as an argument of ID; values may not hold what no quoted string may."""
+    """The fields as an argument of ID; values must fit into quoted strings."""
     if not fields:
         return NIL
     words = (word for name, value in fields for word in (quoted(name), NIL if value is None else quoted(value)))
@@ -51,5 +51,5 @@ def write(fields: Fields) -> bytes:
 
 
 def by_name(text: bytes) -> Mapping[bytes, bytes]:
-    """The values that are not NIL in an argument that `write` has made, by their names in small letters."""
+    """The values except NIL in an argument that `write` has made, by their names in lower case."""
     return {name.lower(): value for name, value in read((text,)) or () if value is not None}

@@ -1,4 +1,4 @@
-"""What a client logs in with: one carrier, from its command to its backend."""
+"""The data of a login, from the client's command to its backend."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BY_TOKEN = (AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER)
 
 @dataclass(slots=True)
 class SmtpEnvelope:
-    """What the client said before it asked to send without authentication: command lines without their end."""
+    """The commands of a client that sends mail without authentication, as lines without their end."""
 
     mail: bytes
     rcpt: bytes
@@ -25,15 +25,15 @@ class SmtpEnvelope:
 class Login:
     """A login: the name and the credentials.
 
-    `password` is the client's digest with APOP and CRAM-MD5, and `salt` what it answers; it is a token with XOAUTH2 and
-    OAUTHBEARER, None where there is none. `authzid` is the identity that the client wants to act for with PLAIN, None
-    where that is its own. `envelope` is None unless the method is NONE.
+    `password` is the client's digest with APOP and CRAM-MD5, and `salt` the challenge that it answers; it is a token
+    with XOAUTH2 and OAUTHBEARER, None if there is none. `authzid` is the identity that the client wants to act for with
+    PLAIN, None if that is its own. `envelope` is None unless the method is NONE.
 
-    The backend is also told `tag`, that of an IMAP command, and, in SMTP, `helo`, the argument of the client's last
-    HELO or EHLO, which is empty where there was none; `esmtp` tells whether there was an EHLO ever. `client_id` is the
-    argument of an IMAP client's ID, as `imap_id.write` has it, empty without one. `passed_on`: nobody has judged the
-    login yet, and the backend does. `mechanism` is that of SASL by which the backend is logged in at, NONE for no login
-    there, None for what the protocol has; `master` logs in there and acts for `name`, None where that does so itself.
+    The backend also gets `tag`, the tag of an IMAP command, and, in SMTP, `helo`, the argument of the client's last
+    HELO or EHLO, empty without one; `esmtp` tells whether there has been any EHLO. `client_id` is the argument of an
+    IMAP client's ID, in the form of `imap_id.write`, empty without one. `passed_on`: the backend decides about the
+    login, and no source has. `mechanism` is the SASL mechanism for the backend, NONE for no login there, None for the
+    protocol's usual command; `master` logs in there and acts for `name`, None if `name` itself logs in.
     """
 
     method: AuthMethod
@@ -51,7 +51,7 @@ class Login:
     master: bytes | None = None
 
     def adopt(self, accepted: Accepted) -> None:
-        """Become the login at the backend, for which the auth service may have given another name and a password."""
+        """Turn into the login for the backend: the auth service may have given another name and a password."""
         self.passed_on = accepted.passed_on
         if accepted.passed_on:
             self.mechanism = self.method if self.method in _BY_TOKEN else None
@@ -64,5 +64,5 @@ class Login:
 
     @property
     def _passes_its_token(self) -> bool:
-        """Whether the auth service has asked for the client's token to be used at the backend, too."""
+        """Whether the auth service wants the client's token to be used at the backend, too."""
         return self.mechanism in _BY_TOKEN and self.method in _BY_TOKEN

@@ -1,6 +1,6 @@
-"""Dovecot's passwd-file, a line of which is `user:password:uid:gid:gecos:home:shell:extra fields`.
+"""Dovecot's passwd-file, with lines of `user:password:uid:gid:gecos:home:shell:extra fields`.
 
-Apache's htpasswd is the first two fields of it.
+Apache's htpasswd files have only the first two fields.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _EXTRA: Final = 7  # the field's number
 _PORT = re.compile(rb"[1-9][0-9]{0,4}")
 
 LOCAL: Final = "local"
-"""In `allow_nets`: clients that come by a unix socket."""
+"""The word in `allow_nets` for clients of a unix socket."""
 
-# What Dovecot keeps somebody out by, or asks of the connection with the backend, and what is not done here. To leave
-# it out would let in, or send a password to, whom Dovecot would not.
+# Dovecot's fields that refuse a user or demand something of the backend's connection, and that are not supported here.
+# If they were ignored, a login would be accepted, or a password sent, against the administrator's will.
 _UNKNOWN_HERE: Final = frozenset(
     b"allow_real_nets check_client_fp delay_until domain fail forward hostip master noauthenticate proxy_mech "
     b"proxy_not_trusted source_ip ssl starttls username".split()
@@ -29,16 +29,16 @@ _UNKNOWN_HERE: Final = frozenset(
 
 
 class BrokenLine(MailworkerError):
-    """A line that says nothing that could be used; the text has no part of a password in it."""
+    """A line that cannot be used; the text contains no part of a password."""
 
 
 @dataclass(slots=True)
 class PasswdRow:
-    """One user. `password` is as it stands in the file, empty where there is none.
+    """One user. `password` is as in the file, empty if there is none.
 
-    `user` and `backend_password` are what the backend is told, None for what the client has sent. `host` None leaves
-    the backend to the configuration, `port` None to the protocol. `nologin` is what is said to whom it keeps out,
-    None for nobody. `allow_nets` None lets all addresses in.
+    `user` and `backend_password` are the credentials for the backend, None for those that the client has sent. Without
+    a `host` the configuration chooses the backend, without a `port` the protocol does. `nologin` is the reply to a user
+    who may not log in, None for one who may. `allow_nets` None allows all addresses.
     """
 
     name: bytes
@@ -55,7 +55,7 @@ class PasswdRow:
 
 
 def parse_line(line: bytes) -> PasswdRow | None:
-    """What a line, without its end, says; None for one that is empty or a comment. Raises BrokenLine."""
+    """Parse a line without its end; None if it is empty or a comment. Raises BrokenLine."""
     line = line.removesuffix(b"\r")
     if not line or line[0] in b"#:":
         return None
@@ -80,7 +80,7 @@ def _take(row: PasswdRow, key: bytes, value: bytes, *, given: bool) -> None:
     name, suffix, _ = key.partition(b":")
     if name in _UNKNOWN_HERE or (suffix and name in _FIELDS):
         raise BrokenLine(f'extra field "{escape(key)}" is not supported')
-    if suffix or not given:  # it may be a part of a password, and is not to be shown
+    if suffix or not given:  # it may be a part of a password, and must not be shown
         raise BrokenLine("unknown word among the extra fields")
 
 
@@ -108,7 +108,7 @@ def _pass(row: PasswdRow, value: bytes) -> None:
 
 
 def _proxy(row: PasswdRow, _value: bytes) -> None:
-    """Whatever its value is, as in Dovecot."""
+    """Set `proxy`, with any value, as in Dovecot."""
     row.proxy = True
 
 
@@ -148,7 +148,7 @@ def _is_address(text: str) -> bool:
 
 
 def _ignored(_row: PasswdRow, _value: bytes) -> None:
-    """There is nothing to do, or not here."""
+    """Ignore a field that has no meaning here."""
 
 
 _FIELDS: Final[dict[bytes, Callable[[PasswdRow, bytes], None]]] = {

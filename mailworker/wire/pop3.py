@@ -25,7 +25,7 @@ class Pop3Verb(Enum):
 
 @dataclass(slots=True)
 class Pop3Command:
-    """One command. The argument of USER and PASS is the rest of the line, its spaces included."""
+    """One command. The argument of USER and PASS is the rest of the line, with its spaces."""
 
     verb: Pop3Verb
     arguments: tuple[bytes, ...] = field(default=(), repr=False)
@@ -48,7 +48,7 @@ class Pop3Parser(CommandParser):
         return None if line is None else self._command(*line)
 
     def whole(self, words: bytes) -> Pop3Command | None:
-        """The command that `words` are, which are one line, and are not fed then; None for all else."""
+        """The command if `words` are exactly one line, without feeding it to the parser; None otherwise."""
         line = self._whole_verb_line(words, _VERBS)
         try:
             return None if line is None else self._command(*line)

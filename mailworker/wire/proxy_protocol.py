@@ -1,7 +1,7 @@
 """The PROXY protocol, versions 1 and 2: read from clients, written to backends.
 
-Source: haproxy's doc/proxy-protocol.txt; where nginx is more lenient in what it reads (ngx_proxy_protocol.c), so is
-this module.
+The specification is haproxy's doc/proxy-protocol.txt; where nginx is more lenient in reading (ngx_proxy_protocol.c), so
+is this module.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from mailworker.wire.confidential import without_secrets
 from mailworker.wire.identity import host_name
 
 V1_LIMIT = 107
-"""Bytes of a version 1 header with its CRLF (specification, section 2.1)."""
+"""Most bytes of a version 1 header with its CRLF (specification, section 2.1)."""
 
 V2_LIMIT = 4096
-"""Bytes of a version 2 header (nginx: NGX_PROXY_PROTOCOL_MAX_HEADER)."""
+"""Most bytes of a version 2 header (nginx: NGX_PROXY_PROTOCOL_MAX_HEADER)."""
 
 V2_FITTING = 232
-"""Bytes of a version 2 header that every backend takes: Cyrus and Exim 4.96 read it into a union of this size.
+"""Most bytes of a version 2 header that every backend accepts: Cyrus and Exim 4.96 read it into a union of this size.
 
-Postfix takes 536, Dovecot 1500, and none of them takes a header in two segments.
+Postfix accepts 536, Dovecot 1500, and none of them accepts a header in two segments.
 """
 
 _V1_START = b"PROXY "
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _V2_FIXED = struct.Struct("!12sBBH")
 
-# nginx takes any run of these as an address and lets realip judge it
+# nginx accepts any run of these as an address, and only realip checks it
 _V1_ADDRESSES = re.compile(rb"TCP[46] ([0-9A-Fa-f.:]*) ([0-9A-Fa-f.:]*) ([0-9]{1,9}) ([0-9]{1,9})")
 
 _LOCAL, _PROXY = 0x20, 0x21
@@ -55,13 +55,13 @@ _TLV_HEAD_SIZE = 3
 _CHECKSUM_SIZE = _TLV_HEAD_SIZE + 4
 _SSL_START = struct.Struct("!BI")
 
-# Names that the IANA has for mail, and so Dovecot, which closes for another one than its service's. For SMTP nothing is
-# told: `smtp` is no such name, a submission service wants `submission`, and a relay is none.
+# The IANA's names for mail protocols. Dovecot closes the connection on another name than its service's. For SMTP none
+# is sent: `smtp` is not registered, a submission service wants `submission`, and a relay is no submission service.
 _ALPN = frozenset((b"imap", b"pop3", b"managesieve"))
 
 
 class ProxyTexts(NamedTuple):
-    """The addresses as the peer wrote them, which is what Proxy-Protocol-* of auth_http carries."""
+    """The addresses as the peer wrote them, for Proxy-Protocol-* of auth_http."""
 
     source: bytes
     source_port: bytes
@@ -71,10 +71,10 @@ class ProxyTexts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProxyHeader:
-    """A header that was read; what follows its `length` bytes is the client's own.
+    """A header that was read; the bytes after its `length` bytes are the client's own.
 
-    `source` and `destination` are None where the text is no address. `texts` is None too where the peer gave
-    no addresses at all (UNKNOWN, LOCAL, unix sockets). `tlvs` is what follows the addresses in version 2, unread.
+    `source` and `destination` are None if the text is no address. `texts` is also None if the peer sent no addresses at
+    all (UNKNOWN, LOCAL, unix sockets). `tlvs` are the bytes after the addresses in version 2, which are not parsed.
     """
 
     length: int
@@ -86,9 +86,9 @@ class ProxyHeader:
 
 @dataclass(frozen=True, slots=True)
 class TlsTlvs:
-    """What version 2 tells a backend about the client's TLS.
+    """The data about the client's TLS in a version 2 header.
 
-    `common_name` None means that the client showed no certificate; `verify` is OpenSSL's verify result, 0 for a good
+    `common_name` None means that the client sent no certificate; `verify` is OpenSSL's verify result, 0 for a good
     certificate. `resumed` says that the certificate is from an earlier connection of the same session.
     `signature_algorithm` and `key_algorithm` ("RSA2048") are those of the server's certificate.
     """
@@ -118,7 +118,7 @@ def parse(data: bytes) -> ProxyHeader | None:
 
 
 def broken(data: bytes) -> ProtocolError:
-    """The error for `data` that is no header, or only the beginning of one when the client went away."""
+    """The error for `data` that is no header, or only the beginning of one when the client left."""
     line = re.split(rb"[\r\n]", data, maxsplit=1)[0]
     return _error(f'broken header: "{escape(without_secrets(line))}"')
 
@@ -191,7 +191,7 @@ def _inet(text: bytes, port: int) -> InetAddress | None:
 
 
 def _text(packed: bytes) -> bytes:
-    """An address as nginx writes it; Python before 3.13 has no dots in v4-mapped ones."""
+    """An address as nginx writes it; Python before 3.13 writes no dots in v4-mapped ones."""
     address = ip_address(packed)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return (str(address) if mapped is None else f"::ffff:{mapped}").encode()
@@ -200,7 +200,7 @@ def _text(packed: bytes) -> bytes:
 def build_v1(source: Address, destination: Address) -> bytes:
     """The version 1 header for a connection from `source` to `destination`.
 
-    Both ends of one line must be of one family, so where they differ the IPv4 one is written v4-mapped.
+    Both addresses of a line must have the same family, so if they differ the IPv4 one is written v4-mapped.
     """
     if not (isinstance(source, InetAddress) and isinstance(destination, InetAddress)):
         return b"PROXY UNKNOWN\r\n"
@@ -224,8 +224,8 @@ def build_v2(
 ) -> bytes:
     """The version 2 header for a connection from `source` to `destination`, with a checksum.
 
-    `tls` is None for plain connections, `unique_id` for one that has none. Those of them are `told` that fit
-    V2_FITTING. Two v4-mapped addresses are sent as IPv4, mixed ones as IPv6.
+    `tls` is None for plain connections, `unique_id` for one that has none. Of the TLVs in `told`, those are sent that
+    fit into V2_FITTING. Two v4-mapped addresses are sent as IPv4, mixed ones as IPv6.
     """
     command, family, addresses = _LOCAL, _UNSPECIFIED, b""
     if isinstance(source, InetAddress) and isinstance(destination, InetAddress):
@@ -254,7 +254,7 @@ def _tlv(kind: int, value: bytes) -> bytes:
 
 
 def _tlvs(tls: TlsTlvs | None, unique_id: bytes | None, told: Tlv, room: int) -> bytes:
-    """All that is told and fits into `room` bytes. A value that does not is left out: half a name is another's."""
+    """The TLVs in `told` that fit into `room` bytes. Others are left out, as a truncated name is another name."""
     parts = tls is not None and bool(told & _PARTS_OF_SSL)
     if parts:
         room -= _TLV_HEAD_SIZE + _SSL_START.size
@@ -270,7 +270,7 @@ def _tlvs(tls: TlsTlvs | None, unique_id: bytes | None, told: Tlv, room: int) ->
 
 
 def _by_worth(tls: TlsTlvs | None, unique_id: bytes | None) -> Iterator[tuple[int, Tlv, bytes | None]]:
-    """What backends make use of comes first; the last three are read by nobody that we know of."""
+    """The TLVs, those that backends use first; no backend that we know of reads the last three."""
     if tls is not None:
         yield _TLV_SSL_VERSION, Tlv.SSL, tls.version
         yield _TLV_SSL_COMMON_NAME, Tlv.SSL_CN, tls.common_name

@@ -1,4 +1,4 @@
-"""What stands between quotes in IMAP and ManageSieve (RFC 9051 section 9, RFC 5804 section 4)."""
+"""Quoted strings of IMAP and ManageSieve (RFC 9051 section 9, RFC 5804 section 4)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def quoted(value: bytes) -> bytes:
-    """A quoted string; whether it may hold all of these bytes is for the caller to know."""
+    """A quoted string; the caller must check that it may contain these bytes."""
     return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
 def unescaped(content: bytes) -> bytes:
-    """The value of a quoted string that has `content` between its quotes."""
+    """The value of a quoted string with `content` between its quotes."""
     return _ESCAPED.sub(rb"\1", content) if b"\\" in content else content

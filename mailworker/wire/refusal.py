@@ -1,4 +1,4 @@
-"""Why a backend does not want a login, by its reply (RFC 5530, RFC 2449 with RFC 3206, RFC 4954 section 6)."""
+"""The reason of a backend's refusal, by its reply (RFC 5530, RFC 2449 with RFC 3206, RFC 4954 section 6)."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ _IMAP_NO = re.compile(rb"[^ *+][^ ]* NO(?: (.*))?", re.IGNORECASE)
 _POP3_ERR = re.compile(rb"-ERR(?: (.*))?", re.IGNORECASE)
 _CODE = re.compile(rb"\[([A-Za-z/-]+)[ \]]")
 
-# Postfix and others without AUTH, or without TLS where that is needed; a command that was no such.
+# Replies of Postfix and others without AUTH, or without the TLS that it needs, and to unknown commands.
 _SMTP_UNABLE = (b"500", b"501", b"502", b"503", b"504", b"530")
 
 
 class Reason(Enum):
-    """What a refusal is about."""
+    """The reason of a refusal."""
 
     LOGIN = auto()
-    """The name or the password; which of them, clients do not learn."""
+    """The name or the password is wrong; clients must not learn which."""
     TEMPORARY = auto()
-    """Nothing that the client has sent."""
+    """A temporary failure that does not depend on the client's data."""
     MISCONFIGURED = auto()
-    """As TEMPORARY, until an administrator changes a setting."""
+    """As TEMPORARY, but it lasts until an administrator changes a setting."""
     OTHER = auto()
-    """Something that the client is to know."""
+    """Another reason, which the client must be told."""
 
 
 class Refusal(NamedTuple):
-    """`text` is one line, for a reason that the client is to know; SMTP clients see `code` before it."""
+    """A refusal: `text` is one line, for a reason that the client must be told; SMTP clients see `code` before it."""
 
     reason: Reason
     text: bytes = b""
@@ -38,18 +38,18 @@ class Refusal(NamedTuple):
 
 
 def imap_refusal(reply: Reply) -> Refusal:
-    """A reply to LOGIN or AUTHENTICATE; what is no NO, as BAD and BYE, is not about the login."""
+    """The refusal in a reply to LOGIN or AUTHENTICATE; only NO is about the login, BAD and BYE are not."""
     wrong, temporary = b"AUTHENTICATIONFAILED", (b"UNAVAILABLE", b"SERVERBUG")
     return _by_response_code(reply, _IMAP_NO.fullmatch(reply.last_line), wrong, temporary)
 
 
 def pop3_refusal(reply: Reply) -> Refusal:
-    """A reply to USER, PASS or AUTH."""
+    """The refusal in a reply to USER, PASS or AUTH."""
     return _by_response_code(reply, _POP3_ERR.fullmatch(reply.last_line), b"AUTH", (b"SYS/TEMP",))
 
 
 def smtp_refusal(reply: Reply) -> Refusal:
-    """A reply to AUTH."""
+    """The refusal in a reply to AUTH."""
     line = reply.last_line
     code, text = line[:3], line[4:]
     if code == b"535":
@@ -62,7 +62,7 @@ def smtp_refusal(reply: Reply) -> Refusal:
 def _by_response_code(
     reply: Reply, refused: re.Match[bytes] | None, wrong: bytes, temporary: tuple[bytes, ...]
 ) -> Refusal:
-    """A client never hears that it is sent to another server: it could only go there past the proxy."""
+    """The refusal by its response code. A referral is not passed on, as a client would follow it past the proxy."""
     if refused is None or not reply.is_quotable:
         return Refusal(Reason.TEMPORARY)
     text: bytes = refused[1] or b""

@@ -1,4 +1,4 @@
-"""SASL mechanisms and what a client's responses to them hold (RFC 4422, 4616, 2195, 4648, 7628)."""
+"""SASL mechanisms, and the contents of a client's responses (RFC 4422, 4616, 2195, 4648, 7628)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PASSWORD_PROMPT = b"UGFzc3dvcmQ6"
 _BASE64_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _HEX_MD5_LENGTH = 32
 
-# https://developers.google.com/gmail/imap/xoauth2-protocol: user=NAME ^A auth=Bearer TOKEN ^A ^A. freenginx takes any
-# case, and a name that is empty.
+# https://developers.google.com/gmail/imap/xoauth2-protocol: user=NAME ^A auth=Bearer TOKEN ^A ^A. freenginx ignores
+# case, and accepts an empty name.
 _XOAUTH2_USER = re.compile(rb"user=([^\x01]*)\x01", re.IGNORECASE)
 _XOAUTH2_TOKEN = re.compile(rb"auth=Bearer ([^\x01]+)\x01\x01", re.IGNORECASE)
 
-# RFC 7628 section 3.1, RFC 5801 section 4: what the flag says does not matter, as there is no channel binding.
-# Without a name the token itself tells who the user is.
+# RFC 7628 section 3.1, RFC 5801 section 4: the flag does not matter, as there is no channel binding. Without a name the
+# token itself identifies the user.
 _GS2_HEADER = re.compile(rb"[^,\x01]*,(?:a=((?:[^,=\x01]|=2C|=3D)+))?,\x01")
 _BEARER = re.compile(rb"(?:[^\x01]+\x01)*?auth=Bearer ([^\x01]+)\x01", re.IGNORECASE)
 
@@ -31,7 +31,7 @@ _MECHANISMS = {names.sasl.encode(): method for method, names in METHOD_NAMES.ite
 
 
 def mechanism_named(name: bytes) -> AuthMethod | None:
-    """The mechanism of a name in any case; None for an unknown one."""
+    """The mechanism of a name, ignoring case; None for an unknown one."""
     return _MECHANISMS.get(name.upper())
 
 
@@ -41,17 +41,17 @@ FOREIGN = frozenset(
     b"SCRAM-SHA-1-PLUS SCRAM-SHA-256 SCRAM-SHA-256-PLUS SCRAM-SHA-512 SCRAM-SHA-512-PLUS SECURID SKEY SPNEGO SRP "
     b"WETOKEN XOAUTH XYMCOOKIE XYMCOOKIEB64 XYMPKI".split()
 )
-"""Mechanisms that clients may ask for and that we do not have, from IANA's registry and elsewhere."""
+"""Mechanisms that clients may ask for and that we do not support, from IANA's registry and elsewhere."""
 
 
 def foreign_mechanism(name: bytes) -> str:
-    """The name of a mechanism that we do not know, behind a space; nothing where it is no name but anything else."""
+    """A space and the name of a known mechanism that we do not support; empty for any other text."""
     known = name.upper()
     return f" {known.decode()}" if known in FOREIGN else ""
 
 
 def decode_base64(text: bytes) -> bytes:
-    """Decode base64 as nginx does: what follows the first "=" is ignored, padding may be missing.
+    """Decode base64 as nginx does: bytes after the first "=" are ignored, padding may be missing.
 
     "=" alone is the empty string. Raises ProtocolError for a foreign byte or an impossible length.
     """
@@ -64,8 +64,8 @@ def decode_base64(text: bytes) -> bytes:
 def decode_plain(text: bytes) -> tuple[bytes, bytes, Secret]:
     """Authorization identity, may be empty, login and password of a PLAIN response.
 
-    Stricter than nginx, after RFC 4616: the login is not empty and the password holds no NUL; it may be empty.
-    Raises ProtocolError.
+    It is stricter than nginx, after RFC 4616: the login must not be empty and the password must not contain NUL, but
+    may be empty. Raises ProtocolError.
     """
     authzid, _, credentials = _decode(text, AuthMethod.PLAIN).partition(b"\0")
     login, separator, password = credentials.partition(b"\0")
@@ -89,7 +89,7 @@ def decode_password(text: bytes) -> Secret:
 def decode_cram_md5(text: bytes) -> tuple[bytes, Secret]:
     """Login and digest of a CRAM-MD5 response, split at the first space; see `check_digest`. Raises ProtocolError.
 
-    Without a space there is no login, as in nginx: what stands there may be the response to another mechanism.
+    Without a space there is no login, as in nginx: the text may be the response to another mechanism.
     """
     login, space, digest = _decode(text, AuthMethod.CRAM_MD5).partition(b" ")
     return login if space else b"", Secret(digest)
@@ -98,7 +98,7 @@ def decode_cram_md5(text: bytes) -> tuple[bytes, Secret]:
 def check_digest(digest: Secret) -> None:
     """Raises ProtocolError unless `digest` has 32 bytes, of any kind.
 
-    Apart from `decode_cram_md5`, so that the log can say whose digest was wrong.
+    It is separate from `decode_cram_md5`, so that the log can name the login with the wrong digest.
     """
     if len(digest.reveal()) != _HEX_MD5_LENGTH:
         raise _invalid("CRAM-MD5 hash", AuthMethod.CRAM_MD5)
@@ -122,7 +122,7 @@ def decode_xoauth2(text: bytes) -> tuple[bytes, Secret]:
 
 
 def decode_oauthbearer(text: bytes) -> tuple[bytes, Secret]:
-    """Login, empty where there is none, and token of an OAUTHBEARER response; its host and port are not looked at.
+    """Login, may be empty, and token of an OAUTHBEARER response; its host and port are ignored.
 
     Raises ProtocolError.
     """
@@ -137,7 +137,7 @@ def decode_oauthbearer(text: bytes) -> tuple[bytes, Secret]:
 
 
 def encode_token(method: AuthMethod, login: bytes, token: bytes) -> bytes:
-    """An XOAUTH2 or OAUTHBEARER response, in base64. Raises ProtocolError for what would end a field of it."""
+    """An XOAUTH2 or OAUTHBEARER response, in base64. Raises ProtocolError for a byte that would end a field."""
     if b"\1" in login or b"\0" in login:
         raise _invalid("login", method)
     if method is AuthMethod.XOAUTH2:

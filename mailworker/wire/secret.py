@@ -17,7 +17,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> bytes:
-        """The value itself, for the one place that sends it on."""
+        """The value itself, for code that sends or checks it."""
         return self._value
 
     def __bool__(self) -> bool:

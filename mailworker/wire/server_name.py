@@ -8,7 +8,7 @@ _FORBIDDEN = re.compile(rb"[\x00-\x20\x7f/]|\.\.")
 
 
 def requested_host(name: bytes | None) -> bytes | None:
-    """The host that is asked for, in lower case and without a port or a dot at the end; None where it is no host."""
+    """The requested host, in lower case and without a port or a final dot; None if it is no valid host."""
     if name is None or _FORBIDDEN.search(name):
         return None
     host = name

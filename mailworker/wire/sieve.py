@@ -12,7 +12,7 @@ from mailworker.wire.quoted import quoted, unescaped
 
 
 class SieveVerb(Enum):
-    """The commands of RFC 5804; those behind STARTTLS come after the login only."""
+    """The commands of RFC 5804; those listed after STARTTLS are allowed only after the login."""
 
     AUTHENTICATE = b"AUTHENTICATE"
     CAPABILITY = b"CAPABILITY"
@@ -39,26 +39,26 @@ class SieveCommand:
 
 
 QUOTED_LIMIT = 1024
-"""Bytes of a quoted string (RFC 5804 section 4)."""
+"""Most bytes of a quoted string (RFC 5804 section 4)."""
 
 _VERBS = {verb.value: verb for verb in SieveVerb}
 _AUTHENTICATE = SieveVerb.AUTHENTICATE  # each login needs it, and Python 3.11 takes long to find a member
 
-# RFC 5804, 1.2 and 4. Wider than that: quoted strings may be longer, as KMail's are; "{N}" is taken as "{N+}" is, which
-# clients of old drafts send; and there may be more than one space. What "\" does not escape, and NUL, are refused.
+# RFC 5804, 1.2 and 4. More is accepted: quoted strings may be longer, as KMail's are; "{N}", which clients of old
+# drafts send, is read as "{N+}"; there may be more than one space. Invalid escapes with "\", and NUL, are refused.
 _QUOTED = rb'"([^"\\\0\r\n]*(?:\\["\\][^"\\\0\r\n]*)*)"'
 _LITERAL = rb"\{(0|[1-9][0-9]{0,9})\+?\}\Z"
 _ATOM = rb'([^\0-\x20\x7f-\xff(){"\\]{1,1024})'
 _WORD = re.compile(rb"(?:%b|%b|%b)(?: +|\Z)" % (_QUOTED, _LITERAL, _ATOM))
 _ANNOUNCED = re.compile(rb"\{0*([0-9]+)\+?\}\Z")
 _SIZE_DIGITS = 10
-# The usual login, read in one go, because every login pays for it.
+# The usual login, parsed by one match, as each login takes this time.
 _LOGIN = re.compile(rb'(?i:AUTHENTICATE) "([A-Za-z0-9-]+)" "([A-Za-z0-9+/=]*)"\r\n')
 _UNQUOTABLE = re.compile(rb"[\0\r\n]")
 
 
 def string(value: bytes) -> bytes:
-    """A string as a server sends it: quoted where that can be, else a literal."""
+    """A string as a server sends it: quoted if possible, else a literal."""
     return _quoted(value) or b"{%d}\r\n%b" % (len(value), value)
 
 
@@ -68,13 +68,13 @@ def client_string(value: bytes) -> bytes:
 
 
 def text(value: bytes) -> bytes:
-    """A quoted string for people to read: one line of valid UTF-8, which has what fits of `value`."""
+    """A quoted string for people: one line of valid UTF-8, with as much of `value` as fits."""
     shown = _UNQUOTABLE.sub(b" ", value).decode(errors="replace").encode()
     return _quoted(shown) or _quoted(shown[: QUOTED_LIMIT // 2].decode(errors="ignore").encode())
 
 
 def _quoted(value: bytes) -> bytes:
-    """The quoted string; empty where there is none of this value."""
+    """The quoted string; empty if the value cannot be quoted."""
     if _UNQUOTABLE.search(value):
         return b""
     found = quoted(value)
@@ -92,14 +92,14 @@ def _is_text(value: bytes) -> bool:
 class SieveParser(CommandParser):
     """Parser of ManageSieve commands.
 
-    A literal follows unasked, that of a wrong command too: it is waited for, so that it is not read as commands.
+    Literals are non-synchronizing. The literal of an invalid command is read, too, or it would be taken for commands.
     """
 
     __slots__ = ("_due", "_valid", "_words")
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
-        self._words: list[tuple[bool, bytes]] = []  # each with whether it is a string
+        self._words: list[tuple[bool, bytes]] = []  # (whether it is a string, word)
         self._valid = True
         self._due: int | None = None  # bytes of the literal that is being received
 
@@ -137,7 +137,7 @@ class SieveParser(CommandParser):
         self._words, self._valid, self._due = [], True, None
 
     def _next_words(self) -> list[tuple[bool, bytes]] | SieveCommand | None:
-        """The words of a whole command, at least one; the usual login at once."""
+        """The words of a complete command, at least one; for the usual login the command itself."""
         while self._take_literal():
             line = self._buffer.line()
             if line is None:
@@ -157,7 +157,7 @@ class SieveParser(CommandParser):
         return None
 
     def _take_literal(self) -> bool:
-        """Whether none is due any more."""
+        """Read a literal that is due; gives whether none is due any more."""
         if self._due is not None:
             literal = self._buffer.literal(self._due)
             if literal is None:
@@ -168,7 +168,7 @@ class SieveParser(CommandParser):
         return True
 
     def _take_line(self, line: bytes) -> bool:
-        """Whether the command ends with it; it goes on where a literal is announced, whatever stands before that."""
+        """Read a line; gives whether it ends the command, which goes on if the line announces a literal."""
         position = 0
         if self._words and line[:1] not in (b"", b" "):
             self._valid = False
@@ -184,7 +184,7 @@ class SieveParser(CommandParser):
             position = len(line) if match is None else match.end()
         announced = _ANNOUNCED.search(line) if line.endswith(b"}") else None
         if announced is not None:
-            digits = announced[1]  # too many of them fit no buffer
+            digits = announced[1]  # a longer number fits no buffer
             self._expect_literal(int(digits) if len(digits) <= _SIZE_DIGITS else self._buffer.remaining)
         return announced is None
 

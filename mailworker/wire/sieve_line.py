@@ -1,6 +1,6 @@
-"""What a ManageSieve client says once it is logged in: the Python of native/relay/line.c, which does the work.
+"""The reader of a ManageSieve client's commands after the login: the Python version of native/relay/line.c.
 
-The same tests run on both. Here is how it reads, there is why.
+The C code does the work, and the same tests run on both. This module shows how it reads; line.c explains why.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOT_IN_ATOMS = b'(){"\\'
 
 
 class _Command(NamedTuple):
-    """Up to which argument it takes literals, and which one, the last, is a script: 0 for none."""
+    """A command: up to which argument it takes literals, and which argument, the last one, is a script; 0 for none."""
 
     literals: int = 0
     script: int = 0
@@ -60,16 +60,16 @@ class _State(Enum):
     SCRIPT = auto()
 
 
-# Where the two words are fine.
+# The states inside strings, where the two words are allowed.
 _STRINGS = frozenset(list(_State)[list(_State).index(_State.QUOTED) :])
 
 
 class Refused(Exception):
-    """What is not handed on."""
+    """The bytes must not be forwarded."""
 
 
 class SieveLine:
-    """Reads byte by byte."""
+    """Reads a client's bytes one by one."""
 
     def __init__(self) -> None:
         self._begin()
@@ -96,7 +96,7 @@ class SieveLine:
         }
 
     def refuses(self, data: bytes) -> bool:
-        """Whether the client may not say this; what follows is read on from there."""
+        """Whether these bytes must not be forwarded; the next call continues after them."""
         try:
             for index in range(len(data)):
                 self._read(data[index : index + 1])
@@ -107,7 +107,7 @@ class SieveLine:
     def _begin(self) -> None:
         self._state = _State.WORD
         self._word = self._last = b""
-        self._argument: int | None = 0  # None behind one that is no string
+        self._argument: int | None = 0  # None after an argument that is no string
         self._wary = False
 
     def _read(self, byte: bytes) -> None:
@@ -120,7 +120,7 @@ class SieveLine:
         self._readers[self._state](byte)
 
     def _scan(self, byte: bytes) -> None:
-        """Take note of what has been said last outside of strings."""
+        """Note the last bytes outside of strings."""
         self._last = self._last[-13:] + byte.upper()
         if self._last.endswith(_FORBIDDEN):
             raise Refused

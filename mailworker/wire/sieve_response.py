@@ -1,4 +1,4 @@
-"""What a ManageSieve server says during login (RFC 5804): capabilities, responses and SASL challenges."""
+"""Replies of a ManageSieve server during login (RFC 5804): capabilities, responses and SASL challenges."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _STRING = re.compile(rb'"([^"\\\r\n]*(?:\\.[^"\\\r\n]*)*)"|\{([0-9]{1,10})\+?\}\
 _LITERAL = re.compile(rb"\{([0-9]{1,10})\+?\}\Z")
 _STATUS = re.compile(rb"(OK|NO|BYE)(?=[ \r])", re.IGNORECASE)
 _CODE_NAME = re.compile(rb' ?([^\0-\x20\x7f-\xff(){"\\]+)')
-# What else may stand in a response code.
+# The other bytes of a response code.
 _OTHERS = re.compile(rb'[^(){"]+')
 _BLANKS = re.compile(rb"[\0-\x20]+")
 
-# They concern how the proxy logs in, and no client can do anything about them.
+# Codes that concern the proxy's own way to log in; a client cannot do anything about them.
 _UNFIT = (b"AUTH-TOO-WEAK", b"ENCRYPT-NEEDED")
 _WRONG = (b"", b"AUTHENTICATIONFAILED", b"AUTHFAILED")
 
@@ -32,16 +32,16 @@ class Response(NamedTuple):
 
 
 class SieveReplyReader(ReplyReader):
-    """The greeting, in TLS too, is a list of capabilities up to its OK; later a line that begins with a string is all.
+    """Reads replies: the greeting, in TLS too, is capabilities up to OK; a later line with a string is a challenge.
 
-    Literals belong to their lines, and empty lines before a reply are none.
+    Literals belong to their lines, and empty lines before a reply are ignored.
     """
 
     __slots__ = ("_line",)
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
-        self._line = 0  # where the line begins
+        self._line = 0  # the start of the line
 
     def renew(self) -> bool:
         self._replies = 0
@@ -79,12 +79,12 @@ class SieveReplyReader(ReplyReader):
         return bool(self._replies) or line[:1] not in (b'"', b"{")
 
     def _is_empty_challenge(self, literal: re.Match[bytes]) -> bool:
-        """Stalwart's is a literal without the end of its line."""
+        """Whether it is Stalwart's empty challenge: a literal without a line end after it."""
         return bool(self._replies) and literal.start() == self._line and int(literal[1]) == 0
 
 
 def parse(reply: Reply) -> Response | None:
-    """The response that ends a reply; None for a challenge, and for what is no ManageSieve."""
+    """The response that ends a reply; None for a challenge, and for invalid replies."""
     data = reply.data
     position = 0
     while (capability := _capability(data, position)) is not None:
@@ -96,7 +96,7 @@ def parse(reply: Reply) -> Response | None:
 
 
 def capabilities(reply: Reply) -> dict[bytes, bytes]:
-    """Those of a list, by their names in capitals."""
+    """The capabilities of a list, by their names in capitals."""
     found = dict[bytes, bytes]()
     position = 0
     while (capability := _capability(reply.data, position)) is not None:
@@ -109,7 +109,7 @@ def capabilities(reply: Reply) -> dict[bytes, bytes]:
 
 
 def challenge(reply: Reply) -> bytes | None:
-    """What a SASL challenge holds; None for what is none."""
+    """The content of a SASL challenge; None if the reply is no challenge."""
     found = _string(reply.data, 0)
     if found is None:
         return None
@@ -118,7 +118,7 @@ def challenge(reply: Reply) -> bytes | None:
 
 
 def expect_list(reply: Reply) -> None:
-    """Raises InvalidReply for what is no list of capabilities that ends with OK."""
+    """Raises InvalidReply unless the reply is a list of capabilities that ends with OK."""
     response = parse(reply)
     if response is None or response.status != b"OK":
         raise InvalidReply(reply, reply.last_line)
@@ -132,14 +132,14 @@ def expect_ok(reply: Reply) -> None:
 
 
 def expect_login(reply: Reply) -> None:
-    """Raises LoginRejected unless the client is logged in here, and is not sent elsewhere."""
+    """Raises LoginRejected unless the login succeeded, without a referral to another server."""
     response = _response(reply.data, 0)
     if response is None or response.status != b"OK" or response.code == b"REFERRAL":
         raise LoginRejected(reply, reply.data[:-2])
 
 
 def refusal(reply: Reply) -> Refusal:
-    """Why a reply to AUTHENTICATE does not let a client in."""
+    """The refusal in a reply to AUTHENTICATE."""
     response = _response(reply.data, 0)
     if response is None or response.status == b"OK":
         return Refusal(Reason.TEMPORARY)
@@ -156,7 +156,7 @@ def refusal(reply: Reply) -> Refusal:
 
 
 def _capability(data: bytes, position: int) -> tuple[bytes, bytes, int] | None:
-    """Name and value, maybe empty, of the capability at `position`, and where it ends; None where there is none."""
+    """Name and value, maybe empty, of the capability at `position`, and its end; None if there is none."""
     found = _string(data, position)
     if found is None:
         return None
@@ -168,7 +168,7 @@ def _capability(data: bytes, position: int) -> tuple[bytes, bytes, int] | None:
 
 
 def _string(data: bytes, position: int) -> tuple[bytes, int] | None:
-    """The string at `position` and where it ends; None where there is none."""
+    """The string at `position` and its end; None if there is none."""
     match = _STRING.match(data, position)
     if match is None:
         return None
@@ -195,7 +195,7 @@ def _response(data: bytes, position: int) -> Response | None:
 
 
 def _end_of_code(data: bytes, position: int) -> int:
-    """Behind the parenthesis that closes the one at `position`; a string may hold others."""
+    """The position after the parenthesis that closes the one at `position`; parentheses in strings do not count."""
     depth = 0
     for mark, end in _marks(data, position):
         depth += {b"(": 1, b")": -1}.get(mark, 0)

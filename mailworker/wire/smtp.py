@@ -31,7 +31,7 @@ class SmtpVerb(Enum):
 
 @dataclass(slots=True)
 class SmtpCommand:
-    """One command; `line` is its text as sent, from the verb to the last argument, `end` what stands behind it."""
+    """One command; `line` is its text as sent, from the verb to the last argument, `end` the bytes after that."""
 
     verb: SmtpVerb
     arguments: tuple[bytes, ...] = field(repr=False)
@@ -40,16 +40,16 @@ class SmtpCommand:
 
     @property
     def has_control(self) -> bool:
-        """Whether the line holds control bytes, which HELO, EHLO, MAIL and RCPT must not pass on to anyone."""
+        """Whether the line contains control bytes, which must not be passed on in HELO, EHLO, MAIL and RCPT."""
         return _CONTROL.search(self.line) is not None
 
 
-# RFC 5321 has none in commands.
+# RFC 5321 allows none in commands.
 _CONTROL = re.compile(rb"[\0-\x1f\x7f]")
 
 _VERBS = {verb.value: verb for verb in SmtpVerb}
 
-# The one command of SMTP that octets follow without a go-ahead (RFC 3030 section 2), and how it is said.
+# The only SMTP command that is followed by octets without a go-ahead (RFC 3030 section 2), and its valid form.
 _CHUNK = re.compile(rb"[ \t]*BDAT(?![A-Za-z])", re.IGNORECASE)
 _COUNTED_CHUNK = re.compile(rb"BDAT +([0-9]{1,19})(?: +LAST)? *\r?\n", re.IGNORECASE)
 
@@ -57,8 +57,8 @@ _COUNTED_CHUNK = re.compile(rb"BDAT +([0-9]{1,19})(?: +LAST)? *\r?\n", re.IGNORE
 class SmtpParser(CommandParser):
     """Parser of SMTP commands.
 
-    BDAT is invalid, and its octets are no commands: they are dropped unseen, at most `limit` of them. Where there are
-    more, or nobody can tell how many, the client has to go.
+    BDAT is invalid, and its octets are no commands: they are dropped unread, at most `limit` of them. If there are
+    more, or their number is unknown, the connection has to be closed.
     """
 
     __slots__ = ("_limit", "_octets")
@@ -68,7 +68,7 @@ class SmtpParser(CommandParser):
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._limit = limit
-        self._octets = 0  # of a chunk, which have yet to come
+        self._octets = 0  # octets of a chunk that have yet to come
 
     def next(self) -> SmtpCommand | None:
         """The next command; None while it is incomplete. Raises InvalidCommand and TooLongCommand."""
@@ -78,7 +78,7 @@ class SmtpParser(CommandParser):
         return None if line is None else self._command(*line)
 
     def whole(self, words: bytes) -> SmtpCommand | None:
-        """The command that `words` are, which are one line, and are not fed then; None for all else."""
+        """The command if `words` are exactly one line, without feeding it to the parser; None otherwise."""
         line = None if self._octets else self._whole_verb_line(words, _VERBS)
         try:
             return None if line is None else self._command(*line)

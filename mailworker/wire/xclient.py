@@ -1,4 +1,4 @@
-"""XCLIENT: a backend SMTP server learns who the client is (Postfix, XCLIENT_README)."""
+"""XCLIENT: commands that tell a backend SMTP server who the client is (Postfix, XCLIENT_README)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mailworker.model import Address
 from mailworker.wire.identity import smtp_address
 
 COMMAND_LIMIT = 512
-"""Bytes of one XCLIENT command with its CRLF (XCLIENT_README; RFC 5321 section 4.5.3.1.4)."""
+"""Most bytes of one XCLIENT command with its CRLF (XCLIENT_README; RFC 5321 section 4.5.3.1.4)."""
 
 _ROOM = COMMAND_LIMIT - len(b"XCLIENT\r\n")
 _NOTHING: Mapping[bytes, bytes] = {}
 
-# Behind the first line, which is no keyword (RFC 5321 section 4.1.1.1).
+# It comes after the first line, which is no keyword (RFC 5321 section 4.1.1.1).
 _LISTED = re.compile(rb"\n250[- ]XCLIENT((?:[ \t][^\r\n]*)?)\r", re.IGNORECASE)
 
 # RFC 3461 section 4: xchar is any printable ASCII byte but "+" and "="
@@ -24,7 +24,7 @@ _HEXCHAR_NEEDED = re.compile(rb"[^!-~]|[+=]")
 
 
 def listed_attributes(reply: bytes) -> frozenset[bytes] | None:
-    """The attributes, in capitals, that a backend takes by its reply to EHLO; None where it knows no XCLIENT."""
+    """The attributes, in capitals, that a backend's reply to EHLO lists; None if it does not support XCLIENT."""
     return _remembered(reply) if len(reply) <= _MEMORABLE else _read(reply)
 
 
@@ -33,7 +33,7 @@ def _read(reply: bytes) -> frozenset[bytes] | None:
     return None if listed is None else frozenset(listed[1].upper().split())
 
 
-# A backend says the same to every login.
+# A backend sends the same reply to every login.
 _remembered = lru_cache(maxsize=64)(_read)
 _MEMORABLE = 1024
 
@@ -54,13 +54,13 @@ def build(
     name: bytes,
     more: Mapping[bytes, bytes] = _NOTHING,
 ) -> tuple[bytes, ...]:
-    """The commands that introduce a client to a backend, with what is `listed`; none where nothing of it is.
+    """The commands that send a client's attributes that are `listed`; none if there are no such attributes.
 
     `login` None or empty is left out. `name` is the client's host name, "[UNAVAILABLE]" or "[TEMPUNAVAIL]". `more` are
-    other attributes and their values; one that is empty, or fits no command, is left out. Of several commands the last
-    has address and login: behind the address the backend may take no other one, and one without the login takes back a
-    login before it. Raises ProtocolError(CLIENT) for a login that does not fit: without it the backend would take the
-    client for somebody who did not log in.
+    other attributes and their values; one that is empty, or fits into no command, is left out. Of several commands the
+    last one has address and login: after the address the backend may accept no further command, and a command without
+    the login revokes an earlier login. Raises ProtocolError(CLIENT) for a login that does not fit: without it the
+    backend would treat the client as not logged in.
     """
     attributes = b" ADDR=%b" % smtp_address(address) if b"ADDR" in listed else b""
     if login and b"LOGIN" in listed:
@@ -75,7 +75,7 @@ def build(
 
 
 def _several(last: bytes, others: list[bytes]) -> tuple[bytes, ...]:
-    """As few commands as hold all; what has no room beside address and login goes before them."""
+    """The fewest commands for all attributes; those without room beside address and login come before them."""
     if len(last) > _ROOM:
         raise ProtocolError(Party.CLIENT, "client sent too long login for XCLIENT")
     before: list[bytes] = []

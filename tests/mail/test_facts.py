@@ -245,13 +245,12 @@ def test_a_row_is_given_back_at_the_end(classes: Classes) -> None:
 
 
 @both
-def test_an_end_is_counted_at_its_time(classes: Classes) -> None:
-    counted: list[tuple[object, float]] = []
-    entrance = Entrance(counted=SimpleNamespace(end=lambda record, now: counted.append((record, now))))
-    record = begun(classes, entrance)
-    entrance.sessions.loop.now = 2.5
+def test_an_end_is_counted_once(classes: Classes) -> None:
+    counted: list[object] = []
+    record = begun(classes, Entrance(counted=SimpleNamespace(end=counted.append)))
     record.end(End.QUIT)
-    assert counted == [(record, 2.5)]
+    record.end(End.KICKED)
+    assert counted == [record]
 
 
 @both

@@ -37,7 +37,7 @@ class Kicked(Mailworker):
                     table = SessionTable("read", 1, 1, ())
                     workers = next(count for count in range(1, 99) if _size(count, self.ROWS) == size)
                     servers = [[f"server{number}", "imap"] for number in range(4)]
-                    table.take_over(json.dumps([[descriptor, workers, self.ROWS, servers]]).encode())
+                    table.take_over(json.dumps([[descriptor, [workers, self.ROWS, servers]]]).encode())
                     found += table.rows()
                 finally:
                     os.close(descriptor)

@@ -9,12 +9,12 @@ _MAGIC: Final = b"$apr1$"
 _ROUNDS: Final = 1000
 _ALPHABET: Final = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-# Which bytes of the digest each group of four characters is made of.
+# The bytes of the digest that each group of four characters encodes.
 _GROUPS: Final = ((0, 6, 12), (1, 7, 13), (2, 8, 14), (3, 9, 15), (4, 10, 5))
 
 
 def apr1(password: bytes, setting: bytes) -> bytes:
-    """The hash of a password, by another hash or its beginning: "$apr1$", up to eight bytes of salt, and "$"."""
+    """The hash of a password; `setting` is a hash or its beginning: "$apr1$", up to eight bytes of salt, and "$"."""
     salt = setting.removeprefix(_MAGIC).partition(b"$")[0][:8]
     digest = _first_digest(password, salt)
     for number in range(_ROUNDS):

@@ -30,9 +30,9 @@ from mailworker.wire.login import Login
 _AUTH_SERVICE = Party.AUTH_SERVICE
 
 _READ_SIZE = 4096
-# Bytes that go in one packet on any network.
+# Bytes that fit into one packet on any network.
 _SEGMENT = 1200
-# A service that answers WAIT for ever would hold the session for ever; nginx asks it for ever.
+# A service that always answers WAIT would hold the session for ever; nginx does not limit that.
 _MOST_WAITS = 100
 
 About = tuple[Login, str, int, str]
@@ -67,9 +67,9 @@ class AuthHttp:
         variables: Variables | None = None,
         told: Collection[str] = (),
     ) -> None:
-        """`answers` reads those of the service. `variables` are those that values of headers hold, None for none.
+        """`answers` reads the service's answers. `variables` are those of the header values, None if they have none.
 
-        `told` are the headers of answers that somebody asks for, in lower case with "_" for "-".
+        `told` are the answer headers that variables use, in lower case with "_" for "-".
         """
         self.settings = settings
         self.answers = answers
@@ -90,7 +90,7 @@ class AuthHttp:
         self._more = b""
 
     def tell_host(self, name: bytes) -> None:
-        """Give plain requests this name of the client's host."""
+        """Send this name of the client's host in plain requests."""
         self._host, self._more = name, client_host(name)
 
     def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
@@ -101,13 +101,13 @@ class AuthHttp:
 
     @property
     def is_plain(self) -> bool:
-        """Whether no variables of the session are told, and nobody asks for headers of the answer."""
+        """Whether requests contain no variables of the session, and no variable uses headers of the answer."""
         return not (self.settings.has_variables or self.told)
 
     def judge_plainly(self, about: About, tls: TlsFacts | None, applicant: Applicant) -> Link:
-        """As `judge`, where no more is told about the client, and nobody asks for headers of the answer.
+        """As `judge`, but only with this data of the client; no variable uses headers of the answer.
 
-        `tls` has its headers with it.
+        `tls` contains its headers.
         """
         if about[0].envelope is not None:
             return self.judge(self.request(*about, tls), applicant)
@@ -119,7 +119,7 @@ class AuthHttp:
         return question.say(self.template.of(*about, self._more + tls.headers))
 
     def request(self, login: Login, protocol: str, attempt: int, client_ip: str, tls: TlsFacts | None) -> AuthRequest:
-        """What a plain question is about."""
+        """The request of a plain question."""
         return AuthRequest(login, protocol, attempt, client_ip.encode(), self._host, tls=tls)
 
     def close(self) -> None:
@@ -128,10 +128,9 @@ class AuthHttp:
 
 
 class _Question:
-    """One login of the `applicant` that the service is asked about, as often as it says WAIT.
+    """One login of the `applicant`; the service is asked again as often as it says WAIT.
 
-    What it begins with it has of a pattern. `about` and `tls` are what a request is made of, where the login was asked
-    about plainly.
+    A question starts as a copy of a pattern. For a plain question, the request is made from `about` and `tls`.
     """
 
     __slots__ = (
@@ -148,13 +147,13 @@ class _Question:
 
     def __init__(self, service: AuthHttp) -> None:
         self._service = service
-        self._request: AuthRequest | None = None  # until it is needed, where the login was asked about plainly
+        self._request: AuthRequest | None = None  # a plain question makes it when it is needed
         self._wait: Wait | None = None  # the last one
         self._waits = 0
         self.tls: TlsFacts | None = None
 
     def ask(self, request: AuthRequest) -> Link:
-        """The link that asks, and comes to the verdict."""
+        """The link that sends the request and gets the verdict."""
         self._asked = request
         return self._ask(request)
 
@@ -163,7 +162,7 @@ class _Question:
         return self.say(self._service.template.request(request))
 
     def say(self, head: bytes, *, anew: bool = False) -> Link:
-        """As `ask`, by these words; `anew`: by a connection of its own in any case."""
+        """As `ask`, with the request as bytes; `anew`: on a new connection in any case."""
         self._head = head
         settings, connections = self._service.settings, self.applicant.connections
         stream = self._service.idle.take(connections) if settings.keepalive and not anew else None
@@ -190,7 +189,7 @@ class _Question:
         return self._settle(answer.verdict)
 
     async def _read_on(self, data: bytes) -> Link:
-        """An answer that does not come whole, or whose headers somebody asks for."""
+        """Read an answer that does not come whole, or whose headers are used by variables."""
         parser = self._service.answers.parser()
         parser.feed(data)
         try:
@@ -206,7 +205,7 @@ class _Question:
         return await self._finish(Answer(verdict, parser.missing()))
 
     async def _finish(self, answer: Answer) -> Link:
-        """Read what is left of a response whose verdict is known, where its connection can be used again."""
+        """Read the rest of a response whose verdict is known, if its connection can be used again."""
         missing = answer.body if self._service.settings.keepalive else None
         with suppress(ConnectionLost, TimedOut):
             while missing:
@@ -241,9 +240,9 @@ class _Question:
         if not isinstance(error, ConnectionLost):
             return self.applicant.fail(error)
         if self._reused and not self._stream.received:
-            # The service closed it when we had just begun, as it may (RFC 9112 section 9.3.1).
+            # The service closed it just as we began, which is allowed (RFC 9112 section 9.3.1).
             return self.say(self._head, anew=True)
-        # As nginx reports it, which meets a refused connection when it reads.
+        # As nginx reports it, which notices a refused connection when it reads.
         return self.applicant.fail(ConnectionLost(error.party, "recv()", error.errno))
 
 
@@ -260,7 +259,7 @@ def _bound(
 
 
 def _as_told(request: AuthRequest, wait: Wait) -> AuthRequest:
-    """The request with what WAIT has replaced in it."""
+    """The request with the values that WAIT has replaced."""
     login = request.login
     told = replace(
         login,
@@ -271,7 +270,7 @@ def _as_told(request: AuthRequest, wait: Wait) -> AuthRequest:
 
 
 def _carry_over(wait: Wait, verdict: Verdict) -> Verdict:
-    """What WAIT has replaced stays replaced, unless `verdict` does it again."""
+    """The verdict with the values that WAIT has replaced, unless `verdict` replaces them itself."""
     login = wait.login if verdict.login is None else verdict.login
     if isinstance(verdict, Rejected):
         return replace(verdict, login=login)

@@ -10,9 +10,9 @@ from mailworker.wire.auth_response import Accepted
 
 
 class ByBackend:
-    """See `LoginSource`: nobody is judged here, which `Accepted.passed_on` says.
+    """See `LoginSource`. It accepts every login, with `Accepted.passed_on` set, as the backend will decide.
 
-    `backend` is the one that decides, None where it is chosen for each login.
+    `backend` is the one that decides, None if it is chosen for each login.
     """
 
     __slots__ = ("_verdict", "action", "authzid", "name")

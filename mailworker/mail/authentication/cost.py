@@ -1,4 +1,4 @@
-"""What checking a password costs on this machine."""
+"""The cost of checking a password on this machine."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mailworker.mail.authentication.passwords import Stored, Work
 from mailworker.native.crypt import CRYPT
 
 MOST: Final = 0.002
-"""Seconds of processor time that a worker, which serves others meanwhile, may spend on one password."""
+"""Seconds of processor time that a worker may spend on one password, as its other sessions wait meanwhile."""
 
-# Others who share the processor make work look dearer than it is, never cheaper: the least of some measurements
-# counts, and of many where the first are near to what is allowed.
+# Other processes on the processor make work look more expensive, never cheaper. So the lowest of some measurements
+# counts, and of many if the first ones are near the limit.
 _TRIES: Final = 5
 _MOST_TRIES: Final = 100
 _NEAR: Final = 3.0
 _PASSWORD: Final = b"8letters"
 
-# For each family an amount of work, and the function that does it. Of a family that is not here none is done.
+# For each family an amount of work, and the function that does it. Families that are not listed are not measured.
 _SAMPLES: Final[dict[str, tuple[int, Callable[[], object]]]] = {
     "SHA512-CRYPT": (1000, partial(CRYPT.hash, _PASSWORD, b"$6$rounds=1000$saltsaltsaltsalt$")),
     "SHA256-CRYPT": (1000, partial(CRYPT.hash, _PASSWORD, b"$5$rounds=1000$saltsaltsaltsalt$")),
@@ -36,7 +36,7 @@ _SAMPLES: Final[dict[str, tuple[int, Callable[[], object]]]] = {
 
 
 def is_dear(stored: Stored) -> bool:
-    """Whether a worker must not check that password."""
+    """Whether a check of this password takes too long for a worker."""
     if stored.work is None:
         return False
     needed = seconds(stored.work)
@@ -45,7 +45,7 @@ def is_dear(stored: Stored) -> bool:
 
 @lru_cache(maxsize=256)  # a file has many passwords, and few kinds of them
 def seconds(work: Work) -> float | None:
-    """Processor time of one check, None where it cannot be told but is much."""
+    """Processor time of one check; None if it was not measured, but is known to be long."""
     if work.family not in _SAMPLES:
         return None
     amount, sample = _SAMPLES[work.family]

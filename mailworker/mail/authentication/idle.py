@@ -1,4 +1,4 @@
-"""Connections to an auth service that wait for the next login (auth_http_keepalive)."""
+"""Idle connections to an auth service, kept for later logins (auth_http_keepalive)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mailworker.event.stream import SocketStream
 
 
 class IdleConnections:
-    """At most `limit` connections of one worker; the one used last goes first.
+    """At most `limit` connections of one worker; the one used last is taken first.
 
-    They are not counted against worker_connections, so that nobody is turned away, and no worker stays, for them.
+    They do not count against worker_connections, so no client is turned away and no worker stays because of them.
     """
 
     __slots__ = ("_idle", "_limit")
@@ -25,7 +25,7 @@ class IdleConnections:
         self._idle: list[_Idle] = []
 
     def take(self, connections: Connections) -> SocketStream | None:
-        """A connection that the service has left open and said nothing on; None without one.
+        """Take a connection that the service has left open and sent nothing on; None if there is none.
 
         Raises OutOfConnections.
         """
@@ -43,7 +43,7 @@ class IdleConnections:
         return None
 
     def keep(self, connections: Connections, stream: SocketStream) -> None:
-        """Keep a connection whose last response has been read to its end, or close it where there is no room."""
+        """Keep a connection whose last response has been read to its end; close it if there is no room."""
         if len(self._idle) >= self._limit:
             stream.close()
             return
@@ -54,14 +54,14 @@ class IdleConnections:
         connections.release()
 
     def close(self) -> None:
-        """Close all, and keep none from now on."""
+        """Close all connections, and keep none from now on."""
         self._limit = 0
         for idle in tuple(self._idle):
             idle.close()
 
 
 class _Idle:
-    """One of `others`: an open connection, until its service closes it or says something that nobody asked for."""
+    """An open connection, one of `others`. It goes when the service closes it or sends unexpected data."""
 
     __slots__ = ("_loop", "_others", "descriptor")
 
@@ -71,7 +71,7 @@ class _Idle:
         self.descriptor = descriptor
 
     def ready(self, mask: int) -> None:
-        """The selector's call, which may come late: a login of this very round may have taken the connection."""
+        """The selector's call; it may be late, as a login of the same loop round may have taken the connection."""
         if self in self._others:
             self.close()
 

@@ -1,4 +1,4 @@
-"""Passwords as files keep them: Dovecot's schemes, Apache's, and those of crypt(3)."""
+"""Hashed passwords in files: Dovecot's schemes, Apache's, and those of crypt(3)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from mailworker.mail.authentication.apr1 import apr1
 from mailworker.native.crypt import CRYPT
 
 LONGEST_FOR_CRYPT: Final = 128
-"""Bytes of a password that is hashed in rounds, whose time grows with it; a longer one is wrong."""
+"""Most bytes of a password that is hashed in rounds, as the time grows with its length; a longer one is wrong."""
 
 _NAMED = re.compile(rb"\{([a-z0-9-]+)(?:\.(hex|b64|base64))?\}(.*)", re.IGNORECASE | re.DOTALL)
 
-# pam_pwdfile's way to tell a scheme: the length of the hash, in brackets behind it.
+# pam_pwdfile's notation of a scheme: the length of the hash, in brackets behind it.
 _BRACKETED = re.compile(rb"([^{].*)\[(13|34)\]", re.DOTALL)
 _BY_BRACKET: Final = {b"13": b"DES-CRYPT", b"34": b"PLAIN-MD5"}
 
 
 class BadPassword(MailworkerError):
-    """A password in a file is in no form that is known; the text does not show it."""
+    """A password in a file has no known form; the text does not show it."""
 
 
 class Work(NamedTuple):
-    """What a check costs: `amount` times the unit of a `family`; `name` is for people."""
+    """The cost of a check: `amount` times the unit of a `family`; `name` is for people."""
 
     family: str
     amount: int
@@ -38,9 +38,9 @@ class Work(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A password of a file: what tells whether another one is the same, and its work, None where that is nothing.
+    """A password of a file: the function that checks another one against it, and its work, None if that is little.
 
-    `plain` is the password itself where the file has it, else None.
+    `plain` is the password itself if the file contains it in clear, else None.
     """
 
     matches: Callable[[bytes], bool]
@@ -49,11 +49,11 @@ class Stored(NamedTuple):
 
 
 NO_PASSWORD: Final = Stored(lambda password: False)
-"""Nobody has it."""
+"""A password that no client can send."""
 
 
 def read_password(text: bytes) -> Stored:
-    """A password as it stands in a file: "{SCHEME}hash", "hash" for crypt(3), or "hash[length]"; raises BadPassword."""
+    """Parse a file's password: "{SCHEME}hash", "hash" for crypt(3), or "hash[length]"; raises BadPassword."""
     scheme, encoding, value = _split(text)
     if not value:
         return NO_PASSWORD
@@ -64,7 +64,7 @@ def read_password(text: bytes) -> Stored:
 
 
 def _split(text: bytes) -> tuple[bytes, bytes, bytes]:
-    """The scheme in capitals, the encoding that its suffix names, or nothing, and what is behind."""
+    """The scheme in capitals, the encoding that its suffix names, if any, and the rest."""
     bracketed = _BRACKETED.fullmatch(text)
     if bracketed is not None:
         return _BY_BRACKET[bracketed[2]], b"", bracketed[1]
@@ -132,7 +132,7 @@ def _crypt(value: bytes, _encoding: bytes) -> Stored:
 def _in_rounds(hash_: Callable[[bytes], bytes], known: bytes, work: Work) -> Stored:
     def matches(password: bytes) -> bool:
         fits = len(password) <= LONGEST_FOR_CRYPT and b"\0" not in password
-        # A password that cannot be right takes the time of one that can.
+        # A password that cannot be right must take the same time as one that can.
         return compare_digest(hash_(password if fits else b""), known) and fits
 
     return Stored(matches, work)
@@ -140,8 +140,8 @@ def _in_rounds(hash_: Callable[[bytes], bytes], known: bytes, work: Work) -> Sto
 
 _CHARACTERS = rb"[./0-9A-Za-z]"
 
-# What crypt(3) tells a method by, which checks nothing that it could not hash: name, pattern, and the group that says
-# how much work it is.
+# The forms by which crypt(3) recognizes a method: name, pattern, and the group with the amount of work. crypt(3) checks
+# no password whose setting it could not hash with.
 _METHODS: Final = (
     ("SHA512-CRYPT", re.compile(rb"\$6\$(?:rounds=([1-9][0-9]{3,8})\$)?[^$:\n]{0,16}\$%b{86}" % _CHARACTERS)),
     ("SHA256-CRYPT", re.compile(rb"\$5\$(?:rounds=([1-9][0-9]{3,8})\$)?[^$:\n]{0,16}\$%b{43}" % _CHARACTERS)),
@@ -182,7 +182,7 @@ _AMOUNTS: Final = {"SHA512-CRYPT": _rounds, "SHA256-CRYPT": _rounds, "SHA1-CRYPT
 
 
 def _argon2(_value: bytes, _encoding: bytes) -> Stored:
-    """Nothing here checks it: it takes more time and memory than a worker may."""
+    """A password that cannot be checked here: it takes more time and memory than a worker may use."""
     return NO_PASSWORD._replace(work=Work("Argon2", 1, "Argon2"))
 
 

@@ -1,4 +1,4 @@
-"""A login source whose logins a policy service is asked about and told of (auth_policy)."""
+"""A login source that asks a policy service about each login and reports the result to it (auth_policy)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 
 LONGEST_WAIT: Final = 60
-"""Seconds; a service that wants clients to wait for longer is not obeyed."""
+"""Seconds; if a service asks for a longer wait, the client waits only this long."""
 
-# With others the client sends what is another one each time, or nothing.
+# With other methods the client sends a new response each time, or nothing.
 _WITH_SECRET: Final = (AuthMethod.PLAIN, AuthMethod.LOGIN, AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER)
 
 
 class Policed:
     """See `LoginSource`. `source` decides; if it leaves that to the backend, `learn` gets the result.
 
-    `held` is what the worker holds back.
+    `held` counts the sessions that the worker holds back.
     """
 
     __slots__ = (
@@ -68,7 +68,7 @@ class Policed:
 
     def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
         """See `LoginSource.judge`."""
-        if request.login.method is AuthMethod.NONE:  # a message from a stranger is no login
+        if request.login.method is AuthMethod.NONE:  # mail from an unauthenticated sender is no login
             return self.source.judge(request, applicant)
         question = _Question(self, request, applicant)
         return question.ask_before() if self._settings.asks_before else self.source.judge(request, question)
@@ -79,12 +79,12 @@ class Policed:
         self.source.close()
 
     def learn(self, request: AuthRequest, session: Conversing, verdict: Rejected | None) -> None:
-        """The backend, which decides, has let the client in, or refused it."""
+        """Report the verdict of the backend where it decides: None if the client is logged in."""
         if request.login.method is not AuthMethod.NONE:
             self.report(self.fields(request, session.log), session, verdict)
 
     def fields(self, request: AuthRequest, log: SessionLog) -> dict[str, object]:
-        """The attributes of a login that the service gets, with the names of Dovecot and weakforced."""
+        """The attributes of a login for the service, with the names of Dovecot and weakforced."""
         login = request.login
         secret = login.password.reveal() if login.password is not None and login.method in _WITH_SECRET else None
         client = request.client_ip.decode()
@@ -102,7 +102,7 @@ class Policed:
         return fields
 
     async def allow(self, fields: dict[str, object], applicant: Applicant, *, wait: bool) -> Rejected | None:
-        """Ask whether a client may continue; gives the reply if it may not. With `wait` it may have to wait."""
+        """Ask whether a client may continue; gives the reply if it may not. With `wait` the service may delay it."""
         applicant.log.action = "in auth policy state"
         try:
             decision = await self.service.ask(applicant.connections, "allow", fields)
@@ -119,7 +119,7 @@ class Policed:
         return None
 
     async def _hold(self, applicant: Applicant, seconds: int) -> None:
-        """What may be held back at once is bounded, for whatever reason; others go on, and the service counts them."""
+        """Delay the client. If too many sessions are held back already, it goes on at once; the service counts it."""
         if not self.held.full:
             with self.held:
                 await applicant.pause(seconds)
@@ -127,7 +127,7 @@ class Policed:
     def report(
         self, fields: dict[str, object], session: Conversing, verdict: Rejected | None, *, fail_type: str = ""
     ) -> None:
-        """Tell what has become of a login; None: the client is logged in."""
+        """Report the result of a login; None: the client is logged in."""
         if not self._settings.report:
             return
         if verdict is not None and not fail_type:
@@ -160,7 +160,7 @@ class _Question:
         return self._applicant.log
 
     async def ask_before(self) -> Link:
-        """Ask the service, and then the source of logins."""
+        """Ask the policy service, and then the source of logins."""
         refused = await self._policed.allow(self._fields, self._applicant, wait=True)
         return self._refuse(refused) if refused is not None else self._policed.source.judge(self._request, self)
 
@@ -204,5 +204,5 @@ def _value(value: bytes | Callable[[Facts], bytes], facts: Facts | None) -> str:
 
 
 def _text(value: bytes) -> str:
-    """What is no UTF-8 is marked, as JSON has no other bytes."""
+    """Decode text; bytes that are not UTF-8 are marked, as JSON cannot contain them."""
     return value.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The service of `auth_policy`: asking it, and telling it what has become of logins."""
+"""The service of `auth_policy`: asking it, and reporting the results of logins to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _READ_SIZE: Final = 4096
 
 
 class PolicyService:
-    """One that a worker asks; each question has a connection of its own, of which some are kept for later ones."""
+    """The policy service of a worker. Each question has its own connection; some are kept for later questions."""
 
     __slots__ = ("_address", "_idle", "_template", "_timeout", "name")
 
@@ -35,7 +35,7 @@ class PolicyService:
         self.name = settings.name
 
     async def ask(self, connections: Connections, command: str, fields: Fields) -> Decision:
-        """What it says to a command. Raises a PeerError of Party.AUTH_SERVICE, and OutOfConnections."""
+        """The service's decision on a command. Raises a PeerError of Party.AUTH_SERVICE, and OutOfConnections."""
         request = self._template.request(command, fields)
         idle = self._idle.take(connections)
         if idle is not None:
@@ -44,7 +44,7 @@ class PolicyService:
             except ConnectionLost:
                 if idle.received:
                     raise
-            # The service closed it when we had just begun, as it may (RFC 9112 section 9.3.1).
+            # The service closed it just as we began, which is allowed (RFC 9112 section 9.3.1).
         return await self._converse(connections, connections.connect(self._address, Party.AUTH_SERVICE), request)
 
     async def _converse(self, connections: Connections, stream: SocketStream, request: bytes) -> Decision:
@@ -64,7 +64,7 @@ class PolicyService:
             stream.close()
 
     def complain(self, error: PeerError, log: SessionLog) -> None:
-        """Log that it has not answered."""
+        """Log that the service has not answered."""
         if isinstance(error, TimedOut):
             what = f"auth policy server {self.name} timed out (110: Connection timed out)"
         elif not isinstance(error, ConnectionLost):
@@ -76,7 +76,7 @@ class PolicyService:
         log.error(what)
 
     def close(self) -> None:
-        """Close what is kept for later questions."""
+        """Close the connections that are kept for later questions."""
         self._idle.close()
 
 
@@ -86,9 +86,9 @@ class _Waiting(NamedTuple):
 
 
 class Reports:
-    """Tells a service what has become of logins, while nobody waits for it: some at once, and others behind those.
+    """Reports results of logins to a service in the background: some at the same time, the others queue.
 
-    `lost` is how many it was not told, since too many waited, or it did not answer.
+    `lost` counts the reports that the service did not get, as the queue was full or it did not answer.
     """
 
     __slots__ = ("_senders", "_service", "_waiting", "lost")
@@ -103,7 +103,7 @@ class Reports:
         self.lost = 0
 
     def add(self, connections: Connections, fields: Fields, log: SessionLog) -> None:
-        """One more. Raises nothing."""
+        """Add a report. Raises nothing."""
         if len(self._waiting) >= self.MOST:
             self._lose(1, log)
             return
@@ -111,7 +111,7 @@ class Reports:
         if self._senders >= self.AT_ONCE:
             return
         try:
-            connections.take()  # so that no worker leaves before all is told
+            connections.take()  # so that the worker does not exit before all reports are sent
         except OutOfConnections:
             if not self._senders:
                 self._lose_all(log)
@@ -133,7 +133,7 @@ class Reports:
         except PeerError as error:
             self._service.complain(error, waiting.log)
             self._lose(1, None)
-            if isinstance(error, TimedOut):  # the others would only wait as long
+            if isinstance(error, TimedOut):  # the queued reports would only wait as long
                 self._lose_all(waiting.log)
         except OutOfConnections:
             self._lose(1, waiting.log)
@@ -144,7 +144,7 @@ class Reports:
         self._lose(count, log)
 
     def _lose(self, count: int, log: SessionLog | None) -> None:
-        """Logged each time that the number has doubled."""
+        """Count lost reports; logs each time that the number has doubled."""
         before, self.lost = self.lost, self.lost + count
         if log is not None and self.lost.bit_length() > before.bit_length():
             log.error(f"auth policy server {self._service.name} was not told of {self.lost} logins")

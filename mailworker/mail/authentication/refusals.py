@@ -1,4 +1,4 @@
-"""Refusals that are our own, and not an auth service's."""
+"""Refusals that the proxy itself gives, and not an auth service."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ _CROWDED: Final = b"Too many connections"
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """A protocol's words, before which stand the codes that RFC 5530, 2449 with 3206, and 4954 section 6 have for them.
+    """A protocol's refusals, each with the code that RFC 5530, RFC 2449 with 3206, or RFC 4954 section 6 has for it.
 
-    A client that hears a bare refusal asks its user for another password, so what is not the password's fault must not
-    be one. After all of them it may try again. `misconfigured_code` says that this will not help; None where there is
-    no such code, and the temporary one has to do. `denial` is what a client hears that nobody lets in (`deny_reply`).
+    A client asks its user for another password after a refusal without a code, so a refusal for another reason needs
+    one. After each of them the client may try again. `misconfigured_code` says that this will not help; None if the
+    protocol has no such code, and then the temporary one is used. `denial` is the reply to a denied client
+    (`deny_reply`).
     """
 
     wrong_code: bytes = b""
@@ -46,7 +47,7 @@ class Refusals:
         return Rejected(response_code + self.temporary_text, code=b"454 4.7.0", final=False)
 
     def of(self, refusal: Refusal) -> Rejected:
-        """The reply to a client if a backend has refused."""
+        """The reply to a client whose login a backend has refused."""
         if refusal.reason is Reason.LOGIN:
             return self.wrong
         if refusal.reason is Reason.TEMPORARY:
@@ -56,5 +57,5 @@ class Refusals:
         return Rejected(refusal.text, code=refusal.code, final=False)
 
     def forbidden(self, reason: bytes) -> Rejected:
-        """The password is right, and `reason`, which is one line, keeps its owner out."""
+        """The reply to a user with the right password who may not log in; `reason` is one line."""
         return Rejected(self.forbidden_code + reason, code=b"535 5.7.1", final=False)

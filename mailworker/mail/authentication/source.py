@@ -1,4 +1,4 @@
-"""The interface of what decides about logins; auth_http is the first implementation."""
+"""The interface of the login sources, which decide about logins; auth_http was the first of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mailworker.wire.login import Login
 
 
 class Conversing(Protocol):
-    """The part of a session that is needed to write to its log and to connect on its behalf."""
+    """The part of a session that is needed to write to its log and to open connections for it."""
 
     connections: Connections
 
@@ -27,29 +27,29 @@ class Applicant(Conversing, Protocol):
     """A session that waits for a verdict; `log` gets the login's name if that comes with an error."""
 
     def judged(self, verdict: Accepted | Rejected, /) -> Link:
-        """What follows from the verdict."""
+        """The link that follows from the verdict."""
 
     def fail(self, error: Exception, /) -> Coroutine[Any, Any, None]:
-        """What follows where there is no verdict."""
+        """The coroutine that follows if there is no verdict."""
 
     def pause(self, seconds: float, /) -> Awaitable[None]:
-        """Wait before an answer is asked for again; raises what ends the session."""
+        """Wait before the source is asked again; raises the error that ends the session."""
 
 
 class Limited(Conversing, Protocol):
-    """A session whose logins are limited; `attempt` is what has to be settled, None without such."""
+    """A session whose logins are limited; `attempt` is the one whose result is still open, None if there is none."""
 
     attempt: Attempt | None
 
     def limited(self) -> Link:
-        """Refuse the login for now, and end."""
+        """Refuse the login for now, and end the session."""
 
 
 class LimitedApplicant(Limited, Applicant, Protocol):
-    """One that waits for a verdict."""
+    """A limited session that waits for a verdict."""
 
     def ask(self) -> Link:
-        """Let the source of logins decide about the login at hand."""
+        """Let the source of logins decide about the current login."""
 
 
 class LoginGuard(Protocol):
@@ -57,32 +57,32 @@ class LoginGuard(Protocol):
 
     @property
     def quick(self) -> Attempts | None:
-        """What counts most attempts, as `enter` does with all; None where it needs more than an address and a name."""
+        """What counts most attempts faster than `enter`; None if a key needs more than the address and the name."""
 
     def enter(self, login: Login, applicant: LimitedApplicant, /) -> Link:
-        """Let the applicant ask about a login, now or later, or refuse it."""
+        """Let the applicant ask about its login, now or later, or refuse it."""
 
     def go_on(self, attempt: Attempt | None, applicant: LimitedApplicant, /) -> Link:
-        """The same of an attempt that has been counted, None for a client that is in no limit."""
+        """As `enter` for an attempt that has been counted; None for a client that no limit counts."""
 
     def miss(self, session: Limited, /) -> Link:
-        """A login was refused before anybody could judge it; gives what follows, None where that is nothing."""
+        """Count a login refused without a verdict; gives the link that follows, None if the session goes on."""
 
     def fail(self, attempt: Attempt, login: Login, verdict: Rejected, now: float, /) -> bool:
-        """Refuse the client if the verdict says so; gives whether it does."""
+        """Count a refused attempt if the verdict is about the client; gives whether it is."""
 
     async def hold_back(self, asked: float, /) -> None:
-        """Let a refusal wait, of an attempt about which somebody was asked at that time.
+        """Delay the refusal of an attempt about which the source was asked at the time `asked`.
 
-        Who floods us with them hears them at once, and is counted.
+        In a flood of refusals they are sent at once; the attempts are counted all the same.
         """
 
 
 class LoginSource(Protocol):
-    """Decides about the logins of a server, and says where they go.
+    """Decides about the logins of a server, and names their backends.
 
-    `kind` is its word in variables, `name` how the log calls it, `action` what a session is doing while it is asked.
-    `authzid` tells whether it decides for whom clients of PLAIN may act.
+    `kind` is its name in variables, `name` its name in the log, `action` the action of a session that is asking it.
+    `authzid` tells whether it decides about the authorization identity of PLAIN.
     """
 
     kind: str
@@ -91,10 +91,10 @@ class LoginSource(Protocol):
     authzid: bool
 
     def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
-        """What leads to a verdict on `request`, which the applicant gets.
+        """The link that gets a verdict on `request` and gives it to the applicant.
 
-        Raises a PeerError of Party.AUTH_SERVICE where there is none, or lets the applicant fail by it.
+        If there is no verdict, raises a PeerError of Party.AUTH_SERVICE or calls the applicant's `fail` with it.
         """
 
     def close(self) -> None:
-        """Close what is kept for later logins: there will be none."""
+        """Close the connections that are kept for later logins: there will be none."""

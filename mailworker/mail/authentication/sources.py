@@ -1,4 +1,4 @@
-"""The login sources that there are: a new one is a row."""
+"""The table of login sources: a new source is a new row."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mailworker.wire.auth_answers import Answers
 
 
 class Means(NamedTuple):
-    """What a source may need beside the settings of its server.
+    """The objects that a source may need in addition to the settings of its server.
 
-    `refusals` and `ports` are the protocol's; `users` are None where no file is named. `answers` makes what reads those
-    of an auth service, the same for all servers that read them alike.
+    `refusals` and `ports` are the protocol's; `users` is None if no file is named. `answers` makes the parser of an
+    auth service's answers; servers that read them in the same way share it.
     """
 
     refusals: Refusals
@@ -49,11 +49,11 @@ def _by_backend(settings: MailServer, _means: Means) -> LoginSource | None:
 
 
 LOGIN_SOURCES: tuple[Callable[[MailServer, Means], LoginSource | None], ...] = (_auth_http, _user_file, _by_backend)
-"""Each makes the source of a server, or gives None where its settings ask for another; the first made counts."""
+"""Each makes the source of a server, or gives None if the settings name another; the first one made is used."""
 
 
 def login_source(settings: MailServer, means: Means) -> LoginSource:
-    """The source of logins of a server, after its policy service, if it has one."""
+    """The login source of a server; if the server has a policy service, that is asked before."""
     source = next(found for make in LOGIN_SOURCES if (found := make(settings, means)) is not None)
     policy = settings.policy
     return source if policy is None else Policed(source, policy, settings.variables.bind(), means.refusals)

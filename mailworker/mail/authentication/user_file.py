@@ -29,7 +29,7 @@ _DEFAULT_REASON: Final = b"Login is not allowed"
 
 
 class Users:
-    """The file's present users; another table takes the place of `table` when the file has changed."""
+    """The current users of the file; `table` is replaced when the file has changed."""
 
     __slots__ = ("path", "table")
 
@@ -46,7 +46,7 @@ class UserFile:
     kind = "file"
 
     def __init__(self, users: Users, settings: MailServer, refusals: Refusals, ports: tuple[int, ...]) -> None:
-        """`ports` are the protocol's: the first in clear or by STARTTLS, the second, if there is one, over TLS."""
+        """`ports` are the protocol's: the first without TLS or with STARTTLS, the second, if any, with implicit TLS."""
         tls = settings.proxy.ssl
         self.name = users.path
         self.action = "in auth state"
@@ -91,7 +91,7 @@ class UserFile:
         return Accepted(address, name, None if password is None else Secret(password))
 
     def _refuse_for_now(self, log: SessionLog, user: User, reason: str) -> Rejected:
-        """It is not the client's fault, and is logged once for each line of the file."""
+        """Refuse a login for a fault that is not the client's; it is logged once for each line of the file."""
         if self._told.is_new((user.row.name, user.line, reason)):
             where = f"{self._users.path}:{user.line}"
             log.error(f'user "{escape(user.row.name)}" cannot log in: {reason} in {where}')
@@ -99,12 +99,12 @@ class UserFile:
 
 
 def _is_right(stored: Stored, login: Login) -> bool:
-    """Whether the client knows the password; nobody does by sending none."""
+    """Whether the client has sent the right password; an absent one is never right."""
     attempt = b"" if login.password is None else login.password.reveal()
     if login.method in _WITH_PASSWORD:
         return stored.matches(attempt) and attempt != b""
     answer = _ANSWERS.get(login.method)
-    if answer is None or stored.plain is None:  # no answer can be told from a hash
+    if answer is None or stored.plain is None:  # an answer cannot be checked against a hash
         return False
     return hmac.compare_digest(answer(stored.plain, login.salt or b"").encode(), attempt.lower())
 
@@ -138,7 +138,7 @@ def _is_allowed(client_ip: bytes, row: PasswdRow) -> bool:
 
 
 def _address(host: str, port: int) -> Address | BackendName:
-    """A name's last part does not begin with a digit."""
+    """Parse a host: it is a name if its last label does not begin with a digit."""
     if ":" in host or host.rpartition(".")[2][:1].isdigit():
         return InetAddress(host, port)
     return BackendName(host, port)

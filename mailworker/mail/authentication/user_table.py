@@ -1,6 +1,6 @@
-"""The users of a passwd-file, found without reading it again: its text and an index, in memory that all share.
+"""The users of a passwd-file: its text and an index, in memory that all workers share.
 
-The index is a table of slots, of which a name's hash tells the first to look at (open addressing).
+A user is found without reading the file again. The index is a hash table with open addressing.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from mailworker.mail.authentication.passwords import BadPassword, Stored, read_p
 from mailworker.model import Level
 from mailworker.wire.passwd_file import BrokenLine, PasswdRow, parse_line
 
-# Length of the text, number of slots and of users, and the place of a line, if any, whose password stands for that of
-# the unknown.
+# Length of the text, number of slots and of users, and the offset of the line whose password is checked for unknown
+# users, if there is one.
 _HEAD: Final = struct.Struct("<QQQQ")
-# A name's hash, the place of its line and the length of that, the line's number, and what is to be known of it before.
+# A name's hash, the offset, length and number of its line, and flags that are needed before the line is read.
 _SLOT: Final = struct.Struct("<QQIII")
 _FREE: Final = bytes(_SLOT.size)
 _LOADED: Final = 2  # slots for each line
@@ -28,18 +28,18 @@ _LOADED: Final = 2  # slots for each line
 _DEAR: Final = 1
 _LONGEST_LINE: Final = 65536
 
-# Broken lines that the log hears of: a file of another kind may have a million.
+# Broken lines that are logged: a file in another format may have a million.
 _MOST_TOLD: Final = 100
 
-# Lines after which others have their turn.
+# Number of lines after which the event loop gets a turn.
 _TURN: Final = 500
 
 Complain = Callable[[Level, int, str], None]
-"""Called with the number of a wrong line, from 1, and with what is wrong."""
+"""Called with a level, the number of the wrong line, from 1, and the error."""
 
 
 class User(NamedTuple):
-    """A row, the number of its line, and whether its password is too dear for a worker to check."""
+    """A row, the number of its line, and whether its password takes too long for a worker to check."""
 
     row: PasswdRow
     line: int
@@ -47,9 +47,9 @@ class User(NamedTuple):
 
 
 class UserTable:
-    """Users in a buffer that `build` has made; a process that has it mapped reads a few bytes of it for each login.
+    """Users in a buffer that `build` has made; a process that maps it reads only a few bytes for each login.
 
-    `decoy` is a password as dear as most of the file, which is checked for a user who is not in the file.
+    `decoy` is a password that takes as long to check as most of the file's; it is checked for unknown users.
     """
 
     __slots__ = ("_memory", "_slots", "_text_end", "count", "decoy")
@@ -82,9 +82,9 @@ class UserTable:
 
 
 def build(text: bytes, complain: Complain) -> Generator[None, None, bytes]:
-    """What a UserTable is made of; yields now and then, so that others have their turn.
+    """Build the buffer of a UserTable; yields now and then, so that the event loop gets a turn.
 
-    Lines that are wrong are left out when `complain` has been told of them; so it is of work that is too much.
+    Wrong lines are reported to `complain` and left out. Passwords that take too long to check are reported, too.
     """
     lines = _Lines(complain)
     begin = number = 0
@@ -103,7 +103,7 @@ def build(text: bytes, complain: Complain) -> Generator[None, None, bytes]:
 
 
 class _Lines:
-    """The lines that count: each name's hash, and its slot without that."""
+    """The valid lines: for each name the contents of its slot, without the hash."""
 
     def __init__(self, complain: Complain) -> None:
         self.found: dict[bytes, tuple[int, int, int, int]] = {}
@@ -114,7 +114,7 @@ class _Lines:
         self._firsts: dict[str, int] = {}
 
     def add(self, number: int, begin: int, line: bytes) -> None:
-        """Take a line, or complain."""
+        """Add a line, or complain about it."""
         try:
             if len(line) >= _LONGEST_LINE:
                 raise BrokenLine("too long line")
@@ -150,7 +150,7 @@ class _Lines:
             self._complain(Level.ERROR, number, f"{reason}, and what is wrong behind it is not told")
 
     def tell_of_dear(self) -> None:
-        """Complain of passwords that no worker will check, once for each kind."""
+        """Complain about passwords that take too long for a worker to check, once for each kind."""
         for kind, (count, first, needed) in self._dear.items():
             time = "too long" if needed is None else f"{needed * 1000:.0f}ms"
             others = " " if count == 1 else f", which {count} users have, "
@@ -158,7 +158,7 @@ class _Lines:
 
     @property
     def decoy(self) -> int:
-        """The place of the first line of the most frequent kind, 0 without any."""
+        """The offset of the first line with the most frequent kind of password, 0 if there is none."""
         ((kind, _),) = self._kinds.most_common(1) or [("", 0)]
         return self._firsts.get(kind, 0)
 

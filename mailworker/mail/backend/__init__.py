@@ -1,1 +1,1 @@
-"""Logging in at the backend in the name of the client."""
+"""Logging in to the backend in the name of the client."""

@@ -24,23 +24,23 @@ _NO_HEADER = ProxyProtocol.OFF
 
 
 class TlsRefused(ProtocolError):
-    """The backend may not be told a password over this TLS connection."""
+    """The password must not be sent to the backend over this TLS connection."""
 
     def __init__(self, text: str) -> None:
         super().__init__(Party.BACKEND, text)
 
 
 class Misconfigured(ProtocolError):
-    """Nobody can log in at the backend before its administrator, or ours, has changed a setting."""
+    """No client can log in to the backend until its administrator, or ours, has changed a setting."""
 
     def __init__(self, text: str) -> None:
         super().__init__(Party.BACKEND, text)
 
 
 class Unsafe(ProtocolError):
-    """The backend would let the client do what it must not; `answer` is the reply before the connection is closed.
+    """The backend would give the client rights that it must not have; `answer` is the reply before the close.
 
-    `known`: the log tells of that backend already.
+    `known`: this has been logged for that backend before.
     """
 
     def __init__(self, text: str, answer: bytes, *, known: bool) -> None:
@@ -50,14 +50,14 @@ class Unsafe(ProtocolError):
 
 
 def needed_password(login: Login) -> Secret:
-    """Raises ProtocolError where nobody has sent one."""
+    """The password of the login; raises ProtocolError if neither the client nor the auth service has sent one."""
     if login.password is None:
         raise ProtocolError(Party.BACKEND, "no password available")
     return login.password
 
 
 class Place(Protocol):
-    """Where a login at a backend happens: in a conversation with it, or before there is one."""
+    """The data for a login to a backend, either of a conversation with it or of a session that has none yet."""
 
     @property
     def client(self) -> Client: ...
@@ -68,12 +68,12 @@ class Place(Protocol):
 
 
 def identity(place: Place, client_id: bytes = b"") -> Identity:
-    """The client's identity; `client_id` is what it has sent in ID. Raises ProtocolError for a loop of proxies."""
+    """The client's identity; `client_id` is the ID that it has sent. Raises ProtocolError for a loop of proxies."""
     return place.client.identity(place.log.session_id, hops_left(client_id))
 
 
 class Language(Protocol):
-    """What a protocol has for its backends; see the table of protocols."""
+    """The part of a protocol's row that concerns backends; see the table of protocols."""
 
     @property
     def reply_reader(self) -> Callable[[int], ReplyReader]: ...
@@ -86,7 +86,7 @@ class Language(Protocol):
 class Backend(Conversation):
     """A backend during the `login` of a `client` of `server`.
 
-    `greeted` tells whether it has said its first words already, which `greeting` are; empty unless kept by `greet`.
+    `greeted` tells whether the backend has sent its greeting; `greeting` is that, empty unless `greet` has kept it.
     """
 
     __slots__ = ("_entered", "_language", "_login", "_peer", "_watch", "client", "greeting", "server")
@@ -118,10 +118,10 @@ class Backend(Conversation):
         failed: Callable[[PeerError], Link],
         watch: Callable[[SocketStream], Awaitable[None]] | None = None,
     ) -> Link:
-        """The link that logs in, over TLS where there is a `peer` for it.
+        """The link that logs in, over TLS if there is a `peer` for it.
 
-        `done` gets what the client is to hear: the reply, and all that came behind it. `watch` waits for what somebody
-        asks about the connection, None where nobody does.
+        `done` gets the bytes for the client: the reply, and everything that came after it. `watch` waits for the times
+        of the connection that variables use, None if they use none.
         """
         self._watch = watch
         self.stepwise = watch is not None and peer is not None
@@ -135,9 +135,9 @@ class Backend(Conversation):
     def resume(
         self, done: Callable[[bytes], Link], failed: Callable[[PeerError], Link], reply: bytes | None = None
     ) -> None:
-        """As `enter`, without TLS, where somebody else has begun to carry out the first steps of the login.
+        """As `enter`, without TLS, after a plan has begun to carry out the first steps of the login.
 
-        With their last `reply` those that follow it.
+        With a `reply`, the plan has finished the first steps and begun those that follow this last reply to them.
         """
         self._watch = self._peer = None
         self._entered = done
@@ -145,7 +145,7 @@ class Backend(Conversation):
         self.take_over(self._language.log_in(self, self._login), self._logged_in, reply)
 
     async def _introduce(self) -> Link:
-        """Begin with a PROXY header, if there is to be one, and see how the connection is made."""
+        """Send a PROXY header, if configured, and watch how the connection is made."""
         proxy = self.server.settings.proxy
         try:
             if proxy.proxy_protocol is not _NO_HEADER:
@@ -175,14 +175,14 @@ class Backend(Conversation):
 
     def _logged_in(self, reply: bytes) -> Link:
         if self._peer is not None and self.stream.tls is not None:
-            self._peer.remember(self.stream.tls)  # it spares later connections a part of the handshake
+            self._peer.remember(self.stream.tls)  # later connections can resume the TLS session
         return self._entered(reply + self.reader.unread)
 
     async def _start_tls(self, peer: TlsPeer) -> None:
-        """Encrypt what follows; the greeting, if it came in clear, will not come again.
+        """Do the TLS handshake; a greeting that came in clear does not come again.
 
-        Raises TlsRefused for a backend that may not be told a password, and for one that has sent more than its
-        go-ahead: who adds to it in clear must not be heard as if it were said in TLS (CVE-2026-1642).
+        Raises TlsRefused for a backend that must not get a password, and for one that has sent more than its go-ahead:
+        bytes that were added in clear must not be read as if they came over TLS (CVE-2026-1642).
         """
         self.log.action = "SSL handshaking to upstream"
         if self.reader.rest():
@@ -199,7 +199,7 @@ class Backend(Conversation):
         self.log.action = READING
 
     def greet(self, wanted: Wanted) -> Talk[bytes]:
-        """Keep the greeting, and give it, should it have come in clear before TLS."""
+        """Read the greeting and keep it; gives it again if it has come in clear before TLS."""
         if not self.greeted:
             self.greeting = (yield ((None, wanted),)).data
             self.greeted = True

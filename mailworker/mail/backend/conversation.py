@@ -1,4 +1,4 @@
-"""What is said to a backend and heard from it: one command at a time, and the whole of its reply."""
+"""The conversation with a backend: one command at a time, and its complete reply."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mailworker.mail.session_log import SessionLog
 from mailworker.wire.backend import Reply, ReplyReader, Rule
 
 READING = "reading response from upstream"
-"""What a session is doing then, for the log."""
+"""The action of a session during that, for the log."""
 
-# The calls that read, as they are called when they fail.
+# The names of the reading calls in errors.
 _READS = ("recv()", "SSL_read()")
 
 
 class Wanted(NamedTuple):
-    """What a reply must be for the login to go on.
+    """The reply that the login needs to go on.
 
-    `last` and `others` are how the usual one looks, see `Rule`; `expect` takes it, and tells of any other reply: it
-    raises InvalidReply. `command` is how the log calls what was asked, None for the greeting.
+    `last` and `others` are the form of the usual reply, see `Rule`. `expect` accepts the reply or raises InvalidReply.
+    `command` is the name of the command in the log, None for the greeting.
     """
 
     last: bytes
@@ -32,36 +32,37 @@ class Wanted(NamedTuple):
 
 
 def wanted(rule: Rule, command: str | None) -> Wanted:
-    """What a rule says."""
+    """The Wanted of a rule."""
     return Wanted(rule.last, rule.others, command, rule.expect)
 
 
 Step = tuple[bytes | None, Wanted]
-"""A command, None for the greeting, and what its reply must be."""
+"""A command, None for the greeting, and the reply that is wanted."""
 
 ValueT = TypeVar("ValueT")
 
 Talk = Generator[tuple[Step, ...], Reply, ValueT]
-"""Gives steps to be taken one after the other, takes the reply to the last of them, and comes to a value.
+"""Yields steps to be taken one after the other, gets the reply to the last of them, and returns a value.
 
 Raises a PeerError.
 """
 
 
 def anything(_reply: Reply) -> None:
-    """The caller knows more of what the reply must be, or it is the client's to judge."""
+    """Accept any reply: the caller will check it, or the client gets it as it is."""
 
 
 def sending(wanted: Wanted) -> str:
-    """What a session is doing until it has the reply, for the log."""
+    """The action of a session until it has the reply, for the log."""
     return f"sending {wanted.command} to upstream"
 
 
 class Conversation:
-    """With the backend of `stream`, whose replies `reader` cuts out; none is longer than `limit` (`proxy_buffer`).
+    """The conversation with the backend of `stream`.
 
-    `greeted` tells whether it has said its first words already, `stepwise` whether somebody wants to see each reply.
-    `failed` gives what follows when it breaks off.
+    `reader` splits its replies, none of which is longer than `limit` (`proxy_buffer`). `greeted` tells whether the
+    backend has sent its greeting, `stepwise` whether each reply is needed separately. `failed` gives the link that
+    follows an error.
     """
 
     __slots__ = ("_done", "_limit", "_steps", "_talk", "failed", "greeted", "log", "reader", "stepwise", "stream")
@@ -81,15 +82,15 @@ class Conversation:
         self.greeted = self.stepwise = False
 
     def converse(self, talk: Talk[ValueT], done: Callable[[ValueT], Link]) -> Link:
-        """The link that carries out a talk; `done` gives the next one for what it comes to."""
+        """The link that carries out a talk; `done` gets its value, and gives the next link."""
         self._talk = talk
         self._done = done
         return self._follow(None)
 
     def take_over(self, talk: Talk[ValueT], done: Callable[[ValueT], Link], reply: bytes | None) -> None:
-        """As `converse`, where somebody else has begun to carry out the first steps of that talk.
+        """As `converse`, after a plan has begun to carry out the first steps of that talk.
 
-        With the last usual `reply` to them, to carry out those behind it.
+        With a `reply`, the plan has finished the first steps and begun those that follow this usual reply to them.
         """
         self._talk = talk
         self._done = done
@@ -121,7 +122,7 @@ class Conversation:
 
     def _break_off(self, error: PeerError) -> Link:
         self._talk.close()
-        del self._done, self._talk  # they and this may keep each other
+        del self._done, self._talk  # they may refer to this object: break the cycle
         return self.failed(error)
 
     def _follow(self, reply: Reply | None) -> Link:
@@ -129,14 +130,14 @@ class Conversation:
             steps = self._talk.send(reply)  # type: ignore[arg-type]  # None begins a generator
         except StopIteration as end:
             done = self._done
-            del self._done  # it and this may keep each other
+            del self._done  # it may refer to this object: break the cycle
             return done(end.value)
         except PeerError as error:
             return self._break_off(error)
         return self._plan(steps)
 
     async def _go_on(self, replying: Awaitable[Reply]) -> Link:
-        """What a plan has no words for: replies that come in pieces, or are not the usual ones."""
+        """Handle the replies that a plan cannot: those in pieces, and unusual ones."""
         try:
             reply = await replying
         except PeerError as error:
@@ -144,7 +145,7 @@ class Conversation:
         return self._follow(reply)
 
     async def _judge(self, steps: tuple[Step, ...], usual: int, data: bytes) -> Reply:
-        """Go on with `data`, before which the first `usual` steps had their replies."""
+        """Go on with `data`, after the first `usual` steps have had their replies."""
         if not data or self.log.verbose:
             self._prepare_all(steps, usual)
         self.reader.skip(usual)
@@ -166,7 +167,7 @@ class Conversation:
         return reply
 
     def prepare(self, wanted: Wanted) -> None:
-        """What goes wrong from now on belongs to this command."""
+        """Attribute the errors that follow to this command."""
         if wanted.command is not None:
             self.log.action = sending(wanted)
             if self.log.verbose:

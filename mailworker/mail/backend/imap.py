@@ -1,4 +1,4 @@
-"""STARTTLS and login at an IMAP backend (RFC 9051)."""
+"""STARTTLS and login to an IMAP backend (RFC 9051)."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _GO_AHEAD = wanted(IMAP_CONTINUATION, "AUTHENTICATE command")
 
 
 def starttls(backend: Backend, login: Login) -> Talk[None]:
-    """Ask by STARTTLS, with the client's tag. Raises a PeerError."""
+    """Send STARTTLS with the client's tag. Raises a PeerError."""
     yield ((None, _GREETING), (login.tag + b" STARTTLS\r\n", wanted(imap_ok(login.tag), "STARTTLS")))
 
 
 def _introduce(backend: Backend, login: Login) -> Talk[None]:
     """Send the client's identity by ID if the backend lists it; its answer does not matter.
 
-    What was listed before TLS does not count behind it, so the backend is asked there, as where its greeting lists
-    nothing.
+    Capabilities that were listed before TLS do not count after it. So the backend is asked for them then, and also if
+    its greeting lists none.
     """
     greeting = b"" if backend.greeted else (yield from backend.greet(_GREETING))
     listed = imap_capabilities(greeting)
@@ -57,10 +57,10 @@ def _password(tag: bytes) -> Wanted:
 
 
 def _short_login(login: Login) -> tuple[Step, ...] | None:
-    """The greeting and LOGIN, None where that is too long for a command. Raises a PeerError.
+    """The greeting and LOGIN, None if that is too long for a command. Raises a PeerError.
 
-    LOGIN has literals, as nginx's. One line takes two replies less to wait for, so a backend that decides itself, which
-    nginx knows no way to ask, gets that where name and password are such as quoted strings may hold.
+    LOGIN has literals, like nginx's. A backend that decides itself, which nginx does not support, gets LOGIN in one
+    line if name and password fit into quoted strings: that saves waiting for two replies.
     """
     tag, secret = login.tag, needed_password(login)
     if login.passed_on and (line := imap_login_line(tag, login.name, secret)) is not None:
@@ -90,7 +90,7 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     tag, secret = login.tag, needed_password(login)
     response = plain_response(login.name, secret)
     reply = yield ((None, _GREETING), (tag + b" AUTHENTICATE PLAIN\r\n", _AUTHENTICATE))
-    if reply.last_line.startswith(tag + b" "):  # it does not know PLAIN, and may take long literals
+    if reply.last_line.startswith(tag + b" "):  # the backend does not know PLAIN, but may accept long literals
         first, second, third = imap_login(tag, login.name, secret)
         return (yield (first, _LOGIN), (second, _USER), (third, _password(tag))).data
     _LOGIN.expect(reply)

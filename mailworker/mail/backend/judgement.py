@@ -1,4 +1,4 @@
-"""What happens to a client that was refused by a backend that decides about logins."""
+"""The reply to a client whose login was refused by the backend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mailworker.wire.refusal import Refusal
 
 
 class Words(Protocol):
-    """What a protocol says of refusals, the backend's and ours."""
+    """A protocol's rules for refusals, the backend's and ours."""
 
     @property
     def refusals(self) -> Refusals: ...
@@ -26,11 +26,11 @@ class Words(Protocol):
 
 
 def judgement(error: PeerError, login: Login, words: Words, log: SessionLog, *, codes: bool) -> Rejected | None:
-    """Log why the client is refused; gives the reply, and the session continues.
+    """Log why the client is refused; gives the reply with which the session continues.
 
-    None where the session ends: by a fault of the client's, where the backend is not safe, and where another has judged
-    the login, unless the protocol's clients may try again then, too, or the configuration has `codes` passed on
-    (`proxy_pass_error_codes`).
+    None if the session ends: after an error of the client, if the backend is not safe, and if another source has
+    accepted the login. In the last case it continues if the protocol's clients may try again then, too, or if the
+    configuration passes `codes` on (`proxy_pass_error_codes`).
     """
     translated = words.retries or _is_translated(error, login, codes)
     if not (login.passed_on or translated) or isinstance(error, Unsafe):
@@ -47,7 +47,7 @@ def judgement(error: PeerError, login: Login, words: Words, log: SessionLog, *, 
 
 
 def _is_translated(error: PeerError, login: Login, codes: bool) -> bool:
-    """A sender without a login gets the backend's own reply about its recipient."""
+    """Whether the reply is translated; a sender without a login gets the backend's own reply about its recipient."""
     return codes and login.envelope is None and error.party is Party.BACKEND
 
 

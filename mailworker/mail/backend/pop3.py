@@ -1,4 +1,4 @@
-"""STLS and login at a POP3 backend (RFC 1939, 2595, 5034)."""
+"""STLS and login to a POP3 backend (RFC 1939, 2595, 5034)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _GO_AHEAD = wanted(POP3_GO_AHEAD, "AUTH")
 
 
 def starttls(backend: Backend, _login: Login) -> Talk[None]:
-    """Ask by STLS. Raises a PeerError."""
+    """Send STLS. Raises a PeerError."""
     if backend.server.settings.proxy.pop3_xclient:
-        yield from backend.greet(_GREETING)  # only here it tells whether XCLIENT is taken
+        yield from backend.greet(_GREETING)  # only the greeting in clear lists XCLIENT
     yield ((None, _GREETING), (b"STLS\r\n", _STLS))
 
 
@@ -43,7 +43,7 @@ def _introduce(backend: Backend) -> Talk[None]:
 
 
 def _short_login(login: Login) -> tuple[Step, ...] | None:
-    """The greeting, USER and PASS, None where one of these is too long for a command. Raises a PeerError."""
+    """The greeting, USER and PASS, None if one of them is too long for a command. Raises a PeerError."""
     user, password = pop3_login(login.name, needed_password(login))
     if len(user) > POP3_COMMAND_LIMIT or len(password) > POP3_COMMAND_LIMIT:
         return None
@@ -69,7 +69,7 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     secret = needed_password(login)
     response = plain_response(login.name, secret)
     reply = yield ((None, _GREETING), (b"AUTH PLAIN\r\n", _AUTH))
-    if reply.data.startswith(b"-"):  # it does not know AUTH, and may take long lines
+    if reply.data.startswith(b"-"):  # the backend does not know AUTH, but may accept long lines
         user, password = pop3_login(login.name, secret)
         return (yield (user, _USER), (password, _PASSWORD)).data
     _GO_AHEAD.expect(reply)

@@ -1,4 +1,4 @@
-"""AUTH and AUTHENTICATE at a backend, by the mechanism that a login has for it."""
+"""AUTH and AUTHENTICATE at a backend, with the mechanism that a login has for it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _VERDICT: Final = Wanted(b"", None, "password", anything)
 
 
 def goes_by_sasl(login: Login) -> bool:
-    """Whether the login has a mechanism, and not just the backend's usual command."""
+    """Whether the login has a mechanism, instead of the protocol's usual login command."""
     return login.mechanism is not None and login.mechanism is not AuthMethod.NONE
 
 
 def authenticate(login: Login, command: bytes, go_ahead: Wanted, *before: Step) -> Talk[Reply]:
-    """The reply to the last response, be it a refusal, when the backend has been asked by `command` and the mechanism.
+    """Send `command` with the mechanism, and the responses; gives the reply to the last one, even if it is a refusal.
 
-    `go_ahead` is what the backend says before each response; steps of `before` come first. A response never stands in
-    the line of the command, as not all backends take it there. Raises a PeerError.
+    `go_ahead` is the reply that must come before each response; the steps of `before` come first. There is no initial
+    response in the line of the command, as not all backends accept it there. Raises a PeerError.
     """
     mechanism = login.mechanism
     if mechanism in BY_TOKEN:

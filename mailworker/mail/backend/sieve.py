@@ -1,4 +1,4 @@
-"""STARTTLS and login at a ManageSieve backend (RFC 5804)."""
+"""STARTTLS and login to a ManageSieve backend (RFC 5804)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mailworker.wire.sieve_response import capabilities, challenge, expect_list,
 _GREETING = Wanted(b"OK", b'"', None, expect_list)
 _STARTTLS = Wanted(b"OK", None, "STARTTLS", expect_ok)
 _AUTHENTICATE = Wanted(b"OK", None, "AUTHENTICATE command", anything)
-# Without a response code, which would be looked at.
+# An OK without a response code; a code would have to be examined.
 _USUAL_OK = re.compile(rb"OK(?: \"|\r\n)")
 
 
 def starttls(_backend: Backend, _login: Login) -> Talk[None]:
-    """Ask by STARTTLS. Raises a PeerError."""
+    """Send STARTTLS. Raises a PeerError."""
     greeting = yield ((None, _GREETING),)
     if b"STARTTLS" not in capabilities(greeting):
         raise Misconfigured("upstream does not offer STARTTLS")
@@ -30,7 +30,7 @@ def starttls(_backend: Backend, _login: Login) -> Talk[None]:
 
 
 def log_in(_backend: Backend, login: Login) -> Talk[bytes]:
-    """Log in by PLAIN, or a token; gives the reply for the client. Raises a PeerError."""
+    """Log in by PLAIN, or by a token; gives the reply for the client. Raises a PeerError."""
     by_token = login.passed_on and login.method in BY_TOKEN
     mechanism = BY_TOKEN[login.method] if by_token else b"PLAIN"
     obstacle = _obstacle((yield ((None, _GREETING),)).data, mechanism)
@@ -46,7 +46,7 @@ def log_in(_backend: Backend, login: Login) -> Talk[bytes]:
 def _answer(login: Login, reply: Reply, response: bytes, *, by_token: bool) -> Talk[Reply]:
     """Answer challenges; gives the reply that lets the client in. Raises a PeerError."""
     asked = challenge(reply)
-    if asked is not None and not (by_token and asked):  # it does not look at what came with the command
+    if asked is not None and not (by_token and asked):  # it ignores the initial response of the command
         reply = yield ((response, _AUTHENTICATE),)
         asked = challenge(reply)
     if asked is not None and by_token:
@@ -69,7 +69,7 @@ def _response(login: Login, *, by_token: bool) -> bytes:
 
 @lru_cache(maxsize=64)  # there are few backends and many logins
 def _obstacle(greeting: bytes, mechanism: bytes) -> str | None:
-    """Why this backend gets no password: it cannot use one. Cyrus lists no mechanisms if it requires TLS."""
+    """Why this backend gets no password: it lists no mechanism for one. Cyrus lists none if it requires TLS."""
     reply = Reply(greeting)
     expect_list(reply)
     listed = capabilities(reply)

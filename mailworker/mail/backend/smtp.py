@@ -1,4 +1,4 @@
-"""STARTTLS and login at an SMTP backend (RFC 3207, 5321): XCLIENT, and then AUTH or the client's first recipient."""
+"""STARTTLS and login to an SMTP backend (RFC 3207, 5321): XCLIENT, and then AUTH or the client's first recipient."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EXPOSED = (
 _UNTOLD = 'upstream lists no LOGIN for XCLIENT and "proxy_smtp_auth" is off: it is not told who has logged in'
 
 LOGGED_IN = b"235 2.0.0 OK\r\n"
-"""What clients hear in the place of what the backend has said."""
+"""The reply that clients get instead of the backend's."""
 
 _UNAVAILABLE = b"421 4.3.5 Service not available\r\n"
 
@@ -42,7 +42,7 @@ _RCPT = wanted(smtp_code(b"250"), "RCPT TO")._replace(expect=anything)
 
 
 def starttls(backend: Backend, _login: Login) -> Talk[None]:
-    """Say EHLO, then STARTTLS; what EHLO has told counts no more. Raises a PeerError."""
+    """Send EHLO, then STARTTLS; the capabilities of that EHLO are dropped. Raises a PeerError."""
     hello = _hello(backend.server.settings.server_name, esmtp=True)
     yield ((None, _GREETING), (hello, _HELLO), (b"STARTTLS\r\n", _STARTTLS))
 
@@ -67,7 +67,7 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
 
 
 def first_steps(place: Place, login: Login) -> tuple[Step, ...] | None:
-    """See `Protocol.first_steps`: the greeting and EHLO, None where nobody says that. Raises a PeerError."""
+    """See `Protocol.first_steps`: the greeting and EHLO, None if EHLO is not sent. Raises a PeerError."""
     settings, name = place.server.settings, login.helo
     proxy = settings.proxy
     if not (proxy.xclient or login.esmtp or _needs_esmtp(login)):
@@ -88,7 +88,7 @@ def last_steps(place: Place, login: Login, heard: bytes) -> tuple[Step, ...] | N
     return None if steps else usual_auth(place, login, smtp_mechanisms(heard))
 
 
-@lru_cache(maxsize=64)  # as many as there are servers with names of their own
+@lru_cache(maxsize=64)  # one entry for each server with its own name
 def _own_hello(name: bytes) -> Step:
     return _hello(name, esmtp=True), _HELLO
 
@@ -98,7 +98,7 @@ def _envelope(envelope: SmtpEnvelope) -> tuple[Step, ...]:
 
 
 def _goes_by_auth(proxy: ProxySettings, login: Login) -> bool:
-    """Whether the backend is logged in at: as the source of the login says, or else as the configuration does."""
+    """Whether we log in to the backend by AUTH: the login source decides, else the configuration."""
     if login.envelope is not None:
         return False
     if login.mechanism is not None:
@@ -107,14 +107,14 @@ def _goes_by_auth(proxy: ProxySettings, login: Login) -> bool:
 
 
 def _needs_esmtp(login: Login) -> bool:
-    """Whether the backend has to say what it offers; where `proxy_smtp_auth` asks for AUTH, nginx does without."""
+    """Whether we need the reply to EHLO; with `proxy_smtp_auth`, nginx does without it."""
     return login.passed_on or goes_by_sasl(login)
 
 
 def _introduction(place: Place, login: Login, heard: bytes, *, by_auth: bool) -> tuple[Step, ...]:
-    """What tells a backend that has answered EHLO so who the client is.
+    """The steps that name the client to a backend that has answered EHLO with `heard`.
 
-    That is XCLIENT, and a hello behind it. Raises a PeerError.
+    They are XCLIENT, and an EHLO or HELO after it. Raises a PeerError.
     """
     proxy, listed = place.server.settings.proxy, listed_attributes(heard)
     if listed is not None and proxy.xclient_fields is not None:
@@ -132,7 +132,7 @@ def _introduction(place: Place, login: Login, heard: bytes, *, by_auth: bool) ->
 
 
 def _xclient(place: Place, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> tuple[Step, ...]:
-    """A client that has yet to log in is not called by a name: backends believe it."""
+    """The steps of XCLIENT. They contain no LOGIN for a client that has yet to log in, as backends trust that."""
     name, client = None if by_auth else login.name, place.client
     try:
         more = {} if place.server.settings.proxy.xclient_fields is None else _identity(place, login)
@@ -153,7 +153,7 @@ def _hello(name: bytes, *, esmtp: bool) -> bytes:
 
 
 def _say_hello(backend: Backend, login: Login) -> Talk[bytes]:
-    """Wait for the greeting and say hello; gives the reply to EHLO, nothing where that was not said."""
+    """Wait for the greeting and send EHLO or HELO; gives the reply to EHLO, empty if EHLO was not sent."""
     settings = backend.server.settings
     proxy, name = settings.proxy, settings.server_name
     steps = first_steps(backend, login)
@@ -165,7 +165,7 @@ def _say_hello(backend: Backend, login: Login) -> Talk[bytes]:
     if not _is_guarded(proxy.xclient_guard, login):
         yield (_GREETED, hello)
         return b""
-    # The client may say EHLO later, and so may we; a backend without ESMTP has no XCLIENT either.
+    # The client may send EHLO later, and so may we; a backend without ESMTP has no XCLIENT either.
     asking = (_hello(name, esmtp=True), _ANY_HELLO)
     heard = (yield (_GREETED, asking)).data
     if listed_attributes(heard) is None:
@@ -174,7 +174,7 @@ def _say_hello(backend: Backend, login: Login) -> Talk[bytes]:
 
 
 def _is_guarded(guard: XclientGuard, login: Login) -> bool:
-    """Whether the session ends where its client could use XCLIENT."""
+    """Whether the session must end if its client could use XCLIENT."""
     match guard:
         case XclientGuard.ALL:
             return True
@@ -185,9 +185,9 @@ def _is_guarded(guard: XclientGuard, login: Login) -> bool:
 
 
 def _guard(listed: frozenset[bytes] | None, place: Place, login: Login, *, by_auth: bool) -> None:
-    """Tell the log, once for each backend, of what should not be so. Raises Unsafe where the session must not go on.
+    """Log, once for each backend, that its clients could use XCLIENT. Raises Unsafe if the session must end.
 
-    Where ADDR is listed and sent, the backend judges by the client's own address who may use XCLIENT.
+    Where ADDR is listed and sent, the backend checks the client's own address to decide who may use XCLIENT.
     """
     log, told, proxy = place.log, place.server.told, place.server.settings.proxy
     if listed is not None and not (proxy.xclient and b"ADDR" in listed):

@@ -1,4 +1,4 @@
-"""AUTH at an SMTP backend, by a mechanism that it offers."""
+"""AUTH at an SMTP backend, with a mechanism that it offers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _YES: Final = wanted(smtp_code(b"235", judges=True), "AUTH")
 
 
 def usual_auth(place: Place, login: Login, offered: frozenset[bytes]) -> tuple[Step, ...] | None:
-    """The steps of AUTH PLAIN, where that is the login's mechanism, or it has none and nothing else is `offered`.
+    """The steps of AUTH PLAIN, if that is the login's mechanism, or it has none and nothing else is `offered`.
 
-    A backend that offers nothing is sent PLAIN all the same, as by nginx, unless its word is to decide. Raises a
-    PeerError.
+    A backend that offers no mechanism gets PLAIN nevertheless, as from nginx, unless that backend decides about the
+    login. Raises a PeerError.
     """
     place.log.action = "sending AUTH to upstream"
     named = login.mechanism
@@ -32,9 +32,9 @@ def usual_auth(place: Place, login: Login, offered: frozenset[bytes]) -> tuple[S
 
 
 def log_in_by_auth(backend: Backend, login: Login, offered: frozenset[bytes]) -> Talk[None]:
-    """Log in by the login's mechanism, or by PLAIN, or by LOGIN where PLAIN is not among those `offered`.
+    """Log in by the login's mechanism, or by PLAIN, or by LOGIN if PLAIN is not among those `offered`.
 
-    Raises LoginRejected for its no, and another PeerError where it cannot tell.
+    Raises LoginRejected if the backend refuses, and another PeerError if it gives no verdict.
     """
     steps = usual_auth(backend, login, offered)
     if steps is not None:

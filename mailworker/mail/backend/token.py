@@ -12,19 +12,19 @@ from mailworker.wire.login import Login
 from mailworker.wire.sasl import encode_token
 
 BY_TOKEN: Final = {each: str(METHOD_NAMES[each].sasl).encode() for each in (AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER)}
-"""Mechanisms, and how backends call them."""
+"""The token mechanisms, and their names at backends."""
 
-# What a client has to say to the reason of a refusal: RFC 7628 section 3.2.3, and an empty line.
+# The client's response to the reason of a refusal: RFC 7628 section 3.2.3, and an empty line for XOAUTH2.
 ACKNOWLEDGMENTS: Final = {AuthMethod.XOAUTH2: b"", AuthMethod.OAUTHBEARER: b"AQ=="}
 
 
 def log_in_by_token(
     login: Login, mechanism: AuthMethod, command: bytes, go_ahead: Wanted, *before: Step
 ) -> Talk[Reply]:
-    """The reply to the token, be it a refusal, when the backend has been asked by `command` and the mechanism.
+    """Send `command` with the mechanism, and the token; gives the reply to the token, even if it is a refusal.
 
-    `go_ahead` is what the backend says before it gets the token, and before a reason; steps of `before` come first.
-    Raises LoginRejected where the backend gives a reason, and other PeerErrors.
+    `go_ahead` is the reply that must come before the token, and before a reason; the steps of `before` come first.
+    Raises LoginRejected if the backend gives a reason, and other PeerErrors.
     """
     response = encode_token(mechanism, login.name, needed_password(login).reveal())
     answer = Wanted(b"", None, "token", anything)

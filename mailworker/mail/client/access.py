@@ -9,14 +9,14 @@ from typing import Final
 from mailworker.config.access import ALL, Rule
 from mailworker.model import Address, InetAddress
 
-_MAPPED: Final = 0xFFFF  # what stands before an IPv4 address in an IPv6 one
+_MAPPED: Final = 0xFFFF  # the prefix of an IPv4-mapped IPv6 address
 
 
 class Access:
-    """Rules, the first of which that matches a client decides; if none matches, the client may connect.
+    """Access rules: the first one that matches a client decides; if none matches, the client may connect.
 
-    Thousands of rules cost no more than a few, as long as their blocks have a few lengths. Two are equal if their
-    rules are.
+    Thousands of rules cost no more than a few, if their prefixes have few different lengths. Two objects are equal if
+    their rules are.
     """
 
     __slots__ = ("_ipv4", "_ipv6", "_rules", "_unix")
@@ -34,11 +34,11 @@ class Access:
         return hash(self._rules)
 
     def allows(self, client: Address) -> bool:
-        """Whether the client is let in; one whose IPv6 address is mapped from IPv4 is judged by that, as in nginx."""
+        """Whether the client may connect; an IPv4-mapped IPv6 address is checked as IPv4, as in nginx."""
         return self.allows_host(client.host if isinstance(client, InetAddress) else "unix:")
 
     def allows_host(self, host: str) -> bool:
-        """The same of an address without a port, or "unix:"."""
+        """As `allows`, for an address without a port, or "unix:"."""
         if host == "unix:":
             return self._unix
         ip = ip_address(host)
@@ -51,12 +51,12 @@ class Access:
 
 
 class _Blocks:
-    """Blocks of addresses of one version; false if there are none."""
+    """Address blocks of one IP version; false if there are none."""
 
     __slots__ = ("_allow", "_by_length")
 
     def __init__(self, rules: Iterable[tuple[int, int, bool]], bits: int) -> None:
-        """`rules` are numbers, lengths of prefixes, and whether these are let in; `bits` is how long an address is."""
+        """`rules` are (address as number, prefix length, whether it is allowed); `bits` is the length of an address."""
         self._allow: list[bool] = []
         by_length: dict[int, dict[int, int]] = {}
         for place, (number, length, allow) in enumerate(rules):
@@ -69,7 +69,7 @@ class _Blocks:
         return bool(self._allow)
 
     def allow(self, number: int) -> bool:
-        """What the first rule says that fits."""
+        """The decision of the first rule that matches."""
         allow = self._allow
         first = none = len(allow)
         for shift, places in self._by_length:

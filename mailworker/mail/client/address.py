@@ -1,4 +1,4 @@
-"""Where a client comes from: its socket's addresses, or what a trusted balancer says (PROXY protocol, realip)."""
+"""The client's address: the socket's, or the one that a trusted balancer sends (PROXY protocol, realip)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def client_ip(address: Address) -> str:
 
 
 async def read_proxy_header(client: Stream) -> ProxyHeader:
-    """Take the PROXY protocol header and not one byte of what follows it.
+    """Read the PROXY protocol header, and not one byte of what follows it.
 
-    It may come in pieces, unlike in nginx. Raises ProtocolError for anything else.
+    It may come in pieces, unlike in nginx. Raises ProtocolError if there is no valid header.
     """
     taken = b""
     while True:
@@ -34,14 +34,14 @@ async def read_proxy_header(client: Stream) -> ProxyHeader:
 
 
 def is_among(peer: Address, networks: Networks) -> bool:
-    """Whether `set_real_ip_from`, which makes its PROXY header believed, or `debug_connection` names `peer`."""
+    """Whether `peer` is in the networks of `set_real_ip_from`, which are trusted, or of `debug_connection`."""
     if isinstance(peer, UnixAddress):
         return "unix:" in networks
     return is_inside(peer.host, networks)
 
 
 def is_inside(host: str, networks: Networks) -> bool:
-    """Whether an address lies in one of `networks`; words among them name none."""
+    """Whether an address is in one of `networks`; those that are words, such as "unix:", contain none."""
     ip = unmapped(host)
     return any(not isinstance(network, str) and ip in network for network in networks)
 

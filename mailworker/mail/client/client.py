@@ -1,4 +1,4 @@
-"""The client of a session, and what auth services and backends learn about it."""
+"""The client of a session, and the data about it for auth services and backends."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from mailworker.wire.proxy_protocol import ProxyHeader, build_v1, build_v2
 
 
 class Client:
-    """A connection to `listen`.
+    """A client that has connected to `listen`.
 
-    `peer` is who connected, `address` the client itself: the peer, or whom a trusted balancer names. `host` is the
-    name found for that address, see `mailworker.mail.client.host`. `proxy_header` is the PROXY header that came first.
+    `peer` is the connection's remote address, `address` the client's own: the peer's, or the one that a trusted
+    balancer sends. `host` is the name found for that address, see `mailworker.mail.client.host`. `proxy_header` is the
+    PROXY header that came first.
     """
 
     __slots__ = ("address", "host", "listen", "peer", "proxy_header", "stream")
@@ -42,9 +43,9 @@ class Client:
         return client_ip(self.address)
 
     async def read_proxy_header(self, trusted: Networks, log: SessionLog) -> bool:
-        """Take the PROXY protocol header that comes first, and believe it if it comes from one of `trusted`.
+        """Read the PROXY protocol header that comes first, and use its address if the peer is in `trusted`.
 
-        False where it is none, which the log tells.
+        False if there is no valid header; that is logged.
         """
         log.action = "reading PROXY protocol"
         try:
@@ -52,7 +53,7 @@ class Client:
         except ProtocolError as error:
             log.error(str(error))
             return False
-        self.stream.received = 0  # so far it was the balancer that spoke
+        self.stream.received = 0  # these bytes came from the balancer
         self.address = real_client(self.peer, header, trusted)
         log.come_from(self.ip, self.address.port if isinstance(self.address, InetAddress) else None)
         return True
@@ -79,7 +80,7 @@ class Client:
         )
 
     def auth_request(self, login: Login, attempt: int, settings: MailServer, *, tells_host: bool) -> AuthRequest:
-        """What the auth service is asked."""
+        """The request for the auth service."""
         return AuthRequest(
             login,
             settings.protocol,

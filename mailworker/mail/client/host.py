@@ -1,4 +1,4 @@
-"""The name of an SMTP client: what DNS calls its address, if that name leads back to the address."""
+"""The host name of an SMTP client: the DNS name of its address, if that name resolves to the same address."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, UnixAddress, unmapped
 
 UNAVAILABLE: Final = b"[UNAVAILABLE]"
-"""There is no name, or nobody was asked for it (Postfix, XCLIENT_README)."""
+"""There is no name, or it was not looked up (Postfix, XCLIENT_README)."""
 
 TEMPUNAVAIL: Final = b"[TEMPUNAVAIL]"
-"""There might be a name, but it could not be found out now."""
+"""There may be a name, but the lookup failed temporarily."""
 
 IpAddress = IPv4Address | IPv6Address
 
-# What may go into headers and commands as a name; nginx asks for no more than these bytes.
+# Names that may be used in headers and commands; nginx checks for these bytes, too.
 _HOST_NAME = re.compile(rb"(?=.{1,255}\Z)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
 
 
 class Resolver(Protocol):
-    """The name servers, as `mailworker.event.resolver` asks them."""
+    """The client of the name servers, see `mailworker.event.resolver`."""
 
     async def host_name(self, connections: Connections, address: IpAddress) -> bytes: ...
     async def addresses(self, connections: Connections, name: bytes, version: int) -> frozenset[IpAddress]: ...
 
 
 def new_resolver(settings: ResolverSettings, log: Log) -> Resolver:
-    """The one that asks name servers."""
+    """Make the resolver that asks the name servers of the settings."""
     return event_resolver.Resolver(settings, log)
 
 
 async def find_host(resolver: Resolver, connections: Connections, address: Address, log: SessionLog) -> bytes:
     """The host name of the client at `address`, for auth services and backends (ngx_mail_smtp_handler.c).
 
-    Why there is none goes to `log`.
+    If there is none, the reason is written to `log`.
     """
     if isinstance(address, UnixAddress):
         return TEMPUNAVAIL

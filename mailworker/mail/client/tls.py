@@ -1,4 +1,4 @@
-"""A client's TLS connection: whether its certificate is accepted, and what others learn about it."""
+"""A client's TLS connection: the check of its certificate, and the data about it for auth services and backends."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mailworker.wire.auth_request import ClientCertificate, TlsFacts, tls_header
 from mailworker.wire.proxy_protocol import TlsTlvs
 from mailworker.wire.server_name import requested_host
 
-# OpenSSL's codes for a chain that ends in nobody we know, which `optional_no_ca` leaves to the auth service:
+# OpenSSL's codes for a chain without a known issuer, which `optional_no_ca` leaves to the auth service:
 # self-signed leaf, self-signed in the chain, issuer not found locally, leaf not verifiable, untrusted.
 _UNKNOWN_ISSUER = frozenset({18, 19, 20, 21, 27})
 
-# Agreements that are remembered; a thousand bytes each at most.
+# The number of agreements that are cached; each takes at most a thousand bytes.
 _MOST_KNOWN: Final = 256
 
 
 class Answers(Protocol):
-    """What a protocol has for clients with a wrong certificate, and without one."""
+    """A protocol's replies to clients with a wrong certificate, and without one."""
 
     @property
     def certificate_error(self) -> bytes: ...
@@ -35,7 +35,7 @@ class Answers(Protocol):
 def certificate_refusal(
     tls: TlsConnection, settings: SslSettings, answers: Answers, log: SessionLog
 ) -> Farewell | None:
-    """How a client without an acceptable certificate is sent away; None for all others, if they are asked for one."""
+    """The farewell to a client without an acceptable certificate, if certificates are checked; None for all others."""
     mode = settings.verify_client
     code, text = tls.verify_result
     if code and not (mode is VerifyClient.OPTIONAL_NO_CA and code in _UNKNOWN_ISSUER):
@@ -50,9 +50,9 @@ def certificate_refusal(
 
 
 class Agreements:
-    """The Auth-SSL-* values where clients need no certificate, with their headers, by what a handshake has come to.
+    """A cache of the Auth-SSL-* values and headers of clients without certificates, by the result of the handshake.
 
-    Few differ, but for names that clients make up: so not all are remembered.
+    There are few different results, except for server names that clients invent: so the cache has a limit.
     """
 
     __slots__ = ("_known",)
@@ -96,7 +96,7 @@ def tls_facts(tls: TlsConnection, settings: SslSettings, *, pass_certificate: bo
 
 
 def tls_tlvs(tls: TlsConnection) -> TlsTlvs:
-    """What a version 2 PROXY header tells the backend."""
+    """The TLS values in the version 2 PROXY header for the backend."""
     own, peer = tls.certificate, tls.peer_certificate
     return TlsTlvs(
         version=tls.protocol.encode(),

@@ -1,1 +1,1 @@
-"""What is said with a client before it is logged in."""
+"""The dialogue with a client before it is logged in."""

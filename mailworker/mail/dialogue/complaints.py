@@ -1,4 +1,4 @@
-"""What the log says of clients that get no further: in words of ours, and never too many."""
+"""Log lines about clients whose commands are refused: without the clients' own words, and limited in number."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.confidential import INVALID
 
-# Lines about refusals that one client can add to the log.
+# The most lines about refusals that one client can cause.
 _MOST = 10
 
 
 class Conversation(Protocol):
-    """What a dialogue tells; `complaints` counts the lines about refusals, `commands` what the client has asked for."""
+    """The data of a dialogue; `complaints` counts the lines about refusals, `commands` the client's commands."""
 
     log: SessionLog
     server: Server
@@ -25,9 +25,9 @@ class Conversation(Protocol):
 
 
 def tell_refusal(dialogue: Conversation, what: str) -> None:
-    """Log what was refused, so that a client's trouble can be seen.
+    """Log what was refused, so that an administrator can see why a client fails.
 
-    An unknown command behind another refusal tells nothing new: it may be the rest of a request of HTTP.
+    An unknown command after another refusal is not logged: it may be a further line of an HTTP request.
     """
     if dialogue.complaints == _MOST or (dialogue.complaints and what == INVALID):
         return
@@ -37,7 +37,7 @@ def tell_refusal(dialogue: Conversation, what: str) -> None:
 
 
 def tell_departure(dialogue: Conversation) -> None:
-    """Log that a client has asked what there is, and then left: maybe it was offered nothing that it can use."""
+    """Log that a client has asked for capabilities and then left: maybe it can use none of those offered."""
     if not dialogue.commands or dialogue.complaints or dialogue.log.login:
         return
     needs_tls = ", which needs TLS" if dialogue.server.starttls_only and not dialogue.secure else ""

@@ -1,4 +1,4 @@
-"""What the three dialogues with a client have in common."""
+"""The base class of the dialogues with a client."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from mailworker.wire.login import Login
 CommandT_contra = TypeVar("CommandT_contra", contravariant=True)
 CommandT_co = TypeVar("CommandT_co", covariant=True)
 
-# More than one page is never asked of the system at once.
+# One page: a read never asks for more.
 _READ_SIZE = 4096
 
 
 @dataclass(slots=True)
 class StartTls:
-    """The client begins its handshake when it has heard `go_ahead`."""
+    """The client begins its handshake when it has received `go_ahead`."""
 
     go_ahead: bytes
 
 
 Move = bytes | Login | StartTls
-"""What a client's words lead to: an answer, or what its session has to do."""
+"""The result of a client's command: an answer, or a task for its session."""
 
 Exchange = Generator[bytes, bytes, Login]
-"""Gives SASL challenges and takes the responses to them."""
+"""Yields SASL challenges, gets the responses to them, and returns the login."""
 
 
 class LoginRefused(ProtocolError):
@@ -59,7 +59,7 @@ class TooManyCommands(ProtocolError):
 
 
 class Parser(Protocol[CommandT_co]):
-    """What a dialogue needs of its parser; see `mailworker.wire`."""
+    """The interface of a dialogue's parser; see `mailworker.wire`."""
 
     @property
     def room(self) -> int: ...
@@ -75,10 +75,10 @@ class Parser(Protocol[CommandT_co]):
 class Dialogue(Offer, ABC, Generic[CommandT_contra]):
     """A client's conversation before it is logged in.
 
-    It reads and writes nothing by itself: `hear` takes what the client has said, and `move` tells what follows from it.
-    The session does that and comes back if the client may go on. `tag` is IMAP's: that of the command at hand, None
-    where it had no usable one, and in the other protocols. `over` is why no command is read any more, None as long as
-    they are. `commands` and `complaints` count, see `complaints`. `greets_again`: STARTTLS is followed by a greeting.
+    It reads and writes nothing itself: `hear` gets the bytes of the client, and `move` gives what follows from them.
+    The session does that, and calls again if the client may go on. `tag` is the tag of IMAP's current command, None if
+    it had no usable one, and in other protocols. `over` is why no more commands are read, None as long as they are.
+    `commands` and `complaints` count, see `complaints`. `greets_again`: a greeting follows STARTTLS.
     """
 
     __slots__ = ("_command", "_errors", "_exchange", "_fed", "_parser", "commands", "complaints", "log", "over", "tag")
@@ -95,33 +95,33 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         self.tag: bytes | None = None
         self._parser = parser
         self._exchange: Exchange | None = None
-        self._command: CommandT_contra | None = None  # that was heard, and needed no parser
-        self._fed = False  # whether the parser has heard anything
+        self._command: CommandT_contra | None = None  # a command that was recognized without the parser
+        self._fed = False  # whether the parser has got any bytes
         self.commands = self._errors = self.complaints = 0
 
     async def hold_back(self) -> None:
-        """Wait for as long as the greeting has to; `over` is set where the client did not wait."""
+        """Delay the greeting if configured; sets `over` if the client did not wait for it."""
 
     def greeting(self) -> bytes:
-        """What is said first."""
+        """The greeting, which is sent first."""
         said = self.server.capabilities
         greeting = said.secure_greeting if self.secure else said.greeting
         assert greeting is not None
         return greeting
 
     def admit(self, command: CommandT_contra) -> None:
-        """Take note of a valid command before it is obeyed. Raises TooManyCommands."""
+        """Record a valid command before it is executed. Raises TooManyCommands."""
         self.count_command()
 
     def usual(self, words: bytes) -> CommandT_contra | None:
-        """The one command that `words` are, where that can be told without a parser."""
+        """The command if `words` are exactly one that can be recognized without the parser, else None."""
         return None
 
     @abstractmethod
     def obey(self, command: CommandT_contra) -> Move:
-        """What one command leads to.
+        """Execute one command; gives the move that follows.
 
-        Raises a ProtocolError of the client for a command that is to be answered as invalid.
+        Raises a ProtocolError of the client for a command that must be answered as invalid.
         """
 
     @abstractmethod
@@ -138,33 +138,33 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
 
     @abstractmethod
     def challenge(self, text: bytes) -> bytes:
-        """A SASL challenge as it is sent."""
+        """A SASL challenge in the form of the protocol."""
 
     def as_told(self, login: Login) -> Login:
-        """The login, with the other parts of the conversation that its backend gets."""
+        """The login, with the other data of the dialogue that its backend gets."""
         return login
 
     def start_over(self) -> None:
-        """Forget what an unfinished login has left."""
+        """Forget the data of an unfinished login."""
         self._exchange = None
 
     def begin_tls(self) -> None:
-        """Forget what was said in clear."""
+        """Forget what the client has sent in clear."""
         self._parser.discard()
         self._command = None
         self.start_over()
 
     def follow_login(self, login: Login, heard: bytes | None) -> None:
-        """Go on behind a login that was read without this dialogue, as the command behind what was `heard` before."""
+        """Continue after a login that was read without this dialogue; before it, `heard` was read in the same way."""
         self.commands = 1 if heard is None else heard.count(b"\n") + 1
         self.tag = login.tag or None
 
     def follow(self, earlier: AnyDialogue) -> None:
-        """Go on where another server has begun: what the client has spent of its commands and errors is spent."""
+        """Continue the dialogue of another server: the client's commands and errors there still count."""
         self.commands, self._errors, self.complaints = earlier.commands, earlier._errors, earlier.complaints
 
     def take_input(self) -> bytes:
-        """What the client has sent beyond its login, for the backend."""
+        """The bytes that the client has sent after its login, for the backend."""
         return self._parser.rest()
 
     @property
@@ -174,11 +174,11 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
 
     @property
     def has_input(self) -> bool:
-        """Whether there is something that the client has said and no move has used up."""
+        """Whether there are bytes of the client that no move has consumed."""
         return self._parser.has_input or self._command is not None
 
     def hear(self, words: bytes) -> None:
-        """Take what the client has said; raises ConnectionLost for b"", as it has left."""
+        """Take bytes of the client; raises ConnectionLost for b"", as the client has left."""
         known = None if self._exchange or self._command else self.usual(words)
         self._command = self._command or known
         if known is None:
@@ -192,7 +192,7 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         self._parser.feed(words)
 
     def move(self) -> Move | None:
-        """What follows from what was heard; None where more has to be. After an answer there may be another move."""
+        """The move that follows; None if more bytes are needed. After an answer there may be another move."""
         try:
             exchange = self._exchange
             if exchange is not None:
@@ -210,7 +210,7 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         return move
 
     def accept_starttls(self) -> StartTls:
-        """The move that STARTTLS or STLS leads to; raises Refused where it is not offered."""
+        """The move that follows STARTTLS or STLS; raises Refused if it is not offered."""
         self.demand_starttls()
         return StartTls(self.go_ahead())
 
@@ -226,7 +226,7 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         return self.challenge(challenge)
 
     def rejected(self, *, counted: bool) -> None:
-        """The client has heard that its login failed; it may try again, unless it is `counted` as an error too many."""
+        """Note that the client was told of its failed login; `counted` as an error, it may be one too many."""
         self.tag = None
         if counted:
             self._errors += 1
@@ -235,13 +235,13 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
                 self.over = End.AUTH_FAILED
 
     async def ask(self, challenge: bytes) -> None:
-        """Send a SASL challenge, and wait for the response to it, whatever that is."""
+        """Send a SASL challenge, and wait for any response to it."""
         await self.client.write(self.challenge(challenge))
         while self._next_response() is None:
             self._feed(await self.client.read(self.room))
 
     async def pause(self, seconds: float) -> None:
-        """Wait; what the client says meanwhile is kept for later. Raises ConnectionLost where it leaves."""
+        """Wait; bytes that the client sends meanwhile are kept for later. Raises ConnectionLost if it leaves."""
         self.client.deadline = end = monotonic() + seconds
         with suppress(TimedOut):
             while self._parser.room:
@@ -258,14 +258,14 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         return response
 
     def count_command(self) -> None:
-        """Count one command more; raises TooManyCommands."""
+        """Count one more command; raises TooManyCommands."""
         self.commands += 1
         if self.commands > self.server.settings.max_commands:
             self.over = End.TOO_MANY_COMMANDS
             raise TooManyCommands
 
     def count_error(self, error: InvalidCommand) -> None:
-        """Count one invalid command more; `over` is set where it was one too many."""
+        """Count one more invalid command; sets `over` if it was one too many."""
         self._errors += 1
         if self._errors >= self.server.settings.max_errors:
             self.log.info("client sent too many invalid commands")
@@ -275,18 +275,18 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
 
 
 AnyDialogue = Dialogue[NoReturn]
-"""That of any protocol, whose commands are its own business."""
+"""The dialogue of any protocol, for code that does not handle its commands."""
 
 
 def catch_up(dialogue: AnyDialogue, heard: bytes) -> None:
-    """Take note of what a client has said of an opening, and has had its answers to, without its dialogue."""
+    """Tell the dialogue which part of an opening a client has sent, and got answers to, without this dialogue."""
     for line in heard.split(b"\n")[:-1]:
         dialogue.hear(line + b"\n")
         dialogue.move()
 
 
 def _refusal(dialogue: AnyDialogue, error: ProtocolError) -> bytes:
-    """Tell the log why a command was not obeyed; gives the answer."""
+    """Log why a command was not executed; gives the answer."""
     dialogue.missed = isinstance(error, LoginRefused | NoLogin)
     if isinstance(error, LoginRefused):
         dialogue.log.info(str(error))
@@ -301,7 +301,7 @@ def _refusal(dialogue: AnyDialogue, error: ProtocolError) -> bytes:
         elif isinstance(error, Refused):
             tell_refusal(dialogue, str(error))
         else:
-            dialogue.log.info(str(error))  # nginx has lines for what is no refusal
+            dialogue.log.info(str(error))  # nginx logs these errors, but not refusals
         dialogue.tag = error.tag if isinstance(error, TooLongCommand | InvalidCommand) else dialogue.tag
         answer = dialogue.invalid()
     dialogue.start_over()

@@ -28,7 +28,7 @@ if accelerator is not None and not TYPE_CHECKING:
 
 
 def first_login(_heard: bytes | None, words: bytes) -> Login | None:
-    """See `Protocol.first_login`: the usual LOGIN, where a client says nothing before it and nothing behind it."""
+    """See `Protocol.first_login`: the usual LOGIN, if a client sends nothing before it and nothing after it."""
     found = login_words(words)
     if found is None:
         return None
@@ -38,7 +38,7 @@ def first_login(_heard: bytes | None, words: bytes) -> Login | None:
 
 
 class ImapDialogue(Dialogue[ImapCommand | Continuation]):
-    """See `Dialogue`. `client_id` is what the client says that it is, in its first ID; empty before that."""
+    """See `Dialogue`. `client_id` is the client's description of itself in its first ID; empty before that."""
 
     __slots__ = ("client_id",)
 
@@ -106,7 +106,7 @@ class ImapDialogue(Dialogue[ImapCommand | Continuation]):
                 return b""
 
     def _introduced(self, identity: bytes) -> None:
-        """Only the first ID counts: a client may send many, and each would be a line of the log."""
+        """Log and keep the first ID only: a client may send many, and each would be a line of the log."""
         if not self.client_id:
             self.client_id = identity
             fields = (f'{escape(name)}="{escape(value)}"' for name, value in by_name(identity).items())

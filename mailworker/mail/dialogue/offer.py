@@ -1,4 +1,4 @@
-"""What a client is offered, and what it may do, before it is logged in."""
+"""The capabilities and commands that a client may use before it is logged in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mailworker.model import AuthMethod, Starttls
 class Refused(ProtocolError):
     """A command that exists but is not allowed here or now: answered as an invalid one, but not counted as an error.
 
-    `what` was refused goes to the log, in words that are never the client's own.
+    `what` is logged; it never contains the client's own words.
     """
 
     def __init__(self, what: str = "command not allowed here") -> None:
@@ -22,13 +22,13 @@ class Refused(ProtocolError):
 
 
 class NoLogin(Refused):
-    """An attempt to log in that is refused before anybody could be asked."""
+    """An attempt to log in that is refused before the login source is asked."""
 
 
 class Offer:
-    """What depends on the server, and on whether the connection with `client` is encrypted.
+    """The capabilities, which depend on the server and on whether the connection with `client` is encrypted.
 
-    `missed`: a login was refused that nobody is asked about.
+    `missed`: a login was refused without asking the login source.
     """
 
     __slots__ = ("client", "missed", "server")
@@ -49,17 +49,17 @@ class Offer:
 
     @property
     def capabilities(self) -> bytes:
-        """What the client can do now."""
+        """The reply that lists the current capabilities."""
         replies = self.server.capabilities
         return replies.secure if self.secure else replies.clear
 
     def demand_tls(self) -> None:
-        """Raises Refused for what `starttls only` allows on an encrypted connection only."""
+        """Raises Refused in clear if `starttls only` demands an encrypted connection."""
         if self.server.starttls_only and not self.secure:
             raise NoLogin("login without TLS")
 
     def demand_starttls(self) -> None:
-        """Raises Refused where STARTTLS and STLS are not offered."""
+        """Raises Refused if STARTTLS and STLS are not offered."""
         if self.secure:
             raise Refused("STARTTLS inside TLS")
         if self.server.settings.starttls is Starttls.OFF:

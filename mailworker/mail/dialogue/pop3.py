@@ -21,11 +21,11 @@ from mailworker.wire.secret import Secret
 
 _OK = b"+OK\r\n"
 
-# What PASS may be put off by: after USER, nginx knows these and no others.
+# The commands that nginx accepts after USER, and no others.
 _AFTER_USER = (Pop3Verb.PASS, Pop3Verb.CAPA, Pop3Verb.NOOP, Pop3Verb.QUIT)
 
 
-# A login by USER and PASS, or by the response of PLAIN, at once or behind a challenge.
+# A login by USER and PASS, or by the response of PLAIN, with the command or after a challenge.
 _USUAL = re.compile(
     rb"(?:(?i:CAPA)\r\n)?"
     rb"(?:(?i:USER) ([!-~]+)\r\n(?i:PASS) ([^ \r\n][^\r\n]*)|(?i:AUTH PLAIN)(?: |\r\n)([^ \r\n]+))\r?\n"
@@ -53,7 +53,7 @@ def _challenge(text: bytes) -> bytes:
 
 
 class Pop3Dialogue(Dialogue[Pop3Command]):
-    """See `Dialogue`. `_user` is the argument of USER until PASS comes, `_salt` what the greeting offered to APOP."""
+    """See `Dialogue`. `_user` is the argument of USER until PASS comes, `_salt` the greeting's timestamp for APOP."""
 
     __slots__ = ("_lines", "_salt", "_user")
 
@@ -79,7 +79,7 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
     def obey(self, command: Pop3Command) -> Move:
         if self._user is not None and command.verb not in _AFTER_USER:
             raise Refused(f"{command.verb.value.decode()} between USER and PASS")
-        match command.verb:  # what every login says comes first: each case costs something
+        match command.verb:  # the commands of every login come first, as each case costs time
             case Pop3Verb.USER:
                 return self._name(command.arguments)
             case Pop3Verb.PASS:

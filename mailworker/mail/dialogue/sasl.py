@@ -1,4 +1,4 @@
-"""The SASL exchange with a client, the same in the three protocols (nginx's and freenginx's mechanisms)."""
+"""The SASL exchange with a client, the same in all protocols (nginx's and freenginx's mechanisms)."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from mailworker.wire.secret import Secret
 
 
 def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Exchange:
-    """AUTH or AUTHENTICATE with its `arguments`: the mechanism's name and maybe an initial response.
+    """The exchange of AUTH or AUTHENTICATE with its `arguments`: the mechanism's name and maybe an initial response.
 
-    PLAIN and LOGIN are always taken, as nginx does and clients rely on; the others only where they are enabled.
-    Raises ProtocolError for what the client gets an invalid-command reply for.
+    PLAIN and LOGIN are always accepted, as in nginx, and clients rely on it; other mechanisms only if they are enabled.
+    Raises ProtocolError if the client must get the reply to an invalid command.
     """
     method = mechanism_named(arguments[0])
     initial = arguments[1] if len(arguments) > 1 else None
@@ -46,7 +46,7 @@ def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Exchange:
 
 
 def by_plain(response: bytes) -> Login | None:
-    """The login by a response of PLAIN in which a client acts for itself; None for any other."""
+    """The login of a PLAIN response without another authorization identity; None for any other response."""
     try:
         authzid, name, password = decode_plain(response)
     except ProtocolError:
@@ -55,7 +55,7 @@ def by_plain(response: bytes) -> Login | None:
 
 
 def by_login(name: bytes, password: bytes) -> Login | None:
-    """The login by two responses of LOGIN; None where one of them is none."""
+    """The login of two LOGIN responses; None if one of them is invalid."""
     try:
         return _copy(_BY_LOGIN, decode_login(name), decode_password(password))
     except ProtocolError:
@@ -63,11 +63,11 @@ def by_login(name: bytes, password: bytes) -> Login | None:
 
 
 def usual_login(name: bytes, password: bytes) -> Login:
-    """The login by a name and a password as they are."""
+    """The login of a name and a password in clear."""
     return _copy(_BY_PLAIN, name, Secret(password))
 
 
-# What logins begin as that have no more than a name and a password.
+# Templates of logins that have only a name and a password.
 _BY_PLAIN, _BY_LOGIN = Login(AuthMethod.PLAIN, b""), Login(AuthMethod.LOGIN, b"")
 
 
@@ -131,8 +131,8 @@ def _demand_enabled(dialogue: AnyDialogue, method: AuthMethod) -> None:
 async def failure(dialogue: AnyDialogue, login: Login, verdict: Rejected) -> bytes:
     """The answer to a login that was refused.
 
-    Before it, XOAUTH2 and OAUTHBEARER tell the reason in a challenge, which the client has to answer
-    (RFC 7628 section 3.2.3). Whatever it says ends the exchange: clients send their token once more, or "*".
+    Before it, XOAUTH2 and OAUTHBEARER send the reason in a challenge, which the client has to answer
+    (RFC 7628 section 3.2.3). Any response ends the exchange: clients send their token once more, or "*".
     """
     if verdict.sasl is not None and login.method in _BY_TOKEN:
         with suppress(InvalidCommand, TooLongCommand):
@@ -142,7 +142,7 @@ async def failure(dialogue: AnyDialogue, login: Login, verdict: Rejected) -> byt
 
 _BY_TOKEN = AuthMethod.XOAUTH2 | AuthMethod.OAUTHBEARER
 
-# RFC 4616: to act for somebody else is up to the auth service, see auth_http_authzid.
+# RFC 4616: whether a user may act for another one is decided by the auth service, see auth_http_authzid.
 _ANOTHER_IDENTITY = Rejected(b"Authorization identity is not allowed")
 
 _EXCHANGES = {

@@ -16,7 +16,7 @@ from mailworker.wire.sieve import SieveCommand, SieveParser, SieveVerb, string, 
 
 _TLS_FIRST = Rejected(b"(ENCRYPT-NEEDED) STARTTLS is needed first.")
 
-# How many arguments a command has at most.
+# The most arguments that a command may have.
 _ARGUMENTS = {SieveVerb.AUTHENTICATE: 2, SieveVerb.NOOP: 1}
 _AUTHENTICATE = SieveVerb.AUTHENTICATE  # each login needs it, and Python 3.11 takes long to find a member
 _BEFORE_LOGIN = (
@@ -26,12 +26,12 @@ _BEFORE_LOGIN = (
     SieveVerb.NOOP,
     SieveVerb.STARTTLS,
 )
-# A response code before a text, without data; a referral would lead clients away from us, with their passwords.
+# A response code before a text, without data; a referral would send clients, with their passwords, to another server.
 _CODE = re.compile(rb"\((?!REFERRAL)([A-Z0-9/-]{1,64})\) *(.*)", re.DOTALL | re.IGNORECASE)
 
 
 class SieveDialogue(Dialogue[SieveCommand]):
-    """See `Dialogue`. A list of capabilities goes out in one piece with its OK: some clients read no more than that."""
+    """See `Dialogue`. The capabilities are sent in one piece with their OK, as some clients read only once."""
 
     __slots__ = ()
 

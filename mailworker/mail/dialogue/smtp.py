@@ -28,11 +28,11 @@ _BAD_SEQUENCE = b"503 5.5.1 Bad sequence of commands\r\n"
 _AUTH_REQUIRED = b"530 5.7.1 Authentication required\r\n"
 _TOO_EARLY = b"503 5.5.0 Improper use of SMTP command pipelining\r\n"
 
-# Bytes of a line that a client sends before its greeting, for the log.
+# The most bytes that are logged of a line that a client sends before the greeting.
 _EARLY_SIZE = 4096
 
 
-# EHLO, and a login by the response of PLAIN, at once or behind a challenge, or by those of LOGIN.
+# EHLO, and a login by the response of PLAIN, with the command or after a challenge, or by those of LOGIN.
 _USUAL = re.compile(
     rb"(?i:EHLO) ([!-~]+)\r\n"
     rb"(?i:AUTH) (?:(?i:PLAIN)(?: |\r\n)([^ \r\n]+)|(?i:LOGIN)\r\n([^ \r\n]+)\r\n([^ \r\n]+))\r?\n"
@@ -66,8 +66,8 @@ def _challenge(text: bytes) -> bytes:
 class SmtpDialogue(Dialogue[SmtpCommand]):
     """See `Dialogue`.
 
-    `helo` is the argument of the last HELO or EHLO, empty before it; `esmtp` tells whether there was an EHLO ever.
-    `mail` is the MAIL command as it came, None before it.
+    `helo` is the argument of the last HELO or EHLO, empty before it; `esmtp` tells whether there has been any EHLO.
+    `mail` is the MAIL command as received, None before it.
     """
 
     __slots__ = ("_lines", "esmtp", "helo", "mail")
@@ -92,7 +92,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         return self._lines.whole(words)
 
     def obey(self, command: SmtpCommand) -> Move:
-        match command.verb:  # what every login says comes first: each case costs something
+        match command.verb:  # the commands of every login come first, as each case costs time
             case SmtpVerb.AUTH if command.arguments:
                 self.demand_tls()
                 return self.respond(exchange(self, command.arguments))
@@ -130,7 +130,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         self.helo, self.mail = b"", None
 
     async def _hold_back(self, delay: float) -> End | None:
-        """Wait for `delay` seconds; gives why there is no greeting: spammers do not wait (smtp_greeting_delay)."""
+        """Wait for `delay` seconds; gives the end of a client that did not wait, such as a spammer, else None."""
         self.log.action = "in delay pipelining state"
         self.client.deadline = monotonic() + delay
         try:
@@ -162,7 +162,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
                 self.over = End.QUIT
                 return b"221 2.0.0 Bye\r\n"
             case _:
-                raise Refused(command.verb.value.decode())  # HELP, VRFY and EXPN are known and never answered
+                raise Refused(command.verb.value.decode())  # HELP, VRFY and EXPN are recognized, but never executed
 
     def _ehlo(self, command: SmtpCommand) -> bytes:
         if not self._greeted(command):
@@ -176,7 +176,7 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         return b"250 %b\r\n" % self.server.settings.server_name
 
     def _greeted(self, command: SmtpCommand) -> bool:
-        """Take the argument of HELO or EHLO, which starts the session over; False where it has no valid one."""
+        """Take the argument of HELO or EHLO, which resets the session; False if there is no valid one."""
         if len(command.arguments) != 1 or command.has_control:
             return False
         self.helo = command.arguments[0]

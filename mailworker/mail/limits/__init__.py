@@ -1,1 +1,1 @@
-"""How often clients may try to log in."""
+"""Limits on clients' attempts to log in."""

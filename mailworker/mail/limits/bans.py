@@ -1,4 +1,4 @@
-"""Refuses banned clients at accept, if the key is known by then."""
+"""The check that refuses banned clients at accept, if the key is known then."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mailworker.shm.attempts import Attempts
 
 
 class BanCheck:
-    """See `mailworker.mail.record.Check`. `quick` is what a lobby asks, None where it cannot."""
+    """See `mailworker.mail.record.Check`. `quick` is the check for a lobby, None if a lobby cannot check."""
 
     __slots__ = ("_attempts", "_dry_run", "_given", "_limits", "_same", "quick")
 
     def __init__(self, limits: Sequence[Limit], attempts: Attempts, *, dry_run: bool, same: object) -> None:
-        """`limits` are all of `attempts`; `same` are equal for checks with the same answers."""
+        """`limits` are all limits of `attempts`; checks with equal `same` have the same answers."""
         self._limits = limits
         self._attempts = attempts
         self._given = [limit for limit in limits if limit.key is not None]
@@ -52,7 +52,7 @@ class BanCheck:
 
 
 def _asks(limit: Limit) -> bool:
-    """Whether a limit bans by a key that a session has to tell, and can at accept."""
+    """Whether a limit bans by a key that a session must compute, and can at accept."""
     return limit.key is not None and limit.at_accept and bool(limit.settings.ban)
 
 
@@ -62,4 +62,4 @@ def _key(limit: Limit, record: SessionRecord) -> bytes:
     try:
         return limit.key(record)
     except PeerError:
-        return b""  # a regular expression takes too long for it, which the login will say
+        return b""  # a regular expression takes too long for it; the login will log that

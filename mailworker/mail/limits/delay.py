@@ -1,4 +1,4 @@
-"""How long an attempt has to wait behind those that failed (Dovecot's penalty)."""
+"""The delay of an attempt after failed ones (Dovecot's penalty)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _LEVELS: Final = 4  # Dovecot's AUTH_PENALTY_MAX_PENALTY
 
 
 class Penalty:
-    """Doubles with each failure, from `first` seconds up to `most`, and falls with time."""
+    """A delay that doubles with each failure, from `first` seconds up to `most`, and falls with time."""
 
     __slots__ = ("_first", "_most", "_top")
 
     def __init__(self, first: float, most: float) -> None:
-        """Dovecot's are 2 and 15."""
+        """Dovecot has 2 and 15 seconds."""
         self._first = first
         self._most = most
         self._top = max(_LEVELS, ceil(log2(most / first))) if most < first * 2**30 else 30
 
     def level(self, level: int, age: float) -> int:
-        """What is left of a level that was set `age` seconds ago (auth_penalty_anvil_callback)."""
+        """The present value of a level that was set `age` seconds ago (auth_penalty_anvil_callback)."""
         level, drop = min(level, self._top), self._top
         while level > 0 and age >= self.seconds(drop):
             level -= 1
@@ -28,7 +28,7 @@ class Penalty:
         return level
 
     def seconds(self, level: int) -> float:
-        """What an attempt at that level has to wait; at 0 it has not to, whatever this gives."""
+        """The delay of an attempt at that level; callers do not delay at level 0, whatever this gives."""
         return min(self._most, self._first * float(2**level))
 
     def raised(self, level: int) -> int:

@@ -1,4 +1,4 @@
-"""The limits of a server's logins: what comes before its source of logins is asked, and behind the answer."""
+"""The limits of a server's logins, applied before its login source is asked and after the answer."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from mailworker.shm.attempts import NONE, Attempt, Attempts
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.login import Login
 
-# Seconds between two looks whether attempts of the same key have been settled, and for how long at most.
+# Seconds between two checks whether attempts of the same key have been settled, and for how long at most.
 _LOOK_AGAIN: Final = 0.1
 _PATIENCE: Final = 5.0
 
-# The reply's first digit of what is not the client's fault.
+# The first digit of replies for failures that are not the client's.
 _TEMPORARY: Final = b"4"
 
 
 class Guard:
-    """Made in a worker that serves, for each server that has limits.
+    """The limits of one server; a worker makes one for each server that has limits.
 
-    `checks` are what it asks at accept. `limits` are the rules of `attempts`, of which the last may be one that counts
-    nothing, but has what `auth_delay` keeps. `quick` is asked about most attempts, None where it knows not all.
+    `checks` run at accept. `limits` are the rules of `attempts`; the last one may count nothing and only hold the
+    penalties of `auth_delay`. `quick` handles most attempts, None if a key or a variable needs more.
     """
 
     __slots__ = (
@@ -54,7 +54,7 @@ class Guard:
     def __init__(
         self, settings: LimitAuthSettings, limits: Sequence[Limit], shuffled: Shuffled, held: Held, *, noted: bool
     ) -> None:
-        """`noted`: somebody asks sessions what the limits have said."""
+        """`noted`: variables use the result of the limits."""
         delay = settings.delay
         self.limits = tuple(limits)
         self._dry_run = settings.dry_run
@@ -121,7 +121,7 @@ class Guard:
         return self._attempts.enter(log.client, log.login, keys)
 
     async def _hold(self, attempt: Attempt, session: LimitedApplicant) -> Link:
-        """An attempt has to wait, or is over a limit: maybe only until others that are under way have succeeded."""
+        """Hold an attempt that must wait or is over a limit: pending attempts may still succeed and make room."""
         loop = session.connections.loop
         patience = loop.now + _PATIENCE
         self._complain(attempt, session)
@@ -146,7 +146,7 @@ class Guard:
         return session.ask()
 
     async def _delay(self, attempt: Attempt, session: LimitedApplicant) -> Link:
-        """Wait before the source is asked; None where it is asked then."""
+        """Delay the attempt before the source is asked; None if the source is to be asked then."""
         dry = self._dry_run
         limit = None if attempt.over == NONE else self.limits[attempt.over]
         if limit is not None:
@@ -156,7 +156,7 @@ class Guard:
             limit.count("limit_dry_run" if dry else "limit_delayed")
         if dry:
             return None
-        if self._held.full:  # what a limit delays must not get through by a flood; a penalty is only a courtesy
+        if self._held.full:  # a flood must not bypass a limit's delay; a penalty may be skipped
             return None if limit is None else self._refuse(attempt, session)
         with self._held:
             await session.pause(attempt.wait)
@@ -193,7 +193,7 @@ def _note(session: Limited, status: bytes, zone: bytes) -> None:
 
 
 def _penalised(delay: AuthDelay | None, limits: Sequence[Limit]) -> int:
-    """The place of the limit in whose zone penalties are kept."""
+    """The index of the limit whose zone holds the penalties."""
     zone = None if delay is None else delay.zone
     return next((place for place, limit in enumerate(limits) if limit.settings.zone == zone), NONE)
 

@@ -20,11 +20,11 @@ from mailworker.shm.limit_table import LimitTable
 from mailworker.shm.limits import Limits
 
 Tables = Callable[[LimitZone], LimitTable]
-"""Gives what counts in a zone."""
+"""Gives the table of a zone."""
 
 
 def local_tables() -> Tables:
-    """Those of zones that no other process has."""
+    """Tables that belong to this process alone."""
     zones: dict[str, Limits] = {}
 
     def table(zone: LimitZone) -> LimitTable:
@@ -37,7 +37,7 @@ def local_tables() -> Tables:
 
 
 class Limited(Protocol):
-    """A `server` block: what its settings say of limits."""
+    """The settings of a `server` block for limits."""
 
     @property
     def limit_auth(self) -> LimitAuthSettings: ...
@@ -46,25 +46,25 @@ class Limited(Protocol):
 
 
 class Guards:
-    """Makes those of one worker, which hold back sessions together."""
+    """Makes the guards of one worker, which share the number of sessions held back."""
 
     __slots__ = ("_counters", "_guards", "_shuffled", "_tables", "held")
 
     def __init__(self, loop: Loop, connections: int, tables: Tables, counters: Counters | None) -> None:
         """`connections` are worker_connections."""
         self._counters = counters
-        self._guards: dict[int, Guard] = {}  # by settings of servers, which are the same objects all the time
+        self._guards: dict[int, Guard] = {}  # by the id of server settings, which live as long as this
         self.held = Held(max(connections // SHARE, 1))
         self._shuffled = Shuffled(loop)
         self._tables = tables
 
     def checks(self, server: Guarded) -> Checks:
-        """What is asked of clients of a server that have come."""
+        """The checks for clients that have reached a server."""
         guard = self._guards.get(id(server))
         return new_checks(server) if guard is None else (*new_checks(server), *guard.checks)
 
     def of(self, server: Limited, *, noted: bool = True) -> Guard | None:
-        """The guard of a server, None for one that has no limits; `noted` as for a Guard."""
+        """The guard of a server, None if it has no limits; `noted` as in Guard."""
         settings = server.limit_auth
         delay = settings.delay
         if not settings.limits and delay is None:

@@ -1,4 +1,4 @@
-"""By which key a session is counted."""
+"""The keys by which sessions are counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailworker.variables.template import Name
 from mailworker.variables.variables import Variables
 
 Key = Callable[[SessionRecord], bytes]
-"""What a session is counted by; nothing where it is not counted."""
+"""Gives the key by which a session is counted; empty if it is not counted."""
 
 _OF_CLIENT: Final = frozenset({"remote_addr", "binary_remote_addr", "binary_remote_prefix", "remote_prefix"})
 
@@ -25,13 +25,13 @@ _AT_ACCEPT: Final = _OF_CLIENT | {
 
 
 def number_of(zone: LimitZone) -> int:
-    """That of a key which every session knows, or GIVEN."""
+    """The number of a key that every session has, or GIVEN."""
     part = zone.key.parts[0] if zone.is_light else b""
     return 1 + KEYS.index(part.name) if isinstance(part, Name) else GIVEN
 
 
 def rendered(zone: LimitZone, variables: Variables) -> Key:
-    """The function that gives a key of any variables."""
+    """The function that renders a key from its variables."""
     render = variables.bind(zone.key)
 
     def read(record: SessionRecord) -> bytes:
@@ -42,17 +42,17 @@ def rendered(zone: LimitZone, variables: Variables) -> Key:
 
 
 def asked(zone: LimitZone, variables: Variables) -> frozenset[str]:
-    """The variables of sessions that a key is made of, through whatever others."""
+    """The variables of the session that a key depends on, directly or through other variables."""
     fresh = variables.alone()
     fresh.check(zone.key)
     return frozenset(fresh.asked)
 
 
 def known_at_accept(names: frozenset[str]) -> bool:
-    """Whether the key is there before the client has said anything."""
+    """Whether the key is known before the client has sent anything."""
     return names <= _AT_ACCEPT
 
 
 def tells_the_client(names: frozenset[str]) -> bool:
-    """Whether what a stranger does elsewhere is counted elsewhere."""
+    """Whether the key depends on the client's address: a stranger at another address then has another key."""
     return not names.isdisjoint(_OF_CLIENT)

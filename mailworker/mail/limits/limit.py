@@ -14,21 +14,20 @@ from mailworker.shm.attempts import NONE, Rule
 from mailworker.shm.limit_table import LimitTable
 from mailworker.variables.variables import Variables
 
-# Seconds in which a worker tells once that a zone is full.
+# Seconds between two log lines of a worker that a zone is full.
 _TELL_AGAIN: Final = 10.0
 
 
 class Limit:
-    """`rule` is how it is counted; `key` gives what a session is counted by, None where every session knows it.
+    """One limit: its `rule`, and the function `key` that gives a session's key, None for one that every session has.
 
-    `at_accept` tells whether that is known before the client has said anything. `counted` is what is counted of the
-    zone.
+    `at_accept` tells whether the key is known before the client has sent anything. `counted` are the zone's counters.
     """
 
     __slots__ = ("_dropped", "_told", "at_accept", "counted", "key", "name", "rule", "settings", "table")
 
     def __init__(self, settings: LimitAuth, table: LimitTable, variables: Variables, *, counts: bool = True) -> None:
-        """Without `counts` only what else is in the table is of interest."""
+        """Without `counts` the limit counts no attempts, and only the other data of the table is used."""
         zone, names = settings.zone, asked(settings.zone, variables)
         self.settings = settings
         self.table = table
@@ -51,19 +50,19 @@ class Limit:
         self._told = -_TELL_AGAIN
 
     def count(self, family: str) -> None:
-        """One more of a family of numbers, if anybody counts."""
+        """Add one to the zone's counter of `family`, if there are counters."""
         if self.counted is not None:
             self.counted.add(family)
 
     def ban(self, key: bytes, record: SessionRecord, now: float, level: Level) -> None:
-        """Refuse the key from now on, if the limit bans."""
+        """Ban the key and log that, if the limit bans."""
         seconds = self.settings.ban
         if seconds and not self.table.banned(key, now):
             self.table.ban(key, now, seconds)
             record.write(level, f'banned for {seconds:g}s by zone "{escape(self.name.encode())}"')
 
     def complain(self, record: SessionRecord, now: float) -> None:
-        """Tell the log that the zone is too small, but not with each key that has to go."""
+        """Log that the zone is too small, but not for each key that has to go."""
         if now - self._told >= _TELL_AGAIN:
             lost = self.table.dropped - self._dropped
             record.write(Level.WARN, f'limit_auth_zone "{self.name}" is full, {lost} keys that still counted had to go')

@@ -1,4 +1,4 @@
-"""Refusals that are held back until some go at once, in any order: neither time nor order tells what they are about."""
+"""Refusals that are delayed and then sent together in random order, so that their timing reveals nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _shuffle: Final = random.SystemRandom().shuffle
 
 
 class Shuffled:
-    """The refusals of one worker that wait, by the clock of `loop`."""
+    """The waiting refusals of one worker, by the clock of `loop`."""
 
     __slots__ = ("_shuffle", "_waiting", "loop")
 
@@ -44,7 +44,7 @@ class Shuffled:
         waiting.append(task)
 
     def release(self, release: float) -> None:
-        """Its time has come."""
+        """Wake the tasks of that release, in random order."""
         tasks = self._waiting.pop(release)
         self._shuffle(tasks)
         for task in tasks:
@@ -74,9 +74,9 @@ class _Place:
         self._release = release
 
     def park(self, task: Task) -> None:
-        """The task waits for nothing but the release."""
+        """Let the task wait for the release, without a deadline."""
         task.loop.cancel_deadline(task)
         self._shuffled.join(task, self._release)
 
     def timed_out(self) -> None:
-        """It has no deadline."""
+        """Do nothing: it has no deadline."""

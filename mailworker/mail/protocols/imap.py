@@ -18,7 +18,7 @@ from mailworker.wire.refusal import imap_refusal
 def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:
     dialogue, barred = settings.dialogue, starttls is Starttls.ONLY
     names = [] if barred else mechanisms(dialogue.auth)
-    # LOGIN is taken wherever STARTTLS is not demanded, whatever the configured list says.
+    # LOGIN is accepted wherever STARTTLS is not demanded, even if the configured list does not contain it.
     false = {b"LOGINDISABLED"} if names else {b"LOGINDISABLED", b"SASL-IR"}
     words = [word for word in dialogue.capabilities if word.upper() not in false]
     if dialogue.identity != NIL and b"ID" not in (word.upper() for word in words):

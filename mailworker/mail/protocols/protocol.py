@@ -1,4 +1,4 @@
-"""What a row of the table of protocols says."""
+"""A row of the table of protocols."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from mailworker.wire.refusal import Refusal
 
 _BARE = Refusals()
 
-# Commands of the longest login by an opening, with what logs in: EHLO, AUTH LOGIN, a name and a password.
+# The number of commands in the longest login with an opening: EHLO, AUTH LOGIN, a name and a password.
 _MOST_COMMANDS = 4
 
 
 def _nothing(*_asked: object) -> None:
-    """There is no such thing in this protocol."""
+    """Do nothing: this protocol has no such function."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol(ProtocolModule):
-    """One row: all that is special to a protocol.
+    """One row: everything that is specific to a protocol.
 
-    `alpn` is its name in a TLS handshake, `alpn_too` are others that clients use. `needs_password` tells whether its
-    backends ask for a password in any case, `tells_host` whether auth services hear the name of the client's host.
-    `layout` makes the answer to a client that asks for capabilities, and `greeting` with that answer what clients hear
-    first, None where each hears something else. `dialogue` and `reply_reader` read what client and backend say.
-    `opening` gives what usual clients say before they log in, and hear, where capabilities are told by that answer.
-    `first_login` is the login that words are, behind what was heard of an opening; None where they are anything else.
-    `starttls` asks a backend for TLS, `log_in` comes to the reply that tells the client it is logged in. `first_steps`
-    are those that `log_in` begins with, where they need no answer of the backend, else None. They end the login, unless
-    there are `last_steps`: those behind the reply to the first ones, which end it and are none where that reply does;
-    None where more has to be heard before. Then `welcome` is what the client hears, and not the backend's last reply.
-    `refusal` tells what a backend's no to a login is about, `refusals` are what clients hear of us.
-    `retries`: a client may try again, max_errors times, whoever has refused its login, and after a failure of its
-    backend. `watched`: what it says to its backend is watched, see native/relay/line.c.
+    `alpn` is its name in a TLS handshake, `alpn_too` are other names that clients use. `needs_password` tells whether
+    its backends always need a password, `tells_host` whether auth services get the client's host name.
+    `layout` makes the answer that lists capabilities; from this answer `greeting` makes the greeting, None if each
+    client gets another one. `dialogue` and `reply_reader` read what client and backend send.
+    `opening` gives the commands that usual clients send before they log in, with the answers, from that answer.
+    `first_login` parses bytes as a login, after the part of an opening that was read; None if they are no login.
+    `starttls` asks a backend for TLS, `log_in` logs in and gives the reply for the client. `first_steps` are the first
+    steps of `log_in` if they do not depend on the backend's answers, else None. They complete the login, unless there
+    are `last_steps`: those after the reply to the first ones; none if that reply completes the login, None if more
+    replies are needed. With `last_steps`, the client gets `welcome` instead of the backend's last reply.
+    `refusal` gives the meaning of a backend's refusal, `refusals` are our own replies to clients.
+    `retries`: a client may try again, max_errors times, after any refusal of its login and after a failure of its
+    backend. `watched`: what the client sends to its backend is watched, see native/relay/line.c.
     """
 
     alpn: bytes
@@ -73,11 +73,11 @@ class Protocol(ProtocolModule):
 
     @property
     def all_alpn(self) -> tuple[bytes, ...]:
-        """All its names in a TLS handshake, the registered one first."""
+        """All names of the protocol in a TLS handshake, the registered one first."""
         return self.alpn, *self.alpn_too
 
     def capabilities(self, settings: MailServer) -> Capabilities:
-        """The replies to the clients of a server."""
+        """The prepared replies to a server's clients."""
         clear, secure = self.layout(settings, settings.starttls), self.layout(settings, Starttls.OFF)
         greetings = self.greeting(settings, clear), self.greeting(settings, secure)
         by_dialogue = settings.max_commands < _MOST_COMMANDS

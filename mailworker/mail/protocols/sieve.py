@@ -22,7 +22,7 @@ class _Settings(Interface):
 
 
 def _capabilities(settings: _Settings, starttls: Starttls) -> bytes:
-    """Without the OK. Some clients depend on the order, on quoted strings, and on capitals."""
+    """The list without the OK. Some clients depend on the order, on quoted strings, and on capitals."""
     *others, version = settings.dialogue.capabilities
     names = [] if starttls is Starttls.ONLY else mechanisms(settings.dialogue.auth)
     lines = [_line(*capability.split(b" ", 1)) for capability in others]

@@ -1,4 +1,4 @@
-"""SMTP, for mail from users and from strangers (RFC 5321, RFC 6409)."""
+"""SMTP, for mail from users and from unauthenticated senders (RFC 5321, RFC 6409)."""
 
 from __future__ import annotations
 

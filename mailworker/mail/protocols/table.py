@@ -1,4 +1,4 @@
-"""The protocols that can be served."""
+"""The table of supported protocols."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from mailworker.mail.protocols.sieve import SIEVE
 from mailworker.mail.protocols.smtp import SMTP
 
 PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in (IMAP, POP3, SMTP, SIEVE)}
-"""By the word of `protocol`."""
+"""The protocols by their words in the `protocol` directive."""
