@@ -41,7 +41,7 @@ class End(Enum):
     """The client left before it was logged in, or its connection failed."""
 
     CLIENT_TIMEOUT = ("client_timeout", 408, "cR")
-    """The client was not logged in and sent nothing for timeout."""
+    """The client, not yet logged in, exceeded timeout."""
 
     TLS_FAILED = ("tls_failed", 400, "PH")
     """The client's handshake failed, or the client left in it."""
