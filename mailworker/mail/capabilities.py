@@ -8,7 +8,7 @@ from mailworker.event.choice import Choices
 from mailworker.model import METHOD_NAMES, AuthMethod
 
 Opening = tuple[bytes, Choices | None]
-"""The usual beginning of a dialogue, for a step of a plan: our first bytes, and the choices of what follows."""
+"""The usual beginning of a dialogue, in the form in which a plan's step describes a usual reply."""
 
 _MECHANISMS = {method: names.sasl.encode() for method, names in METHOD_NAMES.items() if names.sasl}
 

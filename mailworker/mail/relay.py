@@ -139,7 +139,7 @@ def _throttle(loop: Loop, side: Side, rate: int, after: int) -> Throttle | None:
 
 
 _Agreed = tuple[Terms, type[Relay], bool]
-"""The terms that relays of a server share, their class, and whether they may begin without `start_watched`."""
+"""The terms that relays of a server share, their class, and whether they can begin without further preparation."""
 
 
 class Relays:

@@ -197,7 +197,7 @@ class Session(Entering):
         return super().fail(error)
 
     async def _reject(self, verdict: Rejected) -> Link:
-        """Send the refusal to the client. It may try again if the refusal was delayed; else the session ends."""
+        """Send the refusal. If it is final and was not delayed, the session ends, unless the protocol `retries`."""
         if (counted := self.server.counted) is not None:
             counted.refuse(self._login.method, wait=verdict.wait > 0)
         if (rows := self.server.rows) is not None:

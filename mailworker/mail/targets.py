@@ -41,7 +41,7 @@ class Candidates(Protocol):
     """The addresses that a login may be sent to."""
 
     def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
-        """The link that connects, within `timeout` in seconds; a pending connection gets `timeout` once more.
+        """The link that gets a connection, made or pending, within `timeout` in seconds; this then starts again.
 
         Raises a PeerError, and OutOfConnections.
         """

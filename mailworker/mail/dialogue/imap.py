@@ -1,4 +1,4 @@
-"""The IMAP dialogue before login (RFC 9051), as nginx holds it."""
+"""The IMAP dialogue before login (RFC 9051), as in nginx."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The POP3 dialogue before login (RFC 1939, 2449, 2595, 5034), as nginx holds it."""
+"""The POP3 dialogue before login (RFC 1939, 2449, 2595, 5034), as in nginx."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SMTP dialogue before mail is relayed (RFC 5321, 3207, 4954), as nginx holds it."""
+"""The SMTP dialogue before mail is relayed (RFC 5321, 3207, 4954), as in nginx."""
 
 from __future__ import annotations
 
