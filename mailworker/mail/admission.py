@@ -24,7 +24,7 @@ class Guarded(Protocol):
 
 
 class AccessCheck(Access):
-    """`allow` and `deny`."""
+    """The check of `allow` and `deny`."""
 
     __slots__ = ()
 

@@ -17,7 +17,7 @@ from mailworker.wire.login import Login
 
 
 class Attempting(Arriving):
-    """A session whose logins may be limited; for `attempt` see `Limited`. `limited_here`: its server has limits."""
+    """A session whose logins may be limited. `attempt`: see `Limited`; `limited_here`: its server has limits."""
 
     __slots__ = ("attempt", "limited_here")
 

@@ -23,7 +23,7 @@ def new_entrance(
     sessions: Sessions,
     checks_of: Callable[[Guarded], Checks] = new_checks,
 ) -> Entrance:
-    """Make the entrance of `default`. It serves all clients without TLS; in TLS, clients select one of `servers`."""
+    """Make the entrance of `default`, which serves clients without TLS; in TLS, a client selects one of `servers`."""
     entrances = {server: Entrance(listen, server, server.log, sessions) for server in servers}
     entrance = entrances[default]
     entrance.at_accept = checks_of(default.settings)

@@ -80,7 +80,7 @@ async def probe(connections: Connections, address: Address, envelope: Envelope, 
 
 
 class _Probe:
-    """One connection."""
+    """One test, on a connection of its own."""
 
     __slots__ = (
         *("_address", "_command", "_connections", "_envelope", "_manner", "_reader", "_stream", "_xclient"),

@@ -133,7 +133,7 @@ class PolicyReader:
 
 
 def _decision(body: bytes) -> Decision:
-    """weakforced answers to a report with {"status": "ok"}."""
+    """The decision in a body; weakforced's answer to a report is {"status": "ok"}."""
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:

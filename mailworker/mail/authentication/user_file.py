@@ -129,7 +129,7 @@ _ANSWERS: Final[dict[AuthMethod, Callable[[bytes, bytes], str]]] = {
 
 
 def _is_allowed(client_ip: bytes, row: PasswdRow) -> bool:
-    """`allow_nets`; clients of a unix socket have no address."""
+    """Whether `allow_nets` allows the client's address; clients of a unix socket have none."""
     if row.allow_nets is None:
         return True
     if client_ip == b"unix:":

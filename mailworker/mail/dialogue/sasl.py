@@ -63,7 +63,7 @@ def by_login(name: bytes, password: bytes) -> Login | None:
 
 
 def usual_login(name: bytes, password: bytes) -> Login:
-    """The login of a name and a password in clear."""
+    """The login by a name and a password that are given decoded."""
     return _copy(_BY_PLAIN, name, Secret(password))
 
 
