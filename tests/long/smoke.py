@@ -16,7 +16,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -56,15 +58,16 @@ _CONFIGURATION = """
 
 
 def main() -> int:
-    """Runs them one after the other; returns the exit code."""
-    failed = 0
+    """Tries as many at once as there are processors; returns the exit code."""
     with TemporaryDirectory(prefix="mailworker-smoke-") as name:
         folder = Path(name)
         folder.chmod(0o755)
         archive = make_archive(folder)
-        for number, python in enumerate(pythons(os.environ.get("PATH", os.defpath), pyenv_folder())):
-            failed += not _try(python, archive, folder / str(number))
-    return min(failed, 1)
+        found = pythons(os.environ.get("PATH", os.defpath), pyenv_folder())
+        folders = [folder / str(number) for number in range(len(found))]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            served = list(pool.map(_try, found, repeat(archive), folders))
+    return 0 if all(served) else 1
 
 
 def _try(python: Python, archive: Path, folder: Path) -> bool:
