@@ -13,7 +13,7 @@ from mailworker.native.core import accelerator
 if TYPE_CHECKING:
     from mailworker.event.loop import Loop
 
-__all__ = ["Pause", "Task", "Waitable", "sleep", "wait_for"]
+__all__ = ["Pause", "Task", "Waitable", "next_round", "sleep", "wait_for"]
 
 
 class Waitable(Protocol):
@@ -103,3 +103,37 @@ class Pause:
 async def sleep(seconds: float) -> None:
     """Suspend the running task for `seconds`."""
     await wait_for(Pause(seconds))
+
+
+class _Turn:
+    """Lets a task wait for the next round of the loop. `over`: the task goes on, or has ended."""
+
+    __slots__ = ("_task", "over")
+
+    _task: Task
+
+    def __init__(self) -> None:
+        self.over = False
+
+    def park(self, task: Task) -> None:
+        """See `Waitable.park`."""
+        self._task = task
+        task.loop.cancel_deadline(task)
+        task.loop.again(self)
+
+    def timed_out(self) -> None:
+        """The task has no deadline."""
+
+    def ready(self, _events: int) -> None:
+        """The loop calls in the next round."""
+        if not self.over:
+            self._task.resume()
+
+
+async def next_round() -> None:
+    """Suspend the running task until the loop has served all other tasks that are ready."""
+    turn = _Turn()
+    try:
+        await wait_for(turn)
+    finally:
+        turn.over = True

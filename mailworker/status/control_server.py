@@ -15,7 +15,7 @@ from mailworker.config.events import EventsSettings
 from mailworker.errors import MailworkerError, Party, PeerError
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
-from mailworker.event.task import Task, sleep
+from mailworker.event.task import Task, next_round
 from mailworker.model import Address
 from mailworker.status.server import Door
 from mailworker.wire.control_request import VERSION, BadControlRequest, ControlLines, parse
@@ -211,7 +211,7 @@ class _Page:
             self._length += len(self._lines[-1])
         if self._length >= _PAGE or not line:
             await self.flush()
-            await sleep(0.0)  # other tasks have their turn, however fast this peer reads
+            await next_round()  # other tasks have their turn, however fast this peer reads
 
     async def send(self, line: Mapping[str, Any]) -> None:
         """Add a line, and send all of them at once."""

@@ -5,7 +5,7 @@ from time import monotonic
 import pytest
 
 from mailworker.errors import Party, TimedOut
-from mailworker.event.task import Task, sleep, wait_for
+from mailworker.event.task import Task, next_round, sleep, wait_for
 from tests.event.bench import Bell, Bench
 
 
@@ -52,6 +52,36 @@ def test_nested_coroutines_wait_alike(bench: Bench) -> None:
     bench.start(outer())
     bell.ring()
     assert results == [7]
+
+
+def test_tasks_that_wait_for_the_next_round_take_turns(bench: Bench) -> None:
+    said: list[str] = []
+
+    async def count(name: str) -> None:
+        for number in range(3):
+            said.append(f"{name}{number}")
+            await next_round()
+
+    bench.run(count("a"), count("b"))
+    assert said == ["a0", "b0", "a1", "b1", "a2", "b2"]
+    assert not bench.bugs
+
+
+def test_a_task_that_is_cancelled_before_its_turn_has_none(bench: Bench) -> None:
+    said: list[str] = []
+
+    async def wait() -> None:
+        await next_round()
+        said.append("went on")
+
+    async def cancel() -> None:
+        task.cancel()
+        await sleep(0.02)
+
+    task = bench.start(wait())
+    bench.run(cancel())
+    assert not said
+    assert not bench.bugs
 
 
 def test_sleep_takes_its_time(bench: Bench) -> None:
