@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,6 +28,9 @@ from mailworker.wire.http_request import parse
 
 # Seconds between two checks whether a worker of a new program serves.
 _LOOK_AGAIN: Final = 0.05
+
+# Where processors are short, workers have them: nobody waits for a page as for a login.
+_NICENESS: Final = 10
 
 
 class StatusProcess(Helper):
@@ -81,6 +85,9 @@ class StatusProcess(Helper):
         for path in answers.paths:  # answers that load modules do so now: inside the sandbox no file can be opened
             answers(parse(f"GET {path} HTTP/1.1".encode()), self._cycle.status_listeners[0].address)
         return answers
+
+    def _prepare(self) -> None:
+        os.nice(_NICENESS)
 
     def _begin(self) -> None:
         """Begin to serve. Of two programs, as after SIGUSR2, the new one answers once a worker of it serves."""

@@ -97,6 +97,12 @@ def test_it_is_small_and_sleeps_until_somebody_asks(start: Start) -> None:
     assert calls == []
 
 
+def test_workers_have_the_processor_before_it(start: Start) -> None:
+    shown = start()
+    assert shown.await_process().nice() == psutil.Process(shown.pid).nice() + 10
+    assert {worker.nice() for worker in shown.workers()} == {psutil.Process(shown.pid).nice()}
+
+
 def test_it_runs_as_the_user_of_workers(start: Start) -> None:
     shown = start()
     worker, *_ = shown.await_workers(2)
