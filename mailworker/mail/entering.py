@@ -67,19 +67,14 @@ class Entering(Attempting):
 
     def ask(self) -> Link:
         """See `LimitedApplicant.ask`."""
-        server, login, attempt, facts = self.server, self._login, self._attempts, self.facts
-        if facts is not None:
-            if self._quiet:
-                self._began = self.connections.loop.now
-            facts.attempt(login, attempt)
-        source = self._plain_source
+        server, login, attempt, source = self.server, self._login, self._attempts, self._plain_source
         if source is not None and self._client is None:
             agreement = self.stream.agreement
             tls = None if agreement is None else server.agreements.facts(agreement)
             return source.judge_plainly((login, server.settings.protocol, attempt, self.log.client), tls, self)
         request = self.client.auth_request(login, attempt, server.settings, tells_host=self.protocol.tells_host)
         self._request = request
-        request.facts = facts
+        request.facts = self.facts
         return server.login_source.judge(request, self)
 
     def judged(self, verdict: Accepted | Rejected) -> Link:
@@ -179,7 +174,7 @@ class Entering(Attempting):
         log, stream = self.log, self.backend
         assert stream is not None
         server = self.server
-        if self._login.passed_on and (self.limited_here or not self._quiet):  # the backend has decided only now
+        if self._login.passed_on:  # the backend has decided only now
             if server.policed is not None:
                 server.policed.learn(self._request, self, None)
             if not self.let_in():

@@ -146,9 +146,12 @@ class Session(Entering):
         self._attempts = attempt = self._attempts + 1
         if log.entrance.log.talkative:
             log.debug(f"asking {source.name}, method {login.method.name}, attempt {attempt}")
+        if self.facts is not None:
+            self._began = self.connections.loop.now
+            self.facts.attempt(login, attempt)  # keys of limits may depend on it
         if not self._quiet:
             self._begin_to_ask()
-        if self.limited_here and (guard := self.server.guard) is not None:
+        if (guard := self.server.guard) is not None:
             if guard.quick is None or login.method is _NONE:
                 return guard.enter(login, self)
             if not (entered := guard.quick.enter(log.client, login.name)):

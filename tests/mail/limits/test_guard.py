@@ -190,6 +190,14 @@ def test_the_client_behind_a_balancer_is_banned_and_not_the_balancer(scene: Scen
     assert say("192.0.2.8", b"secret") == POP3.answer
 
 
+def test_a_key_of_several_variables_is_that_of_the_attempt_at_hand(scene: Scene) -> None:
+    key = zone("$binary_remote_prefix$remote_user/$auth_user/$auth_method")
+    mailbox = Mailbox(scene, settings(limit(0, of=key)))
+    users = [b"a@example.com", b"b@example.com", b"c@example.com"]
+    assert [mailbox.try_to_log_in(b"x", user=user) for user in users] == [WRONG] * 3
+    assert [mailbox.try_to_log_in(b"y", user=user) for user in users] == [TEMPORARY["imap"]] * 3
+
+
 # Other settings
 
 
