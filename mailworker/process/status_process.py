@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,6 +17,7 @@ from mailworker.process.asking import Asking
 from mailworker.process.control_desk import limit_zones, means
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
+from mailworker.process.system import identity
 from mailworker.status.answers import Answers
 from mailworker.status.control import Control
 from mailworker.status.control_server import ControlServer
@@ -29,7 +29,7 @@ from mailworker.wire.http_request import parse
 # Seconds between two checks whether a worker of a new program serves.
 _LOOK_AGAIN: Final = 0.05
 
-# Where processors are short, workers have them: nobody waits for a page as for a login.
+# The workers have processors first: a login cannot wait as a status page can.
 _NICENESS: Final = 10
 
 
@@ -87,7 +87,7 @@ class StatusProcess(Helper):
         return answers
 
     def _prepare(self) -> None:
-        os.nice(_NICENESS)
+        identity.give_way(_NICENESS, self._log)
 
     def _begin(self) -> None:
         """Begin to serve. Of two programs, as after SIGUSR2, the new one answers once a worker of it serves."""

@@ -43,6 +43,14 @@ def assume(core: CoreSettings, number: int | None, log: Log) -> None:
             raise StartError(f'chdir("{core.working_directory}") failed {describe(error)}') from None
 
 
+def give_way(niceness: int, log: Log) -> None:
+    """Let processes of the present priority run first; a failure is logged at [alert]."""
+    try:
+        os.nice(niceness)
+    except OSError as error:
+        log.write(Level.ALERT, f"nice({niceness}) failed {describe(error)}")
+
+
 def worker_environment(env: tuple[str, ...], current: Mapping[str, str]) -> dict[str, str]:
     """The environment that `env` directives leave: TZ, the variables named, and the values given."""
     kept = {}
