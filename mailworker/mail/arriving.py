@@ -15,7 +15,7 @@ from mailworker.mail.facts import FactsRecord
 from mailworker.mail.leaving import Leaving
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import SessionRecord, end_in_handshake, start_tls
-from mailworker.model import VerifyClient
+from mailworker.model import Address, VerifyClient
 
 _OFF = VerifyClient.OFF  # each handshake needs it, and Python 3.11 takes long to find a member
 
@@ -45,6 +45,11 @@ class Arriving(Leaving):
             self._client = client = Client(self.stream, self._peer, self.log.entrance.listen)
         return client
 
+    @property
+    def _address(self) -> Address:
+        """The client's address, which a PROXY header may have told."""
+        return self._peer if self._client is None else self._client.address
+
     def _new_dialogue(self) -> AnyDialogue:
         return self.protocol.dialogue(self.stream, self.server, self.log)
 
@@ -53,8 +58,8 @@ class Arriving(Leaving):
 
         Gives why the session ends there, None if it goes on.
         """
-        trusted = self.server.settings.real_ip_from
-        if self.client.listen.proxy_protocol:
+        trusted, listen = self.server.settings.real_ip_from, self.log.entrance.listen
+        if listen.proxy_protocol:
             if not await self.client.read_proxy_header(trusted, self.log):
                 return Farewell(End.PROXY_PROTOCOL)
             if self.facts is not None:
@@ -62,9 +67,9 @@ class Arriving(Leaving):
             if (rows := self.server.rows) is not None:
                 rows.move(self.log.row, self.client.address)
         checks = self.log.entrance.at_accept
-        if checks and (reason := refusal(checks, self.client.address, self.log)) is not None:
+        if checks and (reason := refusal(checks, self._address, self.log)) is not None:
             return Farewell(reason, self._denial)
-        if self.client.listen.ssl:
+        if listen.ssl:
             self.log.action = SHAKING_HANDS
             farewell = await self.shake_hands(more=self.log.entrance.greets_at_once)
             if farewell is not None:
@@ -84,7 +89,7 @@ class Arriving(Leaving):
     @property
     def _denial(self) -> bytes | None:
         """The reply to a client that a check refuses: None without `deny_reply`, or before the handshake of TLS."""
-        tells = self.server.settings.deny_reply and (self.stream.tls is not None or not self.client.listen.ssl)
+        tells = self.server.settings.deny_reply and (self.stream.tls is not None or not self.log.entrance.listen.ssl)
         return self.protocol.refusals.denial if tells else None
 
     def rename(self, login: bytes) -> None:
@@ -108,7 +113,7 @@ class Arriving(Leaving):
         if self.facts is not None:
             self.facts.shaken_hands(self.connections.loop.now - began)
         checks = self.log.entrance.in_tls
-        if checks and (reason := refusal(checks, self.client.address, self.log)) is not None:
+        if checks and (reason := refusal(checks, self._address, self.log)) is not None:
             return Farewell(reason, self._denial or b"")
         tls, context = self.stream.tls, self.server.tls
         assert tls is not None
