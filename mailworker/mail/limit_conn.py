@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from mailworker.config.limit_conn import ConnLimit, LimitConnSettings
 from mailworker.errors import escape
 from mailworker.mail.end import End
-from mailworker.mail.facts import FactsRecord, SessionFacts
+from mailworker.mail.facts import FactsRecord
+from mailworker.mail.limits.keys import rendered
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, Level
@@ -16,9 +17,6 @@ from mailworker.shm.conn_table import FULL
 from mailworker.shm.gate import TOO_LONG, Gate, Holdings, Rule, Slow
 from mailworker.shm.keys import GIVEN, KEYS, key
 from mailworker.variables.variables import Variables
-
-Key = Callable[[SessionLog], bytes]
-"""Gives the key by which a session is counted; empty if it is not counted."""
 
 # Seconds between two log lines of a worker that a zone is full.
 _TELL_AGAIN: Final = 10.0
@@ -37,7 +35,7 @@ class _Limit:
 
     def __init__(self, limit: ConnLimit, variables: Variables) -> None:
         light = limit.zone.light
-        self.key = _rendered(limit, variables) if light is None else None
+        self.key = rendered(limit.zone.key, variables) if light is None else None
         self.number = GIVEN if light is None else 1 + KEYS.index(light)
         self.name = limit.zone.name
         self.spelled = limit.zone.text
@@ -45,16 +43,6 @@ class _Limit:
 
     def key_of(self, record: SessionLog) -> bytes:
         return key(self.number, record.client, record.login, (32, 128)) if self.key is None else self.key(record)
-
-
-def _rendered(limit: ConnLimit, variables: Variables) -> Key:
-    render = variables.bind(limit.zone.key)
-
-    def read(record: SessionLog) -> bytes:
-        assert isinstance(record, SessionFacts)
-        return render(record)
-
-    return read
 
 
 class _Gate:

@@ -117,7 +117,7 @@ class Guard:
                 await self._shuffled.hold(asked + self._seconds)
 
     def _enter(self, log: SessionLog) -> Attempt | None:
-        keys = tuple(key(_record(log)) for key in self._given)
+        keys = tuple(key(log) for key in self._given)
         return self._attempts.enter(log.client, log.login, keys)
 
     async def _hold(self, attempt: Attempt, session: LimitedApplicant) -> Link:
@@ -131,6 +131,7 @@ class Guard:
             with self._held:
                 await session.pause(_LOOK_AGAIN)
             attempt.enter(loop.now)
+            self._complain(attempt, session)
         if attempt.wait < 0.0:
             refused = self._refuse(attempt, session)
         elif attempt.wait > 0.0:

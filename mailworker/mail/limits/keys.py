@@ -7,12 +7,12 @@ from typing import Final
 
 from mailworker.config.limit_auth import LimitZone
 from mailworker.mail.facts import SessionFacts
-from mailworker.mail.record import SessionRecord
+from mailworker.mail.session_log import SessionLog
 from mailworker.shm.keys import GIVEN, KEYS
-from mailworker.variables.template import Name
+from mailworker.variables.template import Name, Template
 from mailworker.variables.variables import Variables
 
-Key = Callable[[SessionRecord], bytes]
+Key = Callable[[SessionLog], bytes]
 """Gives the key by which a session is counted; empty if it is not counted."""
 
 _OF_CLIENT: Final = frozenset({"remote_addr", "binary_remote_addr", "binary_remote_prefix", "remote_prefix"})
@@ -30,11 +30,11 @@ def number_of(zone: LimitZone) -> int:
     return 1 + KEYS.index(part.name) if isinstance(part, Name) else GIVEN
 
 
-def rendered(zone: LimitZone, variables: Variables) -> Key:
+def rendered(key: Template, variables: Variables) -> Key:
     """The function that renders a key from its variables."""
-    render = variables.bind(zone.key)
+    render = variables.bind(key)
 
-    def read(record: SessionRecord) -> bytes:
+    def read(record: SessionLog) -> bytes:
         assert isinstance(record, SessionFacts)
         return render(record)
 

@@ -32,7 +32,7 @@ class Limit:
         self.settings = settings
         self.table = table
         self.name = zone.zone.name
-        self.key: Key | None = None if zone.is_light else rendered(zone, variables)
+        self.key: Key | None = None if zone.is_light else rendered(zone.key, variables)
         self.at_accept = known_at_accept(names)
         self.rule = Rule(
             table,

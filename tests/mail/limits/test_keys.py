@@ -49,4 +49,4 @@ def test_a_key_of_one_variable_that_all_sessions_know_has_a_number(key: str, num
 def test_other_keys_are_rendered() -> None:
     assert number_of(zone("$protocol")) == GIVEN
     with pytest.raises(AssertionError):
-        rendered(zone("$protocol"), Variables({}))(Record("192.0.2.7"))
+        rendered(zone("$protocol").key, Variables({}))(Record("192.0.2.7"))
