@@ -110,7 +110,8 @@ class Server:
         self.number = 0
         self.rows: Rows | None = None
         self.login_source = login_source
-        self.plain_source = login_source if isinstance(login_source, AuthHttp) and login_source.is_plain else None
+        plain = login_source if isinstance(login_source, AuthHttp) and login_source.is_plain else None
+        self.plain_source = None if self.asks_for_certificates else plain
         self.agreements = Agreements()
         self.policed = login_source if isinstance(login_source, Policed) else None
         self.targets: Targets = choose_targets(settings, None)

@@ -301,13 +301,10 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     places: Mapping[Destination, int],
 ) -> Server:
     protocol = PROTOCOLS[settings.protocol]
-    source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers))
+    host = UNAVAILABLE if protocol.tells_host else None
+    source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers, host))
     server = Server(settings, log, tls, protocol.capabilities(settings), source, places)
     server.watched = protocol.watched
-    if server.asks_for_certificates:
-        server.plain_source = None
-    elif server.plain_source is not None and protocol.tells_host:
-        server.plain_source.tell_host(UNAVAILABLE)
     return server
 
 

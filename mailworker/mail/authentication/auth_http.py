@@ -66,10 +66,12 @@ class AuthHttp:
         answers: Answers,
         variables: Variables | None = None,
         told: Collection[str] = (),
+        host: bytes | None = None,
     ) -> None:
         """`answers` reads the service's answers. `variables` are those of the header values, None if they have none.
 
-        `told` are the answer headers that variables use, in lower case with "_" for "-".
+        `told` are the answer headers that variables use, in lower case with "_" for "-". `host` is the client's host
+        name in plain requests, None if they have none.
         """
         self.settings = settings
         self.answers = answers
@@ -86,12 +88,8 @@ class AuthHttp:
         self.action = "in http auth state"
         self.authzid = settings.authzid
         self._question = _Question(self)
-        self._host: bytes | None = None
-        self._more = b""
-
-    def tell_host(self, name: bytes) -> None:
-        """Send this name of the client's host in plain requests."""
-        self._host, self._more = name, client_host(name)
+        self._host = host
+        self._more = b"" if host is None else client_host(host)
 
     def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
         """See `LoginSource.judge`."""

@@ -22,13 +22,15 @@ class Means(NamedTuple):
     """The objects that a source may need in addition to the settings of its server.
 
     `refusals` and `ports` are the protocol's; `users` is None if no file is named. `answers` makes the parser of an
-    auth service's answers; servers that read them in the same way share it.
+    auth service's answers; servers that read them in the same way share it. `host` is the client's host name in plain
+    requests, None if they have none.
     """
 
     refusals: Refusals
     ports: tuple[int, ...]
     users: Users | None = None
     answers: Callable[..., Answers] = Answers
+    host: bytes | None = None
 
 
 def _auth_http(settings: MailServer, means: Means) -> LoginSource | None:
@@ -37,7 +39,7 @@ def _auth_http(settings: MailServer, means: Means) -> LoginSource | None:
     answers = means.answers(names=bool(settings.resolver.servers), nameless=settings.proxy.backend is not None)
     asked = settings.access_log.asked.union(*(limit.asked for limit in settings.limit_conn.limits))
     told = [name.removeprefix(HEADER_PREFIX) for name in asked if name.startswith(HEADER_PREFIX)]
-    return AuthHttp(settings.source, answers, settings.variables.bind(), told)
+    return AuthHttp(settings.source, answers, settings.variables.bind(), told, means.host)
 
 
 def _user_file(settings: MailServer, means: Means) -> LoginSource | None:
