@@ -19,7 +19,6 @@ FOLDERS = ("mailworker", "tests", "bench")
 
 # "path" or "path:name" -> the reason why it is larger.
 EXCEPTIONS: dict[str, str] = {
-    "mailworker/mail/facts.py": "the record of sessions that are listed derives from the one of facts",
     "tests/oracle/difference_table.py": "one table, of a row for each difference from nginx",
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mailworker.config.limit_auth import LimitZone
-from mailworker.mail.facts import SessionFacts
+from mailworker.mail.session_facts import SessionFacts
 from mailworker.mail.session_log import SessionLog
 from mailworker.shm.keys import GIVEN, KEYS
 from mailworker.variables.template import Name, Template
