@@ -259,22 +259,6 @@ static void attempts_dealloc(PyObject *object)
 
 /* Bans. */
 
-static int take_given(PyObject *given, Py_ssize_t *next, struct key *key)
-{
-    PyObject *bytes = given != NULL && *next < PyTuple_GET_SIZE(given) ? PyTuple_GET_ITEM(given, *next) : NULL;
-
-    ++*next;
-    *key = (struct key){"", 0};
-    if (bytes != NULL && !PyBytes_Check(bytes)) {
-        PyErr_SetString(PyExc_TypeError, "a key is bytes");
-        return 0;
-    }
-    if (bytes != NULL) {
-        *key = (struct key){PyBytes_AS_STRING(bytes), (size_t) PyBytes_GET_SIZE(bytes)};
-    }
-    return 1;
-}
-
 static uint64_t banned_by(const struct limit_key *key, uint64_t now)
 {
     uint64_t tag;

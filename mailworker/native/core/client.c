@@ -101,6 +101,22 @@ struct key client_key(const struct client *client, int number, PyObject *login, 
     return (struct key){room, copy.size};
 }
 
+int take_given(PyObject *given, Py_ssize_t *next, struct key *key)
+{
+    PyObject *bytes = given != NULL && *next < PyTuple_GET_SIZE(given) ? PyTuple_GET_ITEM(given, *next) : NULL;
+
+    ++*next;
+    *key = (struct key){"", 0};
+    if (bytes != NULL && !PyBytes_Check(bytes)) {
+        PyErr_SetString(PyExc_TypeError, "a key is bytes");
+        return 0;
+    }
+    if (bytes != NULL) {
+        *key = (struct key){PyBytes_AS_STRING(bytes), (size_t) PyBytes_GET_SIZE(bytes)};
+    }
+    return 1;
+}
+
 int take_lengths(PyObject *argument, int lengths[2])
 {
     if (!PyArg_ParseTuple(argument, "ii", &lengths[0], &lengths[1])) {

@@ -35,6 +35,9 @@ size_t client_cut(struct client *client, const int lengths[2]);
 struct key client_key(const struct client *client, int number, PyObject *login, const int lengths[2],
                       unsigned char *room);
 
+/* Takes the next one of the keys that the caller gives, a tuple or NULL; an empty key where there is none left. */
+int take_given(PyObject *given, Py_ssize_t *next, struct key *key);
+
 int take_lengths(PyObject *argument, int lengths[2]);
 
 #endif

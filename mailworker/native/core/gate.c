@@ -196,27 +196,15 @@ static int was_counted(const struct visit *visit, Py_ssize_t table)
 static int key_of(struct visit *visit, const struct rule *rule, unsigned char *room, struct key *key)
 {
     static const int whole[2] = {32, 128};
-    PyObject *given = NULL;
 
-    *key = (struct key){"", 0};
-    if (rule->number != KEY_GIVEN) {
-        if (rule->number != KEY_USER && !visit->is_read && !client_read(visit->text, &visit->client)) {
-            return 0;
-        }
-        visit->is_read |= rule->number != KEY_USER;
-        *key = client_key(&visit->client, rule->number, visit->login, whole, room);
-        return 1;
+    if (rule->number == KEY_GIVEN) {
+        return take_given(visit->given, &visit->next, key);
     }
-    if (visit->given != NULL && visit->next < PyTuple_GET_SIZE(visit->given)) {
-        given = PyTuple_GET_ITEM(visit->given, visit->next++);
-    }
-    if (given != NULL && !PyBytes_Check(given)) {
-        PyErr_SetString(PyExc_TypeError, "a key is bytes");
+    if (rule->number != KEY_USER && !visit->is_read && !client_read(visit->text, &visit->client)) {
         return 0;
     }
-    if (given != NULL) {
-        *key = (struct key){PyBytes_AS_STRING(given), (size_t) PyBytes_GET_SIZE(given)};
-    }
+    visit->is_read |= rule->number != KEY_USER;
+    *key = client_key(&visit->client, rule->number, visit->login, whole, room);
     return 1;
 }
 
