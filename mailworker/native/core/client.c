@@ -10,28 +10,25 @@
 
 static const unsigned char mapped[MAPPED_SIZE] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-/* Reads an IPv4 address in its usual form; 0 for any other text, which may still be an address. */
-static int read_ipv4(const char *text, size_t length, unsigned char *address)
+int read_ipv4(const char *text, unsigned char *address)
 {
-    const char *end = text + length;
-    int part;
+    int i;
 
-    for (part = 0; part < IPV4_SIZE; part++) {
-        unsigned int number = 0;
-        const char *first = text;
+    for (i = 0; i < IPV4_SIZE; i++) {
+        unsigned int number = (unsigned int) *text++ - '0';
 
-        while (text < end && *text >= '0' && *text <= '9' && text - first < 3) {
-            number = number * 10 + (unsigned int) (*text++ - '0');
-        }
-        if (text == first || number > UINT8_MAX || (*first == '0' && text - first > 1)) {
+        if (number > 9) {
             return 0;
         }
-        address[part] = (unsigned char) number;
-        if (part < IPV4_SIZE - 1 && (text == end || *text++ != '.')) {
+        while (number > 0 && number < 100 && *text >= '0' && *text <= '9') {
+            number = 10 * number + (unsigned int) *text++ - '0';
+        }
+        if (number > UINT8_MAX || *text++ != (i < IPV4_SIZE - 1 ? '.' : '\0')) {
             return 0;
         }
+        address[i] = (unsigned char) number;
     }
-    return text == end;
+    return 1;
 }
 
 int client_read(PyObject *text, struct client *client)
@@ -46,7 +43,7 @@ int client_read(PyObject *text, struct client *client)
     memset(client->address, 0, sizeof(client->address));
     client->size = IPV4_SIZE;
     client->is_unix = 0;
-    if (read_ipv4(client->text, client->length, client->address)) {
+    if (read_ipv4(client->text, client->address)) {
         return 1;
     }
     client->is_unix = strcmp(client->text, "unix:") == 0;

@@ -1,6 +1,6 @@
 /* A worker's rows of the session table; event/rows.py describes the methods, shm/session_row.py the layout. */
 
-#include "core.h"
+#include "client.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
@@ -131,28 +131,6 @@ static int take_short(PyObject *argument, uint16_t *number)
     return 1;
 }
 
-/* Parses the usual form of an IPv4 address; inet_pton() takes three times as long, and decides about other forms. */
-static int put_usual(const char *host, unsigned char *address)
-{
-    int i;
-
-    for (i = 0; i < 4; i++) {
-        unsigned int number = (unsigned int) *host++ - '0';
-
-        if (number > 9) {
-            return 0;
-        }
-        while (number > 0 && number < 100 && *host >= '0' && *host <= '9') {
-            number = 10 * number + (unsigned int) *host++ - '0';
-        }
-        if (number > 255 || *host++ != (i < 3 ? '.' : '\0')) {
-            return 0;
-        }
-        address[i] = (unsigned char) number;
-    }
-    return 1;
-}
-
 /* Packs an IP address; zeros for other texts. */
 static int put_address(PyObject *text, unsigned char *address)
 {
@@ -166,7 +144,7 @@ static int put_address(PyObject *text, unsigned char *address)
         return 0;
     }
     memcpy(address, mapped, sizeof(mapped));
-    if (put_usual(host, address + sizeof(mapped))) {
+    if (read_ipv4(host, address + sizeof(mapped))) {
         return 1;
     }
     if (strchr(host, ':') != NULL) {
