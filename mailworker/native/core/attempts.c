@@ -24,16 +24,16 @@ struct rule {
     uint64_t dropped; /* the table's count when it was last read */
 };
 
-/* Networks of one prefix length, in order. */
-struct group {
-    int bits;
-    size_t first, count;
+/* A network, which is sorted and found as bytes. */
+struct network {
+    unsigned char family, bits, address[ADDRESS_SIZE];
 };
 
 struct exempt {
-    unsigned char (*networks)[ADDRESS_SIZE];
-    struct group groups[FAMILIES][8 * ADDRESS_SIZE + 1];
-    size_t used[FAMILIES];
+    struct network *networks; /* in order */
+    size_t count;
+    unsigned char bits[FAMILIES][8 * ADDRESS_SIZE + 1]; /* the prefix lengths that occur */
+    size_t used[FAMILIES];                              /* how many these are */
     int is_unix;
 };
 
@@ -103,69 +103,63 @@ static int take_rules(struct attempts *self, PyObject *rules)
     return 1;
 }
 
-static int compare(const void *one, const void *other)
-{
-    return memcmp(one, other, ADDRESS_SIZE);
-}
-
-static int family_of(size_t size)
+static unsigned char family_of(size_t size)
 {
     return size == ADDRESS_SIZE;
 }
 
-/* Adds a network to the exempt ones, if it has this family and prefix length. */
-static int take_network(struct exempt *exempt, PyObject *argument, int family, int bits, size_t *count)
+static int take_network(struct exempt *exempt, PyObject *argument)
 {
+    struct network *network = &exempt->networks[exempt->count];
     const char *packed;
     Py_ssize_t size;
-    int length;
+    int bits;
 
-    if (!PyTuple_Check(argument) || !PyArg_ParseTuple(argument, "y#i", &packed, &size, &length)) {
+    if (!PyTuple_Check(argument) || !PyArg_ParseTuple(argument, "y#i", &packed, &size, &bits)) {
         return PyErr_Occurred() ? 0 : (PyErr_SetString(PyExc_TypeError, "a network is a tuple"), 0);
     }
-    if ((size != 0 && size != 4 && size != ADDRESS_SIZE) || length < 0 || length > 8 * size) {
+    if ((size != 0 && size != 4 && size != ADDRESS_SIZE) || bits < 0 || bits > 8 * size) {
         PyErr_SetString(PyExc_ValueError, "no such network");
         return 0;
     }
-    exempt->is_unix |= size == 0;
-    if (size != 0 && family_of((size_t) size) == family && length == bits) {
-        memcpy(exempt->networks[(*count)++], packed, (size_t) size);
+    if (size == 0) {
+        exempt->is_unix = 1;
+        return 1;
     }
+    network->family = family_of((size_t) size);
+    network->bits = (unsigned char) bits;
+    memcpy(network->address, packed, (size_t) size);
+    exempt->count++;
     return 1;
 }
 
-static int take_group(struct exempt *exempt, PyObject *networks, int family, int bits, size_t *count)
+static int compare(const void *one, const void *other)
 {
-    struct group group = {bits, *count, 0};
-    Py_ssize_t i;
-
-    for (i = 0; i < PyTuple_GET_SIZE(networks); i++) {
-        if (!take_network(exempt, PyTuple_GET_ITEM(networks, i), family, bits, count)) {
-            return 0;
-        }
-    }
-    group.count = *count - group.first;
-    if (group.count != 0) {
-        qsort(exempt->networks[group.first], group.count, ADDRESS_SIZE, compare);
-        exempt->groups[family][exempt->used[family]++] = group;
-    }
-    return 1;
+    return memcmp(one, other, sizeof(struct network));
 }
 
 static int take_exempt(struct exempt *exempt, PyObject *networks)
 {
-    size_t count = 0;
-    int family, bits;
+    Py_ssize_t i;
+    size_t place;
 
-    exempt->networks = PyMem_Calloc((size_t) PyTuple_GET_SIZE(networks) + 1, ADDRESS_SIZE);
+    exempt->networks = PyMem_Calloc((size_t) PyTuple_GET_SIZE(networks) + 1, sizeof(struct network));
     if (exempt->networks == NULL) {
         return done(PyErr_NoMemory());
     }
-    for (family = 0; family < FAMILIES; family++) {
-        for (bits = 0; bits <= 8 * ADDRESS_SIZE; bits++) {
-            if (!take_group(exempt, networks, family, bits, &count)) {
-                return 0;
-            }
+    for (i = 0; i < PyTuple_GET_SIZE(networks); i++) {
+        if (!take_network(exempt, PyTuple_GET_ITEM(networks, i))) {
+            return 0;
+        }
+    }
+    qsort(exempt->networks, exempt->count, sizeof(struct network), compare);
+    for (place = 0; place < exempt->count; place++) {
+        const struct network *network = &exempt->networks[place];
+        unsigned char *bits = exempt->bits[network->family];
+        size_t *used = &exempt->used[network->family];
+
+        if (*used == 0 || bits[*used - 1] != network->bits) {
+            bits[(*used)++] = network->bits;
         }
     }
     return 1;
@@ -174,22 +168,23 @@ static int take_exempt(struct exempt *exempt, PyObject *networks)
 static int is_exempt(const struct exempt *exempt, const struct client *client)
 {
     struct client whole = *client;
+    struct network wanted;
     size_t i;
-    int family;
 
     if (client->is_unix) {
         return exempt->is_unix;
     }
     client_unmap(&whole);
-    family = family_of(whole.size);
-    for (i = 0; i < exempt->used[family]; i++) {
-        const struct group *group = &exempt->groups[family][i];
+    wanted.family = family_of(whole.size);
+    for (i = 0; i < exempt->used[wanted.family]; i++) {
         struct client cut = whole;
-        const int lengths[2] = {group->bits, group->bits};
+        const int lengths[2] = {exempt->bits[wanted.family][i], exempt->bits[wanted.family][i]};
 
         (void) client_cut(&cut, lengths);
-        memset(cut.address + cut.size, 0, ADDRESS_SIZE - cut.size);
-        if (bsearch(cut.address, exempt->networks[group->first], group->count, ADDRESS_SIZE, compare) != NULL) {
+        wanted.bits = exempt->bits[wanted.family][i];
+        memset(wanted.address, 0, ADDRESS_SIZE);
+        memcpy(wanted.address, cut.address, cut.size);
+        if (bsearch(&wanted, exempt->networks, exempt->count, sizeof(struct network), compare) != NULL) {
             return 1;
         }
     }
