@@ -57,7 +57,8 @@ struct mine {
 
 struct attempt {
     PyObject_VAR_HEAD struct attempts *all;
-    PyObject *client, *login, *given; /* the keys point into these */
+    PyObject *text, *login, *given; /* the keys point into these, `text` is the client's address */
+    struct client client;
     double asked, wait;
     Py_ssize_t over, full;
     long long excess;
@@ -375,13 +376,13 @@ static void attempt_dealloc(PyObject *object)
     struct attempt *self = (struct attempt *) object;
 
     Py_XDECREF(self->all);
-    Py_XDECREF(self->client);
+    Py_XDECREF(self->text);
     Py_XDECREF(self->login);
     Py_XDECREF(self->given);
     Py_TYPE(object)->tp_free(object);
 }
 
-static int hash_keys(struct attempt *self, const struct client *client)
+static int hash_keys(struct attempt *self)
 {
     const struct attempts *all = self->all;
     Py_ssize_t place, next = 0;
@@ -392,7 +393,7 @@ static int hash_keys(struct attempt *self, const struct client *client)
         struct key key;
 
         if (rule->number != KEY_GIVEN) {
-            key = client_key(client, rule->number, self->login, all->lengths, mine->room);
+            key = client_key(&self->client, rule->number, self->login, all->lengths, mine->room);
         } else if (!take_given(self->given, &next, &key)) {
             return 0;
         }
@@ -403,24 +404,22 @@ static int hash_keys(struct attempt *self, const struct client *client)
     return 1;
 }
 
-/* The key of the entry for trust, which says that the client has logged in: its network after the rule's key. */
+/*
+ * The key of the entry for trust, which says that the client has logged in: its network after the rule's key. The
+ * caller frees its text.
+ */
 static int find_trust(const struct attempt *self, Py_ssize_t place, struct limit_key *key, unsigned char **text)
 {
     static const int lengths[2] = {32, 64};
     const struct limit_key *by = &self->mine[place].key;
     unsigned char room[ADDRESS_SIZE];
-    struct client client;
     struct key network;
 
     *text = PyMem_Malloc(by->length + 2 + ADDRESS_SIZE);
     if (*text == NULL) {
         return done(PyErr_NoMemory());
     }
-    if (!client_read(self->client, &client)) {
-        PyMem_Free(*text);
-        return 0;
-    }
-    network = client_key(&client, KEY_PREFIX, NULL, lengths, room);
+    network = client_key(&self->client, KEY_PREFIX, NULL, lengths, room);
     (*text)[0] = (*text)[by->length + 1] = 0;
     memcpy(*text + 1, by->text, by->length);
     memcpy(*text + by->length + 2, network.text, network.length);
@@ -649,10 +648,11 @@ static PyObject *enter(PyObject *object, PyObject *const *arguments, Py_ssize_t 
         return NULL;
     }
     attempt->all = (struct attempts *) Py_NewRef(self);
-    attempt->client = Py_NewRef(arguments[0]);
+    attempt->text = Py_NewRef(arguments[0]);
+    attempt->client = client;
     attempt->login = Py_NewRef(arguments[1]);
     attempt->given = Py_XNewRef(keys);
-    if (!hash_keys(attempt, &client) || !try(attempt, now)) {
+    if (!hash_keys(attempt) || !try(attempt, now)) {
         Py_CLEAR(attempt);
     }
     return (PyObject *) attempt;
