@@ -255,14 +255,6 @@ static void attempts_dealloc(PyObject *object)
 
 /* Bans. */
 
-static uint64_t banned_by(const struct limit_key *key, uint64_t now)
-{
-    uint64_t tag;
-    struct limit_entry *entry = limit_find(key, &tag);
-
-    return entry == NULL ? 0 : limit_banned(entry, tag, now);
-}
-
 /* The place of the rule that bans, with the milliseconds left; or the number of rules, or NONE with an exception. */
 static Py_ssize_t banning(const struct attempts *self, PyObject *text, PyObject *given, double seconds, uint64_t *left)
 {
@@ -288,7 +280,7 @@ static Py_ssize_t banning(const struct attempts *self, PyObject *text, PyObject 
         }
         if (rule->bans && text_of_key.length != 0) {
             limit_key(rule->table, text_of_key.text, text_of_key.length, &key);
-            *left = banned_by(&key, now);
+            *left = limit_ban_of(&key, now);
             if (*left != 0) {
                 return is_exempt(&self->exempt, &client) ? self->count : place;
             }
@@ -430,19 +422,14 @@ static int find_trust(const struct attempt *self, Py_ssize_t place, struct limit
 static int is_trusted(const struct attempt *self, Py_ssize_t place, uint64_t now, int *trusted)
 {
     struct limit_key key;
-    struct limit_entry *entry;
+    struct limit_penalty found;
     unsigned char *text;
-    uint64_t tag;
 
     if (!find_trust(self, place, &key, &text)) {
         return 0;
     }
-    entry = limit_find(&key, &tag);
-    if (entry != NULL) {
-        struct limit_penalty found = limit_penalty(entry, tag, now);
-
-        *trusted = found.level > 0 && found.age < TRUSTED;
-    }
+    found = limit_penalty_of(&key, now);
+    *trusted = found.level > 0 && found.age < TRUSTED;
     PyMem_Free(text);
     return 1;
 }
@@ -450,17 +437,12 @@ static int is_trusted(const struct attempt *self, Py_ssize_t place, uint64_t now
 static int set_trust(const struct attempt *self, Py_ssize_t place, uint64_t now)
 {
     struct limit_key key;
-    struct limit_entry *entry;
     unsigned char *text;
-    uint64_t tag;
 
     if (!find_trust(self, place, &key, &text)) {
         return 0;
     }
-    entry = limit_entry(self->all->rules[place].table, &key, now, &tag);
-    if (entry != NULL) {
-        limit_set_penalty(entry, tag, 1, now);
-    }
+    limit_punish(self->all->rules[place].table, &key, 1, now);
     PyMem_Free(text);
     return 1;
 }
@@ -471,7 +453,7 @@ static int64_t take(struct attempt *self, Py_ssize_t place, uint64_t now)
     struct mine *mine = &self->mine[place];
     int64_t excess;
 
-    if (rule->bans && banned_by(&mine->key, now) != 0) {
+    if (rule->bans && limit_ban_of(&mine->key, now) != 0) {
         return -1 - rule->burst - REQUEST;
     }
     excess = limit_take(rule->table, &mine->key, now, (uint64_t) rule->burst);
@@ -519,19 +501,12 @@ static long level_from(PyObject *result)
 static long level_now(const struct attempt *self, uint64_t now)
 {
     const struct attempts *all = self->all;
-    const struct limit_key *key;
-    struct limit_penalty found = {0, 0};
-    struct limit_entry *entry;
-    uint64_t tag;
+    struct limit_penalty found;
 
     if (all->penalised == NONE || all->penalties == Py_None || self->mine[all->penalised].key.length == 0) {
         return 0;
     }
-    key = &self->mine[all->penalised].key;
-    entry = limit_find(key, &tag);
-    if (entry != NULL) {
-        found = limit_penalty(entry, tag, now);
-    }
+    found = limit_penalty_of(&self->mine[all->penalised].key, now);
     return found.level == 0
                ? 0
                : level_from(PyObject_CallMethod(all->penalties, "level", "Kd", (unsigned long long) found.level,
@@ -706,11 +681,10 @@ static PyObject *drop(PyObject *object, PyObject *Py_UNUSED(none))
 
 static void forgive(const struct attempt *self, Py_ssize_t place, uint64_t now)
 {
-    uint64_t tag;
-    struct limit_entry *entry = self->mine[place].key.length == 0 ? NULL : limit_find(&self->mine[place].key, &tag);
+    const struct limit_key *key = &self->mine[place].key;
 
-    if (entry != NULL && limit_penalty(entry, tag, now).level != 0) {
-        limit_set_penalty(entry, tag, 0, now);
+    if (key->length != 0 && limit_penalty_of(key, now).level != 0) {
+        limit_punish(self->all->rules[place].table, key, 0, now);
     }
 }
 
@@ -752,9 +726,6 @@ static int punish(struct attempt *self, PyObject *what, uint64_t now, int asked)
 {
     const struct attempts *all = self->all;
     Py_ssize_t place = all->penalised;
-    const struct limit_key *key;
-    struct limit_entry *entry;
-    uint64_t tag;
     long level;
 
     if (place == NONE || all->penalties == Py_None || self->mine[place].key.length == 0) {
@@ -763,7 +734,6 @@ static int punish(struct attempt *self, PyObject *what, uint64_t now, int asked)
     if (!asked && repeats_at(self, place, what)) {
         return 1;
     }
-    key = &self->mine[place].key;
     level = level_now(self, now);
     if (level >= 0) {
         level =
@@ -772,10 +742,7 @@ static int punish(struct attempt *self, PyObject *what, uint64_t now, int asked)
     if (level < 0) {
         return 0;
     }
-    entry = limit_entry(all->rules[place].table, key, now, &tag);
-    if (entry != NULL) {
-        limit_set_penalty(entry, tag, (uint64_t) level, now);
-    }
+    limit_punish(all->rules[place].table, &self->mine[place].key, (uint64_t) level, now);
     if (!asked) {
         (void) repeats_at(self, place, what); /* once more, as the entry may not have existed before */
     }

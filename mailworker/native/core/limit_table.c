@@ -169,7 +169,15 @@ uint64_t limit_banned(const struct limit_entry *entry, uint64_t tag, uint64_t no
     return generation(ban) == generation(tag) && until > now ? until - now : 0;
 }
 
-struct limit_penalty limit_penalty(const struct limit_entry *entry, uint64_t tag, uint64_t now)
+uint64_t limit_ban_of(const struct limit_key *key, uint64_t now)
+{
+    uint64_t tag;
+    struct limit_entry *entry = limit_find(key, &tag);
+
+    return entry == NULL ? 0 : limit_banned(entry, tag, now);
+}
+
+static struct limit_penalty penalty_in(const struct limit_entry *entry, uint64_t tag, uint64_t now)
 {
     uint64_t word = LIMIT_LOAD(&entry->penalty);
     struct limit_penalty penalty = {word >> LEVEL_SHIFT & LEVEL_MAX, age_of(word >> WHEN_SHIFT & TIME_MASK, now)};
@@ -178,6 +186,14 @@ struct limit_penalty limit_penalty(const struct limit_entry *entry, uint64_t tag
         penalty.level = 0;
     }
     return penalty;
+}
+
+struct limit_penalty limit_penalty_of(const struct limit_key *key, uint64_t now)
+{
+    uint64_t tag;
+    struct limit_entry *entry = limit_find(key, &tag);
+
+    return entry == NULL ? (struct limit_penalty){0, 0} : penalty_in(entry, tag, now);
 }
 
 /*
@@ -198,7 +214,7 @@ static uint64_t bid_of(const struct limit_table *table, const struct limit_entry
                        uint64_t now)
 {
     uint64_t age = age_of(last_of(rate), now), left = limit_banned(entry, tag, now), excess = excess_of(rate);
-    struct limit_penalty penalty = limit_penalty(entry, tag, now);
+    struct limit_penalty penalty = penalty_in(entry, tag, now);
 
     if (tag >> HASH_SHIFT == 0) {
         return bid(BID_FREE, 0);
@@ -430,10 +446,15 @@ int limit_set_ban(struct limit_entry *entry, uint64_t tag, uint64_t until)
     return 0;
 }
 
-void limit_set_penalty(struct limit_entry *entry, uint64_t tag, uint64_t level, uint64_t now)
+void limit_punish(struct limit_table *table, const struct limit_key *key, uint64_t level, uint64_t now)
 {
-    uint64_t word = LIMIT_LOAD(&entry->penalty);
+    uint64_t tag, word;
+    struct limit_entry *entry = level == 0 ? limit_find(key, &tag) : limit_entry(table, key, now, &tag);
 
+    if (entry == NULL) {
+        return;
+    }
+    word = LIMIT_LOAD(&entry->penalty);
     if (LIMIT_LOAD(&entry->tag) == tag) { /* of two processes at once, one succeeds */
         (void) swap(&entry->penalty, word,
                     (now & TIME_MASK) << WHEN_SHIFT | (level < LEVEL_MAX ? level : LEVEL_MAX) << LEVEL_SHIFT |

@@ -65,19 +65,24 @@ void limit_give_back(const struct limit_table *table, const struct limit_key *ke
 /* Milliseconds since the last request that was added, -1 where there was none. */
 int64_t limit_rest(const struct limit_key *key, uint64_t now);
 
-/* Milliseconds that a ban still lasts. */
+/* Milliseconds that a ban still lasts, of an entry or of a key, which may have none. */
 uint64_t limit_banned(const struct limit_entry *entry, uint64_t tag, uint64_t now);
+uint64_t limit_ban_of(const struct limit_key *key, uint64_t now);
+
+/* 0 where the entry has become another key's. */
+int limit_set_ban(struct limit_entry *entry, uint64_t tag, uint64_t until);
 
 /* Whether `what` is among the last four of the key, by a mark; else adds it. */
 int limit_repeats(const struct limit_table *table, const struct limit_key *key, const void *what, size_t length);
 
-/* Fields of the penalty's word; 0 where its generation is not the tag's. */
+/* A key's penalty; both are 0 where it has no entry, and the level where the word's generation is not the tag's. */
 struct limit_penalty {
     uint64_t level, age;
 };
-struct limit_penalty limit_penalty(const struct limit_entry *entry, uint64_t tag, uint64_t now);
-void limit_set_penalty(struct limit_entry *entry, uint64_t tag, uint64_t level, uint64_t now);
-int limit_set_ban(struct limit_entry *entry, uint64_t tag, uint64_t until);
+struct limit_penalty limit_penalty_of(const struct limit_key *key, uint64_t now);
+
+/* Sets the level of a key's penalty; level 0 makes no entry. */
+void limit_punish(struct limit_table *table, const struct limit_key *key, uint64_t level, uint64_t now);
 
 /* Whether the tag is that of an entry, and not free or only claimed. */
 int limit_is_entry(uint64_t tag);

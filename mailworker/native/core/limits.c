@@ -174,33 +174,24 @@ static PyObject *ban(PyObject *object, PyObject *const *arguments, Py_ssize_t co
 static PyObject *banned(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct limit_key key;
-    uint64_t now, tag, left = 0;
-    struct limit_entry *entry;
+    uint64_t now;
 
     if (!take_two((struct limits *) object, arguments, count, 2, &key, &now)) {
         return NULL;
     }
-    entry = limit_find(&key, &tag);
-    if (entry != NULL) {
-        left = limit_banned(entry, tag, now);
-    }
-    return PyFloat_FromDouble((double) left / MILLISECONDS);
+    return PyFloat_FromDouble((double) limit_ban_of(&key, now) / MILLISECONDS);
 }
 
 static PyObject *penalty(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct limit_key key;
-    uint64_t now, tag;
-    struct limit_penalty found = {0, 0};
-    struct limit_entry *entry;
+    struct limit_penalty found;
+    uint64_t now;
 
     if (!take_two((struct limits *) object, arguments, count, 2, &key, &now)) {
         return NULL;
     }
-    entry = limit_find(&key, &tag);
-    if (entry != NULL) {
-        found = limit_penalty(entry, tag, now);
-    }
+    found = limit_penalty_of(&key, now);
     return Py_BuildValue("(Kd)", (unsigned long long) found.level, (double) found.age / MILLISECONDS);
 }
 
@@ -208,8 +199,7 @@ static PyObject *punish(PyObject *object, PyObject *const *arguments, Py_ssize_t
 {
     struct limits *self = (struct limits *) object;
     struct limit_key key;
-    uint64_t now, tag, level;
-    struct limit_entry *entry;
+    uint64_t now, level;
 
     if (!take_two(self, arguments, count, 3, &key, &now)) {
         return NULL;
@@ -218,10 +208,7 @@ static PyObject *punish(PyObject *object, PyObject *const *arguments, Py_ssize_t
     if (level == UINT64_MAX && PyErr_Occurred()) {
         return NULL;
     }
-    entry = level == 0 ? limit_find(&key, &tag) : limit_entry(&self->table, &key, now, &tag);
-    if (entry != NULL) {
-        limit_set_penalty(entry, tag, level, now);
-    }
+    limit_punish(&self->table, &key, level, now);
     return Py_NewRef(Py_None);
 }
 
