@@ -298,12 +298,6 @@ int attempts_pass(PyObject *object, PyObject *client, double now)
     return place < 0 ? -1 : place == self->count;
 }
 
-static int take_now(PyObject *argument, double *now)
-{
-    *now = PyFloat_AsDouble(argument);
-    return *now != -1.0 || !PyErr_Occurred();
-}
-
 /* The time in seconds; 0 with an exception. */
 static int ask_clock(const struct attempts *self, double *now)
 {
@@ -315,7 +309,7 @@ static int ask_clock(const struct attempts *self, double *now)
         return 1;
     }
     time = PyObject_GetAttrString(self->clock, "now");
-    taken = time != NULL && take_now(time, now);
+    taken = time != NULL && take_real(time, now);
     Py_XDECREF(time);
     return taken;
 }
@@ -325,7 +319,7 @@ static PyObject *passes(PyObject *object, PyObject *const *arguments, Py_ssize_t
     double now;
     int passing;
 
-    if (!counted(given, 3) || !take_now(arguments[2], &now)) {
+    if (!counted(given, 3) || !take_real(arguments[2], &now)) {
         return NULL;
     }
     passing = attempts_pass(object, arguments[0], now);
@@ -351,7 +345,7 @@ static PyObject *banned(PyObject *object, PyObject *const *arguments, Py_ssize_t
     uint64_t left = 0;
     double now;
 
-    if (!take_keys(arguments, given, 2, &keys) || !take_now(arguments[1], &now)) {
+    if (!take_keys(arguments, given, 2, &keys) || !take_real(arguments[1], &now)) {
         return NULL;
     }
     place = banning(self, arguments[0], keys, now, &left);
@@ -598,7 +592,7 @@ static PyObject *enter_again(PyObject *object, PyObject *argument)
     struct attempt *self = (struct attempt *) object;
     double now;
 
-    return take_now(argument, &now) && try(self, now) ? PyFloat_FromDouble(self->wait) : NULL;
+    return take_real(argument, &now) && try(self, now) ? PyFloat_FromDouble(self->wait) : NULL;
 }
 
 static PyObject *enter(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
@@ -663,7 +657,7 @@ static PyObject *may_settle(PyObject *object, PyObject *argument)
     double now;
     int64_t rest;
 
-    if (!take_now(argument, &now)) {
+    if (!take_real(argument, &now)) {
         return NULL;
     }
     if (self->over == NONE || self->all->rules[self->over].counts_all) {
@@ -756,7 +750,7 @@ static PyObject *fail(PyObject *object, PyObject *const *arguments, Py_ssize_t g
     Py_ssize_t place;
     double now;
 
-    if (!counted(given, 2) || !take_now(arguments[1], &now)) {
+    if (!counted(given, 2) || !take_real(arguments[1], &now)) {
         return NULL;
     }
     if (!PyBytes_Check(arguments[0])) {

@@ -154,7 +154,7 @@ static PyObject *connect_to(PyObject *object, PyObject *const *arguments, Py_ssi
     if (given < 2 || given > 3) {
         return PyErr_Format(PyExc_TypeError, "%zd arguments, not 2 or 3", given);
     }
-    if (given == 3 && (timeout = PyFloat_AsDouble(arguments[2])) == -1.0 && PyErr_Occurred()) {
+    if (given == 3 && !take_real(arguments[2], &timeout)) {
         return NULL;
     }
     if (!count(self)) {

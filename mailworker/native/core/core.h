@@ -116,6 +116,7 @@ static inline PyObject *none_if(int went_well)
 int counted(Py_ssize_t given, Py_ssize_t wanted);
 
 int take_int(PyObject *argument, int *value);
+int take_real(PyObject *argument, double *value);
 
 /* Takes the raised exception, as an object with its traceback; the reference is the caller's. */
 PyObject *take_exception(void);

@@ -195,8 +195,8 @@ static PyObject *epoll_forget(PyObject *object, PyObject *arguments)
 /* Seconds, infinity for None. */
 static int take_timeout(PyObject *argument, double *seconds)
 {
-    *seconds = argument == Py_None ? (double) INFINITY : PyFloat_AsDouble(argument);
-    return !(*seconds == -1.0 && PyErr_Occurred());
+    *seconds = INFINITY;
+    return argument == Py_None || take_real(argument, seconds);
 }
 
 /* Rounded up, so that waiting never ends early; -1 for ever. */

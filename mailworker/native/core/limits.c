@@ -15,9 +15,9 @@ struct limits {
 
 static int take_seconds(PyObject *argument, uint64_t *milliseconds)
 {
-    double seconds = PyFloat_AsDouble(argument);
+    double seconds;
 
-    if (seconds == -1.0 && PyErr_Occurred()) {
+    if (!take_real(argument, &seconds)) {
         return 0;
     }
     *milliseconds = limit_milliseconds(seconds);

@@ -21,6 +21,12 @@ int take_int(PyObject *argument, int *value)
     return !(number == -1 && PyErr_Occurred());
 }
 
+int take_real(PyObject *argument, double *value)
+{
+    *value = PyFloat_AsDouble(argument);
+    return !(*value == -1.0 && PyErr_Occurred());
+}
+
 PyObject *take_exception(void)
 {
 #if PY_VERSION_HEX >= 0x030C0000

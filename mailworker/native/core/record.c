@@ -153,12 +153,6 @@ static int lacks(PyObject *object, struct path *path)
     return value == NULL ? -1 : value == Py_None;
 }
 
-static int take_real(PyObject *object, double *value)
-{
-    *value = PyFloat_AsDouble(object);
-    return !(*value == -1.0 && PyErr_Occurred());
-}
-
 /* Takes the number at the end of a path. */
 static int take_number(struct path *path, PyObject *object, double *number)
 {

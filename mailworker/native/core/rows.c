@@ -114,10 +114,13 @@ static PyObject *nothing(void)
 
 static int take_seconds(PyObject *argument, uint32_t *seconds)
 {
-    double value = PyFloat_AsDouble(argument);
+    double value;
 
+    if (!take_real(argument, &value)) {
+        return 0;
+    }
     *seconds = (uint32_t) (int64_t) value;
-    return !(value == -1.0 && PyErr_Occurred());
+    return 1;
 }
 
 static int take_short(PyObject *argument, uint16_t *number)
@@ -308,8 +311,7 @@ static PyObject *rows_open(PyObject *object, PyObject *const *arguments, Py_ssiz
         return NULL;
     }
     number = PyLong_AsUnsignedLongLongMask(arguments[1]);
-    accepted = PyErr_Occurred() ? 0 : PyFloat_AsDouble(arguments[2]);
-    if (PyErr_Occurred() || !take_short(arguments[3], &server)) {
+    if (PyErr_Occurred() || !take_real(arguments[2], &accepted) || !take_short(arguments[3], &server)) {
         return NULL;
     }
     place = rows_begin((struct rows *) object, arguments[0], (long long) number, accepted, server, arguments[4]);
@@ -431,11 +433,7 @@ static PyObject *relay(PyObject *object, PyObject *const *arguments, Py_ssize_t 
     Py_ssize_t number;
     double now;
 
-    if (!counted(count, 2) || find(self, arguments[0], &number) == NULL) {
-        return nothing();
-    }
-    now = PyFloat_AsDouble(arguments[1]);
-    if (!PyErr_Occurred()) {
+    if (counted(count, 2) && find(self, arguments[0], &number) != NULL && take_real(arguments[1], &now)) {
         rows_relay(self, number, now);
     }
     return nothing();
@@ -471,8 +469,7 @@ static PyObject *note(PyObject *object, PyObject *const *arguments, Py_ssize_t c
     }
     received = PyLong_AsUnsignedLongLongMask(arguments[1]);
     sent = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLongLongMask(arguments[2]);
-    now = PyErr_Occurred() ? 0 : PyFloat_AsDouble(arguments[3]);
-    if (!PyErr_Occurred()) {
+    if (!PyErr_Occurred() && take_real(arguments[3], &now)) {
         rows_note(self, number, received, sent, now);
     }
     return nothing();
