@@ -225,33 +225,9 @@ static int attempts_init(PyObject *object, PyObject *arguments, PyObject *Py_UNU
     return 0;
 }
 
-static int attempts_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    struct attempts *self = (struct attempts *) object;
-
-    Py_VISIT(self->penalties);
-    Py_VISIT(self->clock);
-    return 0;
-}
-
-static int attempts_clear(PyObject *object)
-{
-    struct attempts *self = (struct attempts *) object;
-
-    Py_CLEAR(self->penalties);
-    Py_CLEAR(self->clock);
-    return 0;
-}
-
-static void attempts_dealloc(PyObject *object)
-{
-    struct attempts *self = (struct attempts *) object;
-
-    PyObject_GC_UnTrack(object);
-    drop_rules(self);
-    (void) attempts_clear(object);
-    Py_TYPE(object)->tp_free(object);
-}
+/* The collector may drop the rules: an attempt, which it does not track, would have kept this object from it. */
+#define REFERENCES(REF) REF(penalties) REF(clock)
+COLLECTED_BEHIND(attempts, REFERENCES, drop_rules(self))
 
 /* Bans. */
 
