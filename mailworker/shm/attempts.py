@@ -149,7 +149,6 @@ class Attempt:
         "_client",
         "_keys",
         "_level",
-        "_login",
         "_plain",
         "_taken",
         "asked",
@@ -163,7 +162,6 @@ class Attempt:
     _client: str
     _keys: list[bytes]
     _level: int  # of the penalty, before the attempt has waited
-    _login: bytes
     _plain: bool
     _taken: list[bool]
     asked: float
@@ -176,7 +174,6 @@ class Attempt:
         given = iter(keys)
         self._all = attempts
         self._client = client
-        self._login = login
         self._keys = [
             next(given, b"") if rule.number == GIVEN else key(rule.number, client, login, attempts._lengths)
             for rule in attempts._rules
