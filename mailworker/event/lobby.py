@@ -16,6 +16,7 @@ from mailworker.event.stream import SocketStream, Step, TlsContext
 from mailworker.event.task import Task
 from mailworker.model import Address, InetAddress
 from mailworker.native.core import accelerator
+from mailworker.shm.keys import UNIX
 
 __all__ = ["Guest", "Lobby"]
 
@@ -118,7 +119,7 @@ class Lobby:
         guest.stream.deadline = now + self._timeout
         if self._noticed is not None:
             self._noticed()
-        client = peer.host if isinstance(peer, InetAddress) else "unix:"
+        client = peer.host if isinstance(peer, InetAddress) else UNIX
         if not all(check.passes(client, guest.number, now) for check in self._checks):
             self._stopped(guest)
             return

@@ -16,6 +16,7 @@ from mailworker.model import Address, Level
 from mailworker.shm.conn_table import FULL
 from mailworker.shm.gate import TOO_LONG, Gate, Holdings, Rule, Slow
 from mailworker.shm.keys import GIVEN, KEYS, key
+from mailworker.variables.prefix import WHOLE
 from mailworker.variables.variables import Variables
 
 # Seconds between two log lines of a worker that a zone is full.
@@ -42,7 +43,7 @@ class _Limit:
         self.told = -_TELL_AGAIN
 
     def key_of(self, record: SessionLog) -> bytes:
-        return key(self.number, record.client, record.login, (32, 128)) if self.key is None else self.key(record)
+        return key(self.number, record.client, record.login, WHOLE) if self.key is None else self.key(record)
 
 
 class _Gate:

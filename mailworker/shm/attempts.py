@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from mailworker.native.core import accelerator
 from mailworker.shm.keys import GIVEN, UNIX, USER, key
 from mailworker.shm.limit_table import LimitTable
-from mailworker.variables.prefix import DEFAULT_LENGTHS, Lengths, packed_prefix
+from mailworker.variables.prefix import DEFAULT_LENGTHS, WHOLE, Lengths, packed_prefix
 
 __all__ = ["Attempt", "Attempts"]
 
@@ -23,7 +23,6 @@ _TRUSTED: Final = 30 * 86400.0
 # Seconds within which an attempt is assumed to be under way, so that its outcome may still free a place.
 _UNSETTLED: Final = 1.0
 _REQUEST: Final = 1000
-_WHOLE: Final = (32, 128)
 
 
 class Rule(NamedTuple):
@@ -130,7 +129,7 @@ class Attempts:
     def _is_exempt(self, client: str) -> bool:
         if client == UNIX:
             return self._unix
-        packed = packed_prefix(client, _WHOLE)
+        packed = packed_prefix(client, WHOLE)
         number = int.from_bytes(packed, "big")
         return any(number >> shift in numbers for shift, numbers in self._exempt[len(packed)])
 

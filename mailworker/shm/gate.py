@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from mailworker.native.core import accelerator
 from mailworker.shm.conn_table import ConnTable
 from mailworker.shm.keys import GIVEN, USER, key
+from mailworker.variables.prefix import WHOLE
 
 __all__ = ["Gate", "Holdings"]
 
@@ -83,7 +84,7 @@ class Gate:
         before = taken = places.get(number, ())
         given = iter(keys)
         for place, rule in enumerate(self._rules):
-            text = next(given, b"") if rule.number == GIVEN else key(rule.number, client, login, (32, 128))
+            text = next(given, b"") if rule.number == GIVEN else key(rule.number, client, login, WHOLE)
             if not text or without >> place & 1 or any(table == rule.table for table, _ in before):
                 continue
             held = TOO_LONG

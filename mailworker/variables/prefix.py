@@ -11,6 +11,9 @@ Lengths = tuple[int, int]
 
 DEFAULT_LENGTHS: Final[Lengths] = (32, 64)
 
+WHOLE: Final[Lengths] = (32, 128)
+"""The lengths of prefixes that are whole addresses."""
+
 _MAPPED: Final = bytes(10) + b"\xff\xff"  # the prefix of an IPv4-mapped IPv6 address
 _IPV4_BYTES: Final = 4
 

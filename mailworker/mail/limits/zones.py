@@ -11,7 +11,7 @@ from mailworker.config.limit_auth import LimitAuthSettings, LimitZone
 from mailworker.errors import escape
 from mailworker.shm.limit_table import LimitTable
 from mailworker.shm.limits import Limits
-from mailworker.variables.prefix import Lengths, packed_prefix, spelled_prefix
+from mailworker.variables.prefix import WHOLE, Lengths, packed_prefix, spelled_prefix
 from mailworker.variables.template import Name
 
 MOST: int = 10_000
@@ -144,7 +144,7 @@ class _Zone:
             network = ipaddress.ip_network(text, strict=False)
         except ValueError:
             return None
-        lengths = self._lengths if self._key == _PREFIX else _WHOLE
+        lengths = self._lengths if self._key == _PREFIX else WHOLE
         if network.prefixlen not in {network.max_prefixlen, lengths[network.version == 6]}:
             return None
         host = str(network.network_address)
@@ -152,11 +152,10 @@ class _Zone:
 
     def _spell(self, key: bytes) -> str:
         if self._key in _PACKED and len(key) in range(1, 17) and key != b"unix:":
-            return spelled_prefix(key, self._lengths if self._key == _PREFIX else _WHOLE)
+            return spelled_prefix(key, self._lengths if self._key == _PREFIX else WHOLE)
         return escape(key)
 
 
 _PREFIX = "binary_remote_prefix"
 _PACKED = frozenset({_PREFIX, "binary_remote_addr"})
 _ADDRESSES = _PACKED | {"remote_addr"}
-_WHOLE: Lengths = (32, 128)
