@@ -28,13 +28,11 @@
     NAME(backend_bytes)                                                                                                \
     NAME(begin)                                                                                                        \
     NAME(begin_with)                                                                                                   \
-    NAME(change)                                                                                                       \
     NAME(client_bytes)                                                                                                 \
     NAME(close)                                                                                                        \
     NAME(expire)                                                                                                       \
     NAME(fail)                                                                                                         \
     NAME(finish)                                                                                                       \
-    NAME(forget)                                                                                                       \
     NAME(free)                                                                                                         \
     NAME(half_close)                                                                                                   \
     NAME(kind)                                                                                                         \
@@ -51,8 +49,6 @@
     NAME(time_out)                                                                                                     \
     NAME(throw)                                                                                                        \
     NAME(timed_out)                                                                                                    \
-    NAME(unwatch)                                                                                                      \
-    NAME(watch)                                                                                                        \
     NAME(_exhausted)                                                                                                   \
     NAME(_refused)
 
