@@ -68,12 +68,6 @@ class Tally:
         for index, amount in enumerate(amounts):
             self._gain(place + index, amount)
 
-    def flow(self, place: int, /, *connections: Connection | None) -> None:
-        """Add each connection's `received` and `sent` to two words each, from `place` on; None has moved nothing."""
-        for index, connection in enumerate(connections):
-            if connection is not None:
-                self.gain(place + 2 * index, connection.received, connection.sent)
-
     def observe(self, place: int, bounds: tuple[float, ...], seconds: float, /, *also: int) -> None:
         """Count a time in a histogram: buckets from `place` on, one beyond the last of `bounds`, and the sum.
 
@@ -160,7 +154,9 @@ class SessionTally(Tally):
         self.add(places.ended[number])
         if places.odd[number]:
             self._words[places.latest] = int(time()) * len(places.ended) + number
-        self.flow(places.bytes, session.client_bytes, session.backend_bytes)
+        for index, connection in enumerate((session.client_bytes, session.backend_bytes)):
+            if connection is not None:
+                self.gain(places.bytes + 2 * index, connection.received, connection.sent)
         if logged_in is not None:
             self.observe(places.session_seconds, places.duration, self._loop.now - logged_in)
 

@@ -40,42 +40,6 @@ def test_each_word_is_counted_apart(kind: type[Tally]) -> None:
     assert words.tolist() == [1, 0, 0, 2, 15, 0, 1 << 40, 1]
 
 
-class Moved(NamedTuple):
-    """A connection."""
-
-    received: int
-    sent: int
-
-
-def test_bytes_of_connections_are_added(kind: type[Tally]) -> None:
-    words = row()
-    tally = kind(words)
-    tally.flow(1, Moved(5, 6), None, Moved(7, 1 << 40))
-    tally.flow(1, Moved(1, 1))
-    tally.flow(0)
-    assert words.tolist() == [0, 6, 7, 0, 0, 7, 1 << 40, 0]
-    with pytest.raises(AttributeError):
-        tally.flow(0, "no connection")  # type: ignore[arg-type]
-    with pytest.raises(IndexError):
-        tally.flow(WORDS - 1, Moved(1, 1))
-
-
-def test_bytes_of_a_stream_are_added(bench: Bench) -> None:
-    async def talk(stream: SocketStream) -> None:
-        assert await stream.read(10) == b"hello"
-        await stream.write(b"hi")
-
-    words = row()
-    ours, theirs = socket.socketpair()
-    with theirs:
-        theirs.sendall(b"hello")
-        stream = bench.stream(ours)
-        bench.run(talk(stream))
-        bench.implementation.tally.Tally(words).flow(0, stream)
-        stream.close()
-    assert words.tolist()[:2] == [5, 2]
-
-
 @pytest.mark.parametrize("place", [-1, WORDS, 1 << 40])
 def test_a_word_that_is_not_there_is_left_alone(kind: type[Tally], place: int) -> None:
     words = row()
@@ -160,6 +124,13 @@ def test_what_nobody_may_write_is_no_row(kind: type[Tally]) -> None:
         kind(memoryview(bytes(8)).cast("Q")).add(0)
 
 
+class Moved(NamedTuple):
+    """A connection."""
+
+    received: int
+    sent: int
+
+
 class Reason(NamedTuple):
     """An end."""
 
@@ -170,8 +141,8 @@ class Session(NamedTuple):
     """One that has ended."""
 
     reason: Reason
-    client_bytes: Moved
-    backend_bytes: Moved | None
+    client_bytes: Moved | SocketStream
+    backend_bytes: Moved | SocketStream | None
     logged_in: float | None
 
 
@@ -180,16 +151,16 @@ PLACES = Places(0, 1, 2, 6, 7, 11, 15, (19, 20, 21), (22, 23), (False, True), (0
 SIZE = 24
 
 
-def counted(bench: Bench, *, by_backend: bool = False) -> tuple[SessionTally, memoryview, Timed, list[float]]:
-    """What counts, its words, its alarm, and when this was set off."""
+def counted(bench: Bench, **places: Any) -> tuple[SessionTally, memoryview, Timed, list[float]]:
+    """What counts, where `places` are other ones, its words, its alarm, and when this was set off."""
     words, alarm, woken = memoryview(bytearray(8 * SIZE)).cast("Q"), bench.alarm(lambda: None), list[float]()
 
     def wake() -> None:
         woken.append(bench.loop.now)
         bench.loop.set_deadline(alarm, bench.loop.now + 1.0)
 
-    places = PLACES._replace(by_backend=by_backend)
-    return bench.implementation.tally.SessionTally(words, bench.loop, places, alarm, wake), words, alarm, woken
+    tally = bench.implementation.tally.SessionTally(words, bench.loop, PLACES._replace(**places), alarm, wake)
+    return tally, words, alarm, woken
 
 
 def found(words: memoryview) -> dict[int, int]:
@@ -216,6 +187,33 @@ def test_a_session_that_was_never_logged_in_has_no_time_and_an_odd_end_tells_whe
     assert number == 1
     assert abs(seconds - time.time()) < 60
     assert {**found(words), 6: 0} == {2: 1, 3: 2, 6: 0, 23: 1}
+
+
+def test_bytes_of_connections_are_added(bench: Bench) -> None:
+    tally, words, _, _ = counted(bench)
+    tally.end(Session(Reason(0), Moved(5, 6), Moved(7, 1 << 40), None))
+    tally.end(Session(Reason(0), Moved(1, 1), None, None))
+    assert found(words) == {2: 6, 3: 7, 4: 7, 5: 1 << 40, 22: 2}
+    with pytest.raises(AttributeError):
+        tally.end(Session(Reason(0), "no connection", None, None))  # type: ignore[arg-type]
+    with pytest.raises(IndexError):
+        counted(bench, bytes=SIZE - 1)[0].end(Session(Reason(0), Moved(1, 1), None, None))
+
+
+def test_bytes_of_streams_are_added(bench: Bench) -> None:
+    async def talk(stream: SocketStream) -> None:
+        assert await stream.read(10) == b"hello"
+        await stream.write(b"hi")
+
+    tally, words, _, _ = counted(bench)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        theirs.sendall(b"hello")
+        stream = bench.stream(ours)
+        bench.run(talk(stream))
+        tally.end(Session(Reason(0), stream, stream, None))
+        stream.close()
+    assert words.tolist()[2:6] == [5, 2, 5, 2]
 
 
 def test_only_a_client_that_comes_while_nobody_is_there_wakes_it(bench: Bench) -> None:

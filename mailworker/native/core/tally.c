@@ -103,34 +103,6 @@ static int bytes_of(PyObject *connection, unsigned long long *received, unsigned
     return attribute(connection, names.received, received) && attribute(connection, names.sent, sent);
 }
 
-static int move(struct tally *self, Py_ssize_t place, PyObject *connection)
-{
-    unsigned long long received, sent;
-
-    return connection == Py_None || (bytes_of(connection, &received, &sent) && gain_one(self, place, received) &&
-                                     gain_one(self, place + 1, sent));
-}
-
-static PyObject *flow(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
-{
-    struct tally *self = (struct tally *) object;
-    Py_ssize_t place, i;
-
-    if (count < 1) {
-        (void) counted(count, 1);
-        return NULL;
-    }
-    if (!take_place(arguments[0], &place)) {
-        return NULL;
-    }
-    for (i = 1; i < count; i++, place += 2) {
-        if (!move(self, place, arguments[i])) {
-            return NULL;
-        }
-    }
-    return none_if(1);
-}
-
 /* The index of the first of `bounds` not below `seconds`, their number if there is none; -1 with an exception. */
 static Py_ssize_t bucket_of(PyObject *bounds, double seconds)
 {
@@ -196,7 +168,6 @@ static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_
 static PyMethodDef tally_methods[] = {
     {"add", add, METH_O, "add(place): one more."},
     {"gain", FAST(gain), "gain(place, *amounts): add these to as many words."},
-    {"flow", FAST(flow), "flow(place, *connections): add what they have received and sent."},
     {"observe", FAST(observe), "observe(place, bounds, seconds, *also): sort a time into a histogram."},
     {NULL, NULL, 0, NULL},
 };
@@ -362,11 +333,14 @@ static Py_ssize_t number_of(PyObject *session)
     return value;
 }
 
-/* Adds the byte counts of a session's connection, by its attribute's name. */
+/* Adds the byte counts of a session's connection, by its attribute's name; None has moved nothing. */
 static int move_of(struct session_tally *self, Py_ssize_t place, PyObject *session, PyObject *name)
 {
     PyObject *connection = PyObject_GetAttr(session, name);
-    int fine = connection != NULL && move(&self->tally, place, connection);
+    unsigned long long received, sent;
+    int fine = connection != NULL && (connection == Py_None || (bytes_of(connection, &received, &sent) &&
+                                                                gain_one(&self->tally, place, received) &&
+                                                                gain_one(&self->tally, place + 1, sent)));
 
     Py_XDECREF(connection);
     return fine;
