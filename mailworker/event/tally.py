@@ -61,12 +61,13 @@ class Tally:
 
     def add(self, place: int, /) -> None:
         """Add one to a word."""
-        self._gain(place, 1)
+        self.gain(place, 1)
 
-    def gain(self, place: int, /, *amounts: int) -> None:
-        """Add `amounts` to as many words from `place` on."""
-        for index, amount in enumerate(amounts):
-            self._gain(place + index, amount)
+    def gain(self, place: int, amount: int, /) -> None:
+        """Add `amount` to a word."""
+        if place < 0:
+            raise IndexError(place)
+        self._words[place] = (self._words[place] + amount) & _WRAP
 
     def observe(self, place: int, bounds: tuple[float, ...], seconds: float, /, *also: int) -> None:
         """Count a time in a histogram: buckets from `place` on, one beyond the last of `bounds`, and the sum.
@@ -76,15 +77,10 @@ class Tally:
         A bucket counts times up to its bound; the sum is in microseconds. A time below 0, too long or NaN counts as 0.
         """
         seconds = max(seconds, 0.0) if seconds < 1e12 else 0.0
-        self._gain(place + bisect_left(bounds, seconds), 1)
-        self._gain(place + len(bounds) + 1, int(seconds * _MICROSECONDS))
+        self.gain(place + bisect_left(bounds, seconds), 1)
+        self.gain(place + len(bounds) + 1, int(seconds * _MICROSECONDS))
         for other in also:
-            self._gain(other, 1)
-
-    def _gain(self, place: int, amount: int) -> None:
-        if place < 0:
-            raise IndexError(place)
-        self._words[place] = (self._words[place] + amount) & _WRAP
+            self.gain(other, 1)
 
 
 class Places(NamedTuple):
@@ -156,7 +152,8 @@ class SessionTally(Tally):
             self._words[places.latest] = int(time()) * len(places.ended) + number
         for index, connection in enumerate((session.client_bytes, session.backend_bytes)):
             if connection is not None:
-                self.gain(places.bytes + 2 * index, connection.received, connection.sent)
+                self.gain(places.bytes + 2 * index, connection.received)
+                self.gain(places.bytes + 2 * index + 1, connection.sent)
         if logged_in is not None:
             self.observe(places.session_seconds, places.duration, self._loop.now - logged_in)
 

@@ -34,9 +34,8 @@ def test_each_word_is_counted_apart(kind: type[Tally]) -> None:
     tally = kind(words)
     for place in (0, 3, 3, WORDS - 1):
         tally.add(place)
-    tally.gain(4, 10, 0, 1 << 40)
-    tally.gain(4)
-    tally.gain(4, 5)
+    for place, amount in ((4, 10), (5, 0), (6, 1 << 40), (4, 5)):
+        tally.gain(place, amount)
     assert words.tolist() == [1, 0, 0, 2, 15, 0, 1 << 40, 1]
 
 
@@ -102,6 +101,8 @@ def test_buckets_and_sum_are_those_of_all_times(kind: type[Tally], times: list[f
         ("add", ("a",)),
         ("add", (0, 0)),
         ("gain", ()),
+        ("gain", (0,)),
+        ("gain", (0, 1, 1)),
         ("gain", ("a", 1)),
         ("gain", (0, "x")),
         ("gain", (0, 1.5)),

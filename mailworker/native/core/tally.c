@@ -60,23 +60,14 @@ static PyObject *add(PyObject *object, PyObject *argument)
 
 static PyObject *gain(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
-    Py_ssize_t place, i;
+    Py_ssize_t place;
+    uint64_t amount;
 
-    if (count < 1) {
-        (void) counted(count, 1);
+    if (!counted(count, 2) || !take_place(arguments[0], &place)) {
         return NULL;
     }
-    if (!take_place(arguments[0], &place)) {
-        return NULL;
-    }
-    for (i = 1; i < count; i++) {
-        uint64_t amount = PyLong_AsUnsignedLongLongMask(arguments[i]);
-
-        if ((amount == UINT64_MAX && PyErr_Occurred()) || !gain_one((struct tally *) object, place + i - 1, amount)) {
-            return NULL;
-        }
-    }
-    return none_if(1);
+    amount = PyLong_AsUnsignedLongLongMask(arguments[1]);
+    return none_if(!(amount == UINT64_MAX && PyErr_Occurred()) && gain_one((struct tally *) object, place, amount));
 }
 
 /* Takes a byte counter of a connection, by its attribute's name. */
@@ -167,7 +158,7 @@ static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_
 
 static PyMethodDef tally_methods[] = {
     {"add", add, METH_O, "add(place): one more."},
-    {"gain", FAST(gain), "gain(place, *amounts): add these to as many words."},
+    {"gain", FAST(gain), "gain(place, amount): add that to a word."},
     {"observe", FAST(observe), "observe(place, bounds, seconds, *also): sort a time into a histogram."},
     {NULL, NULL, 0, NULL},
 };
