@@ -13,16 +13,18 @@ struct tally {
     Py_buffer row; /* its obj is NULL until there is one */
 };
 
-static int tally_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+/* Gives 0, or -1 with an exception, as an initializer does. */
+static int take_row(struct tally *self, PyObject *row)
 {
-    struct tally *self = (struct tally *) object;
-    PyObject *row;
-
-    if (!PyArg_ParseTuple(arguments, "O", &row)) {
-        return -1;
-    }
     PyBuffer_Release(&self->row);
     return PyObject_GetBuffer(row, &self->row, PyBUF_WRITABLE);
+}
+
+static int tally_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    PyObject *row;
+
+    return PyArg_ParseTuple(arguments, "O", &row) ? take_row((struct tally *) object, row) : -1;
 }
 
 static void tally_dealloc(PyObject *object)
@@ -190,7 +192,6 @@ static int session_tally_init(PyObject *object, PyObject *arguments, PyObject *P
 {
     struct session_tally *self = (struct session_tally *) object;
     PyObject *row, *loop, *places, *alarm, *wake, *allowed, *ended, *odd, *latency, *duration;
-    int fine;
 
     if (!PyArg_ParseTuple(arguments, "OOO!O!O", &row, &loop, &PyTuple_Type, &places, &timed_type, &alarm, &wake) ||
         !is_loop(loop) ||
@@ -200,9 +201,6 @@ static int session_tally_init(PyObject *object, PyObject *arguments, PyObject *P
                           &self->by_backend)) {
         return -1;
     }
-    arguments = PyTuple_Pack(1, row);
-    fine = arguments != NULL && tally_init(object, arguments, NULL) == 0;
-    Py_XDECREF(arguments);
     Py_XSETREF(self->loop, (struct loop *) Py_NewRef(loop));
     Py_XSETREF(self->allowed, Py_NewRef(allowed));
     Py_XSETREF(self->ended, Py_NewRef(ended));
@@ -211,7 +209,7 @@ static int session_tally_init(PyObject *object, PyObject *arguments, PyObject *P
     Py_XSETREF(self->duration, Py_NewRef(duration));
     Py_XSETREF(self->alarm, (struct timed *) Py_NewRef(alarm));
     Py_XSETREF(self->wake, Py_NewRef(wake));
-    return fine ? 0 : -1;
+    return take_row(&self->tally, row);
 }
 
 static int session_tally_traverse(PyObject *object, visitproc visit, void *arg)
