@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gc
 import socket
 import time
+from functools import partial
 from math import inf, nan
 from typing import Any, NamedTuple
 
@@ -225,6 +227,34 @@ def test_only_a_client_that_comes_while_nobody_is_there_wakes_it(bench: Bench) -
     bench.loop.cancel_deadline(alarm)
     tally.arrive()
     assert (len(woken), words[0]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("arrive", ()),
+        ("allow", (0, 0.0)),
+        ("log_in", (0, 0.0)),
+        ("end", (Session(Reason(0), Moved(1, 2), None, 0.0),)),
+    ],
+)
+def test_one_without_words_counts_nothing(bench: Bench, method: str, arguments: tuple[Any, ...]) -> None:
+    kind = bench.implementation.tally.SessionTally
+    with pytest.raises((AttributeError, IndexError)):
+        getattr(kind.__new__(kind), method)(*arguments)
+
+
+def test_a_circle_lets_its_words_go(bench: Bench) -> None:
+    words, alarm = memoryview(bytearray(8 * SIZE)).cast("Q"), bench.alarm(lambda: None)
+
+    def begin() -> None:
+        circle: list[SessionTally] = []
+        wake = partial(list.clear, circle)
+        circle.append(bench.implementation.tally.SessionTally(words, bench.loop, PLACES, alarm, wake))
+
+    begin()
+    gc.collect()
+    words.release()
 
 
 def test_a_number_that_is_none_is_an_error(bench: Bench) -> None:

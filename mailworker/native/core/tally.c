@@ -13,10 +13,17 @@ struct tally {
     Py_buffer row; /* its obj is NULL until there is one */
 };
 
+/* Releasing leaves the length: without it there is no word to add to. */
+static void let_row_go(struct tally *self)
+{
+    PyBuffer_Release(&self->row);
+    self->row.len = 0;
+}
+
 /* Gives 0, or -1 with an exception, as an initializer does. */
 static int take_row(struct tally *self, PyObject *row)
 {
-    PyBuffer_Release(&self->row);
+    let_row_go(self);
     return PyObject_GetBuffer(row, &self->row, PyBUF_WRITABLE);
 }
 
@@ -29,7 +36,7 @@ static int tally_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED
 
 static void tally_dealloc(PyObject *object)
 {
-    PyBuffer_Release(&((struct tally *) object)->row);
+    let_row_go((struct tally *) object);
     Py_TYPE(object)->tp_free(object);
 }
 
@@ -212,46 +219,15 @@ static int session_tally_init(PyObject *object, PyObject *arguments, PyObject *P
     return take_row(&self->tally, row);
 }
 
-static int session_tally_traverse(PyObject *object, visitproc visit, void *arg)
-{
-    struct session_tally *self = (struct session_tally *) object;
-
-    Py_VISIT(self->loop);
-    Py_VISIT(self->alarm);
-    Py_VISIT(self->wake);
-    return 0;
-}
-
-static int session_tally_clear(PyObject *object)
-{
-    struct session_tally *self = (struct session_tally *) object;
-
-    Py_CLEAR(self->loop);
-    Py_CLEAR(self->alarm);
-    Py_CLEAR(self->wake);
-    return 0;
-}
-
-static void session_tally_dealloc(PyObject *object)
-{
-    struct session_tally *self = (struct session_tally *) object;
-
-    PyObject_GC_UnTrack(object);
-    (void) session_tally_clear(object);
-    Py_XDECREF(self->allowed);
-    Py_XDECREF(self->ended);
-    Py_XDECREF(self->odd);
-    Py_XDECREF(self->latency);
-    Py_XDECREF(self->duration);
-    tally_dealloc(object);
-}
+#define REFERENCES(REF) REF(loop) REF(alarm) REF(wake) REF(allowed) REF(ended) REF(odd) REF(latency) REF(duration)
+COLLECTED_BEHIND(session_tally, REFERENCES, let_row_go(&self->tally))
 
 /* Adds one to the word whose place is entry `number` of a tuple. */
 static int gain_at(struct session_tally *self, PyObject *places, Py_ssize_t number)
 {
     Py_ssize_t place;
 
-    if (number < 0 || number >= PyTuple_GET_SIZE(places)) {
+    if (places == NULL || number < 0 || number >= PyTuple_GET_SIZE(places)) {
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_IndexError, "no such number");
         }
@@ -260,12 +236,13 @@ static int gain_at(struct session_tally *self, PyObject *places, Py_ssize_t numb
     return take_place(PyTuple_GET_ITEM(places, number), &place) && gain_one(&self->tally, place, 1);
 }
 
-/* Counts the time since `began` in a histogram. */
+/* Counts the time since `began` in a histogram; where the row is gone, so is the loop. */
 static int sort_from(struct session_tally *self, Py_ssize_t place, PyObject *bounds, PyObject *began)
 {
     double from = PyFloat_AsDouble(began);
 
-    return !(from == -1.0 && PyErr_Occurred()) && sort(&self->tally, place, bounds, self->loop->now - from);
+    return !(from == -1.0 && PyErr_Occurred()) && gain_one(&self->tally, place, 0) &&
+           sort(&self->tally, place, bounds, self->loop->now - from);
 }
 
 static PyObject *arrive(PyObject *object, PyObject *Py_UNUSED(none))
