@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import socket
 import time
+from contextlib import suppress
 from functools import partial
 from math import inf, nan
 from typing import Any, NamedTuple
@@ -125,6 +126,16 @@ def test_what_is_no_number_is_refused(kind: type[Tally], method: str, arguments:
 def test_what_nobody_may_write_is_no_row(kind: type[Tally]) -> None:
     with pytest.raises((BufferError, TypeError)):
         kind(memoryview(bytes(8)).cast("Q")).add(0)
+
+
+def test_a_row_that_was_refused_is_not_written(kind: type[Tally]) -> None:
+    words = memoryview(bytes(8)).cast("Q")
+    tally = kind.__new__(kind)
+    with suppress(BufferError):
+        kind.__init__(tally, words)
+    with pytest.raises((IndexError, TypeError)):
+        tally.add(0)
+    assert words[0] == 0
 
 
 class Moved(NamedTuple):

@@ -24,7 +24,11 @@ static void let_row_go(struct tally *self)
 static int take_row(struct tally *self, PyObject *row)
 {
     let_row_go(self);
-    return PyObject_GetBuffer(row, &self->row, PyBUF_WRITABLE);
+    if (PyObject_GetBuffer(row, &self->row, PyBUF_WRITABLE) < 0) {
+        let_row_go(self); /* a memoryview has set its length */
+        return -1;
+    }
+    return 0;
 }
 
 static int tally_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
