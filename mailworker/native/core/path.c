@@ -125,6 +125,28 @@ enum found path_number(struct path *path, PyObject *object, double *number)
     return found;
 }
 
+int path_has(struct path *path, PyObject *object)
+{
+    struct value value;
+    int there;
+
+    switch (path_read(path, object, &value)) {
+    case FAILED:
+        return -1;
+    case WHOLE:
+        return value.whole != 0;
+    case REAL:
+        return value.real != 0;
+    case NOTHING:
+        there = 0;
+        break;
+    default:
+        there = PyObject_IsTrue(value.object);
+    }
+    Py_XDECREF(value.object);
+    return there;
+}
+
 int path_take(struct path *path, PyObject *text)
 {
     PyObject *dot = PyUnicode_FromString("."), *names = dot == NULL ? NULL : PyUnicode_Split(text, dot, -1);

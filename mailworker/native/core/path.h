@@ -59,4 +59,7 @@ enum found path_read(struct path *path, PyObject *object, struct value *value);
 /* The value at the end of a path as a number, which it has to be. */
 enum found path_number(struct path *path, PyObject *object, double *number);
 
+/* Whether the value at the end of a path is true in Python; -1 with an exception. */
+int path_has(struct path *path, PyObject *object);
+
 #endif

@@ -121,29 +121,6 @@ static int set(PyObject *record, struct step *field, PyObject *value)
     return give(record, field, Py_NewRef(value));
 }
 
-/* Whether the value at the end of a path is true in Python; -1 with an exception. */
-static int has(PyObject *object, struct path *path)
-{
-    struct value value;
-    int there;
-
-    switch (path_read(path, object, &value)) {
-    case FAILED:
-        return -1;
-    case WHOLE:
-        return value.whole != 0;
-    case REAL:
-        return value.real != 0;
-    case NOTHING:
-        there = 0;
-        break;
-    default:
-        there = PyObject_IsTrue(value.object);
-    }
-    Py_XDECREF(value.object);
-    return there;
-}
-
 /* Whether the value at the end of a path is None; -1 with an exception. */
 static int lacks(PyObject *object, struct path *path)
 {
@@ -387,7 +364,7 @@ static int report_at(PyObject *self, PyObject *event, struct path *path)
 /* Whether the end of a session is logged: for sessions without a byte, the method in Python decides. */
 static int is_told(PyObject *self, PyObject *reason)
 {
-    int heard = has(self, &ways.received), told;
+    int heard = path_has(&ways.received, self), told;
     PyObject *answer;
 
     if (heard != 0) {
@@ -435,8 +412,8 @@ static PyObject *attempt(PyObject *self, PyObject *const *arguments, Py_ssize_t 
         !give(self, &fields.method, path_follow(&ways.client_method, login))) {
         return NULL;
     }
-    more = has(login, &ways.helo);
-    more = more == 0 ? has(login, &ways.client_id) : more;
+    more = path_has(&ways.helo, login);
+    more = more == 0 ? path_has(&ways.client_id, login) : more;
     plain = more == 0 ? lacks(login, &ways.envelope) : !more;
     if (more < 0 || plain < 0) {
         return NULL;
@@ -467,7 +444,7 @@ static PyObject *settle(PyObject *self, PyObject *const *arguments, Py_ssize_t g
     if (headers != Py_None && !done(call(self, words._keep_headers, headers))) {
         return NULL;
     }
-    accepted = has(verdict, &ways.is_accepted);
+    accepted = path_has(&ways.is_accepted, verdict);
     choose = accepted > 0 ? is_to_choose(self, verdict) : accepted;
     if (choose < 0) {
         return NULL;

@@ -22,16 +22,6 @@ struct source {
 /* The fields of a tuple in variables/source.py. */
 enum { KIND, WAYS, ARGUMENT, WHEN, UNLESS, OTHERWISE, FIELDS };
 
-/* Whether the value at the end of a path is true in Python; -1 with an exception. */
-static int has(struct path *path, PyObject *session)
-{
-    PyObject *value = path_follow(path, session);
-    int found = value == Py_None ? 0 : value == NULL ? -1 : PyObject_IsTrue(value);
-
-    Py_XDECREF(value);
-    return found;
-}
-
 /* The result of a function, whose reference it steals. */
 static enum found given(struct value *value, PyObject *object)
 {
@@ -192,8 +182,9 @@ enum found source_value(struct source *sources, Py_ssize_t index, PyObject *sess
 
     value->object = NULL;
     if (!source->alike) {
-        conditions->wanted = source->when.length == 0 ? 1 : has(&source->when, session);
-        conditions->barred = conditions->wanted > 0 && source->unless.length > 0 ? has(&source->unless, session) : 0;
+        conditions->wanted = source->when.length == 0 ? 1 : path_has(&source->when, session);
+        conditions->barred =
+            conditions->wanted > 0 && source->unless.length > 0 ? path_has(&source->unless, session) : 0;
     }
     if (conditions->wanted < 0 || conditions->barred < 0) {
         return FAILED;
