@@ -164,3 +164,12 @@ int path_take(struct path *path, PyObject *text)
     Py_XDECREF(names);
     return count <= STEPS;
 }
+
+int path_make(struct path *path, const char *text)
+{
+    PyObject *names = PyUnicode_FromString(text);
+    int taken = names != NULL && path_take(path, names);
+
+    Py_XDECREF(names);
+    return taken;
+}

@@ -40,6 +40,7 @@ static inline void *step_place(struct step *step, PyObject *object, int kind)
 
 /* Parses a path from a text with dots between names. */
 int path_take(struct path *path, PyObject *text);
+int path_make(struct path *path, const char *text);
 
 /* The object at the end of a path: None where the path ends before. */
 PyObject *path_follow(struct path *path, PyObject *object);

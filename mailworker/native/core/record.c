@@ -77,17 +77,8 @@ static struct {
 
 static PyObject *unix_client, *no_path;
 
-static int take_way(struct path *path, const char *text)
-{
-    PyObject *names = PyUnicode_FromString(text);
-    int taken = names != NULL && path_take(path, names);
-
-    Py_XDECREF(names);
-    return taken;
-}
-
 #define MAKE_FIELD(field) (fields.field.name = PyUnicode_InternFromString(#field)) != NULL &&
-#define MAKE_WAY(way, text) take_way(&ways.way, text) &&
+#define MAKE_WAY(way, text) path_make(&ways.way, text) &&
 #define MAKE_WORD(word) (words.word = PyUnicode_InternFromString(#word)) != NULL &&
 
 int prepare_records(void)

@@ -13,11 +13,11 @@ struct direct {
     char held;
 };
 
-static struct step descriptor;
+static struct path descriptor;
 
 int prepare_writing(void)
 {
-    return (descriptor.name = PyUnicode_InternFromString("descriptor")) != NULL;
+    return path_make(&descriptor, "descriptor");
 }
 
 static PyObject *written(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
@@ -56,14 +56,9 @@ COLLECTED(direct, REFERENCES)
 
 static int take_descriptor(struct direct *self, int *fd)
 {
-    PyObject **place = step_place(&descriptor, self->sink, T_OBJECT_EX), *number;
-    int taken;
+    PyObject *number = path_follow(&descriptor, self->sink);
+    int taken = number != NULL && take_int(number, fd);
 
-    if (place != NULL && *place != NULL) {
-        return take_int(*place, fd);
-    }
-    number = PyObject_GetAttr(self->sink, descriptor.name);
-    taken = number != NULL && take_int(number, fd);
     Py_XDECREF(number);
     return taken;
 }
