@@ -75,7 +75,7 @@ static struct {
     WORDS(WORD_OF)
 } words;
 
-static PyObject *unix_client, *no_path;
+static PyObject *no_path;
 
 #define MAKE_FIELD(field) (fields.field.name = PyUnicode_InternFromString(#field)) != NULL &&
 #define MAKE_WAY(way, text) path_make(&ways.way, text) &&
@@ -83,9 +83,8 @@ static PyObject *unix_client, *no_path;
 
 int prepare_records(void)
 {
-    unix_client = PyUnicode_InternFromString("unix:");
     no_path = PyBytes_FromStringAndSize(NULL, 0);
-    return FIELDS(MAKE_FIELD) WAYS(MAKE_WAY) WORDS(MAKE_WORD) unix_client != NULL && no_path != NULL;
+    return FIELDS(MAKE_FIELD) WAYS(MAKE_WAY) WORDS(MAKE_WORD) no_path != NULL;
 }
 
 /* Sets a field to an object, whose reference it steals; that may be NULL, with an exception. */
@@ -161,7 +160,7 @@ static PyObject *begun_as(PyObject *pattern, PyObject *const *arguments, Py_ssiz
     peer = arguments[1];
     live = path_follow(&ways.live, record);
     fine = live != NULL && set(record, &fields.number, arguments[0]) &&
-           set(record, &fields.client, has_port(peer) ? PyTuple_GET_ITEM(peer, 0) : unix_client) &&
+           set(record, &fields.client, has_port(peer) ? PyTuple_GET_ITEM(peer, 0) : names.no_address) &&
            set(record, &fields.accepted, arguments[2]) && set(record, &fields.client_bytes, arguments[3]) &&
            PyObject_SetItem(live, record, Py_None) == 0;
     Py_XDECREF(live);
