@@ -186,6 +186,21 @@ static PyObject *facts_begun(PyObject *self, PyObject *const *arguments, Py_ssiz
     return record;
 }
 
+/* Passes what was raised to a method in Python; what is no Exception stays raised. */
+static int pass_on(PyObject *self, PyObject *method)
+{
+    PyObject *error;
+    int fine;
+
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return 0;
+    }
+    error = take_exception();
+    fine = done(call(self, method, error));
+    Py_DECREF(error);
+    return fine;
+}
+
 /* Calls the listeners for the end of sessions; an exception of one is a bug. */
 static int tell_listeners(PyObject *self)
 {
@@ -194,15 +209,7 @@ static int tell_listeners(PyObject *self)
     int fine = listeners != NULL;
 
     for (i = 0; fine && i < PyTuple_GET_SIZE(listeners); i++) {
-        if (!done(PyObject_CallOneArg(PyTuple_GET_ITEM(listeners, i), self))) {
-            fine = PyErr_ExceptionMatches(PyExc_Exception);
-            if (fine) {
-                PyObject *error = take_exception();
-
-                fine = done(call(self, words.bug, error));
-                Py_DECREF(error);
-            }
-        }
+        fine = done(PyObject_CallOneArg(PyTuple_GET_ITEM(listeners, i), self)) || pass_on(self, words.bug);
     }
     Py_XDECREF(listeners);
     return fine;
@@ -326,16 +333,10 @@ static int write_lines(PyObject *self, PyObject *lines, PyObject *logs)
 static int report_to(PyObject *self, PyObject *event, PyObject *logs)
 {
     PyObject *lines = path_follow(&ways.lines, self);
-    int fine = lines != NULL && (lines == Py_None || set(self, &fields.event, event));
+    int fine = lines != NULL;
 
-    if (fine && lines != Py_None && !write_lines(self, lines, logs)) {
-        fine = PyErr_ExceptionMatches(PyExc_Exception);
-        if (fine) {
-            PyObject *error = take_exception();
-
-            fine = done(call(self, words._misreport, error));
-            Py_DECREF(error);
-        }
+    if (fine && lines != Py_None) {
+        fine = set(self, &fields.event, event) && (write_lines(self, lines, logs) || pass_on(self, words._misreport));
     }
     Py_XDECREF(lines);
     return fine;
