@@ -149,7 +149,7 @@ static int has_port(PyObject *address)
 }
 
 /* A copy of a pattern record, with its own number, peer, time and connection. */
-static PyObject *begun_as(PyObject *pattern, PyObject *const *arguments, Py_ssize_t given)
+static PyObject *begun(PyObject *pattern, PyObject *const *arguments, Py_ssize_t given)
 {
     PyObject *record, *live, *peer;
     int fine;
@@ -170,14 +170,9 @@ static PyObject *begun_as(PyObject *pattern, PyObject *const *arguments, Py_ssiz
     return record;
 }
 
-static PyObject *begun(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
-{
-    return begun_as(self, arguments, given);
-}
-
 static PyObject *facts_begun(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
 {
-    PyObject *record = begun_as(self, arguments, given);
+    PyObject *record = begun(self, arguments, given);
 
     if (record != NULL && !(has_port(arguments[1]) ? set(record, &fields.port, PyTuple_GET_ITEM(arguments[1], 1))
                                                    : done(call(record, words._come, arguments[1])))) {
