@@ -58,7 +58,7 @@ def shown(arena: Arena, workers: int = 1, site: Site | None = None) -> Iterator[
     folder = arena.new_folder("sockets")
     page, control = folder / "page", folder / "control"
     main = f"session_table {ROWS}; status {{ listen unix:{page}; }} control {{ listen unix:{control}; }}"
-    with arena.running("mailworker", Setup(workers=workers + 1, main=main, site=site)) as server:
+    with arena.running("mailworker", Setup(workers=workers, main=main, site=site)) as server:
         yield Shown(server, page, control)
 
 

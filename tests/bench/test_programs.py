@@ -1,20 +1,11 @@
 """The programs in C compile, and speak with a mailworker between them."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from bench.arena import PROTOCOLS, Arena, Setup
 from bench.attack import LIMITS, Crowd, Pace, Paced, Siege
 from bench.logins import CACHE, TICKETS
 from bench.programs import Load, Outcome, build
-
-
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    arena = Arena(tmp_path_factory.mktemp("arena"))
-    yield arena
-    arena.close()
 
 
 def test_a_load_is_told_in_the_order_of_the_program() -> None:
