@@ -47,16 +47,16 @@ def sessions(protocol: str, version: str, arena: Arena) -> Duel:
 def sieve_sessions(arena: Arena) -> Duel:
     """Idle ManageSieve sessions; our own IMAP takes nginx's place."""
     setup = Setup(connections=CONNECTIONS, protocols=WITH_SIEVE)
-    return Duel(*([_own_size(arena, setup, protocol)] for protocol in WITH_SIEVE))
+    return Duel(*([own_size(arena, setup, protocol)] for protocol in WITH_SIEVE))
 
 
 def logged_sessions(arena: Arena) -> Duel:
     """Idle sessions with an access log; mailworker without one takes nginx's place."""
     extras = "", "access_log access.log json;"
-    return Duel(*([_own_size(arena, Setup(connections=CONNECTIONS, extra=extra), "imap")] for extra in extras))
+    return Duel(*([own_size(arena, Setup(connections=CONNECTIONS, extra=extra), "imap")] for extra in extras))
 
 
-def _own_size(arena: Arena, setup: Setup, protocol: str) -> float:
+def own_size(arena: Arena, setup: Setup, protocol: str) -> float:
     with arena.running("mailworker", setup) as server:
         return session_size(server, protocol, "")
 

@@ -19,7 +19,7 @@ import psutil
 
 from bench.arena import Arena, Duel, Running, Setup, Site
 from bench.measure import Goal, Measure
-from bench.memory import CONNECTIONS, MEGABYTE, SESSIONS, session_size
+from bench.memory import CONNECTIONS, MEGABYTE, SESSIONS, own_size
 from bench.processes import PROC, pss
 from mailworker.event.rows import Rows
 from mailworker.mail.session_id import clock_and_process
@@ -181,11 +181,8 @@ def crowded_p99(arena: Arena) -> Duel:
 
 def listed_session(arena: Arena) -> Duel:
     """Kilobytes of an idle session, without a row and with one."""
-    sizes = []
-    for main in ("", f"session_table {CONNECTIONS};"):
-        with arena.running("mailworker", Setup(connections=CONNECTIONS, main=main)) as server:
-            sizes.append(session_size(server, "imap", ""))
-    return Duel(sizes[:1], sizes[1:])
+    mains = "", f"session_table {CONNECTIONS};"
+    return Duel(*([own_size(arena, Setup(connections=CONNECTIONS, main=main), "imap")] for main in mains))
 
 
 @contextmanager
