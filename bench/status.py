@@ -26,6 +26,7 @@ from mailworker.mail.session_id import clock_and_process
 from mailworker.model import InetAddress
 from mailworker.shm.sessions import SessionTable
 from tests.support.daemon import wait_until
+from tests.support.process import is_status_process
 
 WORKERS = 64
 SERVERS = 20
@@ -50,7 +51,7 @@ class Shown:
     @property
     def process(self) -> int:
         """The status process."""
-        return next(pid for pid in self.server.tree.workers if "status" in " ".join(psutil.Process(pid).cmdline()))
+        return next(pid for pid in self.server.tree.workers if is_status_process(psutil.Process(pid)))
 
 
 @contextmanager

@@ -119,14 +119,7 @@ class Mailworker:
 
     def status_processes(self, master: int = 0) -> list[psutil.Process]:
         """The status processes of `master`, 0 for the one in the pid file."""
-        found = []
-        for child in psutil.Process(master or self.pid).children():
-            try:
-                if " ".join(child.cmdline()).startswith("mailworker: status process"):
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found
+        return [child for child in psutil.Process(master or self.pid).children() if is_status_process(child)]
 
     def signal(self, number: Signals) -> None:
         """Send a signal to the master."""
@@ -231,8 +224,17 @@ def _kill(processes: list[psutil.Process]) -> None:
 
 def is_worker(process: psutil.Process) -> bool:
     """Whether this is a running worker, even one that is shutting down."""
+    return _is(process, "worker process")
+
+
+def is_status_process(process: psutil.Process) -> bool:
+    """Whether this is a running status process."""
+    return _is(process, "status process")
+
+
+def _is(process: psutil.Process, what: str) -> bool:
     with suppress(psutil.NoSuchProcess):
-        return title(process).startswith("mailworker: worker process")
+        return title(process).startswith(f"mailworker: {what}")
     return False
 
 
