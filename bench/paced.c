@@ -4,7 +4,7 @@
  *     paced PORT WORD RATE SECONDS ADDRESSES FIRST
  *
  * RATE clients come in a second, from ADDRESSES loopback addresses in turn, of which the first is 127.FIRST.0.1. Each
- * logs in with the password WORD; if that ends with "-", with a different one each time.
+ * logs in with the password WORD; if that ends with "-", the number of the attempt follows, so no two are the same.
  *
  * Prints how many clients came, logged in, had a wrong password, were told to come later, and were closed without a
  * greeting, and the median and the 99th percentile of the time from connect() to the login, in milliseconds.
@@ -41,7 +41,7 @@ static struct {
 } options;
 
 static int epoll;
-static size_t came, under_way, let_in, wrong, later, closed;
+static size_t came, under_way, attempts, let_in, wrong, later, closed;
 static double *times;
 
 static void fail(const char *what)
@@ -79,6 +79,9 @@ static void come(void)
     struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = client}};
     int on = 1;
 
+    if (client == NULL) {
+        fail("calloc");
+    }
     client->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (client->fd < 0) {
         fail("socket");
@@ -110,7 +113,7 @@ static void log_in(struct client *client)
     int many = options.word[length - 1] == '-';
 
     if (many) {
-        snprintf(command, sizeof command, "a LOGIN demo %s%zu\r\n", options.word, came);
+        snprintf(command, sizeof command, "a LOGIN demo %s%zu\r\n", options.word, attempts++);
     } else {
         snprintf(command, sizeof command, "a LOGIN demo %s\r\n", options.word);
     }

@@ -1,11 +1,15 @@
 """The programs in C compile, and speak with a mailworker between them."""
 
+import socket
+from contextlib import ExitStack
+
 import pytest
 
 from bench.arena import PROTOCOLS, Arena, Setup
 from bench.attack import LIMITS, Crowd, Pace, Paced, Siege
 from bench.logins import CACHE, TICKETS
 from bench.programs import Load, Outcome, build
+from tests.support.patience import PATIENCE
 
 
 def test_a_load_is_told_in_the_order_of_the_program() -> None:
@@ -52,3 +56,19 @@ def test_clients_come_at_a_pace_and_tell_what_has_become_of_them(arena: Arena) -
         made = Crowd(program, server.port("imap", tls=False), Pace("word-", 200, 0.3, 2, 1)).outcome()
     assert (made.came, made.let_in, made.wrong + made.later + made.closed) == (60, 0, 60)
     assert 12 <= made.wrong < 60
+
+
+def test_clients_that_are_greeted_together_guess_different_passwords(arena: Arena) -> None:
+    program = build("paced", arena.new_folder("paced"))
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        listener.settimeout(PATIENCE)
+        crowd = Crowd(program, listener.getsockname()[1], Pace("word-", 100, 0.05, 5, 1))
+        clients = [stack.enter_context(listener.accept()[0]) for _ in range(5)]
+        for client in clients:
+            client.sendall(b"* OK\r\n")
+        words = {client.recv(128).split()[-1] for client in clients}
+        for client in clients:
+            client.sendall(b"a NO\r\n")
+        assert crowd.outcome().wrong == 5
+    assert words == {b"word-%d" % number for number in range(5)}
