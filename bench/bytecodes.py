@@ -2,7 +2,8 @@
 
     python -m bench.bytecodes [NAME...]
 
-Names are those of `--instructions`. Work in C counts for nothing. A phase lasts from one function of FIRST to the next.
+Names are those of `--instructions`, but for those of a master with workers, which a single process cannot be. Work in C
+counts for nothing. A phase lasts from one function of FIRST to the next.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from bench.arena import Arena, setup_for
-from bench.instructions import EXTRAS, NAMES
-from bench.programs import Load
+from bench import instructions
+from bench.arena import Arena
+from bench.instructions import ALONE, MAINS, prepared, way_of
 from tests.oracle.proxies import mailworker_command
 from tests.support.daemon import Daemon, accepts
+
+NAMES: Final = tuple(name for name in instructions.NAMES if way_of(name) not in MAINS)
 
 LOGINS: Final = 100
 # Logins that are not counted: they fill the caches for later logins.
@@ -85,15 +88,13 @@ def serve(report: str, command: Sequence[str]) -> None:
 def count(arena: Arena, name: str, logins: int) -> Counter[tuple[str, str]]:
     """The counts of a server from its start to its end, with so many logins."""
     folder = arena.new_folder("mailworker")
-    protocol, _, way = name.partition("-")
-    text, ports = arena.configuration(setup_for("mailworker", name, EXTRAS.get(("mailworker", way), "")))
-    python, *command = mailworker_command(folder, f"master_process off;\n{text}")
+    text, load = prepared(arena, "mailworker", name, logins)
+    python, *command = mailworker_command(folder, f"{ALONE}\n{text}")
     report = folder / "counts"
-    port = ports[protocol, False]
     daemon = Daemon([python, "-m", "bench.bytecodes", "--serve", str(report), *command], folder / "output")
     try:
-        daemon.await_ready(lambda: accepts(("127.0.0.1", port)))
-        arena.clients.run(Load(port, protocol, count=logins))
+        daemon.await_ready(lambda: accepts(("127.0.0.1", load.port)))
+        arena.clients.run(load)
     finally:
         daemon.stop()
     return Counter({(phase, what): number for phase, what, number in json.loads(report.read_text())})

@@ -95,12 +95,9 @@ def _of_one_login(valgrind: str, arena: Arena, server: str, name: str) -> int:
 def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) -> int:
     """The instructions of the process that serves, from the start of the server to its end."""
     folder = arena.new_folder(server)
-    kind = kind_of(name)
-    way = name.partition("-")[2]
-    extra = kind.extra or EXTRAS.get((server, way), "")
-    text, ports = arena.configuration(setup_for(server, name, extra))
+    text, load = prepared(arena, server, name, logins)
     report = folder / "report"
-    main = MAINS.get(way, ALONE).format(folder=folder)
+    main = MAINS.get(way_of(name), ALONE).format(folder=folder)
     command = [
         # Otherwise dictionaries have different collisions in each run, which changes the count by some thousand.
         *("env", "PYTHONHASHSEED=0"),
@@ -108,17 +105,30 @@ def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) ->
         *(valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={report}.%p"),
         *COMMANDS[server](folder, f"{main}\n{text}"),
     ]
-    port = ports[kind.protocol, bool(kind.version)]
     daemon = Daemon(command, folder / "output")
     try:
-        daemon.await_ready(lambda: accepts(("127.0.0.1", port)), TIMEOUT)
-        arena.clients.run(Load(port, kind.protocol, count=logins, version=kind.version, resume=kind.resume))
+        daemon.await_ready(lambda: accepts(("127.0.0.1", load.port)), TIMEOUT)
+        arena.clients.run(load)
         serving = _serving(daemon.pid)
     finally:
         daemon.stop(TIMEOUT, signal.SIGQUIT)  # on SIGQUIT a slow process is not killed, and reports its count
     collected = re.search(r"Collected : (\d+)", Path(f"{report}.{serving}").read_text())
     assert collected is not None
     return int(collected[1])
+
+
+def prepared(arena: Arena, server: str, name: str, logins: int) -> tuple[str, Load]:
+    """The configuration of `server` for so many logins of `name`, but for the main context, and these logins."""
+    kind = kind_of(name)
+    extra = kind.extra or EXTRAS.get((server, way_of(name)), "")
+    text, ports = arena.configuration(setup_for(server, name, extra))
+    port = ports[kind.protocol, bool(kind.version)]
+    return text, Load(port, kind.protocol, count=logins, version=kind.version, resume=kind.resume)
+
+
+def way_of(name: str) -> str:
+    """What the name of a measure says behind its protocol: how clients log in."""
+    return name.partition("-")[2]
 
 
 def _serving(server: int) -> int:

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from bench import bytecodes
-from bench.bytecodes import LOGINS, Tracer, main, print_table
+from bench.arena import Arena
+from bench.bytecodes import LOGINS, Tracer, count, main, print_table
 from mailworker.wire.quoted import quoted
 
 
@@ -28,8 +29,18 @@ def test_a_login_is_the_difference(capsys: pytest.CaptureFixture[str]) -> None:
     assert end == whole == ["30.0", "2.0"]
 
 
-def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("sys.argv", ["bench.bytecodes", "imap-logout"])
+def test_logins_by_tls_are_counted_as_those_in_clear(arena: Arena) -> None:
+    counts = {name: count(arena, name, 3) for name in ("imap-login", "imaps-tls12-id")}
+    for each in counts.values():
+        assert each["the question", "calls"] >= 3
+        assert each["the end", "bytecodes"] > 0
+
+
+@pytest.mark.parametrize("name", ["imap-logout", "imap-login-status", "imap-login-sessions", "imap-login-control"])
+def test_other_names_are_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench.bytecodes", name])
     with pytest.raises(SystemExit):
         main()
-    assert "nothing is named imap-logout" in capsys.readouterr().err
+    assert f"nothing is named {name}" in capsys.readouterr().err

@@ -4,8 +4,10 @@ import pytest
 
 from bench import instructions
 from bench.__main__ import all_measures, main
-from bench.instructions import FEW, MANY, NAMES, count_instructions
-from bench.logins import CACHE, TICKETS, Kind, kind_of
+from bench.arena import Setup
+from bench.instructions import FEW, LIMIT_CONN, MANY, NAMES, count_instructions, prepared
+from bench.logins import CACHE, KEEPALIVE, TICKETS, Kind, kind_of
+from bench.programs import Load
 
 
 class _NoArena:
@@ -14,6 +16,9 @@ class _NoArena:
 
     def close(self) -> None:
         pass
+
+    def configuration(self, setup: Setup) -> tuple[str, dict[tuple[str, bool], int]]:
+        return setup.extra, {("imap", False): 143, ("imap", True): 993, ("sieve", False): 4190}
 
 
 def test_without_valgrind_nothing_is_counted(
@@ -49,6 +54,22 @@ def test_start_and_end_do_not_count(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 )
 def test_a_name_tells_what_its_logins_are_like(name: str, kind: Kind) -> None:
     assert kind_of(name) == kind
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "extra", "load"),
+    [
+        ("nginx", "imap-keepalive", "", Load(143, count=9)),
+        ("mailworker", "imap-keepalive", KEEPALIVE, Load(143, count=9)),
+        ("mailworker", "imap-login-limit-conn", LIMIT_CONN, Load(143, count=9)),
+        ("mailworker", "sieve-login", "", Load(4190, "sieve", count=9)),
+        ("nginx", "imaps-tls12-id", CACHE, Load(993, count=9, version="TLSv1.2", resume=True)),
+    ],
+)
+def test_server_and_clients_are_as_the_name_says(
+    tmp_path: Path, server: str, name: str, extra: str, load: Load
+) -> None:
+    assert prepared(_NoArena(tmp_path), server, name, 9) == (extra, load)  # type: ignore[arg-type]
 
 
 def test_logins_by_tls_are_measures_of_time_too() -> None:
