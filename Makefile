@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+# The module that runs the tests; CI has tests.support.again.
+PYTEST ?= pytest
 
 BIN := $(VENV)/bin
 # Installs us with the extras of a stamp, or with $(EXTRAS). pip would make bytecode by one processor, of the tests of each
@@ -14,7 +16,7 @@ endef
 NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/native/*/*.cdef) mailworker/native/build.py
 C := $(wildcard mailworker/native/*/*.[ch] bench/*.c fuzz/*.c)
 
-.PHONY: help run run-auth-http test pure again smoke bench lint type docs chaos soak fuzz dist man install install-paths uninstall deb \
+.PHONY: help run run-auth-http test pure smoke bench lint type docs chaos soak fuzz dist man install install-paths uninstall deb \
 	check-dist check-packages clean
 
 help:
@@ -22,7 +24,6 @@ help:
 	@echo 'make run-auth-http  the same with an HTTP service that decides about logins'
 	@echo 'make test   all tests'
 	@echo 'make pure   the tests of the event core and of sessions without its C, about a minute'
-	@echo 'make again  the few tests that have just failed, each alone'
 	@echo 'make smoke  install and serve with every Python that is here'
 	@echo 'make bench  duels with nginx, about twelve minutes'
 	@echo 'make lint   style, types, import layers, sizes, names'
@@ -48,13 +49,10 @@ run-auth-http: $(VENV)/.demo
 	@$(BIN)/python -m mailworker.demo -c conf/mailworker.auth_http.conf
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m $(PYTEST) --numprocesses auto
 
 pure: $(VENV)/.test
-	MAILWORKER_PURE=1 $(BIN)/python -m pytest --numprocesses auto tests/event tests/mail
-
-again: $(VENV)/.test
-	$(BIN)/python -m tests.support.again
+	MAILWORKER_PURE=1 $(BIN)/python -m $(PYTEST) --numprocesses auto tests/event tests/mail
 
 smoke: $(VENV)/.test $(VENV)/.dist
 	$(BIN)/python -m tests.long.smoke
