@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from bench.capacity import (
     load,
     logins_per_second,
     mean_login,
+    report,
     simulate,
     write,
 )
-from bench.report import BEGIN, END
+from bench.report import BEGIN, END, ROOT, put_between
 from tests.bench.rows import row
 
 COSTS = Costs(login=100, full=800, resumed=300, relay=300, relay_tls=1000, session=2, session_tls=15, kernel=10)
@@ -68,3 +70,9 @@ def test_the_page_takes_the_tables(tmp_path: Path) -> None:
     assert text.startswith(f"before\n{BEGIN}| one host")
     assert text.endswith(f"|\n{END}after\n")
     assert BEGIN in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_has_the_figures_of_the_costs_that_were_measured() -> None:
+    rows = json.loads((ROOT / "bench" / "results.json").read_text(encoding="utf-8"))["rows"]
+    page = PAGE.read_text(encoding="utf-8")
+    assert put_between(page, report(rows)) == page
