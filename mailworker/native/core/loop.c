@@ -29,6 +29,7 @@ int loop_note_time(struct loop *loop)
 {
     struct timespec time;
     PyObject *now;
+    int taken;
 
     if (loop->clock == monotonic) { /* computed as in time.monotonic() */
         clock_gettime(CLOCK_MONOTONIC, &time);
@@ -39,9 +40,9 @@ int loop_note_time(struct loop *loop)
     if (now == NULL) {
         return 0;
     }
-    loop->now = PyFloat_AsDouble(now);
+    taken = take_real(now, &loop->now);
     Py_DECREF(now);
-    return !(loop->now == -1.0 && PyErr_Occurred());
+    return taken;
 }
 
 int loop_watch(struct loop *loop, int fd, int watched, int events, PyObject *handler)

@@ -113,8 +113,7 @@ enum found path_number(struct path *path, PyObject *object, double *number)
     enum found found = path_read(path, object, &value);
 
     if (found == OBJECT) {
-        *number = PyFloat_AsDouble(value.object);
-        found = *number == -1.0 && PyErr_Occurred() ? FAILED : REAL;
+        found = take_real(value.object, number) ? REAL : FAILED;
     } else if (found == WHOLE) {
         *number = (double) value.whole;
         found = REAL;

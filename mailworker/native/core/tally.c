@@ -154,11 +154,7 @@ static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_
         PyErr_SetString(PyExc_TypeError, "bounds are no tuple");
         return NULL;
     }
-    seconds = PyFloat_AsDouble(arguments[2]);
-    if (seconds == -1.0 && PyErr_Occurred()) {
-        return NULL;
-    }
-    if (!sort(self, place, arguments[1], seconds)) {
+    if (!take_real(arguments[2], &seconds) || !sort(self, place, arguments[1], seconds)) {
         return NULL;
     }
     for (i = 3; i < count; i++) {
@@ -243,9 +239,9 @@ static int gain_at(struct session_tally *self, PyObject *places, Py_ssize_t numb
 /* Counts the time since `began` in a histogram; where the row is gone, so is the loop. */
 static int sort_from(struct session_tally *self, Py_ssize_t place, PyObject *bounds, PyObject *began)
 {
-    double from = PyFloat_AsDouble(began);
+    double from;
 
-    return !(from == -1.0 && PyErr_Occurred()) && gain_one(&self->tally, place, 0) &&
+    return take_real(began, &from) && gain_one(&self->tally, place, 0) &&
            sort(&self->tally, place, bounds, self->loop->now - from);
 }
 

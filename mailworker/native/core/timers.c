@@ -219,8 +219,7 @@ static int is_timed(PyObject *object)
 /* Refuses infinities and NaN, which would never be due, or always. */
 static int take_seconds(PyObject *argument, double *seconds)
 {
-    *seconds = PyFloat_AsDouble(argument);
-    if (*seconds == -1.0 && PyErr_Occurred()) {
+    if (!take_real(argument, seconds)) {
         return 0;
     }
     if (!isfinite(*seconds)) {
