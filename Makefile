@@ -7,10 +7,12 @@ VENV ?= .venv
 PYTEST ?= pytest
 
 BIN := $(VENV)/bin
-# Installs us with the extras of a stamp, or with $(EXTRAS). pip would make bytecode by one processor, of the tests of each
-# package, too.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+# Installs us with the extras of a stamp, or with $(EXTRAS). What builds us is installed here, as pip takes longer to make
+# an environment of its own for that. And pip would make bytecode by one processor, of the tests of each package, too.
 define INSTALL
-@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[$(or $(EXTRAS),$*)]'
+@$(PIP) --upgrade 'setuptools>=70.1' 'cffi>=1.15'
+@$(PIP) --no-build-isolation --editable '.[$(or $(EXTRAS),$*)]'
 @$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib || true
 endef
 NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/native/*/*.cdef) mailworker/native/build.py

@@ -183,10 +183,10 @@ def try_clone(shop: Shop) -> None:
         assert line is not None, output.read_text()
         seen = run("sh", "-c", line[0])
         assert "Subject:" in seen, seen
+        print(f"clone: to first mail in {time.monotonic() - begun:.1f} s", flush=True)
     finally:
-        run("kill", "-INT", str(_last_child(demo.pid)))
+        run("kill", str(_last_child(demo.pid)))
         demo.wait()
-    print(f"clone: to first mail in {time.monotonic() - begun:.0f} s", flush=True)
 
 
 def try_clone_in_bare_root(shop: Shop) -> None:
