@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -41,8 +42,12 @@ class Account:
 
 
 def read_maildir(maildir: Path) -> list[bytes]:
-    """Every message under new/ and cur/ of a maildir."""
-    return [path.read_bytes() for folder in ("new", "cur") for path in (maildir / folder).iterdir()]
+    """Every message under new/ and cur/ of a maildir, in which servers may rename and remove files at the same time."""
+    while True:
+        with suppress(FileNotFoundError):
+            paths = [path for folder in ("new", "cur") for path in (maildir / folder).iterdir()]
+            # A name before its flags is a message's for ever: one that moved in between is not two.
+            return list({path.name.partition(":")[0]: path.read_bytes() for path in paths}.values())
 
 
 def create_account(root: Path, name: str, password: str | None = None) -> Account:
