@@ -188,6 +188,14 @@ def test_every_link_of_a_list_has_a_text(site: Path) -> None:
     assert [str(path) for path in site.rglob("*.html") if empty.search(path.read_text(encoding="utf-8"))] == []
 
 
+def test_a_cell_of_a_table_of_sentences_has_the_name_of_its_column_for_phones(site: Path) -> None:
+    troubles = (site / "troubleshooting.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<tr>\s*(<td.*?)</tr>", troubles, re.DOTALL)
+    labels = {tuple(re.findall(r'<td data-label="([^"]*)"', row)) for row in rows}
+    assert labels == {("The log says", "Why", "What to do"), ("What you see", "Why", "What to do")}
+    assert "data-label" not in (site / "capacity.html").read_text(encoding="utf-8")  # columns of figures
+
+
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     loaded = re.compile(
         r'<(?:script|img|iframe)[^>]+src="(?:https?:)?//|<link[^>]+"stylesheet"[^>]+href="(?:https?:)?//'

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterator
+from itertools import cycle
 from pathlib import Path, PurePosixPath
 from posixpath import normpath, relpath
 from typing import Final
@@ -32,6 +33,9 @@ _PAGES: Final = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md")
 _FENCE: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
 _NUMBER: Final = re.compile(r"^# (?:Decision )?(?:[0-9]+[.:]? )?")
+_TABLE: Final = re.compile(r"<table>.*?</table>", re.DOTALL)
+_CELL: Final = re.compile(r"<(t[hd])[^>]*>(.*?)</\1>", re.DOTALL)
+_PROSE: Final = 60  # characters of a cell
 # Weights in the search: of an entry of the reference against a page, and against longer names that begin with its name.
 _ENTRY: Final = 8
 _SHORTER: Final = 6
@@ -56,6 +60,21 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if page_uri == "decisions/README.md":
         markdown += _decisions(files)
     return "".join(part if part.startswith("```") else _rewritten(part, page_uri) for part in _split(markdown))
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Give the cells of tables with sentences the names of their columns: phones show each row as a list (site.css)."""
+    return _TABLE.sub(lambda match: _labelled(match[0]), html)
+
+
+def _labelled(table: str) -> str:
+    cells = [(kind, re.sub(r"<[^>]+>", "", text).strip()) for kind, text in _CELL.findall(table)]
+    labels = [text.replace('"', "&quot;") for kind, text in cells if kind == "th"]
+    if len(labels) < 3 or max(len(text) for _, text in cells) < _PROSE:
+        return table
+    columns = cycle(labels)
+    table = re.sub(r"<td", lambda _: f'<td data-label="{next(columns)}"', table)
+    return table.replace("<table>", "<table data-rows>", 1)
 
 
 @event_priority(-100)  # when the index is written
