@@ -21,7 +21,7 @@ from mailworker.config.tree import Parser
 from mailworker.config.zones import SMALLEST, SharedZone, declare_zone
 from mailworker.errors import ConfigError
 from mailworker.model import Level
-from mailworker.variables.template import Name, Template
+from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 
 USE: Final = "limit_auth_zone"
@@ -46,9 +46,9 @@ class LimitZone:
     period: int
 
     @property
-    def is_light(self) -> bool:
-        """Whether every session knows its key, even one that evaluates no variables."""
-        return len(self.key.parts) == 1 and isinstance(self.key.parts[0], Name) and self.key.parts[0].name in LIGHT
+    def light(self) -> str | None:
+        """The one variable that makes up its key, if every session knows it, even one that evaluates no variables."""
+        return name if (name := self.key.only) in LIGHT else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from mailworker.config.variables import VariablesSettings
 from mailworker.config.zones import SMALLEST, SharedZone, declare_zone
 from mailworker.errors import ConfigError
 from mailworker.model import Level
-from mailworker.variables.template import Name, Template
+from mailworker.variables.template import Template
 
 USE: Final = "limit_conn_zone"
 
@@ -45,8 +45,7 @@ class ConnZone:
     @property
     def light(self) -> str | None:
         """The one variable that makes up its key, if that is one of LIGHT."""
-        (part,) = self.key.parts if len(self.key.parts) == 1 else (b"",)
-        return part.name if isinstance(part, Name) and part.name in LIGHT else None
+        return name if (name := self.key.only) in LIGHT else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, Level
 from mailworker.shm.conn_table import FULL
 from mailworker.shm.gate import TOO_LONG, Gate, Holdings, Rule, Slow
-from mailworker.shm.keys import GIVEN, KEYS, key
+from mailworker.shm.keys import key, number_of
 from mailworker.variables.prefix import WHOLE
 from mailworker.variables.variables import Variables
 
@@ -37,7 +37,7 @@ class _Limit:
     def __init__(self, limit: ConnLimit, variables: Variables) -> None:
         light = limit.zone.light
         self.key = rendered(limit.zone.key, variables) if light is None else None
-        self.number = GIVEN if light is None else 1 + KEYS.index(light)
+        self.number = number_of(light)
         self.name = limit.zone.name
         self.spelled = limit.zone.text
         self.told = -_TELL_AGAIN

@@ -125,7 +125,7 @@ class Server:
             or chosen
             or bool(self.access_logs)
             or (settings.policy is not None and settings.policy.has_variables)
-            or not all(zone.is_light for zone in settings.limit_auth.zones)
+            or any(zone.light is None for zone in settings.limit_auth.zones)
             or settings.limit_conn.has_variables
         )
         self.waits_for_facts = not settings.access_log.asked.isdisjoint(WAITED_FOR)

@@ -13,7 +13,13 @@ GIVEN: Final = 0
 KEYS: Final = ("binary_remote_addr", "binary_remote_prefix", "remote_addr", "remote_user")
 """The variables, in the order of their numbers."""
 
-USER: Final = 1 + KEYS.index("remote_user")
+
+def number_of(name: str | None) -> int:
+    """The number of a key that consists of the variable `name`; GIVEN if it is none of KEYS."""
+    return 1 + KEYS.index(name) if name in KEYS else GIVEN
+
+
+USER: Final = number_of("remote_user")
 """The number of `remote_user`, the only variable that is not known at accept."""
 
 UNIX: Final = "unix:"

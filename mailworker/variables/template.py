@@ -34,6 +34,12 @@ class Template:
         return (part.name for part in self.parts if isinstance(part, Name))
 
     @property
+    def only(self) -> str | None:
+        """The name of the variable that is the whole template, None if there is more or less."""
+        (part,) = self.parts if len(self.parts) == 1 else (b"",)
+        return part.name if isinstance(part, Name) else None
+
+    @property
     def constant(self) -> bytes | None:
         """The text of a template without variables, None if there are variables."""
         return None if any(self.names) else b"".join(part for part in self.parts if isinstance(part, bytes))

@@ -22,7 +22,7 @@ from mailworker.shm.attempts import NONE, Attempts, Rule
 from mailworker.shm.conn_table import ConnTable
 from mailworker.shm.gate import Gate, Holdings
 from mailworker.shm.gate import Rule as GateRule
-from mailworker.shm.keys import KEYS
+from mailworker.shm.keys import number_of
 from mailworker.shm.limit_table import HEADER_SIZE, SET_SIZE, LimitTable
 from mailworker.shm.session_row import ROW, State, parse
 from mailworker.shm.sessions import HEAD, UNLISTED
@@ -207,7 +207,7 @@ def test_who_passes_not_all_checks_is_handed_on_before_any_word(bench: Bench, re
 
 def test_limits_are_asked_without_a_session(bench: Bench, resources: ExitStack) -> None:
     """What C knows as well, it asks by itself."""
-    address, held = 1 + KEYS.index("remote_addr"), Holdings((ConnTable(bytearray(640), bytes(16), bytearray(80)),))
+    address, held = number_of("remote_addr"), Holdings((ConnTable(bytearray(640), bytes(16), bytearray(80)),))
     table = LimitTable(bytearray(HEADER_SIZE + 2 * SET_SIZE), bytes(32), (100, 1000))
     bans = Attempts(
         (Rule(table, address, 0, NONE, True, False, False, 100, 1000),), (32, 64), (), NONE, None, bench.loop

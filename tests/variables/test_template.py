@@ -51,6 +51,11 @@ def test_a_template_without_names_is_a_constant() -> None:
     assert parse(b"x$y").constant is None
 
 
+@pytest.mark.parametrize(("text", "name"), [(b"$x", "x"), (b"${x}", "x"), (b"$x$y", None), (b"x$x", None), (b"", None)])
+def test_a_template_may_be_one_variable_alone(text: bytes, name: str | None) -> None:
+    assert parse(text).only == name
+
+
 def test_where_a_dollar_was_a_byte_only_known_names_are_names() -> None:
     text = b"$a$b ${a}$ $$a ${b} ${a $5 100$"
     assert parse_leniently(text, lambda name: name == "a").parts == (

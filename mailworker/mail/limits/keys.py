@@ -8,8 +8,7 @@ from typing import Final
 from mailworker.config.limit_auth import LimitZone
 from mailworker.mail.session_facts import SessionFacts
 from mailworker.mail.session_log import SessionLog
-from mailworker.shm.keys import GIVEN, KEYS
-from mailworker.variables.template import Name, Template
+from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 
 Key = Callable[[SessionLog], bytes]
@@ -22,12 +21,6 @@ _AT_ACCEPT: Final = _OF_CLIENT | {
     *("realip_remote_addr", "realip_remote_port", "remote_port", "connection"),
     *("proxy_protocol_addr", "proxy_protocol_port", "proxy_protocol_server_addr", "proxy_protocol_server_port"),
 }
-
-
-def number_of(zone: LimitZone) -> int:
-    """The number of a key that every session has, or GIVEN."""
-    part = zone.key.parts[0] if zone.is_light else b""
-    return 1 + KEYS.index(part.name) if isinstance(part, Name) else GIVEN
 
 
 def rendered(key: Template, variables: Variables) -> Key:

@@ -7,10 +7,11 @@ from typing import Final
 from mailworker.config.limit_auth import LimitAuth
 from mailworker.errors import escape
 from mailworker.mail.counting import CountedLimits
-from mailworker.mail.limits.keys import Key, asked, known_at_accept, number_of, rendered, tells_the_client
+from mailworker.mail.limits.keys import Key, asked, known_at_accept, rendered, tells_the_client
 from mailworker.mail.record import SessionRecord
 from mailworker.model import Level
 from mailworker.shm.attempts import NONE, Rule
+from mailworker.shm.keys import number_of
 from mailworker.shm.limit_table import LimitTable
 from mailworker.variables.variables import Variables
 
@@ -32,11 +33,11 @@ class Limit:
         self.settings = settings
         self.table = table
         self.name = zone.zone.name
-        self.key: Key | None = None if zone.is_light else rendered(zone.key, variables)
+        self.key: Key | None = rendered(zone.key, variables) if zone.light is None else None
         self.at_accept = known_at_accept(names)
         self.rule = Rule(
             table,
-            number_of(zone),
+            number_of(zone.light),
             settings.burst if counts else NONE,
             NONE if settings.delay is None else settings.delay,
             bool(settings.ban),

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.mail.limits.keys import asked, known_at_accept, number_of, rendered, tells_the_client
+from mailworker.mail.limits.keys import asked, known_at_accept, rendered, tells_the_client
 from mailworker.mail.record import SessionRecord
-from mailworker.shm.keys import GIVEN, KEYS
 from mailworker.variables.template import parse
 from mailworker.variables.variables import Variables
 from tests.mail.limits.settings import zone
@@ -40,13 +39,6 @@ def test_a_key_tells_what_it_is_made_of(key: str, at_accept: bool, of_client: bo
     assert not variables.asked
 
 
-@pytest.mark.parametrize(("key", "number"), [(f"${name}", 1 + place) for place, name in enumerate(KEYS)])
-def test_a_key_of_one_variable_that_all_sessions_know_has_a_number(key: str, number: int) -> None:
-    assert number_of(zone(key)) == number
-    assert number_of(zone(f"{key}x")) == GIVEN
-
-
 def test_other_keys_are_rendered() -> None:
-    assert number_of(zone("$protocol")) == GIVEN
     with pytest.raises(AssertionError):
         rendered(zone("$protocol").key, Variables({}))(Record("192.0.2.7"))
