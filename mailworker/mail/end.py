@@ -14,10 +14,10 @@ class End(Enum):
     """
 
     CLIENT_CLOSED = ("client_closed", 200, "--")
-    """Logged in; the client closed its side first, and all data was forwarded."""
+    """Logged in; the client closed its side first, and all data was relayed."""
 
     BACKEND_CLOSED = ("upstream_closed", 200, "--")
-    """Logged in; the backend closed its side first, and all data was forwarded."""
+    """Logged in; the backend closed its side first, and all data was relayed."""
 
     CLIENT_RESET = ("client_reset", 200, "CD")
     """Logged in; reading from the client or writing to it failed."""
@@ -26,7 +26,7 @@ class End(Enum):
     """Logged in; reading from the backend or writing to it failed."""
 
     PROXY_TIMEOUT = ("proxy_timeout", 200, "cD")
-    """Logged in; no byte came from either side for proxy_timeout or, after one side was closed, for timeout."""
+    """Logged in; no byte came from either side for `proxy_timeout`, or for `timeout` after one side was closed."""
 
     FORBIDDEN_COMMAND = ("forbidden_command", 403, "PD")
     """Logged in; the client sent a command that would change its user at the backend: ManageSieve's UNAUTHENTICATE."""
@@ -35,94 +35,96 @@ class End(Enum):
     """The client sent LOGOUT or QUIT before it was logged in."""
 
     NO_BYTES = ("no_bytes", 400, "CR")
-    """The client left without sending a byte, except perhaps a PROXY header and a successful handshake."""
+    """The client closed the connection without sending a byte, except perhaps a PROXY header and a TLS handshake."""
 
     CLIENT_LEFT = ("client_left", 400, "CR")
-    """The client left before it was logged in, or its connection failed."""
+    """The client closed the connection before it was logged in, or the connection failed."""
 
     CLIENT_TIMEOUT = ("client_timeout", 408, "cR")
-    """The client, not yet logged in, exceeded timeout."""
+    """The client was not logged in within `timeout`."""
 
     TLS_FAILED = ("tls_failed", 400, "PH")
-    """The client's handshake failed, or the client left in it."""
+    """The TLS handshake with the client failed, or the client closed the connection during it."""
 
     TLS_TIMEOUT = ("tls_timeout", 400, "cH")
-    """The client did not finish its handshake within timeout."""
+    """The client did not finish its TLS handshake within `timeout`."""
 
     PROXY_PROTOCOL = ("proxy_protocol", 400, "PR")
-    """The PROXY header that is required was missing or broken."""
+    """The required PROXY header was missing or invalid."""
 
     DENIED = ("denied", 403, "PR")
     """A `deny` rule matches the client: the connection was closed without a reply."""
 
     BANNED = ("banned", 403, "PR")
-    """The client is banned, after too many failed logins or by an administrator: closed without a reply (`ban`)."""
+    """The client is banned, by failed logins or an administrator: the connection was closed without a reply."""
 
     INVALID_COMMAND = ("invalid_command", 400, "PR")
-    """A command whose end cannot be found (too long, too large a literal), or a login that no backend may get."""
+    """The client sent a command whose end cannot be found (too long, or with too large a literal), or a login that must
+    not be passed to a backend.
+    """
 
     CERT_REFUSED = ("cert_refused", 403, "PR")
-    """ssl_verify_client: the client's certificate was not verified."""
+    """`ssl_verify_client`: the client's certificate was not verified."""
 
     CERT_MISSING = ("cert_missing", 403, "PR")
-    """ssl_verify_client: the client has sent no certificate."""
+    """`ssl_verify_client`: the client has sent no certificate."""
 
     TOO_MANY_ERRORS = ("too_many_errors", 403, "PR")
-    """The client has sent max_errors invalid commands."""
+    """The client has sent `max_errors` invalid commands."""
 
     TOO_MANY_COMMANDS = ("too_many_commands", 403, "PR")
-    """The client has sent more than max_commands commands."""
+    """The client has sent more than `max_commands` commands."""
 
     PREGREET = ("pregreet", 403, "PR")
-    """The client sent something before the greeting, which smtp_greeting_delay delays."""
+    """The client sent something before the greeting, which `smtp_greeting_delay` delays."""
 
     AUTH_FAILED = ("auth_failed", 403, "PR")
     """The login was refused, and the client may not try again, or has tried too often."""
 
     LIMIT_AUTH = ("limit_auth", 503, "PT")
-    """Too many logins were tried or have failed: the client was told to try again later (`limit_auth`)."""
+    """Too many logins have failed or were tried: the client was told to try again later (`limit_auth`)."""
 
     AUTH_TIMEOUT = ("auth_timeout", 500, "sR")
-    """The auth service, or the backend that decides, did not answer within auth_http_timeout."""
+    """The auth service, or the backend that decides, did not answer within `auth_http_timeout`."""
 
     AUTH_ERROR = ("auth_error", 500, "SR")
-    """The auth service, or the backend that decides, was not reached, closed early, or gave no usable answer."""
+    """The auth service, or the backend that decides, was not reached, closed early, or gave an unusable answer."""
 
     LIMIT_CONN = ("limit_conn", 503, "PQ")
-    """`limit_conn` allows no more connections: closed without a reply at accept, or refused at login."""
+    """`limit_conn` allows no more connections of this key: closed without a reply at accept, or refused at login."""
 
     BACKEND_CONNECT = ("upstream_connect", 502, "SC")
-    """No connection to the backend could be made, or its name has no address."""
+    """The connection to the backend failed, or its name has no address."""
 
     BACKEND_CONNECT_TIMEOUT = ("upstream_connect_timeout", 502, "sC")
-    """The connection to the backend was not made in time."""
+    """The connection to the backend was not established in time."""
 
     BACKEND_TLS = ("upstream_tls", 502, "SH")
     """The handshake with the backend failed, or its certificate was not accepted."""
 
     BACKEND_TIMEOUT = ("upstream_timeout", 502, "sH")
-    """The backend was reached, but did not answer within timeout during the login."""
+    """The backend was reached, but did not answer within `timeout` during the login."""
 
     BACKEND_AUTH = ("upstream_auth", 502, "SH")
     """The backend refused a command of the login permanently: NO, -ERR, 5yz."""
 
     BACKEND_TEMP = ("upstream_temp", 502, "SH")
-    """The backend refused temporarily: 4yz, BYE, or a response code that says so (RFC 5530, RFC 3206)."""
+    """The backend refused temporarily: 4yz, BYE, or a response code with that meaning (RFC 5530, RFC 3206)."""
 
     BACKEND_PROTOCOL = ("upstream_protocol", 502, "SH")
-    """During the login the backend closed, sent an invalid reply, or offered clients too much."""
+    """During the login the backend closed the connection, violated its protocol, or offered clients too much."""
 
     SHUTDOWN = ("shutdown", 503, "K-")
-    """The worker ended before the session: worker_shutdown_timeout, or a fast shutdown."""
+    """The worker ended before the session: `worker_shutdown_timeout`, or a fast shutdown."""
 
     KICKED = ("kicked", 503, "K-")
-    """An administrator has ended the session."""
+    """An administrator has ended the session by `mailworker-ctl kick`."""
 
     RESOURCES = ("resources", 500, "R-")
-    """worker_connections, descriptors, ports or memory were used up."""
+    """`worker_connections`, descriptors, ports or memory were exhausted."""
 
     BUG = ("bug", 500, "I-")
-    """An unexpected exception, which is logged at [alert]."""
+    """An unexpected exception, which is logged at `[alert]`."""
 
     def __init__(self, word: str, status: int, pair: str) -> None:
         self.number = len(type(self).__members__)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from mailworker.config.command import Command
 from mailworker.config.drafts import Context
 from mailworker.config.load import directives, load
 from mailworker.errors import ConfigError
+from mailworker.mail import end
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.reference.entries import ENDS, PAGES, VARIABLES, Entry, Page, read_page, read_pages
 from mailworker.reference.names import rows_of
@@ -157,3 +161,24 @@ def surrounded(example: str, row: Command) -> str:
         source = "" if re.search(r"^auth_http ", mail, re.MULTILINE) else "auth_http 127.0.0.1:9;"
         blocks.append(f"mail {{ {source} {mail} server {{ {listen} {server} }} }}")
     return "\n".join(blocks)
+
+
+def test_the_reasons_in_the_code_say_what_their_entries_say() -> None:
+    (reasons,) = [
+        node for node in ast.parse(inspect.getsource(end)).body if isinstance(node, ast.ClassDef) and node.name == "End"
+    ]
+    told = dict(
+        zip((end.End[name].word for name in end.End.__members__), _texts_behind_assignments(reasons), strict=True)
+    )
+    (page,) = [page for page in read_pages() if page.name == ENDS]
+    assert told == {entry.name: entry.meaning.partition("\n\n")[0] for entry in page.entries}
+
+
+def _texts_behind_assignments(of: ast.ClassDef) -> list[str]:
+    found = []
+    for before, node in pairwise(of.body):
+        if isinstance(before, ast.Assign):
+            assert isinstance(node, ast.Expr)
+            assert isinstance(node.value, ast.Constant)
+            found.append(" ".join(str(node.value.value).split()))
+    return found
