@@ -765,19 +765,23 @@ static PyMemberDef attempt_members[] = {
 };
 
 static PyMethodDef attempt_methods[] = {
-    {"enter", enter_again, METH_O, "enter(now): be counted once more; gives the seconds to wait."},
-    {"key", key_at, METH_O, "key(place): that of a rule."},
-    {"may_settle", may_settle, METH_O, "may_settle(now): whether others may be under way that do not count."},
-    {"drop", drop, METH_NOARGS, "drop(): it shall not count."},
-    {"succeed", succeed, METH_NOARGS, "succeed(): the client is who it claims to be."},
-    {"fail", FAST(fail), "fail(what, now): it is not."},
+    {"enter", enter_again, METH_O,
+     "enter(now): count the attempt, again where it was refused before; gives the seconds to wait."},
+    {"key", key_at, METH_O, "key(place): the key of the rule at this place."},
+    {"may_settle", may_settle, METH_O,
+     "may_settle(now): whether attempts under way may keep this one out and not count in the end."},
+    {"drop", drop, METH_NOARGS, "drop(): take the attempt back; limits that count all attempts keep it."},
+    {"succeed", succeed, METH_NOARGS,
+     "succeed(): the login has succeeded: take the attempt back and trust the client from now on."},
+    {"fail", FAST(fail),
+     "fail(what, now): the login has failed; credentials `what` that were tried before do not count again."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject attempt_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Attempt",
-    .tp_doc = "One attempt to log in.",
+    .tp_doc = "One attempt to log in, from the limits to its outcome.",
     .tp_basicsize = offsetof(struct attempt, mine),
     .tp_itemsize = sizeof(struct mine),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
@@ -788,16 +792,17 @@ PyTypeObject attempt_type = {
 };
 
 static PyMethodDef attempts_methods[] = {
-    {"enter", FAST(enter), "enter(client, login, keys=()): count one; None where there is no limit."},
-    {"banned", FAST(banned), "banned(client, now, keys=()): the rule that bans, and for how many seconds, or None."},
-    {"passes", FAST(passes), "passes(client, number, now): whether nothing bans the client."},
+    {"enter", FAST(enter), "enter(client, login, keys=()): count an attempt; None for a client that is exempt."},
+    {"banned", FAST(banned),
+     "banned(client, now, keys=()): the rule that bans the client and the seconds of the ban, or None."},
+    {"passes", FAST(passes), "passes(client, number, now): whether no rule bans the client."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject attempts_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Attempts",
-    .tp_doc = "Attempts to log in at a server.",
+    .tp_doc = "The attempts to log in at one server.",
     .tp_basicsize = sizeof(struct attempts),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_traverse = attempts_traverse,
