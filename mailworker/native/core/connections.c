@@ -183,8 +183,8 @@ static PyMemberDef connections_members[] = {
 };
 
 static PyMethodDef connections_methods[] = {
-    {"take", take, METH_NOARGS, "take(): count one more, and give it a number."},
-    {"release", release, METH_NOARGS, "release(): count one less."},
+    {"take", take, METH_NOARGS, "take(): count one more connection and give its number."},
+    {"release", release, METH_NOARGS, "release(): count one connection fewer."},
     {"stream", FAST(stream), "stream(descriptor, party, watched=0)"},
     {"connect", FAST(connect_to), "connect(address, party, timeout=inf)"},
     {NULL, NULL, 0, NULL},
@@ -193,7 +193,7 @@ static PyMethodDef connections_methods[] = {
 PyTypeObject connections_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Counted",
-    .tp_doc = "Counts connections and makes their streams.",
+    .tp_doc = "Makes and counts connections.",
     .tp_basicsize = sizeof(struct connections),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .tp_new = PyType_GenericNew,
