@@ -328,18 +328,19 @@ static void conns_dealloc(PyObject *object)
 }
 
 static PyMethodDef conns_methods[] = {
-    {"hold", FAST(hold), "hold(key, most): one connection more; its place, or less than 0."},
-    {"let_go", let_go, METH_O, "let_go(place): one less."},
-    {"let_all_go", let_all_go, METH_O, "let_all_go(journal): all that another process has held."},
-    {"count", count_of, METH_O, "count(key): how many there are."},
-    {"usage", usage, METH_NOARGS, "usage(): keys, connections, and for how many keys there is room."},
+    {"hold", FAST(hold), "hold(key, most): count a connection; gives its place in the journal, or OVER or FULL."},
+    {"let_go", let_go, METH_O, "let_go(place): uncount the connection at this place of the journal."},
+    {"let_all_go", let_all_go, METH_O,
+     "let_all_go(journal): uncount all connections in the journal of another process; gives how many."},
+    {"count", count_of, METH_O, "count(key): how many connections the key has."},
+    {"usage", usage, METH_NOARGS, "usage(): the number of keys, of connections, and of keys for which there is room."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject conns_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.ConnTable",
-    .tp_doc = "Counts of connections by keys, in memory that processes share.",
+    .tp_doc = "Connection counts by key, in shared memory.",
     .tp_basicsize = sizeof(struct conns),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,
