@@ -38,6 +38,6 @@ PyObject *copied(PyObject *Py_UNUSED(module), PyObject *pattern)
 }
 
 PyMethodDef copy_functions[] = {
-    {"copied", copied, METH_O, "copied(pattern): an object of the same class, whose fields hold the same."},
+    {"copied", copied, METH_O, "copied(pattern): a new object of the same class, whose fields hold the same objects."},
     {NULL, NULL, 0, NULL},
 };
