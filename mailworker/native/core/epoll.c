@@ -393,7 +393,7 @@ static PyObject *epoll_method(PyObject *Py_UNUSED(object), void *Py_UNUSED(closu
 }
 
 static PyGetSetDef epoll_properties[] = {
-    {"method", epoll_method, NULL, "As the `use` directive spells it.", NULL},
+    {"method", epoll_method, NULL, "The method's name in the `use` directive.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -411,7 +411,7 @@ static PyMethodDef epoll_methods[] = {
 PyTypeObject epoll_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Epoll",
-    .tp_doc = "A Poller, see event/poller.py: an epoll instance, and the handlers of what it watches.",
+    .tp_doc = "A Poller (see event/poller.py): an epoll instance and the handlers of its descriptors.",
     .tp_basicsize = sizeof(struct epoll),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .tp_new = epoll_new,
