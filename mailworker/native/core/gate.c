@@ -98,7 +98,7 @@ static Py_ssize_t holdings_length(PyObject *object)
 }
 
 static PyMethodDef holdings_methods[] = {
-    {"end", end, METH_O, "end(session): it has ended."},
+    {"end", end, METH_O, "end(session): the session has ended."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -107,7 +107,7 @@ static PySequenceMethods holdings_sequence = {.sq_length = holdings_length};
 PyTypeObject holdings_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Holdings",
-    .tp_doc = "What connections are counted by.",
+    .tp_doc = "The counted connections of a worker.",
     .tp_basicsize = sizeof(struct holdings),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,
@@ -346,16 +346,20 @@ static PyObject *admits(PyObject *object, PyObject *const *arguments, Py_ssize_t
 }
 
 static PyMethodDef gate_methods[] = {
-    {"admits", FAST(admits), "admits(session, number, client, login): whether it is in, or what `slow` says of it."},
-    {"refusal", FAST(refusal), "refusal(number, client, login, keys=(), without=0): None, or which rule, and why."},
-    {"passes", FAST(passes), "passes(client, number, now): whether a client that has come is in."},
+    {"admits", FAST(admits),
+     "admits(session, number, client, login): count a session; whether it may go on, which `slow` decides in rare "
+     "cases."},
+    {"refusal", FAST(refusal),
+     "refusal(number, client, login, keys=(), without=0): count a connection; None, or the rule that refuses it, and "
+     "why."},
+    {"passes", FAST(passes), "passes(client, number, now): count a client that has connected; whether it may go on."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject gate_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Gate",
-    .tp_doc = "Lets connections in by limits.",
+    .tp_doc = "Counts connections by all limits or by none.",
     .tp_basicsize = sizeof(struct gate),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_traverse = gate_traverse,
