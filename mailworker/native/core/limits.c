@@ -336,29 +336,30 @@ static PyObject *dropped(PyObject *object, void *Py_UNUSED(closure))
 }
 
 static PyMethodDef limits_methods[] = {
-    {"take", FAST(take), "take(key, now, burst): one request more; gives the excess."},
-    {"give_back", give_back, METH_O, "give_back(key): a request that shall not count."},
-    {"rest", FAST(rest), "rest(key, now): seconds since the last request that was added."},
-    {"repeats", FAST(repeats), "repeats(key, what): whether it is one of the last four."},
-    {"ban", FAST(ban), "ban(key, now, seconds): ban a key, or lift its ban by 0."},
-    {"banned", FAST(banned), "banned(key, now): seconds that a ban goes on for."},
-    {"penalty", FAST(penalty), "penalty(key, now): the level, and its age in seconds."},
-    {"punish", FAST(punish), "punish(key, now, level): set it."},
-    {"usage", usage, METH_O, "usage(now): entries, bans, and how many entries there is room for."},
-    {"bans", FAST(bans), "bans(now, most): what there is of each key, whether that is all, seconds."},
-    {"adopt", FAST(adopt), "adopt(memory, now): go on with another table's entries."},
+    {"take", FAST(take), "take(key, now, burst): add a request; gives the excess."},
+    {"give_back", give_back, METH_O, "give_back(key): take back a request that was added."},
+    {"rest", FAST(rest), "rest(key, now): seconds since the last request that was added, inf without one."},
+    {"repeats", FAST(repeats), "repeats(key, what): whether `what` is among the last four of this key; then adds it."},
+    {"ban", FAST(ban), "ban(key, now, seconds): ban a key, or lift its ban by 0 seconds."},
+    {"banned", FAST(banned), "banned(key, now): the seconds that the key's ban still lasts, 0.0 without one."},
+    {"penalty", FAST(penalty), "penalty(key, now): the level of the key's penalty, and its age in seconds."},
+    {"punish", FAST(punish), "punish(key, now, level): set the level of the key's penalty."},
+    {"usage", usage, METH_O, "usage(now): the number of entries, of bans, and of entries for which there is room."},
+    {"bans", FAST(bans),
+     "bans(now, most): banned keys, each with its first bytes, whether these are the whole key, and the seconds left."},
+    {"adopt", FAST(adopt), "adopt(memory, now): copy the entries of another table with the same secret."},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef limits_attributes[] = {
-    {"dropped", dropped, NULL, "Entries that still counted and that this process has dropped.", NULL},
+    {"dropped", dropped, NULL, "How many entries this process has dropped although they still counted.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 PyTypeObject limits_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.LimitTable",
-    .tp_doc = "Limits by keys, in memory that processes share.",
+    .tp_doc = "Counters of requests, penalties and bans by key, in shared memory.",
     .tp_basicsize = sizeof(struct limits),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = PyType_GenericNew,
