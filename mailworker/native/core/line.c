@@ -449,7 +449,7 @@ static void line_dealloc(PyObject *object)
 
 static PyMethodDef line_methods[] = {
     {"text", FAST(line_text), "text(*values): the bytes of the line."},
-    {"of", (PyCFunction) line_of, METH_O, "of(session): the bytes of the line, each value from its source."},
+    {"of", (PyCFunction) line_of, METH_O, "of(session): the line with the values of a session, each from its source."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -458,7 +458,7 @@ PyTypeObject line_type = {
     .tp_name = "mailworker.native.core._core.Line",
     .tp_basicsize = sizeof(struct line),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .tp_doc = "Line(parts, last): what stands around values.",
+    .tp_doc = "Line(parts, last): the literals around values; `last` is the text after the last value.",
     .tp_new = line_new,
     .tp_traverse = line_traverse,
     .tp_clear = line_clear,
@@ -496,6 +496,6 @@ static PyObject *packed_id(PyObject *Py_UNUSED(module), PyObject *const *argumen
 }
 
 PyMethodDef line_functions[] = {
-    {"packed_id", FAST(packed_id), "packed_id(began, process, accepted, number): what a session is called."},
+    {"packed_id", FAST(packed_id), "packed_id(began, process, accepted, number): the bytes of a session's id."},
     {NULL, NULL, 0, NULL},
 };
