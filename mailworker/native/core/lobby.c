@@ -153,16 +153,16 @@ static PyMemberDef guest_members[] = {
 };
 
 static PyMethodDef guest_methods[] = {
-    {"resume", FAST(guest_resume), "resume(error=None): the stream's call."},
+    {"resume", FAST(guest_resume), "resume(error=None): called by the stream."},
     {"expire", guest_expire, METH_NOARGS, "expire(): the deadline has passed."},
-    {"interrupt", guest_interrupt, METH_O, "interrupt(error): let it leave with this error."},
+    {"interrupt", guest_interrupt, METH_O, "interrupt(error): make the client leave with this error."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject guest_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Guest",
-    .tp_doc = "A client that was accepted.",
+    .tp_doc = "An accepted client.",
     .tp_basicsize = sizeof(struct guest),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_dealloc = guest_dealloc,
@@ -348,15 +348,16 @@ static PyMemberDef lobby_members[] = {
 };
 
 static PyMethodDef lobby_methods[] = {
-    {"accepted", FAST(accepted), "accepted(descriptor, peer): the listener's call."},
-    {"shake_hands", FAST(shake_hands), "shake_hands(context, shaken): with all who come from now on."},
+    {"accepted", FAST(accepted), "accepted(descriptor, peer): called by the listener for each connection."},
+    {"shake_hands", FAST(shake_hands),
+     "shake_hands(context, shaken): do a TLS handshake with all clients that connect from now on."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject lobby_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Lobby",
-    .tp_doc = "Greets all who come.",
+    .tp_doc = "Greets all clients.",
     .tp_basicsize = sizeof(struct lobby),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = PyType_GenericNew,
