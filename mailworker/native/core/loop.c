@@ -99,7 +99,7 @@ static PyMemberDef loop_members[] = {
 PyTypeObject loop_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.LoopState",
-    .tp_doc = "What all that runs on a loop reads of it.",
+    .tp_doc = "The fields of a loop that streams, tasks and pollers read.",
     .tp_basicsize = sizeof(struct loop),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .tp_new = PyType_GenericNew,
