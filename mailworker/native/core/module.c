@@ -82,7 +82,7 @@ static PyObject *use_tls(PyObject *Py_UNUSED(module), PyObject *address)
 }
 
 static PyMethodDef functions[] = {
-    {"use_tls", use_tls, METH_O, "use_tls(address): where the transport of TLS is."},
+    {"use_tls", use_tls, METH_O, "use_tls(address): set the address of the TLS transport."},
     {NULL, NULL, 0, NULL},
 };
 
