@@ -260,9 +260,9 @@ static PyObject *engine_close(PyObject *object, PyObject *Py_UNUSED(none))
 }
 
 static PyMethodDef engine_methods[] = {
-    {"send", engine_go_on, METH_O, "send(None): go on."},
-    {"throw", engine_throw, METH_O, "throw(error): raise it where the link at hand waits."},
-    {"close", engine_close, METH_NOARGS, "close(): go no further."},
+    {"send", engine_go_on, METH_O, "send(None): continue."},
+    {"throw", engine_throw, METH_O, "throw(error): raise the error where the current link waits."},
+    {"close", engine_close, METH_NOARGS, "close(): stop at the current link."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -276,7 +276,7 @@ static PyAsyncMethods engine_async = {.am_await = engine_self, .am_send = engine
 PyTypeObject engine_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.carry_out",
-    .tp_doc = "carry_out(chain, heard=None): go through all links of a session.",
+    .tp_doc = "carry_out(chain, heard=None): carry out all links of a session.",
     .tp_basicsize = sizeof(struct engine),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, /* but by the next slot */
     .tp_vectorcall = engine_made,
