@@ -461,7 +461,7 @@ static PyObject *log_in(PyObject *self, PyObject *Py_UNUSED(none))
 
 static PyMethodDef record_methods[] = {
     {"begun", FAST(begun), "begun(number, peer, accepted, client_bytes): a record for which this one is the pattern."},
-    {"end", end, METH_O, "end(reason): the session is over."},
+    {"end", end, METH_O, "end(reason): the session has ended."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -469,7 +469,7 @@ static PyMethodDef facts_methods[] = {
     {"attempt", FAST(attempt), "attempt(login, number): an attempt to log in begins."},
     {"begun", FAST(facts_begun), "begun(number, peer, accepted, client_bytes): see SessionRecord."},
     {"end", facts_end, METH_O, "end(reason): see SessionRecord."},
-    {"log_in", log_in, METH_NOARGS, "log_in(): the backend has said yes."},
+    {"log_in", log_in, METH_NOARGS, "log_in(): the client is logged in at the backend."},
     {"report", FAST(report), "report(event, logs): write what these logs say."},
     {"settle", FAST(settle), "settle(verdict, headers, began): the attempt is decided."},
     {NULL, NULL, 0, NULL},
@@ -507,7 +507,8 @@ static PyObject *note_facts(PyObject *Py_UNUSED(module), PyObject *type)
 }
 
 PyMethodDef record_functions[] = {
-    {"note_records", note_records, METH_O, "note_records(type): C in the place of what that class does often."},
-    {"note_facts", note_facts, METH_O, "note_facts(type): the same for one whose objects are asked for facts."},
+    {"note_records", note_records, METH_O, "note_records(type): make C implement frequent methods of a record class."},
+    {"note_facts", note_facts, METH_O,
+     "note_facts(type): make C implement frequent methods of a record class with facts."},
     {NULL, NULL, 0, NULL},
 };
