@@ -574,17 +574,19 @@ static PyObject *rows_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
 }
 
 static PyMethodDef rows_methods[] = {
-    {"open", FAST(rows_open), "open(owner, number, accepted, server, client): begin a row, give it."},
-    {"owner", rows_owner, METH_O, "owner(row): whose it is, or None."},
-    {"pass_on", FAST(rows_pass_on), "pass_on(row, owner): it is another owner's from now on."},
-    {"move", FAST(rows_move), "move(row, client): the client is somewhere else."},
-    {"serve", FAST(rows_serve), "serve(row, server): another server serves it."},
-    {"ask", FAST(rows_ask), "ask(row, name, now): somebody is asked about a login."},
-    {"reject", FAST(rows_reject), "reject(row, now): it was refused."},
-    {"dial", FAST(rows_dial), "dial(row, address, now): a backend is connected to."},
+    {"open", FAST(rows_open),
+     "open(owner, number, accepted, server, client): begin a row; gives the row, NO_ROW where all are taken."},
+    {"owner", rows_owner, METH_O, "owner(row): the owner of the row, or None."},
+    {"pass_on", FAST(rows_pass_on), "pass_on(row, owner): give the row another owner."},
+    {"move", FAST(rows_move), "move(row, client): write another address of the client, which a balancer has sent."},
+    {"serve", FAST(rows_serve), "serve(row, server): another server serves the session from now on."},
+    {"ask", FAST(rows_ask), "ask(row, name, now): a login with this user name is being checked."},
+    {"reject", FAST(rows_reject), "reject(row, now): the login was refused; the client may try again."},
+    {"dial", FAST(rows_dial), "dial(row, address, now): the session is connecting to a backend."},
     {"relay", FAST(relay), "relay(row, now): the session is logged in."},
-    {"note", FAST(note), "note(row, received, sent, now): bytes of a relay."},
-    {"key", FAST(rows_key), "key(row, place, key): keep what a limit counts by."},
+    {"note", FAST(note),
+     "note(row, received, sent, now): write how many bytes were received from the client and sent to it."},
+    {"key", FAST(rows_key), "key(row, place, key): write the key by which a limit counts the session."},
     {"close", rows_close, METH_O, "close(row): the session has ended."},
     {NULL, NULL, 0, NULL},
 };
@@ -592,7 +594,7 @@ static PyMethodDef rows_methods[] = {
 PyTypeObject rows_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Rows",
-    .tp_doc = "A worker's rows of the session table.",
+    .tp_doc = "Writes a worker's rows of the session table.",
     .tp_basicsize = sizeof(struct rows),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = rows_new,
