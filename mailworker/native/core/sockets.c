@@ -277,12 +277,16 @@ static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *arguments)
 }
 
 PyMethodDef socket_functions[] = {
-    {"accept", sockets_accept, METH_O, "accept(listening): a descriptor and the peer's address."},
-    {"hand_on", FAST(sockets_hand_on), "hand_on(listening, accepted): as accept, to what takes both."},
-    {"local_address", sockets_local_address, METH_O, "local_address(descriptor): where a connection was made to."},
-    {"dial", sockets_dial, METH_O, "dial(address): a descriptor whose connection is made or under way."},
-    {"no_delay", sockets_no_delay, METH_O, "no_delay(descriptor): TCP_NODELAY."},
-    {"peek", sockets_peek, METH_VARARGS, "peek(descriptor, limit): bytes that stay to be read."},
+    {"accept", sockets_accept, METH_O,
+     "accept(listening): accept a connection; gives its descriptor and the peer's address."},
+    {"hand_on", FAST(sockets_hand_on),
+     "hand_on(listening, accepted): accept a connection, and call `accepted` with the descriptor and the address."},
+    {"local_address", sockets_local_address, METH_O,
+     "local_address(descriptor): the address of this side of a connection."},
+    {"dial", sockets_dial, METH_O, "dial(address): begin to connect; gives the descriptor."},
+    {"no_delay", sockets_no_delay, METH_O, "no_delay(descriptor): set TCP_NODELAY."},
+    {"peek", sockets_peek, METH_VARARGS,
+     "peek(descriptor, limit): read up to `limit` bytes that stay to be read (MSG_PEEK)."},
     {NULL, NULL, 0, NULL},
 };
 
