@@ -650,9 +650,9 @@ static PyObject *get_agreement(PyObject *object, void *Py_UNUSED(closure))
 }
 
 static PyGetSetDef stream_properties[] = {
-    {"tls", get_tls, set_tls, "None without TLS.", NULL},
-    {"secure", get_secure, NULL, "Whether there is TLS.", NULL},
-    {"agreement", get_agreement, NULL, "What was agreed on, None without TLS.", NULL},
+    {"tls", get_tls, set_tls, "The TLS connection, None without TLS.", NULL},
+    {"secure", get_secure, NULL, "Whether the connection uses TLS.", NULL},
+    {"agreement", get_agreement, NULL, "The parameters of the TLS connection, None without TLS.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -682,7 +682,8 @@ static PyMethodDef stream_methods[] = {
     {"exchange", FAST(exchange), "exchange(limit, steps)"},
     {"park", park, METH_O, "park(task)"},
     {"ready", ready, METH_O, "ready(mask)"},
-    {"hand_over", stream_hand_over, METH_NOARGS, "Give away what the stream was made of."},
+    {"hand_over", stream_hand_over, METH_NOARGS,
+     "Give away the descriptor, the TLS connection, and the events that the descriptor is watched for."},
     {"close", stream_close, METH_NOARGS, "Close at once."},
     {NULL, NULL, 0, NULL},
 };
