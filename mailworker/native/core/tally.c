@@ -166,16 +166,17 @@ static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_
 }
 
 static PyMethodDef tally_methods[] = {
-    {"add", add, METH_O, "add(place): one more."},
-    {"gain", FAST(gain), "gain(place, amount): add that to a word."},
-    {"observe", FAST(observe), "observe(place, bounds, seconds, *also): sort a time into a histogram."},
+    {"add", add, METH_O, "add(place): add one to the word at this place."},
+    {"gain", FAST(gain), "gain(place, amount): add `amount` to the word at this place."},
+    {"observe", FAST(observe),
+     "observe(place, bounds, seconds, *also): count a time in a histogram, and add one to the words at `also`."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject tally_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Tally",
-    .tp_doc = "Counts in words that other processes read.",
+    .tp_doc = "Counts in a row of words in shared memory.",
     .tp_basicsize = sizeof(struct tally),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .tp_new = PyType_GenericNew,
@@ -333,17 +334,17 @@ static PyObject *end(PyObject *object, PyObject *session)
 }
 
 static PyMethodDef session_tally_methods[] = {
-    {"arrive", arrive, METH_NOARGS, "arrive(): a client has come."},
-    {"allow", FAST(allow), "allow(method, began): a login is allowed."},
+    {"arrive", arrive, METH_NOARGS, "arrive(): a client has connected."},
+    {"allow", FAST(allow), "allow(method, began): the source of logins has allowed a login."},
     {"log_in", FAST(log_in), "log_in(method, began): a client is logged in."},
-    {"end", end, METH_O, "end(session): it has ended."},
+    {"end", end, METH_O, "end(session): the session has ended."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject session_tally_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.SessionTally",
-    .tp_doc = "Counts what every session does.",
+    .tp_doc = "Counts the events of sessions, one call for each.",
     .tp_basicsize = sizeof(struct session_tally),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .tp_base = &tally_type,
