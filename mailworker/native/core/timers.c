@@ -33,7 +33,7 @@ static PyObject *timed_bucket(PyObject *object, void *Py_UNUSED(closure))
 }
 
 static PyGetSetDef timed_properties[] = {
-    {"bucket", timed_bucket, NULL, "When its bucket is due, inf for none.", NULL},
+    {"bucket", timed_bucket, NULL, "The time at which the object's bucket is due, inf for none.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -45,7 +45,7 @@ static PyMemberDef timed_members[] = {
 PyTypeObject timed_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Timed",
-    .tp_doc = "Something with a deadline, in seconds of the monotonic clock, inf for none.",
+    .tp_doc = "An object with a deadline, in seconds of the monotonic clock; inf is none.",
     .tp_basicsize = sizeof(struct timed),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .tp_new = timed_new,
@@ -351,7 +351,7 @@ static PyMemberDef timers_members[] = {
 static PyMethodDef timers_methods[] = {
     {"set", FAST(set), "set(timed, deadline, now)"},
     {"cancel", cancel, METH_O, "cancel(timed)"},
-    {"delay", delay, METH_O, "delay(now): seconds, or None"},
+    {"delay", delay, METH_O, "delay(now): seconds until a deadline may pass, None without deadlines."},
     {"expire", expire, METH_O, "expire(now)"},
     {NULL, NULL, 0, NULL},
 };
