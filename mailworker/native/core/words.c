@@ -110,6 +110,7 @@ static PyObject *login_words(PyObject *Py_UNUSED(module), PyObject *line)
 }
 
 PyMethodDef word_functions[] = {
-    {"login_words", login_words, METH_O, "login_words(line): tag, name and password; None where it is no usual LOGIN."},
+    {"login_words", login_words, METH_O,
+     "login_words(line): tag, name and password of a LOGIN; None for any other or unusual line."},
     {NULL, NULL, 0, NULL},
 };
