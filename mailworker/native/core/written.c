@@ -110,14 +110,14 @@ static PyMemberDef direct_members[] = {
 };
 
 static PyMethodDef direct_methods[] = {
-    {"write", write_one, METH_O, "write(line): how many bytes of it the system has taken."},
+    {"write", write_one, METH_O, "write(line): write a line; gives how many of its bytes the system has taken."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject direct_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Direct",
-    .tp_doc = "Writes lines by one call each.",
+    .tp_doc = "Writes each line by one system call.",
     .tp_basicsize = sizeof(struct direct),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = PyType_GenericNew,
@@ -130,6 +130,6 @@ PyTypeObject direct_type = {
 };
 
 PyMethodDef writing_functions[] = {
-    {"written", FAST(written), "written(descriptor, data): how many bytes the system has taken."},
+    {"written", FAST(written), "written(descriptor, data): write data; gives how many bytes the system has taken."},
     {NULL, NULL, 0, NULL},
 };
