@@ -44,7 +44,7 @@ static PyObject *limited_resume(PyObject *object, PyObject *argument)
 }
 
 static PyMethodDef limited_methods[] = {
-    {"resume", limited_resume, METH_O, "resume(allowance): read on, so many bytes."},
+    {"resume", limited_resume, METH_O, "resume(allowance): go on, and read up to `allowance` bytes."},
     {NULL, NULL, 0, NULL},
 };
 
