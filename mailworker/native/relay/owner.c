@@ -43,14 +43,14 @@ static void free_pump(PyObject *object)
 }
 
 static PyMethodDef pump_methods[] = {
-    {"close", close_pump, METH_NOARGS, "close(): give memory and descriptors back; no side may be left."},
+    {"close", close_pump, METH_NOARGS, "close(): free memory and descriptors; no side may be left."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject pump_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Pump",
-    .tp_doc = "What the sides of a loop move bytes with, each keeping `limit` of them at most.",
+    .tp_doc = "The buffers by which the sides of a loop move bytes; each side keeps at most `limit` bytes.",
     .tp_basicsize = sizeof(struct pump_object),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = pump_new,
