@@ -63,7 +63,7 @@ static PyMemberDef terms_members[] = {
 PyTypeObject terms_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Terms",
-    .tp_doc = "What pairs have in common.",
+    .tp_doc = "The parameters that pairs share: their counter, their pumps and timeouts.",
     .tp_basicsize = sizeof(struct terms),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = terms_new,
@@ -209,8 +209,8 @@ static PyMemberDef pair_members[] = {
 };
 
 static PyMethodDef pair_methods[] = {
-    {"begin", begin, METH_NOARGS, "begin(): pass on from now on."},
-    {"half_close", half_close, METH_NOARGS, "half_close(): the first side has ended its input."},
+    {"begin", begin, METH_NOARGS, "begin(): begin to relay."},
+    {"half_close", half_close, METH_NOARGS, "half_close(): the first of both sides has ended its input."},
     {"expire", expire, METH_NOARGS, "expire(): the deadline has passed; it moved on if there was traffic meanwhile."},
     {"close", close_pair, METH_NOARGS, "close(): close both connections."},
     {NULL, NULL, 0, NULL},
@@ -219,7 +219,7 @@ static PyMethodDef pair_methods[] = {
 PyTypeObject pair_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Pair",
-    .tp_doc = "Both sides of a relay.",
+    .tp_doc = "The two connections of a relay, the client's and the backend's.",
     .tp_basicsize = sizeof(struct pair),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
     .tp_init = pair_init,
