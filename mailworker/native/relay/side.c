@@ -434,8 +434,9 @@ void side_free(PyObject *object)
 }
 
 static PyMethodDef side_methods[] = {
-    {"begin", side_begin, METH_O, "begin(other): relay, with what was read before."},
-    {"ready", ready, METH_O, "ready(mask): the loop's call."},
+    {"begin", side_begin, METH_O,
+     "begin(other): relay between this side and `other`, beginning with the bytes that were read before."},
+    {"ready", ready, METH_O, "ready(mask): called by the poller."},
     {"close", close_side, METH_NOARGS, "close(): close the connection."},
     {NULL, NULL, 0, NULL},
 };
@@ -513,7 +514,8 @@ PyTypeObject listed_type = {
 };
 
 static PyMethodDef watched_methods[] = {
-    {"refuses", watched_refuses, METH_O, "refuses(data): whether the peer may not say this; what follows is read on."},
+    {"refuses", watched_refuses, METH_O,
+     "refuses(data): whether the client may not send `data`; the next bytes continue its last line."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -546,7 +548,8 @@ static PyObject *sieve_line_refuses(PyObject *object, PyObject *argument)
 }
 
 static PyMethodDef sieve_line_methods[] = {
-    {"refuses", sieve_line_refuses, METH_O, "refuses(data): see WatchedSide."},
+    {"refuses", sieve_line_refuses, METH_O,
+     "refuses(data): whether these bytes must not be forwarded; the next call continues after them."},
     {NULL, NULL, 0, NULL},
 };
 
