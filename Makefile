@@ -27,7 +27,7 @@ help:
 	@echo 'make test   all tests'
 	@echo 'make pure   the tests of the event core and of sessions without its C, about a minute'
 	@echo 'make smoke  install and serve with every Python that is here'
-	@echo 'make bench  duels with nginx, about twelve minutes'
+	@echo 'make bench  duels with nginx, about fourteen minutes'
 	@echo 'make lint   style, types, import layers, sizes, names'
 	@echo 'make type   types alone'
 	@echo 'make docs   the documentation site, in build/site'

@@ -34,7 +34,7 @@ pid proxy.pid;
 events {{ worker_connections {connections}; }}
 mail {{
     server_name bench.test;
-    auth_http 127.0.0.1:{auth}/auth;
+    auth_http 127.0.0.1:{auth}/{answers};
     proxy_buffer {buffer};
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_certificate {certificate};
@@ -52,6 +52,8 @@ class Setup:
     A `site` replaces its servers.
 
     `by_backend`: backends decide about logins without an auth service, which nginx cannot do.
+
+    `answers` is the path of the auth service: at "varied" each answer is another.
     """
 
     workers: int = 1
@@ -63,6 +65,7 @@ class Setup:
     site: Site | None = None
     by_backend: bool = False
     protocols: tuple[str, ...] = PROTOCOLS
+    answers: str = "auth"
 
 
 def setup_for(server: str, name: str, extra: str = "") -> Setup:
@@ -71,7 +74,8 @@ def setup_for(server: str, name: str, extra: str = "") -> Setup:
     protocols = WITH_SIEVE if ours and name.startswith("sieve-") else PROTOCOLS
     certificate = "rsa" if name.endswith("-rsa") else "ecdsa"
     by_backend = ours and name.endswith("-auth-upstream")
-    return Setup(certificate=certificate, extra=extra, by_backend=by_backend, protocols=protocols)
+    answers = "varied" if name.endswith("-varied") else "auth"
+    return Setup(certificate=certificate, extra=extra, by_backend=by_backend, protocols=protocols, answers=answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +201,7 @@ class Arena:
             descriptors=DESCRIPTORS,
             connections=setup.connections,
             auth=self._auth,
+            answers=setup.answers,
             buffer=setup.buffer,
             certificate=certificate.certificate,
             key=certificate.key,

@@ -27,6 +27,7 @@ TIMEOUT = 300.0  # seconds to start, and to end: under valgrind everything takes
 NAMES = (
     *("imap-login", "pop3-login", "smtp-login", "imap-keepalive"),
     *("imap-login-auth-upstream", "pop3-login-auth-upstream", "smtp-login-auth-upstream"),
+    *("imap-login-varied", "pop3-login-varied", "smtp-login-varied"),
     *("imap-login-access-combined", "imap-login-access-json"),
     *("sieve-login", "imap-login-limit-auth", "imap-login-limit-conn", "imap-login-limits"),
     *("imap-login-status", "imap-login-sessions", "imap-login-control"),

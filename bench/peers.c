@@ -3,6 +3,11 @@
  * ManageSieve. They accept every login, except with a password that begins with "word-". Prints their five ports on one
  * line, and ends when standard input does.
  *
+ * The auth service's answers are all the same, but for those to requests for /varied: each has another Auth-User.
+ *
+ * A "b" on standard input makes the program busy: it polls instead of sleeping, so that it costs nobody anything to
+ * wake it. An "i" makes it idle again, as it is at first.
+ *
  * After its login an IMAP client may send "TAG NOOP", or "TAG BULK n" for n megabytes of filler, without end if n is 0.
  */
 
@@ -12,6 +17,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,12 +40,12 @@ struct peer {
     char text[1500]; /* received and not answered yet */
 };
 
-static int epoll;
+static int epoll, busy;
 static int ports[KINDS];
 static const char page[65536];
 static char taken[65536];
 static const char *const greetings[KINDS] = {
-    NULL, "* OK ready\r\n", "+OK ready\r\n", "220 ready\r\n",
+    NULL, "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready\r\n", "+OK ready\r\n", "220 ready\r\n",
     "\"IMPLEMENTATION\" \"peer\"\r\n\"SIEVE\" \"fileinto\"\r\n\"SASL\" \"PLAIN\"\r\nOK \"ready\"\r\n"};
 static const char *const names[KINDS] = {NULL, "imap", "pop3", "smtp", "sieve"};
 
@@ -117,7 +123,8 @@ static void accept_all(const struct peer *listener)
 /* Returns 0 if the peer is finished. */
 static int answer_auth(struct peer *peer)
 {
-    char reply[256];
+    static unsigned int answers;
+    char reply[256], user[32] = "";
     int kind, keep = strstr(peer->text, " HTTP/1.1\r\n") != NULL;
     const char *protocol = strstr(peer->text, "\nAuth-Protocol: ");
 
@@ -131,9 +138,12 @@ static int answer_auth(struct peer *peer)
     }
     for (kind = IMAP; kind < SIEVE && strncmp(protocol + 16, names[kind], 4) != 0; kind++) {
     }
+    if (strncmp(peer->text, "GET /varied ", 12) == 0) {
+        snprintf(user, sizeof user, "Auth-User: demo%u\r\n", answers++);
+    }
     snprintf(reply, sizeof reply,
-             "HTTP/1.%d 200 OK\r\n%sAuth-Status: OK\r\nAuth-Server: 127.0.0.1\r\nAuth-Port: %d\r\n\r\n", keep,
-             keep ? "Content-Length: 0\r\n" : "", ports[kind]);
+             "HTTP/1.%d 200 OK\r\n%sAuth-Status: OK\r\n%sAuth-Server: 127.0.0.1\r\nAuth-Port: %d\r\n\r\n", keep,
+             keep ? "Content-Length: 0\r\n" : "", user, ports[kind]);
     return say(peer, reply) && keep;
 }
 
@@ -265,6 +275,32 @@ static void serve(struct peer *peer, unsigned int events)
     }
 }
 
+/* Returns 0 at the end of standard input. */
+static int obey(void)
+{
+    char order;
+
+    if (read(STDIN_FILENO, &order, 1) != 1) {
+        return 0;
+    }
+    busy = order == 'b';
+    return 1;
+}
+
+/* Returns the number of events, 0 if there are none yet. */
+static int await_events(struct epoll_event *events, int limit)
+{
+    int count = epoll_wait(epoll, events, limit, busy ? 0 : -1);
+
+    if (count < 0 && errno != EINTR) {
+        fail("epoll_wait");
+    }
+    if (count == 0) {
+        sched_yield(); /* clients may poll on the same processor */
+    }
+    return count < 0 ? 0 : count;
+}
+
 int main(void)
 {
     struct epoll_event events[256], input = {.events = EPOLLIN, .data = {.ptr = NULL}};
@@ -279,13 +315,14 @@ int main(void)
     }
     printf("%d %d %d %d %d\n", ports[AUTH], ports[IMAP], ports[POP3], ports[SMTP], ports[SIEVE]);
     fflush(stdout);
-    while ((count = epoll_wait(epoll, events, 256, -1)) >= 0 || errno == EINTR) {
+    for (;;) {
+        count = await_events(events, 256);
         while (count-- > 0) {
-            if (events[count].data.ptr == NULL) {
+            if (events[count].data.ptr != NULL) {
+                serve(events[count].data.ptr, events[count].events);
+            } else if (!obey()) {
                 return 0;
             }
-            serve(events[count].data.ptr, events[count].events);
         }
     }
-    fail("epoll_wait");
 }

@@ -43,11 +43,13 @@ class Load:
     amount: int = 0  # megabytes or commands
     ciphers: str = "-"
     quick: bool = True
+    busy: bool = False
 
     def arguments(self) -> list[str]:
         version = {"": 0, "TLSv1.2": 12, "TLSv1.3": 13}[self.version]
         numbers = (self.count, self.at_once, version, int(self.resume), self.amount)
-        return [self.mode, str(self.port), self.protocol, *map(str, numbers), self.ciphers, str(int(self.quick))]
+        ways = (int(self.quick), int(self.busy))
+        return [self.mode, str(self.port), self.protocol, *map(str, numbers), self.ciphers, *map(str, ways)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,16 @@ class Program:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def tell(self, text: str) -> None:
+        """Write to the program's standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(text)
+        self._process.stdin.flush()
 
     def stop(self) -> None:
         self._process.communicate(timeout=TIMEOUT)

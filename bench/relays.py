@@ -71,7 +71,7 @@ def fairness(arena: Arena) -> Duel:
 
 
 def measures() -> Iterator[Measure]:
-    for name, version, bounds in (("plain", "", (0.9, 0.6)), ("tls", "TLSv1.3", (0.85, 0.85))):
+    for name, version, bounds in (("plain", "", (0.9, 0.6)), ("tls", "TLSv1.3", (0.85, 0.95))):
         for buffer, bound in zip(("4k", "64k"), bounds, strict=True):
             to = "TLS 1.3 to the client" if version else "plain"
             yield Measure(

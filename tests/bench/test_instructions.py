@@ -4,7 +4,7 @@ import pytest
 
 from bench import instructions
 from bench.__main__ import all_measures, main
-from bench.arena import Setup
+from bench.arena import Setup, setup_for
 from bench.instructions import FEW, LIMIT_CONN, MANY, NAMES, count_instructions, prepared
 from bench.logins import CACHE, KEEPALIVE, TICKETS, Kind, kind_of
 from bench.programs import Load
@@ -70,6 +70,12 @@ def test_server_and_clients_are_as_the_name_says(
     tmp_path: Path, server: str, name: str, extra: str, load: Load
 ) -> None:
     assert prepared(_NoArena(tmp_path), server, name, 9) == (extra, load)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("server", ["nginx", "mailworker"])
+def test_a_name_tells_whether_answers_repeat(server: str) -> None:
+    assert setup_for(server, "pop3-login-varied").answers == "varied"
+    assert setup_for(server, "pop3-login").answers == "auth"
 
 
 def test_logins_by_tls_are_measures_of_time_too() -> None:

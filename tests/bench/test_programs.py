@@ -13,12 +13,26 @@ from tests.support.patience import PATIENCE
 
 
 def test_a_load_is_told_in_the_order_of_the_program() -> None:
-    load = Load(143, "pop3", "bulk", 10, 2, "TLSv1.2", True, 5, "ALL", False)
-    assert " ".join(load.arguments()) == "bulk 143 pop3 10 2 12 1 5 ALL 0"
+    load = Load(143, "pop3", "bulk", 10, 2, "TLSv1.2", True, 5, "ALL", False, True)
+    assert " ".join(load.arguments()) == "bulk 143 pop3 10 2 12 1 5 ALL 0 1"
 
 
 def test_an_outcome_is_read() -> None:
     assert Outcome.read("10 9 1.5 2.5 0.25\n") == Outcome(10, 9, 1.5, 2.5, 0.25)
+
+
+@pytest.mark.parametrize(("path", "different"), [("auth", 1), ("varied", 3)])
+def test_the_auth_service_repeats_its_answer_or_gives_another_each_time(
+    arena: Arena, path: str, different: int
+) -> None:
+    address = ("127.0.0.1", int(arena.peers.line.split()[0]))
+    answers = set()
+    for _ in range(3):
+        with socket.create_connection(address, PATIENCE) as connection:
+            connection.sendall(f"GET /{path} HTTP/1.0\r\nAuth-Protocol: imap\r\n\r\n".encode())
+            answers.add(connection.makefile("rb").read())
+    assert len(answers) == different
+    assert all(b"Auth-Status: OK\r\n" in answer for answer in answers)
 
 
 def test_clients_log_in_by_every_protocol_and_load(arena: Arena) -> None:

@@ -155,11 +155,11 @@ class Dovecot:
         self.imap_haproxy: Address = ("127.0.0.1", ports["imap_haproxy"])
         self.pop3_haproxy: Address = ("127.0.0.1", ports["pop3_haproxy"])
         configuration = folder / "dovecot.conf"
-        values = {**_identity(), **ports, **_tls_values(tls)}
+        values = {**process_owners(), **ports, **_tls_values(tls)}
         text = Template(CONFIGURATION.template + more)
         configuration.write_text(text.substitute(values, folder=folder, mail=mail))
         (folder / "passwd").write_text("".join(f"{account.login}:{account.password}\n" for account in accounts))
-        _refuse_bad_configuration(program, configuration)
+        refuse_other_versions(program, configuration)
         self._daemon = Daemon([program, "-F", "-c", str(configuration)], folder / "output")
         self._daemon.await_ready(self._is_ready)
 
@@ -176,7 +176,7 @@ class Dovecot:
         )
 
 
-def _identity() -> dict[str, str]:
+def process_owners() -> dict[str, str]:
     """The users of Dovecot's processes: its package's own if we are root, else our own."""
     owner = mail_owner()
     internal, login = ("dovecot", "dovenull") if os.geteuid() == 0 else (owner.pw_name, owner.pw_name)
@@ -197,7 +197,7 @@ def _tls_values(tls: DovecotTls) -> dict[str, str]:
     }
 
 
-def _refuse_bad_configuration(program: str, configuration: Path) -> None:
+def refuse_other_versions(program: str, configuration: Path) -> None:
     """Distinguish another major version, whose configuration has another syntax, from a failure to start."""
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     if not version.startswith("2.3."):

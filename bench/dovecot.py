@@ -1,0 +1,65 @@
+"""Dovecot's login proxy as a rival: it takes the client's words, asks its own passdb, and logs in at the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from string import Template
+
+from bench.arena import Arena, Server
+from tests.support.daemon import Daemon, find_program, greets
+from tests.support.dovecot import process_owners, refuse_other_versions
+
+# High-performance mode: one login process serves all clients. Nobody asks anvil about failures of an address.
+CONFIGURATION = Template("""\
+protocols = $protocol
+base_dir = $folder/run
+state_dir = $folder/state
+log_path = $folder/dovecot.log
+listen = 127.0.0.1
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = plain
+default_internal_user = $internal_user
+default_internal_group = $internal_group
+default_login_user = $login_user
+passdb {
+  driver = static
+  args = nopassword=y proxy=y host=127.0.0.1 port=$backend
+}
+service anvil {
+  chroot =
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
+service $protocol-login {
+  chroot =
+  service_count = 0
+  process_min_avail = 1
+  process_limit = 1
+  client_limit = 1000
+  inet_listener $protocol {
+    port = $port
+  }
+  inet_listener ${protocol}s {
+    port = 0
+  }
+}
+""")
+
+
+@contextmanager
+def dovecot(arena: Arena, protocol: str) -> Iterator[Server]:
+    """Run Dovecot in front of the backend for `protocol`, "imap" or "pop3". Raises ServerUnavailable."""
+    program, folder, port = find_program("dovecot"), arena.new_folder("dovecot"), arena.ports[f"dovecot {protocol}"]
+    file = folder / "dovecot.conf"
+    values = {"protocol": protocol, "folder": folder, "port": port, "backend": arena.backends[protocol]}
+    file.write_text(CONFIGURATION.substitute(process_owners(), **values))
+    refuse_other_versions(program, file)
+    daemon = Daemon([program, "-F", "-c", str(file)], folder / "output")
+    try:
+        daemon.await_ready(lambda: greets(("127.0.0.1", port)))
+        yield Server(daemon, 0, {(protocol, False): port}, arena.clients)
+    finally:
+        daemon.stop()
