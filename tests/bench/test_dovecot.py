@@ -10,13 +10,12 @@ from bench.dovecot import dovecot
 from tests.support.daemon import ServerUnavailable
 
 
-@pytest.mark.parametrize("protocol", ["imap", "pop3"])
-def test_clients_reach_the_backend_through_one_login_process(arena: Arena, protocol: str) -> None:
-    with dovecot(arena, protocol) as server:
-        assert server.clients.run(server.load(protocol, count=20, at_once=4)).logins == 20
+def test_clients_reach_the_backend_through_one_login_process(arena: Arena) -> None:
+    with dovecot(arena, "imap") as server:
+        assert server.clients.run(server.load("imap", count=20, at_once=4)).logins == 20
         names = [psutil.Process(pid).name() for pid in server.tree.pids]
         assert {"dovecot", "auth", "anvil", "log", "stats"} < set(names)
-        assert names.count(f"{protocol}-login") == 1
+        assert names.count("imap-login") == 1
 
 
 def test_a_system_without_dovecot_says_so(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,8 @@ from bench.arena import Arena
     [
         "smtp-login-varied",
         "imap-keepalive-busy",
-        "imaps-tls13-one-processor",
         "imaps-tls13-delayed-ack",
-        "imap-login-dovecot",
+        "pop3-login-dovecot",
     ],
 )
 def test_a_row_has_figures_of_both(arena: Arena, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
