@@ -24,7 +24,7 @@ from bench.results import HEADER, Results, cells
 from bench.shares import print_shares
 from tests.support.daemon import ServerUnavailable
 
-LINE = "{:<20} {:>10} {:>10} {:>6}  {:<4} {:<14} {}"
+LINE = "{:<28} {:>10} {:>10} {:>6}  {:<4} {:<14} {}"
 
 
 def all_measures() -> dict[str, Measure]:
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments, measures)
     if options.list:
         for measure in measures.values():
-            print(f"{measure.name:<20} {measure.title}, {measure.unit}")
+            print(f"{measure.name:<28} {measure.title}, {measure.unit}")
         return 0
     try:
         if options.profile:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->\n"
 
 ROW_HEIGHT = 18
-LEFT, WIDTH, RIGHT = 170, 520, 60
+LEFT, WIDTH, RIGHT = 200, 520, 60
 DECADES = (0.1, 10.0)  # ratios at both ends of the plot
 COLOURS = {True: "#2b8a3e", False: "#c92a2a"}
 

@@ -17,7 +17,7 @@ def test_every_measure_has_a_name_of_its_own() -> None:
 
 def test_measures_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
-    assert "imap-login           CPU per plain IMAP login, us\n" in capsys.readouterr().out
+    assert f"{'imap-login':<28} CPU per plain IMAP login, us\n" in capsys.readouterr().out
 
 
 def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
