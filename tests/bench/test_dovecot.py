@@ -11,7 +11,7 @@ from tests.support.daemon import ServerUnavailable
 
 
 def test_clients_reach_the_backend_through_one_login_process(arena: Arena) -> None:
-    with dovecot(arena, "imap") as server:
+    with dovecot(arena, "imap", logs=True) as server:
         assert server.clients.run(server.load("imap", count=20, at_once=4)).logins == 20
         names = [psutil.Process(pid).name() for pid in server.tree.pids]
         assert {"dovecot", "auth", "anvil", "log", "stats"} < set(names)

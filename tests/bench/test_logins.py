@@ -14,7 +14,6 @@ from bench.arena import Arena
         "imap-keepalive-busy",
         "imaps-tls13-delayed-ack",
         "pop3-login-dovecot",
-        "imap-login-dovecot-log",
     ],
 )
 def test_a_row_has_figures_of_both(arena: Arena, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
