@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mailworker.errors import ConnectionLost, OutOfConnections, Party
 from mailworker.event import sockets
 from mailworker.event.loop import Loop
-from mailworker.event.stream import SocketStream
+from mailworker.event.stream import SocketStream, unreached
 from mailworker.model import Address, InetAddress
 from mailworker.native.core import accelerator
 
@@ -53,17 +53,22 @@ class Counted:
     def connect(self, address: Address, party: Party, timeout: float = inf, /) -> SocketStream:
         """Begin to connect; the stream can be used at once and reports a failure at its first use.
 
+        By TCP it begins with that first use.
+
         The stream's deadline is in `timeout` seconds.
 
         So a refused connection is reported as "recv() failed (111: Connection refused)", as in nginx. Raises
-        ConnectionLost where the system knows at once, and OutOfConnections.
+        ConnectionLost where a UNIX socket refuses or there are no descriptors, and OutOfConnections.
         """
         self.take()
         try:
-            dialled = sockets.dial(address)
+            later = isinstance(address, InetAddress)
+            dialled = sockets.dial(address, later=later)
             if not isinstance(dialled, int):
                 raise self._failed(address, party, *dialled)
             stream = self.stream(dialled, party)
+            if later:
+                stream.address = address
             stream.deadline = self.loop.now + timeout
             return stream
         except BaseException:
@@ -102,5 +107,4 @@ class Connections(Counted):
 
     def _failed(self, address: Address, party: Party, call: str, number: int) -> ConnectionLost:
         """The system knows at once that `address` cannot be connected to."""
-        name = address.bare if party is Party.BACKEND and isinstance(address, InetAddress) else address
-        return ConnectionLost(party, f"connect() to {name}" if call == "connect()" else call, number)
+        return unreached(address, party, number) if call == "connect()" else ConnectionLost(party, call, number)

@@ -18,18 +18,26 @@ class LoopState:
     """The fields of a loop that streams, tasks and pollers read; native/core/loop.c has it as a struct.
 
     `now` is the time of `clock`, in seconds, when the present round began. `urgent` tells the poller not to wait again
-    by itself. `on_bug` gets every exception that a task did not expect.
+    by itself. `on_bug` gets every exception that a task did not expect. `late` lists the handlers that have put
+    something off until the loop would wait.
     """
 
-    __slots__ = ("clock", "now", "on_bug", "poller", "timers", "urgent")
+    __slots__ = ("clock", "late", "now", "on_bug", "poller", "timers", "urgent")
 
     def __init__(self, poller: Poller, clock: Callable[[], float], on_bug: Callable[[Exception], None], /) -> None:
         self.clock = clock
+        self.late: list[Handler] = []
         self.now = clock()
         self.on_bug = on_bug
         self.poller = poller
         self.timers = Timers()
         self.urgent = False
+
+    def serve_late(self) -> None:
+        """Call `ready` with 0 of all `late` handlers; after a bug the others have their turn in the next call."""
+        late = self.late
+        while late:
+            late.pop(0).ready(0)
 
 
 if accelerator is not None and not TYPE_CHECKING:
@@ -86,6 +94,9 @@ class Loop(LoopState):
                 self.on_bug(bug)
 
     def _serve_round(self) -> None:
+        self.serve_late()
+        if self._stopped:
+            return
         timers, again = self.timers, self._again
         turns = len(again)
         self.urgent = turns > 0  # these handlers are called right after this round

@@ -16,14 +16,21 @@ from mailworker.native.core.readiness import READ, WRITE
 if TYPE_CHECKING:
     from mailworker.event.loop import LoopState
 
-__all__ = ["READ", "WRITE", "Epoll", "Handler", "Poller", "SelectorPoller", "new_poller"]
+__all__ = ["MANY", "READ", "WRITE", "Epoll", "Handler", "Poller", "SelectorPoller", "new_poller"]
+
+
+MANY: Final = 32
+"""So many handlers that have put something off wait for no others of the round."""
 
 
 class Handler(Protocol):
     """The object that is called when a watched descriptor is ready."""
 
     def ready(self, mask: int) -> None:
-        """The descriptor may be read from (READ) or written to (WRITE); a call on it may still block."""
+        """The descriptor may be read from (READ) or written to (WRITE); a call on it may still block.
+
+        0 is the turn of a handler that is in `LoopState.late`.
+        """
 
 
 class Poller(Protocol):
@@ -94,6 +101,8 @@ class SelectorPoller:
         loop.now = loop.clock()
         for (_, _, _, handler), mask in ready:
             handler.ready(mask)
+            if len(loop.late) >= MANY:
+                loop.serve_late()
 
     def close(self) -> None:
         self._selector.close()
@@ -147,6 +156,8 @@ class Epoll:
             events, since = self._watched.get(descriptor, _NOTHING)
             if since < self._round and (mask := _mask(bits) & events):
                 self._handlers[descriptor].ready(mask)
+                if len(loop.late) >= MANY:
+                    loop.serve_late()
 
     def close(self) -> None:
         self._handlers.clear()

@@ -114,16 +114,16 @@ class Side:
         self.sent = stream.sent
 
     def begin(self, other: Side) -> None:
-        """Relay between this side and `other`, beginning with the bytes that were read before."""
+        """Relay between this side and `other`, as soon as the loop would wait, with the bytes that were read before."""
         if not isinstance(other, Side) or hasattr(self, "other") or hasattr(other, "other"):
             raise TypeError("a fresh side is wanted")
         self.other, other.other = other, self
-        self._guarded(self._begin_both)
+        self._pump.loop.late.append(self)
 
     def ready(self, mask: int) -> None:
-        """Called by the poller."""
+        """Called by the poller, and with 0 to begin."""
         if not self.closed and not self.other.closed:
-            self._guarded(lambda: self._serve(mask))
+            self._guarded(lambda: self._serve(mask) if mask else self._begin_both())
 
     def close(self) -> None:
         """Close the connection; over TLS after a close_notify, if the peer takes it at once."""

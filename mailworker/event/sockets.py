@@ -27,14 +27,14 @@ _NAMELESS: Final = UnixAddress("")
 
 
 @contextmanager
-def _socket(descriptor: int) -> Iterator[socket.socket]:
+def _socket(descriptor: int, family: int = socket.AF_INET6) -> Iterator[socket.socket]:
     """A Python socket over a descriptor that stays the caller's; raises OSError.
 
-    Its family does not matter to the calls here, so it is not asked for, which spares three system calls.
+    Its family matters only to connect(), so it is not asked for, which spares three system calls.
     """
     if descriptor < 0:
         raise OSError(EBADF, os.strerror(EBADF))
-    same = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, descriptor)
+    same = socket.socket(family, socket.SOCK_STREAM, 0, descriptor)
     try:
         yield same
     finally:
@@ -74,8 +74,11 @@ def local_address(descriptor: int) -> Address:
         return _NAMELESS
 
 
-def dial(address: Address) -> int | tuple[str, int]:
-    """A descriptor that is connected or connecting to `address`; else the call that failed, and its errno."""
+def dial(address: Address, *, later: bool = False) -> int | tuple[str, int]:
+    """A descriptor that is connected or connecting to `address`; else the call that failed, and its errno.
+
+    With `later` it is a fresh socket for `reach`.
+    """
     family, name = _destination(address)
     if family is None:
         return "connect()", EAFNOSUPPORT
@@ -85,12 +88,25 @@ def dial(address: Address) -> int | tuple[str, int]:
         return "socket()", error.errno or 0
     with connection:
         connection.setblocking(False)
-        try:
-            connection.connect(name)
-        except OSError as error:
-            if error.errno != EINPROGRESS:
-                return "connect()", error.errno or ENAMETOOLONG  # Python checks a path's length itself, without errno
-        return connection.detach()
+        refusal = 0 if later else _connect(connection, name)
+        return ("connect()", refusal) if refusal else connection.detach()
+
+
+def reach(descriptor: int, address: Address) -> int:
+    """Connect a socket of `dial`; gives 0, or the errno where the system refuses at once."""
+    family, name = _destination(address)
+    assert family is not None  # `dial` has made a socket of it
+    with _socket(descriptor, family) as connection:
+        return _connect(connection, name)
+
+
+def _connect(connection: socket.socket, name: Any) -> int:
+    try:
+        connection.connect(name)
+    except OSError as error:
+        if error.errno != EINPROGRESS:
+            return error.errno or ENAMETOOLONG  # Python checks a path's length itself, without errno
+    return 0
 
 
 def _destination(address: Address) -> tuple[socket.AddressFamily | None, Any]:

@@ -18,6 +18,7 @@ from mailworker.event.loop import Loop
 from mailworker.event.poller import READ, WRITE
 from mailworker.event.task import Task
 from mailworker.event.transport import Plain, Transport
+from mailworker.model import Address, InetAddress
 from mailworker.native.core import accelerator
 from mailworker.native.core.readiness import Readiness
 from mailworker.tls.connection import TlsConnection
@@ -77,9 +78,11 @@ class Connection:
 
     __slots__ = (
         "_closed",
+        "_late",
         "_plain",
         "_tls",
         "_transport",
+        "address",
         "deadline",
         "descriptor",
         "heard",
@@ -100,6 +103,8 @@ class Connection:
         self._closed: Callable[[], None] | None = closed  # until it is closed or given away
         self._transport = self._plain = Plain(descriptor, party)
         self._tls: TlsConnection | None = None
+        self._late = False  # whether it has put a write off
+        self.address: Address | None = None  # what it has still to be connected to
         self.deadline = inf
         self.descriptor = descriptor
         self.heard: bytes | None = None  # the lines that fitted a choice in the last exchange
@@ -133,6 +138,7 @@ class Connection:
 
     async def read(self, limit: int) -> bytes:
         """See `Stream.read`. It waits before it reads, so that other streams get their turn."""
+        self.reach()
         if not self._transport.pending():
             self._watch(READ)
             await self
@@ -144,6 +150,7 @@ class Connection:
 
     async def write(self, data: bytes) -> None:
         """See `Stream.write`."""
+        self.reach()
         while data:
             sent = self._transport.send(data)
             if isinstance(sent, Readiness):
@@ -154,8 +161,28 @@ class Connection:
 
     async def wait(self, events: int) -> None:
         """Suspend the running task until the descriptor is ready for `events`."""
+        self.reach()
         self._watch(events)
         await self
+
+    def reach(self) -> None:
+        """Connect, if that was put off; raises ConnectionLost where the system refuses at once."""
+        address, self.address = self.address, None
+        if address is not None and (error := sockets.reach(self.descriptor, address)):
+            raise unreached(address, self.party, error)
+
+    async def _put_off(self) -> None:
+        """Suspend the running task until the loop would wait again.
+
+        Writes that follow one another wake a peer once, where it would fall asleep between two of them.
+        """
+        self._late = True
+        self.loop.late.append(self)
+        try:
+            await self
+        finally:
+            self._late = False
+        self.reach()
 
     def _watch(self, events: int) -> None:
         if self.watched == events:
@@ -174,10 +201,12 @@ class Connection:
         """Send each command as soon as the reply to the one before has come whole, in one read, and as usual.
 
         Gives how many replies were usual, and the last one that was read. `step` is the index of the present step, and
-        `heard` holds the lines of the peer that fitted a Choice, None where there were none.
+        `heard` holds the lines of the peer that fitted a Choice, None where there were none. What is sent is put off.
         """
         self.heard = None
         for self.step, (command, (last, others, *_)) in enumerate(steps):
+            if command is not None or self.address is not None:
+                await self._put_off()
             if command is not None:
                 await self.write(command)
             reply = await self.read(limit)
@@ -192,6 +221,7 @@ class Connection:
         while (choice := chosen(choices, words)) is not None:
             self.heard = words if self.heard is None else self.heard + words
             choices = choice.choices
+            await self._put_off()
             await self.write(choice.answer)
             words = await self.read(limit)
         return words
@@ -205,12 +235,13 @@ class Connection:
             self.loop.set_deadline(task, self.deadline)
 
     def ready(self, mask: int) -> None:
-        """Called by the poller."""
-        if not self.watched:
-            return  # closed in the present round
+        """Called by the poller, and with 0 for what was put off."""
+        if not (self.watched if mask else self._late):
+            return  # closed in the present round, or interrupted
         if self.task is None:
-            self.watched = 0
-            self.loop.unwatch(self.descriptor)
+            watched, self.watched = self.watched, 0
+            if watched:
+                self.loop.unwatch(self.descriptor)
         else:
             task, self.task = self.task, None
             task.resume()
@@ -223,6 +254,7 @@ class Connection:
         """Give away the descriptor, the TLS connection, and the events that the descriptor is watched for."""
         given = self.descriptor, self.tls, self.watched
         self._closed = self.tls = None
+        self._late = False
         self.watched = 0
         return given
 
@@ -233,12 +265,19 @@ class Connection:
             return
         tls, self.tls = self.tls, None
         watched, self.watched = self.watched, 0
+        self._late = False
         if watched:
             self.loop.forget(self.descriptor)
         if tls is not None:
             tls.free()
         os.close(self.descriptor)
         closed()
+
+
+def unreached(address: Address, party: Party, error: int) -> ConnectionLost:
+    """The error of a connect() to `address`, as nginx writes it: a backend by TCP has no brackets."""
+    name = address.bare if party is Party.BACKEND and isinstance(address, InetAddress) else address
+    return ConnectionLost(party, f"connect() to {name}", error)
 
 
 def _is_whole(reply: bytes, last: bytes, others: bytes | None) -> bool:
@@ -295,6 +334,7 @@ class SocketStream(Connection):
 
     async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:
         """See `Stream.start_tls`."""
+        self.reach()
         self.tls = tls = context.connection(self.descriptor)
         while True:
             want = tls.handshake(more=more)
@@ -317,6 +357,10 @@ class SocketStream(Connection):
     def _refused(self, error: OSError) -> ConnectionLost:
         """The error of a descriptor that the poller refuses to watch."""
         return ConnectionLost(self.party, f"{self.loop.method}()", error.errno or 0)
+
+    def _unreached(self, address: Address, error: int) -> ConnectionLost:
+        """Called by the C code: the error of a connection that the system refuses at once."""
+        return unreached(address, self.party, error)
 
     def _failed(self, call: str, error: int | None) -> ConnectionLost | TlsError:
         """Called by the C code: the error of a step that failed; for `error` see `TlsConnection.failure`."""

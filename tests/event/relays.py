@@ -142,6 +142,8 @@ class TurnedLoop(Protocol):
 
     def turn(self, wait: float = 0.0) -> None: ...
 
+    def serve_late(self) -> None: ...
+
 
 def turned_loop(implementation: Implementation, poller: TurnedPoller) -> TurnedLoop:
     loop: TurnedLoop = _turned_loops(implementation)(poller)
@@ -204,6 +206,7 @@ class Relay:
         ]
         if joined:
             self.sides[0].begin(self.sides[1])
+            self.loop.serve_late()
 
     def _side(self, line: Line, pending: bytes, implementation: Implementation) -> Side:
         stream = implementation.stream.SocketStream(self.loop, line.fd, Party.CLIENT, lambda: None)

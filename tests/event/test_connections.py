@@ -91,6 +91,7 @@ def test_a_stream_can_be_used_while_it_connects(
 
     async def client() -> None:
         stream = connections.connect(address, Party.BACKEND)
+        stream.reach()
         assert connections.in_use == 1
         peer = bench.stream(listening.accept()[0])
         if first == "read":

@@ -6,14 +6,22 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext, suppress
 
 import pytest
 
-from mailworker.errors import ConnectionLost, TimedOut
+from mailworker.errors import ConnectionLost, MailworkerError, TimedOut
+from mailworker.event.poller import READ
 from mailworker.event.stream import SocketStream
 from tests.event.bench import Bench
 
 Pair = tuple[socket.socket, socket.socket]
+
+
+class Interrupted(MailworkerError):
+    pass
+
+
 Step = tuple[bytes | None, tuple[bytes, bytes | None]]
 
 GREETED: Step = (None, (b"220 ", b"220-"))
@@ -201,3 +209,58 @@ def test_a_profiler_sees_the_same(bench: Bench, pair: Pair) -> None:
     with pytest.raises(StopIteration) as end:
         next(steps)
     assert end.value.value == (1, b"220 ready\r\n")
+
+
+def test_commands_of_a_round_are_sent_after_all_that_was_ready(bench: Bench, resources: ExitStack) -> None:
+    """So a peer that is woken by the first finds the others, too."""
+    pairs = [[resources.enter_context(each) for each in socket.socketpair()] for _ in range(3)]
+    streams = [bench.stream(ours) for ours, _ in pairs]
+    unsent: list[bool] = []
+
+    async def ask(stream: SocketStream) -> None:
+        await stream.read(100)
+        await stream.exchange(4096, (LAST,))
+
+    async def look() -> None:
+        await streams[-1].read(100)
+        for _, peer in pairs[:-1]:
+            peer.setblocking(False)
+            try:
+                unsent.append(not peer.recv(100))
+            except BlockingIOError:
+                unsent.append(True)
+            peer.setblocking(True)
+        await streams[-1].exchange(4096, (LAST,))
+
+    for _, peer in pairs:
+        peer.send(b"go")
+    tasks = [bench.start(ask(stream)) for stream in streams[:-1]]
+    tasks.append(bench.start(look()))
+    for stream in streams:
+        stream.ready(READ)
+    assert unsent == [True, True]
+    bench.loop.serve_late()
+    for _, peer in pairs:
+        assert peer.recv(100) == b"QUIT\r\n"
+        peer.send(b"221 bye\r\n")
+    bench.run()
+    assert not bench.bugs
+
+
+@pytest.mark.parametrize("end", ["closed", "interrupted"])
+def test_what_was_put_off_is_not_sent_by_a_session_that_has_ended(bench: Bench, pair: Pair, end: str) -> None:
+    stream = bench.stream(pair[0])
+
+    async def ask() -> None:
+        with suppress(Interrupted):
+            await stream.exchange(4096, (LAST,))
+
+    task = bench.start(ask())
+    if end == "closed":
+        stream.close()
+    task.interrupt(Interrupted())
+    bench.loop.serve_late()
+    pair[1].setblocking(False)
+    with pytest.raises(BlockingIOError) if end == "interrupted" else nullcontext():
+        assert pair[1].recv(100) == b""
+    assert not bench.bugs

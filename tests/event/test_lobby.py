@@ -66,10 +66,12 @@ class Stage:
         theirs.settimeout(10.0)
         self.resources.enter_context(theirs)
         self.lobby.accepted(ours.detach(), peer)
+        self.loop.serve_late()
         return theirs
 
     def serve(self) -> None:
         self.loop.poller.dispatch(self.loop, 1.0)
+        self.loop.serve_late()
 
     def _leave(self, guest: Guest, heard: bytes | PeerError) -> None:
         assert guest not in self.lobby.guests
@@ -164,6 +166,7 @@ def test_who_is_gone_at_once_is_lost(bench: Bench, stage: Stage, listening: sock
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
     stage.lobby.accepted(ours.detach(), PEER)
+    stage.loop.serve_late()
     ((_, heard),) = stage.left
     assert isinstance(heard, ConnectionLost)
     assert (heard.call, heard.errno) == ("send()", errno.ECONNRESET)
@@ -292,6 +295,7 @@ def test_a_greeting_that_finds_no_room_goes_on_later(bench: Bench, stage: Stage,
     except BlockingIOError:
         pass
     stage.lobby.accepted(ours.detach(), PEER)
+    stage.loop.serve_late()
     assert stage.left == []
     while filled:
         filled -= len(theirs.recv(min(filled, 65536)))

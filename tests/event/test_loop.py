@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from time import monotonic
 
 from mailworker.config.events import METHOD
-from mailworker.event.poller import READ, WRITE, Poller
+from mailworker.event.poller import MANY, READ, WRITE, Poller
 from tests.event.bench import Bench, Watcher
 from tests.support.implementations import Implementation
 
@@ -60,6 +60,58 @@ def test_who_asks_to_be_called_again_does_not_hold_up_the_others(bench: Bench, p
     pair[1].send(b"x")
     loop.run()
     assert hungry.masks == [READ]
+
+
+def test_late_handlers_are_called_before_the_loop_waits_again(bench: Bench, pair: Pair) -> None:
+    loop, late = bench.loop, Watcher(bench.loop.stop)
+    called: list[str] = []
+
+    def put_off() -> None:
+        loop.late.append(Watcher(lambda: called.append("first")))
+        loop.late.append(Watcher(lambda: loop.late.append(late)))
+        called.append("ready")
+        pair[1].recv(1)
+
+    loop.watch(pair[1].fileno(), READ, Watcher(put_off))
+    pair[0].send(b"x")
+    loop.run()
+    assert called == ["ready", "first"]
+    assert late.masks == [0]
+    assert loop.late == []
+
+
+def test_a_bug_of_a_late_handler_costs_no_other_its_turn(bench: Bench) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    loop, late = bench.loop, Watcher(bench.loop.stop)
+    loop.late.extend([Watcher(fail), late])
+    loop.run()
+    assert late.masks == [0]
+    assert [type(bug) for bug in bench.bugs] == [ZeroDivisionError]
+
+
+def test_late_handlers_wait_for_a_few_others_alone(poller: Poller, implementation: Implementation) -> None:
+    """Without the counting poller, which serves one round at a time."""
+    bench = Bench(poller, implementation)
+    loop = implementation.loop.Loop(bench.bugs.append, poller)
+    order: list[str] = []
+    with ExitStack() as stack:
+        for _ in range(MANY + 8):
+            ours, theirs = (stack.enter_context(each) for each in socket.socketpair())
+            theirs.send(b"x")
+
+            def put_off(ours: socket.socket = ours) -> None:
+                ours.recv(1)
+                order.append("ready")
+                loop.late.append(Watcher(lambda: order.append("late")))
+
+            loop.watch(ours.fileno(), READ, Watcher(put_off))
+        loop.set_deadline(bench.alarm(loop.stop), loop.now)
+        loop.run()
+        loop.serve_late()
+    assert order.index("late") == MANY
+    assert not bench.bugs
 
 
 def test_a_deadline_is_met_and_never_early(bench: Bench) -> None:

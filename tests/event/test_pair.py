@@ -70,6 +70,7 @@ class Stage:
         self.backend, backend = self._line(resources, Party.BACKEND)
         self.pair: Any = _noting(it)(self.terms, client, words[0], backend, words[1])
         self.pair.begin()
+        self.bench.loop.serve_late()
         resources.callback(self.close)
 
     def _line(self, resources: ExitStack, party: Party) -> tuple[socket.socket, Any]:

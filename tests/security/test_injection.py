@@ -79,7 +79,7 @@ def test_a_backend_hears_our_commands_only(
             assert answer == (speech.invalid if expected is None else speech.welcome), way
             if expected is None:
                 assert client.rest() == b""
-                assert stage.backends[speech.name].heard(number) in (b"", b"HELO mail.example\r\n"), way
+                assert stage.backends[speech.name].overheard(number) in (b"", b"HELO mail.example\r\n"), way
             else:
                 client.talk((b"ping\r\n", b"ping\r\n"))  # what an attacker has slipped in would stand before it
                 assert stage.backends[speech.name].peer(number).received == expected + b"ping\r\n", way

@@ -23,6 +23,7 @@ class ScriptedServer:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.address = InetAddress(*self._listening.getsockname())
         self._arrived = threading.Condition()
+        self._names: list[tuple[str, int]] = []  # of the peers
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -38,6 +39,14 @@ class ScriptedServer:
         self._threads[number + 1].join(PATIENCE)
         return peer.received
 
+    def overheard(self, number: int = 0) -> bytes:
+        """As `heard`, but b"" if the connection of this number has not been made."""
+        with socket.create_connection(self.address) as last:  # all others are accepted before
+            name = last.getsockname()
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: name in self._names, PATIENCE)
+        return self.heard(number)
+
     def stop(self) -> None:
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)  # wakes accept()
@@ -51,13 +60,14 @@ class ScriptedServer:
     def _accept(self) -> None:
         while True:
             try:
-                connected, _ = self._listening.accept()
+                connected, name = self._listening.accept()
             except OSError:
                 return
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer = Peer(connected)
             thread = threading.Thread(target=self._follow, args=(peer,), daemon=True)
             with self._arrived:
+                self._names.append(name)
                 self.peers.append(peer)  # before anything can depend on it
                 self._threads.append(thread)
                 thread.start()

@@ -136,11 +136,18 @@ static PyObject *refused(struct connections *self, PyObject *address, PyObject *
 
 static PyObject *dial(struct connections *self, PyObject *address, PyObject *party)
 {
+    struct destination destination = {0};
     const char *call;
-    int number, descriptor = dialled(address, &call, &number);
+    int number, descriptor = dialled(address, &destination, &call, &number);
 
     if (descriptor >= 0) {
-        return new_stream(self, descriptor, party, 0);
+        PyObject *made = new_stream(self, descriptor, party, 0);
+
+        if (made != NULL && destination.length > 0) {
+            ((struct stream *) made)->destination = destination;
+            ((struct stream *) made)->address = Py_NewRef(address);
+        }
+        return made;
     }
     return call == NULL ? NULL : refused(self, address, party, call, number);
 }

@@ -12,6 +12,7 @@
 #define PY_SSIZE_T_CLEAN
 
 #include <Python.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <structmember.h>
@@ -166,6 +167,7 @@ struct loop {
     PyObject *poller; /* see event/poller.py */
     PyObject *on_bug;
     struct timers *timers;
+    PyObject *late; /* a list of handlers that have put something off */
 };
 
 extern PyTypeObject loop_type;
@@ -174,6 +176,11 @@ extern PyTypeObject loop_type;
 int loop_watch(struct loop *loop, int fd, int watched, int events, PyObject *handler);
 int loop_forget(struct loop *loop, int fd); /* stops watching a descriptor that is closed right after */
 int loop_note_time(struct loop *loop);
+
+/* Calls handler.ready(0) before the loop waits again. */
+int loop_put_off(struct loop *loop, PyObject *handler);
+int loop_serve_late(struct loop *loop);
+int loop_call(PyObject *handler, int mask); /* handler.ready(mask) */
 int prepare_loop(void);
 
 /* Whether it is a loop; else with an exception. */
@@ -255,6 +262,27 @@ extern PyTypeObject task_type;
 
 int task_resume(struct task *task, PyObject *error); /* `error` is raised where it waits, unless NULL */
 
+/* sockets.c */
+
+/* An address that a socket has yet to be connected to; length 0 for none. */
+struct destination {
+    socklen_t length;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in inet;
+        struct sockaddr_in6 inet6;
+    } address;
+};
+
+int prepare_sockets(void);
+
+/*
+ * A descriptor; or -1, with the call that failed and its errno, or with an exception and no call. A connection by TCP
+ * is left to the caller where `destination` is not NULL.
+ */
+int dialled(PyObject *address, struct destination *destination, const char **call, int *number);
+extern PyMethodDef socket_functions[];
+
 /* stream.c */
 
 /* A descriptor that a task reads from and writes to as if it blocked. It is its own awaitable. */
@@ -273,6 +301,8 @@ struct stream {
     PyObject *task;   /* the task that waits; NULL or None for none */
     unsigned long long received; /* bytes of data that were read */
     unsigned long long sent;
+    PyObject *address; /* what `destination` was made of; NULL once it is connected, or connecting */
+    struct destination destination;
 
     /* The state of the action under way. */
     PySendResult (*action)(struct stream *self, PyObject **result);
@@ -280,6 +310,7 @@ struct stream {
     Py_ssize_t limit;  /* bytes of one read */
     int events;        /* of an action that only waits */
     int waited;        /* whether it has waited */
+    char late;         /* whether it has put a write off */
     PyObject *data;    /* to be written, and how much of it was written */
     Py_ssize_t offset;
     PyObject *steps;   /* of an exchange, and the index of the present one */
@@ -323,14 +354,6 @@ extern PyMethodDef plan_functions[];
 
 int prepare_plans(void);
 int is_peer_error(void); /* whether the exception that was raised is a PeerError */
-
-/* sockets.c */
-
-int prepare_sockets(void);
-
-/* A descriptor; or -1, with the call that failed and its errno, or with an exception and no call. */
-int dialled(PyObject *address, const char **call, int *number);
-extern PyMethodDef socket_functions[];
 
 /* copies.c */
 

@@ -14,6 +14,9 @@
 
 #define EVENTS_PER_CALL 512 /* as nginx's epoll_events */
 
+/* So many handlers that have put something off wait for no others. */
+#define MANY 32
+
 /* The handler of a descriptor, and the events that it waits for. */
 struct watch {
     PyObject *handler;   /* NULL: the descriptor is not watched */
@@ -261,29 +264,7 @@ static struct watch *meant(struct epoll *self, const struct epoll_event *event, 
     return *mask ? watch : NULL;
 }
 
-/* Handlers of our types are called by C functions, whatever a class derived from them in Python defines. */
-static int call_ready(PyObject *handler, uint32_t mask)
-{
-    PyTypeObject *type = Py_TYPE(handler);
-    PyObject *number;
-    int fine;
-
-    if (type == &side_type) {
-        return side_ready(handler, (int) mask);
-    }
-    if (type == &stream_type || type->tp_base == &stream_type) {
-        return stream_ready(handler, (int) mask);
-    }
-    if (type == &listed_type || type == &watched_type || type == &limited_type) {
-        return side_ready(handler, (int) mask);
-    }
-    number = PyLong_FromLong((long) mask);
-    fine = number != NULL && done(PyObject_CallMethodOneArg(handler, names.ready, number));
-    Py_XDECREF(number);
-    return fine;
-}
-
-/* Waits once, reads the clock and calls the handlers of ready descriptors. */
+/* Waits once, reads the clock and calls the handlers of ready descriptors, and then those that put something off. */
 static int serve_round(struct epoll *self, struct loop *loop, double seconds)
 {
     struct epoll_event events[EVENTS_PER_CALL];
@@ -299,11 +280,11 @@ static int serve_round(struct epoll *self, struct loop *loop, double seconds)
         if (watch != NULL) {
             PyObject *handler = Py_NewRef(watch->handler); /* it may end its own watch */
 
-            fine = call_ready(handler, mask);
+            fine = loop_call(handler, (int) mask) && (PyList_GET_SIZE(loop->late) < MANY || loop_serve_late(loop));
             Py_DECREF(handler);
         }
     }
-    return fine;
+    return fine && loop_serve_late(loop);
 }
 
 /* Waits again by itself, as long as nothing is urgent or due. */

@@ -68,6 +68,65 @@ int loop_forget(struct loop *loop, int fd)
     return done(PyObject_CallMethod(loop->poller, "forget", "i", fd));
 }
 
+int loop_put_off(struct loop *loop, PyObject *handler)
+{
+    return PyList_Append(loop->late, handler) == 0;
+}
+
+/* Handlers of our types are called by C functions, whatever a class derived from them in Python defines. */
+int loop_call(PyObject *handler, int mask)
+{
+    PyTypeObject *type = Py_TYPE(handler);
+    PyObject *number;
+    int fine;
+
+    if (type == &side_type || type == &listed_type || type == &watched_type || type == &limited_type) {
+        return side_ready(handler, mask);
+    }
+    if (type == &stream_type || type->tp_base == &stream_type) {
+        return stream_ready(handler, mask);
+    }
+    number = PyLong_FromLong((long) mask);
+    fine = number != NULL && done(PyObject_CallMethodOneArg(handler, names.ready, number));
+    Py_XDECREF(number);
+    return fine;
+}
+
+int loop_serve_late(struct loop *loop)
+{
+    Py_ssize_t i;
+    int fine = 1;
+
+    if (PyList_GET_SIZE(loop->late) == 0) {
+        return 1;
+    }
+    for (i = 0; fine && i < PyList_GET_SIZE(loop->late); i++) { /* a call may put something off */
+        PyObject *handler = Py_NewRef(PyList_GET_ITEM(loop->late, i));
+
+        fine = loop_call(handler, 0);
+        Py_DECREF(handler);
+    }
+    if (!fine) {
+        PyObject *bug = take_exception();
+
+        fine = PyList_SetSlice(loop->late, 0, i, NULL) == 0; /* all others have their turn in the next round */
+        PyErr_SetObject((PyObject *) Py_TYPE(bug), bug);
+        Py_DECREF(bug);
+        return 0;
+    }
+    return PyList_SetSlice(loop->late, 0, i, NULL) == 0;
+}
+
+static PyObject *serve_late(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    return none_if(loop_serve_late((struct loop *) object));
+}
+
+static PyMethodDef loop_methods[] = {
+    {"serve_late", serve_late, METH_NOARGS, "serve_late(): call those who have put something off."},
+    {NULL, NULL, 0, NULL},
+};
+
 static int loop_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     struct loop *self = (struct loop *) object;
@@ -80,10 +139,11 @@ static int loop_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(
     Py_XSETREF(self->clock, Py_NewRef(clock));
     Py_XSETREF(self->on_bug, Py_NewRef(on_bug));
     Py_XSETREF(self->timers, (struct timers *) PyObject_CallNoArgs((PyObject *) &timers_type));
-    return self->timers != NULL && loop_note_time(self) ? 0 : -1;
+    Py_XSETREF(self->late, PyList_New(0));
+    return self->timers != NULL && self->late != NULL && loop_note_time(self) ? 0 : -1;
 }
 
-#define REFERENCES(REF) REF(poller) REF(clock) REF(on_bug) REF(timers)
+#define REFERENCES(REF) REF(poller) REF(clock) REF(on_bug) REF(timers) REF(late)
 COLLECTED(loop, REFERENCES)
 
 static PyMemberDef loop_members[] = {
@@ -92,6 +152,7 @@ static PyMemberDef loop_members[] = {
     {"clock", T_OBJECT_EX, offsetof(struct loop, clock), 0, NULL},
     {"poller", T_OBJECT_EX, offsetof(struct loop, poller), READONLY, NULL},
     {"on_bug", T_OBJECT_EX, offsetof(struct loop, on_bug), 0, NULL},
+    {"late", T_OBJECT_EX, offsetof(struct loop, late), READONLY, NULL},
     {"timers", T_OBJECT_EX, offsetof(struct loop, timers), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -108,4 +169,5 @@ PyTypeObject loop_type = {
     .tp_clear = loop_clear,
     .tp_dealloc = loop_dealloc,
     .tp_members = loop_members,
+    .tp_methods = loop_methods,
 };

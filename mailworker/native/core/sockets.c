@@ -218,7 +218,18 @@ static int parse(union address *address, PyObject *object)
     return length;
 }
 
-int dialled(PyObject *object, const char **call, int *number)
+/* Keeps an address for later, unless it is a path: whoever connects to that knows at once what has become of it. */
+static int keep(struct destination *destination, const union address *address, socklen_t length)
+{
+    if (destination == NULL || address->any.sa_family == AF_UNIX) {
+        return 0;
+    }
+    destination->length = length;
+    memcpy(&destination->address, address, length);
+    return 1;
+}
+
+int dialled(PyObject *object, struct destination *destination, const char **call, int *number)
 {
     union address address = {0};
     int length = parse(&address, object), fd = -1;
@@ -231,7 +242,8 @@ int dialled(PyObject *object, const char **call, int *number)
         }
     }
     *number = errno;
-    if (fd >= 0 && connect(fd, &address.any, (socklen_t) length) < 0 && errno != EINPROGRESS) {
+    if (fd >= 0 && !keep(destination, &address, (socklen_t) length) &&
+        connect(fd, &address.any, (socklen_t) length) < 0 && errno != EINPROGRESS) {
         *number = errno;
         close(fd);
         fd = -1;
@@ -242,7 +254,7 @@ int dialled(PyObject *object, const char **call, int *number)
 static PyObject *sockets_dial(PyObject *Py_UNUSED(module), PyObject *object)
 {
     const char *call;
-    int number, fd = dialled(object, &call, &number);
+    int number, fd = dialled(object, NULL, &call, &number);
 
     if (fd >= 0) {
         return PyLong_FromLong(fd);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Most bytes of one read, in a buffer on the stack: a stream that waits holds no buffer. */
@@ -61,7 +62,8 @@ static void forget_tls(struct stream *self)
     }
 }
 
-#define REFERENCES(REF) REF(outcome) REF(steps) REF(heard) REF(data) REF(task) REF(closed) REF(tls) REF(party) REF(loop)
+#define REFERENCES(REF)                                                                                                \
+    REF(outcome) REF(steps) REF(heard) REF(data) REF(task) REF(closed) REF(tls) REF(party) REF(address) REF(loop)
 COLLECTED_BEHIND(stream, REFERENCES, forget_tls(self))
 
 /*
@@ -88,6 +90,36 @@ static void refuse_watch(struct stream *self)
         raise_error(PyObject_CallMethodOneArg((PyObject *) self, names._refused, error));
         Py_DECREF(error);
     }
+}
+
+/* Connects, if that was put off; 0 with an exception where the system refuses at once. */
+static int reach(struct stream *self)
+{
+    PyObject *address = self->address;
+    int fine;
+
+    if (address == NULL) {
+        return 1;
+    }
+    self->address = NULL;
+    fine = connect(self->descriptor, &self->destination.address.any, self->destination.length) == 0 ||
+           errno == EINPROGRESS;
+    if (!fine) {
+        raise_error(PyObject_CallMethod((PyObject *) self, "_unreached", "Oi", address, errno));
+    }
+    Py_DECREF(address);
+    return fine;
+}
+
+/* Yields to the task until the loop would wait again: writes one after the other wake a peer once, and not each. */
+static PySendResult put_off(struct stream *self, PyObject **result)
+{
+    if (!loop_put_off(self->loop, (PyObject *) self)) {
+        return PYGEN_ERROR;
+    }
+    self->late = 1;
+    *result = Py_NewRef((PyObject *) self);
+    return PYGEN_NEXT;
 }
 
 /* Yields to the task until the descriptor is ready for `events`. */
@@ -259,6 +291,13 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
         PyObject *reply = NULL, *choice;
         int usual;
 
+        if (!self->late && (self->data != NULL || self->address != NULL)) {
+            return put_off(self, result);
+        }
+        self->late = 0;
+        if (!reach(self)) {
+            return PYGEN_ERROR;
+        }
         if (self->data != NULL) {
             status = go_on_writing(self, result);
             if (status != PYGEN_RETURN) {
@@ -293,6 +332,7 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
 static void begin(struct stream *self, PySendResult (*action)(struct stream *self, PyObject **result))
 {
     self->action = action;
+    self->late = 0;
     Py_CLEAR(self->outcome);
 }
 
@@ -452,6 +492,9 @@ PySendResult stream_go_on(struct stream *self, PyObject **result)
         PyErr_SetString(PyExc_RuntimeError, "nothing has been begun that could be waited for");
         return PYGEN_ERROR;
     }
+    if (self->action != go_on_exchanging && !reach(self)) {
+        return PYGEN_ERROR;
+    }
     return self->action(self, result);
 }
 
@@ -511,21 +554,21 @@ static int resume(struct stream *self, PyObject *error)
     return fine;
 }
 
-/* Continues the action. The task is resumed once there is a result. */
-int stream_ready(PyObject *object, int Py_UNUSED(mask))
+/* Continues the action. The task is resumed once there is a result. Without `mask` it is what was put off. */
+int stream_ready(PyObject *object, int mask)
 {
     struct stream *self = (struct stream *) object;
     PyObject *result = NULL;
     PySendResult status;
 
-    if (!self->watched) {
-        return 1; /* closed in the present round */
+    if (mask == 0 ? !self->late : !self->watched) {
+        return 1; /* closed in the present round, or interrupted */
     }
     if (self->task == NULL || self->task == Py_None) { /* no task waits */
         int watched = self->watched;
 
-        self->watched = 0;
-        return loop_watch(self->loop, self->descriptor, watched, 0, object);
+        self->late = self->watched = 0;
+        return !watched || loop_watch(self->loop, self->descriptor, watched, 0, object);
     }
     if (self->action == NULL) {
         return resume(self, NULL);
@@ -563,6 +606,7 @@ void stream_give_away(struct stream *self)
     self->connection = NULL;
     self->bare = 0;
     self->watched = 0;
+    self->late = 0;
 }
 
 static PyObject *get_tls(PyObject *object, void *Py_UNUSED(closure))
@@ -579,6 +623,11 @@ static PyObject *get_tls(PyObject *object, void *Py_UNUSED(closure))
         Py_SETREF(self->tls, tls);
     }
     return Py_NewRef(self->tls);
+}
+
+static PyObject *stream_reach(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    return none_if(reach((struct stream *) object));
 }
 
 static PyObject *stream_hand_over(PyObject *object, PyObject *Py_UNUSED(none))
@@ -608,6 +657,7 @@ static PyObject *stream_close(PyObject *object, PyObject *Py_UNUSED(none))
     self->connection = NULL;
     self->bare = 0;
     self->watched = 0;
+    self->late = 0;
     if ((!watched || loop_forget(self->loop, self->descriptor)) && tls_free(tls, connection, bare)) {
         close(self->descriptor);
         result = PyObject_TypeCheck(closed, &connections_type) ? none_if(connections_release(closed))
@@ -682,6 +732,7 @@ static PyMethodDef stream_methods[] = {
     {"exchange", FAST(exchange), "exchange(limit, steps)"},
     {"park", park, METH_O, "park(task)"},
     {"ready", ready, METH_O, "ready(mask)"},
+    {"reach", stream_reach, METH_NOARGS, "reach(): connect now, if that was put off."},
     {"hand_over", stream_hand_over, METH_NOARGS,
      "Give away the descriptor, the TLS connection, and the events that the descriptor is watched for."},
     {"close", stream_close, METH_NOARGS, "Close at once."},

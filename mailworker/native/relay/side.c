@@ -244,7 +244,7 @@ static int take_over(struct side *side)
     return !side->watched || loop_watch(side->owner->loop, side->fd, side->watched, side->watched, (PyObject *) side);
 }
 
-/* The first round of a relay, for both of its sides. */
+/* The first round of a relay, for both of its sides; it is put off until the loop would wait again. */
 static int begin(struct side *side, struct side *other, int Py_UNUSED(mask))
 {
     touch(side);
@@ -302,7 +302,7 @@ int side_ready(PyObject *object, int mask)
     if (side->other == NULL || !is_open(side->other)) {
         return 1; /* closed in the present round */
     }
-    return guarded(side, mask, serve);
+    return guarded(side, mask, mask == 0 ? begin : serve);
 }
 
 static PyObject *ready(PyObject *object, PyObject *argument)
@@ -316,7 +316,7 @@ int side_join(struct side *side, struct side *other)
 {
     side->other = (struct side *) Py_NewRef(other);
     other->other = (struct side *) Py_NewRef(side);
-    return guarded(side, 0, begin);
+    return loop_put_off(side->owner->loop, (PyObject *) side);
 }
 
 static PyObject *side_begin(PyObject *object, PyObject *argument)
