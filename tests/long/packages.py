@@ -1,7 +1,7 @@
 """From each kind of package to mail that was fetched and sent, as a newcomer would: `make check-packages`.
 
 What docs/install.md has people type is typed in bare Debian systems, in front of a real Dovecot and Postfix: install,
-configure, fetch, send, upgrade while a session goes on, purge. As root, with apt's network. `python -m
+configure, fetch, send, upgrade while a session goes on, purge. As root, with apt's network and lintian. `python -m
 tests.long.packages deb-bookworm` does that kind alone. The bare systems are kept in MAILWORKER_ROOTS, else in
 build/roots.
 """
@@ -52,8 +52,9 @@ _KEPT = re.compile(
 
 
 def try_deb(shop: Shop, suite: str) -> None:
-    """Install, configure, fetch, send, upgrade, purge."""
+    """Check, install, configure, fetch, send, upgrade, purge."""
     package = shop.build(suite)
+    run("lintian", "--allow-root", "--fail-on", "error,warning", package)
     folder = shop.folder / f"{suite}-box"
     shop.roots.unpack(suite, folder / "root")
     typed = commands("## Debian", 1)

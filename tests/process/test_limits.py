@@ -17,6 +17,11 @@ from tests.support.daemon import find_program
 from tests.support.peer import Peer
 from tests.support.process import configuration
 
+OF_NGINX = (
+    r'^ \[info\] \d+#\d+: (?:\*\d+ )?client login failed: "[^"]*" while in http auth state, client: <HOST>(?:,| using)'
+)
+"""What people have for the lines of nginx's mail module."""
+
 FILTER = Path(__file__).parents[2] / "conf" / "fail2ban" / "filter.d" / "mailworker-bans.conf"
 GREETING = b"* OK IMAP4 ready\r\n"
 LIMITS = """
@@ -83,8 +88,14 @@ def test_workers_count_together(start: Start, port: int, service: AuthService) -
     assert (use["zone"], use["entries"], use["bans"], use["dropped"]) == ("fail", 1, 1, 0)
     assert steered.ctl("bans").stdout.split()[3:5] == ["fail", "127.0.0.1"]
     steered.await_line('banned for 3600s by zone "fail"')
-    command = [find_program("fail2ban-regex"), "--out", "ip", str(steered.error_log), f'{FILTER}[zones="fail"]']
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.split() == ["127.0.0.1"]
+    assert found_by_fail2ban(steered.error_log, f'{FILTER}[zones="fail"]') == ["127.0.0.1"]
+    assert found_by_fail2ban(steered.error_log, OF_NGINX) == ["127.0.0.1"] * 6
+
+
+def found_by_fail2ban(log: Path, expression: str) -> list[str]:
+    """The addresses that a filter, or a regular expression, finds in a log."""
+    command = [find_program("fail2ban-regex"), "--out", "ip", str(log), expression]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
 
 def test_bans_outlast_killed_workers_reloads_and_another_binary(start: Start, port: int, service: AuthService) -> None:
