@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from binascii import b2a_base64
 from dataclasses import dataclass
 from functools import lru_cache
+from sys import maxsize
 from typing import Final, NamedTuple
 
 from mailworker.errors import Party, ProtocolError, escape
@@ -37,6 +38,7 @@ _IMAP_CAPABILITIES = re.compile(rb"(?:\* OK \[|(?:[^\r\n]*\r\n)*?\* )CAPABILITY 
 # Control bytes, except tabs and CRLF.
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 _LINE_BREAKERS = re.compile(rb"[\0\r\n]")
+_FORBIDDEN = "client sent forbidden bytes in login or password"
 
 IMAP_COMMAND_LIMIT = 1000
 """Most bytes of one command with its literals, as RFC 2683 section 3.2.1.5 advises for lines; Dovecot takes 1,024."""
@@ -283,9 +285,21 @@ def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes
     Raises ProtocolError(CLIENT) for a NUL, which no literal may contain (RFC 9051 section 4.3).
     """
     secret = password.reveal()
+    pieces = login_pieces(tag, login, secret)
+    if pieces is None:
+        raise ProtocolError(Party.CLIENT, _FORBIDDEN)
+    return pieces
+
+
+def login_pieces(tag: bytes, login: bytes, secret: bytes, most: int = maxsize) -> tuple[bytes, bytes, bytes] | None:
+    """See `imap_login`; None if there is a NUL, or if the pieces have more than `most` bytes together.
+
+    native/core/words.c implements it in C, as each login takes this time.
+    """
     if 0 in login or 0 in secret:
-        _refuse(_NUL, login, secret)
-    return b"%b LOGIN {%d}\r\n" % (tag, len(login)), b"%b {%d}\r\n" % (login, len(secret)), secret + b"\r\n"
+        return None
+    pieces = b"%b LOGIN {%d}\r\n" % (tag, len(login)), b"%b {%d}\r\n" % (login, len(secret)), secret + b"\r\n"
+    return pieces if sum(map(len, pieces)) <= most else None
 
 
 def imap_login_line(tag: bytes, login: bytes, password: Secret) -> bytes | None:
@@ -348,4 +362,4 @@ def smtp_line(line: bytes) -> bytes:
 
 def _refuse(forbidden: re.Pattern[bytes], login: bytes, secret: bytes) -> None:
     if forbidden.search(login) or forbidden.search(secret):
-        raise ProtocolError(Party.CLIENT, "client sent forbidden bytes in login or password")
+        raise ProtocolError(Party.CLIENT, _FORBIDDEN)

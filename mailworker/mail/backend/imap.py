@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from mailworker.mail.backend.backend import Backend, Place, identity, needed_password
 from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
+from mailworker.native.core import accelerator
 from mailworker.wire.backend import (
     IMAP_COMMAND_LIMIT,
     IMAP_CONTINUATION,
@@ -16,10 +18,16 @@ from mailworker.wire.backend import (
     imap_login_line,
     imap_ok,
     imap_tagged,
+    login_pieces,
     plain_response,
 )
 from mailworker.wire.identity import imap_fields
 from mailworker.wire.login import Login
+
+__all__ = ["first_steps", "log_in", "login_pieces", "starttls"]
+
+if accelerator is not None and not TYPE_CHECKING:
+    login_pieces = accelerator.login_pieces
 
 _GREETING = wanted(IMAP_GREETING, None)
 _GREETED: Step = None, _GREETING
@@ -65,9 +73,11 @@ def _short_login(login: Login) -> tuple[Step, ...] | None:
     tag, secret = login.tag, needed_password(login)
     if login.passed_on and (line := imap_login_line(tag, login.name, secret)) is not None:
         return _GREETED, (line, wanted(imap_ok(tag, judges=True), "LOGIN command"))
-    first, second, third = imap_login(tag, login.name, secret)
-    if len(first) + len(second) + len(third) > IMAP_COMMAND_LIMIT:
+    pieces = login_pieces(tag, login.name, secret.reveal(), IMAP_COMMAND_LIMIT)
+    if pieces is None:
+        imap_login(tag, login.name, secret)  # raises if that is because of a NUL
         return None
+    first, second, third = pieces
     return _GREETED, (first, _LOGIN), (second, _USER), (third, _password(tag))
 
 
