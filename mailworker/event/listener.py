@@ -119,15 +119,16 @@ class Listener(Timed):
 
     def ready(self, mask: int) -> None:
         """Called by the poller: connections may be waiting."""
-        for _ in range(self._at_once):
-            if self._descriptor < 0:
-                return  # closed in the present round
+        left = self._at_once
+        while left > 0 and self._descriptor >= 0:  # it may be closed in the present round
             failure = sockets.hand_on(self._descriptor, self._accepted)
-            if failure in sockets.WOULD_BLOCK:  # another process was faster
-                return
-            if failure and -failure not in _GONE:
-                self._rest(OSError(-failure, os.strerror(-failure)))
-                return
+            if failure:
+                if failure in sockets.WOULD_BLOCK:  # another process was faster
+                    return
+                if -failure not in _GONE:
+                    self._rest(OSError(-failure, os.strerror(-failure)))
+                    return
+            left -= 1
 
     def expire(self) -> None:
         """The pause is over."""
