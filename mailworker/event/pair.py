@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mailworker.event import sockets
 from mailworker.event.connections import Connections
 from mailworker.event.relay import LimitedSide, ListedSide, Loss, Pump, Side, WatchedSide
 from mailworker.event.stream import SocketStream
@@ -51,7 +52,8 @@ class Pair(Timed):
         self.backend = _side(self, terms.backends, backend, backends_words)
 
     def begin(self) -> None:
-        """Begin to relay."""
+        """Begin to relay; clients, unlike a login, do not wait for each reply, so that TCP must not delay theirs."""
+        sockets.no_delay(self.backend.descriptor)
         loop = self.terms.connections.loop
         loop.set_deadline(self, loop.now + self.terms.silence)
         self.client.begin(self.backend)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from mailworker.errors import Party, PeerError, ProtocolError
@@ -20,10 +20,13 @@ from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.relay import Relays
-from mailworker.mail.targets import Target
+from mailworker.mail.targets import CONNECTING, Target
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
+
+# Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
+_BACKEND = Party.BACKEND
 
 IN_AUTH: Final = "in auth state"
 """The action of a session while its client logs in."""
@@ -35,10 +38,13 @@ class Entering(Attempting):
     `_attempts` counts how often the login source was asked, `_asks` tells whether it is being asked now, and `_began`
     when that began, or the login at the backend. `_quiet`: the server has no policy service, counters or session table
     that need the results. `_plain_source` is the source if plain questions are enough for it, else None.
+    `_first_login` is that of the protocol, None if no login is accepted without a dialogue. `_agreed` are the terms of
+    the relay.
     """
 
     __slots__ = (
-        "_asks", "_attempts", "_began", "_login", "_plain_source", "_quiet", "_relays", "_request", "_steps", "_told",
+        "_agreed", "_asks", "_attempts", "_began", "_first_login", "_login", "_plain_source", "_quiet", "_relays",
+        "_request", "_steps", "_told",
     )  # fmt: skip
 
     _began: float
@@ -57,6 +63,10 @@ class Entering(Attempting):
     def _look_around(self) -> None:
         """Note which parts of the server need the results of the session."""
         server = self.server
+        said = server.capabilities
+        opening = said.secure_opening if self.log.entrance.listen.ssl else said.opening
+        self._first_login = None if opening is None else self.protocol.first_login
+        self._agreed = self._relays.agreed(server)
         self._plain_source = server.plain_source
         self._quiet = all(each is None for each in (server.policed, server.counted, server.rows))
         self.limited_here = server.guard is not None or server.limits is not None
@@ -67,15 +77,23 @@ class Entering(Attempting):
 
     def ask(self) -> Link:
         """See `LimitedApplicant.ask`."""
-        server, login, attempt, source = self.server, self._login, self._attempts, self._plain_source
+        server, source = self.server, self._plain_source
         if source is not None and self._client is None:
             agreement = self.stream.agreement
-            tls = None if agreement is None else server.agreements.facts(agreement)
-            return source.judge_plainly((login, server.settings.protocol, attempt, self.log.client), tls, self)
-        request = self.client.auth_request(login, attempt, server.settings, tells_host=self.protocol.tells_host)
-        self._request = request
+            headers = b"" if agreement is None else server.agreements.facts(agreement).headers
+            return source.judge_plainly(self._login, server.settings.protocol, self._attempts, headers, self)
+        self._request = request = self.client.auth_request(
+            self._login, self._attempts, server.settings, tells_host=self.protocol.tells_host
+        )
         request.facts = self.facts
         return server.login_source.judge(request, self)
+
+    def plain_request(self) -> AuthRequest:
+        """See `Plain.plain_request`."""
+        server, source, agreement = self.server, self._plain_source, self.stream.agreement
+        assert source is not None
+        tls = None if agreement is None else server.agreements.facts(agreement)
+        return source.request(self._login, server.settings.protocol, self._attempts, self.log.client, tls)
 
     def judged(self, verdict: Accepted | Rejected) -> Link:
         """See `Applicant.judged`."""
@@ -99,35 +117,34 @@ class Entering(Attempting):
         """Connect to the backend, log in there, and leave the rest to a relay."""
         if self._login.password is None and self.protocol.needs_password:
             raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
-        server = self.server
+        server, log = self.server, self.log
         if not self._quiet:
             self._began = self.connections.loop.now
+        target = server.targets.given(accepted)
+        if target is not None:
+            log.action = CONNECTING
+            log.backend = target.text
+            stream = self.connections.connect(target.address, _BACKEND, server.settings.timeout)
+            return self._connected(stream, target)
         candidates = server.targets.candidates(accepted)
-        link = candidates.connect(self.connections, server.settings.timeout, self.log, self._connected)
-        if isinstance(link, tuple) or link is None:
-            return link
-        if (rows := server.rows) is not None and self.backend is None:
-            rows.dial(self.log.row, None, self._began)
-        return self._careful(link)
-
-    async def _careful(self, link: Coroutine[Any, Any, Link]) -> Link:
-        try:
-            return await link
-        except PeerError as error:
-            return self._refused(error)
+        link = candidates.connect(self.connections, server.settings.timeout, log, self._connected)
+        if (rows := server.rows) is not None:
+            rows.dial(log.row, None, self._began)
+        return _careful(link, self._refused)
 
     def _connected(self, stream: SocketStream, target: Target) -> Link:
-        server, settings = self.server, self.server.settings
+        server = self.server
+        proxy = server.settings.proxy
         self.backend = self.log.backend_bytes = stream
         if (rows := server.rows) is not None:
             rows.dial(self.log.row, target.address, self.connections.loop.now)
-        if settings.proxy.socket_keepalive:
+        if proxy.socket_keepalive:
             sockets.keep_alive(stream.descriptor)
         if server.logs_in_at_once:
             steps = self.protocol.first_steps(self, self._login)
             if steps is not None:
                 self._steps, self._told = steps, None
-                return Plan(stream, settings.proxy.buffer, steps, self._answered, self._unanswered)
+                return Plan(stream, proxy.buffer, steps, self._answered, self._unanswered)
         tls = server.backend_tls
         peer = None if tls is None else tls.peer(target.address, target.name)
         watch = self.facts.follow_try if server.waits_for_facts and self.facts is not None else None
@@ -173,23 +190,21 @@ class Entering(Attempting):
         """Start the relay, with `words` from the backend and the bytes that the client has sent after its login."""
         log, stream = self.log, self.backend
         assert stream is not None
-        server = self.server
         if self._login.passed_on:  # the backend has decided only now
-            if server.policed is not None:
-                server.policed.learn(self._request, self, None)
+            if (policed := self.server.policed) is not None:
+                policed.learn(self._request, self, None)
             if not self.let_in():
                 return self.turn_away()
         log.action = None
         if log.entrance.log.informative:
             log.info("client logged in")
         self.backend = None
-        if (counted := server.counted) is not None:
+        if not self._quiet and (counted := self.server.counted) is not None:
             counted.log_in(self._login.method, self._began)
         if self.facts is not None:
             self.facts.log_in()
-        sockets.no_delay(stream.descriptor)  # clients, unlike a login, do not wait for each reply
         rest = b"" if self._dialogue is None else self._dialogue.take_input()
-        self._relays.start(log, self.stream, rest, stream, words)
+        self._relays.start(self._agreed, log, self.stream, rest, stream, words)
         return None
 
     def _refused(self, error: PeerError) -> Link:
@@ -216,3 +231,10 @@ class Entering(Attempting):
         self.log.action = IN_AUTH
         answer = await failure(self.dialogue, self._login, crowded)
         return self.part(Farewell(End.LIMIT_CONN, answer))
+
+
+async def _careful(link: Coroutine[Any, Any, Link], refused: Callable[[PeerError], Link]) -> Link:
+    try:
+        return await link
+    except PeerError as error:
+        return refused(error)

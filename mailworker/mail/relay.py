@@ -138,7 +138,7 @@ def _throttle(loop: Loop, side: Side, rate: int, after: int) -> Throttle | None:
     return Throttle(loop, cast(LimitedSide, side), rate, after) if rate else None
 
 
-_Agreed = tuple[Terms, type[Relay], bool]
+Agreed = tuple[Terms, type[Relay], bool]
 """The terms that relays of a server share, their class, and whether they can begin without further preparation."""
 
 
@@ -146,7 +146,7 @@ class Relays:
     """All relays of a worker, and the scratch pages that they share: one for each `proxy_buffer`.
 
     Some servers' clients are watched, and some have a limited rate. The pumps for them are made when the first such
-    client is logged in. `rows` are the rows of the session table, None if there is none.
+    client connects. `rows` are the rows of the session table, None if there is none.
     """
 
     __slots__ = ("_agreed", "_connections", "_pumps", "_rows")
@@ -155,12 +155,17 @@ class Relays:
         self._connections = connections
         self._pumps = dict[tuple[int, bool, bool, Rows | None], Pump]()
         self._rows = rows
-        self._agreed = dict[Server, _Agreed]()
+        self._agreed = dict[Server, Agreed]()
         for buffer in buffers:
             self._pump(buffer, rows=rows)
 
-    def start(
+    def agreed(self, server: Server) -> Agreed:
+        """The terms of the server's relays."""
+        return self._agreed.get(server) or self._agree(server)
+
+    def start(  # noqa: PLR0913, PLR0917 - both sides, and what was read from each
         self,
+        agreed: Agreed,
         record: SessionRecord,
         client: SocketStream,
         clients_words: bytes,
@@ -168,18 +173,17 @@ class Relays:
         backends_words: bytes,
     ) -> None:
         """Relay between two streams; the bytes that were already read from each are passed on first."""
-        entrance = record.entrance
-        terms, kind, plain = self._agreed.get(entrance.server) or self._agree(entrance.server)
+        terms, kind, plain = agreed
         record.logged_in = self._connections.loop.now
         relay = kind(terms, client, clients_words, backend, backends_words)
         relay.record = record
         record.client_bytes = relay.client
         record.backend_bytes = relay.backend
-        entrance.sessions.live[record] = relay
+        record.entrance.sessions.live[record] = relay
         if plain:
             relay.begin()
         else:
-            self._begin_watched(relay, entrance.server)
+            self._begin_watched(relay, record.entrance.server)
 
     def _begin_watched(self, relay: Relay, server: Server) -> None:
         if isinstance(relay, LimitedRelay):
@@ -193,7 +197,7 @@ class Relays:
         else:
             relay.begin()
 
-    def _agree(self, server: Server) -> _Agreed:
+    def _agree(self, server: Server) -> Agreed:
         proxy = server.settings.proxy
         clients = self._pump(proxy.buffer, watching=server.watched, limiting=bool(proxy.upload_rate), rows=self._rows)
         backends = self._pump(proxy.buffer, limiting=bool(proxy.limit_rate))

@@ -350,7 +350,9 @@ class _Beginnings:
         return lobby.accepted
 
     def _begin_with(self, entrance: Entrance, guest: Guest, heard: bytes | PeerError) -> None:
-        session = self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
+        stream, peer = guest.stream, guest.peer
+        pattern = self._patterns.get(entrance) or self._pattern(entrance, Client(stream, peer, entrance.listen))
+        session = pattern.of(guest.number, stream, peer, guest.accepted)
         if guest.shaking:
             session.log.action = SHAKING_HANDS
         task = Task(self._connections.loop, carry_out(session, heard))
@@ -373,18 +375,14 @@ class _Beginnings:
                 guest.stream.close()
 
     def _session(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
-        pattern = self._patterns.get(entrance)
-        if pattern is None:
-            return self._first(entrance, number, stream, peer, now)
+        pattern = self._patterns.get(entrance) or self._pattern(entrance, Client(stream, peer, entrance.listen))
         return pattern.of(number, stream, peer, now)
 
-    def _first(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
-        connections, client, relays = self._connections, Client(stream, peer, entrance.listen), self._relays
+    def _pattern(self, entrance: Entrance, client: Client) -> Session:
+        """The pattern of an entrance's sessions, made of its first client."""
         plain, facts = (SessionRecord, FactsRecord) if entrance.server.rows is None else (ListedRecord, ListedFacts)
-        kind = facts if entrance.has_variables else plain
-        if not entrance.watched:  # this entrance belongs to a single client
-            pattern = Session(client, kind.pattern(entrance), connections, relays)
-            self._patterns[entrance] = pattern.as_pattern()
-        if entrance.has_variables:
-            return Session(client, facts(entrance, number, client, now), connections, relays)
-        return Session(client, plain(entrance, number, client.ip, now, stream), connections, relays)
+        record = (facts if entrance.has_variables else plain).pattern(entrance)
+        pattern = Session(client, record, self._connections, self._relays).as_pattern()
+        if not entrance.watched:  # else this entrance belongs to a single client
+            self._patterns[entrance] = pattern
+        return pattern

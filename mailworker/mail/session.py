@@ -84,10 +84,9 @@ class Session(Entering):
 
     def _greeted(self, _usual: int, words: bytes) -> Link:
         """Log the client in at once if its bytes are a usual login, else begin a dialogue."""
-        said, stream = self.server.capabilities, self.stream
-        opening = said.secure_opening if stream.secure else said.opening
-        if opening is not None and self._dialogue is None:
-            login = self.protocol.first_login(stream.heard, words)
+        first_login = self._first_login
+        if first_login is not None and self._dialogue is None:
+            login = first_login(self.stream.heard, words)
             if login is not None:
                 return self._log_in(login)
         return self._heard(1, words)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from secrets import randbelow
-from typing import NamedTuple, Protocol
+from typing import Final, Protocol
 
 from mailworker.config.settings import MailServer
 from mailworker.errors import ConnectionLost, NotResolved, Party, ProtocolError, TimedOut
@@ -21,11 +21,18 @@ from mailworker.model import Address, BackendName, InetAddress
 from mailworker.wire.auth_response import Accepted
 
 
-class Target(NamedTuple):
-    """The peer of a connection; `name` is the name that was resolved to the address, None if the address was given."""
+class Target:
+    """The peer of a connection; `name` is the name that was resolved to the address, None if the address was given.
 
-    address: Address
-    name: str | None = None
+    `text` is the address for the log.
+    """
+
+    __slots__ = ("address", "name", "text")
+
+    def __init__(self, address: Address, name: str | None = None) -> None:
+        self.address = address
+        self.name = name
+        self.text = address.bare if isinstance(address, InetAddress) else str(address)  # nginx: no brackets for IPv6
 
 
 Connected = Callable[[SocketStream, Target], Link]
@@ -34,14 +41,15 @@ Connected = Callable[[SocketStream, Target], Link]
 # Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
 _BACKEND = Party.BACKEND
 
-_CONNECTING = "connecting to upstream"
+CONNECTING: Final = "connecting to upstream"
+"""The action of a session until it is connected, for the log."""
 
 
 class Candidates(Protocol):
     """The addresses that a login may be sent to."""
 
-    def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
-        """The link that gets a connection, made or pending, within `timeout` in seconds; this then starts again.
+    async def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
+        """Get a connection within `timeout` in seconds; this then starts again.
 
         Raises a PeerError, and OutOfConnections.
         """
@@ -50,29 +58,15 @@ class Candidates(Protocol):
 class Targets(Protocol):
     """Chooses the backends for the logins of a server."""
 
+    def given(self, accepted: Accepted) -> Target | None:
+        """The only target for an accepted login; None if there are `candidates` for it."""
+
     def candidates(self, accepted: Accepted) -> Candidates:
-        """The candidates for an accepted login."""
-
-
-class GivenAddress:
-    """One address. As in nginx, a failed connect() is noticed at the first read or write; `text` is for the log."""
-
-    __slots__ = ("_address", "_target", "text")
-
-    def __init__(self, address: Address) -> None:
-        self._address = address
-        self._target = Target(address)
-        self.text = address.bare if isinstance(address, InetAddress) else str(address)  # nginx: no brackets for IPv6
-
-    def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
-        """See `Candidates.connect`."""
-        log.action = _CONNECTING
-        log.backend = self.text
-        return connected(connections.connect(self._address, _BACKEND, timeout), self._target)
+        """The candidates for an accepted login without a given target."""
 
 
 # There are few backends and many logins, and thousands of idle sessions share the text.
-_given = lru_cache(maxsize=4096)(GivenAddress)
+_given = lru_cache(maxsize=4096)(Target)
 
 
 class NamedBackend:
@@ -122,9 +116,13 @@ class AnsweredTargets:
 
     __slots__ = ()
 
+    def given(self, accepted: Accepted) -> Target:
+        """See `Targets.given`."""
+        return _given(accepted.address)  # neither a name nor None, as these targets are only used for addresses
+
     def candidates(self, accepted: Accepted) -> Candidates:
         """See `Targets.candidates`."""
-        return _given(accepted.address)  # neither a name nor None, as these targets are only used for addresses
+        raise NotImplementedError
 
 
 class NamedTargets:
@@ -135,11 +133,14 @@ class NamedTargets:
     def __init__(self, resolver: Resolver) -> None:
         self.resolver = resolver
 
+    def given(self, accepted: Accepted) -> Target | None:
+        """See `Targets.given`."""
+        return None if isinstance(accepted.address, BackendName) else _given(accepted.address)
+
     def candidates(self, accepted: Accepted) -> Candidates:
         """See `Targets.candidates`."""
-        backend = accepted.address
-        assert backend is not None
-        return NamedBackend(backend, self.resolver) if isinstance(backend, BackendName) else _given(backend)
+        assert isinstance(accepted.address, BackendName)
+        return NamedBackend(accepted.address, self.resolver)
 
 
 def _named(_settings: MailServer, resolver: Resolver | None) -> Targets | None:
@@ -160,7 +161,7 @@ def choose_targets(settings: MailServer, resolver: Resolver | None) -> Targets:
 
 
 async def _establish(address: Address, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
-    log.action = _CONNECTING
+    log.action = CONNECTING
     log.backend = _given(address).text
     stream = connections.connect(address, _BACKEND, timeout)
     try:

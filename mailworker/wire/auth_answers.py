@@ -6,7 +6,8 @@ Only the bytes and their meaning are cached, not the login: the service still de
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from mailworker.wire.auth_response import KNOWN_HEADERS, AuthResponseParser, Verdict
 
@@ -24,7 +25,8 @@ _UNREAD = re.compile(
 )
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Answer:
     """A verdict, and the length of the body after it, None if the connection cannot be used again."""
 
     verdict: Verdict
@@ -32,14 +34,17 @@ class Answer(NamedTuple):
 
 
 class Answers:
-    """Reads complete answers; `names` and `nameless` are those of AuthResponseParser."""
+    """Reads complete answers; `names` and `nameless` are those of AuthResponseParser.
 
-    __slots__ = ("_known", "_nameless", "_names")
+    `known` is the cache: answers by their headers, see `recalled`.
+    """
+
+    __slots__ = ("_nameless", "_names", "known")
 
     def __init__(self, *, names: bool = False, nameless: bool = False) -> None:
         self._names = names
         self._nameless = nameless
-        self._known: dict[bytes, Answer] = {}
+        self.known: dict[bytes, Answer] = {}
 
     def read(self, data: bytes) -> Answer | None:
         """The answer in `data`, its `body` being the bytes that are still to come; None if the header is incomplete.
@@ -47,12 +52,12 @@ class Answers:
         Raises InvalidResponse.
         """
         if data.endswith(_BLANK_LINE):
-            return self._known.get(_without_date(data)) or self._recall(data)
+            return recalled(self.known, data) or self._recall(data)
         header, blank, rest = data.partition(_BLANK_LINE)
         if not blank:
             return None
         data = header + blank
-        answer = self._known.get(_without_date(data)) or self._recall(data)
+        answer = recalled(self.known, data) or self._recall(data)
         if answer is None or answer.body is None:
             return answer
         missing = answer.body - len(rest)
@@ -65,7 +70,7 @@ class Answers:
     def _recall(self, data: bytes) -> Answer | None:
         """Look up the relevant headers alone, and parse them if they are new."""
         counting = _UNREAD.sub(b"", data)
-        answer = self._known.get(counting)
+        answer = self.known.get(counting)
         if answer is not None:
             self._remember(_without_date(data), answer)  # the other headers may be the same next time, too
             return answer
@@ -80,9 +85,17 @@ class Answers:
         return answer
 
     def _remember(self, data: bytes, answer: Answer) -> None:
-        if len(self._known) >= MOST_ANSWERS:
-            self._known.clear()
-        self._known[data] = answer
+        if len(self.known) >= MOST_ANSWERS:
+            self.known.clear()
+        self.known[data] = answer
+
+
+def recalled(known: Mapping[bytes, Answer], data: bytes, /) -> Answer | None:
+    """The known answer with the same header but for its Date; None for a header that is not known or not complete.
+
+    native/core/answers.c implements it in C, as each login takes this time.
+    """
+    return known.get(_without_date(data)) if data.endswith(_BLANK_LINE) else None
 
 
 def _without_date(data: bytes) -> bytes:

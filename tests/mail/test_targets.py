@@ -250,6 +250,9 @@ class Fixed:
     def __init__(self, *addresses: InetAddress) -> None:
         self._addresses = addresses
 
+    def given(self, _accepted: Accepted) -> None:
+        pass
+
     def candidates(self, _accepted: Accepted) -> Fixed:
         return self
 

@@ -5,9 +5,10 @@ Each attempt has a connection of its own, unless `auth_http_keepalive` keeps som
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, TimedOut
@@ -17,14 +18,20 @@ from mailworker.event.plan import UNKNOWN, Link, Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.authentication.idle import IdleConnections
 from mailworker.mail.authentication.source import Applicant
+from mailworker.native.core import accelerator
 from mailworker.native.core.line import Line
 from mailworker.variables.render import Render
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
-from mailworker.wire.auth_answers import Answer, Answers
+from mailworker.wire.auth_answers import Answer, Answers, recalled
 from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest, TlsFacts, client_host
 from mailworker.wire.auth_response import InvalidResponse, Rejected, Verdict, Wait
 from mailworker.wire.login import Login
+
+__all__ = ["AuthHttp", "Plain", "recalled"]
+
+if accelerator is not None and not TYPE_CHECKING:
+    recalled = accelerator.recalled
 
 # Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
 _AUTH_SERVICE = Party.AUTH_SERVICE
@@ -34,9 +41,6 @@ _READ_SIZE = 4096
 _SEGMENT = 1200
 # A service that always answers WAIT would hold the session for ever; nginx does not limit that.
 _MOST_WAITS = 100
-
-About = tuple[Login, str, int, str]
-"""A login, the protocol, the number of the attempt, and the client's address without its port."""
 
 
 class AuthHttp:
@@ -102,19 +106,16 @@ class AuthHttp:
         """Whether requests contain no variables of the session, and no variable uses headers of the answer."""
         return not (self.settings.has_variables or self.told)
 
-    def judge_plainly(self, about: About, tls: TlsFacts | None, applicant: Applicant) -> Link:
+    def judge_plainly(self, login: Login, protocol: str, attempt: int, headers: bytes, applicant: Plain) -> Link:
         """As `judge`, but only with this data of the client; no variable uses headers of the answer.
 
-        `tls` contains its headers.
+        `headers` are those about the TLS of its connection.
         """
-        if about[0].envelope is not None:
-            return self.judge(self.request(*about, tls), applicant)
+        if login.envelope is not None:
+            return self.judge(applicant.plain_request(), applicant)
         question = copied(self._question)
-        question.applicant, question.about = applicant, about
-        if tls is None:
-            return question.say(self.template.of(*about, self._more))
-        question.tls = tls
-        return question.say(self.template.of(*about, self._more + tls.headers))
+        question.applicant = question.plain = applicant
+        return question.say(self.template.of(login, protocol, attempt, applicant.log.client, self._more + headers))
 
     def request(self, login: Login, protocol: str, attempt: int, client_ip: str, tls: TlsFacts | None) -> AuthRequest:
         """The request of a plain question."""
@@ -125,66 +126,85 @@ class AuthHttp:
         self.idle.close()
 
 
+class Plain(Applicant, Protocol):
+    """An applicant that may be asked about plainly."""
+
+    def plain_request(self) -> AuthRequest:
+        """The request for its login, see `AuthHttp.request`."""
+
+
 class _Question:
     """One login of the `applicant`; the service is asked again as often as it says WAIT.
 
-    A question starts as a copy of a pattern. For a plain question, the request is made from `about` and `tls`.
+    A question starts as a copy of a pattern. `plain` is the applicant if it is asked about plainly, else None.
     """
 
     __slots__ = (
-        *("_asked", "_head", "_request", "_reused", "_service", "_stream", "_wait", "_waits", "about", "applicant"),
-        "tls",
+        *("_address", "_head", "_keeps", "_known", "_request", "_reused", "_service", "_stream", "_timeout", "_wait"),
+        *("_waits", "applicant", "plain"),
     )
 
-    _asked: AuthRequest
     _head: bytes
-    _reused: bool
+    _request: AuthRequest  # a plain question makes it when it is needed
     _stream: SocketStream
-    about: About
     applicant: Applicant
 
     def __init__(self, service: AuthHttp) -> None:
+        settings = service.settings
+        self._address = settings.address
+        self._keeps = settings.keepalive > 0
+        self._known: Mapping[bytes, Answer] = {} if service.told else service.answers.known
+        self._reused = False
         self._service = service
-        self._request: AuthRequest | None = None  # a plain question makes it when it is needed
+        self._timeout = settings.timeout
         self._wait: Wait | None = None  # the last one
         self._waits = 0
-        self.tls: TlsFacts | None = None
+        self.plain: Plain | None = None
 
     def ask(self, request: AuthRequest) -> Link:
         """The link that sends the request and gets the verdict."""
-        self._asked = request
-        return self._ask(request)
-
-    def _ask(self, request: AuthRequest) -> Link:
         self._request = request
         return self.say(self._service.template.request(request))
 
     def say(self, head: bytes, *, anew: bool = False) -> Link:
         """As `ask`, with the request as bytes; `anew`: on a new connection in any case."""
-        self._head = head
-        settings, connections = self._service.settings, self.applicant.connections
-        stream = self._service.idle.take(connections) if settings.keepalive and not anew else None
-        self._reused = stream is not None
+        connections = self.applicant.connections
+        stream = None
+        if self._keeps:
+            stream = None if anew else self._service.idle.take(connections)
+            self._head, self._reused = head, stream is not None
         if stream is None:
-            stream = connections.connect(settings.address, _AUTH_SERVICE, settings.timeout)
+            stream = connections.connect(self._address, _AUTH_SERVICE, self._timeout)
         else:
-            stream.deadline = connections.loop.now + settings.timeout
+            stream.deadline = connections.loop.now + self._timeout
         self._stream = stream
         if len(head) > _SEGMENT:
             sockets.no_delay(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
         return Plan(stream, _READ_SIZE, ((head, UNKNOWN),), self._heard, self._lost)
 
     def _heard(self, _usual: int, data: bytes) -> Link:
-        service = self._service
+        answer = recalled(self._known, data)
+        if answer is None or self._keeps:
+            return self._read(data)
+        return self._settle(answer.verdict)
+
+    def _read(self, data: bytes) -> Link:
+        """Read an answer that has not come before in the same words, or whose connection may be kept."""
         try:
-            answer = None if service.told else service.answers.read(data)
+            answer = None if self._service.told else self._service.answers.read(data)
         except InvalidResponse as error:
             return self._broken(error)
         if answer is None:
             return self._read_on(data) if data else self._lost(ConnectionLost(_AUTH_SERVICE, "recv()", 0))
-        if service.settings.keepalive:
-            return self._finish(answer) if answer.body else self._settle(answer.verdict, whole=answer.body == 0)
+        if self._keeps and answer.body:
+            return self._finish(answer)
+        if self._keeps and answer.body == 0:
+            self._keep()
         return self._settle(answer.verdict)
+
+    def _keep(self) -> None:
+        """Keep the connection, whose response has been read to its end."""
+        self._service.idle.keep(self.applicant.connections, self._stream)
 
     async def _read_on(self, data: bytes) -> Link:
         """Read an answer that does not come whole, or whose headers are used by variables."""
@@ -199,21 +219,21 @@ class _Question:
         except PeerError as error:
             return self._broken(error)
         if self._service.told:
-            self._asked.answer = parser.headers(self._service.told)
+            self._request.answer = parser.headers(self._service.told)
         return await self._finish(Answer(verdict, parser.missing()))
 
     async def _finish(self, answer: Answer) -> Link:
         """Read the rest of a response whose verdict is known, if its connection can be used again."""
-        missing = answer.body if self._service.settings.keepalive else None
+        missing = answer.body if self._keeps else None
         with suppress(ConnectionLost, TimedOut):
             while missing:
                 data = await self._stream.read(min(missing, _READ_SIZE))
                 missing = missing - len(data) if data else None
-        return self._settle(answer.verdict, whole=missing == 0)
+        if missing == 0:
+            self._keep()
+        return self._settle(answer.verdict)
 
-    def _settle(self, verdict: Verdict, *, whole: bool = False) -> Link:
-        if whole:
-            self._service.idle.keep(self.applicant.connections, self._stream)
+    def _settle(self, verdict: Verdict) -> Link:
         self._stream.close()
         if self._wait is not None:
             verdict = _carry_over(self._wait, verdict)
@@ -225,7 +245,8 @@ class _Question:
             raise ProtocolError(_AUTH_SERVICE, "sent WAIT too many times")
         await self.applicant.pause(wait.seconds)
         self._wait = wait
-        return self._ask(_as_told(self._request or self._service.request(*self.about, self.tls), wait))
+        request, self.plain = self._request if self.plain is None else self.plain.plain_request(), None
+        return self.ask(_as_told(request, wait))
 
     def _broken(self, error: PeerError) -> Link:
         self._stream.close()

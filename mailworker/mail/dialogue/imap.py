@@ -32,8 +32,9 @@ def first_login(_heard: bytes | None, words: bytes) -> Login | None:
     found = login_words(words)
     if found is None:
         return None
-    login = usual_login(*found[1:])
-    login.tag = found[0]
+    tag, name, password = found
+    login = usual_login(name, password)
+    login.tag = tag
     return login
 
 

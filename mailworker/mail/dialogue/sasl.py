@@ -64,7 +64,9 @@ def by_login(name: bytes, password: bytes) -> Login | None:
 
 def usual_login(name: bytes, password: bytes) -> Login:
     """The login by a name and a password that are given decoded."""
-    return _copy(_BY_PLAIN, name, Secret(password))
+    login = copied(_BY_PLAIN)  # without a call of _copy(), as most logins take this way
+    login.name, login.password = name, Secret(password)
+    return login
 
 
 # Templates of logins that have only a name and a password.

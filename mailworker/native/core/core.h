@@ -281,6 +281,7 @@ int prepare_sockets(void);
  * is left to the caller where `destination` is not NULL.
  */
 int dialled(PyObject *address, struct destination *destination, const char **call, int *number);
+void no_delay(int fd); /* sets TCP_NODELAY where the socket has it */
 extern PyMethodDef socket_functions[];
 
 /* stream.c */
@@ -362,6 +363,9 @@ extern PyMethodDef copy_functions[];
 
 /* words.c */
 extern PyMethodDef word_functions[];
+
+/* answers.c */
+extern PyMethodDef answer_functions[];
 
 /* line.c */
 

@@ -262,14 +262,21 @@ static PyObject *sockets_dial(PyObject *Py_UNUSED(module), PyObject *object)
     return call == NULL ? NULL : Py_BuildValue("si", call, number);
 }
 
+void no_delay(int fd)
+{
+    int one = 1;
+
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
 static PyObject *sockets_no_delay(PyObject *Py_UNUSED(module), PyObject *argument)
 {
-    int fd, one = 1;
+    int fd;
 
     if (!take_int(argument, &fd)) {
         return NULL;
     }
-    (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    no_delay(fd);
     Py_RETURN_NONE;
 }
 

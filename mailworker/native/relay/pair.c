@@ -157,7 +157,11 @@ static PyObject *begin(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct pair *self = (struct pair *) object;
 
-    return none_if(is_whole(self) && set_deadline(self, loop_of(self)->now + self->terms->silence) &&
+    if (!is_whole(self)) {
+        return NULL;
+    }
+    no_delay(self->backend->fd);
+    return none_if(set_deadline(self, loop_of(self)->now + self->terms->silence) &&
                    side_join(self->client, self->backend));
 }
 
