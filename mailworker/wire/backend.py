@@ -32,12 +32,12 @@ _REFERRAL = re.compile(
     rb"^(?:\S+ (?:NO|BAD|BYE|OK) \[REFERRAL |-ERR \[REFERRAL/|5\d\d[ -]5\.2\.900\b)", re.IGNORECASE | re.MULTILINE
 )
 _LINE = re.compile(rb"[\x20-\x7e]*\r\n")
-_NUL = re.compile(rb"\0")
+_NUL = b"\0"
 _MECHANISMS = re.compile(rb"\n250[- ]AUTH[ =]([^\r\n]*)\r", re.IGNORECASE)
 _IMAP_CAPABILITIES = re.compile(rb"(?:\* OK \[|(?:[^\r\n]*\r\n)*?\* )CAPABILITY ([^]\r\n]*)", re.IGNORECASE)
 # Control bytes, except tabs and CRLF.
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
-_LINE_BREAKERS = re.compile(rb"[\0\r\n]")
+_LINE_BREAKERS = b"\0\r\n"
 _FORBIDDEN = "client sent forbidden bytes in login or password"
 
 IMAP_COMMAND_LIMIT = 1000
@@ -316,7 +316,7 @@ def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:
     """
     secret = password.reveal()
     _refuse(_LINE_BREAKERS, login, secret)
-    return b"USER %b\r\n" % login, b"PASS %b\r\n" % secret
+    return b"USER " + login + b"\r\n", b"PASS " + secret + b"\r\n"
 
 
 def smtp_auth_plain(login: bytes, password: Secret, master: bytes | None = None) -> tuple[bytes, ...]:
@@ -335,7 +335,7 @@ def plain_response(login: bytes, password: Secret, master: bytes | None = None) 
     secret = password.reveal()
     _refuse(_NUL, login, secret)
     fields = (b"", login, secret) if master is None else (login, master, secret)
-    return _response(b"%b\0%b\0%b" % fields)
+    return _response(b"\0".join(fields))
 
 
 def login_responses(login: bytes, password: Secret) -> tuple[bytes, bytes]:
@@ -355,11 +355,12 @@ def smtp_line(line: bytes) -> bytes:
 
     Raises ProtocolError(CLIENT) for CR, LF and NUL.
     """
-    if _LINE_BREAKERS.search(line):
+    if 0x00 in line or 0x0A in line or 0x0D in line:
         raise ProtocolError(Party.CLIENT, "client sent CR, LF or NUL in a command")
     return line + b"\r\n"
 
 
-def _refuse(forbidden: re.Pattern[bytes], login: bytes, secret: bytes) -> None:
-    if forbidden.search(login) or forbidden.search(secret):
-        raise ProtocolError(Party.CLIENT, _FORBIDDEN)
+def _refuse(forbidden: bytes, login: bytes, secret: bytes) -> None:
+    for byte in forbidden:  # a search by a regular expression takes ten times as long
+        if byte in login or byte in secret:
+            raise ProtocolError(Party.CLIENT, _FORBIDDEN)
