@@ -22,6 +22,7 @@ WORDS: Final[Mapping[str, tuple[str, ...]]] = {
              "Auth-User: ", "Auth-Pass: ", "Auth-Error-Code: ", "Auth-Error-SASL: ", "\r\n", "127.0.0.1"),
     "backend": ("* OK", "* BYE", "* bye", "+ ", "+\r\n", "a OK", "a Ok", "+OK", "-ERR", "220 ", "250-", "250 ", "\r\n"),
     "login": ("a LOGIN ", "\"", "\\", "{1}", " ", "\r\n"),
+    "answers": ("HTTP/1.1 200 OK\r\n", "\r\nDate: ", "Sun, 29 Nov 2026 07:15:01 GMT", "\0", "\r\n", "\r\n\r\n"),
     "plan": ("\0\0\0", "\1\1\1", "\6\2\2", "\x0d\x0c\3", "\x13\x0f\2"),
     "sieve": ("AUTHENTICATE ", '"PLAIN"', "STARTTLS", "CAPABILITY", "NOOP ", "LOGOUT", "HAVESPACE ", "PUTSCRIPT ", '"',
               '\\"', "{1+}\r\n", "{2}\r\n", "{4294967296+}\r\n", " ", "\r\n"),

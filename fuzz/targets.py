@@ -14,12 +14,22 @@ from typing import Final
 
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, ProtocolError
+from mailworker.mail.authentication import auth_http
+from mailworker.mail.backend import imap as imap_backend
 from mailworker.mail.dialogue import imap
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.native.core import accelerator
 from mailworker.wire import sasl
-from mailworker.wire.auth_response import AuthResponseParser
-from mailworker.wire.backend import ImapReplyReader, Pop3ReplyReader, ReplyReader, SmtpReplyReader, TooLongReply
+from mailworker.wire.auth_answers import Answer, recalled, without_date
+from mailworker.wire.auth_response import AuthResponseParser, Rejected
+from mailworker.wire.backend import (
+    ImapReplyReader,
+    Pop3ReplyReader,
+    ReplyReader,
+    SmtpReplyReader,
+    TooLongReply,
+    login_pieces,
+)
 from mailworker.wire.confidential import without_response, without_secrets
 from mailworker.wire.dns import Query, Question, RecordType, to_name
 from mailworker.wire.imap import ImapParser, login_words
@@ -196,9 +206,18 @@ def _configure(data: bytes) -> None:
 
 
 def _take_words(data: bytes) -> None:
-    """C and Python find the same words in the usual LOGIN."""
+    """C and Python find the same words in the usual LOGIN, and write the same LOGIN with literals."""
     for line in (data, b"a LOGIN " + data, data + b"\r\n"):
         assert imap.login_words(line) == login_words(line)
+    words = data[:3], data[3:16], data[16:]
+    assert imap_backend.login_pieces(*words, _COMMAND_LIMIT) == login_pieces(*words, _COMMAND_LIMIT)
+
+
+def _recall(data: bytes) -> None:
+    """C and Python find the same remembered answer of an auth service."""
+    known = {without_date(data): Answer(Rejected(data), None)}
+    for answer in (data, data + b"\r\n", data + b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + data):
+        assert auth_http.recalled(known, answer) is recalled(known, answer)
 
 
 def _carry_out(data: bytes) -> None:
@@ -221,5 +240,6 @@ TARGETS: Final[Mapping[str, Target]] = {
     "dns": _answer,
     "plan": _carry_out,
     "login": _take_words,
+    "answers": _recall,
     "config": _configure,
 }

@@ -72,7 +72,7 @@ class Answers:
         counting = _UNREAD.sub(b"", data)
         answer = self.known.get(counting)
         if answer is not None:
-            self._remember(_without_date(data), answer)  # the other headers may be the same next time, too
+            self._remember(without_date(data), answer)  # the other headers may be the same next time, too
             return answer
         parser = self.parser()
         parser.feed(data)
@@ -95,10 +95,10 @@ def recalled(known: Mapping[bytes, Answer], data: bytes, /) -> Answer | None:
 
     native/core/answers.c implements it in C, as each login takes this time.
     """
-    return known.get(_without_date(data)) if data.endswith(_BLANK_LINE) else None
+    return known.get(without_date(data)) if data.endswith(_BLANK_LINE) else None
 
 
-def _without_date(data: bytes) -> bytes:
+def without_date(data: bytes) -> bytes:
     """A header without its Date, which differs in each answer; unchanged if its Date is broken."""
     before, date, behind = data.partition(_DATE)
     if date:

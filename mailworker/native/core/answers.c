@@ -6,9 +6,10 @@
 
 #define DATE_LENGTH 29 /* RFC 9110 section 5.6.7, IMF-fixdate */
 
-static const char date[] = "\r\nDate: ", blank_line[] = "\r\n\r\n";
+static const char name[] = "Date: ", blank_line[] = "\r\n\r\n";
 
-#define PREFIX (sizeof(date) - 1)
+#define NAME_LENGTH ((Py_ssize_t) sizeof(name) - 1)
+#define LENGTH (2 + NAME_LENGTH + DATE_LENGTH) /* with the end of the line before it */
 
 static int is_date(const char *value)
 {
@@ -22,12 +23,13 @@ static const char *find_date(const char *start, const char *end)
     const char *at = start;
 
     while ((at = memchr(at, '\n', (size_t) (end - at))) != NULL) {
-        const char *before = at++ - 1;
+        int is_end = at > start && at[-1] == '\r';
 
-        if (before >= start && end - before >= (Py_ssize_t) PREFIX && memcmp(before, date, PREFIX) == 0) {
-            const char *value = before + PREFIX;
+        at++;
+        if (is_end && end - at >= NAME_LENGTH && memcmp(at, name, (size_t) NAME_LENGTH) == 0) {
+            const char *value = at + NAME_LENGTH;
 
-            return end - value >= DATE_LENGTH + 2 && is_date(value) ? before : NULL;
+            return end - value >= DATE_LENGTH + 2 && is_date(value) ? at - 2 : NULL;
         }
     }
     return NULL;
@@ -36,17 +38,16 @@ static const char *find_date(const char *start, const char *end)
 /* The bytes that an answer is remembered by. */
 static PyObject *without_date(PyObject *data)
 {
-    const char *start = PyBytes_AS_STRING(data), *end = start + PyBytes_GET_SIZE(data), *found = find_date(start, end);
-    size_t before = found == NULL ? 0 : (size_t) (found - start), dated = before + PREFIX + DATE_LENGTH;
+    const char *start = PyBytes_AS_STRING(data), *end = start + PyBytes_GET_SIZE(data), *date = find_date(start, end);
     PyObject *rest;
 
-    if (found == NULL) {
+    if (date == NULL) {
         return Py_NewRef(data);
     }
-    rest = PyBytes_FromStringAndSize(NULL, (end - start) - (Py_ssize_t) (PREFIX + DATE_LENGTH));
+    rest = PyBytes_FromStringAndSize(NULL, end - start - LENGTH);
     if (rest != NULL) {
-        memcpy(PyBytes_AS_STRING(rest), start, before);
-        memcpy(PyBytes_AS_STRING(rest) + before, start + dated, (size_t) (end - start) - dated);
+        memcpy(PyBytes_AS_STRING(rest), start, (size_t) (date - start));
+        memcpy(PyBytes_AS_STRING(rest) + (date - start), date + LENGTH, (size_t) (end - date - LENGTH));
     }
     return rest;
 }
