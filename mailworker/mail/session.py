@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any, cast
+from typing import Any
 
 from mailworker.errors import Party, PeerError, escape
 from mailworker.event.copies import copied
@@ -14,7 +14,6 @@ from mailworker.mail.dialogue.dialogue import StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.entering import IN_AUTH, Entering
-from mailworker.mail.facts import FactsRecord
 from mailworker.model import Address, AuthMethod
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
@@ -43,7 +42,7 @@ class Session(Entering):
         session.log = record = self.log.begun(number, peer, accepted, stream)
         session.stream, session._peer = stream, peer
         if session.facts is not None:
-            session.facts = cast(FactsRecord, record)
+            session.facts = record  # type: ignore[assignment] # of the pattern's class; cast() would be a call
         return session
 
     def begin(self) -> Link:
