@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.arena import Arena, setup_for
+from bench.arena import Arena, Setup, setup_for
 from bench.logins import KEEPALIVE, kind_of
 from bench.programs import Load
 from tests.oracle.proxies import mailworker_command
@@ -121,10 +121,14 @@ def _of_all(valgrind: str, arena: Arena, server: str, name: str, logins: int) ->
 def prepared(arena: Arena, server: str, name: str, logins: int) -> tuple[str, Load]:
     """The configuration of `server` for so many logins of `name`, but for the main context, and these logins."""
     kind = kind_of(name)
-    extra = kind.extra or EXTRAS.get((server, way_of(name)), "")
-    text, ports = arena.configuration(setup_for(server, name, extra))
+    text, ports = arena.configuration(setup_of(server, name))
     port = ports[kind.protocol, bool(kind.version)]
     return text, Load(port, kind.protocol, count=logins, version=kind.version, resume=kind.resume)
+
+
+def setup_of(server: str, name: str) -> Setup:
+    """The setup of `server` for `name`, with the directives that its logins need."""
+    return setup_for(server, name, kind_of(name).extra or EXTRAS.get((server, way_of(name)), ""))
 
 
 def way_of(name: str) -> str:

@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.arena import Arena, Running, setup_for
+from bench.arena import Arena, Running
+from bench.instructions import setup_of
 from bench.logins import Kind, kind_of
 from tests.support.daemon import find_program, wait_until
 
@@ -28,7 +29,7 @@ def profile(names: Sequence[str]) -> None:
             for name in names or ("imap-login",):
                 kind = kind_of(name)
                 for server in ("nginx", "mailworker"):
-                    with arena.running(server, setup_for(server, name, kind.extra)) as running:
+                    with arena.running(server, setup_of(server, name)) as running:
                         print(_count(strace, running, kind))
         finally:
             arena.close()

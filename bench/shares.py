@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.arena import Arena, Running, setup_for
+from bench.arena import Arena, Running
+from bench.instructions import setup_of
 from bench.logins import Kind, kind_of
 from tests.support.daemon import find_program
 
@@ -41,7 +42,7 @@ def print_shares(names: Sequence[str]) -> None:
             for name in names or ("imap-login", "imaps-tls13"):
                 kind = kind_of(name)
                 for server in ("nginx", "mailworker"):
-                    with arena.running(server, setup_for(server, name, kind.extra)) as running:
+                    with arena.running(server, setup_of(server, name)) as running:
                         parts = _sample(perf, running, kind)
                     figures = [f"{value:.0f}" for value in (*parts.values(), sum(parts.values()))]
                     print(LINE.format(name, server, *figures), flush=True)

@@ -1,6 +1,15 @@
 from __future__ import annotations
 
-from bench.shares import LOGINS, RATE, by_part
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bench import shares
+from bench.arena import Setup
+from bench.logins import CACHE, KEEPALIVE
+from bench.shares import LOGINS, PARTS, RATE, by_part, print_shares
 
 REPORT = """\
     60.00%          1200  [kernel.kallsyms]
@@ -21,3 +30,35 @@ def test_samples_become_microseconds_of_a_login_by_part() -> None:
     parts = by_part(REPORT.splitlines())
     assert parts == {part: samples * each for part, samples in zip(parts, (1200, 500, 220, 70, 40), strict=True)}
     assert list(parts) == ["kernel", "openssl", "python", "server", "other"]
+
+
+@pytest.mark.parametrize(
+    ("server", "name", "extra"),
+    [
+        ("mailworker", "imap-keepalive", KEEPALIVE),
+        ("nginx", "imap-keepalive", ""),
+        ("mailworker", "imaps-tls12-id", CACHE),
+    ],
+)
+def test_servers_are_set_up_as_the_name_says(
+    monkeypatch: pytest.MonkeyPatch, server: str, name: str, extra: str
+) -> None:
+    extras: dict[str, str] = {}
+
+    class Arena:
+        def __init__(self, _folder: Path) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+        @contextmanager
+        def running(self, name: str, setup: Setup) -> Iterator[str]:
+            extras[name] = setup.extra
+            yield name
+
+    monkeypatch.setattr(shares, "find_program", str)
+    monkeypatch.setattr(shares, "Arena", Arena)
+    monkeypatch.setattr(shares, "_sample", lambda *_: dict.fromkeys(PARTS, 0.0))
+    print_shares([name])
+    assert extras[server] == extra
