@@ -93,8 +93,8 @@ class Connection:
         return int(ffi.cast("uintptr_t", self.handle))
 
     def pending(self) -> bool:
-        """Whether OpenSSL holds bytes to be read, decrypted or not; they need not be a whole record."""
-        return bool(lib.SSL_has_pending(self.handle))
+        """Whether there are bytes to be read that no poller sees, decrypted or not; they need not be a whole record."""
+        return bool(lib.connection_has_input(self.handle))
 
     @property
     def received(self) -> int:

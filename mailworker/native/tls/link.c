@@ -8,6 +8,10 @@
  * OpenSSL reads on as long as records bring no data, such as KeyUpdate (RFC 8446 section 4.6.3) or a renegotiation of
  * TLS 1.2, and each of them costs work. So a step gets at most STEP bytes, whatever the socket has, and other
  * connections get their turn. A peer that sends too many bytes without data loses its connection.
+ *
+ * For each record OpenSSL moves all that it has read and not yet opened to the front of its buffer. Where a client
+ * writes a record for each line that is 8 KB on average, for 30 bytes. So the link keeps what it has read at once, and
+ * OpenSSL gets it in pieces.
  */
 
 #include "openssl.h"
@@ -21,15 +25,27 @@
 #define BIO_FLAGS_IN_EOF 0x800 /* OpenSSL 1.1.1 does not use it */
 #endif
 
+#define ARRIVALS 16384 /* bytes that are read at once where records are many, as OpenSSL itself reads */
+#define PIECE 1024 /* bytes of these that OpenSSL gets at once */
+#define MANY 8 /* records in one step */
 #define STEP 32768 /* bytes; the longest record takes two reads, so it is never interrupted */
 #define BARREN_HANDSHAKE 262144 /* bytes; OpenSSL takes 131,396 of a ClientHello and 102,400 of certificates */
 #define BARREN_RECORDS 65536 /* bytes without data after that: four times the longest record, or 2,400 KeyUpdates */
 
+/* Bytes that OpenSSL has not got yet. */
+struct arrivals {
+    int start;
+    int end;
+    char bytes[ARRIVALS];
+};
+
 struct link {
+    struct arrivals *arrivals; /* NULL: none */
     int fd;
-    int holding;
-    int drained; /* whether the last read took all that the socket had */
-    int more; /* whether the step writes more than this record: the kernel need not send a part of a segment */
+    unsigned char holding;
+    unsigned char drained; /* whether the last read took all that the socket had */
+    unsigned char more; /* whether the step writes more than this record: the kernel need not send partial segments */
+    unsigned char crowded; /* whether the last data came in many records */
     int left; /* bytes that this step may still read; 0 or less after its last read */
     int barren; /* bytes read since the last data, or since the handshake began */
     int barren_limit;
@@ -115,26 +131,27 @@ static int link_write(BIO *bio, const char *data, int length)
     return (int) sent;
 }
 
-static int link_read(BIO *bio, char *page, int limit)
+/* Gives OpenSSL a piece of what has arrived. */
+static int hand_over(struct link *link, char *page, int limit)
 {
-    struct link *link = BIO_get_data(bio);
+    struct arrivals *arrivals = link->arrivals;
+    int length = arrivals->end - arrivals->start;
+
+    length = length < PIECE ? length : PIECE;
+    length = length < limit ? length : limit;
+    memcpy(page, arrivals->bytes + arrivals->start, (size_t) length);
+    arrivals->start += length;
+    if (arrivals->start == arrivals->end) {
+        OPENSSL_free(arrivals);
+        link->arrivals = NULL;
+    }
+    return length;
+}
+
+static int receive(struct link *link, char *page, int limit)
+{
     ssize_t received;
 
-    BIO_clear_retry_flags(bio);
-    if (link->holding && link->length > 0) { /* the peer cannot answer bytes that were not sent */
-        BIO_set_retry_read(bio);
-        return -1;
-    }
-    received = hello_replay(&link->hello, page, limit);
-    if (received > 0) {
-        link->drained = 0;
-        return (int) received;
-    }
-    if (link->left <= 0) {
-        link->drained = 0;
-        BIO_set_retry_read(bio);
-        return -1;
-    }
     do {
         received = recv(link->fd, page, (size_t) limit, 0);
     } while (received < 0 && errno == EINTR);
@@ -146,12 +163,62 @@ static int link_read(BIO *bio, char *page, int limit)
             errno = ENOMEM;
             return -1;
         }
-    } else if (received == 0) {
-        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
-    } else if (would_block()) {
-        BIO_set_retry_read(bio);
     }
     return (int) received;
+}
+
+/* The same by way of `arrivals`. */
+static int receive_many(struct link *link, char *page, int limit)
+{
+    struct arrivals *arrivals = OPENSSL_malloc(sizeof(*arrivals));
+    int received, system_error;
+
+    if (arrivals == NULL) {
+        return receive(link, page, limit);
+    }
+    received = receive(link, arrivals->bytes, ARRIVALS);
+    if (received <= 0) {
+        system_error = errno;
+        OPENSSL_free(arrivals);
+        errno = system_error;
+        return received;
+    }
+    arrivals->start = 0;
+    arrivals->end = received;
+    link->arrivals = arrivals;
+    return hand_over(link, page, limit);
+}
+
+static int link_read(BIO *bio, char *page, int limit)
+{
+    struct link *link = BIO_get_data(bio);
+    int received;
+
+    BIO_clear_retry_flags(bio);
+    if (link->arrivals != NULL) {
+        return hand_over(link, page, limit);
+    }
+    if (link->holding && link->length > 0) { /* the peer cannot answer bytes that were not sent */
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    received = hello_replay(&link->hello, page, limit);
+    if (received > 0) {
+        link->drained = 0;
+        return received;
+    }
+    if (link->left <= 0) {
+        link->drained = 0;
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    received = link->crowded ? receive_many(link, page, limit) : receive(link, page, limit);
+    if (received == 0) {
+        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    } else if (received < 0 && would_block()) {
+        BIO_set_retry_read(bio);
+    }
+    return received;
 }
 
 static long link_ctrl(BIO *bio, int command, long number, void *pointer)
@@ -173,6 +240,7 @@ static int link_destroy(BIO *bio)
     struct link *link = BIO_get_data(bio);
 
     if (link != NULL) {
+        OPENSSL_free(link->arrivals);
         OPENSSL_free(link->held);
         hello_free(&link->hello);
         OPENSSL_free(link->detail);
@@ -232,14 +300,21 @@ void link_hold(const SSL *connection, int holding)
 {
     struct link *link = BIO_get_data(SSL_get_rbio(connection));
 
-    link->holding = holding;
+    link->holding = holding != 0;
 }
 
 void link_more(const SSL *connection, int more)
 {
     struct link *link = BIO_get_data(SSL_get_rbio(connection));
 
-    link->more = more;
+    link->more = more != 0;
+}
+
+int link_has_input(const SSL *connection)
+{
+    const struct link *link = BIO_get_data(SSL_get_rbio(connection));
+
+    return link->arrivals != NULL || link->is_over;
 }
 
 int link_drained(const SSL *connection)
@@ -278,6 +353,14 @@ void link_note_data(const SSL *connection)
     link->barren_limit = BARREN_RECORDS;
 }
 
+void link_note_records(const SSL *connection, int count)
+{
+    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+
+    link->barren = 0;
+    link->crowded = count >= MANY;
+}
+
 int link_flush(const SSL *connection)
 {
     struct link *link = BIO_get_data(SSL_get_rbio(connection));
@@ -288,13 +371,6 @@ int link_flush(const SSL *connection)
         }
     }
     return 1;
-}
-
-int link_is_over(const SSL *connection)
-{
-    const struct link *link = BIO_get_data(SSL_get_rbio(connection));
-
-    return link->is_over;
 }
 
 void link_keep_end(const SSL *connection, int end)

@@ -112,6 +112,7 @@ int connection_offers(const SSL *connection, const unsigned char **protocols);
 void connection_free(SSL *connection);
 int connection_handshake(SSL *connection, int more);
 int connection_read(SSL *connection, void *page, int limit);
+int connection_has_input(SSL *connection); /* whether there are bytes that no poller sees; they need not be data */
 int connection_write(SSL *connection, const void *data, int length);
 int connection_close_notify(SSL *connection);
 int connection_shutdown(SSL *connection);

@@ -272,6 +272,11 @@ int connection_read(SSL *connection, void *page, int limit)
     return result;
 }
 
+int connection_has_input(SSL *connection)
+{
+    return link_has_input(connection) || SSL_has_pending(connection);
+}
+
 int connection_write(SSL *connection, const void *data, int length)
 {
     int result;
@@ -329,22 +334,25 @@ static int clamped(size_t length)
     return length > INT_MAX ? INT_MAX : (int) length;
 }
 
-/* Takes all records that OpenSSL has read already, not only one: some clients write one record for each line. */
+/* Takes all records that were read already, not only one: some clients write one record for each line. */
 static ssize_t tls_read(int fd, void *connection, void *page, size_t limit)
 {
-    int size = clamped(limit), length = connection_read(connection, page, size), more = length;
+    int size = clamped(limit), length = connection_read(connection, page, size), more = length, count = 1;
 
     (void) fd;
-    while (more > 0 && length < size && SSL_has_pending(connection)) {
+    while (more > 0 && length < size && connection_has_input(connection)) {
         errno = 0;
         more = SSL_read(connection, (char *) page + length, size - length);
         if (more > 0) {
-            link_note_data(connection);
             length += more;
+            count++;
         } else if ((more = outcome(connection, more)) != -READ && more != -WRITE) {
             link_keep_end(connection, more);
             more = 0;
         }
+    }
+    if (length > 0) {
+        link_note_records(connection, count);
     }
     return length;
 }
@@ -374,13 +382,13 @@ static void tls_push(int fd)
 
 static int tls_has_input(void *connection)
 {
-    return SSL_has_pending(connection) || link_is_over(connection);
+    return connection_has_input(connection);
 }
 
 /* OpenSSL may also hold a part of a record. */
 static int tls_is_drained(void *connection)
 {
-    return link_drained(connection) && !tls_has_input(connection);
+    return link_drained(connection) && !connection_has_input(connection);
 }
 
 static int tls_say_goodbye(void *connection)

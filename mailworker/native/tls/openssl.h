@@ -52,11 +52,12 @@ void link_more(const SSL *connection, int more); /* whether the next write is so
  */
 int link_begin_step(const SSL *connection);
 void link_note_data(const SSL *connection);
+void link_note_records(const SSL *connection, int count); /* how many brought the data of a step */
 
 /* Keeps an end or a failure that came after data, which is given first: the next read gives it, if there is one. */
 void link_keep_end(const SSL *connection, int end);
 int link_take_end(const SSL *connection, int *end);
-int link_is_over(const SSL *connection); /* whether an end is kept */
+int link_has_input(const SSL *connection); /* whether an end is kept, or bytes that OpenSSL has not got */
 
 extern const struct transport tls_transport;
 
