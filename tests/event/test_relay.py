@@ -22,7 +22,7 @@ from tests.event.relays import CHUNK, Line, MakeLine, MakeRelay, Relay
 from tests.support.implementations import Implementation
 
 BOUND = 262144  # of pump.c
-FIRST, COPIED = 16384, 65536
+FIRST, COPIED = 65536, 262144
 MEGABYTES = 4
 WAIT_LIMIT = 10.0
 _SIOCOUTQNSD = 0x894B  # linux/sockios.h

@@ -23,10 +23,11 @@
 #define BOUND 262144
 #define ROUNDS 64
 
-/* Bytes of the first chunk, and of the largest that are copied and spliced. */
-#define FIRST 16384
-#define COPIED 65536
-#define SPLICED 262144
+/* Bytes of the first chunk, which is copied, where the next ones are copied and where they are spliced. */
+#define FIRST 65536
+#define FIRST_BEFORE_SPLICING 16384
+/* Bytes of the largest of these: the kernel acknowledges to the source once for each. */
+#define LARGEST 262144
 
 /* The status of a result that is no number of bytes: `blocked` or `failed`, with the details in the pump. */
 static int stopped(struct pump *pump, ssize_t result, int blocked, int failed)
@@ -129,13 +130,13 @@ static size_t room(int fd)
 #endif
 }
 
-/* As much as the sink has room for, at most `largest`, but never below `limit`, which a side may keep. */
-static size_t bulk_size(const struct channel *sink, size_t limit, size_t largest)
+/* As much as the sink has room for, but never below `limit`, which a side may keep. */
+static size_t bulk_size(const struct channel *sink, size_t limit)
 {
-    size_t size = limit < largest ? room(sink->fd) : 0;
+    size_t size = limit < LARGEST ? room(sink->fd) : 0;
 
-    if (size > largest) {
-        size = largest;
+    if (size > LARGEST) {
+        size = LARGEST;
     }
     return size > limit ? size : limit;
 }
@@ -151,7 +152,7 @@ static int move_limited(struct pump *pump, const struct channel *source, const s
         size_t left = pump->most - pump->moved;
 
         status = copy(pump, source, sink, size < left ? size : left, pump->watching ? line : NULL);
-        size = bulk_size(sink, limit, COPIED);
+        size = bulk_size(sink, limit);
     } while (status == RELAY_MORE && ++round < ROUNDS && pump->moved < pump->most && pump->moved < BOUND);
     return finish(pump, sink, status);
 }
@@ -217,7 +218,7 @@ static void open_pipe(struct pump *pump)
     if (pipe2(pump->pipe, O_NONBLOCK | O_CLOEXEC) != 0) {
         pump->pipe[0] = pump->pipe[1] = -1; /* copying works as well */
     } else {
-        fcntl(pump->pipe[1], F_SETPIPE_SZ, SPLICED); /* else it holds less, which works as well */
+        fcntl(pump->pipe[1], F_SETPIPE_SZ, LARGEST); /* else it holds less, which works as well */
     }
 }
 
@@ -241,7 +242,7 @@ int pump_open(struct pump *pump, size_t limit, int watching, int limiting)
     if (limiting || watching) {
         pump->move = limiting ? move_limited : move_watched;
     }
-    pump->page = malloc(limit > SPLICED ? limit : SPLICED); /* untouched pages of it take no memory */
+    pump->page = malloc(limit > LARGEST ? limit : LARGEST); /* untouched pages of it take no memory */
     if (pump->page == NULL) {
         return 0;
     }
@@ -269,17 +270,16 @@ int pump_move(struct pump *pump, const struct channel *source, const struct chan
 {
     size_t limit = pump->limit;
     int splicing = source->connection == NULL && sink->connection == NULL && pump->pipe[0] >= 0;
+    size_t first = splicing ? FIRST_BEFORE_SPLICING : FIRST;
     int round, status;
 
     (void) line;
     pump->moved = pump->length = 0;
-    status = move_copied(pump, source, sink, limit > FIRST ? FIRST : limit);
+    status = move_copied(pump, source, sink, limit < first ? limit : first);
     for (round = 1; status == RELAY_MORE && round < ROUNDS && pump->moved < BOUND; round++) {
-        if (splicing) {
-            status = move_spliced(pump, source, sink, bulk_size(sink, limit, SPLICED));
-        } else {
-            status = move_copied(pump, source, sink, bulk_size(sink, limit, COPIED));
-        }
+        size_t size = bulk_size(sink, limit);
+
+        status = splicing ? move_spliced(pump, source, sink, size) : move_copied(pump, source, sink, size);
     }
     return finish(pump, sink, status);
 }
