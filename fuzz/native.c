@@ -29,6 +29,8 @@
 #define MOST 16384          /* bytes that are fed, drained and moved at once */
 #define UNDER_WAY 65536     /* bytes that may be in transit */
 #define LARGEST_LIMIT 65536 /* the largest limit that a pump gets */
+#define LINE 8              /* bytes */
+#define LINES_UNDER_WAY 1000 /* bytes; a socket takes few records, however short they are */
 #define LARGEST 262144      /* bytes that it may hold: those of one splice */
 #define ID_SIZE 32
 #define PERIOD (256 * 251) /* bytes after which the relayed pattern repeats */
@@ -329,6 +331,14 @@ static void feed(struct relay *relay, size_t length)
     }
 }
 
+/* Feeds a record for each line, where the source uses TLS. */
+static void feed_lines(struct relay *relay, int count)
+{
+    for (; count > 0 && relay->fed - relay->drained < LINES_UNDER_WAY; count--) {
+        feed(relay, LINE);
+    }
+}
+
 static int drain_some(struct relay *relay, size_t length)
 {
     ssize_t taken;
@@ -416,8 +426,10 @@ static void relayed(const uint8_t *data, size_t size)
     for (i = 1; i + 1 < size && !relay.refused; i += 2) {
         switch (data[i] % 5) {
         case 0:
-        case 1:
             feed(&relay, 1 + data[i + 1] * 64u);
+            break;
+        case 1:
+            feed_lines(&relay, data[i + 1]);
             break;
         case 2:
             drain_some(&relay, 1 + data[i + 1] * 64u);
