@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Set as AbstractSet
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,8 +24,9 @@ from mailworker.native.core import accelerator
 from mailworker.native.core.readiness import Readiness
 from mailworker.tls.connection import TlsConnection
 
-# A command, None where something is read first, and how the last and the other lines of its reply start. Choices may
-# stand in place of the latter: then no reply counts as usual, and lines that fit a choice get its answer.
+# A command, None where something is read first, and how the last and the other lines of its reply start. A set in place
+# of the former holds all usual replies, whole. Choices may stand in place of the latter: then no reply counts as usual,
+# and lines that fit a choice get its answer.
 Step = tuple[bytes | None, tuple[Any, ...]]
 
 Agreement = tuple[bytes, bytes, bytes | None]
@@ -280,8 +282,10 @@ def unreached(address: Address, party: Party, error: int) -> ConnectionLost:
     return ConnectionLost(party, f"connect() to {name}", error)
 
 
-def _is_whole(reply: bytes, last: bytes, others: bytes | None) -> bool:
-    """Whether `reply` is one whole reply: its last line starts with `last`, the lines before with `others`."""
+def _is_whole(reply: bytes, last: bytes | AbstractSet[bytes], others: bytes | None) -> bool:
+    """Whether a reply is whole: it is in `last`, or its last line starts with `last`, those before with `others`."""
+    if not isinstance(last, bytes):
+        return reply in last
     lines = reply.split(b"\n")
     if lines.pop() or not lines or not all(line.endswith(b"\r") for line in lines):
         return False

@@ -12,7 +12,7 @@ from mailworker.event.plan import Link, Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.attempting import Attempting
 from mailworker.mail.backend.backend import Backend
-from mailworker.mail.backend.conversation import READING, Step
+from mailworker.mail.backend.conversation import Foreseen
 from mailworker.mail.backend.judgement import judgement
 from mailworker.mail.client.client import Client
 from mailworker.mail.dialogue.dialogue import AnyDialogue, catch_up
@@ -44,14 +44,13 @@ class Entering(Attempting):
 
     __slots__ = (
         "_agreed", "_asks", "_attempts", "_began", "_first_login", "_login", "_plain_source", "_quiet", "_relays",
-        "_request", "_steps", "_told",
+        "_request", "_steps",
     )  # fmt: skip
 
     _began: float
     _login: Login
     _request: AuthRequest
-    _steps: tuple[Step, ...]
-    _told: bytes | None  # the backend's reply to the first steps
+    _steps: tuple[Foreseen, ...]
 
     def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
         super().__init__(client, record, connections)
@@ -143,7 +142,7 @@ class Entering(Attempting):
         if server.logs_in_at_once:
             steps = self.protocol.first_steps(self, self._login)
             if steps is not None:
-                self._steps, self._told = steps, None
+                self._steps = steps
                 return Plan(stream, proxy.buffer, steps, self._answered, self._unanswered)
         tls = server.backend_tls
         peer = None if tls is None else tls.peer(target.address, target.name)
@@ -156,35 +155,19 @@ class Entering(Attempting):
     def _answered(self, usual: int, data: bytes) -> Link:
         """Take the backend's replies: after usual ones the login is done, others start a conversation."""
         if usual < len(self._steps) or self.log.entrance.log.talkative:
-            return self._backend_at_work().heard(usual, data)
-        if self.protocol.last_steps is None:
-            return self._entered(data)
-        return self._go_further(data) if self._told is None else self._entered(self.protocol.welcome)
-
-    def _go_further(self, told: bytes) -> Link:
-        """Plan the last steps of the login, which depend on the reply to the first ones."""
-        protocol, proxy = self.protocol, self.server.settings.proxy
-        assert protocol.last_steps is not None and self.backend is not None
-        self.log.action = READING
-        try:
-            steps = protocol.last_steps(self, self._login, told)
-        except PeerError as error:
-            return self._refused(error)
-        if steps is None:
-            return self._backend_at_work().heard(len(self._steps), told)
-        if not steps:
-            return self._entered(protocol.welcome)
-        self._told, self._steps = told, steps
-        return Plan(self.backend, proxy.buffer, steps, self._answered, self._unanswered)
+            backend, usual = self._backend_at_work(usual)
+            return backend.heard(usual, data)
+        return self._entered(self.protocol.welcome or data)
 
     def _unanswered(self, error: PeerError) -> Link:
-        return self._backend_at_work().lost(error)
+        assert self.backend is not None
+        backend, step = self._backend_at_work(self.backend.step)
+        return backend.lost_at(step, error)
 
-    def _backend_at_work(self) -> Backend:
+    def _backend_at_work(self, usual: int) -> tuple[Backend, int]:
         assert self.backend is not None
         backend = self._new_backend(self.backend)
-        backend.resume(self._entered, self._refused, self._told)
-        return backend
+        return backend, backend.resume(self._entered, self._refused, self._steps, usual)
 
     def _entered(self, words: bytes) -> Link:
         """Start the relay, with `words` from the backend and the bytes that the client has sent after its login."""

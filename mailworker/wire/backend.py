@@ -11,7 +11,6 @@ import re
 from abc import ABC, abstractmethod
 from binascii import b2a_base64
 from dataclasses import dataclass
-from functools import lru_cache
 from sys import maxsize
 from typing import Final, NamedTuple
 
@@ -267,16 +266,7 @@ def imap_capabilities(reply: bytes) -> frozenset[bytes] | None:
 
 def smtp_mechanisms(reply: bytes) -> frozenset[bytes]:
     """The SASL mechanisms, in capitals, that a reply to EHLO lists; also in the form of old servers ("AUTH=")."""
-    return _remembered(reply) if len(reply) <= _MEMORABLE else _mechanisms(reply)
-
-
-def _mechanisms(reply: bytes) -> frozenset[bytes]:
     return frozenset(word for words in _MECHANISMS.findall(reply) for word in words.upper().split())
-
-
-# A backend sends the same reply to every login.
-_remembered = lru_cache(maxsize=64)(_mechanisms)
-_MEMORABLE = 1024
 
 
 def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes, bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 
 from mailworker.errors import Party, ProtocolError
 from mailworker.model import Address
@@ -25,17 +24,8 @@ _HEXCHAR_NEEDED = re.compile(rb"[^!-~]|[+=]")
 
 def listed_attributes(reply: bytes) -> frozenset[bytes] | None:
     """The attributes, in capitals, that a backend's reply to EHLO lists; None if it does not support XCLIENT."""
-    return _remembered(reply) if len(reply) <= _MEMORABLE else _read(reply)
-
-
-def _read(reply: bytes) -> frozenset[bytes] | None:
     listed = _LISTED.search(reply)
     return None if listed is None else frozenset(listed[1].upper().split())
-
-
-# A backend sends the same reply to every login.
-_remembered = lru_cache(maxsize=64)(_read)
-_MEMORABLE = 1024
 
 
 def xtext(value: bytes) -> bytes:

@@ -15,12 +15,13 @@ from tests.support.implementations import Implementation, implementations
 
 OK = b"OK", None
 LINES = b"OK ", b"OK-"
+KNOWN = frozenset((b"OK\r\n", b"OK-1\r\nOK 2\r\n")), None
 
 COMMANDS = (b"a\r\n", b"bb\r\n", b"c" * 70 + b"\r\n")
 # With what is usual there; no part of a reply is, which would be taken for the whole.
 REPLIES = (
-    *((reply, usual) for reply in (b"OK\r\n", b"NO\r\n", b"\r\n", b"OK") for usual in (OK, LINES, UNKNOWN)),
-    *((reply, usual) for reply in (b"OK-1\r\nOK 2\r\n", b"NO-1\r\nNO 2\r\n") for usual in (LINES, UNKNOWN)),
+    *((reply, usual) for reply in (b"OK\r\n", b"NO\r\n", b"\r\n", b"OK") for usual in (OK, LINES, UNKNOWN, KNOWN)),
+    *((reply, usual) for reply in (b"OK-1\r\nOK 2\r\n", b"NO-1\r\nNO 2\r\n") for usual in (LINES, UNKNOWN, KNOWN)),
 )
 _MOST_STEPS = 12
 
@@ -78,7 +79,8 @@ def carry_out(bench: Bench, chain: Chain) -> Coroutine[Any, None, None]:
 
 
 # Of each step: the command, the reply, how a usual one looks, and where the reply is cut.
-Script = Sequence[tuple[int, Sequence[tuple[bytes, bytes, tuple[bytes, bytes | None], int]]]]
+Usual = tuple[bytes | frozenset[bytes], bytes | None]
+Script = Sequence[tuple[int, Sequence[tuple[bytes, bytes, Usual, int]]]]
 
 
 class Play:
@@ -169,7 +171,7 @@ def check_both_engines(script: Script) -> None:
 
 def script_of(data: bytes) -> Script:
     """The script that any bytes are: three for each step, which begins a new plan where the first of them is even."""
-    script: list[tuple[int, list[tuple[bytes, bytes, tuple[bytes, bytes | None], int]]]] = []
+    script: list[tuple[int, list[tuple[bytes, bytes, Usual, int]]]] = []
     for place in range(0, min(len(data) - 2, 3 * _MOST_STEPS), 3):
         which, reply, cut = data[place : place + 3]
         if not script or not which % 2:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, nullcontext, suppress
 
 import pytest
@@ -16,13 +17,13 @@ from mailworker.event.stream import SocketStream
 from tests.event.bench import Bench
 
 Pair = tuple[socket.socket, socket.socket]
+Step = tuple[bytes | None, tuple[bytes | AbstractSet[bytes], bytes | None]]
 
 
 class Interrupted(MailworkerError):
     pass
 
 
-Step = tuple[bytes | None, tuple[bytes, bytes | None]]
 
 GREETED: Step = (None, (b"220 ", b"220-"))
 HELLO: Step = (b"EHLO a\r\n", (b"250 ", b"250-"))
@@ -68,6 +69,23 @@ def test_the_last_reply_is_given_and_counted_where_it_is_usual(
     bench: Bench, pair: Pair, last: bytes, usual: int
 ) -> None:
     result, _ = _exchange(bench, pair, [GREETED, LAST], [b"220 ready\r\n", last])
+    assert result == (usual, last)
+
+
+@pytest.mark.parametrize("known", [set[bytes], frozenset[bytes]])
+@pytest.mark.parametrize(
+    ("last", "usual"),
+    [
+        *((reply, 2) for reply in (b"250-a\r\n250 b\r\n", b"500 no\r\n", b"250 {9}\r\n")),
+        *((reply, 1) for reply in (b"250-A\r\n250 b\r\n", b"250 b\r\n", b"250-a\r\n", b"250-a\r\n250 b\r\n250 c\r\n")),
+        *((reply, 1) for reply in (b"250-a\r\n250 b\r", b"\0", b"500 no\r\n\r\n")),
+    ],
+)
+def test_replies_that_are_known_are_usual_byte_for_byte(
+    bench: Bench, pair: Pair, known: Callable[[Sequence[bytes]], AbstractSet[bytes]], last: bytes, usual: int
+) -> None:
+    hello: Step = b"EHLO a\r\n", (known([b"250-a\r\n250 b\r\n", b"500 no\r\n", b"250 {9}\r\n"]), None)
+    result, _ = _exchange(bench, pair, [GREETED, hello], [b"220 ready\r\n", last])
     assert result == (usual, last)
 
 

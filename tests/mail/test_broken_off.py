@@ -76,6 +76,7 @@ LOGINS = {
     "smtp at a backend with AUTH": Login(TAKING, (EHLO, AUTH_PLAIN), proxy=(("smtp_auth", True), ("xclient", False))),
     "smtp at a backend with both": Login(TRUSTING, (EHLO, AUTH_PLAIN), proxy=(("smtp_auth", True),)),
     "smtp at a backend without either": Login(SIMPLE, (EHLO, AUTH_PLAIN)),
+    "smtp that a backend with both judges": Login(TRUSTING, (EHLO, AUTH_PLAIN), judged=True),
     "smtp that the backend judges": Login(TAKING, (EHLO, AUTH_PLAIN), judged=True),
     "imap LOGIN by TLS": Login(IMAP, (IMAP.login,), tls=True),
     "pop3 USER by TLS": Login(POP3, (b"USER user@example.com\r\n", b"PASS secret\r\n"), tls=True),

@@ -25,7 +25,7 @@ LOGINS = {
 }
 
 
-@pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp"])
+@pytest.mark.parametrize("protocol", ["imap", "pop3"])
 @pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS.keys())
 def test_first_steps_are_those_that_the_whole_login_begins_with(protocol: str, login: Login) -> None:
     row, settings = PROTOCOLS[protocol], mail_server(protocol)
@@ -42,7 +42,6 @@ def test_first_steps_are_those_that_the_whole_login_begins_with(protocol: str, l
         ("pop3", {"pop3_xclient": True}, {}),
         *((protocol, {}, {"mechanism": AuthMethod.PLAIN}) for protocol in ("imap", "pop3")),
         *((protocol, {}, {"password": Secret(b"x" * 1100)}) for protocol in ("imap", "pop3")),
-        ("smtp", {"xclient": False}, {}),
         ("sieve", {}, {}),
     ],
 )

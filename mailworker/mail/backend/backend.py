@@ -8,7 +8,7 @@ from typing import Protocol
 from mailworker.errors import Party, PeerError, ProtocolError
 from mailworker.event.plan import Link
 from mailworker.event.stream import SocketStream
-from mailworker.mail.backend.conversation import READING, Conversation, Talk, Wanted
+from mailworker.mail.backend.conversation import READING, Conversation, Foreseen, Talk, Wanted
 from mailworker.mail.client.client import Client
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
@@ -133,16 +133,17 @@ class Backend(Conversation):
         return self._log_in() if peer is None else self._secure(peer)
 
     def resume(
-        self, done: Callable[[bytes], Link], failed: Callable[[PeerError], Link], reply: bytes | None = None
-    ) -> None:
-        """As `enter`, without TLS, after a plan has begun to carry out the first steps of the login.
-
-        With a `reply`, the plan has finished the first steps and begun those that follow this last reply to them.
-        """
+        self,
+        done: Callable[[bytes], Link],
+        failed: Callable[[PeerError], Link],
+        steps: tuple[Foreseen, ...],
+        usual: int,
+    ) -> int:
+        """As `enter`, without TLS, after a plan with the `steps` of the login; see `Conversation.take_over`."""
         self._watch = self._peer = None
         self._entered = done
         self.failed = failed
-        self.take_over(self._language.log_in(self, self._login), self._logged_in, reply)
+        return self.take_over(self._language.log_in(self, self._login), self._logged_in, steps, usual)
 
     async def _introduce(self) -> Link:
         """Send a PROXY header, if configured, and watch how the connection is made."""

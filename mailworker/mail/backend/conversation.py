@@ -10,6 +10,7 @@ from mailworker.event.plan import Link, Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.backend import Reply, ReplyReader, Rule
+from mailworker.wire.smtp_offers import Known
 
 READING = "reading response from upstream"
 """The action of a session during that, for the log."""
@@ -38,6 +39,9 @@ def wanted(rule: Rule, command: str | None) -> Wanted:
 
 Step = tuple[bytes | None, Wanted]
 """A command, None for the greeting, and the reply that is wanted."""
+
+Foreseen = tuple[bytes | None, Wanted | Known]
+"""As Step, or with the known replies that the steps behind it depend on."""
 
 ValueT = TypeVar("ValueT")
 
@@ -87,17 +91,24 @@ class Conversation:
         self._done = done
         return self._follow(None)
 
-    def take_over(self, talk: Talk[ValueT], done: Callable[[ValueT], Link], reply: bytes | None) -> None:
-        """As `converse`, after a plan has begun to carry out the first steps of that talk.
+    def take_over(
+        self, talk: Talk[ValueT], done: Callable[[ValueT], Link], steps: tuple[Foreseen, ...], usual: int
+    ) -> int:
+        """As `converse`, after a plan with the steps of that talk has had `usual` replies, but not yet the value.
 
-        With a `reply`, the plan has finished the first steps and begun those that follow this usual reply to them.
+        Gives how many of these are replies to the steps that the talk has yielded last.
         """
         self._talk = talk
         self._done = done
         self._steps = next(talk)
-        if reply is not None:
-            self.reader.skip(len(self._steps))
-            self._steps = talk.send(Reply(reply))
+        while (length := len(self._steps)) < len(steps) and length <= usual:
+            if self.log.verbose:
+                self._prepare_all(self._steps, length)
+            self.reader.skip(length)
+            last = steps[length - 1][1].last
+            self._steps = talk.send(Reply(last if isinstance(last, bytes) else next(iter(last))))
+            steps, usual = steps[length:], usual - length
+        return usual
 
     def _plan(self, steps: tuple[Step, ...]) -> Link:
         self._steps = steps = steps[1:] if self.greeted and steps[0][0] is None else steps
@@ -115,7 +126,11 @@ class Conversation:
 
     def lost(self, error: PeerError) -> Link:
         """A plan's call, see `Plan.lost`."""
-        self._prepare_all(self._steps, self.stream.step)
+        return self.lost_at(self.stream.step, error)
+
+    def lost_at(self, step: int, error: PeerError) -> Link:
+        """As `lost`; the error came at this one of the steps."""
+        self._prepare_all(self._steps, step)
         if isinstance(error, ConnectionLost) and error.call in _READS:
             self.log.action = READING
         return self._break_off(error)

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from mailworker.config.proxy import ProxySettings
-from mailworker.errors import ProtocolError
+from mailworker.errors import PeerError, ProtocolError
 from mailworker.mail.backend.backend import Backend, Place, Unsafe, identity
-from mailworker.mail.backend.conversation import Step, Talk, anything, sending, wanted
+from mailworker.mail.backend.conversation import Foreseen, Step, Talk, anything, sending, wanted
 from mailworker.mail.backend.sasl import goes_by_sasl
 from mailworker.mail.backend.smtp_auth import log_in_by_auth, usual_auth
 from mailworker.model import AuthMethod, Level, XclientGuard
-from mailworker.wire.backend import smtp_code, smtp_line, smtp_mechanisms
+from mailworker.wire.backend import smtp_code, smtp_line
 from mailworker.wire.identity import smtp_attributes
 from mailworker.wire.login import Login, SmtpEnvelope
+from mailworker.wire.smtp_offers import NO_OFFER, Offer
 from mailworker.wire.xclient import build as build_xclient
-from mailworker.wire.xclient import listed_attributes
 
 _EXPOSED = (
     "upstream takes XCLIENT from this proxy, and so from its clients, who may claim any login by it: "
@@ -53,44 +53,70 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     Raises a PeerError.
     """
     by_auth = _goes_by_auth(backend.server.settings.proxy, login)
-    heard = yield from _say_hello(backend, login)
-    steps = _introduction(backend, login, heard, by_auth=by_auth)
+    offer = yield from _say_hello(backend, login)
+    steps = _introduction(backend, login, offer, by_auth=by_auth)
     if login.envelope is not None:
         return (yield (*steps, *_envelope(login.envelope))).data
     if steps:
         again = yield steps
-        if by_auth and steps[-1][1] is _CLIENT_HELLO and (login.esmtp or _needs_esmtp(login)):
-            heard = again.data
+        if by_auth and _ends_with_ehlo(steps, login):
+            offer = backend.server.offers.hear(backend.log.backend, again.data, again=True)
     if by_auth:
-        yield from log_in_by_auth(backend, login, smtp_mechanisms(heard))
+        yield from log_in_by_auth(backend, login, offer.mechanisms)
     return LOGGED_IN
 
 
-def first_steps(place: Place, login: Login) -> tuple[Step, ...] | None:
-    """See `Protocol.first_steps`: the greeting and EHLO, None if EHLO is not sent. Raises a PeerError."""
-    settings, name = place.server.settings, login.helo
+def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
+    """See `Protocol.first_steps`: None unless the backend's replies to EHLO are foreseen."""
+    log, action = place.log, place.log.action
+    try:
+        return _foreseen(place, login)
+    except PeerError:  # it is raised again where the backend has been heard
+        log.action = action
+        return None
+
+
+def _foreseen(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
+    """All steps of a login, if the backend replies to EHLO as it usually does; None if that is not known."""
+    server, backend = place.server, place.log.backend
+    proxy = server.settings.proxy
+    offer = server.offers.first.get(backend)
+    if offer is None or login.envelope is not None or _is_exposed(offer, proxy):
+        return None
+    hello = _esmtp_hello(place, login)
+    by_auth = _goes_by_auth(proxy, login)
+    steps: tuple[Foreseen, ...] = _introduction(place, login, offer, by_auth=by_auth)
+    begin = _GREETED, (hello, offer.known)
+    if hello is None or not by_auth:
+        return None if hello is None else begin + steps
+    if steps and _ends_with_ehlo(steps, login):
+        offer = server.offers.again.get(backend)
+        if offer is None:
+            return None
+        steps = *steps[:-1], (steps[-1][0], offer.known)
+    auth = usual_auth(login, offer.mechanisms)
+    return None if auth is None else begin + steps + auth
+
+
+def _ends_with_ehlo(steps: tuple[Foreseen, ...], login: Login) -> bool:
+    """Whether the introduction of a client ends with an EHLO, so that the reply to this counts."""
+    return steps[-1][1] is _CLIENT_HELLO and (login.esmtp or _needs_esmtp(login))
+
+
+def _esmtp_hello(place: Place, login: Login) -> bytes | None:
+    """The first EHLO; None if HELO is sent in its place. Raises a PeerError."""
+    settings = place.server.settings
     proxy = settings.proxy
     if not (proxy.xclient or login.esmtp or _needs_esmtp(login)):
         return None
-    if proxy.pass_helo and name and not proxy.xclient:
-        return _GREETED, (_hello(name, esmtp=True), _HELLO)
-    return _GREETED, _own_hello(settings.server_name)
-
-
-def last_steps(place: Place, login: Login, heard: bytes) -> tuple[Step, ...] | None:
-    """See `Protocol.last_steps`. Raises a PeerError."""
-    by_auth = _goes_by_auth(place.server.settings.proxy, login)
-    if login.envelope is not None:
-        return None
-    steps = _introduction(place, login, heard, by_auth=by_auth)
-    if not by_auth:
-        return steps
-    return None if steps else usual_auth(place, login, smtp_mechanisms(heard))
+    if proxy.pass_helo and login.helo and not proxy.xclient:
+        return _hello(login.helo, esmtp=True)
+    return _own_hello(settings.server_name)
 
 
 @lru_cache(maxsize=64)  # one entry for each server with its own name
-def _own_hello(name: bytes) -> Step:
-    return _hello(name, esmtp=True), _HELLO
+def _own_hello(name: bytes) -> bytes:
+    return _hello(name, esmtp=True)
 
 
 def _envelope(envelope: SmtpEnvelope) -> tuple[Step, ...]:
@@ -111,18 +137,17 @@ def _needs_esmtp(login: Login) -> bool:
     return login.passed_on or goes_by_sasl(login)
 
 
-def _introduction(place: Place, login: Login, heard: bytes, *, by_auth: bool) -> tuple[Step, ...]:
-    """The steps that name the client to a backend that has answered EHLO with `heard`.
+def _introduction(place: Place, login: Login, offer: Offer, *, by_auth: bool) -> tuple[Step, ...]:
+    """The steps that name the client to a backend with such an offer.
 
     They are XCLIENT, and an EHLO or HELO after it. Raises a PeerError.
     """
-    proxy, listed = place.server.settings.proxy, listed_attributes(heard)
-    if listed is not None and proxy.xclient_fields is not None:
-        listed &= proxy.xclient_fields
-    _guard(listed, place, login, by_auth=by_auth)
+    proxy = place.server.settings.proxy
+    if not (proxy.xclient and offer.trusts):
+        _guard(offer, place, login, by_auth=by_auth)
     if not proxy.xclient:
         return ()
-    steps = _xclient(place, login, listed, by_auth=by_auth) if listed else ()
+    steps = _xclient(place, login, offer.listed, by_auth=by_auth) if offer.listed else ()
     esmtp = login.esmtp or _needs_esmtp(login)
     if steps:
         hello = login.helo or (place.server.settings.server_name if _needs_esmtp(login) else b"")
@@ -152,25 +177,25 @@ def _hello(name: bytes, *, esmtp: bool) -> bytes:
     return smtp_line((b"EHLO %b" if esmtp else b"HELO %b") % name)
 
 
-def _say_hello(backend: Backend, login: Login) -> Talk[bytes]:
-    """Wait for the greeting and send EHLO or HELO; gives the reply to EHLO, empty if EHLO was not sent."""
-    settings = backend.server.settings
+def _say_hello(backend: Backend, login: Login) -> Talk[Offer]:
+    """Wait for the greeting and send EHLO or HELO; gives the backend's offer, NO_OFFER if EHLO was not sent."""
+    settings, offers, peer = backend.server.settings, backend.server.offers, backend.log.backend
     proxy, name = settings.proxy, settings.server_name
-    steps = first_steps(backend, login)
-    if steps is not None:
-        return (yield steps).data
+    command = _esmtp_hello(backend, login)
+    if command is not None:
+        return offers.hear(peer, (yield (_GREETED, (command, _HELLO))).data)
     if proxy.pass_helo and login.helo and not proxy.xclient:
         name = login.helo
     hello = (_hello(name, esmtp=False), _HELLO)
     if not _is_guarded(proxy.xclient_guard, login):
         yield (_GREETED, hello)
-        return b""
+        return NO_OFFER
     # The client may send EHLO later, and so may we; a backend without ESMTP has no XCLIENT either.
     asking = (_hello(name, esmtp=True), _ANY_HELLO)
-    heard = (yield (_GREETED, asking)).data
-    if listed_attributes(heard) is None:
+    offer = offers.read((yield (_GREETED, asking)).data)
+    if offer.listed is None:
         yield (hello,)
-    return heard
+    return offer
 
 
 def _is_guarded(guard: XclientGuard, login: Login) -> bool:
@@ -184,18 +209,23 @@ def _is_guarded(guard: XclientGuard, login: Login) -> bool:
             return False
 
 
-def _guard(listed: frozenset[bytes] | None, place: Place, login: Login, *, by_auth: bool) -> None:
-    """Log, once for each backend, that its clients could use XCLIENT. Raises Unsafe if the session must end.
+def _is_exposed(offer: Offer, proxy: ProxySettings) -> bool:
+    """Whether clients of a backend with this offer could use XCLIENT.
 
     Where ADDR is listed and sent, the backend checks the client's own address to decide who may use XCLIENT.
     """
+    return offer.listed is not None and not (proxy.xclient and b"ADDR" in offer.listed)
+
+
+def _guard(offer: Offer, place: Place, login: Login, *, by_auth: bool) -> None:
+    """Log, once for each backend, that its clients could use XCLIENT. Raises Unsafe if the session must end."""
     log, told, proxy = place.log, place.server.told, place.server.settings.proxy
-    if listed is not None and not (proxy.xclient and b"ADDR" in listed):
+    if _is_exposed(offer, proxy):
         if _is_guarded(proxy.xclient_guard, login):
             raise Unsafe(_EXPOSED, _UNAVAILABLE, known=not told.is_new((Unsafe, log.backend)))
         if proxy.xclient_guard is not XclientGuard.OFF and told.is_new((_EXPOSED, log.backend)):
             log.write(Level.WARN, _EXPOSED)
     if by_auth or not proxy.xclient or login.envelope is not None:
         return
-    if b"LOGIN" not in (listed or ()) and told.is_new((_UNTOLD, log.backend)):
+    if b"LOGIN" not in (offer.listed or ()) and told.is_new((_UNTOLD, log.backend)):
         log.write(Level.WARN, _UNTOLD)

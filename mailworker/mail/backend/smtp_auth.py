@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mailworker.errors import Party, ProtocolError
-from mailworker.mail.backend.backend import Backend, Place, needed_password
+from mailworker.mail.backend.backend import Backend, needed_password
 from mailworker.mail.backend.conversation import Step, Talk, wanted
 from mailworker.mail.backend.sasl import authenticate
 from mailworker.model import METHOD_NAMES, AuthMethod
@@ -17,13 +17,12 @@ _PLAIN: Final = None, AuthMethod.PLAIN
 _YES: Final = wanted(smtp_code(b"235", judges=True), "AUTH")
 
 
-def usual_auth(place: Place, login: Login, offered: frozenset[bytes]) -> tuple[Step, ...] | None:
+def usual_auth(login: Login, offered: frozenset[bytes]) -> tuple[Step, ...] | None:
     """The steps of AUTH PLAIN, if that is the login's mechanism, or it has none and nothing else is `offered`.
 
     A backend that offers no mechanism gets PLAIN nevertheless, as from nginx, unless that backend decides about the
     login. Raises a PeerError.
     """
-    place.log.action = "sending AUTH to upstream"
     named = login.mechanism
     if named not in _PLAIN or not (b"PLAIN" in offered or not (offered or named or login.passed_on)):
         return None
@@ -36,7 +35,8 @@ def log_in_by_auth(backend: Backend, login: Login, offered: frozenset[bytes]) ->
 
     Raises LoginRejected if the backend refuses, and another PeerError if it gives no verdict.
     """
-    steps = usual_auth(backend, login, offered)
+    backend.log.action = "sending AUTH to upstream"
+    steps = usual_auth(login, offered)
     if steps is not None:
         yield steps
         return

@@ -12,7 +12,7 @@ from mailworker.event.plan import UNKNOWN
 from mailworker.event.stream import Stream
 from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.backend.backend import Backend, Place
-from mailworker.mail.backend.conversation import Step, Talk
+from mailworker.mail.backend.conversation import Foreseen, Talk
 from mailworker.mail.capabilities import Capabilities, Opening
 from mailworker.mail.dialogue.dialogue import AnyDialogue
 from mailworker.mail.server import Server
@@ -42,10 +42,9 @@ class Protocol(ProtocolModule):
     client gets another one. `dialogue` and `reply_reader` read what client and backend send.
     `opening` gives the commands that usual clients send before they log in, with the answers, from that answer.
     `first_login` parses bytes as a login, after the part of an opening that was read; None if they are no login.
-    `starttls` asks a backend for TLS, `log_in` logs in and gives the reply for the client. `first_steps` are the first
-    steps of `log_in` if they do not depend on the backend's answers, else None. They complete the login, unless there
-    are `last_steps`: those after the reply to the first ones; none if that reply completes the login, None if more
-    replies are needed. With `last_steps`, the client gets `welcome` instead of the backend's last reply.
+    `starttls` asks a backend for TLS, `log_in` logs in and gives the reply for the client. `first_steps` are all
+    steps of `log_in`, provided that the backend answers as usual; None if they are not known before it has answered.
+    After them, the client gets `welcome` instead of the backend's last reply, unless it is empty.
     `refusal` gives the meaning of a backend's refusal, `refusals` are our own replies to clients.
     `retries`: a client may try again, max_errors times, after any refusal of its login and after a failure of its
     backend. `watched`: what the client sends to its backend is watched, see native/relay/line.c.
@@ -63,8 +62,7 @@ class Protocol(ProtocolModule):
     greeting: Callable[[MailServer, bytes], bytes | None] = _nothing
     opening: Callable[[bytes], Choices | None] = _nothing
     first_login: Callable[[bytes | None, bytes], Login | None] = _nothing
-    first_steps: Callable[[Place, Login], tuple[Step, ...] | None] = _nothing
-    last_steps: Callable[[Place, Login, bytes], tuple[Step, ...] | None] | None = None
+    first_steps: Callable[[Place, Login], tuple[Foreseen, ...] | None] = _nothing
     welcome: bytes = b""
     refusals: Refusals = _BARE
     retries: bool = False

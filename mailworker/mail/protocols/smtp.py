@@ -5,7 +5,7 @@ from __future__ import annotations
 from mailworker.config.settings import MailServer
 from mailworker.config.smtp import SmtpDraft
 from mailworker.mail.authentication.refusals import Refusals
-from mailworker.mail.backend.smtp import LOGGED_IN, first_steps, last_steps, log_in, starttls
+from mailworker.mail.backend.smtp import LOGGED_IN, first_steps, log_in, starttls
 from mailworker.mail.capabilities import mechanisms
 from mailworker.mail.dialogue.smtp import SmtpDialogue, first_login, opening
 from mailworker.mail.protocols.protocol import Protocol
@@ -44,7 +44,6 @@ SMTP = Protocol(
     first_login=first_login,
     starttls=starttls,
     first_steps=first_steps,
-    last_steps=last_steps,
     welcome=LOGGED_IN,
     log_in=log_in,
     refusal=smtp_refusal,

@@ -213,6 +213,9 @@ static int is_expected(PyObject *reply, PyObject *step)
     PyObject *wanted = PyTuple_GET_ITEM(step, 1);
     PyObject *last = PyTuple_GET_ITEM(wanted, 0), *others = PyTuple_GET_ITEM(wanted, 1);
 
+    if (PyAnySet_Check(last)) {
+        return PySet_Contains(last, reply) == 1; /* bytes always have a hash */
+    }
     return reply_is_whole(PyBytes_AS_STRING(reply), (size_t) PyBytes_GET_SIZE(reply), PyBytes_AS_STRING(last),
                           (size_t) PyBytes_GET_SIZE(last), others == Py_None ? NULL : PyBytes_AS_STRING(others),
                           others == Py_None ? 0 : (size_t) PyBytes_GET_SIZE(others));
@@ -438,7 +441,7 @@ static int are_choices(PyObject *choices)
     return 1;
 }
 
-/* Whether it is (command or None, (last, others or None, ...)), or has choices in place of others. */
+/* Whether it is (command or None, (last, others or None, ...)); last may be a set, and others may be choices. */
 static int is_step(PyObject *step)
 {
     PyObject *wanted;
@@ -447,7 +450,8 @@ static int is_step(PyObject *step)
         return 0;
     }
     wanted = PyTuple_GET_ITEM(step, 1);
-    return PyTuple_Check(wanted) && PyTuple_GET_SIZE(wanted) >= 2 && PyBytes_Check(PyTuple_GET_ITEM(wanted, 0)) &&
+    return PyTuple_Check(wanted) && PyTuple_GET_SIZE(wanted) >= 2 &&
+           (PyBytes_Check(PyTuple_GET_ITEM(wanted, 0)) || PyAnySet_Check(PyTuple_GET_ITEM(wanted, 0))) &&
            (is_bytes_or_none(PyTuple_GET_ITEM(wanted, 1)) || are_choices(PyTuple_GET_ITEM(wanted, 1)));
 }
 
