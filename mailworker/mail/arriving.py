@@ -7,7 +7,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
 from mailworker.mail.admission import refusal
 from mailworker.mail.client.client import Client
-from mailworker.mail.client.host import find_host
+from mailworker.mail.client.host import UNAVAILABLE, find_host
 from mailworker.mail.client.tls import certificate_refusal
 from mailworker.mail.dialogue.dialogue import AnyDialogue
 from mailworker.mail.end import End, Farewell
@@ -46,9 +46,10 @@ class Arriving(Leaving):
         return client
 
     @property
-    def _address(self) -> Address:
-        """The client's address, which a PROXY header may have told."""
-        return self._peer if self._client is None else self._client.address
+    def client_names(self) -> tuple[Address, bytes]:
+        """The client's address, which a PROXY header may have told, and its host name."""
+        client = self._client
+        return (self._peer, UNAVAILABLE) if client is None else (client.address, client.host)
 
     def _new_dialogue(self) -> AnyDialogue:
         return self.protocol.dialogue(self.stream, self.server, self.log)
@@ -67,7 +68,7 @@ class Arriving(Leaving):
             if (rows := self.server.rows) is not None:
                 rows.move(self.log.row, self.client.address)
         checks = self.log.entrance.at_accept
-        if checks and (reason := refusal(checks, self._address, self.log)) is not None:
+        if checks and (reason := refusal(checks, self.client_names[0], self.log)) is not None:
             return Farewell(reason, self._denial)
         if listen.ssl:
             self.log.action = SHAKING_HANDS
@@ -113,7 +114,7 @@ class Arriving(Leaving):
         if self.facts is not None:
             self.facts.shaken_hands(self.connections.loop.now - began)
         checks = self.log.entrance.in_tls
-        if checks and (reason := refusal(checks, self._address, self.log)) is not None:
+        if checks and (reason := refusal(checks, self.client_names[0], self.log)) is not None:
             return Farewell(reason, self._denial or b"")
         tls, context = self.stream.tls, self.server.tls
         assert tls is not None

@@ -137,7 +137,7 @@ class Server:
         proxy, watched = settings.proxy, self.waits_for_facts or self.backend_tls is not None
         self.logs_in_at_once = proxy.proxy_protocol is ProxyProtocol.OFF and not watched
         self.told = Once()
-        self.offers = Offers(proxy.xclient_fields)
+        self.offers = Offers(proxy.xclient_fields, sends=proxy.xclient)
         self.watched = False
 
     @property

@@ -25,16 +25,21 @@ class Offer:
     """What a reply to EHLO lists.
 
     `listed` are the attributes of XCLIENT that may be sent, None if the backend does not support XCLIENT; `trusts`
-    tells whether address and login are among them. `mechanisms` are those of SASL. `known` are the remembered replies
-    that list the same.
+    tells whether address and login are sent. `exposed`: XCLIENT is supported without that, so that clients could use
+    it, as the backend checks the address that it is told. `mechanisms` are those of SASL. `known` are the remembered
+    replies that list the same.
     """
 
-    __slots__ = ("known", "listed", "mechanisms", "trusts")
+    __slots__ = ("exposed", "known", "listed", "mechanisms", "trusts")
 
-    def __init__(self, listed: frozenset[bytes] | None, mechanisms: frozenset[bytes], replies: set[bytes]) -> None:
+    def __init__(
+        self, listed: frozenset[bytes] | None, mechanisms: frozenset[bytes], replies: set[bytes], *, sends: bool = True
+    ) -> None:
+        sent = listed if sends and listed is not None else frozenset[bytes]()
         self.listed = listed
         self.mechanisms = mechanisms
-        self.trusts = listed is not None and listed >= _ATTRIBUTES
+        self.trusts = sent >= _ATTRIBUTES
+        self.exposed = listed is not None and b"ADDR" not in sent
         self.known = Known(replies)
 
 
@@ -42,16 +47,18 @@ NO_OFFER: Final = Offer(None, frozenset(), set())
 
 
 class Offers:
-    """The offers of a server's backends; `fields` are the attributes of XCLIENT that the server sends, None for all.
+    """The offers of a server's backends.
 
+    The server `sends` XCLIENT with the attributes in `fields`, all for None, or it does not send it.
     `first` has the offers that are expected of backends, by their text in the log, in reply to the first EHLO, and
     `again` in reply to the EHLO after XCLIENT. An offer is expected once a backend has repeated a reply: what contains
     the time of day, say, is never foreseen. Only texts of replies are kept, and what follows is decided for each login.
     """
 
-    __slots__ = ("_fields", "_kinds", "_known", "again", "first")
+    __slots__ = ("_fields", "_kinds", "_known", "_sends", "again", "first")
 
-    def __init__(self, fields: frozenset[bytes] | None = None) -> None:
+    def __init__(self, fields: frozenset[bytes] | None = None, *, sends: bool = True) -> None:
+        self._sends = sends
         self._fields = fields
         self._kinds = dict[tuple[object, object], tuple[Offer, set[bytes]]]()
         self._known = dict[bytes, Offer]()
@@ -71,7 +78,7 @@ class Offers:
 
     def read(self, reply: bytes) -> Offer:
         """The offer of a reply, which is not remembered."""
-        return Offer(*self._lists(reply), set())
+        return Offer(*self._lists(reply), set(), sends=self._sends)
 
     def _lists(self, reply: bytes) -> tuple[frozenset[bytes] | None, frozenset[bytes]]:
         listed = listed_attributes(reply)
@@ -86,7 +93,7 @@ class Offers:
         kind = self._lists(reply)
         if kind not in self._kinds:
             replies = set[bytes]()
-            self._kinds[kind] = Offer(*kind, replies), replies
+            self._kinds[kind] = Offer(*kind, replies, sends=self._sends), replies
         offer, replies = self._kinds[kind]
         replies.add(reply)
         self._known[reply] = offer

@@ -19,7 +19,7 @@ _NOTHING: Mapping[bytes, bytes] = {}
 _LISTED = re.compile(rb"\n250[- ]XCLIENT((?:[ \t][^\r\n]*)?)\r", re.IGNORECASE)
 
 # RFC 3461 section 4: xchar is any printable ASCII byte but "+" and "="
-_HEXCHAR_NEEDED = re.compile(rb"[^!-~]|[+=]")
+_XCHARS = bytes(range(0x21, 0x7F)).translate(None, b"+=")
 
 
 def listed_attributes(reply: bytes) -> frozenset[bytes] | None:
@@ -30,11 +30,9 @@ def listed_attributes(reply: bytes) -> frozenset[bytes] | None:
 
 def xtext(value: bytes) -> bytes:
     """`value` in the encoding of RFC 3461 section 4."""
-    return _HEXCHAR_NEEDED.sub(_hexchar, value)
-
-
-def _hexchar(match: re.Match[bytes]) -> bytes:
-    return b"+%02X" % ord(match[0])
+    if not value.translate(None, _XCHARS):
+        return value
+    return b"".join(b"%c" % byte if byte in _XCHARS else b"+%02X" % byte for byte in value)
 
 
 def build(

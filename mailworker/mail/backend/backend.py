@@ -12,7 +12,7 @@ from mailworker.mail.backend.conversation import READING, Conversation, Foreseen
 from mailworker.mail.client.client import Client
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import ProxyProtocol
+from mailworker.model import Address, ProxyProtocol
 from mailworker.tls.backend import TlsPeer
 from mailworker.wire.backend import ReplyReader
 from mailworker.wire.identity import Identity, hops_left
@@ -57,10 +57,15 @@ def needed_password(login: Login) -> Secret:
 
 
 class Place(Protocol):
-    """The data for a login to a backend, either of a conversation with it or of a session that has none yet."""
+    """The data for a login to a backend, either of a conversation with it or of a session that has none yet.
+
+    `client_names` are the client's address and host name.
+    """
 
     @property
     def client(self) -> Client: ...
+    @property
+    def client_names(self) -> tuple[Address, bytes]: ...
     @property
     def log(self) -> SessionLog: ...
     @property
@@ -110,6 +115,11 @@ class Backend(Conversation):
         self._language = language
         self._login = login
         self.greeting = b""
+
+    @property
+    def client_names(self) -> tuple[Address, bytes]:
+        """See `Place`."""
+        return self.client.address, self.client.host
 
     def enter(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import repeat
 
 from mailworker.config.proxy import ProxySettings
 from mailworker.errors import PeerError, ProtocolError
@@ -68,32 +69,32 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
 
 def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     """See `Protocol.first_steps`: None unless the backend's replies to EHLO are foreseen."""
-    log, action = place.log, place.log.action
+    log = place.log
+    offer, action = place.server.offers.first.get(log.backend), log.action
+    if offer is None or offer.exposed or login.envelope is not None:
+        return None
     try:
-        return _foreseen(place, login)
+        return _foreseen(place, login, offer)
     except PeerError:  # it is raised again where the backend has been heard
         log.action = action
         return None
 
 
-def _foreseen(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
-    """All steps of a login, if the backend replies to EHLO as it usually does; None if that is not known."""
-    server, backend = place.server, place.log.backend
-    proxy = server.settings.proxy
-    offer = server.offers.first.get(backend)
-    if offer is None or login.envelope is not None or _is_exposed(offer, proxy):
-        return None
+def _foreseen(place: Place, login: Login, offer: Offer) -> tuple[Foreseen, ...] | None:
+    """All steps of a login at a backend whose reply to EHLO is known; None if a later one has to be known as well."""
     hello = _esmtp_hello(place, login)
-    by_auth = _goes_by_auth(proxy, login)
+    if hello is None:
+        return None
+    by_auth = _goes_by_auth(place.server.settings.proxy, login)
     steps: tuple[Foreseen, ...] = _introduction(place, login, offer, by_auth=by_auth)
     begin = _GREETED, (hello, offer.known)
-    if hello is None or not by_auth:
-        return None if hello is None else begin + steps
+    if not by_auth:
+        return begin + steps
     if steps and _ends_with_ehlo(steps, login):
-        offer = server.offers.again.get(backend)
-        if offer is None:
+        again = place.server.offers.again.get(place.log.backend)
+        if again is None:
             return None
-        steps = *steps[:-1], (steps[-1][0], offer.known)
+        offer, steps = again, (*steps[:-1], (steps[-1][0], again.known))
     auth = usual_auth(login, offer.mechanisms)
     return None if auth is None else begin + steps + auth
 
@@ -143,7 +144,7 @@ def _introduction(place: Place, login: Login, offer: Offer, *, by_auth: bool) ->
     They are XCLIENT, and an EHLO or HELO after it. Raises a PeerError.
     """
     proxy = place.server.settings.proxy
-    if not (proxy.xclient and offer.trusts):
+    if not offer.trusts:
         _guard(offer, place, login, by_auth=by_auth)
     if not proxy.xclient:
         return ()
@@ -158,14 +159,14 @@ def _introduction(place: Place, login: Login, offer: Offer, *, by_auth: bool) ->
 
 def _xclient(place: Place, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> tuple[Step, ...]:
     """The steps of XCLIENT. They contain no LOGIN for a client that has yet to log in, as backends trust that."""
-    name, client = None if by_auth else login.name, place.client
+    name, (address, host) = None if by_auth else login.name, place.client_names
     try:
         more = {} if place.server.settings.proxy.xclient_fields is None else _identity(place, login)
-        commands = build_xclient(listed, client.address, name, client.host, more)
+        commands = build_xclient(listed, address, name, host, more)
     except ProtocolError:
         place.log.action = sending(_XCLIENT)
         raise
-    return tuple([(command, _XCLIENT) for command in commands])
+    return tuple(zip(commands, repeat(_XCLIENT)))
 
 
 def _identity(place: Place, login: Login) -> Mapping[bytes, bytes]:
@@ -209,18 +210,10 @@ def _is_guarded(guard: XclientGuard, login: Login) -> bool:
             return False
 
 
-def _is_exposed(offer: Offer, proxy: ProxySettings) -> bool:
-    """Whether clients of a backend with this offer could use XCLIENT.
-
-    Where ADDR is listed and sent, the backend checks the client's own address to decide who may use XCLIENT.
-    """
-    return offer.listed is not None and not (proxy.xclient and b"ADDR" in offer.listed)
-
-
 def _guard(offer: Offer, place: Place, login: Login, *, by_auth: bool) -> None:
     """Log, once for each backend, that its clients could use XCLIENT. Raises Unsafe if the session must end."""
     log, told, proxy = place.log, place.server.told, place.server.settings.proxy
-    if _is_exposed(offer, proxy):
+    if offer.exposed:
         if _is_guarded(proxy.xclient_guard, login):
             raise Unsafe(_EXPOSED, _UNAVAILABLE, known=not told.is_new((Unsafe, log.backend)))
         if proxy.xclient_guard is not XclientGuard.OFF and told.is_new((_EXPOSED, log.backend)):

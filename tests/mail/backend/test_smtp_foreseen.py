@@ -58,11 +58,12 @@ LOGINS: tuple[dict[str, Any], ...] = (
 def _place(settings: dict[str, Any]) -> Backend:
     proxy = proxy_settings(**settings)
     server = SimpleNamespace(
-        settings=mail_server("smtp", proxy=proxy), offers=Offers(proxy.xclient_fields), told=Once()
+        settings=mail_server("smtp", proxy=proxy), offers=Offers(proxy.xclient_fields, sends=proxy.xclient), told=Once()
     )
     log = SimpleNamespace(backend="192.0.2.1:25", action=None, write=lambda *_told: None, session_id=b"id")
-    client = SimpleNamespace(address=InetAddress("127.0.0.1", 1), host=b"[UNAVAILABLE]", identity=_no_identity)
-    return cast(Backend, SimpleNamespace(server=server, log=log, client=client))
+    peer = InetAddress("127.0.0.1", 1), b"[UNAVAILABLE]"
+    client = SimpleNamespace(identity=_no_identity)
+    return cast(Backend, SimpleNamespace(server=server, log=log, client=client, client_names=peer))
 
 
 def _no_identity(*_asked: object) -> Any:
