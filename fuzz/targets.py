@@ -7,6 +7,7 @@ part of the report.
 from __future__ import annotations
 
 import tempfile
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from random import Random
@@ -16,10 +17,12 @@ from mailworker.config.load import load
 from mailworker.errors import ConfigError, ProtocolError
 from mailworker.mail.authentication import auth_http
 from mailworker.mail.backend import imap as imap_backend
+from mailworker.mail.backend import smtp
 from mailworker.mail.dialogue import imap
+from mailworker.mail.dialogue import sasl as dialogue_sasl
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.native.core import accelerator
-from mailworker.wire import sasl
+from mailworker.wire import sasl, xclient
 from mailworker.wire.auth_answers import Answer, recalled, without_date
 from mailworker.wire.auth_response import AuthResponseParser, Rejected
 from mailworker.wire.backend import (
@@ -206,11 +209,17 @@ def _configure(data: bytes) -> None:
 
 
 def _take_words(data: bytes) -> None:
-    """C and Python find the same words in the usual LOGIN, and write the same LOGIN with literals."""
+    """C and Python find the same words in the usual LOGIN and response of PLAIN, and write the same LOGIN and XCLIENT."""
     for line in (data, b"a LOGIN " + data, data + b"\r\n"):
         assert imap.login_words(line) == login_words(line)
     words = data[:3], data[3:16], data[16:]
     assert imap_backend.login_pieces(*words, _COMMAND_LIMIT) == login_pieces(*words, _COMMAND_LIMIT)
+    for response in (data, b2a_base64(data, newline=False), b2a_base64(b"\0u\0" + data, newline=False)):
+        assert dialogue_sasl.plain_words(response) == sasl.plain_words(response)
+    listed = frozenset((b"ADDR", b"LOGIN", b"NAME")[: 1 + len(data) % 3])
+    for login, name in ((data, b"name"), (b"user", data), (None, data)):
+        sent = listed, b"192.0.2.1", login, name
+        assert smtp.xclient_command(*sent) == xclient.xclient_command(*sent)
 
 
 def _recall(data: bytes) -> None:

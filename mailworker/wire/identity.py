@@ -122,7 +122,8 @@ def smtp_address(address: Address) -> bytes:
     """The address for XCLIENT. Clients of a unix socket have none, as Postfix refuses nginx's "unix:"."""
     if not isinstance(address, InetAddress):
         return _UNAVAILABLE
-    return (b"IPV6:" if address.is_ipv6 else b"") + address.host.encode()
+    host = address.host
+    return b"IPV6:" + host.encode() if ":" in host else host.encode()
 
 
 def _endpoint(address: Address, host: bytes, port: bytes) -> Iterable[tuple[bytes, bytes]]:

@@ -17,6 +17,8 @@ PASSWORD_PROMPT = b"UGFzc3dvcmQ6"
 _PLAIN = AuthMethod.PLAIN
 
 _BASE64_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_PADDED_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)")
+_SHORT = 512
 _HEX_MD5_LENGTH = 32
 
 # https://developers.google.com/gmail/imap/xoauth2-protocol: user=NAME ^A auth=Bearer TOKEN ^A ^A. freenginx ignores
@@ -62,6 +64,17 @@ def decode_base64(text: bytes) -> bytes:
     if digits.translate(None, _BASE64_ALPHABET) or len(digits) % 4 == 1:
         raise ProtocolError(Party.CLIENT, "client sent invalid base64 encoding")
     return a2b_base64(digits + b"=" * (-len(digits) % 4))
+
+
+def plain_words(text: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Authorization identity, login and password of a short PLAIN response in base64 with its padding.
+
+    None if `decode_plain` has to read it. native/core/smtp_words.c implements it in C, as each login takes this time.
+    """
+    if len(text) > _SHORT or not _PADDED_BASE64.fullmatch(text):
+        return None
+    authzid, *rest = a2b_base64(text).split(b"\0")
+    return (authzid, rest[0], rest[1]) if len(rest) == 2 and rest[0] else None
 
 
 def decode_plain(text: bytes) -> tuple[bytes, bytes, Secret]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from itertools import repeat
+from typing import TYPE_CHECKING
 
 from mailworker.config.proxy import ProxySettings
 from mailworker.errors import PeerError, ProtocolError
@@ -13,11 +13,18 @@ from mailworker.mail.backend.conversation import Foreseen, Step, Talk, anything,
 from mailworker.mail.backend.sasl import goes_by_sasl
 from mailworker.mail.backend.smtp_auth import log_in_by_auth, usual_auth
 from mailworker.model import AuthMethod, Level, XclientGuard
+from mailworker.native.core import accelerator
 from mailworker.wire.backend import smtp_code, smtp_line
-from mailworker.wire.identity import smtp_attributes
+from mailworker.wire.identity import smtp_address, smtp_attributes
 from mailworker.wire.login import Login, SmtpEnvelope
 from mailworker.wire.smtp_offers import NO_OFFER, Offer
 from mailworker.wire.xclient import build as build_xclient
+from mailworker.wire.xclient import xclient_command
+
+__all__ = ["LOGGED_IN", "first_steps", "log_in", "starttls", "xclient_command"]
+
+if accelerator is not None and not TYPE_CHECKING:
+    xclient_command = accelerator.xclient_command
 
 _EXPOSED = (
     "upstream takes XCLIENT from this proxy, and so from its clients, who may claim any login by it: "
@@ -160,13 +167,15 @@ def _introduction(place: Place, login: Login, offer: Offer, *, by_auth: bool) ->
 def _xclient(place: Place, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> tuple[Step, ...]:
     """The steps of XCLIENT. They contain no LOGIN for a client that has yet to log in, as backends trust that."""
     name, (address, host) = None if by_auth else login.name, place.client_names
+    is_short = place.server.settings.proxy.xclient_fields is None
+    if is_short and (command := xclient_command(listed, smtp_address(address), name, host)) is not None:
+        return ((command, _XCLIENT),) if command else ()
     try:
-        more = {} if place.server.settings.proxy.xclient_fields is None else _identity(place, login)
-        commands = build_xclient(listed, address, name, host, more)
+        commands = build_xclient(listed, address, name, host, {} if is_short else _identity(place, login))
     except ProtocolError:
         place.log.action = sending(_XCLIENT)
         raise
-    return tuple(zip(commands, repeat(_XCLIENT)))
+    return tuple((command, _XCLIENT) for command in commands)
 
 
 def _identity(place: Place, login: Login) -> Mapping[bytes, bytes]:

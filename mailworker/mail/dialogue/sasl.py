@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from mailworker.errors import ProtocolError
 from mailworker.event.copies import copied
 from mailworker.mail.dialogue.dialogue import AnyDialogue, Exchange, LoginRefused
 from mailworker.mail.dialogue.offer import NoLogin
 from mailworker.model import METHOD_NAMES, AuthMethod
+from mailworker.native.core import accelerator
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.login import Login
@@ -26,8 +28,14 @@ from mailworker.wire.sasl import (
     decode_xoauth2,
     foreign_mechanism,
     mechanism_named,
+    plain_words,
 )
 from mailworker.wire.secret import Secret
+
+__all__ = ["by_login", "by_plain", "exchange", "failure", "plain_words", "usual_login"]
+
+if accelerator is not None and not TYPE_CHECKING:
+    plain_words = accelerator.plain_words
 
 
 def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Exchange:
@@ -47,11 +55,15 @@ def exchange(dialogue: AnyDialogue, arguments: tuple[bytes, ...]) -> Exchange:
 
 def by_plain(response: bytes) -> Login | None:
     """The login of a PLAIN response without another authorization identity; None for any other response."""
+    words = plain_words(response)
+    if words is not None:
+        authzid, name, password = words
+        return usual_login(name, password) if not authzid or authzid == name else None
     try:
-        authzid, name, password = decode_plain(response)
+        authzid, name, secret = decode_plain(response)
     except ProtocolError:
         return None
-    return _copy(_BY_PLAIN, name, password) if authzid in (b"", name) else None
+    return _copy(_BY_PLAIN, name, secret) if authzid in (b"", name) else None
 
 
 def by_login(name: bytes, password: bytes) -> Login | None:

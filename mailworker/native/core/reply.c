@@ -42,7 +42,7 @@ int reply_is_whole(const char *text, size_t length, const char *last, size_t las
     return 1;
 }
 
-static int is_base64(const char *text, size_t length)
+int is_base64(const char *text, size_t length)
 {
     size_t i, padding = 0;
 

@@ -1,0 +1,152 @@
+/* Words of logins by SMTP: the response of PLAIN, in wire/sasl.py, and XCLIENT, in wire/xclient.py. */
+
+#include "core.h"
+
+#include "reply.h"
+
+#include <string.h>
+
+#define LONGEST_COMMAND 512 /* with its CRLF, see COMMAND_LIMIT */
+
+static int value_of(char byte)
+{
+    if (byte >= 'A' && byte <= 'Z') {
+        return byte - 'A';
+    }
+    if (byte >= 'a' && byte <= 'z') {
+        return byte - 'a' + 26;
+    }
+    if (byte >= '0' && byte <= '9') {
+        return byte - '0' + 52;
+    }
+    return byte == '+' ? 62 : 63;
+}
+
+/* Decodes base64 that is valid; gives the number of bytes. */
+static Py_ssize_t decode(const char *text, Py_ssize_t length, char *bytes)
+{
+    Py_ssize_t i, made = 0;
+    unsigned bits = 0;
+
+    for (i = 0; i < length && text[i] != '='; i++) {
+        bits = (bits << 6 | (unsigned) value_of(text[i])) & 0xffffff;
+        if (i % 4 > 0) {
+            bytes[made++] = (char) (bits >> (6 - 2 * (i % 4)));
+        }
+    }
+    return made;
+}
+
+/* A tuple of the three parts between NULs, None for another number of parts or an empty second one. */
+static PyObject *three_parts(const char *bytes, Py_ssize_t length)
+{
+    const char *first = memchr(bytes, '\0', (size_t) length), *end = bytes + length, *second;
+
+    second = first == NULL ? NULL : memchr(first + 1, '\0', (size_t) (end - first - 1));
+    if (second == NULL || second == first + 1 || memchr(second + 1, '\0', (size_t) (end - second - 1)) != NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_BuildValue("y#y#y#", bytes, first - bytes, first + 1, second - first - 1, second + 1, end - second - 1);
+}
+
+static PyObject *plain_words(PyObject *Py_UNUSED(module), PyObject *response)
+{
+    char bytes[LONGEST_COMMAND], *text;
+    Py_ssize_t length;
+
+    if (PyBytes_AsStringAndSize(response, &text, &length) < 0) {
+        return NULL;
+    }
+    if (length > LONGEST_COMMAND || !is_base64(text, (size_t) length)) {
+        Py_RETURN_NONE;
+    }
+    return three_parts(bytes, decode(text, length, bytes));
+}
+
+/* A command that is being written; `at` is NULL once it is too long. */
+struct command {
+    char bytes[LONGEST_COMMAND], *at;
+};
+
+static void put(struct command *command, const char *bytes, size_t length)
+{
+    if (command->at == NULL || length > (size_t) (command->bytes + LONGEST_COMMAND - command->at)) {
+        command->at = NULL;
+        return;
+    }
+    memcpy(command->at, bytes, length);
+    command->at += length;
+}
+
+/* RFC 3461 section 4. */
+static void put_xtext(struct command *command, PyObject *value)
+{
+    const char *bytes = PyBytes_AS_STRING(value);
+    Py_ssize_t i;
+
+    for (i = 0; i < PyBytes_GET_SIZE(value) && command->at != NULL; i++) {
+        if (bytes[i] >= '!' && bytes[i] <= '~' && bytes[i] != '+' && bytes[i] != '=') {
+            put(command, bytes + i, 1);
+        } else {
+            char encoded[4];
+
+            (void) PyOS_snprintf(encoded, sizeof(encoded), "+%02X", (unsigned) (unsigned char) bytes[i]);
+            put(command, encoded, 3);
+        }
+    }
+}
+
+/* Writes an attribute if it is listed and has a value, a bytes object; gives whether it does, -1 with an exception. */
+static int put_attribute(struct command *command, PyObject *listed, const char *name, PyObject *value, int plain)
+{
+    PyObject *key = PyBytes_FromString(name);
+    int is_listed = key == NULL ? -1 : PySet_Contains(listed, key);
+
+    Py_XDECREF(key);
+    if (is_listed < 1 || value == Py_None || PyBytes_GET_SIZE(value) == 0) {
+        return is_listed < 0 ? -1 : 0;
+    }
+    put(command, " ", 1);
+    put(command, name, strlen(name));
+    put(command, "=", 1);
+    if (plain) {
+        put(command, PyBytes_AS_STRING(value), (size_t) PyBytes_GET_SIZE(value));
+    } else {
+        put_xtext(command, value);
+    }
+    return 1;
+}
+
+static PyObject *xclient_command(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    static const char verb[] = "XCLIENT", end[] = "\r\n";
+    struct command command = {.at = command.bytes};
+    int address, login, name;
+
+    if (!counted(given, 4)) {
+        return NULL;
+    }
+    if (!PyAnySet_Check(arguments[0]) || !PyBytes_Check(arguments[1]) || !PyBytes_Check(arguments[3]) ||
+        !(arguments[2] == Py_None || PyBytes_Check(arguments[2]))) {
+        return PyErr_Format(PyExc_TypeError, "xclient_command(listed, address, login, name)");
+    }
+    put(&command, verb, sizeof(verb) - 1);
+    address = put_attribute(&command, arguments[0], "ADDR", arguments[1], 1);
+    login = address < 0 ? -1 : put_attribute(&command, arguments[0], "LOGIN", arguments[2], 0);
+    name = login < 0 ? -1 : put_attribute(&command, arguments[0], "NAME", arguments[3], 0);
+    if (name < 0) {
+        return NULL;
+    }
+    put(&command, end, sizeof(end) - 1);
+    if (command.at == NULL) {
+        Py_RETURN_NONE;
+    }
+    return PyBytes_FromStringAndSize(command.bytes, address || login || name ? command.at - command.bytes : 0);
+}
+
+PyMethodDef smtp_word_functions[] = {
+    {"plain_words", plain_words, METH_O, "plain_words(response): its three fields; None where it is no usual one."},
+    {"xclient_command", FAST(xclient_command),
+     "xclient_command(listed, address, login, name): None if it is too long."},
+    {NULL, NULL, 0, NULL},
+};
