@@ -209,7 +209,7 @@ def _configure(data: bytes) -> None:
 
 
 def _take_words(data: bytes) -> None:
-    """C and Python find the same words in the usual LOGIN and response of PLAIN, and write the same LOGIN and XCLIENT."""
+    """C and Python find the same words in the usual LOGIN and response of PLAIN, and write the same commands."""
     for line in (data, b"a LOGIN " + data, data + b"\r\n"):
         assert imap.login_words(line) == login_words(line)
     words = data[:3], data[3:16], data[16:]
