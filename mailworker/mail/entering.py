@@ -81,6 +81,8 @@ class Entering(Attempting):
             agreement = self.stream.agreement
             headers = b"" if agreement is None else server.agreements.facts(agreement).headers
             return source.judge_plainly(self._login, server.settings.protocol, self._attempts, headers, self)
+        if server.by_backend is not None and self.facts is None:
+            return server.by_backend.pass_on(self)
         self._request = request = self.client.auth_request(
             self._login, self._attempts, server.settings, tells_host=self.protocol.tells_host
         )

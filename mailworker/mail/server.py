@@ -13,6 +13,7 @@ from mailworker.event.rows import Rows
 from mailworker.log.access_logs import AccessLogs
 from mailworker.log.log import Log
 from mailworker.mail.authentication.auth_http import AuthHttp
+from mailworker.mail.authentication.by_backend import ByBackend
 from mailworker.mail.authentication.policed import Policed
 from mailworker.mail.authentication.source import LoginGuard, LoginSource
 from mailworker.mail.capabilities import Capabilities
@@ -51,8 +52,9 @@ class Server:
     `tls` is None if no connection with a client can be encrypted, `backend_tls` if none with a backend is.
     `starttls_only` tells whether a login needs TLS. `client_resolver` is None if clients' names are not looked up.
     `login_source` decides about logins, `targets` chooses their backends, and `backend` is used if the source names
-    none. `plain_source` is the source if it may be asked plainly, see AuthHttp, else None. `policed` is the source if a
-    policy service is asked, else None. `guard` limits logins and `limits` connections, None without limits.
+    none. `plain_source` is the source if it may be asked plainly, see AuthHttp, else None. `by_backend` is the source
+    if backends decide, else None, and `policed` is it if a policy service is asked. `guard` limits logins and `limits`
+    connections, None without limits.
     `access_logs` are ready to write. `counted` counts the server's sessions, None without counters. `rows` are the
     worker's rows of the session table, None if there is none; `number` is the server's number there. `has_variables`
     tells whether variables use facts of sessions, `asks_for_handshake` whether they use the handshake's duration, and
@@ -69,6 +71,7 @@ class Server:
         "asks_for_handshake",
         "backend",
         "backend_tls",
+        "by_backend",
         "capabilities",
         "client_resolver",
         "counted",
@@ -116,6 +119,7 @@ class Server:
         plain = login_source if isinstance(login_source, AuthHttp) and login_source.is_plain else None
         self.plain_source = None if self.asks_for_certificates else plain
         self.agreements = Agreements()
+        self.by_backend = login_source if isinstance(login_source, ByBackend) else None
         self.policed = login_source if isinstance(login_source, Policed) else None
         self.targets: Targets = choose_targets(settings, None)
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)
