@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,9 @@ _HEADER: Final = 64
 _SEQUENCE: Final = 0
 _DISPLACED: Final = 1
 _MASTER: Final = 2
+# Bits of a word that counters reach after centuries. Rows without them are added as one number each: no word's sum of
+# ROWS rows reaches the next word.
+_RARE: Final = 0x7FF << 53
 # Attempts to read without a change in between, and seconds between them.
 _TRIES: Final = 10
 _PAUSE: Final = 0.001
@@ -53,11 +57,12 @@ class Reading(NamedTuple):
 class _Plan:
     """The layout, in words: header, marks, the master's entries for the rows, the sums, and the rows."""
 
-    __slots__ = ("first", "latest", "marks", "places", "retired", "roster", "size", "stride", "words")
+    __slots__ = ("first", "latest", "marks", "places", "rare", "retired", "roster", "size", "stride", "words")
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = words
         self.places = {name: place for place, name in enumerate(words)}
+        self.rare = _as_one(_words([_RARE] * len(words)))
         self.latest = [place for name, place in self.places.items() if name.startswith(LATEST)]
         self.stride = -len(words) // _LINE * -_LINE
         self.marks = _HEADER
@@ -74,6 +79,17 @@ class _Plan:
         values = [*map(sum, zip(*rows, strict=True))]
         if max(values, default=0) >= MOST:
             values = [min(value, MOST - 1) for value in values]
+        return self._keep_latest(values, rows)
+
+    def add(self, rows: Sequence[memoryview]) -> list[int]:
+        """As `join`, for rows in memory, where a compromised worker may have written anything."""
+        numbers = [*map(_as_one, rows)]
+        if not numbers or any(number & self.rare for number in numbers):
+            return self.join([[*map(_clipped, row.tolist())] for row in rows]) if rows else [0] * len(self.words)
+        values = sum(numbers).to_bytes(len(self.words) * _WORD, sys.byteorder)
+        return self._keep_latest(memoryview(values).cast("Q").tolist(), rows)
+
+    def _keep_latest(self, values: list[int], rows: Sequence[Sequence[int]]) -> list[int]:
         for place in self.latest:
             values[place] = max(row[place] for row in rows)
         return values
@@ -194,10 +210,10 @@ class Counters(Lent[_Plan]):
 
     def read(self) -> Reading:
         """All counters, former ones included."""
-        totals, living = dict.fromkeys(self.words, 0), dict.fromkeys(self.words, 0)
-        rows: list[int] = []
-        for each in self._readable:
-            sums = _read(each.plan, each.memory)
+        own, *others = (_read(each.plan, each.memory) for each in self._readable)
+        totals, living = (dict(zip(self.words, values, strict=True)) for values in (own.totals, own.living))
+        rows = own.rows
+        for each, sums in zip(self._formers, others, strict=True):
             for found, values in ((totals, sums.totals), (living, sums.living)):
                 for name, value in zip(each.plan.words, values, strict=True):
                     if name in found:
@@ -246,14 +262,17 @@ def _read(plan: _Plan, memory: Any) -> _Sums:
 
 
 def _read_once(plan: _Plan, view: memoryview) -> _Sums:
-    def words(start: int) -> list[int]:
-        values = view[start : start + len(plan.words)].tolist()
-        return values if max(values, default=0) < MOST else [*map(_clipped, values)]
+    def words(start: int) -> memoryview:
+        return view[start : start + len(plan.words)]
 
     numbers = [number for number, mark in enumerate(view[plan.marks : plan.marks + ROWS].tolist()) if mark]
-    rows = [words(plan.row(number)) for number in numbers]
-    living = plan.join(rows) if rows else [0] * len(plan.words)
-    return _Sums(plan.join([words(plan.retired), living]), living, numbers)
+    living = plan.add([words(plan.row(number)) for number in numbers])
+    return _Sums(plan.join([[*map(_clipped, words(plan.retired).tolist())], living]), living, numbers)
+
+
+def _as_one(row: memoryview) -> int:
+    """The words of a row as the digits of one number."""
+    return int.from_bytes(row, sys.byteorder)
 
 
 def _clipped(value: int) -> int:

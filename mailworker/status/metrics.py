@@ -1,10 +1,14 @@
-"""The counters in the formats of Prometheus and OpenMetrics. prometheus_client is imported only where it is needed."""
+"""The counters in the formats of Prometheus and OpenMetrics. prometheus_client is imported only where it is needed.
+
+It writes each line once for each format; later only the values are written anew, behind the beginnings of its lines.
+"""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mailworker import __version__
 from mailworker.mail.counting import DURATION, LATENCY
@@ -49,118 +53,197 @@ _HISTOGRAMS: Final[Sequence[tuple[str, str, str, Sequence[str], Sequence[float]]
 )  # fmt: skip
 
 
+# Formats whose lines are kept: an Accept header can ask for any number of versions.
+_MOST_FORMATS: Final = 4
+
+Encode = Callable[[Any], bytes]
+Labels = tuple[str, ...]
+
+
+class Family(NamedTuple):
+    """A metric: `labels` are the names of labels, `series` the labels' values, each with the values of its lines.
+
+    `kind` is the beginning of the name of prometheus_client's class. `bounds` are those of a histogram's buckets.
+    """
+
+    kind: str
+    name: str
+    text: str
+    labels: Sequence[str]
+    series: Sequence[tuple[Labels, Sequence[float]]]
+    bounds: Sequence[str] = ()
+
+
+class _Lines(NamedTuple):
+    """What prometheus_client has written for a family with these series: comments, and the beginnings of lines."""
+
+    series: list[Labels]
+    comments: str
+    beginnings: list[str]
+
+
+class _Texts(dict[float, str]):
+    """The texts of values in one answer; most of them are 0."""
+
+    def __init__(self, write: Callable[[float], str]) -> None:
+        self._write = write
+
+    def __missing__(self, value: float) -> str:
+        self[value] = text = self._write(value)
+        return text
+
+
 class Metrics:
     """Renders the snapshot that `take` returns, each time anew."""
 
-    __slots__ = ("_choose", "_core", "_registry", "_take")
+    __slots__ = ("_choose", "_core", "_lines", "_take", "_write")
 
     def __init__(self, take: Callable[[], Snapshot]) -> None:
         """Raises ImportError without the library."""
-        from prometheus_client import CollectorRegistry, core, exposition  # noqa: PLC0415 - 14 MB, needed only here
+        from prometheus_client import core, exposition, utils  # noqa: PLC0415 - 14 MB, needed only here
 
         self._choose = exposition.choose_encoder
         self._core: Any = core
-        self._registry = CollectorRegistry(auto_describe=False)
+        self._lines = dict[str, dict[str, _Lines]]()
         self._take = take
-        self._registry.register(self)
+        self._write: Callable[[float], str] = utils.floatToGoString
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The text in the format that an Accept header asks for, and its type."""
         encode, kind = self._choose(accept)
-        return encode(self._registry), kind
+        lines, texts = self._lines_of(kind), _Texts(self._write)
+        written: list[str] = []
+        for family in families(self._take()):
+            known = lines.get(family.name)
+            if known is None or known.series != [labels for labels, _ in family.series]:
+                lines[family.name] = known = self._learn(encode, family)
+            values = [value for _, values in family.series for value in values]
+            written.append(known.comments)
+            written += [f"{line} {texts[value]}\n" for line, value in zip(known.beginnings, values, strict=True)]
+        return "".join(written).encode() + encode(_Only()), kind
 
-    def collect(self) -> Iterator[Metric]:
-        """The registry calls this for all metrics."""
-        snapshot = self._take()
-        yield from self._process(snapshot)
-        yield from self._workers(snapshot)
-        expiry = self._gauge(
-            "tls_certificate_expiry_seconds", "When it ends, since 1970.", CertificateState._fields[:-1]
-        )
-        for certificate in snapshot.certificates:
-            expiry.add_metric(certificate[:-1], certificate.expires)
-        yield expiry
-        sessions = self._gauge("connections", "Clients that are there.", ("server", "protocol", "state"))
-        for each, living in snapshot.sessions.items():
-            for state, value in living._asdict().items():
-                sessions.add_metric([*each, state], value)
-        yield sessions
-        yield from self._limits(snapshot)
-        for family, name, text, labels in _COUNTERS:
-            counter = self._core.CounterMetricFamily(_PREFIX + name, text, labels=labels)
-            for parts, value in snapshot.family(family):
-                counter.add_metric(parts, value)
-            yield counter
-        for family, name, text, labels, bounds in _HISTOGRAMS:
-            yield self._histogram(_PREFIX + name, text, labels, bounds, snapshot.family(family))
+    def metric(self, family: Family) -> Metric:
+        """The family as an object of the library."""
+        kind = getattr(self._core, f"{family.kind}MetricFamily")
+        metric: Any = kind(_PREFIX + family.name, family.text, labels=family.labels)
+        for labels, values in family.series:
+            if family.kind == "Histogram":
+                *buckets, _, total = values
+                metric.add_metric(labels, [*zip(family.bounds, buckets, strict=True)], total)
+            elif family.kind == "Info":
+                metric.add_metric([], dict(zip(family.labels, labels, strict=True)))
+            else:
+                metric.add_metric(labels, *values)
+        found: Metric = metric
+        return found
 
-    def _limits(self, snapshot: Snapshot) -> Iterator[Metric]:
-        entries = self._gauge("limit_zone_entries", "Keys in a zone of limits.", ("zone",))
-        room = self._gauge("limit_zone_capacity", "How many keys there is room for.", ("zone",))
-        bans = self._gauge("bans", "Keys that are banned.", ("zone",))
-        exhausted = self._core.CounterMetricFamily(
-            _PREFIX + "limit_zone_exhausted", "Keys that still counted and had to make room.", labels=("zone",)
-        )
-        for zone in snapshot.limits:
-            entries.add_metric([zone.zone], zone.entries)
-            room.add_metric([zone.zone], zone.room)
-            bans.add_metric([zone.zone], zone.bans)
-            exhausted.add_metric([zone.zone], zone.dropped)
-        yield from (entries, room, bans, exhausted)
+    def _lines_of(self, kind: str) -> dict[str, _Lines]:
+        """The lines that are known in a format, which is named by its type."""
+        if kind not in self._lines:
+            while len(self._lines) >= _MOST_FORMATS:
+                del self._lines[next(iter(self._lines))]
+            self._lines[kind] = {}
+        return self._lines[kind]
 
-    def _process(self, snapshot: Snapshot) -> Iterator[Metric]:
-        info = self._core.InfoMetricFamily(_PREFIX + "build", "What runs.")
-        info.add_metric([], {"version": __version__, "python": platform.python_version(), "openssl": running_with()})
-        yield info
-        for name, text, value in (
-            ("start_time_seconds", "When the master began, since 1970.", snapshot.started),
-            ("config_last_reload_seconds", "When the configuration was last read, since 1970.", snapshot.reloaded),
-            ("config_last_reload_successful", "Whether that succeeded.", not snapshot.reload_failed),
-            ("ready", "Whether clients are accepted, and will be for a while.", snapshot.ready),
-            ("workers", "Workers that accept.", snapshot.serving),
-            ("workers_draining", "Workers that finish what they have.", snapshot.draining),
-            ("worker_connections_limit", "The directive worker_connections.", snapshot.limit),
-        ):
-            gauge = self._gauge(name, text, ())
-            gauge.add_metric([], float(value))
-            yield gauge
+    def _learn(self, encode: Encode, family: Family) -> _Lines:
+        text = encode(_Only(self.metric(family))).removesuffix(encode(_Only())).decode()
+        lines = text.split("\n")[:-1]
+        beginnings = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+        comments = "".join(f"{line}\n" for line in lines if line.startswith("#"))
+        return _Lines([labels for labels, _ in family.series], comments, beginnings)
 
-    def _workers(self, snapshot: Snapshot) -> Iterator[Metric]:
-        seconds = self._core.CounterMetricFamily(_PREFIX + "worker_cpu_seconds", "Processor time.", labels=("worker",))
-        memory = self._gauge("worker_resident_memory_bytes", "Memory, shared parts of it too.", ("worker",))
-        started = self._gauge("worker_start_time_seconds", "When it began, since 1970.", ("worker",))
-        connections = self._gauge("worker_connections", "Connections in use, of worker_connections_limit.", ("worker",))
-        for each in snapshot.workers:
-            if each.process.leaving:
-                continue
-            name = [str(each.process.number)]
-            if each.cpu is not None:
-                seconds.add_metric(name, each.cpu)
-            started.add_metric(name, each.started)
-            memory.add_metric(name, each.memory)
-            connections.add_metric(name, each.connections)
-        yield from (seconds, started, memory, connections)
 
-    def _gauge(self, name: str, text: str, labels: Sequence[str]) -> Any:
-        return self._core.GaugeMetricFamily(_PREFIX + name, text, labels=labels)
+class _Only:
+    """A registry that has these metrics alone."""
 
-    def _histogram(
-        self,
-        name: str,
-        text: str,
-        labels: Sequence[str],
-        bounds: Sequence[float],
-        words: Iterable[tuple[tuple[str, ...], int]],
-    ) -> Metric:
-        found: dict[tuple[str, ...], dict[str, int]] = {}
-        for parts, value in words:
-            found.setdefault(parts[:-1], {})[parts[-1]] = value
-        family = self._core.HistogramMetricFamily(name, text, labels=labels)
-        for parts, buckets in found.items():
-            total, steps = 0, []
-            for bound in (*map(repr, bounds), "+Inf"):
-                total += buckets[bound]
-                steps.append((bound, total))
-            family.add_metric(parts, steps, buckets["sum"] / MICROSECONDS)
-        metric: Metric = family
-        return metric
+    __slots__ = ("_metrics",)
+
+    def __init__(self, *metrics: Metric) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """The library calls this."""
+        return self._metrics
+
+
+def families(snapshot: Snapshot) -> Iterator[Family]:
+    """All metrics of a snapshot."""
+    yield from _process(snapshot)
+    yield from _workers(snapshot)
+    yield _gauge(
+        *("tls_certificate_expiry_seconds", "When it ends, since 1970.", CertificateState._fields[:-1]),
+        [(each[:-1], each.expires) for each in snapshot.certificates],
+    )
+    yield _gauge(
+        *("connections", "Clients that are there.", ("server", "protocol", "state")),
+        [
+            ((*each, state), value)
+            for each, living in snapshot.sessions.items()
+            for state, value in living._asdict().items()
+        ],
+    )
+    yield from _limits(snapshot)
+    for family, name, text, labels in _COUNTERS:
+        yield Family("Counter", name, text, labels, _single(snapshot.family(family)))
+    for family, name, text, labels, bounds in _HISTOGRAMS:
+        yield _histogram(name, text, labels, bounds, snapshot.family(family))
+
+
+def _process(snapshot: Snapshot) -> Iterator[Family]:
+    build = {"version": __version__, "python": platform.python_version(), "openssl": running_with()}
+    yield Family("Info", "build", "What runs.", tuple(build), [(tuple(build.values()), (1,))])
+    for name, text, value in (
+        ("start_time_seconds", "When the master began, since 1970.", snapshot.started),
+        ("config_last_reload_seconds", "When the configuration was last read, since 1970.", snapshot.reloaded),
+        ("config_last_reload_successful", "Whether that succeeded.", not snapshot.reload_failed),
+        ("ready", "Whether clients are accepted, and will be for a while.", snapshot.ready),
+        ("workers", "Workers that accept.", snapshot.serving),
+        ("workers_draining", "Workers that finish what they have.", snapshot.draining),
+        ("worker_connections_limit", "The directive worker_connections.", snapshot.limit),
+    ):
+        yield _gauge(name, text, (), [((), value)])
+
+
+def _workers(snapshot: Snapshot) -> Iterator[Family]:
+    workers = [((str(each.process.number),), each) for each in snapshot.workers if not each.process.leaving]
+    cpu = [(name, each.cpu) for name, each in workers if each.cpu is not None]
+    yield Family("Counter", "worker_cpu_seconds", "Processor time.", ("worker",), _single(cpu))
+    for field, metric, text in (
+        ("started", "worker_start_time_seconds", "When it began, since 1970."),
+        ("memory", "worker_resident_memory_bytes", "Memory, shared parts of it too."),
+        ("connections", "worker_connections", "Connections in use, of worker_connections_limit."),
+    ):
+        yield _gauge(metric, text, ("worker",), [(name, getattr(each, field)) for name, each in workers])
+
+
+def _limits(snapshot: Snapshot) -> Iterator[Family]:
+    for kind, field, name, text in (
+        ("Gauge", "entries", "limit_zone_entries", "Keys in a zone of limits."),
+        ("Gauge", "room", "limit_zone_capacity", "How many keys there is room for."),
+        ("Gauge", "bans", "bans", "Keys that are banned."),
+        ("Counter", "dropped", "limit_zone_exhausted", "Keys that still counted and had to make room."),
+    ):
+        values = [((zone.zone,), getattr(zone, field)) for zone in snapshot.limits]
+        yield Family(kind, name, text, ("zone",), _single(values))
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], values: Iterable[tuple[Labels, float]]) -> Family:
+    return Family("Gauge", name, text, labels, _single(values))
+
+
+def _single(values: Iterable[tuple[Labels, float]]) -> list[tuple[Labels, tuple[float]]]:
+    return [(labels, (value,)) for labels, value in values]
+
+
+def _histogram(
+    name: str, text: str, labels: Sequence[str], bounds: Sequence[float], words: Iterable[tuple[Labels, int]]
+) -> Family:
+    """A histogram: its words are the buckets, which are not cumulative, and the sum of microseconds."""
+    names, series = (*map(repr, bounds), "+Inf"), []
+    found: dict[Labels, dict[str, int]] = {}
+    for parts, value in words:
+        found.setdefault(parts[:-1], {})[parts[-1]] = value
+    for parts, buckets in found.items():
+        steps = [*accumulate(buckets[bound] for bound in names)]
+        series.append((parts, (*steps, steps[-1], buckets["sum"] / MICROSECONDS)))
+    return Family("Histogram", name, text, labels, series, names)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from mailworker.mail.counting import DURATION, Label, word
@@ -21,6 +22,9 @@ _BEGUN = (("accepted", 1), ("arrived", 1), ("moved", -1))
 
 Words = Mapping[tuple[str, ...], int]
 """Counters by the parts of their names: a family and labels."""
+
+Families = Mapping[str, Sequence[tuple[tuple[str, ...], int]]]
+"""The labels and values of each family."""
 
 
 class Sessions(NamedTuple):
@@ -64,6 +68,7 @@ class Snapshot:
     stopping: bool
     workers: Sequence[WorkerState]
     words: Words
+    families: Families
     sessions: Mapping[Label, Sessions]
     limit: int
     certificates: Sequence[CertificateState] = ()
@@ -84,9 +89,9 @@ class Snapshot:
         """The number of workers that finish their sessions."""
         return sum(each.process.leaving for each in self.workers)
 
-    def family(self, name: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    def family(self, name: str) -> Sequence[tuple[tuple[str, ...], int]]:
         """The labels and values of one family."""
-        return ((parts[1:], value) for parts, value in self.words.items() if parts[0] == name)
+        return self.families.get(name, ())
 
 
 def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
@@ -99,7 +104,7 @@ def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
 ) -> Snapshot:
     """Take a snapshot. `labels` are those of the servers, `limit` is worker_connections, `limits` returns the zones."""
     reading = counters.read()
-    living = Counter({tuple(name.split("\0")): value for name, value in reading.living.items()})
+    names, totals = _parsed((*reading.totals,)), reading.totals.values()
     return Snapshot(
         clock(),
         counters.said(Said.STARTED) / MICROSECONDS,
@@ -108,29 +113,51 @@ def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
         counters.said(Said.GENERATION),
         bool(counters.said(Said.STOPPING)),
         [_worker(each, counters) for each in posted(counters) if each.works],
-        {tuple(name.split("\0")): value for name, value in reading.totals.items()},
-        _sessions(living, labels),
+        {each.parts: value for each, value in zip(names, totals, strict=True)},
+        _grouped(names, totals),
+        _sessions(_grouped(names, reading.living.values()), labels),
         limit,
         certificates,
         limits(),
     )
 
 
-def _sessions(living: Counter[tuple[str, ...]], labels: Iterable[Label]) -> dict[Label, Sessions]:
+class _Name(NamedTuple):
+    """The name of a word: its parts are its family and its labels."""
+
+    parts: tuple[str, ...]
+    family: str
+    labels: tuple[str, ...]
+
+
+@lru_cache(maxsize=2)  # the names are those of a configuration
+def _parsed(words: tuple[str, ...]) -> tuple[_Name, ...]:
+    """The names of words; who has seen a name's labels before finds the same object."""
+    return tuple(_Name(parts, parts[0], parts[1:]) for parts in (tuple(name.split("\0")) for name in words))
+
+
+def _grouped(names: Iterable[_Name], values: Iterable[int]) -> Families:
+    found = defaultdict[str, list[tuple[tuple[str, ...], int]]](list)
+    for (_, family, labels), value in zip(names, values, strict=True):
+        found[family].append((labels, value))
+    return dict(found)
+
+
+def _sessions(living: Families, labels: Iterable[Label]) -> dict[Label, Sessions]:
     """The sessions that living workers have begun and not ended: a killed worker has left none."""
-    ended: Counter[Label] = Counter()
-    relays: Counter[Label] = Counter()
+    ended: Counter[tuple[str, ...]] = Counter()
+    relays: Counter[tuple[str, ...]] = Counter()
     buckets = {*map(repr, DURATION), "+Inf"}
-    for (family, *parts), value in living.items():
-        if family == "ended":
-            ended[Label(*parts[:2])] += value
-        elif family == "session_seconds" and parts[2] in buckets:
-            relays[Label(*parts[:2])] += value
+    for parts, value in living.get("ended", ()):
+        ended[parts[:2]] += value
+    for parts, value in living.get("session_seconds", ()):
+        if parts[2] in buckets:
+            relays[parts[:2]] += value
+    of = {family: dict(living.get(family, ())) for family in ("logins", *dict(_BEGUN))}
     found = {}
     for each in labels:
-        server, protocol = each
-        begun = sum(sign * living[family, server, protocol] for family, sign in _BEGUN)
-        relay = max(living["logins", server, protocol] - relays[each], 0)
+        begun = sum(sign * of[family].get(each, 0) for family, sign in _BEGUN)
+        relay = max(of["logins"].get(each, 0) - relays[each], 0)
         found[each] = Sessions(max(begun - ended[each] - relay, 0), relay)
     return found
 

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import random
 import subprocess
+from collections.abc import Iterable
 
 import pytest
+from prometheus_client import Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from mailworker.mail.end import End
-from mailworker.status.metrics import Metrics
-from mailworker.status.snapshot import CertificateState
+from mailworker.status.metrics import Metrics, families
+from mailworker.status.snapshot import CertificateState, Snapshot
 from tests.status.stage import IMAP, SMTP, Scene
 from tests.support.daemon import find_program
 
@@ -65,6 +68,50 @@ def test_both_formats_can_be_parsed_and_say_what_was_counted(scene: Scene, accep
     assert found[labelled("auth_seconds_sum", source="http")] == 61.5
     assert found[labelled("workers")] == 1
     assert found[labelled("ready")] == 1
+
+
+class Registry:
+    """All metrics, to be written by the library alone."""
+
+    def __init__(self, metrics: Metrics, snapshot: Snapshot) -> None:
+        self.found = [metrics.metric(family) for family in families(snapshot)]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.found
+
+
+FORMATS = [
+    *("", TEXT, OPENMETRICS, "text/plain; version=1.0.0; escaping=allow-utf-8"),
+    "application/openmetrics-text; version=1.0.0; escaping=values",
+]
+
+
+@pytest.mark.parametrize("accept", FORMATS)
+def test_it_is_what_the_library_writes_each_time(scene: Scene, accept: str) -> None:
+    taken = [scene.take()]
+    metrics = Metrics(lambda: taken[0])
+    encode, kind = choose_encoder(accept)
+
+    def answers() -> bool:
+        taken[0] = scene.take()
+        return metrics.render(accept) == (encode(Registry(metrics, taken[0])), kind)
+
+    assert answers()
+    scene.count(0, "accepted", *SMTP, amount=10**17)
+    scene.count(0, "auth_seconds", "http", "sum", amount=1)
+    assert answers()
+    scene.work(1)
+    scene.certificates = [CertificateState("in", name, "0F", 1.8e9) for name in ('a"b\\', "c\rd\u2028e\nf", "g h # i")]
+    assert answers()
+    scene.certificates.pop()
+    assert answers()
+
+
+def test_only_the_formats_asked_for_last_are_kept(scene: Scene) -> None:
+    metrics = Metrics(scene.take)
+    kinds = [metrics.render(f"{OPENMETRICS[:-5]}1.0.{number}")[1] for number in range(10)]
+    assert len({*kinds}) == 10
+    assert [*metrics._lines] == kinds[-4:]
 
 
 def test_certificates_are_told_with_their_end(scene: Scene) -> None:
