@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from mailworker.errors import Party, PeerError
 from mailworker.event.connections import Connections
 from mailworker.event.poller import READ
-from mailworker.event.rows import NO_ROW, Rows
+from mailworker.event.rows import Rows
 from mailworker.event.stream import SocketStream, Step, TlsContext
 from mailworker.event.task import Task
 from mailworker.model import Address, InetAddress
@@ -24,10 +24,10 @@ __all__ = ["Guest", "Lobby"]
 class Guest:
     """An accepted client: its stream, its connection's number, and when it was accepted by the loop's clock.
 
-    `row` is its row of the session table, NO_ROW where it has none. `shaking`: its TLS handshake is under way.
+    `shaking`: its TLS handshake is under way.
     """
 
-    __slots__ = ("accepted", "number", "peer", "row", "shaking", "stream", "task")
+    __slots__ = ("accepted", "number", "peer", "shaking", "stream", "task")
 
     task: Task
 
@@ -35,7 +35,6 @@ class Guest:
         self.stream = stream
         self.number = number
         self.peer = peer
-        self.row = NO_ROW
         self.accepted = accepted
         self.shaking = False  # whether a handshake is not done
 
@@ -124,7 +123,7 @@ class Lobby:
             self._stopped(guest)
             return
         if self._rows is not None:
-            guest.row = self._rows.open(guest, guest.number, now, self._server, peer)
+            guest.stream.row = self._rows.open(guest, guest.number, now, self._server, peer)
         self.guests.add(guest)
         guest.task = Task(connections.loop, self._receive(guest))
         guest.task.resume()

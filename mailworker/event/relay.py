@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from mailworker.errors import ConnectionLost, Party, TlsError
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ, WRITE
-from mailworker.event.rows import NO_ROW, Rows
+from mailworker.event.rows import Rows
 from mailworker.event.stream import SocketStream
 from mailworker.event.transport import Plain, Transport
 from mailworker.native.core import accelerator
@@ -274,13 +274,13 @@ class Side:
 
 
 class ListedSide(Side):
-    """A client's side, which writes its byte counts into the `row` of its session, see `Rows.note`."""
+    """A client's side, which writes its byte counts into the `row` of its stream, see `Rows.note`."""
 
     __slots__ = ("row",)
 
     def __init__(self, relay: Relay, pump: Pump, stream: SocketStream, pending: bytes, /) -> None:
         super().__init__(relay, pump, stream, pending)
-        self.row = NO_ROW
+        self.row = stream.row
 
 
 class WatchedSide(ListedSide):

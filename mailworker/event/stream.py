@@ -17,6 +17,7 @@ from mailworker.event import sockets
 from mailworker.event.choice import Choices, chosen
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ, WRITE
+from mailworker.event.rows import NO_ROW
 from mailworker.event.task import Task
 from mailworker.event.transport import Plain, Transport
 from mailworker.model import Address, InetAddress
@@ -91,6 +92,7 @@ class Connection:
         "loop",
         "party",
         "received",
+        "row",
         "sent",
         "step",
         "task",
@@ -113,6 +115,7 @@ class Connection:
         self.loop = loop
         self.party = party
         self.received = self.sent = 0
+        self.row = NO_ROW
         self.step = 0
         self.task: Task | None = None  # the task that waits
         self.watched = watched  # the events that the poller watches for; 0: the descriptor is not registered

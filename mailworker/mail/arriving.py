@@ -66,7 +66,7 @@ class Arriving(Leaving):
             if self.facts is not None:
                 self.facts.learn(self.client)
             if (rows := self.server.rows) is not None:
-                rows.move(self.log.row, self.client.address)
+                rows.move(self.stream.row, self.client.address)
         checks = self.log.entrance.at_accept
         if checks and (reason := refusal(checks, self.client_names[0], self.log)) is not None:
             return Farewell(reason, self._denial)
@@ -97,7 +97,7 @@ class Arriving(Leaving):
         """Replace the login's name by the one that the source of logins has given."""
         self.log.login = login
         if (rows := self.server.rows) is not None:
-            rows.ask(self.log.row, login, self.connections.loop.now)
+            rows.ask(self.stream.row, login, self.connections.loop.now)
 
     async def shake_hands(self, *, more: bool = False) -> Farewell | None:
         """Do the TLS handshake; the session ends if it fails, or if the client's certificate is not acceptable.
@@ -144,5 +144,5 @@ class Arriving(Leaving):
         if earlier is not None:
             self.dialogue.follow(earlier)
         if server.rows is not None:
-            server.rows.serve(self.log.row, server.number)
+            server.rows.serve(self.stream.row, server.number)
         self.renew_deadline()

@@ -100,12 +100,6 @@ class Entering(Attempting):
         """See `Applicant.judged`."""
         raise NotImplementedError
 
-    def _begin_to_ask(self) -> None:
-        self._asks = True
-        self._began = now = self.connections.loop.now
-        if (rows := self.server.rows) is not None:
-            rows.ask(self.log.row, self._login.name, now)
-
     def _new_dialogue(self) -> AnyDialogue:
         dialogue, heard = super()._new_dialogue(), self.stream.heard
         if self._attempts:
@@ -130,7 +124,7 @@ class Entering(Attempting):
         candidates = server.targets.candidates(accepted)
         link = candidates.connect(self.connections, server.settings.timeout, log, self._connected)
         if (rows := server.rows) is not None:
-            rows.dial(log.row, None, self._began)
+            rows.dial(self.stream.row, None, self._began)
         return _careful(link, self._refused)
 
     def _connected(self, stream: SocketStream, target: Target) -> Link:
@@ -138,7 +132,7 @@ class Entering(Attempting):
         proxy = server.settings.proxy
         self.backend = self.log.backend_bytes = stream
         if (rows := server.rows) is not None:
-            rows.dial(self.log.row, target.address, self.connections.loop.now)
+            rows.dial(self.stream.row, target.address, self.connections.loop.now)
         if proxy.socket_keepalive:
             sockets.keep_alive(stream.descriptor)
         if server.logs_in_at_once:

@@ -206,9 +206,3 @@ _SILENT: Final = (End.NO_BYTES, End.CLIENT_LEFT, End.CLIENT_TIMEOUT, End.TLS_TIM
 
 if accelerator is not None:
     accelerator.note_facts(FactsRecord)
-
-
-class ListedFacts(FactsRecord):
-    """The FactsRecord of a session in the session table."""
-
-    __slots__ = ("row", "task")

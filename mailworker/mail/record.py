@@ -23,7 +23,7 @@ from mailworker.errors import (
 from mailworker.event.copies import copied
 from mailworker.event.lobby import Check as Quick
 from mailworker.event.lobby import Guest
-from mailworker.event.rows import NO_ROW, Rows
+from mailworker.event.rows import Rows
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.log.access import LineSink
@@ -165,15 +165,12 @@ class SessionRecord(SessionLog):
 
     `accepted` and `logged_in` are times of the loop's clock in seconds, None if it was not logged in. `client_bytes`
     and `backend_bytes` count the bytes received from and sent to each, None if no backend was connected. `reason` is
-    None as long as the session lives. `row` is the session's row in the session table, if there is one; then `task`
-    runs the session before its relay.
+    None as long as the session lives.
     """
 
     __slots__ = ("accepted", "backend_bytes", "client_bytes", "logged_in", "reason")
 
     entrance: Entrance
-    row: int = NO_ROW
-    task: Task | None = None
 
     def __init__(self, entrance: Entrance, number: int, client: str, accepted: float, client_bytes: Traffic) -> None:
         self._blank(entrance)
@@ -214,10 +211,6 @@ class SessionRecord(SessionLog):
         record.entrance.sessions.live[record] = None
         return record
 
-    def take_row(self, row: int, task: Task | None = None) -> None:
-        """Note the session's row and task; only called if there is a session table."""
-        self.row, self.task = row, task  # type: ignore[misc] # of a class that has them
-
     @property
     def session_id(self) -> bytes:
         return self.entrance.sessions.identify(self.accepted, self.number)
@@ -240,18 +233,11 @@ class SessionRecord(SessionLog):
                 self.bug(bug)
 
     def _leave_row(self, rows: Rows) -> None:
-        rows.close(self.row)
-        self.task = None  # type: ignore[misc] # they know each other
+        rows.close(self.client_bytes.row)  # type: ignore[attr-defined] # a stream or a side, where there are rows
 
 
 if accelerator is not None:
     accelerator.note_records(SessionRecord)
-
-
-class ListedRecord(SessionRecord):
-    """The record of a session that may have a row in the session table."""
-
-    __slots__ = ("row", "task")
 
 
 async def start_tls(client: SocketStream, record: SessionRecord, *, more: bool = False) -> None:
@@ -290,9 +276,10 @@ EndListener = Callable[[SessionRecord], None]
 
 
 class Sessions:
-    """The live sessions of one worker, with the relay of each that is logged in, and the listeners for their ends.
+    """The live sessions of one worker, and the listeners for their ends.
 
-    `lines` takes access log lines, None if there are no access logs. `identify` gives the id of a session.
+    `live` has the relay of each that is logged in, and the task of others where there is a session table. `lines` takes
+    access log lines, None if there are no access logs. `identify` gives the id of a session.
     """
 
     __slots__ = ("identify", "lines", "listeners", "live", "loop")
@@ -302,12 +289,14 @@ class Sessions:
         self.loop = loop
         self.listeners = tuple(listeners)
         self.lines = lines
-        self.live: dict[SessionRecord, Relayed | None] = {}  # half the size of a set of records and one of relays
+        self.live: dict[
+            SessionRecord, Relayed | Task | None
+        ] = {}  # half the size of a set of records and one of relays
 
     def cut(self) -> None:
         """End the sessions that are in a relay."""
         for relay in tuple(self.live.values()):
-            if relay is not None:
+            if relay is not None and not isinstance(relay, Task):
                 relay.cut()
 
     def kick(self, rows: Rows, sessions: Iterable[tuple[int, str]], why: str) -> None:
@@ -319,11 +308,11 @@ class Sessions:
             owner = rows.owner(row)
             if owner is None or self.identify(owner.accepted, owner.number) != name.encode():
                 continue
-            relay, waiting = self.live.get(owner), owner if isinstance(owner, Guest) else owner.task
-            if relay is not None:
-                relay.kick(why)
-            elif waiting is not None:
-                waiting.interrupt(Kicked(why))
+            served = owner if isinstance(owner, Guest) else self.live.get(owner)
+            if isinstance(served, Guest | Task):
+                served.interrupt(Kicked(why))
+            elif served is not None:
+                served.kick(why)
 
     def end_all(self, reason: End) -> None:
         """End the records only, as the process ends now."""

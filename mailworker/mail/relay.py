@@ -188,10 +188,6 @@ class Relays:
     def _begin_watched(self, relay: Relay, server: Server) -> None:
         if isinstance(relay, LimitedRelay):
             relay.keep_rates(server.settings.proxy)
-        if self._rows is not None:
-            record = relay.record
-            relay.client.row = record.row  # type: ignore[attr-defined] # a ListedSide, where there are rows
-            record.task = None  # type: ignore[misc] # of a class that has it
         if server.watched:
             relay.start_watched()
         else:
@@ -203,7 +199,7 @@ class Relays:
         backends = self._pump(proxy.buffer, limiting=bool(proxy.limit_rate))
         times = proxy.timeout, server.settings.timeout
         terms, kind = Terms(self._connections, clients, backends, *times), LimitedRelay if server.limited else Relay
-        self._agreed[server] = agreed = terms, kind, not (server.limited or server.watched) and self._rows is None
+        self._agreed[server] = agreed = terms, kind, not (server.limited or server.watched)
         return agreed
 
     def _pump(self, buffer: int, *, watching: bool = False, limiting: bool = False, rows: Rows | None = None) -> Pump:

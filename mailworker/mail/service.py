@@ -32,11 +32,11 @@ from mailworker.mail.client.host import UNAVAILABLE, new_resolver
 from mailworker.mail.counting import Counted, Drops
 from mailworker.mail.end import End
 from mailworker.mail.entrances import ByAddress, new_entrance
-from mailworker.mail.facts import FactsRecord, ListedFacts
+from mailworker.mail.facts import FactsRecord
 from mailworker.mail.limit_conn import ConnLimits
 from mailworker.mail.limits.guards import Guards, Tables, local_tables
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.mail.record import Checks, EndListener, Entrance, ListedRecord, SessionRecord, Sessions
+from mailworker.mail.record import Checks, EndListener, Entrance, SessionRecord, Sessions
 from mailworker.mail.relay import Relays
 from mailworker.mail.server import Server, ServerTls
 from mailworker.mail.session import Session
@@ -329,7 +329,8 @@ class _Beginnings:
         session = self._session(entrance, number, stream, peer, loop.now)
         task = Task(loop, carry_out(session))
         if (rows := entrance.server.rows) is not None:
-            session.log.take_row(rows.open(session.log, number, loop.now, entrance.server.number, peer), task)
+            stream.row = rows.open(session.log, number, loop.now, entrance.server.number, peer)
+            entrance.sessions.live[session.log] = task
         task.resume()
 
     def accepted(self, entrance: Entrance, serve: Accepted) -> Accepted:
@@ -357,8 +358,8 @@ class _Beginnings:
             session.log.action = SHAKING_HANDS
         task = Task(self._connections.loop, carry_out(session, heard))
         if (rows := entrance.server.rows) is not None:
-            rows.pass_on(guest.row, session.log)
-            session.log.take_row(guest.row, task)
+            rows.pass_on(guest.stream.row, session.log)
+            entrance.sessions.live[session.log] = task
         task.resume()
 
     def _begin_carefully(self, entrance: Entrance, guest: Guest) -> None:
@@ -369,9 +370,7 @@ class _Beginnings:
         """Make records for the lobby's clients, which have sent nothing and will not be served."""
         for entrance, lobby in self._lobbies:
             for guest in lobby.guests:
-                session = self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
-                if entrance.server.rows is not None:
-                    session.log.take_row(guest.row)
+                self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
                 guest.stream.close()
 
     def _session(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
@@ -380,9 +379,8 @@ class _Beginnings:
 
     def _pattern(self, entrance: Entrance, client: Client) -> Session:
         """The pattern of an entrance's sessions, made of its first client."""
-        plain, facts = (SessionRecord, FactsRecord) if entrance.server.rows is None else (ListedRecord, ListedFacts)
-        record = (facts if entrance.has_variables else plain).pattern(entrance)
-        pattern = Session(client, record, self._connections, self._relays).as_pattern()
+        kind = FactsRecord if entrance.has_variables else SessionRecord
+        pattern = Session(client, kind.pattern(entrance), self._connections, self._relays).as_pattern()
         if not entrance.watched:  # else this entrance belongs to a single client
             self._patterns[entrance] = pattern
         return pattern

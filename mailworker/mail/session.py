@@ -148,7 +148,10 @@ class Session(Entering):
             self._began = self.connections.loop.now
             self.facts.attempt(login, attempt)  # keys of limits may depend on it
         if not self._quiet:
-            self._begin_to_ask()
+            self._asks = True
+            self._began = now = self.connections.loop.now
+            if (rows := self.server.rows) is not None:
+                rows.ask(self.stream.row, login.name, now)
         if (guard := self.server.guard) is not None:
             if guard.quick is None or login.method is _NONE:
                 return guard.enter(login, self)
@@ -161,7 +164,13 @@ class Session(Entering):
         """See `Applicant.judged`."""
         log = self.log
         if not self._quiet:
-            self._count(verdict)
+            self._asks = False
+            if (counted := self.server.counted) is not None:
+                if verdict.accepted:
+                    counted.allow(self._login.method, self._began)
+                else:
+                    seconds = self.connections.loop.now - self._began
+                    counted.reject(self._login.method, wait=verdict.wait > 0, seconds=seconds)
         if verdict.login is not None:
             self.rename(verdict.login)
         if self.facts is not None:
@@ -180,15 +189,6 @@ class Session(Entering):
         except PeerError as error:
             return self._refused(error)
 
-    def _count(self, verdict: Accepted | Rejected) -> None:
-        self._asks = False
-        if (counted := self.server.counted) is not None:
-            if verdict.accepted:
-                counted.allow(self._login.method, self._began)
-            else:
-                seconds = self.connections.loop.now - self._began
-                counted.reject(self._login.method, wait=verdict.wait > 0, seconds=seconds)
-
     def fail(self, error: Exception) -> Coroutine[Any, Any, None]:
         """See `Chain.fail`."""
         self.forget_attempt(error)
@@ -202,7 +202,7 @@ class Session(Entering):
         if (counted := self.server.counted) is not None:
             counted.refuse(self._login.method, wait=verdict.wait > 0)
         if (rows := self.server.rows) is not None:
-            rows.reject(self.log.row, self.connections.loop.now)
+            rows.reject(self.stream.row, self.connections.loop.now)
         if self.facts is not None:
             self.facts.refuse(verdict)
         await self.fail_attempt(self._login, verdict)

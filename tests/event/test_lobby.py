@@ -247,7 +247,7 @@ def test_each_has_a_row_that_is_its_own_until_it_is_passed_on(bench: Bench, reso
     assert stage.rows is not None
     client = stage.comes()
     (guest,) = stage.lobby.guests
-    assert guest.row == 0
+    assert guest.stream.row == 0
     assert stage.rows.owner(0) is guest
     found = parse(bytes(stage.memory), (0, 0), [("", ""), ("here", "imap")], int(stage.loop.now), foreign=False)
     assert found is not None
@@ -255,7 +255,7 @@ def test_each_has_a_row_that_is_its_own_until_it_is_passed_on(bench: Bench, reso
     client.send(b"x")
     stage.serve()
     session = object()
-    stage.rows.pass_on(guest.row, session)
+    stage.rows.pass_on(guest.stream.row, session)
     assert stage.rows.owner(0) is session
 
 
@@ -263,13 +263,13 @@ def test_who_finds_no_row_is_greeted_all_the_same(bench: Bench, resources: ExitS
     stage = Stage(bench, resources, rows=1)
     clients = [stage.comes() for _ in range(2)]
     assert [client.recv(100) for client in clients] == [GREETING] * 2
-    assert sorted(guest.row for guest in stage.lobby.guests) == [NO_ROW, 0]
+    assert sorted(guest.stream.row for guest in stage.lobby.guests) == [NO_ROW, 0]
     assert memoryview(stage.head).cast("Q")[UNLISTED] == 1
 
 
 def test_without_rows_a_guest_has_none(stage: Stage) -> None:
     stage.comes()
-    assert [guest.row for guest in stage.lobby.guests] == [NO_ROW]
+    assert [guest.stream.row for guest in stage.lobby.guests] == [NO_ROW]
 
 
 def test_who_is_interrupted_leaves_with_the_error_and_only_once(bench: Bench, stage: Stage) -> None:

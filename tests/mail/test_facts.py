@@ -129,9 +129,9 @@ def test_what_fails_while_a_line_is_made_is_logged_and_ends_nothing(classes: Cla
 def test_a_row_is_given_back_at_the_end(classes: Classes) -> None:
     closed: list[int] = []
     record = classes.Record.pattern(Entrance(rows=SimpleNamespace(close=closed.append)))
-    with pytest.raises(AttributeError):  # a record that has none
-        record.begun(7, PEER, 1.0, CONNECTION).end(End.QUIT)
-    assert closed == [NO_ROW]
+    record.begun(7, PEER, 1.0, SimpleNamespace(row=NO_ROW)).end(End.QUIT)
+    record.begun(8, PEER, 1.0, SimpleNamespace(row=5)).end(End.QUIT)
+    assert closed == [NO_ROW, 5]
 
 
 @both

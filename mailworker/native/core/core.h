@@ -26,10 +26,8 @@
     NAME(adopt)                                                                                                        \
     NAME(again)                                                                                                        \
     NAME(allow)                                                                                                        \
-    NAME(backend_bytes)                                                                                                \
     NAME(begin)                                                                                                        \
     NAME(begin_with)                                                                                                   \
-    NAME(client_bytes)                                                                                                 \
     NAME(close)                                                                                                        \
     NAME(expire)                                                                                                       \
     NAME(fail)                                                                                                         \
@@ -38,12 +36,10 @@
     NAME(half_close)                                                                                                   \
     NAME(kind)                                                                                                         \
     NAME(number)                                                                                                       \
-    NAME(logged_in)                                                                                                    \
     NAME(park)                                                                                                         \
     NAME(passes)                                                                                                       \
     NAME(path)                                                                                                         \
     NAME(ready)                                                                                                        \
-    NAME(reason)                                                                                                       \
     NAME(received)                                                                                                     \
     NAME(resume)                                                                                                       \
     NAME(sent)                                                                                                         \
@@ -201,6 +197,9 @@ int epoll_drop(struct epoll *epoll, int fd);
 
 extern PyTypeObject tally_type, session_tally_type;
 
+int prepare_tallies(void);
+int tally_end(PyObject *tally, PyObject *session); /* SessionTally.end() */
+
 /* limits.c */
 
 extern PyTypeObject limits_type;
@@ -244,6 +243,9 @@ Py_ssize_t rows_begin(struct rows *rows, PyObject *owner, long long number, doub
 
 /* Whether the row has an owner. */
 int rows_has(const struct rows *rows, Py_ssize_t number);
+
+/* Rows.close(), for a row that has an owner, or NO_ROW. */
+void rows_end(struct rows *rows, Py_ssize_t number);
 
 /* Rows.relay() and Rows.note(), for a row that has an owner. */
 void rows_relay(struct rows *rows, Py_ssize_t number, double now);
@@ -298,6 +300,7 @@ struct stream {
     void *connection; /* the SSL in it */
     char bare;        /* whether `tls` is the context */
     char more;        /* of a handshake: a write follows */
+    int row;          /* of a client in the session table, or NO_ROW */
     PyObject *closed; /* NULL once it is closed or given away */
     PyObject *task;   /* the task that waits; NULL or None for none */
     unsigned long long received; /* bytes of data that were read */
@@ -401,6 +404,7 @@ extern PyTypeObject side_type, listed_type, watched_type, limited_type, sieve_li
 
 int side_ready(PyObject *side, int mask);
 void side_moved(PyObject *side, unsigned long long *received, unsigned long long *sent);
+int side_row(PyObject *side); /* of a ListedSide */
 
 /* relay/pair.c */
 

@@ -34,7 +34,6 @@ struct guest {
     PyObject *peer;
     long long number;
     double accepted;
-    Py_ssize_t row;
     char shaking; /* whether the handshake is under way */
 };
 
@@ -147,7 +146,6 @@ static PyMemberDef guest_members[] = {
     {"peer", T_OBJECT_EX, offsetof(struct guest, peer), READONLY, NULL},
     {"number", T_LONGLONG, offsetof(struct guest, number), READONLY, NULL},
     {"accepted", T_DOUBLE, offsetof(struct guest, accepted), READONLY, NULL},
-    {"row", T_PYSSIZET, offsetof(struct guest, row), READONLY, NULL},
     {"shaking", T_BOOL, offsetof(struct guest, shaking), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
@@ -218,7 +216,6 @@ static struct guest *receive(struct lobby *self, PyObject *descriptor, PyObject 
         return NULL;
     }
     guest->timed.deadline = Py_HUGE_VAL;
-    guest->row = NO_ROW;
     guest->number = connections_take(self->connections);
     guest->stream = guest->number < 0 ? NULL : (struct stream *) connections_stream(self->connections, fd, self->party);
     if (guest->stream == NULL) {
@@ -235,11 +232,14 @@ static struct guest *receive(struct lobby *self, PyObject *descriptor, PyObject 
 /* Begins the guest's row in the session table, if there is one. */
 static int list(const struct lobby *self, struct guest *guest)
 {
+    int row;
+
     if (self->rows == NULL) {
         return 1;
     }
-    guest->row = rows_begin(self->rows, (PyObject *) guest, guest->number, guest->accepted, self->server, guest->peer);
-    return !(guest->row == NO_ROW && PyErr_Occurred());
+    row = rows_begin(self->rows, (PyObject *) guest, guest->number, guest->accepted, self->server, guest->peer);
+    guest->stream->row = row;
+    return !(row == NO_ROW && PyErr_Occurred());
 }
 
 /* Whether a guest passes one check; -1 with an exception. */

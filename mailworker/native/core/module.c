@@ -140,10 +140,10 @@ static int add_functions(PyObject *module)
 
 PyMODINIT_FUNC PyInit__core(void)
 {
-    PyObject *module =
-        make_names() && prepare_loop() && prepare_plans() && prepare_sockets() && prepare_records() && prepare_writing()
-            ? PyModule_Create(&definition)
-            : NULL;
+    PyObject *module = make_names() && prepare_loop() && prepare_plans() && prepare_sockets() && prepare_records() &&
+                               prepare_tallies() && prepare_writing()
+                           ? PyModule_Create(&definition)
+                           : NULL;
 
     if (module != NULL && !(add_types(module) && add_functions(module))) {
         Py_CLEAR(module);

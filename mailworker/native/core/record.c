@@ -26,6 +26,7 @@
     WAY(at_end, "entrance.server.access_logs.at_end")                                                                  \
     WAY(at_login, "entrance.server.access_logs.at_login")                                                              \
     WAY(choice, "entrance.server.backend")                                                                             \
+    WAY(client_bytes, "client_bytes")                                                                                  \
     WAY(client_id, "client_id")                                                                                        \
     WAY(client_method, "method")                                                                                       \
     WAY(client_name, "name")                                                                                           \
@@ -210,12 +211,37 @@ static int tell_listeners(PyObject *self)
     return fine;
 }
 
+/* Frees the session's row, which its connection with the client knows; the method in Python takes any objects. */
+static int leave_row(PyObject *self, PyObject *rows)
+{
+    PyObject *client = path_follow(&ways.client_bytes, self);
+    int fine = client != NULL;
+
+    if (fine && PyObject_TypeCheck(rows, &rows_type) && PyObject_TypeCheck(client, &stream_type)) {
+        rows_end((struct rows *) rows, ((struct stream *) client)->row);
+    } else if (fine && PyObject_TypeCheck(rows, &rows_type) && PyObject_TypeCheck(client, &listed_type)) {
+        rows_end((struct rows *) rows, side_row(client));
+    } else {
+        fine = fine && done(call(self, words._leave_row, rows));
+    }
+    Py_XDECREF(client);
+    return fine;
+}
+
+static int count_end(PyObject *server_counts, PyObject *self)
+{
+    if (PyObject_TypeCheck(server_counts, &session_tally_type)) {
+        return tally_end(server_counts, self);
+    }
+    return done(call(server_counts, words.end, self));
+}
+
 /* Tells the session table and the server's counters of the end, where there are any. */
 static int tell_server(PyObject *self)
 {
     PyObject *rows = path_follow(&ways.rows, self), *server_counts = path_follow(&ways.counted, self);
-    int fine = rows != NULL && server_counts != NULL && (rows == Py_None || done(call(self, words._leave_row, rows))) &&
-               (server_counts == Py_None || done(PyObject_CallMethodOneArg(server_counts, words.end, self)));
+    int fine = rows != NULL && server_counts != NULL && (rows == Py_None || leave_row(self, rows)) &&
+               (server_counts == Py_None || count_end(server_counts, self));
 
     Py_XDECREF(rows);
     Py_XDECREF(server_counts);

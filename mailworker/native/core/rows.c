@@ -494,20 +494,27 @@ static PyObject *rows_key(PyObject *object, PyObject *const *arguments, Py_ssize
     return nothing();
 }
 
+void rows_end(struct rows *self, Py_ssize_t number)
+{
+    struct row *row;
+
+    if (number == NO_ROW) {
+        say(self, UNLISTED, head_of(self)[UNLISTED] - 1);
+        return;
+    }
+    row = begin(at(self, number));
+    memset(&row->received, 0, sizeof(*row) - offsetof(struct row, received));
+    finish(row);
+    self->unused[self->free++] = (uint32_t) number;
+    Py_CLEAR(self->owners[number]);
+}
+
 static PyObject *rows_close(PyObject *object, PyObject *argument)
 {
-    struct rows *self = (struct rows *) object;
     Py_ssize_t number;
-    struct row *row = find(self, argument, &number);
 
-    if (row != NULL) {
-        begin(row);
-        memset(&row->received, 0, sizeof(*row) - offsetof(struct row, received));
-        finish(row);
-        self->unused[self->free++] = (uint32_t) number;
-        Py_CLEAR(self->owners[number]);
-    } else if (number == NO_ROW && !PyErr_Occurred()) {
-        say(self, UNLISTED, head_of(self)[UNLISTED] - 1);
+    if (find((struct rows *) object, argument, &number) != NULL || (number == NO_ROW && !PyErr_Occurred())) {
+        rows_end((struct rows *) object, number);
     }
     return nothing();
 }

@@ -28,6 +28,7 @@ static int stream_init(PyObject *object, PyObject *arguments, PyObject *keywords
         return -1;
     }
     self->deadline = INFINITY;
+    self->row = NO_ROW;
     Py_XSETREF(self->loop, (struct loop *) Py_NewRef(loop));
     Py_XSETREF(self->party, Py_NewRef(party));
     Py_XSETREF(self->tls, Py_NewRef(Py_None));
@@ -44,6 +45,7 @@ PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyOb
         self->descriptor = descriptor;
         self->watched = watched;
         self->deadline = INFINITY;
+        self->row = NO_ROW;
         self->loop = (struct loop *) Py_NewRef((PyObject *) loop);
         self->party = Py_NewRef(party);
         self->tls = Py_NewRef(Py_None);
@@ -723,6 +725,7 @@ static PyMemberDef stream_members[] = {
     {"party", T_OBJECT_EX, offsetof(struct stream, party), READONLY, NULL},
     {"task", T_OBJECT, offsetof(struct stream, task), 0, NULL},
     {"received", T_ULONGLONG, offsetof(struct stream, received), 0, NULL},
+    {"row", T_INT, offsetof(struct stream, row), 0, NULL},
     {"sent", T_ULONGLONG, offsetof(struct stream, sent), 0, NULL},
     {"step", T_PYSSIZET, offsetof(struct stream, step), READONLY, NULL},
     {"heard", T_OBJECT, offsetof(struct stream, heard), READONLY, NULL},

@@ -1,6 +1,6 @@
 /* Counters in words that other processes read; see event/tally.py. */
 
-#include "core.h"
+#include "path.h"
 
 #include <stdint.h>
 #include <time.h>
@@ -288,22 +288,31 @@ static int tell_odd(struct session_tally *self, Py_ssize_t number)
     return 1;
 }
 
+/* What a session that has ended is asked for. */
+static struct {
+    struct path number, client_bytes, backend_bytes, logged_in;
+} ways;
+
+int prepare_tallies(void)
+{
+    return path_make(&ways.number, "reason.number") && path_make(&ways.client_bytes, "client_bytes") &&
+           path_make(&ways.backend_bytes, "backend_bytes") && path_make(&ways.logged_in, "logged_in");
+}
+
 /* The number of a session's reason; -1 with an exception. */
 static Py_ssize_t number_of(PyObject *session)
 {
-    PyObject *reason = PyObject_GetAttr(session, names.reason);
-    PyObject *number = reason == NULL ? NULL : PyObject_GetAttr(reason, names.number);
+    PyObject *number = path_follow(&ways.number, session);
     Py_ssize_t value = number == NULL ? -1 : PyLong_AsSsize_t(number);
 
-    Py_XDECREF(reason);
     Py_XDECREF(number);
     return value;
 }
 
-/* Adds the byte counts of a session's connection, by its attribute's name; None has moved nothing. */
-static int move_of(struct session_tally *self, Py_ssize_t place, PyObject *session, PyObject *name)
+/* Adds the byte counts of a session's connection; None has moved nothing. */
+static int move_of(struct session_tally *self, Py_ssize_t place, PyObject *session, struct path *way)
 {
-    PyObject *connection = PyObject_GetAttr(session, name);
+    PyObject *connection = path_follow(way, session);
     unsigned long long received, sent;
     int fine = connection != NULL && (connection == Py_None || (bytes_of(connection, &received, &sent) &&
                                                                 gain_one(&self->tally, place, received) &&
@@ -315,7 +324,7 @@ static int move_of(struct session_tally *self, Py_ssize_t place, PyObject *sessi
 
 static int last(struct session_tally *self, PyObject *session)
 {
-    PyObject *logged_in = PyObject_GetAttr(session, names.logged_in);
+    PyObject *logged_in = path_follow(&ways.logged_in, session);
     int fine = logged_in != NULL &&
                (logged_in == Py_None || sort_from(self, self->session_seconds, self->duration, logged_in));
 
@@ -323,14 +332,19 @@ static int last(struct session_tally *self, PyObject *session)
     return fine;
 }
 
-static PyObject *end(PyObject *object, PyObject *session)
+int tally_end(PyObject *object, PyObject *session)
 {
     struct session_tally *self = (struct session_tally *) object;
     Py_ssize_t number = number_of(session);
 
-    return none_if(gain_at(self, self->ended, number) && tell_odd(self, number) &&
-                   move_of(self, self->bytes, session, names.client_bytes) &&
-                   move_of(self, self->bytes + 2, session, names.backend_bytes) && last(self, session));
+    return gain_at(self, self->ended, number) && tell_odd(self, number) &&
+           move_of(self, self->bytes, session, &ways.client_bytes) &&
+           move_of(self, self->bytes + 2, session, &ways.backend_bytes) && last(self, session);
+}
+
+static PyObject *end(PyObject *object, PyObject *session)
+{
+    return none_if(tally_end(object, session));
 }
 
 static PyMethodDef session_tally_methods[] = {

@@ -12,8 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define NO_ROW (-1)
-
 static inline struct pump *pump_of(const struct side *side)
 {
     return &side->owner->pump;
@@ -330,6 +328,11 @@ static PyObject *side_begin(PyObject *object, PyObject *argument)
     return none_if(side_join(side, other));
 }
 
+int side_row(PyObject *object)
+{
+    return ((struct watched_side *) object)->row;
+}
+
 void side_moved(PyObject *object, unsigned long long *received, unsigned long long *sent)
 {
     *received = ((struct side *) object)->received;
@@ -412,6 +415,10 @@ PyObject *side_made(PyTypeObject *type, PyObject *relay, struct pump_object *own
         side->source = 0;
         side->sink = WRITE;
     }
+    if (PyType_IsSubtype(type, &listed_type)) {
+        ((struct watched_side *) side)->row = stream->row;
+        side->listed = stream->row != NO_ROW;
+    }
     stream_give_away(stream);
     return (PyObject *) side;
 }
@@ -481,25 +488,9 @@ static PyObject *watched_refuses(PyObject *object, PyObject *argument)
     return PyBool_FromLong(line_refuses(&((struct watched_side *) object)->line, data, (size_t) length));
 }
 
-static PyObject *get_row(PyObject *object, void *Py_UNUSED(closure))
-{
-    return PyLong_FromLong(((struct watched_side *) object)->row);
-}
-
-static int set_row(PyObject *object, PyObject *value, void *Py_UNUSED(closure))
-{
-    struct watched_side *self = (struct watched_side *) object;
-
-    if (value == NULL || !take_int(value, &self->row)) {
-        return -1;
-    }
-    self->side.listed = self->row >= 0;
-    return 0;
-}
-
-static PyGetSetDef listed_properties[] = {
-    {"row", get_row, set_row, NULL, NULL},
-    {NULL, NULL, NULL, NULL, NULL},
+static PyMemberDef listed_members[] = {
+    {"row", T_INT, offsetof(struct watched_side, row), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
 };
 
 PyTypeObject listed_type = {
@@ -510,7 +501,7 @@ PyTypeObject listed_type = {
     .tp_base = &side_type,
     .tp_new = side_new,
     .tp_dealloc = side_free,
-    .tp_getset = listed_properties,
+    .tp_members = listed_members,
 };
 
 static PyMethodDef watched_methods[] = {
