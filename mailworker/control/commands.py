@@ -155,7 +155,7 @@ def _kick(client: Client, arguments: Namespace, say: Say) -> int:
         foreign += last["foreign"]
     say(json.dumps({"kicked": kicked, "foreign": foreign}) if arguments.json else f"kicked {kicked} sessions")
     if foreign and not arguments.json:
-        say(f"{foreign} sessions more belong to the program that was changed by USR2: end it, or wait for it to end")
+        say(f"{foreign} sessions more belong to the program before USR2, which does not listen: end it, or wait")
     return DONE if kicked else NONE_MATCHED
 
 

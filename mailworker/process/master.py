@@ -11,7 +11,8 @@ from time import monotonic
 from mailworker.event.timers import Timed, Timers
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import Found
+from mailworker.process.handover.upgrade import Upgrade
+from mailworker.process.link import MOST_QUESTIONS, Found
 from mailworker.process.main_process import Leaving, MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
@@ -37,7 +38,9 @@ class Master(MainProcess):
         self._timers = Timers()
         self._signals = BlockedSignals(TAKEN)
         self._children = Children(
-            self._signals.unblock, lambda: _leave(origin, self._reload, self._reopening), daemonised=origin.daemonised
+            self._signals.unblock,
+            lambda: _leave(origin, self._upgrade, self._reload, self._reopening),
+            daemonised=origin.daemonised,
         )
         self._workforce = Workforce(cycle, self._children, self._after)
         self._steering = Steering(self, self._children, self._workforce.kicking, self._standing, self._after)
@@ -82,8 +85,21 @@ class Master(MainProcess):
         """Obey a signal; the log does not mention SIGIO, which the system sends when a child asks."""
         if received.signal == signal.SIGIO and not received.sender:
             self._steering.hear()
+            self._hear_successor()
         else:
             super()._obey(received)
+
+    def _hear_successor(self) -> None:
+        """End sessions for the new master."""
+        kicks = self._upgrade.take_kicks()
+        for sessions in kicks:
+            self._steering.kick(sessions)
+        if len(kicks) >= MOST_QUESTIONS:  # there may be more, and no other signal will announce them
+            self._after(0.0, self._hear_successor)
+
+    def kick_former(self, sessions: bytes) -> bool:
+        """See Steered."""
+        return self._upgrade.kick_former(sessions)
 
     def _say_what_there_is(self) -> None:
         counters = self._cycle.board
@@ -209,9 +225,9 @@ class Master(MainProcess):
         self._workforce.hand_out_logs()
 
 
-def _leave(origin: Origin, *under_way: Reload | Reopening | None) -> None:
+def _leave(origin: Origin, *parts: Upgrade | Reload | Reopening | None) -> None:
     """Close, in a child, what only the master may have."""
     origin.leave()
-    for each in under_way:
+    for each in parts:
         if each is not None:
             each.leave()

@@ -44,6 +44,9 @@ class Steered(Protocol):
     def reconfigure(self) -> str | None:
         """Begin to reload, or queue one more reload; returns why that is impossible, else None."""
 
+    def kick_former(self, sessions: bytes) -> bool:
+        """Have the master before this one end sessions; False where nobody hears that."""
+
 
 class Steering:
     """Receives questions, and answers each of them once: immediately, or when the task is done."""
@@ -59,7 +62,8 @@ class Steering:
         self._waiting: list[Asked] = []  # for the end of the reload that is under way
         self._next: list[Asked] = []  # for the end of the next reload
         self._commands: dict[bytes, Callable[[Asked], Answer | None]] = {
-            b"kick": self._kick,
+            b"kick": lambda asked: self.kick(asked[1].argument),
+            b"kick-former": self._kick_former,
             b"level": self._limit_logs,
             b"reload": self._reload,
             b"reload-status": lambda _: self._standing.last_reload,
@@ -97,17 +101,25 @@ class Steering:
         waiting.remove(asked)
         return {"error": refused}
 
-    def _kick(self, asked: Asked) -> Answer:
-        """Kick sessions at once; the status process spreads its requests in time."""
-        why, *lines = asked[1].argument.split(b"\n")
-        matches = [*map(_SESSION.fullmatch, lines)]
-        text = why.decode(errors="replace")
-        if not text.isprintable() or not all(matches):
+    def kick(self, sessions: bytes) -> Answer:
+        """Kick sessions at once; the status process spreads its requests in time.
+
+        The first line is the reason for the log, each other one is a session.
+        """
+        read = _read(sessions)
+        if read is None:
             return {"error": "that is no list of sessions"}
-        chosen = [Chosen(int(match[1]), int(match[2]), match[3].decode()) for match in matches if match]
-        if not self._kicking.kick(chosen, text, _AT_ONCE):
+        why, chosen = read
+        if not self._kicking.kick(chosen, why, _AT_ONCE):
             return {"error": "too many sessions wait for their end"}
         return {"told": len(chosen)}
+
+    def _kick_former(self, asked: Asked) -> Answer:
+        """Have the program before this one kick sessions of its own."""
+        read = _read(asked[1].argument)
+        if read is None:
+            return {"error": "that is no list of sessions"}
+        return {"told": len(read[1]) if self._master.kick_former(asked[1].argument) else 0}
 
     def _limit_logs(self, asked: Asked) -> Answer:
         """Set the log level. An empty argument only asks for it, 0 goes back to the configuration."""
@@ -124,6 +136,16 @@ class Steering:
     def _tell_level(self, level: Level | None) -> None:
         if not self._children.limit_logs(level):
             self._after(_LATER, lambda: self._tell_level(level))
+
+
+def _read(sessions: bytes) -> tuple[str, list[Chosen]] | None:
+    """The reason and the sessions to kick; None for anything else."""
+    why, *lines = sessions.split(b"\n")
+    matches = [*map(_SESSION.fullmatch, lines)]
+    text = why.decode(errors="replace")
+    if not text.isprintable() or not all(matches):
+        return None
+    return text, [Chosen(int(match[1]), int(match[2]), match[3].decode()) for match in matches if match]
 
 
 def _answer(asked: Asked, words: Answer) -> None:

@@ -123,20 +123,19 @@ async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers
             yield {"session": shown(session)}
         yield {"ok": True, "count": len(meant)}
         return
-    own = [session for session in meant if not session.foreign]
-    told, rate = 0, found.get("rate", RATE)
+    asked, told, rate = 0, 0, found.get("rate", RATE)
     why = f"kicked by {asker}{_reason(found)}"
     try:
-        for part in _slices(own, rate):
-            if told:
-                yield {"kicked": told, "of": len(own)}
+        for part in _slices(meant, rate):
+            if asked:
+                yield {"kicked": told, "of": len(meant)}
                 yield {}
                 await sleep(max(_SLICE, 1 / rate))
-            await _end(means, part, why)
-            told += len(part)
+            told += await _end(means, part, why)
+            asked += len(part)
     finally:
         means.note(_said(asker, told, found))
-    yield {"ok": True, "kicked": told, "foreign": len(meant) - len(own)}
+    yield {"ok": True, "kicked": told, "foreign": len(meant) - told}
 
 
 def _ban_users(means: Means, found: Mapping[str, Any], meant: Iterable[Listed], asker: Asker) -> None:
@@ -153,11 +152,16 @@ def _ban_users(means: Means, found: Mapping[str, Any], meant: Iterable[Listed], 
     means.note(f"control: {asker} banned {len(users)} users for {found['ban']}s in {', '.join(zones)}")
 
 
-async def _end(means: Means, sessions: Sequence[Listed], why: str) -> None:
-    for start in range(0, len(sessions), _AT_ONCE):
-        part = sessions[start : start + _AT_ONCE]
-        lines = (why, *(f"{each.worker} {each.number} {each.id}" for each in part))
-        await means.ask("kick", "\n".join(lines).encode(), _SOON)
+async def _end(means: Means, sessions: Sequence[Listed], why: str) -> int:
+    """End sessions; returns how many masters were told of: one before ours may not hear it."""
+    told = 0
+    for command, foreign in (("kick", False), ("kick-former", True)):
+        chosen = [f"{each.worker} {each.number} {each.id}" for each in sessions if each.foreign is foreign]
+        for start in range(0, len(chosen), _AT_ONCE):
+            lines = (why, *chosen[start : start + _AT_ONCE])
+            answer = await means.ask(command, "\n".join(lines).encode(), _SOON)
+            told += answer["told"]
+    return told
 
 
 def _slices(meant: Sequence[Listed], rate: int) -> Iterable[Sequence[Listed]]:

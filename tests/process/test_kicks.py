@@ -109,6 +109,16 @@ def kicked(folder: Path, port: int, backend: ScriptedServer) -> Iterator[Kicked]
     service.stop()
 
 
+def await_end(pid: int) -> None:
+    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, "its end")
+
+
+def datagram_sockets(pid: int) -> set[str]:
+    rows = (line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:])
+    all_of_them = {f"socket:[{row[6]}]" for row in rows if row[4] == "0002"}
+    return all_of_them & {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+
+
 def is_alive(client: Peer) -> bool:
     client.send(b"x NOOP\r\n")
     return bool(client.line())
@@ -201,19 +211,51 @@ def test_sessions_of_a_former_cycle_are_listed_and_end_too(kicked: Kicked) -> No
     later.rest()
 
 
-def test_sessions_of_a_program_before_are_listed_and_left_to_it(kicked: Kicked) -> None:
-    former = kicked.log_in("bob")
-    old, _ = kicked.upgrade()
+def test_sessions_of_the_program_before_end_too_whether_it_leaves_or_not(kicked: Kicked) -> None:
+    waiting = kicked.connect()
+    former = [kicked.log_in(name) for name in ("bob", "alice", "bob")]
+    old, new = kicked.upgrade()
     kicked.await_true(lambda: any(each.get("foreign") for each in kicked.sessions()), "the list of the new one")
+    others = kicked.log_in("alice")
+    kicked.await_sessions(2, user="bob")
+    assert kicked.last("kick", user="bob") == {"ok": True, "kicked": 2, "foreign": 0}
+    former[0].rest()
+    former[2].rest()
+    assert is_alive(former[1])
     os.kill(old, signal.SIGQUIT)
     kicked.await_line(rf" {old}#{old}: worker process \d+ exited with code 0")
-    later = kicked.log_in("bob")
-    kicked.await_sessions(2, user="bob")
-    assert kicked.last("kick", user="bob") == {"ok": True, "kicked": 1, "foreign": 1}
-    later.rest()
-    assert is_alive(former)
-    former.close()
-    wait_until(lambda: not psutil.pid_exists(old) or psutil.Process(old).status() == psutil.STATUS_ZOMBIE, "its end")
+    later = kicked.log_in("alice")
+    assert kicked.last("kick", state="login") == {"ok": True, "kicked": 1, "foreign": 0}
+    waiting.rest()
+    assert kicked.last("kick", user="alice", rate=1000) == {"ok": True, "kicked": 3, "foreign": 0}
+    for client in (former[1], others, later):
+        client.rest()
+    await_end(old)
+    assert kicked.last("kick", all=True) == {"ok": True, "kicked": 0, "foreign": 0}
+    assert new == kicked.pid
+
+
+def test_no_child_has_the_link_between_the_masters(kicked: Kicked) -> None:
+    old, new = kicked.upgrade()
+    kicked.await_workers(2, master=new)
+    os.kill(old, signal.SIGTTIN)
+    kicked.await_workers(3, master=old)
+    for master in (old, new):
+        messages = datagram_sockets(master)
+        children = [child.pid for child in psutil.Process(master).children() if child.pid != new]
+        assert len(messages) == len(children) + 1  # a link to each child, and one to the other master
+        assert not messages & {link for child in children for link in datagram_sockets(child)}
+
+
+def test_a_program_that_has_given_up_leaves_the_one_before_its_sessions(kicked: Kicked) -> None:
+    former = kicked.log_in("bob")
+    old, new = kicked.upgrade()
+    kicked.await_true(lambda: any(each.get("foreign") for each in kicked.sessions()), "the list of the new one")
+    os.kill(new, signal.SIGTERM)
+    kicked.await_true(lambda: [each.get("foreign") for each in kicked.sessions()] == [None], "the list of the old one")
+    assert kicked.last("kick", user="bob") == {"ok": True, "kicked": 1, "foreign": 0}
+    former.rest()
+    assert kicked.upgrade()[0] == old  # it can start another one
 
 
 def test_every_session_that_lives_at_both_ends_of_a_list_is_listed_once(kicked: Kicked) -> None:

@@ -42,6 +42,7 @@ class Master:
         self.refused: str | None = None
         self.reloads = False
         self.room = True
+        self.former: list[bytes] = []
         self.begun = 0
         link, self._theirs = open_link()
         self.child = Child(1, Place(StatusProcess, 0), self.cycle, 0.0, link, 0)
@@ -63,6 +64,10 @@ class Master:
 
     def kick(self, worker: int, kick: Kick) -> bool:
         self.kicks.append((worker, kick))
+        return self.room
+
+    def kick_former(self, sessions: bytes) -> bool:
+        self.former.append(sessions)
         return self.room
 
     def limit_logs(self, level: Level | None) -> bool:
@@ -179,11 +184,21 @@ def test_sessions_that_are_to_end_go_to_their_workers(master: Master) -> None:
     assert master.kicks == [(1, Kick(((5, "a-_Z"), (7, "c")), why)), (2, Kick(((6, "b"),), why))]
 
 
+def test_sessions_of_the_program_before_go_to_its_master(master: Master) -> None:
+    assert master.ask(Question(1, b"kick-former", b"why\n1 5 a\n2 6 b")) == [(1, {"told": 2})]
+    master.room = False
+    assert master.ask(Question(2, b"kick-former", b"why\n1 5 a")) == [(2, {"told": 0})]
+    assert master.former == [b"why\n1 5 a\n2 6 b", b"why\n1 5 a"]
+    assert master.kicks == []
+
+
+@pytest.mark.parametrize("command", [b"kick", b"kick-former"])
 @pytest.mark.parametrize(
     "places",
     [b"x\n", b"x\n1 2", b"x\n1 2 a b", b"x\n-1 2 a", b"x\n1 2 \xff", b"x\n1 2 a;b", b"x\n" + b"9" * 20 + b" 2 a",
      b"a\x1b[m\n1 2 a", b"x\n1 2 a\n"],
 )  # fmt: skip
-def test_what_names_no_sessions_ends_none(master: Master, places: bytes) -> None:
-    assert master.ask(Question(1, b"kick", places)) == [(1, {"error": "that is no list of sessions"})]
+def test_what_names_no_sessions_ends_none(master: Master, places: bytes, command: bytes) -> None:
+    assert master.ask(Question(1, command, places)) == [(1, {"error": "that is no list of sessions"})]
     assert master.kicks == []
+    assert master.former == []

@@ -33,6 +33,7 @@ class Desk:
         self.times: list[float] = []
         self.notes: list[str] = []
         self.logs = True
+        self.former = True
         self.reload: dict[str, Any] = RELOAD
         self.bugs: list[BaseException] = []
         self.loop = Loop(self.bugs.append)
@@ -60,6 +61,8 @@ class Desk:
     async def ask(self, command: str, argument: bytes, _seconds: float) -> dict[str, Any]:
         self.asked.append((command, argument))
         self.times.append(self.loop.now)
+        if command.startswith("kick"):
+            return {"told": argument.count(b"\n") if command == "kick" or self.former else 0}
         return {"level": "debug"} if command == "level" else self.reload
 
     async def probe(self, found: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
@@ -166,10 +169,13 @@ def test_a_dry_run_shows_them_and_does_nothing() -> None:
     assert not desk.notes
 
 
-def test_those_of_another_program_are_not_ours_to_end() -> None:
+def test_those_of_the_program_before_are_its_to_end() -> None:
     desk = Desk([Session(1), Session(2, foreign=True)])
+    assert desk.obey("kick", all=True) == [{"ok": True, "kicked": 2, "foreign": 0}]
+    assert desk.asked == [("kick", b"kicked by uid 0\n2 1 id1"), ("kick-former", b"kicked by uid 0\n2 2 id2")]
+    desk.former = False
     assert desk.obey("kick", all=True) == [{"ok": True, "kicked": 1, "foreign": 1}]
-    assert desk.kicked == ["id1"]
+    assert desk.kicked == ["id1", "id1"]
 
 
 def test_a_rate_spreads_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import Address, InetAddress, Level, UnixAddress
+from mailworker.process.handover import succession
 from mailworker.process.handover import zones as zone_handover
 from mailworker.process.system.inherited_state import number, passed_descriptors
 
@@ -25,12 +26,13 @@ VARIABLE = "MAILWORKER"
 class Inheritance:
     """Sockets for the first cycle to take over, and whether they come from an old master.
 
-    For `zones` see `zone_handover.take_over`.
+    For `zones` see `zone_handover.take_over`, for `predecessor` see `Predecessor.of`.
     """
 
     listeners: tuple[BoundListener, ...] = ()
     from_master: bool = False
     zones: str = ""
+    predecessor: str = ""
 
     @classmethod
     def receive(cls, environment: MutableMapping[str, str], log: Log) -> Inheritance:
@@ -39,11 +41,12 @@ class Inheritance:
         for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
             environment.pop(name, None)
         zones = environment.pop(zone_handover.VARIABLE, "")
+        predecessor = environment.pop(succession.VARIABLE, "")
         value = environment.pop(VARIABLE, None)
         if value is not None:
             log.write(Level.NOTICE, f'using inherited sockets from "{escape(value)}"')
             listeners = tuple(_listeners(_descriptors(value, log), log, borrowed=False))
-            return cls(listeners, from_master=True, zones=zones)
+            return cls(listeners, from_master=True, zones=zones, predecessor=predecessor)
         if not passed:
             return cls()
         log.write(Level.NOTICE, f"using {len(passed)} sockets of the service manager")

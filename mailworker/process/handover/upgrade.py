@@ -13,6 +13,7 @@ from mailworker.model import Level
 from mailworker.process.cycle import Cycle
 from mailworker.process.handover import inheritance
 from mailworker.process.handover.inheritance import Inheritance
+from mailworker.process.handover.succession import Predecessor, Successor
 from mailworker.process.handover.zones import Handover
 from mailworker.process.system import service_manager
 from mailworker.process.system.execution import execute
@@ -27,10 +28,12 @@ class Upgrade:
     While it runs no third one is started, and unix sockets and the pid file's name are not ours alone.
     """
 
-    __slots__ = ("_new", "_old", "_turn")
+    __slots__ = ("_new", "_old", "_predecessor", "_successor", "_turn")
 
     def __init__(self, inherited: Inheritance) -> None:
         self._new: int | None = None
+        self._predecessor = Predecessor.of(inherited.predecessor)
+        self._successor: Successor | None = None
         self._turn: Turn | None = None
         self._old = os.getppid() if inherited.from_master else None
 
@@ -60,12 +63,12 @@ class Upgrade:
         try:
             _rename(pid, old_pid, f'failed before executing new binary process "{binary}"')
             try:
-                self._turn = Turn()
-                with self._turn.announced() as announcement:
-                    environment = {**new_environment(cycle, os.environ), **announcement}
+                self._turn, self._successor = Turn(), Successor()
+                with self._turn.announced() as turn, self._successor.announced() as successor:
+                    environment = {**new_environment(cycle, os.environ), **turn, **successor}
                     self._new = _spawn(binary, cycle, environment)
             except OSError as error:
-                self._drop_turn()
+                self._drop_new()
                 message = f'execve() failed while executing new binary process "{binary}" {describe(error)}'
                 cycle.log.write(Level.ALERT, message)
                 _rename(old_pid, pid, f'back failed after an attempt to execute new binary process "{binary}"')
@@ -79,7 +82,7 @@ class Upgrade:
         if pid != self._new:
             return False
         self._new = None
-        self._drop_turn()
+        self._drop_new()
         failure = f'back failed after the new binary process "{sys.executable}" exited'
         try:
             _rename(old_pid_file(cycle), cycle.settings.core.pid, failure)
@@ -95,10 +98,25 @@ class Upgrade:
         elif not self.other_runs:
             manager.stopping()
 
-    def _drop_turn(self) -> None:
-        if self._turn is not None:
-            self._turn.close()
-            self._turn = None
+    def kick_former(self, sessions: bytes) -> bool:
+        """Have the old master end these sessions of its workers; False where there is none, or it has no room."""
+        return self._predecessor.kick(sessions)
+
+    def take_kicks(self) -> list[bytes]:
+        """Sessions of ours that the new master wants to end."""
+        return [] if self._successor is None else self._successor.take_kicks()
+
+    def leave(self) -> None:
+        """Close, in a child, what only the master may have."""
+        self._predecessor.close()
+        if self._successor is not None:
+            self._successor.close()
+
+    def _drop_new(self) -> None:
+        for each in (self._turn, self._successor):
+            if each is not None:
+                each.close()
+        self._turn = self._successor = None
 
 
 def old_pid_file(cycle: Cycle) -> Path:

@@ -76,7 +76,8 @@ def close_all_but(descriptor: int) -> None:
 
 def _announced(environment: Mapping[str, str]) -> set[int]:
     """The descriptors that another master or a service manager announces; any number in these variables counts."""
-    values = (environment.get(name, "") for name in ("MAILWORKER", "MAILWORKER_TURN", "MAILWORKER_ZONES"))
+    variables = ("MAILWORKER", "MAILWORKER_FORMER", "MAILWORKER_TURN", "MAILWORKER_ZONES")
+    values = (environment.get(name, "") for name in variables)
     numbers = (number(text) for value in values for text in re.findall(r"[0-9]+", value))
     return {found for found in numbers if found is not None} | set(passed_descriptors(environment))
 

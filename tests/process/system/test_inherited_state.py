@@ -207,13 +207,19 @@ def test_workers_have_no_descriptor_that_nobody_meant_for_them(install: Install,
     [
         (lambda number: {}, False),
         (lambda number: {"MAILWORKER": f"{number};"}, True),
+        (lambda number: {"MAILWORKER_FORMER": f"{number}"}, True),
         (lambda number: {"MAILWORKER_ZONES": f"{number};"}, True),
         (lambda number: {"LISTEN_FDS": str(number - 2), "LISTEN_PID": str(os.getpid())}, True),
         (lambda number: {"LISTEN_FDS": str(number - 2), "LISTEN_PID": "1"}, False),
         (lambda number: {"LISTEN_FDS": "many", "LISTEN_PID": str(os.getpid())}, False),
         (lambda number: {"LISTEN_FDS": "9" * 5000, "LISTEN_PID": str(os.getpid())}, False),
         (lambda number: {"LISTEN_FDS": "9" * 18, "LISTEN_PID": str(os.getpid())}, True),
-        (lambda number: dict.fromkeys(("MAILWORKER", "MAILWORKER_TURN", "MAILWORKER_ZONES"), "9" * 5000), False),
+        (
+            lambda number: dict.fromkeys(
+                ("MAILWORKER", "MAILWORKER_FORMER", "MAILWORKER_TURN", "MAILWORKER_ZONES"), "9" * 5000
+            ),
+            False,
+        ),
     ],
 )
 def test_descriptors_are_foreign_unless_somebody_announces_them(
