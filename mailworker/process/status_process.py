@@ -100,7 +100,7 @@ class StatusProcess(Helper):
             counters.displace()
         settings = self._cycle.settings
         shown = () if settings.status is None else settings.status.listens
-        listening = [listener.socket for listener in self._cycle.listeners_of(shown)]
+        listening = [(listener.socket, True) for listener in self._cycle.listeners_of(shown)]
         self._server.open(listening, settings.events, self._accept_failed, lambda: counters.displaced)
         self._control.open(self._steered(), settings.events, self._accept_failed, lambda: counters.displaced)
 

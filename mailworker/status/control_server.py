@@ -6,18 +6,17 @@ import json
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 
 from mailworker import __version__
-from mailworker.config.events import EventsSettings
 from mailworker.errors import MailworkerError, Party, PeerError
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task, next_round
 from mailworker.model import Address
-from mailworker.status.server import Door
+from mailworker.status.server import Server
 from mailworker.wire.control_request import VERSION, BadControlRequest, ControlLines, parse
 
 MOST: Final = 32
@@ -76,49 +75,25 @@ class _Visit:
         self.stream = stream
 
 
-class ControlServer:
-    """Serves on listening sockets. `on_bug` gets unexpected exceptions."""
+class ControlServer(Server[_Visit]):
+    """Obeys requests; clients that have none under way leave when it closes."""
 
-    __slots__ = ("_closed", "_doors", "_loop", "_obey", "_on_bug", "_visits")
+    __slots__ = ("_obey",)
 
     def __init__(self, loop: Loop, obey: Obey, on_bug: Callable[[BaseException], None]) -> None:
-        self._closed: Callable[[], None] | None = None
-        self._doors: list[Door] = []
-        self._loop = loop
+        super().__init__(loop, on_bug)
         self._obey = obey
-        self._on_bug = on_bug
-        self._visits: dict[_Visit, None] = {}
-
-    def open(
-        self,
-        listening: Iterable[tuple[socket.socket, bool]],
-        events: EventsSettings,
-        failed: Callable[[OSError], None],
-        displaced: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Begin to accept, as StatusServer does; each socket comes with whether its clients are readonly."""
-        for each, readonly in listening:
-            door = Door(displaced, self._loop, each, self._accepted(readonly), failed, events)
-            door.open()
-            self._doors.append(door)
 
     def close(self, done: Callable[[], None]) -> None:
-        """Accept no more, and call `done` when all requests are answered."""
-        doors, self._doors = self._doors, []
-        for door in doors:
-            door.close()
-        self._closed = done
+        """See Server."""
         for visit in [visit for visit in self._visits if not visit.busy]:
             if visit.asked:
                 visit.task.cancel()
             else:  # its request may be on its way
                 self._loop.set_deadline(visit.task, self._loop.now + GRACE)
-        self._end_if_idle()
+        super().close(done)
 
-    def _accepted(self, readonly: bool) -> Callable[[int, Address], None]:
-        return lambda descriptor, _peer: self._accept(descriptor, readonly=readonly)
-
-    def _accept(self, descriptor: int, *, readonly: bool) -> None:
+    def _accept(self, readonly: bool, descriptor: int, _peer: Address) -> None:
         if len(self._visits) >= MOST:
             idle = min((visit for visit in self._visits if not visit.busy), key=lambda each: each.heard, default=None)
             if idle is None:
@@ -132,15 +107,6 @@ class ControlServer:
         self._visits[visit] = None
         visit.task = Task(self._loop, self._serve(visit, asker))
         visit.task.resume()
-
-    def _leave(self, visit: _Visit) -> None:
-        self._visits.pop(visit, None)
-        self._end_if_idle()
-
-    def _end_if_idle(self) -> None:
-        if self._closed is not None and not self._visits:
-            done, self._closed = self._closed, None
-            done()
 
     async def _serve(self, visit: _Visit, asker: Asker) -> None:
         try:

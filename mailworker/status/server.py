@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from mailworker.config.events import EventsSettings
 from mailworker.errors import Party, PeerError
@@ -89,57 +91,81 @@ class Door(Listener):
             super().ready(mask)
 
 
-class StatusServer:
-    """Serves on listening sockets. `failed` gets refused accepts, `on_bug` unexpected exceptions."""
+VisitT = TypeVar("VisitT")
 
-    __slots__ = ("_closed", "_listeners", "_loop", "_on_bug", "_respond", "_tasks")
 
-    def __init__(self, loop: Loop, respond: Respond, on_bug: Callable[[BaseException], None]) -> None:
+class Server(ABC, Generic[VisitT]):
+    """Serves on listening sockets, each with what is to be known of its clients. `on_bug` gets unexpected exceptions.
+
+    `_visits` are the clients that are there, the oldest first.
+    """
+
+    __slots__ = ("_closed", "_doors", "_loop", "_on_bug", "_visits")
+
+    def __init__(self, loop: Loop, on_bug: Callable[[BaseException], None]) -> None:
         self._closed: Callable[[], None] | None = None
-        self._listeners: list[Listener] = []
+        self._doors: list[Door] = []
         self._loop = loop
         self._on_bug = on_bug
-        self._respond = respond
-        self._tasks: dict[object, Task] = {}  # the oldest first
+        self._visits: dict[VisitT, Any] = {}
 
     def open(
         self,
-        listening: Iterable[socket.socket],
+        listening: Iterable[tuple[socket.socket, bool]],
         events: EventsSettings,
         failed: Callable[[OSError], None],
         displaced: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Begin to accept, until a client comes while `displaced` returns true: another program serves that one."""
-        for each in listening:
-            listener = Door(displaced, self._loop, each, self._accept, failed, events)
-            listener.open()
-            self._listeners.append(listener)
+        """Begin to accept, until a client comes while `displaced` returns true: another program serves that one.
+
+        Each socket comes with whether its clients are readonly. `failed` gets refused accepts.
+        """
+        for each, readonly in listening:
+            door = Door(displaced, self._loop, each, partial(self._accept, readonly), failed, events)
+            door.open()
+            self._doors.append(door)
 
     def close(self, done: Callable[[], None]) -> None:
         """Accept no more, and call `done` when all clients are answered."""
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            listener.close()
+        doors, self._doors = self._doors, []
+        for door in doors:
+            door.close()
         self._closed = done
         self._end_if_idle()
 
-    def _accept(self, descriptor: int, peer: Address) -> None:
-        if len(self._tasks) >= MOST:
-            self._tasks[next(iter(self._tasks))].cancel()
-        key = object()
-        stream = SocketStream(self._loop, descriptor, Party.CLIENT, lambda: self._leave(key))
-        stream.deadline = self._loop.now + SECONDS
-        self._tasks[key] = task = Task(self._loop, self._serve(stream, peer))
-        task.resume()
+    @abstractmethod
+    def _accept(self, readonly: bool, descriptor: int, peer: Address) -> None:
+        """Receive a client."""
 
-    def _leave(self, key: object) -> None:
-        self._tasks.pop(key, None)
+    def _leave(self, visit: VisitT) -> None:
+        self._visits.pop(visit, None)
         self._end_if_idle()
 
     def _end_if_idle(self) -> None:
-        if self._closed is not None and not self._tasks:
+        if self._closed is not None and not self._visits:
             done, self._closed = self._closed, None
             done()
+
+
+class StatusServer(Server[object]):
+    """Answers requests by HTTP; all of its clients are readonly."""
+
+    __slots__ = ("_respond",)
+
+    _visits: dict[object, Task]
+
+    def __init__(self, loop: Loop, respond: Respond, on_bug: Callable[[BaseException], None]) -> None:
+        super().__init__(loop, on_bug)
+        self._respond = respond
+
+    def _accept(self, _readonly: bool, descriptor: int, peer: Address) -> None:
+        if len(self._visits) >= MOST:
+            self._visits[next(iter(self._visits))].cancel()
+        key = object()
+        stream = SocketStream(self._loop, descriptor, Party.CLIENT, lambda: self._leave(key))
+        stream.deadline = self._loop.now + SECONDS
+        self._visits[key] = task = Task(self._loop, self._serve(stream, peer))
+        task.resume()
 
     async def _serve(self, stream: SocketStream, peer: Address) -> None:
         try:

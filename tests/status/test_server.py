@@ -34,7 +34,7 @@ class Served:
         self.displaced = threading.Event()
         self.loop = Loop(self.bugs.append)
         self.server = StatusServer(self.loop, self.respond, self.bugs.append)
-        self.server.open([self.listening], configuration().events, lambda error: None, self.displaced.is_set)
+        self.server.open([(self.listening, True)], configuration().events, lambda error: None, self.displaced.is_set)
         self.done = threading.Event()
         self.waker, self.woken = socket.socketpair()
         self.loop.watch(self.woken.fileno(), READ, Watch(lambda: self.loop.forget(self.woken.fileno())))
@@ -133,7 +133,7 @@ def test_whoever_says_nothing_or_reads_nothing_is_given_up(served: Served, monke
         deaf.sendall(GET.replace(b" / ", b" /large "))
         assert silent.recv(1) == b""
         assert slow.recv(1) == b""
-        wait_until(lambda: not served.server._tasks, "the end of all connections")
+        wait_until(lambda: not served.server._visits, "the end of all connections")
         assert 0 < len(_all(deaf)) < len(LARGE)
 
 
@@ -154,7 +154,7 @@ def test_a_thousand_connections_keep_nobody_from_an_answer(served: Served) -> No
         began = time.monotonic()
         assert served.ask(GET).startswith(b"HTTP/1.1 200 ")
         assert time.monotonic() - began < module.SECONDS
-        assert len(served.server._tasks) <= MOST
+        assert len(served.server._visits) <= MOST
         assert crowd[0].recv(1) == b""  # the oldest ones have been given up
 
 
@@ -163,8 +163,8 @@ def test_whoever_comes_when_another_serves_is_left_to_it(served: Served) -> None
     served.displaced.set()
     with served.connect() as client:
         client.sendall(GET)
-        wait_until(lambda: served.server._listeners[0]._descriptor < 0, "the end of listening")
-        assert not served.server._tasks
+        wait_until(lambda: served.server._doors[0]._descriptor < 0, "the end of listening")
+        assert not served.server._visits
         other = Served(served.listening.dup())
         assert rest(client).startswith(b"HTTP/1.1 200 ")
         other.close()
