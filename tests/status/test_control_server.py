@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -14,41 +13,29 @@ import pytest
 
 from mailworker import __version__
 from mailworker.errors import Party, ProtocolError
-from mailworker.event.loop import Loop
-from mailworker.event.poller import READ
 from mailworker.event.task import sleep
-from mailworker.process.system.callbacks import Alarm, Watch
+from mailworker.process.system.callbacks import Alarm
 from mailworker.status import control_server as module
 from mailworker.status.control_server import MOST, Answers, Asker, ControlServer, Denied
 from mailworker.wire.control_request import LIMIT
+from tests.status.served import Served, rest
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.proxy import open_descriptors
-from tests.support.settings import configuration
 
 MANY = 20_000
 
 
-class Served:
-    """A server whose loop runs in a thread."""
+class ControlServed(Served):
+    """A ControlServer."""
 
     def __init__(self, folder: Path, *, readonly: bool = False) -> None:
-        self.bugs: list[BaseException] = []
         self.askers: list[Asker] = []
         self.ended: list[str] = []
-        self.path = folder / "s"
-        self.listening = socket.socket(socket.AF_UNIX)
-        self.listening.bind(os.fspath(self.path))
-        self.listening.listen(2000)
-        self.listening.setblocking(False)
-        self.loop = Loop(self.bugs.append)
-        self.server = ControlServer(self.loop, self.obey, self.bugs.append)
-        self.server.open([(self.listening, readonly)], configuration().events, lambda error: None)
-        self.done = threading.Event()
-        self.waker, self.woken = socket.socketpair()
-        self.loop.watch(self.woken.fileno(), READ, Watch(lambda: self.loop.forget(self.woken.fileno())))
-        self.thread = threading.Thread(target=self.loop.run, daemon=True)
-        self.thread.start()
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(os.fspath(folder / "s"))
+        listening.listen(2000)
+        super().__init__(listening, lambda loop, on_bug: ControlServer(loop, self.obey, on_bug), readonly=readonly)
 
     def obey(self, command: str, request: Mapping[str, Any], asker: Asker) -> Answers:
         self.askers.append(asker)
@@ -75,38 +62,12 @@ class Served:
         finally:
             self.ended.append(command)
 
-    def connect(self) -> socket.socket:
-        client = socket.socket(socket.AF_UNIX)
-        client.settimeout(PATIENCE)
-        client.connect(os.fspath(self.path))
-        return client
-
     def ask(self, request: bytes) -> list[Any]:
         """The lines that come until the server ends the connection."""
         with self.connect() as client:
             client.sendall(request)
             client.shutdown(socket.SHUT_WR)
             return [json.loads(line) for line in rest(client).splitlines()]
-
-    def close(self) -> None:
-        self.loop.set_deadline(Alarm(lambda: self.server.close(self.finish)), self.loop.now)
-        self.waker.close()
-        assert self.done.wait(PATIENCE)
-        self.thread.join(PATIENCE)
-        self.loop.close()
-        self.woken.close()
-        self.listening.close()
-
-    def finish(self) -> None:
-        self.done.set()
-        self.loop.stop()
-
-
-def rest(client: socket.socket) -> bytes:
-    data = b""
-    while chunk := client.recv(1 << 16):
-        data += chunk
-    return data
 
 
 def request(command: str, **keys: Any) -> bytes:
@@ -118,21 +79,21 @@ LINES = [{"line": 0}, {"line": 1}, {"ok": True}]
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+def served(tmp_path: Path) -> Iterator[ControlServed]:
     before = open_descriptors()
-    served = Served(tmp_path)
+    served = ControlServed(tmp_path)
     yield served
     served.close()
     assert open_descriptors() == before
 
 
-def test_each_request_of_a_connection_is_answered_in_its_turn(served: Served) -> None:
+def test_each_request_of_a_connection_is_answered_in_its_turn(served: ControlServed) -> None:
     assert served.ask(request("a") + request("b", x=1)) == [
         GREETING, *LINES, {"line": 0, "x": 1}, {"line": 1, "x": 1}, {"ok": True},
     ]  # fmt: skip
 
 
-def test_a_request_may_come_byte_by_byte_and_the_last_one_without_an_end(served: Served) -> None:
+def test_a_request_may_come_byte_by_byte_and_the_last_one_without_an_end(served: ControlServed) -> None:
     with served.connect() as client:
         for number in request("a")[:-1]:
             client.sendall(bytes([number]))
@@ -140,11 +101,11 @@ def test_a_request_may_come_byte_by_byte_and_the_last_one_without_an_end(served:
         assert [json.loads(line) for line in rest(client).splitlines()] == [GREETING, *LINES]
 
 
-def test_empty_lines_are_no_requests(served: Served) -> None:
+def test_empty_lines_are_no_requests(served: ControlServed) -> None:
     assert served.ask(b"\n\r\n  \n" + request("a")) == [GREETING, *LINES]
 
 
-def test_the_server_is_told_who_asks(served: Served) -> None:
+def test_the_server_is_told_who_asks(served: ControlServed) -> None:
     served.ask(request("a"))
     assert served.askers == [Asker(os.getuid(), False)]
     assert str(Asker(0, True)) == "uid 0"
@@ -152,7 +113,7 @@ def test_the_server_is_told_who_asks(served: Served) -> None:
 
 
 def test_whoever_comes_by_a_readonly_socket_is_known(tmp_path: Path) -> None:
-    served = Served(tmp_path, readonly=True)
+    served = ControlServed(tmp_path, readonly=True)
     served.ask(request("a"))
     served.close()
     assert served.askers == [Asker(os.getuid(), True)]
@@ -169,21 +130,21 @@ def test_whoever_comes_by_a_readonly_socket_is_known(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_told_and_the_next_request_is_heard(
-    served: Served, sent: bytes, lines: list[Any]
+    served: ControlServed, sent: bytes, lines: list[Any]
 ) -> None:
     assert served.ask(sent + request("a")) == [GREETING, *lines, *LINES]
     assert served.bugs == []
 
 
 @pytest.mark.parametrize(("command", "before"), [("bug", []), ("late bug", LINES[:2])])
-def test_a_bug_ends_its_request_alone(served: Served, command: str, before: list[Any]) -> None:
+def test_a_bug_ends_its_request_alone(served: ControlServed, command: str, before: list[Any]) -> None:
     lines = served.ask(request(command) + request("a"))
     assert lines == [GREETING, *before, {"error": "a bug, see the error log"}, *LINES]
     assert [type(bug) for bug in served.bugs] == [ZeroDivisionError]
 
 
 @pytest.mark.parametrize("length", [LIMIT, LIMIT * 30])
-def test_a_line_that_is_too_long_ends_the_connection(served: Served, length: int) -> None:
+def test_a_line_that_is_too_long_ends_the_connection(served: ControlServed, length: int) -> None:
     with served.connect() as client:
         try:
             client.sendall(b"x" * length)
@@ -194,12 +155,12 @@ def test_a_line_that_is_too_long_ends_the_connection(served: Served, length: int
     assert served.ask(request("a")) == [GREETING, *LINES]
 
 
-def test_a_long_answer_comes_whole(served: Served) -> None:
+def test_a_long_answer_comes_whole(served: ControlServed) -> None:
     lines = served.ask(request("many"))
     assert lines[1:-1] == [{"line": number} for number in range(MANY)]
 
 
-def test_others_have_their_turn_while_an_answer_is_long(served: Served) -> None:
+def test_others_have_their_turn_while_an_answer_is_long(served: ControlServed) -> None:
     with served.connect() as first, served.connect() as second:
         first.sendall(request("many") * 20)
         second.sendall(request("a"))
@@ -211,7 +172,9 @@ def test_others_have_their_turn_while_an_answer_is_long(served: Served) -> None:
         rest(first)
 
 
-def test_whoever_says_nothing_or_reads_nothing_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_says_nothing_or_reads_nothing_is_given_up(
+    served: ControlServed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "IDLE", 0.1)
     monkeypatch.setattr(module, "SLOW", 0.1)
     with served.connect() as silent, served.connect() as deaf:
@@ -221,7 +184,7 @@ def test_whoever_says_nothing_or_reads_nothing_is_given_up(served: Served, monke
         assert served.ended == ["many"]
 
 
-def test_whoever_goes_away_ends_what_was_done_for_him(served: Served) -> None:
+def test_whoever_goes_away_ends_what_was_done_for_him(served: ControlServed) -> None:
     with served.connect() as client:
         client.sendall(request("slow") + request("slow"))
         assert client.recv(10)
@@ -229,7 +192,7 @@ def test_whoever_goes_away_ends_what_was_done_for_him(served: Served) -> None:
     assert served.bugs == []
 
 
-def test_a_thousand_connections_keep_nobody_from_an_answer(served: Served) -> None:
+def test_a_thousand_connections_keep_nobody_from_an_answer(served: ControlServed) -> None:
     with ExitStack() as clients:
         crowd = [clients.enter_context(served.connect()) for _ in range(1000)]
         began = time.monotonic()
@@ -239,7 +202,7 @@ def test_a_thousand_connections_keep_nobody_from_an_answer(served: Served) -> No
         assert rest(crowd[0]).count(b"\n") == 1  # the ones that were idle longest have been given up
 
 
-def test_no_newcomer_takes_the_place_of_somebody_who_is_served(served: Served) -> None:
+def test_no_newcomer_takes_the_place_of_somebody_who_is_served(served: ControlServed) -> None:
     with ExitStack() as clients:
         crowd = [clients.enter_context(served.connect()) for _ in range(MOST)]
         for client in crowd:
@@ -253,7 +216,7 @@ def test_no_newcomer_takes_the_place_of_somebody_who_is_served(served: Served) -
 
 
 def test_the_end_waits_for_those_who_are_answered_and_for_no_others(tmp_path: Path) -> None:
-    served = Served(tmp_path)
+    served = ControlServed(tmp_path)
     with served.connect() as idle, served.connect() as busy:
         busy.sendall(request("slow"))
         wait_until(lambda: len(served.askers) == 1, "the request")
@@ -263,7 +226,7 @@ def test_the_end_waits_for_those_who_are_answered_and_for_no_others(tmp_path: Pa
 
 
 def test_whoever_has_come_to_ask_something_is_answered_at_the_end_too(tmp_path: Path) -> None:
-    served = Served(tmp_path)
+    served = ControlServed(tmp_path)
     with served.connect() as late:
         late.recv(1)
         served.loop.set_deadline(Alarm(lambda: served.server.close(served.finish)), served.loop.now)
@@ -277,6 +240,6 @@ def test_whoever_has_come_to_ask_something_is_answered_at_the_end_too(tmp_path: 
         each.close()
 
 
-def test_a_peer_error_of_an_answer_ends_the_connection(served: Served) -> None:
+def test_a_peer_error_of_an_answer_ends_the_connection(served: ControlServed) -> None:
     assert served.ask(request("lost") + request("a"))[:1] == [GREETING]
     assert served.bugs == []

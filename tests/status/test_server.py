@@ -1,45 +1,30 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from mailworker.event.loop import Loop
-from mailworker.event.poller import READ
 from mailworker.model import Address
-from mailworker.process.system.callbacks import Alarm, Watch
 from mailworker.status import server as module
 from mailworker.status.server import MOST, Response, StatusServer, plain
 from mailworker.wire.http_request import LIMIT, HttpRequest
+from tests.status.served import Served, rest
 from tests.support.daemon import wait_until
-from tests.support.patience import PATIENCE
 from tests.support.proxy import open_descriptors
-from tests.support.settings import configuration
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LARGE = b"x" * (8 << 20)
 
 
-class Served:
-    """A server whose loop runs in a thread."""
+class HttpServed(Served):
+    """A StatusServer."""
 
     def __init__(self, listening: socket.socket | None = None) -> None:
-        self.bugs: list[BaseException] = []
-        self.listening = listening or socket.create_server(("127.0.0.1", 0), backlog=2000)
-        self.listening.setblocking(False)
-        self.displaced = threading.Event()
-        self.loop = Loop(self.bugs.append)
-        self.server = StatusServer(self.loop, self.respond, self.bugs.append)
-        self.server.open([(self.listening, True)], configuration().events, lambda error: None, self.displaced.is_set)
-        self.done = threading.Event()
-        self.waker, self.woken = socket.socketpair()
-        self.loop.watch(self.woken.fileno(), READ, Watch(lambda: self.loop.forget(self.woken.fileno())))
-        self.thread = threading.Thread(target=self.loop.run, daemon=True)
-        self.thread.start()
+        listening = listening or socket.create_server(("127.0.0.1", 0), backlog=2000)
+        super().__init__(listening, lambda loop, on_bug: StatusServer(loop, self.respond, on_bug))
 
     @staticmethod
     def respond(request: HttpRequest, peer: Address) -> Response:
@@ -47,47 +32,22 @@ class Served:
             raise ZeroDivisionError
         return Response(200, LARGE if request.path == "/large" else f"{request.path} {peer}\n".encode())
 
-    def connect(self) -> socket.socket:
-        client = socket.create_connection(self.listening.getsockname())
-        client.settimeout(PATIENCE)
-        return client
-
     def ask(self, request: bytes) -> bytes:
         with self.connect() as client:
             client.sendall(request)
             return rest(client)
 
-    def close(self) -> None:
-        self.loop.set_deadline(Alarm(lambda: self.server.close(self.finish)), self.loop.now)
-        self.waker.close()
-        assert self.done.wait(PATIENCE + module.SECONDS)
-        self.thread.join(PATIENCE)
-        self.loop.close()
-        self.woken.close()
-        self.listening.close()
-
-    def finish(self) -> None:
-        self.done.set()
-        self.loop.stop()
-
-
-def rest(client: socket.socket) -> bytes:
-    data = b""
-    while chunk := client.recv(1 << 16):
-        data += chunk
-    return data
-
 
 @pytest.fixture
-def served() -> Iterator[Served]:
+def served() -> Iterator[HttpServed]:
     before = open_descriptors()
-    served = Served()
+    served = HttpServed()
     yield served
     served.close()
     assert open_descriptors() == before
 
 
-def test_a_request_gets_an_answer_and_the_connection_ends(served: Served) -> None:
+def test_a_request_gets_an_answer_and_the_connection_ends(served: HttpServed) -> None:
     head, _, content = served.ask(GET.replace(b" / ", b" /a%20b ")).partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     assert first == "HTTP/1.1 200 OK"
@@ -96,14 +56,14 @@ def test_a_request_gets_an_answer_and_the_connection_ends(served: Served) -> Non
     assert "Connection: close" in lines
 
 
-def test_a_request_may_come_byte_by_byte(served: Served) -> None:
+def test_a_request_may_come_byte_by_byte(served: HttpServed) -> None:
     with served.connect() as client:
         for number in GET:
             client.sendall(bytes([number]))
         assert rest(client).startswith(b"HTTP/1.1 200 ")
 
 
-def test_head_gets_no_content(served: Served) -> None:
+def test_head_gets_no_content(served: HttpServed) -> None:
     answer = served.ask(GET.replace(b"GET", b"HEAD"))
     assert answer.endswith(b"\r\n\r\n")
     assert b"\r\nContent-Length: " in answer
@@ -120,13 +80,13 @@ def test_head_gets_no_content(served: Served) -> None:
         (GET.replace(b" / ", b" /bug "), b"500"),
     ],
 )
-def test_whatever_is_no_good_request_is_told_so(served: Served, request_: bytes, status: bytes) -> None:
+def test_whatever_is_no_good_request_is_told_so(served: HttpServed, request_: bytes, status: bytes) -> None:
     assert served.ask(request_).startswith(b"HTTP/1.1 " + status + b" ")
     assert len(served.bugs) == (status == b"500")
     assert served.ask(GET).startswith(b"HTTP/1.1 200 ")
 
 
-def test_whoever_says_nothing_or_reads_nothing_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_says_nothing_or_reads_nothing_is_given_up(served: HttpServed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SECONDS", 0.1)
     with served.connect() as silent, served.connect() as slow, served.connect() as deaf:
         slow.sendall(GET[:10])
@@ -144,11 +104,11 @@ def _all(client: socket.socket) -> bytes:
         return b"x"
 
 
-def test_a_large_answer_comes_whole(served: Served) -> None:
+def test_a_large_answer_comes_whole(served: HttpServed) -> None:
     assert served.ask(GET.replace(b" / ", b" /large ")).endswith(b"\r\n\r\n" + LARGE)
 
 
-def test_a_thousand_connections_keep_nobody_from_an_answer(served: Served) -> None:
+def test_a_thousand_connections_keep_nobody_from_an_answer(served: HttpServed) -> None:
     with ExitStack() as clients:
         crowd = [clients.enter_context(served.connect()) for _ in range(1000)]
         began = time.monotonic()
@@ -158,14 +118,14 @@ def test_a_thousand_connections_keep_nobody_from_an_answer(served: Served) -> No
         assert crowd[0].recv(1) == b""  # the oldest ones have been given up
 
 
-def test_whoever_comes_when_another_serves_is_left_to_it(served: Served) -> None:
+def test_whoever_comes_when_another_serves_is_left_to_it(served: HttpServed) -> None:
     assert served.ask(GET).startswith(b"HTTP/1.1 200 ")
     served.displaced.set()
     with served.connect() as client:
         client.sendall(GET)
         wait_until(lambda: served.server._doors[0]._descriptor < 0, "the end of listening")
         assert not served.server._visits
-        other = Served(served.listening.dup())
+        other = HttpServed(served.listening.dup())
         assert rest(client).startswith(b"HTTP/1.1 200 ")
         other.close()
 
