@@ -41,18 +41,7 @@ OWN = (
 )
 OTHERS = dict.fromkeys(OWN, ("mailworker", "imap-login"))
 LINE = "{:<26} {:>10} {:>12} {:>6} {:>8}"
-
-# A worker that counts looks at itself once a second: on a slow machine, a login would take its share of more looks.
-RARELY = "import runpy, sys; from mailworker.mail import vitals; vitals._PERIOD = 1e5; del sys.argv[0]; "
-RARELY += "runpy.run_path(sys.argv[0], run_name='__main__')"
-
-
-def _looking_rarely(folder: Path, configuration: str) -> list[str]:
-    python, *command = mailworker_command(folder, configuration)
-    return [python, "-c", RARELY, *command]
-
-
-COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"nginx": nginx_command, "mailworker": _looking_rarely}
+COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"nginx": nginx_command, "mailworker": mailworker_command}
 
 LIMIT_AUTH = (
     "limit_auth_zone $binary_remote_prefix zone=fail:8m rate=6r/m; limit_auth zone=fail burst=100 nodelay ban=15m; "
