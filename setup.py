@@ -22,6 +22,9 @@ RELATIVE_LINK = re.compile(r"\[([^]]+)\]\((?!https?:|#)([^)]+)\)")
 # As in mailworker/native/build.py: the compiler's warnings are errors in continuous integration.
 WARNINGS = ["-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"]
 
+# Functions that Python does not see are called directly, not by the table for those that another library may replace.
+HIDDEN = ["-fvisibility=hidden"]
+
 NATIVE = Path("mailworker", "native")
 
 # The sources of `_core`, a module of Python's own C interface; cffi makes the one for OpenSSL.
@@ -115,7 +118,7 @@ setup(
             CORE,
             include_dirs=[str(NATIVE / "core"), str(NATIVE / "relay")],
             depends=[str(header) for header in NATIVE.glob("*/*.h")],
-            extra_compile_args=WARNINGS if os.environ.get("MAILWORKER_WERROR") else [],
+            extra_compile_args=[*HIDDEN, *(WARNINGS if os.environ.get("MAILWORKER_WERROR") else [])],
         )
     ],
     cmdclass={"build_ext": BuildExtensions},
