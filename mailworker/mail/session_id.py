@@ -1,12 +1,13 @@
-"""The id of a session for the logs of mailworker, the auth service and the backend; native/core/line.c packs it."""
+"""The id of a session for the logs of mailworker, the auth service and the backend.
+
+native/core/session_id.c has the same in C.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 from binascii import b2a_base64
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from mailworker.native.core import accelerator
@@ -37,8 +38,21 @@ def packed_id(began: float, process: int, accepted: float, number: int, /) -> by
     return b2a_base64(packed, newline=False).translate(_URL_SAFE)
 
 
+class Identifier:
+    """Gives the ids of the sessions of one process; `began` and `process` are the first arguments of `packed_id`."""
+
+    __slots__ = ("_began", "_process")
+
+    def __init__(self, began: float, process: int, /) -> None:
+        self._began, self._process = began, process
+
+    def __call__(self, accepted: float, number: int, /) -> bytes:
+        """The id of a session, see `packed_id`."""
+        return packed_id(self._began, self._process, accepted, number)
+
+
 if accelerator is not None and not TYPE_CHECKING:
-    packed_id = accelerator.packed_id
+    Identifier, packed_id = accelerator.Identifier, accelerator.packed_id
 
 
 def clock_and_process() -> tuple[float, int]:
@@ -46,9 +60,9 @@ def clock_and_process() -> tuple[float, int]:
     return _known or _process()
 
 
-def identifier() -> Callable[[float, int], bytes]:
-    """The function that gives the id of a session of this process, see `session_id`, without running Python code."""
-    return partial(packed_id, *(_known or _process()))
+def identifier() -> Identifier:
+    """What gives the ids of the sessions of this process, as `session_id` does."""
+    return Identifier(*(_known or _process()))
 
 
 def session_id(accepted: float, number: int) -> bytes:

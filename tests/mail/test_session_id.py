@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from mailworker.mail.session_id import identifier, packed_id, session_id
 from mailworker.native import core
 from tests.support.implementations import without_c
 
-PYTHON = without_c(module).packed_id
+PYTHON = without_c(module)
 
 
 def test_a_session_id_is_16_characters_of_time_process_and_connection() -> None:
@@ -25,8 +26,15 @@ def test_a_session_id_is_16_characters_of_time_process_and_connection() -> None:
     assert urlsafe_b64decode(second)[6:8] == urlsafe_b64decode(first)[6:8]
 
 
-def test_what_gives_ids_without_a_call_of_python_gives_the_same() -> None:
+@pytest.mark.parametrize("make", [module.Identifier, PYTHON.Identifier], ids=["here", "Python"])
+def test_the_sessions_of_a_process_have_the_same_ids_from_an_identifier(make: Any) -> None:
     assert identifier()(1.5, 7) == session_id(1.5, 7)
+    assert make(1e12, 2**70 + 5)(1.5, 2**70 + 7) == packed_id(1e12, 5, 1.5, 7)
+    for arguments in ((), (1.5,), (1.5, 7, 8), ("", 7), (1.5, "")):
+        with pytest.raises(TypeError):
+            make(1e12, 5)(*arguments)
+    with pytest.raises(TypeError):
+        make(1e12, 5)(accepted=1.5, number=7)
 
 
 @given(st.floats(0, 2**52), st.integers(0, 2**70), st.floats(0, 2**33), st.integers(0, 2**70))
@@ -34,7 +42,7 @@ def test_both_ways_to_pack_an_id_give_the_same(began: float, process: int, accep
     milliseconds = int(began + accepted * 1000)
     time_, process_, number_ = milliseconds & 0xFFFFFFFFFFFF, process & 0xFFFF, number & 0xFFFFFFFF
     expected = time_.to_bytes(6, "big") + process_.to_bytes(2, "big") + number_.to_bytes(4, "big")
-    for pack in (packed_id, PYTHON):
+    for pack in (packed_id, PYTHON.packed_id):
         assert urlsafe_b64decode(pack(began, process, accepted, number)) == expected
 
 
@@ -44,3 +52,6 @@ if core.accelerator is not None:  # Python needs no such test of its own functio
         for arguments in ((), (1.0, 1), ("", 1, 1.0, 1), (1.0, "", 1.0, 1), (1.0, 1, "", 1), (1.0, 1, 1.0, "")):
             with pytest.raises(TypeError):
                 packed_id(*arguments)
+        for process in ((), (1.0,), ("", 1), (1.0, "")):
+            with pytest.raises(TypeError):
+                module.Identifier(*process)

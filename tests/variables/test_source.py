@@ -56,6 +56,13 @@ def test_one_path_may_meet_objects_of_several_types(make: Any) -> None:
 
 
 @each
+def test_paths_may_begin_alike(make: Any) -> None:
+    inner = Slotted(Slotted(name=b"innermost"), name=b"inner")
+    paths = "child.child.name", "child.name", "child.empty", "name", "child.child.child", "child.child.child.name"
+    assert written(make, *map(at, paths), session=Slotted(inner)) == b"innermost,inner,0,slot,-,-,"
+
+
+@each
 def test_where_a_path_ends_early_there_is_no_value(make: Any) -> None:
     sources = at("child.name"), Source(Kind.THOUSANDTH, ("child",)), Source(Kind.DIFFERENCE, ("since", "child"))
     assert (
@@ -121,6 +128,24 @@ def test_numbers_of_objects_in_c_are_numbers(make: Any) -> None:
         assert written(make, *sources, session=Slotted(loop)) == b"1500.250,1.500,"
     finally:
         loop.close()
+
+
+@each
+def test_numbers_of_objects_in_c_are_values_of_any_kind(make: Any) -> None:
+    loop = Loop(lambda bug: None)
+    loop.now = 1.0
+    try:
+        session = Slotted(loop, name=lambda now: now + 1)
+        sources = Source(Kind.THOUSANDTH, ("child.now",)), Source(Kind.RESULT, ("name", "child.now")), USED_IF_NOW
+        assert written(make, *sources, session=session) == b"0.001,2.000,1500,"
+        for source in (at("child.now.nowhere"), at("child.now.nowhere.now"), Source(Kind.ITEM, ("child.now",), ("a",))):
+            with pytest.raises((AttributeError, TypeError)):
+                written(make, source, session=session)
+    finally:
+        loop.close()
+
+
+USED_IF_NOW = at("ms", when="child.now")
 
 
 @each
@@ -192,6 +217,7 @@ if accelerator is not None:  # Python does not look at what a source is made of
             (0, ("a.b.c.d.e",), None, "", "", None), (0, ("a", "b", "c", "d"), None, "", "", None),
             (0, (b"a",), None, "", "", None),
             (0, None, None, "", "", None), ("", (), None, "", "", None), (3, ("a",), [], "", "", None),
+            (0, (), None, "", "", None), (5, (), len, "", "", None),
             (4, (), None, "", "", None), (0, ("a",), None, None, "", None), (0, ("a",), None, "", b"", None),
         ],
     )  # fmt: skip
@@ -202,3 +228,11 @@ if accelerator is not None:  # Python does not look at what a source is made of
                 native.Line(slots, b"")
         with pytest.raises(TypeError):
             native.Line([good, Slot(b"")], b"")
+
+    def test_there_may_be_64_paths_in_a_line() -> None:
+        sources = [at(f"child{number}", when="child0") for number in range(64)]
+        line = native.Line([Slot(b"", b"", None, None, source) for source in sources], b"")
+        session = SimpleNamespace(**{f"child{number}": number + 1 for number in range(64)})
+        assert line.of(session) == b"".join(b"%d" % number for number in range(1, 65))
+        with pytest.raises(ValueError, match="a line has too many paths"):
+            native.Line([Slot(b"", b"", None, None, source) for source in [*sources, at("more")]], b"")

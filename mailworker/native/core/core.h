@@ -381,12 +381,23 @@ PyObject *line_behind(PyObject *function);
 /* Writes the line of a session: 1 if it is written whole; 0 with the line, and how many bytes were, or an error. */
 int line_write(PyObject *line, PyObject *session, PyObject *direct, PyObject **rest, Py_ssize_t *taken,
                PyObject **error);
-extern PyMethodDef line_functions[];
 
 /* record.c */
 
 int prepare_records(void);
 extern PyMethodDef record_functions[];
+
+/* session_id.c */
+
+extern PyTypeObject identifier_type;
+extern PyMethodDef session_id_functions[];
+
+#define SESSION_ID_LENGTH 16
+
+int is_identifier(PyObject *object);
+
+/* Writes the id of a session, as an Identifier gives it. */
+int identify(PyObject *identifier, double accepted, PyObject *number, char *id);
 
 /* written.c */
 

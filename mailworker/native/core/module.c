@@ -106,7 +106,7 @@ static int add_types(PyObject *module)
         &engine_type,        &pump_type,     &side_type,     &watched_type,     &sieve_line_type, &tally_type,
         &session_tally_type, &limits_type,   &rows_type,     &connections_type, &terms_type,      &pair_type,
         &limited_type,       &guest_type,    &lobby_type,    &conns_type,       &listed_type,     &direct_type,
-        &attempt_type,       &attempts_type, &holdings_type, &gate_type,
+        &attempt_type,       &attempts_type, &holdings_type, &gate_type,        &identifier_type,
 #ifdef __linux__
         &epoll_type,
 #endif
@@ -125,8 +125,8 @@ static int add_types(PyObject *module)
 static int add_functions(PyObject *module)
 {
     PyMethodDef *functions[] = {
-        answer_functions, copy_functions, line_functions,    plan_functions,      record_functions,
-        socket_functions, word_functions, writing_functions, smtp_word_functions,
+        answer_functions,    copy_functions,   plan_functions, record_functions,  session_id_functions,
+        smtp_word_functions, socket_functions, word_functions, writing_functions,
     };
     size_t i;
 

@@ -8,6 +8,7 @@ void step_learn(struct step *step, PyTypeObject *type)
 
     Py_XSETREF(step->type, (PyTypeObject *) Py_NewRef(type));
     step->slot = 0;
+    step->kind = T_NONE;
     step->last = NULL;
     step->constant = PyObject_HasAttrString((PyObject *) type, "_member_map_");
     if (found == NULL) {
@@ -30,8 +31,7 @@ void step_free(struct step *step)
     Py_CLEAR(step->constant_value);
 }
 
-/* Reads an attribute that is not in a slot. */
-static PyObject *look_up(struct step *step, PyObject *object)
+PyObject *step_look_up(struct step *step, PyObject *object)
 {
     PyObject *value;
 
@@ -57,7 +57,7 @@ static inline PyObject *walk(struct path *path, int length, PyObject *object, Py
         place = step_place(&path->steps[i], here, T_OBJECT_EX);
         next = place == NULL ? NULL : *place;
         if (next == NULL) {
-            next = look_up(&path->steps[i], here);
+            next = step_look_up(&path->steps[i], here);
             Py_XSETREF(*owned, next);
             if (next == NULL) {
                 return NULL;
@@ -79,7 +79,14 @@ PyObject *path_follow(struct path *path, PyObject *object)
     return here;
 }
 
-enum found path_read(struct path *path, PyObject *object, struct value *value)
+/* The value at the end of a path: a new reference to an object, or a number from a C struct. */
+struct result {
+    PyObject *object; /* NULL where there is none */
+    double real;
+    unsigned long long whole;
+};
+
+static enum found path_read(struct path *path, PyObject *object, struct result *value)
 {
     PyObject *owned, *here = walk(path, path->length - 1, object, &owned);
     struct step *last = &path->steps[path->length - 1];
@@ -101,7 +108,7 @@ enum found path_read(struct path *path, PyObject *object, struct value *value)
         value->real = *(double *) place;
         found = REAL;
     } else {
-        value->object = look_up(last, here);
+        value->object = step_look_up(last, here);
     }
     Py_XDECREF(owned);
     return found != OBJECT ? found : value->object == NULL ? FAILED : value->object == Py_None ? NOTHING : OBJECT;
@@ -109,7 +116,7 @@ enum found path_read(struct path *path, PyObject *object, struct value *value)
 
 enum found path_number(struct path *path, PyObject *object, double *number)
 {
-    struct value value;
+    struct result value;
     enum found found = path_read(path, object, &value);
 
     if (found == OBJECT) {
@@ -126,7 +133,7 @@ enum found path_number(struct path *path, PyObject *object, double *number)
 
 int path_has(struct path *path, PyObject *object)
 {
-    struct value value;
+    struct result value;
     int there;
 
     switch (path_read(path, object, &value)) {

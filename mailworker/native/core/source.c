@@ -4,120 +4,100 @@
 
 #include <string.h>
 
-#define PATHS 3
-
-typedef enum found (*finder)(struct source *source, PyObject *session, const struct timespec *now, struct value *value);
-
-struct source {
-    finder find;
-    struct path paths[PATHS], when, unless;
-    int count;           /* of paths */
-    int alike;           /* whether the previous source has the same conditions */
-    PyObject *argument;  /* both are borrowed from the tuple that this was made of */
-    PyObject *otherwise; /* None for nothing */
-    PyObject *kept;      /* the cached value, NULL before there is one */
-    time_t second;       /* the second of the cached value */
-};
-
 /* The fields of a tuple in variables/source.py. */
 enum { KIND, WAYS, ARGUMENT, WHEN, UNLESS, OTHERWISE, FIELDS };
 
-/* The result of a function, whose reference it steals. */
-static enum found given(struct value *value, PyObject *object)
+static const struct value nothing = {.found = NOTHING}, failed = {.found = FAILED};
+
+/* A number that is made of others, if they were all found. */
+static const struct value *number(struct walk *walk, enum found found, double real)
 {
-    value->object = object;
-    return object == NULL ? FAILED : object == Py_None ? NOTHING : OBJECT;
+    return found == REAL ? walk_make_real(walk, real) : found == NOTHING ? &nothing : &failed;
 }
 
-static enum found find_at(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
-                          struct value *value)
+static const struct value *find_thousandth(struct source *source, struct walk *walk)
 {
-    return path_read(&source->paths[0], session, value);
+    double milliseconds = 0;
+    enum found found = value_number(walk_to(walk, source->paths[0]), &milliseconds);
+
+    return number(walk, found, milliseconds / 1000);
 }
 
-static enum found find_thousandth(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
-                                  struct value *value)
-{
-    enum found found = path_number(&source->paths[0], session, &value->real);
-
-    value->real /= 1000;
-    return found;
-}
-
-static enum found find_difference(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
-                                  struct value *value)
+static const struct value *find_difference(struct source *source, struct walk *walk)
 {
     double numbers[PATHS] = {0};
     enum found found = REAL;
     int i;
 
     for (i = 0; i < source->count && found == REAL; i++) {
-        found = path_number(&source->paths[i], session, &numbers[i]);
+        found = value_number(walk_to(walk, source->paths[i]), &numbers[i]);
     }
-    value->real = numbers[0] - numbers[1] + numbers[2] / 1000;
-    return found;
+    return number(walk, found, numbers[0] - numbers[1] + numbers[2] / 1000);
 }
 
-static PyObject *item_of(struct source *source, PyObject *number)
+static const struct value *apply(struct source *source, struct walk *walk, PyObject *argument)
 {
-    Py_ssize_t index = PyLong_AsSsize_t(number);
+    return walk_make(walk, PyObject_CallOneArg(source->argument, argument));
+}
 
+static const struct value *find_item(struct source *source, struct walk *walk)
+{
+    const struct value *value = walk_to(walk, source->paths[0]);
+    PyObject *object;
+    Py_ssize_t index;
+
+    if (value->found == NOTHING) {
+        return value;
+    }
+    object = value_object(value);
+    if (object == NULL) {
+        return &failed;
+    }
+    index = PyLong_AsSsize_t(object);
+    Py_DECREF(object);
     if (index == -1 && PyErr_Occurred()) {
-        return NULL;
+        return &failed;
     }
     if (index < 0 || index >= PyTuple_GET_SIZE(source->argument)) {
         PyErr_SetString(PyExc_IndexError, "there is no such item");
-        return NULL;
+        return &failed;
     }
-    return Py_NewRef(PyTuple_GET_ITEM(source->argument, index));
+    return walk_make(walk, Py_NewRef(PyTuple_GET_ITEM(source->argument, index)));
 }
 
-static PyObject *apply(struct source *source, PyObject *argument)
+/* Whether a text is ASCII and has no two colons. */
+static int is_usual(PyObject *text)
 {
-    return PyObject_CallOneArg(source->argument, argument);
-}
+    const char *bytes, *colon;
 
-static enum found made_of(PyObject *(*make)(struct source *, PyObject *), struct source *source, PyObject *session,
-                          struct value *value)
-{
-    PyObject *object = path_follow(&source->paths[0], session), *made;
-
-    if (object == NULL || object == Py_None) {
-        return given(value, object);
+    if (!PyUnicode_Check(text) || !PyUnicode_IS_COMPACT_ASCII(text)) {
+        return 0;
     }
-    made = make(source, object);
-    Py_DECREF(object);
-    return given(value, made);
+    bytes = PyUnicode_DATA(text);
+    colon = strchr(bytes, ':');
+    return colon == NULL || strchr(colon + 1, ':') == NULL;
 }
 
-static enum found find_item(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
-                            struct value *value)
+static const struct value *find_spelled(struct source *source, struct walk *walk)
 {
-    return made_of(item_of, source, session, value);
+    const struct value *value = walk_to(walk, source->paths[0]);
+    PyObject *object;
+
+    if (value->found == NOTHING || value->found == FAILED || (value->found == OBJECT && is_usual(value->object))) {
+        return value;
+    }
+    object = value_object(value);
+    value = object == NULL ? &failed : apply(source, walk, object);
+    Py_XDECREF(object);
+    return value;
 }
 
-/* Only backends with a colon in their host are spelled in another way. */
-static PyObject *spell(struct source *source, PyObject *text)
-{
-    const char *bytes = PyUnicode_Check(text) && PyUnicode_IS_COMPACT_ASCII(text) ? PyUnicode_DATA(text) : "::";
-    const char *colon = strchr(bytes, ':');
-
-    return colon != NULL && strchr(colon + 1, ':') != NULL ? apply(source, text) : Py_NewRef(text);
-}
-
-static enum found find_spelled(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
-                               struct value *value)
-{
-    return made_of(spell, source, session, value);
-}
-
-static enum found find_result(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
-                              struct value *value)
+static const struct value *call(struct source *source, struct walk *walk)
 {
     PyObject *values[PATHS] = {NULL}, *result = NULL;
     int i = 0;
 
-    while (i < source->count && (values[i] = path_follow(&source->paths[i], session)) != NULL) {
+    while (i < source->count && (values[i] = value_object(walk_to(walk, source->paths[i]))) != NULL) {
         i++;
     }
     if (i == source->count) {
@@ -126,87 +106,106 @@ static enum found find_result(struct source *source, PyObject *session, const st
     while (i > 0) {
         Py_DECREF(values[--i]);
     }
-    return given(value, result);
+    return walk_make(walk, result);
 }
 
-static enum found find_asked(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
-                             struct value *value)
+static const struct value *find_result(struct source *source, struct walk *walk)
 {
-    return given(value, apply(source, session));
+    const struct value *function = walk_to(walk, source->paths[0]);
+    double accepted;
+
+    if (source->count == 3 && function->found == OBJECT && is_identifier(function->object) &&
+        value_number(walk_to(walk, source->paths[1]), &accepted) == REAL) {
+        const struct value *connection = walk_to(walk, source->paths[2]);
+
+        if (connection->found == OBJECT && identify(function->object, accepted, connection->object, walk->text)) {
+            return walk_make_text(walk, SESSION_ID_LENGTH);
+        }
+    }
+    return PyErr_Occurred() ? &failed : call(source, walk);
 }
 
-static enum found find_once(struct source *source, PyObject *session, const struct timespec *Py_UNUSED(now),
-                            struct value *value)
+static const struct value *find_asked(struct source *source, struct walk *walk)
+{
+    return apply(source, walk, walk->session);
+}
+
+static const struct value *kept(struct source *source, struct walk *walk)
+{
+    return walk_make(walk, Py_XNewRef(source->kept));
+}
+
+static const struct value *find_once(struct source *source, struct walk *walk)
 {
     if (source->kept == NULL) {
-        source->kept = apply(source, session);
+        source->kept = PyObject_CallOneArg(source->argument, walk->session);
     }
-    return given(value, Py_XNewRef(source->kept));
+    return kept(source, walk);
 }
 
-static enum found find_second(struct source *source, PyObject *Py_UNUSED(session), const struct timespec *now,
-                              struct value *value)
+static const struct value *find_second(struct source *source, struct walk *walk)
 {
-    if (source->kept == NULL || source->second != now->tv_sec) {
-        PyObject *second = PyLong_FromLongLong((long long) now->tv_sec);
-        PyObject *made = second == NULL ? NULL : apply(source, second);
+    if (source->kept == NULL || source->second != walk->now.tv_sec) {
+        PyObject *second = PyLong_FromLongLong((long long) walk->now.tv_sec);
+        PyObject *made = second == NULL ? NULL : PyObject_CallOneArg(source->argument, second);
 
         Py_XDECREF(second);
         Py_XSETREF(source->kept, made);
-        source->second = now->tv_sec;
+        source->second = walk->now.tv_sec;
     }
-    return given(value, Py_XNewRef(source->kept));
+    return kept(source, walk);
 }
 
-static enum found find_millisecond(struct source *Py_UNUSED(source), PyObject *Py_UNUSED(session),
-                                   const struct timespec *now, struct value *value)
+static const struct value *find_millisecond(struct source *Py_UNUSED(source), struct walk *walk)
 {
-    int milliseconds = (int) (now->tv_nsec / 1000000);
-    const char digits[3] = {(char) ('0' + milliseconds / 100), (char) ('0' + milliseconds / 10 % 10),
-                            (char) ('0' + milliseconds % 10)};
+    unsigned int milliseconds = (unsigned int) walk->now.tv_nsec / 1000000;
 
-    return given(value, PyBytes_FromStringAndSize(digits, sizeof(digits)));
+    walk->text[0] = (char) ('0' + milliseconds / 100);
+    walk->text[1] = (char) ('0' + milliseconds / 10 % 10);
+    walk->text[2] = (char) ('0' + milliseconds % 10);
+    return walk_make_text(walk, 3);
 }
 
-/* In the order of `Kind`. */
+/* In the order of `Kind`; those before ASKED need a path. */
+#define ASKED 6
 static const finder finders[] = {
-    find_at,      find_thousandth, find_difference, find_item,   find_result,
+    NULL,         find_thousandth, find_difference, find_item,   find_result,
     find_spelled, find_asked,      find_once,       find_second, find_millisecond,
 };
 
-enum found source_value(struct source *sources, Py_ssize_t index, PyObject *session, const struct timespec *now,
-                        struct conditions *conditions, struct value *value)
+enum course source_judge(struct source *source, struct walk *walk)
 {
-    struct source *source = &sources[index];
-    enum found found;
+    int wanted = source->when == NOWHERE ? 1 : value_is_true(walk_to(walk, source->when)), barred;
 
-    value->object = NULL;
-    if (!source->alike) {
-        conditions->wanted = source->when.length == 0 ? 1 : path_has(&source->when, session);
-        conditions->barred =
-            conditions->wanted > 0 && source->unless.length > 0 ? path_has(&source->unless, session) : 0;
+    if (wanted <= 0) {
+        return wanted == 0 ? BARE : UNKNOWN;
     }
-    if (conditions->wanted < 0 || conditions->barred < 0) {
-        return FAILED;
+    barred = source->unless == NOWHERE ? 0 : value_is_true(walk_to(walk, source->unless));
+    return barred < 0 ? UNKNOWN : barred ? ELSEWHERE : USED;
+}
+
+const struct value *source_instead(struct source *source, struct walk *walk, enum course course)
+{
+    if (course == UNKNOWN) {
+        return &failed;
     }
-    if (!conditions->wanted) {
-        return NOTHING;
-    }
-    found = conditions->barred ? NOTHING : source->find(source, session, now, value);
-    if (found != NOTHING || source->otherwise == Py_None) {
-        return found;
-    }
-    Py_XDECREF(value->object);
-    return given(value, PyObject_CallOneArg(source->otherwise, session));
+    return course == BARE || source->otherwise == Py_None
+               ? &nothing
+               : walk_make(walk, PyObject_CallOneArg(source->otherwise, walk->session));
 }
 
 /* Takes an optional path. */
-static int take_condition(struct path *path, PyObject *text)
+static int take_condition(struct nodes *nodes, int *node, PyObject *text)
 {
-    return PyUnicode_Check(text) && PyUnicode_GET_LENGTH(text) == 0 ? 1 : path_take(path, text);
+    if (PyUnicode_Check(text) && PyUnicode_GET_LENGTH(text) == 0) {
+        *node = NOWHERE;
+        return 1;
+    }
+    *node = nodes_take(nodes, text);
+    return *node != NOWHERE;
 }
 
-static int take_source(struct source *source, PyObject *description)
+static int take_source(struct source *source, struct nodes *nodes, PyObject *description)
 {
     PyObject *ways;
     int kind;
@@ -223,73 +222,51 @@ static int take_source(struct source *source, PyObject *description)
         return 0;
     }
     if (kind < 0 || kind >= (int) (sizeof(finders) / sizeof(finders[0])) || PyTuple_GET_SIZE(ways) > PATHS ||
-        (finders[kind] == find_result && PyTuple_GET_SIZE(ways) == 0) ||
+        (kind < ASKED && PyTuple_GET_SIZE(ways) == 0) ||
         (finders[kind] == find_item && !PyTuple_Check(source->argument))) {
         PyErr_SetString(PyExc_ValueError, "no source of a value");
         return 0;
     }
     source->find = finders[kind];
     while (source->count < (int) PyTuple_GET_SIZE(ways)) {
-        if (!path_take(&source->paths[source->count], PyTuple_GET_ITEM(ways, source->count))) {
+        source->paths[source->count] = nodes_take(nodes, PyTuple_GET_ITEM(ways, source->count));
+        if (source->paths[source->count] == NOWHERE) {
             return 0;
         }
         source->count++;
     }
-    return take_condition(&source->when, PyTuple_GET_ITEM(description, WHEN)) &&
-           take_condition(&source->unless, PyTuple_GET_ITEM(description, UNLESS));
+    return take_condition(nodes, &source->when, PyTuple_GET_ITEM(description, WHEN)) &&
+           take_condition(nodes, &source->unless, PyTuple_GET_ITEM(description, UNLESS));
 }
 
-/* Whether two sources have the same conditions; the names in them are interned. */
-static int are_alike(const struct source *one, const struct source *other)
-{
-    const struct path *ones[] = {&one->when, &one->unless}, *others[] = {&other->when, &other->unless};
-    int i, j;
-
-    for (i = 0; i < 2; i++) {
-        for (j = 0; j < STEPS; j++) {
-            if (ones[i]->steps[j].name != others[i]->steps[j].name) {
-                return 0;
-            }
-        }
-    }
-    return 1;
-}
-
-struct source *sources_new(PyObject *parts, Py_ssize_t place)
+struct source *sources_new(struct nodes *nodes, PyObject *parts, Py_ssize_t place)
 {
     Py_ssize_t i, count = PyTuple_GET_SIZE(parts);
-    struct source *sources = PyMem_Calloc((size_t) count + 1, sizeof(*sources));
+    struct source *sources = PyMem_Calloc((size_t) count + 1, sizeof(*sources)), *source;
 
     if (sources == NULL) {
         PyErr_NoMemory();
         return NULL;
     }
-    for (i = 0; i < count; i++) {
-        if (!take_source(&sources[i], PyTuple_GET_ITEM(PyTuple_GET_ITEM(parts, i), place))) {
+    for (i = 0, source = sources; i < count; i++, source++) {
+        if (!take_source(source, nodes, PyTuple_GET_ITEM(PyTuple_GET_ITEM(parts, i), place))) {
             sources_free(sources, count);
             return NULL;
         }
-        sources[i].alike = i > 0 && are_alike(&sources[i - 1], &sources[i]);
+        if (source->when != NOWHERE || source->unless != NOWHERE) {
+            int same = i > 0 && source[-1].when == source->when && source[-1].unless == source->unless;
+
+            source->conditions = same ? SAME : OTHER;
+        }
     }
     return sources;
 }
 
-#define PATHS_OF(source)                                                                                               \
-    {&(source)->paths[0], &(source)->paths[1], &(source)->paths[2], &(source)->when, &(source)->unless}
-
 void sources_free(struct source *sources, Py_ssize_t count)
 {
     Py_ssize_t i;
-    int j, k;
 
-    for (i = 0; sources != NULL && i < count; i++) {
-        struct path *paths[] = PATHS_OF(&sources[i]);
-
-        for (j = 0; j < PATHS + 2; j++) {
-            for (k = 0; k < STEPS; k++) {
-                step_free(&paths[j]->steps[k]);
-            }
-        }
+    for (i = 0; i < count; i++) {
         Py_XDECREF(sources[i].kept);
     }
     PyMem_Free(sources);
@@ -298,16 +275,8 @@ void sources_free(struct source *sources, Py_ssize_t count)
 int sources_traverse(struct source *sources, Py_ssize_t count, visitproc visit, void *arg)
 {
     Py_ssize_t i;
-    int j, k;
 
-    for (i = 0; sources != NULL && i < count; i++) {
-        struct path *paths[] = PATHS_OF(&sources[i]);
-
-        for (j = 0; j < PATHS + 2; j++) {
-            for (k = 0; k < STEPS; k++) {
-                Py_VISIT(paths[j]->steps[k].type);
-            }
-        }
+    for (i = 0; i < count; i++) {
         Py_VISIT(sources[i].kept);
     }
     return 0;

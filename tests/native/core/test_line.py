@@ -45,6 +45,26 @@ def test_only_what_is_not_plain_is_written_otherwise(make: Any) -> None:
 
 
 @each
+@pytest.mark.parametrize("length", [*range(1, 20), 64])
+def test_bytes_that_are_not_plain_are_found_anywhere(make: Any, length: int) -> None:
+    text = make([Slot(b"", b"", None, lambda value: b"<%b>" % value)], b"").text
+    assert text(b"~!" * length) == b"~!" * length
+    for byte in b' "%\\\x7f\x80\xff\0\n':
+        for place in range(length):
+            value = b"a" * place + bytes([byte]) + b"~" * (length - place - 1)
+            assert text(value) == b"<%b>" % value
+
+
+@each
+@pytest.mark.parametrize("length", [*range(50), 1023, 1024, 1025])
+def test_literals_of_any_length_are_whole(make: Any, length: int) -> None:
+    literal = bytes(33 + number % 94 for number in range(length))
+    line = make([Slot(literal, literal, literal), Slot(literal, literal, literal)], literal)
+    for value, expected in ((None, literal), (b"v", b"v"), ("t", b"t"), (17, b"17"), (0.5, b"0.500")):
+        assert line.text(value, value) == (literal + expected + literal) * 2 + literal
+
+
+@each
 def test_a_long_line_is_whole(make: Any) -> None:
     text = make([Slot(b"a" * 1000), Slot(b"b" * 24, b"c" * 5000), Slot(b"")], b"d" * 9000).text
     assert (
@@ -56,7 +76,8 @@ def test_a_long_line_is_whole(make: Any) -> None:
 @each
 def test_numbers_have_all_their_digits(make: Any) -> None:
     text = make([Slot(b"")], b"").text
-    for number in (0, 7, -1, 2**63 - 1, -(2**63), 2**64, 10**30):
+    tens = [10**digits + more for digits in range(20) for more in (-1, 0, 1)]
+    for number in (-1, 2**32 - 1, 2**32, 2**63 - 1, -(2**63), 2**64, 10**30, *tens):
         assert text(number) == b"%d" % number
     for seconds in (
         0.0,
