@@ -39,7 +39,7 @@ static int add_object(struct text *text, const struct part *part, PyObject *valu
 }
 
 /* Whether a value is bytes that are written as they are. */
-static inline int is_as_it_is(PyObject *value, PyObject *written)
+static inline int needs_no_escape(PyObject *value, PyObject *written)
 {
     return PyBytes_CheckExact(value) &&
            (written == NULL || is_plain(PyBytes_AS_STRING(value), (size_t) PyBytes_GET_SIZE(value)));
@@ -58,7 +58,7 @@ static inline char *put_object(struct text *text, const struct part *part, PyObj
     if (PyUnicode_CheckExact(value) && PyUnicode_IS_COMPACT_ASCII(value)) {
         bytes = PyUnicode_DATA(value);
         length = (size_t) PyUnicode_GET_LENGTH(value);
-    } else if (is_as_it_is(value, part->written)) {
+    } else if (needs_no_escape(value, part->written)) {
         bytes = PyBytes_AS_STRING(value);
         length = (size_t) PyBytes_GET_SIZE(value);
     }
