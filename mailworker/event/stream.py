@@ -177,10 +177,7 @@ class Connection:
             raise unreached(address, self.party, error)
 
     async def _put_off(self) -> None:
-        """Suspend the running task until the loop would wait again.
-
-        Writes that follow one another wake a peer once, where it would fall asleep between two of them.
-        """
+        """Suspend the running task until the loop would wait again: writes together wake a peer once."""
         self._late = True
         self.loop.late.append(self)
         try:

@@ -24,7 +24,6 @@ class Interrupted(MailworkerError):
     pass
 
 
-
 GREETED: Step = (None, (b"220 ", b"220-"))
 HELLO: Step = (b"EHLO a\r\n", (b"250 ", b"250-"))
 USER: Step = (b"USER a\r\n", (b"+OK", None))
