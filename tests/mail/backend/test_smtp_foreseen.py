@@ -99,8 +99,8 @@ def _commands(steps: Sequence[Foreseen] | None) -> list[bytes | None] | None:
     return None if steps is None else [command for command, _ in steps]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
-@pytest.mark.parametrize("details", LOGINS, ids=str)
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize("details", LOGINS)
 def test_foreseen_steps_are_those_of_the_whole_login(settings: dict[str, Any], details: dict[str, Any]) -> None:
     foreseen = 0
     for hello in REPLIES:
