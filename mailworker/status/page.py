@@ -24,6 +24,8 @@ _MOST_ENDS: Final = 3
 _RESUMED: Final = {"no": "in full", "yes": "resumed"}
 # The used part of worker_connections above which a worker is nearly full.
 _FULL: Final = 0.9
+# A table with more columns than this needs a wide window.
+_WIDE: Final = 8
 
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
 
@@ -163,7 +165,8 @@ def _times(snapshot: Snapshot) -> Iterable[Sequence[str]]:
             found.setdefault(" ".join(names), {})[bucket] = value
         for name, buckets in found.items():
             count = sum(value for bucket, value in buckets.items() if bucket != "sum")
-            yield (text, name, f"{count:,}", *(_quantile(buckets, bounds, count, part) for part in (0.5, 0.95, 0.99)))
+            quantiles = (_quantile(buckets, bounds, count, part) for part in (0.5, 0.95, 0.99))
+            yield (text, name or "-", f"{count:,}", *quantiles)
 
 
 def _workers(snapshot: Snapshot) -> Iterable[Sequence[str]]:
@@ -200,7 +203,8 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) ->
     """A table. Headings of text columns begin with "-"; a cell that begins with NUL and a class is marked by it."""
     head = "".join(f'<th scope="col"{_kind(column)}>{escape(column.removeprefix("-"))}</th>' for column in columns)
     body = "".join(f"<tr>{_row(columns, row)}</tr>" for row in rows)
-    return f"<h2>{escape(title)}</h2>\n<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    wide = ' class="wide"' if len(columns) > _WIDE else ""
+    return f"<h2>{escape(title)}</h2>\n<table{wide}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _row(columns: Sequence[str], row: Sequence[str]) -> str:

@@ -76,7 +76,13 @@ def test_a_snapshot_is_whole_without_scripts(scene: Scene) -> None:
     assert rows["http", "imap"] == ["http", "imap", "0", "7", "0", "0", "0"]
     assert rows["decision", "http"] == ["decision", "http", "100", "< 10 ms", "< 500 ms", "> 60 s"]
     assert rows["handshake", "imap in full"][2:] == rows["handshake", "imap resumed"][2:] == ["0", "-", "-", "-"]
+    assert rows["wait for a worker", "-"][2:] == ["0", "-", "-", "-"]
     assert rows["0", str(scene.processes[0].pid)][2] == "serving"
+
+
+def test_only_the_table_of_servers_needs_a_wide_window(scene: Scene) -> None:
+    titles = re.findall(r'<h2>([^<]*)</h2>\n<table class="wide">', render(scene.take()))
+    assert titles == ["Servers"]
 
 
 def test_the_last_end_that_somebody_has_to_look_at_is_told_with_its_time(scene: Scene) -> None:
