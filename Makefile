@@ -19,7 +19,7 @@ NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/
 C := $(wildcard mailworker/native/*/*.[ch] bench/*.c fuzz/*.c)
 
 .PHONY: help run run-auth-http test pure smoke bench lint type docs chaos soak fuzz dist man install install-paths uninstall deb \
-	check-dist check-packages clean
+	check-dist check-packages check-page clean
 
 help:
 	@echo 'make run    try it: demo mailbox, master and workers, until Ctrl-C'
@@ -40,6 +40,7 @@ help:
 	@echo 'make deb    a package for the Debian that this is, in dist/'
 	@echo 'make check-dist  what is said of the source archive and the wheel by tools of the field'
 	@echo 'make check-packages  from each package to mail that was fetched and sent, in bare roots; as root, minutes'
+	@echo 'make check-page  the status page in headless Chromium, checked by axe-core, which npm fetches; screenshots in build/page'
 	@echo 'make clean  remove all that make has made'
 
 run: $(VENV)/.demo
@@ -121,6 +122,9 @@ check-dist: $(VENV)/.dist
 
 check-packages: $(VENV)/.test $(VENV)/.dist
 	$(BIN)/python -m tests.long.packages
+
+check-page: $(VENV)/.test
+	$(BIN)/python -m tests.long.page
 
 clean:
 	rm -rf $(VENV) .run build dist *.egg-info .*_cache .hypothesis

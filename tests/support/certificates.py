@@ -65,12 +65,15 @@ class CertificateAuthority:
         self.path = folder / "authority.crt"
         self.path.write_bytes(certificate.public_bytes(Encoding.PEM))
 
-    def issue_server(self, file_name: str, key: PrivateKey, names: tuple[str, ...]) -> Certificate:
+    def issue_server(
+        self, file_name: str, key: PrivateKey, names: tuple[str, ...], *, validity: timedelta = VALIDITY
+    ) -> Certificate:
         """A server's certificate; `names` are host names and numeric addresses, the first is its common name."""
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
-        builder = _builder(_distinguished_name(names[0]), self._name, key).add_extension(usage, critical=False)
-        return self._write(file_name, key, builder.add_extension(alternatives, critical=False))
+        builder = _builder(_distinguished_name(names[0]), self._name, key, validity)
+        builder = builder.add_extension(usage, critical=False).add_extension(alternatives, critical=False)
+        return self._write(file_name, key, builder)
 
     def issue_client(
         self, file_name: str, key: PrivateKey, name: str, *, validity: timedelta = VALIDITY
