@@ -176,6 +176,11 @@ class Check:
         self._expect(tab.value("window.loaded") == "once", name, "was loaded again")
         self._expect(tab.value("document.querySelectorAll('polyline').length") == 4, name, "lacks charts")
         self._judge(tab, name, width)
+        self._audit(tab, name)
+        return str(tab.value("getComputedStyle(document.body).backgroundColor"))
+
+    def _audit(self, tab: Tab, name: str) -> None:
+        """Run axe-core: every fault is printed, a grave one is a failure."""
         tab.value(f"{self._axe}; undefined")
         found = json.loads(tab.value("axe.run().then((found) => JSON.stringify(found))"))
         self._expect(any(rule["id"] == "color-contrast" for rule in found["passes"]), name, "has no colors to check")
@@ -184,7 +189,6 @@ class Check:
             text = f"{fault['impact']} fault {fault['id']}: {fault['help']}, at {where}"
             print(f"{name}: {text}", flush=True)
             self._expect(fault["impact"] not in GRAVE, name, text)
-        return str(tab.value("getComputedStyle(document.body).backgroundColor"))
 
     def _look_without_scripts(self, width: int) -> None:
         tab = self._open(width, "light", scripts=False)
@@ -200,6 +204,7 @@ class Check:
             tab.await_true("document.title == 'mailworker does not answer'", "a word about the lost server")
             visible = tab.value("document.body.innerText")
             self._expect("does not answer" in visible and "Servers" in visible, f"lost-{width}", "says nothing")
+            self._audit(tab, f"lost-{width}")
             self._keep(tab, f"lost-{width}", width)
 
     def _judge(self, tab: Tab, name: str, width: int) -> None:
