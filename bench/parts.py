@@ -25,6 +25,7 @@ from mailworker.errors import ProtocolError
 from mailworker.log.handing import HandingSink
 from mailworker.log.log import Log
 from mailworker.log.losses import Losses
+from mailworker.mail.authentication.auth_http import READING
 from mailworker.mail.authentication.passwords import read_password
 from mailworker.native.crypt import CRYPT
 from mailworker.native.regex import Regex
@@ -84,9 +85,10 @@ def spent(step: Callable[[], object], times: int) -> float:
 def login() -> Iterator[Row]:
     """What a login by auth_http has read and remembered."""
     for name, others in (("three headers", b""), ("the same with Date, Server, Content-Type, Connection", OTHERS)):
-        answer, answers = ANSWER % others, Answers()
+        answer, answers = ANSWER % others, Answers(reading=READING)
         yield f"answer of the auth service, {name}: parsed", cost(partial(parsed, answer))
-        yield f"answer of the auth service, {name}: remembered", cost(partial(answers.read, answer))
+        yield f"answer of the auth service, {name}: read as usual", cost(partial(answers.read, answer))
+        yield f"answer of the auth service, {name}: remembered", cost(partial(READING.recalled, answers.known, answer))
     yield "the usual LOGIN by one expression", cost(partial(usual_login, LOGIN))
     yield "the same by the parser", cost(commanded)
 

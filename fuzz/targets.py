@@ -23,7 +23,7 @@ from mailworker.mail.dialogue import sasl as dialogue_sasl
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.native.core import accelerator
 from mailworker.wire import sasl, xclient
-from mailworker.wire.auth_answers import Answer, recalled, without_date
+from mailworker.wire.auth_answers import Answer, Answers, recalled, usual_answer, without_date
 from mailworker.wire.auth_response import AuthResponseParser, Rejected
 from mailworker.wire.backend import (
     ImapReplyReader,
@@ -53,6 +53,8 @@ _COMMAND_LIMIT = 96
 _REPLY_LIMIT = 128
 _RESPONSES = 2
 _BYTE_BY_BYTE = 0.05
+
+_USUAL_LINES = b"HTTP/1.1 200 OK\r\nAuth-Status: OK\r\nAuth-Server: 127.0.0.1\r\nAuth-Port: 1\r\n"
 
 
 def _cuts(data: bytes) -> Iterator[list[bytes]]:
@@ -223,10 +225,31 @@ def _take_words(data: bytes) -> None:
 
 
 def _recall(data: bytes) -> None:
-    """C and Python find the same remembered answer of an auth service."""
+    """C and Python find the same remembered answer of an auth service, and read usual ones as the parser does."""
     known = {without_date(data): Answer(Rejected(data), None)}
-    for answer in (data, data + b"\r\n", data + b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + data):
-        assert auth_http.recalled(known, answer) is recalled(known, answer)
+    usual = _USUAL_LINES + data
+    for answer in (data, data + b"\r\n", data + b"\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + data, usual, usual + b"\r\n"):
+        assert auth_http.READING.recalled(known, answer) is recalled(known, answer)
+        assert auth_http.READING.without_date(answer) == without_date(answer)
+        found = usual_answer(answer)
+        assert auth_http.READING.usual_answer(answer) == found
+        if found is not None:
+            _check_usual(answer)
+
+
+def _check_usual(answer: bytes) -> None:
+    for names, nameless in ((False, False), (True, False), (False, True)):
+        parser = AuthResponseParser(names=names, nameless=nameless)
+        parser.feed(answer)
+        try:
+            expected: object = (parser.next(), parser.missing())
+        except ProtocolError as error:
+            expected = str(error)
+        try:
+            assert Answers(names=names, nameless=nameless, reading=auth_http.READING).read(answer) == expected
+        except ProtocolError as error:
+            assert str(error) == expected
+        assert not parser.left and not parser.tells_password
 
 
 def _carry_out(data: bytes) -> None:

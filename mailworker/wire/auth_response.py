@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from mailworker.errors import Party, ProtocolError, escape
 from mailworker.model import METHOD_NAMES, Address, AuthMethod, BackendName, InetAddress, UnixAddress, is_host_name
@@ -63,7 +63,7 @@ _MECHANISMS = {
 
 # Headers that decide whether a connection can be used again; if repeated, they form a list (RFC 9110 section 5.3).
 _FRAMING = (b"connection", b"content-length", b"transfer-encoding")
-_LENGTH_DIGITS = 5
+LENGTH_DIGITS = 5
 
 # nginx: four runs of digits, which may be empty
 _IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
@@ -84,16 +84,8 @@ _NOTHING: Mapping[str, bytes] = {}
 _CONTROL_TO_SPACE = bytes(0x20 if byte < 0x20 or byte == 0x7F else byte for byte in range(256))
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The client may log in to the backend at `address`, None for the one that `proxy_pass` names.
-
-    None leaves login or password as the client sent it. `passed_on`: the backend decides whether they are right, so it
-    gets them unchanged, by the client's own mechanism if that has no password. `mechanism` and `master` are those of
-    `Login`.
-    """
-
-    accepted: ClassVar[Literal[True]] = True
+class _Accepted(NamedTuple):
+    """The fields of `Accepted`: a NamedTuple has no class variables."""
 
     address: Address | BackendName | None
     login: bytes | None = None
@@ -101,6 +93,19 @@ class Accepted:
     passed_on: bool = False
     mechanism: AuthMethod | None = None
     master: bytes | None = None
+
+
+class Accepted(_Accepted):
+    """The client may log in to the backend at `address`, None for the one that `proxy_pass` names.
+
+    None leaves login or password as the client sent it. `passed_on`: the backend decides whether they are right, so it
+    gets them unchanged, by the client's own mechanism if that has no password. `mechanism` and `master` are those of
+    `Login`.
+    """
+
+    __slots__ = ()
+
+    accepted: ClassVar[Literal[True]] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +232,7 @@ class AuthResponseParser:
         if options and b"close" in [option.strip() for option in options.split(b",")]:
             return None
         length = fields.get(b"content-length", b"")
-        if not length.isdigit() or len(length) > _LENGTH_DIGITS:
+        if not length.isdigit() or len(length) > LENGTH_DIGITS:
             return None
         left = int(length) - len(self._buffer)
         return left if left >= 0 else None
@@ -309,7 +314,7 @@ def _accepted(fields: dict[bytes, bytes], names: bool, nameless: bool) -> Accept
     accepted = Accepted(None if silent else _address(fields, names), fields.get(b"auth-user"), _password(fields))
     if b"auth-method" in fields or b"auth-backend-mech" in fields or b"auth-master-user" in fields:
         mechanism, master = _way_in(fields)
-        return replace(accepted, mechanism=mechanism, master=master)
+        return accepted._replace(mechanism=mechanism, master=master)
     return accepted
 
 
@@ -358,11 +363,12 @@ def _address(fields: dict[bytes, bytes], names: bool) -> Address | BackendName:
         return UnixAddress(server[len(b"unix:") :].decode(errors="surrogateescape"))
     if not server or not port:
         raise InvalidResponse("did not send server or port")
-    return _host_and_port(server, port, names)
+    return host_and_port(server, port, names)
 
 
 @lru_cache(maxsize=4096)  # there are few backends and many logins
-def _host_and_port(server: bytes, port: bytes, names: bool) -> InetAddress | BackendName:
+def host_and_port(server: bytes, port: bytes, names: bool) -> InetAddress | BackendName:
+    """The backend of Auth-Server and Auth-Port. Raises InvalidResponse for a wrong address."""
     host = _ipv4(server) or _ipv6(server)
     named = host is None and names and is_host_name(server)
     if host is None and not named:

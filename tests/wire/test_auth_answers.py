@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 
 from mailworker.model import InetAddress
 from mailworker.wire import auth_answers
-from mailworker.wire.auth_answers import MOST_ANSWERS, Answer, Answers
-from mailworker.wire.auth_response import Accepted, AuthResponseParser, InvalidResponse, Rejected, Verdict
+from mailworker.wire.auth_answers import MOST_ANSWERS, Answer, Answers, Reading, UsualAnswer, usual_answer
+from mailworker.wire.auth_response import (
+    KNOWN_HEADERS,
+    Accepted,
+    AuthResponseParser,
+    InvalidResponse,
+    Rejected,
+    Verdict,
+)
 from tests.wire.test_auth_response import END, ERRORS, NO, OK, SERVER, VERDICTS
 
 BACKEND = Accepted(InetAddress("127.0.0.1", 143))
 DATE = b"Date: Sun, 29 Nov 2026 07:15:%02d GMT\r\n"
+PARSED = Reading(usual_answer=lambda _: None)  # each answer is unusual
 KEPT = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nAuth-Status: OK\r\n"
 
 
@@ -50,9 +58,10 @@ def read(answers: Answers, data: bytes) -> Answer | str | None:
         return f"{error} {error.login!r}"
 
 
+@pytest.mark.parametrize("reading", [Reading(), PARSED], ids=["usual", "parsed"])
 @pytest.mark.parametrize(("data", "verdict"), VERDICTS.values(), ids=VERDICTS.keys())
-def test_an_answer_means_the_same_whenever_it_comes(data: bytes, verdict: Verdict) -> None:
-    answers = Answers()
+def test_an_answer_means_the_same_whenever_it_comes(data: bytes, verdict: Verdict, reading: Reading) -> None:
+    answers = Answers(reading=reading)
     for _ in range(3):
         answer = answers.read(data)
         assert answer in (None, parsed(data))
@@ -75,7 +84,7 @@ def test_a_part_of_an_answer_is_left_to_a_parser() -> None:
 
 
 def test_an_answer_is_parsed_once(parsers: list[AuthResponseParser]) -> None:
-    answers = Answers()
+    answers = Answers(reading=PARSED)
     assert [answers.read(OK + SERVER + END) for _ in range(3)] == [Answer(BACKEND, None)] * 3
     assert len(parsers) == 1
 
@@ -86,7 +95,7 @@ def test_an_answer_is_parsed_once(parsers: list[AuthResponseParser]) -> None:
     ids=["Date", "date", "X-Request-Id", "Server"],
 )
 def test_headers_that_do_not_count_may_change(header: bytes, parsers: list[AuthResponseParser]) -> None:
-    answers = Answers()
+    answers = Answers(reading=PARSED)
     for number in range(60):
         assert answers.read(OK + header % number + SERVER + END) == Answer(BACKEND, None)
     assert len(parsers) == 1
@@ -94,7 +103,7 @@ def test_headers_that_do_not_count_may_change(header: bytes, parsers: list[AuthR
 
 @pytest.mark.parametrize("header", [b"Auth-User: %d\r\n", b"AUTH-PORT: 1%d\r\n", b"aUTH-wAIT: %d\r\n"])
 def test_headers_that_count_may_not(header: bytes, parsers: list[AuthResponseParser]) -> None:
-    answers = Answers()
+    answers = Answers(reading=PARSED)
     for number in range(9):
         data = NO + header % number + END
         assert answers.read(data) == parsed(data)
@@ -102,7 +111,7 @@ def test_headers_that_count_may_not(header: bytes, parsers: list[AuthResponsePar
 
 
 def test_a_body_is_not_remembered(parsers: list[AuthResponseParser]) -> None:
-    answers = Answers()
+    answers = Answers(reading=PARSED)
     whole = KEPT + SERVER + END
     assert [answers.read(whole + b"abcd"[:sent]) for sent in range(5)] == [
         *(Answer(BACKEND, 3 - sent) for sent in range(4)),
@@ -121,7 +130,7 @@ def test_no_answer_with_a_password_is_remembered() -> None:
 
 
 def test_no_more_than_a_thousand_are_remembered(parsers: list[AuthResponseParser]) -> None:
-    answers = Answers()
+    answers = Answers(reading=PARSED)
     for number in range(MOST_ANSWERS + 1):
         answers.read(OK + SERVER + b"Auth-User: %d\r\n" % number + END)
     before = len(parsers)
@@ -157,8 +166,92 @@ ENDS = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r"])
 )
 @example([b"Auth-Status: OK\nDate: Sun, 29 Nov 2026 07:15:01 GMT\r\nAuth-Port: 1"] * 2, b"\r\n\r\n")
 def test_a_memory_changes_no_answer(heads: list[bytes], end: bytes) -> None:
-    answers = Answers()
+    memories = (Answers(), Answers(reading=PARSED))
     for head in (*heads, *heads):
         for status in (b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 403 no\n", b""):
             data = status + head + end
-            assert read(answers, data) in (None, parsed(data))
+            for answers in memories:
+                assert read(answers, data) in (None, parsed(data))
+
+
+USUAL = OK + SERVER
+SERVER_ONLY, PORT_ONLY = SERVER.splitlines(keepends=True)
+
+
+def test_a_usual_answer_needs_no_parser(parsers: list[AuthResponseParser]) -> None:
+    answers = Answers()
+    data = OK + SERVER + b"Auth-User: demo\r\n" + END
+    answer = answers.read(data)
+    assert answer == Answer(BACKEND._replace(login=b"demo"), None)
+    assert auth_answers.recalled(answers.known, data) is answer
+    assert not parsers
+
+
+@pytest.mark.parametrize(
+    ("data", "meaning"),
+    [
+        (USUAL + END, (b"127.0.0.1", b"143", None, None)),
+        (USUAL + b"AUTH-USER:  a b \r\n" + END, (b"127.0.0.1", b"143", b"a b", None)),
+        (
+            USUAL + "Auth-User: \u00e4\r\nX-Y:\r\nx-y: 1\r\n".encode() + END,
+            (b"127.0.0.1", b"143", "\u00e4".encode(), None),
+        ),
+        (KEPT + SERVER + END, (b"127.0.0.1", b"143", None, 3)),
+        (KEPT + SERVER + b"Connection: Keep-Alive\r\n" + END, (b"127.0.0.1", b"143", None, 3)),
+        (KEPT + SERVER + b"Connection: Close\r\n" + END, (b"127.0.0.1", b"143", None, None)),
+        (KEPT + SERVER + b"Transfer-Encoding: x\r\n" + END, (b"127.0.0.1", b"143", None, None)),
+        (KEPT.replace(b"1.1", b"1.0") + SERVER + END, (b"127.0.0.1", b"143", None, None)),
+    ],
+)
+def test_what_a_usual_answer_contains(data: bytes, meaning: UsualAnswer) -> None:
+    assert usual_answer(data) == meaning
+    assert Answers().read(data) == parsed(data)
+
+
+OURS = sorted(name.decode() for name in KNOWN_HEADERS if name.startswith(b"auth-") and name != b"auth-user")
+UNUSUAL = {
+    **{name: data for name, (data, _) in ERRORS.items() if b"Auth-Server: " not in data},
+    "nothing": b"",
+    "no end": USUAL,
+    "body": USUAL + END + b"x",
+    "two headers": USUAL + END + END,
+    "another status": USUAL.replace(b"200", b"201") + END,
+    "another version": USUAL.replace(b"/1.1", b"/1.2").replace(b"/1.0", b"/1.2") + END,
+    "long status": USUAL.replace(b"200", b"2000") + END,
+    "refusal": NO + SERVER + END,
+    "ok in lower case": USUAL.replace(b": OK", b": ok") + END,
+    "no server": OK + PORT_ONLY + END,
+    "no port": OK + SERVER_ONLY + END,
+    "empty port": OK + SERVER_ONLY + b"Auth-Port:\r\n" + END,
+    "unix": OK + b"Auth-Server: unix:/a\r\n" + PORT_ONLY + END,
+    "two connections": USUAL + b"Connection: close\r\n" * 2 + END,
+    "options": USUAL + b"Connection: keep-alive, close\r\n" + END,
+    "long length": USUAL + b"Content-Length: 123456\r\n" + END,
+    "negative length": USUAL + b"Content-Length: -1\r\n" + END,
+    "empty length": USUAL + b"Content-Length:\r\n" + END,
+    "folded": USUAL + b"X: 1\r\n 2\r\n" + END,
+    "no colon": USUAL + b"X\r\n" + END,
+    "space before colon": USUAL + b"X : 1\r\n" + END,
+    "no name": USUAL + b": 1\r\n" + END,
+    "hyphen": USUAL + b"-x: 1\r\n" + END,
+    "underscore": USUAL + b"x_y: 1\r\n" + END,
+    "line feed": USUAL + b"X: 1\n" + END,
+    "too long": USUAL + b"X: %b\r\n" % (b"x" * 32768) + END,
+    **{f"value with {byte}": USUAL + b"X: %c\r\n" % byte + END for byte in (*range(32), 127)},
+    **{name: USUAL + name.encode() + b": 1\r\n" + END for name in OURS},
+    "unknown header of ours": USUAL + b"Auth-New: 1\r\n" + END,
+    "two users": USUAL + b"Auth-User: a\r\n" * 2 + END,
+}
+
+
+@pytest.mark.parametrize("data", UNUSUAL.values(), ids=UNUSUAL.keys())
+def test_every_other_answer_is_parsed(data: bytes) -> None:
+    assert usual_answer(data) is None
+    assert read(Answers(), data) in (None, parsed(data))
+
+
+def test_a_wrong_address_is_an_error_with_the_login() -> None:
+    data = OK + b"Auth-User: demo\r\nAuth-Server: 127.0.0.256\r\n" + PORT_ONLY + END
+    assert usual_answer(data) is not None
+    assert read(Answers(), data) == parsed(data)
+    assert "demo" in str(parsed(data))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Final, Protocol
 
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, TimedOut
@@ -23,15 +23,21 @@ from mailworker.native.core.line import Line
 from mailworker.variables.render import Render
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
-from mailworker.wire.auth_answers import Answer, Answers, recalled
+from mailworker.wire.auth_answers import Answer, Answers, Reading
 from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest, TlsFacts, client_host
 from mailworker.wire.auth_response import InvalidResponse, Rejected, Verdict, Wait
 from mailworker.wire.login import Login
 
-__all__ = ["AuthHttp", "Plain", "recalled"]
+__all__ = ["READING", "AuthHttp", "Plain", "recalled"]
 
-if accelerator is not None and not TYPE_CHECKING:
-    recalled = accelerator.recalled
+READING: Final = (
+    Reading()
+    if accelerator is None
+    else Reading(accelerator.recalled, accelerator.usual_answer, accelerator.without_date)
+)
+"""The functions that read answers, in C where the C module was built."""
+
+recalled = READING.recalled
 
 # Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
 _AUTH_SERVICE = Party.AUTH_SERVICE
@@ -184,18 +190,22 @@ class _Question:
 
     def _heard(self, _usual: int, data: bytes) -> Link:
         answer = recalled(self._known, data)
-        if answer is None or self._keeps:
+        if answer is None:
             return self._read(data)
-        return self._settle(answer.verdict)
+        return self._follow(answer) if self._keeps else self._settle(answer.verdict)
 
     def _read(self, data: bytes) -> Link:
-        """Read an answer that has not come before in the same words, or whose connection may be kept."""
+        """Read an answer that has not come before in the same words."""
         try:
             answer = None if self._service.told else self._service.answers.read(data)
         except InvalidResponse as error:
             return self._broken(error)
         if answer is None:
             return self._read_on(data) if data else self._lost(ConnectionLost(_AUTH_SERVICE, "recv()", 0))
+        return self._follow(answer)
+
+    def _follow(self, answer: Answer) -> Link:
+        """Act on an answer, whose connection may be kept."""
         if self._keeps and answer.body:
             return self._finish(answer)
         if self._keeps and answer.body == 0:
@@ -293,4 +303,7 @@ def _carry_over(wait: Wait, verdict: Verdict) -> Verdict:
     login = wait.login if verdict.login is None else verdict.login
     if isinstance(verdict, Rejected):
         return replace(verdict, login=login)
-    return replace(verdict, login=login, password=wait.password if verdict.password is None else verdict.password)
+    password = wait.password if verdict.password is None else verdict.password
+    if isinstance(verdict, Wait):
+        return replace(verdict, login=login, password=password)
+    return verdict._replace(login=login, password=password)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.settings import MailServer
 from mailworker.config.source import ByBackendSettings
-from mailworker.mail.authentication.auth_http import AuthHttp
+from mailworker.mail.authentication.auth_http import READING, AuthHttp
 from mailworker.mail.authentication.by_backend import ByBackend
 from mailworker.mail.authentication.policed import Policed
 from mailworker.mail.authentication.refusals import Refusals
@@ -36,7 +36,8 @@ class Means(NamedTuple):
 def _auth_http(settings: MailServer, means: Means) -> LoginSource | None:
     if not isinstance(settings.source, AuthHttpSettings):
         return None
-    answers = means.answers(names=bool(settings.resolver.servers), nameless=settings.proxy.backend is not None)
+    nameless = settings.proxy.backend is not None
+    answers = means.answers(names=bool(settings.resolver.servers), nameless=nameless, reading=READING)
     asked = settings.access_log.asked.union(*(limit.asked for limit in settings.limit_conn.limits))
     told = [name.removeprefix(HEADER_PREFIX) for name in asked if name.startswith(HEADER_PREFIX)]
     return AuthHttp(settings.source, answers, settings.variables.bind(), told, means.host)

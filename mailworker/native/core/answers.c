@@ -1,10 +1,13 @@
-/* Finds what an auth service has answered before. recalled() of wire/auth_answers.py has the same in Python. */
+/* Finds what an auth service has answered before, and reads usual answers. wire/auth_answers.py has it in Python. */
 
 #include "core.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define DATE_LENGTH 29 /* RFC 9110 section 5.6.7, IMF-fixdate */
+#define HEADER_LIMIT 32768
+#define LENGTH_DIGITS 5
 
 static const char name[] = "Date: ", blank_line[] = "\r\n\r\n";
 
@@ -75,7 +78,224 @@ static PyObject *recalled(PyObject *Py_UNUSED(module), PyObject *const *argument
     return answer == NULL ? none_if(!PyErr_Occurred()) : Py_NewRef(answer);
 }
 
+static PyObject *key_of(PyObject *Py_UNUSED(module), PyObject *data)
+{
+    return PyBytes_Check(data) ? without_date(data) : PyErr_Format(PyExc_TypeError, "without_date(data)");
+}
+
+/* A value of a header; `bytes` is NULL where the header is absent. */
+struct value {
+    const char *bytes;
+    Py_ssize_t length;
+};
+
+/* The headers that a usual answer may have, beside those without meaning. */
+enum used { STATUS, SERVER, PORT, USER, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, USED };
+
+static const struct value used_names[USED] = {
+    [STATUS] = {"auth-status", 11},
+    [SERVER] = {"auth-server", 11},
+    [PORT] = {"auth-port", 9},
+    [USER] = {"auth-user", 9},
+    [CONNECTION] = {"connection", 10},
+    [CONTENT_LENGTH] = {"content-length", 14},
+    [TRANSFER_ENCODING] = {"transfer-encoding", 17},
+};
+
+static int is_alphanumeric(char byte)
+{
+    return (byte >= '0' && byte <= '9') || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'z');
+}
+
+static int is_text(char byte)
+{
+    return (unsigned char) byte >= ' ' && byte != 0x7f;
+}
+
+static int begins(const char *start, Py_ssize_t length, const char *with)
+{
+    Py_ssize_t least = (Py_ssize_t) strlen(with);
+
+    return length >= least && strncasecmp(start, with, (size_t) least) == 0;
+}
+
+static int same_text(const struct value *value, const char *text)
+{
+    return value->length == (Py_ssize_t) strlen(text) && begins(value->bytes, value->length, text);
+}
+
+/* Takes the text of a line with its CRLF; gives where the next line begins, NULL for an unusual line. */
+static const char *take_text(const char *at, const char *end, struct value *text)
+{
+    text->bytes = at;
+    while (at < end && is_text(*at)) {
+        at++;
+    }
+    text->length = at - text->bytes;
+    return end - at >= 2 && at[0] == '\r' && at[1] == '\n' ? at + 2 : NULL;
+}
+
+static void strip(struct value *value)
+{
+    while (value->length > 0 && value->bytes[0] == ' ') {
+        value->bytes++;
+        value->length--;
+    }
+    while (value->length > 0 && value->bytes[value->length - 1] == ' ') {
+        value->length--;
+    }
+}
+
+/* Keeps the value of a header that is used; gives 0 for one that makes the answer unusual. */
+static int keep(struct value *values, const char *header, Py_ssize_t length, const struct value *value)
+{
+    enum used used;
+
+    for (used = STATUS; used < USED; used++) {
+        if (used_names[used].length == length && strncasecmp(header, used_names[used].bytes, (size_t) length) == 0) {
+            if (values[used].bytes != NULL) {
+                return 0;
+            }
+            values[used] = *value;
+            strip(&values[used]);
+            return 1;
+        }
+    }
+    return !begins(header, length, "auth-");
+}
+
+/* Takes one header with its CRLF; gives where the next line begins, NULL for an unusual one. */
+static const char *take_header(const char *at, const char *end, struct value *values)
+{
+    const char *header = at, *next;
+    Py_ssize_t length;
+    struct value value;
+
+    if (!is_alphanumeric(*at)) {
+        return NULL;
+    }
+    while (at < end && (is_alphanumeric(*at) || *at == '-')) {
+        at++;
+    }
+    length = at - header;
+    if (at == end || *at != ':') {
+        return NULL;
+    }
+    next = take_text(at + 1, end, &value);
+    return next != NULL && keep(values, header, length, &value) ? next : NULL;
+}
+
+/* Takes "HTTP/1.x 200" and any reason; gives where the next line begins. */
+static const char *take_status_line(const char *at, const char *end, int *persistent)
+{
+    struct value line;
+    const char *next = take_text(at, end, &line);
+
+    if (next == NULL || line.length < 12 || memcmp(at, "HTTP/1.", 7) != 0 || (at[7] != '0' && at[7] != '1') ||
+        memcmp(at + 8, " 200", 4) != 0 || (line.length > 12 && at[12] != ' ')) {
+        return NULL;
+    }
+    *persistent = at[7] == '1';
+    return next;
+}
+
+/* Takes a header up to its blank line, behind which nothing follows. */
+static int take_head(PyObject *data, struct value *values, int *persistent)
+{
+    const char *at = PyBytes_AS_STRING(data), *end = at + PyBytes_GET_SIZE(data);
+
+    if (end - at > HEADER_LIMIT) {
+        return 0;
+    }
+    at = take_status_line(at, end, persistent);
+    while (at != NULL && at < end && *at != '\r') {
+        at = take_header(at, end, values);
+    }
+    return at != NULL && end - at == 2 && at[0] == '\r' && at[1] == '\n';
+}
+
+static int accepts(const struct value *values)
+{
+    const struct value *status = &values[STATUS], *server = &values[SERVER];
+
+    return status->length == 2 && memcmp(status->bytes, "OK", 2) == 0 && server->length > 0 &&
+           values[PORT].length > 0 && !begins(server->bytes, server->length, "unix:");
+}
+
+/* The length of the body, -1 where the connection cannot be used again, -2 for an unusual answer. */
+static long body_length(const struct value *values, int persistent)
+{
+    const struct value *connection = &values[CONNECTION], *length = &values[CONTENT_LENGTH];
+    long number = 0;
+    Py_ssize_t i;
+
+    if (connection->bytes != NULL && !same_text(connection, "close") && !same_text(connection, "keep-alive")) {
+        return -2;
+    }
+    if (length->bytes != NULL && (length->length < 1 || length->length > LENGTH_DIGITS)) {
+        return -2;
+    }
+    for (i = 0; i < length->length; i++) {
+        if (length->bytes[i] < '0' || length->bytes[i] > '9') {
+            return -2;
+        }
+        number = 10 * number + (length->bytes[i] - '0');
+    }
+    return persistent && length->bytes != NULL && values[TRANSFER_ENCODING].bytes == NULL &&
+                   !(connection->bytes != NULL && same_text(connection, "close"))
+               ? number
+               : -1;
+}
+
+static PyObject *bytes_or_none(const struct value *value)
+{
+    return value->bytes == NULL ? Py_NewRef(Py_None) : PyBytes_FromStringAndSize(value->bytes, value->length);
+}
+
+/* A tuple that takes the references, NULL if one of them is. */
+static PyObject *tuple_of(PyObject **fields, Py_ssize_t count)
+{
+    PyObject *made = PyTuple_New(count);
+    int whole = made != NULL;
+    Py_ssize_t i;
+
+    for (i = 0; i < count; i++) {
+        whole = whole && fields[i] != NULL;
+        if (made == NULL) {
+            Py_XDECREF(fields[i]);
+        } else {
+            PyTuple_SET_ITEM(made, i, fields[i]);
+        }
+    }
+    if (!whole) {
+        Py_CLEAR(made);
+    }
+    return made;
+}
+
+static PyObject *usual_answer(PyObject *Py_UNUSED(module), PyObject *data)
+{
+    struct value values[USED] = {{NULL, 0}};
+    PyObject *fields[4];
+    int persistent;
+    long length;
+
+    if (!PyBytes_Check(data)) {
+        return PyErr_Format(PyExc_TypeError, "usual_answer(data)");
+    }
+    if (!take_head(data, values, &persistent) || !accepts(values) || (length = body_length(values, persistent)) == -2) {
+        Py_RETURN_NONE;
+    }
+    fields[0] = bytes_or_none(&values[SERVER]);
+    fields[1] = bytes_or_none(&values[PORT]);
+    fields[2] = bytes_or_none(&values[USER]);
+    fields[3] = length == -1 ? Py_NewRef(Py_None) : PyLong_FromLong(length);
+    return tuple_of(fields, 4);
+}
+
 PyMethodDef answer_functions[] = {
     {"recalled", FAST(recalled), "recalled(known, data): what is known about the same header but for its Date."},
+    {"usual_answer", usual_answer, METH_O, "usual_answer(data): what a usual answer contains; None for another."},
+    {"without_date", key_of, METH_O, "without_date(data): a header without its Date."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailworker.mail.authentication.auth_http import recalled
+from mailworker.mail.authentication.auth_http import READING, recalled
 from mailworker.wire import auth_answers
-from mailworker.wire.auth_answers import Answer
+from mailworker.wire.auth_answers import Answer, Answers
 from mailworker.wire.auth_response import Rejected
+from tests.wire.test_auth_answers import UNUSUAL, USUAL, parsed, read
+from tests.wire.test_auth_response import END, ERRORS, VERDICTS
 
 ANSWER = Answer(Rejected(b"no"), None)
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -42,6 +46,50 @@ def test_both_find_the_same(data: bytes, other: bytes) -> None:
     known = {auth_answers.without_date(each): Answer(Rejected(each), None) for each in (data, other, other + b"\r\n")}
     for each in (data, other, data + b"\r\n\r\n", data + other, OK + data + b"\r\n"):
         assert recalled(known, each) is auth_answers.recalled(known, each)
+        assert READING.without_date(each) == auth_answers.without_date(each)
+
+
+@pytest.mark.parametrize("data", [*UNUSUAL.values(), *(each for each, _ in (*VERDICTS.values(), *ERRORS.values()))])
+def test_both_find_the_same_answers_usual(data: bytes) -> None:
+    assert READING.usual_answer(data) == auth_answers.usual_answer(data)
+    assert read(Answers(reading=READING), data) in (None, parsed(data))
+
+
+LINES = st.sampled_from(
+    [
+        *(b"Auth-User: ", b"Auth-Server: ", b"Auth-Port: ", b"auth-status: OK", b"Content-Length: ", b"Connection: "),
+        *(b"Transfer-Encoding: ", b"Auth-Pass: ", b"X", b"x-Y", b":", b": ", b" ", b"close", b"keep-alive", b"12"),
+        *(
+            b"\r\n",
+            b"\r\n",
+            b"\r\n",
+            b"\r",
+            b"\n",
+            b"\0",
+            b"\x80",
+            b"\x7f",
+            b"-",
+            b"::1",
+            b"127.0.0.1",
+            b"host.example",
+        ),
+    ]
+)
+
+
+@given(st.sampled_from([USUAL, b"HTTP/1.1 200\r\n", b""]), st.lists(LINES).map(b"".join))
+def test_a_usual_answer_means_what_the_parser_says(head: bytes, lines: bytes) -> None:
+    for data in (head + lines + END, head + lines + b"\r\n" + END, head + lines):
+        usual = READING.usual_answer(data)
+        assert usual == auth_answers.usual_answer(data)
+        if usual is not None:
+            assert read(Answers(reading=READING), data) == parsed(data)
+
+
+@pytest.mark.parametrize("function", [READING.usual_answer, READING.without_date])
+def test_only_bytes_are_read(function: Callable[[object], object]) -> None:
+    with pytest.raises((TypeError, AttributeError)):
+        function("text")
 
 
 @pytest.mark.parametrize("arguments", [(), ({},), ({}, "text"), ([], OK + b"\r\n")])
