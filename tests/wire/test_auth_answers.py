@@ -187,6 +187,13 @@ def test_a_usual_answer_needs_no_parser(parsers: list[AuthResponseParser]) -> No
     assert not parsers
 
 
+def test_no_more_than_a_thousand_usual_answers_are_remembered() -> None:
+    answers = Answers()
+    for number in range(MOST_ANSWERS + 1):
+        answers.read(OK + SERVER + b"Auth-User: %d\r\n" % number + END)
+    assert len(answers.known) == 1
+
+
 @pytest.mark.parametrize(
     ("data", "meaning"),
     [
