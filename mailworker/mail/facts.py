@@ -6,6 +6,7 @@ native/core/record.c implements in C the parts that run for each login.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from mailworker.errors import PeerError
@@ -81,7 +82,7 @@ class FactsRecord(SessionFacts):
         choose = self.entrance.server.backend
         assert choose is not None
         self.action = "choosing upstream"
-        return verdict._replace(address=choose(self))
+        return replace(verdict, address=choose(self))
 
     async def follow_try(self, stream: SocketStream) -> None:
         """Wait for those times of a connection, made or pending, that variables use. Raises TimedOut."""

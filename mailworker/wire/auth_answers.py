@@ -6,7 +6,8 @@ Only the bytes and their meaning are cached, not the login: the service still de
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import NamedTuple
 
 from mailworker.wire.auth_response import (
@@ -42,9 +43,15 @@ _USED = frozenset(
 )
 _LENGTH = re.compile(rb"[0-9]{1,%d}" % LENGTH_DIGITS)
 
-# Named tuples are made without their constructors in Python, which take three times as many instructions.
-_NEW = tuple.__new__
-_UNCHANGED = Accepted(None)[2:]
+# These make objects without their constructors in Python, which take several times as many instructions: a frozen
+# dataclass sets each field by object.__setattr__().
+_NEW_TUPLE = tuple.__new__
+_NEW = object.__new__
+_SETTERS: Sequence[Callable[[Accepted, object], None]] = [
+    Accepted.__dict__[field.name].__set__ for field in fields(Accepted)
+]
+_SET_ADDRESS, _SET_LOGIN, *_SET_OTHERS = _SETTERS
+_OTHERS = [(setter, field.default) for setter, field in zip(_SET_OTHERS, fields(Accepted)[2:], strict=True)]
 
 UsualAnswer = tuple[bytes, bytes, bytes | None, int | None]
 """Auth-Server, Auth-Port, Auth-User, and the length of the body, None if the connection cannot be used again."""
@@ -165,7 +172,12 @@ class Answers:
             address = host_and_port(server, port, self._names)
         except InvalidResponse:
             return self._parse(data)
-        answer = _NEW(Answer, (_NEW(Accepted, (address, login, *_UNCHANGED)), body))
+        verdict = _NEW(Accepted)
+        _SET_ADDRESS(verdict, address)
+        _SET_LOGIN(verdict, login)
+        for setter, value in _OTHERS:
+            setter(verdict, value)
+        answer = _NEW_TUPLE(Answer, (verdict, body))
         self._remember(self._reading.without_date(data), answer)
         return answer
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 from mailworker.errors import Party, ProtocolError, escape
 from mailworker.model import METHOD_NAMES, Address, AuthMethod, BackendName, InetAddress, UnixAddress, is_host_name
@@ -84,18 +84,8 @@ _NOTHING: Mapping[str, bytes] = {}
 _CONTROL_TO_SPACE = bytes(0x20 if byte < 0x20 or byte == 0x7F else byte for byte in range(256))
 
 
-class _Accepted(NamedTuple):
-    """The fields of `Accepted`: a NamedTuple has no class variables."""
-
-    address: Address | BackendName | None
-    login: bytes | None = None
-    password: Secret | None = None
-    passed_on: bool = False
-    mechanism: AuthMethod | None = None
-    master: bytes | None = None
-
-
-class Accepted(_Accepted):
+@dataclass(frozen=True, slots=True)
+class Accepted:
     """The client may log in to the backend at `address`, None for the one that `proxy_pass` names.
 
     None leaves login or password as the client sent it. `passed_on`: the backend decides whether they are right, so it
@@ -103,9 +93,14 @@ class Accepted(_Accepted):
     `Login`.
     """
 
-    __slots__ = ()
-
     accepted: ClassVar[Literal[True]] = True
+
+    address: Address | BackendName | None
+    login: bytes | None = None
+    password: Secret | None = None
+    passed_on: bool = False
+    mechanism: AuthMethod | None = None
+    master: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +309,7 @@ def _accepted(fields: dict[bytes, bytes], names: bool, nameless: bool) -> Accept
     accepted = Accepted(None if silent else _address(fields, names), fields.get(b"auth-user"), _password(fields))
     if b"auth-method" in fields or b"auth-backend-mech" in fields or b"auth-master-user" in fields:
         mechanism, master = _way_in(fields)
-        return accepted._replace(mechanism=mechanism, master=master)
+        return replace(accepted, mechanism=mechanism, master=master)
     return accepted
 
 

@@ -85,6 +85,7 @@ def test_it_is_small_and_sleeps_until_somebody_asks(start: Start) -> None:
     shown.get("/metrics")
     shown.get("/metrics")
     process = shown.await_process()
+    wait_until(lambda: {each.status for each in process.net_connections("tcp")} == {psutil.CONN_LISTEN}, "quiet")
     assert process.memory_full_info().pss < 40 << 20
     assert process.num_threads() == 1
     traced = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -182,7 +183,7 @@ def test_a_usual_answer_needs_no_parser(parsers: list[AuthResponseParser]) -> No
     answers = Answers()
     data = OK + SERVER + b"Auth-User: demo\r\n" + END
     answer = answers.read(data)
-    assert answer == Answer(BACKEND._replace(login=b"demo"), None)
+    assert answer == Answer(replace(BACKEND, login=b"demo"), None)
     assert auth_answers.recalled(answers.known, data) is answer
     assert not parsers
 

@@ -303,7 +303,4 @@ def _carry_over(wait: Wait, verdict: Verdict) -> Verdict:
     login = wait.login if verdict.login is None else verdict.login
     if isinstance(verdict, Rejected):
         return replace(verdict, login=login)
-    password = wait.password if verdict.password is None else verdict.password
-    if isinstance(verdict, Wait):
-        return replace(verdict, login=login, password=password)
-    return verdict._replace(login=login, password=password)
+    return replace(verdict, login=login, password=wait.password if verdict.password is None else verdict.password)

@@ -3,7 +3,10 @@
 #include "core.h"
 
 #include <math.h>
+#include <string.h>
 #include <time.h>
+
+#define AT_ONCE 64 /* late handlers that are taken from the list together */
 
 static PyObject *monotonic; /* time.monotonic */
 
@@ -92,29 +95,51 @@ int loop_call(PyObject *handler, int mask)
     return fine;
 }
 
-int loop_serve_late(struct loop *loop)
+/* Takes the first handlers from the list, whose memory stays for the next ones; gives their number. */
+static Py_ssize_t take_late(struct loop *loop, PyObject **taken)
 {
+    PyListObject *late = (PyListObject *) loop->late;
+    Py_ssize_t count = Py_SIZE(late), rest = count > AT_ONCE ? count - AT_ONCE : 0;
+
+    count -= rest;
+    memcpy(taken, late->ob_item, (size_t) count * sizeof(*taken));
+    memmove(late->ob_item, late->ob_item + count, (size_t) rest * sizeof(*taken));
+    Py_SET_SIZE(late, rest);
+    return count;
+}
+
+/* Calls handlers, whose references it steals; after an exception the others have their turn in the next round. */
+static int call_late(struct loop *loop, PyObject **handlers, Py_ssize_t count)
+{
+    PyObject *bug = NULL;
     Py_ssize_t i;
     int fine = 1;
 
-    if (PyList_GET_SIZE(loop->late) == 0) {
-        return 1;
+    for (i = 0; i < count; i++) {
+        if (bug == NULL && !loop_call(handlers[i], 0)) {
+            bug = take_exception();
+        } else if (bug != NULL) {
+            fine = loop_put_off(loop, handlers[i]) && fine;
+        }
+        Py_DECREF(handlers[i]);
     }
-    for (i = 0; fine && i < PyList_GET_SIZE(loop->late); i++) { /* a call may put something off */
-        PyObject *handler = Py_NewRef(PyList_GET_ITEM(loop->late, i));
-
-        fine = loop_call(handler, 0);
-        Py_DECREF(handler);
-    }
-    if (!fine) {
-        PyObject *bug = take_exception();
-
-        fine = PyList_SetSlice(loop->late, 0, i, NULL) == 0; /* all others have their turn in the next round */
+    if (bug != NULL) {
         PyErr_SetObject((PyObject *) Py_TYPE(bug), bug);
         Py_DECREF(bug);
-        return 0;
     }
-    return PyList_SetSlice(loop->late, 0, i, NULL) == 0;
+    return fine && bug == NULL;
+}
+
+int loop_serve_late(struct loop *loop)
+{
+    PyObject *taken[AT_ONCE];
+
+    while (PyList_GET_SIZE(loop->late) > 0) { /* a call may put something off */
+        if (!call_late(loop, taken, take_late(loop, taken))) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 static PyObject *serve_late(PyObject *object, PyObject *Py_UNUSED(none))
