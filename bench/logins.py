@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -139,7 +139,7 @@ def sieve(arena: Arena) -> Duel:
 def measures() -> Iterator[Measure]:
     for protocol in PROTOCOLS:
         yield from _of_protocol(protocol)
-    yield from _without_a_service()
+    yield from _with_other_sources("auth-upstream", "auth_upstream on (nginx: auth_http)", 0.9, judged_by_backend)
     yield Measure(
         "imap-keepalive",
         "CPU per plain IMAP login, auth_http_keepalive 16 (nginx: a connection for each login)",
@@ -150,7 +150,7 @@ def measures() -> Iterator[Measure]:
     yield Measure(
         "sieve-login", "CPU per plain ManageSieve login (nginx: mailworker's IMAP login)", "us", Goal(1.1), sieve
     )
-    yield from _with_varied_answers()
+    yield from _with_other_sources("varied", "every answer of the auth service another", 1.12, varied)
     yield from _with_other_peers()
     yield Measure(
         "imaps-tls13-delayed-ack",
@@ -202,26 +202,11 @@ def _of_protocol(protocol: str) -> Iterator[Measure]:
     )
 
 
-def _without_a_service() -> Iterator[Measure]:
+def _with_other_sources(suffix: str, what: str, goal: float, duel: Callable[[str, Arena], Duel]) -> Iterator[Measure]:
+    """Rows of plain logins of each protocol about which something else decides."""
     for protocol in PROTOCOLS:
-        yield Measure(
-            f"{protocol}-login-auth-upstream",
-            f"CPU per plain {protocol.upper()} login, auth_upstream on (nginx: auth_http)",
-            "us",
-            Goal(0.9),
-            partial(judged_by_backend, protocol),
-        )
-
-
-def _with_varied_answers() -> Iterator[Measure]:
-    for protocol in PROTOCOLS:
-        yield Measure(
-            f"{protocol}-login-varied",
-            f"CPU per plain {protocol.upper()} login, every answer of the auth service another",
-            "us",
-            Goal(1.12),
-            partial(varied, protocol),
-        )
+        title = f"CPU per plain {protocol.upper()} login, {what}"
+        yield Measure(f"{protocol}-login-{suffix}", title, "us", Goal(goal), partial(duel, protocol))
 
 
 def _with_other_peers() -> Iterator[Measure]:

@@ -100,9 +100,7 @@ class SelectorPoller:
         ready = self._selector.select(timeout)
         loop.now = loop.clock()
         for (_, _, _, handler), mask in ready:
-            handler.ready(mask)
-            if len(loop.late) >= MANY:
-                loop.serve_late()
+            _call(loop, handler, mask)
 
     def close(self) -> None:
         self._selector.close()
@@ -155,9 +153,7 @@ class Epoll:
         for descriptor, bits in ready:
             events, since = self._watched.get(descriptor, _NOTHING)
             if since < self._round and (mask := _mask(bits) & events):
-                self._handlers[descriptor].ready(mask)
-                if len(loop.late) >= MANY:
-                    loop.serve_late()
+                _call(loop, self._handlers[descriptor], mask)
 
     def close(self) -> None:
         self._handlers.clear()
@@ -167,6 +163,12 @@ class Epoll:
 
 _EVENTS_PER_CALL: Final = 512  # as nginx's epoll_events
 _NOTHING: Final = 0, 0
+
+
+def _call(loop: LoopState, handler: Handler, mask: int) -> None:
+    handler.ready(mask)
+    if len(loop.late) >= MANY:
+        loop.serve_late()
 
 
 def _bits(events: int) -> int:
