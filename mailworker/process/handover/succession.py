@@ -7,12 +7,11 @@ have another format; what is no question is passed over.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Final
 
 from mailworker.process.link import Question, ask, call_by_signal, hear_questions, open_link
-from mailworker.process.system.inherited_state import number
+from mailworker.process.system.announced import announced, inherited
 
 VARIABLE: Final = "MAILWORKER_FORMER"
 """The environment variable by which the new master gets the descriptor of its end."""
@@ -30,12 +29,9 @@ class Successor:
         self._link, self._theirs = open_link()
         call_by_signal(self._link)
 
-    @contextmanager
-    def announced(self) -> Iterator[dict[str, str]]:
+    def announced(self) -> AbstractContextManager[dict[str, str]]:
         """The environment variable that names the other end, which is inheritable and stays open here until the end."""
-        with self._theirs:
-            self._theirs.set_inheritable(True)
-            yield {VARIABLE: str(self._theirs.fileno())}
+        return announced(self._theirs, VARIABLE)
 
     def take_kicks(self) -> list[bytes]:
         """The sessions that the new master wants to end, as the arguments of its questions; at most MOST_QUESTIONS."""
@@ -58,17 +54,12 @@ class Predecessor:
     @classmethod
     def of(cls, value: str) -> Predecessor:
         """The end whose descriptor VARIABLE has named; none for any other value."""
-        descriptor = number(value)
-        try:
-            link = None if descriptor is None else socket.socket(fileno=descriptor)
-        except (OSError, OverflowError, ValueError):
-            return cls()
+        link = inherited(value)
         if link is None:
             return cls()
         if link.family != socket.AF_UNIX or link.type != socket.SOCK_DGRAM:
             link.close()
             return cls()
-        link.set_inheritable(False)
         link.setblocking(False)
         return cls(link)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from time import monotonic_ns
 
 from mailworker.model import After
+from mailworker.process.system.announced import announced, inherited
 from mailworker.process.system.inherited_state import number
 
 # The variables that a new binary needs to notify the service manager.
@@ -32,12 +33,9 @@ class Turn:
         """Raises OSError."""
         self._ours, self._theirs = socket.socketpair()
 
-    @contextmanager
-    def announced(self) -> Iterator[dict[str, str]]:
+    def announced(self) -> AbstractContextManager[dict[str, str]]:
         """The environment variable that names the other end, which is inheritable and stays open here until the end."""
-        with self._theirs:
-            self._theirs.set_inheritable(True)
-            yield {TURN: str(self._theirs.fileno())}
+        return announced(self._theirs, TURN)
 
     def give(self) -> None:
         """Pass the turn to the other master, for good."""
@@ -61,7 +59,7 @@ class ServiceManager:
         """Learn from the environment where to report, and how often; call this before the process id changes."""
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = f"\0{address[1:]}" if address.startswith("@") else address  # in Linux's abstract namespace
-        self._turn = _inherited(environment.get(TURN, ""))
+        self._turn = inherited(environment.get(TURN, ""))
         interval = number(environment.get("WATCHDOG_USEC", ""))
         ours = environment.get("WATCHDOG_PID") in (None, str(os.getpid()))
         self._watchdog = interval / 1e6 if ours and interval is not None else 0.0
@@ -101,16 +99,3 @@ class ServiceManager:
             self._turn.close()
             self._turn = None
         return self._turn is None
-
-
-def _inherited(descriptor: str) -> socket.socket | None:
-    """The socket that an old master has announced, None where there is no valid one."""
-    announced = number(descriptor)
-    if announced is None:
-        return None
-    try:
-        turn = socket.socket(fileno=announced)
-        turn.set_inheritable(False)
-    except (OSError, OverflowError, ValueError):
-        return None
-    return turn
