@@ -113,13 +113,17 @@ def _ends_with_ehlo(steps: tuple[Foreseen, ...], login: Login) -> bool:
 
 def _esmtp_hello(place: Place, login: Login) -> bytes | None:
     """The first EHLO; None if HELO is sent in its place. Raises a PeerError."""
+    if not (place.server.settings.proxy.xclient or login.esmtp or _needs_esmtp(login)):
+        return None
+    name = _first_name(place, login)
+    return _own_hello(name) if name is place.server.settings.server_name else _hello(name, esmtp=True)
+
+
+def _first_name(place: Place, login: Login) -> bytes:
+    """The name in the first EHLO or HELO: ours, if the client's is not passed on, or only after XCLIENT."""
     settings = place.server.settings
     proxy = settings.proxy
-    if not (proxy.xclient or login.esmtp or _needs_esmtp(login)):
-        return None
-    if proxy.pass_helo and login.helo and not proxy.xclient:
-        return _hello(login.helo, esmtp=True)
-    return _own_hello(settings.server_name)
+    return login.helo if proxy.pass_helo and login.helo and not proxy.xclient else settings.server_name
 
 
 @lru_cache(maxsize=64)  # one entry for each server with its own name
@@ -189,15 +193,13 @@ def _hello(name: bytes, *, esmtp: bool) -> bytes:
 
 def _say_hello(backend: Backend, login: Login) -> Talk[Offer]:
     """Wait for the greeting and send EHLO or HELO; gives the backend's offer, NO_OFFER if EHLO was not sent."""
-    settings, offers, peer = backend.server.settings, backend.server.offers, backend.log.backend
-    proxy, name = settings.proxy, settings.server_name
+    offers, peer = backend.server.offers, backend.log.backend
     command = _esmtp_hello(backend, login)
     if command is not None:
         return offers.hear(peer, (yield (_GREETED, (command, _HELLO))).data)
-    if proxy.pass_helo and login.helo and not proxy.xclient:
-        name = login.helo
+    name = _first_name(backend, login)
     hello = (_hello(name, esmtp=False), _HELLO)
-    if not _is_guarded(proxy.xclient_guard, login):
+    if not _is_guarded(backend.server.settings.proxy.xclient_guard, login):
         yield (_GREETED, hello)
         return NO_OFFER
     # The client may send EHLO later, and so may we; a backend without ESMTP has no XCLIENT either.
