@@ -109,6 +109,8 @@ class Timers:
 
 def _width(delay: float) -> float:
     """Width in seconds of the bucket for a delay in seconds, by which a deadline may be overrun."""
+    if delay < 0.02:
+        return 0.001
     if delay < 2.0:
         return 0.01
     if delay < 120.0:

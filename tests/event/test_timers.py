@@ -16,7 +16,7 @@ _DAY = 24 * 3600.0
 
 def _allowed_overrun(delay: float) -> float:
     """Seconds by which a deadline that is `delay` seconds away may be overrun."""
-    for limit, overrun in ((2.0, 0.01), (120.0, 0.1), (3600.0, 5.0)):
+    for limit, overrun in ((0.02, 0.001), (2.0, 0.01), (120.0, 0.1), (3600.0, 5.0)):
         if delay < limit:
             return overrun
     return 60.0
@@ -85,7 +85,9 @@ def test_without_a_deadline_there_is_no_delay(kit: Kit) -> None:
     assert kit.timers().delay(0.0) is None
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.003, 0.29, 1.999, 2.0, 59.93, 60.0, 119.99, 120.0, 3599.0, 3600.0, _DAY])
+@pytest.mark.parametrize(
+    "delay", [0.0, 0.001, 0.003, 0.0199, 0.02, 0.29, 1.999, 2.0, 59.93, 60.0, 119.99, 120.0, 3599.0, 3600.0, _DAY]
+)
 @pytest.mark.parametrize("now", [0.0, 0.1, 12345.678])
 def test_a_deadline_is_overrun_by_no_more_than_a_width_and_never_early(kit: Kit, now: float, delay: float) -> None:
     expired: list[str] = []

@@ -59,6 +59,9 @@ PyTypeObject timed_type = {
 /* Width in seconds of the bucket for a delay in seconds, by which a deadline may be overrun. */
 static double width(double delay)
 {
+    if (delay < 0.02) {
+        return 0.001;
+    }
     if (delay < 2.0) {
         return 0.01;
     }
