@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mailworker.errors import ConnectionLost, Party, TlsError
+from mailworker.event.gathering import gather
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ, WRITE
 from mailworker.event.rows import Rows
@@ -87,12 +88,12 @@ class Side:
     The relay must close both sides in the end, or nothing of it is ever freed. `active` is when the loop last called
     this side, by its clock. `ended` is 0 while more input may come, 1 where this side's input has ended first, 2 where
     the other side's had ended before. `received` and `sent` count bytes of data. `pending` was read here and not yet
-    taken by the other side; nothing more is read before that.
+    taken by the other side; nothing more is read before that. `pieces` is for event/gathering.py.
     """
 
     __slots__ = (
         "_pump", "_relay", "_sink", "_source", "_transport", "_watched", "active", "closed", "descriptor", "ended",
-        "other", "pending", "received", "sent", "tls",
+        "other", "pending", "pieces", "received", "sent", "tls",
     )  # fmt: skip
 
     other: Side
@@ -110,6 +111,7 @@ class Side:
         self.closed = False
         self.ended = 0
         self.pending: bytes | None = pending or None
+        self.pieces = 0
         self.received = stream.received
         self.sent = stream.sent
 
@@ -163,12 +165,15 @@ class Side:
         self._watch_both(other)
 
     def _serve(self, mask: int) -> None:
-        other = self.other
-        self.active = self._pump.loop.now
+        other, loop = self.other, self._pump.loop
+        pause, received = loop.now - self.active, self.received
+        self.active = loop.now
         if mask & other._sink:
             other._forward()
         if not self.closed and mask & self._source:
             self._forward()
+        if not self.closed:
+            gather(self, loop, pause, self.received - received)
         self._watch_both(other)
 
     def _watch_both(self, other: Side) -> None:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.native.core import accelerator
 
-__all__ = ["WOULD_BLOCK", "accept", "dial", "hand_on", "keep_alive", "local_address", "no_delay", "peek"]
+__all__ = [
+    "WOULD_BLOCK", "accept", "dial", "hand_on", "keep_alive", "local_address", "no_delay", "peek", "set_low_water",
+]  # fmt: skip
 
 WOULD_BLOCK: Final = (-EAGAIN, -EWOULDBLOCK)
 """The results of a call that would block."""
@@ -131,6 +133,19 @@ def keep_alive(descriptor: int) -> None:
     """Set SO_KEEPALIVE: the kernel checks whether a silent peer is still there."""
     with suppress(OSError), _socket(descriptor) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def set_low_water(descriptor: int, size: int) -> bool:
+    """Set SO_RCVLOWAT: fewer than `size` bytes are not reported as input; False where the system refuses.
+
+    The end of input is always reported. Unix sockets have the option, and Linux reports their input nevertheless.
+    """
+    try:
+        with _socket(descriptor) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+    except OSError:
+        return False
+    return True
 
 
 def peek(descriptor: int, limit: int) -> bytes | int:

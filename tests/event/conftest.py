@@ -29,6 +29,8 @@ _OF_THE_CORE = {
     "test_connections",
     "test_copies",
     "test_exchange",
+    "test_gathering",
+    "test_gathering_bytes",
     "test_lobby",
     "test_lobby_tls",
     "test_loop",

@@ -13,6 +13,7 @@ from mailworker.errors import ConnectionLost, Party, TlsError
 from mailworker.event.loop import LoopState
 from mailworker.event.poller import READ, WRITE, Handler
 from mailworker.event.relay import Loss, Side
+from mailworker.event.timers import Timers
 from mailworker.native.tls import connection
 from mailworker.native.tls.context import Context
 from mailworker.tls.connection import TlsConnection
@@ -134,13 +135,19 @@ class TurnedPoller:
 
 
 class TurnedLoop(Protocol):
-    """A loop that a test turns by hand. `turns` is who wants to be called in the next round."""
+    """A loop that a test turns by hand. `turns` is who wants to be called in the next round.
+
+    Each turn takes a second. A step takes no time.
+    """
 
     now: float
+    timers: Timers
     watched: dict[int, int]
     turns: list[Handler]
 
     def turn(self, wait: float = 0.0) -> None: ...
+
+    def step(self, wait: float = 0.0) -> None: ...
 
     def serve_late(self) -> None: ...
 
@@ -164,6 +171,9 @@ def _turned_loops(implementation: Implementation) -> Any:
 
         def turn(self, wait: float = 0.0) -> None:
             self.now += 1.0
+            self.step(wait)
+
+        def step(self, wait: float = 0.0) -> None:
             turns, self.turns = self.turns, []
             self.poller.dispatch(self, wait)
             for handler in turns:
@@ -189,6 +199,7 @@ class Relay:
         implementation: Implementation = NATIVE,
         joined: bool = True,
         allowed: Sequence[int] | None = None,
+        watching: bool = False,
     ) -> None:
         self.poller = TurnedPoller()
         self.poller.refusal = refusal
@@ -196,6 +207,7 @@ class Relay:
         self._event = implementation.relay
         self.pump = self._event.Pump(self.loop, limit)
         self.limiting_pump = self._event.Pump(self.loop, limit, False, True)
+        self.watching_pump = self._event.Pump(self.loop, limit, True) if watching else None
         self.source, self.sink = source, sink
         self.told: list[str] = []  # the names of the methods that were called
         self.failures: list[ConnectionLost | TlsError] = []
@@ -214,6 +226,8 @@ class Relay:
         stream.received = len(pending)
         limited = self.allowed is not None and line is self.source
         kind, pump = (self._event.LimitedSide, self.limiting_pump) if limited else (self._event.Side, self.pump)
+        if self.watching_pump is not None and line is self.source:
+            kind, pump = self._event.WatchedSide, self.watching_pump
         side: Side = kind(self, pump, stream, pending)
         return side
 

@@ -185,6 +185,13 @@ def test_no_delay_sends_without_waiting_for_acknowledgments(sockets: ModuleType)
         sockets.no_delay(ours.fileno())
 
 
+def test_a_low_water_mark_is_set_where_there_is_a_socket(sockets: ModuleType) -> None:
+    with socket.socket() as connection:
+        assert sockets.set_low_water(connection.fileno(), 2048)
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 2048
+    assert not sockets.set_low_water(-1, 2048)
+
+
 def test_what_is_closed_has_no_address(sockets: ModuleType) -> None:
     assert sockets.local_address(-1) == UnixAddress("")
 

@@ -13,7 +13,7 @@ from mailworker.native import core
 
 _PACKAGE = "mailworker.event"
 _MODULES = (
-    *("timers", "poller", "loop", "task", "sockets", "transport"),
+    *("timers", "poller", "loop", "task", "sockets", "transport", "gathering"),
     *("stream", "relay", "plan", "rows", "tally", "connections", "copies", "lobby", "pair"),
 )
 

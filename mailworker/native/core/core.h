@@ -409,9 +409,9 @@ int is_direct(PyObject *object); /* whether it is a Direct that is not held */
 Py_ssize_t direct_write(PyObject *direct, const char *line, size_t length);
 extern PyMethodDef writing_functions[];
 
-/* relay/side.c, relay/limited.c */
+/* relay/side.c, relay/limited.c, relay/gathering.c */
 
-extern PyTypeObject side_type, listed_type, watched_type, limited_type, sieve_line_type, pump_type;
+extern PyTypeObject side_type, listed_type, watched_type, limited_type, gathering_type, sieve_line_type, pump_type;
 
 int side_ready(PyObject *side, int mask);
 void side_moved(PyObject *side, unsigned long long *received, unsigned long long *sent);

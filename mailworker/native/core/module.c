@@ -106,14 +106,14 @@ static int add_types(PyObject *module)
         &engine_type,        &pump_type,     &side_type,     &watched_type,     &sieve_line_type, &tally_type,
         &session_tally_type, &limits_type,   &rows_type,     &connections_type, &terms_type,      &pair_type,
         &limited_type,       &guest_type,    &lobby_type,    &conns_type,       &listed_type,     &direct_type,
-        &attempt_type,       &attempts_type, &holdings_type, &gate_type,        &identifier_type,
+        &attempt_type,       &attempts_type, &holdings_type, &gate_type,        &identifier_type, &gathering_type,
 #ifdef __linux__
         &epoll_type,
 #endif
     };
     size_t i;
 
-    task_type.tp_base = pair_type.tp_base = guest_type.tp_base = &timed_type;
+    task_type.tp_base = pair_type.tp_base = guest_type.tp_base = gathering_type.tp_base = &timed_type;
     for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         if (PyModule_AddType(module, types[i]) < 0) {
             return 0;

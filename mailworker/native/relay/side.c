@@ -214,12 +214,18 @@ static void note(const struct side *side)
 /* `side` is ready for `mask`. */
 static int serve(struct side *side, struct side *other, int mask)
 {
+    double pause = side->owner->loop->now - side->active;
+    unsigned long long received = side->received;
+
     touch(side);
     if (((mask & other->sink) && !forward(other)) || (is_open(side) && (mask & side->source) && !forward(side))) {
         return 0;
     }
     if (is_open(side)) {
         note(side);
+        if (!gather(side, pause, side->received - received)) {
+            return 0;
+        }
     }
     return !is_open(side) || (watch(side) && watch(other));
 }

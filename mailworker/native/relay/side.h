@@ -7,6 +7,8 @@
 
 #include "owner.h"
 
+#define GATHERING 63 /* the kernel gathers pieces */
+
 struct side {
     PyObject_HEAD
     PyObject *relay; /* NULL once closed, as are `tls`, `other`, `owner` and `pending` */
@@ -23,6 +25,7 @@ struct side {
     unsigned char sink : 4; /* and on the other side's; after the end of input, until that is passed on */
     unsigned char listed : 1; /* whether it is a watched_side with a row for its byte counts */
     unsigned char bare : 1; /* whether `tls` is the context, see dressed() */
+    unsigned char pieces : 6; /* small ones that came in quick succession, or GATHERING */
     unsigned char watched; /* events that the loop watches this descriptor for */
     unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
 };
@@ -53,6 +56,12 @@ int side_close(struct side *side);
 
 PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords);
 void side_free(PyObject *object);
+
+/*
+ * gathering.c: has the kernel gather the peer's pieces, if these are many small ones in a row. The side has moved `bytes`
+ * now, `pause` seconds after the loop had called it before.
+ */
+int gather(struct side *side, double pause, unsigned long long bytes);
 
 /* Bytes that may be read; 0: none before `resume`, -1: an exception. */
 long long limited_allowance(struct limited_side *side);
