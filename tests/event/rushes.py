@@ -17,7 +17,7 @@ from tests.event.relays import Line, MakeLine, MakeRelay, Relay
 from tests.support.daemon import wait_until
 
 ENOUGH, SMALL, MARK = 32, 512, 2048
-QUICK, SLOW = 0.00005, 0.0002
+QUICK, SLOW = 0.00004, 0.0002
 PAUSE = 0.0021  # with the width of the timer
 WAIT_LIMIT = 10.0
 both_ways = pytest.mark.parametrize("writer", [0, 1], ids=["from the client", "from the backend"])

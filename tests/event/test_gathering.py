@@ -133,12 +133,18 @@ def test_a_reply_begins_the_count_again(relay: Relay) -> None:
     assert marks(relay) == (1, 1)
 
 
-def test_a_reply_while_a_mark_is_set_goes_its_way(relay: Relay) -> None:
+def test_a_reply_while_a_mark_is_set_goes_its_way_and_begins_no_count(relay: Relay) -> None:
     rush(relay)
-    for _ in range(3):
-        write(relay, b"* 1 EXISTS\r\n", writer=1)
-    assert heard(relay.source) == b"* 1 EXISTS\r\n" * 3
+    side = relay.sides[0]
+    references = sys.getrefcount(side)
+    for _ in range(ENOUGH + 1):
+        write(relay, b"a NOOP\r\n", 0.0, writer=0)
+        write(relay, b"a OK\r\n", 0.0, writer=1)
+    assert heard(relay.source) == b"a OK\r\n" * (ENOUGH + 1)
+    for _ in range(ENOUGH + 1):
+        write(relay, b"a NOOP\r\n", 0.0)
     assert marks(relay) == (MARK, 1)
+    assert sys.getrefcount(side) == references
 
 
 def test_both_ways_at_once_are_gathered_each_by_itself(relay: Relay) -> None:
@@ -255,6 +261,16 @@ def test_nothing_is_left_of_a_relay_that_was_closed_while_a_mark_was_set(
     assert sys.getrefcount(side) < references
     assert sys.getrefcount(side) == 2  # `side` and the argument
     assert loop.timers.delay(loop.now) is None
+
+
+def test_a_descriptor_that_has_come_to_be_another_s_is_left_alone(relay: Relay) -> None:
+    rush(relay)
+    with socket.socket() as another:
+        relay.close()
+        with socket.socket(fileno=os.dup2(another.fileno(), relay.source.fd)) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 77)
+            pause(relay)
+            assert same.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 77
 
 
 def test_nothing_is_left_of_a_loop_that_ends_while_a_mark_is_set(
