@@ -187,7 +187,10 @@ def _raise(bug: Exception) -> None:
 
 
 class Relay:
-    """From `source` to `sink` and back, and what was told of it; with `allowed` no more is read than this allows."""
+    """From `source` to `sink` and back, and what was told of it; with `allowed` no more is read than this allows.
+
+    It has a loop of its own, or that of the relay `beside` it.
+    """
 
     def __init__(
         self,
@@ -200,10 +203,11 @@ class Relay:
         joined: bool = True,
         allowed: Sequence[int] | None = None,
         watching: bool = False,
+        beside: Relay | None = None,
     ) -> None:
-        self.poller = TurnedPoller()
+        self.poller: TurnedPoller = TurnedPoller() if beside is None else beside.poller
         self.poller.refusal = refusal
-        self.loop = turned_loop(implementation, self.poller)
+        self.loop: TurnedLoop = turned_loop(implementation, self.poller) if beside is None else beside.loop
         self._event = implementation.relay
         self.pump = self._event.Pump(self.loop, limit)
         self.limiting_pump = self._event.Pump(self.loop, limit, False, True)

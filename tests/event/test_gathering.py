@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import socket
@@ -35,6 +36,7 @@ from tests.event.rushes import (
 )
 from tests.event.test_relay import all_combinations
 from tests.support.implementations import Implementation
+from tests.support.refusing import numbers, refuse
 
 
 @pytest.fixture
@@ -147,6 +149,23 @@ def test_a_reply_while_a_mark_is_set_goes_its_way_and_begins_no_count(relay: Rel
     assert sys.getrefcount(side) == references
 
 
+def test_other_relays_wait_for_nothing(
+    make_line: MakeLine, make_relay: MakeRelay, implementation: Implementation
+) -> None:
+    relay = tcp_relay(make_line, make_relay)
+    other = Relay(make_line(tls=False, tcp=True), make_line(tls=False), implementation=implementation, beside=relay)
+    rush(relay)
+    heard(relay.sink)
+    relay.source.peer.send(b"a NOOP\r\n")
+    arrived(relay.source, 8)
+    for number in range(3):
+        other.source.peer.send(b"%d NOOP\r\n" % number)
+        relay.turn(WAIT_LIMIT)
+        assert heard(other.sink) == b"%d NOOP\r\n" % number
+    assert heard(relay.sink) == b""
+    other.close()
+
+
 def test_both_ways_at_once_are_gathered_each_by_itself(relay: Relay) -> None:
     rush(relay, 0)
     rush(relay, 1)
@@ -240,6 +259,23 @@ def test_a_bug_after_the_pause_ends_this_relay_alone(make_line: MakeLine, make_r
     relay.source.peer.send(b"QUIT\r\n")
     pause(relay)
     assert relay.told == ["allow", "allow", "abort"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's seccomp")
+def test_a_system_without_marks_is_asked_once(relay: Relay) -> None:
+    refused = [numbers()["setsockopt"]]
+    child = os.fork()
+    if not child:
+        try:
+            refuse(refused, errno.EPERM)
+            said = rush(relay)
+            undone = relay.loop.timers.delay(relay.loop.now)
+            said += rush(relay)
+            pause(relay)
+            os._exit((undone, marks(relay), heard(relay.sink)) != (None, (1, 1), said))
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_nothing_is_left_of_a_relay_that_was_closed_while_a_mark_was_set(
