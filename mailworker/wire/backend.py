@@ -86,6 +86,13 @@ class Reply:
         return self.data[:-2].rpartition(b"\r\n")[2]
 
 
+class Known(NamedTuple):
+    """The usual replies of a step, whole, in the form of a `Rule`."""
+
+    last: frozenset[bytes] | set[bytes]
+    others: None = None
+
+
 class InvalidReply(ProtocolError):
     """The backend refused, or sent a reply that its protocol does not allow; `reply` can be passed on."""
 
@@ -290,6 +297,17 @@ def login_pieces(tag: bytes, login: bytes, secret: bytes, most: int = maxsize) -
         return None
     pieces = b"%b LOGIN {%d}\r\n" % (tag, len(login)), b"%b {%d}\r\n" % (login, len(secret)), secret + b"\r\n"
     return pieces if sum(map(len, pieces)) <= most else None
+
+
+def login_at_once(tag: bytes, login: bytes, secret: bytes, most: int) -> bytes | None:
+    """LOGIN with literals that need not wait (RFC 7888); None for a NUL, and for more than `most` bytes.
+
+    native/core/words.c implements it in C, as each login takes this time.
+    """
+    if 0 in login or 0 in secret:
+        return None
+    command = b"%b LOGIN {%d+}\r\n%b {%d+}\r\n%b\r\n" % (tag, len(login), login, len(secret), secret)
+    return command if len(command) <= most else None
 
 
 def imap_login_line(tag: bytes, login: bytes, password: Secret) -> bytes | None:

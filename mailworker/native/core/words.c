@@ -121,28 +121,37 @@ static char *put_bytes(char *at, PyObject *bytes)
     return put(at, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
 }
 
-/* A piece of a command: bytes, text, and the announcement of a literal with the bytes `next`, NULL for a line's end. */
-static PyObject *piece(PyObject *first, const char *text, PyObject *next)
+/* Writes the end of a line before `end`, after " {5}" for a literal, or " {5+}" for one that need not wait. */
+static char *put_announcement(char *end, Py_ssize_t length, int at_once)
 {
-    char end[32], *at = end + sizeof(end);
-    Py_ssize_t rest = next == NULL ? 0 : PyBytes_GET_SIZE(next), before = (Py_ssize_t) strlen(text), behind;
-    PyObject *made;
+    char *at = end;
 
     *--at = '\n';
     *--at = '\r';
-    if (next != NULL) {
-        *--at = '}';
-        do {
-            *--at = (char) ('0' + rest % 10);
-            rest /= 10;
-        } while (rest > 0);
-        *--at = '{';
-        *--at = ' ';
+    *--at = '}';
+    if (at_once) {
+        *--at = '+';
     }
-    behind = end + sizeof(end) - at;
-    made = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(first) + before + behind);
+    do {
+        *--at = (char) ('0' + length % 10);
+        length /= 10;
+    } while (length > 0);
+    *--at = '{';
+    *--at = ' ';
+    return at;
+}
+
+/* A piece of a command: bytes, text, and the announcement of a literal with the bytes `next`, NULL for a line's end. */
+static PyObject *piece(PyObject *first, const char *text, PyObject *next)
+{
+    char room[32], *end = room + sizeof(room), *at;
+    Py_ssize_t before = (Py_ssize_t) strlen(text);
+    PyObject *made;
+
+    at = next == NULL ? memcpy(end - 2, "\r\n", 2) : put_announcement(end, PyBytes_GET_SIZE(next), 0);
+    made = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(first) + before + (end - at));
     if (made != NULL) {
-        (void) put(put(put_bytes(PyBytes_AS_STRING(made), first), text, before), at, behind);
+        (void) put(put(put_bytes(PyBytes_AS_STRING(made), first), text, before), at, end - at);
     }
     return made;
 }
@@ -152,23 +161,30 @@ static int has_nul(PyObject *bytes)
     return memchr(PyBytes_AS_STRING(bytes), '\0', (size_t) PyBytes_GET_SIZE(bytes)) != NULL;
 }
 
+/* Reads tag, name, secret and most; gives 0 with an exception set if they are not that. */
+static int take_arguments(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t *most)
+{
+    if (!counted(given, 4)) {
+        return 0;
+    }
+    if (!PyBytes_Check(arguments[0]) || !PyBytes_Check(arguments[1]) || !PyBytes_Check(arguments[2])) {
+        PyErr_SetString(PyExc_TypeError, "tag, name and secret are bytes");
+        return 0;
+    }
+    *most = PyLong_AsSsize_t(arguments[3]);
+    return *most != -1 || !PyErr_Occurred();
+}
+
 static PyObject *login_pieces(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
     PyObject *tag, *name, *secret, *pieces[3], *made = NULL;
     Py_ssize_t length = 0, most;
     int i;
 
-    if (!counted(given, 4)) {
+    if (!take_arguments(arguments, given, &most)) {
         return NULL;
     }
     tag = arguments[0], name = arguments[1], secret = arguments[2];
-    if (!PyBytes_Check(tag) || !PyBytes_Check(name) || !PyBytes_Check(secret)) {
-        return PyErr_Format(PyExc_TypeError, "login_pieces(tag, name, secret, most)");
-    }
-    most = PyLong_AsSsize_t(arguments[3]);
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
     pieces[0] = piece(tag, " LOGIN", name);
     pieces[1] = piece(name, "", secret);
     pieces[2] = piece(secret, "", NULL);
@@ -185,10 +201,40 @@ static PyObject *login_pieces(PyObject *Py_UNUSED(module), PyObject *const *argu
     return made;
 }
 
+static PyObject *login_at_once(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    static const char login[] = " LOGIN";
+    char room[2][32], *ends[2] = {room[0] + sizeof(room[0]), room[1] + sizeof(room[1])}, *starts[2], *at;
+    PyObject *tag, *name, *secret, *made;
+    Py_ssize_t length, most;
+
+    if (!take_arguments(arguments, given, &most)) {
+        return NULL;
+    }
+    tag = arguments[0], name = arguments[1], secret = arguments[2];
+    starts[0] = put_announcement(ends[0], PyBytes_GET_SIZE(name), 1);
+    starts[1] = put_announcement(ends[1], PyBytes_GET_SIZE(secret), 1);
+    length = PyBytes_GET_SIZE(tag) + (Py_ssize_t) sizeof(login) - 1 + (ends[0] - starts[0]) + PyBytes_GET_SIZE(name) +
+             (ends[1] - starts[1]) + PyBytes_GET_SIZE(secret) + 2;
+    if (has_nul(name) || has_nul(secret) || length > most) {
+        Py_RETURN_NONE;
+    }
+    made = PyBytes_FromStringAndSize(NULL, length);
+    if (made != NULL) {
+        at = put(put_bytes(PyBytes_AS_STRING(made), tag), login, (Py_ssize_t) sizeof(login) - 1);
+        at = put_bytes(put(at, starts[0], ends[0] - starts[0]), name);
+        at = put_bytes(put(at, starts[1], ends[1] - starts[1]), secret);
+        (void) put(at, "\r\n", 2);
+    }
+    return made;
+}
+
 PyMethodDef word_functions[] = {
     {"login_words", login_words, METH_O,
      "login_words(line): tag, name and password of a LOGIN; None for any other or unusual line."},
     {"login_pieces", FAST(login_pieces),
      "login_pieces(tag, name, secret, most): LOGIN with literals in three pieces; None if it may not be sent."},
+    {"login_at_once", FAST(login_at_once),
+     "login_at_once(tag, name, secret, most): LOGIN with literals that need not wait; None if it may not be sent."},
     {NULL, NULL, 0, NULL},
 };

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailworker.mail.backend.imap import login_pieces
+from mailworker.mail.backend.imap import login_at_once, login_pieces
 from mailworker.mail.dialogue.imap import login_words
 from mailworker.wire import backend, imap
 
@@ -70,19 +70,46 @@ def test_login_with_literals_has_three_pieces(words: tuple[bytes, bytes, bytes],
     assert login_pieces(*words, 1 << 30) == backend.login_pieces(*words, 1 << 30) == pieces
 
 
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ((b"a", b"demo", b"secret"), b"a LOGIN {4+}\r\ndemo {6+}\r\nsecret\r\n"),
+        ((b"t.1", b"", b""), b"t.1 LOGIN {0+}\r\n {0+}\r\n\r\n"),
+        (
+            (b"a", b'"\r\n\xff', b"x" * 1234567),
+            b'a LOGIN {4+}\r\n"\r\n\xff {1234567+}\r\n' + b"x" * 1234567 + b"\r\n",
+        ),
+        ((b"a", b"d\0", b"s"), None),
+        ((b"a", b"d", b"\0"), None),
+    ],
+    ids=["usual", "empty", "long", "NUL in the name", "NUL in the password"],
+)
+def test_login_with_literals_may_go_at_once(words: tuple[bytes, bytes, bytes], command: object) -> None:
+    assert login_at_once(*words, 1 << 30) == backend.login_at_once(*words, 1 << 30) == command
+
+
 def test_no_login_is_longer_than_allowed() -> None:
     length = len(b"a LOGIN {4}\r\ndemo {6}\r\nsecret\r\n")
     for build in (login_pieces, backend.login_pieces):
         assert build(b"a", b"demo", b"secret", length) is not None
         assert build(b"a", b"demo", b"secret", length - 1) is None
+    for build_whole in (login_at_once, backend.login_at_once):
+        assert build_whole(b"a", b"demo", b"secret", length + 2) is not None
+        assert build_whole(b"a", b"demo", b"secret", length + 1) is None
 
 
 @given(st.binary(max_size=12), st.binary(max_size=120), st.binary(max_size=120), st.integers(0, 300))
 def test_both_write_the_same(tag: bytes, name: bytes, secret: bytes, most: int) -> None:
-    assert login_pieces(tag, name, secret, most) == backend.login_pieces(tag, name, secret, most)
+    pieces = login_pieces(tag, name, secret, most)
+    whole = login_at_once(tag, name, secret, most + 2)
+    assert pieces == backend.login_pieces(tag, name, secret, most)
+    assert whole == backend.login_at_once(tag, name, secret, most + 2)
+    assert (whole is None) == (pieces is None)
 
 
 @pytest.mark.parametrize("words", [(b"a", b"b", "c", 9), (b"a", None, b"c", 9), (b"a", b"b", b"c", "9")])
-def test_pieces_are_made_of_bytes(words: tuple[object, ...]) -> None:
+def test_a_login_is_made_of_bytes(words: tuple[object, ...]) -> None:
     with pytest.raises(TypeError):
         login_pieces(*words)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        login_at_once(*words)  # type: ignore[arg-type]
