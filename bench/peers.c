@@ -45,7 +45,8 @@ static int ports[KINDS];
 static const char page[65536];
 static char taken[65536];
 static const char *const greetings[KINDS] = {
-    NULL, "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready\r\n", "+OK ready\r\n", "220 ready\r\n",
+    NULL, "* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ AUTH=PLAIN] ready\r\n",
+    "+OK ready\r\n", "220 ready\r\n",
     "\"IMPLEMENTATION\" \"peer\"\r\n\"SIEVE\" \"fileinto\"\r\n\"SASL\" \"PLAIN\"\r\nOK \"ready\"\r\n"};
 static const char *const names[KINDS] = {NULL, "imap", "pop3", "smtp", "sieve"};
 
@@ -157,7 +158,7 @@ static int answer_imap(struct peer *peer, const char *line, size_t length)
     }
     if (peer->step < 2 && literal) {
         peer->step++;
-        return say(peer, "+ go on\r\n");
+        return line[length - 2] == '+' || say(peer, "+ go on\r\n"); /* RFC 7888 */
     }
     if (peer->step == 2 || (peer->step == 0 && strstr(line, " LOGIN ") != NULL) || strstr(line, " NOOP") != NULL) {
         peer->step = 3;

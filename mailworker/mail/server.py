@@ -27,6 +27,7 @@ from mailworker.mail.targets import Targets, choose_targets
 from mailworker.model import ProxyProtocol, Starttls, VerifyClient
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
+from mailworker.wire.imap_greetings import Greetings
 from mailworker.wire.smtp_offers import Offers
 
 _NO_PLACES: Final[Mapping[Destination, int]] = {}
@@ -59,9 +60,9 @@ class Server:
     worker's rows of the session table, None if there is none; `number` is the server's number there. `has_variables`
     tells whether variables use facts of sessions, `asks_for_handshake` whether they use the handshake's duration, and
     `waits_for_facts` whether they use times of the backend that are not measured otherwise. `told` remembers which
-    faults of backends were logged, `offers` their replies to EHLO, `agreements` the results of handshakes. `limited`
-    tells whether relays have a rate limit. `logs_in_at_once`: nothing precedes a login to a backend, and its steps need
-    not be seen one by one.
+    faults of backends were logged, `greetings` those of IMAP backends, `offers` the replies of SMTP backends to EHLO,
+    `agreements` the results of handshakes. `limited` tells whether relays have a rate limit. `logs_in_at_once`: nothing
+    precedes a login to a backend, and its steps need not be seen one by one.
     `watched`: a session ends if its client sends a command to change its user at the backend (native/relay/line.c).
     """
 
@@ -75,6 +76,7 @@ class Server:
         "capabilities",
         "client_resolver",
         "counted",
+        "greetings",
         "guard",
         "has_variables",
         "limited",
@@ -141,6 +143,7 @@ class Server:
         proxy, watched = settings.proxy, self.waits_for_facts or self.backend_tls is not None
         self.logs_in_at_once = proxy.proxy_protocol is ProxyProtocol.OFF and not watched
         self.told = Once()
+        self.greetings = Greetings()
         self.offers = Offers(proxy.xclient_fields, sends=proxy.xclient)
         self.watched = False
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-from mailworker.wire.backend import smtp_mechanisms
+from mailworker.wire.backend import Known, smtp_mechanisms
 from mailworker.wire.xclient import listed_attributes
 
 _ATTRIBUTES: Final = frozenset((b"ADDR", b"LOGIN"))
@@ -12,13 +12,6 @@ _ATTRIBUTES: Final = frozenset((b"ADDR", b"LOGIN"))
 _LONGEST: Final = 1024
 _MOST: Final = 256
 _MOST_BACKENDS: Final = 1000
-
-
-class Known(NamedTuple):
-    """The usual replies of a step, whole, in the form of a `Rule`."""
-
-    last: frozenset[bytes] | set[bytes]
-    others: None = None
 
 
 class Offer:

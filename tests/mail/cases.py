@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -42,6 +42,12 @@ IMAP = Case(
     b"a1 LOGIN {16}\r\nuser@example.com {6}\r\nsecret\r\n",
     b"* BAD internal server error\r\n",
     (b"a NOOP\r\n", b"a OK completed\r\n"),
+)
+# IMAP at a backend that takes literals at once. Its three lines of LOGIN come together; only the last one is answered.
+LITERAL_PLUS = replace(
+    IMAP,
+    backend=(b"* OK [CAPABILITY IMAP4rev1 LITERAL+] backend\r\n", b"", b"", IMAP.answer),
+    commands=IMAP.commands.replace(b"}", b"+}"),
 )
 POP3 = Case(
     "pop3",

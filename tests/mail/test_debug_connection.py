@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from mailworker.config.networks import Network
-from tests.mail.cases import IMAP, Case, all_protocols
+from tests.mail.cases import IMAP, LITERAL_PLUS, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.tls.peers import client_context
 
@@ -34,6 +34,17 @@ def test_a_watched_client_leaves_its_steps(scene: Scene, case: Case) -> None:
     ]
     assert all(step.startswith("[debug] *1 login goes on while sending ") for step in steps[2:])
     assert len(steps) > 3
+    assert not [line for line in proxy.log.lines if "secret" in line]
+
+
+def test_a_login_that_goes_at_once_leaves_one_step(scene: Scene) -> None:
+    proxy = scene.proxy("imap", scene.auth_for(scene.backend(LITERAL_PLUS.script())), debug_connection=LOOPBACK)
+    for _ in range(3):  # the last one is foreseen
+        client = scene.client(proxy)
+        client.expect(IMAP.greeting)
+        client.talk((IMAP.login, IMAP.answer))
+    steps = [step.partition(" login ")[2] for step in debug_lines(proxy.log.lines) if "login goes on" in step]
+    assert steps == ["goes on while sending LOGIN command to upstream"] * 3
     assert not [line for line in proxy.log.lines if "secret" in line]
 
 

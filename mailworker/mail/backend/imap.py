@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mailworker.mail.backend.backend import Backend, Place, identity, needed_password
-from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything, wanted
+from mailworker.mail.backend.conversation import Foreseen, Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.native.core import accelerator
 from mailworker.wire.backend import (
@@ -18,16 +18,18 @@ from mailworker.wire.backend import (
     imap_login_line,
     imap_ok,
     imap_tagged,
+    login_at_once,
     login_pieces,
     plain_response,
 )
 from mailworker.wire.identity import imap_fields
+from mailworker.wire.imap_greetings import takes_literals
 from mailworker.wire.login import Login
 
-__all__ = ["first_steps", "log_in", "login_pieces", "starttls"]
+__all__ = ["first_steps", "log_in", "login_at_once", "login_pieces", "starttls"]
 
 if accelerator is not None and not TYPE_CHECKING:
-    login_pieces = accelerator.login_pieces
+    login_at_once, login_pieces = accelerator.login_at_once, accelerator.login_pieces
 
 _GREETING = wanted(IMAP_GREETING, None)
 _GREETED: Step = None, _GREETING
@@ -42,8 +44,8 @@ def starttls(backend: Backend, login: Login) -> Talk[None]:
     yield ((None, _GREETING), (login.tag + b" STARTTLS\r\n", wanted(imap_ok(login.tag), "STARTTLS")))
 
 
-def _introduce(backend: Backend, login: Login) -> Talk[None]:
-    """Send the client's identity by ID if the backend lists it; its answer does not matter.
+def _introduce(backend: Backend, login: Login) -> Talk[frozenset[bytes]]:
+    """Send the client's identity by ID if the backend lists that; gives all that it lists. The answer is passed over.
 
     Capabilities that were listed before TLS do not count after it. So the backend is asked for them then, and also if
     its greeting lists none.
@@ -52,56 +54,88 @@ def _introduce(backend: Backend, login: Login) -> Talk[None]:
     listed = imap_capabilities(greeting)
     if listed is None:
         capability = wanted(imap_tagged(login.tag), "CAPABILITY")
-        listed = imap_capabilities((yield ((login.tag + b" CAPABILITY\r\n", capability),)).data)
-    if b"ID" in (listed or ()):
+        listed = imap_capabilities((yield ((login.tag + b" CAPABILITY\r\n", capability),)).data) or frozenset()
+    if b"ID" in listed:
         command = b"%b ID %b\r\n" % (login.tag, imap_fields(identity(backend, login.client_id)))
         answer = wanted(imap_tagged(login.tag), "ID")
         yield ((command, answer),)
+    return listed
 
 
 @lru_cache(maxsize=64)  # clients have few tags and many logins
-def _password(tag: bytes) -> Wanted:
-    return wanted(imap_ok(tag, judges=True), "password")
+def _verdict(tag: bytes, command: str) -> Wanted:
+    return wanted(imap_ok(tag, judges=True), command)
 
 
-def _short_login(login: Login) -> tuple[Step, ...] | None:
-    """The greeting and LOGIN, None if that is too long for a command. Raises a PeerError.
+def _in_one_line(login: Login) -> Step | None:
+    """LOGIN with quoted strings, None if these cannot hold the name and the password."""
+    line = imap_login_line(login.tag, login.name, needed_password(login))
+    return None if line is None else (line, _verdict(login.tag, "LOGIN command"))
 
-    LOGIN has literals, like nginx's. A backend that decides itself, which nginx does not support, gets LOGIN in one
-    line if name and password fit into quoted strings: that saves waiting for two replies.
-    """
-    tag, secret = login.tag, needed_password(login)
-    if login.passed_on and (line := imap_login_line(tag, login.name, secret)) is not None:
-        return _GREETED, (line, wanted(imap_ok(tag, judges=True), "LOGIN command"))
-    pieces = login_pieces(tag, login.name, secret.reveal(), IMAP_COMMAND_LIMIT)
+
+def _in_one_piece(login: Login) -> Step | None:
+    """LOGIN with literals that need not wait for the backend, None if it may not be sent."""
+    command = login_at_once(login.tag, login.name, needed_password(login).reveal(), IMAP_COMMAND_LIMIT)
+    return None if command is None else (command, _verdict(login.tag, "LOGIN command"))
+
+
+def _in_pieces(login: Login) -> tuple[Step, ...] | None:
+    """LOGIN with literals that wait for the backend, as nginx sends it, None if it may not be sent."""
+    pieces = login_pieces(login.tag, login.name, needed_password(login).reveal(), IMAP_COMMAND_LIMIT)
     if pieces is None:
-        imap_login(tag, login.name, secret)  # raises if that is because of a NUL
         return None
     first, second, third = pieces
-    return _GREETED, (first, _LOGIN), (second, _USER), (third, _password(tag))
+    return (first, _LOGIN), (second, _USER), (third, _verdict(login.tag, "password"))
 
 
-def first_steps(place: Place, login: Login) -> tuple[Step, ...] | None:
-    """See `Protocol.first_steps`. Raises a PeerError."""
-    return None if place.server.settings.proxy.imap_id or login.mechanism is not None else _short_login(login)
+def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
+    """See `Protocol.first_steps`: None unless the backend's greeting is foreseen, or does not matter."""
+    server = place.server
+    if server.settings.proxy.imap_id or login.mechanism is not None:
+        return None
+    if login.passed_on and (line := _in_one_line(login)) is not None:
+        return _GREETED, line
+    kind = server.greetings.expected.get(place.log.backend)
+    if kind is None:
+        return None
+    if kind.at_once:
+        step = _in_one_piece(login)
+        return None if step is None else (kind.greeting, step)
+    steps = _in_pieces(login)
+    return None if steps is None else (kind.greeting, *steps)
+
+
+def _takes_all_at_once(backend: Backend) -> Talk[bool]:
+    """Whether the backend's greeting says so; one that came in clear before TLS does not count."""
+    if backend.greeted:
+        return False
+    greeting = yield from backend.greet(_GREETING)
+    return backend.server.greetings.hear(backend.log.backend, greeting)
 
 
 def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     """Log in by LOGIN, or by SASL; gives the reply for the client. Raises a PeerError."""
-    if backend.server.settings.proxy.imap_id:
-        yield from _introduce(backend, login)
+    listed = (yield from _introduce(backend, login)) if backend.server.settings.proxy.imap_id else None
     if login.mechanism is not None and goes_by_sasl(login):
         reply = yield from authenticate(login, login.tag + b" AUTHENTICATE", _GO_AHEAD, (None, _GREETING))
         imap_ok(login.tag, judges=True).expect(reply)
         return reply.data
-    steps = _short_login(login)
-    if steps is not None:
-        return (yield steps).data
+    if login.passed_on and (line := _in_one_line(login)) is not None:
+        return (yield _GREETED, line).data
+    at_once = (yield from _takes_all_at_once(backend)) if listed is None else takes_literals(listed)
+    if at_once and (step := _in_one_piece(login)) is not None:
+        return (yield (step,)).data
+    steps = _in_pieces(login)
+    return (yield from _log_in_at_length(login)) if steps is None else (yield steps).data
+
+
+def _log_in_at_length(login: Login) -> Talk[bytes]:
+    """Log in with what is too long for a command. Raises a PeerError, also for a NUL."""
     tag, secret = login.tag, needed_password(login)
     response = plain_response(login.name, secret)
-    reply = yield ((None, _GREETING), (tag + b" AUTHENTICATE PLAIN\r\n", _AUTHENTICATE))
+    reply = yield ((tag + b" AUTHENTICATE PLAIN\r\n", _AUTHENTICATE),)
     if reply.last_line.startswith(tag + b" "):  # the backend does not know PLAIN, but may accept long literals
         first, second, third = imap_login(tag, login.name, secret)
-        return (yield (first, _LOGIN), (second, _USER), (third, _password(tag))).data
+        return (yield (first, _LOGIN), (second, _USER), (third, _verdict(tag, "password"))).data
     _LOGIN.expect(reply)
-    return (yield ((response, _password(tag)),)).data
+    return (yield ((response, _verdict(tag, "password")),)).data

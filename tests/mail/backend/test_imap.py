@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.mail import deciding
-from tests.mail.cases import IMAP
+from tests.mail.cases import IMAP, LITERAL_PLUS, Case
 from tests.mail.conftest import Scene
 from tests.mail.deciding import TEMPORARY
 from tests.support.backend import Script, ScriptedServer, conversation, echo
@@ -59,8 +59,12 @@ def test_another_answer_to_authenticate_ends_the_login(scene: Scene, replies: tu
     assert b"LOGIN" not in backend.heard()
 
 
-LISTS = b"* OK [CAPABILITY IMAP4rev1 SASL-IR ID LITERAL+] backend\r\n"
+LISTS = b"* OK [CAPABILITY IMAP4rev1 SASL-IR ID] backend\r\n"
+LISTS_LITERALS = LISTS.replace(b"ID", b"ID LITERAL+")
 DONE = b"a1 OK done\r\n"
+BOTH_WAYS = pytest.mark.parametrize(
+    ("greeting", "case"), [(LISTS, IMAP), (LISTS_LITERALS, LITERAL_PLUS)], ids=["in pieces", "at once"]
+)
 ADDRESS = (
     rb'"x-originating-ip" "127.0.0.1" "x-originating-port" "%d" "x-connected-ip" "127.0.0.1" "x-connected-port" "%d"'
 )
@@ -93,6 +97,7 @@ def introduced(
     return client, backend
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "in bytes"])
 @pytest.mark.parametrize(
     "answer",
@@ -107,9 +112,9 @@ def introduced(
     ids=repr,
 )
 def test_a_backend_that_lists_id_hears_who_the_client_is_and_its_answer_stays_here(
-    scene: Scene, answer: bytes, whole: bool
+    scene: Scene, answer: bytes, whole: bool, greeting: bytes, case: Case
 ) -> None:
-    client, backend = introduced(scene, LISTS, answer, *IMAP.backend[1:], whole=whole)
+    client, backend = introduced(scene, greeting, answer, *case.backend[1:], whole=whole)
     client.expect(IMAP.answer)
     client.talk((b"x\r\n", b"x\r\n"))
     heard = backend.peer().received
@@ -120,7 +125,7 @@ def test_a_backend_that_lists_id_hears_who_the_client_is_and_its_answer_stays_he
     ports = client.address[1], int(told[2].rsplit(b'"', 2)[1])
     assert told[2] == ADDRESS % ports
     assert told[3] == b'"x-client-transport" "insecure"'
-    assert told[4] == IMAP.commands + b"x\r\n"
+    assert told[4] == case.commands + b"x\r\n"
 
 
 @pytest.mark.parametrize(
@@ -145,7 +150,25 @@ def test_a_backend_whose_greeting_lists_nothing_is_asked(scene: Scene) -> None:
     listed = b"* OK hello\r\n* capability imap4rev1 id\r\n" + DONE
     client, backend = introduced(scene, b"* OK backend\r\n", listed, DONE, *IMAP.backend[1:])
     client.expect(IMAP.answer)
-    assert backend.peer().received.startswith(b'a1 CAPABILITY\r\na1 ID ("x-session-id"')
+    heard = backend.peer().received
+    assert heard.startswith(b'a1 CAPABILITY\r\na1 ID ("x-session-id"')
+    assert heard.endswith(b")\r\n" + IMAP.commands)
+
+
+@pytest.mark.parametrize(
+    ("listed", "case"),
+    [
+        (b"LITERAL+", LITERAL_PLUS),
+        (b"Literal-", LITERAL_PLUS),
+        (b"XLITERAL+", IMAP),
+        (b"LITERAL+ LOGINDISABLED", IMAP),
+    ],
+)
+def test_a_backend_that_is_asked_may_take_literals_at_once(scene: Scene, listed: bytes, case: Case) -> None:
+    asked = b"* CAPABILITY IMAP4rev1 %b\r\n" % listed + DONE
+    client, backend = introduced(scene, b"* OK backend\r\n", asked, *case.backend[1:])
+    client.expect(IMAP.answer)
+    assert backend.peer().received == b"a1 CAPABILITY\r\n" + case.commands
 
 
 @pytest.mark.parametrize("reply", [b"* BYE too many\r\n", b"+ what\r\n", b"a2 OK no\r\n", b"\r\n"], ids=repr)
@@ -155,16 +178,13 @@ def test_what_is_no_answer_to_id_ends_the_login(scene: Scene, reply: bytes) -> N
     assert b"LOGIN" not in backend.heard()
 
 
-def test_nobody_is_told_of_who_is_not_asked_to(scene: Scene) -> None:
-    backend = scene.backend(script_of(LISTS))
+@BOTH_WAYS
+def test_nobody_is_told_of_who_is_not_asked_to(scene: Scene, greeting: bytes, case: Case) -> None:
+    backend = scene.backend(conversation(greeting, *case.backend[1:], then=echo))
     client = scene.client(scene.proxy("imap", scene.auth_for(backend)))
     client.expect(IMAP.greeting)
     client.talk((IMAP.login, IMAP.answer))
-    assert backend.peer().received == IMAP.commands
-
-
-def script_of(greeting: bytes) -> Script:
-    return conversation(greeting, *IMAP.backend[1:], then=echo)
+    assert backend.peer().received == case.commands
 
 
 FORGED = b'i ID ("x-originating-ip" "192.0.2.66" "x-session-id" "x" "x-connected-name" "evil" "x-proxy-ttl" "%b")\r\n'
@@ -201,6 +221,7 @@ def test_id_comes_before_a_login_by_any_mechanism(scene: Scene, mechanism: str) 
     assert b"\r\na1 AUTHENTICATE %b\r\n" % mechanism.upper().encode() in heard
 
 
+@pytest.mark.parametrize("imap_id", [False, True])
 @pytest.mark.parametrize(
     ("said", "heard"),
     [
@@ -209,8 +230,11 @@ def test_id_comes_before_a_login_by_any_mechanism(scene: Scene, mechanism: str) 
         (b'a1 LOGIN u ""', b'a1 LOGIN "u" ""\r\n'),
     ],
 )
-def test_a_backend_that_decides_gets_a_login_in_one_line(scene: Scene, said: bytes, heard: bytes) -> None:
-    stage = deciding.Stage(scene, "imap", script(IMAP.answer))
+def test_a_backend_that_decides_gets_a_login_in_one_line(
+    scene: Scene, said: bytes, heard: bytes, imap_id: bool
+) -> None:
+    backend = conversation(LITERAL_PLUS.backend[0], IMAP.answer, then=echo)
+    stage = deciding.Stage(scene, "imap", backend, imap_id=imap_id)
     stage.client.talk((said + b"\r\n", IMAP.answer))
     assert stage.backend.peer().received == heard
 
@@ -220,9 +244,13 @@ def test_a_backend_that_decides_gets_a_login_in_one_line(scene: Scene, said: byt
     [(b"u\xc3\xa9", b"p"), (b"u", b"p\xff"), (b"u\r\nb NOOP", b"p"), (b"u", b"p\n"), (b"u", b"\x7f")],
 )
 def test_what_no_quoted_string_may_hold_goes_in_literals(scene: Scene, name: bytes, password: bytes) -> None:
-    stage = deciding.Stage(scene, "imap", script(*IMAP.backend[1:]))
     said = b"a1 LOGIN {%d+}\r\n%b {%d+}\r\n%b\r\n" % (len(name), name, len(password), password)
-    stage.client.talk((said, IMAP.answer))
-    stage.client.end()
-    stage.client.rest()
-    assert stage.backend.heard() == said.replace(b"+}", b"}")
+    at_once = conversation(LISTS_LITERALS, *(b"",) * (said.count(b"\n") - 1), IMAP.answer)
+    stage = deciding.Stage(scene, "imap", script(*IMAP.backend[1:]), at_once)
+    for number, heard in enumerate((said.replace(b"+}", b"}"), said)):
+        client = stage.client if number == 0 else scene.client(stage.proxy)
+        client.skip(0 if number == 0 else len(IMAP.greeting))
+        client.talk((said, IMAP.answer))
+        client.end()
+        client.rest()
+        assert stage.backend.heard(number) == heard

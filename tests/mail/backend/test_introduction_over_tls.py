@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from mailworker.config.proxy import ProxySettings
-from tests.mail.cases import IMAP, POP3
+from tests.mail.cases import IMAP, LITERAL_PLUS, POP3, Case
 from tests.mail.conftest import Scene
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.peer import Peer
@@ -29,25 +29,43 @@ def greeted(scene: Scene, protocol: str, backend: ScriptedServer, settings: Prox
     return client
 
 
-@pytest.mark.parametrize("listed", [b"* CAPABILITY IMAP4rev1\r\n", b"* CAPABILITY IMAP4rev1 ID\r\n"], ids=repr)
-def test_what_an_imap_backend_lists_in_clear_decides_nothing_behind_tls(scene: Scene, listed: bytes) -> None:
-    def script(peer: Peer) -> None:
-        conversation(b"* OK [CAPABILITY IMAP4rev1 ID] backend\r\n", b"a1 OK go ahead\r\n", then=encrypted)(peer)
+# What an IMAP backend lists in clear, and must not be believed behind TLS.
+IN_CLEAR = b"* OK [CAPABILITY IMAP4rev1 ID LITERAL+] backend\r\n", b"a1 OK go ahead\r\n"
+
+
+def imap_backend(scene: Scene, *replies: bytes) -> ScriptedServer:
+    """A backend that greets in clear, and gives these replies behind TLS."""
 
     def encrypted(peer: Peer) -> None:
         peer.serve_tls(context_of(scene))
         peer.line()
-        told = (b"a1 OK told\r\n",) if b"ID" in listed else ()
-        conversation(listed + b"a1 OK listed\r\n", *told, *IMAP.backend[1:], then=echo)(peer)
+        conversation(*replies, then=echo)(peer)
 
-    backend = scene.backend(script)
+    return scene.backend(conversation(*IN_CLEAR, then=encrypted))
+
+
+@pytest.mark.parametrize("case", [IMAP, LITERAL_PLUS], ids=["in pieces", "at once"])
+@pytest.mark.parametrize("listed", [b"* CAPABILITY IMAP4rev1", b"* CAPABILITY IMAP4rev1 ID"], ids=repr)
+def test_what_an_imap_backend_lists_in_clear_decides_nothing_behind_tls(
+    scene: Scene, listed: bytes, case: Case
+) -> None:
+    told = (b"a1 OK told\r\n",) if b"ID" in listed else ()
+    literals = b" LITERAL+" if case is LITERAL_PLUS else b""
+    backend = imap_backend(scene, listed + literals + b"\r\na1 OK listed\r\n", *told, *case.backend[1:])
     settings = proxy_settings(ssl=proxy_ssl_settings(starttls=True), imap_id=True)
     client = greeted(scene, "imap", backend, settings)
     client.expect(IMAP.answer)
     heard = backend.peer().received
     assert heard.startswith(b"a1 STARTTLS\r\na1 CAPABILITY\r\n")
-    assert heard.endswith(IMAP.commands)
+    assert heard.endswith(case.commands)
     assert heard.count(b"a1 ID (") == (b"ID" in listed)
+
+
+def test_an_imap_backend_behind_starttls_that_is_not_asked_gets_literals_that_wait(scene: Scene) -> None:
+    backend = imap_backend(scene, *IMAP.backend[1:])
+    client = greeted(scene, "imap", backend, proxy_settings(ssl=proxy_ssl_settings(starttls=True)))
+    client.expect(IMAP.answer)
+    assert backend.peer().received == b"a1 STARTTLS\r\n" + IMAP.commands
 
 
 def test_a_pop3_backend_hears_xclient_behind_tls_alone(scene: Scene) -> None:

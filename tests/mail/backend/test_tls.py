@@ -16,7 +16,7 @@ import pytest
 
 from mailworker.model import InetAddress, ProxyProtocol
 from mailworker.wire.proxy_protocol import build_v1
-from tests.mail.cases import CASES, IMAP, POP3, SMTP, Case, all_protocols
+from tests.mail.cases import CASES, IMAP, LITERAL_PLUS, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import AuthService
 from tests.support.backend import Script, ScriptedServer, conversation, echo, hang
@@ -133,6 +133,14 @@ def test_the_login_and_all_that_follows_are_encrypted(
     assert client.rest() == b""
     in_clear = IN_CLEAR[case.protocol][1] if starttls else b""
     assert backend.heard() == in_clear + case.commands + b"a line\r\n"
+
+
+def test_a_greeting_that_comes_over_tls_counts(scene: Scene, pki: Pki) -> None:
+    client, backend, _ = log_in(scene, LITERAL_PLUS, Backend(LITERAL_PLUS, server_context(pki)))
+    client.expect(IMAP.answer)
+    client.end()
+    client.rest()
+    assert backend.heard() == LITERAL_PLUS.commands
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["a plain client", "a client over TLS"])
