@@ -15,6 +15,7 @@ from tests.support.daemon import Address, wait_until
 from tests.support.dovecot import Dovecot
 from tests.support.mailbox import Account
 from tests.support.postfix import Postfix
+from tests.support.wiretap import Wiretap
 
 pytestmark = pytest.mark.skipif(is_oracle(), reason="nginx has one way for each protocol")
 
@@ -170,3 +171,20 @@ def test_a_password_of_any_bytes_and_length_gets_to_dovecot(
         log_in(identity_clients, protocol, account.login, "whatever")
     finally:
         auth_service.forget(account.login)
+
+
+@pytest.mark.parametrize("server", ["imap", "imap_silent"])
+def test_dovecot_gets_login_at_once(
+    identity_clients: Clients, foreign_account: Account, trusting: Dovecot, auth_service: AuthService, server: str
+) -> None:
+    login, password = foreign_account.login.encode(), foreign_account.password.encode()
+    command = b"a LOGIN {%d+}\r\n%b {%d+}\r\n%b\r\n" % (len(login), login, len(password), password)
+    with Wiretap(trusting.imap) as wiretap:
+        auth_service.script(foreign_account.login, lambda _: through(wiretap.there))
+        for number in range(3):  # the last one is foreseen without ID
+            assert b"\r\na OK " in identity_clients.talk(server, command + b"b LOGOUT\r\n")
+            heard = wiretap.heard(number)
+            assert heard.startswith(b"a ID (") == (server == "imap")
+            assert heard.endswith(command + b"b LOGOUT\r\n")
+            assert heard.count(b"\r\n") == (5 if server == "imap" else 4)
+    auth_service.forget(foreign_account.login)

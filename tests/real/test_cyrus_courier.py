@@ -16,6 +16,7 @@ import pytest
 
 from tests.real.clients import Clients, Security
 from tests.real.programs import Programs, both_protocols, every_encryption
+from tests.real.proxy import is_oracle
 from tests.support.auth_service import AuthService, accept
 from tests.support.courier import Courier
 from tests.support.cyrus import Cyrus
@@ -23,6 +24,7 @@ from tests.support.daemon import ServerUnavailable, wait_until
 from tests.support.exim import Exim
 from tests.support.mailbox import Account, make_message, read_maildir, to_wire
 from tests.support.ports import Ports
+from tests.support.wiretap import Wiretap
 
 KINDS: dict[str, type[Cyrus] | type[Courier]] = {"cyrus": Cyrus, "courier": Courier}
 BIG = 3_000_000
@@ -136,6 +138,20 @@ def test_password_that_needs_quoting_opens_the_mailbox(clients: Clients, awkward
     reader.pass_(awkward.password)
     assert reader.stat()[0] == 0
     reader.quit()
+
+
+@pytest.mark.skipif(is_oracle(), reason="nginx waits for every server")
+def test_a_login_goes_at_once_to_a_server_that_takes_literals_at_once(
+    clients: Clients, awkward: Account, server: Server, auth_service: AuthService
+) -> None:
+    said = b"a LOGIN {%d+}\r\n%b {%d+}\r\n%b\r\nb LOGOUT\r\n"
+    login, password = awkward.login.encode(), awkward.password.encode()
+    session = said % (len(login), login, len(password), password)
+    with Wiretap(server.imap) as wiretap, auth_service.moved(awkward.login, {"imap": wiretap.there}):
+        for number in range(3):  # the last one is foreseen
+            assert b"\r\na OK " in clients.talk("imap", session)
+            heard = wiretap.heard(number)
+            assert heard == (session if isinstance(server, Cyrus) else session.replace(b"+}", b"}"))
 
 
 def test_imap_commands_pipelined_behind_the_login_are_obeyed(
