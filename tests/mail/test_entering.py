@@ -7,9 +7,11 @@ from typing import Any, cast
 
 import pytest
 
+from mailworker.config.settings import MailServer
 from mailworker.mail.backend.backend import Backend
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import AuthMethod
+from mailworker.wire.imap_greetings import Greetings
 from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 from tests.mail.cases import IMAP
@@ -25,12 +27,21 @@ LOGINS = {
 }
 
 
-@pytest.mark.parametrize("protocol", ["imap", "pop3"])
-@pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS.keys())
-def test_first_steps_are_those_that_the_whole_login_begins_with(protocol: str, login: Login) -> None:
-    row, settings = PROTOCOLS[protocol], mail_server(protocol)
-    backend = cast(Backend, SimpleNamespace(server=SimpleNamespace(settings=settings)))
-    first, whole = row.first_steps(backend, login), next(row.log_in(backend, login))
+def place(settings: MailServer) -> Backend:
+    """Stands for a backend that has greeted like this before; test_imap_foreseen.py is about that."""
+    server = SimpleNamespace(settings=settings, greetings=Greetings())
+    for _ in range(2):
+        server.greetings.hear("backend", IMAP.backend[0])
+    return cast(Backend, SimpleNamespace(server=server, log=SimpleNamespace(backend="backend")))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "login"),
+    [("imap", "for the backend to judge"), *(("pop3", login) for login in LOGINS)],
+)
+def test_first_steps_are_those_that_the_whole_login_begins_with(protocol: str, login: str) -> None:
+    row, backend = PROTOCOLS[protocol], place(mail_server(protocol))
+    first, whole = row.first_steps(backend, LOGINS[login]), next(row.log_in(backend, LOGINS[login]))
     assert first is not None
     assert [(command, wanted[:3]) for command, wanted in first] == [(command, wanted[:3]) for command, wanted in whole]
 
@@ -47,9 +58,8 @@ def test_first_steps_are_those_that_the_whole_login_begins_with(protocol: str, l
 )
 def test_others_have_none(protocol: str, changes: dict[str, Any], login: dict[str, Any]) -> None:
     asked = Login(**{"method": AuthMethod.PLAIN, "name": b"u", "password": Secret(b"p"), "tag": b"a1", **login})
-    settings = mail_server(protocol, proxy=proxy_settings(**changes))
-    place = cast(Backend, SimpleNamespace(server=SimpleNamespace(settings=settings)))
-    assert PROTOCOLS[protocol].first_steps(place, asked) is None
+    backend = place(mail_server(protocol, proxy=proxy_settings(**changes)))
+    assert PROTOCOLS[protocol].first_steps(backend, asked) is None
 
 
 def test_a_login_that_was_read_without_a_dialogue_counts_as_a_command(scene: Scene) -> None:

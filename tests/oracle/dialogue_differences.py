@@ -20,6 +20,13 @@ DIALOGUES: Mapping[str, Entry] = {
         "have fitted `imap_client_buffer`",
         "RFC 7888, 4: a server that refuses a command may read and drop its literals",
     ),
+    "literals-at-once": Entry(
+        Why.SOUNDER,
+        "sends LOGIN to a backend in three pieces, and waits for the reply to each of them",
+        "sends it in one piece, with `{N+}`, where the backend lists LITERAL+ or LITERAL- and not LOGINDISABLED",
+        "RFC 7888, 4: such a server takes literals without a go-ahead; it saves two round trips",
+        parts=("backend",),
+    ),
     "id-before-login": Entry(
         Why.SOUNDER,
         "answers `BAD` to ID",

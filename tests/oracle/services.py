@@ -13,7 +13,7 @@ from tests.oracle.configuration import SERVERS
 from tests.oracle.transcript import Transcript, shown
 
 _CLIENT_IP = re.compile(rb"\r\nClient-IP: (\S+)\r\n")
-_LITERAL = re.compile(rb"\{([0-9]+)\}\r\n\Z")
+_LITERAL = re.compile(rb"\{([0-9]+)(\+?)\}\r\n\Z")
 
 _GREETINGS = {"imap": b"* OK backend ready\r\n", "pop3": b"+OK backend ready\r\n", "smtp": b"220 backend ESMTP\r\n"}
 _SMTP_REPLIES = {
@@ -107,7 +107,7 @@ class Replies:
         self.literal: int | None = None
 
     def to(self, command: bytes) -> bytes:
-        """The reply to a command: a line, or the rest of a literal's line."""
+        """The reply to a command: a line, or the rest of a literal's line; nothing where the client does not wait."""
         if self._protocol == "pop3":
             return b"+ \r\n" if command == b"AUTH PLAIN\r\n" else b"+OK\r\n"
         if self._protocol == "smtp":
@@ -116,7 +116,7 @@ class Replies:
         self.literal = int(match[1]) if match else None
         self._tag = self._tag or command.split(b" ")[0]
         if match:
-            return b"+ go on\r\n"
+            return b"" if match[2] else b"+ go on\r\n"
         tag, self._tag = self._tag, b""
         return tag + b" OK done\r\n"
 

@@ -10,7 +10,8 @@ from tests.support.backend import Script, echo
 from tests.support.peer import Peer
 
 USER, PASSWORD = b"user@example.com", b"canary-in-clear"
-_LITERAL = re.compile(rb"\{([0-9]+)\}\r\n\Z")
+_LITERAL = re.compile(rb"\{([0-9]+)(\+?)\}\r\n\Z")
+LISTS_LITERALS = b"* OK [CAPABILITY IMAP4rev1 LITERAL+] backend\r\n"
 
 
 def base64(value: bytes) -> bytes:
@@ -98,12 +99,17 @@ SMTP = Speech(
 SPEECHES = (IMAP, POP3, SMTP)
 
 
-def _imap(peer: Peer, then: Script) -> None:
-    peer.send(b"* OK backend\r\n")
+def literal_plus(peer: Peer) -> None:
+    """A healthy IMAP server that takes LOGIN at once."""
+    _imap(peer, echo, LISTS_LITERALS)
+
+
+def _imap(peer: Peer, then: Script, greeting: bytes = b"* OK backend\r\n") -> None:
+    peer.send(greeting)
     line = peer.line()
     tag = line.split(b" ")[0]
     while length := _LITERAL.search(line):
-        peer.send(b"+ go on\r\n")
+        peer.send(b"" if length[2] else b"+ go on\r\n")
         peer.skip(int(length[1]))
         line = peer.line()
     if line.endswith(b"AUTHENTICATE PLAIN\r\n"):

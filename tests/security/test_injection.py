@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.security.speech import IMAP, POP3, SMTP, Speech
+from tests.security.speech import IMAP, POP3, SMTP, Speech, literal_plus
 from tests.security.stage import WAYS, Stage, of_each
 from tests.support.auth import rejected
 from tests.support.backend import Script, conversation
@@ -36,6 +36,12 @@ def _imap_commands(login: bytes, password: bytes) -> bytes | None:
     return b"a LOGIN {%d}\r\n%b {%d}\r\n%b\r\n" % (len(login), login, len(password), password)
 
 
+def _imap_commands_at_once(login: bytes, password: bytes) -> bytes | None:
+    if b"\0" in login + password:
+        return None
+    return b"a LOGIN {%d+}\r\n%b {%d+}\r\n%b\r\n" % (len(login), login, len(password), password)
+
+
 def _pop3_commands(login: bytes, password: bytes) -> bytes | None:
     if any(byte in b"\0\r\n" for byte in login + password):
         return None
@@ -53,19 +59,22 @@ def _auth_commands(login: bytes, password: bytes) -> bytes | None:
     return b"HELO mail.example\r\nAUTH PLAIN %b\r\n" % b64encode(b"\0%b\0%b" % (login, password))
 
 
-BACKENDS: dict[str, tuple[Speech, str, Commands]] = {
-    "IMAP": (IMAP, "", _imap_commands),
-    "POP3": (POP3, "", _pop3_commands),
-    "XCLIENT": (SMTP, "", _xclient_commands),
-    "AUTH": (SMTP, "direct", _auth_commands),
+# The last one of each is what its backends do, None for what is usual.
+BACKENDS: dict[str, tuple[Speech, str, Commands, Script | None]] = {
+    "IMAP": (IMAP, "", _imap_commands, None),
+    "IMAP with LITERAL+": (IMAP, "", _imap_commands_at_once, literal_plus),
+    "POP3": (POP3, "", _pop3_commands, None),
+    "XCLIENT": (SMTP, "", _xclient_commands, None),
+    "AUTH": (SMTP, "direct", _auth_commands, None),
 }
 
 
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
-@pytest.mark.parametrize(("speech", "variant", "commands"), BACKENDS.values(), ids=BACKENDS)
+@pytest.mark.parametrize(("speech", "variant", "commands", "backend"), BACKENDS.values(), ids=BACKENDS)
 def test_a_backend_hears_our_commands_only(
-    stage: Stage, speech: Speech, variant: str, commands: Commands, hostile: bytes
+    stage: Stage, speech: Speech, variant: str, commands: Commands, backend: Script | None, hostile: bytes
 ) -> None:
+    stage.backend = backend
     for login, password in ((hostile, b"p"), (b"u", hostile)):
         for way in WAYS:
             number = len(stage.backends[speech.name].peers)

@@ -10,10 +10,11 @@ from mailworker.wire.secret import Secret
 from tests.mail.cases import IMAP, POP3, SMTP, Case
 from tests.mail.conftest import Scene, certificate, scene
 from tests.security.secrets_of_clients import LINE, SPECIAL, STATES, TOO_LONG, State, reveals
-from tests.security.speech import CANARIES, Speech
+from tests.security.speech import CANARIES, LISTS_LITERALS, Speech
+from tests.security.speech import IMAP as IMAP_SPEECH
 from tests.security.stage import WAYS, Stage, of_each
 from tests.support.auth import rejected
-from tests.support.backend import hang
+from tests.support.backend import conversation, hang, hang_up
 from tests.support.daemon import wait_until
 
 __all__ = ["certificate", "scene"]
@@ -42,6 +43,18 @@ def test_no_password_is_in_the_log_at_debug(stage: Stage, speech: Speech, answer
         client.rest()
     lines = stage.settle()
     assert any("[debug]" in line for line in lines)
+    assert not [line for line in lines if any(canary.decode() in line for canary in CANARIES)]
+
+
+@pytest.mark.parametrize("reply", [b"a OK in\r\n", b"a NO wrong\r\n", b"* BYE\r\n", b""], ids=repr)
+def test_no_password_that_goes_at_once_is_in_the_log(stage: Stage, reply: bytes) -> None:
+    stage.backend = conversation(LISTS_LITERALS, b"", b"", reply, then=hang_up)
+    for way in WAYS:
+        client = stage.greeted(IMAP_SPEECH, "frank", tls=way.tls)
+        stage.say(client, IMAP_SPEECH.login, slowly=way.slowly)
+        client.rest()
+    lines = stage.settle()
+    assert [line for line in lines if "while sending LOGIN command to upstream" in line]
     assert not [line for line in lines if any(canary.decode() in line for canary in CANARIES)]
 
 

@@ -38,6 +38,8 @@ REFUSALS = {
     ),
 }
 
+_AT_ONCE = Difference("literals-at-once", "backend < a LOGIN {4+}", "backend < a LOGIN {4}")
+
 CASES: tuple[Case, ...] = (
     *(
         case(f"the backend answers with {name}", f"{protocol}{variant}", *LOGIN[protocol], backend=backend)
@@ -54,6 +56,22 @@ CASES: tuple[Case, ...] = (
         )
         for protocol in LOGIN
         for number in (0, 1)
+    ),
+    *(
+        case(
+            f"the backend lists {listed}",
+            "imap",
+            "a LOGIN user pass",
+            "b NOOP",
+            backend=(f"* OK [CAPABILITY IMAP4rev1 {listed}] ready",),
+            differs=differs,
+        )
+        for listed, differs in (
+            ("LITERAL+", _AT_ONCE),
+            ("LITERAL-", _AT_ONCE),
+            ("LITERAL+ LOGINDISABLED", None),
+            ("LITERALS", None),
+        )
     ),
     *(
         case("the backend hears of the client by the PROXY protocol", f"{protocol}-haproxy", *LOGIN[protocol])
