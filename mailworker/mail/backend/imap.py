@@ -89,7 +89,10 @@ def _in_pieces(login: Login) -> tuple[Step, ...] | None:
 
 
 def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
-    """See `Protocol.first_steps`: None unless the backend's greeting is foreseen, or does not matter."""
+    """See `Protocol.first_steps`: None unless the backend's greeting is foreseen, or does not matter.
+
+    Raises a PeerError.
+    """
     server = place.server
     if server.settings.proxy.imap_id or login.mechanism is not None:
         return None
