@@ -68,8 +68,9 @@ def commands(on_tls: OnTls) -> tuple[Command, ...]:
 
 def _leave_to_nginx(parser: Parser) -> None:
     raise parser.error(
-        f'"{parser.words[0]}" is not served here, only "mail" is: leave this block in a file for nginx, '
-        'and move "mail", with a copy of "events" and what else it needs, to a file of its own'
+        f'"{parser.words[0]}" is not served here',
+        ', only "mail" is: leave this block in a file for nginx, and move "mail", with a copy of "events" and what '
+        "else it needs, to another file",
     )
 
 

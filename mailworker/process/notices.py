@@ -33,6 +33,14 @@ def log_system(log: Log) -> None:
     log.write(Level.NOTICE, f"getrlimit(RLIMIT_NOFILE): {soft}:{hard}")
 
 
+def log_room(log: Log, settings: Settings) -> None:
+    """Warn, as nginx does, if workers may have fewer descriptors than connections."""
+    count = settings.events.worker_connections
+    most = settings.core.worker_rlimit_nofile or resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if most != resource.RLIM_INFINITY and count > most:
+        log.write(Level.WARN, f"{count} worker_connections exceed open file resource limit: {most}")
+
+
 def log_trust(log: Log, settings: Settings) -> None:
     """Log a reminder of what `-t` cannot test: whether backends that decide about SMTP logins trust our address."""
     if any(isinstance(server.source, ByBackendSettings) and server.protocol == "smtp" for server in settings.servers):

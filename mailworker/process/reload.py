@@ -10,7 +10,7 @@ from mailworker.model import After, Level
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Cycle
 from mailworker.process.invocation import Invocation
-from mailworker.process.notices import log_event_method, log_refusal
+from mailworker.process.notices import log_event_method, log_refusal, log_room
 from mailworker.process.reading import Reader, read_configuration
 from mailworker.process.steps import UnderWay
 from mailworker.process.system import pid_file
@@ -64,6 +64,7 @@ class Reload(UnderWay[Cycle | None]):
         self._new = new = yield from Cycle.follow(self._old, self._invocation, settings)
         yield from new.open(self._old.listeners)
         log_event_method(new.log)
+        log_room(new.log, settings)
         old_pid, new_pid = self._old.settings.core.pid, new.settings.core.pid
         if new_pid != old_pid:
             try:

@@ -21,7 +21,7 @@ from mailworker.process.handover.inheritance import Inheritance
 from mailworker.process.handover.zones import take_over
 from mailworker.process.invocation import Invocation
 from mailworker.process.master import Master
-from mailworker.process.notices import log_event_method, log_refusal, log_system, log_trust
+from mailworker.process.notices import log_event_method, log_refusal, log_room, log_system, log_trust
 from mailworker.process.origin import Origin
 from mailworker.process.single import SingleProcess
 from mailworker.process.system import pid_file
@@ -66,6 +66,7 @@ def _prepare(invocation: Invocation) -> Master | SingleProcess | None:
     inheritance.close_unused(cycle.listeners, cycle.log)
     take_over(inheritance.zones, cycle.zones)
     log_event_method(cycle.log)
+    log_room(cycle.log, cycle.settings)
     log_system(cycle.log)
     log_trust(cycle.log, cycle.settings)
     daemonised = cycle.settings.core.daemon or inheritance.from_master
@@ -104,6 +105,7 @@ def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
         cycle = Cycle.load(invocation, log, lambda: _say_unless(quiet, f"the configuration file {path} syntax is ok"))
         pid_file.check(cycle.settings.core.pid)
         cycle.test()
+        log_room(log, cycle.settings)
         for doubt in doubts(cycle.settings, cycle.watched.folders):
             log.write(Level.WARN, doubt)
     except (ConfigError, StartError) as error:

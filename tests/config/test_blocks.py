@@ -11,9 +11,9 @@ def test_http_and_stream_are_left_to_nginx(load_text: Load, block: str) -> None:
     with pytest.raises(ConfigError) as error:
         load_text(f"events {{}}\n{block} {{\n server {{ listen 80; }}\n}}\nmail {{}}")
     message = str(error.value)
-    assert message.startswith(f'"{block}" is not served here, only "mail" is: leave this block in a file for nginx, ')
+    assert message.startswith(f'"{block}" is not served here in ')
     assert "\n" not in message
-    assert message.endswith("/mailworker.conf:2")
+    assert '/mailworker.conf:2, only "mail" is: leave this block in a file for nginx, ' in message
 
 
 @pytest.mark.parametrize(

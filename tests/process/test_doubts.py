@@ -109,9 +109,11 @@ def test_a_test_of_the_configuration_tells_all_doubts_and_passes(install: Instal
         f"ssl_password_file {folder}/pass; ssl_session_ticket_key {folder}/ticket; "
         f"ssl_verify_client on; ssl_client_certificate {made.certificate};"
     )
-    tested = install(configuration(port, server=server)).run("-tq")
+    tested = install(configuration(port, main="worker_rlimit_nofile 100;", server=server)).run("-tq")
     told = tested.stderr.decode()
     assert tested.returncode == 0
+    assert "[warn]" in told
+    assert "worker_connections exceed open file resource limit: 100\n" in told
     assert f'[warn] password file "{folder}/pass" is open to others than its owner (mode 0644)' in told
     assert f'[warn] session ticket key "{folder}/ticket" is open to others than its owner (mode 0644)' in told
     assert '[warn] "ssl_verify_client" is on, but clients of 127.0.0.1:' in told

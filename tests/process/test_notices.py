@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from mailworker import __version__
 from mailworker.config.events import METHOD
 from mailworker.config.source import ByBackendSettings
 from mailworker.errors import ConfigError, StartError, UnreadableError
-from mailworker.process.notices import event_method, log_event_method, log_refusal, log_system, log_trust
+from mailworker.process.notices import event_method, log_event_method, log_refusal, log_room, log_system, log_trust
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration, mail_server
 
@@ -43,6 +44,23 @@ def test_only_a_folder_in_place_of_a_file_is_no_emergency(error: ConfigError | S
     log = RecordedLog()
     log_refusal(log.log, error)
     assert log.lines == [line]
+
+
+@pytest.mark.parametrize(("connections", "descriptors", "told"), [(101, 100, 1), (100, 100, 0), (5, None, 0)])
+def test_more_connections_than_descriptors_are_told_as_nginx_tells_them(
+    connections: int, descriptors: int | None, told: int
+) -> None:
+    settings = configuration(worker_connections=connections)
+    log = RecordedLog()
+    log_room(log.log, replace(settings, core=replace(settings.core, worker_rlimit_nofile=descriptors)))
+    assert log.lines == ["[warn] 101 worker_connections exceed open file resource limit: 100"] * told
+
+
+def test_without_a_limit_of_ours_the_systems_counts() -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    log = RecordedLog()
+    log_room(log.log, configuration(worker_connections=most + 1))
+    assert log.lines == [f"[warn] {most + 1} worker_connections exceed open file resource limit: {most}"]
 
 
 @pytest.mark.parametrize(("protocol", "told"), [("smtp", 1), ("imap", 0), ("pop3", 0)])
