@@ -37,6 +37,30 @@ def test_promtool_takes_the_rules() -> None:
     assert re.search(r"SUCCESS: \d+ rules found", ran.stdout)
 
 
+def test_a_backend_that_is_down_is_told_though_its_clients_may_try_again(tmp_path: Path) -> None:
+    alert = "MailworkerNobodyLogsIn"
+    summary = "imap clients of a try to log in and none gets in: is the backend down?"
+    labels = {"severity": "warning", "instance": "a", "protocol": "imap"}
+    told = {"exp_labels": labels, "exp_annotations": {"summary": summary}}
+    test = {
+        "interval": "1m",
+        "input_series": [
+            {"series": 'mailworker_auth_requests_total{instance="a",protocol="imap"}', "values": "0+5x60"},
+            {"series": 'mailworker_logins_total{instance="a",protocol="imap"}', "values": "0+5x20 100+0x40"},
+        ],
+        "alert_rule_test": [
+            {"eval_time": "20m", "alertname": alert, "exp_alerts": []},
+            {"eval_time": "50m", "alertname": alert, "exp_alerts": [told]},
+        ],
+    }  # fmt: skip
+    path = tmp_path / "test.yml"
+    path.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}))
+    ran = subprocess.run(
+        [find_program("promtool"), "test", "rules", str(path)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+
+
 @pytest.mark.parametrize("path", [RULES, DASHBOARD], ids=lambda path: path.name)
 def test_they_ask_for_series_labels_and_ends_that_there_are(path: Path) -> None:
     text, known = path.read_text(), series()
