@@ -34,6 +34,7 @@ def test_no_line_is_lost(run: Run, auth: AuthService, tmp_path: Path) -> None:
     configuration.write_text(text)
     configuration.chmod(0o644)
     logs.chmod(0o755)
+    (logs / "failures.json").write_text("{}\n")  # the log for CrowdSec, as docs/abuse.md names it
     command = [find_program("logrotate"), "--force", "--state", str(tmp_path / "state"), str(configuration)]
 
     def lines() -> list[str]:
@@ -57,3 +58,4 @@ def test_no_line_is_lost(run: Run, auth: AuthService, tmp_path: Path) -> None:
     recipe.mailworker.await_true(lambda: len(lines()) == len(users), "all lines")
     assert sorted(json.loads(line)["auth_user"] for line in lines()) == sorted(users)
     assert (logs / "access.log.1").read_text()
+    assert (logs / "failures.json.1").read_text() == "{}\n"
