@@ -170,7 +170,7 @@ def _kick_keys(arguments: Namespace) -> dict[str, Any]:
 
 
 def _certificates_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--within", type=int, metavar="DAYS", help="only those that end within so many days")
+    parser.add_argument("--within", type=int, metavar="DAYS", help="only those that expire within so many days")
     _json(parser)
 
 
@@ -295,6 +295,8 @@ def _show_zones(last: Mapping[str, Any], what: str, arguments: Namespace, say: S
         say(json.dumps({"zones": zones}))
     elif zones:
         say(f"{printable(arguments.key)} is {what} in {', '.join(map(printable, zones))}")
+    else:
+        say(f"{printable(arguments.key)} is not banned")
     return DONE if zones else NONE_MATCHED
 
 
@@ -306,7 +308,7 @@ SUBCOMMANDS: Final[tuple[Subcommand, ...]] = (
     Subcommand("bans", "list who is banned", _zone_option, _bans),
     Subcommand("ban", "refuse a client, or whatever zones have keys of, for a time", _ban_options, _ban),
     Subcommand("unban", "lift a ban", _unban_options, _unban),
-    Subcommand("certificates", "list certificates, the first to end first", _certificates_options, _certificates),
+    Subcommand("certificates", "list certificates, the first to expire first", _certificates_options, _certificates),
     Subcommand("reload", "read the configuration anew, and wait for what comes of it", _json, _reload),
     Subcommand("reload-status", "tell what came of the last reload", _json, _reload_status),
     Subcommand("log-level", "show the level of the error log, or set it", _log_level_options, _log_level),

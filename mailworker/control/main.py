@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Final
 
 from mailworker import __version__
-from mailworker.control.client import VARIABLE, Client, NoAnswer, Refusal, default_path
+from mailworker.control.client import DEFAULT, VARIABLE, Client, NoAnswer, Refusal, default_path
 from mailworker.control.commands import DONE, NO_ANSWER, SUBCOMMANDS, USAGE
 from mailworker.control.output import printable
 
 NAME: Final = "mailworker-ctl"
 _EPILOG: Final = f"""\
 The socket is that of a "listen" in the control block of mailworker's configuration: the one of --socket, of the
-environment variable {VARIABLE}, or {default_path()}.
+environment variable {VARIABLE}, or {DEFAULT}.
 
-Exit codes: 0 done; 1 nothing matched, or it has come to no good end; 2 not understood, or refused; 3 no answer.
+Exit codes: 0 done; 1 nothing matched, the reload failed, or the backend relays; 2 invalid or refused; 3 no answer.
 
 Examples:
   {NAME} who                                      who is logged in
   {NAME} sessions -u '*@example.com' -o 1d        sessions of a domain that last for a day
   {NAME} kick bob@example.com --reason 'stolen'   end all sessions of a user
   {NAME} kick -b 192.0.2.7 --rate 20              empty a backend slowly
-  {NAME} certificates --within 14                 what ends in two weeks
+  {NAME} certificates --within 14                 what expires in two weeks
 """
 
 

@@ -215,6 +215,6 @@ def test_a_ban_has_a_time(scripted: Server) -> None:
 
 def test_lifting_a_ban_that_is_not_there_matches_nothing(scripted: Server) -> None:
     ran = Ran(scripted, "unban 192.0.2.7 -z fail", [{"ok": True, "zones": []}])
-    assert (ran.lines, ran.code) == ([], 1)
+    assert (ran.lines, ran.code) == (["192.0.2.7 is not banned"], 1)
     ran = Ran(scripted, "unban 192.0.2.7 --json", [{"ok": True, "zones": ["fail"]}])
     assert ([json.loads(line) for line in ran.lines], ran.code) == ([{"zones": ["fail"]}], 0)

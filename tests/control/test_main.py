@@ -40,11 +40,15 @@ def test_the_script_runs_from_the_source_tree(scripted: Server) -> None:
     assert ran.stdout.decode() == f"mailworker-ctl {__version__}\n"
 
 
-def test_the_help_tells_of_exit_codes_and_gives_examples(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_tells_of_exit_codes_and_gives_examples(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAILWORKER_CONTROL", "/run/other")
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
     assert "Exit codes: 0 done; 1 nothing matched" in text
+    assert "environment variable MAILWORKER_CONTROL, or /run/mailworker/control.sock." in text
     assert "mailworker-ctl kick bob@example.com --reason 'stolen'" in text
 
 
