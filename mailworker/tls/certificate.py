@@ -104,7 +104,7 @@ def _faults(found: _Findings, server_name: bytes | None) -> Iterator[str]:
     if not found.names:
         yield "has no subject alternative name"
     elif not any(_matches(pattern, name) for pattern in found.names):
-        yield f'does not name the server "{escape(name)}"'
+        yield f'does not name the server "{escape(server_name)}"'
 
 
 def _faults_of_chain(chain: list[x509.Certificate], roots: crypto.X509Store) -> Iterator[str]:

@@ -164,6 +164,14 @@ def test_names(check: Check, root: Issuer, names: tuple[str, ...], warning: str 
     assert check(root.sign("a", curve(), names), root.certificate) == expected
 
 
+def test_a_name_that_is_not_ascii_is_told_as_it_was_written(tmp_path: Path, root: Issuer) -> None:
+    path = tmp_path / "a.crt"
+    path.write_bytes(root.sign("a", curve(), ("a.example.com",)).public_bytes(Encoding.PEM))
+    ssl = ssl_settings(Certificate(path, tmp_path / "a.key"))
+    warnings = check_servers([mail_server("imap", ssl=ssl, server_name="“mail.example.com”".encode())], NOW)
+    assert f'certificate "{path}" does not name the server "“mail.example.com”"' in warnings
+
+
 def test_a_certificate_for_backends_is_judged_by_its_dates_and_its_key(check: Check, root: Issuer) -> None:
     weak = rsa.generate_private_key(65537, 1024)
     old = root.sign("a", weak, (), ends=NOW - timedelta(hours=1))
