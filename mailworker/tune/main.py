@@ -6,14 +6,19 @@ import argparse
 import resource
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from mailworker.config.load import load
-from mailworker.config.settings import Settings
+from mailworker.config.settings import MailServer, Settings
+from mailworker.config.ssl import SslSettings
 from mailworker.errors import ConfigError, StartError
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import Level
 from mailworker.process.system.processors import allowed_processors, usable_processors
+from mailworker.tls.folder import Folder, find_pairs
+from mailworker.tls.folder_scan import FolderScan
 from mailworker.tune import report
 from mailworker.tune.advice import advise
 from mailworker.tune.trial import Result, Trial
@@ -26,12 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         settings = _settings(options.config, options.prefix)
-        results = _measure(settings, options)
+        server = next(filter(_has_certificates, settings.servers), None)
+        tls = None if server is None else _with_certificates(server)
+        results = _measure(settings, tls, options)
     except (ConfigError, StartError) as error:
         print(f"mailworker-tune: {error}", file=sys.stderr)
         return 1
     limit = settings.core.worker_rlimit_nofile or resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    tls = next((server.ssl for server in settings.servers if server.ssl is not None), None)
     advice = advise(
         results,
         processors=len(allowed_processors()),
@@ -66,9 +72,38 @@ def _show(level: Level, message: str) -> None:
     print(f"mailworker-tune: [{level.name.lower()}] {message}", file=sys.stderr)
 
 
-def _measure(settings: Settings, options: argparse.Namespace) -> list[Result]:
+def _has_certificates(server: MailServer) -> bool:
+    return server.ssl is not None and bool(server.ssl.certificates or server.ssl.certificate_directories)
+
+
+def _with_certificates(server: MailServer) -> SslSettings:
+    """The server's TLS settings; folders are replaced by their certificates for its name, or by any certificate."""
+    tls = server.ssl
+    assert tls is not None
+    if tls.certificates:
+        return tls
+    folders = [_read(path) for path in tls.certificate_directories]
+    pairs = find_pairs(folders, server.server_name.lower()) or [*chain.from_iterable(folders)][:1]
+    if not pairs:
+        raise StartError(f"no certificate in {', '.join(tls.certificate_directories)}")
+    files, keys = tuple(pair.path for pair in pairs), tuple(pair.key_path for pair in pairs)
+    return replace(tls, certificates=files, certificate_keys=keys)
+
+
+def _read(path: str) -> Folder:
+    """The certificates of a folder; raises StartError."""
+    scan = FolderScan(path)
+    try:
+        for warning in filter(None, scan.load(None)):
+            _show(Level.WARN, warning)
+    except OSError as error:
+        raise StartError(f'"{path}" could not be read: {error.strerror}') from error
+    return scan.folder
+
+
+def _measure(settings: Settings, tls: SslSettings | None, options: argparse.Namespace) -> list[Result]:
     trial = Trial(
-        ssl=next((server.ssl for server in settings.servers if server.ssl is not None), None),
+        ssl=tls,
         worker_connections=settings.events.worker_connections,
         seconds=options.seconds,
         loads=max(options.workers, 1),

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mailworker.tune.load import Kind
+from mailworker.tune.main import main
+from mailworker.tune.trial import Result, Trial
 from tests.support.certificates import self_signed
 
 BINARY = Path(__file__).resolve().parents[2] / "bin" / "mailworker-tune"
@@ -54,6 +57,46 @@ def test_people_get_tables_and_directives(configuration: str) -> None:
         "Megabytes relayed per second",
     ]
     assert "    worker_processes 1;" in tuned.stdout
+
+
+FOLDERS = """
+events {{ }}
+mail {{
+    server_name mail.example;
+    auth_http 127.0.0.1:9/;
+    ssl_certificate_directory {0};
+    server {{ listen 127.0.0.1:1 ssl; protocol imap; ssl_reject_handshake on; }}
+    server {{ listen 127.0.0.1:2 ssl; protocol imap; }}
+}}
+"""
+
+
+@pytest.mark.parametrize("name", ["mail.example", "another.example"])
+def test_certificates_of_a_folder_are_measured(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder := tmp_path / "certificates").mkdir()
+    made = self_signed(folder, "mail", f"/CN={name}")
+    path = tmp_path / "mailworker.conf"
+    path.write_text(FOLDERS.format(folder))
+    measured = []
+
+    def run(trial: Trial, kind: Kind, workers: int) -> Result:
+        measured.append(trial.ssl)
+        return Result(kind, workers, rate=1.0, processor=1.0)
+
+    monkeypatch.setattr(Trial, "run", run)
+    assert main(["--workers", "1", str(path)]) == 0
+    assert len(measured) == len(Kind)
+    for tls in measured:
+        assert tls is not None
+        assert (tls.certificates, tls.certificate_keys) == ((str(made.certificate),), (str(made.key),))
+
+
+def test_a_folder_without_certificates_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder := tmp_path / "certificates").mkdir()
+    path = tmp_path / "mailworker.conf"
+    path.write_text(FOLDERS.format(folder))
+    assert main([str(path)]) == 1
+    assert capsys.readouterr().err == f"mailworker-tune: no certificate in {folder}\n"
 
 
 def test_a_bad_configuration_is_refused(tmp_path: Path) -> None:
