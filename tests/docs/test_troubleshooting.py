@@ -46,6 +46,7 @@ LINES = (
     "did not send password",
     "sent invalid server address:",
     "upstream timed out",
+    "accept4() failed",
     "reading response from upstream",
     "upstream prematurely closed connection",
     "upstream sent invalid response: ",
