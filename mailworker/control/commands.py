@@ -195,7 +195,9 @@ def _show_reload(last: Mapping[str, Any], arguments: Namespace, say: Say) -> int
         say(json.dumps(last))
     else:
         when = datetime.fromtimestamp(last["time"]).astimezone().isoformat(" ", "seconds")
-        say(f"configuration {last['generation']}, last read at {when}: {'ok' if error is None else printable(error)}")
+        number = f"configuration {last['generation']}"
+        good = f"{number}, last read at {when}: ok"
+        say(good if error is None else f"reload failed at {when}, {number} stays in use: {printable(error)}")
     return DONE if error is None else NONE_MATCHED
 
 

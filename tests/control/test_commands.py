@@ -130,7 +130,8 @@ def test_what_came_of_a_reload_is_told(scripted: Server, command: str) -> None:
     assert ran.code == 0
     failed = {**RELOAD, "error": 'unknown directive "x\x1b"'}
     ran = Ran(scripted, command, [{"ok": False, "reload": failed}])
-    assert ran.lines[0].endswith(r': unknown directive "x\x1B"')
+    assert ran.lines[0].startswith("reload failed at 19")
+    assert ran.lines[0].endswith(r', configuration 2 stays in use: unknown directive "x\x1B"')
     assert ran.code == 1
     assert json.loads(Ran(scripted, f"{command} --json", [{"ok": True, "reload": failed}]).lines[0]) == failed
 
